@@ -1,0 +1,194 @@
+"""The composition root: builds everything once and passes it down. `python -m hub` is the command line.
+
+A process stops in this order: the server takes no more requests and closes its sockets with 1012; changes under way
+are committed; what was committed is told; then the connections are closed.
+"""
+
+import asyncio
+import functools
+import signal
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import uvicorn
+from pymongo import UpdateOne
+
+from hub import clock, connections
+from hub.api.app import make_app
+from hub.api.auth import Authenticator
+from hub.api.context import Services
+from hub.api.idempotency import Answers
+from hub.audience import users
+from hub.change import Change
+from hub.connections import Database
+from hub.egress import Egress
+from hub.inbox import store
+from hub.inbox.committer import Committer
+from hub.inbox.draft import Draft
+from hub.live.link import Link
+from hub.live.publisher import Publisher
+from hub.live.rooms import Rooms
+from hub.publish import Publish
+from hub.settings import Settings
+from hub.status import receipts, sends
+from hub.ticker import Ticker
+
+BACKLOG = 4096  # connections the kernel may hold for us: everybody comes back at once after a restart
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """The parts of one process."""
+
+    settings: Settings
+    database: Database
+    services: Services
+    auth: Authenticator
+    ticker: Ticker
+    committer: Committer
+    publisher: Publisher
+
+
+@asynccontextmanager
+async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
+    """Connected and indexed, and telling what it commits."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(connections.mongo(settings))
+        await connections.make_indexes(
+            database, store.indexes(settings), sends.indexes(), receipts.indexes(settings), users.indexes()
+        )
+        redis = await stack.enter_async_context(connections.redis(settings))
+        egress = await stack.enter_async_context(Egress())
+        prefix = settings.redis_prefix
+        publisher = Publisher(redis, prefix, settings.publish_queue)
+        inboxes = store.Inboxes(database, settings, clock.now)
+        records = sends.Sends(database)
+        committer = Committer(database, settings, clock.now, welcome=_welcome, tell=publisher.tell)
+        change = Change(committer, inboxes, publisher.tell, settings.commit_max_documents)
+
+        def link(rooms: Rooms) -> Link:
+            connect = functools.partial(connections.pubsub_client, settings)
+            return Link(connect, redis, prefix, rooms.receive, rooms.look)
+
+        readers = receipts.Readers(database, settings.receipt_readers_per_tenant)
+        services = Services(
+            settings=settings,
+            clock=clock.now,
+            publish=Publish(committer, records),
+            change=change,
+            inboxes=inboxes,
+            rooms=Rooms(inboxes, link, prefix, settings.feed_queue),
+            sends=records,
+            users=users.Users(database, clock.now),
+            receipts=readers,
+        )
+        stack.push_async_callback(_finish, committer, publisher)
+        yield Hub(
+            settings=settings,
+            database=database,
+            services=services,
+            auth=Authenticator(settings, egress),
+            ticker=Ticker(inboxes, change, clock.now, settings.tick_s),
+            committer=committer,
+            publisher=publisher,
+        )
+
+
+async def serve(settings: Settings, *, tick: bool = False, ready: Callable[[int], None] = lambda _: None) -> None:
+    """The API, until SIGTERM or SIGINT. `ready` is called with the port once connections are accepted."""
+    async with open_hub(settings) as hub:
+        app = make_app(hub.services, hub.auth, Answers(hub.database, clock.now), hub.database)
+        server = _Server(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                lifespan="off",
+                loop="uvloop",
+                http="httptools",
+                ws="websockets-sansio",
+                ws_max_size=settings.socket_message_max_bytes,
+                ws_per_message_deflate=False,  # 29 kB a connection instead of 70
+                ws_ping_interval=settings.ping_interval_s,
+                ws_ping_timeout=settings.ping_timeout_s,
+                timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds) - 2),
+                backlog=BACKLOG,
+                access_log=False,
+                log_config=None,
+                server_header=False,
+            ),
+            ready,
+        )
+        works = [hub.publisher.run(), hub.services.rooms.run()] + ([hub.ticker.run()] if tick else [])
+        async with _background(works):
+            with _quiet_signals():
+                await server.serve()
+
+
+async def work(settings: Settings) -> None:
+    """The ticker, until SIGTERM or SIGINT."""
+    async with open_hub(settings) as hub, _background([hub.publisher.run(), hub.ticker.run()]):
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        log.info("working")
+        await stop.wait()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            log.info("serving", host=self.config.host, port=port)
+            self._ready(port)
+
+
+@asynccontextmanager
+async def _background(works: Collection[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Runs them beside the body. One that breaks ends the process: half a hub helps nobody."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+class _quiet_signals:  # noqa: N801 - used like a function
+    """uvicorn raises the signal again when it is done, which would end the process before it has cleaned up."""
+
+    def __enter__(self) -> None:
+        self._before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+async def _finish(committer: Committer, publisher: Publisher) -> None:
+    await committer.close()
+    await publisher.flush()
+
+
+def _welcome(mailboxes: Collection[str], draft: Draft) -> dict[str, list[UpdateOne]]:
+    return {users.COLLECTION: users.welcome(mailboxes, draft.now)}
+
+
+def main() -> None:
+    from hub.cli import main as command_line
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Runs operations: one entrance for HTTP, SSE and WebSocket."""
+
+from collections.abc import AsyncGenerator, Sequence
+from inspect import isawaitable
+from typing import Any
+
+import orjson
+import structlog
+from graphql import (
+    ExecutionResult,
+    Executor,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    create_source_event_stream,
+    execute,
+)
+from msgspec import Struct
+
+from hub.api.context import Context
+from hub.api.documents import Documents, operation_of
+from hub.api.failures import formatted, refused
+from hub.api.projection import Selecting
+
+log = structlog.get_logger(__name__)
+
+Answer = dict[str, Any]
+"""A GraphQL response: `data`, `errors`. Without `data` nothing was run."""
+
+
+class Request(Struct, frozen=True):
+    """What a client wants run."""
+
+    query: str
+    variables: dict[str, Any] | None = None
+    operation_name: str | None = None
+
+
+class Operation(Struct, frozen=True):
+    """A request that is well-formed: document and operation."""
+
+    request: Request
+    document: Any
+    node: OperationDefinitionNode
+
+    @property
+    def kind(self) -> OperationType:
+        return self.node.operation
+
+
+class Engine:
+    def __init__(self, schema: GraphQLSchema, *, introspection: bool) -> None:
+        self._schema = schema
+        self._documents = Documents(schema, introspection=introspection)
+
+    def prepare(self, request: Request, request_id: str) -> Operation | list[Answer]:
+        """The operation, or the errors that say why there is none."""
+        document = self._documents.get(request.query)
+        if isinstance(document, Sequence):
+            return [formatted(error, request_id) for error in document]
+        node = operation_of(document, request.operation_name)
+        if node is None:
+            message = "Name one of the document's operations in `operationName`."
+            return [formatted(GraphQLError(message), request_id)]
+        return Operation(request, document, node)
+
+    async def run(self, operation: Operation, context: Context) -> Answer:
+        """A query or mutation, to its end."""
+        result = execute(
+            self._schema,
+            operation.document,
+            context_value=context,
+            variable_values=operation.request.variables,
+            operation_name=operation.request.operation_name,
+            hide_suggestions=not self._documents.introspection,
+        )
+        if isawaitable(result):
+            result = await result
+        return _answer(result, context.request_id)
+
+    async def subscribe(self, operation: Operation, context: Context) -> AsyncGenerator[Answer, None] | list[Answer]:
+        """The answers of a subscription, or the errors that kept it from beginning. Errors that come later are an
+        answer of their own, the last."""
+        executor = Executor.build(
+            self._schema,
+            operation.document,
+            context_value=context,
+            raw_variable_values=operation.request.variables,
+            operation_name=operation.request.operation_name,
+        )
+        if isinstance(executor, list):
+            return [formatted(error, context.request_id) for error in executor]
+        stream = create_source_event_stream(executor)
+        if isawaitable(stream):
+            stream = await stream
+        if isinstance(stream, ExecutionResult):
+            return [formatted(error, context.request_id) for error in stream.errors or ()]
+        assert self._schema.subscription_type
+        fragments = {name: details.definition for name, details in executor.fragments.items()}
+        root = Selecting(fragments, executor.variable_values).root(self._schema.subscription_type, operation.node)
+        return _project(stream, root, context.request_id)
+
+
+async def _project(stream: Any, root: Any, request_id: str) -> AsyncGenerator[Answer, None]:
+    try:
+        async for event in stream:
+            yield {"data": root(event)}
+    except Exception as error:  # noqa: BLE001 - told to the client, and logged where it is internal
+        yield {"errors": [refused(error, request_id)]}
+    finally:
+        await stream.aclose()
+
+
+def _answer(result: ExecutionResult, request_id: str) -> Answer:
+    answer: Answer = {}
+    if result.errors:
+        answer["errors"] = [formatted(error, request_id) for error in result.errors]
+    if result.data is not None or not _before_execution(result):
+        answer["data"] = result.data
+    return answer
+
+
+def _before_execution(result: ExecutionResult) -> bool:
+    """Errors without a path come from before the first field was run: wrong variables."""
+    return any(error.path is None for error in result.errors or ())
+
+
+def encode(answer: Answer) -> bytes:
+    return orjson.dumps(answer)

@@ -1,0 +1,178 @@
+"""GraphQL over HTTP and SSE.
+
+POST with a JSON body, GET for queries (GraphQL over HTTP). A client that accepts `text/event-stream` gets the answers
+as server-sent events (graphql-sse, distinct connections): `next` for each, `complete` at the end.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from graphql import OperationType
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response, StreamingResponse
+
+from hub.api.auth import Authenticator
+from hub.api.context import Context, Services
+from hub.api.engine import Answer, Engine, Operation, Request, encode
+from hub.api.failures import refused
+from hub.api.idempotency import Answers
+from hub.api.inputs import idempotency_key
+from hub.errors import BadUserInput, HubError, TooLarge
+from hub.ids import new_id
+
+JSON = "application/json"
+GRAPHQL_JSON = "application/graphql-response+json"
+EVENTS = "text/event-stream"
+QUIET_S = 12.0  # a comment keeps idle streams open through proxies
+METHODS = ["GET", "POST"]
+
+
+class GraphQLOverHTTP:
+    def __init__(self, engine: Engine, services: Services, auth: Authenticator, answers: Answers) -> None:
+        self._engine = engine
+        self._services = services
+        self._auth = auth
+        self._answers = answers
+
+    async def handle(self, http: HTTPRequest) -> Response:
+        """One request."""
+        request_id = http.scope["state"]["request_id"] = http.headers.get("x-request-id", "")[:64] or new_id()
+        accept = _accepted(http.headers.get("accept", ""))
+        try:
+            caller = await self._auth.caller(http.headers.get("authorization"))
+            request = await self._read(http)
+            key = idempotency_key(http.headers.get("idempotency-key"), "Idempotency-Key")
+        except HubError as error:
+            return _json({"errors": [refused(error, request_id)]}, accept, error.status)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        operation = self._engine.prepare(request, request_id)
+        if isinstance(operation, list):
+            return _json({"errors": operation}, accept, 400)
+        if http.method == "GET" and operation.kind is not OperationType.QUERY and accept != EVENTS:
+            refusal = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
+            return _json({"errors": [refusal]}, accept, 405, {"allow": "POST"})
+        context = Context(caller, self._services, request_id, key)
+        if operation.kind is OperationType.SUBSCRIPTION:
+            if accept != EVENTS:
+                message = f"Subscribe over a WebSocket, or accept {EVENTS}."
+                return _json({"errors": [{"message": message, "extensions": {"code": "BAD_USER_INPUT"}}]}, accept, 400)
+            return _events(self._subscription(operation, context))
+        try:
+            answer = await self._answers.run(operation, context, self._engine.run)
+        except HubError as error:
+            return _json({"errors": [refused(error, request_id)]}, accept, error.status)
+        if accept == EVENTS:
+            return _events(_once(answer))
+        return _json(answer, accept, 200 if "data" in answer else 400)
+
+    async def _read(self, http: HTTPRequest) -> Request:
+        """The request as the client wrote it; BadUserInput or TooLarge if it can't be one."""
+        if http.method == "GET":
+            query = http.query_params
+            return _request(
+                {
+                    "query": query.get("query"),
+                    "operationName": query.get("operationName"),
+                    "variables": _loads(query["variables"], "variables") if "variables" in query else None,
+                }
+            )
+        if http.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+            raise BadUserInput(f"Send {JSON}.", "content-type")
+        settings = self._services.settings
+        body = bytearray()
+        async for chunk in http.stream():
+            body += chunk
+            if len(body) > settings.send_many_max_bytes:
+                raise TooLarge(f"The body is larger than {settings.send_many_max_bytes} bytes.")
+        if len(body) > settings.body_max_bytes and b"sendMany" not in body[:4096]:
+            raise TooLarge(f"The body is larger than {settings.body_max_bytes} bytes (HUB_BODY_MAX_BYTES).")
+        return _request(_loads(bytes(body), "body"))
+
+    async def _subscription(self, operation: Operation, context: Context) -> AsyncIterator[Answer]:
+        answers = await self._engine.subscribe(operation, context)
+        if isinstance(answers, list):
+            yield {"errors": answers}
+            return
+        async for answer in answers:
+            yield answer
+
+
+def _request(given: Any) -> Request:
+    if not isinstance(given, dict):
+        raise BadUserInput("The body is a JSON object with `query`.", "body")
+    query, name, variables = given.get("query"), given.get("operationName"), given.get("variables")
+    if not isinstance(query, str) or not query:
+        raise BadUserInput("Give `query`, a string.", "query")
+    if name is not None and not isinstance(name, str):
+        raise BadUserInput("`operationName` is a string.", "operationName")
+    if variables is not None and not isinstance(variables, dict):
+        raise BadUserInput("`variables` is a JSON object.", "variables")
+    if not isinstance(given.get("extensions"), dict | None):
+        raise BadUserInput("`extensions` is a JSON object.", "extensions")
+    return Request(query, variables, name or None)
+
+
+def _loads(text: str | bytes, field: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadUserInput(f"This is not JSON: {error}.", field) from None
+
+
+def _accepted(header: str) -> str:
+    """The media type to answer with. Clients that name none get `application/json`."""
+    ranked: list[tuple[float, int, str]] = []
+    for index, part in enumerate(header.split(",")):
+        kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        if kind in {JSON, GRAPHQL_JSON, EVENTS} and quality > 0:
+            ranked.append((-quality, index, kind))
+    return min(ranked)[2] if ranked else JSON
+
+
+def _json(answer: Answer, accept: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    """With `application/json`, well-formed GraphQL is answered 200 even where it fails, as older clients expect."""
+    media = GRAPHQL_JSON if accept == GRAPHQL_JSON else JSON
+    return Response(encode(answer), status, headers, f"{media}; charset=utf-8")
+
+
+def _events(answers: AsyncIterator[Answer]) -> Response:
+    return StreamingResponse(
+        _written(answers), media_type=EVENTS, headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+    )
+
+
+async def _written(answers: AsyncIterator[Answer]) -> AsyncIterator[bytes]:
+    """Events, and a comment now and then while there are none."""
+    yield b":\n\n"
+    following = asyncio.ensure_future(anext(answers, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait({following}, timeout=QUIET_S)
+            if not done:
+                yield b":\n\n"
+                continue
+            answer = following.result()
+            if answer is None:
+                break
+            yield b"event: next\ndata: " + encode(answer) + b"\n\n"
+            following = asyncio.ensure_future(anext(answers, None))
+        yield b"event: complete\ndata:\n\n"
+    finally:
+        following.cancel()
+        await asyncio.wait({following})
+        await answers.aclose()  # type: ignore[attr-defined]
+
+
+async def _once(answer: Answer) -> AsyncIterator[Answer]:
+    yield answer

@@ -1,0 +1,272 @@
+"""What the API is given, and the checks that turn it into requests. Every refusal names the field and the limit."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+import orjson
+import strawberry
+from msgspec import UNSET, UnsetType
+from strawberry import ID
+
+from hub import model
+from hub.api.scalars import JSON
+from hub.audience.users import Profile
+from hub.errors import BadUserInput, TooLarge
+from hub.inbox.store import Filter
+from hub.model import InboxView, mailbox_of
+from hub.publish import SendRequest
+from hub.settings import Settings
+
+ID_MAX_CHARS = 256
+KEY_MAX_CHARS = 256  # categories, tags, action keys, idempotency keys
+URL_MAX_CHARS = 2048
+ACTIONS_MAX = 10
+TAGS_MAX = 20
+FILTER_MAX = 20  # values of one kind in a filter
+WORDS_MAX = 10
+SEARCH_MAX_CHARS = 256
+PROFILE_MAX_CHARS = 320  # the longest mail address, RFC 5321
+LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
+
+strawberry.enum(model.InboxView)
+strawberry.enum(model.Priority)
+strawberry.enum(model.Channel)
+
+
+@strawberry.input(description="Exactly one of its fields.", one_of=True)
+class RecipientsInput:
+    users: list[ID] | None = strawberry.UNSET
+
+
+@strawberry.input
+class ActionInput:
+    key: str
+    label: str
+    url: str | None = None
+    primary: bool | None = False
+
+
+@strawberry.input
+class ContentInput:
+    title: str
+    body: str
+    image_url: str | None = None
+    action_url: str | None = None
+    actions: list[ActionInput] | None = None
+
+
+@strawberry.input
+class SendInput:
+    to: RecipientsInput
+    category: str
+    content: ContentInput | None = None
+    data: JSON | None = None
+    tags: list[str] | None = None
+    priority: model.Priority | None = None
+    channels: list[model.Channel] | None = strawberry.field(
+        default=None, description="The category's default channels if left out. Preferences still decide."
+    )
+    idempotency_key: str | None = None
+    expires_at: datetime | None = None
+    require_ack: bool | None = False
+
+
+@strawberry.input
+class InboxFilter:
+    view: model.InboxView | None = InboxView.ACTIVE
+    categories: list[str] | None = None
+    tags: list[str] | None = None
+    priorities: list[model.Priority] | None = None
+    search: str | None = strawberry.field(
+        default=None, description="Words in title or body, among the newest 10,000 of the view."
+    )
+
+
+@strawberry.input
+class UserInput:
+    id: ID
+    email: str | None = strawberry.UNSET
+    phone: str | None = strawberry.UNSET
+    locale: str | None = strawberry.UNSET
+    timezone: str | None = strawberry.UNSET
+    attributes: JSON | None = strawberry.UNSET
+
+
+def send_request(given: SendInput, settings: Settings, now: datetime, field: str) -> SendRequest:
+    """`field` is the path of the input, such as `input` or `inputs.3`."""
+    users = given.to.users
+    if not users:
+        raise BadUserInput("Name at least one user.", f"{field}.to.users")
+    if len(users) > settings.users_per_call:
+        raise TooLarge(f"{field}.to.users names more than {settings.users_per_call} users (HUB_USERS_PER_CALL).")
+    if given.content is None:
+        raise BadUserInput("Give `content`.", f"{field}.content")
+    if given.expires_at and given.expires_at <= now:
+        raise BadUserInput("This has already expired: give an instant to come.", f"{field}.expiresAt")
+    if given.channels is not None and not given.channels:
+        raise BadUserInput("Name at least one channel, or leave it out.", f"{field}.channels")
+    return SendRequest(
+        users=tuple(dict.fromkeys(user_id(user, f"{field}.to.users") for user in users)),
+        category=_key(given.category, f"{field}.category"),
+        content=_content(given.content, settings, f"{field}.content"),
+        data=json_text(given.data, settings, f"{field}.data"),
+        tags=_keys(given.tags, TAGS_MAX, f"{field}.tags"),
+        priority=given.priority,
+        channels=tuple(given.channels) if given.channels is not None else None,
+        expires_at=given.expires_at,
+        require_ack=bool(given.require_ack),
+    )
+
+
+def idempotency_key(key: str | None, field: str) -> str | None:
+    return None if key is None else _key(key, field)
+
+
+def inbox_filter(given: InboxFilter | None) -> Filter:
+    if given is None:
+        return Filter()
+    search = given.search or ""
+    if len(search) > SEARCH_MAX_CHARS:
+        raise BadUserInput(f"A search has at most {SEARCH_MAX_CHARS} characters.", "filter.search")
+    words = tuple(dict.fromkeys(search.split()))
+    if len(words) > WORDS_MAX:
+        raise BadUserInput(f"A search has at most {WORDS_MAX} words.", "filter.search")
+    if given.priorities is not None and len(given.priorities) > FILTER_MAX:
+        raise BadUserInput(f"At most {FILTER_MAX} priorities.", "filter.priorities")
+    return Filter(
+        view=given.view or InboxView.ACTIVE,
+        categories=tuple(sorted(_keys(given.categories, FILTER_MAX, "filter.categories"))),
+        tags=_keys(given.tags, FILTER_MAX, "filter.tags"),
+        priorities=tuple(given.priorities or ()),
+        words=words,
+    )
+
+
+def profile(given: UserInput, tenant: str, settings: Settings, field: str) -> Profile:
+    attributes: str | UnsetType | None = UNSET
+    if given.attributes is not strawberry.UNSET:
+        attributes = json_text(given.attributes, settings, f"{field}.attributes")
+    timezone = _text(given.timezone, f"{field}.timezone")
+    if timezone and timezone not in available_timezones():
+        raise BadUserInput("A timezone is a name such as Europe/Berlin (IANA).", f"{field}.timezone")
+    locale = _text(given.locale, f"{field}.locale")
+    if locale and not LOCALE.fullmatch(locale):
+        raise BadUserInput("A locale is a BCP 47 tag such as de or pt-BR.", f"{field}.locale")
+    email = _text(given.email, f"{field}.email")
+    if email and ("@" not in email[1:-1] or any(c.isspace() for c in email)):
+        raise BadUserInput("This is no mail address.", f"{field}.email")
+    return Profile(
+        id=mailbox_of(tenant, user_id(given.id, f"{field}.id")),
+        email=email,
+        phone=_text(given.phone, f"{field}.phone"),
+        locale=locale,
+        timezone=timezone,
+        attributes=attributes,
+    )
+
+
+def user_id(given: str, field: str) -> str:
+    """An id as the tenant's own systems use it: 1 to 256 characters, none of them a control character."""
+    if not 0 < len(given) <= ID_MAX_CHARS or not given.isprintable():
+        raise BadUserInput(f"An id has 1 to {ID_MAX_CHARS} printable characters.", field)
+    return given
+
+
+def notification_ids(given: Sequence[str], settings: Settings) -> list[str]:
+    if len(given) > settings.ids_per_call:
+        raise TooLarge(f"ids holds more than {settings.ids_per_call} (HUB_IDS_PER_CALL): call in parts.")
+    return [id for id in given if len(id) <= ID_MAX_CHARS]
+
+
+def page_size(first: int | None, default: int, settings: Settings) -> int:
+    first = default if first is None else first
+    if not 1 <= first <= settings.page_max:
+        raise BadUserInput(f"A page has 1 to {settings.page_max} items (HUB_PAGE_MAX).", "first")
+    return first
+
+
+def json_text(value: object, settings: Settings, field: str) -> str | None:
+    """JSON as it will be stored. None stays None."""
+    if value is None:
+        return None
+    try:
+        text = orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise BadUserInput("This is nested too deep, or holds a number of more than 64 bits.", field) from None
+    if len(text) > settings.data_max_bytes:
+        raise TooLarge(f"{field} is larger than {settings.data_max_bytes} bytes (HUB_DATA_MAX_BYTES).", field=field)
+    return text.decode()
+
+
+def _content(given: ContentInput, settings: Settings, field: str) -> model.Content:
+    if not given.title.strip():
+        raise BadUserInput("A title says something.", f"{field}.title")
+    if len(given.title) > settings.title_max_chars:
+        raise TooLarge(
+            f"{field}.title is longer than {settings.title_max_chars} characters (HUB_TITLE_MAX_CHARS).",
+            field=f"{field}.title",
+        )
+    if len(given.body.encode()) > settings.text_max_bytes:
+        raise TooLarge(
+            f"{field}.body is larger than {settings.text_max_bytes} bytes (HUB_TEXT_MAX_BYTES).", field=f"{field}.body"
+        )
+    actions = given.actions or []
+    if len(actions) > ACTIONS_MAX:
+        raise BadUserInput(f"At most {ACTIONS_MAX} actions.", f"{field}.actions")
+    return model.Content(
+        title=given.title,
+        body=given.body,
+        image_url=_url(given.image_url, f"{field}.imageUrl"),
+        action_url=_url(given.action_url, f"{field}.actionUrl"),
+        actions=tuple(
+            model.Action(
+                key=_key(action.key, f"{field}.actions.{index}.key"),
+                label=_key(action.label, f"{field}.actions.{index}.label"),
+                url=_url(action.url, f"{field}.actions.{index}.url"),
+                primary=bool(action.primary),
+            )
+            for index, action in enumerate(actions)
+        ),
+    )
+
+
+def _key(given: str, field: str) -> str:
+    if not 0 < len(given) <= KEY_MAX_CHARS or not given.isprintable():
+        raise BadUserInput(f"Give 1 to {KEY_MAX_CHARS} printable characters.", field)
+    return given
+
+
+def _keys(given: Sequence[str] | None, most: int, field: str) -> tuple[str, ...]:
+    if not given:
+        return ()
+    if len(given) > most:
+        raise BadUserInput(f"At most {most} of them.", field)
+    return tuple(dict.fromkeys(_key(key, field) for key in given))
+
+
+def _url(given: str | None, field: str) -> str | None:
+    """Links that can run nothing: http and https, or a path within the app."""
+    if given is None:
+        return None
+    try:
+        scheme = urlsplit(given).scheme
+    except ValueError:
+        scheme = "broken"
+    local = given.startswith("/") and not given.startswith(("//", "/\\"))
+    if len(given) > URL_MAX_CHARS or not given.isprintable() or not (scheme in {"http", "https"} or local):
+        raise BadUserInput(
+            f"A link is http(s), or a path that starts with a single slash; at most {URL_MAX_CHARS} characters.",
+            field,
+        )
+    return given
+
+
+def _text(given: str | None, field: str) -> str | UnsetType | None:
+    if given is strawberry.UNSET:
+        return UNSET
+    if given is not None and (len(given) > PROFILE_MAX_CHARS or not given.isprintable()):
+        raise BadUserInput(f"At most {PROFILE_MAX_CHARS} printable characters.", field)
+    return given

@@ -1,0 +1,253 @@
+"""GraphQL over WebSocket: the `graphql-transport-ws` protocol, as the npm package `graphql-ws` speaks it.
+
+One task reads the socket, one task a running operation writes to it. Whatever a client sends, the answer is the
+protocol's own: a `next` with errors, an `error`, or a close with its code. An open socket is closed with 4403 when its
+token expires.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import aclosing
+from enum import IntEnum
+from typing import Any
+
+import orjson
+import structlog
+from graphql import OperationType
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from hub import metrics
+from hub.api.auth import Authenticator
+from hub.api.context import Context, Services
+from hub.api.engine import Answer, Engine, Operation, Request
+from hub.api.failures import refused
+from hub.errors import HubError, Unavailable
+from hub.ids import new_id
+from hub.model import Caller, Role
+
+PROTOCOL = "graphql-transport-ws"
+ID_MAX_CHARS = 128
+
+log = structlog.get_logger(__name__)
+
+
+class Close(IntEnum):
+    """Close codes: the protocol's, and RFC 6455's."""
+
+    INTERNAL = 1011
+    RESTART = 1012
+    BAD_REQUEST = 4400
+    UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
+    PROTOCOL_NOT_ACCEPTABLE = 4406
+    INIT_TIMEOUT = 4408
+    SUBSCRIBER_EXISTS = 4409
+    TOO_MANY = 4429
+
+
+class Closing(Exception):
+    """Ends the socket with a code and a reason the client can read."""
+
+    def __init__(self, code: Close, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class GraphQLOverWebSocket:
+    """All sockets of this process."""
+
+    def __init__(self, engine: Engine, services: Services, auth: Authenticator) -> None:
+        self._engine = engine
+        self._services = services
+        self._auth = auth
+        self._open: Counter[str] = Counter()
+
+    async def handle(self, socket: WebSocket) -> None:
+        """One socket, from its first byte to its last."""
+        if not self._origin_allowed(socket):
+            await socket.close(Close.FORBIDDEN)
+            return
+        if PROTOCOL not in socket.scope["subprotocols"]:
+            await socket.accept()
+            await socket.close(Close.PROTOCOL_NOT_ACCEPTABLE, f"Speak {PROTOCOL}.")
+            return
+        await socket.accept(PROTOCOL)
+        metrics.sockets.inc()
+        session = _Session(socket, self._engine, self._services)
+        mailbox = None
+        try:
+            caller = await self._init(session)
+            mailbox = caller.mailbox
+            self._open[mailbox] += 1
+            if caller.role is Role.USER and self._open[mailbox] > self._services.settings.sockets_per_user:
+                raise Closing(Close.TOO_MANY, "Too many open sockets for this user (HUB_SOCKETS_PER_USER).")
+            await session.send({"type": "connection_ack"})
+            await session.serve(caller)
+        except Closing as closing:
+            await session.close(closing)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            await session.stop()
+            metrics.sockets.dec()
+            if mailbox is not None:
+                self._open[mailbox] -= 1
+                if not self._open[mailbox]:
+                    del self._open[mailbox]
+
+    def _origin_allowed(self, socket: WebSocket) -> bool:
+        """Browsers say where a page comes from. Its own origin and the allowed ones may connect."""
+        origin = socket.headers.get("origin")
+        if origin is None or origin in self._services.settings.allowed_origins:
+            return True
+        return origin.partition("://")[2] == socket.headers.get("host")
+
+    async def _init(self, session: "_Session") -> Caller:
+        try:
+            async with asyncio.timeout(self._services.settings.init_timeout_s):
+                message = await session.receive()
+        except TimeoutError:
+            raise Closing(Close.INIT_TIMEOUT, "Connection initialisation timeout") from None
+        if message["type"] != "connection_init":
+            raise Closing(Close.UNAUTHORIZED, "Unauthorized: send connection_init first.")
+        payload = message.get("payload")
+        given = payload.get("authorization") or payload.get("Authorization") if isinstance(payload, dict) else None
+        if given is not None and not isinstance(given, str):
+            raise Closing(Close.BAD_REQUEST, "`authorization` is a string.")
+        try:
+            return await self._auth.caller(given or session.socket.headers.get("authorization"))
+        except Unavailable as error:
+            raise Closing(Close.INTERNAL, error.message) from None
+        except HubError as error:
+            raise Closing(Close.FORBIDDEN, error.message[:100]) from None
+
+
+class _Session:
+    """One socket, from its first message to its last."""
+
+    def __init__(self, socket: WebSocket, engine: Engine, services: Services) -> None:
+        self.socket = socket
+        self._engine = engine
+        self._services = services
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def serve(self, caller: Caller) -> None:
+        """Until the client goes, breaks the protocol, or its token expires."""
+        try:
+            async with asyncio.timeout(max(0.0, caller.expires_at - time.time())):
+                while True:
+                    await self._handle(await self.receive(), caller)
+        except TimeoutError:
+            raise Closing(Close.FORBIDDEN, "The token has expired.") from None
+
+    async def stop(self) -> None:
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self, closing: Closing) -> None:
+        try:
+            await self.socket.close(closing.code, closing.reason)
+        except (RuntimeError, WebSocketDisconnect):
+            log.debug("socket_already_closed", code=int(closing.code))
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message: an object with a known shape. Closing for anything else."""
+        received = await self.socket.receive()
+        if received["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(received.get("code", 1005))
+        text = received.get("text")
+        if text is None:
+            raise Closing(Close.BAD_REQUEST, "Messages are text.")
+        if len(text) > self._services.settings.socket_message_max_bytes:
+            raise Closing(Close.BAD_REQUEST, "The message is too large (HUB_SOCKET_MESSAGE_MAX_BYTES).")
+        try:
+            message = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise Closing(Close.BAD_REQUEST, "Messages are JSON.") from None
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+            raise Closing(Close.BAD_REQUEST, "A message is an object with a `type`.")
+        return message
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await self.socket.send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
+
+    async def _handle(self, message: dict[str, Any], caller: Caller) -> None:
+        match message["type"]:
+            case "ping":
+                await self.send({"type": "pong"})
+            case "pong":
+                pass
+            case "subscribe":
+                self._subscribe(message, caller)
+            case "complete":
+                if isinstance(id := message.get("id"), str) and (task := self._running.pop(id, None)):
+                    task.cancel()
+            case "connection_init":
+                raise Closing(Close.TOO_MANY, "Too many initialisation requests")
+            case _:
+                raise Closing(Close.BAD_REQUEST, "Unknown message type.")
+
+    def _subscribe(self, message: dict[str, Any], caller: Caller) -> None:
+        id = message.get("id")
+        if not isinstance(id, str) or not 0 < len(id) <= ID_MAX_CHARS:
+            raise Closing(Close.BAD_REQUEST, f"`id` has 1 to {ID_MAX_CHARS} characters.")
+        if id in self._running:
+            raise Closing(Close.SUBSCRIBER_EXISTS, f"Subscriber for {id[:64]} already exists")
+        if len(self._running) >= self._services.settings.subscriptions_per_socket:
+            raise Closing(Close.TOO_MANY, "Too many operations on this socket (HUB_SUBSCRIPTIONS_PER_SOCKET).")
+        request = _request(message.get("payload"))
+        task = asyncio.create_task(self._run(id, request, Context(caller, self._services, new_id())))
+        self._running[id] = task
+
+        def done(task: asyncio.Task[None]) -> None:
+            if self._running.get(id) is task:
+                del self._running[id]
+
+        task.add_done_callback(done)
+
+    async def _run(self, id: str, request: Request, context: Context) -> None:
+        """One operation, to its end."""
+        try:
+            operation = self._engine.prepare(request, context.request_id)
+            errors = operation if isinstance(operation, list) else await self._operate(id, operation, context)
+            if errors:
+                await self.send({"id": id, "type": "error", "payload": errors})
+            else:
+                await self.send({"id": id, "type": "complete"})
+        except WebSocketDisconnect:
+            pass
+        except Exception as error:  # noqa: BLE001 - an operation must not take its socket down in silence
+            await self.send({"id": id, "type": "error", "payload": [refused(error, context.request_id)]})
+
+    async def _operate(self, id: str, operation: Operation, context: Context) -> list[Answer]:
+        """Sends the answers; returns the errors that ended it, if any."""
+        if operation.kind is not OperationType.SUBSCRIPTION:
+            answer = await self._engine.run(operation, context)
+            if "data" not in answer:
+                return list(answer["errors"])
+            await self.send({"id": id, "type": "next", "payload": answer})
+            return []
+        answers = await self._engine.subscribe(operation, context)
+        if isinstance(answers, list):
+            return answers
+        async with aclosing(answers):
+            async for answer in answers:
+                if "data" not in answer:
+                    return list(answer["errors"])
+                await self.send({"id": id, "type": "next", "payload": answer})
+        return []
+
+
+def _request(payload: Any) -> Request:
+    if not isinstance(payload, dict) or not isinstance(payload.get("query"), str):
+        raise Closing(Close.BAD_REQUEST, "`payload` is an object with `query`, a string.")
+    name, variables = payload.get("operationName"), payload.get("variables")
+    if not isinstance(name, str | None) or not isinstance(variables, dict | None):
+        raise Closing(Close.BAD_REQUEST, "`operationName` is a string and `variables` an object.")
+    if not isinstance(payload.get("extensions"), dict | None):
+        raise Closing(Close.BAD_REQUEST, "`extensions` is an object.")
+    return Request(payload["query"], variables, name or None)

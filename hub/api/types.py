@@ -1,0 +1,291 @@
+"""What the API answers with.
+
+Types whose fields are plain attributes are filled straight from the nouns of `hub.model`, which carry the same names;
+`graphql_type` says so where it happens. Only what wraps them is built here.
+"""
+
+from datetime import datetime
+
+import strawberry
+from strawberry import ID
+
+from hub import model
+from hub.api.context import Context, Info
+from hub.api.inputs import InboxFilter, inbox_filter, page_size
+from hub.api.scalars import JSON, Cursor
+from hub.change import Marked
+from hub.errors import NotFound
+from hub.inbox.position import decode_place, encode_place, encode_position
+from hub.status.in_app import deliveries_of
+from hub.status.sends import Count
+
+strawberry.enum(model.SendStatus)
+strawberry.enum(model.ReceiptKind)
+strawberry.enum(model.DeliveryStatus)
+strawberry.enum(
+    model.InboxEventKind,
+    description="ALL_* stand for everything in the ACTIVE view; REMOVED for recalled, replaced, resolved, expired or "
+    "erased; after RESYNC the subscription completes: load the inbox and subscribe from its `position`.",
+)
+
+
+@strawberry.type(description="A button of a notification.")
+class Action:
+    key: str
+    label: str
+    url: str | None
+    primary: bool
+
+
+@strawberry.type(description="What became of a notification on one channel.")
+class Delivery:
+    id: ID
+    notification_id: ID
+    send_id: ID
+    user_id: ID
+    channel: model.Channel
+    status: model.DeliveryStatus
+    reason: str | None = strawberry.field(description="Why it was held, skipped, failed or ended.")
+    created_at: datetime
+    updated_at: datetime
+
+
+@strawberry.type(description="One notification in one person's inbox.")
+class Notification:
+    id: ID
+    user_id: ID
+    category: str
+    title: str
+    body: str
+    data: JSON | None
+    image_url: str | None
+    action_url: str | None
+    actions: list[Action]
+    priority: model.Priority
+    tags: list[str]
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    seen_at: datetime | None
+    read_at: datetime | None
+    archived_at: datetime | None
+    snoozed_until: datetime | None
+    acknowledged_at: datetime | None = strawberry.field(
+        description="Set when the recipient confirmed a notification sent with `requireAck`."
+    )
+    require_ack: bool
+    because: str = strawberry.field(description="Why the recipient got it, in a sentence they understand.")
+
+    @strawberry.field(
+        graphql_type=list[Delivery],
+        description="One per channel and address; channels that were decided against are there too, SKIPPED, with the "
+        "reason.",
+    )
+    def deliveries(self: strawberry.Parent[model.Notification]) -> list[model.Delivery]:
+        return deliveries_of(self)
+
+
+@strawberry.type
+class PageInfo:
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+    @classmethod
+    def of(cls, cursors: list[str], *, more: bool, after: str | None) -> "PageInfo":
+        return cls(
+            has_next_page=more,
+            has_previous_page=after is not None,
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else None,
+        )
+
+
+@strawberry.type
+class NotificationEdge:
+    cursor: str
+    node: model.Notification = strawberry.field(graphql_type=Notification)
+
+
+@strawberry.type
+class NotificationConnection:
+    edges: list[NotificationEdge]
+    nodes: list[model.Notification] = strawberry.field(graphql_type=list[Notification])
+    page_info: PageInfo
+    unread: int = strawberry.field(
+        description="Of the whole inbox, whatever the filter: not read, archived, snoozed, removed or hidden."
+    )
+    unseen: int = strawberry.field(description="Likewise, not seen. Reading implies seeing.")
+    position: Cursor = strawberry.field(
+        description="The feed position this page reflects: subscribe with `inbox(after:)` from here and nothing is "
+        "missed or doubled."
+    )
+
+
+@strawberry.type
+class SendNotificationConnection:
+    edges: list[NotificationEdge]
+    nodes: list[model.Notification] = strawberry.field(graphql_type=list[Notification])
+    page_info: PageInfo
+
+
+@strawberry.type(description="A person of the tenant.")
+class User:
+    created_at: datetime
+    updated_at: datetime
+    email: str | None
+    phone: str | None
+    locale: str
+    timezone: str
+    attributes: JSON | None
+
+    @strawberry.field(name="id")
+    def person_id(self: strawberry.Parent[model.User]) -> ID:
+        return ID(self.user_id)
+
+    @strawberry.field(description="The person's inbox, newest first.")
+    async def inbox(
+        self: strawberry.Parent[model.User],
+        info: Info,
+        filter: InboxFilter | None = None,
+        first: int | None = 20,
+        after: str | None = None,
+    ) -> NotificationConnection:
+        return await inbox_page(info.context, self.id, filter, first, after)
+
+
+async def inbox_page(
+    context: Context,
+    mailbox: str,
+    filter: InboxFilter | None,
+    first: int | None,
+    after: str | None,
+) -> NotificationConnection:
+    """A page of a mailbox, with its counts and its feed position."""
+    services = context.services
+    wanted = inbox_filter(filter)
+    size = page_size(first, 20, services.settings)
+    below = decode_place(after, "after") if after is not None else None
+    page = await services.inboxes.page(mailbox, wanted, size, below)
+    if page is None:
+        await services.change.open(mailbox)
+        page = await services.inboxes.page(mailbox, wanted, size, below)
+    if page is None:
+        raise NotFound("There is no such inbox.")
+    edges = [NotificationEdge(cursor=encode_place(n.added_modseq), node=n) for n in page.notifications]
+    return NotificationConnection(
+        edges=edges,
+        nodes=page.notifications,
+        page_info=PageInfo.of([edge.cursor for edge in edges], more=page.more, after=after),
+        unread=page.head.unread,
+        unseen=page.head.unseen,
+        position=Cursor(encode_position(page.position)),
+    )
+
+
+@strawberry.type(
+    description="`notifications`: what changed, at most 100; `changed`: how many in all; the counts and the feed "
+    "position after it."
+)
+class InboxPayload:
+    notifications: list[model.Notification] = strawberry.field(graphql_type=list[Notification])
+    changed: int
+    unread: int
+    unseen: int
+    position: Cursor
+
+    @classmethod
+    def of(cls, marked: Marked, position: model.Position) -> "InboxPayload":
+        return cls(
+            notifications=marked.notifications,
+            changed=marked.changed,
+            unread=marked.head.unread,
+            unseen=marked.head.unseen,
+            position=Cursor(encode_position(position)),
+        )
+
+
+@strawberry.type(
+    description="One change of one inbox. Changes come in order; `cursor` names the position after this change."
+)
+class InboxEvent:
+    kind: model.InboxEventKind
+    cursor: Cursor
+    notification: model.Notification | None = strawberry.field(
+        graphql_type=Notification | None,
+        description="As it stands after the change; null for ALL_READ, ALL_SEEN, ALL_ARCHIVED and RESYNC.",
+    )
+    unread: int
+    unseen: int
+
+
+@strawberry.type(description="How many deliveries of a send stand in which state on which channel.")
+class StatusCount:
+    channel: model.Channel
+    status: model.DeliveryStatus
+    count: int
+
+
+@strawberry.type(description="One call of `send`.")
+class Send:
+    id: ID
+    category: str
+    status: model.SendStatus
+    created_at: datetime
+    recipients: int
+
+    @strawberry.field(graphql_type=list[StatusCount])
+    async def counts(self: strawberry.Parent[model.Send], info: Info) -> list[Count]:
+        return await info.context.services.sends.counts(self)
+
+    @strawberry.field(description="What it put into inboxes, in the order it was made; what was removed is there too.")
+    async def notifications(
+        self: strawberry.Parent[model.Send], info: Info, first: int | None = 20, after: str | None = None
+    ) -> SendNotificationConnection:
+        services = info.context.services
+        size = page_size(first, 20, services.settings)
+        found = await services.sends.notifications(self, size + 1, after)
+        edges = [NotificationEdge(cursor=n.id, node=n) for n in found[:size]]
+        return SendNotificationConnection(
+            edges=edges,
+            nodes=found[:size],
+            page_info=PageInfo.of([edge.cursor for edge in edges], more=len(found) > size, after=after),
+        )
+
+
+@strawberry.type
+class SendEdge:
+    cursor: str
+    node: model.Send = strawberry.field(graphql_type=Send)
+
+
+@strawberry.type
+class SendConnection:
+    edges: list[SendEdge]
+    nodes: list[model.Send] = strawberry.field(graphql_type=list[Send])
+    page_info: PageInfo
+
+
+@strawberry.type(
+    description="`duplicate`: this idempotency key was seen before with the same input, and nothing was sent again."
+)
+class SendPayload:
+    send: model.Send = strawberry.field(graphql_type=Send)
+    duplicate: bool
+
+
+@strawberry.type(
+    description="What a recipient or a channel did with something that was sent. At least once: drop known ids."
+)
+class Receipt:
+    id: ID
+    cursor: Cursor
+    kind: model.ReceiptKind
+    at: datetime
+    send_id: ID
+    notification_id: ID
+    user_id: ID
+    channel: model.Channel | None
+    status: model.DeliveryStatus | None
+    reason: str | None

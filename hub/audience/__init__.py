@@ -1,0 +1,1 @@
+"""For whom: the people of a tenant."""

@@ -1,0 +1,161 @@
+"""Conductor of what people do with their inbox: marks, marks of everything, and what the clock does."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.inbox import box
+from hub.inbox.committer import Committer
+from hub.inbox.draft import Draft
+from hub.inbox.store import Filter, Inboxes
+from hub.model import Box, Changed, Channel, Event, InboxEventKind, Mailbox, Notification
+from hub.status import receipts
+
+CHUNK = 250  # notifications a transaction when a whole inbox changes: small enough to let others through
+ANSWERED = 100  # notifications in an answer, and events of a filtered change; beyond, one RESYNC
+
+ALL_EVENTS: dict[box.Mark, InboxEventKind] = {
+    box.seen: InboxEventKind.ALL_SEEN,
+    box.read: InboxEventKind.ALL_READ,
+    box.archived: InboxEventKind.ALL_ARCHIVED,
+}
+SETTLED: dict[box.Mark, frozenset[Box]] = {
+    box.seen: frozenset({Box.UNREAD, Box.READ}),
+    box.read: frozenset({Box.READ}),
+    box.archived: frozenset({Box.ARCHIVED}),
+}
+"""Boxes in which a mark has nothing left to do."""
+
+
+class Marked(Struct, frozen=True):
+    """`notifications`: what changed, at most 100. `changed`: how many in all. `head`: the mailbox after it."""
+
+    notifications: list[Notification]
+    changed: int
+    head: Mailbox
+
+
+class Change:
+    def __init__(
+        self, committer: Committer, inboxes: Inboxes, tell: Callable[[list[Changed]], None], bulk_max: int
+    ) -> None:
+        self._committer = committer
+        self._inboxes = inboxes
+        self._tell = tell
+        self._bulk_max = bulk_max
+
+    async def mark(self, mailbox: str, ids: Sequence[str], mark: box.Mark) -> Marked:
+        """Marks those of `ids` that are there. What the mark would not change is left alone and makes no event."""
+        return await self._committer.submit(_Mark(mailbox, tuple(dict.fromkeys(ids)), mark))
+
+    async def mark_all(self, mailbox: str, wanted: Filter, mark: box.Mark) -> Marked:
+        """Everything that matches and is there when the call comes in.
+
+        Without a filter, and where one transaction holds it, that is a single change with an ALL_* event. Otherwise
+        it goes in chunks, and other devices get UPDATED for up to 100 and one RESYNC beyond that."""
+        boxes = [place for place in box.VIEWS[wanted.view] if place not in SETTLED[mark]]
+        if wanted.whole:
+            work = _MarkAll(mailbox, mark, boxes, self._inboxes, self._bulk_max)
+            if marked := await self._committer.submit(work):
+                return marked
+        head = await self.open(mailbox)
+        found = await self._inboxes.ids(mailbox, wanted, boxes, ANSWERED + 1, upto=head.modseq)
+        if len(found) <= ANSWERED:
+            return await self.mark(mailbox, [id for id, _ in found], mark)
+        answered: list[Notification] = []
+        changed, upto = 0, head.modseq
+        while found := await self._inboxes.ids(mailbox, wanted, boxes, self._bulk_max, upto=upto):
+            upto = found[-1][1] - 1
+            for start in range(0, len(found), CHUNK):
+                ids = tuple(id for id, _ in found[start : start + CHUNK])
+                marked = await self._committer.submit(_Mark(mailbox, ids, mark, quiet=True))
+                answered = (answered + marked.notifications)[:ANSWERED]
+                changed += marked.changed
+                head = marked.head
+        if changed:
+            self._tell([_resync(head)])
+        return Marked(answered, changed, head)
+
+    async def open(self, mailbox: str) -> Mailbox:
+        """The mailbox, made if this person has none yet."""
+        if head := await self._inboxes.head(mailbox):
+            return head
+        return (await self.mark(mailbox, (), box.seen)).head
+
+    async def wake(self, mailbox: str, ids: Sequence[str]) -> int:
+        """Lets the clock do its work on them: ends snoozes, removes what expired. Answers how many changed."""
+        return (await self._committer.submit(_Mark(mailbox, tuple(ids), box.due, by_clock=True))).changed
+
+
+class _Mark:
+    keys = ()
+    alone = False
+
+    def __init__(
+        self, mailbox: str, ids: tuple[str, ...], mark: box.Mark, *, quiet: bool = False, by_clock: bool = False
+    ) -> None:
+        self._mailbox = mailbox
+        self._mark = mark
+        self._quiet = quiet
+        self._by_clock = by_clock
+        self.mailboxes = (mailbox,)
+        self.reads = ids
+        self.documents = len(ids)
+        self.size = 0
+
+    async def apply(self, draft: Draft, _: AsyncClientSession) -> Marked:
+        changed = []
+        for id in self.reads:
+            before = draft.get(self._mailbox, id)
+            after = before and self._mark(before, draft.now)
+            if before and after:
+                changed.append(draft.change(after, quiet=self._quiet))
+                if not self._by_clock:
+                    _receipt(draft, before, after)
+                elif after.removed_as:
+                    draft.insert(
+                        receipts.COLLECTION, receipts.of_delivery(after, Channel.IN_APP, after.removed_as, draft.now)
+                    )
+        return Marked(changed[:ANSWERED], len(changed), draft.head(self._mailbox))
+
+
+class _MarkAll:
+    """Everything in those boxes under one number; None, and nothing changed, if that is more than `most`."""
+
+    keys = ()
+    reads = ()
+    alone = True
+    size = 0
+
+    def __init__(self, mailbox: str, mark: box.Mark, boxes: Sequence[Box], inboxes: Inboxes, most: int) -> None:
+        self._mailbox = mailbox
+        self._mark = mark
+        self._boxes = boxes
+        self._inboxes = inboxes
+        self._most = most
+        self.mailboxes = (mailbox,)
+        self.documents = most
+
+    async def apply(self, draft: Draft, session: AsyncClientSession) -> Marked | None:
+        found = await self._inboxes.lying_in(self._mailbox, self._boxes, self._most + 1, session)
+        if len(found) > self._most:
+            return None
+        pairs = [(before, after) for before in found if (after := self._mark(before, draft.now))]
+        changed: list[Notification] = []
+        if pairs:
+            draft.load(found)
+            changed = draft.change_all(ALL_EVENTS[self._mark], [after for _, after in pairs])
+            for before, after in pairs:
+                _receipt(draft, before, after)
+        return Marked(changed[:ANSWERED], len(changed), draft.head(self._mailbox))
+
+
+def _receipt(draft: Draft, before: Notification, after: Notification) -> None:
+    for kind in box.receipts(before, after):
+        draft.insert(receipts.COLLECTION, receipts.of_person(after, kind, draft.now))
+
+
+def _resync(head: Mailbox) -> Changed:
+    event = Event(kind=InboxEventKind.RESYNC, modseq=head.modseq, unread=head.unread, unseen=head.unseen)
+    return Changed(mailbox=head.id, epoch=head.epoch, first=head.modseq, last=head.modseq, events=(event,))

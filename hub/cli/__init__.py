@@ -1,0 +1,5 @@
+"""The command line: `hub --help`."""
+
+from hub.cli.main import main
+
+__all__ = ["main"]

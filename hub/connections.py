@@ -1,0 +1,90 @@
+"""The only place where MongoDB and Redis clients are made."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_concern import ReadConcern
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from hub.settings import Settings
+
+Document = dict[str, Any]
+Mongo = AsyncMongoClient[Document]
+Database = AsyncDatabase[Document]
+Indexes = Mapping[str, list[IndexModel]]
+"""Collection to its indexes; every stage names its own."""
+
+DURABLE = WriteConcern(w="majority", j=True)
+SNAPSHOT = ReadConcern("snapshot")
+
+REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is told anew
+
+
+@asynccontextmanager
+async def mongo(settings: Settings) -> AsyncIterator[Database]:
+    """The database. Writes are majority-committed and journalled; the client belongs to the running loop."""
+    client: Mongo = AsyncMongoClient(
+        settings.mongo_url,
+        appname="hub",
+        maxPoolSize=100,
+        tz_aware=True,
+        serverSelectionTimeoutMS=int(settings.commit_deadline_s * 1000),
+        connectTimeoutMS=2000,
+    )
+    try:
+        yield client.get_database(
+            settings.mongo_database,
+            codec_options=CodecOptions(tz_aware=True),
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=DURABLE,
+            read_concern=ReadConcern("majority"),
+        )
+    finally:
+        await client.close()
+
+
+async def make_indexes(database: Database, *indexes: Indexes) -> None:
+    """Makes what is missing. Safe to run from many processes at once."""
+    for stage in indexes:
+        for collection, models in stage.items():
+            if models:
+                await database[collection].create_indexes(models)
+            elif collection not in await database.list_collection_names(filter={"name": collection}):
+                # A transaction can make a collection, but two of them making the same one conflict.
+                await database[collection].insert_one({"_id": "first"})
+                await database[collection].delete_one({"_id": "first"})
+
+
+@asynccontextmanager
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    """The client for commands: one try, short timeouts. Its callers live with failure."""
+    client = Redis.from_url(
+        settings.redis_url,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=20,
+    )
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+def pubsub_client(settings: Settings) -> Redis:
+    """A client for one pub/sub connection. It never reconnects by itself: what was published meanwhile is lost, and
+    whoever listens has to know."""
+    return Redis.from_url(
+        settings.redis_url,
+        socket_timeout=None,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        max_connections=2,
+    )

@@ -1,0 +1,16 @@
+"""Identifiers: UUIDv7 (RFC 9562), which sort by the time they were made."""
+
+from datetime import datetime
+
+from uuid_utils import uuid7
+
+
+def new_id() -> str:
+    """A fresh id, 36 characters."""
+    return str(uuid7())
+
+
+def first_id_at(at: datetime) -> str:
+    """The smallest id that can have been made at `at` or later: a bound for queries by time over `_id`."""
+    millis = f"{max(0, int(at.timestamp() * 1000)):012x}"
+    return f"{millis[:8]}-{millis[8:12]}-7000-8000-000000000000"

@@ -1,0 +1,1 @@
+"""What people see: notifications, mailboxes and the change feed, kept in MongoDB."""

@@ -1,0 +1,118 @@
+"""The rules of one notification in an inbox, pure: where it lies, what counts, what each mark does."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from hub.model import Box, DeliveryStatus, InboxView, Notification, ReceiptKind
+
+VIEWS: dict[InboxView, tuple[Box, ...]] = {
+    InboxView.ACTIVE: (Box.NEW, Box.UNREAD, Box.READ),
+    InboxView.UNREAD: (Box.NEW, Box.UNREAD),
+    InboxView.SNOOZED: (Box.SNOOZED,),
+    InboxView.ARCHIVED: (Box.ARCHIVED,),
+    InboxView.ALL: tuple(Box),
+}
+UNREAD = frozenset({Box.NEW, Box.UNREAD})
+UNSEEN = frozenset({Box.NEW})
+
+Mark = Callable[[Notification, datetime], Notification | None]
+"""What a mark makes of a notification at an instant; None where it changes nothing, which makes no event."""
+
+
+def placed(n: Notification) -> Notification:
+    """`n` with `box` and `wake_at` as its state implies."""
+    if n.removed_at or n.hidden:
+        return replace(n, box=None, wake_at=None)
+    if n.archived_at:
+        box = Box.ARCHIVED
+    elif n.snoozed_until:
+        box = Box.SNOOZED
+    elif n.read_at:
+        box = Box.READ
+    elif n.seen_at:
+        box = Box.UNREAD
+    else:
+        box = Box.NEW
+    times = [at for at in (n.expires_at, n.snoozed_until) if at]
+    return replace(n, box=box, wake_at=min(times) if times else None)
+
+
+def seen(n: Notification, now: datetime) -> Notification | None:
+    return None if n.seen_at else replace(n, seen_at=now)
+
+
+def read(n: Notification, now: datetime) -> Notification | None:
+    """Reading implies seeing."""
+    return None if n.read_at else replace(n, read_at=now, seen_at=n.seen_at or now)
+
+
+def unread(n: Notification, _: datetime) -> Notification | None:
+    return replace(n, read_at=None) if n.read_at else None
+
+
+def archived(n: Notification, now: datetime) -> Notification | None:
+    """Archiving ends a snooze; it does not mark as read."""
+    return None if n.archived_at else replace(n, archived_at=now, snoozed_until=None)
+
+
+def unarchived(n: Notification, _: datetime) -> Notification | None:
+    return replace(n, archived_at=None) if n.archived_at else None
+
+
+def snoozed(until: datetime) -> Mark:
+    """Away until `until`; what was archived comes back into the inbox then."""
+
+    def mark(n: Notification, _: datetime) -> Notification | None:
+        return None if n.snoozed_until == until else replace(n, snoozed_until=until, archived_at=None)
+
+    return mark
+
+
+def unsnoozed(n: Notification, _: datetime) -> Notification | None:
+    """Back on top of the inbox, as it was."""
+    return replace(n, snoozed_until=None, added_modseq=0) if n.snoozed_until else None
+
+
+def acknowledged(n: Notification, now: datetime) -> Notification | None:
+    """Only what asked for it can be confirmed. Confirming implies reading."""
+    if n.acknowledged_at or not n.require_ack:
+        return None
+    return replace(n, acknowledged_at=now, read_at=n.read_at or now, seen_at=n.seen_at or now)
+
+
+def due(n: Notification, now: datetime) -> Notification | None:
+    """What the clock does: an expired one is removed; a snooze that ended brings it back on top, as new as when it
+    first came, because a reminder nobody is shown is none."""
+    if n.expires_at and n.expires_at <= now:
+        return removed(DeliveryStatus.EXPIRED)(n, now)
+    if n.snoozed_until and n.snoozed_until <= now:
+        return replace(n, snoozed_until=None, seen_at=None, read_at=None, added_modseq=0)
+    return None
+
+
+def removed(why: DeliveryStatus) -> Mark:
+    """Out of the inbox: a tombstone for the feed."""
+
+    def mark(n: Notification, now: datetime) -> Notification | None:
+        return None if n.removed_at else replace(n, removed_at=now, removed_as=why)
+
+    return mark
+
+
+def receipts(before: Notification, after: Notification) -> list[ReceiptKind]:
+    """What the sender is told about a change that the recipient made."""
+    told = [
+        kind
+        for kind, was, now in (
+            (ReceiptKind.SEEN, before.seen_at, after.seen_at),
+            (ReceiptKind.READ, before.read_at, after.read_at),
+            (ReceiptKind.ARCHIVED, before.archived_at, after.archived_at),
+            (ReceiptKind.ACKNOWLEDGED, before.acknowledged_at, after.acknowledged_at),
+        )
+        if now and not was
+    ]
+    if before.read_at and not after.read_at:
+        told.append(ReceiptKind.UNREAD)
+    return told

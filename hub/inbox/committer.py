@@ -1,0 +1,348 @@
+"""Group commit: concurrent changes are gathered and committed together.
+
+What it guarantees
+- A work's future is resolved only after its transaction was committed by a majority and journalled.
+- Works on one mailbox are committed in the order they were submitted, and two transactions of one process never touch
+  the same mailbox at once: this process never conflicts with itself.
+- A work that fails (`apply` raises) fails alone. Its `apply` checks first and changes then.
+
+What runs when
+- Nothing waits when idle: a work starts a transaction at once. What arrives meanwhile is gathered for the next.
+- `NARROW_LANES` transactions carry many small works each; one further lane carries works on many mailboxes (`wide`)
+  and those that want a transaction to themselves (`alone`), so that they hold up nobody. The mailboxes of the first
+  work waiting there are reserved: small works on them wait until it has been through.
+- Each attempt reads a snapshot, lets the works write into a `Draft`, and writes that. Whoever else changed one of the
+  mailboxes since the snapshot makes the server refuse with a write conflict, and the attempt is made anew. After a
+  second conflict the batch is split, so that one contested mailbox does not hold up the rest.
+
+How it stops: `close` refuses new works and waits for those under way.
+"""
+
+import asyncio
+import random
+import secrets
+from collections import deque
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Any, Generic, Protocol, TypeVar
+
+import pymongo
+import structlog
+from pymongo import InsertOne, ReplaceOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+
+from hub import metrics
+from hub.clock import Clock
+from hub.connections import DURABLE, SNAPSHOT, Database, Document
+from hub.errors import HubError, Unavailable
+from hub.inbox.draft import Draft
+from hub.model import Changed, Mailbox, document, notification_from
+from hub.settings import Settings
+
+NARROW_LANES = 2  # more overlap gains nothing on one core and shrinks the batches
+WIDE_FROM = 64  # documents; a larger work goes the wide way
+SCAN_MAX = 2000  # works looked at for one batch, so that a long queue costs no more than a short one
+LEAST_TIME_S = 0.5  # a work with less time left is refused rather than begun
+DUPLICATE_KEY = 11000
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+Welcome = Callable[[Collection[str], Draft], dict[str, list[UpdateOne]]]
+"""What else has to be written for mailboxes that are new (the users they belong to): collection to updates."""
+
+
+class Work(Protocol[T_co]):
+    """One change of one or more inboxes."""
+
+    @property
+    def mailboxes(self) -> Collection[str]:
+        """Every mailbox it may touch. Those that do not exist are made."""
+
+    @property
+    def reads(self) -> Collection[str]:
+        """Ids of the notifications it has to see."""
+
+    @property
+    def keys(self) -> Collection[str]:
+        """Idempotency keys it has to look up."""
+
+    @property
+    def documents(self) -> int:
+        """How many notifications it may write."""
+
+    @property
+    def size(self) -> int:
+        """Bytes it may write, about."""
+
+    @property
+    def alone(self) -> bool:
+        """Wants a transaction to itself, and may query in it."""
+
+    async def apply(self, draft: Draft, session: AsyncClientSession) -> T_co:
+        """Writes itself into the draft. Called again, on a new draft, for every attempt."""
+        ...
+
+
+class _Job(Generic[T]):
+    __slots__ = ("deadline", "future", "work")
+
+    def __init__(self, work: Work[T], future: asyncio.Future[T], deadline: float) -> None:
+        self.work = work
+        self.future = future
+        self.deadline = deadline
+
+
+Batch = list[_Job[Any]]
+
+
+class Committer:
+    """`tell` is called with what changed, after each commit and before any future of it is resolved."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        clock: Clock,
+        *,
+        welcome: Welcome,
+        tell: Callable[[list[Changed]], None],
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._welcome = welcome
+        self._tell = tell
+        self._narrow: deque[_Job[Any]] = deque()
+        self._wide: deque[_Job[Any]] = deque()
+        self._busy: set[str] = set()
+        self._narrow_running = 0
+        self._wide_running = 0
+        self._pump_set = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def submit(self, work: Work[T]) -> T:
+        """Returns once `work` is committed. Unavailable if that did not come about in time: it may have been committed
+        all the same."""
+        if self._closed:
+            raise Unavailable("The hub is shutting down.")
+        if len(self._narrow) + len(self._wide) >= self._settings.commit_queue:
+            raise Unavailable("Too many changes are waiting (HUB_COMMIT_QUEUE): try again shortly.")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        job = _Job(work, future, loop.time() + self._settings.commit_deadline_s)
+        (self._wide if work.alone or work.documents > WIDE_FROM else self._narrow).append(job)
+        if not self._pump_set:
+            self._pump_set = True
+            loop.call_soon(self._pump)
+        return await future
+
+    async def close(self) -> None:
+        self._closed = True
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # ------------------------------------------------------------- who goes next
+
+    def _pump(self) -> None:
+        self._pump_set = False
+        if self._wide and not self._wide_running and (batch := self._take(self._wide, set())):
+            self._wide_running += 1
+            self._start(batch, wide=True)
+        reserved = set(self._wide[0].work.mailboxes) if self._wide else set()
+        while self._narrow and self._narrow_running < NARROW_LANES and (batch := self._take(self._narrow, reserved)):
+            self._narrow_running += 1
+            self._start(batch, wide=False)
+
+    def _take(self, queue: deque[_Job[Any]], reserved: set[str]) -> Batch:
+        """The next works whose mailboxes are free, in order; the others keep their places."""
+        settings = self._settings
+        too_late = asyncio.get_running_loop().time() + LEAST_TIME_S
+        batch: Batch = []
+        passed: list[_Job[Any]] = []
+        held: set[str] = set()
+        documents = size = 0
+        for _ in range(min(len(queue), SCAN_MAX)):
+            job = queue.popleft()
+            work = job.work
+            if job.deadline < too_late:
+                _fail(job, Unavailable("The store did not keep up: nothing was changed, try again."))
+                continue
+            if not (
+                self._busy.isdisjoint(work.mailboxes)
+                and reserved.isdisjoint(work.mailboxes)
+                and held.isdisjoint(work.mailboxes)
+            ):
+                passed.append(job)
+                held.update(work.mailboxes)
+                if queue is self._wide:
+                    break  # the first one's mailboxes are reserved: it goes next
+                continue
+            documents += work.documents
+            size += work.size
+            if batch and (work.alone or documents > settings.commit_max_documents or size > settings.commit_max_bytes):
+                queue.appendleft(job)
+                break
+            batch.append(job)
+            if work.alone:
+                break
+        queue.extendleft(reversed(passed))
+        return batch
+
+    def _start(self, batch: Batch, *, wide: bool) -> None:
+        mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
+        self._busy |= mailboxes
+        task = asyncio.create_task(self._run(batch))
+        self._tasks.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._busy -= mailboxes
+            if wide:
+                self._wide_running -= 1
+            else:
+                self._narrow_running -= 1
+            self._pump()
+
+        task.add_done_callback(done)
+
+    # ------------------------------------------------------------- one batch
+
+    async def _run(self, batch: Batch) -> None:
+        conflicts = 0
+        loop = asyncio.get_running_loop()
+        while batch:
+            deadline = min(job.deadline for job in batch)
+            if loop.time() > deadline:
+                break
+            try:
+                with pymongo.timeout(max(0.05, deadline - loop.time())):
+                    await self._attempt(batch)
+                return None
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+                if isinstance(error, PyMongoError) and _worth_retrying(error):
+                    conflicts += 1
+                    metrics.conflicts.inc()
+                    if conflicts >= 2 and len(batch) > 1:
+                        return await self._split(batch)
+                    await asyncio.sleep(random.uniform(0, min(0.1, 0.002 * 2**conflicts)))  # noqa: S311 - jitter
+                    continue
+                if isinstance(error, PyMongoError) and (error.timeout or isinstance(error, ConnectionFailure)):
+                    log.warning("commit_unavailable", error=repr(error), works=len(batch))
+                    break
+                if len(batch) > 1:
+                    return await self._split(batch)
+                return _fail(batch[0], error)
+        for job in batch:
+            _fail(job, Unavailable("The store did not answer in time. Retry with an idempotency key."))
+        return None
+
+    async def _split(self, batch: Batch) -> None:
+        """Halves, one after the other, so that what belongs to one mailbox stays in order."""
+        middle = len(batch) // 2
+        await self._run(batch[:middle])
+        await self._run(batch[middle:])
+
+    async def _attempt(self, batch: Batch) -> None:
+        settled: list[tuple[_Job[Any], Any]] = []
+        async with self._database.client.start_session(causal_consistency=False) as session:
+            await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE)
+            try:
+                draft = await self._read(batch, session)
+                for job in batch:
+                    try:
+                        settled.append((job, await job.work.apply(draft, session)))
+                    except HubError as error:
+                        settled.append((job, error))
+                await self._write(draft, session)
+                await _commit(session)
+            except BaseException:
+                with suppress(PyMongoError):
+                    await session.abort_transaction()
+                raise
+        metrics.batch_size.observe(len(batch))
+        if changed := draft.changed():
+            self._tell(changed)
+        for job, result in settled:
+            if isinstance(result, HubError):
+                _fail(job, result)
+            elif not job.future.done():
+                job.future.set_result(result)
+
+    async def _read(self, batch: Batch, session: AsyncClientSession) -> Draft:
+        keys = list({mailbox for job in batch for mailbox in job.work.mailboxes})
+        mailboxes = {
+            doc["_id"]: Mailbox(
+                id=doc["_id"], epoch=doc["epoch"], modseq=doc["modseq"], unread=doc["unread"], unseen=doc["unseen"]
+            )
+            async for doc in self._database.mailboxes.find({"_id": {"$in": keys}}, session=session)
+        }
+        newcomers = frozenset(keys) - mailboxes.keys()
+        for key in newcomers:
+            mailboxes[key] = Mailbox(id=key, epoch=secrets.token_hex(4))
+        draft = Draft(self._clock(), mailboxes, newcomers)
+        if ids := list({id for job in batch for id in job.work.reads}):
+            async for doc in self._database.notifications.find({"_id": {"$in": ids}}, session=session):
+                draft.notifications[doc["_id"]] = notification_from(doc)
+        if idempotency := list({key for job in batch for key in job.work.keys}):
+            async for doc in self._database.idempotency.find({"_id": {"$in": idempotency}}, session=session):
+                draft.answered[doc["_id"]] = doc
+        return draft
+
+    async def _write(self, draft: Draft, session: AsyncClientSession) -> None:
+        """Mailboxes first: they are the lock that another process runs into."""
+        heads: list[InsertOne[Document] | UpdateOne] = []
+        for head in draft.touched:
+            if head.id in draft.newcomers:
+                heads.append(InsertOne(document(head)))
+            else:
+                counts = {"modseq": head.modseq, "unread": head.unread, "unseen": head.unseen}
+                heads.append(UpdateOne({"_id": head.id}, {"$set": counts}))
+        if heads:
+            await self._database.mailboxes.bulk_write(heads, ordered=False, session=session)
+        if draft.newcomers:
+            for collection, updates in self._welcome(draft.newcomers, draft).items():
+                await self._database[collection].bulk_write(updates, ordered=False, session=session)
+        if draft.inserted:
+            documents = [document(n) for n in draft.inserted.values()]
+            await self._database.notifications.insert_many(documents, ordered=False, session=session)
+        if draft.replaced:
+            replacements = [ReplaceOne({"_id": n.id}, document(n)) for n in draft.replaced.values()]
+            await self._database.notifications.bulk_write(replacements, ordered=False, session=session)
+        for collection, rows in draft.rows.items():
+            await self._database[collection].insert_many(rows, ordered=False, session=session)
+
+
+async def _commit(session: AsyncClientSession) -> None:
+    """Asks again while the answer is unknown; the deadline around it ends that."""
+    while True:
+        try:
+            await session.commit_transaction()
+        except PyMongoError as error:
+            if not error.has_error_label("UnknownTransactionCommitResult") or error.timeout:
+                raise
+        else:
+            return
+
+
+def _worth_retrying(error: PyMongoError) -> bool:
+    """Conflicts, elections and lost connections before the commit; and duplicate keys, because the next attempt sees
+    the document that was in the way."""
+    if error.timeout:
+        return False
+    if error.has_error_label("TransientTransactionError"):
+        return True
+    if isinstance(error, OperationFailure):
+        if error.code == DUPLICATE_KEY:
+            return True
+        details = error.details or {}
+        return any(fault.get("code") == DUPLICATE_KEY for fault in details.get("writeErrors", []))
+    return False
+
+
+def _fail(job: _Job[Any], error: Exception) -> None:
+    if not job.future.done():
+        job.future.set_exception(error)

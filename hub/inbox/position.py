@@ -1,0 +1,50 @@
+"""Opaque strings that callers hand back: positions in a change feed, and places in a page."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+from hub.errors import BadUserInput
+from hub.model import Position
+
+
+def encode_position(position: Position) -> str:
+    text = f"{position.epoch}.{position.modseq}.{position.time}.{position.within}"
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_position(cursor: str, field: str) -> Position:
+    """BadUserInput naming `field` for anything the hub did not make."""
+    epoch, modseq, time, within = _parts(cursor, 4, field)
+    return Position(epoch, _number(modseq, field), _number(time, field), within)
+
+
+def encode_place(modseq: int) -> str:
+    """The place of a notification in the inbox, by its added modseq."""
+    return urlsafe_b64encode(f"m.{modseq}".encode()).decode().rstrip("=")
+
+
+def decode_place(cursor: str, field: str) -> int:
+    mark, modseq = _parts(cursor, 2, field)
+    if mark != "m":
+        raise _foreign(field)
+    return _number(modseq, field)
+
+
+def _parts(cursor: str, count: int, field: str) -> list[str]:
+    try:
+        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        raise _foreign(field) from None
+    parts = text.split(".")
+    if len(parts) != count:
+        raise _foreign(field)
+    return parts
+
+
+def _number(text: str, field: str) -> int:
+    if not text.isdigit() or len(text) > 18:
+        raise _foreign(field)
+    return int(text)
+
+
+def _foreign(field: str) -> BadUserInput:
+    return BadUserInput(f"{field} is not a cursor of this hub: hand back one that it gave, unchanged.", field)

@@ -1,0 +1,254 @@
+"""Reading inboxes: pages, the change feed, what is due. Every index names the query it serves."""
+
+import re
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import UNSET, Struct
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.clock import Clock
+from hub.connections import Database, Document, Indexes
+from hub.inbox.box import VIEWS
+from hub.model import (
+    Backlog,
+    Box,
+    Event,
+    InboxEventKind,
+    InboxView,
+    Mailbox,
+    Notification,
+    Position,
+    Priority,
+    notification_from,
+)
+from hub.settings import Settings
+
+DAY_S = 86_400
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """Which notifications of an inbox. `words`: each stands in title or body, whatever its case."""
+
+    view: InboxView = InboxView.ACTIVE
+    categories: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    priorities: tuple[Priority, ...] = ()
+    words: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """No filter at all."""
+        return self == Filter()
+
+
+class Page(Struct, frozen=True):
+    """Newest first. `position` is the feed position that page and counts reflect."""
+
+    notifications: list[Notification]
+    more: bool
+    head: Mailbox
+    position: Position
+
+
+def indexes(settings: Settings) -> Indexes:
+    return {
+        "mailboxes": [],
+        "notifications": [
+            # a page of any view, newest first; the views are unions of boxes
+            IndexModel(
+                [("mailbox", ASCENDING), ("box", ASCENDING), ("added_modseq", DESCENDING)],
+                name="page",
+                partialFilterExpression={"box": {"$exists": True}},
+            ),
+            # the same within categories
+            IndexModel(
+                [
+                    ("mailbox", ASCENDING),
+                    ("category", ASCENDING),
+                    ("box", ASCENDING),
+                    ("added_modseq", DESCENDING),
+                ],
+                name="page_by_category",
+                partialFilterExpression={"box": {"$exists": True}},
+            ),
+            # the change feed after a position
+            IndexModel([("mailbox", ASCENDING), ("modseq", ASCENDING), ("_id", ASCENDING)], name="feed"),
+            # all of one send, newest last
+            IndexModel([("send", ASCENDING), ("_id", ASCENDING)], name="send"),
+            # what the clock has to change
+            IndexModel([("wake_at", ASCENDING)], name="wake", partialFilterExpression={"wake_at": {"$exists": True}}),
+            # tombstones leave a day after the last cursor that needs them
+            IndexModel(
+                [("removed_at", ASCENDING)],
+                name="tombstones",
+                expireAfterSeconds=(settings.tombstone_days + 1) * DAY_S,
+                partialFilterExpression={"removed_at": {"$exists": True}},
+            ),
+        ],
+        # an answer by its idempotency key is `_id`; this one forgets
+        "idempotency": [
+            IndexModel([("at", ASCENDING)], name="age", expireAfterSeconds=settings.idempotency_days * DAY_S)
+        ],
+    }
+
+
+class Inboxes:
+    """Reads of one consistent snapshot each, on the primary."""
+
+    def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+
+    def position(self, head: Mailbox) -> Position:
+        return Position(head.epoch, head.modseq, int(self._clock().timestamp()))
+
+    async def head(self, mailbox: str) -> Mailbox | None:
+        return _head(await self._database.mailboxes.find_one({"_id": mailbox}))
+
+    async def heads(self, mailboxes: Sequence[str]) -> list[Mailbox]:
+        """At most 1,000 at a time is what callers ask for."""
+        found = self._database.mailboxes.find({"_id": {"$in": list(mailboxes)}})
+        return [head async for doc in found if (head := _head(doc))]
+
+    async def page(self, mailbox: str, wanted: Filter, first: int, after: int | None) -> Page | None:
+        """`first` notifications below the place `after`; None where there is no such mailbox."""
+        async with self._database.client.start_session(snapshot=True) as session:
+            head = _head(await self._database.mailboxes.find_one({"_id": mailbox}, session=session))
+            if head is None:
+                return None
+            found = await self._matching(mailbox, wanted, first + 1, session, after=after)
+        return Page(found[:first], len(found) > first, head, self.position(head))
+
+    async def ids(
+        self, mailbox: str, wanted: Filter, boxes: Sequence[Box], limit: int, *, upto: int
+    ) -> list[tuple[str, int]]:
+        """Ids and places of what matches, lies in `boxes` and was added at `upto` or before, newest first."""
+        stages = self._stages(mailbox, wanted, boxes, limit, after=upto + 1)
+        cursor = await self._database.notifications.aggregate(
+            [*stages, {"$project": {"added_modseq": 1}}], hint=_index_for(wanted)
+        )
+        return [(doc["_id"], doc["added_modseq"]) async for doc in cursor]
+
+    async def lying_in(
+        self, mailbox: str, boxes: Sequence[Box], limit: int, session: AsyncClientSession
+    ) -> list[Notification]:
+        """Any `limit` notifications in those boxes, as the transaction of `session` sees them."""
+        wanted = {"mailbox": mailbox, "box": {"$in": [box.value for box in boxes]}}
+        found = self._database.notifications.find(wanted, session=session, hint="page").limit(limit)
+        return [notification_from(doc) async for doc in found]
+
+    async def notification(self, id: str, mailbox: str) -> Notification | None:
+        doc = await self._database.notifications.find_one({"_id": id, "mailbox": mailbox, "box": {"$exists": True}})
+        return notification_from(doc) if doc else None
+
+    async def backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
+        """Everything changed since `after`, once, as it stands now. Without `after`: nothing, from here on."""
+        async with self._database.client.start_session(snapshot=True) as session:
+            head = _head(await self._database.mailboxes.find_one({"_id": mailbox}, session=session))
+            if head is None:
+                return None
+            if after is None:
+                return Backlog(head, [])
+            oldest = self._clock() - timedelta(days=self._settings.tombstone_days)
+            if after.epoch != head.epoch or after.modseq > head.modseq or after.time < oldest.timestamp():
+                return Backlog(head, UNSET)
+            if after.modseq == head.modseq and not after.within:
+                return Backlog(head, [])
+            docs = await self._since(mailbox, after, session)
+        if len(docs) > self._settings.feed_max_changes:
+            return Backlog(head, UNSET)
+        return Backlog(head, _events([notification_from(doc) for doc in docs], after.modseq, head))
+
+    async def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
+        """Mailbox and id of what the clock has to change, longest overdue first."""
+        found = (
+            self._database.notifications.find({"wake_at": {"$lte": now}}, {"mailbox": 1})
+            .sort("wake_at", ASCENDING)
+            .limit(limit)
+        )
+        return [(doc["mailbox"], doc["_id"]) async for doc in found]
+
+    async def _since(self, mailbox: str, after: Position, session: AsyncClientSession) -> list[Document]:
+        limit = self._settings.feed_max_changes + 1
+        docs: list[Document] = []
+        order = [("modseq", ASCENDING), ("_id", ASCENDING)]
+        if after.within:
+            rest = {"mailbox": mailbox, "modseq": after.modseq, "_id": {"$gt": after.within}}
+            docs = await self._database.notifications.find(rest, session=session).sort(order).limit(limit).to_list()
+        newer = {"mailbox": mailbox, "modseq": {"$gt": after.modseq}}
+        found = self._database.notifications.find(newer, session=session).sort(order).limit(limit)
+        return docs + await found.to_list()
+
+    async def _matching(
+        self, mailbox: str, wanted: Filter, limit: int, session: AsyncClientSession, *, after: int | None
+    ) -> list[Notification]:
+        cursor = await self._database.notifications.aggregate(
+            self._stages(mailbox, wanted, VIEWS[wanted.view], limit, after=after),
+            session=session,
+            hint=_index_for(wanted),
+        )
+        return [notification_from(doc) async for doc in cursor]
+
+    def _stages(
+        self, mailbox: str, wanted: Filter, boxes: Sequence[Box], limit: int, *, after: int | None
+    ) -> list[dict[str, Any]]:
+        newest_first = {"$sort": {"added_modseq": DESCENDING}}
+        match: Document = {"mailbox": mailbox, "box": {"$in": [box.value for box in boxes]}}
+        if wanted.categories:
+            match["category"] = {"$in": list(wanted.categories)}
+        within: Document = {}
+        if after is not None:
+            within["added_modseq"] = {"$lt": after}
+        if wanted.tags:
+            within["tags"] = {"$in": list(wanted.tags)}
+        if wanted.priorities:
+            within["priority"] = {"$in": [priority.value for priority in wanted.priorities]}
+        if not wanted.words:
+            return [{"$match": match | within}, newest_first, {"$limit": limit}]
+        said = [
+            {"$or": [{"title": pattern}, {"body": pattern}]}
+            for word in wanted.words
+            for pattern in [{"$regex": re.escape(word), "$options": "i"}]
+        ]
+        window: list[dict[str, Any]] = [{"$match": match}, newest_first, {"$limit": self._settings.search_window}]
+        return [*window, {"$match": within | {"$and": said}}, {"$limit": limit}]
+
+
+def _index_for(wanted: Filter) -> str:
+    return "page_by_category" if wanted.categories else "page"
+
+
+def _head(doc: Document | None) -> Mailbox | None:
+    if doc is None:
+        return None
+    return Mailbox(id=doc["_id"], epoch=doc["epoch"], modseq=doc["modseq"], unread=doc["unread"], unseen=doc["unseen"])
+
+
+def _events(found: Collection[Notification], after: int, head: Mailbox) -> list[Event]:
+    """States as events. Those of one number but its last carry their id, so that a client cut off between them
+    resumes there."""
+    listed = list(found)
+    events = []
+    for index, n in enumerate(listed):
+        if n.box is None:
+            kind = InboxEventKind.REMOVED
+        elif n.added_modseq > after:
+            kind = InboxEventKind.ADDED
+        else:
+            kind = InboxEventKind.UPDATED
+        shared = index + 1 < len(listed) and listed[index + 1].modseq == n.modseq
+        events.append(
+            Event(
+                kind=kind,
+                modseq=n.modseq,
+                unread=head.unread,
+                unseen=head.unseen,
+                notification=n,
+                within=n.id if shared else None,
+            )
+        )
+    return events

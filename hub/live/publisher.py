@@ -1,0 +1,88 @@
+"""Tells the other processes what was committed here. Nobody waits for it, and nothing depends on it.
+
+The queue is bounded. Whatever could not be told (Redis away, queue full) is made good by one `Look` at the next
+success: the readers then compare with the store.
+"""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from hub import metrics
+from hub.live import wire
+from hub.model import Changed
+
+AT_ONCE = 500  # messages a round trip
+PAUSE_S = 0.2  # after a failure
+FAILURES = (RedisError, OSError, TimeoutError)
+
+log = structlog.get_logger(__name__)
+
+
+def user_channel(prefix: str, mailbox: str) -> str:
+    return f"{prefix}user:{mailbox}"
+
+
+def common_channel(prefix: str) -> str:
+    return f"{prefix}all"
+
+
+class Publisher:
+    def __init__(self, redis: Redis, prefix: str, queue_max: int) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._queue_max = queue_max
+        self._queue: deque[list[Changed]] = deque()
+        self._filled = asyncio.Event()
+        self._lost = False
+
+    def tell(self, changed: list[Changed]) -> None:
+        """Queues what was committed."""
+        if len(self._queue) >= self._queue_max:
+            self._lost = True
+            metrics.publish_lost.inc(len(changed))
+            return
+        self._queue.append(changed)
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            if not self._queue and not self._lost:
+                self._filled.clear()
+                await self._filled.wait()
+            messages = self._next()
+            try:
+                await self._publish(messages)
+            except FAILURES as error:
+                if not self._lost:
+                    log.warning("live_not_published", error=repr(error))
+                self._lost = True
+                metrics.publish_lost.inc(len(messages))
+                await asyncio.sleep(PAUSE_S)
+            else:
+                metrics.published.inc(len(messages))
+
+    async def flush(self) -> None:
+        """One last try for what is queued, when `run` has ended."""
+        with suppress(*FAILURES):
+            while self._queue:
+                await self._publish(self._next())
+
+    def _next(self) -> list[tuple[str | None, bytes]]:
+        batch = [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
+        return list(wire.messages(change for changed in batch for change in changed))
+
+    async def _publish(self, messages: list[tuple[str | None, bytes]]) -> None:
+        common = common_channel(self._prefix)
+        pipeline = self._redis.pipeline(transaction=False)
+        if self._lost:
+            pipeline.publish(common, wire.encode(wire.Look()))
+        for mailbox, data in messages:
+            pipeline.publish(user_channel(self._prefix, mailbox) if mailbox else common, data)
+        await pipeline.execute()
+        self._lost = False

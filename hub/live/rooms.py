@@ -1,0 +1,278 @@
+"""Who listens here, and that nobody misses anything.
+
+A room is the open subscriptions of one mailbox in this process; each subscription is a `Feed` with its own position.
+
+What it guarantees: a feed yields every change after the position it started from, in the order of their numbers, none
+twice; or it ends with RESYNC.
+
+- Joining: the feed first listens and buffers, then reads the backlog from the store, then lets the buffer through.
+- A message whose `first` is not the number after a feed's position is a gap. The mailbox is then looked at: the
+  backlog is read from the store, and what it tells takes the place of what was missed.
+- Every open mailbox is looked at from time to time, and often while the link is away, because then nothing tells.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
+
+import structlog
+from msgspec import UNSET
+from pymongo.errors import PyMongoError
+
+from hub import metrics
+from hub.errors import NotFound
+from hub.live import wire
+from hub.live.link import Link
+from hub.live.publisher import common_channel, user_channel
+from hub.model import Backlog, Changed, Event, InboxEventKind, Mailbox, Position
+
+LOOK_S = 30.0  # every open mailbox is compared with the store this often
+LOOK_AWAY_S = 1.5  # and this often while the link is away
+HEADS_AT_ONCE = 1000
+HEALS_AT_ONCE = 16
+AFTER_FAILURE_S = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class Store(Protocol):
+    """What is read of the inbox."""
+
+    async def heads(self, mailboxes: Sequence[str]) -> list[Mailbox]: ...
+    async def backlog(self, mailbox: str, after: Position | None) -> Backlog | None: ...
+
+
+class Feed:
+    """An async iterator over events. It ends after a RESYNC, or when it is closed."""
+
+    def __init__(self, mailbox: str, queue_max: int) -> None:
+        self.mailbox = mailbox
+        self.epoch = ""
+        self.position = -1
+        self._queue_max = queue_max
+        self._queue: deque[Event] = deque()
+        self._filled = asyncio.Event()
+        self._joining: list[Changed] | None = []
+        self._ended = False
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._queue:
+            if self._ended:
+                raise StopAsyncIteration
+            self._filled.clear()
+            await self._filled.wait()
+        return self._queue.popleft()
+
+    @property
+    def live(self) -> bool:
+        """Past its backlog and not ended."""
+        return self._joining is None and not self._ended
+
+    def start(self, backlog: Backlog) -> bool:
+        """Begins with what the store knows; answers whether what was buffered meanwhile follows without a gap."""
+        buffered, self._joining = self._joining or [], None
+        self.epoch = backlog.head.epoch
+        self.position = backlog.head.modseq
+        if backlog.events is UNSET:
+            self.resync(backlog.head)
+            return True
+        self._queue.extend(backlog.events)
+        if self._queue:
+            self._filled.set()
+        return all(self.offer(changed) for changed in buffered)
+
+    def offer(self, changed: Changed) -> bool:
+        """Takes a live change; answers False if something before it is missing."""
+        if self._ended:
+            return True
+        if self._joining is not None:
+            if len(self._joining) < self._queue_max:
+                self._joining.append(changed)
+            return True
+        if changed.epoch != self.epoch:
+            return False
+        if changed.last <= self.position:
+            return True
+        if changed.events[0].kind is InboxEventKind.RESYNC:
+            self._end(changed.events[0])
+            return True
+        if changed.first > self.position + 1:
+            return False
+        self._push(changed.events, changed.last)
+        return True
+
+    def heal(self, backlog: Backlog) -> None:
+        """Takes what the store says in the place of what was missed."""
+        head = backlog.head
+        if backlog.events is UNSET or head.epoch != self.epoch:
+            self.resync(head)
+        elif head.modseq > self.position:
+            self._push(backlog.events, head.modseq)
+
+    def resync(self, head: Mailbox) -> None:
+        self._end(Event(kind=InboxEventKind.RESYNC, modseq=head.modseq, unread=head.unread, unseen=head.unseen))
+
+    def close(self) -> None:
+        self._ended = True
+        self._filled.set()
+
+    def _push(self, events: Iterable[Event], last: int) -> None:
+        self._queue.extend(event for event in events if event.modseq > self.position)
+        self.position = last
+        if len(self._queue) > self._queue_max:
+            newest = self._queue[-1]
+            self._end(Event(kind=InboxEventKind.RESYNC, modseq=last, unread=newest.unread, unseen=newest.unseen))
+        self._filled.set()
+
+    def _end(self, event: Event) -> None:
+        if not self._ended:
+            metrics.resyncs.inc()
+            self._queue.clear()
+            self._queue.append(event)
+            self.close()
+
+
+class Rooms:
+    """`connect` is called back with the link's needs: see `Link`."""
+
+    def __init__(self, store: Store, link: Callable[["Rooms"], Link], prefix: str, queue_max: int) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._queue_max = queue_max
+        self._rooms: dict[str, set[Feed]] = {}
+        self._suspects: set[str] = set()
+        self._suspected = asyncio.Event()
+        self._look_now = asyncio.Event()
+        self._common = common_channel(prefix)
+        self._users = user_channel(prefix, "")
+        self.link = link(self)
+        self.link.want(self._common)
+
+    async def join(self, mailbox: str, after: Position | None) -> Feed:
+        """A feed of everything since `after`, or from now on. NotFound where there is no such mailbox."""
+        feed = Feed(mailbox, self._queue_max)
+        if mailbox not in self._rooms:
+            self._rooms[mailbox] = set()
+            self.link.want(user_channel(self._prefix, mailbox))
+        self._rooms[mailbox].add(feed)
+        metrics.feeds.inc()
+        try:
+            await self.link.listening(user_channel(self._prefix, mailbox))
+            backlog = await self._store.backlog(mailbox, after)
+            if backlog is None:
+                raise NotFound("There is no such inbox.")
+        except BaseException:
+            self.leave(feed)
+            raise
+        if not feed.start(backlog):
+            self._suspect(mailbox)
+        return feed
+
+    def leave(self, feed: Feed) -> None:
+        """The feed is not told anything any more."""
+        feed.close()
+        room = self._rooms.get(feed.mailbox)
+        if room is None or feed not in room:
+            return
+        room.remove(feed)
+        metrics.feeds.dec()
+        if not room:
+            del self._rooms[feed.mailbox]
+            self.link.forget(user_channel(self._prefix, feed.mailbox))
+
+    def receive(self, channel: str, data: bytes) -> None:
+        """A message of the link."""
+        if channel != self._common:
+            self._offer(wire.decode_changed(data))
+            return
+        message = wire.decode_common(data)
+        if isinstance(message, wire.Look):
+            self.look()
+            return
+        for row in message.rows:
+            if row.mailbox in self._rooms:
+                self._offer(message.changed(row))
+
+    def look(self) -> None:
+        """Compare every open mailbox with the store, soon."""
+        self._look_now.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.link.run())
+            group.create_task(self._keep_looking())
+            group.create_task(self._keep_healing())
+
+    def _offer(self, changed: Changed) -> None:
+        for feed in tuple(self._rooms.get(changed.mailbox, ())):
+            if not feed.offer(changed):
+                self._suspect(changed.mailbox)
+
+    def _suspect(self, mailbox: str) -> None:
+        metrics.gaps.inc()
+        self._suspects.add(mailbox)
+        self._suspected.set()
+
+    async def _keep_looking(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_AWAY_S if self.link.away else LOOK_S):
+                    await self._look_now.wait()
+            except TimeoutError:
+                pass
+            self._look_now.clear()
+            await _outlasting(self._look)
+
+    async def _look(self) -> None:
+        mailboxes = list(self._rooms)
+        for start in range(0, len(mailboxes), HEADS_AT_ONCE):
+            for head in await self._store.heads(mailboxes[start : start + HEADS_AT_ONCE]):
+                if any(
+                    feed.live and (feed.position < head.modseq or feed.epoch != head.epoch)
+                    for feed in self._rooms.get(head.id, ())
+                ):
+                    self._suspect(head.id)
+
+    async def _keep_healing(self) -> None:
+        while True:
+            await self._suspected.wait()
+            mailboxes = list(self._suspects)[:HEALS_AT_ONCE]
+            self._suspects.difference_update(mailboxes)
+            if not self._suspects:
+                self._suspected.clear()
+            await asyncio.gather(*(_outlasting(self._heal, mailbox) for mailbox in mailboxes))
+
+    async def _heal(self, mailbox: str) -> None:
+        feeds = [feed for feed in self._rooms.get(mailbox, ()) if feed.live]
+        if not feeds:
+            return
+        behind = min(feeds, key=lambda feed: feed.position)
+        backlog = await self._store.backlog(mailbox, self._now(behind))
+        if backlog is None:
+            return
+        for feed in feeds:
+            if feed.live:
+                feed.heal(backlog)
+
+    @staticmethod
+    def _now(feed: Feed) -> Position:
+        """The position of a feed that is open: never too old."""
+        return Position(feed.epoch, feed.position, FAR_FUTURE)
+
+
+FAR_FUTURE = 1 << 40
+
+
+async def _outlasting(work: Callable[..., Awaitable[None]], *args: str) -> None:
+    """Tries until the store answers: a feed that is behind stays behind otherwise."""
+    while True:
+        try:
+            return await work(*args)
+        except PyMongoError as error:
+            log.warning("look_failed", error=repr(error))
+            await asyncio.sleep(AFTER_FAILURE_S)

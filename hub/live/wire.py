@@ -1,0 +1,73 @@
+"""What travels over Redis: MessagePack of the nouns.
+
+A user's channel carries `Changed`. The common channel carries `Broadcast`, one send to many users as its content once
+and a row a user, and `Look`, which asks every process to compare its open mailboxes with the store.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct, msgpack
+from msgspec.structs import replace
+
+from hub.model import Changed, Event, InboxEventKind, Notification
+
+BROADCAST_FROM = 8  # users; fewer are told one by one
+ROWS_MAX = 1000  # rows of one message
+
+
+class Row(Struct, array_like=True, frozen=True):
+    mailbox: str
+    epoch: str
+    id: str
+    modseq: int
+    unread: int
+    unseen: int
+
+
+class Broadcast(Struct, array_like=True, tag=True, frozen=True):
+    notification: Notification
+    rows: list[Row]
+
+    def changed(self, row: Row) -> Changed:
+        """The change of one of the mailboxes."""
+        n = replace(self.notification, id=row.id, mailbox=row.mailbox, modseq=row.modseq, added_modseq=row.modseq)
+        event = Event(
+            kind=InboxEventKind.ADDED, modseq=row.modseq, unread=row.unread, unseen=row.unseen, notification=n
+        )
+        return Changed(mailbox=row.mailbox, epoch=row.epoch, first=row.modseq, last=row.modseq, events=(event,))
+
+
+class Look(Struct, array_like=True, tag=True, frozen=True):
+    """Something was not told: look for yourself."""
+
+
+encode = msgpack.Encoder().encode
+decode_changed = msgpack.Decoder(Changed).decode
+decode_common = msgpack.Decoder(Broadcast | Look).decode
+
+
+def messages(changed: Iterable[Changed]) -> Iterator[tuple[str | None, bytes]]:
+    """The messages that tell `changed`: a mailbox (None: the common channel) and the bytes."""
+    by_send: dict[str, list[Changed]] = defaultdict(list)
+    for change in changed:
+        event = change.events[0]
+        if len(change.events) == 1 and event.kind is InboxEventKind.ADDED and event.notification:
+            by_send[event.notification.send].append(change)
+        else:
+            yield change.mailbox, encode(change)
+    for changes in by_send.values():
+        if len(changes) < BROADCAST_FROM:
+            yield from ((change.mailbox, encode(change)) for change in changes)
+            continue
+        for start in range(0, len(changes), ROWS_MAX):
+            chunk = changes[start : start + ROWS_MAX]
+            notification = chunk[0].events[0].notification
+            if notification:
+                yield None, encode(Broadcast(notification, [_row(change) for change in chunk]))
+
+
+def _row(change: Changed) -> Row:
+    event = change.events[0]
+    id = event.notification.id if event.notification else ""
+    return Row(change.mailbox, change.epoch, id, change.last, event.unread, event.unseen)

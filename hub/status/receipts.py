@@ -1,0 +1,143 @@
+"""Receipts: written in the transaction that caused them, told through a MongoDB change stream over them.
+
+Positions are the stream's resume tokens, so a reader that comes back misses nothing for as long as the oplog reaches
+back. At least once: readers drop ids they know.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
+from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
+from typing import Any
+
+from bson import Timestamp
+from msgspec import Struct, convert
+from pymongo import ASCENDING, IndexModel
+from pymongo.errors import OperationFailure
+
+from hub.connections import Database, Document, Indexes
+from hub.errors import BadUserInput, CursorExpired, RateLimited
+from hub.ids import new_id
+from hub.model import Channel, DeliveryStatus, Notification, Receipt, ReceiptKind, document
+from hub.settings import Settings
+
+COLLECTION = "receipts"
+DAY_S = 86_400
+CLOCK_MARGIN = timedelta(seconds=60)  # between this process and MongoDB
+HISTORY_LOST = 286
+BUSY_S = 10.0  # when a refused reader may try again
+WAIT_MS = 1000  # how long the server holds a read that has nothing to tell
+
+
+class Told(Struct, frozen=True):
+    """A receipt and the position after it."""
+
+    receipt: Receipt
+    cursor: str
+
+
+def indexes(settings: Settings) -> Indexes:
+    # read through the change stream only; this one forgets
+    return {COLLECTION: [IndexModel([("at", ASCENDING)], name="age", expireAfterSeconds=settings.receipt_days * DAY_S)]}
+
+
+def of_person(n: Notification, kind: ReceiptKind, at: datetime) -> Document:
+    """What the recipient did, as a document."""
+    return _document(n, kind, at, Channel.IN_APP, None, None)
+
+
+def of_delivery(
+    n: Notification, channel: Channel, status: DeliveryStatus, at: datetime, reason: str | None = None
+) -> Document:
+    """What became of it on one channel, as a document."""
+    return _document(n, ReceiptKind.DELIVERY, at, channel, status, reason)
+
+
+def _document(
+    n: Notification,
+    kind: ReceiptKind,
+    at: datetime,
+    channel: Channel,
+    status: DeliveryStatus | None,
+    reason: str | None,
+) -> Document:
+    return document(
+        Receipt(
+            id=new_id(),
+            tenant=n.tenant,
+            kind=kind,
+            at=at,
+            send_id=n.send,
+            notification_id=n.id,
+            user_id=n.user_id,
+            channel=channel,
+            status=status,
+            reason=reason,
+        )
+    )
+
+
+class Readers:
+    """The open readers of this process. Each costs the server a cursor over its oplog, so a tenant has few."""
+
+    def __init__(self, database: Database, most: int) -> None:
+        self._database = database
+        self._most = most
+        self._open: Counter[str] = Counter()
+
+    async def watch(
+        self, tenant: str, send_id: str | None, after: str | None, since: datetime | None
+    ) -> AsyncGenerator[Told, None]:
+        """Receipts of a tenant, or of one send, from the position `after`; without it from the instant `since` as far
+        as is known, without that from now on.
+
+        CursorExpired where the server no longer reaches back to `after`, RateLimited beyond the tenant's readers."""
+        if self._open[tenant] >= self._most:
+            raise RateLimited(f"A tenant has at most {self._most} readers (HUB_RECEIPT_READERS_PER_TENANT).", BUSY_S)
+        self._open[tenant] += 1
+        try:
+            async with await self._begin(tenant, send_id, after, since) as stream:
+                while stream.alive:
+                    try:
+                        change = await stream.try_next()
+                    except OperationFailure as error:
+                        if error.code == HISTORY_LOST:
+                            raise CursorExpired("This reader fell behind what is kept: start anew.") from error
+                        raise
+                    if change is not None:
+                        yield Told(convert(change["fullDocument"], Receipt), _cursor(change["_id"]["_data"]))
+        finally:
+            self._open[tenant] -= 1
+            if not self._open[tenant]:
+                del self._open[tenant]
+
+    async def _begin(self, tenant: str, send_id: str | None, after: str | None, since: datetime | None) -> Any:
+        wanted: Document = {"operationType": "insert", "fullDocument.tenant": tenant}
+        if send_id is not None:
+            wanted["fullDocument.send_id"] = send_id
+        start: dict[str, Any] = {}
+        if after is not None:
+            start["resume_after"] = {"_data": _token(after)}
+        elif since is not None:
+            start["start_at_operation_time"] = Timestamp(int((since - CLOCK_MARGIN).timestamp()), 0)
+        receipts = self._database[COLLECTION]
+        stages = [{"$match": wanted}]
+        try:
+            return await receipts.watch(stages, max_await_time_ms=WAIT_MS, **start)
+        except OperationFailure as error:
+            if after is not None:
+                raise CursorExpired(
+                    "That position is older than what is kept: read the send's state, then start anew."
+                ) from error
+            return await receipts.watch(stages, max_await_time_ms=WAIT_MS)
+
+
+def _cursor(token: str) -> str:
+    return urlsafe_b64encode(bytes.fromhex(token)).decode().rstrip("=")
+
+
+def _token(cursor: str) -> str:
+    try:
+        return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).hex().upper()
+    except ValueError:
+        raise BadUserInput("after is not a cursor of this hub: hand one back unchanged.", "after") from None

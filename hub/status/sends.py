@@ -1,0 +1,105 @@
+"""Send records: what was asked for, and what became of it, counted."""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct, convert
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from hub.connections import Database, Document, Indexes
+from hub.ids import first_id_at
+from hub.model import Channel, DeliveryStatus, Notification, Send, notification_from
+
+COLLECTION = "sends"
+
+
+class Count(Struct, frozen=True):
+    channel: Channel
+    status: DeliveryStatus
+    count: int
+
+
+def indexes() -> Indexes:
+    return {
+        COLLECTION: [
+            # a tenant's sends, newest first: ids sort by time
+            IndexModel([("tenant", ASCENDING), ("_id", DESCENDING)], name="tenant"),
+            # the same within a category
+            IndexModel([("tenant", ASCENDING), ("category", ASCENDING), ("_id", DESCENDING)], name="category"),
+        ]
+    }
+
+
+class Sends:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, tenant: str, id: str) -> Send | None:
+        doc = await self._database[COLLECTION].find_one({"_id": id, "tenant": tenant})
+        return convert(doc, Send) if doc else None
+
+    async def page(
+        self,
+        tenant: str,
+        *,
+        category: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        first: int,
+        after: str | None,
+    ) -> list[Send]:
+        """Up to `first` of them, newest first, below the id `after`; made at `since` or later and before `until`."""
+        wanted: Document = {"tenant": tenant}
+        if category is not None:
+            wanted["category"] = category
+        below = [bound for bound in (after, first_id_at(until) if until else None) if bound]
+        bounds: dict[str, Any] = {}
+        if below:
+            bounds["$lt"] = min(below)
+        if since:
+            bounds["$gte"] = first_id_at(since)
+        if bounds:
+            wanted["_id"] = bounds
+        found = self._database[COLLECTION].find(wanted).sort("_id", DESCENDING).limit(first)
+        return [convert(doc, Send) async for doc in found]
+
+    async def notifications(self, send: Send, first: int, after: str | None) -> list[Notification]:
+        """What it put into inboxes, in the order it was made, after the id `after`. Tombstones are there too."""
+        wanted: Document = {"send": send.id, "hidden": {"$ne": True}}
+        if after:
+            wanted["_id"] = {"$gt": after}
+        found = self._database.notifications.find(wanted).sort("_id", ASCENDING).limit(first)
+        return [notification_from(doc) async for doc in found]
+
+    async def counts(self, send: Send) -> list[Count]:
+        """How many deliveries of it stand in which state."""
+        in_app = {
+            "$ifNull": [
+                "$removed_as",
+                {"$cond": [{"$ifNull": ["$read_at", False]}, DeliveryStatus.READ, DeliveryStatus.DELIVERED]},
+            ]
+        }
+        cursor = await self._database.notifications.aggregate(
+            [
+                {"$match": {"send": send.id}},
+                {
+                    "$project": {
+                        "rows": {
+                            "$concatArrays": [
+                                {"$cond": ["$hidden", [], [{"k": Channel.IN_APP, "v": in_app}]]},
+                                {
+                                    "$map": {
+                                        "input": {"$objectToArray": {"$ifNull": ["$skipped", {}]}},
+                                        "in": {"k": "$$this.k", "v": DeliveryStatus.SKIPPED},
+                                    }
+                                },
+                            ]
+                        }
+                    }
+                },
+                {"$unwind": "$rows"},
+                {"$group": {"_id": "$rows", "count": {"$sum": 1}}},
+                {"$sort": {"_id": ASCENDING}},
+            ]
+        )
+        return [Count(Channel(doc["_id"]["k"]), DeliveryStatus(doc["_id"]["v"]), doc["count"]) async for doc in cursor]

@@ -1,0 +1,26 @@
+"""The states of a delivery and the moves between them, in one table."""
+
+from hub.model import DeliveryStatus as S
+
+MOVES: dict[S, frozenset[S]] = {
+    S.ACCEPTED: frozenset({S.HELD, S.PROCESSING, S.SKIPPED, S.CANCELLED, S.EXPIRED, S.DELIVERED}),
+    S.HELD: frozenset({S.PROCESSING, S.SKIPPED, S.CANCELLED, S.EXPIRED}),
+    S.PROCESSING: frozenset({S.SENT, S.DELIVERED, S.RETRYING, S.FAILED, S.SKIPPED, S.CANCELLED, S.EXPIRED}),
+    S.RETRYING: frozenset({S.PROCESSING, S.SKIPPED, S.CANCELLED, S.EXPIRED, S.FAILED}),
+    S.SENT: frozenset({S.DELIVERED, S.READ, S.FAILED}),
+    S.DELIVERED: frozenset({S.READ, S.CANCELLED, S.EXPIRED}),
+    S.READ: frozenset({S.DELIVERED, S.CANCELLED, S.EXPIRED}),
+    S.SKIPPED: frozenset(),
+    S.FAILED: frozenset({S.ACCEPTED}),
+    S.CANCELLED: frozenset(),
+    S.EXPIRED: frozenset(),
+}
+"""DELIVERED and READ are where the inbox rests: marked unread it is DELIVERED again, recalled CANCELLED. FAILED comes
+back to ACCEPTED by a replay."""
+
+ENDS = frozenset(state for state, moves in MOVES.items() if not moves) | {S.FAILED}
+
+
+def may_move(old: S, new: S) -> bool:
+    """Whether a delivery in `old` may become `new`. Staying is no move."""
+    return new in MOVES[old]
