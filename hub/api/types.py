@@ -7,7 +7,7 @@ Types whose fields are plain attributes are filled straight from the nouns of `h
 from datetime import datetime
 
 import strawberry
-from strawberry import ID
+from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Context, Info
@@ -50,6 +50,10 @@ class Delivery:
     updated_at: datetime
 
 
+def _deliveries(root: Parent[model.Notification]) -> list[model.Delivery]:
+    return deliveries_of(root)
+
+
 @strawberry.type(description="One notification in one person's inbox.")
 class Notification:
     id: ID
@@ -76,13 +80,12 @@ class Notification:
     require_ack: bool
     because: str = strawberry.field(description="Why the recipient got it, in a sentence they understand.")
 
-    @strawberry.field(
+    deliveries: list[model.Delivery] = strawberry.field(
+        resolver=_deliveries,
         graphql_type=list[Delivery],
         description="One per channel and address; channels that were decided against are there too, SKIPPED, with the "
         "reason.",
     )
-    def deliveries(self: strawberry.Parent[model.Notification]) -> list[model.Delivery]:
-        return deliveries_of(self)
 
 
 @strawberry.type
@@ -130,31 +133,6 @@ class SendNotificationConnection:
     page_info: PageInfo
 
 
-@strawberry.type(description="A person of the tenant.")
-class User:
-    created_at: datetime
-    updated_at: datetime
-    email: str | None
-    phone: str | None
-    locale: str
-    timezone: str
-    attributes: JSON | None
-
-    @strawberry.field(name="id")
-    def person_id(self: strawberry.Parent[model.User]) -> ID:
-        return ID(self.user_id)
-
-    @strawberry.field(description="The person's inbox, newest first.")
-    async def inbox(
-        self: strawberry.Parent[model.User],
-        info: Info,
-        filter: InboxFilter | None = None,
-        first: int | None = 20,
-        after: str | None = None,
-    ) -> NotificationConnection:
-        return await inbox_page(info.context, self.id, filter, first, after)
-
-
 async def inbox_page(
     context: Context,
     mailbox: str,
@@ -182,6 +160,33 @@ async def inbox_page(
         unseen=page.head.unseen,
         position=Cursor(encode_position(page.position)),
     )
+
+
+def _user_id(root: Parent[model.User]) -> ID:
+    return ID(root.user_id)
+
+
+async def _inbox(
+    root: Parent[model.User],
+    info: Info,
+    filter: InboxFilter | None = None,
+    first: int | None = 20,
+    after: str | None = None,
+) -> NotificationConnection:
+    return await inbox_page(info.context, root.id, filter, first, after)
+
+
+@strawberry.type(description="A person of the tenant.")
+class User:
+    id: ID = strawberry.field(resolver=_user_id)
+    created_at: datetime
+    updated_at: datetime
+    email: str | None
+    phone: str | None
+    locale: str
+    timezone: str
+    attributes: JSON | None
+    inbox: NotificationConnection = strawberry.field(resolver=_inbox, description="The person's inbox, newest first.")
 
 
 @strawberry.type(
@@ -227,6 +232,24 @@ class StatusCount:
     count: int
 
 
+async def _counts(root: Parent[model.Send], info: Info) -> list[Count]:
+    return await info.context.services.sends.counts(root)
+
+
+async def _send_notifications(
+    root: Parent[model.Send], info: Info, first: int | None = 20, after: str | None = None
+) -> SendNotificationConnection:
+    services = info.context.services
+    size = page_size(first, 20, services.settings)
+    found = await services.sends.notifications(root, size + 1, after)
+    edges = [NotificationEdge(cursor=n.id, node=n) for n in found[:size]]
+    return SendNotificationConnection(
+        edges=edges,
+        nodes=found[:size],
+        page_info=PageInfo.of([edge.cursor for edge in edges], more=len(found) > size, after=after),
+    )
+
+
 @strawberry.type(description="One call of `send`.")
 class Send:
     id: ID
@@ -235,23 +258,11 @@ class Send:
     created_at: datetime
     recipients: int
 
-    @strawberry.field(graphql_type=list[StatusCount])
-    async def counts(self: strawberry.Parent[model.Send], info: Info) -> list[Count]:
-        return await info.context.services.sends.counts(self)
-
-    @strawberry.field(description="What it put into inboxes, in the order it was made; what was removed is there too.")
-    async def notifications(
-        self: strawberry.Parent[model.Send], info: Info, first: int | None = 20, after: str | None = None
-    ) -> SendNotificationConnection:
-        services = info.context.services
-        size = page_size(first, 20, services.settings)
-        found = await services.sends.notifications(self, size + 1, after)
-        edges = [NotificationEdge(cursor=n.id, node=n) for n in found[:size]]
-        return SendNotificationConnection(
-            edges=edges,
-            nodes=found[:size],
-            page_info=PageInfo.of([edge.cursor for edge in edges], more=len(found) > size, after=after),
-        )
+    counts: list[Count] = strawberry.field(resolver=_counts, graphql_type=list[StatusCount])
+    notifications: SendNotificationConnection = strawberry.field(
+        resolver=_send_notifications,
+        description="What it put into inboxes, in the order it was made; what was removed is there too.",
+    )
 
 
 @strawberry.type
