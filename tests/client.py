@@ -1,0 +1,257 @@
+"""What tests talk to the hub with: HTTP, WebSocket, and a client that keeps an inbox as a front end would."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from websockets.asyncio.client import ClientConnection, connect
+
+from hub.api.auth import sign
+from hub.model import Role
+from tests.processes import SECRET
+
+Json = dict[str, Any]
+
+NOTIFICATION = "id title body category createdAt seenAt readAt archivedAt snoozedUntil"
+PAGE = f"unread unseen position nodes {{ {NOTIFICATION} }} pageInfo {{ hasNextPage endCursor }}"
+INBOX = f"query ($f: InboxFilter, $n: Int, $a: String) {{ inbox(filter: $f, first: $n, after: $a) {{ {PAGE} }} }}"
+FEED = f"subscription ($after: Cursor) {{ inbox(after: $after) {{ kind cursor unread unseen notification {{ {NOTIFICATION} }} }} }}"
+SEND = "mutation ($input: SendInput!) { send(input: $input) { duplicate send { id status recipients } } }"
+
+
+class Refused(Exception):
+    """The answer held errors."""
+
+    def __init__(self, errors: list[Json]) -> None:
+        super().__init__(str(errors))
+        self.errors = errors
+
+    @property
+    def code(self) -> str:
+        return str(self.errors[0]["extensions"]["code"])
+
+
+async def eventually(check: Callable[[], Awaitable[Any]], within_s: float = 10.0) -> Any:
+    """The first true answer of `check`; an AssertionError with the last one if there is none in time."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = await check()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {within_s} s: {found!r}"
+        await asyncio.sleep(0.02)
+
+
+class Tenant:
+    """One tenant, and the connections to it. Calls go to the API processes in turn."""
+
+    def __init__(self, name: str, urls: list[str]) -> None:
+        self.name = name
+        self.urls = urls
+        self._turn = 0
+        self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+    async def __aenter__(self) -> "Tenant":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.close()
+
+    def token(self, user: str | None = None, *, role: Role | None = None, expires_in_s: float = 3600) -> str:
+        chosen = role or (Role.USER if user else Role.SERVICE)
+        return sign(SECRET, user=user, tenant=self.name, role=chosen, expires_in_s=expires_in_s)
+
+    def next_url(self) -> str:
+        self._turn += 1
+        return self.urls[self._turn % len(self.urls)]
+
+    async def answer(
+        self,
+        query: str,
+        *,
+        user: str | None = None,
+        url: str | None = None,
+        headers: Json | None = None,
+        **variables: Any,
+    ) -> Json:
+        """The whole answer, errors and all. Without `user` it is a service that asks."""
+        sent = {"authorization": f"Bearer {self.token(user)}", **(headers or {})}
+        body = {"query": query, "variables": variables}
+        async with self.http.post(url or self.next_url(), json=body, headers=sent) as response:
+            answer: Json = await response.json()
+            return answer
+
+    async def ask(self, query: str, *, user: str | None = None, url: str | None = None, **variables: Any) -> Json:
+        """The data; raises Refused where there are errors."""
+        answer = await self.answer(query, user=user, url=url, **variables)
+        if "errors" in answer:
+            raise Refused(answer["errors"])
+        data: Json = answer["data"]
+        return data
+
+    async def send(
+        self, *users: str, title: str = "Hello", body: str = "there", url: str | None = None, **more: Any
+    ) -> Json:
+        """A send in category `news`; answers `{duplicate, send}`."""
+        content = {"title": title, "body": body, **more.pop("content", {})}
+        given = {"to": {"users": list(users)}, "category": "news", "content": content, **more}
+        sent: Json = (await self.ask(SEND, input=given, url=url))["send"]
+        return sent
+
+    async def inbox(
+        self, user: str, *, first: int = 20, after: str | None = None, url: str | None = None, **filter: Any
+    ) -> Json:
+        page: Json = (await self.ask(INBOX, user=user, f=filter or None, n=first, a=after, url=url))["inbox"]
+        return page
+
+    async def mark(self, user: str, field: str, *ids: str, until: str | None = None, url: str | None = None) -> Json:
+        """`markRead` and its siblings; answers the payload."""
+        more = f', until: "{until}"' if until else ""
+        query = f"mutation ($ids: [ID!]!) {{ m: {field}(ids: $ids{more}) {{ changed unread unseen position notifications {{ {NOTIFICATION} }} }} }}"
+        payload: Json = (await self.ask(query, user=user, ids=list(ids), url=url))["m"]
+        return payload
+
+    async def mark_all(self, user: str, field: str, *, url: str | None = None, **filter: Any) -> Json:
+        query = f"mutation ($f: InboxFilter) {{ m: {field}(filter: $f) {{ changed unread unseen position }} }}"
+        payload: Json = (await self.ask(query, user=user, f=filter or None, url=url))["m"]
+        return payload
+
+    @asynccontextmanager
+    async def feed(
+        self, user: str, after: str | None = None, *, url: str | None = None, query: str = FEED
+    ) -> AsyncIterator["Subscription"]:
+        """An open subscription of that user."""
+        async with self.socket(user, url=url) as socket:
+            yield await socket.subscribe(query, after=after)
+
+    @asynccontextmanager
+    async def socket(self, user: str | None = None, *, url: str | None = None) -> AsyncIterator["Socket"]:
+        """A WebSocket, acknowledged."""
+        address = (url or self.next_url()).replace("http", "ws", 1)
+        async with connect(address, subprotocols=["graphql-transport-ws"], max_size=None) as connection:
+            socket = Socket(connection)
+            await socket.write({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token(user)}"}})
+            assert (await socket.read())["type"] == "connection_ack"
+            yield socket
+
+
+class Socket:
+    """Speaks graphql-transport-ws, one subscription at a time."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def write(self, message: Json) -> None:
+        await self.connection.send(json.dumps(message))
+
+    async def read(self) -> Json:
+        message: Json = json.loads(await self.connection.recv())
+        return message
+
+    async def subscribe(self, query: str, id: str = "1", **variables: Any) -> "Subscription":
+        await self.write({"id": id, "type": "subscribe", "payload": {"query": query, "variables": variables}})
+        return Subscription(self)
+
+
+class Subscription:
+    """The events of one subscription, in order. Ends with the server's `complete`."""
+
+    def __init__(self, socket: Socket) -> None:
+        self.socket = socket
+
+    def __aiter__(self) -> "Subscription":
+        return self
+
+    async def __anext__(self) -> Json:
+        message = await self.socket.read()
+        if message["type"] == "complete":
+            raise StopAsyncIteration
+        if message["type"] == "error":
+            raise Refused(message["payload"])
+        assert message["type"] == "next", message
+        if "errors" in message["payload"]:
+            raise Refused(message["payload"]["errors"])
+        [event] = message["payload"]["data"].values()
+        found: Json = event
+        return found
+
+    async def take(self, count: int, within_s: float = 10.0) -> list[Json]:
+        """The next `count` events."""
+        async with asyncio.timeout(within_s):
+            return [await anext(self) for _ in range(count)]
+
+
+class Replica:
+    """An inbox as a client keeps it: loads the pages once, then lives on events alone.
+
+    `items` is everything the ALL view holds, by id. `order` is newest first, as the server would list it.
+    """
+
+    def __init__(self) -> None:
+        self.items: dict[str, Json] = {}
+        self.order: list[str] = []
+        self.unread = 0
+        self.unseen = 0
+        self.cursor = ""
+
+    async def load(self, tenant: Tenant, user: str, url: str | None = None) -> None:
+        """The whole inbox. Pages are stable while items arrive, and the position of the first one counts: what changed
+        while the rest was read comes as an event and is simply newer."""
+        page = await tenant.inbox(user, first=100, view="ALL", url=url)
+        self.items.clear()
+        self.order.clear()
+        self.cursor, self.unread, self.unseen = page["position"], page["unread"], page["unseen"]
+        while True:
+            for node in page["nodes"]:
+                self.items[node["id"]] = node
+                self.order.append(node["id"])
+            if not page["pageInfo"]["hasNextPage"]:
+                return
+            page = await tenant.inbox(user, first=100, after=page["pageInfo"]["endCursor"], view="ALL", url=url)
+
+    def apply(self, event: Json) -> None:
+        kind, n = event["kind"], event["notification"]
+        self.cursor, self.unread, self.unseen = event["cursor"], event["unread"], event["unseen"]
+        if kind == "ADDED":
+            if n["id"] in self.items:
+                self.order.remove(n["id"])
+            self.items[n["id"]] = n
+            self.order.insert(0, n["id"])
+        elif kind == "UPDATED":
+            self.items[n["id"]] = n
+        elif kind == "REMOVED":
+            if self.items.pop(n["id"], None):
+                self.order.remove(n["id"])
+        elif kind in {"ALL_READ", "ALL_SEEN", "ALL_ARCHIVED"}:
+            for item in self.items.values():
+                if item["archivedAt"] or item["snoozedUntil"]:
+                    continue
+                item["seenAt"] = item["seenAt"] or (kind != "ALL_ARCHIVED" and "then") or None
+                item["readAt"] = item["readAt"] or (kind == "ALL_READ" and "then") or None
+                item["archivedAt"] = (kind == "ALL_ARCHIVED" and "then") or None
+        else:
+            raise AssertionError(f"{kind}: load anew")
+
+    @property
+    def state(self) -> list[tuple[str, bool, bool, bool, bool]]:
+        """Order and marks, comparable between replicas: id, seen, read, archived, snoozed."""
+        return [
+            (
+                id,
+                bool(self.items[id]["seenAt"]),
+                bool(self.items[id]["readAt"]),
+                bool(self.items[id]["archivedAt"]),
+                bool(self.items[id]["snoozedUntil"]),
+            )
+            for id in self.order
+        ]
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """Unread and unseen, counted anew from the items."""
+        active = [n for n in self.items.values() if not n["archivedAt"] and not n["snoozedUntil"]]
+        return sum(not n["readAt"] for n in active), sum(not n["seenAt"] and not n["readAt"] for n in active)

@@ -1,0 +1,58 @@
+"""Real servers and real hub processes. Every test works in a tenant of its own."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from hub.embedded import Mongod, Redis
+from tests.client import Tenant
+from tests.processes import Deployment
+
+FULL = os.environ.get("HUB_TEST_SCALE") == "full"
+
+
+def scaled(small: int, full: int) -> int:
+    """How many of something: `small` in `make test`, `full` in `make prove`."""
+    return full if FULL else small
+
+
+@pytest.fixture(scope="session")
+async def servers() -> AsyncIterator[tuple[Mongod, Redis]]:
+    """Shared by all tests that leave them alone."""
+    async with fresh_servers() as pair:
+        yield pair
+
+
+class fresh_servers:  # noqa: N801 - used like a function
+    """A mongod and a redis-server of one's own, to kill and to freeze."""
+
+    async def __aenter__(self) -> tuple[Mongod, Redis]:
+        self._folder = tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True)
+        self._pair = Mongod(Path(self._folder.name, "mongo")), Redis(Path(self._folder.name, "redis"))
+        for server in self._pair:
+            await server.start()
+        return self._pair
+
+    async def __aexit__(self, *_: object) -> None:
+        for server in reversed(self._pair):
+            await server.stop()
+        self._folder.cleanup()
+
+
+@pytest.fixture(scope="session")
+async def deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+    """Two API processes and a worker, for tests that leave them alone."""
+    mongod, redis = servers
+    async with Deployment(mongod.url, redis.url, apis=2, workers=1) as running:
+        yield running
+
+
+@pytest.fixture
+async def tenant(deployment: Deployment) -> AsyncIterator[Tenant]:
+    """A fresh tenant on the shared deployment."""
+    async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as fresh:
+        yield fresh

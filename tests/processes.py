@@ -1,0 +1,108 @@
+"""Hub processes for tests: started as anybody would start them, and killed as nobody should."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SECRET = "a-secret-for-tests-that-is-long-enough"
+READY_S = 30.0
+
+
+class Process:
+    """One `hub serve` or `hub work`. Settings are given by their names without the prefix: `port="8001"`."""
+
+    def __init__(self, command: str, mongo_url: str, redis_url: str, **settings: str) -> None:
+        self._command = command
+        self._environment = {
+            **os.environ,
+            "HUB_MONGO_URL": mongo_url,
+            "HUB_REDIS_URL": redis_url,
+            "HUB_JWT_SECRET": SECRET,
+            "HUB_PORT": "0",
+            "PYTHONWARNINGS": "error",
+            **{f"HUB_{name.upper()}": value for name, value in settings.items()},
+        }
+        self._log = tempfile.NamedTemporaryFile(prefix="hub-", suffix=".log")  # noqa: SIM115 - lives as long as this
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/graphql"
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return Path(self._log.name).read_text()
+
+    async def start(self) -> None:
+        """Returns when it serves (or works). The port stays the same over restarts."""
+        offset = len(self.log)
+        if self.port:
+            self._environment["HUB_PORT"] = str(self.port)
+        self._process = self._spawn()
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            for line in self.log[offset:].splitlines():
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if event.get("event") in {"serving", "working"}:
+                        self.port = event.get("port", 0)
+                        return
+            assert self._process.poll() is None, f"hub {self._command} ended:\n{self.log[-3000:]}"
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"hub {self._command} did not start:\n{self.log[-3000:]}")
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "hub", self._command], env=self._environment, stdout=self._log, stderr=self._log
+        )
+
+    def kill(self) -> None:
+        """-9."""
+        if self._process and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    async def stop(self, within_s: float = 15) -> int:
+        """SIGTERM; answers the exit code."""
+        assert self._process
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + within_s
+            while self._process.poll() is None:
+                assert time.monotonic() < deadline, f"still running {within_s} s after SIGTERM:\n{self.log[-3000:]}"
+                await asyncio.sleep(0.02)
+        return self._process.wait()
+
+
+class Deployment:
+    """Some API processes and workers on the same servers."""
+
+    def __init__(self, mongo_url: str, redis_url: str, *, apis: int, workers: int, **settings: str) -> None:
+        self.apis = [Process("serve", mongo_url, redis_url, **settings) for _ in range(apis)]
+        self.workers = [Process("work", mongo_url, redis_url, **settings) for _ in range(workers)]
+
+    @property
+    def urls(self) -> list[str]:
+        return [api.url for api in self.apis]
+
+    async def __aenter__(self) -> "Deployment":
+        await self.apis[0].start()
+        await asyncio.gather(*(process.start() for process in [*self.apis[1:], *self.workers]))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for process in [*self.apis, *self.workers]:
+            process.kill()
