@@ -36,7 +36,7 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
         return JSONResponse({"store": "ok", "realtime": realtime})
 
     routes: list[BaseRoute] = [
-        Route("/graphql", GraphQLOverHTTP(engine, services, auth, answers).handle, methods=METHODS),
+        Route("/graphql", GraphQLOverHTTP(engine, services, auth, answers), methods=METHODS),
         WebSocketRoute("/graphql", GraphQLOverWebSocket(engine, services, auth).handle),
         Route("/healthz", _healthz),
         Route("/readyz", readyz),

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from strawberry import ID
 
 from hub import model
+from hub.api.building import quick
 from hub.api.scalars import JSON
 from hub.audience.users import Profile
 from hub.errors import BadUserInput, TooLarge
@@ -36,11 +37,13 @@ strawberry.enum(model.Priority)
 strawberry.enum(model.Channel)
 
 
+@quick
 @strawberry.input(description="Exactly one of its fields.", one_of=True)
 class RecipientsInput:
     users: list[ID] | None = strawberry.UNSET
 
 
+@quick
 @strawberry.input
 class ActionInput:
     key: str
@@ -49,6 +52,7 @@ class ActionInput:
     primary: bool | None = False
 
 
+@quick
 @strawberry.input
 class ContentInput:
     title: str
@@ -58,6 +62,7 @@ class ContentInput:
     actions: list[ActionInput] | None = None
 
 
+@quick
 @strawberry.input
 class SendInput:
     to: RecipientsInput
@@ -74,6 +79,7 @@ class SendInput:
     require_ack: bool | None = False
 
 
+@quick
 @strawberry.input
 class InboxFilter:
     view: model.InboxView | None = InboxView.ACTIVE
@@ -85,6 +91,7 @@ class InboxFilter:
     )
 
 
+@quick
 @strawberry.input
 class UserInput:
     id: ID

@@ -1,11 +1,11 @@
 """The commands. Each explains itself with `--help`."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 from pydantic import ValidationError
 
 from hub import log
@@ -26,7 +26,7 @@ def serve() -> None:
 
     settings = load()
     log.configure(settings.log_level)
-    asyncio.run(run(settings))
+    uvloop.run(run(settings))
 
 
 @app.command()
@@ -36,7 +36,7 @@ def work() -> None:
 
     settings = load()
     log.configure(settings.log_level)
-    asyncio.run(run(settings))
+    uvloop.run(run(settings))
 
 
 @app.command()
