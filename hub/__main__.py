@@ -86,6 +86,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             sends=records,
             users=users.Users(database, clock.now),
             receipts=readers,
+            closing=asyncio.Event(),
         )
         stack.push_async_callback(_finish, committer, publisher)
         yield Hub(
@@ -123,6 +124,7 @@ async def serve(settings: Settings, *, tick: bool = False, ready: Callable[[int]
                 server_header=False,
             ),
             ready,
+            hub.services.closing,
         )
         works = [hub.publisher.run(), hub.services.rooms.run()] + ([hub.ticker.run()] if tick else [])
         async with _background(works):
@@ -142,9 +144,10 @@ async def work(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None], closing: asyncio.Event) -> None:
         super().__init__(config)
         self._ready = ready
+        self._closing = closing
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
@@ -152,6 +155,10 @@ class _Server(uvicorn.Server):
             port = self.servers[0].sockets[0].getsockname()[1]
             log.info("serving", host=self.config.host, port=port)
             self._ready(port)
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        self._closing.set()
+        await super().shutdown(sockets)
 
 
 @asynccontextmanager

@@ -48,7 +48,7 @@ class Authenticator:
         self._issued: KeySet | None = None
         self._fetched_at = -JWKS_MAX_AGE_S
         self._fetching = asyncio.Lock()
-        self._known: OrderedDict[str, Caller] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
         wanted: dict[str, Any] = {"exp": {"essential": True}}
         if settings.jwt_issuer:
             wanted["iss"] = {"essential": True, "value": settings.jwt_issuer}
@@ -64,13 +64,11 @@ class Authenticator:
             raise Unauthenticated("Send a token: `Authorization: Bearer ...`.")
         if len(token) > TOKEN_MAX_CHARS:
             raise Unauthenticated("The token is too long.")
-        if known := self._known.get(token):
-            if known.expires_at > time.time():
-                return known
-            del self._known[token]
-            raise Unauthenticated("The token has expired.")
+        known = self._known.get(token)
+        if known and known[1] > time.time():
+            return known[0]
         caller = _caller(await self._claims(token))
-        self._known[token] = caller
+        self._known[token] = caller, min(caller.expires_at, time.time() + JWKS_MAX_AGE_S)
         if len(self._known) > CACHED:
             self._known.popitem(last=False)
         return caller

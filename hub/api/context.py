@@ -1,5 +1,6 @@
 """What resolvers are given: who calls, and the stages to call."""
 
+import asyncio
 from dataclasses import dataclass
 
 import strawberry
@@ -30,6 +31,8 @@ class Services:
     sends: Sends
     users: Users
     receipts: Readers
+    closing: asyncio.Event
+    """Set when this process stops: streams end then, without saying that they are complete."""
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ as server-sent events (graphql-sse, distinct connections): `next` for each, `com
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -61,17 +62,18 @@ class GraphQLOverHTTP:
             refusal = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
             return _json({"errors": [refusal]}, accept, 405, {"allow": "POST"})
         context = Context(caller, self._services, request_id, key)
+        closing = self._services.closing
         if operation.kind is OperationType.SUBSCRIPTION:
             if accept != EVENTS:
                 message = f"Subscribe over a WebSocket, or accept {EVENTS}."
                 return _json({"errors": [{"message": message, "extensions": {"code": "BAD_USER_INPUT"}}]}, accept, 400)
-            return _events(self._subscription(operation, context))
+            return _events(self._subscription(operation, context), closing)
         try:
             answer = await self._answers.run(operation, context, self._engine.run)
         except HubError as error:
             return _json({"errors": [refused(error, request_id)]}, accept, error.status)
         if accept == EVENTS:
-            return _events(_once(answer))
+            return _events(_once(answer), closing)
         return _json(answer, accept, 200 if "data" in answer else 400)
 
     async def _read(self, http: HTTPRequest) -> Request:
@@ -97,13 +99,14 @@ class GraphQLOverHTTP:
             raise TooLarge(f"The body is larger than {settings.body_max_bytes} bytes (HUB_BODY_MAX_BYTES).")
         return _request(_loads(bytes(body), "body"))
 
-    async def _subscription(self, operation: Operation, context: Context) -> AsyncIterator[Answer]:
+    async def _subscription(self, operation: Operation, context: Context) -> AsyncGenerator[Answer, None]:
         answers = await self._engine.subscribe(operation, context)
         if isinstance(answers, list):
             yield {"errors": answers}
             return
-        async for answer in answers:
-            yield answer
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
 
 
 def _request(given: Any) -> Request:
@@ -151,20 +154,24 @@ def _json(answer: Answer, accept: str, status: int, headers: dict[str, str] | No
     return Response(encode(answer), status, headers, f"{media}; charset=utf-8")
 
 
-def _events(answers: AsyncIterator[Answer]) -> Response:
+def _events(answers: AsyncGenerator[Answer, None], closing: asyncio.Event) -> Response:
     return StreamingResponse(
-        _written(answers), media_type=EVENTS, headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+        _written(answers, closing), media_type=EVENTS, headers={"cache-control": "no-store", "x-accel-buffering": "no"}
     )
 
 
-async def _written(answers: AsyncIterator[Answer]) -> AsyncIterator[bytes]:
-    """Events, and a comment now and then while there are none."""
+async def _written(answers: AsyncGenerator[Answer, None], closing: asyncio.Event) -> AsyncIterator[bytes]:
+    """Events, and a comment now and then while there are none. When the process stops the stream just ends: a client
+    that saw no `complete` comes back."""
     yield b":\n\n"
+    stop = asyncio.ensure_future(closing.wait())
     following = asyncio.ensure_future(anext(answers, None))
     try:
         while True:
-            done, _ = await asyncio.wait({following}, timeout=QUIET_S)
-            if not done:
+            await asyncio.wait({following, stop}, timeout=QUIET_S, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                return
+            if not following.done():
                 yield b":\n\n"
                 continue
             answer = following.result()
@@ -174,10 +181,11 @@ async def _written(answers: AsyncIterator[Answer]) -> AsyncIterator[bytes]:
             following = asyncio.ensure_future(anext(answers, None))
         yield b"event: complete\ndata:\n\n"
     finally:
+        stop.cancel()
         following.cancel()
         await asyncio.wait({following})
-        await answers.aclose()  # type: ignore[attr-defined]
+        await answers.aclose()
 
 
-async def _once(answer: Answer) -> AsyncIterator[Answer]:
+async def _once(answer: Answer) -> AsyncGenerator[Answer, None]:
     yield answer

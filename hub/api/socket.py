@@ -8,7 +8,7 @@ token expires.
 import asyncio
 import time
 from collections import Counter
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from enum import IntEnum
 from typing import Any
 
@@ -28,6 +28,7 @@ from hub.model import Caller, Role
 
 PROTOCOL = "graphql-transport-ws"
 ID_MAX_CHARS = 128
+YEAR_S = 31_536_000.0  # no timer is set further ahead
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,7 @@ class GraphQLOverWebSocket:
             await session.send({"type": "connection_ack"})
             await session.serve(caller)
         except Closing as closing:
+            await session.stop()
             await session.close(closing)
         except WebSocketDisconnect:
             pass
@@ -136,7 +138,7 @@ class _Session:
     async def serve(self, caller: Caller) -> None:
         """Until the client goes, breaks the protocol, or its token expires."""
         try:
-            async with asyncio.timeout(max(0.0, caller.expires_at - time.time())):
+            async with asyncio.timeout(min(max(0.0, caller.expires_at - time.time()), YEAR_S)):
                 while True:
                     await self._handle(await self.receive(), caller)
         except TimeoutError:
@@ -220,8 +222,10 @@ class _Session:
                 await self.send({"id": id, "type": "complete"})
         except WebSocketDisconnect:
             pass
-        except Exception as error:  # noqa: BLE001 - an operation must not take its socket down in silence
-            await self.send({"id": id, "type": "error", "payload": [refused(error, context.request_id)]})
+        except Exception as error:  # noqa: BLE001 - the client is told, and the log
+            told = [refused(error, context.request_id)]
+            with suppress(WebSocketDisconnect, RuntimeError):  # the socket is gone
+                await self.send({"id": id, "type": "error", "payload": told})
 
     async def _operate(self, id: str, operation: Operation, context: Context) -> list[Answer]:
         """Sends the answers; returns the errors that ended it, if any."""

@@ -9,8 +9,8 @@ What it guarantees
 What runs when
 - Nothing waits when idle: a work starts a transaction at once. What arrives meanwhile is gathered for the next.
 - `NARROW_LANES` transactions carry many small works each; one further lane carries works on many mailboxes (`wide`)
-  and those that want a transaction to themselves (`alone`), so that they hold up nobody. The mailboxes of the first
-  work waiting there are reserved: small works on them wait until it has been through.
+  and those that want a transaction to themselves (`alone`), so that they hold up nobody. When only busy mailboxes
+  keep the first work there from starting, they are reserved for it: small works cannot starve it.
 - Each attempt reads a snapshot, lets the works write into a `Draft`, and writes that. Whoever else changed one of the
   mailboxes since the snapshot makes the server refuse with a write conflict, and the attempt is made anew. After a
   second conflict the batch is split, so that one contested mailbox does not hold up the rest.
@@ -152,7 +152,8 @@ class Committer:
         if self._wide and not self._wide_running and (batch := self._take(self._wide, set())):
             self._wide_running += 1
             self._start(batch, wide=True)
-        reserved = set(self._wide[0].work.mailboxes) if self._wide else set()
+        waiting = self._wide and not self._wide_running
+        reserved = set(self._wide[0].work.mailboxes) if waiting else set()
         while self._narrow and self._narrow_running < NARROW_LANES and (batch := self._take(self._narrow, reserved)):
             self._narrow_running += 1
             self._start(batch, wide=False)

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import Protocol
 
 import structlog
-from msgspec import UNSET
+from msgspec import UNSET, MsgspecError
 from pymongo.errors import PyMongoError
 
 from hub import metrics
@@ -75,6 +75,7 @@ class Feed:
     def start(self, backlog: Backlog) -> bool:
         """Begins with what the store knows; answers whether what was buffered meanwhile follows without a gap."""
         buffered, self._joining = self._joining or [], None
+        whole = len(buffered) < self._queue_max
         self.epoch = backlog.head.epoch
         self.position = backlog.head.modseq
         if backlog.events is UNSET:
@@ -83,7 +84,7 @@ class Feed:
         self._queue.extend(backlog.events)
         if self._queue:
             self._filled.set()
-        return all(self.offer(changed) for changed in buffered)
+        return all(self.offer(changed) for changed in buffered) and whole
 
     def offer(self, changed: Changed) -> bool:
         """Takes a live change; answers False if something before it is missing."""
@@ -137,7 +138,7 @@ class Feed:
 
 
 class Rooms:
-    """`connect` is called back with the link's needs: see `Link`."""
+    """All rooms of this process. `link` makes its link, which reports to `receive` and `look`."""
 
     def __init__(self, store: Store, link: Callable[["Rooms"], Link], prefix: str, queue_max: int) -> None:
         self._store = store
@@ -186,10 +187,15 @@ class Rooms:
 
     def receive(self, channel: str, data: bytes) -> None:
         """A message of the link."""
-        if channel != self._common:
-            self._offer(wire.decode_changed(data))
+        try:
+            if channel != self._common:
+                self._offer(wire.decode_changed(data))
+                return
+            message = wire.decode_common(data)
+        except MsgspecError as error:  # a process of another version: the store speaks for it
+            log.warning("live_message_not_understood", error=repr(error))
+            self.look()
             return
-        message = wire.decode_common(data)
         if isinstance(message, wire.Look):
             self.look()
             return
