@@ -1,12 +1,13 @@
 """The only place where MongoDB and Redis clients are made."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import CollectionInvalid
 from pymongo.read_concern import ReadConcern
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -55,10 +56,10 @@ async def make_indexes(database: Database, *indexes: Indexes) -> None:
         for collection, models in stage.items():
             if models:
                 await database[collection].create_indexes(models)
-            elif collection not in await database.list_collection_names(filter={"name": collection}):
-                # A transaction can make a collection, but two of them making the same one conflict.
-                await database[collection].insert_one({"_id": "first"})
-                await database[collection].delete_one({"_id": "first"})
+                continue
+            # Transactions that make a collection conflict with one another, so it is made here.
+            with suppress(CollectionInvalid):
+                await database.create_collection(collection)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import structlog
 from graphql import (
     ExecutionResult,
     Executor,
+    FieldNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -124,6 +125,13 @@ def _answer(result: ExecutionResult, request_id: str) -> Answer:
 def _before_execution(result: ExecutionResult) -> bool:
     """Errors without a path come from before the first field was run: wrong variables."""
     return any(error.path is None for error in result.errors or ())
+
+
+def root_fields(operation: Operation) -> set[str]:
+    """The names of the root fields; empty where a fragment hides some."""
+    selections = operation.node.selection_set.selections
+    names = {node.name.value for node in selections if isinstance(node, FieldNode)}
+    return names if len(selections) == sum(isinstance(node, FieldNode) for node in selections) else set()
 
 
 def encode(answer: Answer) -> bytes:

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
-from hub.api.engine import Answer, Engine, Operation, Request, encode
+from hub.api.engine import Answer, Engine, Operation, Request, encode, root_fields
 from hub.api.failures import refused
 from hub.api.idempotency import Answers
 from hub.api.inputs import idempotency_key
@@ -49,7 +49,7 @@ class GraphQLOverHTTP:
         accept = _accepted(http.headers.get("accept", ""))
         try:
             caller = await self._auth.caller(http.headers.get("authorization"))
-            request = await self._read(http)
+            request, size = await self._read(http)
             key = idempotency_key(http.headers.get("idempotency-key"), "Idempotency-Key")
         except HubError as error:
             return _json({"errors": [refused(error, request_id)]}, accept, error.status)
@@ -61,6 +61,11 @@ class GraphQLOverHTTP:
         if http.method == "GET" and operation.kind is not OperationType.QUERY and accept != EVENTS:
             refusal = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
             return _json({"errors": [refusal]}, accept, 405, {"allow": "POST"})
+        if size > self._services.settings.body_max_bytes and "sendMany" not in root_fields(operation):
+            error = TooLarge(
+                f"The body is larger than {self._services.settings.body_max_bytes} bytes (HUB_BODY_MAX_BYTES)."
+            )
+            return _json({"errors": [refused(error, request_id)]}, accept, error.status)
         context = Context(caller, self._services, request_id, key)
         closing = self._services.closing
         if operation.kind is OperationType.SUBSCRIPTION:
@@ -76,17 +81,17 @@ class GraphQLOverHTTP:
             return _events(_once(answer), closing)
         return _json(answer, accept, 200 if "data" in answer else 400)
 
-    async def _read(self, http: HTTPRequest) -> Request:
-        """The request as the client wrote it; BadUserInput or TooLarge if it can't be one."""
+    async def _read(self, http: HTTPRequest) -> tuple[Request, int]:
+        """The request as the client wrote it, and the bytes of its body; BadUserInput or TooLarge if it can't be
+        one."""
         if http.method == "GET":
             query = http.query_params
-            return _request(
-                {
-                    "query": query.get("query"),
-                    "operationName": query.get("operationName"),
-                    "variables": _loads(query["variables"], "variables") if "variables" in query else None,
-                }
-            )
+            given = {
+                "query": query.get("query"),
+                "operationName": query.get("operationName"),
+                "variables": _loads(query["variables"], "variables") if "variables" in query else None,
+            }
+            return _request(given), 0
         if http.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             raise BadUserInput(f"Send {JSON}.", "content-type")
         settings = self._services.settings
@@ -95,9 +100,7 @@ class GraphQLOverHTTP:
             body += chunk
             if len(body) > settings.send_many_max_bytes:
                 raise TooLarge(f"The body is larger than {settings.send_many_max_bytes} bytes.")
-        if len(body) > settings.body_max_bytes and b"sendMany" not in body[:4096]:
-            raise TooLarge(f"The body is larger than {settings.body_max_bytes} bytes (HUB_BODY_MAX_BYTES).")
-        return _request(_loads(bytes(body), "body"))
+        return _request(_loads(bytes(body), "body")), len(body)
 
     async def _subscription(self, operation: Operation, context: Context) -> AsyncGenerator[Answer, None]:
         answers = await self._engine.subscribe(operation, context)

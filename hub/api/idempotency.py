@@ -11,11 +11,10 @@ from hashlib import sha256
 
 import orjson
 from graphql import OperationType
-from graphql.language import FieldNode
 from pymongo.errors import DuplicateKeyError
 
 from hub.api.context import Context
-from hub.api.engine import Answer, Operation, encode
+from hub.api.engine import Answer, Operation, encode, root_fields
 from hub.clock import Clock
 from hub.connections import Database
 from hub.errors import Conflict
@@ -39,7 +38,7 @@ class Answers:
             key is None
             or operation.kind is not OperationType.MUTATION
             or context.caller.role is Role.USER
-            or all(isinstance(n, FieldNode) and n.name.value in EXACT for n in operation.node.selection_set.selections)
+            or (root_fields(operation) and root_fields(operation) <= EXACT)
         ):
             return await run(operation, context)
         request = operation.request

@@ -122,11 +122,13 @@ class Feed:
         self._filled.set()
 
     def _push(self, events: Iterable[Event], last: int) -> None:
-        self._queue.extend(event for event in events if event.modseq > self.position)
-        self.position = last
-        if len(self._queue) > self._queue_max:
+        """A client that still has a full queue when more comes does not keep up."""
+        if len(self._queue) >= self._queue_max:
             newest = self._queue[-1]
             self._end(Event(kind=InboxEventKind.RESYNC, modseq=last, unread=newest.unread, unseen=newest.unseen))
+            return
+        self._queue.extend(event for event in events if event.modseq > self.position)
+        self.position = last
         self._filled.set()
 
     def _end(self, event: Event) -> None:
