@@ -62,10 +62,10 @@ class GraphQLOverHTTP:
             refusal = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
             return _json({"errors": [refusal]}, accept, 405, {"allow": "POST"})
         if size > self._services.settings.body_max_bytes and "sendMany" not in root_fields(operation):
-            error = TooLarge(
+            fault = TooLarge(
                 f"The body is larger than {self._services.settings.body_max_bytes} bytes (HUB_BODY_MAX_BYTES)."
             )
-            return _json({"errors": [refused(error, request_id)]}, accept, error.status)
+            return _json({"errors": [refused(fault, request_id)]}, accept, fault.status)
         context = Context(caller, self._services, request_id, key)
         closing = self._services.closing
         if operation.kind is OperationType.SUBSCRIPTION:
