@@ -6,6 +6,7 @@ are committed; what was committed is told; then the connections are closed.
 
 import asyncio
 import functools
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -36,6 +37,7 @@ from hub.settings import Settings
 from hub.status import receipts, sends
 from hub.ticker import Ticker
 
+GC_THRESHOLD = 20_000  # objects more than before, Python's own is 700
 BACKLOG = 4096  # connections the kernel may hold for us: everybody comes back at once after a restart
 
 log = structlog.get_logger(__name__)
@@ -126,6 +128,7 @@ async def serve(settings: Settings, *, tick: bool = False, ready: Callable[[int]
             ready,
             hub.services.closing,
         )
+        _calm_collector()
         works = [hub.publisher.run(), hub.services.rooms.run()] + ([hub.ticker.run()] if tick else [])
         async with _background(works):
             with _quiet_signals():
@@ -141,6 +144,14 @@ async def work(settings: Settings) -> None:
             loop.add_signal_handler(number, stop.set)
         log.info("working")
         await stop.wait()
+
+
+def _calm_collector() -> None:
+    """Python's cyclic collector looks through everything alive again and again. What is there after the start stays,
+    and requests leave few cycles behind: it runs rarely, over what is new."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
 
 
 class _Server(uvicorn.Server):
