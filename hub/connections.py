@@ -7,7 +7,7 @@ from typing import Any
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import CollectionInvalid
+from pymongo.errors import CollectionInvalid, ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -23,6 +23,9 @@ Indexes = Mapping[str, list[IndexModel]]
 
 DURABLE = WriteConcern(w="majority", j=True)
 SNAPSHOT = ReadConcern("snapshot")
+
+STATE_CHANGES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
+"""MongoDB's codes for a node that shuts down, steps down or is interrupted by that."""
 
 REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is told anew
 
@@ -60,6 +63,17 @@ async def make_indexes(database: Database, *indexes: Indexes) -> None:
             # Transactions that make a collection conflict with one another, so it is made here.
             with suppress(CollectionInvalid):
                 await database.create_collection(collection)
+
+
+def is_outage(error: PyMongoError) -> bool:
+    """Whether it says that MongoDB is away, electing or too slow, rather than that the hub asked it something wrong."""
+    return (
+        error.timeout
+        or isinstance(error, ConnectionFailure)
+        or error.has_error_label("TransientTransactionError")
+        or error.has_error_label("RetryableWriteError")
+        or (isinstance(error, OperationFailure) and error.code in STATE_CHANGES)
+    )
 
 
 @asynccontextmanager

@@ -43,7 +43,7 @@ class Documents:
             return [GraphQLError("The query is nested too deep.")]
         if fault := too_large(document, introspection=self.introspection):
             return [fault]
-        if errors := validate(self._schema, document, max_errors=10):
+        if errors := validate(self._schema, document, max_errors=10, hide_suggestions=not self.introspection):
             return errors
         if len(text) <= CACHED_TEXT_MAX:
             self._cache[text] = document

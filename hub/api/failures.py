@@ -6,6 +6,7 @@ import structlog
 from graphql import GraphQLError
 from pymongo.errors import PyMongoError
 
+from hub.connections import is_outage
 from hub.errors import HubError, Unavailable
 
 BAD_USER_INPUT = "BAD_USER_INPUT"
@@ -33,7 +34,7 @@ def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
 
 def refused(error: BaseException, request_id: str) -> dict[str, Any]:
     """Any exception as an error without a place in the query."""
-    if isinstance(error, PyMongoError):
+    if isinstance(error, PyMongoError) and is_outage(error):
         log.warning("store_failed", error=repr(error), request_id=request_id)
         error = Unavailable("The store did not answer: try again shortly.")
     if isinstance(error, HubError):

@@ -30,11 +30,11 @@ import pymongo
 import structlog
 from pymongo import InsertOne, ReplaceOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from hub import metrics
 from hub.clock import Clock
-from hub.connections import DURABLE, SNAPSHOT, Database, Document
+from hub.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
 from hub.errors import HubError, Unavailable
 from hub.inbox.draft import Draft
 from hub.model import Changed, Mailbox, document, notification_from
@@ -231,7 +231,7 @@ class Committer:
                         return await self._split(batch)
                     await asyncio.sleep(random.uniform(0, min(0.1, 0.002 * 2**conflicts)))  # noqa: S311 - jitter
                     continue
-                if isinstance(error, PyMongoError) and (error.timeout or isinstance(error, ConnectionFailure)):
+                if isinstance(error, PyMongoError) and is_outage(error):
                     log.warning("commit_unavailable", error=repr(error), works=len(batch))
                     break
                 if len(batch) > 1:
