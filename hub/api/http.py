@@ -57,7 +57,7 @@ class GraphQLOverHTTP:
             return Response(status_code=400)
         operation = self._engine.prepare(request, request_id)
         if isinstance(operation, list):
-            return _json({"errors": operation}, accept, 400)
+            return _json({"errors": operation}, accept, _status(accept))
         if http.method == "GET" and operation.kind is not OperationType.QUERY and accept != EVENTS:
             refusal = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
             return _json({"errors": [refusal]}, accept, 405, {"allow": "POST"})
@@ -79,7 +79,7 @@ class GraphQLOverHTTP:
             return _json({"errors": [refused(error, request_id)]}, accept, error.status)
         if accept == EVENTS:
             return _events(_once(answer), closing)
-        return _json(answer, accept, 200 if "data" in answer else 400)
+        return _json(answer, accept, 200 if "data" in answer else _status(accept))
 
     async def _read(self, http: HTTPRequest) -> tuple[Request, int]:
         """The request as the client wrote it, and the bytes of its body; BadUserInput or TooLarge if it can't be
@@ -151,8 +151,12 @@ def _accepted(header: str) -> str:
     return min(ranked)[2] if ranked else JSON
 
 
+def _status(accept: str) -> int:
+    """Of a well-formed request whose GraphQL was not run: with `application/json` 200, as older clients expect."""
+    return 200 if accept == JSON else 400
+
+
 def _json(answer: Answer, accept: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    """With `application/json`, well-formed GraphQL is answered 200 even where it fails, as older clients expect."""
     media = GRAPHQL_JSON if accept == GRAPHQL_JSON else JSON
     return Response(encode(answer), status, headers, f"{media}; charset=utf-8")
 
