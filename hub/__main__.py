@@ -81,7 +81,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
         services = Services(
             settings=settings,
             clock=clock.now,
-            publish=Publish(committer, records),
+            publish=Publish(committer, records, settings.commit_max_bytes),
             change=change,
             inboxes=inboxes,
             rooms=Rooms(inboxes, link, prefix, settings.feed_queue),

@@ -10,7 +10,7 @@ from msgspec import Struct
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.decide.plan import Plan, plan
-from hub.errors import Conflict
+from hub.errors import Conflict, TooLarge
 from hub.ids import new_id
 from hub.inbox.committer import Committer
 from hub.inbox.draft import Draft
@@ -52,14 +52,21 @@ class Published(Struct, frozen=True):
 class Publish:
     """Sends are answered once they are committed."""
 
-    def __init__(self, committer: Committer, records: sends.Sends) -> None:
+    def __init__(self, committer: Committer, records: sends.Sends, size_max: int) -> None:
         self._committer = committer
+        self._size_max = size_max
         self._records = records
 
     async def send(self, tenant: str, request: SendRequest, key: str | None) -> Published:
         """Conflict if `key` came before with another request. The same request again changes nothing and answers with
-        the first send."""
+        the first send. TooLarge for what one transaction can't hold."""
         work = _Deliver(tenant, request, plan(request.channels, request.priority), key)
+        if work.size > self._size_max:
+            fewer = max(1, self._size_max * work.documents // work.size)
+            raise TooLarge(
+                f"This is too much for one transaction (HUB_COMMIT_MAX_BYTES, {self._size_max}): with content of this "
+                f"size name at most {fewer} users a call, or link to what `data` holds."
+            )
         first = await self._committer.submit(work)
         if isinstance(first, Send):
             return Published(first, duplicate=False)
@@ -93,7 +100,8 @@ class _Deliver:
         self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self._key,) if self._key else ()
         self.documents = len(request.users)
-        self.size = self.documents * (NOTIFICATION_BYTES + len(request.content.body) + len(request.data or ""))
+        said = len(request.content.body.encode()) + len((request.data or "").encode())
+        self.size = self.documents * (NOTIFICATION_BYTES + said)
 
     async def apply(self, draft: Draft, _: AsyncClientSession) -> Send | str:
         """The send that was made, or the id of the one that this key made before."""
