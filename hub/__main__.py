@@ -22,6 +22,8 @@ from hub.api.app import make_app
 from hub.api.auth import Authenticator
 from hub.api.context import Services
 from hub.api.idempotency import Answers
+from hub.api.rates import Rates
+from hub.api.transport import Protocol
 from hub.audience import users
 from hub.change import Change
 from hub.connections import Database
@@ -29,6 +31,7 @@ from hub.egress import Egress
 from hub.inbox import store
 from hub.inbox.committer import Committer
 from hub.inbox.draft import Draft
+from hub.limits import Limiter
 from hub.live.link import Link
 from hub.live.publisher import Publisher
 from hub.live.rooms import Rooms
@@ -54,6 +57,7 @@ class Hub:
     ticker: Ticker
     committer: Committer
     publisher: Publisher
+    limiter: Limiter
 
 
 @asynccontextmanager
@@ -77,6 +81,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             connect = functools.partial(connections.pubsub_client, settings)
             return Link(connect, redis, prefix, rooms.receive, rooms.look)
 
+        limiter = Limiter(redis, prefix)
         readers = receipts.Readers(database, settings.receipt_readers_per_tenant)
         services = Services(
             settings=settings,
@@ -88,6 +93,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             sends=records,
             users=users.Users(database, clock.now),
             receipts=readers,
+            rates=Rates(limiter, settings),
             closing=asyncio.Event(),
         )
         stack.push_async_callback(_finish, committer, publisher)
@@ -99,6 +105,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             ticker=Ticker(inboxes, change, clock.now, settings.tick_s),
             committer=committer,
             publisher=publisher,
+            limiter=limiter,
         )
 
 
@@ -114,7 +121,7 @@ async def serve(settings: Settings, *, tick: bool = False, ready: Callable[[int]
                 lifespan="off",
                 loop="uvloop",
                 http="httptools",
-                ws="websockets-sansio",
+                ws=Protocol,
                 ws_max_size=settings.socket_message_max_bytes,
                 ws_per_message_deflate=False,  # 29 kB a connection instead of 70
                 ws_ping_interval=settings.ping_interval_s,
@@ -129,7 +136,9 @@ async def serve(settings: Settings, *, tick: bool = False, ready: Callable[[int]
             hub.services.closing,
         )
         _calm_collector()
-        works = [hub.publisher.run(), hub.services.rooms.run()] + ([hub.ticker.run()] if tick else [])
+        works = [hub.publisher.run(), hub.limiter.run(), hub.services.rooms.run()]
+        if tick:
+            works.append(hub.ticker.run())
         async with _background(works):
             with _quiet_signals():
                 await server.serve()

@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     sockets_per_user: int = 20
     receipt_readers_per_tenant: int = 10
 
+    rate_window_s: int = Field(10, description="The sliding window of the rate limits; 0 in one of them is no limit.")
+    rate_per_user: int = Field(1000, description="Operations of one user in that window.")
+    rate_per_service: int = Field(0, description="Operations of one service in that window.")
+    rate_per_tenant: int = Field(0, description="Operations of one tenant in that window.")
+    rate_overall: int = Field(0, description="Operations of all together in that window.")
+
     title_max_chars: int = 256
     text_max_bytes: int = Field(16 << 10, description="The body of one notification.")
     data_max_bytes: int = 32 << 10

@@ -26,6 +26,7 @@ class Process:
             "HUB_REDIS_URL": redis_url,
             "HUB_JWT_SECRET": SECRET,
             "HUB_PORT": "0",
+            "HUB_RATE_PER_USER": "0",
             "PYTHONWARNINGS": "error",
             **{f"HUB_{name.upper()}": value for name, value in settings.items()},
         }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import strawberry
 
+from hub.api.rates import Rates
 from hub.audience.users import Users
 from hub.change import Change
 from hub.clock import Clock
@@ -31,6 +32,7 @@ class Services:
     sends: Sends
     users: Users
     receipts: Readers
+    rates: Rates
     closing: asyncio.Event
     """Set when this process stops: streams end then, without saying that they are complete."""
 

@@ -22,6 +22,7 @@ from hub.api.engine import Answer, Engine, Operation, Request, encode, root_fiel
 from hub.api.failures import refused
 from hub.api.idempotency import Answers
 from hub.api.inputs import idempotency_key
+from hub.api.rates import headers, refusal
 from hub.errors import BadUserInput, HubError, TooLarge
 from hub.ids import new_id
 
@@ -49,6 +50,9 @@ class GraphQLOverHTTP:
         accept = _accepted(http.headers.get("accept", ""))
         try:
             caller = await self._auth.caller(http.headers.get("authorization"))
+            verdict = self._services.rates.hit(caller)
+            if limited := refusal(verdict):
+                return _json({"errors": [refused(limited, request_id)]}, accept, limited.status, headers(verdict))
             request, size = await self._read(http)
             key = idempotency_key(http.headers.get("idempotency-key"), "Idempotency-Key")
         except HubError as error:
@@ -59,8 +63,8 @@ class GraphQLOverHTTP:
         if isinstance(operation, list):
             return _json({"errors": operation}, accept, _status(accept))
         if http.method == "GET" and operation.kind is not OperationType.QUERY and accept != EVENTS:
-            refusal = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
-            return _json({"errors": [refusal]}, accept, 405, {"allow": "POST"})
+            told = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
+            return _json({"errors": [told]}, accept, 405, {"allow": "POST"})
         if size > self._services.settings.body_max_bytes and "sendMany" not in root_fields(operation):
             fault = TooLarge(
                 f"The body is larger than {self._services.settings.body_max_bytes} bytes (HUB_BODY_MAX_BYTES)."
@@ -79,7 +83,7 @@ class GraphQLOverHTTP:
             return _json({"errors": [refused(error, request_id)]}, accept, error.status)
         if accept == EVENTS:
             return _events(_once(answer), closing)
-        return _json(answer, accept, 200 if "data" in answer else _status(accept))
+        return _json(answer, accept, 200 if "data" in answer else _status(accept), headers(verdict))
 
     async def _read(self, http: HTTPRequest) -> tuple[Request, int]:
         """The request as the client wrote it, and the bytes of its body; BadUserInput or TooLarge if it can't be

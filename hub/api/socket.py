@@ -22,6 +22,7 @@ from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
 from hub.api.engine import Answer, Engine, Operation, Request
 from hub.api.failures import refused
+from hub.api.rates import refusal
 from hub.errors import HubError, Unavailable
 from hub.ids import new_id
 from hub.model import Caller, Role
@@ -214,6 +215,8 @@ class _Session:
     async def _run(self, id: str, request: Request, context: Context) -> None:
         """One operation, to its end."""
         try:
+            if limited := refusal(self._services.rates.hit(context.caller)):
+                raise limited
             operation = self._engine.prepare(request, context.request_id)
             errors = operation if isinstance(operation, list) else await self._operate(id, operation, context)
             if errors:
