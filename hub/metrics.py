@@ -17,3 +17,5 @@ publish_lost = Counter("hub_live_lost", "Live messages that Redis did not take; 
 sockets_cut = Counter("hub_sockets_cut", "WebSockets cut off because their client did not read.", ["why"])
 rate_limited = Counter("hub_rate_limited", "Requests refused by a rate limit.", ["limit"])
 limiter_alone = Counter("hub_limiter_alone", "Rounds in which the rate limiter did not reach Redis and counted alone.")
+recounted = Counter("hub_mailboxes_recounted", "Mailboxes whose counts were compared with their notifications.")
+drifted = Counter("hub_mailboxes_drifted", "Mailboxes whose counts were wrong. Never, if the hub keeps its promise.")

@@ -11,7 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
 from hub.connections import Database, Document, Indexes
-from hub.inbox.box import VIEWS
+from hub.inbox.box import UNREAD, UNSEEN, VIEWS
 from hub.model import (
     Backlog,
     Box,
@@ -171,6 +171,24 @@ class Inboxes:
             .limit(limit)
         )
         return [(doc["mailbox"], doc["_id"]) async for doc in found]
+
+    async def some_mailbox(self) -> str | None:
+        """Any one, at random."""
+        cursor = await self._database.mailboxes.aggregate([{"$sample": {"size": 1}}, {"$project": {"_id": 1}}])
+        return next((doc["_id"] for doc in await cursor.to_list()), None)
+
+    async def recount(self, mailbox: str) -> tuple[Mailbox, int, int] | None:
+        """The mailbox, and what its unread and unseen are when counted anew in the same snapshot, from the index."""
+        async with self._database.client.start_session(snapshot=True) as session:
+            head = _head(await self._database.mailboxes.find_one({"_id": mailbox}, session=session))
+            if head is None:
+                return None
+            counted = {"mailbox": mailbox, "box": {"$in": [place.value for place in UNREAD]}}
+            cursor = await self._database.notifications.aggregate(
+                [{"$match": counted}, {"$group": {"_id": "$box", "count": {"$sum": 1}}}], session=session, hint="page"
+            )
+            by_box = {doc["_id"]: doc["count"] async for doc in cursor}
+        return head, sum(by_box.values()), sum(by_box.get(place.value, 0) for place in UNSEEN)
 
     async def _since(self, mailbox: str, after: Position, session: AsyncClientSession) -> list[Document]:
         limit = self._settings.feed_max_changes + 1
