@@ -76,6 +76,11 @@ class Process:
             self._process.kill()
             self._process.wait()
 
+    def close(self) -> None:
+        """For good."""
+        self.kill()
+        self._log.close()
+
     async def stop(self, within_s: float = 15) -> int:
         """SIGTERM; answers the exit code."""
         assert self._process
@@ -106,4 +111,4 @@ class Deployment:
 
     async def __aexit__(self, *_: object) -> None:
         for process in [*self.apis, *self.workers]:
-            process.kill()
+            process.close()
