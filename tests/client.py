@@ -11,15 +11,17 @@ import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 
 from hub.api.auth import sign
+from hub.inbox.position import decode_position
 from hub.model import Role
 from tests.processes import SECRET
 
 Json = dict[str, Any]
 
-NOTIFICATION = "id title body category createdAt seenAt readAt archivedAt snoozedUntil"
+NOTIFICATION = "id place title body category createdAt updatedAt seenAt readAt archivedAt snoozedUntil acknowledgedAt"
 PAGE = f"unread unseen position nodes {{ {NOTIFICATION} }} pageInfo {{ hasNextPage endCursor }}"
 INBOX = f"query ($f: InboxFilter, $n: Int, $a: String) {{ inbox(filter: $f, first: $n, after: $a) {{ {PAGE} }} }}"
 FEED = f"subscription ($after: Cursor) {{ inbox(after: $after) {{ kind cursor unread unseen notification {{ {NOTIFICATION} }} }} }}"
+ALL_MARKS = {"ALL_SEEN": ["seenAt"], "ALL_READ": ["seenAt", "readAt"], "ALL_ARCHIVED": ["archivedAt"]}
 SEND = "mutation ($input: SendInput!) { send(input: $input) { duplicate send { id status recipients } } }"
 
 
@@ -102,6 +104,12 @@ class Tenant:
         sent: Json = (await self.ask(SEND, input=given, url=url))["send"]
         return sent
 
+    async def fill(self, user: str, count: int) -> None:
+        """That many more notifications, at most 1,000."""
+        query = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { duplicate } }"
+        one = {"to": {"users": [user]}, "category": "news", "content": {"title": "Hello", "body": ""}}
+        assert all((await self.ask(query, inputs=[one] * count))["sendMany"])
+
     async def inbox(
         self, user: str, *, first: int = 20, after: str | None = None, url: str | None = None, **filter: Any
     ) -> Json:
@@ -128,11 +136,26 @@ class Tenant:
         async with self.socket(user, url=url) as socket:
             yield await socket.subscribe(query, after=after)
 
+    async def events(self, user: str, after: str | None = None, *, url: str | None = None) -> AsyncIterator[Json]:
+        """The same feed as server-sent events: payloads of `next`, until `complete`."""
+        sent = {"authorization": f"Bearer {self.token(user)}", "accept": "text/event-stream"}
+        body = {"query": FEED, "variables": {"after": after}}
+        async with self.http.post(url or self.next_url(), json=body, headers=sent) as response:
+            assert response.content_type == "text/event-stream"
+            kind = ""
+            async for line in response.content:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data" and kind == "next":
+                    yield json.loads(value)
+            assert kind == "complete"
+
     @asynccontextmanager
     async def socket(self, user: str | None = None, *, url: str | None = None) -> AsyncIterator["Socket"]:
         """A WebSocket, acknowledged."""
         address = (url or self.next_url()).replace("http", "ws", 1)
-        async with connect(address, subprotocols=["graphql-transport-ws"], max_size=None) as connection:
+        async with connect(address, subprotocols=["graphql-transport-ws"], max_size=None, max_queue=None) as connection:
             socket = Socket(connection)
             await socket.write({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token(user)}"}})
             assert (await socket.read())["type"] == "connection_ack"
@@ -188,12 +211,12 @@ class Subscription:
 class Replica:
     """An inbox as a client keeps it: loads the pages once, then lives on events alone.
 
-    `items` is everything the ALL view holds, by id. `order` is newest first, as the server would list it.
+    `items` is everything the ALL view holds, by id. An event brings a notification whole, so it is simply put in the
+    place of what was there, known or not; where it stands in the inbox is said by `place`.
     """
 
     def __init__(self) -> None:
         self.items: dict[str, Json] = {}
-        self.order: list[str] = []
         self.unread = 0
         self.unseen = 0
         self.cursor = ""
@@ -201,54 +224,50 @@ class Replica:
     async def load(self, tenant: Tenant, user: str, url: str | None = None) -> None:
         """The whole inbox. Pages are stable while items arrive, and the position of the first one counts: what changed
         while the rest was read comes as an event and is simply newer."""
-        page = await tenant.inbox(user, first=100, view="ALL", url=url)
-        self.items.clear()
-        self.order.clear()
-        self.cursor, self.unread, self.unseen = page["position"], page["unread"], page["unseen"]
-        while True:
-            for node in page["nodes"]:
-                self.items[node["id"]] = node
-                self.order.append(node["id"])
-            if not page["pageInfo"]["hasNextPage"]:
-                return
+        first = page = await tenant.inbox(user, first=100, view="ALL", url=url)
+        found = list(page["nodes"])
+        while page["pageInfo"]["hasNextPage"]:
             page = await tenant.inbox(user, first=100, after=page["pageInfo"]["endCursor"], view="ALL", url=url)
+            found += page["nodes"]
+        self.items = {node["id"]: node for node in found}
+        self.cursor, self.unread, self.unseen = first["position"], first["unread"], first["unseen"]
 
     def apply(self, event: Json) -> None:
         kind, n = event["kind"], event["notification"]
         self.cursor, self.unread, self.unseen = event["cursor"], event["unread"], event["unseen"]
-        if kind == "ADDED":
-            if n["id"] in self.items:
-                self.order.remove(n["id"])
-            self.items[n["id"]] = n
-            self.order.insert(0, n["id"])
-        elif kind == "UPDATED":
+        if kind in {"ADDED", "UPDATED"}:
             self.items[n["id"]] = n
         elif kind == "REMOVED":
-            if self.items.pop(n["id"], None):
-                self.order.remove(n["id"])
+            self.items.pop(n["id"], None)
         elif kind in {"ALL_READ", "ALL_SEEN", "ALL_ARCHIVED"}:
-            for item in self.items.values():
+            for id, item in self.items.items():
                 if item["archivedAt"] or item["snoozedUntil"]:
                     continue
-                item["seenAt"] = item["seenAt"] or (kind != "ALL_ARCHIVED" and "then") or None
-                item["readAt"] = item["readAt"] or (kind == "ALL_READ" and "then") or None
-                item["archivedAt"] = (kind == "ALL_ARCHIVED" and "then") or None
+                marks = dict.fromkeys(ALL_MARKS[kind], "then")
+                self.items[id] = item | {mark: item[mark] or then for mark, then in marks.items()}
         else:
             raise AssertionError(f"{kind}: load anew")
 
     @property
-    def state(self) -> list[tuple[str, bool, bool, bool, bool]]:
-        """Order and marks, comparable between replicas: id, seen, read, archived, snoozed."""
-        return [
-            (
-                id,
-                bool(self.items[id]["seenAt"]),
-                bool(self.items[id]["readAt"]),
-                bool(self.items[id]["archivedAt"]),
-                bool(self.items[id]["snoozedUntil"]),
-            )
-            for id in self.order
-        ]
+    def modseq(self) -> int:
+        """The last change it knows of. Only tests look inside a cursor."""
+        return decode_position(self.cursor, "cursor").modseq
+
+    @property
+    def order(self) -> list[str]:
+        """Newest first, as the server lists it."""
+        return sorted(self.items, key=lambda known: -self.items[known]["place"])
+
+    @property
+    def state(self) -> list[tuple[str, bool, bool, bool, bool, bool]]:
+        """Order and marks, comparable between replicas: id, seen, read, archived, snoozed, acknowledged."""
+        marks = ("seenAt", "readAt", "archivedAt", "snoozedUntil", "acknowledgedAt")
+        return [(id, *(bool(self.items[id][mark]) for mark in marks)) for id in self.order]  # type: ignore[misc]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Unread and unseen, as it was told."""
+        return self.unread, self.unseen
 
     @property
     def counted(self) -> tuple[int, int]:

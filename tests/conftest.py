@@ -11,6 +11,7 @@ import pytest
 from hub.embedded import Mongod, Redis
 from tests.client import Tenant
 from tests.processes import Deployment
+from tests.stored import Stored
 
 FULL = os.environ.get("HUB_TEST_SCALE") == "full"
 
@@ -56,3 +57,10 @@ async def tenant(deployment: Deployment) -> AsyncIterator[Tenant]:
     """A fresh tenant on the shared deployment."""
     async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as fresh:
         yield fresh
+
+
+@pytest.fixture
+async def stored(servers: tuple[Mongod, Redis], tenant: Tenant) -> AsyncIterator[Stored]:
+    """What MongoDB holds of that tenant."""
+    async with Stored(servers[0].url, tenant.name) as reader:
+        yield reader

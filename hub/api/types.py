@@ -78,6 +78,12 @@ class Notification:
         description="Set when the recipient confirmed a notification sent with `requireAck`."
     )
     require_ack: bool
+    added_modseq: int = strawberry.field(
+        name="place",
+        description="Its place in the inbox, which lists the highest first. What comes back from a snooze gets a new "
+        "one. A feed tells changes in the order they were made, which is another: keep what it brings by `id`, and "
+        "sort by this.",
+    )
     because: str = strawberry.field(description="Why the recipient got it, in a sentence they understand.")
 
     deliveries: list[model.Delivery] = strawberry.field(

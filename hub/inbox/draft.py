@@ -29,6 +29,7 @@ class Draft:
         self.answered: dict[str, dict[str, Any]] = {}
         self._events: dict[str, list[Event]] = {}
         self._first: dict[str, int] = {}
+        self._untold: set[str] = set()
 
     def get(self, mailbox: str, id: str) -> Notification | None:
         """A notification of that mailbox that its owner can see, as it stands in this draft."""
@@ -54,6 +55,8 @@ class Draft:
         `quiet` leaves no event, `modseq` is a number already taken: both for changes of a whole inbox.
         """
         before = self.notifications[after.id]
+        if quiet and not modseq:
+            self._untold.add(after.mailbox)
         modseq = modseq or self._number(after.mailbox)
         n = replace(box.placed(after), modseq=modseq, added_modseq=after.added_modseq or modseq, updated_at=self.now)
         self.notifications[n.id] = n
@@ -95,7 +98,10 @@ class Draft:
             raise NotFound("There is no such inbox.") from None
 
     def changed(self) -> list[Changed]:
-        """What to tell once this is committed."""
+        """What to tell once this is committed.
+
+        Nothing of a mailbox that a quiet change was among: those who listen would take the numbers for complete. As it
+        is they see a gap, and look."""
         return [
             Changed(
                 mailbox=mailbox,
@@ -105,7 +111,7 @@ class Draft:
                 events=tuple(events),
             )
             for mailbox, events in self._events.items()
-            if events
+            if events and mailbox not in self._untold
         ]
 
     @property

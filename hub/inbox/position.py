@@ -7,8 +7,7 @@ from hub.model import Position
 
 
 def encode_position(position: Position) -> str:
-    text = f"{position.epoch}.{position.modseq}.{position.time}.{position.within}"
-    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return _encode(f"{position.epoch}.{position.modseq}.{position.time}.{position.within}")
 
 
 def decode_position(cursor: str, field: str) -> Position:
@@ -19,7 +18,7 @@ def decode_position(cursor: str, field: str) -> Position:
 
 def encode_place(modseq: int) -> str:
     """The place of a notification in the inbox, by its added modseq."""
-    return urlsafe_b64encode(f"m.{modseq}".encode()).decode().rstrip("=")
+    return _encode(f"m.{modseq}")
 
 
 def decode_place(cursor: str, field: str) -> int:
@@ -29,13 +28,17 @@ def decode_place(cursor: str, field: str) -> int:
     return _number(modseq, field)
 
 
+def _encode(text: str) -> str:
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
 def _parts(cursor: str, count: int, field: str) -> list[str]:
     try:
         text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError:
         raise _foreign(field) from None
     parts = text.split(".")
-    if len(parts) != count:
+    if len(parts) != count or _encode(text) != cursor:  # decoding alone skips what is not of the alphabet
         raise _foreign(field)
     return parts
 

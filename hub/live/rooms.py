@@ -82,6 +82,7 @@ class Feed:
             self.resync(backlog.head)
             return True
         self._queue.extend(backlog.events)
+        self._queue_max += len(backlog.events)  # it was asked for: only what comes on top tells that nobody reads
         if self._queue:
             self._filled.set()
         return all(self.offer(changed) for changed in buffered) and whole

@@ -52,10 +52,13 @@ def messages(changed: Iterable[Changed]) -> Iterator[tuple[str | None, bytes]]:
     by_send: dict[str, list[Changed]] = defaultdict(list)
     for change in changed:
         event = change.events[0]
-        if len(change.events) == 1 and event.kind is InboxEventKind.ADDED and event.notification:
-            by_send[event.notification.send].append(change)
-        else:
-            yield change.mailbox, encode(change)
+        n = event.notification
+        if len(change.events) == 1 and event.kind is InboxEventKind.ADDED and n:
+            same = by_send[n.send]
+            if not same or _alike(n, same[0].events[0].notification):
+                same.append(change)
+                continue
+        yield change.mailbox, encode(change)
     for changes in by_send.values():
         if len(changes) < BROADCAST_FROM:
             yield from ((change.mailbox, encode(change)) for change in changes)
@@ -65,6 +68,14 @@ def messages(changed: Iterable[Changed]) -> Iterator[tuple[str | None, bytes]]:
             notification = chunk[0].events[0].notification
             if notification:
                 yield None, encode(Broadcast(notification, [_row(change) for change in chunk]))
+
+
+def _alike(n: Notification, other: Notification | None) -> bool:
+    """Whether they differ in what a row says only. What comes back from a snooze is ADDED too, with marks of its
+    own."""
+    return other is not None and n == replace(
+        other, id=n.id, mailbox=n.mailbox, modseq=n.modseq, added_modseq=n.added_modseq
+    )
 
 
 def _row(change: Changed) -> Row:

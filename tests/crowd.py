@@ -1,0 +1,136 @@
+"""Random things that people and services do, and clients that watch them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from tests.client import Json, Replica, Tenant, eventually
+
+CATEGORIES = ["news", "bills", "chat"]
+TAGS = ["red", "blue"]
+PRIORITIES = ["LOW", "MEDIUM", "HIGH"]
+MARKS = [*["markRead"] * 3, *["markSeen"] * 2, "markUnread", "archive", "unarchive", "unsnooze", "acknowledge"]
+ALL_MARKS = ["markAllSeen", "markAllRead", "archiveAll"]
+
+
+def instant(**ahead: float) -> str:
+    return (datetime.now(UTC) + timedelta(**ahead)).isoformat()
+
+
+class Watcher:
+    """A client with an open subscription. `told` is every event it got, over all its connections."""
+
+    def __init__(self, tenant: Tenant, user: str) -> None:
+        self.tenant = tenant
+        self.user = user
+        self.replica = Replica()
+        self.told: list[Json] = []
+        self.resyncs = 0
+
+    async def load(self) -> None:
+        await self.replica.load(self.tenant, self.user)
+
+    async def follow(self, cut: Random | None = None, most: int = 1) -> None:
+        """Until cancelled. With `cut` its connections last for 0 to `most` events, after which it comes back with its
+        cursor. On RESYNC it loads anew."""
+        while True:
+            left = cut.randint(0, most) if cut else None
+            async with self.tenant.feed(self.user, self.replica.cursor) as feed:
+                while left is None or left > 0:
+                    event = await anext(feed)
+                    if event["kind"] == "RESYNC":
+                        self.resyncs += 1
+                        async for more in feed:
+                            raise AssertionError(f"after RESYNC: {more}")
+                        await self.load()
+                        break
+                    self.told.append(event)
+                    self.replica.apply(event)
+                    left = left and left - 1
+
+    async def caught_up(self, modseq: int) -> None:
+        async def there() -> bool:
+            return self.replica.modseq >= modseq
+
+        await eventually(there, 20)
+
+
+@asynccontextmanager
+async def following(*watchers: Watcher, cut: Random | None = None, most: int = 1) -> AsyncIterator[None]:
+    """They watch while the body runs. One that breaks breaks the body."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(watcher.follow(cut, most)) for watcher in watchers]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+class Crowd:
+    """Does random things, each with the choices of the `Random` it is given. People act on what their `eyes` show."""
+
+    def __init__(self, tenant: Tenant, eyes: dict[str, Replica]) -> None:
+        self.tenant = tenant
+        self.eyes = eyes
+        self.users = sorted(eyes)
+        self.sent: dict[str, int] = {}
+
+    async def act(self, random: Random, *, lasting: bool = False, bridged: bool = False) -> None:
+        """One operation. `lasting`: nothing that the clock would change soon after. `bridged`: nothing that the feed
+        may answer with RESYNC."""
+        dice = random.random()
+        if dice < 0.35:
+            await self.send(random, lasting=lasting)
+        elif dice < 0.80:
+            await self.mark(random)
+        elif dice < 0.90:
+            await self.snooze(random, lasting=lasting)
+        else:
+            await self.mark_all(random, bridged=bridged)
+
+    async def send(self, random: Random, *, lasting: bool = False) -> None:
+        users = random.sample(self.users, random.choice([1, 2, 3, len(self.users)]) if len(self.users) > 3 else 1)
+        expiring = not lasting and random.random() < 0.15
+        sent = await self.tenant.send(
+            *users,
+            title=f"{random.choice(['Build', 'Deploy', 'Invoice'])} {random.randint(1, 1000)}",
+            category=random.choice(CATEGORIES),
+            tags=random.sample(TAGS, random.randint(0, 2)),
+            priority=random.choice(PRIORITIES),
+            requireAck=random.random() < 0.3,
+            **({"expiresAt": instant(seconds=random.uniform(0.3, 3))} if expiring else {}),
+            **({"channels": ["EMAIL"]} if random.random() < 0.05 else {}),
+        )
+        self.sent[sent["send"]["id"]] = len(users)
+
+    async def mark(self, random: Random) -> None:
+        user, ids = self._pick(random)
+        await self.tenant.mark(user, random.choice(MARKS), *ids)
+
+    async def snooze(self, random: Random, *, lasting: bool = False) -> None:
+        user, ids = self._pick(random)
+        short = not lasting and random.random() < 0.8
+        until = instant(seconds=random.uniform(0.5, 3)) if short else instant(hours=random.randint(1, 9))
+        await self.tenant.mark(user, "snooze", *ids, until=until)
+
+    async def mark_all(self, random: Random, *, bridged: bool = False) -> None:
+        dice = random.random()
+        wanted: Json = {}
+        if dice > 0.3:
+            wanted["view"] = random.choice(["ACTIVE", "ACTIVE", "UNREAD", "SNOOZED", "ARCHIVED", "ALL"])
+            narrowings = [
+                {"search": random.choice(["build 1", "deploy 2", "invoice 3"])},
+                {"search": random.choice(["build", "deploy", "invoice"])},
+                {"categories": random.sample(CATEGORIES, random.randint(1, 2))},
+                {"tags": [random.choice(TAGS)]},
+                {},
+            ]
+            wanted |= narrowings[0] if bridged else random.choice(narrowings)
+        await self.tenant.mark_all(random.choice(self.users), random.choice(ALL_MARKS), **wanted)
+
+    def _pick(self, random: Random) -> tuple[str, list[str]]:
+        user = random.choice(self.users)
+        order = self.eyes[user].order
+        newest = order[:30] if random.random() < 0.8 else order
+        return user, random.sample(newest, min(len(newest), random.choice([1, 1, 2, 5])))

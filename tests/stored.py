@@ -1,0 +1,67 @@
+"""What MongoDB holds, read past the hub and counted by rules written down a second time."""
+
+from collections import Counter
+from datetime import datetime
+
+from pymongo import AsyncMongoClient
+
+from tests.client import Json
+
+Row = tuple[str, bool, bool, bool, bool, bool]
+
+
+class Stored:
+    """The documents of one tenant."""
+
+    def __init__(self, mongo_url: str, tenant: str) -> None:
+        self._client: AsyncMongoClient[Json] = AsyncMongoClient(mongo_url, tz_aware=True)
+        self._database = self._client["hub"]
+        self._tenant = tenant
+
+    async def __aenter__(self) -> "Stored":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def mailbox(self, user: str) -> Json:
+        found = await self._database.mailboxes.find_one({"_id": f"{self._tenant}/{user}"})
+        assert found
+        return found
+
+    async def notifications(self, user: str) -> list[Json]:
+        """All of them: visible, hidden and removed."""
+        return await self._database.notifications.find({"mailbox": f"{self._tenant}/{user}"}).to_list()
+
+    async def changed(self, user: str, after: int) -> list[tuple[int, str]]:
+        """Number and id of what changed after a number, in that order."""
+        return sorted((n["modseq"], n["_id"]) for n in await self.notifications(user) if n.get("modseq", 0) > after)
+
+    async def due(self, before: datetime) -> int:
+        """How many notifications the clock will change before then."""
+        wanted = {"mailbox": {"$regex": f"^{self._tenant}/"}, "wake_at": {"$lt": before}}
+        return await self._database.notifications.count_documents(wanted)
+
+    async def per_send(self) -> Counter[str]:
+        """How many notifications each send made."""
+        found = self._database.notifications.find({"mailbox": {"$regex": f"^{self._tenant}/"}}, {"send": 1})
+        return Counter([n["send"] async for n in found])
+
+
+def shown(notifications: list[Json]) -> list[Json]:
+    """What its owner may see, newest first."""
+    visible = [n for n in notifications if not n.get("removed_at") and not n.get("hidden")]
+    return sorted(visible, key=lambda n: -n["added_modseq"])
+
+
+def state(notifications: list[Json]) -> list[Row]:
+    """As `Replica.state`: id, seen, read, archived, snoozed, acknowledged."""
+    marks = ("seen_at", "read_at", "archived_at", "snoozed_until", "acknowledged_at")
+    return [(n["_id"], *(bool(n.get(mark)) for mark in marks)) for n in shown(notifications)]  # type: ignore[misc]
+
+
+def counts(notifications: list[Json]) -> tuple[int, int]:
+    """Unread and unseen."""
+    active = [n for n in shown(notifications) if not n.get("archived_at") and not n.get("snoozed_until")]
+    unread = [n for n in active if not n.get("read_at")]
+    return len(unread), sum(not n.get("seen_at") for n in unread)
