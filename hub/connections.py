@@ -94,10 +94,10 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
 
 def pubsub_client(settings: Settings) -> Redis:
     """A client for one pub/sub connection. It never reconnects by itself: what was published meanwhile is lost, and
-    whoever listens has to know."""
+    whoever listens has to know. The timeout is for the first words on a new connection; listening has none."""
     return Redis.from_url(
         settings.redis_url,
-        socket_timeout=None,
+        socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
