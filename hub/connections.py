@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
@@ -32,13 +33,16 @@ REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is to
 
 @asynccontextmanager
 async def mongo(settings: Settings) -> AsyncIterator[Database]:
-    """The database. Writes are majority-committed and journalled; the client belongs to the running loop."""
+    """The database. Writes are majority-committed and journalled; the client belongs to the running loop. No call waits
+    longer than a commit may, so that a frozen server is an answer too."""
+    deadline_ms = int(settings.commit_deadline_s * 1000)
     client: Mongo = AsyncMongoClient(
         settings.mongo_url,
         appname="hub",
         maxPoolSize=100,
         tz_aware=True,
-        serverSelectionTimeoutMS=int(settings.commit_deadline_s * 1000),
+        timeoutMS=deadline_ms,
+        serverSelectionTimeoutMS=deadline_ms,
         connectTimeoutMS=2000,
     )
     try:
@@ -54,15 +58,16 @@ async def mongo(settings: Settings) -> AsyncIterator[Database]:
 
 
 async def make_indexes(database: Database, *indexes: Indexes) -> None:
-    """Makes what is missing. Safe to run from many processes at once."""
-    for stage in indexes:
-        for collection, models in stage.items():
-            if models:
-                await database[collection].create_indexes(models)
-                continue
-            # Transactions that make a collection conflict with one another, so it is made here.
-            with suppress(CollectionInvalid):
-                await database.create_collection(collection)
+    """Makes what is missing, however long that takes. Safe to run from many processes at once."""
+    with pymongo.timeout(None):
+        for stage in indexes:
+            for collection, models in stage.items():
+                if models:
+                    await database[collection].create_indexes(models)
+                    continue
+                # Transactions that make a collection conflict with one another, so it is made here.
+                with suppress(CollectionInvalid):
+                    await database.create_collection(collection)
 
 
 def is_outage(error: PyMongoError) -> bool:
