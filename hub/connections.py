@@ -28,6 +28,7 @@ SNAPSHOT = ReadConcern("snapshot")
 STATE_CHANGES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 """MongoDB's codes for a node that shuts down, steps down or is interrupted by that."""
 
+GOODBYE_S = 1.0  # a server that is told of our sessions' end may be frozen, and would hold up ours
 REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is told anew
 
 
@@ -54,7 +55,8 @@ async def mongo(settings: Settings) -> AsyncIterator[Database]:
             read_concern=ReadConcern("majority"),
         )
     finally:
-        await client.close()
+        with pymongo.timeout(GOODBYE_S):
+            await client.close()
 
 
 async def make_indexes(database: Database, *indexes: Indexes) -> None:
