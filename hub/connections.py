@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
@@ -27,18 +28,22 @@ SNAPSHOT = ReadConcern("snapshot")
 STATE_CHANGES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 """MongoDB's codes for a node that shuts down, steps down or is interrupted by that."""
 
+GOODBYE_S = 1.0  # a server that is told of our sessions' end may be frozen, and would hold up ours
 REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is told anew
 
 
 @asynccontextmanager
 async def mongo(settings: Settings) -> AsyncIterator[Database]:
-    """The database. Writes are majority-committed and journalled; the client belongs to the running loop."""
+    """The database. Writes are majority-committed and journalled; the client belongs to the running loop. No call waits
+    longer than a commit may, so that a frozen server is an answer too."""
+    deadline_ms = int(settings.commit_deadline_s * 1000)
     client: Mongo = AsyncMongoClient(
         settings.mongo_url,
         appname="hub",
         maxPoolSize=100,
         tz_aware=True,
-        serverSelectionTimeoutMS=int(settings.commit_deadline_s * 1000),
+        timeoutMS=deadline_ms,
+        serverSelectionTimeoutMS=deadline_ms,
         connectTimeoutMS=2000,
     )
     try:
@@ -50,19 +55,21 @@ async def mongo(settings: Settings) -> AsyncIterator[Database]:
             read_concern=ReadConcern("majority"),
         )
     finally:
-        await client.close()
+        with pymongo.timeout(GOODBYE_S):
+            await client.close()
 
 
 async def make_indexes(database: Database, *indexes: Indexes) -> None:
-    """Makes what is missing. Safe to run from many processes at once."""
-    for stage in indexes:
-        for collection, models in stage.items():
-            if models:
-                await database[collection].create_indexes(models)
-                continue
-            # Transactions that make a collection conflict with one another, so it is made here.
-            with suppress(CollectionInvalid):
-                await database.create_collection(collection)
+    """Makes what is missing, however long that takes. Safe to run from many processes at once."""
+    with pymongo.timeout(None):
+        for stage in indexes:
+            for collection, models in stage.items():
+                if models:
+                    await database[collection].create_indexes(models)
+                    continue
+                # Transactions that make a collection conflict with one another, so it is made here.
+                with suppress(CollectionInvalid):
+                    await database.create_collection(collection)
 
 
 def is_outage(error: PyMongoError) -> bool:
@@ -94,10 +101,10 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
 
 def pubsub_client(settings: Settings) -> Redis:
     """A client for one pub/sub connection. It never reconnects by itself: what was published meanwhile is lost, and
-    whoever listens has to know."""
+    whoever listens has to know. The timeout is for the first words on a new connection; listening has none."""
     return Redis.from_url(
         settings.redis_url,
-        socket_timeout=None,
+        socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,

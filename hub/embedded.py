@@ -36,6 +36,7 @@ LOCKED_S = 3.0  # how long the server of a parent that was just killed may hold 
 POLL_S = 0.01
 CALL_MS = 2_000  # one command to a member that starts
 ELECTION_MS = 2_000  # MongoDB's 10 s would make a test of failover wait
+TRANSACTION_S = 6  # just above HUB_COMMIT_DEADLINE_S: what a killed process left open locks mailboxes for so long
 
 # Below the ports that systems hand to outgoing connections, so that a port is still free when its server restarts.
 PORTS = range(20_000, 32_000)
@@ -271,6 +272,7 @@ class Mongod(Server):
         size = ["--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "512"]
         parameters = [
             "shutdownTimeoutMillisForSignaledShutdown=100",  # else a primary waits 15 s for others to take over
+            f"transactionLifetimeLimitSeconds={TRANSACTION_S}",
             "diagnosticDataCollectionEnabled=false",
         ]
         return [*where, *size, "--replSet", SET, *(word for p in parameters for word in ("--setParameter", p))]

@@ -31,6 +31,7 @@ class Process:
             **{f"HUB_{name.upper()}": value for name, value in settings.items()},
         }
         self._log = tempfile.NamedTemporaryFile(prefix="hub-", suffix=".log")  # noqa: SIM115 - lives as long as this
+        self._last_log: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -45,7 +46,8 @@ class Process:
 
     @property
     def log(self) -> str:
-        return Path(self._log.name).read_text()
+        """All it wrote, also after it was closed."""
+        return self._last_log if self._last_log is not None else Path(self._log.name).read_text()
 
     async def start(self) -> None:
         """Returns when it serves (or works). The port stays the same over restarts."""
@@ -77,9 +79,11 @@ class Process:
             self._process.wait()
 
     def close(self) -> None:
-        """For good."""
+        """For good; its log can still be read."""
         self.kill()
-        self._log.close()
+        if self._last_log is None:
+            self._last_log = self.log
+            self._log.close()
 
     async def stop(self, within_s: float = 15) -> int:
         """SIGTERM; answers the exit code."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 from graphql import OperationType
+from pymongo.errors import PyMongoError
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response, StreamingResponse
@@ -23,7 +24,7 @@ from hub.api.failures import refused
 from hub.api.idempotency import Answers
 from hub.api.inputs import idempotency_key
 from hub.api.rates import headers, refusal
-from hub.errors import BadUserInput, HubError, TooLarge
+from hub.errors import BadUserInput, HubError, TooLarge, Unavailable
 from hub.ids import new_id
 
 JSON = "application/json"
@@ -81,6 +82,8 @@ class GraphQLOverHTTP:
             answer = await self._answers.run(operation, context, self._engine.run)
         except HubError as error:
             return _json({"errors": [refused(error, request_id)]}, accept, error.status)
+        except PyMongoError as error:
+            return _json({"errors": [refused(error, request_id)]}, accept, Unavailable.status)
         if accept == EVENTS:
             return _events(_once(answer), closing)
         return _json(answer, accept, 200 if "data" in answer else _status(accept), headers(verdict))
