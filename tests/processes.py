@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from pathlib import Path
 
 SECRET = "a-secret-for-tests-that-is-long-enough"
@@ -30,7 +31,10 @@ class Process:
             "PYTHONWARNINGS": "error",
             **{f"HUB_{name.upper()}": value for name, value in settings.items()},
         }
-        self._log = tempfile.NamedTemporaryFile(prefix="hub-", suffix=".log")  # noqa: SIM115 - lives as long as this
+        descriptor, name = tempfile.mkstemp(prefix="hub-", suffix=".log")
+        os.close(descriptor)
+        self._log = Path(name)
+        weakref.finalize(self, self._log.unlink, missing_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -45,7 +49,7 @@ class Process:
 
     @property
     def log(self) -> str:
-        return Path(self._log.name).read_text()
+        return self._log.read_text()
 
     async def start(self) -> None:
         """Returns when it serves (or works). The port stays the same over restarts."""
@@ -66,9 +70,10 @@ class Process:
         raise AssertionError(f"hub {self._command} did not start:\n{self.log[-3000:]}")
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "hub", self._command], env=self._environment, stdout=self._log, stderr=self._log
-        )
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "hub", self._command], env=self._environment, stdout=log, stderr=log
+            )
 
     def kill(self) -> None:
         """-9."""
