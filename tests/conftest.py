@@ -7,7 +7,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from pymongo import AsyncMongoClient
 
+from hub.connections import Database
 from hub.embedded import Mongod, Redis
 from tests.client import Tenant
 from tests.processes import Deployment
@@ -49,6 +51,13 @@ async def deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]
     mongod, redis = servers
     async with Deployment(mongod.url, redis.url, apis=2, workers=1) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def database(servers: tuple[Mongod, Redis], deployment: Deployment) -> AsyncIterator[Database]:  # noqa: ARG001 - it makes the indexes
+    """What the deployment stores, to seed and to recount."""
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        yield client["hub"]
 
 
 @pytest.fixture
