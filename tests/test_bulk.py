@@ -156,7 +156,7 @@ async def test_mark_all_in_a_huge_inbox_counts_right_and_holds_up_nobody(
             assert {n["title"] for n in page["nodes"][:MEANWHILE]} == {f"Meanwhile {n}" for n in range(MEANWHILE)}
             with capsys.disabled():
                 worst_s, middle_s = max(took_s), sorted(took_s)[len(took_s) // 2]
-                print(
+                print(  # noqa: T201 - the numbers are what one runs this for at full scale
                     f"\n{field}: {expected} in {lasted_s:.1f} s; meanwhile {len(took_s)} sends to others,"
                     f" median {middle_s * 1000:.0f} ms, worst {worst_s * 1000:.0f} ms"
                 )
