@@ -30,6 +30,7 @@ FILTER_MAX = 20  # values of one kind in a filter
 WORDS_MAX = 10
 SEARCH_MAX_CHARS = 256
 PROFILE_MAX_CHARS = 320  # the longest mail address, RFC 5321
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")  # white space is none of them
 LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
 
 strawberry.enum(model.InboxView)
@@ -138,6 +139,8 @@ def inbox_filter(given: InboxFilter | None) -> Filter:
     search = given.search or ""
     if len(search) > SEARCH_MAX_CHARS:
         raise BadUserInput(f"A search has at most {SEARCH_MAX_CHARS} characters.", "filter.search")
+    if CONTROL.search(search):
+        raise BadUserInput("A search holds no control characters.", "filter.search")
     words = tuple(dict.fromkeys(search.split()))
     if len(words) > WORDS_MAX:
         raise BadUserInput(f"A search has at most {WORDS_MAX} words.", "filter.search")
