@@ -64,7 +64,8 @@ class GraphQLOverHTTP:
         operation = self._engine.prepare(request, request_id)
         if isinstance(operation, list):
             return _json({"errors": operation}, accept, _status(accept))
-        if http.method == "GET" and operation.kind is not OperationType.QUERY and accept != EVENTS:
+        readable = {OperationType.QUERY, OperationType.SUBSCRIPTION} if accept == EVENTS else {OperationType.QUERY}
+        if http.method == "GET" and operation.kind not in readable:
             told = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
             return _json({"errors": [told]}, accept, 405, {"allow": "POST"})
         if size > self._services.settings.body_max_bytes and "sendMany" not in root_fields(operation):
