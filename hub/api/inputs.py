@@ -234,7 +234,7 @@ def _content(given: ContentInput, settings: Settings, field: str) -> model.Conte
         actions=tuple(
             model.Action(
                 key=_key(action.key, f"{field}.actions.{index}.key"),
-                label=_key(action.label, f"{field}.actions.{index}.label"),
+                label=_label(action.label, f"{field}.actions.{index}.label"),
                 url=_url(action.url, f"{field}.actions.{index}.url"),
                 primary=bool(action.primary),
             )
@@ -246,6 +246,13 @@ def _content(given: ContentInput, settings: Settings, field: str) -> model.Conte
 def _key(given: str, field: str) -> str:
     if not 0 < len(given) <= KEY_MAX_CHARS or not given.isprintable():
         raise BadUserInput(f"Give 1 to {KEY_MAX_CHARS} printable characters.", field)
+    return given
+
+
+def _label(given: str, field: str) -> str:
+    """Words that people read: joiners, which Persian and many emoji need, are no printable characters."""
+    if not given.strip() or len(given) > KEY_MAX_CHARS or CONTROL.search(given):
+        raise BadUserInput(f"A label has 1 to {KEY_MAX_CHARS} characters, and no control characters.", field)
     return given
 
 
