@@ -1,6 +1,6 @@
 """Identifiers: UUIDv7 (RFC 9562), which sort by the time they were made."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from uuid_utils import uuid7
 
@@ -10,7 +10,12 @@ def new_id() -> str:
     return str(uuid7())
 
 
+def made_at(id: str) -> datetime:
+    """When an id was made, to the millisecond."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(id[:8] + id[9:13], 16))
+
+
 def first_id_at(at: datetime) -> str:
     """The smallest id that can have been made at `at` or later: a bound for queries by time over `_id`."""
-    millis = f"{max(0, int(at.timestamp() * 1000)):012x}"
+    millis = f"{max(0, round(at.timestamp() * 1000)):012x}"
     return f"{millis[:8]}-{millis[8:12]}-7000-8000-000000000000"

@@ -11,7 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.decide.plan import Plan, plan
 from hub.errors import Conflict, TooLarge
-from hub.ids import new_id
+from hub.ids import made_at, new_id
 from hub.inbox.committer import Committer
 from hub.inbox.draft import Draft
 from hub.model import (
@@ -152,7 +152,7 @@ class _Deliver:
             tenant=self._tenant,
             category=request.category,
             status=SendStatus.ACCEPTED,
-            created_at=now,
+            created_at=made_at(self._id),  # lists of sends are bounded by their ids
             recipients=len(self.mailboxes),
         )
         draft.insert(sends.COLLECTION, document(send))

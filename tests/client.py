@@ -175,7 +175,11 @@ class Socket:
         message: Json = json.loads(await self.connection.recv())
         return message
 
-    async def subscribe(self, query: str, id: str = "1", **variables: Any) -> "Subscription":
+    async def subscribe(
+        self, query: str, id: str = "1", *, variables: Json | None = None, **more: Any
+    ) -> "Subscription":
+        """`variables`: for those that are named as an argument here."""
+        variables = {**more, **(variables or {})}
         await self.write({"id": id, "type": "subscribe", "payload": {"query": query, "variables": variables}})
         return Subscription(self)
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from pymongo import AsyncMongoClient
 
+from hub.connections import Database
 from hub.embedded import Mongod, Redis
 from tests.client import Tenant
 from tests.processes import Deployment
@@ -46,10 +48,17 @@ class fresh_servers:  # noqa: N801 - used like a function
 
 @pytest.fixture(scope="session")
 async def deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
-    """Two API processes and a worker, for tests that leave them alone."""
+    """Two API processes and a worker, for tests that leave them alone. Users here are faster than people."""
     mongod, redis = servers
-    async with Deployment(mongod.url, redis.url, apis=2, workers=1) as running:
+    async with Deployment(mongod.url, redis.url, apis=2, workers=1, rate_per_user="0") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def database(servers: tuple[Mongod, Redis], deployment: Deployment) -> AsyncIterator[Database]:  # noqa: ARG001 - it makes the indexes
+    """What the deployment stores, to seed and to recount."""
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        yield client["hub"]
 
 
 @pytest.fixture

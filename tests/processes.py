@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from pathlib import Path
 
 SECRET = "a-secret-for-tests-that-is-long-enough"
@@ -30,8 +31,10 @@ class Process:
             "PYTHONWARNINGS": "error",
             **{f"HUB_{name.upper()}": value for name, value in settings.items()},
         }
-        self._log = tempfile.NamedTemporaryFile(prefix="hub-", suffix=".log")  # noqa: SIM115 - lives as long as this
-        self._last_log: str | None = None
+        descriptor, name = tempfile.mkstemp(prefix="hub-", suffix=".log")
+        os.close(descriptor)
+        self._log = Path(name)
+        weakref.finalize(self, self._log.unlink, missing_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -46,8 +49,7 @@ class Process:
 
     @property
     def log(self) -> str:
-        """All it wrote, also after it was closed."""
-        return self._last_log if self._last_log is not None else Path(self._log.name).read_text()
+        return self._log.read_text()
 
     async def start(self) -> None:
         """Returns when it serves (or works). The port stays the same over restarts."""
@@ -68,22 +70,16 @@ class Process:
         raise AssertionError(f"hub {self._command} did not start:\n{self.log[-3000:]}")
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "hub", self._command], env=self._environment, stdout=self._log, stderr=self._log
-        )
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "hub", self._command], env=self._environment, stdout=log, stderr=log
+            )
 
     def kill(self) -> None:
         """-9."""
         if self._process and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-
-    def close(self) -> None:
-        """For good; its log can still be read."""
-        self.kill()
-        if self._last_log is None:
-            self._last_log = self.log
-            self._log.close()
 
     async def stop(self, within_s: float = 15) -> int:
         """SIGTERM; answers the exit code."""
@@ -115,4 +111,4 @@ class Deployment:
 
     async def __aexit__(self, *_: object) -> None:
         for process in [*self.apis, *self.workers]:
-            process.close()
+            process.kill()

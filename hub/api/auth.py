@@ -119,7 +119,7 @@ def _caller(claims: dict[str, Any]) -> Caller:
         raise Unauthenticated(f"`sub` has at most {USER_MAX_CHARS} printable characters.")
     if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
         raise Unauthenticated("`tenant` has 1 to 64 letters, digits, dots, dashes or underscores.")
-    if role not in set(Role):
+    if not isinstance(role, str) or role not in set(Role):
         raise Unauthenticated("`role` is user, service or admin.")
     if role == Role.USER and not user:
         raise Unauthenticated("A token of role user needs `sub`.")

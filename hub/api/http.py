@@ -5,6 +5,8 @@ as server-sent events (graphql-sse, distinct connections): `next` for each, `com
 """
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -24,7 +26,7 @@ from hub.api.failures import refused
 from hub.api.idempotency import Answers
 from hub.api.inputs import idempotency_key
 from hub.api.rates import headers, refusal
-from hub.errors import BadUserInput, HubError, TooLarge, Unavailable
+from hub.errors import BadUserInput, HubError, TooLarge, Unauthenticated, Unavailable
 from hub.ids import new_id
 
 JSON = "application/json"
@@ -63,7 +65,8 @@ class GraphQLOverHTTP:
         operation = self._engine.prepare(request, request_id)
         if isinstance(operation, list):
             return _json({"errors": operation}, accept, _status(accept))
-        if http.method == "GET" and operation.kind is not OperationType.QUERY and accept != EVENTS:
+        readable = {OperationType.QUERY, OperationType.SUBSCRIPTION} if accept == EVENTS else {OperationType.QUERY}
+        if http.method == "GET" and operation.kind not in readable:
             told = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
             return _json({"errors": [told]}, accept, 405, {"allow": "POST"})
         if size > self._services.settings.body_max_bytes and "sendMany" not in root_fields(operation):
@@ -77,7 +80,7 @@ class GraphQLOverHTTP:
             if accept != EVENTS:
                 message = f"Subscribe over a WebSocket, or accept {EVENTS}."
                 return _json({"errors": [{"message": message, "extensions": {"code": "BAD_USER_INPUT"}}]}, accept, 400)
-            return _events(self._subscription(operation, context), closing)
+            return _events(self._subscription(operation, context), closing, caller.expires_at)
         try:
             answer = await self._answers.run(operation, context, self._engine.run)
         except HubError as error:
@@ -85,7 +88,7 @@ class GraphQLOverHTTP:
         except PyMongoError as error:
             return _json({"errors": [refused(error, request_id)]}, accept, Unavailable.status)
         if accept == EVENTS:
-            return _events(_once(answer), closing)
+            return _events(_once(answer), closing, math.inf)
         return _json(answer, accept, 200 if "data" in answer else _status(accept), headers(verdict))
 
     async def _read(self, http: HTTPRequest) -> tuple[Request, int]:
@@ -168,30 +171,38 @@ def _json(answer: Answer, accept: str, status: int, headers: dict[str, str] | No
     return Response(encode(answer), status, headers, f"{media}; charset=utf-8")
 
 
-def _events(answers: AsyncGenerator[Answer, None], closing: asyncio.Event) -> Response:
+def _events(answers: AsyncGenerator[Answer, None], closing: asyncio.Event, expires_at: float) -> Response:
     return StreamingResponse(
-        _written(answers, closing), media_type=EVENTS, headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+        _written(answers, closing, expires_at),
+        media_type=EVENTS,
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
 
 
-async def _written(answers: AsyncGenerator[Answer, None], closing: asyncio.Event) -> AsyncIterator[bytes]:
+async def _written(
+    answers: AsyncGenerator[Answer, None], closing: asyncio.Event, expires_at: float
+) -> AsyncIterator[bytes]:
     """Events, and a comment now and then while there are none. When the process stops the stream just ends: a client
-    that saw no `complete` comes back."""
+    that saw no `complete` comes back. When its token expires, at `expires_at`, the last event says so."""
     yield b":\n\n"
     stop = asyncio.ensure_future(closing.wait())
     following = asyncio.ensure_future(anext(answers, None))
     try:
         while True:
-            await asyncio.wait({following, stop}, timeout=QUIET_S, return_when=asyncio.FIRST_COMPLETED)
+            quiet_s = min(QUIET_S, max(0.0, expires_at - time.time()))
+            await asyncio.wait({following, stop}, timeout=quiet_s, return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
                 return
+            if time.time() >= expires_at:
+                yield _next({"errors": [refused(Unauthenticated("The token has expired."), "")]})
+                break
             if not following.done():
                 yield b":\n\n"
                 continue
             answer = following.result()
             if answer is None:
                 break
-            yield b"event: next\ndata: " + encode(answer) + b"\n\n"
+            yield _next(answer)
             following = asyncio.ensure_future(anext(answers, None))
         yield b"event: complete\ndata:\n\n"
     finally:
@@ -199,6 +210,10 @@ async def _written(answers: AsyncGenerator[Answer, None], closing: asyncio.Event
         following.cancel()
         await asyncio.wait({following})
         await answers.aclose()
+
+
+def _next(answer: Answer) -> bytes:
+    return b"event: next\ndata: " + encode(answer) + b"\n\n"
 
 
 async def _once(answer: Answer) -> AsyncGenerator[Answer, None]:

@@ -30,6 +30,7 @@ FILTER_MAX = 20  # values of one kind in a filter
 WORDS_MAX = 10
 SEARCH_MAX_CHARS = 256
 PROFILE_MAX_CHARS = 320  # the longest mail address, RFC 5321
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")  # white space is none of them
 LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
 
 strawberry.enum(model.InboxView)
@@ -138,6 +139,8 @@ def inbox_filter(given: InboxFilter | None) -> Filter:
     search = given.search or ""
     if len(search) > SEARCH_MAX_CHARS:
         raise BadUserInput(f"A search has at most {SEARCH_MAX_CHARS} characters.", "filter.search")
+    if CONTROL.search(search):
+        raise BadUserInput("A search holds no control characters.", "filter.search")
     words = tuple(dict.fromkeys(search.split()))
     if len(words) > WORDS_MAX:
         raise BadUserInput(f"A search has at most {WORDS_MAX} words.", "filter.search")
@@ -231,7 +234,7 @@ def _content(given: ContentInput, settings: Settings, field: str) -> model.Conte
         actions=tuple(
             model.Action(
                 key=_key(action.key, f"{field}.actions.{index}.key"),
-                label=_key(action.label, f"{field}.actions.{index}.label"),
+                label=_label(action.label, f"{field}.actions.{index}.label"),
                 url=_url(action.url, f"{field}.actions.{index}.url"),
                 primary=bool(action.primary),
             )
@@ -243,6 +246,13 @@ def _content(given: ContentInput, settings: Settings, field: str) -> model.Conte
 def _key(given: str, field: str) -> str:
     if not 0 < len(given) <= KEY_MAX_CHARS or not given.isprintable():
         raise BadUserInput(f"Give 1 to {KEY_MAX_CHARS} printable characters.", field)
+    return given
+
+
+def _label(given: str, field: str) -> str:
+    """Words that people read: joiners, which Persian and many emoji need, are no printable characters."""
+    if not given.strip() or len(given) > KEY_MAX_CHARS or CONTROL.search(given):
+        raise BadUserInput(f"A label has 1 to {KEY_MAX_CHARS} characters, and no control characters.", field)
     return given
 
 

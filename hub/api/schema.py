@@ -36,7 +36,7 @@ from hub.api.types import (
     User,
     inbox_page,
 )
-from hub.errors import BadUserInput, HubError, TooLarge, Unavailable
+from hub.errors import BadUserInput, HubError, NotFound, TooLarge, Unavailable
 from hub.inbox import box
 from hub.inbox.position import decode_position, encode_position
 from hub.model import mailbox_of
@@ -250,7 +250,7 @@ class Subscription:
         if send_id is not None:
             send = await services.sends.get(tenant, send_id)
             if send is None:
-                raise BadUserInput("There is no such send.", "sendId")
+                raise NotFound("There is no such send.")
             since = send.created_at
         async with aclosing(services.receipts.watch(tenant, send_id, after, since)) as stream:
             async for told in stream:

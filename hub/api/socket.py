@@ -37,8 +37,8 @@ log = structlog.get_logger(__name__)
 class Close(IntEnum):
     """Close codes: the protocol's, and RFC 6455's."""
 
-    INTERNAL = 1011
     RESTART = 1012
+    TRY_AGAIN = 1013  # at 1011 the npm client gives up for good
     BAD_REQUEST = 4400
     UNAUTHORIZED = 4401
     FORBIDDEN = 4403
@@ -122,7 +122,7 @@ class GraphQLOverWebSocket:
         try:
             return await self._auth.caller(given or session.socket.headers.get("authorization"))
         except Unavailable as error:
-            raise Closing(Close.INTERNAL, error.message) from None
+            raise Closing(Close.TRY_AGAIN, error.message) from None
         except HubError as error:
             raise Closing(Close.FORBIDDEN, error.message[:100]) from None
 

@@ -1,0 +1,236 @@
+"""The npm package `graphql-ws`, used for real from Node: it is cut off, comes back by itself, and misses nothing."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from hub.embedded import Mongod, Redis
+from tests.client import Json, Refused, Tenant, eventually
+from tests.conftest import scaled
+from tests.processes import Deployment
+
+HERE = Path(__file__).parent / "node"
+CUTS = scaled(2, 20)  # of each kind
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node, with the packages that `tests/node/package-lock.json` names."""
+    program, npm = shutil.which("node"), shutil.which("npm")
+    if not program or not npm:
+        pytest.skip("node and npm are not on the PATH: install Node 20 or later")
+    installed = HERE / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (HERE / "package-lock.json").stat().st_mtime:
+        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, timeout=120)
+    return program
+
+
+class Proxy:
+    """Stands before an API process, on a port of its own, and cuts connections as a network does."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.cut()
+        await self._server.wait_closed()
+
+    def cut(self) -> None:
+        for writer in tuple(self._open):
+            writer.transport.abort()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            there_reader, there = await asyncio.open_connection("127.0.0.1", self._to)
+            self._open.add(there)
+            await asyncio.gather(_pour(reader, there), _pour(there_reader, writer))
+            self._open.discard(there)
+        except OSError:
+            pass
+        finally:
+            self._open.discard(writer)
+            writer.transport.abort()
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.transport.abort()
+
+
+class Watch:
+    """`watch.mjs` in a process of its own; `lines` is what it said."""
+
+    def __init__(self) -> None:
+        self.lines: list[Json] = []
+
+    @property
+    def events(self) -> list[Json]:
+        return [line["event"] for line in self.lines if "event" in line]
+
+    @property
+    def connections(self) -> list[Json]:
+        return [line for line in self.lines if "connected" in line]
+
+    async def connected(self, times: int) -> None:
+        async def check() -> bool:
+            return len(self.connections) >= times
+
+        await eventually(check, 20)
+
+
+@asynccontextmanager
+async def watching(node: str, url: str, token_file: Path, position: str) -> AsyncIterator[Watch]:
+    process = await asyncio.create_subprocess_exec(
+        *(node, HERE / "watch.mjs", url, token_file, position),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 20,
+    )
+    assert process.stdout
+    assert process.stdin
+    watch, out = Watch(), process.stdout
+
+    async def listen() -> None:
+        async for line in out:
+            watch.lines.append(json.loads(line))
+
+    listening = asyncio.create_task(listen())
+    try:
+        yield watch
+    finally:
+        process.stdin.close()
+        await process.wait()
+        await listening
+
+
+@pytest.mark.timeout(600)
+async def test_graphql_ws_client_cut_off_again_and_again_gets_everything_once(
+    node: str, servers: tuple[Mongod, Redis], tmp_path: Path
+) -> None:
+    mongod, redis = servers
+    async with Deployment(mongod.url, redis.url, apis=1, workers=0) as running:
+        [api] = running.apis
+        token_file = tmp_path / "token"
+        async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant, Proxy(api.port) as proxy:
+
+            def renew(expires_in_s: float) -> None:
+                token_file.write_text(tenant.token("alice", expires_in_s=expires_in_s))
+
+            renew(3600)
+            sent: list[str] = []
+            stop = asyncio.Event()
+
+            async def keep_sending() -> None:
+                """Number after number, each until it is answered."""
+                while not stop.is_set():
+                    number = str(len(sent))
+                    try:
+                        await tenant.send("alice", title=number, idempotencyKey=number)
+                    except (aiohttp.ClientError, Refused, OSError):
+                        await asyncio.sleep(0.02)
+                    else:
+                        sent.append(number)
+
+            position = (await tenant.inbox("alice"))["position"]
+            url = f"ws://127.0.0.1:{proxy.port}/graphql"
+            async with watching(node, url, token_file, position) as watch:
+                await watch.connected(1)
+                sender = asyncio.create_task(keep_sending())
+
+                async def more(count: int = 10) -> None:
+                    """Life goes on until the client has seen that many more."""
+                    goal = len(watch.events) + count
+
+                    async def check() -> bool:
+                        return len(watch.events) >= goal
+
+                    await eventually(check, 20)
+
+                cuts = 1
+                for _ in range(CUTS):
+                    await more()
+                    api.kill()
+                    await api.start()
+                    cuts += 1
+                    await watch.connected(cuts)
+
+                    await more()
+                    proxy.cut()
+                    cuts += 1
+                    await watch.connected(cuts)
+
+                    await more()
+                    await api.stop()
+                    await api.start()
+                    cuts += 1
+                    await watch.connected(cuts)
+
+                # The token expires under the open socket; the next connection brings a fresh one.
+                renew(2)
+                proxy.cut()
+                cuts += 1
+                await watch.connected(cuts)
+                renew(3600)
+                cuts += 1
+                await watch.connected(cuts)
+                await more()
+
+                stop.set()
+                await sender
+
+                async def complete() -> bool:
+                    return len(watch.events) >= len(sent)
+
+                await eventually(complete, 20)
+            assert [event["notification"]["title"] for event in watch.events] == sent
+            assert {event["kind"] for event in watch.events} == {"ADDED"}
+            assert len({event["notification"]["id"] for event in watch.events}) == len(sent)
+            assert watch.events[-1]["unread"] == len(sent) == (await tenant.inbox("alice"))["unread"]
+            assert not [line for line in watch.lines if "failed" in line or "completed" in line]
+            assert 4403 in [line.get("closed") for line in watch.lines]
+            # Each connection went on from the last event before it.
+            cursor = position
+            for line in watch.lines:
+                if "event" in line:
+                    cursor = line["event"]["cursor"]
+                elif "connected" in line:
+                    assert line["connected"] == cursor
+
+
+async def test_graphql_ws_client_is_told_to_come_back_when_the_hub_restarts(
+    node: str, servers: tuple[Mongod, Redis], tmp_path: Path
+) -> None:
+    mongod, redis = servers
+    async with Deployment(mongod.url, redis.url, apis=1, workers=0) as running:
+        [api] = running.apis
+        async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
+            (tmp_path / "token").write_text(tenant.token("alice"))
+            position = (await tenant.inbox("alice"))["position"]
+            async with watching(node, api.url.replace("http", "ws"), tmp_path / "token", position) as watch:
+                await watch.connected(1)
+                await api.stop()
+                await api.start()
+                await watch.connected(2)
+            assert watch.lines[1] == {"closed": 1012}

@@ -1,0 +1,184 @@
+"""Receipts: what recipients and channels did, told to the tenant that sent it."""
+
+import asyncio
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hub.clock import rfc3339
+from tests.client import Json, Refused, Subscription, Tenant, eventually
+
+RECEIPTS = "subscription ($sendId: ID, $after: Cursor) { receipts(sendId: $sendId, after: $after) { id cursor kind at sendId notificationId userId channel status reason } }"
+LATER = "2090-01-01T00:00:00Z"
+Told = tuple[str, str | None, str | None]
+
+
+@asynccontextmanager
+async def reading(tenant: Tenant, send: str | None = None, after: str | None = None) -> AsyncIterator[Subscription]:
+    async with tenant.socket() as socket:
+        yield await socket.subscribe(RECEIPTS, sendId=send, after=after)
+
+
+def said(receipts: list[Json]) -> list[Told]:
+    return [(receipt["kind"], receipt["channel"], receipt["status"]) for receipt in receipts]
+
+
+async def sent(tenant: Tenant, *users: str, **more: object) -> str:
+    id: str = (await tenant.send(*users, **more))["send"]["id"]
+    return id
+
+
+async def started(tenant: Tenant, feed: Subscription) -> str:
+    """The cursor from which a reader of everything has surely begun: it is told a send made after that."""
+
+    async def ping() -> None:
+        while True:
+            await tenant.send("ping")
+            await asyncio.sleep(0.05)
+
+    pinging = asyncio.create_task(ping())
+    [receipt] = await feed.take(1)
+    pinging.cancel()
+    await asyncio.gather(pinging, return_exceptions=True)
+    last = await sent(tenant, "last-ping")
+    while receipt["sendId"] != last:
+        [receipt] = await feed.take(1)
+    cursor: str = receipt["cursor"]
+    return cursor
+
+
+async def test_receipts_of_a_send_tell_everything_from_its_beginning(tenant: Tenant) -> None:
+    id = await sent(tenant, "alice", requireAck=True, channels=["IN_APP", "SMS"])
+    [n] = (await tenant.inbox("alice"))["nodes"]
+    for field in ("markSeen", "markRead", "markUnread", "archive", "unarchive", "acknowledge"):
+        await tenant.mark("alice", field, n["id"])
+    await tenant.mark("alice", "snooze", n["id"], until=LATER)  # nobody's business
+    await tenant.mark("alice", "markUnread", n["id"])
+    expected: list[Told] = [
+        ("DELIVERY", "IN_APP", "DELIVERED"),
+        ("DELIVERY", "SMS", "SKIPPED"),
+        *((kind, "IN_APP", None) for kind in ("SEEN", "READ", "UNREAD", "ARCHIVED", "READ", "ACKNOWLEDGED", "UNREAD")),
+    ]
+    async with reading(tenant, id) as feed:
+        receipts = await feed.take(len(expected))
+    assert said(receipts) == expected
+    assert [receipt["reason"] for receipt in receipts] == [None, "NOT_CONFIGURED"] + [None] * 7
+    assert {(r["sendId"], r["notificationId"], r["userId"]) for r in receipts} == {(id, n["id"], "alice")}
+    assert len({receipt["id"] for receipt in receipts}) == len(expected)
+    assert [receipt["at"] for receipt in receipts] == sorted(receipt["at"] for receipt in receipts)
+
+
+async def test_receipts_are_told_live_and_once_a_change(tenant: Tenant) -> None:
+    id = await sent(tenant, "alice", "bob")
+    async with reading(tenant, id) as feed:
+        assert {receipt["userId"] for receipt in await feed.take(2)} == {"alice", "bob"}
+        [n] = (await tenant.inbox("alice"))["nodes"]
+        for _ in range(2):  # the second time is no change
+            await tenant.mark("alice", "markRead", n["id"])
+        await tenant.mark_all("bob", "archiveAll")
+        assert said(await feed.take(3)) == [
+            ("SEEN", "IN_APP", None),
+            ("READ", "IN_APP", None),
+            ("ARCHIVED", "IN_APP", None),
+        ]
+
+
+async def test_expiry_is_a_receipt(tenant: Tenant) -> None:
+    at = rfc3339(datetime.now(UTC) + timedelta(seconds=0.5))
+    async with reading(tenant, await sent(tenant, "alice", expiresAt=at)) as feed:
+        assert said(await feed.take(2)) == [("DELIVERY", "IN_APP", "DELIVERED"), ("DELIVERY", "IN_APP", "EXPIRED")]
+
+
+async def test_marks_of_a_whole_inbox_are_a_receipt_each(tenant: Tenant) -> None:
+    async with reading(tenant) as feed:
+        await started(tenant, feed)
+        for _ in range(3):
+            await tenant.send("alice")
+        await tenant.mark_all("alice", "markAllRead")
+        receipts = await feed.take(9)
+    kinds = [receipt["kind"] for receipt in receipts]
+    assert kinds[:3] == ["DELIVERY"] * 3
+    assert sorted(kinds[3:]) == ["READ"] * 3 + ["SEEN"] * 3
+    assert len({receipt["notificationId"] for receipt in receipts}) == 3
+
+
+async def test_receipts_resumed_after_every_single_one_lose_none(tenant: Tenant) -> None:
+    async with reading(tenant) as feed:
+        cursor = await started(tenant, feed)
+    expected = []
+    for number in range(6):
+        expected.append(("DELIVERY", await sent(tenant, f"u{number}", "v")))
+        expected.append(("DELIVERY", expected[-1][1]))
+    await tenant.mark_all("v", "markAllSeen")
+    told: list[tuple[str, str]] = []
+    ids = set()
+    while len(told) < 18:
+        async with reading(tenant, after=cursor) as feed:
+            [receipt] = await feed.take(1)
+        assert receipt["id"] not in ids
+        ids.add(receipt["id"])
+        cursor = receipt["cursor"]
+        told.append((receipt["kind"], receipt["sendId"]))
+        if len(told) == 9:  # and what happens while nobody reads
+            await tenant.send("meanwhile")
+            expected.append(("DELIVERY", ""))
+    assert told[:12] == expected[:12]
+    assert [kind for kind, _ in told[12:]] == ["SEEN"] * 6
+    async with reading(tenant, after=cursor) as feed:
+        assert (await feed.take(1))[0]["userId"] == "meanwhile"
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        # a resume token of another deployment: well-formed, and of a time long past
+        urlsafe_b64encode(
+            bytes.fromhex("825F0000000000000A2B022C01002B066E5A1004AAAAAAAAAAAA4AAAAAAAAAAAAAAAAAAA46645F6964000004")
+        ),
+        urlsafe_b64encode(b"rubbish but well-formed"),
+        b"AAAA",
+        b"",
+    ],
+)
+async def test_receipts_after_a_cursor_that_is_not_known_say_so(tenant: Tenant, cursor: bytes) -> None:
+    async with reading(tenant, after=cursor.decode().rstrip("=")) as feed:
+        with pytest.raises(Refused) as refused:
+            await feed.take(1)
+    assert refused.value.code == "CURSOR_EXPIRED"
+
+
+@pytest.mark.parametrize("cursor", ["ü", "a", "not base64!"])
+async def test_receipts_after_no_cursor_at_all_are_refused(tenant: Tenant, cursor: str) -> None:
+    async with reading(tenant, after=cursor) as feed:
+        with pytest.raises(Refused) as refused:
+            await feed.take(1)
+    assert refused.value.code in {"BAD_USER_INPUT", "CURSOR_EXPIRED"}
+
+
+async def test_readers_of_a_tenant_are_at_most_ten(tenant: Tenant) -> None:
+    url = tenant.urls[0]
+    id = await sent(tenant, "alice")
+    async with AsyncExitStack() as stack:
+        for _ in range(10):
+            socket = await stack.enter_async_context(tenant.socket(url=url))
+            await (await socket.subscribe(RECEIPTS, sendId=id)).take(1)
+        async with tenant.socket(url=url) as socket:
+            feed = await socket.subscribe(RECEIPTS, sendId=id)
+            with pytest.raises(Refused) as refused:
+                await feed.take(1)
+            assert refused.value.code == "RATE_LIMITED"
+            assert refused.value.errors[0]["extensions"]["retryAfter"] > 0
+            assert "HUB_RECEIPT_READERS_PER_TENANT" in refused.value.errors[0]["message"]
+
+    async def free_again() -> bool:
+        async with tenant.socket(url=url) as socket:
+            try:
+                await (await socket.subscribe(RECEIPTS, sendId=id)).take(1)
+            except Refused:
+                return False
+            return True
+
+    await eventually(free_again)
