@@ -52,13 +52,14 @@ def dev(
     """
     home = Home(data)
     try:
-        if not home.take():
-            where = f" at {home.running.url}" if home.running else ""
-            fail(f"Another hub dev runs on {data}{where}: stop that one, or give this one a folder with --data.")
-        settings = _settings(home, port)
-        _check_port(settings)
-        log.configure(settings.log_level)
-        uvloop.run(_run(settings, home))
+        with home.taken() as mine:
+            if not mine:
+                where = f" at {home.running.url}" if home.running else ""
+                fail(f"Another hub dev runs on {data}{where}: stop that one, or give this one a folder with --data.")
+            settings = _settings(home, port)
+            _check_port(settings)
+            log.configure(settings.log_level)
+            uvloop.run(_run(settings, home))
     except KeyboardInterrupt:
         _say("\nStopped before it served.")
     except ServerError as error:

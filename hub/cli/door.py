@@ -27,10 +27,10 @@ async def ask(url: str, token: str, query: str, **variables: Any) -> dict[str, A
             session.post(f"{url}/graphql", json=body) as response,
         ):
             answer = await response.json()
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+        raise Unreachable(f"{url} is no address: it begins with http:// or https://.") from None
     except (aiohttp.ContentTypeError, ValueError):
         raise Unreachable(f"What answers at {url} is no hub.") from None
-    except aiohttp.InvalidURL:
-        raise Unreachable(f"{url} is no address: it begins with http:// or https://.") from None
     except (aiohttp.ClientError, TimeoutError, OSError):
         raise Unreachable(f"Nothing answers at {url}: is the hub running?") from None
     if not isinstance(answer, dict):

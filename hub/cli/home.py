@@ -9,8 +9,8 @@ import fcntl
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from msgspec import Struct, to_builtins
 
@@ -32,17 +32,18 @@ class Home:
         self.folder = folder
         self._secret = folder / "jwt-secret"
         self._running = folder / "running.json"
-        self._lock: IO[str] | None = None
 
-    def take(self) -> bool:
-        """Makes the folder this process's own until it ends, however it ends; False if another process has it."""
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[bool]:
+        """Makes the folder this process's own, until it ends at the latest; False if another process has it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
 
     def secret(self) -> str:
         """The key that signs tokens here, made at the first start."""
