@@ -189,8 +189,7 @@ Send her something, in a third one:
 curl -s {url}/graphql -H 'content-type: application/json' -H 'authorization: Bearer {service}' -d {body}
 
 Explore the API as alice, in a browser:
-{url}/graphiql#token={explorer}
-"""
+{url}/graphiql#token={explorer}"""
 
 
 def _command() -> str:
