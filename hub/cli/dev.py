@@ -43,7 +43,9 @@ def dev(
     ] = None,
     data: Annotated[Path, typer.Option("--data", help="Where everything is kept, and found again.")] = DEFAULT_DATA,
 ) -> None:
-    """Run everything on this machine: MongoDB, Redis, the API and demo data. Ctrl-C stops it.
+    """Run everything on this machine.
+
+    That is MongoDB, Redis, the API and demo data. Ctrl-C stops it.
 
     Settings in the environment win: with HUB_MONGO_URL or HUB_REDIS_URL that server is used and none is started;
     HUB_MONGOD and HUB_REDIS_SERVER name the programs to start.

@@ -30,7 +30,9 @@ class _Bad(Exception):
 
 
 def doctor(data: Data = DEFAULT_DATA) -> None:
-    """Check the settings, MongoDB and Redis, and say what to change. Exit code 1 if something is wrong.
+    """Check settings, MongoDB and Redis.
+
+    Says what to change, and ends with code 1 if something is wrong.
 
     Checks what the environment names; else the servers of the `hub dev` that runs on --data.
 
@@ -49,9 +51,14 @@ def doctor(data: Data = DEFAULT_DATA) -> None:
 
 
 def _settings(running: Running | None) -> Settings:
-    found: dict[str, Any] = {"commit_deadline_s": WAIT_S}
+    found: dict[str, Any] = {"commit_deadline_s": WAIT_S}  # for MongoDB to be found
     if running:
-        known = {"mongo_url": running.mongo_url, "redis_url": running.redis_url, "jwt_secret": running.secret}
+        known = {
+            "mode": "development",
+            "mongo_url": running.mongo_url,
+            "redis_url": running.redis_url,
+            "jwt_secret": running.secret,
+        }
         found |= {name: value for name, value in known.items() if not is_set(name)}
     return Settings(**found)
 

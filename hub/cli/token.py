@@ -30,7 +30,9 @@ def token(
     expires: Annotated[str, typer.Option("--expires", help="After how long: PT15M, PT1H, P30D (ISO 8601).")] = "PT1H",
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Print a token, signed with HUB_JWT_SECRET or with the key of a `hub dev`.
+    """Print a token.
+
+    It is signed with HUB_JWT_SECRET, or with the key of a `hub dev`.
 
     Examples: hub token --user alice · hub token --role service --expires P30D
     """

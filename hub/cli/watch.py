@@ -49,7 +49,9 @@ def watch(
     tenant: Tenant = "default",
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Show an inbox live: what arrives, what is read or removed, and the counts. Ctrl-C ends it.
+    """Show an inbox live.
+
+    What arrives, what is read, marked or removed, and the counts. Ctrl-C ends it.
 
     Example: hub watch --user alice
     """
