@@ -26,7 +26,7 @@ from hub.api.rates import Rates
 from hub.api.transport import Protocol
 from hub.audience import users
 from hub.change import Change
-from hub.connections import Database
+from hub.connections import Database, Indexes
 from hub.egress import Egress
 from hub.inbox import store
 from hub.inbox.committer import Committer
@@ -60,14 +60,17 @@ class Hub:
     limiter: Limiter
 
 
+def indexes(settings: Settings) -> list[Indexes]:
+    """What every stage wants to be there."""
+    return [store.indexes(settings), sends.indexes(), receipts.indexes(settings), users.indexes()]
+
+
 @asynccontextmanager
 async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
     """Connected and indexed, and telling what it commits."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(connections.mongo(settings))
-        await connections.make_indexes(
-            database, store.indexes(settings), sends.indexes(), receipts.indexes(settings), users.indexes()
-        )
+        await connections.make_indexes(database, *indexes(settings))
         redis = await stack.enter_async_context(connections.redis(settings))
         egress = await stack.enter_async_context(Egress())
         prefix = settings.redis_prefix

@@ -1,0 +1,209 @@
+"""`hub dev`: everything on one machine.
+
+MongoDB and Redis run as children, the API and the ticker in this process. Ctrl-C ends the API first, then the servers;
+whatever ends this process, its children end with it (see `hub.embedded`). What has to be there is checked before
+anything is started, so that a wrong setting costs no wait.
+"""
+
+import asyncio
+import errno
+import shlex
+import shutil
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from hub import log
+from hub.api.auth import DEFAULT_TENANT, sign
+from hub.cli import demo
+from hub.cli.door import Refused, Unreachable
+from hub.cli.environment import DAY_S, DEFAULT_DATA, fail, is_set, load
+from hub.cli.home import Home, Running
+from hub.embedded import Mongod, Redis, Server, ServerError
+from hub.model import Role
+from hub.settings import Settings
+
+DEFAULT_PORT = 8000
+TOKENS_S = 365 * DAY_S
+SHUTDOWN_S = 3.0  # with the servers after it, all is over within 5 s of Ctrl-C
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what is listened on, and called at
+
+
+def dev(
+    port: Annotated[
+        int | None,
+        typer.Option("--port", show_default="HUB_PORT, else 8000", min=0, max=65535, help="Where the API answers."),
+    ] = None,
+    data: Annotated[Path, typer.Option("--data", help="Where everything is kept, and found again.")] = DEFAULT_DATA,
+) -> None:
+    """Run everything on this machine.
+
+    That is MongoDB, Redis, the API and demo data. Ctrl-C stops it.
+
+    Settings in the environment win: with HUB_MONGO_URL or HUB_REDIS_URL that server is used and none is started;
+    HUB_MONGOD and HUB_REDIS_SERVER name the programs to start.
+
+    Example: hub dev --port 8001 --data /tmp/try
+    """
+    home = Home(data)
+    try:
+        with home.taken() as mine:
+            if not mine:
+                where = f" at {home.running.url}" if home.running else ""
+                fail(f"Another hub dev runs on {data}{where}: stop that one, or give this one a folder with --data.")
+            settings = _settings(home, port)
+            _check_port(settings)
+            log.configure(settings.log_level)
+            uvloop.run(_run(settings, home))
+    except KeyboardInterrupt:
+        _say("\nStopped before it served.")
+    except ServerError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{data} can't hold the data: {error.strerror}. Name another folder with --data.")
+
+
+def _settings(home: Home, port: int | None) -> Settings:
+    settings = load(
+        mode="development",
+        port=DEFAULT_PORT,
+        log_level="warning",
+        shutdown_seconds=SHUTDOWN_S,
+        jwt_secret=None if is_set("jwt_secret") else home.secret(),
+    )
+    return settings if port is None else settings.model_copy(update={"port": port})
+
+
+def _check_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            reason = "is taken" if error.errno == errno.EADDRINUSE else f"can't be had ({error.strerror})"
+            fail(f"Port {settings.port} on {settings.host} {reason}: choose another with --port.")
+
+
+async def _run(settings: Settings, home: Home) -> None:
+    from hub.__main__ import serve
+
+    greeting: list[asyncio.Task[None]] = []
+    async with _servers(settings, home) as settings:
+
+        def ready(port: int) -> None:
+            greeting.append(asyncio.create_task(_greet(settings, home, port)))
+
+        try:
+            await serve(settings, tick=True, ready=ready)
+        finally:
+            home.withdraw()
+            for task in greeting:
+                task.cancel()
+    _say("\nStopped. The data stays in " + str(home.folder) + ".")
+
+
+@asynccontextmanager
+async def _servers(settings: Settings, home: Home) -> AsyncIterator[Settings]:
+    """The settings with the servers' addresses. Those that the environment names are not started."""
+    mongod = Mongod(home.folder / "mongo", binary=_program(settings.mongod))
+    redis = Redis(home.folder / "redis", binary=_program(settings.redis_server))
+    children: list[Server] = []
+    found: dict[str, str] = {}
+    if not is_set("mongo_url"):
+        children.append(mongod)
+    if not is_set("redis_url"):
+        children.append(redis)
+    try:
+        for outcome in await asyncio.gather(*(_start(child) for child in children), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        if mongod in children:
+            found["mongo_url"] = mongod.url
+        if redis in children:
+            found["redis_url"] = redis.url
+        yield settings.model_copy(update=found)
+    finally:
+        await asyncio.gather(*(child.stop() for child in children))
+
+
+async def _start(server: Server) -> None:
+    name = server.program.name
+    _say(f"Starting {name} ...")
+    since = time.monotonic()
+    await server.start()
+    _say(f"{name} is ready after {time.monotonic() - since:.1f} s.")
+
+
+def _program(path: Path | None) -> str | None:
+    return str(path) if path else None
+
+
+async def _greet(settings: Settings, home: Home, port: int) -> None:
+    """Says where it is and how to try it, once there is something to see."""
+    host = ANYWHERE.get(settings.host, settings.host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    secret = settings.jwt_secret[0].get_secret_value()
+
+    def token(user: str | None, role: Role) -> str:
+        return sign(secret, user=user, tenant=DEFAULT_TENANT, role=role, expires_in_s=TOKENS_S)
+
+    service = token(None, Role.SERVICE)
+    try:
+        await demo.fill(url, service)
+    except (Refused, Unreachable) as error:
+        _say(f"The demo data could not be made: {error}")
+    home.announce(Running(url=url, secret=secret, mongo_url=settings.mongo_url, redis_url=settings.redis_url))
+    folder = "" if home.folder == DEFAULT_DATA else f" --data {shlex.quote(str(home.folder))}"
+    _say(
+        GREETING.format(
+            url=url,
+            data=home.folder,
+            alice=token("alice", Role.USER),
+            bob=token("bob", Role.USER),
+            service=service,
+            explorer=token("alice", Role.SERVICE),
+            watch=f"{_command()} watch --user alice{folder}",
+            body=shlex.quote(demo.SEND_BODY),
+        )
+    )
+
+
+GREETING = """
+The hub serves at {url} and keeps its data in {data}. Ctrl-C stops it.
+
+Tokens, good for a year:
+alice    {alice}
+bob      {bob}
+service  {service}
+
+Try it. Watch alice's inbox, in another terminal:
+{watch}
+
+Send her something, in a third one:
+curl -s {url}/graphql -H 'content-type: application/json' -H 'authorization: Bearer {service}' -d {body}
+
+Explore the API as alice, in a browser:
+{url}/graphiql#token={explorer}"""
+
+
+def _command() -> str:
+    """How the caller's shell finds this program."""
+    own = Path(sys.executable).with_name("hub")
+    if (found := shutil.which("hub")) and own.exists() and own.samefile(found):
+        return "hub"
+    if not own.exists():
+        return f"{shlex.quote(sys.executable)} -m hub"
+    here = Path.cwd()
+    return shlex.quote(str(own.relative_to(here) if own.is_relative_to(here) else own))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

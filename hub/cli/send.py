@@ -1,0 +1,72 @@
+"""`hub send`."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from hub.cli.door import Refused, Unreachable, ask
+from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, address, fail, told
+from hub.cli.environment import token as make_token
+from hub.cli.token import seconds
+from hub.model import Priority, Role
+
+SEND = "mutation ($input: SendInput!) { send(input: $input) { duplicate send { id recipients } } }"
+
+
+def send(
+    title: Annotated[str, typer.Argument(help="What they see first.", show_default=False)],
+    body: Annotated[str, typer.Argument(help="The rest.")] = "",
+    to: Annotated[list[str] | None, typer.Option("--to", help="A user's id. Repeat it for more people.")] = None,
+    category: Annotated[str, typer.Option("--category", help="What kind of news this is.")] = "news",
+    priority: Annotated[Priority | None, typer.Option("--priority", case_sensitive=False)] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="A word to filter by. Repeat it for more.")] = None,
+    data_json: Annotated[str | None, typer.Option("--json", help="Data for the app that shows it, as JSON.")] = None,
+    link: Annotated[str | None, typer.Option("--link", help="Where a click leads: http(s), or /a/path.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Idempotency key: repeating the call sends once.")] = None,
+    expires: Annotated[str | None, typer.Option("--expires", help="Leaves inboxes after: PT1H, P7D.")] = None,
+    ack: Annotated[bool, typer.Option("--ack", help="Recipients are asked to confirm it.")] = False,
+    url: Url = "",
+    token: Token = "",
+    tenant: Tenant = "default",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Send a notification. It is stored when this returns.
+
+    Example: hub send "Build failed" "Two tests are red." --to alice --priority high --key build-1041
+    """
+    if not to:
+        fail("Say to whom: --to alice.", 2)
+    given: dict[str, Any] = {
+        "to": {"users": to},
+        "category": category,
+        "content": {"title": title, "body": body, "actionUrl": link},
+        "data": _parsed(data_json),
+        "tags": tag,
+        "priority": priority.value if priority else None,
+        "idempotencyKey": key,
+        "expiresAt": (datetime.now(UTC) + timedelta(seconds=seconds(expires))).isoformat() if expires else None,
+        "requireAck": ack,
+    }
+    where = address(url, data)
+    who = make_token(token, data, user=None, role=Role.SERVICE, tenant=tenant)
+    try:
+        sent = asyncio.run(ask(where, who, SEND, input=given))["send"]
+    except Unreachable as error:
+        fail(str(error))
+    except Refused as error:
+        fail(told(error))
+    id, count = sent["send"]["id"], sent["send"]["recipients"]
+    people = "1 person" if count == 1 else f"{count} people"
+    print(f"{id} was sent before, to {people}: this key is known." if sent["duplicate"] else f"{id} sent to {people}.")
+
+
+def _parsed(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        fail(f"--json is not JSON: {error}.", 2)

@@ -1,0 +1,51 @@
+"""`hub token`."""
+
+import re
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from hub.cli.environment import DAY_S, DEFAULT_DATA, Data, Tenant, fail
+from hub.cli.environment import token as make_token
+from hub.model import Role
+
+DURATION = re.compile(r"P(?:(\d+)W|(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?)")
+UNITS_S = (7 * DAY_S, DAY_S, 3600.0, 60.0, 1.0)
+LONGEST_S = 3660 * DAY_S
+
+
+class ServiceRole(StrEnum):
+    service = "service"
+    admin = "admin"
+
+
+def token(
+    user: Annotated[str | None, typer.Option("--user", help="The person whose token it is.")] = None,
+    role: Annotated[
+        ServiceRole | None,
+        typer.Option("--role", help="For a back end. With --user, one with that person's inbox too."),
+    ] = None,
+    tenant: Tenant = "default",
+    expires: Annotated[str, typer.Option("--expires", help="After how long: PT15M, PT1H, P30D (ISO 8601).")] = "PT1H",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Print a token.
+
+    It is signed with HUB_JWT_SECRET, or with the key of a `hub dev`.
+
+    Examples: hub token --user alice · hub token --role service --expires P30D
+    """
+    if user is None and role is None:
+        fail("Say for whom: --user ID, or --role service.", 2)
+    chosen = Role(role.value) if role else Role.USER
+    print(make_token("", data, user=user, role=chosen, tenant=tenant, expires_in_s=seconds(expires)))
+
+
+def seconds(text: str) -> float:
+    """An ISO 8601 duration of weeks, or of days, hours, minutes and seconds. Years and months have no fixed length."""
+    match = DURATION.fullmatch(text)
+    total = sum(float(n) * unit for n, unit in zip(match.groups(), UNITS_S, strict=True) if n) if match else 0
+    if not 0 < total <= LONGEST_S:
+        fail(f"--expires {text}: give a duration of at most ten years, such as PT15M, PT1H or P30D.", 2)
+    return total

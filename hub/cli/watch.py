@@ -1,0 +1,216 @@
+"""`hub watch`: an inbox in the terminal.
+
+It loads the newest page, then lives on the change feed. A connection that is lost is made again with backoff and full
+jitter, and the feed goes on from the last cursor, so nothing is missed and nothing shown twice. RESYNC loads anew.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
+
+import typer
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.typing import Subprotocol
+
+from hub.cli.door import Refused
+from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, address, fail, told
+from hub.cli.environment import token as make_token
+from hub.cli.inbox import Screen
+from hub.model import Role
+
+PROTOCOL = Subprotocol("graphql-transport-ws")
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 10.0
+OPEN_S = 10.0
+QUIET_S = 0.3  # after this long without a change, what was missed has arrived
+EXPIRED = "The token has expired."
+REFUSALS = range(4400, 4500)  # the protocol's own close codes: trying again would not help
+PASSING = {"UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"}
+
+FIELDS = "id title body category priority createdAt seenAt readAt archivedAt snoozedUntil acknowledgedAt"
+PAGE = f"query ($first: Int) {{ inbox(first: $first) {{ unread unseen position nodes {{ {FIELDS} }} }} }}"
+FEED = (
+    f"subscription ($after: Cursor) {{ inbox(after: $after) "
+    f"{{ kind cursor unread unseen notification {{ {FIELDS} }} }} }}"
+)
+
+
+def watch(
+    user: Annotated[str | None, typer.Option("--user", help="Whose inbox; not needed with --token.")] = None,
+    first: Annotated[int, typer.Option("--first", help="How many to list at the start.", min=1, max=100)] = 10,
+    url: Url = "",
+    token: Token = "",
+    tenant: Tenant = "default",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Show an inbox live.
+
+    What arrives, what is read, marked or removed, and the counts. Ctrl-C ends it.
+
+    Example: hub watch --user alice
+    """
+    if user is None and not token:
+        fail("Say whose inbox: --user alice.", 2)
+
+    def fresh_token() -> str:
+        return make_token(token, data, user=user, role=Role.USER, tenant=tenant)
+
+    where = address(url, data)
+    fresh_token()  # a missing key is told before anything is tried
+    screen = Screen(f"Inbox of {user}" if user else "Inbox", where)
+    try:
+        asyncio.run(_Watcher(where, fresh_token, first, screen, renewable=not token).run())
+    except KeyboardInterrupt:
+        screen.end()
+    except BrokenPipeError:  # `hub watch | head` has seen enough; what is still buffered must not complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Refused as error:
+        fail(told(error))
+    except _Ended as error:
+        fail(str(error))
+
+
+class _Ended(Exception):
+    """Trying again would not help."""
+
+
+class _Lost(Exception):
+    """The connection is gone, or what was asked can't be answered for the moment."""
+
+
+class _Watcher:
+    def __init__(
+        self, url: str, fresh_token: Callable[[], str], first: int, screen: Screen, *, renewable: bool
+    ) -> None:
+        self._url = url
+        self._socket_url = f"{url.replace('http', 'ws', 1)}/graphql"
+        self._fresh_token = fresh_token
+        self._renewable = renewable
+        self._first = first
+        self._screen = screen
+        self._cursor: str | None = None
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Until interrupted. Raises _Ended and Refused where trying again would not help."""
+        while True:
+            try:
+                async with self._connection() as connection:
+                    await self._follow(connection)
+            except _Lost as lost:
+                if self._cursor is None:
+                    raise _Ended(str(lost)) from None
+                await self._pause(str(lost))
+
+    async def _pause(self, why: str) -> None:
+        """Full jitter, so that all who were cut off together do not come back together."""
+        pause_s = random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._failures))  # noqa: S311
+        if self._failures == 0:
+            self._screen.lost(why)
+        self._failures = min(self._failures + 1, 16)
+        await asyncio.sleep(pause_s)
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator["_Connection"]:
+        try:
+            async with connect(
+                self._socket_url, subprotocols=[PROTOCOL], open_timeout=OPEN_S, compression=None, proxy=None
+            ) as socket:
+                connection = _Connection(socket)
+                await connection.init(self._fresh_token())
+                yield connection
+        except ConnectionClosed as closed:
+            code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
+            if code in REFUSALS and not (self._renewable and reason == EXPIRED):
+                raise _Ended(f"The hub ended the connection: {reason or code}") from None
+            raise _Lost(f"the hub at {self._url} closed the connection ({reason or code})") from None
+        except InvalidURI:
+            raise _Ended(f"{self._url} is no address: it begins with http:// or https://.") from None
+        except (OSError, TimeoutError, InvalidHandshake):
+            raise _Lost(f"Nothing answers at {self._url}: is the hub running?") from None
+
+    async def _follow(self, connection: "_Connection") -> None:
+        """The inbox over one connection, until it is lost."""
+        missed = None if self._cursor is None else 0
+        while True:
+            if self._cursor is None:
+                page = (await connection.ask(PAGE, first=self._first))["inbox"]
+                self._cursor = page["position"]
+                self._screen.page(page)
+            self._failures = 0
+            await connection.subscribe(FEED, after=self._cursor)
+            while self._cursor is not None:
+                try:
+                    async with asyncio.timeout(None if missed is None else QUIET_S):
+                        payload = await connection.next()
+                except TimeoutError:
+                    self._screen.resumed(missed or 0)
+                    missed = None
+                    continue
+                if payload is None:  # the feed completes after RESYNC only
+                    self._cursor = missed = None
+                    self._screen.resync()
+                    continue
+                event = payload["inbox"]
+                self._cursor = event["cursor"]
+                self._screen.event(event)
+                if missed is not None:
+                    missed += 1
+
+
+class _Connection:
+    """graphql-transport-ws, one operation at a time."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._id = 0
+
+    async def init(self, token: str) -> None:
+        await self._write({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
+        async with asyncio.timeout(OPEN_S):
+            await self._read("connection_ack")
+
+    async def subscribe(self, query: str, **variables: Any) -> None:
+        self._id += 1
+        payload = {"query": query, "variables": variables}
+        await self._write({"type": "subscribe", "id": str(self._id), "payload": payload})
+
+    async def next(self) -> dict[str, Any] | None:
+        """The operation's next data; None at its end. Raises Refused, and _Lost for what may pass."""
+        message = await self._read("next", "error", "complete")
+        if message["type"] == "complete":
+            return None
+        errors = message["payload"] if message["type"] == "error" else message["payload"].get("errors")
+        if errors:
+            refused = Refused(errors[0]["message"], **errors[0].get("extensions", {}))
+            if refused.extensions.get("code") in PASSING:
+                raise _Lost(refused.message)
+            raise refused
+        data: dict[str, Any] = message["payload"]["data"]
+        return data
+
+    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The answer to a query."""
+        await self.subscribe(query, **variables)
+        data = await self.next()
+        if data is None or await self.next() is not None:
+            raise _Ended("The hub answered a query with something else.")
+        return data
+
+    async def _read(self, *wanted: str) -> dict[str, Any]:
+        """The next message of these types, with pings answered in between."""
+        while True:
+            message: dict[str, Any] = json.loads(await self._socket.recv())
+            if message["type"] == "ping":
+                await self._write({"type": "pong"})
+            elif message["type"] in wanted:
+                return message
+
+    async def _write(self, message: dict[str, Any]) -> None:
+        await self._socket.send(json.dumps(message))

@@ -1,0 +1,273 @@
+"""The commands, through the console script."""
+
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from hub.cli.door import ask
+from hub.embedded import Mongod, Redis
+from hub.settings import Settings
+from tests.client import SEND, Tenant, eventually
+from tests.commands import HUB, Command, call, environment
+from tests.processes import SECRET, Deployment
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = ["dev", "send", "watch", "token", "doctor", "serve", "work", "schema"]
+
+
+@pytest.fixture
+async def pair(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+    """Two API processes of which one may be killed. A client that missed more than 3 changes gets RESYNC."""
+    mongod, redis = servers
+    async with Deployment(mongod.url, redis.url, apis=2, workers=0, feed_max_changes="3") as running:
+        yield running
+
+
+def address(deployment: Deployment, index: int = 0) -> str:
+    return deployment.urls[index].removesuffix("/graphql")
+
+
+def watching(deployment: Deployment, tenant: str, *more: str) -> Command:
+    given = ["--user", "alice", "--tenant", tenant, "--url", address(deployment)]
+    return Command("watch", *given, *more, jwt_secret=SECRET)
+
+
+def test_help_lists_every_command_with_an_example() -> None:
+    listed = call("--help").stdout
+    for command in COMMANDS:
+        assert f"\n  {command} " in listed
+    for command in ["dev", "send", "watch", "token", "doctor", "schema"]:
+        assert "Example" in call(command, "--help").stdout
+
+
+def test_readme_names_every_setting() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in Settings.model_fields if f"`HUB_{name.upper()}`" not in readme] == []
+
+
+async def test_token_opens_the_door_for_its_user_and_role(deployment: Deployment) -> None:
+    tenant = f"t{uuid4().hex[:12]}"
+    url = address(deployment)
+    made = call("token", "--role", "service", "--tenant", tenant, "--expires", "PT5M", jwt_secret=SECRET)
+    await ask(
+        url,
+        made.stdout.strip(),
+        SEND,
+        input={"to": {"users": ["zoe"]}, "category": "a", "content": {"title": "Hi", "body": ""}},
+    )
+    mine = call("token", "--user", "zoe", "--tenant", tenant, jwt_secret=SECRET)
+    assert (await ask(url, mine.stdout.strip(), "{ me { id } inbox { unread } }")) == {
+        "me": {"id": "zoe"},
+        "inbox": {"unread": 1},
+    }
+
+
+@pytest.mark.parametrize("wrong", ["", "1h", "P", "PT", "P1Y", "P1M", "PT0S", "P1W2D", "-PT1H", "P999999D"])
+def test_token_refuses_durations_that_are_none(wrong: str) -> None:
+    done = call("token", "--user", "a", "--expires", wrong, jwt_secret=SECRET)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "PT1H" in done.stderr
+
+
+def test_token_without_a_subject_or_key_says_what_to_give(tmp_path: Path) -> None:
+    assert "--user ID" in call("token", jwt_secret=SECRET).stderr
+    keyless = call("token", "--user", "a", cwd=tmp_path)
+    assert keyless.returncode == 1
+    assert "HUB_JWT_SECRET" in keyless.stderr
+
+
+@pytest.mark.parametrize("command", [["serve"], ["work"], ["token", "--user", "a"], ["dev", "--port", "0"]])
+def test_weak_secret_is_refused_with_a_clear_text(command: list[str], tmp_path: Path) -> None:
+    done = call(*command, cwd=tmp_path, jwt_secret="too-short")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("HUB_JWT_SECRET: each secret has 32 bytes or more; make one with `openssl rand")
+
+
+def test_wrong_setting_is_named() -> None:
+    done = call("serve", jwt_secret=SECRET, port="eighty")
+    assert done.returncode == 2
+    assert done.stderr.startswith("HUB_PORT: ")
+
+
+def test_schema_check_compares_with_the_file(tmp_path: Path) -> None:
+    assert call("schema", "--check", cwd=ROOT).returncode == 0
+    stale = call("schema", "--check", cwd=tmp_path)
+    assert stale.returncode == 1
+    assert "hub schema > schema.graphql" in stale.stderr
+
+
+async def test_send_puts_everything_into_the_inbox_once(tenant: Tenant, deployment: Deployment) -> None:
+    given = ["send", "Build failed", "Two tests are red.", "--to", "alice", "--to", "bob", "--category", "builds"]
+    given += [
+        "--priority",
+        "high",
+        "--tag",
+        "ci",
+        "--json",
+        '{"build": 7}',
+        "--link",
+        "/builds/7",
+        "--key",
+        "b7",
+        "--ack",
+    ]
+    given += ["--expires", "P1D", "--url", address(deployment), "--tenant", tenant.name]
+    # an instant of expiry is another input each time, so the repeat must go without it
+    first = call(*given, jwt_secret=SECRET)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.endswith(" sent to 2 people.\n")
+    fields = "title body category priority tags data actionUrl requireAck expiresAt"
+    [node] = (await tenant.ask(f"{{ inbox {{ nodes {{ {fields} }} }} }}", user="alice"))["inbox"]["nodes"]
+    assert node.pop("expiresAt")
+    assert list(node.values()) == [
+        "Build failed",
+        "Two tests are red.",
+        "builds",
+        "HIGH",
+        ["ci"],
+        {"build": 7},
+        "/builds/7",
+        True,
+    ]
+
+
+async def test_send_with_a_known_key_says_so(tenant: Tenant, deployment: Deployment) -> None:
+    given = ["send", "Hi", "--to", "alice", "--key", "k", "--url", address(deployment), "--tenant", tenant.name]
+    first, again = call(*given, jwt_secret=SECRET), call(*given, jwt_secret=SECRET)
+    assert "sent before" in again.stdout
+    assert first.stdout.split()[0] == again.stdout.split()[0]
+    given[1] = "Other"
+    assert call(*given, jwt_secret=SECRET).stderr.startswith("CONFLICT: ")
+
+
+def test_send_refused_or_unanswered_says_why(deployment: Deployment, tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    for arguments, words in [
+        (["--to", "a", "--url", address(deployment)], "BAD_USER_INPUT (input.content.title): A title says something."),
+        (["--to", "a", "--url", nowhere], f"Nothing answers at {nowhere}: is the hub running?"),
+        (["--to", "a", "--url", "example"], "example is no address"),
+        (["--to", "a"], "No hub dev runs on .hub"),
+        (["--url", nowhere], "--to alice"),
+        (["--to", "a", "--json", "{", "--url", nowhere], "--json is not JSON"),
+        (["--to", "a", "--token", "x", "--url", address(deployment)], "UNAUTHENTICATED: "),
+    ]:
+        done = call("send", " ", *arguments, cwd=tmp_path, jwt_secret=SECRET)
+        assert done.returncode in {1, 2}
+        assert done.stderr.startswith(words) or words in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+async def test_watch_shows_what_arrives_what_is_read_and_what_is_marked(tenant: Tenant, deployment: Deployment) -> None:
+    await tenant.send("alice", title="Before")
+    async with watching(deployment, tenant.name) as watch:
+        await watch.says("Live")
+        assert "unread     Before (news)" in watch.out
+        await tenant.send("alice", title="Red\x1b[2Jalert", body="two\nlines", priority="HIGH")
+        await watch.says(r"new +Red \[2Jalert \[HIGH\] \(news\) · two lines · 2 unread, 2 unseen")
+        id = (await tenant.inbox("alice"))["nodes"][0]["id"]
+        for field, word, counts in [
+            ("markSeen", "seen", "2 unread, 1 unseen"),
+            ("markRead", "read", "1 unread, 1 unseen"),
+            ("markUnread", "unread", "2 unread, 1 unseen"),
+            ("archive", "archived", "1 unread, 1 unseen"),
+            ("unarchive", "unarchived", "2 unread, 1 unseen"),
+        ]:
+            await tenant.mark("alice", field, id)
+            await watch.says(rf"{word} +Red \[2Jalert · {counts}\n")
+        await tenant.mark_all("alice", "markAllRead")
+        await watch.says("all read +0 unread, 0 unseen")
+        watch.interrupt()
+        assert await watch.ends(5) == 0
+        assert watch.err == ""
+
+
+async def test_watch_resumes_after_the_api_was_killed_and_tells_what_it_caught_up_on(pair: Deployment) -> None:
+    async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
+        await watch.says("Live")
+        pair.apis[0].kill()
+        await watch.says("lost +")
+        for title in ("one", "two"):
+            await tenant.send("alice", title=title, url=pair.urls[1])
+        await pair.apis[0].start()
+        await watch.says(r"new +two [^\n]* 2 unread, 2 unseen\n.*resumed +where it was cut off; caught up on 2 changes")
+        assert watch.out.count(" one ") == 1
+        pair.apis[0].kill()
+        await pair.apis[0].start()
+        await watch.says("nothing was missed")
+        await tenant.send("alice", title="three", url=pair.urls[1])
+        await watch.says("new +three")
+
+
+async def test_watch_loads_anew_after_too_many_changes(pair: Deployment) -> None:
+    async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
+        await watch.says("Live")
+        pair.apis[0].kill()
+        for number in range(5):
+            await tenant.send("alice", title=f"n{number}", url=pair.urls[1])
+        await pair.apis[0].start()
+        await watch.says("(?s)loaded anew.*5 unread, 5 unseen.*unread +n4")
+        await tenant.send("alice", title="later", url=pair.urls[1])
+        await watch.says("new +later .*6 unread")
+
+
+async def test_watch_piped_to_head_ends_when_head_does(tenant: Tenant, deployment: Deployment) -> None:
+    given = ["watch", "--user", "alice", "--tenant", tenant.name, "--url", address(deployment)]
+    process = subprocess.Popen(  # noqa: ASYNC220 - it is polled
+        [HUB, *given], env=environment(jwt_secret=SECRET), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stderr
+    process.stdout.readline()
+    process.stdout.close()
+
+    async def ended() -> bool:
+        await tenant.send("alice")
+        return process.poll() is not None
+
+    await eventually(ended)
+    assert (process.returncode, process.stderr.read()) == (0, "")
+    process.stderr.close()
+
+
+def test_watch_with_a_refused_token_or_no_hub_says_so(deployment: Deployment) -> None:
+    refused = call("watch", "--token", "x", "--url", address(deployment))
+    assert refused.returncode == 1
+    assert refused.stderr == "The hub ended the connection: The token is not valid here.\n"
+    away = call("watch", "--user", "a", "--url", "http://127.0.0.1:1", jwt_secret=SECRET)
+    assert away.returncode == 1
+    assert "Nothing answers at http://127.0.0.1:1" in away.stderr
+
+
+@pytest.mark.usefixtures("deployment")
+def test_doctor_finds_everything_well(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    done = call("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_ulr="x")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith("All is well.\n")
+    for words in ("replica set hub", "indexes are there", "Redis answers", "agree"):
+        assert words in done.stdout
+    assert "HUB_MONGO_ULR is no setting of the hub: did you mean HUB_MONGO_URL?" in done.stdout
+
+
+def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
+    mongod, redis = servers
+    fresh = call("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_database="empty")
+    assert fresh.returncode == 1
+    assert "indexes are missing in the database empty (HUB_MONGO_DATABASE)" in fresh.stdout
+    away = call(
+        "doctor", mongo_url="mongodb://127.0.0.1:1", redis_url="redis://127.0.0.1:1", jwt_secret=SECRET, cwd=tmp_path
+    )
+    assert away.returncode == 1
+    assert "wrong  MongoDB does not answer as it should (HUB_MONGO_URL)" in away.stdout
+    assert "wrong  Redis does not answer as it should (HUB_REDIS_URL)" in away.stdout
+    unset = call("doctor", cwd=tmp_path)
+    assert unset.returncode == 1
+    assert "HUB_JWT_SECRET" in unset.stdout
+    for done in (fresh, away, unset):
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,169 @@
+"""`hub dev`, as a newcomer meets it."""
+
+import json
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from hub import embedded
+from hub.cli.door import ask
+from hub.embedded import Mongod, Redis
+from tests.client import eventually
+from tests.commands import Command, call
+from tests.processes import SECRET
+
+INBOX = "{ inbox(first: 100) { unread nodes { title } } }"
+CTRL_C_S = 5.0
+SERVES = r"(?s)serves at (http://[0-9.:]+) .*/graphiql#token=\S+\n"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Removed after the test: a data folder of MongoDB is 300 MB."""
+    with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def dev(data: Path, **settings: str) -> Command:
+    return Command("dev", "--port", "0", "--data", str(data), **settings)
+
+
+def line_after(text: str, start: str) -> str:
+    return text.partition(start)[2].splitlines()[1]
+
+
+def token_of(text: str, name: str) -> str:
+    found = re.search(rf"^{name} +(\S+)$", text, re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def children(data: Path) -> list[int]:
+    """The ports of MongoDB and Redis."""
+    running = json.loads((data / "running.json").read_text())
+    return [port for key in ("mongo_url", "redis_url") if (port := urlsplit(running[key]).port)]
+
+
+async def gone(ports: list[int], within_s: float = 5) -> None:
+    async def nobody_listens() -> bool:
+        return not any(embedded._listens(port) for port in ports)
+
+    await eventually(nobody_listens, within_s)
+
+
+async def test_dev_prints_lines_that_work_as_printed(folder: Path) -> None:
+    async with dev(folder) as hub:
+        url = (await hub.says(SERVES))[1]
+        for name, unread in (("alice", 3), ("bob", 2)):
+            assert (await ask(url, token_of(hub.out, name), INBOX))["inbox"]["unread"] == unread
+        words = line_after(hub.out, "Watch alice's inbox").split()
+        assert words[0].endswith("hub")
+        async with Command(*words[1:]) as watch:
+            await watch.says("3 unread, 3 unseen")
+            curl = line_after(hub.out, "Send her something")
+            if shutil.which("curl"):
+                done = subprocess.run(  # noqa: ASYNC221 - the hub runs elsewhere
+                    curl, shell=True, text=True, capture_output=True, timeout=20, check=True
+                )
+                assert "errors" not in json.loads(done.stdout)
+                await watch.says("new +Hello .*4 unread")
+            sent = call("send", "By command", "--to", "alice", "--data", str(folder))
+            assert sent.returncode == 0, sent.stderr
+            await watch.says("new +By command")
+        page, _, fragment = line_after(hub.out, "Explore the API").partition("#token=")
+        both = await ask(url, fragment, "{ inbox { unread } sends { nodes { id } } }")
+        assert both["sends"]["nodes"]
+        async with aiohttp.ClientSession() as session, session.get(page) as response:
+            assert "GraphiQL" in await response.text()
+
+
+async def test_dev_ends_within_5_s_of_ctrl_c_with_code_0_and_one_line(folder: Path) -> None:
+    async with dev(folder) as hub:
+        await hub.says(SERVES)
+        ports = children(folder)
+        async with Command("watch", "--user", "alice", "--data", str(folder)) as watch:
+            await watch.says("Live")
+            said = hub.out
+            hub.interrupt()
+            assert await hub.ends(CTRL_C_S) == 0
+            await watch.says("lost")
+        assert hub.out.removeprefix(said).split("\n") == ["", f"Stopped. The data stays in {folder}.", ""]
+        assert hub.err == ""
+        assert not any(embedded._listens(port) for port in ports)
+        assert not (folder / "running.json").exists()
+
+
+async def test_dev_interrupted_while_starting_ends_cleanly(folder: Path) -> None:
+    async with dev(folder) as hub:
+        await hub.says("Starting mongod")
+        hub.interrupt()
+        assert await hub.ends(CTRL_C_S) == 0
+        assert hub.err == ""
+
+
+async def test_dev_killed_leaves_no_child_and_finds_its_data_again(folder: Path) -> None:
+    async with dev(folder) as hub:
+        await hub.says(SERVES)
+        token = token_of(hub.out, "alice")
+        assert call("send", "Kept", "--to", "alice", "--data", str(folder)).returncode == 0
+        ports = children(folder)
+        assert len(ports) == 2
+        hub.kill()
+        await gone(ports)
+    async with dev(folder) as hub:
+        url = (await hub.says(SERVES))[1]
+        inbox = (await ask(url, token, INBOX))["inbox"]  # the old token: the key is kept too
+        assert inbox["nodes"][0]["title"] == "Kept"
+        assert inbox["unread"] == 4  # the demo was not made twice
+        for secret in ("jwt-secret", "running.json"):
+            assert stat.S_IMODE((folder / secret).stat().st_mode) == 0o600
+
+
+async def test_dev_on_data_in_use_says_where_the_other_runs(folder: Path) -> None:
+    async with dev(folder) as hub:
+        url = (await hub.says(SERVES))[1]
+        second = call("dev", "--data", str(folder))
+        assert second.returncode == 1
+        assert f"Another hub dev runs on {folder} at {url}" in second.stderr
+        assert "--data" in second.stderr
+
+
+def test_dev_on_a_taken_port_names_the_option(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = call("dev", "--port", str(port), "--data", str(folder))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"Port {port} on 127.0.0.1 is taken: choose another with --port.\n"
+
+
+def test_dev_with_a_wrong_setting_starts_nothing_and_names_it(folder: Path) -> None:
+    weak = call("dev", "--data", str(folder), jwt_secret="short")
+    assert (weak.returncode, weak.stdout) == (2, "")
+    assert "HUB_JWT_SECRET: each secret has 32 bytes or more" in weak.stderr
+    missing = call("dev", "--port", "0", "--data", str(folder), mongod="/nowhere/mongod")
+    assert missing.returncode == 1
+    assert "/nowhere/mongod is no program" in missing.stderr
+
+
+async def test_dev_with_servers_of_the_environment_starts_none(folder: Path, servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}
+    async with dev(folder, **given, mongo_database="dev_test", redis_prefix="dev:", mode="production") as hub:
+        url = (await hub.says(SERVES))[1]
+        assert "Starting" not in hub.out
+        assert not (folder / "jwt-secret").exists()
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/graphiql") as response:
+            assert response.status == 404  # the environment's mode wins
+        hub.interrupt()
+        assert await hub.ends(CTRL_C_S) == 0
