@@ -23,7 +23,7 @@ from tests.processes import Deployment
 from tests.watching import Watcher, caught_up, faults, insist, refusals, same_as_stored, titles, watching
 
 ANSWER_S = 5.0  # HUB_COMMIT_DEADLINE_S: a refusal comes within this time
-SLACK_S = 2.5  # a machine of two cores that others use as well
+SLACK_S = 4.0  # a machine of two cores that others use as well; two deadlines in a row are still too long
 RECOVERED_S = 20.0  # from the store's return to the first answer, an open subscription's next event included
 USERS = ("alice", "bob", "carol")
 RECEIPTS = (
@@ -81,8 +81,11 @@ async def scene(mongo_url: str, redis_url: str) -> AsyncIterator[Scene]:
 async def refused(call: Callable[[], Awaitable[Json]], what: str) -> None:
     """It is answered in time, with UNAVAILABLE and nothing else."""
     begun_at = time.monotonic()
-    async with asyncio.timeout(ANSWER_S + SLACK_S):
-        answer = await call()
+    try:
+        async with asyncio.timeout(ANSWER_S + SLACK_S):
+            answer = await call()
+    except TimeoutError:
+        raise AssertionError(f"{what} was not answered within {ANSWER_S + SLACK_S} s") from None
     log.info("%s refused after %.2f s", what, time.monotonic() - begun_at)
     assert refusals(answer) == {"UNAVAILABLE"}, f"{what}: {answer}"
 
