@@ -55,7 +55,9 @@ class Tenant:
         self.name = name
         self.urls = urls
         self._turn = 0
-        self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self.http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
+        )  # uvicorn hangs up after 5
 
     async def __aenter__(self) -> "Tenant":
         return self

@@ -108,7 +108,8 @@ marks = st.sampled_from(sorted(MARKS))
 # ---------------------------------------------------------------- box
 
 
-@given(notifications())
+@settings(max_examples=scaled(300, 3000))
+@given(visible | notifications())
 def test_placed_is_where_the_state_says(n: Notification) -> None:
     if n.removed_at or n.hidden:
         assert (n.box, n.wake_at) == (None, None)
@@ -175,7 +176,7 @@ works = st.lists(
 
 
 @settings(deadline=None, max_examples=scaled(300, 5000))
-@given(st.lists(visible, max_size=8, unique_by=lambda n: n.id), works, st.integers(0, 50))
+@given(st.lists(visible, max_size=8, unique_by=lambda n: n.id), works, st.integers(1, 50))
 def test_draft_counts_equal_a_recount_and_numbers_are_contiguous(
     there: list[Notification], works: list[tuple[str, int, str]], start: int
 ) -> None:
@@ -203,7 +204,10 @@ def test_draft_counts_equal_a_recount_and_numbers_are_contiguous(
             quiet = what == "quiet"
             assert n
             if after := (box.seen if quiet else MARKS[what])(n, NOW):
+                on_top = what in {"unsnoozed", "due"} and not after.removed_at
                 kept[n.id] = draft.change(after, quiet=quiet)
+                assert kept[n.id].modseq == draft.head(mailbox).modseq
+                assert kept[n.id].added_modseq == (kept[n.id].modseq if on_top else n.added_modseq)
                 untold |= {mailbox} if quiet else set()
     for mailbox, old in before.items():
         head = draft.head(mailbox)
