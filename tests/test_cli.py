@@ -182,6 +182,12 @@ async def test_watch_shows_what_arrives_what_is_read_and_what_is_marked(tenant: 
             await watch.says(rf"{word} +Red \[2Jalert · {counts}\n")
         await tenant.mark_all("alice", "markAllRead")
         await watch.says("all read +0 unread, 0 unseen")
+        await tenant.mark("alice", "markUnread", id)
+        await watch.says(r"unread +Red \[2Jalert · 1 unread, 0 unseen\n")
+        await tenant.mark("alice", "snooze", id, until="2100-01-01T00:00:00Z")
+        await watch.says(r"snoozed +Red \[2Jalert · 0 unread")
+        await tenant.ask(f'mutation {{ unsnooze(ids: ["{id}"]) {{ changed }} }}', user="alice")
+        await watch.says(r"back +Red \[2Jalert · 1 unread")
         watch.interrupt()
         assert await watch.ends(5) == 0
         assert watch.err == ""
