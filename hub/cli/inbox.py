@@ -57,7 +57,8 @@ class Screen:
             if kind == "ADDED" and before is None:
                 self._line("new", f"{_described(item)} · {_counts(event)}")
             else:
-                self._line(_change(before, item), f"{_short(item['title'], TITLE_CHARS)} · {_counts(event)}")
+                told = _short(item["title"], TITLE_CHARS) if before else _described(item)
+                self._line(_change(before, item), f"{told} · {_counts(event)}")
 
     def lost(self, why: str) -> None:
         self._line("lost", f"{_clean(why)} Trying again.")
