@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from hub.cli.door import ask
+from hub.cli.token import seconds
 from hub.embedded import Mongod, Redis
 from hub.settings import Settings
 from tests.client import SEND, Tenant, eventually
@@ -66,11 +67,15 @@ async def test_token_opens_the_door_for_its_user_and_role(deployment: Deployment
     }
 
 
-@pytest.mark.parametrize("wrong", ["", "1h", "P", "PT", "P1Y", "P1M", "PT0S", "P1W2D", "-PT1H", "P999999D"])
-def test_token_refuses_durations_that_are_none(wrong: str) -> None:
-    done = call("token", "--user", "a", "--expires", wrong, jwt_secret=SECRET)
+def test_token_refuses_what_is_no_duration(capsys: pytest.CaptureFixture[str]) -> None:
+    done = call("token", "--user", "a", "--expires", "1h", jwt_secret=SECRET)
     assert (done.returncode, done.stdout) == (2, "")
     assert "PT1H" in done.stderr
+    for wrong in ("", "P", "PT", "P1Y", "P1M", "PT0S", "P1W2D", "-PT1H", "P999999D"):
+        with pytest.raises(SystemExit):
+            seconds(wrong)
+    capsys.readouterr()
+    assert [seconds(right) for right in ("PT1.5S", "P1DT2H3M", "P2W")] == [1.5, 93_780, 1_209_600]
 
 
 def test_token_without_a_subject_or_key_says_what_to_give(tmp_path: Path) -> None:
@@ -182,6 +187,12 @@ async def test_watch_shows_what_arrives_what_is_read_and_what_is_marked(tenant: 
             await watch.says(rf"{word} +Red \[2Jalert · {counts}\n")
         await tenant.mark_all("alice", "markAllRead")
         await watch.says("all read +0 unread, 0 unseen")
+        await tenant.mark("alice", "markUnread", id)
+        await watch.says(r"unread +Red \[2Jalert · 1 unread, 0 unseen\n")
+        await tenant.mark("alice", "snooze", id, until="2100-01-01T00:00:00Z")
+        await watch.says(r"snoozed +Red \[2Jalert · 0 unread")
+        await tenant.ask(f'mutation {{ unsnooze(ids: ["{id}"]) {{ changed }} }}', user="alice")
+        await watch.says(r"back +Red \[2Jalert · 1 unread")
         watch.interrupt()
         assert await watch.ends(5) == 0
         assert watch.err == ""

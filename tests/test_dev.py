@@ -1,5 +1,6 @@
 """`hub dev`, as a newcomer meets it."""
 
+import asyncio
 import json
 import re
 import shutil
@@ -18,9 +19,10 @@ from hub import embedded
 from hub.cli.door import ask
 from hub.embedded import Mongod, Redis
 from tests.client import eventually
-from tests.commands import Command, call
+from tests.commands import HUB, Command, call, environment
 from tests.processes import SECRET
 
+ROOT = Path(__file__).parent.parent
 INBOX = "{ inbox(first: 100) { unread nodes { title } } }"
 CTRL_C_S = 5.0
 SERVES = r"(?s)serves at (http://[0-9.:]+) .*/graphiql#token=\S+\n"
@@ -84,6 +86,33 @@ async def test_dev_prints_lines_that_work_as_printed(folder: Path) -> None:
         assert both["sends"]["nodes"]
         async with aiohttp.ClientSession() as session, session.get(page) as response:
             assert "GraphiQL" in await response.text()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the examples call curl")
+async def test_readme_commands_work_as_written(folder: Path) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    async with Command("dev", "--port", "0", cwd=folder) as hub:
+        url = (await hub.says(SERVES))[1]
+        script = "\n".join(blocks).replace("http://127.0.0.1:8000", url).replace(".venv/bin/hub", str(HUB))
+        done = await asyncio.to_thread(
+            subprocess.run,
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environment(),
+            text=True,
+            capture_output=True,
+            timeout=60,
+        )
+    assert done.stderr == ""
+    assert '"errors"' not in done.stdout
+    for words in (
+        '"duplicate":false',
+        '"title":"While you were away"',
+        '"changed":1',
+        '"kind":"DELIVERY"',
+        "All is well.",
+    ):
+        assert words in done.stdout
 
 
 async def test_dev_ends_within_5_s_of_ctrl_c_with_code_0_and_one_line(folder: Path) -> None:

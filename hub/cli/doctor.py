@@ -1,6 +1,7 @@
 """`hub doctor`."""
 
 import asyncio
+import contextlib
 import difflib
 import os
 import time
@@ -22,6 +23,7 @@ OLDEST_MONGODB = (6, 0)
 OLDEST_REDIS = (6, 2)
 SKEW_S = 2.0  # tokens and cursors carry times
 WAIT_S = 2.0
+LONGEST_LIFETIME_S = 6  # see infra/decisions.md, Transactions
 CLIENT_VARIABLES = {"HUB_URL", "HUB_TOKEN"}  # read by the commands that call a hub
 
 
@@ -107,6 +109,20 @@ async def _examine_mongo(database: Database, settings: Settings) -> AsyncIterato
     yield f"MongoDB is the replica set {hello['setName']}, {len(hello['hosts'])} member(s), and has a primary"
     yield _same_time("MongoDB", hello["localTime"].astimezone(UTC).timestamp(), (before + after) / 2)
     yield await _indexes(database, settings)
+    lifetime_s = await _transaction_lifetime_s(database)
+    if lifetime_s and lifetime_s > LONGEST_LIFETIME_S:
+        print(
+            f"note   MongoDB keeps abandoned transactions for {lifetime_s} s, and the inboxes in them locked: "
+            f"set its transactionLifetimeLimitSeconds to {LONGEST_LIFETIME_S}"
+        )
+
+
+async def _transaction_lifetime_s(database: Database) -> int | None:
+    """None where the hub's user may not ask."""
+    with contextlib.suppress(PyMongoError):
+        answer = await database.client.admin.command("getParameter", transactionLifetimeLimitSeconds=1)
+        return int(answer["transactionLifetimeLimitSeconds"])
+    return None
 
 
 async def _indexes(database: Database, settings: Settings) -> str:

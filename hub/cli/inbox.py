@@ -17,6 +17,7 @@ MARKS = (  # field, what it says when it is set, what when it is cleared
     ("seenAt", "seen", "unseen"),
 )
 ALL = {"ALL_READ": "all read", "ALL_SEEN": "all seen", "ALL_ARCHIVED": "all archived"}
+ALL_SET = {"ALL_READ": ("readAt", "seenAt"), "ALL_SEEN": ("seenAt",), "ALL_ARCHIVED": ("archivedAt",)}
 COLOURS = {"new": "1;32", "back": "1;32", "removed": "31", "lost": "33", "resumed": "36", "read": "2", "seen": "2"}
 
 Item = dict[str, Any]
@@ -46,7 +47,7 @@ class Screen:
             return
         if item is None:
             self._line(ALL.get(kind, kind), _counts(event))
-            self._forget_marks()
+            self._mark_all(kind)
         elif kind == "REMOVED":
             self._known.pop(item["id"], None)
             self._line("removed", f"{_short(item['title'], TITLE_CHARS)} · {_counts(event)}")
@@ -56,7 +57,8 @@ class Screen:
             if kind == "ADDED" and before is None:
                 self._line("new", f"{_described(item)} · {_counts(event)}")
             else:
-                self._line(_change(before, item), f"{_short(item['title'], TITLE_CHARS)} · {_counts(event)}")
+                told = _short(item["title"], TITLE_CHARS) if before else _described(item)
+                self._line(_change(before, item), f"{told} · {_counts(event)}")
 
     def lost(self, why: str) -> None:
         self._line("lost", f"{_clean(why)} Trying again.")
@@ -79,9 +81,11 @@ class Screen:
         if len(self._known) > KNOWN_MAX:
             del self._known[next(iter(self._known))]
 
-    def _forget_marks(self) -> None:
-        """After an ALL_* change the marks that are remembered are of yesterday."""
-        self._known = {id: {**item, "stale": True} for id, item in self._known.items()}
+    def _mark_all(self, kind: str) -> None:
+        """Does to what is remembered in the ACTIVE view what the change did."""
+        for id, item in self._known.items():
+            if not item["archivedAt"] and not item["snoozedUntil"]:
+                self._known[id] = {**item, **{field: item[field] or "then" for field in ALL_SET[kind]}}
 
     def _line(self, word: str, text: str, *, at: str | None = None) -> None:
         when = datetime.fromisoformat(at).astimezone() if at else datetime.now().astimezone()
@@ -98,12 +102,10 @@ class Screen:
 
 def _change(before: Item | None, after: Item) -> str:
     """What happened to it, in a word: the first mark that differs. Without a state before, what its marks say now."""
-    stale = before is None or "stale" in before
     for field, is_set, is_cleared in MARKS:
         now = after[field] is not None
-        if stale and now:
-            return is_set
-        if before is not None and not stale and (before[field] is not None) != now:
+        then = before is not None and before[field] is not None
+        if now != then:
             return is_set if now else is_cleared
     return "changed"
 
