@@ -41,6 +41,7 @@ from hub.status import receipts, sends
 from hub.ticker import Ticker
 
 GC_THRESHOLD = 20_000  # objects more than before, Python's own is 700
+KEEP_ALIVE_S = 75  # longer than the proxies in front, so that they never send into a connection we close
 BACKLOG = 4096  # connections the kernel may hold for us: everybody comes back at once after a restart
 
 log = structlog.get_logger(__name__)
@@ -77,7 +78,9 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
         publisher = Publisher(redis, prefix, settings.publish_queue)
         inboxes = store.Inboxes(database, settings, clock.now)
         records = sends.Sends(database)
-        committer = Committer(database, settings, clock.now, welcome=_welcome, tell=publisher.tell)
+        committer = Committer(
+            database, settings, clock.now, welcome=_welcome, tell=publisher.tell, unsure=publisher.unsure
+        )
         change = Change(committer, inboxes, publisher.tell, settings.commit_max_documents)
 
         def link(rooms: Rooms) -> Link:
@@ -131,6 +134,7 @@ async def serve(settings: Settings, *, tick: bool = False, ready: Callable[[int]
                 ws_ping_timeout=settings.ping_timeout_s,
                 timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds) - 2),
                 backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
                 access_log=False,
                 log_config=None,
                 server_header=False,

@@ -65,16 +65,18 @@ class Change:
             return await self.mark(mailbox, [id for id, _ in found], mark)
         answered: list[Notification] = []
         changed, upto = 0, head.modseq
-        while found := await self._inboxes.ids(mailbox, wanted, boxes, self._bulk_max, upto=upto):
-            upto = found[-1][1] - 1
-            for start in range(0, len(found), CHUNK):
-                ids = tuple(id for id, _ in found[start : start + CHUNK])
-                marked = await self._committer.submit(_Mark(mailbox, ids, mark, quiet=True))
-                answered = (answered + marked.notifications)[:ANSWERED]
-                changed += marked.changed
-                head = marked.head
-        if changed:
-            self._tell([_resync(head)])
+        try:
+            while found := await self._inboxes.ids(mailbox, wanted, boxes, self._bulk_max, upto=upto):
+                upto = found[-1][1] - 1
+                for start in range(0, len(found), CHUNK):
+                    ids = tuple(id for id, _ in found[start : start + CHUNK])
+                    marked = await self._committer.submit(_Mark(mailbox, ids, mark, quiet=True))
+                    answered = (answered + marked.notifications)[:ANSWERED]
+                    changed += marked.changed
+                    head = marked.head
+        finally:  # also of what was changed before something went wrong
+            if changed:
+                self._tell([_resync(head)])
         return Marked(answered, changed, head)
 
     async def open(self, mailbox: str) -> Mailbox:

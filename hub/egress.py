@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 3.0  # callers wait for it
 ANSWER_MAX_BYTES = 1 << 20
 
 

@@ -1,10 +1,13 @@
 """The nouns. Each is at once the value the code works with, the MongoDB document and the live message."""
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from msgspec import Struct, UnsetType, convert, to_builtins
+
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Channel(StrEnum):
@@ -289,6 +292,11 @@ class User(Noun, frozen=True, rename={"id": "_id"}):
     @property
     def user_id(self) -> str:
         return user_of(self.id)
+
+
+def is_plain(text: str) -> bool:
+    """Whether it holds no control characters and no line breaks. Joiners and emoji are part of what people write."""
+    return not CONTROLS.search(text)
 
 
 def mailbox_of(tenant: str, user: str) -> str:

@@ -30,8 +30,9 @@ from hub.status import receipts, sends
 NOTIFICATION_BYTES = 1024  # of a notification beside what its sender wrote
 
 
-class SendRequest(Struct, frozen=True, kw_only=True):
-    """A send as its caller asked for it, checked. `data` is JSON text; `users` holds everyone once."""
+class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A send as its caller asked for it, checked. `data` is JSON text; `users` holds everyone once. What has its
+    default is not part of the hash that idempotency compares, so that a new field makes no old request another."""
 
     users: tuple[str, ...]
     category: str

@@ -26,7 +26,6 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = 8000
-    public_url: str = ""
     mode: Literal["production", "development"] = "production"
     allowed_origins: Words = Field((), description="Origins of browsers that may call, e.g. https://app.example.org")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -17,7 +17,7 @@ from joserfc.jwk import KeySet, OctKey
 
 from hub.egress import Egress, EgressError
 from hub.errors import Unauthenticated, Unavailable
-from hub.model import Caller, Role
+from hub.model import Caller, Role, is_plain
 from hub.settings import Settings
 
 JWKS_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
@@ -32,11 +32,24 @@ USER_MAX_CHARS = 256
 log = structlog.get_logger(__name__)
 
 
-def sign(secret: str, *, user: str | None, tenant: str, role: Role, expires_in_s: float) -> str:
-    """A token of the hub's own."""
+def sign(
+    secret: str,
+    *,
+    user: str | None,
+    tenant: str,
+    role: Role,
+    expires_in_s: float,
+    issuer: str = "",
+    audience: str = "",
+) -> str:
+    """A token of the hub's own. `issuer` and `audience` are given where the settings pin them."""
     claims: dict[str, Any] = {"tenant": tenant, "role": role.value, "exp": int(time.time() + expires_in_s)}
     if user is not None:
         claims["sub"] = user
+    if issuer:
+        claims["iss"] = issuer
+    if audience:
+        claims["aud"] = audience
     return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(secret))
 
 
@@ -115,7 +128,7 @@ def _caller(claims: dict[str, Any]) -> Caller:
     user = claims.get("sub", "")
     tenant = claims.get("tenant", DEFAULT_TENANT)
     role = claims.get("role", Role.USER.value)
-    if not isinstance(user, str) or len(user) > USER_MAX_CHARS or not user.isprintable():
+    if not isinstance(user, str) or len(user) > USER_MAX_CHARS or not is_plain(user):
         raise Unauthenticated(f"`sub` has at most {USER_MAX_CHARS} printable characters.")
     if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
         raise Unauthenticated("`tenant` has 1 to 64 letters, digits, dots, dashes or underscores.")

@@ -5,6 +5,7 @@ from inspect import isawaitable
 from typing import Any
 
 import orjson
+import pymongo
 import structlog
 from graphql import (
     ExecutionResult,
@@ -67,7 +68,13 @@ class Engine:
         return Operation(request, document, node)
 
     async def run(self, operation: Operation, context: Context) -> Answer:
-        """A query or mutation, to its end."""
+        """A query or mutation, to its end. A query has one deadline for all it reads."""
+        if operation.kind is not OperationType.QUERY:
+            return await self._run(operation, context)
+        with pymongo.timeout(context.services.settings.commit_deadline_s):
+            return await self._run(operation, context)
+
+    async def _run(self, operation: Operation, context: Context) -> Answer:
         result = execute(
             self._schema,
             operation.document,

@@ -26,6 +26,7 @@ from hub.api.failures import refused
 from hub.api.idempotency import Answers
 from hub.api.inputs import idempotency_key
 from hub.api.rates import headers, refusal
+from hub.connections import is_outage
 from hub.errors import BadUserInput, HubError, TooLarge, Unauthenticated, Unavailable
 from hub.ids import new_id
 
@@ -86,7 +87,8 @@ class GraphQLOverHTTP:
         except HubError as error:
             return _json({"errors": [refused(error, request_id)]}, accept, error.status)
         except PyMongoError as error:
-            return _json({"errors": [refused(error, request_id)]}, accept, Unavailable.status)
+            status = Unavailable.status if is_outage(error) else HubError.status
+            return _json({"errors": [refused(error, request_id)]}, accept, status)
         if accept == EVENTS:
             return _events(_once(answer), closing, math.inf)
         return _json(answer, accept, 200 if "data" in answer else _status(accept), headers(verdict))

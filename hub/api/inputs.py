@@ -17,7 +17,7 @@ from hub.api.scalars import JSON
 from hub.audience.users import Profile
 from hub.errors import BadUserInput, TooLarge
 from hub.inbox.store import Filter
-from hub.model import InboxView, mailbox_of
+from hub.model import InboxView, is_plain, mailbox_of
 from hub.publish import SendRequest
 from hub.settings import Settings
 
@@ -30,7 +30,6 @@ FILTER_MAX = 20  # values of one kind in a filter
 WORDS_MAX = 10
 SEARCH_MAX_CHARS = 256
 PROFILE_MAX_CHARS = 320  # the longest mail address, RFC 5321
-CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")  # white space is none of them
 LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
 
 strawberry.enum(model.InboxView)
@@ -139,7 +138,7 @@ def inbox_filter(given: InboxFilter | None) -> Filter:
     search = given.search or ""
     if len(search) > SEARCH_MAX_CHARS:
         raise BadUserInput(f"A search has at most {SEARCH_MAX_CHARS} characters.", "filter.search")
-    if CONTROL.search(search):
+    if not is_plain(search):
         raise BadUserInput("A search holds no control characters.", "filter.search")
     words = tuple(dict.fromkeys(search.split()))
     if len(words) > WORDS_MAX:
@@ -180,8 +179,8 @@ def profile(given: UserInput, tenant: str, settings: Settings, field: str) -> Pr
 
 def user_id(given: str, field: str) -> str:
     """An id as the tenant's own systems use it: 1 to 256 characters, none of them a control character."""
-    if not 0 < len(given) <= ID_MAX_CHARS or not given.isprintable():
-        raise BadUserInput(f"An id has 1 to {ID_MAX_CHARS} printable characters.", field)
+    if not 0 < len(given) <= ID_MAX_CHARS or not is_plain(given):
+        raise BadUserInput(f"An id has 1 to {ID_MAX_CHARS} characters, and no control characters.", field)
     return given
 
 
@@ -244,14 +243,14 @@ def _content(given: ContentInput, settings: Settings, field: str) -> model.Conte
 
 
 def _key(given: str, field: str) -> str:
-    if not 0 < len(given) <= KEY_MAX_CHARS or not given.isprintable():
-        raise BadUserInput(f"Give 1 to {KEY_MAX_CHARS} printable characters.", field)
+    if not 0 < len(given) <= KEY_MAX_CHARS or not is_plain(given):
+        raise BadUserInput(f"Give 1 to {KEY_MAX_CHARS} characters, and no control characters.", field)
     return given
 
 
 def _label(given: str, field: str) -> str:
-    """Words that people read: joiners, which Persian and many emoji need, are no printable characters."""
-    if not given.strip() or len(given) > KEY_MAX_CHARS or CONTROL.search(given):
+    """Words that people read."""
+    if not given.strip() or len(given) > KEY_MAX_CHARS or not is_plain(given):
         raise BadUserInput(f"A label has 1 to {KEY_MAX_CHARS} characters, and no control characters.", field)
     return given
 
@@ -273,7 +272,7 @@ def _url(given: str | None, field: str) -> str | None:
     except ValueError:
         scheme = "broken"
     local = given.startswith("/") and not given.startswith(("//", "/\\"))
-    if len(given) > URL_MAX_CHARS or not given.isprintable() or not (scheme in {"http", "https"} or local):
+    if len(given) > URL_MAX_CHARS or not is_plain(given) or not (scheme in {"http", "https"} or local):
         raise BadUserInput(
             f"A link is http(s), or a path that starts with a single slash; at most {URL_MAX_CHARS} characters.",
             field,
@@ -284,6 +283,6 @@ def _url(given: str | None, field: str) -> str | None:
 def _text(given: str | None, field: str) -> str | UnsetType | None:
     if given is strawberry.UNSET:
         return UNSET
-    if given is not None and (len(given) > PROFILE_MAX_CHARS or not given.isprintable()):
-        raise BadUserInput(f"At most {PROFILE_MAX_CHARS} printable characters.", field)
+    if given is not None and (len(given) > PROFILE_MAX_CHARS or not is_plain(given)):
+        raise BadUserInput(f"At most {PROFILE_MAX_CHARS} characters, and no control characters.", field)
     return given

@@ -153,7 +153,15 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
     secret = settings.jwt_secret[0].get_secret_value()
 
     def token(user: str | None, role: Role) -> str:
-        return sign(secret, user=user, tenant=DEFAULT_TENANT, role=role, expires_in_s=TOKENS_S)
+        return sign(
+            secret,
+            user=user,
+            tenant=DEFAULT_TENANT,
+            role=role,
+            expires_in_s=TOKENS_S,
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+        )
 
     service = token(None, Role.SERVICE)
     try:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from hub.cli.home import Home
 from hub.errors import HubError
-from hub.model import Role
+from hub.model import Role, is_plain
 from hub.settings import Settings
 
 DEFAULT_DATA = Path(".hub")
@@ -80,16 +80,25 @@ def token(given: str, data: Path, *, user: str | None, role: Role, tenant: str, 
 
     if given:
         return given
-    if user is not None and not (0 < len(user) <= USER_MAX_CHARS and user.isprintable()):
+    if user is not None and not (0 < len(user) <= USER_MAX_CHARS and is_plain(user)):
         fail(f"--user has 1 to {USER_MAX_CHARS} printable characters.", 2)
     if not TENANT.fullmatch(tenant):
         fail("--tenant has 1 to 64 letters, digits, dots, dashes or underscores.", 2)
-    secret = load().jwt_secret[0].get_secret_value() if is_set("jwt_secret") else Home(data).known_secret
+    settings = load() if is_set("jwt_secret") else None
+    secret = settings.jwt_secret[0].get_secret_value() if settings else Home(data).known_secret
     if not secret:
         fail(
             f"No key to sign a token with, and none in {data}: set HUB_JWT_SECRET, or name a hub dev's folder (--data)."
         )
-    return sign(secret, user=user, tenant=tenant, role=role, expires_in_s=expires_in_s)
+    return sign(
+        secret,
+        user=user,
+        tenant=tenant,
+        role=role,
+        expires_in_s=expires_in_s,
+        issuer=settings.jwt_issuer if settings else "",
+        audience=settings.jwt_audience if settings else "",
+    )
 
 
 def told(error: HubError) -> str:

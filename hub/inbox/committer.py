@@ -2,8 +2,8 @@
 
 What it guarantees
 - A work's future is resolved only after its transaction was committed by a majority and journalled.
-- Works on one mailbox are committed in the order they were submitted, and two transactions of one process never touch
-  the same mailbox at once: this process never conflicts with itself.
+- Two transactions of one process never touch the same mailbox at once: this process never conflicts with itself.
+  Small works on one mailbox are committed in the order they were submitted.
 - A work that fails (`apply` raises) fails alone. Its `apply` checks first and changes then.
 
 What runs when
@@ -15,6 +15,8 @@ What runs when
   mailboxes since the snapshot makes the server refuse with a write conflict, and the attempt is made anew. After a
   second conflict the batch is split, so that one contested mailbox does not hold up the rest.
 
+A batch runs in a context of its own: deadlines and log fields of whoever happened to start it are not everybody's.
+
 How it stops: `close` refuses new works and waits for those under way.
 """
 
@@ -24,6 +26,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from contextvars import Context
 from typing import Any, Generic, Protocol, TypeVar
 
 import pymongo
@@ -99,7 +102,8 @@ Batch = list[_Job[Any]]
 
 
 class Committer:
-    """`tell` is called with what changed, after each commit and before any future of it is resolved."""
+    """`tell` is called with what changed, after each commit and before any future of it is resolved; `unsure` when a
+    commit was given up that may yet come about."""
 
     def __init__(
         self,
@@ -109,12 +113,14 @@ class Committer:
         *,
         welcome: Welcome,
         tell: Callable[[list[Changed]], None],
+        unsure: Callable[[], None],
     ) -> None:
         self._database = database
         self._settings = settings
         self._clock = clock
         self._welcome = welcome
         self._tell = tell
+        self._unsure = unsure
         self._narrow: deque[_Job[Any]] = deque()
         self._wide: deque[_Job[Any]] = deque()
         self._busy: set[str] = set()
@@ -137,7 +143,7 @@ class Committer:
         (self._wide if work.alone or work.documents > WIDE_FROM else self._narrow).append(job)
         if not self._pump_set:
             self._pump_set = True
-            loop.call_soon(self._pump)
+            loop.call_soon(self._pump, context=Context())
         return await future
 
     async def close(self) -> None:
@@ -196,7 +202,7 @@ class Committer:
     def _start(self, batch: Batch, *, wide: bool) -> None:
         mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
         self._busy |= mailboxes
-        task = asyncio.create_task(self._run(batch))
+        task = asyncio.create_task(self._run(batch), context=Context())
         self._tasks.add(task)
 
         def done(task: asyncio.Task[None]) -> None:
@@ -208,7 +214,7 @@ class Committer:
                 self._narrow_running -= 1
             self._pump()
 
-        task.add_done_callback(done)
+        task.add_done_callback(done, context=Context())
 
     # ------------------------------------------------------------- one batch
 
@@ -237,6 +243,7 @@ class Committer:
                 if len(batch) > 1:
                     return await self._split(batch)
                 return _fail(batch[0], error)
+        self._unsure()
         for job in batch:
             _fail(job, Unavailable("The store did not answer in time. Retry with an idempotency key."))
         return None

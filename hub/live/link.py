@@ -6,6 +6,7 @@ published meanwhile is lost, and whoever uses the link is told (`on_change`) and
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -46,12 +47,15 @@ class Link:
         self._wanted: set[str] = {self._beat_channel}
         self._sent: set[str] = set()
         self._heard: set[str] = set()
+        self._unanswered: Counter[str] = Counter()
         self._awaited: set[str] = set()
         self._todo: dict[str, None] = {}
         self._acks: dict[str, asyncio.Event] = {}
         self._dirty = asyncio.Event()
         self._last_beat = 0.0
         self.away = True
+        self.turns = 0
+        """How often it went away or came back."""
 
     def want(self, channel: str) -> None:
         """Listen to it from now on, here and after every reconnection."""
@@ -122,13 +126,20 @@ class Link:
                     self._came()
                 else:
                     self._on_message(channel, message["data"])
-            elif message["type"] == "subscribe":
-                self._heard.add(channel)
-                self._awaited.discard(channel)
-                if event := self._acks.pop(channel, None):
-                    event.set()
             else:
-                self._awaited.discard(channel)
+                self._answered(channel)
+
+    def _answered(self, channel: str) -> None:
+        """The server confirms every subscribe and unsubscribe: only after the last of them is it clear what holds."""
+        self._unanswered[channel] -= 1
+        if self._unanswered[channel] > 0:
+            return
+        del self._unanswered[channel]
+        self._awaited.discard(channel)
+        if channel in self._sent:
+            self._heard.add(channel)
+            if event := self._acks.pop(channel, None):
+                event.set()
 
     async def _follow(self, pubsub: PubSub) -> None:
         """Subscribes to what is wanted anew, unsubscribes from what no longer is."""
@@ -144,6 +155,8 @@ class Link:
         self._sent.update(added)
         self._sent.difference_update(dropped)
         self._heard.difference_update(dropped)
+        self._unanswered.update(added)
+        self._unanswered.update(dropped)
         for start in range(0, len(added), AT_ONCE):
             await pubsub.subscribe(*added[start : start + AT_ONCE])
         for start in range(0, len(dropped), AT_ONCE):
@@ -165,15 +178,18 @@ class Link:
         self._last_beat = asyncio.get_running_loop().time()
         if self.away and not self._awaited:
             self.away = False
+            self.turns += 1
             log.info("live_link_up", channels=len(self._heard))
             self._on_change()
 
     def _gone(self) -> None:
         self._heard.clear()
+        self._unanswered.clear()
         self._sent.clear()
         for event in self._acks.values():
             event.set()
         self._acks.clear()
         if not self.away:
             self.away = True
+            self.turns += 1
             self._on_change()

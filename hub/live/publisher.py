@@ -49,6 +49,11 @@ class Publisher:
         self._queue.append(changed)
         self._filled.set()
 
+    def unsure(self) -> None:
+        """Something may have been committed that was not told: everybody looks."""
+        self._lost = True
+        self._filled.set()
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
@@ -75,7 +80,7 @@ class Publisher:
 
     def _next(self) -> list[tuple[str | None, bytes]]:
         batch = [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
-        return list(wire.messages(change for changed in batch for change in changed))
+        return [message for changed in batch for message in wire.messages(changed)]
 
     async def _publish(self, messages: list[tuple[str | None, bytes]]) -> None:
         common = common_channel(self._prefix)

@@ -13,7 +13,7 @@ twice; or it ends with RESYNC.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -122,10 +122,10 @@ class Feed:
         self._ended = True
         self._filled.set()
 
-    def _push(self, events: Iterable[Event], last: int) -> None:
+    def _push(self, events: Sequence[Event], last: int) -> None:
         """A client that still has a full queue when more comes does not keep up."""
         if len(self._queue) >= self._queue_max:
-            newest = self._queue[-1]
+            newest = events[-1] if events else self._queue[-1]
             self._end(Event(kind=InboxEventKind.RESYNC, modseq=last, unread=newest.unread, unseen=newest.unseen))
             return
         self._queue.extend(event for event in events if event.modseq > self.position)
@@ -164,6 +164,7 @@ class Rooms:
             self.link.want(user_channel(self._prefix, mailbox))
         self._rooms[mailbox].add(feed)
         metrics.feeds.inc()
+        turns = self.link.turns
         try:
             await self.link.listening(user_channel(self._prefix, mailbox))
             backlog = await self._store.backlog(mailbox, after)
@@ -172,7 +173,7 @@ class Rooms:
         except BaseException:
             self.leave(feed)
             raise
-        if not feed.start(backlog):
+        if not feed.start(backlog) or turns != self.link.turns:
             self._suspect(mailbox)
         return feed
 

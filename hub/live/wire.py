@@ -48,7 +48,8 @@ decode_common = msgpack.Decoder(Broadcast | Look).decode
 
 
 def messages(changed: Iterable[Changed]) -> Iterator[tuple[str | None, bytes]]:
-    """The messages that tell `changed`: a mailbox (None: the common channel) and the bytes."""
+    """The messages that tell what one commit changed: a mailbox (None: the common channel) and the bytes. Their order
+    means nothing, because each mailbox is in one of them."""
     by_send: dict[str, list[Changed]] = defaultdict(list)
     for change in changed:
         event = change.events[0]

@@ -15,7 +15,7 @@ from msgspec import Struct, convert
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
-from hub.connections import Database, Document, Indexes
+from hub.connections import Database, Document, Indexes, is_outage
 from hub.errors import BadUserInput, CursorExpired, RateLimited
 from hub.ids import new_id
 from hub.model import Channel, DeliveryStatus, Notification, Receipt, ReceiptKind, document
@@ -125,6 +125,8 @@ class Readers:
         try:
             return await receipts.watch(stages, max_await_time_ms=WAIT_MS, **start)
         except OperationFailure as error:
+            if is_outage(error):
+                raise
             if after is not None:
                 raise CursorExpired(
                     "That position is older than what is kept: read the send's state, then start anew."
