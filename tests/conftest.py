@@ -1,6 +1,8 @@
 """Real servers and real hub processes. Every test works in a tenant of its own."""
 
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from tests.client import Tenant
 from tests.processes import Deployment
 from tests.stored import Stored
 
+NODE = Path(__file__).parent / "node"
 FULL = os.environ.get("HUB_TEST_SCALE") == "full"
 
 
@@ -73,3 +76,15 @@ async def stored(servers: tuple[Mongod, Redis], tenant: Tenant) -> AsyncIterator
     """What MongoDB holds of that tenant."""
     async with Stored(servers[0].url, tenant.name) as reader:
         yield reader
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node, with the packages that `tests/node/package-lock.json` names."""
+    program, npm = shutil.which("node"), shutil.which("npm")
+    if not program or not npm:
+        pytest.skip("node and npm are not on the PATH: install Node 20 or later")
+    installed = NODE / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (NODE / "package-lock.json").stat().st_mtime:
+        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=NODE, check=True, timeout=120)
+    return program

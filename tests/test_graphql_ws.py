@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,23 +12,10 @@ import pytest
 
 from hub.embedded import Mongod, Redis
 from tests.client import Json, Refused, Tenant, eventually
-from tests.conftest import scaled
+from tests.conftest import NODE, scaled
 from tests.processes import Deployment
 
-HERE = Path(__file__).parent / "node"
 CUTS = scaled(2, 20)  # of each kind
-
-
-@pytest.fixture(scope="session")
-def node() -> str:
-    """Node, with the packages that `tests/node/package-lock.json` names."""
-    program, npm = shutil.which("node"), shutil.which("npm")
-    if not program or not npm:
-        pytest.skip("node and npm are not on the PATH: install Node 20 or later")
-    installed = HERE / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (HERE / "package-lock.json").stat().st_mtime:
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, timeout=120)
-    return program
 
 
 class Proxy:
@@ -103,7 +88,7 @@ class Watch:
 @asynccontextmanager
 async def watching(node: str, url: str, token_file: Path, position: str) -> AsyncIterator[Watch]:
     process = await asyncio.create_subprocess_exec(
-        *(node, HERE / "watch.mjs", url, token_file, position),
+        *(node, NODE / "watch.mjs", url, token_file, position),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 20,

@@ -1,0 +1,28 @@
+"""The npm package `graphql-http` audits the hub: everything the specification GraphQL over HTTP says it must, should
+and may do."""
+
+import asyncio
+import json
+
+from hub.embedded import Mongod, Redis
+from tests.client import Tenant
+from tests.conftest import NODE
+from tests.processes import Deployment
+
+AUDITS = 61
+
+
+async def test_hub_passes_all_audits_of_graphql_over_http(node: str, servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    development = {"mode": "development"}  # some audits ask for introspection
+    async with (
+        Deployment(mongod.url, redis.url, apis=1, workers=0, **development) as hub,
+        Tenant("a", hub.urls) as tenant,
+    ):
+        audit = await asyncio.create_subprocess_exec(
+            *(node, NODE / "audit.mjs", hub.urls[0], tenant.token("alice")), cwd=NODE, stdout=asyncio.subprocess.PIPE
+        )
+        told, _ = await asyncio.wait_for(audit.communicate(), 60)
+    *failed, counted = [json.loads(line) for line in told.splitlines()]
+    assert failed == []
+    assert counted == {"audits": AUDITS}
