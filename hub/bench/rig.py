@@ -115,6 +115,7 @@ class Rig:
             "HUB_REDIS_PREFIX": f"{database}:",
             "HUB_JWT_SECRET": SECRET,
             "HUB_PORT": "0",
+            "HUB_RATE_PER_USER": "0",
             **{f"HUB_{name.upper()}": value for name, value in settings.items()},
         }
         async with self._started("hub", "serve", environment=environment) as target:

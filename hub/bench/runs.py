@@ -343,10 +343,10 @@ async def memory(rig: Rig, plan: Plan) -> list[Figure]:
     plan.seen(f"{plan.sockets:,} idle subscriptions")
     sockets = _subscribers(rig, plan.sockets)
     async with rig.hub("memory") as hub:
-        bytes_each, opened_s, memory_mb = await _idle(rig, hub, sockets, plan.sockets)
+        bytes_each, memory_mb = await _idle(rig, hub, sockets, plan.sockets)
     plan.seen("floor: bare sockets")
     async with rig.floor("plain", str(rig.write("event", _event()))) as floor:
-        bare, _, _ = await _idle(rig, floor, sockets, plan.sockets)
+        bare, _ = await _idle(rig, floor, sockets, plan.sockets)
     return [
         Figure(
             group="memory",
@@ -357,20 +357,19 @@ async def memory(rig: Rig, plan: Plan) -> list[Figure]:
             memory_mb=memory_mb,
             floor=bare / 1000,
         ),
-        Figure(group="memory", name="subscriptions opened", value=plan.sockets / opened_s, unit="/s"),
     ]
 
 
-async def _idle(rig: Rig, target: Target, sockets: dict[str, object], count: int) -> tuple[float, float, float]:
-    """Bytes a socket, how long they took to open, and the process's whole memory."""
+async def _idle(rig: Rig, target: Target, sockets: dict[str, object], count: int) -> tuple[float, float]:
+    """Bytes a socket, and the process's whole memory."""
     few = _subscribers(rig, 20, "few")
     async with rig.idle(target, **few):  # what the first ones need stays
         await target.settle()
     before = target.memory_bytes
-    async with rig.idle(target, **sockets) as opened:
+    async with rig.idle(target, **sockets):
         await target.settle()
         after = target.memory_bytes
-    return (after - before) / count, opened["open_s"], after / MB
+    return (after - before) / count, after / MB
 
 
 # ---------------------------------------------------------------------------------------------------- what is sent
