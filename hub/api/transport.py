@@ -3,21 +3,53 @@
 `close` waits until everything written was read, which such a client never does: it would outlive its pings and hold up
 SIGTERM. So whoever does not answer a ping in time, takes nothing for `STALLED_S`, or is still there `LINGER_S` after
 goodbye is cut off with `abort`.
+
+Who has many events to write finds the protocol in the scope (`transport_of`) and writes them without waiting.
 """
 
 import asyncio
 from typing import Any
 
+from starlette.types import Scope
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from hub import metrics
 
 STALLED_S = 20.0  # a full send buffer that does not move
+TEXT = 0x81  # a whole text message in one frame
 LINGER_S = 2.0  # for the client to take the close frame
+
+
+EXTENSION = "hub.transport"  # of the ASGI scope
 
 
 class Protocol(WebSocketsSansIOProtocol):
     _stalled: asyncio.TimerHandle | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent and not self.conn.extensions:
+            self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]
+
+    @property
+    def takes(self) -> bool:
+        """Its buffer is not full: `write_text` may be called."""
+        return self.writable.is_set()
+
+    def write_text(self, text: bytes) -> None:
+        """Writes one message now (RFC 6455, 5.2); once the socket is closing, nothing. Everything else that is written
+        here goes out at once too, so that frames never mix."""
+        if self.disconnected or self.close_sent or self.transport.is_closing():
+            return
+        size = len(text)
+        if size < 126:
+            head = bytes((TEXT, size))
+        elif size < 1 << 16:
+            head = bytes((TEXT, 126, size >> 8, size & 255))
+        else:
+            head = bytes((TEXT, 127)) + size.to_bytes(8, "big")
+        self.transport.write(head + text)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -53,3 +85,9 @@ class Protocol(WebSocketsSansIOProtocol):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+
+
+def transport_of(scope: Scope) -> Protocol | None:
+    """The protocol under a WebSocket, if it is ours and may be written to directly."""
+    found = scope.get("extensions", {}).get(EXTENSION)
+    return found if isinstance(found, Protocol) else None
