@@ -361,14 +361,14 @@ async def memory(rig: Rig, plan: Plan) -> list[Figure]:
 
 
 async def _idle(rig: Rig, target: Target, sockets: dict[str, object], count: int) -> tuple[float, float]:
-    """Bytes a socket, and the process's whole memory."""
-    few = _subscribers(rig, 20, "few")
-    async with rig.idle(target, **few):  # what the first ones need stays
+    """Bytes a socket, and the process's whole memory. Some are open before, so that what many share is there."""
+    first = _subscribers(rig, count // 10, "first", since=count)
+    async with rig.idle(target, **first):
         await target.settle()
-    before = target.memory_bytes
-    async with rig.idle(target, **sockets):
-        await target.settle()
-        after = target.memory_bytes
+        before = target.memory_bytes
+        async with rig.idle(target, **sockets):
+            await target.settle()
+            after = target.memory_bytes
     return (after - before) / count, after / MB
 
 
@@ -403,11 +403,10 @@ def _request(rig: Rig, name: str, body: bytes, user: str | None = None) -> objec
     return rig.write(f"{name}.http", head.encode() + body)
 
 
-def _subscribers(rig: Rig, count: int, name: str = "all") -> dict[str, object]:
-    """The files of a socket for each of so many users."""
-    tokens = [
-        sign(SECRET, user=_user(number), tenant=TENANT, role=Role.USER, expires_in_s=TOKEN_S) for number in range(count)
-    ]
+def _subscribers(rig: Rig, count: int, name: str = "all", since: int = 0) -> dict[str, object]:
+    """The files of a socket for each of so many users, from number `since` on."""
+    users = [_user(number) for number in range(since, since + count)]
+    tokens = [sign(SECRET, user=user, tenant=TENANT, role=Role.USER, expires_in_s=TOKEN_S) for user in users]
     message = {"id": _operation_id(), "type": "subscribe", "payload": {"query": SUBSCRIBE}}
     return {
         "tokens": rig.write(f"tokens-{name}", "\n".join(tokens)),
