@@ -27,6 +27,11 @@ EXTENSION = "hub.transport"  # of the ASGI scope
 class Protocol(WebSocketsSansIOProtocol):
     _stalled: asyncio.TimerHandle | None = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.queue = _Messages(self.loop)  # type: ignore[assignment]
+        self.writable = _Gate()  # type: ignore[assignment]
+
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent and not self.conn.extensions:
@@ -73,6 +78,9 @@ class Protocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: Any) -> None:
         await super().send(message)
+        if message["type"] == "websocket.accept":  # nobody reads the handshake any more, and it would stay
+            self.request.headers.clear()
+            self.response.headers.clear()
         if message["type"] == "websocket.close":
             self.loop.call_later(LINGER_S, self._cut, "close")
 
@@ -85,6 +93,58 @@ class Protocol(WebSocketsSansIOProtocol):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+
+
+class _Messages:
+    """What uvicorn uses of `asyncio.Queue`, for one reader: idle sockets hold a fifth of what that holds."""
+
+    __slots__ = ("_loop", "_messages", "_reader")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._messages: list[Any] = []
+        self._reader: asyncio.Future[None] | None = None
+
+    def empty(self) -> bool:
+        return not self._messages
+
+    def put_nowait(self, message: Any) -> None:
+        self._messages.append(message)
+        if self._reader and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def get(self) -> Any:
+        while not self._messages:
+            self._reader = self._loop.create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        return self._messages.pop(0)
+
+
+class _Gate:
+    """What uvicorn uses of `asyncio.Event`, without a list of waiters while it is open."""
+
+    __slots__ = ("_shut",)
+
+    def __init__(self) -> None:
+        self._shut: asyncio.Event | None = None
+
+    def is_set(self) -> bool:
+        return self._shut is None
+
+    def set(self) -> None:
+        if self._shut is not None:
+            self._shut.set()
+            self._shut = None
+
+    def clear(self) -> None:
+        self._shut = self._shut or asyncio.Event()
+
+    async def wait(self) -> None:
+        if self._shut is not None:
+            await self._shut.wait()
 
 
 def transport_of(scope: Scope) -> Protocol | None:
