@@ -12,7 +12,7 @@ from typing import TextIO
 
 from hub.bench import chart
 from hub.bench.figures import Figure, rows, table
-from hub.bench.rig import Rig
+from hub.bench.rig import BenchError, Rig
 from hub.bench.runs import RUNS, Plan
 
 
@@ -39,10 +39,11 @@ class Report:
     pinned: bool
     took_s: float
     load: float
+    failures: Sequence[str] = ()
 
     def text(self) -> str:
         """For a terminal."""
-        return f"{table(self.figures)}\n\n{self.circumstances}"
+        return "\n\n".join([table(self.figures), self.circumstances, *self.failures])
 
     @property
     def circumstances(self) -> str:
@@ -82,13 +83,17 @@ async def measure(chosen: Sequence[str], plan: Plan) -> Report:
     began = time.monotonic()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     figures: list[Figure] = []
+    failures: list[str] = []
     plan.seen("starting MongoDB and Redis")
     async with Rig() as rig:
         for name in chosen:
-            figures += await RUNS[name](rig, plan)
+            try:
+                figures += await RUNS[name](rig, plan)
+            except BenchError as error:  # the others are worth something without it
+                failures.append(f"{name} could not be measured: {error}")
         pinned = rig.pinned
     plan.seen("")
-    return Report(figures, plan, pinned, time.monotonic() - began, load)
+    return Report(figures, plan, pinned, time.monotonic() - began, load, failures)
 
 
 PAGE = """# Benchmarks

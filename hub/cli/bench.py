@@ -42,5 +42,7 @@ def bench(
     except (rig.BenchError, ServerError) as error:
         sys.exit(str(error))
     print(found.text())
+    if found.failures:
+        sys.exit(1)
     if what is What.ALL:
         print(f"\nWritten: {', '.join(str(path) for path in found.write(into))}")
