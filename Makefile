@@ -6,7 +6,7 @@ DATA ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help install run test prove check format lock
+.PHONY: help install run test prove check format bench lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ check: $(INSTALLED)  ## lint, format, types, imports, and the exported schema
 format: $(INSTALLED)  ## let ruff repair and format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+bench: $(INSTALLED)  ## measure a hub on this machine, in minutes, and write infra/benchmarks.md
+	@$(BIN)/hub bench all
 
 # pip-compile drops the markers of what an extra names, and on Linux does not see that a package is for macOS only.
 # pip itself stays out: the environment brings its own.

@@ -28,6 +28,7 @@ SNAPSHOT = ReadConcern("snapshot")
 STATE_CHANGES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 """MongoDB's codes for a node that shuts down, steps down or is interrupted by that."""
 
+INDEXES_S = 3600.0  # one over millions of notifications takes minutes; None would mean the client's own timeoutMS
 GOODBYE_S = 1.0  # a server that is told of our sessions' end may be frozen, and would hold up ours
 REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is told anew
 
@@ -61,7 +62,7 @@ async def mongo(settings: Settings) -> AsyncIterator[Database]:
 
 async def make_indexes(database: Database, *indexes: Indexes) -> None:
     """Makes what is missing, however long that takes. Safe to run from many processes at once."""
-    with pymongo.timeout(None):
+    with pymongo.timeout(INDEXES_S):
         for stage in indexes:
             for collection, models in stage.items():
                 if models:

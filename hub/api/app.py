@@ -9,7 +9,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from hub.api.auth import Authenticator
 from hub.api.context import Services
@@ -20,8 +22,10 @@ from hub.api.schema import make_schema
 from hub.api.socket import GraphQLOverWebSocket
 from hub.connections import Database
 
+GRAPHQL = "/graphql"
 
-def make_app(services: Services, auth: Authenticator, answers: Answers, database: Database) -> Starlette:
+
+def make_app(services: Services, auth: Authenticator, answers: Answers, database: Database) -> ASGIApp:
     """The app for one process. It has no lifespan: whoever made `services` ends them."""
     development = services.settings.mode == "development"
     engine = Engine(make_schema()._schema, introspection=development)
@@ -36,8 +40,7 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
         return JSONResponse({"store": "ok", "realtime": realtime})
 
     routes: list[BaseRoute] = [
-        Route("/graphql", GraphQLOverHTTP(engine, services, auth, answers), methods=METHODS),
-        WebSocketRoute("/graphql", GraphQLOverWebSocket(engine, services, auth).handle),
+        Route(GRAPHQL, GraphQLOverHTTP(engine, services, auth, answers), methods=METHODS),
         Route("/healthz", _healthz),
         Route("/readyz", readyz),
         Route("/metrics", _metrics),
@@ -50,7 +53,17 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
         allow_methods=METHODS,
         allow_headers=["authorization", "content-type", "idempotency-key"],
     )
-    return Starlette(routes=routes, middleware=[cors] if services.settings.allowed_origins else [])
+    starlette = Starlette(routes=routes, middleware=[cors] if services.settings.allowed_origins else [])
+    sockets = GraphQLOverWebSocket(engine, services, auth)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        """WebSockets go straight to their door: what Starlette wraps around it would stay as long as they do."""
+        if scope["type"] == "websocket" and scope["path"] == GRAPHQL:
+            await sockets.handle(WebSocket(scope, receive, send))
+        else:
+            await starlette(scope, receive, send)
+
+    return app
 
 
 async def _healthz(_: Request) -> Response:

@@ -1,6 +1,7 @@
 """Runs operations: one entrance for HTTP, SSE and WebSocket."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from inspect import isawaitable
 from typing import Any
 
@@ -21,9 +22,10 @@ from graphql import (
 from msgspec import Struct
 
 from hub.api.context import Context
-from hub.api.documents import Documents, operation_of
+from hub.api.documents import CACHED, CACHED_TEXT_MAX, Documents, operation_of
 from hub.api.failures import formatted, refused
-from hub.api.projection import Selecting
+from hub.api.projection import Getter, Selecting
+from hub.api.streams import InboxStream
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +57,7 @@ class Engine:
     def __init__(self, schema: GraphQLSchema, *, introspection: bool) -> None:
         self._schema = schema
         self._documents = Documents(schema, introspection=introspection)
+        self._roots: OrderedDict[tuple[str, str | None], Getter] = OrderedDict()
 
     def prepare(self, request: Request, request_id: str) -> Operation | list[Answer]:
         """The operation, or the errors that say why there is none."""
@@ -87,9 +90,8 @@ class Engine:
             result = await result
         return _answer(result, context.request_id)
 
-    async def subscribe(self, operation: Operation, context: Context) -> AsyncGenerator[Answer, None] | list[Answer]:
-        """The answers of a subscription, or the errors that kept it from beginning. Errors that come later are an
-        answer of their own, the last."""
+    async def subscribe(self, operation: Operation, context: Context) -> "Answers | list[Answer]":
+        """The answers of a subscription, or the errors that kept it from beginning."""
         executor = Executor.build(
             self._schema,
             operation.document,
@@ -99,25 +101,71 @@ class Engine:
         )
         if isinstance(executor, list):
             return [formatted(error, context.request_id) for error in executor]
+        root = self._root(operation, executor)
         stream = create_source_event_stream(executor)
         if isawaitable(stream):
             stream = await stream
         if isinstance(stream, ExecutionResult):
             return [formatted(error, context.request_id) for error in stream.errors or ()]
+        return Answers(stream, root, context.request_id)
+
+    def _root(self, operation: Operation, executor: Executor[Any]) -> Getter:
+        """The projection of what is selected. Without directives no variable has a say in it, so it is the same for
+        everybody who subscribes with that text."""
+        request = operation.request
+        key = (request.query, request.operation_name)
+        if known := self._roots.get(key):
+            return known
         assert self._schema.subscription_type
         fragments = {name: details.definition for name, details in executor.fragments.items()}
         root = Selecting(fragments, executor.variable_values).root(self._schema.subscription_type, operation.node)
-        return _project(stream, root, context.request_id)
+        if "@" not in request.query and len(request.query) <= CACHED_TEXT_MAX:
+            self._roots[key] = root
+            if len(self._roots) > CACHED:
+                self._roots.popitem(last=False)
+        return root
 
 
-async def _project(stream: Any, root: Any, request_id: str) -> AsyncGenerator[Answer, None]:
-    try:
-        async for event in stream:
-            yield {"data": root(event)}
-    except Exception as error:  # noqa: BLE001 - told to the client, and logged where it is internal
-        yield {"errors": [refused(error, request_id)]}
-    finally:
-        await stream.aclose()
+class Answers:
+    """The answers of a subscription: an async iterator. Errors that come later are an answer of their own, the last."""
+
+    __slots__ = ("_failed", "_request_id", "_root", "_stream")
+
+    def __init__(self, stream: Any, root: Getter, request_id: str) -> None:
+        self._stream = stream
+        self._root = root
+        self._request_id = request_id
+        self._failed = False
+
+    def __aiter__(self) -> "Answers":
+        return self
+
+    async def __anext__(self) -> Answer:
+        if self._failed:
+            raise StopAsyncIteration
+        try:
+            return {"data": self._root(await anext(self._stream))}
+        except StopAsyncIteration:
+            raise
+        except Exception as error:  # noqa: BLE001 - told to the client, and logged where it is internal
+            return self._failure(error)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    @property
+    def flowing(self) -> InboxStream | None:
+        """The stream, where `take` serves."""
+        return self._stream if isinstance(self._stream, InboxStream) else None
+
+    def take(self) -> Answer | None:
+        """The next answer, if there is one already."""
+        event = self._stream.take()
+        return None if event is None else {"data": self._root(event)}
+
+    def _failure(self, error: Exception) -> Answer:
+        self._failed = True
+        return {"errors": [refused(error, self._request_id)]}
 
 
 def _answer(result: ExecutionResult, request_id: str) -> Answer:

@@ -1,6 +1,6 @@
 """The root fields: each checks who calls, turns the input into a request, and calls one conductor or reader."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from hub.api.inputs import (
     user_id,
 )
 from hub.api.scalars import CONFIG, Cursor
+from hub.api.streams import InboxStream
 from hub.api.types import (
     InboxEvent,
     InboxPayload,
@@ -38,7 +39,7 @@ from hub.api.types import (
 )
 from hub.errors import BadUserInput, HubError, NotFound, TooLarge, Unavailable
 from hub.inbox import box
-from hub.inbox.position import decode_position, encode_position
+from hub.inbox.position import decode_position
 from hub.model import mailbox_of
 from hub.publish import Published, SendRequest
 
@@ -217,24 +218,13 @@ class Subscription:
     @strawberry.subscription(
         description="The caller's inbox, change by change. With `after`, first everything since that position."
     )
-    async def inbox(self, info: Info, after: Cursor | None = None) -> AsyncGenerator[InboxEvent, None]:
+    async def inbox(self, info: Info, after: Cursor | None = None) -> AsyncIterator[InboxEvent]:
         context = info.context
         services = context.services
         position = decode_position(after, "after") if after is not None else None
         await services.change.open(context.mailbox)
         feed = await services.rooms.join(context.mailbox, position)
-        try:
-            async for event in feed:
-                at = int(services.clock().timestamp())
-                yield InboxEvent(
-                    kind=event.kind,
-                    cursor=Cursor(encode_position(model.Position(feed.epoch, event.modseq, at, event.within or ""))),
-                    notification=event.notification,
-                    unread=event.unread,
-                    unseen=event.unseen,
-                )
-        finally:
-            services.rooms.leave(feed)
+        return InboxStream(feed, services.rooms, services.clock)
 
     @strawberry.subscription(
         description="Role service and up: every receipt of the tenant from now on, or of one send from its beginning. "

@@ -1,6 +1,7 @@
 """GraphQL over WebSocket: the `graphql-transport-ws` protocol, as the npm package `graphql-ws` speaks it.
 
-One task reads the socket, one task a running operation writes to it. Whatever a client sends, the answer is the
+One task reads the socket. An operation has a task until it has answered, a subscription to an inbox only until it has
+begun. Whatever a client sends, the answer is the
 protocol's own: a `next` with errors, an `error`, or a close with its code. An open socket is closed with 4403 when its
 token expires.
 """
@@ -20,9 +21,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from hub import metrics
 from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
-from hub.api.engine import Answer, Engine, Operation, Request
+from hub.api.engine import Answer, Answers, Engine, Operation, Request
 from hub.api.failures import refused
 from hub.api.rates import refusal
+from hub.api.streams import InboxStream
+from hub.api.transport import Protocol, transport_of
 from hub.errors import HubError, Unavailable
 from hub.ids import new_id
 from hub.model import Caller, Role
@@ -134,7 +137,8 @@ class _Session:
         self.socket = socket
         self._engine = engine
         self._services = services
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self.transport = transport_of(socket.scope)
+        self._running: dict[str, asyncio.Task[None] | _Flow] = {}
 
     async def serve(self, caller: Caller) -> None:
         """Until the client goes, breaks the protocol, or its token expires."""
@@ -146,9 +150,10 @@ class _Session:
             raise Closing(Close.FORBIDDEN, "The token has expired.") from None
 
     async def stop(self) -> None:
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
+        running = list(self._running.values())
+        for operation in running:
+            operation.cancel()
+        tasks = [operation for operation in running if isinstance(operation, asyncio.Task)]
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self, closing: Closing) -> None:
@@ -206,11 +211,12 @@ class _Session:
         task = asyncio.create_task(self._run(id, request, Context(caller, self._services, new_id())))
         self._running[id] = task
 
-        def done(task: asyncio.Task[None]) -> None:
-            if self._running.get(id) is task:
-                del self._running[id]
+        task.add_done_callback(lambda task: self.forget(id, task))
 
-        task.add_done_callback(done)
+    def forget(self, id: str, operation: "asyncio.Task[None] | _Flow") -> None:
+        """It has ended: its id may be used again."""
+        if self._running.get(id) is operation:
+            del self._running[id]
 
     async def _run(self, id: str, request: Request, context: Context) -> None:
         """One operation, to its end."""
@@ -219,6 +225,8 @@ class _Session:
                 raise limited
             operation = self._engine.prepare(request, context.request_id)
             errors = operation if isinstance(operation, list) else await self._operate(id, operation, context)
+            if errors is None:
+                return
             if errors:
                 await self.send({"id": id, "type": "error", "payload": errors})
             else:
@@ -230,8 +238,8 @@ class _Session:
             with suppress(WebSocketDisconnect, RuntimeError):  # the socket is gone
                 await self.send({"id": id, "type": "error", "payload": told})
 
-    async def _operate(self, id: str, operation: Operation, context: Context) -> list[Answer]:
-        """Sends the answers; returns the errors that ended it, if any."""
+    async def _operate(self, id: str, operation: Operation, context: Context) -> list[Answer] | None:
+        """Sends the answers; returns the errors that ended it, if any, or None where it goes on by itself."""
         if operation.kind is not OperationType.SUBSCRIPTION:
             answer = await self._engine.run(operation, context)
             if "data" not in answer:
@@ -241,12 +249,75 @@ class _Session:
         answers = await self._engine.subscribe(operation, context)
         if isinstance(answers, list):
             return answers
+        if answers.flowing and self.transport:
+            flow = self._running[id] = _Flow(self, id, context.request_id, answers, answers.flowing, self.transport)
+            flow.begin()
+            return None
         async with aclosing(answers):
             async for answer in answers:
                 if "data" not in answer:
                     return list(answer["errors"])
                 await self.send({"id": id, "type": "next", "payload": answer})
         return []
+
+
+class _Flow:
+    """A subscription that has begun. Whoever brings an event writes it, at once; only for a socket that takes no more
+    does a task wait. A task for each subscription, and a switch to it for every event, would cost more than the event.
+    """
+
+    __slots__ = ("_answers", "_done", "_id", "_prefix", "_request_id", "_session", "_stream", "_transport", "_waiting")
+
+    def __init__(
+        self, session: _Session, id: str, request_id: str, answers: Answers, stream: InboxStream, transport: Protocol
+    ) -> None:
+        self._session = session
+        self._transport = transport
+        self._id = id
+        self._request_id = request_id
+        self._answers = answers
+        self._stream = stream
+        self._prefix = b'{"id":' + orjson.dumps(id) + b',"type":"next","payload":'
+        self._waiting: asyncio.Task[None] | None = None
+        self._done = False
+
+    def begin(self) -> None:
+        self._stream.wake(self._pump)
+
+    def cancel(self) -> None:
+        """Without a word to the client."""
+        if not self._done:
+            self._done = True
+            if self._waiting:
+                self._waiting.cancel()
+            self._stream.leave()
+
+    def _pump(self) -> None:
+        """Writes what there is, as long as the socket takes it."""
+        if self._done or self._waiting:
+            return
+        try:
+            while self._transport.takes:
+                answer = self._answers.take()
+                if answer is None:
+                    if self._stream.ended:
+                        self._end({"id": self._id, "type": "complete"})
+                    return
+                self._transport.write_text(self._prefix + orjson.dumps(answer) + b"}")
+        except Exception as error:  # noqa: BLE001 - the client is told, not the one who brought the event
+            self._end({"id": self._id, "type": "error", "payload": [refused(error, self._request_id)]})
+            return
+        self._waiting = asyncio.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        await self._transport.writable.wait()
+        self._waiting = None
+        self._pump()
+
+    def _end(self, message: dict[str, Any]) -> None:
+        self._transport.write_text(orjson.dumps(message))
+        self._session.forget(self._id, self)
+        self.cancel()
 
 
 def _request(payload: Any) -> Request:

@@ -2,7 +2,7 @@
 
 import typer
 
-from hub.cli import dev, doctor, processes, schema, send, token, watch
+from hub.cli import bench, dev, doctor, processes, schema, send, token, watch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +22,7 @@ for command in (
     processes.serve,
     processes.work,
     schema.schema,
+    bench.bench,
 ):
     app.command()(command)
 

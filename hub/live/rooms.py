@@ -44,7 +44,13 @@ class Store(Protocol):
 
 
 class Feed:
-    """An async iterator over events. It ends after a RESYNC, or when it is closed."""
+    """Events in order, ending after a RESYNC or when it is closed.
+
+    Whoever reads it either waits for them (`async for`), or is woken when there are some (`wake`) and takes them
+    (`take`), which needs no task.
+    """
+
+    __slots__ = ("_ended", "_filled", "_joining", "_queue", "_queue_max", "_wake", "epoch", "mailbox", "position")
 
     def __init__(self, mailbox: str, queue_max: int) -> None:
         self.mailbox = mailbox
@@ -52,7 +58,8 @@ class Feed:
         self.position = -1
         self._queue_max = queue_max
         self._queue: deque[Event] = deque()
-        self._filled = asyncio.Event()
+        self._filled: asyncio.Event | None = None
+        self._wake: Callable[[], None] | None = None
         self._joining: list[Changed] | None = []
         self._ended = False
 
@@ -63,9 +70,26 @@ class Feed:
         while not self._queue:
             if self._ended:
                 raise StopAsyncIteration
+            self._filled = self._filled or asyncio.Event()
             self._filled.clear()
             await self._filled.wait()
         return self._queue.popleft()
+
+    def wake(self, wake: Callable[[], None]) -> None:
+        """From now on `wake` is called, at once, whenever there is something to take or the feed has ended. It takes
+        what it can, and does not raise."""
+        self._wake = wake
+        if self._queue or self._ended:
+            wake()
+
+    def take(self) -> Event | None:
+        """The next event, if there is one."""
+        return self._queue.popleft() if self._queue else None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing will come any more."""
+        return self._ended and not self._queue
 
     @property
     def live(self) -> bool:
@@ -84,7 +108,7 @@ class Feed:
         self._queue.extend(backlog.events)
         self._queue_max += len(backlog.events)  # it was asked for: only what comes on top tells that nobody reads
         if self._queue:
-            self._filled.set()
+            self._tell()
         return all(self.offer(changed) for changed in buffered) and whole
 
     def offer(self, changed: Changed) -> bool:
@@ -120,7 +144,7 @@ class Feed:
 
     def close(self) -> None:
         self._ended = True
-        self._filled.set()
+        self._tell()
 
     def _push(self, events: Sequence[Event], last: int) -> None:
         """A client that still has a full queue when more comes does not keep up."""
@@ -130,7 +154,13 @@ class Feed:
             return
         self._queue.extend(event for event in events if event.modseq > self.position)
         self.position = last
-        self._filled.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._filled is not None:
+            self._filled.set()
+        if self._wake is not None:
+            self._wake()
 
     def _end(self, event: Event) -> None:
         if not self._ended:

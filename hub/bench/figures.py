@@ -1,0 +1,88 @@
+"""What a run found: figures, each with what it should be and what nobody can beat."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One line of the table. `floor` is in the unit of `value`; `cpu_us` is the process's time for one of what is
+    counted; `memory_mb` its resident size when it was done."""
+
+    group: str
+    name: str
+    value: float
+    unit: str
+    least: float | None = None
+    most: float | None = None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    memory_mb: float | None = None
+    cpu_us: float | None = None
+    floor: float | None = None
+
+    @property
+    def target(self) -> str:
+        if self.least is not None:
+            return f">= {number(self.least)}"
+        return f"<= {number(self.most)}" if self.most is not None else ""
+
+    @property
+    def met(self) -> bool | None:
+        """None where nothing is asked."""
+        if self.least is not None:
+            return self.value >= self.least
+        return self.value <= self.most if self.most is not None else None
+
+    @property
+    def ratio(self) -> float | None:
+        """To the floor: 1 is as good as it, 0.5 half as good, whichever way is better."""
+        if not self.floor or not self.value:
+            return None
+        return self.value / self.floor if self.unit.endswith("/s") else self.floor / self.value
+
+
+HEAD = ("", "measured", "target", "", "p50 ms", "p99 ms", "RSS MB", "CPU us each", "floor", "of floor")
+
+
+def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
+    """The table's cells, its head first."""
+    marks = {True: "ok", False: "MISSED", None: ""}
+    head: list[tuple[str, ...]] = [HEAD]
+    return head + [
+        (
+            f"{figure.group}: {figure.name}",
+            f"{number(figure.value)} {figure.unit}".strip(),
+            figure.target,
+            marks[figure.met],
+            number(figure.p50_ms),
+            number(figure.p99_ms),
+            number(figure.memory_mb),
+            number(figure.cpu_us),
+            number(figure.floor),
+            f"{figure.ratio:.2f}" if figure.ratio else "",
+        )
+        for figure in figures
+    ]
+
+
+def number(value: float | None) -> str:
+    """Three digits that count."""
+    if value is None:
+        return ""
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """For a terminal."""
+    cells = rows(figures)
+    widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD))]
+    lines = []
+    for row in cells:
+        first, *others = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        right = (cell.strip().rjust(len(cell)) for cell in others)
+        lines.append("  ".join([first, *right]).rstrip())
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)

@@ -1,0 +1,103 @@
+"""What nobody can be faster than: the same server library doing only what any hub has to.
+
+`python -m hub.bench.floor MONGO_URL REDIS_URL journalled|plain [FILE]`: a POST inserts one document, publishes it and
+answers, without GraphQL, tokens, inboxes or transactions. With FILE, a POST sends the file's text to every open
+WebSocket instead; a socket is greeted as `graphql-transport-ws` has it, so that the same client can be used.
+"""
+
+import asyncio
+import gc
+import json
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvicorn
+import uvloop
+from pymongo import AsyncMongoClient, WriteConcern
+from redis.asyncio import Redis
+from starlette.types import Receive, Scope, Send
+
+from hub.ids import new_id
+
+BACKLOG = 4096
+GC_THRESHOLD = 20_000  # as calm as the hub's
+OK = {"type": "http.response.start", "status": 200}
+ACK = {"type": "websocket.send", "text": '{"type":"connection_ack"}'}
+
+
+class Floor:
+    def __init__(self, mongo_url: str, redis_url: str, concern: WriteConcern, text: str | None) -> None:
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_url)
+        self._documents = client.get_database("floor", write_concern=concern).notifications
+        self._redis = Redis.from_url(redis_url)
+        self._text = text
+        self._sockets: set[Send] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._socket(receive, send)
+        elif scope["type"] == "http":
+            await self._post(receive, send)
+
+    async def _post(self, receive: Receive, send: Send) -> None:
+        body = bytearray()
+        while (message := await receive())["type"] == "http.request":
+            body += message["body"]
+            if not message.get("more_body"):
+                break
+        if self._text is None:
+            await self._store(orjson.loads(body)["variables"]["input"])
+        answer = b'{"data":{"send":true}}'
+        await send(OK | {"headers": [(b"content-length", str(len(answer)).encode())]})
+        await send({"type": "http.response.body", "body": answer})
+        if self._text is not None:
+            event = {"type": "websocket.send", "text": self._text}
+            for write in tuple(self._sockets):
+                await write(event)
+
+    async def _store(self, document: dict[str, Any]) -> None:
+        document["_id"] = new_id()
+        await self._documents.insert_one(document)
+        await self._redis.publish(f"floor:{document['to']['users'][0]}", orjson.dumps(document))
+
+    async def _socket(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": "graphql-transport-ws"})
+        await receive()
+        await send(ACK)
+        self._sockets.add(send)
+        while (await receive())["type"] == "websocket.receive":
+            pass
+        self._sockets.discard(send)
+
+
+async def serve(mongo_url: str, redis_url: str, writes: str, file: str | None = None) -> None:
+    """Until SIGTERM."""
+    journalled = writes == "journalled"
+    concern = WriteConcern("majority", j=True) if journalled else WriteConcern(1, j=False)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    config = uvicorn.Config(
+        Floor(mongo_url, redis_url, concern, await asyncio.to_thread(Path(file).read_text) if file else None),
+        lifespan="off",
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        backlog=BACKLOG,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
+    sys.stdout.write(json.dumps({"event": "serving", "port": listener.getsockname()[1]}) + "\n")
+    sys.stdout.flush()
+    await uvicorn.Server(config).serve(sockets=[listener])
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(*sys.argv[1:]))

@@ -1,0 +1,124 @@
+"""A run from its first server to its last page: the table, `benchmarks.md` and its chart."""
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TextIO
+
+from hub.bench import chart
+from hub.bench.figures import Figure, rows, table
+from hub.bench.rig import BenchError, Rig
+from hub.bench.runs import RUNS, Plan
+
+
+class Progress:
+    """What happens now: one line that is written over where there is a terminal."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._last = ""
+
+    def __call__(self, text: str) -> None:
+        if self._out.isatty():
+            self._out.write(f"\r\x1b[K{text}" if text else "\r\x1b[K")
+        elif text and text.partition(":")[0] != self._last.partition(":")[0]:
+            self._out.write(f"{text}\n")
+        self._out.flush()
+        self._last = text
+
+
+@dataclass(frozen=True)
+class Report:
+    figures: Sequence[Figure]
+    plan: Plan
+    pinned: bool
+    took_s: float
+    load: float
+    failures: Sequence[str] = ()
+
+    def text(self) -> str:
+        """For a terminal."""
+        return "\n\n".join([table(self.figures), self.circumstances, *self.failures])
+
+    @property
+    def circumstances(self) -> str:
+        cores = "the process measured on a core of its own" if self.pinned else "nothing pinned to a core"
+        return (
+            f"Best of {self.plan.repeat}, {self.plan.seconds:g} s each; {cores}; "
+            f"load average before: {self.load:.1f}; {self.took_s:.0f} s in all."
+        )
+
+    def write(self, folder: Path) -> list[Path]:
+        """benchmarks.md and its chart."""
+        page, picture = folder / "benchmarks.md", folder / "benchmarks.svg"
+        page.write_text(self._page())
+        picture.write_text(chart.draw(self.figures))
+        return [page, picture]
+
+    def _page(self) -> str:
+        head, *lines = rows(self.figures)
+        cells = ["| " + " | ".join(head) + " |", "|" + " --- |" + " ---: |" * (len(head) - 1)]
+        cells += ["| " + " | ".join(line) + " |" for line in lines]
+        parts = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "strawberry-graphql", "pymongo", "redis"))
+        return PAGE.format(
+            table="\n".join(cells),
+            circumstances=self.circumstances,
+            machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+            f"Python {platform.python_version()}, {parts}",
+            date=datetime.now(UTC).date(),
+            sockets=f"{self.plan.sockets:,}",
+            users=f"{self.plan.users:,}",
+            rate=self.plan.rate,
+            rounds=self.plan.rounds,
+        )
+
+
+async def measure(chosen: Sequence[str], plan: Plan) -> Report:
+    """Runs what is chosen, one after another, on the same servers."""
+    began = time.monotonic()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    figures: list[Figure] = []
+    failures: list[str] = []
+    plan.seen("starting MongoDB and Redis")
+    async with Rig() as rig:
+        for name in chosen:
+            try:
+                figures += await RUNS[name](rig, plan)
+            except BenchError as error:  # the others are worth something without it
+                failures.append(f"{name} could not be measured: {error}")
+        pinned = rig.pinned
+    plan.seen("")
+    return Report(figures, plan, pinned, time.monotonic() - began, load, failures)
+
+
+PAGE = """# Benchmarks
+
+Written by `hub bench all` (or `make bench`) on {date}: do not edit, run it again.
+
+![The figures beside their targets](benchmarks.svg)
+
+{table}
+
+{circumstances}
+
+Machine: {machine}.
+
+- **send**: 64 connections in a closed loop, one API process; every answer comes after a majority-committed, journalled
+  transaction with mailbox, notification, receipt and send record. Its floor parses JSON, inserts one document without
+  waiting for the journal, publishes and answers.
+- **latency**: {users} open subscriptions, {rate} sends a second to random users, counted from the instant each was due.
+- **fanout**: one send to {sockets} users with a socket each, the median of {rounds} rounds. The commit is the HTTP
+  answer. Its floor writes the same bytes to as many bare WebSockets.
+- **inbox**: one request after another; the plans are those that MongoDB's profiler recorded. Its floor is p99 of the
+  same two reads without the hub.
+- **memory**: resident memory of the API process before and after {sockets} sockets with one subscription each.
+  Its floor is the same with bare WebSockets of the same server library.
+
+"CPU us each" is processor time of the process for one send, notification, event or page, which a busy machine changes
+least. "of floor" is 1 where the hub is as good as a program that does nothing else.
+"""

@@ -1,0 +1,421 @@
+"""The measurements. Each starts fresh processes, measures, and answers with figures.
+
+Every figure is the best of `repeat` runs, for floors as well: what else a machine does can only make it worse.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
+from pymongo import AsyncMongoClient
+
+from hub.api.auth import sign
+from hub.bench import seed
+from hub.bench.figures import Figure
+from hub.bench.rig import SECRET, Answer, BenchError, Rig, Target
+from hub.connections import Mongo
+from hub.inbox.box import VIEWS
+from hub.model import InboxView, Role, mailbox_of
+
+TENANT = "bench"
+TOKEN_S = 86_400.0
+MB = 1e6
+T = TypeVar("T")
+WARM_S = 2.0
+CONNECTIONS = 64
+NUMBER = "######"  # the load client writes a user's number there
+TIME = "@" * 19  # and there the time
+TEXT = "x" * 120
+MANY = 100  # sends in one sendMany
+MANY_CONNECTIONS = 8
+PAGES_DIRECT = 2000  # pages read past the hub, for its floor
+
+SEND = "mutation($input: SendInput!) { send(input: $input) { send { id } duplicate } }"
+SEND_MANY = "mutation($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } duplicate } }"
+SUBSCRIBE = "subscription { inbox { kind cursor unread unseen notification { id title body category createdAt } } }"
+PAGE = (
+    "{ inbox(first: 20) { unread unseen position pageInfo { hasNextPage endCursor } "
+    "nodes { id title body category priority createdAt seenAt readAt } } }"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large and how long. `users` and `sockets` are those of `send` and `latency`, and of `fanout` and `memory`."""
+
+    seconds: float
+    repeat: int
+    users: int = 1_000
+    sockets: int = 5_000
+    rounds: int = 15
+    rate: int = 100
+    size: int = 1_000_000
+    seen: Callable[[str], None] = lambda _: None
+
+
+# ---------------------------------------------------------------------------------------------------- send
+
+
+async def send(rig: Rig, plan: Plan) -> list[Figure]:
+    """Sends to one user each over 64 connections, and the same work without GraphQL."""
+    one = _request(rig, "send", _operation(SEND, input=_send_input()))
+    many = _request(rig, "many", _operation(SEND_MANY, inputs=[_send_input() for _ in range(MANY)]))
+    async with rig.hub("send") as hub:
+        plan.seen("send, 64 connections")
+        sends = await _post(rig, plan, hub, one, CONNECTIONS)
+        plan.seen("sendMany")
+        manys = await _post(rig, plan, hub, many, MANY_CONNECTIONS)
+    floors = {}
+    for writes in ("plain", "journalled"):
+        plan.seen(f"floor: insert and publish, {writes}")
+        async with rig.floor(writes) as floor:
+            floors[writes] = await _post(rig, plan, floor, one, CONNECTIONS)
+    plain = floors["plain"].per_second
+    wait = "p99 of the above"
+    return [
+        sends.figure("send", "to one user each", "/s", least=2500, floor=plain),
+        Figure(group="send", name=wait, value=sends.p99_ms, unit="ms", most=60, floor=floors["plain"].p99_ms),
+        manys.figure("send", f"sendMany of {MANY}, notifications", "/s", each=MANY, least=6000),
+        floors["plain"].figure("floor", "insert and publish one by one, without waiting for the journal", "/s"),
+        floors["journalled"].figure("floor", "the same, journalled", "/s"),
+    ]
+
+
+@dataclass(frozen=True)
+class _Posted:
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    memory_mb: float
+
+    def figure(
+        self, group: str, name: str, unit: str, *, each: int = 1, least: float | None = None, floor: float | None = None
+    ) -> Figure:
+        return Figure(
+            group=group,
+            name=name,
+            value=self.per_second * each,
+            unit=unit,
+            least=least,
+            p50_ms=self.p50_ms,
+            p99_ms=self.p99_ms,
+            memory_mb=self.memory_mb,
+            cpu_us=self.cpu_us / each,
+            floor=floor,
+        )
+
+
+async def _post(rig: Rig, plan: Plan, target: Target, request: object, connections: int) -> _Posted:
+    async def once() -> _Posted:
+        answer, cpu_s = await rig.load(
+            "post",
+            target,
+            request=request,
+            connections=connections,
+            users=plan.users,
+            warm=min(WARM_S, plan.seconds),
+            seconds=plan.seconds,
+        )
+        return _Posted(
+            per_second=answer["answered"] / answer["seconds"],
+            p50_ms=answer["answer_ms"]["p50"],
+            p99_ms=answer["answer_ms"]["p99"],
+            cpu_us=cpu_s * 1e6 / max(1, answer["answered"]),
+            memory_mb=target.memory_bytes / MB,
+        )
+
+    return await _best(plan, once, lambda posted: -posted.per_second)
+
+
+# ---------------------------------------------------------------------------------------------------- latency
+
+
+async def latency(rig: Rig, plan: Plan) -> list[Figure]:
+    """From a mutation that is due to the socket of its recipient, the commit included."""
+    request = _request(rig, "send", _operation(SEND, input=_send_input()))
+    async with rig.hub("latency") as hub:
+
+        async def once() -> tuple[Answer, float]:
+            answer, cpu_s = await rig.load(
+                "latency",
+                hub,
+                request=request,
+                connections=CONNECTIONS,
+                **_subscribers(rig, plan.users),
+                rate=plan.rate,
+                warm=min(WARM_S, plan.seconds),
+                seconds=plan.seconds,
+            )
+            if answer["skipped"] or answer["received"] != answer["sent"]:
+                raise BenchError(f"Not everything that was sent arrived: {answer}")
+            return answer, cpu_s / answer["sent"]
+
+        plan.seen(f"{plan.users:,} subscriptions, {plan.rate} sends/s")
+        answer, cpu_s = await _best(plan, once, lambda found: float(found[0]["socket_ms"]["p99"]))
+        memory_mb = hub.memory_bytes / MB
+    waits = answer["socket_ms"]
+    return [
+        Figure(
+            group="latency",
+            name="mutation to socket, p50",
+            value=waits["p50"],
+            unit="ms",
+            most=8,
+            p50_ms=waits["p50"],
+            p99_ms=waits["p99"],
+            memory_mb=memory_mb,
+            cpu_us=cpu_s * 1e6,
+        ),
+        Figure(group="latency", name="mutation to socket, p99", value=waits["p99"], unit="ms", most=25),
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- fanout
+
+
+async def fanout(rig: Rig, plan: Plan) -> list[Figure]:
+    """One send to everybody with a socket; the floor writes the same bytes to as many sockets."""
+    users = [_user(number) for number in range(plan.sockets)]
+    request = _request(rig, "all", _operation(SEND, input=_send_input(*users)))
+    sockets = _subscribers(rig, plan.sockets)
+    rounds = {"request": request, **sockets, "rounds": plan.rounds}
+    plan.seen(f"one send to {plan.sockets:,} sockets")
+    async with rig.hub("fanout", users_per_call=str(max(1000, plan.sockets)), body_max_bytes=str(4 << 20)) as hub:
+        answer, cpu_s = await rig.load("fanout", hub, **rounds)
+        memory_mb = hub.memory_bytes / MB
+    plan.seen("floor: bare broadcast")
+    text = rig.write("event", _event())
+    async with rig.floor("plain", str(text)) as floor:
+        bare, _ = await rig.load("fanout", floor, **rounds)
+    last, whole, commit = answer["last_after_answer_ms"], answer["last_after_start_ms"], answer["answer_ms"]
+    return [
+        Figure(
+            group="fanout",
+            name=f"last of {plan.sockets:,} sockets after the commit",
+            value=last["p50"],
+            unit="ms",
+            most=200,
+            p50_ms=last["p50"],
+            p99_ms=last["p99"],
+            memory_mb=memory_mb,
+            cpu_us=cpu_s * 1e6 / plan.rounds / plan.sockets,
+            floor=bare["last_after_answer_ms"]["p50"],
+        ),
+        Figure(
+            group="fanout",
+            name="the same since the request",
+            value=whole["p50"],
+            unit="ms",
+            p50_ms=whole["p50"],
+            p99_ms=whole["p99"],
+        ),
+        Figure(
+            group="fanout",
+            name=f"commit of {plan.sockets:,} notifications",
+            value=commit["p50"],
+            unit="ms",
+            p50_ms=commit["p50"],
+            p99_ms=commit["p99"],
+        ),
+    ]
+
+
+def _event() -> bytes:
+    """What the hub sends for one of these, as long to the byte."""
+    notification = {
+        "id": "0" * 36,
+        "title": TIME,
+        "body": TEXT,
+        "category": "bench",
+        "createdAt": "2026-11-20T08:15:30.000Z",
+    }
+    event = {"kind": "ADDED", "cursor": "0" * 28, "unread": 10, "unseen": 10, "notification": notification}
+    return orjson.dumps({"id": _operation_id(), "type": "next", "payload": {"data": {"inbox": event}}})
+
+
+# ---------------------------------------------------------------------------------------------------- inbox
+
+
+async def inbox(rig: Rig, plan: Plan) -> list[Figure]:
+    """A page of 20 and the counts of one large mailbox, one request after another."""
+    mailbox = mailbox_of(TENANT, _user(0))
+    began = time.monotonic()
+
+    def progress(share: float) -> None:
+        plan.seen(f"writing {plan.size:,} notifications: {share:.0%}, {time.monotonic() - began:.0f} s")
+
+    seed.fill(rig.mongod.url, "inbox", mailbox, plan.size, progress)
+    request = _request(rig, "page", _operation(PAGE), user=_user(0))
+    plan.seen("making the hub's indexes over them")
+    async with rig.hub("inbox") as hub, _client(rig) as client:
+        plan.seen("a page of 20 and the counts")
+        pages = await _post(rig, plan, hub, request, connections=1)
+        explained = await _explained(rig, client, hub, request)
+        plan.seen("floor: the same page without the hub")
+        direct_ms = await _best(plan, lambda: _direct(client, mailbox), lambda ms: ms)
+    size = f"{plan.size:,}"
+    return [
+        Figure(
+            group="inbox",
+            name=f"page of 20 and counts of {size}, p99",
+            value=pages.p99_ms,
+            unit="ms",
+            most=5,
+            p50_ms=pages.p50_ms,
+            p99_ms=pages.p99_ms,
+            memory_mb=pages.memory_mb,
+            cpu_us=pages.cpu_us,
+            floor=direct_ms,
+        ),
+        Figure(
+            group="inbox",
+            name="sorts in memory and scans in its plan",
+            value=sum(stage in {"SORT", "COLLSCAN"} for stage in _stages(explained)),
+            unit="",
+            most=0,
+        ),
+        Figure(
+            group="inbox",
+            name="index keys that it looks at",
+            value=explained["executionStats"]["totalKeysExamined"],
+            unit="",
+        ),
+    ]
+
+
+async def _explained(rig: Rig, client: Mongo, hub: Target, request: object) -> dict[str, Any]:
+    """MongoDB's explanation of the query that the hub runs for a page, as the profiler has seen it."""
+    database = client["inbox"]
+    await database.command("profile", 2)
+    await rig.load("post", hub, request=request, connections=1, users=1, warm=0, seconds=0.2)
+    await database.command("profile", 0)
+    ran = await database["system.profile"].find_one({"command.aggregate": "notifications"})
+    if ran is None:
+        raise BenchError("MongoDB's profiler saw no page.")
+    command = {key: ran["command"][key] for key in ("aggregate", "pipeline", "cursor", "hint")}
+    return await database.command("explain", command, verbosity="executionStats")
+
+
+def _stages(explained: Any) -> Iterator[str]:
+    """The stages of the winning plan, wherever they stand."""
+    if isinstance(explained, list):
+        for each in explained:
+            yield from _stages(each)
+    elif isinstance(explained, dict):
+        for key, value in explained.items():
+            if key == "stage" and isinstance(value, str):
+                yield value
+            elif key.startswith("$"):
+                yield key[1:].upper()
+            if key not in {"rejectedPlans", "command", "parsedQuery", "executionStats"}:
+                yield from _stages(value)
+
+
+async def _direct(client: Mongo, mailbox: str) -> float:
+    """p99 of the two reads that a page is."""
+    database = client["inbox"]
+    wanted = {"mailbox": mailbox, "box": {"$in": [box.value for box in VIEWS[InboxView.ACTIVE]]}}
+    took_ms = []
+    for _ in range(PAGES_DIRECT):
+        began = time.perf_counter()
+        await database.mailboxes.find_one({"_id": mailbox})
+        await database.notifications.find(wanted, hint="page").sort("added_modseq", -1).limit(21).to_list()
+        took_ms.append((time.perf_counter() - began) * 1000)
+    return sorted(took_ms)[PAGES_DIRECT * 99 // 100]
+
+
+@asynccontextmanager
+async def _client(rig: Rig) -> AsyncIterator[Mongo]:
+    client: Mongo = AsyncMongoClient(rig.mongod.url, tz_aware=True)
+    async with client:
+        yield client
+
+
+# ---------------------------------------------------------------------------------------------------- memory
+
+
+async def memory(rig: Rig, plan: Plan) -> list[Figure]:
+    """What an open subscription costs while nothing happens."""
+    plan.seen(f"{plan.sockets:,} idle subscriptions")
+    sockets = _subscribers(rig, plan.sockets)
+    async with rig.hub("memory") as hub:
+        bytes_each, memory_mb = await _idle(rig, hub, sockets, plan.sockets)
+    plan.seen("floor: bare sockets")
+    async with rig.floor("plain", str(rig.write("event", _event()))) as floor:
+        bare, _ = await _idle(rig, floor, sockets, plan.sockets)
+    return [
+        Figure(
+            group="memory",
+            name=f"an idle subscription, of {plan.sockets:,}",
+            value=bytes_each / 1000,
+            unit="kB",
+            most=30,
+            memory_mb=memory_mb,
+            floor=bare / 1000,
+        ),
+    ]
+
+
+async def _idle(rig: Rig, target: Target, sockets: dict[str, object], count: int) -> tuple[float, float]:
+    """Bytes a socket, and the process's whole memory. Some are open before, so that what many share is there."""
+    first = _subscribers(rig, count // 10, "first", since=count)
+    async with rig.idle(target, **first):
+        await target.settle()
+        before = target.memory_bytes
+        async with rig.idle(target, **sockets):
+            await target.settle()
+            after = target.memory_bytes
+    return (after - before) / count, after / MB
+
+
+# ---------------------------------------------------------------------------------------------------- what is sent
+
+
+def _user(number: int) -> str:
+    return f"u{number:06d}"
+
+
+def _send_input(*users: str) -> dict[str, Any]:
+    to = {"users": list(users) or [f"u{NUMBER}"]}
+    return {"to": to, "category": "bench", "content": {"title": TIME, "body": TEXT}}
+
+
+def _operation(query: str, **variables: Any) -> bytes:
+    return orjson.dumps({"query": query, "variables": variables})
+
+
+def _operation_id() -> str:
+    """As long as the ids that clients make."""
+    return f"{NUMBER}00-0000-4000-8000-000000000000"
+
+
+def _request(rig: Rig, name: str, body: bytes, user: str | None = None) -> object:
+    """The file of a whole HTTP request: as a service, or as `user`."""
+    token = sign(SECRET, user=user, tenant=TENANT, role=Role.USER if user else Role.SERVICE, expires_in_s=TOKEN_S)
+    head = (
+        "POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {token}\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return rig.write(f"{name}.http", head.encode() + body)
+
+
+def _subscribers(rig: Rig, count: int, name: str = "all", since: int = 0) -> dict[str, object]:
+    """The files of a socket for each of so many users, from number `since` on."""
+    users = [_user(number) for number in range(since, since + count)]
+    tokens = [sign(SECRET, user=user, tenant=TENANT, role=Role.USER, expires_in_s=TOKEN_S) for user in users]
+    message = {"id": _operation_id(), "type": "subscribe", "payload": {"query": SUBSCRIBE}}
+    return {
+        "tokens": rig.write(f"tokens-{name}", "\n".join(tokens)),
+        "subscribe": rig.write("subscribe.json", orjson.dumps(message)),
+    }
+
+
+async def _best(plan: Plan, measure: Callable[[], Awaitable[T]], badness: Callable[[T], float]) -> T:
+    return min([await measure() for _ in range(plan.repeat)], key=badness)
+
+
+RUNS = {"send": send, "latency": latency, "fanout": fanout, "inbox": inbox, "memory": memory}

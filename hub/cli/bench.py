@@ -1,0 +1,48 @@
+"""`hub bench`: how fast a hub is on this machine."""
+
+import asyncio
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class What(StrEnum):
+    SEND = "send"
+    LATENCY = "latency"
+    FANOUT = "fanout"
+    INBOX = "inbox"
+    MEMORY = "memory"
+    ALL = "all"
+
+
+def bench(
+    what: Annotated[What, typer.Argument(help="Which figures.")] = What.ALL,
+    seconds: Annotated[float, typer.Option(help="How long one measurement takes.", min=0.5)] = 5,
+    repeat: Annotated[int, typer.Option(help="Measure so often and keep the best.", min=1)] = 3,
+    size: Annotated[int, typer.Option(help="Notifications in the mailbox of `inbox`.", min=100)] = 1_000_000,
+    sockets: Annotated[int, typer.Option(help="Sockets of `fanout` and `memory`.", min=10)] = 5_000,
+    into: Annotated[Path, typer.Option(help="Where `all` writes benchmarks.md and benchmarks.svg.")] = Path("infra"),
+) -> None:
+    """Measure a hub with servers of its own, on this machine; nothing that runs is touched.
+
+    Example: hub bench send --seconds 2
+    """
+    from hub.bench import report, rig, runs
+    from hub.embedded import ServerError
+
+    if what is What.ALL and not into.is_dir():
+        sys.exit(f"There is no folder {into} to write benchmarks.md into: name one with --into.")
+    plan = runs.Plan(seconds=seconds, repeat=repeat, size=size, sockets=sockets, seen=report.Progress(sys.stderr))
+    chosen = list(runs.RUNS) if what is What.ALL else [what.value]
+    try:
+        found = asyncio.run(report.measure(chosen, plan))
+    except (rig.BenchError, ServerError) as error:
+        sys.exit(str(error))
+    print(found.text())
+    if found.failures:
+        sys.exit(1)
+    if what is What.ALL:
+        print(f"\nWritten: {', '.join(str(path) for path in found.write(into))}")

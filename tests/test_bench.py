@@ -1,0 +1,59 @@
+"""`hub bench` runs, and says what it found. Its figures are for people to read: a machine that runs tests has none."""
+
+import asyncio
+import shutil
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from hub.bench.figures import Figure
+from hub.bench.report import Report
+from hub.bench.runs import Plan
+from tests.conftest import FULL
+
+needs_compiler = pytest.mark.skipif(
+    sys.platform != "linux" or not shutil.which("cc"), reason="the load client is for Linux and needs a C compiler"
+)
+
+
+async def bench(*words: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hub", "bench", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+@needs_compiler
+async def test_bench_send_prints_a_table() -> None:
+    said = await bench("send", "--seconds", "0.5", "--repeat", "1")
+    assert "send: to one user each" in said
+    assert "floor: insert and publish" in said
+
+
+@needs_compiler
+@pytest.mark.skipif(not FULL, reason="takes most of a minute: `make prove` runs it")
+async def test_bench_all_at_a_small_size_writes_its_page_and_chart(tmp_path: Path) -> None:
+    small = ["--seconds", "0.5", "--repeat", "1", "--size", "2000", "--sockets", "100"]
+    said = await bench("all", *small, "--into", str(tmp_path))
+    page = (tmp_path / "benchmarks.md").read_text()
+    for figure in ("send: to one user", "latency: mutation", "fanout: last of 100", "inbox: page", "memory: an idle"):
+        assert figure in said
+        assert figure in page
+    assert (tmp_path / "benchmarks.svg").exists()
+
+
+def test_report_holds_figures_against_their_targets(tmp_path: Path) -> None:
+    figures = [
+        Figure(group="send", name="fast <enough>", value=3000, unit="/s", least=2500, floor=6000),
+        Figure(group="fanout", name="too slow", value=250, unit="ms", most=200, floor=50),
+    ]
+    report = Report(figures, Plan(seconds=1, repeat=1), pinned=True, took_s=1, load=0)
+    page, picture = (path.read_text() for path in report.write(tmp_path))
+    assert "| send: fast <enough> | 3,000 /s | >= 2,500 | ok |" in page
+    assert "| fanout: too slow | 250 ms | <= 200 | MISSED |" in page
+    assert [figure.ratio for figure in figures] == [0.5, 0.2]
+    assert ElementTree.fromstring(picture).tag.endswith("svg")
