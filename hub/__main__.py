@@ -88,7 +88,9 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             return Link(connect, redis, prefix, rooms.receive, rooms.look)
 
         limiter = Limiter(redis, prefix)
-        readers = receipts.Readers(database, settings.receipt_readers_per_tenant)
+        # A reader holds its connection nearly all the time: commits have a pool of their own.
+        streams = await stack.enter_async_context(connections.mongo(settings, settings.receipt_readers + 1))
+        readers = receipts.Readers(streams, settings.receipt_readers_per_tenant, settings.receipt_readers)
         services = Services(
             settings=settings,
             clock=clock.now,

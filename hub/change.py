@@ -56,6 +56,9 @@ class Change:
         it goes in chunks, and other devices get UPDATED for up to 100 and one RESYNC beyond that."""
         boxes = [place for place in box.VIEWS[wanted.view] if place not in SETTLED[mark]]
         if wanted.whole:
+            head = await self.open(mailbox)
+            if (mark is box.seen and not head.unseen) or (mark is box.read and not head.unread):
+                return Marked([], 0, head)
             work = _MarkAll(mailbox, mark, boxes, self._inboxes, self._bulk_max)
             if marked := await self._committer.submit(work):
                 return marked

@@ -30,18 +30,19 @@ STATE_CHANGES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 
 INDEXES_S = 3600.0  # one over millions of notifications takes minutes; None would mean the client's own timeoutMS
 GOODBYE_S = 1.0  # a server that is told of our sessions' end may be frozen, and would hold up ours
+POOL = 100  # connections of one client
 REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is told anew
 
 
 @asynccontextmanager
-async def mongo(settings: Settings) -> AsyncIterator[Database]:
+async def mongo(settings: Settings, pool: int = POOL) -> AsyncIterator[Database]:
     """The database. Writes are majority-committed and journalled; the client belongs to the running loop. No call waits
     longer than a commit may, so that a frozen server is an answer too."""
     deadline_ms = int(settings.commit_deadline_s * 1000)
     client: Mongo = AsyncMongoClient(
         settings.mongo_url,
         appname="hub",
-        maxPoolSize=100,
+        maxPoolSize=pool,
         tz_aware=True,
         timeoutMS=deadline_ms,
         serverSelectionTimeoutMS=deadline_ms,

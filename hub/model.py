@@ -181,6 +181,13 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
         return user_of(self.mailbox)
 
 
+MARKED = (
+    *("seen_at", "read_at", "archived_at", "snoozed_until", "acknowledged_at", "removed_at", "removed_as"),
+    *("box", "wake_at", "modseq", "added_modseq", "updated_at"),
+)
+"""What changes about a notification after it was sent."""
+
+
 class Mailbox(Noun, frozen=True, rename={"id": "_id"}, omit_defaults=False):
     """The head of one person's inbox: the last number handed out and the counts, changed together with what they count.
 
@@ -316,6 +323,11 @@ def document(noun: Noun) -> dict[str, Any]:
     """The MongoDB document of a noun."""
     doc: dict[str, Any] = to_builtins(noun, builtin_types=(datetime,))
     return doc
+
+
+def mailbox_from(doc: dict[str, Any]) -> Mailbox:
+    """The mailbox a document holds."""
+    return Mailbox(id=doc["_id"], epoch=doc["epoch"], modseq=doc["modseq"], unread=doc["unread"], unseen=doc["unseen"])
 
 
 def notification_from(doc: dict[str, Any]) -> Notification:

@@ -27,7 +27,8 @@ from hub.model import (
 )
 from hub.status import receipts, sends
 
-NOTIFICATION_BYTES = 1024  # of a notification beside what its sender wrote
+NOTIFICATION_BYTES = 1024  # of a notification beside what its sender wrote, with one receipt
+RECEIPT_BYTES = 400
 
 
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -96,22 +97,22 @@ class _Deliver:
         self._request = request
         self._plan = plan
         self._key = f"{tenant}/{key}" if key else None
+        self._hash = sha256(msgspec.json.encode(request)).hexdigest() if key else ""
         self._id = new_id()
         self._ids = [new_id() for _ in request.users]  # the same in every attempt
         self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self._key,) if self._key else ()
         self.documents = len(request.users)
-        said = len(request.content.body.encode()) + len((request.data or "").encode())
-        self.size = self.documents * (NOTIFICATION_BYTES + said)
+        said = len(msgspec.json.encode((request.content, request.tags, request.data)))
+        self.size = self.documents * (NOTIFICATION_BYTES + said + RECEIPT_BYTES * len(plan.skipped))
 
     async def apply(self, draft: Draft, _: AsyncClientSession) -> Send | str:
         """The send that was made, or the id of the one that this key made before."""
         request, plan, now = self._request, self._plan, draft.now
         if self._key:
-            hashed = sha256(msgspec.json.encode(request)).hexdigest()
             if known := draft.answered.get(self._key):
-                return _known(known, hashed)
-            answer = {"_id": self._key, "hash": hashed, "send": self._id, "at": now}
+                return _known(known, self._hash)
+            answer = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
             draft.answered[self._key] = answer
             draft.insert("idempotency", answer)
         content = request.content

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     subscriptions_per_socket: int = 20
     sockets_per_user: int = 20
     receipt_readers_per_tenant: int = 10
+    receipt_readers: int = Field(100, description="Open readers of receipts in one process, of all tenants.")
 
     rate_window_s: int = Field(10, description="The sliding window of the rate limits; 0 in one of them is no limit.")
     rate_per_user: int = Field(1000, description="Operations of one user in that window.")
@@ -68,11 +69,12 @@ class Settings(BaseSettings):
     commit_queue: int = Field(20_000, description="Changes waiting in one process; above it they are refused.")
 
     feed_max_changes: int = Field(1000, description="A client that missed more loads its inbox anew (RESYNC).")
+    feed_max_bytes: int = Field(4 << 20, description="Or missed changes of more than this.")
     feed_queue: int = Field(256, description="Events kept for one slow socket before it gets RESYNC.")
     publish_queue: int = Field(10_000, description="Live messages waiting for Redis in one process.")
     tombstone_days: int = 30
     idempotency_days: int = 30
-    receipt_days: int = 30
+    receipt_days: int = Field(3, description="Readers come back as far as MongoDB's oplog reaches, often less.")
 
     tick_s: float = Field(0.5, description="How often the ticker looks for what is due.")
     shutdown_seconds: float = 10

@@ -19,7 +19,7 @@ from hub.inbox.store import Inboxes
 
 SLICE = 500  # notifications a round; a full slice is followed by the next at once
 AFTER_FAILURE_S = 1.0
-RECOUNT_S = 1.0
+RECOUNT_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +43,9 @@ class Ticker:
                 found = await self.tick()
             except (HubError, PyMongoError) as error:
                 log.warning("tick_failed", error=repr(error))
+                await asyncio.sleep(AFTER_FAILURE_S)
+            except Exception:
+                log.exception("tick_broke")
                 await asyncio.sleep(AFTER_FAILURE_S)
             else:
                 if found < SLICE:
@@ -76,5 +79,8 @@ class Ticker:
         by_mailbox: dict[str, list[str]] = defaultdict(list)
         for mailbox, notification in due:
             by_mailbox[mailbox].append(notification)
-        await asyncio.gather(*(self._change.wake(mailbox, ids) for mailbox, ids in by_mailbox.items()))
+        woken = [self._change.wake(mailbox, ids) for mailbox, ids in by_mailbox.items()]
+        for answer in await asyncio.gather(*woken, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
         return len(due)

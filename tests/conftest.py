@@ -83,6 +83,8 @@ def node() -> str:
     """Node, with the packages that `tests/node/package-lock.json` names."""
     program, npm = shutil.which("node"), shutil.which("npm")
     if not program or not npm:
+        if os.environ.get("CI"):
+            pytest.fail("CI has no node and npm: .ci/run could not install them")
         pytest.skip("node and npm are not on the PATH: install Node 20 or later")
     installed = NODE / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < (NODE / "package-lock.json").stat().st_mtime:

@@ -1,6 +1,6 @@
 """Query texts, parsed and validated once each: clients repeat theirs, and validation costs more than execution."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 from graphql import (
@@ -19,8 +19,10 @@ from graphql.utilities import get_operation_ast
 TOKENS_MAX = 1000
 DEPTH_MAX = 12
 FIELDS_MAX = 2000  # after fragments are spread
-CACHED = 1000  # texts
-CACHED_TEXT_MAX = 16 << 10  # characters; a longer one is parsed each time
+ROOT_FIELDS_MAX = 10  # each is a request of its own
+SAME_NAME_MAX = 20  # fields answering under one name in one selection: validation compares each with each
+CACHED = 250  # texts, each up to some hundred kilobytes when parsed
+CACHED_TEXT_MAX = 8 << 10  # characters; a longer one is parsed each time
 
 
 class Documents:
@@ -59,11 +61,14 @@ def too_large(document: DocumentNode, *, introspection: bool) -> GraphQLError | 
     measured: dict[str, tuple[int, int]] = {}
     under_way: set[str] = set()
     hidden: list[str] = []
+    repeated: list[str] = []
 
     def measure(selections: SelectionSetNode | None) -> tuple[int, int]:
         fields = depth = 0
+        names: Counter[str] = Counter()
         for node in selections.selections if selections else ():
             if isinstance(node, FieldNode):
+                names[node.alias.value if node.alias else node.name.value] += 1
                 if node.name.value in {"__schema", "__type"}:
                     hidden.append(node.name.value)
                 inner, below = measure(node.selection_set)
@@ -76,6 +81,7 @@ def too_large(document: DocumentNode, *, introspection: bool) -> GraphQLError | 
                 continue
             fields = min(fields + inner, FIELDS_MAX + 1)
             depth = max(depth, below)
+        repeated.extend(name for name, times in names.items() if times > SAME_NAME_MAX)
         return fields, depth
 
     def spread(name: str) -> tuple[int, int]:
@@ -90,6 +96,10 @@ def too_large(document: DocumentNode, *, introspection: bool) -> GraphQLError | 
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
             fields, depth = measure(definition.selection_set)
+            if repeated:
+                return GraphQLError(f"A selection asks more than {SAME_NAME_MAX} times for `{repeated[0][:64]}`.")
+            if len(definition.selection_set.selections) > ROOT_FIELDS_MAX:
+                return GraphQLError(f"An operation has at most {ROOT_FIELDS_MAX} root fields: make it several.")
             if hidden and not introspection:
                 return GraphQLError("Introspection is off in production: read schema.graphql.")
             if depth > (DEPTH_MAX if not hidden else 2 * DEPTH_MAX):

@@ -111,7 +111,9 @@ class GraphQLOverHTTP:
         async for chunk in http.stream():
             body += chunk
             if len(body) > settings.send_many_max_bytes:
-                raise TooLarge(f"The body is larger than {settings.send_many_max_bytes} bytes.")
+                raise TooLarge(
+                    f"The body is larger than {settings.send_many_max_bytes} bytes (HUB_SEND_MANY_MAX_BYTES)."
+                )
         return _request(_loads(bytes(body), "body")), len(body)
 
     async def _subscription(self, operation: Operation, context: Context) -> AsyncGenerator[Answer, None]:

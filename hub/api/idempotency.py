@@ -17,7 +17,7 @@ from hub.api.context import Context
 from hub.api.engine import Answer, Operation, encode, root_fields
 from hub.clock import Clock
 from hub.connections import Database
-from hub.errors import Conflict
+from hub.errors import BadUserInput, Conflict, Unavailable
 from hub.model import Role
 
 CLAIM_S = 60
@@ -43,7 +43,10 @@ class Answers:
             return await run(operation, context)
         request = operation.request
         said = [request.query, request.operation_name, request.variables]
-        hashed = sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        try:
+            hashed = sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        except orjson.JSONEncodeError:
+            raise BadUserInput("The variables are nested too deep.", "variables") from None
         name = f"{context.caller.tenant}/{key}"
         now = self._clock()
         lapsed = {"_id": name, "hash": hashed, "answer": None, "at": {"$lt": now - timedelta(seconds=CLAIM_S)}}
@@ -63,6 +66,6 @@ class Answers:
         if known is None or known["hash"] != hashed:
             raise Conflict("This idempotency key was used before with another request: use a fresh key.")
         if known.get("answer") is None:
-            raise Conflict("The first request with this idempotency key is still running: try again shortly.")
+            raise Unavailable("The first request with this idempotency key is still running: try again shortly.")
         answer: Answer = orjson.loads(known["answer"])
         return answer

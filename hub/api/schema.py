@@ -13,6 +13,7 @@ from hub.api.inputs import (
     InboxFilter,
     SendInput,
     UserInput,
+    id_cursor,
     idempotency_key,
     inbox_filter,
     notification_ids,
@@ -94,7 +95,7 @@ class Query:
         tenant = context.require_service()
         size = page_size(first, 20, context.services.settings)
         found = await context.services.sends.page(
-            tenant, category=category, since=since, until=until, first=size + 1, after=after
+            tenant, category=category, since=since, until=until, first=size + 1, after=id_cursor(after)
         )
         edges = [SendEdge(cursor=send.id, node=send) for send in found[:size]]
         return SendConnection(

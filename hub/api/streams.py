@@ -45,7 +45,9 @@ class InboxStream:
         return self._feed.ended
 
     def _told(self, event: Event) -> InboxEvent:
-        at = int(self._clock().timestamp())
+        at = self._feed.known_at
+        if at is None:
+            at = int(self._clock().timestamp())
         return InboxEvent(
             kind=event.kind,
             cursor=Cursor(encode_position(Position(self._feed.epoch, event.modseq, at, event.within or ""))),

@@ -11,7 +11,7 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Context, Info
-from hub.api.inputs import InboxFilter, inbox_filter, page_size
+from hub.api.inputs import InboxFilter, id_cursor, inbox_filter, page_size
 from hub.api.scalars import JSON, Cursor
 from hub.change import Marked
 from hub.errors import NotFound
@@ -247,7 +247,7 @@ async def _send_notifications(
 ) -> SendNotificationConnection:
     services = info.context.services
     size = page_size(first, 20, services.settings)
-    found = await services.sends.notifications(root, size + 1, after)
+    found = await services.sends.notifications(root, size + 1, id_cursor(after))
     edges = [NotificationEdge(cursor=n.id, node=n) for n in found[:size]]
     return SendNotificationConnection(
         edges=edges,

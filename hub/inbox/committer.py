@@ -31,7 +31,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import pymongo
 import structlog
-from pymongo import InsertOne, ReplaceOne, UpdateOne
+from pymongo import InsertOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -40,13 +40,14 @@ from hub.clock import Clock
 from hub.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
 from hub.errors import HubError, Unavailable
 from hub.inbox.draft import Draft
-from hub.model import Changed, Mailbox, document, notification_from
+from hub.model import MARKED, Changed, Mailbox, Notification, document, mailbox_from, notification_from
 from hub.settings import Settings
 
 NARROW_LANES = 2  # more overlap gains nothing on one core and shrinks the batches
 WIDE_FROM = 64  # documents; a larger work goes the wide way
 SCAN_MAX = 2000  # works looked at for one batch, so that a long queue costs no more than a short one
 LEAST_TIME_S = 0.5  # a work with less time left is refused rather than begun
+LEAST_ATTEMPT_S = 0.05
 DUPLICATE_KEY = 11000
 
 log = structlog.get_logger(__name__)
@@ -148,8 +149,10 @@ class Committer:
 
     async def close(self) -> None:
         self._closed = True
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._narrow or self._wide or self._tasks:
+            self._pump()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
 
     # ------------------------------------------------------------- who goes next
 
@@ -219,34 +222,45 @@ class Committer:
     # ------------------------------------------------------------- one batch
 
     async def _run(self, batch: Batch) -> None:
+        """Until each of them is settled. Who ran out of time leaves; the others go on."""
         conflicts = 0
         loop = asyncio.get_running_loop()
-        while batch:
-            deadline = min(job.deadline for job in batch)
-            if loop.time() > deadline:
-                break
+        while True:
+            self._give_up([job for job in batch if job.deadline <= loop.time()])
+            batch = [job for job in batch if job.deadline > loop.time()]
+            if not batch:
+                return
+            left_s = min(job.deadline for job in batch) - loop.time()
             try:
-                with pymongo.timeout(max(0.05, deadline - loop.time())):
+                with pymongo.timeout(max(LEAST_ATTEMPT_S, left_s)):
                     await self._attempt(batch)
-                return None
+                return
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
                 if isinstance(error, PyMongoError) and _worth_retrying(error):
                     conflicts += 1
                     metrics.conflicts.inc()
-                    if conflicts >= 2 and len(batch) > 1:
-                        return await self._split(batch)
-                    await asyncio.sleep(random.uniform(0, min(0.1, 0.002 * 2**conflicts)))  # noqa: S311 - jitter
-                    continue
-                if isinstance(error, PyMongoError) and is_outage(error):
+                    if conflicts < 2 or len(batch) == 1:
+                        await asyncio.sleep(random.uniform(0, min(0.1, 0.002 * 2**conflicts)))  # noqa: S311 - jitter
+                        continue
+                elif isinstance(error, PyMongoError) and is_outage(error):
                     log.warning("commit_unavailable", error=repr(error), works=len(batch))
-                    break
-                if len(batch) > 1:
-                    return await self._split(batch)
-                return _fail(batch[0], error)
-        self._unsure()
+                    if not error.timeout:
+                        self._give_up(batch)
+                        return
+                    continue
+                if len(batch) == 1:
+                    _fail(batch[0], error)
+                    return
+                await self._split(batch)
+                return
+
+    def _give_up(self, batch: Batch) -> None:
+        """It may have been committed all the same, and was not told."""
+        if batch:
+            self._unsure()
         for job in batch:
             _fail(job, Unavailable("The store did not answer in time. Retry with an idempotency key."))
-        return None
+        return
 
     async def _split(self, batch: Batch) -> None:
         """Halves, one after the other, so that what belongs to one mailbox stays in order."""
@@ -283,9 +297,7 @@ class Committer:
     async def _read(self, batch: Batch, session: AsyncClientSession) -> Draft:
         keys = list({mailbox for job in batch for mailbox in job.work.mailboxes})
         mailboxes = {
-            doc["_id"]: Mailbox(
-                id=doc["_id"], epoch=doc["epoch"], modseq=doc["modseq"], unread=doc["unread"], unseen=doc["unseen"]
-            )
+            doc["_id"]: mailbox_from(doc)
             async for doc in self._database.mailboxes.find({"_id": {"$in": keys}}, session=session)
         }
         newcomers = frozenset(keys) - mailboxes.keys()
@@ -318,10 +330,19 @@ class Committer:
             documents = [document(n) for n in draft.inserted.values()]
             await self._database.notifications.insert_many(documents, ordered=False, session=session)
         if draft.replaced:
-            replacements = [ReplaceOne({"_id": n.id}, document(n)) for n in draft.replaced.values()]
-            await self._database.notifications.bulk_write(replacements, ordered=False, session=session)
+            updates = [_update(n) for n in draft.replaced.values()]
+            await self._database.notifications.bulk_write(updates, ordered=False, session=session)
         for collection, rows in draft.rows.items():
             await self._database[collection].insert_many(rows, ordered=False, session=session)
+
+
+def _update(n: Notification) -> UpdateOne:
+    """What a mark may have changed, and nothing of what the sender wrote."""
+    doc = document(n)
+    update: dict[str, Document] = {"$set": {name: doc[name] for name in MARKED if name in doc}}
+    if gone := {name: "" for name in MARKED if name not in doc}:
+        update["$unset"] = gone
+    return UpdateOne({"_id": n.id}, update)
 
 
 async def _commit(session: AsyncClientSession) -> None:

@@ -22,6 +22,7 @@ from hub.model import (
     Notification,
     Position,
     Priority,
+    mailbox_from,
     notification_from,
 )
 from hub.settings import Settings
@@ -58,22 +59,10 @@ def indexes(settings: Settings) -> Indexes:
         "mailboxes": [],
         "notifications": [
             # a page of any view, newest first; the views are unions of boxes
-            IndexModel(
-                [("mailbox", ASCENDING), ("box", ASCENDING), ("added_modseq", DESCENDING)],
-                name="page",
-                partialFilterExpression={"box": {"$exists": True}},
-            ),
-            # the same within categories
-            IndexModel(
-                [
-                    ("mailbox", ASCENDING),
-                    ("category", ASCENDING),
-                    ("box", ASCENDING),
-                    ("added_modseq", DESCENDING),
-                ],
-                name="page_by_category",
-                partialFilterExpression={"box": {"$exists": True}},
-            ),
+            _page_index("page"),
+            # the same within categories, and within tags
+            _page_index("page_by_category", "category"),
+            _page_index("page_by_tag", "tags"),
             # the change feed after a position
             IndexModel([("mailbox", ASCENDING), ("modseq", ASCENDING), ("_id", ASCENDING)], name="feed"),
             # all of one send, newest last
@@ -95,6 +84,16 @@ def indexes(settings: Settings) -> Indexes:
     }
 
 
+def _page_index(name: str, *within: str) -> IndexModel:
+    """Priorities are filtered on the index, without looking at what does not match."""
+    first = [("mailbox", ASCENDING), *((field, ASCENDING) for field in within), ("box", ASCENDING)]
+    return IndexModel(
+        [*first, ("added_modseq", DESCENDING), ("priority", ASCENDING)],
+        name=name,
+        partialFilterExpression={field: {"$exists": True} for field in ("box", *within) if field != "category"},
+    )
+
+
 class Inboxes:
     """Reads of one consistent snapshot each, on the primary."""
 
@@ -107,19 +106,21 @@ class Inboxes:
         return Position(head.epoch, head.modseq, int(self._clock().timestamp()))
 
     async def head(self, mailbox: str) -> Mailbox | None:
-        return _head(await self._database.mailboxes.find_one({"_id": mailbox}))
+        doc = await self._database.mailboxes.find_one({"_id": mailbox})
+        return mailbox_from(doc) if doc else None
 
     async def heads(self, mailboxes: Sequence[str]) -> list[Mailbox]:
         """At most 1,000 at a time is what callers ask for."""
         found = self._database.mailboxes.find({"_id": {"$in": list(mailboxes)}})
-        return [head async for doc in found if (head := _head(doc))]
+        return [mailbox_from(doc) async for doc in found]
 
     async def page(self, mailbox: str, wanted: Filter, first: int, after: int | None) -> Page | None:
         """`first` notifications below the place `after`; None where there is no such mailbox."""
         async with self._database.client.start_session(snapshot=True) as session:
-            head = _head(await self._database.mailboxes.find_one({"_id": mailbox}, session=session))
-            if head is None:
+            doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
+            if doc is None:
                 return None
+            head = mailbox_from(doc)
             found = await self._matching(mailbox, wanted, first + 1, session, after=after)
         return Page(found[:first], len(found) > first, head, self.position(head))
 
@@ -148,9 +149,10 @@ class Inboxes:
     async def backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
         """Everything changed since `after`, once, as it stands now. Without `after`: nothing, from here on."""
         async with self._database.client.start_session(snapshot=True) as session:
-            head = _head(await self._database.mailboxes.find_one({"_id": mailbox}, session=session))
-            if head is None:
+            doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
+            if doc is None:
                 return None
+            head = mailbox_from(doc)
             if after is None:
                 return Backlog(head, [])
             oldest = self._clock() - timedelta(days=self._settings.tombstone_days)
@@ -159,7 +161,8 @@ class Inboxes:
             if after.modseq == head.modseq and not after.within:
                 return Backlog(head, [])
             docs = await self._since(mailbox, after, session)
-        if len(docs) > self._settings.feed_max_changes:
+        said = sum(len(doc["body"]) + len(doc.get("data", "")) for doc in docs)
+        if len(docs) > self._settings.feed_max_changes or said > self._settings.feed_max_bytes:
             return Backlog(head, UNSET)
         return Backlog(head, _events([notification_from(doc) for doc in docs], after.modseq, head))
 
@@ -180,9 +183,10 @@ class Inboxes:
     async def recount(self, mailbox: str) -> tuple[Mailbox, int, int] | None:
         """The mailbox, and what its unread and unseen are when counted anew in the same snapshot, from the index."""
         async with self._database.client.start_session(snapshot=True) as session:
-            head = _head(await self._database.mailboxes.find_one({"_id": mailbox}, session=session))
-            if head is None:
+            doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
+            if doc is None:
                 return None
+            head = mailbox_from(doc)
             counted = {"mailbox": mailbox, "box": {"$in": [place.value for place in UNREAD]}}
             cursor = await self._database.notifications.aggregate(
                 [{"$match": counted}, {"$group": {"_id": "$box", "count": {"$sum": 1}}}], session=session, hint="page"
@@ -237,13 +241,9 @@ class Inboxes:
 
 
 def _index_for(wanted: Filter) -> str:
+    if wanted.tags and not wanted.words:
+        return "page_by_tag"
     return "page_by_category" if wanted.categories else "page"
-
-
-def _head(doc: Document | None) -> Mailbox | None:
-    if doc is None:
-        return None
-    return Mailbox(id=doc["_id"], epoch=doc["epoch"], modseq=doc["modseq"], unread=doc["unread"], unseen=doc["unseen"])
 
 
 def _events(found: Collection[Notification], after: int, head: Mailbox) -> list[Event]:

@@ -16,7 +16,7 @@ from hub import metrics
 from hub.live import wire
 from hub.model import Changed
 
-AT_ONCE = 500  # messages a round trip
+AT_ONCE = 500  # changes a round trip
 PAUSE_S = 0.2  # after a failure
 FAILURES = (RedisError, OSError, TimeoutError)
 
@@ -37,16 +37,18 @@ class Publisher:
         self._prefix = prefix
         self._queue_max = queue_max
         self._queue: deque[list[Changed]] = deque()
+        self._waiting = 0  # changes in it
         self._filled = asyncio.Event()
         self._lost = False
 
     def tell(self, changed: list[Changed]) -> None:
         """Queues what was committed."""
-        if len(self._queue) >= self._queue_max:
+        if self._waiting >= self._queue_max:
             self._lost = True
             metrics.publish_lost.inc(len(changed))
             return
         self._queue.append(changed)
+        self._waiting += len(changed)
         self._filled.set()
 
     def unsure(self) -> None:
@@ -69,18 +71,27 @@ class Publisher:
                 self._lost = True
                 metrics.publish_lost.inc(len(messages))
                 await asyncio.sleep(PAUSE_S)
+            except asyncio.CancelledError:
+                self._lost = True  # nobody knows whether these went out
+                raise
             else:
                 metrics.published.inc(len(messages))
 
     async def flush(self) -> None:
-        """One last try for what is queued, when `run` has ended."""
+        """One last try for what is queued or was lost, when `run` has ended."""
         with suppress(*FAILURES):
-            while self._queue:
+            while self._queue or self._lost:
                 await self._publish(self._next())
 
     def _next(self) -> list[tuple[str | None, bytes]]:
-        batch = [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
-        return [message for changed in batch for message in wire.messages(changed)]
+        """The messages of whole commits, about `AT_ONCE` changes of them."""
+        taken: list[list[Changed]] = []
+        count = 0
+        while self._queue and count < AT_ONCE:
+            taken.append(self._queue.popleft())
+            count += len(taken[-1])
+        self._waiting -= count
+        return [message for changed in taken for message in wire.messages(changed)]
 
     async def _publish(self, messages: list[tuple[str | None, bytes]]) -> None:
         common = common_channel(self._prefix)

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import structlog
 from msgspec import UNSET, MsgspecError
+from msgspec.structs import replace
 from pymongo.errors import PyMongoError
 
 from hub import metrics
@@ -30,7 +31,7 @@ from hub.model import Backlog, Changed, Event, InboxEventKind, Mailbox, Position
 LOOK_S = 30.0  # every open mailbox is compared with the store this often
 LOOK_AWAY_S = 1.5  # and this often while the link is away
 HEADS_AT_ONCE = 1000
-HEALS_AT_ONCE = 16
+HEALERS = 8
 AFTER_FAILURE_S = 0.5
 
 log = structlog.get_logger(__name__)
@@ -50,12 +51,19 @@ class Feed:
     (`take`), which needs no task.
     """
 
-    __slots__ = ("_ended", "_filled", "_joining", "_queue", "_queue_max", "_wake", "epoch", "mailbox", "position")
+    __slots__ = (
+        *("_backlog", "_ended", "_filled", "_joining", "_queue", "_queue_max", "_since", "_wake"),
+        *("epoch", "known_at", "mailbox", "position"),
+    )
 
     def __init__(self, mailbox: str, queue_max: int) -> None:
         self.mailbox = mailbox
         self.epoch = ""
         self.position = -1
+        self.known_at: int | None = None
+        """Of the event taken last: when all up to it was known to the client, where that is not now. Seconds."""
+        self._backlog = 0
+        self._since = 0
         self._queue_max = queue_max
         self._queue: deque[Event] = deque()
         self._filled: asyncio.Event | None = None
@@ -73,7 +81,7 @@ class Feed:
             self._filled = self._filled or asyncio.Event()
             self._filled.clear()
             await self._filled.wait()
-        return self._queue.popleft()
+        return self._pop()
 
     def wake(self, wake: Callable[[], None]) -> None:
         """From now on `wake` is called, at once, whenever there is something to take or the feed has ended. It takes
@@ -84,7 +92,7 @@ class Feed:
 
     def take(self) -> Event | None:
         """The next event, if there is one."""
-        return self._queue.popleft() if self._queue else None
+        return self._pop() if self._queue else None
 
     @property
     def ended(self) -> bool:
@@ -96,8 +104,11 @@ class Feed:
         """Past its backlog and not ended."""
         return self._joining is None and not self._ended
 
-    def start(self, backlog: Backlog) -> bool:
-        """Begins with what the store knows; answers whether what was buffered meanwhile follows without a gap."""
+    def start(self, backlog: Backlog, since: int) -> bool:
+        """Begins with what the store knows; answers whether what was buffered meanwhile follows without a gap.
+
+        `since` is the time of the position that the backlog follows: a client that is cut off within it knows nothing
+        newer than that, whatever the clock says by then."""
         buffered, self._joining = self._joining or [], None
         whole = len(buffered) < self._queue_max
         self.epoch = backlog.head.epoch
@@ -106,6 +117,7 @@ class Feed:
             self.resync(backlog.head)
             return True
         self._queue.extend(backlog.events)
+        self._backlog, self._since = len(backlog.events), since
         self._queue_max += len(backlog.events)  # it was asked for: only what comes on top tells that nobody reads
         if self._queue:
             self._tell()
@@ -132,12 +144,16 @@ class Feed:
         return True
 
     def heal(self, backlog: Backlog) -> None:
-        """Takes what the store says in the place of what was missed."""
+        """Takes what the store says in the place of what was missed. The backlog may begin before this feed's
+        position."""
         head = backlog.head
-        if backlog.events is UNSET or head.epoch != self.epoch:
+        if head.epoch != self.epoch:
             self.resync(head)
         elif head.modseq > self.position:
-            self._push(backlog.events, head.modseq)
+            if backlog.events is UNSET:
+                self.resync(head)
+            else:
+                self._push([self._mine(event) for event in backlog.events], head.modseq)
 
     def resync(self, head: Mailbox) -> None:
         self._end(Event(kind=InboxEventKind.RESYNC, modseq=head.modseq, unread=head.unread, unseen=head.unseen))
@@ -155,6 +171,18 @@ class Feed:
         self._queue.extend(event for event in events if event.modseq > self.position)
         self.position = last
         self._tell()
+
+    def _pop(self) -> Event:
+        self._backlog = max(0, self._backlog - 1)
+        self.known_at = self._since if self._backlog else None
+        return self._queue.popleft()
+
+    def _mine(self, event: Event) -> Event:
+        """What was added before this feed's position is no news to it."""
+        n = event.notification
+        if event.kind is InboxEventKind.ADDED and n and n.added_modseq <= self.position:
+            return replace(event, kind=InboxEventKind.UPDATED)
+        return event
 
     def _tell(self) -> None:
         if self._filled is not None:
@@ -203,7 +231,7 @@ class Rooms:
         except BaseException:
             self.leave(feed)
             raise
-        if not feed.start(backlog) or turns != self.link.turns:
+        if not feed.start(backlog, after.time if after else 0) or turns != self.link.turns:
             self._suspect(mailbox)
         return feed
 
@@ -226,7 +254,7 @@ class Rooms:
                 self._offer(wire.decode_changed(data))
                 return
             message = wire.decode_common(data)
-        except MsgspecError as error:  # a process of another version: the store speaks for it
+        except (MsgspecError, IndexError) as error:  # a process of another version: the store speaks for it
             log.warning("live_message_not_understood", error=repr(error))
             self.look()
             return
@@ -246,7 +274,8 @@ class Rooms:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.link.run())
             group.create_task(self._keep_looking())
-            group.create_task(self._keep_healing())
+            for _ in range(HEALERS):
+                group.create_task(self._keep_healing())
 
     def _offer(self, changed: Changed) -> None:
         for feed in tuple(self._rooms.get(changed.mailbox, ())):
@@ -280,12 +309,10 @@ class Rooms:
 
     async def _keep_healing(self) -> None:
         while True:
-            await self._suspected.wait()
-            mailboxes = list(self._suspects)[:HEALS_AT_ONCE]
-            self._suspects.difference_update(mailboxes)
-            if not self._suspects:
+            while not self._suspects:
                 self._suspected.clear()
-            await asyncio.gather(*(_outlasting(self._heal, mailbox) for mailbox in mailboxes))
+                await self._suspected.wait()
+            await _outlasting(self._heal, self._suspects.pop())
 
     async def _heal(self, mailbox: str) -> None:
         feeds = [feed for feed in self._rooms.get(mailbox, ()) if feed.live]
@@ -309,10 +336,14 @@ FAR_FUTURE = 1 << 40
 
 
 async def _outlasting(work: Callable[..., Awaitable[None]], *args: str) -> None:
-    """Tries until the store answers: a feed that is behind stays behind otherwise."""
+    """Tries until the store answers: a feed that is behind stays behind otherwise. What is wrong in another way is
+    logged and left: it must not take the process down."""
     while True:
         try:
             return await work(*args)
         except PyMongoError as error:
             log.warning("look_failed", error=repr(error))
             await asyncio.sleep(AFTER_FAILURE_S)
+        except Exception:
+            log.exception("look_broke", of=args)
+            return None

@@ -80,9 +80,10 @@ def _document(
 class Readers:
     """The open readers of this process. Each costs the server a cursor over its oplog, so a tenant has few."""
 
-    def __init__(self, database: Database, most: int) -> None:
+    def __init__(self, database: Database, most: int, most_in_all: int) -> None:
         self._database = database
         self._most = most
+        self._most_in_all = most_in_all
         self._open: Counter[str] = Counter()
 
     async def watch(
@@ -94,6 +95,8 @@ class Readers:
         CursorExpired where the server no longer reaches back to `after`, RateLimited beyond the tenant's readers."""
         if self._open[tenant] >= self._most:
             raise RateLimited(f"A tenant has at most {self._most} readers (HUB_RECEIPT_READERS_PER_TENANT).", BUSY_S)
+        if self._open.total() >= self._most_in_all:
+            raise RateLimited(f"This process has {self._most_in_all} readers (HUB_RECEIPT_READERS).", BUSY_S)
         self._open[tenant] += 1
         try:
             async with await self._begin(tenant, send_id, after, since) as stream:
@@ -127,7 +130,7 @@ class Readers:
         except OperationFailure as error:
             if is_outage(error):
                 raise
-            if after is not None:
+            if after is not None or since is not None:
                 raise CursorExpired(
                     "That position is older than what is kept: read the send's state, then start anew."
                 ) from error
