@@ -7,9 +7,10 @@ from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.decide.plan import Plan, plan
+from hub.decide.plan import DEFAULT_PRIORITY, Plan, plan
 from hub.errors import Conflict, TooLarge
 from hub.ids import made_at, new_id
 from hub.inbox.committer import Committer
@@ -97,7 +98,7 @@ class _Deliver:
         self._request = request
         self._plan = plan
         self._key = f"{tenant}/{key}" if key else None
-        self._hash = sha256(msgspec.json.encode(request)).hexdigest() if key else ""
+        self._hash = _hash(request) if key else ""
         self._id = new_id()
         self._ids = [new_id() for _ in request.users]  # the same in every attempt
         self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
@@ -159,6 +160,12 @@ class _Deliver:
         )
         draft.insert(sends.COLLECTION, document(send))
         return send
+
+
+def _hash(request: SendRequest) -> str:
+    """Of what was asked for: whom in which order makes no difference, nor does a default that was spelt out."""
+    asked = replace(request, users=tuple(sorted(request.users)), priority=request.priority or DEFAULT_PRIORITY)
+    return sha256(msgspec.json.encode(asked)).hexdigest()
 
 
 def _known(answer: dict[str, str], hashed: str) -> str:

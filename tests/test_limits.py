@@ -74,7 +74,7 @@ SENDS: list[tuple[Json, str, str | None]] = [
     (given(data="x" * (32 << 10)), LARGE, "input.data"),
     (given(data=nested(260)), BAD, "input.data"),
     (given(tags=[str(n) for n in range(21)]), BAD, "input.tags"),
-    (given(tags=[""]), BAD, "input.tags"),
+    (given(tags=[""]), BAD, "input.tags.0"),
     (given(channels=[]), BAD, "input.channels"),
     (given(channels=["PIGEON"]), BAD, None),
     (given(priority="URGENT"), BAD, None),
@@ -152,7 +152,7 @@ async def refusals(tenant: Tenant, query: str, user: str | None = "alice", **var
     ("filter", "field"),
     [
         ({"categories": [str(n) for n in range(21)]}, "filter.categories"),
-        ({"categories": [""]}, "filter.categories"),
+        ({"categories": [""]}, "filter.categories.0"),
         ({"tags": [str(n) for n in range(21)]}, "filter.tags"),
         ({"priorities": ["LOW"] * 21}, "filter.priorities"),
         ({"search": "s" * 257}, "filter.search"),
@@ -418,3 +418,37 @@ async def test_subscription_over_plain_http_is_refused(tenant: Tenant) -> None:
     status, answer = await post(tenant, b'{"query": "subscription { inbox { kind } }"}', user="alice")
     assert answer["errors"][0]["extensions"]["code"] == BAD
     assert status in {200, 400}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'mutation { snooze(ids: [], until: "tomorrow") { changed } }',
+        "mutation { snooze(ids: [], until: 123) { changed } }",
+        'mutation { snooze(ids: [], until: "2030-01-01T00:00:00") { changed } }',
+        "subscription { inbox(after: {a: 1}) { kind } }",
+        "subscription { inbox(after: 5) { kind } }",
+    ],
+)
+async def test_scalar_written_wrongly_in_the_query_is_refused(tenant: Tenant, query: str) -> None:
+    answer = await tenant.answer(query, user="alice")
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_USER_INPUT"]
+
+
+async def test_send_again_with_users_in_another_order_is_the_same_send(tenant: Tenant) -> None:
+    first = await tenant.send("alice", "bob", idempotencyKey="k")
+    again = await tenant.send("bob", "alice", idempotencyKey="k", priority="MEDIUM")
+    assert (again["duplicate"], again["send"]) == (True, first["send"])
+
+
+@pytest.mark.parametrize("field", ["sends", "send"])
+async def test_cursor_of_another_list_is_refused(tenant: Tenant, field: str) -> None:
+    sent = (await tenant.send("alice"))["send"]["id"]
+    place = (await tenant.inbox("alice"))["pageInfo"]["endCursor"]
+    query = {
+        "sends": f'{{ sends(after: "{place}") {{ nodes {{ id }} }} }}',
+        "send": f'{{ send(id: "{sent}") {{ notifications(after: "{place}") {{ nodes {{ id }} }} }} }}',
+    }[field]
+    with pytest.raises(Refused) as refused:
+        await tenant.ask(query)
+    assert refused.value.code == "BAD_USER_INPUT"

@@ -105,7 +105,10 @@ class Authenticator:
         try:
             self._registry.validate(decoded.claims)
         except JoseError as error:
-            raise Unauthenticated(f"The token is refused: {error.error.replace('_', ' ')}.") from None
+            claim = getattr(error, "claim", "")
+            raise Unauthenticated(
+                f"The token is refused: {error.error.replace('_', ' ')}{f' ({claim})' if claim else ''}."
+            ) from None
         except (ValueError, TypeError):
             return None
         return decoded.claims

@@ -60,7 +60,8 @@ class GraphQLOverHTTP:
             request, size = await self._read(http)
             key = idempotency_key(http.headers.get("idempotency-key"), "Idempotency-Key")
         except HubError as error:
-            return _json({"errors": [refused(error, request_id)]}, accept, error.status)
+            told = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
+            return _json({"errors": [refused(error, request_id)]}, accept, error.status, told)
         except ClientDisconnect:
             return Response(status_code=400)
         operation = self._engine.prepare(request, request_id)
@@ -68,8 +69,8 @@ class GraphQLOverHTTP:
             return _json({"errors": operation}, accept, _status(accept))
         readable = {OperationType.QUERY, OperationType.SUBSCRIPTION} if accept == EVENTS else {OperationType.QUERY}
         if http.method == "GET" and operation.kind not in readable:
-            told = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
-            return _json({"errors": [told]}, accept, 405, {"allow": "POST"})
+            refusing = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
+            return _json({"errors": [refusing]}, accept, 405, {"allow": "POST"})
         if size > self._services.settings.body_max_bytes and "sendMany" not in root_fields(operation):
             fault = TooLarge(
                 f"The body is larger than {self._services.settings.body_max_bytes} bytes (HUB_BODY_MAX_BYTES)."

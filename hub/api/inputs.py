@@ -114,11 +114,14 @@ def send_request(given: SendInput, settings: Settings, now: datetime, field: str
     """`field` is the path of the input, such as `input` or `inputs.3`."""
     users = given.to.users
     if not users:
-        raise BadUserInput("Name at least one user.", f"{field}.to.users")
+        raise BadUserInput("Name at least one user in `to.users`.", f"{field}.to.users")
     if len(users) > settings.users_per_call:
-        raise TooLarge(f"{field}.to.users names more than {settings.users_per_call} users (HUB_USERS_PER_CALL).")
+        raise TooLarge(
+            f"{field}.to.users names more than {settings.users_per_call} users (HUB_USERS_PER_CALL).",
+            field=f"{field}.to.users",
+        )
     if given.content is None:
-        raise BadUserInput("Give `content`.", f"{field}.content")
+        raise BadUserInput("`content` is missing: { title, body }.", f"{field}.content")
     if given.expires_at and given.expires_at <= now:
         raise BadUserInput("This has already expired: give an instant to come.", f"{field}.expiresAt")
     if given.channels is not None and not given.channels:
@@ -187,8 +190,10 @@ def profile(given: UserInput, tenant: str, settings: Settings, field: str) -> Pr
 
 def user_id(given: str, field: str) -> str:
     """An id as the tenant's own systems use it: 1 to 256 characters, none of them a control character."""
-    if not 0 < len(given) <= ID_MAX_CHARS or not is_plain(given):
-        raise BadUserInput(f"An id has 1 to {ID_MAX_CHARS} characters, and no control characters.", field)
+    if not 0 < len(given) <= ID_MAX_CHARS or not is_plain(given) or given != given.strip():
+        raise BadUserInput(
+            f"An id has 1 to {ID_MAX_CHARS} characters, no control characters, and no space at its ends.", field
+        )
     return given
 
 
@@ -227,7 +232,7 @@ def json_text(value: object, settings: Settings, field: str) -> str | None:
 
 def _content(given: ContentInput, settings: Settings, field: str) -> model.Content:
     if not given.title.strip():
-        raise BadUserInput("A title says something.", f"{field}.title")
+        raise BadUserInput("The title is empty.", f"{field}.title")
     if len(given.title) > settings.title_max_chars:
         raise TooLarge(
             f"{field}.title is longer than {settings.title_max_chars} characters (HUB_TITLE_MAX_CHARS).",
@@ -240,6 +245,8 @@ def _content(given: ContentInput, settings: Settings, field: str) -> model.Conte
     actions = given.actions or []
     if len(actions) > ACTIONS_MAX:
         raise BadUserInput(f"At most {ACTIONS_MAX} actions.", f"{field}.actions")
+    if len({action.key for action in actions}) < len(actions):
+        raise BadUserInput("Each action has a key of its own.", f"{field}.actions")
     return model.Content(
         title=given.title,
         body=given.body,
@@ -275,7 +282,7 @@ def _keys(given: Sequence[str] | None, most: int, field: str) -> tuple[str, ...]
         return ()
     if len(given) > most:
         raise BadUserInput(f"At most {most} of them.", field)
-    return tuple(dict.fromkeys(_key(key, field) for key in given))
+    return tuple(dict.fromkeys(_key(key, f"{field}.{index}") for index, key in enumerate(given)))
 
 
 def _url(given: str | None, field: str) -> str | None:

@@ -5,6 +5,7 @@ from typing import NewType
 
 import orjson
 import strawberry
+from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 
 from hub.clock import floor_ms, rfc3339
@@ -15,21 +16,21 @@ Cursor = NewType("Cursor", str)
 
 
 def parse_instant(value: object) -> datetime:
-    """An instant with its offset; ValueError for anything else."""
+    """An instant with its offset; GraphQLError for anything else."""
     if not isinstance(value, str):
-        raise ValueError("DateTime is a string such as 2026-11-20T08:15:30Z")
+        raise GraphQLError("DateTime is a string such as 2026-11-20T08:15:30Z")
     try:
         at = datetime.fromisoformat(value)
     except ValueError:
-        raise ValueError("DateTime is RFC 3339, such as 2026-11-20T08:15:30Z") from None
+        raise GraphQLError("DateTime is RFC 3339, such as 2026-11-20T08:15:30Z") from None
     if at.tzinfo is None:
-        raise ValueError("DateTime needs its offset from UTC: 2026-11-20T08:15:30Z")
+        raise GraphQLError("DateTime needs its offset from UTC: 2026-11-20T08:15:30Z")
     return floor_ms(at)
 
 
 def _string(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("Cursor is a string")
+        raise GraphQLError("Cursor is a string")
     return value
 
 

@@ -132,7 +132,7 @@ class Readers:
                 raise
             if after is not None or since is not None:
                 raise CursorExpired(
-                    "That position is older than what is kept: read the send's state, then start anew."
+                    "Nothing can be resumed from there: older than what is kept, or of other receipts. Start anew."
                 ) from error
             return await receipts.watch(stages, max_await_time_ms=WAIT_MS)
 
@@ -145,4 +145,4 @@ def _token(cursor: str) -> str:
     try:
         return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).hex().upper()
     except ValueError:
-        raise BadUserInput("after is not a cursor of this hub: hand one back unchanged.", "after") from None
+        raise BadUserInput("after is not a cursor of these receipts: hand one back unchanged.", "after") from None
