@@ -47,7 +47,11 @@ class Report:
 
     @property
     def circumstances(self) -> str:
-        cores = "the process measured on a core of its own" if self.pinned else "nothing pinned to a core"
+        cores = (
+            "the process measured pinned to one core, all else to another"
+            if self.pinned
+            else "nothing pinned to a core"
+        )
         return (
             f"Best of {self.plan.repeat}, {self.plan.seconds:g} s each; {cores}; "
             f"load average before: {self.load:.1f}; {self.took_s:.0f} s in all."
