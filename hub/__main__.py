@@ -149,7 +149,7 @@ async def serve(settings: Settings, *, tick: bool = False, ready: Callable[[int]
         if tick:
             works.append(hub.ticker.run())
         async with _background(works):
-            with _quiet_signals():
+            with _signals(server):
                 await server.serve()
 
 
@@ -200,11 +200,18 @@ async def _background(works: Collection[Coroutine[Any, Any, None]]) -> AsyncIter
             task.cancel()
 
 
-class _quiet_signals:  # noqa: N801 - used like a function
-    """uvicorn raises the signal again when it is done, which would end the process before it has cleaned up."""
+class _signals:  # noqa: N801 - used like a function
+    """uvicorn raises the signal again when it is done, which would end the process before it has cleaned up; and one
+    that comes before uvicorn listens for it must not be lost."""
+
+    def __init__(self, server: uvicorn.Server) -> None:
+        self._server = server
 
     def __enter__(self) -> None:
-        self._before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def _stop(self, *_: object) -> None:
+        self._server.should_exit = True
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

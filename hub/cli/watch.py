@@ -28,6 +28,7 @@ PROTOCOL = Subprotocol("graphql-transport-ws")
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
 OPEN_S = 10.0
+CLOSE_S = 1.0  # for goodbye
 QUIET_S = 0.3  # after this long without a change, what was missed has arrived
 EXPIRED = "The token has expired."
 REFUSALS = range(4400, 4500)  # the protocol's own close codes: trying again would not help
@@ -120,7 +121,12 @@ class _Watcher:
     async def _connection(self) -> AsyncIterator["_Connection"]:
         try:
             async with connect(
-                self._socket_url, subprotocols=[PROTOCOL], open_timeout=OPEN_S, compression=None, proxy=None
+                self._socket_url,
+                subprotocols=[PROTOCOL],
+                open_timeout=OPEN_S,
+                close_timeout=CLOSE_S,
+                compression=None,
+                proxy=None,
             ) as socket:
                 connection = _Connection(socket)
                 await connection.init(self._fresh_token())
