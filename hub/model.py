@@ -250,7 +250,6 @@ class Send(Noun, frozen=True, rename={"id": "_id"}):
     status: SendStatus
     created_at: datetime
     recipients: int
-    send_at: datetime | None = None
 
 
 class Receipt(Noun, frozen=True, rename={"id": "_id"}):
@@ -280,8 +279,6 @@ class Delivery(Noun, frozen=True):
     created_at: datetime
     updated_at: datetime
     reason: str | None = None
-    device_id: str | None = None
-    due_at: datetime | None = None
 
 
 class User(Noun, frozen=True, rename={"id": "_id"}):

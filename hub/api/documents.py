@@ -14,7 +14,6 @@ from graphql import (
     validate,
 )
 from graphql.language import FieldNode, FragmentSpreadNode, InlineFragmentNode
-from graphql.utilities import get_operation_ast
 
 TOKENS_MAX = 1000
 DEPTH_MAX = 12
@@ -107,8 +106,3 @@ def too_large(document: DocumentNode, *, introspection: bool) -> GraphQLError | 
             if fields > FIELDS_MAX:
                 return GraphQLError(f"The query asks for more than {FIELDS_MAX} fields.")
     return None
-
-
-def operation_of(document: DocumentNode, name: str | None) -> OperationDefinitionNode | None:
-    """The operation to run; None where `name` is needed or unknown."""
-    return get_operation_ast(document, name)

@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 import pymongo
-import structlog
 from graphql import (
     ExecutionResult,
     Executor,
@@ -18,16 +17,15 @@ from graphql import (
     OperationType,
     create_source_event_stream,
     execute,
+    get_operation_ast,
 )
 from msgspec import Struct
 
 from hub.api.context import Context
-from hub.api.documents import CACHED, CACHED_TEXT_MAX, Documents, operation_of
+from hub.api.documents import CACHED, CACHED_TEXT_MAX, Documents
 from hub.api.failures import formatted, refused
 from hub.api.projection import Getter, Selecting
 from hub.api.streams import InboxStream
-
-log = structlog.get_logger(__name__)
 
 Answer = dict[str, Any]
 """A GraphQL response: `data`, `errors`. Without `data` nothing was run."""
@@ -64,7 +62,7 @@ class Engine:
         document = self._documents.get(request.query)
         if isinstance(document, Sequence):
             return [formatted(error, request_id) for error in document]
-        node = operation_of(document, request.operation_name)
+        node = get_operation_ast(document, request.operation_name)
         if node is None:
             message = "Name one of the document's operations in `operationName`."
             return [formatted(GraphQLError(message), request_id)]

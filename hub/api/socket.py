@@ -84,9 +84,10 @@ class GraphQLOverWebSocket:
         mailbox = None
         try:
             caller = await self._init(session)
-            mailbox = caller.mailbox
-            self._open[mailbox] += 1
-            if caller.role is Role.USER and self._open[mailbox] > self._services.settings.sockets_per_user:
+            if caller.role is Role.USER:
+                mailbox = caller.mailbox
+                self._open[mailbox] += 1
+            if mailbox and self._open[mailbox] > self._services.settings.sockets_per_user:
                 raise Closing(Close.TOO_MANY, "Too many open sockets for this user (HUB_SOCKETS_PER_USER).")
             await session.send({"type": "connection_ack"})
             await session.serve(caller)
@@ -170,8 +171,6 @@ class _Session:
         text = received.get("text")
         if text is None:
             raise Closing(Close.BAD_REQUEST, "Messages are text.")
-        if len(text) > self._services.settings.socket_message_max_bytes:
-            raise Closing(Close.BAD_REQUEST, "The message is too large (HUB_SOCKET_MESSAGE_MAX_BYTES).")
         try:
             message = orjson.loads(text)
         except orjson.JSONDecodeError:
