@@ -8,6 +8,7 @@ import asyncio
 import functools
 import gc
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import structlog
 import uvicorn
 from pymongo import UpdateOne
 
-from hub import clock, connections
+from hub import clock, connections, ports
 from hub.api.app import make_app
 from hub.api.auth import Authenticator
 from hub.api.context import Services
@@ -68,10 +69,10 @@ def indexes(settings: Settings) -> list[Indexes]:
 
 @asynccontextmanager
 async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
-    """Connected and indexed, and telling what it commits."""
+    """Connected and indexed, and telling what it commits. Raises connections.Unreachable."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(connections.mongo(settings))
-        await connections.make_indexes(database, *indexes(settings))
+        await connections.reach(database, settings, *indexes(settings))
         redis = await stack.enter_async_context(connections.redis(settings))
         egress = await stack.enter_async_context(Egress())
         prefix = settings.redis_prefix
@@ -117,9 +118,20 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
         )
 
 
-async def serve(settings: Settings, *, tick: bool = False, ready: Callable[[int], None] = lambda _: None) -> None:
-    """The API, until SIGTERM or SIGINT. `ready` is called with the port once connections are accepted."""
-    async with open_hub(settings) as hub:
+async def serve(
+    settings: Settings,
+    *,
+    tick: bool = False,
+    ready: Callable[[int], None] = lambda _: None,
+    bound: list[socket.socket] | None = None,
+) -> None:
+    """The API, until SIGTERM or SIGINT. `ready` is called with the port once connections are accepted; `bound` are
+    sockets that the caller has bound. Raises ports.NoPort and connections.Unreachable."""
+    async with AsyncExitStack() as stack:
+        listeners = bound or ports.bind(settings.host, settings.port)
+        for listener in listeners:
+            stack.enter_context(listener)
+        hub = await stack.enter_async_context(open_hub(settings))
         app = make_app(hub.services, hub.auth, Answers(hub.database, clock.now), hub.database)
         server = _Server(
             uvicorn.Config(
@@ -150,7 +162,9 @@ async def serve(settings: Settings, *, tick: bool = False, ready: Callable[[int]
             works.append(hub.ticker.run())
         async with _background(works):
             with _signals(server):
-                await server.serve()
+                await server.serve(listeners)
+        if server.refused:
+            raise server.refused
 
 
 async def work(settings: Settings) -> None:
@@ -177,9 +191,15 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._ready = ready
         self._closing = closing
+        self.refused: ports.NoPort | None = None
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # another process bound the port when we did, and was the first to listen
+            self.refused = ports.refusal(self.config.host, self.config.port, error)
+            self.should_exit = True
+            return
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
             log.info("serving", host=self.config.host, port=port)

@@ -16,6 +16,11 @@ from redis.backoff import NoBackoff
 
 from hub.settings import Settings
 
+
+class Unreachable(Exception):
+    """A store is not there at the start; the text says which and what to look at, and has no password in it."""
+
+
 Document = dict[str, Any]
 Mongo = AsyncMongoClient[Document]
 Database = AsyncDatabase[Document]
@@ -37,17 +42,21 @@ REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is to
 @asynccontextmanager
 async def mongo(settings: Settings, pool: int = POOL) -> AsyncIterator[Database]:
     """The database. Writes are majority-committed and journalled; the client belongs to the running loop. No call waits
-    longer than a commit may, so that a frozen server is an answer too."""
+    longer than a commit may, so that a frozen server is an answer too. Raises Unreachable for what is no address."""
     deadline_ms = int(settings.commit_deadline_s * 1000)
-    client: Mongo = AsyncMongoClient(
-        settings.mongo_url,
-        appname="hub",
-        maxPoolSize=pool,
-        tz_aware=True,
-        timeoutMS=deadline_ms,
-        serverSelectionTimeoutMS=deadline_ms,
-        connectTimeoutMS=2000,
-    )
+    try:
+        client: Mongo = AsyncMongoClient(
+            settings.mongo_url,
+            appname="hub",
+            maxPoolSize=pool,
+            tz_aware=True,
+            timeoutMS=deadline_ms,
+            serverSelectionTimeoutMS=deadline_ms,
+            connectTimeoutMS=2000,
+        )
+    except (PyMongoError, ValueError) as error:  # its text may quote a part of the address
+        why = "" if "@" in settings.mongo_url else f": {first_line(error)}"
+        raise Unreachable(f"HUB_MONGO_URL is no address of a MongoDB{why}") from None
     try:
         yield client.get_database(
             settings.mongo_database,
@@ -59,6 +68,26 @@ async def mongo(settings: Settings, pool: int = POOL) -> AsyncIterator[Database]
     finally:
         with pymongo.timeout(GOODBYE_S):
             await client.close()
+
+
+async def reach(database: Database, settings: Settings, *indexes: Indexes) -> None:
+    """Finds MongoDB and makes the indexes. Raises Unreachable, after as long as a commit may take."""
+    try:
+        await database.command("ping")  # making indexes would wait for a server as long as for an index
+        await make_indexes(database, *indexes)
+    except PyMongoError as error:
+        what = "does not answer at" if is_outage(error) else "refuses the hub at"
+        text = f"MongoDB {what} {place(settings.mongo_url)} (HUB_MONGO_URL): {first_line(error)}"
+        raise Unreachable(text) from None
+
+
+def place(url: str) -> str:
+    """Where an address leads, without the user, the password and the options in it."""
+    return url.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
+
+
+def first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].split(", Timeout:")[0] if str(error) else type(error).__name__
 
 
 async def make_indexes(database: Database, *indexes: Indexes) -> None:
@@ -87,14 +116,18 @@ def is_outage(error: PyMongoError) -> bool:
 
 @asynccontextmanager
 async def redis(settings: Settings) -> AsyncIterator[Redis]:
-    """The client for commands: one try, short timeouts. Its callers live with failure."""
-    client = Redis.from_url(
-        settings.redis_url,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=20,
-    )
+    """The client for commands: one try, short timeouts. Its callers live with failure. Raises Unreachable where
+    the address is none."""
+    try:
+        client = Redis.from_url(
+            settings.redis_url,
+            socket_timeout=REDIS_TIMEOUT_S,
+            socket_connect_timeout=REDIS_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=20,
+        )
+    except ValueError:  # its text may quote a part of the address
+        raise Unreachable("HUB_REDIS_URL is no address of a Redis: it begins with redis:// or rediss://") from None
     try:
         yield client
     finally:

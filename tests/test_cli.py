@@ -98,6 +98,35 @@ def test_wrong_setting_is_named() -> None:
     assert done.stderr.startswith("HUB_PORT: ")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_serve_on_a_taken_port_ends_and_names_the_setting(host: str) -> None:
+    address = "127.0.0.1" if host == "localhost" else host
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as taken:
+        try:
+            taken.bind((address, 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = call("serve", jwt_secret=SECRET, host=host, port=str(port), mongo_url="mongodb://127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"Port {port} on {host} is taken: choose another with HUB_PORT.\n"
+
+
+@pytest.mark.parametrize("command", [["serve"], ["work"], ["dev", "--port", "0"]])
+def test_start_without_mongodb_says_so_without_the_password(command: list[str], tmp_path: Path) -> None:
+    for url, words in [
+        ("mongodb://me:pass-word@127.0.0.1:1/?authSource=admin", "MongoDB does not answer at 127.0.0.1:1 (HUB_MONGO_U"),
+        ("mongodb://me:pass-word@[x:y", "HUB_MONGO_URL is no address of a MongoDB"),
+    ]:
+        given = {"mongo_url": url, "redis_url": "redis://127.0.0.1:1", "jwt_secret": SECRET}
+        done = call(*command, **given, port="0", commit_deadline_s="0.5", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(words)
+        assert "pass-word" not in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_schema_check_compares_with_the_file(tmp_path: Path) -> None:
     assert call("schema", "--check", cwd=ROOT).returncode == 0
     stale = call("schema", "--check", cwd=tmp_path)

@@ -164,6 +164,7 @@ async def test_dev_on_data_in_use_says_where_the_other_runs(folder: Path) -> Non
         assert second.returncode == 1
         assert f"Another hub dev runs on {folder} at {url}" in second.stderr
         assert "--data" in second.stderr
+        assert "DATA=folder" in second.stderr
 
 
 def test_dev_on_a_taken_port_names_the_option(folder: Path) -> None:
@@ -173,7 +174,7 @@ def test_dev_on_a_taken_port_names_the_option(folder: Path) -> None:
         port = taken.getsockname()[1]
         done = call("dev", "--port", str(port), "--data", str(folder))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"Port {port} on 127.0.0.1 is taken: choose another with --port.\n"
+    assert done.stderr == f"Port {port} on 127.0.0.1 is taken: choose another with --port (under make: PORT=8001).\n"
 
 
 def test_dev_with_a_wrong_setting_starts_nothing_and_names_it(folder: Path) -> None:

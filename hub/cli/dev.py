@@ -6,7 +6,6 @@ anything is started, so that a wrong setting costs no wait.
 """
 
 import asyncio
-import errno
 import shlex
 import shutil
 import socket
@@ -20,7 +19,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from hub import log
+from hub import connections, log, ports
 from hub.api.auth import DEFAULT_TENANT, sign
 from hub.cli import demo
 from hub.cli.door import Refused, Unreachable
@@ -57,14 +56,19 @@ def dev(
         with home.taken() as mine:
             if not mine:
                 where = f" at {home.running.url}" if home.running else ""
-                fail(f"Another hub dev runs on {data}{where}: stop that one, or give this one a folder with --data.")
+                fail(
+                    f"Another hub dev runs on {data}{where}: stop that one, or give this one a folder with --data "
+                    "(under make: DATA=folder)."
+                )
             settings = _settings(home, port)
-            _check_port(settings)
+            bound = ports.bind(settings.host, settings.port)
             log.configure(settings.log_level)
-            uvloop.run(_run(settings, home))
+            uvloop.run(_run(settings, home, bound))
     except KeyboardInterrupt:
         _say("\nStopped before it served.")
-    except ServerError as error:
+    except ports.NoPort as error:
+        fail(f"{error}: choose another with --port (under make: PORT=8001).")
+    except (ServerError, connections.Unreachable) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{data} can't hold the data: {error.strerror}. Name another folder with --data.")
@@ -81,18 +85,7 @@ def _settings(home: Home, port: int | None) -> Settings:
     return settings if port is None else settings.model_copy(update={"port": port})
 
 
-def _check_port(settings: Settings) -> None:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            reason = "is taken" if error.errno == errno.EADDRINUSE else f"can't be had ({error.strerror})"
-            fail(f"Port {settings.port} on {settings.host} {reason}: choose another with --port.")
-
-
-async def _run(settings: Settings, home: Home) -> None:
+async def _run(settings: Settings, home: Home, bound: list[socket.socket]) -> None:
     from hub.__main__ import serve
 
     greeting: list[asyncio.Task[None]] = []
@@ -102,7 +95,7 @@ async def _run(settings: Settings, home: Home) -> None:
             greeting.append(asyncio.create_task(_greet(settings, home, port)))
 
         try:
-            await serve(settings, tick=True, ready=ready)
+            await serve(settings, tick=True, ready=ready, bound=bound)
         finally:
             home.withdraw()
             for task in greeting:

@@ -1,9 +1,14 @@
 """`hub serve` and `hub work`."""
 
+from collections.abc import Coroutine
+from typing import Any
+
 import uvloop
 
 from hub import log
-from hub.cli.environment import load
+from hub.cli.environment import fail, load
+from hub.connections import Unreachable
+from hub.ports import NoPort
 
 
 def serve() -> None:
@@ -12,7 +17,7 @@ def serve() -> None:
 
     settings = load()
     log.configure(settings.log_level)
-    uvloop.run(run(settings))
+    _run(run(settings))
 
 
 def work() -> None:
@@ -21,4 +26,13 @@ def work() -> None:
 
     settings = load()
     log.configure(settings.log_level)
-    uvloop.run(run(settings))
+    _run(run(settings))
+
+
+def _run(process: Coroutine[Any, Any, None]) -> None:
+    try:
+        uvloop.run(process)
+    except NoPort as error:
+        fail(f"{error}: choose another with HUB_PORT.")
+    except Unreachable as error:
+        fail(str(error))
