@@ -306,8 +306,27 @@ def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path
     assert away.returncode == 1
     assert "wrong  MongoDB does not answer as it should (HUB_MONGO_URL)" in away.stdout
     assert "wrong  Redis does not answer as it should (HUB_REDIS_URL)" in away.stdout
-    unset = call("doctor", cwd=tmp_path)
+    unset = call("doctor", mongo_url=mongod.url, cwd=tmp_path)
     assert unset.returncode == 1
     assert "HUB_JWT_SECRET" in unset.stdout
-    for done in (fresh, away, unset):
+    nowhere = call("doctor", mongo_url="x://me:pass-word@y", redis_url="me:pass-word@y", jwt_secret=SECRET)
+    assert "wrong  HUB_MONGO_URL is no address" in nowhere.stdout
+    assert "wrong  HUB_REDIS_URL is no address" in nowhere.stdout
+    assert "pass-word" not in nowhere.stdout
+    none = call("doctor", cwd=tmp_path)
+    assert none.returncode == 1
+    assert none.stderr.startswith("No hub dev runs on .hub: start one")
+    for done in (fresh, away, unset, nowhere, none):
         assert "Traceback" not in done.stderr
+
+
+def test_doctor_piped_to_head_ends_quietly(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    given = environment(mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET)
+    process = subprocess.Popen([HUB, "doctor"], env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr
+    assert (process.stderr.read(), process.wait(20)) == ("", 0)
+    process.stderr.close()

@@ -146,8 +146,14 @@ async def test_dev_killed_leaves_no_child_and_finds_its_data_again(folder: Path)
         assert call("send", "Kept", "--to", "alice", "--data", str(folder)).returncode == 0
         ports = children(folder)
         assert len(ports) == 2
+        assert "mode development" in call("doctor", "--data", str(folder)).stdout
+        foreign = call("doctor", "--data", str(folder), mongo_url="mongodb://127.0.0.1:1", jwt_secret=SECRET)
+        assert "mode production" in foreign.stdout
         hub.kill()
         await gone(ports)
+    left = call("doctor", "--data", str(folder))
+    assert left.returncode == 1
+    assert "running.json is left over" in left.stderr
     async with dev(folder) as hub:
         url = (await hub.says(SERVES))[1]
         inbox = (await ask(url, token, INBOX))["inbox"]  # the old token: the key is kept too

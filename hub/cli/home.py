@@ -45,6 +45,15 @@ class Home:
             else:
                 yield True
 
+    def is_taken(self) -> bool:
+        """Whether a process has the folder now."""
+        with contextlib.suppress(OSError), (self.folder / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def secret(self) -> str:
         """The key that signs tokens here, made at the first start."""
         if not self._secret.exists():
