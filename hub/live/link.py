@@ -6,6 +6,7 @@ published meanwhile is lost, and whoever uses the link is told (`on_change`) and
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -53,6 +54,7 @@ class Link:
         self._acks: dict[str, asyncio.Event] = {}
         self._dirty = asyncio.Event()
         self._last_beat = 0.0
+        self._told = False
         self.away = True
         self.turns = 0
         """How often it went away or came back."""
@@ -89,7 +91,7 @@ class Link:
             try:
                 await self._listen(pubsub)
             except FAILURES as error:
-                log.warning("live_link_lost", error=repr(error))
+                self._tell_once("live_link_lost", error=repr(error))
             finally:
                 self._gone()
                 with suppress(*FAILURES):
@@ -166,7 +168,13 @@ class Link:
         loop = asyncio.get_running_loop()
         while loop.time() - self._last_beat < LOST_AFTER_S:
             await asyncio.sleep(CHECK_S)
-        log.warning("live_heartbeat_missed", seconds=round(loop.time() - self._last_beat, 1))
+        self._tell_once("live_heartbeat_missed", seconds=round(loop.time() - self._last_beat, 1))
+
+    def _tell_once(self, event: str, **more: object) -> None:
+        """The first failure until the link is up again: the attempts after it say nothing new."""
+        if not self._told:
+            self._told = True
+            log.warning(event, **more)
 
     async def _beat(self) -> None:
         while True:
@@ -179,7 +187,9 @@ class Link:
         if self.away and not self._awaited:
             self.away = False
             self.turns += 1
-            log.info("live_link_up", channels=len(self._heard))
+            level = logging.WARNING if self._told else logging.INFO  # who was told of the loss hears of its end
+            self._told = False
+            log.log(level, "live_link_up", channels=len(self._heard))
             self._on_change()
 
     def _gone(self) -> None:
