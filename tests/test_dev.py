@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from redis import Redis as RedisClient
 
 from hub import embedded
 from hub.cli.door import ask
@@ -161,6 +162,42 @@ async def test_dev_killed_leaves_no_child_and_finds_its_data_again(folder: Path)
         assert inbox["unread"] == 4  # the demo was not made twice
         for secret in ("jwt-secret", "running.json"):
             assert stat.S_IMODE((folder / secret).stat().st_mode) == 0o600
+
+
+async def test_dev_starts_a_server_that_ends_again_and_gives_up_after_three_times(folder: Path) -> None:
+    async with dev(folder) as hub:
+        await hub.says(SERVES)
+        url = json.loads((folder / "running.json").read_text())["redis_url"]
+        for time in range(4):
+            client = RedisClient.from_url(url)
+            client.shutdown(nosave=True)
+            client.close()
+            if time < 3:
+                await hub.says(rf"(?s)(redis-server is back.*){{{time + 1}}}")
+        assert await hub.ends(10) == 1
+        assert hub.err.count("redis-server ended with status 0. From ") == 4
+        assert str(folder / "redis" / "redis-server.log") in hub.err
+        assert "Traceback" not in hub.err
+
+
+async def test_dev_lets_front_ends_of_this_machine_call_and_leads_to_graphiql(folder: Path) -> None:
+    async with dev(folder) as hub:
+        url = (await hub.says(SERVES))[1]
+        query = {"json": {"query": "{ __typename }"}}
+        async with aiohttp.ClientSession() as session:
+            for origin, allowed in (("http://localhost:5173", True), ("https://localhost.example.org", False)):
+                async with session.post(f"{url}/graphql", **query, headers={"origin": origin}) as response:
+                    assert response.headers.get("access-control-allow-origin") == (origin if allowed else None)
+                connecting = session.ws_connect(f"{url}/graphql", origin=origin, protocols=["graphql-transport-ws"])
+                if allowed:
+                    await (await connecting).close()
+                else:
+                    with pytest.raises(aiohttp.WSServerHandshakeError):
+                        await connecting
+            async with session.get(url) as response:
+                assert response.url.path == "/graphiql"
+        assert hub.err.count("origin_refused") == 1
+        assert "HUB_ALLOWED_ORIGINS" in hub.err
 
 
 async def test_dev_on_data_in_use_says_where_the_other_runs(folder: Path) -> None:

@@ -5,10 +5,11 @@ from importlib.resources import files
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -18,6 +19,7 @@ from hub.api.context import Services
 from hub.api.engine import Engine
 from hub.api.http import METHODS, GraphQLOverHTTP
 from hub.api.idempotency import Answers
+from hub.api.origins import Origins
 from hub.api.schema import make_schema
 from hub.api.socket import GraphQLOverWebSocket
 from hub.connections import Database
@@ -46,21 +48,26 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
         Route("/metrics", _metrics),
     ]
     if development:
-        routes.append(Route("/graphiql", _graphiql))
+        routes += [Route("/graphiql", _graphiql), Route("/", _to_graphiql)]
+    origins = Origins(services.settings)
     cors = Middleware(
         CORSMiddleware,
-        allow_origins=services.settings.allowed_origins,
+        allow_origins=origins.named,
+        allow_origin_regex=origins.pattern,
         allow_methods=METHODS,
         allow_headers=["authorization", "content-type", "idempotency-key"],
     )
-    starlette = Starlette(routes=routes, middleware=[cors] if services.settings.allowed_origins else [])
-    sockets = GraphQLOverWebSocket(engine, services, auth)
+    starlette = Starlette(routes=routes, middleware=[cors] if origins.named or origins.pattern else [])
+    sockets = GraphQLOverWebSocket(engine, services, auth, origins)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         """WebSockets go straight to their door: what Starlette wraps around it would stay as long as they do."""
         if scope["type"] == "websocket" and scope["path"] == GRAPHQL:
             await sockets.handle(WebSocket(scope, receive, send))
         else:
+            if scope["type"] == "http" and scope["path"] == GRAPHQL:
+                headers = Headers(scope=scope)
+                origins.allow(headers.get("origin"), headers.get("host"))  # a refused one is logged
             await starlette(scope, receive, send)
 
     return app
@@ -76,3 +83,7 @@ async def _metrics(_: Request) -> Response:
 
 async def _graphiql(_: Request) -> Response:
     return HTMLResponse(files("hub.api").joinpath("graphiql.html").read_text())
+
+
+async def _to_graphiql(_: Request) -> Response:
+    return RedirectResponse("/graphiql")

@@ -23,6 +23,7 @@ from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
 from hub.api.engine import Answer, Answers, Engine, Operation, Request
 from hub.api.failures import refused
+from hub.api.origins import Origins
 from hub.api.rates import refusal
 from hub.api.streams import InboxStream
 from hub.api.transport import Protocol, transport_of
@@ -63,15 +64,16 @@ class Closing(Exception):
 class GraphQLOverWebSocket:
     """All sockets of this process."""
 
-    def __init__(self, engine: Engine, services: Services, auth: Authenticator) -> None:
+    def __init__(self, engine: Engine, services: Services, auth: Authenticator, origins: Origins) -> None:
         self._engine = engine
         self._services = services
         self._auth = auth
+        self._origins = origins
         self._open: Counter[str] = Counter()
 
     async def handle(self, socket: WebSocket) -> None:
         """One socket, from its first byte to its last."""
-        if not self._origin_allowed(socket):
+        if not self._origins.allow(socket.headers.get("origin"), socket.headers.get("host")):
             await socket.close(Close.FORBIDDEN)
             return
         if PROTOCOL not in socket.scope["subprotocols"]:
@@ -103,13 +105,6 @@ class GraphQLOverWebSocket:
                 self._open[mailbox] -= 1
                 if not self._open[mailbox]:
                     del self._open[mailbox]
-
-    def _origin_allowed(self, socket: WebSocket) -> bool:
-        """Browsers say where a page comes from. Its own origin and the allowed ones may connect."""
-        origin = socket.headers.get("origin")
-        if origin is None or origin in self._services.settings.allowed_origins:
-            return True
-        return origin.partition("://")[2] == socket.headers.get("host")
 
     async def _init(self, session: "_Session") -> Caller:
         try:

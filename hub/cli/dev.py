@@ -8,6 +8,7 @@ anything is started, so that a wrong setting costs no wait.
 import asyncio
 import shlex
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -31,6 +32,8 @@ from hub.settings import Settings
 
 DEFAULT_PORT = 8000
 TOKENS_S = 365 * DAY_S
+RESTARTS = 3  # of a server that ends by itself
+LOOK_S = 0.5
 SHUTDOWN_S = 3.0  # with the servers after it, all is over within 5 s of Ctrl-C
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what is listened on, and called at
 
@@ -88,24 +91,28 @@ def _settings(home: Home, port: int | None) -> Settings:
 async def _run(settings: Settings, home: Home, bound: list[socket.socket]) -> None:
     from hub.__main__ import serve
 
-    greeting: list[asyncio.Task[None]] = []
-    async with _servers(settings, home) as settings:
+    beside: list[asyncio.Task[None]] = []
+    async with _servers(settings, home) as (settings, children):
+        keepers = [asyncio.create_task(_keep(child)) for child in children]
 
         def ready(port: int) -> None:
-            greeting.append(asyncio.create_task(_greet(settings, home, port)))
+            beside.append(asyncio.create_task(_greet(settings, home, port)))
 
         try:
             await serve(settings, tick=True, ready=ready, bound=bound)
         finally:
             home.withdraw()
-            for task in greeting:
+            for task in beside + keepers:
                 task.cancel()
+        for ended in await asyncio.gather(*keepers, return_exceptions=True):
+            if isinstance(ended, ServerError):
+                raise ended
     _say("\nStopped. The data stays in " + str(home.folder) + ".")
 
 
 @asynccontextmanager
-async def _servers(settings: Settings, home: Home) -> AsyncIterator[Settings]:
-    """The settings with the servers' addresses. Those that the environment names are not started."""
+async def _servers(settings: Settings, home: Home) -> AsyncIterator[tuple[Settings, list[Server]]]:
+    """The settings with the servers' addresses, and the servers. Those that the environment names are not started."""
     mongod = Mongod(home.folder / "mongo", binary=_program(settings.mongod))
     redis = Redis(home.folder / "redis", binary=_program(settings.redis_server))
     children: list[Server] = []
@@ -122,7 +129,7 @@ async def _servers(settings: Settings, home: Home) -> AsyncIterator[Settings]:
             found["mongo_url"] = mongod.url
         if redis in children:
             found["redis_url"] = redis.url
-        yield settings.model_copy(update=found)
+        yield settings.model_copy(update=found), children
     finally:
         await asyncio.gather(*(child.stop() for child in children))
 
@@ -133,6 +140,32 @@ async def _start(server: Server) -> None:
     since = time.monotonic()
     await server.start()
     _say(f"{name} is ready after {time.monotonic() - since:.1f} s.")
+
+
+async def _keep(server: Server) -> None:
+    """Starts it again when it ends by itself. After RESTARTS it ends the hub, and raises ServerError."""
+    for starts_left in range(RESTARTS, -1, -1):
+        try:
+            while True:
+                server.check_running()
+                await asyncio.sleep(LOOK_S)
+        except ServerError as error:
+            if not starts_left:
+                _give_up()
+                raise
+            print(f"{error}\nStarting {server.program.name} again ...", file=sys.stderr, flush=True)
+        server.kill()  # what is left of it
+        try:
+            await server.start()
+        except ServerError:
+            _give_up()
+            raise
+        _say(f"{server.program.name} is back.")
+
+
+def _give_up() -> None:
+    """As Ctrl-C would: the API first, then the servers."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def _program(path: Path | None) -> str | None:
@@ -191,7 +224,7 @@ Try it. Watch alice's inbox, in another terminal:
 Send her something, in a third one:
 curl -s {url}/graphql -H 'content-type: application/json' -H 'authorization: Bearer {service}' -d {body}
 
-Explore the API as alice, in a browser:
+Explore the API in a browser, as a service that has alice's inbox too:
 {url}/graphiql#token={explorer}"""
 
 
