@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from hub import __version__
 from hub.cli.door import ask
 from hub.cli.token import seconds
 from hub.embedded import Mongod, Redis
@@ -80,6 +81,8 @@ def test_token_refuses_what_is_no_duration(capsys: pytest.CaptureFixture[str]) -
 
 def test_token_without_a_subject_or_key_says_what_to_give(tmp_path: Path) -> None:
     assert "--user ID" in call("token", jwt_secret=SECRET).stderr
+    assert "leave --role out" in call("token", "--role", "user", jwt_secret=SECRET).stderr
+    assert "give service or admin" in call("token", "--role", "boss", jwt_secret=SECRET).stderr
     keyless = call("token", "--user", "a", cwd=tmp_path)
     assert keyless.returncode == 1
     assert "HUB_JWT_SECRET" in keyless.stderr
@@ -96,6 +99,11 @@ def test_wrong_setting_is_named() -> None:
     done = call("serve", jwt_secret=SECRET, port="eighty")
     assert done.returncode == 2
     assert done.stderr.startswith("HUB_PORT: ")
+    assert "'eighty'" in done.stderr
+
+
+def test_version_is_told() -> None:
+    assert call("--version").stdout == f"hub {__version__}\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
@@ -188,6 +196,7 @@ def test_send_refused_or_unanswered_says_why(deployment: Deployment, tmp_path: P
         (["--to", "a", "--url", "example"], "example is no address"),
         (["--to", "a"], "No hub dev runs on .hub"),
         (["--url", nowhere], "--to alice"),
+        (["--to", "alice,bob", "--url", nowhere], "--to alice,bob: repeat --to for each person."),
         (["--to", "a", "--json", "{", "--url", nowhere], "--json is not JSON"),
         (["--to", "a", "--token", "x", "--url", address(deployment)], "UNAUTHENTICATED: "),
     ]:
@@ -242,6 +251,13 @@ async def test_watch_resumes_after_the_api_was_killed_and_tells_what_it_caught_u
         await watch.says("nothing was missed")
         await tenant.send("alice", title="three", url=pair.urls[1])
         await watch.says("new +three")
+
+
+async def test_watch_of_a_hub_that_stops_says_so(pair: Deployment) -> None:
+    async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
+        await watch.says("Live")
+        await pair.apis[0].stop()
+        await watch.says(f"lost +The hub at {address(pair)} stops, or starts again. Trying again.")
 
 
 async def test_watch_loads_anew_after_too_many_changes(pair: Deployment) -> None:

@@ -1,6 +1,7 @@
 """What commands have in common: their settings, the hub they talk to, their options, and how they fail."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -15,6 +16,7 @@ from hub.settings import Settings
 
 DEFAULT_DATA = Path(".hub")
 DAY_S = 86_400.0
+SECRETIVE = re.compile("SECRET|URL")  # settings whose values are not shown
 TOKEN_S = DAY_S  # of tokens that commands make for themselves
 
 Data = Annotated[Path, typer.Option("--data", help="The folder of a `hub dev`, where its address and key are found.")]
@@ -61,7 +63,9 @@ def faults(error: ValidationError) -> list[str]:
     lines = []
     for fault in error.errors():
         name = variable(str(fault["loc"][0])) if fault["loc"] else "settings"
-        lines.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+        given = fault["input"]
+        value = f": {given!r}" if isinstance(given, str) and not SECRETIVE.search(name) else ""
+        lines.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}{value}")
     return lines
 
 

@@ -1,7 +1,10 @@
 """The commands. Each explains itself with `--help`, and stands in a file of its own."""
 
+from typing import Annotated
+
 import typer
 
+from hub import __version__
 from hub.cli import bench, dev, doctor, processes, schema, send, token, watch
 
 app = typer.Typer(
@@ -25,6 +28,21 @@ for command in (
     bench.bench,
 ):
     app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"hub {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def hub(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

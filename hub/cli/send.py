@@ -39,6 +39,8 @@ def send(
     """
     if not to:
         fail("Say to whom: --to alice.", 2)
+    if several := [user for user in to if "," in user]:
+        fail(f"--to {several[0]}: repeat --to for each person.", 2)
     given: dict[str, Any] = {
         "to": {"users": to},
         "category": category,

@@ -31,6 +31,7 @@ OPEN_S = 10.0
 CLOSE_S = 1.0  # for goodbye
 QUIET_S = 0.3  # after this long without a change, what was missed has arrived
 EXPIRED = "The token has expired."
+RESTART = 1012  # how a hub that stops says goodbye
 REFUSALS = range(4400, 4500)  # the protocol's own close codes: trying again would not help
 PASSING = {"UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"}
 
@@ -135,7 +136,8 @@ class _Watcher:
             code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
             if code in REFUSALS and not (self._renewable and reason == EXPIRED):
                 raise _Ended(f"The hub ended the connection: {reason or code}") from None
-            raise _Lost(f"the hub at {self._url} closed the connection ({reason or code})") from None
+            why = "stops, or starts again" if code == RESTART else f"closed the connection ({reason or code})"
+            raise _Lost(f"The hub at {self._url} {why}.") from None
         except InvalidURI:
             raise _Ended(f"{self._url} is no address: it begins with http:// or https://.") from None
         except (OSError, TimeoutError, InvalidHandshake):
