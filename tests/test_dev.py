@@ -110,6 +110,7 @@ async def test_readme_commands_work_as_written(folder: Path) -> None:
         '"duplicate":false',
         '"title":"While you were away"',
         '"changed":1',
+        '"email":"carol@example.org"',
         '"kind":"DELIVERY"',
         "All is well.",
     ):
