@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -64,9 +64,10 @@ def dev(
                     "(under make: DATA=folder)."
                 )
             settings = _settings(home, port)
-            bound = ports.bind(settings.host, settings.port)
-            log.configure(settings.log_level)
-            uvloop.run(_run(settings, home, bound))
+            with ExitStack() as opened:
+                bound = [opened.enter_context(one) for one in ports.bind(settings.host, settings.port)]
+                log.configure(settings.log_level)
+                uvloop.run(_run(settings, home, bound))
     except KeyboardInterrupt:
         _say("\nStopped before it served.")
     except ports.NoPort as error:
