@@ -33,6 +33,12 @@ def call(*arguments: str, cwd: Path | None = None, **settings: str) -> "subproce
     )
 
 
+def _hear_interrupts() -> None:
+    """What a shell without job control starts in the background ignores Ctrl-C, and hands that down: to these tests,
+    and through them to the commands."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Command:
     """A command that goes on until it is told to end. It is killed when the block is left."""
 
@@ -45,7 +51,12 @@ class Command:
         self._out = tempfile.NamedTemporaryFile(prefix="hub-")  # noqa: SIM115 - closed with the block
         self._err = tempfile.NamedTemporaryFile(prefix="hub-")  # noqa: SIM115 - closed with the block
         self.process = subprocess.Popen(  # noqa: ASYNC220 - it is polled
-            [HUB, *self._arguments], env=self._environment, cwd=self._cwd, stdout=self._out, stderr=self._err
+            [HUB, *self._arguments],
+            env=self._environment,
+            cwd=self._cwd,
+            stdout=self._out,
+            stderr=self._err,
+            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - it only sets a signal
         )
         return self
 
