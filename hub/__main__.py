@@ -52,12 +52,10 @@ log = structlog.get_logger(__name__)
 class Hub:
     """The parts of one process."""
 
-    settings: Settings
     database: Database
     services: Services
     auth: Authenticator
     ticker: Ticker
-    committer: Committer
     publisher: Publisher
     limiter: Limiter
 
@@ -107,12 +105,10 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
         )
         stack.push_async_callback(_finish, committer, publisher)
         yield Hub(
-            settings=settings,
             database=database,
             services=services,
             auth=Authenticator(settings, egress),
             ticker=Ticker(inboxes, change, clock.now, settings.tick_s),
-            committer=committer,
             publisher=publisher,
             limiter=limiter,
         )

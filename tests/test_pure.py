@@ -24,6 +24,7 @@ from hub.inbox.draft import Draft
 from hub.inbox.position import decode_place, decode_position, encode_place, encode_position
 from hub.live import wire
 from hub.model import (
+    MARKED,
     Action,
     Box,
     Changed,
@@ -140,6 +141,19 @@ def test_mark_twice_changes_nothing_the_second_time(n: Notification, name: str) 
         assert MARKS[name](replace(after, added_modseq=9), NOW) is None
         assert box.placed(_sane(after)) == box.placed(after), "read implies seen, archived is not snoozed"
         assert after.id == n.id
+
+
+@given(visible, marks)
+def test_mark_changes_nothing_but_what_the_committer_writes(n: Notification, name: str) -> None:
+    """The committer writes the fields of MARKED only: what a mark changed beside them would be told and then lost."""
+    after = box.placed(MARKS[name](n, NOW) or n)
+    before_document, after_document = document(n), document(after)
+    changed = {
+        field
+        for field in before_document.keys() | after_document.keys()
+        if before_document.get(field) != after_document.get(field)
+    }
+    assert changed <= set(MARKED)
 
 
 @given(visible, marks)
