@@ -1,15 +1,29 @@
 """Conductor of what people do with their inbox: marks, marks of everything, and what the clock does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 from msgspec import Struct
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from hub import traces
 from hub.inbox import box
 from hub.inbox.committer import Committer
 from hub.inbox.draft import Draft
 from hub.inbox.store import Filter, Inboxes
-from hub.model import Box, Changed, Channel, Event, InboxEventKind, Mailbox, Notification
+from hub.model import (
+    Box,
+    Changed,
+    Channel,
+    Delivery,
+    DeliveryStatus,
+    Event,
+    InboxEventKind,
+    Mailbox,
+    Notification,
+    Reason,
+    ReceiptKind,
+)
 from hub.status import receipts
 
 CHUNK = 250  # notifications a transaction when a whole inbox changes: small enough to let others through
@@ -26,6 +40,10 @@ SETTLED: dict[box.Mark, frozenset[Box]] = {
     box.archived: frozenset({Box.ARCHIVED}),
 }
 """Boxes in which a mark has nothing left to do."""
+
+
+Note = Callable[[str, datetime, AsyncClientSession], Awaitable[bool]]
+"""Notes that a delivery was clicked, and answers whether for the first time."""
 
 
 class Marked(Struct, frozen=True):
@@ -86,7 +104,20 @@ class Change:
         """The mailbox, made if this person has none yet."""
         if head := await self._inboxes.head(mailbox):
             return head
+        return await self.make(mailbox)
+
+    async def make(self, mailbox: str) -> Mailbox:
+        """The mailbox of a person who probably has none yet; many who come for the first time are committed
+        together."""
         return (await self.mark(mailbox, (), box.seen)).head
+
+    async def recall(self, ids: Sequence[tuple[str, str]]) -> None:
+        """Takes notifications back, `(mailbox, id)`, and what they said with them."""
+        await self._committer.submit(_Recall(ids))
+
+    async def click(self, delivery: Delivery, note: Note) -> None:
+        """What a delivery brought was clicked: it is read, and the first time the sender is told."""
+        await self._committer.submit(_Click(delivery, note))
 
     async def wake(self, mailbox: str, ids: Sequence[str]) -> int:
         """Lets the clock do its work on them: ends snoozes, removes what expired. Answers how many changed."""
@@ -96,6 +127,7 @@ class Change:
 class _Mark:
     keys = ()
     alone = False
+    decides = False
 
     def __init__(
         self, mailbox: str, ids: tuple[str, ...], mark: box.Mark, *, quiet: bool = False, by_clock: bool = False
@@ -125,12 +157,60 @@ class _Mark:
         return Marked(changed[:ANSWERED], len(changed), draft.head(self._mailbox))
 
 
+class _Click:
+    keys = ()
+    alone = False
+    decides = False
+    documents = 2
+    size = 0
+
+    def __init__(self, delivery: Delivery, note: Note) -> None:
+        self._delivery = delivery
+        self._note = note
+        self.mailboxes = (delivery.mailbox,)
+        self.reads = (delivery.notification,)
+
+    async def apply(self, draft: Draft, session: AsyncClientSession) -> None:
+        n = draft.notifications.get(self._delivery.notification)
+        if n is None:
+            return
+        if await self._note(self._delivery.id, draft.now, session):
+            told = receipts.of_person(n, ReceiptKind.CLICKED, draft.now, self._delivery.channel)
+            draft.insert(receipts.COLLECTION, told)
+        if n.hidden:  # nothing of it is in the inbox, and yet it was read
+            draft.read_outside.append(n.id)
+        elif n.box and (after := box.read(n, draft.now)):
+            _receipt(draft, n, draft.change(after))
+
+
+class _Recall:
+    keys = ()
+    alone = False
+    decides = False
+    size = 0
+
+    def __init__(self, found: Sequence[tuple[str, str]]) -> None:
+        self._found = found
+        self.mailboxes = {mailbox for mailbox, _ in found}
+        self.reads = tuple(id for _, id in found)
+        self.documents = len(found)
+
+    async def apply(self, draft: Draft, _: AsyncClientSession) -> None:
+        for mailbox, id in self._found:
+            before = draft.get(mailbox, id)
+            if before and (after := box.recalled(before, draft.now)):
+                gone = draft.change(after)
+                told = receipts.of_delivery(gone, Channel.IN_APP, DeliveryStatus.CANCELLED, draft.now, Reason.RECALLED)
+                draft.insert(receipts.COLLECTION, told)
+
+
 class _MarkAll:
     """Everything in those boxes under one number; None, and nothing changed, if that is more than `most`."""
 
     keys = ()
     reads = ()
     alone = True
+    decides = False
     size = 0
 
     def __init__(self, mailbox: str, mark: box.Mark, boxes: Sequence[Box], inboxes: Inboxes, most: int) -> None:
@@ -159,8 +239,11 @@ class _MarkAll:
 def _receipt(draft: Draft, before: Notification, after: Notification) -> None:
     for kind in box.receipts(before, after):
         draft.insert(receipts.COLLECTION, receipts.of_person(after, kind, draft.now))
+        if kind is ReceiptKind.READ and after.outside:
+            draft.read_outside.append(after.id)
 
 
 def _resync(head: Mailbox) -> Changed:
-    event = Event(kind=InboxEventKind.RESYNC, modseq=head.modseq, unread=head.unread, unseen=head.unseen)
+    kind, trace = InboxEventKind.RESYNC, traces.current()
+    event = Event(kind=kind, modseq=head.modseq, unread=head.unread, unseen=head.unseen, trace=trace)
     return Changed(mailbox=head.id, epoch=head.epoch, first=head.modseq, last=head.modseq, events=(event,))

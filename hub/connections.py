@@ -1,7 +1,9 @@
 """The only place where MongoDB and Redis clients are made."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pymongo
@@ -14,6 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from hub.clock import Clock, floor_ms
 from hub.settings import Settings
 
 
@@ -33,9 +36,11 @@ SNAPSHOT = ReadConcern("snapshot")
 STATE_CHANGES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 """MongoDB's codes for a node that shuts down, steps down or is interrupted by that."""
 
+NAMESPACE_EXISTS = 48
 INDEXES_S = 3600.0  # one over millions of notifications takes minutes; None would mean the client's own timeoutMS
 GOODBYE_S = 1.0  # a server that is told of our sessions' end may be frozen, and would hold up ours
 POOL = 100  # connections of one client
+CLOCK_S = 30.0
 REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is told anew
 
 
@@ -81,6 +86,33 @@ async def reach(database: Database, settings: Settings, *indexes: Indexes) -> No
         raise Unreachable(text) from None
 
 
+class ServerClock:
+    """MongoDB's time, by which all processes measure leases: the local clock and what it was last known to be off."""
+
+    def __init__(self, database: Database, local: Clock) -> None:
+        self._database = database
+        self._local = local
+        self._off = timedelta()
+
+    def now(self) -> datetime:
+        return floor_ms(self._local() + self._off)
+
+    async def sync(self) -> None:
+        """Raises PyMongoError."""
+        asked_at = self._local()
+        told = await self._database.command("hello")
+        took = self._local() - asked_at
+        off = told["localTime"].replace(tzinfo=UTC) - (asked_at + took / 2)
+        self._off = off if abs(off) > took else timedelta()  # less than that can't be told
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(CLOCK_S)
+            with suppress(PyMongoError):
+                await self.sync()
+
+
 def place(url: str) -> str:
     """Where an address leads, without the user, the password and the options in it."""
     return url.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
@@ -99,8 +131,13 @@ async def make_indexes(database: Database, *indexes: Indexes) -> None:
                     await database[collection].create_indexes(models)
                     continue
                 # Transactions that make a collection conflict with one another, so it is made here.
-                with suppress(CollectionInvalid):
+                try:
                     await database.create_collection(collection)
+                except CollectionInvalid:
+                    pass
+                except OperationFailure as error:  # another process made it between the look and the making
+                    if error.code != NAMESPACE_EXISTS:
+                        raise
 
 
 def is_outage(error: PyMongoError) -> bool:
@@ -132,6 +169,13 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
         yield client
     finally:
         await client.aclose()
+
+
+def cancelling() -> bool:
+    """Whether this task is to end. redis-py sends within `asyncio.wait_for`, which until Python 3.12 swallows a
+    cancellation that comes just as it is done: loops that talk to Redis ask, or would go on for ever."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def pubsub_client(settings: Settings) -> Redis:

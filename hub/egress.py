@@ -1,42 +1,284 @@
-"""The only outgoing HTTP. Bounded in time and size, and it follows no redirect."""
+"""All outgoing HTTP. Bounded in time and size, and it follows no redirect.
 
+Addresses that the operator chose may be anywhere. Those that came from outside (webhooks, push services) are called
+only in the public internet, on ports 80 and 443, and in the networks that HUB_EGRESS_ALLOW adds:
+
+- the address is parsed strictly: what different parsers might read differently is refused;
+- its name is resolved here, and one forbidden answer among several refuses it all;
+- the connection is made to an address that was checked, and checked once more as its socket is made, so that a name
+  that resolves differently the second time, or a mistake above, reaches nothing.
+"""
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 import aiohttp
 import orjson
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import AddrInfoType
+from msgspec import Struct
+from yarl import URL
+
+from hub import __version__
 
 TIMEOUT_S = 3.0  # callers wait for it
 ANSWER_MAX_BYTES = 1 << 20
+REPLY_MAX_BYTES = 64 << 10  # of what is called here only the status matters, and a word on what went wrong
+RESOLVE_S = 5.0
+RESOLVED_S = 10  # how long a checked answer of the DNS serves
+RESOLVERS = 16  # threads: slow names of strangers hold up one another, not MongoDB's and Redis's
+CONNECTIONS, CONNECTIONS_PER_HOST = 1000, 200  # above what one worker calls at once, below what it may open
+KEEP_ALIVE_S = 4.0  # shorter than servers keep idle connections (uvicorn 5 s): a POST into a closing one is lost
+URL_MAX_CHARS = 2048
+PORTS = frozenset({80, 443})
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+VISIBLE = re.compile(r"https?://[!-~]+")  # no spaces, no controls, nothing beyond ASCII
+NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z][a-z0-9-]{0,61}[a-z0-9]")
+"""A host name whose last part begins with a letter, so that it can't be read as a number: 127.1, 0x7f000001."""
+
+FORBIDDEN_V4 = tuple(
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # this host
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # behind a provider's NAT; metadata of Alibaba
+        "127.0.0.0/8",  # loopback
+        "168.63.129.16/32",  # Azure's platform, reachable from its machines only
+        "169.254.0.0/16",  # link-local: metadata
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments; metadata of Oracle
+        "192.0.2.0/24",  # documentation
+        "192.31.196.0/24",  # AS112
+        "192.52.193.0/24",  # AMT
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "192.175.48.0/24",  # AS112
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, broadcast
+    )
+)
+GLOBAL_V6 = IPv6Network("2000::/3")
+"""All that is given out to the internet (RFC 4291). Outside are loopback, link-local, private, multicast, IPv4 in
+mapped or compatible form, and NAT64 (64:ff9b::/96, 64:ff9b:1::/48)."""
+FORBIDDEN_V6 = tuple(
+    IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocol assignments: Teredo, ORCHID
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4: an IPv4 address inside
+        "2620:4f:8000::/48",  # AS112
+        "3ffe::/16",  # 6bone, given back
+        "3fff::/20",  # documentation
+    )
+)
 
 
 class EgressError(Exception):
     """The other side did not answer as it should."""
 
 
-class Egress:
-    """An async context manager; one per process."""
+class Refused(EgressError):
+    """This address may not be called. The text says why, and holds nothing of the address but its host."""
 
-    def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+
+class Answer(Struct, frozen=True):
+    """`headers` have lower-case names. `body` is cut at 64 KiB."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def networks(words: Iterable[str]) -> tuple[Network, ...]:
+    """HUB_EGRESS_ALLOW. ValueError for what is no network."""
+    return tuple(ip_network(word) for word in words)
+
+
+def why_not(address: Address, port: int, allowed: Sequence[Network]) -> str | None:
+    """Why this address may not be called, None if it may."""
+    if any(address in network for network in allowed):
+        return None
+    if port not in PORTS:
+        return f"port {port} is not 80 or 443 (HUB_EGRESS_ALLOW)"
+    if isinstance(address, IPv4Address):
+        public = not any(address in network for network in FORBIDDEN_V4)
+    else:
+        public = (
+            address.scope_id is None
+            and address in GLOBAL_V6
+            and not any(address in network for network in FORBIDDEN_V6)
+        )
+    return None if public else "it is not an address of the public internet (HUB_EGRESS_ALLOW)"
+
+
+class Egress:
+    """An async context manager; one per process. `allow`: see HUB_EGRESS_ALLOW."""
+
+    def __init__(self, allow: Iterable[str] = ()) -> None:
+        self._allowed = networks(allow)
+        self._resolver = _Resolver(self._allowed)
+        self._chosen: aiohttp.ClientSession | None = None
+        self._guarded: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "Egress":
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        self._chosen = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        connector = aiohttp.TCPConnector(
+            resolver=self._resolver,
+            socket_factory=self._socket,
+            ttl_dns_cache=RESOLVED_S,
+            limit=CONNECTIONS,
+            limit_per_host=CONNECTIONS_PER_HOST,
+            keepalive_timeout=KEEP_ALIVE_S,
+        )
+        self._guarded = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None),  # `post` has one deadline for all
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"user-agent": f"notification-hub/{__version__}", "accept-encoding": "identity"},
+            auto_decompress=False,  # a kilobyte may unpack to a gigabyte
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session:
-            await self._session.close()
+        for session in (self._chosen, self._guarded):
+            if session:
+                await session.close()
+        await self._resolver.close()
 
     async def fetch_json(self, url: str) -> Any:
         """The JSON at an address that the operator chose. EgressError for anything but a 200 with JSON."""
-        assert self._session
+        assert self._chosen
         try:
-            async with self._session.get(url, allow_redirects=False) as response:
-                body = await response.content.read(ANSWER_MAX_BYTES + 1)
-                while len(body) <= ANSWER_MAX_BYTES and (more := await response.content.read(ANSWER_MAX_BYTES)):
-                    body += more
+            async with self._chosen.get(url, allow_redirects=False) as response:
+                body = await _read(response, ANSWER_MAX_BYTES + 1)
                 if response.status != 200 or len(body) > ANSWER_MAX_BYTES:
                     raise EgressError(f"{response.status}, {len(body)} bytes")
                 return orjson.loads(body)
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
             raise EgressError(repr(error)) from error
+
+    def check(self, url: str) -> URL:
+        """The address, if it may be called as far as that can be said without resolving its name. Raises Refused."""
+        if len(url) > URL_MAX_CHARS or not VISIBLE.fullmatch(url) or "\\" in url:
+            raise Refused(
+                f"an address begins with http:// or https:// and has at most {URL_MAX_CHARS} characters, all ASCII and "
+                "no spaces (names beyond ASCII in their xn-- form)"
+            )
+        try:
+            parsed = URL(url, encoded=True)
+            host, port = (parsed.raw_host or "").lower(), parsed.port or 0
+        except ValueError:
+            raise Refused("this is no address") from None
+        if "@" in parsed.raw_authority:
+            raise Refused("an address holds no user and no password")
+        try:
+            literal = ip_address(host)
+        except ValueError:
+            if not NAME.fullmatch(host):
+                raise Refused("its host is neither a name nor an IP address in its plain form") from None
+            if port not in PORTS and not self._allowed:
+                raise Refused(f"port {port} is not 80 or 443 (HUB_EGRESS_ALLOW)") from None
+        else:
+            if why := why_not(literal, port, self._allowed):
+                raise Refused(f"{host}: {why}")
+        return parsed
+
+    async def get(self, url: str, timeout_s: float) -> Answer:
+        """One GET of an address from outside, like `post`."""
+        return await self._call("GET", url, None, {}, timeout_s)
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
+        """One POST to an address from outside, answered or given up within `timeout_s`. Any status is an answer, a
+        redirect too. Raises Refused for an address that may not be called, EgressError if nothing answers."""
+        return await self._call("POST", url, body, headers, timeout_s)
+
+    async def _call(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+    ) -> Answer:
+        assert self._guarded
+        target = self.check(url)
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._guarded.request(method, target, data=body, headers=headers, allow_redirects=False) as response,
+            ):
+                told = await _read(response, REPLY_MAX_BYTES)
+                if not response.content.at_eof():
+                    response.close()  # else its connection would be kept, with the rest still coming
+                heard = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, heard, told)
+        except TimeoutError:
+            raise EgressError(f"no answer within {timeout_s:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # its text may quote the whole address
+            raise EgressError(_words(error)) from None
+
+    def _socket(self, info: AddrInfoType) -> socket.socket:
+        """The last word: whatever was checked before, this is where the connection goes."""
+        family, kind, protocol, _, (host, port, *_) = info
+        if why := why_not(ip_address(host), int(port), self._allowed):
+            raise Refused(why)
+        return socket.socket(family, kind, protocol)
+
+
+class _Resolver(AbstractResolver):
+    """Answers addresses that may be called, and Refused where one of a name's addresses may not."""
+
+    def __init__(self, allowed: Sequence[Network]) -> None:
+        self._allowed = allowed
+        self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="dns")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        lookup = loop.run_in_executor(self._threads, look_up, host, port, family)
+        try:
+            found = await asyncio.wait_for(lookup, RESOLVE_S)
+        except TimeoutError:
+            raise OSError(None, "its name was not resolved in time") from None
+        for _, address in found:
+            if why := why_not(ip_address(address), port, self._allowed):
+                raise Refused(f"{host}: {why}")  # without the address: who asks may not know our inner names
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
+            for kind, address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def look_up(host: str, port: int, family: socket.AddressFamily) -> list[tuple[int, str]]:
+    """Families and addresses of a name, as the system knows them. Blocks; OSError if there are none."""
+    found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return list(dict.fromkeys((int(kind), str(address[0])) for kind, _, _, _, address in found))
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The first `most` bytes of an answer."""
+    body = b""
+    while len(body) < most and (more := await response.content.read(most - len(body))):
+        body += more
+    return body
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, in words that hold no address."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name does not resolve"
+    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not valid, or TLS failed"
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else type(error).__name__

@@ -65,6 +65,23 @@ class RateLimited(HubError):
         super().__init__(message, retryAfter=retry_after_s)
 
 
+class PersistedQueryNotFound(HubError):
+    """The hash of no text the hub knows. Message and code are those that Apollo's clients look for."""
+
+    code = "PERSISTED_QUERY_NOT_FOUND"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotFound")
+
+
+class NotInList(HubError):
+    """Only the operations of a list run, and this is none of them."""
+
+    code = "PERSISTED_QUERY_NOT_IN_LIST"
+    status = 403
+
+
 class CursorExpired(HubError):
     code = "CURSOR_EXPIRED"
     status = 400

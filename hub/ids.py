@@ -1,5 +1,7 @@
-"""Identifiers: UUIDv7 (RFC 9562), which sort by the time they were made."""
+"""Identifiers: UUIDv7 (RFC 9562), which sort by the time they were made. And secrets, which do not."""
 
+import secrets
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 
 from uuid_utils import uuid7
@@ -8,6 +10,11 @@ from uuid_utils import uuid7
 def new_id() -> str:
     """A fresh id, 36 characters."""
     return str(uuid7())
+
+
+def new_secret() -> str:
+    """A fresh key that webhooks are signed with, as Standard Webhooks writes it: `whsec_` and 32 bytes in base64."""
+    return f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def made_at(id: str) -> datetime:

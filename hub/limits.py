@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from hub import metrics
+from hub.connections import cancelling
 
 SYNC_S = 0.1
 KEPT_WINDOWS = 2
@@ -42,6 +43,7 @@ class Verdict(Struct, frozen=True):
     the request may pass."""
 
     limit: Limit
+    key: str
     remaining: int
     reset_s: float
     retry_after_s: float | None = None
@@ -93,7 +95,7 @@ class Limiter:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
+        while not cancelling():
             await asyncio.sleep(SYNC_S)
             dirty, self._dirty = list(self._dirty), set()
             try:
@@ -104,7 +106,7 @@ class Limiter:
                 self._dirty.update(key for key in dirty if key in self._counts)
                 metrics.limiter_alone.inc()
                 if not self._alone:
-                    log.warning("limiter_alone", error=repr(error))
+                    log.warning("limiter_alone", error=error)
                 self._alone = True
 
     def _judge(self, limit: Limit, key: str, now: float) -> Verdict:
@@ -121,8 +123,8 @@ class Limiter:
         used = count.known + count.unsent + count.before * left
         reset_s = limit.window_s - into
         if used + 1 <= limit.most:
-            return Verdict(limit, int(limit.most - used - 1), reset_s)
-        return Verdict(limit, 0, reset_s, _wait_s(limit, count, left))
+            return Verdict(limit, key, int(limit.most - used - 1), reset_s)
+        return Verdict(limit, key, 0, reset_s, _wait_s(limit, count, left))
 
     async def _sync(self, keys: list[tuple[Limit, str]]) -> None:
         sent: list[tuple[_Count, int, int]] = []

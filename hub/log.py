@@ -1,11 +1,25 @@
-"""Structured logs: JSON lines in production, colours for people at a terminal."""
+"""Structured logs: JSON lines in production, colours for people at a terminal.
+
+Whoever handles an operation binds its request id, tenant and user to the context (`structlog.contextvars`), and every
+line written meanwhile carries them. What a line never carries is a token, a secret, or what a notification says: the
+texts of database errors quote documents, so errors go through `said`, tracebacks too.
+"""
 
 import logging
+import re
 import sys
+import time
+import traceback
+from collections.abc import Iterator
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+SAID_MAX_CHARS = 300
+SELDOM_S = 1.0
+QUOTES = re.compile(r", full error: |,? ?dup key: ")  # from there on MongoDB quotes documents
+QUOTED = re.compile(r"^Command # .*? of pipeline caused error: ", re.DOTALL)  # and up to there Redis quotes messages
 
 
 def configure(level: str) -> None:
@@ -13,14 +27,12 @@ def configure(level: str) -> None:
     terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _Seldom(),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
     ]
-    last: list[structlog.typing.Processor]
-    if terminal:
-        last = [structlog.dev.ConsoleRenderer()]
-    else:
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    last: list[structlog.typing.Processor] = [_say_errors, structlog.processors.ExceptionRenderer(_traceback)]
+    last.append(structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer())
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -31,3 +43,59 @@ def configure(level: str) -> None:
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[drop, *last]))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+
+
+def said(error: BaseException) -> str:
+    """An error in one line, without what it quotes."""
+    return f"{type(error).__name__}: {_plain(error)}"[:SAID_MAX_CHARS].rstrip(": ")
+
+
+def _plain(error: BaseException) -> str:
+    text = QUOTES.split(QUOTED.sub("", str(error)), maxsplit=1)[0]
+    return text.splitlines()[0] if text else ""
+
+
+class _Seldom:
+    """Of lines of one name that are marked `seldom` there is one a second, which says how many were left out before
+    it: an outage must not flood the log."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        if not event.pop("seldom", False):
+            return event
+        name, now = event["event"], time.monotonic()
+        at, left_out = self._last.get(name, (now - SELDOM_S, 0))
+        if now < at + SELDOM_S:
+            self._last[name] = (at, left_out + 1)
+            raise structlog.DropEvent
+        self._last[name] = (now, 0)
+        return {**event, "left_out": left_out} if left_out else event
+
+
+def _say_errors(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A line's `error` may be an exception."""
+    if isinstance(event.get("error"), BaseException):
+        event["error"] = said(event["error"])
+    return event
+
+
+def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
+    """Where it happened, without the values there."""
+    error = exc_info[1]
+    text = "".join(traceback.format_exception(error)).rstrip()
+    for each in _all_of(error, set()):
+        if (whole := str(each)) and whole != (plain := _plain(each)):
+            text = text.replace(whole, plain)
+    return text
+
+
+def _all_of(error: BaseException | None, seen: set[int]) -> Iterator[BaseException]:
+    """It, what it came from, and what it holds."""
+    if error is None or id(error) in seen:
+        return
+    seen.add(id(error))
+    yield error
+    for other in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
+        yield from _all_of(other, seen)

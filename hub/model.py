@@ -63,6 +63,34 @@ class ReceiptKind(StrEnum):
     CLICKED = "CLICKED"
 
 
+class DeviceKind(StrEnum):
+    WEB_PUSH = "WEB_PUSH"
+    MOBILE_PUSH = "MOBILE_PUSH"
+    SLACK = "SLACK"
+    DISCORD = "DISCORD"
+    TEAMS = "TEAMS"
+    WEBHOOK = "WEBHOOK"
+
+
+class Reason(StrEnum):
+    """Why something did not go out, or not yet."""
+
+    NOT_REQUESTED = "NOT_REQUESTED"  # neither the send names the channel nor the category
+    PREFERENCE = "PREFERENCE"  # the recipient switched it off
+    MUTED = "MUTED"
+    NOT_CONFIGURED = "NOT_CONFIGURED"  # this hub has no provider for it
+    NO_ADDRESS = "NO_ADDRESS"
+    SUPPRESSED = "SUPPRESSED"  # the address bounced or complained
+    ALREADY_READ = "ALREADY_READ"
+    RATE_LIMITED = "RATE_LIMITED"
+    PROVIDER_DOWN = "PROVIDER_DOWN"  # its circuit breaker is open
+    RECALLED = "RECALLED"
+    ATTEMPTS_USED_UP = "ATTEMPTS_USED_UP"
+    REFUSED = "REFUSED"  # the provider said no for good
+    ADDRESS_GONE = "ADDRESS_GONE"  # the provider said the address is dead
+    POISON = "POISON"  # the workers that tried it died
+
+
 class InboxEventKind(StrEnum):
     ADDED = "ADDED"
     UPDATED = "UPDATED"
@@ -138,7 +166,8 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
 
     `modseq` numbers its last change within the mailbox, `added_modseq` its place in the inbox (RFC 7162 coined the
     word). `data` is JSON text. `box` is where it lies, absent when hidden or removed. `wake_at` is when the ticker has
-    to look at it (end of a snooze, expiry). A removed one stays as a tombstone, with `removed_as` telling why.
+    to look at it (end of a snooze, expiry). `outside`: it has deliveries of its own beside the inbox. A removed one
+    stays as a tombstone, with `removed_as` telling why.
     """
 
     id: str
@@ -166,6 +195,7 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
     removed_at: datetime | None = None
     removed_as: DeliveryStatus | None = None
     hidden: bool = False
+    outside: bool = False
     skipped: dict[str, str] = {}
     box: Box | None = None
     wake_at: datetime | None = None
@@ -187,6 +217,9 @@ MARKED = (
 )
 """What changes about a notification after it was sent."""
 
+SAID = ("title", "body", "data", "image_url", "action_url", "actions")
+"""What a recall takes back."""
+
 
 class Mailbox(Noun, frozen=True, rename={"id": "_id"}, omit_defaults=False):
     """The head of one person's inbox: the last number handed out and the counts, changed together with what they count.
@@ -205,7 +238,8 @@ class Event(Noun, frozen=True, array_like=True, omit_defaults=False):
     """One change of one inbox, with the counts after it.
 
     `within` is set where several notifications share the number `modseq` (after an ALL_* change read back from the
-    store): the id up to which, under that number, the client now has everything.
+    store): the id up to which, under that number, the client now has everything. `trace`: the `traceparent` of what
+    caused it, where that is traced and told live.
     """
 
     kind: InboxEventKind
@@ -214,6 +248,7 @@ class Event(Noun, frozen=True, array_like=True, omit_defaults=False):
     unseen: int
     notification: Notification | None = None
     within: str | None = None
+    trace: str | None = None
 
 
 class Changed(Noun, frozen=True, array_like=True, omit_defaults=False):
@@ -267,22 +302,134 @@ class Receipt(Noun, frozen=True, rename={"id": "_id"}):
     reason: str | None = None
 
 
-class Delivery(Noun, frozen=True):
-    """What became of a notification on one channel."""
+class Attempt(Noun, frozen=True):
+    """One call of a provider. `ms` is None while it is under way, and for ever if its worker died in it."""
+
+    at: datetime
+    provider: str
+    ok: bool = False
+    error: str | None = None
+    ms: int | None = None
+
+
+class Delivery(Noun, frozen=True, rename={"id": "_id"}):
+    """What became of a notification on one channel and, where the channel has several, one device.
+
+    Only what may leave the hub is a document; the others are read off the notification. `due_at`, while it waits: when
+    the ticker has to look at it. `lane` is where it waits on the queue, `queued` how often it was put there since it
+    was last claimed. `claim` names the worker's hold on it, `lapses` counts the holds that ran out in mid-call. A try
+    is one round of attempts, one for each of the channel's providers that was called. `trace`: the `traceparent` of the
+    send, where it is traced. `clicked_at`: the first time.
+    """
 
     id: str
-    notification_id: str
-    send_id: str
-    user_id: str
+    tenant: str
+    notification: str
+    send: str
+    mailbox: str
     channel: Channel
+    category: str
     status: DeliveryStatus
+    priority: Priority
     created_at: datetime
     updated_at: datetime
+    lane: str = ""
+    queued: int = 0
+    device: str | None = None
     reason: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    tries: int = 0
+    due_at: datetime | None = None
+    expires_at: datetime | None = None
+    claim: str | None = None
+    lapses: int = 0
+    provider_id: str | None = None
+    trace: str | None = None
+    clicked_at: datetime | None = None
+
+    @property
+    def user_id(self) -> str:
+        return user_of(self.mailbox)
+
+
+class WebhookCall(Noun, frozen=True, rename={"id": "_id"}):
+    """One event on its way to one endpoint of a tenant. `payload`: the JSON text that is sent, as it was when the event
+    happened. The rest is a delivery's."""
+
+    id: str
+    tenant: str
+    endpoint: str
+    event: str
+    payload: str
+    status: DeliveryStatus
+    priority: Priority
+    created_at: datetime
+    updated_at: datetime
+    lane: str = ""
+    queued: int = 0
+    reason: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    tries: int = 0
+    due_at: datetime | None = None
+    claim: str | None = None
+    lapses: int = 0
+    provider_id: str | None = None
+
+
+class Device(Noun, frozen=True):
+    """Where a person is reached beside mail and phone. `url`: the push service's or webhook's address; `p256dh` and
+    `auth`: the keys of a browser (RFC 8291), base64url; `token`: of the mobile app, `arn`: the SNS endpoint made for
+    it; `secret`: what calls to a webhook are signed with. `key` tells devices apart across people."""
+
+    id: str
+    kind: DeviceKind
+    key: str
+    created_at: datetime
+    last_used_at: datetime | None = None
+    platform: str | None = None
+    label: str | None = None
+    url: str | None = None
+    p256dh: str | None = None
+    auth: str | None = None
+    token: str | None = None
+    arn: str | None = None
+    secret: str | None = None
+
+
+class CategoryWish(Noun, frozen=True):
+    """What somebody wants of one category. A channel that is not named is as it is by default."""
+
+    category: str
+    channels: dict[Channel, bool] = {}
+    muted_until: datetime | None = None
+
+    def over(self, base: "CategoryWish") -> "CategoryWish":
+        """Where this one says nothing, `base` does."""
+        return CategoryWish(
+            category=self.category,
+            channels=base.channels | self.channels,
+            muted_until=base.muted_until if self.muted_until is None else self.muted_until,
+        )
+
+
+class Preferences(Noun, frozen=True):
+    """What somebody wants, where it differs from the default: everything on."""
+
+    channels: dict[Channel, bool] = {}
+    categories: tuple[CategoryWish, ...] = ()
+
+    def of(self, category: str) -> CategoryWish:
+        """What is wanted of that category."""
+        return next((wish for wish in self.categories if wish.category == category), CategoryWish(category=category))
+
+
+NOTHING = Preferences()
+"""No wishes at all."""
 
 
 class User(Noun, frozen=True, rename={"id": "_id"}):
-    """A person. `id` is the mailbox key, tenant and user; `attributes` is JSON text."""
+    """A person. `id` is the mailbox key, tenant and user; `attributes` is JSON text. `suppressed`: addresses that
+    bounced or complained, in lower case, and which of the two."""
 
     id: str
     created_at: datetime
@@ -292,10 +439,59 @@ class User(Noun, frozen=True, rename={"id": "_id"}):
     locale: str = "en"
     timezone: str = "UTC"
     attributes: str | None = None
+    devices: tuple[Device, ...] = ()
+    preferences: Preferences = Preferences()
+    suppressed: dict[str, str] = {}
 
     @property
     def user_id(self) -> str:
         return user_of(self.id)
+
+
+class Category(Noun, frozen=True):
+    """A kind of notification that people can have wishes about. `required`: they can't switch it off. `retention` in
+    seconds."""
+
+    key: str
+    name: str
+    description: str | None = None
+    required: bool = False
+    default_channels: tuple[Channel, ...] = (Channel.IN_APP,)
+    priority: Priority = Priority.MEDIUM
+    retention_s: int | None = None
+
+
+class Endpoint(Noun, frozen=True):
+    """Where a tenant wants to be called about events. `events`: all, also those to come, where it is empty. `secrets`:
+    the newest signs, and the one before it until `rotated_at` plus a day. `failing_since`: since then calls were given
+    up, and none succeeded."""
+
+    id: str
+    url: str
+    events: tuple[str, ...]
+    secrets: tuple[str, ...]
+    created_at: datetime
+    enabled: bool = True
+    disabled_reason: str | None = None
+    rotated_at: datetime | None = None
+    failing_since: datetime | None = None
+
+
+class Tenant(Noun, frozen=True, rename={"id": "_id"}):
+    """A tenant's set-up in one document. `version` goes up with every change of it. `preferences`: what its people
+    start from."""
+
+    id: str
+    version: int = 0
+    name: str = ""
+    logo_url: str | None = None
+    color: str | None = None
+    preferences: Preferences = Preferences()
+    categories: tuple[Category, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+
+    def category(self, key: str) -> Category | None:
+        return next((category for category in self.categories if category.key == key), None)
 
 
 def is_plain(text: str) -> bool:

@@ -1,8 +1,9 @@
 """The sockets that the API listens on, bound before anything else is opened: a taken port costs no wait."""
 
 import errno
+import resource
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # such as ::1 of localhost in a container without IPv6
 
@@ -48,3 +49,11 @@ def refusal(host: str, port: int, error: Exception | None) -> NoPort:
 
 def _reason(error: Exception | None) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def allow_many_files() -> int:
+    """Lets this process open as many files as the system allows it, for each socket is one; answers how many."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS refuses "unlimited"
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -1,16 +1,21 @@
 """Conductor: audience -> decide -> inbox and status in one transaction. Telling comes with the commit."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
+from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.decide.plan import DEFAULT_PRIORITY, Plan, plan
+from hub import traces
+from hub.audience import tenants
+from hub.audience.tenants import undefined
+from hub.audience.users import stranger
+from hub.decide.plan import Asked, Decision, Plan, plan
 from hub.errors import Conflict, TooLarge
 from hub.ids import made_at, new_id
 from hub.inbox.committer import Committer
@@ -18,18 +23,26 @@ from hub.inbox.draft import Draft
 from hub.model import (
     Channel,
     Content,
+    Delivery,
     DeliveryStatus,
     Notification,
     Priority,
     Send,
     SendStatus,
+    Tenant,
+    User,
     document,
     mailbox_of,
 )
-from hub.status import receipts, sends
+from hub.outbox.lanes import lane_of
+from hub.settings import Settings
+from hub.status import deliveries, receipts, sends
 
 NOTIFICATION_BYTES = 1024  # of a notification beside what its sender wrote, with one receipt
-RECEIPT_BYTES = 400
+DELIVERY_BYTES = 900  # with its receipt
+
+FirstUse = Callable[[Tenant, str], UpdateOne]
+"""Makes a category that nobody has defined."""
 
 
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,28 +59,50 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: datetime | None = None
     require_ack: bool = False
 
+    @property
+    def asked(self) -> Asked:
+        """What is decided about."""
+        return Asked(self.channels, self.priority)
+
 
 class Published(Struct, frozen=True):
     send: Send
     duplicate: bool
 
 
+class Known(Struct, frozen=True):
+    """What decisions are made from, read as their transaction begins."""
+
+    users: Mapping[str, User]
+    tenants: Mapping[str, Tenant]
+
+
 class Publish:
     """Sends are answered once they are committed."""
 
-    def __init__(self, committer: Committer, records: sends.Sends, size_max: int) -> None:
+    def __init__(
+        self,
+        committer: Committer,
+        records: sends.Sends,
+        first_use: FirstUse,
+        settings: Settings,
+    ) -> None:
         self._committer = committer
-        self._size_max = size_max
         self._records = records
+        self._first_use = first_use
+        self._settings = settings
+        self._configured = settings.configured
 
     async def send(self, tenant: str, request: SendRequest, key: str | None) -> Published:
         """Conflict if `key` came before with another request. The same request again changes nothing and answers with
         the first send. TooLarge for what one transaction can't hold."""
-        work = _Deliver(tenant, request, plan(request.channels, request.priority), key)
-        if work.size > self._size_max:
-            fewer = max(1, self._size_max * work.documents // work.size)
+        queued_for = timedelta(seconds=self._settings.queued_s)
+        work = _Deliver(tenant, request, key, self._first_use, self._configured, queued_for)
+        size_max = self._settings.commit_max_bytes
+        if work.size > size_max:
+            fewer = max(1, size_max * work.documents // work.size)
             raise TooLarge(
-                f"This is too much for one transaction (HUB_COMMIT_MAX_BYTES, {self._size_max}): with content of this "
+                f"This is too much for one transaction (HUB_COMMIT_MAX_BYTES, {size_max}): with content of this "
                 f"size name at most {fewer} users a call, or link to what `data` holds."
             )
         first = await self._committer.submit(work)
@@ -88,68 +123,59 @@ class Publish:
 
 
 class _Deliver:
-    """One send into the inboxes of its recipients, with its record and its receipts."""
+    """One send: into the inboxes of its recipients, with its record, its receipts, and what is to leave the hub."""
 
     alone = False
+    decides = True
     reads: tuple[str, ...] = ()
 
-    def __init__(self, tenant: str, request: SendRequest, plan: Plan, key: str | None) -> None:
+    def __init__(
+        self,
+        tenant: str,
+        request: SendRequest,
+        key: str | None,
+        first_use: FirstUse,
+        configured: frozenset[Channel],
+        queued_for: timedelta,
+    ) -> None:
         self._tenant = tenant
         self._request = request
-        self._plan = plan
+        self._first_use = first_use
+        self._configured = configured
+        self._queued_for = queued_for
         self._key = f"{tenant}/{key}" if key else None
         self._hash = _hash(request) if key else ""
+        self._trace = traces.current()
         self._id = new_id()
         self._ids = [new_id() for _ in request.users]  # the same in every attempt
         self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self._key,) if self._key else ()
         self.documents = len(request.users)
         said = len(msgspec.json.encode((request.content, request.tags, request.data)))
-        self.size = self.documents * (NOTIFICATION_BYTES + said + RECEIPT_BYTES * len(plan.skipped))
+        outside = DELIVERY_BYTES * len(request.channels or ())
+        self.size = self.documents * (NOTIFICATION_BYTES + said + outside)
 
     async def apply(self, draft: Draft, _: AsyncClientSession) -> Send | str:
         """The send that was made, or the id of the one that this key made before."""
-        request, plan, now = self._request, self._plan, draft.now
+        request, now, known = self._request, draft.now, draft.known
         if self._key:
-            if known := draft.answered.get(self._key):
-                return _known(known, self._hash)
+            if answered := draft.answered.get(self._key):
+                return _known(answered, self._hash)
             answer = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
+        tenant: Tenant = known.tenants[self._tenant]
+        category = tenant.category(request.category)
+        if category is None:
+            first_use = self._first_use(tenant, request.category)
+            draft.update(tenants.COLLECTION, f"{tenant.id}/{request.category}", first_use)
+            category = undefined(request.category)
+        if self._key:
             draft.answered[self._key] = answer
             draft.insert("idempotency", answer)
-        content = request.content
         for id, mailbox in zip(self._ids, self.mailboxes, strict=True):
-            n = draft.add(
-                Notification(
-                    id=id,
-                    mailbox=mailbox,
-                    send=self._id,
-                    category=request.category,
-                    title=content.title,
-                    body=content.body,
-                    image_url=content.image_url,
-                    action_url=content.action_url,
-                    actions=content.actions,
-                    data=request.data,
-                    tags=request.tags,
-                    priority=plan.priority,
-                    because=plan.because,
-                    require_ack=request.require_ack,
-                    expires_at=request.expires_at,
-                    hidden=plan.hidden,
-                    skipped=plan.skipped,
-                    created_at=now,
-                    updated_at=now,
-                )
+            user = known.users.get(mailbox) or stranger(mailbox, now)
+            self._one(
+                draft, id, mailbox, plan(request.asked, category, tenant.preferences, user, self._configured, now)
             )
-            if not n.hidden:
-                draft.insert(
-                    receipts.COLLECTION, receipts.of_delivery(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now)
-                )
-            for channel, reason in plan.skipped.items():
-                draft.insert(
-                    receipts.COLLECTION,
-                    receipts.of_delivery(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason),
-                )
         send = Send(
             id=self._id,
             tenant=self._tenant,
@@ -161,10 +187,68 @@ class _Deliver:
         draft.insert(sends.COLLECTION, document(send))
         return send
 
+    def _one(self, draft: Draft, id: str, mailbox: str, plan: Plan) -> None:
+        """What one recipient gets."""
+        request, content, now = self._request, self._request.content, draft.now
+        n = draft.add(
+            Notification(
+                id=id,
+                mailbox=mailbox,
+                send=self._id,
+                category=request.category,
+                title=content.title,
+                body=content.body,
+                image_url=content.image_url,
+                action_url=content.action_url,
+                actions=content.actions,
+                data=request.data,
+                tags=request.tags,
+                priority=plan.priority,
+                because=plan.because,
+                require_ack=request.require_ack,
+                expires_at=request.expires_at,
+                hidden=plan.hidden,
+                outside=bool(plan.outside),
+                skipped=plan.skipped,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        if not n.hidden:
+            draft.insert(receipts.COLLECTION, receipts.of_delivery(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now))
+        for channel, reason in plan.skipped.items():
+            told = receipts.of_delivery(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
+            draft.insert(receipts.COLLECTION, told)
+        for decision in plan.outside:
+            for device in decision.devices or (None,):
+                draft.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))
+
+    def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
+        """Goes on its lane with the commit; due again if nobody has claimed it from there in time."""
+        return Delivery(
+            id=f"{n.id}-{device or decision.channel.lower()}",
+            tenant=self._tenant,
+            notification=n.id,
+            send=self._id,
+            mailbox=n.mailbox,
+            channel=decision.channel,
+            category=n.category,
+            status=decision.outcome,
+            priority=n.priority,
+            lane=lane_of(decision.channel, n.priority, self._tenant),
+            queued=1,
+            device=device,
+            due_at=n.created_at + self._queued_for,
+            expires_at=n.expires_at,
+            created_at=n.created_at,
+            updated_at=n.created_at,
+            trace=self._trace,
+        )
+
 
 def _hash(request: SendRequest) -> str:
     """Of what was asked for: whom in which order makes no difference, nor does a default that was spelt out."""
-    asked = replace(request, users=tuple(sorted(request.users)), priority=request.priority or DEFAULT_PRIORITY)
+    asked = replace(request, users=tuple(sorted(request.users)), priority=request.priority or Priority.MEDIUM)
     return sha256(msgspec.json.encode(asked)).hexdigest()
 
 

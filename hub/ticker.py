@@ -1,54 +1,88 @@
-"""Conductor: whatever is due. Today that is inboxes: snoozes that end, notifications that expire. Beside that it counts
-one mailbox after another anew: a count that drifted is an error of ours, and should be known before a user knows.
+"""Conductor: whatever is due. In inboxes: snoozes that end, notifications that expire. To be sent: what waited for its
+time, what never got on its lane or was lost there, and what a dead worker held. Beside that it counts one mailbox after
+another anew: a count that drifted is an error of ours, and should be known before a user knows.
 
 Every process of kind worker may tick. What two of them find at once is changed once: the change looks again, inside
-its transaction. Work that fails stays due and is found by a later round.
+its transaction, and a delivery that is twice on its lane is claimed once. Work that fails stays due and is found by a
+later round.
 """
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any
 
 import structlog
+from msgspec.structs import replace
 from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
 
 from hub import metrics
+from hub.call_off import CallOff
 from hub.change import Change
 from hub.clock import Clock
+from hub.connections import cancelling
 from hub.errors import HubError
 from hub.inbox.store import Inboxes
+from hub.model import Attempt, DeliveryStatus, Reason
+from hub.outbox.lanes import Lanes
+from hub.settings import Settings
+from hub.status.claims import Claims, Due, Job, Settlement
+from hub.status.deliveries import Deliveries
+from hub.status.telling import Told
 
 SLICE = 500  # notifications a round; a full slice is followed by the next at once
 AFTER_FAILURE_S = 1.0
 RECOUNT_S = 5.0
+PRESSED_S = 0.05  # between rounds while more is due than the lanes take
+TURN_MARGIN_MS = 20  # so that who had the last turn is not a moment too early for the next
 
 log = structlog.get_logger(__name__)
 
 
 class Ticker:
-    def __init__(self, inboxes: Inboxes, change: Change, clock: Clock, tick_s: float) -> None:
+    def __init__(
+        self,
+        inboxes: Inboxes,
+        change: Change,
+        call_off: CallOff,
+        deliveries: Deliveries,
+        queues: Sequence["Queue"],
+        clock: Clock,
+        tick_s: float,
+    ) -> None:
         self._inboxes = inboxes
         self._change = change
+        self._call_off = call_off
+        self._deliveries = deliveries
+        self._queues = queues
         self._clock = clock
         self._tick_s = tick_s
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_ticking())
+            group.create_task(self._keep(self.tick, SLICE))
+            group.create_task(self._keep(self._call_off.finish, 1))
+            group.create_task(self._keep(self._deliveries.replay_rest, 1))
             group.create_task(self._keep_recounting())
+            for queue in self._queues:
+                group.create_task(self._keep(queue.tick, 1))
 
-    async def _keep_ticking(self) -> None:
-        while True:
+    async def _keep(self, tick: Callable[[], Awaitable[int]], full: int) -> None:
+        """Ticks until cancelled; again at once where it found as much as `full`."""
+        while not cancelling():
             try:
-                found = await self.tick()
-            except (HubError, PyMongoError) as error:
-                log.warning("tick_failed", error=repr(error))
+                found = await tick()
+            except (HubError, PyMongoError, RedisError, OSError) as error:
+                log.warning("tick_failed", error=error)
                 await asyncio.sleep(AFTER_FAILURE_S)
             except Exception:
                 log.exception("tick_broke")
                 await asyncio.sleep(AFTER_FAILURE_S)
             else:
-                if found < SLICE:
+                if found < full:
                     await asyncio.sleep(self._tick_s)
 
     async def _keep_recounting(self) -> None:
@@ -58,7 +92,7 @@ class Ticker:
                 mailbox = await self._inboxes.some_mailbox()
                 recounted = mailbox and await self._inboxes.recount(mailbox)
             except PyMongoError as error:
-                log.warning("recount_failed", error=repr(error))
+                log.warning("recount_failed", error=error)
                 continue
             if recounted:
                 head, unread, unseen = recounted
@@ -84,3 +118,81 @@ class Ticker:
             if isinstance(answer, BaseException):
                 raise answer
         return len(due)
+
+
+class Queue:
+    """What is due of one kind of job: deliveries, or calls of tenants' endpoints."""
+
+    def __init__(
+        self,
+        name: str,
+        claims: Claims[Any],
+        lanes: Lanes,
+        told: Callable[[Any, DeliveryStatus, Reason | None, datetime], Told | None],
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._name = name
+        self._claims = claims
+        self._lanes = lanes
+        self._told = told
+        self._clock = clock
+        self._lapses_max = settings.lapses_max
+        self._turn_ms = max(1, int(settings.tick_s * 1000) - TURN_MARGIN_MS)
+
+    async def tick(self) -> int:
+        """A slice of each lane on which something is due. Answers how much more there was."""
+        if not await self._lanes.tick(self._name, self._turn_ms):
+            return 0
+        if await self._lanes.flushed(self._name):
+            metrics.flushes.inc()
+            log.info("queue_filled_anew", queue=self._name, jobs=await self._claims.unqueue_all())
+            await self._lanes.filled(self._name)
+        now, lane, more = self._clock(), "", 0
+        while due := await self._claims.due(now, lane, SLICE):
+            by_lane: dict[str, list[Due]] = defaultdict(list)
+            for job in due:
+                by_lane[job.lane].append(job)
+            if held := [job.id for job in due if job.held]:
+                await self._lapse(await self._claims.held(held, now), now)
+            for room, jobs in zip(await self._lanes.room(list(by_lane)), by_lane.values(), strict=True):
+                waiting = [job.id for job in jobs if not job.held]
+                more += max(0, len(waiting) - room)
+                if letting_in := waiting[:room]:
+                    await self._claims.queue(letting_in, now)
+                    await self._claims.unqueue(await self._lanes.put([(jobs[0].lane, id) for id in letting_in]))
+            lane = due[-1].lane
+            more += len(due) == SLICE
+        if more:
+            await asyncio.sleep(PRESSED_S)
+            await self._lanes.pass_on(self._name)
+        return more
+
+    async def _lapse(self, held: Sequence[Job], now: datetime) -> None:
+        """Their workers died, or stalled for longer than they may. Who had begun the call may be the cause of it."""
+        settlements = []
+        for job in held:
+            lapses = job.lapses + any(attempt.ms is None for attempt in job.attempts[-1:])
+            poison = lapses >= self._lapses_max
+            status = DeliveryStatus.RETRYING if job.tries else DeliveryStatus.ACCEPTED
+            status, reason = (DeliveryStatus.FAILED, Reason.POISON) if poison else (status, None)
+            settlements.append(
+                Settlement(
+                    id=job.id,
+                    claim=job.claim or "",
+                    status=status,
+                    reason=reason,
+                    due_at=None if poison else now,
+                    attempts=tuple(_ended(attempt) for attempt in job.attempts),
+                    tries=job.tries,
+                    lapses=lapses,
+                    told=self._told(job, status, reason, now) if poison else None,
+                )
+            )
+        for settled in await self._claims.settle(settlements):
+            metrics.lapsed.labels(self._name).inc()
+            log.warning("claim_lapsed", job=settled.id, status=settled.status)
+
+
+def _ended(attempt: Attempt) -> Attempt:
+    return attempt if attempt.ms is not None else replace(attempt, error="its worker died", ms=0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -51,12 +52,13 @@ async def eventually(check: Callable[[], Awaitable[Any]], within_s: float = 10.0
 class Tenant:
     """One tenant, and the connections to it. Calls go to the API processes in turn."""
 
-    def __init__(self, name: str, urls: list[str]) -> None:
+    def __init__(self, name: str, urls: list[str], tls: ssl.SSLContext | None = None) -> None:
         self.name = name
         self.urls = urls
+        self.tls = tls
         self._turn = 0
         self.http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2, ssl=tls or True)
         )  # uvicorn hangs up after 5
 
     async def __aenter__(self) -> "Tenant":
@@ -96,6 +98,22 @@ class Tenant:
             raise Refused(answer["errors"])
         data: Json = answer["data"]
         return data
+
+    async def admin(self, query: str, **variables: Any) -> Json:
+        """The data, asked with role admin."""
+        headers = {"authorization": f"Bearer {self.token(role=Role.ADMIN)}"}
+        answer = await self.answer(query, headers=headers, **variables)
+        if "errors" in answer:
+            raise Refused(answer["errors"])
+        data: Json = answer["data"]
+        return data
+
+    async def define(self, key: str, *channels: str, **more: Any) -> Json:
+        """A category, named like its key."""
+        given = {"key": key, "name": key.title(), "defaultChannels": list(channels) or ["IN_APP"], **more}
+        query = "mutation ($input: CategoryInput!) { upsertCategory(input: $input) { key } }"
+        category: Json = (await self.admin(query, input=given))["upsertCategory"]
+        return category
 
     async def send(
         self, *users: str, title: str = "Hello", body: str = "there", url: str | None = None, **more: Any
@@ -157,7 +175,8 @@ class Tenant:
     async def socket(self, user: str | None = None, *, url: str | None = None) -> AsyncIterator["Socket"]:
         """A WebSocket, acknowledged."""
         address = (url or self.next_url()).replace("http", "ws", 1)
-        async with connect(address, subprotocols=["graphql-transport-ws"], max_size=None, max_queue=None) as connection:
+        options: Any = {"max_size": None, "max_queue": None, "ssl": self.tls}
+        async with connect(address, subprotocols=["graphql-transport-ws"], **options) as connection:
             socket = Socket(connection)
             await socket.write({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token(user)}"}})
             assert (await socket.read())["type"] == "connection_ack"

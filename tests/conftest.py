@@ -1,24 +1,42 @@
 """Real servers and real hub processes. Every test works in a tenant of its own."""
 
+import json
+import logging
 import os
+import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from moto.server import ThreadedMotoServer
 from pymongo import AsyncMongoClient
 
 from hub.connections import Database
+from hub.egress import Egress
 from hub.embedded import Mongod, Redis
 from tests.client import Tenant
 from tests.processes import Deployment
+from tests.rigs import PRIVATE, World
 from tests.stored import Stored
 
 NODE = Path(__file__).parent / "node"
+SLOWEST_S = 5.0
+CANCELLED = re.compile(
+    r"Exception ignored in: <(?:socket\.socket|coroutine object (?:GraphQLCoreConverter|_watch)).*?"
+    r"(?:unclosed <socket\.socket[^\n]*|was never awaited)\n",
+    re.DOTALL,
+)
+"""Of a cancelled call pymongo leaves a connection that it was opening to the garbage collector, and graphql-core does
+not begin what stands beside a field that failed at once. Python says so where warnings are errors, as in tests."""
 FULL = os.environ.get("HUB_TEST_SCALE") == "full"
+
+log = logging.getLogger(__name__)
 
 
 def scaled(small: int, full: int) -> int:
@@ -72,6 +90,43 @@ async def tenant(deployment: Deployment) -> AsyncIterator[Tenant]:
 
 
 @pytest.fixture
+def unbroken(deployment: Deployment) -> Iterator[None]:
+    """Nothing of what the test does may show as an error inside."""
+    before = [len(api.log) for api in deployment.apis]
+    yield
+    for api, start in zip(deployment.apis, before, strict=True):
+        told = CANCELLED.sub("", api.log[start:])
+        assert "Traceback" not in told
+        assert "error" not in [json.loads(line)["level"] for line in told.splitlines()]
+        assert "internal_error" not in told
+
+
+class Stopwatch:
+    """How long answers took, as a client sees it."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[float, str]] = []
+
+    @contextmanager
+    def __call__(self, what: str) -> Iterator[None]:
+        begun_at = time.perf_counter()
+        yield
+        self.taken.append((time.perf_counter() - begun_at, what))
+
+
+@pytest.fixture(scope="module")
+def stopwatch() -> Iterator[Stopwatch]:
+    """No answer may take long; the bound is for a machine that others use as well. The log says what it really was."""
+    watch = Stopwatch()
+    yield watch
+    slowest = sorted(watch.taken, reverse=True)
+    told = "; ".join(f"{s * 1000:.0f} ms {what}" for s, what in slowest[:3])
+    p99_s = slowest[len(slowest) // 100][0]
+    log.info("%d answers, 99 %% within %.0f ms; the slowest: %s", len(slowest), p99_s * 1000, told)
+    assert slowest[0][0] < SLOWEST_S
+
+
+@pytest.fixture
 async def stored(servers: tuple[Mongod, Redis], tenant: Tenant) -> AsyncIterator[Stored]:
     """What MongoDB holds of that tenant."""
     async with Stored(servers[0].url, tenant.name) as reader:
@@ -90,3 +145,32 @@ def node() -> str:
     if not installed.exists() or installed.stat().st_mtime < (NODE / "package-lock.json").stat().st_mtime:
         subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=NODE, check=True, timeout=120)
     return program
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """Amazon's services."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+async def world(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """Where the peers of channels and their providers are opened."""
+    async with AsyncExitStack() as stack:
+        egress = await stack.enter_async_context(Egress(allow=["127.0.0.0/8"]))
+        yield World(stack, egress, moto_url, monkeypatch)
+
+
+@pytest.fixture
+def nothing_private(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """No log line holds a secret, an address or a text."""
+    caplog.set_level(logging.INFO)
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # the peer's own
+    yield
+    out, err = capfd.readouterr()
+    for what, value in PRIVATE.items():
+        assert value not in caplog.text + out + err, f"{what} in a log line"

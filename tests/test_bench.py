@@ -37,10 +37,17 @@ async def test_bench_send_prints_a_table() -> None:
 @needs_compiler
 @pytest.mark.skipif(not FULL, reason="takes most of a minute: `make prove` runs it")
 async def test_bench_all_at_a_small_size_writes_its_page_and_chart(tmp_path: Path) -> None:
-    small = ["--seconds", "0.5", "--repeat", "1", "--size", "2000", "--sockets", "100"]
+    small = ["--seconds", "0.5", "--repeat", "1", "--size", "2000", "--sockets", "100", "--deliveries", "500"]
     said = await bench("all", *small, "--into", str(tmp_path))
     page = (tmp_path / "benchmarks.md").read_text()
-    for figure in ("send: to one user", "latency: mutation", "fanout: last of 100", "inbox: page", "memory: an idle"):
+    for figure in (
+        "send: to one user",
+        "latency: mutation",
+        "fanout: last of 100",
+        "inbox: page",
+        "memory: an idle",
+        "dispatch: webhooks",
+    ):
         assert figure in said
         assert figure in page
     assert (tmp_path / "benchmarks.svg").exists()

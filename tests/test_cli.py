@@ -7,18 +7,21 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from py_vapid import Vapid
 
 from hub import __version__
+from hub.api.devices import vapid_public_key
 from hub.cli.door import ask
 from hub.cli.token import seconds
 from hub.embedded import Mongod, Redis
+from hub.model import Channel
 from hub.settings import Settings
 from tests.client import SEND, Tenant, eventually
 from tests.commands import HUB, Command, call, environment
 from tests.processes import SECRET, Deployment
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ["dev", "send", "watch", "token", "doctor", "serve", "work", "schema"]
+COMMANDS = ["dev", "send", "watch", "replay", "token", "vapid", "doctor", "serve", "work", "schema"]
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def test_help_lists_every_command_with_an_example() -> None:
     listed = call("--help").stdout
     for command in COMMANDS:
         assert f"\n  {command} " in listed
-    for command in ["dev", "send", "watch", "token", "doctor", "schema"]:
+    for command in [command for command in COMMANDS if command != "serve"]:
         assert "Example" in call(command, "--help").stdout
 
 
@@ -66,6 +69,30 @@ async def test_token_opens_the_door_for_its_user_and_role(deployment: Deployment
         "me": {"id": "zoe"},
         "inbox": {"unread": 1},
     }
+
+
+def test_vapid_prints_settings_that_the_hub_takes() -> None:
+    lines = call("vapid").stdout.splitlines()
+    given = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert set(given) == {"HUB_VAPID_PRIVATE_KEY", "HUB_VAPID_SUBJECT"}
+    settings = Settings(
+        jwt_secret=SECRET, vapid_private_key=given["HUB_VAPID_PRIVATE_KEY"], vapid_subject=given["HUB_VAPID_SUBJECT"]
+    )
+    assert Channel.WEB_PUSH in settings.configured
+    public = vapid_public_key(given["HUB_VAPID_PRIVATE_KEY"])
+    assert lines[0] == f"# Public key: {public}"
+    signer = Vapid.from_string(given["HUB_VAPID_PRIVATE_KEY"])
+    assert (
+        f"k={public}"
+        in signer.sign({"aud": "https://push.example.org", "sub": "mailto:a@example.org"})["Authorization"]
+    )
+    assert call("vapid").stdout != "\n".join(lines)
+
+
+def test_replay_says_what_it_wants() -> None:
+    assert "--all" in call("replay", jwt_secret=SECRET).stderr
+    assert "one of these" in call("replay", "some-id", "--channel", "email", jwt_secret=SECRET).stderr
+    assert "--since PX" in call("replay", "--since", "PX", jwt_secret=SECRET).stderr
 
 
 def test_token_refuses_what_is_no_duration(capsys: pytest.CaptureFixture[str]) -> None:
@@ -306,9 +333,28 @@ def test_doctor_finds_everything_well(servers: tuple[Mongod, Redis]) -> None:
     done = call("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_ulr="x")
     assert done.returncode == 0, done.stdout
     assert done.stdout.endswith("All is well.\n")
-    for words in ("replica set hub", "indexes are there", "Redis answers", "agree"):
+    for words in ("replica set hub", "indexes are there", "Redis answers", "agree", "enough files"):
         assert words in done.stdout
     assert "HUB_MONGO_ULR is no setting of the hub: did you mean HUB_MONGO_URL?" in done.stdout
+    assert "channels with a provider: WEBHOOK" in done.stdout
+    assert "note   EMAIL is not set up" in done.stdout
+    assert "no deliveries are overdue" in done.stdout
+
+
+def test_doctor_looks_at_what_channels_need(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}
+    push = {"vapid_private_key": "no-key", "vapid_subject": "mailto:a@example.org"}
+    mail = {"smtp_url": "smtp://127.0.0.1:1", "email_from": "a@example.org"}
+    wrong = call("doctor", **given, **push)
+    assert wrong.returncode == 1
+    assert "wrong  HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one." in wrong.stdout
+    away = call("doctor", **given, **mail)
+    assert "no mail server answers at 127.0.0.1:1" in away.stdout
+    assert "set HUB_PUBLIC_URL" in away.stdout
+    assert "/dev/outbox" in call("doctor", **given, mode="development").stdout
+    for done in (wrong, away):
+        assert "Traceback" not in done.stderr
 
 
 def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from tests.conftest import fresh_servers, scaled
 from tests.processes import Deployment
 from tests.watching import faults, insist, modseq, titles
 
-KILLS = scaled(4, 20)
-SUBMITS = scaled(400, 2000)
+KILLS = scaled(3, 20)
+SUBMITS = scaled(300, 2000)
 CALLERS = 24
 USERS = [f"user-{number}" for number in range(40)]
 MANY = USERS[:30]  # recipients of a send to many

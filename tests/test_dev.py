@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,12 +20,14 @@ from redis import Redis as RedisClient
 from hub import embedded
 from hub.cli.door import ask
 from hub.embedded import Mongod, Redis
-from tests.client import eventually
+from tests.client import SEND, Json, eventually
 from tests.commands import HUB, Command, call, environment
 from tests.processes import SECRET
+from tests.receiver import Receiver
 
 ROOT = Path(__file__).parent.parent
 INBOX = "{ inbox(first: 100) { unread nodes { title } } }"
+CONNECT = "mutation ($to: String!) { connectWebhook(url: $to) { secret } }"
 CTRL_C_S = 5.0
 SERVES = r"(?s)serves at (http://[0-9.:]+) .*/graphiql#token=\S+\n"
 
@@ -87,6 +90,63 @@ async def test_dev_prints_lines_that_work_as_printed(folder: Path) -> None:
         assert both["sends"]["nodes"]
         async with aiohttp.ClientSession() as session, session.get(page) as response:
             assert "GraphiQL" in await response.text()
+
+
+async def test_dev_shows_what_would_leave_and_calls_webhooks_of_this_machine(folder: Path) -> None:
+    async with dev(folder) as hub, Receiver() as receiver, aiohttp.ClientSession() as http:
+        url = (await hub.says(SERVES))[1]
+        assert f"\n{url}/dev/outbox\n" in hub.out
+        alice = token_of(hub.out, "alice")
+
+        async def outbox(count: int) -> list[Json]:
+            async with http.get(f"{url}/dev/outbox.json") as response:
+                found: list[Json] = (await response.json())["messages"]
+            return found if len(found) >= count else []
+
+        demo = await eventually(lambda: outbox(7))
+        assert Counter(told["channel"] for told in demo) == {"EMAIL": 4, "WEB_PUSH": 1, "MOBILE_PUSH": 1, "WEBHOOK": 1}
+        assert {told["outcome"] for told in demo} == {"Delivered"}
+        assert {told["channel"]: told["provider"] for told in demo} == {
+            **dict.fromkeys(("EMAIL", "WEB_PUSH", "MOBILE_PUSH"), None),
+            "WEBHOOK": "webhook",
+        }
+        [push] = [told for told in demo if told["channel"] == "WEB_PUSH"]
+        assert json.loads(push["text"])["title"] == "Bob asks for your review"
+
+        connected = await ask(url, alice, CONNECT, to=f"{receiver.url}/alice")
+        receiver.secrets["/alice"] = connected["connectWebhook"]["secret"]
+        assert len((await ask(url, alice, "{ webPushKey }"))["webPushKey"]) == 87
+        assert (
+            call(
+                "send", "<b>Two</b> for one", "--to", "alice", "--category", "marketing", "--data", str(folder)
+            ).returncode
+            == 0
+        )
+        service = token_of(hub.out, "service")
+        given = {"to": {"users": ["alice"]}, "category": "code", "content": {"title": "4711", "body": ""}}
+        await ask(url, service, SEND, input={**given, "channels": ["WEBHOOK", "SMS"]})
+        added = (await eventually(lambda: outbox(10)))[:3]
+        assert Counter(told["channel"] for told in added) == {"EMAIL": 1, "WEBHOOK": 2}
+        assert [told["data"]["title"] for told in receiver.got["/alice"]] == ["4711"]
+        assert receiver.forged == 0
+        [called] = [told for told in added if told["to"] == f"{receiver.url}/alice"]
+        assert "\nwebhook-signature: v1," in called["text"]
+        skipped = await ask(url, alice, "{ inbox { unread } }")
+        assert skipped["inbox"]["unread"] == 4
+
+        [mail] = [told for told in added if told["channel"] == "EMAIL"]
+        assert (mail["to"], mail["subject"]) == ("alice@example.org", "<b>Two</b> for one")
+        async with http.get(f"{url}/dev/outbox/{mail['id']}") as response:
+            policy = response.headers["content-security-policy"]
+            assert "sandbox allow-popups" in policy
+            assert "script-src" not in policy
+            assert "&lt;b&gt;Two&lt;/b&gt; for one" in await response.text()
+        async with http.get(f"{url}/dev/outbox") as response:
+            assert "default-src 'none'; script-src 'nonce-" in response.headers["content-security-policy"]
+            assert "unsafe" not in response.headers["content-security-policy"]
+        after = mail["id"]
+        async with http.get(f"{url}/dev/outbox.json", params={"after": after}) as response:
+            assert all(told["id"] > after for told in (await response.json())["messages"])
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the examples call curl")
@@ -237,7 +297,9 @@ async def test_dev_with_servers_of_the_environment_starts_none(folder: Path, ser
         url = (await hub.says(SERVES))[1]
         assert "Starting" not in hub.out
         assert not (folder / "jwt-secret").exists()
-        async with aiohttp.ClientSession() as session, session.get(f"{url}/graphiql") as response:
-            assert response.status == 404  # the environment's mode wins
+        async with aiohttp.ClientSession() as session:
+            for path in ("graphiql", "dev/outbox", "dev/outbox.json"):
+                async with session.get(f"{url}/{path}") as response:
+                    assert response.status == 404, path  # the environment's mode wins
         hub.interrupt()
         assert await hub.ends(CTRL_C_S) == 0

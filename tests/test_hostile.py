@@ -1,28 +1,31 @@
 """What nobody should send: each gets a clear refusal, and nothing breaks inside."""
 
 import asyncio
+import gzip
 import json
+from io import BytesIO
 from typing import Any
 
 import orjson
 import pytest
 from graphql import parse
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from hub.api.documents import too_large
-from tests.client import Tenant
-from tests.conftest import scaled
-from tests.processes import Deployment
+from hub.settings import Settings
+from tests.client import Socket, Tenant
+from tests.conftest import Stopwatch
+from tests.processes import SECRET
 
+pytestmark = pytest.mark.usefixtures("unbroken")
+
+JSON = {"content-type": "application/json"}
 BAD_REQUEST = 4400
 UNAUTHORIZED = 4401
 FORBIDDEN = 4403
 EXISTS = 4409
 TOO_MANY = 4429
-FUZZED = scaled(200, 2000)
 LEVELS = 60
 
 
@@ -36,6 +39,8 @@ def bomb(levels: int = LEVELS) -> str:
     return f"{{ ...f0 }} {chain} fragment f{levels} on Query {{ __typename }}"
 
 
+INIT = {"type": "connection_init"}
+NONE = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6OTk5OTk5OTk5OX0."  # {"alg": "none"}
 BEFORE_INIT = {
     "nothing of JSON": ("no json", BAD_REQUEST),
     "nothing": ("", BAD_REQUEST),
@@ -54,6 +59,21 @@ BEFORE_INIT = {
     "a token that is a number": ('{"type": "connection_init", "payload": {"authorization": 7}}', BAD_REQUEST),
     "a token of nobody": ('{"type": "connection_init", "payload": {"authorization": "Bearer x"}}', FORBIDDEN),
     "a lone surrogate": ('{"type": "\\ud800"}', BAD_REQUEST),
+    "a byte order mark": ('\ufeff{"type": "connection_init"}', BAD_REQUEST),
+    "two objects": ('{"type": "connection_init"}{"type": "connection_init"}', BAD_REQUEST),
+    "an end too early": ('{"type": "connection_init"', BAD_REQUEST),
+    "a comma too many": ('{"type": "connection_init",}', BAD_REQUEST),
+    "a comment": ('{"type": "connection_init"} // hello', BAD_REQUEST),
+    "apostrophes": ("{'type': 'connection_init'}", BAD_REQUEST),
+    "a bare newline": ('{"type": "connection\n_init"}', BAD_REQUEST),
+    "NUL": ("\0", BAD_REQUEST),
+    "UTF-16": ('{"type": "connection_init"}'.encode("utf-16-le").decode("latin-1"), BAD_REQUEST),
+    "a type in capitals": ('{"type": "CONNECTION_INIT"}', UNAUTHORIZED),
+    "types, the last unknown": ('{"type": "connection_init", "type": "hello"}', UNAUTHORIZED),
+    "a token of 60 kB": (json.dumps(INIT | {"payload": {"authorization": "Bearer " + "x" * 60_000}}), FORBIDDEN),
+    "a token with a lone CR": (json.dumps(INIT | {"payload": {"authorization": "Bearer a\rb"}}), FORBIDDEN),
+    "a token that is no Bearer": (json.dumps(INIT | {"payload": {"authorization": "Basic YTpi"}}), FORBIDDEN),
+    "a token that signs nothing": (json.dumps(INIT | {"payload": {"authorization": f"Bearer {NONE}"}}), FORBIDDEN),
 }
 AFTER_INIT = {
     "a list": ("[]", BAD_REQUEST),
@@ -72,6 +92,67 @@ AFTER_INIT = {
     "variables that are a list": (subscribe({"query": "{ __typename }", "variables": []}), BAD_REQUEST),
     "a name that is a number": (subscribe({"query": "{ __typename }", "operationName": 7}), BAD_REQUEST),
     "extensions that are a list": (subscribe({"query": "{ __typename }", "extensions": []}), BAD_REQUEST),
+    "NaN": (subscribe({"query": "{ __typename }", "variables": {"a": float("nan")}}), BAD_REQUEST),
+    "Infinity": (subscribe({"query": "{ __typename }", "variables": {"a": float("-inf")}}), BAD_REQUEST),
+    "a number beyond numbers": (
+        '{"id": "1", "type": "subscribe", "payload": {"query": "{a}", "x": 1e999}}',
+        BAD_REQUEST,
+    ),
+    "a number of 5,000 digits": (f'{{"type": "ping", "payload": {"9" * 5000}}}', BAD_REQUEST),
+    "ids, the last a number": ('{"id": "1", "id": 1, "type": "subscribe", "payload": {"query": "{ a }"}}', BAD_REQUEST),
+    "an id that is an object": (subscribe({"query": "{ __typename }"}, id={"id": "1"}), BAD_REQUEST),
+    "an id that is true": (subscribe({"query": "{ __typename }"}, id=True), BAD_REQUEST),
+    "an id with half a character": (
+        '{"id": "\\udc00", "type": "subscribe", "payload": {"query": "{ a }"}}',
+        BAD_REQUEST,
+    ),
+    "a payload that is a list": (subscribe([{"query": "{ __typename }"}]), BAD_REQUEST),
+    "a payload of 2,000 levels": (f'{{"type": "ping", "payload": {"[" * 2000}{"]" * 2000}}}', BAD_REQUEST),
+    "a batch": (f"[{subscribe({'query': '{ __typename }'})}]", BAD_REQUEST),
+    "a query that is null": (subscribe({"query": None}), BAD_REQUEST),
+    "an empty query": (subscribe({"query": ""}), BAD_REQUEST),
+    "variables that are JSON in a string": (subscribe({"query": "{ __typename }", "variables": "{}"}), BAD_REQUEST),
+    "a name that is a list": (subscribe({"query": "{ __typename }", "operationName": ["a"]}), BAD_REQUEST),
+    "a hash that is a number": (
+        subscribe({"extensions": {"persistedQuery": {"version": 1, "sha256Hash": 7}}}),
+        BAD_REQUEST,
+    ),
+    "a hash of version 2": (
+        subscribe({"extensions": {"persistedQuery": {"version": 2, "sha256Hash": "a"}}}),
+        BAD_REQUEST,
+    ),
+    "a hash that is a list": (subscribe({"extensions": {"persistedQuery": [1]}}), BAD_REQUEST),
+    "our ack": ('{"type": "connection_ack"}', BAD_REQUEST),
+    "our next": ('{"id": "1", "type": "next", "payload": {"data": null}}', BAD_REQUEST),
+    "our error": ('{"id": "1", "type": "error", "payload": []}', BAD_REQUEST),
+    "the old protocol's start": ('{"id": "1", "type": "start", "payload": {"query": "{ __typename }"}}', BAD_REQUEST),
+    "the old protocol's end": ('{"type": "connection_terminate"}', BAD_REQUEST),
+}
+HARMLESS = {
+    "a pong nobody asked for": {"type": "pong"},
+    "a ping with much in it": {"type": "ping", "payload": {"a": [[[[{"b": "x" * 1000}]]]]}},
+    "a ping with a list": {"type": "ping", "payload": []},
+    "an end of nothing": {"type": "complete", "id": "unknown"},
+    "an end without an id": {"type": "complete"},
+    "an end of a list": {"type": "complete", "id": ["1"]},
+    "an end of a very long id": {"type": "complete", "id": "x" * 60_000},
+    "keys nobody knows": {"type": "ping", "__proto__": {"type": "x"}, "constructor": 7, "": None},
+    "a subscription with more in it": {
+        "type": "subscribe",
+        "id": "🎉",
+        "payload": {"query": "{ __typename }", "x": []},
+    },
+    "an id of NULs": {"type": "subscribe", "id": "\0\0", "payload": {"query": "{ __typename }", "variables": None}},
+    "variables nobody declared": {
+        "type": "subscribe",
+        "id": "1",
+        "payload": {"query": "{ __typename }", "variables": {"__proto__": 1}},
+    },
+    "a hash of nothing": {
+        "type": "subscribe",
+        "id": "1",
+        "payload": {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "x"}}},
+    },
 }
 REFUSED_OPERATIONS = {
     "nothing to parse": {"query": "{"},
@@ -101,6 +182,7 @@ REFUSED_OPERATIONS = {
     "a directive nobody knows": {"query": "{ __typename @nobody }"},
     "introspection in production": {"query": "{ __schema { types { name } } }"},
 }
+DOCUMENT = b'{"query": "{ __typename }"'
 BODIES: dict[str, bytes] = {
     "nothing": b"",
     "nothing of JSON": b"no json",
@@ -123,22 +205,61 @@ BODIES: dict[str, bytes] = {
     "a lone surrogate": b'{"query": "{ __typename }", "variables": {"a": "\\ud800"}}',
     "NaN": b'{"query": "{ __typename }", "variables": {"a": NaN}}',
     "a byte order mark": b'\xef\xbb\xbf{"query": "{ __typename }"}',
+    "Infinity": DOCUMENT + b', "variables": {"a": -Infinity}}',
+    "a number beyond numbers": DOCUMENT + b', "variables": {"a": 1e999}}',
+    "a number of 500,000 digits": DOCUMENT + b', "variables": {"a": ' + b"9" * 500_000 + b"}}",
+    "a number that begins with 0": DOCUMENT + b', "variables": {"a": 01}}',
+    "UTF-16": '{"query": "{ __typename }"}'.encode("utf-16"),
+    "UTF-32": '{"query": "{ __typename }"}'.encode("utf-32-le"),
+    "Latin-1": '{"query": "# ü"}'.encode("latin-1"),
+    "an overlong slash": b'{"query": "# \xc0\xaf"}',
+    "half a character at the end": b'{"query": "# \xf0\x9f\x8e"}',
+    "gzip": gzip.compress(b'{"query": "{ __typename }"}'),
+    "a bomb of gzip": gzip.compress(b" " * 10_000_000),
+    "queries, the last a number": b'{"query": "{ __typename }", "query": 7}',
+    "two objects": b'{"query": "{ __typename }"}{"query": "{ __typename }"}',
+    "a comma too many": b'{"query": "{ __typename }",}',
+    "a comment": b'{"query": "{ __typename }"} // hello',
+    "apostrophes": b"{'query': '{ __typename }'}",
+    "a bare newline in a string": b'{"query": "{\n__typename }"}',
+    "a bad escape": b'{"query": "\\x7b __typename }"}',
+    "NULs": b"\0" * 1000,
+    "spaces": b" " * 1_000_000,
+    "brackets": b"[" * 1_000_000,
+    "lists": b"[" + b"[]," * 300_000 + b"[]]",
+    "a query that is an object": b'{"query": {"kind": "Document"}}',
+    "a query that is true": b'{"query": true}',
+    "an empty query": b'{"query": ""}',
+    "a query under another name": b'{"Query": "{ __typename }", "doc": "{ __typename }"}',
+    "100,000 keys and no query": b"{" + b",".join(b'"k%d":0' % n for n in range(100_000)) + b"}",
+    "a hash that is a number": b'{"extensions": {"persistedQuery": {"version": 1, "sha256Hash": 7}}}',
+    "a hash of version 2": b'{"extensions": {"persistedQuery": {"version": 2, "sha256Hash": "a"}}}',
+    "a hash of another query": DOCUMENT + b', "extensions": {"persistedQuery": {"version": 1, "sha256Hash": "a"}}}',
+    "a form": b"query=%7B+__typename+%7D",
+    "parts": b'--x\r\nContent-Disposition: form-data; name="query"\r\n\r\n{ __typename }\r\n--x--\r\n',
+    "XML": b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>',
 }
-
-
-def log_of(deployment: Deployment) -> str:
-    return "".join(api.log for api in deployment.apis)
-
-
-@pytest.fixture(autouse=True)
-def unbroken(deployment: Deployment) -> Any:
-    """Nothing of this may show as an error inside."""
-    before = len(log_of(deployment))
-    yield
-    told = log_of(deployment)[before:]
-    assert "Traceback" not in told
-    assert '"error"' not in [json.loads(line)["level"] for line in told.splitlines()]
-    assert "internal_error" not in told
+COSTLY_QUERIES = {  # well-formed JSON, but nothing to run
+    "braces": "{" * 200_000,
+    "a comment of 900 kB": "#" * 900_000,
+    "comments": "#\n" * 300_000,
+    "commas": "," * 900_000,
+    "as many commas as may be": "," * 99_999,
+    "as long a name as may be": "{ " + "x" * 99_900 + " }",
+    "a string without an end": '{ send(id: "' + "x" * 900_000,
+    "a name of 900 kB": "{ " + "x" * 900_000 + " }",
+    "NULs": "\0" * 100_000,
+    "a block string of quotes": "{ send(id: " + '"' * 900_000,
+    "dollars": "query (" + "$" * 100_000,
+    "variables": "query (" + " ".join(f"$v{n}: ID" for n in range(300)) + ") { __typename }",
+    "directives": "{ __typename " + "@skip(if: true) " * 150 + "}",
+    "definitions": "fragment f on Query { __typename } " * 120,
+    "arguments": "{ me { id } inbox(" + "first: 1 " * 300 + ") { unread } }",
+    "the same field, many times": "{ me { " + "id " * 900 + "} }",
+    "overlapping fields": "{ " + " ".join(f"inbox(first: {n}) {{ unread }}" for n in range(1, 20)) + " }",
+    "a schema": "type Query { a: Int }",
+    "an extension of the schema": "extend type User { x: Int }",
+}
 
 
 async def closed_with(connection: ClientConnection) -> int:
@@ -153,20 +274,42 @@ async def closed_with(connection: ClientConnection) -> int:
 
 
 @pytest.mark.parametrize("what", BEFORE_INIT)
-async def test_socket_before_init_is_closed_with_the_protocols_code(tenant: Tenant, what: str) -> None:
+async def test_socket_before_init_is_closed_with_the_protocols_code(
+    tenant: Tenant, stopwatch: Stopwatch, what: str
+) -> None:
     message, code = BEFORE_INIT[what]
     url = tenant.next_url().replace("http", "ws", 1)
     async with connect(url, subprotocols=["graphql-transport-ws"]) as connection:
-        await connection.send(message)
-        assert await closed_with(connection) == code
+        with stopwatch(f"before init, {what}"):
+            await connection.send(message)
+            assert await closed_with(connection) == code
 
 
 @pytest.mark.parametrize("what", AFTER_INIT)
-async def test_socket_after_init_is_closed_with_the_protocols_code(tenant: Tenant, what: str) -> None:
+async def test_socket_after_init_is_closed_with_the_protocols_code(
+    tenant: Tenant, stopwatch: Stopwatch, what: str
+) -> None:
     message, code = AFTER_INIT[what]
     async with tenant.socket("alice") as socket:
-        await socket.connection.send(message)
-        assert await closed_with(socket.connection) == code
+        with stopwatch(f"message, {what}"):
+            await socket.connection.send(message)
+            assert await closed_with(socket.connection) == code
+
+
+@pytest.mark.parametrize("what", HARMLESS)
+async def test_socket_after_a_harmless_message_goes_on(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+    async with tenant.socket("alice") as socket:
+        with stopwatch(f"message, {what}"):
+            await socket.write(HARMLESS[what])
+            await still_there(socket)
+
+
+async def still_there(socket: Socket) -> None:
+    """It answers; what it says before that is passed over."""
+    await socket.write({"type": "ping"})
+    async with asyncio.timeout(5):
+        while (await socket.read())["type"] != "pong":
+            pass
 
 
 async def test_socket_with_bytes_or_a_huge_message_is_closed(tenant: Tenant) -> None:
@@ -193,69 +336,49 @@ async def test_socket_with_another_protocol_is_refused(tenant: Tenant) -> None:
 
 
 @pytest.mark.parametrize("what", REFUSED_OPERATIONS)
-async def test_operation_that_makes_no_sense_is_refused_over_http_and_socket(tenant: Tenant, what: str) -> None:
+async def test_operation_that_makes_no_sense_is_refused_over_http_and_socket(
+    tenant: Tenant, stopwatch: Stopwatch, what: str
+) -> None:
     request = REFUSED_OPERATIONS[what]
     headers = {"authorization": f"Bearer {tenant.token('alice')}"}
-    async with tenant.http.post(tenant.next_url(), json=request, headers=headers) as response:
-        assert response.status in {200, 400}
-        codes = {error["extensions"]["code"] for error in (await response.json())["errors"]}
+    with stopwatch(f"operation, {what}"):
+        async with tenant.http.post(tenant.next_url(), json=request, headers=headers) as response:
+            assert response.status in {200, 400}
+            codes = {error["extensions"]["code"] for error in (await response.json())["errors"]}
     assert codes <= {"BAD_USER_INPUT", "FORBIDDEN"}
     async with tenant.socket("alice") as socket:
         await socket.connection.send(subscribe(request))
         message = await socket.read()
         errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
         assert {error["extensions"]["code"] for error in errors} <= {"BAD_USER_INPUT", "FORBIDDEN"}
-        await socket.connection.send('{"type": "ping"}')
-        while (await socket.read())["type"] != "pong":
-            pass
+        await still_there(socket)
+
+
+@pytest.mark.parametrize("what", COSTLY_QUERIES)
+async def test_query_that_is_costly_to_refuse_is_refused_at_once(
+    tenant: Tenant, stopwatch: Stopwatch, what: str
+) -> None:
+    headers = {"authorization": f"Bearer {tenant.token('alice')}"}
+    body = json.dumps({"query": COSTLY_QUERIES[what]}).encode()
+    with stopwatch(f"query, {what}"):
+        async with tenant.http.post(tenant.next_url(), data=BytesIO(body), headers=headers | JSON) as response:
+            assert response.status == 200
+            answer = await response.read()
+    assert {error["extensions"]["code"] for error in orjson.loads(answer)["errors"]} == {"BAD_USER_INPUT"}
+    assert len(answer) < 10_000
 
 
 @pytest.mark.parametrize("what", BODIES)
-async def test_body_that_is_no_request_is_refused(tenant: Tenant, what: str) -> None:
-    headers = {"authorization": f"Bearer {tenant.token('alice')}", "content-type": "application/json"}
-    async with tenant.http.post(tenant.next_url(), data=BODIES[what], headers=headers) as response:
-        answer = await response.json()
-        assert response.status == 400
-        assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+async def test_body_that_is_no_request_is_refused(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+    headers = {"authorization": f"Bearer {tenant.token('alice')}"}
+    with stopwatch(f"body, {what}"):
+        async with tenant.http.post(tenant.next_url(), data=BytesIO(BODIES[what]), headers=headers | JSON) as response:
+            answer = await response.read()
+            assert response.status == 400
+    assert orjson.loads(answer)["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert len(answer) < 1000
 
 
 async def test_fragment_bomb_is_counted_without_being_spread() -> None:
     """2 ** 60 fields: whoever spread them would not come back."""
-    assert too_large(parse(bomb(), max_tokens=1000), introspection=False)
-
-
-@settings(max_examples=FUZZED, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20),
-        lambda inner: (
-            st.lists(inner, max_size=4)
-            | st.dictionaries(
-                st.sampled_from(["id", "type", "payload", "query", "variables", "operationName", "extensions", "x"]),
-                inner
-                | st.sampled_from(
-                    ["subscribe", "complete", "ping", "pong", "{ __typename }", "subscription { inbox { kind } }"]
-                ),
-                max_size=6,
-            )
-        ),
-        max_leaves=12,
-    )
-)
-async def test_fuzzed_messages_and_bodies_break_nothing(tenant: Tenant, value: Any) -> None:
-    text = json.dumps(value)
-    headers = {"authorization": f"Bearer {tenant.token('alice')}", "content-type": "application/json"}
-    async with tenant.http.post(tenant.next_url(), data=text.encode(), headers=headers) as response:
-        assert response.status in {200, 400}
-        codes = {error["extensions"]["code"] for error in orjson.loads(await response.read()).get("errors", [])}
-        assert codes <= {"BAD_USER_INPUT"}
-    async with tenant.socket("alice") as socket:
-        await socket.connection.send(text)
-        try:
-            await socket.connection.send('{"type": "ping"}')
-            async with asyncio.timeout(5):
-                while json.loads(await socket.connection.recv())["type"] != "pong":
-                    pass
-        except ConnectionClosed as closed:
-            assert closed.rcvd
-            assert 4400 <= closed.rcvd.code < 4500
+    assert too_large(parse(bomb(), max_tokens=1000), Settings(jwt_secret=(SECRET,)))

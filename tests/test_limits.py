@@ -2,14 +2,20 @@
 
 import asyncio
 import json
+import re
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import aiohttp
 import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
+from hub.embedded import Mongod, Redis
 from tests.client import Json, Refused, Tenant
+from tests.processes import Deployment
 
 SEND = "mutation ($input: SendInput!) { send(input: $input) { send { id } } }"
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
@@ -218,6 +224,102 @@ async def test_header_key_beyond_its_limit_is_refused(tenant: Tenant) -> None:
         assert answer["errors"][0]["extensions"] == {"code": BAD, "field": "Idempotency-Key"}
 
 
+SMALL = {
+    "body_max_bytes": "2000",
+    "send_many_max_bytes": "4000",
+    "socket_message_max_bytes": "1500",
+    "title_max_chars": "10",
+    "text_max_bytes": "20",
+    "data_max_bytes": "30",
+    "users_per_call": "2",
+    "sends_per_call": "2",
+    "ids_per_call": "2",
+    "page_max": "5",
+    "subscriptions_per_socket": "2",
+    "sockets_per_user": "2",
+    "receipt_readers_per_tenant": "1",
+    "query_max_chars": "400",
+    "query_max_tokens": "60",
+    "query_max_depth": "4",
+    "query_max_fields": "20",
+    "query_max_root_fields": "3",
+}
+MANY = "mutation ($i: [SendInput!]!) { sendMany(inputs: $i) { duplicate } }"
+REFUSED: dict[str, tuple[str, Json, str]] = {
+    "send_many_max_bytes": ("{ me { id } }", {"pad": "x" * 4000}, LARGE),
+    "body_max_bytes": ("{ me { id } }", {"pad": "x" * 2000}, LARGE),
+    "title_max_chars": (SEND, {"input": given(content={"title": "x" * 11})}, LARGE),
+    "text_max_bytes": (SEND, {"input": given(content={"body": "x" * 21})}, LARGE),
+    "data_max_bytes": (SEND, {"input": given(data="x" * 30)}, LARGE),
+    "users_per_call": (SEND, {"input": given(to={"users": ["a", "b", "c"]})}, LARGE),
+    "sends_per_call": (MANY, {"i": [given()] * 3}, LARGE),
+    "ids_per_call": ('mutation { markRead(ids: ["a", "b", "c"]) { changed } }', {}, LARGE),
+    "page_max": ("{ sends(first: 6) { nodes { id } } }", {}, BAD),
+    "query_max_chars": ("{ me { id } } #" + "x" * 386, {}, BAD),
+    "query_max_tokens": ("{ " + "a: __typename " * 20 + "}", {}, BAD),
+    "query_max_depth": ("{ sends { nodes { notifications { nodes { id } } } } }", {}, BAD),
+    "query_max_fields": ("{ me { " + "...f " * 5 + "} } fragment f on User { id a: id b: id c: id d: id }", {}, BAD),
+    "query_max_root_fields": (
+        "{ a: __typename ...f ... { b: __typename } } fragment f on Query { c: __typename d: __typename }",
+        {},
+        BAD,
+    ),
+}
+
+
+async def test_every_limit_is_a_setting_named_in_its_error(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    async with (
+        Deployment(mongod.url, redis.url, apis=1, workers=0, **SMALL) as hub,
+        Tenant(f"t{uuid4().hex[:12]}", hub.urls) as tenant,
+    ):
+        for setting, (query, variables, code) in REFUSED.items():
+            user = "alice" if setting == "ids_per_call" else None
+            error = (await tenant.answer(query, user=user, **variables))["errors"][0]
+            assert (error["extensions"]["code"], f"HUB_{setting.upper()}" in error["message"]) == (code, True), error
+        async with tenant.socket("alice") as socket, tenant.socket("alice"):
+            for id in "abc":
+                await socket.subscribe("subscription { inbox { kind } }", id)
+            assert await ended(socket.connection) == (4429, "HUB_SUBSCRIPTIONS_PER_SOCKET")
+        async with tenant.socket("alice"), tenant.socket("alice"):
+            with pytest.raises(ConnectionClosed) as closed:
+                async with tenant.socket("alice"):
+                    pass
+            assert closed.value.rcvd
+            assert (closed.value.rcvd.code, "HUB_SOCKETS_PER_USER" in closed.value.rcvd.reason) == (4429, True)
+        async with tenant.socket("bob") as socket:
+            await socket.connection.send("x" * 1501)
+            assert await ended(socket.connection) == (1009, "HUB_SOCKET_MESSAGE_MAX_BYTES")
+        async with tenant.socket() as socket:
+            await socket.subscribe("subscription { receipts { id } }", "a")
+            await socket.subscribe("subscription { receipts { id } }", "b")
+            [error] = (await socket.read())["payload"]
+            assert error["extensions"]["code"] == "RATE_LIMITED"
+            assert "HUB_RECEIPT_READERS_PER_TENANT" in error["message"]
+
+
+async def ended(connection: ClientConnection) -> tuple[int, str]:
+    """The close code, and the setting in its reason."""
+    async with asyncio.timeout(5):
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await connection.recv()
+    assert closed.value.rcvd
+    [setting] = re.findall(r"HUB_[A-Z_]+", closed.value.rcvd.reason)
+    return closed.value.rcvd.code, setting
+
+
+async def test_query_at_its_limits_passes(tenant: Tenant) -> None:
+    """1,000 tokens, and 10 fields at the root, wherever they stand."""
+    thousand = "{ me { " + " ".join(["id"] * 20 + [f"a{n}: id" for n in range(325)]) + " } }"  # 5 + 20 + 3 * 325
+    assert await tenant.ask(thousand, user="alice")
+    assert await refusals(tenant, thousand.replace("id", "id id", 1)) == [(BAD, None)]
+    nine = " ".join(f"a{n}: __typename" for n in range(9))
+    assert await tenant.ask(f"{{ ...f {nine} }} fragment f on Query {{ __typename }}", user="alice")
+    eleven = f"{{ ...f {nine} }} fragment f on Query {{ __typename b: __typename }}"
+    assert await refusals(tenant, eleven) == [(BAD, None)]
+
+
 # ------------------------------------------------------------- HTTP itself
 
 
@@ -343,6 +445,16 @@ async def test_queries_that_ask_too_much_are_refused(tenant: Tenant) -> None:
         async with asyncio.timeout(2):
             told = await refusals(tenant, query)
         assert {code for code, _ in told} == {BAD}, query[:60]
+
+
+async def test_production_suggests_nothing_and_has_no_graphiql(tenant: Tenant) -> None:
+    by_variable = "query ($p: [Priority!]) { inbox(filter: {priorities: $p}) { unread } }"
+    for query in ("{ inbx { unread } }", "{ inbox { unred } }", "{ inbox(frist: 1) { unread } }", by_variable):
+        answer = await tenant.answer(query, user="alice", p=["HIHG"])
+        assert [error["extensions"]["code"] for error in answer["errors"]] == [BAD]
+        assert "Did you mean" not in str(answer)
+    async with tenant.http.get(tenant.next_url().replace("/graphql", "/graphiql")) as response:
+        assert response.status == 404
 
 
 async def test_errors_inside_never_show_their_insides(tenant: Tenant) -> None:

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,7 +21,7 @@ from pymongo.errors import PyMongoError
 from hub.embedded import Mongod, ReplicaSet
 from tests.client import Json, Refused, Socket, Tenant, eventually
 from tests.conftest import FULL, fresh_servers, scaled
-from tests.processes import Deployment
+from tests.processes import Deployment, Process
 from tests.watching import Watcher, caught_up, faults, insist, refusals, same_as_stored, titles, watching
 
 ANSWER_S = 5.0  # HUB_COMMIT_DEADLINE_S: a refusal comes within this time
@@ -177,12 +179,23 @@ async def test_mongo_away_everything_is_unavailable_in_time_and_heals_by_itself(
                 log.info("first send after %.2f s", time.monotonic() - begun_at)
                 await submits.some_answered(scaled(20, 200))
             log.info("all submits answered after %.2f s", time.monotonic() - begun_at)
+            assert_no_flood(set.deployment.apis)
             await submits.verify()
             with suppress(Refused):  # told why, or still told of receipts: both are fine, silence is not
                 async with asyncio.timeout(RECOVERED_S):
                     while (await anext(reader))["notificationId"] not in submits.last_ids:
                         pass
         await receipts_after(tenant, cursor, submits.last_ids)
+
+
+def assert_no_flood(apis: list[Process]) -> None:
+    """However many are refused, an API process says so once a second."""
+    for api in apis:
+        seconds = [
+            line["timestamp"] for line in map(json.loads, api.log.splitlines()) if line["event"] == "store_failed"
+        ]
+        for one, next in pairwise(map(datetime.fromisoformat, seconds)):
+            assert next - one > timedelta(seconds=0.9)
 
 
 async def first_receipt(tenant: Tenant, socket: Socket) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from msgspec import convert, msgpack
 from msgspec.structs import replace
 
 from hub.api.engine import encode
-from hub.api.projection import Selecting
+from hub.api.projection import NotPlain, Selecting
 from hub.api.scalars import Cursor
 from hub.api.schema import make_schema
 from hub.api.types import InboxEvent
@@ -189,7 +189,7 @@ works = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=scaled(300, 5000))
+@settings(deadline=None, max_examples=scaled(150, 5000))
 @given(st.lists(visible, max_size=8, unique_by=lambda n: n.id), works, st.integers(1, 50))
 def test_draft_counts_equal_a_recount_and_numbers_are_contiguous(
     there: list[Notification], works: list[tuple[str, int, str]], start: int
@@ -372,8 +372,12 @@ def test_every_state_can_come_to_an_end_without_a_replay(state: DeliveryStatus) 
 SCHEMA = make_schema()._schema
 directives = st.sampled_from(["", "", "", "@skip(if: $yes)", "@skip(if: $no)", "@include(if: $yes)", "@include(if: $no)", "@include(if: true) @skip(if: $no)", "@skip(if: $unset)"])  # fmt: skip
 TYPES: dict[str, dict[str, str]] = {
-    name: {field: str(definition.type).strip("[]!") for field, definition in SCHEMA.type_map[name].fields.items()}  # type: ignore[attr-defined]
-    for name in ("InboxEvent", "Notification", "Action", "Delivery")
+    name: {
+        field: str(definition.type).strip("[]!")
+        for field, definition in SCHEMA.type_map[name].fields.items()  # type: ignore[attr-defined]
+        if field != "deliveries"  # has to be read, so who selects it has each event executed
+    }
+    for name in ("InboxEvent", "Notification", "Action")
 }
 
 
@@ -419,7 +423,7 @@ events = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=scaled(150, 3000))
+@settings(deadline=None, max_examples=scaled(75, 3000))
 @given(subscriptions(), events)
 def test_projection_equals_execution(query: str, event: InboxEvent) -> None:
     document = parse(query)
@@ -442,5 +446,5 @@ def test_projection_refuses_a_field_that_takes_arguments() -> None:
     assert isinstance(executor, Executor)
     user = SCHEMA.type_map["User"]
     inner = parse("{ me { inbox { unread } } }").definitions[0].selection_set.selections  # type: ignore[attr-defined]
-    with pytest.raises(TypeError, match="can't be projected"):
+    with pytest.raises(NotPlain, match="takes arguments"):
         Selecting({}, executor.variable_values).compile(user, list(inner))  # type: ignore[arg-type]

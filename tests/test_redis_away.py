@@ -154,7 +154,7 @@ async def test_redis_cutting_subscribers_off_again_and_again_open_clients_get_ev
     async with scene() as set:
         async with RedisClient.from_url(set.redis.url) as client:
             cut = 0
-            while cut < scaled(8, 40):
+            while cut < scaled(5, 40):
                 sending = asyncio.create_task(set.traffic("cut"))
                 cut += await client.client_kill_filter(_type="pubsub")
                 await sending

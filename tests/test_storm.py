@@ -21,7 +21,7 @@ from tests.stored import Stored
 USERS = [f"user{number}" for number in range(10)]  # enough that a send to all of them travels as one broadcast
 CROWDED = USERS[:3]
 ACTORS = 12
-OPERATIONS = scaled(1200, 5000)
+OPERATIONS = scaled(900, 5000)
 SETTLED_WITHIN_S = 20.0
 
 
@@ -48,6 +48,12 @@ async def test_after_a_storm_of_random_operations_everybody_agrees(tenant: Tenan
         for _ in left:
             await crowd.act(random)
 
+    async def change_much() -> None:
+        """Filtered, and too much to be told one by one; again if others were quicker or the feed bridged it."""
+        while not any(watcher.resyncs for watcher in staying):
+            await tenant.fill(CROWDED[0], 150)
+            await tenant.mark_all(CROWDED[0], "markAllRead", categories=["news"])
+
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(following(*staying))
         await stack.enter_async_context(following(*returning, cut=Random(f"{seed}/returning"), most=60))
@@ -55,6 +61,7 @@ async def test_after_a_storm_of_random_operations_everybody_agrees(tenant: Tenan
         async with asyncio.TaskGroup() as group:
             for actor in range(ACTORS):
                 group.create_task(act(Random(f"{seed}/{actor}")))
+            group.create_task(change_much())
 
         async def nothing_due() -> bool:
             return not await stored.due(datetime.now(UTC) + timedelta(minutes=10))
@@ -81,7 +88,6 @@ async def test_after_a_storm_of_random_operations_everybody_agrees(tenant: Tenan
         assert await views(tenant, user) == expected_views(found), user
     assert crowd.sent.items() <= (await stored.per_send()).items()  # answered means stored, for everybody, once
     print(Counter(event["kind"] for watcher in staying for event in watcher.told))  # noqa: T201
-    assert any(watcher.resyncs for watcher in staying), "the storm should reach large filtered changes"
 
 
 async def test_large_filtered_change_committed_with_other_large_changes_reaches_open_clients(

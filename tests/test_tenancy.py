@@ -36,6 +36,7 @@ async def stored(database: Database, tenant: Tenant) -> str:
         await database.sends.find({"tenant": tenant.name}).sort("_id", 1).to_list(),
         await database.receipts.find({"tenant": tenant.name}).sort("_id", 1).to_list(),
         await database.idempotency.find({"_id": within}).sort("_id", 1).to_list(),
+        await database.tenants.find({"_id": tenant.name}).to_list(),
     ]
     return json.dumps(found, default=str)
 
@@ -136,6 +137,56 @@ async def test_upsert_users_leaves_the_namesake_alone(tenant: Tenant, other: Ten
     assert (await other.ask('{ user(id: "alice") { email } }'))["user"] == {"email": "a@other.example"}
 
 
+async def test_device_of_another_looks_like_a_missing_one_and_stays(
+    tenant: Tenant, other: Tenant, database: Database
+) -> None:
+    connect = 'mutation { connectWebhook(url: "https://hooks.example/a") { device { id } } }'
+    mine = (await tenant.ask(connect, user="alice"))["connectWebhook"]["device"]["id"]
+    others = await foreign(tenant, other)
+    before = await stored(database, tenant)
+    query = "mutation ($id: ID!) { removeDevice(id: $id) }"
+    for where, who in others:
+        answers = [await where.answer(query, user=who, id=id) for id in (mine, new_id())]
+        assert answers == [{"data": {"removeDevice": False}}] * 2
+    assert before == await stored(database, tenant)
+
+
+async def test_browser_that_two_tenants_register_stays_with_both(tenant: Tenant, other: Tenant) -> None:
+    given = {"endpoint": "https://push.example/both", "p256dh": POINT, "auth": "A" * 22}
+    query = "mutation ($input: WebPushInput!) { registerWebPush(input: $input) { id } }"
+    for where in (tenant, other):
+        await where.ask(query, user="alice", input=given)
+    for where in (tenant, other):
+        assert len((await where.ask("{ me { devices { id } } }", user="alice"))["me"]["devices"]) == 1
+
+
+async def test_set_up_of_another_tenant_is_apart(tenant: Tenant, other: Tenant, database: Database) -> None:
+    await other.define("theirs", "IN_APP", required=True)
+    off = "mutation ($k: String!) { updatePreferences(input: {categories: [{category: $k, enabled: false}]}) { categories { category { key } } } }"
+    before = await stored(database, other)
+    errors = [(await tenant.answer(off, user="alice", k=key))["errors"] for key in ("theirs", "nobody's")]
+    assert errors[0] == errors[1]
+    await tenant.define("theirs", "EMAIL")
+    assert before == await stored(database, other)
+    [mine] = (await tenant.ask("{ categories { required } }"))["categories"]
+    assert mine["required"] is False
+
+
+@pytest.mark.parametrize("field", ["exportUser", "deleteUser"])
+async def test_person_of_another_tenant_is_neither_told_nor_erased(
+    tenant: Tenant, other: Tenant, database: Database, field: str
+) -> None:
+    await other.send("carol")
+    before = await stored(database, other)
+    query = f"mutation ($id: ID!) {{ {field}(id: $id) }}"
+    headers = {"authorization": f"Bearer {tenant.token(role=Role.ADMIN)}"}
+    theirs = [
+        await tenant.answer(query, headers=headers, id=id) for id in ("carol", "nobody", f"../{other.name}/carol")
+    ]
+    assert theirs[0] == theirs[1] == theirs[2]
+    assert before == await stored(database, other)
+
+
 async def test_send_of_another_tenant_looks_like_a_missing_one(tenant: Tenant, other: Tenant) -> None:
     sent = (await other.send("alice"))["send"]["id"]
     query = "query ($id: ID!) { send(id: $id) { id counts { count } notifications { nodes { id title } } } }"
@@ -233,6 +284,9 @@ async def test_idempotency_keys_of_tenants_are_apart(tenant: Tenant, other: Tena
         assert answer["data"]["upsertUsers"] == [{"id": "u", "locale": locale}]
 
 
+POINT = (
+    "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"  # the generator of P-256
+)
 USER_FIELDS = [
     "{ me { id } }",
     "{ inbox { unread } }",
@@ -242,6 +296,12 @@ USER_FIELDS = [
         for field in MARKS
     ],
     *[f"mutation {{ {field} {{ changed }} }}" for field in ("markAllSeen", "markAllRead", "archiveAll")],
+    "{ preferences { channels { enabled } } }",
+    "mutation { updatePreferences(input: {}) { channels { enabled } } }",
+    f'mutation {{ registerWebPush(input: {{endpoint: "https://push.example/a", p256dh: "{POINT}", auth: "{"A" * 22}"}}) {{ id }} }}',
+    'mutation { registerMobileDevice(input: {platform: "fcm", token: "t"}) { id } }',
+    'mutation { connectWebhook(url: "https://hooks.example/a") { secret } }',
+    'mutation { removeDevice(id: "x") }',
 ]
 SERVICE_FIELDS = [
     '{ user(id: "alice") { id } }',
@@ -250,6 +310,15 @@ SERVICE_FIELDS = [
     'mutation { send(input: {to: {users: ["alice"]}, category: "c", content: {title: "t", body: "b"}}) { duplicate } }',
     'mutation { sendMany(inputs: [{to: {users: ["alice"]}, category: "c", content: {title: "t", body: "b"}}]) { duplicate } }',
     'mutation { upsertUsers(users: [{id: "alice"}]) { id } }',
+    "{ categories { key } }",
+    '{ simulate(input: {to: {users: ["alice"]}, category: "c", content: {title: "t", body: "b"}}) { userId } }',
+]
+ADMIN_FIELDS = [
+    "{ tenant { id } }",
+    'mutation { updateTenant(input: {name: "n"}) { id } }',
+    'mutation { upsertCategory(input: {key: "c", name: "n", defaultChannels: [IN_APP]}) { key } }',
+    'mutation { exportUser(id: "alice") }',
+    'mutation { deleteUser(id: "alice") }',
 ]
 
 
@@ -259,11 +328,18 @@ async def test_service_without_a_user_on_a_users_field_is_forbidden(tenant: Tena
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
 
 
-@pytest.mark.parametrize("query", SERVICE_FIELDS)
+@pytest.mark.parametrize("query", SERVICE_FIELDS + ADMIN_FIELDS)
 async def test_user_on_a_services_field_is_forbidden(tenant: Tenant, database: Database, query: str) -> None:
     answer = await tenant.answer(query, user="alice")
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
-    assert await stored(database, tenant) == "[[], [], [], [], [], []]"
+    assert await stored(database, tenant) == "[[], [], [], [], [], [], []]"
+
+
+@pytest.mark.parametrize("query", ADMIN_FIELDS)
+async def test_service_on_an_admins_field_is_forbidden(tenant: Tenant, database: Database, query: str) -> None:
+    answer = await tenant.answer(query)
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+    assert await stored(database, tenant) == "[[], [], [], [], [], [], []]"
 
 
 @pytest.mark.parametrize(("query", "user"), [(FEED, None), (RECEIPTS, "alice")])
@@ -282,7 +358,7 @@ async def test_admin_may_what_a_service_may_and_a_service_with_a_user_sees_that_
         ) as response:
             return await response.json()
 
-    for query in SERVICE_FIELDS:
+    for query in SERVICE_FIELDS + ADMIN_FIELDS[:-1]:
         assert "errors" not in await ask(tenant.token(role=Role.ADMIN), query)
     answer = await ask(tenant.token("alice", role=Role.SERVICE), "{ me { id } inbox { unread } }")
     assert answer == {"data": {"me": {"id": "alice"}, "inbox": {"unread": 2}}}

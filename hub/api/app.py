@@ -2,14 +2,12 @@
 
 from importlib.resources import files
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -19,51 +17,54 @@ from hub.api.context import Services
 from hub.api.engine import Engine
 from hub.api.http import METHODS, GraphQLOverHTTP
 from hub.api.idempotency import Answers
+from hub.api.links import links
 from hub.api.origins import Origins
+from hub.api.outbox import dev_outbox
+from hub.api.places import Places
+from hub.api.probes import probes
+from hub.api.providers import providers
 from hub.api.schema import make_schema
 from hub.api.socket import GraphQLOverWebSocket
+from hub.api.visits import watch_resolvers
 from hub.connections import Database
 
 GRAPHQL = "/graphql"
+STRANGERS = ("/unsubscribe/", "/r/", "/providers/")
+"""Paths where no token of a caller is asked for, and where it does not matter from which page somebody calls."""
 
 
 def make_app(services: Services, auth: Authenticator, answers: Answers, database: Database) -> ASGIApp:
-    """The app for one process. It has no lifespan: whoever made `services` ends them."""
+    """The app for one process. It has no lifespan: whoever made `services` ends them. Raises settings.Unusable."""
     development = services.settings.mode == "development"
-    engine = Engine(make_schema()._schema, introspection=development)
-
-    async def readyz(_: Request) -> Response:
-        """MongoDB decides; without Redis the hub is degraded, not unready."""
-        realtime = "degraded" if services.rooms.link.away else "ok"
-        try:
-            await database.command("ping")
-        except PyMongoError:
-            return JSONResponse({"store": "unavailable", "realtime": realtime}, 503)
-        return JSONResponse({"store": "ok", "realtime": realtime})
-
+    schema = make_schema()._schema
+    watch_resolvers(schema)
+    engine = Engine(schema, services.settings, services.taught)
+    places = Places(services.settings.sockets_per_user)  # WebSockets and event streams together
     routes: list[BaseRoute] = [
-        Route(GRAPHQL, GraphQLOverHTTP(engine, services, auth, answers), methods=METHODS),
-        Route("/healthz", _healthz),
-        Route("/readyz", readyz),
-        Route("/metrics", _metrics),
+        Route(GRAPHQL, GraphQLOverHTTP(engine, services, auth, answers, places), methods=METHODS),
+        *probes(services.settings, database, services.rooms.link),
     ]
     if development:
-        routes += [Route("/graphiql", _graphiql), Route("/", _to_graphiql)]
+        routes += [Route("/graphiql", _graphiql), Route("/", _to_graphiql), *dev_outbox(database)]
     origins = Origins(services.settings)
     cors = Middleware(
         CORSMiddleware,
         allow_origins=origins.named,
         allow_origin_regex=origins.pattern,
         allow_methods=METHODS,
-        allow_headers=["authorization", "content-type", "idempotency-key"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "traceparent", "x-request-id"],
+        expose_headers=["x-request-id"],
     )
     starlette = Starlette(routes=routes, middleware=[cors] if origins.named or origins.pattern else [])
-    sockets = GraphQLOverWebSocket(engine, services, auth, origins)
+    strangers = Starlette(routes=[*links(services), *providers(services)])
+    sockets = GraphQLOverWebSocket(engine, services, auth, origins, places)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         """WebSockets go straight to their door: what Starlette wraps around it would stay as long as they do."""
         if scope["type"] == "websocket" and scope["path"] == GRAPHQL:
             await sockets.handle(WebSocket(scope, receive, send))
+        elif scope["type"] == "http" and scope["path"].startswith(STRANGERS):
+            await strangers(scope, receive, send)
         else:
             if scope["type"] == "http" and scope["path"] == GRAPHQL:
                 headers = Headers(scope=scope)
@@ -71,14 +72,6 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
             await starlette(scope, receive, send)
 
     return app
-
-
-async def _healthz(_: Request) -> Response:
-    return JSONResponse({"status": "ok"})
-
-
-async def _metrics(_: Request) -> Response:
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _graphiql(_: Request) -> Response:

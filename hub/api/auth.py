@@ -120,7 +120,7 @@ class Authenticator:
                 try:
                     self._issued = KeySet.import_key_set(await self._egress.fetch_json(self._jwks_url))
                 except (EgressError, JoseError, ValueError, TypeError, KeyError) as error:
-                    log.warning("jwks_not_fetched", url=self._jwks_url, error=repr(error))
+                    log.warning("jwks_not_fetched", url=self._jwks_url, error=error)
                 self._fetched_at = time.monotonic()
         if self._issued is None:
             raise Unavailable("The issuer of tokens does not answer: try again shortly.")

@@ -4,19 +4,30 @@ import asyncio
 from dataclasses import dataclass
 
 import strawberry
+from strawberry.dataloader import DataLoader
 
+from hub.api.persisted import Taught
 from hub.api.rates import Rates
+from hub.audience.devices import Devices
+from hub.audience.endpoints import Endpoints
+from hub.audience.tenants import Tenants
 from hub.audience.users import Users
+from hub.call_off import CallOff
 from hub.change import Change
 from hub.clock import Clock
+from hub.dossier import Dossiers
+from hub.egress import Egress
 from hub.errors import Forbidden
 from hub.inbox.store import Inboxes
+from hub.links import Links
 from hub.live.rooms import Rooms
-from hub.model import Caller, Role
+from hub.model import Caller, Delivery, Role
 from hub.publish import Publish
 from hub.settings import Settings
+from hub.status.deliveries import Deliveries
 from hub.status.receipts import Readers
 from hub.status.sends import Sends
+from hub.status.webhook_calls import WebhookCalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +42,18 @@ class Services:
     rooms: Rooms
     sends: Sends
     users: Users
+    devices: Devices
+    tenants: Tenants
+    dossiers: Dossiers
+    deliveries: Deliveries
+    call_off: CallOff
+    endpoints: Endpoints
+    webhook_calls: WebhookCalls
     receipts: Readers
+    egress: Egress
+    links: Links
     rates: Rates
+    taught: Taught
     closing: asyncio.Event
     """Set when this process stops: streams end then, without saying that they are complete."""
 
@@ -45,6 +66,17 @@ class Context:
     services: Services
     request_id: str
     idempotency_key: str | None = None
+    _outside: DataLoader[str, list[Delivery]] | None = None
+
+    async def outside(self, notification: str) -> list[Delivery]:
+        """The deliveries of a notification that leave the hub; asked for many at once, that is one query."""
+        if self._outside is None:
+            self._outside = DataLoader(self._load_outside, cache=False)
+        return await self._outside.load(notification)
+
+    async def _load_outside(self, notifications: list[str]) -> list[list[Delivery]]:
+        found = await self.services.deliveries.of_notifications(notifications)
+        return [found.get(id, []) for id in notifications]
 
     @property
     def mailbox(self) -> str:
@@ -57,6 +89,12 @@ class Context:
         """The tenant; Forbidden for role user."""
         if self.caller.role is Role.USER:
             raise Forbidden("This needs a token with role service or admin.")
+        return self.caller.tenant
+
+    def require_admin(self) -> str:
+        """The tenant; Forbidden for all but role admin."""
+        if self.caller.role is not Role.ADMIN:
+            raise Forbidden("This needs a token with role admin.")
         return self.caller.tenant
 
 

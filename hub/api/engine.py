@@ -1,7 +1,8 @@
 """Runs operations: one entrance for HTTP, SSE and WebSocket."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from inspect import isawaitable
 from typing import Any
 
@@ -18,25 +19,31 @@ from graphql import (
     create_source_event_stream,
     execute,
     get_operation_ast,
+    map_source_to_response_event,
 )
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.api.context import Context
 from hub.api.documents import CACHED, CACHED_TEXT_MAX, Documents
-from hub.api.failures import formatted, refused
-from hub.api.projection import Getter, Selecting
+from hub.api.failures import all_formatted, formatted, refused
+from hub.api.persisted import Listed, Taught, read_manifest
+from hub.api.projection import Getter, NotPlain, Selecting
 from hub.api.streams import InboxStream
+from hub.errors import BadUserInput, PersistedQueryNotFound
+from hub.settings import Settings
 
 Answer = dict[str, Any]
 """A GraphQL response: `data`, `errors`. Without `data` nothing was run."""
 
 
 class Request(Struct, frozen=True):
-    """What a client wants run."""
+    """What a client wants run. `query` may be empty where there is a `hash` of it."""
 
     query: str
     variables: dict[str, Any] | None = None
     operation_name: str | None = None
+    hash: str = ""
 
 
 class Operation(Struct, frozen=True):
@@ -52,13 +59,24 @@ class Operation(Struct, frozen=True):
 
 
 class Engine:
-    def __init__(self, schema: GraphQLSchema, *, introspection: bool) -> None:
+    """Raises settings.Unusable where the manifest of operations is no good."""
+
+    def __init__(self, schema: GraphQLSchema, settings: Settings, taught: Taught) -> None:
         self._schema = schema
-        self._documents = Documents(schema, introspection=introspection)
+        self._documents = Documents(schema, settings)
+        self._persisted: Taught | Listed = taught
+        if settings.persisted_operations:
+            self._persisted = read_manifest(settings.persisted_operations, self._documents.pin)
         self._roots: OrderedDict[tuple[str, str | None], Getter] = OrderedDict()
 
-    def prepare(self, request: Request, request_id: str) -> Operation | list[Answer]:
-        """The operation, or the errors that say why there is none."""
+    async def prepare(self, request: Request, request_id: str) -> Operation | list[Answer]:
+        """The operation, or the errors that say why there is none. Raises NotInList, and BadUserInput for a hash that
+        is not the query's."""
+        if request.hash or isinstance(self._persisted, Listed):
+            try:
+                request = replace(request, query=await self._persisted.text(request.hash, request.query))
+            except PersistedQueryNotFound as error:
+                return [refused(error, request_id)]
         document = self._documents.get(request.query)
         if isinstance(document, Sequence):
             return [formatted(error, request_id) for error in document]
@@ -66,6 +84,8 @@ class Engine:
         if node is None:
             message = "Name one of the document's operations in `operationName`."
             return [formatted(GraphQLError(message), request_id)]
+        if request.hash:
+            await self._persisted.keep(request.hash, request.query)
         return Operation(request, document, node)
 
     async def run(self, operation: Operation, context: Context) -> Answer:
@@ -88,7 +108,9 @@ class Engine:
             result = await result
         return _answer(result, context.request_id)
 
-    async def subscribe(self, operation: Operation, context: Context) -> "Answers | list[Answer]":
+    async def subscribe(
+        self, operation: Operation, context: Context
+    ) -> "Answers | AsyncGenerator[Answer, None] | list[Answer]":
         """The answers of a subscription, or the errors that kept it from beginning."""
         executor = Executor.build(
             self._schema,
@@ -99,12 +121,17 @@ class Engine:
         )
         if isinstance(executor, list):
             return [formatted(error, context.request_id) for error in executor]
-        root = self._root(operation, executor)
+        try:
+            root = self._root(operation, executor)
+        except NotPlain:
+            root = None
         stream = create_source_event_stream(executor)
         if isawaitable(stream):
             stream = await stream
         if isinstance(stream, ExecutionResult):
-            return [formatted(error, context.request_id) for error in stream.errors or ()]
+            return all_formatted(stream.errors or (), context.request_id)
+        if root is None:
+            return _executed(executor, stream, context.request_id)
         return Answers(stream, root, context.request_id)
 
     def _root(self, operation: Operation, executor: Executor[Any]) -> Getter:
@@ -122,6 +149,16 @@ class Engine:
             if len(self._roots) > CACHED:
                 self._roots.popitem(last=False)
         return root
+
+
+async def _executed(executor: Executor[Any], stream: Any, request_id: str) -> AsyncGenerator[Answer, None]:
+    """The answers of a subscription whose selection has to read something for every event."""
+    try:
+        async with aclosing(map_source_to_response_event(executor, stream)) as results:
+            async for result in results:
+                yield _answer(result, request_id)
+    except Exception as error:  # noqa: BLE001 - told to the client, and logged where it is internal
+        yield {"errors": [refused(error, request_id)]}
 
 
 class Answers:
@@ -169,7 +206,7 @@ class Answers:
 def _answer(result: ExecutionResult, request_id: str) -> Answer:
     answer: Answer = {}
     if result.errors:
-        answer["errors"] = [formatted(error, request_id) for error in result.errors]
+        answer["errors"] = all_formatted(result.errors, request_id)
     if result.data is not None or not _before_execution(result):
         answer["data"] = result.data
     return answer
@@ -178,6 +215,34 @@ def _answer(result: ExecutionResult, request_id: str) -> Answer:
 def _before_execution(result: ExecutionResult) -> bool:
     """Errors without a path come from before the first field was run: wrong variables."""
     return any(error.path is None for error in result.errors or ())
+
+
+def requested(given: Any) -> Request:
+    """The request in a JSON value, as every transport carries it. Raises BadUserInput."""
+    if not isinstance(given, dict):
+        raise BadUserInput("A request is a JSON object with `query`.", "body")
+    query, name, variables = given.get("query"), given.get("operationName"), given.get("variables")
+    extensions = given.get("extensions")
+    if not isinstance(extensions, dict | None):
+        raise BadUserInput("`extensions` is a JSON object.", "extensions")
+    hash = _hash(extensions["persistedQuery"]) if extensions and extensions.get("persistedQuery") is not None else ""
+    if not isinstance(query, str | None) or not (query or hash):
+        raise BadUserInput("Give `query`, a string.", "query")
+    if not isinstance(name, str | None):
+        raise BadUserInput("`operationName` is a string.", "operationName")
+    if not isinstance(variables, dict | None):
+        raise BadUserInput("`variables` is a JSON object.", "variables")
+    return Request(query or "", variables, name or None, hash)
+
+
+def _hash(given: Any) -> str:
+    """Of `extensions.persistedQuery`, as Apollo's clients send it."""
+    if not isinstance(given, dict) or given.get("version") != 1:
+        raise BadUserInput("`persistedQuery` is an object with version 1.", "extensions.persistedQuery")
+    hash = given.get("sha256Hash")
+    if not isinstance(hash, str) or not hash:
+        raise BadUserInput("`sha256Hash` is a string.", "extensions.persistedQuery.sha256Hash")
+    return hash
 
 
 def root_fields(operation: Operation) -> set[str]:

@@ -19,16 +19,20 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from hub import traces
 from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
-from hub.api.engine import Answer, Engine, Operation, Request, encode, root_fields
+from hub.api.engine import Answer, Engine, Operation, Request, encode, requested, root_fields
+from hub.api.engine import Answers as Told
 from hub.api.failures import refused
 from hub.api.idempotency import Answers
 from hub.api.inputs import idempotency_key
+from hub.api.places import BUSY_S, Places
 from hub.api.rates import headers, refusal
+from hub.api.visits import Visit, request_id
 from hub.connections import is_outage
-from hub.errors import BadUserInput, HubError, TooLarge, Unauthenticated, Unavailable
-from hub.ids import new_id
+from hub.errors import BadUserInput, HubError, RateLimited, TooLarge, Unauthenticated, Unavailable
+from hub.model import Role
 
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
@@ -38,35 +42,53 @@ METHODS = ["GET", "POST"]
 
 
 class GraphQLOverHTTP:
-    def __init__(self, engine: Engine, services: Services, auth: Authenticator, answers: Answers) -> None:
+    def __init__(
+        self, engine: Engine, services: Services, auth: Authenticator, answers: Answers, sockets: Places
+    ) -> None:
         self._engine = engine
         self._services = services
         self._auth = auth
         self._answers = answers
+        self._sockets = sockets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, as ASGI: Starlette's wrapping of endpoints costs more than ours."""
-        response = await self._handle(HTTPRequest(scope, receive))
+        http = HTTPRequest(scope, receive)
+        accept = _accepted(http.headers.get("accept", ""))
+        transport = "sse" if accept == EVENTS else "http"
+        visit = Visit(
+            transport,
+            request_id(http.headers.get("x-request-id")),
+            http.headers.get("traceparent") if traces.on() else None,
+        )
+        try:
+            response = await self._handle(http, accept, visit)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told, and the log
+            response = _json({"errors": [refused(error, visit.request_id)]}, accept, HubError.status)
+        if isinstance(response, _Answered):
+            visit.answered(response.answer)
+        response.raw_headers.append((b"x-request-id", visit.request_id.encode()))
         await response(scope, receive, send)
 
-    async def _handle(self, http: HTTPRequest) -> Response:
-        request_id = http.headers.get("x-request-id", "")[:64] or new_id()
-        accept = _accepted(http.headers.get("accept", ""))
+    async def _handle(self, http: HTTPRequest, accept: str, visit: Visit) -> Response:
+        request_id = visit.request_id
         try:
             caller = await self._auth.caller(http.headers.get("authorization"))
+            visit.came(caller)
             verdict = self._services.rates.hit(caller)
             if limited := refusal(verdict):
                 return _json({"errors": [refused(limited, request_id)]}, accept, limited.status, headers(verdict))
             request, size = await self._read(http)
             key = idempotency_key(http.headers.get("idempotency-key"), "Idempotency-Key")
+            operation = await self._engine.prepare(request, request_id)
         except HubError as error:
             told = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
             return _json({"errors": [refused(error, request_id)]}, accept, error.status, told)
         except ClientDisconnect:
             return Response(status_code=400)
-        operation = self._engine.prepare(request, request_id)
         if isinstance(operation, list):
             return _json({"errors": operation}, accept, _status(accept))
+        visit.asked(operation)
         readable = {OperationType.QUERY, OperationType.SUBSCRIPTION} if accept == EVENTS else {OperationType.QUERY}
         if http.method == "GET" and operation.kind not in readable:
             refusing = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
@@ -82,7 +104,13 @@ class GraphQLOverHTTP:
             if accept != EVENTS:
                 message = f"Subscribe over a WebSocket, or accept {EVENTS}."
                 return _json({"errors": [{"message": message, "extensions": {"code": "BAD_USER_INPUT"}}]}, accept, 400)
-            return _events(self._subscription(operation, context), closing, caller.expires_at)
+            held = caller.mailbox if caller.role is Role.USER else None
+            if held and not self._sockets.take(held):
+                full = RateLimited("Too many open sockets and streams for this user (HUB_SOCKETS_PER_USER).", BUSY_S)
+                told = {"retry-after": f"{BUSY_S:.0f}"}
+                return _json({"errors": [refused(full, request_id)]}, accept, full.status, told)
+            events = _events(self._subscription(operation, context, visit), closing, caller.expires_at)
+            return _Held(events, self._sockets, held) if held else events
         try:
             answer = await self._answers.run(operation, context, self._engine.run)
         except HubError as error:
@@ -91,6 +119,7 @@ class GraphQLOverHTTP:
             status = Unavailable.status if is_outage(error) else HubError.status
             return _json({"errors": [refused(error, request_id)]}, accept, status)
         if accept == EVENTS:
+            visit.answered(answer)
             return _events(_once(answer), closing, math.inf)
         return _json(answer, accept, 200 if "data" in answer else _status(accept), headers(verdict))
 
@@ -102,9 +131,9 @@ class GraphQLOverHTTP:
             given = {
                 "query": query.get("query"),
                 "operationName": query.get("operationName"),
-                "variables": _loads(query["variables"], "variables") if "variables" in query else None,
+                **{name: _loads(query[name], name) for name in ("variables", "extensions") if name in query},
             }
-            return _request(given), 0
+            return requested(given), 0
         if http.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             raise BadUserInput(f"Send {JSON}.", "content-type")
         settings = self._services.settings
@@ -115,31 +144,25 @@ class GraphQLOverHTTP:
                 raise TooLarge(
                     f"The body is larger than {settings.send_many_max_bytes} bytes (HUB_SEND_MANY_MAX_BYTES)."
                 )
-        return _request(_loads(bytes(body), "body")), len(body)
+        return requested(_loads(bytes(body), "body")), len(body)
 
-    async def _subscription(self, operation: Operation, context: Context) -> AsyncGenerator[Answer, None]:
-        answers = await self._engine.subscribe(operation, context)
+    async def _subscription(self, operation: Operation, context: Context, visit: Visit) -> AsyncGenerator[Answer, None]:
+        try:
+            answers = await self._engine.subscribe(operation, context)
+        except Exception as error:  # noqa: BLE001 - the client is told, and the log
+            answers = [refused(error, context.request_id)]
         if isinstance(answers, list):
-            yield {"errors": answers}
+            failed = {"errors": answers}
+            visit.answered(failed)
+            yield failed
             return
+        visit.answered({})
         async with aclosing(answers):
             async for answer in answers:
-                yield answer
-
-
-def _request(given: Any) -> Request:
-    if not isinstance(given, dict):
-        raise BadUserInput("The body is a JSON object with `query`.", "body")
-    query, name, variables = given.get("query"), given.get("operationName"), given.get("variables")
-    if not isinstance(query, str) or not query:
-        raise BadUserInput("Give `query`, a string.", "query")
-    if name is not None and not isinstance(name, str):
-        raise BadUserInput("`operationName` is a string.", "operationName")
-    if variables is not None and not isinstance(variables, dict):
-        raise BadUserInput("`variables` is a JSON object.", "variables")
-    if not isinstance(given.get("extensions"), dict | None):
-        raise BadUserInput("`extensions` is a JSON object.", "extensions")
-    return Request(query, variables, name or None)
+                began_ns = time.time_ns()
+                yield answer  # asked for the next, it is written
+                if isinstance(answers, Told) and answers.flowing and answers.flowing.trace:
+                    traces.record("deliver", answers.flowing.trace, began_ns, "CONSUMER")
 
 
 def _loads(text: str | bytes, field: str) -> Any:
@@ -171,9 +194,18 @@ def _status(accept: str) -> int:
     return 200 if accept == JSON else 400
 
 
+class _Answered(Response):
+    """A whole answer."""
+
+    answer: Answer
+
+
 def _json(answer: Answer, accept: str, status: int, headers: dict[str, str] | None = None) -> Response:
     media = GRAPHQL_JSON if accept == GRAPHQL_JSON else JSON
-    return Response(encode(answer), status, headers, f"{media}; charset=utf-8")
+    kept = {"cache-control": "no-store"}  # nothing here is for others, or for later
+    response = _Answered(encode(answer), status, kept | (headers or {}), f"{media}; charset=utf-8")
+    response.answer = answer
+    return response
 
 
 def _events(answers: AsyncGenerator[Answer, None], closing: asyncio.Event, expires_at: float) -> Response:
@@ -182,6 +214,22 @@ def _events(answers: AsyncGenerator[Answer, None], closing: asyncio.Event, expir
         media_type=EVENTS,
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
+
+
+class _Held(Response):
+    """An event stream that has a place among its user's sockets, and leaves it however it ends."""
+
+    def __init__(self, events: Response, sockets: Places, mailbox: str) -> None:
+        self._events = events
+        self.raw_headers = events.raw_headers
+        self._sockets = sockets
+        self._mailbox = mailbox
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._events(scope, receive, send)
+        finally:
+            self._sockets.leave(self._mailbox)
 
 
 async def _written(

@@ -16,6 +16,7 @@ from hub import model
 from hub.api.building import quick
 from hub.api.scalars import JSON
 from hub.audience.users import Profile
+from hub.egress import Egress, Refused
 from hub.errors import BadUserInput, TooLarge
 from hub.inbox.store import Filter
 from hub.model import InboxView, is_plain, mailbox_of
@@ -128,7 +129,7 @@ def send_request(given: SendInput, settings: Settings, now: datetime, field: str
         raise BadUserInput("Name at least one channel, or leave it out.", f"{field}.channels")
     return SendRequest(
         users=tuple(dict.fromkeys(user_id(user, f"{field}.to.users") for user in users)),
-        category=_key(given.category, f"{field}.category"),
+        category=key_of(given.category, f"{field}.category"),
         content=_content(given.content, settings, f"{field}.content"),
         data=json_text(given.data, settings, f"{field}.data"),
         tags=_keys(given.tags, TAGS_MAX, f"{field}.tags"),
@@ -140,7 +141,7 @@ def send_request(given: SendInput, settings: Settings, now: datetime, field: str
 
 
 def idempotency_key(key: str | None, field: str) -> str | None:
-    return None if key is None else _key(key, field)
+    return None if key is None else key_of(key, field)
 
 
 def inbox_filter(given: InboxFilter | None) -> Filter:
@@ -250,13 +251,13 @@ def _content(given: ContentInput, settings: Settings, field: str) -> model.Conte
     return model.Content(
         title=given.title,
         body=given.body,
-        image_url=_url(given.image_url, f"{field}.imageUrl"),
-        action_url=_url(given.action_url, f"{field}.actionUrl"),
+        image_url=link_of(given.image_url, f"{field}.imageUrl"),
+        action_url=link_of(given.action_url, f"{field}.actionUrl"),
         actions=tuple(
             model.Action(
-                key=_key(action.key, f"{field}.actions.{index}.key"),
-                label=_label(action.label, f"{field}.actions.{index}.label"),
-                url=_url(action.url, f"{field}.actions.{index}.url"),
+                key=key_of(action.key, f"{field}.actions.{index}.key"),
+                label=label_of(action.label, f"{field}.actions.{index}.label"),
+                url=link_of(action.url, f"{field}.actions.{index}.url"),
                 primary=bool(action.primary),
             )
             for index, action in enumerate(actions)
@@ -264,13 +265,13 @@ def _content(given: ContentInput, settings: Settings, field: str) -> model.Conte
     )
 
 
-def _key(given: str, field: str) -> str:
+def key_of(given: str, field: str) -> str:
     if not 0 < len(given) <= KEY_MAX_CHARS or not is_plain(given):
         raise BadUserInput(f"Give 1 to {KEY_MAX_CHARS} characters, and no control characters.", field)
     return given
 
 
-def _label(given: str, field: str) -> str:
+def label_of(given: str, field: str) -> str:
     """Words that people read."""
     if not given.strip() or len(given) > KEY_MAX_CHARS or not is_plain(given):
         raise BadUserInput(f"A label has 1 to {KEY_MAX_CHARS} characters, and no control characters.", field)
@@ -282,10 +283,10 @@ def _keys(given: Sequence[str] | None, most: int, field: str) -> tuple[str, ...]
         return ()
     if len(given) > most:
         raise BadUserInput(f"At most {most} of them.", field)
-    return tuple(dict.fromkeys(_key(key, f"{field}.{index}") for index, key in enumerate(given)))
+    return tuple(dict.fromkeys(key_of(key, f"{field}.{index}") for index, key in enumerate(given)))
 
 
-def _url(given: str | None, field: str) -> str | None:
+def link_of(given: str | None, field: str) -> str | None:
     """Links that can run nothing: http and https, or a path within the app."""
     if given is None:
         return None
@@ -307,4 +308,13 @@ def _text(given: str | None, field: str) -> str | UnsetType | None:
         return UNSET
     if given is not None and (len(given) > PROFILE_MAX_CHARS or not is_plain(given)):
         raise BadUserInput(f"At most {PROFILE_MAX_CHARS} characters, and no control characters.", field)
+    return given
+
+
+def outer_url(given: str, egress: Egress, field: str) -> str:
+    """An address that the hub may call, as far as can be told without resolving its name."""
+    try:
+        egress.check(given)
+    except Refused as refused:
+        raise BadUserInput(f"This address can't be called: {refused}.", field) from None
     return given

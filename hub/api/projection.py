@@ -1,8 +1,8 @@
 """What a subscriber selected, compiled once into a function from an event to its answer.
 
 Executing GraphQL for every event and subscriber costs tens of microseconds, this about one. It is possible because
-everything below a subscription is a plain attribute or a pure method without arguments; `Selecting` refuses
-anything else, so a field that is neither can't slip in unnoticed.
+nearly everything below a subscription is a plain attribute or a pure method without arguments; `Selecting` refuses
+anything else (NotPlain), and who selects that has each event executed.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,6 +24,10 @@ from graphql.execution.values import VariableValues, get_directive_values
 from graphql.language import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionNode
 
 Getter = Callable[[Any], Any]
+
+
+class NotPlain(Exception):
+    """A field that a projection can't answer: the selection has to be executed."""
 
 
 class Selecting:
@@ -101,6 +105,6 @@ def _read(definition: Any) -> Getter:
         name = definition.python_name
         return lambda parent: getattr(parent, name)
     if definition.arguments or definition.is_async:
-        raise TypeError(f"{definition.python_name} can't be projected: it takes arguments or waits")
+        raise NotPlain(f"{definition.python_name} takes arguments or waits")
     resolve: Getter = definition.base_resolver.wrapped_func
     return resolve

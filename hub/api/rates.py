@@ -16,11 +16,16 @@ class Rates:
         self._service = Limit("service", settings.rate_per_service, window_s)
         self._tenant = Limit("tenant", settings.rate_per_tenant, window_s)
         self._overall = Limit("overall", settings.rate_overall, window_s)
+        self._link = Limit("link", settings.rate_per_link, window_s)
 
     def hit(self, caller: Caller) -> Verdict | None:
         """Counts one operation; None where nothing is limited. The verdict may be a refusal: see `refusal`."""
         mine = self._user if caller.role is Role.USER else self._service
         return self._limiter.hit((mine, caller.mailbox), (self._tenant, caller.tenant), (self._overall, ""))
+
+    def follow(self, delivery: str) -> Verdict | None:
+        """Counts one use of the links of a delivery, which need no token of a caller."""
+        return self._limiter.hit((self._link, delivery))
 
 
 def refusal(verdict: Verdict | None) -> RateLimited | None:

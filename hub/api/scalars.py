@@ -1,5 +1,6 @@
 """The contract's scalars, and how each is written and read."""
 
+import re
 from datetime import datetime
 from typing import NewType
 
@@ -13,6 +14,13 @@ from hub.clock import floor_ms, rfc3339
 JSON = NewType("JSON", object)
 """Parsed on its way in. On its way out the nouns hold JSON text, which is put into the answer as it is."""
 Cursor = NewType("Cursor", str)
+Duration = NewType("Duration", int)
+"""In seconds."""
+
+DURATION = re.compile(r"P(?!$)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
+UNITS_S = (604_800, 86_400, 3600, 60, 1)
+DURATION_MAX_CHARS = 64
+DURATION_MAX_S = 100 * 366 * 86_400
 
 
 def parse_instant(value: object) -> datetime:
@@ -34,6 +42,28 @@ def _string(value: object) -> str:
     return value
 
 
+def parse_duration(value: object) -> int:
+    """Seconds; GraphQLError for anything but an ISO 8601 duration in weeks, days, hours, minutes and seconds."""
+    found = DURATION.fullmatch(value) if isinstance(value, str) and len(value) <= DURATION_MAX_CHARS else None
+    if found is None:
+        raise GraphQLError("Duration is ISO 8601, such as PT30S, PT10M or P1D")
+    total = sum(int(number) * unit for number, unit in zip(found.groups(), UNITS_S, strict=True) if number)
+    if total > DURATION_MAX_S:
+        raise GraphQLError("Duration is a hundred years at most")
+    return total
+
+
+def duration(seconds: int) -> str:
+    """As it is written: P1DT12H, PT30S."""
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    time = "".join(f"{number}{unit}" for number, unit in ((hours, "H"), (minutes, "M"), (rest, "S")) if number)
+    if not days and not time:
+        return "PT0S"
+    return f"P{f'{days}D' if days else ''}{f'T{time}' if time else ''}"
+
+
 def _json(text: str) -> orjson.Fragment:
     return orjson.Fragment(text)
 
@@ -46,6 +76,12 @@ CONFIG = StrawberryConfig(
             serialize=rfc3339,
             parse_value=parse_instant,
             specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
+        ),
+        Duration: strawberry.scalar(
+            name="Duration",
+            description="ISO 8601 duration: PT30S, PT10M, P1D.",
+            serialize=duration,
+            parse_value=parse_duration,
         ),
         JSON: strawberry.scalar(name="JSON", serialize=_json),
         Cursor: strawberry.scalar(

@@ -9,6 +9,8 @@ from strawberry import ID
 
 from hub import model
 from hub.api.context import Context, Info
+from hub.api.deliveries import Delivery, DeliveryFilter, replayed, wanted
+from hub.api.devices import DeviceMutation, DeviceQuery
 from hub.api.inputs import (
     InboxFilter,
     SendInput,
@@ -22,9 +24,11 @@ from hub.api.inputs import (
     send_request,
     user_id,
 )
+from hub.api.people import PeopleMutation, PeopleQuery
 from hub.api.scalars import CONFIG, Cursor
 from hub.api.streams import InboxStream
 from hub.api.types import (
+    DeliveryConnection,
     InboxEvent,
     InboxPayload,
     Notification,
@@ -36,8 +40,11 @@ from hub.api.types import (
     SendEdge,
     SendPayload,
     User,
+    delivery_page,
     inbox_page,
 )
+from hub.api.webhooks import WebhookMutation, WebhookQuery
+from hub.api.wishes import WishMutation, WishQuery
 from hub.errors import BadUserInput, HubError, NotFound, TooLarge, Unavailable
 from hub.inbox import box
 from hub.inbox.position import decode_position
@@ -46,7 +53,7 @@ from hub.publish import Published, SendRequest
 
 
 @strawberry.type
-class Query:
+class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery):
     @strawberry.field(graphql_type=User, description="The caller.")
     async def me(self, info: Info) -> model.User:
         context = info.context
@@ -104,9 +111,24 @@ class Query:
             page_info=PageInfo.of([edge.cursor for edge in edges], more=len(found) > size, after=after),
         )
 
+    @strawberry.field(graphql_type=Delivery | None, description="Role service and up.")
+    async def delivery(self, info: Info, id: ID) -> model.Delivery | None:
+        return await info.context.services.deliveries.get(info.context.require_service(), id)
+
+    @strawberry.field(description="Role service and up. What leaves the hub, newest first.")
+    async def deliveries(
+        self,
+        info: Info,
+        filter: DeliveryFilter | None = None,
+        first: int | None = 50,
+        after: str | None = None,
+    ) -> DeliveryConnection:
+        tenant = info.context.require_service()
+        return await delivery_page(info.context, tenant, wanted(filter, tenant), first, after)
+
 
 @strawberry.type
-class Mutation:
+class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation):
     @strawberry.mutation
     async def mark_seen(self, info: Info, ids: list[ID]) -> InboxPayload:
         return await _mark(info.context, ids, box.seen)
@@ -200,6 +222,29 @@ class Mutation:
         return [_payload(answer) if isinstance(answer, Published) else answer for answer in answers]  # type: ignore[misc]
 
     @strawberry.mutation(
+        graphql_type=Send, description="Role service and up. What has not gone out yet never does; inboxes keep theirs."
+    )
+    async def cancel_send(self, info: Info, id: ID) -> model.Send:
+        return await info.context.services.call_off.cancel(info.context.require_service(), id)
+
+    @strawberry.mutation(
+        graphql_type=Send,
+        description="Role service and up. Take it back: out of every inbox, live, and every delivery not yet made is "
+        "cancelled.",
+    )
+    async def recall_send(self, info: Info, id: ID) -> model.Send:
+        return await info.context.services.call_off.recall(info.context.require_service(), id)
+
+    @strawberry.mutation(
+        description="Role service and up. Dead letters back to work. Answers how many match; beyond 1,000 the rest "
+        "follows in the background."
+    )
+    async def replay(self, info: Info, ids: list[ID] | None = None, filter: DeliveryFilter | None = None) -> int:
+        context = info.context
+        tenant = context.require_service()
+        return await context.services.deliveries.replay(tenant, replayed(context, tenant, ids, filter))
+
+    @strawberry.mutation(
         graphql_type=list[User], description="Role service and up. Absent leaves as it is, null clears."
     )
     async def upsert_users(self, info: Info, users: list[UserInput]) -> list[model.User]:
@@ -223,8 +268,11 @@ class Subscription:
         context = info.context
         services = context.services
         position = decode_position(after, "after") if after is not None else None
-        await services.change.open(context.mailbox)
-        feed = await services.rooms.join(context.mailbox, position)
+        try:
+            feed = await services.rooms.join(context.mailbox, position)
+        except NotFound:
+            await services.change.make(context.mailbox)
+            feed = await services.rooms.join(context.mailbox, position)
         return InboxStream(feed, services.rooms, services.clock)
 
     @strawberry.subscription(

@@ -8,7 +8,6 @@ token expires.
 
 import asyncio
 import time
-from collections import Counter
 from contextlib import aclosing, suppress
 from enum import IntEnum
 from typing import Any
@@ -17,17 +16,20 @@ import orjson
 import structlog
 from graphql import OperationType
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from structlog.contextvars import bound_contextvars
 
-from hub import metrics
+from hub import metrics, traces
 from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
-from hub.api.engine import Answer, Answers, Engine, Operation, Request
+from hub.api.engine import Answer, Answers, Engine, Operation, Request, requested
 from hub.api.failures import refused
 from hub.api.origins import Origins
+from hub.api.places import Places
 from hub.api.rates import refusal
 from hub.api.streams import InboxStream
 from hub.api.transport import Protocol, transport_of
-from hub.errors import HubError, Unavailable
+from hub.api.visits import Visit
+from hub.errors import BadUserInput, HubError, Unavailable
 from hub.ids import new_id
 from hub.model import Caller, Role
 
@@ -64,12 +66,14 @@ class Closing(Exception):
 class GraphQLOverWebSocket:
     """All sockets of this process."""
 
-    def __init__(self, engine: Engine, services: Services, auth: Authenticator, origins: Origins) -> None:
+    def __init__(
+        self, engine: Engine, services: Services, auth: Authenticator, origins: Origins, sockets: Places
+    ) -> None:
         self._engine = engine
         self._services = services
         self._auth = auth
         self._origins = origins
-        self._open: Counter[str] = Counter()
+        self._sockets = sockets
 
     async def handle(self, socket: WebSocket) -> None:
         """One socket, from its first byte to its last."""
@@ -87,10 +91,9 @@ class GraphQLOverWebSocket:
         try:
             caller = await self._init(session)
             if caller.role is Role.USER:
+                if not self._sockets.take(caller.mailbox):
+                    raise Closing(Close.TOO_MANY, "Too many open sockets for this user (HUB_SOCKETS_PER_USER).")
                 mailbox = caller.mailbox
-                self._open[mailbox] += 1
-            if mailbox and self._open[mailbox] > self._services.settings.sockets_per_user:
-                raise Closing(Close.TOO_MANY, "Too many open sockets for this user (HUB_SOCKETS_PER_USER).")
             await session.send({"type": "connection_ack"})
             await session.serve(caller)
         except Closing as closing:
@@ -102,9 +105,7 @@ class GraphQLOverWebSocket:
             await session.stop()
             metrics.sockets.dec()
             if mailbox is not None:
-                self._open[mailbox] -= 1
-                if not self._open[mailbox]:
-                    del self._open[mailbox]
+                self._sockets.leave(mailbox)
 
     async def _init(self, session: "_Session") -> Caller:
         try:
@@ -153,6 +154,7 @@ class _Session:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self, closing: Closing) -> None:
+        metrics.sockets_closed.labels(str(int(closing.code))).inc()
         try:
             await self.socket.close(closing.code, closing.reason)
         except (RuntimeError, WebSocketDisconnect):
@@ -201,8 +203,14 @@ class _Session:
             raise Closing(Close.SUBSCRIBER_EXISTS, f"Subscriber for {id[:64]} already exists")
         if len(self._running) >= self._services.settings.subscriptions_per_socket:
             raise Closing(Close.TOO_MANY, "Too many operations on this socket (HUB_SUBSCRIPTIONS_PER_SOCKET).")
-        request = _request(message.get("payload"))
-        task = asyncio.create_task(self._run(id, request, Context(caller, self._services, new_id())))
+        payload = message.get("payload")
+        try:
+            request = requested(payload)
+        except BadUserInput as error:
+            raise Closing(Close.BAD_REQUEST, error.message) from None
+        context = Context(caller, self._services, new_id())
+        extensions = payload.get("extensions") if isinstance(payload, dict) else None
+        task = asyncio.create_task(self._run(id, request, context, (extensions or {}).get("traceparent")))
         self._running[id] = task
 
         task.add_done_callback(lambda task: self.forget(id, task))
@@ -212,16 +220,19 @@ class _Session:
         if self._running.get(id) is operation:
             del self._running[id]
 
-    async def _run(self, id: str, request: Request, context: Context) -> None:
+    async def _run(self, id: str, request: Request, context: Context, traceparent: object) -> None:
         """One operation, to its end."""
+        visit = Visit("websocket", context.request_id, traceparent if isinstance(traceparent, str) else None)
+        visit.came(context.caller)
         try:
             if limited := refusal(self._services.rates.hit(context.caller)):
                 raise limited
-            operation = self._engine.prepare(request, context.request_id)
-            errors = operation if isinstance(operation, list) else await self._operate(id, operation, context)
+            operation = await self._engine.prepare(request, context.request_id)
+            errors = operation if isinstance(operation, list) else await self._operate(id, operation, context, visit)
             if errors is None:
                 return
             if errors:
+                visit.answered({"errors": errors})
                 await self.send({"id": id, "type": "error", "payload": errors})
             else:
                 await self.send({"id": id, "type": "complete"})
@@ -229,22 +240,26 @@ class _Session:
             pass
         except Exception as error:  # noqa: BLE001 - the client is told, and the log
             told = [refused(error, context.request_id)]
+            visit.answered({"errors": told})
             with suppress(WebSocketDisconnect, RuntimeError):  # the socket is gone
                 await self.send({"id": id, "type": "error", "payload": told})
 
-    async def _operate(self, id: str, operation: Operation, context: Context) -> list[Answer] | None:
+    async def _operate(self, id: str, operation: Operation, context: Context, visit: Visit) -> list[Answer] | None:
         """Sends the answers; returns the errors that ended it, if any, or None where it goes on by itself."""
+        visit.asked(operation)
         if operation.kind is not OperationType.SUBSCRIPTION:
             answer = await self._engine.run(operation, context)
             if "data" not in answer:
                 return list(answer["errors"])
+            visit.answered(answer)
             await self.send({"id": id, "type": "next", "payload": answer})
             return []
         answers = await self._engine.subscribe(operation, context)
         if isinstance(answers, list):
             return answers
-        if answers.flowing and self.transport:
-            flow = self._running[id] = _Flow(self, id, context.request_id, answers, answers.flowing, self.transport)
+        visit.answered({})
+        if isinstance(answers, Answers) and answers.flowing and self.transport:
+            flow = self._running[id] = _Flow(self, id, context, answers, answers.flowing, self.transport)
             flow.begin()
             return None
         async with aclosing(answers):
@@ -260,15 +275,15 @@ class _Flow:
     does a task wait. A task for each subscription, and a switch to it for every event, would cost more than the event.
     """
 
-    __slots__ = ("_answers", "_done", "_id", "_prefix", "_request_id", "_session", "_stream", "_transport", "_waiting")
+    __slots__ = ("_answers", "_context", "_done", "_id", "_prefix", "_session", "_stream", "_transport", "_waiting")
 
     def __init__(
-        self, session: _Session, id: str, request_id: str, answers: Answers, stream: InboxStream, transport: Protocol
+        self, session: _Session, id: str, context: Context, answers: Answers, stream: InboxStream, transport: Protocol
     ) -> None:
         self._session = session
         self._transport = transport
         self._id = id
-        self._request_id = request_id
+        self._context = context
         self._answers = answers
         self._stream = stream
         self._prefix = b'{"id":' + orjson.dumps(id) + b',"type":"next","payload":'
@@ -297,9 +312,17 @@ class _Flow:
                     if self._stream.ended:
                         self._end({"id": self._id, "type": "complete"})
                     return
-                self._transport.write_text(self._prefix + orjson.dumps(answer) + b"}")
+                text = self._prefix + orjson.dumps(answer) + b"}"
+                if self._stream.trace is None:
+                    self._transport.write_text(text)
+                else:
+                    with traces.span("deliver", self._stream.trace, "CONSUMER"):
+                        self._transport.write_text(text)
         except Exception as error:  # noqa: BLE001 - the client is told, not the one who brought the event
-            self._end({"id": self._id, "type": "error", "payload": [refused(error, self._request_id)]})
+            caller = self._context.caller
+            with bound_contextvars(tenant=caller.tenant, user=caller.user):
+                told = [refused(error, self._context.request_id)]
+            self._end({"id": self._id, "type": "error", "payload": told})
             return
         self._waiting = asyncio.create_task(self._wait())
 
@@ -312,14 +335,3 @@ class _Flow:
         self._transport.write_text(orjson.dumps(message))
         self._session.forget(self._id, self)
         self.cancel()
-
-
-def _request(payload: Any) -> Request:
-    if not isinstance(payload, dict) or not isinstance(payload.get("query"), str):
-        raise Closing(Close.BAD_REQUEST, "`payload` is an object with `query`, a string.")
-    name, variables = payload.get("operationName"), payload.get("variables")
-    if not isinstance(name, str | None) or not isinstance(variables, dict | None):
-        raise Closing(Close.BAD_REQUEST, "`operationName` is a string and `variables` an object.")
-    if not isinstance(payload.get("extensions"), dict | None):
-        raise Closing(Close.BAD_REQUEST, "`extensions` is an object.")
-    return Request(payload["query"], variables, name or None)

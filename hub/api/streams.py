@@ -13,12 +13,14 @@ from hub.model import Event, Position
 class InboxStream:
     """An async iterator that can be taken from without waiting, too. `leave` it when done."""
 
-    __slots__ = ("_clock", "_feed", "_rooms")
+    __slots__ = ("_clock", "_feed", "_rooms", "trace")
 
     def __init__(self, feed: Feed, rooms: Rooms, clock: Clock) -> None:
         self._feed = feed
         self._rooms = rooms
         self._clock = clock
+        self.trace: str | None = None
+        """Of the event taken last: the `traceparent` of what caused it, where that is traced."""
 
     def __aiter__(self) -> "InboxStream":
         return self
@@ -45,6 +47,7 @@ class InboxStream:
         return self._feed.ended
 
     def _told(self, event: Event) -> InboxEvent:
+        self.trace = event.trace
         at = self._feed.known_at
         if at is None:
             at = int(self._clock().timestamp())

@@ -1,34 +1,203 @@
-"""The WebSocket protocol under the door: uvicorn's, with an end for clients that do not read.
+"""The protocols under the door: uvicorn's, with an end for clients that do not send or do not read.
 
 `close` waits until everything written was read, which such a client never does: it would outlive its pings and hold up
-SIGTERM. So whoever does not answer a ping in time, takes nothing for `STALLED_S`, or is still there `LINGER_S` after
-goodbye is cut off with `abort`.
+SIGTERM. So whoever does not answer a ping in time, does not finish a request within HUB_REQUEST_TIMEOUT_S, takes
+nothing for HUB_STALLED_S, or is still there `LINGER_S` after goodbye is cut off with `abort`. Who connects from an
+address that has all its connections is told so and read no further. A connection keeps its place until it is lost; one
+that becomes a WebSocket hands it on.
 
-Who has many events to write finds the protocol in the scope (`transport_of`) and writes them without waiting.
+Who has many events to write finds the WebSocket's protocol in the scope (`transport_of`) and writes them without
+waiting.
 """
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
+import orjson
 from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from hub import metrics
+from hub.api.addresses import Addresses
+from hub.api.failures import refused
+from hub.api.places import BUSY_S
+from hub.errors import BadUserInput, HubError, TooLarge
+from hub.settings import Settings
 
-STALLED_S = 20.0  # a full send buffer that does not move
 TEXT = 0x81  # a whole text message in one frame
-LINGER_S = 2.0  # for the client to take the close frame
+PARTS_MAX = 1024  # frames of one message
+LINGER_S = 2.0  # for the client to take the last word
 
 
 EXTENSION = "hub.transport"  # of the ASGI scope
 
 
+class HTTP(HttpToolsProtocol):
+    _overdue: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+    _place: str | None = None
+    _refusal: bytes | None = None  # for who may not connect, until it is told
+    _refused = False
+    _receiving = False  # a request has begun and is not whole
+    _in_head = True
+    _head_bytes = 0
+    _lost = False
+
+    def __init__(self, settings: Settings, addresses: Addresses, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._settings = settings
+        self._addresses = addresses
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.client and not self._addresses.is_proxy(self.client[0]):
+            self._place = self._addresses.take(self.client[0])
+            self._refused = self._place is None
+        if self._refused:
+            self._refusal = _answer(429, self._addresses.refusal, f"retry-after: {BUSY_S:.0f}\r\n")
+            self.loop.call_later(LINGER_S, self.transport.abort)
+        else:
+            self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            if self._refusal:  # with the first bytes: an answer to nothing would be lost when they arrive
+                self.transport.write(self._refusal)
+                self._refusal = None
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self.transport.get_protocol() is not self:  # it is a WebSocket now, with times of its own
+            self._forgive()
+        elif self.transport.is_closing():
+            self._leave()
+        elif self._in_head and self._head_bytes > self._settings.head_max_bytes:
+            limit = f"{self._settings.head_max_bytes} bytes (HUB_HEAD_MAX_BYTES)"
+            self._refuse(431, TooLarge(f"The head of the request is larger than {limit}."))
+        elif self._receiving or self._idle:
+            self._expect()
+        else:
+            self._forgive()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._receiving = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # trailers are nobody's, and could be many
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._receiving, self._in_head = False, True
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        socket = self.transport.get_protocol()
+        if isinstance(socket, Protocol):
+            socket.place, self._place = self._place, None
+            if socket.conn.handshake_exc:  # a header beyond 8 KiB, or too many; uvicorn would leave it at that
+                self.transport.write(b"".join(socket.conn.data_to_send()))
+                self.transport.close()
+        self.parser = None  # type: ignore[assignment]  # they hold each other, and would stay
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._leave()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._leave()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self._settings.stalled_s, self._cut, "stalled")
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._forgive()
+        self._read()
+        if self._place is not None:
+            self._addresses.leave(self._place)
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(LINGER_S, self._end)
+
+    @property
+    def _idle(self) -> bool:
+        """Nothing is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _expect(self) -> None:
+        """The client has a request to finish. More bytes give it no more time."""
+        if self._overdue is None:
+            self._overdue = self.loop.call_later(self._settings.request_timeout_s, self._late)
+
+    def _forgive(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
+    def _read(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _late(self) -> None:
+        metrics.connections_cut.labels("request").inc()
+        limit = f"{self._settings.request_timeout_s:g} s (HUB_REQUEST_TIMEOUT_S)"
+        self._refuse(408, BadUserInput(f"The request did not arrive within {limit}.", "body"))
+
+    def _refuse(self, status: int, error: HubError) -> None:
+        """Ends the connection, with a word to who is owed an answer and has heard nothing of it yet."""
+        if self._receiving and (self._idle or not self.cycle.response_started):
+            self.transport.write(_answer(status, orjson.dumps({"errors": [refused(error, "")]})))
+        self.transport.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        """It is closed, which takes as long as the client takes to read."""
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(LINGER_S, self._cut, "close")
+
+    def _end(self) -> None:
+        """The process stops: it waits for answers, not for clients."""
+        if self.transport.is_closing() or self._receiving or self.flow.write_paused:
+            self._cut("shutdown")
+
+    def _cut(self, why: str) -> None:
+        if not self._lost:
+            metrics.connections_cut.labels(why).inc()
+            self.transport.abort()
+
+
 class Protocol(WebSocketsSansIOProtocol):
     _stalled: asyncio.TimerHandle | None = None
+    place: str | None = None
+    """What it holds of its address's connections."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, settings: Settings, addresses: Addresses, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._settings = settings
+        self._addresses = addresses
+        self.conn.__class__ = _Connection
         self.queue = _Messages(self.loop)  # type: ignore[assignment]
         self.writable = _Gate()  # type: ignore[assignment]
 
@@ -56,9 +225,31 @@ class Protocol(WebSocketsSansIOProtocol):
             head = bytes((TEXT, 127)) + size.to_bytes(8, "big")
         self.transport.write(head + text)
 
+    def handle_cont(self, event: Frame) -> None:
+        """Parts may be empty, so that a limit of bytes alone would let a message go on for ever."""
+        if len(self.frames) < PARTS_MAX:
+            super().handle_cont(event)
+        else:
+            self._refuse(CloseCode.MESSAGE_TOO_BIG)
+
+    def send_receive_event_to_app(self) -> None:
+        """What is no UTF-8 ends the socket here: uvicorn would log a traceback."""
+        try:
+            if self.curr_msg_data_type == "text":
+                b"".join(self.frames).decode()
+        except UnicodeDecodeError:
+            self._refuse(CloseCode.INVALID_DATA)
+        else:
+            super().send_receive_event_to_app()
+
+    def _refuse(self, code: CloseCode) -> None:
+        self.frames = []
+        self.conn.fail(code)
+        self.handle_parser_exception()
+
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(STALLED_S, self._cut, "stalled")
+        self._stalled = self.loop.call_later(self._settings.stalled_s, self._cut, "stalled")
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -66,6 +257,8 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forgive()
+        if self.place is not None:
+            self._addresses.leave(self.place)
         super().connection_lost(exc)
 
     def keepalive_timeout(self) -> None:
@@ -93,6 +286,13 @@ class Protocol(WebSocketsSansIOProtocol):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+
+
+class _Connection(ServerProtocol):
+    def fail(self, code: int, reason: str = "") -> None:
+        if code == CloseCode.MESSAGE_TOO_BIG:
+            reason = "The message is too large, or in too many frames (HUB_SOCKET_MESSAGE_MAX_BYTES)."
+        super().fail(code, reason)
 
 
 class _Messages:
@@ -145,6 +345,12 @@ class _Gate:
     async def wait(self) -> None:
         if self._shut is not None:
             await self._shut.wait()
+
+
+def _answer(status: int, body: bytes, headers: str = "") -> bytes:
+    """A whole response, the last of its connection."""
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n{headers}"
+    return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
 
 
 def transport_of(scope: Scope) -> Protocol | None:

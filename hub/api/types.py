@@ -11,11 +11,16 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Context, Info
+from hub.api.deliveries import Delivery, DeliveryEdge, DeliveryFilter, page, wanted
+from hub.api.devices import Device
 from hub.api.inputs import InboxFilter, id_cursor, inbox_filter, page_size
 from hub.api.scalars import JSON, Cursor
+from hub.api.wishes import Preferences, user_preferences
+from hub.audience.preferences import Matrix
 from hub.change import Marked
 from hub.errors import NotFound
 from hub.inbox.position import decode_place, encode_place, encode_position
+from hub.status.deliveries import Wanted
 from hub.status.in_app import deliveries_of
 from hub.status.sends import Count
 
@@ -37,21 +42,10 @@ class Action:
     primary: bool
 
 
-@strawberry.type(description="What became of a notification on one channel.")
-class Delivery:
-    id: ID
-    notification_id: ID
-    send_id: ID
-    user_id: ID
-    channel: model.Channel
-    status: model.DeliveryStatus
-    reason: str | None = strawberry.field(description="Why it was held, skipped, failed or ended.")
-    created_at: datetime
-    updated_at: datetime
-
-
-def _deliveries(root: Parent[model.Notification]) -> list[model.Delivery]:
-    return deliveries_of(root)
+async def _deliveries(root: Parent[model.Notification], info: Info) -> list[model.Delivery]:
+    """Those that are read off the notification, and those that are documents."""
+    outside = await info.context.outside(root.id) if root.outside else []
+    return deliveries_of(root) + outside
 
 
 @strawberry.type(description="One notification in one person's inbox.")
@@ -192,6 +186,8 @@ class User:
     locale: str
     timezone: str
     attributes: JSON | None
+    devices: list[model.Device] = strawberry.field(graphql_type=list[Device])
+    preferences: Matrix = strawberry.field(resolver=user_preferences, graphql_type=Preferences)
     inbox: NotificationConnection = strawberry.field(resolver=_inbox, description="The person's inbox, newest first.")
 
 
@@ -231,6 +227,25 @@ class InboxEvent:
     unseen: int
 
 
+@strawberry.type
+class DeliveryConnection:
+    edges: list[DeliveryEdge]
+    nodes: list[model.Delivery] = strawberry.field(graphql_type=list[Delivery])
+    page_info: PageInfo
+
+
+async def delivery_page(
+    context: Context, tenant: str, asked: Wanted, first: int | None, after: str | None
+) -> DeliveryConnection:
+    """Deliveries that leave the hub, newest first."""
+    found, more = await page(context, tenant, asked, first, after)
+    return DeliveryConnection(
+        edges=[DeliveryEdge(cursor=delivery.id, node=delivery) for delivery in found],
+        nodes=found,
+        page_info=PageInfo.of([delivery.id for delivery in found], more=more, after=after),
+    )
+
+
 @strawberry.type(description="How many deliveries of a send stand in which state on which channel.")
 class StatusCount:
     channel: model.Channel
@@ -239,7 +254,22 @@ class StatusCount:
 
 
 async def _counts(root: Parent[model.Send], info: Info) -> list[Count]:
-    return await info.context.services.sends.counts(root)
+    services = info.context.services
+    counted = {(count.channel, count.status): count.count for count in await services.sends.counts(root)}
+    for key, count in (await services.deliveries.counts(root.id)).items():
+        counted[key] = counted.get(key, 0) + count
+    return [Count(channel, status, count) for (channel, status), count in sorted(counted.items())]
+
+
+async def _send_deliveries(
+    root: Parent[model.Send],
+    info: Info,
+    filter: DeliveryFilter | None = None,
+    first: int | None = 50,
+    after: str | None = None,
+) -> "DeliveryConnection":
+    asked = wanted(filter, root.tenant, send=root.id)
+    return await delivery_page(info.context, root.tenant, asked, first, after)
 
 
 async def _send_notifications(
@@ -268,6 +298,11 @@ class Send:
     notifications: SendNotificationConnection = strawberry.field(
         resolver=_send_notifications,
         description="What it put into inboxes, in the order it was made; what was removed is there too.",
+    )
+    deliveries: DeliveryConnection = strawberry.field(
+        resolver=_send_deliveries,
+        description="What of it leaves the hub, newest first. IN_APP and what was decided against stand at each "
+        "notification.",
     )
 
 

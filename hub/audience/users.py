@@ -1,16 +1,26 @@
-"""People: made by `upsertUsers`, or by the first send that names them."""
+"""People: made by `upsertUsers`, or by the first send that names them. A person is one document, with devices, wishes
+and suppressed addresses in it."""
 
-from collections.abc import Collection, Sequence
+import asyncio
+import random
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from weakref import WeakValueDictionary
 
+import pymongo
 from msgspec import UNSET, Struct, UnsetType, convert
-from pymongo import UpdateOne
+from msgspec.structs import replace
+from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
-from hub.connections import Database, Indexes
-from hub.model import User
+from hub.connections import Database, Document, Indexes
+from hub.errors import NotFound
+from hub.model import Delivery, User, document
 
 COLLECTION = "users"
+CHANGED = ("devices", "preferences", "suppressed")
+PAUSE_S = 0.01  # before the next try, when another process changed the same person
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -25,7 +35,17 @@ class Profile(Struct, frozen=True, kw_only=True):
 
 
 def indexes() -> Indexes:
-    return {COLLECTION: []}  # read by `_id` only
+    return {
+        COLLECTION: [
+            # one device belongs to one person
+            IndexModel(
+                [("devices.key", ASCENDING)],
+                name="device",
+                unique=True,
+                partialFilterExpression={"devices.key": {"$exists": True}},
+            )
+        ]
+    }
 
 
 def welcome(ids: Collection[str], now: datetime) -> list[UpdateOne]:
@@ -33,14 +53,59 @@ def welcome(ids: Collection[str], now: datetime) -> list[UpdateOne]:
     return [UpdateOne({"_id": id}, {"$setOnInsert": {"created_at": now, "updated_at": now}}, upsert=True) for id in ids]
 
 
+def stranger(id: str, now: datetime) -> User:
+    """Somebody nothing is known of."""
+    return User(id=id, created_at=now, updated_at=now)
+
+
 class Users:
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, deadline_s: float) -> None:
         self._users = database[COLLECTION]
         self._clock = clock
+        self._deadline_s = deadline_s
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, id: str) -> User | None:
         doc = await self._users.find_one({"_id": id})
         return convert(doc, User) if doc else None
+
+    async def some(self, ids: Collection[str], session: AsyncClientSession | None = None) -> dict[str, User]:
+        """Those of `ids` who are there, as the transaction of `session` sees them."""
+        found = self._users.find({"_id": {"$in": list(ids)}}, session=session)
+        return {doc["_id"]: convert(doc, User) async for doc in found}
+
+    async def change(self, id: str, step: Callable[[User], User]) -> User:
+        """Gives a person the devices, preferences and suppressed addresses that `step` makes of what is there. It is
+        called again if somebody else was faster, so that no change is lost. NotFound for who is not there."""
+        turn = self._turns.setdefault(id, asyncio.Lock())
+        async with turn:
+            with pymongo.timeout(self._deadline_s):
+                while (after := await self._try(id, step)) is None:
+                    await asyncio.sleep(random.uniform(0, PAUSE_S))  # noqa: S311 - jitter
+                return after
+
+    async def _try(self, id: str, step: Callable[[User], User]) -> User | None:
+        doc = await self._users.find_one({"_id": id})
+        if doc is None:
+            raise NotFound("There is no such person.")
+        after = replace(step(convert(doc, User)), updated_at=self._clock())
+        new = document(after)
+        update: Document = {"$set": {name: new[name] for name in (*CHANGED, "updated_at") if name in new}}
+        if gone := [name for name in CHANGED if name not in new]:
+            update["$unset"] = dict.fromkeys(gone, "")
+        unchanged = {name: doc.get(name) for name in CHANGED}  # None: it is not there
+        return after if (await self._users.update_one({"_id": id, **unchanged}, update)).matched_count else None
+
+    async def suppress(self, id: str, address: str, why: str) -> None:
+        """Nothing more goes to an address that bounced or complained."""
+        await self.change(id, lambda user: replace(user, suppressed=user.suppressed | {address.lower(): why}))
+
+    async def forget(self, delivery: Delivery) -> None:
+        """The address that a delivery went to is dead, by its provider's word."""
+        if delivery.device:
+            await self._users.update_one({"_id": delivery.mailbox}, {"$pull": {"devices": {"id": delivery.device}}})
+        elif (user := await self.get(delivery.mailbox)) and user.email:
+            await self.suppress(user.id, user.email, "gone")
 
     async def upsert(self, profiles: Sequence[Profile]) -> list[User]:
         """All of them in one round trip, answered in order. A profile named twice ends as its last."""

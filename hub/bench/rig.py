@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from hub.embedded import Mongod, Redis
+from hub.ports import allow_many_files
 
 SECRET = "only-for-benchmarks-on-this-machine"  # noqa: S105 - nothing outside of this run knows it
 READY_S = 180.0  # with indexes to make over a million notifications
@@ -73,7 +74,7 @@ class Rig:
         compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
         if compiler is None:
             raise BenchError("The load client is in C: install a compiler (on Debian and Ubuntu: apt-get install gcc).")
-        _allow_many_files()
+        allow_many_files()
         self._cores = _pin_to_second_core()
         self._folder = tempfile.TemporaryDirectory(prefix="hub-bench-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
@@ -108,7 +109,24 @@ class Rig:
     @asynccontextmanager
     async def hub(self, database: str, **settings: str) -> AsyncIterator[Target]:
         """A `hub serve`. Settings are given by their names without the prefix."""
-        environment = {
+        async with self._started("hub", "serve", environment=self._environment(database, settings)) as target:
+            yield target
+
+    @asynccontextmanager
+    async def worker(self, database: str, *, null: bool = False, **settings: str) -> AsyncIterator[Target]:
+        """A `hub work`, or one whose webhooks go nowhere."""
+        words = ("hub.bench.null_worker",) if null else ("hub", "work")
+        async with self._started(*words, environment=self._environment(database, settings)) as target:
+            yield target
+
+    @asynccontextmanager
+    async def sink(self, delay_ms: int) -> AsyncIterator[int]:
+        """The port of what takes webhooks; beside the servers, not beside the worker."""
+        async with self._started("hub.bench.sink", str(delay_ms), environment={}, first=False) as target:
+            yield target.port
+
+    def _environment(self, database: str, settings: dict[str, str]) -> dict[str, str]:
+        return {
             "HUB_MONGO_URL": self.mongod.url,
             "HUB_MONGO_DATABASE": database,
             "HUB_REDIS_URL": self.redis.url,
@@ -116,10 +134,9 @@ class Rig:
             "HUB_JWT_SECRET": SECRET,
             "HUB_PORT": "0",
             "HUB_RATE_PER_USER": "0",
+            "HUB_CONNECTIONS_PER_ADDRESS": "0",
             **{f"HUB_{name.upper()}": value for name, value in settings.items()},
         }
-        async with self._started("hub", "serve", environment=environment) as target:
-            yield target
 
     @asynccontextmanager
     async def floor(self, *words: str) -> AsyncIterator[Target]:
@@ -177,16 +194,18 @@ class Rig:
             raise BenchError(f"{compiler} does not compile the load client:\n{said.decode(errors='replace')}")
 
     @asynccontextmanager
-    async def _started(self, module: str, *words: str, environment: dict[str, str]) -> AsyncIterator[Target]:
-        """A Python process on its own core that says on which port it serves, as the hub's log does."""
+    async def _started(
+        self, module: str, *words: str, environment: dict[str, str], first: bool = True
+    ) -> AsyncIterator[Target]:
+        """A Python process on the first core that says on which port it serves, as the hub's log does."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
-        log = self.folder / f"{module}.log"
+        log = self.folder / f"{'-'.join([module, *words[:1]]).replace('/', '_')}.log"
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", module, *words, env=kept | environment, stdin=DEVNULL, stdout=out, stderr=out
             )
         try:
-            if self._cores:
+            if self._cores and first:
                 os.sched_setaffinity(process.pid, {self._cores[0]})
             yield Target(process, await _port(process, log))
         finally:
@@ -196,7 +215,7 @@ class Rig:
 async def _port(process: Process, log: Path) -> int:
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline and process.returncode is None:
-        if port := _told_port(log):
+        if (port := _told_port(log)) is not None:
             return port
         await asyncio.sleep(0.05)
     said = await asyncio.to_thread(log.read_text, errors="replace")
@@ -207,8 +226,8 @@ def _told_port(log: Path) -> int | None:
     for line in log.read_text(errors="replace").splitlines():
         with suppress(ValueError):
             event = json.loads(line)
-            if isinstance(event, dict) and event.get("event") == "serving":
-                return int(event["port"])
+            if isinstance(event, dict) and event.get("event") in {"serving", "working"}:
+                return int(event.get("port", 0))
     return None
 
 
@@ -232,10 +251,3 @@ def _pin_to_second_core() -> list[int] | None:
         return None
     os.sched_setaffinity(0, {cores[1]})
     return cores
-
-
-def _allow_many_files() -> None:
-    import resource  # noqa: PLC0415 - Windows has none, and may read this module
-
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

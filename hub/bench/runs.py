@@ -3,12 +3,16 @@
 Every figure is the best of `repeat` runs, for floors as well: what else a machine does can only make it worse.
 """
 
+import asyncio
+import functools
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import aiohttp
 import orjson
 from pymongo import AsyncMongoClient
 
@@ -35,6 +39,8 @@ PAGES_DIRECT = 2000  # pages read past the hub, for its floor
 
 SEND = "mutation($input: SendInput!) { send(input: $input) { send { id } duplicate } }"
 SEND_MANY = "mutation($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } duplicate } }"
+CONNECT = "mutation($to: String!) { connectWebhook(url: $to) { device { id } } }"
+WARM_CALLS = 5
 SUBSCRIBE = "subscription { inbox { kind cursor unread unseen notification { id title body category createdAt } } }"
 PAGE = (
     "{ inbox(first: 20) { unread unseen position pageInfo { hasNextPage endCursor } "
@@ -53,6 +59,7 @@ class Plan:
     rounds: int = 15
     rate: int = 100
     size: int = 1_000_000
+    deliveries: int = 20_000
     seen: Callable[[str], None] = lambda _: None
 
 
@@ -372,6 +379,107 @@ async def _idle(rig: Rig, target: Target, sockets: dict[str, object], count: int
     return (after - before) / count, after / MB
 
 
+# ---------------------------------------------------------------------------------------------------- dispatch
+
+
+async def dispatch(rig: Rig, plan: Plan) -> list[Figure]:
+    """One worker process: how many deliveries it claims, calls and settles, and how long one waits when all is idle."""
+    figures = []
+    for name, delay_ms, least in (
+        ("into nothing", None, 3500),
+        ("a receiver that answers at once", 0, 1500),
+        ("one that takes 100 ms", 100, 1000),
+    ):
+        plan.seen(f"deliveries {name}")
+        worked = await _best(
+            plan, functools.partial(_dispatched, rig, plan, delay_ms), lambda worked: -worked.per_second
+        )
+        figures.append(
+            Figure(
+                group="dispatch",
+                name=f"webhooks, {name}",
+                value=worked.per_second,
+                unit="/s",
+                least=least,
+                memory_mb=worked.memory_mb,
+                cpu_us=worked.cpu_us,
+            )
+        )
+    plan.seen("from a mutation to the call of a webhook")
+    waits = await _waits(rig, plan)
+    middle, worst = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
+    return [
+        *figures,
+        Figure(
+            group="dispatch", name="commit to call, p99", value=worst, unit="ms", most=50, p50_ms=middle, p99_ms=worst
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class _Worked:
+    per_second: float
+    cpu_us: float
+    memory_mb: float
+
+
+async def _dispatched(rig: Rig, plan: Plan, delay_ms: int | None) -> _Worked:
+    """A full queue, from the moment a tenth of it is done."""
+    database = f"dispatch-{secrets.token_hex(4)}"
+    async with AsyncExitStack() as stack:
+        port = 1 if delay_ms is None else await stack.enter_async_context(rig.sink(delay_ms))
+        seed.queue(rig.mongod.url, database, plan.deliveries, f"http://127.0.0.1:{port}/")
+        client = await stack.enter_async_context(_client(rig))
+        started = rig.worker(database, null=delay_ms is None, egress_allow="127.0.0.0/8", concurrency="250")
+        worker = await stack.enter_async_context(started)
+        began = cpu_s = 0.0
+        left_then = 0
+        while left := await client[database].deliveries.count_documents({"due_at": {"$exists": True}}):
+            if not began and left < plan.deliveries * 0.9:
+                began, cpu_s, left_then = time.perf_counter(), worker.cpu_s, left
+            await asyncio.sleep(0.1)
+        took_s = time.perf_counter() - began
+        done = await client[database].deliveries.count_documents({"status": {"$in": ["SENT", "DELIVERED"]}})
+        if done != plan.deliveries:
+            raise BenchError(f"{plan.deliveries - done} of {plan.deliveries} deliveries were not sent.")
+        cpu_us = (worker.cpu_s - cpu_s) * 1e6 / left_then
+        return _Worked(left_then / took_s, cpu_us, worker.memory_bytes / MB)
+
+
+async def _waits(rig: Rig, plan: Plan) -> list[float]:
+    """Milliseconds from a notification's making to the call about it, one send after another, sorted."""
+    database = f"waits-{secrets.token_hex(4)}"
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(rig.sink(0))
+        hub = await stack.enter_async_context(rig.hub(database, egress_allow="127.0.0.0/8"))
+        await stack.enter_async_context(rig.worker(database, egress_allow="127.0.0.0/8"))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def ask(query: str, user: str | None, variables: dict[str, Any]) -> None:
+            role = Role.USER if user else Role.SERVICE
+            token = sign(SECRET, user=user, tenant=TENANT, role=role, expires_in_s=TOKEN_S)
+            headers = {"authorization": f"Bearer {token}"}
+            body = {"query": query, "variables": variables}
+            async with http.post(f"http://127.0.0.1:{hub.port}/graphql", json=body, headers=headers) as response:
+                answer = await response.json()
+            if "errors" in answer:
+                raise BenchError(f"The hub refused: {answer['errors'][0]['message']}")
+
+        await ask(CONNECT, _user(0), {"to": f"http://127.0.0.1:{port}/"})
+        told = {"to": {"users": [_user(0)]}, "category": "bench", "channels": ["WEBHOOK"]}
+        content = {"title": "t", "body": TEXT}
+        ends_at = time.monotonic() + plan.seconds
+        while time.monotonic() < ends_at:
+            await ask(SEND, None, {"input": told | {"content": content}})
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(1)
+        async with http.get(f"http://127.0.0.1:{port}/") as response:
+            waits: list[float] = await response.json(content_type=None)
+    if not waits:
+        raise BenchError("No webhook was called.")
+    return sorted(waits[WARM_CALLS:] or waits)
+
+
 # ---------------------------------------------------------------------------------------------------- what is sent
 
 
@@ -418,4 +526,4 @@ async def _best(plan: Plan, measure: Callable[[], Awaitable[T]], badness: Callab
     return min([await measure() for _ in range(plan.repeat)], key=badness)
 
 
-RUNS = {"send": send, "latency": latency, "fanout": fanout, "inbox": inbox, "memory": memory}
+RUNS = {"send": send, "latency": latency, "fanout": fanout, "inbox": inbox, "memory": memory, "dispatch": dispatch}

@@ -1,6 +1,7 @@
-"""One large mailbox, written past the hub but in the shape that it writes."""
+"""What a run begins with, written past the hub but in the shape that it writes: one large mailbox, a full queue."""
 
 import secrets
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,10 +10,27 @@ from pymongo import MongoClient, WriteConcern
 
 from hub.ids import new_id
 from hub.inbox import box
-from hub.model import Box, Mailbox, Notification, Priority, document
+from hub.model import (
+    Box,
+    Channel,
+    Delivery,
+    DeliveryStatus,
+    Device,
+    DeviceKind,
+    Mailbox,
+    Notification,
+    Priority,
+    User,
+    document,
+    mailbox_of,
+)
+from hub.outbox.lanes import lane_of
 
 AT_ONCE = 5_000
 CATEGORIES = 10
+TENANTS = 10
+PEOPLE = 1_000
+DEVICE = "0" * 36
 TURN = 100  # of so many: 1 new, 9 unread, 10 archived, the others read
 
 
@@ -41,6 +59,63 @@ def fill(mongo_url: str, database: str, mailbox: str, size: int, progress: Calla
         target.mailboxes.insert_one(document(head))
     finally:
         client.close()
+
+
+def queue(mongo_url: str, database: str, count: int, url: str) -> None:
+    """Writes that many deliveries to people's webhooks at `url`, all of them due, with what they are about."""
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
+    now = datetime.now(UTC).replace(microsecond=0)
+    try:
+        target = client.get_database(database, write_concern=WriteConcern(1, j=False))
+        people = [mailbox_of(f"tenant-{n % TENANTS}", f"user-{n}") for n in range(PEOPLE)]
+        target.users.insert_many([document(_reached(mailbox, url, now)) for mailbox in people])
+        target.mailboxes.insert_many([document(Mailbox(id=mailbox, epoch="0")) for mailbox in people])
+        for start in range(0, count, AT_ONCE):
+            pairs = [_queued(people[n % PEOPLE], now) for n in range(start, min(start + AT_ONCE, count))]
+            target.notifications.insert_many([document(n) for n, _ in pairs], ordered=False)
+            target.deliveries.insert_many([document(delivery) for _, delivery in pairs], ordered=False)
+    finally:
+        client.close()
+
+
+def _reached(mailbox: str, url: str, now: datetime) -> User:
+    key = f"whsec_{b64encode(bytes(24)).decode()}"
+    device = Device(id=DEVICE, kind=DeviceKind.WEBHOOK, key=mailbox, created_at=now, url=url, secret=key)
+    return User(id=mailbox, created_at=now, updated_at=now, devices=(device,))
+
+
+def _queued(mailbox: str, now: datetime) -> tuple[Notification, Delivery]:
+    n = Notification(
+        id=new_id(),
+        mailbox=mailbox,
+        send="bench",
+        category="bench",
+        title="Something happened",
+        body="Something happened that somebody wants to know about. " * 2,
+        priority=Priority.MEDIUM,
+        because="You were named by the sender.",
+        created_at=now,
+        updated_at=now,
+        hidden=True,
+        outside=True,
+    )
+    delivery = Delivery(
+        id=f"{n.id}-{DEVICE}",
+        tenant=n.tenant,
+        notification=n.id,
+        send=n.send,
+        mailbox=mailbox,
+        channel=Channel.WEBHOOK,
+        category=n.category,
+        status=DeliveryStatus.ACCEPTED,
+        priority=n.priority,
+        lane=lane_of(Channel.WEBHOOK, n.priority, n.tenant),
+        device=DEVICE,
+        due_at=now,
+        created_at=now,
+        updated_at=now,
+    )
+    return n, delivery
 
 
 def _notifications(mailbox: str, size: int) -> Iterator[Notification]:

@@ -15,6 +15,7 @@ class What(StrEnum):
     FANOUT = "fanout"
     INBOX = "inbox"
     MEMORY = "memory"
+    DISPATCH = "dispatch"
     ALL = "all"
 
 
@@ -24,6 +25,7 @@ def bench(
     repeat: Annotated[int, typer.Option(help="Measure so often and keep the best.", min=1)] = 3,
     size: Annotated[int, typer.Option(help="Notifications in the mailbox of `inbox`.", min=100)] = 1_000_000,
     sockets: Annotated[int, typer.Option(help="Sockets of `fanout` and `memory`.", min=10)] = 5_000,
+    deliveries: Annotated[int, typer.Option(help="Deliveries in the queue of `dispatch`.", min=100)] = 20_000,
     into: Annotated[Path, typer.Option(help="Where `all` writes benchmarks.md and benchmarks.svg.")] = Path("infra"),
 ) -> None:
     """Measure a hub with servers of its own, on this machine; nothing that runs is touched.
@@ -35,7 +37,14 @@ def bench(
 
     if what is What.ALL and not into.is_dir():
         sys.exit(f"There is no folder {into} to write benchmarks.md into: name one with --into.")
-    plan = runs.Plan(seconds=seconds, repeat=repeat, size=size, sockets=sockets, seen=report.Progress(sys.stderr))
+    plan = runs.Plan(
+        seconds=seconds,
+        repeat=repeat,
+        size=size,
+        sockets=sockets,
+        deliveries=deliveries,
+        seen=report.Progress(sys.stderr),
+    )
     chosen = list(runs.RUNS) if what is What.ALL else [what.value]
     try:
         found = asyncio.run(report.measure(chosen, plan))

@@ -1,15 +1,21 @@
-"""What `hub dev` shows a newcomer: two people with a few notifications, made once through the front door."""
+"""What `hub dev` shows a newcomer: two people with addresses and a few notifications, made once through the front door.
+
+Their addresses lead nowhere: example.org is nobody's, and alice's webhook goes to the hub itself, which takes it.
+"""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from hub.cli.door import ask
 
-KNOWN = '{ user(id: "alice") { email } }'
-FILL = """mutation ($sends: [SendInput!]!, $users: [UserInput!]!) {
-  sendMany(inputs: $sends) { duplicate }
-  upsertUsers(users: $users) { id }
-}"""
+KNOWN = '{ user(id: "alice") { attributes } }'
+DEFINE = "mutation ($category: CategoryInput!) { upsertCategory(input: $category) { key } }"
+MEET = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
+BROWSER = "mutation ($device: WebPushInput!) { registerWebPush(input: $device) { id } }"
+PHONE = "mutation ($device: MobileDeviceInput!) { registerMobileDevice(input: $device) { id } }"
+HOOK = "mutation ($to: String!) { connectWebhook(url: $to) { device { id } } }"
+SEND_ALL = "mutation ($sends: [SendInput!]!) { sendMany(inputs: $sends) { duplicate } }"
 
 SEND_TEXT = (
     'mutation { send(input: {to: {users: ["alice"]}, category: "news", '
@@ -73,9 +79,30 @@ SENDS = [
 ]
 
 
-async def fill(url: str, token: str) -> None:
-    """Makes what is not there yet. The users' profiles come last: where they are, everything is. The keys see to it
-    that a fill cut short is completed, not doubled. Raises Refused and Unreachable."""
-    known = await ask(url, token, KNOWN)
-    if known["user"] is None or known["user"]["email"] is None:
-        await ask(url, token, FILL, sends=SENDS, users=USERS)
+CATEGORIES = [
+    {"key": "product", "name": "Product news", "defaultChannels": ["IN_APP", "EMAIL"]},
+    {"key": "billing", "name": "Invoices", "defaultChannels": ["IN_APP", "EMAIL"], "required": True},
+    {"key": "reviews", "name": "Reviews", "defaultChannels": ["IN_APP", "WEB_PUSH", "WEBHOOK"]},
+    {"key": "deploys", "name": "Deploys", "defaultChannels": ["IN_APP", "EMAIL", "MOBILE_PUSH"], "priority": "HIGH"},
+    {"key": "marketing", "name": "Offers", "defaultChannels": ["IN_APP", "EMAIL"], "priority": "LOW"},
+]
+POINT = "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"  # the curve's base
+BROWSER_OF_ALICE = {"endpoint": "https://push.example.org/alice", "p256dh": POINT, "auth": "A" * 22, "label": "Firefox"}
+PHONE_OF_BOB = {"platform": "fcm", "token": "bobs-phone", "label": "Pixel"}
+
+
+async def fill(url: str, admin: str, people: Mapping[str, str]) -> None:
+    """Makes what is not there yet, with a token for an administrator and one for each of the people. The users'
+    attributes come last: where they are, everything is. The keys see to it that a fill cut short is completed, not
+    doubled. Raises Refused and Unreachable."""
+    known = await ask(url, admin, KNOWN)
+    if known["user"] is not None and known["user"]["attributes"] is not None:
+        return
+    for category in CATEGORIES:
+        await ask(url, admin, DEFINE, category=category)
+    await ask(url, admin, MEET, users=USERS)
+    await ask(url, people["alice"], BROWSER, device=BROWSER_OF_ALICE)
+    await ask(url, people["bob"], PHONE, device=PHONE_OF_BOB)
+    await ask(url, people["alice"], HOOK, to=f"{url}/dev/hook")
+    await ask(url, admin, SEND_ALL, sends=SENDS)
+    await ask(url, admin, MEET, users=[{"id": user["id"], "attributes": {"team": "payments"}} for user in USERS])

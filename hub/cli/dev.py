@@ -1,8 +1,8 @@
 """`hub dev`: everything on one machine.
 
-MongoDB and Redis run as children, the API and the ticker in this process. Ctrl-C ends the API first, then the servers;
-whatever ends this process, its children end with it (see `hub.embedded`). What has to be there is checked before
-anything is started, so that a wrong setting costs no wait.
+MongoDB and Redis run as children, the API, the dispatchers and the ticker in this process. Ctrl-C ends the API first,
+then the servers; whatever ends this process, its children end with it (see `hub.embedded`). What has to be there is
+checked before anything is started, so that a wrong setting costs no wait.
 """
 
 import asyncio
@@ -28,10 +28,11 @@ from hub.cli.environment import DAY_S, DEFAULT_DATA, fail, is_set, load
 from hub.cli.home import Home, Running
 from hub.embedded import Mongod, Redis, Server, ServerError
 from hub.model import Role
-from hub.settings import Settings
+from hub.settings import Settings, Unusable
 
 DEFAULT_PORT = 8000
 TOKENS_S = 365 * DAY_S
+THIS_MACHINE = ("127.0.0.0/8", "::1/128")  # where a developer's webhooks are
 RESTARTS = 3  # of a server that ends by itself
 LOOK_S = 0.5
 SHUTDOWN_S = 3.0  # with the servers after it, all is over within 5 s of Ctrl-C
@@ -47,7 +48,9 @@ def dev(
 ) -> None:
     """Run everything on this machine.
 
-    That is MongoDB, Redis, the API and demo data. Ctrl-C stops it.
+    That is MongoDB, Redis, the API, the dispatchers and demo data. Ctrl-C stops it.
+
+    What channels without a provider would send is shown at /dev/outbox.
 
     Settings in the environment win: with HUB_MONGO_URL or HUB_REDIS_URL that server is used and none is started;
     HUB_MONGOD and HUB_REDIS_SERVER name the programs to start.
@@ -72,7 +75,7 @@ def dev(
         _say("\nStopped before it served.")
     except ports.NoPort as error:
         fail(f"{error}: choose another with --port (under make: PORT=8001).")
-    except (ServerError, connections.Unreachable) as error:
+    except (ServerError, connections.Unreachable, Unusable) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{data} can't hold the data: {error.strerror}. Name another folder with --data.")
@@ -84,6 +87,7 @@ def _settings(home: Home, port: int | None) -> Settings:
         port=DEFAULT_PORT,
         log_level="warning",
         shutdown_seconds=SHUTDOWN_S,
+        egress_allow=THIS_MACHINE,
         jwt_secret=None if is_set("jwt_secret") else home.secret(),
     )
     return settings if port is None else settings.model_copy(update={"port": port})
@@ -93,6 +97,8 @@ async def _run(settings: Settings, home: Home, bound: list[socket.socket]) -> No
     from hub.__main__ import serve
 
     beside: list[asyncio.Task[None]] = []
+    if not settings.public_url:  # so that links in mails lead somewhere
+        settings = settings.model_copy(update={"public_url": _url(settings.host, bound[0].getsockname()[1])})
     async with _servers(settings, home) as (settings, children):
         keepers = [asyncio.create_task(_keep(child)) for child in children]
 
@@ -100,7 +106,7 @@ async def _run(settings: Settings, home: Home, bound: list[socket.socket]) -> No
             beside.append(asyncio.create_task(_greet(settings, home, port)))
 
         try:
-            await serve(settings, tick=True, ready=ready, bound=bound)
+            await serve(settings, alone=True, ready=ready, bound=bound)
         finally:
             home.withdraw()
             for task in beside + keepers:
@@ -175,8 +181,7 @@ def _program(path: Path | None) -> str | None:
 
 async def _greet(settings: Settings, home: Home, port: int) -> None:
     """Says where it is and how to try it, once there is something to see."""
-    host = ANYWHERE.get(settings.host, settings.host)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = _url(settings.host, port)
     secret = settings.jwt_secret[0].get_secret_value()
 
     def token(user: str | None, role: Role) -> str:
@@ -191,8 +196,9 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
         )
 
     service = token(None, Role.SERVICE)
+    people = {user: token(user, Role.USER) for user in ("alice", "bob")}
     try:
-        await demo.fill(url, service)
+        await demo.fill(url, token(None, Role.ADMIN), people)
     except (Refused, Unreachable) as error:
         _say(f"The demo data could not be made: {error}")
     home.announce(Running(url=url, secret=secret, mongo_url=settings.mongo_url, redis_url=settings.redis_url))
@@ -201,14 +207,19 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
         GREETING.format(
             url=url,
             data=home.folder,
-            alice=token("alice", Role.USER),
-            bob=token("bob", Role.USER),
+            **people,
             service=service,
             explorer=token("alice", Role.SERVICE),
             watch=f"{_command()} watch --user alice{folder}",
             body=shlex.quote(demo.SEND_BODY),
+            outbox=OUTBOX.format(url=url, command=_command(), folder=folder) if settings.mode == "development" else "",
         )
     )
+
+
+def _url(host: str, port: int) -> str:
+    host = ANYWHERE.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 GREETING = """
@@ -225,8 +236,16 @@ Try it. Watch alice's inbox, in another terminal:
 Send her something, in a third one:
 curl -s {url}/graphql -H 'content-type: application/json' -H 'authorization: Bearer {service}' -d {body}
 
-Explore the API in a browser, as a service that has alice's inbox too:
+{outbox}Explore the API in a browser, as a service that has alice's inbox too:
 {url}/graphiql#token={explorer}"""
+
+OUTBOX = """Mails, pushes and other things that leave are shown, not sent, while their channel has no provider:
+{url}/dev/outbox
+
+Add a mail to it:
+{command} send "Two for one" "All of spring." --to alice --category marketing{folder}
+
+"""
 
 
 def _command() -> str:

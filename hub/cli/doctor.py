@@ -6,18 +6,26 @@ import difflib
 import os
 import sys
 import time
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from hub import connections
+from hub.breaker import Breakers
 from hub.cli.environment import DEFAULT_DATA, Data, fail, faults, is_set, variable
 from hub.cli.home import Home
 from hub.connections import Database, first_line
-from hub.settings import Settings
+from hub.errors import Unavailable
+from hub.ids import made_at
+from hub.model import Channel
+from hub.outbox.lanes import Lanes
+from hub.ports import allow_many_files
+from hub.settings import Settings, Unusable
+from hub.status import deliveries, webhook_calls
 
 OLDEST_MONGODB = (6, 0)
 OLDEST_REDIS = (6, 2)
@@ -25,8 +33,19 @@ SKEW_S = 2.0  # tokens and cursors carry times
 WAIT_S = 2.0
 LONGEST_LIFETIME_S = 6  # see infra/decisions.md, Transactions
 CONNECTIONS = ("mongo_url", "redis_url", "jwt_secret", "jwks_url")  # with one of them, the environment alone counts
+FEW_FILES = 10_000
 NOTE = "note: "  # before a finding that is not quite well
 CLIENT_VARIABLES = {"HUB_URL", "HUB_TOKEN"}  # read by the commands that call a hub
+
+
+WANTS = {
+    Channel.EMAIL: "HUB_SMTP_URL and HUB_EMAIL_FROM, or HUB_SES_FROM",
+    Channel.WEB_PUSH: "HUB_VAPID_PRIVATE_KEY and HUB_VAPID_SUBJECT (`hub vapid` makes them)",
+    Channel.MOBILE_PUSH: "HUB_SNS_PLATFORM_FCM or HUB_SNS_PLATFORM_APNS",
+    Channel.WEBHOOK: "HUB_WEBHOOKS=true",
+}
+"""Which settings a channel waits for. Channels that are not here cannot be set up yet."""
+LATE_S = 60.0  # what is due for longer says that workers are missing, or too few
 
 
 class _Bad(Exception):
@@ -34,7 +53,7 @@ class _Bad(Exception):
 
 
 def doctor(data: Data = DEFAULT_DATA) -> None:
-    """Check settings, MongoDB and Redis.
+    """Check settings, MongoDB, Redis, channels and the queue.
 
     Says what to change, and ends with code 1 if something is wrong.
 
@@ -93,13 +112,21 @@ def _strangers() -> None:
 async def _examine(settings: Settings) -> bool:
     """Says what it finds; whether all was well."""
     _say("ok", f"settings: mode {settings.mode}, tokens checked with {_keys(settings)}")
+    files = allow_many_files()
+    if 0 <= files < FEW_FILES:
+        _say(
+            "note",
+            f"a process here may open {files} files only, and each socket is one: raise the hard limit (ulimit -Hn)",
+        )
+    else:
+        _say("ok", "a process may open enough files here, one for each socket")
     well = True
-    for stage in (_mongo, _redis):
+    for stage in (_operations, _mongo, _redis, _channels, _queue):
         findings: list[str] = []
         trouble = None
         try:
             await stage(settings, findings)
-        except (_Bad, connections.Unreachable) as bad:
+        except (_Bad, Unusable, connections.Unreachable) as bad:
             trouble = str(bad)
             well = False
         for finding in findings:
@@ -116,6 +143,16 @@ def _say(word: str, text: str) -> None:
 def _keys(settings: Settings) -> str:
     names = ["HUB_JWT_SECRET"] * bool(settings.jwt_secret) + ["HUB_JWKS_URL"] * bool(settings.jwks_url)
     return " and ".join(names)
+
+
+async def _operations(settings: Settings, findings: list[str]) -> None:
+    from hub.api.documents import Documents
+    from hub.api.persisted import SETTING, read_manifest
+    from hub.api.schema import make_schema
+
+    if settings.persisted_operations:
+        listed = read_manifest(settings.persisted_operations, Documents(make_schema()._schema, settings).pin)
+        findings.append(f"{len(listed.texts)} operations are listed, and no others run ({SETTING})")
 
 
 async def _mongo(settings: Settings, findings: list[str]) -> None:
@@ -188,6 +225,81 @@ async def _redis(settings: Settings, findings: list[str]) -> None:
             raise _Bad(f"Redis does not answer as it should (HUB_REDIS_URL): {first_line(error)}") from None
         findings.append(_new_enough("Redis", version, OLDEST_REDIS))
         findings.append(_same_time("Redis", seconds + micros / 1e6, (before + after) / 2))
+
+
+async def _channels(settings: Settings, findings: list[str]) -> None:
+    there = settings.provided
+    if up := [channel for channel in WANTS if channel in there]:
+        findings.append(f"channels with a provider: {', '.join(up)}")
+    for channel, wants in WANTS.items():
+        if channel in there:
+            continue
+        if settings.mode == "development":
+            findings.append(f"{channel} has no provider: /dev/outbox shows what it would send; it wants {wants}")
+        else:
+            findings.append(
+                f"{NOTE}{channel} is not set up, and sends that name it skip it (NOT_CONFIGURED): set {wants}"
+            )
+    if key := settings.vapid_private_key.get_secret_value():
+        from hub.api.devices import vapid_public_key
+
+        try:
+            findings.append(f"web push: browsers subscribe with the public key {vapid_public_key(key)}")
+        except Unavailable:
+            raise _Bad("HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one.") from None
+    if settings.smtp_url:
+        findings += await _mail_server(settings.smtp_url)
+    if not settings.public_url and Channel.EMAIL in there:
+        findings.append(f"{NOTE}mails have no link to unsubscribe: set HUB_PUBLIC_URL")
+
+
+async def _mail_server(url: str) -> list[str]:
+    """Whether somebody listens there, as seen from here. Not asked where the address leaves the port open."""
+    parts = urlsplit(url)
+    port = parts.port or (465 if parts.scheme == "smtps" else None)
+    if port is None:
+        return []
+    try:
+        async with asyncio.timeout(WAIT_S):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except (OSError, TimeoutError):
+        return [f"{NOTE}no mail server answers at {parts.hostname}:{port} from here (HUB_SMTP_URL): mails wait"]
+    writer.close()
+    return [f"a mail server answers at {parts.hostname}:{port}"]
+
+
+async def _queue(settings: Settings, findings: list[str]) -> None:
+    """What waits, and who is left alone. Where the stores do not answer, that is said already."""
+    with contextlib.suppress(PyMongoError, RedisError, OSError, ValueError, connections.Unreachable):
+        async with connections.mongo(settings) as database, connections.redis(settings) as redis:
+            for collection, what in (
+                (deliveries.COLLECTION, "deliveries"),
+                (webhook_calls.COLLECTION, "webhook calls"),
+            ):
+                findings.append(await _overdue(database, collection, what))
+            lanes = Lanes(redis, settings.redis_prefix, settings.lane_max)
+            for depth in await lanes.depths([*Channel, webhook_calls.LANE]):
+                waited_s = (datetime.now(UTC) - made_at(depth.oldest)).total_seconds()
+                findings.append(
+                    f"{depth.waiting} on the lanes of {depth.channel} {depth.priority}, the oldest accepted "
+                    f"{waited_s:.0f} s ago"
+                )
+            for name, wait_s in (await Breakers(redis, settings.redis_prefix, 0).opened()).items():
+                findings.append(f"{NOTE}{name} fails, and is left alone for {wait_s:.0f} s more (circuit breaker)")
+
+
+async def _overdue(database: Database, collection: str, what: str) -> str:
+    """What nobody has put on a lane although its time has come."""
+    now = datetime.now(UTC)
+    due = {"lane": {"$gt": ""}, "due_at": {"$lte": now}}
+    count = {"$group": {"_id": None, "count": {"$sum": 1}, "first": {"$min": "$due_at"}}}
+    cursor = await database[collection].aggregate([{"$match": due}, count], hint="due")
+    found = await cursor.to_list()
+    if not found:
+        return f"no {what} are overdue"
+    late_s = (now - found[0]["first"]).total_seconds()
+    text = f"{found[0]['count']} {what} are due, the first since {late_s:.0f} s"
+    return f"{NOTE}{text}: start `hub work`, or more of it" if late_s > LATE_S else text
 
 
 def _new_enough(name: str, version: str, oldest: tuple[int, int]) -> str:

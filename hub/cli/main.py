@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import bench, dev, doctor, processes, schema, send, token, watch
+from hub.cli import bench, dev, doctor, processes, replay, schema, send, token, vapid, watch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,7 +20,9 @@ for command in (
     dev.dev,
     send.send,
     watch.watch,
+    replay.replay,
     token.token,
+    vapid.vapid,
     doctor.doctor,
     processes.serve,
     processes.work,

@@ -42,10 +42,10 @@ def token(
     print(make_token("", data, user=user, role=chosen, tenant=tenant, expires_in_s=seconds(expires)))
 
 
-def seconds(text: str) -> float:
+def seconds(text: str, option: str = "--expires") -> float:
     """An ISO 8601 duration of weeks, or of days, hours, minutes and seconds. Years and months have no fixed length."""
     match = DURATION.fullmatch(text)
     total = sum(float(n) * unit for n, unit in zip(match.groups(), UNITS_S, strict=True) if n) if match else 0
     if not 0 < total <= LONGEST_S:
-        fail(f"--expires {text}: give a duration of at most ten years, such as PT15M, PT1H or P30D.", 2)
+        fail(f"{option} {text}: give a duration of at most ten years, such as PT15M, PT1H or P30D.", 2)
     return total

@@ -101,6 +101,12 @@ def removed(why: DeliveryStatus) -> Mark:
     return mark
 
 
+def recalled(n: Notification, now: datetime) -> Notification | None:
+    """Out of the inbox, and nothing is left of what it said."""
+    gone = removed(DeliveryStatus.CANCELLED)(n, now)
+    return gone and replace(gone, title="", body="", data=None, image_url=None, action_url=None, actions=())
+
+
 def receipts(before: Notification, after: Notification) -> list[ReceiptKind]:
     """What the sender is told about a change that the recipient made."""
     told = [

@@ -23,24 +23,36 @@ How it stops: `close` refuses new works and waits for those under way.
 import asyncio
 import random
 import secrets
+import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, Generic, Protocol, TypeVar
 
 import pymongo
 import structlog
+from msgspec.structs import replace
 from pymongo import InsertOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 
-from hub import metrics
+from hub import metrics, traces
 from hub.clock import Clock
 from hub.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
 from hub.errors import HubError, Unavailable
 from hub.inbox.draft import Draft
-from hub.model import MARKED, Changed, Mailbox, Notification, document, mailbox_from, notification_from
+from hub.model import (
+    MARKED,
+    SAID,
+    Changed,
+    DeliveryStatus,
+    Mailbox,
+    Notification,
+    document,
+    mailbox_from,
+    notification_from,
+)
 from hub.settings import Settings
 
 NARROW_LANES = 2  # more overlap gains nothing on one core and shrinks the batches
@@ -56,6 +68,10 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Welcome = Callable[[Collection[str], Draft], dict[str, list[UpdateOne]]]
 """What else has to be written for mailboxes that are new (the users they belong to): collection to updates."""
+Complete = Callable[[Draft], None]
+"""Adds rows of other stages to a draft."""
+LookUp = Callable[[Collection[str], Collection[str]], Coroutine[Any, Any, Any]]
+"""What is known of the tenants of all these mailboxes, and of the people behind those of the second."""
 
 
 class Work(Protocol[T_co]):
@@ -82,8 +98,12 @@ class Work(Protocol[T_co]):
         """Bytes it may write, about."""
 
     @property
+    def decides(self) -> bool:
+        """Has to know what its people want, in `draft.known`."""
+
+    @property
     def alone(self) -> bool:
-        """Wants a transaction to itself, and may query in it."""
+        """Wants a transaction to itself, and may read and write in it."""
 
     async def apply(self, draft: Draft, session: AsyncClientSession) -> T_co:
         """Writes itself into the draft. Called again, on a new draft, for every attempt."""
@@ -91,20 +111,22 @@ class Work(Protocol[T_co]):
 
 
 class _Job(Generic[T]):
-    __slots__ = ("deadline", "future", "work")
+    __slots__ = ("deadline", "future", "trace", "work")
 
-    def __init__(self, work: Work[T], future: asyncio.Future[T], deadline: float) -> None:
+    def __init__(self, work: Work[T], future: asyncio.Future[T], deadline: float, trace: str | None) -> None:
         self.work = work
         self.future = future
         self.deadline = deadline
+        self.trace = trace
 
 
 Batch = list[_Job[Any]]
 
 
 class Committer:
-    """`tell` is called with what changed, after each commit and before any future of it is resolved; `unsure` when a
-    commit was given up that may yet come about."""
+    """`tell` is called with each draft that was committed, and what it changed, before any future of it is resolved;
+    `unsure` when a commit was given up that may yet come about. `look_up` reads what works that decide about people
+    need to know of them, `complete` adds what follows from what they wrote."""
 
     def __init__(
         self,
@@ -113,7 +135,9 @@ class Committer:
         clock: Clock,
         *,
         welcome: Welcome,
-        tell: Callable[[list[Changed]], None],
+        tell: Callable[[Draft, list[Changed]], None],
+        look_up: LookUp,
+        complete: Complete,
         unsure: Callable[[], None],
     ) -> None:
         self._database = database
@@ -121,6 +145,8 @@ class Committer:
         self._clock = clock
         self._welcome = welcome
         self._tell = tell
+        self._look_up = look_up
+        self._complete = complete
         self._unsure = unsure
         self._narrow: deque[_Job[Any]] = deque()
         self._wide: deque[_Job[Any]] = deque()
@@ -130,22 +156,32 @@ class Committer:
         self._pump_set = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._full = False
+
+    @property
+    def waiting(self) -> int:
+        """Works that no transaction has taken yet."""
+        return len(self._narrow) + len(self._wide)
 
     async def submit(self, work: Work[T]) -> T:
         """Returns once `work` is committed. Unavailable if that did not come about in time: it may have been committed
         all the same."""
         if self._closed:
             raise Unavailable("The hub is shutting down.")
-        if len(self._narrow) + len(self._wide) >= self._settings.commit_queue:
+        if self.waiting >= self._settings.commit_queue:
+            if not self._full:
+                log.warning("commit_queue_full", setting="HUB_COMMIT_QUEUE")
+            self._full = True
             raise Unavailable("Too many changes are waiting (HUB_COMMIT_QUEUE): try again shortly.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        job = _Job(work, future, loop.time() + self._settings.commit_deadline_s)
-        (self._wide if work.alone or work.documents > WIDE_FROM else self._narrow).append(job)
-        if not self._pump_set:
-            self._pump_set = True
-            loop.call_soon(self._pump, context=Context())
-        return await future
+        with traces.span("commit"):
+            job = _Job(work, future, loop.time() + self._settings.commit_deadline_s, traces.current())
+            (self._wide if work.alone or work.documents > WIDE_FROM else self._narrow).append(job)
+            if not self._pump_set:
+                self._pump_set = True
+                loop.call_soon(self._pump, context=Context())
+            return await future
 
     async def close(self) -> None:
         self._closed = True
@@ -158,6 +194,7 @@ class Committer:
 
     def _pump(self) -> None:
         self._pump_set = False
+        self._full = self._full and self.waiting >= self._settings.commit_queue
         if self._wide and not self._wide_running and (batch := self._take(self._wide, set())):
             self._wide_running += 1
             self._start(batch, wide=True)
@@ -243,7 +280,8 @@ class Committer:
                         await asyncio.sleep(random.uniform(0, min(0.1, 0.002 * 2**conflicts)))  # noqa: S311 - jitter
                         continue
                 elif isinstance(error, PyMongoError) and is_outage(error):
-                    log.warning("commit_unavailable", error=repr(error), works=len(batch))
+                    metrics.commits_unavailable.inc()
+                    log.warning("commit_unavailable", error=error, works=len(batch))
                     if not error.timeout:
                         self._give_up(batch)
                         return
@@ -270,15 +308,17 @@ class Committer:
 
     async def _attempt(self, batch: Batch) -> None:
         settled: list[tuple[_Job[Any], Any]] = []
+        began_ns = time.time_ns()
         async with self._database.client.start_session(causal_consistency=False) as session:
             await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE)
             try:
-                draft = await self._read(batch, session)
+                draft = await self._begun(batch, session)
                 for job in batch:
                     try:
                         settled.append((job, await job.work.apply(draft, session)))
                     except HubError as error:
                         settled.append((job, error))
+                self._complete(draft)
                 await self._write(draft, session)
                 await _commit(session)
             except BaseException:
@@ -286,13 +326,25 @@ class Committer:
                     await session.abort_transaction()
                 raise
         metrics.batch_size.observe(len(batch))
-        if changed := draft.changed():
-            self._tell(changed)
+        metrics.commit_seconds.observe((time.time_ns() - began_ns) / 1e9)
+        changed = draft.changed()
+        self._tell(draft, _traced(batch, changed, began_ns) if traces.on() else changed)
         for job, result in settled:
             if isinstance(result, HubError):
                 _fail(job, result)
             elif not job.future.done():
                 job.future.set_result(result)
+
+    async def _begun(self, batch: Batch, session: AsyncClientSession) -> Draft:
+        """What is known of people is read beside the transaction, at the same time: a wish that was answered before
+        these works came is seen, and the others are as good as later."""
+        mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
+        deciding = {mailbox for job in batch if job.work.decides for mailbox in job.work.mailboxes}
+        looking = asyncio.create_task(self._look_up(mailboxes, deciding))
+        looking.add_done_callback(_heard)  # it is left alone where the other fails: cancelled, it costs a connection
+        draft = await self._read(batch, session)
+        draft.known = await looking
+        return draft
 
     async def _read(self, batch: Batch, session: AsyncClientSession) -> Draft:
         keys = list({mailbox for job in batch for mailbox in job.work.mailboxes})
@@ -332,15 +384,36 @@ class Committer:
         if draft.replaced:
             updates = [_update(n) for n in draft.replaced.values()]
             await self._database.notifications.bulk_write(updates, ordered=False, session=session)
+        for collection, asked in draft.updates.items():
+            await self._database[collection].bulk_write(list(asked.values()), session=session)
         for collection, rows in draft.rows.items():
             await self._database[collection].insert_many(rows, ordered=False, session=session)
 
 
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Its exception is nobody's any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _traced(batch: Batch, changed: list[Changed], began_ns: int) -> list[Changed]:
+    """The transaction as a step of its works' traces: one of its own, with links to them, where there are several.
+    What is told of a mailbox goes on in the trace of the work that changed it, of several the last."""
+    wanting = [job.trace for job in batch if job.trace]
+    traces.record("transaction", wanting[0] if len(wanting) == 1 else None, began_ns, "CLIENT", wanting)
+    causes = {mailbox: job.trace for job in batch for mailbox in job.work.mailboxes}
+    return [
+        replace(change, events=tuple(replace(event, trace=causes.get(change.mailbox)) for event in change.events))
+        for change in changed
+    ]
+
+
 def _update(n: Notification) -> UpdateOne:
-    """What a mark may have changed, and nothing of what the sender wrote."""
+    """What a mark may have changed, and nothing of what the sender wrote but where it was taken back."""
     doc = document(n)
-    update: dict[str, Document] = {"$set": {name: doc[name] for name in MARKED if name in doc}}
-    if gone := {name: "" for name in MARKED if name not in doc}:
+    names = MARKED + SAID if n.removed_as is DeliveryStatus.CANCELLED else MARKED
+    update: dict[str, Document] = {"$set": {name: doc[name] for name in names if name in doc}}
+    if gone := {name: "" for name in names if name not in doc}:
         update["$unset"] = gone
     return UpdateOne({"_id": n.id}, update)
 

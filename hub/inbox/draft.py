@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
+from pymongo import UpdateOne
 
 from hub.errors import NotFound
 from hub.inbox import box
@@ -13,6 +14,9 @@ from hub.model import Box, Changed, Event, InboxEventKind, Mailbox, Notification
 
 class Draft:
     """Works write into a draft one after another, each seeing what those before it did.
+
+    `known` is what another stage read for them in the same snapshot; `read_outside` collects notifications that were
+    read here and have deliveries elsewhere.
 
     Every change takes the next number of its mailbox, adjusts the counts and leaves an event. The committer then
     writes all of it in one transaction.
@@ -26,7 +30,10 @@ class Draft:
         self.inserted: dict[str, Notification] = {}
         self.replaced: dict[str, Notification] = {}
         self.rows: dict[str, list[dict[str, Any]]] = {}
+        self.updates: dict[str, dict[str, UpdateOne]] = {}
         self.answered: dict[str, dict[str, Any]] = {}
+        self.known: Any = None
+        self.read_outside: list[str] = []
         self._events: dict[str, list[Event]] = {}
         self._first: dict[str, int] = {}
         self._untold: set[str] = set()
@@ -89,6 +96,10 @@ class Draft:
     def insert(self, collection: str, document: dict[str, Any]) -> None:
         """A document of another stage that belongs to the same transaction."""
         self.rows.setdefault(collection, []).append(document)
+
+    def update(self, collection: str, key: str, update: UpdateOne) -> None:
+        """A change of another stage's document, once for all works that ask for it under the same key."""
+        self.updates.setdefault(collection, {})[key] = update
 
     def head(self, mailbox: str) -> Mailbox:
         """The mailbox as it stands in this draft; NotFound where there is none."""

@@ -11,7 +11,9 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
 from hub.connections import Database, Document, Indexes
+from hub.errors import NotFound
 from hub.inbox.box import UNREAD, UNSEEN, VIEWS
+from hub.inbox.heads import Heads
 from hub.model import (
     Backlog,
     Box,
@@ -101,6 +103,7 @@ class Inboxes:
         self._database = database
         self._settings = settings
         self._clock = clock
+        self._heads = Heads(self.heads)
 
     def position(self, head: Mailbox) -> Position:
         return Position(head.epoch, head.modseq, int(self._clock().timestamp()))
@@ -113,6 +116,19 @@ class Inboxes:
         """At most 1,000 at a time is what callers ask for."""
         found = self._database.mailboxes.find({"_id": {"$in": list(mailboxes)}})
         return [mailbox_from(doc) async for doc in found]
+
+    async def some(self, ids: Collection[str]) -> dict[str, Notification]:
+        """Those notifications of `ids` that are there, hidden and removed ones too."""
+        found = self._database.notifications.find({"_id": {"$in": list(ids)}})
+        return {doc["_id"]: notification_from(doc) async for doc in found}
+
+    async def read_among(self, ids: Collection[str]) -> list[str]:
+        """Those of `ids` that were read."""
+        found = self._database.notifications.find({"_id": {"$in": list(ids)}, "read_at": {"$exists": True}}, {"_id": 1})
+        return [doc["_id"] async for doc in found]
+
+    async def some_heads(self, mailboxes: Collection[str]) -> dict[str, Mailbox]:
+        return {head.id: head for head in await self.heads(list(mailboxes))}
 
     async def page(self, mailbox: str, wanted: Filter, first: int, after: int | None) -> Page | None:
         """`first` notifications below the place `after`; None where there is no such mailbox."""
@@ -146,6 +162,14 @@ class Inboxes:
         doc = await self._database.notifications.find_one({"_id": id, "mailbox": mailbox, "box": {"$exists": True}})
         return notification_from(doc) if doc else None
 
+    async def glance(self, mailbox: str, after: Position | None) -> Backlog | None:
+        """The backlog, where the mailbox alone tells it: nothing was missed, or it can't be bridged. Else None. Costs
+        little when many ask at once. NotFound where there is no such mailbox."""
+        head = await self._heads.get(mailbox)
+        if head is None:
+            raise NotFound("There is no such inbox.")
+        return self._without_reading(head, after)
+
     async def backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
         """Everything changed since `after`, once, as it stands now. Without `after`: nothing, from here on."""
         async with self._database.client.start_session(snapshot=True) as session:
@@ -153,18 +177,22 @@ class Inboxes:
             if doc is None:
                 return None
             head = mailbox_from(doc)
-            if after is None:
-                return Backlog(head, [])
-            oldest = self._clock() - timedelta(days=self._settings.tombstone_days)
-            if after.epoch != head.epoch or after.modseq > head.modseq or after.time < oldest.timestamp():
-                return Backlog(head, UNSET)
-            if after.modseq == head.modseq and not after.within:
-                return Backlog(head, [])
+            known = self._without_reading(head, after)
+            if known or after is None:
+                return known
             docs = await self._since(mailbox, after, session)
         said = sum(len(doc["body"]) + len(doc.get("data", "")) for doc in docs)
         if len(docs) > self._settings.feed_max_changes or said > self._settings.feed_max_bytes:
             return Backlog(head, UNSET)
         return Backlog(head, _events([notification_from(doc) for doc in docs], after.modseq, head))
+
+    def _without_reading(self, head: Mailbox, after: Position | None) -> Backlog | None:
+        if after is None:
+            return Backlog(head, [])
+        oldest = self._clock() - timedelta(days=self._settings.tombstone_days)
+        if after.epoch != head.epoch or after.modseq > head.modseq or after.time < oldest.timestamp():
+            return Backlog(head, UNSET)
+        return Backlog(head, []) if after.modseq == head.modseq and not after.within else None
 
     async def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         """Mailbox and id of what the clock has to change, longest overdue first."""

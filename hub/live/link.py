@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from hub.connections import cancelling
 from hub.ids import new_id
 
 BEAT_S = 1.0
@@ -85,13 +86,13 @@ class Link:
             group.create_task(self._stay_connected())
 
     async def _stay_connected(self) -> None:
-        while True:
+        while not cancelling():
             client = self._connect()
             pubsub = client.pubsub()
             try:
                 await self._listen(pubsub)
             except FAILURES as error:
-                self._tell_once("live_link_lost", error=repr(error))
+                self._tell_once("live_link_lost", error=error)
             finally:
                 self._gone()
                 with suppress(*FAILURES):
@@ -145,7 +146,7 @@ class Link:
 
     async def _follow(self, pubsub: PubSub) -> None:
         """Subscribes to what is wanted anew, unsubscribes from what no longer is."""
-        while True:
+        while not cancelling():
             await self._dirty.wait()
             await self._subscribe(pubsub)
 
@@ -177,7 +178,7 @@ class Link:
             log.warning(event, **more)
 
     async def _beat(self) -> None:
-        while True:
+        while not cancelling():
             with suppress(*FAILURES):
                 await self._redis.publish(self._beat_channel, b"")
             await asyncio.sleep(BEAT_S)

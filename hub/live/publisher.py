@@ -5,6 +5,7 @@ success: the readers then compare with the store.
 """
 
 import asyncio
+import time
 from collections import deque
 from contextlib import suppress
 
@@ -12,7 +13,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from hub import metrics
+from hub import metrics, traces
+from hub.connections import cancelling
 from hub.live import wire
 from hub.model import Changed
 
@@ -44,12 +46,19 @@ class Publisher:
     def tell(self, changed: list[Changed]) -> None:
         """Queues what was committed."""
         if self._waiting >= self._queue_max:
+            if not self._lost:
+                log.warning("live_queue_full", setting="HUB_PUBLISH_QUEUE")
             self._lost = True
             metrics.publish_lost.inc(len(changed))
             return
         self._queue.append(changed)
         self._waiting += len(changed)
         self._filled.set()
+
+    @property
+    def waiting(self) -> int:
+        """Changes not told yet."""
+        return self._waiting
 
     def unsure(self) -> None:
         """Something may have been committed that was not told: everybody looks."""
@@ -58,16 +67,18 @@ class Publisher:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
+        while not cancelling():
             if not self._queue and not self._lost:
                 self._filled.clear()
                 await self._filled.wait()
-            messages = self._next()
+            taken = self._next()
+            messages = _messages(taken)
+            began_ns = time.time_ns()
             try:
                 await self._publish(messages)
             except FAILURES as error:
                 if not self._lost:
-                    log.warning("live_not_published", error=repr(error))
+                    log.warning("live_not_published", error=error)
                 self._lost = True
                 metrics.publish_lost.inc(len(messages))
                 await asyncio.sleep(PAUSE_S)
@@ -76,22 +87,24 @@ class Publisher:
                 raise
             else:
                 metrics.published.inc(len(messages))
+                if traces.on():
+                    _trace(taken, began_ns)
 
     async def flush(self) -> None:
         """One last try for what is queued or was lost, when `run` has ended."""
         with suppress(*FAILURES):
             while self._queue or self._lost:
-                await self._publish(self._next())
+                await self._publish(_messages(self._next()))
 
-    def _next(self) -> list[tuple[str | None, bytes]]:
-        """The messages of whole commits, about `AT_ONCE` changes of them."""
+    def _next(self) -> list[list[Changed]]:
+        """Whole commits, about `AT_ONCE` changes of them."""
         taken: list[list[Changed]] = []
         count = 0
         while self._queue and count < AT_ONCE:
             taken.append(self._queue.popleft())
             count += len(taken[-1])
         self._waiting -= count
-        return [message for changed in taken for message in wire.messages(changed)]
+        return taken
 
     async def _publish(self, messages: list[tuple[str | None, bytes]]) -> None:
         common = common_channel(self._prefix)
@@ -102,3 +115,14 @@ class Publisher:
             pipeline.publish(user_channel(self._prefix, mailbox) if mailbox else common, data)
         await pipeline.execute()
         self._lost = False
+
+
+def _messages(commits: list[list[Changed]]) -> list[tuple[str | None, bytes]]:
+    return [message for changed in commits for message in wire.messages(changed)]
+
+
+def _trace(commits: list[list[Changed]], began_ns: int) -> None:
+    """In the trace of each operation that was told."""
+    for trace in {event.trace for changed in commits for change in changed for event in change.events}:
+        if trace:
+            traces.record("publish", trace, began_ns, "PRODUCER")

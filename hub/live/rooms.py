@@ -12,8 +12,9 @@ twice; or it ends with RESYNC.
 """
 
 import asyncio
+import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 import structlog
@@ -22,7 +23,7 @@ from msgspec.structs import replace
 from pymongo.errors import PyMongoError
 
 from hub import metrics
-from hub.errors import NotFound
+from hub.errors import NotFound, Unavailable
 from hub.live import wire
 from hub.live.link import Link
 from hub.live.publisher import common_channel, user_channel
@@ -33,6 +34,8 @@ LOOK_AWAY_S = 1.5  # and this often while the link is away
 HEADS_AT_ONCE = 1000
 HEALERS = 8
 AFTER_FAILURE_S = 0.5
+OPENING = 16  # backlogs read at once: more would only wait for MongoDB's connections, and others behind them
+OVERDUE_S = 30.0  # for a turn; clients give up at about that, too
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +44,7 @@ class Store(Protocol):
     """What is read of the inbox."""
 
     async def heads(self, mailboxes: Sequence[str]) -> list[Mailbox]: ...
+    async def glance(self, mailbox: str, after: Position | None) -> Backlog | None: ...
     async def backlog(self, mailbox: str, after: Position | None) -> Backlog | None: ...
 
 
@@ -52,11 +56,12 @@ class Feed:
     """
 
     __slots__ = (
-        *("_backlog", "_ended", "_filled", "_joining", "_queue", "_queue_max", "_since", "_wake"),
+        *("_backlog", "_bytes", "_bytes_max", "_ended", "_filled", "_joining"),
+        *("_queue", "_queue_max", "_since", "_wake"),
         *("epoch", "known_at", "mailbox", "position"),
     )
 
-    def __init__(self, mailbox: str, queue_max: int) -> None:
+    def __init__(self, mailbox: str, queue_max: int, bytes_max: int) -> None:
         self.mailbox = mailbox
         self.epoch = ""
         self.position = -1
@@ -65,6 +70,8 @@ class Feed:
         self._backlog = 0
         self._since = 0
         self._queue_max = queue_max
+        self._bytes_max = bytes_max
+        self._bytes = 0
         self._queue: deque[Event] = deque()
         self._filled: asyncio.Event | None = None
         self._wake: Callable[[], None] | None = None
@@ -95,6 +102,11 @@ class Feed:
         return self._pop() if self._queue else None
 
     @property
+    def waiting(self) -> int:
+        """Events not taken yet."""
+        return len(self._queue)
+
+    @property
     def ended(self) -> bool:
         """Nothing will come any more."""
         return self._ended and not self._queue
@@ -110,7 +122,7 @@ class Feed:
         `since` is the time of the position that the backlog follows: a client that is cut off within it knows nothing
         newer than that, whatever the clock says by then."""
         buffered, self._joining = self._joining or [], None
-        whole = len(buffered) < self._queue_max
+        whole, self._bytes = not self._full(len(buffered)), 0
         self.epoch = backlog.head.epoch
         self.position = backlog.head.modseq
         if backlog.events is UNSET:
@@ -118,7 +130,6 @@ class Feed:
             return True
         self._queue.extend(backlog.events)
         self._backlog, self._since = len(backlog.events), since
-        self._queue_max += len(backlog.events)  # it was asked for: only what comes on top tells that nobody reads
         if self._queue:
             self._tell()
         return all(self.offer(changed) for changed in buffered) and whole
@@ -128,8 +139,9 @@ class Feed:
         if self._ended:
             return True
         if self._joining is not None:
-            if len(self._joining) < self._queue_max:
+            if not self._full(len(self._joining)):
                 self._joining.append(changed)
+                self._bytes += sum(map(_size, changed.events))
             return True
         if changed.epoch != self.epoch:
             return False
@@ -163,19 +175,30 @@ class Feed:
         self._tell()
 
     def _push(self, events: Sequence[Event], last: int) -> None:
-        """A client that still has a full queue when more comes does not keep up."""
-        if len(self._queue) >= self._queue_max:
+        """A client that still has a full queue when more comes does not keep up. Its backlog it asked for: only what
+        comes on top tells that it does not read."""
+        if self._full(len(self._queue) - self._backlog):
             newest = events[-1] if events else self._queue[-1]
             self._end(Event(kind=InboxEventKind.RESYNC, modseq=last, unread=newest.unread, unseen=newest.unseen))
             return
-        self._queue.extend(event for event in events if event.modseq > self.position)
+        for event in events:
+            if event.modseq > self.position:
+                self._queue.append(event)
+                self._bytes += _size(event)
         self.position = last
         self._tell()
 
+    def _full(self, waiting: int) -> bool:
+        return waiting >= self._queue_max or self._bytes >= self._bytes_max
+
     def _pop(self) -> Event:
-        self._backlog = max(0, self._backlog - 1)
+        event = self._queue.popleft()
+        if self._backlog:
+            self._backlog -= 1
+        else:
+            self._bytes -= _size(event)
         self.known_at = self._since if self._backlog else None
-        return self._queue.popleft()
+        return event
 
     def _mine(self, event: Event) -> Event:
         """What was added before this feed's position is no news to it."""
@@ -195,20 +218,31 @@ class Feed:
             metrics.resyncs.inc()
             self._queue.clear()
             self._queue.append(event)
+            self._backlog = self._bytes = 0
             self.close()
+
+
+def _size(event: Event) -> int:
+    """Bytes of memory that an event holds on to, of what can be large."""
+    n = event.notification
+    return sys.getsizeof(n.body) + sys.getsizeof(n.data) if n else 0
 
 
 class Rooms:
     """All rooms of this process. `link` makes its link, which reports to `receive` and `look`."""
 
-    def __init__(self, store: Store, link: Callable[["Rooms"], Link], prefix: str, queue_max: int) -> None:
+    def __init__(
+        self, store: Store, link: Callable[["Rooms"], Link], prefix: str, *, queue_max: int, bytes_max: int
+    ) -> None:
         self._store = store
         self._prefix = prefix
         self._queue_max = queue_max
+        self._bytes_max = bytes_max
         self._rooms: dict[str, set[Feed]] = {}
         self._suspects: set[str] = set()
         self._suspected = asyncio.Event()
         self._look_now = asyncio.Event()
+        self._opening = asyncio.Semaphore(OPENING)
         self._common = common_channel(prefix)
         self._users = user_channel(prefix, "")
         self.link = link(self)
@@ -216,7 +250,7 @@ class Rooms:
 
     async def join(self, mailbox: str, after: Position | None) -> Feed:
         """A feed of everything since `after`, or from now on. NotFound where there is no such mailbox."""
-        feed = Feed(mailbox, self._queue_max)
+        feed = Feed(mailbox, self._queue_max, self._bytes_max)
         if mailbox not in self._rooms:
             self._rooms[mailbox] = set()
             self.link.want(user_channel(self._prefix, mailbox))
@@ -225,15 +259,27 @@ class Rooms:
         turns = self.link.turns
         try:
             await self.link.listening(user_channel(self._prefix, mailbox))
-            backlog = await self._store.backlog(mailbox, after)
-            if backlog is None:
-                raise NotFound("There is no such inbox.")
+            backlog = await self._store.glance(mailbox, after) or await self._missed(mailbox, after)
         except BaseException:
             self.leave(feed)
             raise
         if not feed.start(backlog, after.time if after else 0) or turns != self.link.turns:
             self._suspect(mailbox)
         return feed
+
+    async def _missed(self, mailbox: str, after: Position | None) -> Backlog:
+        """In the order in which they asked."""
+        try:
+            await asyncio.wait_for(self._opening.acquire(), OVERDUE_S)
+        except TimeoutError:
+            raise Unavailable("Too many subscriptions open at once: try again shortly.") from None
+        try:
+            backlog = await self._store.backlog(mailbox, after)
+        finally:
+            self._opening.release()
+        if backlog is None:
+            raise NotFound("There is no such inbox.")
+        return backlog
 
     def leave(self, feed: Feed) -> None:
         """The feed is not told anything any more."""
@@ -247,6 +293,15 @@ class Rooms:
             del self._rooms[feed.mailbox]
             self.link.forget(user_channel(self._prefix, feed.mailbox))
 
+    @property
+    def mailboxes(self) -> int:
+        """How many have a room."""
+        return len(self._rooms)
+
+    def waiting(self) -> Iterator[int]:
+        """Of each feed, how many events wait in it."""
+        return (feed.waiting for room in self._rooms.values() for feed in room)
+
     def receive(self, channel: str, data: bytes) -> None:
         """A message of the link."""
         try:
@@ -255,7 +310,7 @@ class Rooms:
                 return
             message = wire.decode_common(data)
         except (MsgspecError, IndexError) as error:  # a process of another version: the store speaks for it
-            log.warning("live_message_not_understood", error=repr(error))
+            log.warning("live_message_not_understood", error=error)
             self.look()
             return
         if isinstance(message, wire.Look):
@@ -300,12 +355,15 @@ class Rooms:
     async def _look(self) -> None:
         mailboxes = list(self._rooms)
         for start in range(0, len(mailboxes), HEADS_AT_ONCE):
-            for head in await self._store.heads(mailboxes[start : start + HEADS_AT_ONCE]):
+            looked_at = mailboxes[start : start + HEADS_AT_ONCE]
+            heads = {head.id: head for head in await self._store.heads(looked_at)}
+            for mailbox in looked_at:
+                head = heads.get(mailbox)  # None: it was erased
                 if any(
-                    feed.live and (feed.position < head.modseq or feed.epoch != head.epoch)
-                    for feed in self._rooms.get(head.id, ())
+                    feed.live and (head is None or feed.position < head.modseq or feed.epoch != head.epoch)
+                    for feed in self._rooms.get(mailbox, ())
                 ):
-                    self._suspect(head.id)
+                    self._suspect(mailbox)
 
     async def _keep_healing(self) -> None:
         while True:
@@ -319,12 +377,16 @@ class Rooms:
         if not feeds:
             return
         behind = min(feeds, key=lambda feed: feed.position)
-        backlog = await self._store.backlog(mailbox, self._now(behind))
-        if backlog is None:
-            return
+        try:
+            backlog = await self._store.backlog(mailbox, self._now(behind))
+        except PyMongoError:
+            raise
+        except Exception:
+            log.exception("backlog_broke", mailbox=mailbox)  # whoever loads the inbox anew is told by an error
+            backlog = Backlog(Mailbox(id=mailbox, epoch=""), UNSET)
         for feed in feeds:
             if feed.live:
-                feed.heal(backlog)
+                feed.heal(backlog or Backlog(Mailbox(id=mailbox, epoch=""), []))
 
     @staticmethod
     def _now(feed: Feed) -> Position:
@@ -342,7 +404,7 @@ async def _outlasting(work: Callable[..., Awaitable[None]], *args: str) -> None:
         try:
             return await work(*args)
         except PyMongoError as error:
-            log.warning("look_failed", error=repr(error))
+            log.warning("look_failed", error=error)
             await asyncio.sleep(AFTER_FAILURE_S)
         except Exception:
             log.exception("look_broke", of=args)

@@ -28,12 +28,18 @@ class Row(Struct, array_like=True, frozen=True):
 class Broadcast(Struct, array_like=True, tag=True, frozen=True):
     notification: Notification
     rows: list[Row]
+    trace: str | None = None
 
     def changed(self, row: Row) -> Changed:
         """The change of one of the mailboxes."""
         n = replace(self.notification, id=row.id, mailbox=row.mailbox, modseq=row.modseq, added_modseq=row.modseq)
         event = Event(
-            kind=InboxEventKind.ADDED, modseq=row.modseq, unread=row.unread, unseen=row.unseen, notification=n
+            kind=InboxEventKind.ADDED,
+            modseq=row.modseq,
+            unread=row.unread,
+            unseen=row.unseen,
+            notification=n,
+            trace=self.trace,
         )
         return Changed(mailbox=row.mailbox, epoch=row.epoch, first=row.modseq, last=row.modseq, events=(event,))
 
@@ -66,9 +72,9 @@ def messages(changed: Iterable[Changed]) -> Iterator[tuple[str | None, bytes]]:
             continue
         for start in range(0, len(changes), ROWS_MAX):
             chunk = changes[start : start + ROWS_MAX]
-            notification = chunk[0].events[0].notification
-            if notification:
-                yield None, encode(Broadcast(notification, [_row(change) for change in chunk]))
+            first = chunk[0].events[0]
+            if first.notification:
+                yield None, encode(Broadcast(first.notification, [_row(change) for change in chunk], first.trace))
 
 
 def _alike(n: Notification, other: Notification | None) -> bool:

@@ -19,11 +19,14 @@ def deliveries_of(n: Notification) -> list[Delivery]:
 def _delivery(n: Notification, channel: Channel, status: DeliveryStatus, reason: str | None) -> Delivery:
     return Delivery(
         id=f"{n.id}-{channel.lower()}",
-        notification_id=n.id,
-        send_id=n.send,
-        user_id=n.user_id,
+        tenant=n.tenant,
+        notification=n.id,
+        send=n.send,
+        mailbox=n.mailbox,
         channel=channel,
+        category=n.category,
         status=status,
+        priority=n.priority,
         reason=reason,
         created_at=n.created_at,
         updated_at=n.created_at if status is DeliveryStatus.SKIPPED else n.updated_at,

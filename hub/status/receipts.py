@@ -15,10 +15,11 @@ from msgspec import Struct, convert
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
+from hub import metrics
 from hub.connections import Database, Document, Indexes, is_outage
 from hub.errors import BadUserInput, CursorExpired, RateLimited
 from hub.ids import new_id
-from hub.model import Channel, DeliveryStatus, Notification, Receipt, ReceiptKind, document
+from hub.model import Channel, Delivery, DeliveryStatus, Notification, Receipt, ReceiptKind, document
 from hub.settings import Settings
 
 COLLECTION = "receipts"
@@ -41,9 +42,9 @@ def indexes(settings: Settings) -> Indexes:
     return {COLLECTION: [IndexModel([("at", ASCENDING)], name="age", expireAfterSeconds=settings.receipt_days * DAY_S)]}
 
 
-def of_person(n: Notification, kind: ReceiptKind, at: datetime) -> Document:
+def of_person(n: Notification, kind: ReceiptKind, at: datetime, channel: Channel = Channel.IN_APP) -> Document:
     """What the recipient did, as a document."""
-    return _document(n, kind, at, Channel.IN_APP, None, None)
+    return _document(n, kind, at, channel, None, None)
 
 
 def of_delivery(
@@ -51,6 +52,24 @@ def of_delivery(
 ) -> Document:
     """What became of it on one channel, as a document."""
     return _document(n, ReceiptKind.DELIVERY, at, channel, status, reason)
+
+
+def of_document(delivery: Delivery, status: DeliveryStatus, at: datetime, reason: str | None = None) -> Document:
+    """What became of a delivery that is a document of its own."""
+    return document(
+        Receipt(
+            id=new_id(),
+            tenant=delivery.tenant,
+            kind=ReceiptKind.DELIVERY,
+            at=at,
+            send_id=delivery.send,
+            notification_id=delivery.notification,
+            user_id=delivery.user_id,
+            channel=delivery.channel,
+            status=status,
+            reason=reason,
+        )
+    )
 
 
 def _document(
@@ -98,6 +117,7 @@ class Readers:
         if self._open.total() >= self._most_in_all:
             raise RateLimited(f"This process has {self._most_in_all} readers (HUB_RECEIPT_READERS).", BUSY_S)
         self._open[tenant] += 1
+        metrics.receipt_readers.inc()
         try:
             async with await self._begin(tenant, send_id, after, since) as stream:
                 while stream.alive:
@@ -110,6 +130,7 @@ class Readers:
                     if change is not None:
                         yield Told(convert(change["fullDocument"], Receipt), _cursor(change["_id"]["_data"]))
         finally:
+            metrics.receipt_readers.dec()
             self._open[tenant] -= 1
             if not self._open[tenant]:
                 del self._open[tenant]

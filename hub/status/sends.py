@@ -1,5 +1,6 @@
 """Send records: what was asked for, and what became of it, counted."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -8,9 +9,11 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from hub.connections import Database, Document, Indexes
 from hub.ids import first_id_at
-from hub.model import Channel, DeliveryStatus, Notification, Send, notification_from
+from hub.model import Channel, DeliveryStatus, Notification, Send, SendStatus, notification_from
 
 COLLECTION = "sends"
+CALLED_OFF = [SendStatus.CANCELLED, SendStatus.RECALLED]
+ENDING_AT_ONCE = 10
 
 
 class Count(Struct, frozen=True):
@@ -26,6 +29,8 @@ def indexes() -> Indexes:
             IndexModel([("tenant", ASCENDING), ("_id", DESCENDING)], name="tenant"),
             # the same within a category
             IndexModel([("tenant", ASCENDING), ("category", ASCENDING), ("_id", DESCENDING)], name="category"),
+            # what is being called off and not done with
+            IndexModel([("ending", ASCENDING)], name="ending", partialFilterExpression={"ending": {"$exists": True}}),
         ]
     }
 
@@ -37,6 +42,33 @@ class Sends:
     async def get(self, tenant: str, id: str) -> Send | None:
         doc = await self._database[COLLECTION].find_one({"_id": id, "tenant": tenant})
         return convert(doc, Send) if doc else None
+
+    async def called_off(self, ids: Collection[str]) -> set[str]:
+        """Those of `ids` that were cancelled or recalled."""
+        wanted = {"_id": {"$in": list(ids)}, "status": {"$in": CALLED_OFF}}
+        return {doc["_id"] async for doc in self._database[COLLECTION].find(wanted, {"_id": 1})}
+
+    async def call_off(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
+        """From now on nothing of it leaves any more. It is `ending` until `ended`. A recall is more than a
+        cancellation: what was recalled stays so."""
+        wanted: Document = {"_id": id, "tenant": tenant, "status": {"$ne": SendStatus.RECALLED}}
+        await self._database[COLLECTION].update_one(wanted, {"$set": {"status": status, "ending": at}})
+        return await self.get(tenant, id)
+
+    async def ending(self, before: datetime) -> list[Send]:
+        """Some that should have been done with by now: their process died over it."""
+        found = self._database[COLLECTION].find({"ending": {"$lt": before}}).limit(ENDING_AT_ONCE)
+        return [convert(doc, Send) async for doc in found]
+
+    async def ended(self, send: Send) -> None:
+        """Everything of it is called off."""
+        await self._database[COLLECTION].update_one({"_id": send.id, "status": send.status}, {"$unset": {"ending": ""}})
+
+    async def standing(self, send: Send, limit: int) -> list[tuple[str, str]]:
+        """Mailbox and id of what it put into inboxes and is still there."""
+        wanted = {"send": send.id, "box": {"$exists": True}}
+        found = self._database.notifications.find(wanted, {"mailbox": 1}, hint="send").limit(limit)
+        return [(doc["mailbox"], doc["_id"]) async for doc in found]
 
     async def page(
         self,

@@ -5,10 +5,12 @@ from hub.model import DeliveryStatus as S
 MOVES: dict[S, frozenset[S]] = {
     S.ACCEPTED: frozenset({S.HELD, S.PROCESSING, S.SKIPPED, S.CANCELLED, S.EXPIRED, S.DELIVERED}),
     S.HELD: frozenset({S.PROCESSING, S.SKIPPED, S.CANCELLED, S.EXPIRED}),
-    S.PROCESSING: frozenset({S.SENT, S.DELIVERED, S.RETRYING, S.FAILED, S.SKIPPED, S.CANCELLED, S.EXPIRED}),
+    S.PROCESSING: frozenset(
+        {S.ACCEPTED, S.HELD, S.SENT, S.DELIVERED, S.RETRYING, S.FAILED, S.SKIPPED, S.CANCELLED, S.EXPIRED}
+    ),
     S.RETRYING: frozenset({S.PROCESSING, S.SKIPPED, S.CANCELLED, S.EXPIRED, S.FAILED}),
     S.SENT: frozenset({S.DELIVERED, S.READ, S.FAILED}),
-    S.DELIVERED: frozenset({S.READ, S.CANCELLED, S.EXPIRED}),
+    S.DELIVERED: frozenset({S.READ, S.FAILED, S.CANCELLED, S.EXPIRED}),
     S.READ: frozenset({S.DELIVERED, S.CANCELLED, S.EXPIRED}),
     S.SKIPPED: frozenset(),
     S.FAILED: frozenset({S.ACCEPTED}),
@@ -16,7 +18,10 @@ MOVES: dict[S, frozenset[S]] = {
     S.EXPIRED: frozenset(),
 }
 """DELIVERED and READ are where the inbox rests: marked unread it is DELIVERED again, recalled CANCELLED. FAILED comes
-back to ACCEPTED by a replay."""
+back to ACCEPTED by a replay, PROCESSING when its worker died. A mail that a server took may bounce after all."""
+
+WAITING = [S.ACCEPTED, S.HELD, S.RETRYING]
+"""In which a delivery can be claimed."""
 
 ENDS = frozenset(state for state, moves in MOVES.items() if not moves) | {S.FAILED}
 

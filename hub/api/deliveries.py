@@ -1,0 +1,124 @@
+"""What became of what was sent: deliveries, their attempts, dead letters, and calling a send off."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import strawberry
+from strawberry import ID, Parent
+
+from hub import model
+from hub.api.building import quick
+from hub.api.context import Context, Info
+from hub.api.inputs import FILTER_MAX, ID_MAX_CHARS, page_size, user_id
+from hub.errors import BadUserInput, TooLarge
+from hub.model import Role, mailbox_of
+from hub.status.deliveries import Wanted
+
+CURSOR_MAX_CHARS = 128
+
+
+@quick
+@strawberry.input(description="Empty is all.")
+class DeliveryFilter:
+    channels: list[model.Channel] | None = None
+    statuses: list[model.DeliveryStatus] | None = None
+    user_id: ID | None = None
+    category: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def _error(root: Parent[model.Attempt], info: Info) -> str | None:
+    return None if info.context.caller.role is Role.USER else root.error
+
+
+def _duration_ms(root: Parent[model.Attempt]) -> int:
+    return root.ms or 0
+
+
+@strawberry.type(description="One call of a provider.")
+class Attempt:
+    at: datetime
+    ok: bool
+    provider: str
+    error: str | None = strawberry.field(resolver=_error, description="Role service and up; null for users.")
+    duration_ms: int = strawberry.field(resolver=_duration_ms)
+
+
+def _provider_id(root: Parent[model.Delivery], info: Info) -> str | None:
+    return None if info.context.caller.role is Role.USER else root.provider_id
+
+
+def _due_at(root: Parent[model.Delivery]) -> datetime | None:
+    """Of what waits for its time; on the queue or in a dispatcher's hands that is no time of its own."""
+    return None if root.queued or root.claim else root.due_at
+
+
+@strawberry.type(description="What became of a notification on one channel and, where it has several, one device.")
+class Delivery:
+    id: ID
+    notification: ID = strawberry.field(name="notificationId")
+    send: ID = strawberry.field(name="sendId")
+    user_id: ID
+    channel: model.Channel
+    device: ID | None = strawberry.field(
+        name="deviceId", description="The device or address it goes to, where the channel has several."
+    )
+    status: model.DeliveryStatus
+    reason: str | None = strawberry.field(description="Why it was held, skipped, failed or ended.")
+    attempts: list[model.Attempt] = strawberry.field(graphql_type=list[Attempt])
+    due_at: datetime | None = strawberry.field(resolver=_due_at, description="When it is tried again, if it waits.")
+    provider_id: str | None = strawberry.field(
+        resolver=_provider_id, description="What the provider calls it. Role service and up; null for users."
+    )
+    created_at: datetime
+    updated_at: datetime
+
+
+@strawberry.type
+class DeliveryEdge:
+    cursor: str
+    node: model.Delivery = strawberry.field(graphql_type=Delivery)
+
+
+def wanted(given: DeliveryFilter | None, tenant: str, field: str = "filter", *, send: str | None = None) -> Wanted:
+    """A filter, checked."""
+    given = given or DeliveryFilter()
+    for name, values in (("channels", given.channels), ("statuses", given.statuses)):
+        if values is not None and len(values) > FILTER_MAX:
+            raise BadUserInput(f"At most {FILTER_MAX} of them.", f"{field}.{name}")
+    if given.category is not None and len(given.category) > ID_MAX_CHARS:
+        raise BadUserInput(f"At most {ID_MAX_CHARS} characters.", f"{field}.category")
+    person = None if given.user_id is None else mailbox_of(tenant, user_id(given.user_id, f"{field}.userId"))
+    return Wanted(
+        channels=tuple(given.channels or ()),
+        statuses=tuple(given.statuses or ()),
+        mailbox=person,
+        category=given.category,
+        since=given.since,
+        until=given.until,
+        send=send,
+    )
+
+
+async def page(
+    context: Context, tenant: str, asked: Wanted, first: int | None, after: str | None
+) -> tuple[list[model.Delivery], bool]:
+    """One page, and whether there is more."""
+    if after is not None and len(after) > CURSOR_MAX_CHARS:
+        raise BadUserInput("after is not a cursor of this hub: hand back one that it gave, unchanged.", "after")
+    size = page_size(first, 50, context.services.settings)
+    found = await context.services.deliveries.page(tenant, asked, size + 1, after)
+    return found[:size], len(found) > size
+
+
+def replayed(context: Context, tenant: str, ids: Sequence[str] | None, filter: DeliveryFilter | None) -> Wanted:
+    """What `replay` names: exactly one of its two arguments."""
+    if (ids is None) == (filter is None):
+        raise BadUserInput("Name deliveries by `ids`, or by `filter`: one of the two.", "ids")
+    if ids is None:
+        return wanted(filter, tenant)
+    most = context.services.settings.ids_per_call
+    if len(ids) > most:
+        raise TooLarge(f"ids holds more than {most} (HUB_IDS_PER_CALL): call in parts, or replay by `filter`.")
+    return Wanted(ids=tuple(id for id in ids if len(id) <= CURSOR_MAX_CHARS))

@@ -1,0 +1,39 @@
+"""What is asked by those who watch the process: `/healthz`, `/readyz`, `/metrics`."""
+
+from hmac import compare_digest
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pymongo.errors import PyMongoError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from hub.connections import Database
+from hub.live.link import Link
+from hub.settings import Settings
+
+
+def probes(settings: Settings, database: Database, link: Link | None = None) -> list[BaseRoute]:
+    """Their routes. `link` is the process's connection to Redis, where it listens to any."""
+    wanted = settings.metrics_token.get_secret_value().encode()
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        """MongoDB decides; without Redis the hub is degraded, not unready."""
+        realtime = {"realtime": "degraded" if link.away else "ok"} if link else {}
+        try:
+            await database.command("ping")
+        except PyMongoError:
+            return JSONResponse({"store": "unavailable", **realtime}, 503)
+        return JSONResponse({"store": "ok", **realtime})
+
+    async def metrics(request: Request) -> Response:
+        given = request.headers.get("authorization", "").partition(" ")[2].encode()
+        if wanted and not compare_digest(given, wanted):
+            text = "Send the token of HUB_METRICS_TOKEN: Authorization: Bearer ...\n"
+            return PlainTextResponse(text, 401, {"www-authenticate": "Bearer"})
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]

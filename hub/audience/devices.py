@@ -1,0 +1,59 @@
+"""Where people are reached beside mail and phone. A browser or an app belongs to whoever registered it last within its
+tenant: who signs in on a device takes it over from who did before."""
+
+from hashlib import sha256
+
+from msgspec.structs import replace
+from pymongo.errors import DuplicateKeyError
+
+from hub.audience.users import COLLECTION, Users
+from hub.connections import Database
+from hub.errors import TooLarge
+from hub.model import Device, DeviceKind, User, tenant_of
+
+SHARED = frozenset({DeviceKind.WEB_PUSH, DeviceKind.MOBILE_PUSH})
+"""Kinds that are a thing in somebody's hand. Other addresses may serve several people at once."""
+
+
+def key_of(mailbox: str, kind: DeviceKind, address: str) -> str:
+    """Tells devices apart: within the tenant what people pass on, within one person the rest. Tenants know nothing of
+    one another."""
+    owner = tenant_of(mailbox) if kind in SHARED else mailbox
+    return sha256("\n".join((owner, kind, address)).encode()).hexdigest()
+
+
+class Devices:
+    def __init__(self, database: Database, users: Users, most: int) -> None:
+        self._docs = database[COLLECTION]
+        self._users = users
+        self._most = most
+
+    async def register(self, mailbox: str, device: Device) -> Device:
+        """The person's own from now on, and nobody else's. What was registered before keeps its id. TooLarge beyond
+        what a person may have."""
+        while True:
+            theirs = {"devices.key": device.key, "_id": {"$ne": mailbox}}
+            await self._docs.update_many(theirs, {"$pull": {"devices": {"key": device.key}}})
+            try:
+                user = await self._users.change(mailbox, lambda user: self._with(user, device))
+            except DuplicateKeyError:  # somebody else registered it in between
+                continue
+            return next(mine for mine in user.devices if mine.key == device.key)
+
+    async def remove(self, mailbox: str, id: str) -> bool:
+        """Whether it was there."""
+        found = {"_id": mailbox, "devices.id": id}
+        return (await self._docs.update_one(found, {"$pull": {"devices": {"id": id}}})).modified_count == 1
+
+    async def remember(self, mailbox: str, id: str, arn: str) -> None:
+        """The endpoint that Amazon SNS made for it."""
+        await self._docs.update_one({"_id": mailbox, "devices.id": id}, {"$set": {"devices.$.arn": arn}})
+
+    def _with(self, user: User, device: Device) -> User:
+        for index, known in enumerate(user.devices):
+            if known.key == device.key:
+                kept = replace(device, id=known.id, created_at=known.created_at)  # SNS enables it anew
+                return replace(user, devices=(*user.devices[:index], kept, *user.devices[index + 1 :]))
+        if len(user.devices) >= self._most:
+            raise TooLarge(f"A person has at most {self._most} devices (HUB_DEVICES_PER_USER): remove one first.")
+        return replace(user, devices=(*user.devices, device))

@@ -1,0 +1,109 @@
+"""What people want, pure: a change of their wishes, and the whole matrix over what their tenant starts from."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from msgspec import UNSET, Struct, UnsetType
+
+from hub.model import Category, CategoryWish, Channel, Preferences
+
+
+class CellChange(Struct, frozen=True, kw_only=True):
+    """A change of one cell, or of the whole row where no channel is named. Unset leaves as it is, None clears."""
+
+    category: str
+    channel: Channel | None = None
+    enabled: bool | UnsetType | None = UNSET
+    muted_until: datetime | UnsetType | None = UNSET
+
+
+class Changes(Struct, frozen=True, kw_only=True):
+    """A change of preferences. Unset leaves as it is, None clears all of it."""
+
+    channels: dict[Channel, bool] | UnsetType | None = UNSET
+    categories: tuple[CellChange, ...] | UnsetType | None = UNSET
+
+
+class Switch(Struct, frozen=True):
+    channel: Channel
+    enabled: bool
+
+
+class Cell(Struct, frozen=True):
+    """`locked`: the category is required, so that it is on whatever somebody wishes."""
+
+    channel: Channel
+    enabled: bool
+    locked: bool
+
+
+class Row(Struct, frozen=True):
+    category: Category
+    muted_until: datetime | None
+    channels: list[Cell]
+
+
+class Matrix(Struct, frozen=True):
+    """Preferences, ready to draw: every row has the same channels."""
+
+    channels: list[Switch]
+    categories: list[Row]
+
+
+def changed(mine: Preferences, changes: Changes) -> Preferences:
+    """`mine` after the changes, in their order."""
+    channels, wishes = mine.channels, {wish.category: wish for wish in mine.categories}
+    if changes.channels is None:
+        channels = {}
+    elif changes.channels is not UNSET:
+        channels = channels | changes.channels
+    if changes.categories is None:
+        wishes = {}
+    elif changes.categories is not UNSET:
+        for change in changes.categories:
+            wish = _changed(wishes.get(change.category, CategoryWish(category=change.category)), change)
+            if wish.channels or wish.muted_until:
+                wishes[change.category] = wish
+            else:
+                wishes.pop(change.category, None)
+    return Preferences(channels=channels, categories=tuple(wishes.values()))
+
+
+def _changed(wish: CategoryWish, change: CellChange) -> CategoryWish:
+    cells = dict(wish.channels)
+    for channel in Channel if change.channel is None else (change.channel,):
+        if change.enabled is None:
+            cells.pop(channel, None)
+        elif change.enabled is not UNSET:
+            cells[channel] = change.enabled
+    until = wish.muted_until if change.muted_until is UNSET else change.muted_until
+    return CategoryWish(category=wish.category, channels=cells, muted_until=until)
+
+
+def matrix(
+    mine: Preferences,
+    base: Preferences,
+    categories: Sequence[Category],
+    configured: Collection[Channel],
+    now: datetime,
+) -> Matrix:
+    """`mine` over `base`. Columns: what this hub can reach, what the categories use, and what somebody has a wish
+    about. A mute that is over is none."""
+    switches = base.channels | mine.channels
+    wishes = {category.key: mine.of(category.key).over(base.of(category.key)) for category in categories}
+    used = {channel for category in categories for channel in category.default_channels}
+    wished = {channel for wish in wishes.values() for channel in wish.channels}
+    columns = [channel for channel in Channel if channel in {*configured, *used, *wished, *switches}]
+    return Matrix(
+        channels=[Switch(channel, switches.get(channel, True)) for channel in columns],
+        categories=[_row(category, wishes[category.key], columns, now) for category in categories],
+    )
+
+
+def _row(category: Category, wish: CategoryWish, columns: Sequence[Channel], now: datetime) -> Row:
+    locked = category.required
+    return Row(
+        category=category,
+        muted_until=wish.muted_until if wish.muted_until and wish.muted_until > now and not locked else None,
+        channels=[Cell(channel, locked or wish.channels.get(channel, True), locked) for channel in columns],
+    )

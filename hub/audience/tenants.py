@@ -1,0 +1,124 @@
+"""Tenants: categories, what people start from, and how the tenant looks, in one document each.
+
+Every change of it raises its `version`, so a copy in this process is right as long as it has the version that the
+store says; asking for that is all that a decision costs.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Collection
+from typing import Any
+from weakref import WeakValueDictionary
+
+import pymongo
+from msgspec import convert
+from msgspec.structs import replace
+from pymongo import UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
+
+from hub.connections import Database, Document, Indexes
+from hub.errors import TooLarge
+from hub.model import Category, Tenant, document
+
+COLLECTION = "tenants"
+CACHED = 10_000  # tenants
+PAUSE_S = 0.01  # before the next try, when another process changed the same tenant
+CHANGED = ("name", "logo_url", "color", "preferences", "categories")
+
+
+def indexes() -> Indexes:
+    return {COLLECTION: []}  # read by `_id` only
+
+
+class Tenants:
+    """`most`: categories that a tenant may have."""
+
+    def __init__(self, database: Database, most: int, deadline_s: float) -> None:
+        self._tenants = database[COLLECTION]
+        self._most = most
+        self._deadline_s = deadline_s
+        self._cache: dict[str, Tenant] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def known(self, ids: Collection[str], session: AsyncClientSession | None = None) -> dict[str, Tenant]:
+        """Each of `ids`, as the transaction of `session` sees it: one query for their versions, and another only where
+        a copy is old. A tenant that nobody has set up is there too, empty."""
+        found = self._tenants.find({"_id": {"$in": list(ids)}}, {"version": 1}, session=session)
+        versions = {doc["_id"]: doc["version"] async for doc in found}
+        empty = {id: Tenant(id=id) for id in ids}
+        tenants = empty | {id: self._cache.get(id, empty[id]) for id in versions}
+        if old := [id for id, version in versions.items() if tenants[id].version != version]:
+            async for doc in self._tenants.find({"_id": {"$in": old}}, session=session):
+                tenants[doc["_id"]] = self._cache[doc["_id"]] = convert(doc, Tenant)
+            while len(self._cache) > CACHED:
+                del self._cache[next(iter(self._cache))]
+        return tenants
+
+    async def get(self, id: str) -> Tenant:
+        return (await self.known([id]))[id]
+
+    async def change(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant:
+        """Gives a tenant the name, look, defaults and categories that `step` makes of what is there. It is called again
+        if somebody else was faster, so that no change is lost."""
+        turn = self._turns.setdefault(id, asyncio.Lock())
+        async with turn:
+            with pymongo.timeout(self._deadline_s):
+                while (after := await self._try(id, step)) is None:
+                    await asyncio.sleep(random.uniform(0, PAUSE_S))  # noqa: S311 - jitter
+                return after
+
+    async def _try(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant | None:
+        doc = await self._tenants.find_one({"_id": id})
+        before = convert(doc, Tenant) if doc else Tenant(id=id)
+        after = replace(step(before), version=before.version + 1)
+        new = document(after)
+        if doc is None:
+            try:
+                await self._tenants.insert_one(new)
+            except DuplicateKeyError:
+                return None
+            return after
+        update: Document = {"$set": {name: new[name] for name in (*CHANGED, "version") if name in new}}
+        if gone := [name for name in CHANGED if name not in new]:
+            update["$unset"] = dict.fromkeys(gone, "")
+        same = await self._tenants.update_one({"_id": id, "version": before.version}, update)
+        return after if same.matched_count else None
+
+    async def define(self, id: str, category: Category) -> Category:
+        """Makes a category, or puts it in the place of the one with its key. TooLarge beyond what a tenant may have."""
+
+        def step(tenant: Tenant) -> Tenant:
+            known = {known.key: known for known in tenant.categories}
+            self._check(tenant, category.key)
+            return replace(tenant, categories=tuple((known | {category.key: category}).values()))
+
+        await self.change(id, step)
+        return category
+
+    def first_use(self, tenant: Tenant, key: str) -> UpdateOne:
+        """Makes a category that nobody has defined, for the transaction that first needs it; what is there by then is
+        left alone. TooLarge beyond what a tenant may have."""
+        self._check(tenant, key)
+        listed: dict[str, Any] = {"$ifNull": ["$categories", []]}
+        done = {
+            "$or": [
+                {"$in": [{"$literal": key}, {"$ifNull": ["$categories.key", []]}]},
+                {"$gte": [{"$size": listed}, self._most]},
+            ]
+        }
+        more = {"$concatArrays": [listed, [{"$literal": document(undefined(key))}]]}
+        values = {
+            "categories": {"$cond": [done, listed, more]},
+            "version": {"$add": [{"$ifNull": ["$version", 0]}, {"$cond": [done, 0, 1]}]},
+        }
+        return UpdateOne({"_id": tenant.id}, [{"$set": values}], upsert=True)
+
+    def _check(self, tenant: Tenant, key: str) -> None:
+        if tenant.category(key) is None and len(tenant.categories) >= self._most:
+            raise TooLarge(f"A tenant has at most {self._most} categories (HUB_CATEGORIES_PER_TENANT).")
+
+
+def undefined(key: str) -> Category:
+    """A category as it is made on first use."""
+    return Category(key=key, name=key)

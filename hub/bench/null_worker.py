@@ -1,0 +1,38 @@
+"""`hub work` whose webhooks go nowhere: what is left is claiming and settling."""
+
+from contextlib import AsyncExitStack
+
+import uvloop
+
+from hub import log
+from hub.__main__ import work
+from hub.egress import Egress
+from hub.model import Channel
+from hub.send.message import Message, Provider
+from hub.send.outcome import Outcome, Sent
+from hub.settings import Settings
+
+CHANNEL = Channel.WEBHOOK
+
+
+class Null:
+    name = "null"
+    timeout_s = 5.0
+
+    def host(self, _: Message) -> str:
+        return "null"
+
+    async def send(self, _: Message) -> Outcome:
+        return Sent()
+
+
+async def opened(_: Settings, __: Egress, ___: AsyncExitStack) -> list[Provider]:
+    return [Null()]
+
+
+if __name__ == "__main__":
+    import sys
+
+    settings = Settings()
+    log.configure(settings.log_level)
+    uvloop.run(work(settings, [sys.modules[__name__]]))

@@ -1,0 +1,65 @@
+"""Where dispatched webhooks go: `python -m hub.bench.sink DELAY_MS` answers every POST after that long, and nothing
+else. GET tells how long after their making notifications came in, in ms."""
+
+import asyncio
+import json
+import sys
+import time
+from datetime import datetime
+from typing import cast
+
+import uvloop
+
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+KEPT = 100_000
+CREATED = b'"createdAt":"'
+
+
+class Sink(asyncio.Protocol):
+    def __init__(self, delay_s: float, waits: list[float]) -> None:
+        self._delay_s = delay_s
+        self._waits = waits
+        self._read = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none of its kind
+
+    def data_received(self, data: bytes) -> None:
+        self._read += data
+        while (end := self._read.find(b"\r\n\r\n")) >= 0:
+            head = self._read[:end].lower()
+            if head.startswith(b"get "):
+                told = json.dumps(self._waits).encode()
+                self._transport.write(ANSWER.replace(b"length: 0", b"length: %d" % len(told)) + told)
+                self._read = self._read[end + 4 :]
+                continue
+            size = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
+            if len(self._read) < end + 4 + size:
+                return
+            self._note(self._read[end + 4 : end + 4 + size])
+            self._read = self._read[end + 4 + size :]
+            if self._delay_s:
+                asyncio.get_running_loop().call_later(self._delay_s, self._answer)
+            else:
+                self._answer()
+
+    def _answer(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(ANSWER)
+
+    def _note(self, body: bytes) -> None:
+        at = body.find(CREATED)
+        if at >= 0 and len(self._waits) < KEPT:
+            made = datetime.fromisoformat(body[at + len(CREATED) :].partition(b'"')[0].decode())
+            self._waits.append((time.time() - made.timestamp()) * 1000)
+
+
+async def main(delay_ms: float) -> None:
+    waits: list[float] = []
+    server = await asyncio.get_running_loop().create_server(lambda: Sink(delay_ms / 1000, waits), "127.0.0.1", 0)
+    print(json.dumps({"event": "serving", "port": server.sockets[0].getsockname()[1]}), flush=True)  # noqa: T201
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(float(sys.argv[1])))

@@ -1,0 +1,119 @@
+"""Circuit breakers, one per provider or host, shared by all workers through Redis.
+
+Closed: calls go through, and the last `WINDOW` results are kept. When at least `OPENS_AT` of a full window are
+failures it opens: nothing is called for `open_s`, doubled each time up to `OPEN_MAX_S`. Then it is half open: one call
+goes through as a probe; if that succeeds it closes, if not it opens again. What calls bring that were under way when it
+opened counts no more.
+
+Without Redis calls go through: the queue is there too, so there is little to call.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+WINDOW = 10
+OPENS_AT = 7
+OPEN_MAX_S = 600
+PROBE_S = 60  # a probe that says nothing for so long is taken for dead
+FORGOTTEN_S = 3600
+FAILURES = (RedisError, OSError, TimeoutError)
+
+ASK = """
+local now, answers = redis.call('TIME'), {}
+local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+for i, key in ipairs(KEYS) do
+    local opened = tonumber(redis.call('HGET', key, 'until') or 0)
+    if opened == 0 then
+        answers[i] = -1
+    elseif opened > ms then
+        answers[i] = opened - ms
+    elseif ARGV[1 + i] == '0' then
+        answers[i] = 100
+    elseif redis.call('SET', key .. ':probe', 1, 'NX', 'PX', ARGV[1]) then
+        answers[i] = 0
+    else
+        answers[i] = math.max(100, redis.call('PTTL', key .. ':probe'))
+    end
+end
+return answers
+"""
+TELL = """
+local now = redis.call('TIME')
+local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local window, opens_at, open_ms, open_max_ms, forgotten = unpack(ARGV)
+for i, key in ipairs(KEYS) do
+    local results = ARGV[5 + i]
+    local opened = tonumber(redis.call('HGET', key, 'until') or 0)
+    local function open(times)
+        local wait = math.min(open_ms * 2 ^ (times - 1), open_max_ms)
+        redis.call('HSET', key, 'until', ms + math.floor(wait), 'times', times)
+        redis.call('DEL', key .. ':results', key .. ':probe')
+    end
+    if opened > ms then
+        -- of calls that were under way when it opened
+    elseif opened > 0 then
+        if string.find(results, '1', 1, true) then
+            redis.call('DEL', key, key .. ':results', key .. ':probe')
+        else
+            open(tonumber(redis.call('HGET', key, 'times')) + 1)
+        end
+    else
+        for n = 1, #results do redis.call('LPUSH', key .. ':results', string.sub(results, n, n)) end
+        redis.call('LTRIM', key .. ':results', 0, window - 1)
+        redis.call('EXPIRE', key .. ':results', forgotten)
+        local kept, failed = redis.call('LRANGE', key .. ':results', 0, -1), 0
+        for _, result in ipairs(kept) do if result == '0' then failed = failed + 1 end end
+        if #kept >= tonumber(window) and failed >= tonumber(opens_at) then open(1) end
+    end
+    redis.call('EXPIRE', key, forgotten)
+end
+"""
+
+
+class Breakers:
+    def __init__(self, redis: Redis, prefix: str, open_s: float) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._open_s = open_s
+        self._ask = redis.register_script(ASK)
+        self._tell = redis.register_script(TELL)
+
+    async def ask(self, names: Collection[str], probing: Collection[str] | None = None) -> dict[str, float]:
+        """For each name how many seconds to wait before calling; negative where all is well, and zero where one call
+        may go through as a probe: who is told so calls. Who is not sure of that says which it would be `probing`."""
+        listed = list(names)
+        flags = [int(probing is None or name in probing) for name in listed]
+        try:
+            answers = await self._ask(keys=[self._key(name) for name in listed], args=[PROBE_S * 1000, *flags])
+        except FAILURES:
+            return dict.fromkeys(listed, -1.0)
+        return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, answers, strict=True)}
+
+    async def tell(self, results: Mapping[str, Sequence[bool]]) -> None:
+        """How calls went, by name: whether the provider answered as one that works."""
+        told = {name: "".join("01"[ok] for ok in found[-WINDOW:]) for name, found in results.items() if found}
+        if not told:
+            return
+        rules: list[Any] = [WINDOW, OPENS_AT, self._open_s * 1000, OPEN_MAX_S * 1000, FORGOTTEN_S]
+        try:
+            await self._tell(keys=[self._key(name) for name in told], args=[*rules, *told.values()])
+        except FAILURES:
+            return
+
+    async def opened(self) -> dict[str, float]:
+        """Those that are not closed, and the seconds until each lets a probe through."""
+        names = [key async for key in self._redis.scan_iter(match=f"{self._prefix}breaker:*", count=1000, _type="hash")]
+        found = [key.decode().removeprefix(f"{self._prefix}breaker:") for key in names]
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.time()
+        for name in found:
+            pipeline.hget(self._key(name), "until")
+        (seconds, micros), *until = await pipeline.execute()
+        now = seconds + micros / 1_000_000
+        return {name: max(0.0, int(at) / 1000 - now) for name, at in zip(found, until, strict=True) if at}
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}breaker:{name}"

@@ -1,0 +1,84 @@
+"""Links in mails and pushes: who has one may do one thing about one delivery, without signing in.
+
+A token is `1.{delivery}.{seal}`. The seal covers its version, its kind and the delivery's id, so that the token of one
+kind is none of another, and nothing about it can be altered. It names no person and no category: those are looked up.
+The key is in MongoDB, for all processes and for as long as mails lie about.
+"""
+
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from enum import StrEnum
+from hashlib import sha256
+from hmac import compare_digest, digest
+from urllib.parse import urlsplit
+
+from bson import Binary
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from hub.connections import Database, Indexes
+
+COLLECTION = "secrets"
+VERSION = "1"
+KEY_BYTES = 32
+SEAL_BYTES = 16  # of HMAC-SHA256: half of it, as RFC 2104 allows
+TOKEN = re.compile(r"1\.([0-9a-z_-]{1,100})\.([A-Za-z0-9_-]{22})")
+
+
+class Kind(StrEnum):
+    """What a link is for; its value is the first part of its path."""
+
+    UNSUBSCRIBE = "unsubscribe"
+    RECEIPT = "r"
+
+
+class Links:
+    """`public_url`: HUB_PUBLIC_URL, empty where there is none."""
+
+    def __init__(self, key: bytes, public_url: str = "") -> None:
+        self._key = key
+        self._public_url = public_url.rstrip("/")
+
+    def make(self, kind: Kind, delivery: str) -> str:
+        """The token of that kind for a delivery."""
+        return f"{VERSION}.{delivery}.{self._seal(kind, delivery)}"
+
+    def read(self, kind: Kind, token: str) -> str | None:
+        """The delivery's id; None for what is no token of that kind, whole and of this hub."""
+        found = TOKEN.fullmatch(token)
+        return found[1] if found and compare_digest(found[2], self._seal(kind, found[1])) else None
+
+    def url(self, kind: Kind, delivery: str) -> str:
+        """The whole link; empty without HUB_PUBLIC_URL."""
+        return f"{self._public_url}/{kind}/{self.make(kind, delivery)}" if self._public_url else ""
+
+    def _seal(self, kind: Kind, delivery: str) -> str:
+        sealed = digest(self._key, f"{VERSION}.{kind}.{delivery}".encode(), sha256)
+        return urlsafe_b64encode(sealed[:SEAL_BYTES]).decode().rstrip("=")
+
+
+def indexes() -> Indexes:
+    return {COLLECTION: []}  # read by `_id` only
+
+
+async def key_of(database: Database) -> bytes:
+    """The key of all links, made by whoever asks first."""
+    fresh = {"key": Binary(secrets.token_bytes(KEY_BYTES))}
+    try:
+        doc = await database[COLLECTION].find_one_and_update(
+            {"_id": "links"}, {"$setOnInsert": fresh}, upsert=True, return_document=ReturnDocument.AFTER
+        )
+    except DuplicateKeyError:  # another process made it at the same moment
+        doc = await database[COLLECTION].find_one({"_id": "links"})
+    assert doc
+    return bytes(doc["key"])
+
+
+def web_address(url: str | None) -> str | None:
+    """`url` if it is absolute, and http or https: another means nothing in a mail, or worse."""
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return None
+    return url if parts.scheme in {"http", "https"} and parts.hostname else None

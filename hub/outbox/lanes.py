@@ -1,0 +1,198 @@
+"""Lanes: what waits to be sent, as ids in Redis lists, one list per channel, priority and tenant.
+
+What it guarantees
+- Nothing. MongoDB is the truth: an id that is lost here is put on its lane again when its time is over, one that is
+  here twice is claimed once.
+- Order of taking: CRITICAL before HIGH before MEDIUM before LOW, but now and then a lower one goes first, for a part of
+  what is taken, so that none is starved. Within a priority the tenants' lanes take turns.
+- A lane holds at most `lane_max`. The rest waits in MongoDB and is let in as room comes.
+
+Putting something rings the channel's bell: a list of one element that one idle worker pops. Who leaves something
+behind rings again, for the next worker.
+
+Lists and not streams: taking is one atomic pop over all lanes in turn, and who died with an id in its hands is
+MongoDB's business, so that neither groups nor pending entries have a use.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from hub.model import Priority
+
+ORDERS: tuple[tuple[Priority, ...], ...] = (
+    (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM, Priority.LOW),
+    (Priority.HIGH, Priority.CRITICAL, Priority.MEDIUM, Priority.LOW),
+    (Priority.MEDIUM, Priority.CRITICAL, Priority.HIGH, Priority.LOW),
+    (Priority.LOW, Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM),
+)
+TURNS = "1112111311141113"  # of every 16 takings, which order: LOW is first in one, MEDIUM in two, HIGH in one
+SHARE = 4  # who goes first out of turn gets a quarter of what is taken
+
+PUT = """
+local prefix, most = ARGV[1], tonumber(ARGV[2])
+local refused, rung = {}, {}
+for i = 3, #ARGV, 2 do
+    local lane, id = ARGV[i], ARGV[i + 1]
+    local key = prefix .. 'lane:' .. lane
+    local waiting = redis.call('LLEN', key)
+    if waiting >= most then
+        refused[#refused + 1] = id
+    else
+        redis.call('RPUSH', key, id)
+        local channel, priority = string.match(lane, '^([^/]+)/([^/]+)/')
+        if waiting == 0 then
+            redis.call('RPUSH', prefix .. 'turns:' .. channel .. '/' .. priority, lane)
+        end
+        rung[channel] = true
+    end
+end
+for channel in pairs(rung) do
+    local bell = prefix .. 'bell:' .. channel
+    if redis.call('LLEN', bell) == 0 then
+        redis.call('RPUSH', bell, 1)
+    end
+end
+return refused
+"""
+TAKE = """
+local prefix, channel, wanted, share = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local orders = cjson.decode(ARGV[5])
+local each, held = tonumber(ARGV[7]), {}
+for i = 8, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local turn = (tonumber(redis.call('GET', prefix .. 'turn:' .. channel) or 0) + 1) % #ARGV[6] + 1
+local order = orders[tonumber(string.sub(ARGV[6], turn, turn))]
+local taken, left = {}, false
+
+local function drain(priority, most)
+    local turns = prefix .. 'turns:' .. channel .. '/' .. priority
+    local passed = {}
+    local until_now = #taken
+    while #taken - until_now < most do
+        local lanes, before = redis.call('LLEN', turns), #taken
+        for n = lanes, 1, -1 do
+            local room = most - (#taken - until_now)
+            if room <= 0 then break end
+            local lane = redis.call('LPOP', turns)
+            local tenant = string.match(lane, '^[^/]+/[^/]+/(.*)$')
+            local allowed = math.min(math.ceil(room / n), each - (held[tenant] or 0))
+            if allowed <= 0 then
+                passed[#passed + 1] = lane
+            else
+                local key = prefix .. 'lane:' .. lane
+                local ids = redis.call('LPOP', key, allowed) or {}
+                for _, id in ipairs(ids) do taken[#taken + 1] = id end
+                held[tenant] = (held[tenant] or 0) + #ids
+                if redis.call('LLEN', key) > 0 then redis.call('RPUSH', turns, lane) end
+            end
+        end
+        if #taken == before then break end
+    end
+    if redis.call('LLEN', turns) > 0 then left = true end
+    for _, lane in ipairs(passed) do redis.call('RPUSH', turns, lane) end
+end
+
+if order ~= orders[1] then drain(order[1], math.ceil(wanted / share)) end
+for _, priority in ipairs(orders[1]) do
+    if #taken >= wanted then
+        if redis.call('LLEN', prefix .. 'turns:' .. channel .. '/' .. priority) > 0 then left = true end
+    else
+        drain(priority, wanted - #taken)
+    end
+end
+if #taken > 0 then redis.call('INCR', prefix .. 'turn:' .. channel) end
+if left and #taken > 0 then
+    local bell = prefix .. 'bell:' .. channel
+    if redis.call('LLEN', bell) == 0 then redis.call('RPUSH', bell, 1) end
+end
+return taken
+"""
+
+
+class Depth(Struct, frozen=True):
+    """How many ids lie on the lanes of one channel and priority, on how many lanes, and the oldest at their heads."""
+
+    channel: str
+    priority: str
+    waiting: int
+    lanes: int
+    oldest: str
+
+
+def lane_of(channel: str, priority: str, tenant: str) -> str:
+    """`EMAIL/HIGH/acme`."""
+    return f"{channel}/{priority}/{tenant}"
+
+
+class Lanes:
+    """Every method raises RedisError, OSError or TimeoutError when Redis is away."""
+
+    def __init__(self, redis: Redis, prefix: str, lane_max: int) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._lane_max = lane_max
+        self._put = redis.register_script(PUT)
+        self._take = redis.register_script(TAKE)
+        self._orders = "[" + ",".join('["' + '","'.join(order) + '"]' for order in ORDERS) + "]"
+
+    async def put(self, entries: Sequence[tuple[str, str]]) -> list[str]:
+        """Puts ids on lanes, `(lane, id)`. Answers the ids for which there was no room."""
+        flat = [word for entry in entries for word in entry]
+        refused = await self._put(args=[self._prefix, self._lane_max, *flat])
+        return [id.decode() for id in refused]
+
+    async def take(self, channel: str, most: int, each: int, held: Mapping[str, int]) -> list[str]:
+        """Up to `most` ids of one channel, so that with what the caller has `held` of a tenant it has no more than
+        `each` of any."""
+        flat = [word for pair in held.items() for word in pair]
+        taken = await self._take(args=[self._prefix, channel, most, SHARE, self._orders, TURNS, each, *flat])
+        return [id.decode() for id in taken]
+
+    async def room(self, lanes: Sequence[str]) -> list[int]:
+        """How many more each lane takes."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in lanes:
+            pipeline.llen(f"{self._prefix}lane:{lane}")
+        return [max(0, self._lane_max - length) for length in await pipeline.execute()]
+
+    async def flushed(self, queue: str) -> bool:
+        """Whether Redis has lost everything since `filled` was said last, by anyone."""
+        return not await self._redis.exists(f"{self._prefix}filled:{queue}")
+
+    async def filled(self, queue: str) -> None:
+        """What was lost is due again."""
+        await self._redis.set(f"{self._prefix}filled:{queue}", 1)
+
+    async def tick(self, queue: str, for_ms: int) -> bool:
+        """Whether it is the caller's turn to tick: one a round is enough, though two would do no harm."""
+        return bool(await self._redis.set(f"{self._prefix}tick:{queue}", 1, nx=True, px=for_ms))
+
+    async def pass_on(self, queue: str) -> None:
+        """Ends the turn to tick."""
+        await self._redis.delete(f"{self._prefix}tick:{queue}")
+
+    async def wait(self, channels: Collection[str], timeout_s: float) -> str | None:
+        """The channel whose bell rang, None after `timeout_s`. Blocks its connection."""
+        bells = [f"{self._prefix}bell:{channel}" for channel in channels]
+        rung: list[bytes] | None = await self._redis.execute_command("BLPOP", *bells, timeout_s)  # type: ignore[no-untyped-call]
+        return rung[0].decode().rpartition(":")[2] if rung else None
+
+    async def depths(self, channels: Collection[str]) -> list[Depth]:
+        """Of those lanes that hold anything."""
+        groups = [(channel, priority) for channel in channels for priority in Priority]
+        pipeline = self._redis.pipeline(transaction=False)
+        for channel, priority in groups:
+            pipeline.lrange(f"{self._prefix}turns:{channel}/{priority}", 0, -1)
+        found = []
+        for (channel, priority), lanes in zip(groups, await pipeline.execute(), strict=True):
+            pipeline = self._redis.pipeline(transaction=False)
+            for lane in lanes:
+                key = f"{self._prefix}lane:{lane.decode()}"
+                pipeline.llen(key)
+                pipeline.lindex(key, 0)
+            answers = await pipeline.execute() if lanes else []
+            heads = [head.decode() for head in answers[1::2] if head]  # a lane may have been emptied in between
+            if heads:
+                found.append(Depth(channel, priority, sum(answers[::2]), len(heads), min(heads)))
+        return found

@@ -1,0 +1,1 @@
+"""7: dispatchers. One conductor, one file per channel in `channels`."""

@@ -1,0 +1,63 @@
+"""Clients of Amazon's services, found and authorised by AWS's own variables, and what their errors mean."""
+
+import functools
+import os
+from collections.abc import Collection
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
+from typing import Any
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ParamValidationError
+from botocore.parsers import ResponseParserError
+
+from hub import clock
+from hub.send.outcome import Dead, Gone, Retry, said
+from hub.send.retry_after import retry_after_s
+from hub.settings import Settings
+
+FAILURES = (BotoCoreError, ClientError, ResponseParserError, TimeoutError)
+"""What a call may raise that is no surprise."""
+
+
+async def client(service: str, settings: Settings, stack: AsyncExitStack, region: str | None = None) -> Any:
+    """One for the whole process. It tries once: trying again is ours to decide. Raises ValueError without a region."""
+    config = AioConfig(
+        connect_timeout=settings.provider_timeout_s,
+        read_timeout=settings.provider_timeout_s,
+        max_pool_connections=settings.concurrency,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        http_session_cls=_Straight,
+    )
+    region = region or os.environ.get("AWS_REGION")
+    try:
+        return await stack.enter_async_context(aioboto3.Session().client(service, region_name=region, config=config))
+    except NoRegionError:
+        raise ValueError("set AWS_REGION: Amazon's services are reached in a region") from None
+
+
+def failed(error: BaseException, dead: Collection[str] = (), gone: Collection[str] = ()) -> Retry | Dead | Gone:
+    """What one of FAILURES means. Codes that are neither `dead` nor `gone` are about us, the account or the moment
+    (expired keys, a suspended account, throttling): the message may still go out when that is put right."""
+    if isinstance(error, ParamValidationError):
+        return Dead("ParamValidationError")  # its text quotes what was sent
+    if not isinstance(error, ClientError):
+        return Retry("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
+    about, answer = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
+    code, status = about.get("Code", ""), answer.get("HTTPStatusCode", 0)
+    words = said(f"{code}: {about.get('Message', '')}")
+    if status < 500 and code in gone:
+        return Gone(words)
+    if status < 500 and code in dead:
+        return Dead(words)
+    return Retry(words, retry_after_s(answer.get("HTTPHeaders", {}).get("retry-after"), clock.now()))
+
+
+class _Straight(AIOHTTPSession):  # type: ignore[misc]  # it says no types
+    """Follows no redirect: aiobotocore leaves it to aiohttp, which does."""
+
+    async def _get_session(self, proxy_url: str | None) -> SimpleNamespace:
+        session = await super()._get_session(proxy_url)
+        return SimpleNamespace(request=functools.partial(session.request, allow_redirects=False))

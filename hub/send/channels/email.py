@@ -1,0 +1,224 @@
+"""EMAIL: over SMTP, and through Amazon SES.
+
+Mails leave over a pool of open SMTP connections, each of which carries one at a time. A connection is used again until
+it was idle for IDLE_S, the server ends it, or anything about it is in doubt. One that the server had ended is noticed
+before a message is on it, and replaced by another at once. What was cut off after that may have arrived, and is tried
+again with the same Message-ID.
+"""
+
+import asyncio
+import re
+import socket
+import ssl
+from contextlib import AsyncExitStack, suppress
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from aiosmtplib import (
+    SMTP,
+    SMTPDataError,
+    SMTPException,
+    SMTPRecipientRefused,
+    SMTPResponseException,
+    SMTPSenderRefused,
+    SMTPServerDisconnected,
+)
+
+from hub.egress import Egress
+from hub.model import Channel
+from hub.send import aws, mail_layout
+from hub.send.mail import Letter, Sender, Unsendable, letter, sender_from
+from hub.send.message import Message, Provider, Shown
+from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent, said
+from hub.settings import Settings
+
+CHANNEL = Channel.EMAIL
+
+IDLE_S = 30.0  # servers end idle connections after 10 s to 5 min
+QUIT_S = 1.0
+CLOSING = 421  # RFC 5321: the server ends the connection, whatever was asked
+UNAUTHORISED = {530, 534, 535, 538}  # RFC 4954: about our password, not about the message
+NO_SUCH_MAILBOX = re.compile(r"5\.1\.1\b")  # RFC 3463; a bare 550 may as well be a policy
+QUEUED_AS = re.compile(r"queued as <?([\w.-]+)", re.IGNORECASE)
+
+SES_DEAD = {"MessageRejected", "BadRequestException"}
+
+
+async def opened(settings: Settings, egress: Egress, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001 - mail is no HTTP
+    """SMTP first, where both are configured."""
+    providers: list[Provider] = []
+    if settings.smtp_url and settings.email_from:
+        smtp = Smtp(settings, await asyncio.to_thread(socket.getfqdn))
+        stack.push_async_callback(smtp.aclose)
+        providers.append(smtp)
+    if settings.ses_from:
+        client = await aws.client("sesv2", settings, stack)
+        providers.append(Ses(client, sender_from(settings.ses_from), settings.provider_timeout_s))
+    return tuple(providers)
+
+
+def shown(message: Message) -> Shown:
+    """The mail as it would look."""
+    return Shown(message.notification.title, mail_layout.text(message), mail_layout.html(message))
+
+
+class Smtp:
+    """One mail server. `smtp://` asks for STARTTLS and goes no further without, unless the host is this machine;
+    `?starttls=on` or `off` after it says otherwise. `smtps://` is TLS from the start. Certificates are checked."""
+
+    name = "smtp"
+
+    def __init__(self, settings: Settings, helo: str) -> None:
+        url = urlsplit(settings.smtp_url)
+        self.timeout_s = settings.provider_timeout_s
+        self._sender = sender_from(settings.email_from)
+        tls = url.scheme == "smtps"
+        asked = parse_qs(url.query).get("starttls", [""])[0]
+        start_tls = not tls and (asked == "on" or (asked != "off" and not _here(url.hostname or "")))
+        self._options: dict[str, Any] = {
+            "hostname": url.hostname,
+            "port": url.port or (465 if tls else 587 if start_tls else 25),
+            "username": unquote(url.username) if url.username else None,
+            "password": unquote(url.password) if url.password else None,
+            "use_tls": tls,
+            "start_tls": start_tls,
+            "tls_context": ssl.create_default_context() if tls or start_tls else None,
+            "local_hostname": helo,
+            "timeout": self.timeout_s,
+        }
+        self._slots = asyncio.Semaphore(settings.smtp_connections)
+        self._idle: dict[SMTP, asyncio.TimerHandle] = {}
+
+    def host(self, message: Message) -> str:  # noqa: ARG002 - all mails go to the same server
+        return self.name
+
+    async def send(self, message: Message) -> Outcome:
+        try:
+            mail = letter(message, self._sender)
+        except Unsendable as error:
+            return Dead(str(error))
+        try:
+            async with asyncio.timeout(self.timeout_s), self._slots:
+                return await self._deliver(mail)
+        except TimeoutError:  # SMTPTimeoutError is one
+            return Retry("no answer in time")
+        except SMTPResponseException as error:  # before the message: greeting, EHLO, STARTTLS, AUTH
+            return Retry(said(f"{error.code} {error.message}"))
+        except SMTPException as error:
+            return Retry(said(error.message))
+        except OSError as error:
+            return Retry(said(error.strerror or type(error).__name__))
+
+    async def aclose(self) -> None:
+        """Says goodbye on every open connection."""
+        idle = [*self._idle]
+        for smtp in idle:
+            self._take(smtp)
+        await asyncio.gather(*(_quit(smtp) for smtp in idle))
+
+    async def _deliver(self, mail: Letter) -> Outcome:
+        while self._idle:  # the newest: those that are not needed grow old
+            smtp = next(reversed(self._idle))
+            self._take(smtp)
+            if outcome := await self._through(smtp, mail, used=True):
+                return outcome
+        smtp = SMTP(**self._options)
+        await smtp.connect()
+        outcome = await self._through(smtp, mail, used=False)
+        assert outcome
+        return outcome
+
+    async def _through(self, smtp: SMTP, mail: Letter, *, used: bool) -> Outcome | None:
+        """One mail over one connection, which is kept if that ended in order. None: the server has ended this `used`
+        connection, and nothing of the mail was said."""
+        begun, keep = False, False
+        try:
+            if mail.utf8 and not smtp.supports_extension("smtputf8"):
+                keep = True
+                return Dead("the mail server takes no address with letters beyond ASCII before its @ (SMTPUTF8)")
+            options = ["SMTPUTF8"] if mail.utf8 else []
+            encoding = "utf-8" if mail.utf8 else "ascii"
+            await smtp.mail(mail.sender, options=options, encoding=encoding)
+            begun = True
+            await smtp.rcpt(mail.recipient, encoding=encoding)
+            answer = await smtp.data(mail.data)
+            keep = True
+            queued = QUEUED_AS.search(answer.message)
+            return Sent(queued[1] if queued else None)
+        except SMTPServerDisconnected:
+            if used and not begun:
+                return None
+            raise
+        except (SMTPSenderRefused, SMTPRecipientRefused, SMTPDataError) as error:
+            if error.code == CLOSING:
+                return None if used and not begun else Retry(said(f"{error.code} {error.message}"))
+            with suppress(SMTPException):
+                await smtp.rset()
+                keep = True
+            return _refused(error)
+        finally:
+            if keep and smtp.is_connected:
+                self._idle[smtp] = asyncio.get_running_loop().call_later(IDLE_S, self._retire, smtp)
+            else:
+                smtp.close()
+
+    def _take(self, smtp: SMTP) -> None:
+        self._idle.pop(smtp).cancel()
+
+    def _retire(self, smtp: SMTP) -> None:
+        del self._idle[smtp]
+        smtp.close()
+
+
+class Ses:
+    """Amazon SES, version 2 of its API. It puts a Message-ID of its own in place of ours."""
+
+    name = "ses"
+
+    def __init__(self, client: Any, sender: Sender, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._client, self._sender = client, sender
+
+    def host(self, message: Message) -> str:  # noqa: ARG002 - all mails go to the same service
+        return self.name
+
+    async def send(self, message: Message) -> Outcome:
+        try:
+            mail = letter(message, self._sender)
+        except Unsendable as error:
+            return Dead(str(error))
+        if mail.utf8:
+            return Dead("Amazon SES takes no address with letters beyond ASCII before its @")
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                answer = await self._client.send_email(
+                    Destination={"ToAddresses": [mail.recipient]}, Content={"Raw": {"Data": mail.data}}
+                )
+        except aws.FAILURES as error:
+            return aws.failed(error, dead=SES_DEAD)
+        return Sent(answer["MessageId"])
+
+
+def _refused(error: SMTPResponseException) -> Retry | Dead | Gone:
+    """What a reply that is no yes means. Only the words `no such mailbox` condemn an address."""
+    words = said(f"{error.code} {error.message}")
+    if error.code < 500 or error.code in UNAUTHORISED:
+        return Retry(words)
+    if not isinstance(error, SMTPSenderRefused) and NO_SUCH_MAILBOX.match(error.message):
+        return Gone(words)
+    return Dead(words)
+
+
+async def _quit(smtp: SMTP) -> None:
+    with suppress(SMTPException, OSError, TimeoutError):
+        await smtp.quit(timeout=QUIT_S)
+    smtp.close()
+
+
+def _here(host: str) -> bool:
+    """Whether it is this machine, which nobody listens in on."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

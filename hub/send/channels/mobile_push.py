@@ -1,0 +1,206 @@
+"""MOBILE_PUSH: to apps on phones, through Amazon SNS to APNs and FCM.
+
+SNS wants an endpoint for each device. It is made when the first message goes there; whoever opened the channel is told
+its ARN to remember. Making it again is harmless: SNS answers the one that is there. An endpoint that SNS has disabled,
+because APNs or FCM said that the token is dead, is enabled again only when an app has registered anew.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Any
+
+import orjson
+from botocore.exceptions import ClientError
+
+from hub import clock
+from hub.egress import Egress
+from hub.model import Channel, Device, Notification, Priority
+from hub.send import aws
+from hub.send.message import Message, Provider, Shown
+from hub.send.outcome import Dead, Outcome, Sent
+from hub.settings import Settings
+
+CHANNEL = Channel.MOBILE_PUSH
+
+PAYLOAD_BYTES = 4000  # APNs and FCM take 4,096, and FCM counts its own words
+TITLE_CHARS, BODY_CHARS = 256, 300  # of one that does not fit; a phone shows about four lines
+TTL_MAX_S = 28 * 86_400
+
+DEAD = {"InvalidParameter", "InvalidParameterException", "ParameterValueInvalid"}
+GONE = {"EndpointDisabled", "EndpointDisabledException"}
+ENDPOINT = re.compile(r"arn:[\w-]+:sns:[\w-]+:\d+:endpoint/\S+")  # in SNS's words that it exists with other attributes
+LEVELS = {Priority.CRITICAL: "time-sensitive", Priority.LOW: "passive"}  # how iOS may interrupt; the others: `active`
+
+Remember = Callable[[str, str, str], Awaitable[None]]
+"""Stores the SNS endpoint of a device: the user's id in the store (the mailbox key), the device's, and the ARN."""
+
+
+async def opened(
+    settings: Settings,
+    egress: Egress,  # noqa: ARG001 - boto brings its own
+    stack: AsyncExitStack,
+    remember: Remember | None = None,
+) -> tuple[Provider, ...]:
+    """`remember` is called with each endpoint that was made."""
+    applications = {"fcm": settings.sns_platform_fcm, "apns": settings.sns_platform_apns}
+    applications = {platform: arn for platform, arn in applications.items() if arn}
+    if not applications:
+        return ()
+    regions = {arn.split(":")[3] for arn in applications.values()}
+    if len(regions) > 1:
+        raise ValueError("HUB_SNS_PLATFORM_FCM and HUB_SNS_PLATFORM_APNS are in different regions")
+    client = await aws.client("sns", settings, stack, regions.pop())
+    return (Sns(client, applications, settings.provider_timeout_s, remember),)
+
+
+def shown(message: Message) -> Shown:
+    """The payload as it would reach APNs or FCM."""
+    make = fcm if _platform(message.device) == "fcm" else apns
+    body = orjson.dumps(make(message, clock.now()), option=orjson.OPT_INDENT_2)
+    return Shown(message.notification.title, body.decode())
+
+
+class Sns:
+    """Amazon SNS with up to two platform applications."""
+
+    name = "sns"
+
+    def __init__(self, client: Any, applications: dict[str, str], timeout_s: float, remember: Remember | None) -> None:
+        self.timeout_s = timeout_s
+        self._client, self._applications, self._remember = client, applications, remember
+
+    def host(self, message: Message) -> str:
+        """Each application by itself: the certificate of one may have expired."""
+        return f"sns-{_platform(message.device)}"
+
+    async def send(self, message: Message) -> Outcome:
+        device = message.device
+        application = self._applications.get(_platform(device))
+        if not application or not device or not device.token:
+            return Dead("no SNS platform application is set for this device's platform")
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                try:
+                    arn = device.arn or await self._endpoint(message, application, device.token)
+                    return await self._publish(message, application, arn)
+                except ClientError as error:
+                    if not device.arn or not _deleted(error):
+                        raise
+                arn = await self._endpoint(message, application, device.token)
+                return await self._publish(message, application, arn)
+        except aws.FAILURES as error:
+            return aws.failed(error, DEAD, GONE)
+
+    async def _publish(self, message: Message, application: str, arn: str) -> Outcome:
+        kind, now = application.split("/")[1], clock.now()  # arn:aws:sns:region:account:app/KIND/name
+        body = fcm(message, now) if kind == "GCM" else apns(message, now)
+        answer = await self._client.publish(
+            TargetArn=arn,
+            MessageStructure="json",
+            Message=orjson.dumps({"default": message.notification.title, kind: orjson.dumps(body).decode()}).decode(),
+            MessageAttributes={} if kind == "GCM" else _apns_attributes(message.notification, kind, now),
+        )
+        return Sent(answer["MessageId"])
+
+    async def _endpoint(self, message: Message, application: str, token: str) -> str:
+        """The endpoint of a device that has just registered: made, or found and enabled."""
+        try:
+            made = await self._client.create_platform_endpoint(PlatformApplicationArn=application, Token=token)
+            arn = str(made["EndpointArn"])
+        except ClientError as error:
+            found = ENDPOINT.search(error.response["Error"].get("Message", ""))
+            if not found:
+                raise
+            arn = found[0]
+        await self._client.set_endpoint_attributes(EndpointArn=arn, Attributes={"Enabled": "true", "Token": token})
+        if self._remember and message.device:
+            await self._remember(message.user.id, message.device.id, arn)
+        return arn
+
+
+def apns(message: Message, now: datetime) -> dict[str, Any]:  # noqa: ARG001 - its expiry is an attribute
+    """The payload for iOS."""
+    notification = message.notification
+
+    def made(title: str, body: str, more: dict[str, Any]) -> dict[str, Any]:
+        aps = {
+            "alert": {"title": title, "body": body},
+            "badge": message.unseen,
+            "sound": "default",
+            "thread-id": notification.category,
+            "interruption-level": LEVELS.get(notification.priority, "active"),
+            "mutable-content": 1,  # so that an extension of the app may load the picture
+        }
+        return {"aps": aps, **more}
+
+    return _fitting(message, made)
+
+
+def fcm(message: Message, now: datetime) -> dict[str, Any]:
+    """The payload for Android, as FCM's HTTP v1 API has it. Values of `data` are strings there."""
+    notification = message.notification
+
+    def made(title: str, body: str, more: dict[str, Any]) -> dict[str, Any]:
+        texts = {key: value if isinstance(value, str) else orjson.dumps(value).decode() for key, value in more.items()}
+        shown = {"notification_count": message.unseen, "tag": notification.id}
+        urgent = notification.priority in (Priority.CRITICAL, Priority.HIGH)
+        android = {
+            "priority": "HIGH" if urgent else "NORMAL",
+            "ttl": f"{_ttl_s(notification, now)}s",
+            "collapse_key": notification.id,
+            "notification": {**shown, "image": notification.image_url} if notification.image_url else shown,
+        }
+        content = {"notification": {"title": title, "body": body}, "data": texts, "android": android}
+        return {"fcmV1Message": {"message": content}}
+
+    return _fitting(message, made)
+
+
+def _fitting(message: Message, made: Callable[[str, str, dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """The whole, or what a phone needs to show it: the app fetches the rest by its id."""
+    notification = message.notification
+    whole = {
+        "id": notification.id,
+        "url": notification.action_url,
+        "image": notification.image_url,
+        "actions": [{"key": action.key, "label": action.label, "url": action.url} for action in notification.actions],
+        "category": notification.category,
+        "data": orjson.loads(notification.data) if notification.data else None,
+        "receipt": message.receipt_url or None,
+    }
+    more = {name: value for name, value in whole.items() if value not in (None, [])}
+    body = made(notification.title, notification.body, more)
+    if len(orjson.dumps(body)) <= PAYLOAD_BYTES:
+        return body
+    little: dict[str, Any] = {name: more[name] for name in ("id", "receipt") if name in more}
+    cut = notification.body if len(notification.body) <= BODY_CHARS else notification.body[: BODY_CHARS - 1] + "…"
+    return made(notification.title[:TITLE_CHARS], cut, {**little, "partial": True})
+
+
+def _apns_attributes(notification: Notification, kind: str, now: datetime) -> dict[str, Any]:
+    values = {
+        "AWS.SNS.MOBILE.APNS.PUSH_TYPE": "alert",
+        "AWS.SNS.MOBILE.APNS.PRIORITY": "5" if notification.priority == Priority.LOW else "10",
+        "AWS.SNS.MOBILE.APNS.COLLAPSE_ID": notification.id,  # a double replaces the first
+        f"AWS.SNS.MOBILE.{kind}.TTL": str(_ttl_s(notification, now)),
+    }
+    return {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
+
+
+def _ttl_s(notification: Notification, now: datetime) -> int:
+    if not notification.expires_at:
+        return TTL_MAX_S
+    return max(1, min(TTL_MAX_S, int((notification.expires_at - now).total_seconds())))
+
+
+def _platform(device: Device | None) -> str:
+    """`fcm` or `apns`."""
+    return (device and device.platform) or ""
+
+
+def _deleted(error: ClientError) -> bool:
+    about = error.response.get("Error", {})
+    return about.get("Code") in {"NotFound", "NotFoundException"} or "No endpoint found" in about.get("Message", "")

@@ -1,0 +1,184 @@
+"""WEB_PUSH: to browsers, through the push service that each of them chose (RFC 8030, 8291, 8292).
+
+The service worker gets JSON: `id`, `title`, `body`, `url`, `icon`, `image`, `actions`, `tag`, `unseen`, `category`,
+`priority`, `createdAt`, `data`, and `receipt`, where it reports delivered and clicked. What does not fit into a push
+leaves as `id`, `title` and `partial: true`, and the service worker fetches the rest.
+"""
+
+import asyncio
+import base64
+import hashlib
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from py_vapid import Vapid, VapidException
+from pywebpush import WebPusher, WebPushException
+
+from hub import clock
+from hub.egress import Answer, Egress, EgressError, Refused
+from hub.model import Channel, Notification, Priority
+from hub.send.message import Message, Provider, Shown
+from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent
+from hub.send.retry_after import retry_after_s
+from hub.settings import Settings
+
+CHANNEL = Channel.WEB_PUSH
+
+RECORD_BYTES = 4096  # RFC 8291 4: what every push service takes
+OVERHEAD_BYTES = 86 + 1 + 16  # header with the key, delimiter, tag
+PAYLOAD_BYTES = RECORD_BYTES - OVERHEAD_BYTES
+TITLE_CHARS = 256
+TTL_MAX_S = 28 * 86_400  # what the large push services keep at most
+TOKEN_S = 12 * 3600  # RFC 8292 2: no longer than 24 h
+TOKEN_FRESH_S = TOKEN_S - 3600  # made anew while the old one still holds for a while
+TOKENS_MAX = 1000  # push services are few, but their addresses are what browsers say
+
+URGENCY = {Priority.CRITICAL: "high", Priority.HIGH: "high", Priority.MEDIUM: "normal", Priority.LOW: "low"}
+LATER = {408, 425, 429}
+
+
+async def opened(settings: Settings, egress: Egress, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001 - holds nothing open
+    if not (key := settings.vapid_private_key.get_secret_value()):
+        return ()
+    try:
+        vapid = Vapid.from_string(key)
+    except (ValueError, TypeError):
+        raise ValueError("HUB_VAPID_PRIVATE_KEY is no key: make one with `hub vapid`") from None
+    return (WebPush(egress, vapid, settings.vapid_subject, settings.provider_timeout_s),)
+
+
+def shown(message: Message) -> Shown:
+    """The payload that the service worker gets."""
+    return Shown(message.notification.title, payload(message, orjson.OPT_INDENT_2).decode())
+
+
+class WebPush:
+    """All push services."""
+
+    name = "web_push"
+
+    def __init__(self, egress: Egress, vapid: Vapid, subject: str, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._egress, self._vapid, self._subject = egress, vapid, subject
+        self._tokens: dict[str, tuple[float, str]] = {}  # by push service: when it was made, and the token
+
+    def host(self, message: Message) -> str:
+        """A push service, for one tenant: its address is whatever a user registered."""
+        try:
+            authority = urlsplit(_url(message)).netloc
+        except ValueError:
+            authority = ""
+        return f"{self.name}/{message.notification.tenant}/{authority}"
+
+    async def send(self, message: Message) -> Outcome:
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                content = payload(message)
+                answer = await self._post(message, content)
+                if answer.status == 413 and len(content) > len(short := partial(message)):
+                    answer = await self._post(message, short)
+        except Refused as error:
+            return Dead(str(error))
+        except EgressError as error:
+            return Retry(str(error))
+        except TimeoutError:
+            return Retry("no answer in time")
+        except (ValueError, IndexError, WebPushException, VapidException):  # their texts may hold the keys
+            return Dead("the keys or the address of the subscription are none")
+        return _outcome(answer)
+
+    async def _post(self, message: Message, content: bytes) -> Answer:
+        device, now = message.device, clock.now()
+        assert device
+        keys = {"p256dh": device.p256dh or "", "auth": device.auth or ""}
+        encrypted = WebPusher({"endpoint": device.url, "keys": keys}).encode(content)
+        headers = {
+            "authorization": self._token(_url(message), now),
+            "content-encoding": "aes128gcm",
+            "content-type": "application/octet-stream",
+            "ttl": str(ttl_s(message.notification, now)),
+            "urgency": URGENCY[message.notification.priority],
+            "topic": topic(message.notification.id),
+        }
+        return await self._egress.post(_url(message), encrypted["body"], headers, self.timeout_s)
+
+    def _token(self, url: str, now: datetime) -> str:
+        """Who we are, signed for one push service (RFC 8292)."""
+        parts, made_at = urlsplit(url), now.timestamp()
+        audience = f"{parts.scheme}://{parts.netloc}"
+        at, token = self._tokens.get(audience, (0.0, ""))
+        if made_at - at > TOKEN_FRESH_S:
+            claims = {"aud": audience, "sub": self._subject, "exp": int(made_at) + TOKEN_S}
+            token = self._vapid.sign(claims)["Authorization"]
+            if len(self._tokens) >= TOKENS_MAX:
+                self._tokens.clear()
+            self._tokens[audience] = (made_at, token)
+        return token
+
+
+def payload(message: Message, option: int = 0) -> bytes:
+    """The JSON of a push, or of what is left of it where the whole does not fit."""
+    notification = message.notification
+    whole = {
+        "id": notification.id,
+        "title": notification.title,
+        "body": notification.body,
+        "url": notification.action_url,
+        "icon": message.tenant.logo_url,
+        "image": notification.image_url,
+        "actions": [{"action": a.key, "title": a.label, "url": a.url} for a in notification.actions],
+        "tag": notification.id,
+        "unseen": message.unseen,
+        "category": notification.category,
+        "priority": notification.priority,
+        "createdAt": clock.rfc3339(notification.created_at),
+        "data": orjson.loads(notification.data) if notification.data else None,
+        "receipt": message.receipt_url or None,
+    }
+    fields = {name: value for name, value in whole.items() if value not in (None, [])}
+    if len(orjson.dumps(fields)) > PAYLOAD_BYTES:
+        return partial(message, option)
+    return orjson.dumps(fields, option=option)
+
+
+def partial(message: Message, option: int = 0) -> bytes:
+    """The least that can be shown."""
+    fields: dict[str, Any] = {
+        "id": message.notification.id,
+        "title": message.notification.title[:TITLE_CHARS],
+        "partial": True,
+    }
+    if message.receipt_url:
+        fields["receipt"] = message.receipt_url
+    return orjson.dumps(fields, option=option)
+
+
+def ttl_s(notification: Notification, now: datetime) -> int:
+    """How long the push service may keep it for a browser that is away."""
+    if not notification.expires_at:
+        return TTL_MAX_S
+    return max(0, min(TTL_MAX_S, int((notification.expires_at - now).total_seconds())))
+
+
+def topic(key: str) -> str:
+    """The push service keeps only the newest of a topic: a double of what a browser has not fetched yet replaces it.
+    32 characters of base64url (RFC 8030 5.4)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()[:24]).decode()
+
+
+def _url(message: Message) -> str:
+    return (message.device and message.device.url) or ""
+
+
+def _outcome(answer: Answer) -> Outcome:
+    error = f"the push service answered {answer.status}"
+    if 200 <= answer.status < 300:
+        return Sent()
+    if answer.status in (404, 410):  # RFC 8030 7.3: the subscription has ended
+        return Gone(error)
+    if answer.status in LATER or answer.status >= 500:
+        return Retry(error, retry_after_s(answer.headers.get("retry-after"), clock.now()))
+    return Dead(error)  # a redirect too: none is followed

@@ -1,0 +1,93 @@
+"""WEBHOOK: a person's own endpoint, called with the notification. Standard Webhooks, signed with the secret that the
+person was shown when it was connected."""
+
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from hub import clock
+from hub.clock import Clock
+from hub.egress import Egress
+from hub.model import Channel, Device, Notification
+from hub.send import signing
+from hub.send.message import Message, Provider, Shown
+from hub.send.outcome import Dead, Outcome
+from hub.settings import Settings
+
+CHANNEL = Channel.WEBHOOK
+EVENT = "notification.created"
+
+
+async def opened(settings: Settings, egress: Egress, _: AsyncExitStack) -> tuple[Provider, ...]:
+    return (Webhook(egress, settings.provider_timeout_s, clock.now),) if settings.webhooks else ()
+
+
+class Webhook:
+    name = "webhook"
+
+    def __init__(self, egress: Egress, timeout_s: float, clock: Clock) -> None:
+        self._egress = egress
+        self._clock = clock
+        self.timeout_s = timeout_s
+
+    def host(self, message: Message) -> str:
+        url, _ = _address(message.device)
+        return signing.breaker_of(message.notification.tenant, url)
+
+    async def send(self, message: Message) -> Outcome:
+        url, secret = _address(message.device)
+        if not url or not secret:
+            return Dead("the device has no address, or no secret")
+        now, body = self._clock(), body_of(message)
+        headers = signing.signed(message.id, body, [secret], now)
+        return await signing.post(self._egress, url, body, headers, self.timeout_s, now)
+
+
+def shown(message: Message) -> Shown:
+    """The request as it would leave."""
+    url, secret = _address(message.device)
+    body = body_of(message)
+    headers = signing.signed(message.id, body, [secret] if secret else [], message.created_at)
+    pretty = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
+    lines = [f"POST {url}", *(f"{name}: {value}" for name, value in headers.items()), "", pretty]
+    return Shown(message.notification.title, "\n".join(lines))
+
+
+def body_of(message: Message) -> bytes:
+    """The same in every attempt."""
+    return orjson.dumps(
+        {"type": EVENT, "timestamp": clock.rfc3339(message.created_at), "data": _told(message.notification)}
+    )
+
+
+def _told(n: Notification) -> dict[str, Any]:
+    """The notification, by the names that it has in the API."""
+    return {
+        "id": n.id,
+        "userId": n.user_id,
+        "category": n.category,
+        "title": n.title,
+        "body": n.body,
+        "data": n.data and orjson.Fragment(n.data),
+        "imageUrl": n.image_url,
+        "actionUrl": n.action_url,
+        "actions": [
+            {"key": action.key, "label": action.label, "url": action.url, "primary": action.primary}
+            for action in n.actions
+        ],
+        "priority": n.priority,
+        "tags": n.tags,
+        "createdAt": clock.rfc3339(n.created_at),
+        "expiresAt": _instant(n.expires_at),
+        "requireAck": n.require_ack,
+    }
+
+
+def _instant(at: datetime | None) -> str | None:
+    return clock.rfc3339(at) if at else None
+
+
+def _address(device: Device | None) -> tuple[str, str]:
+    return (device.url or "", device.secret or "") if device else ("", "")

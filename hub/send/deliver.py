@@ -1,0 +1,128 @@
+"""Conductor of one delivery: load what it is about, ask whether it is still wanted, make the message."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+
+from hub.model import Delivery, DeliveryStatus, Mailbox, Notification, Reason, Tenant, User
+from hub.send.dispatcher import Ready
+from hub.send.message import Message, Provider
+from hub.send.retries import Next
+from hub.status import receipts
+from hub.status.deliveries import OUTSIDE
+from hub.status.telling import Told
+
+TOLD = frozenset(
+    {
+        *(DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED),
+        *(DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.EXPIRED),
+    }
+)
+"""States that senders get a receipt of."""
+
+Some = Collection[str]
+
+
+class Deliver:
+    """The desk of one channel's deliveries. What it reads is handed in: notifications, users, heads of mailboxes and
+    tenants by id; which of some sends were called off; whether preferences still allow a delivery; what to do about an
+    address that is dead; and which of some notifications were read, and what that makes of their deliveries."""
+
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        *,
+        notifications: Callable[[Some], Awaitable[Mapping[str, Notification]]],
+        users: Callable[[Some], Awaitable[Mapping[str, User]]],
+        heads: Callable[[Some], Awaitable[Mapping[str, Mailbox]]],
+        tenants: Callable[[Some], Awaitable[Mapping[str, Tenant]]],
+        called_off: Callable[[Some], Awaitable[set[str]]],
+        refused: Callable[[Delivery, Notification, User, Tenant, datetime], Reason | None],
+        forget: Callable[[Delivery], Awaitable[None]],
+        read: Callable[[Some], Awaitable[list[str]]],
+        was_read: Callable[[Some], Awaitable[int]],
+        unsubscribe_url: Callable[[Delivery], str],
+        receipt_url: Callable[[Delivery], str],
+    ) -> None:
+        self._providers = providers
+        self._notifications = notifications
+        self._users = users
+        self._heads = heads
+        self._tenants = tenants
+        self._called_off = called_off
+        self._refused = refused
+        self._forget = forget
+        self._read = read
+        self._was_read = was_read
+        self._unsubscribe_url = unsubscribe_url
+        self._receipt_url = receipt_url
+
+    async def prepare(self, jobs: Sequence[Delivery], now: datetime) -> list[Ready | Next]:
+        """For each delivery what to call, or why it is not wanted any more."""
+        mailboxes = {job.mailbox for job in jobs}
+        notifications, users, heads, tenants, called_off = await asyncio.gather(
+            self._notifications({job.notification for job in jobs}),
+            self._users(mailboxes),
+            self._heads(mailboxes),
+            self._tenants({job.tenant for job in jobs}),
+            self._called_off({job.send for job in jobs}),
+        )
+        found: list[Ready | Next] = []
+        for job in jobs:
+            n, user, head = notifications.get(job.notification), users.get(job.mailbox), heads.get(job.mailbox)
+            if n is None or user is None or head is None or job.send in called_off:
+                found.append(Next(DeliveryStatus.CANCELLED))
+                continue
+            tenant = tenants[job.tenant]
+            if no := unwanted(job, n, now):
+                found.append(no)
+            elif job.device and all(device.id != job.device for device in user.devices):
+                found.append(Next(DeliveryStatus.SKIPPED, Reason.NO_ADDRESS))
+            elif reason := self._refused(job, n, user, tenant, now):
+                found.append(Next(DeliveryStatus.SKIPPED, reason))
+            else:
+                found.append(Ready(self._message(job, n, user, tenant, head), self._providers, user.id, job.trace))
+        return found
+
+    def told(self, job: Delivery, step: Next, now: datetime) -> Told | None:
+        return told(job, step.status, step.reason, now)
+
+    async def ended(self, jobs: Sequence[tuple[Delivery, Next]]) -> None:
+        """What was read while it was under way counts as read, like what was read after it."""
+        went = {job.notification for job, step in jobs if step.status in OUTSIDE}
+        if went and (read := await self._read(went)):
+            await self._was_read(read)
+
+    async def gone(self, job: Delivery) -> None:
+        await self._forget(job)
+
+    def _message(self, job: Delivery, n: Notification, user: User, tenant: Tenant, head: Mailbox) -> Message:
+        category = tenant.category(n.category)
+        return Message(
+            id=job.id,
+            notification=n,
+            user=user,
+            tenant=tenant,
+            device=next((device for device in user.devices if device.id == job.device), None),
+            unseen=head.unseen,
+            created_at=job.created_at,
+            unsubscribe_url="" if category and category.required else self._unsubscribe_url(job),
+            receipt_url=self._receipt_url(job),
+        )
+
+
+def told(job: Delivery, became: DeliveryStatus, reason: Reason | None, now: datetime) -> Told | None:
+    """The sender's receipt of what a delivery came to, if that is told."""
+    return (receipts.of_document(job, became, now, reason), job) if became in TOLD else None
+
+
+def unwanted(job: Delivery, n: Notification, now: datetime) -> Next | None:
+    """What the notification itself says against sending it now."""
+    expires_at = job.expires_at or n.expires_at
+    if n.removed_as is DeliveryStatus.EXPIRED or (expires_at and expires_at <= now):
+        return Next(DeliveryStatus.EXPIRED)
+    if n.removed_at:
+        return Next(DeliveryStatus.CANCELLED, Reason.RECALLED)
+    if n.read_at:
+        return Next(DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
+    return None

@@ -1,0 +1,380 @@
+"""The worker loop of one channel: take, claim, ask, call, settle.
+
+What runs when
+- One loop takes ids from the lanes, as many as there are free slots, and prepares them as one batch. While it is at it
+  slots become free, so that batches are as large as the load wants them and of one when idle.
+- Each call of a provider is a task and holds a slot. No tenant holds more than `TENANT_SHARE` of them: one whose
+  endpoints hang does not keep the others from theirs.
+- Outcomes are gathered and settled together. A slot is free once its call has ended; who can't settle stops taking.
+
+What it guarantees
+- No call is made without a claim, nor one that could outlast it.
+- Whatever goes wrong here leaves the job claimed, and it becomes due when the claim runs out.
+
+How it stops: `stop` ends the taking; calls under way may end, as long as the process allows; what they brought is
+settled; what was claimed and not called is given back.
+"""
+
+import asyncio
+import random
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from time import perf_counter
+from typing import Any, Generic, Protocol, TypeVar
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
+
+from hub import metrics, traces
+from hub.breaker import Breakers
+from hub.clock import Clock
+from hub.connections import cancelling, is_outage
+from hub.model import Attempt, DeliveryStatus, Reason
+from hub.outbox.lanes import Lanes
+from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent
+from hub.send.pace import Pace
+from hub.send.retries import Next, following
+from hub.status.claims import Claims, Job, Settlement
+from hub.status.telling import Told
+
+IDLE_S = 1.0  # how long a bell is waited for before the lanes are looked at all the same
+BUSY_S = 0.02  # between looks at lanes of tenants that hold their share of slots
+PAUSE_S = 0.5  # after a store did not answer
+SETTLED_AT_ONCE = 200
+TENANT_SHARE = 0.75
+SETTLING_S = 1.5  # for what calls brought, when the process stops
+GRACE_S = 1.0  # a provider ends its call by itself; past this it is cancelled
+ATTEMPTS_KEPT = 50
+NOT_CALLED = Retry("not called")
+FAILURES = (RedisError, OSError, TimeoutError)
+
+log = structlog.get_logger(__name__)
+
+J = TypeVar("J", bound=Job)
+J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
+
+
+class Ready(Struct, frozen=True):
+    """To be called now: providers of such messages, in their order. `person`: whose limit it counts against. `trace`:
+    the `traceparent` that the call follows."""
+
+    message: Any
+    providers: Sequence[Any]
+    person: str = ""
+    trace: str | None = None
+
+
+class Desk(Protocol[J_contra]):
+    """What differs between one kind of job and another."""
+
+    async def prepare(self, jobs: Sequence[J_contra], now: datetime) -> list[Ready | Next]:
+        """For each job, in order: what to call, or what became of it without a call. This is the last question: is it
+        still wanted?"""
+        ...
+
+    def told(self, job: J_contra, step: Next, now: datetime) -> Told | None:
+        """The receipt of what became of it."""
+        ...
+
+    async def ended(self, jobs: Sequence[tuple[J_contra, Next]]) -> None:
+        """They were settled together, and wait no more."""
+        ...
+
+    async def gone(self, job: J_contra) -> None:
+        """Its address is dead."""
+        ...
+
+
+class _Result(Struct, Generic[J], frozen=True):
+    """A job with what became of it."""
+
+    settlement: Settlement
+    job: J
+    step: Next
+    waited_s: float
+
+
+class Dispatcher(Generic[J]):
+    def __init__(
+        self,
+        channel: str,
+        desk: Desk[J],
+        claims: Claims[J],
+        lanes: Lanes,
+        breakers: Breakers,
+        pace: Pace,
+        clock: Clock,
+        *,
+        concurrency: int,
+        lease_s: float,
+        schedule: Sequence[float],
+        retry_after_max_s: float,
+    ) -> None:
+        self.channel = channel
+        self._desk = desk
+        self._claims = claims
+        self._lanes = lanes
+        self._breakers = breakers
+        self._pace = pace
+        self._clock = clock
+        self._concurrency = concurrency
+        self._lease_s = lease_s
+        self._schedule = schedule
+        self._retry_after_max_s = retry_after_max_s
+        self._calls: set[asyncio.Task[None]] = set()
+        self._held: Counter[str] = Counter()  # slots by tenant
+        self._freed = asyncio.Event()
+        self._results: deque[_Result[J]] = deque()
+        self._filled = asyncio.Event()
+        self._health: defaultdict[str, list[bool]] = defaultdict(list)
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Until `stop`, or cancelled."""
+        settling = asyncio.create_task(self._keep_settling())
+        try:
+            while not self._stopping and not cancelling():
+                await self._round()
+            if self._calls:
+                await asyncio.wait(self._calls)
+        finally:
+            for call in self._calls:
+                call.cancel()
+            await asyncio.gather(*self._calls, return_exceptions=True)
+            self._stopping = True
+            self._filled.set()
+            await asyncio.wait({settling}, timeout=SETTLING_S)
+            settling.cancel()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._freed.set()
+
+    # ------------------------------------------------------------- taking
+
+    @property
+    def _free(self) -> int:
+        return self._concurrency - self._held.total() if len(self._results) < 4 * self._concurrency else 0
+
+    async def _round(self) -> None:
+        if not self._free:
+            self._freed.clear()
+            await self._freed.wait()
+            return
+        most = max(1, int(self._concurrency * TENANT_SHARE))
+        busy = any(slots >= most for slots in self._held.values())
+        try:
+            ids = await self._lanes.take(self.channel, self._free, most, self._held)
+            if not ids and busy:  # what waits may be theirs, and their slots become free without a bell
+                await asyncio.sleep(BUSY_S)
+                return
+            if not ids:
+                await self._lanes.wait([self.channel], IDLE_S)
+                return
+        except FAILURES as error:
+            log.warning("queue_unavailable", channel=self.channel, error=error)
+            await asyncio.sleep(PAUSE_S)
+            return
+        try:
+            await self._begin(ids)
+        except PyMongoError as error:
+            log.warning("dispatch_failed", channel=self.channel, error=error)
+            await asyncio.sleep(PAUSE_S)
+        except Exception:
+            log.exception("dispatch_broke", channel=self.channel)
+            await asyncio.sleep(PAUSE_S)
+
+    async def _begin(self, ids: Sequence[str]) -> None:
+        ends_at = asyncio.get_running_loop().time() + self._lease_s
+        jobs = await self._claims.claim(ids, self._lease_s)
+        if not jobs:
+            return
+        now = self._clock()
+        try:
+            prepared = await self._desk.prepare(jobs, now)
+        except Exception:
+            for job in jobs:
+                self._put_back(job, None, now + timedelta(seconds=random.uniform(1, 2)))  # noqa: S311 - jitter
+            raise
+        to_call: list[tuple[J, Ready]] = []
+        for job, found in zip(jobs, prepared, strict=True):
+            if isinstance(found, Next):
+                self._became(job, found)
+            else:
+                to_call.append((job, found))
+        if to_call:
+            await self._start(to_call, ends_at)
+
+    async def _start(self, to_call: list[tuple[J, Ready]], ends_at: float) -> None:
+        """Calls those whose provider's circuit breaker lets them through, and the limits."""
+        chains = [[provider.host(ready.message) for provider in ready.providers] for _, ready in to_call]
+        waits = await self._breakers.ask({host for hosts in chains for host in hosts}, {hosts[0] for hosts in chains})
+        if second := {host for hosts in chains if waits[hosts[0]] > 0 for host in hosts[1:]}:
+            waits |= await self._breakers.ask(second)
+        going: dict[str, tuple[J, Ready]] = {}
+        for job, ready in to_call:
+            passing: list[Any] = []
+            shortest, probing = float("inf"), False
+            for provider in ready.providers:
+                host = provider.host(ready.message)
+                if waits[host] <= 0:
+                    passing.append(provider)
+                    if waits[host] == 0:
+                        waits[host], probing = 1.0, True  # one probe, which no limit may keep
+                shortest = min(shortest, waits[host])
+            if not passing:
+                wait_s = shortest + random.uniform(0, 1)  # noqa: S311 - jitter
+                self._put_back(job, Reason.PROVIDER_DOWN, self._clock() + timedelta(seconds=wait_s))
+            elif not probing and (wait_s := self._pace.wait_s(self.channel, job.tenant, ready.person, job.priority)):
+                self._put_back(job, Reason.RATE_LIMITED, self._clock() + timedelta(seconds=wait_s))
+            else:
+                going[job.id] = job, replace(ready, providers=passing)
+        if not going:
+            return
+        claim = next(iter(going.values()))[0].claim
+        assert claim
+        mine = await self._claims.start({id: ready.providers[0].name for id, (_, ready) in going.items()}, claim)
+        for id in mine:
+            job, ready = going[id]
+            self._held[job.tenant] += 1
+            call = asyncio.create_task(self._call(job, ready, claim, ends_at))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+
+    # ------------------------------------------------------------- calling
+
+    async def _call(self, job: J, ready: Ready, claim: str, ends_at: float) -> None:
+        """One try: the providers in order, until one gives an answer that is more than `Retry`."""
+        attempts = list(job.attempts)
+        outcome: Outcome = NOT_CALLED
+        try:
+            for index, provider in enumerate(ready.providers):
+                if asyncio.get_running_loop().time() + provider.timeout_s + GRACE_S > ends_at:
+                    break
+                if index and job.id not in await self._claims.start({job.id: provider.name}, claim):
+                    return
+                at, begun = self._clock(), perf_counter()
+                outcome = await self._ask(provider, ready)
+                ok = isinstance(outcome, Sent | Delivered)
+                error = None if isinstance(outcome, Sent | Delivered) else outcome.error
+                ms = round((perf_counter() - begun) * 1000)
+                attempts.append(Attempt(at=at, provider=provider.name, ok=ok, error=error, ms=ms))
+                self._health[provider.host(ready.message)].append(not isinstance(outcome, Retry))
+                metrics.attempts.labels(self.channel, provider.name, type(outcome).__name__).inc()
+                if not isinstance(outcome, Retry):
+                    break
+            if outcome is NOT_CALLED:  # too late for a call that must not outlast the claim
+                self._put_back(job, None, self._clock())
+                return
+            now = self._clock()
+            tries = job.tries + 1
+            step = following(outcome, tries, self._schedule, self._retry_after_max_s, now, random.random)
+            provider_id = outcome.provider_id if isinstance(outcome, Sent | Delivered) else None
+            self._became(job, step, tuple(attempts[-ATTEMPTS_KEPT:]), tries, provider_id)
+            if isinstance(outcome, Gone):
+                await self._desk.gone(job)
+        except asyncio.CancelledError:  # the process stops: whether it arrived is not known
+            stopped = Retry("the worker was stopped")
+            cut = Attempt(at=self._clock(), provider=ready.providers[0].name, error=stopped.error, ms=0)
+            tries = job.tries + 1
+            step = following(stopped, tries, self._schedule, self._retry_after_max_s, self._clock(), random.random)
+            self._became(job, step, (*attempts[1 - ATTEMPTS_KEPT :], cut), tries)
+            raise
+        except PyMongoError as error:  # the claim runs out
+            log.warning("call_not_settled", channel=self.channel, job=job.id, error=error)
+        finally:
+            self._held[job.tenant] -= 1
+            if not self._held[job.tenant]:
+                del self._held[job.tenant]
+            self._freed.set()
+
+    async def _ask(self, provider: Any, ready: Ready) -> Outcome:
+        try:
+            async with asyncio.timeout(provider.timeout_s + GRACE_S):
+                with traces.span(f"send {self.channel}", ready.trace, "CLIENT"):
+                    outcome: Outcome = await provider.send(ready.message)
+                return outcome
+        except TimeoutError:
+            return Retry(f"no answer within {provider.timeout_s:g} s (HUB_PROVIDER_TIMEOUT_S)")
+        except Exception as error:
+            log.exception("provider_broke", channel=self.channel, provider=provider.name, delivery=ready.message.id)
+            return Retry(type(error).__name__)
+
+    # ------------------------------------------------------------- settling
+
+    def _put_back(self, job: J, reason: Reason | None, due_at: datetime) -> None:
+        """To be tried later, without having cost a try."""
+        status = DeliveryStatus.HELD if reason else DeliveryStatus.ACCEPTED
+        self._became(job, Next(status, reason, due_at))
+
+    def _became(
+        self,
+        job: J,
+        step: Next,
+        attempts: tuple[Attempt, ...] | None = None,
+        tries: int | None = None,
+        provider_id: str | None = None,
+    ) -> None:
+        now = self._clock()
+        assert job.claim
+        settlement = Settlement(
+            id=job.id,
+            claim=job.claim,
+            status=step.status,
+            reason=step.reason,
+            due_at=step.due_at,
+            attempts=job.attempts if attempts is None else attempts,
+            tries=job.tries if tries is None else tries,
+            lapses=job.lapses,
+            provider_id=provider_id,
+            told=self._desk.told(job, step, now),
+        )
+        self._results.append(_Result(settlement, job, step, (now - job.created_at).total_seconds()))
+        self._filled.set()
+
+    async def _keep_settling(self) -> None:
+        """Until stopped, and nothing is left."""
+        while not cancelling() and not (self._stopping and not self._results and not self._calls):
+            self._filled.clear()
+            if self._results:
+                await self._settle()
+            else:
+                await self._filled.wait()
+
+    async def _settle(self) -> None:
+        batch = [self._results.popleft() for _ in range(min(len(self._results), SETTLED_AT_ONCE))]
+        try:
+            await self._settle_these(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are settled
+            log.warning("settling_failed", channel=self.channel, error=error, jobs=len(batch))
+            if isinstance(error, PyMongoError) and is_outage(error):
+                self._results.extendleft(reversed(batch))
+            elif len(batch) > 1:  # one of them is to blame
+                for result in batch:
+                    with suppress(Exception):
+                        await self._settle_these([result])
+            await asyncio.sleep(PAUSE_S)
+        finally:
+            self._freed.set()
+
+    async def _settle_these(self, batch: Sequence[_Result[J]]) -> None:
+        health, self._health = self._health, defaultdict(list)
+        await self._breakers.tell(health)
+        done = await self._claims.settle([result.settlement for result in batch])
+        kept = {settlement.id for settlement in done}
+        settled = [result for result in batch if result.settlement.id in kept]
+        for result in settled:
+            status = result.step.status
+            metrics.deliveries.labels(self.channel, status).inc()
+            if status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
+                metrics.accept_to_sent.labels(self.channel, result.job.priority).observe(result.waited_s)
+        if ended := [(result.job, result.step) for result in settled if result.step.due_at is None]:
+            try:
+                await self._desk.ended(ended)
+            except PyMongoError as error:
+                log.warning("ends_not_noted", channel=self.channel, jobs=len(ended), error=error)

@@ -1,0 +1,246 @@
+"""Deliveries as people and senders read them, and what no worker does: cancel, skip what was read, replay."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+import pymongo
+from msgspec import Struct, convert, to_builtins
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.clock import Clock
+from hub.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
+from hub.ids import first_id_at, new_id
+from hub.model import Channel, Delivery, DeliveryStatus, Reason
+from hub.status import receipts
+from hub.status.due import due_index
+from hub.status.states import WAITING, may_move
+from hub.status.telling import Teller, Told
+
+COLLECTION = "deliveries"
+AT_ONCE = 500  # deliveries a transaction
+ENDING_S = 10.0  # of one transaction, with all its tries
+REPLAYED_AT_ONCE = 1000
+REPLAYS_AT_ONCE = 10
+OUTSIDE = [DeliveryStatus.SENT, DeliveryStatus.DELIVERED]
+SENT_MAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which deliveries of a tenant. Empty is all."""
+
+    channels: tuple[Channel, ...] = ()
+    statuses: tuple[DeliveryStatus, ...] = ()
+    mailbox: str | None = None
+    category: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    send: str | None = None
+    ids: tuple[str, ...] | None = None
+
+
+def indexes() -> Indexes:
+    return {
+        COLLECTION: [
+            due_index(),
+            # all of one send, and its counts
+            IndexModel([("send", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)], name="send"),
+            # a tenant's in some states, newest first: dead letters
+            IndexModel([("tenant", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)], name="status"),
+            # one person's, newest first
+            IndexModel([("mailbox", ASCENDING), ("_id", DESCENDING)], name="mailbox"),
+            # the mail that a bounce is about, by the number that its provider gave it
+            IndexModel([("provider_id", ASCENDING)], name="mail", partialFilterExpression=SENT_MAIL),
+        ],
+        "replays": [],  # read whole: few, and gone when done
+    }
+
+
+class Deliveries:
+    def __init__(self, database: Database, clock: Clock, teller: Teller) -> None:
+        self._database = database
+        self._teller = teller
+        self._deliveries = database[COLLECTION]
+        self._replays = database.replays
+        self._clock = clock
+
+    async def of_notifications(self, ids: Collection[str]) -> dict[str, list[Delivery]]:
+        """The documents of each notification, by its id. A delivery's id begins with its notification's."""
+        found: dict[str, list[Delivery]] = {}
+        ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in ids]
+        if ranges:
+            async for doc in self._deliveries.find({"$or": ranges}).sort("_id", ASCENDING):
+                found.setdefault(doc["notification"], []).append(convert(doc, Delivery))
+        return found
+
+    async def get(self, tenant: str, id: str) -> Delivery | None:
+        doc = await self._deliveries.find_one({"_id": id, "tenant": tenant})
+        return convert(doc, Delivery) if doc else None
+
+    async def find(self, id: str) -> Delivery | None:
+        """Whoever's it is: for those who hold a link of it."""
+        doc = await self._deliveries.find_one({"_id": id})
+        return convert(doc, Delivery) if doc else None
+
+    async def mail(self, provider_id: str) -> Delivery | None:
+        """The mail that a provider knows by that number."""
+        doc = await self._deliveries.find_one({**SENT_MAIL, "provider_id": provider_id}, hint="mail")
+        return convert(doc, Delivery) if doc else None
+
+    async def came_to(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
+        """What is heard of a delivery after it went out: DELIVERED, or FAILED. Answers whether that changed it."""
+        before = [old for old in OUTSIDE if may_move(old, status)]
+        return await self._end({"_id": id}, status, reason, before) > 0
+
+    async def clicked(self, id: str, now: datetime, session: AsyncClientSession) -> bool:
+        """Notes a click, in a transaction. Answers whether it is the first."""
+        first, note = {"_id": id, "clicked_at": {"$exists": False}}, {"$set": {"clicked_at": now}}
+        return (await self._deliveries.update_one(first, note, session=session)).matched_count > 0
+
+    async def page(self, tenant: str, wanted: Wanted, first: int, after: str | None) -> list[Delivery]:
+        """Up to `first`, newest first, below the id `after`."""
+        match = _match(tenant, wanted)
+        if after is not None:
+            match["_id"] = {**match.get("_id", {}), "$lt": min(after, match.get("_id", {}).get("$lt", after))}
+        found = self._deliveries.find(match, hint=_index_for(wanted)).sort("_id", DESCENDING).limit(first)
+        return [convert(doc, Delivery) async for doc in found]
+
+    async def counts(self, send: str) -> dict[tuple[Channel, DeliveryStatus], int]:
+        """How many deliveries of a send stand in which state."""
+        group = {"$group": {"_id": {"k": "$channel", "v": "$status"}, "count": {"$sum": 1}}}
+        cursor = await self._deliveries.aggregate([{"$match": {"send": send}}, group], hint="send")
+        return {(Channel(doc["_id"]["k"]), DeliveryStatus(doc["_id"]["v"])): doc["count"] async for doc in cursor}
+
+    async def was_read(self, notifications: Collection[str]) -> int:
+        """Follows the commit of a read: what waits is skipped, what went out counts as read. Doing it twice does no
+        harm, and not at all little: the last question before each call decides. Answers how many were skipped."""
+        ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in notifications]
+        if not ranges:
+            return 0
+        await self._deliveries.update_many(
+            {"$or": ranges, "status": {"$in": OUTSIDE}},
+            {"$set": {"status": DeliveryStatus.READ, "updated_at": self._clock()}},
+        )
+        return await self._end({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
+
+    async def cancel(self, send: str, reason: Reason | None) -> int:
+        """Whatever of a send waits is CANCELLED. Answers how many."""
+        return await self._end({"send": send}, DeliveryStatus.CANCELLED, reason)
+
+    async def replay(self, tenant: str, wanted: Wanted) -> int:
+        """Dead letters back to work, with all their tries before them. Answers how many match; what a first round
+        does not reach is done by `replay_rest`."""
+        now = self._clock()
+        match = _match(tenant, wanted) | {"status": DeliveryStatus.FAILED}
+        matching = await self._deliveries.count_documents(match)
+        if matching > REPLAYED_AT_ONCE:
+            await self._replays.insert_one(
+                {"_id": new_id(), "tenant": tenant, "wanted": to_builtins(wanted), "at": now}
+            )
+        await self._replay(match, now)
+        return matching
+
+    async def replay_rest(self) -> int:
+        """A round of every replay that was too large for its call. Answers how many came back to work."""
+        replayed = 0
+        async for doc in self._replays.find({}).limit(REPLAYS_AT_ONCE):
+            match = _match(doc["tenant"], convert(doc["wanted"], Wanted)) | {"status": DeliveryStatus.FAILED}
+            done = await self._replay(match, doc["at"])
+            replayed += done
+            if not done:
+                await self._replays.delete_one({"_id": doc["_id"]})
+        return replayed
+
+    async def _replay(self, match: Document, before: datetime) -> int:
+        """Those that failed before that instant: who fails again is not replayed twice by one call."""
+        match = match | {"updated_at": {"$lte": before}}
+        found = self._deliveries.find(match, {"_id": 1}).sort("_id", ASCENDING).limit(REPLAYED_AT_ONCE)
+        ids = [doc["_id"] async for doc in found]
+        if not ids:
+            return 0
+        now = self._clock()
+        update = {
+            "$set": {"status": DeliveryStatus.ACCEPTED, "due_at": now, "updated_at": now},
+            "$unset": {"tries": "", "lapses": "", "reason": "", "queued": "", "claim": ""},
+        }
+        await self._deliveries.update_many({"_id": {"$in": ids}, "status": DeliveryStatus.FAILED}, update)
+        return len(ids)
+
+    async def _end(
+        self, match: Document, status: DeliveryStatus, reason: Reason | None, before: Sequence[DeliveryStatus] = WAITING
+    ) -> int:
+        """Ends whatever of it waits, or is in another of the states `before`, with its receipts, in transactions of
+        bounded size."""
+        ended = 0
+        waiting = match | {"status": {"$in": before}}
+        while True:
+            found = [convert(doc, Delivery) async for doc in self._deliveries.find(waiting).limit(AT_ONCE)]
+            if not found:
+                return ended
+
+            async def end(session: Any, found: Sequence[Delivery] = found) -> int:
+                return await self._end_these(found, status, reason, before, session)
+
+            session_of = self._database.client.start_session
+            with pymongo.timeout(ENDING_S):
+                async with session_of(causal_consistency=False) as session:
+                    ended += await session.with_transaction(end, read_concern=SNAPSHOT, write_concern=DURABLE)
+            if len(found) < AT_ONCE:
+                return ended
+
+    async def _end_these(
+        self,
+        found: Sequence[Delivery],
+        status: DeliveryStatus,
+        reason: Reason | None,
+        before: Sequence[DeliveryStatus],
+        session: Any,
+    ) -> int:
+        now = self._clock()
+        still = {"_id": {"$in": [delivery.id for delivery in found]}, "status": {"$in": before}}
+        ids = {doc["_id"] async for doc in self._deliveries.find(still, {"_id": 1}, session=session)}
+        mine = [delivery for delivery in found if delivery.id in ids]
+        if not mine:
+            return 0
+        change = {
+            "$set": {"status": status, "updated_at": now} | ({"reason": reason} if reason else {}),
+            "$unset": {"due_at": "", "queued": ""} | ({} if reason else {"reason": ""}),
+        }
+        await self._deliveries.bulk_write(
+            [UpdateOne({"_id": delivery.id}, change) for delivery in mine], ordered=False, session=session
+        )
+        told: list[Told] = [(receipts.of_document(delivery, status, now, reason), delivery) for delivery in mine]
+        for collection, documents in (await self._teller.rows(told, now)).items():
+            await self._database[collection].insert_many(documents, ordered=False, session=session)
+        return len(mine)
+
+
+def _match(tenant: str, wanted: Wanted) -> Document:
+    match: Document = {"tenant": tenant, "status": {"$in": list(wanted.statuses or DeliveryStatus)}}
+    if wanted.channels:
+        match["channel"] = {"$in": list(wanted.channels)}
+    if wanted.mailbox is not None:
+        match["mailbox"] = wanted.mailbox
+    if wanted.category is not None:
+        match["category"] = wanted.category
+    if wanted.send is not None:
+        match["send"] = wanted.send
+    bounds: Document = {}
+    if wanted.ids is not None:
+        bounds["$in"] = list(wanted.ids)
+    if wanted.since is not None:
+        bounds["$gte"] = first_id_at(wanted.since)
+    if wanted.until is not None:
+        bounds["$lt"] = first_id_at(wanted.until)
+    if bounds:
+        match["_id"] = bounds
+    return match
+
+
+def _index_for(wanted: Wanted) -> str:
+    if wanted.ids is not None:
+        return "_id_"
+    if wanted.send is not None:
+        return "send"
+    return "mailbox" if wanted.mailbox is not None else "status"

@@ -1,0 +1,340 @@
+"""The other end of every channel: a mail server, Amazon's services, a push service. Each takes what is right, and can be
+told to misbehave."""
+
+import asyncio
+import base64
+import datetime
+import email
+import email.policy
+import json
+import os
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from email.message import EmailMessage
+from ipaddress import ip_address
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from urllib.parse import parse_qs
+
+import http_ece
+from aiohttp import ClientSession, web
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+HANG = "hang"
+CUT = "cut"
+
+
+class MailServer:
+    """Keeps the mails it took. `says` has replies for commands, in place of the right ones: `RCPT`: `550 ...`,
+    HANG, or CUT: the connection ends without a word. `ends_after`: mails after which it ends the connection with 421.
+    `came`: when it took each Message-ID; it answers up to `slow_s` later."""
+
+    def __init__(self, *, tls: Any = None, starttls: Any = None, utf8: bool = True, password: str = "") -> None:
+        self.mails: list[EmailMessage] = []
+        self.envelopes: list[Envelope] = []
+        self.says: dict[str, str] = {}
+        self.connections = self.open = 0
+        self.ends_after = 0
+        self.slow_s = 0.0
+        self.came: defaultdict[str, list[float]] = defaultdict(list)
+        self._tls, self._starttls, self._utf8, self._password = tls, starttls, utf8, password
+        self._taken: dict[int, int] = {}
+
+    async def __aenter__(self) -> "MailServer":
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._transports: list[SMTP] = []
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    def heal(self) -> None:
+        self.says = {}
+
+    async def leave(self) -> None:
+        """Nobody listens any more."""
+        self._server.close()
+        self.cut()
+        await asyncio.sleep(0)
+
+    def cut(self) -> None:
+        """Ends every connection without a word."""
+        for protocol in self._transports:
+            if protocol.transport:
+                protocol.transport.abort()
+
+    def _connected(self) -> SMTP:
+        self.connections += 1
+        protocol = SMTP(
+            self,
+            hostname="mail.test",
+            enable_SMTPUTF8=self._utf8,
+            tls_context=self._starttls,
+            require_starttls=self._starttls is not None,
+            authenticator=self._authenticate if self._password else None,
+            auth_require_tls=True,
+            loop=asyncio.get_running_loop(),
+        )
+        self._transports.append(protocol)
+        return protocol
+
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
+    ) -> AuthResult:
+        return AuthResult(success=data.password == self._password.encode(), handled=False)
+
+    async def _reply(self, command: str) -> str | None:
+        if self.says.get(command) == HANG:
+            await asyncio.Event().wait()
+        if self.says.get(command) == CUT:
+            self.cut()
+        return self.says.get(command)
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.ends_after and self._taken.get(id(session), 0) >= self.ends_after:
+            asyncio.get_running_loop().call_soon(server.transport.close)
+            return "421 4.7.0 too many messages in this session"
+        if said := await self._reply("MAIL"):
+            return said
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if said := await self._reply("RCPT"):
+            return said.format(address=address)
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if said := await self._reply("DATA"):
+            return said
+        self._taken[id(session)] = self._taken.get(id(session), 0) + 1
+        self.envelopes.append(envelope)
+        content = envelope.content
+        assert isinstance(content, bytes)
+        parsed = email.message_from_bytes(content, policy=email.policy.SMTPUTF8)
+        assert isinstance(parsed, EmailMessage)
+        self.mails.append(parsed)
+        self.came[parsed["Message-ID"]].append(monotonic())
+        await asyncio.sleep(random.uniform(0, self.slow_s))
+        return f"250 2.0.0 Ok: queued as {len(self.mails):06X}"
+
+
+class HttpPeer:
+    """An HTTP server that answers `right`, or with what it was told to, up to `slow_s` later. Counts its calls; `came`:
+    when it took each message, by its address and id."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.slow_s = 0.0
+        self.came: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        self.fault: Callable[[], web.Response] | str | None = None
+
+    async def right(self, request: web.Request, body: bytes) -> web.Response:
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Any:
+        app = web.Application(client_max_size=4 << 20)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port: int = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    def heal(self) -> None:
+        self.fault = None
+
+    async def leave(self) -> None:
+        """Nobody listens any more."""
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        self.calls += 1
+        body = await request.read()
+        if self.fault == HANG:
+            await asyncio.sleep(60)
+        if callable(self.fault):
+            return self.fault()
+        answer = await self.right(request, body)
+        await asyncio.sleep(random.uniform(0, self.slow_s))
+        return answer
+
+
+class Amazon(HttpPeer):
+    """In front of moto's server. `requests`: action or path, and what was asked."""
+
+    def __init__(self, moto_url: str) -> None:
+        super().__init__()
+        self._moto_url = moto_url
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+
+    async def right(self, request: web.Request, body: bytes) -> web.Response:
+        if request.content_type == "application/json":
+            self.requests.append((request.path, json.loads(body)))
+        else:
+            form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+            self.requests.append((form.get("Action", ""), form))
+        async with ClientSession(auto_decompress=False) as session:
+            url = f"{self._moto_url}{request.path_qs}"
+            async with session.request(request.method, url, data=body, headers=request.headers) as answer:
+                return web.Response(status=answer.status, body=await answer.read(), content_type=answer.content_type)
+
+    @staticmethod
+    def json_error(status: int, code: str, message: str = "No.", **headers: str) -> Callable[[], web.Response]:
+        """As SESv2 says no."""
+        return lambda: web.json_response(
+            {"message": message}, status=status, headers={"x-amzn-ErrorType": code, **headers}
+        )
+
+    @staticmethod
+    def xml_error(status: int, code: str, message: str = "No.", **headers: str) -> Callable[[], web.Response]:
+        """As SNS says no."""
+        text = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>1</RequestId></ErrorResponse>"
+        return lambda: web.Response(status=status, text=text, content_type="text/xml", headers=headers)
+
+
+class QuickAmazon(HttpPeer):
+    """SNS and SES as far as the hub calls them, and no further. `came` has the token of a phone
+    or the address of a mail, and the notification's id or the mail's Message-ID."""
+
+    application = "arn:aws:sns:eu-west-1:123456789012:app/GCM/hub"
+
+    async def right(self, request: web.Request, body: bytes) -> web.Response:
+        if request.path == "/v2/email/outbound-emails":
+            asked = json.loads(body)
+            mail = email.message_from_bytes(base64.b64decode(asked["Content"]["Raw"]["Data"]), policy=email.policy.SMTP)
+            [address] = asked["Destination"]["ToAddresses"]
+            self.came[address, str(mail["Message-ID"])].append(monotonic())
+            return web.json_response({"MessageId": os.urandom(8).hex()})
+        form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        action, inside = form["Action"], ""
+        if action == "CreatePlatformEndpoint":
+            inside = f"<EndpointArn>{self.application.replace(':app/', ':endpoint/')}/{form['Token']}</EndpointArn>"
+        elif action == "Publish":
+            told = json.loads(json.loads(form["Message"])["GCM"])["fcmV1Message"]["message"]
+            self.came[form["TargetArn"].rpartition("/")[2], told["data"]["id"]].append(monotonic())
+            inside = f"<MessageId>{os.urandom(8).hex()}</MessageId>"
+        else:
+            assert action == "SetEndpointAttributes"
+        text = f"<{action}Response><{action}Result>{inside}</{action}Result></{action}Response>"
+        return web.Response(text=text, content_type="text/xml")
+
+
+class Browser:
+    """A subscription, and what can be read with its private key."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.auth = os.urandom(16)
+        self._key = ec.generate_private_key(ec.SECP256R1())
+
+    @property
+    def p256dh_text(self) -> str:
+        point = self._key.public_key().public_bytes(
+            serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+        )
+        return base64.urlsafe_b64encode(point).rstrip(b"=").decode()
+
+    @property
+    def auth_text(self) -> str:
+        return base64.urlsafe_b64encode(self.auth).rstrip(b"=").decode()
+
+    def read(self, body: bytes) -> dict[str, Any]:
+        opened: dict[str, Any] = json.loads(
+            http_ece.decrypt(body, private_key=self._key, auth_secret=self.auth, version="aes128gcm")
+        )
+        return opened
+
+
+class PushService(HttpPeer):
+    """RFC 8030 as far as an application server sees it. Takes only what is signed for it by `public_key` (RFC 8292), has
+    the headers it needs, and is no larger than `takes_bytes`. `says`: statuses that it answers first, by path; `called`:
+    how often each path was."""
+
+    def __init__(self, public_key: ec.EllipticCurvePublicKey) -> None:
+        super().__init__()
+        self._key = public_key
+        self.takes_bytes = 4096
+        self.pushes: list[tuple[dict[str, Any], dict[str, str]]] = []
+        self.subscriptions: dict[str, Browser] = {}
+        self.says: dict[str, list[int]] = {}
+        self.called: Counter[str] = Counter()
+
+    def subscribe(self) -> Browser:
+        path = f"/push/{len(self.subscriptions)}"
+        browser = self.subscriptions[path] = Browser(self.url + path)
+        return browser
+
+    async def right(self, request: web.Request, body: bytes) -> web.Response:
+        self.called[request.path] += 1
+        if self.says.get(request.path):
+            return web.Response(status=self.says[request.path].pop(0))
+        if len(body) > self.takes_bytes:
+            return web.Response(status=413)
+        if why := self._forgery(request):
+            return web.Response(status=403, text=why)
+        if not request.headers["ttl"].isdecimal() or request.headers["content-encoding"] != "aes128gcm":
+            return web.Response(status=400)
+        if len(request.headers.get("topic", "")) > 32:
+            return web.Response(status=400)
+        payload = self.subscriptions[request.path].read(body)
+        self.pushes.append((payload, {name.lower(): v for name, v in request.headers.items()}))
+        self.came[request.path, payload["id"]].append(monotonic())
+        return web.Response(status=201, headers={"location": f"{self.url}/message/{len(self.pushes)}"})
+
+    def _forgery(self, request: web.Request) -> str | None:
+        scheme, _, parameters = request.headers["authorization"].partition(" ")
+        token, key = (part.split("=", 1)[1] for part in parameters.split(","))
+        point = self._key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+        if scheme != "vapid" or base64.urlsafe_b64decode(key + "==") != point:
+            return "another key"
+        pem = self._key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        claims = jwt.decode(token, ECKey.import_key(pem), algorithms=["ES256"]).claims
+        now = datetime.datetime.now(datetime.UTC).timestamp()
+        good = claims["aud"] == self.url and now < claims["exp"] <= now + 86_400 and claims["sub"].startswith("mailto:")
+        return None if good else "other claims"
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths

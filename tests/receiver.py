@@ -1,0 +1,60 @@
+"""An HTTP receiver of webhooks that counts what comes in by its id, and answers as it is told to."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from aiohttp import web
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
+
+Answer = Callable[[str, int], web.Response | float | asyncio.Event]
+"""From an id and how often it came, what to answer; a number is seconds to wait before a 204, an event is waited for."""
+
+
+class Receiver:
+    """`secrets`: by path, what verifies. `got`: bodies by path; `times`: when each id came. `answers`: by path, in place of
+    `otherwise`."""
+
+    def __init__(self) -> None:
+        self.secrets: dict[str, str] = {}
+        self.got: defaultdict[str, list[Any]] = defaultdict(list)
+        self.times: defaultdict[str, list[float]] = defaultdict(list)
+        self.forged = 0
+        self.connections = 0
+        self.answers: dict[str, Answer] = {}
+        self.otherwise: Answer = lambda *_: 0.0
+        self.answered: Counter[int] = Counter()
+
+    async def __aenter__(self) -> "Receiver":
+        self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=0.1, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        body = await request.read()
+        id = request.headers.get("webhook-id", "")
+        self.times[id].append(monotonic())
+        try:
+            told = Verifier(self.secrets[request.path]).verify(body, dict(request.headers))
+        except (WebhookVerificationError, KeyError):
+            self.forged += 1
+            return web.Response(status=400)
+        answer = self.answers.get(request.path, self.otherwise)(id, len(self.times[id]))
+        if isinstance(answer, asyncio.Event):
+            await answer.wait()
+            answer = 0.0
+        if isinstance(answer, float | int):
+            await asyncio.sleep(answer)
+            answer = web.Response(status=204)
+        self.answered[answer.status] += 1
+        if answer.status < 300:
+            self.got[request.path].append(told)
+        return answer

@@ -1,0 +1,164 @@
+"""Circuit breakers, shared through a real Redis; and what follows an outcome."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Redis as RedisClient
+from redis.asyncio.retry import Retry as Retries
+from redis.backoff import NoBackoff
+
+from hub import breaker
+from hub.breaker import Breakers
+from hub.embedded import Mongod, Redis
+from hub.model import DeliveryStatus, Reason
+from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry, Sent
+from hub.send.retries import Next, following
+from tests.client import eventually
+from tests.conftest import scaled
+
+OPEN_S = 0.4
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest.fixture
+async def two(servers: tuple[Mongod, Redis]) -> AsyncIterator[tuple[Breakers, Breakers]]:
+    """As two processes have them."""
+    prefix = f"breaker{uuid4().hex}:"
+    async with RedisClient.from_url(servers[1].url) as one, RedisClient.from_url(servers[1].url) as other:
+        yield Breakers(one, prefix, OPEN_S), Breakers(other, prefix, OPEN_S)
+
+
+async def wait_s(breakers: Breakers, name: str = "smtp") -> float:
+    return (await breakers.ask([name]))[name]
+
+
+async def probe(breakers: Breakers, within_s: float = 5) -> None:
+    """Waits until one call may go through."""
+
+    async def granted() -> bool:
+        return await wait_s(breakers) == 0
+
+    await eventually(granted, within_s)
+
+
+async def test_random_results_open_it_exactly_at_7_failures_of_the_last_10(servers: tuple[Mongod, Redis]) -> None:
+    chosen = random.Random(3)
+    async with RedisClient.from_url(servers[1].url) as client:
+        breakers = Breakers(client, f"breaker{uuid4().hex}:", 60)
+        for number in range(scaled(40, 1000)):
+            results: list[bool] = []
+            while True:
+                told = [chosen.random() < 0.45 for _ in range(chosen.randrange(1, 4))]
+                await breakers.tell({f"host-{number}": told})
+                results += told
+                opened = results[-10:].count(False) >= 7 and len(results) >= 10
+                assert (await wait_s(breakers, f"host-{number}") > 0) == opened, results
+                if opened or len(results) > 60:
+                    break
+
+
+async def test_two_processes_share_it_and_one_probe_closes_it(two: tuple[Breakers, Breakers]) -> None:
+    one, other = two
+    for _ in range(5):
+        await one.tell({"smtp": [False]})
+        await other.tell({"smtp": [False]})
+    assert 0 < await wait_s(one) <= OPEN_S
+    assert 0 < await wait_s(other) <= OPEN_S
+    assert await wait_s(other, "ses") < 0, "the others are not meant"
+    assert set(await one.opened()) == {"smtp"}
+    await asyncio.sleep(OPEN_S)
+    asked = await asyncio.gather(*(wait_s(breakers) for breakers in two * 10))
+    assert asked.count(0) == 1, "one of all who ask"
+    assert min(wait for wait in asked if wait) > 0
+    await other.tell({"smtp": [True]})
+    assert await wait_s(one) < 0
+    assert await one.opened() == {}
+    await one.tell({"smtp": [False] * 6})
+    assert await wait_s(other) < 0, "it has begun anew"
+
+
+async def test_failed_probes_double_the_wait_up_to_the_most(
+    two: tuple[Breakers, Breakers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "OPEN_MAX_S", 1.0)
+    one, other = two
+    await one.tell({"smtp": [False] * 10})
+    for expected in (2 * OPEN_S, 1.0, 1.0):
+        await probe(other)
+        await other.tell({"smtp": [False]})
+        assert expected - 0.2 < await wait_s(one) <= expected
+
+
+async def test_what_was_under_way_when_it_opened_neither_closes_it_nor_opens_it_longer(
+    two: tuple[Breakers, Breakers],
+) -> None:
+    one, other = two
+    await one.tell({"smtp": [False] * 10})
+    await other.tell({"smtp": [True]})
+    assert 0 < await wait_s(one) <= OPEN_S
+    await other.tell({"smtp": [False] * 10})
+    assert 0 < await wait_s(one) <= OPEN_S
+
+
+async def test_who_only_looks_takes_nobodys_probe(two: tuple[Breakers, Breakers]) -> None:
+    one, other = two
+    await one.tell({"smtp": [False] * 10})
+    await asyncio.sleep(OPEN_S)
+    assert (await one.ask(["smtp"], probing=[]))["smtp"] > 0
+    assert await wait_s(other) == 0
+
+
+async def test_without_redis_calls_go_through() -> None:
+    async with RedisClient(port=1, retry=Retries(NoBackoff(), 0)) as nowhere:
+        breakers = Breakers(nowhere, "", 30)
+        await breakers.tell({"smtp": [False] * 10})
+        assert await wait_s(breakers) < 0
+
+
+outcomes = st.one_of(
+    st.builds(Sent),
+    st.builds(Delivered),
+    st.builds(Dead, st.text()),
+    st.builds(Gone, st.text()),
+    st.builds(Retry, st.text(), st.none() | st.floats(0, 10**7)),
+)
+schedules = st.lists(st.floats(0.001, 10**6), max_size=8).map(tuple)
+
+
+@given(outcomes, st.integers(1, 12), schedules, st.floats(0, 10**5), st.floats(0, 1, exclude_max=True))
+def test_what_follows_an_outcome(
+    outcome: Outcome, tries: int, schedule: tuple[float, ...], after_max_s: float, jitter: float
+) -> None:
+    step = following(outcome, tries, schedule, after_max_s, NOW, lambda: jitter)
+    if not isinstance(outcome, Retry):
+        ends = {
+            Sent: Next(DeliveryStatus.SENT),
+            Delivered: Next(DeliveryStatus.DELIVERED),
+            Dead: Next(DeliveryStatus.FAILED, Reason.REFUSED),
+            Gone: Next(DeliveryStatus.FAILED, Reason.ADDRESS_GONE),
+        }
+        assert step == ends[type(outcome)]
+    elif tries > len(schedule):
+        assert step == Next(DeliveryStatus.FAILED, Reason.ATTEMPTS_USED_UP)
+    else:
+        assert (step.status, step.reason) == (DeliveryStatus.RETRYING, None)
+        assert step.due_at
+        wait_s, told_s = (step.due_at - NOW) / timedelta(seconds=1), min(outcome.after_s or 0, after_max_s)
+        assert wait_s >= told_s - 1e-5, "never before the provider wants it"
+        assert wait_s <= max(2 * schedule[tries - 1], told_s + 1) + 1e-5
+
+
+@given(st.floats(0.1, 10**5))
+def test_waits_are_spread_around_what_the_schedule_says(wait_s: float) -> None:
+    chosen = random.Random(1)
+    found = [following(Retry("x"), 1, (wait_s,), 0, NOW, chosen.random).due_at for _ in range(200)]
+    waits = sorted((at - NOW) / timedelta(seconds=1) for at in found if at)
+    assert 0.8 * wait_s < sum(waits) / 200 < 1.2 * wait_s
+    assert waits[0] < 0.1 * wait_s
+    assert waits[-1] > 1.9 * wait_s

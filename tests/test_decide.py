@@ -1,0 +1,192 @@
+"""What goes where, against properties: whatever the send, the category and the person, these hold."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from hub.decide.plan import Asked, Plan, objection, plan
+from hub.model import (
+    NOTHING,
+    Category,
+    CategoryWish,
+    Channel,
+    DeliveryStatus,
+    Device,
+    DeviceKind,
+    Preferences,
+    Priority,
+    Reason,
+    User,
+)
+from tests.conftest import scaled
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+FACTS = {Reason.NOT_REQUESTED, Reason.NOT_CONFIGURED, Reason.NO_ADDRESS, Reason.SUPPRESSED}
+EVERYTHING = frozenset(Channel)
+channels = st.lists(st.sampled_from(Channel), unique=True).map(tuple)
+instants = st.none() | st.integers(-3, 3).map(lambda hours: NOW + timedelta(hours=hours))
+switches = st.dictionaries(st.sampled_from(Channel), st.booleans(), max_size=4)
+keys = st.sampled_from(["news", "security", "other"])
+wishes = st.builds(CategoryWish, category=keys, channels=switches, muted_until=instants)
+preferences = st.builds(
+    Preferences,
+    channels=switches,
+    categories=st.lists(wishes, max_size=3, unique_by=lambda wish: wish.category).map(tuple),
+)
+categories = st.builds(
+    Category,
+    key=keys,
+    name=st.just("Name"),
+    required=st.booleans(),
+    default_channels=channels,
+    priority=st.sampled_from(Priority),
+)
+asked = st.builds(Asked, channels=st.none() | channels, priority=st.none() | st.sampled_from(Priority))
+configured = st.frozensets(st.sampled_from(Channel)).map(lambda some: some | {Channel.IN_APP})
+devices = st.lists(st.sampled_from(DeviceKind), max_size=4).map(
+    lambda kinds: tuple(
+        Device(id=f"d{number}", kind=kind, key=f"k{number}", created_at=NOW) for number, kind in enumerate(kinds)
+    )
+)
+users = st.builds(
+    User,
+    id=st.just("t/alice"),
+    created_at=st.just(NOW),
+    updated_at=st.just(NOW),
+    email=st.none() | st.just("Alice@example.org"),
+    phone=st.none() | st.just("+491701234567"),
+    devices=devices,
+    preferences=st.just(NOTHING) | preferences,
+    suppressed=st.just({}) | st.just({"alice@example.org": "BOUNCED"}),
+)
+cases = st.tuples(asked, categories, st.just(NOTHING) | preferences, users, configured)
+Case = tuple[Asked, Category, Preferences, User, frozenset[Channel]]
+properties = settings(max_examples=scaled(60, 5000), deadline=None)
+
+
+def decided(case: Case) -> Plan:
+    return plan(*case, NOW)
+
+
+def wanted(case: Case) -> set[Channel]:
+    return set(case[1].default_channels if case[0].channels is None else case[0].channels)
+
+
+def reachable(case: Case) -> set[Channel]:
+    """Where the facts are in favour."""
+    user, there = case[3], {Channel.IN_APP, *(Channel(device.kind.value) for device in case[3].devices)}
+    if user.email and not user.suppressed:
+        there.add(Channel.EMAIL)
+    if user.phone:
+        there |= {Channel.SMS, Channel.WHATSAPP}
+    return there & case[4]
+
+
+@properties
+@given(cases)
+def test_every_channel_has_an_answer_and_every_no_a_reason(case: Case) -> None:
+    found = decided(case)
+    assert [decision.channel for decision in found.decisions] == list(Channel)
+    for decision in found.decisions:
+        assert (decision.outcome is DeliveryStatus.SKIPPED) == (decision.reason is not None)
+        assert (decision.reason is Reason.NOT_REQUESTED) == (decision.channel not in wanted(case))
+
+
+@properties
+@given(cases)
+def test_plan_says_of_each_channel_asked_for_that_it_goes_or_why_not(case: Case) -> None:
+    found = decided(case)
+    going = {decision.channel for decision in found.outside} | (set() if found.hidden else {Channel.IN_APP})
+    assert going | {Channel(name) for name in found.skipped} == wanted(case) | ({Channel.IN_APP} & going)
+    assert not going & {Channel(name) for name in found.skipped}
+    assert all(decision.outcome is not DeliveryStatus.SKIPPED for decision in found.outside)
+    assert found.priority == (case[0].priority or case[1].priority)
+
+
+@properties
+@given(cases)
+def test_required_goes_wherever_there_is_a_way(case: Case) -> None:
+    case = (case[0], replace(case[1], required=True), *case[2:])
+    found = decided(case)
+    going = {decision.channel for decision in found.decisions if decision.outcome is DeliveryStatus.ACCEPTED}
+    assert going == wanted(case) & reachable(case)
+    assert {decision.reason for decision in found.decisions if decision.reason} <= FACTS
+
+
+@properties
+@given(cases, st.integers(1, 1000))
+def test_muted_goes_nowhere_not_even_into_the_inbox(case: Case, hours: int) -> None:
+    asked, category, defaults, user, configured = case
+    category = replace(category, required=False)
+    others = tuple(wish for wish in user.preferences.categories if wish.category != category.key)
+    muted = CategoryWish(category=category.key, muted_until=NOW + timedelta(hours=hours))
+    user = replace(user, preferences=replace(user.preferences, categories=(*others, muted)))
+    found = plan(asked, category, defaults, user, configured, NOW)
+    assert found.hidden
+    assert found.outside == ()
+    assert set(found.skipped.values()) <= {Reason.MUTED}
+
+
+@properties
+@given(cases)
+def test_switched_off_goes_only_where_required(case: Case) -> None:
+    asked, category, defaults, user, configured = case
+    switched_off = dict.fromkeys(Channel, False)
+    user = replace(user, preferences=replace(user.preferences, channels=switched_off))
+    found = plan(asked, category, defaults, user, configured, NOW)
+    if not category.required:
+        assert found.hidden
+        assert found.outside == ()
+    own = replace(defaults, channels=switched_off), replace(user, preferences=Preferences(channels={}))
+    assert category.required or plan(asked, category, *own, configured, NOW).outside == ()
+
+
+@properties
+@given(cases, st.sampled_from(Channel))
+def test_a_wish_of_ones_own_stands_above_the_tenants(case: Case, channel: Channel) -> None:
+    _asked, category, _, user, _ = case
+    against = CategoryWish(category=category.key, channels={channel: False})
+    mine = CategoryWish(category=category.key, channels={channel: True})
+    defaults = Preferences(channels={channel: False}, categories=(against,))
+    user = replace(user, preferences=Preferences(channels={channel: True}, categories=(mine,)))
+    reason = objection(channel, category, defaults, user, EVERYTHING, NOW)
+    assert reason not in {Reason.PREFERENCE, Reason.MUTED}
+
+
+@properties
+@given(cases)
+def test_the_same_again_is_the_same_and_a_kept_plan_no_other(case: Case) -> None:
+    """A mute that is over is a wish without effect, which keeps the plan from being looked up."""
+    found = decided(case)
+    assert found == decided(case)
+    asked, category, defaults, user, configured = case
+    if user.preferences == NOTHING:
+        without_effect = Preferences(categories=(CategoryWish(category="nobody's", muted_until=NOW),))
+        assert found == plan(asked, category, defaults, replace(user, preferences=without_effect), configured, NOW)
+
+
+@properties
+@given(cases)
+def test_what_was_accepted_has_no_objection_afterwards(case: Case) -> None:
+    _asked, category, defaults, user, configured = case
+    for decision in decided(case).decisions:
+        if decision.reason is not Reason.NOT_REQUESTED:
+            assert objection(decision.channel, category, defaults, user, configured, NOW) == decision.reason
+
+
+@properties
+@given(cases)
+def test_devices_are_the_persons_own_of_that_kind(case: Case) -> None:
+    for decision in decided(case).outside:
+        kind = DeviceKind(decision.channel) if decision.channel in set(DeviceKind) else None
+        assert decision.devices == tuple(device.id for device in case[3].devices if device.kind is kind)
+
+
+def test_a_mute_ends_at_its_instant() -> None:
+    category = Category(key="news", name="News")
+    for hours, hidden in ((1, True), (0, False), (-1, False)):
+        wish = CategoryWish(category="news", muted_until=NOW + timedelta(hours=hours))
+        user = User(id="t/a", created_at=NOW, updated_at=NOW, preferences=Preferences(categories=(wish,)))
+        assert plan(Asked(), category, NOTHING, user, EVERYTHING, NOW).hidden is hidden

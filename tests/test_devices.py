@@ -1,0 +1,205 @@
+"""Browsers, apps and webhooks of people, through the front door."""
+
+import asyncio
+import secrets
+from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from hub.api.devices import vapid_public_key
+from hub.connections import Database
+from hub.embedded import Mongod, Redis
+from hub.errors import Unavailable
+from tests.client import Json, Refused, Tenant
+from tests.processes import Process
+from tests.test_preferences import refusal
+
+DEVICE = "id kind platform label createdAt lastUsedAt"
+WEB_PUSH = f"mutation ($input: WebPushInput!) {{ d: registerWebPush(input: $input) {{ {DEVICE} }} }}"
+MOBILE = f"mutation ($input: MobileDeviceInput!) {{ d: registerMobileDevice(input: $input) {{ {DEVICE} }} }}"
+WEBHOOK = f"mutation ($at: String!, $label: String) {{ d: connectWebhook(url: $at, label: $label) {{ secret device {{ {DEVICE} }} }} }}"
+REMOVE = "mutation ($id: ID!) { removeDevice(id: $id) }"
+MINE = f"{{ me {{ devices {{ {DEVICE} }} }} }}"
+
+
+def base64url(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def browser(endpoint: str = "", **more: Any) -> Json:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    return {
+        "endpoint": endpoint or f"https://push.example/{secrets.token_hex(8)}",
+        "p256dh": base64url(key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)),
+        "auth": base64url(secrets.token_bytes(16)),
+        **more,
+    }
+
+
+async def devices(tenant: Tenant, user: str) -> list[Json]:
+    found: list[Json] = (await tenant.ask(MINE, user=user))["me"]["devices"]
+    return found
+
+
+async def register(tenant: Tenant, user: str, query: str = WEB_PUSH, **variables: Any) -> Json:
+    device: Json = (await tenant.ask(query, user=user, **variables))["d"]
+    return device
+
+
+async def test_browser_is_registered_listed_and_removed(tenant: Tenant) -> None:
+    device = await register(tenant, "alice", input=browser(label="Firefox"))
+    assert (device["kind"], device["label"], device["lastUsedAt"]) == ("WEB_PUSH", "Firefox", None)
+    assert await devices(tenant, "alice") == [device]
+    assert (await tenant.ask(f'{{ user(id: "alice") {{ devices {{ {DEVICE} }} }} }}'))["user"]["devices"] == [device]
+    assert (await tenant.ask(REMOVE, user="alice", id=device["id"]))["removeDevice"] is True
+    assert (await tenant.ask(REMOVE, user="alice", id=device["id"]))["removeDevice"] is False
+    assert await devices(tenant, "alice") == []
+
+
+async def test_same_browser_again_keeps_its_id_and_takes_the_new_keys(tenant: Tenant, database: Database) -> None:
+    first = await register(tenant, "alice", input=browser("https://push.example/a", label="Old"))
+    given = browser("https://push.example/a", label="New")
+    again = await register(tenant, "alice", input=given | {"auth": given["auth"] + "=="})
+    assert (again["id"], again["createdAt"], again["label"]) == (first["id"], first["createdAt"], "New")
+    doc = await database.users.find_one({"_id": f"{tenant.name}/alice"})
+    assert doc
+    [stored] = doc["devices"]
+    assert (stored["p256dh"], stored["auth"]) == (given["p256dh"], given["auth"])
+
+
+@pytest.mark.parametrize("query", [WEB_PUSH, MOBILE])
+async def test_device_moves_to_who_registers_it_last(tenant: Tenant, query: str) -> None:
+    given = browser() if query is WEB_PUSH else {"platform": "fcm", "token": "t" * 160}
+    await register(tenant, "alice", query, input=given)
+    moved = await register(tenant, "bob", query, input=given)
+    assert await devices(tenant, "alice") == []
+    assert await devices(tenant, "bob") == [moved]
+
+
+async def test_device_that_20_people_register_at_once_belongs_to_one(tenant: Tenant) -> None:
+    given = browser()
+    users = [f"u{number}" for number in range(20)]
+    await asyncio.gather(*(register(tenant, user, input=given) for user in users))
+    found = await asyncio.gather(*(devices(tenant, user) for user in users))
+    assert sum(map(len, found)) == 1
+
+
+async def test_devices_beyond_20_are_refused_also_at_once(tenant: Tenant) -> None:
+    given = [browser() for _ in range(24)]
+    answers = await asyncio.gather(*(register(tenant, "alice", input=one) for one in given), return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    assert [(answer.code, "HUB_DEVICES_PER_USER" in str(answer)) for answer in refused] == [("TOO_LARGE", True)] * 4
+    assert len(await devices(tenant, "alice")) == 20
+    known = next(one for one, answer in zip(given, answers, strict=True) if not isinstance(answer, BaseException))
+    await register(tenant, "alice", input=known)
+
+
+P256DH, AUTH = "input.p256dh", "input.auth"
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"endpoint": "http://push.example/a"}, "input.endpoint"),
+        ({"endpoint": "https://"}, "input.endpoint"),
+        ({"endpoint": "https://user:pass@push.example/"}, "input.endpoint"),
+        ({"endpoint": "https://push.example:99999/"}, "input.endpoint"),
+        ({"endpoint": "https://push.example/\r\nX: y"}, "input.endpoint"),
+        ({"endpoint": "https://push.example/" + "a" * 2048}, "input.endpoint"),
+        ({"endpoint": "/a"}, "input.endpoint"),
+        ({"p256dh": ""}, P256DH),
+        ({"p256dh": base64url(b"\x04" + b"\x01" * 64)}, P256DH),
+        ({"p256dh": base64url(b"\x02" + b"\x01" * 32)}, P256DH),
+        ({"p256dh": "*" * 87}, P256DH),
+        ({"auth": base64url(b"\x01" * 15)}, AUTH),
+        ({"auth": "é"}, AUTH),
+        ({"label": ""}, "input.label"),
+        ({"label": "x" * 257}, "input.label"),
+    ],
+)
+async def test_browser_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str) -> None:
+    answer = tenant.ask(WEB_PUSH, user="alice", input=browser() | given)
+    assert await refusal(answer) == ("BAD_USER_INPUT", field)
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"platform": "windows"}, "input.platform"),
+        ({"token": ""}, "input.token"),
+        ({"token": "a b"}, "input.token"),
+        ({"token": "a" * 4097}, "input.token"),
+        ({"label": "\n"}, "input.label"),
+    ],
+)
+async def test_app_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str) -> None:
+    whole = {"platform": "apns", "token": "ab12"} | given
+    assert await refusal(tenant.ask(MOBILE, user="alice", input=whole)) == ("BAD_USER_INPUT", field)
+
+
+async def test_webhook_shows_its_secret_once_and_gets_a_new_one_when_connected_again(
+    tenant: Tenant, database: Database
+) -> None:
+    url = "https://hooks.example/alice"
+    first = await register(tenant, "alice", WEBHOOK, at=url, label="Mine")
+    assert first["secret"].startswith("whsec_")
+    assert len(b64decode(first["secret"].removeprefix("whsec_"))) >= 24
+    assert (first["device"]["kind"], first["device"]["label"]) == ("WEBHOOK", "Mine")
+    again = await register(tenant, "alice", WEBHOOK, at=url)
+    assert again["secret"] != first["secret"]
+    assert again["device"]["id"] == first["device"]["id"]
+    await register(tenant, "bob", WEBHOOK, at=url)  # several people may have one address
+    assert [device["id"] for device in await devices(tenant, "alice")] == [first["device"]["id"]]
+    doc = await database.users.find_one({"_id": f"{tenant.name}/alice"})
+    assert doc
+    assert doc["devices"][0]["secret"] == again["secret"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://hooks.example/",
+        "hooks.example",
+        "https://u@hooks.example/",
+        "https://ex ample/",
+        "http://127.1/",
+        "http://169.254.169.254/",
+        "https://169.254.169.254/",
+        "https://0x7f000001/",
+        "https://hooks.example:8443/",
+    ],
+)
+async def test_webhook_that_can_not_be_is_refused(tenant: Tenant, url: str) -> None:
+    assert await refusal(tenant.ask(WEBHOOK, user="alice", at=url)) == ("BAD_USER_INPUT", "url")
+
+
+async def test_web_push_key_is_the_public_half_and_clear_where_there_is_none(
+    tenant: Tenant, servers: tuple[Mongod, Redis]
+) -> None:
+    with pytest.raises(Refused, match="HUB_VAPID_PRIVATE_KEY") as refused:
+        await tenant.ask("{ webPushKey }", user="alice")
+    assert refused.value.code == "NOT_FOUND"
+    private = ec.generate_private_key(ec.SECP256R1())
+    raw = private.private_numbers().private_value.to_bytes(32)
+    hub = Process(
+        "serve",
+        servers[0].url,
+        servers[1].url,
+        vapid_private_key=base64url(raw),
+        vapid_subject="mailto:ops@example.org",
+    )
+    try:
+        await hub.start()
+        key = (await tenant.ask("{ webPushKey }", user="alice", url=hub.url))["webPushKey"]
+    finally:
+        hub.kill()
+    point = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    assert urlsafe_b64decode(key + "=") == point
+    der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    assert vapid_public_key(base64url(der)) == key
+    for wrong in ("x", base64url(b"\0" * 32), base64url(b"\1" * 40)):
+        with pytest.raises(Unavailable):
+            vapid_public_key(wrong)

@@ -1,0 +1,302 @@
+"""What leaves the hub: claimed, tried again, explained, and called off."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+
+from hub.embedded import Mongod, Redis
+from hub.model import Role
+from tests.client import Tenant, eventually
+from tests.commands import call
+from tests.outside import QUICK, connect, deliveries, ended
+from tests.processes import SECRET, Deployment
+from tests.receiver import Receiver
+from tests.test_observe import scrape, value
+
+COUNTS = "query ($id: ID!) { send(id: $id) { status counts { channel status count } } }"
+
+
+@pytest.fixture(scope="module")
+async def quick(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+    """One API process and one worker, with short times."""
+    mongod, redis = servers
+    settings = {**QUICK, "mongo_database": "dispatch", "redis_prefix": "dispatch:"}
+    async with Deployment(mongod.url, redis.url, apis=1, workers=1, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+async def tenant(quick: Deployment) -> AsyncIterator[Tenant]:
+    async with Tenant(f"t{uuid4().hex[:12]}", quick.urls) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as running:
+        yield running
+
+
+async def test_webhook_of_a_person_is_called_at_once_and_its_delivery_says_so(
+    tenant: Tenant, receiver: Receiver
+) -> None:
+    await connect(tenant, receiver, "alice")
+    began = monotonic()
+    sent = (await tenant.send("alice", title="Hello", channels=["IN_APP", "WEBHOOK"]))["send"]
+    [delivery] = await ended(tenant, "DELIVERED")
+    [told] = receiver.got["/alice"]
+    assert (told["type"], told["data"]["title"]) == ("notification.created", "Hello")
+    assert receiver.times[delivery["id"]][0] - began < 5
+    assert (delivery["sendId"], delivery["userId"], delivery["channel"]) == (sent["id"], "alice", "WEBHOOK")
+    [attempt] = delivery["attempts"]
+    assert (attempt["ok"], attempt["provider"], attempt["error"]) == (True, "webhook", None)
+    counts = (await tenant.ask(COUNTS, id=sent["id"]))["send"]["counts"]
+    assert {(row["channel"], row["status"], row["count"]) for row in counts} == {
+        ("IN_APP", "DELIVERED", 1),
+        ("WEBHOOK", "DELIVERED", 1),
+    }
+
+
+async def test_deliveries_of_a_notification_are_all_there_and_hide_from_users_what_is_not_theirs(
+    tenant: Tenant, receiver: Receiver
+) -> None:
+    await connect(tenant, receiver, "alice")
+    receiver.answers["/alice"] = lambda *_: web.Response(status=410)
+    await tenant.send("alice", channels=["IN_APP", "WEBHOOK", "EMAIL"])
+    await ended(tenant, "FAILED")
+    query = "{ inbox { nodes { deliveries { channel status reason providerId attempts { ok error } } } } }"
+    [n] = (await tenant.ask(query, user="alice"))["inbox"]["nodes"]
+    assert [(row["channel"], row["status"], row["reason"]) for row in n["deliveries"]] == [
+        ("IN_APP", "DELIVERED", None),
+        ("EMAIL", "SKIPPED", "NOT_CONFIGURED"),
+        ("WEBHOOK", "FAILED", "ADDRESS_GONE"),
+    ]
+    assert n["deliveries"][2]["attempts"] == [{"ok": False, "error": None}]
+    [delivery] = await deliveries(tenant)
+    assert delivery["attempts"][0]["error"] == "HTTP 410"
+    assert (await tenant.ask("{ me { devices { id } } }", user="alice"))["me"]["devices"] == [], "gone, and removed"
+
+
+async def test_feed_that_selects_deliveries_has_those_outside_too(tenant: Tenant, receiver: Receiver) -> None:
+    await connect(tenant, receiver, "alice")
+    query = "subscription { inbox { kind notification { title deliveries { channel status } } } }"
+    async with tenant.socket("alice") as socket:
+        await socket.subscribe(query)
+        await asyncio.sleep(0.5)
+        await tenant.send("alice", title="Live", channels=["IN_APP", "WEBHOOK"])
+        event = (await asyncio.wait_for(socket.read(), 10))["payload"]["data"]["inbox"]
+    assert event["notification"]["title"] == "Live"
+    assert [row["channel"] for row in event["notification"]["deliveries"]] == ["IN_APP", "WEBHOOK"]
+
+
+async def test_failure_is_tried_again_until_it_works_and_every_attempt_is_kept(
+    tenant: Tenant, receiver: Receiver
+) -> None:
+    await connect(tenant, receiver, "alice")
+    receiver.answers["/alice"] = lambda _, times: web.Response(status=503 if times < 3 else 204)
+    await tenant.send("alice", channels=["WEBHOOK"])
+    [delivery] = await ended(tenant, "DELIVERED")
+    assert [attempt["ok"] for attempt in delivery["attempts"]] == [False, False, True]
+    assert delivery["attempts"][0]["error"] == "HTTP 503"
+    assert len(receiver.times[delivery["id"]]) == 3
+
+
+async def test_used_up_attempts_are_a_dead_letter_that_replay_brings_back(tenant: Tenant, receiver: Receiver) -> None:
+    await connect(tenant, receiver, "alice")
+    receiver.answers["/alice"] = lambda *_: web.Response(status=500)
+    await tenant.send("alice", channels=["WEBHOOK"])
+    [dead] = await ended(tenant, "FAILED")
+    assert dead["reason"] == "ATTEMPTS_USED_UP"
+    assert len(dead["attempts"]) == 4
+    del receiver.answers["/alice"]
+    replay = "mutation ($ids: [ID!], $f: DeliveryFilter) { replay(ids: $ids, filter: $f) }"
+    assert (await tenant.ask(replay, f={"channels": ["EMAIL"]}))["replay"] == 0
+    assert (await tenant.ask(replay, ids=[dead["id"]]))["replay"] == 1
+    [alive] = await ended(tenant, "DELIVERED")
+    assert alive["id"] == dead["id"]
+    assert len(alive["attempts"]) == 5
+    assert (await tenant.ask(replay, ids=[dead["id"]]))["replay"] == 0
+
+
+async def test_retry_after_is_honoured(tenant: Tenant, receiver: Receiver) -> None:
+    await connect(tenant, receiver, "alice")
+    told = {"retry-after": "2"}
+    receiver.answers["/alice"] = lambda _, times: web.Response(status=429 if times < 2 else 204, headers=told)
+    await tenant.send("alice", channels=["WEBHOOK"])
+    [delivery] = await ended(tenant, "DELIVERED")
+    first, second = receiver.times[delivery["id"]]
+    assert second - first >= 2
+
+
+async def test_receiver_that_hangs_is_called_once_at_a_time(tenant: Tenant, receiver: Receiver) -> None:
+    await connect(tenant, receiver, "alice")
+    receiver.answers["/alice"] = lambda _, times: 30.0 if times < 2 else 0.0
+    await tenant.send("alice", channels=["WEBHOOK"])
+    [delivery] = await ended(tenant, "DELIVERED")
+    first, second = receiver.times[delivery["id"]]
+    assert second - first >= 2, "the first call had its time"
+    assert [attempt["ok"] for attempt in delivery["attempts"]] == [False, True]
+
+
+async def test_read_before_it_is_sent_is_not_sent(tenant: Tenant, receiver: Receiver) -> None:
+    await connect(tenant, receiver, "alice")
+    receiver.answers["/alice"] = lambda *_: web.Response(status=503, headers={"retry-after": "3"})
+    await tenant.send("alice", channels=["IN_APP", "WEBHOOK"])
+    await ended(tenant, "RETRYING")
+    [n] = (await tenant.inbox("alice"))["nodes"]
+    await tenant.ask("mutation ($ids: [ID!]!) { markRead(ids: $ids) { changed } }", user="alice", ids=[n["id"]])
+    [skipped] = await ended(tenant, "SKIPPED")
+    assert skipped["reason"] == "ALREADY_READ"
+    assert skipped["dueAt"] is None
+    await asyncio.sleep(3.5)
+    assert len(receiver.times[skipped["id"]]) == 1
+
+
+async def test_reading_turns_what_was_sent_into_read(tenant: Tenant, receiver: Receiver) -> None:
+    await connect(tenant, receiver, "alice")
+    sent = (await tenant.send("alice", channels=["IN_APP", "WEBHOOK"]))["send"]
+    await ended(tenant, "DELIVERED")
+    await tenant.ask("mutation { markAllRead { changed } }", user="alice")
+    await ended(tenant, "READ")
+    counts = (await tenant.ask(COUNTS, id=sent["id"]))["send"]["counts"]
+    assert {(row["channel"], row["status"]) for row in counts} == {("IN_APP", "READ"), ("WEBHOOK", "READ")}
+
+
+async def test_read_while_it_is_under_way_is_read_once_it_has_gone(tenant: Tenant, receiver: Receiver) -> None:
+    await connect(tenant, receiver, "alice")
+    receiver.answers["/alice"] = lambda *_: 1.0
+    await tenant.send("alice", channels=["IN_APP", "WEBHOOK"])
+    await ended(tenant, "PROCESSING")
+    await tenant.ask("mutation { markAllRead { changed } }", user="alice")
+    [delivery] = await ended(tenant, "READ")
+    assert [attempt["ok"] for attempt in delivery["attempts"]] == [True]
+
+
+@pytest.mark.parametrize(("field", "status"), [("cancelSend", "CANCELLED"), ("recallSend", "RECALLED")])
+async def test_send_that_is_called_off_reaches_nobody_any_more(
+    tenant: Tenant, receiver: Receiver, field: str, status: str
+) -> None:
+    await connect(tenant, receiver, "alice", "bob")
+    for user in ("alice", "bob"):
+        receiver.answers[f"/{user}"] = lambda *_: web.Response(status=503, headers={"retry-after": "2"})
+    position = (await tenant.inbox("alice"))["position"]
+    async with tenant.feed("alice", position) as feed:
+        sent = (await tenant.send("alice", "bob", title="Oops", channels=["IN_APP", "WEBHOOK"]))["send"]
+        await feed.take(1)
+        await ended(tenant, "RETRYING", 2)
+        called_off = await tenant.ask(f"mutation ($id: ID!) {{ {field}(id: $id) {{ id status }} }}", id=sent["id"])
+        assert called_off[field] == {"id": sent["id"], "status": status}
+        await ended(tenant, "CANCELLED", 2)
+        if field == "recallSend":
+            [event] = await feed.take(1)
+            assert (event["kind"], event["notification"]["title"], event["unread"]) == ("REMOVED", "", 0)
+    expected = 0 if field == "recallSend" else 1
+    assert len((await tenant.inbox("alice"))["nodes"]) == expected
+    calls = sum(map(len, receiver.times.values()))
+    await asyncio.sleep(2.5)
+    assert sum(map(len, receiver.times.values())) == calls
+
+
+async def test_tenants_endpoint_is_told_what_happens(tenant: Tenant, receiver: Receiver) -> None:
+    create = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret endpoint { id } } }"
+    async with tenant.http.post(
+        tenant.next_url(),
+        json={"query": create, "variables": {"input": {"url": f"{receiver.url}/events"}}},
+        headers={"authorization": f"Bearer {tenant.token(role=Role.ADMIN)}"},
+    ) as response:
+        made = (await response.json())["data"]["createWebhook"]
+    receiver.secrets["/events"] = made["secret"]
+    await connect(tenant, receiver, "alice")
+    await tenant.send("alice", channels=["IN_APP", "WEBHOOK"])
+    await ended(tenant, "DELIVERED")
+    await tenant.ask("mutation { markAllRead { changed } }", user="alice")
+
+    async def all_told() -> bool:
+        return {"notification.created", "delivery.delivered", "notification.seen", "notification.read"} <= {
+            told["type"] for told in receiver.got["/events"]
+        }
+
+    await eventually(all_told, 15)
+    assert receiver.forged == 0
+
+
+async def test_what_is_over_a_limit_waits_its_turn_and_costs_no_attempt(
+    servers: tuple[Mongod, Redis], receiver: Receiver
+) -> None:
+    mongod, redis = servers
+    limits = {"deliveries_per_user": "2", "delivery_window_s": "2"}
+    apart = {"mongo_database": "paced", "redis_prefix": "paced:"}
+    async with Deployment(mongod.url, redis.url, apis=1, workers=1, **QUICK, **limits, **apart) as running:
+        async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
+            await connect(tenant, receiver, "alice", "bob")
+            for n in range(6):
+                await tenant.send("alice", title=str(n), channels=["WEBHOOK"])
+            await tenant.send("bob", channels=["WEBHOOK"])
+            [held, *_] = await ended(tenant, "HELD")
+            assert (held["reason"], held["attempts"]) == ("RATE_LIMITED", [])
+            assert held["dueAt"]
+            delivered = await ended(tenant, "DELIVERED", 7, within_s=40)
+            assert all(len(delivery["attempts"]) == 1 for delivery in delivered)
+            times = sorted(at for delivery in delivered for at in receiver.times[delivery["id"]])
+    assert times[-1] - times[0] >= 2, "not all in one window"
+
+
+async def test_replay_command_brings_back_dead_letters(tenant: Tenant, receiver: Receiver, quick: Deployment) -> None:
+    await connect(tenant, receiver, "alice", "bob")
+    for user in ("alice", "bob"):
+        receiver.answers[f"/{user}"] = lambda *_: web.Response(status=413)
+    sent = [(await tenant.send(user, channels=["WEBHOOK"]))["send"] for user in ("alice", "bob")]
+    dead = {delivery["userId"]: delivery["id"] for delivery in await ended(tenant, "FAILED", 2)}
+    receiver.answers.clear()
+    given = ["--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
+
+    def replay(*arguments: str) -> str:
+        done = call("replay", *arguments, *given, jwt_secret=SECRET)
+        return done.stdout + done.stderr
+
+    assert replay("--channel", "email", "--since", "PT1H") == "0 deliveries go out again.\n"
+    assert replay("--user", "alice", "--until", "PT1H") == "0 deliveries go out again.\n"
+    assert "this tenant made no such send" in replay("--send", dead["bob"])
+    assert "BAD_USER_INPUT" in replay("--since", "yesterday")
+    assert replay("--send", sent[0]["id"]) == "1 delivery goes out again.\n"
+    [alive] = await ended(tenant, "DELIVERED")
+    assert alive["id"] == dead["alice"]
+    assert replay(dead["bob"]) == "1 delivery goes out again.\n"
+    await ended(tenant, "DELIVERED", 2)
+    assert replay("--all") == "0 deliveries go out again.\n"
+
+
+async def test_metrics_and_doctor_tell_what_waits_and_who_is_left_alone(
+    servers: tuple[Mongod, Redis], receiver: Receiver
+) -> None:
+    mongod, redis = servers
+    given = {"mongo_database": "waiting", "redis_prefix": "waiting:"}
+    own = {"work_port": "0", "concurrency": "1", "provider_timeout_s": "0.4", "breaker_open_s": "60"}
+    async with Deployment(mongod.url, redis.url, apis=1, workers=1, **{**QUICK, **given, **own}) as running:
+        async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
+            await connect(tenant, receiver, "alice")
+            receiver.answers["/alice"] = lambda *_: 5.0
+            for _ in range(30):
+                await tenant.send("alice", channels=["WEBHOOK"], priority="HIGH")
+            url = f"http://127.0.0.1:{running.workers[0].port}/metrics"
+            lane = {"channel": "WEBHOOK", "priority": "HIGH"}
+
+            async def waiting() -> bool:
+                found = await scrape(url)
+                return (
+                    value(found, "hub_lane_waiting", **lane) > 0 and value(found, "hub_lane_oldest_seconds", **lane) > 0
+                )
+
+            await eventually(waiting, 20)
+
+            async def opened() -> bool:
+                return value(await scrape(url), "hub_breakers_open", provider="webhook") == 1
+
+            await eventually(opened, 30)
+            told = call("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, **given).stdout
+            assert f"webhook/{tenant.name}/127.0.0.1:" in told
+            assert "(circuit breaker)" in told

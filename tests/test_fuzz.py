@@ -1,0 +1,194 @@
+"""What nobody thought of: shapes of JSON, operations of the schema with whatever arguments, and bytes."""
+
+import asyncio
+import json
+from io import BytesIO
+from typing import Any
+
+import orjson
+import pytest
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLSchema,
+    build_schema,
+    get_named_type,
+    is_composite_type,
+    is_list_type,
+    is_non_null_type,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed
+
+from tests.client import Json, Tenant
+from tests.conftest import Stopwatch, scaled
+from tests.test_cli import ROOT
+
+pytestmark = [pytest.mark.usefixtures("unbroken"), pytest.mark.timeout(900)]
+
+fuzzed = settings(max_examples=scaled(150, 3000), deadline=None, suppress_health_check=list(HealthCheck))
+SCHEMA: GraphQLSchema = build_schema((ROOT / "schema.graphql").read_text())
+CODES = {"BAD_USER_INPUT", "FORBIDDEN", "NOT_FOUND", "TOO_LARGE", "RATE_LIMITED", "CURSOR_EXPIRED", "CONFLICT"}
+CODES |= {"PERSISTED_QUERY_NOT_FOUND"}
+JSON = {"content-type": "application/json"}
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=6,
+)
+hashes = st.fixed_dictionaries(
+    {"persistedQuery": st.fixed_dictionaries({}, optional={"version": st.just(1) | anything, "sha256Hash": anything})}
+)
+queries = st.sampled_from(
+    ["{ __typename }", "subscription { inbox { kind } }", "query ($a: Int) { inbox(first: $a) { unread } }", "{", ""]
+)
+payloads = anything | st.fixed_dictionaries(
+    {},
+    optional={
+        "query": queries | anything,
+        "variables": anything,
+        "operationName": anything,
+        "extensions": hashes | anything,
+        "x": anything,
+    },
+)
+messages = anything | st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from(["1", "2"]) | anything,
+        "type": st.sampled_from(["subscribe", "subscribe", "complete", "ping", "pong"]) | anything,
+        "payload": payloads,
+        "x": anything,
+    },
+)
+
+
+async def posted(tenant: Tenant, stopwatch: Stopwatch, body: bytes, user: str | None = "alice") -> None:
+    """Whatever it is, it is answered well."""
+    headers = {"authorization": f"Bearer {tenant.token(user)}"}
+    with stopwatch(f"body {body[:100]!r}"):
+        async with tenant.http.post(tenant.next_url(), data=BytesIO(body), headers=headers | JSON) as response:
+            answer = orjson.loads(await response.read())
+            assert response.status in {200, 400, 405, 413, 429}
+    assert {error["extensions"]["code"] for error in answer.get("errors", [])} <= CODES
+
+
+async def written(tenant: Tenant, stopwatch: Stopwatch, message: str | bytes, user: str | None = "alice") -> None:
+    """After it the socket is closed with a code of the protocol, or goes on."""
+    async with tenant.socket(user) as socket:
+        with stopwatch(f"message {message[:100]!r}"):
+            await socket.connection.send(message)
+            try:
+                await socket.connection.send('{"type": "ping"}')
+                async with asyncio.timeout(10):
+                    while (said := await socket.read())["type"] != "pong":
+                        errors = said["payload"] if said["type"] == "error" else []
+                        errors = said["payload"].get("errors", []) if said["type"] == "next" else errors
+                        assert {error["extensions"]["code"] for error in errors} <= CODES
+            except ConnectionClosed as closed:
+                assert closed.rcvd
+                assert 4400 <= closed.rcvd.code < 4500
+
+
+@fuzzed
+@given(messages, payloads)
+async def test_fuzzed_messages_and_bodies_break_nothing(
+    tenant: Tenant, stopwatch: Stopwatch, message: Any, body: Any
+) -> None:
+    await posted(tenant, stopwatch, json.dumps(body).encode())
+    await written(tenant, stopwatch, json.dumps(message))
+
+
+@fuzzed
+@given(st.binary(max_size=200), st.integers(0, 1000), st.integers(0, 30))
+async def test_fuzzed_bytes_in_a_request_break_nothing(
+    tenant: Tenant, stopwatch: Stopwatch, noise: bytes, at: int, gone: int
+) -> None:
+    """Noise in the place of some of it."""
+    request = {"query": "query ($n: Int) { inbox(first: $n) { unread } }", "variables": {"n": 5}, "extensions": {}}
+    whole = json.dumps(request).encode()
+    at %= len(whole)
+    body = whole[:at] + noise + whole[at + gone :]
+    await posted(tenant, stopwatch, body)
+    await written(tenant, stopwatch, body.decode(errors="replace"))
+
+
+# ------------------------------------------------------------- operations of the schema
+
+ODD = [None, True, 0, -1, 2**31, 2**63, 1.5, 1e308, "", "\0", "x" * 300, "$ne", "🎉", [], [[]], {}, {"$gt": ""}]
+FAIR: dict[str, list[Any]] = {
+    "Int": [1, 20, 100],
+    "Boolean": [True, False],
+    "String": ["a", "bS4x"],
+    "ID": ["alice", "0198b2a4-7c6e-7bcd-8a57-000000000000"],
+    "DateTime": ["2090-01-01T00:00:00Z", "2001-01-01T00:00:00Z"],
+    "Duration": ["PT10M"],
+    "Cursor": ["bS4x"],
+    "JSON": [{"a": [1, None]}],
+}
+
+
+@st.composite
+def values(draw: st.DrawFn, kind: Any) -> Any:
+    """Of that type, or nearly."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.sampled_from(ODD))
+    if is_non_null_type(kind):
+        return draw(values(kind.of_type))
+    if is_list_type(kind):
+        return draw(st.lists(values(kind.of_type), max_size=3))
+    if isinstance(kind, GraphQLEnumType):
+        return draw(st.sampled_from([*kind.values, "NOTHING"]))
+    if isinstance(kind, GraphQLInputObjectType):
+        given = {}
+        for name, field in kind.fields.items():
+            if is_non_null_type(field.type) or draw(st.booleans()):
+                given[name] = draw(values(field.type))
+        return given
+    return draw(st.sampled_from(FAIR[kind.name]))
+
+
+@st.composite
+def operations(draw: st.DrawFn) -> Json:
+    """An operation with any of the schema's fields, its arguments in variables."""
+    variables: Json = {}
+    declared: list[str] = []
+
+    def selection(kind: Any, levels: int) -> str:
+        chosen = draw(st.lists(st.sampled_from(sorted(kind.fields)), min_size=1, max_size=4, unique=True))
+        written = []
+        for name in chosen:
+            field = kind.fields[name]
+            inner = get_named_type(field.type)
+            if is_composite_type(inner) and not levels:
+                continue
+            arguments = []
+            for argument, details in field.args.items():
+                if is_non_null_type(details.type) or draw(st.booleans()):
+                    variable = f"v{len(variables)}"
+                    variables[variable] = draw(values(details.type))
+                    declared.append(f"${variable}: {details.type}")
+                    arguments.append(f"{argument}: ${variable}")
+            alias = draw(st.sampled_from(["", "", "a: "]))
+            directive = draw(st.sampled_from(["", "", "", " @skip(if: false)", " @include(if: 7)"]))
+            below = f" {selection(inner, levels - 1)}" if is_composite_type(inner) else ""
+            written.append(f"{alias}{name}{'(' + ', '.join(arguments) + ')' if arguments else ''}{directive}{below}")
+        return f"{{ {' '.join(written) or '__typename'} }}"
+
+    root = draw(st.sampled_from(["query", "mutation", "subscription"]))
+    types = {"query": SCHEMA.query_type, "mutation": SCHEMA.mutation_type, "subscription": SCHEMA.subscription_type}
+    body = selection(types[root], 4)
+    head = f"{root} ({', '.join(declared)})" if declared else root
+    return {"query": f"{head} {body}", "variables": variables}
+
+
+@fuzzed
+@given(operations(), st.booleans())
+async def test_fuzzed_operations_of_the_schema_break_nothing(
+    tenant: Tenant, stopwatch: Stopwatch, request_: Json, service: bool
+) -> None:
+    user = None if service else "alice"
+    await posted(tenant, stopwatch, json.dumps(request_).encode(), user)
+    await written(tenant, stopwatch, json.dumps({"id": "1", "type": "subscribe", "payload": request_}), user)

@@ -1,0 +1,344 @@
+"""Bytes that are no HTTP, or no WebSocket, or only nearly: sent by hand, for no client would."""
+
+import asyncio
+import base64
+import json
+import os
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.client import Tenant
+from tests.conftest import Stopwatch
+
+pytestmark = pytest.mark.usefixtures("unbroken")
+
+TEXT, BINARY, CLOSE, PING, FIN = 0x1, 0x2, 0x8, 0x9, 0x80
+PROTOCOL_ERROR, INVALID_DATA, TOO_BIG, BAD_REQUEST, FORBIDDEN = 1002, 1007, 1009, 4400, 4403
+HANG_S = 10.0
+INIT = b'{"type": "connection_init"}'
+
+
+def frame(first: int, payload: bytes = b"", *, masked: bool = True) -> bytes:
+    """RFC 6455, 5.2, with `first` as its first byte. The mask is of zeros."""
+    mask = 0x80 if masked else 0
+    size = len(payload)
+    if size < 126:
+        head = bytes((first, mask | size))
+    elif size < 1 << 16:
+        head = bytes((first, mask | 126)) + struct.pack("!H", size)
+    else:
+        head = bytes((first, mask | 127)) + struct.pack("!Q", size)
+    return head + (b"\0\0\0\0" if masked else b"") + payload
+
+
+def claimed(size: int) -> bytes:
+    """The beginning of a text message that says it is so long."""
+    return bytes((FIN | TEXT, 0x80 | 127)) + struct.pack("!Q", size) + b"\0\0\0\0" + b"x" * 100
+
+
+FRAMES: dict[str, tuple[bytes, int]] = {
+    "bytes": (frame(FIN | BINARY, INIT), BAD_REQUEST),
+    "no bytes": (frame(FIN | BINARY), BAD_REQUEST),
+    "bytes in two frames": (frame(BINARY, b"a") + frame(FIN, b"b"), BAD_REQUEST),
+    "an unmasked message": (frame(FIN | TEXT, INIT, masked=False), PROTOCOL_ERROR),
+    "opcode 3": (frame(FIN | 0x3, INIT), PROTOCOL_ERROR),
+    "opcode 7": (frame(FIN | 0x7, INIT), PROTOCOL_ERROR),
+    "opcode 11": (frame(FIN | 0xB), PROTOCOL_ERROR),
+    "opcode 15": (frame(FIN | 0xF), PROTOCOL_ERROR),
+    "compressed, as was not agreed": (frame(FIN | 0x40 | TEXT, INIT), PROTOCOL_ERROR),
+    "reserved bit 2": (frame(FIN | 0x20 | TEXT, INIT), PROTOCOL_ERROR),
+    "reserved bit 3": (frame(FIN | 0x10 | TEXT, INIT), PROTOCOL_ERROR),
+    "the rest of nothing": (frame(FIN, INIT), PROTOCOL_ERROR),
+    "a second beginning": (frame(TEXT, b"{") + frame(FIN | TEXT, b"}"), PROTOCOL_ERROR),
+    "a ping in parts": (frame(PING, b"a"), PROTOCOL_ERROR),
+    "a ping too large": (frame(FIN | PING, b"x" * 126), PROTOCOL_ERROR),
+    "a close in parts": (frame(CLOSE, b""), PROTOCOL_ERROR),
+    "half a close code": (frame(FIN | CLOSE, b"\x03"), PROTOCOL_ERROR),
+    "close code 0": (frame(FIN | CLOSE, struct.pack("!H", 0)), PROTOCOL_ERROR),
+    "close code 999": (frame(FIN | CLOSE, struct.pack("!H", 999)), PROTOCOL_ERROR),
+    "close code 1005, which is never sent": (frame(FIN | CLOSE, struct.pack("!H", 1005)), PROTOCOL_ERROR),
+    "close code 65535": (frame(FIN | CLOSE, struct.pack("!H", 65535)), PROTOCOL_ERROR),
+    "a reason that is no UTF-8": (frame(FIN | CLOSE, b"\x03\xe8\xff\xfe"), INVALID_DATA),
+    "no UTF-8": (frame(FIN | TEXT, b"\xff\xfe\xfd"), INVALID_DATA),
+    "half a character": (frame(FIN | TEXT, b'"\xf0\x9f\x8e'), INVALID_DATA),
+    "an overlong slash": (frame(FIN | TEXT, b'"\xc0\xaf"'), INVALID_DATA),
+    "half a surrogate": (frame(FIN | TEXT, b'"\xed\xa0\x80"'), INVALID_DATA),
+    "no UTF-8 in parts": (frame(TEXT, b'"\xf0\x9f') + frame(FIN, b'xx"'), INVALID_DATA),
+    "a message too large": (claimed(65_537), TOO_BIG),
+    "a message too large in parts": (frame(TEXT, b" " * 65_530) + frame(FIN, b" " * 7), TOO_BIG),
+    "a message that says it has 1 GB": (claimed(1 << 30), TOO_BIG),
+    "a message that says it has 2 ** 63 - 1 bytes": (claimed((1 << 63) - 1), TOO_BIG),
+    "a message that says it has 2 ** 64 - 1 bytes": (claimed((1 << 64) - 1), TOO_BIG),
+    "parts that are well": (frame(TEXT, INIT[:5]) + frame(0) * 1000 + frame(FIN, INIT[5:]), FORBIDDEN),
+    "1,025 parts": (frame(TEXT) + frame(0) * 1024, TOO_BIG),
+    "parts of a byte": (frame(TEXT, b" ") + frame(0, b" ") * 1024, TOO_BIG),
+    "HTTP": (b"GET /graphql HTTP/1.1\r\nHost: x\r\n\r\n" * 5, PROTOCOL_ERROR),
+    "zeros": (b"\0" * 100, PROTOCOL_ERROR),
+    "ones": (b"\xff" * 100, PROTOCOL_ERROR),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200)), PROTOCOL_ERROR),
+}
+
+
+class Wire:
+    """A bare connection to an API process."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def status(self) -> int:
+        """Of the next answer; 0 where the connection was closed without one."""
+        line = await self.reader.readline()
+        if not line:
+            return 0
+        while (await self.reader.readline()).strip():
+            pass
+        return int(line.split()[1])
+
+    async def close_code(self) -> int:
+        """Of the close frame that comes; other frames are passed over."""
+        while True:
+            opcode, size = await self.reader.readexactly(2)
+            if size == 126:
+                [size] = struct.unpack("!H", await self.reader.readexactly(2))
+            payload = await self.reader.readexactly(size)
+            if opcode == FIN | CLOSE:
+                return int.from_bytes(payload[:2], "big")
+
+
+@asynccontextmanager
+async def wire(tenant: Tenant) -> AsyncIterator[Wire]:
+    to = urlsplit(tenant.next_url())
+    reader, writer = await asyncio.open_connection(to.hostname, to.port)
+    try:
+        async with asyncio.timeout(HANG_S):
+            yield Wire(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+def handshake(**headers: str | None) -> bytes:
+    """With `None` a header is left out. Underscores stand for dashes."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    sent: dict[str, str | None] = {
+        "host": "x",
+        "upgrade": "websocket",
+        "connection": "Upgrade",
+        "sec_websocket_version": "13",
+        "sec_websocket_key": key,
+        "sec_websocket_protocol": "graphql-transport-ws",
+        **headers,
+    }
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in sent.items() if value is not None]
+    return "\r\n".join(["GET /graphql HTTP/1.1", *lines, "", ""]).encode("latin-1")
+
+
+@pytest.mark.parametrize("what", FRAMES)
+async def test_frames_that_are_none_close_the_socket(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+    sent, code = FRAMES[what]
+    async with wire(tenant) as open:
+        open.writer.write(handshake())
+        assert await open.status() == 101
+        with stopwatch(what):
+            open.writer.write(sent)
+            assert await open.close_code() == code
+        if code >= BAD_REQUEST:  # the hub waits for an answer to these
+            open.writer.write(frame(FIN | CLOSE, struct.pack("!H", code)))
+        with suppress(ConnectionResetError):
+            assert not await open.reader.read()  # and it is closed
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        b"",
+        frame(FIN | TEXT, INIT)[:10],
+        frame(TEXT, INIT),
+        claimed(60_000),
+        frame(TEXT) + frame(0) * 100_000,
+        frame(FIN | PING, b"x"),
+        bytes((FIN | TEXT,)),
+    ],
+)
+async def test_socket_that_is_left_in_the_middle_is_forgotten(tenant: Tenant, left: bytes) -> None:
+    async with wire(tenant) as open:
+        open.writer.write(handshake() + left)
+        assert await open.status() == 101
+    assert (await tenant.ask("{ me { id } }", user="alice"))["me"]
+
+
+async def status(tenant: Tenant, stopwatch: Stopwatch, what: str, sent: bytes) -> int:
+    async with wire(tenant) as open:
+        with stopwatch(what):
+            open.writer.write(sent)
+            return await open.status()
+
+
+@pytest.mark.parametrize(
+    ("headers", "statuses"),
+    [
+        ({"sec_websocket_key": None}, {400}),
+        ({"sec_websocket_key": "x"}, {400}),
+        ({"sec_websocket_key": "ü" * 24}, {400}),
+        ({"sec_websocket_version": None}, {400}),
+        ({"sec_websocket_version": "8"}, {400, 426}),
+        ({"sec_websocket_version": "x"}, {400, 426}),
+        ({"connection": "close"}, {401}),
+        ({"upgrade": "h2c"}, {401}),
+        ({"sec_websocket_protocol": ", ,"}, {101, 400}),
+        ({"sec_websocket_protocol": '"'}, {101, 400}),
+        ({"sec_websocket_protocol": None}, {101}),  # to be told with 4406
+        ({"sec_websocket_extensions": "permessage-deflate; server_max_window_bits=999"}, {101, 400}),
+        ({"sec_websocket_extensions": ";;;"}, {101, 400}),
+        ({"origin": "https://evil.example"}, {403}),
+        ({"origin": "null"}, {403}),
+        ({"origin": "\xff"}, {403}),
+        ({"host": "", "origin": ""}, {101, 403}),
+    ],
+    ids=str,
+)
+async def test_handshake_that_is_none_is_refused(
+    tenant: Tenant, stopwatch: Stopwatch, headers: dict[str, str | None], statuses: set[int]
+) -> None:
+    assert await status(tenant, stopwatch, f"handshake {headers}", handshake(**headers)) in statuses
+
+
+def posted(body: bytes, *headers: str) -> bytes:
+    return "\r\n".join(["POST /graphql HTTP/1.1", "host: x", *headers, "", ""]).encode("latin-1") + body
+
+
+AS_JSON = "content-type: application/json"
+QUERY = b'{"query": "{ __typename }"}'
+REQUESTS: dict[str, tuple[bytes, set[int]]] = {
+    # 0: closed without a word, which some of this deserves
+    "no HTTP": (b"hello\r\n\r\n", {400}),
+    "zeros": (b"\0" * 1000, {400}),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200)), {400}),
+    "HTTP 0.9": (b"GET /graphql\r\n\r\n", {400, 401}),
+    "HTTP 9": (b"GET /graphql HTTP/9.9\r\nhost: x\r\n\r\n", {400, 505}),
+    "HTTP 2 from the start": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400}),
+    "a method nobody knows": (b"HACK /graphql HTTP/1.1\r\nhost: x\r\n\r\n", {400, 405}),
+    "a path of everything": (b"GET /../../%00%ff?%zz&&=&query HTTP/1.1\r\nhost: x\r\n\r\n", {400, 404}),
+    "a whole address": (b"GET http://evil.example/graphql HTTP/1.1\r\nhost: x\r\n\r\n", {400, 401, 404}),
+    "CONNECT": (b"CONNECT evil.example:443 HTTP/1.1\r\nhost: x\r\n\r\n", {0, 400, 404, 405}),
+    "a header without a colon": (b"GET /graphql HTTP/1.1\r\nhost\r\n\r\n", {400}),
+    "a header with NUL": (b"GET /graphql HTTP/1.1\r\nhost: x\r\na: \0\r\n\r\n", {400}),
+    "a folded header": (b"GET /graphql HTTP/1.1\r\nhost: x\r\n folded\r\n\r\n", {400, 401}),
+    "a space before the colon": (b"GET /graphql HTTP/1.1\r\nhost : x\r\n\r\n", {400}),
+    "no line ends but LF": (b"GET /graphql HTTP/1.1\nhost: x\n\n", {400, 401}),
+    "a length that is a word": (posted(b"", "content-length: many", AS_JSON), {400}),
+    "a length below 0": (posted(b"", "content-length: -1", AS_JSON), {400}),
+    "a length of 30 digits": (posted(b"", "content-length: " + "9" * 30, AS_JSON), {400}),
+    "two lengths": (posted(QUERY, "content-length: 27", "content-length: 5", AS_JSON), {400}),
+    "a length and chunks": (
+        posted(b"0\r\n\r\n", "content-length: 27", "transfer-encoding: chunked", AS_JSON),
+        {400, 401},
+    ),
+    "an encoding nobody knows": (posted(QUERY, "transfer-encoding: rot13", AS_JSON), {400, 401, 501}),
+    "chunked twice": (posted(b"0\r\n\r\n", "transfer-encoding: chunked, chunked", AS_JSON), {400, 401}),
+    "authorization twice": (
+        posted(QUERY, "content-length: 27", AS_JSON, "authorization: Bearer a", "authorization: Bearer b"),
+        {400, 401},
+    ),
+    "authorization of bytes": (posted(QUERY, "content-length: 27", AS_JSON, "authorization: Bearer \xff\xfe"), {401}),
+    "authorization of 50 kB": (posted(QUERY, "content-length: 27", AS_JSON, "authorization: " + "x" * 50_000), {401}),
+}
+CHUNKS: dict[str, tuple[bytes, set[int]]] = {
+    "a size that is a word": (b"many\r\n", {400}),
+    "a size of 40 digits": (b"f" * 40 + b"\r\n", {400}),
+    "a size below 0": (b"-5\r\nhello\r\n", {400}),
+    "no line end after a chunk": (b"5\r\nhelloworld\r\n0\r\n\r\n", {400}),
+    "an extension of 100 kB": (b"1;" + b"x" * 100_000 + b"\r\n{\r\n0\r\n\r\n", {400}),
+    "no chunk at all": (b"0\r\n\r\n", {400}),
+    "a byte a chunk": (b"".join(b"1\r\n%c\r\n" % byte for byte in b"[" * 5000) + b"0\r\n\r\n", {400}),
+    "a trailer": (b"2\r\n{}\r\n0\r\nauthorization: Bearer x\r\n\r\n", {400}),
+}
+HEADERS: dict[str, tuple[list[str], set[int]]] = {
+    "no type": ([], {400}),
+    "two types": ([AS_JSON, "content-type: text/plain"], {200, 400}),
+    "a type of nonsense": (["content-type: ;;;=,"], {400}),
+    "JSON in UTF-16, as it says": (["content-type: application/json; charset=utf-16"], {200, 400}),
+    "gzip, as it says": ([AS_JSON, "content-encoding: gzip"], {200, 400, 415}),
+    "accepts nothing known": ([AS_JSON, "accept: image/png"], {200}),
+    "accepts nonsense": ([AS_JSON, "accept: ,,;q=;;q=nan,application/json;q=-inf,*/*;q=x, ;"], {200}),
+    "accepts 10,000 types": ([AS_JSON, "accept: " + "a/b;q=0.1," * 5000], {200}),
+    "a request id of nonsense": ([AS_JSON, 'x-request-id: "}\x1b[31m{{7*7}}\xff'], {200, 400}),
+    "an empty idempotency key": ([AS_JSON, "idempotency-key:"], {400}),
+    "an idempotency key of bytes": ([AS_JSON, "idempotency-key: \xff\xfe"], {200, 400}),
+    "an origin of nonsense": ([AS_JSON, "origin: \xff://["], {200, 400, 403}),
+    "a host of nonsense": ([AS_JSON, "host: [::::]:99999999", "origin: http://["], {200, 400}),
+    "forwarded from nowhere": ([AS_JSON, "x-forwarded-for: \xff, ,999.1.1.1", 'forwarded: for="_x'], {200}),
+    "an upgrade to nothing": ([AS_JSON, "connection: upgrade", "upgrade: nonsense"], {200, 400}),
+    "expects the impossible": ([AS_JSON, "expect: 500-teapot"], {200, 417}),
+    "500 headers": ([AS_JSON, *(f"x-{n}: {n}" for n in range(500))], {200, 431}),
+}
+
+
+@pytest.mark.parametrize("what", REQUESTS)
+async def test_requests_that_are_none_are_refused(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+    sent, statuses = REQUESTS[what]
+    assert await status(tenant, stopwatch, what, sent) in statuses
+
+
+@pytest.mark.parametrize("what", CHUNKS)
+async def test_chunks_that_are_none_are_refused(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+    sent, statuses = CHUNKS[what]
+    token = f"authorization: Bearer {tenant.token('alice')}"
+    sent = posted(sent, "transfer-encoding: chunked", AS_JSON, token)
+    assert await status(tenant, stopwatch, what, sent) in statuses
+
+
+@pytest.mark.parametrize("what", HEADERS)
+async def test_headers_of_nonsense_harm_nobody(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+    headers, statuses = HEADERS[what]
+    token = f"authorization: Bearer {tenant.token('alice')}"
+    sent = posted(QUERY, f"content-length: {len(QUERY)}", token, *headers)
+    assert await status(tenant, stopwatch, what, sent) in statuses
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?",
+        "?query",
+        "?query=",
+        "?query=%ff",
+        "?query=%00",
+        "?query=%7B",
+        "?query=%7B__typename%7D&variables=",
+        "?query=%7B__typename%7D&variables=%5B%5D",
+        "?query=%7B__typename%7D&variables=" + "%5B" * 5000,
+        "?query=%7B__typename%7D&variables=NaN",
+        "?query=%7B__typename%7D&extensions=x",
+        "?query=%7B__typename%7D&extensions=7",
+        "?query=%7B__typename%7D&extensions=%7B%22persistedQuery%22%3A7%7D",
+        "?extensions=%7B%22persistedQuery%22%3A%7B%22version%22%3A1%7D%7D",
+        "?query=%7Ba%7D&query=%7Bb%7D&operationName=c&operationName=d",
+        "?" + "&".join(f"a{n}=1" for n in range(5000)),
+        "?query=" + "%7B" * 10_000,
+    ],
+    ids=lambda query: str(query)[:60],
+)
+async def test_addresses_that_ask_nothing_are_refused(tenant: Tenant, stopwatch: Stopwatch, query: str) -> None:
+    async with wire(tenant) as open:
+        with stopwatch(query[:60]):
+            lines = [f"GET /graphql{query} HTTP/1.1", "host: x", f"authorization: Bearer {tenant.token('alice')}"]
+            open.writer.write("\r\n".join([*lines, "", ""]).encode())
+            head = (await open.reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.partition("content-length:")[2].split()[0])
+            answer = json.loads(await open.reader.readexactly(length))
+    assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_body_that_breaks_off_is_forgotten(tenant: Tenant) -> None:
+    for length, sent in ((100, b'{"query":'), (1 << 20, b"x" * 100_000), (27, b"")):
+        async with wire(tenant) as open:
+            token = f"authorization: Bearer {tenant.token('alice')}"
+            open.writer.write(posted(sent, f"content-length: {length}", AS_JSON, token))
+            await open.writer.drain()
+    assert (await tenant.ask("{ me { id } }", user="alice"))["me"]

@@ -1,0 +1,406 @@
+"""Operations by their hash: taught as Apollo's clients do it, and listed in a manifest."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis as RedisClient
+
+from hub.embedded import Mongod, Redis
+from tests.client import Json, Tenant, eventually
+from tests.commands import call
+from tests.conftest import NODE, fresh_servers
+from tests.processes import SECRET, Deployment
+
+BAD, NOT_FOUND, NOT_IN_LIST = "BAD_USER_INPUT", "PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_IN_LIST"
+UNKNOWN = {"message": "PersistedQueryNotFound", "extensions": {"code": NOT_FOUND}}
+HANG_S = 5.0
+
+
+def fresh() -> str:
+    """A text that nobody has sent before."""
+    return f"query q{uuid4().hex} {{ me {{ id }} }}"
+
+
+def hash_of(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def body(hash: Any, query: str | None = None, **more: Any) -> Json:
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": hash}}
+    return {"extensions": extensions, **({} if query is None else {"query": query}), **more}
+
+
+def authorized(tenant: Tenant, **more: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {tenant.token('alice')}", **more}
+
+
+async def post(tenant: Tenant, request: Json, url: str = "") -> Json:
+    async with tenant.http.post(url or tenant.next_url(), json=request, headers=authorized(tenant)) as response:
+        answer: Json = await response.json()
+        return answer
+
+
+async def get(tenant: Tenant, request: Json, url: str = "") -> Json:
+    said = urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in request.items()})
+    async with tenant.http.get(f"{url or tenant.next_url()}?{said}", headers=authorized(tenant)) as response:
+        answer: Json = await response.json()
+        return answer
+
+
+async def stream(tenant: Tenant, request: Json, url: str = "") -> Json:
+    """As server-sent events; what is refused before it begins is a plain answer."""
+    sent = authorized(tenant, accept="text/event-stream")
+    async with tenant.http.post(url or tenant.next_url(), json=request, headers=sent) as response:
+        if response.content_type == "application/json":
+            refused: Json = await response.json()
+            return refused
+        [said] = [line for line in (await response.text()).splitlines() if line.startswith("data: ")]
+        answer: Json = json.loads(said.removeprefix("data: "))
+        return answer
+
+
+async def socket(tenant: Tenant, request: Json, url: str = "") -> Json:
+    async with tenant.socket("alice", url=url or None) as open:
+        await open.write({"id": "1", "type": "subscribe", "payload": request})
+        message = await open.read()
+        payload: Json = {"errors": message["payload"]} if message["type"] == "error" else message["payload"]
+        return payload
+
+
+Ask = Callable[[Tenant, Json, str], Awaitable[Json]]
+EVERY_WAY = pytest.mark.parametrize("ask", [post, get, stream, socket])
+ALICE = {"data": {"me": {"id": "alice"}}}
+
+
+def code(answer: Json) -> str:
+    [error] = answer["errors"]
+    return str(error["extensions"]["code"])
+
+
+async def parsed(tenant: Tenant, url: str) -> float:
+    """How many texts that process has parsed and validated."""
+    async with tenant.http.get(url.replace("/graphql", "/metrics")) as response:
+        for line in (await response.text()).splitlines():
+            if line.startswith("hub_queries_parsed_total "):
+                return float(line.split()[1])
+    raise AssertionError("not counted")
+
+
+# ------------------------------------------------------------- taught
+
+
+@EVERY_WAY
+async def test_hash_is_enough_once_its_text_has_come_on_every_process(tenant: Tenant, ask: Ask) -> None:
+    text = fresh()
+    first, second = tenant.urls
+    assert (await ask(tenant, body(hash_of(text)), first))["errors"] == [UNKNOWN]
+    assert await ask(tenant, body(hash_of(text), ""), first) == {"errors": [UNKNOWN]}
+    assert await ask(tenant, body(hash_of(text), text), first) == ALICE
+    assert await ask(tenant, body(hash_of(text)), first) == ALICE
+
+    async def known() -> bool:
+        return await ask(tenant, body(hash_of(text)), second) == ALICE
+
+    await eventually(known)
+
+
+@EVERY_WAY
+async def test_hash_of_another_text_is_refused_and_not_kept(tenant: Tenant, ask: Ask) -> None:
+    text, other = fresh(), fresh()
+    for _ in range(2):
+        answer = await ask(tenant, body(hash_of(other), text), "")
+        assert answer["errors"][0]["extensions"] == {"code": BAD, "field": "extensions.persistedQuery.sha256Hash"}
+    assert code(await ask(tenant, body(hash_of(other)), "")) == NOT_FOUND
+    assert code(await ask(tenant, body(hash_of(text)), "")) == NOT_FOUND
+
+
+async def test_text_that_is_no_valid_query_is_not_kept(tenant: Tenant) -> None:
+    for text in ("{ nothing }", "{", f"{{ {'me ' * 2000} }}", f"{{ me {{ id }} }} # {'x' * 9000}"):
+        for url in tenant.urls * 2:
+            answer = await post(tenant, body(hash_of(text), text), url)
+            assert answer == ALICE if "#" in text else code_of_first(answer) == BAD
+            assert code(await post(tenant, body(hash_of(text)), url)) == NOT_FOUND
+
+
+def code_of_first(answer: Json) -> str:
+    return str(answer["errors"][0]["extensions"]["code"])
+
+
+@pytest.mark.parametrize(
+    "persisted",
+    [7, [], "x", {}, {"version": 1}, {"version": 2, "sha256Hash": "x"}, {"version": "1", "sha256Hash": "x"}]
+    + [{"version": 1, "sha256Hash": hash} for hash in (None, 7, "", [], {})],
+)
+async def test_extension_of_another_shape_is_refused(tenant: Tenant, persisted: Any) -> None:
+    async with tenant.http.post(
+        tenant.next_url(),
+        json={"query": "{ me { id } }", "extensions": {"persistedQuery": persisted}},
+        headers=authorized(tenant),
+    ) as response:
+        assert response.status == 400
+        error = (await response.json())["errors"][0]
+    assert error["extensions"]["code"] == BAD
+    assert error["extensions"]["field"].startswith("extensions.persistedQuery")
+
+
+async def test_hashes_that_are_none_are_not_found(tenant: Tenant) -> None:
+    for hash in ("x", "g" * 64, "A" * 64, "0" * 64, "*", "\0", "ü", "0" * 60_000):
+        assert code(await post(tenant, body(hash))) == NOT_FOUND
+    # Without a hash nothing changes.
+    assert await post(tenant, {"query": "{ me { id } }", "extensions": {"persistedQuery": None}}) == ALICE
+    assert code(await post(tenant, {"extensions": {}})) == BAD
+
+
+async def test_answers_say_with_which_status_and_that_none_is_to_be_kept(tenant: Tenant) -> None:
+    text = fresh()
+    for accept, status in (("application/json", 200), ("application/graphql-response+json", 400)):
+        sent = authorized(tenant, accept=accept)
+        async with tenant.http.post(tenant.next_url(), json=body(hash_of(text)), headers=sent) as response:
+            assert (response.status, response.headers["cache-control"]) == (status, "no-store")
+            assert (await response.json())["errors"] == [UNKNOWN]
+        async with tenant.http.post(tenant.next_url(), json=body("0" * 64, text), headers=sent) as response:
+            assert response.status == 400
+
+
+async def test_subscriptions_mutations_variables_and_idempotency_work_by_hash(tenant: Tenant) -> None:
+    mutation = f"mutation m{uuid4().hex} ($i: SendInput!) {{ send(input: $i) {{ duplicate send {{ id }} }} }}"
+    given = {"to": {"users": ["alice"]}, "category": "c", "content": {"title": "t", "body": "b"}, "idempotencyKey": "k"}
+    sent = {"authorization": f"Bearer {tenant.token()}"}
+    found = []
+    for request in (body(hash_of(mutation), mutation), *[body(hash_of(mutation))] * 2):
+        url = tenant.urls[0]
+        async with tenant.http.post(url, json={**request, "variables": {"i": given}}, headers=sent) as response:
+            found.append((await response.json())["data"]["send"])
+    assert [one["duplicate"] for one in found] == [False, True, True]
+    assert (await tenant.inbox("alice"))["unread"] == 1
+    # By GET a mutation is refused, known or not; a person's token may not send.
+    assert code(await get(tenant, body(hash_of(mutation), variables={"i": given}), tenant.urls[0])) == BAD
+    answer = await post(tenant, body(hash_of(mutation), variables={"i": given}), tenant.urls[0])
+    assert code(answer) == "FORBIDDEN"
+
+    upsert = f'mutation u{uuid4().hex} {{ upsertUsers(users: [{{id: "a"}}]) {{ id }} }}'
+    keyed = {**sent, "idempotency-key": "key"}
+    for request in (body(hash_of(upsert), upsert), body(hash_of(upsert)), {"query": upsert}):
+        async with tenant.http.post(tenant.urls[0], json=request, headers=keyed) as response:
+            assert (await response.json())["data"]  # the same request, however it is said
+
+    feed = f"subscription s{uuid4().hex} {{ inbox {{ kind notification {{ title }} }} }}"
+    for request in (body(hash_of(feed), feed), body(hash_of(feed))):
+        async with tenant.socket("alice", url=tenant.urls[0]) as open:
+            await open.write({"id": "1", "type": "subscribe", "payload": request})
+            await open.write({"type": "ping"})
+            assert (await open.read())["type"] == "pong"
+
+            async def heard(open: Any = open) -> bool:
+                await tenant.send("alice", title="news")
+                try:
+                    async with asyncio.timeout(0.2):
+                        return bool((await open.read())["payload"]["data"]["inbox"]["kind"] == "ADDED")
+                except TimeoutError:
+                    return False
+
+            await eventually(heard)
+
+
+async def test_known_hashes_skip_parsing_and_validation(tenant: Tenant) -> None:
+    text, url = fresh(), tenant.urls[0]
+    before = await parsed(tenant, url)
+    await post(tenant, body(hash_of(text)), url)
+    assert await parsed(tenant, url) == before
+    for ask in (post, get, stream, socket):
+        await ask(tenant, body(hash_of(text), text), url)
+        assert await ask(tenant, body(hash_of(text)), url) == ALICE
+    assert await parsed(tenant, url) == before + 1
+
+
+async def test_taught_texts_outlast_processes_are_bounded_and_expire(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    texts = [fresh() for _ in range(5)]
+    limits = {"persisted_max": "3", "persisted_days": "2", "redis_prefix": f"{uuid4().hex}:"}
+    async with Deployment(mongod.url, redis.url, apis=2, workers=0, **limits) as hub, Tenant("p", hub.urls) as tenant:
+        first, second = tenant.urls
+
+        async def teach(text: str) -> None:
+            """Until the others have it too: nobody waits for Redis."""
+
+            async def known() -> bool:
+                await post(tenant, body(hash_of(text), text), first)
+                return await post(tenant, body(hash_of(text)), second) == ALICE
+
+            await eventually(known)
+
+        for text in texts:
+            await teach(text)
+        async with RedisClient.from_url(redis.url) as client:
+            prefix = limits["redis_prefix"]
+            kept = {key.decode().removeprefix(f"{prefix}query:") async for key in client.scan_iter(f"{prefix}query:*")}
+            assert kept == {hash_of(text) for text in texts[2:]}
+            for key in [*(f"{prefix}query:{hash}" for hash in kept), f"{prefix}queries"]:
+                assert 0 < await client.ttl(key) <= 2 * 86_400
+            assert await client.zcard(f"{prefix}queries") == 3
+        assert code(await post(tenant, body(hash_of(texts[0])), first)) == NOT_FOUND
+        await hub.apis[0].stop()
+        await hub.apis[0].start()
+        for text in texts[2:]:
+
+            async def back(text: str = text) -> bool:
+                return await post(tenant, body(hash_of(text)), first) == ALICE
+
+            await eventually(back)
+        # What stands in Redis under a hash is believed only if it is the text of that hash.
+        wrong = hash_of(fresh())
+        async with RedisClient.from_url(redis.url) as client:
+            await client.set(f"{prefix}query:{wrong}", "{ me { id } }")
+        assert code(await post(tenant, body(wrong), first)) == NOT_FOUND
+
+
+async def test_redis_away_clients_are_asked_for_the_text_and_nobody_waits() -> None:
+    async with fresh_servers() as (mongod, redis):
+        async with Deployment(mongod.url, redis.url, apis=2, workers=0) as hub, Tenant("p", hub.urls) as tenant:
+            first, second = tenant.urls
+            before, after = fresh(), fresh()
+            await post(tenant, body(hash_of(before), before), first)
+            redis.freeze()
+            async with asyncio.timeout(HANG_S):
+                assert await post(tenant, body(hash_of(before)), first) == ALICE
+                for url in (first, second) * 3:
+                    assert code(await post(tenant, body(hash_of(fresh())), url)) == NOT_FOUND
+                assert await post(tenant, body(hash_of(after), after), first) == ALICE
+                assert await post(tenant, body(hash_of(after)), first) == ALICE
+            redis.thaw()
+
+            async def shared() -> bool:
+                return await post(tenant, body(hash_of(before)), second) == ALICE
+
+            await eventually(shared)
+            assert "Traceback" not in hub.apis[0].log + hub.apis[1].log
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_apollo_client_teaches_its_queries_and_then_sends_hashes(node: str, tenant: Tenant, method: str) -> None:
+    apollo = await asyncio.create_subprocess_exec(
+        *(node, NODE / "apollo.mjs", tenant.urls[0], tenant.token("alice"), method),
+        cwd=NODE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await asyncio.wait_for(apollo.communicate(), 60)
+    lines = [json.loads(line) for line in told.splitlines()]
+    counts = [
+        answer["unread" if "unread" in answer else "changed"]
+        for line in lines
+        for answer in line.get("data", {}).values()
+    ]
+    assert counts == [0, 0, 0, 0]
+    asked = [(line["method"], line["text"]) for line in lines if "method" in line]
+    retry = method if method == "GET" and (method, True) in asked else "POST"
+    assert asked == [(method, False), (retry, True), (method, False), ("POST", False), ("POST", True), ("POST", False)]
+
+
+# ------------------------------------------------------------- listed
+
+ME = "query Me { me { id } }"
+FEED = "subscription Feed { inbox { kind } }"
+MARK = "mutation Mark { markAllRead { changed } }"
+
+
+def apollo(*rows: Any, **more: Any) -> Json:
+    return {"format": "apollo-persisted-query-manifest", "version": 1, "operations": list(rows), **more}
+
+
+def row(name: str, text: str, id: str | None = None, kind: str = "query") -> Json:
+    return {"id": id or hash_of(text), "name": name, "type": kind, "body": text}
+
+
+@pytest.mark.parametrize("form", ["apollo", "plain"])
+async def test_only_listed_operations_run(servers: tuple[Mongod, Redis], tmp_path: Path, form: str) -> None:
+    manifest = tmp_path / "manifest.json"
+    rows = [row("Me", ME, "me-1"), row("Feed", FEED, kind="subscription"), row("Mark", MARK, kind="mutation")]
+    plain = {each["id"]: each["body"] for each in rows}
+    manifest.write_text(json.dumps(apollo(*rows) if form == "apollo" else plain))
+    mongod, redis = servers
+    given = {"persisted_operations": str(manifest)}
+    async with Deployment(mongod.url, redis.url, apis=1, workers=0, **given) as hub, Tenant("l", hub.urls) as tenant:
+        [url] = tenant.urls
+        for ask in (post, get, stream, socket):
+            for request in (body("me-1"), body(hash_of(ME)), {"query": ME}, body(hash_of(ME), ME), body("me-1", "")):
+                assert await ask(tenant, request, "") == ALICE
+            spaced = ME.replace(" ", "  ")
+            for request in (
+                {"query": spaced},
+                {"query": "{ me { id } }"},
+                {"query": "{"},
+                body(hash_of(spaced), spaced),
+                body("me-2"),
+                body("0" * 64),
+            ):
+                answer = await ask(tenant, request, "")
+                assert code(answer) == NOT_IN_LIST
+                assert "HUB_PERSISTED_OPERATIONS" in answer["errors"][0]["message"]
+            assert code(await ask(tenant, body("me-1", MARK), "")) == BAD
+        async with tenant.http.post(url, json={"query": "{ me { id } }"}, headers=authorized(tenant)) as response:
+            assert response.status == 403
+        assert (await post(tenant, body(hash_of(MARK))))["data"] == {"markAllRead": {"changed": 0}}
+        async with tenant.feed("alice", query=FEED) as feed:
+            await feed.socket.write({"type": "ping"})
+            assert (await feed.socket.read())["type"] == "pong"
+        # They were parsed when it started, and nothing else ever is.
+        assert await parsed(tenant, url) == 3
+
+
+async def test_manifest_that_is_no_good_refuses_to_start(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
+    mongod, redis = servers
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps(apollo(row("Me", ME), row("Broken", "query Broken { nothing }"))))
+    given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET, "port": "0"}
+    for command, path, words in (
+        ("serve", manifest, ["operation Broken", "Cannot query field 'nothing'"]),
+        ("doctor", manifest, ["operation Broken", "Cannot query field 'nothing'"]),
+        ("serve", tmp_path / "nowhere.json", ["nowhere.json", "No such file"]),
+    ):
+        done = await asyncio.to_thread(call, command, persisted_operations=str(path), **given)
+        told = done.stdout if command == "doctor" else done.stderr
+        assert done.returncode == 1
+        assert all(word in told for word in ["HUB_PERSISTED_OPERATIONS", *words]), told
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("", ["is not JSON"]),
+        ("{", ["is not JSON"]),
+        ("null", ["neither"]),
+        ("[]", ["neither"]),
+        ('{"format": "other"}', ["neither"]),
+        (json.dumps(apollo(row("Me", ME), version=2)), ["neither"]),
+        (json.dumps(apollo(version=1, operations={})), ["neither"]),
+        (json.dumps(apollo()), ["no operation"]),
+        ("{}", ["no operation"]),
+        (json.dumps(apollo("x")), ["an id and a text"]),
+        (json.dumps(apollo({"name": "Me", "body": ME})), ["operation Me", "an id and a text"]),
+        (json.dumps(apollo({"name": "Me", "id": "x"})), ["operation Me", "an id and a text"]),
+        (json.dumps({"x": 7}), ["operation x", "an id and a text"]),
+        (json.dumps(apollo(row("Me", ME, "x"), row("Mark", MARK, "x"))), ["operation Mark", "id x"]),
+        (json.dumps({"x": "{"}), ["operation x", "Syntax Error"]),
+        (json.dumps({"x": "{ __schema { types { name } } }"}), ["operation x", "Introspection"]),
+        (json.dumps({"x": "{ " + "me " * 2000 + "}"}), ["operation x", "HUB_QUERY_MAX_TOKENS"]),
+    ],
+)
+def test_faults_of_a_manifest_are_named(tmp_path: Path, written: str, words: list[str]) -> None:
+    from hub.api.documents import Documents
+    from hub.api.persisted import read_manifest
+    from hub.api.schema import make_schema
+    from hub.settings import Settings, Unusable
+
+    path = tmp_path / "m.json"
+    path.write_text(written)
+    with pytest.raises(Unusable) as refused:
+        read_manifest(path, Documents(make_schema()._schema, Settings(jwt_secret=(SECRET,))).pin)
+    assert all(word in str(refused.value) for word in ["HUB_PERSISTED_OPERATIONS", "m.json", *words])

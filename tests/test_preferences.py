@@ -1,0 +1,316 @@
+"""Categories, wishes and what tenants start from, through the front door."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from pymongo.errors import PyMongoError
+
+from hub import model
+from hub.audience.tenants import Tenants
+from hub.connections import DURABLE, SNAPSHOT, Database
+from hub.errors import TooLarge
+from hub.model import Category
+from tests.client import Json, Refused, Tenant
+
+CELLS = "channels { channel enabled locked }"
+ROWS = f"categories {{ category {{ key name required }} mutedUntil {CELLS} }}"
+MATRIX = f"channels {{ channel enabled }} {ROWS}"
+PREFERENCES = f"{{ preferences {{ {MATRIX} }} }}"
+UPDATE = f"mutation ($input: PreferencesInput!) {{ updatePreferences(input: $input) {{ {MATRIX} }} }}"
+CATEGORY = "key name description required defaultChannels priority retention"
+UPSERT = f"mutation ($input: CategoryInput!) {{ upsertCategory(input: $input) {{ {CATEGORY} }} }}"
+TENANT = f"mutation ($input: TenantInput!) {{ updateTenant(input: $input) {{ id name logoUrl color preferences {{ {MATRIX} }} }} }}"
+SIMULATE = "query ($input: SendInput!, $first: Int) { simulate(input: $input, first: $first) { userId decisions { channel outcome reason dueAt title body } } }"
+LATER = "2090-01-01T00:00:00.000Z"
+
+
+async def update(tenant: Tenant, user: str, **given: Any) -> Json:
+    return grid((await tenant.ask(UPDATE, user=user, input=given))["updatePreferences"])
+
+
+async def preferences(tenant: Tenant, user: str) -> Json:
+    return grid((await tenant.ask(PREFERENCES, user=user))["preferences"])
+
+
+def grid(matrix: Json) -> Json:
+    """`on`: channels by category, those of the switches under None."""
+    on = {None: {switch["channel"] for switch in matrix["channels"] if switch["enabled"]}}
+    for row in matrix["categories"]:
+        on[row["category"]["key"]] = {cell["channel"] for cell in row["channels"] if cell["enabled"]}
+    return {
+        "on": on,
+        "muted": {row["category"]["key"]: row["mutedUntil"] for row in matrix["categories"] if row["mutedUntil"]},
+        "locked": {row["category"]["key"] for row in matrix["categories"] if any(c["locked"] for c in row["channels"])},
+        "columns": [[cell["channel"] for cell in row["channels"]] for row in matrix["categories"]],
+    }
+
+
+async def simulate(tenant: Tenant, user: str, category: str, **more: Any) -> dict[str, tuple[str, str | None]]:
+    given = {"to": {"users": [user]}, "category": category, "content": {"title": "T", "body": "B"}, **more}
+    [one] = (await tenant.ask(SIMULATE, input=given))["simulate"]
+    assert one["userId"] == user
+    return {decision["channel"]: (decision["outcome"], decision["reason"]) for decision in one["decisions"]}
+
+
+async def refusal(answer: Any) -> tuple[str, str | None]:
+    with pytest.raises(Refused) as refused:
+        await answer
+    return refused.value.code, refused.value.errors[0]["extensions"].get("field")
+
+
+async def test_category_is_made_changed_and_listed_in_order(tenant: Tenant) -> None:
+    made = {
+        "key": "a.b/$c",
+        "name": "News",
+        "description": "What is new",
+        "required": True,
+        "defaultChannels": ["IN_APP", "EMAIL"],
+        "priority": "HIGH",
+        "retention": "P1DT12H",
+    }
+    assert (await tenant.admin(UPSERT, input=made))["upsertCategory"] == made
+    await tenant.define("other")
+    again = {"key": "a.b/$c", "name": "Newer", "defaultChannels": ["EMAIL", "EMAIL"]}
+    changed = (await tenant.admin(UPSERT, input=again))["upsertCategory"]
+    assert changed == again | {
+        "description": None,
+        "required": False,
+        "defaultChannels": ["EMAIL"],
+        "priority": "MEDIUM",
+        "retention": None,
+    }
+    for _ in tenant.urls:  # each process
+        listed = (await tenant.ask(f"{{ categories {{ {CATEGORY} }} }}"))["categories"]
+        assert [category["key"] for category in listed] == ["a.b/$c", "other"]
+        assert listed[0] == changed
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"key": ""}, "input.key"),
+        ({"name": " "}, "input.name"),
+        ({"defaultChannels": []}, "input.defaultChannels"),
+        ({"description": "x" * 1025}, "input.description"),
+        ({"retention": "PT0S"}, "input.retention"),
+        ({"retention": "P1M"}, None),
+        ({"retention": "soon"}, None),
+    ],
+)
+async def test_category_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str | None) -> None:
+    whole = {"key": "k", "name": "n", "defaultChannels": ["IN_APP"]} | given
+    assert await refusal(tenant.admin(UPSERT, input=whole)) == ("BAD_USER_INPUT", field)
+
+
+async def test_100_categories_made_at_once_are_all_there_and_one_beyond_200_is_refused(tenant: Tenant) -> None:
+    await asyncio.gather(*(tenant.define(f"c{number}") for number in range(100)))
+    assert len((await tenant.ask("{ categories { key } }"))["categories"]) == 100
+    for start in (100, 150):
+        await asyncio.gather(*(tenant.define(f"c{number}") for number in range(start, start + 50)))
+    assert (await refusal(tenant.define("one more")))[0] == "TOO_LARGE"
+    await tenant.define("c7", "EMAIL")
+
+
+async def test_preferences_of_a_stranger_are_everything_on_and_make_nobody(tenant: Tenant, database: Database) -> None:
+    await tenant.define("news", "IN_APP", "EMAIL", "SMS")
+    await tenant.define("security", required=True)
+    found = await preferences(tenant, "alice")
+    columns = found["columns"][0]
+    assert {"IN_APP", "EMAIL", "SMS"} <= set(columns)
+    assert found["columns"] == [columns, columns]
+    assert found["on"] == {key: set(columns) for key in [None, "news", "security"]}
+    assert found["locked"] == {"security"}
+    assert await database.users.find_one({"_id": f"{tenant.name}/alice"}) is None
+
+
+async def test_absent_leaves_as_it_is_and_null_clears(tenant: Tenant) -> None:
+    await tenant.define("news", "IN_APP", "EMAIL")
+    await tenant.define("other", "IN_APP", "EMAIL")
+    await update(tenant, "alice", channels=[{"channel": "EMAIL", "enabled": False}])
+    found = await update(tenant, "alice", categories=[{"category": "news", "channel": "IN_APP", "enabled": False}])
+    assert "EMAIL" not in found["on"][None]
+    assert "IN_APP" not in found["on"]["news"]
+    assert "IN_APP" in found["on"]["other"]
+    found = await update(tenant, "alice", categories=[{"category": "news", "mutedUntil": LATER}])
+    assert found["muted"] == {"news": LATER}
+    assert "IN_APP" not in found["on"]["news"]
+    found = await update(tenant, "alice", categories=[{"category": "news", "channel": "IN_APP", "enabled": None}])
+    assert (found["muted"], "IN_APP" in found["on"]["news"]) == ({"news": LATER}, True)
+    found = await update(tenant, "alice", categories=[{"category": "news", "mutedUntil": None}])
+    assert found["muted"] == {}
+    found = await update(tenant, "alice", categories=[{"category": "news", "enabled": False}])
+    assert found["on"]["news"] == set()
+    assert found == await preferences(tenant, "alice") == await update(tenant, "alice")
+    found = await update(tenant, "alice", channels=None, categories=None)
+    assert found["on"][None] == found["on"]["news"] == set(found["columns"][0])
+    query = f'{{ user(id: "alice") {{ preferences {{ {MATRIX} }} }} }}'
+    assert grid((await tenant.ask(query))["user"]["preferences"]) == found
+
+
+async def test_preferences_that_can_not_be_are_refused(tenant: Tenant) -> None:
+    await tenant.define("news")
+
+    async def why(**given: Any) -> tuple[str, str | None]:
+        return await refusal(tenant.ask(UPDATE, user="alice", input=given))
+
+    assert await why(categories=[{"category": "news"}, {"category": "nwes", "enabled": False}]) == (
+        "BAD_USER_INPUT",
+        "input.categories.1.category",
+    )
+    many = [{"category": "news", "channel": "EMAIL", "enabled": False}] * 1001
+    assert await why(categories=many) == ("BAD_USER_INPUT", "input.categories")
+    assert await why(channels=[{"channel": "EMAIL", "enabled": True}] * 1001) == ("BAD_USER_INPUT", "input.channels")
+
+
+async def test_required_is_locked_whatever_somebody_wishes(tenant: Tenant) -> None:
+    await tenant.define("security", "IN_APP", required=True)
+    await update(tenant, "alice", channels=[{"channel": "IN_APP", "enabled": False}])
+    found = await update(tenant, "alice", categories=[{"category": "security", "enabled": False, "mutedUntil": LATER}])
+    assert (found["locked"], found["muted"]) == ({"security"}, {})
+    assert "IN_APP" in found["on"]["security"]
+    assert (await simulate(tenant, "alice", "security"))["IN_APP"] == ("ACCEPTED", None)
+    await tenant.define("security", "IN_APP", required=False)
+    assert (await preferences(tenant, "alice"))["muted"] == {"security": LATER}
+
+
+async def test_100_cells_changed_at_once_by_several_devices_are_all_there(tenant: Tenant) -> None:
+    keys = [f"c{number}" for number in range(20)]
+    await asyncio.gather(*(tenant.define(key, "EMAIL", "WEBHOOK", "SMS", "WEB_PUSH", "MOBILE_PUSH") for key in keys))
+    channels = ["EMAIL", "WEBHOOK", "SMS", "WEB_PUSH", "MOBILE_PUSH"]
+    cells = [{"category": key, "channel": channel, "enabled": False} for key in keys for channel in channels]
+    await asyncio.gather(*(update(tenant, "alice", categories=[cell]) for cell in cells))
+    found = await preferences(tenant, "alice")
+    assert [found["on"][key] & set(channels) for key in keys] == [set()] * len(keys)
+
+
+async def test_tenant_starts_its_people_from_its_own_preferences(tenant: Tenant) -> None:
+    await tenant.define("news", "IN_APP", "EMAIL")
+    start = {
+        "channels": [{"channel": "EMAIL", "enabled": False}],
+        "categories": [{"category": "news", "channel": "SMS", "enabled": False}],
+    }
+    given = {"name": "Acme", "logoUrl": "https://acme.example/logo.png", "color": "#00ff7F", "preferences": start}
+    made = (await tenant.admin(TENANT, input=given))["updateTenant"]
+    assert {name: made[name] for name in ("id", "name", "logoUrl", "color")} == {
+        "id": tenant.name,
+        **{name: given[name] for name in ("name", "logoUrl", "color")},
+    }
+    assert grid(made["preferences"]) == await preferences(tenant, "alice")
+    assert (await simulate(tenant, "alice", "news"))["EMAIL"] == ("SKIPPED", "PREFERENCE")
+    found = await update(tenant, "alice", channels=[{"channel": "EMAIL", "enabled": True}])
+    assert ("EMAIL" in found["on"][None], "SMS" in found["on"]["news"]) == (True, False)
+    assert (await simulate(tenant, "alice", "news"))["EMAIL"][1] != "PREFERENCE"
+    made = (await tenant.admin(TENANT, input={"name": None, "preferences": None}))["updateTenant"]
+    assert (made["name"], made["color"]) == (tenant.name, "#00ff7F")
+    assert "EMAIL" in (await preferences(tenant, "bob"))["on"][None]
+    assert (await tenant.admin("{ tenant { id color } }"))["tenant"] == {"id": tenant.name, "color": "#00ff7F"}
+
+
+async def test_category_of_first_use_is_made_once_and_no_copy_of_a_tenant_is_old(
+    tenant: Tenant, database: Database
+) -> None:
+    here, there = Tenants(database, 3, 5), Tenants(database, 3, 5)
+
+    async def use(tenants: Tenants, key: str) -> None:
+        """As a send does, in its transaction, which is made anew after a conflict."""
+        while True:
+            async with database.client.start_session() as session:
+                await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE)
+                try:
+                    known = (await tenants.known([tenant.name], session))[tenant.name]
+                    if known.category(key) is None:
+                        await database.tenants.bulk_write([tenants.first_use(known, key)] * 2, session=session)
+                    await session.commit_transaction()
+                    return
+                except PyMongoError as error:
+                    assert error.has_error_label("TransientTransactionError") or "E11000" in str(error)
+
+    await asyncio.gather(*(use(tenants, key) for tenants in (here, there) for key in ("a", "b.c", "$d") for _ in "123"))
+    for tenants in (here, there):
+        found = await tenants.get(tenant.name)
+        assert sorted(category.key for category in found.categories) == ["$d", "a", "b.c"]
+        assert found.category("a") == Category(key="a", name="a")
+        with pytest.raises(TooLarge, match="HUB_CATEGORIES_PER_TENANT"):
+            tenants.first_use(found, "one more")
+    await tenant.define("a", "EMAIL")
+    for tenants in (here, there):
+        category = (await tenants.get(tenant.name)).category("a")
+        assert category
+        assert category.default_channels == ("EMAIL",)
+    assert await here.known(["nobody's", tenant.name]) == {
+        "nobody's": model.Tenant(id="nobody's"),
+        tenant.name: await there.get(tenant.name),
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"name": ""}, "input.name"),
+        ({"logoUrl": "javascript:alert(1)"}, "input.logoUrl"),
+        ({"color": "red"}, "input.color"),
+        ({"preferences": {"categories": [{"category": "none"}]}}, "input.preferences.categories.0.category"),
+    ],
+)
+async def test_tenant_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str) -> None:
+    assert await refusal(tenant.admin(TENANT, input=given)) == ("BAD_USER_INPUT", field)
+
+
+async def test_simulate_answers_for_every_channel_and_stores_nothing(tenant: Tenant, database: Database) -> None:
+    users = [{"id": "alice", "email": "alice@example.org"}]
+    await tenant.ask("mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }", users=users)
+    before = [await database[name].find({"_id": {"$regex": f"^{tenant.name}"}}).to_list() for name in KEPT]
+    given = {
+        "to": {"users": ["alice", "nobody", "alice", "third"]},
+        "category": "never heard of",
+        "content": {"title": "T", "body": "B"},
+        "channels": ["IN_APP", "EMAIL", "WEBHOOK", "SLACK"],
+        "priority": "HIGH",
+    }
+    found = (await tenant.ask(SIMULATE, input=given, first=2))["simulate"]
+    assert [one["userId"] for one in found] == ["alice", "nobody"]
+    for one in found:
+        assert len(one["decisions"]) == 10
+        by_channel = {decision["channel"]: decision for decision in one["decisions"]}
+        assert by_channel["IN_APP"] == {
+            "channel": "IN_APP",
+            "outcome": "ACCEPTED",
+            "reason": None,
+            "dueAt": None,
+            "title": "T",
+            "body": "B",
+        }
+        reasons = {channel: decision["reason"] for channel, decision in by_channel.items() if decision["reason"]}
+        assert (reasons.pop("EMAIL"), reasons.pop("WEBHOOK")) == ("NOT_CONFIGURED", "NO_ADDRESS")
+        assert reasons.pop("SLACK") == "NOT_CONFIGURED"
+        assert set(reasons.values()) == {"NOT_REQUESTED"}
+        assert by_channel["SMS"]["title"] is None
+    assert before == [await database[name].find({"_id": {"$regex": f"^{tenant.name}"}}).to_list() for name in KEPT]
+    assert await database.notifications.count_documents({"mailbox": {"$regex": f"^{tenant.name}/"}}) == 0
+    assert await database.sends.count_documents({"tenant": tenant.name}) == 0
+
+
+KEPT = ["users", "tenants", "mailboxes", "idempotency"]
+
+
+async def test_simulate_refuses_what_send_refuses(tenant: Tenant) -> None:
+    given = {"to": {"users": ["alice"]}, "category": "c", "content": {"title": " ", "body": "B"}}
+    assert await refusal(tenant.ask(SIMULATE, input=given)) == ("BAD_USER_INPUT", "input.content.title")
+    given["content"] = {"title": "T", "body": "B"}
+    assert await refusal(tenant.ask(SIMULATE, input=given, first=101)) == ("BAD_USER_INPUT", "first")
+
+
+async def test_simulate_follows_wishes_and_mutes(tenant: Tenant) -> None:
+    await tenant.define("news", "IN_APP", "WEBHOOK")
+    query = 'mutation { connectWebhook(url: "https://hooks.example/a") { device { id } } }'
+    await tenant.ask(query, user="alice")
+    assert {c: d for c, d in (await simulate(tenant, "alice", "news")).items() if d[0] == "ACCEPTED"} == {
+        "IN_APP": ("ACCEPTED", None),
+        "WEBHOOK": ("ACCEPTED", None),
+    }
+    await update(tenant, "alice", categories=[{"category": "news", "channel": "WEBHOOK", "enabled": False}])
+    assert (await simulate(tenant, "alice", "news"))["WEBHOOK"] == ("SKIPPED", "PREFERENCE")
+    await update(tenant, "alice", categories=[{"category": "news", "mutedUntil": LATER}])
+    found = await simulate(tenant, "alice", "news")
+    assert (found["IN_APP"], found["WEBHOOK"]) == (("SKIPPED", "MUTED"), ("SKIPPED", "MUTED"))

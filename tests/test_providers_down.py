@@ -1,0 +1,168 @@
+"""One provider is away, and the others do not notice."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from statistics import quantiles
+
+import pytest
+from redis.asyncio import Redis as RedisClient
+
+from hub.breaker import OPENS_AT, WINDOW, Breakers
+from hub.embedded import Mongod, Redis
+from tests.client import Json, Tenant, eventually
+from tests.conftest import scaled
+from tests.outside import CHANNELS, Outside, all_deliveries, all_ended, ended, running
+from tests.rigs import SENDER
+
+EACH = scaled(30, 300)  # sends of a phase
+SLOTS = 4
+OPEN_S = 1.5
+DOWN = {"MAIL": "421 4.3.2 down for a while"}
+
+log = logging.getLogger(__name__)
+
+
+class Traffic:
+    """Sends over all channels, and when each was begun."""
+
+    def __init__(self, tenant: Tenant, outside: Outside, users: list[str]) -> None:
+        self.tenant, self.outside, self.users = tenant, outside, users
+        self.begun: dict[str, float] = {}
+
+    async def phase(self) -> set[str]:
+        """Some sends, a little apart; their ids."""
+        ids = set()
+        for number in range(EACH):
+            begun_at = time.monotonic()
+            user = self.users[number % len(self.users)]
+            id = (await self.tenant.send(user, channels=list(CHANNELS)))["send"]["id"]
+            self.begun[id] = begun_at
+            ids.add(id)
+            await asyncio.sleep(0.02)
+        return ids
+
+    def p95_ms(self, found: list[Json], sends: set[str]) -> dict[str, int]:
+        """From the call of `send` to the arrival, by channel."""
+        came, waits = self.outside.came(), defaultdict(list)
+        for d in found:
+            if d["sendId"] in sends:
+                waits[d["channel"]].append(came[d["id"]][0] - self.begun[d["sendId"]])
+        return {channel: round(quantiles(some, n=20, method="inclusive")[18] * 1000) for channel, some in waits.items()}
+
+
+def failed(mails: list[Json]) -> int:
+    return sum(not attempt["ok"] for mail in mails for attempt in mail["attempts"])
+
+
+@pytest.mark.timeout(600)
+async def test_one_provider_down_costs_the_others_nothing_and_no_attempts_while_its_breaker_is_open(
+    servers: tuple[Mongod, Redis],
+) -> None:
+    mongod, redis = servers
+    users = [f"user-{number}" for number in range(5)]
+    settings = {"concurrency": str(SLOTS), "breaker_open_s": str(OPEN_S), "retry_schedule": "1s,1s,1s,1s,1s,1s"}
+    settings |= {"redis_prefix": "down:"}
+    async with (
+        running(mongod.url, redis.url, workers=1, **settings) as (_, tenant, outside),
+        RedisClient.from_url(redis.url) as client,
+    ):
+        breakers = Breakers(client, "down:", 0)
+
+        async def mails() -> list[Json]:
+            return await all_deliveries(tenant, channels=["EMAIL"])
+
+        async def others_there() -> bool:
+            others = await all_deliveries(tenant, channels=list(CHANNELS[1:]))
+            return all(d["status"] in {"SENT", "DELIVERED"} for d in others)
+
+        async def opened() -> bool:
+            return (await breakers.opened()).get("smtp", 0) > 0
+
+        await outside.join(tenant, *users)
+        traffic = Traffic(tenant, outside, users)
+        before = await traffic.phase()
+        await all_ended(tenant, EACH * 4, 30)
+        outside.mail.says = DOWN
+        down = await traffic.phase()
+        await eventually(others_there, 30)
+        await eventually(opened, 10)
+        burnt = failed(await mails())
+        assert OPENS_AT <= burnt <= WINDOW + SLOTS
+        seen, opened_s = set(), 0.0
+        while opened_s < 1.5 * OPEN_S:  # past its first probe, into the wait that is twice as long
+            opened_s = max(opened_s, (await breakers.opened()).get("smtp", 0))
+            seen.add(failed(await mails()))
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(OPEN_S / 2)
+        waiting = await mails()
+        assert seen <= {burnt, burnt + 1}
+        assert failed(waiting) == burnt + 1, "one probe, and nothing since"
+        held = [d for d in waiting if d["reason"] == "PROVIDER_DOWN"]
+        assert {d["status"] for d in held} == {"HELD"}
+        assert sum(not d["attempts"] for d in held) >= EACH - WINDOW - SLOTS
+        outside.mail.heal()
+        found = await all_ended(tenant, EACH * 8, 60)
+        assert await breakers.opened() == {}
+        then, now = traffic.p95_ms(found, before), traffic.p95_ms(found, down)
+        log.info("p95 in ms before %s, and while mail was down %s; %d mails tried in vain", then, now, burnt + 1)
+        assert {d["status"] for d in found} == {"SENT", "DELIVERED"}
+        assert {id: len(times) for id, times in outside.came().items()} == {d["id"]: 1 for d in found}
+        for channel in CHANNELS[1:]:
+            assert now[channel] < then[channel] + 500
+
+
+async def test_mail_goes_to_the_second_provider_at_once(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    users = [f"user-{number}" for number in range(5)]
+    settings = {"concurrency": str(SLOTS), "breaker_open_s": "1", "ses_from": SENDER, "retry_schedule": "600s"}
+    async with running(mongod.url, redis.url, workers=1, **settings) as (_, tenant, outside):
+        await outside.join(tenant, *users, channels=["EMAIL"])
+        outside.mail.says = DOWN
+        for _ in range(8):
+            await tenant.send(*users, channels=["EMAIL"])
+        await all_ended(tenant, 40, 30)
+        await asyncio.sleep(1.5)  # probes are due, and fail over too
+        for _ in range(4):
+            await tenant.send(*users, channels=["EMAIL"])
+            await asyncio.sleep(0.3)
+        found = await all_ended(tenant, 60, 30)
+        assert {d["status"] for d in found} == {"SENT"}
+        assert outside.mail.mails == []
+        ways = [[(attempt["provider"], attempt["ok"]) for attempt in d["attempts"]] for d in found]
+        tried = ways.count([("smtp", False), ("ses", True)])
+        log.info("of %d mails %d were tried at the first provider", len(found), tried)
+        assert tried + ways.count([("ses", True)]) == len(found)
+        assert OPENS_AT < tried <= WINDOW + SLOTS + 4
+        outside.mail.heal()
+
+        async def first_again() -> bool:
+            await tenant.send(users[0], channels=["EMAIL"])
+            return bool(outside.mail.mails)
+
+        await eventually(first_again, 20)
+
+
+async def test_browser_that_is_gone_is_called_once_and_an_outage_removes_nobody(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    async with running(mongod.url, redis.url, workers=1) as (_, tenant, outside):
+        gone, away, well = [await outside.browser(tenant, "alice") for _ in range(3)]
+        outside.push.says = {gone: [410], away: [503, 503]}
+
+        async def devices() -> int:
+            return len((await tenant.ask("{ me { devices { id } } }", user="alice"))["me"]["devices"])
+
+        await tenant.send("alice", channels=["WEB_PUSH"])
+        found = await all_ended(tenant, 3, 30)
+        assert sorted((d["status"], d["reason"], len(d["attempts"])) for d in found) == [
+            ("FAILED", "ADDRESS_GONE", 1),
+            ("SENT", None, 1),
+            ("SENT", None, 3),
+        ]
+        assert await devices() == 2
+        await tenant.send("alice", channels=["WEB_PUSH"])
+        await ended(tenant, "SENT", 4)
+        assert len(await all_deliveries(tenant)) == 5
+        assert outside.push.called == {gone: 1, away: 4, well: 2}
+        assert await devices() == 2

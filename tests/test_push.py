@@ -1,0 +1,352 @@
+"""Web push as a browser reads it, and mobile push as Amazon SNS gets it."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub import clock
+from hub.egress import Egress
+from hub.model import Action, Priority
+from hub.send.channels import mobile_push, web_push
+from hub.send.channels.web_push import PAYLOAD_BYTES, RECORD_BYTES, topic
+from hub.send.outcome import Dead, Gone, Retry, Sent
+from tests.peers import Amazon
+from tests.rigs import APNS, PRIVATE, World, device_of, message, opened_sns, opened_web_push, phone, settings
+
+pytestmark = pytest.mark.usefixtures("nothing_private")
+
+MONTH_S = 28 * 86_400
+
+
+async def test_browser_reads_what_was_sent(world: World) -> None:
+    service = await world.push_service()
+    [push] = await opened_web_push(world)
+    sent = message(
+        device=device_of(service.subscribe()),
+        receipt_url="https://hub.example/r/token",
+        n_action_url="/builds/1",
+        n_image_url="https://img.example/1.png",
+        n_actions=(Action(key="log", label="Log", url="/log"),),
+        n_data='{"build": 1041}',
+        t_logo_url="https://img.example/logo.png",
+    )
+    assert await push.send(sent) == Sent()
+    [(payload, headers)] = service.pushes
+    assert payload == {
+        "id": sent.notification.id,
+        "title": PRIVATE["title"],
+        "body": PRIVATE["text"],
+        "url": "/builds/1",
+        "icon": "https://img.example/logo.png",
+        "image": "https://img.example/1.png",
+        "actions": [{"action": "log", "title": "Log", "url": "/log"}],
+        "tag": sent.notification.id,
+        "unseen": 3,
+        "category": "builds",
+        "priority": "HIGH",
+        "createdAt": "2026-11-20T08:15:30.000Z",
+        "data": {"build": 1041},
+        "receipt": "https://hub.example/r/token",
+    }
+    assert headers["urgency"] == "high"
+    assert headers["ttl"] == str(MONTH_S)
+    assert headers["topic"] == topic(sent.notification.id)
+    assert json.loads(web_push.shown(sent).text) == payload
+
+
+@pytest.mark.parametrize(
+    ("priority", "urgency"), [("CRITICAL", "high"), ("HIGH", "high"), ("MEDIUM", "normal"), ("LOW", "low")]
+)
+async def test_urgency_follows_the_priority_and_ttl_the_expiry(world: World, priority: str, urgency: str) -> None:
+    service = await world.push_service()
+    [push] = await opened_web_push(world)
+    expires_at = clock.now() + timedelta(hours=1)
+    device = device_of(service.subscribe())
+    await push.send(message(device=device, n_priority=Priority(priority), n_expires_at=expires_at))
+    [(_, headers)] = service.pushes
+    assert headers["urgency"] == urgency
+    assert 3500 < int(headers["ttl"]) <= 3600
+
+
+async def test_each_push_service_gets_a_token_of_its_own(world: World) -> None:
+    services = [await world.push_service() for _ in range(2)]
+    [push] = await opened_web_push(world)
+    for _ in range(2):
+        for service in services:
+            assert await push.send(message(device=device_of(service.subscribe()))) == Sent()
+    assert [len(service.pushes) for service in services] == [2, 2]
+
+
+@pytest.mark.parametrize("body", ["x" * 5000, "\u20ac" * 3900, '"' * 3000])
+async def test_what_does_not_fit_leaves_as_id_and_title(world: World, body: str) -> None:
+    service = await world.push_service()
+    [push] = await opened_web_push(world)
+    sent = message(device=device_of(service.subscribe()), n_title="\u20ac" * 256, n_body=body)
+    assert await push.send(sent) == Sent()
+    assert service.pushes[0][0] == {"id": sent.notification.id, "title": "\u20ac" * 256, "partial": True}
+
+
+async def test_largest_payload_fills_one_record(world: World) -> None:
+    service = await world.push_service()
+    [push] = await opened_web_push(world)
+    device = device_of(service.subscribe())
+    room = PAYLOAD_BYTES - len(web_push.payload(message(device=device, n_body="")))
+    assert await push.send(message(device=device, n_body="x" * room)) == Sent()
+    assert "partial" not in service.pushes[0][0]
+    assert service.pushes[0][1]["content-length"] == str(RECORD_BYTES)
+    assert await push.send(message(device=device, n_body="x" * (room + 1))) == Sent()
+    assert service.pushes[1][0]["partial"] is True
+
+
+async def test_too_large_for_this_service_is_sent_once_more_and_smaller(world: World) -> None:
+    service = await world.push_service()
+    [push] = await opened_web_push(world)
+    device = device_of(service.subscribe())
+    service.takes_bytes = 1000
+    assert await push.send(message(device=device, n_body="x" * 2000)) == Sent()
+    assert service.pushes[0][0]["partial"] is True
+    assert service.calls == 2
+    service.takes_bytes = 10
+    assert isinstance(await push.send(message(device=device)), Dead)
+    assert service.calls == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (404, Gone),
+        (410, Gone),
+        (400, Dead),
+        (401, Dead),
+        (403, Dead),
+        (408, Retry),
+        (429, Retry),
+        (500, Retry),
+        (503, Retry),
+    ],
+)
+async def test_only_not_found_and_gone_end_a_subscription(world: World, status: int, outcome: type) -> None:
+    from aiohttp import web
+
+    service = await world.push_service()
+    [push] = await opened_web_push(world)
+    service.fault = lambda: web.Response(status=status)
+    assert isinstance(await push.send(message(device=device_of(service.subscribe()))), outcome)
+    assert service.calls == 1
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"p256dh": ""},
+        {"p256dh": "AAAA"},
+        {"p256dh": "!"},
+        {"p256dh": "B" * 87},
+        {"auth": ""},
+        {"auth": None},
+        {"url": "x"},
+        {"url": "https://[::1"},
+        {"url": ""},
+    ],
+)
+async def test_subscription_that_is_none_is_dead(world: World, keys: dict[str, Any]) -> None:
+    service = await world.push_service()
+    [push] = await opened_web_push(world)
+    sent = message(device=device_of(service.subscribe(), **keys))
+    assert push.host(sent).startswith("web_push/acme/")
+    assert isinstance(await push.send(sent), Dead)
+    assert service.calls == 0
+
+
+async def test_push_service_at_a_private_address_is_not_called(world: World) -> None:
+    service = await world.push_service()
+    world.egress = await world.stack.enter_async_context(Egress())
+    [push] = await opened_web_push(world)
+    assert isinstance(await push.send(message(device=device_of(service.subscribe()))), Dead)
+    assert service.calls == 0
+
+
+async def test_key_that_is_none_is_said_at_the_start(world: World) -> None:
+    wrong = settings(vapid_private_key="nonsense", vapid_subject="mailto:ops@acme.example")
+    with pytest.raises(ValueError, match="HUB_VAPID_PRIVATE_KEY"):
+        await web_push.opened(wrong, world.egress, world.stack)
+    assert await web_push.opened(settings(), world.egress, world.stack) == ()
+
+
+@given(st.text(max_size=100))
+def test_topic_is_short_and_plain(key: str) -> None:
+    made = topic(key.encode(errors="replace").decode())
+    assert len(made) == 32
+    assert made.replace("-", "").replace("_", "").isalnum()
+
+
+def published(amazon: Amazon) -> list[dict[str, Any]]:
+    return [form for action, form in amazon.requests if action == "Publish"]
+
+
+def actions(amazon: Amazon) -> list[str]:
+    return [action for action, _ in amazon.requests]
+
+
+async def test_endpoint_is_made_on_first_use_and_remembered(world: World) -> None:
+    amazon = await world.amazon()
+    phones = await opened_sns(world)
+    amazon.requests.clear()
+    assert isinstance(await phones.provider.send(message(device=phone(APNS))), Sent)
+    assert actions(amazon) == ["CreatePlatformEndpoint", "SetEndpointAttributes", "Publish"]
+    [(user, device, arn)] = phones.remembered
+    assert (user, device) == ("acme/alice", "d2")
+    assert "endpoint/APNS/" in arn
+
+    assert isinstance(await phones.provider.send(message(device=phone(APNS))), Sent)  # not remembered: made again
+    assert phones.remembered[1] == phones.remembered[0]
+    amazon.requests.clear()
+    assert isinstance(await phones.provider.send(message(device=phone(APNS, arn=arn))), Sent)
+    assert actions(amazon) == ["Publish"]
+
+
+async def test_disabled_endpoint_is_gone_until_the_app_registers_anew(world: World) -> None:
+    await world.amazon()
+    phones = await opened_sns(world)
+    arn = await phones.endpoint()
+    await phones.client.set_endpoint_attributes(EndpointArn=arn, Attributes={"Enabled": "false"})
+    assert isinstance(await phones.provider.send(message(device=phone(arn=arn))), Gone)
+    assert isinstance(await phones.provider.send(message(device=phone())), Sent)
+    assert phones.remembered == [("acme/alice", "d2", arn)]
+
+
+async def test_endpoint_of_somebody_else_is_found_and_used(world: World) -> None:
+    await world.amazon()
+    phones = await opened_sns(world)
+    made = await phones.client.create_platform_endpoint(
+        PlatformApplicationArn=phones.applications["fcm"], Token=PRIVATE["token"], CustomUserData="before the hub"
+    )
+    assert isinstance(await phones.provider.send(message(device=phone())), Sent)
+    assert phones.remembered == [("acme/alice", "d2", made["EndpointArn"])]
+
+
+async def test_deleted_endpoint_is_made_again(world: World) -> None:
+    await world.amazon()
+    phones = await opened_sns(world)
+    arn = await phones.endpoint()
+    await phones.client.delete_endpoint(EndpointArn=arn)
+    assert isinstance(await phones.provider.send(message(device=phone(arn=arn))), Sent)
+    assert len(phones.remembered) == 1
+    assert phones.remembered[0][2] != arn
+
+
+async def test_ios_payload(world: World) -> None:
+    amazon = await world.amazon()
+    phones = await opened_sns(world)
+    sent = message(device=phone(APNS), n_action_url="acme://builds/1", n_data='{"build": 1}', n_priority=Priority.LOW)
+    assert isinstance(await phones.provider.send(sent), Sent)
+    [form] = published(amazon)
+    content = json.loads(form["Message"])
+    assert content["default"] == PRIVATE["title"]
+    assert json.loads(content["APNS"]) == {
+        "aps": {
+            "alert": {"title": PRIVATE["title"], "body": PRIVATE["text"]},
+            "badge": 3,
+            "sound": "default",
+            "thread-id": "builds",
+            "interruption-level": "passive",
+            "mutable-content": 1,
+        },
+        "id": sent.notification.id,
+        "url": "acme://builds/1",
+        "category": "builds",
+        "data": {"build": 1},
+    }
+    attributes = {
+        form[f"MessageAttributes.entry.{n}.Name"]: form[f"MessageAttributes.entry.{n}.Value.StringValue"]
+        for n in range(1, 5)
+    }
+    assert attributes == {
+        "AWS.SNS.MOBILE.APNS.PUSH_TYPE": "alert",
+        "AWS.SNS.MOBILE.APNS.PRIORITY": "5",
+        "AWS.SNS.MOBILE.APNS.COLLAPSE_ID": sent.notification.id,
+        "AWS.SNS.MOBILE.APNS.TTL": str(MONTH_S),
+    }
+    assert json.loads(mobile_push.shown(sent).text) == json.loads(content["APNS"])
+
+
+async def test_android_payload(world: World) -> None:
+    amazon = await world.amazon()
+    phones = await opened_sns(world)
+    sent = message(device=phone(), n_data='{"build": 1}', n_image_url="https://img.example/1.png")
+    assert isinstance(await phones.provider.send(sent), Sent)
+    content = json.loads(published(amazon)[0]["Message"])
+    told = json.loads(content["GCM"])["fcmV1Message"]["message"]
+    assert told["notification"] == {"title": PRIVATE["title"], "body": PRIVATE["text"]}
+    assert told["data"] == {
+        "id": sent.notification.id,
+        "image": "https://img.example/1.png",
+        "category": "builds",
+        "data": '{"build":1}',
+    }
+    assert told["android"] == {
+        "priority": "HIGH",
+        "ttl": f"{MONTH_S}s",
+        "collapse_key": sent.notification.id,
+        "notification": {"notification_count": 3, "tag": sent.notification.id, "image": "https://img.example/1.png"},
+    }
+    assert json.loads(mobile_push.shown(sent).text) == json.loads(content["GCM"])
+
+
+@pytest.mark.parametrize("platform", ["fcm", "apns"])
+async def test_what_does_not_fit_is_cut(world: World, platform: str) -> None:
+    amazon = await world.amazon()
+    phones = await opened_sns(world)
+    sent = message(
+        device=phone(platform), n_title="\u20ac" * 256, n_body="\u20ac" * 5000, n_data='"' + "x" * 4000 + '"'
+    )
+    assert isinstance(await phones.provider.send(sent), Sent)
+    content = json.loads(published(amazon)[0]["Message"])
+    body = content["GCM" if platform == "fcm" else "APNS"]
+    assert len(body.encode()) <= mobile_push.PAYLOAD_BYTES
+    assert "\u20ac" * 256 in body
+    assert "\u20ac\u2026" in body
+    assert '"partial"' in body
+
+
+@pytest.mark.parametrize("platform", ["", "symbian"])
+async def test_platform_without_an_application_is_dead(world: World, platform: str) -> None:
+    amazon = await world.amazon()
+    phones = await opened_sns(world)
+    amazon.calls = 0
+    assert isinstance(await phones.provider.send(message(device=phone(platform))), Dead)
+    assert amazon.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "outcome"),
+    [
+        (400, "InvalidParameter", Dead),
+        (400, "EndpointDisabled", Gone),
+        (400, "PlatformApplicationDisabled", Retry),
+        (400, "Throttling", Retry),
+        (403, "AuthorizationError", Retry),
+        (403, "InvalidClientTokenId", Retry),
+        (500, "InternalError", Retry),
+    ],
+)
+async def test_sns_error_is_told_apart(world: World, status: int, code: str, outcome: type) -> None:
+    amazon = await world.amazon()
+    phones = await opened_sns(world)
+    arn = await phones.endpoint()
+    amazon.calls = 0
+    amazon.fault = Amazon.xml_error(status, code)
+    assert isinstance(await phones.provider.send(message(device=phone(arn=arn))), outcome)
+    assert amazon.calls == 1
+
+
+async def test_applications_in_two_regions_are_refused(world: World) -> None:
+    arns = [f"arn:aws:sns:{region}:1:app/{kind}/a" for region, kind in (("eu-west-1", "GCM"), ("us-east-1", "APNS"))]
+    with pytest.raises(ValueError, match="regions"):
+        await mobile_push.opened(
+            settings(sns_platform_fcm=arns[0], sns_platform_apns=arns[1]), world.egress, world.stack
+        )

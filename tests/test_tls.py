@@ -1,0 +1,131 @@
+"""`hub serve` with a certificate of its own."""
+
+import asyncio
+import json
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from hub import tls
+from hub.embedded import Mongod, Redis
+from hub.settings import Settings
+from tests.certificates import certificate
+from tests.client import Tenant, eventually
+from tests.commands import Command, call
+from tests.processes import SECRET
+
+PASSWORD = "open sesame"
+
+
+async def started(command: Command) -> str:
+    """Its address, once it serves."""
+
+    async def serving() -> int:
+        for line in command.err.splitlines():
+            event = json.loads(line)
+            if event["event"] == "serving":
+                return int(event["port"])
+        assert command.process.poll() is None, command.err
+        return 0
+
+    return f"https://127.0.0.1:{await eventually(serving, 30)}/graphql"
+
+
+async def test_serve_speaks_https_and_wss_to_the_end(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
+    """Sends, resumes and pushes arrive, in messages of one TLS record and of many; goodbye is 1012."""
+    mongod, redis = servers
+    mine = certificate(tmp_path, password=PASSWORD)
+    options = ["--ssl-certfile", str(mine.file), "--ssl-keyfile", str(mine.key)]
+    given = {"mongo_url": mongod.url, "redis_url": redis.url, "redis_prefix": "tls:", "jwt_secret": SECRET}
+    secret = {"ssl_keyfile_password": PASSWORD, "ssl_certfile": "/option/wins"}
+    async with Command("serve", *options, **given, **secret, port="0") as hub:
+        url = await started(hub)
+        async with Tenant("tls", [url], mine.trusting) as tenant:
+            await tenant.send("alice", title="First")
+            position = (await tenant.inbox("alice"))["position"]
+            await tenant.fill("alice", 100)
+            async with tenant.feed("alice", position) as feed, tenant.socket("alice") as idle:
+                backlog = await feed.take(100)
+                assert {event["kind"] for event in backlog} == {"ADDED"}
+                for body in ("short", "long " * 3000):
+                    await tenant.send("alice", body=body)
+                    [event] = await feed.take(1)
+                    assert event["notification"]["body"] == body
+                stream = tenant.events("alice", backlog[-1]["cursor"])
+                assert (await anext(stream))["data"]["inbox"]["notification"]["body"] == "short"
+                await stream.aclose()
+                async with aiohttp.ClientSession() as stranger:
+                    with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                        await stranger.get(url)
+                    with pytest.raises(aiohttp.ClientError):
+                        await stranger.get(url.replace("https", "http"))
+                hub.process.terminate()
+                for socket in (feed.socket, idle):
+                    with pytest.raises(ConnectionClosed) as closed:
+                        await socket.read()
+                    assert closed.value.rcvd
+                    assert closed.value.rcvd.code == 1012
+                assert await hub.ends(10) == 0
+        assert "Traceback" not in hub.err
+
+
+async def test_serve_with_authorities_lets_in_only_who_shows_a_certificate(
+    servers: tuple[Mongod, Redis], tmp_path: Path
+) -> None:
+    mongod, redis = servers
+    mine, theirs = certificate(tmp_path), certificate(tmp_path, "client")
+    given = {"mongo_url": mongod.url, "redis_url": redis.url, "redis_prefix": "tls:", "jwt_secret": SECRET}
+    files = {"ssl_certfile": str(mine.file), "ssl_keyfile": str(mine.key), "ssl_ca_certs": str(theirs.file)}
+    async with Command("serve", **given, **files, port="0") as hub:
+        url = (await started(hub)).replace("/graphql", "/healthz")
+        known = ssl.create_default_context(cafile=str(mine.file))
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises((aiohttp.ClientError, OSError)):
+                async with asyncio.timeout(10), session.get(url, ssl=known):
+                    pass
+            known = ssl.create_default_context(cafile=str(mine.file))
+            known.load_cert_chain(theirs.file, theirs.key)
+            async with session.get(url, ssl=known) as response:
+                assert response.status == 200
+
+
+def test_serve_with_a_certificate_that_can_not_be_used_names_what_to_change(tmp_path: Path) -> None:
+    mine, other = certificate(tmp_path), certificate(tmp_path, "other")
+    locked = certificate(tmp_path, "locked", PASSWORD)
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    missing = tmp_path / "missing.pem"
+    cases: list[tuple[dict[str, Path | str], str]] = [
+        ({"ssl_keyfile": mine.key}, "HUB_SSL_CERTFILE (--ssl-certfile) is missing: without it there is no TLS."),
+        ({"ssl_certfile": missing}, f"HUB_SSL_CERTFILE (--ssl-certfile): {missing} can't be read (No such file"),
+        ({"ssl_certfile": tmp_path}, f"HUB_SSL_CERTFILE (--ssl-certfile): {tmp_path} can't be read (Is a directory"),
+        ({"ssl_certfile": mine.file, "ssl_keyfile": missing}, f"HUB_SSL_KEYFILE (--ssl-keyfile): {missing} can't"),
+        ({"ssl_certfile": empty, "ssl_keyfile": mine.key}, f"HUB_SSL_CERTFILE (--ssl-certfile): {empty} holds no"),
+        ({"ssl_certfile": mine.file}, f"HUB_SSL_KEYFILE (--ssl-keyfile): {mine.file} holds no private key in PEM."),
+        (
+            {"ssl_certfile": mine.file, "ssl_keyfile": other.key},
+            f"HUB_SSL_KEYFILE (--ssl-keyfile): {other.key} is not the key of {mine.file}.",
+        ),
+        (
+            {"ssl_certfile": locked.file, "ssl_keyfile": locked.key},
+            f"HUB_SSL_KEYFILE_PASSWORD (--ssl-keyfile-password) does not open {locked.key}.",
+        ),
+        (
+            {"ssl_certfile": locked.file, "ssl_keyfile": locked.key, "ssl_keyfile_password": "wrong"},
+            f"HUB_SSL_KEYFILE_PASSWORD (--ssl-keyfile-password) does not open {locked.key}.",
+        ),
+        (
+            {"ssl_certfile": mine.file, "ssl_keyfile": mine.key, "ssl_ca_certs": empty},
+            f"HUB_SSL_CA_CERTS (--ssl-ca-certs): {empty} holds no certificate in PEM.",
+        ),
+    ]
+    for given, said in cases:
+        with pytest.raises(tls.NoCertificate) as refused:
+            tls.context(Settings(jwt_secret=SECRET, **given))  # type: ignore[arg-type]
+        assert str(refused.value).startswith(said), given
+    done = call("serve", "--ssl-certfile", str(mine.file), "--ssl-keyfile", str(other.key), jwt_secret=SECRET, port="0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"HUB_SSL_KEYFILE (--ssl-keyfile): {other.key} is not the key of {mine.file}.\n"

@@ -1,0 +1,401 @@
+"""Webhooks, a person's own and a tenant's endpoint, against a receiver that verifies as the standard's own library does."""
+
+import asyncio
+import logging
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
+
+from hub import clock
+from hub.egress import Egress
+from hub.ids import new_id, new_secret
+from hub.model import (
+    Action,
+    DeliveryStatus,
+    Device,
+    DeviceKind,
+    Endpoint,
+    Notification,
+    Priority,
+    Tenant,
+    User,
+    WebhookCall,
+)
+from hub.send import signing
+from hub.send.channels import webhook
+from hub.send.channels.webhook import Webhook
+from hub.send.endpoint import ROTATION, Addressed, EndpointCaller, secrets_at
+from hub.send.message import Message
+from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry
+from hub.settings import Settings
+
+NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
+SECRET = new_secret()
+TOKEN = f"path-{uuid4().hex}"
+PRIVATE = {"secret": SECRET, "bare secret": SECRET[6:], "address": TOKEN, "title": "A private headline"}
+PROMPT_S = 8.0  # a generous bound for what must not hang
+
+
+@pytest.fixture(autouse=True)
+def nothing_private(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """No log line holds a secret, an address or a text."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    out, err = capfd.readouterr()
+    for what, value in PRIVATE.items():
+        assert value not in caplog.text + out + err, f"{what} in a log line"
+
+
+class Receiver:
+    """Answers as it is told to, 204 for what verifies and 400 for what does not."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], Any]] = []
+        self.calls = 0
+        self.fault: Callable[[], web.Response] | None = None
+        self.hang = False
+
+    async def __aenter__(self) -> "Receiver":
+        runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=0.1, access_log=None)
+        self._runner = runner
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{TOKEN}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        self.calls += 1
+        body = await request.read()
+        if self.hang:
+            await asyncio.Event().wait()
+        if self.fault:
+            return self.fault()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            self.got.append((headers, Verifier(SECRET).verify(body, headers)))
+        except WebhookVerificationError:
+            return web.Response(status=400)
+        return web.Response(status=204)
+
+
+def message(url: str, **given: Any) -> Message:
+    fields: dict[str, Any] = {
+        "id": new_id(),
+        "mailbox": "acme/alice",
+        "send": new_id(),
+        "category": "builds",
+        "title": PRIVATE["title"],
+        "body": "Zwei Tests sind rot: \U0001f534",
+        "data": '{"build":1041,"nested":{"a":[1,null]}}',
+        "actions": (Action(key="open", label="Open", url="/builds/1041", primary=True),),
+        "tags": ("ci",),
+        "priority": Priority.HIGH,
+        "because": "You were named by the sender.",
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    n = Notification(**fields)
+    device = Device(id="d1", kind=DeviceKind.WEBHOOK, key=url, created_at=NOW, url=url, secret=SECRET)
+    whole: dict[str, Any] = {
+        "id": f"{n.id}-d1",
+        "notification": n,
+        "user": User(id=n.mailbox, created_at=NOW, updated_at=NOW),
+        "tenant": Tenant(id="acme"),
+        "device": device,
+        "unseen": 3,
+        "created_at": NOW,
+    }
+    return Message(**whole | given)
+
+
+def call_of(payload: str = '{"type":"notification.read"}') -> WebhookCall:
+    return WebhookCall(
+        id=f"{new_id()}-{new_id()}",
+        tenant="acme",
+        endpoint="e",
+        event="notification.read",
+        payload=payload,
+        status=DeliveryStatus.PROCESSING,
+        priority=Priority.MEDIUM,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+
+
+def addressed(to: Endpoint) -> Addressed:
+    call = call_of()
+    return Addressed(call.id, call, to)
+
+
+def endpoint(url: str, *secrets: str, rotated_at: datetime | None = None) -> Endpoint:
+    given = secrets or (SECRET,)
+    return Endpoint(id="e", url=url, events=(), secrets=given, created_at=NOW, rotated_at=rotated_at)
+
+
+@dataclass
+class Rig:
+    """What sends, and its receiver."""
+
+    receiver: Receiver
+    send: Callable[[], Any]
+
+
+@pytest.fixture(params=["person", "tenant"])
+async def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def make(kind: str) -> AsyncIterator[Callable[[float], Any]]:
+    """Rigs whose calls take no longer than given."""
+    async with AsyncExitStack() as stack:
+        egress = await stack.enter_async_context(Egress(["127.0.0.1/32"]))
+
+        async def made(timeout_s: float) -> Rig:
+            receiver = await stack.enter_async_context(Receiver())
+            if kind == "person":
+                given = Settings(jwt_secret=("s" * 32,), provider_timeout_s=timeout_s)
+                [provider] = await webhook.opened(given, egress, stack)
+                return Rig(receiver, lambda: provider.send(message(receiver.url)))
+            caller = EndpointCaller(egress, timeout_s, clock.now)
+            return Rig(receiver, lambda: caller.send(addressed(endpoint(receiver.url))))
+
+        yield made
+
+
+@pytest.fixture
+async def rig(make: Callable[[float], Any]) -> Rig:
+    made: Rig = await make(PROMPT_S)
+    return made
+
+
+async def outcome_of(rig: Rig) -> Outcome:
+    outcome: Outcome = await rig.send()
+    for what, value in PRIVATE.items():
+        assert value not in repr(outcome), f"{what} in an outcome"
+    return outcome
+
+
+async def test_ok_is_delivered_and_verifies(rig: Rig) -> None:
+    assert await outcome_of(rig) == Delivered()
+    [(headers, body)] = rig.receiver.got
+    assert headers["content-type"] == "application/json"
+    assert body["type"] in {"notification.created", "notification.read"}
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+async def test_every_success_is_delivered(rig: Rig, status: int) -> None:
+    rig.receiver.fault = lambda: web.Response(status=status)
+    assert await outcome_of(rig) == Delivered()
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "after_s"),
+    [
+        (429, "2", 2),
+        (503, "120", 120),
+        (429, "rubbish", None),
+        (429, None, None),
+        (503, "Fri, 20 Nov 2026 00:00:00 GMT", 0),
+    ],
+)
+async def test_retry_after_is_told(rig: Rig, status: int, header: str | None, after_s: float | None) -> None:
+    headers = {"retry-after": header} if header else {}
+    if header and "GMT" in header:  # past, whenever this runs
+        headers = {"retry-after": "Fri, 20 Nov 2020 00:00:00 GMT"}
+    rig.receiver.fault = lambda: web.Response(status=status, headers=headers)
+    assert await outcome_of(rig) == Retry(f"HTTP {status}", after_s)
+    assert rig.receiver.calls == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 425, 500, 502, 503, 504, 599])
+async def test_failure_that_may_be_repaired_retries(rig: Rig, status: int) -> None:
+    rig.receiver.fault = lambda: web.Response(status=status, text=PRIVATE["title"])
+    assert await outcome_of(rig) == Retry(f"HTTP {status}")
+    assert rig.receiver.calls == 1
+
+
+@pytest.mark.parametrize("status", [405, 413, 414, 415, 431])
+async def test_refusal_of_the_request_itself_is_permanent(rig: Rig, status: int) -> None:
+    rig.receiver.fault = lambda: web.Response(status=status)
+    assert await outcome_of(rig) == Dead(f"HTTP {status}")
+
+
+async def test_gone_is_gone(rig: Rig) -> None:
+    rig.receiver.fault = lambda: web.Response(status=410)
+    assert await outcome_of(rig) == Gone("HTTP 410")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_redirect_is_not_followed_and_retries(rig: Rig, status: int) -> None:
+    rig.receiver.fault = lambda: web.Response(status=status, headers={"location": f"{rig.receiver.url}/elsewhere"})
+    assert await outcome_of(rig) == Retry(f"HTTP {status}")
+    assert rig.receiver.calls == 1
+
+
+async def test_receiver_that_hangs_ends_in_time(make: Callable[[float], Any]) -> None:
+    rig = await make(0.5)
+    rig.receiver.hang = True
+    began = time.monotonic()
+    outcomes = await asyncio.gather(*(outcome_of(rig) for _ in range(4)))
+    assert time.monotonic() - began < PROMPT_S
+    assert outcomes == [Retry("no answer within 0.5 s")] * 4
+    rig.receiver.hang = False
+    assert await outcome_of(rig) == Delivered()
+
+
+async def test_receiver_that_is_not_there_retries(rig: Rig) -> None:
+    await rig.receiver.__aexit__()
+    assert await outcome_of(rig) == Retry("Connection refused")
+
+
+async def test_forbidden_address_is_dead() -> None:
+    async with Egress() as egress:
+        for url in ("http://127.0.0.1/x", "http://169.254.169.254/latest/meta-data/", "http://localhost/"):
+            assert isinstance(await Webhook(egress, PROMPT_S, clock.now).send(message(url)), Dead)
+            caller = EndpointCaller(egress, PROMPT_S, clock.now)
+            assert isinstance(await caller.send(addressed(endpoint(url))), Dead)
+
+
+async def test_retried_delivery_keeps_id_and_body_and_takes_a_new_time() -> None:
+    async with Egress(["127.0.0.1/32"]) as egress, Receiver() as receiver:
+        times = iter([clock.now() - timedelta(seconds=60), clock.now()])
+        provider, same = Webhook(egress, PROMPT_S, lambda: next(times)), message(receiver.url)
+        assert [await provider.send(same) for _ in range(2)] == [Delivered()] * 2
+        (first, body), (second, again) = receiver.got
+        assert first["webhook-id"] == second["webhook-id"] == same.id
+        assert body == again
+        assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) in {59, 60, 61}
+
+
+async def test_person_is_told_the_notification() -> None:
+    async with Egress(["127.0.0.1/32"]) as egress, Receiver() as receiver:
+        told = message(receiver.url)
+        await Webhook(egress, PROMPT_S, clock.now).send(told)
+        [(_, body)] = receiver.got
+    assert body == {
+        "type": "notification.created",
+        "timestamp": "2026-11-20T08:15:30.000Z",
+        "data": {
+            "id": told.notification.id,
+            "userId": "alice",
+            "category": "builds",
+            "title": PRIVATE["title"],
+            "body": "Zwei Tests sind rot: \U0001f534",
+            "data": {"build": 1041, "nested": {"a": [1, None]}},
+            "imageUrl": None,
+            "actionUrl": None,
+            "actions": [{"key": "open", "label": "Open", "url": "/builds/1041", "primary": True}],
+            "priority": "HIGH",
+            "tags": ["ci"],
+            "createdAt": "2026-11-20T08:15:30.000Z",
+            "expiresAt": None,
+            "requireAck": False,
+        },
+    }
+
+
+async def test_device_without_address_or_secret_is_dead() -> None:
+    async with Egress() as egress:
+        bare = Device(id="d", kind=DeviceKind.WEBHOOK, key="k", created_at=NOW)
+        for device in (None, bare):
+            assert isinstance(await Webhook(egress, 1, clock.now).send(message("", device=device)), Dead)
+
+
+def test_shown_is_the_signed_request() -> None:
+    told = message("https://hooks.example.org/in")
+    text = webhook.shown(told).text
+    assert text.startswith("POST https://hooks.example.org/in\ncontent-type: application/json\n")
+    assert f"webhook-id: {told.id}\n" in text
+    assert "webhook-signature: v1," in text
+    assert SECRET not in text
+
+
+async def test_nothing_is_opened_where_webhooks_are_off() -> None:
+    async with AsyncExitStack() as stack, Egress() as egress:
+        given = Settings(jwt_secret=("s" * 32,), webhooks=False)
+        assert await webhook.opened(given, egress, stack) == ()
+
+
+def test_breakers_are_shared_by_a_tenants_addresses_at_one_host() -> None:
+    named = {signing.breaker_of(tenant, f"https://{host}/{path}") for tenant in "ab" for host in "xy" for path in "12"}
+    assert named == {f"webhook/{tenant}/{host}:443" for tenant in "ab" for host in "xy"}
+
+
+# ---------------------------------------------------------------- signatures
+
+# All of one length: to HMAC a short key and the same with zeros at its end are one.
+keys = st.binary(min_size=32, max_size=32).map(lambda key: f"whsec_{b64encode(key).decode()}")
+
+
+@settings(max_examples=100)
+@given(st.lists(keys, min_size=1, max_size=3, unique=True), keys, st.text(max_size=200), st.uuids())
+def test_signatures_verify_with_each_secret_and_no_other(known: list[str], other: str, text: str, id: Any) -> None:
+    body = orjson.dumps({"text": text})
+    headers = signing.signed(str(id), body, known, datetime.now(UTC))
+    assert len(headers["webhook-signature"].split(" ")) == len(known)
+    for secret in known:
+        assert Verifier(secret).verify(body, headers) == {"text": text}
+    wrong = [(other, body, headers)] if other not in known else []
+    wrong += [
+        (known[0], body + b" ", headers),
+        (known[0], body, headers | {"webhook-id": "another"}),
+        (known[0], body, headers | {"webhook-timestamp": str(int(headers["webhook-timestamp"]) + 1)}),
+    ]
+    for secret, said, under in wrong:
+        with pytest.raises(WebhookVerificationError):
+            Verifier(secret).verify(said, under)
+
+
+def test_signature_of_the_standards_own_example() -> None:
+    """https://github.com/standard-webhooks/standard-webhooks, the reference vectors of its libraries."""
+    headers = signing.signed(
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        b'{"test": 2432232314}',
+        ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+        datetime.fromtimestamp(1614265330, UTC),
+    )
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_new_secret_is_one_that_the_standard_allows() -> None:
+    known = {new_secret() for _ in range(100)}
+    assert len(known) == 100
+    assert all(secret.startswith("whsec_") for secret in known)
+
+
+async def test_rotation_signs_with_both_secrets_for_a_day() -> None:
+    newest, before = new_secret(), SECRET
+    rotated = clock.now()
+    rotating = endpoint("http://127.0.0.1/", newest, before, rotated_at=rotated)
+    assert (
+        secrets_at(rotating, rotated)
+        == secrets_at(rotating, rotated + ROTATION - timedelta(seconds=1))
+        == (newest, before)
+    )
+    assert secrets_at(rotating, rotated + ROTATION) == (newest,)
+    assert secrets_at(endpoint("http://127.0.0.1/", newest), rotated) == (newest,)
+    async with Egress(["127.0.0.1/32"]) as egress, Receiver() as receiver:  # who knows the old one only
+        caller = EndpointCaller(egress, PROMPT_S, clock.now)
+        rotating = endpoint(receiver.url, newest, before, rotated_at=rotated - timedelta(hours=23))
+        assert await caller.send(addressed(rotating)) == Delivered()
+        [(headers, _)] = receiver.got
+        assert Verifier(newest).verify(b'{"type":"notification.read"}', headers)
+        rotating = endpoint(receiver.url, newest, before, rotated_at=rotated - timedelta(hours=25))
+        assert await caller.send(addressed(rotating)) == Retry("HTTP 400")
