@@ -18,6 +18,7 @@ WINDOW = 10
 OPENS_AT = 7
 OPEN_MAX_S = 600
 PROBE_S = 60  # a probe that says nothing for so long is taken for dead
+PROBING_S = 2  # who finds a probe under way asks again after that
 FORGOTTEN_S = 3600
 FAILURES = (RedisError, OSError, TimeoutError)
 
@@ -30,12 +31,12 @@ for i, key in ipairs(KEYS) do
         answers[i] = -1
     elseif opened > ms then
         answers[i] = opened - ms
-    elseif ARGV[1 + i] == '0' then
+    elseif ARGV[2 + i] == '0' then
         answers[i] = 100
     elseif redis.call('SET', key .. ':probe', 1, 'NX', 'PX', ARGV[1]) then
         answers[i] = 0
     else
-        answers[i] = math.max(100, redis.call('PTTL', key .. ':probe'))
+        answers[i] = math.max(100, math.min(redis.call('PTTL', key .. ':probe'), tonumber(ARGV[2])))
     end
 end
 return answers
@@ -87,7 +88,7 @@ class Breakers:
         listed = list(names)
         flags = [int(probing is None or name in probing) for name in listed]
         try:
-            answers = await self._ask(keys=[self._key(name) for name in listed], args=[PROBE_S * 1000, *flags])
+            answers = await self._ask(keys=[self._key(name) for name in listed], args=[PROBE_S * 1000, PROBING_S * 1000, *flags])
         except FAILURES:
             return dict.fromkeys(listed, -1.0)
         return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, answers, strict=True)}

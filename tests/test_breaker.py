@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry as Retries
 from redis.backoff import NoBackoff
 
 from hub import breaker
-from hub.breaker import Breakers
+from hub.breaker import PROBING_S, Breakers
 from hub.embedded import Mongod, Redis
 from hub.model import DeliveryStatus, Reason
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry, Sent
@@ -76,6 +76,7 @@ async def test_two_processes_share_it_and_one_probe_closes_it(two: tuple[Breaker
     asked = await asyncio.gather(*(wait_s(breakers) for breakers in two * 10))
     assert asked.count(0) == 1, "one of all who ask"
     assert min(wait for wait in asked if wait) > 0
+    assert max(asked) <= PROBING_S, "nobody waits for as long as a probe may take"
     await other.tell({"smtp": [True]})
     assert await wait_s(one) < 0
     assert await one.opened() == {}
