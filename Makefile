@@ -5,6 +5,7 @@ PORT ?=
 DATA ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
+TESTS := $(BIN)/pytest --ignore tests/browser
 
 .PHONY: help install run test prove check format bench lock
 
@@ -17,10 +18,12 @@ run: $(INSTALLED)  ## start the hub with its servers; PORT=8000 and DATA=folder 
 	@$(BIN)/hub dev $(if $(PORT),--port $(PORT)) $(if $(DATA),--data $(DATA))
 
 test: $(INSTALLED)  ## run the tests, with real servers, in at most 10 minutes
-	@$(BIN)/pytest
+	@$(TESTS) -m "not alone" --numprocesses 2 --dist loadfile
+	@$(TESTS) -m alone
 
 prove: $(INSTALLED)  ## run the same tests at the full numbers
-	@HUB_TEST_SCALE=full $(BIN)/pytest
+	@HUB_TEST_SCALE=full $(TESTS) -m "not alone" --numprocesses 2 --dist loadfile
+	@HUB_TEST_SCALE=full $(TESTS) -m alone
 
 check: $(INSTALLED)  ## lint, format, types, imports, and the exported schema
 	@$(BIN)/ruff check
