@@ -64,6 +64,7 @@ async def test_same_browser_again_keeps_its_id_and_takes_the_new_keys(tenant: Te
     given = browser("https://push.example/a", label="New")
     again = await register(tenant, "alice", input=given | {"auth": given["auth"] + "=="})
     assert (again["id"], again["createdAt"], again["label"]) == (first["id"], first["createdAt"], "New")
+    assert again["lastUsedAt"] > first["createdAt"]
     doc = await database.users.find_one({"_id": f"{tenant.name}/alice"})
     assert doc
     [stored] = doc["devices"]

@@ -12,7 +12,7 @@ from hub.embedded import Mongod, Redis
 from hub.model import Role
 from tests.client import Tenant, eventually
 from tests.commands import call
-from tests.outside import QUICK, connect, deliveries, ended
+from tests.outside import CONNECT, QUICK, connect, deliveries, ended
 from tests.processes import SECRET, Deployment
 from tests.receiver import Receiver
 from tests.test_observe import scrape, value
@@ -79,6 +79,31 @@ async def test_deliveries_of_a_notification_are_all_there_and_hide_from_users_wh
     [delivery] = await deliveries(tenant)
     assert delivery["attempts"][0]["error"] == "HTTP 410"
     assert (await tenant.ask("{ me { devices { id } } }", user="alice"))["me"]["devices"] == [], "gone, and removed"
+
+
+async def test_device_that_was_reached_is_in_use_and_one_that_refused_is_not(
+    tenant: Tenant, receiver: Receiver
+) -> None:
+    for url in ("/yes", "/no"):
+        made = (await tenant.ask(CONNECT, user="alice", to=f"{receiver.url}{url}"))["connectWebhook"]
+        receiver.secrets[url] = made["secret"]
+    receiver.answers["/no"] = lambda *_: web.Response(status=413)
+
+    async def used() -> list[str | None]:
+        devices = (await tenant.ask("{ me { devices { lastUsedAt } } }", user="alice"))["me"]["devices"]
+        return [device["lastUsedAt"] for device in devices]
+
+    await tenant.send("alice", channels=["WEBHOOK"])
+    await ended(tenant, "FAILED")
+
+    async def noted() -> str | None:
+        return (await used())[0]
+
+    at = await eventually(noted)
+    await tenant.send("alice", channels=["WEBHOOK"])
+    await ended(tenant, "FAILED", 2)
+    await ended(tenant, "DELIVERED", 2)
+    assert await used() == [at, None], "once an hour"
 
 
 async def test_feed_that_selects_deliveries_has_those_outside_too(tenant: Tenant, receiver: Receiver) -> None:

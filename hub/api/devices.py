@@ -38,7 +38,9 @@ class Device:
     platform: str | None
     label: str | None
     created_at: datetime
-    last_used_at: datetime | None
+    last_used_at: datetime | None = strawberry.field(
+        description="When it was last reached, to the hour, or registered again."
+    )
 
 
 @strawberry.type(description="`secret` is shown once, here.")

@@ -26,7 +26,8 @@ Some = Collection[str]
 class Deliver:
     """The desk of one channel's deliveries. What it reads is handed in: notifications, users, heads of mailboxes and
     tenants by id; which of some sends were called off; whether preferences still allow a delivery; what to do about an
-    address that is dead; and which of some notifications were read, and what that makes of their deliveries."""
+    address that is dead; which of some notifications were read, and what that makes of their deliveries; and what is
+    noted of devices that were reached."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Deliver:
         forget: Callable[[Delivery], Awaitable[None]],
         read: Callable[[Some], Awaitable[list[str]]],
         was_read: Callable[[Some], Awaitable[int]],
+        used: Callable[[Collection[tuple[str, str]]], Awaitable[None]],
         unsubscribe_url: Callable[[Delivery], str],
         receipt_url: Callable[[Delivery], str],
     ) -> None:
@@ -54,6 +56,7 @@ class Deliver:
         self._forget = forget
         self._read = read
         self._was_read = was_read
+        self._used = used
         self._unsubscribe_url = unsubscribe_url
         self._receipt_url = receipt_url
 
@@ -88,10 +91,13 @@ class Deliver:
         return told(job, step.status, step.reason, now)
 
     async def ended(self, jobs: Sequence[tuple[Delivery, Next]]) -> None:
-        """What was read while it was under way counts as read, like what was read after it."""
-        went = {job.notification for job, step in jobs if step.status in OUTSIDE}
-        if went and (read := await self._read(went)):
+        """What was read while it was under way counts as read, like what was read after it; and devices that were
+        reached are in use."""
+        went = [job for job, step in jobs if step.status in OUTSIDE]
+        if went and (read := await self._read({job.notification for job in went})):
             await self._was_read(read)
+        if used := [(job.mailbox, job.device) for job in went if job.device]:
+            await self._used(used)
 
     async def gone(self, job: Delivery) -> None:
         await self._forget(job)
