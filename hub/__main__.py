@@ -425,6 +425,7 @@ async def dispatching(
             used=services.devices.used,
             unsubscribe_url=lambda delivery: services.links.url(Kind.UNSUBSCRIBE, delivery.id),
             receipt_url=lambda delivery: services.links.url(Kind.RECEIPT, delivery.id),
+            app_url=settings.app_url,
         )
         made.append(dispatcher(channel.CHANNEL, desk, hub.jobs, providers, settings.schedule_of(channel.CHANNEL)))
     caller = EndpointCaller(hub.egress, settings.provider_timeout_s, hub.time.now)

@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     receipt_days: int = Field(3, description="Readers come back as far as MongoDB's oplog reaches, often less.")
 
     public_url: str = Field("", description="Where people reach this hub, for links in mails: https://hub.example.org")
+    app_url: str = Field("", description="Where links that are a path lead: https://app.example.org")
     smtp_url: str = Field(
         "",
         description="smtps://user:password@host:465 for TLS from the start, smtp:// for STARTTLS, which then must be "
@@ -237,6 +238,19 @@ class Settings(BaseSettings):
         if value and not (value.startswith(("https://", "http://")) and urlsplit(value).hostname):
             raise ValueError("write https://hub.example.org: links in mails begin with it")
         return value.rstrip("/")
+
+    @field_validator("app_url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        origin = value.rstrip("/")
+        parts = urlsplit(origin)
+        if value and not (
+            parts.scheme in {"http", "https"} and parts.hostname and origin.endswith(f"//{parts.netloc}")
+        ):
+            raise ValueError("write https://app.example.org, with nothing after it: links that are a path begin there")
+        if parts.username is not None:
+            raise ValueError("an address with a user and a password would go out in every mail")
+        return origin
 
     @model_validator(mode="after")
     def _sensible(self) -> "Settings":

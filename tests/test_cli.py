@@ -129,6 +129,14 @@ def test_wrong_setting_is_named() -> None:
     assert "'eighty'" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "url", ["app.example", "javascript:alert(1)", "https://a.example/app", "https://u:p@a.example"]
+)
+def test_address_of_the_app_that_can_not_be_is_refused(url: str) -> None:
+    done = call("serve", jwt_secret=SECRET, app_url=url)
+    assert (done.returncode, done.stderr.startswith("HUB_APP_URL: "), "Traceback" in done.stderr) == (2, True, False)
+
+
 def test_version_is_told() -> None:
     assert call("--version").stdout == f"hub {__version__}\n"
 
@@ -352,6 +360,8 @@ def test_doctor_looks_at_what_channels_need(servers: tuple[Mongod, Redis]) -> No
     away = call("doctor", **given, **mail)
     assert "no mail server answers at 127.0.0.1:1" in away.stdout
     assert "set HUB_PUBLIC_URL" in away.stdout
+    assert away.stdout.count("HUB_APP_URL") == 1
+    assert "HUB_APP_URL" not in call("doctor", **given, **mail, app_url="https://app.example").stdout
     assert "/dev/outbox" in call("doctor", **given, mode="development").stdout
     for done in (wrong, away):
         assert "Traceback" not in done.stderr

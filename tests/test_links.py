@@ -89,6 +89,7 @@ async def mailing(servers: tuple[Mongod, Redis], post: Post) -> AsyncIterator[De
         "mongo_database": "links",
         "redis_prefix": "links:",
         "public_url": f"{PUBLIC}/",
+        "app_url": "https://app.example/",
         "ses_from": SENDER,
         "sns_topics": f"{ARN} {ARN}-2",
         "allowed_origins": "https://app.example",
@@ -425,6 +426,7 @@ async def test_buttons_of_a_mail_count_and_lead_only_where_the_notification_says
     assert buttons == {
         "Hello": token,
         "Open it": f"{token}?to=0",
+        "Local": f"{token}?to=1",
         "Ignore": f"{token}?to=2",
         "Unsubscribe from news": unsubscribe_of(mail),
     }
@@ -432,7 +434,7 @@ async def test_buttons_of_a_mail_count_and_lead_only_where_the_notification_says
     assert plain
     assert "Open it: https://app.example/open?a=1&b=2" in plain.get_content(), "text shows where a link leads"
     evil = "https://evil.example"
-    for query in ("?to=1", "?to=3", "?to=-1", "?to=99999999999", "?to=", f"?to={evil}", "?to=//evil.example", "?to=²"):
+    for query in ("?to=3", "?to=-1", "?to=99999999999", "?to=", f"?to={evil}", "?to=//evil.example", "?to=²"):
         response, page = await call(tenant, "GET", token + query)
         assert response.status == 404, query
         assert "evil" not in str(response.headers) + page
@@ -446,6 +448,28 @@ async def test_buttons_of_a_mail_count_and_lead_only_where_the_notification_says
     assert response.headers["referrer-policy"] == "no-referrer"
     assert (await tenant.inbox(alice.id))["unread"] == 0
     await alice.settled("READ")
+
+
+async def test_path_within_the_app_is_a_whole_address_outside_and_a_path_in_the_inbox(
+    alice: Person, tenant: Tenant
+) -> None:
+    async with Receiver() as receiver:
+        await connect(tenant, receiver, alice.id)
+        content = {"actionUrl": "/builds/7?a=1", "imageUrl": "/seven.png"}
+        mail = await alice.mailed("IN_APP", "WEBHOOK", "EMAIL", content=content)
+        await ended(tenant, "DELIVERED")
+        [told] = receiver.got[f"/{alice.id}"]
+    whole = {"actionUrl": "https://app.example/builds/7?a=1", "imageUrl": "https://app.example/seven.png"}
+    assert {name: told["data"][name] for name in whole} == whole
+    plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    assert plain
+    assert html
+    assert f"Open: {whole['actionUrl']}" in plain.get_content()
+    assert f'src="{whole["imageUrl"]}"' in html.get_content()
+    response, _ = await call(tenant, "GET", buttons_of(mail)["Open"])
+    assert (response.status, response.headers["location"]) == (303, whole["actionUrl"])
+    [n] = (await tenant.ask("{ inbox { nodes { actionUrl imageUrl } } }", user=alice.id))["inbox"]["nodes"]
+    assert n == content
 
 
 async def test_click_on_a_mail_keeps_other_channels_quiet(alice: Person, tenant: Tenant, store: Database) -> None:

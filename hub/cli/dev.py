@@ -97,8 +97,10 @@ async def _run(settings: Settings, home: Home, bound: list[socket.socket]) -> No
     from hub.__main__ import serve
 
     beside: list[asyncio.Task[None]] = []
-    if not settings.public_url:  # so that links in mails lead somewhere
-        settings = settings.model_copy(update={"public_url": _url(settings.host, bound[0].getsockname()[1])})
+    here = _url(settings.host, bound[0].getsockname()[1])  # so that links in mails lead somewhere
+    settings = settings.model_copy(
+        update={"public_url": settings.public_url or here, "app_url": settings.app_url or here}
+    )
     async with _servers(settings, home) as (settings, children):
         keepers = [asyncio.create_task(_keep(child)) for child in children]
 

@@ -98,6 +98,7 @@ def _settings(home: Home) -> Settings:
         "mongo_url": running.mongo_url,
         "redis_url": running.redis_url,
         "jwt_secret": running.secret,
+        "app_url": running.url,
     }
     return Settings(**found, **{name: value for name, value in known.items() if not is_set(name)})
 
@@ -251,6 +252,11 @@ async def _channels(settings: Settings, findings: list[str]) -> None:
         findings += await _mail_server(settings.smtp_url)
     if not settings.public_url and Channel.EMAIL in there:
         findings.append(f"{NOTE}mails have no link to unsubscribe: set HUB_PUBLIC_URL")
+    if not settings.app_url:
+        findings.append(
+            f"{NOTE}links that are a path, such as /builds/7, make no button in mails and lead nowhere from outside "
+            "your app: set HUB_APP_URL"
+        )
 
 
 async def _mail_server(url: str) -> list[str]:

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
+from hub.links import from_outside
 from hub.model import Delivery, DeliveryStatus, Mailbox, Notification, Reason, Tenant, User
 from hub.send.dispatcher import Ready
 from hub.send.message import Message, Provider
@@ -45,6 +48,7 @@ class Deliver:
         used: Callable[[Collection[tuple[str, str]]], Awaitable[None]],
         unsubscribe_url: Callable[[Delivery], str],
         receipt_url: Callable[[Delivery], str],
+        app_url: str,
     ) -> None:
         self._providers = providers
         self._notifications = notifications
@@ -59,6 +63,7 @@ class Deliver:
         self._used = used
         self._unsubscribe_url = unsubscribe_url
         self._receipt_url = receipt_url
+        self._app_url = app_url
 
     async def prepare(self, jobs: Sequence[Delivery], now: datetime) -> list[Ready | Next]:
         """For each delivery what to call, or why it is not wanted any more."""
@@ -106,15 +111,27 @@ class Deliver:
         category = tenant.category(n.category)
         return Message(
             id=job.id,
-            notification=n,
+            notification=outward(n, self._app_url),
             user=user,
-            tenant=tenant,
+            tenant=replace(tenant, logo_url=from_outside(tenant.logo_url, self._app_url)),
             device=next((device for device in user.devices if device.id == job.device), None),
             unseen=head.unseen,
             created_at=job.created_at,
             unsubscribe_url="" if category and category.required else self._unsubscribe_url(job),
             receipt_url=self._receipt_url(job),
         )
+
+
+def outward(n: Notification, app_url: str) -> Notification:
+    """With links that can be followed from outside the app."""
+    if not app_url:
+        return n
+    return replace(
+        n,
+        image_url=from_outside(n.image_url, app_url),
+        action_url=from_outside(n.action_url, app_url),
+        actions=tuple(replace(action, url=from_outside(action.url, app_url)) for action in n.actions),
+    )
 
 
 def told(job: Delivery, became: DeliveryStatus, reason: Reason | None, now: datetime) -> Told | None:
