@@ -329,7 +329,10 @@ async def test_watch_piped_to_head_ends_when_head_does(tenant: Tenant, deploymen
 def test_watch_with_a_refused_token_or_no_hub_says_so(deployment: Deployment) -> None:
     refused = call("watch", "--token", "x", "--url", address(deployment))
     assert refused.returncode == 1
-    assert refused.stderr == "The hub ended the connection: The token is not valid here.\n"
+    assert refused.stderr == (
+        "The hub ended the connection: The token is not valid here. "
+        f"The hub is {address(deployment)}; the token was given by --token or HUB_TOKEN.\n"
+    )
     away = call("watch", "--user", "a", "--url", "http://127.0.0.1:1", jwt_secret=SECRET)
     assert away.returncode == 1
     assert "Nothing answers at http://127.0.0.1:1" in away.stderr

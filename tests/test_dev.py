@@ -290,6 +290,32 @@ def test_dev_with_a_wrong_setting_starts_nothing_and_names_it(folder: Path) -> N
     assert "/nowhere/mongod is no program" in missing.stderr
 
 
+async def test_commands_take_hub_and_key_from_one_place_and_say_which(folder: Path) -> None:
+    async with Command("dev", "--port", "0", cwd=folder) as hub:
+        url = (await hub.says(SERVES))[1]
+
+        def send(*more: str, **given: str) -> tuple[int, str]:
+            done = call("send", "Hi", "--to", "alice", *more, cwd=folder, **given)
+            return done.returncode, done.stderr
+
+        other = {"jwt_secret": SECRET}
+        assert send(**other) == (0, ""), "the folder's hub with the folder's key, whatever the environment's is"
+        assert send("--url", url) == (0, "")
+        assert send("--url", url, "--data", str(folder / ".hub"), **other) == (0, "")
+        status, text = send(url=url, **other)
+        assert (status, text.split(":")[0]) == (1, "UNAUTHENTICATED")
+        assert text.endswith(f"The hub is {url}; the token was signed with HUB_JWT_SECRET.\n")
+        status, text = send(token="x")
+        assert text.endswith(f"The hub is {url}; the token was given by --token or HUB_TOKEN.\n")
+        status, text = send(url="http://127.0.0.1:1")
+        assert (status, text.split(":")[0]) == (1, "No key for the hub at http")
+        assert "HUB_JWT_SECRET" in text
+        made = call("token", "--user", "alice", cwd=folder, **other).stdout
+        assert send("--token", made.strip())[0] == 1
+        made = call("token", "--role", "service", "--data", str(folder / ".hub"), cwd=folder, **other).stdout
+        assert send("--token", made.strip()) == (0, "")
+
+
 async def test_dev_with_servers_of_the_environment_starts_none(folder: Path, servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}

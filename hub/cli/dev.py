@@ -203,7 +203,16 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
         await demo.fill(url, token(None, Role.ADMIN), people)
     except (Refused, Unreachable) as error:
         _say(f"The demo data could not be made: {error}")
-    home.announce(Running(url=url, secret=secret, mongo_url=settings.mongo_url, redis_url=settings.redis_url))
+    home.announce(
+        Running(
+            url=url,
+            secret=secret,
+            mongo_url=settings.mongo_url,
+            redis_url=settings.redis_url,
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+        )
+    )
     folder = "" if home.folder == DEFAULT_DATA else f" --data {shlex.quote(str(home.folder))}"
     _say(
         GREETING.format(

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from hub.cli.door import Refused, Unreachable, ask
-from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, address, fail, told
-from hub.cli.environment import token as make_token
+from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
 from hub.cli.token import seconds
 from hub.model import Channel, Role
 
@@ -54,14 +53,14 @@ def replay(
     filter = {name: value for name, value in filter.items() if value is not None}
     if bool(ids) + bool(filter or send) + everything != 1:
         fail("Say what: ids of deliveries, options such as --channel email, or --all; one of these.", 2)
-    where = address(url, data)
-    who = make_token(token, data, user=None, role=Role.SERVICE, tenant=tenant)
+    hub = hub_of(url, token, data)
+    who = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
     try:
-        count = asyncio.run(_replay(where, who, ids or [], send, filter))
+        count = asyncio.run(_replay(hub.url, who, ids or [], send, filter))
     except Unreachable as error:
         fail(str(error))
     except Refused as error:
-        fail(told(error))
+        fail(hub.told(error))
     print(f"{count} {'delivery goes' if count == 1 else 'deliveries go'} out again.")
 
 

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hub.cli.door import Refused, Unreachable, ask
-from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, address, fail, told
-from hub.cli.environment import token as make_token
+from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
 from hub.cli.token import seconds
 from hub.model import Priority, Role
 
@@ -52,14 +51,14 @@ def send(
         "expiresAt": (datetime.now(UTC) + timedelta(seconds=seconds(expires))).isoformat() if expires else None,
         "requireAck": ack,
     }
-    where = address(url, data)
-    who = make_token(token, data, user=None, role=Role.SERVICE, tenant=tenant)
+    hub = hub_of(url, token, data)
+    who = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
     try:
-        sent = asyncio.run(ask(where, who, SEND, input=given))["send"]
+        sent = asyncio.run(ask(hub.url, who, SEND, input=given))["send"]
     except Unreachable as error:
         fail(str(error))
     except Refused as error:
-        fail(told(error))
+        fail(hub.told(error))
     id, count = sent["send"]["id"], sent["send"]["recipients"]
     people = "1 person" if count == 1 else f"{count} people"
     print(f"{id} was sent before, to {people}: this key is known." if sent["duplicate"] else f"{id} sent to {people}.")
