@@ -33,6 +33,7 @@ from tests.processes import Deployment
 from tests.receiver import Receiver
 from tests.rigs import SENDER
 from tests.test_dispatch import QUICK, connect, deliveries, ended
+from tests.test_preferences import refusal
 from tests.topic import CERTIFICATE, Topic, certificate
 
 PUBLIC = "https://hub.example"
@@ -539,6 +540,52 @@ async def test_bounce_and_complaint_suppress_the_address_and_fail_the_delivery(
     assert await store["receipts"].count_documents(failed) == 1
     await tenant.send(alice.id, channels=["IN_APP", "EMAIL"])
     assert await skipped(tenant, alice.id) == [("EMAIL", "SUPPRESSED")]
+
+
+SUPPRESSIONS = "query ($n: Int, $after: String) { suppressions(first: $n, after: $after) { edges { cursor } nodes { userId address reason } pageInfo { hasNextPage endCursor } } }"
+LIFT = "mutation ($id: ID!, $address: String!) { liftSuppression(userId: $id, address: $address) }"
+
+
+async def test_suppressed_addresses_are_listed_page_by_page_and_lifted_by_an_administrator(
+    tenant: Tenant, post: Post, store: Database
+) -> None:
+    people = sorted([await Person(tenant, post).arrive() for _ in range(3)], key=lambda person: person.id)
+    asked = zip(people, ("Bounce", "Complaint", "Bounce"), strict=True)
+    for person, kind in asked:
+        await person.mailed()
+        id = (await person.settled("SENT"))["providerId"]
+        assert await tell(tenant, post.topic.told(kind, id, person.address)) == 204
+    await people[0].arrive()  # a profile that comes again changes nothing
+    older = {"suppressed.zoe@people\uff0eexample": "gone"}  # one who has changed her address
+    await store["users"].update_one({"_id": f"{tenant.name}/{people[0].id}"}, {"$set": older})
+    async with Tenant(f"{tenant.name}-2", tenant.urls) as other:
+        assert (await other.admin(SUPPRESSIONS))["suppressions"]["nodes"] == []
+
+    rows: list[Json] = []
+    after = None
+    for expected in (3, 1):
+        page = (await tenant.admin(SUPPRESSIONS, n=3, after=after))["suppressions"]
+        assert len(page["nodes"]) == len(page["edges"]) == expected
+        rows += page["nodes"]
+        after = page["pageInfo"]["endCursor"]
+    assert page["pageInfo"]["hasNextPage"] is False
+    assert rows[:1] + rows[2:] == [
+        {"userId": person.id, "address": person.address, "reason": why}
+        for person, why in zip(people, ("bounced", "complained", "bounced"), strict=True)
+    ]
+    assert (rows[1]["userId"], rows[1]["reason"]) == (people[0].id, "gone")
+    first = people[0]
+    assert (await tenant.admin(LIFT, id=first.id, address=first.address.upper()))["liftSuppression"] is True
+    assert (await tenant.admin(LIFT, id=first.id, address=first.address))["liftSuppression"] is False
+    assert [row["address"] for row in (await tenant.admin(SUPPRESSIONS))["suppressions"]["nodes"]] == [
+        row["address"] for row in rows[1:]
+    ]
+    await first.mailed(title="Again")
+    for query, variables in ((SUPPRESSIONS, {}), (LIFT, {"id": first.id, "address": first.address})):
+        assert await refusal(tenant.ask(query, **variables)) == ("FORBIDDEN", None)
+    assert await refusal(tenant.admin(LIFT, id="nobody", address="a@b.c")) == ("NOT_FOUND", None)
+    for wrong in ("", "x", "!", after + "=", "YQ"[:1] + "é"):
+        assert await refusal(tenant.admin(SUPPRESSIONS, after=wrong)) == ("BAD_USER_INPUT", "after")
 
 
 async def test_delivery_and_transient_bounce_suppress_nobody_and_a_late_bounce_still_counts(

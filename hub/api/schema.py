@@ -27,6 +27,7 @@ from hub.api.inputs import (
 from hub.api.people import PeopleMutation, PeopleQuery
 from hub.api.scalars import CONFIG, Cursor
 from hub.api.streams import InboxStream
+from hub.api.suppressions import SuppressionMutation, SuppressionQuery
 from hub.api.types import (
     DeliveryConnection,
     InboxEvent,
@@ -53,7 +54,7 @@ from hub.publish import Published, SendRequest
 
 
 @strawberry.type
-class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery):
+class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery):
     @strawberry.field(graphql_type=User, description="The caller.")
     async def me(self, info: Info) -> model.User:
         context = info.context
@@ -128,7 +129,7 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery):
 
 
 @strawberry.type
-class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation):
+class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, SuppressionMutation):
     @strawberry.mutation
     async def mark_seen(self, info: Info, ids: list[ID]) -> InboxPayload:
         return await _mark(info.context, ids, box.seen)
