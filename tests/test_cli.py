@@ -212,6 +212,19 @@ async def test_send_puts_everything_into_the_inbox_once(tenant: Tenant, deployme
     ]
 
 
+async def test_send_goes_out_on_the_channels_that_it_names(tenant: Tenant, deployment: Deployment) -> None:
+    given = ["send", "Hi", "--to", "alice", "--channel", "in_app", "--channel", "EMAIL"]
+    done = call(*given, "--url", address(deployment), "--tenant", tenant.name, jwt_secret=SECRET)
+    assert done.returncode == 0, done.stderr
+    query = "{ inbox { nodes { deliveries { channel status } } } }"
+    [n] = (await tenant.ask(query, user="alice"))["inbox"]["nodes"]
+    assert [(row["channel"], row["status"]) for row in n["deliveries"]] == [
+        ("IN_APP", "DELIVERED"),
+        ("EMAIL", "SKIPPED"),
+    ]
+    assert "--channel" in call(*given[:-1], "pigeon", jwt_secret=SECRET).stderr
+
+
 async def test_send_with_a_known_key_says_so(tenant: Tenant, deployment: Deployment) -> None:
     given = ["send", "Hi", "--to", "alice", "--key", "k", "--url", address(deployment), "--tenant", tenant.name]
     first, again = call(*given, jwt_secret=SECRET), call(*given, jwt_secret=SECRET)

@@ -10,7 +10,7 @@ import typer
 from hub.cli.door import Refused, Unreachable, ask
 from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
 from hub.cli.token import seconds
-from hub.model import Priority, Role
+from hub.model import Channel, Priority, Role
 
 SEND = "mutation ($input: SendInput!) { send(input: $input) { duplicate send { id recipients } } }"
 
@@ -20,6 +20,10 @@ def send(
     body: Annotated[str, typer.Argument(help="The rest.")] = "",
     to: Annotated[list[str] | None, typer.Option("--to", help="A user's id. Repeat it for more people.")] = None,
     category: Annotated[str, typer.Option("--category", help="What kind of news this is.")] = "news",
+    channel: Annotated[
+        list[Channel] | None,
+        typer.Option("--channel", case_sensitive=False, help="Not the category's own. Repeat it for more."),
+    ] = None,
     priority: Annotated[Priority | None, typer.Option("--priority", case_sensitive=False)] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A word to filter by. Repeat it for more.")] = None,
     data_json: Annotated[str | None, typer.Option("--json", help="Data for the app that shows it, as JSON.")] = None,
@@ -46,6 +50,7 @@ def send(
         "content": {"title": title, "body": body, "actionUrl": link},
         "data": _parsed(data_json),
         "tags": tag,
+        "channels": [one.value for one in channel] if channel else None,
         "priority": priority.value if priority else None,
         "idempotencyKey": key,
         "expiresAt": (datetime.now(UTC) + timedelta(seconds=seconds(expires))).isoformat() if expires else None,
