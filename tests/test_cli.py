@@ -129,6 +129,22 @@ def test_wrong_setting_is_named() -> None:
     assert "'eighty'" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["sns_platform_fcm", "sns_platform_apns"])
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "hub",
+        "arn:aws:sns:eu-west-1:123456789012:hub",
+        "arn:aws:sns:eu-west-1:1:app/GCM/hub",
+        "arn:aws:sns:eu-west-1:123456789012:app/ADM/hub",
+    ],
+)
+def test_arn_that_names_no_platform_application_is_refused(name: str, arn: str) -> None:
+    done = call("work", **{name: arn}, jwt_secret=SECRET)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"HUB_{name.upper()}: write the ARN of an SNS platform application")
+
+
 @pytest.mark.parametrize(
     "url", ["app.example", "javascript:alert(1)", "https://a.example/app", "https://u:p@a.example"]
 )
@@ -381,6 +397,31 @@ def test_doctor_looks_at_what_channels_need(servers: tuple[Mongod, Redis]) -> No
     assert "/dev/outbox" in call("doctor", **given, mode="development").stdout
     for done in (wrong, away):
         assert "Traceback" not in done.stderr
+
+
+def test_doctor_asks_for_what_amazon_needs(servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    given = {"mongo_url": servers[0].url, "redis_url": servers[1].url, "jwt_secret": SECRET}
+    phones = {"sns_platform_apns": "arn:aws:sns:eu-west-1:123456789012:app/APNS_SANDBOX/hub"}
+    lost = call("doctor", **given, ses_from="a@example.org")
+    assert lost.returncode == 1
+    assert "wrong  HUB_SES_FROM needs AWS_REGION too" in lost.stdout
+    keyless = call("doctor", **given, **phones).stdout
+    assert "note   no key for Amazon is found here, and it is needed by HUB_SNS_PLATFORM_APNS" in keyless
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    well = call("doctor", **given, **phones, ses_from="a@example.org")
+    assert "ok     Amazon is called with the key from env, SES in eu-west-1" in well.stdout
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    strange = call("doctor", **given, **phones)
+    assert "wrong  AWS's own variables and files can't be used (HUB_SNS_PLATFORM_APNS)" in strange.stdout
+    for done in (lost, well, strange):
+        assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:

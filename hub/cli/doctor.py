@@ -24,7 +24,7 @@ from hub.ids import made_at
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
 from hub.ports import allow_many_files
-from hub.settings import Settings, Unusable
+from hub.settings import KINDS, Settings, Unusable
 from hub.status import deliveries, webhook_calls
 
 OLDEST_MONGODB = (6, 0)
@@ -39,7 +39,7 @@ CLIENT_VARIABLES = {"HUB_URL", "HUB_TOKEN"}  # read by the commands that call a 
 
 
 WANTS = {
-    Channel.EMAIL: "HUB_SMTP_URL and HUB_EMAIL_FROM, or HUB_SES_FROM",
+    Channel.EMAIL: "HUB_SMTP_URL and HUB_EMAIL_FROM, or HUB_SES_FROM and AWS_REGION",
     Channel.WEB_PUSH: "HUB_VAPID_PRIVATE_KEY and HUB_VAPID_SUBJECT (`hub vapid` makes them)",
     Channel.MOBILE_PUSH: "HUB_SNS_PLATFORM_FCM or HUB_SNS_PLATFORM_APNS",
     Channel.WEBHOOK: "HUB_WEBHOOKS=true",
@@ -248,6 +248,7 @@ async def _channels(settings: Settings, findings: list[str]) -> None:
             findings.append(f"web push: browsers subscribe with the public key {vapid_public_key(key)}")
         except Unavailable:
             raise _Bad("HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one.") from None
+    findings += await _amazon(settings)
     if settings.smtp_url:
         findings += await _mail_server(settings.smtp_url)
     if not settings.public_url and Channel.EMAIL in there:
@@ -257,6 +258,26 @@ async def _channels(settings: Settings, findings: list[str]) -> None:
             f"{NOTE}links that are a path, such as /builds/7, make no button in mails and lead nowhere from outside "
             "your app: set HUB_APP_URL"
         )
+
+
+async def _amazon(settings: Settings) -> list[str]:
+    """Whether a region and a key are found, as far as can be told without a call. The region of SNS stands in the
+    ARNs."""
+    used = [variable(name) for name in ("ses_from", *KINDS) if getattr(settings, name)]
+    if not used:
+        return []
+    from hub.send import aws
+
+    try:
+        region, key = await aws.found()
+    except aws.FAILURES as error:
+        raise _Bad(f"AWS's own variables and files can't be used ({', '.join(used)}): {first_line(error)}") from None
+    if settings.ses_from and not region:
+        raise _Bad("HUB_SES_FROM needs AWS_REGION too: Amazon SES is reached in a region, such as eu-west-1.")
+    if not key:
+        names = ", ".join(used)
+        return [f"{NOTE}no key for Amazon is found here, and it is needed by {names}: set AWS_ACCESS_KEY_ID and so on"]
+    return [f"Amazon is called with the key from {key}{f', SES in {region}' if settings.ses_from else ''}"]
 
 
 async def _mail_server(url: str) -> list[str]:
