@@ -575,12 +575,23 @@ async def test_suppressed_addresses_are_listed_page_by_page_and_lifted_by_an_adm
     ]
     assert (rows[1]["userId"], rows[1]["reason"]) == (people[0].id, "gone")
     first = people[0]
+    bounced = (await deliveries(tenant, userId=first.id))[0]["id"]
+    replay = "mutation ($id: ID!) { replay(ids: [$id]) }"
+    assert (await tenant.ask(replay, id=bounced))["replay"] == 1
+
+    async def still_suppressed() -> bool:
+        [found] = await deliveries(tenant, userId=first.id)
+        return (found["status"], found["reason"]) == ("FAILED", "SUPPRESSED")
+
+    await eventually(still_suppressed, 20)
     assert (await tenant.admin(LIFT, id=first.id, address=first.address.upper()))["liftSuppression"] is True
     assert (await tenant.admin(LIFT, id=first.id, address=first.address))["liftSuppression"] is False
     assert [row["address"] for row in (await tenant.admin(SUPPRESSIONS))["suppressions"]["nodes"]] == [
         row["address"] for row in rows[1:]
     ]
-    await first.mailed(title="Again")
+    assert (await tenant.ask(replay, id=bounced))["replay"] == 1
+    await first.settled("SENT")
+    assert len(post.mails(first.address)) == 2
     for query, variables in ((SUPPRESSIONS, {}), (LIFT, {"id": first.id, "address": first.address})):
         assert await refusal(tenant.ask(query, **variables)) == ("FORBIDDEN", None)
     assert await refusal(tenant.admin(LIFT, id="nobody", address="a@b.c")) == ("NOT_FOUND", None)

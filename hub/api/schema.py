@@ -237,7 +237,8 @@ class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, Su
         return await info.context.services.call_off.recall(info.context.require_service(), id)
 
     @strawberry.mutation(
-        description="Role service and up. Dead letters back to work. Answers how many match; beyond 1,000 the rest "
+        description="Role service and up. Dead letters back to work: FAILED, and RETRYING, which then has its next try "
+        "now, where it is named by its id or by `filter.statuses`. Answers how many match; beyond 1,000 the rest "
         "follows in the background."
     )
     async def replay(self, info: Info, ids: list[ID] | None = None, filter: DeliveryFilter | None = None) -> int:

@@ -23,6 +23,8 @@ TOLD = frozenset(
 )
 """States that senders get a receipt of."""
 
+LOST = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}
+
 Some = Collection[str]
 
 
@@ -85,9 +87,9 @@ class Deliver:
             if no := unwanted(job, n, now):
                 found.append(no)
             elif job.device and all(device.id != job.device for device in user.devices):
-                found.append(Next(DeliveryStatus.SKIPPED, Reason.NO_ADDRESS))
+                found.append(refusal(job, Reason.NO_ADDRESS))
             elif reason := self._refused(job, n, user, tenant, now):
-                found.append(Next(DeliveryStatus.SKIPPED, reason))
+                found.append(refusal(job, reason))
             else:
                 found.append(Ready(self._message(job, n, user, tenant, head), self._providers, user.id, job.trace))
         return found
@@ -137,6 +139,14 @@ def outward(n: Notification, app_url: str) -> Notification:
 def told(job: Delivery, became: DeliveryStatus, reason: Reason | None, now: datetime) -> Told | None:
     """The sender's receipt of what a delivery came to, if that is told."""
     return (receipts.of_document(job, became, now, reason), job) if became in TOLD else None
+
+
+def refusal(job: Delivery, reason: Reason) -> Next:
+    """What becomes of it where that speaks against it by now. One that was tried before, and whose address is lost,
+    stays a dead letter, with what that loss is called: it can be replayed once there is an address again."""
+    if job.attempts and reason in LOST:
+        return Next(DeliveryStatus.FAILED, LOST[reason])
+    return Next(DeliveryStatus.SKIPPED, reason)
 
 
 def unwanted(job: Delivery, n: Notification, now: datetime) -> Next | None:
