@@ -238,6 +238,7 @@ async def test_send_goes_out_on_the_channels_that_it_names(tenant: Tenant, deplo
         ("IN_APP", "DELIVERED"),
         ("EMAIL", "SKIPPED"),
     ]
+    assert done.stderr == "EMAIL is skipped: NOT_CONFIGURED (1).\n"
     assert "--channel" in call(*given[:-1], "pigeon", jwt_secret=SECRET).stderr
 
 

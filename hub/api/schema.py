@@ -51,6 +51,7 @@ from hub.inbox import box
 from hub.inbox.position import decode_position
 from hub.model import mailbox_of
 from hub.publish import Published, SendRequest
+from hub.status.in_app import deliveries_of
 
 
 @strawberry.type
@@ -114,9 +115,16 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery)
 
     @strawberry.field(graphql_type=Delivery | None, description="Role service and up.")
     async def delivery(self, info: Info, id: ID) -> model.Delivery | None:
-        return await info.context.services.deliveries.get(info.context.require_service(), id)
+        services, tenant = info.context.services, info.context.require_service()
+        if found := await services.deliveries.get(tenant, id):
+            return found
+        n = (await services.inboxes.some([id.rpartition("-")[0]])).values()
+        return next((read for one in n if one.tenant == tenant for read in deliveries_of(one) if read.id == id), None)
 
-    @strawberry.field(description="Role service and up. What leaves the hub, newest first.")
+    @strawberry.field(
+        description="Role service and up. What leaves the hub, newest first. IN_APP and what was decided against stand "
+        "at each notification, and are counted with their reasons in `send.counts`."
+    )
     async def deliveries(
         self,
         info: Info,

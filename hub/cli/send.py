@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -10,9 +11,11 @@ import typer
 from hub.cli.door import Refused, Unreachable, ask
 from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
 from hub.cli.token import seconds
-from hub.model import Channel, Priority, Role
+from hub.model import Channel, DeliveryStatus, Priority, Role
 
-SEND = "mutation ($input: SendInput!) { send(input: $input) { duplicate send { id recipients } } }"
+SEND = """mutation ($input: SendInput!) {
+  send(input: $input) { duplicate send { id recipients counts { channel status reasons { reason count } } } }
+}"""
 
 
 def send(
@@ -66,6 +69,10 @@ def send(
         fail(hub.told(error))
     id, count = sent["send"]["id"], sent["send"]["recipients"]
     people = "1 person" if count == 1 else f"{count} people"
+    for row in sent["send"]["counts"]:
+        if row["status"] == DeliveryStatus.SKIPPED:
+            why = ", ".join(f"{one['reason']} ({one['count']})" for one in row["reasons"])
+            print(f"{row['channel']} is skipped: {why}.", file=sys.stderr)
     print(f"{id} was sent before, to {people}: this key is known." if sent["duplicate"] else f"{id} sent to {people}.")
 
 

@@ -15,6 +15,7 @@ from hub.ids import first_id_at, new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.status import receipts
 from hub.status.due import due_index
+from hub.status.sends import Counts, counted
 from hub.status.states import WAITING, may_move
 from hub.status.telling import Teller, Told
 
@@ -109,11 +110,11 @@ class Deliveries:
         found = self._deliveries.find(match, hint=_index_for(wanted)).sort("_id", DESCENDING).limit(first)
         return [convert(doc, Delivery) async for doc in found]
 
-    async def counts(self, send: str) -> dict[tuple[Channel, DeliveryStatus], int]:
-        """How many deliveries of a send stand in which state."""
-        group = {"$group": {"_id": {"k": "$channel", "v": "$status"}, "count": {"$sum": 1}}}
+    async def counts(self, send: str) -> Counts:
+        """Of what of a send leaves the hub."""
+        group = {"$group": {"_id": {"k": "$channel", "v": "$status", "r": "$reason"}, "count": {"$sum": 1}}}
         cursor = await self._deliveries.aggregate([{"$match": {"send": send}}, group], hint="send")
-        return {(Channel(doc["_id"]["k"]), DeliveryStatus(doc["_id"]["v"])): doc["count"] async for doc in cursor}
+        return {counted(doc): doc["count"] async for doc in cursor}
 
     async def was_read(self, notifications: Collection[str]) -> int:
         """Follows the commit of a read: what waits is skipped, what went out counts as read. Doing it twice does no
