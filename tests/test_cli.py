@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from py_vapid import Vapid
+from redis.asyncio import Redis as RedisClient
 
 from hub import __version__
 from hub.api.devices import vapid_public_key
@@ -398,6 +399,24 @@ def test_doctor_looks_at_what_channels_need(servers: tuple[Mongod, Redis]) -> No
     assert "/dev/outbox" in call("doctor", **given, mode="development").stdout
     for done in (wrong, away):
         assert "Traceback" not in done.stderr
+
+
+async def test_doctor_warns_of_a_redis_that_drops_keys(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
+    redis = Redis(tmp_path)
+    await redis.start()
+    try:
+        async with RedisClient.from_url(redis.url) as client:
+            await client.config_set("maxmemory-policy", "allkeys-lru")
+            given = {"mongo_url": servers[0].url, "redis_url": redis.url, "jwt_secret": SECRET}
+            assert "noeviction" not in call("doctor", **given).stdout, "without a bound nothing is dropped"
+            await client.config_set("maxmemory", "100mb")
+            told = call("doctor", **given).stdout
+            assert "note   Redis drops keys when its memory is full" in told
+            assert "noeviction" in told
+            await client.config_set("maxmemory-policy", "noeviction")
+            assert "noeviction" not in call("doctor", **given).stdout
+    finally:
+        await redis.stop()
 
 
 def test_doctor_asks_for_what_amazon_needs(servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch) -> None:

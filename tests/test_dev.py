@@ -85,6 +85,11 @@ async def test_dev_prints_lines_that_work_as_printed(folder: Path) -> None:
             sent = call("send", "By command", "--to", "alice", "--data", str(folder))
             assert sent.returncode == 0, sent.stderr
             await watch.says("new +By command")
+        admin = hub.out.partition("is printed by: ")[2].partition("\n")[0]
+        made = subprocess.run(  # noqa: ASYNC221 - the hub runs elsewhere
+            admin, shell=True, text=True, capture_output=True, timeout=20, check=True, env=environment(), cwd=ROOT
+        )
+        assert (await ask(url, made.stdout.strip(), "{ tenant { id } }")) == {"tenant": {"id": "default"}}
         page, _, fragment = line_after(hub.out, "Explore the API").partition("#token=")
         both = await ask(url, fragment, "{ inbox { unread } sends { nodes { id } } }")
         assert both["sends"]["nodes"]

@@ -221,6 +221,7 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
             **people,
             service=service,
             explorer=token("alice", Role.SERVICE),
+            admin=f"{_command()} token --role admin{folder}",
             watch=f"{_command()} watch --user alice{folder}",
             body=shlex.quote(demo.SEND_BODY),
             outbox=OUTBOX.format(url=url, command=_command(), folder=folder) if settings.mode == "development" else "",
@@ -240,6 +241,7 @@ Tokens, good for a year:
 alice    {alice}
 bob      {bob}
 service  {service}
+An administrator's, for categories, webhooks and erasing people, is printed by: {admin}
 
 Try it. Watch alice's inbox, in another terminal:
 {watch}

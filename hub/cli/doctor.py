@@ -222,9 +222,15 @@ async def _redis(settings: Settings, findings: list[str]) -> None:
             after = time.time()
             findings.append(f"Redis answers in {(after - before) * 1000:.0f} ms")
             version = (await redis.info("server"))["redis_version"]
+            memory = await redis.info("memory")
         except (RedisError, OSError, ValueError) as error:
             raise _Bad(f"Redis does not answer as it should (HUB_REDIS_URL): {first_line(error)}") from None
         findings.append(_new_enough("Redis", version, OLDEST_REDIS))
+        if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
+            findings.append(
+                f"{NOTE}Redis drops keys when its memory is full, and what waits on the queue is then found late: set "
+                "its maxmemory-policy to noeviction"
+            )
         findings.append(_same_time("Redis", seconds + micros / 1e6, (before + after) / 2))
 
 
