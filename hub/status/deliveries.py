@@ -94,9 +94,11 @@ class Deliveries:
         return await self._end({"_id": id}, status, reason, before) > 0
 
     async def clicked(self, id: str, now: datetime, session: AsyncClientSession) -> bool:
-        """Notes a click, in a transaction. Answers whether it is the first."""
-        first, note = {"_id": id, "clicked_at": {"$exists": False}}, {"$set": {"clicked_at": now}}
-        return (await self._deliveries.update_one(first, note, session=session)).matched_count > 0
+        """Notes a click, in a transaction: who clicked has it, and has read it. Answers whether it is the first."""
+        first = {"_id": id, "clicked_at": {"$exists": False}}
+        went: Document = {"$in": ["$status", OUTSIDE]}
+        note = {"clicked_at": now, "status": {"$cond": [went, DeliveryStatus.READ, "$status"]}, "updated_at": now}
+        return (await self._deliveries.update_one(first, [{"$set": note}], session=session)).matched_count > 0
 
     async def page(self, tenant: str, wanted: Wanted, first: int, after: str | None) -> list[Delivery]:
         """Up to `first`, newest first, below the id `after`."""
