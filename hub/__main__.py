@@ -63,13 +63,13 @@ from hub.model import (
 from hub.outbox.feeder import Feeder
 from hub.outbox.lanes import Lanes
 from hub.publish import Known, Publish
-from hub.send import catcher, deliver
+from hub.send import catcher
 from hub.send.deliver import Deliver
 from hub.send.dispatcher import GRACE_S, Desk, Dispatcher
 from hub.send.endpoint import Calls, EndpointCaller
 from hub.send.pace import Pace
 from hub.settings import Settings, Unusable
-from hub.status import receipts, sends, webhook_calls
+from hub.status import receipts, sends, telling, webhook_calls
 from hub.status.caught import Catch
 from hub.status.claims import Claims
 from hub.status.deliveries import Deliveries
@@ -134,8 +134,12 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
         setups = tenants.Tenants(database, settings.categories_per_tenant, settings.commit_deadline_s)
         teller = Teller(setups.known)
         deliveries = Deliveries(database, time.now, teller)
-        jobs = Claims(database, status.deliveries.COLLECTION, Delivery, time.now, settings.queued_s, teller)
-        calls = Claims(database, webhook_calls.COLLECTION, WebhookCall, time.now, settings.queued_s, teller)
+        jobs = Claims(
+            database, status.deliveries.COLLECTION, Delivery, time.now, settings.queued_s, teller, telling.told
+        )
+        calls = Claims(
+            database, webhook_calls.COLLECTION, WebhookCall, time.now, settings.queued_s, teller, lambda *_: None
+        )
         lanes = Lanes(redis, prefix, settings.lane_max)
         breakers = Breakers(redis, prefix, settings.breaker_open_s)
         feeder = Feeder(lanes, jobs.unqueue)
@@ -211,8 +215,8 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
         stack.push_async_callback(_finish, committer, publisher, feeder, quiet)
         _gauge(committer, publisher, services.rooms, settings)
         queues = [
-            Queue("deliveries", jobs, lanes, deliver.told, time.now, settings),
-            Queue("webhook_calls", calls, lanes, lambda *_: None, time.now, settings),
+            Queue("deliveries", jobs, lanes, time.now, settings),
+            Queue("webhook_calls", calls, lanes, time.now, settings),
         ]
         yield Hub(
             database=database,

@@ -7,7 +7,9 @@ from uuid import uuid4
 
 import pytest
 from aiohttp import web
+from pymongo import AsyncMongoClient
 
+from hub.connections import Database
 from hub.embedded import Mongod, Redis
 from hub.model import Role
 from tests.client import Tenant, eventually
@@ -33,6 +35,12 @@ async def quick(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
 async def tenant(quick: Deployment) -> AsyncIterator[Tenant]:
     async with Tenant(f"t{uuid4().hex[:12]}", quick.urls) as fresh:
         yield fresh
+
+
+@pytest.fixture
+async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        yield client["dispatch"]
 
 
 @pytest.fixture
@@ -199,6 +207,42 @@ async def test_send_that_is_called_off_reaches_nobody_any_more(
     calls = sum(map(len, receiver.times.values()))
     await asyncio.sleep(2.5)
     assert sum(map(len, receiver.times.values())) == calls
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "reason"),
+    [
+        ("mutation ($id: ID!) { cancelSend(id: $id) { id } }", "CANCELLED", "CANCELLED"),
+        ("mutation ($id: ID!) { recallSend(id: $id) { id } }", "CANCELLED", "RECALLED"),
+        ("mutation { markAllRead { changed } }", "SKIPPED", "ALREADY_READ"),
+    ],
+)
+async def test_what_is_not_wanted_any_more_while_it_is_under_way_does_not_wait_again(
+    tenant: Tenant, receiver: Receiver, store: Database, query: str, status: str, reason: str
+) -> None:
+    await connect(tenant, receiver, "alice")
+    called_off = asyncio.Event()
+
+    async def busy() -> web.Response:
+        await called_off.wait()
+        return web.Response(status=503, headers={"retry-after": "600"})
+
+    receiver.answers["/alice"] = lambda *_: busy()
+    sent = (await tenant.send("alice", channels=["IN_APP", "WEBHOOK"]))["send"]
+    await ended(tenant, "PROCESSING")
+    if "$id" in query:
+        await tenant.ask(query, id=sent["id"])
+    else:
+        await tenant.ask(query, user="alice")
+
+        async def noted() -> bool:  # after the answer
+            return bool(await store.deliveries.find_one({"tenant": tenant.name, "instead": {"$exists": True}}))
+
+        await eventually(noted)
+    called_off.set()
+    [delivery] = await ended(tenant, status)
+    assert (delivery["reason"], delivery["dueAt"]) == (reason, None)
+    assert [attempt["error"] for attempt in delivery["attempts"]] == ["HTTP 503"]
 
 
 async def test_tenants_endpoint_is_told_what_happens(tenant: Tenant, receiver: Receiver) -> None:

@@ -8,25 +8,16 @@ from hub.model import Delivery, DeliveryStatus, Mailbox, Notification, Reason, T
 from hub.send.dispatcher import Ready
 from hub.send.message import Message, Provider
 from hub.send.retries import Next
-from hub.status import receipts
 from hub.status.deliveries import OUTSIDE
-from hub.status.telling import Told
-
-TOLD = frozenset(
-    {
-        *(DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED),
-        *(DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.EXPIRED),
-    }
-)
-"""States that senders get a receipt of."""
 
 Some = Collection[str]
 
 
 class Deliver:
     """The desk of one channel's deliveries. What it reads is handed in: notifications, users, heads of mailboxes and
-    tenants by id; which of some sends were called off; whether preferences still allow a delivery; what to do about an
-    address that is dead; and which of some notifications were read, and what that makes of their deliveries."""
+    tenants by id; which of some sends were called off, and why; whether preferences still allow a delivery; what to do
+    about an address that is dead; and which of some notifications were read, and what that makes of their deliveries.
+    """
 
     def __init__(
         self,
@@ -36,7 +27,7 @@ class Deliver:
         users: Callable[[Some], Awaitable[Mapping[str, User]]],
         heads: Callable[[Some], Awaitable[Mapping[str, Mailbox]]],
         tenants: Callable[[Some], Awaitable[Mapping[str, Tenant]]],
-        called_off: Callable[[Some], Awaitable[set[str]]],
+        called_off: Callable[[Some], Awaitable[Mapping[str, Reason]]],
         refused: Callable[[Delivery, Notification, User, Tenant, datetime], Reason | None],
         forget: Callable[[Delivery], Awaitable[None]],
         read: Callable[[Some], Awaitable[list[str]]],
@@ -71,7 +62,7 @@ class Deliver:
         for job in jobs:
             n, user, head = notifications.get(job.notification), users.get(job.mailbox), heads.get(job.mailbox)
             if n is None or user is None or head is None or job.send in called_off:
-                found.append(Next(DeliveryStatus.CANCELLED))
+                found.append(Next(DeliveryStatus.CANCELLED, called_off.get(job.send)))
                 continue
             tenant = tenants[job.tenant]
             if no := unwanted(job, n, now):
@@ -84,12 +75,9 @@ class Deliver:
                 found.append(Ready(self._message(job, n, user, tenant, head), self._providers, user.id, job.trace))
         return found
 
-    def told(self, job: Delivery, step: Next, now: datetime) -> Told | None:
-        return told(job, step.status, step.reason, now)
-
-    async def ended(self, jobs: Sequence[tuple[Delivery, Next]]) -> None:
+    async def ended(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
         """What was read while it was under way counts as read, like what was read after it."""
-        went = {job.notification for job, step in jobs if step.status in OUTSIDE}
+        went = {job.notification for job, became in jobs if became in OUTSIDE}
         if went and (read := await self._read(went)):
             await self._was_read(read)
 
@@ -109,11 +97,6 @@ class Deliver:
             unsubscribe_url="" if category and category.required else self._unsubscribe_url(job),
             receipt_url=self._receipt_url(job),
         )
-
-
-def told(job: Delivery, became: DeliveryStatus, reason: Reason | None, now: datetime) -> Told | None:
-    """The sender's receipt of what a delivery came to, if that is told."""
-    return (receipts.of_document(job, became, now, reason), job) if became in TOLD else None
 
 
 def unwanted(job: Delivery, n: Notification, now: datetime) -> Next | None:

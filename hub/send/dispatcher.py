@@ -40,7 +40,6 @@ from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent
 from hub.send.pace import Pace
 from hub.send.retries import Next, following
 from hub.status.claims import Claims, Job, Settlement
-from hub.status.telling import Told
 
 IDLE_S = 1.0  # how long a bell is waited for before the lanes are looked at all the same
 BUSY_S = 0.02  # between looks at lanes of tenants that hold their share of slots
@@ -77,26 +76,13 @@ class Desk(Protocol[J_contra]):
         still wanted?"""
         ...
 
-    def told(self, job: J_contra, step: Next, now: datetime) -> Told | None:
-        """The receipt of what became of it."""
-        ...
-
-    async def ended(self, jobs: Sequence[tuple[J_contra, Next]]) -> None:
+    async def ended(self, jobs: Sequence[tuple[J_contra, DeliveryStatus]]) -> None:
         """They were settled together, and wait no more."""
         ...
 
     async def gone(self, job: J_contra) -> None:
         """Its address is dead."""
         ...
-
-
-class _Result(Struct, Generic[J], frozen=True):
-    """A job with what became of it."""
-
-    settlement: Settlement
-    job: J
-    step: Next
-    waited_s: float
 
 
 class Dispatcher(Generic[J]):
@@ -129,7 +115,7 @@ class Dispatcher(Generic[J]):
         self._calls: set[asyncio.Task[None]] = set()
         self._held: Counter[str] = Counter()  # slots by tenant
         self._freed = asyncio.Event()
-        self._results: deque[_Result[J]] = deque()
+        self._results: deque[Settlement[J]] = deque()
         self._filled = asyncio.Event()
         self._health: defaultdict[str, list[bool]] = defaultdict(list)
         self._stopping = False
@@ -320,11 +306,8 @@ class Dispatcher(Generic[J]):
         tries: int | None = None,
         provider_id: str | None = None,
     ) -> None:
-        now = self._clock()
-        assert job.claim
         settlement = Settlement(
-            id=job.id,
-            claim=job.claim,
+            job=job,
             status=step.status,
             reason=step.reason,
             due_at=step.due_at,
@@ -332,9 +315,8 @@ class Dispatcher(Generic[J]):
             tries=job.tries if tries is None else tries,
             lapses=job.lapses,
             provider_id=provider_id,
-            told=self._desk.told(job, step, now),
         )
-        self._results.append(_Result(settlement, job, step, (now - job.created_at).total_seconds()))
+        self._results.append(settlement)
         self._filled.set()
 
     async def _keep_settling(self) -> None:
@@ -355,25 +337,23 @@ class Dispatcher(Generic[J]):
             if isinstance(error, PyMongoError) and is_outage(error):
                 self._results.extendleft(reversed(batch))
             elif len(batch) > 1:  # one of them is to blame
-                for result in batch:
+                for settlement in batch:
                     with suppress(Exception):
-                        await self._settle_these([result])
+                        await self._settle_these([settlement])
             await asyncio.sleep(PAUSE_S)
         finally:
             self._freed.set()
 
-    async def _settle_these(self, batch: Sequence[_Result[J]]) -> None:
+    async def _settle_these(self, batch: Sequence[Settlement[J]]) -> None:
         health, self._health = self._health, defaultdict(list)
         await self._breakers.tell(health)
-        done = await self._claims.settle([result.settlement for result in batch])
-        kept = {settlement.id for settlement in done}
-        settled = [result for result in batch if result.settlement.id in kept]
-        for result in settled:
-            status = result.step.status
-            metrics.deliveries.labels(self.channel, status).inc()
-            if status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
-                metrics.accept_to_sent.labels(self.channel, result.job.priority).observe(result.waited_s)
-        if ended := [(result.job, result.step) for result in settled if result.step.due_at is None]:
+        settled, now = await self._claims.settle(batch), self._clock()
+        for done in settled:
+            metrics.deliveries.labels(self.channel, done.status).inc()
+            if done.status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
+                waited_s = (now - done.job.created_at).total_seconds()
+                metrics.accept_to_sent.labels(self.channel, done.job.priority).observe(waited_s)
+        if ended := [(done.job, done.status) for done in settled if done.due_at is None]:
             try:
                 await self._desk.ended(ended)
             except PyMongoError as error:

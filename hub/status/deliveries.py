@@ -6,7 +6,7 @@ from typing import Any
 
 import pymongo
 from msgspec import Struct, convert, to_builtins
-from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
@@ -115,19 +115,26 @@ class Deliveries:
         return {(Channel(doc["_id"]["k"]), DeliveryStatus(doc["_id"]["v"])): doc["count"] async for doc in cursor}
 
     async def was_read(self, notifications: Collection[str]) -> int:
-        """Follows the commit of a read: what waits is skipped, what went out counts as read. Doing it twice does no
-        harm, and not at all little: the last question before each call decides. Answers how many were skipped."""
+        """Follows the commit of a read: what waits is skipped, what is under way does not wait again, what went out
+        counts as read. Doing it twice does no harm, and not at all little: the last question before each call decides.
+        Answers how many were skipped."""
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in notifications]
         if not ranges:
             return 0
-        await self._deliveries.update_many(
-            {"$or": ranges, "status": {"$in": OUTSIDE}},
-            {"$set": {"status": DeliveryStatus.READ, "updated_at": self._clock()}},
+        became = {"status": DeliveryStatus.READ, "updated_at": self._clock()}
+        await self._deliveries.bulk_write(
+            [
+                UpdateMany({"$or": ranges, "status": {"$in": OUTSIDE}}, {"$set": became}),
+                _instead({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ),
+            ],
+            ordered=False,
         )
         return await self._end({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
 
-    async def cancel(self, send: str, reason: Reason | None) -> int:
-        """Whatever of a send waits is CANCELLED. Answers how many."""
+    async def cancel(self, send: str, reason: Reason) -> int:
+        """Whatever of a send waits is CANCELLED; what is under way will be if it does not get there. Answers how many
+        were."""
+        await self._deliveries.bulk_write([_instead({"send": send}, DeliveryStatus.CANCELLED, reason)])
         return await self._end({"send": send}, DeliveryStatus.CANCELLED, reason)
 
     async def replay(self, tenant: str, wanted: Wanted) -> int:
@@ -216,6 +223,13 @@ class Deliveries:
         for collection, documents in (await self._teller.rows(told, now)).items():
             await self._database[collection].insert_many(documents, ordered=False, session=session)
         return len(mine)
+
+
+def _instead(match: Document, status: DeliveryStatus, reason: Reason) -> UpdateMany:
+    """What a worker has of it comes to that end rather than wait again. Said before what waits is ended, so that
+    nothing slips from the one state into the other."""
+    under_way = match | {"status": DeliveryStatus.PROCESSING}
+    return UpdateMany(under_way, {"$set": {"instead": {"status": status, "reason": reason}}})
 
 
 def _match(tenant: str, wanted: Wanted) -> Document:
