@@ -71,6 +71,26 @@ async def test_tenants_take_turns_and_none_gets_more_than_it_may_have(lanes: Lan
     assert len(await lanes.take("EMAIL", 12, 12, {})) == 12, "what was passed over is still there"
 
 
+async def test_lane_whose_turn_redis_evicted_has_one_again(servers: tuple[Mongod, Redis]) -> None:
+    async with RedisClient.from_url(servers[1].url) as client:
+        lanes = Lanes(client, (prefix := f"lanes{uuid4().hex}:"), 4)
+        lane = lane_of("EMAIL", "HIGH", "acme")
+
+        async def evict() -> None:
+            gone = [key async for key in client.scan_iter(match=f"{prefix}*") if b"lane:" not in key]
+            await client.delete(*gone)
+            assert await lanes.take("EMAIL", 12, 12, {}) == []
+
+        await put(lanes, "HIGH", "acme", 3)
+        await evict()
+        await put(lanes, "HIGH", "acme", 1)
+        assert len(await lanes.take("EMAIL", 2, 12, {})) == 2
+        await put(lanes, "HIGH", "acme", 2)
+        await evict()
+        assert await lanes.room([lane]) == [0], "nothing can be put on a lane that is full"
+        assert len(await lanes.take("EMAIL", 12, 12, {})) == 4
+
+
 async def test_whatever_is_put_is_taken_once(lanes: Lanes) -> None:
     chosen = random.Random(7)
     tenants = [f"t{number}" for number in range(6)]
