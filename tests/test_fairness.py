@@ -38,13 +38,14 @@ async def put(lanes: Lanes, priority: str, tenant: str, many: int) -> None:
     assert not await lanes.put(entries)
 
 
-def shares(ids: list[str], word: int) -> Counter[str]:
+def shares(taken: list[tuple[str, str]], word: int) -> Counter[str]:
     """How many of each priority (0) or tenant (1)."""
-    return Counter(id.split("/")[word] for id in ids)
+    assert all(lane == lane_of("EMAIL", *id.split("/")[:2]) for lane, id in taken)
+    return Counter(id.split("/")[word] for _, id in taken)
 
 
 async def test_critical_goes_first_and_low_still_moves_while_critical_never_ends(lanes: Lanes) -> None:
-    taken: list[str] = []
+    taken: list[tuple[str, str]] = []
     for priority in ("LOW", "MEDIUM", "HIGH", "CRITICAL"):
         await put(lanes, priority, "acme", 500)
     rounds = 160
@@ -101,10 +102,10 @@ async def test_whatever_is_put_is_taken_once(lanes: Lanes) -> None:
             await lanes.put([(lane_of("EMAIL", chosen.choice(("CRITICAL", "HIGH", "LOW")), tenant), id)])
             waiting[id] += 1
         held = {tenant: chosen.randrange(4) for tenant in chosen.sample(tenants, 2)}
-        waiting.subtract(await lanes.take("EMAIL", chosen.randrange(1, 6), 3, held))
+        waiting.subtract(id for _, id in await lanes.take("EMAIL", chosen.randrange(1, 6), 3, held))
         assert min(waiting.values(), default=0) >= 0
-    while ids := await lanes.take("EMAIL", 50, 50, {}):
-        waiting.subtract(ids)
+    while taken := await lanes.take("EMAIL", 50, 50, {}):
+        waiting.subtract(id for _, id in taken)
     assert not any(waiting.values())
 
 

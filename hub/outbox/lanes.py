@@ -91,7 +91,7 @@ local each, held = tonumber(ARGV[7]), {}
 for i = 8, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local turn = (tonumber(redis.call('GET', prefix .. 'turn:' .. channel) or 0) + 1) % #ARGV[6] + 1
 local order = orders[tonumber(string.sub(ARGV[6], turn, turn))]
-local taken, left = {}, false
+local taken, from, left = {}, {}, false
 
 local function drain(priority, most)
     local waiting = prefix .. 'waiting:' .. channel .. '/' .. priority
@@ -110,7 +110,10 @@ local function drain(priority, most)
             else
                 local key = prefix .. 'lane:' .. lane
                 local ids = redis.call('LPOP', key, allowed) or {}
-                for _, id in ipairs(ids) do taken[#taken + 1] = id end
+                for _, id in ipairs(ids) do
+                    taken[#taken + 1] = id
+                    from[#from + 1] = lane
+                end
                 held[tenant] = (held[tenant] or 0) + #ids
                 if redis.call('LLEN', key) > 0 then wait(prefix, lane) end
             end
@@ -134,7 +137,7 @@ if left and #taken > 0 then
     local bell = prefix .. 'bell:' .. channel
     if redis.call('LLEN', bell) == 0 then redis.call('RPUSH', bell, 1) end
 end
-return taken
+return {from, taken}
 """
 )
 
@@ -172,12 +175,12 @@ class Lanes:
         refused = await self._put(args=[self._prefix, self._lane_max, *flat])
         return [id.decode() for id in refused]
 
-    async def take(self, channel: str, most: int, each: int, held: Mapping[str, int]) -> list[str]:
-        """Up to `most` ids of one channel, so that with what the caller has `held` of a tenant it has no more than
-        `each` of any."""
+    async def take(self, channel: str, most: int, each: int, held: Mapping[str, int]) -> list[tuple[str, str]]:
+        """Up to `most` of one channel, `(lane, id)`, so that with what the caller has `held` of a tenant it has no more
+        than `each` of any."""
         flat = [word for pair in held.items() for word in pair]
-        taken = await self._take(args=[self._prefix, channel, most, SHARE, self._orders, TURNS, each, *flat])
-        return [id.decode() for id in taken]
+        lanes, ids = await self._take(args=[self._prefix, channel, most, SHARE, self._orders, TURNS, each, *flat])
+        return [(lane.decode(), id.decode()) for lane, id in zip(lanes, ids, strict=True)]
 
     async def room(self, lanes: Sequence[str]) -> list[int]:
         """How many more each lane takes."""

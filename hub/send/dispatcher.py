@@ -155,11 +155,11 @@ class Dispatcher(Generic[J]):
         most = max(1, int(self._concurrency * TENANT_SHARE))
         busy = any(slots >= most for slots in self._held.values())
         try:
-            ids = await self._lanes.take(self.channel, self._free, most, self._held)
-            if not ids and busy:  # what waits may be theirs, and their slots become free without a bell
+            taken = await self._lanes.take(self.channel, self._free, most, self._held)
+            if not taken and busy:  # what waits may be theirs, and their slots become free without a bell
                 await asyncio.sleep(BUSY_S)
                 return
-            if not ids:
+            if not taken:
                 await self._lanes.wait([self.channel], IDLE_S)
                 return
         except FAILURES as error:
@@ -167,7 +167,7 @@ class Dispatcher(Generic[J]):
             await asyncio.sleep(PAUSE_S)
             return
         try:
-            await self._begin(ids)
+            await self._begin(taken)
         except PyMongoError as error:
             log.warning("dispatch_failed", channel=self.channel, error=error)
             await asyncio.sleep(PAUSE_S)
@@ -175,9 +175,15 @@ class Dispatcher(Generic[J]):
             log.exception("dispatch_broke", channel=self.channel)
             await asyncio.sleep(PAUSE_S)
 
-    async def _begin(self, ids: Sequence[str]) -> None:
+    async def _begin(self, taken: Sequence[tuple[str, str]]) -> None:
         ends_at = asyncio.get_running_loop().time() + self._lease_s
-        jobs = await self._claims.claim(ids, self._lease_s)
+        try:
+            jobs = await self._claims.claim([id for _, id in taken], self._lease_s)
+        except PyMongoError as error:
+            if is_outage(error):  # perhaps it elects: else nobody has them until they are due again
+                with suppress(*FAILURES):
+                    await self._lanes.put(taken)
+            raise
         if not jobs:
             return
         now = self._clock()
