@@ -337,18 +337,29 @@ async def work(settings: Settings, serving: Sequence[Any] | None = None) -> None
 
 @asynccontextmanager
 async def _running(dispatchers: Sequence[Dispatcher[Any]], ending_s: float) -> AsyncIterator[None]:
-    """Dispatchers beside the body. Then they take no more, and what is under way has `ending_s` to end."""
-    running = [asyncio.create_task(dispatcher.run()) for dispatcher in dispatchers]
+    """Dispatchers beside the body. Then they take no more, and what is under way has `ending_s` to end. One that breaks
+    ends the process."""
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(_whole(dispatcher.run(), dispatcher.channel)) for dispatcher in dispatchers]
+        try:
+            yield
+        finally:
+            for dispatcher in dispatchers:
+                dispatcher.stop()
+            if running:
+                await asyncio.wait(running, timeout=ending_s)
+            for task in running:
+                task.cancel()
+
+
+async def _whole(work: Coroutine[Any, Any, None], channel: str = "") -> None:
+    """Says what broke, for that ends the process: half a hub helps nobody."""
     try:
-        yield
-    finally:
-        for dispatcher in dispatchers:
-            dispatcher.stop()
-        if running:
-            await asyncio.wait(running, timeout=ending_s)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await work
+    except Exception:
+        part = getattr(work, "__qualname__", "")
+        log.critical("broken", part=part, **({"channel": channel} if channel else {}), exc_info=True)
+        raise
 
 
 async def _probed(hub: Hub, settings: Settings, listeners: list[socket.socket]) -> None:
@@ -484,9 +495,9 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def _background(works: Collection[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Runs them beside the body. One that breaks ends the process: half a hub helps nobody."""
+    """Runs them beside the body. One that breaks ends the process."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in works]
+        tasks = [group.create_task(_whole(work)) for work in works]
         yield
         for task in tasks:
             task.cancel()

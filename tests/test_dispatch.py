@@ -1,21 +1,27 @@
 """What leaves the hub: claimed, tried again, explained, and called off."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from time import monotonic
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from aiohttp import web
 from pymongo import AsyncMongoClient
+from redis.asyncio import Redis as RedisClient
 
+from hub import clock
 from hub.connections import Database
 from hub.embedded import Mongod, Redis
 from hub.model import Role
+from hub.outbox.lanes import PUT, Lanes
+from hub.send.dispatcher import Dispatcher
 from tests.client import Tenant, eventually
 from tests.commands import call
 from tests.outside import QUICK, connect, deliveries, ended
-from tests.processes import SECRET, Deployment
+from tests.processes import SECRET, Deployment, Process
 from tests.receiver import Receiver
 from tests.test_observe import scrape, value
 
@@ -312,6 +318,44 @@ async def test_replay_command_brings_back_dead_letters(tenant: Tenant, receiver:
     assert replay(dead["bob"]) == "1 delivery goes out again.\n"
     await ended(tenant, "DELIVERED", 2)
     assert replay("--all") == "0 deliveries go out again.\n"
+
+
+async def test_worker_that_breaks_ends_and_says_so(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    prefix = f"broken{uuid4().hex[:8]}:"
+    worker = Process("work", mongod.url, redis.url, **QUICK, mongo_database="broken", redis_prefix=prefix)
+    try:
+        await worker.start()
+        async with RedisClient.from_url(redis.url) as client:
+            put = client.register_script(PUT)
+            await put(args=[prefix, 10, "WEBHOOK/HIGH/acme", b"\xff"])
+
+        async def gone() -> bool:
+            return not worker.running
+
+        await eventually(gone, 20)
+        assert await worker.stop() != 0
+        told = [json.loads(line) for line in worker.log.splitlines() if '"event": "broken"' in line]
+        assert told, worker.log
+        for event in told:
+            assert (event["level"], event["part"] in {"Dispatcher.run", "Watch.run"}) == ("critical", True)
+    finally:
+        worker.kill()
+
+
+async def test_dispatcher_whose_settling_breaks_does_not_go_on_without(
+    servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing: Any = None
+    given = {"concurrency": 1, "lease_s": 1, "schedule": (), "retry_after_max_s": 1}
+    async with RedisClient.from_url(servers[1].url) as client:
+        lanes = Lanes(client, f"lanes{uuid4().hex}:", 10)
+        dispatcher: Any = Dispatcher("EMAIL", nothing, nothing, lanes, nothing, nothing, clock.now, **given)
+        monkeypatch.setattr(dispatcher, "_settle", lambda: 1 / 0)
+        dispatcher._results.append(nothing)
+        async with asyncio.timeout(20):
+            with pytest.raises(ZeroDivisionError):
+                await dispatcher.run()
 
 
 async def test_metrics_and_doctor_tell_what_waits_and_who_is_left_alone(

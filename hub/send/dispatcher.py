@@ -10,6 +10,7 @@ What runs when
 What it guarantees
 - No call is made without a claim, nor one that could outlast it.
 - Whatever goes wrong here leaves the job claimed, and it becomes due when the claim runs out.
+- It works wholly or not at all: `run` raises what ends its taking or its settling.
 
 How it stops: `stop` ends the taking; calls under way may end, as long as the process allows; what they brought is
 settled; what was claimed and not called is given back.
@@ -123,6 +124,7 @@ class Dispatcher(Generic[J]):
     async def run(self) -> None:
         """Until `stop`, or cancelled."""
         settling = asyncio.create_task(self._keep_settling())
+        settling.add_done_callback(lambda _: self.stop())
         try:
             while not self._stopping and not cancelling():
                 await self._round()
@@ -136,6 +138,8 @@ class Dispatcher(Generic[J]):
             self._filled.set()
             await asyncio.wait({settling}, timeout=SETTLING_S)
             settling.cancel()
+        if settling.done():
+            settling.result()
 
     def stop(self) -> None:
         self._stopping = True
@@ -279,6 +283,8 @@ class Dispatcher(Generic[J]):
             raise
         except PyMongoError as error:  # the claim runs out
             log.warning("call_not_settled", channel=self.channel, job=job.id, error=error)
+        except Exception:  # likewise
+            log.exception("call_broke", channel=self.channel, job=job.id)
         finally:
             self._held[job.tenant] -= 1
             if not self._held[job.tenant]:
