@@ -4,6 +4,7 @@ and suppressed addresses in it."""
 import asyncio
 import random
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import datetime
 from weakref import WeakValueDictionary
 
@@ -100,12 +101,14 @@ class Users:
         """Nothing more goes to an address that bounced or complained."""
         await self.change(id, lambda user: replace(user, suppressed=user.suppressed | {address.lower(): why}))
 
-    async def forget(self, delivery: Delivery) -> None:
-        """The address that a delivery went to is dead, by its provider's word."""
+    async def forget(self, delivery: Delivery, email: str | None) -> None:
+        """The address that a delivery went to is dead, by its provider's word: a device, or else `email`, whatever the
+        person's is by now."""
         if delivery.device:
             await self._users.update_one({"_id": delivery.mailbox}, {"$pull": {"devices": {"id": delivery.device}}})
-        elif (user := await self.get(delivery.mailbox)) and user.email:
-            await self.suppress(user.id, user.email, "gone")
+        elif email:
+            with suppress(NotFound):  # erased meanwhile
+                await self.suppress(delivery.mailbox, email, "gone")
 
     async def upsert(self, profiles: Sequence[Profile]) -> list[User]:
         """All of them in one round trip, answered in order. A profile named twice ends as its last."""

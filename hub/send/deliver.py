@@ -29,7 +29,7 @@ class Deliver:
         tenants: Callable[[Some], Awaitable[Mapping[str, Tenant]]],
         called_off: Callable[[Some], Awaitable[Mapping[str, Reason]]],
         refused: Callable[[Delivery, Notification, User, Tenant, datetime], Reason | None],
-        forget: Callable[[Delivery], Awaitable[None]],
+        forget: Callable[[Delivery, str | None], Awaitable[None]],
         read: Callable[[Some], Awaitable[list[str]]],
         was_read: Callable[[Some], Awaitable[int]],
         unsubscribe_url: Callable[[Delivery], str],
@@ -81,8 +81,8 @@ class Deliver:
         if went and (read := await self._read(went)):
             await self._was_read(read)
 
-    async def gone(self, job: Delivery) -> None:
-        await self._forget(job)
+    async def gone(self, job: Delivery, message: Message) -> None:
+        await self._forget(job, message.user.email)
 
     def _message(self, job: Delivery, n: Notification, user: User, tenant: Tenant, head: Mailbox) -> Message:
         category = tenant.category(n.category)

@@ -81,8 +81,8 @@ class Desk(Protocol[J_contra]):
         """They were settled together, and wait no more."""
         ...
 
-    async def gone(self, job: J_contra) -> None:
-        """Its address is dead."""
+    async def gone(self, job: J_contra, message: Any) -> None:
+        """The address that this message of it went to is dead."""
         ...
 
 
@@ -273,7 +273,7 @@ class Dispatcher(Generic[J]):
             provider_id = outcome.provider_id if isinstance(outcome, Sent | Delivered) else None
             self._became(job, step, tuple(attempts[-ATTEMPTS_KEPT:]), tries, provider_id)
             if isinstance(outcome, Gone):
-                await self._desk.gone(job)
+                await self._desk.gone(job, ready.message)
         except asyncio.CancelledError:  # the process stops: whether it arrived is not known
             stopped = Retry("the worker was stopped")
             cut = Attempt(at=self._clock(), provider=ready.providers[0].name, error=stopped.error, ms=0)

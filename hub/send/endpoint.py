@@ -79,7 +79,7 @@ class Calls:
             if endpoint := self._endpoints.get((job.tenant, job.endpoint)):
                 await self._settled(job.tenant, endpoint, became)
 
-    async def gone(self, job: WebhookCall) -> None:
+    async def gone(self, job: WebhookCall, message: Addressed) -> None:
         """It said so to this call; to the next it may say something else."""
 
 
