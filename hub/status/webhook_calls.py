@@ -3,6 +3,7 @@
 They are claimed, tried again and settled as deliveries are, and make no events of their own.
 """
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
@@ -12,7 +13,17 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from hub.clock import Clock, rfc3339
 from hub.connections import Database, Document, Indexes
-from hub.model import Delivery, DeliveryStatus, Endpoint, Notification, Receipt, WebhookCall, document
+from hub.model import (
+    Delivery,
+    DeliveryStatus,
+    Endpoint,
+    Notification,
+    Receipt,
+    WebhookCall,
+    document,
+    tenant_of,
+    user_of,
+)
 from hub.settings import Settings
 from hub.status.due import due_index
 from hub.status.events import event_of
@@ -90,6 +101,22 @@ def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> st
             },
         }
     ).decode()
+
+
+def naming(mailbox: str) -> Document:
+    """Matches the calls about a person. No index serves this: they are kept for days only."""
+    return {"tenant": tenant_of(mailbox), "payload": {"$regex": re.escape(_whose(mailbox))}}
+
+
+def without(mailbox: str) -> list[Document]:
+    """The update that takes the person out of the calls about them, also of those that still wait."""
+    nobody = {"input": "$payload", "find": {"$literal": _whose(mailbox)}, "replacement": '"userId":null'}
+    return [{"$set": {"payload": {"$replaceOne": nobody}}}]
+
+
+def _whose(mailbox: str) -> str:
+    """As `_payload` writes it. Nothing else there looks so: in a text, quotation marks stand behind a backslash."""
+    return f'"userId":{orjson.dumps(user_of(mailbox)).decode()}'
 
 
 class WebhookCalls:
