@@ -190,7 +190,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
         services = Services(
             settings=settings,
             clock=time.now,
-            publish=Publish(committer, records, setups.first_use, settings),
+            publish=Publish(committer, records, setups.first_use, setups.remembered, settings),
             change=change,
             inboxes=inboxes,
             rooms=Rooms(inboxes, link, prefix, queue_max=settings.feed_queue, bytes_max=settings.feed_queue_bytes),

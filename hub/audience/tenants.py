@@ -55,6 +55,10 @@ class Tenants:
                 del self._cache[next(iter(self._cache))]
         return tenants
 
+    def remembered(self, id: str) -> Tenant:
+        """This process's copy, which may be old; empty where it has none."""
+        return self._cache.get(id) or Tenant(id=id)
+
     async def get(self, id: str) -> Tenant:
         return (await self.known([id]))[id]
 

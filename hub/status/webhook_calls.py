@@ -53,8 +53,8 @@ def calls_for(
 ) -> list[Document]:
     """The calls that a receipt causes, as documents: one for each enabled endpoint that wants its event. The same
     receipt makes the same ids, which sort as receipts do."""
-    wanting = [endpoint for endpoint in endpoints if endpoint.enabled]
-    if not wanting:
+    endpoints = [endpoint for endpoint in endpoints if endpoint.enabled]
+    if not endpoints:
         return []
     told = convert(receipt, Receipt)
     event = event_of(told)
@@ -77,9 +77,13 @@ def calls_for(
                 updated_at=now,
             )
         )
-        for endpoint in wanting
-        if not endpoint.events or event in endpoint.events
+        for endpoint in wanting(endpoints, event)
     ]
+
+
+def wanting(endpoints: Iterable[Endpoint], event: str) -> list[Endpoint]:
+    """Those that are told of such an event."""
+    return [one for one in endpoints if one.enabled and (not one.events or event in one.events)]
 
 
 def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> str:
