@@ -443,7 +443,7 @@ async def dispatching(
         made.append(dispatcher(channel.CHANNEL, desk, hub.jobs, providers, settings.schedule_of(channel.CHANNEL)))
     caller = EndpointCaller(hub.egress, settings.provider_timeout_s, hub.time.now)
     calls = Calls(caller, services.tenants.known, services.endpoints.settled)
-    made.append(dispatcher(webhook_calls.LANE, calls, hub.calls, [caller], settings.retry_schedule))
+    made.append(dispatcher(webhook_calls.LANE, calls, hub.calls, [caller], settings.schedule_of(webhook_calls.LANE)))
     return made
 
 

@@ -18,7 +18,7 @@ from hub.embedded import Mongod, Redis
 from hub.model import Role
 from hub.outbox.lanes import PUT, Lanes
 from hub.send.dispatcher import Dispatcher
-from tests.client import Tenant, eventually
+from tests.client import Json, Tenant, eventually
 from tests.commands import call
 from tests.outside import QUICK, connect, deliveries, ended
 from tests.processes import SECRET, Deployment, Process
@@ -318,6 +318,30 @@ async def test_replay_command_brings_back_dead_letters(tenant: Tenant, receiver:
     assert replay(dead["bob"]) == "1 delivery goes out again.\n"
     await ended(tenant, "DELIVERED", 2)
     assert replay("--all") == "0 deliveries go out again.\n"
+
+
+async def test_webhooks_of_tenants_can_have_times_of_their_own(
+    servers: tuple[Mongod, Redis], receiver: Receiver
+) -> None:
+    mongod, redis = servers
+    own = {"retry_schedules": '{"ENDPOINT": [0.1]}', "concurrencies": '{"ENDPOINT": 7, "EMAIL": 3}'}
+    apart = {"mongo_database": "endpoints", "redis_prefix": "endpoints:"}
+    create = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
+    async with Deployment(mongod.url, redis.url, apis=1, workers=1, **QUICK, **own, **apart) as running:
+        async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
+            made = await tenant.admin(create, input={"url": f"{receiver.url}/events"})
+            receiver.secrets["/events"] = made["createWebhook"]["secret"]
+            receiver.answers["/events"] = lambda *_: web.Response(status=500)
+            await tenant.send("alice")
+            query = "{ webhooks { calls(statuses: [FAILED]) { nodes { attempts { error } } } } }"
+
+            async def failed() -> list[Json]:
+                [endpoint] = (await tenant.admin(query))["webhooks"]
+                nodes: list[Json] = endpoint["calls"]["nodes"]
+                return nodes
+
+            [call] = await eventually(failed, 20)
+            assert len(call["attempts"]) == 2
 
 
 async def test_worker_that_breaks_ends_and_says_so(servers: tuple[Mongod, Redis]) -> None:
