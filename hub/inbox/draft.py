@@ -15,7 +15,7 @@ from hub.model import Box, Changed, Event, InboxEventKind, Mailbox, Notification
 class Draft:
     """Works write into a draft one after another, each seeing what those before it did.
 
-    `known` is what another stage read for them in the same snapshot; `read_outside` collects notifications that were
+    `known` is what another stage read for them, beside the transaction; `read_outside` collects notifications that were
     read here and have deliveries elsewhere.
 
     Every change takes the next number of its mailbox, adjusts the counts and leaves an event. The committer then
