@@ -1,13 +1,12 @@
 """`hub replay`."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from hub.cli.door import Refused, Unreachable, ask
-from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, address, fail, told
+from hub.cli.door import answered, ask
+from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, address, fail
 from hub.cli.environment import token as make_token
 from hub.cli.token import seconds
 from hub.model import Channel, Role
@@ -56,12 +55,7 @@ def replay(
         fail("Say what: ids of deliveries, options such as --channel email, or --all; one of these.", 2)
     where = address(url, data)
     who = make_token(token, data, user=None, role=Role.SERVICE, tenant=tenant)
-    try:
-        count = asyncio.run(_replay(where, who, ids or [], send, filter))
-    except Unreachable as error:
-        fail(str(error))
-    except Refused as error:
-        fail(told(error))
+    count = answered(_replay(where, who, ids or [], send, filter))
     print(f"{count} {'delivery goes' if count == 1 else 'deliveries go'} out again.")
 
 

@@ -1,14 +1,13 @@
 """`hub send`."""
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from hub.cli.door import Refused, Unreachable, ask
-from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, address, fail, told
+from hub.cli.door import answered, ask
+from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, address, fail
 from hub.cli.environment import token as make_token
 from hub.cli.token import seconds
 from hub.model import Priority, Role
@@ -54,12 +53,7 @@ def send(
     }
     where = address(url, data)
     who = make_token(token, data, user=None, role=Role.SERVICE, tenant=tenant)
-    try:
-        sent = asyncio.run(ask(where, who, SEND, input=given))["send"]
-    except Unreachable as error:
-        fail(str(error))
-    except Refused as error:
-        fail(told(error))
+    sent = answered(ask(where, who, SEND, input=given))["send"]
     id, count = sent["send"]["id"], sent["send"]["recipients"]
     people = "1 person" if count == 1 else f"{count} people"
     print(f"{id} was sent before, to {people}: this key is known." if sent["duplicate"] else f"{id} sent to {people}.")
