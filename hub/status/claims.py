@@ -31,7 +31,7 @@ from hub.connections import DURABLE, SNAPSHOT, Database, Document
 from hub.ids import new_id
 from hub.model import Attempt, DeliveryStatus, Priority, Reason, document
 from hub.status.due import DUE
-from hub.status.states import WAITING
+from hub.status.states import WAITING, may_move
 from hub.status.telling import Teller, Told
 
 QUICK = WriteConcern(w=1)  # a claim that a failover loses is made again
@@ -218,6 +218,7 @@ def _ended(settlement: Settlement[J], instead: Mapping[str, str] | None) -> Sett
 
 
 def _update(settlement: Settlement[J], now: datetime) -> UpdateOne:
+    assert may_move(DeliveryStatus.PROCESSING, settlement.status), settlement.status
     values: Document = {
         "status": settlement.status,
         "updated_at": now,

@@ -24,6 +24,7 @@ ENDING_S = 10.0  # of one transaction, with all its tries
 REPLAYED_AT_ONCE = 1000
 REPLAYS_AT_ONCE = 10
 OUTSIDE = [DeliveryStatus.SENT, DeliveryStatus.DELIVERED]
+UNREAD = [state for state in OUTSIDE if may_move(state, DeliveryStatus.READ)]
 SENT_MAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
 
 
@@ -90,13 +91,12 @@ class Deliveries:
 
     async def came_to(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
         """What is heard of a delivery after it went out: DELIVERED, or FAILED. Answers whether that changed it."""
-        before = [old for old in OUTSIDE if may_move(old, status)]
-        return await self._end({"_id": id}, status, reason, before) > 0
+        return await self._end({"_id": id}, status, reason, OUTSIDE) > 0
 
     async def clicked(self, id: str, now: datetime, session: AsyncClientSession) -> bool:
         """Notes a click, in a transaction: who clicked has it, and has read it. Answers whether it is the first."""
         first = {"_id": id, "clicked_at": {"$exists": False}}
-        went: Document = {"$in": ["$status", OUTSIDE]}
+        went: Document = {"$in": ["$status", UNREAD]}
         note = {"clicked_at": now, "status": {"$cond": [went, DeliveryStatus.READ, "$status"]}, "updated_at": now}
         return (await self._deliveries.update_one(first, [{"$set": note}], session=session)).matched_count > 0
 
@@ -124,7 +124,7 @@ class Deliveries:
         became = {"status": DeliveryStatus.READ, "updated_at": self._clock()}
         await self._deliveries.bulk_write(
             [
-                UpdateMany({"$or": ranges, "status": {"$in": OUTSIDE}}, {"$set": became}),
+                UpdateMany({"$or": ranges, "status": {"$in": UNREAD}}, {"$set": became}),
                 _instead({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ),
             ],
             ordered=False,
@@ -182,6 +182,7 @@ class Deliveries:
         """Ends whatever of it waits, or is in another of the states `before`, with its receipts, in transactions of
         bounded size."""
         ended = 0
+        before = [old for old in before if may_move(old, status)]
         waiting = match | {"status": {"$in": before}}
         while True:
             found = [convert(doc, Delivery) async for doc in self._deliveries.find(waiting).limit(AT_ONCE)]
