@@ -194,7 +194,7 @@ async def _transaction_lifetime_s(database: Database) -> int | None:
 
 
 async def _indexes(database: Database, settings: Settings) -> str:
-    from hub.__main__ import indexes
+    from hub.parts import indexes
 
     missing = []
     count = 0
