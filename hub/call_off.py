@@ -45,7 +45,7 @@ class CallOff:
 
     async def _carry_out(self, send: Send) -> None:
         recalled = send.status is SendStatus.RECALLED
-        await self._deliveries.cancel(send.id, Reason.RECALLED if recalled else None)
+        await self._deliveries.cancel(send.id, Reason.RECALLED if recalled else Reason.CANCELLED)
         while recalled and (standing := await self._sends.standing(send, CHUNK)):
             await self._change.recall(standing)
         await self._sends.ended(send)

@@ -177,10 +177,9 @@ class _Click:
         if await self._note(self._delivery.id, draft.now, session):
             told = receipts.of_person(n, ReceiptKind.CLICKED, draft.now, self._delivery.channel)
             draft.insert(receipts.COLLECTION, told)
-        if n.hidden:  # nothing of it is in the inbox, and yet it was read
-            draft.read_outside.append(n.id)
-        elif n.box and (after := box.read(n, draft.now)):
-            _receipt(draft, n, draft.change(after))
+        if (n.box or n.hidden) and (after := box.read(n, draft.now)):
+            where = self._delivery.channel if n.hidden else Channel.IN_APP
+            _receipt(draft, n, draft.change(after), where)
 
 
 class _Recall:
@@ -236,9 +235,9 @@ class _MarkAll:
         return Marked(changed[:ANSWERED], len(changed), draft.head(self._mailbox))
 
 
-def _receipt(draft: Draft, before: Notification, after: Notification) -> None:
+def _receipt(draft: Draft, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
     for kind in box.receipts(before, after):
-        draft.insert(receipts.COLLECTION, receipts.of_person(after, kind, draft.now))
+        draft.insert(receipts.COLLECTION, receipts.of_person(after, kind, draft.now, where))
         if kind is ReceiptKind.READ and after.outside:
             draft.read_outside.append(after.id)
 

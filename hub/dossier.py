@@ -3,7 +3,8 @@
 Erasing goes in transactions of bounded size. Each takes some notifications away, with their deliveries, adjusts the
 counts and gives the mailbox a new epoch, so that every open client loads anew; the last one takes mailbox and person.
 The mailbox is the lock: a send or mark at the same time comes before or after, never between. A crash leaves a smaller
-mailbox that is right in itself; calling again goes on. Records of sends stay, as numbers.
+mailbox that is right in itself; calling again goes on. Records of sends stay, as numbers, and so do calls of the
+tenant's endpoints, without who they were about.
 """
 
 import asyncio
@@ -26,14 +27,14 @@ from hub.inbox import box
 from hub.inbox.committer import Committer
 from hub.inbox.draft import Draft
 from hub.model import Box, Changed, Event, InboxEventKind, tenant_of, user_of
-from hub.status import deliveries, receipts
+from hub.status import deliveries, receipts, webhook_calls
 
 PATIENCE_S = 60.0  # a person's receipts have no index: they are kept for days only, and this is rare
 KEPT_BACK = frozenset(
     {
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # of devices: they open doors
         *("mailbox", "tenant", "modseq", "added_modseq", "box", "wake_at"),  # ours
-        *("lane", "queued", "claim", "lease_until", "lapses", "tries"),
+        *("lane", "queued", "claim", "instead", "lapses", "tries", "trace"),
     }
 )
 
@@ -73,8 +74,9 @@ class Dossiers:
             "notifications": await self._newest("notifications", {"mailbox": mailbox}, "modseq"),
             "deliveries": await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id"),
             "receipts": await self._newest(receipts.COLLECTION, person, "_id"),
+            "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.naming(mailbox), "_id"),
         }
-        kinds = [told[name] for name in ("notifications", "deliveries", "receipts")]
+        kinds = [told[name] for name in ("notifications", "deliveries", "receipts", "webhook_calls")]
         told["complete"] = all(len(kind) <= self._most for kind in kinds)
         for kind in kinds:
             del kind[self._most :]
@@ -95,6 +97,8 @@ class Dossiers:
         with pymongo.timeout(PATIENCE_S):
             told["notification_id"] = {"$nin": [doc["_id"] async for doc in newer]}
             await self._database[receipts.COLLECTION].delete_many(told)
+            calls = webhook_calls.naming(mailbox) | {"created_at": {"$lte": erased.at}}
+            await self._database[webhook_calls.COLLECTION].update_many(calls, webhook_calls.without(mailbox))
         return there
 
     async def _newest(self, collection: str, of: Document, by: str) -> list[Document]:
@@ -163,7 +167,7 @@ def _told(value: Any) -> Any:
     for name, inner in value.items():
         if name in KEPT_BACK:
             continue
-        if name in {"data", "attributes"} and isinstance(inner, str):
+        if name in {"data", "attributes", "payload"} and isinstance(inner, str):
             told[name] = orjson.loads(inner)
         else:
             told["id" if name == "_id" else re.sub("_([a-z])", lambda found: found[1].upper(), name)] = _told(inner)

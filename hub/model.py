@@ -84,7 +84,8 @@ class Reason(StrEnum):
     ALREADY_READ = "ALREADY_READ"
     RATE_LIMITED = "RATE_LIMITED"
     PROVIDER_DOWN = "PROVIDER_DOWN"  # its circuit breaker is open
-    RECALLED = "RECALLED"
+    CANCELLED = "CANCELLED"  # its send was
+    RECALLED = "RECALLED"  # likewise
     ATTEMPTS_USED_UP = "ATTEMPTS_USED_UP"
     REFUSED = "REFUSED"  # the provider said no for good
     ADDRESS_GONE = "ADDRESS_GONE"  # the provider said the address is dead

@@ -36,13 +36,17 @@ from hub.model import (
 )
 from hub.outbox.lanes import lane_of
 from hub.settings import Settings
-from hub.status import deliveries, receipts, sends
+from hub.status import deliveries, events, receipts, sends, webhook_calls
 
 NOTIFICATION_BYTES = 1024  # of a notification beside what its sender wrote, with one receipt
 DELIVERY_BYTES = 900  # with its receipt
+CALL_BYTES = 900  # of a call of a tenant's endpoint
+CREATED, SKIPPED = events.IN_APP[DeliveryStatus.DELIVERED], events.OUTSIDE[DeliveryStatus.SKIPPED]
 
 FirstUse = Callable[[Tenant, str], UpdateOne]
 """Makes a category that nobody has defined."""
+Remembered = Callable[[str], Tenant]
+"""What this process remembers of a tenant."""
 
 
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -85,26 +89,21 @@ class Publish:
         committer: Committer,
         records: sends.Sends,
         first_use: FirstUse,
+        remembered: Remembered,
         settings: Settings,
     ) -> None:
         self._committer = committer
         self._records = records
         self._first_use = first_use
+        self._remembered = remembered
         self._settings = settings
         self._configured = settings.configured
 
     async def send(self, tenant: str, request: SendRequest, key: str | None) -> Published:
         """Conflict if `key` came before with another request. The same request again changes nothing and answers with
         the first send. TooLarge for what one transaction can't hold."""
-        queued_for = timedelta(seconds=self._settings.queued_s)
-        work = _Deliver(tenant, request, key, self._first_use, self._configured, queued_for)
-        size_max = self._settings.commit_max_bytes
-        if work.size > size_max:
-            fewer = max(1, size_max * work.documents // work.size)
-            raise TooLarge(
-                f"This is too much for one transaction (HUB_COMMIT_MAX_BYTES, {size_max}): with content of this "
-                f"size name at most {fewer} users a call, or link to what `data` holds."
-            )
+        remembered = self._remembered(tenant)
+        work = _Deliver(remembered, request, key, self._first_use, self._configured, self._settings)
         first = await self._committer.submit(work)
         if isinstance(first, Send):
             return Published(first, duplicate=False)
@@ -131,18 +130,19 @@ class _Deliver:
 
     def __init__(
         self,
-        tenant: str,
+        remembered: Tenant,
         request: SendRequest,
         key: str | None,
         first_use: FirstUse,
         configured: frozenset[Channel],
-        queued_for: timedelta,
+        settings: Settings,
     ) -> None:
-        self._tenant = tenant
+        self._tenant = tenant = remembered.id
         self._request = request
         self._first_use = first_use
         self._configured = configured
-        self._queued_for = queued_for
+        self._queued_for = timedelta(seconds=settings.queued_s)
+        self._size_max = settings.commit_max_bytes
         self._key = f"{tenant}/{key}" if key else None
         self._hash = _hash(request) if key else ""
         self._trace = traces.current()
@@ -150,10 +150,21 @@ class _Deliver:
         self._ids = [new_id() for _ in request.users]  # the same in every attempt
         self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self._key,) if self._key else ()
-        self.documents = len(request.users)
-        said = len(msgspec.json.encode((request.content, request.tags, request.data)))
-        outside = DELIVERY_BYTES * len(request.channels or ())
-        self.size = self.documents * (NOTIFICATION_BYTES + said + outside)
+        self._said = len(msgspec.json.encode((request.content, request.tags, request.data)))
+        category = remembered.category(request.category) or undefined(request.category)
+        asked = category.default_channels if request.channels is None else request.channels
+        people = len(request.users)
+        self._weigh(
+            people * sum(channel in configured for channel in asked if channel is not Channel.IN_APP),
+            people * len(webhook_calls.wanting(remembered.endpoints, CREATED)),
+        )
+
+    def _weigh(self, outside: int, calls: int) -> None:
+        """How much it writes, with so many deliveries and calls of the tenant's endpoints. At first that is guessed,
+        for the committer to gather by."""
+        people = len(self.mailboxes)
+        self.documents = people + outside + calls
+        self.size = people * (NOTIFICATION_BYTES + self._said) + DELIVERY_BYTES * outside + CALL_BYTES * calls
 
     async def apply(self, draft: Draft, _: AsyncClientSession) -> Send | str:
         """The send that was made, or the id of the one that this key made before."""
@@ -164,18 +175,18 @@ class _Deliver:
             answer = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
         tenant: Tenant = known.tenants[self._tenant]
         category = tenant.category(request.category)
-        if category is None:
-            first_use = self._first_use(tenant, request.category)
+        first_use = None if category else self._first_use(tenant, request.category)
+        category = category or undefined(request.category)
+        people = [known.users.get(mailbox) or stranger(mailbox, now) for mailbox in self.mailboxes]
+        plans = [plan(request.asked, category, tenant.preferences, user, self._configured, now) for user in people]
+        self._check(plans, tenant)
+        if first_use:
             draft.update(tenants.COLLECTION, f"{tenant.id}/{request.category}", first_use)
-            category = undefined(request.category)
         if self._key:
             draft.answered[self._key] = answer
             draft.insert("idempotency", answer)
-        for id, mailbox in zip(self._ids, self.mailboxes, strict=True):
-            user = known.users.get(mailbox) or stranger(mailbox, now)
-            self._one(
-                draft, id, mailbox, plan(request.asked, category, tenant.preferences, user, self._configured, now)
-            )
+        for id, mailbox, decided in zip(self._ids, self.mailboxes, plans, strict=True):
+            self._one(draft, id, mailbox, decided)
         send = Send(
             id=self._id,
             tenant=self._tenant,
@@ -186,6 +197,21 @@ class _Deliver:
         )
         draft.insert(sends.COLLECTION, document(send))
         return send
+
+    def _check(self, plans: Sequence[Plan], tenant: Tenant) -> None:
+        """TooLarge for what one transaction can't hold."""
+        created, skipped = (len(webhook_calls.wanting(tenant.endpoints, event)) for event in (CREATED, SKIPPED))
+        self._weigh(
+            sum(len(decision.devices or (None,)) for plan in plans for decision in plan.outside),
+            sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans),
+        )
+        if self.size > self._size_max:
+            fewer = max(1, self._size_max * len(plans) // self.size)
+            raise TooLarge(
+                f"This is too much for one transaction (HUB_COMMIT_MAX_BYTES, {self._size_max}): with content of this "
+                f"size, that many channels and as many webhooks to tell, name at most {fewer} users a call, or link to "
+                "what `data` holds."
+            )
 
     def _one(self, draft: Draft, id: str, mailbox: str, plan: Plan) -> None:
         """What one recipient gets."""

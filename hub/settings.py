@@ -31,6 +31,8 @@ SERVED = frozenset({Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH, Channel.MOB
 
 Words = Annotated[tuple[str, ...], NoDecode]
 """Several values in one variable, separated by spaces."""
+Lane = Channel | Literal["ENDPOINT"]
+"""A channel, or the calls of tenants' webhooks."""
 
 
 class Unusable(Exception):
@@ -151,13 +153,15 @@ class Settings(BaseSettings):
     egress_allow: Words = Field((), description="Networks that webhooks and push may reach although private: CIDRs.")
 
     concurrency: int = Field(100, description="Calls of providers under way at once, in one worker and channel.")
-    concurrencies: dict[Channel, int] = Field({}, description='For single channels, as JSON: {"EMAIL": 20}.')
+    concurrencies: dict[Lane, int] = Field(
+        {}, description='For single channels, or ENDPOINT (tenants\' webhooks), as JSON: {"EMAIL": 20}.'
+    )
     provider_timeout_s: float = Field(15, description="After this long a provider's silence is a failure.")
     lease_margin_s: float = Field(30, description="A worker's hold on a delivery outlasts the call by this much.")
     retry_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
         (5, 300, 1800, 7200, 18000, 36000, 36000), description="Waits between attempts: `5s,5m,30m,2h`, with jitter."
     )
-    retry_schedules: dict[Channel, tuple[float, ...]] = Field(
+    retry_schedules: dict[Lane, tuple[float, ...]] = Field(
         {}, description='For single channels, as JSON: {"EMAIL": [60, 3600]}, in seconds.'
     )
     retry_after_max_s: float = Field(86_400, description="A provider's Retry-After is honoured up to this.")
@@ -298,9 +302,10 @@ class Settings(BaseSettings):
             usual = min(usual, self.smtp_connections)
         return next((most for name, most in self.concurrencies.items() if name == channel), usual)
 
-    def schedule_of(self, channel: Channel) -> tuple[float, ...]:
+    def schedule_of(self, channel: str) -> tuple[float, ...]:
         """The waits between attempts on a channel."""
-        return self.retry_schedules.get(channel) or self.retry_schedule
+        own = next((waits for name, waits in self.retry_schedules.items() if name == channel), ())
+        return own or self.retry_schedule
 
     @property
     def configured(self) -> frozenset[Channel]:

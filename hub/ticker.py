@@ -30,7 +30,6 @@ from hub.outbox.lanes import Lanes
 from hub.settings import Settings
 from hub.status.claims import Claims, Due, Job, Settlement
 from hub.status.deliveries import Deliveries
-from hub.status.telling import Told
 
 SLICE = 500  # notifications a round; a full slice is followed by the next at once
 AFTER_FAILURE_S = 1.0
@@ -128,14 +127,12 @@ class Queue:
         name: str,
         claims: Claims[Any],
         lanes: Lanes,
-        told: Callable[[Any, DeliveryStatus, Reason | None, datetime], Told | None],
         clock: Clock,
         settings: Settings,
     ) -> None:
         self._name = name
         self._claims = claims
         self._lanes = lanes
-        self._told = told
         self._clock = clock
         self._lapses_max = settings.lapses_max
         self._turn_ms = max(1, int(settings.tick_s * 1000) - TURN_MARGIN_MS)
@@ -178,20 +175,18 @@ class Queue:
             status, reason = (DeliveryStatus.FAILED, Reason.POISON) if poison else (status, None)
             settlements.append(
                 Settlement(
-                    id=job.id,
-                    claim=job.claim or "",
+                    job=job,
                     status=status,
                     reason=reason,
                     due_at=None if poison else now,
                     attempts=tuple(_ended(attempt) for attempt in job.attempts),
                     tries=job.tries,
                     lapses=lapses,
-                    told=self._told(job, status, reason, now) if poison else None,
                 )
             )
         for settled in await self._claims.settle(settlements):
             metrics.lapsed.labels(self._name).inc()
-            log.warning("claim_lapsed", job=settled.id, status=settled.status)
+            log.warning("claim_lapsed", job=settled.job.id, status=settled.status)
 
 
 def _ended(attempt: Attempt) -> Attempt:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any
 
@@ -10,7 +10,7 @@ from aiohttp import web
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-Answer = Callable[[str, int], web.Response | float | asyncio.Event]
+Answer = Callable[[str, int], web.Response | float | asyncio.Event | Coroutine[Any, Any, web.Response]]
 """From an id and how often it came, what to answer; a number is seconds to wait before a 204, an event is waited for."""
 
 
@@ -48,6 +48,8 @@ class Receiver:
             self.forged += 1
             return web.Response(status=400)
         answer = self.answers.get(request.path, self.otherwise)(id, len(self.times[id]))
+        if isinstance(answer, Coroutine):
+            answer = await answer
         if isinstance(answer, asyncio.Event):
             await answer.wait()
             answer = 0.0

@@ -469,6 +469,19 @@ def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path
         assert "Traceback" not in done.stderr
 
 
+async def test_doctor_warns_of_a_redis_that_evicts_what_waits(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
+    redis = Redis(tmp_path)
+    await redis.start()
+    try:
+        async with RedisClient.from_url(redis.url) as client:
+            for policy, warned in (("allkeys-lru", True), ("volatile-lru", False), ("noeviction", False)):
+                await client.config_set("maxmemory-policy", policy)
+                told = call("doctor", mongo_url=servers[0].url, redis_url=redis.url, jwt_secret=SECRET).stdout
+                assert ("set its maxmemory-policy to noeviction (it is allkeys-lru)" in told) is warned, policy
+    finally:
+        await redis.stop()
+
+
 def test_doctor_piped_to_head_ends_quietly(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     given = environment(mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET)

@@ -1,19 +1,27 @@
 """What leaves the hub: claimed, tried again, explained, and called off."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from time import monotonic
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from aiohttp import web
+from pymongo import AsyncMongoClient
+from redis.asyncio import Redis as RedisClient
 
+from hub import clock
+from hub.connections import Database
 from hub.embedded import Mongod, Redis
 from hub.model import Role
-from tests.client import Tenant, eventually
+from hub.outbox.lanes import PUT, Lanes
+from hub.send.dispatcher import Dispatcher
+from tests.client import Json, Tenant, eventually
 from tests.commands import call
 from tests.outside import CONNECT, QUICK, connect, deliveries, ended
-from tests.processes import SECRET, Deployment
+from tests.processes import SECRET, Deployment, Process
 from tests.receiver import Receiver
 from tests.test_observe import scrape, value
 
@@ -34,6 +42,12 @@ async def quick(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
 async def tenant(quick: Deployment) -> AsyncIterator[Tenant]:
     async with Tenant(f"t{uuid4().hex[:12]}", quick.urls) as fresh:
         yield fresh
+
+
+@pytest.fixture
+async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        yield client["dispatch"]
 
 
 @pytest.fixture
@@ -269,6 +283,42 @@ async def test_send_that_is_called_off_reaches_nobody_any_more(
     assert sum(map(len, receiver.times.values())) == calls
 
 
+@pytest.mark.parametrize(
+    ("query", "status", "reason"),
+    [
+        ("mutation ($id: ID!) { cancelSend(id: $id) { id } }", "CANCELLED", "CANCELLED"),
+        ("mutation ($id: ID!) { recallSend(id: $id) { id } }", "CANCELLED", "RECALLED"),
+        ("mutation { markAllRead { changed } }", "SKIPPED", "ALREADY_READ"),
+    ],
+)
+async def test_what_is_not_wanted_any_more_while_it_is_under_way_does_not_wait_again(
+    tenant: Tenant, receiver: Receiver, store: Database, query: str, status: str, reason: str
+) -> None:
+    await connect(tenant, receiver, "alice")
+    called_off = asyncio.Event()
+
+    async def busy() -> web.Response:
+        await called_off.wait()
+        return web.Response(status=503, headers={"retry-after": "600"})
+
+    receiver.answers["/alice"] = lambda *_: busy()
+    sent = (await tenant.send("alice", channels=["IN_APP", "WEBHOOK"]))["send"]
+    await ended(tenant, "PROCESSING")
+    if "$id" in query:
+        await tenant.ask(query, id=sent["id"])
+    else:
+        await tenant.ask(query, user="alice")
+
+        async def noted() -> bool:  # after the answer
+            return bool(await store.deliveries.find_one({"tenant": tenant.name, "instead": {"$exists": True}}))
+
+        await eventually(noted)
+    called_off.set()
+    [delivery] = await ended(tenant, status)
+    assert (delivery["reason"], delivery["dueAt"]) == (reason, None)
+    assert [attempt["error"] for attempt in delivery["attempts"]] == ["HTTP 503"]
+
+
 async def test_tenants_endpoint_is_told_what_happens(tenant: Tenant, receiver: Receiver) -> None:
     create = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret endpoint { id } } }"
     async with tenant.http.post(
@@ -336,6 +386,68 @@ async def test_replay_command_brings_back_dead_letters(tenant: Tenant, receiver:
     assert replay(dead["bob"]) == "1 delivery goes out again.\n"
     await ended(tenant, "DELIVERED", 2)
     assert replay("--all") == "0 deliveries go out again.\n"
+
+
+async def test_webhooks_of_tenants_can_have_times_of_their_own(
+    servers: tuple[Mongod, Redis], receiver: Receiver
+) -> None:
+    mongod, redis = servers
+    own = {"retry_schedules": '{"ENDPOINT": [0.1]}', "concurrencies": '{"ENDPOINT": 7, "EMAIL": 3}'}
+    apart = {"mongo_database": "endpoints", "redis_prefix": "endpoints:"}
+    create = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
+    async with Deployment(mongod.url, redis.url, apis=1, workers=1, **QUICK, **own, **apart) as running:
+        async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
+            made = await tenant.admin(create, input={"url": f"{receiver.url}/events"})
+            receiver.secrets["/events"] = made["createWebhook"]["secret"]
+            receiver.answers["/events"] = lambda *_: web.Response(status=500)
+            await tenant.send("alice")
+            query = "{ webhooks { calls(statuses: [FAILED]) { nodes { attempts { error } } } } }"
+
+            async def failed() -> list[Json]:
+                [endpoint] = (await tenant.admin(query))["webhooks"]
+                nodes: list[Json] = endpoint["calls"]["nodes"]
+                return nodes
+
+            [call] = await eventually(failed, 20)
+            assert len(call["attempts"]) == 2
+
+
+async def test_worker_that_breaks_ends_and_says_so(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    prefix = f"broken{uuid4().hex[:8]}:"
+    worker = Process("work", mongod.url, redis.url, **QUICK, mongo_database="broken", redis_prefix=prefix)
+    try:
+        await worker.start()
+        async with RedisClient.from_url(redis.url) as client:
+            put = client.register_script(PUT)
+            await put(args=[prefix, 10, "WEBHOOK/HIGH/acme", b"\xff"])
+
+        async def gone() -> bool:
+            return not worker.running
+
+        await eventually(gone, 20)
+        assert await worker.stop() != 0
+        told = [json.loads(line) for line in worker.log.splitlines() if '"event": "broken"' in line]
+        assert told, worker.log
+        for event in told:
+            assert (event["level"], event["part"] in {"Dispatcher.run", "Watch.run"}) == ("critical", True)
+    finally:
+        worker.kill()
+
+
+async def test_dispatcher_whose_settling_breaks_does_not_go_on_without(
+    servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing: Any = None
+    given = {"concurrency": 1, "lease_s": 1, "schedule": (), "retry_after_max_s": 1}
+    async with RedisClient.from_url(servers[1].url) as client:
+        lanes = Lanes(client, f"lanes{uuid4().hex}:", 10)
+        dispatcher: Any = Dispatcher("EMAIL", nothing, nothing, lanes, nothing, nothing, clock.now, **given)
+        monkeypatch.setattr(dispatcher, "_settle", lambda: 1 / 0)
+        dispatcher._results.append(nothing)
+        async with asyncio.timeout(20):
+            with pytest.raises(ZeroDivisionError):
+                await dispatcher.run()
 
 
 async def test_metrics_and_doctor_tell_what_waits_and_who_is_left_alone(

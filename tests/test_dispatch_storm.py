@@ -129,6 +129,35 @@ async def test_flushed_redis_has_everything_back_on_its_lanes_within_two_rounds_
             assert {id: len(times) for id, times in outside.came().items()} == {d["id"]: 1 for d in found}
 
 
+async def test_what_was_taken_while_mongodb_is_away_leaves_when_it_is_back() -> None:
+    """By the clock it would be due in ten minutes."""
+    async with fresh_servers() as (mongod, redis):
+        settings = {"queued_s": "600", "concurrency": "1", "provider_timeout_s": "30"}
+        async with running(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside):
+            [worker] = deployment.workers
+            await outside.join(tenant, "alice", channels=["WEBHOOK"])
+            gate = asyncio.Event()
+            outside.receiver.otherwise = lambda *_: gate
+            for _ in range(2):  # one holds the only slot, the other lies on its lane
+                await tenant.send("alice", channels=["WEBHOOK"])
+
+            async def called() -> bool:
+                return bool(outside.came())
+
+            await eventually(called, 20)
+            mongod.kill()
+            gate.set()
+
+            async def taken() -> bool:
+                return "dispatch_failed" in worker.log
+
+            await eventually(taken, 60)
+            await mongod.start()
+            found = await all_ended(tenant, 2, 60)
+            assert {delivery["status"] for delivery in found} == {"DELIVERED"}
+            assert sum(map(len, outside.came().values())) == 2
+
+
 async def test_sigterm_in_mid_send_ends_the_calls_under_way_and_doubles_nothing(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(10)]

@@ -112,6 +112,33 @@ async def test_erased_person_leaves_nothing_but_numbers(tenant: Tenant, database
     assert (await tenant.ask("{ me { email devices { id } } }", user="alice"))["me"] == {"email": None, "devices": []}
 
 
+async def test_calls_of_endpoints_are_told_and_stay_without_who_they_were_about(
+    tenant: Tenant, database: Database
+) -> None:
+    query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { endpoint { id } } }"
+    await tenant.admin(query, input={"url": "https://hooks.example/events"})
+    people = ['al"ice.*', "alice"]
+    for user in people:
+        await tenant.send(user, category="news")
+        await tenant.ask("mutation { markAllRead { changed } }", user=user)
+    events = ["notification.created", "notification.read", "notification.seen"]
+    for user in people:
+        told = (await tenant.admin(EXPORT, id=user))["exportUser"]["webhookCalls"]
+        assert sorted(call["event"] for call in told) == events
+        assert {call["payload"]["data"]["userId"] for call in told} == {user}
+
+    async def named() -> list[tuple[str, str | None]]:
+        found = await database.webhook_calls.find({"tenant": tenant.name}).to_list()
+        told = [json.loads(call["payload"]) for call in found]
+        assert {bool(call["data"]["notificationId"] and call["data"]["receiptId"]) for call in told} == {True}
+        return sorted(((call["type"], call["data"]["userId"]) for call in told), key=str)
+
+    assert await delete(tenant, people[0]) is True
+    assert await named() == sorted([(event, user) for event in events for user in (None, "alice")], key=str)
+    assert await delete(tenant, people[1]) is True
+    assert {user for _, user in await named()} == {None}
+
+
 async def test_export_is_not_kept_for_its_idempotency_key(tenant: Tenant, database: Database) -> None:
     await tenant.ask(ME, users=[{"id": "alice"}])
     headers = {"authorization": f"Bearer {tenant.token(role=Role.ADMIN)}", "Idempotency-Key": "k"}

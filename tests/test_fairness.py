@@ -38,13 +38,14 @@ async def put(lanes: Lanes, priority: str, tenant: str, many: int) -> None:
     assert not await lanes.put(entries)
 
 
-def shares(ids: list[str], word: int) -> Counter[str]:
+def shares(taken: list[tuple[str, str]], word: int) -> Counter[str]:
     """How many of each priority (0) or tenant (1)."""
-    return Counter(id.split("/")[word] for id in ids)
+    assert all(lane == lane_of("EMAIL", *id.split("/")[:2]) for lane, id in taken)
+    return Counter(id.split("/")[word] for _, id in taken)
 
 
 async def test_critical_goes_first_and_low_still_moves_while_critical_never_ends(lanes: Lanes) -> None:
-    taken: list[str] = []
+    taken: list[tuple[str, str]] = []
     for priority in ("LOW", "MEDIUM", "HIGH", "CRITICAL"):
         await put(lanes, priority, "acme", 500)
     rounds = 160
@@ -71,6 +72,26 @@ async def test_tenants_take_turns_and_none_gets_more_than_it_may_have(lanes: Lan
     assert len(await lanes.take("EMAIL", 12, 12, {})) == 12, "what was passed over is still there"
 
 
+async def test_lane_whose_turn_redis_evicted_has_one_again(servers: tuple[Mongod, Redis]) -> None:
+    async with RedisClient.from_url(servers[1].url) as client:
+        lanes = Lanes(client, (prefix := f"lanes{uuid4().hex}:"), 4)
+        lane = lane_of("EMAIL", "HIGH", "acme")
+
+        async def evict() -> None:
+            gone = [key async for key in client.scan_iter(match=f"{prefix}*") if b"lane:" not in key]
+            await client.delete(*gone)
+            assert await lanes.take("EMAIL", 12, 12, {}) == []
+
+        await put(lanes, "HIGH", "acme", 3)
+        await evict()
+        await put(lanes, "HIGH", "acme", 1)
+        assert len(await lanes.take("EMAIL", 2, 12, {})) == 2
+        await put(lanes, "HIGH", "acme", 2)
+        await evict()
+        assert await lanes.room([lane]) == [0], "nothing can be put on a lane that is full"
+        assert len(await lanes.take("EMAIL", 12, 12, {})) == 4
+
+
 async def test_whatever_is_put_is_taken_once(lanes: Lanes) -> None:
     chosen = random.Random(7)
     tenants = [f"t{number}" for number in range(6)]
@@ -81,10 +102,10 @@ async def test_whatever_is_put_is_taken_once(lanes: Lanes) -> None:
             await lanes.put([(lane_of("EMAIL", chosen.choice(("CRITICAL", "HIGH", "LOW")), tenant), id)])
             waiting[id] += 1
         held = {tenant: chosen.randrange(4) for tenant in chosen.sample(tenants, 2)}
-        waiting.subtract(await lanes.take("EMAIL", chosen.randrange(1, 6), 3, held))
+        waiting.subtract(id for _, id in await lanes.take("EMAIL", chosen.randrange(1, 6), 3, held))
         assert min(waiting.values(), default=0) >= 0
-    while ids := await lanes.take("EMAIL", 50, 50, {}):
-        waiting.subtract(ids)
+    while taken := await lanes.take("EMAIL", 50, 50, {}):
+        waiting.subtract(id for _, id in taken)
     assert not any(waiting.values())
 
 

@@ -473,7 +473,7 @@ async def test_path_within_the_app_is_a_whole_address_outside_and_a_path_in_the_
     assert n == content
 
 
-async def test_click_on_a_mail_keeps_other_channels_quiet(alice: Person, tenant: Tenant, store: Database) -> None:
+async def test_click_on_a_mail_keeps_other_channels_quiet(alice: Person, tenant: Tenant) -> None:
     async with Receiver() as receiver:
         await connect(tenant, receiver, alice.id)
         receiver.answers[f"/{alice.id}"] = lambda *_: web.Response(status=503, headers={"retry-after": "60"})
@@ -486,7 +486,42 @@ async def test_click_on_a_mail_keeps_other_channels_quiet(alice: Person, tenant:
         assert response.status == 303
         [waiting] = await ended(tenant, "SKIPPED")
         assert (waiting["channel"], waiting["reason"]) == ("WEBHOOK", "ALREADY_READ")
-        assert await kinds(store, tenant) == [("CLICKED", "EMAIL")], "nothing of it is in the inbox"
+
+
+async def test_click_on_what_is_not_in_the_inbox_is_a_read_that_lasts_and_is_told(
+    alice: Person, tenant: Tenant, store: Database
+) -> None:
+    query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
+    async with Receiver() as receiver:
+        made = await tenant.admin(query, input={"url": f"{receiver.url}/events"})
+        receiver.secrets["/events"] = made["createWebhook"]["secret"]
+        await connect(tenant, receiver, alice.id)
+        going = asyncio.Event()
+        receiver.answers[f"/{alice.id}"] = lambda *_: going
+        given: Json = {"content": {"actionUrl": "https://app.example/x"}}
+        await tenant.send(alice.id, channels=["EMAIL", "WEBHOOK"], **given)
+        await ended(tenant, "SENT")
+        await ended(tenant, "PROCESSING")
+        [mail] = alice.post.mails(alice.address)
+        for _ in range(2):
+            response, _ = await call(tenant, "POST", buttons_of(mail)["Open"], json={"event": "clicked"})
+            assert response.status == 204
+        [clicked] = await deliveries(tenant, channels=["EMAIL"])
+        assert clicked["status"] == "READ", "with the answer"
+        going.set()
+        await ended(tenant, "READ", 2)  # what was under way as well
+        assert await kinds(store, tenant) == [("CLICKED", "EMAIL"), ("SEEN", "EMAIL"), ("READ", "EMAIL")]
+
+        async def all_told() -> bool:
+            told = {(call["type"], call["data"]["channel"]) for call in receiver.got["/events"]}
+            return {("notification.clicked", "EMAIL"), ("notification.read", "EMAIL")} <= told
+
+        await eventually(all_told, 15)
+    page = await tenant.inbox(alice.id)
+    assert (page["nodes"], page["unread"], page["unseen"]) == ([], 0, 0)
+    [hidden] = await store["notifications"].find({"mailbox": f"{tenant.name}/{alice.id}"}).to_list()
+    assert hidden["read_at"]
+    assert "modseq" not in hidden, "it takes no number, and so is no change of the inbox"
 
 
 async def test_recalled_notification_leads_nowhere(alice: Person, tenant: Tenant) -> None:

@@ -238,12 +238,12 @@ async def test_category_of_first_use_is_made_once_and_no_copy_of_a_tenant_is_old
     here, there = Tenants(database, 3, 5), Tenants(database, 3, 5)
 
     async def use(tenants: Tenants, key: str) -> None:
-        """As a send does, in its transaction, which is made anew after a conflict."""
+        """As a send does: known beside its transaction, which is made anew after a conflict."""
         while True:
             async with database.client.start_session() as session:
                 await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE)
                 try:
-                    known = (await tenants.known([tenant.name], session))[tenant.name]
+                    known = (await tenants.known([tenant.name]))[tenant.name]
                     if known.category(key) is None:
                         await database.tenants.bulk_write([tenants.first_use(known, key)] * 2, session=session)
                     await session.commit_transaction()

@@ -13,7 +13,7 @@ from hub.breaker import OPENS_AT, WINDOW, Breakers
 from hub.embedded import Mongod, Redis
 from tests.client import Json, Tenant, eventually
 from tests.conftest import scaled
-from tests.outside import CHANNELS, Outside, all_deliveries, all_ended, ended, running
+from tests.outside import CHANNELS, PEOPLE, Outside, all_deliveries, all_ended, ended, running
 from tests.rigs import SENDER
 
 pytestmark = pytest.mark.alone
@@ -166,3 +166,47 @@ async def test_browser_that_is_gone_is_called_once_and_an_outage_removes_nobody(
         assert len(await all_deliveries(tenant)) == 5
         assert outside.push.called == {gone: 1, away: 4, well: 2}
         assert await devices() == 2
+
+
+async def test_address_that_is_gone_is_the_one_that_was_called(
+    servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mongod, redis = servers
+    async with running(mongod.url, redis.url, workers=1, provider_timeout_s="10") as (_, tenant, outside):
+        asked, moved, answer = asyncio.Event(), asyncio.Event(), outside.mail._reply
+
+        async def slow(command: str) -> str | None:
+            if command == "RCPT":
+                asked.set()
+                await moved.wait()
+            return await answer(command)
+
+        async def living_at(address: str) -> None:
+            await tenant.ask(PEOPLE, users=[{"id": "alice", "email": f"{address}@people.example"}])
+
+        monkeypatch.setattr(outside.mail, "_reply", slow)
+        outside.mail.says = {"RCPT": "550 5.1.1 <{address}>: no such user"}
+        await living_at("old")
+        await tenant.send("alice", channels=["EMAIL"])
+        await asyncio.wait_for(asked.wait(), 20)
+        await living_at("new")
+        moved.set()
+        [failed] = await ended(tenant, "FAILED")
+        assert failed["reason"] == "ADDRESS_GONE"
+        outside.mail.heal()
+
+        async def counted(status: str) -> bool:
+            """Sends another, and says how it ends."""
+            sent = (await tenant.send("alice", channels=["EMAIL"]))["send"]
+            query = "query ($id: ID!) { send(id: $id) { counts { channel status } } }"
+
+            async def settled() -> list[Json]:
+                rows: list[Json] = (await tenant.ask(query, id=sent["id"]))["send"]["counts"]
+                return [row for row in rows if row["status"] in {"SENT", "SKIPPED"}]
+
+            return {row["status"] for row in await eventually(settled, 20)} == {status}
+
+        assert await counted("SENT"), "at the new address"
+        await living_at("old")
+        assert await eventually(lambda: counted("SKIPPED"), 20)
+        assert [mail["to"] for mail in outside.mail.mails] == ["new@people.example"]

@@ -2,11 +2,17 @@
 
 import asyncio
 import json
+import re
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from hub.embedded import Mongod, Redis
 from tests.client import Json, Refused, Tenant
+from tests.processes import Deployment
+from tests.test_observe import scrape
+from tests.test_observe import value as metric
 
 
 async def test_send_to_unknown_users_makes_them_and_fills_their_inboxes(tenant: Tenant) -> None:
@@ -328,3 +334,33 @@ async def test_send_does_not_touch_the_profile_of_somebody_known(tenant: Tenant)
     await tenant.send("alice")
     person = (await tenant.ask('{ user(id: "alice") { email locale inbox { unread } } }'))["user"]
     assert person == {"email": "a@b.example", "locale": "de", "inbox": {"unread": 1}}
+
+
+async def test_what_a_send_causes_outside_counts_toward_its_transaction(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    most = {"commit_max_documents": "12", "commit_max_bytes": "200000", "commit_deadline_s": "60"}
+    async with Deployment(mongod.url, redis.url, apis=1, workers=0, **most) as running:
+        async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
+            query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
+            for number in range(5):
+                events = ["notification.created"] if number % 2 else None
+                await tenant.admin(query, input={"url": f"https://hooks.example/{number}", "events": events})
+            await tenant.send("alice")  # from here on the process knows what that takes
+            url = running.urls[0].removesuffix("/graphql") + "/metrics"
+            before = await scrape(url)
+            await asyncio.gather(*(tenant.send(f"user-{number}") for number in range(40)))
+            after = await scrape(url)
+            works, transactions = (
+                metric(after, f"hub_commit_works_{what}") - metric(before, f"hub_commit_works_{what}")
+                for what in ("sum", "count")
+            )
+            assert works == 40
+            assert works / transactions <= 2, "a notification and five calls each, at most twelve together"
+            crowd = [f"user-{number}" for number in range(100)]
+            with pytest.raises(Refused, match=r"HUB_COMMIT_MAX_BYTES.* at most \d+ users") as refused:
+                await tenant.send(*crowd)
+            assert refused.value.code == "TOO_LARGE"
+            fewer = int(re.findall(r"at most (\d+) users", str(refused.value))[0])
+            assert 10 < fewer < 50
+            assert (await tenant.send(*crowd[:fewer]))["send"]["recipients"] == fewer
+            assert (await tenant.inbox("user-39"))["unread"] == 1, "nobody has anything of what was refused"

@@ -34,13 +34,13 @@ from hub.api.types import (
     InboxPayload,
     Notification,
     NotificationConnection,
-    PageInfo,
     Receipt,
     Send,
     SendConnection,
     SendEdge,
     SendPayload,
     User,
+    connection,
     delivery_page,
     inbox_page,
 )
@@ -106,12 +106,7 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery)
         found = await context.services.sends.page(
             tenant, category=category, since=since, until=until, first=size + 1, after=id_cursor(after)
         )
-        edges = [SendEdge(cursor=send.id, node=send) for send in found[:size]]
-        return SendConnection(
-            edges=edges,
-            nodes=found[:size],
-            page_info=PageInfo.of([edge.cursor for edge in edges], more=len(found) > size, after=after),
-        )
+        return connection(SendConnection, SendEdge, found, size, after)
 
     @strawberry.field(graphql_type=Delivery | None, description="Role service and up.")
     async def delivery(self, info: Info, id: ID) -> model.Delivery | None:

@@ -6,7 +6,9 @@ Types whose fields are plain attributes are filled straight from the nouns of `h
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any, TypeVar
 
 import strawberry
 from strawberry import ID, Parent
@@ -24,6 +26,8 @@ from hub.errors import NotFound
 from hub.inbox.position import decode_place, encode_place, encode_position
 from hub.status.deliveries import Wanted
 from hub.status.in_app import deliveries_of
+
+C = TypeVar("C")
 
 strawberry.enum(model.SendStatus)
 strawberry.enum(model.ReceiptKind)
@@ -104,6 +108,15 @@ class PageInfo:
             start_cursor=cursors[0] if cursors else None,
             end_cursor=cursors[-1] if cursors else None,
         )
+
+
+def connection(
+    kind: Callable[..., C], edge: Callable[..., Any], found: Sequence[Any], size: int, after: str | None
+) -> C:
+    """One page of a list whose cursors are ids: `size` of `found`, which holds one more where there is more."""
+    edges = [edge(cursor=node.id, node=node) for node in found[:size]]
+    page_info = PageInfo.of([edge.cursor for edge in edges], more=len(found) > size, after=after)
+    return kind(edges=edges, nodes=found[:size], page_info=page_info)
 
 
 @strawberry.type
@@ -298,12 +311,7 @@ async def _send_notifications(
     services = info.context.services
     size = page_size(first, 20, services.settings)
     found = await services.sends.notifications(root, size + 1, id_cursor(after), hidden=bool(hidden))
-    edges = [NotificationEdge(cursor=n.id, node=n) for n in found[:size]]
-    return SendNotificationConnection(
-        edges=edges,
-        nodes=found[:size],
-        page_info=PageInfo.of([edge.cursor for edge in edges], more=len(found) > size, after=after),
-    )
+    return connection(SendNotificationConnection, NotificationEdge, found, size, after)
 
 
 @strawberry.type(description="One call of `send`.")

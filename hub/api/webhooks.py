@@ -12,7 +12,7 @@ from hub.api.building import quick
 from hub.api.context import Info
 from hub.api.deliveries import Attempt
 from hub.api.inputs import notification_ids, outer_url, page_size
-from hub.api.types import PageInfo
+from hub.api.types import PageInfo, connection
 from hub.errors import BadUserInput
 from hub.status.events import EVENTS
 
@@ -59,12 +59,7 @@ async def _calls(
         raise BadUserInput("after is not a cursor of this hub: hand back one that it gave, unchanged.", "after")
     size = page_size(first, CALLS, context.services.settings)
     found = await context.services.webhook_calls.page(context.require_admin(), root.id, statuses, size + 1, after)
-    edges = [WebhookCallEdge(cursor=call.id, node=call) for call in found[:size]]
-    return WebhookCallConnection(
-        edges=edges,
-        nodes=found[:size],
-        page_info=PageInfo.of([edge.cursor for edge in edges], more=len(found) > size, after=after),
-    )
+    return connection(WebhookCallConnection, WebhookCallEdge, found, size, after)
 
 
 @strawberry.type(description="Where the tenant is called about events, signed as Standard Webhooks says.")

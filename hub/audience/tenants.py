@@ -4,26 +4,21 @@ Every change of it raises its `version`, so a copy in this process is right as l
 store says; asking for that is all that a decision costs.
 """
 
-import asyncio
-import random
 from collections.abc import Callable, Collection
 from typing import Any
-from weakref import WeakValueDictionary
 
-import pymongo
 from msgspec import convert
 from msgspec.structs import replace
 from pymongo import UpdateOne
-from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
+from hub.audience.turns import Turns
 from hub.connections import Database, Document, Indexes
 from hub.errors import TooLarge
 from hub.model import Category, Tenant, document
 
 COLLECTION = "tenants"
 CACHED = 10_000  # tenants
-PAUSE_S = 0.01  # before the next try, when another process changed the same tenant
 CHANGED = ("name", "logo_url", "color", "preferences", "categories")
 
 
@@ -37,23 +32,26 @@ class Tenants:
     def __init__(self, database: Database, most: int, deadline_s: float) -> None:
         self._tenants = database[COLLECTION]
         self._most = most
-        self._deadline_s = deadline_s
         self._cache: dict[str, Tenant] = {}
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns(deadline_s)
 
-    async def known(self, ids: Collection[str], session: AsyncClientSession | None = None) -> dict[str, Tenant]:
-        """Each of `ids`, as the transaction of `session` sees it: one query for their versions, and another only where
-        a copy is old. A tenant that nobody has set up is there too, empty."""
-        found = self._tenants.find({"_id": {"$in": list(ids)}}, {"version": 1}, session=session)
+    async def known(self, ids: Collection[str]) -> dict[str, Tenant]:
+        """Each of `ids`: one query for their versions, and another only where a copy is old. A tenant that nobody has
+        set up is there too, empty."""
+        found = self._tenants.find({"_id": {"$in": list(ids)}}, {"version": 1})
         versions = {doc["_id"]: doc["version"] async for doc in found}
         empty = {id: Tenant(id=id) for id in ids}
         tenants = empty | {id: self._cache.get(id, empty[id]) for id in versions}
         if old := [id for id, version in versions.items() if tenants[id].version != version]:
-            async for doc in self._tenants.find({"_id": {"$in": old}}, session=session):
+            async for doc in self._tenants.find({"_id": {"$in": old}}):
                 tenants[doc["_id"]] = self._cache[doc["_id"]] = convert(doc, Tenant)
             while len(self._cache) > CACHED:
                 del self._cache[next(iter(self._cache))]
         return tenants
+
+    def remembered(self, id: str) -> Tenant:
+        """This process's copy, which may be old; empty where it has none."""
+        return self._cache.get(id) or Tenant(id=id)
 
     async def get(self, id: str) -> Tenant:
         return (await self.known([id]))[id]
@@ -61,12 +59,7 @@ class Tenants:
     async def change(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant:
         """Gives a tenant the name, look, defaults and categories that `step` makes of what is there. It is called again
         if somebody else was faster, so that no change is lost."""
-        turn = self._turns.setdefault(id, asyncio.Lock())
-        async with turn:
-            with pymongo.timeout(self._deadline_s):
-                while (after := await self._try(id, step)) is None:
-                    await asyncio.sleep(random.uniform(0, PAUSE_S))  # noqa: S311 - jitter
-                return after
+        return await self._turns.take(id, lambda: self._try(id, step))
 
     async def _try(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant | None:
         doc = await self._tenants.find_one({"_id": id})

@@ -1,18 +1,15 @@
 """People: made by `upsertUsers`, or by the first send that names them. A person is one document, with devices, wishes
 and suppressed addresses in it."""
 
-import asyncio
-import random
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import datetime
-from weakref import WeakValueDictionary
 
-import pymongo
 from msgspec import UNSET, Struct, UnsetType, convert
 from msgspec.structs import replace
 from pymongo import ASCENDING, IndexModel, UpdateOne
-from pymongo.asynchronous.client_session import AsyncClientSession
 
+from hub.audience.turns import Turns
 from hub.clock import Clock
 from hub.connections import Database, Document, Indexes
 from hub.errors import NotFound
@@ -22,7 +19,6 @@ COLLECTION = "users"
 CHANGED = ("devices", "preferences", "suppressed")
 SUPPRESSED = "suppressed"
 SOME = {SUPPRESSED: {"$exists": True}}
-PAUSE_S = 0.01  # before the next try, when another process changed the same person
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -66,27 +62,21 @@ class Users:
     def __init__(self, database: Database, clock: Clock, deadline_s: float) -> None:
         self._users = database[COLLECTION]
         self._clock = clock
-        self._deadline_s = deadline_s
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns(deadline_s)
 
     async def get(self, id: str) -> User | None:
         doc = await self._users.find_one({"_id": id})
         return convert(doc, User) if doc else None
 
-    async def some(self, ids: Collection[str], session: AsyncClientSession | None = None) -> dict[str, User]:
-        """Those of `ids` who are there, as the transaction of `session` sees them."""
-        found = self._users.find({"_id": {"$in": list(ids)}}, session=session)
+    async def some(self, ids: Collection[str]) -> dict[str, User]:
+        """Those of `ids` who are there."""
+        found = self._users.find({"_id": {"$in": list(ids)}})
         return {doc["_id"]: convert(doc, User) async for doc in found}
 
     async def change(self, id: str, step: Callable[[User], User]) -> User:
         """Gives a person the devices, preferences and suppressed addresses that `step` makes of what is there. It is
         called again if somebody else was faster, so that no change is lost. NotFound for who is not there."""
-        turn = self._turns.setdefault(id, asyncio.Lock())
-        async with turn:
-            with pymongo.timeout(self._deadline_s):
-                while (after := await self._try(id, step)) is None:
-                    await asyncio.sleep(random.uniform(0, PAUSE_S))  # noqa: S311 - jitter
-                return after
+        return await self._turns.take(id, lambda: self._try(id, step))
 
     async def _try(self, id: str, step: Callable[[User], User]) -> User | None:
         doc = await self._users.find_one({"_id": id})
@@ -129,12 +119,14 @@ class Users:
         ]
         return [row for row in rows if not after or row[0] != after[0] or row[1] > after[1]][:first]
 
-    async def forget(self, delivery: Delivery) -> None:
-        """The address that a delivery went to is dead, by its provider's word."""
+    async def forget(self, delivery: Delivery, email: str | None) -> None:
+        """The address that a delivery went to is dead, by its provider's word: a device, or else `email`, whatever the
+        person's is by now."""
         if delivery.device:
             await self._users.update_one({"_id": delivery.mailbox}, {"$pull": {"devices": {"id": delivery.device}}})
-        elif (user := await self.get(delivery.mailbox)) and user.email:
-            await self.suppress(user.id, user.email, "gone")
+        elif email:
+            with suppress(NotFound):  # erased meanwhile
+                await self.suppress(delivery.mailbox, email, "gone")
 
     async def upsert(self, profiles: Sequence[Profile]) -> list[User]:
         """All of them in one round trip, answered in order. A profile named twice ends as its last."""

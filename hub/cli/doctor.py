@@ -195,7 +195,7 @@ async def _transaction_lifetime_s(database: Database) -> int | None:
 
 
 async def _indexes(database: Database, settings: Settings) -> str:
-    from hub.__main__ import indexes
+    from hub.parts import indexes
 
     missing = []
     count = 0
@@ -221,17 +221,17 @@ async def _redis(settings: Settings, findings: list[str]) -> None:
             seconds, micros = await redis.time()
             after = time.time()
             findings.append(f"Redis answers in {(after - before) * 1000:.0f} ms")
-            version = (await redis.info("server"))["redis_version"]
-            memory = await redis.info("memory")
+            info = await redis.info()
         except (RedisError, OSError, ValueError) as error:
             raise _Bad(f"Redis does not answer as it should (HUB_REDIS_URL): {first_line(error)}") from None
-        findings.append(_new_enough("Redis", version, OLDEST_REDIS))
-        if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
-            findings.append(
-                f"{NOTE}Redis drops keys when its memory is full, and what waits on the queue is then found late: set "
-                "its maxmemory-policy to noeviction"
-            )
+        findings.append(_new_enough("Redis", info["redis_version"], OLDEST_REDIS))
         findings.append(_same_time("Redis", seconds + micros / 1e6, (before + after) / 2))
+        policy = str(info.get("maxmemory_policy", ""))
+        if policy.startswith("allkeys"):  # the others leave alone what has no expiry, as lanes
+            findings.append(
+                f"{NOTE}Redis evicts any key when its memory is full, and what waits to be sent then leaves late: "
+                f"set its maxmemory-policy to noeviction (it is {policy})"
+            )
 
 
 async def _channels(settings: Settings, findings: list[str]) -> None:

@@ -1,12 +1,17 @@
 """Calls to a hub over HTTP, as commands make them."""
 
-from typing import Any
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import aiohttp
 
+from hub.cli.environment import Hub, fail
 from hub.errors import HubError
 
 CALL_S = 15.0
+
+T = TypeVar("T")
 
 
 class Unreachable(Exception):
@@ -39,3 +44,13 @@ async def ask(url: str, token: str, query: str, **variables: Any) -> dict[str, A
         raise Refused(errors[0]["message"], **errors[0].get("extensions", {}))
     data: dict[str, Any] = answer["data"]
     return data
+
+
+def answered(asking: Coroutine[Any, Any, T], hub: Hub) -> T:
+    """What calls of that hub come to. Where it refuses, or none answers, the command ends and says so."""
+    try:
+        return asyncio.run(asking)
+    except Unreachable as error:
+        fail(str(error))
+    except Refused as error:
+        fail(hub.told(error))

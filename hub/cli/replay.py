@@ -1,12 +1,11 @@
 """`hub replay`."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from hub.cli.door import Refused, Unreachable, ask
+from hub.cli.door import answered, ask
 from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
 from hub.cli.token import seconds
 from hub.model import Channel, Role
@@ -58,12 +57,7 @@ def replay(
     filter["statuses"] = ["FAILED", "RETRYING"] if retrying else ["FAILED"]
     hub = hub_of(url, token, data)
     who = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
-    try:
-        count = asyncio.run(_replay(hub.url, who, ids or [], send, filter))
-    except Unreachable as error:
-        fail(str(error))
-    except Refused as error:
-        fail(hub.told(error))
+    count = answered(_replay(hub.url, who, ids or [], send, filter), hub)
     print(f"{count} {'delivery goes' if count == 1 else 'deliveries go'} out again.")
 
 

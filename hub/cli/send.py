@@ -1,6 +1,5 @@
 """`hub send`."""
 
-import asyncio
 import json
 import sys
 from datetime import UTC, datetime, timedelta
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hub.cli.door import Refused, Unreachable, ask
+from hub.cli.door import answered, ask
 from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
 from hub.cli.token import seconds
 from hub.model import Channel, DeliveryStatus, Priority, Role
@@ -61,12 +60,7 @@ def send(
     }
     hub = hub_of(url, token, data)
     who = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
-    try:
-        sent = asyncio.run(ask(hub.url, who, SEND, input=given))["send"]
-    except Unreachable as error:
-        fail(str(error))
-    except Refused as error:
-        fail(hub.told(error))
+    sent = answered(ask(hub.url, who, SEND, input=given), hub)["send"]
     id, count = sent["send"]["id"], sent["send"]["recipients"]
     people = "1 person" if count == 1 else f"{count} people"
     for row in sent["send"]["counts"]:

@@ -91,7 +91,7 @@ class Work(Protocol[T_co]):
 
     @property
     def documents(self) -> int:
-        """How many notifications it may write."""
+        """How many it may write, about: notifications, deliveries, and calls of tenants' endpoints."""
 
     @property
     def size(self) -> int:

@@ -15,7 +15,7 @@ from hub.model import Box, Changed, Event, InboxEventKind, Mailbox, Notification
 class Draft:
     """Works write into a draft one after another, each seeing what those before it did.
 
-    `known` is what another stage read for them in the same snapshot; `read_outside` collects notifications that were
+    `known` is what another stage read for them, beside the transaction; `read_outside` collects notifications that were
     read here and have deliveries elsewhere.
 
     Every change takes the next number of its mailbox, adjusts the counts and leaves an event. The committer then
@@ -57,17 +57,19 @@ class Draft:
         return n
 
     def change(self, after: Notification, *, quiet: bool = False, modseq: int = 0) -> Notification:
-        """Puts `after` in the place of what has its id. `added_modseq` 0 means: on top of the inbox.
+        """Puts `after` in the place of what has its id. `added_modseq` 0 means: on top of the inbox. A hidden one takes
+        no number, as when it was added.
 
         `quiet` leaves no event, `modseq` is a number already taken: both for changes of a whole inbox.
         """
         before = self.notifications[after.id]
+        if before.hidden:
+            return self._put(replace(after, updated_at=self.now))
         if quiet and not modseq:
             self._untold.add(after.mailbox)
         modseq = modseq or self._number(after.mailbox)
         n = replace(box.placed(after), modseq=modseq, added_modseq=after.added_modseq or modseq, updated_at=self.now)
-        self.notifications[n.id] = n
-        (self.inserted if n.id in self.inserted else self.replaced)[n.id] = n
+        self._put(n)
         self._tally(n.mailbox, before.box, n.box)
         if not quiet:
             if n.box is None:
@@ -129,6 +131,11 @@ class Draft:
     def touched(self) -> list[Mailbox]:
         """The mailboxes to write: changed ones and new ones."""
         return [self.mailboxes[key] for key in self.mailboxes if key in self._first or key in self.newcomers]
+
+    def _put(self, n: Notification) -> Notification:
+        self.notifications[n.id] = n
+        (self.inserted if n.id in self.inserted else self.replaced)[n.id] = n
+        return n
 
     def _number(self, mailbox: str) -> int:
         head = self.head(mailbox)

@@ -6,6 +6,8 @@ What it guarantees
 - Order of taking: CRITICAL before HIGH before MEDIUM before LOW, but now and then a lower one goes first, for a part of
   what is taken, so that none is starved. Within a priority the tenants' lanes take turns.
 - A lane holds at most `lane_max`. The rest waits in MongoDB and is let in as room comes.
+- A lane on which something lies has a place among those that wait for their turn. Should Redis evict that key and not
+  the lane, whoever next puts something on the lane, or asks for its room, gives it a place again.
 
 Putting something rings the channel's bell: a list of one element that one idle worker pops. Who leaves something
 behind rings again, for the next worker.
@@ -30,22 +32,32 @@ ORDERS: tuple[tuple[Priority, ...], ...] = (
 TURNS = "1112111311141113"  # of every 16 takings, which order: LOW is first in one, MEDIUM in two, HIGH in one
 SHARE = 4  # who goes first out of turn gets a quarter of what is taken
 
-PUT = """
+WAIT = """
+local function wait(prefix, lane)
+    local channel, priority = string.match(lane, '^([^/]+)/([^/]+)/')
+    local waiting = prefix .. 'waiting:' .. channel .. '/' .. priority
+    local last = redis.call('ZREVRANGE', waiting, 0, 0, 'WITHSCORES')[2]
+    redis.call('ZADD', waiting, 'NX', tonumber(last or 0) + 1, lane)
+    return channel
+end
+"""
+"""A lane stands behind all others that wait, unless it has its place among them already."""
+PUT = (
+    WAIT
+    + """
 local prefix, most = ARGV[1], tonumber(ARGV[2])
-local refused, rung = {}, {}
+local refused, placed, rung = {}, {}, {}
 for i = 3, #ARGV, 2 do
     local lane, id = ARGV[i], ARGV[i + 1]
     local key = prefix .. 'lane:' .. lane
-    local waiting = redis.call('LLEN', key)
-    if waiting >= most then
+    if redis.call('LLEN', key) >= most then
         refused[#refused + 1] = id
     else
         redis.call('RPUSH', key, id)
-        local channel, priority = string.match(lane, '^([^/]+)/([^/]+)/')
-        if waiting == 0 then
-            redis.call('RPUSH', prefix .. 'turns:' .. channel .. '/' .. priority, lane)
+        if not placed[lane] then
+            placed[lane] = true
+            rung[wait(prefix, lane)] = true
         end
-        rung[channel] = true
     end
 end
 for channel in pairs(rung) do
@@ -56,25 +68,41 @@ for channel in pairs(rung) do
 end
 return refused
 """
-TAKE = """
+)
+ROOM = (
+    WAIT
+    + """
+local prefix, most = ARGV[1], tonumber(ARGV[2])
+local rooms = {}
+for i = 3, #ARGV do
+    local lying = redis.call('LLEN', prefix .. 'lane:' .. ARGV[i])
+    if lying > 0 then wait(prefix, ARGV[i]) end
+    rooms[#rooms + 1] = math.max(0, most - lying)
+end
+return rooms
+"""
+)
+TAKE = (
+    WAIT
+    + """
 local prefix, channel, wanted, share = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local orders = cjson.decode(ARGV[5])
 local each, held = tonumber(ARGV[7]), {}
 for i = 8, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local turn = (tonumber(redis.call('GET', prefix .. 'turn:' .. channel) or 0) + 1) % #ARGV[6] + 1
 local order = orders[tonumber(string.sub(ARGV[6], turn, turn))]
-local taken, left = {}, false
+local taken, from, left = {}, {}, false
 
 local function drain(priority, most)
-    local turns = prefix .. 'turns:' .. channel .. '/' .. priority
+    local waiting = prefix .. 'waiting:' .. channel .. '/' .. priority
     local passed = {}
     local until_now = #taken
     while #taken - until_now < most do
-        local lanes, before = redis.call('LLEN', turns), #taken
+        local lanes, before = redis.call('ZCARD', waiting), #taken
         for n = lanes, 1, -1 do
             local room = most - (#taken - until_now)
             if room <= 0 then break end
-            local lane = redis.call('LPOP', turns)
+            local lane = redis.call('ZPOPMIN', waiting)[1]
             local tenant = string.match(lane, '^[^/]+/[^/]+/(.*)$')
             local allowed = math.min(math.ceil(room / n), each - (held[tenant] or 0))
             if allowed <= 0 then
@@ -82,21 +110,24 @@ local function drain(priority, most)
             else
                 local key = prefix .. 'lane:' .. lane
                 local ids = redis.call('LPOP', key, allowed) or {}
-                for _, id in ipairs(ids) do taken[#taken + 1] = id end
+                for _, id in ipairs(ids) do
+                    taken[#taken + 1] = id
+                    from[#from + 1] = lane
+                end
                 held[tenant] = (held[tenant] or 0) + #ids
-                if redis.call('LLEN', key) > 0 then redis.call('RPUSH', turns, lane) end
+                if redis.call('LLEN', key) > 0 then wait(prefix, lane) end
             end
         end
         if #taken == before then break end
     end
-    if redis.call('LLEN', turns) > 0 then left = true end
-    for _, lane in ipairs(passed) do redis.call('RPUSH', turns, lane) end
+    if redis.call('ZCARD', waiting) > 0 then left = true end
+    for _, lane in ipairs(passed) do wait(prefix, lane) end
 end
 
 if order ~= orders[1] then drain(order[1], math.ceil(wanted / share)) end
 for _, priority in ipairs(orders[1]) do
     if #taken >= wanted then
-        if redis.call('LLEN', prefix .. 'turns:' .. channel .. '/' .. priority) > 0 then left = true end
+        if redis.call('EXISTS', prefix .. 'waiting:' .. channel .. '/' .. priority) > 0 then left = true end
     else
         drain(priority, wanted - #taken)
     end
@@ -106,8 +137,9 @@ if left and #taken > 0 then
     local bell = prefix .. 'bell:' .. channel
     if redis.call('LLEN', bell) == 0 then redis.call('RPUSH', bell, 1) end
 end
-return taken
+return {from, taken}
 """
+)
 
 
 class Depth(Struct, frozen=True):
@@ -133,6 +165,7 @@ class Lanes:
         self._prefix = prefix
         self._lane_max = lane_max
         self._put = redis.register_script(PUT)
+        self._room = redis.register_script(ROOM)
         self._take = redis.register_script(TAKE)
         self._orders = "[" + ",".join('["' + '","'.join(order) + '"]' for order in ORDERS) + "]"
 
@@ -142,19 +175,17 @@ class Lanes:
         refused = await self._put(args=[self._prefix, self._lane_max, *flat])
         return [id.decode() for id in refused]
 
-    async def take(self, channel: str, most: int, each: int, held: Mapping[str, int]) -> list[str]:
-        """Up to `most` ids of one channel, so that with what the caller has `held` of a tenant it has no more than
-        `each` of any."""
+    async def take(self, channel: str, most: int, each: int, held: Mapping[str, int]) -> list[tuple[str, str]]:
+        """Up to `most` of one channel, `(lane, id)`, so that with what the caller has `held` of a tenant it has no more
+        than `each` of any."""
         flat = [word for pair in held.items() for word in pair]
-        taken = await self._take(args=[self._prefix, channel, most, SHARE, self._orders, TURNS, each, *flat])
-        return [id.decode() for id in taken]
+        lanes, ids = await self._take(args=[self._prefix, channel, most, SHARE, self._orders, TURNS, each, *flat])
+        return [(lane.decode(), id.decode()) for lane, id in zip(lanes, ids, strict=True)]
 
     async def room(self, lanes: Sequence[str]) -> list[int]:
         """How many more each lane takes."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for lane in lanes:
-            pipeline.llen(f"{self._prefix}lane:{lane}")
-        return [max(0, self._lane_max - length) for length in await pipeline.execute()]
+        rooms: list[int] = await self._room(args=[self._prefix, self._lane_max, *lanes])
+        return rooms
 
     async def flushed(self, queue: str) -> bool:
         """Whether Redis has lost everything since `filled` was said last, by anyone."""
@@ -183,7 +214,7 @@ class Lanes:
         groups = [(channel, priority) for channel in channels for priority in Priority]
         pipeline = self._redis.pipeline(transaction=False)
         for channel, priority in groups:
-            pipeline.lrange(f"{self._prefix}turns:{channel}/{priority}", 0, -1)
+            pipeline.zrange(f"{self._prefix}waiting:{channel}/{priority}", 0, -1)
         found = []
         for (channel, priority), lanes in zip(groups, await pipeline.execute(), strict=True):
             pipeline = self._redis.pipeline(transaction=False)

@@ -11,17 +11,7 @@ from hub.model import Delivery, DeliveryStatus, Mailbox, Notification, Reason, T
 from hub.send.dispatcher import Ready
 from hub.send.message import Message, Provider
 from hub.send.retries import Next
-from hub.status import receipts
 from hub.status.deliveries import OUTSIDE
-from hub.status.telling import Told
-
-TOLD = frozenset(
-    {
-        *(DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED),
-        *(DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.EXPIRED),
-    }
-)
-"""States that senders get a receipt of."""
 
 LOST = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}
 
@@ -30,9 +20,9 @@ Some = Collection[str]
 
 class Deliver:
     """The desk of one channel's deliveries. What it reads is handed in: notifications, users, heads of mailboxes and
-    tenants by id; which of some sends were called off; whether preferences still allow a delivery; what to do about an
-    address that is dead; which of some notifications were read, and what that makes of their deliveries; and what is
-    noted of devices that were reached."""
+    tenants by id; which of some sends were called off, and why; whether preferences still allow a delivery; what to do
+    about an address that is dead; which of some notifications were read, and what that makes of their deliveries; and
+    what is noted of devices that were reached."""
 
     def __init__(
         self,
@@ -42,9 +32,9 @@ class Deliver:
         users: Callable[[Some], Awaitable[Mapping[str, User]]],
         heads: Callable[[Some], Awaitable[Mapping[str, Mailbox]]],
         tenants: Callable[[Some], Awaitable[Mapping[str, Tenant]]],
-        called_off: Callable[[Some], Awaitable[set[str]]],
+        called_off: Callable[[Some], Awaitable[Mapping[str, Reason]]],
         refused: Callable[[Delivery, Notification, User, Tenant, datetime], Reason | None],
-        forget: Callable[[Delivery], Awaitable[None]],
+        forget: Callable[[Delivery, str | None], Awaitable[None]],
         read: Callable[[Some], Awaitable[list[str]]],
         was_read: Callable[[Some], Awaitable[int]],
         used: Callable[[Collection[tuple[str, str]]], Awaitable[None]],
@@ -81,7 +71,7 @@ class Deliver:
         for job in jobs:
             n, user, head = notifications.get(job.notification), users.get(job.mailbox), heads.get(job.mailbox)
             if n is None or user is None or head is None or job.send in called_off:
-                found.append(Next(DeliveryStatus.CANCELLED))
+                found.append(Next(DeliveryStatus.CANCELLED, called_off.get(job.send)))
                 continue
             tenant = tenants[job.tenant]
             if no := unwanted(job, n, now):
@@ -94,20 +84,17 @@ class Deliver:
                 found.append(Ready(self._message(job, n, user, tenant, head), self._providers, user.id, job.trace))
         return found
 
-    def told(self, job: Delivery, step: Next, now: datetime) -> Told | None:
-        return told(job, step.status, step.reason, now)
-
-    async def ended(self, jobs: Sequence[tuple[Delivery, Next]]) -> None:
+    async def ended(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
         """What was read while it was under way counts as read, like what was read after it; and devices that were
         reached are in use."""
-        went = [job for job, step in jobs if step.status in OUTSIDE]
+        went = [job for job, became in jobs if became in OUTSIDE]
         if went and (read := await self._read({job.notification for job in went})):
             await self._was_read(read)
         if used := [(job.mailbox, job.device) for job in went if job.device]:
             await self._used(used)
 
-    async def gone(self, job: Delivery) -> None:
-        await self._forget(job)
+    async def gone(self, job: Delivery, message: Message) -> None:
+        await self._forget(job, message.user.email)
 
     def _message(self, job: Delivery, n: Notification, user: User, tenant: Tenant, head: Mailbox) -> Message:
         category = tenant.category(n.category)
@@ -134,11 +121,6 @@ def outward(n: Notification, app_url: str) -> Notification:
         action_url=from_outside(n.action_url, app_url),
         actions=tuple(replace(action, url=from_outside(action.url, app_url)) for action in n.actions),
     )
-
-
-def told(job: Delivery, became: DeliveryStatus, reason: Reason | None, now: datetime) -> Told | None:
-    """The sender's receipt of what a delivery came to, if that is told."""
-    return (receipts.of_document(job, became, now, reason), job) if became in TOLD else None
 
 
 def refusal(job: Delivery, reason: Reason) -> Next:

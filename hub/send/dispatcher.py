@@ -10,6 +10,7 @@ What runs when
 What it guarantees
 - No call is made without a claim, nor one that could outlast it.
 - Whatever goes wrong here leaves the job claimed, and it becomes due when the claim runs out.
+- It works wholly or not at all: `run` raises what ends its taking or its settling.
 
 How it stops: `stop` ends the taking; calls under way may end, as long as the process allows; what they brought is
 settled; what was claimed and not called is given back.
@@ -40,7 +41,6 @@ from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent
 from hub.send.pace import Pace
 from hub.send.retries import Next, following
 from hub.status.claims import Claims, Job, Settlement
-from hub.status.telling import Told
 
 IDLE_S = 1.0  # how long a bell is waited for before the lanes are looked at all the same
 BUSY_S = 0.02  # between looks at lanes of tenants that hold their share of slots
@@ -77,26 +77,13 @@ class Desk(Protocol[J_contra]):
         still wanted?"""
         ...
 
-    def told(self, job: J_contra, step: Next, now: datetime) -> Told | None:
-        """The receipt of what became of it."""
-        ...
-
-    async def ended(self, jobs: Sequence[tuple[J_contra, Next]]) -> None:
+    async def ended(self, jobs: Sequence[tuple[J_contra, DeliveryStatus]]) -> None:
         """They were settled together, and wait no more."""
         ...
 
-    async def gone(self, job: J_contra) -> None:
-        """Its address is dead."""
+    async def gone(self, job: J_contra, message: Any) -> None:
+        """The address that this message of it went to is dead."""
         ...
-
-
-class _Result(Struct, Generic[J], frozen=True):
-    """A job with what became of it."""
-
-    settlement: Settlement
-    job: J
-    step: Next
-    waited_s: float
 
 
 class Dispatcher(Generic[J]):
@@ -129,7 +116,7 @@ class Dispatcher(Generic[J]):
         self._calls: set[asyncio.Task[None]] = set()
         self._held: Counter[str] = Counter()  # slots by tenant
         self._freed = asyncio.Event()
-        self._results: deque[_Result[J]] = deque()
+        self._results: deque[Settlement[J]] = deque()
         self._filled = asyncio.Event()
         self._health: defaultdict[str, list[bool]] = defaultdict(list)
         self._stopping = False
@@ -137,6 +124,7 @@ class Dispatcher(Generic[J]):
     async def run(self) -> None:
         """Until `stop`, or cancelled."""
         settling = asyncio.create_task(self._keep_settling())
+        settling.add_done_callback(lambda _: self.stop())
         try:
             while not self._stopping and not cancelling():
                 await self._round()
@@ -150,6 +138,8 @@ class Dispatcher(Generic[J]):
             self._filled.set()
             await asyncio.wait({settling}, timeout=SETTLING_S)
             settling.cancel()
+        if settling.done():
+            settling.result()
 
     def stop(self) -> None:
         self._stopping = True
@@ -169,11 +159,11 @@ class Dispatcher(Generic[J]):
         most = max(1, int(self._concurrency * TENANT_SHARE))
         busy = any(slots >= most for slots in self._held.values())
         try:
-            ids = await self._lanes.take(self.channel, self._free, most, self._held)
-            if not ids and busy:  # what waits may be theirs, and their slots become free without a bell
+            taken = await self._lanes.take(self.channel, self._free, most, self._held)
+            if not taken and busy:  # what waits may be theirs, and their slots become free without a bell
                 await asyncio.sleep(BUSY_S)
                 return
-            if not ids:
+            if not taken:
                 await self._lanes.wait([self.channel], IDLE_S)
                 return
         except FAILURES as error:
@@ -181,7 +171,7 @@ class Dispatcher(Generic[J]):
             await asyncio.sleep(PAUSE_S)
             return
         try:
-            await self._begin(ids)
+            await self._begin(taken)
         except PyMongoError as error:
             log.warning("dispatch_failed", channel=self.channel, error=error)
             await asyncio.sleep(PAUSE_S)
@@ -189,9 +179,15 @@ class Dispatcher(Generic[J]):
             log.exception("dispatch_broke", channel=self.channel)
             await asyncio.sleep(PAUSE_S)
 
-    async def _begin(self, ids: Sequence[str]) -> None:
+    async def _begin(self, taken: Sequence[tuple[str, str]]) -> None:
         ends_at = asyncio.get_running_loop().time() + self._lease_s
-        jobs = await self._claims.claim(ids, self._lease_s)
+        try:
+            jobs = await self._claims.claim([id for _, id in taken], self._lease_s)
+        except PyMongoError as error:
+            if is_outage(error):  # perhaps it elects: else nobody has them until they are due again
+                with suppress(*FAILURES):
+                    await self._lanes.put(taken)
+            raise
         if not jobs:
             return
         now = self._clock()
@@ -277,7 +273,7 @@ class Dispatcher(Generic[J]):
             provider_id = outcome.provider_id if isinstance(outcome, Sent | Delivered) else None
             self._became(job, step, tuple(attempts[-ATTEMPTS_KEPT:]), tries, provider_id)
             if isinstance(outcome, Gone):
-                await self._desk.gone(job)
+                await self._desk.gone(job, ready.message)
         except asyncio.CancelledError:  # the process stops: whether it arrived is not known
             stopped = Retry("the worker was stopped")
             cut = Attempt(at=self._clock(), provider=ready.providers[0].name, error=stopped.error, ms=0)
@@ -287,6 +283,8 @@ class Dispatcher(Generic[J]):
             raise
         except PyMongoError as error:  # the claim runs out
             log.warning("call_not_settled", channel=self.channel, job=job.id, error=error)
+        except Exception:  # likewise
+            log.exception("call_broke", channel=self.channel, job=job.id)
         finally:
             self._held[job.tenant] -= 1
             if not self._held[job.tenant]:
@@ -320,11 +318,8 @@ class Dispatcher(Generic[J]):
         tries: int | None = None,
         provider_id: str | None = None,
     ) -> None:
-        now = self._clock()
-        assert job.claim
         settlement = Settlement(
-            id=job.id,
-            claim=job.claim,
+            job=job,
             status=step.status,
             reason=step.reason,
             due_at=step.due_at,
@@ -332,9 +327,8 @@ class Dispatcher(Generic[J]):
             tries=job.tries if tries is None else tries,
             lapses=job.lapses,
             provider_id=provider_id,
-            told=self._desk.told(job, step, now),
         )
-        self._results.append(_Result(settlement, job, step, (now - job.created_at).total_seconds()))
+        self._results.append(settlement)
         self._filled.set()
 
     async def _keep_settling(self) -> None:
@@ -355,25 +349,23 @@ class Dispatcher(Generic[J]):
             if isinstance(error, PyMongoError) and is_outage(error):
                 self._results.extendleft(reversed(batch))
             elif len(batch) > 1:  # one of them is to blame
-                for result in batch:
+                for settlement in batch:
                     with suppress(Exception):
-                        await self._settle_these([result])
+                        await self._settle_these([settlement])
             await asyncio.sleep(PAUSE_S)
         finally:
             self._freed.set()
 
-    async def _settle_these(self, batch: Sequence[_Result[J]]) -> None:
+    async def _settle_these(self, batch: Sequence[Settlement[J]]) -> None:
         health, self._health = self._health, defaultdict(list)
         await self._breakers.tell(health)
-        done = await self._claims.settle([result.settlement for result in batch])
-        kept = {settlement.id for settlement in done}
-        settled = [result for result in batch if result.settlement.id in kept]
-        for result in settled:
-            status = result.step.status
-            metrics.deliveries.labels(self.channel, status).inc()
-            if status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
-                metrics.accept_to_sent.labels(self.channel, result.job.priority).observe(result.waited_s)
-        if ended := [(result.job, result.step) for result in settled if result.step.due_at is None]:
+        settled, now = await self._claims.settle(batch), self._clock()
+        for done in settled:
+            metrics.deliveries.labels(self.channel, done.status).inc()
+            if done.status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
+                waited_s = (now - done.job.created_at).total_seconds()
+                metrics.accept_to_sent.labels(self.channel, done.job.priority).observe(waited_s)
+        if ended := [(done.job, done.status) for done in settled if done.due_at is None]:
             try:
                 await self._desk.ended(ended)
             except PyMongoError as error:

@@ -74,15 +74,12 @@ class Calls:
             found.append(Ready(Addressed(job.id, job, endpoint), [self._caller]))
         return found
 
-    def told(self, job: WebhookCall, step: Next, now: datetime) -> None:
-        """Calls make no events of their own."""
-
-    async def ended(self, jobs: Sequence[tuple[WebhookCall, Next]]) -> None:
-        for job, step in jobs:
+    async def ended(self, jobs: Sequence[tuple[WebhookCall, DeliveryStatus]]) -> None:
+        for job, became in jobs:
             if endpoint := self._endpoints.get((job.tenant, job.endpoint)):
-                await self._settled(job.tenant, endpoint, step.status)
+                await self._settled(job.tenant, endpoint, became)
 
-    async def gone(self, job: WebhookCall) -> None:
+    async def gone(self, job: WebhookCall, message: Addressed) -> None:
         """It said so to this call; to the next it may say something else."""
 
 

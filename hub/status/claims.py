@@ -6,6 +6,8 @@ What it guarantees
 - A job that waits or is held has a `due_at`; one that came to its end has none. So nothing is ever forgotten: what a
   dead worker held, what Redis lost, and what was never put on a lane becomes due like a retry does.
 - A settlement and the receipts of it are one transaction.
+- What was called off, or read, while a worker had it does not wait again: `instead` on the document says what becomes
+  of it then, and whoever settles it sees that.
 
 `queued` is set while a job lies on a lane: only then can it be claimed, so that a stale double of an id does not bring
 a job forward whose time has not come.
@@ -13,12 +15,13 @@ a job forward whose time has not come.
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 import pymongo
 from msgspec import Struct, convert
+from msgspec.structs import replace
 from pymongo import UpdateOne, WriteConcern
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -26,15 +29,16 @@ from pymongo.read_concern import ReadConcern
 from hub.clock import Clock
 from hub.connections import DURABLE, SNAPSHOT, Database, Document
 from hub.ids import new_id
-from hub.model import Attempt, DeliveryStatus, Priority, document
+from hub.model import Attempt, DeliveryStatus, Priority, Reason, document
 from hub.status.due import DUE
-from hub.status.states import WAITING
+from hub.status.states import WAITING, may_move
 from hub.status.telling import Teller, Told
 
 QUICK = WriteConcern(w=1)  # a claim that a failover loses is made again
 DOUBLINGS_MAX = 2
 CONFLICTS_MAX = 8
 UNQUEUEING_S = 120.0  # of everything that waits
+HELD = ("claim", "queued", "instead")  # of a job that somebody holds
 
 
 class Job(Protocol):
@@ -73,29 +77,35 @@ class Due(Struct, frozen=True):
     held: bool
 
 
-class Settlement(Struct, frozen=True, kw_only=True):
-    """What becomes of a claimed job. `due_at` where it waits again; None where it ended. `told`: the receipt of it."""
+class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
+    """What becomes of a claimed job. `due_at` where it waits again; None where it ended."""
 
-    id: str
-    claim: str
+    job: J
     status: DeliveryStatus
-    reason: str | None
+    reason: Reason | None
     due_at: datetime | None
     attempts: tuple[Attempt, ...]
     tries: int
     lapses: int
     provider_id: str | None = None
-    told: Told | None = None
 
 
 class Claims(Generic[J]):
-    """The jobs of one collection."""
+    """The jobs of one collection. `told` makes the receipt of what became of one, if that is told."""
 
     def __init__(
-        self, database: Database, collection: str, type_: type[J], clock: Clock, queued_s: float, teller: Teller
+        self,
+        database: Database,
+        collection: str,
+        type_: type[J],
+        clock: Clock,
+        queued_s: float,
+        teller: Teller,
+        told: Callable[[J, DeliveryStatus, Reason | None, datetime], Told | None],
     ) -> None:
         self._database = database
         self._teller = teller
+        self._told = told
         self._jobs = database[collection]
         self._quick = self._jobs.with_options(write_concern=QUICK, read_concern=ReadConcern("local"))
         self._type = type_
@@ -135,8 +145,8 @@ class Claims(Generic[J]):
                 mine.update([doc["_id"] async for doc in self._quick.find(wanted, {"_id": 1})])
         return mine
 
-    async def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
-        """All of them, each if its claim still holds; answers those. Raises PyMongoError."""
+    async def settle(self, settlements: Sequence[Settlement[J]]) -> list[Settlement[J]]:
+        """All of them, each if its claim still holds; answers those, as they came out. Raises PyMongoError."""
         for _ in range(CONFLICTS_MAX):
             try:
                 return await self._settle(settlements)
@@ -146,19 +156,23 @@ class Claims(Generic[J]):
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - jitter
         return await self._settle(settlements)
 
-    async def _settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
+    async def _settle(self, settlements: Sequence[Settlement[J]]) -> list[Settlement[J]]:
         now = self._clock()
         async with (
             self._database.client.start_session(causal_consistency=False) as session,
             await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE),
         ):
-            wanted = {"_id": {"$in": [settlement.id for settlement in settlements]}}
-            found = self._jobs.find(wanted, {"claim": 1}, session=session)
-            claims = {doc["_id"]: doc.get("claim") async for doc in found}
-            mine = [settlement for settlement in settlements if claims.get(settlement.id) == settlement.claim]
+            wanted = {"_id": {"$in": [settlement.job.id for settlement in settlements]}}
+            found = self._jobs.find(wanted, {"claim": 1, "instead": 1}, session=session)
+            docs = {doc["_id"]: doc async for doc in found}
+            mine = [
+                _ended(settlement, doc.get("instead"))
+                for settlement in settlements
+                if (doc := docs.get(settlement.job.id)) and doc.get("claim") == settlement.job.claim
+            ]
             if mine:
                 await self._jobs.bulk_write([_update(one, now) for one in mine], ordered=False, session=session)
-            told = [settlement.told for settlement in mine if settlement.told]
+            told = [told for one in mine if (told := self._told(one.job, one.status, one.reason, now))]
             for collection, documents in (await self._teller.rows(told, now)).items():
                 await self._database[collection].insert_many(documents, ordered=False, session=session)
         return mine
@@ -196,7 +210,15 @@ class Claims(Generic[J]):
             return (await self._jobs.update_many(wanted, update, hint="due")).modified_count
 
 
-def _update(settlement: Settlement, now: datetime) -> UpdateOne:
+def _ended(settlement: Settlement[J], instead: Mapping[str, str] | None) -> Settlement[J]:
+    """What would wait again ends instead, where that was said meanwhile."""
+    if instead is None or settlement.due_at is None:
+        return settlement
+    return replace(settlement, status=DeliveryStatus(instead["status"]), reason=Reason(instead["reason"]), due_at=None)
+
+
+def _update(settlement: Settlement[J], now: datetime) -> UpdateOne:
+    assert may_move(DeliveryStatus.PROCESSING, settlement.status), settlement.status
     values: Document = {
         "status": settlement.status,
         "updated_at": now,
@@ -210,5 +232,5 @@ def _update(settlement: Settlement, now: datetime) -> UpdateOne:
         "provider_id": settlement.provider_id,
     }
     values |= {name: value for name, value in optional.items() if value is not None}
-    gone = {name: "" for name, value in optional.items() if value is None} | {"claim": "", "queued": ""}
-    return UpdateOne({"_id": settlement.id, "claim": settlement.claim}, {"$set": values, "$unset": gone})
+    gone = {name: "" for name, value in optional.items() if value is None} | dict.fromkeys(HELD, "")
+    return UpdateOne({"_id": settlement.job.id, "claim": settlement.job.claim}, {"$set": values, "$unset": gone})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pymongo
 from msgspec import Struct, convert, to_builtins
-from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
@@ -28,6 +28,7 @@ REPLAYED = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]
 """What a replay takes. Not HELD: a person, a limit or a circuit breaker holds it, which a replay does not overrule."""
 OUTSIDE = [DeliveryStatus.SENT, DeliveryStatus.DELIVERED]
 UNQUEUED = {"queued": {"$exists": False}}
+UNREAD = [state for state in OUTSIDE if may_move(state, DeliveryStatus.READ)]
 SENT_MAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
 
 
@@ -94,13 +95,14 @@ class Deliveries:
 
     async def came_to(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
         """What is heard of a delivery after it went out: DELIVERED, or FAILED. Answers whether that changed it."""
-        before = [old for old in OUTSIDE if may_move(old, status)]
-        return await self._end({"_id": id}, status, reason, before) > 0
+        return await self._end({"_id": id}, status, reason, OUTSIDE) > 0
 
     async def clicked(self, id: str, now: datetime, session: AsyncClientSession) -> bool:
-        """Notes a click, in a transaction. Answers whether it is the first."""
-        first, note = {"_id": id, "clicked_at": {"$exists": False}}, {"$set": {"clicked_at": now}}
-        return (await self._deliveries.update_one(first, note, session=session)).matched_count > 0
+        """Notes a click, in a transaction: who clicked has it, and has read it. Answers whether it is the first."""
+        first = {"_id": id, "clicked_at": {"$exists": False}}
+        went: Document = {"$in": ["$status", UNREAD]}
+        note = {"clicked_at": now, "status": {"$cond": [went, DeliveryStatus.READ, "$status"]}, "updated_at": now}
+        return (await self._deliveries.update_one(first, [{"$set": note}], session=session)).matched_count > 0
 
     async def page(self, tenant: str, wanted: Wanted, first: int, after: str | None) -> list[Delivery]:
         """Up to `first`, newest first, below the id `after`."""
@@ -117,19 +119,26 @@ class Deliveries:
         return {counted(doc): doc["count"] async for doc in cursor}
 
     async def was_read(self, notifications: Collection[str]) -> int:
-        """Follows the commit of a read: what waits is skipped, what went out counts as read. Doing it twice does no
-        harm, and not at all little: the last question before each call decides. Answers how many were skipped."""
+        """Follows the commit of a read: what waits is skipped, what is under way does not wait again, what went out
+        counts as read. Doing it twice does no harm, and not at all little: the last question before each call decides.
+        Answers how many were skipped."""
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in notifications]
         if not ranges:
             return 0
-        await self._deliveries.update_many(
-            {"$or": ranges, "status": {"$in": OUTSIDE}},
-            {"$set": {"status": DeliveryStatus.READ, "updated_at": self._clock()}},
+        became = {"status": DeliveryStatus.READ, "updated_at": self._clock()}
+        await self._deliveries.bulk_write(
+            [
+                UpdateMany({"$or": ranges, "status": {"$in": UNREAD}}, {"$set": became}),
+                _instead({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ),
+            ],
+            ordered=False,
         )
         return await self._end({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
 
-    async def cancel(self, send: str, reason: Reason | None) -> int:
-        """Whatever of a send waits is CANCELLED. Answers how many."""
+    async def cancel(self, send: str, reason: Reason) -> int:
+        """Whatever of a send waits is CANCELLED; what is under way will be if it does not get there. Answers how many
+        were."""
+        await self._deliveries.bulk_write([_instead({"send": send}, DeliveryStatus.CANCELLED, reason)])
         return await self._end({"send": send}, DeliveryStatus.CANCELLED, reason)
 
     async def replay(self, tenant: str, wanted: Wanted) -> int:
@@ -183,6 +192,7 @@ class Deliveries:
         """Ends whatever of it waits, or is in another of the states `before`, with its receipts, in transactions of
         bounded size."""
         ended = 0
+        before = [old for old in before if may_move(old, status)]
         waiting = match | {"status": {"$in": before}}
         while True:
             found = [convert(doc, Delivery) async for doc in self._deliveries.find(waiting).limit(AT_ONCE)]
@@ -224,6 +234,13 @@ class Deliveries:
         for collection, documents in (await self._teller.rows(told, now)).items():
             await self._database[collection].insert_many(documents, ordered=False, session=session)
         return len(mine)
+
+
+def _instead(match: Document, status: DeliveryStatus, reason: Reason) -> UpdateMany:
+    """What a worker has of it comes to that end rather than wait again. Said before what waits is ended, so that
+    nothing slips from the one state into the other."""
+    under_way = match | {"status": DeliveryStatus.PROCESSING}
+    return UpdateMany(under_way, {"$set": {"instead": {"status": status, "reason": reason}}})
 
 
 def _match(tenant: str, wanted: Wanted) -> Document:

@@ -9,10 +9,10 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from hub.connections import Database, Document, Indexes
 from hub.ids import first_id_at
-from hub.model import Channel, DeliveryStatus, Notification, Send, SendStatus, notification_from
+from hub.model import Channel, DeliveryStatus, Notification, Reason, Send, SendStatus, notification_from
 
 COLLECTION = "sends"
-CALLED_OFF = [SendStatus.CANCELLED, SendStatus.RECALLED]
+CALLED_OFF = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
 ENDING_AT_ONCE = 10
 
 
@@ -41,10 +41,11 @@ class Sends:
         doc = await self._database[COLLECTION].find_one({"_id": id, "tenant": tenant})
         return convert(doc, Send) if doc else None
 
-    async def called_off(self, ids: Collection[str]) -> set[str]:
-        """Those of `ids` that were cancelled or recalled."""
-        wanted = {"_id": {"$in": list(ids)}, "status": {"$in": CALLED_OFF}}
-        return {doc["_id"] async for doc in self._database[COLLECTION].find(wanted, {"_id": 1})}
+    async def called_off(self, ids: Collection[str]) -> dict[str, Reason]:
+        """Those of `ids` that were cancelled or recalled, and which of the two."""
+        wanted = {"_id": {"$in": list(ids)}, "status": {"$in": list(CALLED_OFF)}}
+        found = self._database[COLLECTION].find(wanted, {"status": 1})
+        return {doc["_id"]: CALLED_OFF[SendStatus(doc["status"])] async for doc in found}
 
     async def call_off(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
         """From now on nothing of it leaves any more. It is `ending` until `ended`. A recall is more than a

@@ -1,4 +1,5 @@
-"""The states of a delivery and the moves between them, in one table."""
+"""The states of a delivery and the moves between them, in one table. Whoever moves one asks it (`may_move`), but for
+the claim, which takes whatever is WAITING, and the replay of what FAILED."""
 
 from hub.model import DeliveryStatus as S
 

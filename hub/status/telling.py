@@ -4,12 +4,24 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from hub.connections import Document
-from hub.model import Delivery, Notification, Tenant
+from hub.model import Delivery, DeliveryStatus, Notification, Reason, Tenant
 from hub.status import receipts, webhook_calls
 
 Told = tuple[Document, Notification | Delivery]
 """A receipt, and what it is about."""
+TOLD = frozenset(
+    {
+        *(DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED),
+        *(DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.EXPIRED),
+    }
+)
+"""States of deliveries that senders get a receipt of."""
 Tenants = Callable[[Collection[str]], Awaitable[Mapping[str, Tenant]]]
+
+
+def told(delivery: Delivery, became: DeliveryStatus, reason: Reason | None, now: datetime) -> Told | None:
+    """The sender's receipt of what a delivery came to, if that is told."""
+    return (receipts.of_document(delivery, became, now, reason), delivery) if became in TOLD else None
 
 
 def calls_of(told: Sequence[Told], tenants: Mapping[str, Tenant], now: datetime) -> list[Document]:

@@ -3,6 +3,7 @@
 They are claimed, tried again and settled as deliveries are, and make no events of their own.
 """
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
@@ -12,7 +13,17 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from hub.clock import Clock, rfc3339
 from hub.connections import Database, Document, Indexes
-from hub.model import Delivery, DeliveryStatus, Endpoint, Notification, Receipt, WebhookCall, document
+from hub.model import (
+    Delivery,
+    DeliveryStatus,
+    Endpoint,
+    Notification,
+    Receipt,
+    WebhookCall,
+    document,
+    tenant_of,
+    user_of,
+)
 from hub.settings import Settings
 from hub.status.due import due_index
 from hub.status.events import event_of
@@ -42,8 +53,8 @@ def calls_for(
 ) -> list[Document]:
     """The calls that a receipt causes, as documents: one for each enabled endpoint that wants its event. The same
     receipt makes the same ids, which sort as receipts do."""
-    wanting = [endpoint for endpoint in endpoints if endpoint.enabled]
-    if not wanting:
+    endpoints = [endpoint for endpoint in endpoints if endpoint.enabled]
+    if not endpoints:
         return []
     told = convert(receipt, Receipt)
     event = event_of(told)
@@ -66,9 +77,13 @@ def calls_for(
                 updated_at=now,
             )
         )
-        for endpoint in wanting
-        if not endpoint.events or event in endpoint.events
+        for endpoint in wanting(endpoints, event)
     ]
+
+
+def wanting(endpoints: Iterable[Endpoint], event: str) -> list[Endpoint]:
+    """Those that are told of such an event."""
+    return [one for one in endpoints if one.enabled and (not one.events or event in one.events)]
 
 
 def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> str:
@@ -90,6 +105,22 @@ def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> st
             },
         }
     ).decode()
+
+
+def naming(mailbox: str) -> Document:
+    """Matches the calls about a person. No index serves this: they are kept for days only."""
+    return {"tenant": tenant_of(mailbox), "payload": {"$regex": re.escape(_whose(mailbox))}}
+
+
+def without(mailbox: str) -> list[Document]:
+    """The update that takes the person out of the calls about them, also of those that still wait."""
+    nobody = {"input": "$payload", "find": {"$literal": _whose(mailbox)}, "replacement": '"userId":null'}
+    return [{"$set": {"payload": {"$replaceOne": nobody}}}]
+
+
+def _whose(mailbox: str) -> str:
+    """As `_payload` writes it. Nothing else there looks so: in a text, quotation marks stand behind a backslash."""
+    return f'"userId":{orjson.dumps(user_of(mailbox)).decode()}'
 
 
 class WebhookCalls:

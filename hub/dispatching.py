@@ -1,0 +1,102 @@
+"""The dispatchers of one process: a desk, its providers and its settings each."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Any
+
+from hub.audience import tenants
+from hub.decide.plan import objection
+from hub.links import Kind
+from hub.model import (
+    Channel,
+    Delivery,
+    Notification,
+    Reason,
+    Tenant,
+    User,
+)
+from hub.parts import Hub
+from hub.send import catcher
+from hub.send.deliver import Deliver
+from hub.send.dispatcher import GRACE_S, Desk, Dispatcher
+from hub.send.endpoint import Calls, EndpointCaller
+from hub.send.pace import Pace
+from hub.settings import Settings, Unusable
+from hub.status import webhook_calls
+from hub.status.caught import Catch
+from hub.status.claims import Claims
+
+
+async def dispatching(
+    hub: Hub, settings: Settings, serving: Sequence[Any], stack: AsyncExitStack
+) -> list[Dispatcher[Any]]:
+    """A dispatcher for each channel that has a provider, and one for the calls of tenants' endpoints. In development
+    what leaves is kept, and channels without a provider end there. Raises Unusable for a setting that can't be used."""
+    services = hub.services
+    made: list[Dispatcher[Any]] = []
+    pace = Pace(hub.limiter, settings)
+
+    def dispatcher(
+        channel: Any, desk: Desk[Any], jobs: Claims[Any], providers: Sequence[Any], schedule: Sequence[float]
+    ) -> Dispatcher[Any]:
+        return Dispatcher(
+            channel,
+            desk,
+            jobs,
+            hub.lanes,
+            hub.breakers,
+            pace,
+            hub.time.now,
+            concurrency=settings.concurrency_of(channel),
+            lease_s=sum(provider.timeout_s + GRACE_S for provider in providers) + settings.lease_margin_s,
+            schedule=schedule,
+            retry_after_max_s=settings.retry_after_max_s,
+        )
+
+    def refused(delivery: Delivery, n: Notification, user: User, tenant: Tenant, now: datetime) -> Reason | None:
+        category = tenant.category(n.category) or tenants.undefined(n.category)
+        return objection(delivery.channel, category, tenant.preferences, user, settings.configured, now)
+
+    catch = Catch(hub.database) if settings.mode == "development" else None
+    if catch:
+        await catch.make()
+    for channel in serving:
+        more = {"remember": services.devices.remember} if channel.CHANNEL is Channel.MOBILE_PUSH else {}
+        try:
+            providers = await channel.opened(settings, hub.egress, stack, **more)
+        except ValueError as error:
+            raise Unusable(str(error)) from None
+        if catch:
+            timeout_s = settings.provider_timeout_s
+            providers = catcher.caught(channel.CHANNEL, providers, channel.shown, catch.put, hub.time.now, timeout_s)
+        if not providers:
+            continue
+        desk = Deliver(
+            providers,
+            notifications=services.inboxes.some,
+            users=services.users.some,
+            heads=services.inboxes.some_heads,
+            tenants=services.tenants.known,
+            called_off=services.sends.called_off,
+            refused=refused,
+            forget=services.users.forget,
+            read=services.inboxes.read_among,
+            was_read=services.deliveries.was_read,
+            used=services.devices.used,
+            unsubscribe_url=lambda delivery: services.links.url(Kind.UNSUBSCRIBE, delivery.id),
+            receipt_url=lambda delivery: services.links.url(Kind.RECEIPT, delivery.id),
+            app_url=settings.app_url,
+        )
+        made.append(dispatcher(channel.CHANNEL, desk, hub.jobs, providers, settings.schedule_of(channel.CHANNEL)))
+    caller = EndpointCaller(hub.egress, settings.provider_timeout_s, hub.time.now)
+    calls = Calls(caller, services.tenants.known, services.endpoints.settled)
+    made.append(dispatcher(webhook_calls.LANE, calls, hub.calls, [caller], settings.schedule_of(webhook_calls.LANE)))
+    return made
+
+
+def every_channel() -> list[Any]:
+    """Every channel there is. Their vendors' libraries are large: processes that send nothing go without."""
+    from hub.send.channels import email, mobile_push, web_push, webhook
+
+    return [email, mobile_push, web_push, webhook]
