@@ -227,7 +227,7 @@ async def _redis(settings: Settings, findings: list[str]) -> None:
         findings.append(_new_enough("Redis", info["redis_version"], OLDEST_REDIS))
         findings.append(_same_time("Redis", seconds + micros / 1e6, (before + after) / 2))
         policy = str(info.get("maxmemory_policy", ""))
-        if info.get("maxmemory") and policy.startswith("allkeys"):  # the others leave alone what has no expiry, as lanes
+        if info.get("maxmemory") and policy.startswith("allkeys"):  # others leave alone what has no expiry
             findings.append(
                 f"{NOTE}Redis evicts any key when its memory is full, and what waits to be sent then leaves late: "
                 f"set its maxmemory-policy to noeviction (it is {policy})"
