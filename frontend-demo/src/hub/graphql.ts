@@ -1,0 +1,14 @@
+/** Operations are texts; their types are inferred from `schema.graphql` and cost nothing at run time. */
+import type { initGraphQLTada } from "gql.tada";
+import type { introspection } from "../schema";
+
+export type { ResultOf, VariablesOf } from "gql.tada";
+
+type Schema = {
+  introspection: introspection;
+  scalars: { DateTime: string; Duration: string; Cursor: string; JSON: unknown };
+};
+
+/** The text of an operation, with the fragments that it uses. */
+export const graphql = ((text: string, fragments: string[] = []) =>
+  [text, ...fragments].join("\n")) as unknown as initGraphQLTada<Schema>;

@@ -1,0 +1,18 @@
+import { defineConfig } from "vite";
+
+// Each is built by itself, so that a page embeds one file with a stable name: vite build --mode NAME.
+const files: Record<string, string> = {
+  inbox: "src/inbox.ts",
+};
+
+export default defineConfig(({ mode }) => ({
+  build: {
+    target: "es2022",
+    emptyOutDir: false,
+    rolldownOptions: {
+      input: { [mode]: files[mode] ?? "index.html" },
+      preserveEntrySignatures: "strict",
+      output: { entryFileNames: "[name].js", codeSplitting: false },
+    },
+  },
+}));
