@@ -1,3 +1,5 @@
-/** What `/inbox.js` brings to a page. */
-export { Hub, HubError, join, type GetToken, type Sink, type Status } from "./hub/connection";
+/** What `/inbox.js` brings to a page: `<hub-inbox>`, and the connection beneath it for whoever wants to share it. */
+export { HubInbox } from "./inbox/bell";
+export { HubError, join, type GetToken, type Hub, type Sink, type Status } from "./hub/connection";
+export type { Item } from "./hub/inbox";
 export { graphql, type ResultOf, type VariablesOf } from "./hub/graphql";

@@ -28,6 +28,7 @@ const RETRY_MAX_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 15_000;
 const PING_EVERY_MS = 20_000;
 const PONG_TIMEOUT_MS = 8_000;
+const MUTATE_ATTEMPTS = 3;
 const REFRESH_EARLY_MS = 30_000;
 const TIMER_MAX_MS = 2 ** 31 - 1;
 const RENEW = 4205; // ours: the client library comes back after it
@@ -199,7 +200,7 @@ export class Hub extends EventTarget {
     removeEventListener("offline", this.#probe);
     clearTimeout(this.#refreshTimer);
     clearTimeout(this.#connectTimer);
-    void this.#client.dispose();
+    void Promise.resolve(this.#client.dispose()).catch(() => {}); // it was about to connect
   }
 
   /** There may be another token now: ask for it. */
@@ -223,9 +224,29 @@ export class Hub extends EventTarget {
     });
   }
 
-  /** As `query`. What was cut off is asked again: mutate only what may be repeated. */
-  mutate<Result, Variables>(document: TadaDocumentNode<Result, Variables>, variables?: Variables): Promise<Result> {
-    return this.query(document, variables);
+  /** As `query`, and tried again where that may help. */
+  async mutate<Result, Variables>(
+    document: TadaDocumentNode<Result, Variables>,
+    variables?: Variables,
+  ): Promise<Result> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.query(document, variables);
+      } catch (error) {
+        if (!(error as HubError).transient || attempt === MUTATE_ATTEMPTS - 1) throw error;
+        await this.#wakeUp.pause(jitter(attempt, RETRY_BASE_MS));
+      }
+    }
+  }
+
+  /** For a page that is going away: sent whatever becomes of it, and never answered. */
+  post<Result, Variables>(document: TadaDocumentNode<Result, Variables>, variables?: Variables): void {
+    void fetch(this.endpoint.replace("ws", "http"), {
+      method: "POST",
+      keepalive: true,
+      headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
+      body: JSON.stringify({ query: document, variables }),
+    }).catch(() => {});
   }
 
   /**
@@ -306,6 +327,7 @@ export class Hub extends EventTarget {
   /** A token that the hub has not refused yet, and then the address. It must not throw: the library would hang. */
   async #prepare(): Promise<string> {
     for (let attempt = 0; ; attempt++) {
+      if (!this.#members) return new Promise(() => {}); // everybody has left
       try {
         const token = await this.#getToken(this.#refused);
         if (userOf(token) !== this.user) {
