@@ -6,6 +6,7 @@ export type { ResultOf, VariablesOf } from "gql.tada";
 
 type Schema = {
   introspection: introspection;
+  disableMasking: true;
   scalars: { DateTime: string; Duration: string; Cursor: string; JSON: unknown };
 };
 

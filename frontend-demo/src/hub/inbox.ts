@@ -191,6 +191,7 @@ export class Inbox extends EventTarget {
       await this.#load("ACTIVE", list, Math.min(PAGE_MAX, Math.max(PAGE, shown)));
     } catch (error) {
       if (life !== this.#life) return;
+      console.warn("hub: no inbox", error);
       this.#lists.ACTIVE.state = "failed";
       this.#changed(false);
       if (error instanceof HubError && error.transient) setTimeout(() => life === this.#life && this.#begin(), 3_000);

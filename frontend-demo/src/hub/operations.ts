@@ -3,7 +3,7 @@ import type { TadaDocumentNode } from "gql.tada";
 import { graphql, type ResultOf } from "./graphql";
 
 const Item = graphql(`
-  fragment Item on Notification @_unmask {
+  fragment Item on Notification {
     id
     place
     category

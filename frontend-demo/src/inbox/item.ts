@@ -171,6 +171,6 @@ export class InboxItem extends LitElement {
 
   #wish(verb: Verb, until?: string): void {
     this._choosing = false;
-    this.dispatchEvent(new CustomEvent<Wish>("wish", { detail: { verb, item: this.item, until } }));
+    this.dispatchEvent(new CustomEvent<Wish>("wish", { detail: { verb, item: this.item, until }, bubbles: true }));
   }
 }

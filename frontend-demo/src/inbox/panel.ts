@@ -91,7 +91,7 @@ export class InboxPanel extends LitElement {
 
   protected override render(): TemplateResult {
     const { language } = this;
-    return html`<header>
+    return html`<div class="head">
         <h2 id="title">${language.say("notifications")}</h2>
         ${this.status === "live" ? html`<span class="live" role="img" aria-label=${language.say("live")} title=${language.say("live")}></span>` : nothing}
         <slot name="header"></slot>
@@ -99,7 +99,7 @@ export class InboxPanel extends LitElement {
           ? html`<button class="icon" data-tool="markAllRead" title=${language.say("markAllRead")} aria-label=${language.say("markAllRead")} @click=${this.#readAll}>${icons.readAll}</button>`
           : nothing}
         <button class="icon" data-tool="close" title=${language.say("close")} aria-label=${language.say("close")} @click=${this.#close}>${icons.close}</button>
-      </header>
+      </div>
       <div role="tablist" aria-labelledby="title" @keydown=${this.#onTabKey}>${TABS.map((view) => this.#tab(view))}</div>
       ${this.#sign()}
       <div class="scroll" role="tabpanel" id="list" aria-labelledby=${this._view} tabindex="-1" @keydown=${this.#onListKey}>

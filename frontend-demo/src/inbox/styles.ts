@@ -138,7 +138,7 @@ export const bellStyles = css`
 
 export const panelStyles = css`
   :host { display: flex; flex-direction: column; height: 100%; position: relative; }
-  header { display: flex; align-items: center; gap: 4px; padding-block: 12px 4px; padding-inline: 16px 8px; }
+  .head { display: flex; align-items: center; gap: 4px; padding-block: 12px 4px; padding-inline: 16px 8px; }
   h2 { margin: 0; font-size: 16px; font-weight: 650; letter-spacing: -0.01em; flex: 1; }
   [role="tablist"] { display: flex; gap: 4px; padding-inline: 12px; border-block-end: 1px solid var(--border); }
   [role="tab"] {
@@ -270,6 +270,7 @@ export const itemStyles = css`
     overflow: hidden;
     overflow-wrap: anywhere;
     white-space: pre-line;
+    text-align: match-parent;
   }
   img { display: block; max-width: 100%; max-height: 140px; margin-block-start: 8px; border-radius: 8px; object-fit: cover; }
   .row { display: flex; flex-wrap: wrap; gap: 8px; margin-block-start: 10px; position: relative; z-index: 1; width: fit-content; }
