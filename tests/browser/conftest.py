@@ -1,12 +1,14 @@
 """A real browser, and pages in it that embed what the front end builds."""
 
+import asyncio
 import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, async_playwright
@@ -111,7 +113,7 @@ class Tab:
         await item.locator(f"[data-tool={tool}]").click()
 
     async def titles(self) -> list[str]:
-        return await self.items.locator(".open > span:first-child").all_inner_texts()
+        return await self.items.locator(".open bdi").all_inner_texts()
 
     async def lists(self, *titles: str) -> None:
         """Waits until these are listed, and no others, in this order."""
@@ -179,9 +181,10 @@ class Person:
         self.asked.append(refused)
         if self.token:
             return self.token
-        return sign(
-            SECRET, user=self.user, tenant=self.tenant.name, role=Role.USER, expires_in_s=self.expires_in_s
-        )
+        return self.sign()
+
+    def sign(self) -> str:
+        return sign(SECRET, user=self.user, tenant=self.tenant.name, role=Role.USER, expires_in_s=self.expires_in_s)
 
     async def _serve(self, route: Route) -> None:
         path = route.request.url.removeprefix(f"{self.origin}/")
@@ -220,6 +223,58 @@ class People:
         opened = await self._browser.new_context(**given)
         made = Person(opened, self._tenant, user, url or self._tenant.urls[0], **(page or {}))
         return await self._stack.enter_async_context(made)
+
+
+class Wire:
+    """Between a browser and a hub: what is cut ends in the middle of a word, and nobody answers until it is mended."""
+
+    def __init__(self, url: str) -> None:
+        self._to = urlsplit(url)
+        self._open: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/graphql"
+
+    async def __aenter__(self) -> "Wire":
+        await self.mend()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cut()
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        if self._server:
+            self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(self._to.hostname, self._to.port)
+        both = {writer, far_writer}
+        self._open |= both
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        self._open -= both
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while some := await reader.read(65_536):
+                writer.write(some)
+                await writer.drain()
+        writer.transport.abort()
+
+
+@pytest.fixture
+async def wire(tenant: Tenant) -> AsyncIterator[Wire]:
+    """To the first API process."""
+    async with Wire(tenant.urls[0]) as carrying:
+        yield carrying
 
 
 @pytest.fixture

@@ -98,6 +98,9 @@ async def test_nothing_to_show_and_no_connection_are_accessible(look: str, peopl
         await tab.tab(view).click()
         await tab.page.locator("hub-inbox-panel .state").wait_for()
         await picture(tab, look, f"empty-{view.lower()}")
-    await alice.context.set_offline(True)
-    waiting = await alice.tab_at_once()
+    alice.token = "none"
+    waiting = await (await alice.tab()).open()
+    await waiting.page.locator("hub-inbox-panel .bone").first.wait_for()
     await picture(waiting, look, "loading")
+    await waiting.page.get_by_text({"en": "You are signed out", "de": "Du bist abgemeldet"}[language]).wait_for()
+    await picture(waiting, look, "signed-out")

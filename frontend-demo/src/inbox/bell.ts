@@ -65,6 +65,11 @@ export class HubInbox extends LitElement {
     this.#panel?.hidePopover();
   }
 
+  /** There may be another token now: asks `getToken` for it, instead of waiting until the one in use ends. */
+  refresh(): void {
+    this._hub?.refresh();
+  }
+
   override connectedCallback(): void {
     super.connectedCallback();
     if (this.hasUpdated && !this._hub) void this.#join();

@@ -56,7 +56,7 @@ export class InboxItem extends LitElement {
     const unread = isUnread(item);
     const url = safeUrl(item.actionUrl);
     const image = safeUrl(item.imageUrl);
-    const title = html`<span dir="auto">${item.title}</span>${unread
+    const title = html`<bdi>${item.title}</bdi>${unread
       ? html`<span class="hidden"> (${language.say("unread")})</span>`
       : nothing}`;
     return html`<article class=${unread ? "unread" : ""} @keydown=${this.#onKey}>
@@ -74,7 +74,7 @@ export class InboxItem extends LitElement {
           <div class="facts">
             ${item.priority === "CRITICAL" ? html`<span class="urgent">${language.say("urgent")}</span>` : nothing}
             <time datetime=${item.createdAt} title=${language.whole(item.createdAt)}>${language.ago(item.createdAt, this.now)}</time>
-            <span dir="auto">${item.category}</span>
+            <span><bdi>${item.category}</bdi></span>
             ${item.snoozedUntil
               ? html`<span>${language.say("until", { when: language.when(item.snoozedUntil) })}</span>`
               : nothing}

@@ -2,7 +2,7 @@ import { html, LitElement, nothing, type PropertyValues, type TemplateResult } f
 import { repeat } from "lit/directives/repeat.js";
 import type { HubError, Status } from "../hub/connection";
 import type { Inbox, Item, Verb, View } from "../hub/inbox";
-import type { Language } from "../words/language";
+import type { Language, Plain } from "../words/language";
 import { icons } from "./icons";
 import { InboxItem, type Wish } from "./item";
 import { panelStyles, theme } from "./styles";
@@ -124,20 +124,20 @@ export class InboxPanel extends LitElement {
   }
 
   #sign(): TemplateResult | typeof nothing {
-    if (this.status === "live") return nothing;
-    const word = { connecting: "connecting", offline: navigator.onLine ? "connecting" : "offline", refused: "signedOut" } as const;
-    return html`<div class="sign">${this.language.say(word[this.status])}</div>`;
+    if (this.status === "live" || this.status === "refused") return nothing;
+    const away = this.status === "offline" && !navigator.onLine;
+    return html`<div class="sign">${this.language.say(away ? "offline" : "connecting")}</div>`;
   }
 
   #content(): TemplateResult | TemplateResult[] {
     const items = this.inbox?.items(this._view) ?? [];
     const { state, more } = this.inbox?.list(this._view) ?? { state: "loading", more: true };
     if (!items.length) {
-      if (this.status === "refused") return html``;
+      if (this.status === "refused") return this.#state(icons.alert, "signedOut", "signedOutMore");
       if (state === "failed") return this.#failed();
-      if (state !== "ready" || more) return html`<div aria-busy="true"><span class="hidden">${this.language.say("loading")}</span>${BONES.map(() => html`<div class="bone"><i></i><i></i><i></i></div>`)}</div>`;
+      if (state !== "ready" || more) return this.#bones();
       const [, nothingHere, why, icon] = words[this._view];
-      return html`<div class="state">${icon}<strong>${this.language.say(nothingHere)}</strong><span>${this.language.say(why)}</span></div>`;
+      return this.#state(icon, nothingHere, why);
     }
     return html`<ul role="list" @wish=${this.#onWish}>
         ${repeat(
@@ -151,6 +151,19 @@ export class InboxPanel extends LitElement {
         : more
           ? html`<div class="more" data-more>${this.language.say("loading")}</div>`
           : nothing}`;
+  }
+
+  #state(icon: unknown, what: Plain, why: Plain): TemplateResult {
+    return html`<div class="state">
+      ${icon}<strong>${this.language.say(what)}</strong><span>${this.language.say(why)}</span>
+    </div>`;
+  }
+
+  #bones(): TemplateResult {
+    return html`<div aria-busy="true">
+      <span class="hidden">${this.language.say("loading")}</span>
+      ${BONES.map(() => html`<div class="bone"><i></i><i></i><i></i></div>`)}
+    </div>`;
   }
 
   #failed(): TemplateResult {

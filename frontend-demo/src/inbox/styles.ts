@@ -51,7 +51,6 @@ export const theme = css`
     border-radius: 8px;
     color: var(--muted);
   }
-  .icon:hover { background: color-mix(in srgb, var(--text) 8%, transparent); color: var(--text); }
   .pill {
     display: inline-flex;
     align-items: center;
@@ -63,9 +62,12 @@ export const theme = css`
     font-weight: 550;
     text-decoration: none;
   }
-  .pill:hover { border-color: var(--muted); }
   .pill.primary { border-color: transparent; background: var(--accent); color: var(--on-accent); }
-  .pill.primary:hover { filter: brightness(1.08); }
+  @media (hover: hover) {
+    .icon:hover { background: color-mix(in srgb, var(--text) 8%, transparent); color: var(--text); }
+    .pill:not(.primary):hover { border-color: var(--muted); }
+    .pill.primary:hover { filter: brightness(1.08); }
+  }
 `;
 
 export const bellStyles = css`
@@ -121,7 +123,7 @@ export const bellStyles = css`
       width: 100vw;
       max-width: none;
       height: 100dvh;
-      max-height: none;
+      max-height: none !important;
       border: 0;
       border-radius: 0;
     }
@@ -246,7 +248,7 @@ export const itemStyles = css`
     padding-block: 12px;
     padding-inline: 14px 16px;
   }
-  article:hover, article:focus-within { background: var(--hover); }
+  article:focus-within { background: var(--hover); }
   .dot { width: 8px; height: 8px; margin-block-start: 6px; border-radius: 50%; }
   .unread .dot { background: var(--accent); }
   .open {
@@ -269,9 +271,10 @@ export const itemStyles = css`
     color: var(--muted);
     overflow: hidden;
     overflow-wrap: anywhere;
+    text-align: left;
     white-space: pre-line;
-    text-align: match-parent;
   }
+  :host(:dir(rtl)) .body { text-align: right; }
   img { display: block; max-width: 100%; max-height: 140px; margin-block-start: 8px; border-radius: 8px; object-fit: cover; }
   .row { display: flex; flex-wrap: wrap; gap: 8px; margin-block-start: 10px; position: relative; z-index: 1; width: fit-content; }
   .foot { display: flex; align-items: center; gap: 6px; min-height: 32px; margin-block-end: -6px; color: var(--muted); font-size: 12.5px; }
@@ -280,6 +283,7 @@ export const itemStyles = css`
   .urgent { color: var(--danger); font-weight: 600; }
   .tools { display: flex; position: relative; z-index: 1; margin-inline-end: -6px; }
   @media (hover: hover) {
+    article:hover { background: var(--hover); }
     article:not(:hover, :focus-within) .tools { opacity: 0; }
   }
   .choices { padding-block: 4px 2px; }

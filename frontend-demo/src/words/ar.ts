@@ -59,5 +59,6 @@ export const ar: Words = {
   live: "متصل",
   connecting: "جارٍ الاتصال…",
   offline: "غير متصل. تعرض آخر ما هو معروف.",
-  signedOut: "انتهت الجلسة. سجّل الدخول من جديد.",
+  signedOut: "انتهت الجلسة",
+  signedOutMore: "سجّل الدخول من جديد لعرض إشعاراتك.",
 };

@@ -17,8 +17,8 @@ export const de: Words = {
   snooze: "Später erinnern",
   unsnooze: "Jetzt zurückholen",
   snoozeUntil: "Wieder zeigen",
-  inAnHour: "In einer Stunde",
-  tomorrow: "Morgen früh",
+  inAnHour: "In 1 Stunde",
+  tomorrow: "Morgen",
   nextWeek: "Nächste Woche",
   cancel: "Abbrechen",
   acknowledge: "Bestätigen",
@@ -46,5 +46,6 @@ export const de: Words = {
   live: "Live",
   connecting: "Verbindung wird aufgebaut …",
   offline: "Offline. Du siehst den letzten bekannten Stand.",
-  signedOut: "Abgemeldet. Melde dich wieder an.",
+  signedOut: "Du bist abgemeldet",
+  signedOutMore: "Melde dich wieder an, um deine Mitteilungen zu sehen.",
 };

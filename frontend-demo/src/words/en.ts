@@ -15,8 +15,8 @@ export const en = {
   snooze: "Snooze",
   unsnooze: "Wake up now",
   snoozeUntil: "Snooze until",
-  inAnHour: "In an hour",
-  tomorrow: "Tomorrow morning",
+  inAnHour: "In 1 hour",
+  tomorrow: "Tomorrow",
   nextWeek: "Next week",
   cancel: "Cancel",
   acknowledge: "Confirm",
@@ -44,5 +44,6 @@ export const en = {
   live: "Live",
   connecting: "Connecting…",
   offline: "Offline. You see what was last known.",
-  signedOut: "Signed out. Sign in again to go on.",
+  signedOut: "You are signed out",
+  signedOutMore: "Sign in again to see your notifications.",
 };

@@ -5,7 +5,7 @@ import { en } from "./en";
 
 type Forms = Partial<Record<Intl.LDMLPluralRule, string>> & { other: string };
 export type Words = { [Key in keyof typeof en]: (typeof en)[Key] extends string ? string : Forms };
-type Plain = { [Key in keyof Words]: Words[Key] extends string ? Key : never }[keyof Words];
+export type Plain = { [Key in keyof Words]: Words[Key] extends string ? Key : never }[keyof Words];
 type Plural = Exclude<keyof Words, Plain>;
 
 const languages: Record<string, Words> = { en, de, ar };
