@@ -17,6 +17,7 @@ from tests.browser.settings_page import SettingsPage
 from tests.client import Json, Tenant, eventually
 from tests.outside import QUICK
 from tests.processes import Deployment
+from tests.rigs import VAPID_TEXT
 
 PICTURES = os.environ.get("HUB_PICTURES")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -79,6 +80,7 @@ async def running(servers: tuple[Mongod, Redis], built: Path) -> AsyncIterator[t
     name = f"wishes{uuid4().hex[:8]}"
     async with SettingsPage(built) as pages:
         given = {**QUICK, "mongo_database": name, "redis_prefix": f"{name}:", "allowed_origins": pages.url}
+        given |= {"vapid_private_key": VAPID_TEXT, "vapid_subject": "mailto:ops@acme.example"}
         async with Deployment(mongod.url, redis.url, apis=1, workers=0, **given) as deployment:
             yield deployment, pages
 
@@ -255,7 +257,9 @@ async def test_refused_change_is_rolled_back_and_said(alice: Person) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")
     await expect(cell).to_be_checked()
-    await page.evaluate("document.querySelector('hub-preferences').hub.mutate = () => Promise.reject(new Error('no'))")
+    await page.evaluate(
+        "() => void (document.querySelector('hub-preferences').hub.mutate = () => Promise.reject(new Error('no')))"
+    )
     await cell.click()
     await expect(page.locator(".toast")).to_have_text("That could not be saved. It is as it was.")
     await expect(cell).to_be_checked()
@@ -343,4 +347,4 @@ async def _look(page: Page, name: str) -> None:
     ]
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     if PICTURES:
-        await page.screenshot(path=Path(PICTURES, f"preferences-{name}.png"), full_page="-" not in name[6:])
+        await page.screenshot(path=Path(PICTURES, f"preferences-{name}.png"), full_page=name in LOOKS)

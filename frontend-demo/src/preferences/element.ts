@@ -88,7 +88,7 @@ export class HubPreferences extends Joined {
       ${this.onlyWhy ? nothing : this.#sections(say)}
       <p class=${this.told ? "toast" : "unseen"} role="status">${this.told}</p>
       ${this.asked && this.#wishes?.matrix
-        ? html`<dialog aria-labelledby="asked" @close=${this.#close} @click=${this.#onBackdrop}>
+        ? html`<dialog aria-labelledby="asked" @close=${this.#onClose} @click=${this.#onBackdrop}>
             <div class="sheet">${dialog(this.asked, this.#view(say), this.#close)}</div>
           </dialog>`
         : nothing}
@@ -157,6 +157,11 @@ export class HubPreferences extends Joined {
     this.renderRoot.querySelector("dialog")?.close(); // it gives the focus back to where it was
     this.asked = undefined;
     this.why = null;
+  };
+
+  /** Told a moment later: it may be open again, for another question. */
+  readonly #onClose = ({ target }: Event): void => {
+    if (!(target as HTMLDialogElement).open) this.#close();
   };
 
   readonly #onBackdrop = ({ target, currentTarget }: Event): void => {
