@@ -6,6 +6,9 @@ const files: Record<string, string> = {
   preferences: "src/preferences.ts",
   sw: "src/push/sw.ts",
 };
+// The demo is two pages, whose files have a hash in their name: vite build --mode demo.
+const pages = { desk: "index.html", app: "app.html" };
+const hashed = "demo/[name]-[hash]";
 
 /** What others take from `/inbox.js`, so that a page has one Lit and one connection to the hub. */
 const SHARED = /^lit(\/|$)|\/hub\/connection$/;
@@ -15,20 +18,40 @@ const shared: Plugin = {
   resolveId: (source) => (SHARED.test(source) ? { id: "shared", external: true } : null),
 };
 
+/** Templates are texts, indented for people: what indents them stays here. */
+const unindent: Plugin = {
+  name: "unindent",
+  enforce: "pre",
+  transform: (code, id) => (/\/src\/.*\.ts$/.test(id) ? { code: code.replace(/^[ \t]+/gm, ""), map: null } : null),
+};
+
 export default defineConfig(({ mode }) => ({
-  plugins: mode === "preferences" ? [shared] : [],
+  plugins: mode === "preferences" ? [unindent, shared] : [unindent],
+  logLevel: "warn", // `npm run size` tells what came of it
   build: {
     target: "es2022",
     emptyOutDir: false,
-    rolldownOptions: {
-      input: { [mode]: files[mode] ?? "index.html" },
-      preserveEntrySignatures: "strict",
-      output: {
-        entryFileNames: "[name].js",
-        codeSplitting: false,
-        paths: { shared: "./inbox.js" },
-        format: mode === "sw" ? "iife" : "es", // another service worker may take it in by importScripts
-      },
-    },
+    reportCompressedSize: false,
+    modulePreload: { polyfill: false },
+    rolldownOptions:
+      mode === "demo"
+        ? {
+            input: pages,
+            output: {
+              entryFileNames: `${hashed}.js`,
+              chunkFileNames: `${hashed}.js`,
+              assetFileNames: `${hashed}[extname]`,
+            },
+          }
+        : {
+            input: { [mode]: files[mode] ?? "" },
+            preserveEntrySignatures: "strict",
+            output: {
+              entryFileNames: "[name].js",
+              codeSplitting: false,
+              paths: { shared: "./inbox.js" },
+              format: mode === "sw" ? "iife" : "es", // another service worker may take it in by importScripts
+            },
+          },
   },
 }));

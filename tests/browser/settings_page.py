@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from hub.api.front import Front
 from tests.peers import HttpPeer
 
 POLICY = (
@@ -28,7 +29,7 @@ class SettingsPage(HttpPeer):
 
     def __init__(self, dist: Path) -> None:
         super().__init__()
-        self._dist = dist
+        self._front = Front(False, dist)
 
     def address(self, endpoint: str, token: str, **shown: str) -> str:
         """Of the page for that person. `inbox`: with a bell on it."""
@@ -45,6 +46,7 @@ class SettingsPage(HttpPeer):
             return web.Response(text=html, content_type="text/html", headers={"content-security-policy": POLICY})
         if name == "page.css":
             return web.Response(text=CSS, content_type="text/css")
-        if name in {"preferences.js", "inbox.js", "sw.js"}:
-            return web.Response(body=(self._dist / name).read_bytes(), content_type="text/javascript")
+        if name in {"preferences.js", "inbox.js", "sw.js"}:  # as the hub serves them
+            file = self._front.files[f"/{name}"]
+            return web.Response(body=file.body, headers=file.headers)
         return web.Response(text="<title>Elsewhere</title>", content_type="text/html")
