@@ -33,6 +33,9 @@ PAGE = (
 )
 """Of the demo page. `'self'` of `connect-src` is for WebSockets too; what Lit styles with is under no policy."""
 SHUT = "default-src 'none'; frame-ancestors 'none'"  # of what is no page, should somebody open it as one
+WORKER = "default-src 'none'; connect-src http: https:; img-src http: https: data:"
+"""Of the service worker. It reports to HUB_PUBLIC_URL, which need not be the origin that this was loaded from, and
+shows pictures that senders name."""
 QUIET = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 UNBUILT = f"""<!doctype html>
 <html lang="en">
@@ -69,15 +72,15 @@ class Front:
     def __init__(self, development: bool, folder: Path = FOLDER) -> None:
         self._folder = folder
         self._development = development
-        self._files = self._read()
+        self.files = self._read()
 
     @property
     def built(self) -> bool:
         """Whether there is a demo page."""
-        return ROOT in self._files
+        return ROOT in self.files
 
     def __contains__(self, address: str) -> bool:
-        return address in self._files or (self._development and address == ROOT)
+        return address in self.files or (self._development and address == ROOT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope)(scope, receive, send)
@@ -86,8 +89,8 @@ class Front:
         if scope["method"] not in {"GET", "HEAD"}:
             return Response(status_code=405, headers={"allow": "GET, HEAD"})
         if self._development and scope["path"] == ROOT:
-            self._files = self._read()
-        file = self._files.get(scope["path"])
+            self.files = self._read()
+        file = self.files.get(scope["path"])
         if file is None:
             return HTMLResponse(UNBUILT, headers={"cache-control": "no-store", "content-security-policy": POLICY})
         asked = Headers(scope=scope)
@@ -131,6 +134,6 @@ def _read(path: Path, name: str) -> tuple[str, File]:
     else:
         headers |= {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
     if name == "sw.js":
-        headers["service-worker-allowed"] = "/"
+        headers |= {"service-worker-allowed": "/", "content-security-policy": WORKER}
     address = ROOT if name == "index.html" else f"/{name.removesuffix('.html')}"
     return address, File(body, gzip.compress(body, mtime=0), headers)

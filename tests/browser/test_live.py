@@ -117,7 +117,9 @@ async def test_a_hub_that_was_killed_and_comes_back_goes_on_by_itself(browser: B
                     await tab.live()
 
                     async def archived() -> bool:
-                        return [n["title"] for n in (await tenant.inbox("alice", view="ARCHIVED"))["nodes"]] == ["Before"]
+                        return [n["title"] for n in (await tenant.inbox("alice", view="ARCHIVED"))["nodes"]] == [
+                            "Before"
+                        ]
 
                     await eventually(archived, 20)
 

@@ -26,7 +26,9 @@ SAMPLES: list[dict[str, object]] = [
         "title": "Ada invited you to “Launch plan”",
         "body": "You can comment and edit.",
         "category": "sharing",
-        "content": {"actions": [{"key": "accept", "label": "Accept", "primary": True}, {"key": "no", "label": "Decline"}]},
+        "content": {
+            "actions": [{"key": "accept", "label": "Accept", "primary": True}, {"key": "no", "label": "Decline"}]
+        },
     },
     {
         "title": "New sign-in from Lisbon",
@@ -92,7 +94,9 @@ async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, peo
 @pytest.mark.parametrize("look", ["desktop-light", "phone-dark-german"])
 async def test_nothing_to_show_and_no_connection_are_accessible(look: str, people: People) -> None:
     device, scheme, language = LOOKS[look]
-    alice = await people.person("alice", page={"lang": language}, color_scheme=scheme, reduced_motion="reduce", **device)
+    alice = await people.person(
+        "alice", page={"lang": language}, color_scheme=scheme, reduced_motion="reduce", **device
+    )
     tab = await (await alice.tab()).open()
     for view in ("ACTIVE", "UNREAD", "ARCHIVED", "SNOOZED"):
         await tab.tab(view).click()

@@ -47,6 +47,7 @@ export class HubInbox extends LitElement {
   #language = new Language(Language.ofPage());
   #joining: AbortController | undefined;
   #told = "";
+  #returning = false; // the focus goes back to the bell, unless it has gone elsewhere
   #arrived: Item[] = [];
   #announcing: ReturnType<typeof setTimeout> | undefined;
 
@@ -202,6 +203,7 @@ export class HubInbox extends LitElement {
 
   #onBeforeToggle(event: ToggleEvent): void {
     if (event.newState === "open") this.#place();
+    else this.#returning = !!this.#panel?.matches(":focus-within");
   }
 
   #onToggle(event: ToggleEvent): void {
@@ -209,7 +211,10 @@ export class HubInbox extends LitElement {
     const act = this._open ? addEventListener : removeEventListener;
     act("resize", this.#place);
     act("scroll", this.#place, { passive: true, capture: true });
-    if (!this._open) return;
+    if (!this._open) {
+      if (this.#returning) this.renderRoot.querySelector<HTMLElement>(".bell")?.focus({ preventScroll: true });
+      return;
+    }
     if (this._inbox?.unseen) this.#see();
     this.renderRoot.querySelector<InboxPanel>("hub-inbox-panel")?.focus();
   }
