@@ -53,7 +53,8 @@ export class InboxPanel extends LitElement {
   );
   readonly #onChange = () => this.requestUpdate();
   readonly #onRefused = (event: Event) => {
-    const { error } = (event as CustomEvent<{ error: HubError }>).detail;
+    const { verb, error } = (event as CustomEvent<{ verb: Verb; error: HubError }>).detail;
+    if (verb === "markAllSeen") return; // nobody asked for it
     this.#say(this.language.say("refused", { why: error.message }));
   };
 
@@ -124,7 +125,7 @@ export class InboxPanel extends LitElement {
   }
 
   #sign(): TemplateResult | typeof nothing {
-    if (this.status === "live" || this.status === "refused") return nothing;
+    if (this.status === "live" || this.status === "refused") return nothing; // said elsewhere
     const away = this.status === "offline" && !navigator.onLine;
     return html`<div class="sign">${this.language.say(away ? "offline" : "connecting")}</div>`;
   }
