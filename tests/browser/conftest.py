@@ -151,7 +151,7 @@ class Tab:
 
     async def live(self) -> None:
         """Waits until the panel says that it is connected."""
-        await self.page.locator("hub-inbox-panel .live").wait_for(state="attached")
+        await self.page.locator("hub-inbox-panel .sign.live").wait_for(state="attached")
 
     async def hold(self, operation: str) -> list[Held]:
         """From now on, after a reload, this operation does not reach the hub. Answers where those that were held go."""

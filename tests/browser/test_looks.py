@@ -102,10 +102,14 @@ async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, tena
         await tab.tab(view).click()
         await tab.page.locator("hub-inbox-panel .state").wait_for()
         await picture(tab, look, f"empty-{view.lower()}")
-    alice.token = "none"
-    waiting = await (await alice.tab()).open()
+    waiting = await alice.tab()
+    await waiting.hold("query Inbox")
+    await waiting.open()
     await waiting.page.locator("hub-inbox-panel .bone").first.wait_for()
     await picture(waiting, look, "loading")
+    alice.token = "none"
+    await waiting.page.reload()
+    await waiting.open()
     await waiting.page.get_by_text({"en": "You are signed out", "de": "Du bist abgemeldet"}[language]).wait_for()
     await picture(waiting, look, "signed-out")
     alice.token = tenant.token()  # of a service, which has no inbox

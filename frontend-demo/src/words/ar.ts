@@ -56,7 +56,7 @@ export const ar: Words = {
   loading: "جارٍ التحميل",
   live: "متصل",
   connecting: "جارٍ الاتصال…",
-  offline: "غير متصل. تعرض آخر ما هو معروف.",
+  offline: "غير متصل",
   signedOut: "انتهت الجلسة",
   signedOutMore: "سجّل الدخول من جديد لعرض إشعاراتك.",
 };

@@ -42,8 +42,8 @@ export const de: Words = {
   tryAgain: "Noch einmal versuchen",
   loading: "Wird geladen",
   live: "Live",
-  connecting: "Verbindung wird aufgebaut …",
-  offline: "Offline. Du siehst den letzten bekannten Stand.",
+  connecting: "Verbinde …",
+  offline: "Offline",
   signedOut: "Du bist abgemeldet",
   signedOutMore: "Melde dich wieder an, um deine Mitteilungen zu sehen.",
 };

@@ -41,7 +41,7 @@ export const en = {
   loading: "Loading",
   live: "Live",
   connecting: "Connecting…",
-  offline: "Offline. You see what was last known.",
+  offline: "Offline",
   signedOut: "You are signed out",
   signedOutMore: "Sign in again to see your notifications.",
 };
