@@ -22,6 +22,7 @@ import uvloop
 
 from hub import connections, log, ports
 from hub.api.auth import DEFAULT_TENANT, sign
+from hub.api.front import Front
 from hub.cli import demo
 from hub.cli.door import Refused, Unreachable
 from hub.cli.environment import DAY_S, DEFAULT_DATA, fail, is_set, load
@@ -203,16 +204,18 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
         _say(f"The demo data could not be made: {error}")
     home.announce(Running(url=url, secret=secret, mongo_url=settings.mongo_url, redis_url=settings.redis_url))
     folder = "" if home.folder == DEFAULT_DATA else f" --data {shlex.quote(str(home.folder))}"
+    development = settings.mode == "development"
     _say(
         GREETING.format(
             url=url,
+            demo=(DEMO if Front(development).built else UNBUILT).format(url=url) if development else "",
             data=home.folder,
             **people,
             service=service,
             explorer=token("alice", Role.SERVICE),
             watch=f"{_command()} watch --user alice{folder}",
             body=shlex.quote(demo.SEND_BODY),
-            outbox=OUTBOX.format(url=url, command=_command(), folder=folder) if settings.mode == "development" else "",
+            outbox=OUTBOX.format(url=url, command=_command(), folder=folder) if development else "",
         )
     )
 
@@ -223,7 +226,7 @@ def _url(host: str, port: int) -> str:
 
 
 GREETING = """
-The hub serves at {url} and keeps its data in {data}. Ctrl-C stops it.
+{demo}The hub serves at {url} and keeps its data in {data}. Ctrl-C stops it.
 
 Tokens, good for a year:
 alice    {alice}
@@ -238,6 +241,16 @@ curl -s {url}/graphql -H 'content-type: application/json' -H 'authorization: Bea
 
 {outbox}Explore the API in a browser, as a service that has alice's inbox too:
 {url}/graphiql#token={explorer}"""
+
+DEMO = """Open the demo, with two people and a sender's desk:
+{url}/
+
+"""
+
+UNBUILT = """The demo page is not built. `make front` does it, where Node 20 or later is, and this shows it then:
+{url}/
+
+"""
 
 OUTBOX = """Mails, pushes and other things that leave are shown, not sent, while their channel has no provider:
 {url}/dev/outbox

@@ -10,6 +10,6 @@ type Schema = {
   scalars: { DateTime: string; Duration: string; Cursor: string; JSON: unknown };
 };
 
-/** The text of an operation, with the fragments that it uses. */
+/** The text of an operation, with the fragments that it uses. `@_unmask` is for types only: the hub has not heard of it. */
 export const graphql = ((text: string, fragments: string[] = []) =>
-  [text, ...fragments].join("\n")) as unknown as initGraphQLTada<Schema>;
+  [text, ...fragments].join("\n").replaceAll("@_unmask", "")) as unknown as initGraphQLTada<Schema>;

@@ -5,6 +5,7 @@
  * one with the other laid over it. So a refused mark rolls back by being dropped, and nothing has to be put back. Only
  * pages and the feed change what is known. The feed goes on after the last cursor over every loss of the connection.
  */
+import { closeBanners } from "../push/banners";
 import { HubError, type Hub } from "./connection";
 import { isAll, isUnread, isUnseen, marked, satisfied, swept, views, type Mark, type Verb, type View } from "./marks";
 import { AllRead, AllSeen, byIds, Feed, Page, Snooze, type Change, type Item } from "./operations";
@@ -197,6 +198,7 @@ export class Inbox extends EventTarget {
     for (const key of this.#taken) this.#drop(key);
     this.#lists.ACTIVE = list;
     this.#follow();
+    void closeBanners((id) => this.#done(id));
     if (this.#view !== "ACTIVE") void this.more(this.#view);
     this.#changed();
   }
@@ -241,6 +243,7 @@ export class Inbox extends EventTarget {
       this.#settle(id);
       if (kind === "ADDED" && isUnseen(notification)) this.dispatchEvent(new CustomEvent("arrived", { detail: notification }));
     }
+    if (kind !== "ADDED") void closeBanners((id) => (kind === "REMOVED" ? id === notification?.id : this.#done(id)));
     this.#changed();
   }
 
@@ -252,6 +255,12 @@ export class Inbox extends EventTarget {
       mark.ids = mark.ids.filter((other) => other !== id);
       if (!mark.ids.length && !mark.verb.startsWith("markAll")) this.#drop(mark.key);
     }
+  }
+
+  /** Known, and not waiting to be read. */
+  #done(id: string): boolean {
+    const item = this.find(id);
+    return item !== undefined && !isUnread(item);
   }
 
   // ------------------------------------------------------------ marks

@@ -29,6 +29,7 @@ export const ar: Words = {
   unarchive: "نقل إلى الوارد",
   snooze: "تأجيل",
   unsnooze: "إعادة الآن",
+  why: "لماذا وصلني هذا؟",
   snoozeUntil: "تأجيل حتى",
   inAnHour: "بعد ساعة",
   tomorrow: "صباح الغد",

@@ -16,6 +16,7 @@ export const de: Words = {
   unarchive: "In den Eingang verschieben",
   snooze: "Später erinnern",
   unsnooze: "Jetzt zurückholen",
+  why: "Warum habe ich das bekommen?",
   snoozeUntil: "Wieder zeigen",
   inAnHour: "In 1 Stunde",
   tomorrow: "Morgen",

@@ -14,6 +14,7 @@ export const en = {
   unarchive: "Move to inbox",
   snooze: "Snooze",
   unsnooze: "Wake up now",
+  why: "Why did I get this?",
   snoozeUntil: "Snooze until",
   inAnHour: "In 1 hour",
   tomorrow: "Tomorrow",
