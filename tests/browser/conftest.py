@@ -1,17 +1,19 @@
 """A real browser, and pages in it that embed what the front end builds."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, async_playwright
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, WebSocketRoute, async_playwright
 
 from hub.api.auth import sign
 from hub.model import Role
@@ -79,6 +81,18 @@ async def browser(built: Path) -> AsyncIterator[Browser]:  # noqa: ARG001 - what
         await chromium.close()
 
 
+@dataclass
+class Held:
+    """An operation that the hub has not heard of."""
+
+    socket: WebSocketRoute
+    id: str
+
+    def refuse(self, message: str) -> None:
+        error = {"message": message, "extensions": {"code": "FORBIDDEN"}}
+        self.socket.send(json.dumps({"id": self.id, "type": "error", "payload": [error]}))
+
+
 class Tab:
     """One page with a bell in it. `tokens`: those it was given; `expires_in_s` and `refuse` say what it gets next."""
 
@@ -137,7 +151,27 @@ class Tab:
 
     async def live(self) -> None:
         """Waits until the panel says that it is connected."""
-        await self.page.locator("hub-inbox-panel .live").wait_for(state="attached")
+        await self.page.locator("hub-inbox-panel .sign.live").wait_for(state="attached")
+
+    async def hold(self, operation: str) -> list[Held]:
+        """From now on, after a reload, this operation does not reach the hub. Answers where those that were held go."""
+        held: list[Held] = []
+
+        def between(socket: WebSocketRoute) -> None:
+            server = socket.connect_to_server()
+
+            def pass_on(message: str | bytes) -> None:
+                told = json.loads(message)
+                if operation in told.get("payload", {}).get("query", ""):
+                    held.append(Held(socket, told["id"]))
+                else:
+                    server.send(message)
+
+            socket.on_message(pass_on)
+
+        await self.page.route_web_socket("**/graphql", between)
+        await self.page.reload()
+        return held
 
     async def faults(self) -> list[str]:
         """What axe finds against WCAG 2.2 AA, on the whole page."""

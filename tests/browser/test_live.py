@@ -1,11 +1,9 @@
 """The inbox in a browser stays right: over several tabs, lost connections, restarts, and tokens that end."""
 
-import json
-
 import pytest
-from playwright.async_api import Browser, WebSocketRoute
+from playwright.async_api import Browser
 
-from tests.browser.conftest import People, Person, Tab, Wire
+from tests.browser.conftest import People, Person, Wire
 from tests.client import Tenant, eventually
 from tests.conftest import fresh_servers
 from tests.processes import Deployment
@@ -222,32 +220,11 @@ async def test_older_pages_come_as_one_scrolls(tenant: Tenant, alice: Person) ->
     await eventually(all_there, 20)
 
 
-async def refusing(tab: Tab, operation: str, held: list[WebSocketRoute]) -> None:
-    """From now on this mutation is not answered, until the test does."""
-
-    def between(socket: WebSocketRoute) -> None:
-        server = socket.connect_to_server()
-
-        def pass_on(message: str | bytes) -> None:
-            told = json.loads(message)
-            if operation in told.get("payload", {}).get("query", ""):
-                held.append(socket)
-                socket.refused = told["id"]  # type: ignore[attr-defined]
-            else:
-                server.send(message)
-
-        socket.on_message(pass_on)
-
-    await tab.page.route_web_socket("**/graphql", between)
-
-
 @pytest.mark.parametrize("tool", ["markRead", "archive"])
 async def test_a_refused_mark_rolls_back_in_every_tab_and_says_why(tool: str, tenant: Tenant, alice: Person) -> None:
     titles = await titles_of(tenant, 2)
     tab, other = await alice.tab(), await alice.tab()
-    held: list[WebSocketRoute] = []
-    await refusing(tab, f"{tool}(", held)
-    await tab.page.reload()
+    held = await tab.hold(f"{tool}(")
     await other.open()
     await tab.open()
     await tab.lists(*titles)
@@ -259,9 +236,7 @@ async def test_a_refused_mark_rolls_back_in_every_tab_and_says_why(tool: str, te
         return bool(held)
 
     await eventually(asked)
-    [socket] = held
-    error = {"message": "No more today", "extensions": {"code": "FORBIDDEN"}}
-    socket.send(json.dumps({"id": socket.refused, "type": "error", "payload": [error]}))  # type: ignore[attr-defined]
+    held[0].refuse("No more today")
     await tab.toast.filter(has_text="No more today").wait_for()
     for each in (tab, other):
         await each.counts(2)

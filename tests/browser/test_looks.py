@@ -92,7 +92,7 @@ async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, peo
 
 
 @pytest.mark.parametrize("look", ["desktop-light", "phone-dark-german"])
-async def test_nothing_to_show_and_no_connection_are_accessible(look: str, people: People) -> None:
+async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, tenant: Tenant, people: People) -> None:
     device, scheme, language = LOOKS[look]
     alice = await people.person(
         "alice", page={"lang": language}, color_scheme=scheme, reduced_motion="reduce", **device
@@ -102,9 +102,18 @@ async def test_nothing_to_show_and_no_connection_are_accessible(look: str, peopl
         await tab.tab(view).click()
         await tab.page.locator("hub-inbox-panel .state").wait_for()
         await picture(tab, look, f"empty-{view.lower()}")
-    alice.token = "none"
-    waiting = await (await alice.tab()).open()
+    waiting = await alice.tab()
+    await waiting.hold("query Inbox")
+    await waiting.open()
     await waiting.page.locator("hub-inbox-panel .bone").first.wait_for()
     await picture(waiting, look, "loading")
+    alice.token = "none"
+    await waiting.page.reload()
+    await waiting.open()
     await waiting.page.get_by_text({"en": "You are signed out", "de": "Du bist abgemeldet"}[language]).wait_for()
     await picture(waiting, look, "signed-out")
+    alice.token = tenant.token()  # of a service, which has no inbox
+    failed = await (await alice.tab()).open()
+    await failed.page.locator("hub-inbox-panel .state .pill").wait_for()
+    await picture(failed, look, "failed")
+    alice.token = None

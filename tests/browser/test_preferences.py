@@ -225,6 +225,36 @@ async def test_why_tells_channels_and_reasons_and_mutes_at_a_touch(alice: Person
     await eventually(silent)
 
 
+async def test_item_of_the_inbox_asks_why(alice: Person) -> None:
+    await alice.tenant.send("alice", title="October", category="news")
+    page = await alice.page(inbox="1")
+    await page.locator("hub-preferences table").wait_for()
+    await page.locator("hub-inbox button.bell").click()
+    await page.locator("hub-inbox-item").hover()
+    await page.locator("hub-inbox-item [data-tool=why]").click()
+    await expect(page.get_by_role("dialog", name="Why did I get this?")).to_contain_text("October")
+
+
+async def test_change_without_a_connection_is_told_when_it_is_back(alice: Person) -> None:
+    page = await alice.page()
+    cell = switch(page, "E-mail for Product news")
+    await expect(cell).to_be_checked()
+    await page.context.set_offline(True)
+    await cell.click()
+    await expect(cell).not_to_be_checked()
+    waiting = page.get_by_text("No connection. Changes are saved when it is back.")
+    await waiting.wait_for()
+    assert (await alice.matrix())["news"]["EMAIL"] is True
+    await page.context.set_offline(False)
+
+    async def told() -> bool:
+        return (await alice.matrix())["news"]["EMAIL"] is False
+
+    await eventually(told, 30)
+    await expect(waiting).to_have_count(0)
+    await expect(cell).not_to_be_checked()
+
+
 async def test_why_of_what_is_not_there_says_so(alice: Person) -> None:
     page = await alice.page()
     await page.evaluate("document.querySelector('hub-preferences').setAttribute('why', 'unknown')")

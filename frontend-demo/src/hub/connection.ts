@@ -32,6 +32,7 @@ const MUTATE_ATTEMPTS = 3;
 const REFRESH_EARLY_MS = 30_000;
 const TIMER_MAX_MS = 2 ** 31 - 1;
 const RENEW = 4205; // ours: the client library comes back after it
+const UNUSED = 1000; // nothing is asked for any more
 const RESTARTS = [1012, 1013];
 const FORBIDDEN = 4403;
 const TRANSIENT = ["UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"];
@@ -157,6 +158,7 @@ export class Hub extends EventTarget {
   #members = 0;
   #socket: WebSocket | undefined;
   #token = "";
+  #next: string | undefined; // fetched before the one in use has ended
   #refused: string | undefined;
   #closedWith = 0;
   #returnAtOnce = false;
@@ -329,7 +331,8 @@ export class Hub extends EventTarget {
     for (let attempt = 0; ; attempt++) {
       if (!this.#members) return new Promise(() => {}); // everybody has left
       try {
-        const token = await this.#getToken(this.#refused);
+        const token = this.#next ?? (await this.#getToken(this.#refused));
+        this.#next = undefined;
         if (userOf(token) !== this.user) {
           this.dispatchEvent(new Event("user"));
         } else if (token !== this.#refused) {
@@ -364,8 +367,8 @@ export class Hub extends EventTarget {
     this.#refused = undefined;
     this.#become("live");
     const { exp } = claims(this.#token);
-    if (!exp) return;
-    const left = exp * 1_000 - Date.now();
+    const left = (exp ?? 0) * 1_000 - Date.now();
+    if (left <= 0) return; // by a clock that is wrong: the hub will say when it has ended
     const early = Math.min(REFRESH_EARLY_MS, left / 4);
     clearTimeout(this.#refreshTimer);
     this.#refreshTimer = setTimeout(() => void this.#renew(), Math.min(Math.max(0, left - early), TIMER_MAX_MS));
@@ -381,7 +384,7 @@ export class Hub extends EventTarget {
       this.#returnAtOnce = this.#socket !== undefined; // it was good once: it has expired
     }
     this.#socket = undefined;
-    if (this.#closedWith !== RENEW) this.#become("offline");
+    if (this.#closedWith !== RENEW && this.#closedWith !== UNUSED) this.#become("offline");
   }
 
   /** Comes back with the next token, if there is one. */
@@ -391,6 +394,7 @@ export class Hub extends EventTarget {
       const token = await this.#getToken();
       if (token === this.#token || socket !== this.#socket || !socket) return;
       this.#returnAtOnce = true;
+      this.#next = token;
       socket.close(RENEW, "With a new token");
     } catch (error) {
       console.warn("hub: no new token", error); // when this one ends, it is asked for again

@@ -130,11 +130,6 @@ export class Inbox extends EventTarget {
     return this.#lists[view];
   }
 
-  find(id: string): Item | undefined {
-    const known = this.#known.get(id);
-    return known && this.#shown(known);
-  }
-
   // ------------------------------------------------------------ pages
 
   /** This view is looked at: its first page is loaded if need be. */

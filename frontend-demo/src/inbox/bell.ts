@@ -96,7 +96,7 @@ export class HubInbox extends LitElement {
     const language = this.#language;
     const shown = unread > BADGE_MAX ? `${language.number(BADGE_MAX)}+` : language.number(unread);
     const name = language.say("notifications") + (unread ? `, ${language.count("countUnread", unread)}` : "");
-    return html`<button class="bell" part="bell" popovertarget="panel" aria-haspopup="dialog" aria-label=${name} dir=${language.dir}>
+    return html`<button class="bell" part="bell" popovertarget="panel" aria-haspopup="dialog" aria-label=${name} lang=${language.locale} dir=${language.dir}>
         ${icons.bell}${unread
           ? html`<span class="badge ${unseen ? "" : "seen"}" part="badge" aria-hidden="true">${shown}</span>`
           : nothing}
@@ -172,7 +172,6 @@ export class HubInbox extends LitElement {
   readonly #onChange = (): void => {
     this.requestUpdate();
     const { unread, unseen } = this._inbox ?? { unread: 0, unseen: 0 };
-    if (this._open && unseen) this.#see();
     if (this.#told === `${unread} ${unseen}`) return;
     this.#told = `${unread} ${unseen}`;
     this.dispatchEvent(new CustomEvent("hub-count", { detail: { unread, unseen }, bubbles: true, composed: true }));
@@ -187,12 +186,13 @@ export class HubInbox extends LitElement {
       const news = this.#language.count("arrived", this.#arrived.length);
       this._news = this.#arrived.length === 1 && first ? `${news}: ${first.title}` : news;
       this.#arrived = [];
+      if (this._open) this.#see();
     }, ANNOUNCE_AFTER_MS);
   };
 
   /** What is on screen has been seen. */
   #see(): void {
-    if (document.visibilityState === "visible") this._inbox?.mark("markAllSeen");
+    if (this._inbox?.unseen && document.visibilityState === "visible") this._inbox.mark("markAllSeen");
   }
 
   // ------------------------------------------------------------ the panel
@@ -215,7 +215,7 @@ export class HubInbox extends LitElement {
       if (this.#returning) this.renderRoot.querySelector<HTMLElement>(".bell")?.focus({ preventScroll: true });
       return;
     }
-    if (this._inbox?.unseen) this.#see();
+    this.#see();
     this.renderRoot.querySelector<InboxPanel>("hub-inbox-panel")?.focus();
   }
 

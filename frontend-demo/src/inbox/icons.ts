@@ -13,6 +13,7 @@ export const icons = {
   unarchive: icon(svg`<path d="M4 13h4l1.5 3h5L16 13h4v6H4zM12 3v8M8.5 6.5 12 3l3.5 3.5"/>`),
   snooze: icon(svg`<circle cx="12" cy="12" r="8"/><path d="M12 7.5V12l3 2"/>`),
   wake: icon(svg`<circle cx="12" cy="12" r="4"/><path d="M12 3v2M12 19v2M3 12h2M19 12h2M5.6 5.6 7 7M17 17l1.4 1.4M5.6 18.4 7 17M17 7l1.4-1.4"/>`),
+  why: icon(svg`<circle cx="12" cy="12" r="8.5"/><path d="M9.7 9.5a2.4 2.4 0 1 1 3.4 2.2c-.8.4-1.1.9-1.1 1.8M12 16.5v.01"/>`),
   close: icon(svg`<path d="m6 6 12 12M18 6 6 18"/>`),
   alert: icon(svg`<circle cx="12" cy="12" r="8.5"/><path d="M12 8v4.5M12 16v.01"/>`),
 };

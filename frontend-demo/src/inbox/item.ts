@@ -101,7 +101,21 @@ export class InboxItem extends LitElement {
           aria-expanded=${Boolean(this._choosing)}
           @click=${this.#choose}
         >${icons.snooze}</button>`}
-    ${item.archivedAt ? this.#tool("unarchive", icons.unarchive) : this.#tool("archive", icons.archive)}`;
+    ${item.archivedAt ? this.#tool("unarchive", icons.unarchive) : this.#tool("archive", icons.archive)}
+    ${customElements.get("hub-preferences") ? this.#why() : nothing}`;
+  }
+
+  /** `<hub-preferences>` hears it anywhere on the page. */
+  #why(): TemplateResult {
+    const word = this.language.say("why");
+    const detail = { id: this.item.id };
+    return html`<button
+      class="icon"
+      data-tool="why"
+      title=${word}
+      aria-label="${word}: ${this.item.title}"
+      @click=${(event: MouseEvent) => this.#tell("hub-why", detail, event)}
+    >${icons.why}</button>`;
   }
 
   #tool(verb: "markRead" | "markUnread" | "unsnooze" | "archive" | "unarchive", icon: unknown): TemplateResult {

@@ -53,7 +53,8 @@ export class InboxPanel extends LitElement {
   );
   readonly #onChange = () => this.requestUpdate();
   readonly #onRefused = (event: Event) => {
-    const { error } = (event as CustomEvent<{ error: HubError }>).detail;
+    const { verb, error } = (event as CustomEvent<{ verb: Verb; error: HubError }>).detail;
+    if (verb === "markAllSeen") return; // nobody asked for it
     this.#say(this.language.say("refused", { why: error.message }));
   };
 
@@ -93,7 +94,7 @@ export class InboxPanel extends LitElement {
     const { language } = this;
     return html`<div class="head">
         <h2 id="title">${language.say("notifications")}</h2>
-        ${this.status === "live" ? html`<span class="live" role="img" aria-label=${language.say("live")} title=${language.say("live")}></span>` : nothing}
+        ${this.#sign()}
         <slot name="header"></slot>
         ${this.inbox?.unread
           ? html`<button class="icon" data-tool="markAllRead" title=${language.say("markAllRead")} aria-label=${language.say("markAllRead")} @click=${this.#readAll}>${icons.readAll}</button>`
@@ -101,7 +102,6 @@ export class InboxPanel extends LitElement {
         <button class="icon" data-tool="close" title=${language.say("close")} aria-label=${language.say("close")} @click=${this.#close}>${icons.close}</button>
       </div>
       <div role="tablist" aria-labelledby="title" @keydown=${this.#onTabKey}>${TABS.map((view) => this.#tab(view))}</div>
-      ${this.#sign()}
       <div class="scroll" role="tabpanel" id="list" aria-labelledby=${this._view} tabindex="-1" @keydown=${this.#onListKey}>
         ${this.#content()}
       </div>
@@ -124,9 +124,12 @@ export class InboxPanel extends LitElement {
   }
 
   #sign(): TemplateResult | typeof nothing {
-    if (this.status === "live" || this.status === "refused") return nothing;
-    const away = this.status === "offline" && !navigator.onLine;
-    return html`<div class="sign">${this.language.say(away ? "offline" : "connecting")}</div>`;
+    if (this.status === "refused" || this.inbox?.list(this._view).state === "failed") return nothing; // said below
+    const word = this.status === "offline" && navigator.onLine ? "connecting" : this.status;
+    const said = this.language.say(word);
+    return html`<span class="sign ${this.status}" title=${said}>
+      <span class=${word === "live" ? "hidden" : ""}>${said}</span>
+    </span>`;
   }
 
   #content(): TemplateResult | TemplateResult[] {

@@ -175,18 +175,10 @@ export const panelStyles = css`
     font-size: 12px;
     font-variant-numeric: tabular-nums;
   }
-  .sign {
-    display: flex;
-    align-items: center;
-    gap: 8px;
-    padding: 8px 16px;
-    border-block-end: 1px solid var(--border);
-    background: light-dark(#fff7e6, #2b2413);
-    color: light-dark(#7a4b00, #f3cd82);
-    font-size: 13px;
-  }
+  .sign { display: flex; align-items: center; gap: 6px; padding-inline: 4px; color: var(--muted); font-size: 12.5px; }
   .sign::before { content: ""; width: 8px; height: 8px; border-radius: 50%; background: currentColor; flex: none; }
-  .live { width: 8px; height: 8px; margin-inline: 4px; border-radius: 50%; background: light-dark(#14803c, #3ecf72); }
+  .sign.live::before { background: light-dark(#14803c, #3ecf72); }
+  .sign.offline { color: light-dark(#8a5300, #f3cd82); }
   .scroll { flex: 1; min-height: 0; overflow-y: auto; overscroll-behavior: contain; scrollbar-width: thin; }
   .scroll:focus-visible { outline-offset: -2px; }
   ul { margin: 0; padding: 0; list-style: none; }

@@ -86,6 +86,7 @@ export class HubPreferences extends Joined {
     const say = phrases.say.bind(phrases);
     return html`<div class="all" dir=${phrases.direction} lang=${phrases.locale}>
       ${this.onlyWhy ? nothing : this.#sections(say)}
+      ${this.#wishes?.slow ? html`<p class="toast" role="status">${say("waiting")}</p>` : nothing}
       <p class=${this.told ? "toast" : "unseen"} role="status">${this.told}</p>
       ${this.asked && this.#wishes?.matrix
         ? html`<dialog aria-labelledby="asked" @close=${this.#onClose} @click=${this.#onBackdrop}>
@@ -108,9 +109,7 @@ export class HubPreferences extends Joined {
           </div>`;
     }
     const view = this.#view(say);
-    return html`${this.hub && this.hub.status !== "live"
-        ? html`<p class="waiting" role="status">${say("waiting")}</p>`
-        : nothing}
+    return html`
       ${SECTIONS.map((section) => section(view))}
       <section aria-labelledby="devices">
         <h2 id="devices" tabindex="-1">${say("devices")}</h2>

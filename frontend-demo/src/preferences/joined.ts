@@ -62,7 +62,6 @@ export abstract class Joined extends LitElement {
       const hub = await join(this.endpoint, (refused) => this.#current(refused), signal);
       signal.addEventListener("abort", () => hub.leave());
       hub.addEventListener("user", () => void this.#join(), { signal });
-      hub.addEventListener("status", () => this.requestUpdate(), { signal });
       this.hub = hub;
       this.entered(hub);
     } catch (error) {

@@ -135,7 +135,6 @@ const own = css`
     .sheet { padding-block-end: max(20px, env(safe-area-inset-bottom)); }
   }
 
-  .waiting { margin-block-end: 16px; padding: 8px 12px; border-radius: 8px; background: color-mix(in srgb, #d97706 16%, var(--background)); font-size: 13px; }
   .toast {
     position: fixed;
     z-index: 1;

@@ -14,6 +14,8 @@ export type Input = VariablesOf<typeof Update>["input"];
 /** Far enough for MongoDB's and everybody's clock. */
 export const FOR_EVER = "9999-01-01T00:00:00.000Z";
 
+const SLOW_MS = 3_000;
+
 interface Change {
   apply(matrix: Matrix): Matrix;
 }
@@ -22,6 +24,8 @@ interface Change {
 export class Wishes extends EventTarget {
   devices: Device[] = [];
   failed = false;
+  /** The hub has not answered for a while. */
+  slow = false;
 
   readonly #hub: Hub;
   readonly #tabs: BroadcastChannel;
@@ -48,8 +52,8 @@ export class Wishes extends EventTarget {
   }
 
   /** Once what is under way is told. */
-  load(): Promise<void> {
-    const loaded = this.#last.then(async () => {
+  load(): Promise<boolean> {
+    return this.#inTurn(async () => {
       try {
         const { preferences, me } = await this.#hub.query(Load);
         this.#known = preferences;
@@ -59,10 +63,8 @@ export class Wishes extends EventTarget {
         console.warn("hub: preferences", error);
         this.failed = true;
       }
-      this.dispatchEvent(new Event("change"));
+      return !this.failed;
     });
-    this.#last = loaded;
-    return loaded;
   }
 
   /** A channel for everything. */
@@ -115,7 +117,7 @@ export class Wishes extends EventTarget {
     const change = { apply };
     this.#underWay.push(change);
     this.dispatchEvent(new Event("change"));
-    const told = this.#last.then(async () => {
+    return this.#inTurn(async () => {
       try {
         this.#known = (await this.#hub.mutate(Update, { input })).updatePreferences;
         this.#tabs.postMessage("changed");
@@ -124,11 +126,25 @@ export class Wishes extends EventTarget {
         return this.#refuse(error);
       } finally {
         this.#underWay = this.#underWay.filter((one) => one !== change);
-        this.dispatchEvent(new Event("change"));
       }
     });
-    this.#last = told;
-    return told;
+  }
+
+  #inTurn(step: () => Promise<boolean>): Promise<boolean> {
+    const done = this.#last.then(async () => {
+      const timer = setTimeout(() => this.#become(true), SLOW_MS);
+      const result = await step();
+      clearTimeout(timer);
+      this.#become(false);
+      return result;
+    });
+    this.#last = done;
+    return done;
+  }
+
+  #become(slow: boolean): void {
+    this.slow = slow;
+    this.dispatchEvent(new Event("change"));
   }
 
   #refuse(error: unknown): false {
