@@ -110,7 +110,7 @@ export async function join(endpoint: string, getToken: GetToken, signal?: AbortS
 /** Waits that end early when the page wakes up or gets its network back. */
 class WakeUp {
   readonly #onWake: (() => void) | undefined;
-  #resume: (() => void) | undefined;
+  readonly #waiting = new Set<() => void>();
 
   constructor(onWake?: () => void) {
     this.#onWake = onWake;
@@ -127,19 +127,19 @@ class WakeUp {
 
   readonly now = (): void => {
     if (document.visibilityState === "hidden") return;
-    this.#resume?.();
+    for (const resume of this.#waiting) resume();
     this.#onWake?.();
   };
 
   pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      const before = this.#resume;
-      this.#resume = () => {
+      const resume = () => {
         clearTimeout(timer);
+        this.#waiting.delete(resume);
         resolve();
-        before?.();
       };
+      const timer = setTimeout(resume, ms);
+      this.#waiting.add(resume);
     });
   }
 }

@@ -17,6 +17,7 @@ export type { Item, Verb, View };
 const PAGE = 20;
 const PAGE_MAX = 100;
 const KEEP_AFTER_MS = 500;
+const BEGIN_AGAIN_MS = 3_000;
 const TAKEN_MAX_MS = 10_000; // a mark that was taken and of which the feed does not tell changed nothing
 const FOREIGN_MAX_MS = 60_000; // a mark of another tab, which may be gone
 
@@ -130,6 +131,11 @@ export class Inbox extends EventTarget {
     return this.#lists[view];
   }
 
+  find(id: string): Item | undefined {
+    const known = this.#known.get(id);
+    return known && this.#shown(known);
+  }
+
   // ------------------------------------------------------------ pages
 
   /** This view is looked at: its first page is loaded if need be. */
@@ -190,7 +196,7 @@ export class Inbox extends EventTarget {
       console.warn("hub: no inbox", error);
       this.#lists.ACTIVE.state = "failed";
       this.#changed(false);
-      if (error instanceof HubError && error.transient) setTimeout(() => life === this.#life && this.#begin(), 3_000);
+      if (error instanceof HubError && error.transient) this.#beginLater();
       return;
     }
     if (life !== this.#life) return;
@@ -201,6 +207,11 @@ export class Inbox extends EventTarget {
     void closeBanners((id) => this.#done(id));
     if (this.#view !== "ACTIVE") void this.more(this.#view);
     this.#changed();
+  }
+
+  #beginLater(): void {
+    const life = this.#life;
+    setTimeout(() => life === this.#life && this.#begin(), BEGIN_AGAIN_MS);
   }
 
   // ------------------------------------------------------------ the feed
@@ -218,7 +229,7 @@ export class Inbox extends EventTarget {
         next: ({ inbox: change }) => this.#apply(change),
         error: (error) => {
           console.warn("hub: the feed ended", error);
-          void this.#begin(); // a cursor that it does not know
+          this.#beginLater(); // a cursor that it does not know
         },
         complete: () => void this.#begin(),
       },
@@ -269,7 +280,7 @@ export class Inbox extends EventTarget {
   mark(verb: Verb, ids: string[] = [], until?: string): void {
     const all = verb.startsWith("markAll");
     const mark: Mark = {
-      key: crypto.randomUUID(),
+      key: `${Date.now()} ${Math.random()}`,
       verb,
       ids: all ? this.items("ACTIVE").map((item) => item.id) : ids,
       at: new Date().toISOString(),

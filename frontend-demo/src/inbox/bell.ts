@@ -132,7 +132,7 @@ export class HubInbox extends LitElement {
     this.#leave();
     if (!this.token && !this.getToken) return;
     const joining = (this.#joining = new AbortController());
-    const endpoint = this.endpoint || new URL("/graphql", import.meta.url).href;
+    const endpoint = this.endpoint || new URL(/* @vite-ignore */ "/graphql", import.meta.url).href;
     const getToken: GetToken = (refused) => {
       const token = this.getToken ? this.getToken(refused) : this.token;
       if (!token) throw new Error("neither a token nor getToken");

@@ -49,7 +49,7 @@ export class InboxPanel extends LitElement {
   #ticking: ReturnType<typeof setInterval> | undefined;
   readonly #seer = new IntersectionObserver(
     (entries) => entries.some((entry) => entry.isIntersecting) && this.#loadMore(),
-    { rootMargin: AHEAD },
+    { rootMargin: AHEAD, scrollMargin: AHEAD },
   );
   readonly #onChange = () => this.requestUpdate();
   readonly #onRefused = (event: Event) => {
