@@ -5,6 +5,7 @@ PORT ?=
 DATA ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
+TESTS := $(BIN)/pytest --ignore tests/browser
 
 FRONT := hub/front/index.html
 FRONT_PACKAGES := frontend-demo/node_modules/.package-lock.json
@@ -31,7 +32,8 @@ front: $(FRONT_PACKAGES)  ## check the front end and build it into hub/front; ne
 	@cd frontend-demo && npm run --silent size
 
 test: $(INSTALLED)  ## run the tests, with real servers, in at most 10 minutes
-	@$(BIN)/pytest --ignore=tests/browser
+	@$(TESTS) -m "not alone" --numprocesses 2 --dist loadfile
+	@$(TESTS) -m alone
 
 browser: $(INSTALLED) front  ## run the tests of the front end, in Debian's Chromium
 	@command -v chromium >/dev/null || { \
@@ -39,7 +41,8 @@ browser: $(INSTALLED) front  ## run the tests of the front end, in Debian's Chro
 	@$(BIN)/pytest tests/browser
 
 prove: $(INSTALLED)  ## run the same tests at the full numbers
-	@HUB_TEST_SCALE=full $(BIN)/pytest --ignore=tests/browser
+	@HUB_TEST_SCALE=full $(TESTS) -m "not alone" --numprocesses 2 --dist loadfile
+	@HUB_TEST_SCALE=full $(TESTS) -m alone
 
 check: $(INSTALLED)  ## lint, format, types, imports, and the exported schema
 	@$(BIN)/ruff check

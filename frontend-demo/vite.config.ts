@@ -26,7 +26,7 @@ const unindent: Plugin = {
 };
 
 export default defineConfig(({ mode }) => ({
-  plugins: mode === "preferences" ? [unindent, shared] : [unindent],
+  plugins: ["preferences", "demo"].includes(mode) ? [unindent, shared] : [unindent],
   logLevel: "warn", // `npm run size` tells what came of it
   build: {
     target: "es2022",
@@ -38,6 +38,7 @@ export default defineConfig(({ mode }) => ({
         ? {
             input: pages,
             output: {
+              paths: { shared: "/inbox.js" },
               entryFileNames: `${hashed}.js`,
               chunkFileNames: `${hashed}.js`,
               assetFileNames: `${hashed}[extname]`,

@@ -88,7 +88,9 @@ class Breakers:
         listed = list(names)
         flags = [int(probing is None or name in probing) for name in listed]
         try:
-            answers = await self._ask(keys=[self._key(name) for name in listed], args=[PROBE_S * 1000, PROBING_S * 1000, *flags])
+            answers = await self._ask(
+                keys=[self._key(name) for name in listed], args=[PROBE_S * 1000, PROBING_S * 1000, *flags]
+            )
         except FAILURES:
             return dict.fromkeys(listed, -1.0)
         return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, answers, strict=True)}

@@ -1,5 +1,6 @@
 """Real servers and real hub processes. Every test works in a tenant of its own."""
 
+import fcntl
 import json
 import logging
 import os
@@ -142,8 +143,10 @@ def node() -> str:
             pytest.fail("CI has no node and npm: .ci/run could not install them")
         pytest.skip("node and npm are not on the PATH: install Node 20 or later")
     installed = NODE / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (NODE / "package-lock.json").stat().st_mtime:
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=NODE, check=True, timeout=120)
+    with (NODE / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of the processes that share the tests one installs
+        if not installed.exists() or installed.stat().st_mtime < (NODE / "package-lock.json").stat().st_mtime:
+            subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=NODE, check=True, timeout=120)
     return program
 
 

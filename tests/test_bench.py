@@ -13,6 +13,8 @@ from hub.bench.report import Report
 from hub.bench.runs import Plan
 from tests.conftest import FULL
 
+pytestmark = pytest.mark.alone
+
 needs_compiler = pytest.mark.skipif(
     sys.platform != "linux" or not shutil.which("cc"), reason="the load client is for Linux and needs a C compiler"
 )

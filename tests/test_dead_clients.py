@@ -16,6 +16,8 @@ from tests.conftest import FULL, scaled
 from tests.lines import Line, hanging_up, metric, open_all, percentile, subscribed
 from tests.processes import Deployment, Process
 
+pytestmark = pytest.mark.alone
+
 SOCKETS = scaled(200, 1000)
 PER_USER = 20  # one of them stops reading: 5 %
 USERS = [f"user{number}" for number in range(SOCKETS // PER_USER)]

@@ -15,6 +15,8 @@ from tests.client import Json, eventually
 from tests.conftest import fresh_servers, scaled
 from tests.outside import CHANNELS, DIED, all_deliveries, all_ended, running
 
+pytestmark = pytest.mark.alone
+
 DELIVERIES = scaled(600, 10_000)
 KILLS = scaled(8, 100)
 FLUSHED = scaled(300, 2_000)

@@ -18,6 +18,8 @@ from tests.client import Tenant, eventually
 from tests.conftest import scaled
 from tests.outside import Outside, all_ended, running
 
+pytestmark = pytest.mark.alone
+
 FLOOD = scaled(3_000, 100_000)
 AT_ONCE = 1000  # sends of one sendMany
 SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } } }"

@@ -91,6 +91,8 @@ def test_front_allows_its_pages_nothing_inline_and_nobody_else(folder: Path) -> 
             assert allowed["default-src"] == allowed["base-uri"] == allowed["form-action"] == {"'none'"}
             for directive in ("script-src", "style-src", "connect-src", "frame-src", "frame-ancestors"):
                 assert allowed[directive] == {"'self'"}
+            assert allowed.pop("require-trusted-types-for") == {"'script'"}
+            assert allowed.pop("trusted-types") == {"lit-html", "hub-push"}
             assert set.union(*allowed.values()) == {"'none'", "'self'", "data:"}
             assert answer.headers["referrer-policy"] == "no-referrer"
             assert "geolocation=()" in answer.headers["permissions-policy"]

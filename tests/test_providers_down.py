@@ -16,9 +16,11 @@ from tests.conftest import scaled
 from tests.outside import CHANNELS, Outside, all_deliveries, all_ended, ended, running
 from tests.rigs import SENDER
 
+pytestmark = pytest.mark.alone
+
 EACH = scaled(30, 300)  # sends of a phase
 SLOTS = 4
-OPEN_S = 1.5
+OPEN_S = 1
 DOWN = {"MAIL": "421 4.3.2 down for a while"}
 
 log = logging.getLogger(__name__)
@@ -77,8 +79,8 @@ async def test_one_provider_down_costs_the_others_nothing_and_no_attempts_while_
             others = await all_deliveries(tenant, channels=list(CHANNELS[1:]))
             return all(d["status"] in {"SENT", "DELIVERED"} for d in others)
 
-        async def opened() -> bool:
-            return (await breakers.opened()).get("smtp", 0) > 0
+        async def openings() -> int:
+            return int(await client.hget("down:breaker:smtp", "times") or 0)
 
         await outside.join(tenant, *users)
         traffic = Traffic(tenant, outside, users)
@@ -87,18 +89,16 @@ async def test_one_provider_down_costs_the_others_nothing_and_no_attempts_while_
         outside.mail.says = DOWN
         down = await traffic.phase()
         await eventually(others_there, 30)
-        await eventually(opened, 10)
-        burnt = failed(await mails())
-        assert OPENS_AT <= burnt <= WINDOW + SLOTS
-        seen, opened_s = set(), 0.0
-        while opened_s < 1.5 * OPEN_S:  # past its first probe, into the wait that is twice as long
-            opened_s = max(opened_s, (await breakers.opened()).get("smtp", 0))
-            seen.add(failed(await mails()))
+        tried: defaultdict[int, list[int]] = defaultdict(list)  # calls in vain, by how often the breaker had opened
+        waiting: list[Json] = []
+        while (times := await openings()) < 4:
+            waiting = await mails()
+            if await openings() == times:
+                tried[times].append(failed(waiting))
             await asyncio.sleep(0.05)
-        await asyncio.sleep(OPEN_S / 2)
-        waiting = await mails()
-        assert seen <= {burnt, burnt + 1}
-        assert failed(waiting) == burnt + 1, "one probe, and nothing since"
+        burnt = tried[3][-1]
+        assert tried[3][-1] - tried[2][-1] == 1, "one probe for each time, and nothing in between"
+        assert OPENS_AT <= tried[2][-1] - 1 <= WINDOW + SLOTS
         held = [d for d in waiting if d["reason"] == "PROVIDER_DOWN"]
         assert {d["status"] for d in held} == {"HELD"}
         assert sum(not d["attempts"] for d in held) >= EACH - WINDOW - SLOTS

@@ -13,6 +13,8 @@ from tests.conftest import FULL, scaled
 from tests.lines import Line, asked_until, hanging_up, open_all, percentile, subscribed
 from tests.processes import Deployment, Process
 
+pytestmark = pytest.mark.alone
+
 CLIENTS = scaled(500, 5000)
 USERS = [f"user{number}" for number in range(CLIENTS)]
 PACE = scaled(1, 6) / 6

@@ -29,7 +29,8 @@ MEDIA = {
 }
 PAGE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "worker-src 'self'; frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+    "worker-src 'self'; frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'; "
+    "require-trusted-types-for 'script'; trusted-types lit-html hub-push"
 )
 """Of the demo page. `'self'` of `connect-src` is for WebSockets too; what Lit styles with is under no policy."""
 SHUT = "default-src 'none'; frame-ancestors 'none'"  # of what is no page, should somebody open it as one

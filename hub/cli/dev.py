@@ -22,7 +22,6 @@ import uvloop
 
 from hub import connections, log, ports
 from hub.api.auth import DEFAULT_TENANT, sign
-from hub.api.front import Front
 from hub.cli import demo
 from hub.cli.door import Refused, Unreachable
 from hub.cli.environment import DAY_S, DEFAULT_DATA, fail, is_set, load
@@ -182,6 +181,8 @@ def _program(path: Path | None) -> str | None:
 
 async def _greet(settings: Settings, home: Home, port: int) -> None:
     """Says where it is and how to try it, once there is something to see."""
+    from hub.api.front import Front
+
     url = _url(settings.host, port)
     secret = settings.jwt_secret[0].get_secret_value()
 

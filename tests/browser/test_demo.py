@@ -13,6 +13,7 @@ from playwright.async_api import Browser, FrameLocator, Locator, Page, expect
 
 from hub.api.front import FOLDER
 from tests.browser.conftest import AXE, STANDARD
+from tests.client import eventually
 from tests.commands import Command
 
 SERVES = r"(?s)Open the demo[^\n]*\n(http://[0-9.:]+)/\n.*/graphiql#token=\S+\n"
@@ -170,6 +171,25 @@ async def test_simulate_says_yes_or_no_and_why_and_sends_nothing(open_stage: Any
         await stage.page.get_by_role("checkbox", name=person).uncheck()
     await stage.press("Simulate")
     await expect(stage.page.get_by_role("alert")).to_have_text("Choose at least one person.")
+
+
+async def test_what_alice_switches_off_in_the_app_is_the_reason_at_the_desk(open_stage: Any) -> None:
+    stage = await open_stage()
+    await stage.device(0).get_by_role("link", name="Notifications").click()
+    switch = stage.device(0).get_by_role("switch", name="Browser for Reviews")
+    alice = stage.page.locator("demo-simulation table").filter(has_text="alice")
+    for on, said in ((False, "Web push No They switched it off"), (True, "Web push Yes Nothing speaks against it")):
+        await switch.click()
+        await expect(switch).to_have_attribute("aria-checked", str(on).lower())
+
+        async def told(said: str = said) -> bool:
+            """The switch shows what was wished before the hub has taken it."""
+            await stage.press("Simulate")
+            await expect(alice).to_be_visible()
+            return bool(await alice.get_by_role("row", name=said).count())
+
+        await eventually(told, 15)
+    assert "\n".join(await stage.faults()) == ""
 
 
 async def test_what_is_refused_is_said(open_stage: Any) -> None:

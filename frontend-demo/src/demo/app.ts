@@ -198,6 +198,7 @@ class AcmeApp extends LitElement {
   private settings() {
     return html`
       <h1>Notifications</h1>
+      <hub-push endpoint="/graphql" locale=${LOCALE} .getToken=${getToken}></hub-push>
       <hub-preferences
         endpoint="/graphql"
         locale=${LOCALE}
