@@ -192,7 +192,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             rooms=Rooms(inboxes, link, prefix, queue_max=settings.feed_queue, bytes_max=settings.feed_queue_bytes),
             sends=records,
             users=people,
-            devices=Devices(database, people, settings.devices_per_user),
+            devices=Devices(database, people, time.now, settings.devices_per_user),
             tenants=setups,
             dossiers=Dossiers(
                 database, committer, publisher.tell, chunk=settings.commit_max_documents, most=settings.export_max
@@ -422,8 +422,10 @@ async def dispatching(
             forget=services.users.forget,
             read=services.inboxes.read_among,
             was_read=services.deliveries.was_read,
+            used=services.devices.used,
             unsubscribe_url=lambda delivery: services.links.url(Kind.UNSUBSCRIBE, delivery.id),
             receipt_url=lambda delivery: services.links.url(Kind.RECEIPT, delivery.id),
+            app_url=settings.app_url,
         )
         made.append(dispatcher(channel.CHANNEL, desk, hub.jobs, providers, settings.schedule_of(channel.CHANNEL)))
     caller = EndpointCaller(hub.egress, settings.provider_timeout_s, hub.time.now)

@@ -75,6 +75,11 @@ async def key_of(database: Database) -> bytes:
     return bytes(doc["key"])
 
 
+def from_outside(url: str | None, app_url: str) -> str | None:
+    """`url` as it is followed from outside the app: a path within it begins with HUB_APP_URL, where that is set."""
+    return f"{app_url}{url}" if app_url and url and url.startswith("/") else url
+
+
 def web_address(url: str | None) -> str | None:
     """`url` if it is absolute, and http or https: another means nothing in a mail, or worse."""
     try:

@@ -1,12 +1,13 @@
 """Every setting, read from the environment with the prefix `HUB_`. A limit that callers meet is named in its error."""
 
+import re
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hub.model import Channel
@@ -20,6 +21,9 @@ ABOVE_NOTHING = frozenset(
     }
 )
 """Numbers with which nothing would go, were they 0."""
+APPLICATION = re.compile(r"arn:aws[\w-]*:sns:[a-z0-9-]+:\d{12}:app/(\w+)/[\w.-]+")
+"""The ARN of an SNS platform application, with its kind."""
+KINDS = {"sns_platform_fcm": ("GCM",), "sns_platform_apns": ("APNS", "APNS_SANDBOX")}
 MIN_SECRET_BYTES = 32  # RFC 7518 3.2: an HS256 key is at least as long as the hash
 
 SERVED = frozenset({Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH, Channel.MOBILE_PUSH, Channel.WEBHOOK})
@@ -126,6 +130,7 @@ class Settings(BaseSettings):
     receipt_days: int = Field(3, description="Readers come back as far as MongoDB's oplog reaches, often less.")
 
     public_url: str = Field("", description="Where people reach this hub, for links in mails: https://hub.example.org")
+    app_url: str = Field("", description="Where links that are a path lead: https://app.example.org")
     smtp_url: str = Field(
         "",
         description="smtps://user:password@host:465 for TLS from the start, smtp:// for STARTTLS, which then must be "
@@ -217,6 +222,17 @@ class Settings(BaseSettings):
             raise ValueError("write `Acme <no-reply@example.org>`")
         return value
 
+    @field_validator(*KINDS)
+    @classmethod
+    def _application(cls, value: str, info: ValidationInfo) -> str:
+        kinds = KINDS[info.field_name or ""]
+        found = APPLICATION.fullmatch(value)
+        if value and not (found and found[1] in kinds):
+            raise ValueError(
+                f"write the ARN of an SNS platform application: arn:aws:sns:eu-west-1:123456789012:app/{kinds[0]}/name"
+            )
+        return value
+
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _split_networks(cls, value: object) -> object:
@@ -237,6 +253,19 @@ class Settings(BaseSettings):
         if value and not (value.startswith(("https://", "http://")) and urlsplit(value).hostname):
             raise ValueError("write https://hub.example.org: links in mails begin with it")
         return value.rstrip("/")
+
+    @field_validator("app_url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        origin = value.rstrip("/")
+        parts = urlsplit(origin)
+        if value and not (
+            parts.scheme in {"http", "https"} and parts.hostname and origin.endswith(f"//{parts.netloc}")
+        ):
+            raise ValueError("write https://app.example.org, with nothing after it: links that are a path begin there")
+        if parts.username is not None:
+            raise ValueError("an address with a user and a password would go out in every mail")
+        return origin
 
     @model_validator(mode="after")
     def _sensible(self) -> "Settings":

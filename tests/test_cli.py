@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from py_vapid import Vapid
+from redis.asyncio import Redis as RedisClient
 
 from hub import __version__
 from hub.api.devices import vapid_public_key
@@ -129,6 +130,30 @@ def test_wrong_setting_is_named() -> None:
     assert "'eighty'" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["sns_platform_fcm", "sns_platform_apns"])
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "hub",
+        "arn:aws:sns:eu-west-1:123456789012:hub",
+        "arn:aws:sns:eu-west-1:1:app/GCM/hub",
+        "arn:aws:sns:eu-west-1:123456789012:app/ADM/hub",
+    ],
+)
+def test_arn_that_names_no_platform_application_is_refused(name: str, arn: str) -> None:
+    done = call("work", **{name: arn}, jwt_secret=SECRET)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"HUB_{name.upper()}: write the ARN of an SNS platform application")
+
+
+@pytest.mark.parametrize(
+    "url", ["app.example", "javascript:alert(1)", "https://a.example/app", "https://u:p@a.example"]
+)
+def test_address_of_the_app_that_can_not_be_is_refused(url: str) -> None:
+    done = call("serve", jwt_secret=SECRET, app_url=url)
+    assert (done.returncode, done.stderr.startswith("HUB_APP_URL: "), "Traceback" in done.stderr) == (2, True, False)
+
+
 def test_version_is_told() -> None:
     assert call("--version").stdout == f"hub {__version__}\n"
 
@@ -202,6 +227,20 @@ async def test_send_puts_everything_into_the_inbox_once(tenant: Tenant, deployme
         "/builds/7",
         True,
     ]
+
+
+async def test_send_goes_out_on_the_channels_that_it_names(tenant: Tenant, deployment: Deployment) -> None:
+    given = ["send", "Hi", "--to", "alice", "--channel", "in_app", "--channel", "EMAIL"]
+    done = call(*given, "--url", address(deployment), "--tenant", tenant.name, jwt_secret=SECRET)
+    assert done.returncode == 0, done.stderr
+    query = "{ inbox { nodes { deliveries { channel status } } } }"
+    [n] = (await tenant.ask(query, user="alice"))["inbox"]["nodes"]
+    assert [(row["channel"], row["status"]) for row in n["deliveries"]] == [
+        ("IN_APP", "DELIVERED"),
+        ("EMAIL", "SKIPPED"),
+    ]
+    assert done.stderr == "EMAIL is skipped: NOT_CONFIGURED (1).\n"
+    assert "--channel" in call(*given[:-1], "pigeon", jwt_secret=SECRET).stderr
 
 
 async def test_send_with_a_known_key_says_so(tenant: Tenant, deployment: Deployment) -> None:
@@ -321,7 +360,10 @@ async def test_watch_piped_to_head_ends_when_head_does(tenant: Tenant, deploymen
 def test_watch_with_a_refused_token_or_no_hub_says_so(deployment: Deployment) -> None:
     refused = call("watch", "--token", "x", "--url", address(deployment))
     assert refused.returncode == 1
-    assert refused.stderr == "The hub ended the connection: The token is not valid here.\n"
+    assert refused.stderr == (
+        "The hub ended the connection: The token is not valid here. "
+        f"The hub is {address(deployment)}; the token was given by --token or HUB_TOKEN.\n"
+    )
     away = call("watch", "--user", "a", "--url", "http://127.0.0.1:1", jwt_secret=SECRET)
     assert away.returncode == 1
     assert "Nothing answers at http://127.0.0.1:1" in away.stderr
@@ -352,9 +394,54 @@ def test_doctor_looks_at_what_channels_need(servers: tuple[Mongod, Redis]) -> No
     away = call("doctor", **given, **mail)
     assert "no mail server answers at 127.0.0.1:1" in away.stdout
     assert "set HUB_PUBLIC_URL" in away.stdout
+    assert away.stdout.count("HUB_APP_URL") == 1
+    assert "HUB_APP_URL" not in call("doctor", **given, **mail, app_url="https://app.example").stdout
     assert "/dev/outbox" in call("doctor", **given, mode="development").stdout
     for done in (wrong, away):
         assert "Traceback" not in done.stderr
+
+
+async def test_doctor_warns_of_a_redis_that_drops_keys(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
+    redis = Redis(tmp_path)
+    await redis.start()
+    try:
+        async with RedisClient.from_url(redis.url) as client:
+            await client.config_set("maxmemory-policy", "allkeys-lru")
+            given = {"mongo_url": servers[0].url, "redis_url": redis.url, "jwt_secret": SECRET}
+            assert "noeviction" not in call("doctor", **given).stdout, "without a bound nothing is dropped"
+            await client.config_set("maxmemory", "100mb")
+            told = call("doctor", **given).stdout
+            assert "note   Redis drops keys when its memory is full" in told
+            assert "noeviction" in told
+            await client.config_set("maxmemory-policy", "noeviction")
+            assert "noeviction" not in call("doctor", **given).stdout
+    finally:
+        await redis.stop()
+
+
+def test_doctor_asks_for_what_amazon_needs(servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    given = {"mongo_url": servers[0].url, "redis_url": servers[1].url, "jwt_secret": SECRET}
+    phones = {"sns_platform_apns": "arn:aws:sns:eu-west-1:123456789012:app/APNS_SANDBOX/hub"}
+    lost = call("doctor", **given, ses_from="a@example.org")
+    assert lost.returncode == 1
+    assert "wrong  HUB_SES_FROM needs AWS_REGION too" in lost.stdout
+    keyless = call("doctor", **given, **phones).stdout
+    assert "note   no key for Amazon is found here, and it is needed by HUB_SNS_PLATFORM_APNS" in keyless
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    well = call("doctor", **given, **phones, ses_from="a@example.org")
+    assert "ok     Amazon is called with the key from env, SES in eu-west-1" in well.stdout
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    strange = call("doctor", **given, **phones)
+    assert "wrong  AWS's own variables and files can't be used (HUB_SNS_PLATFORM_APNS)" in strange.stdout
+    for done in (lost, well, strange):
+        assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:

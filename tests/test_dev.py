@@ -86,6 +86,11 @@ async def test_dev_prints_lines_that_work_as_printed(folder: Path) -> None:
             sent = call("send", "By command", "--to", "alice", "--data", str(folder))
             assert sent.returncode == 0, sent.stderr
             await watch.says("new +By command")
+        admin = hub.out.partition("is printed by: ")[2].partition("\n")[0]
+        made = subprocess.run(  # noqa: ASYNC221 - the hub runs elsewhere
+            admin, shell=True, text=True, capture_output=True, timeout=20, check=True, env=environment(), cwd=ROOT
+        )
+        assert (await ask(url, made.stdout.strip(), "{ tenant { id } }")) == {"tenant": {"id": "default"}}
         page, _, fragment = line_after(hub.out, "Explore the API").partition("#token=")
         both = await ask(url, fragment, "{ inbox { unread } sends { nodes { id } } }")
         assert both["sends"]["nodes"]
@@ -300,6 +305,32 @@ def test_dev_with_a_wrong_setting_starts_nothing_and_names_it(folder: Path) -> N
     missing = call("dev", "--port", "0", "--data", str(folder), mongod="/nowhere/mongod")
     assert missing.returncode == 1
     assert "/nowhere/mongod is no program" in missing.stderr
+
+
+async def test_commands_take_hub_and_key_from_one_place_and_say_which(folder: Path) -> None:
+    async with Command("dev", "--port", "0", cwd=folder) as hub:
+        url = (await hub.says(SERVES))[1]
+
+        def send(*more: str, **given: str) -> tuple[int, str]:
+            done = call("send", "Hi", "--to", "alice", *more, cwd=folder, **given)
+            return done.returncode, done.stderr
+
+        other = {"jwt_secret": SECRET}
+        assert send(**other) == (0, ""), "the folder's hub with the folder's key, whatever the environment's is"
+        assert send("--url", url) == (0, "")
+        assert send("--url", url, "--data", str(folder / ".hub"), **other) == (0, "")
+        status, text = send(url=url, **other)
+        assert (status, text.split(":")[0]) == (1, "UNAUTHENTICATED")
+        assert text.endswith(f"The hub is {url}; the token was signed with HUB_JWT_SECRET.\n")
+        status, text = send(token="x")
+        assert text.endswith(f"The hub is {url}; the token was given by --token or HUB_TOKEN.\n")
+        status, text = send(url="http://127.0.0.1:1")
+        assert (status, text.split(":")[0]) == (1, "No key for the hub at http")
+        assert "HUB_JWT_SECRET" in text
+        made = call("token", "--user", "alice", cwd=folder, **other).stdout
+        assert send("--token", made.strip())[0] == 1
+        made = call("token", "--role", "service", "--data", str(folder / ".hub"), cwd=folder, **other).stdout
+        assert send("--token", made.strip()) == (0, "")
 
 
 async def test_dev_with_servers_of_the_environment_starts_none(folder: Path, servers: tuple[Mongod, Redis]) -> None:

@@ -13,6 +13,7 @@ from hub.api.devices import vapid_public_key
 from hub.connections import Database
 from hub.embedded import Mongod, Redis
 from hub.errors import Unavailable
+from hub.model import Role
 from tests.client import Json, Refused, Tenant
 from tests.processes import Process
 from tests.test_preferences import refusal
@@ -64,6 +65,7 @@ async def test_same_browser_again_keeps_its_id_and_takes_the_new_keys(tenant: Te
     given = browser("https://push.example/a", label="New")
     again = await register(tenant, "alice", input=given | {"auth": given["auth"] + "=="})
     assert (again["id"], again["createdAt"], again["label"]) == (first["id"], first["createdAt"], "New")
+    assert again["lastUsedAt"] > first["createdAt"]
     doc = await database.users.find_one({"_id": f"{tenant.name}/alice"})
     assert doc
     [stored] = doc["devices"]
@@ -138,6 +140,20 @@ async def test_browser_that_can_not_be_is_refused(tenant: Tenant, given: Json, f
 async def test_app_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str) -> None:
     whole = {"platform": "apns", "token": "ab12"} | given
     assert await refusal(tenant.ask(MOBILE, user="alice", input=whole)) == ("BAD_USER_INPUT", field)
+
+
+async def test_people_see_the_address_of_their_own_webhook_and_nobody_else_does(tenant: Tenant) -> None:
+    url = "https://hooks.example/alice?key=7"
+    await register(tenant, "alice", WEBHOOK, at=url)
+    await register(tenant, "alice", input=browser())
+    fields = "devices { kind url }"
+    mine = (await tenant.ask(f"{{ me {{ {fields} }} }}", user="alice"))["me"]["devices"]
+    assert mine == [{"kind": "WEBHOOK", "url": url}, {"kind": "WEB_PUSH", "url": None}]
+    query = f'{{ user(id: "alice") {{ {fields} }} }}'
+    headers = [{"authorization": f"Bearer {tenant.token(user, role=Role.ADMIN)}"} for user in (None, "bob")]
+    for header in headers:
+        found = (await tenant.answer(query, headers=header))["data"]["user"]["devices"]
+        assert [device["url"] for device in found] == [None, None]
 
 
 async def test_webhook_shows_its_secret_once_and_gets_a_new_one_when_connected_again(

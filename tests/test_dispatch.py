@@ -12,11 +12,12 @@ from hub.embedded import Mongod, Redis
 from hub.model import Role
 from tests.client import Tenant, eventually
 from tests.commands import call
-from tests.outside import QUICK, connect, deliveries, ended
+from tests.outside import CONNECT, QUICK, connect, deliveries, ended
 from tests.processes import SECRET, Deployment
 from tests.receiver import Receiver
 from tests.test_observe import scrape, value
 
+REPLAY = "mutation ($ids: [ID!], $f: DeliveryFilter) { replay(ids: $ids, filter: $f) }"
 COUNTS = "query ($id: ID!) { send(id: $id) { status counts { channel status count } } }"
 
 
@@ -81,6 +82,31 @@ async def test_deliveries_of_a_notification_are_all_there_and_hide_from_users_wh
     assert (await tenant.ask("{ me { devices { id } } }", user="alice"))["me"]["devices"] == [], "gone, and removed"
 
 
+async def test_device_that_was_reached_is_in_use_and_one_that_refused_is_not(
+    tenant: Tenant, receiver: Receiver
+) -> None:
+    for url in ("/yes", "/no"):
+        made = (await tenant.ask(CONNECT, user="alice", to=f"{receiver.url}{url}"))["connectWebhook"]
+        receiver.secrets[url] = made["secret"]
+    receiver.answers["/no"] = lambda *_: web.Response(status=413)
+
+    async def used() -> list[str | None]:
+        devices = (await tenant.ask("{ me { devices { lastUsedAt } } }", user="alice"))["me"]["devices"]
+        return [device["lastUsedAt"] for device in devices]
+
+    await tenant.send("alice", channels=["WEBHOOK"])
+    await ended(tenant, "FAILED")
+
+    async def noted() -> str | None:
+        return (await used())[0]
+
+    at = await eventually(noted)
+    await tenant.send("alice", channels=["WEBHOOK"])
+    await ended(tenant, "FAILED", 2)
+    await ended(tenant, "DELIVERED", 2)
+    assert await used() == [at, None], "once an hour"
+
+
 async def test_feed_that_selects_deliveries_has_those_outside_too(tenant: Tenant, receiver: Receiver) -> None:
     await connect(tenant, receiver, "alice")
     query = "subscription { inbox { kind notification { title deliveries { channel status } } } }"
@@ -113,13 +139,55 @@ async def test_used_up_attempts_are_a_dead_letter_that_replay_brings_back(tenant
     assert dead["reason"] == "ATTEMPTS_USED_UP"
     assert len(dead["attempts"]) == 4
     del receiver.answers["/alice"]
-    replay = "mutation ($ids: [ID!], $f: DeliveryFilter) { replay(ids: $ids, filter: $f) }"
-    assert (await tenant.ask(replay, f={"channels": ["EMAIL"]}))["replay"] == 0
-    assert (await tenant.ask(replay, ids=[dead["id"]]))["replay"] == 1
+    assert (await tenant.ask(REPLAY, f={"channels": ["EMAIL"]}))["replay"] == 0
+    assert (await tenant.ask(REPLAY, ids=[dead["id"]]))["replay"] == 1
     [alive] = await ended(tenant, "DELIVERED")
     assert alive["id"] == dead["id"]
     assert len(alive["attempts"]) == 5
-    assert (await tenant.ask(replay, ids=[dead["id"]]))["replay"] == 0
+    assert (await tenant.ask(REPLAY, ids=[dead["id"]]))["replay"] == 0
+
+
+async def test_replay_gives_what_waits_for_its_next_try_that_try_now(
+    tenant: Tenant, receiver: Receiver, quick: Deployment
+) -> None:
+    users = ["alice", "bob", "carol"]
+    await connect(tenant, receiver, *users)
+    receiver.otherwise = lambda *_: web.Response(status=429, headers={"retry-after": "3600"})
+    for user in users:
+        await tenant.send(user, channels=["WEBHOOK"])
+    waiting = {delivery["userId"]: delivery for delivery in await ended(tenant, "RETRYING", 3)}
+    assert all(delivery["dueAt"] for delivery in waiting.values())
+    receiver.otherwise = lambda *_: 0.0
+    assert (await tenant.ask(REPLAY, f={"channels": ["WEBHOOK"]}))["replay"] == 0, "dead letters only"
+    assert (await tenant.ask(REPLAY, ids=[waiting["alice"]["id"]]))["replay"] == 1
+    [alive] = await ended(tenant, "DELIVERED")
+    assert (alive["userId"], len(alive["attempts"])) == ("alice", 2)
+    named = {"userId": "bob", "statuses": ["RETRYING", "DELIVERED"]}
+    assert (await tenant.ask(REPLAY, f=named))["replay"] == 1
+    await ended(tenant, "DELIVERED", 2)
+    given = ["--user", "carol", "--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
+    assert call("replay", *given, jwt_secret=SECRET).stdout == "0 deliveries go out again.\n"
+    assert call("replay", "--retrying", *given, jwt_secret=SECRET).stdout == "1 delivery goes out again.\n"
+    await ended(tenant, "DELIVERED", 3)
+
+
+async def test_replay_of_what_has_no_address_any_more_leaves_the_dead_letter_as_it_was(
+    tenant: Tenant, receiver: Receiver
+) -> None:
+    await connect(tenant, receiver, "alice", "bob")
+    receiver.answers["/alice"] = lambda *_: web.Response(status=410)
+    await tenant.send("alice", channels=["WEBHOOK"])
+    [gone] = await ended(tenant, "FAILED")
+    query = "query ($id: ID!) { delivery(id: $id) { status reason updatedAt attempts { ok } } }"
+    before = (await tenant.ask(query, id=gone["id"]))["delivery"]
+    assert (await tenant.ask(REPLAY, ids=[gone["id"]]))["replay"] == 1
+
+    async def again() -> bool:
+        after = (await tenant.ask(query, id=gone["id"]))["delivery"]
+        return after["status"] == "FAILED" and after.pop("updatedAt") > before["updatedAt"] and after
+
+    assert await eventually(again, 20) == {"status": "FAILED", "reason": "ADDRESS_GONE", "attempts": [{"ok": False}]}
+    assert len(receiver.times[gone["id"]]) == 1
 
 
 async def test_retry_after_is_honoured(tenant: Tenant, receiver: Receiver) -> None:

@@ -33,6 +33,7 @@ from tests.processes import Deployment
 from tests.receiver import Receiver
 from tests.rigs import SENDER
 from tests.test_dispatch import QUICK, connect, deliveries, ended
+from tests.test_preferences import refusal
 from tests.topic import CERTIFICATE, Topic, certificate
 
 PUBLIC = "https://hub.example"
@@ -89,6 +90,7 @@ async def mailing(servers: tuple[Mongod, Redis], post: Post) -> AsyncIterator[De
         "mongo_database": "links",
         "redis_prefix": "links:",
         "public_url": f"{PUBLIC}/",
+        "app_url": "https://app.example/",
         "ses_from": SENDER,
         "sns_topics": f"{ARN} {ARN}-2",
         "allowed_origins": "https://app.example",
@@ -425,6 +427,7 @@ async def test_buttons_of_a_mail_count_and_lead_only_where_the_notification_says
     assert buttons == {
         "Hello": token,
         "Open it": f"{token}?to=0",
+        "Local": f"{token}?to=1",
         "Ignore": f"{token}?to=2",
         "Unsubscribe from news": unsubscribe_of(mail),
     }
@@ -432,7 +435,7 @@ async def test_buttons_of_a_mail_count_and_lead_only_where_the_notification_says
     assert plain
     assert "Open it: https://app.example/open?a=1&b=2" in plain.get_content(), "text shows where a link leads"
     evil = "https://evil.example"
-    for query in ("?to=1", "?to=3", "?to=-1", "?to=99999999999", "?to=", f"?to={evil}", "?to=//evil.example", "?to=²"):
+    for query in ("?to=3", "?to=-1", "?to=99999999999", "?to=", f"?to={evil}", "?to=//evil.example", "?to=²"):
         response, page = await call(tenant, "GET", token + query)
         assert response.status == 404, query
         assert "evil" not in str(response.headers) + page
@@ -446,6 +449,28 @@ async def test_buttons_of_a_mail_count_and_lead_only_where_the_notification_says
     assert response.headers["referrer-policy"] == "no-referrer"
     assert (await tenant.inbox(alice.id))["unread"] == 0
     await alice.settled("READ")
+
+
+async def test_path_within_the_app_is_a_whole_address_outside_and_a_path_in_the_inbox(
+    alice: Person, tenant: Tenant
+) -> None:
+    async with Receiver() as receiver:
+        await connect(tenant, receiver, alice.id)
+        content = {"actionUrl": "/builds/7?a=1", "imageUrl": "/seven.png"}
+        mail = await alice.mailed("IN_APP", "WEBHOOK", "EMAIL", content=content)
+        await ended(tenant, "DELIVERED")
+        [told] = receiver.got[f"/{alice.id}"]
+    whole = {"actionUrl": "https://app.example/builds/7?a=1", "imageUrl": "https://app.example/seven.png"}
+    assert {name: told["data"][name] for name in whole} == whole
+    plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    assert plain
+    assert html
+    assert f"Open: {whole['actionUrl']}" in plain.get_content()
+    assert f'src="{whole["imageUrl"]}"' in html.get_content()
+    response, _ = await call(tenant, "GET", buttons_of(mail)["Open"])
+    assert (response.status, response.headers["location"]) == (303, whole["actionUrl"])
+    [n] = (await tenant.ask("{ inbox { nodes { actionUrl imageUrl } } }", user=alice.id))["inbox"]["nodes"]
+    assert n == content
 
 
 async def test_click_on_a_mail_keeps_other_channels_quiet(alice: Person, tenant: Tenant, store: Database) -> None:
@@ -515,6 +540,63 @@ async def test_bounce_and_complaint_suppress_the_address_and_fail_the_delivery(
     assert await store["receipts"].count_documents(failed) == 1
     await tenant.send(alice.id, channels=["IN_APP", "EMAIL"])
     assert await skipped(tenant, alice.id) == [("EMAIL", "SUPPRESSED")]
+
+
+SUPPRESSIONS = "query ($n: Int, $after: String) { suppressions(first: $n, after: $after) { edges { cursor } nodes { userId address reason } pageInfo { hasNextPage endCursor } } }"
+LIFT = "mutation ($id: ID!, $address: String!) { liftSuppression(userId: $id, address: $address) }"
+
+
+async def test_suppressed_addresses_are_listed_page_by_page_and_lifted_by_an_administrator(
+    tenant: Tenant, post: Post, store: Database
+) -> None:
+    people = sorted([await Person(tenant, post).arrive() for _ in range(3)], key=lambda person: person.id)
+    asked = zip(people, ("Bounce", "Complaint", "Bounce"), strict=True)
+    for person, kind in asked:
+        await person.mailed()
+        id = (await person.settled("SENT"))["providerId"]
+        assert await tell(tenant, post.topic.told(kind, id, person.address)) == 204
+    await people[0].arrive()  # a profile that comes again changes nothing
+    older = {"suppressed.zoe@people\uff0eexample": "gone"}  # one who has changed her address
+    await store["users"].update_one({"_id": f"{tenant.name}/{people[0].id}"}, {"$set": older})
+    async with Tenant(f"{tenant.name}-2", tenant.urls) as other:
+        assert (await other.admin(SUPPRESSIONS))["suppressions"]["nodes"] == []
+
+    rows: list[Json] = []
+    after = None
+    for expected in (3, 1):
+        page = (await tenant.admin(SUPPRESSIONS, n=3, after=after))["suppressions"]
+        assert len(page["nodes"]) == len(page["edges"]) == expected
+        rows += page["nodes"]
+        after = page["pageInfo"]["endCursor"]
+    assert page["pageInfo"]["hasNextPage"] is False
+    assert rows[:1] + rows[2:] == [
+        {"userId": person.id, "address": person.address, "reason": why}
+        for person, why in zip(people, ("bounced", "complained", "bounced"), strict=True)
+    ]
+    assert (rows[1]["userId"], rows[1]["reason"]) == (people[0].id, "gone")
+    first = people[0]
+    bounced = (await deliveries(tenant, userId=first.id))[0]["id"]
+    replay = "mutation ($id: ID!) { replay(ids: [$id]) }"
+    assert (await tenant.ask(replay, id=bounced))["replay"] == 1
+
+    async def still_suppressed() -> bool:
+        [found] = await deliveries(tenant, userId=first.id)
+        return (found["status"], found["reason"]) == ("FAILED", "SUPPRESSED")
+
+    await eventually(still_suppressed, 20)
+    assert (await tenant.admin(LIFT, id=first.id, address=first.address.upper()))["liftSuppression"] is True
+    assert (await tenant.admin(LIFT, id=first.id, address=first.address))["liftSuppression"] is False
+    assert [row["address"] for row in (await tenant.admin(SUPPRESSIONS))["suppressions"]["nodes"]] == [
+        row["address"] for row in rows[1:]
+    ]
+    assert (await tenant.ask(replay, id=bounced))["replay"] == 1
+    await first.settled("SENT")
+    assert len(post.mails(first.address)) == 2
+    for query, variables in ((SUPPRESSIONS, {}), (LIFT, {"id": first.id, "address": first.address})):
+        assert await refusal(tenant.ask(query, **variables)) == ("FORBIDDEN", None)
+    assert await refusal(tenant.admin(LIFT, id="nobody", address="a@b.c")) == ("NOT_FOUND", None)
+    for wrong in ("", "x", "!", after + "=", "YQ"[:1] + "é"):
+        assert await refusal(tenant.admin(SUPPRESSIONS, after=wrong)) == ("BAD_USER_INPUT", "after")
 
 
 async def test_delivery_and_transient_bounce_suppress_nobody_and_a_late_bounce_still_counts(

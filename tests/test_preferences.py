@@ -163,10 +163,35 @@ async def test_preferences_that_can_not_be_are_refused(tenant: Tenant) -> None:
     assert await why(channels=[{"channel": "EMAIL", "enabled": True}] * 1001) == ("BAD_USER_INPUT", "input.channels")
 
 
-async def test_required_is_locked_whatever_somebody_wishes(tenant: Tenant) -> None:
+async def test_locked_cell_is_not_switched_off_nor_its_category_muted(tenant: Tenant) -> None:
+    await tenant.define("news")
     await tenant.define("security", "IN_APP", required=True)
+    off = {"category": "security", "enabled": False}
+    for cell, field in [
+        (off, "enabled"),
+        ({**off, "channel": "IN_APP"}, "enabled"),
+        ({"category": "security", "mutedUntil": LATER}, "mutedUntil"),
+    ]:
+        asked = {"categories": [{"category": "news", "enabled": False}, cell]}
+        where = f"categories.1.{field}"
+        refused = tenant.ask(UPDATE, user="alice", input=asked)
+        assert await refusal(refused) == ("BAD_USER_INPUT", f"input.{where}")
+        refused = tenant.admin(TENANT, input={"preferences": asked})
+        assert await refusal(refused) == ("BAD_USER_INPUT", f"input.preferences.{where}")
+    assert "IN_APP" in (await preferences(tenant, "alice"))["on"]["news"], "all or nothing"
+    whole = [
+        {"category": "security", "channel": "IN_APP", "enabled": True},
+        {"category": "security", "enabled": None, "mutedUntil": None},
+    ]
+    assert "IN_APP" in (await update(tenant, "alice", categories=whole))["on"]["security"]
+
+
+async def test_required_is_locked_whatever_somebody_wished_before(tenant: Tenant) -> None:
+    await tenant.define("security", "IN_APP")
     await update(tenant, "alice", channels=[{"channel": "IN_APP", "enabled": False}])
-    found = await update(tenant, "alice", categories=[{"category": "security", "enabled": False, "mutedUntil": LATER}])
+    await update(tenant, "alice", categories=[{"category": "security", "enabled": False, "mutedUntil": LATER}])
+    await tenant.define("security", "IN_APP", required=True)
+    found = await preferences(tenant, "alice")
     assert (found["locked"], found["muted"]) == ({"security"}, {})
     assert "IN_APP" in found["on"]["security"]
     assert (await simulate(tenant, "alice", "security"))["IN_APP"] == ("ACCEPTED", None)

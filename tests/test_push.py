@@ -382,7 +382,10 @@ async def test_sns_error_is_told_apart(world: World, status: int, code: str, out
 
 
 async def test_applications_in_two_regions_are_refused(world: World) -> None:
-    arns = [f"arn:aws:sns:{region}:1:app/{kind}/a" for region, kind in (("eu-west-1", "GCM"), ("us-east-1", "APNS"))]
+    arns = [
+        f"arn:aws:sns:{region}:123456789012:app/{kind}/a"
+        for region, kind in (("eu-west-1", "GCM"), ("us-east-1", "APNS"))
+    ]
     with pytest.raises(ValueError, match="regions"):
         await mobile_push.opened(
             settings(sns_platform_fcm=arns[0], sns_platform_apns=arns[1]), world.egress, world.stack

@@ -43,6 +43,12 @@ async def test_send_200_times_at_once_with_one_key_makes_one_notification(tenant
 
 MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { duplicate send { id recipients } } }"
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id email phone locale timezone attributes createdAt updatedAt } }"
+WHY = """query ($id: ID!) { send(id: $id) {
+  counts { channel status count reasons { reason count } }
+  notifications { nodes { id } }
+  all: notifications(hidden: true) { nodes { userId deliveries { channel status reason } } }
+  deliveries { nodes { channel status reason } }
+} }"""
 COUNTS = "query ($id: ID!) { send(id: $id) { recipients status counts { channel status count } } }"
 
 
@@ -213,6 +219,34 @@ async def test_channels_that_are_not_configured_are_skipped_with_the_reason(tena
     assert len({row["id"] for row in n["deliveries"]}) == 10
 
 
+async def test_why_nobody_got_it_is_told_by_the_send_and_by_each_delivery(tenant: Tenant) -> None:
+    people = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
+    await tenant.ask(people, users=[{"id": "alice", "email": "a@example.org"}])
+    await tenant.define("news", "IN_APP", "EMAIL", "WEBHOOK")
+    mute = 'mutation { updatePreferences(input: {categories: [{category: "news", mutedUntil: "2090-01-01T00:00:00Z"}]}) { channels { channel } } }'
+    await tenant.ask(mute, user="alice")
+    sent = await tenant.send("alice", "bob")
+    found = (await tenant.ask(WHY, id=sent["send"]["id"]))["send"]
+    assert {(row["channel"], row["status"], row["count"]): row["reasons"] for row in found["counts"]} == {
+        ("IN_APP", "DELIVERED", 1): [],
+        ("IN_APP", "SKIPPED", 1): [{"reason": "MUTED", "count": 1}],
+        ("EMAIL", "SKIPPED", 2): [{"reason": "MUTED", "count": 1}, {"reason": "NOT_CONFIGURED", "count": 1}],
+        ("WEBHOOK", "SKIPPED", 2): [{"reason": "MUTED", "count": 1}, {"reason": "NO_ADDRESS", "count": 1}],
+    }
+    assert {n["userId"]: [row["reason"] for row in n["deliveries"]] for n in found["all"]["nodes"]} == {
+        "alice": ["MUTED", "MUTED", "MUTED"],
+        "bob": [None, "NOT_CONFIGURED", "NO_ADDRESS"],
+    }
+    query = "{ inbox { nodes { deliveries { id channel reason } } } }"
+    [n] = (await tenant.ask(query, user="bob"))["inbox"]["nodes"]
+    one = "query ($id: ID!) { delivery(id: $id) { id channel reason } }"
+    async with Tenant(f"{tenant.name}-2", tenant.urls) as other:
+        for row in n["deliveries"]:
+            assert (await tenant.ask(one, id=row["id"]))["delivery"] == row
+            assert (await other.ask(one, id=row["id"]))["delivery"] is None
+    assert (await tenant.ask(one, id="x"))["delivery"] is None
+
+
 async def test_send_past_the_inbox_is_hidden_and_accounted_for(tenant: Tenant) -> None:
     position = (await tenant.inbox("alice"))["position"]
     async with tenant.feed("alice", position) as feed:
@@ -226,6 +260,10 @@ async def test_send_past_the_inbox_is_hidden_and_accounted_for(tenant: Tenant) -
     send = (await tenant.ask(COUNTS, id=id))["send"]
     assert send["recipients"] == 1
     assert send["counts"] == [{"channel": "SMS", "status": "SKIPPED", "count": 1}]
+    why = (await tenant.ask(WHY, id=id))["send"]
+    assert (why["notifications"]["nodes"], why["deliveries"]["nodes"]) == ([], [])
+    skipped = {"channel": "SMS", "status": "SKIPPED", "reason": "NOT_CONFIGURED"}
+    assert why["all"]["nodes"] == [{"userId": "alice", "deliveries": [skipped]}]
     for field in ("markAllSeen", "markAllRead", "archiveAll"):
         assert (await tenant.mark_all("alice", field))["changed"] == 1
     # Even somebody who got nothing else has an empty inbox.

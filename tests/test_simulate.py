@@ -15,6 +15,7 @@ from tests.outside import CHANNELS, all_ended, running
 SENDS = scaled(60, 300)
 USERS = [f"user-{number}" for number in range(12)]
 CATEGORIES = ("news", "builds", "security", "nobody-defined")
+OPTIONAL = ("news", "builds")
 SIMULATE = "query ($i: SendInput!) { simulate(input: $i) { userId decisions { channel outcome reason } } }"
 SEND = "mutation ($i: SendInput!) { send(input: $i) { send { id } } }"
 WISH = "mutation ($input: PreferencesInput!) { updatePreferences(input: $input) { channels { channel } } }"
@@ -34,7 +35,7 @@ def some_wishes(chosen: random.Random) -> Json:
     """Switches, cells of the matrix, and mutes: over, going on, and none."""
     names = [channel.value for channel in Channel]
     cells: list[Json] = []
-    for category in chosen.sample(CATEGORIES[:3], chosen.randrange(4)):
+    for category in chosen.sample(OPTIONAL, chosen.randrange(len(OPTIONAL) + 1)):
         if chosen.random() < 0.4:
             cells.append({"category": category, "mutedUntil": chosen.choice(["2020-01-01T00:00:00Z", LATER, None])})
         else:
@@ -81,6 +82,10 @@ async def test_peers_get_what_simulate_accepted_and_its_reasons_are_those_of_the
 
         await tenant.define("news", "IN_APP", "EMAIL", "WEBHOOK")
         await tenant.define("builds", "WEB_PUSH", "MOBILE_PUSH", "SMS")
+        await tenant.define("security", "IN_APP", "EMAIL", "WEB_PUSH")
+        unwanted = {"categories": [{"category": "security", "enabled": False}]}
+        for user in USERS[::2]:
+            await tenant.ask(WISH, user=user, input=unwanted)
         await tenant.define("security", "IN_APP", "EMAIL", "WEB_PUSH", required=True)
         for user in USERS:
             for channel in chosen.sample(CHANNELS, chosen.randrange(len(CHANNELS) + 1)):

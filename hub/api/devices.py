@@ -9,13 +9,13 @@ import strawberry
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_private_key
 from msgspec.structs import replace
-from strawberry import ID
+from strawberry import ID, Parent
 
 from hub import model
 from hub.api.building import quick
 from hub.api.context import Context, Info
 from hub.api.inputs import label_of, outer_url
-from hub.audience.devices import key_of
+from hub.audience.devices import SHARED, key_of
 from hub.errors import BadUserInput, NotFound, Unavailable
 from hub.ids import new_id, new_secret
 from hub.model import DeviceKind
@@ -31,14 +31,25 @@ with it."""
 strawberry.enum(model.DeviceKind)
 
 
+def _own_url(root: Parent[model.Device], info: Info) -> str | None:
+    """A device that nobody passes on has its owner in its key. The address of a push service is of no use to people."""
+    own = root.kind not in SHARED and root.url and key_of(info.context.caller.mailbox, root.kind, root.url) == root.key
+    return root.url if own else None
+
+
 @strawberry.type(description="Where a person is reached beside mail and phone.")
 class Device:
     id: ID
     kind: model.DeviceKind
     platform: str | None
     label: str | None
+    url: str | None = strawberry.field(
+        resolver=_own_url, description="Where a webhook of the caller's own is called; null for all else."
+    )
     created_at: datetime
-    last_used_at: datetime | None
+    last_used_at: datetime | None = strawberry.field(
+        description="When it was last reached, to the hour, or registered again."
+    )
 
 
 @strawberry.type(description="`secret` is shown once, here.")

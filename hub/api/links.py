@@ -21,7 +21,7 @@ from hub.api.strangers import DISCREET, Page, body_of, for_people, for_programs,
 from hub.audience import preferences as wishes
 from hub.audience.tenants import undefined
 from hub.errors import BadUserInput, NotFound
-from hub.links import Kind, web_address
+from hub.links import Kind, from_outside, web_address
 from hub.model import Category, Channel, Delivery, DeliveryStatus, Preferences, Tenant, User
 from hub.status.states import WAITING
 
@@ -112,7 +112,7 @@ class _Doors:
             target = n.action_url
         elif n and place and place.isascii() and place.isdigit() and len(place) < 4 and int(place) < len(n.actions):
             target = n.actions[int(place)].url
-        if not (address := web_address(target)):
+        if not (address := web_address(from_outside(target, self._services.settings.app_url))):
             raise NotFound("What it led to is not there any more.")
         return address
 

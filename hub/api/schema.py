@@ -27,6 +27,7 @@ from hub.api.inputs import (
 from hub.api.people import PeopleMutation, PeopleQuery
 from hub.api.scalars import CONFIG, Cursor
 from hub.api.streams import InboxStream
+from hub.api.suppressions import SuppressionMutation, SuppressionQuery
 from hub.api.types import (
     DeliveryConnection,
     InboxEvent,
@@ -50,10 +51,11 @@ from hub.inbox import box
 from hub.inbox.position import decode_position
 from hub.model import mailbox_of
 from hub.publish import Published, SendRequest
+from hub.status.in_app import deliveries_of
 
 
 @strawberry.type
-class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery):
+class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery):
     @strawberry.field(graphql_type=User, description="The caller.")
     async def me(self, info: Info) -> model.User:
         context = info.context
@@ -113,9 +115,16 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery):
 
     @strawberry.field(graphql_type=Delivery | None, description="Role service and up.")
     async def delivery(self, info: Info, id: ID) -> model.Delivery | None:
-        return await info.context.services.deliveries.get(info.context.require_service(), id)
+        services, tenant = info.context.services, info.context.require_service()
+        if found := await services.deliveries.get(tenant, id):
+            return found
+        n = (await services.inboxes.some([id.rpartition("-")[0]])).values()
+        return next((read for one in n if one.tenant == tenant for read in deliveries_of(one) if read.id == id), None)
 
-    @strawberry.field(description="Role service and up. What leaves the hub, newest first.")
+    @strawberry.field(
+        description="Role service and up. What leaves the hub, newest first. IN_APP and what was decided against stand "
+        "at each notification, and are counted with their reasons in `send.counts`."
+    )
     async def deliveries(
         self,
         info: Info,
@@ -128,7 +137,7 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery):
 
 
 @strawberry.type
-class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation):
+class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, SuppressionMutation):
     @strawberry.mutation
     async def mark_seen(self, info: Info, ids: list[ID]) -> InboxPayload:
         return await _mark(info.context, ids, box.seen)
@@ -236,7 +245,8 @@ class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation):
         return await info.context.services.call_off.recall(info.context.require_service(), id)
 
     @strawberry.mutation(
-        description="Role service and up. Dead letters back to work. Answers how many match; beyond 1,000 the rest "
+        description="Role service and up. Dead letters back to work: FAILED, and RETRYING, which then has its next try "
+        "now, where it is named by its id or by `filter.statuses`. Answers how many match; beyond 1,000 the rest "
         "follows in the background."
     )
     async def replay(self, info: Info, ids: list[ID] | None = None, filter: DeliveryFilter | None = None) -> int:

@@ -4,6 +4,8 @@ Types whose fields are plain attributes are filled straight from the nouns of `h
 `graphql_type` says so where it happens. Only what wraps them is built here.
 """
 
+import asyncio
+from collections import Counter, defaultdict
 from datetime import datetime
 
 import strawberry
@@ -22,7 +24,6 @@ from hub.errors import NotFound
 from hub.inbox.position import decode_place, encode_place, encode_position
 from hub.status.deliveries import Wanted
 from hub.status.in_app import deliveries_of
-from hub.status.sends import Count
 
 strawberry.enum(model.SendStatus)
 strawberry.enum(model.ReceiptKind)
@@ -246,19 +247,38 @@ async def delivery_page(
     )
 
 
+@strawberry.type
+class ReasonCount:
+    reason: str
+    count: int
+
+
 @strawberry.type(description="How many deliveries of a send stand in which state on which channel.")
 class StatusCount:
     channel: model.Channel
     status: model.DeliveryStatus
     count: int
+    reasons: list[ReasonCount] = strawberry.field(description="Those that stand so for a reason, the most first.")
 
 
-async def _counts(root: Parent[model.Send], info: Info) -> list[Count]:
+async def _counts(root: Parent[model.Send], info: Info) -> list[StatusCount]:
     services = info.context.services
-    counted = {(count.channel, count.status): count.count for count in await services.sends.counts(root)}
-    for key, count in (await services.deliveries.counts(root.id)).items():
-        counted[key] = counted.get(key, 0) + count
-    return [Count(channel, status, count) for (channel, status), count in sorted(counted.items())]
+    found: defaultdict[tuple[model.Channel, model.DeliveryStatus], Counter[str | None]] = defaultdict(Counter)
+    for counts in await asyncio.gather(services.sends.counts(root), services.deliveries.counts(root.id)):
+        for (channel, status, reason), count in counts.items():
+            found[channel, status][reason] += count
+    return [
+        StatusCount(
+            channel=channel,
+            status=status,
+            count=reasons.total(),
+            reasons=[
+                ReasonCount(reason=reason, count=reasons[reason])
+                for reason in sorted(filter(None, reasons), key=lambda reason: (-reasons[reason], reason))
+            ],
+        )
+        for (channel, status), reasons in sorted(found.items(), key=lambda row: row[0])
+    ]
 
 
 async def _send_deliveries(
@@ -273,11 +293,11 @@ async def _send_deliveries(
 
 
 async def _send_notifications(
-    root: Parent[model.Send], info: Info, first: int | None = 20, after: str | None = None
+    root: Parent[model.Send], info: Info, first: int | None = 20, after: str | None = None, hidden: bool | None = False
 ) -> SendNotificationConnection:
     services = info.context.services
     size = page_size(first, 20, services.settings)
-    found = await services.sends.notifications(root, size + 1, id_cursor(after))
+    found = await services.sends.notifications(root, size + 1, id_cursor(after), hidden=bool(hidden))
     edges = [NotificationEdge(cursor=n.id, node=n) for n in found[:size]]
     return SendNotificationConnection(
         edges=edges,
@@ -294,15 +314,16 @@ class Send:
     created_at: datetime
     recipients: int
 
-    counts: list[Count] = strawberry.field(resolver=_counts, graphql_type=list[StatusCount])
+    counts: list[StatusCount] = strawberry.field(resolver=_counts)
     notifications: SendNotificationConnection = strawberry.field(
         resolver=_send_notifications,
-        description="What it put into inboxes, in the order it was made; what was removed is there too.",
+        description="What it put into inboxes, in the order it was made; what was removed is there too. With "
+        "`hidden` also what no inbox shows, because IN_APP was not asked for or was decided against.",
     )
     deliveries: DeliveryConnection = strawberry.field(
         resolver=_send_deliveries,
         description="What of it leaves the hub, newest first. IN_APP and what was decided against stand at each "
-        "notification.",
+        "notification: `notifications(hidden: true) { nodes { deliveries { channel status reason } } }`.",
     )
 
 

@@ -109,7 +109,8 @@ class ChannelPreferenceInput:
 
 @quick
 @strawberry.input(
-    description="Without `channel`: of all its channels. `enabled` null: back to what the tenant starts from."
+    description="Without `channel`: of all its channels. `enabled` null: back to what the tenant starts from. Off, or "
+    "a mute, is BAD_USER_INPUT for a required category."
 )
 class CategoryPreferenceInput:
     category: str
@@ -212,7 +213,7 @@ def _changes(given: PreferencesInput, tenant: model.Tenant, field: str) -> wishe
     elif given.categories is not strawberry.UNSET:
         cells = tuple(
             wishes.CellChange(
-                category=_known(cell.category, tenant, f"{field}.categories.{index}.category"),
+                category=_open(cell, tenant, f"{field}.categories.{index}"),
                 channel=cell.channel,
                 enabled=UNSET if cell.enabled is strawberry.UNSET else cell.enabled,
                 muted_until=UNSET if cell.muted_until is strawberry.UNSET else cell.muted_until,
@@ -222,10 +223,16 @@ def _changes(given: PreferencesInput, tenant: model.Tenant, field: str) -> wishe
     return wishes.Changes(channels=channels, categories=cells)
 
 
-def _known(key: str, tenant: model.Tenant, field: str) -> str:
-    if tenant.category(key) is None:
-        raise BadUserInput("There is no such category.", field)
-    return key
+def _open(given: CategoryPreferenceInput, tenant: model.Tenant, field: str) -> str:
+    """The category's key, if it is one that may be changed so: what is required is neither switched off nor muted."""
+    category = tenant.category(given.category)
+    if category is None:
+        raise BadUserInput("There is no such category.", f"{field}.category")
+    if category.required and given.enabled is False:
+        raise BadUserInput("This category is required: it can't be switched off.", f"{field}.enabled")
+    if category.required and given.muted_until:  # neither null nor absent
+        raise BadUserInput("This category is required: it can't be muted.", f"{field}.mutedUntil")
+    return category.key
 
 
 def _category(given: CategoryInput) -> model.Category:

@@ -1,18 +1,24 @@
 """Where people are reached beside mail and phone. A browser or an app belongs to whoever registered it last within its
 tenant: who signs in on a device takes it over from who did before."""
 
+from collections.abc import Collection
+from datetime import timedelta
 from hashlib import sha256
 
 from msgspec.structs import replace
+from pymongo import UpdateOne, WriteConcern
 from pymongo.errors import DuplicateKeyError
 
 from hub.audience.users import COLLECTION, Users
+from hub.clock import Clock
 from hub.connections import Database
 from hub.errors import TooLarge
 from hub.model import Device, DeviceKind, User, tenant_of
 
 SHARED = frozenset({DeviceKind.WEB_PUSH, DeviceKind.MOBILE_PUSH})
 """Kinds that are a thing in somebody's hand. Other addresses may serve several people at once."""
+USED_EVERY = timedelta(hours=1)
+"""So often at most it is noted that a device was reached."""
 
 
 def key_of(mailbox: str, kind: DeviceKind, address: str) -> str:
@@ -23,9 +29,11 @@ def key_of(mailbox: str, kind: DeviceKind, address: str) -> str:
 
 
 class Devices:
-    def __init__(self, database: Database, users: Users, most: int) -> None:
+    def __init__(self, database: Database, users: Users, clock: Clock, most: int) -> None:
         self._docs = database[COLLECTION]
+        self._quick = self._docs.with_options(write_concern=WriteConcern(w=1))  # what a failover loses is noted again
         self._users = users
+        self._clock = clock
         self._most = most
 
     async def register(self, mailbox: str, device: Device) -> Device:
@@ -49,10 +57,21 @@ class Devices:
         """The endpoint that Amazon SNS made for it."""
         await self._docs.update_one({"_id": mailbox, "devices.id": id}, {"$set": {"devices.$.arn": arn}})
 
+    async def used(self, used: Collection[tuple[str, str]]) -> None:
+        """Notes in one round trip that these were reached: mailbox and device id."""
+        now = self._clock()
+        stale = {"last_used_at": {"$not": {"$gt": now - USED_EVERY}}}
+        noted = {"$set": {"devices.$.last_used_at": now}}
+        await self._quick.bulk_write(
+            [UpdateOne({"_id": box, "devices": {"$elemMatch": {"id": id, **stale}}}, noted) for box, id in set(used)],
+            ordered=False,
+        )
+
     def _with(self, user: User, device: Device) -> User:
         for index, known in enumerate(user.devices):
             if known.key == device.key:
-                kept = replace(device, id=known.id, created_at=known.created_at)  # SNS enables it anew
+                again = {"id": known.id, "created_at": known.created_at, "last_used_at": device.created_at}
+                kept = replace(device, **again)  # without its ARN: SNS enables it anew
                 return replace(user, devices=(*user.devices[:index], kept, *user.devices[index + 1 :]))
         if len(user.devices) >= self._most:
             raise TooLarge(f"A person has at most {self._most} devices (HUB_DEVICES_PER_USER): remove one first.")

@@ -16,10 +16,12 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.clock import Clock
 from hub.connections import Database, Document, Indexes
 from hub.errors import NotFound
-from hub.model import Delivery, User, document
+from hub.model import Delivery, User, document, mailbox_of, user_of
 
 COLLECTION = "users"
 CHANGED = ("devices", "preferences", "suppressed")
+SUPPRESSED = "suppressed"
+SOME = {SUPPRESSED: {"$exists": True}}
 PAUSE_S = 0.01  # before the next try, when another process changed the same person
 
 
@@ -43,7 +45,9 @@ def indexes() -> Indexes:
                 name="device",
                 unique=True,
                 partialFilterExpression={"devices.key": {"$exists": True}},
-            )
+            ),
+            # a tenant's people with suppressed addresses, in order
+            IndexModel([("_id", ASCENDING), ("created_at", ASCENDING)], name=SUPPRESSED, partialFilterExpression=SOME),
         ]
     }
 
@@ -99,6 +103,31 @@ class Users:
     async def suppress(self, id: str, address: str, why: str) -> None:
         """Nothing more goes to an address that bounced or complained."""
         await self.change(id, lambda user: replace(user, suppressed=user.suppressed | {address.lower(): why}))
+
+    async def lift(self, id: str, address: str) -> bool:
+        """Mails may go there again. Answers whether it was suppressed."""
+        found = False
+
+        def without(user: User) -> User:
+            nonlocal found
+            found = address.lower() in user.suppressed
+            left = {known: why for known, why in user.suppressed.items() if known != address.lower()}
+            return replace(user, suppressed=left)
+
+        await self.change(id, without)
+        return found
+
+    async def suppressions(self, tenant: str, first: int, after: tuple[str, str] | None) -> list[tuple[str, str, str]]:
+        """Up to `first` of a tenant, in order, after a person's id and an address: person, address, and why."""
+        begin = mailbox_of(tenant, after[0] if after else "")
+        match = {**SOME, "_id": {"$gte": begin, "$lt": f"{tenant}0"}}  # `0` follows the slash
+        people = self._users.find(match, hint=SUPPRESSED).sort("_id", ASCENDING).limit(first + 1)
+        rows = [
+            (user_of(doc["_id"]), address, why)
+            async for doc in people
+            for address, why in sorted(doc[SUPPRESSED].items())
+        ]
+        return [row for row in rows if not after or row[0] != after[0] or row[1] > after[1]][:first]
 
     async def forget(self, delivery: Delivery) -> None:
         """The address that a delivery went to is dead, by its provider's word."""

@@ -97,8 +97,10 @@ async def _run(settings: Settings, home: Home, bound: list[socket.socket]) -> No
     from hub.__main__ import serve
 
     beside: list[asyncio.Task[None]] = []
-    if not settings.public_url:  # so that links in mails lead somewhere
-        settings = settings.model_copy(update={"public_url": _url(settings.host, bound[0].getsockname()[1])})
+    here = _url(settings.host, bound[0].getsockname()[1])  # so that links in mails lead somewhere
+    settings = settings.model_copy(
+        update={"public_url": settings.public_url or here, "app_url": settings.app_url or here}
+    )
     async with _servers(settings, home) as (settings, children):
         keepers = [asyncio.create_task(_keep(child)) for child in children]
 
@@ -203,7 +205,16 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
         await demo.fill(url, token(None, Role.ADMIN), people)
     except (Refused, Unreachable) as error:
         _say(f"The demo data could not be made: {error}")
-    home.announce(Running(url=url, secret=secret, mongo_url=settings.mongo_url, redis_url=settings.redis_url))
+    home.announce(
+        Running(
+            url=url,
+            secret=secret,
+            mongo_url=settings.mongo_url,
+            redis_url=settings.redis_url,
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+        )
+    )
     folder = "" if home.folder == DEFAULT_DATA else f" --data {shlex.quote(str(home.folder))}"
     development = settings.mode == "development"
     _say(
@@ -214,6 +225,7 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
             **people,
             service=service,
             explorer=token("alice", Role.SERVICE),
+            admin=f"{_command()} token --role admin{folder}",
             watch=f"{_command()} watch --user alice{folder}",
             body=shlex.quote(demo.SEND_BODY),
             outbox=OUTBOX.format(url=url, command=_command(), folder=folder) if development else "",
@@ -233,6 +245,7 @@ Tokens, good for a year:
 alice    {alice}
 bob      {bob}
 service  {service}
+An administrator's, for categories, webhooks and erasing people, is printed by: {admin}
 
 Try it. Watch alice's inbox, in another terminal:
 {watch}

@@ -24,7 +24,7 @@ from hub.ids import made_at
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
 from hub.ports import allow_many_files
-from hub.settings import Settings, Unusable
+from hub.settings import KINDS, Settings, Unusable
 from hub.status import deliveries, webhook_calls
 
 OLDEST_MONGODB = (6, 0)
@@ -39,7 +39,7 @@ CLIENT_VARIABLES = {"HUB_URL", "HUB_TOKEN"}  # read by the commands that call a 
 
 
 WANTS = {
-    Channel.EMAIL: "HUB_SMTP_URL and HUB_EMAIL_FROM, or HUB_SES_FROM",
+    Channel.EMAIL: "HUB_SMTP_URL and HUB_EMAIL_FROM, or HUB_SES_FROM and AWS_REGION",
     Channel.WEB_PUSH: "HUB_VAPID_PRIVATE_KEY and HUB_VAPID_SUBJECT (`hub vapid` makes them)",
     Channel.MOBILE_PUSH: "HUB_SNS_PLATFORM_FCM or HUB_SNS_PLATFORM_APNS",
     Channel.WEBHOOK: "HUB_WEBHOOKS=true",
@@ -98,6 +98,7 @@ def _settings(home: Home) -> Settings:
         "mongo_url": running.mongo_url,
         "redis_url": running.redis_url,
         "jwt_secret": running.secret,
+        "app_url": running.url,
     }
     return Settings(**found, **{name: value for name, value in known.items() if not is_set(name)})
 
@@ -221,9 +222,15 @@ async def _redis(settings: Settings, findings: list[str]) -> None:
             after = time.time()
             findings.append(f"Redis answers in {(after - before) * 1000:.0f} ms")
             version = (await redis.info("server"))["redis_version"]
+            memory = await redis.info("memory")
         except (RedisError, OSError, ValueError) as error:
             raise _Bad(f"Redis does not answer as it should (HUB_REDIS_URL): {first_line(error)}") from None
         findings.append(_new_enough("Redis", version, OLDEST_REDIS))
+        if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
+            findings.append(
+                f"{NOTE}Redis drops keys when its memory is full, and what waits on the queue is then found late: set "
+                "its maxmemory-policy to noeviction"
+            )
         findings.append(_same_time("Redis", seconds + micros / 1e6, (before + after) / 2))
 
 
@@ -247,10 +254,36 @@ async def _channels(settings: Settings, findings: list[str]) -> None:
             findings.append(f"web push: browsers subscribe with the public key {vapid_public_key(key)}")
         except Unavailable:
             raise _Bad("HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one.") from None
+    findings += await _amazon(settings)
     if settings.smtp_url:
         findings += await _mail_server(settings.smtp_url)
     if not settings.public_url and Channel.EMAIL in there:
         findings.append(f"{NOTE}mails have no link to unsubscribe: set HUB_PUBLIC_URL")
+    if not settings.app_url:
+        findings.append(
+            f"{NOTE}links that are a path, such as /builds/7, make no button in mails and lead nowhere from outside "
+            "your app: set HUB_APP_URL"
+        )
+
+
+async def _amazon(settings: Settings) -> list[str]:
+    """Whether a region and a key are found, as far as can be told without a call. The region of SNS stands in the
+    ARNs."""
+    used = [variable(name) for name in ("ses_from", *KINDS) if getattr(settings, name)]
+    if not used:
+        return []
+    from hub.send import aws
+
+    try:
+        region, key = await aws.found()
+    except aws.FAILURES as error:
+        raise _Bad(f"AWS's own variables and files can't be used ({', '.join(used)}): {first_line(error)}") from None
+    if settings.ses_from and not region:
+        raise _Bad("HUB_SES_FROM needs AWS_REGION too: Amazon SES is reached in a region, such as eu-west-1.")
+    if not key:
+        names = ", ".join(used)
+        return [f"{NOTE}no key for Amazon is found here, and it is needed by {names}: set AWS_ACCESS_KEY_ID and so on"]
+    return [f"Amazon is called with the key from {key}{f', SES in {region}' if settings.ses_from else ''}"]
 
 
 async def _mail_server(url: str) -> list[str]:

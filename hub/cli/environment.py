@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from msgspec import Struct
 from pydantic import ValidationError
 
 from hub.cli.home import Home
@@ -29,7 +30,7 @@ Token = Annotated[
     typer.Option(
         "--token",
         envvar="HUB_TOKEN",
-        show_default="made with HUB_JWT_SECRET, or with the key of --data",
+        show_default="made with HUB_JWT_SECRET for --url, else with the key of --data",
         help="Who calls.",
     ),
 ]
@@ -69,43 +70,95 @@ def faults(error: ValidationError) -> list[str]:
     return lines
 
 
-def address(url: str, data: Path) -> str:
-    """The hub's address: as given, else of the `hub dev` that runs on `data`."""
-    if url:
-        return url.rstrip("/").removesuffix("/graphql")
-    if running := Home(data).running:
-        return running.url
-    fail(f"No hub dev runs on {data}: start one, name its folder with --data, or give --url and --token.")
+class Key(Struct, frozen=True):
+    """What tokens are signed with. `named` is how a person knows it."""
 
+    secret: str
+    named: str
+    issuer: str = ""
+    audience: str = ""
 
-def token(given: str, data: Path, *, user: str | None, role: Role, tenant: str, expires_in_s: float = TOKEN_S) -> str:
-    """As given; else one signed with HUB_JWT_SECRET, else with the key of the `hub dev` on `data`."""
-    from hub.api.auth import TENANT, USER_MAX_CHARS, sign
+    def sign(self, *, user: str | None, role: Role, tenant: str, expires_in_s: float = TOKEN_S) -> str:
+        """A token; or an exit that says what can't be in one."""
+        from hub.api.auth import TENANT, USER_MAX_CHARS, sign
 
-    if given:
-        return given
-    if user is not None and not (0 < len(user) <= USER_MAX_CHARS and is_plain(user)):
-        fail(f"--user has 1 to {USER_MAX_CHARS} printable characters.", 2)
-    if not TENANT.fullmatch(tenant):
-        fail("--tenant has 1 to 64 letters, digits, dots, dashes or underscores.", 2)
-    settings = load() if is_set("jwt_secret") else None
-    secret = settings.jwt_secret[0].get_secret_value() if settings else Home(data).known_secret
-    if not secret:
-        fail(
-            f"No key to sign a token with, and none in {data}: set HUB_JWT_SECRET, or name a hub dev's folder (--data)."
+        if user is not None and not (0 < len(user) <= USER_MAX_CHARS and is_plain(user)):
+            fail(f"--user has 1 to {USER_MAX_CHARS} printable characters.", 2)
+        if not TENANT.fullmatch(tenant):
+            fail("--tenant has 1 to 64 letters, digits, dots, dashes or underscores.", 2)
+        return sign(
+            self.secret,
+            user=user,
+            tenant=tenant,
+            role=role,
+            expires_in_s=expires_in_s,
+            issuer=self.issuer,
+            audience=self.audience,
         )
-    return sign(
-        secret,
-        user=user,
-        tenant=tenant,
-        role=role,
-        expires_in_s=expires_in_s,
-        issuer=settings.jwt_issuer if settings else "",
-        audience=settings.jwt_audience if settings else "",
-    )
 
 
-def told(error: HubError) -> str:
-    """An error as the hub said it, with its code, and the field at fault."""
-    field = error.extensions.get("field")
-    return f"{error.extensions.get('code', error.code)}{f' ({field})' if field else ''}: {error.message}"
+class Hub(Struct, frozen=True):
+    """The hub that a command calls, and the key that fits it; `given` is a token instead."""
+
+    url: str
+    key: Key | None = None
+    given: str = ""
+
+    def token(self, *, user: str | None, role: Role, tenant: str) -> str:
+        return self.key.sign(user=user, role=role, tenant=tenant) if self.key else self.given
+
+    def told(self, error: HubError) -> str:
+        """An error as the hub said it, with its code, and the field or the token at fault."""
+        field = error.extensions.get("field")
+        code = error.extensions.get("code", error.code)
+        text = f"{code}{f' ({field})' if field else ''}: {error.message}"
+        return f"{text} {self.whose()}" if code == "UNAUTHENTICATED" else text
+
+    def whose(self) -> str:
+        """Which hub was called, and where the token comes from."""
+        how = f"signed with {self.key.named}" if self.key else "given by --token or HUB_TOKEN"
+        return f"The hub is {self.url}; the token was {how}."
+
+
+def hub_of(url: str, token: str, data: Path) -> Hub:
+    """The hub at `url`, with the environment's key; or without `url` the `hub dev` that runs on `data`, with its own.
+    Never some of each. A token or a folder that is named wins."""
+    home = Home(data)
+    running = home.running
+    if not url:
+        if not running:
+            fail(
+                f"No hub dev runs on {data}: start one, name its folder with --data, or name another hub by --url "
+                "(HUB_URL) with --token (HUB_TOKEN) or HUB_JWT_SECRET."
+            )
+        return Hub(running.url, given=token) if token else Hub(running.url, _key_in(home))
+    url = url.rstrip("/").removesuffix("/graphql")
+    if token:
+        return Hub(url, given=token)
+    if data == DEFAULT_DATA and is_set("jwt_secret"):
+        return Hub(url, _key_of_environment())
+    if data != DEFAULT_DATA or (running and running.url == url):
+        return Hub(url, _key_in(home))
+    fail(f"No key for the hub at {url}: give --token (HUB_TOKEN), set HUB_JWT_SECRET, or name its folder with --data.")
+
+
+def key_of(data: Path) -> Key:
+    """The environment's key; or that of the `hub dev` on `data`, if that is named or the environment has none."""
+    if data == DEFAULT_DATA and is_set("jwt_secret"):
+        return _key_of_environment()
+    return _key_in(Home(data))
+
+
+def _key_of_environment() -> Key:
+    settings = load()
+    secret = settings.jwt_secret[0].get_secret_value()
+    return Key(secret, "HUB_JWT_SECRET", settings.jwt_issuer, settings.jwt_audience)
+
+
+def _key_in(home: Home) -> Key:
+    named = f"the key of the hub dev on {home.folder}"
+    if running := home.running:
+        return Key(running.secret, named, running.issuer, running.audience)
+    if secret := home.known_secret:
+        return Key(secret, named)
+    fail(f"No key to sign a token with in {home.folder}: set HUB_JWT_SECRET, or name a hub dev's folder (--data).")

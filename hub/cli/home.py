@@ -25,6 +25,8 @@ class Running(Struct, frozen=True):
     secret: str
     mongo_url: str
     redis_url: str
+    issuer: str = ""
+    audience: str = ""
 
 
 class Home:

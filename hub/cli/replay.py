@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from hub.cli.door import Refused, Unreachable, ask
-from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, address, fail, told
-from hub.cli.environment import token as make_token
+from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
 from hub.cli.token import seconds
 from hub.model import Channel, Role
 
@@ -32,6 +31,7 @@ def replay(
     send: Annotated[str | None, typer.Option("--send", help="Of one send, by its id.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="Made since: PT2H ago, or an instant.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Made before: PT2H ago, or an instant.")] = None,
+    retrying: Annotated[bool, typer.Option("--retrying", help="Also what waits for its next try: now.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Whatever failed.")] = False,
     url: Url = "",
     token: Token = "",
@@ -40,7 +40,8 @@ def replay(
 ) -> None:
     """Send again what FAILED.
 
-    By ids, or all that fit the options. What was sent, skipped or called off stays as it is.
+    By ids, or all that fit the options. What waits for its next try has it now, with --retrying or by its id. What was
+    sent, skipped or called off stays as it is.
 
     Example: hub replay --channel email --since PT6H
     """
@@ -54,33 +55,34 @@ def replay(
     filter = {name: value for name, value in filter.items() if value is not None}
     if bool(ids) + bool(filter or send) + everything != 1:
         fail("Say what: ids of deliveries, options such as --channel email, or --all; one of these.", 2)
-    where = address(url, data)
-    who = make_token(token, data, user=None, role=Role.SERVICE, tenant=tenant)
+    filter["statuses"] = ["FAILED", "RETRYING"] if retrying else ["FAILED"]
+    hub = hub_of(url, token, data)
+    who = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
     try:
-        count = asyncio.run(_replay(where, who, ids or [], send, filter))
+        count = asyncio.run(_replay(hub.url, who, ids or [], send, filter))
     except Unreachable as error:
         fail(str(error))
     except Refused as error:
-        fail(told(error))
+        fail(hub.told(error))
     print(f"{count} {'delivery goes' if count == 1 else 'deliveries go'} out again.")
 
 
 async def _replay(url: str, token: str, ids: list[str], send: str | None, filter: dict[str, Any]) -> int:
     """How many go out again."""
     if send:
-        ids = await _failed_of(url, token, send, filter)
+        ids = await _ids_of(url, token, send, filter)
     elif not ids:
         return int((await ask(url, token, BY_FILTER, filter=filter))["replay"])
     parts = [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
     return sum([(await ask(url, token, BY_IDS, ids=part))["replay"] for part in parts])
 
 
-async def _failed_of(url: str, token: str, send: str, filter: dict[str, Any]) -> list[str]:
-    """The ids of what failed of a send."""
+async def _ids_of(url: str, token: str, send: str, filter: dict[str, Any]) -> list[str]:
+    """The ids of what fits of a send."""
     ids: list[str] = []
     after = None
     while True:
-        answer = await ask(url, token, OF_SEND, send=send, filter={**filter, "statuses": ["FAILED"]}, after=after)
+        answer = await ask(url, token, OF_SEND, send=send, filter=filter, after=after)
         if answer["send"] is None:
             fail(f"--send {send}: this tenant made no such send.")
         found = answer["send"]["deliveries"]

@@ -2,18 +2,20 @@
 
 import asyncio
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from hub.cli.door import Refused, Unreachable, ask
-from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, address, fail, told
-from hub.cli.environment import token as make_token
+from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
 from hub.cli.token import seconds
-from hub.model import Priority, Role
+from hub.model import Channel, DeliveryStatus, Priority, Role
 
-SEND = "mutation ($input: SendInput!) { send(input: $input) { duplicate send { id recipients } } }"
+SEND = """mutation ($input: SendInput!) {
+  send(input: $input) { duplicate send { id recipients counts { channel status reasons { reason count } } } }
+}"""
 
 
 def send(
@@ -21,6 +23,10 @@ def send(
     body: Annotated[str, typer.Argument(help="The rest.")] = "",
     to: Annotated[list[str] | None, typer.Option("--to", help="A user's id. Repeat it for more people.")] = None,
     category: Annotated[str, typer.Option("--category", help="What kind of news this is.")] = "news",
+    channel: Annotated[
+        list[Channel] | None,
+        typer.Option("--channel", case_sensitive=False, help="Not the category's own. Repeat it for more."),
+    ] = None,
     priority: Annotated[Priority | None, typer.Option("--priority", case_sensitive=False)] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A word to filter by. Repeat it for more.")] = None,
     data_json: Annotated[str | None, typer.Option("--json", help="Data for the app that shows it, as JSON.")] = None,
@@ -47,21 +53,26 @@ def send(
         "content": {"title": title, "body": body, "actionUrl": link},
         "data": _parsed(data_json),
         "tags": tag,
+        "channels": [one.value for one in channel] if channel else None,
         "priority": priority.value if priority else None,
         "idempotencyKey": key,
         "expiresAt": (datetime.now(UTC) + timedelta(seconds=seconds(expires))).isoformat() if expires else None,
         "requireAck": ack,
     }
-    where = address(url, data)
-    who = make_token(token, data, user=None, role=Role.SERVICE, tenant=tenant)
+    hub = hub_of(url, token, data)
+    who = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
     try:
-        sent = asyncio.run(ask(where, who, SEND, input=given))["send"]
+        sent = asyncio.run(ask(hub.url, who, SEND, input=given))["send"]
     except Unreachable as error:
         fail(str(error))
     except Refused as error:
-        fail(told(error))
+        fail(hub.told(error))
     id, count = sent["send"]["id"], sent["send"]["recipients"]
     people = "1 person" if count == 1 else f"{count} people"
+    for row in sent["send"]["counts"]:
+        if row["status"] == DeliveryStatus.SKIPPED:
+            why = ", ".join(f"{one['reason']} ({one['count']})" for one in row["reasons"])
+            print(f"{row['channel']} is skipped: {why}.", file=sys.stderr)
     print(f"{id} was sent before, to {people}: this key is known." if sent["duplicate"] else f"{id} sent to {people}.")
 
 

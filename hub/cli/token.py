@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.environment import DAY_S, DEFAULT_DATA, Data, Tenant, fail
-from hub.cli.environment import token as make_token
+from hub.cli.environment import DAY_S, DEFAULT_DATA, Data, Tenant, fail, key_of
 from hub.model import Role
 
 DURATION = re.compile(r"P(?:(\d+)W|(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?)")
@@ -28,7 +27,7 @@ def token(
 ) -> None:
     """Print a token.
 
-    It is signed with HUB_JWT_SECRET, or with the key of a `hub dev`.
+    It is signed with HUB_JWT_SECRET, or with the key of the `hub dev` on --data, if that is named or there is no other.
 
     Examples: hub token --user alice · hub token --role service --expires P30D
     """
@@ -39,7 +38,7 @@ def token(
     if role not in (None, Role.SERVICE, Role.ADMIN):
         fail(f"--role {role}: give service or admin.", 2)
     chosen = Role(role) if role else Role.USER
-    print(make_token("", data, user=user, role=chosen, tenant=tenant, expires_in_s=seconds(expires)))
+    print(key_of(data).sign(user=user, role=chosen, tenant=tenant, expires_in_s=seconds(expires)))
 
 
 def seconds(text: str, option: str = "--expires") -> float:

@@ -19,8 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
 
 from hub.cli.door import Refused
-from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, address, fail, told
-from hub.cli.environment import token as make_token
+from hub.cli.environment import DEFAULT_DATA, Data, Hub, Tenant, Token, Url, fail, hub_of
 from hub.cli.inbox import Screen
 from hub.model import Role
 
@@ -32,6 +31,7 @@ CLOSE_S = 1.0  # for goodbye
 QUIET_S = 0.3  # after this long without a change, what was missed has arrived
 EXPIRED = "The token has expired."
 RESTART = 1012  # how a hub that stops says goodbye
+FORBIDDEN = 4403
 REFUSALS = range(4400, 4500)  # the protocol's own close codes: trying again would not help
 PASSING = {"UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"}
 
@@ -60,20 +60,21 @@ def watch(
     if user is None and not token:
         fail("Say whose inbox: --user alice.", 2)
 
-    def fresh_token() -> str:
-        return make_token(token, data, user=user, role=Role.USER, tenant=tenant)
+    hub = hub_of(url, token, data)
 
-    where = address(url, data)
-    fresh_token()  # a missing key is told before anything is tried
-    screen = Screen(f"Inbox of {user}" if user else "Inbox", where)
+    def fresh_token() -> str:
+        return hub.token(user=user, role=Role.USER, tenant=tenant)
+
+    fresh_token()  # what is wrong with it is told before anything is tried
+    screen = Screen(f"Inbox of {user}" if user else "Inbox", hub.url)
     try:
-        asyncio.run(_Watcher(where, fresh_token, first, screen, renewable=not token).run())
+        asyncio.run(_Watcher(hub, fresh_token, first, screen).run())
     except KeyboardInterrupt:
         screen.end()
     except BrokenPipeError:  # `hub watch | head` has seen enough; what is still buffered must not complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Refused as error:
-        fail(told(error))
+        fail(hub.told(error))
     except _Ended as error:
         fail(str(error))
 
@@ -87,13 +88,11 @@ class _Lost(Exception):
 
 
 class _Watcher:
-    def __init__(
-        self, url: str, fresh_token: Callable[[], str], first: int, screen: Screen, *, renewable: bool
-    ) -> None:
-        self._url = url
-        self._socket_url = f"{url.replace('http', 'ws', 1)}/graphql"
+    def __init__(self, hub: Hub, fresh_token: Callable[[], str], first: int, screen: Screen) -> None:
+        self._hub = hub
+        self._url = hub.url
+        self._socket_url = f"{hub.url.replace('http', 'ws', 1)}/graphql"
         self._fresh_token = fresh_token
-        self._renewable = renewable
         self._first = first
         self._screen = screen
         self._cursor: str | None = None
@@ -134,8 +133,9 @@ class _Watcher:
                 yield connection
         except ConnectionClosed as closed:
             code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
-            if code in REFUSALS and not (self._renewable and reason == EXPIRED):
-                raise _Ended(f"The hub ended the connection: {reason or code}") from None
+            if code in REFUSALS and not (self._hub.key and reason == EXPIRED):
+                whose = f" {self._hub.whose()}" if code == FORBIDDEN else ""
+                raise _Ended(f"The hub ended the connection: {reason or code}{whose}") from None
             why = "stops, or starts again" if code == RESTART else f"closed the connection ({reason or code})"
             raise _Lost(f"The hub at {self._url} {why}.") from None
         except InvalidURI:

@@ -38,6 +38,14 @@ async def client(service: str, settings: Settings, stack: AsyncExitStack, region
         raise ValueError("set AWS_REGION: Amazon's services are reached in a region") from None
 
 
+async def found() -> tuple[str | None, str | None]:
+    """The region, and where the key comes from, as AWS's own variables and files say; None for what they do not. May
+    raise one of FAILURES."""
+    session = aioboto3.Session()
+    key = await session.get_credentials()
+    return os.environ.get("AWS_REGION") or session.region_name, key and key.method
+
+
 def failed(error: BaseException, dead: Collection[str] = (), gone: Collection[str] = ()) -> Retry | Dead | Gone:
     """What one of FAILURES means. Codes that are neither `dead` nor `gone` are about us, the account or the moment
     (expired keys, a suspended account, throttling): the message may still go out when that is put right."""

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
+from hub.links import from_outside
 from hub.model import Delivery, DeliveryStatus, Mailbox, Notification, Reason, Tenant, User
 from hub.send.dispatcher import Ready
 from hub.send.message import Message, Provider
@@ -20,13 +23,16 @@ TOLD = frozenset(
 )
 """States that senders get a receipt of."""
 
+LOST = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}
+
 Some = Collection[str]
 
 
 class Deliver:
     """The desk of one channel's deliveries. What it reads is handed in: notifications, users, heads of mailboxes and
     tenants by id; which of some sends were called off; whether preferences still allow a delivery; what to do about an
-    address that is dead; and which of some notifications were read, and what that makes of their deliveries."""
+    address that is dead; which of some notifications were read, and what that makes of their deliveries; and what is
+    noted of devices that were reached."""
 
     def __init__(
         self,
@@ -41,8 +47,10 @@ class Deliver:
         forget: Callable[[Delivery], Awaitable[None]],
         read: Callable[[Some], Awaitable[list[str]]],
         was_read: Callable[[Some], Awaitable[int]],
+        used: Callable[[Collection[tuple[str, str]]], Awaitable[None]],
         unsubscribe_url: Callable[[Delivery], str],
         receipt_url: Callable[[Delivery], str],
+        app_url: str,
     ) -> None:
         self._providers = providers
         self._notifications = notifications
@@ -54,8 +62,10 @@ class Deliver:
         self._forget = forget
         self._read = read
         self._was_read = was_read
+        self._used = used
         self._unsubscribe_url = unsubscribe_url
         self._receipt_url = receipt_url
+        self._app_url = app_url
 
     async def prepare(self, jobs: Sequence[Delivery], now: datetime) -> list[Ready | Next]:
         """For each delivery what to call, or why it is not wanted any more."""
@@ -77,9 +87,9 @@ class Deliver:
             if no := unwanted(job, n, now):
                 found.append(no)
             elif job.device and all(device.id != job.device for device in user.devices):
-                found.append(Next(DeliveryStatus.SKIPPED, Reason.NO_ADDRESS))
+                found.append(refusal(job, Reason.NO_ADDRESS))
             elif reason := self._refused(job, n, user, tenant, now):
-                found.append(Next(DeliveryStatus.SKIPPED, reason))
+                found.append(refusal(job, reason))
             else:
                 found.append(Ready(self._message(job, n, user, tenant, head), self._providers, user.id, job.trace))
         return found
@@ -88,10 +98,13 @@ class Deliver:
         return told(job, step.status, step.reason, now)
 
     async def ended(self, jobs: Sequence[tuple[Delivery, Next]]) -> None:
-        """What was read while it was under way counts as read, like what was read after it."""
-        went = {job.notification for job, step in jobs if step.status in OUTSIDE}
-        if went and (read := await self._read(went)):
+        """What was read while it was under way counts as read, like what was read after it; and devices that were
+        reached are in use."""
+        went = [job for job, step in jobs if step.status in OUTSIDE]
+        if went and (read := await self._read({job.notification for job in went})):
             await self._was_read(read)
+        if used := [(job.mailbox, job.device) for job in went if job.device]:
+            await self._used(used)
 
     async def gone(self, job: Delivery) -> None:
         await self._forget(job)
@@ -100,9 +113,9 @@ class Deliver:
         category = tenant.category(n.category)
         return Message(
             id=job.id,
-            notification=n,
+            notification=outward(n, self._app_url),
             user=user,
-            tenant=tenant,
+            tenant=replace(tenant, logo_url=from_outside(tenant.logo_url, self._app_url)),
             device=next((device for device in user.devices if device.id == job.device), None),
             unseen=head.unseen,
             created_at=job.created_at,
@@ -111,9 +124,29 @@ class Deliver:
         )
 
 
+def outward(n: Notification, app_url: str) -> Notification:
+    """With links that can be followed from outside the app."""
+    if not app_url:
+        return n
+    return replace(
+        n,
+        image_url=from_outside(n.image_url, app_url),
+        action_url=from_outside(n.action_url, app_url),
+        actions=tuple(replace(action, url=from_outside(action.url, app_url)) for action in n.actions),
+    )
+
+
 def told(job: Delivery, became: DeliveryStatus, reason: Reason | None, now: datetime) -> Told | None:
     """The sender's receipt of what a delivery came to, if that is told."""
     return (receipts.of_document(job, became, now, reason), job) if became in TOLD else None
+
+
+def refusal(job: Delivery, reason: Reason) -> Next:
+    """What becomes of it where that speaks against it by now. One that was tried before, and whose address is lost,
+    stays a dead letter, with what that loss is called: it can be replayed once there is an address again."""
+    if job.attempts and reason in LOST:
+        return Next(DeliveryStatus.FAILED, LOST[reason])
+    return Next(DeliveryStatus.SKIPPED, reason)
 
 
 def unwanted(job: Delivery, n: Notification, now: datetime) -> Next | None:

@@ -15,6 +15,7 @@ from hub.ids import first_id_at, new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.status import receipts
 from hub.status.due import due_index
+from hub.status.sends import Counts, counted
 from hub.status.states import WAITING, may_move
 from hub.status.telling import Teller, Told
 
@@ -23,7 +24,10 @@ AT_ONCE = 500  # deliveries a transaction
 ENDING_S = 10.0  # of one transaction, with all its tries
 REPLAYED_AT_ONCE = 1000
 REPLAYS_AT_ONCE = 10
+REPLAYED = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]
+"""What a replay takes. Not HELD: a person, a limit or a circuit breaker holds it, which a replay does not overrule."""
 OUTSIDE = [DeliveryStatus.SENT, DeliveryStatus.DELIVERED]
+UNQUEUED = {"queued": {"$exists": False}}
 SENT_MAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
 
 
@@ -106,11 +110,11 @@ class Deliveries:
         found = self._deliveries.find(match, hint=_index_for(wanted)).sort("_id", DESCENDING).limit(first)
         return [convert(doc, Delivery) async for doc in found]
 
-    async def counts(self, send: str) -> dict[tuple[Channel, DeliveryStatus], int]:
-        """How many deliveries of a send stand in which state."""
-        group = {"$group": {"_id": {"k": "$channel", "v": "$status"}, "count": {"$sum": 1}}}
+    async def counts(self, send: str) -> Counts:
+        """Of what of a send leaves the hub."""
+        group = {"$group": {"_id": {"k": "$channel", "v": "$status", "r": "$reason"}, "count": {"$sum": 1}}}
         cursor = await self._deliveries.aggregate([{"$match": {"send": send}}, group], hint="send")
-        return {(Channel(doc["_id"]["k"]), DeliveryStatus(doc["_id"]["v"])): doc["count"] async for doc in cursor}
+        return {counted(doc): doc["count"] async for doc in cursor}
 
     async def was_read(self, notifications: Collection[str]) -> int:
         """Follows the commit of a read: what waits is skipped, what went out counts as read. Doing it twice does no
@@ -129,10 +133,11 @@ class Deliveries:
         return await self._end({"send": send}, DeliveryStatus.CANCELLED, reason)
 
     async def replay(self, tenant: str, wanted: Wanted) -> int:
-        """Dead letters back to work, with all their tries before them. Answers how many match; what a first round
-        does not reach is done by `replay_rest`."""
+        """Dead letters back to work, with all their tries before them; and of what is named by its id or its state,
+        also what waits for its next try, which it then has now. Answers how many match; what a first round does not
+        reach is done by `replay_rest`."""
         now = self._clock()
-        match = _match(tenant, wanted) | {"status": DeliveryStatus.FAILED}
+        match = _replayable(tenant, wanted)
         matching = await self._deliveries.count_documents(match)
         if matching > REPLAYED_AT_ONCE:
             await self._replays.insert_one(
@@ -145,7 +150,7 @@ class Deliveries:
         """A round of every replay that was too large for its call. Answers how many came back to work."""
         replayed = 0
         async for doc in self._replays.find({}).limit(REPLAYS_AT_ONCE):
-            match = _match(doc["tenant"], convert(doc["wanted"], Wanted)) | {"status": DeliveryStatus.FAILED}
+            match = _replayable(doc["tenant"], convert(doc["wanted"], Wanted))
             done = await self._replay(match, doc["at"])
             replayed += done
             if not done:
@@ -153,7 +158,8 @@ class Deliveries:
         return replayed
 
     async def _replay(self, match: Document, before: datetime) -> int:
-        """Those that failed before that instant: who fails again is not replayed twice by one call."""
+        """Those that failed before that instant: who fails again is not replayed twice by one call. A claim that comes
+        in between has changed the state, and is left alone."""
         match = match | {"updated_at": {"$lte": before}}
         found = self._deliveries.find(match, {"_id": 1}).sort("_id", ASCENDING).limit(REPLAYED_AT_ONCE)
         ids = [doc["_id"] async for doc in found]
@@ -164,7 +170,11 @@ class Deliveries:
             "$set": {"status": DeliveryStatus.ACCEPTED, "due_at": now, "updated_at": now},
             "$unset": {"tries": "", "lapses": "", "reason": "", "queued": "", "claim": ""},
         }
-        await self._deliveries.update_many({"_id": {"$in": ids}, "status": DeliveryStatus.FAILED}, update)
+        mine = {"_id": {"$in": ids}}
+        await self._deliveries.update_many({**mine, "status": DeliveryStatus.FAILED}, update)
+        if DeliveryStatus.RETRYING in match["status"]["$in"]:
+            waiting = {**mine, "status": DeliveryStatus.RETRYING, **UNQUEUED}
+            await self._deliveries.update_many(waiting, {"$set": {"due_at": now, "updated_at": now}})
         return len(ids)
 
     async def _end(
@@ -236,6 +246,12 @@ def _match(tenant: str, wanted: Wanted) -> Document:
     if bounds:
         match["_id"] = bounds
     return match
+
+
+def _replayable(tenant: str, wanted: Wanted) -> Document:
+    """What of it a replay takes. What is on its lane goes out anyway."""
+    named = wanted.statuses or (REPLAYED if wanted.ids is not None else [DeliveryStatus.FAILED])
+    return _match(tenant, wanted) | {"status": {"$in": [status for status in REPLAYED if status in named]}} | UNQUEUED
 
 
 def _index_for(wanted: Wanted) -> str:

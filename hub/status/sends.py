@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct, convert
+from msgspec import convert
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from hub.connections import Database, Document, Indexes
@@ -16,10 +16,8 @@ CALLED_OFF = [SendStatus.CANCELLED, SendStatus.RECALLED]
 ENDING_AT_ONCE = 10
 
 
-class Count(Struct, frozen=True):
-    channel: Channel
-    status: DeliveryStatus
-    count: int
+Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
+"""How many deliveries on a channel stand in a state for a reason."""
 
 
 def indexes() -> Indexes:
@@ -95,16 +93,21 @@ class Sends:
         found = self._database[COLLECTION].find(wanted).sort("_id", DESCENDING).limit(first)
         return [convert(doc, Send) async for doc in found]
 
-    async def notifications(self, send: Send, first: int, after: str | None) -> list[Notification]:
-        """What it put into inboxes, in the order it was made, after the id `after`. Tombstones are there too."""
-        wanted: Document = {"send": send.id, "hidden": {"$ne": True}}
+    async def notifications(
+        self, send: Send, first: int, after: str | None, *, hidden: bool = False
+    ) -> list[Notification]:
+        """What it put into inboxes, in the order it was made, after the id `after`. Tombstones are there too; with
+        `hidden` also what no inbox shows."""
+        wanted: Document = {"send": send.id}
+        if not hidden:
+            wanted["hidden"] = {"$ne": True}
         if after:
             wanted["_id"] = {"$gt": after}
         found = self._database.notifications.find(wanted).sort("_id", ASCENDING).limit(first)
         return [notification_from(doc) async for doc in found]
 
-    async def counts(self, send: Send) -> list[Count]:
-        """How many deliveries of it stand in which state."""
+    async def counts(self, send: Send) -> Counts:
+        """Of what is read off its notifications."""
         in_app = {
             "$ifNull": [
                 "$removed_as",
@@ -122,7 +125,7 @@ class Sends:
                                 {
                                     "$map": {
                                         "input": {"$objectToArray": {"$ifNull": ["$skipped", {}]}},
-                                        "in": {"k": "$$this.k", "v": DeliveryStatus.SKIPPED},
+                                        "in": {"k": "$$this.k", "v": DeliveryStatus.SKIPPED, "r": "$$this.v"},
                                     }
                                 },
                             ]
@@ -131,7 +134,12 @@ class Sends:
                 },
                 {"$unwind": "$rows"},
                 {"$group": {"_id": "$rows", "count": {"$sum": 1}}},
-                {"$sort": {"_id": ASCENDING}},
             ]
         )
-        return [Count(Channel(doc["_id"]["k"]), DeliveryStatus(doc["_id"]["v"]), doc["count"]) async for doc in cursor]
+        return {counted(doc): doc["count"] async for doc in cursor}
+
+
+def counted(doc: Document) -> tuple[Channel, DeliveryStatus, str | None]:
+    """What a group of a count is about."""
+    of = doc["_id"]
+    return Channel(of["k"]), DeliveryStatus(of["v"]), of.get("r")

@@ -7,9 +7,10 @@
  */
 import { createClient, type Client } from "graphql-ws";
 import type { TadaDocumentNode } from "gql.tada";
+import { claims, userOf, type GetToken } from "./token";
+import { jitter, WakeUp } from "./waiting";
 
-/** Answers a token that is good now; `refused` is the one that the hub did not take, if any. */
-export type GetToken = (refused?: string) => string | Promise<string>;
+export type { GetToken };
 
 /** `refused`: the hub does not take the token, and nobody has given another yet. */
 export type Status = "connecting" | "live" | "offline" | "refused";
@@ -24,7 +25,6 @@ export interface Sink<Result> {
 
 const RETRY_BASE_MS = 1_000;
 const RETRY_BASE_RESTART_MS = 3_000; // many come back at the same moment
-const RETRY_MAX_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 15_000;
 const PING_EVERY_MS = 20_000;
 const PONG_TIMEOUT_MS = 8_000;
@@ -51,29 +51,6 @@ export class HubError extends Error {
     return TRANSIENT.includes(this.code);
   }
 }
-
-interface Claims {
-  sub?: string;
-  tenant?: string;
-  exp?: number;
-}
-
-function claims(token: string): Claims {
-  try {
-    const bytes = atob((token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/"));
-    return JSON.parse(new TextDecoder().decode(Uint8Array.from(bytes, (char) => char.charCodeAt(0)))) as Claims;
-  } catch {
-    return {}; // the hub will say what it thinks of it
-  }
-}
-
-const userOf = (token: string): string => {
-  const { tenant = "default", sub = "" } = claims(token);
-  return `${tenant}/${sub}`;
-};
-
-/** From nothing to twice the mean, which doubles. */
-const jitter = (attempt: number, base: number): number => Math.random() * Math.min(RETRY_MAX_MS, base * 2 ** attempt);
 
 const joined = new Map<string, Hub>();
 
@@ -104,43 +81,6 @@ export async function join(endpoint: string, getToken: GetToken, signal?: AbortS
     }
   } finally {
     wakeUp.stop();
-  }
-}
-
-/** Waits that end early when the page wakes up or gets its network back. */
-class WakeUp {
-  readonly #onWake: (() => void) | undefined;
-  readonly #waiting = new Set<() => void>();
-
-  constructor(onWake?: () => void) {
-    this.#onWake = onWake;
-    addEventListener("online", this.now);
-    addEventListener("pageshow", this.now);
-    document.addEventListener("visibilitychange", this.now);
-  }
-
-  stop(): void {
-    removeEventListener("online", this.now);
-    removeEventListener("pageshow", this.now);
-    document.removeEventListener("visibilitychange", this.now);
-  }
-
-  readonly now = (): void => {
-    if (document.visibilityState === "hidden") return;
-    for (const resume of this.#waiting) resume();
-    this.#onWake?.();
-  };
-
-  pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const resume = () => {
-        clearTimeout(timer);
-        this.#waiting.delete(resume);
-        resolve();
-      };
-      const timer = setTimeout(resume, ms);
-      this.#waiting.add(resume);
-    });
   }
 }
 

@@ -128,7 +128,7 @@ export class Inbox extends EventTarget {
   }
 
   list(view: View): Readonly<Pick<List, "state" | "more">> {
-    return this.#lists[view];
+    return this.#lists[this.#cursor ? view : "ACTIVE"]; // until the first page is there, all views wait for that
   }
 
   find(id: string): Item | undefined {
@@ -146,8 +146,8 @@ export class Inbox extends EventTarget {
 
   /** One page more, or the first. */
   async more(view: View): Promise<void> {
+    if (!this.#cursor) return this.#lists.ACTIVE.state === "failed" ? this.#begin() : undefined;
     const list = this.#lists[view];
-    if (!this.#cursor) return list.state === "failed" ? this.#begin() : undefined;
     if (list.state === "loading" || !list.more) return;
     list.state = "loading";
     this.#changed(false);
