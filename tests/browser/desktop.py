@@ -16,12 +16,13 @@ DAEMON = shutil.which("dbus-daemon")
 
 
 class Desktop(ServiceInterface):
-    """`banners`: what is shown, by id: its title, its text, and its buttons, by what they are called, `` for itself."""
+    """`banners`: what is shown, by id: its title, its text, and its buttons, by what they are called, `` for itself.
+    `shown`: how many were, replaced ones too."""
 
     def __init__(self) -> None:
         super().__init__(NAME)
         self.banners: dict[int, tuple[str, str, dict[str, str]]] = {}
-        self._count = 0
+        self.shown = 0
 
     async def __aenter__(self) -> "Desktop":
         assert DAEMON
@@ -65,11 +66,11 @@ class Desktop(ServiceInterface):
         hints: "a{sv}",  # type: ignore[valid-type]  # noqa: ARG002, F722
         timeout: "i",  # type: ignore[name-defined]  # noqa: ARG002, F821
     ) -> "u":  # type: ignore[name-defined]  # noqa: F821
-        self._count += 1
+        self.shown += 1
         keys, words = actions[::2], actions[1::2]
         buttons = dict(zip(words, keys, strict=True))
-        self.banners[replaces or self._count] = (summary, body, {**buttons, "": "default"})
-        return replaces or self._count
+        self.banners[replaces or self.shown] = (summary, body, {**buttons, "": "default"})
+        return replaces or self.shown
 
     @dbus_method()
     def CloseNotification(self, id: "u") -> None:  # type: ignore[name-defined]  # noqa: F821, N802
