@@ -181,6 +181,7 @@ export const panelStyles = css`
   .sign.offline { color: light-dark(#8a5300, #f3cd82); }
   .scroll { flex: 1; min-height: 0; overflow-y: auto; overscroll-behavior: contain; scrollbar-width: thin; }
   .scroll:focus-visible { outline-offset: -2px; }
+  .scroll:has(+ * .toast) { padding-block-end: 72px; scroll-padding-block-end: 72px; }
   ul { margin: 0; padding: 0; list-style: none; }
   li + li { border-block-start: 1px solid var(--border); }
   .state {
