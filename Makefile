@@ -7,7 +7,14 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 TESTS := $(BIN)/pytest --ignore tests/browser
 
-.PHONY: help install run test prove check format bench lock
+FRONT := hub/front/index.html
+FRONT_PACKAGES := frontend-demo/node_modules/.package-lock.json
+FRONT_SOURCES := $(shell find frontend-demo -type d \( -name node_modules -o -name dist \) -prune -o -type f -print)
+NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'
+HAS_NODE := { $(NODE) && npm --version; } >/dev/null 2>&1
+NO_NODE := Node 20.19 or later and npm are not here
+
+.PHONY: help install run front test browser prove check format bench lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,11 +22,23 @@ help:  ## list the targets
 install: $(INSTALLED)  ## make .venv with everything in it
 
 run: $(INSTALLED)  ## start the hub with its servers; PORT=8000 and DATA=folder may be given
+	@if $(HAS_NODE); then $(MAKE) --no-print-directory $(FRONT) || echo "Going on without what was to be built."; \
+		else echo "$(NO_NODE): the demo page is not built anew."; fi
 	@$(BIN)/hub dev $(if $(PORT),--port $(PORT)) $(if $(DATA),--data $(DATA))
+
+front: $(FRONT_PACKAGES)  ## check the front end and build it into hub/front; needs Node 20.19 or later
+	@cd frontend-demo && npm run --silent check
+	@$(MAKE) --no-print-directory $(FRONT)
+	@cd frontend-demo && npm run --silent size
 
 test: $(INSTALLED)  ## run the tests, with real servers, in at most 10 minutes
 	@$(TESTS) -m "not alone" --numprocesses 2 --dist loadfile
 	@$(TESTS) -m alone
+
+browser: $(INSTALLED) front  ## run the tests of the front end, in Debian's Chromium
+	@command -v chromium >/dev/null || { \
+		echo "Chromium is missing. On Debian and Ubuntu: apt-get install chromium"; exit 1; }
+	@$(BIN)/pytest tests/browser
 
 prove: $(INSTALLED)  ## run the same tests at the full numbers
 	@HUB_TEST_SCALE=full $(TESTS) -m "not alone" --numprocesses 2 --dist loadfile
@@ -69,4 +88,15 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 			/^Installing/ { print "  unpacking"; fflush() } \
 			/^not installed/ { failed = 1 } \
 			END { print failed ? "  failed" : "  done"; exit failed }'
+	@touch $@
+
+$(FRONT): $(FRONT_PACKAGES) $(FRONT_SOURCES)
+	@echo "Building the front end ..."
+	@cd frontend-demo && npm run --silent build
+	@rm -rf hub/front && cp -R frontend-demo/dist hub/front && touch $@
+
+$(FRONT_PACKAGES): frontend-demo/package-lock.json frontend-demo/package.json
+	@$(HAS_NODE) || { echo "$(NO_NODE). On Debian and Ubuntu: apt-get install nodejs npm"; exit 1; }
+	@echo "Installing `grep -c integrity $<` packages of the front end ..."
+	@cd frontend-demo && npm ci --silent
 	@touch $@

@@ -18,6 +18,7 @@ import pytest
 from redis import Redis as RedisClient
 
 from hub import embedded
+from hub.api.front import Front
 from hub.cli.door import ask
 from hub.embedded import Mongod, Redis
 from tests.client import SEND, Json, eventually
@@ -246,7 +247,7 @@ async def test_dev_starts_a_server_that_ends_again_and_gives_up_after_three_time
         assert "Traceback" not in hub.err
 
 
-async def test_dev_lets_front_ends_of_this_machine_call_and_leads_to_graphiql(folder: Path) -> None:
+async def test_dev_lets_front_ends_of_this_machine_call_and_leads_to_the_demo(folder: Path) -> None:
     async with dev(folder) as hub:
         url = (await hub.says(SERVES))[1]
         query = {"json": {"query": "{ __typename }"}}
@@ -260,8 +261,19 @@ async def test_dev_lets_front_ends_of_this_machine_call_and_leads_to_graphiql(fo
                 else:
                     with pytest.raises(aiohttp.WSServerHandshakeError):
                         await connecting
+            built = Front(True).built
+            assert ("Open the demo" if built else "make front") in hub.out
             async with session.get(url) as response:
-                assert response.url.path == "/graphiql"
+                assert response.status == 200
+                assert "script-src 'self'" in response.headers["content-security-policy"] or not built
+                assert ("<script" in await response.text()) == built
+            own = {"origin": url, "sec-fetch-site": "same-origin"}
+            async with session.post(f"{url}/dev/tokens", headers=own) as response:
+                handed = (await response.json())["tokens"]
+            assert (await ask(url, handed["alice"], INBOX))["inbox"]["unread"] == 3
+            assert "sends" in await ask(url, handed["service"], "{ sends { nodes { id } } }")
+            async with session.post(f"{url}/dev/tokens", headers={"origin": "http://localhost:5173"}) as response:
+                assert response.status == 403
         assert hub.err.count("origin_refused") == 1
         assert "HUB_ALLOWED_ORIGINS" in hub.err
 

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hub import clock
 from hub.egress import Egress
 from hub.model import Action, Priority
 from hub.send.channels import mobile_push, web_push
-from hub.send.channels.web_push import PAYLOAD_BYTES, RECORD_BYTES, topic
+from hub.send.channels.web_push import BODY_CHARS, PAYLOAD_BYTES, RECORD_BYTES, SHORT_BYTES, topic
 from hub.send.outcome import Dead, Gone, Retry, Sent
 from tests.peers import Amazon
 from tests.rigs import APNS, PRIVATE, World, device_of, message, opened_sns, opened_web_push, phone, settings
@@ -81,13 +82,48 @@ async def test_each_push_service_gets_a_token_of_its_own(world: World) -> None:
     assert [len(service.pushes) for service in services] == [2, 2]
 
 
-@pytest.mark.parametrize("body", ["x" * 5000, "\u20ac" * 3900, '"' * 3000])
-async def test_what_does_not_fit_leaves_as_id_and_title(world: World, body: str) -> None:
+@pytest.mark.parametrize("letter", ["x", "\u20ac", '"', "\x01"])
+async def test_what_does_not_fit_leaves_with_as_much_as_does(world: World, letter: str) -> None:
     service = await world.push_service()
     [push] = await opened_web_push(world)
-    sent = message(device=device_of(service.subscribe()), n_title="\u20ac" * 256, n_body=body)
+    sent = message(
+        device=device_of(service.subscribe()),
+        receipt_url="https://hub.example/r/token",
+        n_title="\u20ac" * 256,
+        n_body=letter * 5000,
+        n_action_url="/builds/1",
+        n_data='{"build": 1041}',
+    )
     assert await push.send(sent) == Sent()
-    assert service.pushes[0][0] == {"id": sent.notification.id, "title": "\u20ac" * 256, "partial": True}
+    [(payload, headers)] = service.pushes
+    assert int(headers["content-length"]) <= RECORD_BYTES
+    assert payload["partial"] is True
+    assert (payload["id"], payload["title"]) == (sent.notification.id, "\u20ac" * 256)
+    assert (payload["url"], payload["receipt"]) == ("/builds/1", "https://hub.example/r/token")
+    assert payload["body"].lstrip(letter) == "\u2026"
+    assert 400 < len(payload["body"]) <= BODY_CHARS
+
+
+async def test_body_stays_whole_where_it_is_the_data_that_does_not_fit(world: World) -> None:
+    service = await world.push_service()
+    [push] = await opened_web_push(world)
+    data = json.dumps({"log": "x" * 5000})
+    assert await push.send(message(device=device_of(service.subscribe()), n_data=data)) == Sent()
+    [(payload, _)] = service.pushes
+    assert (payload["partial"], payload["body"]) == (True, PRIVATE["text"])
+    assert "data" not in payload
+
+
+@given(
+    title=st.text(max_size=300),
+    body=st.text(max_size=6000),
+    url=st.text(max_size=2048),
+    room=st.integers(SHORT_BYTES, PAYLOAD_BYTES),
+)
+def test_payload_is_never_larger_than_its_room(title: str, body: str, url: str, room: int) -> None:
+    sent = message(n_title=title, n_body=body, n_action_url=f"/{url}")
+    least = len(orjson.dumps({"id": sent.notification.id, "title": title[:256], "partial": True}))
+    assert len(web_push.payload(sent, room=room)) <= max(room, least)
 
 
 async def test_largest_payload_fills_one_record(world: World) -> None:
@@ -109,9 +145,10 @@ async def test_too_large_for_this_service_is_sent_once_more_and_smaller(world: W
     service.takes_bytes = 1000
     assert await push.send(message(device=device, n_body="x" * 2000)) == Sent()
     assert service.pushes[0][0]["partial"] is True
+    assert service.pushes[0][0]["body"].lstrip("x") == "\u2026"
     assert service.calls == 2
     service.takes_bytes = 10
-    assert isinstance(await push.send(message(device=device)), Dead)
+    assert isinstance(await push.send(message(device=device, n_body="x" * 2000)), Dead)
     assert service.calls == 4
 
 

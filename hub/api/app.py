@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket
 from hub.api.auth import Authenticator
 from hub.api.context import Services
 from hub.api.engine import Engine
+from hub.api.front import Front
 from hub.api.http import METHODS, GraphQLOverHTTP
 from hub.api.idempotency import Answers
 from hub.api.links import links
@@ -25,6 +26,7 @@ from hub.api.probes import probes
 from hub.api.providers import providers
 from hub.api.schema import make_schema
 from hub.api.socket import GraphQLOverWebSocket
+from hub.api.tokens import dev_tokens
 from hub.api.visits import watch_resolvers
 from hub.connections import Database
 
@@ -45,7 +47,7 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
         *probes(services.settings, database, services.rooms.link),
     ]
     if development:
-        routes += [Route("/graphiql", _graphiql), Route("/", _to_graphiql), *dev_outbox(database)]
+        routes += [Route("/graphiql", _graphiql), *dev_outbox(database), *dev_tokens(services.settings)]
     origins = Origins(services.settings)
     cors = Middleware(
         CORSMiddleware,
@@ -57,6 +59,7 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
     )
     starlette = Starlette(routes=routes, middleware=[cors] if origins.named or origins.pattern else [])
     strangers = Starlette(routes=[*links(services), *providers(services)])
+    front = Front(development)
     sockets = GraphQLOverWebSocket(engine, services, auth, origins, places)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,6 +68,8 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
             await sockets.handle(WebSocket(scope, receive, send))
         elif scope["type"] == "http" and scope["path"].startswith(STRANGERS):
             await strangers(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] in front:
+            await front(scope, receive, send)
         else:
             if scope["type"] == "http" and scope["path"] == GRAPHQL:
                 headers = Headers(scope=scope)
@@ -76,7 +81,3 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
 
 async def _graphiql(_: Request) -> Response:
     return HTMLResponse(files("hub.api").joinpath("graphiql.html").read_text())
-
-
-async def _to_graphiql(_: Request) -> Response:
-    return RedirectResponse("/graphiql")

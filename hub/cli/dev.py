@@ -183,6 +183,8 @@ def _program(path: Path | None) -> str | None:
 
 async def _greet(settings: Settings, home: Home, port: int) -> None:
     """Says where it is and how to try it, once there is something to see."""
+    from hub.api.front import Front
+
     url = _url(settings.host, port)
     secret = settings.jwt_secret[0].get_secret_value()
 
@@ -214,9 +216,11 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
         )
     )
     folder = "" if home.folder == DEFAULT_DATA else f" --data {shlex.quote(str(home.folder))}"
+    development = settings.mode == "development"
     _say(
         GREETING.format(
             url=url,
+            demo=(DEMO if Front(development).built else UNBUILT).format(url=url) if development else "",
             data=home.folder,
             **people,
             service=service,
@@ -224,7 +228,7 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
             admin=f"{_command()} token --role admin{folder}",
             watch=f"{_command()} watch --user alice{folder}",
             body=shlex.quote(demo.SEND_BODY),
-            outbox=OUTBOX.format(url=url, command=_command(), folder=folder) if settings.mode == "development" else "",
+            outbox=OUTBOX.format(url=url, command=_command(), folder=folder) if development else "",
         )
     )
 
@@ -235,7 +239,7 @@ def _url(host: str, port: int) -> str:
 
 
 GREETING = """
-The hub serves at {url} and keeps its data in {data}. Ctrl-C stops it.
+{demo}The hub serves at {url} and keeps its data in {data}. Ctrl-C stops it.
 
 Tokens, good for a year:
 alice    {alice}
@@ -251,6 +255,16 @@ curl -s {url}/graphql -H 'content-type: application/json' -H 'authorization: Bea
 
 {outbox}Explore the API in a browser, as a service that has alice's inbox too:
 {url}/graphiql#token={explorer}"""
+
+DEMO = """Open the demo, with two people and a sender's desk:
+{url}/
+
+"""
+
+UNBUILT = """The demo page is not built. `make front` does it, where Node 20 or later is, and this shows it then:
+{url}/
+
+"""
 
 OUTBOX = """Mails, pushes and other things that leave are shown, not sent, while their channel has no provider:
 {url}/dev/outbox

@@ -1,16 +1,17 @@
 """WEB_PUSH: to browsers, through the push service that each of them chose (RFC 8030, 8291, 8292).
 
 The service worker gets JSON: `id`, `title`, `body`, `url`, `icon`, `image`, `actions`, `tag`, `unseen`, `category`,
-`priority`, `createdAt`, `data`, and `receipt`, where it reports delivered and clicked. What does not fit into a push
-leaves as `id`, `title` and `partial: true`, and the service worker fetches the rest.
+`priority`, `createdAt`, `data`, and `receipt`, where it reports delivered and clicked. Of what does not fit into a push
+the most needed leaves, with `partial: true` and a body that may be cut. Nothing has to be fetched to show it: a service
+worker has no token, and what is hidden from the inbox could not be had.
 """
 
 import asyncio
 import base64
 import hashlib
+from bisect import bisect_right
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -30,7 +31,9 @@ CHANNEL = Channel.WEB_PUSH
 RECORD_BYTES = 4096  # RFC 8291 4: what every push service takes
 OVERHEAD_BYTES = 86 + 1 + 16  # header with the key, delimiter, tag
 PAYLOAD_BYTES = RECORD_BYTES - OVERHEAD_BYTES
+SHORT_BYTES = 800  # for a push service that takes less than it should
 TITLE_CHARS = 256
+BODY_CHARS = 1000  # of a cut one: more than any banner shows
 TTL_MAX_S = 28 * 86_400  # what the large push services keep at most
 TOKEN_S = 12 * 3600  # RFC 8292 2: no longer than 24 h
 TOKEN_FRESH_S = TOKEN_S - 3600  # made anew while the old one still holds for a while
@@ -78,7 +81,7 @@ class WebPush:
             async with asyncio.timeout(self.timeout_s):
                 content = payload(message)
                 answer = await self._post(message, content)
-                if answer.status == 413 and len(content) > len(short := partial(message)):
+                if answer.status == 413 and len(content) > len(short := payload(message, room=SHORT_BYTES)):
                     answer = await self._post(message, short)
         except Refused as error:
             return Dead(str(error))
@@ -119,41 +122,47 @@ class WebPush:
         return token
 
 
-def payload(message: Message, option: int = 0) -> bytes:
-    """The JSON of a push, or of what is left of it where the whole does not fit."""
+def payload(message: Message, option: int = 0, room: int = PAYLOAD_BYTES) -> bytes:
+    """The JSON of a push, in that many bytes: all of it, or the most needed first and as much of the body as fits."""
     notification = message.notification
     whole = {
         "id": notification.id,
         "title": notification.title,
-        "body": notification.body,
+        "receipt": message.receipt_url or None,
         "url": notification.action_url,
-        "icon": message.tenant.logo_url,
-        "image": notification.image_url,
-        "actions": [{"action": a.key, "title": a.label, "url": a.url} for a in notification.actions],
         "tag": notification.id,
         "unseen": message.unseen,
         "category": notification.category,
         "priority": notification.priority,
         "createdAt": clock.rfc3339(notification.created_at),
+        "body": notification.body,
+        "icon": message.tenant.logo_url,
+        "actions": [{"action": a.key, "title": a.label, "url": a.url} for a in notification.actions],
+        "image": notification.image_url,
         "data": orjson.loads(notification.data) if notification.data else None,
-        "receipt": message.receipt_url or None,
     }
     fields = {name: value for name, value in whole.items() if value not in (None, [])}
-    if len(orjson.dumps(fields)) > PAYLOAD_BYTES:
-        return partial(message, option)
-    return orjson.dumps(fields, option=option)
+    if len(orjson.dumps(fields)) <= room:
+        return orjson.dumps(fields, option=option)
+    kept = {"id": notification.id, "title": notification.title[:TITLE_CHARS], "partial": True}
+    for name in [name for name in fields if name not in kept]:
+        more = {name: fields[name]}
+        if name == "body":
+            more = {name: _cut(notification.body, room - len(orjson.dumps(kept | {name: ""})))}
+        if len(orjson.dumps(kept | more)) <= room:
+            kept |= more
+    return orjson.dumps(kept, option=option)
 
 
-def partial(message: Message, option: int = 0) -> bytes:
-    """The least that can be shown."""
-    fields: dict[str, Any] = {
-        "id": message.notification.id,
-        "title": message.notification.title[:TITLE_CHARS],
-        "partial": True,
-    }
-    if message.receipt_url:
-        fields["receipt"] = message.receipt_url
-    return orjson.dumps(fields, option=option)
+def _cut(text: str, room: int) -> str:
+    """As much of it as takes up to `room` bytes in JSON, and says so where it is not all."""
+
+    def size(chars: int) -> int:
+        return len(orjson.dumps(text[:chars] + "…")) - len('""')
+
+    if len(text) <= BODY_CHARS and size(len(text)) <= room:
+        return text
+    return text[: bisect_right(range(1, BODY_CHARS), room, key=size)] + "…"
 
 
 def ttl_s(notification: Notification, now: datetime) -> int:

@@ -1,0 +1,256 @@
+/**
+ * Acme: an app that has nothing to do with the hub, but for the bell in its bar:
+ * `/app?user=alice&device=phone&locale=en`.
+ *
+ * Links of notifications lead to places inside the app, which it shows without leaving the page.
+ */
+import { LitElement, css, html, nothing, svg } from "lit";
+import { ISSUES, placeOf, type Issue } from "./acme";
+import { look } from "./look";
+import { tokenOf, type Who } from "./tokens";
+
+const asked = new URLSearchParams(location.search);
+const USER: Who = asked.get("user") === "bob" ? "bob" : "alice";
+const DEVICE = `${USER}'s ${asked.get("device") ?? "browser"}`; // landmarks of the devices of a page tell themselves apart
+const LOCALE = asked.get("locale") ?? "en";
+const STATES = { open: "Open", doing: "In progress", done: "Done" } as const;
+const SETTINGS = "/settings";
+
+/** The same function at every rendering: another one would connect anew. */
+const getToken = (refused?: string) => tokenOf(USER, refused);
+
+type Bell = HTMLElement & { close(): void };
+
+class AcmeApp extends LitElement {
+  static override styles = [
+    look,
+    css`
+      :host {
+        --brand: light-dark(#0f766e, #5eead4);
+        min-height: 100vh;
+        background: var(--card);
+      }
+      header {
+        position: sticky;
+        inset-block-start: 0;
+        z-index: 1;
+        display: flex;
+        align-items: center;
+        gap: 6px;
+        min-height: 56px;
+        padding: 0 16px;
+        border-bottom: 1px solid var(--line);
+        background: var(--card);
+      }
+      .brand {
+        display: flex;
+        align-items: center;
+        gap: 9px;
+        margin-inline-end: auto;
+        color: inherit;
+        font-weight: 700;
+        letter-spacing: -0.01em;
+        text-decoration: none;
+      }
+      .face {
+        display: grid;
+        place-items: center;
+        width: 28px;
+        height: 28px;
+        border-radius: 50%;
+        background: var(--accent-soft);
+        color: var(--accent);
+        font-size: 0.75rem;
+        font-weight: 700;
+      }
+      .face.bob {
+        background: var(--wait-soft);
+        color: var(--wait);
+      }
+      nav {
+        display: flex;
+        gap: 16px;
+        padding: 0 16px;
+        border-bottom: 1px solid var(--line);
+        font-size: 0.875rem;
+      }
+      nav a {
+        padding: 9px 0 8px;
+        border-bottom: 2px solid transparent;
+        color: var(--quiet);
+        font-weight: 600;
+        text-decoration: none;
+      }
+      nav a[aria-current] {
+        border-color: var(--brand);
+        color: var(--text);
+      }
+      main {
+        max-width: 860px;
+        margin: 0 auto;
+        padding: 16px;
+      }
+      h1 {
+        margin: 0 0 8px;
+        font-size: 1.125rem;
+        letter-spacing: -0.01em;
+      }
+      ul {
+        margin: 0;
+        padding: 0;
+        list-style: none;
+      }
+      li {
+        display: grid;
+        grid-template-columns: 18px minmax(0, 1fr) auto auto;
+        align-items: center;
+        gap: 10px;
+        min-height: 48px;
+        border-bottom: 1px solid var(--line);
+      }
+      li .title {
+        display: block;
+        overflow: hidden;
+        white-space: nowrap;
+        text-overflow: ellipsis;
+      }
+      li .small {
+        display: block;
+      }
+      .open {
+        color: var(--quiet);
+      }
+      .doing {
+        color: var(--wait);
+      }
+      .done {
+        color: var(--good);
+      }
+      .place {
+        padding: 20px;
+        border: 1px solid var(--line);
+        border-radius: 12px;
+        background: var(--sunk);
+      }
+      .place p {
+        margin: 0 0 12px;
+        color: var(--quiet);
+      }
+      svg {
+        flex: none;
+        display: block;
+      }
+    `,
+  ];
+  static override properties = { path: { state: true } };
+
+  declare private path: string;
+
+  constructor() {
+    super();
+    this.path = "/";
+    this.addEventListener("click", this.follow);
+  }
+
+  override render() {
+    const settings = this.path === SETTINGS;
+    return html`
+      <header aria-label="Acme on ${DEVICE}">
+        <a class="brand" href="/">${MARK} Acme</a>
+        <hub-inbox
+          endpoint="/graphql"
+          locale=${LOCALE}
+          .getToken=${getToken}
+          @hub-open=${this.lead}
+          @hub-action=${this.lead}
+        ></hub-inbox>
+        <span class="face ${USER}" role="img" aria-label="Signed in as ${USER}">${USER.charAt(0).toUpperCase()}</span>
+      </header>
+      <nav aria-label="Pages on ${DEVICE}">
+        <a href="/" aria-current=${settings ? nothing : "page"}>Issues</a>
+        <a href=${SETTINGS} aria-current=${settings ? "page" : nothing}>Notifications</a>
+      </nav>
+      <main aria-label=${DEVICE}>${settings ? this.settings() : this.path === "/" ? this.issues() : this.place()}</main>
+    `;
+  }
+
+  private issues() {
+    return html`
+      <h1>Issues</h1>
+      <ul>
+        ${ISSUES.map(
+          ({ key, title, state, label, who }) => html`
+            <li>
+              ${dot(state)}
+              <span>
+                <span class="title">${title}</span>
+                <span class="small quiet">${key} · ${label}</span>
+              </span>
+              <span class="badge">${STATES[state]}</span>
+              <span class="face ${who}" role="img" aria-label="Assigned to ${who}">${who.charAt(0).toUpperCase()}</span>
+            </li>
+          `,
+        )}
+      </ul>
+    `;
+  }
+
+  private settings() {
+    return html`
+      <h1>Notifications</h1>
+      <hub-push endpoint="/graphql" locale=${LOCALE} .getToken=${getToken}></hub-push>
+      <hub-preferences
+        endpoint="/graphql"
+        locale=${LOCALE}
+        .getToken=${getToken}
+      ></hub-preferences>
+    `;
+  }
+
+  private place() {
+    const { kind, name } = placeOf(this.path);
+    return html`
+      <h1>${kind} ${name}</h1>
+      <div class="place">
+        <p>A notification led here. In a real app this would be ${kind.toLowerCase()} ${name}.</p>
+        <a href="/">All issues</a>
+      </div>
+    `;
+  }
+
+  /** A notification leads somewhere: if that is inside the app, the app goes there by itself. */
+  private lead(event: CustomEvent<{ url?: string }>): void {
+    if (!event.detail.url || !this.go(event.detail.url)) return;
+    event.preventDefault();
+    (event.currentTarget as Bell).close();
+  }
+
+  private readonly follow = (event: MouseEvent): void => {
+    const link = event.composedPath().find((node) => node instanceof HTMLAnchorElement);
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || !link) return;
+    if (this.go(link.href)) event.preventDefault();
+  };
+
+  /** Whether that is a place in this app, which is then shown. */
+  private go(url: string): boolean {
+    const { origin, pathname } = new URL(url, location.href);
+    if (origin === location.origin) this.path = pathname;
+    return origin === location.origin;
+  }
+}
+
+const MARK = html`<svg width="26" height="26" viewBox="0 0 32 32" aria-hidden="true">
+  <rect width="32" height="32" rx="9" fill="#0f766e" />
+  <path d="m8 23 8-14 8 14" fill="none" stroke="#fff" stroke-width="3" stroke-linejoin="round" stroke-linecap="round" />
+</svg>`;
+
+const dot = (state: Issue["state"]) => html`<svg class=${state} width="16" height="16" viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="1.75" aria-hidden="true">
+  <circle cx="8" cy="8" r="6.25" stroke-dasharray=${state === "open" ? "2.2 2.7" : nothing} />
+  ${state === "done" ? DONE : state === "doing" ? DOING : nothing}
+</svg>`;
+const DOING = svg`<path d="M8 4.5a3.5 3.5 0 0 1 0 7Z" fill="currentColor" stroke="none" />`;
+const DONE = svg`<path d="m5.25 8.25 2 2 3.5-4" stroke-linecap="round" stroke-linejoin="round" />`;
+
+document.documentElement.lang = LOCALE;
+document.documentElement.dir = new Intl.Locale(LOCALE).language === "ar" ? "rtl" : "ltr";
+customElements.define("acme-app", AcmeApp);

@@ -1,0 +1,45 @@
+/** What the sender's desk asks of the hub, as a service. */
+import { join, type Hub } from "../hub/connection";
+import { graphql, type ResultOf, type VariablesOf } from "../hub/graphql";
+import { tokenOf } from "./tokens";
+
+export const Categories = graphql(`
+  query Categories { categories { key name defaultChannels priority required } }
+`);
+
+export const Simulate = graphql(`
+  query Simulate($input: SendInput!) {
+    simulate(input: $input) { userId decisions { channel outcome reason dueAt } }
+  }
+`);
+
+export const Send = graphql(`
+  mutation Send($input: SendInput!) { send(input: $input) { send { id } } }
+`);
+
+export const Recall = graphql(`
+  mutation Recall($id: ID!) { recallSend(id: $id) { status } }
+`);
+
+export const Sends = graphql(`
+  query Sends { sends(first: 20) { nodes { id status createdAt recipients notifications(first: 1) { nodes { title } } } } }
+`);
+
+export const Receipts = graphql(`
+  subscription Receipts($send: ID!, $after: Cursor) {
+    receipts(sendId: $send, after: $after) { id cursor kind at userId channel status reason }
+  }
+`);
+
+export type Category = ResultOf<typeof Categories>["categories"][number];
+export type Simulation = ResultOf<typeof Simulate>["simulate"][number];
+export type Sent = ResultOf<typeof Sends>["sends"]["nodes"][number];
+export type Receipt = ResultOf<typeof Receipts>["receipts"];
+export type SendInput = VariablesOf<typeof Send>["input"];
+export type Channel = Receipt["channel"] & string;
+
+/** The page's connection as a service. Rejects where the hub hands out no tokens. */
+export async function connect(): Promise<Hub> {
+  await tokenOf("service");
+  return join("/graphql", (refused) => tokenOf("service", refused));
+}

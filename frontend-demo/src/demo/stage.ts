@@ -1,0 +1,309 @@
+/** The demo page: two devices, the sender's desk, and what becomes of what it sends. */
+import { LitElement, css, html, nothing } from "lit";
+import type { Hub } from "../hub/connection";
+import "./desk";
+import { look } from "./look";
+import "./receipts";
+import { connect } from "./service";
+
+const PAIRS = {
+  both: { name: "alice and bob", people: ["alice", "bob"] },
+  devices: { name: "alice on two devices", people: ["alice", "alice"] },
+} as const;
+const KINDS = ["laptop", "phone"] as const;
+const LANGUAGES = { en: "English", de: "Deutsch", ar: "العربية" } as const;
+const SIGNS = { connecting: "Connecting …", live: "Live", offline: "Offline, trying again", refused: "Refused" } as const;
+
+type Pair = keyof typeof PAIRS;
+
+class DemoStage extends LitElement {
+  static override styles = [
+    look,
+    css`
+      header,
+      main {
+        max-width: 1440px;
+        margin: 0 auto;
+        padding: 0 20px;
+      }
+      header {
+        display: flex;
+        align-items: center;
+        flex-wrap: wrap;
+        gap: 4px 20px;
+        padding-block: 14px;
+      }
+      h1 {
+        display: flex;
+        align-items: center;
+        gap: 10px;
+        margin: 0;
+        font-size: 1.125rem;
+        letter-spacing: -0.01em;
+      }
+      h1 svg {
+        display: block;
+      }
+      nav {
+        display: flex;
+        gap: 18px;
+        margin-inline-start: auto;
+      }
+      nav a {
+        padding-block: 6px;
+      }
+      .sign::before {
+        content: "";
+        display: inline-block;
+        width: 8px;
+        height: 8px;
+        margin-inline-end: 7px;
+        border-radius: 50%;
+        background: var(--wait);
+      }
+      .sign.live::before {
+        background: var(--good);
+      }
+      main {
+        display: grid;
+        grid-template-columns: minmax(340px, 400px) minmax(0, 1fr);
+        grid-template-areas: "desk devices" "desk receipts";
+        grid-template-rows: auto 1fr;
+        gap: 20px;
+        align-items: start;
+        padding-bottom: 40px;
+      }
+      .devices {
+        grid-area: devices;
+        min-width: 0;
+      }
+      .devices > .row {
+        min-height: 34px;
+        margin-bottom: 10px;
+      }
+      fieldset {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 6px;
+        margin: 0;
+        padding: 0;
+        border: 0;
+      }
+      legend {
+        position: absolute;
+        clip-path: inset(50%);
+      }
+      .pair {
+        display: grid;
+        grid-template-columns: 1fr 1fr;
+        gap: 20px;
+      }
+      .device {
+        display: flex;
+        flex-direction: column;
+        overflow: hidden;
+      }
+      .device > div {
+        display: flex;
+        align-items: center;
+        gap: 8px;
+        padding: 8px 12px;
+        border-bottom: 1px solid var(--line);
+        background: var(--sunk);
+      }
+      .device strong {
+        flex: 1;
+        font-size: 0.875rem;
+      }
+      .device select {
+        width: auto;
+        min-height: 30px;
+        padding: 2px 6px;
+        font-size: 0.8125rem;
+      }
+      .device a {
+        display: grid;
+        place-items: center;
+        width: 30px;
+        height: 30px;
+        border-radius: 8px;
+      }
+      svg {
+        flex: none;
+      }
+      iframe {
+        width: 100%;
+        height: 470px;
+        border: 0;
+        background: var(--card);
+      }
+      demo-desk {
+        grid-area: desk;
+      }
+      demo-receipts {
+        grid-area: receipts;
+        min-width: 0;
+      }
+      .fault {
+        grid-column: 1 / -1;
+      }
+      @media (max-width: 1000px) {
+        main {
+          grid-template-columns: minmax(0, 1fr);
+          grid-template-areas: "devices" "desk" "receipts";
+        }
+      }
+      @media (max-width: 640px) {
+        header,
+        main {
+          padding-inline: 12px;
+        }
+        .pair {
+          grid-template-columns: minmax(0, 1fr);
+          gap: 14px;
+        }
+        nav {
+          margin-inline-start: 0;
+        }
+        nav a {
+          padding-block: 11px;
+        }
+        .device a {
+          width: 44px;
+          height: 44px;
+        }
+        .device select {
+          min-height: 44px;
+        }
+      }
+    `,
+  ];
+  static override properties = {
+    hub: { state: true },
+    pair: { state: true },
+    locales: { state: true },
+    send: { state: true },
+    fault: { state: true },
+  };
+
+  declare private hub: Hub | undefined;
+  declare private pair: Pair;
+  declare private locales: readonly string[];
+  declare private send: string;
+  declare private fault: string;
+
+  constructor() {
+    super();
+    this.pair = "both";
+    this.locales = ["en", "en"];
+    this.send = "";
+    this.fault = "";
+  }
+
+  override async connectedCallback(): Promise<void> {
+    super.connectedCallback();
+    try {
+      this.hub = await connect();
+      this.hub.addEventListener("status", () => this.requestUpdate());
+    } catch (error) {
+      this.fault = (error as Error).message;
+    }
+  }
+
+  override render() {
+    const status = this.hub?.status ?? "connecting";
+    return html`
+      <header aria-label="The demo">
+        <h1>${MARK} Notification hub</h1>
+        ${this.fault ? nothing : html`<span class="sign small quiet ${status}" role="status">${SIGNS[status]}</span>`}
+        <nav class="small" aria-label="Other pages">
+          <a href="/dev/outbox" target="_blank">Outbox</a>
+          <a href="/graphiql" target="_blank">GraphiQL</a>
+        </nav>
+      </header>
+      <main aria-label="People and sender">
+        ${this.fault ? html`<p class="fault" role="alert">${this.fault}</p>` : this.content()}
+      </main>
+    `;
+  }
+
+  private content() {
+    const { people } = PAIRS[this.pair];
+    return html`
+      <section class="devices" aria-labelledby="devices">
+        <div class="row spread">
+          <h2 id="devices">What people see</h2>
+          <fieldset>
+            <legend>Who is shown</legend>
+            ${Object.entries(PAIRS).map(
+              ([pair, { name }]) => html`<label class="choice">
+                <input
+                  type="radio"
+                  name="pair"
+                  .checked=${pair === this.pair}
+                  @change=${() => (this.pair = pair as Pair)}
+                />${name}
+              </label>`,
+            )}
+          </fieldset>
+        </div>
+        <div class="pair">${people.map((person, index) => this.device(person, index))}</div>
+      </section>
+      <demo-desk .hub=${this.hub} @sent=${(event: CustomEvent<string>) => (this.send = event.detail)}></demo-desk>
+      <demo-receipts .hub=${this.hub} .send=${this.send}></demo-receipts>
+    `;
+  }
+
+  private device(person: string, index: number) {
+    const kind = KINDS[index] ?? "phone";
+    const name = `${person}'s ${kind}`;
+    const locale = this.locales[index] ?? "en";
+    const address = `/app?${new URLSearchParams({ user: person, device: kind, locale })}`;
+    return html`
+      <div class="device card">
+        <div>
+          ${kind === "laptop" ? LAPTOP : PHONE}
+          <strong>${name}</strong>
+          <select aria-label="Language of ${name}" @change=${(event: Event) => this.speak(index, event)}>
+            ${Object.entries(LANGUAGES).map(
+              ([code, language]) =>
+                html`<option value=${code} lang=${code} ?selected=${code === locale}>${language}</option>`,
+            )}
+          </select>
+          <a href=${address} target="_blank" aria-label="Open ${name} in a tab of its own" title="Open in a tab of its own"
+            >${OPEN}</a
+          >
+        </div>
+        <iframe src=${address} title=${name}></iframe>
+      </div>
+    `;
+  }
+
+  private speak(index: number, event: Event): void {
+    this.locales = this.locales.with(index, (event.target as HTMLSelectElement).value);
+  }
+}
+
+const MARK = html`<svg width="28" height="28" viewBox="0 0 32 32" aria-hidden="true">
+  <rect width="32" height="32" rx="9" fill="#4f46e5" />
+  <path
+    d="M16 7a6 6 0 0 0-6 6v4l-2 4h16l-2-4v-4a6 6 0 0 0-6-6Zm-3 16a3 3 0 0 0 6 0"
+    fill="none"
+    stroke="#fff"
+    stroke-width="2"
+    stroke-linejoin="round"
+  />
+</svg>`;
+const LAPTOP = html`<svg width="18" height="18" viewBox="0 0 18 18" fill="none" stroke="currentColor" stroke-width="1.5" aria-hidden="true">
+  <rect x="3.25" y="3.75" width="11.5" height="8" rx="1.25" />
+  <path d="M1 14.25h16" stroke-linecap="round" />
+</svg>`;
+const PHONE = html`<svg width="18" height="18" viewBox="0 0 18 18" fill="none" stroke="currentColor" stroke-width="1.5" aria-hidden="true">
+  <rect x="5.25" y="1.75" width="7.5" height="14.5" rx="1.75" />
+  <path d="M8.25 13.75h1.5" stroke-linecap="round" />
+</svg>`;
+const OPEN = html`<svg width="16" height="16" viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="1.5" aria-hidden="true">
+  <path d="M9.5 2.5h4v4m0-4-6 6M6 3.5H3.5a1 1 0 0 0-1 1v8a1 1 0 0 0 1 1h8a1 1 0 0 0 1-1V10" stroke-linecap="round" stroke-linejoin="round" />
+</svg>`;
+
+customElements.define("demo-stage", DemoStage);

@@ -1,0 +1,367 @@
+/**
+ * One WebSocket to the hub, shared by every component of a page with the same endpoint and user.
+ *
+ * It is there as long as somebody has joined it, and comes back by itself: with jitter after a loss, at once when the
+ * page wakes up, with a fresh token when the old one is refused or about to end. Operations outlive connections: one
+ * that was cut off is asked again. So mutate only what may be repeated.
+ */
+import { createClient, type Client } from "graphql-ws";
+import type { TadaDocumentNode } from "gql.tada";
+import { claims, userOf, type GetToken } from "./token";
+import { jitter, WakeUp } from "./waiting";
+
+export type { GetToken };
+
+/** `refused`: the hub does not take the token, and nobody has given another yet. */
+export type Status = "connecting" | "live" | "offline" | "refused";
+
+export interface Sink<Result> {
+  next(result: Result): void;
+  /** The hub ended it with an error that asking again would not mend. */
+  error(error: HubError): void;
+  /** The hub ended it in good order. */
+  complete(): void;
+}
+
+const RETRY_BASE_MS = 1_000;
+const RETRY_BASE_RESTART_MS = 3_000; // many come back at the same moment
+const CONNECT_TIMEOUT_MS = 15_000;
+const PING_EVERY_MS = 20_000;
+const PONG_TIMEOUT_MS = 8_000;
+const MUTATE_ATTEMPTS = 3;
+const REFRESH_EARLY_MS = 30_000;
+const TIMER_MAX_MS = 2 ** 31 - 1;
+const RENEW = 4205; // ours: the client library comes back after it
+const UNUSED = 1000; // nothing is asked for any more
+const RESTARTS = [1012, 1013];
+const FORBIDDEN = 4403;
+const TRANSIENT = ["UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"];
+
+/** What the hub refused, with the code of its error. */
+export class HubError extends Error {
+  readonly code: string;
+
+  constructor(message: string, code: string) {
+    super(message);
+    this.code = code;
+  }
+
+  /** Whether the same request may succeed later. */
+  get transient(): boolean {
+    return TRANSIENT.includes(this.code);
+  }
+}
+
+const joined = new Map<string, Hub>();
+
+/**
+ * The page's connection to this endpoint as the user whom the token names. Waits until there is a token.
+ * Whoever joins leaves, by `hub.leave()`.
+ */
+export async function join(endpoint: string, getToken: GetToken, signal?: AbortSignal): Promise<Hub> {
+  const url = new URL(endpoint, location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  const wakeUp = new WakeUp();
+  try {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const token = await getToken();
+        signal?.throwIfAborted();
+        const key = `${url.href} ${userOf(token)}`;
+        let hub = joined.get(key);
+        if (!hub) joined.set(key, (hub = new Hub(url.href, userOf(token), getToken, () => joined.delete(key))));
+        hub.enter();
+        return hub;
+      } catch (error) {
+        signal?.throwIfAborted();
+        console.warn("hub: no token yet", error);
+        await wakeUp.pause(jitter(attempt, RETRY_BASE_MS));
+        signal?.throwIfAborted();
+      }
+    }
+  } finally {
+    wakeUp.stop();
+  }
+}
+
+/** Events: `status` when that changes, `user` when the token is another person's: leave, and join again. */
+export class Hub extends EventTarget {
+  readonly endpoint: string;
+  /** Tenant and user, as the token names them. */
+  readonly user: string;
+  status: Status = "connecting";
+
+  readonly #getToken: GetToken;
+  readonly #onEmpty: () => void;
+  readonly #client: Client;
+  readonly #wakeUp = new WakeUp(() => this.#probe());
+  #members = 0;
+  #socket: WebSocket | undefined;
+  #token = "";
+  #next: string | undefined; // fetched before the one in use has ended
+  #refused: string | undefined;
+  #closedWith = 0;
+  #returnAtOnce = false;
+  #connectTimer: ReturnType<typeof setTimeout> | undefined;
+  #pongTimer: ReturnType<typeof setTimeout> | undefined;
+  #refreshTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(endpoint: string, user: string, getToken: GetToken, onEmpty: () => void) {
+    super();
+    this.endpoint = endpoint;
+    this.user = user;
+    this.#getToken = getToken;
+    this.#onEmpty = onEmpty;
+    this.#client = createClient({
+      url: () => this.#prepare(),
+      connectionParams: () => ({ authorization: `Bearer ${this.#token}` }),
+      connectionAckWaitTimeout: CONNECT_TIMEOUT_MS,
+      keepAlive: PING_EVERY_MS,
+      lazyCloseTimeout: 1_000,
+      retryAttempts: Infinity,
+      shouldRetry: () => true,
+      retryWait: (attempt) => this.#wait(attempt),
+      on: {
+        connected: (socket) => this.#connected(socket as WebSocket),
+        closed: (event) => this.#closed(event),
+        ping: (received) => received || this.#expectPong(),
+        pong: (received) => received && clearTimeout(this.#pongTimer),
+      },
+    });
+    addEventListener("offline", this.#probe);
+  }
+
+  enter(): void {
+    this.#members++;
+  }
+
+  leave(): void {
+    if (--this.#members) return;
+    this.#onEmpty();
+    this.#wakeUp.stop();
+    removeEventListener("offline", this.#probe);
+    clearTimeout(this.#refreshTimer);
+    clearTimeout(this.#connectTimer);
+    void Promise.resolve(this.#client.dispose()).catch(() => {}); // it was about to connect
+  }
+
+  /** There may be another token now: ask for it. */
+  refresh(): void {
+    if (this.#socket) void this.#renew();
+    else this.#wakeUp.now();
+  }
+
+  /** One answer. Waits for the connection, however long; rejects with HubError for what the hub refused. */
+  async query<Result, Variables>(
+    document: TadaDocumentNode<Result, Variables>,
+    variables?: Variables,
+  ): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      let answer: Result | undefined;
+      this.#operate(document, variables, {
+        next: (result) => (answer = result),
+        error: reject,
+        complete: () => (answer === undefined ? reject(new HubError("No answer", "UNAVAILABLE")) : resolve(answer)),
+      });
+    });
+  }
+
+  /** As `query`, and tried again where that may help. */
+  async mutate<Result, Variables>(
+    document: TadaDocumentNode<Result, Variables>,
+    variables?: Variables,
+  ): Promise<Result> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.query(document, variables);
+      } catch (error) {
+        if (!(error as HubError).transient || attempt === MUTATE_ATTEMPTS - 1) throw error;
+        await this.#wakeUp.pause(jitter(attempt, RETRY_BASE_MS));
+      }
+    }
+  }
+
+  /** For a page that is going away: sent whatever becomes of it, and never answered. */
+  post<Result, Variables>(document: TadaDocumentNode<Result, Variables>, variables?: Variables): void {
+    void fetch(this.endpoint.replace("ws", "http"), {
+      method: "POST",
+      keepalive: true,
+      headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
+      body: JSON.stringify({ query: document, variables }),
+    }).catch(() => {});
+  }
+
+  /**
+   * Result after result, over as many connections as it takes. `variables` are read anew for each: let a getter answer
+   * the last cursor. Answers what ends it.
+   */
+  subscribe<Result, Variables>(
+    document: TadaDocumentNode<Result, Variables>,
+    variables: Variables,
+    sink: Sink<Result>,
+  ): () => void {
+    let stop = () => {};
+    let stopped = false;
+    let failures = 0;
+    const begin = () => {
+      stop = this.#operate(document, variables, {
+        next: (result) => {
+          failures = 0;
+          sink.next(result);
+        },
+        error: async (error) => {
+          if (!error.transient) return sink.error(error);
+          await this.#wakeUp.pause(jitter(failures++, RETRY_BASE_MS));
+          if (!stopped) begin();
+        },
+        complete: () => sink.complete(),
+      });
+    };
+    begin();
+    return () => {
+      stopped = true;
+      stop();
+    };
+  }
+
+  #operate<Result, Variables>(
+    document: TadaDocumentNode<Result, Variables>,
+    variables: Variables | undefined,
+    sink: Sink<Result>,
+  ): () => void {
+    let ended = false;
+    let stop = () => {};
+    const begin = (attempt = 0) => {
+      stop = this.#client.subscribe(
+        { query: document as unknown as string, variables: variables as Record<string, unknown> },
+        {
+          next: ({ data, errors }) => {
+            if (ended) return;
+            if (!errors) return sink.next(data as Result);
+            ended = true;
+            stop();
+            sink.error(refusal(errors));
+          },
+          error: async (error) => {
+            if (ended) return;
+            if (Array.isArray(error)) {
+              ended = true;
+              return sink.error(refusal(error));
+            }
+            // The client library gave the connection up, by a code that it takes for final.
+            await this.#wakeUp.pause(jitter(attempt, RETRY_BASE_MS));
+            if (!ended) begin(attempt + 1);
+          },
+          complete: () => {
+            if (!ended) sink.complete();
+            ended = true;
+          },
+        },
+      );
+    };
+    begin();
+    return () => {
+      ended = true;
+      stop();
+    };
+  }
+
+  /** A token that the hub has not refused yet, and then the address. It must not throw: the library would hang. */
+  async #prepare(): Promise<string> {
+    for (let attempt = 0; ; attempt++) {
+      if (!this.#members) return new Promise(() => {}); // everybody has left
+      try {
+        const token = this.#next ?? (await this.#getToken(this.#refused));
+        this.#next = undefined;
+        if (userOf(token) !== this.user) {
+          this.dispatchEvent(new Event("user"));
+        } else if (token !== this.#refused) {
+          this.#token = token;
+          break;
+        } else {
+          this.#become("refused");
+        }
+      } catch (error) {
+        console.warn("hub: no token", error);
+        this.#become("offline");
+      }
+      await this.#wakeUp.pause(jitter(attempt + 1, RETRY_BASE_MS));
+    }
+    clearTimeout(this.#connectTimer);
+    this.#connectTimer = setTimeout(() => this.#client.terminate(), CONNECT_TIMEOUT_MS);
+    return this.endpoint;
+  }
+
+  async #wait(attempt: number): Promise<void> {
+    if (this.#returnAtOnce) {
+      this.#returnAtOnce = false;
+      return;
+    }
+    const base = RESTARTS.includes(this.#closedWith) ? RETRY_BASE_RESTART_MS : RETRY_BASE_MS;
+    await this.#wakeUp.pause(jitter(attempt, base));
+  }
+
+  #connected(socket: WebSocket): void {
+    clearTimeout(this.#connectTimer);
+    this.#socket = socket;
+    this.#refused = undefined;
+    this.#become("live");
+    const { exp } = claims(this.#token);
+    const left = (exp ?? 0) * 1_000 - Date.now();
+    if (left <= 0) return; // by a clock that is wrong: the hub will say when it has ended
+    const early = Math.min(REFRESH_EARLY_MS, left / 4);
+    clearTimeout(this.#refreshTimer);
+    this.#refreshTimer = setTimeout(() => void this.#renew(), Math.min(Math.max(0, left - early), TIMER_MAX_MS));
+  }
+
+  #closed(event: unknown): void {
+    this.#closedWith = (event as CloseEvent).code;
+    clearTimeout(this.#connectTimer);
+    clearTimeout(this.#pongTimer);
+    clearTimeout(this.#refreshTimer);
+    if (this.#closedWith === FORBIDDEN) {
+      this.#refused = this.#token;
+      this.#returnAtOnce = this.#socket !== undefined; // it was good once: it has expired
+    }
+    this.#socket = undefined;
+    if (this.#closedWith !== RENEW && this.#closedWith !== UNUSED) this.#become("offline");
+  }
+
+  /** Comes back with the next token, if there is one. */
+  async #renew(): Promise<void> {
+    const socket = this.#socket;
+    try {
+      const token = await this.#getToken();
+      if (token === this.#token || socket !== this.#socket || !socket) return;
+      this.#returnAtOnce = true;
+      this.#next = token;
+      socket.close(RENEW, "With a new token");
+    } catch (error) {
+      console.warn("hub: no new token", error); // when this one ends, it is asked for again
+    }
+  }
+
+  /** Is anybody there? A socket that slept with its machine does not know that it is dead. */
+  readonly #probe = (): void => {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    this.#socket.send('{"type":"ping"}');
+    this.#expectPong();
+  };
+
+  #expectPong(): void {
+    clearTimeout(this.#pongTimer);
+    this.#pongTimer = setTimeout(() => this.#client.terminate(), PONG_TIMEOUT_MS);
+  }
+
+  #become(status: Status): void {
+    if (status === this.status) return;
+    this.status = status;
+    this.dispatchEvent(new Event("status"));
+  }
+}
+
+function refusal(errors: readonly { message: string; extensions?: unknown }[]): HubError {
+  const [first] = errors;
+  const { code } = (first?.extensions ?? {}) as { code?: string };
+  return new HubError(first?.message ?? "Refused", code ?? "INTERNAL_SERVER_ERROR");
+}

@@ -1,0 +1,393 @@
+/**
+ * One person's inbox, as this page knows it.
+ *
+ * What the hub said is kept apart from marks that were made here and that it has not told of yet: what is shown is the
+ * one with the other laid over it. So a refused mark rolls back by being dropped, and nothing has to be put back. Only
+ * pages and the feed change what is known. The feed goes on after the last cursor over every loss of the connection.
+ */
+import { closeBanners } from "../push/banners";
+import { HubError, type Hub } from "./connection";
+import { isAll, isUnread, isUnseen, marked, satisfied, swept, views, type Mark, type Verb, type View } from "./marks";
+import { AllRead, AllSeen, byIds, Feed, Page, Snooze, type Change, type Item } from "./operations";
+import type { TadaDocumentNode } from "gql.tada";
+import { Tabs, type Word } from "./tabs";
+
+export type { Item, Verb, View };
+
+const PAGE = 20;
+const PAGE_MAX = 100;
+const KEEP_AFTER_MS = 500;
+const BEGIN_AGAIN_MS = 3_000;
+const TAKEN_MAX_MS = 10_000; // a mark that was taken and of which the feed does not tell changed nothing
+const FOREIGN_MAX_MS = 60_000; // a mark of another tab, which may be gone
+
+interface List {
+  state: "new" | "loading" | "ready" | "failed";
+  /** What lies deeper is not listed: there may be gaps in what is known of it. */
+  floor: number;
+  after: string | null;
+  more: boolean;
+}
+
+type Request = [TadaDocumentNode<unknown, Record<string, unknown>>, Record<string, unknown>];
+
+const sweeps: Partial<Record<Verb, Change["kind"]>> = { markAllSeen: "ALL_SEEN", markAllRead: "ALL_READ" };
+
+function requestOf(verb: Verb, ids: string[], until?: string): Request {
+  if (verb === "markAllSeen") return [AllSeen, {}];
+  if (verb === "markAllRead") return [AllRead, {}];
+  if (verb === "snooze") return [Snooze as Request[0], { ids, until }];
+  return [byIds[verb] as Request[0], { ids }];
+}
+
+const emptyList = (): List => ({ state: "new", floor: Infinity, after: null, more: true });
+
+/**
+ * Events: `change` whenever anything shown may differ, `arrived` with the items that just came, `refused` with the mark
+ * that was rolled back and the hub's error.
+ */
+export class Inbox extends EventTarget {
+  readonly #hub: Hub;
+  readonly #tabs: Tabs;
+  readonly #known = new Map<string, Item>();
+  readonly #marks = new Map<string, Mark>();
+  readonly #taken = new Set<string>();
+  readonly #unanswered = new Map<string, Request>();
+  readonly #touched = new Map<string, number>(); // by id: the count of events when the feed last told of it
+  #lists = this.#emptyLists();
+  #view: View = "ACTIVE";
+  #cursor: string | null = null;
+  #events = 0;
+  #sweptAt = 0;
+  #life = 0; // what was asked in an earlier one does not count any more
+  #unread = 0;
+  #unseen = 0;
+  #stop = () => {};
+  #tail: Promise<unknown> = Promise.resolve();
+  #keepTimer: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  constructor(hub: Hub) {
+    super();
+    this.#hub = hub;
+    this.#tabs = new Tabs(hub.endpoint, hub.user, (word) => this.#hear(word));
+    const kept = this.#tabs.kept();
+    if (kept) {
+      for (const item of kept.items) this.#known.set(item.id, item);
+      [this.#unread, this.#unseen] = [kept.unread, kept.unseen];
+      this.#lists.ACTIVE.floor = Math.min(...kept.items.map((item) => item.place));
+    }
+    addEventListener("pagehide", this.#leave);
+    hub.addEventListener("status", this.#onStatus);
+    void this.#begin();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#life++;
+    this.#stop();
+    this.#leave();
+    removeEventListener("pagehide", this.#leave);
+    this.#hub.removeEventListener("status", this.#onStatus);
+    this.#tabs.close();
+  }
+
+  /** Nothing of it may be shown to whoever comes next. */
+  forget(): void {
+    this.#life++;
+    this.#stop();
+    this.#known.clear();
+    this.#marks.clear();
+    this.#lists = this.#emptyLists();
+    this.#unread = this.#unseen = 0;
+    this.#cursor = null;
+    clearTimeout(this.#keepTimer);
+    this.#tabs.forget();
+    this.#changed(false);
+  }
+
+  // ------------------------------------------------------------ what is shown
+
+  get unread(): number {
+    return this.#counted(this.#unread, "unread", isUnread);
+  }
+
+  get unseen(): number {
+    return this.#counted(this.#unseen, "unseen", isUnseen);
+  }
+
+  /** Newest first, without gaps, as far down as pages were loaded. */
+  items(view: View): Item[] {
+    const { floor } = this.#lists[view];
+    const found: Item[] = [];
+    for (const known of this.#known.values()) {
+      const item = this.#shown(known);
+      if (item.place >= floor && views[view](item)) found.push(item);
+    }
+    return found.sort((one, other) => other.place - one.place);
+  }
+
+  list(view: View): Readonly<Pick<List, "state" | "more">> {
+    return this.#lists[this.#cursor ? view : "ACTIVE"]; // until the first page is there, all views wait for that
+  }
+
+  find(id: string): Item | undefined {
+    const known = this.#known.get(id);
+    return known && this.#shown(known);
+  }
+
+  // ------------------------------------------------------------ pages
+
+  /** This view is looked at: its first page is loaded if need be. */
+  show(view: View): void {
+    this.#view = view;
+    if (["new", "failed"].includes(this.#lists[view].state)) void this.more(view);
+  }
+
+  /** One page more, or the first. */
+  async more(view: View): Promise<void> {
+    if (!this.#cursor) return this.#lists.ACTIVE.state === "failed" ? this.#begin() : undefined;
+    const list = this.#lists[view];
+    if (list.state === "loading" || !list.more) return;
+    list.state = "loading";
+    this.#changed(false);
+    try {
+      while (!(await this.#load(view, list)));
+    } catch (error) {
+      list.state = "failed";
+      console.warn("hub: no page", error);
+    }
+    this.#changed();
+  }
+
+  async #load(view: View, list: List, first = PAGE): Promise<boolean> {
+    const [life, events] = [this.#life, this.#events];
+    const { inbox: page } = await this.#hub.query(Page, { view, first, after: list.after });
+    if (life !== this.#life) return true;
+    if (this.#sweptAt > events) return false; // all changed meanwhile, and the page may not know
+    for (const item of page.nodes) {
+      if ((this.#touched.get(item.id) ?? 0) <= events) this.#known.set(item.id, item);
+    }
+    list.after = page.pageInfo.endCursor;
+    list.more = page.pageInfo.hasNextPage;
+    list.floor = list.more ? (page.nodes.at(-1)?.place ?? list.floor) : -Infinity;
+    list.state = "ready";
+    if (!this.#cursor) {
+      this.#cursor = page.position;
+      [this.#unread, this.#unseen] = [page.unread, page.unseen];
+    }
+    return true;
+  }
+
+  /** Loads the newest, and follows the feed from there. What was shown stays until it is replaced. */
+  async #begin(): Promise<void> {
+    const life = ++this.#life;
+    const shown = this.items("ACTIVE").length;
+    const before = new Map(this.#known);
+    this.#stop();
+    this.#cursor = null;
+    this.#lists = { ...this.#emptyLists(), ACTIVE: { ...this.#lists.ACTIVE, after: null, state: "loading" } };
+    this.#changed(false);
+    const list = { ...emptyList() };
+    try {
+      await this.#load("ACTIVE", list, Math.min(PAGE_MAX, Math.max(PAGE, shown)));
+    } catch (error) {
+      if (life !== this.#life) return;
+      console.warn("hub: no inbox", error);
+      this.#lists.ACTIVE.state = "failed";
+      this.#changed(false);
+      if (error instanceof HubError && error.transient) this.#beginLater();
+      return;
+    }
+    if (life !== this.#life) return;
+    for (const [id, item] of before) if (this.#known.get(id) === item) this.#known.delete(id);
+    for (const key of this.#taken) this.#drop(key);
+    this.#lists.ACTIVE = list;
+    this.#follow();
+    void closeBanners((id) => this.#done(id));
+    if (this.#view !== "ACTIVE") void this.more(this.#view);
+    this.#changed();
+  }
+
+  #beginLater(): void {
+    const life = this.#life;
+    setTimeout(() => life === this.#life && this.#begin(), BEGIN_AGAIN_MS);
+  }
+
+  // ------------------------------------------------------------ the feed
+
+  #follow(): void {
+    const inbox = this;
+    this.#stop = this.#hub.subscribe(
+      Feed,
+      {
+        get after() {
+          return inbox.#cursor;
+        },
+      },
+      {
+        next: ({ inbox: change }) => this.#apply(change),
+        error: (error) => {
+          console.warn("hub: the feed ended", error);
+          this.#beginLater(); // a cursor that it does not know
+        },
+        complete: () => void this.#begin(),
+      },
+    );
+  }
+
+  #apply({ kind, cursor, unread, unseen, notification }: Change): void {
+    if (kind === "RESYNC") return; // the feed completes
+    this.#events++;
+    this.#cursor = cursor;
+    [this.#unread, this.#unseen] = [unread, unseen];
+    if (isAll(kind)) {
+      this.#sweptAt = this.#events;
+      const at = new Date().toISOString();
+      for (const [id, item] of this.#known) this.#known.set(id, swept(item, kind, at));
+      for (const mark of this.#marks.values()) if (sweeps[mark.verb] === kind) this.#drop(mark.key);
+    } else if (notification) {
+      const { id } = notification;
+      this.#touched.set(id, this.#events);
+      if (kind === "REMOVED") this.#known.delete(id);
+      else this.#known.set(id, notification);
+      this.#settle(id);
+      if (kind === "ADDED" && isUnseen(notification)) this.dispatchEvent(new CustomEvent("arrived", { detail: notification }));
+    }
+    if (kind !== "ADDED") void closeBanners((id) => (kind === "REMOVED" ? id === notification?.id : this.#done(id)));
+    this.#changed();
+  }
+
+  /** The feed has told of it: marks that it fulfils are laid over it no longer. */
+  #settle(id: string): void {
+    const item = this.#known.get(id);
+    for (const mark of this.#marks.values()) {
+      if (!mark.ids.includes(id) || (item && !this.#taken.has(mark.key) && !satisfied(item, mark))) continue;
+      mark.ids = mark.ids.filter((other) => other !== id);
+      if (!mark.ids.length && !mark.verb.startsWith("markAll")) this.#drop(mark.key);
+    }
+  }
+
+  /** Known, and not waiting to be read. */
+  #done(id: string): boolean {
+    const item = this.find(id);
+    return item !== undefined && !isUnread(item);
+  }
+
+  // ------------------------------------------------------------ marks
+
+  /** Shown at once, everywhere in this browser. They reach the hub one after the other. */
+  mark(verb: Verb, ids: string[] = [], until?: string): void {
+    const all = verb.startsWith("markAll");
+    const mark: Mark = {
+      key: `${Date.now()} ${Math.random()}`,
+      verb,
+      ids: all ? this.items("ACTIVE").map((item) => item.id) : ids,
+      at: new Date().toISOString(),
+      until,
+      unread: verb === "markAllRead" ? this.unread : 0,
+      unseen: all ? this.unseen : 0,
+    };
+    this.#lay(mark);
+    this.#tabs.tell({ made: mark });
+    const request = requestOf(verb, ids, until);
+    this.#unanswered.set(mark.key, request);
+    this.#tail = this.#tail.then(() => this.#hub.mutate(...request)).then(
+      () => {
+        this.#unanswered.delete(mark.key);
+        this.#take(mark.key);
+        this.#tabs.tell({ taken: mark.key });
+      },
+      (error: HubError) => {
+        this.#unanswered.delete(mark.key);
+        this.#drop(mark.key);
+        this.#tabs.tell({ refused: mark.key });
+        this.dispatchEvent(new CustomEvent("refused", { detail: { verb, error } }));
+      },
+    );
+  }
+
+  #hear(word: Word): void {
+    if ("made" in word) {
+      this.#lay(word.made);
+      setTimeout(() => this.#drop(word.made.key), FOREIGN_MAX_MS);
+    } else if ("taken" in word) this.#take(word.taken);
+    else this.#drop(word.refused);
+  }
+
+  #lay(mark: Mark): void {
+    this.#marks.set(mark.key, mark);
+    this.#changed();
+  }
+
+  #take(key: string): void {
+    const mark = this.#marks.get(key);
+    if (!mark) return;
+    this.#taken.add(key);
+    setTimeout(() => this.#drop(key), TAKEN_MAX_MS);
+  }
+
+  #drop(key: string): void {
+    this.#taken.delete(key);
+    if (this.#marks.delete(key)) this.#changed();
+  }
+
+  #shown(item: Item): Item {
+    let shown = item;
+    for (const mark of this.#marks.values()) if (mark.ids.includes(item.id)) shown = marked(shown, mark);
+    return shown;
+  }
+
+  #counted(told: number, count: "unread" | "unseen", counts: (item: Item) => boolean): number {
+    let sum = told;
+    for (const mark of this.#marks.values()) sum -= mark[count];
+    const single = [...this.#marks.values()].filter((mark) => !mark.verb.startsWith("markAll"));
+    for (const id of new Set(single.flatMap((mark) => mark.ids))) {
+      const item = this.#known.get(id);
+      if (!item) continue;
+      const after = single.filter((mark) => mark.ids.includes(id)).reduce(marked, item);
+      sum += Number(counts(after)) - Number(counts(item));
+    }
+    return Math.max(0, sum);
+  }
+
+  // ------------------------------------------------------------ the rest
+
+  #emptyLists(): Record<View, List> {
+    return { ACTIVE: emptyList(), UNREAD: emptyList(), SNOOZED: emptyList(), ARCHIVED: emptyList() };
+  }
+
+  /** A token that the hub refuses may be one of somebody who has signed out. */
+  readonly #onStatus = (): void => {
+    if (this.#hub.status === "refused") {
+      this.forget();
+      void this.#begin(); // waits for a better one
+    }
+  };
+
+  /** The page goes: marks that are still on their way go by themselves. */
+  readonly #leave = (): void => {
+    this.#keep();
+    for (const request of this.#unanswered.values()) this.#hub.post(...request);
+  };
+
+  #changed(keep = true): void {
+    if (this.#closed) return;
+    this.dispatchEvent(new Event("change"));
+    if (!keep) return;
+    clearTimeout(this.#keepTimer);
+    this.#keepTimer = setTimeout(this.#keep, KEEP_AFTER_MS);
+  }
+
+  readonly #keep = (): void => {
+    clearTimeout(this.#keepTimer);
+    if (!this.#cursor) return;
+    const items = [...this.#known.values()].filter(views.ACTIVE).sort((one, other) => other.place - one.place);
+    const { floor } = this.#lists.ACTIVE;
+    this.#tabs.keep({
+      items: items.filter((item) => item.place >= floor).slice(0, PAGE),
+      unread: this.#unread,
+      unseen: this.#unseen,
+    });
+  };
+}

@@ -1,0 +1,67 @@
+"""`POST /dev/tokens`, in development only: the tokens that the demo page calls with, good for minutes.
+
+They are handed to that page on this machine and to nobody else. The connection comes from this machine, and through no
+proxy or tunnel; the address bar names this machine, and not a name of somebody's that leads here (DNS rebinding); and
+the page is the hub's own: one of another port has another `Origin`, and a webhook has none.
+"""
+
+import re
+import time
+from ipaddress import ip_address
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from hub.api.auth import DEFAULT_TENANT, sign
+from hub.api.strangers import DISCREET
+from hub.model import Role
+from hub.settings import Settings
+
+PATH = "/dev/tokens"
+PEOPLE = ("alice", "bob")  # whom `hub dev` begins with
+SERVICE = "service"
+GOOD_S = 600.0
+HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
+FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+REFUSED = {
+    "error": "Tokens are for the demo page on the hub's own machine: open it by the address that the hub printed."
+}
+
+
+def dev_tokens(settings: Settings) -> list[BaseRoute]:
+    """Its route; none where an issuer signs the tokens, and not the hub."""
+    if not settings.jwt_secret:
+        return []
+    secret = settings.jwt_secret[0].get_secret_value()
+
+    def token(user: str | None, role: Role) -> str:
+        return sign(
+            secret,
+            user=user,
+            tenant=DEFAULT_TENANT,
+            role=role,
+            expires_in_s=GOOD_S,
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+        )
+
+    async def tokens(request: Request) -> Response:
+        if not _from_own_page(request):
+            return JSONResponse(REFUSED, 403, DISCREET)
+        handed = {user: token(user, Role.USER) for user in PEOPLE} | {SERVICE: token(None, Role.SERVICE)}
+        return JSONResponse({"tokens": handed, "expiresAt": int(time.time() + GOOD_S)}, headers=DISCREET)
+
+    return [Route(PATH, tokens, methods=["POST"])]
+
+
+def _from_own_page(request: Request) -> bool:
+    host = request.headers.get("host", "")
+    return (
+        request.client is not None
+        and ip_address(request.client.host).is_loopback
+        and not any(name in request.headers for name in FORWARDED)
+        and HERE.fullmatch(host) is not None
+        and request.headers.get("origin") == f"{request.url.scheme}://{host}"
+        and request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
+    )

@@ -1,0 +1,322 @@
+"""A real browser, and pages in it that embed what the front end builds."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, WebSocketRoute, async_playwright
+
+from hub.api.auth import sign
+from hub.model import Role
+from tests.client import Json, Tenant, eventually
+from tests.processes import SECRET
+
+FRONT = Path(__file__).parents[2] / "frontend-demo"
+DIST = FRONT / "dist"
+AXE = FRONT / "node_modules" / "axe-core" / "axe.min.js"
+CHROMIUM = os.environ.get("HUB_CHROMIUM", "/usr/bin/chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # A page that a test answers itself comes from nowhere, and then may not call this machine.
+    "--disable-features=LocalNetworkAccessChecks",
+]
+WITHIN_MS = 15_000
+STANDARD = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src https:; trusted-types lit-html; require-trusted-types-for 'script'"
+"""Strict, so that whatever the component does goes with a page that allows next to nothing."""
+HTML = """<!doctype html><html lang="{lang}" dir="{dir}"><meta charset="utf-8"><title>An app</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="/page.css"><script type="module" src="/inbox.js"></script>
+<script defer src="/page.js"></script><header><b>Acme</b><hub-inbox {attributes}></hub-inbox></header>
+<main><h1>Your work</h1><p>Some text, and <a href="/elsewhere">a link</a>.</p></main></html>"""
+CSS = """body { margin: 0; font: 16px system-ui; color-scheme: light dark; background: light-dark(#f4f5f7, #0f1115);
+  color: light-dark(#16181d, #eceef2) } header { display: flex; justify-content: space-between; align-items: center;
+  padding: 8px 16px; background: light-dark(#fff, #17191f); border-bottom: 1px solid light-dark(#e6e8ec, #2d313a) }
+  main { padding: 24px 16px } a { color: light-dark(#0b57d0, #a8c7fa) }"""
+SCRIPT = """window.told = [];
+for (const name of ["hub-open", "hub-action", "hub-count"]) addEventListener(name, (event) => {
+  told.push([name, event.detail.url ?? event.detail.action ?? event.detail.unread]);
+  if (name === "hub-open" && window.stay) event.preventDefault();
+});
+document.querySelector("hub-inbox").getToken = (refused) => giveToken(refused ?? null);"""
+
+
+@pytest.fixture(scope="session")
+def built() -> Path:
+    """The built front end, of the sources as they are now."""
+    npm = shutil.which("npm")
+    missing = [what for what, there in ((CHROMIUM, Path(CHROMIUM).exists()), ("npm", npm)) if not there]
+    if missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI has no {missing}")
+        pytest.skip(f"not on this machine: {missing}")
+    assert npm
+    installed = FRONT / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (FRONT / "package-lock.json").stat().st_mtime:
+        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=FRONT, check=True, timeout=300)
+    subprocess.run([npm, "run", "build"], cwd=FRONT, check=True, timeout=300, capture_output=True)
+    return DIST
+
+
+@pytest.fixture(scope="session")
+async def browser(built: Path) -> AsyncIterator[Browser]:  # noqa: ARG001 - what it shows
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        await chromium.close()
+
+
+@dataclass
+class Held:
+    """An operation that the hub has not heard of."""
+
+    socket: WebSocketRoute
+    id: str
+
+    def refuse(self, message: str) -> None:
+        error = {"message": message, "extensions": {"code": "FORBIDDEN"}}
+        self.socket.send(json.dumps({"id": self.id, "type": "error", "payload": [error]}))
+
+
+class Tab:
+    """One page with a bell in it. `tokens`: those it was given; `expires_in_s` and `refuse` say what it gets next."""
+
+    def __init__(self, page: Page, person: "Person") -> None:
+        self.page = page
+        self.person = person
+        self.bell = page.locator("hub-inbox button.bell")
+        self.panel = page.locator("hub-inbox #panel")
+        self.items = page.locator("hub-inbox-item")
+        self.sign = page.locator("hub-inbox-panel .sign")
+        self.toast = page.locator("hub-inbox-panel .toast")
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda said: self.errors.append(said.text) if "Content Security" in said.text else None)
+
+    async def open(self) -> "Tab":
+        await self.bell.click()
+        await self.panel.wait_for(state="visible")
+        return self
+
+    def tab(self, view: str) -> Locator:
+        """`view`: ACTIVE, UNREAD, ARCHIVED or SNOOZED."""
+        return self.page.locator(f"hub-inbox-panel #{view}")
+
+    def item(self, title: str) -> Locator:
+        return self.items.filter(has_text=title)
+
+    async def press(self, title: str, tool: str) -> None:
+        """A tool of an item: markRead, archive, snooze and so on."""
+        item = self.item(title)
+        await item.hover()
+        await item.locator(f"[data-tool={tool}]").click()
+
+    async def titles(self) -> list[str]:
+        return await self.items.locator(".open bdi").all_inner_texts()
+
+    async def lists(self, *titles: str) -> None:
+        """Waits until these are listed, and no others, in this order."""
+
+        async def check() -> bool:
+            return await self.titles() == list(titles)
+
+        try:
+            await eventually(check, 15)
+        except AssertionError:
+            assert await self.titles() == list(titles)
+
+    async def counts(self, unread: int | str) -> None:
+        """Waits until the bell shows this number; 0 is no badge."""
+
+        async def check() -> bool:
+            shown = await self.bell.locator(".badge").all_inner_texts()
+            return shown == ([str(unread)] if unread else [])
+
+        await eventually(check, 15)
+
+    async def live(self) -> None:
+        """Waits until the panel says that it is connected."""
+        await self.page.locator("hub-inbox-panel .sign.live").wait_for(state="attached")
+
+    async def hold(self, operation: str) -> list[Held]:
+        """From now on, after a reload, this operation does not reach the hub. Answers where those that were held go."""
+        held: list[Held] = []
+
+        def between(socket: WebSocketRoute) -> None:
+            server = socket.connect_to_server()
+
+            def pass_on(message: str | bytes) -> None:
+                told = json.loads(message)
+                if operation in told.get("payload", {}).get("query", ""):
+                    held.append(Held(socket, told["id"]))
+                else:
+                    server.send(message)
+
+            socket.on_message(pass_on)
+
+        await self.page.route_web_socket("**/graphql", between)
+        await self.page.reload()
+        return held
+
+    async def faults(self) -> list[str]:
+        """What axe finds against WCAG 2.2 AA, on the whole page."""
+        await self.page.evaluate(AXE.read_text())
+        found: Json = await self.page.evaluate(
+            "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}})", STANDARD
+        )
+        return [
+            f"{fault['id']}: {node['target']} {node['failureSummary']}"
+            for fault in found["violations"]
+            for node in fault["nodes"]
+        ]
+
+
+class Person:
+    """One person's browser: tabs share its storage. It serves the page itself, on the hub's origin."""
+
+    def __init__(self, context: BrowserContext, tenant: Tenant, user: str, url: str, **page: str) -> None:
+        self.context = context
+        self.tenant = tenant
+        self.user = user
+        self.origin = url.removesuffix("/graphql")
+        self.shown = {"lang": "en", "dir": "ltr", "attributes": "", **page}
+        self.expires_in_s = 3600.0
+        self.token: str | None = None
+        """If set, what `getToken` answers, whatever was refused."""
+        self.asked: list[str | None] = []
+        """The refused token, at each call of `getToken`."""
+
+    async def __aenter__(self) -> "Person":
+        await self.context.expose_function("giveToken", self._give_token)
+        for path in ("page", "page.css", "page.js", "inbox.js", "elsewhere*"):
+            await self.context.route(f"{self.origin}/{path}", self._serve)
+        self.context.set_default_timeout(WITHIN_MS)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.context.close()
+
+    def _give_token(self, refused: str | None) -> str:
+        self.asked.append(refused)
+        if self.token:
+            return self.token
+        return self.sign()
+
+    def sign(self) -> str:
+        return sign(SECRET, user=self.user, tenant=self.tenant.name, role=Role.USER, expires_in_s=self.expires_in_s)
+
+    async def _serve(self, route: Route) -> None:
+        path = route.request.url.removeprefix(f"{self.origin}/")
+        if path == "inbox.js":
+            await route.fulfill(path=DIST / "inbox.js", content_type="text/javascript")
+        elif path == "page.js":
+            await route.fulfill(body=SCRIPT, content_type="text/javascript")
+        elif path == "page.css":
+            await route.fulfill(body=CSS, content_type="text/css")
+        elif path == "page":
+            headers = {"content-security-policy": POLICY}
+            await route.fulfill(body=HTML.format(**self.shown), content_type="text/html", headers=headers)
+        else:
+            await route.fulfill(body="<title>Elsewhere</title>", content_type="text/html")
+
+    async def tab(self) -> Tab:
+        """A new tab with the page in it, connected."""
+        tab = Tab(await self.context.new_page(), self)
+        await tab.page.goto(f"{self.origin}/page")
+        return tab
+
+
+class People:
+    """Browsers for people of a tenant."""
+
+    def __init__(self, browser: Browser, tenant: Tenant, stack: AsyncExitStack) -> None:
+        self._browser = browser
+        self._tenant = tenant
+        self._stack = stack
+
+    async def person(
+        self, user: str, *, url: str | None = None, page: dict[str, str] | None = None, **context: Any
+    ) -> Person:
+        """`page`: lang, dir and attributes of the page; `context`: what Playwright's contexts take."""
+        given = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", "locale": "en-GB", **context}
+        opened = await self._browser.new_context(**given)
+        made = Person(opened, self._tenant, user, url or self._tenant.urls[0], **(page or {}))
+        return await self._stack.enter_async_context(made)
+
+
+class Wire:
+    """Between a browser and a hub: what is cut ends in the middle of a word, and nobody answers until it is mended."""
+
+    def __init__(self, url: str) -> None:
+        self._to = urlsplit(url)
+        self._open: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/graphql"
+
+    async def __aenter__(self) -> "Wire":
+        await self.mend()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cut()
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        if self._server:
+            self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(self._to.hostname, self._to.port)
+        both = {writer, far_writer}
+        self._open |= both
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        self._open -= both
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while some := await reader.read(65_536):
+                writer.write(some)
+                await writer.drain()
+        writer.transport.abort()
+
+
+@pytest.fixture
+async def wire(tenant: Tenant) -> AsyncIterator[Wire]:
+    """To the first API process."""
+    async with Wire(tenant.urls[0]) as carrying:
+        yield carrying
+
+
+@pytest.fixture
+async def people(browser: Browser, tenant: Tenant) -> AsyncIterator[People]:
+    async with AsyncExitStack() as stack:
+        yield People(browser, tenant, stack)
+
+
+@pytest.fixture
+async def alice(people: People) -> Person:
+    return await people.person("alice")

@@ -1,0 +1,160 @@
+"""A push service that Chromium takes for the one of its vendor, so that a push comes in as any other: through its own
+connection, decrypted by its own code.
+
+Chromium speaks GCM: it checks in, registers each subscription, and holds a TLS connection (MCS) on which pushes come.
+Each speaks protobuf, of which this writes the few fields that count. What is not shown is the vendor's own server: its
+address in a subscription is exchanged for this one's, in the page, before the hub gets to know it.
+"""
+
+import asyncio
+import ssl
+from asyncio import StreamReader, StreamWriter
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from tests.client import eventually
+from tests.peers import HttpPeer, certificate
+
+VERSION = bytes([41])
+PING, PONG, LOGIN, LOGGED_IN, MESSAGE = 0, 1, 2, 3, 8  # tags of MCS
+VENDOR = "https://jmt17.google.com/fcm/send"
+EXCHANGE = """(url) => {
+  const endpoint = Object.getOwnPropertyDescriptor(PushSubscription.prototype, "endpoint");
+  const exchange = (given) => given.replace(/^https:.*[/]fcm[/]send/, url);
+  Object.defineProperty(PushSubscription.prototype, "endpoint", {
+    get() { return exchange(endpoint.get.call(this)); },
+  });
+  const toJSON = PushSubscription.prototype.toJSON;
+  PushSubscription.prototype.toJSON = function () {
+    return { ...toJSON.call(this), endpoint: this.endpoint };
+  };
+}"""
+
+
+def number(value: int) -> bytes:
+    """A varint."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def field(key: int, value: str | bytes | int) -> bytes:
+    """Text, bytes or a message; an int as varint."""
+    if isinstance(value, int):
+        return number(key << 3) + number(value)
+    raw = value.encode() if isinstance(value, str) else value
+    return number(key << 3 | 2) + number(len(raw)) + raw
+
+
+def fixed(key: int, value: int) -> bytes:
+    return number(key << 3 | 1) + value.to_bytes(8, "little")
+
+
+class LocalPushService(HttpPeer):
+    """`pushes`: what the hub posted, as it came: the path, the headers and the encrypted body."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pushes: list[tuple[str, dict[str, str], bytes]] = []
+        self.forwards = True
+        self._registered: dict[str, dict[str, str]] = {}
+        self._connections: list[StreamWriter] = []
+
+    async def open(self, folder: Path) -> "LocalPushService":
+        """Listens for Chromium too, with a certificate of its own."""
+        await self.__aenter__()
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(*certificate(folder))
+        self._mcs = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
+        return self
+
+    async def close(self) -> None:
+        for connection in self._connections:
+            connection.transport.abort()
+        self._mcs.close()
+        await self.leave()
+
+    @property
+    def arguments(self) -> list[str]:
+        """What Chromium is started with."""
+        port = self._mcs.sockets[0].getsockname()[1]
+        return [
+            f"--gcm-checkin-url={self.url}/checkin",
+            f"--gcm-registration-url={self.url}/register",
+            f"--gcm-mcs-endpoint=https://127.0.0.1:{port}",
+            "--ignore-certificate-errors",
+        ]
+
+    @property
+    def script(self) -> str:
+        """Run in every page: its subscriptions are here."""
+        return f"({EXCHANGE})('{self.url}/push')"
+
+    async def right(self, request: web.Request, body: bytes) -> web.Response:
+        if request.path == "/checkin":
+            return web.Response(body=field(1, 1) + field(3, 1) + fixed(7, 1) + fixed(8, 1))
+        if request.path == "/register":
+            form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+            token = f"subscription-{len(self._registered)}"
+            self._registered[token] = form
+            return web.Response(text=f"token={token}")
+        token = request.path.rpartition("/")[2]
+        if token not in self._registered:
+            return web.Response(status=404)
+        self.pushes.append((request.path, {name.lower(): v for name, v in request.headers.items()}, body))
+        if self.forwards:
+            await self._forward(self._registered[token], body)
+        return web.Response(status=201)
+
+    async def _forward(self, registered: dict[str, str], body: bytes) -> None:
+        async def connected() -> list[StreamWriter]:
+            return self._connections
+
+        def text(key: str, value: str) -> bytes:
+            return field(7, field(1, key) + field(2, value))
+
+        [*_, connection] = await eventually(connected, 20)
+        message = (
+            field(3, registered["sender"])
+            + field(5, registered["app"])
+            + text("content-encoding", "aes128gcm")
+            + text("subtype", registered["X-subtype"])
+            + field(9, f"push-{len(self.pushes)}")
+            + field(21, body)
+        )
+        connection.write(bytes([MESSAGE]) + number(len(message)) + message)
+        await connection.drain()
+
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        try:
+            await reader.readexactly(1)
+            writer.write(VERSION)
+            while True:
+                tag, size = (await reader.readexactly(1))[0], await self._number(reader)
+                await reader.readexactly(size)
+                if tag == LOGIN:
+                    welcome = field(1, "here")
+                    writer.write(bytes([LOGGED_IN]) + number(len(welcome)) + welcome)
+                    self._connections.append(writer)
+                elif tag == PING:
+                    writer.write(bytes([PONG, 0]))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            if writer in self._connections:
+                self._connections.remove(writer)
+            writer.close()
+
+    async def _number(self, reader: StreamReader) -> int:
+        value = shift = 0
+        while True:
+            byte: Any = (await reader.readexactly(1))[0]
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return int(value)

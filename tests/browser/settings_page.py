@@ -1,0 +1,52 @@
+"""An app's page with the preferences in it, on an origin of its own, as strict about scripts as one can be."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from hub.api.front import Front
+from tests.peers import HttpPeer
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src http: ws:; img-src 'self'; "
+    "trusted-types lit-html hub-push; require-trusted-types-for 'script'"
+)
+HTML = """<!doctype html><html lang="{lang}" dir="{dir}"><meta charset="utf-8"><title>Settings</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="/page.css"><script type="module" src="/preferences.js"></script>{more}
+<main><h1>Settings</h1><hub-preferences endpoint="{endpoint}" token="{token}" locale="{lang}" {attributes}></hub-preferences>
+</main></html>"""
+INBOX = '<script type="module" src="/inbox.js"></script><hub-inbox endpoint="{endpoint}" token="{token}"></hub-inbox>'
+CSS = """body { margin: 0; font: 16px system-ui; color-scheme: light dark; background: light-dark(#f7f8fa, #101216);
+  color: light-dark(#16181d, #eceef2) } main { max-width: 860px; margin: 0 auto; padding: 24px 16px }
+  h1 { font-size: 22px }"""
+
+
+class SettingsPage(HttpPeer):
+    """`shown`: what the page is made with."""
+
+    def __init__(self, dist: Path) -> None:
+        super().__init__()
+        self._front = Front(False, dist)
+
+    def address(self, endpoint: str, token: str, **shown: str) -> str:
+        """Of the page for that person. `inbox`: with a bell on it."""
+        query = {"endpoint": endpoint, "token": token, **shown}
+        return f"{self.url}/settings?" + "&".join(f"{name}={value}" for name, value in query.items())
+
+    async def right(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002 - a page takes none
+        name = request.path.removeprefix("/")
+        if name == "settings":
+            given: dict[str, Any] = {"lang": "en", "attributes": "", **request.query}
+            given = {key: escape(value) for key, value in given.items()}  # `attributes` too: names only
+            more = INBOX.format(**given) if "inbox" in given else ""
+            html = HTML.format(**given, dir="rtl" if given["lang"] == "ar" else "ltr", more=more)
+            return web.Response(text=html, content_type="text/html", headers={"content-security-policy": POLICY})
+        if name == "page.css":
+            return web.Response(text=CSS, content_type="text/css")
+        if name in {"preferences.js", "inbox.js", "sw.js"}:  # as the hub serves them
+            file = self._front.files[f"/{name}"]
+            return web.Response(body=file.body, headers=file.headers)
+        return web.Response(text="<title>Elsewhere</title>", content_type="text/html")

@@ -1,0 +1,247 @@
+"""The demo page of a development hub: what is sent from the desk arrives, and what is read is seen to be read."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import Browser, FrameLocator, Locator, Page, expect
+
+from hub.api.front import FOLDER
+from tests.browser.conftest import AXE, STANDARD
+from tests.client import eventually
+from tests.commands import Command
+
+SERVES = r"(?s)Open the demo[^\n]*\n(http://[0-9.:]+)/\n.*/graphiql#token=\S+\n"
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+AXE_RUN = "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}})"
+WITHIN_MS = 15_000
+
+expect.set_options(timeout=WITHIN_MS)
+
+
+@pytest.fixture(scope="module")
+async def demo(built: Path) -> AsyncIterator[str]:
+    """The address of the demo page, as `hub dev` prints it."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    shutil.copytree(built, FOLDER)
+    with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as data:
+        async with Command("dev", "--port", "0", "--data", data) as hub:
+            yield (await hub.says(SERVES))[1] + "/"
+
+
+class Stage:
+    """The page, and what went wrong in it: errors, violations of its policy, requests that left its origin."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.address = address
+        self.wrong: list[str] = []
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("console", lambda said: self.wrong.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on("request", lambda request: self._left(request.url))
+        page.on("websocket", lambda socket: self._left(socket.url.replace("ws", "http", 1)))
+
+    def _left(self, url: str) -> None:
+        if not url.startswith((self.address, "data:")):
+            self.wrong.append(f"asked {url}")
+
+    @property
+    def title(self) -> Locator:
+        return self.page.get_by_label("Title")
+
+    def device(self, index: int) -> FrameLocator:
+        return self.page.frame_locator("iframe").nth(index)
+
+    def bell(self, index: int) -> Locator:
+        return self.device(index).locator("hub-inbox button.bell")
+
+    def row(self, user: str, channel: str) -> Locator:
+        return self.page.locator(f"tr[data-user={user}][data-channel={channel}]")
+
+    async def press(self, button: str) -> None:
+        await self.page.get_by_role("button", name=button, exact=True).click()
+
+    async def send(self, title: str, *, category: str = "reviews") -> None:
+        """From the desk, to whom is chosen there."""
+        await self.title.fill(title)
+        await self.page.get_by_label("Category").select_option(category)
+        await self.press("Send")
+        await expect(self.page.get_by_text(re.compile("^Sent to "))).to_be_visible()
+
+    async def faults(self) -> list[str]:
+        """What axe finds, in the page and in the frames of it."""
+        found: list[str] = []
+        for frame in self.page.frames:
+            await frame.evaluate(AXE.read_text())
+        result: dict[str, Any] = await self.page.evaluate(AXE_RUN, STANDARD)
+        for fault in result["violations"]:
+            found += [f"{fault['id']}: {node['target']} {node['failureSummary']}" for node in fault["nodes"]]
+        return found
+
+
+def read_at(row: Locator) -> Locator:
+    return row.locator("td").nth(3).locator("time")
+
+
+@pytest.fixture
+async def open_stage(browser: Browser, demo: str) -> AsyncIterator[Any]:
+    """Opens the page. In the end nothing may have gone wrong in any."""
+    stages: list[Stage] = []
+
+    async def opened(**options: Any) -> Stage:
+        context = await browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
+        context.set_default_timeout(WITHIN_MS)
+        stage = Stage(await context.new_page(), demo)
+        stages.append(stage)
+        await stage.page.goto(demo)
+        for index in range(2):
+            await expect(stage.bell(index).locator(".badge")).to_be_visible()
+        await expect(stage.page.locator("tbody tr").first).to_be_visible()
+        return stage
+
+    yield opened
+    for stage in stages:
+        await stage.page.context.close()
+        assert stage.wrong == []
+
+
+async def test_send_from_the_desk_arrives_and_a_read_travels_to_the_other_device_and_the_receipt(
+    open_stage: Any,
+) -> None:
+    stage = await open_stage()
+    await stage.page.get_by_text("alice on two devices").click()
+    title = f"News {uuid4().hex[:8]}"
+    for index in range(2):
+        await stage.bell(index).click()
+    await stage.send(title)
+    arrived = [stage.device(index).locator("hub-inbox-item").filter(has_text=title) for index in range(2)]
+    for item in arrived:
+        await expect(item.locator("article.unread")).to_be_visible()
+    row = stage.row("alice", "IN_APP")
+    await expect(row.locator(".badge")).to_have_text("Delivered")
+    await expect(read_at(row)).to_have_count(0)
+    await expect(stage.row("bob", "IN_APP").locator(".badge")).to_have_text("Delivered")
+
+    await arrived[0].get_by_role("link", name=title).click()
+    await expect(stage.device(0).get_by_role("heading", name="Change 412")).to_be_visible()
+    await expect(arrived[1].locator("article:not(.unread)")).to_be_visible()
+    await expect(read_at(row)).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
+    await expect(read_at(stage.row("bob", "IN_APP"))).to_have_count(0)
+
+    await stage.press("Recall")
+    await expect(arrived[1]).to_have_count(0)
+    await expect(row.locator(".badge")).to_have_text("Cancelled")
+
+
+async def test_alice_and_bob_see_what_is_sent_to_each(open_stage: Any) -> None:
+    stage = await open_stage()
+    title = f"For bob {uuid4().hex[:8]}"
+    await stage.page.get_by_role("checkbox", name="alice").uncheck()
+    await stage.send(title)
+    for index in range(2):
+        await stage.bell(index).click()
+    await expect(stage.device(1).locator("hub-inbox-item").filter(has_text=title)).to_be_visible()
+    await expect(stage.device(0).locator("hub-inbox-item").first).to_be_visible()
+    await expect(stage.device(0).locator("hub-inbox-item").filter(has_text=title)).to_have_count(0)
+    await expect(stage.row("bob", "IN_APP")).to_be_visible()
+    await expect(stage.row("alice", "IN_APP")).to_have_count(0)
+
+
+async def test_simulate_says_yes_or_no_and_why_and_sends_nothing(open_stage: Any) -> None:
+    stage = await open_stage()
+    before = await stage.bell(0).locator(".badge").inner_text()
+    await stage.page.get_by_role("checkbox", name="SMS").check()
+    await stage.press("Simulate")
+    bob = stage.page.locator("demo-simulation table").filter(has_text="bob")
+    await expect(bob.get_by_role("row", name="Inbox Yes")).to_be_visible()
+    await expect(bob.get_by_role("row", name="Web push No They have no address or device there")).to_be_visible()
+    await expect(bob.get_by_role("row", name="SMS No This hub has no provider for it")).to_be_visible()
+    await expect(stage.page.get_by_text("Not asked for: E-mail")).to_have_count(2)
+    await expect(stage.bell(0).locator(".badge")).to_have_text(before)
+    await stage.title.fill("Something else")
+    await expect(bob).to_have_count(0)  # it is no longer what would be sent
+
+    for person in ("alice", "bob"):
+        await stage.page.get_by_role("checkbox", name=person).uncheck()
+    await stage.press("Simulate")
+    await expect(stage.page.get_by_role("alert")).to_have_text("Choose at least one person.")
+
+
+async def test_what_alice_switches_off_in_the_app_is_the_reason_at_the_desk(open_stage: Any) -> None:
+    stage = await open_stage()
+    await stage.device(0).get_by_role("link", name="Notifications").click()
+    switch = stage.device(0).get_by_role("switch", name="Browser for Reviews")
+    alice = stage.page.locator("demo-simulation table").filter(has_text="alice")
+    for on, said in ((False, "Web push No They switched it off"), (True, "Web push Yes Nothing speaks against it")):
+        await switch.click()
+        await expect(switch).to_have_attribute("aria-checked", str(on).lower())
+
+        async def told(said: str = said) -> bool:
+            """The switch shows what was wished before the hub has taken it."""
+            await stage.press("Simulate")
+            await expect(alice).to_be_visible()
+            return bool(await alice.get_by_role("row", name=said).count())
+
+        await eventually(told, 15)
+    assert "\n".join(await stage.faults()) == ""
+
+
+async def test_what_is_refused_is_said(open_stage: Any) -> None:
+    stage = await open_stage()
+    await stage.page.get_by_label("Where it leads").fill("javascript:alert(1)")
+    await stage.press("Send")
+    await expect(stage.page.get_by_role("alert")).to_be_visible()
+    await stage.title.fill("")
+    await stage.press("Send")
+    assert await stage.title.evaluate("(input) => input === input.getRootNode().activeElement")
+
+
+async def test_desk_is_worked_by_keyboard_alone(open_stage: Any) -> None:
+    stage = await open_stage()
+    title = f"Typed {uuid4().hex[:8]}"
+    await stage.title.focus()
+    await stage.page.keyboard.press("ControlOrMeta+A")
+    await stage.page.keyboard.type(title)
+    await stage.page.get_by_role("checkbox", name="bob").focus()
+    await stage.page.keyboard.press("Space")
+    await stage.title.focus()
+    await stage.page.keyboard.press("Enter")
+    await expect(stage.page.get_by_text("Sent to alice.")).to_be_visible()
+    await expect(stage.row("alice", "IN_APP")).to_be_visible()
+    await expect(stage.row("bob", "IN_APP")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_axe_finds_nothing(open_stage: Any, viewport: Any, scheme: str) -> None:
+    stage = await open_stage(viewport=viewport, color_scheme=scheme, has_touch=viewport is PHONE)
+    await stage.press("Simulate")
+    await expect(stage.page.locator("demo-simulation")).to_be_visible()
+    assert "\n".join(await stage.faults()) == ""
+    wide = await stage.page.evaluate("document.documentElement.scrollWidth")
+    assert wide == viewport["width"]  # nothing sticks out
+
+
+async def test_device_speaks_the_language_that_is_chosen_for_it(open_stage: Any) -> None:
+    stage = await open_stage()
+    await stage.page.get_by_label("Language of bob's phone").select_option("ar")
+    await expect(stage.device(1).locator("html[dir=rtl][lang=ar]")).to_have_count(1)
+    await stage.bell(1).click()
+    await expect(stage.device(1).locator("hub-inbox #panel[lang=ar]")).to_be_visible()
+    await expect(stage.device(0).locator("html[dir=ltr]")).to_have_count(1)
+
+
+async def test_page_says_why_it_has_no_tokens(browser: Browser, demo: str) -> None:
+    page = await browser.new_page()
+    why = {"error": "Tokens are for the demo page on the hub's own machine."}
+    await page.route("**/dev/tokens", lambda route: route.fulfill(status=403, json=why))
+    await page.goto(demo)
+    await expect(page.get_by_role("alert")).to_have_text(why["error"])
+    await expect(page.locator("iframe")).to_have_count(0)
+    await page.close()

@@ -1,0 +1,264 @@
+"""What people do with the inbox: by mouse, by keyboard, and what senders may not do with it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import People, Person, Tab
+from tests.client import Json, Tenant, eventually
+
+HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>${window.pwned=1}'
+BAIT = "https://bait.invalid/"
+UNSAFE = [
+    "javascript:window.pwned=1",
+    " java\nscript:window.pwned=1",
+    "data:text/html,<script>window.opener.pwned=1</script>",
+    "vbscript:x",
+    "blob:http://127.0.0.1/x",
+    "file:///etc/passwd",
+]
+
+
+async def state_of(tenant: Tenant, title: str) -> Json:
+    nodes: list[Json] = (await tenant.inbox("alice", view="ALL"))["nodes"]
+    return next(node for node in nodes if node["title"] == title)
+
+
+async def until(tenant: Tenant, title: str, **marks: bool) -> None:
+    """Waits until the hub has exactly these marks set or not set."""
+
+    async def check() -> bool:
+        state = await state_of(tenant, title)
+        return all(bool(state[mark]) is wanted for mark, wanted in marks.items())
+
+    await eventually(check, 15)
+
+
+async def opened(alice: Person, *titles: str) -> Tab:
+    tab = await (await alice.tab()).open()
+    await tab.lists(*titles)
+    await tab.live()
+    return tab
+
+
+async def test_opening_the_panel_marks_seen_and_opening_an_item_marks_read(tenant: Tenant, alice: Person) -> None:
+    await tenant.send("alice", title="One")
+    tab = await alice.tab()
+    await tab.counts(1)
+    assert not await tab.bell.locator(".badge.seen").count()
+    assert not (await state_of(tenant, "One"))["seenAt"]
+    await tab.open()
+    await until(tenant, "One", seenAt=True, readAt=False)
+    await tab.bell.locator(".badge.seen").wait_for()
+    await tab.item("One").locator(".open").click()
+    await until(tenant, "One", readAt=True)
+    await tab.counts(0)
+
+
+async def test_a_link_is_followed_and_the_mark_arrives_although_the_page_is_left(tenant: Tenant, alice: Person) -> None:
+    await tenant.send("alice", title="Go", content={"actionUrl": "/elsewhere?1"})
+    tab = await alice.tab()
+    await tab.hold("markAllSeen")  # marks go one after the other, so that the next one has not left yet
+    await tab.open()
+    await tab.item("Go").locator(".open").click()
+    await tab.page.wait_for_url("**/elsewhere?1")
+    await until(tenant, "Go", readAt=True)
+
+
+async def test_an_app_with_its_own_router_follows_links_itself(tenant: Tenant, alice: Person) -> None:
+    await tenant.send(
+        "alice",
+        title="Go",
+        content={"actionUrl": "/elsewhere?1", "actions": [{"key": "later", "label": "Later"}]},
+    )
+    tab = await opened(alice, "Go")
+    await tab.page.evaluate("window.stay = true")
+    await tab.item("Go").locator(".open").click()
+    await tab.item("Go").get_by_text("Later").click()
+    told = [entry for entry in await tab.page.evaluate("told") if entry[0] != "hub-count"]
+    assert told == [["hub-open", f"{alice.origin}/elsewhere?1"], ["hub-action", "later"]]
+    assert tab.page.url == f"{alice.origin}/page"
+
+
+async def test_everything_can_be_marked_read_at_once(tenant: Tenant, alice: Person) -> None:
+    for title in "ABC":
+        await tenant.send("alice", title=title)
+    tab = await opened(alice, "C", "B", "A")
+    await tab.page.locator("hub-inbox-panel [data-tool=markAllRead]").click()
+    await tab.counts(0)
+    for title in "ABC":
+        await until(tenant, title, readAt=True)
+    await tab.tab("UNREAD").click()
+    await tab.page.get_by_text("Nothing unread").wait_for()
+    await tenant.send("alice", title="D")
+    await tab.lists("D")
+    await tab.counts(1)
+
+
+@pytest.mark.parametrize("how", ["mouse", "keyboard"])
+async def test_archiving_can_be_undone(how: str, tenant: Tenant, alice: Person) -> None:
+    await tenant.send("alice", title="One")
+    await tenant.send("alice", title="Two")
+    tab = await opened(alice, "Two", "One")
+    await tab.press("Two", "archive")
+    await tab.lists("One")
+    await until(tenant, "Two", archivedAt=True)
+    if how == "mouse":
+        await tab.toast.get_by_text("Undo").click()
+    else:
+        await tab.item("One").locator(".open").focus()
+        await tab.page.keyboard.press("Control+z")
+    await tab.lists("Two", "One")
+    await until(tenant, "Two", archivedAt=False)
+    await tab.press("Two", "archive")
+    await tab.tab("ARCHIVED").click()
+    await tab.lists("Two")
+    await tab.press("Two", "unarchive")
+    await tab.lists()
+    await tab.tab("ACTIVE").click()
+    await tab.lists("Two", "One")
+
+
+async def test_snoozing_can_be_undone_and_ended(tenant: Tenant, alice: Person) -> None:
+    await tenant.send("alice", title="One")
+    await tenant.send("alice", title="Two")
+    tab = await opened(alice, "Two", "One")
+    for _ in range(2):
+        await tab.press("One", "snooze")
+        await tab.item("One").get_by_text("Tomorrow").click()
+        await tab.lists("Two")
+        await tab.counts(1)
+        await until(tenant, "One", snoozedUntil=True)
+        if not _:
+            await tab.toast.get_by_text("Undo").click()
+            await tab.lists("One", "Two")
+            await until(tenant, "One", snoozedUntil=False)
+    await tab.tab("SNOOZED").click()
+    await tab.lists("One")
+    await tab.press("One", "unsnooze")
+    await tab.lists()
+    await until(tenant, "One", snoozedUntil=False)
+    await tab.counts(2)
+
+
+async def test_what_asks_for_it_is_confirmed(tenant: Tenant, alice: Person) -> None:
+    await tenant.send("alice", title="Evacuate", requireAck=True)
+    tab = await opened(alice, "Evacuate")
+    await tab.item("Evacuate").get_by_text("Confirm").click()
+    await tab.item("Evacuate").get_by_text("✓ Confirmed").wait_for()
+    await until(tenant, "Evacuate", acknowledgedAt=True, readAt=True)
+
+
+async def test_the_keyboard_is_enough(tenant: Tenant, alice: Person) -> None:
+    for title in ("One", "Two", "Three"):
+        await tenant.send("alice", title=title)
+    tab = await alice.tab()
+    await tab.counts(3)
+    keys = tab.page.keyboard
+
+    async def focused() -> str:
+        """What has the focus, through all shadow roots."""
+        named: str = await tab.page.evaluate(
+            """() => { let at = document.activeElement; while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+            return at.dataset.tool || at.id || at.querySelector("bdi")?.textContent || (at.part.value || at.textContent) }"""
+        )
+        return named
+
+    async def at(wanted: str) -> None:
+        async def check() -> bool:
+            return await focused() == wanted
+
+        try:
+            await eventually(check, 5)
+        except AssertionError:
+            assert await focused() == wanted
+
+    await keys.press("Tab")
+    await at("bell")
+    await keys.press("Enter")
+    await at("ACTIVE")
+    for key, view in (("ArrowRight", "UNREAD"), ("End", "SNOOZED"), ("ArrowRight", "ACTIVE"), ("ArrowLeft", "SNOOZED")):
+        await keys.press(key)
+        await at(view)
+    await keys.press("Home")
+    await tab.lists("Three", "Two", "One")
+    await keys.press("Tab")
+    await at("Three")
+    await keys.press("ArrowDown")
+    await at("Two")
+    for tool in ("markRead", "snooze", "archive"):
+        await keys.press("Tab")
+        await at(tool)
+    await keys.press("Enter")
+    await tab.lists("Three", "One")
+    await at("One")  # its neighbour, not the top of the page
+    await keys.press("Tab")
+    await keys.press("Tab")
+    await at("snooze")
+    await keys.press("Enter")
+    await at("In 1 hour")
+    await keys.press("Escape")  # the choice, not the panel
+    await at("snooze")
+    await keys.press("Enter")
+    await keys.press("Enter")
+    await tab.lists("Three")
+    await at("Three")
+    await keys.press("Control+z")
+    await tab.lists("One", "Three")
+    await keys.press("Escape")
+    await tab.panel.wait_for(state="hidden")
+    await at("bell")
+    await until(tenant, "Two", archivedAt=True)
+    await until(tenant, "One", snoozedUntil=False)
+
+
+async def test_the_panel_closes_where_one_goes_elsewhere(alice: Person) -> None:
+    tab = await (await alice.tab()).open()
+    await tab.page.get_by_text("Your work").click()
+    await tab.panel.wait_for(state="hidden")
+    await tab.open()
+    for _ in range(6):
+        await tab.page.keyboard.press("Tab")
+    await tab.panel.wait_for(state="hidden")
+
+
+async def test_scripts_in_texts_addresses_and_data_run_nowhere(tenant: Tenant, alice: Person) -> None:
+    content: dict[str, Any] = {
+        "imageUrl": 'https://images.invalid/x.png?" onerror="window.pwned=1',
+        "actions": [{"key": HOSTILE, "label": HOSTILE, "primary": True}],
+    }
+    await tenant.send("alice", title=HOSTILE, body=HOSTILE, content=content, data={HOSTILE: HOSTILE}, category="news")
+    tab = await opened(alice, HOSTILE)
+    assert await tab.items.locator(".body").inner_text() == HOSTILE
+    assert await tab.items.locator("img").count() == 1
+    await tab.items.locator(".pill").click()
+    await tab.items.locator(".open").click()
+    await tab.press("window.pwned", "archive")
+    await tab.toast.wait_for()
+    assert not await tab.page.evaluate("window.pwned")
+    assert not tab.errors
+
+
+async def test_addresses_that_are_no_web_pages_become_no_links(tenant: Tenant, people: People) -> None:
+    """The hub refuses most of them. A hub that does not, or an inbox kept from before, must do no harm either."""
+    action = {"key": "a", "label": "Press", "url": BAIT}
+    await tenant.send("alice", title="Bait", content={"actionUrl": BAIT, "imageUrl": BAIT, "actions": [action]})
+    for unsafe in UNSAFE:
+        alice = await people.person("alice")
+        tab = await alice.tab()
+
+        def poison(socket: Any, unsafe: str = unsafe) -> None:
+            server = socket.connect_to_server()
+            server.on_message(lambda message: socket.send(message.replace(json.dumps(BAIT), json.dumps(unsafe))))
+
+        await tab.page.route_web_socket("**/graphql", poison)
+        await tab.page.reload()
+        await tab.open()
+        await tab.lists("Bait")
+        assert await tab.items.locator("a, img").count() == 0
+        await tab.items.locator(".open").click()
+        await tab.items.get_by_text("Press").click()
+        assert tab.page.url == f"{alice.origin}/page"
+        assert not await tab.page.evaluate("window.pwned")
+        await alice.context.close()

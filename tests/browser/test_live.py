@@ -1,0 +1,243 @@
+"""The inbox in a browser stays right: over several tabs, lost connections, restarts, and tokens that end."""
+
+import pytest
+from playwright.async_api import Browser
+
+from tests.browser.conftest import People, Person, Wire
+from tests.client import Tenant, eventually
+from tests.conftest import fresh_servers
+from tests.processes import Deployment
+
+AWAY = 200
+
+
+async def titles_of(tenant: Tenant, count: int, first: int = 0) -> list[str]:
+    """Sends so many, one after the other; answers their titles, newest first."""
+    titles = [f"Number {n:03}" for n in range(first, first + count)]
+    for title in titles:
+        await tenant.send("alice", title=title)
+    return titles[::-1]
+
+
+async def test_a_notification_arrives_in_two_tabs_and_is_said_once_aloud(tenant: Tenant, alice: Person) -> None:
+    one, other = await alice.tab(), await alice.tab()
+    await one.open()
+    await one.live()
+    await other.live()
+    await tenant.send("alice", title="First")
+    await tenant.send("alice", title="Second")
+    await one.lists("Second", "First")
+    await one.counts(2)
+    await other.counts(2)
+    assert await other.bell.get_attribute("aria-label") == "Notifications, 2 unread"
+    aloud = other.page.locator("hub-inbox > [role=status]").filter(has_text="new notification")
+    await aloud.wait_for(state="attached")
+
+
+async def test_a_mark_in_one_tab_shows_in_the_other_before_the_hub_has_heard_of_it(
+    tenant: Tenant, people: People, wire: Wire
+) -> None:
+    await titles_of(tenant, 2)
+    alice = await people.person("alice", url=wire.url)
+    one, other = await alice.tab(), await alice.tab()
+    for tab in (one, other):
+        await tab.counts(2)
+        await tab.live()
+    await other.open()
+    await wire.cut()
+    await one.open()
+    await one.press("Number 001", "markRead")
+    await other.item("Number 001").locator("[data-tool=markUnread]").wait_for(state="attached")
+    await other.counts(1)
+    assert (await tenant.inbox("alice"))["unread"] == 2
+    await wire.mend()
+
+    async def stored() -> bool:
+        return bool((await tenant.inbox("alice"))["unread"] == 1)
+
+    await eventually(stored, 20)
+    await one.counts(1)
+    await other.counts(1)
+
+
+async def test_marks_of_other_devices_show_at_once(tenant: Tenant, alice: Person) -> None:
+    newest, *_ = await titles_of(tenant, 3)
+    tab = await (await alice.tab()).open()
+    await tab.counts(3)
+    ids = {n["title"]: n["id"] for n in (await tenant.inbox("alice"))["nodes"]}
+    await tenant.mark("alice", "markRead", ids[newest])
+    await tab.counts(2)
+    await tenant.mark("alice", "archive", ids[newest])
+    await tab.lists("Number 001", "Number 000")
+    await tenant.mark_all("alice", "markAllRead")
+    await tab.counts(0)
+    await tenant.mark_all("alice", "archiveAll")
+    await tab.lists()
+    await tab.page.get_by_text("You are all caught up").wait_for()
+
+
+async def test_what_was_sent_while_offline_is_there_in_order_and_once(
+    tenant: Tenant, people: People, wire: Wire
+) -> None:
+    before = await titles_of(tenant, 3)
+    alice = await people.person("alice", url=wire.url)
+    tab = await (await alice.tab()).open()
+    await tab.lists(*before)
+    await tab.live()
+    await alice.context.set_offline(True)
+    await wire.cut()
+    await tab.sign.filter(has_text="Offline").wait_for()
+    missed = await titles_of(tenant, AWAY, first=3)
+    assert await tab.titles() == before
+    await wire.mend()
+    await alice.context.set_offline(False)
+    await tab.lists(*missed, *before)
+    await tab.counts("99+")
+    assert not await tab.page.evaluate("told.some(([name, count]) => name === 'hub-count' && count > 203)")
+
+
+async def test_a_hub_that_was_killed_and_comes_back_goes_on_by_itself(browser: Browser) -> None:
+    async with fresh_servers() as (mongod, redis):
+        async with Deployment(mongod.url, redis.url, apis=1, workers=0) as deployment:
+            async with Tenant("restarted", deployment.urls) as tenant:
+                async with Person(await browser.new_context(locale="en"), tenant, "alice", tenant.urls[0]) as alice:
+                    tab = await (await alice.tab()).open()
+                    await tenant.send("alice", title="Before")
+                    await tab.lists("Before")
+                    await tab.live()
+                    deployment.apis[0].kill()
+                    await tab.sign.filter(has_text="Connecting").wait_for()
+                    await tab.press("Before", "archive")  # nobody is there to take it yet
+                    await tab.lists()
+                    await deployment.apis[0].start()
+                    await tenant.send("alice", title="After")
+                    await tab.lists("After")
+                    await tab.live()
+
+                    async def archived() -> bool:
+                        return [n["title"] for n in (await tenant.inbox("alice", view="ARCHIVED"))["nodes"]] == [
+                            "Before"
+                        ]
+
+                    await eventually(archived, 20)
+
+
+async def test_a_token_is_renewed_before_it_ends(tenant: Tenant, people: People) -> None:
+    alice = await people.person("alice")
+    alice.expires_in_s = 4
+    tab = await (await alice.tab()).open()
+    await tab.live()
+    for round in range(3):
+        asked = len(alice.asked)
+
+        async def renewed(before: int = asked) -> bool:
+            return len(alice.asked) > before
+
+        await eventually(renewed, 20)
+        await tenant.send("alice", title=f"Round {round}")
+        await tab.item(f"Round {round}").wait_for()
+    assert not any(alice.asked), "one ended before there was another"
+
+
+async def test_a_refused_token_hides_everything_until_there_is_a_better_one(tenant: Tenant, people: People) -> None:
+    await titles_of(tenant, 2)
+    alice = await people.person("alice")
+    alice.expires_in_s = 3
+    alice.token = alice.sign()
+    tab = await (await alice.tab()).open()
+    await tab.page.get_by_text("You are signed out").wait_for()
+    await tab.lists()
+    await tab.counts(0)
+    assert await tab.page.evaluate("JSON.stringify(localStorage)") == "{}"
+    assert alice.token in alice.asked
+    alice.token, alice.expires_in_s = None, 3600
+    await tab.lists("Number 001", "Number 000")
+    await tab.live()
+
+
+async def test_somebody_else_signs_in_and_sees_nothing_of_who_was_there(tenant: Tenant, alice: Person) -> None:
+    await tenant.send("alice", title="For Alice")
+    await tenant.send("bob", title="For Bob")
+    tab = await (await alice.tab()).open()
+    await tab.lists("For Alice")
+    alice.user = "bob"
+    await tab.page.evaluate("document.querySelector('hub-inbox').refresh()")
+    await tab.lists("For Bob")
+    assert "For Alice" not in await tab.page.evaluate("JSON.stringify(localStorage)")
+
+
+async def test_the_last_page_is_shown_before_the_hub_answers(tenant: Tenant, people: People, wire: Wire) -> None:
+    titles = await titles_of(tenant, 3)
+    alice = await people.person("alice", url=wire.url)
+    tab = await (await alice.tab()).open()
+    await tab.lists(*titles)
+
+    async def kept() -> bool:
+        return "Number 002" in await tab.page.evaluate("JSON.stringify(localStorage)")
+
+    await eventually(kept)
+    await wire.cut()
+    await tab.page.reload()
+    await tab.counts(3)
+    await tab.open()
+    await tab.lists(*titles)
+    await tab.sign.wait_for()
+    newer = await titles_of(tenant, 1, first=3)
+    await wire.mend()
+    await tab.lists(*newer, *titles)
+
+
+async def test_too_much_to_bridge_loads_the_inbox_anew(tenant: Tenant, people: People, wire: Wire) -> None:
+    await tenant.send("alice", title="Old")
+    alice = await people.person("alice", url=wire.url)
+    tab = await (await alice.tab()).open()
+    await tab.lists("Old")
+    await tab.live()
+    kinds: list[str] = []
+    tab.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: kinds.append(str(frame))))
+    await wire.cut()
+    await tenant.fill("alice", 1_000)
+    await tenant.fill("alice", 1)
+    await tenant.send("alice", title="New")
+    await wire.mend()
+    await tab.counts("99+")
+    await tab.lists("New", *["Hello"] * 19)
+    assert any('"kind":"RESYNC"' in frame for frame in kinds)
+    await tenant.send("alice", title="Newer")
+    await tab.item("Newer").wait_for()
+
+
+async def test_older_pages_come_as_one_scrolls(tenant: Tenant, alice: Person) -> None:
+    titles = await titles_of(tenant, 65)
+    tab = await (await alice.tab()).open()
+    await tab.items.nth(19).wait_for()
+    assert await tab.items.count() < 65
+
+    async def all_there() -> bool:
+        await tab.items.last.scroll_into_view_if_needed()
+        return await tab.titles() == titles
+
+    await eventually(all_there, 20)
+
+
+@pytest.mark.parametrize("tool", ["markRead", "archive"])
+async def test_a_refused_mark_rolls_back_in_every_tab_and_says_why(tool: str, tenant: Tenant, alice: Person) -> None:
+    titles = await titles_of(tenant, 2)
+    tab, other = await alice.tab(), await alice.tab()
+    held = await tab.hold(f"{tool}(")
+    await other.open()
+    await tab.open()
+    await tab.lists(*titles)
+    await tab.press(titles[0], tool)
+    await tab.counts(1)
+    await other.counts(1)
+
+    async def asked() -> bool:
+        return bool(held)
+
+    await eventually(asked)
+    held[0].refuse("No more today")
+    await tab.toast.filter(has_text="No more today").wait_for()
+    for each in (tab, other):
+        await each.counts(2)
+        await each.lists(*titles)

@@ -1,0 +1,119 @@
+"""Every state of the inbox, on phone and desktop, light and dark, from left and from right: axe finds nothing, and
+nothing runs over. HUB_PICTURES names a folder to keep pictures in."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import People, Tab
+from tests.client import Tenant
+
+PICTURES = os.environ.get("HUB_PICTURES")
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+LOOKS = {
+    "desktop-light": (DESKTOP, "light", "en"),
+    "desktop-dark": (DESKTOP, "dark", "en"),
+    "desktop-arabic": (DESKTOP, "light", "ar"),
+    "phone-light": (PHONE, "light", "en"),
+    "phone-dark-german": (PHONE, "dark", "de"),
+    "phone-arabic-dark": (PHONE, "dark", "ar"),
+}
+SAMPLES: list[dict[str, object]] = [
+    {"title": "Your report is ready", "body": "The numbers of October, as a spreadsheet.", "category": "reports"},
+    {
+        "title": "Ada invited you to “Launch plan”",
+        "body": "You can comment and edit.",
+        "category": "sharing",
+        "content": {
+            "actions": [{"key": "accept", "label": "Accept", "primary": True}, {"key": "no", "label": "Decline"}]
+        },
+    },
+    {
+        "title": "New sign-in from Lisbon",
+        "body": "Firefox on Linux, at 09:41. Was that you?",
+        "category": "security",
+        "priority": "CRITICAL",
+        "requireAck": True,
+    },
+    {
+        "title": "Deploy of api to production has finished after a long while, and this title is long enough to wrap",
+        "body": "All checks are green.\n" + "It took 14 minutes, of which the tests took twelve. " * 5,
+        "category": "deploys",
+        "content": {"actionUrl": "/elsewhere"},
+    },
+    {"title": "Build failed", "body": "Two tests are red on main.", "category": "builds", "priority": "HIGH"},
+    {"title": "وصلت فاتورتك", "body": "فاتورة شهر أكتوبر متاحة الآن.", "category": "billing"},
+]
+
+
+async def seed(tenant: Tenant) -> None:
+    for sample in SAMPLES:
+        await tenant.send("alice", **sample)  # type: ignore[arg-type]
+    page = await tenant.inbox("alice")
+    read = [n["id"] for n in page["nodes"] if n["title"].startswith(("Your report", "Deploy"))]
+    await tenant.mark("alice", "markRead", *read)
+
+
+async def picture(tab: Tab, look: str, state: str) -> None:
+    faults = await tab.faults()
+    if PICTURES:
+        await tab.page.screenshot(path=Path(PICTURES, f"{look}-{state}.png"))
+    assert not faults, "\n".join([f"{look} {state}", *faults])
+    assert await tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{look} {state} runs over"
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, people: People) -> None:
+    device, scheme, language = LOOKS[look]
+    page = {"lang": language, "dir": "rtl" if language == "ar" else "ltr"}
+    await seed(tenant)
+    alice = await people.person("alice", page=page, color_scheme=scheme, reduced_motion="reduce", **device)
+    tab = await alice.tab()
+    await tab.bell.locator(".badge").wait_for()
+    await picture(tab, look, "closed")
+    await tab.open()
+    await tab.live()
+    await tab.items.nth(5).wait_for()
+    await picture(tab, look, "open")
+    await tab.item("Build failed").hover()
+    await tab.press("Build failed", "snooze")
+    await tab.item("Build failed").locator(".choices").wait_for()
+    await picture(tab, look, "snooze")
+    await tab.item("Build failed").locator(".choices button").nth(1).click()
+    await tab.toast.wait_for()
+    await picture(tab, look, "toast")
+    await tab.press("Your report", "archive")
+    for view in ("UNREAD", "ARCHIVED", "SNOOZED"):
+        await tab.tab(view).click()
+        await tab.items.first.wait_for()
+        await picture(tab, look, view.lower())
+
+
+@pytest.mark.parametrize("look", ["desktop-light", "phone-dark-german"])
+async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, tenant: Tenant, people: People) -> None:
+    device, scheme, language = LOOKS[look]
+    alice = await people.person(
+        "alice", page={"lang": language}, color_scheme=scheme, reduced_motion="reduce", **device
+    )
+    tab = await (await alice.tab()).open()
+    for view in ("ACTIVE", "UNREAD", "ARCHIVED", "SNOOZED"):
+        await tab.tab(view).click()
+        await tab.page.locator("hub-inbox-panel .state").wait_for()
+        await picture(tab, look, f"empty-{view.lower()}")
+    waiting = await alice.tab()
+    await waiting.hold("query Inbox")
+    await waiting.open()
+    await waiting.page.locator("hub-inbox-panel .bone").first.wait_for()
+    await picture(waiting, look, "loading")
+    alice.token = "none"
+    await waiting.page.reload()
+    await waiting.open()
+    await waiting.page.get_by_text({"en": "You are signed out", "de": "Du bist abgemeldet"}[language]).wait_for()
+    await picture(waiting, look, "signed-out")
+    alice.token = tenant.token()  # of a service, which has no inbox
+    failed = await (await alice.tab()).open()
+    await failed.page.locator("hub-inbox-panel .state .pill").wait_for()
+    await picture(failed, look, "failed")
+    alice.token = None

@@ -1,0 +1,216 @@
+"""The front end as the hub serves it, from a folder such as `make front` fills."""
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
+
+from hub.api.front import Front
+from hub.api.tokens import PATH, dev_tokens
+from hub.settings import Settings
+from tests.client import Tenant
+from tests.processes import SECRET
+
+FILES = {
+    "index.html": "<!doctype html><title>Demo</title>",
+    "app.html": "<!doctype html><title>App</title>",
+    "inbox.js": "export const inbox = 1;" * 100,
+    "sw.js": "self.skipWaiting();",
+    "demo/desk-Ab1.js": "import '/inbox.js';",
+    "demo/desk-Ab1.css": ":root { color-scheme: light dark; }",
+    "notes.txt": "not for anybody",
+}
+PAGES = {"/": "index.html", "/app": "app.html"}
+DEMO = {"/demo/desk-Ab1.js", "/demo/desk-Ab1.css", *PAGES}
+HOST = "127.0.0.1:8000"
+OWN = {"host": HOST, "origin": f"http://{HOST}", "sec-fetch-site": "same-origin"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / "front" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "secret.js").write_text("secret")
+    return tmp_path / "front"
+
+
+@contextmanager
+def browser(app: ASGIApp, client: str = "127.0.0.1") -> Iterator[TestClient]:
+    """Calls the app, which has no lifespan."""
+    caller = TestClient(app, base_url=f"http://{HOST}", client=(client, 50_000))
+    yield caller
+    caller.close()
+
+
+def policy(header: str) -> dict[str, set[str]]:
+    """Directives of a Content-Security-Policy."""
+    return {words[0]: set(words[1:]) for words in (directive.split() for directive in header.split(";"))}
+
+
+def test_front_serves_the_files_of_its_folder_with_their_types(folder: Path) -> None:
+    front = Front(True, folder)
+    assert front.built
+    with browser(front) as client:
+        for address, kind in (("/", "text/html"), ("/inbox.js", "text/javascript"), ("/demo/desk-Ab1.css", "text/css")):
+            answer = client.get(address)
+            assert answer.text == FILES[PAGES.get(address, address[1:])]
+            assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert client.head(address).headers["etag"] == answer.headers["etag"]
+            refused = client.post(address)
+            assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_front_lets_any_page_embed_the_components_and_none_the_demo(folder: Path) -> None:
+    with browser(Front(True, folder)) as client:
+        for address in ("/inbox.js", "/sw.js"):
+            headers = client.get(address, headers={"origin": "https://app.example.org"}).headers
+            assert headers["access-control-allow-origin"] == "*"
+            assert headers["cross-origin-resource-policy"] == "cross-origin"
+        for address in DEMO:
+            headers = client.get(address, headers={"origin": "https://app.example.org"}).headers
+            assert "access-control-allow-origin" not in headers
+            assert headers["cross-origin-resource-policy"] == "same-origin"
+        worker = client.get("/sw.js").headers
+        assert (worker["service-worker-allowed"], worker["cache-control"]) == ("/", "no-cache")
+
+
+def test_front_allows_its_pages_nothing_inline_and_nobody_else(folder: Path) -> None:
+    with browser(Front(True, folder)) as client:
+        for address in PAGES:
+            answer = client.get(address)
+            allowed = policy(answer.headers["content-security-policy"])
+            assert allowed["default-src"] == allowed["base-uri"] == allowed["form-action"] == {"'none'"}
+            for directive in ("script-src", "style-src", "connect-src", "frame-src", "frame-ancestors"):
+                assert allowed[directive] == {"'self'"}
+            assert allowed.pop("require-trusted-types-for") == {"'script'"}
+            assert allowed.pop("trusted-types") == {"lit-html", "hub-push"}
+            assert set.union(*allowed.values()) == {"'none'", "'self'", "data:"}
+            assert answer.headers["referrer-policy"] == "no-referrer"
+            assert "geolocation=()" in answer.headers["permissions-policy"]
+
+
+def test_front_is_asked_once_and_then_confirms(folder: Path) -> None:
+    with browser(Front(True, folder)) as client:
+        first = client.get("/inbox.js")
+        assert first.headers["cache-control"] == "no-cache"
+        again = client.get("/inbox.js", headers={"if-none-match": f'"other", {first.headers["etag"]}'})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == first.headers["etag"]
+        assert client.get("/inbox.js", headers={"if-none-match": '"other"'}).status_code == 200
+        assert client.get("/sw.js").headers["etag"] != first.headers["etag"]
+        assert "immutable" in client.get("/demo/desk-Ab1.js").headers["cache-control"]
+
+
+def test_front_is_compressed_for_who_takes_it(folder: Path) -> None:
+    with browser(Front(True, folder)) as client:
+        plain = client.get("/inbox.js", headers={"accept-encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+        packed = client.get("/inbox.js", headers={"accept-encoding": "br, gzip"})
+        assert packed.headers["content-encoding"] == "gzip"
+        assert int(packed.headers["content-length"]) == len(gzip.compress(plain.content, mtime=0)) < len(plain.content)
+        assert packed.content == plain.content
+        assert packed.headers["vary"] == "accept-encoding"
+
+
+def test_front_has_nothing_but_the_addresses_of_its_files(folder: Path) -> None:
+    front = Front(True, folder)
+    (folder / "later.js").write_text("not read at the start")
+    for address in (
+        *("/../secret.js", "/demo/../inbox.js", "//inbox.js", "/demo/../../secret.js", "/inbox.js/", "/INBOX.js"),
+        *("/notes.txt", "/later.js", "/index.html", "/demo", "/demo/", "", "/\0", str(folder / "inbox.js")),
+    ):
+        assert address not in front, address
+
+
+def test_front_in_production_has_the_components_only(folder: Path) -> None:
+    front = Front(False, folder)
+    assert not front.built
+    assert not [address for address in DEMO if address in front]
+    assert "/inbox.js" in front
+    assert "/sw.js" in front
+
+
+def test_front_that_is_not_built_says_how(tmp_path: Path) -> None:
+    front = Front(True, tmp_path / "nowhere")
+    assert not front.built
+    with browser(front) as client:
+        answer = client.get("/")
+        assert answer.status_code == 200
+        assert "<code>make front</code>" in answer.text
+        assert 'href="/graphiql"' in answer.text
+        assert "unsafe" not in answer.headers["content-security-policy"]
+    assert "/inbox.js" not in front
+    assert "/" not in Front(False, tmp_path / "nowhere")
+
+
+def test_front_that_is_built_meanwhile_shows_with_the_next_load_of_the_page(folder: Path) -> None:
+    index = folder / "index.html"
+    index.unlink()
+    front = Front(True, folder)
+    with browser(front) as client:
+        assert "make front" in client.get("/").text
+        index.write_text("<!doctype html><title>Built</title>")
+        (folder / "inbox.js").unlink()
+        assert "Built" in client.get("/").text
+    assert "/inbox.js" not in front
+
+
+async def test_production_has_no_demo_page_and_hands_out_no_tokens(tenant: Tenant) -> None:
+    root = tenant.next_url().removesuffix("/graphql")
+    for method, path in (("GET", "/"), ("GET", "/app"), ("POST", PATH), ("GET", "/inbox.js/..%2f..%2fmodel.py")):
+        async with aiohttp.ClientSession() as session, session.request(method, root + path, headers=OWN) as response:
+            assert response.status == 404, path
+
+
+TOKENS = Starlette(routes=dev_tokens(Settings(jwt_secret=(SECRET,))))
+
+
+def test_tokens_are_handed_to_the_hubs_own_page_on_this_machine() -> None:
+    for host in (HOST, "localhost:8000", "[::1]:8000"):
+        with browser(TOKENS) as client:
+            answer = client.post(PATH, headers={**OWN, "host": host, "origin": f"http://{host}"})
+            assert answer.status_code == 200
+            assert answer.json()["tokens"].keys() == {"alice", "bob", "service"}
+            assert answer.headers["cache-control"] == "no-store"
+            assert client.get(PATH, headers=OWN).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("client", "headers"),
+    [
+        pytest.param("192.168.1.7", OWN, id="another-machine"),
+        pytest.param("127.0.0.1", {"host": HOST}, id="no-browser"),
+        pytest.param("127.0.0.1", {**OWN, "origin": "http://127.0.0.1:5173"}, id="another-port"),
+        pytest.param("127.0.0.1", {**OWN, "origin": "https://evil.example"}, id="another-site"),
+        pytest.param("127.0.0.1", {**OWN, "origin": "null"}, id="sandboxed"),
+        pytest.param("127.0.0.1", {**OWN, "sec-fetch-site": "same-site"}, id="same-site"),
+        pytest.param(
+            "127.0.0.1", {**OWN, "host": "evil.example:8000", "origin": "http://evil.example:8000"}, id="rebound-name"
+        ),
+        pytest.param(
+            "127.0.0.1",
+            {**OWN, "host": "127.0.0.1.evil.example", "origin": "http://127.0.0.1.evil.example"},
+            id="name-that-looks-like-here",
+        ),
+        pytest.param("127.0.0.1", {**OWN, "host": "[", "origin": "http://["}, id="no-host-at-all"),
+        pytest.param("127.0.0.1", {**OWN, "x-forwarded-for": "203.0.113.9"}, id="through-a-tunnel"),
+    ],
+)
+def test_tokens_are_refused_to_everybody_else(client: str, headers: dict[str, str]) -> None:
+    with browser(TOKENS, client) as asking:
+        answer = asking.post(PATH, headers=headers)
+        assert answer.status_code == 403
+        assert "tokens" not in answer.json()
+
+
+def test_tokens_are_not_the_hubs_to_make_where_an_issuer_signs() -> None:
+    assert dev_tokens(Settings(jwks_url="https://issuer.example.org/keys")) == []
