@@ -232,8 +232,10 @@ async def test_device_speaks_the_language_that_is_chosen_for_it(open_stage: Any)
     stage = await open_stage()
     await stage.page.get_by_label("Language of bob's phone").select_option("ar")
     await expect(stage.device(1).locator("html[dir=rtl][lang=ar]")).to_have_count(1)
+    assert "\n".join(await stage.faults()) == ""
     await stage.bell(1).click()
     await expect(stage.device(1).locator("hub-inbox #panel[lang=ar]")).to_be_visible()
+    assert "\n".join(await stage.faults()) == ""
     await expect(stage.device(0).locator("html[dir=ltr]")).to_have_count(1)
 
 

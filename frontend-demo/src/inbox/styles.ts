@@ -88,17 +88,17 @@ export const bellStyles = css`
   .bell:hover, .bell[aria-expanded="true"] { background: color-mix(in srgb, currentColor 9%, transparent); }
   .badge {
     position: absolute;
-    inset-block-start: 2px;
-    inset-inline-end: 2px;
-    min-width: 18px;
-    padding: 0 5px;
-    border-radius: 9px;
+    inset-block-start: 1px;
+    inset-inline-start: 54%; /* grows away from the bell */
+    min-width: 16px;
+    padding: 0 4px;
+    border-radius: 8px;
     box-shadow: 0 0 0 2px var(--background);
     background: var(--accent);
     color: var(--on-accent);
-    font-size: 11px;
+    font-size: 10.5px;
     font-weight: 650;
-    line-height: 18px;
+    line-height: 16px;
     text-align: center;
     font-variant-numeric: tabular-nums;
   }
