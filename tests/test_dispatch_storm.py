@@ -58,6 +58,7 @@ async def test_workers_killed_in_mid_call_lose_nothing_and_double_only_what_they
             if again := starting[kill % WORKERS]:
                 await again
             worker.kill()
+            await tenant.send("nobody", channels=["IN_APP"])  # what is read now is no older than the kill
             held = await all_deliveries(tenant, statuses=["PROCESSING"])
             in_flight.update(delivery["id"] for delivery in held if unended(delivery))
             starting[kill % WORKERS] = asyncio.create_task(worker.start())
