@@ -28,7 +28,7 @@ from hub.inbox.store import Inboxes
 from hub.model import Attempt, DeliveryStatus, Reason
 from hub.outbox.lanes import Lanes
 from hub.settings import Settings
-from hub.status.claims import Claims, Due, Job, Settlement
+from hub.status.claims import UNQUEUEING_S, Claims, Due, Job, Settlement
 from hub.status.deliveries import Deliveries
 
 SLICE = 500  # notifications a round; a full slice is followed by the next at once
@@ -141,7 +141,7 @@ class Queue:
         """A slice of each lane on which something is due. Answers how much more there was."""
         if not await self._lanes.tick(self._name, self._turn_ms):
             return 0
-        if await self._lanes.flushed(self._name):
+        if await self._lanes.flushed(self._name, UNQUEUEING_S):
             metrics.flushes.inc()
             log.info("queue_filled_anew", queue=self._name, jobs=await self._claims.unqueue_all())
             await self._lanes.filled(self._name)

@@ -92,6 +92,18 @@ async def test_lane_whose_turn_redis_evicted_has_one_again(servers: tuple[Mongod
         assert len(await lanes.take("EMAIL", 12, 12, {})) == 4
 
 
+async def test_loss_is_told_to_one_until_it_is_made_good_or_who_was_told_is_gone(lanes: Lanes) -> None:
+    assert [await lanes.flushed("deliveries", 60) for _ in range(3)] == [True, False, False]
+    await lanes.filled("deliveries")
+    assert not await lanes.flushed("deliveries", 60)
+    assert await lanes.flushed("webhook_calls", 0.05)
+
+    async def told_again() -> bool:
+        return await lanes.flushed("webhook_calls", 0.05)
+
+    await eventually(told_again)
+
+
 async def test_whatever_is_put_is_taken_once(lanes: Lanes) -> None:
     chosen = random.Random(7)
     tenants = [f"t{number}" for number in range(6)]

@@ -187,9 +187,10 @@ class Lanes:
         rooms: list[int] = await self._room(args=[self._prefix, self._lane_max, *lanes])
         return rooms
 
-    async def flushed(self, queue: str) -> bool:
-        """Whether Redis has lost everything since `filled` was said last, by anyone."""
-        return not await self._redis.exists(f"{self._prefix}filled:{queue}")
+    async def flushed(self, queue: str, for_s: float) -> bool:
+        """Whether Redis has lost everything since `filled` was said last, by anyone. Who is told so has `for_s` to make
+        it due again: nobody else is told meanwhile."""
+        return bool(await self._redis.set(f"{self._prefix}filled:{queue}", 1, nx=True, px=int(for_s * 1000)))
 
     async def filled(self, queue: str) -> None:
         """What was lost is due again."""
