@@ -168,7 +168,7 @@ async def test_readme_commands_work_as_written(folder: Path) -> None:
             env=environment(),
             text=True,
             capture_output=True,
-            timeout=60,
+            timeout=180,
         )
     assert done.stderr == ""
     assert '"errors"' not in done.stdout
