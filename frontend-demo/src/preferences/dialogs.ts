@@ -55,7 +55,7 @@ function why(told: Explained, view: View, close: () => void): TemplateResult {
         ({ channel, status, reason }) =>
           html`<dt>${say(channel)}</dt>
             <dd class=${status === "SKIPPED" || status === "FAILED" ? "soft" : ""}>
-              ${say(status)}${reason ? html`: ${say(reason)}` : nothing}
+              ${say(status)}${reason && reason !== status ? html`: ${say(reason)}` : nothing}
             </dd>`,
       )}
     </dl>

@@ -52,8 +52,6 @@ export class HubPreferences extends Joined {
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     document.removeEventListener("hub-why", this.#onWhy);
-    this.#wishes?.stop();
-    this.#wishes = undefined;
   }
 
   /** Opens the dialog that says why a notification came. */
@@ -69,6 +67,12 @@ export class HubPreferences extends Joined {
     wishes.addEventListener("refused", () => this.#tell(this.phrases.say("notSaved")));
     void wishes.load();
     if (this.asked?.kind === "why" && this.asked.told === undefined) void this.#explain(this.asked.id);
+  }
+
+  protected override left(): void {
+    this.#wishes?.stop();
+    this.#wishes = this.asked = this.here = undefined;
+    this.told = "";
   }
 
   protected override willUpdate(changed: PropertyValues): void {

@@ -1,6 +1,7 @@
 /** What the elements of preferences have in common: whom they speak for, and in which language. */
 import { LitElement, type PropertyDeclarations, type PropertyValues } from "lit";
 import { join, type GetToken, type Hub } from "../hub/connection";
+import { userOf } from "../hub/token";
 import { Phrases } from "./phrases";
 
 /**
@@ -23,7 +24,9 @@ export abstract class Joined extends LitElement {
   declare worker: string;
 
   protected phrases = new Phrases("");
+  /** Whom to ask, while there is somebody to ask for. */
   protected hub: Hub | undefined;
+  #joined: Hub | undefined;
   #joining: AbortController | undefined;
 
   constructor() {
@@ -37,6 +40,9 @@ export abstract class Joined extends LitElement {
   /** There is a connection, or another one. */
   protected abstract entered(hub: Hub): void;
 
+  /** There is none any more: what was of its person goes. */
+  protected abstract left(): void;
+
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.#leave();
@@ -49,8 +55,11 @@ export abstract class Joined extends LitElement {
 
   protected override willUpdate(changed: PropertyValues): void {
     if (changed.has("locale")) this.phrases = new Phrases(this.locale);
-    if (changed.has("endpoint") || !this.#joining) void this.#join();
-    else if (changed.has("token") || changed.has("getToken")) this.hub?.refresh();
+    const signedIn = !!(this.token || this.getToken);
+    const another = !this.getToken && this.#joined && userOf(this.token) !== this.#joined.user;
+    if (this.isConnected && (!signedIn || another || !this.#joining || changed.has("endpoint"))) void this.#join();
+    // Another getToken is asked in its time: some pages make one at each rendering.
+    else if (changed.has("token")) this.#joined?.refresh();
   }
 
   async #join(): Promise<void> {
@@ -60,10 +69,12 @@ export abstract class Joined extends LitElement {
     const { signal } = joining;
     try {
       const hub = await join(this.endpoint, (refused) => this.#current(refused), signal);
+      if (signal.aborted) return hub.leave();
       signal.addEventListener("abort", () => hub.leave());
       hub.addEventListener("user", () => void this.#join(), { signal });
-      this.hub = hub;
-      this.entered(hub);
+      hub.addEventListener("status", () => this.#follow(hub), { signal });
+      this.#joined = hub;
+      if (hub.status !== "refused") this.#enter(hub);
     } catch (error) {
       if (!signal.aborted) throw error;
     }
@@ -75,9 +86,27 @@ export abstract class Joined extends LitElement {
     return token;
   }
 
+  /** Whose token the hub does not take is nobody, until it takes another. */
+  #follow(hub: Hub): void {
+    if (hub.status === "refused") this.#exit();
+    else if (hub.status === "live" && !this.hub) this.#enter(hub);
+  }
+
+  #enter(hub: Hub): void {
+    this.hub = hub;
+    this.entered(hub);
+  }
+
+  #exit(): void {
+    if (!this.hub) return;
+    this.hub = undefined;
+    this.left();
+    this.requestUpdate();
+  }
+
   #leave(): void {
     this.#joining?.abort();
-    this.#joining = undefined;
-    this.hub = undefined;
+    this.#joining = this.#joined = undefined;
+    this.#exit();
   }
 }

@@ -32,6 +32,7 @@ export class Wishes extends EventTarget {
   #known: Matrix | undefined;
   #underWay: Change[] = [];
   #last: Promise<unknown> = Promise.resolve();
+  #loading: Promise<boolean> | undefined; // it waits for its turn
 
   constructor(hub: Hub) {
     super();
@@ -51,9 +52,10 @@ export class Wishes extends EventTarget {
     return this.#known && this.#underWay.reduce((matrix, change) => change.apply(matrix), this.#known);
   }
 
-  /** Once what is under way is told. */
+  /** Once what is under way is told. Who asks while one waits is answered by that. */
   load(): Promise<boolean> {
-    return this.#inTurn(async () => {
+    return (this.#loading ??= this.#inTurn(async () => {
+      this.#loading = undefined;
       try {
         const { preferences, me } = await this.#hub.query(Load);
         this.#known = preferences;
@@ -64,7 +66,7 @@ export class Wishes extends EventTarget {
         this.failed = true;
       }
       return !this.failed;
-    });
+    }));
   }
 
   /** A channel for everything. */
@@ -103,6 +105,7 @@ export class Wishes extends EventTarget {
     this.dispatchEvent(new Event("change"));
     try {
       await this.#hub.mutate(Remove, { id: device });
+      this.#tabs.postMessage("changed");
       return true;
     } catch (error) {
       this.devices = before;

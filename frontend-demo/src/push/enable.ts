@@ -8,6 +8,7 @@ import { Subscription, type PushState } from "./subscription";
 const SAYS = {
   unsupported: "pushUnsupported",
   unavailable: "pushUnavailable",
+  taken: "pushTaken",
   denied: "pushDenied",
   off: "pushOff",
   on: "pushOn",
@@ -42,9 +43,16 @@ export class HubPush extends Joined {
     navigator.serviceWorker?.removeEventListener("message", this.#onMessage);
   }
 
+  /** For an app whose person signs out: waits until nothing of theirs comes to this browser. Then let the token go. */
+  async turnOff(): Promise<void> {
+    const subscription = this.#subscription;
+    await subscription?.leave();
+    if (this.state === "on" && subscription === this.#subscription) this.#become("off");
+  }
+
   /** Looks again: something may have changed elsewhere. */
   refresh(): Promise<void> {
-    return this.#become((subscription) => subscription.state());
+    return this.#step((subscription) => subscription.state());
   }
 
   protected override entered(hub: Hub): void {
@@ -52,24 +60,35 @@ export class HubPush extends Joined {
     void this.refresh();
   }
 
+  protected override left(): void {
+    this.#subscription = this.state = undefined;
+    this.busy = this.failed = false;
+  }
+
   readonly #onMessage = ({ data }: MessageEvent): void => {
     if (data?.hub === "resubscribed") void this.refresh();
   };
 
-  async #become(step: (subscription: Subscription) => Promise<PushState>): Promise<void> {
+  async #step(step: (subscription: Subscription) => Promise<PushState>): Promise<void> {
     const subscription = this.#subscription;
     if (!subscription || this.busy) return;
     this.busy = true;
     this.failed = false;
+    let state: PushState | undefined;
     try {
-      this.state = await step(subscription);
+      state = await step(subscription);
     } catch (error) {
       console.warn("hub: push", error);
-      this.failed = true;
-      this.state ??= "off";
     }
+    if (subscription !== this.#subscription) return; // it was somebody else's
+    this.failed = !state;
     this.busy = false;
-    const detail = { state: this.state, device: this.state === "on" ? subscription.device : undefined };
+    this.#become(state ?? this.state ?? "off");
+  }
+
+  #become(state: PushState): void {
+    this.state = state;
+    const detail = { state, device: state === "on" ? this.#subscription?.device : undefined };
     this.dispatchEvent(new CustomEvent("hub-push", { detail, bubbles: true, composed: true }));
   }
 
@@ -88,7 +107,7 @@ export class HubPush extends Joined {
             class=${on ? "button" : "button primary"}
             aria-label="${phrases.say(on ? "turnOff" : "turnOn")}: ${phrases.say("push")}"
             ?disabled=${this.busy}
-            @click=${() => this.#become((subscription) => (on ? subscription.turnOff() : subscription.turnOn()))}
+            @click=${() => this.#step((subscription) => (on ? subscription.turnOff() : subscription.turnOn()))}
           >
             ${phrases.say(on ? "turnOff" : "turnOn")}
           </button>`

@@ -7,8 +7,8 @@
 import { HubError, type Hub } from "../hub/connection";
 import { graphql } from "../hub/graphql";
 
-/** `unavailable`: the hub has no keys for it. */
-export type PushState = "unsupported" | "unavailable" | "denied" | "off" | "on";
+/** `unavailable`: the hub has no keys for it. `taken`: the app subscribed this browser with a key that is not the hub's. */
+export type PushState = "unsupported" | "unavailable" | "denied" | "taken" | "off" | "on";
 
 const Known = graphql(`
   query PushKnown {
@@ -60,7 +60,8 @@ export class Subscription {
     const { me } = await this.#hub.query(Known);
     const current = await this.#current();
     if (!me.devices.some(({ id }) => id === registered.device) && current?.endpoint === registered.endpoint) {
-      await this.#forget(current); // it was removed on another device
+      this.#registered = undefined; // it was removed on another device, or somebody else has this browser now
+      if (!this.#isOurs(current)) await current.unsubscribe();
       return "off";
     }
     if (current?.endpoint !== registered.endpoint) return this.#subscribe();
@@ -81,6 +82,14 @@ export class Subscription {
     return "off";
   }
 
+  /** As `turnOff`, for whoever can't wait for the hub: it is told, but what was unsubscribed stays silent in any case. */
+  async leave(): Promise<void> {
+    const { device } = this;
+    if (!device) return;
+    this.#hub.post(Remove, { id: device });
+    await this.#forget(await this.#current());
+  }
+
   async #subscribe(): Promise<PushState> {
     const key = await this.#key();
     if (!key) return "unavailable";
@@ -88,6 +97,7 @@ export class Subscription {
     await active(registration);
     let subscription = await registration.pushManager.getSubscription();
     if (subscription && base64url(subscription.options.applicationServerKey) !== key) {
+      if (!this.#isOurs(subscription)) return "taken";
       await subscription.unsubscribe(); // the hub has another key now
       subscription = null;
     }
@@ -95,7 +105,9 @@ export class Subscription {
     const { endpoint, keys } = subscription.toJSON();
     const input = { endpoint: endpoint ?? "", p256dh: keys?.p256dh ?? "", auth: keys?.auth ?? "", label: browser() };
     const { registerWebPush } = await this.#hub.mutate(Register, { input });
+    const before = this.device;
     this.#registered = { device: registerWebPush.id, endpoint: subscription.endpoint };
+    if (before && before !== registerWebPush.id) await this.#hub.mutate(Remove, { id: before });
     return "on";
   }
 
@@ -119,11 +131,7 @@ export class Subscription {
   }
 
   get #registered(): Registered | undefined {
-    try {
-      return JSON.parse(localStorage.getItem(this.#name) ?? "null") ?? undefined;
-    } catch {
-      return undefined;
-    }
+    return remembered(this.#name);
   }
 
   set #registered(known: Registered | undefined) {
@@ -136,7 +144,30 @@ export class Subscription {
   }
 
   get #name(): string {
-    return `hub-push ${this.#hub.endpoint} ${this.#hub.user}`;
+    return `${this.#names}${this.#hub.user}`;
+  }
+
+  /** Of everybody at this browser. */
+  get #names(): string {
+    return `hub-push ${this.#hub.endpoint} `;
+  }
+
+  /** Whether it was made for somebody at this browser, and not by the app for itself. */
+  #isOurs({ endpoint }: PushSubscription): boolean {
+    try {
+      const names = Object.keys(localStorage).filter((name) => name.startsWith(this.#names));
+      return names.some((name) => remembered(name)?.endpoint === endpoint);
+    } catch {
+      return false;
+    }
+  }
+}
+
+function remembered(name: string): Registered | undefined {
+  try {
+    return JSON.parse(localStorage.getItem(name) ?? "null") ?? undefined;
+  } catch {
+    return undefined;
   }
 }
 

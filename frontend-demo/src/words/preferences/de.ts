@@ -40,6 +40,7 @@ export const de: Words = {
   pushDenied: "Blockiert: Erlauben Sie zuerst Mitteilungen dieser Seite in den Einstellungen des Browsers.",
   pushUnsupported: "Dieser Browser kann sie hier nicht zeigen.",
   pushUnavailable: "Auf diesem Server nicht eingerichtet.",
+  pushTaken: "Diese Seite sendet hierher schon eigene Banner: Beides zugleich geht nicht.",
   turnOn: "Einschalten",
   turnOff: "Ausschalten",
 

@@ -38,6 +38,7 @@ export const en = {
   pushDenied: "Blocked: allow notifications of this site in the settings of the browser first.",
   pushUnsupported: "This browser can't show them here.",
   pushUnavailable: "Not set up on this server.",
+  pushTaken: "This site sends its own banners here: both at once don't go.",
   turnOn: "Turn on",
   turnOff: "Turn off",
 
