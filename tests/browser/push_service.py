@@ -15,12 +15,11 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from tests.client import eventually
 from tests.peers import HttpPeer, certificate
 
 VERSION = bytes([41])
 PING, PONG, LOGIN, LOGGED_IN, MESSAGE = 0, 1, 2, 3, 8  # tags of MCS
-VENDOR = "https://jmt17.google.com/fcm/send"
+HAS = 10  # field of LOGIN: ids of what came over the connection before
 EXCHANGE = """(url) => {
   const endpoint = Object.getOwnPropertyDescriptor(PushSubscription.prototype, "endpoint");
   const exchange = (given) => given.replace(/^https:.*[/]fcm[/]send/, url);
@@ -51,19 +50,50 @@ def field(key: int, value: str | bytes | int) -> bytes:
     return number(key << 3 | 2) + number(len(raw)) + raw
 
 
+def texts(message: bytes, key: int) -> list[str]:
+    """The texts of a field."""
+    found, at = [], 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte, at = message[at], at + 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(message):
+        kind = varint()
+        if kind & 7 == 2:
+            size = varint()
+            if kind >> 3 == key:
+                found.append(message[at : at + size].decode())
+            at += size
+        elif kind & 7 == 1:
+            at += 8
+        else:
+            varint()
+    return found
+
+
 def fixed(key: int, value: int) -> bytes:
     return number(key << 3 | 1) + value.to_bytes(8, "little")
 
 
 class LocalPushService(HttpPeer):
-    """`pushes`: what the hub posted, as it came: the path, the headers and the encrypted body."""
+    """`pushes`: what the hub posted, as it came: the path, the headers and the encrypted body.
+
+    Chromium drops its connection now and then, with what was just written to it. When it comes back it says what it has,
+    and gets the rest."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pushes: list[tuple[str, dict[str, str], bytes]] = []
-        self.forwards = True
         self._registered: dict[str, dict[str, str]] = {}
         self._connections: list[StreamWriter] = []
+        self._forwarded: dict[str, bytes] = {}
 
     async def open(self, folder: Path) -> "LocalPushService":
         """Listens for Chromium too, with a certificate of its own."""
@@ -107,28 +137,25 @@ class LocalPushService(HttpPeer):
         if token not in self._registered:
             return web.Response(status=404)
         self.pushes.append((request.path, {name.lower(): v for name, v in request.headers.items()}, body))
-        if self.forwards:
-            await self._forward(self._registered[token], body)
+        self._forward(self._registered[token], body)
         return web.Response(status=201)
 
-    async def _forward(self, registered: dict[str, str], body: bytes) -> None:
-        async def connected() -> list[StreamWriter]:
-            return self._connections
-
+    def _forward(self, registered: dict[str, str], body: bytes) -> None:
         def text(key: str, value: str) -> bytes:
             return field(7, field(1, key) + field(2, value))
 
-        [*_, connection] = await eventually(connected, 20)
+        id = f"push-{len(self.pushes)}"
         message = (
             field(3, registered["sender"])
             + field(5, registered["app"])
             + text("content-encoding", "aes128gcm")
             + text("subtype", registered["X-subtype"])
-            + field(9, f"push-{len(self.pushes)}")
+            + field(9, id)
             + field(21, body)
         )
-        connection.write(bytes([MESSAGE]) + number(len(message)) + message)
-        await connection.drain()
+        self._forwarded[id] = bytes([MESSAGE]) + number(len(message)) + message
+        for connection in self._connections[-1:]:
+            connection.write(self._forwarded[id])
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
@@ -136,10 +163,13 @@ class LocalPushService(HttpPeer):
             writer.write(VERSION)
             while True:
                 tag, size = (await reader.readexactly(1))[0], await self._number(reader)
-                await reader.readexactly(size)
+                message = await reader.readexactly(size)
                 if tag == LOGIN:
                     welcome = field(1, "here")
                     writer.write(bytes([LOGGED_IN]) + number(len(welcome)) + welcome)
+                    for id in texts(message, HAS):
+                        self._forwarded.pop(id, None)
+                    writer.writelines(self._forwarded.values())
                     self._connections.append(writer)
                 elif tag == PING:
                     writer.write(bytes([PONG, 0]))

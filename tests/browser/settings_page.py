@@ -19,6 +19,12 @@ HTML = """<!doctype html><html lang="{lang}" dir="{dir}"><meta charset="utf-8"><
 <main><h1>Settings</h1><hub-preferences endpoint="{endpoint}" token="{token}" locale="{lang}" {attributes}></hub-preferences>
 </main></html>"""
 INBOX = '<script type="module" src="/inbox.js"></script><hub-inbox endpoint="{endpoint}" token="{token}"></hub-inbox>'
+OWN = """importScripts("/sw.js");
+addEventListener("push", (event) => {
+  const { mine } = event.data.json();
+  if (mine) event.waitUntil(registration.showNotification(mine, { tag: "mine" }));
+});"""
+"""A service worker of the app, which takes in the hub's."""
 CSS = """body { margin: 0; font: 16px system-ui; color-scheme: light dark; background: light-dark(#f7f8fa, #101216);
   color: light-dark(#16181d, #eceef2) } main { max-width: 860px; margin: 0 auto; padding: 24px 16px }
   h1 { font-size: 22px }"""
@@ -46,6 +52,9 @@ class SettingsPage(HttpPeer):
             return web.Response(text=html, content_type="text/html", headers={"content-security-policy": POLICY})
         if name == "page.css":
             return web.Response(text=CSS, content_type="text/css")
+        if name == "own.js":
+            headers = {"content-security-policy": "default-src 'self' http: https:"}
+            return web.Response(text=OWN, content_type="text/javascript", headers=headers)
         if name in {"preferences.js", "inbox.js", "sw.js"}:  # as the hub serves them
             file = self._front.files[f"/{name}"]
             return web.Response(body=file.body, headers=file.headers)

@@ -2,7 +2,7 @@
  * The hub's service worker: shows what is pushed, opens what is clicked, and reports both.
  *
  * It has no token and keeps nothing: all it knows is in the push (see `hub/send/channels/web_push.py`). An app that has
- * a service worker already takes this one in by `importScripts`; banners of others are left alone.
+ * a service worker already takes this one in by `importScripts`; pushes and banners of others are left alone.
  */
 export type {}; // a module to the compiler; the built file has neither import nor export
 
@@ -34,9 +34,17 @@ interface Kept {
 const TAG = "hub"; // of a push that says nothing
 const UNTITLED = "New notification";
 
-self.addEventListener("install", () => void self.skipWaiting());
-self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
-self.addEventListener("push", (event) => event.waitUntil(show(read(event.data))));
+/** By its name: there is nobody else here, whose pages could be taken over too early, and whose pushes these could be. */
+const ALONE = self.location.pathname === "/sw.js";
+
+if (ALONE) {
+  self.addEventListener("install", () => void self.skipWaiting());
+  self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+}
+self.addEventListener("push", (event) => {
+  const push = read(event.data);
+  if (ALONE || text(push.id)) event.waitUntil(show(push));
+});
 self.addEventListener("notificationclick", (event) => {
   const kept = (event.notification.data as { hub?: Kept } | null)?.hub;
   if (!kept) return;
@@ -109,10 +117,11 @@ async function report(receipt: string, event: "delivered" | "clicked"): Promise<
   }
 }
 
-/** In a window that is open already, where it is of this origin; else in a new one. */
+/** In a window that is open already, the one in front rather than another, where it is of this origin; else in a new one. */
 async function open(url: string | undefined): Promise<void> {
   try {
-    const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+    const all = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+    const windows = all.filter((one) => one.frameType === "top-level").sort((a, b) => inFront(b) - inFront(a));
     const here = !url || new URL(url).origin === self.location.origin;
     const window = windows.find((one) => one.url === url) ?? (here ? windows[0] : undefined);
     if (!window) return void (await self.clients.openWindow(url || self.registration.scope));
@@ -122,6 +131,8 @@ async function open(url: string | undefined): Promise<void> {
     console.warn("hub: not opened", error);
   }
 }
+
+const inFront = (window: WindowClient): number => Number(window.visibilityState === "visible") + Number(window.focused);
 
 /** The browser has given the subscription another address. An open page tells the hub, or the next visit. */
 async function renew(event: PushSubscriptionChangeEvent): Promise<void> {
