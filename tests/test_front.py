@@ -134,7 +134,7 @@ def test_front_has_nothing_but_the_addresses_of_its_files(folder: Path) -> None:
 def test_front_in_production_has_the_components_only(folder: Path) -> None:
     front = Front(False, folder)
     assert not front.built
-    assert not [address for address in DEMO if address in front]
+    assert not [address for address in (*DEMO, "/app/deploys/web-9") if address in front]
     assert "/inbox.js" in front
     assert "/sw.js" in front
 
@@ -164,9 +164,19 @@ def test_front_that_is_built_meanwhile_shows_with_the_next_load_of_the_page(fold
     assert "/inbox.js" not in front
 
 
-async def test_production_has_no_demo_page_and_hands_out_no_tokens(tenant: Tenant) -> None:
+def test_front_shows_the_app_at_every_place_in_it(folder: Path) -> None:
+    with browser(Front(True, folder)) as client:
+        for address in ("/app/", "/app/deploys/web-9", "/app/a/b%2fc"):
+            answer = client.get(address)
+            assert (answer.status_code, answer.text) == (200, FILES["app.html"])
+            assert answer.headers["content-security-policy"] == client.get("/app").headers["content-security-policy"]
+    for address in ("/deploys/web-9", "/apps", "/graphql", "/dev/outbox"):
+        assert address not in Front(True, folder)
+
+
+async def test_production_hands_out_no_tokens_and_no_other_files(tenant: Tenant) -> None:
     root = tenant.next_url().removesuffix("/graphql")
-    for method, path in (("GET", "/"), ("GET", "/app"), ("POST", PATH), ("GET", "/inbox.js/..%2f..%2fmodel.py")):
+    for method, path in (("POST", PATH), ("GET", "/inbox.js/..%2f..%2fmodel.py")):
         async with aiohttp.ClientSession() as session, session.request(method, root + path, headers=OWN) as response:
             assert response.status == 404, path
 
@@ -188,6 +198,7 @@ def test_tokens_are_handed_to_the_hubs_own_page_on_this_machine() -> None:
     ("client", "headers"),
     [
         pytest.param("192.168.1.7", OWN, id="another-machine"),
+        pytest.param("a-name-and-no-address", OWN, id="name"),
         pytest.param("127.0.0.1", {"host": HOST}, id="no-browser"),
         pytest.param("127.0.0.1", {**OWN, "origin": "http://127.0.0.1:5173"}, id="another-port"),
         pytest.param("127.0.0.1", {**OWN, "origin": "https://evil.example"}, id="another-site"),

@@ -20,6 +20,8 @@ from hub.api.strangers import POLICY, STYLE
 
 FOLDER = Path(__file__).parent.parent / "front"
 ROOT = "/"
+APP = "/app"
+INSIDE = f"{APP}/"  # the app of the demo has places: where notifications lead
 DEMO = "demo/"  # what the demo page loads
 MEDIA = {
     ".css": "text/css; charset=utf-8",
@@ -81,7 +83,7 @@ class Front:
         return ROOT in self.files
 
     def __contains__(self, address: str) -> bool:
-        return address in self.files or (self._development and address == ROOT)
+        return address in self.files or (self._development and (address == ROOT or address.startswith(INSIDE)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope)(scope, receive, send)
@@ -91,7 +93,7 @@ class Front:
             return Response(status_code=405, headers={"allow": "GET, HEAD"})
         if self._development and scope["path"] == ROOT:
             self.files = self._read()
-        file = self.files.get(scope["path"])
+        file = self.files.get(APP if scope["path"].startswith(INSIDE) else scope["path"])
         if file is None:
             return HTMLResponse(UNBUILT, headers={"cache-control": "no-store", "content-security-policy": POLICY})
         asked = Headers(scope=scope)

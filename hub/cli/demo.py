@@ -56,7 +56,7 @@ SENDS = [
         "Invoice 2026-118 is ready",
         "240.00 EUR, due in 14 days.",
         data={"invoice": "2026-118", "amount": "240.00", "currency": "EUR"},
-        content={"actionUrl": "/invoices/2026-118"},
+        content={"actionUrl": "/app/invoices/2026-118"},
     ),
     _send(
         "review",
@@ -64,7 +64,7 @@ SENDS = [
         "reviews",
         "Bob asks for your review",
         "Retry failed payments: 4 files, 120 lines.",
-        content={"actions": [{"key": "open", "label": "Review", "url": "/changes/412", "primary": True}]},
+        content={"actions": [{"key": "open", "label": "Review", "url": "/app/changes/412", "primary": True}]},
         tags=["payments"],
     ),
     _send(

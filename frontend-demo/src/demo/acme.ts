@@ -21,5 +21,13 @@ export const ISSUES: readonly Issue[] = [
 export function placeOf(path: string): { kind: string; name: string } {
   const [kind = "", ...rest] = path.split("/").filter(Boolean);
   const singular = kind.replace(/s$/, "");
-  return { kind: singular.charAt(0).toUpperCase() + singular.slice(1), name: decodeURIComponent(rest.join("/")) };
+  return { kind: singular.charAt(0).toUpperCase() + singular.slice(1), name: decoded(rest.join("/")) };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

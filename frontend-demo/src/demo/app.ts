@@ -2,7 +2,8 @@
  * Acme: an app that has nothing to do with the hub, but for the bell in its bar:
  * `/app?user=alice&device=phone&locale=en`.
  *
- * Links of notifications lead to places inside the app, which it shows without leaving the page.
+ * Links of notifications lead to places inside the app, under `/app/`: it shows them without leaving the page, and
+ * begins there when one is opened from elsewhere, from a mail or a banner.
  */
 import { LitElement, css, html, nothing, svg } from "lit";
 import { ISSUES, placeOf, type Issue } from "./acme";
@@ -12,9 +13,10 @@ import { tokenOf, type Who } from "./tokens";
 const asked = new URLSearchParams(location.search);
 const USER: Who = asked.get("user") === "bob" ? "bob" : "alice";
 const DEVICE = `${USER}'s ${asked.get("device") ?? "browser"}`; // landmarks of the devices of a page tell themselves apart
-const LOCALE = asked.get("locale") ?? "en";
+const LOCALE = /^[a-z]{2}$/.exec(asked.get("locale") ?? "")?.[0] ?? "en";
 const STATES = { open: "Open", doing: "In progress", done: "Done" } as const;
-const SETTINGS = "/settings";
+const HOME = "/app";
+const SETTINGS = `${HOME}/settings`;
 
 /** The same function at every rendering: another one would connect anew. */
 const getToken = (refused?: string) => tokenOf(USER, refused);
@@ -148,15 +150,16 @@ class AcmeApp extends LitElement {
 
   constructor() {
     super();
-    this.path = "/";
+    this.path = location.pathname;
     this.addEventListener("click", this.follow);
   }
 
   override render() {
     const settings = this.path === SETTINGS;
+    const home = ["/", HOME, `${HOME}/`].includes(this.path);
     return html`
       <header aria-label="Acme on ${DEVICE}">
-        <a class="brand" href="/">${MARK} Acme</a>
+        <a class="brand" href=${HOME}>${MARK} Acme</a>
         <hub-inbox
           endpoint="/graphql"
           locale=${LOCALE}
@@ -167,10 +170,18 @@ class AcmeApp extends LitElement {
         <span class="face ${USER}" role="img" aria-label="Signed in as ${USER}">${USER.charAt(0).toUpperCase()}</span>
       </header>
       <nav aria-label="Pages on ${DEVICE}">
-        <a href="/" aria-current=${settings ? nothing : "page"}>Issues</a>
+        <a href=${HOME} aria-current=${settings ? nothing : "page"}>Issues</a>
         <a href=${SETTINGS} aria-current=${settings ? "page" : nothing}>Notifications</a>
       </nav>
-      <main aria-label=${DEVICE}>${settings ? this.settings() : this.path === "/" ? this.issues() : this.place()}</main>
+      <main aria-label=${DEVICE}>
+        ${settings ? html`<h1>Notifications</h1>` : home ? this.issues() : this.place()}
+        <hub-preferences
+          endpoint="/graphql"
+          locale=${LOCALE}
+          ?only-why=${!settings}
+          .getToken=${getToken}
+        ></hub-preferences>
+      </main>
     `;
   }
 
@@ -195,25 +206,13 @@ class AcmeApp extends LitElement {
     `;
   }
 
-  private settings() {
-    return html`
-      <h1>Notifications</h1>
-      <hub-push endpoint="/graphql" locale=${LOCALE} .getToken=${getToken}></hub-push>
-      <hub-preferences
-        endpoint="/graphql"
-        locale=${LOCALE}
-        .getToken=${getToken}
-      ></hub-preferences>
-    `;
-  }
-
   private place() {
-    const { kind, name } = placeOf(this.path);
+    const { kind, name } = placeOf(this.path.replace(HOME, ""));
     return html`
       <h1>${kind} ${name}</h1>
       <div class="place">
         <p>A notification led here. In a real app this would be ${kind.toLowerCase()} ${name}.</p>
-        <a href="/">All issues</a>
+        <a href=${HOME}>All issues</a>
       </div>
     `;
   }
@@ -252,5 +251,5 @@ const DOING = svg`<path d="M8 4.5a3.5 3.5 0 0 1 0 7Z" fill="currentColor" stroke
 const DONE = svg`<path d="m5.25 8.25 2 2 3.5-4" stroke-linecap="round" stroke-linejoin="round" />`;
 
 document.documentElement.lang = LOCALE;
-document.documentElement.dir = new Intl.Locale(LOCALE).language === "ar" ? "rtl" : "ltr";
+document.documentElement.dir = LOCALE === "ar" ? "rtl" : "ltr";
 customElements.define("acme-app", AcmeApp);

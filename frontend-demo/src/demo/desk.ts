@@ -10,9 +10,9 @@ const PEOPLE = ["alice", "bob"];
 const OFFERED: Channel[] = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK", "SMS"];
 const PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW"] as const;
 const EXAMPLES = [
-  { category: "reviews", title: "Carol approved your change", body: "Retry failed payments: ready to merge.", url: "/changes/412" },
-  { category: "deploys", title: "web-9 is live", body: "Four changes, two of them yours. Errors are down by a third.", url: "/deploys/web-9" },
-  { category: "billing", title: "Invoice 2026-131 is ready", body: "84.00 EUR, due in 14 days.", url: "/invoices/2026-131" },
+  { category: "reviews", title: "Carol approved your change", body: "Retry failed payments: ready to merge.", url: "/app/changes/412" },
+  { category: "deploys", title: "web-9 is live", body: "Four changes, two of them yours. Errors are down by a third.", url: "/app/deploys/web-9" },
+  { category: "billing", title: "Invoice 2026-131 is ready", body: "84.00 EUR, due in 14 days.", url: "/app/invoices/2026-131" },
   { category: "product", title: "Issues have due dates now", body: "Set one, and the hub reminds whoever is assigned.", url: "" },
   { category: "marketing", title: "Two seats for one", body: "Until the end of the month.", url: "" },
 ] as const;
@@ -137,7 +137,7 @@ export class DemoDesk extends LitElement {
         </label>
         <label class="field">
           <span class="name">Where it leads</span>
-          <input name="url" autocomplete="off" placeholder="/path, or https://" .value=${example.url} />
+          <input name="url" autocomplete="off" placeholder="/app/path, or https://" .value=${example.url} />
         </label>
         <div class="pair">
           <label class="field">

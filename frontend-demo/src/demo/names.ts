@@ -23,6 +23,7 @@ const REASONS: Record<string, string> = {
   ALREADY_READ: "They had read it already",
   RATE_LIMITED: "A limit is reached: it waits",
   PROVIDER_DOWN: "The provider is down: it waits",
+  CANCELLED: "Its send was called off",
   RECALLED: "The sender took it back",
   ATTEMPTS_USED_UP: "Every attempt failed",
   REFUSED: "The provider refused it for good",

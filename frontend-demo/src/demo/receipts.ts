@@ -63,8 +63,6 @@ export class DemoReceipts extends LitElement {
       }
       table {
         margin-top: 8px;
-      }
-      table {
         table-layout: fixed;
       }
       th .small {
@@ -265,7 +263,7 @@ export class DemoReceipts extends LitElement {
       <td>${channelName(channel)}</td>
       <td>
         ${status ? html`<span class="badge ${kind}">${statusName(status)}</span>` : nothing}
-        <span class="small quiet">${reason ? reasonText(reason) : time(at)}</span>
+        <span class="small quiet">${reason && reason !== status ? reasonText(reason) : time(at)}</span>
       </td>
       <td>${time(seen)}</td>
       <td>${time(read)}</td>
