@@ -59,8 +59,9 @@ export abstract class Joined extends LitElement {
     const joining = (this.#joining = new AbortController());
     const { signal } = joining;
     try {
-      const hub = await join(this.endpoint, (refused) => this.#current(refused), signal);
-      signal.addEventListener("abort", () => hub.leave());
+      const getToken: GetToken = (refused) => this.#current(refused);
+      const hub = await join(this.endpoint, getToken, signal);
+      signal.addEventListener("abort", () => hub.leave(getToken));
       hub.addEventListener("user", () => void this.#join(), { signal });
       this.hub = hub;
       this.entered(hub);
