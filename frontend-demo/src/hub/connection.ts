@@ -192,14 +192,14 @@ export class Hub extends EventTarget {
     return this.#token !== "";
   }
 
-  /** For a page that is going away: sent whatever becomes of it. */
+  /** For a page that is going away: sent whatever becomes of it. Rejects where that is still to be seen to fail. */
   async post<Result, Variables>(document: TadaDocumentNode<Result, Variables>, variables?: Variables): Promise<void> {
     await fetch(this.endpoint.replace("ws", "http"), {
       method: "POST",
       keepalive: true,
       headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
       body: JSON.stringify({ query: document, variables }),
-    }).catch(() => {});
+    });
   }
 
   /**

@@ -363,7 +363,14 @@ export class Inbox extends EventTarget {
       this.#take(key);
       this.#tabs.tell({ taken: key });
     }
-    for (const request of together(going.map(([, { wish }]) => wish))) await this.#hub.post(...request);
+    try {
+      for (const request of together(going.map(([, { wish }]) => wish))) await this.#hub.post(...request);
+    } catch {
+      for (const [key] of going) {
+        this.#drop(key);
+        this.#tabs.tell({ dropped: key });
+      }
+    }
   };
 
   #changed(keep = true): void {

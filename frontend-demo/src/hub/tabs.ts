@@ -18,6 +18,7 @@ const KEPT_FOR_MS = 7 * 24 * 3_600_000;
 export class Tabs {
   readonly #name: string;
   readonly #channel: BroadcastChannel;
+  #closed = false;
 
   constructor(endpoint: string, user: string, hear: (word: Word) => void) {
     this.#name = `hub-inbox/${SHAPE} ${endpoint} ${user}`;
@@ -26,7 +27,7 @@ export class Tabs {
   }
 
   tell(word: Word): void {
-    this.#channel.postMessage(word);
+    if (!this.#closed) this.#channel.postMessage(word);
   }
 
   keep(kept: Kept): void {
@@ -57,6 +58,7 @@ export class Tabs {
   }
 
   close(): void {
+    this.#closed = true;
     this.#channel.close();
   }
 }
