@@ -108,6 +108,9 @@ class Tab:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda said: self.errors.append(said.text) if "Content Security" in said.text else None)
 
+    async def load(self) -> None:
+        await self.page.goto(f"{self.person.origin}/page")
+
     async def open(self) -> "Tab":
         await self.bell.click()
         await self.panel.wait_for(state="visible")
@@ -234,10 +237,14 @@ class Person:
         else:
             await route.fulfill(body="<title>Elsewhere</title>", content_type="text/html")
 
+    async def blank(self) -> Tab:
+        """A new tab with nothing in it yet."""
+        return Tab(await self.context.new_page(), self)
+
     async def tab(self) -> Tab:
-        """A new tab with the page in it, connected."""
-        tab = Tab(await self.context.new_page(), self)
-        await tab.page.goto(f"{self.origin}/page")
+        """A new tab with the page in it."""
+        tab = await self.blank()
+        await tab.load()
         return tab
 
 

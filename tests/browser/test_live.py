@@ -124,18 +124,17 @@ async def test_a_hub_that_was_killed_and_comes_back_goes_on_by_itself(browser: B
 
 async def test_a_token_is_renewed_before_it_ends(tenant: Tenant, people: People) -> None:
     alice = await people.person("alice")
-    alice.expires_in_s = 4
+    alice.expires_in_s = 20
     tab = await (await alice.tab()).open()
     await tab.live()
-    for round in range(3):
-        asked = len(alice.asked)
+    before = len(alice.asked)
 
-        async def renewed(before: int = asked) -> bool:
-            return len(alice.asked) > before
+    async def renewed() -> bool:
+        return len(alice.asked) > before
 
-        await eventually(renewed, 20)
-        await tenant.send("alice", title=f"Round {round}")
-        await tab.item(f"Round {round}").wait_for()
+    await eventually(renewed, 40)
+    await tenant.send("alice", title="After")
+    await tab.item("After").wait_for()
     assert not any(alice.asked), "one ended before there was another"
 
 
@@ -241,3 +240,145 @@ async def test_a_refused_mark_rolls_back_in_every_tab_and_says_why(tool: str, te
     for each in (tab, other):
         await each.counts(2)
         await each.lists(*titles)
+
+
+async def test_who_came_last_is_asked_for_tokens_and_who_has_left_is_not(tenant: Tenant, alice: Person) -> None:
+    tab = await alice.tab()
+    await tab.live()
+    await tab.page.evaluate("""async () => {
+      const bell = document.createElement("hub-inbox");
+      window.asked = 0;
+      bell.getToken = (refused) => (asked++, giveToken(refused ?? null));
+      document.body.append(bell);
+    }""")
+    second = tab.page.locator("body > hub-inbox")
+    await second.locator(".sign.live").wait_for(state="attached")
+    await tab.page.evaluate("document.querySelector('header hub-inbox').remove()")
+    before = await tab.page.evaluate("asked")
+    await second.evaluate("(bell) => bell.refresh()")
+
+    async def asked() -> bool:
+        return bool(await tab.page.evaluate("asked") > before)
+
+    await eventually(asked, 15)
+    await tenant.send("alice", title="After")
+    await second.locator(".badge").filter(has_text="1").wait_for()
+
+
+async def test_another_get_token_in_the_place_of_one_leaves_the_connection_alone(tenant: Tenant, alice: Person) -> None:
+    tab = await alice.blank()
+    sockets: list[str] = []
+    tab.page.on("websocket", lambda socket: sockets.append(socket.url))
+    await tab.load()
+    await tab.live()
+    bell = tab.page.locator("hub-inbox")
+    await bell.evaluate(
+        "(bell) => { bell.getToken = () => (window.asked = giveToken(null)); return bell.updateComplete }"
+    )
+    await tenant.send("alice", title="After")
+    await tab.counts(1)
+    assert len(sockets) == 1
+    await bell.evaluate("(bell) => bell.refresh()")
+    await tab.page.wait_for_function("window.asked")
+
+
+async def test_a_page_in_the_background_takes_another_token_at_once(tenant: Tenant, alice: Person) -> None:
+    alice.expires_in_s = -60
+    alice.token = alice.sign()
+    await tenant.send("alice", title="After")
+    tab = await alice.blank()
+    await tab.page.add_init_script("""Math.random = () => 100; // waits of minutes
+      Object.defineProperty(document, "visibilityState", {value: "hidden"})""")
+    async with tab.page.expect_websocket() as opened:
+        await tab.load()
+    socket = await opened.value
+    if not socket.is_closed():
+        await socket.wait_for_event("close")
+    await tab.open()
+    alice.token, alice.expires_in_s = None, 3600
+
+    async def there() -> bool:
+        await tab.page.evaluate("document.querySelector('hub-inbox').refresh()")
+        return await tab.titles() == ["After"]
+
+    await eventually(there, 15)
+
+
+async def test_a_bell_that_goes_at_the_moment_it_has_joined_leaves_nothing_behind(alice: Person) -> None:
+    tab = await alice.tab()
+    await tab.live()
+    left = await tab.page.evaluate("""async () => {
+      const bell = document.createElement("hub-inbox");
+      bell.getToken = () => giveToken(null);
+      const {removeEventListener} = document;
+      const gone = new Promise((resolve) => {
+        document.removeEventListener = function (...given) { // the last that joining does
+          document.removeEventListener = removeEventListener;
+          removeEventListener.apply(document, given);
+          bell.remove();
+          setTimeout(() => resolve(!bell._hub && !bell._inbox), 0);
+        };
+      });
+      document.body.append(bell);
+      return gone;
+    }""")
+    assert left
+
+
+async def test_what_was_kept_in_another_shape_is_not_looked_at(tenant: Tenant, alice: Person) -> None:
+    titles = await titles_of(tenant, 2)
+    tab = await (await alice.tab()).open()
+    await tab.lists(*titles)
+    await tab.page.add_init_script("""window.found = Object.keys(localStorage);
+      for (const key of found) localStorage[key] = JSON.stringify({items: 7, unread: 1, unseen: 1, at: Date.now()})""")
+    await tab.page.reload()
+    assert await tab.page.evaluate("found.length") == 1
+    await tab.open()
+    await tab.lists(*titles)
+    await tab.live()
+
+
+BANNERS = """window.banners = {looks: 0, open: []};
+Object.defineProperty(navigator, "serviceWorker", {value: {getRegistration: async () => ({getNotifications: async () => {
+  banners.looks++;
+  return banners.open.map((id) => ({data: {hub: {id}}, close: () => (banners.open = banners.open.filter((one) => one !== id))}));
+}})}})"""
+
+
+async def test_banners_close_with_what_was_read_elsewhere(tenant: Tenant, people: People, wire: Wire) -> None:
+    await titles_of(tenant, 25)
+    ids = {n["title"]: n["id"] for n in (await tenant.inbox("alice", first=25))["nodes"]}
+    alice = await people.person("alice", url=wire.url)
+    tab = await alice.blank()
+    await tab.page.add_init_script(BANNERS)
+    await tab.load()
+    await tab.counts(25)
+    await tab.live()
+
+    async def show(*wanted: str) -> None:
+        await tab.page.evaluate("(ids) => { banners.open = ids }", list(wanted))
+
+    async def shows(*wanted: str) -> None:
+        async def check() -> bool:
+            return bool(await tab.page.evaluate("banners.open") == list(wanted))
+
+        await eventually(check, 15)
+
+    newest, deep = ids["Number 024"], ids["Number 000"]
+    await show(newest, deep)
+    looks = await tab.page.evaluate("banners.looks")
+    await tenant.mark("alice", "markRead", *list(ids.values())[:20])
+    await tab.counts(5)
+    await shows(deep)
+    assert await tab.page.evaluate("banners.looks") - looks < 20, "once for each"
+    await wire.cut()
+    await tenant.send("alice", title="Read before it came")
+    [read, *_] = (await tenant.inbox("alice"))["nodes"]
+    await tenant.mark("alice", "markRead", read["id"])
+    await show(read["id"], deep)
+    await wire.mend()
+    await shows(deep)
+    await tenant.send("alice", title="Unread")
+    await tab.counts(6)
+    await tenant.mark_all("alice", "markAllRead")
+    await shows()

@@ -82,7 +82,7 @@ async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, peo
     await tab.item("Build failed").locator(".choices").wait_for()
     await picture(tab, look, "snooze")
     await tab.item("Build failed").locator(".choices button").nth(1).click()
-    await tab.toast.wait_for()
+    await tab.toast.hover()  # so that it stays
     await picture(tab, look, "toast")
     await tab.press("Your report", "archive")
     for view in ("UNREAD", "ARCHIVED", "SNOOZED"):
@@ -117,3 +117,12 @@ async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, tena
     await failed.page.locator("hub-inbox-panel .state .pill").wait_for()
     await picture(failed, look, "failed")
     alice.token = None
+
+
+async def test_a_language_that_is_not_here_is_english_unless_the_app_brings_its_words(people: People) -> None:
+    alice = await people.person("alice", page={"lang": "fr"})
+    tab = await alice.tab()
+    await tab.page.locator("hub-inbox #panel[lang=en]").wait_for(state="attached")
+    assert await tab.bell.get_attribute("lang") == "en"
+    await tab.page.evaluate("document.querySelector('hub-inbox').words = {notifications: 'Avis'}")
+    await tab.page.locator("hub-inbox #panel[lang=fr][aria-label=Avis]").wait_for(state="attached")

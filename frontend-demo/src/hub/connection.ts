@@ -56,7 +56,7 @@ const joined = new Map<string, Hub>();
 
 /**
  * The page's connection to this endpoint as the user whom the token names. Waits until there is a token.
- * Whoever joins leaves, by `hub.leave()`.
+ * Whoever joins leaves, by `hub.leave(getToken)`.
  */
 export async function join(endpoint: string, getToken: GetToken, signal?: AbortSignal): Promise<Hub> {
   const url = new URL(endpoint, location.href);
@@ -69,8 +69,8 @@ export async function join(endpoint: string, getToken: GetToken, signal?: AbortS
         signal?.throwIfAborted();
         const key = `${url.href} ${userOf(token)}`;
         let hub = joined.get(key);
-        if (!hub) joined.set(key, (hub = new Hub(url.href, userOf(token), getToken, () => joined.delete(key))));
-        hub.enter();
+        if (!hub) joined.set(key, (hub = new Hub(url.href, userOf(token), () => joined.delete(key))));
+        hub.enter(getToken);
         return hub;
       } catch (error) {
         signal?.throwIfAborted();
@@ -91,11 +91,10 @@ export class Hub extends EventTarget {
   readonly user: string;
   status: Status = "connecting";
 
-  readonly #getToken: GetToken;
   readonly #onEmpty: () => void;
   readonly #client: Client;
   readonly #wakeUp = new WakeUp(() => this.#probe());
-  #members = 0;
+  readonly #members: GetToken[] = [];
   #socket: WebSocket | undefined;
   #token = "";
   #next: string | undefined; // fetched before the one in use has ended
@@ -106,11 +105,10 @@ export class Hub extends EventTarget {
   #pongTimer: ReturnType<typeof setTimeout> | undefined;
   #refreshTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(endpoint: string, user: string, getToken: GetToken, onEmpty: () => void) {
+  constructor(endpoint: string, user: string, onEmpty: () => void) {
     super();
     this.endpoint = endpoint;
     this.user = user;
-    this.#getToken = getToken;
     this.#onEmpty = onEmpty;
     this.#client = createClient({
       url: () => this.#prepare(),
@@ -131,12 +129,13 @@ export class Hub extends EventTarget {
     addEventListener("offline", this.#probe);
   }
 
-  enter(): void {
-    this.#members++;
+  enter(getToken: GetToken): void {
+    this.#members.push(getToken);
   }
 
-  leave(): void {
-    if (--this.#members) return;
+  leave(getToken: GetToken): void {
+    this.#members.splice(this.#members.lastIndexOf(getToken), 1);
+    if (this.#members.length) return;
     this.#onEmpty();
     this.#wakeUp.stop();
     removeEventListener("offline", this.#probe);
@@ -155,13 +154,19 @@ export class Hub extends EventTarget {
   async query<Result, Variables>(
     document: TadaDocumentNode<Result, Variables>,
     variables?: Variables,
+    signal?: AbortSignal,
   ): Promise<Result> {
+    signal?.throwIfAborted();
     return new Promise((resolve, reject) => {
       let answer: Result | undefined;
-      this.#operate(document, variables, {
+      const stop = this.#operate(document, variables, {
         next: (result) => (answer = result),
         error: reject,
         complete: () => (answer === undefined ? reject(new HubError("No answer", "UNAVAILABLE")) : resolve(answer)),
+      });
+      signal?.addEventListener("abort", () => {
+        stop();
+        reject(signal.reason as Error);
       });
     });
   }
@@ -170,10 +175,11 @@ export class Hub extends EventTarget {
   async mutate<Result, Variables>(
     document: TadaDocumentNode<Result, Variables>,
     variables?: Variables,
+    signal?: AbortSignal,
   ): Promise<Result> {
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.query(document, variables);
+        return await this.query(document, variables, signal);
       } catch (error) {
         if (!(error as HubError).transient || attempt === MUTATE_ATTEMPTS - 1) throw error;
         await this.#wakeUp.pause(jitter(attempt, RETRY_BASE_MS));
@@ -181,14 +187,19 @@ export class Hub extends EventTarget {
     }
   }
 
-  /** For a page that is going away: sent whatever becomes of it, and never answered. */
-  post<Result, Variables>(document: TadaDocumentNode<Result, Variables>, variables?: Variables): void {
-    void fetch(this.endpoint.replace("ws", "http"), {
+  /** Whether there is a token to `post` with. */
+  get signedIn(): boolean {
+    return this.#token !== "";
+  }
+
+  /** For a page that is going away: sent whatever becomes of it. Rejects where that is still to be seen to fail. */
+  async post<Result, Variables>(document: TadaDocumentNode<Result, Variables>, variables?: Variables): Promise<void> {
+    await fetch(this.endpoint.replace("ws", "http"), {
       method: "POST",
       keepalive: true,
       headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
       body: JSON.stringify({ query: document, variables }),
-    }).catch(() => {});
+    });
   }
 
   /**
@@ -269,9 +280,9 @@ export class Hub extends EventTarget {
   /** A token that the hub has not refused yet, and then the address. It must not throw: the library would hang. */
   async #prepare(): Promise<string> {
     for (let attempt = 0; ; attempt++) {
-      if (!this.#members) return new Promise(() => {}); // everybody has left
+      if (!this.#members.length) return new Promise(() => {}); // everybody has left
       try {
-        const token = this.#next ?? (await this.#getToken(this.#refused));
+        const token = this.#next ?? (await this.#ask(this.#refused));
         this.#next = undefined;
         if (userOf(token) !== this.user) {
           this.dispatchEvent(new Event("user"));
@@ -331,7 +342,7 @@ export class Hub extends EventTarget {
   async #renew(): Promise<void> {
     const socket = this.#socket;
     try {
-      const token = await this.#getToken();
+      const token = await this.#ask();
       if (token === this.#token || socket !== this.#socket || !socket) return;
       this.#returnAtOnce = true;
       this.#next = token;
@@ -339,6 +350,11 @@ export class Hub extends EventTarget {
     } catch (error) {
       console.warn("hub: no new token", error); // when this one ends, it is asked for again
     }
+  }
+
+  /** Whoever came last knows best; who has left is not asked. */
+  #ask(refused?: string): string | Promise<string> {
+    return this.#members.at(-1)?.(refused) ?? "";
   }
 
   /** Is anybody there? A socket that slept with its machine does not know that it is dead. */

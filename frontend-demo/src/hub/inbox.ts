@@ -7,9 +7,10 @@
  */
 import { closeBanners } from "../push/banners";
 import { HubError, type Hub } from "./connection";
-import { isAll, isUnread, isUnseen, marked, satisfied, swept, views, type Mark, type Verb, type View } from "./marks";
-import { AllRead, AllSeen, byIds, Feed, Page, Snooze, type Change, type Item } from "./operations";
-import type { TadaDocumentNode } from "gql.tada";
+import { counted, fulfils, isAll, isUnread, isUnseen, layOverAll, overlaid, satisfied, swept, views } from "./marks";
+import type { Mark, Verb, View } from "./marks";
+import { Feed, Page, type Change, type Item } from "./operations";
+import { requestOf, together, type Wish } from "./requests";
 import { Tabs, type Word } from "./tabs";
 
 export type { Item, Verb, View };
@@ -17,6 +18,7 @@ export type { Item, Verb, View };
 const PAGE = 20;
 const PAGE_MAX = 100;
 const KEEP_AFTER_MS = 500;
+const TIDY_AFTER_MS = 100;
 const BEGIN_AGAIN_MS = 3_000;
 const TAKEN_MAX_MS = 10_000; // a mark that was taken and of which the feed does not tell changed nothing
 const FOREIGN_MAX_MS = 60_000; // a mark of another tab, which may be gone
@@ -27,17 +29,6 @@ interface List {
   floor: number;
   after: string | null;
   more: boolean;
-}
-
-type Request = [TadaDocumentNode<unknown, Record<string, unknown>>, Record<string, unknown>];
-
-const sweeps: Partial<Record<Verb, Change["kind"]>> = { markAllSeen: "ALL_SEEN", markAllRead: "ALL_READ" };
-
-function requestOf(verb: Verb, ids: string[], until?: string): Request {
-  if (verb === "markAllSeen") return [AllSeen, {}];
-  if (verb === "markAllRead") return [AllRead, {}];
-  if (verb === "snooze") return [Snooze as Request[0], { ids, until }];
-  return [byIds[verb] as Request[0], { ids }];
 }
 
 const emptyList = (): List => ({ state: "new", floor: Infinity, after: null, more: true });
@@ -52,7 +43,7 @@ export class Inbox extends EventTarget {
   readonly #known = new Map<string, Item>();
   readonly #marks = new Map<string, Mark>();
   readonly #taken = new Set<string>();
-  readonly #unanswered = new Map<string, Request>();
+  readonly #unanswered = new Map<string, { wish: Wish; posted: AbortController }>();
   readonly #touched = new Map<string, number>(); // by id: the count of events when the feed last told of it
   #lists = this.#emptyLists();
   #view: View = "ACTIVE";
@@ -62,6 +53,7 @@ export class Inbox extends EventTarget {
   #life = 0; // what was asked in an earlier one does not count any more
   #unread = 0;
   #unseen = 0;
+  #gone: ((id: string) => boolean)[] = []; // what changes of this moment say of banners
   #stop = () => {};
   #tail: Promise<unknown> = Promise.resolve();
   #keepTimer: ReturnType<typeof setTimeout> | undefined;
@@ -86,7 +78,7 @@ export class Inbox extends EventTarget {
     this.#closed = true;
     this.#life++;
     this.#stop();
-    this.#leave();
+    void this.#leave();
     removeEventListener("pagehide", this.#leave);
     this.#hub.removeEventListener("status", this.#onStatus);
     this.#tabs.close();
@@ -109,11 +101,11 @@ export class Inbox extends EventTarget {
   // ------------------------------------------------------------ what is shown
 
   get unread(): number {
-    return this.#counted(this.#unread, "unread", isUnread);
+    return counted(this.#unread, "unread", this.#known, [...this.#marks.values()]);
   }
 
   get unseen(): number {
-    return this.#counted(this.#unseen, "unseen", isUnseen);
+    return counted(this.#unseen, "unseen", this.#known, [...this.#marks.values()]);
   }
 
   /** Newest first, without gaps, as far down as pages were loaded. */
@@ -186,6 +178,7 @@ export class Inbox extends EventTarget {
     const before = new Map(this.#known);
     this.#stop();
     this.#cursor = null;
+    this.#touched.clear();
     this.#lists = { ...this.#emptyLists(), ACTIVE: { ...this.#lists.ACTIVE, after: null, state: "loading" } };
     this.#changed(false);
     const list = { ...emptyList() };
@@ -204,7 +197,7 @@ export class Inbox extends EventTarget {
     for (const key of this.#taken) this.#drop(key);
     this.#lists.ACTIVE = list;
     this.#follow();
-    void closeBanners((id) => this.#done(id));
+    this.#tidy();
     if (this.#view !== "ACTIVE") void this.more(this.#view);
     this.#changed();
   }
@@ -245,7 +238,7 @@ export class Inbox extends EventTarget {
       this.#sweptAt = this.#events;
       const at = new Date().toISOString();
       for (const [id, item] of this.#known) this.#known.set(id, swept(item, kind, at));
-      for (const mark of this.#marks.values()) if (sweeps[mark.verb] === kind) this.#drop(mark.key);
+      for (const mark of this.#marks.values()) if (fulfils(kind, mark.verb)) this.#drop(mark.key);
     } else if (notification) {
       const { id } = notification;
       this.#touched.set(id, this.#events);
@@ -254,7 +247,9 @@ export class Inbox extends EventTarget {
       this.#settle(id);
       if (kind === "ADDED" && isUnseen(notification)) this.dispatchEvent(new CustomEvent("arrived", { detail: notification }));
     }
-    if (kind !== "ADDED") void closeBanners((id) => (kind === "REMOVED" ? id === notification?.id : this.#done(id)));
+    if (kind === "REMOVED") this.#tidy((id) => id === notification?.id);
+    else if (kind === "ALL_READ" || kind === "ALL_ARCHIVED") this.#tidy(() => true);
+    else if (!notification || !isUnread(notification)) this.#tidy();
     this.#changed();
   }
 
@@ -264,44 +259,46 @@ export class Inbox extends EventTarget {
     for (const mark of this.#marks.values()) {
       if (!mark.ids.includes(id) || (item && !this.#taken.has(mark.key) && !satisfied(item, mark))) continue;
       mark.ids = mark.ids.filter((other) => other !== id);
-      if (!mark.ids.length && !mark.verb.startsWith("markAll")) this.#drop(mark.key);
+      if (!mark.ids.length && !mark.unread && !mark.unseen) this.#drop(mark.key);
     }
   }
 
-  /** Known, and not waiting to be read. */
-  #done(id: string): boolean {
-    const item = this.find(id);
-    return item !== undefined && !isUnread(item);
+  /** Closes the banners of what is not waiting to be read, once for all that comes together; `gone`: of what is unknown. */
+  #tidy(gone: (id: string) => boolean = () => false): void {
+    if (this.#gone.push(gone) > 1) return;
+    setTimeout(() => {
+      const told = this.#gone.splice(0);
+      void closeBanners((id) => {
+        const item = this.find(id);
+        return item ? !isUnread(item) : told.some((gone) => gone(id));
+      });
+    }, TIDY_AFTER_MS);
   }
 
   // ------------------------------------------------------------ marks
 
   /** Shown at once, everywhere in this browser. They reach the hub one after the other. */
   mark(verb: Verb, ids: string[] = [], until?: string): void {
-    const all = verb.startsWith("markAll");
-    const mark: Mark = {
-      key: `${Date.now()} ${Math.random()}`,
-      verb,
-      ids: all ? this.items("ACTIVE").map((item) => item.id) : ids,
-      at: new Date().toISOString(),
-      until,
-      unread: verb === "markAllRead" ? this.unread : 0,
-      unseen: all ? this.unseen : 0,
-    };
-    this.#lay(mark);
+    const key = `${Date.now()} ${Math.random()}`;
+    const mark: Mark = { key, verb, ids, at: new Date().toISOString(), until, unread: 0, unseen: 0 };
     this.#tabs.tell({ made: mark });
-    const request = requestOf(verb, ids, until);
-    this.#unanswered.set(mark.key, request);
-    this.#tail = this.#tail.then(() => this.#hub.mutate(...request)).then(
-      () => {
-        this.#unanswered.delete(mark.key);
-        this.#take(mark.key);
-        this.#tabs.tell({ taken: mark.key });
+    this.#lay(mark);
+    const wish: Wish = { verb, ids, until };
+    const posted = new AbortController();
+    this.#unanswered.set(key, { wish, posted });
+    this.#tail = this.#tail.then(() => this.#hub.mutate(...requestOf(wish), posted.signal)).then(
+      (answer) => {
+        this.#unanswered.delete(key);
+        const idle = verb.startsWith("markAll") && Object.values(answer).every(({ changed }) => !changed);
+        if (idle) this.#drop(key);
+        else this.#take(key);
+        this.#tabs.tell(idle ? { dropped: key } : { taken: key });
       },
       (error: HubError) => {
-        this.#unanswered.delete(mark.key);
-        this.#drop(mark.key);
-        this.#tabs.tell({ refused: mark.key });
+        if (posted.signal.aborted) return;
+        this.#unanswered.delete(key);
+        this.#drop(key);
+        this.#tabs.tell({ dropped: key });
         this.dispatchEvent(new CustomEvent("refused", { detail: { verb, error } }));
       },
     );
@@ -312,10 +309,13 @@ export class Inbox extends EventTarget {
       this.#lay(word.made);
       setTimeout(() => this.#drop(word.made.key), FOREIGN_MAX_MS);
     } else if ("taken" in word) this.#take(word.taken);
-    else this.#drop(word.refused);
+    else this.#drop(word.dropped);
   }
 
   #lay(mark: Mark): void {
+    if (mark.verb.startsWith("markAll"))
+      layOverAll(mark, { unread: this.#unread, unseen: this.#unseen }, this.#known, [...this.#marks.values()]);
+    mark.life = this.#life;
     this.#marks.set(mark.key, mark);
     this.#changed();
   }
@@ -323,6 +323,8 @@ export class Inbox extends EventTarget {
   #take(key: string): void {
     const mark = this.#marks.get(key);
     if (!mark) return;
+    const overtaken = this.#cursor && mark.life !== this.#life; // the feed that would tell of it has ended
+    if (overtaken && mark.verb.startsWith("markAll")) return this.#drop(key);
     this.#taken.add(key);
     setTimeout(() => this.#drop(key), TAKEN_MAX_MS);
   }
@@ -333,22 +335,7 @@ export class Inbox extends EventTarget {
   }
 
   #shown(item: Item): Item {
-    let shown = item;
-    for (const mark of this.#marks.values()) if (mark.ids.includes(item.id)) shown = marked(shown, mark);
-    return shown;
-  }
-
-  #counted(told: number, count: "unread" | "unseen", counts: (item: Item) => boolean): number {
-    let sum = told;
-    for (const mark of this.#marks.values()) sum -= mark[count];
-    const single = [...this.#marks.values()].filter((mark) => !mark.verb.startsWith("markAll"));
-    for (const id of new Set(single.flatMap((mark) => mark.ids))) {
-      const item = this.#known.get(id);
-      if (!item) continue;
-      const after = single.filter((mark) => mark.ids.includes(id)).reduce(marked, item);
-      sum += Number(counts(after)) - Number(counts(item));
-    }
-    return Math.max(0, sum);
+    return overlaid(item, this.#marks.values());
   }
 
   // ------------------------------------------------------------ the rest
@@ -366,9 +353,24 @@ export class Inbox extends EventTarget {
   };
 
   /** The page goes: marks that are still on their way go by themselves. */
-  readonly #leave = (): void => {
+  readonly #leave = async (): Promise<void> => {
     this.#keep();
-    for (const request of this.#unanswered.values()) this.#hub.post(...request);
+    if (!this.#hub.signedIn) return;
+    const going = [...this.#unanswered];
+    this.#unanswered.clear();
+    for (const [key, { posted }] of going) {
+      posted.abort();
+      this.#take(key);
+      this.#tabs.tell({ taken: key });
+    }
+    try {
+      for (const request of together(going.map(([, { wish }]) => wish))) await this.#hub.post(...request);
+    } catch {
+      for (const [key] of going) {
+        this.#drop(key);
+        this.#tabs.tell({ dropped: key });
+      }
+    }
   };
 
   #changed(keep = true): void {

@@ -8,14 +8,18 @@ export type View = "ACTIVE" | "UNREAD" | "SNOOZED" | "ARCHIVED";
 export interface Mark {
   key: string;
   verb: Verb;
-  /** Of all at once: those that were there. */
+  /** Of all at once: those that were known, filled in by each tab. */
   ids: string[];
   at: string;
   until?: string;
-  /** Of all at once: what it took from the counts. */
+  /** Of all at once: what it takes from the counts beyond those. */
   unread: number;
   unseen: number;
+  /** The life of the inbox in which a tab laid it. */
+  life?: number;
 }
+
+export type Count = "unread" | "unseen";
 
 const active = (item: Item): boolean => !item.archivedAt && !item.snoozedUntil;
 
@@ -29,6 +33,8 @@ export const views: Record<View, (item: Item) => boolean> = {
 export const isUnread = views.UNREAD;
 /** Reading implies seeing. */
 export const isUnseen = (item: Item): boolean => isUnread(item) && !item.seenAt;
+
+const counts: Record<Count, (item: Item) => boolean> = { unread: isUnread, unseen: isUnseen };
 
 const seen = (item: Item, at: string): Item => ({ ...item, seenAt: item.seenAt ?? at });
 const read = (item: Item, at: string): Item => ({ ...seen(item, at), readAt: item.readAt ?? at });
@@ -60,6 +66,38 @@ export function satisfied(item: Item, mark: Mark): boolean {
     Date.parse(after.snoozedUntil ?? "0") === Date.parse(item.snoozedUntil ?? "0")
   );
 }
+
+/** An item with every mark laid over it, in the order in which they were made. */
+export function overlaid(item: Item, marks: Iterable<Mark>): Item {
+  let shown = item;
+  for (const mark of marks) if (mark.ids.includes(item.id)) shown = marked(shown, mark);
+  return shown;
+}
+
+/** What is left of a count that the hub told, under these marks: item by item, as far as items are known. */
+export function counted(told: number, count: Count, known: ReadonlyMap<string, Item>, marks: readonly Mark[]): number {
+  let sum = told;
+  for (const mark of marks) sum -= mark[count];
+  for (const id of new Set(marks.flatMap((mark) => mark.ids))) {
+    const item = known.get(id);
+    if (item) sum += Number(counts[count](overlaid(item, marks))) - Number(counts[count](item));
+  }
+  return Math.max(0, sum);
+}
+
+/** Lays a mark of all at once over all that is known here, and has it take the rest from the counts. */
+export function layOverAll(mark: Mark, told: Record<Count, number>, known: ReadonlyMap<string, Item>, marks: readonly Mark[]): void {
+  const items = [...known.values()].map((item) => overlaid(item, marks));
+  const beyond = (count: Count) =>
+    Math.max(0, counted(told[count], count, known, marks) - items.filter(counts[count]).length);
+  mark.ids = items.filter(active).map((item) => item.id);
+  mark.unread = mark.verb === "markAllRead" ? beyond("unread") : 0;
+  mark.unseen = beyond("unseen");
+}
+
+/** Whether a change of all at once leaves this mark nothing to do. */
+export const fulfils = (kind: All, verb: Verb): boolean =>
+  verb === "markAllSeen" || (verb === "markAllRead" && kind !== "ALL_SEEN");
 
 type All = "ALL_SEEN" | "ALL_READ" | "ALL_ARCHIVED";
 

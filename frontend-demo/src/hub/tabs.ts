@@ -3,7 +3,7 @@ import type { Mark } from "./marks";
 import type { Item } from "./operations";
 
 /** Marks as they are made, and what became of them. */
-export type Word = { made: Mark } | { taken: string } | { refused: string };
+export type Word = { made: Mark } | { taken: string } | { dropped: string };
 
 /** The newest of the inbox, as it was last known. */
 export interface Kept {
@@ -12,20 +12,22 @@ export interface Kept {
   unseen: number;
 }
 
+const SHAPE = 1; // of what is kept and of marks: another one is for other tabs and other pages
 const KEPT_FOR_MS = 7 * 24 * 3_600_000;
 
 export class Tabs {
   readonly #name: string;
   readonly #channel: BroadcastChannel;
+  #closed = false;
 
   constructor(endpoint: string, user: string, hear: (word: Word) => void) {
-    this.#name = `hub-inbox ${endpoint} ${user}`;
+    this.#name = `hub-inbox/${SHAPE} ${endpoint} ${user}`;
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.onmessage = ({ data }: MessageEvent<Word>) => hear(data);
   }
 
   tell(word: Word): void {
-    this.#channel.postMessage(word);
+    if (!this.#closed) this.#channel.postMessage(word);
   }
 
   keep(kept: Kept): void {
@@ -39,7 +41,7 @@ export class Tabs {
   kept(): Kept | undefined {
     try {
       const kept = JSON.parse(localStorage.getItem(this.#name) ?? "null") as (Kept & { at: number }) | null;
-      if (kept && Date.now() - kept.at < KEPT_FOR_MS) return kept;
+      if (kept && Date.now() - kept.at < KEPT_FOR_MS && Array.isArray(kept.items)) return kept;
     } catch {
       // as if there were nothing
     }
@@ -56,6 +58,7 @@ export class Tabs {
   }
 
   close(): void {
+    this.#closed = true;
     this.#channel.close();
   }
 }

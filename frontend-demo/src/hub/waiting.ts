@@ -12,22 +12,26 @@ export class WakeUp {
 
   constructor(onWake?: () => void) {
     this.#onWake = onWake;
-    addEventListener("online", this.now);
-    addEventListener("pageshow", this.now);
-    document.addEventListener("visibilitychange", this.now);
+    addEventListener("online", this.#woke);
+    addEventListener("pageshow", this.#woke);
+    document.addEventListener("visibilitychange", this.#woke);
   }
 
   stop(): void {
-    removeEventListener("online", this.now);
-    removeEventListener("pageshow", this.now);
-    document.removeEventListener("visibilitychange", this.now);
+    removeEventListener("online", this.#woke);
+    removeEventListener("pageshow", this.#woke);
+    document.removeEventListener("visibilitychange", this.#woke);
   }
 
-  readonly now = (): void => {
-    if (document.visibilityState === "hidden") return;
+  readonly #woke = (): void => {
+    if (document.visibilityState !== "hidden") this.now();
+  };
+
+  /** Ends all waits, also of a page that is hidden. */
+  now(): void {
     for (const resume of this.#waiting) resume();
     this.#onWake?.();
-  };
+  }
 
   pause(ms: number): Promise<void> {
     return new Promise((resolve) => {

@@ -46,6 +46,7 @@ export class HubInbox extends LitElement {
 
   #language = new Language(Language.ofPage());
   #joining: AbortController | undefined;
+  #getToken: GetToken = () => "";
   #told = "";
   #returning = false; // the focus goes back to the bell, unless it has gone elsewhere
   #arrived: Item[] = [];
@@ -84,9 +85,9 @@ export class HubInbox extends LitElement {
   protected override willUpdate(changed: PropertyValues): void {
     if (changed.has("locale") || changed.has("words"))
       this.#language = new Language(this.locale || Language.ofPage(), this.words ?? {});
-    const before = changed.get("token") as string | null | undefined;
-    if (changed.has("endpoint") || changed.has("getToken") || (changed.has("token") && !(before && this.token)))
-      void this.#join();
+    // Another function in the place of one is asked in its time: some pages make one at each rendering.
+    const cameOrWent = (name: "token" | "getToken") => changed.has(name) && !(changed.get(name) && this[name]);
+    if (changed.has("endpoint") || cameOrWent("token") || cameOrWent("getToken")) void this.#join();
     else if (changed.has("token")) this._hub?.refresh();
   }
 
@@ -133,20 +134,24 @@ export class HubInbox extends LitElement {
     if (!this.token && !this.getToken) return;
     const joining = (this.#joining = new AbortController());
     const endpoint = this.endpoint || new URL(/* @vite-ignore */ "/graphql", import.meta.url).href;
-    const getToken: GetToken = (refused) => {
+    const getToken: GetToken = (this.#getToken = (refused) => {
       const token = this.getToken ? this.getToken(refused) : this.token;
       if (!token) throw new Error("neither a token nor getToken");
       return token;
-    };
+    });
+    let hub: Hub | undefined;
     try {
-      const hub = await join(endpoint, getToken, joining.signal);
-      this._hub = hub;
-    } catch {
+      hub = await join(endpoint, getToken, joining.signal);
+      joining.signal.throwIfAborted();
+      this._inbox = new Inbox(hub);
+    } catch (error) {
+      hub?.leave(getToken);
+      if (!joining.signal.aborted) console.error("hub: no inbox", error);
       return; // left meanwhile
     }
-    this._hub.addEventListener("status", this.#onStatus);
-    this._hub.addEventListener("user", this.#onUser);
-    this._inbox = new Inbox(this._hub);
+    this._hub = hub;
+    hub.addEventListener("status", this.#onStatus);
+    hub.addEventListener("user", this.#onUser);
     this._inbox.addEventListener("change", this.#onChange);
     this._inbox.addEventListener("arrived", this.#onArrived);
   }
@@ -157,7 +162,7 @@ export class HubInbox extends LitElement {
     this._inbox?.close();
     this._hub?.removeEventListener("status", this.#onStatus);
     this._hub?.removeEventListener("user", this.#onUser);
-    this._hub?.leave();
+    this._hub?.leave(this.#getToken);
     this._inbox = this._hub = undefined;
   }
 
@@ -186,14 +191,14 @@ export class HubInbox extends LitElement {
       const news = this.#language.count("arrived", this.#arrived.length);
       this._news = this.#arrived.length === 1 && first ? `${news}: ${first.title}` : news;
       this.#arrived = [];
-      if (this._open) this.#see();
+      this.#see();
     }, ANNOUNCE_AFTER_MS);
   };
 
   /** What is on screen has been seen. */
-  #see(): void {
-    if (this._inbox?.unseen && document.visibilityState === "visible") this._inbox.mark("markAllSeen");
-  }
+  readonly #see = (): void => {
+    if (this._open && this._inbox?.unseen && document.visibilityState === "visible") this._inbox.mark("markAllSeen");
+  };
 
   // ------------------------------------------------------------ the panel
 
@@ -210,6 +215,7 @@ export class HubInbox extends LitElement {
     this._open = event.newState === "open";
     const act = this._open ? addEventListener : removeEventListener;
     act("resize", this.#place);
+    act("visibilitychange", this.#see);
     act("scroll", this.#place, { passive: true, capture: true });
     if (!this._open) {
       if (this.#returning) this.renderRoot.querySelector<HTMLElement>(".bell")?.focus({ preventScroll: true });

@@ -68,9 +68,10 @@ export abstract class Joined extends LitElement {
     const joining = (this.#joining = new AbortController());
     const { signal } = joining;
     try {
-      const hub = await join(this.endpoint, (refused) => this.#current(refused), signal);
-      if (signal.aborted) return hub.leave();
-      signal.addEventListener("abort", () => hub.leave());
+      const getToken: GetToken = (refused) => this.#current(refused);
+      const hub = await join(this.endpoint, getToken, signal);
+      if (signal.aborted) return hub.leave(getToken);
+      signal.addEventListener("abort", () => hub.leave(getToken));
       hub.addEventListener("user", () => void this.#join(), { signal });
       hub.addEventListener("status", () => this.#follow(hub), { signal });
       this.#joined = hub;

@@ -24,13 +24,18 @@ export class Language {
   readonly #whole: Intl.DateTimeFormat;
   readonly #soon: Intl.DateTimeFormat;
 
-  /** `own` words go before those of the language: a translation that is not here yet, or an app's own tone. */
+  /**
+   * `own` words go before those of the language: a translation that is not here yet, or an app's own tone. Without any
+   * a language that is not here is English throughout: nobody reads English words by another language's rules.
+   */
   constructor(locale: string, own: Partial<Words> = {}) {
     try {
       this.locale = Intl.getCanonicalLocales(locale.replaceAll("_", "-"))[0] ?? "en";
     } catch {
       this.locale = "en";
     }
+    const here = (locale: string) => Object.hasOwn(languages, locale.split("-")[0] ?? "");
+    if (!here(this.locale) && !Object.keys(own).length) this.locale = "en";
     const language = this.locale.split("-")[0] ?? "en";
     this.#words = { ...(languages[language] ?? en), ...own };
     this.dir = RIGHT_TO_LEFT.includes(language) ? "rtl" : "ltr";
