@@ -20,7 +20,7 @@ from hub.status.caught import Catch, Caught
 PAGE = "default-src 'none'; script-src 'nonce-{0}'; style-src 'nonce-{0}'; connect-src 'self'; frame-src 'self'"
 MAIL = "default-src 'none'; style-src 'unsafe-inline'; img-src http: https: data:; frame-ancestors 'self'; "
 SANDBOX = "sandbox allow-popups allow-popups-to-escape-sandbox"  # links open in a tab of their own
-CLOSED = "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+CLOSED = "; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 LISTED = 100
 HEAD = re.compile(r"<head>", re.IGNORECASE)

@@ -214,10 +214,7 @@ export class DemoReceipts extends LitElement {
     const sent = this.sends.find(({ id }) => id === this.send);
     return html`
       <section class="card" aria-labelledby="receipts">
-        <div class="row spread">
-          <h2 id="receipts">Deliveries and read receipts</h2>
-          <a class="small" href="/dev/outbox" target="_blank">Outbox: what each channel sent</a>
-        </div>
+        <h2 id="receipts">Deliveries and read receipts</h2>
         ${this.fault ? html`<p class="fault small" role="alert">${this.fault}</p>` : nothing}
         ${this.send
           ? html`

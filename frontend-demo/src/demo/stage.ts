@@ -67,8 +67,8 @@ class DemoStage extends LitElement {
       main {
         display: grid;
         grid-template-columns: minmax(340px, 400px) minmax(0, 1fr);
-        grid-template-areas: "desk devices" "desk receipts";
-        grid-template-rows: auto 1fr;
+        grid-template-areas: "desk devices" "desk receipts" "outbox outbox";
+        grid-template-rows: auto 1fr auto;
         gap: 20px;
         align-items: start;
         padding-bottom: 40px;
@@ -144,13 +144,26 @@ class DemoStage extends LitElement {
         grid-area: receipts;
         min-width: 0;
       }
+      .outbox {
+        grid-area: outbox;
+        overflow: hidden;
+      }
+      .outbox summary {
+        padding: 14px 18px;
+        font-weight: 600;
+        cursor: pointer;
+      }
+      .outbox iframe {
+        height: 620px;
+        border-top: 1px solid var(--line);
+      }
       .fault {
         grid-column: 1 / -1;
       }
       @media (max-width: 1000px) {
         main {
           grid-template-columns: minmax(0, 1fr);
-          grid-template-areas: "devices" "desk" "receipts";
+          grid-template-areas: "devices" "desk" "receipts" "outbox";
         }
       }
       @media (max-width: 640px) {
@@ -183,12 +196,14 @@ class DemoStage extends LitElement {
     pair: { state: true },
     locales: { state: true },
     send: { state: true },
+    outbox: { state: true },
     fault: { state: true },
   };
 
   declare private hub: Hub | undefined;
   declare private pair: Pair;
   declare private locales: readonly string[];
+  declare private outbox: boolean;
   declare private send: string;
   declare private fault: string;
 
@@ -251,6 +266,13 @@ class DemoStage extends LitElement {
       </section>
       <demo-desk .hub=${this.hub} @sent=${(event: CustomEvent<string>) => (this.send = event.detail)}></demo-desk>
       <demo-receipts .hub=${this.hub} .send=${this.send}></demo-receipts>
+      <details
+        class="outbox card"
+        @toggle=${(event: Event) => (this.outbox = (event.target as HTMLDetailsElement).open)}
+      >
+        <summary>Outbox: what each channel sent</summary>
+        ${this.outbox ? html`<iframe src="/dev/outbox" title="Outbox"></iframe>` : nothing}
+      </details>
     `;
   }
 
