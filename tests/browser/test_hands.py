@@ -81,9 +81,23 @@ async def test_an_app_with_its_own_router_follows_links_itself(tenant: Tenant, a
     await tab.item("Go").locator(".open").click()
     await tab.item("Go").get_by_text("Later").click()
     told = [entry for entry in await tab.page.evaluate("told") if entry[0] != "hub-count"]
-    assert told == [["hub-open", f"{alice.origin}/elsewhere?1"], ["hub-action", "later"]]
+    assert told == [["hub-open", "/elsewhere?1"], ["hub-action", "later"]]
     await until(tenant, "Go", readAt=True)
     assert await tab.page.evaluate("location.href") == f"{alice.origin}/page"
+
+
+async def test_an_app_with_its_own_router_hears_whole_addresses_of_what_is_not_its_own(
+    tenant: Tenant, alice: Person
+) -> None:
+    """A path with two slashes is another site to whoever follows it."""
+    for title, url in (("Away", "https://other.example.org/a"), ("Slashes", f"{alice.origin}//b.example.org/")):
+        await tenant.send("alice", title=title, content={"actionUrl": url})
+    tab = await opened(alice, "Slashes", "Away")
+    await tab.page.evaluate("window.stay = true")
+    await tab.item("Away").locator(".open").click()
+    await tab.item("Slashes").locator(".open").click()
+    told = [url for name, url in await tab.page.evaluate("told") if name == "hub-open"]
+    assert told == ["https://other.example.org/a", f"{alice.origin}//b.example.org/"]
 
 
 async def test_everything_can_be_marked_read_at_once(tenant: Tenant, alice: Person) -> None:

@@ -23,6 +23,12 @@ export function safeUrl(url: string | null | undefined): string | undefined {
   }
 }
 
+/** As the routers of apps take it: the path where it is of the page's own origin, else the whole address. */
+function routed(url: string | undefined): string | undefined {
+  const path = url?.startsWith(`${location.origin}/`) ? url.slice(location.origin.length) : url;
+  return path?.startsWith("//") ? url : path;
+}
+
 function morning(inDays: number): string {
   const at = new Date();
   at.setDate(at.getDate() + inDays);
@@ -150,7 +156,7 @@ export class InboxItem extends LitElement {
     const look = action.primary ? "pill primary" : "pill";
     const press = (event: MouseEvent) => {
       if (isUnread(this.item)) this.#wish("markRead");
-      this.#tell("hub-action", { notification: this.item, action: action.key, url }, event);
+      this.#tell("hub-action", { notification: this.item, action: action.key, url: routed(url) }, event);
     };
     return url
       ? html`<a class=${look} href=${url} dir="auto" @click=${press}>${action.label}</a>`
@@ -174,7 +180,7 @@ export class InboxItem extends LitElement {
   #open(event: MouseEvent, url?: string): void {
     if (isUnread(this.item)) this.#wish("markRead");
     const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey; // into a tab or window of its own
-    if (!elsewhere) this.#tell("hub-open", { notification: this.item, url }, event);
+    if (!elsewhere) this.#tell("hub-open", { notification: this.item, url: routed(url) }, event);
   }
 
   /** An app with a router of its own cancels it, and the browser does not follow the link. */
