@@ -110,7 +110,7 @@ async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, tena
     alice.token = "none"
     await waiting.page.reload()
     await waiting.open()
-    await waiting.page.get_by_text({"en": "You are signed out", "de": "Du bist abgemeldet"}[language]).wait_for()
+    await waiting.page.get_by_text({"en": "You are signed out", "de": "Nicht angemeldet"}[language]).wait_for()
     await picture(waiting, look, "signed-out")
     alice.token = tenant.token()  # of a service, which has no inbox
     failed = await (await alice.tab()).open()

@@ -404,6 +404,7 @@ async def test_new_function_for_tokens_is_no_new_connection_and_its_end_is_a_sig
     await eventually(told, WITHIN_S)
     await element.evaluate("(element) => (element.getToken = undefined)")
     await expect(page.get_by_role("table")).to_have_count(0)
+    await expect(page.get_by_text("You are signed out")).to_be_visible()
 
 
 async def test_whose_token_is_refused_is_shown_nothing_until_there_is_a_good_one(alice: Person) -> None:
@@ -415,6 +416,7 @@ async def test_whose_token_is_refused_is_shown_nothing_until_there_is_a_good_one
     await element.evaluate("(element, token) => element.setAttribute('token', token)", forged)
     await cell.click()
     await expect(page.get_by_role("table")).to_have_count(0)
+    await expect(page.get_by_text("You are signed out")).to_be_visible()
     good = alice.tenant.token("alice", expires_in_s=1800)
     await element.evaluate("(element, token) => element.setAttribute('token', token)", good)
     await cell.wait_for()

@@ -17,7 +17,7 @@ export const devices: Section = ({ devices, phrases, say, here, open }) => html`
           (device) =>
             html`<li class="row">
               <div class="grow">
-                <strong dir="auto">${nameOf(device, say)}</strong>
+                <strong><bdi>${nameOf(device, say)}</bdi></strong>
                 ${device.id === here ? html`<span class="badge">${say("here")}</span>` : nothing}
                 <p class="soft">
                   ${say("added", { time: phrases.ago(device.createdAt) })}${device.lastUsedAt

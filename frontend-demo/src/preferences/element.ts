@@ -102,6 +102,7 @@ export class HubPreferences extends Joined {
 
   #sections(say: View["say"]): TemplateResult {
     const wishes = this.#wishes;
+    if (this.signedOut) return html`<p class="empty late">${say("signedOut")}</p>`;
     if (!wishes?.matrix) {
       return wishes?.failed
         ? html`<div class="empty" role="alert">

@@ -37,6 +37,11 @@ export abstract class Joined extends LitElement {
     this.worker = "/sw.js";
   }
 
+  /** There is no token, or none that the hub takes. */
+  protected get signedOut(): boolean {
+    return this.#joined ? this.#joined.status === "refused" : !this.token && !this.getToken;
+  }
+
   /** There is a connection, or another one. */
   protected abstract entered(hub: Hub): void;
 
@@ -89,6 +94,7 @@ export abstract class Joined extends LitElement {
 
   /** Whose token the hub does not take is nobody, until it takes another. */
   #follow(hub: Hub): void {
+    this.requestUpdate();
     if (hub.status === "refused") this.#exit();
     else if (hub.status === "live" && !this.hub) this.#enter(hub);
   }

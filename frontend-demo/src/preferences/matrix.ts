@@ -52,8 +52,8 @@ export const matrix: Section = (view) => {
     const named = { category: category.name };
     return html`<tr role="row" class=${mutedUntil ? "muted" : ""}>
       <th role="rowheader" scope="row">
-        <span class="name" dir="auto">${category.name}</span>
-        ${category.description ? html`<span class="soft" dir="auto">${category.description}</span>` : nothing}
+        <span class="name"><bdi>${category.name}</bdi></span>
+        ${category.description ? html`<span class="soft"><bdi>${category.description}</bdi></span>` : nothing}
         ${category.required ? html`<span class="mark">${lock} ${say("required")}</span>` : nothing}
         ${mutedUntil ? html`<span class="mark">${bellOff} ${phrases.mutedUntil(mutedUntil)}</span>` : nothing}
       </th>

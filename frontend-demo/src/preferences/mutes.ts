@@ -13,7 +13,7 @@ export const mutes: Section = ({ matrix, phrases, say, wishes, focus }) => {
         ({ category, mutedUntil }) =>
           html`<li class="row">
             <div class="grow">
-              <strong dir="auto">${category.name}</strong>
+              <strong><bdi>${category.name}</bdi></strong>
               <p class="soft">${phrases.mutedUntil(mutedUntil!)}</p>
             </div>
             <button

@@ -51,6 +51,8 @@ const own = css`
   li + li { border-block-start: 1px solid var(--border); }
   .push { margin-block-end: 12px; }
   .empty { padding: 28px 16px; color: var(--muted); text-align: center; }
+  .late { animation: late 0.5s step-end; } /* a page may be about to hand the token over */
+  @keyframes late { from { visibility: hidden; } }
   .empty .button { margin-block-start: 12px; }
 
   .scroll { overflow-x: auto; border-radius: var(--radius); }

@@ -54,6 +54,7 @@ export const de: Words = {
   close: "Schließen",
   loading: "Wird geladen",
   failed: "Ihre Einstellungen konnten nicht geladen werden.",
+  signedOut: "Nicht angemeldet. Nach dem Anmelden sind die Einstellungen wieder da.",
   again: "Noch einmal",
   notSaved: "Das konnte nicht gespeichert werden. Es ist, wie es war.",
   waiting: "Keine Verbindung. Änderungen werden gespeichert, wenn sie wieder da ist.",

@@ -52,6 +52,7 @@ export const en = {
   close: "Close",
   loading: "Loading",
   failed: "Your preferences could not be loaded.",
+  signedOut: "You are signed out. Sign in again to see your preferences.",
   again: "Try again",
   notSaved: "That could not be saved. It is as it was.",
   waiting: "No connection. Changes are saved when it is back.",
