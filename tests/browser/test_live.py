@@ -1,9 +1,9 @@
 """The inbox in a browser stays right: over several tabs, lost connections, restarts, and tokens that end."""
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
-from tests.browser.conftest import People, Person, Wire
+from tests.browser.conftest import DIST, People, Person, Wire
 from tests.client import Tenant, eventually
 from tests.conftest import fresh_servers
 from tests.processes import Deployment
@@ -152,6 +152,39 @@ async def test_a_refused_token_hides_everything_until_there_is_a_better_one(tena
     alice.token, alice.expires_in_s = None, 3600
     await tab.lists("Number 001", "Number 000")
     await tab.live()
+
+
+async def test_nobody_signed_in_is_said_instead_of_loading_for_ever(alice: Person) -> None:
+    tab = await (await alice.tab()).open()
+    await tab.live()
+    await tab.page.evaluate("document.querySelector('hub-inbox').getToken = null")
+    await tab.page.get_by_text("You are signed out").wait_for()
+    await tab.page.evaluate("document.querySelector('hub-inbox').getToken = giveToken")
+    await tab.live()
+
+
+async def test_what_keeps_a_page_from_connecting_is_told_to_its_developer(alice: Person) -> None:
+    other = "https://app.example.org"
+    bell = f"<hub-inbox endpoint={alice.origin}/graphql token=TOKEN></hub-inbox>"
+    html = f'<!doctype html><script type="module" src="/inbox.js"></script>{bell}'
+
+    async def serve(route: Route) -> None:
+        path = route.request.url.removeprefix(other)
+        if path == "/inbox.js":
+            await route.fulfill(path=DIST / "inbox.js", content_type="text/javascript")
+        else:
+            await route.fulfill(body=html.replace("TOKEN", alice.sign()), content_type="text/html")
+
+    await alice.context.route(f"{other}/**", serve)
+    tab = await alice.blank()
+    async with tab.page.expect_console_message(lambda said: "HUB_ALLOWED_ORIGINS" in said.text) as refused:
+        await tab.page.goto(f"{other}/page")
+    assert f"{other} among its HUB_ALLOWED_ORIGINS" in (await refused.value).text
+
+    alice.token = "no.token.atall"
+    async with tab.page.expect_console_message(lambda said: "the token is refused" in said.text) as told:
+        await tab.load()
+    assert (await told.value).text == "hub: the token is refused: The token is not valid here."
 
 
 async def test_somebody_else_signs_in_and_sees_nothing_of_who_was_there(tenant: Tenant, alice: Person) -> None:

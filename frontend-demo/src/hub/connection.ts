@@ -32,6 +32,7 @@ const MUTATE_ATTEMPTS = 3;
 const REFRESH_EARLY_MS = 30_000;
 const TIMER_MAX_MS = 2 ** 31 - 1;
 const RENEW = 4205; // ours: the client library comes back after it
+const ABNORMAL = 1006; // also where the hub does not take the page's origin: browsers do not tell why
 const UNUSED = 1000; // nothing is asked for any more
 const RESTARTS = [1012, 1013];
 const FORBIDDEN = 4403;
@@ -326,16 +327,20 @@ export class Hub extends EventTarget {
   }
 
   #closed(event: unknown): void {
-    this.#closedWith = (event as CloseEvent).code;
+    const { code, reason } = event as CloseEvent;
+    this.#closedWith = code;
     clearTimeout(this.#connectTimer);
     clearTimeout(this.#pongTimer);
     clearTimeout(this.#refreshTimer);
-    if (this.#closedWith === FORBIDDEN) {
+    if (code === ABNORMAL && this.status === "connecting")
+      console.warn(`hub: no connection to ${this.endpoint}. Is the hub there, and ${location.origin} among its HUB_ALLOWED_ORIGINS?`);
+    if (code === FORBIDDEN) {
+      console.warn("hub: the token is refused:", reason);
       this.#refused = this.#token;
       this.#returnAtOnce = this.#socket !== undefined; // it was good once: it has expired
     }
     this.#socket = undefined;
-    if (this.#closedWith !== RENEW && this.#closedWith !== UNUSED) this.#become("offline");
+    if (code !== RENEW && code !== UNUSED) this.#become("offline");
   }
 
   /** Comes back with the next token, if there is one. */

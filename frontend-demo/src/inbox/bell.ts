@@ -17,7 +17,7 @@ const EDGE_PX = 8;
  * `dark`, `auto`; by default the page's colour scheme). Properties: `getToken`, which is asked for a token before each
  * connection, and `words`, which go before those of the language. Slot: `header`. Events: `hub-count` with
  * `{unread, unseen}`; `hub-open` with `{notification, url}` and `hub-action` with `{notification, action, url}`: cancel
- * them, and no link is followed.
+ * them, and no link is followed. `url` is a path where it is of the page's own origin, as routers take it.
  */
 export class HubInbox extends LitElement {
   static override styles = [theme, bellStyles];
@@ -95,6 +95,7 @@ export class HubInbox extends LitElement {
     const unread = this._inbox?.unread ?? 0;
     const unseen = this._inbox?.unseen ?? 0;
     const language = this.#language;
+    const status = this._hub?.status ?? (this.token || this.getToken ? "connecting" : "refused");
     const shown = unread > BADGE_MAX ? `${language.number(BADGE_MAX)}+` : language.number(unread);
     const name = language.say("notifications") + (unread ? `, ${language.count("countUnread", unread)}` : "");
     return html`<button class="bell" part="bell" popovertarget="panel" aria-haspopup="dialog" aria-label=${name} lang=${language.locale} dir=${language.dir}>
@@ -119,7 +120,7 @@ export class HubInbox extends LitElement {
           theme=${this.theme || nothing}
           .inbox=${this._inbox}
           .language=${language}
-          .status=${this._hub?.status ?? "connecting"}
+          .status=${status}
           .open=${this._open}
           @close=${this.close}
         ><slot name="header" slot="header"></slot></hub-inbox-panel>
