@@ -119,6 +119,21 @@ async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, tena
     alice.token = None
 
 
+@pytest.mark.parametrize("language", ["en", "de", "ar"])
+async def test_every_tab_is_whole_on_the_narrowest_phone(language: str, tenant: Tenant, people: People) -> None:
+    for n in range(10):
+        await tenant.send("alice", title=f"Number {n}")
+    page = {"lang": language, "dir": "rtl" if language == "ar" else "ltr"}
+    alice = await people.person("alice", page=page, viewport={"width": 320, "height": 640})
+    tab = await (await alice.tab()).open()
+    await tab.tab("UNREAD").locator(".count").wait_for()
+    for view in ("ACTIVE", "UNREAD", "ARCHIVED", "SNOOZED"):
+        box = await tab.tab(view).bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 320
+
+
 async def test_a_language_that_is_not_here_is_english_unless_the_app_brings_its_words(people: People) -> None:
     alice = await people.person("alice", page={"lang": "fr"})
     tab = await alice.tab()

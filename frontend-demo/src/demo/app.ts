@@ -111,7 +111,10 @@ class AcmeApp extends LitElement {
         border-bottom: 1px solid var(--line);
       }
       li .title {
-        display: block;
+        display: grid;
+        justify-content: start;
+      }
+      li .title span {
         overflow: hidden;
         white-space: nowrap;
         text-overflow: ellipsis;
@@ -194,7 +197,7 @@ class AcmeApp extends LitElement {
             <li>
               ${dot(state)}
               <span>
-                <span class="title">${title}</span>
+                <span class="title"><span dir="auto">${title}</span></span>
                 <span class="small quiet">${key} · ${label}</span>
               </span>
               <span class="badge">${STATES[state]}</span>

@@ -142,7 +142,7 @@ export const panelStyles = css`
   :host { display: flex; flex-direction: column; height: 100%; position: relative; }
   .head { display: flex; align-items: center; gap: 4px; padding-block: 12px 4px; padding-inline: 16px 8px; }
   h2 { margin: 0; font-size: 16px; font-weight: 650; letter-spacing: -0.01em; flex: 1; }
-  [role="tablist"] { display: flex; gap: 4px; padding-inline: 12px; border-block-end: 1px solid var(--border); }
+  [role="tablist"] { display: flex; flex-wrap: wrap; column-gap: 4px; padding-inline: 12px; border-block-end: 1px solid var(--border); }
   [role="tab"] {
     position: relative;
     display: inline-flex;
@@ -154,6 +154,10 @@ export const panelStyles = css`
     color: var(--muted);
     font-weight: 550;
     white-space: nowrap;
+  }
+  @media (max-width: 360px) {
+    [role="tablist"] { column-gap: 0; padding-inline: 8px; }
+    [role="tab"] { padding-inline: 6px; }
   }
   [role="tab"]:hover { color: var(--text); }
   [role="tab"]:focus-visible { outline-offset: -2px; }
