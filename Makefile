@@ -22,13 +22,13 @@ help:  ## list the targets
 install: $(INSTALLED)  ## make .venv with everything in it
 
 run: $(INSTALLED)  ## start the hub with its servers; PORT=8000 and DATA=folder may be given
-	@if $(HAS_NODE); then $(MAKE) --no-print-directory $(FRONT) || echo "Going on without what was to be built."; \
+	@if $(HAS_NODE); then $(MAKE) --silent $(FRONT) || echo "Going on without what was to be built."; \
 		else echo "$(NO_NODE): the demo page is not built anew."; fi
 	@$(BIN)/hub dev $(if $(PORT),--port $(PORT)) $(if $(DATA),--data $(DATA))
 
 front: $(FRONT_PACKAGES)  ## check the front end and build it into hub/front; needs Node 20.19 or later
 	@cd frontend-demo && npm run --silent check
-	@$(MAKE) --no-print-directory $(FRONT)
+	@$(MAKE) --silent $(FRONT)
 	@cd frontend-demo && npm run --silent size
 
 test: $(INSTALLED)  ## run the tests, with real servers, in at most 10 minutes
