@@ -119,6 +119,14 @@ async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, tena
     alice.token = None
 
 
+async def test_a_dark_panel_on_a_light_page_leaves_the_bell_in_the_page_s_colour(people: People) -> None:
+    alice = await people.person("alice", page={"attributes": 'theme="dark"'}, color_scheme="light")
+    tab = await (await alice.tab()).open()
+    colour = "(element) => getComputedStyle(element).color"
+    assert await tab.bell.evaluate(colour) == await tab.page.locator("header").evaluate(colour)
+    assert await tab.panel.evaluate(colour) == "rgb(236, 238, 242)"
+
+
 @pytest.mark.parametrize("language", ["en", "de", "ar"])
 async def test_every_tab_is_whole_on_the_narrowest_phone(language: str, tenant: Tenant, people: People) -> None:
     for n in range(10):

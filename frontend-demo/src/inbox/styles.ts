@@ -71,7 +71,7 @@ export const theme = css`
 `;
 
 export const bellStyles = css`
-  :host { display: inline-block; position: relative; }
+  :host { display: inline-block; position: relative; color: inherit; } /* what is around the bell is the page's */
   .bell {
     position: relative;
     display: grid;
@@ -79,7 +79,7 @@ export const bellStyles = css`
     width: var(--hub-bell-size, 40px);
     height: var(--hub-bell-size, 40px);
     border-radius: 10px;
-    color: var(--hub-bell-color, var(--text));
+    color: var(--hub-bell-color, currentColor);
     font-size: 18px;
   }
   @media (pointer: coarse) {

@@ -3,8 +3,8 @@ import { css } from "lit";
 import { theme } from "../inbox/styles";
 
 const own = css`
-  :host { display: block; }
-  .all { position: relative; color: var(--text); container-type: inline-size; }
+  :host { display: block; color: inherit; } /* headings stand on the page itself */
+  .all { position: relative; container-type: inline-size; }
   section { margin-block-end: 32px; }
   h2 { width: fit-content; margin: 0 0 12px; font-size: 15px; font-weight: 650; letter-spacing: -0.005em; }
   p { margin: 0; }
@@ -47,7 +47,12 @@ const own = css`
 
   .row { display: flex; align-items: center; gap: 16px; padding: 12px 16px; }
   .row .grow { flex: 1; min-width: 0; overflow-wrap: anywhere; }
-  ul, .push, table, .empty { border: 1px solid var(--border); border-radius: var(--radius); background: var(--background); }
+  ul, .push, table, .empty {
+    border: 1px solid var(--border);
+    border-radius: var(--radius);
+    background: var(--background);
+    color: var(--text);
+  }
   li + li { border-block-start: 1px solid var(--border); }
   .push { margin-block-end: 12px; }
   .empty { padding: 28px 16px; color: var(--muted); text-align: center; }
