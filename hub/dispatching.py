@@ -18,8 +18,10 @@ from hub.model import (
 )
 from hub.parts import Hub
 from hub.send import catcher
+from hub.send.company import Company
 from hub.send.deliver import Deliver
-from hub.send.dispatcher import GRACE_S, Desk, Dispatcher
+from hub.send.desk import Desk
+from hub.send.dispatcher import GRACE_S, Dispatcher
 from hub.send.endpoint import Calls, EndpointCaller
 from hub.send.pace import Pace
 from hub.settings import Settings, Unusable
@@ -35,7 +37,7 @@ async def dispatching(
     what leaves is kept, and channels without a provider end there. Raises Unusable for a setting that can't be used."""
     services = hub.services
     made: list[Dispatcher[Any]] = []
-    pace = Pace(hub.limiter, settings)
+    pace, company = Pace(hub.limiter, settings), Company()
 
     def dispatcher(
         channel: Any, desk: Desk[Any], jobs: Claims[Any], providers: Sequence[Any], schedule: Sequence[float]
@@ -47,11 +49,13 @@ async def dispatching(
             hub.lanes,
             hub.breakers,
             pace,
+            company,
             hub.time.now,
             concurrency=settings.concurrency_of(channel),
             lease_s=sum(provider.timeout_s + GRACE_S for provider in providers) + settings.lease_margin_s,
             schedule=schedule,
             retry_after_max_s=settings.retry_after_max_s,
+            lapses_max=settings.lapses_max,
         )
 
     def refused(delivery: Delivery, n: Notification, user: User, tenant: Tenant, now: datetime) -> Reason | None:

@@ -318,8 +318,8 @@ class Delivery(Noun, frozen=True, rename={"id": "_id"}):
 
     Only what may leave the hub is a document; the others are read off the notification. `due_at`, while it waits: when
     the ticker has to look at it. `lane` is where it waits on the queue, `queued` how often it was put there since it
-    was last claimed. `claim` names the worker's hold on it, `lapses` counts the holds that ran out in mid-call. A try
-    is one round of attempts, one for each of the channel's providers that was called. `trace`: the `traceparent` of the
+    was last claimed. `claim` names the worker's hold on it, `lapses` counts the holds that ran out. A try is one
+    round of attempts, one for each of the channel's providers that was called. `trace`: the `traceparent` of the
     send, where it is traced. `clicked_at`: the first time.
     """
 

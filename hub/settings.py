@@ -15,7 +15,7 @@ from hub.model import Channel
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 ABOVE_NOTHING = frozenset(
     {
-        *("concurrency", "lane_max", "lapses_max", "provider_timeout_s", "queued_s", "breaker_open_s", "tick_s"),
+        *("concurrency", "lane_max", "provider_timeout_s", "queued_s", "breaker_open_s", "tick_s"),
         *("rate_window_s", "delivery_window_s", "commit_deadline_s", "commit_max_documents", "commit_queue"),
         *("page_max", "users_per_call", "sends_per_call", "ids_per_call", "title_max_chars", "shutdown_seconds"),
     }
@@ -165,7 +165,11 @@ class Settings(BaseSettings):
         {}, description='For single channels, as JSON: {"EMAIL": [60, 3600]}, in seconds.'
     )
     retry_after_max_s: float = Field(86_400, description="A provider's Retry-After is honoured up to this.")
-    lapses_max: int = Field(5, description="Workers that may die with a delivery before it is FAILED.")
+    lapses_max: int = Field(
+        5,
+        ge=2,
+        description="Workers that may die with a delivery before it is FAILED; with the last two it is alone.",
+    )
     breaker_open_s: float = Field(30, description="A provider that fails is left alone this long, then asked again.")
     delivery_window_s: int = Field(60, description="The window of the limits of deliveries; 0 in one is no limit.")
     deliveries_per_user: int = Field(0, description="Of one person on one channel in that window.")

@@ -8,9 +8,10 @@ later round.
 """
 
 import asyncio
+import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -30,6 +31,7 @@ from hub.outbox.lanes import Lanes
 from hub.settings import Settings
 from hub.status.claims import UNQUEUEING_S, Claims, Due, Job, Settlement
 from hub.status.deliveries import Deliveries
+from hub.status.due import wait_s
 
 SLICE = 500  # notifications a round; a full slice is followed by the next at once
 AFTER_FAILURE_S = 1.0
@@ -134,7 +136,7 @@ class Queue:
         self._claims = claims
         self._lanes = lanes
         self._clock = clock
-        self._lapses_max = settings.lapses_max
+        self._settings = settings
         self._turn_ms = max(1, int(settings.tick_s * 1000) - TURN_MARGIN_MS)
 
     async def tick(self) -> int:
@@ -166,11 +168,18 @@ class Queue:
         return more
 
     async def _lapse(self, held: Sequence[Job], now: datetime) -> None:
-        """Their workers died, or stalled for longer than they may. Who had begun the call may be the cause of it."""
+        """Their workers died, or stalled for longer than they may. Each may be the cause of it. Those whose calls had
+        begun are due again far from one another. Who lapses often is called alone in the end, so that it is not
+        condemned for its company. Who lapsed alone before its call has as many chances again: that may have been a
+        store which did not answer."""
         settlements = []
         for job in held:
-            lapses = job.lapses + any(attempt.ms is None for attempt in job.attempts[-1:])
-            poison = lapses >= self._lapses_max
+            lapses, most = job.lapses + 1, self._settings.lapses_max
+            begun = any(attempt.ms is None for attempt in job.attempts[-1:])
+            schedule = self._settings.schedule_of(job.lane.partition("/")[0])
+            suspect = begun or lapses >= most
+            again = now + timedelta(seconds=wait_s(schedule, lapses, random.random) if suspect else 0)
+            poison = lapses >= (most if begun else 2 * most)
             status = DeliveryStatus.RETRYING if job.tries else DeliveryStatus.ACCEPTED
             status, reason = (DeliveryStatus.FAILED, Reason.POISON) if poison else (status, None)
             settlements.append(
@@ -178,7 +187,7 @@ class Queue:
                     job=job,
                     status=status,
                     reason=reason,
-                    due_at=None if poison else now,
+                    due_at=None if poison else again,
                     attempts=tuple(_ended(attempt) for attempt in job.attempts),
                     tries=job.tries,
                     lapses=lapses,

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -35,13 +36,14 @@ CANCELLED = re.compile(
 )
 """Of a cancelled call pymongo leaves a connection that it was opening to the garbage collector, and graphql-core does
 not begin what stands beside a field that failed at once. Python says so where warnings are errors, as in tests."""
+T = TypeVar("T")
 FULL = os.environ.get("HUB_TEST_SCALE") == "full"
 
 log = logging.getLogger(__name__)
 
 
-def scaled(small: int, full: int) -> int:
-    """How many of something: `small` in `make test`, `full` in `make prove`."""
+def scaled(small: T, full: T) -> T:
+    """How much of something: `small` in `make test`, `full` in `make prove`."""
     return full if FULL else small
 
 

@@ -17,6 +17,7 @@ from hub.connections import Database
 from hub.embedded import Mongod, Redis
 from hub.model import Role
 from hub.outbox.lanes import PUT, Lanes
+from hub.send.company import Company
 from hub.send.dispatcher import Dispatcher
 from tests.client import Json, Tenant, eventually
 from tests.commands import call
@@ -439,10 +440,10 @@ async def test_dispatcher_whose_settling_breaks_does_not_go_on_without(
     servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing: Any = None
-    given = {"concurrency": 1, "lease_s": 1, "schedule": (), "retry_after_max_s": 1}
+    given = {"concurrency": 1, "lease_s": 1, "schedule": (), "retry_after_max_s": 1, "lapses_max": 5}
     async with RedisClient.from_url(servers[1].url) as client:
         lanes = Lanes(client, f"lanes{uuid4().hex}:", 10)
-        dispatcher: Any = Dispatcher("EMAIL", nothing, nothing, lanes, nothing, nothing, clock.now, **given)
+        dispatcher: Any = Dispatcher("EMAIL", nothing, nothing, lanes, nothing, nothing, Company(), clock.now, **given)
         monkeypatch.setattr(dispatcher, "_settle", lambda: 1 / 0)
         dispatcher._results.append(nothing)
         async with asyncio.timeout(20):

@@ -22,6 +22,9 @@ KILLS = scaled(8, 100)
 FLUSHED = scaled(300, 2_000)
 WORKERS = 3
 TIMEOUT_S = scaled(5, 10)
+SCHEDULE = scaled("1s,2s,4s,8s,8s,8s", "5s,60s,120s,120s,120s,120s")
+"""Who was cut off again and again has its later tries when nobody kills any more."""
+ENDED_S = scaled(300, 1000)
 EACH = 5  # recipients of a send
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,7 @@ async def test_workers_killed_in_mid_call_lose_nothing_and_double_only_what_they
     mongod, redis = servers
     chosen = random.Random(4)
     users = [f"user-{number}" for number in range(20)]
-    settings = {"provider_timeout_s": str(TIMEOUT_S), "retry_schedule": "1s,1s,1s,1s,1s,1s"}
+    settings = {"provider_timeout_s": str(TIMEOUT_S), "retry_schedule": SCHEDULE}
     async with running(mongod.url, redis.url, workers=WORKERS, **settings) as (deployment, tenant, outside):
         await outside.join(tenant, *users)
         outside.slow(0.2)
@@ -64,7 +67,7 @@ async def test_workers_killed_in_mid_call_lose_nothing_and_double_only_what_they
             starting[kill % WORKERS] = asyncio.create_task(worker.start())
         await asyncio.gather(*filter(None, starting))
         # Who was popped by a worker that died before it could claim comes back by the clock: after queued_s x 2^6 at most.
-        found = await all_ended(tenant, sent, 300)
+        found = await all_ended(tenant, sent, ENDED_S)
         came = outside.came()
         doubles = sum(len(times) - 1 for times in came.values())
         died = {d["id"]: sum(attempt["error"] == DIED for attempt in d["attempts"]) for d in found}

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from hub.links import from_outside
 from hub.model import Delivery, DeliveryStatus, Mailbox, Notification, Reason, Tenant, User
-from hub.send.dispatcher import Ready
+from hub.send.desk import Ready
 from hub.send.message import Message, Provider
 from hub.send.retries import Next
 from hub.status.deliveries import OUTSIDE

@@ -6,10 +6,14 @@ What runs when
 - Each call of a provider is a task and holds a slot. No tenant holds more than `TENANT_SHARE` of them: one whose
   endpoints hang does not keep the others from theirs.
 - Outcomes are gathered and settled together. A slot is free once its call has ended; who can't settle stops taking.
+- A job with its last lapses before it (`ALONE_AT_LAST`) is claimed, called and settled while its process calls nobody
+  else (`company`). Those of one batch go one after the other, in a task of their own. Others that come meanwhile are
+  left where they are, not claimed, and are back on their lane when the ticker has waited for them.
 
 What it guarantees
 - No call is made without a claim, nor one that could outlast it.
-- Whatever goes wrong here leaves the job claimed, and it becomes due when the claim runs out.
+- Whatever goes wrong here leaves the job claimed, and it becomes due when the claim runs out, or puts it back.
+- A job is not condemned for its company: when its claim ran out the last times, only its own call was under way.
 - It works wholly or not at all: `run` raises what ends its taking or its settling.
 
 How it stops: `stop` ends the taking; calls under way may end, as long as the process allows; what they brought is
@@ -19,14 +23,13 @@ settled; what was claimed and not called is given back.
 import asyncio
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
-from msgspec import Struct
 from msgspec.structs import replace
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
@@ -37,6 +40,8 @@ from hub.clock import Clock
 from hub.connections import cancelling, is_outage
 from hub.model import Attempt, DeliveryStatus, Reason
 from hub.outbox.lanes import Lanes
+from hub.send.company import Company
+from hub.send.desk import Desk, Ready
 from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent
 from hub.send.pace import Pace
 from hub.send.retries import Next, following
@@ -50,40 +55,13 @@ TENANT_SHARE = 0.75
 SETTLING_S = 1.5  # for what calls brought, when the process stops
 GRACE_S = 1.0  # a provider ends its call by itself; past this it is cancelled
 ATTEMPTS_KEPT = 50
+ALONE_AT_LAST = 2  # lapses: one could be a worker that was killed from outside at that very moment
 NOT_CALLED = Retry("not called")
 FAILURES = (RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
 
 J = TypeVar("J", bound=Job)
-J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
-
-
-class Ready(Struct, frozen=True):
-    """To be called now: providers of such messages, in their order. `person`: whose limit it counts against. `trace`:
-    the `traceparent` that the call follows."""
-
-    message: Any
-    providers: Sequence[Any]
-    person: str = ""
-    trace: str | None = None
-
-
-class Desk(Protocol[J_contra]):
-    """What differs between one kind of job and another."""
-
-    async def prepare(self, jobs: Sequence[J_contra], now: datetime) -> list[Ready | Next]:
-        """For each job, in order: what to call, or what became of it without a call. This is the last question: is it
-        still wanted?"""
-        ...
-
-    async def ended(self, jobs: Sequence[tuple[J_contra, DeliveryStatus]]) -> None:
-        """They were settled together, and wait no more."""
-        ...
-
-    async def gone(self, job: J_contra, message: Any) -> None:
-        """The address that this message of it went to is dead."""
-        ...
 
 
 class Dispatcher(Generic[J]):
@@ -95,12 +73,14 @@ class Dispatcher(Generic[J]):
         lanes: Lanes,
         breakers: Breakers,
         pace: Pace,
+        company: Company,
         clock: Clock,
         *,
         concurrency: int,
         lease_s: float,
         schedule: Sequence[float],
         retry_after_max_s: float,
+        lapses_max: int,
     ) -> None:
         self.channel = channel
         self._desk = desk
@@ -108,16 +88,20 @@ class Dispatcher(Generic[J]):
         self._lanes = lanes
         self._breakers = breakers
         self._pace = pace
+        self._company = company
         self._clock = clock
         self._concurrency = concurrency
         self._lease_s = lease_s
         self._schedule = schedule
         self._retry_after_max_s = retry_after_max_s
+        self._suspect_from = max(1, lapses_max - ALONE_AT_LAST)  # lapses
+        self._alone: asyncio.Task[None] | None = None
         self._calls: set[asyncio.Task[None]] = set()
         self._held: Counter[str] = Counter()  # slots by tenant
         self._freed = asyncio.Event()
         self._results: deque[Settlement[J]] = deque()
         self._filled = asyncio.Event()
+        self._settled = asyncio.Event()  # nothing is left to settle
         self._health: defaultdict[str, list[bool]] = defaultdict(list)
         self._stopping = False
 
@@ -144,6 +128,7 @@ class Dispatcher(Generic[J]):
     def stop(self) -> None:
         self._stopping = True
         self._freed.set()
+        self._settled.set()
 
     # ------------------------------------------------------------- taking
 
@@ -157,21 +142,25 @@ class Dispatcher(Generic[J]):
             await self._freed.wait()
             return
         most = max(1, int(self._concurrency * TENANT_SHARE))
-        busy = any(slots >= most for slots in self._held.values())
         try:
-            taken = await self._lanes.take(self.channel, self._free, most, self._held)
-            if not taken and busy:  # what waits may be theirs, and their slots become free without a bell
+            async with self._company.among():
+                if self._stopping or not self._free:
+                    return
+                busy = any(slots >= most for slots in self._held.values())
+                if taken := await self._lanes.take(self.channel, self._free, most, self._held):
+                    await self._survive(self._begin(taken))
+                    return
+            if busy:  # what waits may be theirs, and their slots become free without a bell
                 await asyncio.sleep(BUSY_S)
-                return
-            if not taken:
+            else:
                 await self._lanes.wait([self.channel], IDLE_S)
-                return
         except FAILURES as error:
             log.warning("queue_unavailable", channel=self.channel, error=error)
             await asyncio.sleep(PAUSE_S)
-            return
+
+    async def _survive(self, work: Awaitable[None]) -> None:
         try:
-            await self._begin(taken)
+            await work
         except PyMongoError as error:
             log.warning("dispatch_failed", channel=self.channel, error=error)
             await asyncio.sleep(PAUSE_S)
@@ -180,22 +169,51 @@ class Dispatcher(Generic[J]):
             await asyncio.sleep(PAUSE_S)
 
     async def _begin(self, taken: Sequence[tuple[str, str]]) -> None:
+        """Those who may be called beside others. Who may not is called from a task of its own; where that has enough
+        to do, they are left to come by again."""
+        ids = [id for _, id in taken]
         ends_at = asyncio.get_running_loop().time() + self._lease_s
         try:
-            jobs = await self._claims.claim([id for _, id in taken], self._lease_s)
+            jobs = await self._claims.claim(ids, self._lease_s, self._suspect_from)
         except PyMongoError as error:
             if is_outage(error):  # perhaps it elects: else nobody has them until they are due again
                 with suppress(*FAILURES):
                     await self._lanes.put(taken)
             raise
-        if not jobs:
+        await self._prepare(jobs, ends_at)
+        if len(jobs) == len(ids) or (self._alone and not self._alone.done()):
             return
+        if suspects := await self._claims.suspects(ids, self._suspect_from):
+            self._alone = self._spawn(self._each_alone(suspects))
+
+    async def _each_alone(self, ids: Sequence[str]) -> None:
+        """None is claimed before its turn has come, and others come back when it is settled: only what it does itself
+        can make its claim run out."""
+        for id in ids:
+            async with self._company.alone():
+                if self._stopping:
+                    return
+                await self._survive(self._begin_alone(id))
+
+    async def _begin_alone(self, id: str) -> None:
+        ends_at = asyncio.get_running_loop().time() + self._lease_s
+        if not (jobs := await self._claims.claim([id], self._lease_s)):
+            return
+        log.warning("calling_alone", channel=self.channel, job=id)
+        if calls := await self._prepare(jobs, ends_at):
+            await asyncio.wait(calls)
+        if not self._stopping:
+            await self._settled.wait()
+
+    async def _prepare(self, jobs: Sequence[J], ends_at: float) -> list[asyncio.Task[None]]:
+        """Answers the calls that begin."""
+        if not jobs:
+            return []
         now = self._clock()
         try:
             prepared = await self._desk.prepare(jobs, now)
         except Exception:
-            for job in jobs:
-                self._put_back(job, None, now + timedelta(seconds=random.uniform(1, 2)))  # noqa: S311 - jitter
+            self._put_all_back(jobs)
             raise
         to_call: list[tuple[J, Ready]] = []
         for job, found in zip(jobs, prepared, strict=True):
@@ -203,10 +221,9 @@ class Dispatcher(Generic[J]):
                 self._became(job, found)
             else:
                 to_call.append((job, found))
-        if to_call:
-            await self._start(to_call, ends_at)
+        return await self._start(to_call, ends_at) if to_call else []
 
-    async def _start(self, to_call: list[tuple[J, Ready]], ends_at: float) -> None:
+    async def _start(self, to_call: list[tuple[J, Ready]], ends_at: float) -> list[asyncio.Task[None]]:
         """Calls those whose provider's circuit breaker lets them through, and the limits."""
         chains = [[provider.host(ready.message) for provider in ready.providers] for _, ready in to_call]
         waits = await self._breakers.ask({host for hosts in chains for host in hosts}, {hosts[0] for hosts in chains})
@@ -231,16 +248,29 @@ class Dispatcher(Generic[J]):
             else:
                 going[job.id] = job, replace(ready, providers=passing)
         if not going:
-            return
+            return []
         claim = next(iter(going.values()))[0].claim
         assert claim
-        mine = await self._claims.start({id: ready.providers[0].name for id, (_, ready) in going.items()}, claim)
+        first = {id: ready.providers[0].name for id, (_, ready) in going.items()}
+        try:
+            mine = await self._claims.start(first, claim)
+        except Exception:
+            self._put_all_back([job for job, _ in going.values()])
+            raise
+        calls = []
         for id in mine:
             job, ready = going[id]
             self._held[job.tenant] += 1
-            call = asyncio.create_task(self._call(job, ready, claim, ends_at))
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            self._company.join()
+            calls.append(self._spawn(self._call(job, ready, claim, ends_at)))
+            calls[-1].add_done_callback(lambda _: self._company.leave())
+        return calls
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        return task
 
     # ------------------------------------------------------------- calling
 
@@ -252,8 +282,14 @@ class Dispatcher(Generic[J]):
             for index, provider in enumerate(ready.providers):
                 if asyncio.get_running_loop().time() + provider.timeout_s + GRACE_S > ends_at:
                     break
-                if index and job.id not in await self._claims.start({job.id: provider.name}, claim):
-                    return
+                if index:
+                    try:
+                        mine = await self._claims.start({job.id: provider.name}, claim)
+                    except PyMongoError as away:  # what the one before said counts
+                        log.warning("no_other_provider", channel=self.channel, job=job.id, error=away)
+                        break
+                    if not mine:
+                        return
                 at, begun = self._clock(), perf_counter()
                 outcome = await self._ask(provider, ready)
                 ok = isinstance(outcome, Sent | Delivered)
@@ -281,9 +317,9 @@ class Dispatcher(Generic[J]):
             step = following(stopped, tries, self._schedule, self._retry_after_max_s, self._clock(), random.random)
             self._became(job, step, (*attempts[1 - ATTEMPTS_KEPT :], cut), tries)
             raise
-        except PyMongoError as error:  # the claim runs out
-            log.warning("call_not_settled", channel=self.channel, job=job.id, error=error)
-        except Exception:  # likewise
+        except PyMongoError as error:
+            log.warning("address_not_forgotten", channel=self.channel, job=job.id, error=error)
+        except Exception:  # unless it was settled its claim runs out
             log.exception("call_broke", channel=self.channel, job=job.id)
         finally:
             self._held[job.tenant] -= 1
@@ -310,6 +346,11 @@ class Dispatcher(Generic[J]):
         status = DeliveryStatus.HELD if reason else DeliveryStatus.ACCEPTED
         self._became(job, Next(status, reason, due_at))
 
+    def _put_all_back(self, jobs: Sequence[J]) -> None:
+        """A store did not answer, and none was called."""
+        for job in jobs:
+            self._put_back(job, None, self._clock() + timedelta(seconds=random.uniform(1, 2)))  # noqa: S311 - jitter
+
     def _became(
         self,
         job: J,
@@ -329,6 +370,7 @@ class Dispatcher(Generic[J]):
             provider_id=provider_id,
         )
         self._results.append(settlement)
+        self._settled.clear()
         self._filled.set()
 
     async def _keep_settling(self) -> None:
@@ -338,6 +380,7 @@ class Dispatcher(Generic[J]):
             if self._results:
                 await self._settle()
             else:
+                self._settled.set()
                 await self._filled.wait()
 
     async def _settle(self) -> None:

@@ -9,7 +9,7 @@ from hub.clock import Clock
 from hub.egress import Egress
 from hub.model import DeliveryStatus, Endpoint, Reason, Tenant, WebhookCall
 from hub.send import signing
-from hub.send.dispatcher import Ready
+from hub.send.desk import Ready
 from hub.send.outcome import Outcome
 from hub.send.retries import Next
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from hub.model import DeliveryStatus, Reason
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Sent
+from hub.status.due import wait_s
 
 
 class Next(Struct, frozen=True):
@@ -27,8 +28,7 @@ def following(
 ) -> Next:
     """What becomes of a delivery after `tries` attempts, of which `outcome` ended the last.
 
-    The wait before another is spread evenly around what the schedule says (full jitter, `jitter` from 0 to 1), and is
-    never shorter than what the provider asked for."""
+    The wait before another is as the schedule says, with jitter, and never shorter than what the provider asked for."""
     match outcome:
         case Sent():
             return Next(DeliveryStatus.SENT)
@@ -40,7 +40,7 @@ def following(
             return Next(DeliveryStatus.FAILED, Reason.ADDRESS_GONE)
     if tries > len(schedule):
         return Next(DeliveryStatus.FAILED, Reason.ATTEMPTS_USED_UP)
-    wait_s = 2 * schedule[tries - 1] * jitter()
+    seconds = wait_s(schedule, tries, jitter)
     if outcome.after_s is not None:
-        wait_s = max(wait_s, min(outcome.after_s, after_max_s) + jitter())
-    return Next(DeliveryStatus.RETRYING, None, now + timedelta(seconds=wait_s))
+        seconds = max(seconds, min(outcome.after_s, after_max_s) + jitter())
+    return Next(DeliveryStatus.RETRYING, None, now + timedelta(seconds=seconds))

@@ -38,6 +38,7 @@ QUICK = WriteConcern(w=1)  # a claim that a failover loses is made again
 DOUBLINGS_MAX = 2
 CONFLICTS_MAX = 8
 UNQUEUEING_S = 120.0  # of everything that waits
+ON_A_LANE: Document = {"status": {"$in": WAITING}, "queued": {"$gte": 1}}
 HELD = ("claim", "queued", "instead")  # of a job that somebody holds
 
 
@@ -112,10 +113,13 @@ class Claims(Generic[J]):
         self._clock = clock
         self._queued_ms = int(queued_s * 1000)
 
-    async def claim(self, ids: Sequence[str], lease_s: float) -> list[J]:
-        """Those of `ids` that wait on a lane, from now on the caller's for `lease_s`."""
+    async def claim(self, ids: Sequence[str], lease_s: float, lapses_below: int | None = None) -> list[J]:
+        """Those of `ids` that wait on a lane, from now on the caller's for `lease_s`. With `lapses_below` only those
+        with fewer lapses."""
         token, now = new_id(), self._clock()
-        wanted = {"_id": {"$in": list(ids)}, "status": {"$in": WAITING}, "queued": {"$gte": 1}}
+        wanted: Document = {"_id": {"$in": list(ids)}, **ON_A_LANE}
+        if lapses_below is not None:
+            wanted["lapses"] = {"$not": {"$gte": lapses_below}}
         held = {
             "status": DeliveryStatus.PROCESSING,
             "claim": token,
@@ -127,6 +131,11 @@ class Claims(Generic[J]):
             return []
         found = self._quick.find({"_id": {"$in": list(ids)}, "claim": token})
         return [convert(doc, self._type) async for doc in found]
+
+    async def suspects(self, ids: Sequence[str], lapses: int) -> list[str]:
+        """Those of `ids` that wait on a lane and have so many lapses, or more."""
+        wanted = {"_id": {"$in": list(ids)}, **ON_A_LANE, "lapses": {"$gte": lapses}}
+        return [doc["_id"] async for doc in self._quick.find(wanted, {"_id": 1})]
 
     async def start(self, jobs: Mapping[str, str], claim: str) -> set[str]:
         """Counts an attempt of each job, id to provider, as its call starts. Answers those that are still the
