@@ -8,9 +8,11 @@ What it guarantees
 
 What runs when
 - Nothing waits when idle: a work starts a transaction at once. What arrives meanwhile is gathered for the next.
-- `NARROW_LANES` transactions carry many small works each; one further lane carries works on many mailboxes (`wide`)
-  and those that want a transaction to themselves (`alone`), so that they hold up nobody. When only busy mailboxes
-  keep the first work there from starting, they are reserved for it: small works cannot starve it.
+- `NARROW_LANES` transactions carry many small works each. One begins when the one before has nothing left but to wait
+  for its commit, so that batches are as large as the load wants them and the processor has something to do meanwhile.
+- One further lane carries works on many mailboxes (`wide`) and those that want a transaction to themselves (`alone`),
+  so that they hold up nobody. When only busy mailboxes keep the first work there from starting, they are reserved for
+  it: small works cannot starve it.
 - Each attempt reads a snapshot, lets the works write into a `Draft`, and writes that. Whoever else changed one of the
   mailboxes since the snapshot makes the server refuse with a write conflict, and the attempt is made anew. After a
   second conflict the batch is split, so that one contested mailbox does not hold up the rest.
@@ -55,7 +57,7 @@ from hub.model import (
 )
 from hub.settings import Settings
 
-NARROW_LANES = 2  # more overlap gains nothing on one core and shrinks the batches
+NARROW_LANES = 2  # more overlap gains nothing on one core
 WIDE_FROM = 64  # documents; a larger work goes the wide way
 SCAN_MAX = 2000  # works looked at for one batch, so that a long queue costs no more than a short one
 LEAST_TIME_S = 0.5  # a work with less time left is refused rather than begun
@@ -152,6 +154,7 @@ class Committer:
         self._wide: deque[_Job[Any]] = deque()
         self._busy: set[str] = set()
         self._narrow_running = 0
+        self._narrow_writing = False
         self._wide_running = 0
         self._pump_set = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -200,8 +203,10 @@ class Committer:
             self._start(batch, wide=True)
         waiting = self._wide and not self._wide_running
         reserved = set(self._wide[0].work.mailboxes) if waiting else set()
-        while self._narrow and self._narrow_running < NARROW_LANES and (batch := self._take(self._narrow, reserved)):
+        free = not self._narrow_writing and self._narrow_running < NARROW_LANES
+        if self._narrow and free and (batch := self._take(self._narrow, reserved)):
             self._narrow_running += 1
+            self._narrow_writing = True
             self._start(batch, wide=False)
 
     def _take(self, queue: deque[_Job[Any]], reserved: set[str]) -> Batch:
@@ -242,7 +247,15 @@ class Committer:
     def _start(self, batch: Batch, *, wide: bool) -> None:
         mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
         self._busy |= mailboxes
-        task = asyncio.create_task(self._run(batch), context=Context())
+        writing = not wide
+
+        def written() -> None:
+            nonlocal writing
+            if writing:
+                writing = self._narrow_writing = False
+                self._pump()
+
+        task = asyncio.create_task(self._run(batch, written), context=Context())
         self._tasks.add(task)
 
         def done(task: asyncio.Task[None]) -> None:
@@ -252,14 +265,16 @@ class Committer:
                 self._wide_running -= 1
             else:
                 self._narrow_running -= 1
+            written()
             self._pump()
 
         task.add_done_callback(done, context=Context())
 
     # ------------------------------------------------------------- one batch
 
-    async def _run(self, batch: Batch) -> None:
-        """Until each of them is settled. Who ran out of time leaves; the others go on."""
+    async def _run(self, batch: Batch, written: Callable[[], None]) -> None:
+        """Until each of them is settled. Who ran out of time leaves; the others go on. `written` is called once
+        nothing but the commit is left to wait for, or something went wrong."""
         conflicts = 0
         loop = asyncio.get_running_loop()
         while True:
@@ -270,9 +285,10 @@ class Committer:
             left_s = min(job.deadline for job in batch) - loop.time()
             try:
                 with pymongo.timeout(max(LEAST_ATTEMPT_S, left_s)):
-                    await self._attempt(batch)
+                    await self._attempt(batch, written)
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+                written()
                 if isinstance(error, PyMongoError) and _worth_retrying(error):
                     conflicts += 1
                     metrics.conflicts.inc()
@@ -289,7 +305,7 @@ class Committer:
                 if len(batch) == 1:
                     _fail(batch[0], error)
                     return
-                await self._split(batch)
+                await self._split(batch, written)
                 return
 
     def _give_up(self, batch: Batch) -> None:
@@ -300,13 +316,13 @@ class Committer:
             _fail(job, Unavailable("The store did not answer in time. Retry with an idempotency key."))
         return
 
-    async def _split(self, batch: Batch) -> None:
+    async def _split(self, batch: Batch, written: Callable[[], None]) -> None:
         """Halves, one after the other, so that what belongs to one mailbox stays in order."""
         middle = len(batch) // 2
-        await self._run(batch[:middle])
-        await self._run(batch[middle:])
+        await self._run(batch[:middle], written)
+        await self._run(batch[middle:], written)
 
-    async def _attempt(self, batch: Batch) -> None:
+    async def _attempt(self, batch: Batch, written: Callable[[], None]) -> None:
         settled: list[tuple[_Job[Any], Any]] = []
         began_ns = time.time_ns()
         async with self._database.client.start_session(causal_consistency=False) as session:
@@ -320,6 +336,7 @@ class Committer:
                         settled.append((job, error))
                 self._complete(draft)
                 await self._write(draft, session)
+                written()
                 await _commit(session)
             except BaseException:
                 with suppress(PyMongoError):
