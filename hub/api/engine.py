@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from inspect import isawaitable
 from typing import Any
 
@@ -17,10 +17,14 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     create_source_event_stream,
-    execute,
     get_operation_ast,
+    is_non_null_type,
+    located_error,
     map_source_to_response_event,
 )
+from graphql.execution.collect_fields import FieldDetails
+from graphql.execution.values import get_argument_values
+from graphql.pyutils import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -67,7 +71,7 @@ class Engine:
         self._persisted: Taught | Listed = taught
         if settings.persisted_operations:
             self._persisted = read_manifest(settings.persisted_operations, self._documents.pin)
-        self._roots: OrderedDict[tuple[str, str | None], Getter] = OrderedDict()
+        self._roots: OrderedDict[tuple[str, str | None], Getter | None] = OrderedDict()
 
     async def prepare(self, request: Request, request_id: str) -> Operation | list[Answer]:
         """The operation, or the errors that say why there is none. Raises NotInList, and BadUserInput for a hash that
@@ -96,16 +100,23 @@ class Engine:
             return await self._run(operation, context)
 
     async def _run(self, operation: Operation, context: Context) -> Answer:
-        result = execute(
+        executor = Executor.build(
             self._schema,
             operation.document,
             context_value=context,
-            variable_values=operation.request.variables,
+            raw_variable_values=operation.request.variables,
             operation_name=operation.request.operation_name,
             hide_suggestions=not self._documents.introspection,
         )
+        if isinstance(executor, list):
+            return _answer(ExecutionResult(None, executor), context.request_id)
+        only = _only(operation.node)
+        if only and (root := self._root(operation, executor)):
+            return _answer(await _resolved(only, executor, root), context.request_id)
+        result = executor.execute_operation()
         if isawaitable(result):
             result = await result
+        assert isinstance(result, ExecutionResult)
         return _answer(result, context.request_id)
 
     async def subscribe(
@@ -121,10 +132,7 @@ class Engine:
         )
         if isinstance(executor, list):
             return [formatted(error, context.request_id) for error in executor]
-        try:
-            root = self._root(operation, executor)
-        except NotPlain:
-            root = None
+        root = self._root(operation, executor)
         stream = create_source_event_stream(executor)
         if isawaitable(stream):
             stream = await stream
@@ -134,21 +142,56 @@ class Engine:
             return _executed(executor, stream, context.request_id)
         return Answers(stream, root, context.request_id)
 
-    def _root(self, operation: Operation, executor: Executor[Any]) -> Getter:
-        """The projection of what is selected. Without directives no variable has a say in it, so it is the same for
-        everybody who subscribes with that text."""
+    def _root(self, operation: Operation, executor: Executor[Any]) -> Getter | None:
+        """The projection of what is selected, None where it has to be executed. Without directives no variable has a
+        say in it, so it is the same for everybody who asks with that text."""
         request = operation.request
         key = (request.query, request.operation_name)
-        if known := self._roots.get(key):
-            return known
-        assert self._schema.subscription_type
+        if key in self._roots:
+            return self._roots[key]
+        type_ = self._schema.get_root_type(operation.kind)
+        assert type_
         fragments = {name: details.definition for name, details in executor.fragments.items()}
-        root = Selecting(fragments, executor.variable_values).root(self._schema.subscription_type, operation.node)
+        try:
+            root = Selecting(fragments, executor.variable_values).root(type_, operation.node)
+        except NotPlain:
+            root = None
         if "@" not in request.query and len(request.query) <= CACHED_TEXT_MAX:
             self._roots[key] = root
             if len(self._roots) > CACHED:
                 self._roots.popitem(last=False)
         return root
+
+
+def _only(operation: OperationDefinitionNode) -> FieldNode | None:
+    """The one root field, if there is nothing else to it."""
+    [node, *more] = operation.selection_set.selections
+    if more or operation.directives or node.directives or not isinstance(node, FieldNode):
+        return None
+    return None if node.name.value.startswith("__") else node
+
+
+async def _resolved(node: FieldNode, executor: Executor[Any], root: Getter) -> ExecutionResult:
+    """An operation of one root field, with its value projected. Where that fails the value is completed as any other
+    is, which finds out what is wrong with it."""
+    type_ = executor.schema.get_root_type(executor.operation.operation)
+    assert type_
+    field = type_.fields[node.name.value]
+    assert field.resolve
+    key = node.alias.value if node.alias else node.name.value
+    path = Path(None, key, type_.name)
+    info = executor.build_resolve_info(field, [node], type_, path)
+    try:
+        arguments = get_argument_values(field, node, executor.variable_values, None, executor.hide_suggestions)
+        value = await field.resolve(executor.root_value, info, **arguments)
+        with suppress(Exception):
+            return ExecutionResult(root(value), None)
+        completed = executor.complete_value(field.type, [FieldDetails(node, None)], info, path, value, None)
+        data = {key: await completed if isawaitable(completed) else completed}
+        return ExecutionResult(data, executor.collected_errors.errors or None)
+    except Exception as error:  # noqa: BLE001 - told to the client, and logged where it is internal
+        failed = located_error(error, [node], path.as_list())
+        return ExecutionResult(None if is_non_null_type(field.type) else {key: None}, [failed])
 
 
 async def _executed(executor: Executor[Any], stream: Any, request_id: str) -> AsyncGenerator[Answer, None]:

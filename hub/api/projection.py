@@ -37,12 +37,12 @@ class Selecting:
         self._fragments = fragments
         self._variables = variables
 
-    def root(self, subscription: GraphQLObjectType, operation: OperationDefinitionNode) -> Getter:
-        """A function from an event of the subscription's one root field to the `data` of its answer."""
+    def root(self, type_: GraphQLObjectType, operation: OperationDefinitionNode) -> Getter:
+        """A function from the value of the one root field, of a subscription an event, to the `data` of its answer."""
         chosen: dict[str, list[FieldNode]] = {}
         self._collect(operation.selection_set.selections, chosen)
         [(key, nodes)] = chosen.items()
-        project = self.compile(subscription.fields[nodes[0].name.value].type, nodes)
+        project = self.compile(type_.fields[nodes[0].name.value].type, nodes)
         return lambda event: {key: project(event)}
 
     def compile(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Getter:
@@ -61,7 +61,7 @@ class Selecting:
             return lambda value: None if value is None else serialize(value)
         if isinstance(type_, GraphQLObjectType):
             return self._object(type_, nodes)
-        raise TypeError(f"{type_} can't be projected")
+        raise NotPlain(f"{type_} can't be projected")
 
     def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Getter:
         chosen: dict[str, list[FieldNode]] = {}
@@ -104,7 +104,8 @@ def _read(definition: Any) -> Getter:
     if definition.base_resolver is None:
         name = definition.python_name
         return lambda parent: getattr(parent, name)
-    if definition.arguments or definition.is_async:
+    resolver = definition.base_resolver
+    if definition.arguments or definition.is_async or resolver.info_parameter:
         raise NotPlain(f"{definition.python_name} takes arguments or waits")
-    resolve: Getter = definition.base_resolver.wrapped_func
+    resolve: Getter = resolver.wrapped_func
     return resolve
