@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from hub.api.auth import Authenticator
+from hub.api.building import straighten
 from hub.api.context import Services
 from hub.api.engine import Engine
 from hub.api.front import Front
@@ -39,6 +40,7 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
     """The app for one process. It has no lifespan: whoever made `services` ends them. Raises settings.Unusable."""
     development = services.settings.mode == "development"
     schema = make_schema()._schema
+    straighten(schema)
     watch_resolvers(schema)
     engine = Engine(schema, services.settings, services.taught)
     places = Places(services.settings.sockets_per_user)  # WebSockets and event streams together
