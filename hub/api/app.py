@@ -44,8 +44,9 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
     watch_resolvers(schema)
     engine = Engine(schema, services.settings, services.taught)
     places = Places(services.settings.sockets_per_user)  # WebSockets and event streams together
+    graphql = GraphQLOverHTTP(engine, services, auth, answers, places)
     routes: list[BaseRoute] = [
-        Route(GRAPHQL, GraphQLOverHTTP(engine, services, auth, answers, places), methods=METHODS),
+        Route(GRAPHQL, graphql, methods=METHODS),
         *probes(services.settings, database, services.rooms.link),
     ]
     if development:
@@ -65,17 +66,23 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
     sockets = GraphQLOverWebSocket(engine, services, auth, origins, places)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        """WebSockets go straight to their door: what Starlette wraps around it would stay as long as they do."""
+        """WebSockets go straight to their door: what Starlette wraps around it would stay as long as they do. So do the
+        requests of back ends, which name no origin and come the most often."""
         if scope["type"] == "websocket" and scope["path"] == GRAPHQL:
             await sockets.handle(WebSocket(scope, receive, send))
         elif scope["type"] == "http" and scope["path"].startswith(STRANGERS):
             await strangers(scope, receive, send)
         elif scope["type"] == "http" and scope["path"] in front:
             await front(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] == GRAPHQL:
+            headers = Headers(scope=scope)
+            origin = headers.get("origin")
+            if origin is None and scope["method"] in METHODS:
+                await graphql(scope, receive, send)
+            else:
+                origins.allow(origin, headers.get("host"))  # a refused one is logged
+                await starlette(scope, receive, send)
         else:
-            if scope["type"] == "http" and scope["path"] == GRAPHQL:
-                headers = Headers(scope=scope)
-                origins.allow(headers.get("origin"), headers.get("host"))  # a refused one is logged
             await starlette(scope, receive, send)
 
     return app

@@ -7,15 +7,16 @@ as server-sent events (graphql-sse, distinct connections): `next` for each, `com
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any
 
 import orjson
 from graphql import OperationType
 from pymongo.errors import PyMongoError
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
-from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -39,6 +40,7 @@ GRAPHQL_JSON = "application/graphql-response+json"
 EVENTS = "text/event-stream"
 QUIET_S = 12.0  # a comment keeps idle streams open through proxies
 METHODS = ["GET", "POST"]
+ACCEPTED = 100  # `Accept` headers of which it is remembered what they come to
 
 
 class GraphQLOverHTTP:
@@ -52,17 +54,17 @@ class GraphQLOverHTTP:
         self._sockets = sockets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, as ASGI: Starlette's wrapping of endpoints costs more than ours."""
-        http = HTTPRequest(scope, receive)
-        accept = _accepted(http.headers.get("accept", ""))
+        """One request, as ASGI: Starlette's wrapping of requests and endpoints costs more than ours."""
+        said = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+        accept = _accepted(said.get("accept", ""))
         transport = "sse" if accept == EVENTS else "http"
         visit = Visit(
             transport,
-            request_id(http.headers.get("x-request-id")),
-            http.headers.get("traceparent") if traces.on() else None,
+            request_id(said.get("x-request-id")),
+            said.get("traceparent") if traces.on() else None,
         )
         try:
-            response = await self._handle(http, accept, visit)
+            response = await self._handle(scope, receive, said, accept, visit)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told, and the log
             response = _json({"errors": [refused(error, visit.request_id)]}, accept, HubError.status)
         if isinstance(response, _Answered):
@@ -70,16 +72,18 @@ class GraphQLOverHTTP:
         response.raw_headers.append((b"x-request-id", visit.request_id.encode()))
         await response(scope, receive, send)
 
-    async def _handle(self, http: HTTPRequest, accept: str, visit: Visit) -> Response:
+    async def _handle(
+        self, scope: Scope, receive: Receive, said: Mapping[str, str], accept: str, visit: Visit
+    ) -> Response:
         request_id = visit.request_id
         try:
-            caller = await self._auth.caller(http.headers.get("authorization"))
+            caller = await self._auth.caller(said.get("authorization"))
             visit.came(caller)
             verdict = self._services.rates.hit(caller)
             if limited := refusal(verdict):
                 return _json({"errors": [refused(limited, request_id)]}, accept, limited.status, headers(verdict))
-            request, size = await self._read(http)
-            key = idempotency_key(http.headers.get("idempotency-key"), "Idempotency-Key")
+            request, size = await self._read(scope, receive, said)
+            key = idempotency_key(said.get("idempotency-key"), "Idempotency-Key")
             operation = await self._engine.prepare(request, request_id)
         except HubError as error:
             told = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
@@ -90,7 +94,7 @@ class GraphQLOverHTTP:
             return _json({"errors": operation}, accept, _status(accept))
         visit.asked(operation)
         readable = {OperationType.QUERY, OperationType.SUBSCRIPTION} if accept == EVENTS else {OperationType.QUERY}
-        if http.method == "GET" and operation.kind not in readable:
+        if scope["method"] == "GET" and operation.kind not in readable:
             refusing = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
             return _json({"errors": [refusing]}, accept, 405, {"allow": "POST"})
         if size > self._services.settings.body_max_bytes and "sendMany" not in root_fields(operation):
@@ -123,23 +127,28 @@ class GraphQLOverHTTP:
             return _events(_once(answer), closing, math.inf)
         return _json(answer, accept, 200 if "data" in answer else _status(accept), headers(verdict))
 
-    async def _read(self, http: HTTPRequest) -> tuple[Request, int]:
+    async def _read(self, scope: Scope, receive: Receive, said: Mapping[str, str]) -> tuple[Request, int]:
         """The request as the client wrote it, and the bytes of its body; BadUserInput or TooLarge if it can't be
         one."""
-        if http.method == "GET":
-            query = http.query_params
+        if scope["method"] == "GET":
+            query = QueryParams(scope["query_string"])
             given = {
                 "query": query.get("query"),
                 "operationName": query.get("operationName"),
                 **{name: _loads(query[name], name) for name in ("variables", "extensions") if name in query},
             }
             return requested(given), 0
-        if http.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        if said.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             raise BadUserInput(f"Send {JSON}.", "content-type")
         settings = self._services.settings
         body = bytearray()
-        async for chunk in http.stream():
-            body += chunk
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
             if len(body) > settings.send_many_max_bytes:
                 raise TooLarge(
                     f"The body is larger than {settings.send_many_max_bytes} bytes (HUB_SEND_MANY_MAX_BYTES)."
@@ -172,6 +181,7 @@ def _loads(text: str | bytes, field: str) -> Any:
         raise BadUserInput(f"This is not JSON: {error}.", field) from None
 
 
+@lru_cache(ACCEPTED)
 def _accepted(header: str) -> str:
     """The media type to answer with. Clients that name none get `application/json`."""
     ranked: list[tuple[float, int, str]] = []
