@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from hub.api.auth import DEFAULT_TENANT, sign
+from hub.api.auth import sign_for
 from hub.api.strangers import DISCREET
 from hub.model import Role
 from hub.settings import Settings
@@ -33,23 +33,12 @@ def dev_tokens(settings: Settings) -> list[BaseRoute]:
     """Its route; none where an issuer signs the tokens, and not the hub."""
     if not settings.jwt_secret:
         return []
-    secret = settings.jwt_secret[0].get_secret_value()
-
-    def token(user: str | None, role: Role) -> str:
-        return sign(
-            secret,
-            user=user,
-            tenant=DEFAULT_TENANT,
-            role=role,
-            expires_in_s=GOOD_S,
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
-        )
 
     async def tokens(request: Request) -> Response:
         if not _from_own_page(request):
             return JSONResponse(REFUSED, 403, DISCREET)
-        handed = {user: token(user, Role.USER) for user in PEOPLE} | {SERVICE: token(None, Role.SERVICE)}
+        handed = {user: sign_for(settings, user, Role.USER, GOOD_S) for user in PEOPLE}
+        handed[SERVICE] = sign_for(settings, None, Role.SERVICE, GOOD_S)
         return JSONResponse({"tokens": handed, "expiresAt": int(time.time() + GOOD_S)}, headers=DISCREET)
 
     return [Route(PATH, tokens, methods=["POST"])]

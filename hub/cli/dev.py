@@ -21,7 +21,7 @@ import typer
 import uvloop
 
 from hub import connections, log, ports
-from hub.api.auth import DEFAULT_TENANT, sign
+from hub.api.auth import sign_for
 from hub.cli import demo
 from hub.cli.door import Refused, Unreachable
 from hub.cli.environment import DAY_S, DEFAULT_DATA, fail, is_set, load
@@ -186,29 +186,16 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
     from hub.api.front import Front
 
     url = _url(settings.host, port)
-    secret = settings.jwt_secret[0].get_secret_value()
-
-    def token(user: str | None, role: Role) -> str:
-        return sign(
-            secret,
-            user=user,
-            tenant=DEFAULT_TENANT,
-            role=role,
-            expires_in_s=TOKENS_S,
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
-        )
-
-    service = token(None, Role.SERVICE)
-    people = {user: token(user, Role.USER) for user in ("alice", "bob")}
+    service = sign_for(settings, None, Role.SERVICE, TOKENS_S)
+    people = {user: sign_for(settings, user, Role.USER, TOKENS_S) for user in ("alice", "bob")}
     try:
-        await demo.fill(url, token(None, Role.ADMIN), people)
+        await demo.fill(url, sign_for(settings, None, Role.ADMIN, TOKENS_S), people)
     except (Refused, Unreachable) as error:
         _say(f"The demo data could not be made: {error}")
     home.announce(
         Running(
             url=url,
-            secret=secret,
+            secret=settings.jwt_secret[0].get_secret_value(),
             mongo_url=settings.mongo_url,
             redis_url=settings.redis_url,
             issuer=settings.jwt_issuer,
@@ -224,7 +211,7 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
             data=home.folder,
             **people,
             service=service,
-            explorer=token("alice", Role.SERVICE),
+            explorer=sign_for(settings, "alice", Role.SERVICE, TOKENS_S),
             admin=f"{_command()} token --role admin{folder}",
             watch=f"{_command()} watch --user alice{folder}",
             body=shlex.quote(demo.SEND_BODY),
