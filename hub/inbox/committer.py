@@ -9,7 +9,8 @@ What it guarantees
 What runs when
 - Nothing waits when idle: a work starts a transaction at once. What arrives meanwhile is gathered for the next.
 - `NARROW_LANES` transactions carry many small works each. One begins when the one before has nothing left but to wait
-  for its commit, so that batches are as large as the load wants them and the processor has something to do meanwhile.
+  for its commit, or when `MANY` works wait: so that batches are large, for each costs milliseconds, and the processor
+  has something to do while the store has.
 - One further lane carries works on many mailboxes (`wide`) and those that want a transaction to themselves (`alone`),
   so that they hold up nobody. When only busy mailboxes keep the first work there from starting, they are reserved for
   it: small works cannot starve it.
@@ -58,6 +59,7 @@ from hub.model import (
 from hub.settings import Settings
 
 NARROW_LANES = 2  # more overlap gains nothing on one core
+MANY = 64  # works
 WIDE_FROM = 64  # documents; a larger work goes the wide way
 SCAN_MAX = 2000  # works looked at for one batch, so that a long queue costs no more than a short one
 LEAST_TIME_S = 0.5  # a work with less time left is refused rather than begun
@@ -154,7 +156,7 @@ class Committer:
         self._wide: deque[_Job[Any]] = deque()
         self._busy: set[str] = set()
         self._narrow_running = 0
-        self._narrow_writing = False
+        self._narrow_writing = 0
         self._wide_running = 0
         self._pump_set = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -203,11 +205,16 @@ class Committer:
             self._start(batch, wide=True)
         waiting = self._wide and not self._wide_running
         reserved = set(self._wide[0].work.mailboxes) if waiting else set()
-        free = not self._narrow_writing and self._narrow_running < NARROW_LANES
-        if self._narrow and free and (batch := self._take(self._narrow, reserved)):
+        while self._one_more and (batch := self._take(self._narrow, reserved)):
             self._narrow_running += 1
-            self._narrow_writing = True
+            self._narrow_writing += 1
             self._start(batch, wide=False)
+
+    @property
+    def _one_more(self) -> bool:
+        """Another transaction of small works may begin."""
+        waiting = len(self._narrow)
+        return self._narrow_running < NARROW_LANES and (waiting >= MANY or (waiting > 0 and not self._narrow_writing))
 
     def _take(self, queue: deque[_Job[Any]], reserved: set[str]) -> Batch:
         """The next works whose mailboxes are free, in order; the others keep their places."""
@@ -252,7 +259,8 @@ class Committer:
         def written() -> None:
             nonlocal writing
             if writing:
-                writing = self._narrow_writing = False
+                writing = False
+                self._narrow_writing -= 1
                 self._pump()
 
         task = asyncio.create_task(self._run(batch, written), context=Context())
