@@ -166,9 +166,10 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
     """One notification in one person's inbox.
 
     `modseq` numbers its last change within the mailbox, `added_modseq` its place in the inbox (RFC 7162 coined the
-    word). `data` is JSON text. `box` is where it lies, absent when hidden or removed. `wake_at` is when the ticker has
-    to look at it (end of a snooze, expiry). `outside`: it has deliveries of its own beside the inbox. A removed one
-    stays as a tombstone, with `removed_as` telling why.
+    word). `category_name` is what its category was called as it was sent, None if that was its key. `data` is JSON
+    text. `box` is where it lies, absent when hidden or removed. `wake_at` is when the ticker has to look at it (end of
+    a snooze, expiry). `outside`: it has deliveries of its own beside the inbox. A removed one stays as a tombstone,
+    with `removed_as` telling why.
     """
 
     id: str
@@ -181,6 +182,7 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
     because: str
     created_at: datetime
     updated_at: datetime
+    category_name: str | None = None
     data: str | None = None
     image_url: str | None = None
     action_url: str | None = None

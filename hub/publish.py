@@ -21,6 +21,7 @@ from hub.ids import made_at, new_id
 from hub.inbox.committer import Committer
 from hub.inbox.draft import Draft
 from hub.model import (
+    Category,
     Channel,
     Content,
     Delivery,
@@ -186,7 +187,7 @@ class _Deliver:
             draft.answered[self._key] = answer
             draft.insert("idempotency", answer)
         for id, mailbox, decided in zip(self._ids, self.mailboxes, plans, strict=True):
-            self._one(draft, id, mailbox, decided)
+            self._one(draft, id, mailbox, category, decided)
         send = Send(
             id=self._id,
             tenant=self._tenant,
@@ -213,7 +214,7 @@ class _Deliver:
                 "what `data` holds."
             )
 
-    def _one(self, draft: Draft, id: str, mailbox: str, plan: Plan) -> None:
+    def _one(self, draft: Draft, id: str, mailbox: str, category: Category, plan: Plan) -> None:
         """What one recipient gets."""
         request, content, now = self._request, self._request.content, draft.now
         n = draft.add(
@@ -221,7 +222,8 @@ class _Deliver:
                 id=id,
                 mailbox=mailbox,
                 send=self._id,
-                category=request.category,
+                category=category.key,
+                category_name=None if category.name == category.key else category.name,
                 title=content.title,
                 body=content.body,
                 image_url=content.image_url,

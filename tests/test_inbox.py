@@ -22,7 +22,7 @@ from tests.client import NOTIFICATION, Json, Refused, Replica, Tenant
 from tests.processes import SECRET
 
 ALL_FIELDS = (
-    "id userId category title body data imageUrl actionUrl actions { key label url primary } priority tags createdAt "
+    "id userId category categoryName title body data imageUrl actionUrl actions { key label url primary } priority tags createdAt "
     "updatedAt expiresAt seenAt readAt archivedAt snoozedUntil acknowledgedAt requireAck because "
     "deliveries { id notificationId sendId userId channel status reason createdAt updatedAt }"
 )
@@ -96,7 +96,8 @@ async def test_notification_has_every_field_as_it_was_sent(tenant: Tenant) -> No
         {"key": "open", "label": "Open", "url": "https://app.example/7", "primary": True},
         {"key": "later", "label": "Later", "url": None, "primary": False},
     ]
-    assert (n["data"], n["tags"], n["priority"], n["category"]) == (data, ["b", "a"], "HIGH", "news")
+    assert (n["data"], n["tags"], n["priority"]) == (data, ["b", "a"], "HIGH")
+    assert (n["category"], n["categoryName"]) == ("news", "news")
     assert (n["expiresAt"], n["requireAck"], n["userId"]) == (LATER, True, "alice")
     assert n["createdAt"] == n["updatedAt"]
     assert n["createdAt"].endswith("Z")

@@ -112,6 +112,24 @@ async def test_100_categories_made_at_once_are_all_there_and_one_beyond_200_is_r
     await tenant.define("c7", "EMAIL")
 
 
+async def test_notification_keeps_the_name_that_its_category_had(tenant: Tenant, database: Database) -> None:
+    query = "subscription ($after: Cursor) { inbox(after: $after) { notification { category categoryName } } }"
+    told = [{"category": "billing", "categoryName": name} for name in ("billing", "Invoices", "Invoices")]
+    async with tenant.feed("alice", (await tenant.inbox("alice"))["position"], query=query) as feed:
+        await tenant.send("alice", category="billing")  # made on first use
+        await tenant.define("billing", name="Invoices")
+        await tenant.send("alice", category="billing")
+        await tenant.send("alice", *(f"user{number}" for number in range(10)), category="billing")
+        await tenant.define("billing", name="Bills")
+        assert [event["notification"] for event in await feed.take(3)] == told
+    inbox = (await tenant.ask("{ inbox { nodes { category categoryName } } }", user="alice"))["inbox"]
+    assert inbox["nodes"] == told[::-1]
+    kept = await database.notifications.find({"mailbox": f"{tenant.name}/alice"}).sort("modseq").to_list()
+    assert [doc.get("category_name") for doc in kept] == [None, "Invoices", "Invoices"]  # as those from before it was
+    exported = (await tenant.admin('mutation { exportUser(id: "alice") }'))["exportUser"]["notifications"]
+    assert [n.get("categoryName") for n in exported] == ["Invoices", "Invoices", None]
+
+
 async def test_preferences_of_a_stranger_are_everything_on_and_make_nobody(tenant: Tenant, database: Database) -> None:
     await tenant.define("news", "IN_APP", "EMAIL", "SMS")
     await tenant.define("security", required=True)

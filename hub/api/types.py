@@ -47,6 +47,10 @@ class Action:
     primary: bool
 
 
+def _category_name(root: Parent[model.Notification]) -> str:
+    return root.category_name or root.category
+
+
 async def _deliveries(root: Parent[model.Notification], info: Info) -> list[model.Delivery]:
     """Those that are read off the notification, and those that are documents."""
     outside = await info.context.outside(root.id) if root.outside else []
@@ -58,6 +62,9 @@ class Notification:
     id: ID
     user_id: ID
     category: str
+    category_name: str = strawberry.field(
+        resolver=_category_name, description="What its category was called when it was sent, for people to read."
+    )
     title: str
     body: str
     data: JSON | None

@@ -34,6 +34,18 @@ async def test_a_notification_arrives_in_two_tabs_and_is_said_once_aloud(tenant:
     await aloud.wait_for(state="attached")
 
 
+async def test_an_item_says_what_its_category_is_called(tenant: Tenant, alice: Person) -> None:
+    await tenant.define("billing", name="Invoices")
+    await tenant.send("alice", title="Loaded", category="billing")
+    tab = await (await alice.tab()).open()
+    await tab.live()
+    await tab.lists("Loaded")
+    await tenant.send("alice", title="Told", category="billing")
+    await tab.lists("Told", "Loaded")
+    for title in ("Told", "Loaded"):
+        await tab.item(title).get_by_text("Invoices", exact=True).wait_for()
+
+
 async def test_a_mark_in_one_tab_shows_in_the_other_before_the_hub_has_heard_of_it(
     tenant: Tenant, people: People, wire: Wire
 ) -> None:

@@ -7,6 +7,7 @@ const Item = graphql(`
     id
     place
     category
+    categoryName
     title
     body
     imageUrl

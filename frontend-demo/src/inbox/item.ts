@@ -80,7 +80,7 @@ export class InboxItem extends LitElement {
           <div class="facts">
             ${item.priority === "CRITICAL" ? html`<span class="urgent">${language.say("urgent")}</span>` : nothing}
             <time datetime=${item.createdAt} title=${language.whole(item.createdAt)}>${language.ago(item.createdAt, this.now)}</time>
-            <span><bdi>${item.category}</bdi></span>
+            <span><bdi>${item.categoryName}</bdi></span>
             ${item.snoozedUntil
               ? html`<span>${language.say("until", { when: language.when(item.snoozedUntil) })}</span>`
               : nothing}
