@@ -299,6 +299,18 @@ async def test_device_is_removed_after_asking(alice: Person) -> None:
     await expect(page.get_by_role("heading", name="Devices")).to_be_focused()
 
 
+async def test_push_without_a_service_worker_is_said_and_its_developer_told_why(alice: Person) -> None:
+    page = await alice.page(attributes="worker=/none.js")
+    await page.context.grant_permissions(["notifications"])
+    async with page.expect_console_message(lambda said: "/none.js" in said.text) as told:
+        await page.get_by_role("button", name="Turn on").click()
+    assert 'see "Web push" in the hub\'s README: SecurityError' in (await told.value).text
+    await expect(page.locator("hub-push [role=status]")).to_have_text(
+        "This page can't receive them: its service worker can't be loaded."
+    )
+    await expect(page.locator("hub-push button")).to_have_count(0)
+
+
 async def test_refused_change_is_rolled_back_and_said(alice: Person) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")

@@ -9,6 +9,7 @@ const SAYS = {
   unsupported: "pushUnsupported",
   unavailable: "pushUnavailable",
   taken: "pushTaken",
+  missing: "pushMissing",
   denied: "pushDenied",
   off: "pushOff",
   on: "pushOn",

@@ -7,8 +7,11 @@
 import { HubError, type Hub } from "../hub/connection";
 import { graphql } from "../hub/graphql";
 
-/** `unavailable`: the hub has no keys for it. `taken`: the app subscribed this browser with a key that is not the hub's. */
-export type PushState = "unsupported" | "unavailable" | "denied" | "taken" | "off" | "on";
+/**
+ * `unavailable`: the hub has no keys for it. `taken`: the app subscribed this browser with a key that is not the hub's.
+ * `missing`: this origin has no service worker where it should.
+ */
+export type PushState = "unsupported" | "unavailable" | "denied" | "taken" | "missing" | "off" | "on";
 
 const Known = graphql(`
   query PushKnown {
@@ -93,7 +96,8 @@ export class Subscription {
   async #subscribe(): Promise<PushState> {
     const key = await this.#key();
     if (!key) return "unavailable";
-    const registration = await navigator.serviceWorker.register(trusted(this.#worker));
+    const registration = await this.#register();
+    if (!registration) return "missing";
     await active(registration);
     let subscription = await registration.pushManager.getSubscription();
     if (subscription && base64url(subscription.options.applicationServerKey) !== key) {
@@ -109,6 +113,15 @@ export class Subscription {
     this.#registered = { device: registerWebPush.id, endpoint: subscription.endpoint };
     if (before && before !== registerWebPush.id) await this.#hub.mutate(Remove, { id: before });
     return "on";
+  }
+
+  async #register(): Promise<ServiceWorkerRegistration | undefined> {
+    try {
+      return await navigator.serviceWorker.register(trusted(this.#worker));
+    } catch (error) {
+      console.warn(`hub: no service worker at ${this.#worker}; see "Web push" in the hub's README:`, error);
+      return undefined;
+    }
   }
 
   async #current(): Promise<PushSubscription | null | undefined> {

@@ -41,6 +41,7 @@ export const ar: Words = {
   pushUnsupported: "لا يستطيع هذا المتصفح عرضها هنا.",
   pushUnavailable: "غير مهيأة على هذا الخادم.",
   pushTaken: "يرسل هذا الموقع إشعاراته الخاصة إلى هنا: لا يمكن الجمع بينهما.",
+  pushMissing: "لا تستطيع هذه الصفحة استقبالها: تعذر تحميل عامل الخدمة (service worker) الخاص بها.",
   turnOn: "تشغيل",
   turnOff: "إيقاف",
 

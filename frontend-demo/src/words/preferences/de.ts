@@ -41,6 +41,7 @@ export const de: Words = {
   pushUnsupported: "Dieser Browser kann sie hier nicht zeigen.",
   pushUnavailable: "Auf diesem Server nicht eingerichtet.",
   pushTaken: "Diese Seite sendet hierher schon eigene Banner: Beides zugleich geht nicht.",
+  pushMissing: "Auf dieser Seite geht das nicht: Der Service Worker lässt sich nicht laden.",
   turnOn: "Einschalten",
   turnOff: "Ausschalten",
 

@@ -39,6 +39,7 @@ export const en = {
   pushUnsupported: "This browser can't show them here.",
   pushUnavailable: "Not set up on this server.",
   pushTaken: "This site sends its own banners here: both at once don't go.",
+  pushMissing: "This page can't receive them: its service worker can't be loaded.",
   turnOn: "Turn on",
   turnOff: "Turn off",
 
