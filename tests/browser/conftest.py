@@ -88,8 +88,8 @@ class Held:
     socket: WebSocketRoute
     id: str
 
-    def refuse(self, message: str) -> None:
-        error = {"message": message, "extensions": {"code": "FORBIDDEN"}}
+    def refuse(self, message: str, code: str = "FORBIDDEN") -> None:
+        error = {"message": message, "extensions": {"code": code}}
         self.socket.send(json.dumps({"id": self.id, "type": "error", "payload": [error]}))
 
 

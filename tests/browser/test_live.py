@@ -166,6 +166,22 @@ async def test_a_refused_token_hides_everything_until_there_is_a_better_one(tena
     await tab.live()
 
 
+async def test_a_token_without_an_inbox_is_as_none_until_there_is_a_better_one(tenant: Tenant, alice: Person) -> None:
+    await tenant.send("alice", title="First")
+    alice.token = tenant.token()  # of a service
+    tab = await alice.blank()
+    async with tab.page.expect_console_message(lambda said: "hub: no inbox" in said.text) as told:
+        await tab.load()
+    assert "use a token whose `sub` names the user" in (await told.value).text
+    await tab.open()
+    await tab.page.get_by_text("You are signed out").wait_for()
+    assert await tab.page.get_by_role("button", name="Try again").count() == 0
+    alice.token = None
+    await tab.page.evaluate("document.querySelector('hub-inbox').refresh()")
+    await tab.lists("First")
+    await tab.live()
+
+
 async def test_nobody_signed_in_is_said_instead_of_loading_for_ever(alice: Person) -> None:
     tab = await (await alice.tab()).open()
     await tab.live()

@@ -38,6 +38,8 @@ const emptyList = (): List => ({ state: "new", floor: Infinity, after: null, mor
  * that was rolled back and the hub's error.
  */
 export class Inbox extends EventTarget {
+  /** The token is good and has no inbox, as one of a service: as if nobody were signed in. */
+  forbidden = false;
   readonly #hub: Hub;
   readonly #tabs: Tabs;
   readonly #known = new Map<string, Item>();
@@ -187,12 +189,14 @@ export class Inbox extends EventTarget {
     } catch (error) {
       if (life !== this.#life) return;
       console.warn("hub: no inbox", error);
+      this.forbidden = error instanceof HubError && error.code === "FORBIDDEN";
       this.#lists.ACTIVE.state = "failed";
       this.#changed(false);
       if (error instanceof HubError && error.transient) this.#beginLater();
       return;
     }
     if (life !== this.#life) return;
+    this.forbidden = false;
     for (const [id, item] of before) if (this.#known.get(id) === item) this.#known.delete(id);
     for (const key of this.#taken) this.#drop(key);
     this.#lists.ACTIVE = list;

@@ -69,7 +69,8 @@ export class HubInbox extends LitElement {
 
   /** There may be another token now: asks `getToken` for it, instead of waiting until the one in use ends. */
   refresh(): void {
-    this._hub?.refresh();
+    if (this._inbox?.forbidden) void this.#join();
+    else this._hub?.refresh();
   }
 
   override connectedCallback(): void {
@@ -88,14 +89,15 @@ export class HubInbox extends LitElement {
     // Another function in the place of one is asked in its time: some pages make one at each rendering.
     const cameOrWent = (name: "token" | "getToken") => changed.has(name) && !(changed.get(name) && this[name]);
     if (changed.has("endpoint") || cameOrWent("token") || cameOrWent("getToken")) void this.#join();
-    else if (changed.has("token")) this._hub?.refresh();
+    else if (changed.has("token")) this.refresh();
   }
 
   protected override render(): TemplateResult {
     const unread = this._inbox?.unread ?? 0;
     const unseen = this._inbox?.unseen ?? 0;
     const language = this.#language;
-    const status = this._hub?.status ?? (this.token || this.getToken ? "connecting" : "refused");
+    const signedIn = this.token || this.getToken ? "connecting" : "refused";
+    const status = this._inbox?.forbidden ? "refused" : (this._hub?.status ?? signedIn);
     const shown = unread > BADGE_MAX ? `${language.number(BADGE_MAX)}+` : language.number(unread);
     const name = language.say("notifications") + (unread ? `, ${language.count("countUnread", unread)}` : "");
     return html`<button class="bell" part="bell" popovertarget="panel" aria-haspopup="dialog" aria-label=${name} lang=${language.locale} dir=${language.dir}>
