@@ -135,6 +135,7 @@ async def test_send_from_the_desk_arrives_and_a_read_travels_to_the_other_device
     row = stage.row("alice", "IN_APP")
     await expect(row.locator(".badge")).to_have_text("Delivered")
     await expect(read_at(row)).to_have_count(0)
+    await expect(row.locator("td").nth(3)).to_have_text("\u2013")
     await expect(stage.row("bob", "IN_APP").locator(".badge")).to_have_text("Delivered")
 
     await arrived[0].get_by_role("link", name=title).click()
@@ -142,6 +143,9 @@ async def test_send_from_the_desk_arrives_and_a_read_travels_to_the_other_device
     await expect(arrived[1].locator("article:not(.unread)")).to_be_visible()
     await expect(read_at(row)).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
     await expect(read_at(stage.row("bob", "IN_APP"))).to_have_count(0)
+    for channel in ("WEB_PUSH", "WEBHOOK"):  # which can't report it
+        for cell in (2, 3):
+            await expect(stage.row("alice", channel).locator("td").nth(cell)).to_have_text("")
 
     await stage.press("Recall")
     await expect(arrived[1]).to_have_count(0)

@@ -35,6 +35,8 @@ const LOOKS: Record<string, string[]> = {
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 const time = (at: string | undefined) =>
   at ? html`<time datetime=${at}>${clock.format(new Date(at))}</time>` : html`<span class="quiet">–</span>`;
+/** Of other channels than the inbox a click is all that is heard: a dash would say that nobody looked. */
+const mark = (channel: string, at: string | undefined) => (at || channel === "IN_APP" ? time(at) : nothing);
 
 export class DemoReceipts extends LitElement {
   static override styles = [
@@ -262,8 +264,8 @@ export class DemoReceipts extends LitElement {
         ${status ? html`<span class="badge ${kind}">${statusName(status)}</span>` : nothing}
         <span class="small quiet">${reason && reason !== status ? reasonText(reason) : time(at)}</span>
       </td>
-      <td>${time(seen)}</td>
-      <td>${time(read)}</td>
+      <td>${mark(channel, seen)}</td>
+      <td>${mark(channel, read)}</td>
       <td>${[...more].join(", ")}</td>
     </tr>`;
   }
