@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, FrameLocator, Locator, Page, expect
+from playwright.async_api import Browser, ConsoleMessage, FrameLocator, Locator, Page, WebSocketRoute, expect
 
 from hub.api.front import FOLDER
 from tests.browser.conftest import AXE, STANDARD
@@ -169,12 +169,10 @@ async def test_alice_and_bob_see_what_is_sent_to_each(open_stage: Any) -> None:
 async def test_simulate_says_yes_or_no_and_why_and_sends_nothing(open_stage: Any) -> None:
     stage = await open_stage()
     before = await stage.bell(0).locator(".badge").inner_text()
-    await stage.page.get_by_role("checkbox", name="SMS").check()
     await stage.press("Simulate")
     bob = stage.page.locator("demo-simulation table").filter(has_text="bob")
     await expect(bob.get_by_role("row", name="Inbox Yes")).to_be_visible()
     await expect(bob.get_by_role("row", name="Web push No They have no address or device there")).to_be_visible()
-    await expect(bob.get_by_role("row", name="SMS No This hub has no provider for it")).to_be_visible()
     await expect(stage.page.get_by_text("Not asked for: E-mail")).to_have_count(2)
     await expect(stage.bell(0).locator(".badge")).to_have_text(before)
     await stage.title.fill("Something else")
@@ -184,6 +182,27 @@ async def test_simulate_says_yes_or_no_and_why_and_sends_nothing(open_stage: Any
         await stage.page.get_by_role("checkbox", name=person).uncheck()
     await stage.press("Simulate")
     await expect(stage.page.get_by_role("alert")).to_have_text("Choose at least one person.")
+
+
+async def test_desk_offers_what_a_hub_can_send_and_what_a_category_names(open_stage: Any) -> None:
+    stage = await open_stage()
+    channels = stage.page.get_by_role("group", name="Channels").get_by_role("checkbox")
+    offered = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"]
+    values = "(boxes) => boxes.map((box) => box.value)"
+    assert await channels.evaluate_all(values) == offered
+
+    def between(socket: WebSocketRoute) -> None:
+        named = '"defaultChannels":["IN_APP"'
+        socket.connect_to_server().on_message(lambda told: socket.send(str(told).replace(named, named + ',"SMS"')))
+
+    await stage.page.route_web_socket("**/graphql", between)
+    await stage.page.reload()
+    await stage.page.get_by_role("checkbox", name="SMS").uncheck()
+    await stage.page.get_by_role("checkbox", name="SMS").check()  # now the choice is the desk's own
+    assert await channels.evaluate_all(values) == [*offered, "SMS"]
+    await stage.press("Simulate")
+    bob = stage.page.locator("demo-simulation table").filter(has_text="bob")
+    await expect(bob.get_by_role("row", name="SMS No This hub has no provider for it")).to_be_visible()
 
 
 async def test_what_alice_switches_off_in_the_app_is_the_reason_at_the_desk(open_stage: Any) -> None:

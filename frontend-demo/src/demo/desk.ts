@@ -7,7 +7,8 @@ import { Categories, Send, Simulate, type Category, type Channel, type SendInput
 import "./simulation";
 
 const PEOPLE = ["alice", "bob"];
-const OFFERED: Channel[] = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK", "SMS"];
+/** What a hub can send. Others are offered where a category names them. */
+const SENT: Channel[] = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"];
 const PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW"] as const;
 const EXAMPLES = [
   { category: "reviews", title: "Carol approved your change", body: "Retry failed payments: ready to merge.", url: "/app/changes/412" },
@@ -165,7 +166,7 @@ export class DemoDesk extends LitElement {
         <fieldset>
           <legend class="name">Channels</legend>
           <div class="choices">
-            ${OFFERED.map((channel) =>
+            ${this.offered.map((channel) =>
               this.choice(channel, channelName(channel), chosen.has(channel), () => this.pickChannel(channel, chosen)),
             )}
           </div>
@@ -188,6 +189,10 @@ export class DemoDesk extends LitElement {
           : nothing}
       </form>
     `;
+  }
+
+  private get offered(): Channel[] {
+    return [...new Set([...SENT, ...this.categories.flatMap(({ defaultChannels }) => defaultChannels)])];
   }
 
   private choice(value: string, name: string, checked: boolean, pick: () => void) {
