@@ -1,8 +1,9 @@
 """Where people are reached beside mail and phone. A browser or an app belongs to whoever registered it last within its
 tenant: who signs in on a device takes it over from who did before."""
 
+from collections import OrderedDict
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ SHARED = frozenset({DeviceKind.WEB_PUSH, DeviceKind.MOBILE_PUSH})
 """Kinds that are a thing in somebody's hand. Other addresses may serve several people at once."""
 USED_EVERY = timedelta(hours=1)
 """So often at most it is noted that a device was reached."""
+NOTED = 50_000  # of which a process remembers it
 
 
 def key_of(mailbox: str, kind: DeviceKind, address: str) -> str:
@@ -35,6 +37,7 @@ class Devices:
         self._users = users
         self._clock = clock
         self._most = most
+        self._noted: OrderedDict[tuple[str, str], datetime] = OrderedDict()  # the latest last
 
     async def register(self, mailbox: str, device: Device) -> Device:
         """The person's own from now on, and nobody else's. What was registered before keeps its id. TooLarge beyond
@@ -58,14 +61,23 @@ class Devices:
         await self._docs.update_one({"_id": mailbox, "devices.id": id}, {"$set": {"devices.$.arn": arn}})
 
     async def used(self, used: Collection[tuple[str, str]]) -> None:
-        """Notes in one round trip that these were reached: mailbox and device id."""
+        """Notes in one round trip that these were reached: mailbox and device id. Whom this process has noted lately is
+        passed over."""
         now = self._clock()
+        unnoted = {one for one in used if one not in self._noted or self._noted[one] <= now - USED_EVERY}
+        if not unnoted:
+            return
         stale = {"last_used_at": {"$not": {"$gt": now - USED_EVERY}}}
         noted = {"$set": {"devices.$.last_used_at": now}}
         await self._quick.bulk_write(
-            [UpdateOne({"_id": box, "devices": {"$elemMatch": {"id": id, **stale}}}, noted) for box, id in set(used)],
+            [UpdateOne({"_id": box, "devices": {"$elemMatch": {"id": id, **stale}}}, noted) for box, id in unnoted],
             ordered=False,
         )
+        for one in unnoted:
+            self._noted[one] = now
+            self._noted.move_to_end(one)
+        while len(self._noted) > NOTED:
+            self._noted.popitem(last=False)
 
     def _with(self, user: User, device: Device) -> User:
         for index, known in enumerate(user.devices):

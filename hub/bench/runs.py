@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import aiohttp
 import orjson
 from pymongo import AsyncMongoClient
+from redis.asyncio import Redis
 
 from hub.api.auth import sign
 from hub.bench import seed
@@ -23,6 +24,7 @@ from hub.bench.rig import SECRET, Answer, BenchError, Rig, Target
 from hub.connections import Mongo
 from hub.inbox.box import VIEWS
 from hub.model import InboxView, Role, mailbox_of
+from hub.outbox.lanes import Lanes
 
 TENANT = "bench"
 TOKEN_S = 86_400.0
@@ -35,6 +37,7 @@ TIME = "@" * 19  # and there the time
 TEXT = "x" * 120
 MANY = 100  # sends in one sendMany
 MANY_CONNECTIONS = 8
+PUT_AT_ONCE = 1000  # deliveries
 PAGES_DIRECT = 2000  # pages read past the hub, for its floor
 
 SEND = "mutation($input: SendInput!) { send(input: $input) { send { id } duplicate } }"
@@ -428,8 +431,13 @@ async def _dispatched(rig: Rig, plan: Plan, delay_ms: int | None) -> _Worked:
     database = f"dispatch-{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         port = 1 if delay_ms is None else await stack.enter_async_context(rig.sink(delay_ms))
-        seed.queue(rig.mongod.url, database, plan.deliveries, f"http://127.0.0.1:{port}/")
+        queued = seed.queue(rig.mongod.url, database, plan.deliveries, f"http://127.0.0.1:{port}/")
         client = await stack.enter_async_context(_client(rig))
+        async with Redis.from_url(rig.redis.url) as redis:
+            lanes = Lanes(redis, f"{database}:", plan.deliveries)
+            for start in range(0, len(queued), PUT_AT_ONCE):
+                await lanes.put(queued[start : start + PUT_AT_ONCE])
+            await lanes.filled("deliveries")  # Redis has lost nothing
         started = rig.worker(database, null=delay_ms is None, egress_allow="127.0.0.0/8", concurrency="250")
         worker = await stack.enter_async_context(started)
         began = cpu_s = 0.0

@@ -61,12 +61,14 @@ def fill(mongo_url: str, database: str, mailbox: str, size: int, progress: Calla
         client.close()
 
 
-def queue(mongo_url: str, database: str, count: int, url: str) -> None:
-    """Writes that many deliveries to people's webhooks at `url`, all of them due, with what they are about."""
+def queue(mongo_url: str, database: str, count: int, url: str) -> list[tuple[str, str]]:
+    """Writes that many deliveries to people's webhooks at `url`, with what they are about, as sends leave them that are
+    committed. Answers what goes on the lanes then: lane and id."""
     client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
     now = datetime.now(UTC).replace(microsecond=0)
     try:
         target = client.get_database(database, write_concern=WriteConcern(1, j=False))
+        queued: list[tuple[str, str]] = []
         people = [mailbox_of(f"tenant-{n % TENANTS}", f"user-{n}") for n in range(PEOPLE)]
         target.users.insert_many([document(_reached(mailbox, url, now)) for mailbox in people])
         target.mailboxes.insert_many([document(Mailbox(id=mailbox, epoch="0")) for mailbox in people])
@@ -74,6 +76,8 @@ def queue(mongo_url: str, database: str, count: int, url: str) -> None:
             pairs = [_queued(people[n % PEOPLE], now) for n in range(start, min(start + AT_ONCE, count))]
             target.notifications.insert_many([document(n) for n, _ in pairs], ordered=False)
             target.deliveries.insert_many([document(delivery) for _, delivery in pairs], ordered=False)
+            queued += [(delivery.lane, delivery.id) for _, delivery in pairs]
+        return queued
     finally:
         client.close()
 
@@ -110,8 +114,9 @@ def _queued(mailbox: str, now: datetime) -> tuple[Notification, Delivery]:
         status=DeliveryStatus.ACCEPTED,
         priority=n.priority,
         lane=lane_of(Channel.WEBHOOK, n.priority, n.tenant),
+        queued=1,
         device=DEVICE,
-        due_at=now,
+        due_at=now + timedelta(hours=1),
         created_at=now,
         updated_at=now,
     )
