@@ -119,7 +119,7 @@ class Settings(BaseSettings):
 
     commit_deadline_s: float = Field(5, description="After this long without an answer a change is UNAVAILABLE.")
     commit_max_documents: int = 1000
-    commit_max_bytes: int = 8 << 20
+    commit_max_bytes: int = Field(8 << 20, le=12 << 20, description="Of one transaction: MongoDB takes 16 MiB at once.")
     commit_queue: int = Field(20_000, description="Changes waiting in one process; above it they are refused.")
 
     feed_max_changes: int = Field(1000, description="A client that missed more loads its inbox anew (RESYNC).")

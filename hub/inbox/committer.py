@@ -36,9 +36,9 @@ from typing import Any, Generic, Protocol, TypeVar
 import pymongo
 import structlog
 from msgspec.structs import replace
-from pymongo import InsertOne, UpdateOne
+from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from hub import metrics, traces
 from hub.clock import Clock
@@ -62,6 +62,7 @@ NARROW_LANES = 2  # more overlap gains nothing on one core
 MANY = 64  # works
 WIDE_FROM = 64  # documents; a larger work goes the wide way
 SCAN_MAX = 2000  # works looked at for one batch, so that a long queue costs no more than a short one
+STATEMENTS_MAX = 1000  # of one command
 LEAST_TIME_S = 0.5  # a work with less time left is refused rather than begun
 LEAST_ATTEMPT_S = 0.05
 DUPLICATE_KEY = 11000
@@ -391,28 +392,42 @@ class Committer:
 
     async def _write(self, draft: Draft, session: AsyncClientSession) -> None:
         """Mailboxes first: they are the lock that another process runs into."""
-        heads: list[InsertOne[Document] | UpdateOne] = []
-        for head in draft.touched:
-            if head.id in draft.newcomers:
-                heads.append(InsertOne(document(head)))
-            else:
-                counts = {"modseq": head.modseq, "unread": head.unread, "unseen": head.unseen}
-                heads.append(UpdateOne({"_id": head.id}, {"$set": counts}))
-        if heads:
-            await self._database.mailboxes.bulk_write(heads, ordered=False, session=session)
+        if made := [document(head) for head in draft.touched if head.id in draft.newcomers]:
+            await self._insert("mailboxes", made, session)
+        if counted := [_counts(head) for head in draft.touched if head.id not in draft.newcomers]:
+            await self._command("update", "mailboxes", "updates", counted, session)
         if draft.newcomers:
             for collection, updates in self._welcome(draft.newcomers, draft).items():
                 await self._database[collection].bulk_write(updates, ordered=False, session=session)
         if draft.inserted:
-            documents = [document(n) for n in draft.inserted.values()]
-            await self._database.notifications.insert_many(documents, ordered=False, session=session)
+            await self._insert("notifications", [document(n) for n in draft.inserted.values()], session)
         if draft.replaced:
             updates = [_update(n) for n in draft.replaced.values()]
             await self._database.notifications.bulk_write(updates, ordered=False, session=session)
         for collection, asked in draft.updates.items():
             await self._database[collection].bulk_write(list(asked.values()), session=session)
         for collection, rows in draft.rows.items():
-            await self._database[collection].insert_many(rows, ordered=False, session=session)
+            await self._insert(collection, rows, session)
+
+    async def _insert(self, collection: str, rows: list[Document], session: AsyncClientSession) -> None:
+        await self._command("insert", collection, "documents", rows, session)
+
+    async def _command(
+        self, name: str, collection: str, field: str, statements: list[Document], session: AsyncClientSession
+    ) -> None:
+        """Write commands as they go over the wire: what pymongo's bulk writes do around them takes longer. One is a
+        document of up to 16 MB, which what is written at once stays far below."""
+        for start in range(0, len(statements), STATEMENTS_MAX):
+            some = statements[start : start + STATEMENTS_MAX]
+            answer = await self._database.command({name: collection, field: some, "ordered": False}, session=session)
+            if answer.get("writeErrors"):
+                raise BulkWriteError(answer)
+
+
+def _counts(head: Mailbox) -> Document:
+    """The statement that writes them."""
+    counts = {"modseq": head.modseq, "unread": head.unread, "unseen": head.unseen}
+    return {"q": {"_id": head.id}, "u": {"$set": counts}}
 
 
 def _heard(task: asyncio.Task[Any]) -> None:
