@@ -58,7 +58,7 @@ from hub.model import (
 )
 from hub.settings import Settings
 
-NARROW_LANES = 2  # more overlap gains nothing on one core
+NARROW_LANES = 3
 MANY = 64  # works
 WIDE_FROM = 64  # documents; a larger work goes the wide way
 SCAN_MAX = 2000  # works looked at for one batch, so that a long queue costs no more than a short one
