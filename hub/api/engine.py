@@ -12,22 +12,26 @@ from graphql import (
     ExecutionResult,
     Executor,
     FieldNode,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
     create_source_event_stream,
+    default_field_resolver,
+    default_type_resolver,
     get_operation_ast,
     is_non_null_type,
     located_error,
     map_source_to_response_event,
 )
-from graphql.execution.collect_fields import FieldDetails
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails
 from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hub.api.coercion import Coerce, coercion
 from hub.api.context import Context
 from hub.api.documents import CACHED, CACHED_TEXT_MAX, Documents
 from hub.api.failures import all_formatted, formatted, refused
@@ -37,6 +41,7 @@ from hub.api.streams import InboxStream
 from hub.errors import BadUserInput, PersistedQueryNotFound
 from hub.settings import Settings
 
+RESOLVERS = default_field_resolver, default_type_resolver, default_field_resolver
 Answer = dict[str, Any]
 """A GraphQL response: `data`, `errors`. Without `data` nothing was run."""
 
@@ -62,6 +67,16 @@ class Operation(Struct, frozen=True):
         return self.node.operation
 
 
+class Known(Struct, frozen=True):
+    """What is worked out once for an operation's text: how its variables become values, its fragments, and how a value
+    becomes its answer. `root` is None where it has to be executed."""
+
+    coerce: Coerce
+    fragment_definitions: dict[str, FragmentDefinitionNode]
+    fragments: dict[str, FragmentDetails]
+    root: Getter | None
+
+
 class Engine:
     """Raises settings.Unusable where the manifest of operations is no good."""
 
@@ -71,7 +86,7 @@ class Engine:
         self._persisted: Taught | Listed = taught
         if settings.persisted_operations:
             self._persisted = read_manifest(settings.persisted_operations, self._documents.pin)
-        self._roots: OrderedDict[tuple[str, str | None], Getter | None] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str | None], Known] = OrderedDict()
 
     async def prepare(self, request: Request, request_id: str) -> Operation | list[Answer]:
         """The operation, or the errors that say why there is none. Raises NotInList, and BadUserInput for a hash that
@@ -100,14 +115,7 @@ class Engine:
             return await self._run(operation, context)
 
     async def _run(self, operation: Operation, context: Context) -> Answer:
-        executor = Executor.build(
-            self._schema,
-            operation.document,
-            context_value=context,
-            raw_variable_values=operation.request.variables,
-            operation_name=operation.request.operation_name,
-            hide_suggestions=not self._documents.introspection,
-        )
+        executor = self._executor(operation, context)
         if isinstance(executor, list):
             return _answer(ExecutionResult(None, executor), context.request_id)
         only = _only(operation.node)
@@ -123,13 +131,7 @@ class Engine:
         self, operation: Operation, context: Context
     ) -> "Answers | AsyncGenerator[Answer, None] | list[Answer]":
         """The answers of a subscription, or the errors that kept it from beginning."""
-        executor = Executor.build(
-            self._schema,
-            operation.document,
-            context_value=context,
-            raw_variable_values=operation.request.variables,
-            operation_name=operation.request.operation_name,
-        )
+        executor = self._executor(operation, context)
         if isinstance(executor, list):
             return [formatted(error, context.request_id) for error in executor]
         root = self._root(operation, executor)
@@ -142,24 +144,43 @@ class Engine:
             return _executed(executor, stream, context.request_id)
         return Answers(stream, root, context.request_id)
 
+    def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
+        """What executes it, with the values of its variables; or what is wrong with them."""
+        request = operation.request
+        hide = not self._documents.introspection
+        if known := self._known.get((request.query, request.operation_name)):
+            with suppress(Exception):
+                values = known.coerce(request.variables or {})
+                parts = known.fragment_definitions, known.fragments, None, context, operation.node, values, *RESOLVERS
+                return Executor(self._schema, *parts, hide_suggestions=hide)
+        return Executor.build(
+            self._schema,
+            operation.document,
+            context_value=context,
+            raw_variable_values=request.variables,
+            operation_name=request.operation_name,
+            hide_suggestions=hide,
+        )
+
     def _root(self, operation: Operation, executor: Executor[Any]) -> Getter | None:
         """The projection of what is selected, None where it has to be executed. Without directives no variable has a
         say in it, so it is the same for everybody who asks with that text."""
         request = operation.request
         key = (request.query, request.operation_name)
-        if key in self._roots:
-            return self._roots[key]
+        if known := self._known.get(key):
+            return known.root
         type_ = self._schema.get_root_type(operation.kind)
         assert type_
-        fragments = {name: details.definition for name, details in executor.fragments.items()}
+        definitions = executor.fragment_definitions
         try:
-            root = Selecting(fragments, executor.variable_values).root(type_, operation.node)
+            root = Selecting(definitions, executor.variable_values).root(type_, operation.node)
         except NotPlain:
             root = None
         if "@" not in request.query and len(request.query) <= CACHED_TEXT_MAX:
-            self._roots[key] = root
-            if len(self._roots) > CACHED:
-                self._roots.popitem(last=False)
+            coerce = coercion(self._schema, operation.node)
+            self._known[key] = Known(coerce, definitions, executor.fragments, root)
+            if len(self._known) > CACHED:
+                self._known.popitem(last=False)
         return root
 
 
