@@ -50,7 +50,7 @@ from hub.status.claims import Claims, Job, Settlement
 IDLE_S = 1.0  # how long a bell is waited for before the lanes are looked at all the same
 BUSY_S = 0.02  # between looks at lanes of tenants that hold their share of slots
 PAUSE_S = 0.5  # after a store did not answer
-SETTLED_AT_ONCE = 200
+SETTLED_AT_ONCE = 500
 TENANT_SHARE = 0.75
 SETTLING_S = 1.5  # for what calls brought, when the process stops
 GRACE_S = 1.0  # a provider ends its call by itself; past this it is cancelled
