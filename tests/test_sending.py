@@ -9,10 +9,13 @@ from uuid import uuid4
 import pytest
 
 from hub.embedded import Mongod, Redis
+from hub.inbox.committer import STATEMENTS_MAX
 from tests.client import Json, Refused, Tenant
 from tests.processes import Deployment
 from tests.test_observe import scrape
 from tests.test_observe import value as metric
+
+COUNTED = "query ($id: ID!) { send(id: $id) { recipients counts { status count } } }"
 
 
 async def test_send_to_unknown_users_makes_them_and_fills_their_inboxes(tenant: Tenant) -> None:
@@ -364,3 +367,20 @@ async def test_what_a_send_causes_outside_counts_toward_its_transaction(servers:
             assert 10 < fewer < 50
             assert (await tenant.send(*crowd[:fewer]))["send"]["recipients"] == fewer
             assert (await tenant.inbox("user-39"))["unread"] == 1, "nobody has anything of what was refused"
+
+
+async def test_send_that_is_larger_than_one_write_command_reaches_everybody(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    users = [f"user-{number}" for number in range(STATEMENTS_MAX + 100)]
+    most = {"users_per_call": str(len(users))}
+    async with (
+        Deployment(mongod.url, redis.url, apis=1, workers=0, **most) as running,
+        Tenant(f"large-{uuid4().hex[:8]}", running.urls) as tenant,
+    ):
+        for times in (1, 2):  # at first their mailboxes are made, then they are counted on
+            sent = await tenant.send(*users)
+            found = (await tenant.ask(COUNTED, id=sent["send"]["id"]))["send"]
+            assert found == {"recipients": len(users), "counts": [{"status": "DELIVERED", "count": len(users)}]}
+            for user in (users[0], users[STATEMENTS_MAX - 1], users[STATEMENTS_MAX], users[-1]):
+                inbox = await tenant.inbox(user)
+                assert (inbox["unread"], len(inbox["nodes"])) == (times, times)

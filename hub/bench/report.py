@@ -123,7 +123,7 @@ Machine: {machine}.
   same two reads without the hub.
 - **memory**: resident memory of the API process before and after {sockets} sockets with one subscription each.
   Its floor is the same with bare WebSockets of the same server library.
-- **dispatch**: one worker process and {deliveries} deliveries to webhooks that are all due: claimed, asked about,
+- **dispatch**: one worker process and {deliveries} deliveries to webhooks, all on their lanes: claimed, asked about,
   called and settled with their receipts. The wait is from a notification's making, its commit included, to the call.
 
 "CPU us each" is processor time of the process for one send, notification, event or page, which a busy machine changes
