@@ -94,7 +94,8 @@ class GraphQLOverWebSocket:
                 if not self._sockets.take(caller.mailbox):
                     raise Closing(Close.TOO_MANY, "Too many open sockets for this user (HUB_SOCKETS_PER_USER).")
                 mailbox = caller.mailbox
-            await session.send({"type": "connection_ack"})
+            server_time = self._services.clock().isoformat(timespec="milliseconds")
+            await session.send({"type": "connection_ack", "payload": {"serverTime": server_time}})
             await session.serve(caller)
         except Closing as closing:
             await session.stop()

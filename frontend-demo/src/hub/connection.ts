@@ -7,9 +7,11 @@
  */
 import { createClient, type Client } from "graphql-ws";
 import type { TadaDocumentNode } from "gql.tada";
+import { HubError, refusal } from "./errors";
 import { claims, userOf, type GetToken } from "./token";
 import { jitter, WakeUp } from "./waiting";
 
+export { HubError };
 export type { GetToken };
 
 /** `refused`: the hub does not take the token, and nobody has given another yet. */
@@ -36,24 +38,13 @@ const ABNORMAL = 1006; // also where the hub does not take the page's origin: br
 const UNUSED = 1000; // nothing is asked for any more
 const RESTARTS = [1012, 1013];
 const FORBIDDEN = 4403;
-const TRANSIENT = ["UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"];
 
-/** What the hub refused, with the code of its error. */
-export class HubError extends Error {
-  readonly code: string;
-
-  constructor(message: string, code: string) {
-    super(message);
-    this.code = code;
-  }
-
-  /** Whether the same request may succeed later. */
-  get transient(): boolean {
-    return TRANSIENT.includes(this.code);
-  }
-}
-
-const joined = new Map<string, Hub>();
+/**
+ * Shared by all copies of this script on a page. The number changes when copies of different versions can no longer
+ * share a connection.
+ */
+const CONNECTIONS = Symbol.for("notification-hub.connections.1");
+const joined = ((globalThis as { [CONNECTIONS]?: Map<string, Hub> })[CONNECTIONS] ??= new Map<string, Hub>());
 
 /**
  * The page's connection to this endpoint as the user whom the token names. Waits until there is a token.
@@ -101,6 +92,8 @@ export class Hub extends EventTarget {
   #next: string | undefined; // fetched before the one in use has ended
   #refused: string | undefined;
   #closedWith = 0;
+  #openedAt = 0;
+  #clockOffsetMs = 0;
   #returnAtOnce = false;
   #connectTimer: ReturnType<typeof setTimeout> | undefined;
   #pongTimer: ReturnType<typeof setTimeout> | undefined;
@@ -121,7 +114,11 @@ export class Hub extends EventTarget {
       shouldRetry: () => true,
       retryWait: (attempt) => this.#wait(attempt),
       on: {
-        connected: (socket) => this.#connected(socket as WebSocket),
+        opened: () => (this.#openedAt = Date.now()),
+        connected: (socket, payload) => {
+          this.#readClock(payload);
+          this.#connected(socket as WebSocket);
+        },
         closed: (event) => this.#closed(event),
         ping: (received) => received || this.#expectPong(),
         pong: (received) => received && clearTimeout(this.#pongTimer),
@@ -143,6 +140,11 @@ export class Hub extends EventTarget {
     clearTimeout(this.#refreshTimer);
     clearTimeout(this.#connectTimer);
     void Promise.resolve(this.#client.dispose()).catch(() => {}); // it was about to connect
+  }
+
+  /** The current time in milliseconds by the hub's clock, as far as a connection has shown it. */
+  now(): number {
+    return Date.now() + this.#clockOffsetMs;
   }
 
   /** There may be another token now: ask for it. */
@@ -313,14 +315,21 @@ export class Hub extends EventTarget {
     await this.#wakeUp.pause(jitter(attempt, base));
   }
 
+  /** The hub's acknowledgement says its time, which is that of the middle of the exchange. */
+  #readClock(payload: unknown): void {
+    const { serverTime } = (payload ?? {}) as { serverTime?: string };
+    const at = Date.parse(serverTime ?? "");
+    if (!Number.isNaN(at)) this.#clockOffsetMs = at - (this.#openedAt + Date.now()) / 2;
+  }
+
   #connected(socket: WebSocket): void {
     clearTimeout(this.#connectTimer);
     this.#socket = socket;
     this.#refused = undefined;
     this.#become("live");
     const { exp } = claims(this.#token);
-    const left = (exp ?? 0) * 1_000 - Date.now();
-    if (left <= 0) return; // by a clock that is wrong: the hub will say when it has ended
+    const left = (exp ?? 0) * 1_000 - this.now();
+    if (left <= 0) return; // within the hub's leeway: the hub says when it has ended
     const early = Math.min(REFRESH_EARLY_MS, left / 4);
     clearTimeout(this.#refreshTimer);
     this.#refreshTimer = setTimeout(() => void this.#renew(), Math.min(Math.max(0, left - early), TIMER_MAX_MS));
@@ -379,10 +388,4 @@ export class Hub extends EventTarget {
     this.status = status;
     this.dispatchEvent(new Event("status"));
   }
-}
-
-function refusal(errors: readonly { message: string; extensions?: unknown }[]): HubError {
-  const [first] = errors;
-  const { code } = (first?.extensions ?? {}) as { code?: string };
-  return new HubError(first?.message ?? "Refused", code ?? "INTERNAL_SERVER_ERROR");
 }

@@ -32,6 +32,9 @@ interface List {
 }
 
 const emptyList = (): List => ({ state: "new", floor: Infinity, after: null, more: true });
+const emptyLists = (): Record<View, List> => {
+  return { ACTIVE: emptyList(), UNREAD: emptyList(), SNOOZED: emptyList(), ARCHIVED: emptyList() };
+};
 
 /**
  * Events: `change` whenever anything shown may differ, `arrived` with the items that just came, `refused` with the mark
@@ -47,7 +50,7 @@ export class Inbox extends EventTarget {
   readonly #taken = new Set<string>();
   readonly #unanswered = new Map<string, { wish: Wish; posted: AbortController }>();
   readonly #touched = new Map<string, number>(); // by id: the count of events when the feed last told of it
-  #lists = this.#emptyLists();
+  #lists = emptyLists();
   #view: View = "ACTIVE";
   #cursor: string | null = null;
   #events = 0;
@@ -92,7 +95,7 @@ export class Inbox extends EventTarget {
     this.#stop();
     this.#known.clear();
     this.#marks.clear();
-    this.#lists = this.#emptyLists();
+    this.#lists = emptyLists();
     this.#unread = this.#unseen = 0;
     this.#cursor = null;
     clearTimeout(this.#keepTimer);
@@ -101,6 +104,10 @@ export class Inbox extends EventTarget {
   }
 
   // ------------------------------------------------------------ what is shown
+
+  get now(): number {
+    return this.#hub.now();
+  }
 
   get unread(): number {
     return counted(this.#unread, "unread", this.#known, [...this.#marks.values()]);
@@ -181,7 +188,7 @@ export class Inbox extends EventTarget {
     this.#stop();
     this.#cursor = null;
     this.#touched.clear();
-    this.#lists = { ...this.#emptyLists(), ACTIVE: { ...this.#lists.ACTIVE, after: null, state: "loading" } };
+    this.#lists = { ...emptyLists(), ACTIVE: { ...this.#lists.ACTIVE, after: null, state: "loading" } };
     this.#changed(false);
     const list = { ...emptyList() };
     try {
@@ -240,7 +247,7 @@ export class Inbox extends EventTarget {
     [this.#unread, this.#unseen] = [unread, unseen];
     if (isAll(kind)) {
       this.#sweptAt = this.#events;
-      const at = new Date().toISOString();
+      const at = new Date(this.now).toISOString();
       for (const [id, item] of this.#known) this.#known.set(id, swept(item, kind, at));
       for (const mark of this.#marks.values()) if (fulfils(kind, mark.verb)) this.#drop(mark.key);
     } else if (notification) {
@@ -279,12 +286,10 @@ export class Inbox extends EventTarget {
     }, TIDY_AFTER_MS);
   }
 
-  // ------------------------------------------------------------ marks
-
   /** Shown at once, everywhere in this browser. They reach the hub one after the other. */
   mark(verb: Verb, ids: string[] = [], until?: string): void {
     const key = `${Date.now()} ${Math.random()}`;
-    const mark: Mark = { key, verb, ids, at: new Date().toISOString(), until, unread: 0, unseen: 0 };
+    const mark: Mark = { key, verb, ids, at: new Date(this.now).toISOString(), until, unread: 0, unseen: 0 };
     this.#tabs.tell({ made: mark });
     this.#lay(mark);
     const wish: Wish = { verb, ids, until };
@@ -340,12 +345,6 @@ export class Inbox extends EventTarget {
 
   #shown(item: Item): Item {
     return overlaid(item, this.#marks.values());
-  }
-
-  // ------------------------------------------------------------ the rest
-
-  #emptyLists(): Record<View, List> {
-    return { ACTIVE: emptyList(), UNREAD: emptyList(), SNOOZED: emptyList(), ARCHIVED: emptyList() };
   }
 
   /** A token that the hub refuses may be one of somebody who has signed out. */

@@ -1,6 +1,7 @@
 import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { join, type GetToken, type Hub } from "../hub/connection";
 import { Inbox, type Item } from "../hub/inbox";
+import { define, followPageLanguage } from "../page";
 import { Language, type Words } from "../words/language";
 import { icons } from "./icons";
 import { InboxPanel } from "./panel";
@@ -47,6 +48,7 @@ export class HubInbox extends LitElement {
   #language = new Language(Language.ofPage());
   #joining: AbortController | undefined;
   #getToken: GetToken = () => "";
+  #stopFollowing = () => {};
   #told = "";
   #returning = false; // the focus goes back to the bell, unless it has gone elsewhere
   #arrived: Item[] = [];
@@ -75,17 +77,19 @@ export class HubInbox extends LitElement {
 
   override connectedCallback(): void {
     super.connectedCallback();
+    this.#stopFollowing = followPageLanguage(this.#chooseLanguage);
+    if (this.hasUpdated) this.#chooseLanguage();
     if (this.hasUpdated && !this._hub) void this.#join();
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
+    this.#stopFollowing();
     queueMicrotask(() => this.isConnected || this.#leave()); // it may only have been moved
   }
 
   protected override willUpdate(changed: PropertyValues): void {
-    if (changed.has("locale") || changed.has("words"))
-      this.#language = new Language(this.locale || Language.ofPage(), this.words ?? {});
+    if (changed.has("locale") || changed.has("words")) this.#chooseLanguage();
     // Another function in the place of one is asked in its time: some pages make one at each rendering.
     const cameOrWent = (name: "token" | "getToken") => changed.has(name) && !(changed.get(name) && this[name]);
     if (changed.has("endpoint") || cameOrWent("token") || cameOrWent("getToken")) void this.#join();
@@ -129,6 +133,12 @@ export class HubInbox extends LitElement {
       </div>
       <div class="hidden" role="status">${this._news}</div>`;
   }
+
+  /** The element's own language, or the page's as it is now. */
+  readonly #chooseLanguage = (): void => {
+    this.#language = new Language(this.locale || Language.ofPage(), this.words ?? {});
+    this.requestUpdate();
+  };
 
   // ------------------------------------------------------------ the hub
 
@@ -250,7 +260,7 @@ export class HubInbox extends LitElement {
   }
 }
 
-customElements.define("hub-inbox", HubInbox);
+define("hub-inbox", HubInbox);
 
 declare global {
   interface HTMLElementTagNameMap {

@@ -7,8 +7,11 @@ import { itemStyles, theme } from "./styles";
 
 type Action = Item["actions"][number];
 
+/** The end of a snooze, for the current time in milliseconds: the panel knows the hub's clock. */
+type Until = (now: number) => string;
+
 /** What an item asks of the panel. */
-export type Wish = { verb: Verb; item: Item; until?: string };
+export type Wish = { verb: Verb; item: Item; until?: Until };
 
 const MORNING_H = 8;
 const MONDAY = 1;
@@ -29,15 +32,16 @@ function routed(url: string | undefined): string | undefined {
   return path?.startsWith("//") ? url : path;
 }
 
-function morning(inDays: number): string {
-  const at = new Date();
+function morning(inDays: number, now: number): string {
+  const at = new Date(now);
   at.setDate(at.getDate() + inDays);
   at.setHours(MORNING_H, 0, 0, 0);
   return at.toISOString();
 }
 
-const inAnHour = (): string => new Date(Date.now() + 3_600_000).toISOString();
-const nextWeek = (): string => morning((MONDAY - new Date().getDay() + 7) % 7 || 7);
+const inAnHour: Until = (now) => new Date(now + 3_600_000).toISOString();
+const tomorrow: Until = (now) => morning(1, now);
+const nextWeek: Until = (now) => morning((MONDAY - new Date(now).getDay() + 7) % 7 || 7, now);
 
 /** One notification. Sends `wish` to have a mark made, and `hub-open` and `hub-action` out to the page. */
 export class InboxItem extends LitElement {
@@ -82,7 +86,7 @@ export class InboxItem extends LitElement {
             <time datetime=${item.createdAt} title=${language.whole(item.createdAt)}>${language.ago(item.createdAt, this.now)}</time>
             <span><bdi>${item.categoryName}</bdi></span>
             ${item.snoozedUntil
-              ? html`<span>${language.say("until", { when: language.when(item.snoozedUntil) })}</span>`
+              ? html`<span>${language.say("until", { when: language.when(item.snoozedUntil, this.now) })}</span>`
               : nothing}
           </div>
           <div class="tools">${this.#tools(unread)}</div>
@@ -136,10 +140,10 @@ export class InboxItem extends LitElement {
   }
 
   #choices(): TemplateResult {
-    const choice = (word: "inAnHour" | "tomorrow" | "nextWeek", until: () => string) =>
-      html`<button class="pill" @click=${() => this.#wish("snooze", until())}>${this.language.say(word)}</button>`;
+    const choice = (word: "inAnHour" | "tomorrow" | "nextWeek", until: Until) =>
+      html`<button class="pill" @click=${() => this.#wish("snooze", until)}>${this.language.say(word)}</button>`;
     return html`<div class="row choices" role="group" aria-label=${this.language.say("snoozeUntil")}>
-      ${choice("inAnHour", inAnHour)}${choice("tomorrow", () => morning(1))}${choice("nextWeek", nextWeek)}
+      ${choice("inAnHour", inAnHour)}${choice("tomorrow", tomorrow)}${choice("nextWeek", nextWeek)}
     </div>`;
   }
 
@@ -189,7 +193,7 @@ export class InboxItem extends LitElement {
     if (!this.dispatchEvent(told)) cause.preventDefault();
   }
 
-  #wish(verb: Verb, until?: string): void {
+  #wish(verb: Verb, until?: Until): void {
     this._choosing = false;
     this.dispatchEvent(new CustomEvent<Wish>("wish", { detail: { verb, item: this.item, until }, bubbles: true }));
   }

@@ -2,6 +2,7 @@ import { html, LitElement, nothing, type PropertyValues, type TemplateResult } f
 import { repeat } from "lit/directives/repeat.js";
 import type { HubError, Status } from "../hub/connection";
 import type { Inbox, Item, Verb, View } from "../hub/inbox";
+import { define } from "../page";
 import type { Language, Plain } from "../words/language";
 import { icons } from "./icons";
 import { InboxItem, type Wish } from "./item";
@@ -52,6 +53,7 @@ export class InboxPanel extends LitElement {
     { rootMargin: AHEAD, scrollMargin: AHEAD },
   );
   readonly #onChange = () => this.requestUpdate();
+  readonly #tick = () => (this._now = this.inbox?.now ?? Date.now());
   readonly #onRefused = (event: Event) => {
     const { verb, error } = (event as CustomEvent<{ verb: Verb; error: HubError }>).detail;
     if (verb === "markAllSeen") return; // nobody asked for it
@@ -83,10 +85,11 @@ export class InboxPanel extends LitElement {
       this.inbox?.addEventListener("refused", this.#onRefused);
       this.inbox?.show(this._view);
     }
+    if (changed.has("inbox") || changed.has("status")) this.#tick(); // a connection brings the hub's clock
     if (changed.has("open")) {
       clearInterval(this.#ticking);
-      this._now = Date.now();
-      if (this.open) this.#ticking = setInterval(() => (this._now = Date.now()), TICK_MS);
+      this.#tick();
+      if (this.open) this.#ticking = setInterval(this.#tick, TICK_MS);
     }
   }
 
@@ -227,7 +230,8 @@ export class InboxPanel extends LitElement {
   }
 
   #onWish(event: CustomEvent<Wish>): void {
-    const { verb, item, until } = event.detail;
+    const { verb, item } = event.detail;
+    const until = event.detail.until?.(this.#tick());
     const elements = this.#elements();
     const at = elements.findIndex((element) => element.item.id === item.id);
     const focused = elements[at]?.matches(":focus-within");
@@ -255,7 +259,7 @@ export class InboxPanel extends LitElement {
     }
     if (verb === "snooze" && until) {
       const back = () => inbox.mark(item.archivedAt ? "archive" : "unsnooze", [item.id]);
-      this.#say(language.say("didSnooze", { when: language.when(until) }), back);
+      this.#say(language.say("didSnooze", { when: language.when(until, this._now) }), back);
     }
   }
 
@@ -291,5 +295,5 @@ export class InboxPanel extends LitElement {
   };
 }
 
-customElements.define("hub-inbox-item", InboxItem);
-customElements.define("hub-inbox-panel", InboxPanel);
+define("hub-inbox-item", InboxItem);
+define("hub-inbox-panel", InboxPanel);

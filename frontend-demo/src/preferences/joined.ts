@@ -2,6 +2,7 @@
 import { LitElement, type PropertyDeclarations, type PropertyValues } from "lit";
 import { join, type GetToken, type Hub } from "../hub/connection";
 import { userOf } from "../hub/token";
+import { followPageLanguage } from "../page";
 import { Phrases } from "./phrases";
 
 /**
@@ -23,11 +24,12 @@ export abstract class Joined extends LitElement {
   declare locale: string;
   declare worker: string;
 
-  protected phrases = new Phrases("");
+  protected phrases = new Phrases("", () => this.#now());
   /** Whom to ask, while there is somebody to ask for. */
   protected hub: Hub | undefined;
   #joined: Hub | undefined;
   #joining: AbortController | undefined;
+  #stopFollowing = () => {};
 
   constructor() {
     super();
@@ -50,21 +52,34 @@ export abstract class Joined extends LitElement {
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
+    this.#stopFollowing();
     this.#leave();
   }
 
   override connectedCallback(): void {
     super.connectedCallback();
-    if (this.hasUpdated) void this.#join();
+    this.#stopFollowing = followPageLanguage(this.#chooseLanguage);
+    if (!this.hasUpdated) return;
+    this.#chooseLanguage();
+    void this.#join();
   }
 
   protected override willUpdate(changed: PropertyValues): void {
-    if (changed.has("locale")) this.phrases = new Phrases(this.locale);
+    if (changed.has("locale")) this.#chooseLanguage();
     const signedIn = !!(this.token || this.getToken);
     const another = !this.getToken && this.#joined && userOf(this.token) !== this.#joined.user;
     if (this.isConnected && (!signedIn || another || !this.#joining || changed.has("endpoint"))) void this.#join();
     // Another getToken is asked in its time: some pages make one at each rendering.
     else if (changed.has("token")) this.#joined?.refresh();
+  }
+
+  readonly #chooseLanguage = (): void => {
+    this.phrases = new Phrases(this.locale, () => this.#now());
+    this.requestUpdate();
+  };
+
+  #now(): number {
+    return this.hub?.now() ?? Date.now();
   }
 
   async #join(): Promise<void> {

@@ -18,9 +18,14 @@ export class Phrases {
   readonly locale: string;
   readonly direction: "ltr" | "rtl";
   readonly #words: Words;
+  readonly #now: () => number;
 
-  /** `wanted` as BCP 47; where it is empty or unknown, the page's language, the browser's, English. */
-  constructor(wanted: string) {
+  /**
+   * `wanted` as BCP 47; where it is empty or unknown, the page's language, the browser's, English. `now`: the current
+   * time in milliseconds, by the hub's clock.
+   */
+  constructor(wanted: string, now: () => number) {
+    this.#now = now;
     const asked = [wanted, document.documentElement.lang, ...navigator.languages];
     const language = (locale: string) => locale.toLowerCase().split("-")[0] ?? "";
     const found = asked.find((locale) => Object.hasOwn(LANGUAGES, language(locale))) ?? "en";
@@ -37,7 +42,7 @@ export class Phrases {
 
   /** A moment in the past: `2 hours ago`, further back the date. */
   ago(instant: string): string {
-    const ms = Date.parse(instant) - Date.now();
+    const ms = Date.parse(instant) - this.#now();
     if (-ms > RELATIVE_MAX_MS) {
       return new Intl.DateTimeFormat(this.locale, { dateStyle: "medium" }).format(Date.parse(instant));
     }
@@ -48,7 +53,7 @@ export class Phrases {
   /** A moment to come: the time, and the day where it is another. */
   at(instant: string | Date): string {
     const then = new Date(instant);
-    const today = then.toDateString() === new Date().toDateString();
+    const today = then.toDateString() === new Date(this.#now()).toDateString();
     const day = today ? {} : ({ weekday: "short", day: "numeric", month: "short" } as const);
     return new Intl.DateTimeFormat(this.locale, { ...day, hour: "numeric", minute: "2-digit" }).format(then);
   }
@@ -60,8 +65,8 @@ export class Phrases {
 
   /** How long something can be muted: what it is called, and its end. */
   mutes(): [string, string][] {
-    const hoursFromNow = (hours: number) => new Date(Date.now() + hours * HOUR_MS).toISOString();
-    const morning = new Date();
+    const hoursFromNow = (hours: number) => new Date(this.#now() + hours * HOUR_MS).toISOString();
+    const morning = new Date(this.#now());
     morning.setDate(morning.getDate() + 1);
     morning.setHours(MORNING_HOUR, 0, 0, 0);
     const time = new Intl.DateTimeFormat(this.locale, { hour: "numeric", minute: "2-digit" }).format(morning);

@@ -74,8 +74,8 @@ export class Language {
   }
 
   /** A time to come, within a week by its weekday. */
-  when(at: string): string {
-    const far = Date.parse(at) - Date.now() > WEEK_S * 1_000;
+  when(at: string, now: number): string {
+    const far = Date.parse(at) - now > WEEK_S * 1_000;
     return (far ? this.#date : this.#soon).format(Date.parse(at));
   }
 
