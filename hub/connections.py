@@ -163,7 +163,9 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
             retry=Retry(NoBackoff(), 0),
             max_connections=20,
         )
-    except ValueError:  # its text may quote a part of the address
+        # Connects to nothing yet, and refuses what is behind the `?` and no option.
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError):  # its text may quote a part of the address
         raise Unreachable("HUB_REDIS_URL is no address of a Redis: it begins with redis:// or rediss://") from None
     try:
         yield client

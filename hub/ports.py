@@ -12,12 +12,16 @@ class NoPort(Exception):
     """The port can't be had; the text says which and why, without a full stop."""
 
 
+class NoHost(NoPort):
+    """There is nothing to listen on, whatever the port; the text names the setting."""
+
+
 def bind(host: str, port: int) -> list[socket.socket]:
     """A bound socket for each address of the host, all on one port; port 0 takes a free one. Raises NoPort."""
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError, OverflowError) as error:
-        raise NoPort(f"{host} with port {port} is nothing to listen on ({_reason(error)})") from None
+        raise NoHost(f"HUB_HOST: {host} is no address of this machine ({_reason(error)})") from None
     bound: list[socket.socket] = []
     refused: OSError | None = None
     with ExitStack() as opened:
@@ -35,6 +39,8 @@ def bind(host: str, port: int) -> list[socket.socket]:
                     raise refusal(host, port, error) from None
             else:
                 bound.append(listener)
+        if not bound and isinstance(refused, OSError) and refused.errno in NOT_HERE:
+            raise NoHost(f"HUB_HOST: {host} is no address of this machine ({_reason(refused)})")
         if not bound:
             raise refusal(host, port, refused)
         opened.pop_all()

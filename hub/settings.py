@@ -1,36 +1,58 @@
 """Every setting, read from the environment with the prefix `HUB_`. A limit that callers meet is named in its error."""
 
 import re
-from email.utils import parseaddr
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from hub import setting_values
 from hub.model import Channel
 
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 ABOVE_NOTHING = frozenset(
     {
         *("concurrency", "lane_max", "provider_timeout_s", "queued_s", "breaker_open_s", "tick_s"),
         *("rate_window_s", "delivery_window_s", "commit_deadline_s", "commit_max_documents", "commit_queue"),
         *("page_max", "users_per_call", "sends_per_call", "ids_per_call", "title_max_chars", "shutdown_seconds"),
+        *("request_timeout_s", "stalled_s", "init_timeout_s", "ping_interval_s", "ping_timeout_s", "feed_queue"),
+        *("body_max_bytes", "send_many_max_bytes", "head_max_bytes", "socket_message_max_bytes", "commit_max_bytes"),
+        *("feed_queue_bytes", "publish_queue"),
     }
 )
 """Numbers with which nothing would go, were they 0."""
-APPLICATION = re.compile(r"arn:aws[\w-]*:sns:[a-z0-9-]+:\d{12}:app/(\w+)/[\w.-]+")
-"""The ARN of an SNS platform application, with its kind."""
 KINDS = {"sns_platform_fcm": ("GCM",), "sns_platform_apns": ("APNS", "APNS_SANDBOX")}
+MOST_DAYS = 20_000  # MongoDB's TTL indexes count seconds in 32 bits
+MOST = 2**31 - 1  # of what is counted
+DATABASE = re.compile(r'[^\x00-\x20/\\."$*<>:|?]{1,63}')
+BROKEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 MIN_SECRET_BYTES = 32  # RFC 7518 3.2: an HS256 key is at least as long as the hash
 
 SERVED = frozenset({Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH, Channel.MOBILE_PUSH, Channel.WEBHOOK})
 """Channels that can be set up. The others have no code yet, and are NOT_CONFIGURED everywhere."""
 
-Words = Annotated[tuple[str, ...], NoDecode]
-"""Several values in one variable, separated by spaces."""
+
+def _words(value: object) -> object:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _each(read: Callable[[str], str]) -> AfterValidator:
+    return AfterValidator(lambda words: tuple(dict.fromkeys(read(word) for word in words)))
+
+
+def _if_given(read: Callable[[str], object]) -> AfterValidator:
+    """Reads a value that may be left empty."""
+    return AfterValidator(lambda value: read(value) if value else value)
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+"""Several values in one variable, separated by spaces or commas."""
+JSON = BeforeValidator(setting_values.json_object)
+Wait = Annotated[float, Field(ge=0, le=setting_values.YEAR_S)]
+Port = Annotated[int, Field(ge=0, le=setting_values.PORT_MAX)]
 Lane = Channel | Literal["ENDPOINT"]
 """A channel, or the calls of tenants' webhooks."""
 
@@ -42,7 +64,9 @@ class Unusable(Exception):
 class Settings(BaseSettings):
     """Durations end in `_S` (seconds) or `_DAYS`, sizes in `_BYTES`."""
 
-    model_config = SettingsConfigDict(env_prefix="HUB_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="HUB_", frozen=True, extra="ignore", str_strip_whitespace=True, allow_inf_nan=False
+    )
 
     mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=hub"
     mongo_database: str = "hub"
@@ -52,9 +76,11 @@ class Settings(BaseSettings):
     redis_server: Path | None = Field(None, description="The redis-server that `hub dev` starts.")
 
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: Port = 8000
     mode: Literal["production", "development"] = "production"
-    allowed_origins: Words = Field((), description="Origins of browsers that may call, e.g. https://app.example.org")
+    allowed_origins: Annotated[Words, _each(setting_values.origin)] = Field(
+        (), description="Origins of browsers that may call, e.g. https://app.example.org"
+    )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
         (), description="Addresses and networks of proxies whose word on the client is taken, e.g. 10.0.0.0/24"
     )
@@ -63,13 +89,13 @@ class Settings(BaseSettings):
     ssl_keyfile_password: SecretStr | None = None
     ssl_ca_certs: Path | None = Field(None, description="Clients must show a certificate that one of these signed.")
     metrics_token: SecretStr = Field(SecretStr(""), description="If set, whoever reads /metrics must send it.")
-    work_port: int | None = Field(None, description="Where `hub work` answers /metrics, /healthz and /readyz.")
+    work_port: Port | None = Field(None, description="Where `hub work` answers /metrics, /healthz and /readyz.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     jwt_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="HS256 keys of at least 32 bytes; several separated by spaces while rotating: the first signs."
     )
-    jwks_url: str = ""
+    jwks_url: Annotated[str, _if_given(setting_values.fetched_address)] = ""
     jwt_issuer: str = ""
     jwt_audience: str = ""
 
@@ -131,8 +157,12 @@ class Settings(BaseSettings):
     idempotency_days: int = 30
     receipt_days: int = Field(3, description="Readers come back as far as MongoDB's oplog reaches, often less.")
 
-    public_url: str = Field("", description="Where people reach this hub, for links in mails: https://hub.example.org")
-    app_url: str = Field("", description="Where links that are a path lead: https://app.example.org")
+    public_url: Annotated[str, _if_given(setting_values.web_address)] = Field(
+        "", description="Where people reach this hub, for links in mails: https://hub.example.org"
+    )
+    app_url: Annotated[str, _if_given(setting_values.web_origin)] = Field(
+        "", description="Where links that are a path lead: https://app.example.org"
+    )
     smtp_url: str = Field(
         "",
         description="smtps://user:password@host:465 for TLS from the start, smtp:// for STARTTLS, which then must be "
@@ -143,7 +173,9 @@ class Settings(BaseSettings):
     ses_from: str = Field("", description="The sender of mails through Amazon SES.")
     sns_topics: Words = Field((), description="ARNs of the SNS topics that tell of bounces and complaints of SES.")
     vapid_private_key: SecretStr = Field(SecretStr(""), description="Web push; make one with `hub vapid`.")
-    vapid_subject: str = Field("", description="Whom push services write to: mailto:ops@example.org")
+    vapid_subject: Annotated[str, _if_given(setting_values.vapid_subject)] = Field(
+        "", description="Whom push services write to: mailto:ops@example.org"
+    )
     sns_platform_fcm: str = Field("", description="The ARN of the SNS platform application for Android.")
     sns_platform_apns: str = Field("", description="The ARN of the SNS platform application for iOS.")
     webhooks: bool = Field(True, description="Whether people may connect webhooks of their own.")
@@ -153,7 +185,7 @@ class Settings(BaseSettings):
     egress_allow: Words = Field((), description="Networks that webhooks and push may reach although private: CIDRs.")
 
     concurrency: int = Field(100, description="Calls of providers under way at once, in one worker and channel.")
-    concurrencies: dict[Lane, int] = Field(
+    concurrencies: Annotated[dict[Lane, Annotated[int, Field(ge=1, le=MOST)]], NoDecode, JSON] = Field(
         {}, description='For single channels, or ENDPOINT (tenants\' webhooks), as JSON: {"EMAIL": 20}.'
     )
     provider_timeout_s: float = Field(15, description="After this long a provider's silence is a failure.")
@@ -161,7 +193,7 @@ class Settings(BaseSettings):
     retry_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
         (5, 300, 1800, 7200, 18000, 36000, 36000), description="Waits between attempts: `5s,5m,30m,2h`, with jitter."
     )
-    retry_schedules: dict[Lane, tuple[float, ...]] = Field(
+    retry_schedules: Annotated[dict[Lane, tuple[Wait, ...]], NoDecode, JSON] = Field(
         {}, description='For single channels, as JSON: {"EMAIL": [60, 3600]}, in seconds.'
     )
     retry_after_max_s: float = Field(86_400, description="A provider's Retry-After is honoured up to this.")
@@ -182,15 +214,19 @@ class Settings(BaseSettings):
     tick_s: float = Field(0.5, description="How often the ticker looks for what is due.")
     shutdown_seconds: float = 10
 
+    @model_validator(mode="before")
+    @classmethod
+    def _text(cls, given: object) -> object:
+        """What is no UTF-8 in the environment comes as surrogates, and would break where it is used."""
+        for name, value in given.items() if isinstance(given, dict) else ():
+            if isinstance(value, str) and BROKEN.search(value):
+                raise ValueError(f"HUB_{name.upper()} holds control characters, or is not UTF-8: write it anew")
+        return given
+
     @field_validator("jwt_secret", mode="before")
     @classmethod
     def _split_secrets(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
-
-    @field_validator("allowed_origins", "egress_allow", "sns_topics", mode="before")
-    @classmethod
-    def _split_words(cls, value: object) -> object:
-        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @field_validator("egress_allow")
     @classmethod
@@ -202,7 +238,7 @@ class Settings(BaseSettings):
     @field_validator("retry_schedule", mode="before")
     @classmethod
     def _split_durations(cls, value: object) -> object:
-        return tuple(_seconds(word) for word in value.split(",")) if isinstance(value, str) else value
+        return tuple(setting_values.duration_s(word) for word in value.split(",")) if isinstance(value, str) else value
 
     @field_validator("smtp_url")
     @classmethod
@@ -210,12 +246,13 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         try:
             good = parts.scheme in {"smtp", "smtps"} and parts.hostname and parts.port != 0
+            good = good and parts.path in {"", "/"} and not parts.fragment
         except ValueError:  # its text may quote a part of the password
             good = False
         if value and not good:
             raise ValueError(
                 "write smtp://user:password@host:port or smtps://user:password@host:port, and percent-encode what has "
-                "another meaning in an address: %40 for @, %2F for /"
+                "another meaning in an address: %40 for @, %2F for /, %23 for #"
             )
         if parts.query not in {"", "starttls=on", "starttls=off"}:
             raise ValueError("after the ? there may be `starttls=on` or `starttls=off`, and nothing else")
@@ -226,16 +263,37 @@ class Settings(BaseSettings):
     @field_validator("email_from", "ses_from")
     @classmethod
     def _sender(cls, value: str) -> str:
-        if value and "@" not in parseaddr(value)[1]:
-            raise ValueError("write `Acme <no-reply@example.org>`")
+        if value:
+            setting_values.sender(value)
+        return value
+
+    @field_validator("sns_topics")
+    @classmethod
+    def _topics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [word for word in value if not setting_values.TOPIC.fullmatch(word)]:
+            raise ValueError(f"{wrong[0]} is no SNS topic: write its ARN, arn:aws:sns:eu-west-1:123456789012:name")
+        return value
+
+    @field_validator("mongo_database")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        if not DATABASE.fullmatch(value):
+            raise ValueError("a database of MongoDB has 1 to 63 letters, digits, dashes or underscores")
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _sendable(cls, value: SecretStr) -> SecretStr:
+        if not all("!" <= character <= "~" for character in value.get_secret_value()):
+            raise ValueError("a token has visible characters of ASCII and no spaces: it comes in a header")
         return value
 
     @field_validator(*KINDS)
     @classmethod
     def _application(cls, value: str, info: ValidationInfo) -> str:
         kinds = KINDS[info.field_name or ""]
-        found = APPLICATION.fullmatch(value)
-        if value and not (found and found[1] in kinds):
+        found = setting_values.APPLICATION.fullmatch(value)
+        if value and not (found and found[2] in kinds):
             raise ValueError(
                 f"write the ARN of an SNS platform application: arn:aws:sns:eu-west-1:123456789012:app/{kinds[0]}/name"
             )
@@ -255,32 +313,11 @@ class Settings(BaseSettings):
             raise ValueError(f"each secret has {MIN_SECRET_BYTES} bytes or more; make one with `openssl rand -hex 32`")
         return value
 
-    @field_validator("public_url")
-    @classmethod
-    def _whole_url(cls, value: str) -> str:
-        if value and not (value.startswith(("https://", "http://")) and urlsplit(value).hostname):
-            raise ValueError("write https://hub.example.org: links in mails begin with it")
-        return value.rstrip("/")
-
-    @field_validator("app_url")
-    @classmethod
-    def _origin(cls, value: str) -> str:
-        origin = value.rstrip("/")
-        parts = urlsplit(origin)
-        if value and not (
-            parts.scheme in {"http", "https"} and parts.hostname and origin.endswith(f"//{parts.netloc}")
-        ):
-            raise ValueError("write https://app.example.org, with nothing after it: links that are a path begin there")
-        if parts.username is not None:
-            raise ValueError("an address with a user and a password would go out in every mail")
-        return origin
-
     @model_validator(mode="after")
     def _sensible(self) -> "Settings":
         for name, value in self:
-            if isinstance(value, int | float) and (value < 0 or (name in ABOVE_NOTHING and not value)):
-                least = "more than 0" if name in ABOVE_NOTHING else "0 or more"
-                raise ValueError(f"HUB_{name.upper()} is {value:g}: give {least}")
+            if isinstance(value, int | float):
+                _in_bounds(name, value)
         if self.smtp_url and not self.email_from:
             raise ValueError(
                 "HUB_SMTP_URL needs HUB_EMAIL_FROM too, the sender of mails: `Acme <no-reply@example.org>`"
@@ -295,8 +332,23 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _answerable(self) -> "Settings":
-        if self.vapid_private_key and not self.vapid_subject.startswith(("mailto:", "https:")):
+        key = self.vapid_private_key.get_secret_value()
+        if key and not self.vapid_subject:
             raise ValueError("HUB_VAPID_PRIVATE_KEY needs HUB_VAPID_SUBJECT too: mailto:ops@example.org")
+        if key:
+            try:
+                setting_values.vapid_key(key)
+            except ValueError:
+                raise ValueError("HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one.") from None
+        return self
+
+    @model_validator(mode="after")
+    def _one_region(self) -> "Settings":
+        arns = [arn for arn in (self.sns_platform_fcm, self.sns_platform_apns) if arn]
+        if len({arn.split(":")[3] for arn in arns}) > 1:
+            raise ValueError(
+                "HUB_SNS_PLATFORM_FCM and HUB_SNS_PLATFORM_APNS are in different regions: make both in one region"
+            )
         return self
 
     def concurrency_of(self, channel: str) -> int:
@@ -329,9 +381,15 @@ class Settings(BaseSettings):
         return frozenset(channel for channel, there in has.items() if there)
 
 
-def _seconds(word: str) -> float:
-    """`5s`, `5m`, `2h`, `1d`; ValueError for anything else."""
-    word = word.strip()
-    if not word or word[-1] not in UNITS_S:
-        raise ValueError(f"`{word}` is no duration: write 5s, 5m, 2h or 1d")
-    return float(word[:-1]) * UNITS_S[word[-1]]
+def _in_bounds(name: str, value: float) -> None:
+    """ValueError for a number with which the hub would not run."""
+    least = "more than 0" if name in ABOVE_NOTHING else "0 or more"
+    if value < 0 or (name in ABOVE_NOTHING and not value):
+        raise ValueError(f"HUB_{name.upper()} is {value:g}: give {least}")
+    most: float = MOST
+    if name.endswith(("_s", "_seconds")):
+        most = setting_values.YEAR_S
+    elif name.endswith("_days"):
+        most = MOST_DAYS
+    if value > most:
+        raise ValueError(f"HUB_{name.upper()} is {value:g}: give {most:.0f} at most")

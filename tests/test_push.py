@@ -208,9 +208,8 @@ async def test_push_service_at_a_private_address_is_not_called(world: World) -> 
 
 
 async def test_key_that_is_none_is_said_at_the_start(world: World) -> None:
-    wrong = settings(vapid_private_key="nonsense", vapid_subject="mailto:ops@acme.example")
     with pytest.raises(ValueError, match="HUB_VAPID_PRIVATE_KEY"):
-        await web_push.opened(wrong, world.egress, world.stack)
+        settings(vapid_private_key="nonsense", vapid_subject="mailto:ops@acme.example")
     assert await web_push.opened(settings(), world.egress, world.stack) == ()
 
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import strawberry
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 from strawberry import ID, Parent
 
@@ -19,6 +19,7 @@ from hub.audience.devices import SHARED, key_of
 from hub.errors import BadUserInput, NotFound, Unavailable
 from hub.ids import new_id, new_secret
 from hub.model import DeviceKind
+from hub.setting_values import vapid_key
 
 POINT_BYTES = 65  # RFC 8291: an uncompressed point of P-256
 AUTH_BYTES = 16
@@ -144,15 +145,11 @@ def vapid_public_key(private: str) -> str:
     """The uncompressed point in base64url (RFC 8292), of a key as `hub vapid` writes it: 32 bytes or DER in base64url.
     Unavailable for anything else."""
     try:
-        raw = _decoded(private)
-        if len(raw) == 32:
-            key: object = ec.derive_private_key(int.from_bytes(raw), ec.SECP256R1())
-        else:
-            key = load_der_private_key(raw, None)
-    except (ValueError, TypeError):
-        key = None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Unavailable("Web push is not set up rightly: HUB_VAPID_PRIVATE_KEY is no key; `hub vapid` makes one.")
+        key = vapid_key(private)
+    except ValueError:
+        raise Unavailable(
+            "Web push is not set up rightly: HUB_VAPID_PRIVATE_KEY is no key; `hub vapid` makes one."
+        ) from None
     return _base64url(key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
 
 

@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from hub.egress import Egress, EgressError, Refused
 from hub.errors import Forbidden, Unavailable
+from hub.setting_values import TOPIC
 
 NOTIFICATION, CONFIRMATION = "Notification", "SubscriptionConfirmation"
 SIGNED = ("Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 SIGNED_NOTIFICATION = tuple(name for name in SIGNED if name not in {"SubscribeURL", "Token"})
 HASHES: Mapping[str, type[hashes.SHA1 | hashes.SHA256]] = {"1": hashes.SHA1, "2": hashes.SHA256}
-TOPIC = re.compile(r"arn:(aws[a-z-]*):sns:([a-z0-9-]+):\d+:[\w.-]+")
 CERTIFICATE_PATH = re.compile(r"/(?:[\w-]+/)*SimpleNotificationService-[0-9a-zA-Z]+\.pem")
 TIMEOUT_S = 5.0
 FETCHES = 4  # at once, of certificates that strangers may name

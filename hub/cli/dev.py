@@ -73,6 +73,8 @@ def dev(
                 uvloop.run(_run(settings, home, bound))
     except KeyboardInterrupt:
         _say("\nStopped before it served.")
+    except ports.NoHost as error:
+        fail(f"{error}.")
     except ports.NoPort as error:
         fail(f"{error}: choose another with --port (under make: PORT=8001).")
     except (ServerError, connections.Unreachable, Unusable) as error:

@@ -14,16 +14,14 @@ from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
-from hub import connections
+from hub import connections, ports, tls
 from hub.breaker import Breakers
 from hub.cli.environment import DEFAULT_DATA, Data, fail, faults, is_set, variable
 from hub.cli.home import Home
 from hub.connections import Database, first_line
-from hub.errors import Unavailable
 from hub.ids import made_at
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
-from hub.ports import allow_many_files
 from hub.settings import KINDS, Settings, Unusable
 from hub.status import deliveries, webhook_calls
 
@@ -113,7 +111,7 @@ def _strangers() -> None:
 async def _examine(settings: Settings) -> bool:
     """Says what it finds; whether all was well."""
     _say("ok", f"settings: mode {settings.mode}, tokens checked with {_keys(settings)}")
-    files = allow_many_files()
+    files = ports.allow_many_files()
     if 0 <= files < FEW_FILES:
         _say(
             "note",
@@ -122,12 +120,12 @@ async def _examine(settings: Settings) -> bool:
     else:
         _say("ok", "a process may open enough files here, one for each socket")
     well = True
-    for stage in (_operations, _mongo, _redis, _channels, _queue):
+    for stage in (_listening, _operations, _mongo, _redis, _channels, _queue):
         findings: list[str] = []
         trouble = None
         try:
             await stage(settings, findings)
-        except (_Bad, Unusable, connections.Unreachable) as bad:
+        except (_Bad, Unusable, ports.NoPort, tls.NoCertificate, connections.Unreachable) as bad:
             trouble = str(bad)
             well = False
         for finding in findings:
@@ -144,6 +142,16 @@ def _say(word: str, text: str) -> None:
 def _keys(settings: Settings) -> str:
     names = ["HUB_JWT_SECRET"] * bool(settings.jwt_secret) + ["HUB_JWKS_URL"] * bool(settings.jwks_url)
     return " and ".join(names)
+
+
+async def _listening(settings: Settings, findings: list[str]) -> None:
+    """Where the API listens, how, and to which browsers. The port itself may be the running hub's."""
+    for listener in ports.bind(settings.host, 0):
+        listener.close()
+    if tls.context(settings):
+        findings.append(f"the certificate can be used ({settings.ssl_certfile})")
+    if settings.allowed_origins:
+        findings.append(f"browsers may call from {', '.join(settings.allowed_origins)} (HUB_ALLOWED_ORIGINS)")
 
 
 async def _operations(settings: Settings, findings: list[str]) -> None:
@@ -250,10 +258,7 @@ async def _channels(settings: Settings, findings: list[str]) -> None:
     if key := settings.vapid_private_key.get_secret_value():
         from hub.api.devices import vapid_public_key
 
-        try:
-            findings.append(f"web push: browsers subscribe with the public key {vapid_public_key(key)}")
-        except Unavailable:
-            raise _Bad("HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one.") from None
+        findings.append(f"web push: browsers subscribe with the public key {vapid_public_key(key)}")
     findings += await _amazon(settings)
     if settings.smtp_url:
         findings += await _mail_server(settings.smtp_url)

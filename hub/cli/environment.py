@@ -12,12 +12,12 @@ from pydantic import ValidationError
 
 from hub.cli.home import Home
 from hub.errors import HubError
-from hub.model import Role, is_plain
+from hub.model import Channel, Role, is_plain
 from hub.settings import Settings
 
 DEFAULT_DATA = Path(".hub")
 DAY_S = 86_400.0
-SECRETIVE = re.compile("SECRET|URL")  # settings whose values are not shown
+SECRETIVE = re.compile("SECRET|URL|TOKEN|PASSWORD|PRIVATE_KEY")  # settings whose values are not shown
 TOKEN_S = DAY_S  # of tokens that commands make for themselves
 
 Data = Annotated[Path, typer.Option("--data", help="The folder of a `hub dev`, where its address and key are found.")]
@@ -63,10 +63,15 @@ def faults(error: ValidationError) -> list[str]:
     """A line a fault, each with the name of its setting."""
     lines = []
     for fault in error.errors():
-        name = variable(str(fault["loc"][0])) if fault["loc"] else "settings"
+        text = fault["msg"].removeprefix("Value error, ")
+        if not fault["loc"]:  # about several settings together, and names them
+            lines.append(text if text.startswith("HUB_") else f"settings: {text}")
+            continue
+        name = variable(str(fault["loc"][0]))
+        where = "".join(f" {part}" for part in fault["loc"][1:] if part in Channel.__members__)
         given = fault["input"]
         value = f": {given!r}" if isinstance(given, str) and not SECRETIVE.search(name) else ""
-        lines.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}{value}")
+        lines.append(f"{name}:{where} {text}{value}")
     return lines
 
 

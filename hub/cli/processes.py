@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from hub import log, tls
 from hub.cli.environment import fail, load
 from hub.connections import Unreachable
-from hub.ports import NoPort
+from hub.ports import NoHost, NoPort
 from hub.settings import Unusable
 
 
@@ -64,6 +64,8 @@ def work() -> None:
 def _run(process: Coroutine[Any, Any, None], port: str) -> None:
     try:
         uvloop.run(process)
+    except NoHost as error:
+        fail(f"{error}: write 127.0.0.1, 0.0.0.0 for all addresses, or another address of this machine.")
     except NoPort as error:
         fail(f"{error}: choose another with {port}.")
     except (Unreachable, Unusable) as error:

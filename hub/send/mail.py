@@ -7,11 +7,12 @@ encodes a long `List-Unsubscribe` and `Message-ID`, which then no longer work.
 import binascii
 import re
 from email.header import Header
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 
 import idna
 from msgspec import Struct
 
+from hub import setting_values
 from hub.model import CONTROLS
 from hub.send.mail_layout import html, text
 from hub.send.message import Message
@@ -46,11 +47,8 @@ class Letter(Struct, frozen=True):
 
 
 def sender_from(setting: str) -> Sender:
-    """The sender that a setting names. Raises Unsendable."""
-    name, address = parseaddr(setting)
-    address = mailbox(address)
-    if not address.isascii():
-        raise Unsendable("the sender's address holds letters beyond ASCII before its @")
+    """The sender that a setting names, which it was checked to do."""
+    name, address = setting_values.sender(setting)
     return Sender(_line(name), address)
 
 

@@ -49,10 +49,8 @@ async def opened(
     applications = {platform: arn for platform, arn in applications.items() if arn}
     if not applications:
         return ()
-    regions = {arn.split(":")[3] for arn in applications.values()}
-    if len(regions) > 1:
-        raise ValueError("HUB_SNS_PLATFORM_FCM and HUB_SNS_PLATFORM_APNS are in different regions")
-    client = await aws.client("sns", settings, stack, regions.pop())
+    region = next(iter(applications.values())).split(":")[3]  # the settings allow one only
+    client = await aws.client("sns", settings, stack, region)
     return (Sns(client, applications, settings.provider_timeout_s, remember),)
 
 

@@ -24,6 +24,7 @@ from hub.model import Channel, Notification, Priority
 from hub.send.message import Message, Provider, Shown
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent
 from hub.send.retry_after import retry_after_s
+from hub.setting_values import vapid_key
 from hub.settings import Settings
 
 CHANNEL = Channel.WEB_PUSH
@@ -46,10 +47,7 @@ LATER = {408, 425, 429}
 async def opened(settings: Settings, egress: Egress, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001 - holds nothing open
     if not (key := settings.vapid_private_key.get_secret_value()):
         return ()
-    try:
-        vapid = Vapid.from_string(key)
-    except (ValueError, TypeError):
-        raise ValueError("HUB_VAPID_PRIVATE_KEY is no key: make one with `hub vapid`") from None
+    vapid = Vapid(vapid_key(key))
     return (WebPush(egress, vapid, settings.vapid_subject, settings.provider_timeout_s),)
 
 

@@ -1,0 +1,198 @@
+"""Settings are read once, by what `hub serve`, `hub work` and `hub doctor` share, and a wrong one is named."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hub import setting_values
+from hub.cli.environment import faults
+from hub.embedded import Mongod, Redis
+from hub.settings import Settings
+from tests.commands import call
+from tests.processes import SECRET
+
+APP = "https://app.example.org"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:bounces"
+ANDROID = "arn:aws:sns:eu-west-1:123456789012:app/GCM/hub"
+IPHONE = "arn:aws:sns:us-east-1:123456789012:app/APNS/hub"
+
+
+def settings(**values: str) -> Settings:
+    """As the environment gives them."""
+    return Settings(**{"jwt_secret": SECRET, **values})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://App.Example.org/", APP),
+        ("HTTPS://app.example.org:443", APP),
+        ("https://app.example.org:", APP),
+        (f"{APP},{APP}/ ", APP),
+        ("http://localhost:80", "http://localhost"),
+        ("http://LOCALHOST:5173/", "http://localhost:5173"),
+        ("https://app.example.org:0443", APP),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://BÜCHER.example:8443", "https://xn--bcher-kva.example:8443"),
+        ("https://straße.example", "https://xn--strae-oqa.example"),
+        ("https://app。example.org", APP),
+        ("https://my_app.example.org", "https://my_app.example.org"),
+        ("http://[0:0:0::1]:5173", "http://[::1]:5173"),
+        ("http://[2001:DB8::A]", "http://[2001:db8::a]"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("chrome-extension://ABCDEF/", "chrome-extension://abcdef"),
+    ],
+)
+def test_allowed_origin_is_kept_as_browsers_send_it(written: str, sent: str) -> None:
+    assert settings(allowed_origins=written).allowed_origins == (sent,)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("app.example.org", "app.example.org:443", "//app.example.org", "https:/app.example.org", "null", "*"),
+        *("https://*.example.org", "https://app.example.org/app", "https://app.example.org?x", "https://a.example#x"),
+        *("https://me:secret@app.example.org", "https://", "https://app..example.org", "https://app.example.org:x"),
+        *("https://app.example.org:99999", "https://app.example.org:0", "https://[::1", "https://[::1%25eth0]"),
+        *("http://127.1", "http://0x7f.1", "http://256.1.1.1", "ws://app.example.org", "file:///app", "https://-a.b"),
+    ],
+)
+def test_allowed_origin_that_no_browser_sends_is_refused(word: str) -> None:
+    done = call("serve", jwt_secret=SECRET, allowed_origins=f"{APP} {word}") if word == "*" else None
+    with pytest.raises(ValidationError) as refused:
+        settings(allowed_origins=f"{APP} {word}")
+    [line] = faults(refused.value)
+    assert line.startswith("HUB_ALLOWED_ORIGINS: ")
+    assert APP in line
+    if done:
+        assert (done.returncode, done.stderr) == (2, f"{line}\n")
+
+
+@given(st.from_regex(re.compile(r"[a-zA-Z:/.\[\]@0-9äß*?#%_-]{0,30}"), fullmatch=True))
+def test_origin_is_refused_or_stays_as_it_is_read(text: str) -> None:
+    """What is read is read again as itself, and nothing but ValueError is raised."""
+    try:
+        read = setting_values.origin(text)
+    except ValueError:
+        return
+    assert setting_values.origin(read) == read
+    assert read.isascii()
+    assert read == read.lower()
+
+
+@given(st.text(max_size=60) | st.from_regex(r"[a-zA-Z<>@\",;:. ()\[\]]{1,30}", fullmatch=True))
+def test_sender_is_refused_or_one_address(text: str) -> None:
+    """Whatever stands in HUB_EMAIL_FROM, it is one address that can be written into a header, or ValueError."""
+    try:
+        _, address = setting_values.sender(text)
+    except ValueError:
+        return
+    assert re.fullmatch(r"[!-~]+@[a-z0-9.-]+", address)
+
+
+@pytest.mark.parametrize("name", ["email_from", "ses_from"])
+@pytest.mark.parametrize(
+    ("sender", "words"),
+    [
+        ("Acme <no-reply@foo_bar.example.org>", "`foo_bar.example.org` is no domain"),
+        ("Acme <no-reply@example.org>, Beta <no-reply@example.com>", "2 senders"),
+        ("no-reply@example.org no-reply@example.com", "this is no sender"),
+        ("no-reply@example.org; no-reply@example.com", "this is no sender"),
+        ("Acme, Inc. <no-reply@example.org>", "put a name with a comma in quotes"),
+        ("Acme <no-reply@example.org> x", "this is no sender"),
+        ("Acme", "this is no sender"),
+        ("mailto:no-reply@example.org", "this is no sender"),
+        ("a@b@example.org", "this is no sender"),
+        ("user@example..org", "this is no sender"),
+        ("team: no-reply@example.org;", "this is no sender"),
+        ("Müller <müller@example.org>", "this is no sender"),
+        ('"a b"@example.org', "ASCII letters"),
+    ],
+)
+def test_sender_that_no_mail_can_have_is_refused_by_name(name: str, sender: str, words: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(**{name: sender})
+    [line] = faults(refused.value)
+    assert line.startswith(f"HUB_{name.upper()}: ")
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ["no-reply@example.org", "Acme Inc. <no-reply@example.org>", '"A, B" <a@bücher.example>', "Müller <a@b.c>"],
+)
+def test_sender_that_mail_can_have_is_taken(sender: str) -> None:
+    assert settings(email_from=sender).email_from == sender
+
+
+WRONG = {
+    "mongo_database": ["", "a b", "a.b", "a/b", "x" * 64],
+    "port": ["70000", "-1", "http"],
+    "work_port": ["70000"],
+    "trusted_proxies": ["proxy.example.org", "10.0.0.1/8"],
+    "metrics_token": ["two words", "pass-wörd"],
+    "jwks_url": ["issuer.example.org/keys", "ftp://a.example", "https://me:pass-word@a.example/keys", "https://a:x/"],
+    "public_url": [
+        "hub.example.org",
+        "https://hub.example.org?pass-word",
+        "https://hub.example.org:99999",
+        "https://a b",
+    ],
+    "app_url": ["app.example.org", "https://app.example.org/app", "capacitor://localhost"],
+    "smtp_url": ["mail.example.org:25", "smtp://u:pass-word#@mail.example.org", "smtp://mail.example.org/x"],
+    "sns_topics": ["bounces", f"{TOPIC} bounces"],
+    "vapid_subject": ["ops@example.org", "mailto:", "mailto:a@b_c.example", "https:"],
+    "concurrencies": ["20", "{", '{"EMAIL": 0}', '{"MAIL": 1}', "[" * 100_000],
+    "retry_schedules": ['{"EMAIL": [-1]}', '{"EMAIL": [1e99]}', "5s"],
+    "retry_schedule": ["5", "nans", "infd", "-5s", "999999d", ","],
+    "egress_allow": ["10.0.0.1/8", "localhost"],
+    "tick_s": ["nan", "inf", "1e300"],
+    "idempotency_days": ["100000"],
+    "request_timeout_s": ["0"],
+    "page_max": ["99999999999"],
+    "persisted_max": ["0"],
+    "redis_prefix": ["a\udcff", "a\x00b"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_setting_that_can_not_be_is_refused_by_name(name: str, value: str) -> None:
+    """The line begins with the name, and never holds a password."""
+    more = {"email_from": "a@example.org"} if name == "smtp_url" else {}
+    with pytest.raises(ValidationError) as refused:
+        settings(**{name: value}, **more)
+    for line in faults(refused.value):
+        assert line.startswith(f"HUB_{name.upper()}")
+        assert "pass-w" not in line
+
+
+def test_settings_that_do_not_fit_together_are_named() -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(sns_platform_fcm=ANDROID, sns_platform_apns=IPHONE)
+    assert faults(refused.value)[0].startswith(
+        "HUB_SNS_PLATFORM_FCM and HUB_SNS_PLATFORM_APNS are in different regions"
+    )
+    with pytest.raises(ValidationError) as keyless:
+        settings(vapid_private_key="no-key", vapid_subject="mailto:ops@example.org")
+    assert faults(keyless.value) == ["HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one."]
+
+
+def test_doctor_and_start_refuse_the_same_settings_in_the_same_words(servers: tuple[Mongod, Redis]) -> None:
+    """Also what only the start of a process looks at: the certificate, the address to listen on, Redis's options."""
+    mongod, redis = servers
+    stores = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET, "port": "0"}
+    for wrong, words in (
+        ({"concurrencies": "{"}, "HUB_CONCURRENCIES: write an object in JSON"),
+        ({"ssl_certfile": "/nowhere.pem"}, "HUB_SSL_CERTFILE (--ssl-certfile): /nowhere.pem can't be read"),
+        ({"host": "203.0.113.7"}, "HUB_HOST: 203.0.113.7 is no address of this machine"),
+        ({"redis_url": f"{redis.url}?colour=red"}, "HUB_REDIS_URL is no address of a Redis"),
+    ):
+        started, examined = call("serve", **{**stores, **wrong}), call("doctor", **{**stores, **wrong})
+        assert started.returncode in {1, 2}
+        assert examined.returncode == 1
+        assert started.stderr.startswith(words)
+        assert f"wrong  {words}" in examined.stdout
+        assert "Traceback" not in started.stderr + examined.stderr
