@@ -177,7 +177,7 @@ class _Click:
         if await self._note(self._delivery.id, draft.now, session):
             told = receipts.of_person(n, ReceiptKind.CLICKED, draft.now, self._delivery.channel)
             draft.insert(receipts.COLLECTION, told)
-        if (n.box or n.hidden) and (after := box.read(n, draft.now)):
+        if (n.box or n.hidden) and (after := box.clicked(self._delivery.channel)(n, draft.now)):
             where = self._delivery.channel if n.hidden else Channel.IN_APP
             _receipt(draft, n, draft.change(after), where)
 

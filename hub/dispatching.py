@@ -85,8 +85,6 @@ async def dispatching(
             called_off=services.sends.called_off,
             refused=refused,
             forget=services.users.forget,
-            read=services.inboxes.read_among,
-            was_read=services.deliveries.was_read,
             used=services.devices.used,
             unsubscribe_url=lambda delivery: services.links.url(Kind.UNSUBSCRIBE, delivery.id),
             receipt_url=lambda delivery: services.links.url(Kind.RECEIPT, delivery.id),

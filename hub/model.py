@@ -168,8 +168,8 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
     `modseq` numbers its last change within the mailbox, `added_modseq` its place in the inbox (RFC 7162 coined the
     word). `category_name` is what its category was called as it was sent, None if that was its key. `data` is JSON
     text. `box` is where it lies, absent when hidden or removed. `wake_at` is when the ticker has to look at it (end of
-    a snooze, expiry). `outside`: it has deliveries of its own beside the inbox. A removed one stays as a tombstone,
-    with `removed_as` telling why.
+    a snooze, expiry). `read_on`: the channel whose click read it; None if it was read in the inbox. `outside`: it has
+    deliveries of its own beside the inbox. A removed one stays as a tombstone, with `removed_as` telling why.
     """
 
     id: str
@@ -192,6 +192,7 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
     expires_at: datetime | None = None
     seen_at: datetime | None = None
     read_at: datetime | None = None
+    read_on: Channel | None = None
     archived_at: datetime | None = None
     snoozed_until: datetime | None = None
     acknowledged_at: datetime | None = None
@@ -215,7 +216,7 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
 
 
 MARKED = (
-    *("seen_at", "read_at", "archived_at", "snoozed_until", "acknowledged_at", "removed_at", "removed_as"),
+    *("seen_at", "read_at", "read_on", "archived_at", "snoozed_until", "acknowledged_at", "removed_at", "removed_as"),
     *("box", "wake_at", "modseq", "added_modseq", "updated_at"),
 )
 """What changes about a notification after it was sent."""

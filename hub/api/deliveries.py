@@ -13,8 +13,15 @@ from hub.api.inputs import FILTER_MAX, ID_MAX_CHARS, page_size, user_id
 from hub.errors import BadUserInput, TooLarge
 from hub.model import Role, mailbox_of
 from hub.status.deliveries import Wanted
+from hub.status.proof import proven_status
 
 CURSOR_MAX_CHARS = 128
+
+strawberry.enum(
+    model.DeliveryStatus,
+    description="READ: this channel proved that the recipient read it: the inbox, or a click in an email or push. "
+    "`Notification.readAt` says whether it was read at all.",
+)
 
 
 @quick
@@ -49,6 +56,10 @@ def _provider_id(root: Parent[model.Delivery], info: Info) -> str | None:
     return None if info.context.caller.role is Role.USER else root.provider_id
 
 
+def _status(root: Parent[model.Delivery]) -> model.DeliveryStatus:
+    return proven_status(root)
+
+
 def _due_at(root: Parent[model.Delivery]) -> datetime | None:
     """Of what waits for its time; on the queue or in a dispatcher's hands that is no time of its own."""
     return None if root.queued or root.claim else root.due_at
@@ -64,7 +75,7 @@ class Delivery:
     device: ID | None = strawberry.field(
         name="deviceId", description="The device or address it goes to, where the channel has several."
     )
-    status: model.DeliveryStatus
+    status: model.DeliveryStatus = strawberry.field(resolver=_status)
     reason: str | None = strawberry.field(description="Why it was held, skipped, failed or ended.")
     attempts: list[model.Attempt] = strawberry.field(graphql_type=list[Attempt])
     due_at: datetime | None = strawberry.field(resolver=_due_at, description="When it is tried again, if it waits.")

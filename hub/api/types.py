@@ -31,7 +31,6 @@ C = TypeVar("C")
 
 strawberry.enum(model.SendStatus)
 strawberry.enum(model.ReceiptKind)
-strawberry.enum(model.DeliveryStatus)
 strawberry.enum(
     model.InboxEventKind,
     description="ALL_* stand for everything in the ACTIVE view; REMOVED for recalled, replaced, resolved, expired or "

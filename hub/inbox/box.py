@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from hub.model import Box, DeliveryStatus, InboxView, Notification, ReceiptKind
+from hub.model import Box, Channel, DeliveryStatus, InboxView, Notification, ReceiptKind
 
 VIEWS: dict[InboxView, tuple[Box, ...]] = {
     InboxView.ACTIVE: (Box.NEW, Box.UNREAD, Box.READ),
@@ -45,11 +45,21 @@ def seen(n: Notification, now: datetime) -> Notification | None:
 
 def read(n: Notification, now: datetime) -> Notification | None:
     """Reading implies seeing."""
-    return None if n.read_at else replace(n, read_at=now, seen_at=n.seen_at or now)
+    return None if n.read_at else replace(n, read_at=now, read_on=None, seen_at=n.seen_at or now)
+
+
+def clicked(channel: Channel) -> Mark:
+    """Read by a click in what another channel brought."""
+
+    def mark(n: Notification, now: datetime) -> Notification | None:
+        after = read(n, now)
+        return after and replace(after, read_on=channel)
+
+    return mark
 
 
 def unread(n: Notification, _: datetime) -> Notification | None:
-    return replace(n, read_at=None) if n.read_at else None
+    return replace(n, read_at=None, read_on=None) if n.read_at else None
 
 
 def archived(n: Notification, now: datetime) -> Notification | None:
@@ -88,7 +98,7 @@ def due(n: Notification, now: datetime) -> Notification | None:
     if n.expires_at and n.expires_at <= now:
         return removed(DeliveryStatus.EXPIRED)(n, now)
     if n.snoozed_until and n.snoozed_until <= now:
-        return replace(n, snoozed_until=None, seen_at=None, read_at=None, added_modseq=0)
+        return replace(n, snoozed_until=None, seen_at=None, read_at=None, read_on=None, added_modseq=0)
     return None
 
 

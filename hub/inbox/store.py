@@ -122,11 +122,6 @@ class Inboxes:
         found = self._database.notifications.find({"_id": {"$in": list(ids)}})
         return {doc["_id"]: notification_from(doc) async for doc in found}
 
-    async def read_among(self, ids: Collection[str]) -> list[str]:
-        """Those of `ids` that were read."""
-        found = self._database.notifications.find({"_id": {"$in": list(ids)}, "read_at": {"$exists": True}}, {"_id": 1})
-        return [doc["_id"] async for doc in found]
-
     async def some_heads(self, mailboxes: Collection[str]) -> dict[str, Mailbox]:
         return {head.id: head for head in await self.heads(list(mailboxes))}
 

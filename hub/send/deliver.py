@@ -21,8 +21,7 @@ Some = Collection[str]
 class Deliver:
     """The desk of one channel's deliveries. What it reads is handed in: notifications, users, heads of mailboxes and
     tenants by id; which of some sends were called off, and why; whether preferences still allow a delivery; what to do
-    about an address that is dead; which of some notifications were read, and what that makes of their deliveries; and
-    what is noted of devices that were reached."""
+    about an address that is dead; and what is noted of devices that were reached."""
 
     def __init__(
         self,
@@ -35,8 +34,6 @@ class Deliver:
         called_off: Callable[[Some], Awaitable[Mapping[str, Reason]]],
         refused: Callable[[Delivery, Notification, User, Tenant, datetime], Reason | None],
         forget: Callable[[Delivery, str | None], Awaitable[None]],
-        read: Callable[[Some], Awaitable[list[str]]],
-        was_read: Callable[[Some], Awaitable[int]],
         used: Callable[[Collection[tuple[str, str]]], Awaitable[None]],
         unsubscribe_url: Callable[[Delivery], str],
         receipt_url: Callable[[Delivery], str],
@@ -50,8 +47,6 @@ class Deliver:
         self._called_off = called_off
         self._refused = refused
         self._forget = forget
-        self._read = read
-        self._was_read = was_read
         self._used = used
         self._unsubscribe_url = unsubscribe_url
         self._receipt_url = receipt_url
@@ -85,12 +80,8 @@ class Deliver:
         return found
 
     async def ended(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
-        """What was read while it was under way counts as read, like what was read after it; and devices that were
-        reached are in use."""
-        went = [job for job, became in jobs if became in OUTSIDE]
-        if went and (read := await self._read({job.notification for job in went})):
-            await self._was_read(read)
-        if used := [(job.mailbox, job.device) for job in went if job.device]:
+        """Devices that were reached are in use."""
+        if used := [(job.mailbox, job.device) for job, became in jobs if became in OUTSIDE and job.device]:
             await self._used(used)
 
     async def gone(self, job: Delivery, message: Message) -> None:

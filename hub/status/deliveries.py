@@ -15,6 +15,7 @@ from hub.ids import first_id_at, new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.status import receipts
 from hub.status.due import due_index
+from hub.status.proof import PROVEN_STATUS, with_status
 from hub.status.sends import Counts, counted
 from hub.status.states import WAITING, may_move
 from hub.status.telling import Teller, Told
@@ -98,10 +99,14 @@ class Deliveries:
         return await self._end({"_id": id}, status, reason, OUTSIDE) > 0
 
     async def clicked(self, id: str, now: datetime, session: AsyncClientSession) -> bool:
-        """Notes a click, in a transaction: who clicked has it, and has read it. Answers whether it is the first."""
+        """Record a click, in a transaction: it proves that this delivery was read. Return whether it is the first."""
         first = {"_id": id, "clicked_at": {"$exists": False}}
         went: Document = {"$in": ["$status", UNREAD]}
-        note = {"clicked_at": now, "status": {"$cond": [went, DeliveryStatus.READ, "$status"]}, "updated_at": now}
+        note = {
+            "clicked_at": now,
+            "status": {"$cond": [went, DeliveryStatus.READ, "$status"]},
+            "updated_at": {"$cond": [went, now, "$updated_at"]},
+        }
         return (await self._deliveries.update_one(first, [{"$set": note}], session=session)).matched_count > 0
 
     async def page(self, tenant: str, wanted: Wanted, first: int, after: str | None) -> list[Delivery]:
@@ -114,25 +119,18 @@ class Deliveries:
 
     async def counts(self, send: str) -> Counts:
         """Of what of a send leaves the hub."""
-        group = {"$group": {"_id": {"k": "$channel", "v": "$status", "r": "$reason"}, "count": {"$sum": 1}}}
+        group = {"$group": {"_id": {"k": "$channel", "v": PROVEN_STATUS, "r": "$reason"}, "count": {"$sum": 1}}}
         cursor = await self._deliveries.aggregate([{"$match": {"send": send}}, group], hint="send")
         return {counted(doc): doc["count"] async for doc in cursor}
 
-    async def was_read(self, notifications: Collection[str]) -> int:
-        """Follows the commit of a read: what waits is skipped, what is under way does not wait again, what went out
-        counts as read. Doing it twice does no harm, and not at all little: the last question before each call decides.
-        Answers how many were skipped."""
+    async def skip_read(self, notifications: Collection[str]) -> int:
+        """Follows the commit of a read: what waits is skipped, and what is under way does not wait again. What went out
+        keeps its status: that the notification was read does not say that this channel's message was. Return how many
+        were skipped. It may be repeated, or left out: the check before each call is authoritative."""
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in notifications]
         if not ranges:
             return 0
-        became = {"status": DeliveryStatus.READ, "updated_at": self._clock()}
-        await self._deliveries.bulk_write(
-            [
-                UpdateMany({"$or": ranges, "status": {"$in": UNREAD}}, {"$set": became}),
-                _instead({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ),
-            ],
-            ordered=False,
-        )
+        await self._deliveries.bulk_write([_instead({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)])
         return await self._end({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
 
     async def cancel(self, send: str, reason: Reason) -> int:
@@ -244,7 +242,7 @@ def _instead(match: Document, status: DeliveryStatus, reason: Reason) -> UpdateM
 
 
 def _match(tenant: str, wanted: Wanted) -> Document:
-    match: Document = {"tenant": tenant, "status": {"$in": list(wanted.statuses or DeliveryStatus)}}
+    match: Document = {"tenant": tenant, **with_status(wanted.statuses)}
     if wanted.channels:
         match["channel"] = {"$in": list(wanted.channels)}
     if wanted.mailbox is not None:

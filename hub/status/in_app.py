@@ -4,10 +4,11 @@ from hub.model import Channel, Delivery, DeliveryStatus, Notification
 
 
 def in_app_status(n: Notification) -> DeliveryStatus:
-    """The inbox confirms at once, in the transaction that accepts."""
+    """The inbox confirms at once, in the transaction that accepts. A click in a mail or push is no proof that the inbox
+    was read."""
     if n.removed_as:
         return n.removed_as
-    return DeliveryStatus.READ if n.read_at else DeliveryStatus.DELIVERED
+    return DeliveryStatus.READ if n.read_at and not n.read_on else DeliveryStatus.DELIVERED
 
 
 def deliveries_of(n: Notification) -> list[Delivery]:

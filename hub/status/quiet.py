@@ -43,6 +43,6 @@ class Quiet:
     async def _quieten(self) -> None:
         read = [self._waiting.popleft() for _ in range(min(len(self._waiting), AT_ONCE))]
         try:
-            await self._deliveries.was_read(read)
+            await self._deliveries.skip_read(read)
         except PyMongoError as error:
             log.warning("not_quietened", error=repr(error), notifications=len(read))

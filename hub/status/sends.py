@@ -14,6 +14,8 @@ from hub.model import Channel, DeliveryStatus, Notification, Reason, Send, SendS
 COLLECTION = "sends"
 CALLED_OFF = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
 ENDING_AT_ONCE = 10
+READ_IN_INBOX: Document = {"$and": [{"$ifNull": ["$read_at", False]}, {"$not": [{"$ifNull": ["$read_on", False]}]}]}
+"""Read, and not by a click in a mail or push: an expression over notifications."""
 
 
 Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
@@ -112,7 +114,7 @@ class Sends:
         in_app = {
             "$ifNull": [
                 "$removed_as",
-                {"$cond": [{"$ifNull": ["$read_at", False]}, DeliveryStatus.READ, DeliveryStatus.DELIVERED]},
+                {"$cond": [READ_IN_INBOX, DeliveryStatus.READ, DeliveryStatus.DELIVERED]},
             ]
         }
         cursor = await self._database.notifications.aggregate(

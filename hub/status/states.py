@@ -18,8 +18,9 @@ MOVES: dict[S, frozenset[S]] = {
     S.CANCELLED: frozenset(),
     S.EXPIRED: frozenset(),
 }
-"""DELIVERED and READ are where the inbox rests: marked unread it is DELIVERED again, recalled CANCELLED. FAILED comes
-back to ACCEPTED by a replay, PROCESSING when its worker died. A mail that a server took may bounce after all."""
+"""READ: this channel proved it, the inbox itself or a click in a mail or push; reading in the inbox changes no other
+channel's. DELIVERED and READ are where the inbox rests: marked unread it is DELIVERED again, recalled CANCELLED. FAILED
+comes back to ACCEPTED by a replay, PROCESSING when its worker died. A mail that a server took may bounce after all."""
 
 WAITING = [S.ACCEPTED, S.HELD, S.RETRYING]
 """In which a delivery can be claimed."""

@@ -1,0 +1,50 @@
+"""READ of a delivery that leaves the hub has a proof: a click in its message. Pure.
+
+Earlier versions wrote READ on every delivery of a notification that was read in the inbox. Such a document has no
+`clicked_at`, and is read as what its provider confirmed: DELIVERED by a webhook's own answer, SENT otherwise. A process
+of an earlier version may write more of them during an upgrade, so that they are told apart when they are read.
+"""
+
+from collections.abc import Collection
+
+from hub.connections import Document
+from hub.model import Channel, Delivery, DeliveryStatus
+
+CONFIRMED_BY_ANSWER = Channel.WEBHOOK
+"""The channel whose provider is the recipient's own: its answer means DELIVERED."""
+
+_UNPROVEN: Document = {"status": DeliveryStatus.READ, "clicked_at": {"$exists": False}}
+_PROVEN: Document = {"status": DeliveryStatus.READ, "clicked_at": {"$exists": True}}
+
+PROVEN_STATUS: Document = {
+    "$cond": [
+        {"$and": [{"$eq": ["$status", DeliveryStatus.READ]}, {"$eq": [{"$type": "$clicked_at"}, "missing"]}]},
+        {"$cond": [{"$eq": ["$channel", CONFIRMED_BY_ANSWER]}, DeliveryStatus.DELIVERED, DeliveryStatus.SENT]},
+        "$status",
+    ]
+}
+"""The status of a stored delivery, as an aggregation expression."""
+
+
+def proven_status(delivery: Delivery) -> DeliveryStatus:
+    """Return the status of a delivery, READ only if its own channel proved it."""
+    if delivery.status is not DeliveryStatus.READ or delivery.clicked_at or delivery.channel is Channel.IN_APP:
+        return delivery.status
+    return DeliveryStatus.DELIVERED if delivery.channel is CONFIRMED_BY_ANSWER else DeliveryStatus.SENT
+
+
+def with_status(statuses: Collection[DeliveryStatus]) -> Document:
+    """Return the match of stored deliveries in any of `statuses`; empty is all. `status` is bounded for the indexes."""
+    if not statuses:
+        return {"status": {"$in": list(DeliveryStatus)}}
+    asked = set(statuses)
+    if not asked & {DeliveryStatus.READ, DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
+        return {"status": {"$in": list(statuses)}}
+    either: list[Document] = [{"status": {"$in": sorted(asked - {DeliveryStatus.READ})}}]
+    if DeliveryStatus.READ in asked:
+        either.append(_PROVEN)
+    if DeliveryStatus.DELIVERED in asked:
+        either.append({**_UNPROVEN, "channel": CONFIRMED_BY_ANSWER})
+    if DeliveryStatus.SENT in asked:
+        either.append({**_UNPROVEN, "channel": {"$ne": CONFIRMED_BY_ANSWER}})
+    return {"status": {"$in": sorted(asked | {DeliveryStatus.READ})}, "$or": either}
