@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pymongo
@@ -16,7 +15,6 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from hub.clock import Clock, floor_ms
 from hub.settings import Settings
 
 
@@ -40,7 +38,6 @@ NAMESPACE_EXISTS = 48
 INDEXES_S = 3600.0  # one over millions of notifications takes minutes; None would mean the client's own timeoutMS
 GOODBYE_S = 1.0  # a server that is told of our sessions' end may be frozen, and would hold up ours
 POOL = 100  # connections of one client
-CLOCK_S = 30.0
 REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is told anew
 
 
@@ -84,33 +81,6 @@ async def reach(database: Database, settings: Settings, *indexes: Indexes) -> No
         what = "does not answer at" if is_outage(error) else "refuses the hub at"
         text = f"MongoDB {what} {place(settings.mongo_url)} (HUB_MONGO_URL): {first_line(error)}"
         raise Unreachable(text) from None
-
-
-class ServerClock:
-    """MongoDB's time, by which all processes measure leases: the local clock and what it was last known to be off."""
-
-    def __init__(self, database: Database, local: Clock) -> None:
-        self._database = database
-        self._local = local
-        self._off = timedelta()
-
-    def now(self) -> datetime:
-        return floor_ms(self._local() + self._off)
-
-    async def sync(self) -> None:
-        """Raises PyMongoError."""
-        asked_at = self._local()
-        told = await self._database.command("hello")
-        took = self._local() - asked_at
-        off = told["localTime"].replace(tzinfo=UTC) - (asked_at + took / 2)
-        self._off = off if abs(off) > took else timedelta()  # less than that can't be told
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            await asyncio.sleep(CLOCK_S)
-            with suppress(PyMongoError):
-                await self.sync()
 
 
 def place(url: str) -> str:

@@ -29,6 +29,9 @@ from hub.status import webhook_calls
 from hub.status.caught import Catch
 from hub.status.claims import Claims
 
+TIMED = frozenset({Channel.WEB_PUSH, Channel.MOBILE_PUSH, Channel.WEBHOOK})
+"""Their providers are told how long a message is good for, or when it was made."""
+
 
 async def dispatching(
     hub: Hub, settings: Settings, serving: Sequence[Any], stack: AsyncExitStack
@@ -66,7 +69,9 @@ async def dispatching(
     if catch:
         await catch.make()
     for channel in serving:
-        more = {"remember": services.devices.remember} if channel.CHANNEL is Channel.MOBILE_PUSH else {}
+        more: dict[str, Any] = {"now": hub.time.now} if channel.CHANNEL in TIMED else {}
+        if channel.CHANNEL is Channel.MOBILE_PUSH:
+            more["remember"] = services.devices.remember
         try:
             providers = await channel.opened(settings, hub.egress, stack, **more)
         except ValueError as error:

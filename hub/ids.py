@@ -1,15 +1,47 @@
 """Identifiers: UUIDv7 (RFC 9562), which sort by the time they were made. And secrets, which do not."""
 
+import random
 import secrets
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 
 from uuid_utils import uuid7
 
+BACK_MS = 1000  # a clock that goes back by less is not followed, so that ids keep their order
+STEP_BITS = 32  # of the random step between two ids of one millisecond
+RANDOM_BITS = 74
+MILLISECOND = timedelta(milliseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-def new_id() -> str:
-    """A fresh id, 36 characters."""
-    return str(uuid7())
+
+class _Generator:
+    """UUIDv7 by a given clock. Ids of one process sort in the order they were made: those of one millisecond add a
+    random step to the one before (RFC 9562, section 6.2, method 2)."""
+
+    def __init__(self) -> None:
+        self._ms = 0
+        self._random = 0
+
+    def make(self, ms: int) -> str:
+        if ms > self._ms or ms < self._ms - BACK_MS:
+            self._ms, self._random = ms, secrets.randbits(RANDOM_BITS - 1)  # the top bit is left for the steps
+        else:
+            step = 1 + random.getrandbits(STEP_BITS)
+            self._random = (self._random + step) % (1 << RANDOM_BITS)
+        high, low = self._random >> 62, self._random & ((1 << 62) - 1)
+        text = f"{self._ms << 80 | 7 << 76 | high << 64 | 2 << 62 | low:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_generator = _Generator()
+
+
+def new_id(at: datetime | None = None) -> str:
+    """Return a fresh id, 36 characters. `at` is the hub's time, for everything that is stored and sorted by its id;
+    without it, the id has the time of this machine."""
+    if at is None:
+        return str(uuid7())
+    return _generator.make((at - EPOCH) // MILLISECOND)
 
 
 def new_secret() -> str:

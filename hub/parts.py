@@ -38,6 +38,7 @@ from hub.model import (
 from hub.outbox.feeder import Feeder
 from hub.outbox.lanes import Lanes
 from hub.publish import Known, Publish
+from hub.server_clock import ServerClock
 from hub.settings import Settings
 from hub.status import receipts, sends, telling, webhook_calls
 from hub.status.claims import Claims
@@ -60,7 +61,7 @@ class Hub:
     limiter: Limiter
     feeder: Feeder
     quiet: Quiet
-    time: connections.ServerClock
+    time: ServerClock
     redis: Redis
     egress: Egress
     jobs: Claims[Delivery]
@@ -84,7 +85,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
         stack.enter_context(traces.exporting())
         database = await stack.enter_async_context(connections.mongo(settings))
         await connections.reach(database, settings, *indexes(settings))
-        time = connections.ServerClock(database, clock.now)
+        time = ServerClock(database, clock.now)
         await time.sync()
         key = await links.key_of(database)
         redis = await stack.enter_async_context(connections.redis(settings))
@@ -145,14 +146,14 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             return Link(connect, redis, prefix, rooms.receive, rooms.look)
 
         call_off = CallOff(records, deliveries, change, time.now)
-        limiter = Limiter(redis, prefix)
+        limiter = Limiter(redis, prefix, lambda: time.now().timestamp())
         # A reader holds its connection nearly all the time: commits have a pool of their own.
         streams = await stack.enter_async_context(connections.mongo(settings, settings.receipt_readers + 1))
         readers = receipts.Readers(streams, settings.receipt_readers_per_tenant, settings.receipt_readers)
         services = Services(
             settings=settings,
             clock=time.now,
-            publish=Publish(committer, records, setups.first_use, setups.remembered, settings),
+            publish=Publish(committer, records, setups.first_use, setups.remembered, settings, time.now),
             change=change,
             inboxes=inboxes,
             rooms=Rooms(inboxes, link, prefix, queue_max=settings.feed_queue, bytes_max=settings.feed_queue_bytes),

@@ -15,6 +15,7 @@ from hub import traces
 from hub.audience import tenants
 from hub.audience.tenants import undefined
 from hub.audience.users import stranger
+from hub.clock import Clock
 from hub.decide.plan import Asked, Decision, Plan, plan
 from hub.errors import Conflict, TooLarge
 from hub.ids import made_at, new_id
@@ -92,7 +93,9 @@ class Publish:
         first_use: FirstUse,
         remembered: Remembered,
         settings: Settings,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._committer = committer
         self._records = records
         self._first_use = first_use
@@ -104,7 +107,7 @@ class Publish:
         """Conflict if `key` came before with another request. The same request again changes nothing and answers with
         the first send. TooLarge for what one transaction can't hold."""
         remembered = self._remembered(tenant)
-        work = _Deliver(remembered, request, key, self._first_use, self._configured, self._settings)
+        work = _Deliver(remembered, request, key, self._first_use, self._configured, self._settings, self._clock())
         first = await self._committer.submit(work)
         if isinstance(first, Send):
             return Published(first, duplicate=False)
@@ -137,6 +140,7 @@ class _Deliver:
         first_use: FirstUse,
         configured: frozenset[Channel],
         settings: Settings,
+        now: datetime,
     ) -> None:
         self._tenant = tenant = remembered.id
         self._request = request
@@ -147,8 +151,8 @@ class _Deliver:
         self._key = f"{tenant}/{key}" if key else None
         self._hash = _hash(request) if key else ""
         self._trace = traces.current()
-        self._id = new_id()
-        self._ids = [new_id() for _ in request.users]  # the same in every attempt
+        self._id = new_id(now)
+        self._ids = [new_id(now) for _ in request.users]  # the same in every attempt
         self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self._key,) if self._key else ()
         self._said = len(msgspec.json.encode((request.content, request.tags, request.data)))

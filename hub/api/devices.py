@@ -159,11 +159,12 @@ async def _register(context: Context, device: model.Device, **values: str) -> mo
 
 
 def _device(context: Context, kind: DeviceKind, address: str, label: str | None, field: str) -> model.Device:
+    now = context.services.clock()
     return model.Device(
-        id=new_id(),
+        id=new_id(now),
         kind=kind,
         key=key_of(context.mailbox, kind, address),
-        created_at=context.services.clock(),
+        created_at=now,
         label=None if label is None else label_of(label, field),
     )
 

@@ -35,7 +35,8 @@ class Endpoints:
 
     async def create(self, tenant: str, url: str, events: Sequence[str]) -> Endpoint:
         """A new endpoint with its first secret. TooLarge beyond what a tenant may have."""
-        made = Endpoint(id=new_id(), url=url, events=tuple(events), secrets=(new_secret(),), created_at=self._clock())
+        now = self._clock()
+        made = Endpoint(id=new_id(now), url=url, events=tuple(events), secrets=(new_secret(),), created_at=now)
         roomy = {"_id": tenant, f"endpoints.{self._most - 1}": {"$exists": False}}
         change = {"$push": {"endpoints": document(made)}, "$inc": {"version": 1}}
         try:

@@ -59,9 +59,10 @@ class _Kept:
     async def send(self, message: Message) -> Outcome:
         shown = self._show(message)
         outcome = await self._provider.send(message)
+        now = self._clock()
         kept = Caught(
-            id=new_id(),
-            at=self._clock(),
+            id=new_id(now),
+            at=now,
             delivery=message.id,
             tenant=message.notification.tenant,
             user=message.user.user_id,

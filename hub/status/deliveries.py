@@ -148,7 +148,7 @@ class Deliveries:
         matching = await self._deliveries.count_documents(match)
         if matching > REPLAYED_AT_ONCE:
             await self._replays.insert_one(
-                {"_id": new_id(), "tenant": tenant, "wanted": to_builtins(wanted), "at": now}
+                {"_id": new_id(now), "tenant": tenant, "wanted": to_builtins(wanted), "at": now}
             )
         await self._replay(match, now)
         return matching

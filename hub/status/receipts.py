@@ -58,7 +58,7 @@ def of_document(delivery: Delivery, status: DeliveryStatus, at: datetime, reason
     """What became of a delivery that is a document of its own."""
     return document(
         Receipt(
-            id=new_id(),
+            id=new_id(at),
             tenant=delivery.tenant,
             kind=ReceiptKind.DELIVERY,
             at=at,
@@ -82,7 +82,7 @@ def _document(
 ) -> Document:
     return document(
         Receipt(
-            id=new_id(),
+            id=new_id(at),
             tenant=n.tenant,
             kind=kind,
             at=at,

@@ -43,6 +43,7 @@ async def opened(
     egress: Egress,  # noqa: ARG001 - boto brings its own
     stack: AsyncExitStack,
     remember: Remember | None = None,
+    now: clock.Clock = clock.now,
 ) -> tuple[Provider, ...]:
     """`remember` is called with each endpoint that was made."""
     applications = {"fcm": settings.sns_platform_fcm, "apns": settings.sns_platform_apns}
@@ -51,7 +52,7 @@ async def opened(
         return ()
     region = next(iter(applications.values())).split(":")[3]  # the settings allow one only
     client = await aws.client("sns", settings, stack, region)
-    return (Sns(client, applications, settings.provider_timeout_s, remember),)
+    return (Sns(client, applications, settings.provider_timeout_s, remember, now),)
 
 
 def shown(message: Message) -> Shown:
@@ -66,8 +67,16 @@ class Sns:
 
     name = "sns"
 
-    def __init__(self, client: Any, applications: dict[str, str], timeout_s: float, remember: Remember | None) -> None:
+    def __init__(
+        self,
+        client: Any,
+        applications: dict[str, str],
+        timeout_s: float,
+        remember: Remember | None,
+        now: clock.Clock,
+    ) -> None:
         self.timeout_s = timeout_s
+        self._now = now
         self._client, self._applications, self._remember = client, applications, remember
 
     def host(self, message: Message) -> str:
@@ -93,7 +102,7 @@ class Sns:
             return aws.failed(error, DEAD, GONE)
 
     async def _publish(self, message: Message, application: str, arn: str) -> Outcome:
-        kind, now = application.split("/")[1], clock.now()  # arn:aws:sns:region:account:app/KIND/name
+        kind, now = application.split("/")[1], self._now()  # arn:aws:sns:region:account:app/KIND/name
         body = fcm(message, now) if kind == "GCM" else apns(message, now)
         answer = await self._client.publish(
             TargetArn=arn,

@@ -44,11 +44,16 @@ URGENCY = {Priority.CRITICAL: "high", Priority.HIGH: "high", Priority.MEDIUM: "n
 LATER = {408, 425, 429}
 
 
-async def opened(settings: Settings, egress: Egress, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001 - holds nothing open
+async def opened(
+    settings: Settings,
+    egress: Egress,
+    stack: AsyncExitStack,  # noqa: ARG001 - holds nothing open
+    now: clock.Clock = clock.now,
+) -> tuple[Provider, ...]:
     if not (key := settings.vapid_private_key.get_secret_value()):
         return ()
     vapid = Vapid(vapid_key(key))
-    return (WebPush(egress, vapid, settings.vapid_subject, settings.provider_timeout_s),)
+    return (WebPush(egress, vapid, settings.vapid_subject, settings.provider_timeout_s, now),)
 
 
 def shown(message: Message) -> Shown:
@@ -61,8 +66,9 @@ class WebPush:
 
     name = "web_push"
 
-    def __init__(self, egress: Egress, vapid: Vapid, subject: str, timeout_s: float) -> None:
+    def __init__(self, egress: Egress, vapid: Vapid, subject: str, timeout_s: float, now: clock.Clock) -> None:
         self.timeout_s = timeout_s
+        self._now = now
         self._egress, self._vapid, self._subject = egress, vapid, subject
         self._tokens: dict[str, tuple[float, str]] = {}  # by push service: when it was made, and the token
 
@@ -92,7 +98,7 @@ class WebPush:
         return _outcome(answer)
 
     async def _post(self, message: Message, content: bytes) -> Answer:
-        device, now = message.device, clock.now()
+        device, now = message.device, self._now()
         assert device
         keys = {"p256dh": device.p256dh or "", "auth": device.auth or ""}
         encrypted = WebPusher({"endpoint": device.url, "keys": keys}).encode(content)

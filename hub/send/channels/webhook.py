@@ -20,8 +20,8 @@ CHANNEL = Channel.WEBHOOK
 EVENT = "notification.created"
 
 
-async def opened(settings: Settings, egress: Egress, _: AsyncExitStack) -> tuple[Provider, ...]:
-    return (Webhook(egress, settings.provider_timeout_s, clock.now),) if settings.webhooks else ()
+async def opened(settings: Settings, egress: Egress, _: AsyncExitStack, now: Clock = clock.now) -> tuple[Provider, ...]:
+    return (Webhook(egress, settings.provider_timeout_s, now),) if settings.webhooks else ()
 
 
 class Webhook:

@@ -1,0 +1,121 @@
+"""The hub's clock is MongoDB's, and nothing that happens to the clock of this machine shows."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pymongo import AsyncMongoClient
+
+from hub import clock, ids
+from hub.connections import Database
+from hub.embedded import Mongod, Redis
+from hub.model import Content
+from hub.parts import open_hub
+from hub.publish import SendRequest
+from hub.server_clock import ServerClock
+from hub.settings import Settings
+
+MOMENTS = st.integers(946_684_800_000, 7_258_118_400_000).map(lambda ms: datetime.fromtimestamp(ms / 1000, UTC))
+STEP = timedelta(minutes=10)
+
+
+async def test_clock_of_the_machine_stepped_forward_changes_nothing(database: Database) -> None:
+    """Neither before the next reading of MongoDB's clock nor after it."""
+    steps = [timedelta()]
+    hub = ServerClock(database, lambda: clock.now() + steps[-1])
+    await hub.sync()
+    for step in (STEP, -STEP):
+        steps.append(step)
+        assert abs(hub.now() - clock.now()) < timedelta(seconds=5)
+        await hub.sync()
+        assert abs(hub.now() - clock.now()) < timedelta(seconds=5)
+
+
+async def test_clock_of_a_machine_that_is_wrong_from_the_start_is_set_by_mongodb(database: Database) -> None:
+    """Whatever the local clock said."""
+    hub = ServerClock(database, lambda: clock.now() + timedelta(days=400))
+    await hub.sync()
+    assert abs(hub.now() - clock.now()) < timedelta(seconds=5)
+
+
+async def test_clock_advances_with_the_monotonic_clock(database: Database) -> None:
+    """And not with the local one."""
+    passed_s = 0.0
+    hub = ServerClock(database, clock.now, lambda: time.monotonic() + passed_s)
+    await hub.sync()
+    before = hub.now()
+    passed_s = 600.0
+    assert timedelta(seconds=600) <= hub.now() - before < timedelta(seconds=605)
+
+
+async def test_clock_read_often_never_goes_back(database: Database) -> None:
+    """A reading that differs by no more than its own error moves nothing back by more than that error."""
+    hub = ServerClock(database, clock.now)
+    await hub.sync()
+    newest = hub.now()
+    for _ in range(50):
+        await hub.sync()
+        assert hub.now() >= newest - timedelta(milliseconds=50)
+        newest = max(newest, hub.now())
+
+
+async def test_send_follows_the_clock_of_the_hub_in_ids_creation_and_order(servers: tuple[Mongod, Redis]) -> None:
+    """A process whose clock is a day behind sends in between two others; its send sorts between theirs, and `since`
+    finds it."""
+    mongod, redis = servers
+    tenant = f"t{uuid4().hex[:12]}"
+    made = []
+    settings = Settings(mongo_url=mongod.url, redis_url=redis.url, jwt_secret=("s" * 32,))
+    async with open_hub(settings) as hub:
+        real = hub.time.now
+        for days in (0, 3, 1):
+            off = timedelta(days=days)
+            hub.time.now = lambda off=off: real() + off  # type: ignore[method-assign, misc]
+            publish = hub.services.publish
+            publish._clock = publish._committer._clock = hub.time.now
+            request = SendRequest(users=("alice",), category="news", content=Content(title="Hello", body="you"))
+            made.append((off, (await publish.send(tenant, request, None)).send))
+        for off, send in made:
+            assert abs(send.created_at - real() - off) < timedelta(minutes=1)
+            assert abs(ids.made_at(send.id) - real() - off) < timedelta(minutes=1)
+        asked = {"category": None, "until": None, "first": 10, "after": None}
+        page = await hub.services.sends.page(tenant, since=None, **asked)
+        assert [send.id for send in page] == [made[1][1].id, made[2][1].id, made[0][1].id]
+        late = await hub.services.sends.page(tenant, since=real() + timedelta(hours=12), **asked)
+        assert [send.id for send in late] == [made[1][1].id, made[2][1].id]
+    async with AsyncMongoClient(mongod.url, tz_aware=True) as client:
+        async for receipt in client["hub"].receipts.find({"tenant": tenant}):
+            assert abs(ids.made_at(receipt["_id"]) - receipt["at"]) < timedelta(seconds=2)
+
+
+@given(st.lists(MOMENTS, min_size=1, max_size=20))
+def test_ids_are_uuids_of_their_instant_and_sort_in_the_order_they_were_made(moments: list[datetime]) -> None:
+    """Also many of one millisecond."""
+    for at in sorted(moments):
+        made = [ids.new_id(at) for _ in range(20)]
+        assert made == sorted(set(made))
+        for id in made:
+            assert UUID(id).version == 7
+            assert timedelta() <= ids.made_at(id) - clock.floor_ms(at) <= timedelta(milliseconds=ids.BACK_MS)
+        assert made[0] >= ids.first_id_at(clock.floor_ms(at))
+
+
+def test_ids_of_a_clock_that_goes_back_a_little_keep_their_order() -> None:
+    """By less than a second, as a reading of MongoDB's clock may move it."""
+    now = clock.now()
+    made = [ids.new_id(now - timedelta(milliseconds=back)) for back in (0, 1, 500, 999)]
+    assert made == sorted(made)
+
+
+async def test_clock_runs_on_while_mongodb_is_away() -> None:
+    """It keeps what it knew."""
+    async with AsyncMongoClient("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=50) as client:
+        hub = ServerClock(client["hub"], clock.now)
+        running = asyncio.create_task(hub.run())
+        await asyncio.sleep(0.1)
+        assert abs(hub.now() - clock.now()) < timedelta(seconds=5)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
