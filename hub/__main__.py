@@ -95,7 +95,7 @@ async def serve(
             hub.quiet.run(),
         ]
         if alone:
-            works += [hub.ticker.run(), hub.watch.run()]
+            works += [hub.ticker.run(), hub.watch.run(), hub.heartbeat.run()]
         async with _background(works), _running(dispatchers, settings.shutdown_seconds - SETTLING_S):
             with _signals(server):
                 await server.serve(listeners)
@@ -121,6 +121,7 @@ async def work(settings: Settings, serving: Sequence[Any] | None = None) -> None
             hub.quiet.run(),
             hub.ticker.run(),
             hub.watch.run(),
+            hub.heartbeat.run(),
         ]
         if listeners:
             works.append(_probed(hub, settings, listeners))

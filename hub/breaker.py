@@ -9,6 +9,7 @@ Without Redis calls go through: the queue is there too, so there is little to ca
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
@@ -51,6 +52,7 @@ for i, key in ipairs(KEYS) do
     local function open(times)
         local wait = math.min(open_ms * 2 ^ (times - 1), open_max_ms)
         redis.call('HSET', key, 'until', ms + math.floor(wait), 'times', times)
+        redis.call('HSETNX', key, 'since', ms)
         redis.call('DEL', key .. ':results', key .. ':probe')
     end
     if opened > ms then
@@ -105,6 +107,16 @@ class Breakers:
             await self._tell(keys=[self._key(name) for name in told], args=[*rules, *told.values()])
         except FAILURES:
             return
+
+    async def open_since(self, names: Sequence[str]) -> dict[str, datetime | None]:
+        """Return those of `names` that are not closed, and since when, where that is known."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.hmget(self._key(name), "until", "since")
+        rows = zip(names, await pipeline.execute(), strict=True)
+        return {
+            name: since and datetime.fromtimestamp(int(since) / 1000, UTC) for name, (until, since) in rows if until
+        }
 
     async def opened(self) -> dict[str, float]:
         """Those that are not closed, and the seconds until each lets a probe through."""

@@ -45,6 +45,8 @@ async def dispatching(
     def dispatcher(
         channel: Any, desk: Desk[Any], jobs: Claims[Any], providers: Sequence[Any], schedule: Sequence[float]
     ) -> Dispatcher[Any]:
+        for provider in providers:
+            hub.tally.add_provider(channel, provider.name)
         return Dispatcher(
             channel,
             desk,
@@ -59,6 +61,7 @@ async def dispatching(
             schedule=schedule,
             retry_after_max_s=settings.retry_after_max_s,
             lapses_max=settings.lapses_max,
+            count=hub.tally.count,
         )
 
     def refused(delivery: Delivery, n: Notification, user: User, tenant: Tenant, now: datetime) -> Reason | None:

@@ -22,6 +22,7 @@ from hub.change import Change
 from hub.connections import Database, Indexes
 from hub.dossier import Dossiers
 from hub.egress import Egress
+from hub.health import HealthReader
 from hub.inbox import store
 from hub.inbox.committer import Committer
 from hub.inbox.draft import Draft
@@ -31,6 +32,7 @@ from hub.live.publisher import Publisher
 from hub.live.rooms import Rooms
 from hub.model import (
     Changed,
+    Channel,
     Delivery,
     WebhookCall,
     tenant_of,
@@ -40,11 +42,13 @@ from hub.outbox.lanes import Lanes
 from hub.publish import Known, Publish
 from hub.server_clock import ServerClock
 from hub.settings import Settings
-from hub.status import receipts, sends, telling, webhook_calls
+from hub.status import receipts, sends, telling, webhook_calls, workers
+from hub.status.backlog import Backlog
 from hub.status.claims import Claims
 from hub.status.deliveries import Deliveries
 from hub.status.quiet import Quiet
 from hub.status.telling import Teller, calls_of
+from hub.status.workers import CallTally, Heartbeat, Workers
 from hub.ticker import Queue, Ticker
 from hub.watch import Watch
 
@@ -69,12 +73,14 @@ class Hub:
     lanes: Lanes
     breakers: Breakers
     watch: Watch
+    tally: CallTally
+    heartbeat: Heartbeat
 
 
 def indexes(settings: Settings) -> list[Indexes]:
     """What every stage wants to be there."""
     stages = store.indexes(settings), sends.indexes(), receipts.indexes(settings), users.indexes()
-    outside = status.deliveries.indexes(), webhook_calls.indexes(settings)
+    outside = status.deliveries.indexes(), webhook_calls.indexes(settings), workers.indexes()
     return [*stages, tenants.indexes(), *outside, links.indexes()]
 
 
@@ -173,10 +179,12 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             links=links.Links(key, settings.public_url),
             rates=Rates(limiter, settings),
             taught=Taught(redis, settings),
+            health=health_reader(database, redis, settings, time.now, settings.configured),
             closing=asyncio.Event(),
         )
         stack.push_async_callback(_finish, committer, publisher, feeder, quiet)
         _gauge(committer, publisher, services.rooms, settings)
+        tally = CallTally(time.now)
         queues = [
             Queue("deliveries", jobs, lanes, time.now, settings),
             Queue("webhook_calls", calls, lanes, time.now, settings),
@@ -198,7 +206,24 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             lanes=lanes,
             breakers=breakers,
             watch=Watch(lanes, breakers, time.now),
+            tally=tally,
+            heartbeat=Heartbeat(database, time.now, tally),
         )
+
+
+def health_reader(
+    database: Database, redis: Redis, settings: Settings, now: clock.Clock, configured: frozenset[Channel] | None
+) -> HealthReader:
+    """What reads the state of the hub off its stores. `configured`: the channels of the API, where that is known."""
+    prefix = settings.redis_prefix
+    return HealthReader(
+        Workers(database, now),
+        Backlog(database, now, settings.queued_s),
+        Lanes(redis, prefix, settings.lane_max),
+        Breakers(redis, prefix, settings.breaker_open_s),
+        now,
+        configured,
+    )
 
 
 async def _finish(committer: Committer, publisher: Publisher, feeder: Feeder, quiet: Quiet) -> None:

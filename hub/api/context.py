@@ -18,6 +18,7 @@ from hub.clock import Clock
 from hub.dossier import Dossiers
 from hub.egress import Egress
 from hub.errors import Forbidden
+from hub.health import HealthReader
 from hub.inbox.store import Inboxes
 from hub.links import Links
 from hub.live.rooms import Rooms
@@ -54,6 +55,7 @@ class Services:
     links: Links
     rates: Rates
     taught: Taught
+    health: HealthReader
     closing: asyncio.Event
     """Set when this process stops: streams end then, without saying that they are complete."""
 

@@ -11,6 +11,7 @@ from hub import model
 from hub.api.context import Context, Info
 from hub.api.deliveries import Delivery, DeliveryFilter, replayed, wanted
 from hub.api.devices import DeviceMutation, DeviceQuery
+from hub.api.health import HealthQuery
 from hub.api.inputs import (
     InboxFilter,
     SendInput,
@@ -55,7 +56,7 @@ from hub.status.in_app import deliveries_of
 
 
 @strawberry.type
-class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery):
+class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery, HealthQuery):
     @strawberry.field(graphql_type=User, description="The caller.")
     async def me(self, info: Info) -> model.User:
         context = info.context

@@ -6,7 +6,9 @@ import difflib
 import os
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +18,8 @@ from redis.exceptions import RedisError
 
 from hub import connections, ports, tls
 from hub.breaker import Breakers
-from hub.cli.environment import DEFAULT_DATA, Data, fail, faults, is_set, variable
+from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, faults, hub_of, is_set, variable
+from hub.cli.health_report import Report, ask_hub, read_stores
 from hub.cli.home import Home
 from hub.connections import Database, first_line
 from hub.ids import made_at
@@ -31,6 +34,8 @@ SKEW_S = 2.0  # tokens and cursors carry times
 WAIT_S = 2.0
 LONGEST_LIFETIME_S = 6  # see infra/decisions.md, Transactions
 CONNECTIONS = ("mongo_url", "redis_url", "jwt_secret", "jwks_url")  # with one of them, the environment alone counts
+SERVERS = ("mongo_url", "redis_url")
+NOBODY = "catcher"  # in development, of a channel without a provider
 FEW_FILES = 10_000
 NOTE = "note: "  # before a finding that is not quite well
 CLIENT_VARIABLES = {"HUB_URL", "HUB_TOKEN"}  # read by the commands that call a hub
@@ -50,30 +55,45 @@ class _Bad(Exception):
     """Something is wrong; the text says what to change."""
 
 
-def doctor(data: Data = DEFAULT_DATA) -> None:
-    """Check settings, MongoDB, Redis, channels and the queue.
+def doctor(url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
+    """Ask the running hub how it is, and check settings, MongoDB, Redis, channels and the queue.
 
     Says what to change, and ends with code 1 if something is wrong.
 
-    Checks what the environment names; if it names no server and no key, the `hub dev` that runs on --data.
+    Asks the hub at --url, or the `hub dev` that runs on --data, with role admin. Then checks what the environment
+    names; if it names no server and no key, the servers of that `hub dev`. Without a hub to ask, its state is read from
+    MongoDB and Redis.
 
-    Example: hub doctor
+    Example: hub doctor --url https://hub.example.org
     """
     try:
-        _doctor(Home(data))
+        _doctor(Home(data), url, token, tenant)
     except BrokenPipeError:  # `hub doctor | head` has seen enough; what is still buffered must not complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _doctor(home: Home) -> None:
+def _doctor(home: Home, url: str, token: str, tenant: str) -> None:
     _strangers()
-    try:
-        settings = _settings(home)
-    except ValidationError as error:
-        for fault in faults(error):
-            _say("wrong", fault)
-        fail("The settings are wrong: mend them and ask again.")
-    if not asyncio.run(_examine(settings)):
+    named = any(is_set(name) for name in CONNECTIONS)
+    report = None
+    if url or (not named and home.running and home.is_taken()):
+        hub = hub_of(url, token, home.folder)
+        print(f"The hub at {hub.url}, tenant {tenant}:", flush=True)
+        report = ask_hub(hub, tenant)
+        well = report.say(_say)
+    if url and not any(is_set(name) for name in SERVERS):
+        _say("note", "this shell's environment names no MongoDB and no Redis: they are not checked from here")
+    else:
+        try:
+            settings = _settings(home)
+        except ValidationError as error:
+            for fault in faults(error):
+                _say("wrong", fault)
+            fail("The settings are wrong: mend them and ask again.")
+        whose = "This shell's environment, which is not the running hub's by itself" if named else "From this machine"
+        print(f"{whose}:", flush=True)
+        well = asyncio.run(_examine(settings, report, tenant)) and (report is None or not report.problems)
+    if not well:
         fail("Something is wrong.")
     print("All is well.", flush=True)
 
@@ -108,8 +128,8 @@ def _strangers() -> None:
             _say("note", f"{name} is no setting of the hub{f': did you mean {near[0]}?' if near else '.'}")
 
 
-async def _examine(settings: Settings) -> bool:
-    """Says what it finds; whether all was well."""
+async def _examine(settings: Settings, report: Report | None, tenant: str) -> bool:
+    """Says what it finds; whether all was well. Without a `report` of the running hub, its state is read here."""
     _say("ok", f"settings: mode {settings.mode}, tokens checked with {_keys(settings)}")
     files = ports.allow_many_files()
     if 0 <= files < FEW_FILES:
@@ -119,8 +139,9 @@ async def _examine(settings: Settings) -> bool:
         )
     else:
         _say("ok", "a process may open enough files here, one for each socket")
-    well = True
-    for stage in (_listening, _operations, _mongo, _redis, _channels, _queue):
+    well, unasked = True, report is None
+    senders = {**report.senders} if report else {}
+    for stage in (_listening, _operations, _mongo, _redis, partial(_channels, senders), _queue):
         findings: list[str] = []
         trouble = None
         try:
@@ -132,7 +153,21 @@ async def _examine(settings: Settings) -> bool:
             _say("note" if finding.startswith(NOTE) else "ok", finding.removeprefix(NOTE))
         if trouble:
             _say("wrong", trouble)
+        elif unasked and stage is _mongo and (report := await _state(settings, tenant)):
+            senders |= report.senders
+    if unasked and report:
+        _say(
+            "note", "no running hub was asked (--url or HUB_URL names one); this is what MongoDB and Redis hold of it:"
+        )
+        well = report.say(_say) and well
     return well
+
+
+async def _state(settings: Settings, tenant: str) -> Report | None:
+    """The state of the hub as its stores hold it. None where they do not answer, which is found by itself."""
+    with contextlib.suppress(PyMongoError, connections.Unreachable):
+        return await read_stores(settings, tenant)
+    return None
 
 
 def _say(word: str, text: str) -> None:
@@ -242,12 +277,18 @@ async def _redis(settings: Settings, findings: list[str]) -> None:
             )
 
 
-async def _channels(settings: Settings, findings: list[str]) -> None:
+async def _channels(senders: Mapping[Channel, str], settings: Settings, findings: list[str]) -> None:
+    """What the environment sets up. `senders`: what running workers send through."""
     there = settings.provided
     if up := [channel for channel in WANTS if channel in there]:
         findings.append(f"channels with a provider: {', '.join(up)}")
     for channel, wants in WANTS.items():
         if channel in there:
+            continue
+        if senders.get(channel, NOBODY) != NOBODY:
+            findings.append(
+                f"{channel} is not set up in this environment; running workers send it through {senders[channel]}"
+            )
             continue
         if settings.mode == "development":
             findings.append(f"{channel} has no provider: /dev/outbox shows what it would send; it wants {wants}")

@@ -210,6 +210,16 @@ class Lanes:
         rung: list[bytes] | None = await self._redis.execute_command("BLPOP", *bells, timeout_s)  # type: ignore[no-untyped-call]
         return rung[0].decode().rpartition(":")[2] if rung else None
 
+    async def heads(self, lanes: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Return how many ids lie on each of these lanes, and the first of them. Empty lanes are left out."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in lanes:
+            pipeline.llen(f"{self._prefix}lane:{lane}")
+            pipeline.lindex(f"{self._prefix}lane:{lane}", 0)
+        answers = await pipeline.execute()
+        rows = zip(lanes, answers[::2], answers[1::2], strict=True)
+        return {lane: (count, head.decode()) for lane, count, head in rows if head}
+
     async def depths(self, channels: Collection[str]) -> list[Depth]:
         """Of those lanes that hold anything."""
         groups = [(channel, priority) for channel in channels for priority in Priority]

@@ -23,7 +23,7 @@ settled; what was claimed and not called is given back.
 import asyncio
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -81,6 +81,7 @@ class Dispatcher(Generic[J]):
         schedule: Sequence[float],
         retry_after_max_s: float,
         lapses_max: int,
+        count: Callable[[str, str, bool], None] = lambda *_: None,
     ) -> None:
         self.channel = channel
         self._desk = desk
@@ -95,6 +96,7 @@ class Dispatcher(Generic[J]):
         self._schedule = schedule
         self._retry_after_max_s = retry_after_max_s
         self._suspect_from = max(1, lapses_max - ALONE_AT_LAST)  # lapses
+        self._count = count
         self._alone: asyncio.Task[None] | None = None
         self._calls: set[asyncio.Task[None]] = set()
         self._held: Counter[str] = Counter()  # slots by tenant
@@ -297,6 +299,7 @@ class Dispatcher(Generic[J]):
                 ms = round((perf_counter() - begun) * 1000)
                 attempts.append(Attempt(at=at, provider=provider.name, ok=ok, error=error, ms=ms))
                 self._health[provider.host(ready.message)].append(not isinstance(outcome, Retry))
+                self._count(self.channel, provider.name, ok)
                 metrics.attempts.labels(self.channel, provider.name, type(outcome).__name__).inc()
                 if not isinstance(outcome, Retry):
                     break

@@ -54,6 +54,12 @@ def indexes() -> Indexes:
             IndexModel([("send", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)], name="send"),
             # a tenant's in some states, newest first: dead letters
             IndexModel([("tenant", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)], name="status"),
+            # a tenant's dead letters and what is tried again, by the time they failed last
+            IndexModel(
+                [(name, ASCENDING) for name in ("tenant", "status", "updated_at", "_id", "reason")],
+                name="failed",
+                partialFilterExpression={"status": {"$in": REPLAYED}},
+            ),
             # one person's, newest first
             IndexModel([("mailbox", ASCENDING), ("_id", DESCENDING)], name="mailbox"),
             # the mail that a bounce is about, by the number that its provider gave it

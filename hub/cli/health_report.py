@@ -1,0 +1,97 @@
+"""The health of a hub, as `hub doctor` prints it: asked of the running hub, or read off its stores."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from hub import clock, connections
+from hub.cli.door import Refused, Unreachable, ask
+from hub.cli.environment import Hub
+from hub.model import Channel, Role
+from hub.server_clock import ServerClock
+from hub.settings import Settings
+
+QUERY = """{
+  health {
+    ok problems deadLetters failureRate oldestDueSeconds
+    providers { provider channel open failureRate }
+    queues { channel priority waiting oldestSeconds }
+    workers { host version calls }
+  }
+}"""
+
+Say = Callable[[str, str], None]
+
+
+class Report(Struct, frozen=True):
+    """What is printed. `senders`: channels that running workers have a provider for, and its name."""
+
+    lines: list[str]
+    problems: list[str]
+    senders: dict[Channel, str]
+
+    def say(self, say: Say) -> bool:
+        """Print it; return whether there is no problem."""
+        for line in self.lines:
+            say("ok", line)
+        for problem in self.problems:
+            say("wrong", problem)
+        return not self.problems
+
+
+def ask_hub(hub: Hub, tenant: str) -> Report:
+    """Ask the running hub. Where it does not tell, that is the problem."""
+    token = hub.token(user=None, role=Role.ADMIN, tenant=tenant)
+    try:
+        answer = asyncio.run(ask(hub.url, token, QUERY))["health"]
+    except Unreachable as error:
+        return Report([], [str(error)], {})
+    except Refused as error:
+        return Report([], [f"The hub at {hub.url} does not tell its health. {hub.told(error)}"], {})
+    return _report(answer)
+
+
+async def read_stores(settings: Settings, tenant: str) -> Report:
+    """Read the same off MongoDB and Redis. Raises connections.Unreachable and PyMongoError."""
+    from hub.api.health import Health
+    from hub.parts import health_reader
+
+    async with connections.mongo(settings) as database, connections.redis(settings) as redis:
+        time = ServerClock(database, clock.now)
+        await time.sync()
+        found = await health_reader(database, redis, settings, time.now, configured=None).read(tenant)
+    health = Health.of(found)
+    return _report(
+        {
+            "problems": health.problems,
+            "deadLetters": health.dead_letters,
+            "failureRate": health.failure_rate,
+            "oldestDueSeconds": health.oldest_due_seconds,
+            "providers": [vars(one) | {"failureRate": one.failure_rate} for one in health.providers],
+            "queues": [vars(one) | {"oldestSeconds": one.oldest_seconds} for one in health.queues],
+            "workers": [vars(one) for one in health.workers],
+        }
+    )
+
+
+def _report(health: dict[str, Any]) -> Report:
+    lines = [
+        f"worker on {worker['host']} (version {worker['version']}) runs, {worker['calls']} calls since its start"
+        for worker in health["workers"]
+    ]
+    lines += [
+        f"{one['channel']} is sent through {one['provider']}, failure rate {one['failureRate']:.0%}"
+        for one in health["providers"]
+        if not one["open"]
+    ]
+    lines += [
+        f"{one['waiting']} wait on {one['channel']} {one['priority']}, the oldest for {one['oldestSeconds']:.0f} s"
+        for one in health["queues"]
+    ]
+    lines.append(
+        f"dead letters: {health['deadLetters']}; failure rate of all calls in 15 minutes: {health['failureRate']:.0%}"
+    )
+    senders = {Channel(one["channel"]): one["provider"] for one in health["providers"]}
+    return Report(lines, health["problems"], senders)

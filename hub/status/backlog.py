@@ -1,0 +1,95 @@
+"""What waits to be sent and what failed for good, of one tenant, counted over indexes and only so far."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from hub.clock import Clock
+from hub.connections import Database, Document
+from hub.model import DeliveryStatus, Reason
+from hub.status.claims import DOUBLINGS_MAX
+from hub.status.deliveries import COLLECTION
+
+COUNTED_MAX = 10_000  # of one lane, or dead letters
+RECENT_S = 24 * 3600
+NO_ADDRESS_LEFT = (Reason.ADDRESS_GONE, Reason.SUPPRESSED)
+
+
+class Overdue(Struct, frozen=True):
+    """Deliveries of one lane whose time has come and that are on no lane in Redis."""
+
+    count: int
+    since: datetime
+
+
+class DeadLetters(Struct, frozen=True):
+    """FAILED deliveries: all, those of the last day, and those whose address was gone or suppressed; at most
+    `COUNTED_MAX` of them are counted."""
+
+    total: int = 0
+    recent: int = 0
+    without_address: int = 0
+
+    @property
+    def older_to_replay(self) -> bool:
+        """Whether there are some that a replay may help, beside the recent ones."""
+        return self.total > self.recent + self.without_address
+
+
+class Backlog:
+    def __init__(self, database: Database, clock: Clock, queued_s: float) -> None:
+        self._deliveries = database[COLLECTION]
+        self._clock = clock
+        self._queued_s = queued_s
+
+    async def overdue(self, lanes: Sequence[str]) -> dict[str, Overdue]:
+        """Return what is due on each of these lanes, where anything is. Served by the index `due`."""
+        first, *rest = [self._overdue_on(lane) for lane in lanes]
+        unions = [{"$unionWith": {"coll": COLLECTION, "pipeline": stages}} for stages in rest]
+        cursor = await self._deliveries.aggregate([*first, *unions])
+        return {doc["_id"]: Overdue(doc["count"], doc["since"]) async for doc in cursor}
+
+    def _overdue_on(self, lane: str) -> list[Document]:
+        return [
+            {"$match": {"lane": lane, "due_at": {"$lte": self._clock()}}},
+            {"$sort": {"lane": 1, "due_at": 1}},
+            {"$limit": COUNTED_MAX},
+            {"$group": {"_id": "$lane", "count": {"$sum": 1}, "since": {"$min": "$due_at"}}},
+        ]
+
+    async def queued_since(self, ids: Collection[str]) -> dict[str, datetime]:
+        """Return since when each of these deliveries has waited on its lane, where it still does."""
+        wanted = {"_id": {"$in": list(ids)}, "queued": {"$gte": 1}, "due_at": {"$exists": True}}
+        found = self._deliveries.find(wanted, {"queued": 1, "due_at": 1})
+        return {doc["_id"]: doc["due_at"] - queued_for(doc["queued"], self._queued_s) async for doc in found}
+
+    async def dead_letters(self, tenant: str) -> DeadLetters:
+        """Count them, the newest first. Served by the index `failed`."""
+        since = self._clock() - timedelta(seconds=RECENT_S)
+        gone = {"$and": [{"$lt": ["$updated_at", since]}, {"$in": ["$reason", list(NO_ADDRESS_LEFT)]}]}
+        cursor = await self._deliveries.aggregate(
+            [
+                {"$match": {"tenant": tenant, "status": DeliveryStatus.FAILED}},
+                {"$sort": {"updated_at": -1, "_id": -1}},
+                {"$limit": COUNTED_MAX},
+                {
+                    "$group": {
+                        "_id": None,
+                        "total": {"$sum": 1},
+                        "recent": {"$sum": {"$cond": [{"$gte": ["$updated_at", since]}, 1, 0]}},
+                        "without_address": {"$sum": {"$cond": [gone, 1, 0]}},
+                    }
+                },
+            ],
+            hint="failed",
+        )
+        found = await cursor.to_list()
+        if not found:
+            return DeadLetters()
+        return DeadLetters(found[0]["total"], found[0]["recent"], found[0]["without_address"])
+
+
+def queued_for(times: int, queued_s: float) -> timedelta:
+    """Return how long a delivery has to have been on its lane by its `due_at`, put there that many times."""
+    return timedelta(seconds=sum(queued_s * 2 ** min(turn, DOUBLINGS_MAX) for turn in range(times)))

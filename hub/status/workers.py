@@ -1,0 +1,182 @@
+"""Heartbeats of workers: who works, through which providers, and how their calls went.
+
+- Each process with dispatchers writes one document every `HEARTBEAT_S`. A crash loses the calls counted since.
+- They are in MongoDB: they survive the loss of Redis and the restart of any process. A process that stops says so.
+- A process that died is no worker any more after `ALIVE_S`. Its document is removed by a TTL index (`KEPT_S`); until
+  then its calls count in the failure rate.
+- Calls are counted by minute, channel and provider, never by host or tenant.
+"""
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pymongo
+import structlog
+from msgspec import Struct, ValidationError, convert, to_builtins
+from pymongo import ASCENDING, IndexModel
+from pymongo.errors import PyMongoError
+
+from hub import __version__
+from hub.clock import Clock
+from hub.connections import GOODBYE_S, Database, Document, Indexes
+from hub.ids import new_id
+
+COLLECTION = "workers"
+HEARTBEAT_S = 2.0
+ALIVE_S = 30.0
+WINDOW_MINUTES = 15  # of the failure rate
+KEPT_S = 20 * 60  # longer than the window
+WORKERS_MAX = 1000  # read at once
+MINUTE_S = 60
+
+log = structlog.get_logger(__name__)
+
+
+class ProviderName(Struct, frozen=True):
+    """A provider that a worker has, and the channel that it sends on."""
+
+    channel: str
+    provider: str
+
+
+class MinuteCalls(Struct, frozen=True):
+    """Calls that ended in one minute, `at` in minutes since 1970."""
+
+    at: int
+    channel: str
+    provider: str
+    ok: int
+    failed: int
+
+
+class Worker(Struct, frozen=True, rename={"id": "_id"}):
+    """The document of one process. `total`: calls since its start; `stopped`: it ended in order."""
+
+    id: str
+    host: str
+    version: str
+    started_at: datetime
+    heartbeat_at: datetime
+    providers: tuple[ProviderName, ...] = ()
+    calls: tuple[MinuteCalls, ...] = ()
+    total: int = 0
+    stopped: bool = False
+
+
+def indexes() -> Indexes:
+    # those of the last minutes; older ones are removed
+    return {COLLECTION: [IndexModel([("heartbeat_at", ASCENDING)], name="heartbeat", expireAfterSeconds=KEPT_S)]}
+
+
+class CallTally:
+    """Counts this process's calls of the last `WINDOW_MINUTES`, and knows its providers."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._calls: Counter[tuple[int, str, str, bool]] = Counter()
+        self.providers: list[ProviderName] = []
+        self.total = 0
+
+    def add_provider(self, channel: str, provider: str) -> None:
+        self.providers.append(ProviderName(channel, provider))
+
+    def count(self, channel: str, provider: str, ok: bool) -> None:
+        """One call that ended."""
+        self._calls[_minute(self._clock()), channel, provider, ok] += 1
+        self.total += 1
+
+    def recent(self, now: datetime) -> list[MinuteCalls]:
+        """Return the calls of the window, and forget those before it."""
+        oldest = _minute(now) - WINDOW_MINUTES
+        for old in [key for key in self._calls if key[0] <= oldest]:
+            del self._calls[old]
+        keys = sorted({key[:3] for key in self._calls})
+        return [MinuteCalls(*key, self._calls[*key, True], self._calls[*key, False]) for key in keys]
+
+
+class Heartbeat:
+    """Writes the document of this process."""
+
+    def __init__(self, database: Database, clock: Clock, tally: CallTally) -> None:
+        self._workers = database[COLLECTION]
+        self._clock = clock
+        self._tally = tally
+        self._id = new_id()
+        self._started_at = clock()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                try:
+                    await self._write(stopped=False)
+                except PyMongoError as error:
+                    log.warning("heartbeat_failed", error=error)
+                await asyncio.sleep(HEARTBEAT_S)
+        finally:
+            try:
+                with pymongo.timeout(GOODBYE_S):
+                    await self._write(stopped=True)
+            except PyMongoError as error:
+                log.warning("heartbeat_failed", error=error)
+
+    async def _write(self, *, stopped: bool) -> None:
+        now = self._clock()
+        worker = Worker(
+            id=self._id,
+            host=socket.gethostname(),
+            version=__version__,
+            started_at=self._started_at,
+            heartbeat_at=now,
+            providers=tuple(self._tally.providers),
+            calls=tuple(self._tally.recent(now)),
+            total=self._tally.total,
+            stopped=stopped,
+        )
+        document: Document = to_builtins(worker, builtin_types=(datetime,))
+        await self._workers.replace_one({"_id": self._id}, document, upsert=True)
+
+
+class Workers:
+    """Reads heartbeats."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._workers = database[COLLECTION]
+        self._clock = clock
+
+    async def recent(self) -> list[Worker]:
+        """Return the workers of the last `WINDOW_MINUTES`, also those that are gone."""
+        since = self._clock() - timedelta(minutes=WINDOW_MINUTES)
+        cursor = self._workers.find({"heartbeat_at": {"$gte": since}}, hint="heartbeat").limit(WORKERS_MAX)
+        found = []
+        async for doc in cursor:
+            try:
+                found.append(convert(doc, Worker))
+            except ValidationError as error:  # of another version
+                log.warning("worker_not_readable", worker=str(doc["_id"]), error=str(error))
+        return found
+
+
+def alive(workers: Sequence[Worker], now: datetime) -> list[Worker]:
+    """Return those that work now, the oldest first."""
+    since = now - timedelta(seconds=ALIVE_S)
+    there = [worker for worker in workers if not worker.stopped and worker.heartbeat_at >= since]
+    return sorted(there, key=lambda worker: (worker.started_at, worker.id))
+
+
+def recent_calls(workers: Sequence[Worker], now: datetime) -> dict[ProviderName, tuple[int, int]]:
+    """Return how many calls succeeded and failed within the window, by provider."""
+    oldest = _minute(now) - WINDOW_MINUTES
+    found: dict[ProviderName, tuple[int, int]] = {}
+    for calls in (calls for worker in workers for calls in worker.calls if calls.at > oldest):
+        name = ProviderName(calls.channel, calls.provider)
+        ok, failed = found.get(name, (0, 0))
+        found[name] = ok + calls.ok, failed + calls.failed
+    return found
+
+
+def _minute(at: datetime) -> int:
+    return int(at.astimezone(UTC).timestamp()) // MINUTE_S

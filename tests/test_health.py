@@ -1,0 +1,178 @@
+"""What the running hub says of itself: `health`, `queues`, `providers` and `hub doctor`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from hub import clock
+from hub.connections import Database, redis
+from hub.embedded import Mongod, Redis
+from hub.parts import health_reader
+from hub.status.backlog import queued_for
+from hub.status.workers import ALIVE_S
+from tests.client import Json, Refused, Tenant, eventually
+from tests.commands import call
+from tests.outside import QUICK, deliveries, ended
+from tests.peers import MailServer
+from tests.processes import SECRET, Deployment
+from tests.rigs import SENDER, settings
+
+HEALTH = """{ health {
+  ok problems deadLetters failureRate oldestDueSeconds
+  providers { provider channel open failureRate since } queues { channel priority waiting oldestSeconds }
+  workers { id host version startedAt heartbeatAt calls }
+} }"""
+PEOPLE = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
+DATABASE = "health"
+
+
+@pytest.fixture
+async def mail() -> AsyncIterator[MailServer]:
+    async with MailServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def running(servers: tuple[Mongod, Redis], mail: MailServer) -> AsyncIterator[Deployment]:
+    mongod, redis_server = servers
+    own = {"mongo_database": DATABASE, "redis_prefix": f"health{uuid4().hex[:8]}:", "retry_schedule": "1s"}
+    sender = {"smtp_url": f"smtp://127.0.0.1:{mail.port}", "email_from": SENDER, "breaker_open_s": "60"}
+    async with AsyncMongoClient(mongod.url) as client:
+        await client.drop_database(DATABASE)
+    async with Deployment(mongod.url, redis_server.url, apis=1, workers=1, **{**QUICK, **own, **sender}) as deployment:
+        yield deployment
+
+
+@pytest.fixture
+async def tenant(running: Deployment) -> AsyncIterator[Tenant]:
+    async with Tenant("acme", running.urls) as made:
+        users = [{"id": f"u{n}", "email": f"u{n}@people.example"} for n in range(12)]
+        await made.ask(PEOPLE, users=users)
+        yield made
+
+
+@pytest.fixture
+async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        yield client[DATABASE]
+
+
+async def health(tenant: Tenant) -> Json:
+    found: Json = (await tenant.admin(HEALTH))["health"]
+    return found
+
+
+async def doctor(tenant: Tenant, *arguments: str, **environment: str) -> tuple[int, str]:
+    given = ["doctor", "--tenant", tenant.name, *arguments]
+    done = await asyncio.to_thread(call, *given, jwt_secret=SECRET, **environment)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout
+
+
+async def test_health_of_a_hub_that_sends_is_ok_and_doctor_says_so(
+    tenant: Tenant, running: Deployment, store: Database, servers: tuple[Mongod, Redis]
+) -> None:
+    """The hub's own word counts: a shell without HUB_SMTP_URL is no hub without email."""
+    await tenant.send("u1", channels=["EMAIL"])
+    await ended(tenant, "SENT")
+
+    async def counted() -> Json | None:
+        found = await health(tenant)
+        return found if found["workers"] and found["workers"][0]["calls"] == 1 else None
+
+    found = await eventually(counted, 20)
+    assert (found["ok"], found["problems"], found["deadLetters"], found["failureRate"]) == (True, [], 0, 0)
+    assert (found["queues"], found["oldestDueSeconds"]) == ([], 0)
+    state = {"open": False, "failureRate": 0, "since": None}
+    assert found["providers"] == [
+        {"provider": "smtp", "channel": "EMAIL", **state},
+        {"provider": "webhook", "channel": "WEBHOOK", **state},
+    ]
+    assert (await tenant.ask("{ providers { provider } queues { waiting } }"))["queues"] == []
+    for query in ("{ health { ok } }", "{ queues { waiting } }", "{ providers { provider } }"):
+        with pytest.raises(Refused, match="FORBIDDEN"):
+            await tenant.ask(query, user="u1" if "health" not in query else None)
+    url = running.urls[0].removesuffix("/graphql")
+    code, said = await doctor(tenant, "--url", url)
+    assert code == 0, said
+    assert said.endswith("All is well.\n")
+    assert "ok     EMAIL is sent through smtp" in said
+    assert "EMAIL is not set up" not in said
+    stores = {"mongo_url": servers[0].url, "redis_url": servers[1].url, "mongo_database": DATABASE}
+    code, said = await doctor(tenant, **stores)
+    assert "EMAIL is not set up in this environment; running workers send it through smtp" in said
+    assert "no running hub was asked" in said
+    code, said = await doctor(tenant, "--url", "http://127.0.0.1:1")
+    assert code == 1
+    assert "wrong  Nothing answers at http://127.0.0.1:1" in said
+    running.workers[0].kill()
+    stale = datetime.now(UTC) - timedelta(seconds=ALIVE_S + 1)
+    await store["workers"].update_many({}, {"$set": {"heartbeat_at": stale}})
+    await tenant.send("u1", channels=["EMAIL"], priority="HIGH")
+
+    async def alone() -> Json | None:
+        found = await health(tenant)
+        return found if found["queues"] and found["oldestDueSeconds"] > 0 else None
+
+    found = await eventually(alone, 20)
+    assert found["problems"][0].startswith("No worker runs")
+    assert (found["workers"], found["providers"]) == ([], [])
+    [queue] = found["queues"]
+    assert (queue["channel"], queue["priority"], queue["waiting"]) == ("EMAIL", "HIGH", 1)
+    async with Tenant("other", running.urls) as other:
+        found = await health(other)
+        assert (found["queues"], found["deadLetters"]) == ([], 0), "of one tenant only"
+
+
+async def test_health_of_failed_mails_is_not_ok_and_doctor_ends_with_1(
+    tenant: Tenant, running: Deployment, mail: MailServer
+) -> None:
+    mail.says = {"DATA": "554 5.7.1 not from you"}
+    await tenant.send(*(f"u{n}" for n in range(12)), channels=["EMAIL"])
+    await ended(tenant, "FAILED", 12)
+
+    async def counted() -> Json | None:
+        found = await health(tenant)
+        return found if found["failureRate"] == 1 else None
+
+    found = await eventually(counted, 20)
+    assert (found["ok"], found["deadLetters"]) == (False, 12)
+    assert found["problems"][0] == "EMAIL through smtp fails: 12 of 12 calls in the last 15 minutes."
+    assert found["problems"][1].startswith("12 deliveries have FAILED for good, 12 of them within a day")
+    code, said = await doctor(tenant, "--url", running.urls[0].removesuffix("/graphql"))
+    assert code == 1
+    assert "All is well" not in said
+    assert "wrong  12 deliveries have FAILED" in said
+
+
+async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: MailServer) -> None:
+    mail.says = {"MAIL": "451 4.3.2 later"}
+    await tenant.send(*(f"u{n}" for n in range(12)), channels=["EMAIL"])
+
+    async def opened() -> Json | None:
+        found = await health(tenant)
+        return found if any(provider["open"] for provider in found["providers"]) else None
+
+    found = await eventually(opened, 20)
+    assert found["problems"][0].startswith("EMAIL through smtp is held back since ")
+    [smtp, webhook] = found["providers"]
+    assert smtp["since"]
+    assert not webhook["open"]
+    assert await deliveries(tenant, channels=["EMAIL"])
+
+
+async def test_health_without_redis_says_so(tenant: Tenant, store: Database) -> None:
+    given = settings(redis_url="redis://127.0.0.1:1")
+    async with redis(given) as client:
+        found = await health_reader(store, client, given, clock.now, None).read(tenant.name)
+    assert found.redis_away
+    assert any(problem.startswith("Redis does not answer") for problem in found.problems)
+
+
+def test_time_on_a_lane_is_the_sum_of_its_turns() -> None:
+    """The first turn lasts `queued_s`, later ones twice and four times that."""
+    assert [queued_for(times, 60).total_seconds() for times in (0, 1, 2, 3, 4)] == [0, 60, 180, 420, 660]
