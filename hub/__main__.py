@@ -165,8 +165,10 @@ async def _whole(work: Coroutine[Any, Any, None], channel: str = "") -> None:
 
 async def _probed(hub: Hub, settings: Settings, listeners: list[socket.socket]) -> None:
     """`/metrics`, `/healthz` and `/readyz` of a process that serves nothing else, until cancelled."""
+    app = Starlette(routes=probes(settings, hub.database))
+    app.router.redirect_slashes = False
     config = uvicorn.Config(
-        Starlette(routes=probes(settings, hub.database)),
+        app,
         host=settings.host,
         lifespan="off",
         timeout_graceful_shutdown=1,

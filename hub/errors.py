@@ -36,6 +36,12 @@ class BadUserInput(HubError):
         super().__init__(message, field=field)
 
 
+class WrongMediaType(BadUserInput):
+    """A body that is not what is accepted; the message says what is."""
+
+    status = 415
+
+
 class NotFound(HubError):
     """Missing, or somebody else's: the two look alike."""
 

@@ -11,10 +11,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
+from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from hub.api.addresses import Addresses
+from hub.api.addresses import Addresses, behind_proxies
 from hub.embedded import Mongod, Redis
 from hub.settings import Settings
 from tests.certificates import Certificate, certificate
@@ -239,22 +240,25 @@ async def test_client_whom_a_trusted_proxy_names_is_counted_in_the_proxys_stead(
 
 async def test_forwarded_headers_of_anybody_else_are_nobodys_word(narrow: Deployment) -> None:
     port = narrow.apis[0].port
-    redirected = b"GET /healthz/ HTTP/1.1\r\nhost: x\r\nx-forwarded-proto: https\r\nx-forwarded-for: 7.7.7.7\r\n\r\n"
-
-    async def location(source: str) -> bytes:
-        async with raw(port, source=source) as one:
-            one.say(redirected)
-            async with asyncio.timeout(SOON_S):
-                head = await one.reader.readuntil(b"\r\n\r\n")
-            return head.partition(b"location: ")[2].split(b":")[0]
-
-    assert await location(PROXY) == b"https"
-    assert await location(OTHER) == b"http"
     async with AsyncExitStack() as stack:
         for number in range(MOST + 1):
             one = await stack.enter_async_context(raw(port, source=OTHER))
             one.say(forwarded(f"8.8.8.{number}"))
             assert (await one.answer())[0] == (200 if number < MOST else 429)
+
+
+@pytest.mark.parametrize(("source", "scheme"), [(PROXY, "https"), (OTHER, "http")])
+async def test_forwarded_proto_counts_from_a_trusted_proxy_only(source: str, scheme: str) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append(scope["scheme"])
+
+    settings = Settings(jwt_secret=SECRET, trusted_proxies=PROXY)  # type: ignore[arg-type]
+    headers = [(b"x-forwarded-proto", b"https"), (b"x-forwarded-for", b"7.7.7.7")]
+    scope = {"type": "http", "scheme": "http", "client": (source, 1), "headers": headers}
+    await behind_proxies(app, Addresses(settings))(scope, None, None)  # type: ignore[arg-type]
+    assert seen == [scheme]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,12 @@ BEFORE_INIT = {
     "another order": (subscribe({"query": "{ __typename }"}), UNAUTHORIZED),
     "deep JSON": ('{"type":' + "[" * 5000 + "]" * 5000 + "}", BAD_REQUEST),
     "no payload": ('{"type": "connection_init"}', FORBIDDEN),
-    "a payload that is a list": ('{"type": "connection_init", "payload": []}', FORBIDDEN),
+    "a payload that is a list": ('{"type": "connection_init", "payload": []}', BAD_REQUEST),
+    "a payload that is a string": ('{"type": "connection_init", "payload": "Bearer x"}', BAD_REQUEST),
+    "a payload that is null": ('{"type": "connection_init", "payload": null}', FORBIDDEN),
+    "an end of a list": ('{"type": "complete", "id": ["1"]}', BAD_REQUEST),
+    "an end of something": ('{"type": "complete", "id": "1"}', UNAUTHORIZED),
+    "a ping with a list": ('{"type": "ping", "payload": []}', BAD_REQUEST),
     "a token that is a number": ('{"type": "connection_init", "payload": {"authorization": 7}}', BAD_REQUEST),
     "a token of nobody": ('{"type": "connection_init", "payload": {"authorization": "Bearer x"}}', FORBIDDEN),
     "a lone surrogate": ('{"type": "\\ud800"}', BAD_REQUEST),
@@ -122,6 +127,14 @@ AFTER_INIT = {
         BAD_REQUEST,
     ),
     "a hash that is a list": (subscribe({"extensions": {"persistedQuery": [1]}}), BAD_REQUEST),
+    "an end without an id": ('{"type": "complete"}', BAD_REQUEST),
+    "an end of a list": ('{"type": "complete", "id": ["1"]}', BAD_REQUEST),
+    "an end of a number": ('{"type": "complete", "id": 1}', BAD_REQUEST),
+    "an end of null": ('{"type": "complete", "id": null}', BAD_REQUEST),
+    "an end of an empty id": ('{"type": "complete", "id": ""}', BAD_REQUEST),
+    "a ping with a list": ('{"type": "ping", "payload": []}', BAD_REQUEST),
+    "a ping with a string": ('{"type": "ping", "payload": "x"}', BAD_REQUEST),
+    "a pong with a number": ('{"type": "pong", "payload": 7}', BAD_REQUEST),
     "our ack": ('{"type": "connection_ack"}', BAD_REQUEST),
     "our next": ('{"id": "1", "type": "next", "payload": {"data": null}}', BAD_REQUEST),
     "our error": ('{"id": "1", "type": "error", "payload": []}', BAD_REQUEST),
@@ -131,10 +144,8 @@ AFTER_INIT = {
 HARMLESS = {
     "a pong nobody asked for": {"type": "pong"},
     "a ping with much in it": {"type": "ping", "payload": {"a": [[[[{"b": "x" * 1000}]]]]}},
-    "a ping with a list": {"type": "ping", "payload": []},
+    "a ping with null": {"type": "ping", "payload": None},
     "an end of nothing": {"type": "complete", "id": "unknown"},
-    "an end without an id": {"type": "complete"},
-    "an end of a list": {"type": "complete", "id": ["1"]},
     "an end of a very long id": {"type": "complete", "id": "x" * 60_000},
     "keys nobody knows": {"type": "ping", "__proto__": {"type": "x"}, "constructor": 7, "": None},
     "a subscription with more in it": {
@@ -239,6 +250,8 @@ BODIES: dict[str, bytes] = {
     "parts": b'--x\r\nContent-Disposition: form-data; name="query"\r\n\r\n{ __typename }\r\n--x--\r\n',
     "XML": b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>',
 }
+NO_UTF8 = {"a byte order mark", "UTF-16", "UTF-32", "gzip", "a bomb of gzip"}
+"""Bodies of another encoding: the answer says which is accepted."""
 COSTLY_QUERIES = {  # well-formed JSON, but nothing to run
     "braces": "{" * 200_000,
     "a comment of 900 kB": "#" * 900_000,
@@ -312,6 +325,22 @@ async def still_there(socket: Socket) -> None:
             pass
 
 
+async def test_socket_pings_before_init_are_answered(tenant: Tenant) -> None:
+    """The protocol allows them at any time."""
+    url = tenant.next_url().replace("http", "ws", 1)
+    async with connect(url, subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]
+        await connection.send('{"type": "pong"}')
+        await connection.send('{"type": "ping"}')
+        assert orjson.loads(await connection.recv()) == {"type": "pong"}
+
+
+async def test_socket_with_a_number_as_id_is_told_so(tenant: Tenant) -> None:
+    async with tenant.socket("alice") as socket:
+        await socket.connection.send(subscribe({"query": "{ __typename }"}, id=1))
+        await closed_with(socket.connection)
+    assert socket.connection.close_reason == "`id` of `subscribe` is a string."
+
+
 async def test_socket_with_bytes_or_a_huge_message_is_closed(tenant: Tenant) -> None:
     async with tenant.socket("alice") as socket:
         await socket.connection.send(b"\x00\x01")
@@ -374,7 +403,8 @@ async def test_body_that_is_no_request_is_refused(tenant: Tenant, stopwatch: Sto
     with stopwatch(f"body, {what}"):
         async with tenant.http.post(tenant.next_url(), data=BytesIO(BODIES[what]), headers=headers | JSON) as response:
             answer = await response.read()
-            assert response.status == 400
+            assert response.status == (415 if what in NO_UTF8 else 400)
+            assert (response.headers.get("accept-post") == "application/json") is (what in NO_UTF8)
     assert orjson.loads(answer)["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
     assert len(answer) < 1000
 

@@ -57,11 +57,13 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
         allow_origins=origins.named,
         allow_origin_regex=origins.pattern,
         allow_methods=METHODS,
-        allow_headers=["authorization", "content-type", "idempotency-key", "traceparent", "x-request-id"],
+        allow_headers=["*"],  # any that is asked for: there are no cookies, and what matters needs a token
         expose_headers=["x-request-id"],
     )
     starlette = Starlette(routes=routes, middleware=[cors] if origins.named or origins.pattern else [])
     strangers = Starlette(routes=[*links(services), *providers(services)])
+    for served in (starlette, strangers):
+        served.router.redirect_slashes = False  # such a redirect repeats the client's Host header
     front = Front(development)
     sockets = GraphQLOverWebSocket(engine, services, auth, origins, places)
 
@@ -71,7 +73,7 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
         if scope["type"] == "websocket" and scope["path"] == GRAPHQL:
             await sockets.handle(WebSocket(scope, receive, send))
         elif scope["type"] == "http" and scope["path"].startswith(STRANGERS):
-            await strangers(scope, receive, send)
+            await strangers({**scope, "path": scope["path"].rstrip("/")}, receive, send)
         elif scope["type"] == "http" and scope["path"] in front:
             await front(scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == GRAPHQL:

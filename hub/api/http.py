@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -28,19 +27,17 @@ from hub.api.engine import Answers as Told
 from hub.api.failures import refused
 from hub.api.idempotency import Answers
 from hub.api.inputs import idempotency_key
+from hub.api.media import EVENTS, GRAPHQL_JSON, JSON, WANTED_HEADERS, accepted, check_encoding, check_type
 from hub.api.places import BUSY_S, Places
 from hub.api.rates import headers, refusal
 from hub.api.visits import Visit, request_id
 from hub.connections import is_outage
-from hub.errors import BadUserInput, HubError, RateLimited, TooLarge, Unauthenticated, Unavailable
+from hub.errors import BadUserInput, HubError, RateLimited, TooLarge, Unauthenticated, Unavailable, WrongMediaType
 from hub.model import Role
 
-JSON = "application/json"
-GRAPHQL_JSON = "application/graphql-response+json"
-EVENTS = "text/event-stream"
+REFUSAL_HEADERS = {Unauthenticated: {"www-authenticate": "Bearer"}, WrongMediaType: WANTED_HEADERS}
 QUIET_S = 12.0  # a comment keeps idle streams open through proxies
 METHODS = ["GET", "POST"]
-ACCEPTED = 100  # `Accept` headers of which it is remembered what they come to
 
 
 class GraphQLOverHTTP:
@@ -56,7 +53,9 @@ class GraphQLOverHTTP:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, as ASGI: Starlette's wrapping of requests and endpoints costs more than ours."""
         said = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
-        accept = _accepted(said.get("accept", ""))
+        if "accept" in said:  # it may come in several lines
+            said["accept"] = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
+        accept = accepted(said.get("accept", "")).single
         transport = "sse" if accept == EVENTS else "http"
         visit = Visit(
             transport,
@@ -86,13 +85,17 @@ class GraphQLOverHTTP:
             key = idempotency_key(said.get("idempotency-key"), "Idempotency-Key")
             operation = await self._engine.prepare(request, request_id)
         except HubError as error:
-            told = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
-            return _json({"errors": [refused(error, request_id)]}, accept, error.status, told)
+            return _json(
+                {"errors": [refused(error, request_id)]}, accept, error.status, REFUSAL_HEADERS.get(type(error))
+            )
         except ClientDisconnect:
             return Response(status_code=400)
         if isinstance(operation, list):
             return _json({"errors": operation}, accept, _status(accept))
         visit.asked(operation)
+        if operation.kind is OperationType.SUBSCRIPTION and accepted(said.get("accept", "")).events:
+            accept = EVENTS
+            visit.streams()
         readable = {OperationType.QUERY, OperationType.SUBSCRIPTION} if accept == EVENTS else {OperationType.QUERY}
         if scope["method"] == "GET" and operation.kind not in readable:
             refusing = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
@@ -138,8 +141,7 @@ class GraphQLOverHTTP:
                 **{name: _loads(query[name], name) for name in ("variables", "extensions") if name in query},
             }
             return requested(given), 0
-        if said.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-            raise BadUserInput(f"Send {JSON}.", "content-type")
+        check_type(said.get("content-type", ""), said.get("content-encoding", ""))
         settings = self._services.settings
         body = bytearray()
         more = True
@@ -153,6 +155,7 @@ class GraphQLOverHTTP:
                 raise TooLarge(
                     f"The body is larger than {settings.send_many_max_bytes} bytes (HUB_SEND_MANY_MAX_BYTES)."
                 )
+        check_encoding(body)
         return requested(_loads(bytes(body), "body")), len(body)
 
     async def _subscription(self, operation: Operation, context: Context, visit: Visit) -> AsyncGenerator[Answer, None]:
@@ -179,24 +182,6 @@ def _loads(text: str | bytes, field: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadUserInput(f"This is not JSON: {error}.", field) from None
-
-
-@lru_cache(ACCEPTED)
-def _accepted(header: str) -> str:
-    """The media type to answer with. Clients that name none get `application/json`."""
-    ranked: list[tuple[float, int, str]] = []
-    for index, part in enumerate(header.split(",")):
-        kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                try:
-                    quality = float(parameter[2:])
-                except ValueError:
-                    quality = 0.0
-        if kind in {JSON, GRAPHQL_JSON, EVENTS} and quality > 0:
-            ranked.append((-quality, index, kind))
-    return min(ranked)[2] if ranked else JSON
 
 
 def _status(accept: str) -> int:

@@ -147,8 +147,9 @@ class _Doors:
         return user, tenant, tenant.category(delivery.category) or undefined(delivery.category)
 
 
-async def _preflight(_: Request) -> Response:
-    allowed = {"access-control-allow-methods": "POST", "access-control-allow-headers": "content-type"}
+async def _preflight(request: Request) -> Response:
+    headers = request.headers.get("access-control-request-headers", "content-type")
+    allowed = {"access-control-allow-methods": "POST", "access-control-allow-headers": headers}
     return Response(status_code=204, headers=allowed)
 
 

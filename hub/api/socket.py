@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import structlog
 from graphql import OperationType
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from structlog.contextvars import bound_contextvars
 
 from hub import metrics, traces
@@ -35,6 +35,7 @@ from hub.model import Caller, Role
 
 PROTOCOL = "graphql-transport-ws"
 ID_MAX_CHARS = 128
+GONE = 1006  # RFC 6455: no close frame
 YEAR_S = 31_536_000.0  # no timer is set further ahead
 
 log = structlog.get_logger(__name__)
@@ -76,7 +77,11 @@ class GraphQLOverWebSocket:
         self._sockets = sockets
 
     async def handle(self, socket: WebSocket) -> None:
-        """One socket, from its first byte to its last."""
+        """One socket, from its first byte to its last. The client may go at any of them."""
+        with suppress(WebSocketDisconnect):
+            await self._handle(socket)
+
+    async def _handle(self, socket: WebSocket) -> None:
         if not self._origins.allow(socket.headers.get("origin"), socket.headers.get("host")):
             await socket.close(Close.FORBIDDEN)
             return
@@ -100,8 +105,6 @@ class GraphQLOverWebSocket:
         except Closing as closing:
             await session.stop()
             await session.close(closing)
-        except WebSocketDisconnect:
-            pass
         finally:
             await session.stop()
             metrics.sockets.dec()
@@ -111,13 +114,14 @@ class GraphQLOverWebSocket:
     async def _init(self, session: "_Session") -> Caller:
         try:
             async with asyncio.timeout(self._services.settings.init_timeout_s):
-                message = await session.receive()
+                while (message := await session.receive())["type"] in {"ping", "pong"}:
+                    await session.answer(message)
         except TimeoutError:
             raise Closing(Close.INIT_TIMEOUT, "Connection initialisation timeout") from None
         if message["type"] != "connection_init":
             raise Closing(Close.UNAUTHORIZED, "Unauthorized: send connection_init first.")
-        payload = message.get("payload")
-        given = payload.get("authorization") or payload.get("Authorization") if isinstance(payload, dict) else None
+        payload = message.get("payload") or {}
+        given = payload.get("authorization") or payload.get("Authorization")
         if given is not None and not isinstance(given, str):
             raise Closing(Close.BAD_REQUEST, "`authorization` is a string.")
         try:
@@ -175,21 +179,29 @@ class _Session:
             raise Closing(Close.BAD_REQUEST, "Messages are JSON.") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise Closing(Close.BAD_REQUEST, "A message is an object with a `type`.")
+        if wrong := _wrong(message):
+            raise Closing(Close.BAD_REQUEST, wrong)
         return message
 
     async def send(self, message: dict[str, Any]) -> None:
+        """Raises WebSocketDisconnect where the socket is closed, or another send has found it so."""
+        if self.socket.application_state is not WebSocketState.CONNECTED:
+            raise WebSocketDisconnect(GONE)
         await self.socket.send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
+
+    async def answer(self, message: dict[str, Any]) -> None:
+        """Of a ping; a pong needs none."""
+        if message["type"] == "ping":
+            await self.send({"type": "pong"})
 
     async def _handle(self, message: dict[str, Any], caller: Caller) -> None:
         match message["type"]:
-            case "ping":
-                await self.send({"type": "pong"})
-            case "pong":
-                pass
+            case "ping" | "pong":
+                await self.answer(message)
             case "subscribe":
                 self._subscribe(message, caller)
             case "complete":
-                if isinstance(id := message.get("id"), str) and (task := self._running.pop(id, None)):
+                if task := self._running.pop(message["id"], None):
                     task.cancel()
             case "connection_init":
                 raise Closing(Close.TOO_MANY, "Too many initialisation requests")
@@ -197,9 +209,7 @@ class _Session:
                 raise Closing(Close.BAD_REQUEST, "Unknown message type.")
 
     def _subscribe(self, message: dict[str, Any], caller: Caller) -> None:
-        id = message.get("id")
-        if not isinstance(id, str) or not 0 < len(id) <= ID_MAX_CHARS:
-            raise Closing(Close.BAD_REQUEST, f"`id` has 1 to {ID_MAX_CHARS} characters.")
+        id = message["id"]
         if id in self._running:
             raise Closing(Close.SUBSCRIBER_EXISTS, f"Subscriber for {id[:64]} already exists")
         if len(self._running) >= self._services.settings.subscriptions_per_socket:
@@ -269,6 +279,19 @@ class _Session:
                     return list(answer["errors"])
                 await self.send({"id": id, "type": "next", "payload": answer})
         return []
+
+
+def _wrong(message: dict[str, Any]) -> str | None:
+    """What is wrong with a message of the protocol, as far as its shape goes. Unknown types are not looked at."""
+    kind, id, payload = message["type"], message.get("id"), message.get("payload")
+    if kind in {"subscribe", "complete"}:
+        if not isinstance(id, str):
+            return f"`id` of `{kind}` is a string."
+        if not id or (kind == "subscribe" and len(id) > ID_MAX_CHARS):
+            return f"`id` has 1 to {ID_MAX_CHARS} characters."
+    if kind in {"connection_init", "ping", "pong"} and not isinstance(payload, dict | None):
+        return f"`payload` of `{kind}` is an object, or left out."
+    return None
 
 
 class _Flow:

@@ -11,22 +11,19 @@ waiting.
 """
 
 import asyncio
-from http import HTTPStatus
 from typing import Any
 
-import orjson
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from hub import metrics
 from hub.api.addresses import Addresses
-from hub.api.failures import refused
 from hub.api.places import BUSY_S
-from hub.errors import BadUserInput, HubError, TooLarge
+from hub.api.request_reader import RequestReader, answer
+from hub.api.socket_reader import SocketReader
+from hub.errors import BadUserInput, TooLarge
 from hub.settings import Settings
 
 TEXT = 0x81  # a whole text message in one frame
@@ -37,14 +34,12 @@ LINGER_S = 2.0  # for the client to take the last word
 EXTENSION = "hub.transport"  # of the ASGI scope
 
 
-class HTTP(HttpToolsProtocol):
+class HTTP(RequestReader):
     _overdue: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
     _place: str | None = None
     _refusal: bytes | None = None  # for who may not connect, until it is told
     _refused = False
-    _receiving = False  # a request has begun and is not whole
-    _in_head = True
     _head_bytes = 0
     _lost = False
 
@@ -59,7 +54,7 @@ class HTTP(HttpToolsProtocol):
             self._place = self._addresses.take(self.client[0])
             self._refused = self._place is None
         if self._refused:
-            self._refusal = _answer(429, self._addresses.refusal, f"retry-after: {BUSY_S:.0f}\r\n")
+            self._refusal = answer(429, self._addresses.refusal, f"retry-after: {BUSY_S:.0f}\r\n")
             self.loop.call_later(LINGER_S, self.transport.abort)
         else:
             self._expect()
@@ -70,40 +65,35 @@ class HTTP(HttpToolsProtocol):
                 self.transport.write(self._refusal)
                 self._refusal = None
             return
+        super().data_received(data)
+        if self.blocked:
+            self._forgive()
+
+    def parse(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
-        super().data_received(data)
+        super().parse(data)
         if self.transport.get_protocol() is not self:  # it is a WebSocket now, with times of its own
             self._forgive()
         elif self.transport.is_closing():
-            self._leave()
+            self.leave()
         elif self._in_head and self._head_bytes > self._settings.head_max_bytes:
             limit = f"{self._settings.head_max_bytes} bytes (HUB_HEAD_MAX_BYTES)"
-            self._refuse(431, TooLarge(f"The head of the request is larger than {limit}."))
+            self.refuse(431, TooLarge(f"The head of the request is larger than {limit}."))
         elif self._receiving or self._idle:
             self._expect()
         else:
             self._forgive()
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._receiving = True
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # trailers are nobody's, and could be many
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        self._in_head, self._head_bytes = False, 0
+        self._head_bytes = 0
         super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._receiving, self._in_head = False, True
-        super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
         super().handle_websocket_upgrade()
         socket = self.transport.get_protocol()
+        if socket is self:  # it was refused
+            return
         if isinstance(socket, Protocol):
             socket.place, self._place = self._place, None
             if socket.conn.handshake_exc:  # a header beyond 8 KiB, or too many; uvicorn would leave it at that
@@ -114,11 +104,13 @@ class HTTP(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.transport.is_closing():
-            self._leave()
+            self.leave()
+        elif self._receiving and not self.blocked:
+            self._expect()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self._leave()
+        self.leave()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -138,12 +130,12 @@ class HTTP(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         super().shutdown()
-        self.loop.call_later(LINGER_S, self._end)
+        self.loop.call_later(LINGER_S, self._stop)
 
     @property
     def _idle(self) -> bool:
         """Nothing is being answered."""
-        return self.cycle is None or self.cycle.response_complete
+        return not self._busy
 
     def _expect(self) -> None:
         """The client has a request to finish. More bytes give it no more time."""
@@ -163,21 +155,13 @@ class HTTP(HttpToolsProtocol):
     def _late(self) -> None:
         metrics.connections_cut.labels("request").inc()
         limit = f"{self._settings.request_timeout_s:g} s (HUB_REQUEST_TIMEOUT_S)"
-        self._refuse(408, BadUserInput(f"The request did not arrive within {limit}.", "body"))
+        self.refuse(408, BadUserInput(f"The request did not arrive within {limit}.", "body"))
 
-    def _refuse(self, status: int, error: HubError) -> None:
-        """Ends the connection, with a word to who is owed an answer and has heard nothing of it yet."""
-        if self._receiving and (self._idle or not self.cycle.response_started):
-            self.transport.write(_answer(status, orjson.dumps({"errors": [refused(error, "")]})))
-        self.transport.close()
-        self._leave()
-
-    def _leave(self) -> None:
-        """It is closed, which takes as long as the client takes to read."""
+    def leave(self) -> None:
         if self.transport.get_write_buffer_size():
             self.loop.call_later(LINGER_S, self._cut, "close")
 
-    def _end(self) -> None:
+    def _stop(self) -> None:
         """The process stops: it waits for answers, not for clients."""
         if self.transport.is_closing() or self._receiving or self.flow.write_paused:
             self._cut("shutdown")
@@ -188,7 +172,7 @@ class HTTP(HttpToolsProtocol):
             self.transport.abort()
 
 
-class Protocol(WebSocketsSansIOProtocol):
+class Protocol(SocketReader):
     _stalled: asyncio.TimerHandle | None = None
     place: str | None = None
     """What it holds of its address's connections."""
@@ -345,12 +329,6 @@ class _Gate:
     async def wait(self) -> None:
         if self._shut is not None:
             await self._shut.wait()
-
-
-def _answer(status: int, body: bytes, headers: str = "") -> bytes:
-    """A whole response, the last of its connection."""
-    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n{headers}"
-    return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
 
 
 def transport_of(scope: Scope) -> Protocol | None:

@@ -56,6 +56,10 @@ class Visit:
         """Now it is known who asks."""
         bind_contextvars(tenant=caller.tenant, user=caller.user)
 
+    def streams(self) -> None:
+        """It is answered with server-sent events."""
+        self._transport = "sse"
+
     def asked(self, operation: Operation) -> None:
         """Now it is known for what. Names that clients chose make no label."""
         self._kind = operation.kind.value

@@ -1,0 +1,94 @@
+"""How messages are read from a WebSocket: no faster than they are taken, and not while the client reads no answers.
+
+Guarantees:
+- At most the messages of one slice (`SLICE_BYTES`) wait for the session; the rest stays unparsed and reading stops.
+  uvicorn alone makes an object of every message in what it has read.
+- While the write buffer is full nothing is read, so that pings, each of which is answered at once (RFC 6455, 5.5.2),
+  can't fill it further.
+- A message that is sent when the socket is closing raises ClientDisconnected, whoever closed it.
+"""
+
+from typing import Any
+
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+SLICE_BYTES = 4096
+
+
+class SocketReader(WebSocketsSansIOProtocol):
+    """`read_paused`, which uvicorn sets too, is how the transport is."""
+
+    _unread = b""
+    _parsed = 0  # bytes of it
+    _pongs = b""  # that wait for room
+
+    def data_received(self, data: bytes) -> None:
+        self._unread = self._unread[self._parsed :] + data if self._unread else data
+        self._parsed = 0
+        self._parse_on()
+
+    def _parse_on(self) -> None:
+        """Parses what was read, as far as it is taken."""
+        data = self._unread
+        while self._parsed < len(data) and self._takes:
+            start, self._parsed = self._parsed, min(self._parsed + SLICE_BYTES, len(data))
+            super().data_received(data[start : self._parsed])
+        if self._parsed >= len(data) or self.conn.parser_exc is not None:
+            self._unread, self._parsed = b"", 0
+        self._pace()
+
+    @property
+    def _takes(self) -> bool:
+        if self.disconnected or self.conn.parser_exc is not None or self.transport.is_closing():
+            return False
+        return self.close_sent or (self.queue.empty() and self.writable.is_set())
+
+    def _pace(self) -> None:
+        """Stops reading, or goes on."""
+        if self.disconnected or self.transport.is_closing():
+            return
+        stop = bool(self._unread) or not self._takes
+        if stop and not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+        elif not stop and self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def handle_ping(self) -> None:
+        pongs = b"".join(self.conn.data_to_send())
+        if self.close_sent:
+            return
+        if self.writable.is_set():
+            self.transport.write(pongs)
+        else:
+            self._pongs += pongs  # of one slice: nothing more is read
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._pace()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._pongs and not self.transport.is_closing():
+            self.transport.write(self._pongs)
+        self._pongs = b""
+        self._parse_on()
+
+    async def receive(self) -> Any:
+        message = await self.queue.get()
+        self._parse_on()
+        return message
+
+    async def send(self, message: Any) -> None:
+        await self.writable.wait()
+        if self.close_sent or (self.transport.is_closing() and self.handshake_complete):
+            raise ClientDisconnected
+        await super().send(message)
+        if message["type"] == "websocket.close":  # the client's own close may be among what is unread
+            self._parse_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unread, self._parsed, self._pongs = b"", 0, b""
+        super().connection_lost(exc)
