@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -29,6 +30,7 @@ from hub.dispatching import dispatching, every_channel
 from hub.parts import Hub, open_hub
 from hub.send.dispatcher import Dispatcher
 from hub.settings import Settings
+from hub.stop_deadline import StopDeadline
 
 GC_THRESHOLD = 20_000  # objects more than before, Python's own is 700
 KEEP_ALIVE_S = 75  # longer than the proxies in front, so that they never send into a connection we close
@@ -83,11 +85,13 @@ async def serve(
             ),
             ready,
             hub.services.closing,
+            StopDeadline(settings.shutdown_seconds),
         )
         dispatchers = await dispatching(hub, settings, every_channel(), stack) if alone else []
         _calm_collector()
         works = [
             hub.time.run(),
+            *(watchdog.run() for watchdog in hub.watchdogs),
             hub.publisher.run(),
             hub.limiter.run(),
             hub.services.rooms.run(),
@@ -115,6 +119,7 @@ async def work(settings: Settings, serving: Sequence[Any] | None = None) -> None
         dispatchers = await dispatching(hub, settings, every_channel() if serving is None else serving, stack)
         works = [
             hub.time.run(),
+            *(watchdog.run() for watchdog in hub.watchdogs),
             hub.publisher.run(),
             hub.limiter.run(),
             hub.feeder.run(),
@@ -128,8 +133,14 @@ async def work(settings: Settings, serving: Sequence[Any] | None = None) -> None
         await stack.enter_async_context(_background(works))
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        deadline = StopDeadline(settings.shutdown_seconds)
+
+        def end() -> None:
+            deadline.start()
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, end)
         where = {"port": listeners[0].getsockname()[1]} if listeners else {}
         async with _running(dispatchers, settings.shutdown_seconds - SETTLING_S):
             log.info("working", channels=[dispatcher.channel for dispatcher in dispatchers], **where)
@@ -201,8 +212,15 @@ class _Probes(uvicorn.Server):
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None], closing: asyncio.Event) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[int], None],
+        closing: asyncio.Event,
+        deadline: StopDeadline,
+    ) -> None:
         super().__init__(config)
+        self.deadline = deadline
         self._ready = ready
         self._closing = closing
         self.refused: ports.NoPort | None = None
@@ -218,6 +236,10 @@ class _Server(uvicorn.Server):
             port = self.servers[0].sockets[0].getsockname()[1]
             log.info("serving", host=self.config.host, port=port)
             self._ready(port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.deadline.start()
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         self._closing.set()
@@ -238,13 +260,14 @@ class _signals:  # noqa: N801 - used like a function
     """uvicorn raises the signal again when it is done, which would end the process before it has cleaned up; and one
     that comes before uvicorn listens for it must not be lost."""
 
-    def __init__(self, server: uvicorn.Server) -> None:
+    def __init__(self, server: _Server) -> None:
         self._server = server
 
     def __enter__(self) -> None:
         self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def _stop(self, *_: object) -> None:
+        self._server.deadline.start()
         self._server.should_exit = True
 
     def __exit__(self, *_: object) -> None:

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from hub.mongo_client import Client
 from hub.settings import Settings
 
 
@@ -36,21 +37,20 @@ STATE_CHANGES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 
 NAMESPACE_EXISTS = 48
 INDEXES_S = 3600.0  # one over millions of notifications takes minutes; None would mean the client's own timeoutMS
-GOODBYE_S = 1.0  # a server that is told of our sessions' end may be frozen, and would hold up ours
-POOL = 100  # connections of one client
+CALLS = 96  # under way in one client; its pool has a few connections more
 REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is told anew
 
 
 @asynccontextmanager
-async def mongo(settings: Settings, pool: int = POOL) -> AsyncIterator[Database]:
+async def mongo(settings: Settings, calls: int = CALLS) -> AsyncIterator[Database]:
     """The database. Writes are majority-committed and journalled; the client belongs to the running loop. No call waits
     longer than a commit may, so that a frozen server is an answer too. Raises Unreachable for what is no address."""
     deadline_ms = int(settings.commit_deadline_s * 1000)
     try:
-        client: Mongo = AsyncMongoClient(
+        client = Client(
             settings.mongo_url,
+            calls,
             appname="hub",
-            maxPoolSize=pool,
             tz_aware=True,
             timeoutMS=deadline_ms,
             serverSelectionTimeoutMS=deadline_ms,
@@ -68,8 +68,7 @@ async def mongo(settings: Settings, pool: int = POOL) -> AsyncIterator[Database]
             read_concern=ReadConcern("majority"),
         )
     finally:
-        with pymongo.timeout(GOODBYE_S):
-            await client.close()
+        await client.close()
 
 
 async def reach(database: Database, settings: Settings, *indexes: Indexes) -> None:

@@ -245,7 +245,8 @@ class _Resolver(AbstractResolver):
         loop = asyncio.get_running_loop()
         lookup = loop.run_in_executor(self._threads, look_up, host, port, family)
         try:
-            found = await asyncio.wait_for(lookup, RESOLVE_S)
+            async with asyncio.timeout(RESOLVE_S):
+                found = await lookup
         except TimeoutError:
             raise OSError(None, "its name was not resolved in time") from None
         for _, address in found:

@@ -37,6 +37,7 @@ from hub.model import (
     WebhookCall,
     tenant_of,
 )
+from hub.mongo_client import PoolWatchdog
 from hub.outbox.feeder import Feeder
 from hub.outbox.lanes import Lanes
 from hub.publish import Known, Publish
@@ -66,6 +67,7 @@ class Hub:
     feeder: Feeder
     quiet: Quiet
     time: ServerClock
+    watchdogs: list[PoolWatchdog]
     redis: Redis
     egress: Egress
     jobs: Claims[Delivery]
@@ -199,6 +201,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             feeder=feeder,
             quiet=quiet,
             time=time,
+            watchdogs=[PoolWatchdog(one.client, settings.mongo_url) for one in (database, streams)],
             redis=redis,
             egress=egress,
             jobs=jobs,

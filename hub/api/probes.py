@@ -1,7 +1,9 @@
 """What is asked by those who watch the process: `/healthz`, `/readyz`, `/metrics`."""
 
+import asyncio
 from hmac import compare_digest
 
+import pymongo
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pymongo.errors import PyMongoError
 from starlette.requests import Request
@@ -12,6 +14,8 @@ from hub.connections import Database
 from hub.live.link import Link
 from hub.settings import Settings
 
+READY_TIMEOUT_S = 2.0  # load balancers ask every few seconds
+
 
 def probes(settings: Settings, database: Database, link: Link | None = None) -> list[BaseRoute]:
     """Their routes. `link` is the process's connection to Redis, where it listens to any."""
@@ -21,11 +25,13 @@ def probes(settings: Settings, database: Database, link: Link | None = None) -> 
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        """MongoDB decides; without Redis the hub is degraded, not unready."""
+        """MongoDB decides, within READY_TIMEOUT_S; without Redis the hub is degraded, not unready."""
         realtime = {"realtime": "degraded" if link.away else "ok"} if link else {}
         try:
-            await database.command("ping")
-        except PyMongoError:
+            with pymongo.timeout(READY_TIMEOUT_S):
+                async with asyncio.timeout(READY_TIMEOUT_S):
+                    await database.command("ping")
+        except (PyMongoError, TimeoutError):
             return JSONResponse({"store": "unavailable", **realtime}, 503)
         return JSONResponse({"store": "ok", **realtime})
 

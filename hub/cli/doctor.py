@@ -37,6 +37,7 @@ CONNECTIONS = ("mongo_url", "redis_url", "jwt_secret", "jwks_url")  # with one o
 SERVERS = ("mongo_url", "redis_url")
 NOBODY = "catcher"  # in development, of a channel without a provider
 FEW_FILES = 10_000
+RECOMMENDED_PYTHON = (3, 12)
 NOTE = "note: "  # before a finding that is not quite well
 CLIENT_VARIABLES = {"HUB_URL", "HUB_TOKEN"}  # read by the commands that call a hub
 
@@ -139,6 +140,9 @@ async def _examine(settings: Settings, report: Report | None, tenant: str) -> bo
         )
     else:
         _say("ok", "a process may open enough files here, one for each socket")
+    if sys.version_info < RECOMMENDED_PYTHON:
+        version = ".".join(map(str, sys.version_info[:3]))
+        _say("note", f"Python {version} works; 3.12 or later is recommended, whose asyncio survives more cancellations")
     well, unasked = True, report is None
     senders = {**report.senders} if report else {}
     for stage in (_listening, _operations, _mongo, _redis, partial(_channels, senders), _queue):

@@ -77,7 +77,8 @@ class Link:
             return
         event = self._acks.setdefault(channel, asyncio.Event())
         with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), ACK_S)
+            async with asyncio.timeout(ACK_S):
+                await event.wait()
 
     async def run(self) -> None:
         """Until cancelled."""

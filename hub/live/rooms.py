@@ -270,7 +270,8 @@ class Rooms:
     async def _missed(self, mailbox: str, after: Position | None) -> Backlog:
         """In the order in which they asked."""
         try:
-            await asyncio.wait_for(self._opening.acquire(), OVERDUE_S)
+            async with asyncio.timeout(OVERDUE_S):
+                await self._opening.acquire()
         except TimeoutError:
             raise Unavailable("Too many subscriptions open at once: try again shortly.") from None
         try:

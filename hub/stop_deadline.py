@@ -1,0 +1,35 @@
+"""The end of a process that was asked to stop and does not: `HUB_SHUTDOWN_SECONDS` and 5 s after SIGTERM or SIGINT."""
+
+import os
+import threading
+
+import structlog
+
+MARGIN_S = 5.0
+EXIT_HUNG = 70  # EX_SOFTWARE
+
+log = structlog.get_logger(__name__)
+
+
+class StopDeadline:
+    """Ends the process if it is still there `shutdown_s` + MARGIN_S after `start`, whatever hangs.
+
+    It is a thread, so that it works when the event loop is blocked too. Whatever was accepted is stored; deliveries
+    under way are claimed by other workers when their lease ends.
+    """
+
+    def __init__(self, shutdown_s: float) -> None:
+        self._timer = threading.Timer(shutdown_s + MARGIN_S, _end, (shutdown_s,))
+        self._timer.daemon = True
+        self._started = False
+
+    def start(self) -> None:
+        """Start the clock. Further calls change nothing."""
+        if not self._started:
+            self._started = True
+            self._timer.start()
+
+
+def _end(shutdown_s: float) -> None:
+    log.critical("shutdown_hung", setting="HUB_SHUTDOWN_SECONDS", seconds=shutdown_s + MARGIN_S, exit_code=EXIT_HUNG)
+    os._exit(EXIT_HUNG)
