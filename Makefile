@@ -11,10 +11,11 @@ FRONT := hub/front/index.html
 FRONT_PACKAGES := frontend-demo/node_modules/.package-lock.json
 FRONT_SOURCES := $(shell find frontend-demo -type d \( -name node_modules -o -name dist \) -prune -o -type f -print)
 NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'
+COMPAT_TESTS := tests/test_driver_cancelled.py tests/test_sending.py tests/test_resume.py
 HAS_NODE := { $(NODE) && npm --version; } >/dev/null 2>&1
 NO_NODE := Node 20.19 or later and npm are not here
 
-.PHONY: help install run front test browser prove check format bench lock
+.PHONY: help install run front test browser prove compat check format bench lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +44,22 @@ browser: $(INSTALLED) front  ## run the tests of the front end, in Debian's Chro
 prove: $(INSTALLED)  ## run the same tests at the full numbers
 	@HUB_TEST_SCALE=full $(TESTS) -m "not alone" --numprocesses 2 --dist loadfile
 	@HUB_TEST_SCALE=full $(TESTS) -m alone
+
+compat:  ## run a part of the tests under Python 3.12 and 3.13, where they are installed
+	@for version in 3.12 3.13; do \
+		python=; \
+		for found in "python$$version" "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
+			if "$$found" -c 'import ensurepip, venv' >/dev/null 2>&1; then python=$$found; break; fi; \
+		done; \
+		if [ -z "$$python" ]; then echo "skipped: Python $$version is not installed"; continue; fi; \
+		echo "Python $$version: installing into .venv-$$version"; \
+		"$$python" -m venv --clear .venv-$$version || exit 1; \
+		.venv-$$version/bin/python -m pip install --disable-pip-version-check --quiet --no-deps \
+			--requirement requirements-dev.lock || exit 1; \
+		.venv-$$version/bin/python -m pip install --disable-pip-version-check --quiet --no-deps \
+			--no-build-isolation --editable . || exit 1; \
+		.venv-$$version/bin/python -m pytest -p no:cacheprovider $(COMPAT_TESTS) || exit 1; \
+	done
 
 check: $(INSTALLED)  ## lint, format, types, imports, and the exported schema
 	@$(BIN)/ruff check
