@@ -21,8 +21,9 @@ from pymongo.errors import PyMongoError
 
 from hub import __version__
 from hub.clock import Clock
-from hub.connections import GOODBYE_S, Database, Document, Indexes
+from hub.connections import Database, Document, Indexes
 from hub.ids import new_id
+from hub.mongo_client import CLOSE_TIMEOUT_S
 
 COLLECTION = "workers"
 HEARTBEAT_S = 2.0
@@ -118,7 +119,7 @@ class Heartbeat:
                 await asyncio.sleep(HEARTBEAT_S)
         finally:
             try:
-                with pymongo.timeout(GOODBYE_S):
+                with pymongo.timeout(CLOSE_TIMEOUT_S):
                     await self._write(stopped=True)
             except PyMongoError as error:
                 log.warning("heartbeat_failed", error=error)
