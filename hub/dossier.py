@@ -26,8 +26,9 @@ from hub.connections import Database, Document
 from hub.inbox import box
 from hub.inbox.committer import Committer
 from hub.inbox.draft import Draft
+from hub.inbox.store import NOT_KEPT
 from hub.model import Box, Changed, Event, InboxEventKind, tenant_of, user_of
-from hub.status import deliveries, receipts, webhook_calls
+from hub.status import caught, deliveries, receipts, webhook_calls
 
 PATIENCE_S = 60.0  # a person's receipts have no index: they are kept for days only, and this is rare
 KEPT_BACK = frozenset(
@@ -99,7 +100,15 @@ class Dossiers:
             await self._database[receipts.COLLECTION].delete_many(told)
             calls = webhook_calls.naming(mailbox) | {"created_at": {"$lte": erased.at}}
             await self._database[webhook_calls.COLLECTION].update_many(calls, webhook_calls.without(mailbox))
+            await self._erase_copies(mailbox)
         return there
+
+    async def _erase_copies(self, mailbox: str) -> None:
+        """Kept answers about the person, and in development what was caught on its way to them."""
+        dropped = {"$set": {"answer": NOT_KEPT}, "$unset": {"people": ""}}
+        await self._database.idempotency.update_many({"people": mailbox}, dropped)
+        theirs = {"tenant": tenant_of(mailbox), "user": user_of(mailbox)}
+        await self._database[caught.COLLECTION].delete_many(theirs)
 
     async def _newest(self, collection: str, of: Document, by: str) -> list[Document]:
         with pymongo.timeout(PATIENCE_S):

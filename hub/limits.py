@@ -11,6 +11,7 @@ Without Redis each process goes on with its own count: limits get laxer, never s
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from hashlib import blake2b
 from time import time
 
 import structlog
@@ -131,7 +132,8 @@ class Limiter:
         pipeline = self._redis.pipeline(transaction=False)
         for limit, key in keys:
             if count := self._counts.get((limit, key)):
-                name = f"{self._prefix}rate:{limit.name}:{key}:{count.window}"
+                hashed = blake2b(key.encode(), digest_size=16).hexdigest()  # it may name a person
+                name = f"{self._prefix}rate:{limit.name}:{hashed}:{count.window}"
                 pipeline.incrby(name, count.unsent)
                 pipeline.expire(name, limit.window_s * KEPT_WINDOWS)
                 sent.append((count, count.window, count.unsent))

@@ -1,7 +1,7 @@
 """What resolvers are given: who calls, and the stages to call."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import strawberry
 from strawberry.dataloader import DataLoader
@@ -62,12 +62,14 @@ class Services:
 
 @dataclass(slots=True)
 class Context:
-    """One operation. `idempotency_key` is the header's, or None."""
+    """One operation. `idempotency_key` is the header's, or None. `people`: the mailboxes it wrote to, so that what is
+    kept of its answer is dropped when one of them is erased."""
 
     caller: Caller
     services: Services
     request_id: str
     idempotency_key: str | None = None
+    people: set[str] = field(default_factory=set)
     _outside: DataLoader[str, list[Delivery]] | None = None
 
     async def outside(self, notification: str) -> list[Delivery]:
@@ -85,6 +87,7 @@ class Context:
         """The caller's own; Forbidden for tokens that name no user."""
         if not self.caller.user:
             raise Forbidden("This is a person's own: use a token whose `sub` names the user.")
+        self.people.add(self.caller.mailbox)
         return self.caller.mailbox
 
     def require_service(self) -> str:

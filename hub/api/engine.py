@@ -81,7 +81,7 @@ class Engine:
     """Raises settings.Unusable where the manifest of operations is no good."""
 
     def __init__(self, schema: GraphQLSchema, settings: Settings, taught: Taught) -> None:
-        self._schema = schema
+        self._schema = self.schema = schema
         self._documents = Documents(schema, settings)
         self._persisted: Taught | Listed = taught
         if settings.persisted_operations:

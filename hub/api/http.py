@@ -119,7 +119,7 @@ class GraphQLOverHTTP:
             events = _events(self._subscription(operation, context, visit), closing, caller.expires_at)
             return _Held(events, self._sockets, held) if held else events
         try:
-            answer = await self._answers.run(operation, context, self._engine.run)
+            answer = await self._answers.run(operation, context, self._engine)
         except HubError as error:
             return _json({"errors": [refused(error, request_id)]}, accept, error.status)
         except PyMongoError as error:

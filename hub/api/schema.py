@@ -262,6 +262,7 @@ class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, Su
         if not users:
             return []
         profiles = [profile(given, tenant, settings, f"users.{index}") for index, given in enumerate(users)]
+        context.people.update(given.id for given in profiles)
         return await context.services.users.upsert(profiles)
 
 

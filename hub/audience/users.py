@@ -87,7 +87,8 @@ class Users:
         update: Document = {"$set": {name: new[name] for name in (*CHANGED, "updated_at") if name in new}}
         if gone := [name for name in CHANGED if name not in new]:
             update["$unset"] = dict.fromkeys(gone, "")
-        unchanged = {name: doc.get(name) for name in CHANGED}  # None: it is not there
+        # $eq: a suppressed address may begin with a dollar sign, which MongoDB would read as an operator here.
+        unchanged = {name: {"$eq": doc.get(name)} for name in CHANGED}  # None: it is not there
         return after if (await self._users.update_one({"_id": id, **unchanged}, update)).matched_count else None
 
     async def suppress(self, id: str, address: str, why: str) -> None:

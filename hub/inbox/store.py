@@ -81,9 +81,15 @@ def indexes(settings: Settings) -> Indexes:
         ],
         # an answer by its idempotency key is `_id`; this one forgets
         "idempotency": [
-            IndexModel([("at", ASCENDING)], name="age", expireAfterSeconds=settings.idempotency_days * DAY_S)
+            IndexModel([("at", ASCENDING)], name="age", expireAfterSeconds=settings.idempotency_days * DAY_S),
+            # kept answers about a person, to drop when the person is erased
+            IndexModel([("people", ASCENDING)], name="people", partialFilterExpression={"people": {"$exists": True}}),
         ],
     }
+
+
+NOT_KEPT = b""
+"""The answer of an idempotency key whose request was carried out, and whose answer is not kept."""
 
 
 def _page_index(name: str, *within: str) -> IndexModel:

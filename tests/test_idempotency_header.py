@@ -1,0 +1,119 @@
+"""The `Idempotency-Key` header: whose it is, what is kept for it, and what is never kept."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from hub.api.auth import sign
+from hub.connections import Database
+from hub.model import Role, mailbox_of
+from tests.client import Json, Tenant
+from tests.processes import SECRET
+
+CREATE = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret endpoint { id } } }"
+PARTS = """mutation ($one: WebhookInput!, $two: WebhookInput!) {
+  one: createWebhook(input: $one) { endpoint { id } } two: createWebhook(input: $two) { endpoint { id } }
+}"""
+GOOD, BAD = {"url": "https://hooks.example/a"}, {"url": "ftp://hooks.example/a"}
+EXPORTS = {
+    "plain": 'mutation { exportUser(id: "alice") }',
+    "alias": 'mutation { send: exportUser(id: "alice") }',
+    "fragment": 'mutation { ...F } fragment F on Mutation { exportUser(id: "alice") }',
+    "inline": 'mutation { ... { x: exportUser(id: "alice") } }',
+    "beside": 'mutation { exportUser(id: "alice") ...F } fragment F on Mutation { deleteWebhook(id: "x") }',
+    "nested": 'mutation { upsertUsers(users: [{id: "alice"}]) { inbox { nodes { title } } } }',
+    "devices": 'mutation { upsertUsers(users: [{id: "alice"}]) { ...D } } fragment D on User { devices { label } }',
+}
+
+
+async def keyed(tenant: Tenant, query: str, key: str, *, role: Role = Role.ADMIN, **variables: Any) -> Json:
+    headers = {"authorization": f"Bearer {tenant.token(role=role)}", "Idempotency-Key": key}
+    return await tenant.answer(query, headers=headers, **variables)
+
+
+def codes(answer: Json) -> set[str]:
+    return {error["extensions"]["code"] for error in answer.get("errors", [])}
+
+
+async def endpoints(tenant: Tenant) -> int:
+    return len((await tenant.admin("{ webhooks { id } }"))["webhooks"])
+
+
+async def kept(database: Database, tenant: Tenant) -> str:
+    """All that is kept for keys of a tenant, as text."""
+    docs = await database.idempotency.find({"_id": {"$regex": f"^{tenant.name}/"}}).to_list()
+    return str(docs)
+
+
+async def test_key_of_an_administrator_gives_a_service_no_answer(tenant: Tenant) -> None:
+    """The same text and key from another role or subject is another request, whose own rights are checked."""
+    first = await keyed(tenant, CREATE, "k", input=GOOD)
+    assert first["data"]["createWebhook"]["secret"]
+    second = await keyed(tenant, CREATE, "k", role=Role.SERVICE, input=GOOD)
+    assert (second["data"], codes(second)) == (None, {"FORBIDDEN"})
+    other = sign(SECRET, user="another-admin", tenant=tenant.name, role=Role.ADMIN, expires_in_s=60)
+    third = await tenant.answer(
+        CREATE, headers={"authorization": f"Bearer {other}", "Idempotency-Key": "k"}, input=GOOD
+    )
+    assert third["data"]["createWebhook"]["endpoint"] != first["data"]["createWebhook"]["endpoint"]
+
+
+async def test_secret_is_not_kept_and_its_mutation_runs_once(tenant: Tenant, database: Database) -> None:
+    """A repeated key makes no second webhook, and its answer names no secret."""
+    query = "mutation ($input: WebhookInput!) { ...F } fragment F on Mutation { category: createWebhook(input: $input) { ... { key: secret } } }"
+    secret = (await keyed(tenant, query, "k", input=GOOD))["data"]["category"]["key"]
+    for _ in range(2):
+        again = await keyed(tenant, query, "k", input=GOOD)
+        assert codes(again) == {"CONFLICT"}
+        assert secret not in str(again)
+    assert await endpoints(tenant) == 1
+    assert secret not in await kept(database, tenant)
+    assert secret.removeprefix("whsec_") not in await kept(database, tenant)
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.SERVICE])
+@pytest.mark.parametrize("how", EXPORTS)
+async def test_copy_of_a_person_is_not_kept(tenant: Tenant, database: Database, how: str, role: Role) -> None:
+    """Whatever the text looks like, the selected fields of the schema decide."""
+    label, title = uuid4().hex, uuid4().hex
+    await tenant.ask('mutation { upsertUsers(users: [{id: "alice", phone: "+4915112345678"}]) { id } }')
+    query = 'mutation ($l: String!) { connectWebhook(url: "https://hooks.example/a", label: $l) { secret } }'
+    await tenant.ask(query, user="alice", l=label)
+    await tenant.send("alice", title=title)
+    for _ in range(2):
+        answer = await keyed(tenant, EXPORTS[how], "k", role=role)
+        assert answer
+    found = await kept(database, tenant)
+    assert not [text for text in ("alice", "+4915112345678", label, title) if text in found]
+    service = await keyed(tenant, EXPORTS["fragment"], "k", role=Role.SERVICE)
+    assert codes(service) == {"FORBIDDEN"}
+
+
+async def test_mutation_that_failed_in_part_runs_once(tenant: Tenant) -> None:
+    """What took effect is not repeated, also where the error makes `data` null."""
+    answers = [await keyed(tenant, PARTS, "k", one=GOOD, two=BAD) for _ in range(3)]
+    assert await endpoints(tenant) == 1
+    assert codes(answers[0]) == {"BAD_USER_INPUT"}
+    assert answers[1] == answers[2] == answers[0]
+
+
+async def test_mutation_that_took_no_effect_may_run_again_under_its_key(tenant: Tenant) -> None:
+    """One bad field before a good one ends the operation before anything was made."""
+    assert codes(await keyed(tenant, PARTS, "k", one=BAD, two=GOOD)) == {"BAD_USER_INPUT"}
+    assert await endpoints(tenant) == 0
+    assert codes(await keyed(tenant, PARTS, "k", one=GOOD, two=GOOD)) == set()
+    assert await endpoints(tenant) == 2
+
+
+async def test_kept_answer_about_a_person_goes_with_the_person(tenant: Tenant, database: Database) -> None:
+    """The request is still not carried out again: that would bring the person back."""
+    query = 'mutation { upsertUsers(users: [{id: "alice", email: "al@people.example"}]) { id email } }'
+    first = await keyed(tenant, query, "k")
+    assert await keyed(tenant, query, "k") == first
+    assert await tenant.admin('mutation { deleteUser(id: "alice") }') == {"deleteUser": True}
+    found = await kept(database, tenant)
+    assert "alice" not in found
+    assert "al@people.example" not in found
+    assert codes(await keyed(tenant, query, "k")) == {"CONFLICT"}
+    assert await database.users.find_one({"_id": mailbox_of(tenant.name, "alice")}) is None
