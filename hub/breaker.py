@@ -8,12 +8,13 @@ opened counts no more.
 Without Redis calls go through: the queue is there too, so there is little to call.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+
+from hub.redis_keys import REDIS_ERRORS, healed
 
 WINDOW = 10
 OPENS_AT = 7
@@ -21,23 +22,26 @@ OPEN_MAX_S = 600
 PROBE_S = 60  # a probe that says nothing for so long is taken for dead
 PROBING_S = 2  # who finds a probe under way asks again after that
 FORGOTTEN_S = 3600
-FAILURES = (RedisError, OSError, TimeoutError)
 
 ASK = """
 local now, answers = redis.call('TIME'), {}
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 for i, key in ipairs(KEYS) do
-    local opened = tonumber(redis.call('HGET', key, 'until') or 0)
+    local opened = tonumber(redis.call('HGET', key, 'until') or 0) or 0
     if opened == 0 then
         answers[i] = -1
     elseif opened > ms then
         answers[i] = opened - ms
     elseif ARGV[2 + i] == '0' then
         answers[i] = 100
-    elseif redis.call('SET', key .. ':probe', 1, 'NX', 'PX', ARGV[1]) then
-        answers[i] = 0
     else
-        answers[i] = math.max(100, math.min(redis.call('PTTL', key .. ':probe'), tonumber(ARGV[2])))
+        local left = redis.call('PTTL', key .. ':probe')
+        if left < 0 then -- there is none, or none of ours
+            redis.call('SET', key .. ':probe', 1, 'PX', ARGV[1])
+            answers[i] = 0
+        else
+            answers[i] = math.max(100, math.min(left, tonumber(ARGV[2])))
+        end
     end
 end
 return answers
@@ -48,7 +52,7 @@ local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local window, opens_at, open_ms, open_max_ms, forgotten = unpack(ARGV)
 for i, key in ipairs(KEYS) do
     local results = ARGV[5 + i]
-    local opened = tonumber(redis.call('HGET', key, 'until') or 0)
+    local opened = tonumber(redis.call('HGET', key, 'until') or 0) or 0
     local function open(times)
         local wait = math.min(open_ms * 2 ^ (times - 1), open_max_ms)
         redis.call('HSET', key, 'until', ms + math.floor(wait), 'times', times)
@@ -61,7 +65,7 @@ for i, key in ipairs(KEYS) do
         if string.find(results, '1', 1, true) then
             redis.call('DEL', key, key .. ':results', key .. ':probe')
         else
-            open(tonumber(redis.call('HGET', key, 'times')) + 1)
+            open((tonumber(redis.call('HGET', key, 'times') or 0) or 0) + 1)
         end
     else
         for n = 1, #results do redis.call('LPUSH', key .. ':results', string.sub(results, n, n)) end
@@ -90,10 +94,13 @@ class Breakers:
         listed = list(names)
         flags = [int(probing is None or name in probing) for name in listed]
         try:
-            answers = await self._ask(
-                keys=[self._key(name) for name in listed], args=[PROBE_S * 1000, PROBING_S * 1000, *flags]
+            answers = await self._healed(
+                listed,
+                lambda: self._ask(
+                    keys=[self._key(name) for name in listed], args=[PROBE_S * 1000, PROBING_S * 1000, *flags]
+                ),
             )
-        except FAILURES:
+        except REDIS_ERRORS:
             return dict.fromkeys(listed, -1.0)
         return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, answers, strict=True)}
 
@@ -104,8 +111,11 @@ class Breakers:
             return
         rules: list[Any] = [WINDOW, OPENS_AT, self._open_s * 1000, OPEN_MAX_S * 1000, FORGOTTEN_S]
         try:
-            await self._tell(keys=[self._key(name) for name in told], args=[*rules, *told.values()])
-        except FAILURES:
+            await self._healed(
+                told,
+                lambda: self._tell(keys=[self._key(name) for name in told], args=[*rules, *told.values()]),
+            )
+        except REDIS_ERRORS:
             return
 
     async def open_since(self, names: Sequence[str]) -> dict[str, datetime | None]:
@@ -113,22 +123,35 @@ class Breakers:
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
             pipeline.hmget(self._key(name), "until", "since")
-        rows = zip(names, await pipeline.execute(), strict=True)
+        found = zip(names, await pipeline.execute(raise_on_error=False), strict=True)
+        rows = [(name, *row) for name, row in found if isinstance(row, list) and _is_number(row[0])]
         return {
-            name: since and datetime.fromtimestamp(int(since) / 1000, UTC) for name, (until, since) in rows if until
+            name: datetime.fromtimestamp(int(since) / 1000, UTC) if _is_number(since) else None
+            for name, _, since in rows
         }
 
     async def opened(self) -> dict[str, float]:
         """Those that are not closed, and the seconds until each lets a probe through."""
         names = [key async for key in self._redis.scan_iter(match=f"{self._prefix}breaker:*", count=1000, _type="hash")]
-        found = [key.decode().removeprefix(f"{self._prefix}breaker:") for key in names]
+        found = [key.decode(errors="replace").removeprefix(f"{self._prefix}breaker:") for key in names]
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.time()
         for name in found:
             pipeline.hget(self._key(name), "until")
-        (seconds, micros), *until = await pipeline.execute()
+        (seconds, micros), *until = await pipeline.execute(raise_on_error=False)
         now = seconds + micros / 1_000_000
-        return {name: max(0.0, int(at) / 1000 - now) for name, at in zip(found, until, strict=True) if at}
+        return {name: max(0.0, int(at) / 1000 - now) for name, at in zip(found, until, strict=True) if _is_number(at)}
+
+    async def _healed(self, names: Collection[str], call: Callable[[], Awaitable[Any]]) -> Any:
+        async def types() -> dict[str, str]:
+            keys = [self._key(name) for name in names]
+            return dict.fromkeys(keys, "hash") | dict.fromkeys([f"{key}:results" for key in keys], "list")
+
+        return await healed(self._redis, call, types)
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}breaker:{name}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, bytes) and value.isdigit()

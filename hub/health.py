@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
-from redis.exceptions import RedisError
 
 from hub.breaker import Breakers
 from hub.clock import Clock
 from hub.model import Channel, Priority
 from hub.outbox.lanes import Lanes, lane_of
+from hub.redis_keys import REDIS_ERRORS
 from hub.status.backlog import COUNTED_MAX, Backlog, DeadLetters
 from hub.status.webhook_calls import LANE
 from hub.status.workers import WINDOW_MINUTES, Worker, Workers, alive, recent_calls
@@ -26,7 +26,6 @@ OF_PEOPLE = Channel.WEBHOOK
 LATE_S = 60.0  # what is due for longer says that workers are missing, or too few
 CALLS_MIN = 5  # a failure rate of fewer calls says nothing
 FAILURE_RATE_MAX = 0.25
-FAILURES = (RedisError, OSError, RuntimeError, TimeoutError)
 
 
 class ProviderState(Struct, frozen=True):
@@ -132,7 +131,7 @@ class HealthReader:
         away = False
         try:
             opened = await self._breakers.open_since([key for keys in BREAKERS.values() for key in keys])
-        except FAILURES:
+        except REDIS_ERRORS:
             opened, away = {}, True
         found = []
         for name in sorted(names, key=lambda name: (name.channel, name.provider)):
@@ -157,7 +156,7 @@ class HealthReader:
         away = False
         try:
             queued = await self._lanes.heads(list(lanes))
-        except FAILURES:
+        except REDIS_ERRORS:
             queued, away = {}, True
         overdue = await self._backlog.overdue(list(lanes))
         since = await self._backlog.queued_since([head for _, head in queued.values()])

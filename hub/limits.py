@@ -17,16 +17,16 @@ from time import time
 import structlog
 from msgspec import Struct
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
 from hub import metrics
 from hub.connections import cancelling
+from hub.redis_keys import INTEGER, REDIS_ERRORS, drop_foreign, is_foreign
 
 SYNC_S = 0.1
 KEPT_WINDOWS = 2
 KEYS_MAX = 50_000  # callers counted in one process; the longest unseen are forgotten
 AT_ONCE = 500  # keys a pipeline
-FAILURES = (RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +103,7 @@ class Limiter:
                 for start in range(0, len(dirty), AT_ONCE):
                     await self._sync(dirty[start : start + AT_ONCE])
                 self._alone = False
-            except FAILURES as error:
+            except REDIS_ERRORS as error:
                 self._dirty.update(key for key in dirty if key in self._counts)
                 metrics.limiter_alone.inc()
                 if not self._alone:
@@ -128,7 +128,7 @@ class Limiter:
         return Verdict(limit, key, 0, reset_s, _wait_s(limit, count, left))
 
     async def _sync(self, keys: list[tuple[Limit, str]]) -> None:
-        sent: list[tuple[_Count, int, int]] = []
+        sent: list[tuple[tuple[Limit, str], str, _Count, int, int]] = []
         pipeline = self._redis.pipeline(transaction=False)
         for limit, key in keys:
             if count := self._counts.get((limit, key)):
@@ -136,12 +136,20 @@ class Limiter:
                 name = f"{self._prefix}rate:{limit.name}:{hashed}:{count.window}"
                 pipeline.incrby(name, count.unsent)
                 pipeline.expire(name, limit.window_s * KEPT_WINDOWS)
-                sent.append((count, count.window, count.unsent))
-        answers = await pipeline.execute() if sent else []
-        for (count, window, unsent), known in zip(sent, answers[::2], strict=True):
-            if count.window == window:
+                sent.append(((limit, key), name, count, count.window, count.unsent))
+        answers = await pipeline.execute(raise_on_error=False) if sent else []
+        foreign: dict[str, str] = {}
+        for (counted, name, count, window, unsent), known in zip(sent, answers[::2], strict=True):
+            if isinstance(known, ResponseError):
+                if not is_foreign(known):
+                    raise known
+                foreign[name] = INTEGER
+                self._dirty.add(counted)  # sent by the next round
+            elif count.window == window:
                 count.known = int(known)
                 count.unsent -= unsent
+        if foreign:
+            await drop_foreign(self._redis, foreign)
 
 
 def _wait_s(limit: Limit, count: _Count, left: float) -> float:

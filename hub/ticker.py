@@ -17,7 +17,6 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 from pymongo.errors import PyMongoError
-from redis.exceptions import RedisError
 
 from hub import metrics
 from hub.call_off import CallOff
@@ -28,6 +27,7 @@ from hub.errors import HubError
 from hub.inbox.store import Inboxes
 from hub.model import Attempt, DeliveryStatus, Reason
 from hub.outbox.lanes import Lanes
+from hub.redis_keys import REDIS_ERRORS
 from hub.settings import Settings
 from hub.status.claims import UNQUEUEING_S, Claims, Due, Job, Settlement
 from hub.status.deliveries import Deliveries
@@ -76,7 +76,7 @@ class Ticker:
         while not cancelling():
             try:
                 found = await tick()
-            except (HubError, PyMongoError, RedisError, OSError) as error:
+            except (HubError, PyMongoError, *REDIS_ERRORS) as error:
                 log.warning("tick_failed", error=error)
                 await asyncio.sleep(AFTER_FAILURE_S)
             except Exception:

@@ -5,7 +5,6 @@ import asyncio
 from collections import Counter
 
 import structlog
-from redis.exceptions import RedisError
 
 from hub import metrics
 from hub.breaker import Breakers
@@ -14,6 +13,7 @@ from hub.connections import cancelling
 from hub.ids import made_at
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
+from hub.redis_keys import REDIS_ERRORS
 from hub.status.webhook_calls import LANE
 
 LOOK_S = 2.0
@@ -34,12 +34,12 @@ class Watch:
         while not cancelling():
             try:
                 await self.look()
-            except (RedisError, OSError, TimeoutError) as error:
+            except (*REDIS_ERRORS, ValueError) as error:
                 log.warning("not_watched", error=error)
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """Raises RedisError, OSError or TimeoutError."""
+        """Raises one of REDIS_ERRORS; ValueError for what is no id on a lane."""
         depths = await self._lanes.depths([*Channel, LANE])
         opened = await self._breakers.opened()
         metrics.lane_waiting.clear()

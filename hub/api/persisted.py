@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 
 from hub import metrics
 from hub.errors import BadUserInput, NotInList, PersistedQueryNotFound
-from hub.limits import FAILURES
+from hub.redis_keys import REDIS_ERRORS, healed
 from hub.settings import Settings, Unusable
 
 SETTING = "HUB_PERSISTED_OPERATIONS"
@@ -64,7 +64,7 @@ class Taught:
             return given
         found = self._here(hash)
         if found is None and HASH.fullmatch(hash):
-            found = await self._ask(lambda: self._fetch(hash))
+            found = await self._ask(hash, lambda: self._fetch(hash))
         metrics.persisted.labels("unknown" if found is None else "known").inc()
         if found is None:
             raise PersistedQueryNotFound
@@ -74,7 +74,7 @@ class Taught:
         """From now on the hash is enough. The text is valid."""
         if self._here(hash) is None and len(text) <= TEXT_MAX_CHARS:
             self._remember(hash, text)
-            await self._ask(lambda: self._share(hash, text))
+            await self._ask(hash, lambda: self._share(hash, text))
 
     def _here(self, hash: str) -> str | None:
         if hash in self._texts:
@@ -86,14 +86,18 @@ class Taught:
         if len(self._texts) > self._most:
             self._texts.popitem(last=False)
 
-    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+    async def _ask(self, hash: str, ask: Callable[[], Awaitable[T]]) -> T | None:
         """What Redis says; None if it is away."""
+
+        async def types() -> dict[str, str]:
+            return {self._prefix + hash: "string", self._used_at: "zset"}
+
         if monotonic() < self._silent_until:
             return None
         try:
             async with asyncio.timeout(REDIS_WAIT_S), self._slots:
-                return await ask()
-        except FAILURES as error:
+                return await healed(self._redis, ask, types)
+        except REDIS_ERRORS as error:
             self._silent_until = monotonic() + REDIS_PAUSE_S
             metrics.persisted_alone.inc()
             log.debug("persisted_alone", error=repr(error))
@@ -118,7 +122,7 @@ class Taught:
         *_, count = await pipeline.execute()
         if count > self._most:
             oldest: Any = await self._redis.zpopmin(self._used_at, count - self._most)
-            await self._redis.unlink(*(self._prefix + hash.decode() for hash, _ in oldest))
+            await self._redis.unlink(*(self._prefix.encode() + hash for hash, _ in oldest))
 
 
 class Listed:

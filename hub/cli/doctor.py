@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from pymongo.errors import PyMongoError
-from redis.exceptions import RedisError
 
 from hub import connections, ports, tls
 from hub.breaker import Breakers
@@ -25,6 +24,7 @@ from hub.connections import Database, first_line
 from hub.ids import made_at
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
+from hub.redis_keys import REDIS_ERRORS
 from hub.settings import KINDS, Settings, Unusable
 from hub.status import deliveries, webhook_calls
 
@@ -269,7 +269,7 @@ async def _redis(settings: Settings, findings: list[str]) -> None:
             after = time.time()
             findings.append(f"Redis answers in {(after - before) * 1000:.0f} ms")
             info = await redis.info()
-        except (RedisError, OSError, ValueError) as error:
+        except (*REDIS_ERRORS, ValueError) as error:
             raise _Bad(f"Redis does not answer as it should (HUB_REDIS_URL): {first_line(error)}") from None
         findings.append(_new_enough("Redis", info["redis_version"], OLDEST_REDIS))
         findings.append(_same_time("Redis", seconds + micros / 1e6, (before + after) / 2))
@@ -353,7 +353,7 @@ async def _mail_server(url: str) -> list[str]:
 
 async def _queue(settings: Settings, findings: list[str]) -> None:
     """What waits, and who is left alone. Where the stores do not answer, that is said already."""
-    with contextlib.suppress(PyMongoError, RedisError, OSError, ValueError, connections.Unreachable):
+    with contextlib.suppress(PyMongoError, *REDIS_ERRORS, ValueError, connections.Unreachable):
         async with connections.mongo(settings) as database, connections.redis(settings) as redis:
             for collection, what in (
                 (deliveries.COLLECTION, "deliveries"),

@@ -14,10 +14,10 @@ from contextlib import suppress
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
 
 from hub.connections import cancelling
 from hub.ids import new_id
+from hub.redis_keys import REDIS_ERRORS
 
 BEAT_S = 1.0
 LOST_AFTER_S = 2.2  # two heartbeats missed
@@ -26,7 +26,6 @@ RECONNECT_S = 0.3
 ACK_S = 2.0  # how long a subscription may take before it counts as away
 AT_ONCE = 1000  # channels a command
 
-FAILURES = (RedisError, OSError, TimeoutError, asyncio.IncompleteReadError)
 log = structlog.get_logger(__name__)
 
 
@@ -92,13 +91,13 @@ class Link:
             pubsub = client.pubsub()
             try:
                 await self._listen(pubsub)
-            except FAILURES as error:
+            except REDIS_ERRORS as error:
                 self._tell_once("live_link_lost", error=error)
             finally:
                 self._gone()
-                with suppress(*FAILURES):
+                with suppress(*REDIS_ERRORS):
                     await pubsub.aclose()  # type: ignore[no-untyped-call]
-                with suppress(*FAILURES):
+                with suppress(*REDIS_ERRORS):
                     await client.aclose()
             await asyncio.sleep(RECONNECT_S)
 
@@ -180,7 +179,7 @@ class Link:
 
     async def _beat(self) -> None:
         while not cancelling():
-            with suppress(*FAILURES):
+            with suppress(*REDIS_ERRORS):
                 await self._redis.publish(self._beat_channel, b"")
             await asyncio.sleep(BEAT_S)
 

@@ -11,16 +11,15 @@ from contextlib import suppress
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from hub import metrics, traces
 from hub.connections import cancelling
 from hub.live import wire
 from hub.model import Changed
+from hub.redis_keys import REDIS_ERRORS
 
 AT_ONCE = 500  # changes a round trip
 PAUSE_S = 0.2  # after a failure
-FAILURES = (RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +75,7 @@ class Publisher:
             began_ns = time.time_ns()
             try:
                 await self._publish(messages)
-            except FAILURES as error:
+            except REDIS_ERRORS as error:
                 if not self._lost:
                     log.warning("live_not_published", error=error)
                 self._lost = True
@@ -92,7 +91,7 @@ class Publisher:
 
     async def flush(self) -> None:
         """One last try for what is queued or was lost, when `run` has ended."""
-        with suppress(*FAILURES):
+        with suppress(*REDIS_ERRORS):
             while self._queue or self._lost:
                 await self._publish(_messages(self._next()))
 

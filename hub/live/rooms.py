@@ -310,9 +310,13 @@ class Rooms:
                 self._offer(wire.decode_changed(data))
                 return
             message = wire.decode_common(data)
-        except (MsgspecError, IndexError) as error:  # a process of another version: the store speaks for it
-            log.warning("live_message_not_understood", error=error)
-            self.look()
+        except (MsgspecError, ValueError, IndexError) as error:  # of another version: the store has it too
+            metrics.unreadable.labels("live").inc()
+            log.warning("live_message_not_understood", seldom=True, error=error)
+            if channel == self._common:
+                self.look()
+            else:
+                self._suspect(channel.removeprefix(self._users))
             return
         if isinstance(message, wire.Look):
             self.look()

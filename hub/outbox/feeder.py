@@ -7,15 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from pymongo.errors import PyMongoError
-from redis.exceptions import RedisError
 
 from hub import metrics
 from hub.connections import cancelling
 from hub.outbox.lanes import Lanes
+from hub.redis_keys import REDIS_ERRORS
 
 AT_ONCE = 500  # ids a round trip
 WAITING_MAX = 50_000
-FAILURES = (RedisError, OSError, TimeoutError)
 Entry = tuple[str, str]
 """Lane and id."""
 
@@ -56,7 +55,7 @@ class Feeder:
         entries = [self._waiting.popleft() for _ in range(min(len(self._waiting), AT_ONCE))]
         try:
             left = await self._lanes.put(entries)
-        except FAILURES as error:
+        except REDIS_ERRORS as error:
             log.warning("not_queued", error=repr(error), deliveries=len(entries))
             left = [id for _, id in entries]
         if left:

@@ -16,12 +16,14 @@ Lists and not streams: taking is one atomic pop over all lanes in turn, and who 
 MongoDB's business, so that neither groups nor pending entries have a use.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from redis.asyncio import Redis
 
 from hub.model import Priority
+from hub.redis_keys import INTEGER, healed
 
 ORDERS: tuple[tuple[Priority, ...], ...] = (
     (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM, Priority.LOW),
@@ -30,11 +32,13 @@ ORDERS: tuple[tuple[Priority, ...], ...] = (
     (Priority.LOW, Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM),
 )
 TURNS = "1112111311141113"  # of every 16 takings, which order: LOW is first in one, MEDIUM in two, HIGH in one
+T = TypeVar("T")
 SHARE = 4  # who goes first out of turn gets a quarter of what is taken
 
 WAIT = """
 local function wait(prefix, lane)
     local channel, priority = string.match(lane, '^([^/]+)/([^/]+)/')
+    if not channel then return nil end -- no lane of ours
     local waiting = prefix .. 'waiting:' .. channel .. '/' .. priority
     local last = redis.call('ZREVRANGE', waiting, 0, 0, 'WITHSCORES')[2]
     redis.call('ZADD', waiting, 'NX', tonumber(last or 0) + 1, lane)
@@ -56,7 +60,8 @@ for i = 3, #ARGV, 2 do
         redis.call('RPUSH', key, id)
         if not placed[lane] then
             placed[lane] = true
-            rung[wait(prefix, lane)] = true
+            local channel = wait(prefix, lane)
+            if channel then rung[channel] = true end
         end
     end
 end
@@ -103,7 +108,7 @@ local function drain(priority, most)
             local room = most - (#taken - until_now)
             if room <= 0 then break end
             local lane = redis.call('ZPOPMIN', waiting)[1]
-            local tenant = string.match(lane, '^[^/]+/[^/]+/(.*)$')
+            local tenant = string.match(lane, '^[^/]+/[^/]+/(.*)$') or ''
             local allowed = math.min(math.ceil(room / n), each - (held[tenant] or 0))
             if allowed <= 0 then
                 passed[#passed + 1] = lane
@@ -142,6 +147,18 @@ return {from, taken}
 )
 
 
+TICK = """
+local left = redis.call('PTTL', KEYS[1])
+if left >= 0 and left <= tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
+return 1
+"""
+"""A turn that nobody ends lasts for its time. A key that lasts longer, or for ever, is not ours."""
+TYPES = {"lane": "list", "waiting": "zset", "bell": "list", "turn": INTEGER, "filled": "string", "tick": "string"}
+"""What the keys hold, by the first word of their names."""
+SCANNED = 1000  # keys a round trip
+
+
 class Depth(Struct, frozen=True):
     """How many ids lie on the lanes of one channel and priority, on how many lanes, and the oldest at their heads."""
 
@@ -158,7 +175,7 @@ def lane_of(channel: str, priority: str, tenant: str) -> str:
 
 
 class Lanes:
-    """Every method raises RedisError, OSError or TimeoutError when Redis is away."""
+    """Every method raises one of REDIS_ERRORS when Redis is away."""
 
     def __init__(self, redis: Redis, prefix: str, lane_max: int) -> None:
         self._redis = redis
@@ -167,24 +184,26 @@ class Lanes:
         self._put = redis.register_script(PUT)
         self._room = redis.register_script(ROOM)
         self._take = redis.register_script(TAKE)
+        self._tick = redis.register_script(TICK)
         self._orders = "[" + ",".join('["' + '","'.join(order) + '"]' for order in ORDERS) + "]"
 
     async def put(self, entries: Sequence[tuple[str, str]]) -> list[str]:
         """Puts ids on lanes, `(lane, id)`. Answers the ids for which there was no room."""
         flat = [word for entry in entries for word in entry]
-        refused = await self._put(args=[self._prefix, self._lane_max, *flat])
+        refused: Any = await self._healed(lambda: self._put(args=[self._prefix, self._lane_max, *flat]))
         return [id.decode() for id in refused]
 
     async def take(self, channel: str, most: int, each: int, held: Mapping[str, int]) -> list[tuple[str, str]]:
         """Up to `most` of one channel, `(lane, id)`, so that with what the caller has `held` of a tenant it has no more
         than `each` of any."""
         flat = [word for pair in held.items() for word in pair]
-        lanes, ids = await self._take(args=[self._prefix, channel, most, SHARE, self._orders, TURNS, each, *flat])
-        return [(lane.decode(), id.decode()) for lane, id in zip(lanes, ids, strict=True)]
+        args = [self._prefix, channel, most, SHARE, self._orders, TURNS, each, *flat]
+        lanes, ids = await self._healed(lambda: self._take(args=args))
+        return [(_text(lane), id.decode()) for lane, id in zip(lanes, ids, strict=True)]
 
     async def room(self, lanes: Sequence[str]) -> list[int]:
         """How many more each lane takes."""
-        rooms: list[int] = await self._room(args=[self._prefix, self._lane_max, *lanes])
+        rooms: list[int] = await self._healed(lambda: self._room(args=[self._prefix, self._lane_max, *lanes]))
         return rooms
 
     async def flushed(self, queue: str, for_s: float) -> bool:
@@ -198,7 +217,7 @@ class Lanes:
 
     async def tick(self, queue: str, for_ms: int) -> bool:
         """Whether it is the caller's turn to tick: one a round is enough, though two would do no harm."""
-        return bool(await self._redis.set(f"{self._prefix}tick:{queue}", 1, nx=True, px=for_ms))
+        return bool(await self._tick(keys=[f"{self._prefix}tick:{queue}"], args=[for_ms]))
 
     async def pass_on(self, queue: str) -> None:
         """Ends the turn to tick."""
@@ -207,21 +226,31 @@ class Lanes:
     async def wait(self, channels: Collection[str], timeout_s: float) -> str | None:
         """The channel whose bell rang, None after `timeout_s`. Blocks its connection."""
         bells = [f"{self._prefix}bell:{channel}" for channel in channels]
-        rung: list[bytes] | None = await self._redis.execute_command("BLPOP", *bells, timeout_s)  # type: ignore[no-untyped-call]
+        rung: list[bytes] | None = await self._healed(
+            lambda: self._redis.execute_command("BLPOP", *bells, timeout_s)  # type: ignore[no-untyped-call]
+        )
         return rung[0].decode().rpartition(":")[2] if rung else None
 
     async def heads(self, lanes: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Return how many ids lie on each of these lanes, and the first of them. Empty lanes are left out."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for lane in lanes:
-            pipeline.llen(f"{self._prefix}lane:{lane}")
-            pipeline.lindex(f"{self._prefix}lane:{lane}", 0)
-        answers = await pipeline.execute()
+
+        async def ask() -> list[Any]:
+            pipeline = self._redis.pipeline(transaction=False)
+            for lane in lanes:
+                pipeline.llen(f"{self._prefix}lane:{lane}")
+                pipeline.lindex(f"{self._prefix}lane:{lane}", 0)
+            answers: list[Any] = await pipeline.execute()
+            return answers
+
+        answers = await self._healed(ask)
         rows = zip(lanes, answers[::2], answers[1::2], strict=True)
-        return {lane: (count, head.decode()) for lane, count, head in rows if head}
+        return {lane: (count, _text(head)) for lane, count, head in rows if head}
 
     async def depths(self, channels: Collection[str]) -> list[Depth]:
         """Of those lanes that hold anything."""
+        return await self._healed(lambda: self._depths(channels))
+
+    async def _depths(self, channels: Collection[str]) -> list[Depth]:
         groups = [(channel, priority) for channel in channels for priority in Priority]
         pipeline = self._redis.pipeline(transaction=False)
         for channel, priority in groups:
@@ -230,11 +259,27 @@ class Lanes:
         for (channel, priority), lanes in zip(groups, await pipeline.execute(), strict=True):
             pipeline = self._redis.pipeline(transaction=False)
             for lane in lanes:
-                key = f"{self._prefix}lane:{lane.decode()}"
+                key = f"{self._prefix}lane:{_text(lane)}"
                 pipeline.llen(key)
                 pipeline.lindex(key, 0)
             answers = await pipeline.execute() if lanes else []
-            heads = [head.decode() for head in answers[1::2] if head]  # a lane may have been emptied in between
+            heads = [_text(head) for head in answers[1::2] if head]  # a lane may have been emptied in between
             if heads:
                 found.append(Depth(channel, priority, sum(answers[::2]), len(heads), min(heads)))
         return found
+
+    async def _healed(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Calls again, without keys that hold what the hub did not write. What lay on them is due again in MongoDB."""
+        return await healed(self._redis, call, self._types)
+
+    async def _types(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        async for key in self._redis.scan_iter(match=f"{self._prefix}*", count=SCANNED):
+            name = _text(key)
+            if type_ := TYPES.get(name.removeprefix(self._prefix).partition(":")[0]):
+                found[name] = type_
+        return found
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")

@@ -32,7 +32,6 @@ from typing import Any, Generic, TypeVar
 import structlog
 from msgspec.structs import replace
 from pymongo.errors import PyMongoError
-from redis.exceptions import RedisError
 
 from hub import metrics, traces
 from hub.breaker import Breakers
@@ -40,6 +39,7 @@ from hub.clock import Clock
 from hub.connections import cancelling, is_outage
 from hub.model import Attempt, DeliveryStatus, Reason
 from hub.outbox.lanes import Lanes
+from hub.redis_keys import REDIS_ERRORS
 from hub.send.company import Company
 from hub.send.desk import Desk, Ready
 from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent
@@ -57,7 +57,6 @@ GRACE_S = 1.0  # a provider ends its call by itself; past this it is cancelled
 ATTEMPTS_KEPT = 50
 ALONE_AT_LAST = 2  # lapses: one could be a worker that was killed from outside at that very moment
 NOT_CALLED = Retry("not called")
-FAILURES = (RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
 
@@ -156,7 +155,7 @@ class Dispatcher(Generic[J]):
                 await asyncio.sleep(BUSY_S)
             else:
                 await self._lanes.wait([self.channel], IDLE_S)
-        except FAILURES as error:
+        except REDIS_ERRORS as error:
             log.warning("queue_unavailable", channel=self.channel, error=error)
             await asyncio.sleep(PAUSE_S)
 
@@ -179,7 +178,7 @@ class Dispatcher(Generic[J]):
             jobs = await self._claims.claim(ids, self._lease_s, self._suspect_from)
         except PyMongoError as error:
             if is_outage(error):  # perhaps it elects: else nobody has them until they are due again
-                with suppress(*FAILURES):
+                with suppress(*REDIS_ERRORS):
                     await self._lanes.put(taken)
             raise
         await self._prepare(jobs, ends_at)

@@ -1,0 +1,243 @@
+"""Redis connections that break in mid-write, and keys under our prefix that hold something else: nothing ends, nothing
+stops, and what was lost is made good."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis as RedisClient
+
+from hub.breaker import Breakers
+from hub.embedded import Mongod, Redis
+from hub.limits import SYNC_S, Limit, Limiter
+from hub.outbox.lanes import Lanes
+from tests.client import Tenant, eventually
+from tests.outside import QUICK
+from tests.processes import Process
+from tests.receiver import Receiver
+from tests.test_dispatch import connect, ended
+
+PLACES = {
+    "serve": {
+        "hub.limits._sync",
+        "hub.live.link._beat",
+        "hub.live.link._subscribe",
+        "hub.live.publisher._publish",
+        "hub.outbox.lanes.put",
+        "hub.api.persisted._fetch",
+        "hub.api.persisted._share",
+    },
+    "work": {
+        "hub.breaker.ask",
+        "hub.breaker.tell",
+        "hub.breaker.opened",
+        "hub.outbox.lanes.take",
+        "hub.outbox.lanes.wait",
+        "hub.outbox.lanes.room",
+        "hub.outbox.lanes.tick",
+        "hub.outbox.lanes.flushed",
+        "hub.outbox.lanes.filled",
+        "hub.outbox.lanes._depths",
+    },
+}
+"""Where each kind of process calls Redis."""
+
+
+class CutProcess(Process):
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.cutting", self._command], env=self._environment, stdout=log, stderr=log
+            )
+
+    @property
+    def cut(self) -> set[str]:
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return {line["place"] for line in lines if line["event"] == "cut"}
+
+
+@pytest.fixture
+async def redis(servers: tuple[Mongod, Redis]) -> AsyncIterator[RedisClient]:
+    async with RedisClient.from_url(servers[1].url) as client:
+        yield client
+
+
+async def test_connection_cut_in_mid_write_at_any_place_ends_no_process_and_loses_nothing(
+    servers: tuple[Mongod, Redis],
+) -> None:
+    mongod, redis = servers
+    apart = {"mongo_database": "cut", "redis_prefix": f"cut{uuid4().hex[:8]}:", "rate_per_user": "1000"}
+    api, worker = (CutProcess(command, mongod.url, redis.url, **QUICK, **apart) for command in ("serve", "work"))
+    try:
+        await asyncio.gather(api.start(), worker.start())
+        async with Tenant(f"t{uuid4().hex[:12]}", [api.url]) as tenant, Receiver() as receiver:
+            await connect(tenant, receiver, "alice")
+            sent, deadline = 0, asyncio.get_running_loop().time() + 30
+
+            async def everywhere() -> bool:
+                nonlocal sent
+                missing = PLACES["serve"] - api.cut, PLACES["work"] - worker.cut
+                if not any(missing):
+                    return True
+                assert asyncio.get_running_loop().time() < deadline, missing
+                await tenant.send("alice", title=str(sent), channels=["IN_APP", "WEBHOOK"])
+                sent += 1
+                query = f"query Q{sent} {{ me {{ id }} }}"
+                hash = {"version": 1, "sha256Hash": sha256(query.encode()).hexdigest()}
+                headers = {"authorization": f"Bearer {tenant.token('alice')}"}
+                for given in ({}, {"query": query}):
+                    body = {"extensions": {"persistedQuery": hash}, **given}
+                    async with tenant.http.post(api.url, json=body, headers=headers) as response:
+                        answer = await response.json()
+                assert answer == {"data": {"me": {"id": "alice"}}}
+                await asyncio.sleep(0.3)
+                return False
+
+            async with tenant.feed("alice") as feed:
+                await eventually(everywhere, 60)
+                heard = await feed.take(sent, 20)
+            assert [event["notification"]["title"] for event in heard] == [str(n) for n in range(sent)]
+            await ended(tenant, "DELIVERED", sent, within_s=30)
+        for process in (api, worker):
+            assert process.running, process.log[-3000:]
+            assert "Traceback" not in process.log, process.log[-3000:]
+    finally:
+        api.kill()
+        worker.kill()
+
+
+async def put_foreign(redis: RedisClient, keys: dict[str, str]) -> None:
+    """Whatever stands under those names becomes another type than they say."""
+    for key, type_ in keys.items():
+        await redis.delete(key)
+        if type_ in {"hash", "list", "zset"}:
+            await redis.set(key, "foreign")
+        else:
+            await redis.hset(key, "foreign", "1")
+
+
+async def test_keys_of_another_type_are_written_again_and_the_queue_goes_on(
+    servers: tuple[Mongod, Redis], redis: RedisClient
+) -> None:
+    mongod, _ = servers
+    prefix = f"foreign{uuid4().hex[:8]}:"
+    apart = {"mongo_database": "foreign", "redis_prefix": prefix, "rate_per_user": "1000"}
+    api, worker = (Process(command, mongod.url, servers[1].url, **QUICK, **apart) for command in ("serve", "work"))
+    try:
+        await asyncio.gather(api.start(), worker.start())
+        async with Tenant(f"t{uuid4().hex[:12]}", [api.url]) as tenant, Receiver() as receiver:
+            await connect(tenant, receiver, "alice")
+            await tenant.send("alice", channels=["WEBHOOK"])
+            await ended(tenant, "DELIVERED", 1)
+            keys = {
+                f"{prefix}lane:WEBHOOK/MEDIUM/{tenant.name}": "list",
+                f"{prefix}waiting:WEBHOOK/MEDIUM": "zset",
+                f"{prefix}waiting:WEBHOOK/LOW": "zset",
+                f"{prefix}waiting:EMAIL/LOW": "zset",
+                f"{prefix}bell:WEBHOOK": "list",
+                f"{prefix}turn:WEBHOOK": "string",
+                f"{prefix}tick:deliveries": "string",
+                f"{prefix}tick:webhook_calls": "string",
+                f"{prefix}filled:deliveries": "string",
+                f"{prefix}queries": "zset",
+            }
+            async for key in redis.scan_iter(match=f"{prefix}rate:*"):
+                keys[key.decode()] = "string"
+            for key in [f"webhook/{tenant.name}/{receiver.url.removeprefix('http://')}"]:
+                keys |= {f"{prefix}breaker:{key}": "hash", f"{prefix}breaker:{key}:results": "list"}
+            for times in (2, 3):
+                await put_foreign(redis, keys)
+                await tenant.send("alice", channels=["WEBHOOK"])
+                await ended(tenant, "DELIVERED", times, within_s=20)
+        for process in (api, worker):
+            assert process.running
+            assert "Traceback" not in process.log, process.log[-3000:]
+    finally:
+        api.kill()
+        worker.kill()
+
+
+async def test_breaker_on_keys_of_another_type_still_opens_and_probes(redis: RedisClient) -> None:
+    """Also one whose probe was taken by a key that never ends, and one that has no number."""
+    prefix = f"b{uuid4().hex}:"
+    breakers = Breakers(redis, prefix, 0.2)
+    key = f"{prefix}breaker:smtp"
+    keys = {key: "hash", f"{key}:results": "list", f"{key}:probe": "string"}
+    await put_foreign(redis, keys)
+    assert await breakers.ask(["smtp"]) == {"smtp": -1}
+    await put_foreign(redis, keys)
+    assert await breakers.opened() == {}
+    await breakers.tell({"smtp": [False] * 10})
+    assert list(await breakers.opened()) == ["smtp"]
+    assert (await breakers.ask(["smtp"]))["smtp"] > 0
+    await redis.set(f"{key}:probe", "for ever")
+
+    async def probing() -> bool:
+        return (await breakers.ask(["smtp"]))["smtp"] == 0
+
+    await eventually(probing, 5)
+    assert (await breakers.ask(["smtp"]))["smtp"] > 0, "one probe at a time"
+    await redis.hset(key, mapping={"until": "soon", "times": "often"})
+    assert await breakers.ask(["smtp"]) == {"smtp": -1}
+    assert await breakers.opened() == {}
+
+
+async def test_limiter_on_keys_of_another_type_counts_again(redis: RedisClient) -> None:
+    """And the keys beside them are counted meanwhile."""
+    prefix = f"l{uuid4().hex}:"
+    limiter, limit = Limiter(redis, prefix), Limit("user", 5, 10**9)
+    running = asyncio.create_task(limiter.run())
+    try:
+        limiter.hit((limit, "a"), (limit, "b"))
+
+        async def counted(name: str) -> dict[bytes, bytes | None]:
+            found = {}
+            async for key in redis.scan_iter(match=f"{prefix}rate:user:{name}:*"):
+                found[key] = await redis.get(key) if await redis.type(key) == b"string" else None
+            return found
+
+        [foreign] = await eventually(lambda: counted("a"))
+        for put in (lambda: put_foreign(redis, {foreign.decode(): "string"}), lambda: redis.set(foreign, "much")):
+            await put()
+            limiter.hit((limit, "a"), (limit, "b"))
+
+            async def again() -> bool:
+                return (await counted("a")).get(foreign) == b"1"
+
+            await eventually(again, 5)
+        await asyncio.sleep(2 * SYNC_S)
+        assert list((await counted("b")).values()) == [b"3"]
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_lanes_on_keys_of_another_type_take_what_is_put(redis: RedisClient) -> None:
+    """Every call by itself."""
+    prefix = f"q{uuid4().hex}:"
+    lanes, lane = Lanes(redis, prefix, 10), "EMAIL/HIGH/acme"
+    keys = {f"{prefix}lane:{lane}": "list", f"{prefix}waiting:EMAIL/HIGH": "zset", f"{prefix}bell:EMAIL": "list"}
+    keys |= {f"{prefix}turn:EMAIL": "string", f"{prefix}tick:deliveries": "string"}
+    await put_foreign(redis, keys)
+    assert await lanes.put([(lane, "one")]) == []
+    assert await lanes.take("EMAIL", 10, 10, {}) == [(lane, "one")]
+    await put_foreign(redis, keys)
+    assert await lanes.room([lane]) == [10]
+    await put_foreign(redis, keys)
+    assert await lanes.depths(["EMAIL"]) == []
+    await put_foreign(redis, keys)
+    assert await lanes.wait(["EMAIL"], 0.1) is None
+    await put_foreign(redis, keys)
+    assert [await lanes.tick("deliveries", 60_000) for _ in range(2)] == [True, False]
+    await redis.set(f"{prefix}tick:deliveries", "for ever")
+    assert [await lanes.tick("deliveries", 60_000) for _ in range(2)] == [True, False]
+    await redis.delete(f"{prefix}waiting:EMAIL/HIGH")
+    await redis.zadd(f"{prefix}waiting:EMAIL/HIGH", {"no lane": 1})
+    await redis.set(f"{prefix}turn:EMAIL", "first")
+    assert await lanes.put([(lane, "two")]) == []
+    assert await lanes.take("EMAIL", 10, 10, {}) == [(lane, "two")]
