@@ -101,3 +101,9 @@ def answered(transport: str, kind: str, field: str, code: str, seconds: float) -
     counter, histogram = _answered(transport, kind, field, code)
     counter.inc()
     histogram.observe(seconds)
+
+
+# Versions beside one another
+unreadable = Counter(
+    "hub_unreadable", "Documents and live messages that this version cannot decode, and skipped.", ["collection"]
+)
