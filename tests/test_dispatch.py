@@ -182,7 +182,9 @@ async def test_replay_gives_what_waits_for_its_next_try_that_try_now(
     await ended(tenant, "DELIVERED", 2)
     given = ["--user", "carol", "--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
     assert call("replay", *given, jwt_secret=SECRET).stdout == "0 deliveries go out again.\n"
-    assert call("replay", "--retrying", *given, jwt_secret=SECRET).stdout == "1 delivery goes out again.\n"
+    assert call("replay", "--retrying", *given, jwt_secret=SECRET).stdout == (
+        f"{waiting['carol']['id']}\n1 delivery goes out again.\n"
+    )
     await ended(tenant, "DELIVERED", 3)
 
 
@@ -390,10 +392,11 @@ async def test_replay_command_brings_back_dead_letters(tenant: Tenant, receiver:
     assert replay("--user", "alice", "--until", "PT1H") == "0 deliveries go out again.\n"
     assert "this tenant made no such send" in replay("--send", dead["bob"])
     assert "BAD_USER_INPUT" in replay("--since", "yesterday")
-    assert replay("--send", sent[0]["id"]) == "1 delivery goes out again.\n"
+    assert replay("--send", sent[0]["id"]) == f"{dead['alice']}\n1 delivery goes out again.\n"
     [alive] = await ended(tenant, "DELIVERED")
     assert alive["id"] == dead["alice"]
-    assert replay(dead["bob"]) == "1 delivery goes out again.\n"
+    assert replay(dead["bob"], "--dry-run") == "1 delivery would go out again.\n       1  REFUSED\n"
+    assert replay(dead["bob"]) == f"{dead['bob']}\n1 delivery goes out again.\n"
     await ended(tenant, "DELIVERED", 2)
     assert replay("--all") == "0 deliveries go out again.\n"
 

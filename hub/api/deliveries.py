@@ -12,7 +12,9 @@ from hub.api.context import Context, Info
 from hub.api.inputs import FILTER_MAX, ID_MAX_CHARS, page_size, user_id
 from hub.errors import BadUserInput, TooLarge
 from hub.model import Role, mailbox_of
-from hub.status.deliveries import Wanted
+from hub.status.deliveries import PREVIEWED_MAX, READ_CHECKED_MAX
+from hub.status.deliveries import ReplayPreview as Preview
+from hub.status.delivery_filter import Wanted
 from hub.status.proof import proven_status
 
 CURSOR_MAX_CHARS = 128
@@ -29,10 +31,21 @@ strawberry.enum(
 class DeliveryFilter:
     channels: list[model.Channel] | None = None
     statuses: list[model.DeliveryStatus] | None = None
+    reasons: list[str] | None = strawberry.field(default=None, description="ADDRESS_GONE, REFUSED and so on.")
+    providers: list[str] | None = strawberry.field(
+        default=None, description="Any that was called, as `Attempt.provider` names it: smtp, ses, sns, web_push."
+    )
     user_id: ID | None = None
+    send_id: ID | None = None
     category: str | None = None
-    since: datetime | None = None
+    since: datetime | None = strawberry.field(default=None, description="By the time of making, as `until`.")
     until: datetime | None = None
+    failed_since: datetime | None = strawberry.field(
+        default=None,
+        description="By the time of the last failed attempt, as `failedUntil`: of FAILED and RETRYING only, and those "
+        "that failed last come first.",
+    )
+    failed_until: datetime | None = None
 
 
 def _error(root: Parent[model.Attempt], info: Info) -> str | None:
@@ -92,23 +105,75 @@ class DeliveryEdge:
     node: model.Delivery = strawberry.field(graphql_type=Delivery)
 
 
+@strawberry.type(description="Of what matches, by reason; NONE is what only waits for its next try.")
+class DeliveryReasonCount:
+    reason: str
+    count: int
+
+
+@strawberry.type(description=f"What `replay` with this filter would do. Counted up to {PREVIEWED_MAX:,}.")
+class ReplayPreview:
+    count: int = strawberry.field(description="How many it would bring back.")
+    address_gone: int = strawberry.field(
+        description="How many match whose address is gone. They are left out unless `reasons` names ADDRESS_GONE."
+    )
+    suppressed: int = strawberry.field(
+        description="How many match whose address is suppressed. They are left out unless `reasons` names SUPPRESSED."
+    )
+    already_read: int = strawberry.field(
+        description=f"How many of those were read meanwhile and would be SKIPPED, of the first {READ_CHECKED_MAX:,}."
+    )
+    reasons: list[DeliveryReasonCount] = strawberry.field(description="All that match, the most first.")
+
+    @classmethod
+    def of(cls, found: Preview) -> "ReplayPreview":
+        return cls(
+            count=found.count,
+            address_gone=found.address_gone,
+            suppressed=found.suppressed,
+            already_read=found.already_read,
+            reasons=[
+                DeliveryReasonCount(reason=reason, count=count)
+                for reason, count in sorted(found.reasons.items(), key=lambda row: (-row[1], row[0]))
+            ],
+        )
+
+
 def wanted(given: DeliveryFilter | None, tenant: str, field: str = "filter", *, send: str | None = None) -> Wanted:
     """A filter, checked."""
     given = given or DeliveryFilter()
-    for name, values in (("channels", given.channels), ("statuses", given.statuses)):
+    for name, values in (
+        ("channels", given.channels),
+        ("statuses", given.statuses),
+        ("reasons", given.reasons),
+        ("providers", given.providers),
+    ):
         if values is not None and len(values) > FILTER_MAX:
             raise BadUserInput(f"At most {FILTER_MAX} of them.", f"{field}.{name}")
+    for reason in given.reasons or ():
+        if reason not in model.Reason.__members__:
+            raise BadUserInput(f"There is no such reason. Reasons are {', '.join(model.Reason)}.", f"{field}.reasons")
+    if any(len(provider) > ID_MAX_CHARS for provider in given.providers or ()):
+        raise BadUserInput(f"At most {ID_MAX_CHARS} characters each.", f"{field}.providers")
+    if given.send_id is not None and len(given.send_id) > ID_MAX_CHARS:
+        raise BadUserInput(f"At most {ID_MAX_CHARS} characters.", f"{field}.sendId")
+    if send is not None and given.send_id not in (None, send):
+        raise BadUserInput("These are the deliveries of one send: leave `sendId` out.", f"{field}.sendId")
     if given.category is not None and len(given.category) > ID_MAX_CHARS:
         raise BadUserInput(f"At most {ID_MAX_CHARS} characters.", f"{field}.category")
     person = None if given.user_id is None else mailbox_of(tenant, user_id(given.user_id, f"{field}.userId"))
     return Wanted(
         channels=tuple(given.channels or ()),
         statuses=tuple(given.statuses or ()),
+        reasons=tuple(given.reasons or ()),
+        providers=tuple(given.providers or ()),
         mailbox=person,
         category=given.category,
         since=given.since,
         until=given.until,
-        send=send,
+        failed_since=given.failed_since,
+        failed_until=given.failed_until,
+        send=send or given.send_id,
     )
 
 
@@ -119,7 +184,10 @@ async def page(
     if after is not None and len(after) > CURSOR_MAX_CHARS:
         raise BadUserInput("after is not a cursor of this hub: hand back one that it gave, unchanged.", "after")
     size = page_size(first, 50, context.services.settings)
-    found = await context.services.deliveries.page(tenant, asked, size + 1, after)
+    try:
+        found = await context.services.deliveries.page(tenant, asked, size + 1, after)
+    except ValueError:
+        raise BadUserInput("after is a cursor of another order: hand back one of this filter.", "after") from None
     return found[:size], len(found) > size
 
 

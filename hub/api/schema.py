@@ -9,7 +9,7 @@ from strawberry import ID
 
 from hub import model
 from hub.api.context import Context, Info
-from hub.api.deliveries import Delivery, DeliveryFilter, replayed, wanted
+from hub.api.deliveries import Delivery, DeliveryFilter, ReplayPreview, replayed, wanted
 from hub.api.devices import DeviceMutation, DeviceQuery
 from hub.api.health import HealthQuery
 from hub.api.inputs import (
@@ -131,6 +131,12 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery,
         tenant = info.context.require_service()
         return await delivery_page(info.context, tenant, wanted(filter, tenant), first, after)
 
+    @strawberry.field(description="Role service and up. What `replay` with this filter would bring back.")
+    async def replay_preview(self, info: Info, filter: DeliveryFilter) -> ReplayPreview:
+        context = info.context
+        tenant = context.require_service()
+        return ReplayPreview.of(await context.services.deliveries.replay_preview(tenant, wanted(filter, tenant)))
+
 
 @strawberry.type
 class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, SuppressionMutation):
@@ -242,8 +248,9 @@ class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, Su
 
     @strawberry.mutation(
         description="Role service and up. Dead letters back to work: FAILED, and RETRYING, which then has its next try "
-        "now, where it is named by its id or by `filter.statuses`. Answers how many match; beyond 1,000 the rest "
-        "follows in the background."
+        "now, where it is named by its id or by `filter.statuses`. Those whose address is gone or suppressed only "
+        "where their ids or `filter.reasons` name them. Answers how many match; beyond 1,000 the rest follows in the "
+        "background."
     )
     async def replay(self, info: Info, ids: list[ID] | None = None, filter: DeliveryFilter | None = None) -> int:
         context = info.context

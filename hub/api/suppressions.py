@@ -64,7 +64,7 @@ class SuppressionQuery:
 class SuppressionMutation:
     @strawberry.mutation(
         description="Role admin. Mails go to that address of that person again. Answers whether it was suppressed. "
-        "What was SKIPPED meanwhile stays so; what FAILED can be replayed."
+        "What was SKIPPED meanwhile stays so; what FAILED can be replayed by its id or by `reasons`."
     )
     async def lift_suppression(self, info: Info, user_id: ID, address: str) -> bool:
         context = info.context

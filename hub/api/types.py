@@ -24,7 +24,7 @@ from hub.audience.preferences import Matrix
 from hub.change import Marked
 from hub.errors import NotFound
 from hub.inbox.position import decode_place, encode_place, encode_position
-from hub.status.deliveries import Wanted
+from hub.status.delivery_filter import Wanted, cursor_of
 from hub.status.in_app import deliveries_of
 
 C = TypeVar("C")
@@ -260,9 +260,9 @@ async def delivery_page(
     """Deliveries that leave the hub, newest first."""
     found, more = await page(context, tenant, asked, first, after)
     return DeliveryConnection(
-        edges=[DeliveryEdge(cursor=delivery.id, node=delivery) for delivery in found],
+        edges=[DeliveryEdge(cursor=cursor_of(asked, delivery), node=delivery) for delivery in found],
         nodes=found,
-        page_info=PageInfo.of([delivery.id for delivery in found], more=more, after=after),
+        page_info=PageInfo.of([cursor_of(asked, delivery) for delivery in found], more=more, after=after),
     )
 
 

@@ -1,23 +1,40 @@
 """`hub replay`."""
 
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
+from msgspec import Struct
 
 from hub.cli.door import answered, ask
 from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
 from hub.cli.token import seconds
-from hub.model import Channel, Role
+from hub.model import Channel, Reason, Role
+from hub.status.delivery_filter import REPLAYED, WITHOUT_ADDRESS
 
 AT_ONCE = 500  # ids in one call
+LOOKED_UP_AT_ONCE = 10  # root fields of one query
+ASKED_ABOVE = 100  # deliveries; so many need a yes
 BY_IDS = "mutation ($ids: [ID!]) { replay(ids: $ids) }"
-BY_FILTER = "mutation ($filter: DeliveryFilter) { replay(filter: $filter) }"
-OF_SEND = """query ($send: ID!, $filter: DeliveryFilter, $after: String) {
-  send(id: $send) {
-    deliveries(filter: $filter, first: 100, after: $after) { nodes { id } pageInfo { hasNextPage endCursor } }
-  }
+SEND = "query ($id: ID!) { send(id: $id) { id } }"
+PREVIEW = """query ($filter: DeliveryFilter!) {
+  replayPreview(filter: $filter) { count addressGone suppressed alreadyRead reasons { reason count } }
 }"""
+PAGE = """query ($filter: DeliveryFilter, $after: String) {
+  deliveries(filter: $filter, first: 100, after: $after) { nodes { id reason } pageInfo { hasNextPage endCursor } }
+}"""
+
+
+class Preview(Struct, frozen=True):
+    """What would be replayed; `reasons`: of all that match, with those that are left out."""
+
+    count: int
+    reasons: dict[str, int]
+    left_out: int = 0
+    already_read: int = 0
 
 
 def replay(
@@ -25,13 +42,27 @@ def replay(
     channel: Annotated[
         list[Channel] | None, typer.Option("--channel", case_sensitive=False, help="Repeat it for more.")
     ] = None,
+    reason: Annotated[
+        list[Reason] | None, typer.Option("--reason", case_sensitive=False, help="Why it FAILED. Repeat it for more.")
+    ] = None,
+    provider: Annotated[
+        list[str] | None, typer.Option("--provider", help="That was called: smtp, ses, sns ... Repeat it for more.")
+    ] = None,
     user: Annotated[str | None, typer.Option("--user", help="Of one person.")] = None,
     category: Annotated[str | None, typer.Option("--category", help="Of one category.")] = None,
     send: Annotated[str | None, typer.Option("--send", help="Of one send, by its id.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="Made since: PT2H ago, or an instant.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Made before: PT2H ago, or an instant.")] = None,
+    failed_since: Annotated[
+        str | None, typer.Option("--failed-since", help="Failed last since: PT2H ago, or an instant.")
+    ] = None,
+    failed_until: Annotated[
+        str | None, typer.Option("--failed-until", help="Failed last before: PT2H ago, or an instant.")
+    ] = None,
     retrying: Annotated[bool, typer.Option("--retrying", help="Also what waits for its next try: now.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Whatever failed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count, by reason.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help=f"Do not ask, also above {ASKED_ABOVE}.")] = False,
     url: Url = "",
     token: Token = "",
     tenant: Tenant = "default",
@@ -39,51 +70,117 @@ def replay(
 ) -> None:
     """Send again what FAILED.
 
-    By ids, or all that fit the options. What waits for its next try has it now, with --retrying or by its id. What was
-    sent, skipped or called off stays as it is.
+    By ids, or all that fit the options; prints their ids. What waits for its next try has it now, with --retrying or by
+    its id. What was sent, skipped or called off stays as it is. Where the address is gone or suppressed, it is left out
+    unless its id or --reason names it. Asks before it replays more than 100.
 
-    Example: hub replay --channel email --since PT6H
+    Example: hub replay --channel email --failed-since PT6H --dry-run
     """
     filter = {
         "channels": [one.value for one in channel] if channel else None,
+        "reasons": [one.value for one in reason] if reason else None,
+        "providers": provider or None,
         "userId": user,
+        "sendId": send,
         "category": category,
         "since": since and _instant(since, "--since"),
         "until": until and _instant(until, "--until"),
+        "failedSince": failed_since and _instant(failed_since, "--failed-since"),
+        "failedUntil": failed_until and _instant(failed_until, "--failed-until"),
     }
     filter = {name: value for name, value in filter.items() if value is not None}
-    if bool(ids) + bool(filter or send) + everything != 1:
+    if bool(ids) + bool(filter) + everything != 1:
         fail("Say what: ids of deliveries, options such as --channel email, or --all; one of these.", 2)
     filter["statuses"] = ["FAILED", "RETRYING"] if retrying else ["FAILED"]
     hub = hub_of(url, token, data)
-    who = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
-    count = answered(_replay(hub.url, who, ids or [], send, filter), hub)
-    print(f"{count} {'delivery goes' if count == 1 else 'deliveries go'} out again.")
+    replays = _Replays(hub.url, hub.token(user=None, role=Role.SERVICE, tenant=tenant), ids or [], filter)
+    preview = answered(replays.preview(), hub)
+    if dry_run:
+        _print_preview(preview)
+        return
+    if preview.count > ASKED_ABOVE and not yes:
+        _confirm(preview)
+    count = answered(replays.run(), hub)
+    out = f" {preview.left_out} left out: address gone or suppressed." if preview.left_out else ""
+    print(f"{count} {'delivery goes' if count == 1 else 'deliveries go'} out again.{out}")
 
 
-async def _replay(url: str, token: str, ids: list[str], send: str | None, filter: dict[str, Any]) -> int:
-    """How many go out again."""
-    if send:
-        ids = await _ids_of(url, token, send, filter)
-    elif not ids:
-        return int((await ask(url, token, BY_FILTER, filter=filter))["replay"])
-    parts = [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
-    return sum([(await ask(url, token, BY_IDS, ids=part))["replay"] for part in parts])
+class _Replays:
+    """The calls of one command. With `ids` these count, else `filter`."""
 
+    def __init__(self, url: str, token: str, ids: Sequence[str], filter: dict[str, Any]) -> None:
+        self._url = url
+        self._token = token
+        self._ids = ids
+        self._failed: list[str] = []  # of `ids`, those that can be replayed
+        self._filter = filter
 
-async def _ids_of(url: str, token: str, send: str, filter: dict[str, Any]) -> list[str]:
-    """The ids of what fits of a send."""
-    ids: list[str] = []
-    after = None
-    while True:
-        answer = await ask(url, token, OF_SEND, send=send, filter=filter, after=after)
-        if answer["send"] is None:
+    async def preview(self) -> Preview:
+        if self._ids:
+            return await self._preview_ids()
+        send = self._filter.get("sendId")
+        if send and (await ask(self._url, self._token, SEND, id=send))["send"] is None:
             fail(f"--send {send}: this tenant made no such send.")
-        found = answer["send"]["deliveries"]
-        ids += [node["id"] for node in found["nodes"]]
-        if not found["pageInfo"]["hasNextPage"]:
-            return ids
-        after = found["pageInfo"]["endCursor"]
+        found = (await ask(self._url, self._token, PREVIEW, filter=self._filter))["replayPreview"]
+        reasons = {row["reason"]: row["count"] for row in found["reasons"]}
+        return Preview(found["count"], reasons, sum(reasons.values()) - found["count"], found["alreadyRead"])
+
+    async def run(self) -> int:
+        """Replay page by page and print the ids. Return how many go out again."""
+        count = 0
+        async for ids in self._pages():
+            count += (await ask(self._url, self._token, BY_IDS, ids=ids))["replay"]
+            print("\n".join(ids), flush=True)
+        return count
+
+    async def _pages(self) -> AsyncIterator[list[str]]:
+        if self._ids:
+            for start in range(0, len(self._failed), AT_ONCE):
+                yield self._failed[start : start + AT_ONCE]
+            return
+        left_out = () if "reasons" in self._filter else WITHOUT_ADDRESS
+        after = None
+        while True:
+            found = (await ask(self._url, self._token, PAGE, filter=self._filter, after=after))["deliveries"]
+            if ids := [node["id"] for node in found["nodes"] if node["reason"] not in left_out]:
+                yield ids
+            if not found["pageInfo"]["hasNextPage"]:
+                return
+            after = found["pageInfo"]["endCursor"]
+
+    async def _preview_ids(self) -> Preview:
+        """What is named and can be replayed; only that is replayed."""
+        reasons: Counter[str] = Counter()
+        failed: list[str] = []
+        for start in range(0, len(self._ids), LOOKED_UP_AT_ONCE):
+            ids = self._ids[start : start + LOOKED_UP_AT_ONCE]
+            given = {f"i{n}": id for n, id in enumerate(ids)}
+            names = ", ".join(f"${name}: ID!" for name in given)
+            fields = " ".join(f"{name}: delivery(id: ${name}) {{ status reason }}" for name in given)
+            found = await ask(self._url, self._token, f"query ({names}) {{ {fields} }}", **given)
+            for id, one in zip(ids, found.values(), strict=True):
+                if one and one["status"] in REPLAYED:
+                    failed.append(id)
+                    reasons[one["reason"] or "NONE"] += 1
+        self._failed = failed
+        return Preview(reasons.total(), dict(reasons))
+
+
+def _print_preview(preview: Preview) -> None:
+    print(f"{preview.count} {'delivery' if preview.count == 1 else 'deliveries'} would go out again.")
+    for reason, count in sorted(preview.reasons.items(), key=lambda row: (-row[1], row[0])):
+        out = f" (left out unless --reason {reason} names it)" if preview.left_out and reason in WITHOUT_ADDRESS else ""
+        print(f"{count:>8}  {reason}{out}")
+    if preview.already_read:
+        print(f"{preview.already_read} of them were read meanwhile, and would be SKIPPED.")
+
+
+def _confirm(preview: Preview) -> None:
+    what = f"{preview.count} deliveries would go out again"
+    if not sys.stdin.isatty():
+        fail(f"{what}: look at them with --dry-run, then repeat this with --yes.")
+    _print_preview(preview)
+    typer.confirm("Replay them?", abort=True)
 
 
 def _instant(text: str, option: str) -> str:

@@ -1,5 +1,6 @@
 """Deliveries as people and senders read them, and what no worker does: cancel, skip what was read, replay."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,11 +12,24 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
 from hub.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
-from hub.ids import first_id_at, new_id
+from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.status import receipts
+from hub.status.delivery_filter import (
+    REPLAYED,
+    UNQUEUED,
+    WITHOUT_ADDRESS,
+    Wanted,
+    below,
+    can_match,
+    failed_match_of,
+    index_of,
+    match_of,
+    order_of,
+    replay_match_of,
+)
 from hub.status.due import due_index
-from hub.status.proof import PROVEN_STATUS, with_status
+from hub.status.proof import PROVEN_STATUS
 from hub.status.sends import Counts, counted
 from hub.status.states import WAITING, may_move
 from hub.status.telling import Teller, Told
@@ -25,25 +39,12 @@ AT_ONCE = 500  # deliveries a transaction
 ENDING_S = 10.0  # of one transaction, with all its tries
 REPLAYED_AT_ONCE = 1000
 REPLAYS_AT_ONCE = 10
-REPLAYED = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]
-"""What a replay takes. Not HELD: a person, a limit or a circuit breaker holds it, which a replay does not overrule."""
+PREVIEWED_MAX = 100_000
+READ_CHECKED_MAX = 10_000
+NO_REASON = "NONE"  # of what is only tried again
 OUTSIDE = [DeliveryStatus.SENT, DeliveryStatus.DELIVERED]
-UNQUEUED = {"queued": {"$exists": False}}
 UNREAD = [state for state in OUTSIDE if may_move(state, DeliveryStatus.READ)]
 SENT_MAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
-
-
-class Wanted(Struct, frozen=True, kw_only=True):
-    """Which deliveries of a tenant. Empty is all."""
-
-    channels: tuple[Channel, ...] = ()
-    statuses: tuple[DeliveryStatus, ...] = ()
-    mailbox: str | None = None
-    category: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    send: str | None = None
-    ids: tuple[str, ...] | None = None
 
 
 def indexes() -> Indexes:
@@ -67,6 +68,17 @@ def indexes() -> Indexes:
         ],
         "replays": [],  # read whole: few, and gone when done
     }
+
+
+class ReplayPreview(Struct, frozen=True):
+    """How many a replay would bring back; of what matches, how many have an address that is gone or suppressed, and of
+    what would come back, how many were read meanwhile; and all that match by reason."""
+
+    count: int
+    address_gone: int
+    suppressed: int
+    already_read: int
+    reasons: dict[str, int]
 
 
 class Deliveries:
@@ -116,11 +128,16 @@ class Deliveries:
         return (await self._deliveries.update_one(first, [{"$set": note}], session=session)).matched_count > 0
 
     async def page(self, tenant: str, wanted: Wanted, first: int, after: str | None) -> list[Delivery]:
-        """Up to `first`, newest first, below the id `after`."""
-        match = _match(tenant, wanted)
+        """Up to `first`, newest first, below the cursor `after`. Raises ValueError for another order's cursor."""
+        if not can_match(wanted):
+            return []
+        match = match_of(tenant, wanted)
         if after is not None:
-            match["_id"] = {**match.get("_id", {}), "$lt": min(after, match.get("_id", {}).get("$lt", after))}
-        found = self._deliveries.find(match, hint=_index_for(wanted)).sort("_id", DESCENDING).limit(first)
+            following = below(wanted, after)
+            if following is None:
+                raise ValueError(after)
+            match = {"$and": [match, following]}
+        found = self._deliveries.find(match, hint=index_of(wanted)).sort(order_of(wanted)).limit(first)
         return [convert(doc, Delivery) async for doc in found]
 
     async def counts(self, send: str) -> Counts:
@@ -147,34 +164,63 @@ class Deliveries:
 
     async def replay(self, tenant: str, wanted: Wanted) -> int:
         """Dead letters back to work, with all their tries before them; and of what is named by its id or its state,
-        also what waits for its next try, which it then has now. Answers how many match; what a first round does not
-        reach is done by `replay_rest`."""
+        also what waits for its next try, which it then has now. Those whose address is gone or suppressed only where
+        they are named by their ids or reasons. Answers how many match; what a first round does not reach is done by
+        `replay_rest`."""
+        if not can_match(wanted, failed=True):
+            return 0
         now = self._clock()
-        match = _replayable(tenant, wanted)
-        matching = await self._deliveries.count_documents(match)
+        match, index = replay_match_of(tenant, wanted), index_of(wanted, failed=True)
+        matching = await self._deliveries.count_documents(match, hint=index)
         if matching > REPLAYED_AT_ONCE:
             await self._replays.insert_one(
-                {"_id": new_id(now), "tenant": tenant, "wanted": to_builtins(wanted), "at": now}
+                {"_id": new_id(), "tenant": tenant, "wanted": to_builtins(wanted), "at": now}
             )
-        await self._replay(match, now)
+        await self._replay(match, index, now)
         return matching
+
+    async def replay_preview(self, tenant: str, wanted: Wanted) -> ReplayPreview:
+        """What `replay` would do. Counts at most `PREVIEWED_MAX`, and looks whether the first `READ_CHECKED_MAX` were
+        read."""
+        if not can_match(wanted, failed=True):
+            return ReplayPreview(0, 0, 0, 0, {})
+        index = index_of(wanted, failed=True)
+        group = {"$group": {"_id": "$reason", "count": {"$sum": 1}}}
+        stages: list[Document] = [{"$match": failed_match_of(tenant, wanted)}, {"$limit": PREVIEWED_MAX}, group]
+        reasons = {doc["_id"]: doc["count"] async for doc in await self._deliveries.aggregate(stages, hint=index)}
+        left_out = () if wanted.reasons or wanted.ids is not None else WITHOUT_ADDRESS
+        match = replay_match_of(tenant, wanted)
+        cursor = self._deliveries.find(match, {"notification": 1}, hint=index).limit(READ_CHECKED_MAX)
+        notifications = [doc["notification"] async for doc in cursor]
+        read = 0
+        for start in range(0, len(notifications), REPLAYED_AT_ONCE):
+            part = Counter(notifications[start : start + REPLAYED_AT_ONCE])
+            was_read = {"_id": {"$in": list(part)}, "read_at": {"$exists": True}}
+            read += sum([part[doc["_id"]] async for doc in self._database.notifications.find(was_read, {"_id": 1})])
+        return ReplayPreview(
+            count=sum(count for reason, count in reasons.items() if reason not in left_out),
+            address_gone=reasons.get(Reason.ADDRESS_GONE, 0),
+            suppressed=reasons.get(Reason.SUPPRESSED, 0),
+            already_read=read,
+            reasons={reason or NO_REASON: count for reason, count in reasons.items()},
+        )
 
     async def replay_rest(self) -> int:
         """A round of every replay that was too large for its call. Answers how many came back to work."""
         replayed = 0
         async for doc in self._replays.find({}).limit(REPLAYS_AT_ONCE):
-            match = _replayable(doc["tenant"], convert(doc["wanted"], Wanted))
-            done = await self._replay(match, doc["at"])
+            wanted = convert(doc["wanted"], Wanted)
+            done = await self._replay(replay_match_of(doc["tenant"], wanted), index_of(wanted, failed=True), doc["at"])
             replayed += done
             if not done:
                 await self._replays.delete_one({"_id": doc["_id"]})
         return replayed
 
-    async def _replay(self, match: Document, before: datetime) -> int:
+    async def _replay(self, match: Document, index: str, before: datetime) -> int:
         """Those that failed before that instant: who fails again is not replayed twice by one call. A claim that comes
         in between has changed the state, and is left alone."""
-        match = match | {"updated_at": {"$lte": before}}
-        found = self._deliveries.find(match, {"_id": 1}).sort("_id", ASCENDING).limit(REPLAYED_AT_ONCE)
+        earlier = {"$and": [match, {"updated_at": {"$lte": before}}]}
+        found = self._deliveries.find(earlier, {"_id": 1}, hint=index).limit(REPLAYED_AT_ONCE)
         ids = [doc["_id"] async for doc in found]
         if not ids:
             return 0
@@ -245,39 +291,3 @@ def _instead(match: Document, status: DeliveryStatus, reason: Reason) -> UpdateM
     nothing slips from the one state into the other."""
     under_way = match | {"status": DeliveryStatus.PROCESSING}
     return UpdateMany(under_way, {"$set": {"instead": {"status": status, "reason": reason}}})
-
-
-def _match(tenant: str, wanted: Wanted) -> Document:
-    match: Document = {"tenant": tenant, **with_status(wanted.statuses)}
-    if wanted.channels:
-        match["channel"] = {"$in": list(wanted.channels)}
-    if wanted.mailbox is not None:
-        match["mailbox"] = wanted.mailbox
-    if wanted.category is not None:
-        match["category"] = wanted.category
-    if wanted.send is not None:
-        match["send"] = wanted.send
-    bounds: Document = {}
-    if wanted.ids is not None:
-        bounds["$in"] = list(wanted.ids)
-    if wanted.since is not None:
-        bounds["$gte"] = first_id_at(wanted.since)
-    if wanted.until is not None:
-        bounds["$lt"] = first_id_at(wanted.until)
-    if bounds:
-        match["_id"] = bounds
-    return match
-
-
-def _replayable(tenant: str, wanted: Wanted) -> Document:
-    """What of it a replay takes. What is on its lane goes out anyway."""
-    named = wanted.statuses or (REPLAYED if wanted.ids is not None else [DeliveryStatus.FAILED])
-    return _match(tenant, wanted) | {"status": {"$in": [status for status in REPLAYED if status in named]}} | UNQUEUED
-
-
-def _index_for(wanted: Wanted) -> str:
-    if wanted.ids is not None:
-        return "_id_"
-    if wanted.send is not None:
-        return "send"
-    return "mailbox" if wanted.mailbox is not None else "status"

@@ -1,0 +1,138 @@
+"""Which deliveries are wanted: the match, the index that serves it, the order and its cursors. Pure.
+
+Every filter begins with an index: `_id_` of named ids, `send`, `mailbox`, `failed` (dead letters and what is tried
+again, by the time they failed last), else `status`. What an index does not hold is checked on what it finds.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+from pymongo import DESCENDING
+
+from hub.connections import Document
+from hub.ids import first_id_at
+from hub.model import Channel, Delivery, DeliveryStatus, Reason
+from hub.status.proof import with_status
+
+REPLAYED = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]
+"""What a replay takes. Not HELD: a person, a limit or a circuit breaker holds it, which a replay does not overrule."""
+UNQUEUED: Document = {"queued": {"$exists": False}}
+WITHOUT_ADDRESS = (Reason.ADDRESS_GONE, Reason.SUPPRESSED)
+"""A replay by filter leaves these out unless it names them: their address is gone, and they would fail again."""
+BY_ID = [("_id", DESCENDING)]
+BY_FAILURE = [("updated_at", DESCENDING), ("_id", DESCENDING)]
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which deliveries of a tenant. Empty is all. `providers`: any that was called; `failed_since` (inclusive) and
+    `failed_until`: when FAILED and RETRYING ones failed last."""
+
+    channels: tuple[Channel, ...] = ()
+    statuses: tuple[DeliveryStatus, ...] = ()
+    reasons: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    mailbox: str | None = None
+    category: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    failed_since: datetime | None = None
+    failed_until: datetime | None = None
+    send: str | None = None
+    ids: tuple[str, ...] | None = None
+
+    @property
+    def by_failure(self) -> bool:
+        """Whether it is about the time of failure."""
+        return self.failed_since is not None or self.failed_until is not None
+
+
+def match_of(tenant: str, wanted: Wanted) -> Document:
+    match: Document = {"tenant": tenant, **with_status(wanted.statuses)}
+    if wanted.by_failure:
+        match = {"tenant": tenant, "status": {"$in": _among_replayed(wanted.statuses or REPLAYED)}}
+        failed: Document = {}
+        if wanted.failed_since is not None:
+            failed["$gte"] = wanted.failed_since
+        if wanted.failed_until is not None:
+            failed["$lt"] = wanted.failed_until
+        match["updated_at"] = failed
+    for name, values in (
+        ("channel", wanted.channels),
+        ("reason", wanted.reasons),
+        ("attempts.provider", wanted.providers),
+    ):
+        if values:
+            match[name] = {"$in": list(values)}
+    for name, value in (("mailbox", wanted.mailbox), ("category", wanted.category), ("send", wanted.send)):
+        if value is not None:
+            match[name] = value
+    bounds: Document = {}
+    if wanted.ids is not None:
+        bounds["$in"] = list(wanted.ids)
+    if wanted.since is not None:
+        bounds["$gte"] = first_id_at(wanted.since)
+    if wanted.until is not None:
+        bounds["$lt"] = first_id_at(wanted.until)
+    if bounds:
+        match["_id"] = bounds
+    return match
+
+
+def can_match(wanted: Wanted, *, failed: bool = False) -> bool:
+    """Whether anything can match; `failed`: anything that failed."""
+    return not (failed or wanted.by_failure) or not wanted.statuses or bool(_among_replayed(wanted.statuses))
+
+
+def failed_match_of(tenant: str, wanted: Wanted) -> Document:
+    """What of it failed, whatever the reason. What is on its lane goes out anyway."""
+    named = wanted.statuses or (REPLAYED if wanted.ids is not None else [DeliveryStatus.FAILED])
+    match = match_of(tenant, wanted) | {"status": {"$in": _among_replayed(named)}} | UNQUEUED
+    match.pop("$or", None)
+    return match
+
+
+def replay_match_of(tenant: str, wanted: Wanted) -> Document:
+    """What of it a replay takes."""
+    match = failed_match_of(tenant, wanted)
+    if wanted.ids is None and not wanted.reasons:
+        match["reason"] = {"$nin": list(WITHOUT_ADDRESS)}
+    return match
+
+
+def index_of(wanted: Wanted, *, failed: bool = False) -> str:
+    """The index of a match; `failed`: of one that only takes what failed."""
+    if wanted.ids is not None:
+        return "_id_"
+    if wanted.send is not None:
+        return "send"
+    if wanted.mailbox is not None:
+        return "mailbox"
+    return "failed" if failed or wanted.by_failure else "status"
+
+
+def order_of(wanted: Wanted) -> list[tuple[str, int]]:
+    """Newest first: by the time of failure where it is asked for and an index has it, else by the time of making."""
+    return BY_FAILURE if index_of(wanted) == "failed" else BY_ID
+
+
+def cursor_of(wanted: Wanted, delivery: Delivery) -> str:
+    """The cursor of a delivery in that order."""
+    if order_of(wanted) is BY_ID:
+        return delivery.id
+    return f"{round(delivery.updated_at.timestamp() * 1000)}~{delivery.id}"
+
+
+def below(wanted: Wanted, cursor: str) -> Document | None:
+    """The match of what follows a cursor; None if it is not one of that order."""
+    if order_of(wanted) is BY_ID:
+        return {"_id": {"$lt": cursor}}
+    at_ms, _, id = cursor.partition("~")
+    if not (id and at_ms.isascii() and at_ms.isdigit() and len(at_ms) <= len("9999999999999")):
+        return None
+    at = datetime.fromtimestamp(int(at_ms) / 1000, UTC)
+    return {"updated_at": {"$lte": at}, "$or": [{"updated_at": {"$lt": at}}, {"_id": {"$lt": id}}]}
+
+
+def _among_replayed(statuses: Sequence[DeliveryStatus]) -> list[DeliveryStatus]:
+    return [status for status in REPLAYED if status in statuses]

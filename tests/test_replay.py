@@ -1,0 +1,179 @@
+"""Dead letters are looked at before they are sent again: filters, previews, and `hub replay`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+from pymongo import AsyncMongoClient
+
+from hub.connections import Database
+from hub.embedded import Mongod, Redis
+from hub.model import Channel, DeliveryStatus
+from hub.status.delivery_filter import Wanted, index_of, match_of, order_of, replay_match_of
+from tests.client import Json, Refused, Tenant, eventually
+from tests.commands import call
+from tests.outside import DELIVERIES, QUICK, connect, deliveries, ended
+from tests.processes import SECRET, Deployment
+from tests.receiver import Receiver
+
+PREVIEW = """query ($f: DeliveryFilter!) {
+  replayPreview(filter: $f) { count addressGone suppressed alreadyRead reasons { reason count } } }"""
+REPLAY = "mutation ($f: DeliveryFilter) { replay(filter: $f) }"
+PAGE = """query ($f: DeliveryFilter, $a: String) {
+  deliveries(filter: $f, first: 1, after: $a) { nodes { id } pageInfo { hasNextPage endCursor } } }"""
+
+
+@pytest.fixture(scope="module")
+async def quick(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+    settings = {**QUICK, "retry_schedule": "0s", "mongo_database": "replay", "redis_prefix": "replay:"}
+    async with Deployment(servers[0].url, servers[1].url, apis=1, workers=1, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+async def tenant(quick: Deployment) -> AsyncIterator[Tenant]:
+    async with Tenant(f"t{uuid4().hex[:12]}", quick.urls) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        yield client["replay"]
+
+
+async def dead_letters(tenant: Tenant, receiver: Receiver) -> dict[str, Json]:
+    """One of each kind, by user: refused, gone, and used up."""
+    for count, (user, status) in enumerate({"alice": 413, "bob": 410, "carol": 503}.items(), 1):
+        await connect(tenant, receiver, user)
+        receiver.answers[f"/{user}"] = lambda *_, status=status: web.Response(status=status)
+        await tenant.send(user, channels=["IN_APP", "WEBHOOK"])
+        found = await ended(tenant, "FAILED", count)
+    return {delivery["userId"]: delivery for delivery in found}
+
+
+async def test_filters_find_failures_by_reason_provider_and_time(tenant: Tenant) -> None:
+    async with Receiver() as receiver:
+        dead = await dead_letters(tenant, receiver)
+    ids = {user: delivery["id"] for user, delivery in dead.items()}
+
+    async def found(**filter: object) -> list[str]:
+        return [delivery["id"] for delivery in await deliveries(tenant, **filter)]
+
+    assert await found(reasons=["REFUSED"]) == [ids["alice"]]
+    assert await found(reasons=["ATTEMPTS_USED_UP", "ADDRESS_GONE"]) == [ids["carol"], ids["bob"]]
+    assert await found(sendId=dead["bob"]["sendId"]) == [ids["bob"]]
+    assert len(await found(providers=["webhook"])) == 3
+    assert await found(providers=["smtp"]) == []
+    assert await found(failedSince="2026-01-01T00:00:00Z", statuses=["SENT"]) == []
+    last = [attempt["at"] for attempt in dead["carol"]["attempts"]][-1]
+    assert await found(failedSince=last) == [ids["carol"]]
+    assert await found(failedUntil=last) == [ids["bob"], ids["alice"]]
+    assert await found(failedSince=last, userId="bob") == []
+    pages: list[str] = []
+    cursor = None
+    while True:
+        page = (await tenant.ask(PAGE, f={"failedSince": "2026-01-01T00:00:00Z"}, a=cursor))["deliveries"]
+        pages += [node["id"] for node in page["nodes"]]
+        cursor = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+    assert pages == [ids["carol"], ids["bob"], ids["alice"]], "the last failure first"
+    for wrong, field in (({"reasons": ["GONE"]}, "filter.reasons"), ({"providers": ["x" * 300]}, "filter.providers")):
+        with pytest.raises(Refused, match=field):
+            await tenant.ask(DELIVERIES, f=wrong)
+    with pytest.raises(Refused, match="another order"):
+        await tenant.ask(PAGE, f={"failedSince": "2026-01-01T00:00:00Z"}, a=ids["bob"])
+
+
+async def test_replay_leaves_out_what_has_no_address_unless_it_is_named(tenant: Tenant) -> None:
+    async with Receiver() as receiver:
+        dead = await dead_letters(tenant, receiver)
+        [n] = (await tenant.inbox("alice"))["nodes"]
+        await tenant.ask("mutation ($ids: [ID!]!) { markRead(ids: $ids) { changed } }", user="alice", ids=[n["id"]])
+        preview = (await tenant.ask(PREVIEW, f={}))["replayPreview"]
+        assert preview == {
+            "count": 2,
+            "addressGone": 1,
+            "suppressed": 0,
+            "alreadyRead": 1,
+            "reasons": [
+                {"reason": "ADDRESS_GONE", "count": 1},
+                {"reason": "ATTEMPTS_USED_UP", "count": 1},
+                {"reason": "REFUSED", "count": 1},
+            ],
+        }
+        assert (await tenant.ask(PREVIEW, f={"reasons": ["ADDRESS_GONE"]}))["replayPreview"]["count"] == 1
+        assert (await tenant.ask(PREVIEW, f={"statuses": ["SENT"]}))["replayPreview"]["count"] == 0
+        assert (await tenant.ask(REPLAY, f={"statuses": ["SENT"]}))["replay"] == 0
+        receiver.answers.clear()
+        assert (await tenant.ask(REPLAY, f={}))["replay"] == 2
+        [alive] = await ended(tenant, "DELIVERED")
+        assert alive["id"] == dead["carol"]["id"]
+        [skipped] = await ended(tenant, "SKIPPED")
+        assert (skipped["id"], skipped["reason"]) == (dead["alice"]["id"], "ALREADY_READ")
+        assert [one["id"] for one in await deliveries(tenant, statuses=["FAILED"])] == [dead["bob"]["id"]]
+        assert (await tenant.ask(REPLAY, f={"reasons": ["ADDRESS_GONE"]}))["replay"] == 1
+
+
+async def test_replay_command_counts_asks_and_prints_ids(tenant: Tenant, quick: Deployment, store: Database) -> None:
+    async with Receiver() as receiver:
+        dead = await dead_letters(tenant, receiver)
+    given = ["--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
+
+    async def replay(*arguments: str) -> tuple[int, str, str]:
+        done = await asyncio.to_thread(call, "replay", *arguments, *given, jwt_secret=SECRET)
+        return done.returncode, done.stdout, done.stderr
+
+    code, told, _ = await replay("--all", "--dry-run")
+    assert code == 0
+    assert told.splitlines() == [
+        "2 deliveries would go out again.",
+        "       1  ADDRESS_GONE (left out unless --reason ADDRESS_GONE names it)",
+        "       1  ATTEMPTS_USED_UP",
+        "       1  REFUSED",
+    ]
+    assert (await replay("--provider", "smtp"))[1] == "0 deliveries go out again.\n"
+    one = await store["deliveries"].find_one({"_id": dead["alice"]["id"]})
+    assert one
+    copies = [{**one, "_id": f"{uuid4()}-webhook", "notification": str(uuid4())} for _ in range(101)]
+    await store["deliveries"].insert_many(copies)
+    code, told, wrong = await replay("--reason", "refused", "--failed-since", "PT1H")
+    assert (code, told) == (1, "")
+    assert wrong.startswith("102 deliveries would go out again")
+    assert "--yes" in wrong
+    assert len(await deliveries(tenant, statuses=["FAILED"])) == 100, "nothing was replayed"
+    code, told, _ = await replay("--reason", "refused", "--failed-since", "PT1H", "--yes")
+    *ids, last = told.splitlines()
+    assert (code, last) == (0, "102 deliveries go out again.")
+    assert set(ids) == {dead["alice"]["id"], *(copy["_id"] for copy in copies)}
+
+    async def gone() -> bool:
+        return not await deliveries(tenant, reasons=["REFUSED"])
+
+    await eventually(gone, 20)
+
+
+async def test_every_filter_is_served_by_an_index_in_its_order(store: Database, quick: Deployment) -> None:  # noqa: ARG001 - it makes the indexes
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    for wanted in (
+        Wanted(),
+        Wanted(statuses=(DeliveryStatus.FAILED, DeliveryStatus.SENT), reasons=("REFUSED",), providers=("smtp",)),
+        Wanted(failed_since=at, failed_until=at, channels=(Channel.EMAIL,)),
+        Wanted(failed_since=at, mailbox="a/b"),
+        Wanted(send="x", category="news", since=at, until=at),
+        Wanted(ids=("x",)),
+    ):
+        for match, index in (
+            (match_of("a", wanted), index_of(wanted)),
+            (replay_match_of("a", wanted), index_of(wanted, failed=True)),
+        ):
+            find = {"find": "deliveries", "filter": match, "hint": index, "sort": dict(order_of(wanted)), "limit": 10}
+            if index != index_of(wanted):  # a replay goes in the order of its index
+                del find["sort"]
+            plan = str((await store.command("explain", find, verbosity="queryPlanner"))["queryPlanner"]["winningPlan"])
+            assert f"'indexName': '{index}'" in plan
+            assert "'stage': 'SORT'" not in plan or index == "send", (wanted, plan)
