@@ -182,6 +182,8 @@ async def _probed(hub: Hub, settings: Settings, listeners: list[socket.socket]) 
         app,
         host=settings.host,
         lifespan="off",
+        http=functools.partial(HTTP, settings, Addresses(settings)),  # type: ignore[arg-type]
+        ws="none",
         timeout_graceful_shutdown=1,
         access_log=False,
         log_config=None,

@@ -228,11 +228,31 @@ async def test_pipelined_requests_with_bodies_in_pieces_are_answered(here: Tenan
             assert (status, answer) == (200, {"data": {"me": {"id": "alice"}}})
 
 
+async def test_upgrade_that_is_not_offered_is_passed_over(here: Tenant, api: Process) -> None:
+    """As Java's HttpClient asks with every first request (RFC 9110, 7.8)."""
+    token = f"authorization: Bearer {here.token('alice')}\r\ncontent-type: {JSON}\r\n"
+    upgrade = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
+    head = f"POST /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}{token}content-length: {len(QUERY)}\r\n\r\n".encode()
+    async with raw(api.port) as peer:
+        for _ in range(2):
+            peer.say(head + QUERY)
+            assert await peer.answer() == (200, {"data": {"me": {"id": "alice"}}})
+
+
 async def test_garbage_behind_a_request_is_answered_after_it(api: Process) -> None:
     async with raw(api.port) as peer:
         peer.say(GET + GET + b"garbage\r\n\r\n")
         assert [(await peer.answer())[0] for _ in range(3)] == [200, 200, 400]
         assert await peer.rest() == b""
+    for wrong in (b"GET / HTTP/2.0\r\nhost: x\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
+        async with raw(api.port) as peer:
+            peer.say(GET)
+            assert (await peer.answer())[0] == 200
+            peer.say(GET + wrong + GET)
+            assert (await peer.answer())[0] == 200
+            status, answer = await peer.answer()
+            assert (status, answer["errors"][0]["extensions"]["code"]) == (400, "BAD_USER_INPUT")
+            assert await peer.rest() == b""
     async with raw(api.port) as peer:
         peer.say(GET + handshake() + GET)
         assert (await peer.answer())[0] == 200

@@ -15,6 +15,7 @@ import re
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import orjson
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -55,7 +56,34 @@ class RequestReader(HttpToolsProtocol):
 
     def parse(self, data: bytes) -> None:
         """Some of what was read."""
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("This is not HTTP/1.1.")
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._pass_over_upgrade(data[upgrade.args[0] :])
+
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """Reads the request again as if it had asked for no upgrade, which a server may (RFC 9110, 7.8). The parser
+        would take its body for another protocol; Java's client asks so for HTTP/2."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            self.refuse(405, BadUserInput("This is no proxy.", "method"), owed=True)
+            return
+        lines = [method + b" " + self.url + b" HTTP/" + version]
+        for name, value in self.headers:
+            if name == b"connection":
+                words = [word for word in value.split(b",") if word.strip().lower() != b"upgrade"]
+                lines.append(name + b": " + b",".join(words))
+            elif name != b"upgrade":
+                lines.append(name + b": " + value)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parse(b"\r\n".join(lines) + HEAD_END + rest)
 
     def _parse_on(self) -> None:
         """Parses what was read, as far as requests may wait."""
@@ -106,10 +134,12 @@ class RequestReader(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         if wrong := self._wrong():
             self._fault = 400, BadUserInput(wrong[0], wrong[1])
             raise ValueError(wrong[0])
+        if self._refuses_upgrade:
+            return  # what it becomes is known when its head was read
+        self._in_head = False
         super().on_headers_complete()
         if self._stopping and self.cycle is not None:
             self.cycle.keep_alive = False
@@ -128,7 +158,12 @@ class RequestReader(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._receiving, self._in_head = False, True
-        super().on_message_complete()
+        if not self._refuses_upgrade:
+            super().on_message_complete()
+
+    @property
+    def _refuses_upgrade(self) -> bool:
+        return self.parser.should_upgrade() and not self._should_upgrade()
 
     def handle_websocket_upgrade(self) -> None:
         if self._busy:
