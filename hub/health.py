@@ -127,7 +127,12 @@ class HealthReader:
     async def _providers(self, workers: Sequence[Worker]) -> tuple[list[ProviderState], bool]:
         now = self._clock()
         calls = recent_calls(workers, now)
-        names = {name for worker in alive(workers, now) for name in worker.providers if name.channel != LANE}
+        names = {
+            name
+            for worker in alive(workers, now)
+            for name in worker.providers
+            if name.channel in Channel.__members__  # not calls of tenants' endpoints, nor channels of another version
+        }
         away = False
         try:
             opened = await self._breakers.open_since([key for keys in BREAKERS.values() for key in keys])

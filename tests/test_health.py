@@ -12,7 +12,7 @@ from hub import clock
 from hub.connections import Database, redis
 from hub.embedded import Mongod, Redis
 from hub.parts import health_reader
-from hub.status.backlog import queued_for
+from hub.status.backlog import Backlog, queued_for
 from hub.status.workers import ALIVE_S
 from tests.client import Json, Refused, Tenant, eventually
 from tests.commands import call
@@ -165,12 +165,26 @@ async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: Mail
     assert await deliveries(tenant, channels=["EMAIL"])
 
 
-async def test_health_without_redis_says_so(tenant: Tenant, store: Database) -> None:
+async def test_health_without_redis_and_workers_says_so(tenant: Tenant, running: Deployment, store: Database) -> None:
+    """A worker that stops in order is gone at once; providers that this version does not know are left out."""
     given = settings(redis_url="redis://127.0.0.1:1")
+    strange = {"$push": {"providers": {"channel": "FAX", "provider": "fax"}}}
     async with redis(given) as client:
-        found = await health_reader(store, client, given, clock.now, None).read(tenant.name)
-    assert found.redis_away
-    assert any(problem.startswith("Redis does not answer") for problem in found.problems)
+        reader = health_reader(store, client, given, clock.now, None)
+        await eventually(lambda: store["workers"].find_one({}), 20)
+        assert await running.workers[0].stop() == 0
+        await store["workers"].update_one({}, {"$set": {"stopped": False}, **strange})
+        found = await reader.read(tenant.name)
+        assert [provider.provider for provider in found.providers] == ["smtp", "webhook"]
+        assert found.problems == [problem for problem in found.problems if problem.startswith("Redis does not answer")]
+        assert found.redis_away
+        await store["workers"].update_one({}, {"$set": {"stopped": True}})
+        assert (await reader.read(tenant.name)).problems[0].startswith("No worker runs")
+    stages = Backlog(store, clock.now, 60)._overdue_on("EMAIL/HIGH/acme")
+    explain = {"aggregate": "deliveries", "pipeline": stages, "cursor": {}}
+    plan = str(await store.command("explain", explain, verbosity="queryPlanner"))
+    assert "'indexName': 'due'" in plan
+    assert "COLLSCAN" not in plan
 
 
 def test_time_on_a_lane_is_the_sum_of_its_turns() -> None:
