@@ -11,19 +11,22 @@ from base64 import urlsafe_b64encode
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest, digest
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from bson import Binary
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from hub.connections import Database, Indexes
+from hub.model import Notification
 
 COLLECTION = "secrets"
 VERSION = "1"
 KEY_BYTES = 32
 SEAL_BYTES = 16  # of HMAC-SHA256: half of it, as RFC 2104 allows
 TOKEN = re.compile(r"1\.([0-9a-z_-]{1,100})\.([A-Za-z0-9_-]{22})")
+PUNCTUATION = ".,;:!?'*_~>)]}\"\u201d\u2019\u00bb\u2026\u3002\u3001\uff0c\u300d\uff09"
+"""What mail programs take into a link from the sentence around it. A token is complete without it."""
 
 
 class Kind(StrEnum):
@@ -46,7 +49,9 @@ class Links:
 
     def read(self, kind: Kind, token: str) -> str | None:
         """The delivery's id; None for what is no token of that kind, whole and of this hub."""
-        found = TOKEN.fullmatch(token)
+        found = TOKEN.match(token)
+        if found and token[found.end() :].strip(PUNCTUATION):
+            return None
         return found[1] if found and compare_digest(found[2], self._seal(kind, found[1])) else None
 
     def url(self, kind: Kind, delivery: str) -> str:
@@ -78,6 +83,14 @@ async def key_of(database: Database) -> bytes:
 def from_outside(url: str | None, app_url: str) -> str | None:
     """`url` as it is followed from outside the app: a path within it begins with HUB_APP_URL, where that is set."""
     return f"{app_url}{url}" if app_url and url and url.startswith("/") else url
+
+
+def item_address(n: Notification, app_url: str, action: str) -> str | None:
+    """Where an action without an address of its own leads: the notification's own address, else the app, which is told
+    the notification and the action. None without both."""
+    if address := web_address(from_outside(n.action_url, app_url)):
+        return address
+    return f"{app_url}/?{urlencode({'notification': n.id, 'action': action})}" if app_url else None
 
 
 def web_address(url: str | None) -> str | None:

@@ -152,6 +152,19 @@ class Action(Noun, frozen=True):
     primary: bool = False
 
 
+class BecauseKind(StrEnum):
+    """Why somebody got a notification."""
+
+    NAMED = "NAMED"
+    TOPIC = "TOPIC"
+    EVERYONE = "EVERYONE"
+    FILTER = "FILTER"
+    RULE = "RULE"
+
+
+BECAUSE_KINDS = frozenset(BecauseKind)
+
+
 class Content(Noun, frozen=True):
     """What a notification says."""
 
@@ -168,7 +181,8 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
     `modseq` numbers its last change within the mailbox, `added_modseq` its place in the inbox (RFC 7162 coined the
     word). `category_name` is what its category was called as it was sent, None if that was its key. `data` is JSON
     text. `box` is where it lies, absent when hidden or removed. `wake_at` is when the ticker has to look at it (end of
-    a snooze, expiry). `read_on`: the channel whose click read it; None if it was read in the inbox. `outside`: it has
+    a snooze, expiry). `because` is a BecauseKind, with `:` and a key where that has one; older versions stored an
+    English sentence. `read_on`: the channel whose click read it; None if it was read in the inbox. `outside`: it has
     deliveries of its own beside the inbox. A removed one stays as a tombstone, with `removed_as` telling why.
     """
 
@@ -213,6 +227,17 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
     @property
     def user_id(self) -> str:
         return user_of(self.mailbox)
+
+    @property
+    def because_kind(self) -> BecauseKind:
+        """Of notifications that hold a sentence in place of a code, which older versions wrote: NAMED."""
+        kind = self.because.partition(":")[0]
+        return BecauseKind(kind) if kind in BECAUSE_KINDS else BecauseKind.NAMED
+
+    @property
+    def because_of(self) -> str | None:
+        kind, _, of = self.because.partition(":")
+        return of or None if kind in BECAUSE_KINDS else None
 
 
 MARKED = (

@@ -1,9 +1,11 @@
 """What resolvers are given: who calls, and the stages to call."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import strawberry
+from pymongo.errors import PyMongoError
 from strawberry.dataloader import DataLoader
 
 from hub.api.persisted import Taught
@@ -29,6 +31,7 @@ from hub.status.deliveries import Deliveries
 from hub.status.receipts import Readers
 from hub.status.sends import Sends
 from hub.status.webhook_calls import WebhookCalls
+from hub.translations import DEFAULT, Language, language
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ class Context:
     idempotency_key: str | None = None
     people: set[str] = field(default_factory=set)
     _outside: DataLoader[str, list[Delivery]] | None = None
+    language: Language | None = None
+    """The caller's own, once `load_language` has read it."""
+    _languages: DataLoader[str, Language] | None = None
 
     async def outside(self, notification: str) -> list[Delivery]:
         """The deliveries of a notification that leave the hub; asked for many at once, that is one query."""
@@ -81,6 +87,26 @@ class Context:
     async def _load_outside(self, notifications: list[str]) -> list[list[Delivery]]:
         found = await self.services.deliveries.of_notifications(notifications)
         return [found.get(id, []) for id in notifications]
+
+    async def load_language(self) -> None:
+        """Read the caller's language, for texts of the hub in what the caller reads. English for tokens of no user, and
+        where MongoDB does not answer: what is asked for will say so."""
+        if self.language is not None:
+            return
+        self.language = language(DEFAULT)
+        if self.caller.user:
+            with suppress(PyMongoError):
+                [self.language] = await self._load_languages([self.caller.mailbox])
+
+    async def language_of(self, mailbox: str) -> Language:
+        """The language of the user of a mailbox; asked for many at once, that is one query."""
+        if self._languages is None:
+            self._languages = DataLoader(self._load_languages)
+        return await self._languages.load(mailbox)
+
+    async def _load_languages(self, mailboxes: list[str]) -> list[Language]:
+        found = await self.services.users.locales(mailboxes)
+        return [language(found.get(mailbox, DEFAULT)) for mailbox in mailboxes]
 
     @property
     def mailbox(self) -> str:

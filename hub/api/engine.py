@@ -36,11 +36,14 @@ from hub.api.context import Context
 from hub.api.documents import CACHED, CACHED_TEXT_MAX, Documents
 from hub.api.failures import all_formatted, formatted, refused
 from hub.api.persisted import Listed, Taught, read_manifest
-from hub.api.projection import Getter, NotPlain, Selecting
+from hub.api.projection import Getter, NotPlain, Selecting, reader
 from hub.api.streams import InboxStream
 from hub.errors import BadUserInput, PersistedQueryNotFound
 from hub.settings import Settings
+from hub.translations import Language
 
+TRANSLATED = "because"
+"""A text with this word in it may ask for the field whose value is in the reader's language."""
 RESOLVERS = default_field_resolver, default_type_resolver, default_field_resolver
 Answer = dict[str, Any]
 """A GraphQL response: `data`, `errors`. Without `data` nothing was run."""
@@ -118,6 +121,9 @@ class Engine:
         executor = self._executor(operation, context)
         if isinstance(executor, list):
             return _answer(ExecutionResult(None, executor), context.request_id)
+        if TRANSLATED in operation.request.query:
+            await context.load_language()
+            reader.set(context.language)
         only = _only(operation.node)
         if only and (root := self._root(operation, executor)):
             return _answer(await _resolved(only, executor, root), context.request_id)
@@ -134,6 +140,8 @@ class Engine:
         executor = self._executor(operation, context)
         if isinstance(executor, list):
             return [formatted(error, context.request_id) for error in executor]
+        if TRANSLATED in operation.request.query:
+            await context.load_language()
         root = self._root(operation, executor)
         stream = create_source_event_stream(executor)
         if isawaitable(stream):
@@ -142,7 +150,7 @@ class Engine:
             return all_formatted(stream.errors or (), context.request_id)
         if root is None:
             return _executed(executor, stream, context.request_id)
-        return Answers(stream, root, context.request_id)
+        return Answers(stream, root, context.request_id, context.language)
 
     def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
         """What executes it, with the values of its variables; or what is wrong with them."""
@@ -228,9 +236,10 @@ async def _executed(executor: Executor[Any], stream: Any, request_id: str) -> As
 class Answers:
     """The answers of a subscription: an async iterator. Errors that come later are an answer of their own, the last."""
 
-    __slots__ = ("_failed", "_request_id", "_root", "_stream")
+    __slots__ = ("_failed", "_language", "_request_id", "_root", "_stream")
 
-    def __init__(self, stream: Any, root: Getter, request_id: str) -> None:
+    def __init__(self, stream: Any, root: Getter, request_id: str, language: Language | None) -> None:
+        self._language = language
         self._stream = stream
         self._root = root
         self._request_id = request_id
@@ -243,7 +252,9 @@ class Answers:
         if self._failed:
             raise StopAsyncIteration
         try:
-            return {"data": self._root(await anext(self._stream))}
+            event = await anext(self._stream)
+            reader.set(self._language)
+            return {"data": self._root(event)}
         except StopAsyncIteration:
             raise
         except Exception as error:  # noqa: BLE001 - told to the client, and logged where it is internal
@@ -260,7 +271,10 @@ class Answers:
     def take(self) -> Answer | None:
         """The next answer, if there is one already."""
         event = self._stream.take()
-        return None if event is None else {"data": self._root(event)}
+        if event is None:
+            return None
+        reader.set(self._language)
+        return {"data": self._root(event)}
 
     def _failure(self, error: Exception) -> Answer:
         self._failed = True

@@ -19,6 +19,7 @@ from hub.audience.users import Profile
 from hub.egress import Egress, Refused
 from hub.errors import BadUserInput, TooLarge
 from hub.inbox.store import Filter
+from hub.mail_address import InvalidMailAddress, envelope_address
 from hub.model import InboxView, is_plain, mailbox_of
 from hub.publish import SendRequest
 from hub.settings import Settings
@@ -177,8 +178,11 @@ def profile(given: UserInput, tenant: str, settings: Settings, field: str) -> Pr
     if locale and not LOCALE.fullmatch(locale):
         raise BadUserInput("A locale is a BCP 47 tag such as de or pt-BR.", f"{field}.locale")
     email = _text(given.email, f"{field}.email")
-    if email and ("@" not in email[1:-1] or any(c.isspace() for c in email)):
-        raise BadUserInput("This is no mail address.", f"{field}.email")
+    if isinstance(email, str):
+        try:
+            envelope_address(email)
+        except InvalidMailAddress as error:
+            raise BadUserInput(f"This is not a valid mail address. {error}", f"{field}.email") from None
     return Profile(
         id=mailbox_of(tenant, user_id(given.id, f"{field}.id")),
         email=email,

@@ -10,6 +10,7 @@ cookie and no origin matters here.
 import asyncio
 
 import orjson
+from msgspec import Struct
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -21,12 +22,16 @@ from hub.api.strangers import DISCREET, Page, body_of, for_people, for_programs,
 from hub.audience import preferences as wishes
 from hub.audience.tenants import undefined
 from hub.errors import BadUserInput, NotFound
-from hub.links import Kind, from_outside, web_address
+from hub.links import PUNCTUATION, Kind, from_outside, item_address, web_address
 from hub.model import Category, Channel, Delivery, DeliveryStatus, Preferences, Tenant, User
 from hub.status.states import WAITING
+from hub.translations import Language, language, marked
 
 DELIVERED, CLICKED = "delivered", "clicked"
 UNDO = "undo"
+CUT_OFF = marked("It may have been cut off on its way. Open it from the message again.")
+GONE = marked("What it was about is not there any more.")
+LED_TO_NOTHING = marked("What it led to is not there any more.")
 SETTLED_TRIES, SETTLED_PAUSE_S = 20, 0.1  # a browser may report before the worker has settled its call
 
 
@@ -52,19 +57,21 @@ class _Doors:
         """Says how it is, and changes nothing."""
         delivery = await self._delivery(request, Kind.UNSUBSCRIBE)
         user, tenant, category = await self._about(delivery)
+        about = _About(tenant, category, language(user.locale))
         if category.required:
-            return shown(_required(tenant, category))
+            return shown(about.required())
         if _wanted(user.preferences, tenant, category):
-            return shown(_asking(tenant, category))
-        return shown(_done(user.preferences, tenant, category))
+            return shown(about.asking())
+        return shown(about.done(user.preferences))
 
     async def unsubscribe(self, request: Request) -> Response:
         """Switches off that category's e-mail, or with `?undo` on again. Harmless when repeated. The body says nothing
         that matters: `List-Unsubscribe=One-Click` where a mail program is asking."""
         delivery = await self._delivery(request, Kind.UNSUBSCRIBE)
         user, tenant, category = await self._about(delivery)
+        about = _About(tenant, category, language(user.locale))
         if category.required:
-            return shown(_required(tenant, category), 403)
+            return shown(about.required(), 403)
         on = UNDO in request.query_params
         mine = user.preferences
         if mine.of(category.key).over(tenant.preferences.of(category.key)).channels.get(Channel.EMAIL, True) is not on:
@@ -74,8 +81,8 @@ class _Doors:
                 user.id, lambda user: replace(user, preferences=wishes.changed(user.preferences, changes))
             )
         if on and _wanted(user.preferences, tenant, category):
-            return shown(_back(tenant, category))
-        return shown(_done(user.preferences, tenant, category))
+            return shown(about.back())
+        return shown(about.done(user.preferences))
 
     # ------------------------------------------------------------- delivered and clicked
 
@@ -107,13 +114,15 @@ class _Doors:
 
     async def _target(self, delivery: Delivery, place: str | None) -> str:
         n = (await self._services.inboxes.some([delivery.notification])).get(delivery.notification)
-        target: str | None = None
+        app_url, target = self._services.settings.app_url, None
+        place = place and place.rstrip(PUNCTUATION)
         if n and place is None:
             target = n.action_url
         elif n and place and place.isascii() and place.isdigit() and len(place) < 4 and int(place) < len(n.actions):
-            target = n.actions[int(place)].url
-        if not (address := web_address(from_outside(target, self._services.settings.app_url))):
-            raise NotFound("What it led to is not there any more.")
+            action = n.actions[int(place)]
+            target = action.url or item_address(n, app_url, action.key)
+        if not (address := web_address(from_outside(target, app_url))):
+            raise NotFound(LED_TO_NOTHING)
         return address
 
     async def _settled(self, delivery: Delivery) -> None:
@@ -132,17 +141,17 @@ class _Doors:
         """NotFound for what is no token of that kind, and where nothing is left of what it was about."""
         id = self._services.links.read(kind, request.path_params["token"])
         if id is None:
-            raise NotFound("It may have been cut off on its way. Open it from the message again.")
+            raise NotFound(CUT_OFF)
         if limited := refusal(self._services.rates.follow(id)):
             raise limited
         if delivery := await self._services.deliveries.find(id):
             return delivery
-        raise NotFound("What it was about is not there any more.")
+        raise NotFound(GONE)
 
     async def _about(self, delivery: Delivery) -> tuple[User, Tenant, Category]:
         user = await self._services.users.get(delivery.mailbox)
         if user is None:
-            raise NotFound("What it was about is not there any more.")
+            raise NotFound(GONE)
         tenant = await self._services.tenants.get(delivery.tenant)
         return user, tenant, tenant.category(delivery.category) or undefined(delivery.category)
 
@@ -165,30 +174,43 @@ def _wanted(mine: Preferences, tenant: Tenant, category: Category) -> bool:
     return switches.get(Channel.EMAIL, True) and wish.channels.get(Channel.EMAIL, True)
 
 
-def _name(tenant: Tenant) -> str:
-    return tenant.name or tenant.id
+class _About(Struct, frozen=True):
+    """The pages about one category, in the reader's language."""
 
+    tenant: Tenant
+    category: Category
+    reader: Language
 
-def _asking(tenant: Tenant, category: Category) -> Page:
-    text = f"You would get no more e-mails about {category.name} from {_name(tenant)}. Nothing else changes."
-    return Page(f"Unsubscribe from {category.name}?", text, _name(tenant), ("Unsubscribe", ""))
+    def asking(self) -> Page:
+        text = self._text("You would get no more e-mails about {category} from {tenant}. Nothing else changes.")
+        return self._page(self._text("Unsubscribe from {category}?"), text, marked("Unsubscribe"), "", second=False)
 
+    def done(self, mine: Preferences) -> Page:
+        title = self._text("You are unsubscribed")
+        text = self._text("{tenant} sends you no e-mails about {category}.")
+        if (self.tenant.preferences.channels | mine.channels).get(Channel.EMAIL, True):
+            return self._page(title, text, marked("Undo: subscribe again"), UNDO)
+        all_off = self._text("You have switched off all of its e-mails.")
+        return self._page(title, f"{text} {all_off}")
 
-def _done(mine: Preferences, tenant: Tenant, category: Category) -> Page:
-    text = f"{_name(tenant)} sends you no e-mails about {category.name}."
-    if (tenant.preferences.channels | mine.channels).get(Channel.EMAIL, True):
-        return Page("You are unsubscribed", text, _name(tenant), ("Undo: subscribe again", UNDO), second=True)
-    return Page("You are unsubscribed", f"{text} You have switched off all of its e-mails.", _name(tenant))
+    def back(self) -> Page:
+        text = self._text("{tenant} sends you e-mails about {category}.")
+        return self._page(self._text("You are subscribed again"), text, marked("Unsubscribe"), "")
 
+    def required(self) -> Page:
+        text = self._text(
+            "{tenant} has to send {category} to everybody it concerns, so its e-mails can't be switched off. Nothing "
+            "was changed."
+        )
+        return self._page(self._text("{category} can't be switched off"), text)
 
-def _back(tenant: Tenant, category: Category) -> Page:
-    text = f"{_name(tenant)} sends you e-mails about {category.name}."
-    return Page("You are subscribed again", text, _name(tenant), ("Unsubscribe", ""), second=True)
+    def _text(self, message: str) -> str:
+        return self.reader.text(message, category=self.category.name, tenant=self._name)
 
+    def _page(self, title: str, text: str, button: str = "", query: str = "", *, second: bool = True) -> Page:
+        action = (self._text(button), query) if button else None
+        return Page(title, text, self.reader, self._name, action, second=second)
 
-def _required(tenant: Tenant, category: Category) -> Page:
-    text = (
-        f"{_name(tenant)} has to send {category.name} to everybody it concerns, so its e-mails can't be switched off. "
-        "Nothing was changed."
-    )
-    return Page(f"{category.name} can't be switched off", text, _name(tenant))
+    @property
+    def _name(self) -> str:
+        return self.tenant.name or self.tenant.id

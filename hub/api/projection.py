@@ -6,6 +6,7 @@ anything else (NotPlain), and who selects that has each event executed.
 """
 
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any
 
 from graphql import (
@@ -23,7 +24,19 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_directive_values
 from graphql.language import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionNode
 
+from hub.model import Notification
+from hub.translations import DEFAULT, Language, because, language
+
 Getter = Callable[[Any], Any]
+PROJECTED = "projected"
+"""In the metadata of a field: how its value is read where its resolver would need a context."""
+
+reader: ContextVar[Language | None] = ContextVar("reader", default=None)
+"""The language of whoever the answer is for, set before each use of a projection that may need it."""
+
+
+def because_for_reader(n: Notification) -> str:
+    return because(n, reader.get() or language(DEFAULT))
 
 
 class NotPlain(Exception):
@@ -101,6 +114,9 @@ class Selecting:
 
 def _read(definition: Any) -> Getter:
     """How a Strawberry field takes its value from its parent."""
+    if PROJECTED in definition.metadata:
+        getter: Getter = definition.metadata[PROJECTED]
+        return getter
     if definition.base_resolver is None:
         name = definition.python_name
         return lambda parent: getattr(parent, name)

@@ -1,6 +1,7 @@
 """What the doors have in common that ask for no token of a caller: bounded bodies, faults as answers, headers that keep
 what stands in an address to itself, and a page for people."""
 
+import math
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
@@ -11,9 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from hub.api.failures import refused
-from hub.errors import HubError, RateLimited, TooLarge, Unavailable
+from hub.errors import HubError, NotFound, RateLimited, TooLarge, Unavailable
 from hub.ids import new_id
 from hub.settings import Settings
+from hub.translations import Language, accepted_language, marked
 
 DISCREET = {
     "cache-control": "no-store",
@@ -45,6 +47,10 @@ POLICY = (
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 
+NOT_VALID = marked("This link is not valid")
+FAILED = marked("That did not work")
+LATER = marked("Please try again later.")
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -53,10 +59,13 @@ class Page(Struct, frozen=True):
 
     title: str
     text: str
+    reader: Language
     tenant: str = ""
     button: tuple[str, str] | None = None
     second: bool = False
     """Whether the button is not what people came for."""
+    comment: str = ""
+    """For those who look into the page: what its text leaves out."""
 
 
 def shown(page: Page, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -67,20 +76,22 @@ def shown(page: Page, status: int = 200, headers: Mapping[str, str] | None = Non
         words, query = page.button
         look = ' class="second"' if page.second else ""
         form = f'<form method="post" action="?{escape(query)}"><button{look}>{escape(words)}</button></form>\n'
+    comment = f"<!-- {escape(page.comment)} -->\n" if page.comment else ""
+    reader, title = page.reader, escape(page.title)
     html = f"""<!doctype html>
-<html lang="en" dir="auto">
+<html lang="{reader.tag}" dir="{reader.direction}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex, nofollow">
-<title>{escape(page.title)}</title>
+<title>{title}</title>
 <style>{STYLE}</style>
 </head>
 <body>
 <main>
-{tenant}<h1>{escape(page.title)}</h1>
+{tenant}<h1>{title}</h1>
 <p>{escape(page.text)}</p>
-{form}</main>
+{form}{comment}</main>
 </body>
 </html>
 """
@@ -88,17 +99,28 @@ def shown(page: Page, status: int = 200, headers: Mapping[str, str] | None = Non
 
 
 def for_people(handler: Handler) -> Handler:
-    """Faults are pages."""
+    """Faults are pages, in a language that the browser asks for."""
 
     async def answered(request: Request) -> Response:
         try:
             return await handler(request)
         except Exception as error:  # noqa: BLE001 - told, and logged where it is internal
             status, message, headers = _fault(error)
-            title = "This link is not valid" if status == 404 else "That did not work"
-            return shown(Page(title, message), status, headers)
+            reader = accepted_language(request.headers.get("accept-language", ""))
+            title = NOT_VALID if status == 404 else FAILED
+            page = Page(reader.text(title), _explained(error, message, reader), reader, comment=message)
+            return shown(page, status, headers)
 
     return answered
+
+
+def _explained(error: Exception, message: str, reader: Language) -> str:
+    """What a person can do about it. Errors that are written for programs are in the page's comment only."""
+    if isinstance(error, RateLimited):
+        one = "This link was opened too often. Try again in {number} second."
+        many = "This link was opened too often. Try again in {number} seconds."
+        return reader.plural(one, many, math.ceil(error.extensions["retryAfter"]))
+    return reader.text(message if isinstance(error, NotFound) else LATER)
 
 
 def for_programs(handler: Handler) -> Handler:

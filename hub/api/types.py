@@ -18,6 +18,7 @@ from hub.api.context import Context, Info
 from hub.api.deliveries import Delivery, DeliveryEdge, DeliveryFilter, page, wanted
 from hub.api.devices import Device
 from hub.api.inputs import InboxFilter, id_cursor, inbox_filter, page_size
+from hub.api.projection import PROJECTED, because_for_reader
 from hub.api.scalars import JSON, Cursor
 from hub.api.wishes import Preferences, user_preferences
 from hub.audience.preferences import Matrix
@@ -26,9 +27,15 @@ from hub.errors import NotFound
 from hub.inbox.position import decode_place, encode_place, encode_position
 from hub.status.delivery_filter import Wanted, cursor_of
 from hub.status.in_app import deliveries_of
+from hub.translations import because
 
 C = TypeVar("C")
 
+strawberry.enum(
+    model.BecauseKind,
+    description="Why somebody got a notification: named by the sender, as follower of a topic, as everyone, because "
+    "`to.where` matched, or by a rule.",
+)
 strawberry.enum(model.SendStatus)
 strawberry.enum(model.ReceiptKind)
 strawberry.enum(
@@ -48,6 +55,17 @@ class Action:
 
 def _category_name(root: Parent[model.Notification]) -> str:
     return root.category_name or root.category
+
+
+def _because(root: Parent[model.Notification], info: Info) -> Any:
+    context = info.context
+    if context.language and root.mailbox == context.caller.mailbox:
+        return because(root, context.language)
+    return _because_for_recipient(root, context)
+
+
+async def _because_for_recipient(n: model.Notification, context: Context) -> str:
+    return because(n, await context.language_of(n.mailbox))
 
 
 async def _deliveries(root: Parent[model.Notification], info: Info) -> list[model.Delivery]:
@@ -89,7 +107,17 @@ class Notification:
         "one. A feed tells changes in the order they were made, which is another: keep what it brings by `id`, and "
         "sort by this.",
     )
-    because: str = strawberry.field(description="Why the recipient got it, in a sentence they understand.")
+    because: str = strawberry.field(
+        resolver=_because,
+        graphql_type=str,
+        metadata={PROJECTED: because_for_reader},
+        description="Why the recipient got it, in a sentence they understand: named by the sender, follows a topic, "
+        "everyone, a rule. A user reads it in their own language, service and admin in that of the recipient.",
+    )
+    because_kind: model.BecauseKind = strawberry.field(
+        description="The same for programs. `because` is made from it when it is read, in the reader's language."
+    )
+    because_of: str | None = strawberry.field(description="Key of the topic or of the rule; null otherwise.")
 
     deliveries: list[model.Delivery] = strawberry.field(
         resolver=_deliveries,

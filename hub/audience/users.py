@@ -68,6 +68,11 @@ class Users:
         doc = await self._users.find_one({"_id": id})
         return convert(doc, User) if doc else None
 
+    async def locales(self, ids: Collection[str]) -> dict[str, str]:
+        """The locales of those of `ids` who have one of their own."""
+        found = self._users.find({"_id": {"$in": list(ids)}, "locale": {"$exists": True}}, {"locale": 1})
+        return {doc["_id"]: str(doc["locale"]) async for doc in found}
+
     async def some(self, ids: Collection[str]) -> dict[str, User]:
         """Those of `ids` who are there."""
         found = self._users.find({"_id": {"$in": list(ids)}})

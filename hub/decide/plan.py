@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from hub.model import (
     NOTHING,
+    BecauseKind,
     Category,
     CategoryWish,
     Channel,
@@ -23,7 +24,6 @@ from hub.model import (
     User,
 )
 
-NAMED = "You were named by the sender."
 KEPT = 4096  # plans
 NO_TIME = datetime.min.replace(tzinfo=UTC)  # nothing of a person without wishes depends on it
 CHANNELS = tuple(Channel)
@@ -176,7 +176,7 @@ def _plan(asked: Asked, category: Category, person: Person) -> Plan:
     goes = [decision for decision in decisions if decision.outcome is not DeliveryStatus.SKIPPED]
     return Plan(
         priority=asked.priority or category.priority,
-        because=NAMED,
+        because=BecauseKind.NAMED.value,
         hidden=all(decision.channel is not Channel.IN_APP for decision in goes),
         decisions=decisions,
         skipped={

@@ -99,6 +99,7 @@ class Deliver:
             created_at=job.created_at,
             unsubscribe_url="" if category and category.required else self._unsubscribe_url(job),
             receipt_url=self._receipt_url(job),
+            app_url=self._app_url,
         )
 
 

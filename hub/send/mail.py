@@ -6,20 +6,19 @@ encodes a long `List-Unsubscribe` and `Message-ID`, which then no longer work.
 
 import binascii
 import re
-from email.header import Header
+from base64 import b64encode
 from email.utils import format_datetime
 
-import idna
 from msgspec import Struct
 
 from hub import setting_values
+from hub.mail_address import InvalidMailAddress, envelope_address
 from hub.model import CONTROLS
 from hub.send.mail_layout import html, text
 from hub.send.message import Message
 
-ATOM = re.compile(r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,\"]+")  # RFC 5322's atoms with dots, RFC 6531's letters
-LOCAL_MAX_BYTES = 64  # RFC 5321 4.5.3.1.1
-ADDRESS_MAX_BYTES = 254
+ENCODED_WORD_MAX_CHARS = 75  # RFC 2047 2
+ENCODED_WORD = "=?utf-8?b?{}?="
 
 
 class Unsendable(ValueError):
@@ -52,25 +51,14 @@ def sender_from(setting: str) -> Sender:
     return Sender(_line(name), address)
 
 
-def mailbox(address: str) -> str:
-    """A bare address as it goes into the envelope, its domain in ASCII (IDNA 2008). Raises Unsendable."""
-    local, _, domain = address.strip().rpartition("@")
-    if not ATOM.fullmatch(local) or not ATOM.fullmatch(domain) or CONTROLS.search(address):
-        raise Unsendable("this is no mail address")
-    try:
-        domain = idna.encode(domain, uts46=True).decode()
-    except idna.IDNAError:
-        raise Unsendable("the domain of the mail address is none") from None
-    if len(local.encode()) > LOCAL_MAX_BYTES or len(local.encode()) + 1 + len(domain) > ADDRESS_MAX_BYTES:
-        raise Unsendable("the mail address is too long")
-    return f"{local}@{domain}"
-
-
 def letter(message: Message, sender: Sender) -> Letter:
     """The mail of a delivery. Raises Unsendable where the person has no address that mail can go to."""
     if not message.user.email:
         raise Unsendable("the person has no mail address")
-    recipient = mailbox(message.user.email)
+    try:
+        recipient = envelope_address(message.user.email.strip())
+    except InvalidMailAddress as error:
+        raise Unsendable(f"the mail address is not valid: {error}") from None
     utf8 = not recipient.isascii()
     boundary = f"=_{message.id}"  # no line of quoted-printable can hold `=_`
     headers = [
@@ -111,18 +99,31 @@ def _from(sender: Sender) -> str:
     if not sender.name:
         return sender.address
     name = _words("From", sender.name)
-    return (
-        f'"{name}" <{sender.address}>' if name == sender.name else f"{name} <{sender.address}>"
-    )  # quoted for its dots
+    if name == sender.name:
+        return f'"{name}" <{sender.address}>'  # quoted for its dots
+    return f"{name}\r\n <{sender.address}>"
 
 
 def _words(header: str, value: str) -> str:
-    """Text of people in a header: always as encoded words (RFC 2047), so that nothing in it is read as anything else,
-    but for plain words."""
+    """Text of people in a header: as encoded words (RFC 2047), so that nothing in it has another meaning, except for
+    plain words. No encoded word is longer than 75 characters, and no line with one longer than 76."""
     value = _line(value)
     if len(value) < 60 and re.fullmatch(r"[A-Za-z0-9 !.'-]*", value):
         return value
-    return Header(value, "utf-8", header_name=header).encode(linesep="\r\n")
+    words, chunk, room = [], b"", _room(len(header) + 2)
+    for character in value:
+        encoded = character.encode(errors="replace")
+        if len(chunk) + len(encoded) > room:
+            words.append(chunk)
+            chunk, room = b"", _room(1)
+        chunk += encoded
+    return "\r\n ".join(ENCODED_WORD.format(b64encode(chunk).decode()) for chunk in (*words, chunk))
+
+
+def _room(before: int) -> int:
+    """How many bytes an encoded word holds on a line with `before` characters in front of it."""
+    chars = ENCODED_WORD_MAX_CHARS + 1 - max(before, 1) - len(ENCODED_WORD.format(""))
+    return chars // 4 * 3
 
 
 def _line(value: str) -> str:

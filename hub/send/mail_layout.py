@@ -10,13 +10,14 @@ from html import escape
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.links import web_address
+from hub.links import item_address, web_address
 from hub.model import Notification
 from hub.send.message import Message
+from hub.send.text_links import find_addresses
+from hub.translations import Language, because, direction_of, language
 
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 BLUE = "#2457e6"  # for a tenant without a colour of its own
-URL = re.compile(r"https?://[^\s<>\"'`]+[^\s<>\"'`.,;:!?)\]}*_]")
 PREVIEW_CHARS = 120
 FONT = "-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 
@@ -56,24 +57,27 @@ class Button(Struct, frozen=True):
 
 def text(message: Message) -> str:
     """The part for those who read text."""
-    notification = message.notification
-    links = [f"{button.label}: {button.url}" for button in buttons(notification)]
-    foot = [f"-- \n{notification.because}"]
+    notification, reader = message.notification, _reader(message)
+    links = [f"{button.label}: {button.url}" for button in buttons(message)]
+    foot = [f"-- \n{because(notification, reader)}"]
     if message.unsubscribe_url:
-        foot.append(f"Unsubscribe from {_category(message)}: {message.unsubscribe_url}")
+        foot.append(f"{_unsubscribe(message, reader)}: {message.unsubscribe_url}")
     blocks = [notification.title, notification.body, "\n".join(links), "\n".join(foot)]
     return _newlines("\n\n".join(block for block in blocks if block.strip()) + "\n")
 
 
 def html(message: Message) -> str:
     """The part for everybody else."""
-    notification, tenant = message.notification, message.tenant
+    notification, tenant, reader = message.notification, message.tenant, _reader(message)
     color = tenant.color if tenant.color and COLOR.fullmatch(tenant.color) else BLUE
     title = escape(notification.title)
     if address := web_address(notification.action_url):
         title = f'<a href="{escape(_counted(message, address))}" style="color:#171a21;text-decoration:none">{title}</a>'
+    whole = _toward(direction_of(f"{notification.title}\n{notification.body}") or reader.direction)
+    heading = _toward(direction_of(notification.title) or whole.direction)
+    preview = notification.body[:PREVIEW_CHARS]
     return _newlines(f"""<!doctype html>
-<html lang="en" dir="auto">
+<html lang="{reader.tag}" dir="{whole.direction}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -83,24 +87,26 @@ def html(message: Message) -> str:
 <title>{escape(notification.title)}</title>
 <style>{STYLE}</style>
 </head>
-<body style="margin:0;padding:0;background:#f3f4f6">
-<div style="display:none;max-height:0;overflow:hidden">{escape(notification.body[:PREVIEW_CHARS])}</div>
-<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" class="page"
+<body dir="{whole.direction}" style="margin:0;padding:0;background:#f3f4f6">
+<div dir="{whole.direction}" style="display:none;max-height:0;overflow:hidden">{escape(preview)}</div>
+<table role="presentation" dir="{whole.direction}" width="100%" cellpadding="0" cellspacing="0" border="0" class="page"
   style="background:#f3f4f6"><tr><td align="center" class="page" style="padding:36px 16px;font-family:{FONT}">
 <!--[if mso]><table role="presentation" width="600" cellpadding="0" cellspacing="0" border="0"><tr><td><![endif]-->
-<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"
+<table role="presentation" dir="{whole.direction}" width="100%" cellpadding="0" cellspacing="0" border="0"
   style="max-width:600px;table-layout:fixed">
-{_head(message, color)}<tr><td class="card"
+{_head(message, color, whole)}<tr><td class="card"
   style="background:#ffffff;border:1px solid #e4e7ec;border-radius:14px;overflow:hidden">
-<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="table-layout:fixed">
-{_picture(notification)}<tr><td class="text" style="padding:32px 36px 32px">
-<h1 class="title" style="margin:0;font-size:23px;line-height:1.3;font-weight:650;letter-spacing:-0.01em;
-  color:#171a21;overflow-wrap:anywhere;word-break:break-word">{title}</h1>
-{_paragraphs(notification.body)}{_actions(message, color)}</td></tr>
+<table role="presentation" dir="{whole.direction}" width="100%" cellpadding="0" cellspacing="0" border="0"
+  style="table-layout:fixed">
+{_picture(notification)}<tr><td class="text" {whole.attributes} style="padding:32px 36px 32px;{whole.style}">
+<h1 class="title" {heading.attributes} style="margin:0;{heading.style};
+  font-size:23px;line-height:1.3;font-weight:650;letter-spacing:-0.01em;color:#171a21;overflow-wrap:anywhere;word-break:break-word">{title}</h1>
+{_paragraphs(notification.body, whole)}{_actions(message, color, whole)}</td></tr>
 </table>
 </td></tr>
-<tr><td class="foot" align="center" style="padding:22px 20px 8px;font-size:13px;line-height:1.6;color:#697080">
-{_foot(message)}
+<tr><td class="foot" dir="{reader.direction}" lang="{reader.tag}" align="center"
+  style="padding:22px 20px 8px;font-size:13px;line-height:1.6;color:#697080">
+{_foot(message, reader)}
 </td></tr>
 </table>
 <!--[if mso]></td></tr></table><![endif]-->
@@ -111,32 +117,61 @@ def html(message: Message) -> str:
 """)
 
 
-def buttons(notification: Notification) -> list[Button]:
-    """What can be clicked: the actions with an address of the web, else the notification's own. One is primary."""
+def buttons(message: Message) -> list[Button]:
+    """What can be clicked: the actions, else the notification's own address. An action without an address of its own
+    leads to the item in the app; without HUB_APP_URL and `actionUrl` there is no such place, and it is left out. One
+    is primary, unless the one that was is left out."""
+    notification = message.notification
     found = [
         Button(action.label, address, action.primary, place)
         for place, action in enumerate(notification.actions)
-        if (address := web_address(action.url))
+        if (address := web_address(action.url or item_address(notification, message.app_url, action.key)))
     ]
     if not found and (address := web_address(notification.action_url)):
-        found = [Button("Open", address, primary=True)]
-    if found and not any(button.primary for button in found):
+        found = [Button(_reader(message).text("Open"), address, primary=True)]
+    if found and not any(action.primary for action in notification.actions):
         found[0] = replace(found[0], primary=True)
     return sorted(found, key=lambda button: not button.primary)
 
 
-def _head(message: Message, color: str) -> str:
+class _Side(Struct, frozen=True):
+    """A direction and the side where its lines begin. Each block says both: webmail drops <html> and what it says."""
+
+    direction: str
+    start: str
+
+    @property
+    def attributes(self) -> str:
+        return f'dir="{self.direction}" align="{self.start}"'
+
+    @property
+    def style(self) -> str:
+        return f"direction:{self.direction};text-align:{self.start}"
+
+
+def _toward(direction: str) -> _Side:
+    return _Side(direction, "right" if direction == "rtl" else "left")
+
+
+def _reader(message: Message) -> Language:
+    return language(message.user.locale)
+
+
+def _head(message: Message, color: str, side: _Side) -> str:
     name = escape(message.tenant.name)
     if logo := web_address(message.tenant.logo_url):
         mark = f'<img src="{escape(logo)}" alt="{name}" height="32" style="display:block;height:32px;max-width:200px">'
-        return f'<tr><td style="padding:0 4px 18px">{mark}</td></tr>\n'
+        return f'<tr><td {side.attributes} style="padding:0 4px 18px;{side.style}">{mark}</td></tr>\n'
     if not name:
         return ""
+    own = _toward(direction_of(message.tenant.name) or side.direction)
     return (
-        '<tr><td style="padding:0 4px 18px"><table role="presentation" cellpadding="0" cellspacing="0" border="0"><tr>'
+        f'<tr><td {side.attributes} style="padding:0 4px 18px;{side.style}">'
+        f'<table role="presentation" {side.attributes} cellpadding="0" cellspacing="0" border="0"><tr>'
         f'<td width="32" height="32" align="center" style="width:32px;height:32px;border-radius:9px;background:{color};'
         f'color:{_on(color)};font-size:16px;font-weight:700;line-height:32px">{escape(message.tenant.name[0].upper())}</td>'
-        '<td class="name" style="padding-left:11px;font-size:16px;font-weight:650;color:#171a21">'
+        f'<td class="name" {own.attributes} style="padding-{side.start}:11px;{own.style};'
+        'font-size:16px;font-weight:650;color:#171a21">'
         f"{name}</td></tr></table></td></tr>\n"
     )
 
@@ -148,35 +183,42 @@ def _picture(notification: Notification) -> str:
     return f'<tr><td style="line-height:0">{image}</td></tr>\n'
 
 
-def _paragraphs(body: str) -> str:
+def _paragraphs(body: str, whole: _Side) -> str:
+    """Each in the direction of its own text."""
     paragraphs = [part.strip() for part in re.split(r"\n\s*\n", _newlines(body)) if part.strip()]
-    return "".join(
-        '<p class="body" style="margin:14px 0 0;font-size:16px;line-height:1.6;color:#3d4451;overflow-wrap:anywhere;'
-        f'word-break:break-word">{_linked(part)}</p>\n'
-        for part in paragraphs
+    return "".join(_paragraph(part, _toward(direction_of(part) or whole.direction)) for part in paragraphs)
+
+
+def _paragraph(text: str, side: _Side) -> str:
+    return (
+        f'<p class="body" {side.attributes} style="margin:14px 0 0;{side.style};font-size:16px;line-height:1.6;'
+        f'color:#3d4451;overflow-wrap:anywhere;word-break:break-word">{_linked(text)}</p>\n'
     )
 
 
 def _linked(paragraph: str) -> str:
     """Escaped, its addresses clickable, its line breaks kept."""
-    pieces, end = [], 0
-    for found in URL.finditer(paragraph):
-        address = escape(found[0])
-        pieces.append(escape(paragraph[end : found.start()]))
+    pieces, done = [], 0
+    for start, end in find_addresses(paragraph):
+        address = escape(paragraph[start:end])
+        pieces.append(escape(paragraph[done:start]))
         pieces.append(f'<a href="{address}" style="color:#1d5fd1">{address}</a>')
-        end = found.end()
-    return "".join([*pieces, escape(paragraph[end:])]).replace("\n", "<br>\n")
+        done = end
+    return "".join([*pieces, escape(paragraph[done:])]).replace("\n", "<br>\n")
 
 
-def _actions(message: Message, color: str) -> str:
+def _actions(message: Message, color: str, side: _Side) -> str:
+    after = "left" if side.direction == "rtl" else "right"
     cells = "".join(
-        f'<td class="action" style="padding:0 10px 8px 0">{_button(message, button, color)}</td>\n'
-        for button in buttons(message.notification)
+        f'<td class="action" {side.attributes} style="padding:0 0 8px;padding-{after}:10px">'
+        f"{_button(message, button, color)}</td>\n"
+        for button in buttons(message)
     )
     if not cells:
         return ""
     table = (
-        '<table role="presentation" class="actions" cellpadding="0" cellspacing="0" border="0" style="margin-top:26px">'
+        f'<table role="presentation" class="actions" {side.attributes} cellpadding="0" cellspacing="0" border="0" '
+        'style="margin-top:26px">'
     )
     return f"{table}<tr>\n{cells}</tr></table>\n"
 
@@ -186,8 +228,9 @@ def _button(message: Message, button: Button, color: str) -> str:
     if not button.primary:
         look = "color:#2a303c;border:1px solid #cfd4dc"
     href = escape(_counted(message, button.url, button.place))
+    side = _toward(direction_of(button.label) or "ltr")
     return (
-        f'<a class="button{"" if button.primary else " second"}" href="{href}" style="{look};'
+        f'<a class="button{"" if button.primary else " second"}" href="{href}" dir="{side.direction}" style="{look};'
         "display:inline-block;border-radius:9px;padding:11px 20px;font-size:15px;line-height:1.35;font-weight:600;"
         f'text-decoration:none">{escape(button.label)}</a>'
     )
@@ -200,12 +243,16 @@ def _counted(message: Message, address: str, place: int | None = None) -> str:
     return message.receipt_url if place is None else f"{message.receipt_url}?to={place}"
 
 
-def _foot(message: Message) -> str:
-    foot = escape(message.notification.because)
+def _foot(message: Message, reader: Language) -> str:
+    foot = escape(because(message.notification, reader))
     if message.unsubscribe_url:
         link = f'<a href="{escape(message.unsubscribe_url)}" style="color:#697080;text-decoration:underline">'
-        foot += f"<br>\n{link}Unsubscribe from {escape(_category(message))}</a>"
+        foot += f"<br>\n{link}{escape(_unsubscribe(message, reader))}</a>"
     return foot
+
+
+def _unsubscribe(message: Message, reader: Language) -> str:
+    return reader.text("Unsubscribe from {category}", category=_category(message))
 
 
 def _category(message: Message) -> str:

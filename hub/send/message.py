@@ -23,6 +23,8 @@ class Message(Struct, frozen=True, kw_only=True):
     unsubscribe_url: str = ""
     receipt_url: str = ""
     """Base of the links that report delivered and clicked: `/r/{token}`."""
+    app_url: str = ""
+    """HUB_APP_URL, where an action without an address of its own leads."""
 
 
 class Shown(Struct, frozen=True):

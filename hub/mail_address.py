@@ -1,0 +1,71 @@
+"""The one rule for email addresses: what the API accepts is what can be put into an envelope.
+
+Accepted: any local part of RFC 5321, quoted or not, with letters beyond ASCII (RFC 6531), at a domain name (IDNA 2008).
+Refused: IP literals, underscores in the domain, comments and display names. Large mail providers refuse those too.
+"""
+
+import re
+
+import email_validator
+
+PLAIN = re.compile(r"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@((?:[a-z0-9]+\.)+[a-z]{2,63})")
+"""Nearly all addresses. They need no further check than their length, which makes imports of users fast."""
+LOCAL_MAX_BYTES, DOMAIN_LABEL_MAX_BYTES, DOMAIN_MAX_BYTES, ADDRESS_MAX_BYTES = 64, 63, 253, 254  # RFC 5321, RFC 1035
+
+email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # mail servers of a team deliver to `.local` and `.test` as well
+
+
+class InvalidMailAddress(ValueError):
+    """The text says what is wrong. It does not quote the address."""
+
+
+def envelope_address(address: str) -> str:
+    """Return the address as it goes into an envelope: its domain in ASCII. Raise InvalidMailAddress."""
+    if (found := PLAIN.fullmatch(address)) and _is_short(found[1], found[2]):
+        return address
+    try:
+        checked = email_validator.validate_email(
+            address, check_deliverability=False, allow_quoted_local=True, globally_deliverable=False
+        )
+    except (email_validator.EmailNotValidError, UnicodeError) as error:
+        raise InvalidMailAddress(_reason(address, error)) from None
+    local, domain = checked.local_part, checked.ascii_domain
+    if not _is_short(local, domain):
+        raise InvalidMailAddress("It is too long: 64 bytes before the @ and 254 bytes in all.")
+    return f"{local}@{domain}"
+
+
+def _is_short(local: str, domain: str) -> bool:
+    local_bytes = len(local.encode(errors="replace"))
+    return (
+        local_bytes <= LOCAL_MAX_BYTES
+        and len(domain) <= DOMAIN_MAX_BYTES
+        and local_bytes + 1 + len(domain) <= ADDRESS_MAX_BYTES
+        and all(len(label) <= DOMAIN_LABEL_MAX_BYTES for label in domain.split("."))
+    )
+
+
+def _reason(address: str, error: Exception) -> str:
+    """One sentence. The library's own sentences may quote parts of the address."""
+    if "<" in address or ">" in address:
+        return "Write the address alone, without a name and angle brackets."
+    if address.lower().startswith("mailto:"):
+        return "Write the address alone, without `mailto:`."
+    if any(character.isspace() for character in address) and '"' not in address:
+        return "It has spaces or line breaks."
+    if address.count("@") > 1 and '"' not in address:
+        return "It has more than one @. Write one address."
+    if "@" not in address:
+        return "It has no @."
+    if "too long" in str(error):
+        return "It is too long: 64 bytes before the @ and 254 bytes in all."
+    local, _, domain = address.rpartition("@")
+    if not local or not domain:
+        return "There is nothing on one side of its @."
+    try:
+        email_validator.validate_email(
+            f"a@{domain}", check_deliverability=False, globally_deliverable=False, allow_domain_literal=False
+        )
+    except (email_validator.EmailNotValidError, UnicodeError):
+        return "The part after its @ is not a domain name."
+    return "The part before its @ has characters or dots that mail servers refuse."

@@ -1,0 +1,71 @@
+"""Web addresses in plain text. Pure.
+
+`linkify-it-py` 2.2 was tried: it misses an address that follows a CJK letter, takes CJK punctuation and typographic
+quotes into the address, and ignores hosts with an underscore.
+"""
+
+import re
+import unicodedata
+
+from hub.links import web_address
+
+CANDIDATE = re.compile(r"(?<![a-z0-9])https?://[^\s\x00-\x20\x7f<>\"`\\^|]+", re.IGNORECASE)
+ADDRESS_MAX_CHARS = 2048
+CLOSING = {")": "(", "]": "[", "}": "{"}
+OPENING = frozenset(CLOSING.values())
+TRAILING = frozenset(".,;:!?'*~") | OPENING
+"""May stand inside an address, but not at its end."""
+INSIDE = frozenset("\u00b7\u30fb\u200c\u200d")  # middle dots and joiners, which are part of words
+QUOTES_AND_BRACKETS = {"Pi", "Pf", "Ps", "Pe"}
+WIDE = {"W", "F", "H"}  # East Asian width
+END_CATEGORIES = {"Cc", "Cf", "Zl", "Zp", "Zs"}
+
+
+def find_addresses(text: str) -> list[tuple[int, int]]:
+    """Return start and end of each http or https address. Punctuation of the sentence around it is not part of it."""
+    found, at = [], 0
+    while match := CANDIDATE.search(text, at):
+        start, at = match.start(), match.end()
+        end = start + len(_trimmed(match[0][:ADDRESS_MAX_CHARS]))
+        if end > start + len("https://") - 1 and _is_address(text[start:end]):
+            found.append((start, end))
+            at = end
+    return found
+
+
+def _trimmed(candidate: str) -> str:
+    """The candidate up to what ends it: a quote, CJK punctuation, or a closing bracket that it does not open."""
+    open_brackets: list[str] = []
+    end = len(candidate)
+    for at, character in enumerate(candidate):
+        if character in OPENING:
+            open_brackets.append(character)
+        elif opened := CLOSING.get(character):
+            if not open_brackets or open_brackets.pop() != opened:
+                end = at
+                break
+        elif not character.isascii() and _ends(character):
+            end = at
+            break
+    while end and (candidate[end - 1] in TRAILING or _is_foreign_punctuation(candidate[end - 1])):
+        end -= 1
+    return candidate[:end]
+
+
+def _ends(character: str) -> bool:
+    if character in INSIDE:
+        return False
+    category = unicodedata.category(character)
+    if category in END_CATEGORIES or category in QUOTES_AND_BRACKETS:
+        return True
+    return category.startswith("P") and unicodedata.east_asian_width(character) in WIDE
+
+
+def _is_foreign_punctuation(character: str) -> bool:
+    return not character.isascii() and unicodedata.category(character) == "Po"
+
+
+def _is_address(text: str) -> bool:
+    """IPv6 hosts are in brackets, all others begin with a letter or digit."""
+    host = text.partition("://")[2]
+    return bool(web_address(text)) and (host[:1].isalnum() or host[:1] == "[")
