@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from hub.mail_address import InvalidMailAddress, envelope_address
 from hub.model import CONTROLS, Action
 from hub.send.channels import email
-from hub.mail_address import InvalidMailAddress, envelope_address
 from hub.send.mail import Sender, letter
 from hub.send.outcome import Dead, Gone, Retry, Sent
 from tests.peers import CUT, HANG, Amazon, MailServer, certificate
