@@ -56,7 +56,11 @@ async def mongo(settings: Settings, calls: int = CALLS) -> AsyncIterator[Databas
             serverSelectionTimeoutMS=deadline_ms,
             connectTimeoutMS=2000,
         )
-    except (PyMongoError, ValueError) as error:  # its text may quote a part of the address
+    except (
+        PyMongoError,
+        ValueError,
+        OSError,
+    ) as error:  # OSError: a file that it names; its text may quote a part of the address
         why = "" if "@" in settings.mongo_url else f": {first_line(error)}"
         raise Unreachable(f"HUB_MONGO_URL is no address of a MongoDB{why}") from None
     try:

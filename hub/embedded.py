@@ -92,7 +92,8 @@ def find(program: Program, setting: str | None = None) -> str:
     if setting:
         if found := shutil.which(setting):
             return found
-        raise ServerError(f"{setting} is no program that can be run as {program.name}.")
+        variable = f"HUB_{program.name.upper().replace('-', '_')}"
+        raise ServerError(f"{variable}: {setting} is no program that can be run as {program.name}.")
     if found := shutil.which(program.name):
         return found
     spec = importlib.util.find_spec(program.package)

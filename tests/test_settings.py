@@ -1,6 +1,7 @@
 """Settings are read once, by what `hub serve`, `hub work` and `hub doctor` share, and a wrong one is named."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -180,6 +181,13 @@ def test_settings_that_do_not_fit_together_are_named() -> None:
     assert faults(keyless.value) == ["HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one."]
 
 
+@pytest.mark.parametrize("name", ["mongod", "redis_server"])
+def test_program_that_can_not_be_run_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    done = call("dev", "--port", "0", cwd=tmp_path, **{name: "/nowhere/program"})
+    assert done.returncode == 1
+    assert f"HUB_{name.upper()}: /nowhere/program is no program" in done.stderr
+
+
 def test_doctor_and_start_refuse_the_same_settings_in_the_same_words(servers: tuple[Mongod, Redis]) -> None:
     """Also what only the start of a process looks at: the certificate, the address to listen on, Redis's options."""
     mongod, redis = servers
@@ -188,6 +196,7 @@ def test_doctor_and_start_refuse_the_same_settings_in_the_same_words(servers: tu
         ({"concurrencies": "{"}, "HUB_CONCURRENCIES: write an object in JSON"),
         ({"ssl_certfile": "/nowhere.pem"}, "HUB_SSL_CERTFILE (--ssl-certfile): /nowhere.pem can't be read"),
         ({"host": "203.0.113.7"}, "HUB_HOST: 203.0.113.7 is no address of this machine"),
+        ({"mongo_url": f"{mongod.url}&tls=true&tlsCAFile=/nowhere.pem"}, "HUB_MONGO_URL is no address of a MongoDB"),
         ({"redis_url": f"{redis.url}?colour=red"}, "HUB_REDIS_URL is no address of a Redis"),
     ):
         started, examined = call("serve", **{**stores, **wrong}), call("doctor", **{**stores, **wrong})
