@@ -15,6 +15,8 @@ import idna
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+from hub.mail_address import InvalidMailAddress, envelope_address
+
 WEB = {"http": 80, "https": 443}
 """Schemes of web addresses, with the ports that browsers leave out."""
 NEVER_SENT = {"ws", "wss", "file", "data", "blob", "javascript", "about"}
@@ -28,7 +30,6 @@ PORT_MAX = 65_535
 VISIBLE = re.compile(r"[!#-;=?-\[\]_a-z~%]+")
 """What may stand in an address as it is: no spaces, quotes, angle brackets or backslashes, nothing beyond ASCII."""
 ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")  # RFC 5322, dot-atom
-LOCAL_MAX_CHARS, ADDRESS_MAX_CHARS = 64, 254  # RFC 5321 4.5.3.1
 APPLICATION = re.compile(r"arn:aws[\w-]*:sns:([a-z0-9-]+):\d{12}:app/(\w+)/[\w.-]+", re.ASCII)
 """The ARN of an SNS platform application, with its region and kind."""
 TOPIC = re.compile(r"arn:(aws[a-z-]*):sns:([a-z0-9-]+):\d{12}:[\w.-]+", re.ASCII)
@@ -150,12 +151,9 @@ def _mailbox(local: str, domain: str, example: str) -> str:
     if not ATOM.fullmatch(local):
         raise ValueError(f"the part before the @ has ASCII letters, digits, dots and dashes, no spaces: {example}")
     try:
-        domain = idna.encode(domain, uts46=True).decode()
-    except UnicodeError as error:
-        raise ValueError(f"`{domain}` is no domain that mail can come from ({error}): {example}") from None
-    if len(local) > LOCAL_MAX_CHARS or len(local) + 1 + len(domain) > ADDRESS_MAX_CHARS:
-        raise ValueError(f"the address is too long: {example}")
-    return f"{local}@{domain}"
+        return envelope_address(f"{local}@{domain}")
+    except InvalidMailAddress as error:
+        raise ValueError(f"no mail can come from `{domain}` ({str(error).rstrip('.')}): {example}") from None
 
 
 def vapid_subject(value: str) -> str:

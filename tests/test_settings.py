@@ -98,7 +98,7 @@ def test_sender_is_refused_or_one_address(text: str) -> None:
 @pytest.mark.parametrize(
     ("sender", "words"),
     [
-        ("Acme <no-reply@foo_bar.example.org>", "`foo_bar.example.org` is no domain"),
+        ("Acme <no-reply@foo_bar.example.org>", "no mail can come from `foo_bar.example.org`"),
         ("Acme <no-reply@example.org>, Beta <no-reply@example.com>", "2 senders"),
         ("no-reply@example.org no-reply@example.com", "this is no sender"),
         ("no-reply@example.org; no-reply@example.com", "this is no sender"),
