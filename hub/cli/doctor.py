@@ -35,7 +35,6 @@ WAIT_S = 2.0
 LONGEST_LIFETIME_S = 6  # see infra/decisions.md, Transactions
 CONNECTIONS = ("mongo_url", "redis_url", "jwt_secret", "jwks_url")  # with one of them, the environment alone counts
 SERVERS = ("mongo_url", "redis_url")
-NOBODY = "catcher"  # in development, of a channel without a provider
 FEW_FILES = 10_000
 RECOMMENDED_PYTHON = (3, 12)
 NOTE = "note: "  # before a finding that is not quite well
@@ -91,7 +90,11 @@ def _doctor(home: Home, url: str, token: str, tenant: str) -> None:
             for fault in faults(error):
                 _say("wrong", fault)
             fail("The settings are wrong: mend them and ask again.")
-        whose = "This shell's environment, which is not the running hub's by itself" if named else "From this machine"
+        whose = (
+            "This shell's environment, which is not the running hub's by itself"
+            if named
+            else f"This machine, and the servers of the hub dev on {home.folder}"
+        )
         print(f"{whose}:", flush=True)
         well = asyncio.run(_examine(settings, report, tenant)) and (report is None or not report.problems)
     if not well:
@@ -160,9 +163,8 @@ async def _examine(settings: Settings, report: Report | None, tenant: str) -> bo
         elif unasked and stage is _mongo and (report := await _state(settings, tenant)):
             senders |= report.senders
     if unasked and report:
-        _say(
-            "note", "no running hub was asked (--url or HUB_URL names one); this is what MongoDB and Redis hold of it:"
-        )
+        how = "no running hub was asked (--url or HUB_URL names one)"
+        _say("note", f"{how}; this is what MongoDB and Redis hold of it, tenant {tenant}:")
         well = report.say(_say) and well
     return well
 
@@ -289,7 +291,7 @@ async def _channels(senders: Mapping[Channel, str], settings: Settings, findings
     for channel, wants in WANTS.items():
         if channel in there:
             continue
-        if senders.get(channel, NOBODY) != NOBODY:
+        if channel in senders:
             findings.append(
                 f"{channel} is not set up in this environment; running workers send it through {senders[channel]}"
             )

@@ -22,6 +22,7 @@ QUERY = """{
   }
 }"""
 
+NOBODY = "catcher"  # in development, of a channel without a provider
 Say = Callable[[str, str], None]
 
 
@@ -83,6 +84,8 @@ def _report(health: dict[str, Any]) -> Report:
     ]
     lines += [
         f"{one['channel']} is sent through {one['provider']}, failure rate {one['failureRate']:.0%}"
+        if one["provider"] != NOBODY
+        else f"{one['channel']} is not sent: it has no provider, and /dev/outbox keeps it"
         for one in health["providers"]
         if not one["open"]
     ]
@@ -93,5 +96,9 @@ def _report(health: dict[str, Any]) -> Report:
     lines.append(
         f"dead letters: {health['deadLetters']}; failure rate of all calls in 15 minutes: {health['failureRate']:.0%}"
     )
-    senders = {Channel(one["channel"]): one["provider"] for one in health["providers"]}
+    senders = {
+        Channel(one["channel"]): one["provider"]
+        for one in health["providers"]
+        if one["provider"] != NOBODY and one["channel"] in Channel.__members__
+    }
     return Report(lines, health["problems"], senders)
