@@ -29,6 +29,7 @@ from hub.inbox.draft import Draft
 from hub.inbox.store import NOT_KEPT
 from hub.model import Box, Changed, Event, InboxEventKind, tenant_of, user_of
 from hub.status import caught, deliveries, receipts, webhook_calls
+from hub.status.proof import with_proven_status
 
 PATIENCE_S = 60.0  # a person's receipts have no index: they are kept for days only, and this is rare
 KEPT_BACK = frozenset(
@@ -73,7 +74,10 @@ class Dossiers:
             "suppressed": [{"address": address, "reason": why} for address, why in user.get("suppressed", {}).items()],
             "inbox": await self._database.mailboxes.find_one({"_id": mailbox}, {"_id": 0, "unread": 1, "unseen": 1}),
             "notifications": await self._newest("notifications", {"mailbox": mailbox}, "modseq"),
-            "deliveries": await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id"),
+            "deliveries": [
+                with_proven_status(doc)
+                for doc in await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id")
+            ],
             "receipts": await self._newest(receipts.COLLECTION, person, "_id"),
             "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.naming(mailbox), "_id"),
         }

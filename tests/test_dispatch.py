@@ -268,6 +268,8 @@ async def test_reading_in_the_inbox_leaves_other_channels_as_they_are(
     await store["deliveries"].update_one({"_id": delivery["id"]}, {"$set": {"channel": "EMAIL"}})
     [old] = await deliveries(tenant, statuses=["SENT"])
     assert (old["id"], old["status"]) == (delivery["id"], "SENT")
+    exported = (await tenant.admin('mutation { exportUser(id: "alice") }'))["exportUser"]["deliveries"]
+    assert {one["status"] for one in exported} == {"SENT", "DELIVERED"}
 
 
 @pytest.mark.parametrize(("field", "status"), [("cancelSend", "CANCELLED"), ("recallSend", "RECALLED")])

@@ -30,7 +30,18 @@ def proven_status(delivery: Delivery) -> DeliveryStatus:
     """Return the status of a delivery, READ only if its own channel proved it."""
     if delivery.status is not DeliveryStatus.READ or delivery.clicked_at or delivery.channel is Channel.IN_APP:
         return delivery.status
-    return DeliveryStatus.DELIVERED if delivery.channel is CONFIRMED_BY_ANSWER else DeliveryStatus.SENT
+    return _without_proof(delivery.channel)
+
+
+def with_proven_status(stored: Document) -> Document:
+    """Return a stored delivery with its proven status."""
+    if stored.get("status") != DeliveryStatus.READ or "clicked_at" in stored:
+        return stored
+    return stored | {"status": _without_proof(stored.get("channel"))}
+
+
+def _without_proof(channel: str | None) -> DeliveryStatus:
+    return DeliveryStatus.DELIVERED if channel == CONFIRMED_BY_ANSWER else DeliveryStatus.SENT
 
 
 def with_status(statuses: Collection[DeliveryStatus]) -> Document:
