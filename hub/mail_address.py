@@ -35,6 +35,14 @@ def envelope_address(address: str) -> str:
     return f"{local}@{domain}"
 
 
+def is_mail_address(text: str | None) -> bool:
+    """Return whether mail can be sent to it."""
+    try:
+        return bool(text and envelope_address(text))
+    except InvalidMailAddress:
+        return False
+
+
 def _is_short(local: str, domain: str) -> bool:
     local_bytes = len(local.encode(errors="replace"))
     return (

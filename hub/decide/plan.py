@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from hub.mail_address import is_mail_address
 from hub.model import (
     NOTHING,
     BecauseKind,
@@ -120,7 +121,7 @@ def plan(
     """Decides for every channel. `defaults` is what the tenant's people start from, `configured` the channels that
     have a provider."""
     if not user.devices and not user.suppressed and user.preferences == NOTHING and defaults == NOTHING:
-        return _like_everybody(asked, category, configured, bool(user.email), bool(user.phone))
+        return _like_everybody(asked, category, configured, is_mail_address(user.email), bool(user.phone))
     return _plan(asked, category, _person(category, defaults, user, configured, now))
 
 
@@ -146,14 +147,14 @@ def _like_everybody(asked: Asked, category: Category, configured: frozenset[Chan
 def _person(
     category: Category, defaults: Preferences, user: User, configured: frozenset[Channel], now: datetime
 ) -> Person:
-    mine = user.preferences
+    mine, address = user.preferences, user.email if is_mail_address(user.email) else None
     return Person(
         category=category,
         switches=defaults.channels | mine.channels,
         wish=mine.of(category.key).over(defaults.of(category.key)),
         configured=configured,
         devices=_by_channel(user.devices),
-        addresses={Channel.EMAIL: user.email} | dict.fromkeys(PHONED, user.phone),
+        addresses={Channel.EMAIL: address} | dict.fromkeys(PHONED, user.phone),
         suppressed=user.suppressed,
         now=now,
     )

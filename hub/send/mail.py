@@ -56,7 +56,7 @@ def letter(message: Message, sender: Sender) -> Letter:
     if not message.user.email:
         raise Unsendable("the person has no mail address")
     try:
-        recipient = envelope_address(message.user.email.strip())
+        recipient = envelope_address(message.user.email)
     except InvalidMailAddress as error:
         raise Unsendable(f"the mail address is not valid: {error}") from None
     utf8 = not recipient.isascii()

@@ -1,0 +1,150 @@
+"""One rule for mail addresses: what the API accepts can be sent to."""
+
+import email as email_library
+import email.policy
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hub.connections import Database
+from hub.mail_address import InvalidMailAddress, envelope_address
+from hub.send.mail import Sender, letter
+from tests.client import Refused, Tenant
+from tests.rigs import to
+
+SENDER = Sender("Acme", "no-reply@acme.example")
+UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id email } }"
+
+ACCEPTED = [
+    "alice@example.org",
+    "Alice.O'Brien+tag@Example.ORG",
+    "a_b-c=d%e!f#g@example.org",
+    "postmaster@localhost",
+    "ops@mail.local",
+    "a@b.test",
+    "a@xn--strae-oqa.example",
+    "info@straße.example",
+    "jürgen@straße.example",
+    "用户@例子.广告",
+    '"john doe"@example.org',
+    '"a@b"@example.org',
+    "a" * 64 + "@example.org",
+    "a@" + "b" * 63 + ".example",
+]
+REFUSED = [
+    "",
+    "alice",
+    "@example.org",
+    "alice@",
+    "Bob<bob@example.org>",
+    "Bob <bob@example.org>",
+    "<bob@example.org>",
+    "a@b@example.org",
+    "user@example..org",
+    "user@.example.org",
+    "user@example.org.",
+    "a..b@example.org",
+    ".a@example.org",
+    "a.@example.org",
+    "a@example.org, b@example.org",
+    "a@example.org;b@example.org",
+    "a@example.org b@example.org",
+    "mailto:a@example.org",
+    "MAILTO:a@example.org",
+    " a@example.org",
+    "a@example.org ",
+    "a b@example.org",
+    "a@exa mple.org",
+    "a@example.org\r\nBcc: b@example.org",
+    "a\x00@example.org",
+    "a\u200b@example.org",
+    "a\u202e@example.org",
+    "a@exa\u2028mple.org",
+    '"a b@example.org',
+    "a@[192.0.2.1]",
+    "a@[IPv6:2001:db8::1]",
+    "a@c_d.example",
+    "a@-example.org",
+    "a@example-.org",
+    "a(comment)@example.org",
+    "a" * 65 + "@example.org",
+    "a@" + "b" * 64 + ".example",
+    "a@" + "b." * 130 + "example",
+    "ü" * 33 + "@example.org",
+    "\ud800@example.org",
+]
+
+
+@pytest.mark.parametrize("address", ACCEPTED)
+def test_address_that_mail_servers_accept_is_accepted_and_put_into_the_envelope(address: str) -> None:
+    made = letter(to(address), SENDER)
+    local, _, domain = made.recipient.rpartition("@")
+    assert local == address.rpartition("@")[0]
+    assert domain.isascii()
+
+
+@pytest.mark.parametrize("address", REFUSED)
+def test_what_is_no_address_is_refused_with_a_reason_that_does_not_quote_it(address: str) -> None:
+    with pytest.raises(InvalidMailAddress) as refused:
+        envelope_address(address)
+    assert str(refused.value).endswith(".")
+    assert not address or address not in str(refused.value)
+
+
+async def test_upsert_refuses_with_the_field_and_stores_nothing(tenant: Tenant, database: Database) -> None:
+    for address in REFUSED[:-1]:
+        with pytest.raises(Refused) as refused:
+            await tenant.ask(UPSERT, users=[{"id": "bob", "email": "bob@example.org"}, {"id": "eve", "email": address}])
+        assert refused.value.code == "BAD_USER_INPUT"
+        assert refused.value.errors[0]["extensions"]["field"] == "users.1.email"
+    assert await database["users"].count_documents({"_id": {"$in": [f"{tenant.name}/bob", f"{tenant.name}/eve"]}}) == 0
+    users = [{"id": f"u{index}", "email": address} for index, address in enumerate(ACCEPTED)]
+    stored = (await tenant.ask(UPSERT, users=users))["upsertUsers"]
+    assert [user["email"] for user in stored] == ACCEPTED
+    cleared = await tenant.ask(UPSERT, users=[{"id": "u0", "email": None}])
+    assert cleared["upsertUsers"][0]["email"] is None
+
+
+async def test_stored_address_that_cannot_be_sent_to_is_no_address(tenant: Tenant, database: Database) -> None:
+    """Older versions stored such addresses."""
+    await tenant.ask(UPSERT, users=[{"id": "bob", "email": "bob@example.org"}])
+    await database["users"].update_one({"_id": f"{tenant.name}/bob"}, {"$set": {"email": "Bob<bob@example.org>"}})
+    query = "query ($input: SendInput!) { simulate(input: $input) { decisions { channel outcome reason } } }"
+    asked = {
+        "to": {"users": ["bob"]},
+        "category": "news",
+        "channels": ["EMAIL"],
+        "content": {"title": "t", "body": "b"},
+    }
+    [simulated] = (await tenant.ask(query, input=asked))["simulate"]
+    decided = next(decision for decision in simulated["decisions"] if decision["channel"] == "EMAIL")
+    assert decided["outcome"] == "SKIPPED"
+    assert decided["reason"] in {"NO_ADDRESS", "NOT_CONFIGURED"}
+
+
+@example('"a\\"b"@x.example')
+@example('"a>\\\\b,c"@x.example')
+@example('"=?utf-8?q?x?="@x.example')
+@given(
+    st.text(max_size=80)
+    | st.emails()
+    | st.builds("{}@{}".format, st.text(max_size=20), st.text(max_size=30))
+    | st.builds('"{}"@example.org'.format, st.text(max_size=30))
+    | st.builds("{}@{}.org".format, st.text("ab.+'é\u00df-_", min_size=1), st.text("ab.-_ß例", min_size=1, max_size=70))
+)
+def test_accepted_address_is_never_refused_by_the_code_that_sends(address: str) -> None:
+    """Both ends: the door's rule, and the mail with its envelope and its To header."""
+    try:
+        envelope = envelope_address(address)
+    except InvalidMailAddress:
+        return
+    made = letter(to(address), SENDER)
+    assert made.recipient == envelope
+    assert envelope_address(envelope) == envelope
+    assert len(envelope.encode()) <= 254
+    assert envelope.isprintable()
+    parsed = email_library.message_from_bytes(made.data, policy=email_library.policy.SMTPUTF8)
+    [recipient] = parsed["To"].addresses
+    assert recipient.domain == envelope.rpartition("@")[2]
+    assert "Bcc" not in parsed

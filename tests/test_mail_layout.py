@@ -1,0 +1,150 @@
+"""What an email looks like: links, directions, buttons, headers."""
+
+# ruff: noqa: RUF001 - full-width punctuation is what some of this is about
+
+import email as email_library
+import email.policy
+import itertools
+import re
+from html import unescape
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hub.model import Action, User
+from hub.send.channels import email
+from hub.send.mail import Sender, letter
+from hub.send.text_links import find_addresses
+from tests.rigs import NOW, World, message, settings, to
+
+
+def reader(locale: str) -> User:
+    return User(id="acme/alice", created_at=NOW, updated_at=NOW, email="alice@people.example", locale=locale)
+
+
+def html_of(**given: object) -> str:
+    html = email.shown(message(**given)).html
+    assert html
+    return html
+
+
+@pytest.mark.parametrize(
+    ("text", "links"),
+    [
+        ("see https://en.wikipedia.org/wiki/Foo_(bar).", ["https://en.wikipedia.org/wiki/Foo_(bar)"]),
+        ("(https://en.wikipedia.org/wiki/Foo_(bar))", ["https://en.wikipedia.org/wiki/Foo_(bar)"]),
+        ("(see https://example.org/a)", ["https://example.org/a"]),
+        ("[a](https://example.org/b)", ["https://example.org/b"]),
+        ("https://example.org/?a[]=1&b={2}!", ["https://example.org/?a[]=1&b={2}"]),
+        ("https://example.org/a_ and", ["https://example.org/a_"]),
+        ("https://example.org/a-/", ["https://example.org/a-/"]),
+        ("詳細はhttps://example.org/a。よろしく", ["https://example.org/a"]),
+        ("「https://example.org/a」と『https://example.org/b』", ["https://example.org/a", "https://example.org/b"]),
+        ("请看https://example.org/a，谢谢", ["https://example.org/a"]),
+        ("（https://example.org/a）", ["https://example.org/a"]),
+        ("https://ja.wikipedia.org/wiki/カール・マルクス", ["https://ja.wikipedia.org/wiki/カール・マルクス"]),
+        ("“https://example.org/q”", ["https://example.org/q"]),
+        ("„https://example.org/q“", ["https://example.org/q"]),
+        ("«https://example.org/q»", ["https://example.org/q"]),
+        ("'https://example.org/q'", ["https://example.org/q"]),
+        ('"https://example.org/q"', ["https://example.org/q"]),
+        ("<https://example.org/q>", ["https://example.org/q"]),
+        ("https://example.org/O'Brien's", ["https://example.org/O'Brien's"]),
+        ("HTTPS://EXAMPLE.ORG/Up and HtTp://example.org", ["HTTPS://EXAMPLE.ORG/Up", "HtTp://example.org"]),
+        ("زوروا https://example.org/a؟ و https://example.org/b،", ["https://example.org/a", "https://example.org/b"]),
+        ("https://example.org/a… https://example.org/b...", ["https://example.org/a", "https://example.org/b"]),
+        ("https://пример.рф/ё, http://localhost:8000/x", ["https://пример.рф/ё", "http://localhost:8000/x"]),
+        ("http://[::1]:80/x", ["http://[::1]:80/x"]),
+        ("**https://example.org/a**", ["https://example.org/a"]),
+        ("https:// and https://) and xhttps://a.org and https://[::1 and ftp://a.org", []),
+    ],
+)
+def test_link_ends_where_the_sentence_goes_on(text: str, links: list[str]) -> None:
+    html = html_of(n_body=text)
+    body = html.partition('<p class="body"')[2].partition("</p>")[0]
+    assert [unescape(link) for link in re.findall(r'<a href="([^"]*)"', body)] == links
+    plain = unescape(re.sub(r"<[^>]*>", "", body.partition(">")[2]))
+    assert plain == text
+
+
+@given(st.text("https:/.()[]{}<>\"'*_aé。「」”، \u200f\n", max_size=120))
+def test_text_with_links_is_the_same_text(text: str) -> None:
+    found = find_addresses(text)
+    assert all(text[start:end].lower().startswith(("http://", "https://")) for start, end in found)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(found))
+
+
+def test_each_block_says_its_direction_and_side() -> None:
+    """Webmail drops <html> and <body> with their attributes, and style sheets."""
+    html = html_of(
+        n_title="طلب موافقة 4.2", n_body="يرجى المراجعة.\n\nIn English.", user=reader("ar"), n_because="NAMED"
+    )
+    inside = html.partition("<body")[2].partition(">")[2]
+    for block in re.findall(r'<(?:h1|p|td|table) [^>]*class="(?:title|body|text|actions|action|name)"[^>]*>', inside):
+        assert re.search(r'dir="(?:rtl" align="right|ltr" align="left)"', block), block
+    assert re.search(r'<h1 class="title" dir="rtl" align="right" style="[^"]*direction:rtl;text-align:right', inside)
+    assert re.findall(r'<p class="body" dir="(\w+)" align="(\w+)"', inside) == [("rtl", "right"), ("ltr", "left")]
+    assert '<td class="foot" dir="rtl" lang="ar"' in inside
+    latin = html_of(n_title="Hello", n_body="مرحبا", user=reader("en"))
+    assert 'class="title" dir="ltr" align="left"' in latin
+    assert re.findall(r'<p class="body" dir="(\w+)"', latin) == ["rtl"]
+    digits = html_of(n_title="4.2", n_body="1", user=reader("ar"))
+    assert 'class="title" dir="rtl" align="right"' in digits
+
+
+APPROVE = Action(key="ok now", label="Approve", primary=True)
+DECLINE = Action(key="no", label="Decline", url="https://x.example/no")
+
+
+@pytest.mark.parametrize(
+    ("app_url", "action_url", "shown"),
+    [
+        ("https://app.example", None, "https://app.example/?notification={id}&action=ok+now"),
+        ("https://app.example", "https://ci.example/1", "https://ci.example/1"),
+        ("", "https://ci.example/1", "https://ci.example/1"),
+        ("", None, None),
+        ("https://app.example", "javascript:alert(1)", "https://app.example/?notification={id}&action=ok+now"),
+    ],
+)
+def test_action_without_address_leads_to_the_item(app_url: str, action_url: str | None, shown: str | None) -> None:
+    """Without HUB_APP_URL and `actionUrl` there is no such place. Then it is left out, and no other becomes primary."""
+    sent = message(n_actions=(APPROVE, DECLINE), n_action_url=action_url, app_url=app_url)
+    made = email.shown(sent)
+    assert made.html
+    look = dict(re.findall(r'<a class="(button[^"]*)" href="([^"]*)"', made.html))
+    assert unescape(look["button second"]) == "https://x.example/no"
+    if shown is None:
+        assert list(look) == ["button second"]
+        assert "Approve" not in made.text
+        return
+    assert unescape(look["button"]) == shown.format(id=sent.notification.id)
+    assert f"Approve: {shown.format(id=sent.notification.id)}\nDecline: " in made.text
+
+
+@example("x" * 256, "ünï " * 30)
+@example("é" * 256, "👩‍👩‍👧" * 20)
+@example("a" + "漢" * 100, "Ä")
+@given(st.text(max_size=300), st.text(max_size=100))
+def test_encoded_word_has_at_most_75_characters(title: str, name: str) -> None:
+    """And no line with one has more than 76 (RFC 2047, 2), whatever header it is in."""
+    title, name = (" ".join(text.encode(errors="replace").decode().split()) for text in (title, name))
+    made = letter(message(n_title=title), Sender(name, "no-reply@" + "a" * 60 + ".example")).data
+    head = made.partition(b"\r\n\r\n")[0].decode()
+    for line in head.split("\r\n"):
+        words = re.findall(r"=\?[^ ?]*\?[bqBQ]\?[^ ?]*\?=", line)
+        assert all(len(word) <= 75 for word in words)
+        assert not words or len(line) <= 76
+        for word in words:
+            email_library.header.decode_header(word)[0][0].decode()  # no character is split
+    assert email_library.message_from_bytes(made, policy=email_library.policy.default)["Subject"] is not None
+
+
+async def test_quoted_local_part_reaches_the_server(world: World) -> None:
+    server = await world.mail_server()
+    url = f"smtp://127.0.0.1:{server.port}"
+    [smtp] = await email.opened(settings(smtp_url=url, email_from="hub@acme.example"), world.egress, world.stack)
+    for address in ('"john doe"@people.example', '"a@b"@people.example', "o'brien+x@people.example"):
+        assert type(await smtp.send(to(address))).__name__ == "Sent", address
+        assert server.envelopes[-1].rcpt_tos == [address]
+        assert server.mails[-1]["To"] == address

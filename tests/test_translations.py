@@ -1,0 +1,166 @@
+"""What recipients read is in their language, whichever it is."""
+
+import ast
+import re
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from babel import Locale
+from babel.messages.catalog import Message
+from babel.messages.pofile import read_po
+
+from hub.connections import Database
+from hub.model import User
+from hub.send.channels import email
+from hub.translations import BECAUSE, CATALOGS, LOCALES, NAMED, accepted_language, because, direction_of, language
+from tests.client import Tenant
+from tests.rigs import NOW, message
+
+CODE = Path(CATALOGS).parent
+MARKS = {"text": 1, "_text": 1, "marked": 1, "plural": 2}
+SAID_DE, SAID_AR = "Der Absender hat Sie als Empfänger angegeben.", "حدّدك المرسل ضمن المستلمين."
+
+
+def messages_of(locale: str) -> dict[str | tuple[str, ...], Message]:
+    with (CATALOGS / f"{locale}.po").open("rb") as file:
+        return {found.id: found for found in read_po(file, locale=locale, abort_invalid=True) if found.id}
+
+
+def reader(locale: str) -> User:
+    return User(id="acme/alice", created_at=NOW, updated_at=NOW, email="a@people.example", locale=locale)
+
+
+def marked_in_code() -> set[str | tuple[str, ...]]:
+    """Every message that the code has translated."""
+    found: set[str | tuple[str, ...]] = set()
+    for path in CODE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            given = [value.value for value in node.args[: MARKS.get(name, 0)] if isinstance(value, ast.Constant)]
+            if given and name != "plural":
+                found.add(given[0])
+        tree = ast.parse(path.read_text())
+        texts = {node.targets[0].id: node.value.value for node in ast.walk(tree)
+                 if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)}  # fmt: skip
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "plural":
+                found.add(tuple(texts[value.id] for value in node.args[:2] if isinstance(value, ast.Name)))
+    return found
+
+
+def test_english_catalog_holds_exactly_the_messages_of_the_code() -> None:
+    """A new message needs an entry in `en.po`, and one that is no longer used leaves it."""
+    assert set(messages_of("en")) == marked_in_code()
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_catalog_has_every_message_with_the_same_placeholders(locale: str) -> None:
+    """No text is missing, no plural form is missing, and nothing is filled in that the English text does not have."""
+    english, mine = messages_of("en"), messages_of(locale)
+    assert mine.keys() == english.keys()
+    with (CATALOGS / f"{locale}.po").open("rb") as file:
+        forms = read_po(file, locale=locale).num_plurals
+    for id, entry in mine.items():
+        assert not entry.fuzzy
+        texts = entry.string if isinstance(entry.string, tuple) else (entry.string,)
+        assert len(texts) == (forms if isinstance(id, tuple) else 1)
+        for text in texts:
+            assert text.strip()
+            placeholders = re.findall(r"\{\w*\}", id[-1] if isinstance(id, tuple) else id)
+            assert sorted(re.findall(r"\{\w*\}", text)) == sorted(placeholders), text
+
+
+def test_there_are_catalogs_in_eight_languages_and_both_directions() -> None:
+    assert {"en", "de", "ar"} < set(LOCALES)
+    assert len(LOCALES) >= 8
+    assert {Locale.parse(locale).text_direction for locale in LOCALES} == {"ltr", "rtl"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "tag"),
+    [
+        ("de", "de"), ("de-AT", "de"), ("DE_ch", "de"), ("de_DE.UTF-8", "de"), ("de-u-co-phonebk", "de"),
+        ("pt", "pt-BR"), ("pt-PT", "pt-BR"), ("zh", "zh-Hans"), ("zh-CN", "zh-Hans"), ("zh-Hans-SG", "zh-Hans"),
+        ("zh-TW", "en"), ("zh-Hant", "en"), ("ar-EG", "ar"), ("es-419", "es"), ("fr-CA-x-y", "fr"), ("ja", "ja"),
+        ("en-GB", "en"), ("xx", "en"), ("", "en"), ("../../etc", "en"), ("english", "en"), ("x" * 5000, "en"),
+    ],
+)  # fmt: skip
+def test_locale_falls_back_to_its_language_and_then_to_english(asked: str, tag: str) -> None:
+    assert language(asked).tag == tag
+
+
+def test_browser_language_is_the_first_that_has_a_catalog() -> None:
+    assert accepted_language("sv, de;q=0.5, fr-CH;q=0.8").tag == "fr"
+    assert accepted_language("en, de").tag == "en"
+    assert accepted_language("de;q=0, *").tag == "en"
+    assert accepted_language("de;q=x").tag == "en"
+    assert accepted_language("").tag == "en"
+
+
+def test_value_is_filled_in_as_it_is() -> None:
+    """A category that is named like a placeholder stays that name, and keeps its own direction in Arabic."""
+    assert (
+        language("en").text("Unsubscribe from {category}", category="{tenant} {0}") == "Unsubscribe from {tenant} {0}"
+    )
+    assert "\u2068News\u2069" in language("ar").text("Unsubscribe from {category}", category="News")
+    assert direction_of("123 (") is None
+    assert direction_of("1. مرحبا x") == "rtl"
+
+
+def test_plural_form_is_that_of_the_number() -> None:
+    one, many = next(id for id in messages_of("en") if isinstance(id, tuple))
+    assert len({language("ar").plural(one, many, number).replace(str(number), "") for number in (1, 2, 5, 11)}) == 4
+    assert "1 Sekunde " in language("de").plural(one, many, 1)
+    assert "0 Sekunden " in language("de").plural(one, many, 0)
+    assert "0 seconde." in language("fr").plural(one, many, 0)
+
+
+def test_stored_reason_is_read_in_any_language_also_if_it_is_a_sentence() -> None:
+    """Older versions stored an English sentence."""
+    assert because(message(n_because="NAMED").notification, language("de")) == SAID_DE
+    assert because(message(n_because=NAMED).notification, language("de")) == SAID_DE
+    assert because(message(n_because="Somebody said so: yes.").notification, language("de")) == "Somebody said so: yes."
+    topic = message(n_because="TOPIC:a:b {topic}").notification
+    assert (topic.because_kind, topic.because_of) == ("TOPIC", "a:b {topic}")
+    assert because(topic, language("en")) == "You follow the topic a:b {topic}."
+    assert message(n_because="").notification.because_kind == "NAMED"
+    assert len(BECAUSE) == 5
+
+
+READ = "inbox { nodes { because becauseKind becauseOf } }"
+LIVE = "subscription ($after: Cursor) { inbox(after: $after) { notification { because becauseKind becauseOf } } }"
+UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
+
+
+async def test_reason_is_in_the_language_of_whoever_reads(tenant: Tenant, database: Database) -> None:
+    """A change of the language changes what is read; subscriptions and services read the recipient's language too."""
+    user = f"u{uuid4().hex[:8]}"
+    await tenant.ask(UPSERT, users=[{"id": user, "locale": "de-AT"}])
+    expected = {"because": SAID_DE, "becauseKind": "NAMED", "becauseOf": None}
+    position = (await tenant.ask("{ inbox { position } }", user=user))["inbox"]["position"]
+    async with tenant.feed(user, position, query=LIVE) as live:
+        await tenant.send(user)
+        [event] = await live.take(1)
+    assert event["notification"] == expected
+    assert (await tenant.ask(f"{{ {READ} }}", user=user))["inbox"]["nodes"] == [expected]
+    assert (await tenant.ask(f"{{ me {{ {READ} }} }}", user=user))["me"]["inbox"]["nodes"] == [expected]
+    await tenant.ask(UPSERT, users=[{"id": user, "locale": "ar"}])
+    assert (await tenant.ask(f"{{ {READ} }}", user=user))["inbox"]["nodes"][0]["because"] == SAID_AR
+    query = f"query ($id: ID!) {{ user(id: $id) {{ {READ} }} }}"
+    assert (await tenant.ask(query, id=user))["user"]["inbox"]["nodes"][0]["because"] == SAID_AR
+    stored = await database["notifications"].find_one({"mailbox": f"{tenant.name}/{user}"})
+    assert stored
+    assert stored["because"] == "NAMED"
+
+
+def test_mail_is_in_the_language_of_its_reader() -> None:
+    shown = email.shown(message(n_because="NAMED", n_action_url="https://ci.example/1", user=reader("de-CH")))
+    assert "Öffnen: https://ci.example/1" in shown.text
+    assert f"-- \n{SAID_DE}\nBuild results abbestellen: " in shown.text
+    assert shown.html
+    assert ">Öffnen</a>" in shown.html
+    assert SAID_DE in shown.html
+    assert '<html lang="de"' in shown.html
