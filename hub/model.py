@@ -90,6 +90,7 @@ class Reason(StrEnum):
     REFUSED = "REFUSED"  # the provider said no for good
     ADDRESS_GONE = "ADDRESS_GONE"  # the provider said the address is dead
     POISON = "POISON"  # the workers that tried it died
+    UNREADABLE = "UNREADABLE"  # the worker's version can't read it
 
 
 class InboxEventKind(StrEnum):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pymongo import UpdateOne
 from redis.asyncio import Redis
 
-from hub import clock, connections, links, metrics, status, traces
+from hub import clock, connections, links, metrics, schema_version, status, traces
 from hub.api.auth import Authenticator
 from hub.api.context import Services
 from hub.api.persisted import Taught
@@ -92,6 +92,8 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
     async with AsyncExitStack() as stack:
         stack.enter_context(traces.exporting())
         database = await stack.enter_async_context(connections.mongo(settings))
+        await connections.reach(database, settings)
+        await schema_version.check(database)
         await connections.reach(database, settings, *indexes(settings))
         time = ServerClock(database, clock.now)
         await time.sync()

@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from msgspec import UNSET, UnsetType, convert
+from msgspec import UNSET, UnsetType
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from hub.audience.tenants import COLLECTION
 from hub.clock import Clock, rfc3339
 from hub.connections import Database, Document
+from hub.decoding import decode
 from hub.errors import NotFound, TooLarge
 from hub.ids import new_id, new_secret
 from hub.model import DeliveryStatus, Endpoint, document
@@ -126,4 +127,5 @@ def _set(values: Document, cleared: Sequence[str]) -> Document:
 
 
 def _endpoints(doc: Document | None) -> list[Endpoint]:
-    return convert((doc or {}).get("endpoints", []), list[Endpoint])
+    listed = (doc or {}).get("endpoints", [])
+    return [endpoint for one in listed if (endpoint := decode(one, Endpoint))]

@@ -7,14 +7,14 @@ store says; asking for that is all that a decision costs.
 from collections.abc import Callable, Collection
 from typing import Any
 
-from msgspec import convert
 from msgspec.structs import replace
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from hub.audience.turns import Turns
 from hub.connections import Database, Document, Indexes
-from hub.errors import TooLarge
+from hub.decoding import decode, decode_by_id, merged
+from hub.errors import TooLarge, Unavailable
 from hub.model import Category, Tenant, document
 
 COLLECTION = "tenants"
@@ -39,12 +39,13 @@ class Tenants:
         """Each of `ids`: one query for their versions, and another only where a copy is old. A tenant that nobody has
         set up is there too, empty."""
         found = self._tenants.find({"_id": {"$in": list(ids)}}, {"version": 1})
-        versions = {doc["_id"]: doc["version"] async for doc in found}
+        versions = {doc["_id"]: doc.get("version", 0) async for doc in found}
         empty = {id: Tenant(id=id) for id in ids}
         tenants = empty | {id: self._cache.get(id, empty[id]) for id in versions}
         if old := [id for id, version in versions.items() if tenants[id].version != version]:
-            async for doc in self._tenants.find({"_id": {"$in": old}}):
-                tenants[doc["_id"]] = self._cache[doc["_id"]] = convert(doc, Tenant)
+            read = await decode_by_id(self._tenants.find({"_id": {"$in": old}}), Tenant)
+            tenants |= read
+            self._cache |= read
             while len(self._cache) > CACHED:
                 del self._cache[next(iter(self._cache))]
         return tenants
@@ -63,7 +64,9 @@ class Tenants:
 
     async def _try(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant | None:
         doc = await self._tenants.find_one({"_id": id})
-        before = convert(doc, Tenant) if doc else Tenant(id=id)
+        before = decode(doc, Tenant) if doc else Tenant(id=id)
+        if before is None:
+            raise Unavailable("The document of this tenant is of another version of the hub: upgrade this one.")
         after = replace(step(before), version=before.version + 1)
         new = document(after)
         if doc is None:
@@ -72,6 +75,11 @@ class Tenants:
             except DuplicateKeyError:
                 return None
             return after
+        known = document(before)
+        for name in ("preferences", "categories"):
+            empty: Any = [] if name == "categories" else {}
+            value = merged(doc.get(name, empty), known.get(name, empty), new.get(name, empty))
+            new = new | {name: value} if value else {key: kept for key, kept in new.items() if key != name}
         update: Document = {"$set": {name: new[name] for name in (*CHANGED, "version") if name in new}}
         if gone := [name for name in CHANGED if name not in new]:
             update["$unset"] = dict.fromkeys(gone, "")

@@ -4,15 +4,17 @@ and suppressed addresses in it."""
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType, convert
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
 from hub.audience.turns import Turns
 from hub.clock import Clock
 from hub.connections import Database, Document, Indexes
-from hub.errors import NotFound
+from hub.decoding import decode, decode_by_id, merged
+from hub.errors import NotFound, Unavailable
 from hub.model import Delivery, User, document, mailbox_of, user_of
 
 COLLECTION = "users"
@@ -66,7 +68,7 @@ class Users:
 
     async def get(self, id: str) -> User | None:
         doc = await self._users.find_one({"_id": id})
-        return convert(doc, User) if doc else None
+        return decode(doc, User) if doc else None
 
     async def locales(self, ids: Collection[str]) -> dict[str, str]:
         """The locales of those of `ids` who have one of their own."""
@@ -76,7 +78,7 @@ class Users:
     async def some(self, ids: Collection[str]) -> dict[str, User]:
         """Those of `ids` who are there."""
         found = self._users.find({"_id": {"$in": list(ids)}})
-        return {doc["_id"]: convert(doc, User) async for doc in found}
+        return await decode_by_id(found, User)
 
     async def change(self, id: str, step: Callable[[User], User]) -> User:
         """Gives a person the devices, preferences and suppressed addresses that `step` makes of what is there. It is
@@ -87,8 +89,15 @@ class Users:
         doc = await self._users.find_one({"_id": id})
         if doc is None:
             raise NotFound("There is no such person.")
-        after = replace(step(convert(doc, User)), updated_at=self._clock())
-        new = document(after)
+        before = decode(doc, User)
+        if before is None:
+            raise Unavailable("The document of this person is of another version of the hub: upgrade this one.")
+        after = replace(step(before), updated_at=self._clock())
+        known, new = document(before), document(after)
+        for name in CHANGED:
+            empty: Any = [] if name == "devices" else {}
+            value = merged(doc.get(name, empty), known.get(name, empty), new.get(name, empty))
+            new = new | {name: value} if value else {key: kept for key, kept in new.items() if key != name}
         update: Document = {"$set": {name: new[name] for name in (*CHANGED, "updated_at") if name in new}}
         if gone := [name for name in CHANGED if name not in new]:
             update["$unset"] = dict.fromkeys(gone, "")
@@ -139,8 +148,8 @@ class Users:
         now = self._clock()
         await self._users.bulk_write([_upsert(profile, now) for profile in profiles])
         found = self._users.find({"_id": {"$in": [profile.id for profile in profiles]}})
-        users = {doc["_id"]: convert(doc, User) async for doc in found}
-        return [users[profile.id] for profile in profiles]
+        users = await decode_by_id(found, User)
+        return [users.get(profile.id) or stranger(profile.id, now) for profile in profiles]
 
 
 def _upsert(profile: Profile, now: datetime) -> UpdateOne:

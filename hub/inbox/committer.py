@@ -43,6 +43,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 from hub import metrics, traces
 from hub.clock import Clock
 from hub.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
+from hub.decoding import decode_by_id
 from hub.errors import HubError, Unavailable
 from hub.inbox.draft import Draft
 from hub.model import (
@@ -54,7 +55,6 @@ from hub.model import (
     Notification,
     document,
     mailbox_from,
-    notification_from,
 )
 from hub.settings import Settings
 
@@ -383,8 +383,8 @@ class Committer:
             mailboxes[key] = Mailbox(id=key, epoch=secrets.token_hex(4))
         draft = Draft(self._clock(), mailboxes, newcomers)
         if ids := list({id for job in batch for id in job.work.reads}):
-            async for doc in self._database.notifications.find({"_id": {"$in": ids}}, session=session):
-                draft.notifications[doc["_id"]] = notification_from(doc)
+            found = self._database.notifications.find({"_id": {"$in": ids}}, session=session)
+            draft.notifications.update(await decode_by_id(found, Notification))
         if idempotency := list({key for job in batch for key in job.work.keys}):
             async for doc in self._database.idempotency.find({"_id": {"$in": idempotency}}, session=session):
                 draft.answered[doc["_id"]] = doc

@@ -11,6 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
 from hub.connections import Database, Document, Indexes
+from hub.decoding import decode, decode_all, decode_by_id
 from hub.errors import NotFound
 from hub.inbox.box import UNREAD, UNSEEN, VIEWS
 from hub.inbox.heads import Heads
@@ -25,7 +26,6 @@ from hub.model import (
     Position,
     Priority,
     mailbox_from,
-    notification_from,
 )
 from hub.settings import Settings
 
@@ -126,7 +126,7 @@ class Inboxes:
     async def some(self, ids: Collection[str]) -> dict[str, Notification]:
         """Those notifications of `ids` that are there, hidden and removed ones too."""
         found = self._database.notifications.find({"_id": {"$in": list(ids)}})
-        return {doc["_id"]: notification_from(doc) async for doc in found}
+        return await decode_by_id(found, Notification)
 
     async def some_heads(self, mailboxes: Collection[str]) -> dict[str, Mailbox]:
         return {head.id: head for head in await self.heads(list(mailboxes))}
@@ -157,11 +157,11 @@ class Inboxes:
         """Any `limit` notifications in those boxes, as the transaction of `session` sees them."""
         wanted = {"mailbox": mailbox, "box": {"$in": [box.value for box in boxes]}}
         found = self._database.notifications.find(wanted, session=session, hint="page").limit(limit)
-        return [notification_from(doc) async for doc in found]
+        return await decode_all(found, Notification)
 
     async def notification(self, id: str, mailbox: str) -> Notification | None:
         doc = await self._database.notifications.find_one({"_id": id, "mailbox": mailbox, "box": {"$exists": True}})
-        return notification_from(doc) if doc else None
+        return decode(doc, Notification) if doc else None
 
     async def glance(self, mailbox: str, after: Position | None) -> Backlog | None:
         """The backlog, where the mailbox alone tells it: nothing was missed, or it can't be bridged. Else None. Costs
@@ -182,10 +182,10 @@ class Inboxes:
             if known or after is None:
                 return known
             docs = await self._since(mailbox, after, session)
-        said = sum(len(doc["body"]) + len(doc.get("data", "")) for doc in docs)
+        said = sum(len(str(doc.get("body", ""))) + len(str(doc.get("data", ""))) for doc in docs)
         if len(docs) > self._settings.feed_max_changes or said > self._settings.feed_max_bytes:
             return Backlog(head, UNSET)
-        return Backlog(head, _events([notification_from(doc) for doc in docs], after.modseq, head))
+        return Backlog(head, _events([n for doc in docs if (n := decode(doc, Notification))], after.modseq, head))
 
     def _without_reading(self, head: Mailbox, after: Position | None) -> Backlog | None:
         if after is None:
@@ -237,12 +237,20 @@ class Inboxes:
     async def _matching(
         self, mailbox: str, wanted: Filter, limit: int, session: AsyncClientSession, *, after: int | None
     ) -> list[Notification]:
-        cursor = await self._database.notifications.aggregate(
-            self._stages(mailbox, wanted, VIEWS[wanted.view], limit, after=after),
-            session=session,
-            hint=_index_for(wanted),
-        )
-        return [notification_from(doc) async for doc in cursor]
+        found: list[Notification] = []
+        while len(found) < limit:
+            room = limit - len(found)
+            cursor = await self._database.notifications.aggregate(
+                self._stages(mailbox, wanted, VIEWS[wanted.view], room, after=after),
+                session=session,
+                hint=_index_for(wanted),
+            )
+            docs = await cursor.to_list()
+            found += [n for doc in docs if (n := decode(doc, Notification))]
+            if len(docs) < room:
+                break
+            after = docs[-1].get("added_modseq", 0)  # goes on behind what this version can't read
+        return found
 
     def _stages(
         self, mailbox: str, wanted: Filter, boxes: Sequence[Box], limit: int, *, after: int | None

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from msgspec import convert
 from pymongo import DESCENDING
 from pymongo.errors import CollectionInvalid, OperationFailure
 
 from hub.connections import NAMESPACE_EXISTS, Database
+from hub.decoding import decode, decode_all
 from hub.model import Channel, Noun, document
 
 COLLECTION = "caught"
@@ -55,8 +55,8 @@ class Catch:
         """Those above the id `after`, newest first."""
         wanted: dict[str, Any] = {"_id": {"$gt": after}} if after else {}
         found = self._caught.find(wanted).sort("_id", DESCENDING).limit(most)
-        return [convert(doc, Caught) async for doc in found]
+        return await decode_all(found, Caught)
 
     async def get(self, id: str) -> Caught | None:
         doc = await self._caught.find_one({"_id": id})
-        return convert(doc, Caught) if doc else None
+        return decode(doc, Caught) if doc else None

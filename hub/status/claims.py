@@ -15,12 +15,12 @@ a job forward whose time has not come.
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 import pymongo
-from msgspec import Struct, convert
+from msgspec import Struct, ValidationError, convert
 from msgspec.structs import replace
 from pymongo import UpdateOne, WriteConcern
 from pymongo.errors import PyMongoError
@@ -28,6 +28,7 @@ from pymongo.read_concern import ReadConcern
 
 from hub.clock import Clock
 from hub.connections import DURABLE, SNAPSHOT, Database, Document
+from hub.decoding import unreadable
 from hub.ids import new_id
 from hub.model import Attempt, DeliveryStatus, Priority, Reason, document
 from hub.status.due import DUE
@@ -129,8 +130,7 @@ class Claims(Generic[J]):
         taken = await self._quick.update_many(wanted, {"$set": held, "$unset": {"queued": "", "reason": ""}})
         if not taken.modified_count:
             return []
-        found = self._quick.find({"_id": {"$in": list(ids)}, "claim": token})
-        return [convert(doc, self._type) async for doc in found]
+        return await self._readable(self._quick.find({"_id": {"$in": list(ids)}, "claim": token}))
 
     async def suspects(self, ids: Sequence[str], lapses: int) -> list[str]:
         """Those of `ids` that wait on a lane and have so many lapses, or more."""
@@ -195,7 +195,23 @@ class Claims(Generic[J]):
     async def held(self, ids: Sequence[str], now: datetime) -> list[J]:
         """Those of `ids` whose claim has run out."""
         wanted = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.PROCESSING, "due_at": {"$lte": now}}
-        return [convert(doc, self._type) async for doc in self._jobs.find(wanted)]
+        return await self._readable(self._jobs.find(wanted))
+
+    async def _readable(self, docs: AsyncIterable[Document]) -> list[J]:
+        """Return the jobs that this version understands wholly. Any other ends as FAILED with UNREADABLE: nothing is
+        sent by guesses, and a replay brings it back. It costs no other job anything."""
+        jobs, lost = [], []
+        async for doc in docs:
+            try:
+                jobs.append(convert(doc, self._type))
+            except ValidationError as error:
+                unreadable(doc, self._type, error)
+                lost.append({"_id": doc["_id"], "claim": doc.get("claim"), "status": DeliveryStatus.PROCESSING})
+        if lost:
+            values = {"status": DeliveryStatus.FAILED, "reason": Reason.UNREADABLE, "updated_at": self._clock()}
+            gone = dict.fromkeys((*HELD, "due_at", "tries", "lapses"), "")
+            await self._jobs.update_many({"$or": lost}, {"$set": values, "$unset": gone})
+        return jobs
 
     async def queue(self, ids: Sequence[str], now: datetime) -> None:
         """Notes that they go on their lanes now. Nobody looks at them again for a while, twice as long each time."""

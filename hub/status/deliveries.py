@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 
 import pymongo
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, to_builtins
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
 from hub.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
+from hub.decoding import decode, decode_page
 from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.status import receipts
@@ -30,7 +31,7 @@ from hub.status.delivery_filter import (
 )
 from hub.status.due import due_index
 from hub.status.proof import PROVEN_STATUS
-from hub.status.sends import Counts, counted
+from hub.status.sends import Counts, summed
 from hub.status.states import WAITING, may_move
 from hub.status.telling import Teller, Told
 
@@ -95,22 +96,23 @@ class Deliveries:
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in ids]
         if ranges:
             async for doc in self._deliveries.find({"$or": ranges}).sort("_id", ASCENDING):
-                found.setdefault(doc["notification"], []).append(convert(doc, Delivery))
+                if delivery := decode(doc, Delivery):
+                    found.setdefault(delivery.notification, []).append(delivery)
         return found
 
     async def get(self, tenant: str, id: str) -> Delivery | None:
         doc = await self._deliveries.find_one({"_id": id, "tenant": tenant})
-        return convert(doc, Delivery) if doc else None
+        return decode(doc, Delivery) if doc else None
 
     async def find(self, id: str) -> Delivery | None:
         """Whoever's it is: for those who hold a link of it."""
         doc = await self._deliveries.find_one({"_id": id})
-        return convert(doc, Delivery) if doc else None
+        return decode(doc, Delivery) if doc else None
 
     async def mail(self, provider_id: str) -> Delivery | None:
         """The mail that a provider knows by that number."""
         doc = await self._deliveries.find_one({**SENT_MAIL, "provider_id": provider_id}, hint="mail")
-        return convert(doc, Delivery) if doc else None
+        return decode(doc, Delivery) if doc else None
 
     async def came_to(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
         """What is heard of a delivery after it went out: DELIVERED, or FAILED. Answers whether that changed it."""
@@ -137,14 +139,14 @@ class Deliveries:
             if following is None:
                 raise ValueError(after)
             match = {"$and": [match, following]}
-        found = self._deliveries.find(match, hint=index_of(wanted)).sort(order_of(wanted)).limit(first)
-        return [convert(doc, Delivery) async for doc in found]
+        found = self._deliveries.find(match, hint=index_of(wanted)).sort(order_of(wanted))
+        return await decode_page(found, Delivery, first)
 
     async def counts(self, send: str) -> Counts:
         """Of what of a send leaves the hub."""
         group = {"$group": {"_id": {"k": "$channel", "v": PROVEN_STATUS, "r": "$reason"}, "count": {"$sum": 1}}}
         cursor = await self._deliveries.aggregate([{"$match": {"send": send}}, group], hint="send")
-        return {counted(doc): doc["count"] async for doc in cursor}
+        return await summed(cursor)
 
     async def skip_read(self, notifications: Collection[str]) -> int:
         """Follows the commit of a read: what waits is skipped, and what is under way does not wait again. What went out
@@ -209,7 +211,9 @@ class Deliveries:
         """A round of every replay that was too large for its call. Answers how many came back to work."""
         replayed = 0
         async for doc in self._replays.find({}).limit(REPLAYS_AT_ONCE):
-            wanted = convert(doc["wanted"], Wanted)
+            wanted = decode(doc["wanted"], Wanted)
+            if wanted is None:  # a process of its own version goes on with it
+                continue
             done = await self._replay(replay_match_of(doc["tenant"], wanted), index_of(wanted, failed=True), doc["at"])
             replayed += done
             if not done:
@@ -245,8 +249,15 @@ class Deliveries:
         before = [old for old in before if may_move(old, status)]
         waiting = match | {"status": {"$in": before}}
         while True:
-            found = [convert(doc, Delivery) async for doc in self._deliveries.find(waiting).limit(AT_ONCE)]
-            if not found:
+            docs = await self._deliveries.find(waiting).limit(AT_ONCE).to_list()
+            found = [delivery for doc in docs if (delivery := decode(doc, Delivery))]
+            if len(found) < len(docs):
+                unread = {doc["_id"] for doc in docs} - {delivery.id for delivery in found}
+                lost = {"_id": {"$in": list(unread)}, "status": {"$in": before}}
+                ended += (
+                    await self._deliveries.update_many(lost, _ending(status, reason, self._clock()))
+                ).modified_count
+            if not found and len(docs) < AT_ONCE:
                 return ended
 
             async def end(session: Any, found: Sequence[Delivery] = found) -> int:
@@ -256,7 +267,7 @@ class Deliveries:
             with pymongo.timeout(ENDING_S):
                 async with session_of(causal_consistency=False) as session:
                     ended += await session.with_transaction(end, read_concern=SNAPSHOT, write_concern=DURABLE)
-            if len(found) < AT_ONCE:
+            if len(docs) < AT_ONCE:
                 return ended
 
     async def _end_these(
@@ -273,10 +284,7 @@ class Deliveries:
         mine = [delivery for delivery in found if delivery.id in ids]
         if not mine:
             return 0
-        change = {
-            "$set": {"status": status, "updated_at": now} | ({"reason": reason} if reason else {}),
-            "$unset": {"due_at": "", "queued": ""} | ({} if reason else {"reason": ""}),
-        }
+        change = _ending(status, reason, now)
         await self._deliveries.bulk_write(
             [UpdateOne({"_id": delivery.id}, change) for delivery in mine], ordered=False, session=session
         )
@@ -284,6 +292,13 @@ class Deliveries:
         for collection, documents in (await self._teller.rows(told, now)).items():
             await self._database[collection].insert_many(documents, ordered=False, session=session)
         return len(mine)
+
+
+def _ending(status: DeliveryStatus, reason: Reason | None, now: datetime) -> Document:
+    return {
+        "$set": {"status": status, "updated_at": now} | ({"reason": reason} if reason else {}),
+        "$unset": {"due_at": "", "queued": ""} | ({} if reason else {"reason": ""}),
+    }
 
 
 def _instead(match: Document, status: DeliveryStatus, reason: Reason) -> UpdateMany:

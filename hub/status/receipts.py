@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bson import Timestamp
-from msgspec import Struct, convert
+from msgspec import Struct
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
 from hub import metrics
 from hub.connections import Database, Document, Indexes, is_outage
+from hub.decoding import decode
 from hub.errors import BadUserInput, CursorExpired, RateLimited
 from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Notification, Receipt, ReceiptKind, document
@@ -127,8 +128,8 @@ class Readers:
                         if error.code == HISTORY_LOST:
                             raise CursorExpired("This reader fell behind what is kept: start anew.") from error
                         raise
-                    if change is not None:
-                        yield Told(convert(change["fullDocument"], Receipt), _cursor(change["_id"]["_data"]))
+                    if change is not None and (receipt := decode(change["fullDocument"], Receipt)):
+                        yield Told(receipt, _cursor(change["_id"]["_data"]))
         finally:
             metrics.receipt_readers.dec()
             self._open[tenant] -= 1

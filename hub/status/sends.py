@@ -1,15 +1,16 @@
 """Send records: what was asked for, and what became of it, counted."""
 
-from collections.abc import Collection
+from collections.abc import AsyncIterable, Collection
 from datetime import datetime
 from typing import Any
 
-from msgspec import convert
+from msgspec import Struct
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from hub.connections import Database, Document, Indexes
+from hub.decoding import decode, decode_all, decode_page
 from hub.ids import first_id_at
-from hub.model import Channel, DeliveryStatus, Notification, Reason, Send, SendStatus, notification_from
+from hub.model import Channel, DeliveryStatus, Notification, Reason, Send, SendStatus
 
 COLLECTION = "sends"
 CALLED_OFF = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
@@ -41,7 +42,7 @@ class Sends:
 
     async def get(self, tenant: str, id: str) -> Send | None:
         doc = await self._database[COLLECTION].find_one({"_id": id, "tenant": tenant})
-        return convert(doc, Send) if doc else None
+        return decode(doc, Send) if doc else None
 
     async def called_off(self, ids: Collection[str]) -> dict[str, Reason]:
         """Those of `ids` that were cancelled or recalled, and which of the two."""
@@ -59,7 +60,7 @@ class Sends:
     async def ending(self, before: datetime) -> list[Send]:
         """Some that should have been done with by now: their process died over it."""
         found = self._database[COLLECTION].find({"ending": {"$lt": before}}).limit(ENDING_AT_ONCE)
-        return [convert(doc, Send) async for doc in found]
+        return await decode_all(found, Send)
 
     async def ended(self, send: Send) -> None:
         """Everything of it is called off."""
@@ -93,8 +94,8 @@ class Sends:
             bounds["$gte"] = first_id_at(since)
         if bounds:
             wanted["_id"] = bounds
-        found = self._database[COLLECTION].find(wanted).sort("_id", DESCENDING).limit(first)
-        return [convert(doc, Send) async for doc in found]
+        found = self._database[COLLECTION].find(wanted).sort("_id", DESCENDING)
+        return await decode_page(found, Send, first)
 
     async def notifications(
         self, send: Send, first: int, after: str | None, *, hidden: bool = False
@@ -106,8 +107,8 @@ class Sends:
             wanted["hidden"] = {"$ne": True}
         if after:
             wanted["_id"] = {"$gt": after}
-        found = self._database.notifications.find(wanted).sort("_id", ASCENDING).limit(first)
-        return [notification_from(doc) async for doc in found]
+        found = self._database.notifications.find(wanted).sort("_id", ASCENDING)
+        return await decode_page(found, Notification, first)
 
     async def counts(self, send: Send) -> Counts:
         """Of what is read off its notifications."""
@@ -139,10 +140,22 @@ class Sends:
                 {"$group": {"_id": "$rows", "count": {"$sum": 1}}},
             ]
         )
-        return {counted(doc): doc["count"] async for doc in cursor}
+        return await summed(cursor)
 
 
-def counted(doc: Document) -> tuple[Channel, DeliveryStatus, str | None]:
-    """What a group of a count is about."""
-    of = doc["_id"]
-    return Channel(of["k"]), DeliveryStatus(of["v"]), of.get("r")
+async def summed(cursor: AsyncIterable[Document]) -> Counts:
+    """The groups of a count. A state of another version is read as `READINGS` says; its channels are left out."""
+    counts: Counts = {}
+    async for doc in cursor:
+        if group := decode(doc["_id"], _Group):
+            key = group.k, group.v, group.r
+            counts[key] = counts.get(key, 0) + doc["count"]
+    return counts
+
+
+class _Group(Struct, frozen=True):
+    """Channel, status and reason."""
+
+    k: Channel
+    v: DeliveryStatus
+    r: str | None = None

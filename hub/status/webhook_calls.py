@@ -13,6 +13,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from hub.clock import Clock, rfc3339
 from hub.connections import Database, Document, Indexes
+from hub.decoding import decode_page
 from hub.model import (
     Delivery,
     DeliveryStatus,
@@ -138,8 +139,8 @@ class WebhookCalls:
             wanted["status"], index = {"$in": list(statuses)}, "status"
         if after:
             wanted["_id"] = {"$lt": after}
-        found = self._calls.find(wanted, hint=index).sort("_id", DESCENDING).limit(first)
-        return [convert(doc, WebhookCall) async for doc in found]
+        found = self._calls.find(wanted, hint=index).sort("_id", DESCENDING)
+        return await decode_page(found, WebhookCall, first)
 
     async def replay(self, tenant: str, ids: Sequence[str], endpoints: Sequence[str]) -> int:
         """Those of `ids` that FAILED, and whose endpoint is among `endpoints`, back to work, with all their tries

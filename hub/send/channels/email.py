@@ -203,7 +203,7 @@ class Ses:
 def _refused(error: SMTPResponseException) -> Retry | Dead | Gone:
     """What a reply that is no yes means. Only the words `no such mailbox` condemn an address."""
     words = said(f"{error.code} {error.message}")
-    if error.code < 500 or error.code in UNAUTHORISED:
+    if not 500 <= error.code < 600 or error.code in UNAUTHORISED:  # an unknown class is no refusal for good
         return Retry(words)
     if not isinstance(error, SMTPSenderRefused) and NO_SUCH_MAILBOX.match(error.message):
         return Gone(words)
