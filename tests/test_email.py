@@ -92,6 +92,10 @@ async def test_every_attempt_is_the_same_mail(world: World) -> None:
         ("DATA", "452 4.3.1 disk full", Retry),
         ("DATA", "552 5.3.4 too large", Dead),
         ("DATA", "554 5.7.1 spam", Dead),
+        ("MAIL", "199 no class", Retry),
+        ("RCPT", "651 no class", Retry),
+        ("DATA", "699 no class", Retry),
+        ("DATA", "999 no class", Retry),
     ],
 )
 async def test_reply_is_told_apart(world: World, command: str, reply: str, outcome: type) -> None:
