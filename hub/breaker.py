@@ -1,4 +1,10 @@
-"""Circuit breakers, one per provider or host, shared by all workers through Redis.
+"""Circuit breakers, shared by all workers through Redis: one per provider of the settings; for addresses that users and
+tenants chose, one per address and one per host.
+
+Parties who do not know each other share a host, so its breaker counts only what proves that the host is down: no
+connection, or TLS that fails. What an address answers, or that it answers nothing, counts for that address alone. Both
+are a tenant's own. Of them nothing is kept as long as all goes well, so that the keys in Redis are those of addresses
+that failed within `FORGOTTEN_S`.
 
 Closed: calls go through, and the last `WINDOW` results are kept. When at least `OPENS_AT` of a full window are
 failures it opens: nothing is called for `open_s`, doubled each time up to `OPEN_MAX_S`. Then it is half open: one call
@@ -13,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
+from yarl import URL
 
 from hub.redis_keys import REDIS_ERRORS, healed
 
@@ -22,6 +29,7 @@ OPEN_MAX_S = 600
 PROBE_S = 60  # a probe that says nothing for so long is taken for dead
 PROBING_S = 2  # who finds a probe under way asks again after that
 FORGOTTEN_S = 3600
+SEPARATOR = "/"  # in the names of breakers of addresses and hosts; providers of the settings have none
 
 ASK = """
 local now, answers = redis.call('TIME'), {}
@@ -51,7 +59,7 @@ local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local window, opens_at, open_ms, open_max_ms, forgotten = unpack(ARGV)
 for i, key in ipairs(KEYS) do
-    local results = ARGV[5 + i]
+    local results, sparse = ARGV[5 + i], ARGV[5 + #KEYS + i] == '1'
     local opened = tonumber(redis.call('HGET', key, 'until') or 0) or 0
     local function open(times)
         local wait = math.min(open_ms * 2 ^ (times - 1), open_max_ms)
@@ -67,6 +75,8 @@ for i, key in ipairs(KEYS) do
         else
             open((tonumber(redis.call('HGET', key, 'times') or 0) or 0) + 1)
         end
+    elseif sparse and not string.find(results, '0', 1, true) and redis.call('EXISTS', key .. ':results') == 0 then
+        -- all goes well, as it did before
     else
         for n = 1, #results do redis.call('LPUSH', key .. ':results', string.sub(results, n, n)) end
         redis.call('LTRIM', key .. ':results', 0, window - 1)
@@ -78,6 +88,17 @@ for i, key in ipairs(KEYS) do
     redis.call('EXPIRE', key, forgotten)
 end
 """
+
+
+def names(kind: str, tenant: str, url: str, id: str) -> tuple[str, str]:
+    """The breakers of a call to an address that somebody of the tenant chose: of its host, and of the address `id`. A
+    host is an origin: another port or scheme may be another server."""
+    try:
+        parsed = URL(url, encoded=True)
+        origin = f"{parsed.scheme}://{(parsed.raw_host or '').lower()}:{parsed.port}"
+    except ValueError:
+        origin = ""
+    return SEPARATOR.join((kind, tenant, origin)), SEPARATOR.join((kind, tenant, id))
 
 
 class Breakers:
@@ -110,10 +131,11 @@ class Breakers:
         if not told:
             return
         rules: list[Any] = [WINDOW, OPENS_AT, self._open_s * 1000, OPEN_MAX_S * 1000, FORGOTTEN_S]
+        sparse = [int(SEPARATOR in name) for name in told]
         try:
             await self._healed(
                 told,
-                lambda: self._tell(keys=[self._key(name) for name in told], args=[*rules, *told.values()]),
+                lambda: self._tell(keys=[self._key(name) for name in told], args=[*rules, *told.values(), *sparse]),
             )
         except REDIS_ERRORS:
             return
@@ -129,6 +151,15 @@ class Breakers:
             name: datetime.fromtimestamp(int(since) / 1000, UTC) if _is_number(since) else None
             for name, _, since in rows
         }
+
+    async def give_back(self, names: Collection[str]) -> None:
+        """Probes that were granted and not used: others may take them."""
+        if not names:
+            return
+        try:
+            await self._redis.unlink(*(f"{self._key(name)}:probe" for name in names))
+        except REDIS_ERRORS:
+            return
 
     async def opened(self) -> dict[str, float]:
         """Those that are not closed, and the seconds until each lets a probe through."""

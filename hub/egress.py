@@ -27,6 +27,7 @@ from yarl import URL
 
 from hub import __version__
 
+CONNECT_SHARE = 0.8  # of a call's time, to connect in: what takes longer is told apart from a slow answer
 TIMEOUT_S = 3.0  # callers wait for it
 ANSWER_MAX_BYTES = 1 << 20
 REPLY_MAX_BYTES = 64 << 10  # of what is called here only the status matters, and a word on what went wrong
@@ -86,7 +87,12 @@ FORBIDDEN_V6 = tuple(
 
 
 class EgressError(Exception):
-    """The other side did not answer as it should."""
+    """The other side did not answer as it should. `host_down`: no connection was made, or TLS failed, so that no
+    address of that host can be reached."""
+
+    def __init__(self, text: str, *, host_down: bool = False) -> None:
+        super().__init__(text)
+        self.host_down = host_down
 
 
 class Refused(EgressError):
@@ -209,20 +215,25 @@ class Egress:
     ) -> Answer:
         assert self._guarded
         target = self.check(url)
+        connecting = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s * CONNECT_SHARE)
+        options: dict[str, Any] = {"allow_redirects": False, "timeout": connecting}
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._guarded.request(method, target, data=body, headers=headers, allow_redirects=False) as response,
+                self._guarded.request(method, target, data=body, headers=headers, **options) as response,
             ):
                 told = await _read(response, REPLY_MAX_BYTES)
                 if not response.content.at_eof():
                     response.close()  # else its connection would be kept, with the rest still coming
                 heard = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status, heard, told)
+        except aiohttp.ConnectionTimeoutError:
+            raise EgressError("it could not be connected to in time", host_down=True) from None
         except TimeoutError:
             raise EgressError(f"no answer within {timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:  # its text may quote the whole address
-            raise EgressError(_words(error)) from None
+            unreachable = isinstance(error, aiohttp.ClientConnectorError)  # its name, its port, TLS
+            raise EgressError(_words(error), host_down=unreachable) from None
 
     def _socket(self, info: AddrInfoType) -> socket.socket:
         """The last word: whatever was checked before, this is where the connection goes."""

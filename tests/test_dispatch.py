@@ -493,5 +493,5 @@ async def test_metrics_and_doctor_tell_what_waits_and_who_is_left_alone(
 
             await eventually(opened, 30)
             told = call("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, **given).stdout
-            assert f"webhook/{tenant.name}/127.0.0.1:" in told
+            assert f"webhook/{tenant.name}/" in told
             assert "(circuit breaker)" in told

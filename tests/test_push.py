@@ -194,7 +194,7 @@ async def test_subscription_that_is_none_is_dead(world: World, keys: dict[str, A
     service = await world.push_service()
     [push] = await opened_web_push(world)
     sent = message(device=device_of(service.subscribe(), **keys))
-    assert push.host(sent).startswith("web_push/acme/")
+    assert push.breakers(sent)[0].startswith("web_push/acme/")
     assert isinstance(await push.send(sent), Dead)
     assert service.calls == 0
 

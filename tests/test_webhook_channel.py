@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from hub import clock
+from hub import breaker, clock
 from hub.egress import Egress
 from hub.ids import new_id, new_secret
 from hub.model import (
@@ -333,9 +333,17 @@ async def test_nothing_is_opened_where_webhooks_are_off() -> None:
         assert await webhook.opened(given, egress, stack) == ()
 
 
-def test_breakers_are_shared_by_a_tenants_addresses_at_one_host() -> None:
-    named = {signing.breaker_of(tenant, f"https://{host}/{path}") for tenant in "ab" for host in "xy" for path in "12"}
-    assert named == {f"webhook/{tenant}/{host}:443" for tenant in "ab" for host in "xy"}
+def test_breakers_of_a_host_are_shared_within_a_tenant_and_those_of_an_address_by_nobody() -> None:
+    """Another port or scheme is another host."""
+    given = [(tenant, host, path) for tenant in "ab" for host in ("x", "Y:8443") for path in "12"]
+    named = {
+        breaker.names("webhook", tenant, f"https://{host}/{path}", f"{path}{host}") for tenant, host, path in given
+    }
+    assert {shared for shared, _ in named} == {
+        f"webhook/{tenant}/https://{host}" for tenant in "ab" for host in ("x:443", "y:8443")
+    }
+    assert len({own for _, own in named}) == len(given)
+    assert breaker.names("webhook", "a", "http://x/", "1")[0] == "webhook/a/http://x:80"
 
 
 # ---------------------------------------------------------------- signatures

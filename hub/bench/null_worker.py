@@ -19,8 +19,8 @@ class Null:
     name = "null"
     timeout_s = 5.0
 
-    def host(self, _: Message) -> str:
-        return "null"
+    def breakers(self, _: Message) -> tuple[str, ...]:
+        return ("null",)
 
     async def send(self, _: Message) -> Outcome:
         return Sent()

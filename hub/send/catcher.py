@@ -34,8 +34,8 @@ class _Nobody:
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
 
-    def host(self, message: Message) -> str:  # noqa: ARG002 - as providers are
-        return self.name
+    def breakers(self, message: Message) -> tuple[str, ...]:  # noqa: ARG002 - as providers are
+        return (self.name,)
 
     async def send(self, message: Message) -> Outcome:  # noqa: ARG002 - as providers are
         return Delivered()
@@ -53,8 +53,8 @@ class _Kept:
         self._keep = keep
         self._clock = clock
 
-    def host(self, message: Message) -> str:
-        return self._provider.host(message)
+    def breakers(self, message: Message) -> tuple[str, ...]:
+        return self._provider.breakers(message)
 
     async def send(self, message: Message) -> Outcome:
         shown = self._show(message)

@@ -42,7 +42,7 @@ from hub.outbox.lanes import Lanes
 from hub.redis_keys import REDIS_ERRORS
 from hub.send.company import Company
 from hub.send.desk import Desk, Ready
-from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent
+from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, health
 from hub.send.pace import Pace
 from hub.send.retries import Next, following
 from hub.status.claims import Claims, Job, Settlement
@@ -226,21 +226,25 @@ class Dispatcher(Generic[J]):
 
     async def _start(self, to_call: list[tuple[J, Ready]], ends_at: float) -> list[asyncio.Task[None]]:
         """Calls those whose provider's circuit breaker lets them through, and the limits."""
-        chains = [[provider.host(ready.message) for provider in ready.providers] for _, ready in to_call]
-        waits = await self._breakers.ask({host for hosts in chains for host in hosts}, {hosts[0] for hosts in chains})
-        if second := {host for hosts in chains if waits[hosts[0]] > 0 for host in hosts[1:]}:
+        chains = [[provider.breakers(ready.message) for provider in ready.providers] for _, ready in to_call]
+        every = {name for chain in chains for names in chain for name in names}
+        waits = await self._breakers.ask(every, {name for chain in chains for name in chain[0]})
+        blocked = [chain for chain in chains if max(waits[name] for name in chain[0]) > 0]
+        if second := {name for chain in blocked for names in chain[1:] for name in names}:
             waits |= await self._breakers.ask(second)
         going: dict[str, tuple[J, Ready]] = {}
         for job, ready in to_call:
             passing: list[Any] = []
             shortest, probing = float("inf"), False
             for provider in ready.providers:
-                host = provider.host(ready.message)
-                if waits[host] <= 0:
+                names = provider.breakers(ready.message)
+                wait = max(waits[name] for name in names)
+                if wait <= 0:
                     passing.append(provider)
-                    if waits[host] == 0:
-                        waits[host], probing = 1.0, True  # one probe, which no limit may keep
-                shortest = min(shortest, waits[host])
+                    for name in names:
+                        if waits[name] == 0:
+                            waits[name], probing = 1.0, True  # one probe, which no limit may keep
+                shortest = min(shortest, wait)
             if not passing:
                 wait_s = shortest + random.uniform(0, 1)  # noqa: S311 - jitter
                 self._put_back(job, Reason.PROVIDER_DOWN, self._clock() + timedelta(seconds=wait_s))
@@ -248,6 +252,7 @@ class Dispatcher(Generic[J]):
                 self._put_back(job, Reason.RATE_LIMITED, self._clock() + timedelta(seconds=wait_s))
             else:
                 going[job.id] = job, replace(ready, providers=passing)
+        await self._breakers.give_back([name for name, wait in waits.items() if wait == 0])
         if not going:
             return []
         claim = next(iter(going.values()))[0].claim
@@ -297,7 +302,8 @@ class Dispatcher(Generic[J]):
                 error = None if isinstance(outcome, Sent | Delivered) else outcome.error
                 ms = round((perf_counter() - begun) * 1000)
                 attempts.append(Attempt(at=at, provider=provider.name, ok=ok, error=error, ms=ms))
-                self._health[provider.host(ready.message)].append(not isinstance(outcome, Retry))
+                for name, ok in health(provider.breakers(ready.message), outcome):
+                    self._health[name].append(ok)
                 self._count(self.channel, provider.name, ok)
                 metrics.attempts.labels(self.channel, provider.name, type(outcome).__name__).inc()
                 if not isinstance(outcome, Retry):
@@ -339,7 +345,7 @@ class Dispatcher(Generic[J]):
             return Retry(f"no answer within {provider.timeout_s:g} s (HUB_PROVIDER_TIMEOUT_S)")
         except Exception as error:
             log.exception("provider_broke", channel=self.channel, provider=provider.name, delivery=ready.message.id)
-            return Retry(type(error).__name__)
+            return Retry(type(error).__name__, shared=False)  # a fault of ours, with this message
 
     # ------------------------------------------------------------- settling
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from hub import breaker
 from hub.clock import Clock
 from hub.egress import Egress
 from hub.model import DeliveryStatus, Endpoint, Reason, Tenant, WebhookCall
@@ -34,9 +35,8 @@ class EndpointCaller:
         self._clock = clock
         self.timeout_s = timeout_s
 
-    def host(self, message: Addressed) -> str:
-        """What shares a circuit breaker."""
-        return signing.breaker_of(message.call.tenant, message.endpoint.url)
+    def breakers(self, message: Addressed) -> tuple[str, ...]:
+        return breaker.names("webhook", message.call.tenant, message.endpoint.url, message.endpoint.id)
 
     async def send(self, message: Addressed) -> Outcome:
         """One attempt, with the id that the call has for life."""

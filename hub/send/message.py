@@ -46,8 +46,9 @@ class Provider(Protocol):
     def timeout_s(self) -> float:
         """No call takes longer: it is the provider's own business to end by then."""
 
-    def host(self, message: Message) -> str:
-        """What shares a circuit breaker: the provider, or the host that this message goes to."""
+    def breakers(self, message: Message) -> tuple[str, ...]:
+        """The circuit breakers of a call: first the one of the provider or host, which all its users share; then,
+        where the address is one that somebody chose, the one of that address alone (see `breaker`)."""
 
     async def send(self, message: Message) -> Outcome:
         """One attempt. Never logs a secret, an address or a text."""

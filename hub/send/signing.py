@@ -5,8 +5,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from yarl import URL
-
 from hub.egress import Answer, Egress, EgressError, Refused
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry
 from hub.send.retry_after import retry_after_s
@@ -39,7 +37,7 @@ async def post(
     except Refused as refused:
         return Dead(str(refused))
     except EgressError as error:
-        return Retry(str(error))
+        return Retry(str(error), shared=error.host_down or None)
     return outcome_of(answer, now)
 
 
@@ -55,9 +53,3 @@ def outcome_of(answer: Answer, now: datetime) -> Outcome:
     if answer.status in UNFIT:
         return Dead(error)
     return Retry(error, retry_after_s(answer.headers.get("retry-after"), now))
-
-
-def breaker_of(tenant: str, url: str) -> str:
-    """What shares a circuit breaker: a host, for one tenant. At a host that many use (automation services, say), what
-    one tenant's address answers must not stop the calls of another."""
-    return f"webhook/{tenant}/{URL(url, encoded=True).authority}"

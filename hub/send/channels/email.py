@@ -90,8 +90,8 @@ class Smtp:
         self._slots = asyncio.Semaphore(settings.smtp_connections)
         self._idle: dict[SMTP, asyncio.TimerHandle] = {}
 
-    def host(self, message: Message) -> str:  # noqa: ARG002 - all mails go to the same server
-        return self.name
+    def breakers(self, message: Message) -> tuple[str, ...]:  # noqa: ARG002 - all mails go to the same server
+        return (self.name,)
 
     async def send(self, message: Message) -> Outcome:
         try:
@@ -180,8 +180,8 @@ class Ses:
         self.timeout_s = timeout_s
         self._client, self._sender = client, sender
 
-    def host(self, message: Message) -> str:  # noqa: ARG002 - all mails go to the same service
-        return self.name
+    def breakers(self, message: Message) -> tuple[str, ...]:  # noqa: ARG002 - all mails go to the same service
+        return (self.name,)
 
     async def send(self, message: Message) -> Outcome:
         try:
@@ -201,10 +201,12 @@ class Ses:
 
 
 def _refused(error: SMTPResponseException) -> Retry | Dead | Gone:
-    """What a reply that is no yes means. Only the words `no such mailbox` condemn an address."""
+    """What a reply that is no yes means. Only the words `no such mailbox` condemn an address. What is said to a
+    recipient (greylisting, a full mailbox) says nothing about the server."""
     words = said(f"{error.code} {error.message}")
     if not 500 <= error.code < 600 or error.code in UNAUTHORISED:  # an unknown class is no refusal for good
-        return Retry(words)
+        of_recipient = isinstance(error, SMTPRecipientRefused) and error.code not in UNAUTHORISED
+        return Retry(words, shared=False if of_recipient else None)
     if not isinstance(error, SMTPSenderRefused) and NO_SUCH_MAILBOX.match(error.message):
         return Gone(words)
     return Dead(words)

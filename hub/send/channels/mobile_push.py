@@ -79,9 +79,9 @@ class Sns:
         self._now = now
         self._client, self._applications, self._remember = client, applications, remember
 
-    def host(self, message: Message) -> str:
+    def breakers(self, message: Message) -> tuple[str, ...]:
         """Each application by itself: the certificate of one may have expired."""
-        return f"sns-{_platform(message.device)}"
+        return (f"sns-{_platform(message.device)}",)
 
     async def send(self, message: Message) -> Outcome:
         device = message.device

@@ -18,7 +18,7 @@ import orjson
 from py_vapid import Vapid, VapidException
 from pywebpush import WebPusher, WebPushException
 
-from hub import clock
+from hub import breaker, clock
 from hub.egress import Answer, Egress, EgressError, Refused
 from hub.model import Channel, Notification, Priority
 from hub.send.message import Message, Provider, Shown
@@ -72,13 +72,10 @@ class WebPush:
         self._egress, self._vapid, self._subject = egress, vapid, subject
         self._tokens: dict[str, tuple[float, str]] = {}  # by push service: when it was made, and the token
 
-    def host(self, message: Message) -> str:
-        """A push service, for one tenant: its address is whatever a user registered."""
-        try:
-            authority = urlsplit(_url(message)).netloc
-        except ValueError:
-            authority = ""
-        return f"{self.name}/{message.notification.tenant}/{authority}"
+    def breakers(self, message: Message) -> tuple[str, ...]:
+        """The address of a push service is whatever a user registered."""
+        device = message.device
+        return breaker.names(self.name, message.notification.tenant, _url(message), device.id if device else "")
 
     async def send(self, message: Message) -> Outcome:
         try:
@@ -90,7 +87,7 @@ class WebPush:
         except Refused as error:
             return Dead(str(error))
         except EgressError as error:
-            return Retry(str(error))
+            return Retry(str(error), shared=error.host_down or None)
         except TimeoutError:
             return Retry("no answer in time")
         except (ValueError, IndexError, WebPushException, VapidException):  # their texts may hold the keys

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from hub import clock
+from hub import breaker, clock
 from hub.clock import Clock
 from hub.egress import Egress
 from hub.model import Channel, Device, Notification
@@ -32,9 +32,9 @@ class Webhook:
         self._clock = clock
         self.timeout_s = timeout_s
 
-    def host(self, message: Message) -> str:
-        url, _ = _address(message.device)
-        return signing.breaker_of(message.notification.tenant, url)
+    def breakers(self, message: Message) -> tuple[str, ...]:
+        device = message.device
+        return breaker.names(self.name, message.notification.tenant, _address(device)[0], device.id if device else "")
 
     async def send(self, message: Message) -> Outcome:
         url, secret = _address(message.device)

@@ -1,0 +1,148 @@
+"""Parties who do not know each other share a host: what one of them answers holds back nobody else."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from redis.asyncio import Redis as RedisClient
+
+from hub.breaker import FORGOTTEN_S, Breakers, names
+from hub.embedded import Mongod, Redis
+from hub.send.outcome import Dead, Delivered, Gone, Retry, health
+from tests.client import Tenant, eventually
+from tests.outside import CONNECT, QUICK, all_deliveries
+from tests.processes import Deployment
+from tests.receiver import Receiver
+
+ENDPOINT = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret endpoint { id } } }"
+CALLS = "{ webhooks { calls(first: 100) { nodes { status attempts { ok } } } } }"
+OWN = {"mongo_database": "breakers", "redis_prefix": "breakers:", "breaker_open_s": "600", "retry_schedule": "600s"}
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as receiver:
+        yield receiver
+
+
+async def join(tenant: Tenant, receiver: Receiver, user: str) -> None:
+    made = (await tenant.ask(CONNECT, user=user, to=f"{receiver.url}/{user}"))["connectWebhook"]
+    receiver.secrets[f"/{user}"] = made["secret"]
+
+
+async def test_address_that_fails_holds_back_no_other_address_of_its_host(
+    servers: tuple[Mongod, Redis], receiver: Receiver
+) -> None:
+    """4xx, 5xx and silence of one person's webhook concern that webhook: another person's and the tenant's own endpoint
+    on the host are called as ever, and only the failing address is left alone."""
+    mongod, redis = servers
+    own = {**QUICK, **OWN, "provider_timeout_s": "0.3", "lease_margin_s": "2"}
+    async with Deployment(mongod.url, redis.url, apis=1, workers=1, **own) as running:
+        async with Tenant("breakers", running.urls) as tenant:
+            for user in ("dead", "broken", "silent", "good"):
+                await join(tenant, receiver, user)
+            receiver.answers["/dead"] = lambda *_: web.Response(status=404)
+            receiver.answers["/broken"] = lambda *_: web.Response(status=503)
+            receiver.answers["/silent"] = lambda *_: 3.0
+            for _ in range(14):
+                await tenant.send("dead", "broken", "silent", channels=["WEBHOOK"])
+
+            async def held() -> bool:
+                found = await all_deliveries(tenant, statuses=["HELD", "RETRYING"])
+                return len(found) == 42
+
+            await eventually(held, 30)
+            await tenant.send("dead", "broken", "silent", "good", channels=["WEBHOOK"])
+
+            async def left_alone() -> bool:
+                found = await all_deliveries(tenant, statuses=["HELD"])
+                return len({d["userId"] for d in found if d["reason"] == "PROVIDER_DOWN"}) == 3
+
+            await eventually(left_alone, 20)
+            made = (await tenant.admin(ENDPOINT, input={"url": f"{receiver.url}/tenant"}))["createWebhook"]
+            receiver.secrets["/tenant"] = made["secret"]
+            for _ in range(3):
+                await tenant.send("good", channels=["IN_APP", "WEBHOOK"])
+
+            async def arrived() -> bool:
+                return len(receiver.got["/good"]) == 4 and len(receiver.got["/tenant"]) >= 3
+
+            await eventually(arrived, 20)
+            assert not [d for d in await all_deliveries(tenant, statuses=["HELD"]) if d["userId"] == "good"]
+
+
+async def test_host_that_takes_no_connection_is_left_alone_for_all_its_addresses(
+    servers: tuple[Mongod, Redis], receiver: Receiver
+) -> None:
+    """No connection proves that the host is down: an address that was never called waits, too."""
+    mongod, redis = servers
+    own = {**QUICK, **OWN, "mongo_database": "breakers2", "redis_prefix": "breakers2:"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}"
+        async with Deployment(mongod.url, redis.url, apis=1, workers=1, **own) as running:
+            async with Tenant("breakers2", running.urls) as tenant:
+                for user in ("alice", "bob"):
+                    await tenant.ask(CONNECT, user=user, to=f"{closed}/{user}")
+                await join(tenant, receiver, "good")
+                for _ in range(12):
+                    await tenant.send("alice", channels=["WEBHOOK"])
+
+                async def tried() -> bool:
+                    return len(await all_deliveries(tenant, statuses=["HELD", "RETRYING"])) == 12
+
+                await eventually(tried, 30)
+                await tenant.send("bob", "good", channels=["WEBHOOK"])
+
+                async def held() -> bool:
+                    found = await all_deliveries(tenant, statuses=["HELD"])
+                    return "bob" in {d["userId"] for d in found if d["reason"] == "PROVIDER_DOWN"}
+
+                await eventually(held, 20)
+                await eventually(lambda: _came(receiver, "/good"), 20)
+
+
+async def _came(receiver: Receiver, path: str) -> bool:
+    return bool(receiver.got[path])
+
+
+def test_outcome_of_an_address_speaks_for_its_host_only_where_the_host_is_down() -> None:
+    """A provider of the settings has one breaker, which counts all but what is said to one recipient."""
+    both, one = ("host", "address"), ("smtp",)
+    for fine in (Delivered(), Dead("HTTP 405"), Gone("HTTP 410")):
+        assert health(both, fine) == [("host", True), ("address", True)]
+    assert health(both, Retry("HTTP 503")) == [("host", True), ("address", False)]
+    assert health(both, Retry("Connection refused", shared=True)) == [("host", False), ("address", False)]
+    assert health(one, Retry("421 closing")) == [("smtp", False)]
+    assert health(one, Retry("450 greylisted", shared=False)) == [("smtp", True)]
+
+
+async def test_breakers_of_addresses_keep_nothing_while_all_goes_well_and_forget(servers: tuple[Mongod, Redis]) -> None:
+    """However many addresses users register, Redis has keys only of those that failed lately."""
+    async with RedisClient.from_url(servers[1].url) as client:
+        breakers = Breakers(client, "sparse:", 30)
+        called = [name for n in range(100) for name in names("webhook", "a", f"https://h{n}.example/", str(n))]
+        await breakers.tell({name: [True] * 3 for name in called})
+        assert [key async for key in client.scan_iter("sparse:*")] == []
+        await breakers.tell({called[0]: [False], called[1]: [False] * 10})
+        keys = [key async for key in client.scan_iter("sparse:*")]
+        assert len(keys) == 2
+        assert all([0 < await client.ttl(key) <= FORGOTTEN_S for key in keys])
+        assert set(await breakers.opened()) == {called[1]}
+        await client.unlink(*keys)
+
+
+async def test_probe_that_was_granted_and_not_used_is_free_again(servers: tuple[Mongod, Redis]) -> None:
+    """A call has two breakers: the probe of one is given back where the other refuses."""
+    async with RedisClient.from_url(servers[1].url) as client:
+        breakers = Breakers(client, "probes:", 0.05)
+        await breakers.tell({"host": [False] * 10})
+
+        async def granted() -> bool:
+            return (await breakers.ask(["host"]))["host"] == 0
+
+        await eventually(granted, 5)
+        assert (await breakers.ask(["host"]))["host"] > 0
+        await breakers.give_back(["host"])
+        assert (await breakers.ask(["host"]))["host"] == 0
