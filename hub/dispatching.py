@@ -1,6 +1,6 @@
 """The dispatchers of one process: a desk, its providers and its settings each."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any
@@ -68,6 +68,11 @@ async def dispatching(
         category = tenant.category(n.category) or tenants.undefined(n.category)
         return objection(delivery.channel, category, tenant.preferences, user, settings.configured, now)
 
+    async def stored(ids: Collection[str]) -> set[str]:
+        wanted = {"_id": {"$in": list(ids)}}
+        both = hub.database.notifications.find(wanted, {"_id": 1}), hub.database.users.find(wanted, {"_id": 1})
+        return {doc["_id"] for found in both for doc in await found.to_list()}
+
     catch = Catch(hub.database) if settings.mode == "development" else None
     if catch:
         await catch.make()
@@ -90,6 +95,7 @@ async def dispatching(
             users=services.users.some,
             heads=services.inboxes.some_heads,
             tenants=services.tenants.known,
+            stored=stored,
             called_off=services.sends.called_off,
             refused=refused,
             forget=services.users.forget,

@@ -66,6 +66,23 @@ async def test_delivery_that_cannot_be_decoded_fails_alone_and_the_others_go_out
         assert len(listed) == (6 if "priority" in spoilt else 5)
 
 
+@pytest.mark.parametrize("collection", ["notifications", "users"])
+async def test_delivery_about_what_cannot_be_decoded_fails_and_is_not_called_off(
+    tenant: Tenant, store: Any, collection: str
+) -> None:
+    """A newer version can send it again."""
+    async with Receiver() as receiver:
+        await connect(tenant, receiver, "alice", "bob")
+        receiver.otherwise = lambda _, times: 0.0 if times > 1 else _unavailable()
+        await tenant.send("alice", "bob", channels=["IN_APP", "WEBHOOK"])
+        field, id = ("mailbox" if collection == "notifications" else "_id"), f"{tenant.name}/alice"
+        await eventually(lambda: store.deliveries.find_one({"mailbox": id, "status": "RETRYING"}), 10)
+        await store[collection].update_one({field: id}, {"$set": {"created_at": "yesterday"}})
+        [good] = await ended(tenant, "DELIVERED", 1, within_s=20)
+        [bad] = await ended(tenant, "FAILED", 1, within_s=20)
+        assert (good["userId"], bad["userId"], bad["reason"]) == ("bob", "alice", "UNREADABLE")
+
+
 def _unavailable() -> Any:
     from aiohttp import web
 

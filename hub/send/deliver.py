@@ -20,8 +20,9 @@ Some = Collection[str]
 
 class Deliver:
     """The desk of one channel's deliveries. What it reads is handed in: notifications, users, heads of mailboxes and
-    tenants by id; which of some sends were called off, and why; whether preferences still allow a delivery; what to do
-    about an address that is dead; and what is noted of devices that were reached."""
+    tenants by id; which ids of notifications and people are stored; which of some sends were called off, and why;
+    whether preferences still allow a delivery; what to do about an address that is dead; and what is noted of devices
+    that were reached."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Deliver:
         users: Callable[[Some], Awaitable[Mapping[str, User]]],
         heads: Callable[[Some], Awaitable[Mapping[str, Mailbox]]],
         tenants: Callable[[Some], Awaitable[Mapping[str, Tenant]]],
+        stored: Callable[[Some], Awaitable[Some]],
         called_off: Callable[[Some], Awaitable[Mapping[str, Reason]]],
         refused: Callable[[Delivery, Notification, User, Tenant, datetime], Reason | None],
         forget: Callable[[Delivery, str | None], Awaitable[None]],
@@ -44,6 +46,7 @@ class Deliver:
         self._users = users
         self._heads = heads
         self._tenants = tenants
+        self._stored = stored
         self._called_off = called_off
         self._refused = refused
         self._forget = forget
@@ -62,8 +65,13 @@ class Deliver:
             self._tenants({job.tenant for job in jobs}),
             self._called_off({job.send for job in jobs}),
         )
+        missing = {job.notification for job in jobs} - notifications.keys() | (mailboxes - users.keys())
+        unreadable = await self._stored(missing) if missing else ()
         found: list[Ready | Next] = []
         for job in jobs:
+            if job.send not in called_off and (job.notification in unreadable or job.mailbox in unreadable):
+                found.append(Next(DeliveryStatus.FAILED, Reason.UNREADABLE))
+                continue
             n, user, head = notifications.get(job.notification), users.get(job.mailbox), heads.get(job.mailbox)
             if n is None or user is None or head is None or job.send in called_off:
                 found.append(Next(DeliveryStatus.CANCELLED, called_off.get(job.send)))
