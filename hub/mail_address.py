@@ -8,7 +8,7 @@ import re
 
 import email_validator
 
-PLAIN = re.compile(r"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@((?:[a-z0-9]+\.)+[a-z]{2,63})")
+PLAIN = re.compile(r"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@((?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,63})")
 """Nearly all addresses. They need no further check than their length, which makes imports of users fast."""
 LOCAL_MAX_BYTES, DOMAIN_LABEL_MAX_BYTES, DOMAIN_MAX_BYTES, ADDRESS_MAX_BYTES = 64, 63, 253, 254  # RFC 5321, RFC 1035
 

@@ -3,12 +3,13 @@
 import email as email_library
 import email.policy
 
+import email_validator
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.connections import Database
-from hub.mail_address import InvalidMailAddress, envelope_address
+from hub.mail_address import PLAIN, InvalidMailAddress, envelope_address
 from hub.send.mail import Sender, letter
 from tests.client import Refused, Tenant
 from tests.rigs import to
@@ -148,3 +149,14 @@ def test_accepted_address_is_never_refused_by_the_code_that_sends(address: str) 
     [recipient] = parsed["To"].addresses
     assert recipient.domain == envelope.rpartition("@")[2]
     assert "Bcc" not in parsed
+
+
+@given(st.from_regex(PLAIN, fullmatch=True))
+def test_address_that_skips_the_library_is_one_that_it_accepts(address: str) -> None:
+    """The short way for plain addresses is no second rule."""
+    try:
+        envelope = envelope_address(address)
+    except InvalidMailAddress:
+        return
+    checked = email_validator.validate_email(address, check_deliverability=False, globally_deliverable=False)
+    assert f"{checked.local_part}@{checked.ascii_domain}" == envelope
