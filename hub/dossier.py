@@ -35,7 +35,7 @@ PATIENCE_S = 60.0  # a person's receipts have no index: they are kept for days o
 KEPT_BACK = frozenset(
     {
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # of devices: they open doors
-        *("mailbox", "tenant", "modseq", "added_modseq", "box", "wake_at"),  # ours
+        *("mailbox", "tenant", "modseq", "added_modseq", "box", "wake_at", "folded"),  # ours
         *("lane", "queued", "claim", "instead", "lapses", "tries", "trace"),
     }
 )
@@ -181,7 +181,7 @@ def _told(value: Any) -> Any:
         if name in KEPT_BACK:
             continue
         if name in {"data", "attributes", "payload"} and isinstance(inner, str):
-            told[name] = orjson.loads(inner)
+            told[name] = orjson.Fragment(inner)
         else:
             told["id" if name == "_id" else re.sub("_([a-z])", lambda found: found[1].upper(), name)] = _told(inner)
     return told

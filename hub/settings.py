@@ -98,6 +98,12 @@ class Settings(BaseSettings):
     jwks_url: Annotated[str, _if_given(setting_values.fetched_address)] = ""
     jwt_issuer: str = ""
     jwt_audience: str = ""
+    jwt_leeway_s: float = Field(
+        60,
+        ge=0,
+        le=3600,
+        description="How far an issuer's clock may be ahead, in `iat` and `nbf`; `exp` has no leeway.",
+    )
 
     body_max_bytes: int = 1 << 20
     send_many_max_bytes: int = 4 << 20

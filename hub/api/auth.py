@@ -12,22 +12,24 @@ from typing import Any
 
 import structlog
 from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet, OctKey
+from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError
+from joserfc.jwk import JWKRegistry, KeySet, OctKey
 
 from hub.egress import Egress, EgressError
 from hub.errors import Unauthenticated, Unavailable
-from hub.model import Caller, Role, is_plain
+from hub.model import Caller, Role
 from hub.settings import Settings
+from hub.text import IDENTIFIER_RULE, is_identifier
 
 JWKS_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
 JWKS_MAX_AGE_S = 300.0
 JWKS_MIN_AGE_S = 5.0  # an unknown key is looked up at most this often
 CACHED = 10_000  # verified tokens
 TOKEN_MAX_CHARS = 8192
+KID_MAX_CHARS = 128  # of a key, in the log
+NUMERIC_DATE_MAX = 2**53  # seconds; a larger number is no time
 DEFAULT_TENANT = "default"
 TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-USER_MAX_CHARS = 256
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +82,8 @@ class Authenticator:
             wanted["iss"] = {"essential": True, "value": settings.jwt_issuer}
         if settings.jwt_audience:
             wanted["aud"] = {"essential": True, "value": settings.jwt_audience}
-        self._registry = jwt.JWTClaimsRegistry(**wanted)
+        self._registry = _Claims(now=time.time, leeway=settings.jwt_leeway_s, **wanted)  # type: ignore[arg-type]
+        self._skipped: frozenset[str] = frozenset()
 
     async def caller(self, authorization: str | None) -> Caller:
         """The caller that an `Authorization` value names. Unauthenticated if it names nobody for certain."""
@@ -113,7 +116,7 @@ class Authenticator:
     def _verified(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any] | None:
         try:
             decoded = jwt.decode(token, key, algorithms=algorithms)
-        except (JoseError, ValueError, TypeError, KeyError):
+        except (JoseError, ValueError, TypeError, KeyError, RecursionError):
             return None
         try:
             self._registry.validate(decoded.claims)
@@ -122,7 +125,7 @@ class Authenticator:
             raise Unauthenticated(
                 f"The token is refused: {error.error.replace('_', ' ')}{f' ({claim})' if claim else ''}."
             ) from None
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None
         return decoded.claims
 
@@ -131,21 +134,56 @@ class Authenticator:
         async with self._fetching:
             if self._issued is None or time.monotonic() - self._fetched_at > most_s:
                 try:
-                    self._issued = KeySet.import_key_set(await self._egress.fetch_json(self._jwks_url))
-                except (EgressError, JoseError, ValueError, TypeError, KeyError) as error:
+                    self._issued = self._readable(await self._egress.fetch_json(self._jwks_url))
+                except (EgressError, ValueError, TypeError, KeyError) as error:
                     log.warning("jwks_not_fetched", url=self._jwks_url, error=error)
                 self._fetched_at = time.monotonic()
         if self._issued is None:
             raise Unavailable("The issuer of tokens does not answer: try again shortly.")
         return self._issued
 
+    def _readable(self, published: Any) -> KeySet:
+        """The keys that can be read. Others are skipped, with one warning each; ValueError if none is left."""
+        keys, skipped = [], {}
+        for index, given in enumerate(published["keys"]):
+            try:
+                key = JWKRegistry.import_key(given)
+                _ = key.public_key if key.key_type != "oct" else None  # some faults show only when it is used
+                keys.append(key)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one key, the others serve
+                kid = given.get("kid") if isinstance(given, dict) else None
+                skipped[str(index if kid is None else kid)[:KID_MAX_CHARS]] = error
+        for kid, fault in skipped.items():
+            if kid not in self._skipped:
+                log.warning("jwks_key_skipped", url=self._jwks_url, kid=kid, error=fault)
+        self._skipped = frozenset(skipped)
+        if not keys:
+            raise ValueError("no key of the set can be read")
+        return KeySet(keys)
+
+
+class _Claims(jwt.JWTClaimsRegistry):
+    """The leeway is for clocks that are ahead. A token ends when it says so."""
+
+    def validate_exp(self, value: object) -> None:
+        super().validate_exp(value)
+        if isinstance(value, int | float) and value <= self.now:
+            raise ExpiredTokenError("exp")
+        if isinstance(value, int | float) and value > NUMERIC_DATE_MAX:
+            raise InvalidClaimError("exp", "Claim 'exp' is out of range")
+
+    def validate_sub(self, value: object) -> None:
+        """Checked against the rule for identifiers, which has an error of its own."""
+
 
 def _caller(claims: dict[str, Any]) -> Caller:
     user = claims.get("sub", "")
     tenant = claims.get("tenant", DEFAULT_TENANT)
     role = claims.get("role", Role.USER.value)
-    if not isinstance(user, str) or len(user) > USER_MAX_CHARS or not is_plain(user):
-        raise Unauthenticated(f"`sub` has at most {USER_MAX_CHARS} printable characters.")
+    if not isinstance(user, str):
+        raise Unauthenticated(f'`sub` must be a JSON string, such as "42": {IDENTIFIER_RULE}.')
+    if user and not is_identifier(user):
+        raise Unauthenticated(f"`sub` must be an id: {IDENTIFIER_RULE}.")
     if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
         raise Unauthenticated("`tenant` has 1 to 64 letters, digits, dots, dashes or underscores.")
     if not isinstance(role, str) or role not in set(Role):

@@ -9,9 +9,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import Any
 
-import orjson
 from graphql import OperationType
 from pymongo.errors import PyMongoError
 from starlette.datastructures import QueryParams
@@ -30,9 +28,10 @@ from hub.api.inputs import idempotency_key
 from hub.api.media import EVENTS, GRAPHQL_JSON, JSON, WANTED_HEADERS, accepted, check_encoding, check_type
 from hub.api.places import BUSY_S, Places
 from hub.api.rates import headers, refusal
+from hub.api.request_json import loads
 from hub.api.visits import Visit, request_id
 from hub.connections import is_outage
-from hub.errors import BadUserInput, HubError, RateLimited, TooLarge, Unauthenticated, Unavailable, WrongMediaType
+from hub.errors import HubError, RateLimited, TooLarge, Unauthenticated, Unavailable, WrongMediaType
 from hub.model import Role
 
 REFUSAL_HEADERS = {Unauthenticated: {"www-authenticate": "Bearer"}, WrongMediaType: WANTED_HEADERS}
@@ -138,7 +137,7 @@ class GraphQLOverHTTP:
             given = {
                 "query": query.get("query"),
                 "operationName": query.get("operationName"),
-                **{name: _loads(query[name], name) for name in ("variables", "extensions") if name in query},
+                **{name: loads(query[name], name) for name in ("variables", "extensions") if name in query},
             }
             return requested(given), 0
         check_type(said.get("content-type", ""), said.get("content-encoding", ""))
@@ -156,7 +155,7 @@ class GraphQLOverHTTP:
                     f"The body is larger than {settings.send_many_max_bytes} bytes (HUB_SEND_MANY_MAX_BYTES)."
                 )
         check_encoding(body)
-        return requested(_loads(bytes(body), "body")), len(body)
+        return requested(loads(bytes(body), "body")), len(body)
 
     async def _subscription(self, operation: Operation, context: Context, visit: Visit) -> AsyncGenerator[Answer, None]:
         try:
@@ -175,13 +174,6 @@ class GraphQLOverHTTP:
                 yield answer  # asked for the next, it is written
                 if isinstance(answers, Told) and answers.flowing and answers.flowing.trace:
                     traces.record("deliver", answers.flowing.trace, began_ns, "CONSUMER")
-
-
-def _loads(text: str | bytes, field: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise BadUserInput(f"This is not JSON: {error}.", field) from None
 
 
 def _status(accept: str) -> int:

@@ -12,6 +12,7 @@ gets CONFLICT. Kept answers name the people they are about, so that erasing a pe
 from datetime import timedelta
 from hashlib import sha256
 
+import msgspec
 import orjson
 from graphql import OperationType
 from pymongo.errors import DuplicateKeyError
@@ -48,8 +49,8 @@ class Answers:
         request = operation.request
         said = [request.query, request.operation_name, request.variables]
         try:
-            hashed = sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
-        except orjson.JSONEncodeError:
+            hashed = sha256(msgspec.json.encode(said, order="sorted", enc_hook=str)).hexdigest()
+        except RecursionError:
             raise BadUserInput("The variables are nested too deep.", "variables") from None
         name = _name(context.caller, key)
         now = self._clock()

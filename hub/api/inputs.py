@@ -7,12 +7,12 @@ from functools import cache
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-import orjson
 import strawberry
 from msgspec import UNSET, UnsetType
 from strawberry import ID
 
 from hub import model
+from hub.api import request_json
 from hub.api.building import quick
 from hub.api.scalars import JSON
 from hub.audience.users import Profile
@@ -23,9 +23,10 @@ from hub.mail_address import InvalidMailAddress, envelope_address
 from hub.model import InboxView, is_plain, mailbox_of
 from hub.publish import SendRequest
 from hub.settings import Settings
+from hub.text import IDENTIFIER_MAX_CHARS, IDENTIFIER_RULE, is_blank, is_identifier
 
-ID_MAX_CHARS = 256
-KEY_MAX_CHARS = 256  # categories, tags, action keys, idempotency keys
+ID_MAX_CHARS = IDENTIFIER_MAX_CHARS
+LABEL_MAX_CHARS = 256
 URL_MAX_CHARS = 2048
 ACTIONS_MAX = 10
 TAGS_MAX = 20
@@ -153,7 +154,7 @@ def inbox_filter(given: InboxFilter | None) -> Filter:
         raise BadUserInput(f"A search has at most {SEARCH_MAX_CHARS} characters.", "filter.search")
     if not is_plain(search):
         raise BadUserInput("A search holds no control characters.", "filter.search")
-    words = tuple(dict.fromkeys(search.split()))
+    words = tuple(dict.fromkeys(word for word in search.split() if not is_blank(word)))
     if len(words) > WORDS_MAX:
         raise BadUserInput(f"A search has at most {WORDS_MAX} words.", "filter.search")
     if given.priorities is not None and len(given.priorities) > FILTER_MAX:
@@ -194,11 +195,9 @@ def profile(given: UserInput, tenant: str, settings: Settings, field: str) -> Pr
 
 
 def user_id(given: str, field: str) -> str:
-    """An id as the tenant's own systems use it: 1 to 256 characters, none of them a control character."""
-    if not 0 < len(given) <= ID_MAX_CHARS or not is_plain(given) or given != given.strip():
-        raise BadUserInput(
-            f"An id has 1 to {ID_MAX_CHARS} characters, no control characters, and no space at its ends.", field
-        )
+    """An id as the tenant's own systems use it."""
+    if not is_identifier(given):
+        raise BadUserInput(f"An id is {IDENTIFIER_RULE}.", field)
     return given
 
 
@@ -226,18 +225,15 @@ def json_text(value: object, settings: Settings, field: str) -> str | None:
     """JSON as it will be stored. None stays None."""
     if value is None:
         return None
-    try:
-        text = orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        raise BadUserInput("This is nested too deep, or holds a number of more than 64 bits.", field) from None
+    text = request_json.dumps(value, field)
     if len(text) > settings.data_max_bytes:
         raise TooLarge(f"{field} is larger than {settings.data_max_bytes} bytes (HUB_DATA_MAX_BYTES).", field=field)
     return text.decode()
 
 
 def _content(given: ContentInput, settings: Settings, field: str) -> model.Content:
-    if not given.title.strip():
-        raise BadUserInput("The title is empty.", f"{field}.title")
+    if is_blank(given.title):
+        raise BadUserInput("The title is empty: give at least one visible character.", f"{field}.title")
     if len(given.title) > settings.title_max_chars:
         raise TooLarge(
             f"{field}.title is longer than {settings.title_max_chars} characters (HUB_TITLE_MAX_CHARS).",
@@ -270,15 +266,18 @@ def _content(given: ContentInput, settings: Settings, field: str) -> model.Conte
 
 
 def key_of(given: str, field: str) -> str:
-    if not 0 < len(given) <= KEY_MAX_CHARS or not is_plain(given):
-        raise BadUserInput(f"Give 1 to {KEY_MAX_CHARS} characters, and no control characters.", field)
+    """The key of a category, tag, action or request."""
+    if not is_identifier(given):
+        raise BadUserInput(f"A key is {IDENTIFIER_RULE}.", field)
     return given
 
 
 def label_of(given: str, field: str) -> str:
     """Words that people read."""
-    if not given.strip() or len(given) > KEY_MAX_CHARS or not is_plain(given):
-        raise BadUserInput(f"A label has 1 to {KEY_MAX_CHARS} characters, and no control characters.", field)
+    if is_blank(given) or len(given) > LABEL_MAX_CHARS or not is_plain(given):
+        raise BadUserInput(
+            f"A label has 1 to {LABEL_MAX_CHARS} characters, one of them visible, and no control characters.", field
+        )
     return given
 
 

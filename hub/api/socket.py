@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from structlog.contextvars import bound_contextvars
 
 from hub import metrics, traces
+from hub.api import request_json
 from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
 from hub.api.engine import Answer, Answers, Engine, Operation, Request, requested
@@ -174,8 +175,8 @@ class _Session:
         if text is None:
             raise Closing(Close.BAD_REQUEST, "Messages are text.")
         try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError:
+            message = request_json.loads(text, "payload")
+        except BadUserInput:
             raise Closing(Close.BAD_REQUEST, "Messages are JSON.") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise Closing(Close.BAD_REQUEST, "A message is an object with a `type`.")

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from hub.cli.home import Home
 from hub.errors import HubError
-from hub.model import Channel, Role, is_plain
+from hub.model import Channel, Role
 from hub.settings import Settings
+from hub.text import IDENTIFIER_RULE, is_identifier
 
 DEFAULT_DATA = Path(".hub")
 DAY_S = 86_400.0
@@ -85,10 +86,10 @@ class Key(Struct, frozen=True):
 
     def sign(self, *, user: str | None, role: Role, tenant: str, expires_in_s: float = TOKEN_S) -> str:
         """A token; or an exit that says what can't be in one."""
-        from hub.api.auth import TENANT, USER_MAX_CHARS, sign
+        from hub.api.auth import TENANT, sign
 
-        if user is not None and not (0 < len(user) <= USER_MAX_CHARS and is_plain(user)):
-            fail(f"--user has 1 to {USER_MAX_CHARS} printable characters.", 2)
+        if user is not None and not is_identifier(user):
+            fail(f"--user is {IDENTIFIER_RULE}.", 2)
         if not TENANT.fullmatch(tenant):
             fail("--tenant has 1 to 64 letters, digits, dots, dashes or underscores.", 2)
         return sign(

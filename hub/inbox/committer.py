@@ -45,6 +45,7 @@ from hub.clock import Clock
 from hub.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
 from hub.decoding import decode_by_id
 from hub.errors import HubError, Unavailable
+from hub.inbox import search
 from hub.inbox.draft import Draft
 from hub.model import (
     MARKED,
@@ -400,7 +401,7 @@ class Committer:
             for collection, updates in self._welcome(draft.newcomers, draft).items():
                 await self._database[collection].bulk_write(updates, ordered=False, session=session)
         if draft.inserted:
-            await self._insert("notifications", [document(n) for n in draft.inserted.values()], session)
+            await self._insert("notifications", [search.stored(n) for n in draft.inserted.values()], session)
         if draft.replaced:
             updates = [_update(n) for n in draft.replaced.values()]
             await self._database.notifications.bulk_write(updates, ordered=False, session=session)
@@ -451,7 +452,7 @@ def _traced(batch: Batch, changed: list[Changed], began_ns: int) -> list[Changed
 def _update(n: Notification) -> UpdateOne:
     """What a mark may have changed, and nothing of what the sender wrote but where it was taken back."""
     doc = document(n)
-    names = MARKED + SAID if n.removed_as is DeliveryStatus.CANCELLED else MARKED
+    names = (*MARKED, *SAID, search.FOLDED) if n.removed_as is DeliveryStatus.CANCELLED else MARKED
     update: dict[str, Document] = {"$set": {name: doc[name] for name in names if name in doc}}
     if gone := {name: "" for name in names if name not in doc}:
         update["$unset"] = gone

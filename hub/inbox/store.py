@@ -1,6 +1,5 @@
 """Reading inboxes: pages, the change feed, what is due. Every index names the query it serves."""
 
-import re
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +12,7 @@ from hub.clock import Clock
 from hub.connections import Database, Document, Indexes
 from hub.decoding import decode, decode_all, decode_by_id
 from hub.errors import NotFound
+from hub.inbox import search
 from hub.inbox.box import UNREAD, UNSEEN, VIEWS
 from hub.inbox.heads import Heads
 from hub.model import (
@@ -268,11 +268,7 @@ class Inboxes:
             within["priority"] = {"$in": [priority.value for priority in wanted.priorities]}
         if not wanted.words:
             return [{"$match": match | within}, newest_first, {"$limit": limit}]
-        said = [
-            {"$or": [{"title": pattern}, {"body": pattern}]}
-            for word in wanted.words
-            for pattern in [{"$regex": re.escape(word), "$options": "i"}]
-        ]
+        said = [search.containing(word) for word in wanted.words]
         window: list[dict[str, Any]] = [{"$match": match}, newest_first, {"$limit": self._settings.search_window}]
         return [*window, {"$match": within | {"$and": said}}, {"$limit": limit}]
 

@@ -1,0 +1,98 @@
+"""JSON of requests: numbers keep the digits that were written, or are refused.
+
+Integers have any size. A decimal that a 64-bit float holds as written is a float; any other is `Inexact`, which every
+type refuses except for `JSON`, which keeps it as text where it names one float for certain.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import orjson
+
+from hub.clock import rfc3339
+from hub.errors import BadUserInput
+
+FLOAT_DIGITS = 17  # as many significant digits name every 64-bit float
+NUMBERS = (
+    f"A number is an integer from -2^63 to 2^64-1, or a decimal of at most {FLOAT_DIGITS} digits within the range of a "
+    "64-bit float: send any other as a string"
+)
+
+
+class Inexact:
+    """A number that no 64-bit float holds as it is written."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text if len(self.text) <= 2 * FLOAT_DIGITS else f"{self.text[: 2 * FLOAT_DIGITS]}..."
+
+
+def decimal(text: str) -> float | Inexact:
+    """Return the float that has exactly the value of `text`, or else Inexact."""
+    number = float(text)
+    return number if _normal(repr(number)) == _normal(text) else Inexact(text)
+
+
+def integer(text: str) -> int | Inexact:
+    """Return the integer; Inexact where Python refuses to read so many digits."""
+    try:
+        return int(text)
+    except ValueError:
+        return Inexact(text)
+
+
+def _normal(text: str) -> tuple[str, int]:
+    """The digits without zeros at the ends, and the exponent of the last one."""
+    mantissa, _, exponent = text.lower().lstrip("-").partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    significant = digits.rstrip("0")
+    if not significant:
+        return "", 0
+    if len(exponent) > FLOAT_DIGITS:  # far out of range, and maybe too long to be read
+        return "out of range", 0
+    return significant, int(exponent or 0) - len(fraction) + len(digits) - len(significant)
+
+
+_decoder = msgspec.json.Decoder(float_hook=decimal)
+
+
+def loads(text: str | bytes, field: str) -> Any:
+    """Return the value; BadUserInput if there is none."""
+    try:
+        return _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BadUserInput(f"This is not JSON: {error}.", field) from None
+    except RecursionError:
+        raise BadUserInput("This is nested too deep.", field) from None
+
+
+def dumps(value: object, field: str) -> bytes:
+    """Return a value of the scalar JSON as text; BadUserInput for what JSON does not hold exactly."""
+    options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+    try:
+        return orjson.dumps(value, _written, options)
+    except orjson.JSONEncodeError as error:
+        if isinstance(error.__cause__, ValueError) or "64-bit" in str(error):
+            raise BadUserInput(f"{NUMBERS}.", field) from None
+        raise BadUserInput("This is nested too deep, or holds a value that is not JSON.", field) from None
+
+
+def _written(value: object) -> object:
+    """For what orjson does not write: numbers as they were given, and the variables that a literal may hold."""
+    if isinstance(value, Inexact):
+        digits, _ = _normal(value.text)
+        if len(digits) <= FLOAT_DIGITS and 0 < abs(float(value.text)) < float("inf"):
+            return orjson.Fragment(value.text)
+        raise ValueError(NUMBERS)
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    raise TypeError

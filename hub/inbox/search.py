@@ -1,0 +1,44 @@
+"""Words in title or body, whatever their case and spelling (see `text.folded`).
+
+MongoDB compares letter by letter, in any case. Where that is not enough, as with ß or full-width letters, a
+notification is stored with the folded form of its text, which a search looks at too.
+"""
+
+import re
+from functools import lru_cache
+
+from hub.connections import Document
+from hub.model import Notification, document
+from hub.text import folded, needs_folding
+
+FOLDED = "folded"
+"""The field of a notification's document that holds the folded text."""
+CACHED = 64  # texts of notifications: one send has many recipients
+
+
+def stored(n: Notification) -> Document:
+    """Return the document of a new notification."""
+    doc = document(n)
+    if form := _folded(n.title, n.body):
+        doc[FOLDED] = form
+    return doc
+
+
+def containing(word: str) -> Document:
+    """Return the condition that a notification holds this word. It looks at documents, and uses no index."""
+    form = folded(word)
+    conditions = [{field: _pattern(form)} for field in ("title", "body", FOLDED)]
+    if needs_folding(word):  # for notifications that were stored without their folded text
+        conditions += [{field: _pattern(word)} for field in ("title", "body")]
+    return {"$or": conditions}
+
+
+def _pattern(text: str) -> Document:
+    return {"$regex": re.escape(text), "$options": "i"}
+
+
+@lru_cache(CACHED)
+def _folded(title: str, body: str) -> str | None:
+    if not (needs_folding(title) or needs_folding(body)):
+        return None
+    return f"{folded(title)}\n{folded(body)}"

@@ -1,0 +1,57 @@
+"""Rules about Unicode text: what an identifier is, what is blank, and what is equal in a search."""
+
+import re
+import unicodedata
+
+IDENTIFIER_MAX_CHARS = 256
+IDENTIFIER_RULE = (
+    f"1 to {IDENTIFIER_MAX_CHARS} characters in Unicode form NFC, with no control, formatting or invisible characters, "
+    "no space other than U+0020, and none at its ends"
+)
+"""Ends a sentence: `An id is ...`."""
+
+# Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt), other than the category Cf.
+_IGNORABLE = (
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff"
+)
+_FORMAT = (  # the category Cf
+    "\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+)
+_CONTROL = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+_OTHER_SPACE = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000"
+UNSEEN = re.compile(f"[{_CONTROL}{_FORMAT}{_IGNORABLE}{_OTHER_SPACE}]")
+BLANK = re.compile(f"[{_CONTROL}{_FORMAT}{_IGNORABLE}{_OTHER_SPACE} ]*")
+IGNORED = re.compile(f"[{_FORMAT}{_IGNORABLE}]")
+
+
+def is_identifier(text: str) -> bool:
+    """Return whether it follows IDENTIFIER_RULE: two identifiers that differ also look different."""
+    if not 0 < len(text) <= IDENTIFIER_MAX_CHARS or text[0] == " " or text[-1] == " ":
+        return False
+    return (text.isascii() and text.isprintable()) or (
+        not UNSEEN.search(text) and unicodedata.is_normalized("NFC", text)
+    )
+
+
+def is_blank(text: str) -> bool:
+    """Return whether nothing of it can be seen."""
+    return BLANK.fullmatch(text) is not None
+
+
+def folded(text: str) -> str:
+    """Return the form in which a search compares: NFKC_Casefold (Unicode 3.13), and the letters I of Turkish are one
+    letter, for a search does not know the language of a text."""
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    text = unicodedata.normalize("NFKC", IGNORED.sub("", text))
+    return text.replace("i\u0307", "i").replace("\u0131", "i")
+
+
+def needs_folding(text: str) -> bool:
+    """Return whether a comparison letter by letter, in any case, misses what `folded` finds."""
+    if text.isascii():
+        return False
+    form = folded(text)
+    return len(form) != len(text) or form != text.lower()
