@@ -190,21 +190,22 @@ async def test_breaker_on_keys_of_another_type_still_opens_and_probes(redis: Red
 async def test_limiter_on_keys_of_another_type_counts_again(redis: RedisClient) -> None:
     """And the keys beside them are counted meanwhile."""
     prefix = f"l{uuid4().hex}:"
-    limiter, limit = Limiter(redis, prefix), Limit("user", 5, 10**9)
+    limiter = Limiter(redis, prefix)
+    first, second = (Limit(name, 5, 10**9) for name in "ab")
     running = asyncio.create_task(limiter.run())
     try:
-        limiter.hit((limit, "a"), (limit, "b"))
+        limiter.hit((first, "alice"), (second, "alice"))
 
         async def counted(name: str) -> dict[bytes, bytes | None]:
             found = {}
-            async for key in redis.scan_iter(match=f"{prefix}rate:user:{name}:*"):
+            async for key in redis.scan_iter(match=f"{prefix}rate:{name}:*"):
                 found[key] = await redis.get(key) if await redis.type(key) == b"string" else None
             return found
 
         [foreign] = await eventually(lambda: counted("a"))
         for put in (lambda: put_foreign(redis, {foreign.decode(): "string"}), lambda: redis.set(foreign, "much")):
             await put()
-            limiter.hit((limit, "a"), (limit, "b"))
+            limiter.hit((first, "alice"), (second, "alice"))
 
             async def again() -> bool:
                 return (await counted("a")).get(foreign) == b"1"
