@@ -69,6 +69,7 @@ class RateLimited(HubError):
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message, retryAfter=retry_after_s)
+        self.retry_after_s = retry_after_s
 
 
 class PersistedQueryNotFound(HubError):

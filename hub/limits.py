@@ -77,11 +77,11 @@ class Limiter:
         self._dirty: set[tuple[Limit, str]] = set()
         self._alone = False
 
-    def hit(self, *keys: tuple[Limit, str]) -> Verdict | None:
-        """Counts one request against each key and answers the tightest verdict; None where no limit is set. A request
-        that one limit refuses counts against none."""
+    def hit(self, *keys: tuple[Limit, str], amount: int = 1) -> Verdict | None:
+        """Counts one request, or `amount`, against each key and answers the tightest verdict; None where no limit is
+        set. A request that one limit refuses counts against none."""
         now = self._now()
-        verdicts = [self._judge(limit, key, now) for limit, key in keys if limit.most > 0]
+        verdicts = [self._judge(limit, key, now, amount) for limit, key in keys if limit.most > 0]
         if not verdicts:
             return None
         refused = [verdict for verdict in verdicts if verdict.retry_after_s is not None]
@@ -90,7 +90,7 @@ class Limiter:
             return max(refused, key=lambda verdict: verdict.retry_after_s or 0)
         for key in keys:
             if key in self._counts:
-                self._counts[key].unsent += 1
+                self._counts[key].unsent += amount
                 self._dirty.add(key)
         return min(verdicts, key=lambda verdict: verdict.remaining)
 
@@ -110,7 +110,7 @@ class Limiter:
                     log.warning("limiter_alone", error=error)
                 self._alone = True
 
-    def _judge(self, limit: Limit, key: str, now: float) -> Verdict:
+    def _judge(self, limit: Limit, key: str, now: float, amount: int) -> Verdict:
         window, into = divmod(now, limit.window_s)
         count = self._counts.get((limit, key))
         if count is None:
@@ -123,9 +123,9 @@ class Limiter:
         left = 1 - into / limit.window_s
         used = count.known + count.unsent + count.before * left
         reset_s = limit.window_s - into
-        if used + 1 <= limit.most:
-            return Verdict(limit, key, int(limit.most - used - 1), reset_s)
-        return Verdict(limit, key, 0, reset_s, _wait_s(limit, count, left))
+        if used + amount <= limit.most:
+            return Verdict(limit, key, int(limit.most - used - amount), reset_s)
+        return Verdict(limit, key, 0, reset_s, _wait_s(limit, count, left, amount))
 
     async def _sync(self, keys: list[tuple[Limit, str]]) -> None:
         sent: list[tuple[tuple[Limit, str], str, _Count, int, int]] = []
@@ -152,10 +152,10 @@ class Limiter:
             await drop_foreign(self._redis, foreign)
 
 
-def _wait_s(limit: Limit, count: _Count, left: float) -> float:
-    """Seconds until one more request fits, if nobody else asks meanwhile."""
+def _wait_s(limit: Limit, count: _Count, left: float, amount: int) -> float:
+    """Seconds until `amount` more fits, if nobody else asks meanwhile."""
     here = count.known + count.unsent
-    if here + 1 <= limit.most:  # the last window's share has to shrink
-        share = (limit.most - 1 - here) / count.before
+    if here + amount <= limit.most:  # the last window's share has to shrink
+        share = (limit.most - amount - here) / count.before
         return max(0.1, (left - share) * limit.window_s)
-    return left * limit.window_s + max(0.0, (1 - (limit.most - 1) / max(here, 1)) * limit.window_s)
+    return left * limit.window_s + max(0.0, (1 - (limit.most - amount) / max(here, 1)) * limit.window_s)

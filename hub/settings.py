@@ -116,6 +116,8 @@ class Settings(BaseSettings):
     query_max_depth: int = Field(12, ge=1, description="Levels of fields; introspection may have twice as many.")
     query_max_fields: int = Field(2000, ge=1, description="After its fragments are spread.")
     query_max_root_fields: int = Field(10, ge=1, description="Each is a request of its own.")
+    query_max_cost: int = Field(10_000, ge=100, description="Objects, and a tenth of plain fields, with page sizes.")
+    query_max_pages: int = Field(20, ge=1, description="Inboxes and other paged lists that one operation reads.")
     persisted_operations: Path | None = Field(
         None, description="A manifest; with it only its operations run, by their ids or their very texts."
     )
@@ -135,6 +137,8 @@ class Settings(BaseSettings):
     rate_per_service: int = Field(0, description="Operations of one service in that window.")
     rate_per_tenant: int = Field(0, description="Operations of one tenant in that window.")
     rate_overall: int = Field(0, description="Operations of all together in that window.")
+    rate_cost_per_user: int = Field(100_000, description="What the costly operations of one user may cost in it.")
+    rate_cost_per_service: int = Field(500_000, description="What those of one service may cost in that window.")
     rate_per_link: int = Field(100, description="Uses of the links of one mail or push in that window.")
 
     title_max_chars: int = 256

@@ -28,6 +28,8 @@ class Process:
             "HUB_JWT_SECRET": SECRET,
             "HUB_PORT": "0",
             "HUB_RATE_PER_USER": "0",
+            "HUB_RATE_COST_PER_USER": "0",
+            "HUB_RATE_COST_PER_SERVICE": "0",
             "HUB_CONNECTIONS_PER_ADDRESS": "0",
             "PYTHONWARNINGS": "error",
             **{f"HUB_{name.upper()}": value for name, value in settings.items()},

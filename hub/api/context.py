@@ -1,6 +1,7 @@
 """What resolvers are given: who calls, and the stages to call."""
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -24,7 +25,7 @@ from hub.health import HealthReader
 from hub.inbox.store import Inboxes
 from hub.links import Links
 from hub.live.rooms import Rooms
-from hub.model import Caller, Delivery, Role
+from hub.model import Caller, Channel, Delivery, DeliveryStatus, Role, Tenant
 from hub.publish import Publish
 from hub.settings import Settings
 from hub.status.deliveries import Deliveries
@@ -74,6 +75,8 @@ class Context:
     idempotency_key: str | None = None
     people: set[str] = field(default_factory=set)
     _outside: DataLoader[str, list[Delivery]] | None = None
+    _send_counts: DataLoader[str, Counter[tuple[Channel, DeliveryStatus, str | None]]] | None = None
+    _tenants: DataLoader[str, Tenant] | None = None
     language: Language | None = None
     """The caller's own, once `load_language` has read it."""
     _languages: DataLoader[str, Language] | None = None
@@ -87,6 +90,26 @@ class Context:
     async def _load_outside(self, notifications: list[str]) -> list[list[Delivery]]:
         found = await self.services.deliveries.of_notifications(notifications)
         return [found.get(id, []) for id in notifications]
+
+    async def send_counts(self, send: str) -> Counter[tuple[Channel, DeliveryStatus, str | None]]:
+        """The deliveries of a send by channel, status and reason; asked for many at once, that is two queries."""
+        if self._send_counts is None:
+            self._send_counts = DataLoader(self._load_send_counts, cache=False)
+        return await self._send_counts.load(send)
+
+    async def _load_send_counts(self, sends: list[str]) -> list[Counter[tuple[Channel, DeliveryStatus, str | None]]]:
+        services = self.services
+        inside, outside = await asyncio.gather(services.sends.counts(sends), services.deliveries.counts(sends))
+        return [Counter(inside[send]) + Counter(outside[send]) for send in sends]
+
+    async def tenant(self, id: str) -> Tenant:
+        """A tenant, read once an operation."""
+        if self._tenants is None:
+            self._tenants = DataLoader(self._load_tenants)
+        return await self._tenants.load(id)
+
+    async def _load_tenants(self, ids: list[str]) -> list[Tenant]:
+        return [await self.services.tenants.get(id) for id in ids]  # there is one: the caller's
 
     async def load_language(self) -> None:
         """Read the caller's language, for texts of the hub in what the caller reads. English for tokens of no user, and

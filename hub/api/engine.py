@@ -33,10 +33,12 @@ from msgspec.structs import replace
 
 from hub.api.coercion import Coerce, coercion
 from hub.api.context import Context
+from hub.api.cooperative import CooperativeExecutor
 from hub.api.documents import CACHED, CACHED_TEXT_MAX, Documents
 from hub.api.failures import all_formatted, formatted, refused
 from hub.api.persisted import Listed, Taught, read_manifest
 from hub.api.projection import Getter, NotPlain, Selecting, reader
+from hub.api.query_cost import Cost, QueryCosts
 from hub.api.streams import InboxStream
 from hub.errors import BadUserInput, PersistedQueryNotFound
 from hub.settings import Settings
@@ -64,6 +66,7 @@ class Operation(Struct, frozen=True):
     request: Request
     document: Any
     node: OperationDefinitionNode
+    cost: float
 
     @property
     def kind(self) -> OperationType:
@@ -90,6 +93,8 @@ class Engine:
         if settings.persisted_operations:
             self._persisted = read_manifest(settings.persisted_operations, self._documents.pin)
         self._known: OrderedDict[tuple[str, str | None], Known] = OrderedDict()
+        self._query_costs = QueryCosts(schema, settings)
+        self._compiled_costs: OrderedDict[tuple[str, str | None], Cost] = OrderedDict()
 
     async def prepare(self, request: Request, request_id: str) -> Operation | list[Answer]:
         """The operation, or the errors that say why there is none. Raises NotInList, and BadUserInput for a hash that
@@ -106,15 +111,33 @@ class Engine:
         if node is None:
             message = "Name one of the document's operations in `operationName`."
             return [formatted(GraphQLError(message), request_id)]
+        cost, too_much = self._cost(request, document, node)
+        if too_much:
+            return [formatted(too_much, request_id)]
         if request.hash:
             await self._persisted.keep(request.hash, request.query)
-        return Operation(request, document, node)
+        return Operation(request, document, node, cost)
+
+    def _cost(
+        self, request: Request, document: Any, node: OperationDefinitionNode
+    ) -> tuple[float, GraphQLError | None]:
+        key = (request.query, request.operation_name)
+        cost = self._compiled_costs.get(key)
+        if cost is None:
+            cost = self._query_costs.compile(document, node)
+            if len(request.query) <= CACHED_TEXT_MAX:
+                self._compiled_costs[key] = cost
+                if len(self._compiled_costs) > CACHED:
+                    self._compiled_costs.popitem(last=False)
+        return self._query_costs.check(cost, request.variables or {})
 
     async def run(self, operation: Operation, context: Context) -> Answer:
-        """A query or mutation, to its end. A query has one deadline for all it reads."""
+        """A query or mutation, to its end. A query has one deadline for all it reads. Of a mutation each root field has
+        as long for what it writes, and all of them together as long again for what they read."""
+        deadline_s = context.services.settings.commit_deadline_s
         if operation.kind is not OperationType.QUERY:
-            return await self._run(operation, context)
-        with pymongo.timeout(context.services.settings.commit_deadline_s):
+            deadline_s *= 1 + len(operation.node.selection_set.selections)
+        with pymongo.timeout(deadline_s):
             return await self._run(operation, context)
 
     async def _run(self, operation: Operation, context: Context) -> Answer:
@@ -160,8 +183,8 @@ class Engine:
             with suppress(Exception):
                 values = known.coerce(request.variables or {})
                 parts = known.fragment_definitions, known.fragments, None, context, operation.node, values, *RESOLVERS
-                return Executor(self._schema, *parts, hide_suggestions=hide)
-        return Executor.build(
+                return CooperativeExecutor(self._schema, *parts, hide_suggestions=hide)
+        return CooperativeExecutor.build(
             self._schema,
             operation.document,
             context_value=context,

@@ -92,6 +92,9 @@ class GraphQLOverHTTP:
         if isinstance(operation, list):
             return _json({"errors": operation}, accept, _status(accept))
         visit.asked(operation)
+        if too_costly := self._services.rates.spend(caller, operation.cost):
+            told = {"retry-after": str(math.ceil(too_costly.retry_after_s))}
+            return _json({"errors": [refused(too_costly, request_id)]}, accept, too_costly.status, told)
         if operation.kind is OperationType.SUBSCRIPTION and accepted(said.get("accept", "")).events:
             accept = EVENTS
             visit.streams()

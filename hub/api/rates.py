@@ -7,6 +7,8 @@ from hub.limits import Limit, Limiter, Verdict
 from hub.model import Caller, Role
 from hub.settings import Settings
 
+CHEAP = 100.0  # an operation that costs less is limited by number only
+
 
 class Rates:
     def __init__(self, limiter: Limiter, settings: Settings) -> None:
@@ -16,12 +18,29 @@ class Rates:
         self._service = Limit("service", settings.rate_per_service, window_s)
         self._tenant = Limit("tenant", settings.rate_per_tenant, window_s)
         self._overall = Limit("overall", settings.rate_overall, window_s)
+        self._cost_user = Limit("cost_per_user", settings.rate_cost_per_user, window_s)
+        self._cost_service = Limit("cost_per_service", settings.rate_cost_per_service, window_s)
         self._link = Limit("link", settings.rate_per_link, window_s)
 
     def hit(self, caller: Caller) -> Verdict | None:
         """Counts one operation; None where nothing is limited. The verdict may be a refusal: see `refusal`."""
         mine = self._user if caller.role is Role.USER else self._service
         return self._limiter.hit((mine, caller.mailbox), (self._tenant, caller.tenant), (self._overall, ""))
+
+    def spend(self, caller: Caller, cost: float) -> RateLimited | None:
+        """Take the cost of an operation off its caller's budget; the error if it does not fit. Cheap operations are
+        limited by their number only."""
+        if cost < CHEAP:
+            return None
+        limit = self._cost_user if caller.role is Role.USER else self._cost_service
+        verdict = self._limiter.hit((limit, caller.mailbox), amount=math.ceil(cost))
+        if verdict is None or verdict.retry_after_s is None:
+            return None
+        return RateLimited(
+            f"Operations that cost more than {limit.most:,} in all within {limit.window_s} s "
+            f"(HUB_RATE_{limit.name.upper()}); this one costs {cost:,.0f}.",
+            round(verdict.retry_after_s, 1),
+        )
 
     def follow(self, delivery: str) -> Verdict | None:
         """Counts one use of the links of a delivery, which need no token of a caller."""

@@ -240,6 +240,9 @@ class _Session:
             if limited := refusal(self._services.rates.hit(context.caller)):
                 raise limited
             operation = await self._engine.prepare(request, context.request_id)
+            cost = 0 if isinstance(operation, list) else operation.cost
+            if too_costly := self._services.rates.spend(context.caller, cost):
+                raise too_costly
             errors = operation if isinstance(operation, list) else await self._operate(id, operation, context, visit)
             if errors is None:
                 return

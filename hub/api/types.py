@@ -4,7 +4,6 @@ Types whose fields are plain attributes are filled straight from the nouns of `h
 `graphql_type` says so where it happens. Only what wraps them is built here.
 """
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -309,11 +308,9 @@ class StatusCount:
 
 
 async def _counts(root: Parent[model.Send], info: Info) -> list[StatusCount]:
-    services = info.context.services
     found: defaultdict[tuple[model.Channel, model.DeliveryStatus], Counter[str | None]] = defaultdict(Counter)
-    for counts in await asyncio.gather(services.sends.counts(root), services.deliveries.counts(root.id)):
-        for (channel, status, reason), count in counts.items():
-            found[channel, status][reason] += count
+    for (channel, status, reason), count in (await info.context.send_counts(root.id)).items():
+        found[channel, status][reason] += count
     return [
         StatusCount(
             channel=channel,

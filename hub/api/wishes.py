@@ -72,7 +72,7 @@ class Preferences:
 async def preferences_of(context: Context, mailbox: str, mine: model.Preferences) -> wishes.Matrix:
     """A person's wishes over what the tenant starts from."""
     services = context.services
-    tenant = await services.tenants.get(tenant_of(mailbox))
+    tenant = await context.tenant(tenant_of(mailbox))
     return wishes.matrix(mine, tenant.preferences, tenant.categories, services.settings.configured, services.clock())
 
 

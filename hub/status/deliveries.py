@@ -31,7 +31,7 @@ from hub.status.delivery_filter import (
 )
 from hub.status.due import due_index
 from hub.status.proof import PROVEN_STATUS
-from hub.status.sends import Counts, summed
+from hub.status.sends import Counts, counts_by_send
 from hub.status.states import WAITING, may_move
 from hub.status.telling import Teller, Told
 
@@ -142,11 +142,14 @@ class Deliveries:
         found = self._deliveries.find(match, hint=index_of(wanted)).sort(order_of(wanted))
         return await decode_page(found, Delivery, first)
 
-    async def counts(self, send: str) -> Counts:
-        """Of what of a send leaves the hub."""
-        group = {"$group": {"_id": {"k": "$channel", "v": PROVEN_STATUS, "r": "$reason"}, "count": {"$sum": 1}}}
-        cursor = await self._deliveries.aggregate([{"$match": {"send": send}}, group], hint="send")
-        return await summed(cursor)
+    async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
+        """Count the deliveries of each send that leave the hub, in one query."""
+        of = {"send": "$send", "k": "$channel", "v": PROVEN_STATUS, "r": "$reason"}
+        stages: list[Document] = [
+            {"$match": {"send": {"$in": list(sends)}}},
+            {"$group": {"_id": of, "count": {"$sum": 1}}},
+        ]
+        return await counts_by_send(await self._deliveries.aggregate(stages, hint="send"), sends)
 
     async def skip_read(self, notifications: Collection[str]) -> int:
         """Follows the commit of a read: what waits is skipped, and what is under way does not wait again. What went out

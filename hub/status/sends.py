@@ -110,8 +110,8 @@ class Sends:
         found = self._database.notifications.find(wanted).sort("_id", ASCENDING)
         return await decode_page(found, Notification, first)
 
-    async def counts(self, send: Send) -> Counts:
-        """Of what is read off its notifications."""
+    async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
+        """Count what is read off the notifications of each send, in one query."""
         in_app = {
             "$ifNull": [
                 "$removed_as",
@@ -120,9 +120,10 @@ class Sends:
         }
         cursor = await self._database.notifications.aggregate(
             [
-                {"$match": {"send": send.id}},
+                {"$match": {"send": {"$in": list(sends)}}},
                 {
                     "$project": {
+                        "send": 1,
                         "rows": {
                             "$concatArrays": [
                                 {"$cond": ["$hidden", [], [{"k": Channel.IN_APP, "v": in_app}]]},
@@ -133,29 +134,36 @@ class Sends:
                                     }
                                 },
                             ]
-                        }
+                        },
                     }
                 },
                 {"$unwind": "$rows"},
-                {"$group": {"_id": "$rows", "count": {"$sum": 1}}},
+                {
+                    "$group": {
+                        "_id": {"send": "$send", "k": "$rows.k", "v": "$rows.v", "r": "$rows.r"},
+                        "count": {"$sum": 1},
+                    }
+                },
             ]
         )
-        return await summed(cursor)
+        return await counts_by_send(cursor, sends)
 
 
-async def summed(cursor: AsyncIterable[Document]) -> Counts:
+async def counts_by_send(groups: AsyncIterable[Document], sends: Collection[str]) -> dict[str, Counts]:
     """The groups of a count. A state of another version is read as `READINGS` says; its channels are left out."""
-    counts: Counts = {}
-    async for doc in cursor:
+    counts: dict[str, Counts] = {send: {} for send in sends}
+    async for doc in groups:
         if group := decode(doc["_id"], _Group):
             key = group.k, group.v, group.r
-            counts[key] = counts.get(key, 0) + doc["count"]
+            of = counts[group.send]
+            of[key] = of.get(key, 0) + doc["count"]
     return counts
 
 
 class _Group(Struct, frozen=True):
-    """Channel, status and reason."""
+    """Send, channel, status and reason."""
 
+    send: str
     k: Channel
     v: DeliveryStatus
     r: str | None = None
