@@ -148,7 +148,7 @@ class _Deliver:
         self._configured = configured
         self._queued_for = timedelta(seconds=settings.queued_s)
         self._size_max = settings.commit_max_bytes
-        self._key = f"{tenant}/{key}" if key else None
+        self._key = f"{tenant}/{sha256(key.encode()).hexdigest()}" if key else None  # it may name a person
         self._hash = _hash(request) if key else ""
         self._trace = traces.current()
         self._id = new_id(now)

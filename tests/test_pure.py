@@ -3,6 +3,7 @@
 from base64 import urlsafe_b64encode
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -40,6 +41,7 @@ from hub.model import (
     notification_from,
 )
 from hub.status import states
+from hub.translations import DEFAULT, language
 from tests.conftest import scaled
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -429,7 +431,9 @@ def test_projection_equals_execution(query: str, event: InboxEvent) -> None:
     document = parse(query)
     assume(not validate(SCHEMA, document))
     variables = {"yes": True, "no": False}
-    executor = Executor.build(SCHEMA, document, root_value=event, raw_variable_values=variables)
+    mailbox = event.notification.mailbox if event.notification else ""
+    english = SimpleNamespace(caller=SimpleNamespace(mailbox=mailbox), language=language(DEFAULT))
+    executor = Executor.build(SCHEMA, document, root_value=event, context_value=english, raw_variable_values=variables)
     assert isinstance(executor, Executor)
     executed = execute_subscription_event(executor)
     assert isinstance(executed, ExecutionResult)

@@ -50,7 +50,7 @@ class QueueState:
 
 @strawberry.type(description="A process that sends. One that died is left out after 30 s without a heartbeat.")
 class WorkerState:
-    id: ID
+    id: str
     host: str
     version: str
     started_at: datetime
