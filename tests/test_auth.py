@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -89,6 +89,12 @@ def tampered(token: str, **more: Any) -> str:
     return f"{head}.{part(said | more)}.{signature}"
 
 
+def nested() -> str:
+    """Signed, and with a payload that no parser of ours reads."""
+    said = json.dumps(claims()).removesuffix("}").encode() + b', "x": ' + b"[" * 2500 + b"]" * 2500 + b"}"
+    return jws.serialize_compact({"alg": "HS256"}, said, OctKey.import_key(SECRET))
+
+
 BAD = {
     "nothing": "",
     "no token at all": "x",
@@ -114,6 +120,12 @@ BAD = {
     "no sub": signed(sub=None),
     "sub empty": signed(sub=""),
     "sub a number": signed(sub=1),
+    "sub with a space at its end": signed(sub="alice "),
+    "sub with a zero-width space": signed(sub="ali\u200bce"),
+    "sub with a direction mark": signed(sub="\u202ealice"),
+    "iat beyond the leeway": signed(iat=time.time() + 600),
+    "exp of 400 digits": signed(exp=int("9" * 400)),
+    "payload nested deep": nested(),
     "sub with a NUL": signed(sub="a\0"),
     "sub too long": signed(sub="a" * 257),
     "role unknown": signed(role="root"),
@@ -141,6 +153,7 @@ async def test_token_without_a_signature_is_refused(tenant: Tenant) -> None:
         {"tenant": "A-z_0.9"},
         {"exp": time.time() + 600.5},
         {"exp": 9_999_999_999_999},
+        {"iat": time.time() + 20.5, "nbf": time.time() + 20.5},
         {"iss": "anybody", "aud": ["a", "b"]},
     ],
 )
@@ -236,6 +249,7 @@ class Issuer:
 
     def __init__(self) -> None:
         self.keys: list[RSAKey | ECKey] = []
+        self.unreadable: list[Any] = []
         self.asked = 0
         self.away = False
 
@@ -255,7 +269,8 @@ class Issuer:
         self.asked += 1
         if self.away:
             return web.Response(status=503)
-        return web.json_response(KeySet(self.keys).as_dict(private=False))
+        published = KeySet(self.keys).as_dict(private=False)["keys"]
+        return web.json_response({"keys": [*self.unreadable, *published]})
 
     def token(self, key: RSAKey | ECKey, **more: Any) -> str:
         algorithm = "RS256" if isinstance(key, RSAKey) else "ES256"
@@ -331,6 +346,27 @@ def confused(rsa: RSAKey, ec: ECKey) -> Iterator[str]:
     for key, kid in ((rsa, ec.kid), (ec, rsa.kid)):
         algorithm = "RS256" if isinstance(key, RSAKey) else "ES256"
         yield jwt.encode({"alg": algorithm, "kid": kid}, claims(iss=ISSUER, aud=AUDIENCE), key, algorithms=[algorithm])
+
+
+async def test_key_of_an_issuer_that_cannot_be_read_is_skipped(servers: tuple[Mongod, Redis]) -> None:
+    """The others serve."""
+    key = ECKey.generate_key("P-256", auto_kid=True)
+    async with Issuer() as issuer:
+        issuer.keys = [key]
+        issuer.unreadable = [
+            {"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA", "kid": "unknown-curve"},
+            {"kty": "EC", "crv": "P-256", "x": "AA", "kid": "no-y"},
+            {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "not-on-the-curve"},
+            {"kty": "RSA", "e": "AQAB", "kid": "no-n"},
+            {"kty": "RSA", "n": 1, "e": [], "kid": "numbers"},
+            {"kty": "later", "kid": ["a", "list"]},
+            {"kid": "nothing else"},
+            {},
+            "no key",
+            None,
+        ]
+        async with hub_with(servers, jwks_url=issuer.url) as (http, url):
+            assert await accepted(http, url, issuer.token(key))
 
 
 async def test_issuer_that_never_answered_is_unavailable_and_found_once_it_does(servers: tuple[Mongod, Redis]) -> None:

@@ -154,7 +154,7 @@ def inbox_filter(given: InboxFilter | None) -> Filter:
         raise BadUserInput(f"A search has at most {SEARCH_MAX_CHARS} characters.", "filter.search")
     if not is_plain(search):
         raise BadUserInput("A search holds no control characters.", "filter.search")
-    words = tuple(dict.fromkeys(word for word in search.split() if not is_blank(word)))
+    words = tuple(dict.fromkeys(search.split()))
     if len(words) > WORDS_MAX:
         raise BadUserInput(f"A search has at most {WORDS_MAX} words.", "filter.search")
     if given.priorities is not None and len(given.priorities) > FILTER_MAX:

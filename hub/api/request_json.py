@@ -5,6 +5,7 @@ type refuses except for `JSON`, which keeps it as text where it names one float 
 """
 
 from datetime import datetime
+from math import isinf
 from typing import Any
 
 import msgspec
@@ -62,14 +63,22 @@ def _normal(text: str) -> tuple[str, int]:
     return significant, int(exponent or 0) - len(fraction) + len(digits) - len(significant)
 
 
-_decoder = msgspec.json.Decoder(float_hook=decimal)
+def _finite(text: str) -> float | Inexact:
+    """A decimal; ValueError where it is beyond the range of a float."""
+    number = decimal(text)
+    if isinstance(number, Inexact) and isinf(float(text)):
+        raise ValueError(f"the number {number!r} is out of range")
+    return number
+
+
+_decoder = msgspec.json.Decoder(float_hook=_finite)
 
 
 def loads(text: str | bytes, field: str) -> Any:
     """Return the value; BadUserInput if there is none."""
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise BadUserInput(f"This is not JSON: {error}.", field) from None
     except RecursionError:
         raise BadUserInput("This is nested too deep.", field) from None
