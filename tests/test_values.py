@@ -58,6 +58,18 @@ async def test_instant_out_of_range_is_refused_as_literal_variable_and_default(t
         assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_USER_INPUT"]
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "1e" + "9" * 400])
+async def test_number_literal_of_thousands_of_digits_is_refused_everywhere(tenant: Tenant, number: str) -> None:
+    """Python itself refuses to read so many digits, which is no fault of the hub."""
+    for query in (
+        f"{{ sends(first: {number}) {{ nodes {{ id }} }} }}",
+        f"query ($n: Int = {number}) {{ sends(first: $n) {{ nodes {{ id }} }} }}",
+        f"query ($n: Float = {number}) {{ __typename }}",
+    ):
+        answer = await post(tenant, query)
+        assert {error["extensions"]["code"] for error in answer["errors"]} == {"BAD_USER_INPUT"}
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_float_in_its_shortest_form_comes_back_as_it_was(number: float) -> None:
     """The form that JSON libraries write."""

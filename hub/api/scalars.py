@@ -11,7 +11,9 @@ import strawberry
 from graphql import (
     FloatValueNode,
     GraphQLError,
+    GraphQLFloat,
     GraphQLID,
+    GraphQLInt,
     IntValueNode,
     ListValueNode,
     ObjectValueNode,
@@ -131,6 +133,8 @@ def _refusing(parse: Callable[..., Any]) -> Callable[..., Any]:
 
 
 GraphQLID.coerce_input_value = parse_id  # Strawberry has no setting for a built-in scalar
+for _scalar in (GraphQLInt, GraphQLFloat):  # Python refuses to read thousands of digits
+    _scalar.coerce_input_literal = _refusing(_scalar.coerce_input_literal)  # type: ignore[arg-type]
 
 
 CONFIG = StrawberryConfig(

@@ -44,10 +44,25 @@ class Row(Struct, frozen=True):
 
 
 class Matrix(Struct, frozen=True):
-    """Preferences, ready to draw: every row has the same channels."""
+    """Preferences, ready to draw: every row has the same channels. Rows are worked out where they are asked for: there
+    may be hundreds for each of hundreds of people."""
 
     channels: list[Switch]
-    categories: list[Row]
+    mine: Preferences
+    base: Preferences
+    defined: Sequence[Category]
+    now: datetime
+
+    @property
+    def categories(self) -> list[Row]:
+        columns = [switch.channel for switch in self.channels]
+        mine, base = ({wish.category: wish for wish in wishes.categories} for wishes in (self.mine, self.base))
+        rows = []
+        for category in self.defined:
+            nothing = CategoryWish(category=category.key)
+            wish = mine.get(category.key, nothing).over(base.get(category.key, nothing))
+            rows.append(_row(category, wish, columns, self.now))
+        return rows
 
 
 def changed(mine: Preferences, changes: Changes) -> Preferences:
@@ -90,14 +105,12 @@ def matrix(
     """`mine` over `base`. Columns: what this hub can reach, what the categories use, and what somebody has a wish
     about. A mute that is over is none."""
     switches = base.channels | mine.channels
-    wishes = {category.key: mine.of(category.key).over(base.of(category.key)) for category in categories}
     used = {channel for category in categories for channel in category.default_channels}
-    wished = {channel for wish in wishes.values() for channel in wish.channels}
+    keys = {category.key for category in categories} if mine.categories or base.categories else set()
+    wishes = [wish for wish in (*mine.categories, *base.categories) if wish.category in keys]
+    wished = {channel for wish in wishes for channel in wish.channels}
     columns = [channel for channel in Channel if channel in {*configured, *used, *wished, *switches}]
-    return Matrix(
-        channels=[Switch(channel, switches.get(channel, True)) for channel in columns],
-        categories=[_row(category, wishes[category.key], columns, now) for category in categories],
-    )
+    return Matrix([Switch(channel, switches.get(channel, True)) for channel in columns], mine, base, categories, now)
 
 
 def _row(category: Category, wish: CategoryWish, columns: Sequence[Channel], now: datetime) -> Row:
