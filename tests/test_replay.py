@@ -55,6 +55,34 @@ async def dead_letters(tenant: Tenant, receiver: Receiver) -> dict[str, Json]:
     return {delivery["userId"]: delivery for delivery in found}
 
 
+@pytest.mark.parametrize("odd", [{"channels": ["PAGER"]}, {"region": "eu"}])
+async def test_replay_under_way_that_cannot_be_read_wholly_replays_nothing(
+    tenant: Tenant, store: Database, odd: Json
+) -> None:
+    """Without what is not known of it, it would match everything. Others go on."""
+    async with Receiver() as receiver:
+        dead = await dead_letters(tenant, receiver)
+        common = {"tenant": tenant.name, "at": datetime.now(UTC)}
+        await store.replays.insert_many(
+            [
+                {"_id": f"{tenant.name}0", **common, "wanted": odd},
+                {"_id": f"{tenant.name}1", "tenant": tenant.name},
+                {"_id": f"{tenant.name}2", **common, "wanted": {"mailbox": f"{tenant.name}/carol"}},
+            ]
+        )
+
+        async def done() -> bool:
+            return await store.replays.find_one({"_id": f"{tenant.name}2"}) is None
+
+        await eventually(done, 10)
+        attempts = {
+            doc["mailbox"].split("/")[1]: len(doc["attempts"])
+            async for doc in store.deliveries.find({"tenant": tenant.name})
+        }
+        assert attempts["alice"] == len(dead["alice"]["attempts"])
+        await store.replays.delete_many({"tenant": tenant.name})
+
+
 async def test_filters_find_failures_by_reason_provider_and_time(tenant: Tenant) -> None:
     async with Receiver() as receiver:
         dead = await dead_letters(tenant, receiver)

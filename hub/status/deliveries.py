@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 
 import pymongo
-from msgspec import Struct, to_builtins
+from msgspec import Struct, ValidationError, convert, to_builtins
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
 from hub.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
-from hub.decoding import decode, decode_page
+from hub.decoding import decode, decode_page, unreadable
 from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.status import receipts
@@ -80,6 +80,16 @@ class ReplayPreview(Struct, frozen=True):
     suppressed: int
     already_read: int
     reasons: dict[str, int]
+
+
+class _Replay(Struct, frozen=True, rename={"id": "_id"}):
+    """A replay that was too large for its call. What this version does not know of it would make it match more than was
+    asked for, so it is read wholly or not at all."""
+
+    id: str
+    tenant: str
+    wanted: Wanted
+    at: datetime
 
 
 class Deliveries:
@@ -212,15 +222,21 @@ class Deliveries:
 
     async def replay_rest(self) -> int:
         """A round of every replay that was too large for its call. Answers how many came back to work."""
-        replayed = 0
-        async for doc in self._replays.find({}).limit(REPLAYS_AT_ONCE):
-            wanted = decode(doc["wanted"], Wanted)
-            if wanted is None:  # a process of its own version goes on with it
+        replayed = rounds = 0
+        async for doc in self._replays.find({}):
+            try:
+                asked = convert(doc, _Replay)
+            except ValidationError as error:
+                unreadable(doc, _Replay, error)  # a process of its own version goes on with it
                 continue
-            done = await self._replay(replay_match_of(doc["tenant"], wanted), index_of(wanted, failed=True), doc["at"])
+            match, index = replay_match_of(asked.tenant, asked.wanted), index_of(asked.wanted, failed=True)
+            done = await self._replay(match, index, asked.at)
             replayed += done
             if not done:
-                await self._replays.delete_one({"_id": doc["_id"]})
+                await self._replays.delete_one({"_id": asked.id})
+            rounds += 1
+            if rounds == REPLAYS_AT_ONCE:
+                break
         return replayed
 
     async def _replay(self, match: Document, index: str, before: datetime) -> int:

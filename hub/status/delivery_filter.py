@@ -24,7 +24,7 @@ BY_ID = [("_id", DESCENDING)]
 BY_FAILURE = [("updated_at", DESCENDING), ("_id", DESCENDING)]
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which deliveries of a tenant. Empty is all. `providers`: any that was called; `failed_since` (inclusive) and
     `failed_until`: when FAILED and RETRYING ones failed last."""
 
