@@ -302,8 +302,8 @@ class Dispatcher(Generic[J]):
                 error = None if isinstance(outcome, Sent | Delivered) else outcome.error
                 ms = round((perf_counter() - begun) * 1000)
                 attempts.append(Attempt(at=at, provider=provider.name, ok=ok, error=error, ms=ms))
-                for name, ok in health(provider.breakers(ready.message), outcome):
-                    self._health[name].append(ok)
+                for name, healthy in health(provider.breakers(ready.message), outcome):
+                    self._health[name].append(healthy)
                 self._count(self.channel, provider.name, ok)
                 metrics.attempts.labels(self.channel, provider.name, type(outcome).__name__).inc()
                 if not isinstance(outcome, Retry):
