@@ -27,7 +27,7 @@ from hub.inbox import box
 from hub.inbox.committer import Committer
 from hub.inbox.draft import Draft
 from hub.inbox.store import NOT_KEPT
-from hub.model import Box, Changed, Event, InboxEventKind, tenant_of, user_of
+from hub.model import Changed, Event, InboxEventKind, tenant_of, user_of
 from hub.status import caught, deliveries, receipts, webhook_calls
 from hub.status.proof import with_proven_status
 
@@ -152,7 +152,7 @@ class _Erase:
             person = await self._database[users.COLLECTION].delete_one(of_it, session=session)
             there = mailbox.deleted_count + person.deleted_count
         else:
-            lay = Counter(Box(doc["box"]) for doc in notifications if "box" in doc)
+            lay = Counter(str(doc["box"]) for doc in notifications if "box" in doc)  # maybe of another version
             counts = {
                 "unread": -sum(lay[place] for place in box.UNREAD),
                 "unseen": -sum(lay[place] for place in box.UNSEEN),

@@ -228,6 +228,22 @@ async def test_large_inbox_is_erased_in_parts_and_a_crash_leaves_it_right(
     assert await kept(database, tenant, "alice") == {}
 
 
+async def test_inbox_with_a_place_of_another_version_is_erased_in_parts(
+    servers: tuple[Mongod, Redis], tenant: Tenant, database: Database
+) -> None:
+    """What this version cannot read keeps nobody from being erased."""
+    for n in range(5):
+        await tenant.send("alice", title=str(n))
+    await database.notifications.update_many({"mailbox": f"{tenant.name}/alice"}, {"$set": {"box": "pinned"}})
+    hub = Process("serve", servers[0].url, servers[1].url, commit_max_documents="2")
+    try:
+        await hub.start()
+        assert await delete(tenant, "alice", url=hub.url)
+    finally:
+        hub.kill()
+    assert await kept(database, tenant, "alice") == {}
+
+
 async def test_sends_while_a_person_is_erased_leave_no_halves(tenant: Tenant, database: Database) -> None:
     """Whatever came before is gone and whatever came after is whole: counts and notifications agree."""
 
