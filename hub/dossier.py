@@ -71,7 +71,7 @@ class Dossiers:
             "profile": {name: value for name, value in user.items() if name not in ("_id", *users.CHANGED)},
             "devices": user.get("devices", []),
             "preferences": user.get("preferences", {}),
-            "suppressed": [{"address": address, "reason": why} for address, why in user.get("suppressed", {}).items()],
+            "suppressed": _suppressed(user.get("suppressed", {})),
             "inbox": await self._database.mailboxes.find_one({"_id": mailbox}, {"_id": 0, "unread": 1, "unseen": 1}),
             "notifications": await self._newest("notifications", {"mailbox": mailbox}, "modseq"),
             "deliveries": [
@@ -168,6 +168,13 @@ class _Erase:
     async def _some(self, collection: str, session: AsyncClientSession) -> list[Document]:
         found = self._database[collection].find({"mailbox": self._mailbox}, {"box": 1}, session=session)
         return await found.limit(self.documents).to_list()
+
+
+def _suppressed(stored: Any) -> Any:
+    """Each address and why; of another version it may be anything."""
+    if not isinstance(stored, dict):
+        return stored
+    return [{"address": address, "reason": why} for address, why in stored.items()]
 
 
 def _told(value: Any) -> Any:

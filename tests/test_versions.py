@@ -124,6 +124,15 @@ async def test_person_with_values_of_another_version_is_there_and_keeps_them(ten
         "mutation { updatePreferences(input: {channels: [{channel: EMAIL, enabled: false}], categories: "
         '[{category: "news", channel: WEBHOOK, enabled: false}]}) { channels { channel enabled } } }'
     )
+    await tenant.send("bob")
+    bob = {"_id": f"{tenant.name}/bob"}
+    await store.users.update_one(bob, {"$set": {"suppressed": {"b@people.example": "bounced"}}})
+    await store.users.update_one(alice, {"$set": {"suppressed": ["a@people.example"]}})
+    listed = (await tenant.admin("{ suppressions { nodes { userId } } }"))["suppressions"]["nodes"]
+    assert listed == [{"userId": "bob"}]
+    exported = (await tenant.admin('mutation { exportUser(id: "alice") }'))["exportUser"]
+    assert exported["suppressed"] == ["a@people.example"]
+    await store.users.update_one(alice, {"$unset": {"suppressed": ""}})
     asked = await tenant.ask(f"{{ me {{ id devices {{ id }} }} {MATRIX} }}", user="alice")
     assert asked["me"] == {"id": "alice", "devices": []}
     await tenant.ask(update, user="alice")

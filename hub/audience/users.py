@@ -125,10 +125,13 @@ class Users:
     async def suppressions(self, tenant: str, first: int, after: tuple[str, str] | None) -> list[tuple[str, str, str]]:
         """Up to `first` of a tenant, in order, after a person's id and an address: person, address, and why."""
         begin = mailbox_of(tenant, after[0] if after else "")
-        match = {**SOME, "_id": {"$gte": begin, "$lt": f"{tenant}0"}}  # `0` follows the slash
+        match = {
+            "$and": [SOME, {SUPPRESSED: {"$type": "object"}}],  # of another version it may be anything
+            "_id": {"$gte": begin, "$lt": f"{tenant}0"},  # `0` follows the slash
+        }
         people = self._users.find(match, hint=SUPPRESSED).sort("_id", ASCENDING).limit(first + 1)
         rows = [
-            (user_of(doc["_id"]), address, why)
+            (user_of(doc["_id"]), address, str(why))
             async for doc in people
             for address, why in sorted(doc[SUPPRESSED].items())
         ]
