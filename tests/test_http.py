@@ -2,12 +2,16 @@
 
 import asyncio
 import gzip
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 
 import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from hub.api.media import EVENTS, GRAPHQL_JSON, JSON, accepted
+from hub.api.socket_reader import SocketReader
 from hub.embedded import Mongod, Redis
 from tests.client import Tenant, eventually
 from tests.conftest import CANCELLED
@@ -284,6 +288,34 @@ async def test_socket_pings_that_nobody_reads_the_answers_of_wait_outside(api: P
             await peer.reader.readuntil(b"\r\n\r\n")
             assert await flood(peer, part) < FLOOD_BYTES
             assert rss(api) - before < GROWS_LESS_THAN_BYTES
+
+
+async def test_many_frames_at_once_are_read_in_turns_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that sends nothing but empty frames holds nobody up."""
+    read: list[bytes] = []
+    others = 0  # turns of others
+
+    def parse(_: object, data: bytes) -> None:
+        time.sleep(0.002)  # as long as hundreds of frames take
+        read.append(data)
+
+    class Reader(SocketReader):
+        _takes = True
+
+        def __init__(self) -> None:
+            self.loop = asyncio.get_running_loop()
+            self.conn = SimpleNamespace(parser_exc=None)  # type: ignore[assignment]
+
+        def _pace(self) -> None: ...
+
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "data_received", parse)
+    sent = bytes(range(256)) * 4 * 20
+    Reader().data_received(sent)
+    while b"".join(read) != sent:
+        assert len(b"".join(read)) < len(sent)
+        others += 1
+        await asyncio.sleep(0)
+    assert others > 3
 
 
 async def test_socket_that_is_read_from_gets_an_answer_to_each_ping(api: Process) -> None:

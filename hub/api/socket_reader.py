@@ -3,17 +3,22 @@
 Guarantees:
 - At most the messages of one slice (`SLICE_BYTES`) wait for the session; the rest stays unparsed and reading stops.
   uvicorn alone makes an object of every message in what it has read.
+- After `TURN_S` of parsing it is others' turn: what is read at once may hold ten thousand empty frames, and a client may
+  send nothing else.
 - While the write buffer is full nothing is read, so that pings, each of which is answered at once (RFC 6455, 5.5.2),
   can't fill it further.
 - A message that is sent when the socket is closing raises ClientDisconnected, whoever closed it.
 """
 
+import asyncio
+import time
 from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-SLICE_BYTES = 4096
+SLICE_BYTES = 1024
+TURN_S = 0.005
 
 
 class SocketReader(WebSocketsSansIOProtocol):
@@ -22,6 +27,7 @@ class SocketReader(WebSocketsSansIOProtocol):
     _unread = b""
     _parsed = 0  # bytes of it
     _pongs = b""  # that wait for room
+    _next_turn: asyncio.Handle | None = None
 
     def data_received(self, data: bytes) -> None:
         self._unread = self._unread[self._parsed :] + data if self._unread else data
@@ -30,13 +36,21 @@ class SocketReader(WebSocketsSansIOProtocol):
 
     def _parse_on(self) -> None:
         """Parses what was read, as far as it is taken."""
-        data = self._unread
+        data, began = self._unread, time.perf_counter()
         while self._parsed < len(data) and self._takes:
+            if time.perf_counter() - began > TURN_S:
+                if self._next_turn is None:
+                    self._next_turn = self.loop.call_soon(self._take_turn)
+                break
             start, self._parsed = self._parsed, min(self._parsed + SLICE_BYTES, len(data))
             super().data_received(data[start : self._parsed])
         if self._parsed >= len(data) or self.conn.parser_exc is not None:
             self._unread, self._parsed = b"", 0
         self._pace()
+
+    def _take_turn(self) -> None:
+        self._next_turn = None
+        self._parse_on()
 
     @property
     def _takes(self) -> bool:
