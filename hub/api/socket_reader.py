@@ -3,8 +3,8 @@
 Guarantees:
 - At most the messages of one slice (`SLICE_BYTES`) wait for the session; the rest stays unparsed and reading stops.
   uvicorn alone makes an object of every message in what it has read.
-- After `TURN_S` of parsing it is others' turn: what is read at once may hold ten thousand empty frames, and a client may
-  send nothing else.
+- After `TURN_S` of parsing it is others' turn: what is read at once may hold ten thousand empty frames, and a client
+  may send nothing else.
 - While the write buffer is full nothing is read, so that pings, each of which is answered at once (RFC 6455, 5.5.2),
   can't fill it further.
 - A message that is sent when the socket is closing raises ClientDisconnected, whoever closed it.
