@@ -12,6 +12,7 @@ from pymongo import AsyncMongoClient
 from hub.decoding import decode, merged
 from hub.embedded import Mongod, Redis
 from hub.model import Category, Channel, Delivery, DeliveryStatus, Notification, Preferences, Priority, User, document
+from hub.status.claims import Settlement, _ended
 from tests.client import Json, Tenant, eventually
 from tests.outside import QUICK, deliveries
 from tests.processes import Deployment, Process
@@ -202,6 +203,18 @@ def test_values_that_are_not_known_have_a_reading() -> None:
     category = decode({"key": "a", "name": "A", "default_channels": ["PAGER", "SMS"]}, Category)
     assert category
     assert category.default_channels == (Channel.SMS,)
+
+
+@pytest.mark.parametrize("instead", [{"status": "EATEN", "reason": "HUNGRY"}, {"status": "SKIPPED"}, "later"])
+def test_end_of_another_version_that_a_delivery_comes_to_instead_is_an_end(instead: Any) -> None:
+    """A delivery that was called off meanwhile never waits again, or its recipient would get it twice."""
+    stored = {"_id": "d", "tenant": "t", "notification": "n", "send": "s", "mailbox": "t/u", "category": "c"}
+    more = {"channel": "EMAIL", "status": "PROCESSING", "priority": "LOW", "created_at": NOW, "updated_at": NOW}
+    job = decode(stored | more, Delivery)
+    assert job
+    waits = Settlement(job=job, status=DeliveryStatus.RETRYING, reason=None, due_at=NOW, attempts=(), tries=1, lapses=0)
+    ended = _ended(waits, instead)
+    assert (ended.status, ended.due_at) == (DeliveryStatus.CANCELLED, None)
 
 
 NAMES = st.sampled_from(["a", "b", "c"])

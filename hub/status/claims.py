@@ -239,7 +239,11 @@ def _ended(settlement: Settlement[J], instead: Mapping[str, str] | None) -> Sett
     """What would wait again ends instead, where that was said meanwhile."""
     if instead is None or settlement.due_at is None:
         return settlement
-    return replace(settlement, status=DeliveryStatus(instead["status"]), reason=Reason(instead["reason"]), due_at=None)
+    try:
+        status, reason = DeliveryStatus(instead["status"]), Reason(instead["reason"])
+    except (KeyError, TypeError, ValueError):  # of another version; it must not wait again all the same
+        return replace(settlement, status=DeliveryStatus.CANCELLED, reason=None, due_at=None)
+    return replace(settlement, status=status, reason=reason, due_at=None)
 
 
 def _update(settlement: Settlement[J], now: datetime) -> UpdateOne:
