@@ -267,6 +267,7 @@ CHUNKS: dict[str, tuple[bytes, set[int]]] = {
     "no chunk at all": (b"0\r\n\r\n", {400}),
     "a byte a chunk": (b"".join(b"1\r\n%c\r\n" % byte for byte in b"[" * 5000) + b"0\r\n\r\n", {400}),
     "a trailer": (b"2\r\n{}\r\n0\r\nauthorization: Bearer x\r\n\r\n", {400}),
+    "300 trailers": (b"2\r\n{}\r\n0\r\n" + b"a: b\r\n" * 300 + b"\r\n", {431}),
 }
 HEADERS: dict[str, tuple[list[str], set[int]]] = {
     "no type": ([], {415}),

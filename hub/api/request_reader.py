@@ -43,6 +43,7 @@ class RequestReader(HttpToolsProtocol):
     _fault: tuple[int, HubError] | None = None  # why the request that is being read is none
     _receiving = False  # a request has begun and is not whole
     _in_head = True
+    _trailers = 0  # headers that came behind a body
     _stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -123,15 +124,15 @@ class RequestReader(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._receiving = True
+        self._receiving, self._trailers = True, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:  # trailers are nobody's, and could be many
-            return
-        if len(self.headers) >= HEADERS_MAX:
+        self._trailers += not self._in_head
+        if max(len(self.headers), self._trailers) >= HEADERS_MAX:
             self._fault = 431, TooLarge(f"The request has more than {HEADERS_MAX} headers.")
             raise ValueError("too many headers")
-        super().on_header(name, value)
+        if self._in_head:  # trailers are nobody's
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if wrong := self._wrong():
