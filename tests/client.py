@@ -12,7 +12,7 @@ import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 
 from hub.api.auth import sign
-from hub.inbox.position import decode_position
+from hub.inbox.cursors import decode_position
 from hub.model import Role
 from tests.processes import SECRET
 

@@ -19,13 +19,13 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pymongo import AsyncMongoClient
 
-from hub.connections import Database
-from hub.egress import Egress
-from hub.embedded import Mongod, Redis
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.outbound_http import Egress
 from tests.client import Tenant
+from tests.mongo_assertions import Stored
 from tests.processes import Deployment
-from tests.rigs import PRIVATE, World
-from tests.stored import Stored
+from tests.worlds import PRIVATE, World
 
 NODE = Path(__file__).parent / "node"
 SLOWEST_S = 5.0

@@ -17,8 +17,8 @@ from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from hub.embedded import Mongod, Redis
 from hub.model import Role
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Tenant, eventually
 from tests.processes import SECRET, Deployment
 

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hub.bench.figures import Figure
 from hub.bench.report import Report
+from hub.bench.results import Figure
 from hub.bench.runs import Plan
 from tests.conftest import FULL
 

@@ -13,12 +13,12 @@ from redis.asyncio import Redis as RedisClient
 from redis.asyncio.retry import Retry as Retries
 from redis.backoff import NoBackoff
 
-from hub import breaker
-from hub.breaker import PROBING_S, Breakers
-from hub.embedded import Mongod, Redis
 from hub.model import DeliveryStatus, Reason
+from hub.platform import circuit_breaker
+from hub.platform.circuit_breaker import PROBING_S, Breakers
+from hub.platform.embedded_servers import Mongod, Redis
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry, Sent
-from hub.send.retries import Next, following
+from hub.send.retry_policy import Next, following
 from tests.client import eventually
 from tests.conftest import scaled
 
@@ -87,7 +87,7 @@ async def test_two_processes_share_it_and_one_probe_closes_it(two: tuple[Breaker
 async def test_failed_probes_double_the_wait_up_to_the_most(
     two: tuple[Breakers, Breakers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breaker, "OPEN_MAX_S", 1.0)
+    monkeypatch.setattr(circuit_breaker, "OPEN_MAX_S", 1.0)
     one, other = two
     await one.tell({"smtp": [False] * 10})
     for expected in (2 * OPEN_S, 1.0, 1.0):

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hub.connections import Database
 from hub.ids import new_id
 from hub.model import Box, Mailbox, Notification, Priority, document, mailbox_of
+from hub.platform.connections import Database
 from tests.client import Replica, Tenant, eventually
 from tests.conftest import scaled
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from hub.send.outcome import Dead, Gone, Retry, Sent
 from hub.send.retry_after import HUGE_S, retry_after_s
-from tests.peers import HANG
-from tests.rigs import NOW, RIGS, Rig, World, discreet
+from tests.fake_providers import HANG
+from tests.worlds import NOW, RIGS, Rig, World, discreet
 
 pytestmark = pytest.mark.usefixtures("nothing_private")
 

@@ -11,11 +11,11 @@ from py_vapid import Vapid
 from redis.asyncio import Redis as RedisClient
 
 from hub import __version__
-from hub.api.devices import vapid_public_key
-from hub.cli.door import ask
+from hub.api.schema.devices import vapid_public_key
+from hub.cli.api_client import ask
 from hub.cli.token import seconds
-from hub.embedded import Mongod, Redis
 from hub.model import Channel
+from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from tests.client import SEND, Tenant, eventually
 from tests.commands import HUB, Command, call, environment

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
 from hub import clock, ids
-from hub.connections import Database
-from hub.embedded import Mongod, Redis
 from hub.model import Content
-from hub.parts import open_hub
-from hub.publish import SendRequest
-from hub.server_clock import ServerClock
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.server_clock import ServerClock
+from hub.runtime.container import open_hub
 from hub.settings import Settings
+from hub.workflows.publish import SendRequest
 
 MOMENTS = st.integers(946_684_800_000, 7_258_118_400_000).map(lambda ms: datetime.fromtimestamp(ms / 1000, UTC))
 STEP = timedelta(minutes=10)

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from hub.api.addresses import Addresses, behind_proxies
-from hub.embedded import Mongod, Redis
+from hub.api.transport.client_address import Addresses, behind_proxies
+from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from tests.certificates import Certificate, certificate
 from tests.client import Json, Tenant, eventually

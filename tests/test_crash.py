@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.client import FEED, SEND, Json, Refused, Tenant, eventually
 from tests.conftest import fresh_servers, scaled
+from tests.inbox_watchers import faults, insist, modseq, titles
 from tests.processes import Deployment
-from tests.watching import faults, insist, modseq, titles
 
 KILLS = scaled(3, 20)
 SUBMITS = scaled(300, 2000)

@@ -9,11 +9,11 @@ from statistics import median
 
 import pytest
 
-from hub.embedded import Mongod, Redis
-from hub.ports import allow_many_files
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.runtime.listen import allow_many_files
+from tests.bulk_clients import Line, hanging_up, metric, open_all, percentile, subscribed
 from tests.client import Tenant, eventually
 from tests.conftest import FULL, scaled
-from tests.lines import Line, hanging_up, metric, open_all, percentile, subscribed
 from tests.processes import Deployment, Process
 
 pytestmark = pytest.mark.alone

@@ -17,10 +17,10 @@ import aiohttp
 import pytest
 from redis import Redis as RedisClient
 
-from hub import embedded
-from hub.api.front import Front
-from hub.cli.door import ask
-from hub.embedded import Mongod, Redis
+from hub.api.public.static_files import Front
+from hub.cli.api_client import ask
+from hub.platform import embedded_servers
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import SEND, Json, eventually
 from tests.commands import HUB, Command, call, environment
 from tests.processes import SECRET
@@ -62,7 +62,7 @@ def children(data: Path) -> list[int]:
 
 async def gone(ports: list[int], within_s: float = 5) -> None:
     async def nobody_listens() -> bool:
-        return not any(embedded._listens(port) for port in ports)
+        return not any(embedded_servers._listens(port) for port in ports)
 
     await eventually(nobody_listens, within_s)
 
@@ -195,7 +195,7 @@ async def test_dev_ends_within_5_s_of_ctrl_c_with_code_0_and_one_line(folder: Pa
             await watch.says("lost")
         assert hub.out.removeprefix(said).split("\n") == ["", f"Stopped. The data stays in {folder}.", ""]
         assert hub.err == ""
-        assert not any(embedded._listens(port) for port in ports)
+        assert not any(embedded_servers._listens(port) for port in ports)
         assert not (folder / "running.json").exists()
 
 

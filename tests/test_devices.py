@@ -9,11 +9,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from hub.api.devices import vapid_public_key
-from hub.connections import Database
-from hub.embedded import Mongod, Redis
+from hub.api.schema.devices import vapid_public_key
 from hub.errors import Unavailable
 from hub.model import Role
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Refused, Tenant
 from tests.processes import Process
 from tests.test_preferences import refusal

@@ -13,15 +13,15 @@ from pymongo import AsyncMongoClient
 from redis.asyncio import Redis as RedisClient
 
 from hub import clock
-from hub.connections import Database
-from hub.embedded import Mongod, Redis
 from hub.model import Role
 from hub.outbox.lanes import PUT, Lanes
-from hub.send.company import Company
-from hub.send.dispatcher import Dispatcher
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.send.isolation import Company
+from hub.send.worker import Dispatcher
+from tests.channel_setup import CONNECT, QUICK, connect, deliveries, ended
 from tests.client import Json, Tenant, eventually
 from tests.commands import call
-from tests.outside import CONNECT, QUICK, connect, deliveries, ended
 from tests.processes import SECRET, Deployment, Process
 from tests.receiver import Receiver
 from tests.test_observe import scrape, value

@@ -9,11 +9,11 @@ from collections import Counter
 import pytest
 from redis.asyncio import Redis as RedisClient
 
-from hub.embedded import Mongod, Redis
-from hub.send.dispatcher import TENANT_SHARE
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.send.worker import TENANT_SHARE
+from tests.channel_setup import CHANNELS, DIED, all_deliveries, all_ended, running
 from tests.client import Json, eventually
 from tests.conftest import fresh_servers, scaled
-from tests.outside import CHANNELS, DIED, all_deliveries, all_ended, running
 
 pytestmark = pytest.mark.alone
 

@@ -11,9 +11,9 @@ import pymongo
 import pytest
 from pymongo.errors import PyMongoError, WaitQueueTimeoutError
 
-from hub import mongo_client
-from hub.embedded import Mongod, Redis
-from hub.mongo_client import Client, PoolWatchdog
+from hub.platform import mongo_client
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.mongo_client import Client, PoolWatchdog
 from tests.client import Tenant, eventually
 from tests.conftest import fresh_servers, scaled
 from tests.processes import Process

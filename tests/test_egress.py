@@ -26,8 +26,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub import egress
-from hub.egress import Egress, EgressError, Refused, why_not
+from hub.platform import outbound_http
+from hub.platform.outbound_http import Egress, EgressError, Refused, why_not
 from hub.settings import Settings
 from tests.conftest import scaled
 
@@ -100,7 +100,7 @@ def certificate(name: str, folder: Path) -> tuple[Path, Path]:
 @pytest.fixture
 async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Listener]:
     async with Listener() as one:
-        monkeypatch.setattr(egress, "PORTS", egress.PORTS | {one.port})
+        monkeypatch.setattr(outbound_http, "PORTS", outbound_http.PORTS | {one.port})
         yield one
 
 
@@ -116,7 +116,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
         found = known.pop(0) if len(known) > 1 else known[0]
         return [(socket.AF_INET6 if ":" in one else socket.AF_INET, one) for one in found]
 
-    monkeypatch.setattr(egress, "look_up", look_up)
+    monkeypatch.setattr(outbound_http, "look_up", look_up)
     return answers
 
 
@@ -252,7 +252,7 @@ async def test_forbidden_address_is_refused_even_past_the_resolver(
         answer = {"hostname": host, "host": "127.0.0.1", "port": port, "family": socket.AF_INET, "proto": 0}
         return [answer | {"flags": family and socket.AI_NUMERICHOST}]
 
-    monkeypatch.setattr(egress._Resolver, "resolve", unchecked)
+    monkeypatch.setattr(outbound_http._Resolver, "resolve", unchecked)
     async with Egress() as out:
         with pytest.raises(Refused):
             await out.post(f"http://hooks.example.org:{listener.port}/", b"{}", {}, PROMPT_S)
@@ -278,7 +278,7 @@ async def test_name_that_resolves_differently_the_second_time_is_refused_then(
     names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One resolution serves the check and the connection, so that there is no second one in between."""
-    monkeypatch.setattr(egress, "RESOLVED_S", 0)
+    monkeypatch.setattr(outbound_http, "RESOLVED_S", 0)
     names["turns.example.org"] = [["127.0.0.1"], ["127.0.0.2"]]
 
     async def handler(_: web.BaseRequest) -> web.Response:
@@ -378,7 +378,7 @@ async def test_answer_is_bounded_in_size() -> None:
         for path in ("bomb", "endless"):
             answer = await out.post(f"http://127.0.0.1:{port}/{path}", b"{}", {}, PROMPT_S)
             assert answer.status == 200
-            assert 0 < len(answer.body) <= egress.REPLY_MAX_BYTES
+            assert 0 < len(answer.body) <= outbound_http.REPLY_MAX_BYTES
             assert answer.body[:2] == (b"\x1f\x8b" if path == "bomb" else b"00"), "nothing is unpacked"
 
 
@@ -408,7 +408,7 @@ async def test_silence_dripping_and_rubbish_end_in_an_error(monkeypatch: pytest.
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     released = threading.Event()
-    monkeypatch.setattr(egress, "look_up", lambda *_: released.wait(PROMPT_S) and [])
+    monkeypatch.setattr(outbound_http, "look_up", lambda *_: released.wait(PROMPT_S) and [])
     async with server, Egress(LOCAL) as out:
         began = time.monotonic()
         for path in ("silent", "drip", "rubbish", "headers", "cut"):
@@ -507,7 +507,7 @@ def test_any_text_is_refused_or_a_public_address_or_a_name(text: str, before: st
         assert why_not(ip_address(host or ""), 80, ()) is None
     except ValueError:
         assert host
-        assert egress.NAME.fullmatch(host.lower())
+        assert outbound_http.NAME.fullmatch(host.lower())
 
 
 @pytest.mark.parametrize(

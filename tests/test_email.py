@@ -18,8 +18,8 @@ from hub.model import CONTROLS, Action
 from hub.send.channels import email
 from hub.send.mail import Sender, letter
 from hub.send.outcome import Dead, Gone, Retry, Sent
-from tests.peers import CUT, HANG, Amazon, MailServer, certificate
-from tests.rigs import PRIVATE, SENDER, World, message, settings, to
+from tests.fake_providers import CUT, HANG, Amazon, MailServer, certificate
+from tests.worlds import PRIVATE, SENDER, World, message, settings, to
 
 pytestmark = pytest.mark.usefixtures("nothing_private")
 

@@ -15,8 +15,8 @@ import pytest
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis as RedisClient
 
-from hub import embedded
-from hub.embedded import Mongod, Redis, ReplicaSet, Server, ServerError
+from hub.platform import embedded_servers
+from hub.platform.embedded_servers import Mongod, Redis, ReplicaSet, Server, ServerError
 
 S = TypeVar("S", bound=Server | ReplicaSet)
 
@@ -96,7 +96,7 @@ async def test_mongod_on_another_port_keeps_data_and_takes_writes(folder: Path) 
 
 
 async def test_mongod_on_a_folder_in_use_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "LOCKED_S", 0)
+    monkeypatch.setattr(embedded_servers, "LOCKED_S", 0)
     async with started(Mongod(folder)) as first:
         with pytest.raises(ServerError, match="in use by another mongod"):
             await Mongod(folder).start()
@@ -143,7 +143,7 @@ async def test_servers_die_with_a_parent_killed_with_9(folder: Path) -> None:
     await insert(f"mongodb://127.0.0.1:{ports[0]}/?replicaSet=hub", 1)
     parent.kill()
     await parent.wait()
-    await until(lambda: not any(embedded._listens(port) for port in ports))
+    await until(lambda: not any(embedded_servers._listens(port) for port in ports))
     async with started(Mongod(folder)) as server:
         assert await stored(server.url) == [1]
 
@@ -176,27 +176,27 @@ async def test_server_on_a_taken_port_says_so(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "system", "words"),
     [
-        (embedded.MONGOD, "Linux", ["mongod", "notification-hub[servers]", "HUB_MONGO_URL"]),
-        (embedded.MONGOD, "Darwin", ["brew install mongodb-community"]),
-        (embedded.REDIS, "Linux", ["apt-get install redis-server", "HUB_REDIS_URL"]),
-        (embedded.REDIS, "Darwin", ["brew install redis"]),
-        (embedded.REDIS, "Windows", ["redis-server for Windows"]),
+        (embedded_servers.MONGOD, "Linux", ["mongod", "notification-hub[servers]", "HUB_MONGO_URL"]),
+        (embedded_servers.MONGOD, "Darwin", ["brew install mongodb-community"]),
+        (embedded_servers.REDIS, "Linux", ["apt-get install redis-server", "HUB_REDIS_URL"]),
+        (embedded_servers.REDIS, "Darwin", ["brew install redis"]),
+        (embedded_servers.REDIS, "Windows", ["redis-server for Windows"]),
     ],
 )
 def test_find_without_a_program_says_what_to_install(
-    program: embedded.Program, system: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+    program: embedded_servers.Program, system: str, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     monkeypatch.setattr("platform.system", lambda: system)
     with pytest.raises(ServerError) as caught:
-        embedded.find(program)
+        embedded_servers.find(program)
     assert all(word in str(caught.value) for word in words)
 
 
 def test_find_with_a_setting_that_is_no_program_names_it() -> None:
     with pytest.raises(ServerError, match="/nowhere/mongod is no program"):
-        embedded.find(embedded.MONGOD, "/nowhere/mongod")
+        embedded_servers.find(embedded_servers.MONGOD, "/nowhere/mongod")
 
 
 def test_find_prefers_setting_then_path_then_wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,11 +206,11 @@ def test_find_prefers_setting_then_path_then_wheel(folder: Path, monkeypatch: py
     (folder / "fiftyone/__init__.py").touch()
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PATH", str(folder / "bin"))
-    assert embedded.find(embedded.MONGOD) == str(wheel)
+    assert embedded_servers.find(embedded_servers.MONGOD) == str(wheel)
     assert os.access(wheel, os.X_OK)  # wheels do not always keep the bit
     on_path = folder / "bin/mongod"
     on_path.parent.mkdir()
     on_path.write_text("#!/bin/sh\n")
     on_path.chmod(0o755)
-    assert embedded.find(embedded.MONGOD) == str(on_path)
-    assert embedded.find(embedded.MONGOD, str(wheel)) == str(wheel)
+    assert embedded_servers.find(embedded_servers.MONGOD) == str(on_path)
+    assert embedded_servers.find(embedded_servers.MONGOD, str(wheel)) == str(wheel)

@@ -7,11 +7,11 @@ import pytest
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis as RedisClient
 
-from hub.connections import Database
-from hub.embedded import Mongod, Redis
 from hub.model import Role, mailbox_of
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.channel_setup import QUICK, Outside, deliveries
 from tests.client import Json, Tenant, eventually
-from tests.outside import QUICK, Outside, deliveries
 from tests.processes import Deployment
 
 ENDPOINT = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { endpoint { id } } }"

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from hub.connections import Database
-from hub.embedded import Mongod, Redis
 from hub.model import Role
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Refused, Replica, Tenant, eventually
 from tests.conftest import scaled
 from tests.processes import Process

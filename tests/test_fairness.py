@@ -12,11 +12,11 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis as RedisClient
 
-from hub.embedded import Mongod, Redis
 from hub.outbox.lanes import Lanes, lane_of
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.channel_setup import Outside, all_ended, running
 from tests.client import Tenant, eventually
 from tests.conftest import scaled
-from tests.outside import Outside, all_ended, running
 
 pytestmark = pytest.mark.alone
 

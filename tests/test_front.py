@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from hub.api.front import Front
-from hub.api.tokens import PATH, dev_tokens
+from hub.api.dev.demo_tokens import PATH, dev_tokens
+from hub.api.public.static_files import Front
 from hub.settings import Settings
 from tests.client import Tenant
 from tests.processes import SECRET

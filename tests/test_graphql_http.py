@@ -4,7 +4,7 @@ and may do."""
 import asyncio
 import json
 
-from hub.embedded import Mongod, Redis
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Tenant
 from tests.conftest import NODE
 from tests.processes import Deployment

@@ -10,7 +10,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from hub.embedded import Mongod, Redis
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Refused, Tenant, eventually
 from tests.conftest import NODE, scaled
 from tests.processes import Deployment

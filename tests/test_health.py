@@ -9,17 +9,17 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from hub import clock
-from hub.connections import Database, redis
-from hub.embedded import Mongod, Redis
-from hub.parts import health_reader
+from hub.platform.connections import Database, redis
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.runtime.container import health_reader
 from hub.status.backlog import Backlog, queued_for
 from hub.status.workers import ALIVE_S
+from tests.channel_setup import QUICK, deliveries, ended
 from tests.client import Json, Refused, Tenant, eventually
 from tests.commands import call
-from tests.outside import QUICK, deliveries, ended
-from tests.peers import MailServer
+from tests.fake_providers import MailServer
 from tests.processes import SECRET, Deployment
-from tests.rigs import SENDER, settings
+from tests.worlds import SENDER, settings
 
 HEALTH = """{ health {
   ok problems deadLetters failureRate oldestDueSeconds

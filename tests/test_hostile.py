@@ -12,7 +12,7 @@ from graphql import parse
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from hub.api.documents import too_large
+from hub.api.execution.query_cache import too_large
 from hub.settings import Settings
 from tests.client import Socket, Tenant
 from tests.conftest import Stopwatch

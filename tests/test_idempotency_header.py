@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 
 from hub.api.auth import sign
-from hub.connections import Database
 from hub.model import Role, mailbox_of
+from hub.platform.connections import Database
 from tests.client import Json, Tenant
 from tests.processes import SECRET
 

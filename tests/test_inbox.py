@@ -11,11 +11,11 @@ from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from hub.clock import now, rfc3339
-from hub.connections import Database
-from hub.embedded import Mongod, Redis
-from hub.inbox.box import VIEWS
+from hub.inbox.state import VIEWS
 from hub.inbox.store import Filter, Inboxes
 from hub.model import InboxView, Position, Priority, mailbox_of
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from hub.status.sends import Sends
 from tests.client import NOTIFICATION, Json, Refused, Replica, Tenant

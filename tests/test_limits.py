@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from hub.embedded import Mongod, Redis
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Refused, Tenant
 from tests.processes import Deployment
 

@@ -22,19 +22,19 @@ from aiohttp import ClientResponse, web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pymongo import AsyncMongoClient
 
-from hub.api.sns import Sns
-from hub.connections import Database
-from hub.egress import Egress
-from hub.embedded import Mongod, Redis
-from hub.links import Kind, Links, key_of
+from hub.api.public.sns_signature import Sns
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.outbound_http import Egress
+from hub.platform.signed_links import Kind, Links, key_of
 from tests.client import Json, Tenant, eventually
-from tests.peers import Amazon
+from tests.fake_providers import Amazon
+from tests.fake_sns import CERTIFICATE, Topic, certificate
 from tests.processes import Deployment
 from tests.receiver import Receiver
-from tests.rigs import SENDER
 from tests.test_dispatch import QUICK, connect, deliveries, ended
 from tests.test_preferences import refusal
-from tests.topic import CERTIFICATE, Topic, certificate
+from tests.worlds import SENDER
 
 PUBLIC = "https://hub.example"
 ARN = "arn:aws:sns:eu-west-1:123456789012:ses"

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from hub.embedded import Mongod, Redis
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Tenant, eventually
-from tests.peers import MailServer
+from tests.fake_providers import MailServer
 from tests.processes import Deployment
 
 PUBLIC, APP = "https://hub.example", "https://app.example"

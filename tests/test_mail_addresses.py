@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hub.connections import Database
 from hub.mail_address import PLAIN, InvalidMailAddress, envelope_address
+from hub.platform.connections import Database
 from hub.send.mail import Sender, letter
 from tests.client import Refused, Tenant
-from tests.rigs import to
+from tests.worlds import to
 
 SENDER = Sender("Acme", "no-reply@acme.example")
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id email } }"

@@ -16,7 +16,7 @@ from hub.model import Action, User
 from hub.send.channels import email
 from hub.send.mail import Sender, letter
 from hub.send.text_links import find_addresses
-from tests.rigs import NOW, World, message, settings, to
+from tests.worlds import NOW, World, message, settings, to
 
 
 def reader(locale: str) -> User:

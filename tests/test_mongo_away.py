@@ -18,11 +18,11 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-from hub.embedded import Mongod, ReplicaSet
+from hub.platform.embedded_servers import Mongod, ReplicaSet
 from tests.client import Json, Refused, Socket, Tenant, eventually
 from tests.conftest import FULL, fresh_servers, scaled
+from tests.inbox_watchers import Watcher, caught_up, faults, insist, refusals, same_as_stored, titles, watching
 from tests.processes import Deployment, Process
-from tests.watching import Watcher, caught_up, faults, insist, refusals, same_as_stored, titles, watching
 
 ANSWER_S = 5.0  # HUB_COMMIT_DEADLINE_S: a refusal comes within this time
 SLACK_S = 4.0  # a machine of two cores that others use as well; two deadlines in a row are still too long

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from hub.connections import Database
 from hub.model import mailbox_of
+from hub.platform.connections import Database
 from tests.client import Tenant
 from tests.test_preferences import UPDATE
 

@@ -18,8 +18,8 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import AsyncMongoClient
 
-from hub.connections import Database
-from hub.embedded import Mongod, Redis
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import FEED, INBOX, SEND, Json, Refused, Tenant, eventually
 from tests.conftest import scaled
 from tests.processes import Deployment, Process

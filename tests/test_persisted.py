@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis as RedisClient
 
-from hub.embedded import Mongod, Redis
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Tenant, eventually
 from tests.commands import call
 from tests.conftest import NODE, fresh_servers
@@ -394,9 +394,9 @@ async def test_manifest_that_is_no_good_refuses_to_start(servers: tuple[Mongod, 
     ],
 )
 def test_faults_of_a_manifest_are_named(tmp_path: Path, written: str, words: list[str]) -> None:
-    from hub.api.documents import Documents
-    from hub.api.persisted import read_manifest
-    from hub.api.schema import make_schema
+    from hub.api.execution.persisted_queries import read_manifest
+    from hub.api.execution.query_cache import Documents
+    from hub.api.schema.root import make_schema
     from hub.settings import Settings, Unusable
 
     path = tmp_path / "m.json"

@@ -9,10 +9,10 @@ from aiohttp import web
 from pymongo import AsyncMongoClient
 
 from hub import clock
-from hub.embedded import Mongod, Redis
-from hub.send.dispatcher import ALONE_AT_LAST
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.send.worker import ALONE_AT_LAST
+from tests.channel_setup import DIED, all_deliveries, all_ended, ended, running
 from tests.client import eventually
-from tests.outside import DIED, all_deliveries, all_ended, ended, running
 
 INNOCENTS = [f"innocent-{number}" for number in range(60)]
 LAPSES_MAX = 5  # HUB_LAPSES_MAX

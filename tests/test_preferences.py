@@ -8,9 +8,9 @@ from pymongo.errors import PyMongoError
 
 from hub import model
 from hub.audience.tenants import Tenants
-from hub.connections import DURABLE, SNAPSHOT, Database
 from hub.errors import TooLarge
 from hub.model import Category
+from hub.platform.connections import DURABLE, SNAPSHOT, Database
 from tests.client import Json, Refused, Tenant
 
 CELLS = "channels { channel enabled locked }"

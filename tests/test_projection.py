@@ -11,9 +11,9 @@ from graphql.execution.values import VariableValues, get_variable_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.api.coercion import coercion
-from hub.api.schema import make_schema
-from hub.embedded import Mongod, Redis
+from hub.api.execution.variables import coercion
+from hub.api.schema.root import make_schema
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Tenant
 from tests.processes import Deployment
 

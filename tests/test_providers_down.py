@@ -9,12 +9,12 @@ from statistics import quantiles
 import pytest
 from redis.asyncio import Redis as RedisClient
 
-from hub.breaker import OPENS_AT, WINDOW, Breakers
-from hub.embedded import Mongod, Redis
+from hub.platform.circuit_breaker import OPENS_AT, WINDOW, Breakers
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.channel_setup import CHANNELS, PEOPLE, Outside, all_deliveries, all_ended, ended, running
 from tests.client import Json, Tenant, eventually
 from tests.conftest import scaled
-from tests.outside import CHANNELS, PEOPLE, Outside, all_deliveries, all_ended, ended, running
-from tests.rigs import SENDER
+from tests.worlds import SENDER
 
 pytestmark = pytest.mark.alone
 

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from msgspec import convert, msgpack
 from msgspec.structs import replace
 
-from hub.api.engine import encode
-from hub.api.projection import NotPlain, Selecting
-from hub.api.scalars import Cursor
-from hub.api.schema import make_schema
-from hub.api.types import InboxEvent
+from hub.api.execution.engine import encode
+from hub.api.execution.projection import NotPlain, Selecting
+from hub.api.schema.root import make_schema
+from hub.api.schema.scalars import Cursor
+from hub.api.schema.types import InboxEvent
 from hub.errors import BadUserInput
-from hub.inbox import box
-from hub.inbox.draft import Draft
-from hub.inbox.position import decode_place, decode_position, encode_place, encode_position
-from hub.live import wire
+from hub.inbox import state
+from hub.inbox.cursors import decode_place, decode_position, encode_place, encode_position
+from hub.inbox.unit_of_work import Draft
+from hub.live import message_codec
 from hub.model import (
     MARKED,
     Action,
@@ -40,8 +40,8 @@ from hub.model import (
     document,
     notification_from,
 )
-from hub.status import states
-from hub.translations import DEFAULT, language
+from hub.outbox import states
+from hub.platform.translations import DEFAULT, language
 from tests.conftest import scaled
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -84,7 +84,7 @@ def notifications(**given: Any) -> st.SearchStrategy[Notification]:
         "hidden": st.booleans(),
         "skipped": st.dictionaries(st.sampled_from(["EMAIL", "SMS"]), st.just("NOT_CONFIGURED"), max_size=2),
     }
-    return st.builds(Notification, **(fields | given)).map(_sane).map(box.placed)
+    return st.builds(Notification, **(fields | given)).map(_sane).map(state.placed)
 
 
 def _sane(n: Notification) -> Notification:
@@ -93,17 +93,17 @@ def _sane(n: Notification) -> Notification:
 
 
 visible = notifications(removed_at=st.none(), hidden=st.just(False))
-MARKS: dict[str, box.Mark] = {
-    "seen": box.seen,
-    "read": box.read,
-    "unread": box.unread,
-    "archived": box.archived,
-    "unarchived": box.unarchived,
-    "snoozed": box.snoozed(NOW + timedelta(hours=1)),
-    "unsnoozed": box.unsnoozed,
-    "acknowledged": box.acknowledged,
-    "due": box.due,
-    "removed": box.removed(DeliveryStatus.EXPIRED),
+MARKS: dict[str, state.Mark] = {
+    "seen": state.seen,
+    "read": state.read,
+    "unread": state.unread,
+    "archived": state.archived,
+    "unarchived": state.unarchived,
+    "snoozed": state.snoozed(NOW + timedelta(hours=1)),
+    "unsnoozed": state.unsnoozed,
+    "acknowledged": state.acknowledged,
+    "due": state.due,
+    "removed": state.removed(DeliveryStatus.EXPIRED),
 }
 marks = st.sampled_from(sorted(MARKS))
 
@@ -120,17 +120,17 @@ def test_placed_is_where_the_state_says(n: Notification) -> None:
     active = not n.archived_at and not n.snoozed_until
     assert (n.box is Box.ARCHIVED) == bool(n.archived_at)
     assert (n.box is Box.SNOOZED) == bool(n.snoozed_until)
-    assert (n.box in box.VIEWS[InboxView.ACTIVE]) == active
-    assert (n.box in box.UNREAD) == (active and not n.read_at)
-    assert (n.box in box.UNSEEN) == (active and not n.read_at and not n.seen_at)
+    assert (n.box in state.VIEWS[InboxView.ACTIVE]) == active
+    assert (n.box in state.UNREAD) == (active and not n.read_at)
+    assert (n.box in state.UNSEEN) == (active and not n.read_at and not n.seen_at)
     assert n.wake_at == min((at for at in (n.expires_at, n.snoozed_until) if at), default=None)
-    assert box.placed(n) == n
+    assert state.placed(n) == n
 
 
 def test_views_are_unions_that_the_counts_are_read_off() -> None:
-    views = box.VIEWS
+    views = state.VIEWS
     assert set(views[InboxView.ALL]) == set(Box)
-    assert set(views[InboxView.UNREAD]) == box.UNREAD > box.UNSEEN
+    assert set(views[InboxView.UNREAD]) == state.UNREAD > state.UNSEEN
     parts = [*views[InboxView.ACTIVE], *views[InboxView.SNOOZED], *views[InboxView.ARCHIVED]]
     assert sorted(parts) == sorted(Box)
 
@@ -141,14 +141,14 @@ def test_mark_twice_changes_nothing_the_second_time(n: Notification, name: str) 
     if after is not None:
         assert after != n, "what changes nothing is None: it makes no event"
         assert MARKS[name](replace(after, added_modseq=9), NOW) is None
-        assert box.placed(_sane(after)) == box.placed(after), "read implies seen, archived is not snoozed"
+        assert state.placed(_sane(after)) == state.placed(after), "read implies seen, archived is not snoozed"
         assert after.id == n.id
 
 
 @given(visible, marks)
 def test_mark_changes_nothing_but_what_the_committer_writes(n: Notification, name: str) -> None:
     """The committer writes the fields of MARKED only: what a mark changed beside them would be told and then lost."""
-    after = box.placed(MARKS[name](n, NOW) or n)
+    after = state.placed(MARKS[name](n, NOW) or n)
     before_document, after_document = document(n), document(after)
     changed = {
         field
@@ -161,7 +161,7 @@ def test_mark_changes_nothing_but_what_the_committer_writes(n: Notification, nam
 @given(visible, marks)
 def test_mark_puts_it_where_its_name_says_and_the_receipts_tell_it(n: Notification, name: str) -> None:
     after = MARKS[name](n, NOW) or n
-    placed = box.placed(after)
+    placed = state.placed(after)
     assert {
         "seen": bool(after.seen_at),
         "read": bool(after.read_at and after.seen_at),
@@ -174,12 +174,12 @@ def test_mark_puts_it_where_its_name_says_and_the_receipts_tell_it(n: Notificati
         "due": placed.wake_at is None or placed.wake_at > NOW,
         "removed": placed.box is None,
     }[name]
-    told = [kind.name.lower() for kind in box.receipts(n, after)]
+    told = [kind.name.lower() for kind in state.receipts(n, after)]
     assert len(set(told)) == len(told)
     for kind, field in (("seen", "seen_at"), ("read", "read_at"), ("archived", "archived_at")):
         assert (kind in told) == (not getattr(n, field) and bool(getattr(after, field)))
     assert ("unread" in told) == (bool(n.read_at) and not after.read_at)
-    assert box.receipts(n, n) == []
+    assert state.receipts(n, n) == []
 
 
 # ---------------------------------------------------------------- draft
@@ -210,7 +210,7 @@ def test_draft_counts_equal_a_recount_and_numbers_are_contiguous(
             fresh = _fresh(f"n{number}", mailbox, hidden=what == "hide")
             kept[fresh.id] = draft.add(fresh)
         elif what == "all":
-            pairs = [(n, box.read(n, NOW)) for id in own if (n := kept[id]).box in box.UNREAD]
+            pairs = [(n, state.read(n, NOW)) for id in own if (n := kept[id]).box in state.UNREAD]
             if changed := [after for _, after in pairs if after]:
                 for n in draft.change_all(InboxEventKind.ALL_READ, changed):
                     kept[n.id] = n
@@ -219,7 +219,7 @@ def test_draft_counts_equal_a_recount_and_numbers_are_contiguous(
             assert n == kept[own[index % len(own)]]
             quiet = what == "quiet"
             assert n
-            if after := (box.seen if quiet else MARKS[what])(n, NOW):
+            if after := (state.seen if quiet else MARKS[what])(n, NOW):
                 on_top = what in {"unsnoozed", "due"} and not after.removed_at
                 kept[n.id] = draft.change(after, quiet=quiet)
                 assert kept[n.id].modseq == draft.head(mailbox).modseq
@@ -289,14 +289,14 @@ def test_messages_tell_every_change_as_it_is(rows: list[tuple[int, bool, InboxEv
         event = Event(kind=kind, modseq=number, unread=number, unseen=1, notification=n)
         changes.append(Changed(mailbox=mailbox, epoch="e", first=number, last=number, events=(event,)))
     heard: list[Changed] = []
-    for mailbox, data in wire.messages(changes):
+    for mailbox, data in message_codec.messages(changes):
         if mailbox:
-            heard.append(wire.decode_changed(data))
+            heard.append(message_codec.decode_changed(data))
             assert heard[-1].mailbox == mailbox
         else:
-            message = wire.decode_common(data)
-            assert isinstance(message, wire.Broadcast)
-            assert len(message.rows) >= wire.BROADCAST_FROM
+            message = message_codec.decode_common(data)
+            assert isinstance(message, message_codec.Broadcast)
+            assert len(message.rows) >= message_codec.BROADCAST_FROM
             heard += [message.changed(row) for row in message.rows]
     assert sorted(heard, key=lambda changed: changed.first) == changes
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub import clock
-from hub.egress import Egress
 from hub.model import Action, Priority
+from hub.platform.outbound_http import Egress
 from hub.send.channels import mobile_push, web_push
 from hub.send.channels.web_push import BODY_CHARS, PAYLOAD_BYTES, RECORD_BYTES, SHORT_BYTES, topic
 from hub.send.outcome import Dead, Gone, Retry, Sent
-from tests.peers import Amazon
-from tests.rigs import APNS, PRIVATE, World, device_of, message, opened_sns, opened_web_push, phone, settings
+from tests.fake_providers import Amazon
+from tests.worlds import APNS, PRIVATE, World, device_of, message, opened_sns, opened_web_push, phone, settings
 
 pytestmark = pytest.mark.usefixtures("nothing_private")
 

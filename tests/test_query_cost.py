@@ -11,10 +11,10 @@ from uuid import uuid4
 import pytest
 from graphql import GraphQLField, GraphQLInt, GraphQLList, GraphQLObjectType, GraphQLSchema, execute_sync, parse
 
-from hub.api.cooperative import CooperativeExecutor
-from hub.api.query_cost import QueryCosts
-from hub.api.schema import make_schema
-from hub.embedded import Mongod, Redis
+from hub.api.execution.cooperative import CooperativeExecutor
+from hub.api.execution.query_cost import QueryCosts
+from hub.api.schema.root import make_schema
+from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from tests.client import Json, Tenant
 from tests.processes import Process

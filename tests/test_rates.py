@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.connections import redis as redis_client
-from hub.embedded import Mongod, Redis
-from hub.limits import Limit, Limiter
+from hub.platform.connections import redis as redis_client
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.rate_limiter import Limit, Limiter
 from hub.settings import Settings
 from tests.client import Refused, Tenant, eventually
 from tests.conftest import fresh_servers

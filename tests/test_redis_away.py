@@ -11,11 +11,11 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis as RedisClient
 
-from hub.embedded import HOST, Redis
+from hub.platform.embedded_servers import HOST, Redis
 from tests.client import Replica, Tenant, eventually
 from tests.conftest import fresh_servers, scaled
+from tests.inbox_watchers import Watcher, caught_up, faults, same_as_stored, watching
 from tests.processes import Deployment
-from tests.watching import Watcher, caught_up, faults, same_as_stored, watching
 
 AWAY_S = 4.0  # design.md: a change arrives within this time while Redis is away
 BACK_S = 6.0  # and within this after it is back

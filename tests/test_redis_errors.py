@@ -12,30 +12,30 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis as RedisClient
 
-from hub.breaker import Breakers
-from hub.embedded import Mongod, Redis
-from hub.limits import SYNC_S, Limit, Limiter
 from hub.outbox.lanes import Lanes
+from hub.platform.circuit_breaker import Breakers
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.rate_limiter import SYNC_S, Limit, Limiter
+from tests.channel_setup import QUICK
 from tests.client import Tenant, eventually
-from tests.outside import QUICK
 from tests.processes import Process
 from tests.receiver import Receiver
 from tests.test_dispatch import connect, ended
 
 PLACES = {
     "serve": {
-        "hub.limits._sync",
-        "hub.live.link._beat",
-        "hub.live.link._subscribe",
+        "hub.platform.rate_limiter._sync",
+        "hub.live.pubsub._beat",
+        "hub.live.pubsub._subscribe",
         "hub.live.publisher._publish",
         "hub.outbox.lanes.put",
-        "hub.api.persisted._fetch",
-        "hub.api.persisted._share",
+        "hub.api.execution.persisted_queries._fetch",
+        "hub.api.execution.persisted_queries._share",
     },
     "work": {
-        "hub.breaker.ask",
-        "hub.breaker.tell",
-        "hub.breaker.opened",
+        "hub.platform.circuit_breaker.ask",
+        "hub.platform.circuit_breaker.tell",
+        "hub.platform.circuit_breaker.opened",
         "hub.outbox.lanes.take",
         "hub.outbox.lanes.wait",
         "hub.outbox.lanes.room",

@@ -9,13 +9,13 @@ import pytest
 from aiohttp import web
 from pymongo import AsyncMongoClient
 
-from hub.connections import Database
-from hub.embedded import Mongod, Redis
 from hub.model import Channel, DeliveryStatus
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
 from hub.status.delivery_filter import Wanted, index_of, match_of, order_of, replay_match_of
+from tests.channel_setup import DELIVERIES, QUICK, connect, deliveries, ended
 from tests.client import Json, Refused, Tenant, eventually
 from tests.commands import call
-from tests.outside import DELIVERIES, QUICK, connect, deliveries, ended
 from tests.processes import SECRET, Deployment
 from tests.receiver import Receiver
 

@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 
-from hub.inbox.position import decode_position, encode_position
+from hub.inbox.cursors import decode_position, encode_position
 from tests.client import Json, Refused, Replica, Tenant, eventually
 from tests.conftest import scaled
-from tests.crowd import Crowd, Watcher, following, instant
-from tests.stored import Stored
+from tests.mongo_assertions import Stored
+from tests.random_clients import Crowd, Watcher, following, instant
 
 AWAY_CHANGES = 500
 DAY_S = 86_400

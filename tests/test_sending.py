@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from hub.embedded import Mongod, Redis
 from hub.inbox.committer import STATEMENTS_MAX
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Refused, Tenant
 from tests.processes import Deployment
 from tests.test_observe import scrape

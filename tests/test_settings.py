@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hub import setting_values
-from hub.cli.environment import faults
-from hub.embedded import Mongod, Redis
+from hub.cli.targets import faults
+from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from tests.commands import call
 from tests.processes import SECRET

@@ -7,11 +7,11 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis as RedisClient
 
-from hub.breaker import FORGOTTEN_S, Breakers, names
-from hub.embedded import Mongod, Redis
+from hub.platform.circuit_breaker import FORGOTTEN_S, Breakers, names
+from hub.platform.embedded_servers import Mongod, Redis
 from hub.send.outcome import Dead, Delivered, Gone, Retry, health
+from tests.channel_setup import CONNECT, QUICK, all_deliveries
 from tests.client import Tenant, eventually
-from tests.outside import CONNECT, QUICK, all_deliveries
 from tests.processes import Deployment
 from tests.receiver import Receiver
 

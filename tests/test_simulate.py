@@ -6,11 +6,11 @@ import random
 from collections import Counter
 from typing import Any
 
-from hub.embedded import Mongod, Redis
 from hub.model import Channel
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.channel_setup import CHANNELS, all_ended, running
 from tests.client import Json, Tenant, eventually
 from tests.conftest import scaled
-from tests.outside import CHANNELS, all_ended, running
 
 SENDS = scaled(60, 300)
 USERS = [f"user-{number}" for number in range(12)]

@@ -12,11 +12,11 @@ from random import Random
 
 import pytest
 
-from tests import stored as documents
+from tests import mongo_assertions as documents
 from tests.client import Replica, Tenant, eventually
 from tests.conftest import scaled
-from tests.crowd import Crowd, Watcher, following, instant
-from tests.stored import Stored
+from tests.mongo_assertions import Stored
+from tests.random_clients import Crowd, Watcher, following, instant
 
 USERS = [f"user{number}" for number in range(10)]  # enough that a send to all of them travels as one broadcast
 CROWDED = USERS[:3]

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from hub.connections import Database
 from hub.ids import new_id
 from hub.model import Role
+from hub.platform.connections import Database
 from tests.client import FEED, NOTIFICATION, Json, Refused, Tenant
 from tests.processes import Deployment
 

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from hub import tls
-from hub.embedded import Mongod, Redis
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.runtime import tls
 from hub.settings import Settings
 from tests.certificates import certificate
 from tests.client import Tenant, eventually

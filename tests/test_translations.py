@@ -10,12 +10,21 @@ from babel import Locale
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
-from hub.connections import Database
 from hub.model import User
+from hub.platform.connections import Database
+from hub.platform.translations import (
+    BECAUSE,
+    CATALOGS,
+    LOCALES,
+    NAMED,
+    accepted_language,
+    because,
+    direction_of,
+    language,
+)
 from hub.send.channels import email
-from hub.translations import BECAUSE, CATALOGS, LOCALES, NAMED, accepted_language, because, direction_of, language
 from tests.client import Tenant
-from tests.rigs import NOW, message
+from tests.worlds import NOW, message
 
 CODE = Path(CATALOGS).parent
 MARKS = {"text": 1, "_text": 1, "marked": 1, "plural": 2}

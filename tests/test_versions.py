@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
-from hub.decoding import decode, merged
-from hub.embedded import Mongod, Redis
 from hub.model import Category, Channel, Delivery, DeliveryStatus, Notification, Preferences, Priority, User, document
-from hub.status.claims import Settlement, _ended
+from hub.outbox.claims import Settlement, _ended
+from hub.platform.decoding import decode, merged
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.channel_setup import QUICK, deliveries
 from tests.client import Json, Tenant, eventually
-from tests.outside import QUICK, deliveries
 from tests.processes import Deployment, Process
 from tests.receiver import Receiver
 from tests.test_dispatch import connect, ended

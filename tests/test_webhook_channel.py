@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from hub import breaker, clock
-from hub.egress import Egress
+from hub import clock
 from hub.ids import new_id, new_secret
 from hub.model import (
     Action,
@@ -34,12 +33,14 @@ from hub.model import (
     User,
     WebhookCall,
 )
+from hub.platform import circuit_breaker
+from hub.platform.outbound_http import Egress
 from hub.send import signing
 from hub.send.channels import webhook
 from hub.send.channels.webhook import Webhook
-from hub.send.endpoint import ROTATION, Addressed, EndpointCaller, secrets_at
 from hub.send.message import Message
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry
+from hub.send.webhook_endpoint import ROTATION, Addressed, EndpointCaller, secrets_at
 from hub.settings import Settings
 
 NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
@@ -337,13 +338,14 @@ def test_breakers_of_a_host_are_shared_within_a_tenant_and_those_of_an_address_b
     """Another port or scheme is another host."""
     given = [(tenant, host, path) for tenant in "ab" for host in ("x", "Y:8443") for path in "12"]
     named = {
-        breaker.names("webhook", tenant, f"https://{host}/{path}", f"{path}{host}") for tenant, host, path in given
+        circuit_breaker.names("webhook", tenant, f"https://{host}/{path}", f"{path}{host}")
+        for tenant, host, path in given
     }
     assert {shared for shared, _ in named} == {
         f"webhook/{tenant}/https://{host}" for tenant in "ab" for host in ("x:443", "y:8443")
     }
     assert len({own for _, own in named}) == len(given)
-    assert breaker.names("webhook", "a", "http://x/", "1")[0] == "webhook/a/http://x:80"
+    assert circuit_breaker.names("webhook", "a", "http://x/", "1")[0] == "webhook/a/http://x:80"
 
 
 # ---------------------------------------------------------------- signatures

@@ -11,8 +11,6 @@ import pytest
 from msgspec.structs import replace
 
 from hub import clock
-from hub.audience.endpoints import Endpoints
-from hub.connections import Database
 from hub.ids import new_id
 from hub.model import (
     Attempt,
@@ -26,10 +24,13 @@ from hub.model import (
     document,
     mailbox_of,
 )
+from hub.platform.connections import Database
 from hub.settings import Settings
-from hub.status import receipts, webhook_calls
-from hub.status.events import EVENTS
-from hub.status.webhook_calls import calls_for
+from hub.status import receipts
+from hub.webhooks import webhook_calls
+from hub.webhooks.endpoints import Endpoints
+from hub.webhooks.events import EVENTS
+from hub.webhooks.webhook_calls import calls_for
 from tests.client import Json, Refused, Tenant
 from tests.processes import Deployment
 

@@ -13,23 +13,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from hub.api.auth import Authenticator
-from hub.api.building import straighten
 from hub.api.context import Services
-from hub.api.engine import Engine
-from hub.api.front import Front
-from hub.api.http import METHODS, GraphQLOverHTTP
-from hub.api.idempotency import Answers
-from hub.api.links import links
-from hub.api.origins import Origins
-from hub.api.outbox import dev_outbox
-from hub.api.places import Places
-from hub.api.probes import probes
-from hub.api.providers import providers
-from hub.api.schema import make_schema
-from hub.api.socket import GraphQLOverWebSocket
-from hub.api.tokens import dev_tokens
-from hub.api.visits import watch_resolvers
-from hub.connections import Database
+from hub.api.dev.demo_tokens import dev_tokens
+from hub.api.dev.outbox import dev_outbox
+from hub.api.execution.engine import Engine
+from hub.api.execution.idempotency import Answers
+from hub.api.public.email_links import links
+from hub.api.public.probes import probes
+from hub.api.public.ses_events import providers
+from hub.api.public.static_files import Front
+from hub.api.schema.fast_inputs import straighten
+from hub.api.schema.root import make_schema
+from hub.api.transport.concurrency import Places
+from hub.api.transport.http import METHODS, GraphQLOverHTTP
+from hub.api.transport.operation_telemetry import watch_resolvers
+from hub.api.transport.origins import Origins
+from hub.api.transport.websocket import GraphQLOverWebSocket
+from hub.platform.connections import Database
 
 GRAPHQL = "/graphql"
 STRANGERS = ("/unsubscribe/", "/r/", "/providers/")

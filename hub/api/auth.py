@@ -15,9 +15,9 @@ from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError
 from joserfc.jwk import JWKRegistry, KeySet, OctKey
 
-from hub.egress import Egress, EgressError
 from hub.errors import Unauthenticated, Unavailable
 from hub.model import Caller, Role
+from hub.platform.outbound_http import Egress, EgressError
 from hub.settings import Settings
 from hub.text import IDENTIFIER_RULE, is_identifier
 

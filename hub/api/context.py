@@ -4,35 +4,45 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import strawberry
 from pymongo.errors import PyMongoError
 from strawberry.dataloader import DataLoader
 
-from hub.api.persisted import Taught
-from hub.api.rates import Rates
+from hub.api.rate_limits import Rates
 from hub.audience.devices import Devices
-from hub.audience.endpoints import Endpoints
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
-from hub.call_off import CallOff
-from hub.change import Change
 from hub.clock import Clock
-from hub.dossier import Dossiers
-from hub.egress import Egress
 from hub.errors import Forbidden
-from hub.health import HealthReader
 from hub.inbox.store import Inboxes
-from hub.links import Links
-from hub.live.rooms import Rooms
+from hub.live.subscriptions import Rooms
 from hub.model import Caller, Channel, Delivery, DeliveryStatus, Role, Tenant
-from hub.publish import Publish
+from hub.platform.outbound_http import Egress
+from hub.platform.signed_links import Links
+from hub.platform.translations import DEFAULT, Language, language
 from hub.settings import Settings
 from hub.status.deliveries import Deliveries
 from hub.status.receipts import Readers
 from hub.status.sends import Sends
-from hub.status.webhook_calls import WebhookCalls
-from hub.translations import DEFAULT, Language, language
+from hub.webhooks.endpoints import Endpoints
+from hub.webhooks.webhook_calls import WebhookCalls
+from hub.workflows.cancel_send import CallOff
+from hub.workflows.health import HealthReader
+from hub.workflows.inbox_actions import Change
+from hub.workflows.publish import Publish
+from hub.workflows.user_data import Dossiers
+
+
+class PersistedQueries(Protocol):
+    """Operations that clients name by the hash of their text."""
+
+    async def text(self, hash: str, given: str) -> str:
+        """Return the text of a hash, or `given` if that is not empty. Raise PersistedQueryNotFound or BadUserInput."""
+
+    async def keep(self, hash: str, text: str) -> None:
+        """Keep a text that is valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ class Services:
     egress: Egress
     links: Links
     rates: Rates
-    taught: Taught
+    taught: PersistedQueries
     health: HealthReader
     closing: asyncio.Event
     """Set when this process stops: streams end then, without saying that they are complete."""

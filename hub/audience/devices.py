@@ -12,9 +12,9 @@ from pymongo.errors import DuplicateKeyError
 
 from hub.audience.users import COLLECTION, Users
 from hub.clock import Clock
-from hub.connections import Database
 from hub.errors import TooLarge
 from hub.model import Device, DeviceKind, User, tenant_of
+from hub.platform.connections import Database
 
 SHARED = frozenset({DeviceKind.WEB_PUSH, DeviceKind.MOBILE_PUSH})
 """Kinds that are a thing in somebody's hand. Other addresses may serve several people at once."""

@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from hub.audience.turns import Turns
-from hub.connections import Database, Document, Indexes
-from hub.decoding import decode, decode_by_id, merged
+from hub.audience.optimistic_update import Turns
 from hub.errors import TooLarge, Unavailable
 from hub.model import Category, Tenant, document
+from hub.platform.connections import Database, Document, Indexes
+from hub.platform.decoding import decode, decode_by_id, merged
 
 COLLECTION = "tenants"
 CACHED = 10_000  # tenants

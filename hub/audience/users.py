@@ -10,12 +10,12 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
-from hub.audience.turns import Turns
+from hub.audience.optimistic_update import Turns
 from hub.clock import Clock
-from hub.connections import Database, Document, Indexes
-from hub.decoding import decode, decode_by_id, merged
 from hub.errors import NotFound, Unavailable
 from hub.model import Delivery, User, document, mailbox_of, user_of
+from hub.platform.connections import Database, Document, Indexes
+from hub.platform.decoding import decode, decode_by_id, merged
 
 COLLECTION = "users"
 CHANGED = ("devices", "preferences", "suppressed")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from hub.bench.figures import Figure, number
+from hub.bench.results import Figure, number
 
 WIDTH, LABEL, BAR, ROW, TOP = 860, 330, 330, 34, 46
 FULL = 2.0  # the bar's end: twice the target

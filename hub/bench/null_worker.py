@@ -4,10 +4,10 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
-from hub import log
-from hub.__main__ import work
-from hub.egress import Egress
 from hub.model import Channel
+from hub.platform import logging
+from hub.platform.outbound_http import Egress
+from hub.runtime.processes import work
 from hub.send.message import Message, Provider
 from hub.send.outcome import Outcome, Sent
 from hub.settings import Settings
@@ -34,5 +34,5 @@ if __name__ == "__main__":
     import sys
 
     settings = Settings()
-    log.configure(settings.log_level)
+    logging.configure(settings.log_level)
     uvloop.run(work(settings, [sys.modules[__name__]]))

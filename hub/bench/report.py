@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TextIO
 
 from hub.bench import chart
-from hub.bench.figures import Figure, rows, table
-from hub.bench.rig import BenchError, Rig
+from hub.bench.environment import BenchError, Rig
+from hub.bench.results import Figure, rows, table
 from hub.bench.runs import RUNS, Plan
 
 

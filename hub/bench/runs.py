@@ -19,12 +19,12 @@ from redis.asyncio import Redis
 
 from hub.api.auth import sign
 from hub.bench import seed
-from hub.bench.figures import Figure
-from hub.bench.rig import SECRET, Answer, BenchError, Rig, Target
-from hub.connections import Mongo
-from hub.inbox.box import VIEWS
+from hub.bench.environment import SECRET, Answer, BenchError, Rig, Target
+from hub.bench.results import Figure
+from hub.inbox.state import VIEWS
 from hub.model import InboxView, Role, mailbox_of
 from hub.outbox.lanes import Lanes
+from hub.platform.connections import Mongo
 
 TENANT = "bench"
 TOKEN_S = 86_400.0

@@ -9,7 +9,7 @@ from typing import Any
 from pymongo import MongoClient, WriteConcern
 
 from hub.ids import new_id
-from hub.inbox import box
+from hub.inbox import state
 from hub.model import (
     Box,
     Channel,
@@ -128,7 +128,7 @@ def _notifications(mailbox: str, size: int) -> Iterator[Notification]:
     for modseq in range(1, size + 1):
         at = began + timedelta(seconds=modseq)
         turn = modseq % TURN
-        yield box.placed(
+        yield state.placed(
             Notification(
                 id=new_id(),
                 mailbox=mailbox,

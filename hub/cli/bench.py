@@ -32,8 +32,8 @@ def bench(
 
     Example: hub bench send --seconds 2
     """
-    from hub.bench import report, rig, runs
-    from hub.embedded import ServerError
+    from hub.bench import environment, report, runs
+    from hub.platform.embedded_servers import ServerError
 
     if what is What.ALL and not into.is_dir():
         sys.exit(f"There is no folder {into} to write benchmarks.md into: name one with --into.")
@@ -48,7 +48,7 @@ def bench(
     chosen = list(runs.RUNS) if what is What.ALL else [what.value]
     try:
         found = asyncio.run(report.measure(chosen, plan))
-    except (rig.BenchError, ServerError) as error:
+    except (environment.BenchError, ServerError) as error:
         sys.exit(str(error))
     print(found.text())
     if found.failures:

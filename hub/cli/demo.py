@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hub.cli.door import ask
+from hub.cli.api_client import ask
 
 KNOWN = '{ user(id: "alice") { attributes } }'
 DEFINE = "mutation ($category: CategoryInput!) { upsertCategory(input: $category) { key } }"

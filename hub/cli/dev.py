@@ -20,14 +20,15 @@ from typing import Annotated
 import typer
 import uvloop
 
-from hub import connections, log, ports
 from hub.api.auth import sign_for
 from hub.cli import demo
-from hub.cli.door import Refused, Unreachable
-from hub.cli.environment import DAY_S, DEFAULT_DATA, fail, is_set, load
-from hub.cli.home import Home, Running
-from hub.embedded import Mongod, Redis, Server, ServerError
+from hub.cli.api_client import Refused, Unreachable
+from hub.cli.data_dir import Home, Running
+from hub.cli.targets import DAY_S, DEFAULT_DATA, fail, is_set, load
 from hub.model import Role
+from hub.platform import connections, logging
+from hub.platform.embedded_servers import Mongod, Redis, Server, ServerError
+from hub.runtime import listen
 from hub.settings import Settings, Unusable
 
 DEFAULT_PORT = 8000
@@ -68,14 +69,14 @@ def dev(
                 )
             settings = _settings(home, port)
             with ExitStack() as opened:
-                bound = [opened.enter_context(one) for one in ports.bind(settings.host, settings.port)]
-                log.configure(settings.log_level)
+                bound = [opened.enter_context(one) for one in listen.bind(settings.host, settings.port)]
+                logging.configure(settings.log_level)
                 uvloop.run(_run(settings, home, bound))
     except KeyboardInterrupt:
         _say("\nStopped before it served.")
-    except ports.NoHost as error:
+    except listen.NoHost as error:
         fail(f"{error}.")
-    except ports.NoPort as error:
+    except listen.NoPort as error:
         fail(f"{error}: choose another with --port (under make: PORT=8001).")
     except (ServerError, connections.Unreachable, Unusable) as error:
         fail(str(error))
@@ -96,7 +97,7 @@ def _settings(home: Home, port: int | None) -> Settings:
 
 
 async def _run(settings: Settings, home: Home, bound: list[socket.socket]) -> None:
-    from hub.__main__ import serve
+    from hub.runtime.processes import serve
 
     beside: list[asyncio.Task[None]] = []
     here = _url(settings.host, bound[0].getsockname()[1])  # so that links in mails lead somewhere
@@ -185,7 +186,7 @@ def _program(path: Path | None) -> str | None:
 
 async def _greet(settings: Settings, home: Home, port: int) -> None:
     """Says where it is and how to try it, once there is something to see."""
-    from hub.api.front import Front
+    from hub.api.public.static_files import Front
 
     url = _url(settings.host, port)
     service = sign_for(settings, None, Role.SERVICE, TOKENS_S)

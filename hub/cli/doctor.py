@@ -15,24 +15,26 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
-from hub import connections, ports, tls
-from hub.breaker import Breakers
-from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, faults, hub_of, is_set, variable
+from hub.cli.data_dir import Home
 from hub.cli.health_report import Report, ask_hub, read_stores
-from hub.cli.home import Home
-from hub.connections import Database, first_line
+from hub.cli.targets import DEFAULT_DATA, Data, Tenant, Token, Url, fail, faults, hub_of, is_set, variable
 from hub.ids import made_at
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
-from hub.redis_keys import REDIS_ERRORS
+from hub.platform import connections
+from hub.platform.circuit_breaker import Breakers
+from hub.platform.connections import Database, first_line
+from hub.platform.redis_keys import REDIS_ERRORS
+from hub.runtime import listen, tls
 from hub.settings import KINDS, Settings, Unusable
-from hub.status import deliveries, webhook_calls
+from hub.status import deliveries
+from hub.webhooks import webhook_calls
 
 OLDEST_MONGODB = (6, 0)
 OLDEST_REDIS = (6, 2)
 SKEW_S = 2.0  # tokens and cursors carry times
 WAIT_S = 2.0
-LONGEST_LIFETIME_S = 6  # see infra/decisions.md, Transactions
+LONGEST_LIFETIME_S = 6  # see docs/adr, Transactions
 CONNECTIONS = ("mongo_url", "redis_url", "jwt_secret", "jwks_url")  # with one of them, the environment alone counts
 SERVERS = ("mongo_url", "redis_url")
 FEW_FILES = 10_000
@@ -135,7 +137,7 @@ def _strangers() -> None:
 async def _examine(settings: Settings, report: Report | None, tenant: str) -> bool:
     """Says what it finds; whether all was well. Without a `report` of the running hub, its state is read here."""
     _say("ok", f"settings: mode {settings.mode}, tokens checked with {_keys(settings)}")
-    files = ports.allow_many_files()
+    files = listen.allow_many_files()
     if 0 <= files < FEW_FILES:
         _say(
             "note",
@@ -153,7 +155,7 @@ async def _examine(settings: Settings, report: Report | None, tenant: str) -> bo
         trouble = None
         try:
             await stage(settings, findings)
-        except (_Bad, Unusable, ports.NoPort, tls.NoCertificate, connections.Unreachable) as bad:
+        except (_Bad, Unusable, listen.NoPort, tls.NoCertificate, connections.Unreachable) as bad:
             trouble = str(bad)
             well = False
         for finding in findings:
@@ -187,7 +189,7 @@ def _keys(settings: Settings) -> str:
 
 async def _listening(settings: Settings, findings: list[str]) -> None:
     """Where the API listens, how, and to which browsers. The port itself may be the running hub's."""
-    for listener in ports.bind(settings.host, 0):
+    for listener in listen.bind(settings.host, 0):
         listener.close()
     if tls.context(settings):
         findings.append(f"the certificate can be used ({settings.ssl_certfile})")
@@ -196,9 +198,9 @@ async def _listening(settings: Settings, findings: list[str]) -> None:
 
 
 async def _operations(settings: Settings, findings: list[str]) -> None:
-    from hub.api.documents import Documents
-    from hub.api.persisted import SETTING, read_manifest
-    from hub.api.schema import make_schema
+    from hub.api.execution.persisted_queries import SETTING, read_manifest
+    from hub.api.execution.query_cache import Documents
+    from hub.api.schema.root import make_schema
 
     if settings.persisted_operations:
         listed = read_manifest(settings.persisted_operations, Documents(make_schema()._schema, settings).pin)
@@ -244,7 +246,7 @@ async def _transaction_lifetime_s(database: Database) -> int | None:
 
 
 async def _indexes(database: Database, settings: Settings) -> str:
-    from hub.parts import indexes
+    from hub.runtime.container import indexes
 
     missing = []
     count = 0
@@ -303,7 +305,7 @@ async def _channels(senders: Mapping[Channel, str], settings: Settings, findings
                 f"{NOTE}{channel} is not set up, and sends that name it skip it (NOT_CONFIGURED): set {wants}"
             )
     if key := settings.vapid_private_key.get_secret_value():
-        from hub.api.devices import vapid_public_key
+        from hub.api.schema.devices import vapid_public_key
 
         findings.append(f"web push: browsers subscribe with the public key {vapid_public_key(key)}")
     findings += await _amazon(settings)

@@ -6,11 +6,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from hub import clock, connections
-from hub.cli.door import Refused, Unreachable, ask
-from hub.cli.environment import Hub
+from hub import clock
+from hub.cli.api_client import Refused, Unreachable, ask
+from hub.cli.targets import Hub
 from hub.model import Channel, Role
-from hub.server_clock import ServerClock
+from hub.platform import connections
+from hub.platform.server_clock import ServerClock
 from hub.settings import Settings
 
 QUERY = """{
@@ -56,8 +57,8 @@ def ask_hub(hub: Hub, tenant: str) -> Report:
 
 async def read_stores(settings: Settings, tenant: str) -> Report:
     """Read the same off MongoDB and Redis. Raises connections.Unreachable and PyMongoError."""
-    from hub.api.health import Health
-    from hub.parts import health_reader
+    from hub.api.schema.health import Health
+    from hub.runtime.container import health_reader
 
     async with connections.mongo(settings) as database, connections.redis(settings) as redis:
         time = ServerClock(database, clock.now)

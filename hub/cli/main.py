@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import bench, dev, doctor, processes, replay, schema, send, token, vapid, watch
+from hub.cli import bench, dev, doctor, replay, schema, send, serve, token, vapid, watch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,8 +24,8 @@ for command in (
     token.token,
     vapid.vapid,
     doctor.doctor,
-    processes.serve,
-    processes.work,
+    serve.serve,
+    serve.work,
     schema.schema,
     bench.bench,
 ):

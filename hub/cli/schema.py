@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.environment import fail
+from hub.cli.targets import fail
 
 EXPORTED = Path("schema.graphql")
 
@@ -18,7 +18,7 @@ def schema(
 
     Example: hub schema > schema.graphql
     """
-    from hub.api.schema import make_schema
+    from hub.api.schema.root import make_schema
 
     text = make_schema().as_str() + "\n"
     if not check:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hub.cli.door import answered, ask
-from hub.cli.environment import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
+from hub.cli.api_client import answered, ask
+from hub.cli.targets import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
 from hub.cli.token import seconds
 from hub.model import Channel, DeliveryStatus, Priority, Role
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.environment import DAY_S, DEFAULT_DATA, Data, Tenant, fail, key_of
+from hub.cli.targets import DAY_S, DEFAULT_DATA, Data, Tenant, fail, key_of
 from hub.model import Role
 
 DURATION = re.compile(r"P(?:(\d+)W|(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?)")

@@ -18,9 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
 
-from hub.cli.door import Refused
-from hub.cli.environment import DEFAULT_DATA, Data, Hub, Tenant, Token, Url, fail, hub_of
-from hub.cli.inbox import Screen
+from hub.cli.api_client import Refused
+from hub.cli.targets import DEFAULT_DATA, Data, Hub, Tenant, Token, Url, fail, hub_of
+from hub.cli.watch_output import Screen
 from hub.model import Role
 
 PROTOCOL = Subprotocol("graphql-transport-ws")

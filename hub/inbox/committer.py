@@ -40,13 +40,10 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
-from hub import metrics, traces
 from hub.clock import Clock
-from hub.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
-from hub.decoding import decode_by_id
 from hub.errors import HubError, Unavailable
 from hub.inbox import search
-from hub.inbox.draft import Draft
+from hub.inbox.unit_of_work import Draft
 from hub.model import (
     MARKED,
     SAID,
@@ -57,6 +54,9 @@ from hub.model import (
     document,
     mailbox_from,
 )
+from hub.platform import metrics, tracing
+from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
+from hub.platform.decoding import decode_by_id
 from hub.settings import Settings
 
 NARROW_LANES = 3
@@ -182,8 +182,8 @@ class Committer:
             raise Unavailable("Too many changes are waiting (HUB_COMMIT_QUEUE): try again shortly.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        with traces.span("commit"):
-            job = _Job(work, future, loop.time() + self._settings.commit_deadline_s, traces.current())
+        with tracing.span("commit"):
+            job = _Job(work, future, loop.time() + self._settings.commit_deadline_s, tracing.current())
             (self._wide if work.alone or work.documents > WIDE_FROM else self._narrow).append(job)
             if not self._pump_set:
                 self._pump_set = True
@@ -355,7 +355,7 @@ class Committer:
         metrics.batch_size.observe(len(batch))
         metrics.commit_seconds.observe((time.time_ns() - began_ns) / 1e9)
         changed = draft.changed()
-        self._tell(draft, _traced(batch, changed, began_ns) if traces.on() else changed)
+        self._tell(draft, _traced(batch, changed, began_ns) if tracing.on() else changed)
         for job, result in settled:
             if isinstance(result, HubError):
                 _fail(job, result)
@@ -441,7 +441,7 @@ def _traced(batch: Batch, changed: list[Changed], began_ns: int) -> list[Changed
     """The transaction as a step of its works' traces: one of its own, with links to them, where there are several.
     What is told of a mailbox goes on in the trace of the work that changed it, of several the last."""
     wanting = [job.trace for job in batch if job.trace]
-    traces.record("transaction", wanting[0] if len(wanting) == 1 else None, began_ns, "CLIENT", wanting)
+    tracing.record("transaction", wanting[0] if len(wanting) == 1 else None, began_ns, "CLIENT", wanting)
     causes = {mailbox: job.trace for job in batch for mailbox in job.work.mailboxes}
     return [
         replace(change, events=tuple(replace(event, trace=causes.get(change.mailbox)) for event in change.events))

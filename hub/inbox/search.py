@@ -7,8 +7,8 @@ notification is stored with the folded form of its text, which a search looks at
 import re
 from functools import lru_cache
 
-from hub.connections import Document
 from hub.model import Notification, document
+from hub.platform.connections import Document
 from hub.text import folded, needs_folding
 
 FOLDED = "folded"

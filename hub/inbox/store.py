@@ -9,12 +9,10 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
-from hub.connections import Database, Document, Indexes
-from hub.decoding import decode, decode_all, decode_by_id
 from hub.errors import NotFound
 from hub.inbox import search
-from hub.inbox.box import UNREAD, UNSEEN, VIEWS
-from hub.inbox.heads import Heads
+from hub.inbox.mailbox_loader import Heads
+from hub.inbox.state import UNREAD, UNSEEN, VIEWS
 from hub.model import (
     Backlog,
     Box,
@@ -27,6 +25,8 @@ from hub.model import (
     Priority,
     mailbox_from,
 )
+from hub.platform.connections import Database, Document, Indexes
+from hub.platform.decoding import decode, decode_all, decode_by_id
 from hub.settings import Settings
 
 DAY_S = 86_400

@@ -12,11 +12,11 @@ from contextlib import suppress
 import structlog
 from redis.asyncio import Redis
 
-from hub import metrics, traces
-from hub.connections import cancelling
-from hub.live import wire
+from hub.live import message_codec
 from hub.model import Changed
-from hub.redis_keys import REDIS_ERRORS
+from hub.platform import metrics, tracing
+from hub.platform.connections import cancelling
+from hub.platform.redis_keys import REDIS_ERRORS
 
 AT_ONCE = 500  # changes a round trip
 PAUSE_S = 0.2  # after a failure
@@ -86,7 +86,7 @@ class Publisher:
                 raise
             else:
                 metrics.published.inc(len(messages))
-                if traces.on():
+                if tracing.on():
                     _trace(taken, began_ns)
 
     async def flush(self) -> None:
@@ -109,7 +109,7 @@ class Publisher:
         common = common_channel(self._prefix)
         pipeline = self._redis.pipeline(transaction=False)
         if self._lost:
-            pipeline.publish(common, wire.encode(wire.Look()))
+            pipeline.publish(common, message_codec.encode(message_codec.Look()))
         for mailbox, data in messages:
             pipeline.publish(user_channel(self._prefix, mailbox) if mailbox else common, data)
         await pipeline.execute()
@@ -117,11 +117,11 @@ class Publisher:
 
 
 def _messages(commits: list[list[Changed]]) -> list[tuple[str | None, bytes]]:
-    return [message for changed in commits for message in wire.messages(changed)]
+    return [message for changed in commits for message in message_codec.messages(changed)]
 
 
 def _trace(commits: list[list[Changed]], began_ns: int) -> None:
     """In the trace of each operation that was told."""
     for trace in {event.trace for changed in commits for change in changed for event in change.events}:
         if trace:
-            traces.record("publish", trace, began_ns, "PRODUCER")
+            tracing.record("publish", trace, began_ns, "PRODUCER")

@@ -23,7 +23,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from hub.model import Priority
-from hub.redis_keys import INTEGER, healed
+from hub.platform.redis_keys import INTEGER, healed
 
 ORDERS: tuple[tuple[Priority, ...], ...] = (
     (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM, Priority.LOW),

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from hub.links import from_outside
 from hub.model import Delivery, DeliveryStatus, Mailbox, Notification, Reason, Tenant, User
-from hub.send.desk import Ready
+from hub.platform.signed_links import from_outside
+from hub.send.job_handler import Ready
 from hub.send.message import Message, Provider
-from hub.send.retries import Next
+from hub.send.retry_policy import Next
 from hub.status.deliveries import OUTSIDE
 
 LOST = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}

@@ -10,11 +10,11 @@ from html import escape
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.links import item_address, web_address
 from hub.model import Notification
+from hub.platform.signed_links import item_address, web_address
+from hub.platform.translations import Language, because, direction_of, language
 from hub.send.message import Message
 from hub.send.text_links import find_addresses
-from hub.translations import Language, because, direction_of, language
 
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 BLUE = "#2457e6"  # for a tenant without a colour of its own

@@ -5,7 +5,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from hub.egress import Answer, Egress, EgressError, Refused
+from hub.platform.outbound_http import Answer, Egress, EgressError, Refused
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry
 from hub.send.retry_after import retry_after_s
 

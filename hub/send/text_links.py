@@ -7,7 +7,7 @@ quotes into the address, and ignores hosts with an underscore.
 import re
 import unicodedata
 
-from hub.links import web_address
+from hub.platform.signed_links import web_address
 
 CANDIDATE = re.compile(r"(?<![a-z0-9])https?://[^\s\x00-\x20\x7f<>\"`\\^|]+", re.IGNORECASE)
 ADDRESS_MAX_CHARS = 2048

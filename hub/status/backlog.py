@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from hub.clock import Clock
-from hub.connections import Database, Document
 from hub.model import DeliveryStatus, Reason
-from hub.status.claims import DOUBLINGS_MAX
+from hub.outbox.claims import DOUBLINGS_MAX
+from hub.platform.connections import Database, Document
 from hub.status.deliveries import COLLECTION
 
 COUNTED_MAX = 10_000  # of one lane, or dead letters

@@ -11,10 +11,12 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
-from hub.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
-from hub.decoding import decode, decode_page, unreadable
 from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
+from hub.outbox.due_index import due_index
+from hub.outbox.states import WAITING, may_move
+from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
+from hub.platform.decoding import decode, decode_page, unreadable
 from hub.status import receipts
 from hub.status.delivery_filter import (
     REPLAYED,
@@ -29,11 +31,9 @@ from hub.status.delivery_filter import (
     order_of,
     replay_match_of,
 )
-from hub.status.due import due_index
 from hub.status.proof import PROVEN_STATUS
+from hub.status.receipt_writer import Teller, Told
 from hub.status.sends import Counts, counts_by_send
-from hub.status.states import WAITING, may_move
-from hub.status.telling import Teller, Told
 
 COLLECTION = "deliveries"
 AT_ONCE = 500  # deliveries a transaction

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from msgspec import Struct
 from pymongo import DESCENDING
 
-from hub.connections import Document
 from hub.ids import first_id_at
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
+from hub.platform.connections import Document
 from hub.status.proof import with_status
 
 REPLAYED = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]

@@ -7,8 +7,8 @@ of an earlier version may write more of them during an upgrade, so that they are
 
 from collections.abc import Collection
 
-from hub.connections import Document
 from hub.model import Channel, Delivery, DeliveryStatus
+from hub.platform.connections import Document
 
 CONFIRMED_BY_ANSWER = Channel.WEBHOOK
 """The channel whose provider is the recipient's own: its answer means DELIVERED."""

@@ -15,12 +15,12 @@ from msgspec import Struct
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
-from hub import metrics
-from hub.connections import Database, Document, Indexes, is_outage
-from hub.decoding import decode
 from hub.errors import BadUserInput, CursorExpired, RateLimited
 from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Notification, Receipt, ReceiptKind, document
+from hub.platform import metrics
+from hub.platform.connections import Database, Document, Indexes, is_outage
+from hub.platform.decoding import decode
 from hub.settings import Settings
 
 COLLECTION = "receipts"

@@ -7,10 +7,10 @@ from typing import Any
 from msgspec import Struct
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from hub.connections import Database, Document, Indexes
-from hub.decoding import decode, decode_all, decode_page
 from hub.ids import first_id_at
 from hub.model import Channel, DeliveryStatus, Notification, Reason, Send, SendStatus
+from hub.platform.connections import Database, Document, Indexes
+from hub.platform.decoding import decode, decode_all, decode_page
 
 COLLECTION = "sends"
 CALLED_OFF = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}

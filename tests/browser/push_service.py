@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from tests.peers import HttpPeer, certificate
+from tests.fake_providers import HttpPeer, certificate
 
 VERSION = bytes([41])
 PING, PONG, LOGIN, LOGGED_IN, MESSAGE = 0, 1, 2, 3, 8  # tags of MCS

@@ -6,8 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from hub.api.front import Front
-from tests.peers import HttpPeer
+from hub.api.public.static_files import Front
+from tests.fake_providers import HttpPeer
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src http: ws:; img-src 'self'; "

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, FrameLocator, Locator, Page, WebSocketRoute, expect
 
-from hub.api.front import FOLDER
+from hub.api.public.static_files import FOLDER
 from tests.browser.conftest import AXE, STANDARD
 from tests.client import eventually
 from tests.commands import Command

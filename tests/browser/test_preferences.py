@@ -11,13 +11,13 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
-from hub.embedded import Mongod, Redis
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.browser.conftest import AXE, STANDARD
 from tests.browser.settings_page import SettingsPage
+from tests.channel_setup import QUICK
 from tests.client import Json, Tenant, eventually
-from tests.outside import QUICK
 from tests.processes import Deployment
-from tests.rigs import VAPID_TEXT
+from tests.worlds import VAPID_TEXT
 
 WITHIN_S = 30
 expect.set_options(timeout=WITHIN_S * 1_000)

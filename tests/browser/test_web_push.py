@@ -17,15 +17,15 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import BrowserContext, CDPSession, Page, Worker, async_playwright
 
-from hub.embedded import Mongod, Redis
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.browser.conftest import CHROMIUM, QUIET
 from tests.browser.desktop import DAEMON, Desktop
 from tests.browser.push_service import LocalPushService
 from tests.browser.settings_page import SettingsPage
+from tests.channel_setup import QUICK, deliveries
 from tests.client import Json, Tenant, eventually
-from tests.outside import QUICK, deliveries
 from tests.processes import Deployment
-from tests.rigs import VAPID_TEXT
+from tests.worlds import VAPID_TEXT
 
 BANNERS = """async () => {
   const registration = await navigator.serviceWorker.ready;

@@ -25,8 +25,8 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
-from hub.egress import Egress
 from hub.model import Channel
+from hub.platform.outbound_http import Egress
 from hub.send import aws, mail_layout
 from hub.send.mail import Letter, Sender, Unsendable, letter, sender_from
 from hub.send.message import Message, Provider, Shown

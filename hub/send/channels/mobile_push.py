@@ -16,8 +16,8 @@ import orjson
 from botocore.exceptions import ClientError
 
 from hub import clock
-from hub.egress import Egress
 from hub.model import Channel, Device, Notification, Priority
+from hub.platform.outbound_http import Egress
 from hub.send import aws
 from hub.send.message import Message, Provider, Shown
 from hub.send.outcome import Dead, Outcome, Sent

@@ -18,9 +18,10 @@ import orjson
 from py_vapid import Vapid, VapidException
 from pywebpush import WebPusher, WebPushException
 
-from hub import breaker, clock
-from hub.egress import Answer, Egress, EgressError, Refused
+from hub import clock
 from hub.model import Channel, Notification, Priority
+from hub.platform import circuit_breaker
+from hub.platform.outbound_http import Answer, Egress, EgressError, Refused
 from hub.send.message import Message, Provider, Shown
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent
 from hub.send.retry_after import retry_after_s
@@ -75,7 +76,7 @@ class WebPush:
     def breakers(self, message: Message) -> tuple[str, ...]:
         """The address of a push service is whatever a user registered."""
         device = message.device
-        return breaker.names(self.name, message.notification.tenant, _url(message), device.id if device else "")
+        return circuit_breaker.names(self.name, message.notification.tenant, _url(message), device.id if device else "")
 
     async def send(self, message: Message) -> Outcome:
         try:

@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 
-from hub import breaker, clock
+from hub import clock
 from hub.clock import Clock
-from hub.egress import Egress
 from hub.model import Channel, Device, Notification
+from hub.platform import circuit_breaker
+from hub.platform.outbound_http import Egress
 from hub.send import signing
 from hub.send.message import Message, Provider, Shown
 from hub.send.outcome import Dead, Outcome
@@ -34,7 +35,9 @@ class Webhook:
 
     def breakers(self, message: Message) -> tuple[str, ...]:
         device = message.device
-        return breaker.names(self.name, message.notification.tenant, _address(device)[0], device.id if device else "")
+        return circuit_breaker.names(
+            self.name, message.notification.tenant, _address(device)[0], device.id if device else ""
+        )
 
     async def send(self, message: Message) -> Outcome:
         url, secret = _address(message.device)

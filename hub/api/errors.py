@@ -1,0 +1,79 @@
+"""The one error table, translated here: what went wrong inside to what a caller is told."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from graphql import GraphQLError
+from pymongo.errors import PyMongoError
+
+from hub.errors import HubError, Unavailable
+from hub.platform.connections import is_outage
+
+BAD_USER_INPUT = "BAD_USER_INPUT"
+INTERNAL = "INTERNAL_SERVER_ERROR"
+MESSAGE_MAX_CHARS = 900
+
+log = structlog.get_logger(__name__)
+
+
+def all_formatted(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
+    """The errors of one operation. However many of them are nobody's business but ours, the log has one line, with the
+    tracebacks of all."""
+    broken: list[Exception] = []
+    told = [_formatted(error, request_id, broken) for error in errors]
+    if broken:
+        _log(broken[0] if len(broken) == 1 else ExceptionGroup("several fields broke", broken), request_id)
+    return told
+
+
+def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
+    """A GraphQL error with its code. What is nobody's business but ours is logged under the request's id."""
+    return all_formatted([error], request_id)[0]
+
+
+def refused(error: Exception, request_id: str) -> dict[str, Any]:
+    """Any exception as an error without a place in the query."""
+    known = _known(error, request_id)
+    if known is None:
+        _log(error, request_id)
+    return _told(known, request_id)
+
+
+def _formatted(error: GraphQLError, request_id: str, broken: list[Exception]) -> dict[str, Any]:
+    cause = error.original_error
+    told: dict[str, Any] = {"message": error.message}
+    if len(error.message) > MESSAGE_MAX_CHARS:  # it quotes the query or its variables
+        told["message"] = error.message[:MESSAGE_MAX_CHARS] + "..."
+    if error.locations:
+        told["locations"] = [location.formatted for location in error.locations]
+    if error.path:
+        told["path"] = error.path
+    if cause is None or isinstance(cause, GraphQLError):
+        told["extensions"] = {"code": BAD_USER_INPUT}
+        return told
+    known = _known(cause, request_id)
+    if known is None:
+        broken.append(cause)
+    return told | _told(known, request_id)
+
+
+def _known(error: Exception, request_id: str) -> HubError | None:
+    """What callers may be told about; None for a fault of ours."""
+    if isinstance(error, PyMongoError) and is_outage(error):
+        log.warning("store_failed", error=error, request_id=request_id, seldom=True)
+        return Unavailable("The store did not answer: try again shortly.")
+    return error if isinstance(error, HubError) else None
+
+
+def _told(known: HubError | None, request_id: str) -> dict[str, Any]:
+    if known is not None:
+        return {"message": known.message, "extensions": {"code": known.code, **known.extensions}}
+    return {
+        "message": "Something broke inside; the log knows it by this request id.",
+        "extensions": {"code": INTERNAL, "requestId": request_id},
+    }
+
+
+def _log(error: Exception, request_id: str) -> None:
+    log.error("internal_error", request_id=request_id, exc_info=error)

@@ -1,0 +1,97 @@
+"""The `Idempotency-Key` header, for any mutation of a service.
+
+A key belongs to tenant, role and subject. Sends carry it into their own transaction (see `publish`), so it is exact for
+them. For other mutations the key is claimed before they run and their answer kept after: the same request again gets
+the same answer, also where a part of it failed. Only where nothing took effect may the key be used again. A claim whose
+process died without an answer can be taken over after `CLAIM_S`.
+
+An answer that may not be kept (see `kept_answers`) is returned once: the same request again is not carried out, and
+gets CONFLICT. Kept answers name the people they are about, so that erasing a person drops them.
+"""
+
+from datetime import timedelta
+from hashlib import sha256
+
+import msgspec
+import orjson
+from graphql import OperationType
+from pymongo.errors import DuplicateKeyError
+
+from hub.api.context import Context
+from hub.api.execution.engine import Answer, Engine, Operation, encode
+from hub.api.execution.kept_answers import keepable, root_keys, took_effect
+from hub.clock import Clock
+from hub.errors import BadUserInput, Conflict, Unavailable
+from hub.inbox.store import NOT_KEPT
+from hub.model import Caller, Role
+from hub.platform.connections import Database
+
+CLAIM_S = 60
+EXACT = frozenset({"send", "sendMany"})
+READING = frozenset({"exportUser"})
+"""It changes nothing, so it may run again."""
+
+
+class Answers:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._answers = database.idempotency
+        self._users = database.users
+        self._clock = clock
+
+    async def run(self, operation: Operation, context: Context, engine: Engine) -> Answer:
+        """Run an operation, or return its first answer. Conflict if the key came with another request."""
+        key = context.idempotency_key
+        if key is None or operation.kind is not OperationType.MUTATION or context.caller.role is Role.USER:
+            return await engine.run(operation, context)
+        fields = root_keys(operation.document, operation.node)
+        if set(fields.values()) <= EXACT | READING:
+            return await engine.run(operation, context)
+        request = operation.request
+        said = [request.query, request.operation_name, request.variables]
+        try:
+            hashed = sha256(msgspec.json.encode(said, order="sorted", enc_hook=str)).hexdigest()
+        except RecursionError:
+            raise BadUserInput("The variables are nested too deep.", "variables") from None
+        name = _name(context.caller, key)
+        now = self._clock()
+        lapsed = {"_id": name, "hash": hashed, "answer": None, "at": {"$lt": now - timedelta(seconds=CLAIM_S)}}
+        try:
+            await self._answers.update_one(lapsed, {"$set": {"at": now}}, upsert=True)
+        except DuplicateKeyError:
+            return await self._before(name, hashed)
+        answer = await engine.run(operation, context)
+        if not took_effect(answer, list(fields)):
+            await self._answers.delete_one({"_id": name})  # nothing to repeat: the caller may try again
+        elif answer["data"] is None or keepable(engine.schema, operation.document, operation.node):
+            await self._keep(name, encode(answer), context.people)
+        else:
+            await self._answers.update_one({"_id": name}, {"$set": {"answer": NOT_KEPT}})
+        return answer
+
+    async def _keep(self, name: str, answer: bytes, people: set[str]) -> None:
+        """Keep an answer that is about these people, unless one of them was erased meanwhile."""
+        about = {"people": sorted(people)} if people else {}
+        await self._answers.update_one({"_id": name}, {"$set": {"answer": answer, **about}})
+        if people and await self._users.count_documents({"_id": {"$in": sorted(people)}}) < len(people):
+            await self._answers.update_one({"_id": name}, {"$set": {"answer": NOT_KEPT}, "$unset": {"people": ""}})
+
+    async def _before(self, name: str, hashed: str) -> Answer:
+        known = await self._answers.find_one({"_id": name})
+        if known is None or known["hash"] != hashed:
+            raise Conflict("This idempotency key was used before with another request: use a fresh key.")
+        if known.get("answer") is None:
+            raise Unavailable("The first request with this idempotency key is still running: try again shortly.")
+        if known["answer"] == NOT_KEPT:
+            raise Conflict(
+                "This request was carried out before under this idempotency key and is not carried out again. Its "
+                "answer is not kept, because it held a secret or was about a person: query what it made, and make "
+                "a new secret if the first one is lost."
+            )
+        answer: Answer = orjson.loads(known["answer"])
+        return answer
+
+
+def _name(caller: Caller, key: str) -> str:
+    """The id of a caller's key. It is hashed, because a key or a subject may name a person."""
+    parts = orjson.dumps([caller.role, caller.user, key])
+    return f"{caller.tenant}/#{sha256(parts).hexdigest()}"

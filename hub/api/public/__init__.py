@@ -1,0 +1,1 @@
+"""Endpoints that need no token of a caller, and static files."""

@@ -1,0 +1,45 @@
+"""What is asked by those who watch the process: `/healthz`, `/readyz`, `/metrics`."""
+
+import asyncio
+from hmac import compare_digest
+
+import pymongo
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pymongo.errors import PyMongoError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from hub.live.pubsub import Link
+from hub.platform.connections import Database
+from hub.settings import Settings
+
+READY_TIMEOUT_S = 2.0  # load balancers ask every few seconds
+
+
+def probes(settings: Settings, database: Database, link: Link | None = None) -> list[BaseRoute]:
+    """Their routes. `link` is the process's connection to Redis, where it listens to any."""
+    wanted = settings.metrics_token.get_secret_value().encode()
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        """MongoDB decides, within READY_TIMEOUT_S; without Redis the hub is degraded, not unready."""
+        realtime = {"realtime": "degraded" if link.away else "ok"} if link else {}
+        try:
+            with pymongo.timeout(READY_TIMEOUT_S):
+                async with asyncio.timeout(READY_TIMEOUT_S):
+                    await database.command("ping")
+        except (PyMongoError, TimeoutError):
+            return JSONResponse({"store": "unavailable", **realtime}, 503)
+        return JSONResponse({"store": "ok", **realtime})
+
+    async def metrics(request: Request) -> Response:
+        given = request.headers.get("authorization", "").partition(" ")[2].encode()
+        if wanted and not compare_digest(given, wanted):
+            text = "Send the token of HUB_METRICS_TOKEN: Authorization: Bearer ...\n"
+            return PlainTextResponse(text, 401, {"www-authenticate": "Bearer"})
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]

@@ -1,0 +1,1 @@
+"""The GraphQL types and fields, one file per domain."""

@@ -1,0 +1,358 @@
+"""The root fields: each checks who calls, turns the input into a request, and calls one conductor or reader."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import datetime
+
+import strawberry
+from strawberry import ID
+
+from hub import model
+from hub.api.context import Context, Info
+from hub.api.schema.deliveries import Delivery, DeliveryFilter, ReplayPreview, replayed, wanted
+from hub.api.schema.devices import DeviceMutation, DeviceQuery
+from hub.api.schema.health import HealthQuery
+from hub.api.schema.inbox_stream import InboxStream
+from hub.api.schema.inputs import (
+    InboxFilter,
+    SendInput,
+    UserInput,
+    id_cursor,
+    idempotency_key,
+    inbox_filter,
+    notification_ids,
+    page_size,
+    profile,
+    send_request,
+    user_id,
+)
+from hub.api.schema.preferences import WishMutation, WishQuery
+from hub.api.schema.scalars import CONFIG, Cursor
+from hub.api.schema.suppressions import SuppressionMutation, SuppressionQuery
+from hub.api.schema.types import (
+    DeliveryConnection,
+    InboxEvent,
+    InboxPayload,
+    Notification,
+    NotificationConnection,
+    Receipt,
+    Send,
+    SendConnection,
+    SendEdge,
+    SendPayload,
+    User,
+    connection,
+    delivery_page,
+    inbox_page,
+)
+from hub.api.schema.user_data import PeopleMutation, PeopleQuery
+from hub.api.schema.webhooks import WebhookMutation, WebhookQuery
+from hub.errors import BadUserInput, HubError, NotFound, TooLarge, Unavailable
+from hub.inbox import state
+from hub.inbox.cursors import decode_position
+from hub.model import mailbox_of
+from hub.status.virtual_deliveries import deliveries_of
+from hub.workflows.publish import Published, SendRequest
+
+
+@strawberry.type
+class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery, HealthQuery):
+    @strawberry.field(graphql_type=User, description="The caller.")
+    async def me(self, info: Info) -> model.User:
+        context = info.context
+        user = await context.services.users.get(context.mailbox)
+        if user is None:
+            await context.services.change.open(context.mailbox)
+            user = await context.services.users.get(context.mailbox)
+        if user is None:
+            raise Unavailable("This person was erased just now.")
+        return user
+
+    @strawberry.field(description="The caller's inbox, newest first.")
+    async def inbox(
+        self,
+        info: Info,
+        filter: InboxFilter | None = None,
+        first: int | None = 20,
+        after: str | None = None,
+    ) -> NotificationConnection:
+        return await inbox_page(info.context, info.context.mailbox, filter, first, after)
+
+    @strawberry.field(graphql_type=Notification | None, description="One of the caller's own.")
+    async def notification(self, info: Info, id: ID) -> model.Notification | None:
+        return await info.context.services.inboxes.notification(id, info.context.mailbox)
+
+    @strawberry.field(graphql_type=User | None, description="Role service and up.")
+    async def user(self, info: Info, id: ID) -> model.User | None:
+        tenant = info.context.require_service()
+        return await info.context.services.users.get(mailbox_of(tenant, user_id(id, "id")))
+
+    @strawberry.field(graphql_type=Send | None, description="Role service and up.")
+    async def send(self, info: Info, id: ID) -> model.Send | None:
+        return await info.context.services.sends.get(info.context.require_service(), id)
+
+    @strawberry.field(description="Role service and up. Newest first.")
+    async def sends(
+        self,
+        info: Info,
+        category: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        first: int | None = 20,
+        after: str | None = None,
+    ) -> SendConnection:
+        context = info.context
+        tenant = context.require_service()
+        size = page_size(first, 20, context.services.settings)
+        found = await context.services.sends.page(
+            tenant, category=category, since=since, until=until, first=size + 1, after=id_cursor(after)
+        )
+        return connection(SendConnection, SendEdge, found, size, after)
+
+    @strawberry.field(graphql_type=Delivery | None, description="Role service and up.")
+    async def delivery(self, info: Info, id: ID) -> model.Delivery | None:
+        services, tenant = info.context.services, info.context.require_service()
+        if found := await services.deliveries.get(tenant, id):
+            return found
+        n = (await services.inboxes.some([id.rpartition("-")[0]])).values()
+        return next((read for one in n if one.tenant == tenant for read in deliveries_of(one) if read.id == id), None)
+
+    @strawberry.field(
+        description="Role service and up. What leaves the hub, newest first. IN_APP and what was decided against stand "
+        "at each notification, and are counted with their reasons in `send.counts`."
+    )
+    async def deliveries(
+        self,
+        info: Info,
+        filter: DeliveryFilter | None = None,
+        first: int | None = 50,
+        after: str | None = None,
+    ) -> DeliveryConnection:
+        tenant = info.context.require_service()
+        return await delivery_page(info.context, tenant, wanted(filter, tenant), first, after)
+
+    @strawberry.field(description="Role service and up. What `replay` with this filter would bring back.")
+    async def replay_preview(self, info: Info, filter: DeliveryFilter) -> ReplayPreview:
+        context = info.context
+        tenant = context.require_service()
+        return ReplayPreview.of(await context.services.deliveries.replay_preview(tenant, wanted(filter, tenant)))
+
+
+@strawberry.type
+class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, SuppressionMutation):
+    @strawberry.mutation
+    async def mark_seen(self, info: Info, ids: list[ID]) -> InboxPayload:
+        return await _mark(info.context, ids, state.seen)
+
+    @strawberry.mutation
+    async def mark_read(self, info: Info, ids: list[ID]) -> InboxPayload:
+        return await _mark(info.context, ids, state.read)
+
+    @strawberry.mutation
+    async def mark_unread(self, info: Info, ids: list[ID]) -> InboxPayload:
+        return await _mark(info.context, ids, state.unread)
+
+    @strawberry.mutation
+    async def archive(self, info: Info, ids: list[ID]) -> InboxPayload:
+        return await _mark(info.context, ids, state.archived)
+
+    @strawberry.mutation
+    async def unarchive(self, info: Info, ids: list[ID]) -> InboxPayload:
+        return await _mark(info.context, ids, state.unarchived)
+
+    @strawberry.mutation(description="Away until then; it comes back by itself, on top and as new.")
+    async def snooze(self, info: Info, ids: list[ID], until: datetime) -> InboxPayload:
+        if until <= info.context.services.clock():
+            raise BadUserInput("Snooze until an instant to come.", "until")
+        return await _mark(info.context, ids, state.snoozed(until))
+
+    @strawberry.mutation(description="Back now, on top, as it was.")
+    async def unsnooze(self, info: Info, ids: list[ID]) -> InboxPayload:
+        return await _mark(info.context, ids, state.unsnoozed)
+
+    @strawberry.mutation(description="Confirms what was sent with `requireAck`. Confirming implies reading.")
+    async def acknowledge(self, info: Info, ids: list[ID]) -> InboxPayload:
+        return await _mark(info.context, ids, state.acknowledged)
+
+    @strawberry.mutation
+    async def mark_all_seen(
+        self,
+        info: Info,
+        filter: InboxFilter | None = None,
+    ) -> InboxPayload:
+        return await _mark_all(info.context, filter, state.seen)
+
+    @strawberry.mutation
+    async def mark_all_read(
+        self,
+        info: Info,
+        filter: InboxFilter | None = None,
+    ) -> InboxPayload:
+        return await _mark_all(info.context, filter, state.read)
+
+    @strawberry.mutation
+    async def archive_all(
+        self,
+        info: Info,
+        filter: InboxFilter | None = None,
+    ) -> InboxPayload:
+        return await _mark_all(info.context, filter, state.archived)
+
+    @strawberry.mutation(description="Role service and up. Answers once it is stored durably.")
+    async def send(self, info: Info, input: SendInput) -> SendPayload:
+        context = info.context
+        tenant = context.require_service()
+        request, key = _request(context, input, "input", _header_key(info))
+        return _payload(await context.services.publish.send(tenant, request, key))
+
+    @strawberry.mutation(
+        description="Role service and up. Up to 1,000 sends, naming up to 1,000 recipients in all, in one call; "
+        "answers in order. A send that failed is null, with an error whose path ends in its index."
+    )
+    async def send_many(self, info: Info, inputs: list[SendInput]) -> list[SendPayload | None]:
+        context = info.context
+        tenant = context.require_service()
+        settings = context.services.settings
+        if len(inputs) > settings.sends_per_call:
+            raise TooLarge(f"inputs holds more than {settings.sends_per_call} sends (HUB_SENDS_PER_CALL).")
+        if sum(len(given.to.users or ()) for given in inputs) > settings.users_per_call:
+            raise TooLarge(f"inputs name more than {settings.users_per_call} users in all (HUB_USERS_PER_CALL).")
+        header = _header_key(info)
+        answers: list[Published | BaseException | None] = [None] * len(inputs)
+        asked: list[tuple[SendRequest, str | None]] = []
+        places: list[int] = []
+        for index, given in enumerate(inputs):
+            try:
+                asked.append(_request(context, given, f"inputs.{index}", header and f"{header}/{index}"))
+                places.append(index)
+            except HubError as error:
+                answers[index] = error
+        for index, answer in zip(places, await context.services.publish.send_many(tenant, asked), strict=True):
+            answers[index] = answer
+        # An exception in a list is an error at its index.
+        return [_payload(answer) if isinstance(answer, Published) else answer for answer in answers]  # type: ignore[misc]
+
+    @strawberry.mutation(
+        graphql_type=Send, description="Role service and up. What has not gone out yet never does; inboxes keep theirs."
+    )
+    async def cancel_send(self, info: Info, id: ID) -> model.Send:
+        return await info.context.services.call_off.cancel(info.context.require_service(), id)
+
+    @strawberry.mutation(
+        graphql_type=Send,
+        description="Role service and up. Take it back: out of every inbox, live, and every delivery not yet made is "
+        "cancelled.",
+    )
+    async def recall_send(self, info: Info, id: ID) -> model.Send:
+        return await info.context.services.call_off.recall(info.context.require_service(), id)
+
+    @strawberry.mutation(
+        description="Role service and up. Dead letters back to work: FAILED, and RETRYING, which then has its next try "
+        "now, where it is named by its id or by `filter.statuses`. Those whose address is gone or suppressed only "
+        "where their ids or `filter.reasons` name them. Answers how many match; beyond 1,000 the rest follows in the "
+        "background."
+    )
+    async def replay(self, info: Info, ids: list[ID] | None = None, filter: DeliveryFilter | None = None) -> int:
+        context = info.context
+        tenant = context.require_service()
+        return await context.services.deliveries.replay(tenant, replayed(context, tenant, ids, filter))
+
+    @strawberry.mutation(
+        graphql_type=list[User], description="Role service and up. Absent leaves as it is, null clears."
+    )
+    async def upsert_users(self, info: Info, users: list[UserInput]) -> list[model.User]:
+        context = info.context
+        tenant = context.require_service()
+        settings = context.services.settings
+        if len(users) > settings.users_per_call:
+            raise TooLarge(f"users holds more than {settings.users_per_call} (HUB_USERS_PER_CALL): call in parts.")
+        if not users:
+            return []
+        profiles = [profile(given, tenant, settings, f"users.{index}") for index, given in enumerate(users)]
+        context.people.update(given.id for given in profiles)
+        return await context.services.users.upsert(profiles)
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(
+        description="The caller's inbox, change by change. With `after`, first everything since that position."
+    )
+    async def inbox(self, info: Info, after: Cursor | None = None) -> AsyncIterator[InboxEvent]:
+        context = info.context
+        services = context.services
+        position = decode_position(after, "after") if after is not None else None
+        try:
+            feed = await services.rooms.join(context.mailbox, position)
+        except NotFound:
+            await services.change.make(context.mailbox)
+            feed = await services.rooms.join(context.mailbox, position)
+        return InboxStream(feed, services.rooms, services.clock)
+
+    @strawberry.subscription(
+        description="Role service and up: every receipt of the tenant from now on, or of one send from its beginning. "
+        "A cursor past the retention fails with CURSOR_EXPIRED."
+    )
+    async def receipts(
+        self, info: Info, send_id: ID | None = None, after: Cursor | None = None
+    ) -> AsyncGenerator[Receipt, None]:
+        context = info.context
+        services = context.services
+        tenant = context.require_service()
+        since = None
+        if send_id is not None:
+            send = await services.sends.get(tenant, send_id)
+            if send is None:
+                raise NotFound("There is no such send.")
+            since = send.created_at
+        async with aclosing(services.receipts.watch(tenant, send_id, after, since)) as stream:
+            async for told in stream:
+                receipt = told.receipt
+                yield Receipt(
+                    id=ID(receipt.id),
+                    cursor=Cursor(told.cursor),
+                    kind=receipt.kind,
+                    at=receipt.at,
+                    send_id=ID(receipt.send_id),
+                    notification_id=ID(receipt.notification_id),
+                    user_id=ID(receipt.user_id),
+                    channel=receipt.channel,
+                    status=receipt.status,
+                    reason=receipt.reason,
+                )
+
+
+async def _mark(context: Context, ids: Sequence[str], mark: state.Mark) -> InboxPayload:
+    services = context.services
+    marked = await services.change.mark(context.mailbox, notification_ids(ids, services.settings), mark)
+    return InboxPayload.of(marked, services.inboxes.position(marked.head))
+
+
+async def _mark_all(
+    context: Context,
+    filter: InboxFilter | None,
+    mark: state.Mark,
+) -> InboxPayload:
+    services = context.services
+    marked = await services.change.mark_all(context.mailbox, inbox_filter(filter), mark)
+    return InboxPayload.of(marked, services.inboxes.position(marked.head))
+
+
+def _request(context: Context, given: SendInput, field: str, header_key: str | None) -> tuple[SendRequest, str | None]:
+    services = context.services
+    key = idempotency_key(given.idempotency_key, f"{field}.idempotencyKey") or header_key
+    return send_request(given, services.settings, services.clock(), field), key
+
+
+def _header_key(info: Info) -> str | None:
+    """The `Idempotency-Key` header, made one key a field, so that a request may hold several sends."""
+    key = info.context.idempotency_key
+    return key and f"{key}/{info.path.key}"
+
+
+def _payload(published: Published) -> SendPayload:
+    return SendPayload(send=published.send, duplicate=published.duplicate)
+
+
+def make_schema() -> strawberry.Schema:
+    return strawberry.Schema(Query, Mutation, Subscription, config=CONFIG)

@@ -1,0 +1,255 @@
+"""What is measured and what measures: local servers, a hub process, the load client, and the cores they run on.
+
+The process under test has the first core to itself; MongoDB, Redis and the load client share the second. On a machine
+with one core, or a system that can't pin, everything runs anywhere.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.runtime.listen import allow_many_files
+
+SECRET = "only-for-benchmarks-on-this-machine"  # noqa: S105 - nothing outside of this run knows it
+READY_S = 180.0  # with indexes to make over a million notifications
+STOP_S = 10.0
+IDLE_CPU_S = 0.02  # a process that uses less in half a second has settled
+SETTLED_S = 60.0
+
+Answer = dict[str, Any]
+
+
+class BenchError(Exception):
+    """A measurement can't be made; the text says why."""
+
+
+class Target:
+    """A process under test: a hub, or a floor."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.port = port
+
+    @property
+    def memory_bytes(self) -> int:
+        """Resident."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def cpu_s(self) -> float:
+        """Used since it began."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    async def settle(self) -> None:
+        """Returns when it has nothing left to do."""
+        deadline = time.monotonic() + SETTLED_S
+        while time.monotonic() < deadline:
+            before = self.cpu_s
+            await asyncio.sleep(0.5)
+            if self.cpu_s - before <= IDLE_CPU_S:
+                return
+
+
+class Rig:
+    """Servers for one run, in a folder that goes when it ends."""
+
+    async def __aenter__(self) -> "Rig":
+        if sys.platform != "linux":
+            raise BenchError("The load client uses epoll, and memory is read from /proc: run it on Linux.")
+        compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+        if compiler is None:
+            raise BenchError("The load client is in C: install a compiler (on Debian and Ubuntu: apt-get install gcc).")
+        allow_many_files()
+        self._cores = _pin_to_second_core()
+        self._folder = tempfile.TemporaryDirectory(prefix="hub-bench-", ignore_cleanup_errors=True)
+        self.folder = Path(self._folder.name)
+        self.mongod = Mongod(self.folder / "mongo")
+        self.redis = Redis(self.folder / "redis")
+        try:
+            await self._compile(compiler)
+            await self.mongod.start()
+            await self.redis.start()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for server in (self.redis, self.mongod):
+            await server.stop()
+        self._folder.cleanup()
+
+    @property
+    def pinned(self) -> bool:
+        return self._cores is not None
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        """A file for the load client or a floor."""
+        path = self.folder / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    @asynccontextmanager
+    async def hub(self, database: str, **settings: str) -> AsyncIterator[Target]:
+        """A `hub serve`. Settings are given by their names without the prefix."""
+        async with self._started("hub", "serve", environment=self._environment(database, settings)) as target:
+            yield target
+
+    @asynccontextmanager
+    async def worker(self, database: str, *, null: bool = False, **settings: str) -> AsyncIterator[Target]:
+        """A `hub work`, or one whose webhooks go nowhere."""
+        words = ("hub.bench.null_worker",) if null else ("hub", "work")
+        async with self._started(*words, environment=self._environment(database, settings)) as target:
+            yield target
+
+    @asynccontextmanager
+    async def sink(self, delay_ms: int) -> AsyncIterator[int]:
+        """The port of what takes webhooks; beside the servers, not beside the worker."""
+        async with self._started("hub.bench.sink", str(delay_ms), environment={}, first=False) as target:
+            yield target.port
+
+    def _environment(self, database: str, settings: dict[str, str]) -> dict[str, str]:
+        return {
+            "HUB_MONGO_URL": self.mongod.url,
+            "HUB_MONGO_DATABASE": database,
+            "HUB_REDIS_URL": self.redis.url,
+            "HUB_REDIS_PREFIX": f"{database}:",
+            "HUB_JWT_SECRET": SECRET,
+            "HUB_PORT": "0",
+            "HUB_RATE_PER_USER": "0",
+            "HUB_CONNECTIONS_PER_ADDRESS": "0",
+            **{f"HUB_{name.upper()}": value for name, value in settings.items()},
+        }
+
+    @asynccontextmanager
+    async def floor(self, *words: str) -> AsyncIterator[Target]:
+        """One of the floors of `hub.bench.baseline`."""
+        async with self._started(
+            "hub.bench.baseline", self.mongod.url, self.redis.url, *words, environment={}
+        ) as target:
+            yield target
+
+    async def load(self, mode: str, target: Target, **options: object) -> tuple[Answer, float]:
+        """Runs the load client; its figures, and the processor time that `target` used while it measured."""
+        process = await self._spawn_load(mode, target, options)
+        assert process.stdout
+        cpu_s, answer = 0.0, {}
+        try:
+            while line := await process.stdout.readline():
+                answer = json.loads(line)
+                if answer.pop("measuring", False):
+                    cpu_s = target.cpu_s
+            cpu_s = target.cpu_s - cpu_s
+            if await process.wait() or not answer:
+                assert process.stderr
+                raise BenchError(f"load {mode}: {(await process.stderr.read()).decode(errors='replace').strip()}")
+        finally:
+            await _end(process)
+        if answer.get("refused") or answer.get("lost"):
+            raise BenchError(f"load {mode}: not everything was answered: {answer}")
+        return answer, cpu_s
+
+    @asynccontextmanager
+    async def idle(self, target: Target, **options: object) -> AsyncIterator[Answer]:
+        """Sockets that are open and get nothing."""
+        process = await self._spawn_load("idle", target, options)
+        assert process.stdout
+        try:
+            line = await process.stdout.readline()
+            if not line:
+                assert process.stderr
+                raise BenchError(f"load idle: {(await process.stderr.read()).decode(errors='replace').strip()}")
+            yield json.loads(line)
+        finally:
+            await _end(process)
+
+    async def _spawn_load(self, mode: str, target: Target, options: dict[str, object]) -> Process:
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        return await asyncio.create_subprocess_exec(
+            self.folder / "load", mode, "--port", str(target.port), *words, stdin=PIPE, stdout=PIPE, stderr=PIPE
+        )
+
+    async def _compile(self, compiler: str) -> None:
+        source = Path(__file__).with_name("load.c")
+        process = await asyncio.create_subprocess_exec(
+            compiler, "-O2", "-o", self.folder / "load", source, stdout=PIPE, stderr=PIPE
+        )
+        _, said = await process.communicate()
+        if process.returncode:
+            raise BenchError(f"{compiler} does not compile the load client:\n{said.decode(errors='replace')}")
+
+    @asynccontextmanager
+    async def _started(
+        self, module: str, *words: str, environment: dict[str, str], first: bool = True
+    ) -> AsyncIterator[Target]:
+        """A Python process on the first core that says on which port it serves, as the hub's log does."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+        log = self.folder / f"{'-'.join([module, *words[:1]]).replace('/', '_')}.log"
+        with log.open("wb") as out:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", module, *words, env=kept | environment, stdin=DEVNULL, stdout=out, stderr=out
+            )
+        try:
+            if self._cores and first:
+                os.sched_setaffinity(process.pid, {self._cores[0]})
+            yield Target(process, await _port(process, log))
+        finally:
+            await _end(process)
+
+
+async def _port(process: Process, log: Path) -> int:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline and process.returncode is None:
+        if (port := _told_port(log)) is not None:
+            return port
+        await asyncio.sleep(0.05)
+    said = await asyncio.to_thread(log.read_text, errors="replace")
+    raise BenchError(f"The process to measure did not start:\n{said[-2000:]}")
+
+
+def _told_port(log: Path) -> int | None:
+    for line in log.read_text(errors="replace").splitlines():
+        with suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict) and event.get("event") in {"serving", "working"}:
+                return int(event.get("port", 0))
+    return None
+
+
+async def _end(process: Process) -> None:
+    if process.stdin:
+        process.stdin.close()
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _pin_to_second_core() -> list[int] | None:
+    """Everything started from here on runs there, but for what is moved to the first."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        return None
+    os.sched_setaffinity(0, {cores[1]})
+    return cores

@@ -1,0 +1,73 @@
+"""`hub serve` and `hub work`."""
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from pydantic import SecretStr
+
+from hub.cli.targets import fail, load
+from hub.platform import logging
+from hub.platform.connections import Unreachable
+from hub.runtime import tls
+from hub.runtime.listen import NoHost, NoPort
+from hub.settings import Unusable
+
+
+def serve(
+    ssl_certfile: Annotated[Path | None, typer.Option(help="Speak TLS: a certificate with its chain, in PEM.")] = None,
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="Its key, where that is not in the same file.")] = None,
+    ssl_keyfile_password: Annotated[
+        str | None, typer.Option(help="Others can see options: rather set HUB_SSL_KEYFILE_PASSWORD.")
+    ] = None,
+    ssl_ca_certs: Annotated[
+        Path | None, typer.Option(help="Clients must show a certificate that one of these has signed.")
+    ] = None,
+) -> None:
+    """Run the API. Start as many processes as you like beside one another.
+
+    Each option wins over the setting of its name, such as HUB_SSL_CERTFILE.
+    """
+    from hub.runtime.processes import serve as run
+
+    options = {
+        "ssl_certfile": ssl_certfile,
+        "ssl_keyfile": ssl_keyfile,
+        "ssl_keyfile_password": SecretStr(ssl_keyfile_password) if ssl_keyfile_password else None,
+        "ssl_ca_certs": ssl_ca_certs,
+    }
+    settings = load().model_copy(update={name: given for name, given in options.items() if given})
+    try:
+        context = tls.context(settings)
+    except tls.NoCertificate as error:
+        fail(str(error), 2)
+    logging.configure(settings.log_level)
+    _run(run(settings, tls=context), "HUB_PORT")
+
+
+def work() -> None:
+    """Run the dispatchers and the ticker. Start as many processes as you like.
+
+    They send what leaves the hub, try again what failed, end snoozes and remove what expired. SIGTERM lets calls under
+    way end, within HUB_SHUTDOWN_SECONDS.
+
+    Example: HUB_SMTP_URL=smtps://hub:secret@mail.example.org HUB_EMAIL_FROM=hub@example.org hub work
+    """
+    from hub.runtime.processes import work as run
+
+    settings = load()
+    logging.configure(settings.log_level)
+    _run(run(settings), "HUB_WORK_PORT")
+
+
+def _run(process: Coroutine[Any, Any, None], port: str) -> None:
+    try:
+        uvloop.run(process)
+    except NoHost as error:
+        fail(f"{error}: write 127.0.0.1, 0.0.0.0 for all addresses, or another address of this machine.")
+    except NoPort as error:
+        fail(f"{error}: choose another with {port}.")
+    except (Unreachable, Unusable) as error:
+        fail(str(error))

@@ -1,0 +1,158 @@
+"""One transaction in the making: what was read, what is to be written, what is to be told. No I/O."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+from pymongo import UpdateOne
+
+from hub.errors import NotFound
+from hub.inbox import state
+from hub.model import Box, Changed, Event, InboxEventKind, Mailbox, Notification
+
+
+class Draft:
+    """Works write into a draft one after another, each seeing what those before it did.
+
+    `known` is what another stage read for them, beside the transaction; `read_outside` collects notifications that were
+    read here and have deliveries elsewhere.
+
+    Every change takes the next number of its mailbox, adjusts the counts and leaves an event. The committer then
+    writes all of it in one transaction.
+    """
+
+    def __init__(self, now: datetime, mailboxes: dict[str, Mailbox], newcomers: frozenset[str]) -> None:
+        self.now = now
+        self.mailboxes = mailboxes
+        self.newcomers = newcomers
+        self.notifications: dict[str, Notification] = {}
+        self.inserted: dict[str, Notification] = {}
+        self.replaced: dict[str, Notification] = {}
+        self.rows: dict[str, list[dict[str, Any]]] = {}
+        self.updates: dict[str, dict[str, UpdateOne]] = {}
+        self.answered: dict[str, dict[str, Any]] = {}
+        self.known: Any = None
+        self.read_outside: list[str] = []
+        self._events: dict[str, list[Event]] = {}
+        self._first: dict[str, int] = {}
+        self._untold: set[str] = set()
+
+    def get(self, mailbox: str, id: str) -> Notification | None:
+        """A notification of that mailbox that its owner can see, as it stands in this draft."""
+        n = self.notifications.get(id)
+        return n if n and n.mailbox == mailbox and n.box else None
+
+    def add(self, n: Notification) -> Notification:
+        """A new notification. A hidden one takes no number: it is outside views, counts and feed."""
+        if n.hidden:
+            n = state.placed(n)
+            self.inserted[n.id] = self.notifications[n.id] = n
+            return n
+        modseq = self._number(n.mailbox)
+        n = replace(state.placed(n), modseq=modseq, added_modseq=modseq)
+        self.inserted[n.id] = self.notifications[n.id] = n
+        self._tally(n.mailbox, None, n.box)
+        self._tell(n, InboxEventKind.ADDED)
+        return n
+
+    def change(self, after: Notification, *, quiet: bool = False, modseq: int = 0) -> Notification:
+        """Puts `after` in the place of what has its id. `added_modseq` 0 means: on top of the inbox. A hidden one takes
+        no number, as when it was added.
+
+        `quiet` leaves no event, `modseq` is a number already taken: both for changes of a whole inbox.
+        """
+        before = self.notifications[after.id]
+        if before.hidden:
+            return self._put(replace(after, updated_at=self.now))
+        if quiet and not modseq:
+            self._untold.add(after.mailbox)
+        modseq = modseq or self._number(after.mailbox)
+        n = replace(state.placed(after), modseq=modseq, added_modseq=after.added_modseq or modseq, updated_at=self.now)
+        self._put(n)
+        self._tally(n.mailbox, before.box, n.box)
+        if not quiet:
+            if n.box is None:
+                kind = InboxEventKind.REMOVED
+            elif n.added_modseq == modseq:
+                kind = InboxEventKind.ADDED
+            else:
+                kind = InboxEventKind.UPDATED
+            self._tell(n, kind)
+        return n
+
+    def load(self, found: Iterable[Notification]) -> None:
+        """Notifications that a work read for itself."""
+        for n in found:
+            self.notifications.setdefault(n.id, n)
+
+    def change_all(self, kind: InboxEventKind, after: list[Notification]) -> list[Notification]:
+        """One number and one event for a change of everything in the ACTIVE view of one mailbox."""
+        mailbox = after[0].mailbox
+        modseq = self._number(mailbox)
+        changed = [self.change(n, quiet=True, modseq=modseq) for n in after]
+        head = self.mailboxes[mailbox]
+        self._events[mailbox].append(Event(kind=kind, modseq=modseq, unread=head.unread, unseen=head.unseen))
+        return changed
+
+    def insert(self, collection: str, document: dict[str, Any]) -> None:
+        """A document of another stage that belongs to the same transaction."""
+        self.rows.setdefault(collection, []).append(document)
+
+    def update(self, collection: str, key: str, update: UpdateOne) -> None:
+        """A change of another stage's document, once for all works that ask for it under the same key."""
+        self.updates.setdefault(collection, {})[key] = update
+
+    def head(self, mailbox: str) -> Mailbox:
+        """The mailbox as it stands in this draft; NotFound where there is none."""
+        try:
+            return self.mailboxes[mailbox]
+        except KeyError:
+            raise NotFound("There is no such inbox.") from None
+
+    def changed(self) -> list[Changed]:
+        """What to tell once this is committed.
+
+        Nothing of a mailbox that a quiet change was among: those who listen would take the numbers for complete. As it
+        is they see a gap, and look."""
+        return [
+            Changed(
+                mailbox=mailbox,
+                epoch=self.mailboxes[mailbox].epoch,
+                first=self._first[mailbox],
+                last=self.mailboxes[mailbox].modseq,
+                events=tuple(events),
+            )
+            for mailbox, events in self._events.items()
+            if events and mailbox not in self._untold
+        ]
+
+    @property
+    def touched(self) -> list[Mailbox]:
+        """The mailboxes to write: changed ones and new ones."""
+        return [self.mailboxes[key] for key in self.mailboxes if key in self._first or key in self.newcomers]
+
+    def _put(self, n: Notification) -> Notification:
+        self.notifications[n.id] = n
+        (self.inserted if n.id in self.inserted else self.replaced)[n.id] = n
+        return n
+
+    def _number(self, mailbox: str) -> int:
+        head = self.head(mailbox)
+        self.mailboxes[mailbox] = replace(head, modseq=head.modseq + 1)
+        self._first.setdefault(mailbox, head.modseq + 1)
+        self._events.setdefault(mailbox, [])
+        return head.modseq + 1
+
+    def _tally(self, mailbox: str, was: Box | None, now: Box | None) -> None:
+        unread = (now in state.UNREAD) - (was in state.UNREAD)
+        unseen = (now in state.UNSEEN) - (was in state.UNSEEN)
+        if unread or unseen:
+            head = self.mailboxes[mailbox]
+            self.mailboxes[mailbox] = replace(head, unread=head.unread + unread, unseen=head.unseen + unseen)
+
+    def _tell(self, n: Notification, kind: InboxEventKind) -> None:
+        head = self.mailboxes[n.mailbox]
+        self._events[n.mailbox].append(
+            Event(kind=kind, modseq=n.modseq, unread=head.unread, unseen=head.unseen, notification=n)
+        )

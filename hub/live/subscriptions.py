@@ -1,0 +1,416 @@
+"""Who listens here, and that nobody misses anything.
+
+A room is the open subscriptions of one mailbox in this process; each subscription is a `Feed` with its own position.
+
+What it guarantees: a feed yields every change after the position it started from, in the order of their numbers, none
+twice; or it ends with RESYNC.
+
+- Joining: the feed first listens and buffers, then reads the backlog from the store, then lets the buffer through.
+- A message whose `first` is not the number after a feed's position is a gap. The mailbox is then looked at: the
+  backlog is read from the store, and what it tells takes the place of what was missed.
+- Every open mailbox is looked at from time to time, and often while the link is away, because then nothing tells.
+"""
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Protocol
+
+import structlog
+from msgspec import UNSET, MsgspecError
+from msgspec.structs import replace
+from pymongo.errors import PyMongoError
+
+from hub.errors import NotFound, Unavailable
+from hub.live import message_codec
+from hub.live.publisher import common_channel, user_channel
+from hub.live.pubsub import Link
+from hub.model import Backlog, Changed, Event, InboxEventKind, Mailbox, Position
+from hub.platform import metrics
+
+LOOK_S = 30.0  # every open mailbox is compared with the store this often
+LOOK_AWAY_S = 1.5  # and this often while the link is away
+HEADS_AT_ONCE = 1000
+HEALERS = 8
+AFTER_FAILURE_S = 0.5
+OPENING = 16  # backlogs read at once: more would only wait for MongoDB's connections, and others behind them
+OVERDUE_S = 30.0  # for a turn; clients give up at about that, too
+
+log = structlog.get_logger(__name__)
+
+
+class Store(Protocol):
+    """What is read of the inbox."""
+
+    async def heads(self, mailboxes: Sequence[str]) -> list[Mailbox]: ...
+    async def glance(self, mailbox: str, after: Position | None) -> Backlog | None: ...
+    async def backlog(self, mailbox: str, after: Position | None) -> Backlog | None: ...
+
+
+class Feed:
+    """Events in order, ending after a RESYNC or when it is closed.
+
+    Whoever reads it either waits for them (`async for`), or is woken when there are some (`wake`) and takes them
+    (`take`), which needs no task.
+    """
+
+    __slots__ = (
+        *("_backlog", "_bytes", "_bytes_max", "_ended", "_filled", "_joining"),
+        *("_queue", "_queue_max", "_since", "_wake"),
+        *("epoch", "known_at", "mailbox", "position"),
+    )
+
+    def __init__(self, mailbox: str, queue_max: int, bytes_max: int) -> None:
+        self.mailbox = mailbox
+        self.epoch = ""
+        self.position = -1
+        self.known_at: int | None = None
+        """Of the event taken last: when all up to it was known to the client, where that is not now. Seconds."""
+        self._backlog = 0
+        self._since = 0
+        self._queue_max = queue_max
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._queue: deque[Event] = deque()
+        self._filled: asyncio.Event | None = None
+        self._wake: Callable[[], None] | None = None
+        self._joining: list[Changed] | None = []
+        self._ended = False
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._queue:
+            if self._ended:
+                raise StopAsyncIteration
+            self._filled = self._filled or asyncio.Event()
+            self._filled.clear()
+            await self._filled.wait()
+        return self._pop()
+
+    def wake(self, wake: Callable[[], None]) -> None:
+        """From now on `wake` is called, at once, whenever there is something to take or the feed has ended. It takes
+        what it can, and does not raise."""
+        self._wake = wake
+        if self._queue or self._ended:
+            wake()
+
+    def take(self) -> Event | None:
+        """The next event, if there is one."""
+        return self._pop() if self._queue else None
+
+    @property
+    def waiting(self) -> int:
+        """Events not taken yet."""
+        return len(self._queue)
+
+    @property
+    def ended(self) -> bool:
+        """Nothing will come any more."""
+        return self._ended and not self._queue
+
+    @property
+    def live(self) -> bool:
+        """Past its backlog and not ended."""
+        return self._joining is None and not self._ended
+
+    def start(self, backlog: Backlog, since: int) -> bool:
+        """Begins with what the store knows; answers whether what was buffered meanwhile follows without a gap.
+
+        `since` is the time of the position that the backlog follows: a client that is cut off within it knows nothing
+        newer than that, whatever the clock says by then."""
+        buffered, self._joining = self._joining or [], None
+        whole, self._bytes = not self._full(len(buffered)), 0
+        self.epoch = backlog.head.epoch
+        self.position = backlog.head.modseq
+        if backlog.events is UNSET:
+            self.resync(backlog.head)
+            return True
+        self._queue.extend(backlog.events)
+        self._backlog, self._since = len(backlog.events), since
+        if self._queue:
+            self._tell()
+        return all(self.offer(changed) for changed in buffered) and whole
+
+    def offer(self, changed: Changed) -> bool:
+        """Takes a live change; answers False if something before it is missing."""
+        if self._ended:
+            return True
+        if self._joining is not None:
+            if not self._full(len(self._joining)):
+                self._joining.append(changed)
+                self._bytes += sum(map(_size, changed.events))
+            return True
+        if changed.epoch != self.epoch:
+            return False
+        if changed.last <= self.position:
+            return True
+        if changed.events[0].kind is InboxEventKind.RESYNC:
+            self._end(changed.events[0])
+            return True
+        if changed.first > self.position + 1:
+            return False
+        self._push(changed.events, changed.last)
+        return True
+
+    def heal(self, backlog: Backlog) -> None:
+        """Takes what the store says in the place of what was missed. The backlog may begin before this feed's
+        position."""
+        head = backlog.head
+        if head.epoch != self.epoch:
+            self.resync(head)
+        elif head.modseq > self.position:
+            if backlog.events is UNSET:
+                self.resync(head)
+            else:
+                self._push([self._mine(event) for event in backlog.events], head.modseq)
+
+    def resync(self, head: Mailbox) -> None:
+        self._end(Event(kind=InboxEventKind.RESYNC, modseq=head.modseq, unread=head.unread, unseen=head.unseen))
+
+    def close(self) -> None:
+        self._ended = True
+        self._tell()
+
+    def _push(self, events: Sequence[Event], last: int) -> None:
+        """A client that still has a full queue when more comes does not keep up. Its backlog it asked for: only what
+        comes on top tells that it does not read."""
+        if self._full(len(self._queue) - self._backlog):
+            newest = events[-1] if events else self._queue[-1]
+            self._end(Event(kind=InboxEventKind.RESYNC, modseq=last, unread=newest.unread, unseen=newest.unseen))
+            return
+        for event in events:
+            if event.modseq > self.position:
+                self._queue.append(event)
+                self._bytes += _size(event)
+        self.position = last
+        self._tell()
+
+    def _full(self, waiting: int) -> bool:
+        return waiting >= self._queue_max or self._bytes >= self._bytes_max
+
+    def _pop(self) -> Event:
+        event = self._queue.popleft()
+        if self._backlog:
+            self._backlog -= 1
+        else:
+            self._bytes -= _size(event)
+        self.known_at = self._since if self._backlog else None
+        return event
+
+    def _mine(self, event: Event) -> Event:
+        """What was added before this feed's position is no news to it."""
+        n = event.notification
+        if event.kind is InboxEventKind.ADDED and n and n.added_modseq <= self.position:
+            return replace(event, kind=InboxEventKind.UPDATED)
+        return event
+
+    def _tell(self) -> None:
+        if self._filled is not None:
+            self._filled.set()
+        if self._wake is not None:
+            self._wake()
+
+    def _end(self, event: Event) -> None:
+        if not self._ended:
+            metrics.resyncs.inc()
+            self._queue.clear()
+            self._queue.append(event)
+            self._backlog = self._bytes = 0
+            self.close()
+
+
+def _size(event: Event) -> int:
+    """Bytes of memory that an event holds on to, of what can be large."""
+    n = event.notification
+    return sys.getsizeof(n.body) + sys.getsizeof(n.data) if n else 0
+
+
+class Rooms:
+    """All rooms of this process. `link` makes its link, which reports to `receive` and `look`."""
+
+    def __init__(
+        self, store: Store, link: Callable[["Rooms"], Link], prefix: str, *, queue_max: int, bytes_max: int
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._queue_max = queue_max
+        self._bytes_max = bytes_max
+        self._rooms: dict[str, set[Feed]] = {}
+        self._suspects: set[str] = set()
+        self._suspected = asyncio.Event()
+        self._look_now = asyncio.Event()
+        self._opening = asyncio.Semaphore(OPENING)
+        self._common = common_channel(prefix)
+        self._users = user_channel(prefix, "")
+        self.link = link(self)
+        self.link.want(self._common)
+
+    async def join(self, mailbox: str, after: Position | None) -> Feed:
+        """A feed of everything since `after`, or from now on. NotFound where there is no such mailbox."""
+        feed = Feed(mailbox, self._queue_max, self._bytes_max)
+        if mailbox not in self._rooms:
+            self._rooms[mailbox] = set()
+            self.link.want(user_channel(self._prefix, mailbox))
+        self._rooms[mailbox].add(feed)
+        metrics.feeds.inc()
+        turns = self.link.turns
+        try:
+            await self.link.listening(user_channel(self._prefix, mailbox))
+            backlog = await self._store.glance(mailbox, after) or await self._missed(mailbox, after)
+        except BaseException:
+            self.leave(feed)
+            raise
+        if not feed.start(backlog, after.time if after else 0) or turns != self.link.turns:
+            self._suspect(mailbox)
+        return feed
+
+    async def _missed(self, mailbox: str, after: Position | None) -> Backlog:
+        """In the order in which they asked."""
+        try:
+            async with asyncio.timeout(OVERDUE_S):
+                await self._opening.acquire()
+        except TimeoutError:
+            raise Unavailable("Too many subscriptions open at once: try again shortly.") from None
+        try:
+            backlog = await self._store.backlog(mailbox, after)
+        finally:
+            self._opening.release()
+        if backlog is None:
+            raise NotFound("There is no such inbox.")
+        return backlog
+
+    def leave(self, feed: Feed) -> None:
+        """The feed is not told anything any more."""
+        feed.close()
+        room = self._rooms.get(feed.mailbox)
+        if room is None or feed not in room:
+            return
+        room.remove(feed)
+        metrics.feeds.dec()
+        if not room:
+            del self._rooms[feed.mailbox]
+            self.link.forget(user_channel(self._prefix, feed.mailbox))
+
+    @property
+    def mailboxes(self) -> int:
+        """How many have a room."""
+        return len(self._rooms)
+
+    def waiting(self) -> Iterator[int]:
+        """Of each feed, how many events wait in it."""
+        return (feed.waiting for room in self._rooms.values() for feed in room)
+
+    def receive(self, channel: str, data: bytes) -> None:
+        """A message of the link."""
+        try:
+            if channel != self._common:
+                self._offer(message_codec.decode_changed(data))
+                return
+            message = message_codec.decode_common(data)
+        except (MsgspecError, ValueError, IndexError) as error:  # of another version: the store has it too
+            metrics.unreadable.labels("live").inc()
+            log.warning("live_message_not_understood", seldom=True, error=error)
+            if channel == self._common:
+                self.look()
+            else:
+                self._suspect(channel.removeprefix(self._users))
+            return
+        if isinstance(message, message_codec.Look):
+            self.look()
+            return
+        for row in message.rows:
+            if row.mailbox in self._rooms:
+                self._offer(message.changed(row))
+
+    def look(self) -> None:
+        """Compare every open mailbox with the store, soon."""
+        self._look_now.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.link.run())
+            group.create_task(self._keep_looking())
+            for _ in range(HEALERS):
+                group.create_task(self._keep_healing())
+
+    def _offer(self, changed: Changed) -> None:
+        for feed in tuple(self._rooms.get(changed.mailbox, ())):
+            if not feed.offer(changed):
+                self._suspect(changed.mailbox)
+
+    def _suspect(self, mailbox: str) -> None:
+        metrics.gaps.inc()
+        self._suspects.add(mailbox)
+        self._suspected.set()
+
+    async def _keep_looking(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_AWAY_S if self.link.away else LOOK_S):
+                    await self._look_now.wait()
+            except TimeoutError:
+                pass
+            self._look_now.clear()
+            await _outlasting(self._look)
+
+    async def _look(self) -> None:
+        mailboxes = list(self._rooms)
+        for start in range(0, len(mailboxes), HEADS_AT_ONCE):
+            looked_at = mailboxes[start : start + HEADS_AT_ONCE]
+            heads = {head.id: head for head in await self._store.heads(looked_at)}
+            for mailbox in looked_at:
+                head = heads.get(mailbox)  # None: it was erased
+                if any(
+                    feed.live and (head is None or feed.position < head.modseq or feed.epoch != head.epoch)
+                    for feed in self._rooms.get(mailbox, ())
+                ):
+                    self._suspect(mailbox)
+
+    async def _keep_healing(self) -> None:
+        while True:
+            while not self._suspects:
+                self._suspected.clear()
+                await self._suspected.wait()
+            await _outlasting(self._heal, self._suspects.pop())
+
+    async def _heal(self, mailbox: str) -> None:
+        feeds = [feed for feed in self._rooms.get(mailbox, ()) if feed.live]
+        if not feeds:
+            return
+        behind = min(feeds, key=lambda feed: feed.position)
+        try:
+            backlog = await self._store.backlog(mailbox, self._now(behind))
+        except PyMongoError:
+            raise
+        except Exception:
+            log.exception("backlog_broke", mailbox=mailbox)  # whoever loads the inbox anew is told by an error
+            backlog = Backlog(Mailbox(id=mailbox, epoch=""), UNSET)
+        for feed in feeds:
+            if feed.live:
+                feed.heal(backlog or Backlog(Mailbox(id=mailbox, epoch=""), []))
+
+    @staticmethod
+    def _now(feed: Feed) -> Position:
+        """The position of a feed that is open: never too old."""
+        return Position(feed.epoch, feed.position, FAR_FUTURE)
+
+
+FAR_FUTURE = 1 << 40
+
+
+async def _outlasting(work: Callable[..., Awaitable[None]], *args: str) -> None:
+    """Tries until the store answers: a feed that is behind stays behind otherwise. What is wrong in another way is
+    logged and left: it must not take the process down."""
+    while True:
+        try:
+            return await work(*args)
+        except PyMongoError as error:
+            log.warning("look_failed", error=error)
+            await asyncio.sleep(AFTER_FAILURE_S)
+        except Exception:
+            log.exception("look_broke", of=args)
+            return None

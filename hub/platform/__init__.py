@@ -1,0 +1,1 @@
+"""Clients of the outside world and tools of the whole process."""

@@ -1,0 +1,188 @@
+"""Circuit breakers, shared by all workers through Redis: one per provider of the settings; for addresses that users and
+tenants chose, one per address and one per host.
+
+Parties who do not know each other share a host, so its breaker counts only what proves that the host is down: no
+connection, or TLS that fails. What an address answers, or that it answers nothing, counts for that address alone. Both
+are a tenant's own. Of them nothing is kept as long as all goes well, so that the keys in Redis are those of addresses
+that failed within `FORGOTTEN_S`.
+
+Closed: calls go through, and the last `WINDOW` results are kept. When at least `OPENS_AT` of a full window are
+failures it opens: nothing is called for `open_s`, doubled each time up to `OPEN_MAX_S`. Then it is half open: one call
+goes through as a probe; if that succeeds it closes, if not it opens again. What calls bring that were under way when it
+opened counts no more.
+
+Without Redis calls go through: the queue is there too, so there is little to call.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from redis.asyncio import Redis
+from yarl import URL
+
+from hub.platform.redis_keys import REDIS_ERRORS, healed
+
+WINDOW = 10
+OPENS_AT = 7
+OPEN_MAX_S = 600
+PROBE_S = 60  # a probe that says nothing for so long is taken for dead
+PROBING_S = 2  # who finds a probe under way asks again after that
+FORGOTTEN_S = 3600
+SEPARATOR = "/"  # in the names of breakers of addresses and hosts; providers of the settings have none
+
+ASK = """
+local now, answers = redis.call('TIME'), {}
+local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+for i, key in ipairs(KEYS) do
+    local opened = tonumber(redis.call('HGET', key, 'until') or 0) or 0
+    if opened == 0 then
+        answers[i] = -1
+    elseif opened > ms then
+        answers[i] = opened - ms
+    elseif ARGV[2 + i] == '0' then
+        answers[i] = 100
+    else
+        local left = redis.call('PTTL', key .. ':probe')
+        if left < 0 then -- there is none, or none of ours
+            redis.call('SET', key .. ':probe', 1, 'PX', ARGV[1])
+            answers[i] = 0
+        else
+            answers[i] = math.max(100, math.min(left, tonumber(ARGV[2])))
+        end
+    end
+end
+return answers
+"""
+TELL = """
+local now = redis.call('TIME')
+local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local window, opens_at, open_ms, open_max_ms, forgotten = unpack(ARGV)
+for i, key in ipairs(KEYS) do
+    local results, sparse = ARGV[5 + i], ARGV[5 + #KEYS + i] == '1'
+    local opened = tonumber(redis.call('HGET', key, 'until') or 0) or 0
+    local function open(times)
+        local wait = math.min(open_ms * 2 ^ (times - 1), open_max_ms)
+        redis.call('HSET', key, 'until', ms + math.floor(wait), 'times', times)
+        redis.call('HSETNX', key, 'since', ms)
+        redis.call('DEL', key .. ':results', key .. ':probe')
+    end
+    if opened > ms then
+        -- of calls that were under way when it opened
+    elseif opened > 0 then
+        if string.find(results, '1', 1, true) then
+            redis.call('DEL', key, key .. ':results', key .. ':probe')
+        else
+            open((tonumber(redis.call('HGET', key, 'times') or 0) or 0) + 1)
+        end
+    elseif sparse and not string.find(results, '0', 1, true) and redis.call('EXISTS', key .. ':results') == 0 then
+        -- all goes well, as it did before
+    else
+        for n = 1, #results do redis.call('LPUSH', key .. ':results', string.sub(results, n, n)) end
+        redis.call('LTRIM', key .. ':results', 0, window - 1)
+        redis.call('EXPIRE', key .. ':results', forgotten)
+        local kept, failed = redis.call('LRANGE', key .. ':results', 0, -1), 0
+        for _, result in ipairs(kept) do if result == '0' then failed = failed + 1 end end
+        if #kept >= tonumber(window) and failed >= tonumber(opens_at) then open(1) end
+    end
+    redis.call('EXPIRE', key, forgotten)
+end
+"""
+
+
+def names(kind: str, tenant: str, url: str, id: str) -> tuple[str, str]:
+    """The breakers of a call to an address that somebody of the tenant chose: of its host, and of the address `id`. A
+    host is an origin: another port or scheme may be another server."""
+    try:
+        parsed = URL(url, encoded=True)
+        origin = f"{parsed.scheme}://{(parsed.raw_host or '').lower()}:{parsed.port}"
+    except ValueError:
+        origin = ""
+    return SEPARATOR.join((kind, tenant, origin)), SEPARATOR.join((kind, tenant, id))
+
+
+class Breakers:
+    def __init__(self, redis: Redis, prefix: str, open_s: float) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._open_s = open_s
+        self._ask = redis.register_script(ASK)
+        self._tell = redis.register_script(TELL)
+
+    async def ask(self, names: Collection[str], probing: Collection[str] | None = None) -> dict[str, float]:
+        """For each name how many seconds to wait before calling; negative where all is well, and zero where one call
+        may go through as a probe: who is told so calls. Who is not sure of that says which it would be `probing`."""
+        listed = list(names)
+        flags = [int(probing is None or name in probing) for name in listed]
+        try:
+            answers = await self._healed(
+                listed,
+                lambda: self._ask(
+                    keys=[self._key(name) for name in listed], args=[PROBE_S * 1000, PROBING_S * 1000, *flags]
+                ),
+            )
+        except REDIS_ERRORS:
+            return dict.fromkeys(listed, -1.0)
+        return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, answers, strict=True)}
+
+    async def tell(self, results: Mapping[str, Sequence[bool]]) -> None:
+        """How calls went, by name: whether the provider answered as one that works."""
+        told = {name: "".join("01"[ok] for ok in found[-WINDOW:]) for name, found in results.items() if found}
+        if not told:
+            return
+        rules: list[Any] = [WINDOW, OPENS_AT, self._open_s * 1000, OPEN_MAX_S * 1000, FORGOTTEN_S]
+        sparse = [int(SEPARATOR in name) for name in told]
+        try:
+            await self._healed(
+                told,
+                lambda: self._tell(keys=[self._key(name) for name in told], args=[*rules, *told.values(), *sparse]),
+            )
+        except REDIS_ERRORS:
+            return
+
+    async def open_since(self, names: Sequence[str]) -> dict[str, datetime | None]:
+        """Return those of `names` that are not closed, and since when, where that is known."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.hmget(self._key(name), "until", "since")
+        found = zip(names, await pipeline.execute(raise_on_error=False), strict=True)
+        rows = [(name, *row) for name, row in found if isinstance(row, list) and _is_number(row[0])]
+        return {
+            name: datetime.fromtimestamp(int(since) / 1000, UTC) if _is_number(since) else None
+            for name, _, since in rows
+        }
+
+    async def give_back(self, names: Collection[str]) -> None:
+        """Probes that were granted and not used: others may take them."""
+        if not names:
+            return
+        try:
+            await self._redis.unlink(*(f"{self._key(name)}:probe" for name in names))
+        except REDIS_ERRORS:
+            return
+
+    async def opened(self) -> dict[str, float]:
+        """Those that are not closed, and the seconds until each lets a probe through."""
+        names = [key async for key in self._redis.scan_iter(match=f"{self._prefix}breaker:*", count=1000, _type="hash")]
+        found = [key.decode(errors="replace").removeprefix(f"{self._prefix}breaker:") for key in names]
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.time()
+        for name in found:
+            pipeline.hget(self._key(name), "until")
+        (seconds, micros), *until = await pipeline.execute(raise_on_error=False)
+        now = seconds + micros / 1_000_000
+        return {name: max(0.0, int(at) / 1000 - now) for name, at in zip(found, until, strict=True) if _is_number(at)}
+
+    async def _healed(self, names: Collection[str], call: Callable[[], Awaitable[Any]]) -> Any:
+        async def types() -> dict[str, str]:
+            keys = [self._key(name) for name in names]
+            return dict.fromkeys(keys, "hash") | dict.fromkeys([f"{key}:results" for key in keys], "list")
+
+        return await healed(self._redis, call, types)
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}breaker:{name}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, bytes) and value.isdigit()

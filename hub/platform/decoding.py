@@ -1,0 +1,176 @@
+"""Documents of other versions.
+
+- Fields that this version does not know are ignored, and kept when the document is changed (`merged`).
+- Values of enums that it does not know have a reading (`READINGS`), or their field has its default.
+- List items and map entries that it cannot read are left out; they stay stored.
+- Any other document that it cannot read is skipped, counted (`hub_unreadable`) and logged. The others are read.
+"""
+
+from collections.abc import AsyncIterable, Mapping
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar
+
+import structlog
+from msgspec import NODEFAULT, Struct, ValidationError, convert, inspect
+from pymongo.asynchronous.cursor import AsyncCursor
+
+from hub.model import DeliveryStatus, Priority, SendStatus
+from hub.platform import metrics
+
+READINGS: Mapping[type, Enum] = {
+    Priority: Priority.MEDIUM,
+    DeliveryStatus: DeliveryStatus.PROCESSING,
+    SendStatus: SendStatus.ACCEPTED,
+}
+"""What a required field with an unknown value is read as."""
+IDENTITIES = ("id", "category", "key")
+"""Fields that tell the items of a stored list apart, the first that there is."""
+UNREAD = object()
+
+log = structlog.get_logger(__name__)
+
+S = TypeVar("S", bound=Struct)
+
+
+def decode(doc: Mapping[str, Any], type_: type[S]) -> S | None:
+    """Return what a document holds; None if this version cannot read it."""
+    try:
+        return convert(doc, type_)
+    except ValidationError as error:
+        try:
+            return convert(_read(doc, _info(type_)), type_)
+        except ValidationError:
+            unreadable(doc, type_, error)
+            return None
+
+
+async def decode_all(docs: AsyncIterable[Mapping[str, Any]], type_: type[S]) -> list[S]:
+    """Return those that this version can read, in order."""
+    return [found async for doc in docs if (found := decode(doc, type_)) is not None]
+
+
+async def decode_page(cursor: AsyncCursor[dict[str, Any]], type_: type[S], size: int) -> list[S]:
+    """Return up to `size`, in order: those that this version cannot read do not make the page shorter."""
+    found: list[S] = []
+    passed = 0
+    while True:
+        wanted = size - len(found)
+        docs = await cursor.clone().skip(passed).limit(wanted).to_list()
+        found += [one for doc in docs if (one := decode(doc, type_)) is not None]
+        passed += len(docs)
+        if len(docs) < wanted or len(found) >= size:
+            return found
+
+
+async def decode_by_id(docs: AsyncIterable[Mapping[str, Any]], type_: type[S]) -> dict[str, S]:
+    """Return those that this version can read, by their ids."""
+    return {doc["_id"]: found async for doc in docs if (found := decode(doc, type_)) is not None}
+
+
+def unreadable(doc: Mapping[str, Any], type_: type, error: Exception) -> None:
+    """Count and log a document that is skipped."""
+    metrics.unreadable.labels(type_.__name__).inc()
+    log.warning("document_unreadable", type=type_.__name__, id=str(doc.get("_id", "")), error=str(error), seldom=True)
+
+
+def merged(raw: Any, before: Any, after: Any) -> Any:
+    """Return the stored value `raw`, changed as a change of what was read from it, from `before` to `after`, says.
+    What this version does not know of it stays."""
+    if isinstance(raw, dict) and isinstance(before, dict) and isinstance(after, dict):
+        result = dict(raw)
+        for name in {*before, *after}:
+            empty = _empty(before.get(name, after.get(name)))
+            value = merged(raw.get(name, empty), before.get(name, empty), after.get(name, empty))
+            if name in after or (name in raw and value not in ({}, [], None)):
+                result[name] = value
+            else:
+                result.pop(name, None)
+        return result
+    if isinstance(raw, list) and isinstance(before, list | tuple) and isinstance(after, list | tuple):
+        return _merged_list(raw, list(before), list(after))
+    return raw if before == after else after
+
+
+def _empty(value: Any) -> Any:
+    return {} if isinstance(value, dict) else [] if isinstance(value, list | tuple) else None
+
+
+def _merged_list(raw: list[Any], before: list[Any], after: list[Any]) -> list[Any]:
+    name = next((name for name in IDENTITIES if after + before and name in (after + before)[0]), None)
+    if name is None or not all(isinstance(item, dict) for item in [*before, *after]):
+        return raw if before == after else after
+    stored = {item[name]: item for item in raw if isinstance(item, dict) and name in item}
+    known = {item[name]: item for item in before}
+    result = [merged(stored[item[name]], known[item[name]], item) if item[name] in known else item for item in after]
+    kept = {item[name] for item in after}
+    for item in raw:
+        id = item.get(name) if isinstance(item, dict) else None
+        if id in kept:
+            continue
+        if id not in known:
+            result.append(item)  # this version can't read it
+        elif name == "category" and set(item) - {"category", "channels", "muted_until"}:
+            result.append(merged(item, known[id], {name: id}))  # a wish of another version
+    return result
+
+
+@cache
+def _info(type_: type) -> inspect.Type:
+    return inspect.type_info(type_)
+
+
+def _read(value: Any, type_: inspect.Type) -> Any:
+    """The value with readings in the place of what is not known; UNREAD where there is none."""
+    match type_:
+        case inspect.EnumType(cls=cls):
+            return value if value in [member.value for member in cls] else READINGS.get(cls, UNREAD)
+        case inspect.UnionType(types=types) if type_.includes_none:
+            if value is None:
+                return None
+            [other, *more] = [one for one in types if not isinstance(one, inspect.NoneType)]
+            if isinstance(other, inspect.EnumType) and not more:
+                return value if value in [member.value for member in other.cls] else UNREAD
+            return value if more else _read(value, other)
+        case inspect.StructType():
+            return _read_struct(value, type_)
+        case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item) if isinstance(value, list | tuple):
+            return [read for one in value if (read := _read(one, item)) is not UNREAD and _fits(read, item)]
+        case inspect.DictType(key_type=key, value_type=of) if isinstance(value, Mapping):
+            return {
+                name: one
+                for name, one in value.items()
+                if _read(name, key) is not UNREAD and _read(one, of) is not UNREAD and _fits(one, of)
+            }
+    return value
+
+
+def _read_struct(value: Any, type_: inspect.StructType) -> Any:
+    if not isinstance(value, Mapping):
+        return UNREAD
+    result = dict(value)
+    for field in type_.fields:
+        name = field.encode_name
+        if name not in value:
+            continue
+        read = _read(value[name], field.type)
+        if read is not UNREAD:
+            result[name] = read
+        elif field.default is not NODEFAULT or field.default_factory is not NODEFAULT:
+            del result[name]
+        else:
+            return UNREAD
+    return result
+
+
+def _fits(value: Any, type_: inspect.Type) -> bool:
+    """Whether an item can be read, as far as that is not left to the whole document."""
+    cls = {inspect.BoolType: bool, inspect.StrType: str}.get(type(type_))
+    if cls:
+        return isinstance(value, cls)
+    if isinstance(type_, inspect.StructType):
+        try:
+            convert(value, type_.cls)
+        except ValidationError:
+            return False
+    return True

@@ -1,0 +1,161 @@
+"""Rate limits, shared by all processes through Redis.
+
+Each limit is a sliding window: what was counted in this window, and of the last one the share that still reaches into
+it. A request is judged by what this process knows, without a round trip; what it counted is added to the common count
+in one pipeline every `SYNC_S`, which also brings back what the others counted. So a limit may be overshot by what all
+processes let through in that time, and costs a request next to nothing.
+
+Without Redis each process goes on with its own count: limits get laxer, never stricter, and `limiter_alone` counts it.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import blake2b
+from time import time
+
+import structlog
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from hub.platform import metrics
+from hub.platform.connections import cancelling
+from hub.platform.redis_keys import INTEGER, REDIS_ERRORS, drop_foreign, is_foreign
+
+SYNC_S = 0.1
+KEPT_WINDOWS = 2
+KEYS_MAX = 50_000  # callers counted in one process; the longest unseen are forgotten
+AT_ONCE = 500  # keys a pipeline
+
+log = structlog.get_logger(__name__)
+
+
+class Limit(Struct, frozen=True):
+    """`most` requests in any `window_s` seconds. `name` is what clients are told it is."""
+
+    name: str
+    most: int
+    window_s: int
+
+
+class Verdict(Struct, frozen=True):
+    """`remaining`: requests left before refusal. `reset_s`: seconds until the window turns. `retry_after_s`: None if
+    the request may pass."""
+
+    limit: Limit
+    key: str
+    remaining: int
+    reset_s: float
+    retry_after_s: float | None = None
+
+
+class _Count:
+    """One key in one process. `known` is the common count of the window as of the last sync, ours included."""
+
+    __slots__ = ("before", "known", "unsent", "window")
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.known = 0
+        self.unsent = 0
+        self.before = 0
+
+    def turn(self, window: int) -> None:
+        """Begins a new window."""
+        if window != self.window:
+            self.before = self.known + self.unsent if window == self.window + 1 else 0
+            self.window, self.known, self.unsent = window, 0, 0
+
+
+class Limiter:
+    def __init__(self, redis: Redis, prefix: str, now: Callable[[], float] = time) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._now = now
+        self._counts: OrderedDict[tuple[Limit, str], _Count] = OrderedDict()
+        self._dirty: set[tuple[Limit, str]] = set()
+        self._alone = False
+
+    def hit(self, *keys: tuple[Limit, str], amount: int = 1) -> Verdict | None:
+        """Counts one request, or `amount`, against each key and answers the tightest verdict; None where no limit is
+        set. A request that one limit refuses counts against none."""
+        now = self._now()
+        verdicts = [self._judge(limit, key, now, amount) for limit, key in keys if limit.most > 0]
+        if not verdicts:
+            return None
+        refused = [verdict for verdict in verdicts if verdict.retry_after_s is not None]
+        if refused:
+            metrics.rate_limited.labels(refused[0].limit.name).inc()
+            return max(refused, key=lambda verdict: verdict.retry_after_s or 0)
+        for key in keys:
+            if key in self._counts:
+                self._counts[key].unsent += amount
+                self._dirty.add(key)
+        return min(verdicts, key=lambda verdict: verdict.remaining)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while not cancelling():
+            await asyncio.sleep(SYNC_S)
+            dirty, self._dirty = list(self._dirty), set()
+            try:
+                for start in range(0, len(dirty), AT_ONCE):
+                    await self._sync(dirty[start : start + AT_ONCE])
+                self._alone = False
+            except REDIS_ERRORS as error:
+                self._dirty.update(key for key in dirty if key in self._counts)
+                metrics.limiter_alone.inc()
+                if not self._alone:
+                    log.warning("limiter_alone", error=error)
+                self._alone = True
+
+    def _judge(self, limit: Limit, key: str, now: float, amount: int) -> Verdict:
+        window, into = divmod(now, limit.window_s)
+        count = self._counts.get((limit, key))
+        if count is None:
+            count = self._counts[limit, key] = _Count(int(window))
+            if len(self._counts) > KEYS_MAX:
+                self._counts.popitem(last=False)
+        else:
+            self._counts.move_to_end((limit, key))
+            count.turn(int(window))
+        left = 1 - into / limit.window_s
+        used = count.known + count.unsent + count.before * left
+        reset_s = limit.window_s - into
+        if used + amount <= limit.most:
+            return Verdict(limit, key, int(limit.most - used - amount), reset_s)
+        return Verdict(limit, key, 0, reset_s, _wait_s(limit, count, left, amount))
+
+    async def _sync(self, keys: list[tuple[Limit, str]]) -> None:
+        sent: list[tuple[tuple[Limit, str], str, _Count, int, int]] = []
+        pipeline = self._redis.pipeline(transaction=False)
+        for limit, key in keys:
+            if count := self._counts.get((limit, key)):
+                hashed = blake2b(key.encode(), digest_size=16).hexdigest()  # it may name a person
+                name = f"{self._prefix}rate:{limit.name}:{hashed}:{count.window}"
+                pipeline.incrby(name, count.unsent)
+                pipeline.expire(name, limit.window_s * KEPT_WINDOWS)
+                sent.append(((limit, key), name, count, count.window, count.unsent))
+        answers = await pipeline.execute(raise_on_error=False) if sent else []
+        foreign: dict[str, str] = {}
+        for (counted, name, count, window, unsent), known in zip(sent, answers[::2], strict=True):
+            if isinstance(known, ResponseError):
+                if not is_foreign(known):
+                    raise known
+                foreign[name] = INTEGER
+                self._dirty.add(counted)  # sent by the next round
+            elif count.window == window:
+                count.known = int(known)
+                count.unsent -= unsent
+        if foreign:
+            await drop_foreign(self._redis, foreign)
+
+
+def _wait_s(limit: Limit, count: _Count, left: float, amount: int) -> float:
+    """Seconds until `amount` more fits, if nobody else asks meanwhile."""
+    here = count.known + count.unsent
+    if here + amount <= limit.most:  # the last window's share has to shrink
+        share = (limit.most - amount - here) / count.before
+        return max(0.1, (left - share) * limit.window_s)
+    return left * limit.window_s + max(0.0, (1 - (limit.most - amount) / max(here, 1)) * limit.window_s)

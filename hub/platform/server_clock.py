@@ -1,0 +1,49 @@
+"""The hub's clock: MongoDB's time, by which all processes measure leases, expiries and ids.
+
+Between two readings of MongoDB's clock it advances with `time.monotonic()`, so a step of the machine's clock (NTP, an
+administrator, a resumed virtual machine) changes nothing. Only before the first reading it starts from the local clock.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from pymongo.errors import PyMongoError
+
+from hub.clock import Clock, floor_ms
+from hub.platform.connections import Database
+
+SYNC_EVERY_S = 30.0
+
+
+class ServerClock:
+    """`local` is read once, as the start value. `monotonic` returns seconds."""
+
+    def __init__(self, database: Database, local: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._monotonic = monotonic
+        self._zero = local() - timedelta(seconds=monotonic())  # the hub's time at the monotonic clock's zero
+        self._error_s = float("inf")  # how far `_zero` may be off
+
+    def now(self) -> datetime:
+        return floor_ms(self._zero + timedelta(seconds=self._monotonic()))
+
+    async def sync(self) -> None:
+        """Read MongoDB's clock. A reading that the current value agrees with, within both readings' errors, is ignored:
+        the clock does not jitter. Raises PyMongoError."""
+        asked_s = self._monotonic()
+        answer = await self._database.command("hello")
+        answered_s = self._monotonic()
+        zero = answer["localTime"].replace(tzinfo=UTC) - timedelta(seconds=(asked_s + answered_s) / 2)
+        error_s = (answered_s - asked_s) / 2 + 0.001  # MongoDB says whole milliseconds
+        if abs((zero - self._zero).total_seconds()) > self._error_s + error_s or error_s < self._error_s:
+            self._zero, self._error_s = zero, error_s
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(SYNC_EVERY_S)
+            with suppress(PyMongoError):
+                await self.sync()

@@ -1,0 +1,255 @@
+"""The parts of one process, built once and passed down."""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from pymongo import UpdateOne
+from redis.asyncio import Redis
+
+from hub import clock, status
+from hub.api.auth import Authenticator
+from hub.api.context import Services
+from hub.api.execution.persisted_queries import Taught
+from hub.api.rate_limits import Rates
+from hub.audience import tenants, users
+from hub.audience.devices import Devices
+from hub.inbox import store
+from hub.inbox.committer import Committer
+from hub.inbox.unit_of_work import Draft
+from hub.live.publisher import Publisher
+from hub.live.pubsub import Link
+from hub.live.subscriptions import Rooms
+from hub.model import (
+    Changed,
+    Channel,
+    Delivery,
+    WebhookCall,
+    tenant_of,
+)
+from hub.outbox.claims import Claims
+from hub.outbox.enqueuer import Feeder
+from hub.outbox.lanes import Lanes
+from hub.platform import connections, metrics, schema_version, signed_links, tracing
+from hub.platform.circuit_breaker import Breakers
+from hub.platform.connections import Database, Indexes
+from hub.platform.mongo_client import PoolWatchdog
+from hub.platform.outbound_http import Egress
+from hub.platform.rate_limiter import Limiter
+from hub.platform.server_clock import ServerClock
+from hub.runtime.queue_metrics import Watch
+from hub.settings import Settings
+from hub.status import receipt_writer, receipts, sends, workers
+from hub.status.backlog import Backlog
+from hub.status.deliveries import Deliveries
+from hub.status.read_propagation import Quiet
+from hub.status.receipt_writer import Teller, calls_of
+from hub.status.workers import CallTally, Heartbeat, Workers
+from hub.webhooks import endpoints, webhook_calls
+from hub.workflows.cancel_send import CallOff
+from hub.workflows.health import HealthReader
+from hub.workflows.inbox_actions import Change
+from hub.workflows.publish import Known, Publish
+from hub.workflows.scheduler import Queue, Ticker
+from hub.workflows.user_data import Dossiers
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """The parts of one process."""
+
+    database: Database
+    services: Services
+    auth: Authenticator
+    ticker: Ticker
+    publisher: Publisher
+    limiter: Limiter
+    feeder: Feeder
+    quiet: Quiet
+    time: ServerClock
+    watchdogs: list[PoolWatchdog]
+    redis: Redis
+    egress: Egress
+    jobs: Claims[Delivery]
+    calls: Claims[WebhookCall]
+    lanes: Lanes
+    breakers: Breakers
+    watch: Watch
+    tally: CallTally
+    heartbeat: Heartbeat
+
+
+def indexes(settings: Settings) -> list[Indexes]:
+    """What every stage wants to be there."""
+    stages = store.indexes(settings), sends.indexes(), receipts.indexes(settings), users.indexes()
+    outside = status.deliveries.indexes(), webhook_calls.indexes(settings), workers.indexes()
+    return [*stages, tenants.indexes(), *outside, signed_links.indexes()]
+
+
+@asynccontextmanager
+async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
+    """Connected and indexed, and telling what it commits. Raises connections.Unreachable."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(tracing.exporting())
+        database = await stack.enter_async_context(connections.mongo(settings))
+        await connections.reach(database, settings)
+        await schema_version.check(database)
+        await connections.reach(database, settings, *indexes(settings))
+        time = ServerClock(database, clock.now)
+        await time.sync()
+        key = await signed_links.key_of(database)
+        redis = await stack.enter_async_context(connections.redis(settings))
+        egress = await stack.enter_async_context(Egress(settings.egress_allow))
+        prefix = settings.redis_prefix
+        publisher = Publisher(redis, prefix, settings.publish_queue)
+        inboxes = store.Inboxes(database, settings, time.now)
+        records = sends.Sends(database)
+        setups = tenants.Tenants(database, settings.categories_per_tenant, settings.commit_deadline_s)
+        teller = Teller(setups.known)
+        deliveries = Deliveries(database, time.now, teller)
+        jobs = Claims(
+            database, status.deliveries.COLLECTION, Delivery, time.now, settings.queued_s, teller, receipt_writer.told
+        )
+        calls = Claims(
+            database, webhook_calls.COLLECTION, WebhookCall, time.now, settings.queued_s, teller, lambda *_: None
+        )
+        lanes = Lanes(redis, prefix, settings.lane_max)
+        breakers = Breakers(redis, prefix, settings.breaker_open_s)
+        feeder = Feeder(lanes, jobs.unqueue)
+        quiet = Quiet(deliveries)
+        people = users.Users(database, time.now, settings.commit_deadline_s)
+
+        def told(draft: Draft, changed: list[Changed]) -> None:
+            if changed:
+                publisher.tell(changed)
+            if queued := draft.rows.get(status.deliveries.COLLECTION):
+                feeder.put([(doc["lane"], doc["_id"]) for doc in queued])
+            if draft.read_outside:
+                quiet.put(draft.read_outside)
+
+        async def look_up(mailboxes: Collection[str], deciding: Collection[str]) -> Known:
+            known = setups.known({tenant_of(mailbox) for mailbox in mailboxes})
+            if not deciding:
+                return Known({}, await known)
+            return Known(*await asyncio.gather(people.some(deciding), known))
+
+        def complete(draft: Draft) -> None:
+            written = draft.rows.get(receipts.COLLECTION, [])
+            about = [(receipt, draft.notifications[receipt["notification_id"]]) for receipt in written]
+            if calls := calls_of(about, draft.known.tenants, draft.now):
+                draft.rows[webhook_calls.COLLECTION] = calls
+
+        committer = Committer(
+            database,
+            settings,
+            time.now,
+            welcome=_welcome,
+            tell=told,
+            look_up=look_up,
+            complete=complete,
+            unsure=publisher.unsure,
+        )
+        change = Change(committer, inboxes, publisher.tell, settings.commit_max_documents)
+
+        def link(rooms: Rooms) -> Link:
+            connect = functools.partial(connections.pubsub_client, settings)
+            return Link(connect, redis, prefix, rooms.receive, rooms.look)
+
+        call_off = CallOff(records, deliveries, change, time.now)
+        limiter = Limiter(redis, prefix, lambda: time.now().timestamp())
+        # A reader holds its connection nearly all the time: commits have a pool of their own.
+        streams = await stack.enter_async_context(connections.mongo(settings, settings.receipt_readers + 1))
+        readers = receipts.Readers(streams, settings.receipt_readers_per_tenant, settings.receipt_readers)
+        services = Services(
+            settings=settings,
+            clock=time.now,
+            publish=Publish(committer, records, setups.first_use, setups.remembered, settings, time.now),
+            change=change,
+            inboxes=inboxes,
+            rooms=Rooms(inboxes, link, prefix, queue_max=settings.feed_queue, bytes_max=settings.feed_queue_bytes),
+            sends=records,
+            users=people,
+            devices=Devices(database, people, time.now, settings.devices_per_user),
+            tenants=setups,
+            dossiers=Dossiers(
+                database, committer, publisher.tell, chunk=settings.commit_max_documents, most=settings.export_max
+            ),
+            deliveries=deliveries,
+            call_off=call_off,
+            endpoints=endpoints.Endpoints(database, settings, time.now),
+            webhook_calls=webhook_calls.WebhookCalls(database, time.now),
+            receipts=readers,
+            egress=egress,
+            links=signed_links.Links(key, settings.public_url),
+            rates=Rates(limiter, settings),
+            taught=Taught(redis, settings),
+            health=health_reader(database, redis, settings, time.now, settings.configured),
+            closing=asyncio.Event(),
+        )
+        stack.push_async_callback(_finish, committer, publisher, feeder, quiet)
+        _gauge(committer, publisher, services.rooms, settings)
+        tally = CallTally(time.now)
+        queues = [
+            Queue("deliveries", jobs, lanes, time.now, settings),
+            Queue("webhook_calls", calls, lanes, time.now, settings),
+        ]
+        yield Hub(
+            database=database,
+            services=services,
+            auth=Authenticator(settings, egress),
+            ticker=Ticker(inboxes, change, call_off, deliveries, queues, time.now, settings.tick_s),
+            publisher=publisher,
+            limiter=limiter,
+            feeder=feeder,
+            quiet=quiet,
+            time=time,
+            watchdogs=[PoolWatchdog(one.client, settings.mongo_url) for one in (database, streams)],
+            redis=redis,
+            egress=egress,
+            jobs=jobs,
+            calls=calls,
+            lanes=lanes,
+            breakers=breakers,
+            watch=Watch(lanes, breakers, time.now),
+            tally=tally,
+            heartbeat=Heartbeat(database, time.now, tally),
+        )
+
+
+def health_reader(
+    database: Database, redis: Redis, settings: Settings, now: clock.Clock, configured: frozenset[Channel] | None
+) -> HealthReader:
+    """What reads the state of the hub off its stores. `configured`: the channels of the API, where that is known."""
+    prefix = settings.redis_prefix
+    return HealthReader(
+        Workers(database, now),
+        Backlog(database, now, settings.queued_s),
+        Lanes(redis, prefix, settings.lane_max),
+        Breakers(redis, prefix, settings.breaker_open_s),
+        now,
+        configured,
+    )
+
+
+async def _finish(committer: Committer, publisher: Publisher, feeder: Feeder, quiet: Quiet) -> None:
+    await committer.close()
+    await publisher.flush()
+    await feeder.flush()
+    await quiet.flush()
+
+
+def _gauge(committer: Committer, publisher: Publisher, rooms: Rooms, settings: Settings) -> None:
+    """What is looked up when somebody asks, rather than counted at each event."""
+    half = settings.feed_queue // 2
+    metrics.commits_waiting.set_function(lambda: committer.waiting)
+    metrics.publish_waiting.set_function(lambda: publisher.waiting)
+    metrics.mailboxes_open.set_function(lambda: rooms.mailboxes)
+    metrics.feed_events.set_function(lambda: sum(rooms.waiting()))
+    metrics.feed_events_most.set_function(lambda: max(rooms.waiting(), default=0))
+    metrics.feeds_filling.set_function(lambda: sum(waiting > half for waiting in rooms.waiting()))
+
+
+def _welcome(mailboxes: Collection[str], draft: Draft) -> dict[str, list[UpdateOne]]:
+    return {users.COLLECTION: users.welcome(mailboxes, draft.now)}

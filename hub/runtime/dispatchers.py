@@ -1,0 +1,120 @@
+"""The dispatchers of one process: a desk, its providers and its settings each."""
+
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Any
+
+from hub.audience import tenants
+from hub.decide.plan import objection
+from hub.model import (
+    Channel,
+    Delivery,
+    Notification,
+    Reason,
+    Tenant,
+    User,
+)
+from hub.outbox.claims import Claims
+from hub.platform.signed_links import Kind
+from hub.runtime.container import Hub
+from hub.send import dev_capture
+from hub.send.deliver import Deliver
+from hub.send.isolation import Company
+from hub.send.job_handler import Desk
+from hub.send.throttle import Pace
+from hub.send.webhook_endpoint import Calls, EndpointCaller
+from hub.send.worker import GRACE_S, Dispatcher
+from hub.settings import Settings, Unusable
+from hub.status.captured import Catch
+from hub.webhooks import webhook_calls
+
+TIMED = frozenset({Channel.WEB_PUSH, Channel.MOBILE_PUSH, Channel.WEBHOOK})
+"""Their providers are told how long a message is good for, or when it was made."""
+
+
+async def dispatching(
+    hub: Hub, settings: Settings, serving: Sequence[Any], stack: AsyncExitStack
+) -> list[Dispatcher[Any]]:
+    """A dispatcher for each channel that has a provider, and one for the calls of tenants' endpoints. In development
+    what leaves is kept, and channels without a provider end there. Raises Unusable for a setting that can't be used."""
+    services = hub.services
+    made: list[Dispatcher[Any]] = []
+    pace, company = Pace(hub.limiter, settings), Company()
+
+    def dispatcher(
+        channel: Any, desk: Desk[Any], jobs: Claims[Any], providers: Sequence[Any], schedule: Sequence[float]
+    ) -> Dispatcher[Any]:
+        for provider in providers:
+            hub.tally.add_provider(channel, provider.name)
+        return Dispatcher(
+            channel,
+            desk,
+            jobs,
+            hub.lanes,
+            hub.breakers,
+            pace,
+            company,
+            hub.time.now,
+            concurrency=settings.concurrency_of(channel),
+            lease_s=sum(provider.timeout_s + GRACE_S for provider in providers) + settings.lease_margin_s,
+            schedule=schedule,
+            retry_after_max_s=settings.retry_after_max_s,
+            lapses_max=settings.lapses_max,
+            count=hub.tally.count,
+        )
+
+    def refused(delivery: Delivery, n: Notification, user: User, tenant: Tenant, now: datetime) -> Reason | None:
+        category = tenant.category(n.category) or tenants.undefined(n.category)
+        return objection(delivery.channel, category, tenant.preferences, user, settings.configured, now)
+
+    async def stored(ids: Collection[str]) -> set[str]:
+        wanted = {"_id": {"$in": list(ids)}}
+        both = hub.database.notifications.find(wanted, {"_id": 1}), hub.database.users.find(wanted, {"_id": 1})
+        return {doc["_id"] for found in both for doc in await found.to_list()}
+
+    catch = Catch(hub.database) if settings.mode == "development" else None
+    if catch:
+        await catch.make()
+    for channel in serving:
+        more: dict[str, Any] = {"now": hub.time.now} if channel.CHANNEL in TIMED else {}
+        if channel.CHANNEL is Channel.MOBILE_PUSH:
+            more["remember"] = services.devices.remember
+        try:
+            providers = await channel.opened(settings, hub.egress, stack, **more)
+        except ValueError as error:
+            raise Unusable(str(error)) from None
+        if catch:
+            timeout_s = settings.provider_timeout_s
+            providers = dev_capture.caught(
+                channel.CHANNEL, providers, channel.shown, catch.put, hub.time.now, timeout_s
+            )
+        if not providers:
+            continue
+        desk = Deliver(
+            providers,
+            notifications=services.inboxes.some,
+            users=services.users.some,
+            heads=services.inboxes.some_heads,
+            tenants=services.tenants.known,
+            stored=stored,
+            called_off=services.sends.called_off,
+            refused=refused,
+            forget=services.users.forget,
+            used=services.devices.used,
+            unsubscribe_url=lambda delivery: services.links.url(Kind.UNSUBSCRIBE, delivery.id),
+            receipt_url=lambda delivery: services.links.url(Kind.RECEIPT, delivery.id),
+            app_url=settings.app_url,
+        )
+        made.append(dispatcher(channel.CHANNEL, desk, hub.jobs, providers, settings.schedule_of(channel.CHANNEL)))
+    caller = EndpointCaller(hub.egress, settings.provider_timeout_s, hub.time.now)
+    calls = Calls(caller, services.tenants.known, services.endpoints.settled)
+    made.append(dispatcher(webhook_calls.LANE, calls, hub.calls, [caller], settings.schedule_of(webhook_calls.LANE)))
+    return made
+
+
+def every_channel() -> list[Any]:
+    """Every channel there is. Their vendors' libraries are large: processes that send nothing go without."""
+    from hub.send.channels import email, mobile_push, web_push, webhook
+
+    return [email, mobile_push, web_push, webhook]

@@ -1,0 +1,89 @@
+"""In development, all that leaves is kept for people to look at. A channel that has no provider ends here."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+from pymongo.errors import PyMongoError
+
+from hub.clock import Clock
+from hub.ids import new_id
+from hub.model import Channel
+from hub.send.message import Message, Provider, Shown
+from hub.send.outcome import Delivered, Outcome, Sent
+from hub.status.captured import Caught
+
+Show = Callable[[Message], Shown]
+Keep = Callable[[Caught], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+
+
+def caught(
+    channel: Channel, providers: Sequence[Provider], show: Show, keep: Keep, clock: Clock, timeout_s: float
+) -> tuple[Provider, ...]:
+    """The channel's providers, with all that they are given kept; where it has none, one that only keeps."""
+    providers = providers or [_Nobody(timeout_s)]
+    return tuple(_Kept(channel, provider, show, keep, clock) for provider in providers)
+
+
+class _Nobody:
+    """Stands where a provider would, and is content with everything."""
+
+    name = "catcher"
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+
+    def breakers(self, message: Message) -> tuple[str, ...]:  # noqa: ARG002 - as providers are
+        return (self.name,)
+
+    async def send(self, message: Message) -> Outcome:  # noqa: ARG002 - as providers are
+        return Delivered()
+
+
+class _Kept:
+    """A provider that is watched."""
+
+    def __init__(self, channel: Channel, provider: Provider, show: Show, keep: Keep, clock: Clock) -> None:
+        self.name = provider.name
+        self.timeout_s = provider.timeout_s
+        self._channel = channel
+        self._provider = provider
+        self._show = show
+        self._keep = keep
+        self._clock = clock
+
+    def breakers(self, message: Message) -> tuple[str, ...]:
+        return self._provider.breakers(message)
+
+    async def send(self, message: Message) -> Outcome:
+        shown = self._show(message)
+        outcome = await self._provider.send(message)
+        now = self._clock()
+        kept = Caught(
+            id=new_id(now),
+            at=now,
+            delivery=message.id,
+            tenant=message.notification.tenant,
+            user=message.user.user_id,
+            channel=self._channel,
+            to=_address(self._channel, message),
+            subject=shown.subject,
+            text=shown.text,
+            html=shown.html,
+            provider=None if isinstance(self._provider, _Nobody) else self.name,
+            outcome=type(outcome).__name__ + ("" if isinstance(outcome, Sent | Delivered) else f": {outcome.error}"),
+        )
+        try:
+            await self._keep(kept)
+        except PyMongoError as error:  # it has left: calling again would double it
+            log.warning("not_kept", delivery=message.id, error=error)
+        return outcome
+
+
+def _address(channel: Channel, message: Message) -> str:
+    """Where it goes, as people call it."""
+    if channel is Channel.EMAIL:
+        return message.user.email or ""
+    device = message.device
+    return (device and (device.label or device.platform or device.url)) or ""

@@ -1,0 +1,39 @@
+"""How fast deliveries may leave: per user and channel, per channel, per tenant and overall. What is over is deferred,
+not dropped."""
+
+from collections import OrderedDict
+from time import monotonic
+
+from hub.platform.rate_limiter import Limit, Limiter
+from hub.settings import Settings
+
+KEYS_MAX = 50_000
+SPREAD_WINDOWS = 4
+
+
+class Pace:
+    def __init__(self, limiter: Limiter, settings: Settings) -> None:
+        window_s = settings.delivery_window_s
+        self._limiter = limiter
+        self._user = Limit("delivery_user", settings.deliveries_per_user, window_s)
+        self._channel = Limit("delivery_channel", settings.deliveries_per_channel, window_s)
+        self._tenant = Limit("delivery_tenant", settings.deliveries_per_tenant, window_s)
+        self._overall = Limit("delivery_overall", settings.deliveries_overall, window_s)
+        self._free_at: OrderedDict[tuple[Limit, str, str, str], float] = OrderedDict()
+
+    def wait_s(self, channel: str, tenant: str, user: str, priority: str) -> float:
+        """Seconds until this delivery may leave; 0 if it may now. `user` is empty where it is for nobody in particular.
+        Those of one tenant and priority who wait for the same limit are spread over some time to come, so that they
+        do not all come back at once to be sent away again."""
+        keys = [(self._channel, channel), (self._tenant, tenant), (self._overall, "")]
+        verdict = self._limiter.hit(*([(self._user, f"{channel}:{user}"), *keys] if user else keys))
+        if verdict is None or verdict.retry_after_s is None:
+            return 0.0
+        limit, now = verdict.limit, monotonic()
+        key = limit, verdict.key, tenant, priority
+        furthest = now + verdict.retry_after_s + SPREAD_WINDOWS * limit.window_s
+        free_at = min(furthest, max(now + verdict.retry_after_s, self._free_at.pop(key, 0.0)))
+        self._free_at[key] = free_at + limit.window_s / limit.most
+        if len(self._free_at) > KEYS_MAX:
+            self._free_at.popitem(last=False)
+        return free_at - now

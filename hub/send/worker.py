@@ -1,0 +1,423 @@
+"""The worker loop of one channel: take, claim, ask, call, settle.
+
+What runs when
+- One loop takes ids from the lanes, as many as there are free slots, and prepares them as one batch. While it is at it
+  slots become free, so that batches are as large as the load wants them and of one when idle.
+- Each call of a provider is a task and holds a slot. No tenant holds more than `TENANT_SHARE` of them: one whose
+  endpoints hang does not keep the others from theirs.
+- Outcomes are gathered and settled together. A slot is free once its call has ended; who can't settle stops taking.
+- A job with its last lapses before it (`ALONE_AT_LAST`) is claimed, called and settled while its process calls nobody
+  else (`company`). Those of one batch go one after the other, in a task of their own. Others that come meanwhile are
+  left where they are, not claimed, and are back on their lane when the ticker has waited for them.
+
+What it guarantees
+- No call is made without a claim, nor one that could outlast it.
+- Whatever goes wrong here leaves the job claimed, and it becomes due when the claim runs out, or puts it back.
+- A job is not condemned for its company: when its claim ran out the last times, only its own call was under way.
+- It works wholly or not at all: `run` raises what ends its taking or its settling.
+
+How it stops: `stop` ends the taking; calls under way may end, as long as the process allows; what they brought is
+settled; what was claimed and not called is given back.
+"""
+
+import asyncio
+import random
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+
+import structlog
+from msgspec.structs import replace
+from pymongo.errors import PyMongoError
+
+from hub.clock import Clock
+from hub.model import Attempt, DeliveryStatus, Reason
+from hub.outbox.claims import Claims, Job, Settlement
+from hub.outbox.lanes import Lanes
+from hub.platform import metrics, tracing
+from hub.platform.circuit_breaker import Breakers
+from hub.platform.connections import cancelling, is_outage
+from hub.platform.redis_keys import REDIS_ERRORS
+from hub.send.isolation import Company
+from hub.send.job_handler import Desk, Ready
+from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, health
+from hub.send.retry_policy import Next, following
+from hub.send.throttle import Pace
+
+IDLE_S = 1.0  # how long a bell is waited for before the lanes are looked at all the same
+BUSY_S = 0.02  # between looks at lanes of tenants that hold their share of slots
+PAUSE_S = 0.5  # after a store did not answer
+SETTLED_AT_ONCE = 500
+TENANT_SHARE = 0.75
+SETTLING_S = 1.5  # for what calls brought, when the process stops
+GRACE_S = 1.0  # a provider ends its call by itself; past this it is cancelled
+ATTEMPTS_KEPT = 50
+ALONE_AT_LAST = 2  # lapses: one could be a worker that was killed from outside at that very moment
+NOT_CALLED = Retry("not called")
+
+log = structlog.get_logger(__name__)
+
+J = TypeVar("J", bound=Job)
+
+
+class Dispatcher(Generic[J]):
+    def __init__(
+        self,
+        channel: str,
+        desk: Desk[J],
+        claims: Claims[J],
+        lanes: Lanes,
+        breakers: Breakers,
+        pace: Pace,
+        company: Company,
+        clock: Clock,
+        *,
+        concurrency: int,
+        lease_s: float,
+        schedule: Sequence[float],
+        retry_after_max_s: float,
+        lapses_max: int,
+        count: Callable[[str, str, bool], None] = lambda *_: None,
+    ) -> None:
+        self.channel = channel
+        self._desk = desk
+        self._claims = claims
+        self._lanes = lanes
+        self._breakers = breakers
+        self._pace = pace
+        self._company = company
+        self._clock = clock
+        self._concurrency = concurrency
+        self._lease_s = lease_s
+        self._schedule = schedule
+        self._retry_after_max_s = retry_after_max_s
+        self._suspect_from = max(1, lapses_max - ALONE_AT_LAST)  # lapses
+        self._count = count
+        self._alone: asyncio.Task[None] | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+        self._held: Counter[str] = Counter()  # slots by tenant
+        self._freed = asyncio.Event()
+        self._results: deque[Settlement[J]] = deque()
+        self._filled = asyncio.Event()
+        self._settled = asyncio.Event()  # nothing is left to settle
+        self._health: defaultdict[str, list[bool]] = defaultdict(list)
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Until `stop`, or cancelled."""
+        settling = asyncio.create_task(self._keep_settling())
+        settling.add_done_callback(lambda _: self.stop())
+        try:
+            while not self._stopping and not cancelling():
+                await self._round()
+            if self._calls:
+                await asyncio.wait(self._calls)
+        finally:
+            for call in self._calls:
+                call.cancel()
+            await asyncio.gather(*self._calls, return_exceptions=True)
+            self._stopping = True
+            self._filled.set()
+            await asyncio.wait({settling}, timeout=SETTLING_S)
+            settling.cancel()
+        if settling.done():
+            settling.result()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._freed.set()
+        self._settled.set()
+
+    # ------------------------------------------------------------- taking
+
+    @property
+    def _free(self) -> int:
+        return self._concurrency - self._held.total() if len(self._results) < 4 * self._concurrency else 0
+
+    async def _round(self) -> None:
+        if not self._free:
+            self._freed.clear()
+            await self._freed.wait()
+            return
+        most = max(1, int(self._concurrency * TENANT_SHARE))
+        try:
+            async with self._company.among():
+                if self._stopping or not self._free:
+                    return
+                busy = any(slots >= most for slots in self._held.values())
+                if taken := await self._lanes.take(self.channel, self._free, most, self._held):
+                    await self._survive(self._begin(taken))
+                    return
+            if busy:  # what waits may be theirs, and their slots become free without a bell
+                await asyncio.sleep(BUSY_S)
+            else:
+                await self._lanes.wait([self.channel], IDLE_S)
+        except REDIS_ERRORS as error:
+            log.warning("queue_unavailable", channel=self.channel, error=error)
+            await asyncio.sleep(PAUSE_S)
+
+    async def _survive(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except PyMongoError as error:
+            log.warning("dispatch_failed", channel=self.channel, error=error)
+            await asyncio.sleep(PAUSE_S)
+        except Exception:
+            log.exception("dispatch_broke", channel=self.channel)
+            await asyncio.sleep(PAUSE_S)
+
+    async def _begin(self, taken: Sequence[tuple[str, str]]) -> None:
+        """Those who may be called beside others. Who may not is called from a task of its own; where that has enough
+        to do, they are left to come by again."""
+        ids = [id for _, id in taken]
+        ends_at = asyncio.get_running_loop().time() + self._lease_s
+        try:
+            jobs = await self._claims.claim(ids, self._lease_s, self._suspect_from)
+        except PyMongoError as error:
+            if is_outage(error):  # perhaps it elects: else nobody has them until they are due again
+                with suppress(*REDIS_ERRORS):
+                    await self._lanes.put(taken)
+            raise
+        await self._prepare(jobs, ends_at)
+        if len(jobs) == len(ids) or (self._alone and not self._alone.done()):
+            return
+        if suspects := await self._claims.suspects(ids, self._suspect_from):
+            self._alone = self._spawn(self._each_alone(suspects))
+
+    async def _each_alone(self, ids: Sequence[str]) -> None:
+        """None is claimed before its turn has come, and others come back when it is settled: only what it does itself
+        can make its claim run out."""
+        for id in ids:
+            async with self._company.alone():
+                if self._stopping:
+                    return
+                await self._survive(self._begin_alone(id))
+
+    async def _begin_alone(self, id: str) -> None:
+        ends_at = asyncio.get_running_loop().time() + self._lease_s
+        if not (jobs := await self._claims.claim([id], self._lease_s)):
+            return
+        log.warning("calling_alone", channel=self.channel, job=id)
+        if calls := await self._prepare(jobs, ends_at):
+            await asyncio.wait(calls)
+        if not self._stopping:
+            await self._settled.wait()
+
+    async def _prepare(self, jobs: Sequence[J], ends_at: float) -> list[asyncio.Task[None]]:
+        """Answers the calls that begin."""
+        if not jobs:
+            return []
+        now = self._clock()
+        try:
+            prepared = await self._desk.prepare(jobs, now)
+        except Exception:
+            self._put_all_back(jobs)
+            raise
+        to_call: list[tuple[J, Ready]] = []
+        for job, found in zip(jobs, prepared, strict=True):
+            if isinstance(found, Next):
+                self._became(job, found)
+            else:
+                to_call.append((job, found))
+        return await self._start(to_call, ends_at) if to_call else []
+
+    async def _start(self, to_call: list[tuple[J, Ready]], ends_at: float) -> list[asyncio.Task[None]]:
+        """Calls those whose provider's circuit breaker lets them through, and the limits."""
+        chains = [[provider.breakers(ready.message) for provider in ready.providers] for _, ready in to_call]
+        every = {name for chain in chains for names in chain for name in names}
+        waits = await self._breakers.ask(every, {name for chain in chains for name in chain[0]})
+        blocked = [chain for chain in chains if max(waits[name] for name in chain[0]) > 0]
+        if second := {name for chain in blocked for names in chain[1:] for name in names}:
+            waits |= await self._breakers.ask(second)
+        going: dict[str, tuple[J, Ready]] = {}
+        for job, ready in to_call:
+            passing: list[Any] = []
+            shortest, probing = float("inf"), False
+            for provider in ready.providers:
+                names = provider.breakers(ready.message)
+                wait = max(waits[name] for name in names)
+                if wait <= 0:
+                    passing.append(provider)
+                    for name in names:
+                        if waits[name] == 0:
+                            waits[name], probing = 1.0, True  # one probe, which no limit may keep
+                shortest = min(shortest, wait)
+            if not passing:
+                wait_s = shortest + random.uniform(0, 1)  # noqa: S311 - jitter
+                self._put_back(job, Reason.PROVIDER_DOWN, self._clock() + timedelta(seconds=wait_s))
+            elif not probing and (wait_s := self._pace.wait_s(self.channel, job.tenant, ready.person, job.priority)):
+                self._put_back(job, Reason.RATE_LIMITED, self._clock() + timedelta(seconds=wait_s))
+            else:
+                going[job.id] = job, replace(ready, providers=passing)
+        await self._breakers.give_back([name for name, wait in waits.items() if wait == 0])
+        if not going:
+            return []
+        claim = next(iter(going.values()))[0].claim
+        assert claim
+        first = {id: ready.providers[0].name for id, (_, ready) in going.items()}
+        try:
+            mine = await self._claims.start(first, claim)
+        except Exception:
+            self._put_all_back([job for job, _ in going.values()])
+            raise
+        calls = []
+        for id in mine:
+            job, ready = going[id]
+            self._held[job.tenant] += 1
+            self._company.join()
+            calls.append(self._spawn(self._call(job, ready, claim, ends_at)))
+            calls[-1].add_done_callback(lambda _: self._company.leave())
+        return calls
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        return task
+
+    # ------------------------------------------------------------- calling
+
+    async def _call(self, job: J, ready: Ready, claim: str, ends_at: float) -> None:
+        """One try: the providers in order, until one gives an answer that is more than `Retry`."""
+        attempts = list(job.attempts)
+        outcome: Outcome = NOT_CALLED
+        try:
+            for index, provider in enumerate(ready.providers):
+                if asyncio.get_running_loop().time() + provider.timeout_s + GRACE_S > ends_at:
+                    break
+                if index:
+                    try:
+                        mine = await self._claims.start({job.id: provider.name}, claim)
+                    except PyMongoError as away:  # what the one before said counts
+                        log.warning("no_other_provider", channel=self.channel, job=job.id, error=away)
+                        break
+                    if not mine:
+                        return
+                at, begun = self._clock(), perf_counter()
+                outcome = await self._ask(provider, ready)
+                ok = isinstance(outcome, Sent | Delivered)
+                error = None if isinstance(outcome, Sent | Delivered) else outcome.error
+                ms = round((perf_counter() - begun) * 1000)
+                attempts.append(Attempt(at=at, provider=provider.name, ok=ok, error=error, ms=ms))
+                for name, healthy in health(provider.breakers(ready.message), outcome):
+                    self._health[name].append(healthy)
+                self._count(self.channel, provider.name, ok)
+                metrics.attempts.labels(self.channel, provider.name, type(outcome).__name__).inc()
+                if not isinstance(outcome, Retry):
+                    break
+            if outcome is NOT_CALLED:  # too late for a call that must not outlast the claim
+                self._put_back(job, None, self._clock())
+                return
+            now = self._clock()
+            tries = job.tries + 1
+            step = following(outcome, tries, self._schedule, self._retry_after_max_s, now, random.random)
+            provider_id = outcome.provider_id if isinstance(outcome, Sent | Delivered) else None
+            self._became(job, step, tuple(attempts[-ATTEMPTS_KEPT:]), tries, provider_id)
+            if isinstance(outcome, Gone):
+                await self._desk.gone(job, ready.message)
+        except asyncio.CancelledError:  # the process stops: whether it arrived is not known
+            stopped = Retry("the worker was stopped")
+            cut = Attempt(at=self._clock(), provider=ready.providers[0].name, error=stopped.error, ms=0)
+            tries = job.tries + 1
+            step = following(stopped, tries, self._schedule, self._retry_after_max_s, self._clock(), random.random)
+            self._became(job, step, (*attempts[1 - ATTEMPTS_KEPT :], cut), tries)
+            raise
+        except PyMongoError as error:
+            log.warning("address_not_forgotten", channel=self.channel, job=job.id, error=error)
+        except Exception:  # unless it was settled its claim runs out
+            log.exception("call_broke", channel=self.channel, job=job.id)
+        finally:
+            self._held[job.tenant] -= 1
+            if not self._held[job.tenant]:
+                del self._held[job.tenant]
+            self._freed.set()
+
+    async def _ask(self, provider: Any, ready: Ready) -> Outcome:
+        try:
+            async with asyncio.timeout(provider.timeout_s + GRACE_S):
+                with tracing.span(f"send {self.channel}", ready.trace, "CLIENT"):
+                    outcome: Outcome = await provider.send(ready.message)
+                return outcome
+        except TimeoutError:
+            return Retry(f"no answer within {provider.timeout_s:g} s (HUB_PROVIDER_TIMEOUT_S)")
+        except Exception as error:
+            log.exception("provider_broke", channel=self.channel, provider=provider.name, delivery=ready.message.id)
+            return Retry(type(error).__name__, shared=False)  # a fault of ours, with this message
+
+    # ------------------------------------------------------------- settling
+
+    def _put_back(self, job: J, reason: Reason | None, due_at: datetime) -> None:
+        """To be tried later, without having cost a try."""
+        status = DeliveryStatus.HELD if reason else DeliveryStatus.ACCEPTED
+        self._became(job, Next(status, reason, due_at))
+
+    def _put_all_back(self, jobs: Sequence[J]) -> None:
+        """A store did not answer, and none was called."""
+        for job in jobs:
+            self._put_back(job, None, self._clock() + timedelta(seconds=random.uniform(1, 2)))  # noqa: S311 - jitter
+
+    def _became(
+        self,
+        job: J,
+        step: Next,
+        attempts: tuple[Attempt, ...] | None = None,
+        tries: int | None = None,
+        provider_id: str | None = None,
+    ) -> None:
+        settlement = Settlement(
+            job=job,
+            status=step.status,
+            reason=step.reason,
+            due_at=step.due_at,
+            attempts=job.attempts if attempts is None else attempts,
+            tries=job.tries if tries is None else tries,
+            lapses=job.lapses,
+            provider_id=provider_id,
+        )
+        self._results.append(settlement)
+        self._settled.clear()
+        self._filled.set()
+
+    async def _keep_settling(self) -> None:
+        """Until stopped, and nothing is left."""
+        while not cancelling() and not (self._stopping and not self._results and not self._calls):
+            self._filled.clear()
+            if self._results:
+                await self._settle()
+            else:
+                self._settled.set()
+                await self._filled.wait()
+
+    async def _settle(self) -> None:
+        batch = [self._results.popleft() for _ in range(min(len(self._results), SETTLED_AT_ONCE))]
+        try:
+            await self._settle_these(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are settled
+            log.warning("settling_failed", channel=self.channel, error=error, jobs=len(batch))
+            if isinstance(error, PyMongoError) and is_outage(error):
+                self._results.extendleft(reversed(batch))
+            elif len(batch) > 1:  # one of them is to blame
+                for settlement in batch:
+                    with suppress(Exception):
+                        await self._settle_these([settlement])
+            await asyncio.sleep(PAUSE_S)
+        finally:
+            self._freed.set()
+
+    async def _settle_these(self, batch: Sequence[Settlement[J]]) -> None:
+        health, self._health = self._health, defaultdict(list)
+        await self._breakers.tell(health)
+        settled, now = await self._claims.settle(batch), self._clock()
+        for done in settled:
+            metrics.deliveries.labels(self.channel, done.status).inc()
+            if done.status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
+                waited_s = (now - done.job.created_at).total_seconds()
+                metrics.accept_to_sent.labels(self.channel, done.job.priority).observe(waited_s)
+        if ended := [(done.job, done.status) for done in settled if done.due_at is None]:
+            try:
+                await self._desk.ended(ended)
+            except PyMongoError as error:
+                log.warning("ends_not_noted", channel=self.channel, jobs=len(ended), error=error)

@@ -1,0 +1,131 @@
+"""Where tenants want to be called about events. They live in the tenant's document, whose `version` goes up with every
+change, so that a copy of it is known to be old."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from msgspec import UNSET, UnsetType
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from hub.audience.tenants import COLLECTION
+from hub.clock import Clock, rfc3339
+from hub.errors import NotFound, TooLarge
+from hub.ids import new_id, new_secret
+from hub.model import DeliveryStatus, Endpoint, document
+from hub.platform.connections import Database, Document
+from hub.platform.decoding import decode
+from hub.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class Endpoints:
+    def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
+        self._tenants = database[COLLECTION]
+        self._most = settings.webhooks_per_tenant
+        self._failing_days = settings.webhook_failing_days
+        self._clock = clock
+
+    async def all(self, tenant: str) -> list[Endpoint]:
+        """In the order they were made."""
+        doc = await self._tenants.find_one({"_id": tenant}, {"endpoints": 1})
+        return _endpoints(doc)
+
+    async def create(self, tenant: str, url: str, events: Sequence[str]) -> Endpoint:
+        """A new endpoint with its first secret. TooLarge beyond what a tenant may have."""
+        now = self._clock()
+        made = Endpoint(id=new_id(now), url=url, events=tuple(events), secrets=(new_secret(),), created_at=now)
+        roomy = {"_id": tenant, f"endpoints.{self._most - 1}": {"$exists": False}}
+        change = {"$push": {"endpoints": document(made)}, "$inc": {"version": 1}}
+        try:
+            await self._tenants.update_one(roomy, change, upsert=True)
+        except DuplicateKeyError:  # it is there: full, or made just now by another
+            if not (await self._tenants.update_one(roomy, change)).matched_count:
+                raise TooLarge(f"A tenant has at most {self._most} webhooks (HUB_WEBHOOKS_PER_TENANT).") from None
+        return made
+
+    async def update(
+        self,
+        tenant: str,
+        id: str,
+        *,
+        url: str | UnsetType = UNSET,
+        events: Sequence[str] | UnsetType = UNSET,
+        enabled: bool | UnsetType = UNSET,
+    ) -> Endpoint:
+        """Changes what is given. An endpoint that is enabled, or moved, has failed at nothing yet."""
+        values: Document = {}
+        cleared: list[str] = []
+        if url is not UNSET:
+            values["url"] = url
+            cleared = ["failing_since"]
+        if events is not UNSET:
+            values["events"] = list(events)
+        if enabled is not UNSET:
+            values["enabled"] = enabled
+            cleared = ["failing_since", "disabled_reason"]
+        return await self._change(tenant, id, _set(values, cleared))
+
+    async def rotate(self, tenant: str, id: str) -> Endpoint:
+        """A new secret signs from now on, beside the last one for a day; the one before that no more."""
+        newest = {"$each": [new_secret()], "$position": 0, "$slice": 2}
+        change = _set({"rotated_at": self._clock()}, []) | {"$push": {"endpoints.$.secrets": newest}}
+        return await self._change(tenant, id, change)
+
+    async def delete(self, tenant: str, id: str) -> bool:
+        """Whether it was there. Calls of it that wait are not made."""
+        found = {"_id": tenant, "endpoints.id": id}
+        change: Document = {"$pull": {"endpoints": {"id": id}}, "$inc": {"version": 1}}
+        return (await self._tenants.update_one(found, change)).modified_count == 1
+
+    async def settled(self, tenant: str, endpoint: Endpoint, status: DeliveryStatus) -> None:
+        """Keeps book of how a call ended, DELIVERED or FAILED. An endpoint for which calls are given up for days, and
+        none succeeds, is disabled. `endpoint` may be an old copy: what it says is checked as it is changed."""
+        now = self._clock()
+        if status is DeliveryStatus.DELIVERED:
+            if endpoint.failing_since:
+                await self._note(tenant, endpoint, {"failing_since": {"$exists": True}}, {}, ["failing_since"])
+            return
+        if endpoint.failing_since is None:
+            await self._note(tenant, endpoint, {"failing_since": {"$exists": False}}, {"failing_since": now}, [])
+            return
+        since = endpoint.failing_since
+        if now - since < timedelta(days=self._failing_days):
+            return
+        disabled = {"enabled": False, "disabled_reason": f"Nothing but failure since {rfc3339(since)}."}
+        if await self._note(tenant, endpoint, {"enabled": {"$ne": False}, "failing_since": since}, disabled, []):
+            log.warning("endpoint_disabled", tenant=tenant, endpoint=endpoint.id, failing_since=rfc3339(since))
+
+    async def _note(
+        self, tenant: str, endpoint: Endpoint, still: Document, values: Document, cleared: list[str]
+    ) -> bool:
+        """Changes it if what is known of it is still so. Answers whether it was."""
+        found = {"_id": tenant, "endpoints": {"$elemMatch": {"id": endpoint.id, **still}}}
+        return (await self._tenants.update_one(found, _set(values, cleared))).modified_count == 1
+
+    async def _change(self, tenant: str, id: str, change: Document) -> Endpoint:
+        doc = await self._tenants.find_one_and_update(
+            {"_id": tenant, "endpoints.id": id}, change, {"endpoints": 1}, return_document=ReturnDocument.AFTER
+        )
+        for endpoint in _endpoints(doc):
+            if endpoint.id == id:
+                return endpoint
+        raise NotFound("There is no such webhook.")
+
+
+def _set(values: Document, cleared: Sequence[str]) -> Document:
+    """An update of the endpoint that was found."""
+    update: dict[str, Any] = {"$inc": {"version": 1}}
+    if values:
+        update["$set"] = {f"endpoints.$.{name}": value for name, value in values.items()}
+    if cleared:
+        update["$unset"] = {f"endpoints.$.{name}": "" for name in cleared}
+    return update
+
+
+def _endpoints(doc: Document | None) -> list[Endpoint]:
+    listed = (doc or {}).get("endpoints", [])
+    return [endpoint for one in listed if (endpoint := decode(one, Endpoint))]

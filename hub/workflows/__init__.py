@@ -1,0 +1,1 @@
+"""Joins the stages: publishing, inbox actions, cancelling, the scheduler, exporting and erasing users."""

@@ -1,0 +1,293 @@
+"""Conductor: audience -> decide -> inbox and status in one transaction. Telling comes with the commit."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+from pymongo import UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.audience import tenants
+from hub.audience.tenants import undefined
+from hub.audience.users import stranger
+from hub.clock import Clock
+from hub.decide.plan import Asked, Decision, Plan, plan
+from hub.errors import Conflict, TooLarge
+from hub.ids import made_at, new_id
+from hub.inbox.committer import Committer
+from hub.inbox.unit_of_work import Draft
+from hub.model import (
+    Category,
+    Channel,
+    Content,
+    Delivery,
+    DeliveryStatus,
+    Notification,
+    Priority,
+    Send,
+    SendStatus,
+    Tenant,
+    User,
+    document,
+    mailbox_of,
+)
+from hub.outbox.lanes import lane_of
+from hub.platform import tracing
+from hub.settings import Settings
+from hub.status import deliveries, receipts, sends
+from hub.webhooks import events, webhook_calls
+
+NOTIFICATION_BYTES = 1024  # of a notification beside what its sender wrote, with one receipt
+DELIVERY_BYTES = 900  # with its receipt
+CALL_BYTES = 900  # of a call of a tenant's endpoint
+CREATED, SKIPPED = events.IN_APP[DeliveryStatus.DELIVERED], events.OUTSIDE[DeliveryStatus.SKIPPED]
+
+FirstUse = Callable[[Tenant, str], UpdateOne]
+"""Makes a category that nobody has defined."""
+Remembered = Callable[[str], Tenant]
+"""What this process remembers of a tenant."""
+
+
+class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A send as its caller asked for it, checked. `data` is JSON text; `users` holds everyone once. What has its
+    default is not part of the hash that idempotency compares, so that a new field makes no old request another."""
+
+    users: tuple[str, ...]
+    category: str
+    content: Content
+    data: str | None = None
+    tags: tuple[str, ...] = ()
+    priority: Priority | None = None
+    channels: tuple[Channel, ...] | None = None
+    expires_at: datetime | None = None
+    require_ack: bool = False
+
+    @property
+    def asked(self) -> Asked:
+        """What is decided about."""
+        return Asked(self.channels, self.priority)
+
+
+class Published(Struct, frozen=True):
+    send: Send
+    duplicate: bool
+
+
+class Known(Struct, frozen=True):
+    """What decisions are made from, read as their transaction begins."""
+
+    users: Mapping[str, User]
+    tenants: Mapping[str, Tenant]
+
+
+class Publish:
+    """Sends are answered once they are committed."""
+
+    def __init__(
+        self,
+        committer: Committer,
+        records: sends.Sends,
+        first_use: FirstUse,
+        remembered: Remembered,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
+        self._committer = committer
+        self._records = records
+        self._first_use = first_use
+        self._remembered = remembered
+        self._settings = settings
+        self._configured = settings.configured
+
+    async def send(self, tenant: str, request: SendRequest, key: str | None) -> Published:
+        """Conflict if `key` came before with another request. The same request again changes nothing and answers with
+        the first send. TooLarge for what one transaction can't hold."""
+        remembered = self._remembered(tenant)
+        work = _Deliver(remembered, request, key, self._first_use, self._configured, self._settings, self._clock())
+        first = await self._committer.submit(work)
+        if isinstance(first, Send):
+            return Published(first, duplicate=False)
+        known = await self._records.get(tenant, first)
+        if known is None:
+            raise Conflict("This idempotency key belongs to a send that was erased: use a fresh key.")
+        return Published(known, duplicate=True)
+
+    async def send_many(
+        self, tenant: str, requests: Sequence[tuple[SendRequest, str | None]]
+    ) -> list[Published | BaseException]:
+        """Each by itself: one that fails does not hold back the others."""
+        return await asyncio.gather(
+            *(self.send(tenant, request, key) for request, key in requests), return_exceptions=True
+        )
+
+
+class _Deliver:
+    """One send: into the inboxes of its recipients, with its record, its receipts, and what is to leave the hub."""
+
+    alone = False
+    decides = True
+    reads: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        remembered: Tenant,
+        request: SendRequest,
+        key: str | None,
+        first_use: FirstUse,
+        configured: frozenset[Channel],
+        settings: Settings,
+        now: datetime,
+    ) -> None:
+        self._tenant = tenant = remembered.id
+        self._request = request
+        self._first_use = first_use
+        self._configured = configured
+        self._queued_for = timedelta(seconds=settings.queued_s)
+        self._size_max = settings.commit_max_bytes
+        self._key = f"{tenant}/{sha256(key.encode()).hexdigest()}" if key else None  # it may name a person
+        self._hash = _hash(request) if key else ""
+        self._trace = tracing.current()
+        self._id = new_id(now)
+        self._ids = [new_id(now) for _ in request.users]  # the same in every attempt
+        self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
+        self.keys = (self._key,) if self._key else ()
+        self._said = len(msgspec.json.encode((request.content, request.tags, request.data)))
+        category = remembered.category(request.category) or undefined(request.category)
+        asked = category.default_channels if request.channels is None else request.channels
+        people = len(request.users)
+        self._weigh(
+            people * sum(channel in configured for channel in asked if channel is not Channel.IN_APP),
+            people * len(webhook_calls.wanting(remembered.endpoints, CREATED)),
+        )
+
+    def _weigh(self, outside: int, calls: int) -> None:
+        """How much it writes, with so many deliveries and calls of the tenant's endpoints. At first that is guessed,
+        for the committer to gather by."""
+        people = len(self.mailboxes)
+        self.documents = people + outside + calls
+        self.size = people * (NOTIFICATION_BYTES + self._said) + DELIVERY_BYTES * outside + CALL_BYTES * calls
+
+    async def apply(self, draft: Draft, _: AsyncClientSession) -> Send | str:
+        """The send that was made, or the id of the one that this key made before."""
+        request, now, known = self._request, draft.now, draft.known
+        if self._key:
+            if answered := draft.answered.get(self._key):
+                return _known(answered, self._hash)
+            answer = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
+        tenant: Tenant = known.tenants[self._tenant]
+        category = tenant.category(request.category)
+        first_use = None if category else self._first_use(tenant, request.category)
+        category = category or undefined(request.category)
+        people = [known.users.get(mailbox) or stranger(mailbox, now) for mailbox in self.mailboxes]
+        plans = [plan(request.asked, category, tenant.preferences, user, self._configured, now) for user in people]
+        self._check(plans, tenant)
+        if first_use:
+            draft.update(tenants.COLLECTION, f"{tenant.id}/{request.category}", first_use)
+        if self._key:
+            draft.answered[self._key] = answer
+            draft.insert("idempotency", answer)
+        for id, mailbox, decided in zip(self._ids, self.mailboxes, plans, strict=True):
+            self._one(draft, id, mailbox, category, decided)
+        send = Send(
+            id=self._id,
+            tenant=self._tenant,
+            category=request.category,
+            status=SendStatus.ACCEPTED,
+            created_at=made_at(self._id),  # lists of sends are bounded by their ids
+            recipients=len(self.mailboxes),
+        )
+        draft.insert(sends.COLLECTION, document(send))
+        return send
+
+    def _check(self, plans: Sequence[Plan], tenant: Tenant) -> None:
+        """TooLarge for what one transaction can't hold."""
+        created, skipped = (len(webhook_calls.wanting(tenant.endpoints, event)) for event in (CREATED, SKIPPED))
+        self._weigh(
+            sum(len(decision.devices or (None,)) for plan in plans for decision in plan.outside),
+            sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans),
+        )
+        if self.size > self._size_max:
+            fewer = max(1, self._size_max * len(plans) // self.size)
+            raise TooLarge(
+                f"This is too much for one transaction (HUB_COMMIT_MAX_BYTES, {self._size_max}): with content of this "
+                f"size, that many channels and as many webhooks to tell, name at most {fewer} users a call, or link to "
+                "what `data` holds."
+            )
+
+    def _one(self, draft: Draft, id: str, mailbox: str, category: Category, plan: Plan) -> None:
+        """What one recipient gets."""
+        request, content, now = self._request, self._request.content, draft.now
+        n = draft.add(
+            Notification(
+                id=id,
+                mailbox=mailbox,
+                send=self._id,
+                category=category.key,
+                category_name=None if category.name == category.key else category.name,
+                title=content.title,
+                body=content.body,
+                image_url=content.image_url,
+                action_url=content.action_url,
+                actions=content.actions,
+                data=request.data,
+                tags=request.tags,
+                priority=plan.priority,
+                because=plan.because,
+                require_ack=request.require_ack,
+                expires_at=request.expires_at,
+                hidden=plan.hidden,
+                outside=bool(plan.outside),
+                skipped=plan.skipped,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        if not n.hidden:
+            draft.insert(receipts.COLLECTION, receipts.of_delivery(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now))
+        for channel, reason in plan.skipped.items():
+            told = receipts.of_delivery(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
+            draft.insert(receipts.COLLECTION, told)
+        for decision in plan.outside:
+            for device in decision.devices or (None,):
+                draft.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))
+
+    def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
+        """Goes on its lane with the commit; due again if nobody has claimed it from there in time."""
+        return Delivery(
+            id=f"{n.id}-{device or decision.channel.lower()}",
+            tenant=self._tenant,
+            notification=n.id,
+            send=self._id,
+            mailbox=n.mailbox,
+            channel=decision.channel,
+            category=n.category,
+            status=decision.outcome,
+            priority=n.priority,
+            lane=lane_of(decision.channel, n.priority, self._tenant),
+            queued=1,
+            device=device,
+            due_at=n.created_at + self._queued_for,
+            expires_at=n.expires_at,
+            created_at=n.created_at,
+            updated_at=n.created_at,
+            trace=self._trace,
+        )
+
+
+def _hash(request: SendRequest) -> str:
+    """Of what was asked for: whom in which order makes no difference, nor does a default that was spelt out."""
+    asked = replace(request, users=tuple(sorted(request.users)), priority=request.priority or Priority.MEDIUM)
+    return sha256(msgspec.json.encode(asked)).hexdigest()
+
+
+def _known(answer: dict[str, str], hashed: str) -> str:
+    if answer["hash"] != hashed or "send" not in answer:
+        raise Conflict(
+            "This idempotency key was used before with another input: use a fresh key, or repeat the first input."
+        )
+    return answer["send"]

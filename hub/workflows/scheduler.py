@@ -1,0 +1,202 @@
+"""Conductor: whatever is due. In inboxes: snoozes that end, notifications that expire. To be sent: what waited for its
+time, what never got on its lane or was lost there, and what a dead worker held. Beside that it counts one mailbox after
+another anew: a count that drifted is an error of ours, and should be known before a user knows.
+
+Every process of kind worker may tick. What two of them find at once is changed once: the change looks again, inside
+its transaction, and a delivery that is twice on its lane is claimed once. Work that fails stays due and is found by a
+later round.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from msgspec.structs import replace
+from pymongo.errors import PyMongoError
+
+from hub.clock import Clock
+from hub.errors import HubError
+from hub.inbox.store import Inboxes
+from hub.model import Attempt, DeliveryStatus, Reason
+from hub.outbox.claims import UNQUEUEING_S, Claims, Due, Job, Settlement
+from hub.outbox.due_index import wait_s
+from hub.outbox.lanes import Lanes
+from hub.platform import metrics
+from hub.platform.connections import cancelling
+from hub.platform.redis_keys import REDIS_ERRORS
+from hub.settings import Settings
+from hub.status.deliveries import Deliveries
+from hub.workflows.cancel_send import CallOff
+from hub.workflows.inbox_actions import Change
+
+SLICE = 500  # notifications a round; a full slice is followed by the next at once
+AFTER_FAILURE_S = 1.0
+RECOUNT_S = 5.0
+PRESSED_S = 0.05  # between rounds while more is due than the lanes take
+TURN_MARGIN_MS = 20  # so that who had the last turn is not a moment too early for the next
+
+log = structlog.get_logger(__name__)
+
+
+class Ticker:
+    def __init__(
+        self,
+        inboxes: Inboxes,
+        change: Change,
+        call_off: CallOff,
+        deliveries: Deliveries,
+        queues: Sequence["Queue"],
+        clock: Clock,
+        tick_s: float,
+    ) -> None:
+        self._inboxes = inboxes
+        self._change = change
+        self._call_off = call_off
+        self._deliveries = deliveries
+        self._queues = queues
+        self._clock = clock
+        self._tick_s = tick_s
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep(self.tick, SLICE))
+            group.create_task(self._keep(self._call_off.finish, 1))
+            group.create_task(self._keep(self._deliveries.replay_rest, 1))
+            group.create_task(self._keep_recounting())
+            for queue in self._queues:
+                group.create_task(self._keep(queue.tick, 1))
+
+    async def _keep(self, tick: Callable[[], Awaitable[int]], full: int) -> None:
+        """Ticks until cancelled; again at once where it found as much as `full`."""
+        while not cancelling():
+            try:
+                found = await tick()
+            except (HubError, PyMongoError, *REDIS_ERRORS) as error:
+                log.warning("tick_failed", error=error)
+                await asyncio.sleep(AFTER_FAILURE_S)
+            except Exception:
+                log.exception("tick_broke")
+                await asyncio.sleep(AFTER_FAILURE_S)
+            else:
+                if found < full:
+                    await asyncio.sleep(self._tick_s)
+
+    async def _keep_recounting(self) -> None:
+        while True:
+            await asyncio.sleep(RECOUNT_S)
+            try:
+                mailbox = await self._inboxes.some_mailbox()
+                recounted = mailbox and await self._inboxes.recount(mailbox)
+            except PyMongoError as error:
+                log.warning("recount_failed", error=error)
+                continue
+            if recounted:
+                head, unread, unseen = recounted
+                metrics.recounted.inc()
+                if (head.unread, head.unseen) != (unread, unseen):
+                    metrics.drifted.inc()
+                    log.error(
+                        "counts_drifted",
+                        mailbox=head.id,
+                        unread=head.unread,
+                        unseen=head.unseen,
+                        counted=[unread, unseen],
+                    )
+
+    async def tick(self) -> int:
+        """One slice of what is due. Answers how many notifications that were."""
+        due = await self._inboxes.due(self._clock(), SLICE)
+        by_mailbox: dict[str, list[str]] = defaultdict(list)
+        for mailbox, notification in due:
+            by_mailbox[mailbox].append(notification)
+        woken = [self._change.wake(mailbox, ids) for mailbox, ids in by_mailbox.items()]
+        for answer in await asyncio.gather(*woken, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
+        return len(due)
+
+
+class Queue:
+    """What is due of one kind of job: deliveries, or calls of tenants' endpoints."""
+
+    def __init__(
+        self,
+        name: str,
+        claims: Claims[Any],
+        lanes: Lanes,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._name = name
+        self._claims = claims
+        self._lanes = lanes
+        self._clock = clock
+        self._settings = settings
+        self._turn_ms = max(1, int(settings.tick_s * 1000) - TURN_MARGIN_MS)
+
+    async def tick(self) -> int:
+        """A slice of each lane on which something is due. Answers how much more there was."""
+        if not await self._lanes.tick(self._name, self._turn_ms):
+            return 0
+        if await self._lanes.flushed(self._name, UNQUEUEING_S):
+            metrics.flushes.inc()
+            log.info("queue_filled_anew", queue=self._name, jobs=await self._claims.unqueue_all())
+            await self._lanes.filled(self._name)
+        now, lane, more = self._clock(), "", 0
+        while due := await self._claims.due(now, lane, SLICE):
+            by_lane: dict[str, list[Due]] = defaultdict(list)
+            for job in due:
+                by_lane[job.lane].append(job)
+            if held := [job.id for job in due if job.held]:
+                await self._lapse(await self._claims.held(held, now), now)
+            for room, jobs in zip(await self._lanes.room(list(by_lane)), by_lane.values(), strict=True):
+                waiting = [job.id for job in jobs if not job.held]
+                more += max(0, len(waiting) - room)
+                if letting_in := waiting[:room]:
+                    await self._claims.queue(letting_in, now)
+                    await self._claims.unqueue(await self._lanes.put([(jobs[0].lane, id) for id in letting_in]))
+            lane = due[-1].lane
+            more += len(due) == SLICE
+        if more:
+            await asyncio.sleep(PRESSED_S)
+            await self._lanes.pass_on(self._name)
+        return more
+
+    async def _lapse(self, held: Sequence[Job], now: datetime) -> None:
+        """Their workers died, or stalled for longer than they may. Each may be the cause of it. Those whose calls had
+        begun are due again far from one another. Who lapses often is called alone in the end, so that it is not
+        condemned for its company. Who lapsed alone before its call has as many chances again: that may have been a
+        store which did not answer."""
+        settlements = []
+        for job in held:
+            lapses, most = job.lapses + 1, self._settings.lapses_max
+            begun = any(attempt.ms is None for attempt in job.attempts[-1:])
+            schedule = self._settings.schedule_of(job.lane.partition("/")[0])
+            suspect = begun or lapses >= most
+            again = now + timedelta(seconds=wait_s(schedule, lapses, random.random) if suspect else 0)
+            poison = lapses >= (most if begun else 2 * most)
+            status = DeliveryStatus.RETRYING if job.tries else DeliveryStatus.ACCEPTED
+            status, reason = (DeliveryStatus.FAILED, Reason.POISON) if poison else (status, None)
+            settlements.append(
+                Settlement(
+                    job=job,
+                    status=status,
+                    reason=reason,
+                    due_at=None if poison else again,
+                    attempts=tuple(_ended(attempt) for attempt in job.attempts),
+                    tries=job.tries,
+                    lapses=lapses,
+                )
+            )
+        for settled in await self._claims.settle(settlements):
+            metrics.lapsed.labels(self._name).inc()
+            log.warning("claim_lapsed", job=settled.job.id, status=settled.status)
+
+
+def _ended(attempt: Attempt) -> Attempt:
+    return attempt if attempt.ms is not None else replace(attempt, error="its worker died", ms=0)

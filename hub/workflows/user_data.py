@@ -1,0 +1,195 @@
+"""Conductor of all that is kept of one person: told as JSON, or erased.
+
+Erasing goes in transactions of bounded size. Each takes some notifications away, with their deliveries, adjusts the
+counts and gives the mailbox a new epoch, so that every open client loads anew; the last one takes mailbox and person.
+The mailbox is the lock: a send or mark at the same time comes before or after, never between. A crash leaves a smaller
+mailbox that is right in itself; calling again goes on. Records of sends stay, as numbers, and so do calls of the
+tenant's endpoints, without who they were about.
+"""
+
+import asyncio
+import re
+import secrets
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pymongo
+from msgspec import Struct
+from pymongo import DESCENDING
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.audience import users
+from hub.inbox import state
+from hub.inbox.committer import Committer
+from hub.inbox.store import NOT_KEPT
+from hub.inbox.unit_of_work import Draft
+from hub.model import Changed, Event, InboxEventKind, tenant_of, user_of
+from hub.platform.connections import Database, Document
+from hub.status import captured, deliveries, receipts
+from hub.status.proof import with_proven_status
+from hub.webhooks import webhook_calls
+
+PATIENCE_S = 60.0  # a person's receipts have no index: they are kept for days only, and this is rare
+KEPT_BACK = frozenset(
+    {
+        *("secret", "key", "auth", "p256dh", "token", "arn"),  # of devices: they open doors
+        *("mailbox", "tenant", "modseq", "added_modseq", "box", "wake_at", "folded"),  # ours
+        *("lane", "queued", "claim", "instead", "lapses", "tries", "trace"),
+    }
+)
+
+
+class Dossiers:
+    """`chunk`: notifications that one transaction erases. `most`: of each kind in an export."""
+
+    def __init__(
+        self,
+        database: Database,
+        committer: Committer,
+        tell: Callable[[list[Changed]], None],
+        *,
+        chunk: int,
+        most: int,
+    ) -> None:
+        self._database = database
+        self._committer = committer
+        self._tell = tell
+        self._chunk = chunk
+        self._most = most
+
+    async def export(self, mailbox: str) -> str | None:
+        """JSON of all that is kept of a person, the newest first; None where there is nobody. `complete` is false where
+        there is more of something than an export holds. Secrets of devices are left out."""
+        user = await self._database[users.COLLECTION].find_one({"_id": mailbox})
+        if user is None:
+            return None
+        person = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox)}
+        told: Document = {
+            "id": user_of(mailbox),
+            "profile": {name: value for name, value in user.items() if name not in ("_id", *users.CHANGED)},
+            "devices": user.get("devices", []),
+            "preferences": user.get("preferences", {}),
+            "suppressed": _suppressed(user.get("suppressed", {})),
+            "inbox": await self._database.mailboxes.find_one({"_id": mailbox}, {"_id": 0, "unread": 1, "unseen": 1}),
+            "notifications": await self._newest("notifications", {"mailbox": mailbox}, "modseq"),
+            "deliveries": [
+                with_proven_status(doc)
+                for doc in await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id")
+            ],
+            "receipts": await self._newest(receipts.COLLECTION, person, "_id"),
+            "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.naming(mailbox), "_id"),
+        }
+        kinds = [told[name] for name in ("notifications", "deliveries", "receipts", "webhook_calls")]
+        told["complete"] = all(len(kind) <= self._most for kind in kinds)
+        for kind in kinds:
+            del kind[self._most :]
+        return await asyncio.to_thread(lambda: orjson.dumps(_told(told), default=str).decode())
+
+    async def erase(self, mailbox: str) -> bool:
+        """Whether there was anybody. May be called again and again."""
+        there, whole = False, False
+        while not whole:
+            erased = await self._committer.submit(_Erase(self._database, mailbox, self._chunk))
+            there, whole = there or erased.there, erased.whole
+            if erased.there:
+                event = Event(kind=InboxEventKind.RESYNC, modseq=0, unread=0, unseen=0)
+                self._tell([Changed(mailbox=mailbox, epoch=erased.epoch, first=0, last=0, events=(event,))])
+        told: Document = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox), "at": {"$lte": erased.at}}
+        # What began before and was committed after came to somebody new, and is whole.
+        newer = self._database.notifications.find({"mailbox": mailbox}, {"_id": 1}, hint="feed").limit(self._chunk)
+        with pymongo.timeout(PATIENCE_S):
+            told["notification_id"] = {"$nin": [doc["_id"] async for doc in newer]}
+            await self._database[receipts.COLLECTION].delete_many(told)
+            calls = webhook_calls.naming(mailbox) | {"created_at": {"$lte": erased.at}}
+            await self._database[webhook_calls.COLLECTION].update_many(calls, webhook_calls.without(mailbox))
+            await self._erase_copies(mailbox)
+        return there
+
+    async def _erase_copies(self, mailbox: str) -> None:
+        """Kept answers about the person, and in development what was caught on its way to them."""
+        dropped = {"$set": {"answer": NOT_KEPT}, "$unset": {"people": ""}}
+        await self._database.idempotency.update_many({"people": mailbox}, dropped)
+        theirs = {"tenant": tenant_of(mailbox), "user": user_of(mailbox)}
+        await self._database[captured.COLLECTION].delete_many(theirs)
+
+    async def _newest(self, collection: str, of: Document, by: str) -> list[Document]:
+        with pymongo.timeout(PATIENCE_S):
+            found = self._database[collection].find(of).sort(by, DESCENDING).limit(self._most + 1)
+            return await found.to_list()
+
+
+class _Erased(Struct, frozen=True):
+    there: bool
+    whole: bool
+    epoch: str
+    at: datetime
+
+
+class _Erase:
+    """Up to `chunk` notifications and deliveries of a mailbox; where there are no more, the mailbox and its person. It
+    writes by itself: a draft knows of no mailbox that ends."""
+
+    alone = True
+    decides = False
+    mailboxes = ()
+    reads = ()
+    keys = ()
+    size = 0
+
+    def __init__(self, database: Database, mailbox: str, chunk: int) -> None:
+        self._database = database
+        self._mailbox = mailbox
+        self.documents = chunk
+
+    async def apply(self, draft: Draft, session: AsyncClientSession) -> _Erased:
+        notifications = await self._some("notifications", session)
+        outside = await self._some(deliveries.COLLECTION, session)
+        of_it, epoch = {"_id": self._mailbox}, secrets.token_hex(4)
+        if whole := max(len(notifications), len(outside)) < self.documents:
+            mailbox = await self._database.mailboxes.delete_one(of_it, session=session)
+            person = await self._database[users.COLLECTION].delete_one(of_it, session=session)
+            there = mailbox.deleted_count + person.deleted_count
+        else:
+            lay = Counter(str(doc["box"]) for doc in notifications if "box" in doc)  # maybe of another version
+            counts = {
+                "unread": -sum(lay[place] for place in state.UNREAD),
+                "unseen": -sum(lay[place] for place in state.UNSEEN),
+            }
+            update = {"$set": {"epoch": epoch}, "$inc": counts}
+            there = (await self._database.mailboxes.update_one(of_it, update, session=session)).matched_count
+        for collection, docs in (("notifications", notifications), (deliveries.COLLECTION, outside)):
+            if docs:
+                gone = {"_id": {"$in": [doc["_id"] for doc in docs]}}
+                await self._database[collection].delete_many(gone, session=session)
+        return _Erased(bool(there), whole, epoch, draft.now)
+
+    async def _some(self, collection: str, session: AsyncClientSession) -> list[Document]:
+        found = self._database[collection].find({"mailbox": self._mailbox}, {"box": 1}, session=session)
+        return await found.limit(self.documents).to_list()
+
+
+def _suppressed(stored: Any) -> Any:
+    """Each address and why; of another version it may be anything."""
+    if not isinstance(stored, dict):
+        return stored
+    return [{"address": address, "reason": why} for address, why in stored.items()]
+
+
+def _told(value: Any) -> Any:
+    """As the API names things, without what is ours and what opens doors. JSON that is kept as text is JSON here."""
+    if isinstance(value, list):
+        return [_told(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    told = {}
+    for name, inner in value.items():
+        if name in KEPT_BACK:
+            continue
+        if name in {"data", "attributes", "payload"} and isinstance(inner, str):
+            told[name] = orjson.Fragment(inner)
+        else:
+            told["id" if name == "_id" else re.sub("_([a-z])", lambda found: found[1].upper(), name)] = _told(inner)
+    return told

@@ -1,0 +1,74 @@
+"""Amazon SNS as it tells of bounces: signs messages with a key of its own, serves the certificate, and hears what it asks
+to be called."""
+
+import json
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.oid import NameOID
+
+from tests.fake_providers import HttpPeer
+
+CERTIFICATE = "/SimpleNotificationService-0123456789abcdef.pem"
+ORDER = ("Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
+
+
+class Topic(HttpPeer):
+    def __init__(self, arn: str) -> None:
+        super().__init__()
+        self.arn = arn
+        self.asked: list[str] = []
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.certificate = certificate(self._key)
+
+    async def right(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002 - nothing is posted
+        self.asked.append(request.path_qs)
+        return web.Response(body=self.certificate if request.path == CERTIFICATE else b"<ok/>")
+
+    def message(self, text: str, kind: str = "Notification", version: str = "2", **more: str) -> dict[str, Any]:
+        """As SNS POSTs it."""
+        made = {
+            "Type": kind,
+            "MessageId": str(uuid4()),
+            "TopicArn": self.arn,
+            "Message": text,
+            "Timestamp": "2026-11-20T08:15:30.000Z",
+            "SignatureVersion": version,
+            "SigningCertURL": f"{self.url}{CERTIFICATE}",
+            **more,
+        }
+        signed = "".join(f"{name}\n{made[name]}\n" for name in ORDER if name in made)
+        hash_ = hashes.SHA1() if version == "1" else hashes.SHA256()
+        made["Signature"] = b64encode(self._key.sign(signed.encode(), padding.PKCS1v15(), hash_)).decode()
+        return {**made, "UnsubscribeURL": f"{self.url}/?Action=Unsubscribe"}
+
+    def told(self, kind: str, provider_id: str, *addresses: str, version: str = "2", **more: Any) -> dict[str, Any]:
+        """A bounce, complaint or delivery of SES."""
+        recipients = [{"emailAddress": address} for address in addresses]
+        about = {
+            "Bounce": {"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": recipients},
+            "Complaint": {"complainedRecipients": recipients},
+            "Delivery": {"recipients": list(addresses)},
+        }[kind]
+        mail = {"messageId": provider_id, "timestamp": more.pop("timestamp", "2026-11-20T08:15:29.000Z")}
+        text = {"notificationType": kind, "mail": mail, kind.lower(): {**about, **more}}
+        return self.message(json.dumps(text), version=version)
+
+
+def certificate(key: rsa.RSAPrivateKey) -> bytes:
+    """Of SNS, signed by itself, as PEM."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM)

@@ -1,0 +1,154 @@
+"""People who look at their inboxes while things break, and callers who do not give up."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+import aiohttp
+
+from hub.inbox.cursors import decode_position
+from tests.client import FEED, Json, Refused, Replica, Tenant, eventually
+from tests.processes import Process
+
+T = TypeVar("T")
+
+PAUSE_S = 0.05  # between two tries of a caller
+
+
+class Watcher:
+    """One open client: an inbox that was loaded once and lives on the events of one socket, which is never reopened."""
+
+    def __init__(self, tenant: Tenant, user: str, url: str) -> None:
+        self.tenant = tenant
+        self.user = user
+        self.url = url
+        self.replica = Replica()
+        self.numbers: list[int] = []
+        self.added: Counter[str] = Counter()
+        self.came_at: dict[str, float] = {}
+
+    @asynccontextmanager
+    async def open(self, replica: Replica | None = None) -> AsyncIterator["Watcher"]:
+        """Goes on from `replica`, or loads the inbox. What went wrong while it was open is raised at the end."""
+        if replica:
+            self.replica = replica
+        else:
+            await self.replica.load(self.tenant, self.user, self.url)
+        async with self.tenant.socket(self.user, url=self.url) as socket:
+            self._events = await socket.subscribe(FEED, after=self.replica.cursor)
+            self._reading = asyncio.create_task(self._read())
+            try:
+                yield self
+                self.check_open()
+            finally:
+                self._reading.cancel()
+                await asyncio.wait({self._reading})
+
+    @property
+    def position(self) -> int:
+        return modseq(self.replica.cursor)
+
+    def check_open(self) -> None:
+        """Raises what ended the subscription, if it has ended."""
+        if self._reading.done():
+            self._reading.result()
+            raise AssertionError(f"{self.user}'s subscription was completed")
+
+    async def _read(self) -> None:
+        async for event in self._events:
+            number = modseq(event["cursor"])
+            last = self.numbers[-1] if self.numbers else self.position
+            assert number > last, f"{self.user} got {number} after {last}: {event}"
+            self.numbers.append(number)
+            if event["kind"] == "ADDED":
+                self.added[event["notification"]["title"]] += 1
+                self.came_at[event["notification"]["title"]] = time.monotonic()
+            self.replica.apply(event)
+
+
+def modseq(cursor: str) -> int:
+    return decode_position(cursor, "cursor").modseq
+
+
+@asynccontextmanager
+async def watching(tenant: Tenant, users: Iterable[str], urls: Sequence[str]) -> AsyncIterator[list[Watcher]]:
+    """A watcher of every user on every API process."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Watcher(tenant, user, url).open()) for user in users for url in urls]
+
+
+async def caught_up(watchers: Sequence[Watcher], within_s: float) -> None:
+    """Every watcher has every change that is in the store now, over the socket it had, in order and once."""
+    heads = {}
+    for watcher in watchers:
+        if watcher.user not in heads:
+            page = await insist(lambda watcher=watcher: watcher.tenant.inbox(watcher.user, first=1))
+            heads[watcher.user] = modseq(page["position"])
+
+    async def all_there() -> bool:
+        for watcher in watchers:
+            watcher.check_open()
+        return all(watcher.position >= heads[watcher.user] for watcher in watchers)
+
+    await eventually(all_there, within_s)
+
+
+async def same_as_stored(watchers: Sequence[Watcher]) -> None:
+    """What each watcher holds, and what it counts, is what a client that comes now would load. Order is left out: what
+    was added and changed while nobody told comes in the order of the changes."""
+    for watcher in watchers:
+        fresh = Replica()
+        await fresh.load(watcher.tenant, watcher.user)
+        assert sorted(watcher.replica.state) == sorted(fresh.state)
+        assert watcher.replica.counted == fresh.counted == (fresh.unread, fresh.unseen)
+        assert (watcher.replica.unread, watcher.replica.unseen) == (fresh.unread, fresh.unseen)
+        assert not [title for title, times in watcher.added.items() if times > 1]
+
+
+async def insist(call: Callable[[], Awaitable[T]], within_s: float = 60) -> T:
+    """Tries until it is answered, as a caller of a service that may be away does. Any refusal but UNAVAILABLE is
+    raised."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            async with asyncio.timeout(within_s):
+                return await call()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            last: Exception = error
+        except Refused as refused:
+            if refused.code != "UNAVAILABLE":
+                raise
+            last = refused
+        assert time.monotonic() < deadline, f"not answered within {within_s} s: {last!r}"
+        await asyncio.sleep(PAUSE_S)
+
+
+async def titles(tenant: Tenant, user: str) -> Counter[str]:
+    """Everything in an inbox by title, after its counts were compared with a recount."""
+    replica = Replica()
+    await replica.load(tenant, user)
+    assert replica.counted == (replica.unread, replica.unseen)
+    return Counter(item["title"] for item in replica.items.values())
+
+
+def faults(processes: Iterable[Process]) -> list[str]:
+    """What a log must not hold, whatever happened: lines that are no JSON object, tracebacks, errors."""
+    found = []
+    for process in processes:
+        for line in process.log.splitlines():
+            try:
+                event: Any = json.loads(line)
+            except ValueError:
+                event = None
+            if not isinstance(event, dict) or "exception" in event or event.get("level") in {"error", "critical"}:
+                found.append(line)
+    return found
+
+
+def refusals(answer: Json) -> set[str]:
+    """The codes of an answer's errors."""
+    return {error["extensions"]["code"] for error in answer.get("errors", ())}
