@@ -257,7 +257,10 @@ def test_send_refused_or_unanswered_says_why(deployment: Deployment, tmp_path: P
         closed.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
     for arguments, words in [
-        (["--to", "a", "--url", address(deployment)], "BAD_USER_INPUT (input.content.title): The title is empty."),
+        (
+            ["--to", "a", "--url", address(deployment)],
+            "BAD_USER_INPUT (input.content.title): The title is empty: give at least one visible character.",
+        ),
         (["--to", "a", "--url", nowhere], f"Nothing answers at {nowhere}: is the hub running?"),
         (["--to", "a", "--url", "example"], "example is no address"),
         (["--to", "a"], "No hub dev runs on .hub"),

@@ -10,6 +10,7 @@ from babel import Locale
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
+import hub
 from hub.model import User
 from hub.platform.connections import Database
 from hub.platform.translations import (
@@ -26,7 +27,7 @@ from hub.send.channels import email
 from tests.client import Tenant
 from tests.worlds import NOW, message
 
-CODE = Path(CATALOGS).parent
+CODE = Path(hub.__file__).parent
 MARKS = {"text": 1, "_text": 1, "marked": 1, "plural": 2}
 SAID_DE, SAID_AR = "Der Absender hat Sie als Empfänger angegeben.", "حدّدك المرسل ضمن المستلمين."
 

@@ -1,11 +1,13 @@
 """What resolvers are given: who calls, and the stages to call."""
 
 import asyncio
+import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import pymongo
 import strawberry
 from pymongo.errors import PyMongoError
 from strawberry.dataloader import DataLoader
@@ -90,6 +92,14 @@ class Context:
     language: Language | None = None
     """The caller's own, once `load_language` has read it."""
     _languages: DataLoader[str, Language] | None = None
+    _read_until: float | None = None
+
+    def reading(self) -> AbstractContextManager[None]:
+        """One deadline (HUB_COMMIT_DEADLINE_S) for all that the answer of this operation reads, from the first use."""
+        now = time.monotonic()
+        if self._read_until is None:
+            self._read_until = now + self.services.settings.commit_deadline_s
+        return pymongo.timeout(max(0.001, self._read_until - now))
 
     async def outside(self, notification: str) -> list[Delivery]:
         """The deliveries of a notification that leave the hub; asked for many at once, that is one query."""
@@ -98,7 +108,8 @@ class Context:
         return await self._outside.load(notification)
 
     async def _load_outside(self, notifications: list[str]) -> list[list[Delivery]]:
-        found = await self.services.deliveries.of_notifications(notifications)
+        with self.reading():
+            found = await self.services.deliveries.of_notifications(notifications)
         return [found.get(id, []) for id in notifications]
 
     async def send_counts(self, send: str) -> Counter[tuple[Channel, DeliveryStatus, str | None]]:
@@ -109,7 +120,8 @@ class Context:
 
     async def _load_send_counts(self, sends: list[str]) -> list[Counter[tuple[Channel, DeliveryStatus, str | None]]]:
         services = self.services
-        inside, outside = await asyncio.gather(services.sends.counts(sends), services.deliveries.counts(sends))
+        with self.reading():
+            inside, outside = await asyncio.gather(services.sends.counts(sends), services.deliveries.counts(sends))
         return [Counter(inside[send]) + Counter(outside[send]) for send in sends]
 
     async def tenant(self, id: str) -> Tenant:
@@ -119,7 +131,8 @@ class Context:
         return await self._tenants.load(id)
 
     async def _load_tenants(self, ids: list[str]) -> list[Tenant]:
-        return [await self.services.tenants.get(id) for id in ids]  # there is one: the caller's
+        with self.reading():
+            return [await self.services.tenants.get(id) for id in ids]  # there is one: the caller's
 
     async def load_language(self) -> None:
         """Read the caller's language, for texts of the hub in what the caller reads. English for tokens of no user, and
@@ -138,7 +151,8 @@ class Context:
         return await self._languages.load(mailbox)
 
     async def _load_languages(self, mailboxes: list[str]) -> list[Language]:
-        found = await self.services.users.locales(mailboxes)
+        with self.reading():
+            found = await self.services.users.locales(mailboxes)
         return [language(found.get(mailbox, DEFAULT)) for mailbox in mailboxes]
 
     @property

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pymongo
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, ConnectionFailure, OperationFailure, PyMongoError
@@ -66,7 +66,7 @@ async def mongo(settings: Settings, calls: int = CALLS) -> AsyncIterator[Databas
     try:
         yield client.get_database(
             settings.mongo_database,
-            codec_options=CodecOptions(tz_aware=True),
+            codec_options=CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_CLAMP),
             read_preference=ReadPreference.PRIMARY,
             write_concern=DURABLE,
             read_concern=ReadConcern("majority"),

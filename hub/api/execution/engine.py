@@ -7,7 +7,6 @@ from inspect import isawaitable
 from typing import Any
 
 import orjson
-import pymongo
 from graphql import (
     ExecutionResult,
     Executor,
@@ -133,12 +132,10 @@ class Engine:
         return self._query_costs.check(cost, request.variables or {})
 
     async def run(self, operation: Operation, context: Context) -> Answer:
-        """A query or mutation, to its end. A query has one deadline for all it reads. Of a mutation each root field has
-        as long for what it writes, and all of them together as long again for what they read."""
-        deadline_s = context.services.settings.commit_deadline_s
+        """A query or mutation, to its end. What its answer reads has one deadline; a query does nothing else."""
         if operation.kind is not OperationType.QUERY:
-            deadline_s *= 1 + len(operation.node.selection_set.selections)
-        with pymongo.timeout(deadline_s):
+            return await self._run(operation, context)
+        with context.reading():
             return await self._run(operation, context)
 
     async def _run(self, operation: Operation, context: Context) -> Answer:

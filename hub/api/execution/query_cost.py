@@ -45,6 +45,7 @@ FIELD = 0.1
 BYTES_A_UNIT = 2048  # of a field that may be long
 EXPORT = 1000.0  # everything about a user, which is read from each collection
 LENGTH = 10  # of a list whose length nothing says
+USUAL_ATTEMPTS = 2  # they are read with their delivery, and nearly all have one
 PAGES = {
     ("Query", "inbox"),
     ("User", "inbox"),
@@ -78,7 +79,8 @@ class QueryCosts:
             ("Preferences", "categories"): settings.categories_per_tenant,
             ("CategoryPreference", "channels"): len(Channel),
             ("Query", "categories"): settings.categories_per_tenant,
-            ("Query", "webhooks"): settings.webhooks_per_tenant,
+            ("Delivery", "attempts"): USUAL_ATTEMPTS,
+            ("WebhookCall", "attempts"): USUAL_ATTEMPTS,
             ("InboxPayload", "notifications"): settings.ids_per_call,
         }
         self._weights = {

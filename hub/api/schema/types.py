@@ -220,7 +220,8 @@ async def _inbox(
     first: int | None = 20,
     after: str | None = None,
 ) -> NotificationConnection:
-    return await inbox_page(info.context, root.id, filter, first, after)
+    with info.context.reading():
+        return await inbox_page(info.context, root.id, filter, first, after)
 
 
 @strawberry.type(description="A person of the tenant.")
@@ -333,7 +334,8 @@ async def _send_deliveries(
     after: str | None = None,
 ) -> "DeliveryConnection":
     asked = wanted(filter, root.tenant, send=root.id)
-    return await delivery_page(info.context, root.tenant, asked, first, after)
+    with info.context.reading():
+        return await delivery_page(info.context, root.tenant, asked, first, after)
 
 
 async def _send_notifications(
@@ -341,7 +343,8 @@ async def _send_notifications(
 ) -> SendNotificationConnection:
     services = info.context.services
     size = page_size(first, 20, services.settings)
-    found = await services.sends.notifications(root, size + 1, id_cursor(after), hidden=bool(hidden))
+    with info.context.reading():
+        found = await services.sends.notifications(root, size + 1, id_cursor(after), hidden=bool(hidden))
     return connection(SendNotificationConnection, NotificationEdge, found, size, after)
 
 
