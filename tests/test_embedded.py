@@ -23,7 +23,7 @@ S = TypeVar("S", bound=Server | ReplicaSet)
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from hub.embedded import Mongod, Redis
+from hub.platform.embedded_servers import Mongod, Redis
 
 async def main():
     folder = Path(sys.argv[1])

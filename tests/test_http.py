@@ -11,8 +11,8 @@ import pytest
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from hub.api.transport.media_types import EVENTS, GRAPHQL_JSON, JSON, accepted
-from hub.platform.embedded_servers import Mongod, Redis
 from hub.api.transport.socket_reader import SocketReader
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Tenant, eventually
 from tests.conftest import CANCELLED
 from tests.processes import Deployment, Process
