@@ -1,8 +1,8 @@
 """`hub dev`: everything on one machine.
 
 MongoDB and Redis run as children, the API, the dispatchers and the ticker in this process. Ctrl-C ends the API first,
-then the servers; whatever ends this process, its children end with it (see `hub.platform.embedded_servers`). What has to be there is
-checked before anything is started, so that a wrong setting costs no wait.
+then the servers; whatever ends this process, its children end with it (see `hub.platform.embedded_servers`). What has
+to be there is checked before anything is started, so that a wrong setting costs no wait.
 """
 
 import asyncio
