@@ -192,3 +192,90 @@ async def test_fuzzed_operations_of_the_schema_break_nothing(
     user = None if service else "alice"
     await posted(tenant, stopwatch, json.dumps(request_).encode(), user)
     await written(tenant, stopwatch, json.dumps({"id": "1", "type": "subscribe", "payload": request_}), user)
+
+
+# ------------------------------------------------------------------------------------------------------- scalars
+
+PLACES = {
+    "DateTime": ("query ($v: DateTime%s) { sends(since: %s) { nodes { id } } }", None),
+    "JSON": (
+        'query ($v: JSON%s) { simulate(input: {to: {users: ["a"]}, category: "c", content: {title: "t", body: ""}, data: %s}) { userId } }',
+        None,
+    ),
+    "Cursor": ("subscription ($v: Cursor%s) { inbox(after: %s) { kind } }", "alice"),
+    "ID": ('query ($v: ID! = "x"%s) { user(id: %s) { id } }', None),
+    "Int": ("query ($v: Int%s) { inbox(first: %s) { unread } }", "alice"),
+    "Duration": (
+        'mutation ($v: Duration%s) { upsertCategory(input: {key: "f", name: "f", defaultChannels: [IN_APP], retention: %s}) { key } }',
+        None,
+    ),
+}
+EDGES = [
+    *(
+        "0001-01-01T00:00:00+12:00",
+        "9999-12-31T23:59:59-12:00",
+        "2026-02-30T00:00:00Z",
+        "2026-01-01",
+        "2026-01-01T24:00:00Z",
+    ),
+    *(
+        "P1Y",
+        "PT",
+        "P99999999999999999D",
+        "PT1e400S",
+        "-PT1S",
+        "PT0.0000001S",
+        "\ud83d",
+        "\0",
+        "x" * 5000,
+        "bS4x",
+        "\u200b",
+    ),
+    *(
+        2**53 + 1,
+        2**63,
+        2**64,
+        -(2**63) - 1,
+        1e308,
+        5e-324,
+        -0.0,
+        True,
+        None,
+        [[[]]],
+        {"$a": {"": "\0"}},
+        {"__proto__": 1},
+    ),
+]
+scalars = st.sampled_from(EDGES) | anything
+
+
+def literal(value: Any) -> str:
+    """The value as it is written in a query."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"k{index}: {literal(one)}" for index, one in enumerate(value.values())) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    return json.dumps(value).replace("NaN", "1e999").replace("-Infinity", "-1e999").replace("Infinity", "1e999")
+
+
+@fuzzed
+@given(st.sampled_from(sorted(PLACES)), scalars)
+async def test_fuzzed_scalars_as_literal_variable_and_default_are_taken_or_refused(
+    tenant: Tenant, stopwatch: Stopwatch, scalar: str, value: Any
+) -> None:
+    text, user = PLACES[scalar]
+    written_value = literal(value)
+    default = "" if scalar == "ID" else f" = {written_value}"
+    asked = [
+        {"query": text % ("", written_value)},
+        {"query": text % ("", "$v"), "variables": {"v": value}},
+        {"query": text % (default, "$v")},
+    ]
+    for request in asked:
+        try:
+            body = json.dumps(request, allow_nan=False).encode()
+        except (ValueError, UnicodeEncodeError):
+            continue  # not JSON
+        await posted(tenant, stopwatch, body, user)
+        if scalar == "Cursor":
+            await written(tenant, stopwatch, json.dumps({"id": "1", "type": "subscribe", "payload": request}), user)

@@ -31,6 +31,7 @@ Document = dict[str, Any]
 SPARE_CONNECTIONS = 4  # of each pool: for the driver's own clean-up of cursors, and for the watchdog
 PING_EVERY_S = 5.0
 PING_TIMEOUT_S = 3.0
+BUSY_LOOP_S = 1.0  # an event loop that is this late makes pings fail by itself: that says nothing about the pool
 STUCK_AFTER_S = 15.0  # pings through the pool fail for so long while a fresh client gets through
 CLOSE_TIMEOUT_S = 1.0  # the server may be frozen
 EXIT_STUCK = 70  # EX_SOFTWARE: a supervisor starts the process again
@@ -130,13 +131,18 @@ class PoolWatchdog:
         """Until cancelled, or until the process has been ended."""
         answered_at = time.monotonic()
         while True:
+            slept_at = time.monotonic()
             await asyncio.sleep(self._ping_every_s)
-            if await self._pool_answers():
+            busy = time.monotonic() - slept_at - self._ping_every_s > BUSY_LOOP_S
+            if busy or await self._pool_answers():
                 answered_at = time.monotonic()
-            elif time.monotonic() - answered_at >= self._stuck_after_s and await self._fresh_client_answers():
+            elif time.monotonic() - answered_at >= self._stuck_after_s and await self._is_stuck():
                 log.critical("mongo_pool_stuck", seconds=round(time.monotonic() - answered_at), exit_code=EXIT_STUCK)
                 self._end(EXIT_STUCK)
                 return
+
+    async def _is_stuck(self) -> bool:
+        return await self._fresh_client_answers() and not await self._pool_answers()
 
     async def _pool_answers(self) -> bool:
         """A ping that hangs is left alone: cancelling it could do harm, and one is enough."""
