@@ -82,7 +82,7 @@ class PersistedQueryNotFound(HubError):
         super().__init__("PersistedQueryNotFound")
 
 
-class NotInList(HubError):
+class OperationNotAllowed(HubError):
     """Only the operations of a list run, and this is none of them."""
 
     code = "PERSISTED_QUERY_NOT_IN_LIST"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from uuid_utils import uuid7
 
-BACK_MS = 1000  # a clock that goes back by less is not followed, so that ids keep their order
+CLOCK_STEP_BACK_MS = 1000  # a clock that goes back by less is not followed, so that ids keep their order
 STEP_BITS = 32  # of the random step between two ids of one millisecond
 RANDOM_BITS = 74
 MILLISECOND = timedelta(milliseconds=1)
@@ -23,7 +23,7 @@ class _Generator:
         self._random = 0
 
     def make(self, ms: int) -> str:
-        if ms > self._ms or ms < self._ms - BACK_MS:
+        if ms > self._ms or ms < self._ms - CLOCK_STEP_BACK_MS:
             self._ms, self._random = ms, secrets.randbits(RANDOM_BITS - 1)  # the top bit is left for the steps
         else:
             step = 1 + random.getrandbits(STEP_BITS)
@@ -49,7 +49,7 @@ def new_secret() -> str:
     return f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
 
 
-def made_at(id: str) -> datetime:
+def id_time(id: str) -> datetime:
     """When an id was made, to the millisecond."""
     return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(id[:8] + id[9:13], 16))
 

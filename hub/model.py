@@ -111,7 +111,7 @@ class InboxView(StrEnum):
     ALL = "ALL"
 
 
-class Box(StrEnum):
+class InboxState(StrEnum):
     """Where in the inbox a notification lies. Exactly one, so that one index serves every view and every count."""
 
     NEW = "new"  # neither seen nor read
@@ -127,11 +127,11 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class Noun(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Common ground: what has its default value is left out of documents and messages."""
 
 
-class Caller(Noun, frozen=True):
+class Principal(Record, frozen=True):
     """Who is asking, read off a verified token. `expires_at`: seconds since the epoch."""
 
     tenant: str
@@ -144,7 +144,7 @@ class Caller(Noun, frozen=True):
         return mailbox_of(self.tenant, self.user)
 
 
-class Action(Noun, frozen=True):
+class Action(Record, frozen=True):
     """A button of a notification."""
 
     key: str
@@ -166,7 +166,7 @@ class BecauseKind(StrEnum):
 BECAUSE_KINDS = frozenset(BecauseKind)
 
 
-class Content(Noun, frozen=True):
+class Content(Record, frozen=True):
     """What a notification says."""
 
     title: str
@@ -176,7 +176,7 @@ class Content(Noun, frozen=True):
     actions: tuple[Action, ...] = ()
 
 
-class Notification(Noun, frozen=True, rename={"id": "_id"}):
+class Notification(Record, frozen=True, rename={"id": "_id"}):
     """One notification in one person's inbox.
 
     `modseq` numbers its last change within the mailbox, `added_modseq` its place in the inbox (RFC 7162 coined the
@@ -216,7 +216,7 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
     hidden: bool = False
     outside: bool = False
     skipped: dict[str, str] = {}
-    box: Box | None = None
+    box: InboxState | None = None
     wake_at: datetime | None = None
     modseq: int = 0
     added_modseq: int = 0
@@ -241,17 +241,17 @@ class Notification(Noun, frozen=True, rename={"id": "_id"}):
         return of or None if kind in BECAUSE_KINDS else None
 
 
-MARKED = (
+MUTABLE_FIELDS = (
     *("seen_at", "read_at", "read_on", "archived_at", "snoozed_until", "acknowledged_at", "removed_at", "removed_as"),
     *("box", "wake_at", "modseq", "added_modseq", "updated_at"),
 )
 """What changes about a notification after it was sent."""
 
-SAID = ("title", "body", "data", "image_url", "action_url", "actions")
+CONTENT_FIELDS = ("title", "body", "data", "image_url", "action_url", "actions")
 """What a recall takes back."""
 
 
-class Mailbox(Noun, frozen=True, rename={"id": "_id"}, omit_defaults=False):
+class Mailbox(Record, frozen=True, rename={"id": "_id"}, omit_defaults=False):
     """The head of one person's inbox: the last number handed out and the counts, changed together with what they count.
 
     `epoch` is random at creation: positions of an erased and remade mailbox can't be mistaken for its own.
@@ -264,7 +264,7 @@ class Mailbox(Noun, frozen=True, rename={"id": "_id"}, omit_defaults=False):
     unseen: int = 0
 
 
-class Event(Noun, frozen=True, array_like=True, omit_defaults=False):
+class InboxEvent(Record, frozen=True, array_like=True, omit_defaults=False):
     """One change of one inbox, with the counts after it.
 
     `within` is set where several notifications share the number `modseq` (after an ALL_* change read back from the
@@ -281,14 +281,14 @@ class Event(Noun, frozen=True, array_like=True, omit_defaults=False):
     trace: str | None = None
 
 
-class Changed(Noun, frozen=True, array_like=True, omit_defaults=False):
+class MailboxChange(Record, frozen=True, array_like=True, omit_defaults=False):
     """What one transaction did to one mailbox: the numbers `first` to `last`, and the events they belong to."""
 
     mailbox: str
     epoch: str
     first: int
     last: int
-    events: tuple[Event, ...]
+    events: tuple[InboxEvent, ...]
 
 
 class Position(NamedTuple):
@@ -305,10 +305,10 @@ class Backlog(Struct, frozen=True):
     """What a client missed: events in order, and the mailbox after them. `events` unset: it can't be bridged."""
 
     head: Mailbox
-    events: list[Event] | UnsetType
+    events: list[InboxEvent] | UnsetType
 
 
-class Send(Noun, frozen=True, rename={"id": "_id"}):
+class Send(Record, frozen=True, rename={"id": "_id"}):
     id: str
     tenant: str
     category: str
@@ -317,7 +317,7 @@ class Send(Noun, frozen=True, rename={"id": "_id"}):
     recipients: int
 
 
-class Receipt(Noun, frozen=True, rename={"id": "_id"}):
+class Receipt(Record, frozen=True, rename={"id": "_id"}):
     """What a recipient or a channel did with a notification. Written in the transaction that caused it."""
 
     id: str
@@ -332,7 +332,7 @@ class Receipt(Noun, frozen=True, rename={"id": "_id"}):
     reason: str | None = None
 
 
-class Attempt(Noun, frozen=True):
+class Attempt(Record, frozen=True):
     """One call of a provider. `ms` is None while it is under way, and for ever if its worker died in it."""
 
     at: datetime
@@ -342,7 +342,7 @@ class Attempt(Noun, frozen=True):
     ms: int | None = None
 
 
-class Delivery(Noun, frozen=True, rename={"id": "_id"}):
+class Delivery(Record, frozen=True, rename={"id": "_id"}):
     """What became of a notification on one channel and, where the channel has several, one device.
 
     Only what may leave the hub is a document; the others are read off the notification. `due_at`, while it waits: when
@@ -382,7 +382,7 @@ class Delivery(Noun, frozen=True, rename={"id": "_id"}):
         return user_of(self.mailbox)
 
 
-class WebhookCall(Noun, frozen=True, rename={"id": "_id"}):
+class WebhookCall(Record, frozen=True, rename={"id": "_id"}):
     """One event on its way to one endpoint of a tenant. `payload`: the JSON text that is sent, as it was when the event
     happened. The rest is a delivery's."""
 
@@ -406,7 +406,7 @@ class WebhookCall(Noun, frozen=True, rename={"id": "_id"}):
     provider_id: str | None = None
 
 
-class Device(Noun, frozen=True):
+class Device(Record, frozen=True):
     """Where a person is reached beside mail and phone. `url`: the push service's or webhook's address; `p256dh` and
     `auth`: the keys of a browser (RFC 8291), base64url; `token`: of the mobile app, `arn`: the SNS endpoint made for
     it; `secret`: what calls to a webhook are signed with. `key` tells devices apart across people."""
@@ -426,38 +426,40 @@ class Device(Noun, frozen=True):
     secret: str | None = None
 
 
-class CategoryWish(Noun, frozen=True):
+class CategoryPreference(Record, frozen=True):
     """What somebody wants of one category. A channel that is not named is as it is by default."""
 
     category: str
     channels: dict[Channel, bool] = {}
     muted_until: datetime | None = None
 
-    def over(self, base: "CategoryWish") -> "CategoryWish":
+    def with_defaults(self, base: "CategoryPreference") -> "CategoryPreference":
         """Where this one says nothing, `base` does."""
-        return CategoryWish(
+        return CategoryPreference(
             category=self.category,
             channels=base.channels | self.channels,
             muted_until=base.muted_until if self.muted_until is None else self.muted_until,
         )
 
 
-class Preferences(Noun, frozen=True):
+class Preferences(Record, frozen=True):
     """What somebody wants, where it differs from the default: everything on."""
 
     channels: dict[Channel, bool] = {}
-    categories: tuple[CategoryWish, ...] = ()
+    categories: tuple[CategoryPreference, ...] = ()
 
-    def of(self, category: str) -> CategoryWish:
+    def for_category(self, category: str) -> CategoryPreference:
         """What is wanted of that category."""
-        return next((wish for wish in self.categories if wish.category == category), CategoryWish(category=category))
+        return next(
+            (wish for wish in self.categories if wish.category == category), CategoryPreference(category=category)
+        )
 
 
-NOTHING = Preferences()
+NO_PREFERENCES = Preferences()
 """No wishes at all."""
 
 
-class User(Noun, frozen=True, rename={"id": "_id"}):
+class User(Record, frozen=True, rename={"id": "_id"}):
     """A person. `id` is the mailbox key, tenant and user; `attributes` is JSON text. `suppressed`: addresses that
     bounced or complained, in lower case, and which of the two."""
 
@@ -478,7 +480,7 @@ class User(Noun, frozen=True, rename={"id": "_id"}):
         return user_of(self.id)
 
 
-class Category(Noun, frozen=True):
+class Category(Record, frozen=True):
     """A kind of notification that people can have wishes about. `required`: they can't switch it off. `retention` in
     seconds."""
 
@@ -491,7 +493,7 @@ class Category(Noun, frozen=True):
     retention_s: int | None = None
 
 
-class Endpoint(Noun, frozen=True):
+class WebhookEndpoint(Record, frozen=True):
     """Where a tenant wants to be called about events. `events`: all, also those to come, where it is empty. `secrets`:
     the newest signs, and the one before it until `rotated_at` plus a day. `failing_since`: since then calls were given
     up, and none succeeded."""
@@ -507,7 +509,7 @@ class Endpoint(Noun, frozen=True):
     failing_since: datetime | None = None
 
 
-class Tenant(Noun, frozen=True, rename={"id": "_id"}):
+class Tenant(Record, frozen=True, rename={"id": "_id"}):
     """A tenant's set-up in one document. `version` goes up with every change of it. `preferences`: what its people
     start from."""
 
@@ -518,7 +520,7 @@ class Tenant(Noun, frozen=True, rename={"id": "_id"}):
     color: str | None = None
     preferences: Preferences = Preferences()
     categories: tuple[Category, ...] = ()
-    endpoints: tuple[Endpoint, ...] = ()
+    endpoints: tuple[WebhookEndpoint, ...] = ()
 
     def category(self, key: str) -> Category | None:
         return next((category for category in self.categories if category.key == key), None)
@@ -542,9 +544,9 @@ def user_of(mailbox: str) -> str:
     return mailbox.partition("/")[2]
 
 
-def document(noun: Noun) -> dict[str, Any]:
+def document(record: Record) -> dict[str, Any]:
     """The MongoDB document of a noun."""
-    doc: dict[str, Any] = to_builtins(noun, builtin_types=(datetime,))
+    doc: dict[str, Any] = to_builtins(record, builtin_types=(datetime,))
     return doc
 
 

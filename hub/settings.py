@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from hub import setting_values
 from hub.model import Channel
 
-ABOVE_NOTHING = frozenset(
+POSITIVE_SETTINGS = frozenset(
     {
         *("concurrency", "lane_max", "provider_timeout_s", "queued_s", "breaker_open_s", "tick_s"),
         *("rate_window_s", "delivery_window_s", "commit_deadline_s", "commit_max_documents", "commit_queue"),
@@ -24,18 +24,20 @@ ABOVE_NOTHING = frozenset(
     }
 )
 """Numbers with which nothing would go, were they 0."""
-KINDS = {"sns_platform_fcm": ("GCM",), "sns_platform_apns": ("APNS", "APNS_SANDBOX")}
-MOST_DAYS = 20_000  # MongoDB's TTL indexes count seconds in 32 bits
-MOST = 2**31 - 1  # of what is counted
-DATABASE = re.compile(r'[^\x00-\x20/\\."$*<>:|?]{1,63}')
-BROKEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+SNS_PLATFORM_KINDS = {"sns_platform_fcm": ("GCM",), "sns_platform_apns": ("APNS", "APNS_SANDBOX")}
+DAYS_MAX = 20_000  # MongoDB's TTL indexes count seconds in 32 bits
+COUNT_MAX = 2**31 - 1  # of what is counted
+DATABASE_NAME = re.compile(r'[^\x00-\x20/\\."$*<>:|?]{1,63}')
+FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 MIN_SECRET_BYTES = 32  # RFC 7518 3.2: an HS256 key is at least as long as the hash
 
-SERVED = frozenset({Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH, Channel.MOBILE_PUSH, Channel.WEBHOOK})
+IMPLEMENTED_CHANNELS = frozenset(
+    {Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH, Channel.MOBILE_PUSH, Channel.WEBHOOK}
+)
 """Channels that can be set up. The others have no code yet, and are NOT_CONFIGURED everywhere."""
 
 
-def _words(value: object) -> object:
+def _split_words(value: object) -> object:
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
@@ -43,21 +45,21 @@ def _each(read: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(lambda words: tuple(dict.fromkeys(read(word) for word in words)))
 
 
-def _if_given(read: Callable[[str], object]) -> AfterValidator:
+def _unless_empty(read: Callable[[str], object]) -> AfterValidator:
     """Reads a value that may be left empty."""
     return AfterValidator(lambda value: read(value) if value else value)
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+SpaceSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_words)]
 """Several values in one variable, separated by spaces or commas."""
 JSON = BeforeValidator(setting_values.json_object)
-Wait = Annotated[float, Field(ge=0, le=setting_values.YEAR_S)]
+RetryDelay = Annotated[float, Field(ge=0, le=setting_values.YEAR_S)]
 Port = Annotated[int, Field(ge=0, le=setting_values.PORT_MAX)]
 Lane = Channel | Literal["ENDPOINT"]
 """A channel, or the calls of tenants' webhooks."""
 
 
-class Unusable(Exception):
+class ConfigurationError(Exception):
     """What a setting names is no good; the text says which setting and why."""
 
 
@@ -78,7 +80,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Port = 8000
     mode: Literal["production", "development"] = "production"
-    allowed_origins: Annotated[Words, _each(setting_values.origin)] = Field(
+    allowed_origins: Annotated[SpaceSeparated, _each(setting_values.origin)] = Field(
         (), description="Origins of browsers that may call, e.g. https://app.example.org"
     )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
@@ -95,7 +97,7 @@ class Settings(BaseSettings):
     jwt_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="HS256 keys of at least 32 bytes; several separated by spaces while rotating: the first signs."
     )
-    jwks_url: Annotated[str, _if_given(setting_values.fetched_address)] = ""
+    jwks_url: Annotated[str, _unless_empty(setting_values.fetched_address)] = ""
     jwt_issuer: str = ""
     jwt_audience: str = ""
     jwt_leeway_s: float = Field(
@@ -167,10 +169,10 @@ class Settings(BaseSettings):
     idempotency_days: int = 30
     receipt_days: int = Field(3, description="Readers come back as far as MongoDB's oplog reaches, often less.")
 
-    public_url: Annotated[str, _if_given(setting_values.web_address)] = Field(
+    public_url: Annotated[str, _unless_empty(setting_values.web_address)] = Field(
         "", description="Where people reach this hub, for links in mails: https://hub.example.org"
     )
-    app_url: Annotated[str, _if_given(setting_values.web_origin)] = Field(
+    app_url: Annotated[str, _unless_empty(setting_values.web_origin)] = Field(
         "", description="Where links that are a path lead: https://app.example.org"
     )
     smtp_url: str = Field(
@@ -181,9 +183,11 @@ class Settings(BaseSettings):
     smtp_connections: int = Field(10, gt=0, description="Open connections of one worker to the mail server.")
     email_from: str = Field("", description="The sender of mails: `Acme <no-reply@example.org>`.")
     ses_from: str = Field("", description="The sender of mails through Amazon SES.")
-    sns_topics: Words = Field((), description="ARNs of the SNS topics that tell of bounces and complaints of SES.")
+    sns_topics: SpaceSeparated = Field(
+        (), description="ARNs of the SNS topics that tell of bounces and complaints of SES."
+    )
     vapid_private_key: SecretStr = Field(SecretStr(""), description="Web push; make one with `hub vapid`.")
-    vapid_subject: Annotated[str, _if_given(setting_values.vapid_subject)] = Field(
+    vapid_subject: Annotated[str, _unless_empty(setting_values.vapid_subject)] = Field(
         "", description="Whom push services write to: mailto:ops@example.org"
     )
     sns_platform_fcm: str = Field("", description="The ARN of the SNS platform application for Android.")
@@ -192,10 +196,12 @@ class Settings(BaseSettings):
     webhooks_per_tenant: int = Field(20, description="Endpoints that a tenant has its events told to.")
     webhook_failing_days: int = Field(5, description="An endpoint with nothing but failure for so long is disabled.")
     webhook_call_days: int = Field(30, description="How long calls of a tenant's endpoints are kept, and replayable.")
-    egress_allow: Words = Field((), description="Networks that webhooks and push may reach although private: CIDRs.")
+    egress_allow: SpaceSeparated = Field(
+        (), description="Networks that webhooks and push may reach although private: CIDRs."
+    )
 
     concurrency: int = Field(100, description="Calls of providers under way at once, in one worker and channel.")
-    concurrencies: Annotated[dict[Lane, Annotated[int, Field(ge=1, le=MOST)]], NoDecode, JSON] = Field(
+    concurrencies: Annotated[dict[Lane, Annotated[int, Field(ge=1, le=COUNT_MAX)]], NoDecode, JSON] = Field(
         {}, description='For single channels, or ENDPOINT (tenants\' webhooks), as JSON: {"EMAIL": 20}.'
     )
     provider_timeout_s: float = Field(15, description="After this long a provider's silence is a failure.")
@@ -203,7 +209,7 @@ class Settings(BaseSettings):
     retry_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
         (5, 300, 1800, 7200, 18000, 36000, 36000), description="Waits between attempts: `5s,5m,30m,2h`, with jitter."
     )
-    retry_schedules: Annotated[dict[Lane, tuple[Wait, ...]], NoDecode, JSON] = Field(
+    retry_schedules: Annotated[dict[Lane, tuple[RetryDelay, ...]], NoDecode, JSON] = Field(
         {}, description='For single channels, as JSON: {"EMAIL": [60, 3600]}, in seconds.'
     )
     retry_after_max_s: float = Field(86_400, description="A provider's Retry-After is honoured up to this.")
@@ -226,10 +232,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _text(cls, given: object) -> object:
+    def _reject_control_characters(cls, given: object) -> object:
         """What is no UTF-8 in the environment comes as surrogates, and would break where it is used."""
         for name, value in given.items() if isinstance(given, dict) else ():
-            if isinstance(value, str) and BROKEN.search(value):
+            if isinstance(value, str) and FORBIDDEN_CHARACTERS.search(value):
                 raise ValueError(f"HUB_{name.upper()} holds control characters, or is not UTF-8: write it anew")
         return given
 
@@ -287,21 +293,21 @@ class Settings(BaseSettings):
     @field_validator("mongo_database")
     @classmethod
     def _database(cls, value: str) -> str:
-        if not DATABASE.fullmatch(value):
+        if not DATABASE_NAME.fullmatch(value):
             raise ValueError("a database of MongoDB has 1 to 63 letters, digits, dashes or underscores")
         return value
 
     @field_validator("metrics_token")
     @classmethod
-    def _sendable(cls, value: SecretStr) -> SecretStr:
+    def _require_visible_ascii(cls, value: SecretStr) -> SecretStr:
         if not all("!" <= character <= "~" for character in value.get_secret_value()):
             raise ValueError("a token has visible characters of ASCII and no spaces: it comes in a header")
         return value
 
-    @field_validator(*KINDS)
+    @field_validator(*SNS_PLATFORM_KINDS)
     @classmethod
     def _application(cls, value: str, info: ValidationInfo) -> str:
-        kinds = KINDS[info.field_name or ""]
+        kinds = SNS_PLATFORM_KINDS[info.field_name or ""]
         found = setting_values.APPLICATION.fullmatch(value)
         if value and not (found and found[2] in kinds):
             raise ValueError(
@@ -318,13 +324,13 @@ class Settings(BaseSettings):
 
     @field_validator("jwt_secret")
     @classmethod
-    def _strong(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    def _require_long_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES for secret in value):
             raise ValueError(f"each secret has {MIN_SECRET_BYTES} bytes or more; make one with `openssl rand -hex 32`")
         return value
 
     @model_validator(mode="after")
-    def _sensible(self) -> "Settings":
+    def check_numbers(self) -> "Settings":
         for name, value in self:
             if isinstance(value, int | float):
                 _in_bounds(name, value)
@@ -335,13 +341,13 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _some_key(self) -> "Settings":
+    def require_signing_key(self) -> "Settings":
         if not self.jwt_secret and not self.jwks_url:
             raise ValueError("set HUB_JWT_SECRET (32 bytes or more, `openssl rand -hex 32`) or HUB_JWKS_URL")
         return self
 
     @model_validator(mode="after")
-    def _answerable(self) -> "Settings":
+    def require_vapid_subject(self) -> "Settings":
         key = self.vapid_private_key.get_secret_value()
         if key and not self.vapid_subject:
             raise ValueError("HUB_VAPID_PRIVATE_KEY needs HUB_VAPID_SUBJECT too: mailto:ops@example.org")
@@ -376,7 +382,7 @@ class Settings(BaseSettings):
     @property
     def configured(self) -> frozenset[Channel]:
         """The channels that a send can use. In development those without a provider go to a catcher."""
-        return SERVED if self.mode == "development" else self.provided
+        return IMPLEMENTED_CHANNELS if self.mode == "development" else self.provided
 
     @property
     def provided(self) -> frozenset[Channel]:
@@ -393,13 +399,13 @@ class Settings(BaseSettings):
 
 def _in_bounds(name: str, value: float) -> None:
     """ValueError for a number with which the hub would not run."""
-    least = "more than 0" if name in ABOVE_NOTHING else "0 or more"
-    if value < 0 or (name in ABOVE_NOTHING and not value):
+    least = "more than 0" if name in POSITIVE_SETTINGS else "0 or more"
+    if value < 0 or (name in POSITIVE_SETTINGS and not value):
         raise ValueError(f"HUB_{name.upper()} is {value:g}: give {least}")
-    most: float = MOST
+    most: float = COUNT_MAX
     if name.endswith(("_s", "_seconds")):
         most = setting_values.YEAR_S
     elif name.endswith("_days"):
-        most = MOST_DAYS
+        most = DAYS_MAX
     if value > most:
         raise ValueError(f"HUB_{name.upper()} is {value:g}: give {most:.0f} at most")

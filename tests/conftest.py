@@ -21,7 +21,7 @@ from pymongo import AsyncMongoClient
 
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.platform.outbound_http import Egress
+from hub.platform.outbound_http import OutboundHTTP
 from tests.client import Tenant
 from tests.mongo_assertions import Stored
 from tests.processes import Deployment
@@ -166,7 +166,7 @@ def moto_url() -> Iterator[str]:
 async def world(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     """Where the peers of channels and their providers are opened."""
     async with AsyncExitStack() as stack:
-        egress = await stack.enter_async_context(Egress(allow=["127.0.0.0/8"]))
+        egress = await stack.enter_async_context(OutboundHTTP(allow=["127.0.0.0/8"]))
         yield World(stack, egress, moto_url, monkeypatch)
 
 

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 
 from hub.model import DeliveryStatus, Reason
 from hub.platform import circuit_breaker
-from hub.platform.circuit_breaker import PROBING_S, Breakers
+from hub.platform.circuit_breaker import PROBE_RETRY_S, Breakers
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry, Sent
 from hub.send.retry_policy import Next, following
@@ -35,7 +35,7 @@ async def two(servers: tuple[Mongod, Redis]) -> AsyncIterator[tuple[Breakers, Br
 
 
 async def wait_s(breakers: Breakers, name: str = "smtp") -> float:
-    return (await breakers.ask([name]))[name]
+    return (await breakers.check([name]))[name]
 
 
 async def probe(breakers: Breakers, within_s: float = 5) -> None:
@@ -55,7 +55,7 @@ async def test_random_results_open_it_exactly_at_7_failures_of_the_last_10(serve
             results: list[bool] = []
             while True:
                 told = [chosen.random() < 0.45 for _ in range(chosen.randrange(1, 4))]
-                await breakers.tell({f"host-{number}": told})
+                await breakers.record({f"host-{number}": told})
                 results += told
                 opened = results[-10:].count(False) >= 7 and len(results) >= 10
                 assert (await wait_s(breakers, f"host-{number}") > 0) == opened, results
@@ -66,21 +66,21 @@ async def test_random_results_open_it_exactly_at_7_failures_of_the_last_10(serve
 async def test_two_processes_share_it_and_one_probe_closes_it(two: tuple[Breakers, Breakers]) -> None:
     one, other = two
     for _ in range(5):
-        await one.tell({"smtp": [False]})
-        await other.tell({"smtp": [False]})
+        await one.record({"smtp": [False]})
+        await other.record({"smtp": [False]})
     assert 0 < await wait_s(one) <= OPEN_S
     assert 0 < await wait_s(other) <= OPEN_S
     assert await wait_s(other, "ses") < 0, "the others are not meant"
-    assert set(await one.opened()) == {"smtp"}
+    assert set(await one.list_open()) == {"smtp"}
     await asyncio.sleep(OPEN_S)
     asked = await asyncio.gather(*(wait_s(breakers) for breakers in two * 10))
     assert asked.count(0) == 1, "one of all who ask"
     assert min(wait for wait in asked if wait) > 0
-    assert max(asked) <= PROBING_S, "nobody waits for as long as a probe may take"
-    await other.tell({"smtp": [True]})
+    assert max(asked) <= PROBE_RETRY_S, "nobody waits for as long as a probe may take"
+    await other.record({"smtp": [True]})
     assert await wait_s(one) < 0
-    assert await one.opened() == {}
-    await one.tell({"smtp": [False] * 6})
+    assert await one.list_open() == {}
+    await one.record({"smtp": [False] * 6})
     assert await wait_s(other) < 0, "it has begun anew"
 
 
@@ -89,10 +89,10 @@ async def test_failed_probes_double_the_wait_up_to_the_most(
 ) -> None:
     monkeypatch.setattr(circuit_breaker, "OPEN_MAX_S", 1.0)
     one, other = two
-    await one.tell({"smtp": [False] * 10})
+    await one.record({"smtp": [False] * 10})
     for expected in (2 * OPEN_S, 1.0, 1.0):
         await probe(other)
-        await other.tell({"smtp": [False]})
+        await other.record({"smtp": [False]})
         assert expected - 0.2 < await wait_s(one) <= expected
 
 
@@ -100,25 +100,25 @@ async def test_what_was_under_way_when_it_opened_neither_closes_it_nor_opens_it_
     two: tuple[Breakers, Breakers],
 ) -> None:
     one, other = two
-    await one.tell({"smtp": [False] * 10})
-    await other.tell({"smtp": [True]})
+    await one.record({"smtp": [False] * 10})
+    await other.record({"smtp": [True]})
     assert 0 < await wait_s(one) <= OPEN_S
-    await other.tell({"smtp": [False] * 10})
+    await other.record({"smtp": [False] * 10})
     assert 0 < await wait_s(one) <= OPEN_S
 
 
 async def test_who_only_looks_takes_nobodys_probe(two: tuple[Breakers, Breakers]) -> None:
     one, other = two
-    await one.tell({"smtp": [False] * 10})
+    await one.record({"smtp": [False] * 10})
     await asyncio.sleep(OPEN_S)
-    assert (await one.ask(["smtp"], probing=[]))["smtp"] > 0
+    assert (await one.check(["smtp"], probing=[]))["smtp"] > 0
     assert await wait_s(other) == 0
 
 
 async def test_without_redis_calls_go_through() -> None:
     async with RedisClient(port=1, retry=Retries(NoBackoff(), 0)) as nowhere:
         breakers = Breakers(nowhere, "", 30)
-        await breakers.tell({"smtp": [False] * 10})
+        await breakers.record({"smtp": [False] * 10})
         assert await wait_s(breakers) < 0
 
 

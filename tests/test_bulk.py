@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from hub.ids import new_id
-from hub.model import Box, Mailbox, Notification, Priority, document, mailbox_of
+from hub.model import InboxState, Mailbox, Notification, Priority, document, mailbox_of
 from hub.platform.connections import Database
 from tests.client import Replica, Tenant, eventually
 from tests.conftest import scaled
@@ -36,7 +36,7 @@ async def seed(database: Database, tenant: Tenant, user: str, count: int) -> Non
                     because="You were named by the sender.",
                     created_at=now,
                     updated_at=now,
-                    box=Box.NEW,
+                    box=InboxState.NEW,
                     modseq=number,
                     added_modseq=number,
                 )

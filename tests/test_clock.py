@@ -14,7 +14,7 @@ from hub.model import Content
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.server_clock import ServerClock
-from hub.runtime.container import open_hub
+from hub.runtime.container import build_components
 from hub.settings import Settings
 from hub.workflows.publish import SendRequest
 
@@ -69,7 +69,7 @@ async def test_send_follows_the_clock_of_the_hub_in_ids_creation_and_order(serve
     tenant = f"t{uuid4().hex[:12]}"
     made = []
     settings = Settings(mongo_url=mongod.url, redis_url=redis.url, jwt_secret=("s" * 32,))
-    async with open_hub(settings) as hub:
+    async with build_components(settings) as hub:
         real = hub.time.now
         for days in (0, 3, 1):
             off = timedelta(days=days)
@@ -80,7 +80,7 @@ async def test_send_follows_the_clock_of_the_hub_in_ids_creation_and_order(serve
             made.append((off, (await publish.send(tenant, request, None)).send))
         for off, send in made:
             assert abs(send.created_at - real() - off) < timedelta(minutes=1)
-            assert abs(ids.made_at(send.id) - real() - off) < timedelta(minutes=1)
+            assert abs(ids.id_time(send.id) - real() - off) < timedelta(minutes=1)
         asked = {"category": None, "until": None, "first": 10, "after": None}
         page = await hub.services.sends.page(tenant, since=None, **asked)
         assert [send.id for send in page] == [made[1][1].id, made[2][1].id, made[0][1].id]
@@ -88,7 +88,7 @@ async def test_send_follows_the_clock_of_the_hub_in_ids_creation_and_order(serve
         assert [send.id for send in late] == [made[1][1].id, made[2][1].id]
     async with AsyncMongoClient(mongod.url, tz_aware=True) as client:
         async for receipt in client["hub"].receipts.find({"tenant": tenant}):
-            assert abs(ids.made_at(receipt["_id"]) - receipt["at"]) < timedelta(seconds=2)
+            assert abs(ids.id_time(receipt["_id"]) - receipt["at"]) < timedelta(seconds=2)
 
 
 @given(st.lists(MOMENTS, min_size=1, max_size=20))
@@ -99,7 +99,7 @@ def test_ids_are_uuids_of_their_instant_and_sort_in_the_order_they_were_made(mom
         assert made == sorted(set(made))
         for id in made:
             assert UUID(id).version == 7
-            assert timedelta() <= ids.made_at(id) - clock.floor_ms(at) <= timedelta(milliseconds=ids.BACK_MS)
+            assert timedelta() <= ids.id_time(id) - clock.floor_ms(at) <= timedelta(milliseconds=ids.CLOCK_STEP_BACK_MS)
         assert made[0] >= ids.first_id_at(clock.floor_ms(at))
 
 

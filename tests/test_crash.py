@@ -227,8 +227,8 @@ async def test_sigterm_while_mongo_and_redis_are_frozen_ends_in_time() -> None:
             async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as tenant:
                 await tenant.send("watcher", title="first")
                 async with tenant.feed("watcher"):
-                    mongod.freeze()
-                    redis.freeze()
+                    mongod.suspend()
+                    redis.suspend()
                     sending = asyncio.create_task(tenant.send("watcher", title="second"))
 
                     async def under_way() -> bool:
@@ -244,6 +244,6 @@ async def test_sigterm_while_mongo_and_redis_are_frozen_ends_in_time() -> None:
                     assert ended == [0, 0]
                     with pytest.raises((Refused, aiohttp.ClientError, OSError)):
                         await sending
-                mongod.thaw()
-                redis.thaw()
+                mongod.resume()
+                redis.resume()
                 assert not faults([*deployment.apis, *deployment.workers])

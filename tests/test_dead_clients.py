@@ -10,7 +10,7 @@ from statistics import median
 import pytest
 
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.runtime.listen import allow_many_files
+from hub.runtime.listen import raise_open_file_limit
 from tests.bulk_clients import Line, hanging_up, metric, open_all, percentile, subscribed
 from tests.client import Tenant, eventually
 from tests.conftest import FULL, scaled
@@ -35,7 +35,7 @@ NOISE_MS = 2.0 if FULL else 20.0
 
 @pytest.mark.timeout(600)
 async def test_clients_that_stop_reading_are_cut_off_and_nobody_else_notices(servers: tuple[Mongod, Redis]) -> None:
-    allow_many_files()
+    raise_open_file_limit()
     settings = {"ping_interval_s": str(PING_INTERVAL_S), "ping_timeout_s": str(PING_TIMEOUT_S)}
     async with Deployment(*(server.url for server in servers), apis=1, workers=0, **settings) as running:
         [api] = running.apis

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from hub.decide.plan import Asked, Plan, objection, plan
 from hub.model import (
-    NOTHING,
+    NO_PREFERENCES,
     Category,
-    CategoryWish,
+    CategoryPreference,
     Channel,
     DeliveryStatus,
     Device,
@@ -29,7 +29,7 @@ channels = st.lists(st.sampled_from(Channel), unique=True).map(tuple)
 instants = st.none() | st.integers(-3, 3).map(lambda hours: NOW + timedelta(hours=hours))
 switches = st.dictionaries(st.sampled_from(Channel), st.booleans(), max_size=4)
 keys = st.sampled_from(["news", "security", "other"])
-wishes = st.builds(CategoryWish, category=keys, channels=switches, muted_until=instants)
+wishes = st.builds(CategoryPreference, category=keys, channels=switches, muted_until=instants)
 preferences = st.builds(
     Preferences,
     channels=switches,
@@ -58,10 +58,10 @@ users = st.builds(
     email=st.none() | st.just("Alice@example.org"),
     phone=st.none() | st.just("+491701234567"),
     devices=devices,
-    preferences=st.just(NOTHING) | preferences,
+    preferences=st.just(NO_PREFERENCES) | preferences,
     suppressed=st.just({}) | st.just({"alice@example.org": "BOUNCED"}),
 )
-cases = st.tuples(asked, categories, st.just(NOTHING) | preferences, users, configured)
+cases = st.tuples(asked, categories, st.just(NO_PREFERENCES) | preferences, users, configured)
 Case = tuple[Asked, Category, Preferences, User, frozenset[Channel]]
 properties = settings(max_examples=scaled(60, 5000), deadline=None)
 
@@ -121,7 +121,7 @@ def test_muted_goes_nowhere_not_even_into_the_inbox(case: Case, hours: int) -> N
     asked, category, defaults, user, configured = case
     category = replace(category, required=False)
     others = tuple(wish for wish in user.preferences.categories if wish.category != category.key)
-    muted = CategoryWish(category=category.key, muted_until=NOW + timedelta(hours=hours))
+    muted = CategoryPreference(category=category.key, muted_until=NOW + timedelta(hours=hours))
     user = replace(user, preferences=replace(user.preferences, categories=(*others, muted)))
     found = plan(asked, category, defaults, user, configured, NOW)
     assert found.hidden
@@ -147,8 +147,8 @@ def test_switched_off_goes_only_where_required(case: Case) -> None:
 @given(cases, st.sampled_from(Channel))
 def test_a_wish_of_ones_own_stands_above_the_tenants(case: Case, channel: Channel) -> None:
     _asked, category, _, user, _ = case
-    against = CategoryWish(category=category.key, channels={channel: False})
-    mine = CategoryWish(category=category.key, channels={channel: True})
+    against = CategoryPreference(category=category.key, channels={channel: False})
+    mine = CategoryPreference(category=category.key, channels={channel: True})
     defaults = Preferences(channels={channel: False}, categories=(against,))
     user = replace(user, preferences=Preferences(channels={channel: True}, categories=(mine,)))
     reason = objection(channel, category, defaults, user, EVERYTHING, NOW)
@@ -162,8 +162,8 @@ def test_the_same_again_is_the_same_and_a_kept_plan_no_other(case: Case) -> None
     found = decided(case)
     assert found == decided(case)
     asked, category, defaults, user, configured = case
-    if user.preferences == NOTHING:
-        without_effect = Preferences(categories=(CategoryWish(category="nobody's", muted_until=NOW),))
+    if user.preferences == NO_PREFERENCES:
+        without_effect = Preferences(categories=(CategoryPreference(category="nobody's", muted_until=NOW),))
         assert found == plan(asked, category, defaults, replace(user, preferences=without_effect), configured, NOW)
 
 
@@ -187,6 +187,6 @@ def test_devices_are_the_persons_own_of_that_kind(case: Case) -> None:
 def test_a_mute_ends_at_its_instant() -> None:
     category = Category(key="news", name="News")
     for hours, hidden in ((1, True), (0, False), (-1, False)):
-        wish = CategoryWish(category="news", muted_until=NOW + timedelta(hours=hours))
+        wish = CategoryPreference(category="news", muted_until=NOW + timedelta(hours=hours))
         user = User(id="t/a", created_at=NOW, updated_at=NOW, preferences=Preferences(categories=(wish,)))
-        assert plan(Asked(), category, NOTHING, user, EVERYTHING, NOW).hidden is hidden
+        assert plan(Asked(), category, NO_PREFERENCES, user, EVERYTHING, NOW).hidden is hidden

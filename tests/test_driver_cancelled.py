@@ -137,9 +137,9 @@ async def test_watchdog_leaves_a_process_alone_while_mongodb_answers_nobody(monk
         ended: list[int] = []
         watchdog = PoolWatchdog(client, mongod.url, ping_every_s=0.05, stuck_after_s=0.5, end=ended.append)
         watching = asyncio.create_task(watchdog.run())
-        mongod.freeze()
+        mongod.suspend()
         await asyncio.wait({watching}, timeout=3)
-        mongod.thaw()
+        mongod.resume()
         assert ended == []
         watching.cancel()
 
@@ -165,25 +165,25 @@ async def test_api_whose_mongodb_was_frozen_under_load_answers_again_and_ends_on
         await tenant.send("alice", title="One")
         asking = [asyncio.create_task(_ask_for_ever(tenant, f"user{n}")) for n in range(CLIENTS)]
         await asyncio.sleep(1)
-        mongod.freeze()
+        mongod.suspend()
         frozen_at = time.monotonic()
         ready = await _ready(api)
         assert ready == 503
         await asyncio.sleep(FROZEN_S - (time.monotonic() - frozen_at))
-        mongod.thaw()
+        mongod.resume()
 
         async def answers() -> bool:
             answer = await tenant.answer(ASKING, user="alice")
             return "errors" not in answer and await _ready(api) == 200
 
         await eventually(answers, 20)
-        mongod.freeze()
+        mongod.suspend()
         await asyncio.sleep(1)
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
         await api.stop(STOP_WITHIN_S)
-        mongod.thaw()
+        mongod.resume()
 
 
 async def _ask_for_ever(tenant: Tenant, user: str) -> None:

@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.platform import outbound_http
-from hub.platform.outbound_http import Egress, EgressError, Refused, why_not
+from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP, OutboundHTTPError, denial_reason
 from hub.settings import Settings
 from tests.conftest import scaled
 
@@ -100,7 +100,7 @@ def certificate(name: str, folder: Path) -> tuple[Path, Path]:
 @pytest.fixture
 async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Listener]:
     async with Listener() as one:
-        monkeypatch.setattr(outbound_http, "PORTS", outbound_http.PORTS | {one.port})
+        monkeypatch.setattr(outbound_http, "ALLOWED_PORTS", outbound_http.ALLOWED_PORTS | {one.port})
         yield one
 
 
@@ -116,7 +116,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
         found = known.pop(0) if len(known) > 1 else known[0]
         return [(socket.AF_INET6 if ":" in one else socket.AF_INET, one) for one in found]
 
-    monkeypatch.setattr(outbound_http, "look_up", look_up)
+    monkeypatch.setattr(outbound_http, "resolve_name", look_up)
     return answers
 
 
@@ -189,10 +189,10 @@ def forbidden() -> Iterator[str]:
 async def test_forbidden_address_is_never_connected_to(listener: Listener) -> None:
     assert len(FORBIDDEN_HOSTS) > 40
     dialled.clear()
-    async with Egress() as out:
+    async with OutboundHTTP() as out:
         for form in forbidden():
             url = form.replace("{port}", str(listener.port))
-            with pytest.raises(Refused):
+            with pytest.raises(AddressNotAllowed):
                 await out.post(url, b"{}", {}, PROMPT_S)
     assert listener.count == 0
     assert [one for one in dialled if one[1] in {listener.port, 80, 443}] == []
@@ -208,8 +208,8 @@ async def test_forbidden_forms_do_reach_this_machine_when_nobody_checks(listener
                 host, listener.port, family=socket.AF_INET, type=socket.SOCK_STREAM
             )
             await loop.sock_connect(one, address)
-    async with Egress(LOCAL) as out:
-        with pytest.raises(EgressError):
+    async with OutboundHTTP(LOCAL) as out:
+        with pytest.raises(OutboundHTTPError):
             await out.post(f"http://127.0.0.1:{listener.port}/", b"{}", {}, PROMPT_S)
     async with asyncio.timeout(PROMPT_S):
         while listener.count < 7:
@@ -235,8 +235,8 @@ async def test_name_with_any_forbidden_address_is_never_connected_to(
 ) -> None:
     names["hooks.example.org"] = [addresses]
     dialled.clear()
-    async with Egress() as out:
-        with pytest.raises(Refused) as refused:
+    async with OutboundHTTP() as out:
+        with pytest.raises(AddressNotAllowed) as refused:
             await out.post(f"http://hooks.example.org:{listener.port}/", b"{}", {}, PROMPT_S)
     assert addresses[-1] not in str(refused.value), "who asks learns nothing of what a name resolves to in here"
     assert listener.count == 0
@@ -253,8 +253,8 @@ async def test_forbidden_address_is_refused_even_past_the_resolver(
         return [answer | {"flags": family and socket.AI_NUMERICHOST}]
 
     monkeypatch.setattr(outbound_http._Resolver, "resolve", unchecked)
-    async with Egress() as out:
-        with pytest.raises(Refused):
+    async with OutboundHTTP() as out:
+        with pytest.raises(AddressNotAllowed):
             await out.post(f"http://hooks.example.org:{listener.port}/", b"{}", {}, PROMPT_S)
     assert listener.count == 0
 
@@ -278,17 +278,17 @@ async def test_name_that_resolves_differently_the_second_time_is_refused_then(
     names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One resolution serves the check and the connection, so that there is no second one in between."""
-    monkeypatch.setattr(outbound_http, "RESOLVED_S", 0)
+    monkeypatch.setattr(outbound_http, "DNS_CACHE_S", 0)
     names["turns.example.org"] = [["127.0.0.1"], ["127.0.0.2"]]
 
     async def handler(_: web.BaseRequest) -> web.Response:
         return web.Response(headers={"connection": "close"})
 
-    async with serving(handler, "0.0.0.0") as port, Egress(LOCAL) as out:
+    async with serving(handler, "0.0.0.0") as port, OutboundHTTP(LOCAL) as out:
         url = f"http://turns.example.org:{port}/"
         dialled.clear()
         assert (await out.post(url, b"{}", {}, PROMPT_S)).status == 200
-        with pytest.raises(Refused):
+        with pytest.raises(AddressNotAllowed):
             await out.post(url, b"{}", {}, PROMPT_S)
     assert [one for one in dialled if one[1] == port] == [("127.0.0.1", port)]
 
@@ -298,7 +298,7 @@ async def test_redirect_is_an_answer_and_never_followed(listener: Listener, stat
     async def handler(request: web.BaseRequest) -> web.Response:
         return web.Response(status=status, headers={"location": request.query["to"]})
 
-    async with serving(handler) as port, Egress(LOCAL) as out:
+    async with serving(handler) as port, OutboundHTTP(LOCAL) as out:
         dialled.clear()
         for to in ("http://169.254.169.254/latest/meta-data/", f"http://127.0.0.1:{listener.port}/"):
             answer = await out.post(f"http://127.0.0.1:{port}/?to={to}", b"{}", {}, PROMPT_S)
@@ -315,7 +315,7 @@ async def test_post_sends_what_it_is_given_and_keeps_connections(names: dict[str
         got.append((request.method, request.path_qs, request.headers.copy(), await request.read()))
         return web.Response(status=202, body=b"fine", headers={"X-Answer": "Yes"})
 
-    async with serving(handler) as port, Egress(LOCAL) as out:
+    async with serving(handler) as port, OutboundHTTP(LOCAL) as out:
         dialled.clear()
         for _ in range(3):
             url = f"http://hooks.example.org:{port}/a%2Fb?c=%20d"
@@ -342,15 +342,15 @@ async def test_certificate_is_checked_against_the_name(
         return web.Response()
 
     async with serving(handler, tls=server_side) as port:
-        async with Egress(LOCAL) as out:
-            with pytest.raises(EgressError, match="certificate"):  # of an authority that nobody knows
+        async with OutboundHTTP(LOCAL) as out:
+            with pytest.raises(OutboundHTTPError, match="certificate"):  # of an authority that nobody knows
                 await out.post(f"https://hooks.example.org:{port}/", b"{}", {}, PROMPT_S)
         trusting = ssl.create_default_context(cafile=str(paths[0]))
         monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
-        async with Egress(LOCAL) as out:
+        async with OutboundHTTP(LOCAL) as out:
             assert (await out.post(f"https://hooks.example.org:{port}/", b"{}", {}, PROMPT_S)).status == 200
             for host in ("else.example.org", "127.0.0.1"):
-                with pytest.raises(EgressError, match="certificate"):
+                with pytest.raises(OutboundHTTPError, match="certificate"):
                     await out.post(f"https://{host}:{port}/", b"{}", {}, PROMPT_S)
     assert asked[:3] == ["hooks.example.org", "hooks.example.org", "else.example.org"]
 
@@ -374,11 +374,11 @@ async def test_answer_is_bounded_in_size() -> None:
             pass
         return response
 
-    async with serving(handler) as port, Egress(LOCAL) as out:
+    async with serving(handler) as port, OutboundHTTP(LOCAL) as out:
         for path in ("bomb", "endless"):
             answer = await out.post(f"http://127.0.0.1:{port}/{path}", b"{}", {}, PROMPT_S)
             assert answer.status == 200
-            assert 0 < len(answer.body) <= outbound_http.REPLY_MAX_BYTES
+            assert 0 < len(answer.body) <= outbound_http.RESPONSE_MAX_BYTES
             assert answer.body[:2] == (b"\x1f\x8b" if path == "bomb" else b"00"), "nothing is unpacked"
 
 
@@ -408,17 +408,17 @@ async def test_silence_dripping_and_rubbish_end_in_an_error(monkeypatch: pytest.
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     released = threading.Event()
-    monkeypatch.setattr(outbound_http, "look_up", lambda *_: released.wait(PROMPT_S) and [])
-    async with server, Egress(LOCAL) as out:
+    monkeypatch.setattr(outbound_http, "resolve_name", lambda *_: released.wait(PROMPT_S) and [])
+    async with server, OutboundHTTP(LOCAL) as out:
         began = time.monotonic()
         for path in ("silent", "drip", "rubbish", "headers", "cut"):
-            with pytest.raises(EgressError) as failed:
+            with pytest.raises(OutboundHTTPError) as failed:
                 await out.post(f"http://127.0.0.1:{port}/{path}", b"{}", {}, 0.4)
-            assert not isinstance(failed.value, Refused)
+            assert not isinstance(failed.value, AddressNotAllowed)
             assert str(port) not in str(failed.value), "addresses may hold secrets"
-        with pytest.raises(EgressError):  # a name server that does not answer
+        with pytest.raises(OutboundHTTPError):  # a name server that does not answer
             await out.post("http://slow.example.org/", b"{}", {}, 0.4)
-        with pytest.raises(EgressError, match=r"^Connection refused$"):  # nobody listens
+        with pytest.raises(OutboundHTTPError, match=r"^Connection refused$"):  # nobody listens
             await out.post("http://127.0.0.1:1/", b"{}", {}, PROMPT_S)
         assert time.monotonic() - began < PROMPT_S
         released.set()
@@ -427,23 +427,23 @@ async def test_silence_dripping_and_rubbish_end_in_an_error(monkeypatch: pytest.
 async def test_ports_are_80_and_443_and_any_of_what_is_allowed(names: dict[str, list[list[str]]]) -> None:
     names["inner.example.org"] = [["127.0.0.1"]]
     names["outer.example.org"] = [["8.8.8.8"]]
-    async with Egress() as out:
+    async with OutboundHTTP() as out:
         for url in ("http://8.8.8.8:22/", "http://hooks.example.org:8080/", "https://[2606:4700:4700::1111]:6379/"):
-            with pytest.raises(Refused, match="HUB_EGRESS_ALLOW"):
+            with pytest.raises(AddressNotAllowed, match="HUB_EGRESS_ALLOW"):
                 await out.post(url, b"{}", {}, PROMPT_S)
         for url in ("https://hooks.example.org/x", "http://hooks.example.org:443", "https://8.8.8.8"):
             out.check(url)
         for url in ("https://name@8.8.8.8/", "https://name:word@hooks.example.org/", "https://@hooks.example.org/"):
-            with pytest.raises(Refused, match="user"):
+            with pytest.raises(AddressNotAllowed, match="user"):
                 out.check(url)
-    async with Egress(LOCAL) as out:
+    async with OutboundHTTP(LOCAL) as out:
         dialled.clear()
-        with pytest.raises(Refused):
+        with pytest.raises(AddressNotAllowed):
             await out.post("http://outer.example.org:6379/", b"{}", {}, PROMPT_S)
         assert not dialled
-        with pytest.raises(EgressError) as failed:
+        with pytest.raises(OutboundHTTPError) as failed:
             await out.post("http://inner.example.org:1/", b"{}", {}, PROMPT_S)
-        assert not isinstance(failed.value, Refused)
+        assert not isinstance(failed.value, AddressNotAllowed)
 
 
 # ---------------------------------------------------------------- properties
@@ -468,17 +468,17 @@ MANY = scaled(500, 20_000)
 @settings(max_examples=MANY)
 @given(st.ip_addresses(v=4) | st.ip_addresses(v=6))
 def test_what_may_be_called_is_global_and_nothing_special(address: IPv4Address | IPv6Address) -> None:
-    if why_not(address, 443, ()) is None:
+    if denial_reason(address, 443, ()) is None:
         assert address.is_global
         for kind in ("multicast", "reserved", "private", "loopback", "link_local", "unspecified"):
             assert not getattr(address, f"is_{kind}")
-    assert why_not(address, 22, [ip_network(address)]) is None
+    assert denial_reason(address, 22, [ip_network(address)]) is None
 
 
 @settings(max_examples=MANY)
 @given(st.ip_addresses(v=4), st.sampled_from(sorted(EMBEDDINGS)))
 def test_ipv4_within_ipv6_is_never_called(address: IPv4Address, embedding: str) -> None:
-    assert why_not(IPv6Address(EMBEDDINGS[embedding](int(address))), 443, ()) is not None
+    assert denial_reason(IPv6Address(EMBEDDINGS[embedding](int(address))), 443, ()) is not None
 
 
 @settings(max_examples=MANY)
@@ -492,22 +492,22 @@ def test_private_address_is_refused_however_its_parts_are_written(address: IPv4A
     host = ".".join(data.draw(st.sampled_from(writings))(number) for number in numbers) + data.draw(
         st.sampled_from(["", "."])
     )
-    with pytest.raises(Refused):
-        Egress().check(f"http://{host}/")
+    with pytest.raises(AddressNotAllowed):
+        OutboundHTTP().check(f"http://{host}/")
 
 
 @settings(max_examples=MANY)
 @given(st.text(max_size=40), st.sampled_from(["", "http://", "https://", "http://["]))
 def test_any_text_is_refused_or_a_public_address_or_a_name(text: str, before: str) -> None:
     try:
-        host = Egress().check(before + text).raw_host
-    except Refused:
+        host = OutboundHTTP().check(before + text).raw_host
+    except AddressNotAllowed:
         return
     try:
-        assert why_not(ip_address(host or ""), 80, ()) is None
+        assert denial_reason(ip_address(host or ""), 80, ()) is None
     except ValueError:
         assert host
-        assert outbound_http.NAME.fullmatch(host.lower())
+        assert outbound_http.HOST_NAME.fullmatch(host.lower())
 
 
 @pytest.mark.parametrize(
@@ -515,5 +515,5 @@ def test_any_text_is_refused_or_a_public_address_or_a_name(text: str, before: st
     ["8.8.8.8", "1.1.1.1", "93.184.215.14", "2606:4700:4700::1111", "2001:4860:4860::8888", "2a00:1450:4001::1"],
 )
 def test_public_addresses_may_be_called(address: str) -> None:
-    assert why_not(ip_address(address), 443, ()) is None
-    assert why_not(ip_address(address), 8443, ()) is not None
+    assert denial_reason(ip_address(address), 443, ()) is None
+    assert denial_reason(ip_address(address), 8443, ()) is not None

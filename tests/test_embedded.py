@@ -96,7 +96,7 @@ async def test_mongod_on_another_port_keeps_data_and_takes_writes(folder: Path) 
 
 
 async def test_mongod_on_a_folder_in_use_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_servers, "LOCKED_S", 0)
+    monkeypatch.setattr(embedded_servers, "DATA_LOCK_TIMEOUT_S", 0)
     async with started(Mongod(folder)) as first:
         with pytest.raises(ServerError, match="in use by another mongod"):
             await Mongod(folder).start()
@@ -117,12 +117,12 @@ async def test_redis_restarted_keeps_its_url_and_no_data(folder: Path) -> None:
 
 async def test_server_frozen_is_silent_until_thawed_and_still_stops(folder: Path) -> None:
     async with started(Redis(folder)) as server, RedisClient.from_url(server.url) as client:
-        server.freeze()
+        server.suspend()
         ping = asyncio.ensure_future(client.ping())
         assert not (await asyncio.wait([ping], timeout=0.2))[0]
-        server.thaw()
+        server.resume()
         assert await ping
-        server.freeze()
+        server.suspend()
 
 
 async def test_servers_stop_within_the_bound_of_ctrl_c(folder: Path) -> None:

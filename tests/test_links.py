@@ -25,8 +25,8 @@ from pymongo import AsyncMongoClient
 from hub.api.public.sns_signature import Sns
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.platform.outbound_http import Egress
-from hub.platform.signed_links import Kind, Links, key_of
+from hub.platform.outbound_http import OutboundHTTP
+from hub.platform.signed_links import LinkPurpose, SignedLinks, load_signing_key
 from tests.client import Json, Tenant, eventually
 from tests.fake_providers import Amazon
 from tests.fake_sns import CERTIFICATE, Topic, certificate
@@ -279,7 +279,7 @@ async def test_forged_altered_and_foreign_tokens_do_nothing(
         token + "=",
         token + "%0a",
         token.upper(),
-        Links(b"another key").make(Kind.UNSUBSCRIBE, id),
+        SignedLinks(b"another key").sign(LinkPurpose.UNSUBSCRIBE, id),
         "%00" * 50,
         "é" * 22,
         "x" * 5000,
@@ -326,7 +326,7 @@ async def test_link_that_is_used_too_often_is_refused_for_a_while(alice: Person,
 async def test_key_is_made_once_by_processes_that_start_together(servers: tuple[Mongod, Redis]) -> None:
     async with AsyncMongoClient(servers[0].url) as client:
         database: Database = client[f"keys{secrets.token_hex(4)}"]
-        keys = await asyncio.gather(*(key_of(database) for _ in range(30)))
+        keys = await asyncio.gather(*(load_signing_key(database) for _ in range(30)))
         assert len(set(keys)) == 1
         assert len(keys[0]) == 32
         await client.drop_database(database)
@@ -749,7 +749,7 @@ def elsewhere(right: str) -> list[str]:
 
 async def test_only_the_topics_own_region_of_sns_is_amazon() -> None:
     """Without a stand-in for Amazon, as in production."""
-    sns = Sns(Egress(), (ARN,))
+    sns = Sns(OutboundHTTP(), (ARN,))
     assert sns.is_amazons(f"https://sns.eu-west-1.amazonaws.com{CERTIFICATE}", ARN)
     assert sns.is_amazons(
         f"https://sns.cn-north-1.amazonaws.com.cn{CERTIFICATE}", "arn:aws-cn:sns:cn-north-1:123456789012:ses"

@@ -143,11 +143,11 @@ async def receipts_after(tenant: Tenant, cursor: str, notifications: set[str]) -
 
 
 async def freeze(mongod: Mongod) -> None:
-    mongod.freeze()
+    mongod.suspend()
 
 
 async def thaw(mongod: Mongod) -> None:
-    mongod.thaw()
+    mongod.resume()
 
 
 async def kill(mongod: Mongod) -> None:
@@ -284,7 +284,7 @@ async def kill_primary(old: Mongod) -> None:
 
 
 async def freeze_primary(old: Mongod) -> None:
-    old.freeze()
+    old.suspend()
 
 
 # After a freeze MongoDB needs 20 s itself: the secondary that is left keeps waiting for the one it copied from.

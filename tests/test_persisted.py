@@ -267,14 +267,14 @@ async def test_redis_away_clients_are_asked_for_the_text_and_nobody_waits() -> N
             first, second = tenant.urls
             before, after = fresh(), fresh()
             await post(tenant, body(hash_of(before), before), first)
-            redis.freeze()
+            redis.suspend()
             async with asyncio.timeout(HANG_S):
                 assert await post(tenant, body(hash_of(before)), first) == ALICE
                 for url in (first, second) * 3:
                     assert code(await post(tenant, body(hash_of(fresh())), url)) == NOT_FOUND
                 assert await post(tenant, body(hash_of(after), after), first) == ALICE
                 assert await post(tenant, body(hash_of(after)), first) == ALICE
-            redis.thaw()
+            redis.resume()
 
             async def shared() -> bool:
                 return await post(tenant, body(hash_of(before)), second) == ALICE
@@ -397,10 +397,10 @@ def test_faults_of_a_manifest_are_named(tmp_path: Path, written: str, words: lis
     from hub.api.execution.persisted_queries import read_manifest
     from hub.api.execution.query_cache import Documents
     from hub.api.schema.root import make_schema
-    from hub.settings import Settings, Unusable
+    from hub.settings import ConfigurationError, Settings
 
     path = tmp_path / "m.json"
     path.write_text(written)
-    with pytest.raises(Unusable) as refused:
+    with pytest.raises(ConfigurationError) as refused:
         read_manifest(path, Documents(make_schema()._schema, Settings(jwt_secret=(SECRET,))).pin)
     assert all(word in str(refused.value) for word in ["HUB_PERSISTED_OPERATIONS", "m.json", *words])

@@ -9,7 +9,7 @@ from statistics import quantiles
 import pytest
 from redis.asyncio import Redis as RedisClient
 
-from hub.platform.circuit_breaker import OPENS_AT, WINDOW, Breakers
+from hub.platform.circuit_breaker import FAILURE_THRESHOLD, WINDOW, Breakers
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import CHANNELS, PEOPLE, Outside, all_deliveries, all_ended, ended, running
 from tests.client import Json, Tenant, eventually
@@ -99,13 +99,13 @@ async def test_one_provider_down_costs_the_others_nothing_and_no_attempts_while_
             await asyncio.sleep(0.05)
         burnt = tried[first + 1][-1]
         assert burnt - tried[first][-1] == 1, "one probe for each time, and nothing in between"
-        assert OPENS_AT <= burnt - first <= WINDOW + SLOTS
+        assert FAILURE_THRESHOLD <= burnt - first <= WINDOW + SLOTS
         held = [d for d in waiting if d["reason"] == "PROVIDER_DOWN"]
         assert {d["status"] for d in held} == {"HELD"}
         assert sum(not d["attempts"] for d in held) >= EACH - WINDOW - SLOTS - first
         outside.mail.heal()
         found = await all_ended(tenant, EACH * 8, 60)
-        assert await breakers.opened() == {}
+        assert await breakers.list_open() == {}
         then, now = traffic.p95_ms(found, before), traffic.p95_ms(found, down)
         log.info("p95 in ms before %s, and while mail was down %s; %d mails tried in vain", then, now, burnt + 1)
         assert {d["status"] for d in found} == {"SENT", "DELIVERED"}
@@ -135,7 +135,7 @@ async def test_mail_goes_to_the_second_provider_at_once(servers: tuple[Mongod, R
         tried = ways.count([("smtp", False), ("ses", True)])
         log.info("of %d mails %d were tried at the first provider", len(found), tried)
         assert tried + ways.count([("ses", True)]) == len(found)
-        assert OPENS_AT < tried <= WINDOW + SLOTS + 4
+        assert FAILURE_THRESHOLD < tried <= WINDOW + SLOTS + 4
         outside.mail.heal()
 
         async def first_again() -> bool:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec import convert, msgpack
 from msgspec.structs import replace
 
+from hub import model
 from hub.api.execution.engine import encode
 from hub.api.execution.projection import NotPlain, Selecting
 from hub.api.schema.root import make_schema
@@ -25,15 +26,14 @@ from hub.inbox.cursors import decode_place, decode_position, encode_place, encod
 from hub.inbox.unit_of_work import Draft
 from hub.live import message_codec
 from hub.model import (
-    MARKED,
+    MUTABLE_FIELDS,
     Action,
-    Box,
-    Changed,
     DeliveryStatus,
-    Event,
     InboxEventKind,
+    InboxState,
     InboxView,
     Mailbox,
+    MailboxChange,
     Notification,
     Position,
     Priority,
@@ -118,8 +118,8 @@ def test_placed_is_where_the_state_says(n: Notification) -> None:
         assert (n.box, n.wake_at) == (None, None)
         return
     active = not n.archived_at and not n.snoozed_until
-    assert (n.box is Box.ARCHIVED) == bool(n.archived_at)
-    assert (n.box is Box.SNOOZED) == bool(n.snoozed_until)
+    assert (n.box is InboxState.ARCHIVED) == bool(n.archived_at)
+    assert (n.box is InboxState.SNOOZED) == bool(n.snoozed_until)
     assert (n.box in state.VIEWS[InboxView.ACTIVE]) == active
     assert (n.box in state.UNREAD) == (active and not n.read_at)
     assert (n.box in state.UNSEEN) == (active and not n.read_at and not n.seen_at)
@@ -129,10 +129,10 @@ def test_placed_is_where_the_state_says(n: Notification) -> None:
 
 def test_views_are_unions_that_the_counts_are_read_off() -> None:
     views = state.VIEWS
-    assert set(views[InboxView.ALL]) == set(Box)
+    assert set(views[InboxView.ALL]) == set(InboxState)
     assert set(views[InboxView.UNREAD]) == state.UNREAD > state.UNSEEN
     parts = [*views[InboxView.ACTIVE], *views[InboxView.SNOOZED], *views[InboxView.ARCHIVED]]
-    assert sorted(parts) == sorted(Box)
+    assert sorted(parts) == sorted(InboxState)
 
 
 @given(visible, marks)
@@ -155,7 +155,7 @@ def test_mark_changes_nothing_but_what_the_committer_writes(n: Notification, nam
         for field in before_document.keys() | after_document.keys()
         if before_document.get(field) != after_document.get(field)
     }
-    assert changed <= set(MARKED)
+    assert changed <= set(MUTABLE_FIELDS)
 
 
 @given(visible, marks)
@@ -166,10 +166,10 @@ def test_mark_puts_it_where_its_name_says_and_the_receipts_tell_it(n: Notificati
         "seen": bool(after.seen_at),
         "read": bool(after.read_at and after.seen_at),
         "unread": not after.read_at and after.seen_at == n.seen_at,
-        "archived": placed.box is Box.ARCHIVED and after.read_at == n.read_at,
-        "unarchived": placed.box is not Box.ARCHIVED and after.added_modseq == n.added_modseq,
-        "snoozed": placed.box is Box.SNOOZED,
-        "unsnoozed": placed.box is not Box.SNOOZED and after.read_at == n.read_at,
+        "archived": placed.box is InboxState.ARCHIVED and after.read_at == n.read_at,
+        "unarchived": placed.box is not InboxState.ARCHIVED and after.added_modseq == n.added_modseq,
+        "snoozed": placed.box is InboxState.SNOOZED,
+        "unsnoozed": placed.box is not InboxState.SNOOZED and after.read_at == n.read_at,
         "acknowledged": bool(after.acknowledged_at and after.read_at) or not n.require_ack or n.acknowledged_at,
         "due": placed.wake_at is None or placed.wake_at > NOW,
         "removed": placed.box is None,
@@ -286,9 +286,9 @@ def test_messages_tell_every_change_as_it_is(rows: list[tuple[int, bool, InboxEv
             _fresh(f"n{number}", mailbox, hidden=False),
             send=f"s{send}", acknowledged_at=NOW if acknowledged else None, modseq=number, added_modseq=number,
         )  # fmt: skip
-        event = Event(kind=kind, modseq=number, unread=number, unseen=1, notification=n)
-        changes.append(Changed(mailbox=mailbox, epoch="e", first=number, last=number, events=(event,)))
-    heard: list[Changed] = []
+        event = model.InboxEvent(kind=kind, modseq=number, unread=number, unseen=1, notification=n)
+        changes.append(MailboxChange(mailbox=mailbox, epoch="e", first=number, last=number, events=(event,)))
+    heard: list[MailboxChange] = []
     for mailbox, data in message_codec.messages(changes):
         if mailbox:
             heard.append(message_codec.decode_changed(data))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hub import clock
 from hub.model import Action, Priority
-from hub.platform.outbound_http import Egress
+from hub.platform.outbound_http import OutboundHTTP
 from hub.send.channels import mobile_push, web_push
 from hub.send.channels.web_push import BODY_CHARS, PAYLOAD_BYTES, RECORD_BYTES, SHORT_BYTES, topic
 from hub.send.outcome import Dead, Gone, Retry, Sent
@@ -201,7 +201,7 @@ async def test_subscription_that_is_none_is_dead(world: World, keys: dict[str, A
 
 async def test_push_service_at_a_private_address_is_not_called(world: World) -> None:
     service = await world.push_service()
-    world.egress = await world.stack.enter_async_context(Egress())
+    world.egress = await world.stack.enter_async_context(OutboundHTTP())
     [push] = await opened_web_push(world)
     assert isinstance(await push.send(message(device=device_of(service.subscribe()))), Dead)
     assert service.calls == 0

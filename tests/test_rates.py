@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hub.platform.connections import redis as redis_client
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.platform.rate_limiter import Limit, Limiter
+from hub.platform.rate_limiter import Limit, RateLimiter
 from hub.settings import Settings
 from tests.client import Refused, Tenant, eventually
 from tests.conftest import fresh_servers
@@ -69,9 +69,9 @@ async def test_rate_limit_without_redis_goes_on_alone() -> None:
         settings = Settings(redis_url=server.url, jwt_secret=SECRET)  # type: ignore[arg-type]
         limit = Limit("user", 3, 3600)
         async with redis_client(settings) as client:
-            limiter = Limiter(client, "alone:")
+            limiter = RateLimiter(client, "alone:")
             server.kill()
-            verdicts = [limiter.hit((limit, "alice")) for _ in range(5)]
+            verdicts = [limiter.check((limit, "alice")) for _ in range(5)]
         passed = [verdict for verdict in verdicts if verdict and verdict.retry_after_s is None]
         assert len(passed) == 3
 
@@ -80,12 +80,12 @@ async def test_rate_limit_without_redis_goes_on_alone() -> None:
 def test_rate_limit_never_lets_more_through_than_it_says(gaps: list[float], most: int) -> None:
     """In any window of the limit's length, up to what the sliding estimate can be off by: one window's worth."""
     clock = 1000.0
-    limiter = Limiter(None, "", now=lambda: clock)  # type: ignore[arg-type]
+    limiter = RateLimiter(None, "", now=lambda: clock)  # type: ignore[arg-type]
     limit = Limit("user", most, 10)
     passed: list[float] = []
     for gap in gaps:
         clock += gap
-        verdict = limiter.hit((limit, "alice"))
+        verdict = limiter.check((limit, "alice"))
         assert verdict
         if verdict.retry_after_s is None:
             passed.append(clock)

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.runtime.listen import allow_many_files
+from hub.runtime.listen import raise_open_file_limit
 from tests.bulk_clients import Line, asked_until, hanging_up, open_all, percentile, subscribed
 from tests.client import Tenant, eventually
 from tests.conftest import FULL, scaled
@@ -55,7 +55,7 @@ class Crowd:
 async def test_everybody_who_lost_the_server_is_back_within_30_s_and_missed_nothing(
     servers: tuple[Mongod, Redis], ending: str
 ) -> None:
-    allow_many_files()
+    raise_open_file_limit()
     random = Random(ending)
     async with Deployment(*(server.url for server in servers), apis=2, workers=0) as running:
         lost, other = running.apis

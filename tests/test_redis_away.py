@@ -103,11 +103,11 @@ def set_of(watcher: Watcher) -> set[str]:
 
 
 async def freeze(redis: Redis) -> None:
-    redis.freeze()
+    redis.suspend()
 
 
 async def thaw(redis: Redis) -> None:
-    redis.thaw()
+    redis.resume()
 
 
 async def kill(redis: Redis) -> None:

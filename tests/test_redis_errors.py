@@ -15,7 +15,7 @@ from redis.asyncio import Redis as RedisClient
 from hub.outbox.lanes import Lanes
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.platform.rate_limiter import SYNC_S, Limit, Limiter
+from hub.platform.rate_limiter import SYNC_S, Limit, RateLimiter
 from tests.channel_setup import QUICK
 from tests.client import Tenant, eventually
 from tests.processes import Process
@@ -33,9 +33,9 @@ PLACES = {
         "hub.api.execution.persisted_queries._share",
     },
     "work": {
-        "hub.platform.circuit_breaker.ask",
-        "hub.platform.circuit_breaker.tell",
-        "hub.platform.circuit_breaker.opened",
+        "hub.platform.circuit_breaker.check",
+        "hub.platform.circuit_breaker.record",
+        "hub.platform.circuit_breaker.list_open",
         "hub.outbox.lanes.take",
         "hub.outbox.lanes.wait",
         "hub.outbox.lanes.room",
@@ -169,32 +169,32 @@ async def test_breaker_on_keys_of_another_type_still_opens_and_probes(redis: Red
     key = f"{prefix}breaker:smtp"
     keys = {key: "hash", f"{key}:results": "list", f"{key}:probe": "string"}
     await put_foreign(redis, keys)
-    assert await breakers.ask(["smtp"]) == {"smtp": -1}
+    assert await breakers.check(["smtp"]) == {"smtp": -1}
     await put_foreign(redis, keys)
-    assert await breakers.opened() == {}
-    await breakers.tell({"smtp": [False] * 10})
-    assert list(await breakers.opened()) == ["smtp"]
-    assert (await breakers.ask(["smtp"]))["smtp"] > 0
+    assert await breakers.list_open() == {}
+    await breakers.record({"smtp": [False] * 10})
+    assert list(await breakers.list_open()) == ["smtp"]
+    assert (await breakers.check(["smtp"]))["smtp"] > 0
     await redis.set(f"{key}:probe", "for ever")
 
     async def probing() -> bool:
-        return (await breakers.ask(["smtp"]))["smtp"] == 0
+        return (await breakers.check(["smtp"]))["smtp"] == 0
 
     await eventually(probing, 5)
-    assert (await breakers.ask(["smtp"]))["smtp"] > 0, "one probe at a time"
+    assert (await breakers.check(["smtp"]))["smtp"] > 0, "one probe at a time"
     await redis.hset(key, mapping={"until": "soon", "times": "often"})
-    assert await breakers.ask(["smtp"]) == {"smtp": -1}
-    assert await breakers.opened() == {}
+    assert await breakers.check(["smtp"]) == {"smtp": -1}
+    assert await breakers.list_open() == {}
 
 
 async def test_limiter_on_keys_of_another_type_counts_again(redis: RedisClient) -> None:
     """And the keys beside them are counted meanwhile."""
     prefix = f"l{uuid4().hex}:"
-    limiter = Limiter(redis, prefix)
+    limiter = RateLimiter(redis, prefix)
     first, second = (Limit(name, 5, 10**9) for name in "ab")
     running = asyncio.create_task(limiter.run())
     try:
-        limiter.hit((first, "alice"), (second, "alice"))
+        limiter.check((first, "alice"), (second, "alice"))
 
         async def counted(name: str) -> dict[bytes, bytes | None]:
             found = {}
@@ -205,7 +205,7 @@ async def test_limiter_on_keys_of_another_type_counts_again(redis: RedisClient) 
         [foreign] = await eventually(lambda: counted("a"))
         for put in (lambda: put_foreign(redis, {foreign.decode(): "string"}), lambda: redis.set(foreign, "much")):
             await put()
-            limiter.hit((first, "alice"), (second, "alice"))
+            limiter.check((first, "alice"), (second, "alice"))
 
             async def again() -> bool:
                 return (await counted("a")).get(foreign) == b"1"

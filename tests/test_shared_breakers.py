@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis as RedisClient
 
-from hub.platform.circuit_breaker import FORGOTTEN_S, Breakers, names
+from hub.platform.circuit_breaker import KEY_TTL_S, Breakers, breaker_names
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.send.outcome import Dead, Delivered, Gone, Retry, health
 from tests.channel_setup import CONNECT, QUICK, all_deliveries
@@ -122,14 +122,14 @@ async def test_breakers_of_addresses_keep_nothing_while_all_goes_well_and_forget
     """However many addresses users register, Redis has keys only of those that failed lately."""
     async with RedisClient.from_url(servers[1].url) as client:
         breakers = Breakers(client, "sparse:", 30)
-        called = [name for n in range(100) for name in names("webhook", "a", f"https://h{n}.example/", str(n))]
-        await breakers.tell({name: [True] * 3 for name in called})
+        called = [name for n in range(100) for name in breaker_names("webhook", "a", f"https://h{n}.example/", str(n))]
+        await breakers.record({name: [True] * 3 for name in called})
         assert [key async for key in client.scan_iter("sparse:*")] == []
-        await breakers.tell({called[0]: [False], called[1]: [False] * 10})
+        await breakers.record({called[0]: [False], called[1]: [False] * 10})
         keys = [key async for key in client.scan_iter("sparse:*")]
         assert len(keys) == 2
-        assert all([0 < await client.ttl(key) <= FORGOTTEN_S for key in keys])
-        assert set(await breakers.opened()) == {called[1]}
+        assert all([0 < await client.ttl(key) <= KEY_TTL_S for key in keys])
+        assert set(await breakers.list_open()) == {called[1]}
         await client.unlink(*keys)
 
 
@@ -137,12 +137,12 @@ async def test_probe_that_was_granted_and_not_used_is_free_again(servers: tuple[
     """A call has two breakers: the probe of one is given back where the other refuses."""
     async with RedisClient.from_url(servers[1].url) as client:
         breakers = Breakers(client, "probes:", 0.05)
-        await breakers.tell({"host": [False] * 10})
+        await breakers.record({"host": [False] * 10})
 
         async def granted() -> bool:
-            return (await breakers.ask(["host"]))["host"] == 0
+            return (await breakers.check(["host"]))["host"] == 0
 
         await eventually(granted, 5)
-        assert (await breakers.ask(["host"]))["host"] > 0
-        await breakers.give_back(["host"])
-        assert (await breakers.ask(["host"]))["host"] == 0
+        assert (await breakers.check(["host"]))["host"] > 0
+        await breakers.release_probes(["host"])
+        assert (await breakers.check(["host"]))["host"] == 0

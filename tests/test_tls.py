@@ -123,8 +123,8 @@ def test_serve_with_a_certificate_that_can_not_be_used_names_what_to_change(tmp_
         ),
     ]
     for given, said in cases:
-        with pytest.raises(tls.NoCertificate) as refused:
-            tls.context(Settings(jwt_secret=SECRET, **given))  # type: ignore[arg-type]
+        with pytest.raises(tls.CertificateError) as refused:
+            tls.server_context(Settings(jwt_secret=SECRET, **given))  # type: ignore[arg-type]
         assert str(refused.value).startswith(said), given
     done = call("serve", "--ssl-certfile", str(mine.file), "--ssl-keyfile", str(other.key), jwt_secret=SECRET, port="0")
     assert (done.returncode, done.stdout) == (2, "")

@@ -26,15 +26,15 @@ from hub.model import (
     DeliveryStatus,
     Device,
     DeviceKind,
-    Endpoint,
     Notification,
     Priority,
     Tenant,
     User,
     WebhookCall,
+    WebhookEndpoint,
 )
 from hub.platform import circuit_breaker
-from hub.platform.outbound_http import Egress
+from hub.platform.outbound_http import OutboundHTTP
 from hub.send import signing
 from hub.send.channels import webhook
 from hub.send.channels.webhook import Webhook
@@ -139,14 +139,14 @@ def call_of(payload: str = '{"type":"notification.read"}') -> WebhookCall:
     )
 
 
-def addressed(to: Endpoint) -> Addressed:
+def addressed(to: WebhookEndpoint) -> Addressed:
     call = call_of()
     return Addressed(call.id, call, to)
 
 
-def endpoint(url: str, *secrets: str, rotated_at: datetime | None = None) -> Endpoint:
+def endpoint(url: str, *secrets: str, rotated_at: datetime | None = None) -> WebhookEndpoint:
     given = secrets or (SECRET,)
-    return Endpoint(id="e", url=url, events=(), secrets=given, created_at=NOW, rotated_at=rotated_at)
+    return WebhookEndpoint(id="e", url=url, events=(), secrets=given, created_at=NOW, rotated_at=rotated_at)
 
 
 @dataclass
@@ -166,7 +166,7 @@ async def kind(request: pytest.FixtureRequest) -> str:
 async def make(kind: str) -> AsyncIterator[Callable[[float], Any]]:
     """Rigs whose calls take no longer than given."""
     async with AsyncExitStack() as stack:
-        egress = await stack.enter_async_context(Egress(["127.0.0.1/32"]))
+        egress = await stack.enter_async_context(OutboundHTTP(["127.0.0.1/32"]))
 
         async def made(timeout_s: float) -> Rig:
             receiver = await stack.enter_async_context(Receiver())
@@ -267,7 +267,7 @@ async def test_receiver_that_is_not_there_retries(rig: Rig) -> None:
 
 
 async def test_forbidden_address_is_dead() -> None:
-    async with Egress() as egress:
+    async with OutboundHTTP() as egress:
         for url in ("http://127.0.0.1/x", "http://169.254.169.254/latest/meta-data/", "http://localhost/"):
             assert isinstance(await Webhook(egress, PROMPT_S, clock.now).send(message(url)), Dead)
             caller = EndpointCaller(egress, PROMPT_S, clock.now)
@@ -275,7 +275,7 @@ async def test_forbidden_address_is_dead() -> None:
 
 
 async def test_retried_delivery_keeps_id_and_body_and_takes_a_new_time() -> None:
-    async with Egress(["127.0.0.1/32"]) as egress, Receiver() as receiver:
+    async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:
         times = iter([clock.now() - timedelta(seconds=60), clock.now()])
         provider, same = Webhook(egress, PROMPT_S, lambda: next(times)), message(receiver.url)
         assert [await provider.send(same) for _ in range(2)] == [Delivered()] * 2
@@ -286,7 +286,7 @@ async def test_retried_delivery_keeps_id_and_body_and_takes_a_new_time() -> None
 
 
 async def test_person_is_told_the_notification() -> None:
-    async with Egress(["127.0.0.1/32"]) as egress, Receiver() as receiver:
+    async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:
         told = message(receiver.url)
         await Webhook(egress, PROMPT_S, clock.now).send(told)
         [(_, body)] = receiver.got
@@ -313,7 +313,7 @@ async def test_person_is_told_the_notification() -> None:
 
 
 async def test_device_without_address_or_secret_is_dead() -> None:
-    async with Egress() as egress:
+    async with OutboundHTTP() as egress:
         bare = Device(id="d", kind=DeviceKind.WEBHOOK, key="k", created_at=NOW)
         for device in (None, bare):
             assert isinstance(await Webhook(egress, 1, clock.now).send(message("", device=device)), Dead)
@@ -329,7 +329,7 @@ def test_shown_is_the_signed_request() -> None:
 
 
 async def test_nothing_is_opened_where_webhooks_are_off() -> None:
-    async with AsyncExitStack() as stack, Egress() as egress:
+    async with AsyncExitStack() as stack, OutboundHTTP() as egress:
         given = Settings(jwt_secret=("s" * 32,), webhooks=False)
         assert await webhook.opened(given, egress, stack) == ()
 
@@ -338,14 +338,14 @@ def test_breakers_of_a_host_are_shared_within_a_tenant_and_those_of_an_address_b
     """Another port or scheme is another host."""
     given = [(tenant, host, path) for tenant in "ab" for host in ("x", "Y:8443") for path in "12"]
     named = {
-        circuit_breaker.names("webhook", tenant, f"https://{host}/{path}", f"{path}{host}")
+        circuit_breaker.breaker_names("webhook", tenant, f"https://{host}/{path}", f"{path}{host}")
         for tenant, host, path in given
     }
     assert {shared for shared, _ in named} == {
         f"webhook/{tenant}/https://{host}" for tenant in "ab" for host in ("x:443", "y:8443")
     }
     assert len({own for _, own in named}) == len(given)
-    assert circuit_breaker.names("webhook", "a", "http://x/", "1")[0] == "webhook/a/http://x:80"
+    assert circuit_breaker.breaker_names("webhook", "a", "http://x/", "1")[0] == "webhook/a/http://x:80"
 
 
 # ---------------------------------------------------------------- signatures
@@ -401,7 +401,7 @@ async def test_rotation_signs_with_both_secrets_for_a_day() -> None:
     )
     assert secrets_at(rotating, rotated + ROTATION) == (newest,)
     assert secrets_at(endpoint("http://127.0.0.1/", newest), rotated) == (newest,)
-    async with Egress(["127.0.0.1/32"]) as egress, Receiver() as receiver:  # who knows the old one only
+    async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:  # who knows the old one only
         caller = EndpointCaller(egress, PROMPT_S, clock.now)
         rotating = endpoint(receiver.url, newest, before, rotated_at=rotated - timedelta(hours=23))
         assert await caller.send(addressed(rotating)) == Delivered()

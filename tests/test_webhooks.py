@@ -16,11 +16,11 @@ from hub.model import (
     Attempt,
     Channel,
     DeliveryStatus,
-    Endpoint,
     Notification,
     Priority,
     ReceiptKind,
     Role,
+    WebhookEndpoint,
     document,
     mailbox_of,
 )
@@ -278,8 +278,8 @@ def notification(tenant: str = "acme", **given: Any) -> Notification:
     return Notification(**fields | given)
 
 
-def endpoint(id: str = "", *events: str, **given: Any) -> Endpoint:
-    return Endpoint(id=id or new_id(), url=URL, events=events, secrets=("whsec_AAAA",), created_at=NOW, **given)
+def endpoint(id: str = "", *events: str, **given: Any) -> WebhookEndpoint:
+    return WebhookEndpoint(id=id or new_id(), url=URL, events=events, secrets=("whsec_AAAA",), created_at=NOW, **given)
 
 
 async def seed(database: Database, tenant: Tenant, id: str, statuses: list[DeliveryStatus]) -> list[str]:
@@ -474,7 +474,7 @@ async def test_endpoint_with_nothing_but_failure_for_days_is_disabled(tenant: Te
     id, _ = await created(tenant)
     bystander, _ = await created(tenant)
 
-    async def settled(status: DeliveryStatus, copy: Endpoint | None = None) -> Endpoint:
+    async def settled(status: DeliveryStatus, copy: WebhookEndpoint | None = None) -> WebhookEndpoint:
         await book.settled(tenant.name, copy or (await book.all(tenant.name))[0], status)
         return (await book.all(tenant.name))[0]
 

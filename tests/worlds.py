@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hub.model import Category, Device, DeviceKind, Notification, Priority, Tenant, User
-from hub.platform.outbound_http import Egress
+from hub.platform.outbound_http import OutboundHTTP
 from hub.send.channels import email, mobile_push, web_push
 from hub.send.message import Message, Provider
 from hub.send.outcome import Outcome
@@ -99,7 +99,7 @@ class World:
     """What peers and providers are opened in."""
 
     stack: AsyncExitStack
-    egress: Egress
+    egress: OutboundHTTP
     moto_url: str
     environment: pytest.MonkeyPatch
 

@@ -16,8 +16,8 @@ from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError
 from joserfc.jwk import JWKRegistry, KeySet, OctKey
 
 from hub.errors import Unauthenticated, Unavailable
-from hub.model import Caller, Role
-from hub.platform.outbound_http import Egress, EgressError
+from hub.model import Principal, Role
+from hub.platform.outbound_http import OutboundHTTP, OutboundHTTPError
 from hub.settings import Settings
 from hub.text import IDENTIFIER_RULE, is_identifier
 
@@ -69,14 +69,14 @@ def sign_for(settings: Settings, user: str | None, role: Role, expires_in_s: flo
 
 
 class Authenticator:
-    def __init__(self, settings: Settings, egress: Egress) -> None:
+    def __init__(self, settings: Settings, egress: OutboundHTTP) -> None:
         self._keys = [OctKey.import_key(secret.get_secret_value()) for secret in settings.jwt_secret]
         self._jwks_url = settings.jwks_url
         self._egress = egress
         self._issued: KeySet | None = None
         self._fetched_at = -JWKS_MAX_AGE_S
         self._fetching = asyncio.Lock()
-        self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
         wanted: dict[str, Any] = {"exp": {"essential": True}}
         if settings.jwt_issuer:
             wanted["iss"] = {"essential": True, "value": settings.jwt_issuer}
@@ -85,7 +85,7 @@ class Authenticator:
         self._registry = _Claims(now=time.time, leeway=settings.jwt_leeway_s, **wanted)  # type: ignore[arg-type]
         self._skipped: frozenset[str] = frozenset()
 
-    async def caller(self, authorization: str | None) -> Caller:
+    async def caller(self, authorization: str | None) -> Principal:
         """The caller that an `Authorization` value names. Unauthenticated if it names nobody for certain."""
         scheme, _, token = (authorization or "").partition(" ")
         token = token.strip()
@@ -135,7 +135,7 @@ class Authenticator:
             if self._issued is None or time.monotonic() - self._fetched_at > most_s:
                 try:
                     self._issued = self._readable(await self._egress.fetch_json(self._jwks_url))
-                except (EgressError, ValueError, TypeError, KeyError) as error:
+                except (OutboundHTTPError, ValueError, TypeError, KeyError) as error:
                     log.warning("jwks_not_fetched", url=self._jwks_url, error=error)
                 self._fetched_at = time.monotonic()
         if self._issued is None:
@@ -176,7 +176,7 @@ class _Claims(jwt.JWTClaimsRegistry):
         """Checked against the rule for identifiers, which has an error of its own."""
 
 
-def _caller(claims: dict[str, Any]) -> Caller:
+def _caller(claims: dict[str, Any]) -> Principal:
     user = claims.get("sub", "")
     tenant = claims.get("tenant", DEFAULT_TENANT)
     role = claims.get("role", Role.USER.value)
@@ -190,4 +190,4 @@ def _caller(claims: dict[str, Any]) -> Caller:
         raise Unauthenticated("`role` is user, service or admin.")
     if role == Role.USER and not user:
         raise Unauthenticated("A token of role user needs `sub`.")
-    return Caller(tenant=tenant, user=user, role=Role(role), expires_at=float(claims["exp"]))
+    return Principal(tenant=tenant, user=user, role=Role(role), expires_at=float(claims["exp"]))

@@ -20,9 +20,9 @@ from hub.clock import Clock
 from hub.errors import Forbidden
 from hub.inbox.store import Inboxes
 from hub.live.subscriptions import Rooms
-from hub.model import Caller, Channel, Delivery, DeliveryStatus, Role, Tenant
-from hub.platform.outbound_http import Egress
-from hub.platform.signed_links import Links
+from hub.model import Channel, Delivery, DeliveryStatus, Principal, Role, Tenant
+from hub.platform.outbound_http import OutboundHTTP
+from hub.platform.signed_links import SignedLinks
 from hub.platform.translations import DEFAULT, Language, language
 from hub.settings import Settings
 from hub.status.deliveries import Deliveries
@@ -30,11 +30,11 @@ from hub.status.receipts import Readers
 from hub.status.sends import Sends
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import WebhookCalls
-from hub.workflows.cancel_send import CallOff
+from hub.workflows.cancel_send import SendCancellation
 from hub.workflows.health import HealthReader
-from hub.workflows.inbox_actions import Change
+from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish
-from hub.workflows.user_data import Dossiers
+from hub.workflows.user_data import UserData
 
 
 class PersistedQueries(Protocol):
@@ -54,21 +54,21 @@ class Services:
     settings: Settings
     clock: Clock
     publish: Publish
-    change: Change
+    change: InboxActions
     inboxes: Inboxes
     rooms: Rooms
     sends: Sends
     users: Users
     devices: Devices
     tenants: Tenants
-    dossiers: Dossiers
+    dossiers: UserData
     deliveries: Deliveries
-    call_off: CallOff
+    call_off: SendCancellation
     endpoints: Endpoints
     webhook_calls: WebhookCalls
     receipts: Readers
-    egress: Egress
-    links: Links
+    egress: OutboundHTTP
+    links: SignedLinks
     rates: Rates
     taught: PersistedQueries
     health: HealthReader
@@ -81,7 +81,7 @@ class Context:
     """One operation. `idempotency_key` is the header's, or None. `people`: the mailboxes it wrote to, so that what is
     kept of its answer is dropped when one of them is erased."""
 
-    caller: Caller
+    caller: Principal
     services: Services
     request_id: str
     idempotency_key: str | None = None

@@ -3,15 +3,15 @@
 import math
 
 from hub.errors import RateLimited
-from hub.model import Caller, Role
-from hub.platform.rate_limiter import Limit, Limiter, Verdict
+from hub.model import Principal, Role
+from hub.platform.rate_limiter import Limit, RateLimiter, RateLimitResult
 from hub.settings import Settings
 
 CHEAP = 100.0  # an operation that costs less is limited by number only
 
 
 class Rates:
-    def __init__(self, limiter: Limiter, settings: Settings) -> None:
+    def __init__(self, limiter: RateLimiter, settings: Settings) -> None:
         window_s = settings.rate_window_s
         self._limiter = limiter
         self._user = Limit("user", settings.rate_per_user, window_s)
@@ -22,49 +22,49 @@ class Rates:
         self._cost_service = Limit("cost_per_service", settings.rate_cost_per_service, window_s)
         self._link = Limit("link", settings.rate_per_link, window_s)
 
-    def hit(self, caller: Caller) -> Verdict | None:
+    def hit(self, caller: Principal) -> RateLimitResult | None:
         """Counts one operation; None where nothing is limited. The verdict may be a refusal: see `refusal`."""
         mine = self._user if caller.role is Role.USER else self._service
-        return self._limiter.hit((mine, caller.mailbox), (self._tenant, caller.tenant), (self._overall, ""))
+        return self._limiter.check((mine, caller.mailbox), (self._tenant, caller.tenant), (self._overall, ""))
 
-    def spend(self, caller: Caller, cost: float) -> RateLimited | None:
+    def spend(self, caller: Principal, cost: float) -> RateLimited | None:
         """Take the cost of an operation off its caller's budget; the error if it does not fit. Cheap operations are
         limited by their number only."""
         if cost < CHEAP:
             return None
         limit = self._cost_user if caller.role is Role.USER else self._cost_service
-        verdict = self._limiter.hit((limit, caller.mailbox), amount=math.ceil(cost))
+        verdict = self._limiter.check((limit, caller.mailbox), amount=math.ceil(cost))
         if verdict is None or verdict.retry_after_s is None:
             return None
         return RateLimited(
-            f"Operations that cost more than {limit.most:,} in all within {limit.window_s} s "
+            f"Operations that cost more than {limit.max_requests:,} in all within {limit.window_s} s "
             f"(HUB_RATE_{limit.name.upper()}); this one costs {cost:,.0f}.",
             round(verdict.retry_after_s, 1),
         )
 
-    def follow(self, delivery: str) -> Verdict | None:
+    def follow(self, delivery: str) -> RateLimitResult | None:
         """Counts one use of the links of a delivery, which need no token of a caller."""
-        return self._limiter.hit((self._link, delivery))
+        return self._limiter.check((self._link, delivery))
 
 
-def refusal(verdict: Verdict | None) -> RateLimited | None:
+def refusal(verdict: RateLimitResult | None) -> RateLimited | None:
     """The error of a verdict that refuses."""
     if verdict is None or verdict.retry_after_s is None:
         return None
     limit = verdict.limit
     setting = "HUB_RATE_OVERALL" if limit.name == "overall" else f"HUB_RATE_PER_{limit.name.upper()}"
     return RateLimited(
-        f"More than {limit.most} operations in {limit.window_s} s ({setting}).", round(verdict.retry_after_s, 1)
+        f"More than {limit.max_requests} operations in {limit.window_s} s ({setting}).", round(verdict.retry_after_s, 1)
     )
 
 
-def headers(verdict: Verdict | None) -> dict[str, str]:
+def headers(verdict: RateLimitResult | None) -> dict[str, str]:
     """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers), and Retry-After where it refuses."""
     if verdict is None:
         return {}
     limit = verdict.limit
     told = {
-        "ratelimit-policy": f'"{limit.name}";q={limit.most};w={limit.window_s}',
+        "ratelimit-policy": f'"{limit.name}";q={limit.max_requests};w={limit.window_s}',
         "ratelimit": f'"{limit.name}";r={verdict.remaining};t={math.ceil(verdict.reset_s)}',
     }
     if verdict.retry_after_s is not None:

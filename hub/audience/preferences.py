@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import UNSET, Struct, UnsetType
 
-from hub.model import Category, CategoryWish, Channel, Preferences
+from hub.model import Category, CategoryPreference, Channel, Preferences
 
 
 class CellChange(Struct, frozen=True, kw_only=True):
@@ -59,8 +59,8 @@ class Matrix(Struct, frozen=True):
         mine, base = ({wish.category: wish for wish in wishes.categories} for wishes in (self.mine, self.base))
         rows = []
         for category in self.defined:
-            nothing = CategoryWish(category=category.key)
-            wish = mine.get(category.key, nothing).over(base.get(category.key, nothing))
+            nothing = CategoryPreference(category=category.key)
+            wish = mine.get(category.key, nothing).with_defaults(base.get(category.key, nothing))
             rows.append(_row(category, wish, columns, self.now))
         return rows
 
@@ -76,7 +76,7 @@ def changed(mine: Preferences, changes: Changes) -> Preferences:
         wishes = {}
     elif changes.categories is not UNSET:
         for change in changes.categories:
-            wish = _changed(wishes.get(change.category, CategoryWish(category=change.category)), change)
+            wish = _changed(wishes.get(change.category, CategoryPreference(category=change.category)), change)
             if wish.channels or wish.muted_until:
                 wishes[change.category] = wish
             else:
@@ -84,7 +84,7 @@ def changed(mine: Preferences, changes: Changes) -> Preferences:
     return Preferences(channels=channels, categories=tuple(wishes.values()))
 
 
-def _changed(wish: CategoryWish, change: CellChange) -> CategoryWish:
+def _changed(wish: CategoryPreference, change: CellChange) -> CategoryPreference:
     cells = dict(wish.channels)
     for channel in Channel if change.channel is None else (change.channel,):
         if change.enabled is None:
@@ -92,7 +92,7 @@ def _changed(wish: CategoryWish, change: CellChange) -> CategoryWish:
         elif change.enabled is not UNSET:
             cells[channel] = change.enabled
     until = wish.muted_until if change.muted_until is UNSET else change.muted_until
-    return CategoryWish(category=wish.category, channels=cells, muted_until=until)
+    return CategoryPreference(category=wish.category, channels=cells, muted_until=until)
 
 
 def matrix(
@@ -113,7 +113,7 @@ def matrix(
     return Matrix([Switch(channel, switches.get(channel, True)) for channel in columns], mine, base, categories, now)
 
 
-def _row(category: Category, wish: CategoryWish, columns: Sequence[Channel], now: datetime) -> Row:
+def _row(category: Category, wish: CategoryPreference, columns: Sequence[Channel], now: datetime) -> Row:
     locked = category.required
     return Row(
         category=category,

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.runtime.listen import allow_many_files
+from hub.runtime.listen import raise_open_file_limit
 
 SECRET = "only-for-benchmarks-on-this-machine"  # noqa: S105 - nothing outside of this run knows it
 READY_S = 180.0  # with indexes to make over a million notifications
@@ -74,7 +74,7 @@ class Rig:
         compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
         if compiler is None:
             raise BenchError("The load client is in C: install a compiler (on Debian and Ubuntu: apt-get install gcc).")
-        allow_many_files()
+        raise_open_file_limit()
         self._cores = _pin_to_second_core()
         self._folder = tempfile.TemporaryDirectory(prefix="hub-bench-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)

@@ -6,7 +6,7 @@ import uvloop
 
 from hub.model import Channel
 from hub.platform import logging
-from hub.platform.outbound_http import Egress
+from hub.platform.outbound_http import OutboundHTTP
 from hub.runtime.processes import work
 from hub.send.message import Message, Provider
 from hub.send.outcome import Outcome, Sent
@@ -26,7 +26,7 @@ class Null:
         return Sent()
 
 
-async def opened(_: Settings, __: Egress, ___: AsyncExitStack) -> list[Provider]:
+async def opened(_: Settings, __: OutboundHTTP, ___: AsyncExitStack) -> list[Provider]:
     return [Null()]
 
 

@@ -11,12 +11,12 @@ from pymongo import MongoClient, WriteConcern
 from hub.ids import new_id
 from hub.inbox import state
 from hub.model import (
-    Box,
     Channel,
     Delivery,
     DeliveryStatus,
     Device,
     DeviceKind,
+    InboxState,
     Mailbox,
     Notification,
     Priority,
@@ -40,7 +40,7 @@ def fill(mongo_url: str, database: str, mailbox: str, size: int, progress: Calla
     try:
         target = client.get_database(database, write_concern=WriteConcern(1, j=False))
         batch: list[dict[str, Any]] = []
-        counts = dict.fromkeys(Box, 0)
+        counts = dict.fromkeys(InboxState, 0)
         for done, n in enumerate(_notifications(mailbox, size), 1):
             assert n.box
             counts[n.box] += 1
@@ -53,8 +53,8 @@ def fill(mongo_url: str, database: str, mailbox: str, size: int, progress: Calla
             id=mailbox,
             epoch=secrets.token_hex(4),
             modseq=size,
-            unread=counts[Box.NEW] + counts[Box.UNREAD],
-            unseen=counts[Box.NEW],
+            unread=counts[InboxState.NEW] + counts[InboxState.UNREAD],
+            unseen=counts[InboxState.NEW],
         )
         target.mailboxes.insert_one(document(head))
     finally:

@@ -14,7 +14,7 @@ CALL_S = 15.0
 T = TypeVar("T")
 
 
-class Unreachable(Exception):
+class StoreUnavailable(Exception):
     """Nothing answers there, or something that is no hub."""
 
 
@@ -23,7 +23,7 @@ class Refused(HubError):
 
 
 async def ask(url: str, token: str, query: str, **variables: Any) -> dict[str, Any]:
-    """The data. Refused with the first error, Unreachable where no hub answers."""
+    """The data. Refused with the first error, StoreUnavailable where no hub answers."""
     timeout = aiohttp.ClientTimeout(total=CALL_S)
     body = {"query": query, "variables": variables}
     try:
@@ -33,13 +33,13 @@ async def ask(url: str, token: str, query: str, **variables: Any) -> dict[str, A
         ):
             answer = await response.json()
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-        raise Unreachable(f"{url} is no address: it begins with http:// or https://.") from None
+        raise StoreUnavailable(f"{url} is no address: it begins with http:// or https://.") from None
     except (aiohttp.ContentTypeError, ValueError):
-        raise Unreachable(f"What answers at {url} is no hub.") from None
+        raise StoreUnavailable(f"What answers at {url} is no hub.") from None
     except (aiohttp.ClientError, TimeoutError, OSError):
-        raise Unreachable(f"Nothing answers at {url}: is the hub running?") from None
+        raise StoreUnavailable(f"Nothing answers at {url}: is the hub running?") from None
     if not isinstance(answer, dict):
-        raise Unreachable(f"What answers at {url} is no hub.")
+        raise StoreUnavailable(f"What answers at {url} is no hub.")
     if errors := answer.get("errors"):
         raise Refused(errors[0]["message"], **errors[0].get("extensions", {}))
     data: dict[str, Any] = answer["data"]
@@ -50,7 +50,7 @@ def answered(asking: Coroutine[Any, Any, T], hub: Hub) -> T:
     """What calls of that hub come to. Where it refuses, or none answers, the command ends and says so."""
     try:
         return asyncio.run(asking)
-    except Unreachable as error:
+    except StoreUnavailable as error:
         fail(str(error))
     except Refused as error:
         fail(hub.told(error))

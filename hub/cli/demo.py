@@ -94,7 +94,7 @@ PHONE_OF_BOB = {"platform": "fcm", "token": "bobs-phone", "label": "Pixel"}
 async def fill(url: str, admin: str, people: Mapping[str, str]) -> None:
     """Makes what is not there yet, with a token for an administrator and one for each of the people. The users'
     attributes come last: where they are, everything is. The keys see to it that a fill cut short is completed, not
-    doubled. Raises Refused and Unreachable."""
+    doubled. Raises Refused and StoreUnavailable."""
     known = await ask(url, admin, KNOWN)
     if known["user"] is not None and known["user"]["attributes"] is not None:
         return

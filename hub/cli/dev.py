@@ -22,14 +22,14 @@ import uvloop
 
 from hub.api.auth import sign_for
 from hub.cli import demo
-from hub.cli.api_client import Refused, Unreachable
+from hub.cli.api_client import Refused, StoreUnavailable
 from hub.cli.data_dir import Home, Running
 from hub.cli.targets import DAY_S, DEFAULT_DATA, fail, is_set, load
 from hub.model import Role
 from hub.platform import connections, logging
 from hub.platform.embedded_servers import Mongod, Redis, Server, ServerError
 from hub.runtime import listen
-from hub.settings import Settings, Unusable
+from hub.settings import ConfigurationError, Settings
 
 DEFAULT_PORT = 8000
 TOKENS_S = 365 * DAY_S
@@ -74,11 +74,11 @@ def dev(
                 uvloop.run(_run(settings, home, bound))
     except KeyboardInterrupt:
         _say("\nStopped before it served.")
-    except listen.NoHost as error:
+    except listen.HostUnavailable as error:
         fail(f"{error}.")
-    except listen.NoPort as error:
+    except listen.PortUnavailable as error:
         fail(f"{error}: choose another with --port (under make: PORT=8001).")
-    except (ServerError, connections.Unreachable, Unusable) as error:
+    except (ServerError, connections.StoreUnavailable, ConfigurationError) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{data} can't hold the data: {error.strerror}. Name another folder with --data.")
@@ -111,7 +111,7 @@ async def _run(settings: Settings, home: Home, bound: list[socket.socket]) -> No
             beside.append(asyncio.create_task(_greet(settings, home, port)))
 
         try:
-            await serve(settings, alone=True, ready=ready, bound=bound)
+            await serve(settings, with_worker=True, ready=ready, bound=bound)
         finally:
             home.withdraw()
             for task in beside + keepers:
@@ -193,7 +193,7 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
     people = {user: sign_for(settings, user, Role.USER, TOKENS_S) for user in ("alice", "bob")}
     try:
         await demo.fill(url, sign_for(settings, None, Role.ADMIN, TOKENS_S), people)
-    except (Refused, Unreachable) as error:
+    except (Refused, StoreUnavailable) as error:
         _say(f"The demo data could not be made: {error}")
     home.announce(
         Running(

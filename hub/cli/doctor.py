@@ -18,7 +18,7 @@ from pymongo.errors import PyMongoError
 from hub.cli.data_dir import Home
 from hub.cli.health_report import Report, ask_hub, read_stores
 from hub.cli.targets import DEFAULT_DATA, Data, Tenant, Token, Url, fail, faults, hub_of, is_set, variable
-from hub.ids import made_at
+from hub.ids import id_time
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
 from hub.platform import connections
@@ -26,7 +26,7 @@ from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database, first_line
 from hub.platform.redis_keys import REDIS_ERRORS
 from hub.runtime import listen, tls
-from hub.settings import KINDS, Settings, Unusable
+from hub.settings import SNS_PLATFORM_KINDS, ConfigurationError, Settings
 from hub.status import deliveries
 from hub.webhooks import webhook_calls
 
@@ -137,7 +137,7 @@ def _strangers() -> None:
 async def _examine(settings: Settings, report: Report | None, tenant: str) -> bool:
     """Says what it finds; whether all was well. Without a `report` of the running hub, its state is read here."""
     _say("ok", f"settings: mode {settings.mode}, tokens checked with {_keys(settings)}")
-    files = listen.allow_many_files()
+    files = listen.raise_open_file_limit()
     if 0 <= files < FEW_FILES:
         _say(
             "note",
@@ -155,7 +155,13 @@ async def _examine(settings: Settings, report: Report | None, tenant: str) -> bo
         trouble = None
         try:
             await stage(settings, findings)
-        except (_Bad, Unusable, listen.NoPort, tls.NoCertificate, connections.Unreachable) as bad:
+        except (
+            _Bad,
+            ConfigurationError,
+            listen.PortUnavailable,
+            tls.CertificateError,
+            connections.StoreUnavailable,
+        ) as bad:
             trouble = str(bad)
             well = False
         for finding in findings:
@@ -173,7 +179,7 @@ async def _examine(settings: Settings, report: Report | None, tenant: str) -> bo
 
 async def _state(settings: Settings, tenant: str) -> Report | None:
     """The state of the hub as its stores hold it. None where they do not answer, which is found by itself."""
-    with contextlib.suppress(PyMongoError, connections.Unreachable):
+    with contextlib.suppress(PyMongoError, connections.StoreUnavailable):
         return await read_stores(settings, tenant)
     return None
 
@@ -191,7 +197,7 @@ async def _listening(settings: Settings, findings: list[str]) -> None:
     """Where the API listens, how, and to which browsers. The port itself may be the running hub's."""
     for listener in listen.bind(settings.host, 0):
         listener.close()
-    if tls.context(settings):
+    if tls.server_context(settings):
         findings.append(f"the certificate can be used ({settings.ssl_certfile})")
     if settings.allowed_origins:
         findings.append(f"browsers may call from {', '.join(settings.allowed_origins)} (HUB_ALLOWED_ORIGINS)")
@@ -323,7 +329,7 @@ async def _channels(senders: Mapping[Channel, str], settings: Settings, findings
 async def _amazon(settings: Settings) -> list[str]:
     """Whether a region and a key are found, as far as can be told without a call. The region of SNS stands in the
     ARNs."""
-    used = [variable(name) for name in ("ses_from", *KINDS) if getattr(settings, name)]
+    used = [variable(name) for name in ("ses_from", *SNS_PLATFORM_KINDS) if getattr(settings, name)]
     if not used:
         return []
     from hub.send import aws
@@ -357,7 +363,7 @@ async def _mail_server(url: str) -> list[str]:
 
 async def _queue(settings: Settings, findings: list[str]) -> None:
     """What waits, and who is left alone. Where the stores do not answer, that is said already."""
-    with contextlib.suppress(PyMongoError, *REDIS_ERRORS, ValueError, connections.Unreachable):
+    with contextlib.suppress(PyMongoError, *REDIS_ERRORS, ValueError, connections.StoreUnavailable):
         async with connections.mongo(settings) as database, connections.redis(settings) as redis:
             for collection, what in (
                 (deliveries.COLLECTION, "deliveries"),
@@ -366,12 +372,12 @@ async def _queue(settings: Settings, findings: list[str]) -> None:
                 findings.append(await _overdue(database, collection, what))
             lanes = Lanes(redis, settings.redis_prefix, settings.lane_max)
             for depth in await lanes.depths([*Channel, webhook_calls.LANE]):
-                waited_s = (datetime.now(UTC) - made_at(depth.oldest)).total_seconds()
+                waited_s = (datetime.now(UTC) - id_time(depth.oldest)).total_seconds()
                 findings.append(
                     f"{depth.waiting} on the lanes of {depth.channel} {depth.priority}, the oldest accepted "
                     f"{waited_s:.0f} s ago"
                 )
-            for name, wait_s in (await Breakers(redis, settings.redis_prefix, 0).opened()).items():
+            for name, wait_s in (await Breakers(redis, settings.redis_prefix, 0).list_open()).items():
                 findings.append(f"{NOTE}{name} fails, and is left alone for {wait_s:.0f} s more (circuit breaker)")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from hub import clock
-from hub.cli.api_client import Refused, Unreachable, ask
+from hub.cli.api_client import Refused, StoreUnavailable, ask
 from hub.cli.targets import Hub
 from hub.model import Channel, Role
 from hub.platform import connections
@@ -48,7 +48,7 @@ def ask_hub(hub: Hub, tenant: str) -> Report:
     token = hub.token(user=None, role=Role.ADMIN, tenant=tenant)
     try:
         answer = asyncio.run(ask(hub.url, token, QUERY))["health"]
-    except Unreachable as error:
+    except StoreUnavailable as error:
         return Report([], [str(error)], {})
     except Refused as error:
         return Report([], [f"The hub at {hub.url} does not tell its health. {hub.told(error)}"], {})
@@ -56,7 +56,7 @@ def ask_hub(hub: Hub, tenant: str) -> Report:
 
 
 async def read_stores(settings: Settings, tenant: str) -> Report:
-    """Read the same off MongoDB and Redis. Raises connections.Unreachable and PyMongoError."""
+    """Read the same off MongoDB and Redis. Raises connections.StoreUnavailable and PyMongoError."""
     from hub.api.schema.health import Health
     from hub.runtime.container import health_reader
 

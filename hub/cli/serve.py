@@ -10,10 +10,10 @@ from pydantic import SecretStr
 
 from hub.cli.targets import fail, load
 from hub.platform import logging
-from hub.platform.connections import Unreachable
+from hub.platform.connections import StoreUnavailable
 from hub.runtime import tls
-from hub.runtime.listen import NoHost, NoPort
-from hub.settings import Unusable
+from hub.runtime.listen import HostUnavailable, PortUnavailable
+from hub.settings import ConfigurationError
 
 
 def serve(
@@ -40,8 +40,8 @@ def serve(
     }
     settings = load().model_copy(update={name: given for name, given in options.items() if given})
     try:
-        context = tls.context(settings)
-    except tls.NoCertificate as error:
+        context = tls.server_context(settings)
+    except tls.CertificateError as error:
         fail(str(error), 2)
     logging.configure(settings.log_level)
     _run(run(settings, tls=context), "HUB_PORT")
@@ -65,9 +65,9 @@ def work() -> None:
 def _run(process: Coroutine[Any, Any, None], port: str) -> None:
     try:
         uvloop.run(process)
-    except NoHost as error:
+    except HostUnavailable as error:
         fail(f"{error}: write 127.0.0.1, 0.0.0.0 for all addresses, or another address of this machine.")
-    except NoPort as error:
+    except PortUnavailable as error:
         fail(f"{error}: choose another with {port}.")
-    except (Unreachable, Unusable) as error:
+    except (StoreUnavailable, ConfigurationError) as error:
         fail(str(error))

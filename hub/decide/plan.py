@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from hub.mail_address import is_mail_address
 from hub.model import (
-    NOTHING,
+    NO_PREFERENCES,
     BecauseKind,
     Category,
-    CategoryWish,
+    CategoryPreference,
     Channel,
     DeliveryStatus,
     Device,
@@ -67,7 +67,7 @@ class Person(Struct, frozen=True):
 
     category: Category
     switches: Mapping[Channel, bool]
-    wish: CategoryWish
+    wish: CategoryPreference
     configured: frozenset[Channel]
     devices: Mapping[Channel, tuple[str, ...]]
     addresses: Mapping[Channel, str | None]
@@ -120,7 +120,7 @@ def plan(
 ) -> Plan:
     """Decides for every channel. `defaults` is what the tenant's people start from, `configured` the channels that
     have a provider."""
-    if not user.devices and not user.suppressed and user.preferences == NOTHING and defaults == NOTHING:
+    if not user.devices and not user.suppressed and user.preferences == NO_PREFERENCES and defaults == NO_PREFERENCES:
         return _like_everybody(asked, category, configured, is_mail_address(user.email), bool(user.phone))
     return _plan(asked, category, _person(category, defaults, user, configured, now))
 
@@ -140,7 +140,7 @@ def objection(
 @lru_cache(KEPT)
 def _like_everybody(asked: Asked, category: Category, configured: frozenset[Channel], mail: bool, phone: bool) -> Plan:
     addresses = {Channel.EMAIL: "mail" if mail else None} | dict.fromkeys(PHONED, "phone" if phone else None)
-    wish = CategoryWish(category=category.key)
+    wish = CategoryPreference(category=category.key)
     return _plan(asked, category, Person(category, {}, wish, configured, {}, addresses, {}, NO_TIME))
 
 
@@ -151,7 +151,7 @@ def _person(
     return Person(
         category=category,
         switches=defaults.channels | mine.channels,
-        wish=mine.of(category.key).over(defaults.of(category.key)),
+        wish=mine.for_category(category.key).with_defaults(defaults.for_category(category.key)),
         configured=configured,
         devices=_by_channel(user.devices),
         addresses={Channel.EMAIL: address} | dict.fromkeys(PHONED, user.phone),

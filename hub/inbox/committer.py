@@ -45,11 +45,11 @@ from hub.errors import HubError, Unavailable
 from hub.inbox import search
 from hub.inbox.unit_of_work import Draft
 from hub.model import (
-    MARKED,
-    SAID,
-    Changed,
+    CONTENT_FIELDS,
+    MUTABLE_FIELDS,
     DeliveryStatus,
     Mailbox,
+    MailboxChange,
     Notification,
     document,
     mailbox_from,
@@ -141,7 +141,7 @@ class Committer:
         clock: Clock,
         *,
         welcome: Welcome,
-        tell: Callable[[Draft, list[Changed]], None],
+        tell: Callable[[Draft, list[MailboxChange]], None],
         look_up: LookUp,
         complete: Complete,
         unsure: Callable[[], None],
@@ -183,7 +183,7 @@ class Committer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with tracing.span("commit"):
-            job = _Job(work, future, loop.time() + self._settings.commit_deadline_s, tracing.current())
+            job = _Job(work, future, loop.time() + self._settings.commit_deadline_s, tracing.current_traceparent())
             (self._wide if work.alone or work.documents > WIDE_FROM else self._narrow).append(job)
             if not self._pump_set:
                 self._pump_set = True
@@ -352,10 +352,10 @@ class Committer:
                 with suppress(PyMongoError):
                     await session.abort_transaction()
                 raise
-        metrics.batch_size.observe(len(batch))
+        metrics.commit_batch_size.observe(len(batch))
         metrics.commit_seconds.observe((time.time_ns() - began_ns) / 1e9)
         changed = draft.changed()
-        self._tell(draft, _traced(batch, changed, began_ns) if tracing.on() else changed)
+        self._tell(draft, _traced(batch, changed, began_ns) if tracing.enabled() else changed)
         for job, result in settled:
             if isinstance(result, HubError):
                 _fail(job, result)
@@ -437,7 +437,7 @@ def _heard(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-def _traced(batch: Batch, changed: list[Changed], began_ns: int) -> list[Changed]:
+def _traced(batch: Batch, changed: list[MailboxChange], began_ns: int) -> list[MailboxChange]:
     """The transaction as a step of its works' traces: one of its own, with links to them, where there are several.
     What is told of a mailbox goes on in the trace of the work that changed it, of several the last."""
     wanting = [job.trace for job in batch if job.trace]
@@ -452,7 +452,11 @@ def _traced(batch: Batch, changed: list[Changed], began_ns: int) -> list[Changed
 def _update(n: Notification) -> UpdateOne:
     """What a mark may have changed, and nothing of what the sender wrote but where it was taken back."""
     doc = document(n)
-    names = (*MARKED, *SAID, search.FOLDED) if n.removed_as is DeliveryStatus.CANCELLED else MARKED
+    names = (
+        (*MUTABLE_FIELDS, *CONTENT_FIELDS, search.FOLDED)
+        if n.removed_as is DeliveryStatus.CANCELLED
+        else MUTABLE_FIELDS
+    )
     update: dict[str, Document] = {"$set": {name: doc[name] for name in names if name in doc}}
     if gone := {name: "" for name in names if name not in doc}:
         update["$unset"] = gone

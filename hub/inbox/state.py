@@ -5,17 +5,17 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from hub.model import Box, Channel, DeliveryStatus, InboxView, Notification, ReceiptKind
+from hub.model import Channel, DeliveryStatus, InboxState, InboxView, Notification, ReceiptKind
 
-VIEWS: dict[InboxView, tuple[Box, ...]] = {
-    InboxView.ACTIVE: (Box.NEW, Box.UNREAD, Box.READ),
-    InboxView.UNREAD: (Box.NEW, Box.UNREAD),
-    InboxView.SNOOZED: (Box.SNOOZED,),
-    InboxView.ARCHIVED: (Box.ARCHIVED,),
-    InboxView.ALL: tuple(Box),
+VIEWS: dict[InboxView, tuple[InboxState, ...]] = {
+    InboxView.ACTIVE: (InboxState.NEW, InboxState.UNREAD, InboxState.READ),
+    InboxView.UNREAD: (InboxState.NEW, InboxState.UNREAD),
+    InboxView.SNOOZED: (InboxState.SNOOZED,),
+    InboxView.ARCHIVED: (InboxState.ARCHIVED,),
+    InboxView.ALL: tuple(InboxState),
 }
-UNREAD = frozenset({Box.NEW, Box.UNREAD})
-UNSEEN = frozenset({Box.NEW})
+UNREAD = frozenset({InboxState.NEW, InboxState.UNREAD})
+UNSEEN = frozenset({InboxState.NEW})
 
 Mark = Callable[[Notification, datetime], Notification | None]
 """What a mark makes of a notification at an instant; None where it changes nothing, which makes no event."""
@@ -26,15 +26,15 @@ def placed(n: Notification) -> Notification:
     if n.removed_at or n.hidden:
         return replace(n, box=None, wake_at=None)
     if n.archived_at:
-        box = Box.ARCHIVED
+        box = InboxState.ARCHIVED
     elif n.snoozed_until:
-        box = Box.SNOOZED
+        box = InboxState.SNOOZED
     elif n.read_at:
-        box = Box.READ
+        box = InboxState.READ
     elif n.seen_at:
-        box = Box.UNREAD
+        box = InboxState.UNREAD
     else:
-        box = Box.NEW
+        box = InboxState.NEW
     times = [at for at in (n.expires_at, n.snoozed_until) if at]
     return replace(n, box=box, wake_at=min(times) if times else None)
 

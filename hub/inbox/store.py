@@ -15,9 +15,9 @@ from hub.inbox.mailbox_loader import Heads
 from hub.inbox.state import UNREAD, UNSEEN, VIEWS
 from hub.model import (
     Backlog,
-    Box,
-    Event,
+    InboxEvent,
     InboxEventKind,
+    InboxState,
     InboxView,
     Mailbox,
     Notification,
@@ -142,7 +142,7 @@ class Inboxes:
         return Page(found[:first], len(found) > first, head, self.position(head))
 
     async def ids(
-        self, mailbox: str, wanted: Filter, boxes: Sequence[Box], limit: int, *, upto: int
+        self, mailbox: str, wanted: Filter, boxes: Sequence[InboxState], limit: int, *, upto: int
     ) -> list[tuple[str, int]]:
         """Ids and places of what matches, lies in `boxes` and was added at `upto` or before, newest first."""
         stages = self._stages(mailbox, wanted, boxes, limit, after=upto + 1)
@@ -152,7 +152,7 @@ class Inboxes:
         return [(doc["_id"], doc["added_modseq"]) async for doc in cursor]
 
     async def lying_in(
-        self, mailbox: str, boxes: Sequence[Box], limit: int, session: AsyncClientSession
+        self, mailbox: str, boxes: Sequence[InboxState], limit: int, session: AsyncClientSession
     ) -> list[Notification]:
         """Any `limit` notifications in those boxes, as the transaction of `session` sees them."""
         wanted = {"mailbox": mailbox, "box": {"$in": [box.value for box in boxes]}}
@@ -253,7 +253,7 @@ class Inboxes:
         return found
 
     def _stages(
-        self, mailbox: str, wanted: Filter, boxes: Sequence[Box], limit: int, *, after: int | None
+        self, mailbox: str, wanted: Filter, boxes: Sequence[InboxState], limit: int, *, after: int | None
     ) -> list[dict[str, Any]]:
         newest_first = {"$sort": {"added_modseq": DESCENDING}}
         match: Document = {"mailbox": mailbox, "box": {"$in": [box.value for box in boxes]}}
@@ -279,7 +279,7 @@ def _index_for(wanted: Filter) -> str:
     return "page_by_category" if wanted.categories else "page"
 
 
-def _events(found: Collection[Notification], after: int, head: Mailbox) -> list[Event]:
+def _events(found: Collection[Notification], after: int, head: Mailbox) -> list[InboxEvent]:
     """States as events. Those of one number but its last carry their id, so that a client cut off between them
     resumes there."""
     listed = list(found)
@@ -293,7 +293,7 @@ def _events(found: Collection[Notification], after: int, head: Mailbox) -> list[
             kind = InboxEventKind.UPDATED
         shared = index + 1 < len(listed) and listed[index + 1].modseq == n.modseq
         events.append(
-            Event(
+            InboxEvent(
                 kind=kind,
                 modseq=n.modseq,
                 unread=head.unread,

@@ -9,7 +9,7 @@ from pymongo import UpdateOne
 
 from hub.errors import NotFound
 from hub.inbox import state
-from hub.model import Box, Changed, Event, InboxEventKind, Mailbox, Notification
+from hub.model import InboxEvent, InboxEventKind, InboxState, Mailbox, MailboxChange, Notification
 
 
 class Draft:
@@ -34,7 +34,7 @@ class Draft:
         self.answered: dict[str, dict[str, Any]] = {}
         self.known: Any = None
         self.read_outside: list[str] = []
-        self._events: dict[str, list[Event]] = {}
+        self._events: dict[str, list[InboxEvent]] = {}
         self._first: dict[str, int] = {}
         self._untold: set[str] = set()
 
@@ -92,7 +92,7 @@ class Draft:
         modseq = self._number(mailbox)
         changed = [self.change(n, quiet=True, modseq=modseq) for n in after]
         head = self.mailboxes[mailbox]
-        self._events[mailbox].append(Event(kind=kind, modseq=modseq, unread=head.unread, unseen=head.unseen))
+        self._events[mailbox].append(InboxEvent(kind=kind, modseq=modseq, unread=head.unread, unseen=head.unseen))
         return changed
 
     def insert(self, collection: str, document: dict[str, Any]) -> None:
@@ -110,13 +110,13 @@ class Draft:
         except KeyError:
             raise NotFound("There is no such inbox.") from None
 
-    def changed(self) -> list[Changed]:
+    def changed(self) -> list[MailboxChange]:
         """What to tell once this is committed.
 
         Nothing of a mailbox that a quiet change was among: those who listen would take the numbers for complete. As it
         is they see a gap, and look."""
         return [
-            Changed(
+            MailboxChange(
                 mailbox=mailbox,
                 epoch=self.mailboxes[mailbox].epoch,
                 first=self._first[mailbox],
@@ -144,7 +144,7 @@ class Draft:
         self._events.setdefault(mailbox, [])
         return head.modseq + 1
 
-    def _tally(self, mailbox: str, was: Box | None, now: Box | None) -> None:
+    def _tally(self, mailbox: str, was: InboxState | None, now: InboxState | None) -> None:
         unread = (now in state.UNREAD) - (was in state.UNREAD)
         unseen = (now in state.UNSEEN) - (was in state.UNSEEN)
         if unread or unseen:
@@ -154,5 +154,5 @@ class Draft:
     def _tell(self, n: Notification, kind: InboxEventKind) -> None:
         head = self.mailboxes[n.mailbox]
         self._events[n.mailbox].append(
-            Event(kind=kind, modseq=n.modseq, unread=head.unread, unseen=head.unseen, notification=n)
+            InboxEvent(kind=kind, modseq=n.modseq, unread=head.unread, unseen=head.unseen, notification=n)
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
-from hub.model import Changed, Event, InboxEventKind, Notification
+from hub.model import InboxEvent, InboxEventKind, MailboxChange, Notification
 
 BROADCAST_FROM = 8  # users; fewer are told one by one
 ROWS_MAX = 1000  # rows of one message
@@ -30,10 +30,10 @@ class Broadcast(Struct, array_like=True, tag=True, frozen=True):
     rows: list[Row]
     trace: str | None = None
 
-    def changed(self, row: Row) -> Changed:
+    def changed(self, row: Row) -> MailboxChange:
         """The change of one of the mailboxes."""
         n = replace(self.notification, id=row.id, mailbox=row.mailbox, modseq=row.modseq, added_modseq=row.modseq)
-        event = Event(
+        event = InboxEvent(
             kind=InboxEventKind.ADDED,
             modseq=row.modseq,
             unread=row.unread,
@@ -41,7 +41,7 @@ class Broadcast(Struct, array_like=True, tag=True, frozen=True):
             notification=n,
             trace=self.trace,
         )
-        return Changed(mailbox=row.mailbox, epoch=row.epoch, first=row.modseq, last=row.modseq, events=(event,))
+        return MailboxChange(mailbox=row.mailbox, epoch=row.epoch, first=row.modseq, last=row.modseq, events=(event,))
 
 
 class Look(Struct, array_like=True, tag=True, frozen=True):
@@ -49,14 +49,14 @@ class Look(Struct, array_like=True, tag=True, frozen=True):
 
 
 encode = msgpack.Encoder().encode
-decode_changed = msgpack.Decoder(Changed).decode
+decode_changed = msgpack.Decoder(MailboxChange).decode
 decode_common = msgpack.Decoder(Broadcast | Look).decode
 
 
-def messages(changed: Iterable[Changed]) -> Iterator[tuple[str | None, bytes]]:
+def messages(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | None, bytes]]:
     """The messages that tell what one commit changed: a mailbox (None: the common channel) and the bytes. Their order
     means nothing, because each mailbox is in one of them."""
-    by_send: dict[str, list[Changed]] = defaultdict(list)
+    by_send: dict[str, list[MailboxChange]] = defaultdict(list)
     for change in changed:
         event = change.events[0]
         n = event.notification
@@ -85,7 +85,7 @@ def _alike(n: Notification, other: Notification | None) -> bool:
     )
 
 
-def _row(change: Changed) -> Row:
+def _row(change: MailboxChange) -> Row:
     event = change.events[0]
     id = event.notification.id if event.notification else ""
     return Row(change.mailbox, change.epoch, id, change.last, event.unread, event.unseen)

@@ -13,9 +13,9 @@ import structlog
 from redis.asyncio import Redis
 
 from hub.live import message_codec
-from hub.model import Changed
+from hub.model import MailboxChange
 from hub.platform import metrics, tracing
-from hub.platform.connections import cancelling
+from hub.platform.connections import is_cancelling
 from hub.platform.redis_keys import REDIS_ERRORS
 
 AT_ONCE = 500  # changes a round trip
@@ -37,12 +37,12 @@ class Publisher:
         self._redis = redis
         self._prefix = prefix
         self._queue_max = queue_max
-        self._queue: deque[list[Changed]] = deque()
+        self._queue: deque[list[MailboxChange]] = deque()
         self._waiting = 0  # changes in it
         self._filled = asyncio.Event()
         self._lost = False
 
-    def tell(self, changed: list[Changed]) -> None:
+    def tell(self, changed: list[MailboxChange]) -> None:
         """Queues what was committed."""
         if self._waiting >= self._queue_max:
             if not self._lost:
@@ -66,7 +66,7 @@ class Publisher:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while not cancelling():
+        while not is_cancelling():
             if not self._queue and not self._lost:
                 self._filled.clear()
                 await self._filled.wait()
@@ -86,7 +86,7 @@ class Publisher:
                 raise
             else:
                 metrics.published.inc(len(messages))
-                if tracing.on():
+                if tracing.enabled():
                     _trace(taken, began_ns)
 
     async def flush(self) -> None:
@@ -95,9 +95,9 @@ class Publisher:
             while self._queue or self._lost:
                 await self._publish(_messages(self._next()))
 
-    def _next(self) -> list[list[Changed]]:
+    def _next(self) -> list[list[MailboxChange]]:
         """Whole commits, about `AT_ONCE` changes of them."""
-        taken: list[list[Changed]] = []
+        taken: list[list[MailboxChange]] = []
         count = 0
         while self._queue and count < AT_ONCE:
             taken.append(self._queue.popleft())
@@ -116,11 +116,11 @@ class Publisher:
         self._lost = False
 
 
-def _messages(commits: list[list[Changed]]) -> list[tuple[str | None, bytes]]:
+def _messages(commits: list[list[MailboxChange]]) -> list[tuple[str | None, bytes]]:
     return [message for changed in commits for message in message_codec.messages(changed)]
 
 
-def _trace(commits: list[list[Changed]], began_ns: int) -> None:
+def _trace(commits: list[list[MailboxChange]], began_ns: int) -> None:
     """In the trace of each operation that was told."""
     for trace in {event.trace for changed in commits for change in changed for event in change.events}:
         if trace:

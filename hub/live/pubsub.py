@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from hub.ids import new_id
-from hub.platform.connections import cancelling
+from hub.platform.connections import is_cancelling
 from hub.platform.redis_keys import REDIS_ERRORS
 
 BEAT_S = 1.0
@@ -86,7 +86,7 @@ class Link:
             group.create_task(self._stay_connected())
 
     async def _stay_connected(self) -> None:
-        while not cancelling():
+        while not is_cancelling():
             client = self._connect()
             pubsub = client.pubsub()
             try:
@@ -146,7 +146,7 @@ class Link:
 
     async def _follow(self, pubsub: PubSub) -> None:
         """Subscribes to what is wanted anew, unsubscribes from what no longer is."""
-        while not cancelling():
+        while not is_cancelling():
             await self._dirty.wait()
             await self._subscribe(pubsub)
 
@@ -178,7 +178,7 @@ class Link:
             log.warning(event, **more)
 
     async def _beat(self) -> None:
-        while not cancelling():
+        while not is_cancelling():
             with suppress(*REDIS_ERRORS):
                 await self._redis.publish(self._beat_channel, b"")
             await asyncio.sleep(BEAT_S)

@@ -26,7 +26,7 @@ from hub.errors import NotFound, Unavailable
 from hub.live import message_codec
 from hub.live.publisher import common_channel, user_channel
 from hub.live.pubsub import Link
-from hub.model import Backlog, Changed, Event, InboxEventKind, Mailbox, Position
+from hub.model import Backlog, InboxEvent, InboxEventKind, Mailbox, MailboxChange, Position
 from hub.platform import metrics
 
 LOOK_S = 30.0  # every open mailbox is compared with the store this often
@@ -72,16 +72,16 @@ class Feed:
         self._queue_max = queue_max
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._queue: deque[Event] = deque()
+        self._queue: deque[InboxEvent] = deque()
         self._filled: asyncio.Event | None = None
         self._wake: Callable[[], None] | None = None
-        self._joining: list[Changed] | None = []
+        self._joining: list[MailboxChange] | None = []
         self._ended = False
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    def __aiter__(self) -> AsyncIterator[InboxEvent]:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> InboxEvent:
         while not self._queue:
             if self._ended:
                 raise StopAsyncIteration
@@ -97,7 +97,7 @@ class Feed:
         if self._queue or self._ended:
             wake()
 
-    def take(self) -> Event | None:
+    def take(self) -> InboxEvent | None:
         """The next event, if there is one."""
         return self._pop() if self._queue else None
 
@@ -134,7 +134,7 @@ class Feed:
             self._tell()
         return all(self.offer(changed) for changed in buffered) and whole
 
-    def offer(self, changed: Changed) -> bool:
+    def offer(self, changed: MailboxChange) -> bool:
         """Takes a live change; answers False if something before it is missing."""
         if self._ended:
             return True
@@ -168,18 +168,18 @@ class Feed:
                 self._push([self._mine(event) for event in backlog.events], head.modseq)
 
     def resync(self, head: Mailbox) -> None:
-        self._end(Event(kind=InboxEventKind.RESYNC, modseq=head.modseq, unread=head.unread, unseen=head.unseen))
+        self._end(InboxEvent(kind=InboxEventKind.RESYNC, modseq=head.modseq, unread=head.unread, unseen=head.unseen))
 
     def close(self) -> None:
         self._ended = True
         self._tell()
 
-    def _push(self, events: Sequence[Event], last: int) -> None:
+    def _push(self, events: Sequence[InboxEvent], last: int) -> None:
         """A client that still has a full queue when more comes does not keep up. Its backlog it asked for: only what
         comes on top tells that it does not read."""
         if self._full(len(self._queue) - self._backlog):
             newest = events[-1] if events else self._queue[-1]
-            self._end(Event(kind=InboxEventKind.RESYNC, modseq=last, unread=newest.unread, unseen=newest.unseen))
+            self._end(InboxEvent(kind=InboxEventKind.RESYNC, modseq=last, unread=newest.unread, unseen=newest.unseen))
             return
         for event in events:
             if event.modseq > self.position:
@@ -191,7 +191,7 @@ class Feed:
     def _full(self, waiting: int) -> bool:
         return waiting >= self._queue_max or self._bytes >= self._bytes_max
 
-    def _pop(self) -> Event:
+    def _pop(self) -> InboxEvent:
         event = self._queue.popleft()
         if self._backlog:
             self._backlog -= 1
@@ -200,7 +200,7 @@ class Feed:
         self.known_at = self._since if self._backlog else None
         return event
 
-    def _mine(self, event: Event) -> Event:
+    def _mine(self, event: InboxEvent) -> InboxEvent:
         """What was added before this feed's position is no news to it."""
         n = event.notification
         if event.kind is InboxEventKind.ADDED and n and n.added_modseq <= self.position:
@@ -213,7 +213,7 @@ class Feed:
         if self._wake is not None:
             self._wake()
 
-    def _end(self, event: Event) -> None:
+    def _end(self, event: InboxEvent) -> None:
         if not self._ended:
             metrics.resyncs.inc()
             self._queue.clear()
@@ -222,7 +222,7 @@ class Feed:
             self.close()
 
 
-def _size(event: Event) -> int:
+def _size(event: InboxEvent) -> int:
     """Bytes of memory that an event holds on to, of what can be large."""
     n = event.notification
     return sys.getsizeof(n.body) + sys.getsizeof(n.data) if n else 0
@@ -337,7 +337,7 @@ class Rooms:
             for _ in range(HEALERS):
                 group.create_task(self._keep_healing())
 
-    def _offer(self, changed: Changed) -> None:
+    def _offer(self, changed: MailboxChange) -> None:
         for feed in tuple(self._rooms.get(changed.mailbox, ())):
             if not feed.offer(changed):
                 self._suspect(changed.mailbox)

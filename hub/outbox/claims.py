@@ -32,7 +32,7 @@ from hub.model import Attempt, DeliveryStatus, Priority, Reason, document
 from hub.outbox.due_index import DUE
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
-from hub.platform.decoding import unreadable
+from hub.platform.decoding import report_unreadable
 
 QUICK = WriteConcern(w=1)  # a claim that a failover loses is made again
 DOUBLINGS_MAX = 2
@@ -211,7 +211,7 @@ class Claims(Generic[J]):
             try:
                 jobs.append(convert(doc, self._type))
             except ValidationError as error:
-                unreadable(doc, self._type, error)
+                report_unreadable(doc, self._type, error)
                 lost.append({"_id": doc["_id"], "claim": doc.get("claim"), "status": DeliveryStatus.PROCESSING})
         if lost:
             values = {"status": DeliveryStatus.FAILED, "reason": Reason.UNREADABLE, "updated_at": self._clock()}

@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from hub.outbox.lanes import Lanes
 from hub.platform import metrics
-from hub.platform.connections import cancelling
+from hub.platform.connections import is_cancelling
 from hub.platform.redis_keys import REDIS_ERRORS
 
 AT_ONCE = 500  # ids a round trip
@@ -33,14 +33,14 @@ class Feeder:
     def put(self, entries: Sequence[Entry]) -> None:
         """Queues what was committed, lane and id."""
         if len(self._waiting) + len(entries) > WAITING_MAX:
-            metrics.unqueued.inc(len(entries))
+            metrics.enqueue_failures.inc(len(entries))
             return
         self._waiting.extend(entries)
         self._filled.set()
 
     async def run(self) -> None:
         """Until cancelled."""
-        while not cancelling():
+        while not is_cancelling():
             if not self._waiting:
                 self._filled.clear()
                 await self._filled.wait()
@@ -59,7 +59,7 @@ class Feeder:
             log.warning("not_queued", error=repr(error), deliveries=len(entries))
             left = [id for _, id in entries]
         if left:
-            metrics.unqueued.inc(len(left))
+            metrics.enqueue_failures.inc(len(left))
             try:
                 await self._unqueue(left)
             except PyMongoError as error:

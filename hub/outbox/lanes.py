@@ -23,7 +23,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from hub.model import Priority
-from hub.platform.redis_keys import INTEGER, healed
+from hub.platform.redis_keys import INTEGER, with_key_repair
 
 ORDERS: tuple[tuple[Priority, ...], ...] = (
     (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM, Priority.LOW),
@@ -270,7 +270,7 @@ class Lanes:
 
     async def _healed(self, call: Callable[[], Awaitable[T]]) -> T:
         """Calls again, without keys that hold what the hub did not write. What lay on them is due again in MongoDB."""
-        return await healed(self._redis, call, self._types)
+        return await with_key_repair(self._redis, call, self._types)
 
     async def _types(self) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -21,17 +21,17 @@ from typing import Any
 from redis.asyncio import Redis
 from yarl import URL
 
-from hub.platform.redis_keys import REDIS_ERRORS, healed
+from hub.platform.redis_keys import REDIS_ERRORS, with_key_repair
 
 WINDOW = 10
-OPENS_AT = 7
+FAILURE_THRESHOLD = 7
 OPEN_MAX_S = 600
-PROBE_S = 60  # a probe that says nothing for so long is taken for dead
-PROBING_S = 2  # who finds a probe under way asks again after that
-FORGOTTEN_S = 3600
+PROBE_TIMEOUT_S = 60  # a probe that says nothing for so long is taken for dead
+PROBE_RETRY_S = 2  # who finds a probe under way asks again after that
+KEY_TTL_S = 3600
 SEPARATOR = "/"  # in the names of breakers of addresses and hosts; providers of the settings have none
 
-ASK = """
+CHECK_SCRIPT = """
 local now, answers = redis.call('TIME'), {}
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 for i, key in ipairs(KEYS) do
@@ -54,7 +54,7 @@ for i, key in ipairs(KEYS) do
 end
 return answers
 """
-TELL = """
+RECORD_SCRIPT = """
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local window, opens_at, open_ms, open_max_ms, forgotten = unpack(ARGV)
@@ -90,7 +90,7 @@ end
 """
 
 
-def names(kind: str, tenant: str, url: str, id: str) -> tuple[str, str]:
+def breaker_names(kind: str, tenant: str, url: str, id: str) -> tuple[str, str]:
     """The breakers of a call to an address that somebody of the tenant chose: of its host, and of the address `id`. A
     host is an origin: another port or scheme may be another server."""
     try:
@@ -106,36 +106,39 @@ class Breakers:
         self._redis = redis
         self._prefix = prefix
         self._open_s = open_s
-        self._ask = redis.register_script(ASK)
-        self._tell = redis.register_script(TELL)
+        self._check_script = redis.register_script(CHECK_SCRIPT)
+        self._record_script = redis.register_script(RECORD_SCRIPT)
 
-    async def ask(self, names: Collection[str], probing: Collection[str] | None = None) -> dict[str, float]:
+    async def check(self, names: Collection[str], probing: Collection[str] | None = None) -> dict[str, float]:
         """For each name how many seconds to wait before calling; negative where all is well, and zero where one call
         may go through as a probe: who is told so calls. Who is not sure of that says which it would be `probing`."""
         listed = list(names)
         flags = [int(probing is None or name in probing) for name in listed]
         try:
-            answers = await self._healed(
+            answers = await self._with_repair(
                 listed,
-                lambda: self._ask(
-                    keys=[self._key(name) for name in listed], args=[PROBE_S * 1000, PROBING_S * 1000, *flags]
+                lambda: self._check_script(
+                    keys=[self._key(name) for name in listed],
+                    args=[PROBE_TIMEOUT_S * 1000, PROBE_RETRY_S * 1000, *flags],
                 ),
             )
         except REDIS_ERRORS:
             return dict.fromkeys(listed, -1.0)
         return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, answers, strict=True)}
 
-    async def tell(self, results: Mapping[str, Sequence[bool]]) -> None:
+    async def record(self, results: Mapping[str, Sequence[bool]]) -> None:
         """How calls went, by name: whether the provider answered as one that works."""
         told = {name: "".join("01"[ok] for ok in found[-WINDOW:]) for name, found in results.items() if found}
         if not told:
             return
-        rules: list[Any] = [WINDOW, OPENS_AT, self._open_s * 1000, OPEN_MAX_S * 1000, FORGOTTEN_S]
+        rules: list[Any] = [WINDOW, FAILURE_THRESHOLD, self._open_s * 1000, OPEN_MAX_S * 1000, KEY_TTL_S]
         sparse = [int(SEPARATOR in name) for name in told]
         try:
-            await self._healed(
+            await self._with_repair(
                 told,
-                lambda: self._tell(keys=[self._key(name) for name in told], args=[*rules, *told.values(), *sparse]),
+                lambda: self._record_script(
+                    keys=[self._key(name) for name in told], args=[*rules, *told.values(), *sparse]
+                ),
             )
         except REDIS_ERRORS:
             return
@@ -152,7 +155,7 @@ class Breakers:
             for name, _, since in rows
         }
 
-    async def give_back(self, names: Collection[str]) -> None:
+    async def release_probes(self, names: Collection[str]) -> None:
         """Probes that were granted and not used: others may take them."""
         if not names:
             return
@@ -161,7 +164,7 @@ class Breakers:
         except REDIS_ERRORS:
             return
 
-    async def opened(self) -> dict[str, float]:
+    async def list_open(self) -> dict[str, float]:
         """Those that are not closed, and the seconds until each lets a probe through."""
         names = [key async for key in self._redis.scan_iter(match=f"{self._prefix}breaker:*", count=1000, _type="hash")]
         found = [key.decode(errors="replace").removeprefix(f"{self._prefix}breaker:") for key in names]
@@ -173,12 +176,12 @@ class Breakers:
         now = seconds + micros / 1_000_000
         return {name: max(0.0, int(at) / 1000 - now) for name, at in zip(found, until, strict=True) if _is_number(at)}
 
-    async def _healed(self, names: Collection[str], call: Callable[[], Awaitable[Any]]) -> Any:
+    async def _with_repair(self, names: Collection[str], call: Callable[[], Awaitable[Any]]) -> Any:
         async def types() -> dict[str, str]:
             keys = [self._key(name) for name in names]
             return dict.fromkeys(keys, "hash") | dict.fromkeys([f"{key}:results" for key in keys], "list")
 
-        return await healed(self._redis, call, types)
+        return await with_key_repair(self._redis, call, types)
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}breaker:{name}"

@@ -19,7 +19,7 @@ from hub.platform.mongo_client import Client
 from hub.settings import Settings
 
 
-class Unreachable(Exception):
+class StoreUnavailable(Exception):
     """A store is not there at the start; the text says which and what to look at, and has no password in it."""
 
 
@@ -32,19 +32,21 @@ Indexes = Mapping[str, list[IndexModel]]
 DURABLE = WriteConcern(w="majority", j=True)
 SNAPSHOT = ReadConcern("snapshot")
 
-STATE_CHANGES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
+NODE_STATE_CHANGE_CODES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 """MongoDB's codes for a node that shuts down, steps down or is interrupted by that."""
 
 NAMESPACE_EXISTS = 48
-INDEXES_S = 3600.0  # one over millions of notifications takes minutes; None would mean the client's own timeoutMS
-CALLS = 96  # under way in one client; its pool has a few connections more
+INDEX_BUILD_TIMEOUT_S = (
+    3600.0  # one over millions of notifications takes minutes; None would mean the client's own timeoutMS
+)
+MAX_CALLS = 96  # under way in one client; its pool has a few connections more
 REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is told anew
 
 
 @asynccontextmanager
-async def mongo(settings: Settings, calls: int = CALLS) -> AsyncIterator[Database]:
+async def mongo(settings: Settings, calls: int = MAX_CALLS) -> AsyncIterator[Database]:
     """The database. Writes are majority-committed and journalled; the client belongs to the running loop. No call waits
-    longer than a commit may, so that a frozen server is an answer too. Raises Unreachable for what is no address."""
+    longer than a commit may, so that a frozen server is an answer too. Raises StoreUnavailable for what is no address."""
     deadline_ms = int(settings.commit_deadline_s * 1000)
     try:
         client = Client(
@@ -62,7 +64,7 @@ async def mongo(settings: Settings, calls: int = CALLS) -> AsyncIterator[Databas
         OSError,
     ) as error:  # OSError: a file that it names; its text may quote a part of the address
         why = "" if "@" in settings.mongo_url else f": {first_line(error)}"
-        raise Unreachable(f"HUB_MONGO_URL is no address of a MongoDB{why}") from None
+        raise StoreUnavailable(f"HUB_MONGO_URL is no address of a MongoDB{why}") from None
     try:
         yield client.get_database(
             settings.mongo_database,
@@ -75,18 +77,18 @@ async def mongo(settings: Settings, calls: int = CALLS) -> AsyncIterator[Databas
         await client.close()
 
 
-async def reach(database: Database, settings: Settings, *indexes: Indexes) -> None:
-    """Finds MongoDB and makes the indexes. Raises Unreachable, after as long as a commit may take."""
+async def connect_and_migrate(database: Database, settings: Settings, *indexes: Indexes) -> None:
+    """Finds MongoDB and makes the indexes. Raises StoreUnavailable, after as long as a commit may take."""
     try:
         await database.command("ping")  # making indexes would wait for a server as long as for an index
         await make_indexes(database, *indexes)
     except PyMongoError as error:
         what = "does not answer at" if is_outage(error) else "refuses the hub at"
-        text = f"MongoDB {what} {place(settings.mongo_url)} (HUB_MONGO_URL): {first_line(error)}"
-        raise Unreachable(text) from None
+        text = f"MongoDB {what} {redacted_host(settings.mongo_url)} (HUB_MONGO_URL): {first_line(error)}"
+        raise StoreUnavailable(text) from None
 
 
-def place(url: str) -> str:
+def redacted_host(url: str) -> str:
     """Where an address leads, without the user, the password and the options in it."""
     return url.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
 
@@ -97,7 +99,7 @@ def first_line(error: Exception) -> str:
 
 async def make_indexes(database: Database, *indexes: Indexes) -> None:
     """Makes what is missing, however long that takes. Safe to run from many processes at once."""
-    with pymongo.timeout(INDEXES_S):
+    with pymongo.timeout(INDEX_BUILD_TIMEOUT_S):
         for stage in indexes:
             for collection, models in stage.items():
                 if models:
@@ -120,13 +122,13 @@ def is_outage(error: PyMongoError) -> bool:
         or isinstance(error, ConnectionFailure)
         or error.has_error_label("TransientTransactionError")
         or error.has_error_label("RetryableWriteError")
-        or (isinstance(error, OperationFailure) and error.code in STATE_CHANGES)
+        or (isinstance(error, OperationFailure) and error.code in NODE_STATE_CHANGE_CODES)
     )
 
 
 @asynccontextmanager
 async def redis(settings: Settings) -> AsyncIterator[Redis]:
-    """The client for commands: one try, short timeouts. Its callers live with failure. Raises Unreachable where
+    """The client for commands: one try, short timeouts. Its callers live with failure. Raises StoreUnavailable where
     the address is none."""
     try:
         client = Redis.from_url(
@@ -139,14 +141,14 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
         # Connects to nothing yet, and refuses what is behind the `?` and no option.
         client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError):  # its text may quote a part of the address
-        raise Unreachable("HUB_REDIS_URL is no address of a Redis: it begins with redis:// or rediss://") from None
+        raise StoreUnavailable("HUB_REDIS_URL is no address of a Redis: it begins with redis:// or rediss://") from None
     try:
         yield client
     finally:
         await client.aclose()
 
 
-def cancelling() -> bool:
+def is_cancelling() -> bool:
     """Whether this task is to end. redis-py sends within `asyncio.wait_for`, which until Python 3.12 swallows a
     cancellation that comes just as it is done: loops that talk to Redis ask, or would go on for ever."""
     task = asyncio.current_task()

@@ -18,7 +18,7 @@ from pymongo.asynchronous.cursor import AsyncCursor
 from hub.model import DeliveryStatus, Priority, SendStatus
 from hub.platform import metrics
 
-READINGS: Mapping[type, Enum] = {
+ENUM_FALLBACKS: Mapping[type, Enum] = {
     Priority: Priority.MEDIUM,
     DeliveryStatus: DeliveryStatus.PROCESSING,
     SendStatus: SendStatus.ACCEPTED,
@@ -26,7 +26,7 @@ READINGS: Mapping[type, Enum] = {
 """What a required field with an unknown value is read as."""
 IDENTITIES = ("id", "category", "key")
 """Fields that tell the items of a stored list apart, the first that there is."""
-UNREAD = object()
+UNREADABLE = object()
 
 log = structlog.get_logger(__name__)
 
@@ -39,9 +39,9 @@ def decode(doc: Mapping[str, Any], type_: type[S]) -> S | None:
         return convert(doc, type_)
     except ValidationError as error:
         try:
-            return convert(_read(doc, _info(type_)), type_)
+            return convert(_readable(doc, _info(type_)), type_)
         except ValidationError:
-            unreadable(doc, type_, error)
+            report_unreadable(doc, type_, error)
             return None
 
 
@@ -68,7 +68,7 @@ async def decode_by_id(docs: AsyncIterable[Mapping[str, Any]], type_: type[S]) -
     return {doc["_id"]: found async for doc in docs if (found := decode(doc, type_)) is not None}
 
 
-def unreadable(doc: Mapping[str, Any], type_: type, error: Exception) -> None:
+def report_unreadable(doc: Mapping[str, Any], type_: type, error: Exception) -> None:
     """Count and log a document that is skipped."""
     metrics.unreadable.labels(type_.__name__).inc()
     log.warning("document_unreadable", type=type_.__name__, id=str(doc.get("_id", "")), error=str(error), seldom=True)
@@ -120,50 +120,56 @@ def _info(type_: type) -> inspect.Type:
     return inspect.type_info(type_)
 
 
-def _read(value: Any, type_: inspect.Type) -> Any:
+def _readable(value: Any, type_: inspect.Type) -> Any:
     """The value with readings in the place of what is not known; UNREAD where there is none."""
     match type_:
         case inspect.EnumType(cls=cls):
-            return value if value in [member.value for member in cls] else READINGS.get(cls, UNREAD)
+            return value if value in [member.value for member in cls] else ENUM_FALLBACKS.get(cls, UNREADABLE)
         case inspect.UnionType(types=types) if type_.includes_none:
             if value is None:
                 return None
             [other, *more] = [one for one in types if not isinstance(one, inspect.NoneType)]
             if isinstance(other, inspect.EnumType) and not more:
-                return value if value in [member.value for member in other.cls] else UNREAD
-            return value if more else _read(value, other)
+                return value if value in [member.value for member in other.cls] else UNREADABLE
+            return value if more else _readable(value, other)
         case inspect.StructType():
-            return _read_struct(value, type_)
+            return _readable_struct(value, type_)
         case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item) if isinstance(value, list | tuple):
-            return [read for one in value if (read := _read(one, item)) is not UNREAD and _fits(read, item)]
+            return [
+                read
+                for one in value
+                if (read := _readable(one, item)) is not UNREADABLE and _is_convertible(read, item)
+            ]
         case inspect.DictType(key_type=key, value_type=of) if isinstance(value, Mapping):
             return {
                 name: one
                 for name, one in value.items()
-                if _read(name, key) is not UNREAD and _read(one, of) is not UNREAD and _fits(one, of)
+                if _readable(name, key) is not UNREADABLE
+                and _readable(one, of) is not UNREADABLE
+                and _is_convertible(one, of)
             }
     return value
 
 
-def _read_struct(value: Any, type_: inspect.StructType) -> Any:
+def _readable_struct(value: Any, type_: inspect.StructType) -> Any:
     if not isinstance(value, Mapping):
-        return UNREAD
+        return UNREADABLE
     result = dict(value)
     for field in type_.fields:
         name = field.encode_name
         if name not in value:
             continue
-        read = _read(value[name], field.type)
-        if read is not UNREAD:
+        read = _readable(value[name], field.type)
+        if read is not UNREADABLE:
             result[name] = read
         elif field.default is not NODEFAULT or field.default_factory is not NODEFAULT:
             del result[name]
         else:
-            return UNREAD
+            return UNREADABLE
     return result
 
 
-def _fits(value: Any, type_: inspect.Type) -> bool:
+def _is_convertible(value: Any, type_: inspect.Type) -> bool:
     """Whether an item can be read, as far as that is not left to the whole document."""
     cls = {inspect.BoolType: bool, inspect.StrType: str}.get(type(type_))
     if cls:

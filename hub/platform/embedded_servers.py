@@ -28,11 +28,11 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 HOST = "127.0.0.1"
-SET = "hub"
+REPLICA_SET = "hub"
 
-READY_S = 30.0  # a busy machine, and the journal of a killed mongod to read
-STOP_S = 3.0  # then SIGKILL: two servers one after the other stay within the 5 s of Ctrl-C
-LOCKED_S = 3.0  # how long the server of a parent that was just killed may hold its data folder
+START_TIMEOUT_S = 30.0  # a busy machine, and the journal of a killed mongod to read
+STOP_TIMEOUT_S = 3.0  # then SIGKILL: two servers one after the other stay within the 5 s of Ctrl-C
+DATA_LOCK_TIMEOUT_S = 3.0  # how long the server of a parent that was just killed may hold its data folder
 POLL_S = 0.01
 CALL_MS = 2_000  # one command to a member that starts
 ELECTION_MS = 2_000  # MongoDB's 10 s would make a test of failover wait
@@ -41,7 +41,7 @@ TRANSACTION_S = 6  # just above HUB_COMMIT_DEADLINE_S: what a killed process lef
 # Below the ports that systems hand to outgoing connections, so that a port is still free when its server restarts.
 PORTS = range(20_000, 32_000)
 
-WATCHED = 'exec 3<&0; (read -r _ <&3; kill -9 0) & exec "$@" 3<&- </dev/null'
+DIE_WITH_PARENT = 'exec 3<&0; (read -r _ <&3; kill -9 0) & exec "$@" 3<&- </dev/null'
 
 NOT_YET_INITIALIZED = 94  # codes of MongoDB's replSet commands
 ALREADY_INITIALIZED = 23
@@ -141,11 +141,11 @@ class Server:
         self.port = self._pick_port()
         self._spawn(path)
         try:
-            async with asyncio.timeout(READY_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 await self._wait_until_ready()
         except TimeoutError:
             self.kill()
-            raise self._failure(f"did not get ready in {READY_S:g} s") from None
+            raise self._failure(f"did not get ready in {START_TIMEOUT_S:g} s") from None
         except BaseException:
             self.kill()
             raise
@@ -154,9 +154,9 @@ class Server:
         """SIGTERM, and SIGKILL after STOP_S; does nothing if it does not run."""
         if self._process and self.running:
             self._signal(signal.SIGTERM)
-            self.thaw()
+            self.resume()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(self._process.wait, STOP_S)
+                await asyncio.to_thread(self._process.wait, STOP_TIMEOUT_S)
         self.kill()
 
     def kill(self) -> None:
@@ -170,11 +170,11 @@ class Server:
             self._process.stdin.close()
         self._process = None
 
-    def freeze(self) -> None:
+    def suspend(self) -> None:
         """Stops the process where it stands (SIGSTOP): connections stay open, nothing answers."""
         self._signal(signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
     def _arguments(self) -> list[str]:
@@ -190,7 +190,7 @@ class Server:
     def _spawn(self, path: str) -> None:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # the program that find() chose
-                ["/bin/sh", "-c", WATCHED, self.program.name, path, *self._arguments()],
+                ["/bin/sh", "-c", DIE_WITH_PARENT, self.program.name, path, *self._arguments()],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -213,10 +213,10 @@ class Server:
             self._process.send_signal(number)
 
     def _failure(self, what: str) -> ServerError:
-        lines = "\n".join(line[:400] for line in self._last_words())
+        lines = "\n".join(line[:400] for line in self._log_tail())
         return ServerError(f"{self.program.name} {what}. From {self.log}:\n{lines}")
 
-    def _last_words(self) -> list[str]:
+    def _log_tail(self) -> list[str]:
         return self.log.read_text(errors="replace").splitlines()[-10:]
 
 
@@ -248,14 +248,14 @@ class Mongod(Server):
 
     def __init__(self, data: Path, *, port: int = 0, binary: str | None = None, alone: bool = True) -> None:
         super().__init__(data, port, binary)
-        self._alone = alone
+        self._single_member = alone
 
     @property
     def url(self) -> str:
-        return f"mongodb://{HOST}:{self.port}/?replicaSet={SET}"
+        return f"mongodb://{HOST}:{self.port}/?replicaSet={REPLICA_SET}"
 
     async def start(self) -> None:
-        deadline = time.monotonic() + LOCKED_S
+        deadline = time.monotonic() + DATA_LOCK_TIMEOUT_S
         while True:
             try:
                 await super().start()
@@ -276,7 +276,7 @@ class Mongod(Server):
             f"transactionLifetimeLimitSeconds={TRANSACTION_S}",
             "diagnosticDataCollectionEnabled=false",
         ]
-        return [*where, *size, "--replSet", SET, *(word for p in parameters for word in ("--setParameter", p))]
+        return [*where, *size, "--replSet", REPLICA_SET, *(word for p in parameters for word in ("--setParameter", p))]
 
     @property
     def _port_file(self) -> Path:
@@ -289,7 +289,7 @@ class Mongod(Server):
 
     async def _wait_until_ready(self) -> None:
         await super()._wait_until_ready()
-        if self._alone:
+        if self._single_member:
             await _form_set([self])
 
     def _last_words(self) -> list[str]:
@@ -306,13 +306,13 @@ class ReplicaSet:
 
     @property
     def url(self) -> str:
-        return f"mongodb://{','.join(f'{HOST}:{m.port}' for m in self.members)}/?replicaSet={SET}"
+        return f"mongodb://{','.join(f'{HOST}:{m.port}' for m in self.members)}/?replicaSet={REPLICA_SET}"
 
     async def start(self) -> None:
         """Starts the members that do not run; returns when one of them is primary."""
         try:
             await asyncio.gather(*(member.start() for member in self.members))
-            async with asyncio.timeout(READY_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 await _form_set(self.members)
         except BaseException:
             for member in self.members:
@@ -359,7 +359,7 @@ async def _configure(client: AsyncMongoClient[dict[str, Any]], hosts: list[str])
         members = [{"_id": number, "host": host} for number, host in enumerate(hosts)]
         fast = {"electionTimeoutMillis": ELECTION_MS, "heartbeatIntervalMillis": ELECTION_MS // 4}
         try:
-            await admin.command("replSetInitiate", {"_id": SET, "members": members, "settings": fast})
+            await admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members, "settings": fast})
         except OperationFailure as error:
             if error.code != ALREADY_INITIALIZED:  # it was still reading its configuration
                 raise

@@ -16,8 +16,8 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-SAID_MAX_CHARS = 300
-SELDOM_S = 1.0
+ERROR_MAX_CHARS = 300
+THROTTLE_S = 1.0
 QUOTES = re.compile(r", full error: |,? ?dup key: ")  # from there on MongoDB quotes documents
 QUOTED = re.compile(r"^Command # .*? of pipeline caused error: ", re.DOTALL)  # and up to there Redis quotes messages
 
@@ -27,11 +27,11 @@ def configure(level: str) -> None:
     terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        _Seldom(),
+        _Throttle(),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
     ]
-    last: list[structlog.typing.Processor] = [_say_errors, structlog.processors.ExceptionRenderer(_traceback)]
+    last: list[structlog.typing.Processor] = [_summarize_errors, structlog.processors.ExceptionRenderer(_traceback)]
     last.append(structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer())
     structlog.configure(
         processors=[*shared, *last],
@@ -45,17 +45,17 @@ def configure(level: str) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-def said(error: BaseException) -> str:
+def error_summary(error: BaseException) -> str:
     """An error in one line, without what it quotes."""
-    return f"{type(error).__name__}: {_plain(error)}"[:SAID_MAX_CHARS].rstrip(": ")
+    return f"{type(error).__name__}: {_redacted(error)}"[:ERROR_MAX_CHARS].rstrip(": ")
 
 
-def _plain(error: BaseException) -> str:
+def _redacted(error: BaseException) -> str:
     text = QUOTES.split(QUOTED.sub("", str(error)), maxsplit=1)[0]
     return text.splitlines()[0] if text else ""
 
 
-class _Seldom:
+class _Throttle:
     """Of lines of one name that are marked `seldom` there is one a second, which says how many were left out before
     it: an outage must not flood the log."""
 
@@ -66,18 +66,18 @@ class _Seldom:
         if not event.pop("seldom", False):
             return event
         name, now = event["event"], time.monotonic()
-        at, left_out = self._last.get(name, (now - SELDOM_S, 0))
-        if now < at + SELDOM_S:
+        at, left_out = self._last.get(name, (now - THROTTLE_S, 0))
+        if now < at + THROTTLE_S:
             self._last[name] = (at, left_out + 1)
             raise structlog.DropEvent
         self._last[name] = (now, 0)
         return {**event, "left_out": left_out} if left_out else event
 
 
-def _say_errors(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _summarize_errors(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """A line's `error` may be an exception."""
     if isinstance(event.get("error"), BaseException):
-        event["error"] = said(event["error"])
+        event["error"] = error_summary(event["error"])
     return event
 
 
@@ -85,17 +85,17 @@ def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
     """Where it happened, without the values there."""
     error = exc_info[1]
     text = "".join(traceback.format_exception(error)).rstrip()
-    for each in _all_of(error, set()):
-        if (whole := str(each)) and whole != (plain := _plain(each)):
+    for each in _related_errors(error, set()):
+        if (whole := str(each)) and whole != (plain := _redacted(each)):
             text = text.replace(whole, plain)
     return text
 
 
-def _all_of(error: BaseException | None, seen: set[int]) -> Iterator[BaseException]:
+def _related_errors(error: BaseException | None, seen: set[int]) -> Iterator[BaseException]:
     """It, what it came from, and what it holds."""
     if error is None or id(error) in seen:
         return
     seen.add(id(error))
     yield error
     for other in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
-        yield from _all_of(other, seen)
+        yield from _related_errors(other, seen)

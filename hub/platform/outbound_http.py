@@ -27,23 +27,23 @@ from yarl import URL
 
 from hub import __version__
 
-CONNECT_SHARE = 0.8  # of a call's time, to connect in: what takes longer is told apart from a slow answer
+CONNECT_TIMEOUT_SHARE = 0.8  # of a call's time, to connect in: what takes longer is told apart from a slow answer
 TIMEOUT_S = 3.0  # callers wait for it
-ANSWER_MAX_BYTES = 1 << 20
-REPLY_MAX_BYTES = 64 << 10  # of what is called here only the status matters, and a word on what went wrong
-RESOLVE_S = 5.0
-RESOLVED_S = 10  # how long a checked answer of the DNS serves
-RESOLVERS = 16  # threads: slow names of strangers hold up one another, not MongoDB's and Redis's
+JSON_MAX_BYTES = 1 << 20
+RESPONSE_MAX_BYTES = 64 << 10  # of what is called here only the status matters, and a word on what went wrong
+DNS_TIMEOUT_S = 5.0
+DNS_CACHE_S = 10  # how long a checked answer of the DNS serves
+DNS_THREADS = 16  # threads: slow names of strangers hold up one another, not MongoDB's and Redis's
 CONNECTIONS, CONNECTIONS_PER_HOST = 1000, 200  # above what one worker calls at once, below what it may open
 KEEP_ALIVE_S = 4.0  # shorter than servers keep idle connections (uvicorn 5 s): a POST into a closing one is lost
 URL_MAX_CHARS = 2048
-PORTS = frozenset({80, 443})
+ALLOWED_PORTS = frozenset({80, 443})
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-VISIBLE = re.compile(r"https?://[!-~]+")  # no spaces, no controls, nothing beyond ASCII
-NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z][a-z0-9-]{0,61}[a-z0-9]")
+HTTP_URL = re.compile(r"https?://[!-~]+")  # no spaces, no controls, nothing beyond ASCII
+HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z][a-z0-9-]{0,61}[a-z0-9]")
 """A host name whose last part begins with a letter, so that it can't be read as a number: 127.1, 0x7f000001."""
 
 FORBIDDEN_V4 = tuple(
@@ -86,7 +86,7 @@ FORBIDDEN_V6 = tuple(
 )
 
 
-class EgressError(Exception):
+class OutboundHTTPError(Exception):
     """The other side did not answer as it should. `host_down`: no connection was made, or TLS failed, so that no
     address of that host can be reached."""
 
@@ -95,11 +95,11 @@ class EgressError(Exception):
         self.host_down = host_down
 
 
-class Refused(EgressError):
+class AddressNotAllowed(OutboundHTTPError):
     """This address may not be called. The text says why, and holds nothing of the address but its host."""
 
 
-class Answer(Struct, frozen=True):
+class HTTPResponse(Struct, frozen=True):
     """`headers` have lower-case names. `body` is cut at 64 KiB."""
 
     status: int
@@ -112,11 +112,11 @@ def networks(words: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ip_network(word) for word in words)
 
 
-def why_not(address: Address, port: int, allowed: Sequence[Network]) -> str | None:
+def denial_reason(address: Address, port: int, allowed: Sequence[Network]) -> str | None:
     """Why this address may not be called, None if it may."""
     if any(address in network for network in allowed):
         return None
-    if port not in PORTS:
+    if port not in ALLOWED_PORTS:
         return f"port {port} is not 80 or 443 (HUB_EGRESS_ALLOW)"
     if isinstance(address, IPv4Address):
         public = not any(address in network for network in FORBIDDEN_V4)
@@ -129,26 +129,26 @@ def why_not(address: Address, port: int, allowed: Sequence[Network]) -> str | No
     return None if public else "it is not an address of the public internet (HUB_EGRESS_ALLOW)"
 
 
-class Egress:
+class OutboundHTTP:
     """An async context manager; one per process. `allow`: see HUB_EGRESS_ALLOW."""
 
     def __init__(self, allow: Iterable[str] = ()) -> None:
         self._allowed = networks(allow)
         self._resolver = _Resolver(self._allowed)
-        self._chosen: aiohttp.ClientSession | None = None
-        self._guarded: aiohttp.ClientSession | None = None
+        self._trusted_session: aiohttp.ClientSession | None = None
+        self._untrusted_session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> "Egress":
-        self._chosen = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+    async def __aenter__(self) -> "OutboundHTTP":
+        self._trusted_session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
         connector = aiohttp.TCPConnector(
             resolver=self._resolver,
             socket_factory=self._socket,
-            ttl_dns_cache=RESOLVED_S,
+            ttl_dns_cache=DNS_CACHE_S,
             limit=CONNECTIONS,
             limit_per_host=CONNECTIONS_PER_HOST,
             keepalive_timeout=KEEP_ALIVE_S,
         )
-        self._guarded = aiohttp.ClientSession(
+        self._untrusted_session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None),  # `post` has one deadline for all
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -158,27 +158,27 @@ class Egress:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for session in (self._chosen, self._guarded):
+        for session in (self._trusted_session, self._untrusted_session):
             if session:
                 await session.close()
         await self._resolver.close()
 
     async def fetch_json(self, url: str) -> Any:
-        """The JSON at an address that the operator chose. EgressError for anything but a 200 with JSON."""
-        assert self._chosen
+        """The JSON at an address that the operator chose. OutboundHTTPError for anything but a 200 with JSON."""
+        assert self._trusted_session
         try:
-            async with self._chosen.get(url, allow_redirects=False) as response:
-                body = await _read(response, ANSWER_MAX_BYTES + 1)
-                if response.status != 200 or len(body) > ANSWER_MAX_BYTES:
-                    raise EgressError(f"{response.status}, {len(body)} bytes")
+            async with self._trusted_session.get(url, allow_redirects=False) as response:
+                body = await _read(response, JSON_MAX_BYTES + 1)
+                if response.status != 200 or len(body) > JSON_MAX_BYTES:
+                    raise OutboundHTTPError(f"{response.status}, {len(body)} bytes")
                 return orjson.loads(body)
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
-            raise EgressError(repr(error)) from error
+            raise OutboundHTTPError(repr(error)) from error
 
     def check(self, url: str) -> URL:
         """The address, if it may be called as far as that can be said without resolving its name. Raises Refused."""
-        if len(url) > URL_MAX_CHARS or not VISIBLE.fullmatch(url) or "\\" in url:
-            raise Refused(
+        if len(url) > URL_MAX_CHARS or not HTTP_URL.fullmatch(url) or "\\" in url:
+            raise AddressNotAllowed(
                 f"an address begins with http:// or https:// and has at most {URL_MAX_CHARS} characters, all ASCII and "
                 "no spaces (names beyond ASCII in their xn-- form)"
             )
@@ -186,60 +186,60 @@ class Egress:
             parsed = URL(url, encoded=True)
             host, port = (parsed.raw_host or "").lower(), parsed.port or 0
         except ValueError:
-            raise Refused("this is no address") from None
+            raise AddressNotAllowed("this is no address") from None
         if "@" in parsed.raw_authority:
-            raise Refused("an address holds no user and no password")
+            raise AddressNotAllowed("an address holds no user and no password")
         try:
             literal = ip_address(host)
         except ValueError:
-            if not NAME.fullmatch(host):
-                raise Refused("its host is neither a name nor an IP address in its plain form") from None
-            if port not in PORTS and not self._allowed:
-                raise Refused(f"port {port} is not 80 or 443 (HUB_EGRESS_ALLOW)") from None
+            if not HOST_NAME.fullmatch(host):
+                raise AddressNotAllowed("its host is neither a name nor an IP address in its plain form") from None
+            if port not in ALLOWED_PORTS and not self._allowed:
+                raise AddressNotAllowed(f"port {port} is not 80 or 443 (HUB_EGRESS_ALLOW)") from None
         else:
-            if why := why_not(literal, port, self._allowed):
-                raise Refused(f"{host}: {why}")
+            if why := denial_reason(literal, port, self._allowed):
+                raise AddressNotAllowed(f"{host}: {why}")
         return parsed
 
-    async def get(self, url: str, timeout_s: float) -> Answer:
+    async def get(self, url: str, timeout_s: float) -> HTTPResponse:
         """One GET of an address from outside, like `post`."""
         return await self._call("GET", url, None, {}, timeout_s)
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> HTTPResponse:
         """One POST to an address from outside, answered or given up within `timeout_s`. Any status is an answer, a
-        redirect too. Raises Refused for an address that may not be called, EgressError if nothing answers."""
+        redirect too. Raises Refused for an address that may not be called, OutboundHTTPError if nothing answers."""
         return await self._call("POST", url, body, headers, timeout_s)
 
     async def _call(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
-    ) -> Answer:
-        assert self._guarded
+    ) -> HTTPResponse:
+        assert self._untrusted_session
         target = self.check(url)
-        connecting = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s * CONNECT_SHARE)
+        connecting = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s * CONNECT_TIMEOUT_SHARE)
         options: dict[str, Any] = {"allow_redirects": False, "timeout": connecting}
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._guarded.request(method, target, data=body, headers=headers, **options) as response,
+                self._untrusted_session.request(method, target, data=body, headers=headers, **options) as response,
             ):
-                told = await _read(response, REPLY_MAX_BYTES)
+                told = await _read(response, RESPONSE_MAX_BYTES)
                 if not response.content.at_eof():
                     response.close()  # else its connection would be kept, with the rest still coming
                 heard = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, heard, told)
+                return HTTPResponse(response.status, heard, told)
         except aiohttp.ConnectionTimeoutError:
-            raise EgressError("it could not be connected to in time", host_down=True) from None
+            raise OutboundHTTPError("it could not be connected to in time", host_down=True) from None
         except TimeoutError:
-            raise EgressError(f"no answer within {timeout_s:g} s") from None
+            raise OutboundHTTPError(f"no answer within {timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:  # its text may quote the whole address
             unreachable = isinstance(error, aiohttp.ClientConnectorError)  # its name, its port, TLS
-            raise EgressError(_words(error), host_down=unreachable) from None
+            raise OutboundHTTPError(describe_error(error), host_down=unreachable) from None
 
     def _socket(self, info: AddrInfoType) -> socket.socket:
         """The last word: whatever was checked before, this is where the connection goes."""
         family, kind, protocol, _, (host, port, *_) = info
-        if why := why_not(ip_address(host), int(port), self._allowed):
-            raise Refused(why)
+        if why := denial_reason(ip_address(host), int(port), self._allowed):
+            raise AddressNotAllowed(why)
         return socket.socket(family, kind, protocol)
 
 
@@ -248,21 +248,21 @@ class _Resolver(AbstractResolver):
 
     def __init__(self, allowed: Sequence[Network]) -> None:
         self._allowed = allowed
-        self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="dns")
+        self._threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="dns")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         loop = asyncio.get_running_loop()
-        lookup = loop.run_in_executor(self._threads, look_up, host, port, family)
+        lookup = loop.run_in_executor(self._threads, resolve_name, host, port, family)
         try:
-            async with asyncio.timeout(RESOLVE_S):
+            async with asyncio.timeout(DNS_TIMEOUT_S):
                 found = await lookup
         except TimeoutError:
             raise OSError(None, "its name was not resolved in time") from None
         for _, address in found:
-            if why := why_not(ip_address(address), port, self._allowed):
-                raise Refused(f"{host}: {why}")  # without the address: who asks may not know our inner names
+            if why := denial_reason(ip_address(address), port, self._allowed):
+                raise AddressNotAllowed(f"{host}: {why}")  # without the address: who asks may not know our inner names
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
             for kind, address in found
@@ -272,21 +272,21 @@ class _Resolver(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def look_up(host: str, port: int, family: socket.AddressFamily) -> list[tuple[int, str]]:
+def resolve_name(host: str, port: int, family: socket.AddressFamily) -> list[tuple[int, str]]:
     """Families and addresses of a name, as the system knows them. Blocks; OSError if there are none."""
     found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     return list(dict.fromkeys((int(kind), str(address[0])) for kind, _, _, _, address in found))
 
 
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     """The first `most` bytes of an answer."""
     body = b""
-    while len(body) < most and (more := await response.content.read(most - len(body))):
+    while len(body) < max_bytes and (more := await response.content.read(max_bytes - len(body))):
         body += more
     return body
 
 
-def _words(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """What went wrong, in words that hold no address."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name does not resolve"

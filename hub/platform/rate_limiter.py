@@ -20,13 +20,13 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from hub.platform import metrics
-from hub.platform.connections import cancelling
+from hub.platform.connections import is_cancelling
 from hub.platform.redis_keys import INTEGER, REDIS_ERRORS, drop_foreign, is_foreign
 
 SYNC_S = 0.1
 KEPT_WINDOWS = 2
-KEYS_MAX = 50_000  # callers counted in one process; the longest unseen are forgotten
-AT_ONCE = 500  # keys a pipeline
+TRACKED_KEYS_MAX = 50_000  # callers counted in one process; the longest unseen are forgotten
+SYNC_BATCH = 500  # keys a pipeline
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +35,11 @@ class Limit(Struct, frozen=True):
     """`most` requests in any `window_s` seconds. `name` is what clients are told it is."""
 
     name: str
-    most: int
+    max_requests: int
     window_s: int
 
 
-class Verdict(Struct, frozen=True):
+class RateLimitResult(Struct, frozen=True):
     """`remaining`: requests left before refusal. `reset_s`: seconds until the window turns. `retry_after_s`: None if
     the request may pass."""
 
@@ -53,35 +53,35 @@ class Verdict(Struct, frozen=True):
 class _Count:
     """One key in one process. `known` is the common count of the window as of the last sync, ours included."""
 
-    __slots__ = ("before", "known", "unsent", "window")
+    __slots__ = ("previous", "shared", "unsent", "window")
 
     def __init__(self, window: int) -> None:
         self.window = window
-        self.known = 0
+        self.shared = 0
         self.unsent = 0
-        self.before = 0
+        self.previous = 0
 
-    def turn(self, window: int) -> None:
+    def roll_over(self, window: int) -> None:
         """Begins a new window."""
         if window != self.window:
-            self.before = self.known + self.unsent if window == self.window + 1 else 0
-            self.window, self.known, self.unsent = window, 0, 0
+            self.previous = self.shared + self.unsent if window == self.window + 1 else 0
+            self.window, self.shared, self.unsent = window, 0, 0
 
 
-class Limiter:
+class RateLimiter:
     def __init__(self, redis: Redis, prefix: str, now: Callable[[], float] = time) -> None:
         self._redis = redis
         self._prefix = prefix
         self._now = now
         self._counts: OrderedDict[tuple[Limit, str], _Count] = OrderedDict()
         self._dirty: set[tuple[Limit, str]] = set()
-        self._alone = False
+        self._redis_unavailable = False
 
-    def hit(self, *keys: tuple[Limit, str], amount: int = 1) -> Verdict | None:
+    def check(self, *keys: tuple[Limit, str], amount: int = 1) -> RateLimitResult | None:
         """Counts one request, or `amount`, against each key and answers the tightest verdict; None where no limit is
         set. A request that one limit refuses counts against none."""
         now = self._now()
-        verdicts = [self._judge(limit, key, now, amount) for limit, key in keys if limit.most > 0]
+        verdicts = [self._judge(limit, key, now, amount) for limit, key in keys if limit.max_requests > 0]
         if not verdicts:
             return None
         refused = [verdict for verdict in verdicts if verdict.retry_after_s is not None]
@@ -96,36 +96,36 @@ class Limiter:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while not cancelling():
+        while not is_cancelling():
             await asyncio.sleep(SYNC_S)
             dirty, self._dirty = list(self._dirty), set()
             try:
-                for start in range(0, len(dirty), AT_ONCE):
-                    await self._sync(dirty[start : start + AT_ONCE])
-                self._alone = False
+                for start in range(0, len(dirty), SYNC_BATCH):
+                    await self._sync(dirty[start : start + SYNC_BATCH])
+                self._redis_unavailable = False
             except REDIS_ERRORS as error:
                 self._dirty.update(key for key in dirty if key in self._counts)
-                metrics.limiter_alone.inc()
-                if not self._alone:
+                metrics.limiter_redis_errors.inc()
+                if not self._redis_unavailable:
                     log.warning("limiter_alone", error=error)
-                self._alone = True
+                self._redis_unavailable = True
 
-    def _judge(self, limit: Limit, key: str, now: float, amount: int) -> Verdict:
+    def _judge(self, limit: Limit, key: str, now: float, amount: int) -> RateLimitResult:
         window, into = divmod(now, limit.window_s)
         count = self._counts.get((limit, key))
         if count is None:
             count = self._counts[limit, key] = _Count(int(window))
-            if len(self._counts) > KEYS_MAX:
+            if len(self._counts) > TRACKED_KEYS_MAX:
                 self._counts.popitem(last=False)
         else:
             self._counts.move_to_end((limit, key))
-            count.turn(int(window))
+            count.roll_over(int(window))
         left = 1 - into / limit.window_s
-        used = count.known + count.unsent + count.before * left
+        used = count.shared + count.unsent + count.previous * left
         reset_s = limit.window_s - into
-        if used + amount <= limit.most:
-            return Verdict(limit, key, int(limit.most - used - amount), reset_s)
-        return Verdict(limit, key, 0, reset_s, _wait_s(limit, count, left, amount))
+        if used + amount <= limit.max_requests:
+            return RateLimitResult(limit, key, int(limit.max_requests - used - amount), reset_s)
+        return RateLimitResult(limit, key, 0, reset_s, _wait_s(limit, count, left, amount))
 
     async def _sync(self, keys: list[tuple[Limit, str]]) -> None:
         sent: list[tuple[tuple[Limit, str], str, _Count, int, int]] = []
@@ -146,7 +146,7 @@ class Limiter:
                 foreign[name] = INTEGER
                 self._dirty.add(counted)  # sent by the next round
             elif count.window == window:
-                count.known = int(known)
+                count.shared = int(known)
                 count.unsent -= unsent
         if foreign:
             await drop_foreign(self._redis, foreign)
@@ -154,8 +154,8 @@ class Limiter:
 
 def _wait_s(limit: Limit, count: _Count, left: float, amount: int) -> float:
     """Seconds until `amount` more fits, if nobody else asks meanwhile."""
-    here = count.known + count.unsent
-    if here + amount <= limit.most:  # the last window's share has to shrink
-        share = (limit.most - amount - here) / count.before
+    here = count.shared + count.unsent
+    if here + amount <= limit.max_requests:  # the last window's share has to shrink
+        share = (limit.max_requests - amount - here) / count.previous
         return max(0.1, (left - share) * limit.window_s)
-    return left * limit.window_s + max(0.0, (1 - (limit.most - amount) / max(here, 1)) * limit.window_s)
+    return left * limit.window_s + max(0.0, (1 - (limit.max_requests - amount) / max(here, 1)) * limit.window_s)

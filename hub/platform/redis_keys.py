@@ -29,7 +29,7 @@ def is_foreign(error: BaseException) -> bool:
     return isinstance(error, ResponseError) and any(part in str(error) for part in FOREIGN)
 
 
-async def healed(
+async def with_key_repair(
     redis: Redis, call: Callable[[], Awaitable[T]], types: Callable[[], Awaitable[Mapping[str, str]]]
 ) -> T:
     """Return what `call` returns. If it meets a key that holds something else than the type in `types` (key to type),

@@ -9,7 +9,7 @@ from msgspec import Struct
 from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
 
-from hub.platform.connections import Database, Unreachable, first_line
+from hub.platform.connections import Database, StoreUnavailable, first_line
 from hub.platform.decoding import decode
 
 MAJOR = 1
@@ -17,12 +17,12 @@ COLLECTION = "migrations"
 ID = "schema"
 
 
-class _Version(Struct, frozen=True):
+class _SchemaVersion(Struct, frozen=True):
     major: int
 
 
-async def check(database: Database) -> None:
-    """Note the version where there is none yet. Raise Unreachable if a newer version of the hub wrote what is there."""
+async def check_version(database: Database) -> None:
+    """Note the version where there is none yet. Raise StoreUnavailable if a newer version of the hub wrote what is there."""
     try:
         mine = {"$setOnInsert": {"major": MAJOR}}
         doc = await database[COLLECTION].find_one_and_update(
@@ -30,11 +30,11 @@ async def check(database: Database) -> None:
         )
     except PyMongoError as error:
         text = f"MongoDB does not say which version its data has (HUB_MONGO_URL): {first_line(error)}"
-        raise Unreachable(text) from None
-    found = decode(doc or {}, _Version)
+        raise StoreUnavailable(text) from None
+    found = decode(doc or {}, _SchemaVersion)
     if found is None or found.major > MAJOR:
         stored = "of an unknown version" if found is None else f"of version {found.major}"
-        raise Unreachable(
+        raise StoreUnavailable(
             f"The data in MongoDB is {stored}, and this hub reads version {MAJOR}: a newer hub wrote it. Start that "
             "version or a later one, or restore a backup from before the upgrade (HUB_MONGO_URL, HUB_MONGO_DATABASE)."
         )

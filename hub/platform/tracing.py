@@ -27,14 +27,14 @@ FLUSH_S = 1.0  # for the last spans of a process that stops
 log = structlog.get_logger(__name__)
 
 _tracer: "Tracer | None" = None
-_NOTHING = nullcontext()
+_NO_SPAN = nullcontext()
 
 
 @contextmanager
-def exporting() -> Iterator[None]:
+def export_traces() -> Iterator[None]:
     """Traces of this process go to the collector that the environment names, if it does; the last at the end."""
     global _tracer  # noqa: PLW0603 - like the log, it belongs to the process
-    if not _wanted():
+    if not _exporter_configured():
         yield
         return
     try:
@@ -61,11 +61,11 @@ def exporting() -> Iterator[None]:
         goodbye.join(FLUSH_S)
 
 
-def on() -> bool:
+def enabled() -> bool:
     return _tracer is not None
 
 
-def current() -> str | None:
+def current_traceparent() -> str | None:
     """Where we are in a trace, as a `traceparent`; None where there is none."""
     if _tracer is None:
         return None
@@ -77,31 +77,31 @@ def current() -> str | None:
 def span(name: str, parent: str | None = None, kind: str = "INTERNAL") -> AbstractContextManager[Any]:
     """A step, current within the body. It follows `parent`, or else the step around it."""
     if _tracer is None:
-        return _NOTHING
-    return _tracer.start_as_current_span(name, _after(parent) if parent else None, _kind(kind))
+        return _NO_SPAN
+    return _tracer.start_as_current_span(name, _parent_context(parent) if parent else None, _kind(kind))
 
 
-def begin(name: str, parent: str | None = None) -> "Span | None":
+def start_span(name: str, parent: str | None = None) -> "Span | None":
     """The first step of a task of its own, current until that task ends. `end` it."""
     if _tracer is None:
         return None
     from opentelemetry.context import attach  # noqa: PLC0415
     from opentelemetry.trace import set_span_in_context  # noqa: PLC0415
 
-    begun = _tracer.start_span(name, _after(parent), _kind("SERVER"))
+    begun = _tracer.start_span(name, _parent_context(parent), _kind("SERVER"))
     attach(set_span_in_context(begun))
     return begun
 
 
-def end(begun: "Span", name: str, *, broken: bool, **attributes: str) -> None:
+def finish_span(span: "Span", name: str, *, failed: bool, **attributes: str) -> None:
     """Ends what `begin` began, under the name that it turned out to deserve."""
     from opentelemetry.trace import StatusCode  # noqa: PLC0415
 
-    begun.update_name(name)
-    begun.set_attributes(attributes)
-    if broken:
-        begun.set_status(StatusCode.ERROR)
-    begun.end()
+    span.update_name(name)
+    span.set_attributes(attributes)
+    if failed:
+        span.set_status(StatusCode.ERROR)
+    span.end()
 
 
 def record(name: str, parent: str | None, began_ns: int, kind: str = "INTERNAL", links: Iterable[str] = ()) -> None:
@@ -110,15 +110,17 @@ def record(name: str, parent: str | None, began_ns: int, kind: str = "INTERNAL",
         return
     from opentelemetry.trace import Link, get_current_span  # noqa: PLC0415
 
-    linked = [Link(get_current_span(_after(link)).get_span_context()) for link in links]
-    _tracer.start_span(name, _after(parent), _kind(kind), links=linked, start_time=began_ns).end(time.time_ns())
+    linked = [Link(get_current_span(_parent_context(link)).get_span_context()) for link in links]
+    _tracer.start_span(name, _parent_context(parent), _kind(kind), links=linked, start_time=began_ns).end(
+        time.time_ns()
+    )
 
 
 def trace_id(traceparent: str) -> str:
     return traceparent.split("-")[1]
 
 
-def _wanted() -> bool:
+def _exporter_configured() -> bool:
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     if chosen := os.environ.get("OTEL_TRACES_EXPORTER"):
@@ -126,7 +128,7 @@ def _wanted() -> bool:
     return any(os.environ.get(name) for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
 
 
-def _after(parent: str | None) -> "Context":
+def _parent_context(parent: str | None) -> "Context":
     """What nobody can read as a traceparent is as good as none."""
     from opentelemetry.context import Context  # noqa: PLC0415
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415

@@ -23,9 +23,9 @@ from hub.live.publisher import Publisher
 from hub.live.pubsub import Link
 from hub.live.subscriptions import Rooms
 from hub.model import (
-    Changed,
     Channel,
     Delivery,
+    MailboxChange,
     WebhookCall,
     tenant_of,
 )
@@ -36,10 +36,10 @@ from hub.platform import connections, metrics, schema_version, signed_links, tra
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database, Indexes
 from hub.platform.mongo_client import PoolWatchdog
-from hub.platform.outbound_http import Egress
-from hub.platform.rate_limiter import Limiter
+from hub.platform.outbound_http import OutboundHTTP
+from hub.platform.rate_limiter import RateLimiter
 from hub.platform.server_clock import ServerClock
-from hub.runtime.queue_metrics import Watch
+from hub.runtime.queue_metrics import QueueMetrics
 from hub.settings import Settings
 from hub.status import receipt_writer, receipts, sends, workers
 from hub.status.backlog import Backlog
@@ -48,35 +48,35 @@ from hub.status.read_propagation import Quiet
 from hub.status.receipt_writer import Teller, calls_of
 from hub.status.workers import CallTally, Heartbeat, Workers
 from hub.webhooks import endpoints, webhook_calls
-from hub.workflows.cancel_send import CallOff
+from hub.workflows.cancel_send import SendCancellation
 from hub.workflows.health import HealthReader
-from hub.workflows.inbox_actions import Change
-from hub.workflows.publish import Known, Publish
-from hub.workflows.scheduler import Queue, Ticker
-from hub.workflows.user_data import Dossiers
+from hub.workflows.inbox_actions import InboxActions
+from hub.workflows.publish import DecisionData, Publish
+from hub.workflows.scheduler import DueJobs, Scheduler
+from hub.workflows.user_data import UserData
 
 
 @dataclass(frozen=True, slots=True)
-class Hub:
+class Components:
     """The parts of one process."""
 
     database: Database
     services: Services
     auth: Authenticator
-    ticker: Ticker
+    scheduler: Scheduler
     publisher: Publisher
-    limiter: Limiter
-    feeder: Feeder
+    limiter: RateLimiter
+    enqueuer: Feeder
     quiet: Quiet
     time: ServerClock
     watchdogs: list[PoolWatchdog]
     redis: Redis
-    egress: Egress
+    outbound_http: OutboundHTTP
     jobs: Claims[Delivery]
     calls: Claims[WebhookCall]
     lanes: Lanes
     breakers: Breakers
-    watch: Watch
+    queue_metrics: QueueMetrics
     tally: CallTally
     heartbeat: Heartbeat
 
@@ -89,19 +89,19 @@ def indexes(settings: Settings) -> list[Indexes]:
 
 
 @asynccontextmanager
-async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
-    """Connected and indexed, and telling what it commits. Raises connections.Unreachable."""
+async def build_components(settings: Settings) -> AsyncIterator[Components]:
+    """Connected and indexed, and telling what it commits. Raises connections.StoreUnavailable."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(tracing.exporting())
+        stack.enter_context(tracing.export_traces())
         database = await stack.enter_async_context(connections.mongo(settings))
-        await connections.reach(database, settings)
-        await schema_version.check(database)
-        await connections.reach(database, settings, *indexes(settings))
+        await connections.connect_and_migrate(database, settings)
+        await schema_version.check_version(database)
+        await connections.connect_and_migrate(database, settings, *indexes(settings))
         time = ServerClock(database, clock.now)
         await time.sync()
-        key = await signed_links.key_of(database)
+        key = await signed_links.load_signing_key(database)
         redis = await stack.enter_async_context(connections.redis(settings))
-        egress = await stack.enter_async_context(Egress(settings.egress_allow))
+        egress = await stack.enter_async_context(OutboundHTTP(settings.egress_allow))
         prefix = settings.redis_prefix
         publisher = Publisher(redis, prefix, settings.publish_queue)
         inboxes = store.Inboxes(database, settings, time.now)
@@ -121,7 +121,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
         quiet = Quiet(deliveries)
         people = users.Users(database, time.now, settings.commit_deadline_s)
 
-        def told(draft: Draft, changed: list[Changed]) -> None:
+        def told(draft: Draft, changed: list[MailboxChange]) -> None:
             if changed:
                 publisher.tell(changed)
             if queued := draft.rows.get(status.deliveries.COLLECTION):
@@ -129,11 +129,11 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             if draft.read_outside:
                 quiet.put(draft.read_outside)
 
-        async def look_up(mailboxes: Collection[str], deciding: Collection[str]) -> Known:
+        async def look_up(mailboxes: Collection[str], deciding: Collection[str]) -> DecisionData:
             known = setups.known({tenant_of(mailbox) for mailbox in mailboxes})
             if not deciding:
-                return Known({}, await known)
-            return Known(*await asyncio.gather(people.some(deciding), known))
+                return DecisionData({}, await known)
+            return DecisionData(*await asyncio.gather(people.some(deciding), known))
 
         def complete(draft: Draft) -> None:
             written = draft.rows.get(receipts.COLLECTION, [])
@@ -145,20 +145,20 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             database,
             settings,
             time.now,
-            welcome=_welcome,
+            welcome=create_missing_users,
             tell=told,
             look_up=look_up,
             complete=complete,
             unsure=publisher.unsure,
         )
-        change = Change(committer, inboxes, publisher.tell, settings.commit_max_documents)
+        change = InboxActions(committer, inboxes, publisher.tell, settings.commit_max_documents)
 
         def link(rooms: Rooms) -> Link:
             connect = functools.partial(connections.pubsub_client, settings)
             return Link(connect, redis, prefix, rooms.receive, rooms.look)
 
-        call_off = CallOff(records, deliveries, change, time.now)
-        limiter = Limiter(redis, prefix, lambda: time.now().timestamp())
+        call_off = SendCancellation(records, deliveries, change, time.now)
+        limiter = RateLimiter(redis, prefix, lambda: time.now().timestamp())
         # A reader holds its connection nearly all the time: commits have a pool of their own.
         streams = await stack.enter_async_context(connections.mongo(settings, settings.receipt_readers + 1))
         readers = receipts.Readers(streams, settings.receipt_readers_per_tenant, settings.receipt_readers)
@@ -173,7 +173,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             users=people,
             devices=Devices(database, people, time.now, settings.devices_per_user),
             tenants=setups,
-            dossiers=Dossiers(
+            dossiers=UserData(
                 database, committer, publisher.tell, chunk=settings.commit_max_documents, most=settings.export_max
             ),
             deliveries=deliveries,
@@ -182,37 +182,37 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             webhook_calls=webhook_calls.WebhookCalls(database, time.now),
             receipts=readers,
             egress=egress,
-            links=signed_links.Links(key, settings.public_url),
+            links=signed_links.SignedLinks(key, settings.public_url),
             rates=Rates(limiter, settings),
             taught=Taught(redis, settings),
             health=health_reader(database, redis, settings, time.now, settings.configured),
             closing=asyncio.Event(),
         )
-        stack.push_async_callback(_finish, committer, publisher, feeder, quiet)
-        _gauge(committer, publisher, services.rooms, settings)
+        stack.push_async_callback(flush_writers, committer, publisher, feeder, quiet)
+        register_gauges(committer, publisher, services.rooms, settings)
         tally = CallTally(time.now)
         queues = [
-            Queue("deliveries", jobs, lanes, time.now, settings),
-            Queue("webhook_calls", calls, lanes, time.now, settings),
+            DueJobs("deliveries", jobs, lanes, time.now, settings),
+            DueJobs("webhook_calls", calls, lanes, time.now, settings),
         ]
-        yield Hub(
+        yield Components(
             database=database,
             services=services,
             auth=Authenticator(settings, egress),
-            ticker=Ticker(inboxes, change, call_off, deliveries, queues, time.now, settings.tick_s),
+            scheduler=Scheduler(inboxes, change, call_off, deliveries, queues, time.now, settings.tick_s),
             publisher=publisher,
             limiter=limiter,
-            feeder=feeder,
+            enqueuer=feeder,
             quiet=quiet,
             time=time,
             watchdogs=[PoolWatchdog(one.client, settings.mongo_url) for one in (database, streams)],
             redis=redis,
-            egress=egress,
+            outbound_http=egress,
             jobs=jobs,
             calls=calls,
             lanes=lanes,
             breakers=breakers,
-            watch=Watch(lanes, breakers, time.now),
+            queue_metrics=QueueMetrics(lanes, breakers, time.now),
             tally=tally,
             heartbeat=Heartbeat(database, time.now, tally),
         )
@@ -233,14 +233,14 @@ def health_reader(
     )
 
 
-async def _finish(committer: Committer, publisher: Publisher, feeder: Feeder, quiet: Quiet) -> None:
+async def flush_writers(committer: Committer, publisher: Publisher, feeder: Feeder, quiet: Quiet) -> None:
     await committer.close()
     await publisher.flush()
     await feeder.flush()
     await quiet.flush()
 
 
-def _gauge(committer: Committer, publisher: Publisher, rooms: Rooms, settings: Settings) -> None:
+def register_gauges(committer: Committer, publisher: Publisher, rooms: Rooms, settings: Settings) -> None:
     """What is looked up when somebody asks, rather than counted at each event."""
     half = settings.feed_queue // 2
     metrics.commits_waiting.set_function(lambda: committer.waiting)
@@ -248,8 +248,8 @@ def _gauge(committer: Committer, publisher: Publisher, rooms: Rooms, settings: S
     metrics.mailboxes_open.set_function(lambda: rooms.mailboxes)
     metrics.feed_events.set_function(lambda: sum(rooms.waiting()))
     metrics.feed_events_most.set_function(lambda: max(rooms.waiting(), default=0))
-    metrics.feeds_filling.set_function(lambda: sum(waiting > half for waiting in rooms.waiting()))
+    metrics.feeds_over_half_full.set_function(lambda: sum(waiting > half for waiting in rooms.waiting()))
 
 
-def _welcome(mailboxes: Collection[str], draft: Draft) -> dict[str, list[UpdateOne]]:
+def create_missing_users(mailboxes: Collection[str], draft: Draft) -> dict[str, list[UpdateOne]]:
     return {users.COLLECTION: users.welcome(mailboxes, draft.now)}

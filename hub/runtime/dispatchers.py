@@ -16,8 +16,8 @@ from hub.model import (
     User,
 )
 from hub.outbox.claims import Claims
-from hub.platform.signed_links import Kind
-from hub.runtime.container import Hub
+from hub.platform.signed_links import LinkPurpose
+from hub.runtime.container import Components
 from hub.send import dev_capture
 from hub.send.deliver import Deliver
 from hub.send.isolation import Company
@@ -25,7 +25,7 @@ from hub.send.job_handler import Desk
 from hub.send.throttle import Pace
 from hub.send.webhook_endpoint import Calls, EndpointCaller
 from hub.send.worker import GRACE_S, Dispatcher
-from hub.settings import Settings, Unusable
+from hub.settings import ConfigurationError, Settings
 from hub.status.captured import Catch
 from hub.webhooks import webhook_calls
 
@@ -33,11 +33,11 @@ TIMED = frozenset({Channel.WEB_PUSH, Channel.MOBILE_PUSH, Channel.WEBHOOK})
 """Their providers are told how long a message is good for, or when it was made."""
 
 
-async def dispatching(
-    hub: Hub, settings: Settings, serving: Sequence[Any], stack: AsyncExitStack
+async def build_dispatchers(
+    hub: Components, settings: Settings, serving: Sequence[Any], stack: AsyncExitStack
 ) -> list[Dispatcher[Any]]:
     """A dispatcher for each channel that has a provider, and one for the calls of tenants' endpoints. In development
-    what leaves is kept, and channels without a provider end there. Raises Unusable for a setting that can't be used."""
+    what leaves is kept, and channels without a provider end there. Raises ConfigurationError for a setting that can't be used."""
     services = hub.services
     made: list[Dispatcher[Any]] = []
     pace, company = Pace(hub.limiter, settings), Company()
@@ -81,9 +81,9 @@ async def dispatching(
         if channel.CHANNEL is Channel.MOBILE_PUSH:
             more["remember"] = services.devices.remember
         try:
-            providers = await channel.opened(settings, hub.egress, stack, **more)
+            providers = await channel.opened(settings, hub.outbound_http, stack, **more)
         except ValueError as error:
-            raise Unusable(str(error)) from None
+            raise ConfigurationError(str(error)) from None
         if catch:
             timeout_s = settings.provider_timeout_s
             providers = dev_capture.caught(
@@ -102,18 +102,18 @@ async def dispatching(
             refused=refused,
             forget=services.users.forget,
             used=services.devices.used,
-            unsubscribe_url=lambda delivery: services.links.url(Kind.UNSUBSCRIBE, delivery.id),
-            receipt_url=lambda delivery: services.links.url(Kind.RECEIPT, delivery.id),
+            unsubscribe_url=lambda delivery: services.links.url(LinkPurpose.UNSUBSCRIBE, delivery.id),
+            receipt_url=lambda delivery: services.links.url(LinkPurpose.RECEIPT, delivery.id),
             app_url=settings.app_url,
         )
         made.append(dispatcher(channel.CHANNEL, desk, hub.jobs, providers, settings.schedule_of(channel.CHANNEL)))
-    caller = EndpointCaller(hub.egress, settings.provider_timeout_s, hub.time.now)
+    caller = EndpointCaller(hub.outbound_http, settings.provider_timeout_s, hub.time.now)
     calls = Calls(caller, services.tenants.known, services.endpoints.settled)
     made.append(dispatcher(webhook_calls.LANE, calls, hub.calls, [caller], settings.schedule_of(webhook_calls.LANE)))
     return made
 
 
-def every_channel() -> list[Any]:
+def load_channels() -> list[Any]:
     """Every channel there is. Their vendors' libraries are large: processes that send nothing go without."""
     from hub.send.channels import email, mobile_push, web_push, webhook
 

@@ -5,23 +5,23 @@ import resource
 import socket
 from contextlib import ExitStack, suppress
 
-NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # such as ::1 of localhost in a container without IPv6
+ADDRESS_MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # such as ::1 of localhost in a container without IPv6
 
 
-class NoPort(Exception):
+class PortUnavailable(Exception):
     """The port can't be had; the text says which and why, without a full stop."""
 
 
-class NoHost(NoPort):
+class HostUnavailable(PortUnavailable):
     """There is nothing to listen on, whatever the port; the text names the setting."""
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """A bound socket for each address of the host, all on one port; port 0 takes a free one. Raises NoPort."""
+    """A bound socket for each address of the host, all on one port; port 0 takes a free one. Raises PortUnavailable."""
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError, OverflowError) as error:
-        raise NoHost(f"HUB_HOST: {host} is no address of this machine ({_reason(error)})") from None
+        raise HostUnavailable(f"HUB_HOST: {host} is no address of this machine ({_reason(error)})") from None
     bound: list[socket.socket] = []
     refused: OSError | None = None
     with ExitStack() as opened:
@@ -35,29 +35,29 @@ def bind(host: str, port: int) -> list[socket.socket]:
                 listener.bind((address[0], taken, *address[2:]))
             except OSError as error:
                 refused = error
-                if error.errno not in NOT_HERE:
-                    raise refusal(host, port, error) from None
+                if error.errno not in ADDRESS_MISSING:
+                    raise port_error(host, port, error) from None
             else:
                 bound.append(listener)
-        if not bound and isinstance(refused, OSError) and refused.errno in NOT_HERE:
-            raise NoHost(f"HUB_HOST: {host} is no address of this machine ({_reason(refused)})")
+        if not bound and isinstance(refused, OSError) and refused.errno in ADDRESS_MISSING:
+            raise HostUnavailable(f"HUB_HOST: {host} is no address of this machine ({_reason(refused)})")
         if not bound:
-            raise refusal(host, port, refused)
+            raise port_error(host, port, refused)
         opened.pop_all()
     return bound
 
 
-def refusal(host: str, port: int, error: Exception | None) -> NoPort:
+def port_error(host: str, port: int, error: Exception | None) -> PortUnavailable:
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return NoPort(f"Port {port} on {host} is taken")
-    return NoPort(f"Port {port} on {host} can't be had ({_reason(error)})")
+        return PortUnavailable(f"Port {port} on {host} is taken")
+    return PortUnavailable(f"Port {port} on {host} can't be had ({_reason(error)})")
 
 
 def _reason(error: Exception | None) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def allow_many_files() -> int:
+def raise_open_file_limit() -> int:
     """Lets this process open as many files as the system allows it, for each socket is one; answers how many."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS refuses "unlimited"

@@ -27,8 +27,8 @@ from hub.api.transport.client_address import Addresses, behind_proxies
 from hub.api.transport.uvicorn_protocols import HTTP, Protocol
 from hub.platform import metrics
 from hub.runtime import listen
-from hub.runtime.container import Hub, open_hub
-from hub.runtime.dispatchers import dispatching, every_channel
+from hub.runtime.container import Components, build_components
+from hub.runtime.dispatchers import build_dispatchers, load_channels
 from hub.runtime.stop_deadline import StopDeadline
 from hub.send.worker import Dispatcher
 from hub.settings import Settings
@@ -44,21 +44,21 @@ log = structlog.get_logger(__name__)
 async def serve(
     settings: Settings,
     *,
-    alone: bool = False,
+    with_worker: bool = False,
     ready: Callable[[int], None] = lambda _: None,
     bound: list[socket.socket] | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> None:
     """The API, until SIGTERM or SIGINT; `alone` with dispatchers and ticker, where there is no worker. `ready` is
     called with the port once connections are accepted; `bound` are sockets that the caller has bound; with `tls` it
-    speaks HTTPS. Raises ports.NoPort, connections.Unreachable and settings.Unusable."""
-    listen.allow_many_files()
+    speaks HTTPS. Raises listen.PortUnavailable, connections.StoreUnavailable and settings.ConfigurationError."""
+    listen.raise_open_file_limit()
     async with AsyncExitStack() as stack:
         listeners = bound or listen.bind(settings.host, settings.port)
         for listener in listeners:
             stack.enter_context(listener)
-        hub = await stack.enter_async_context(open_hub(settings))
-        metrics.link_away.set_function(lambda: hub.services.rooms.link.away)
+        hub = await stack.enter_async_context(build_components(settings))
+        metrics.pubsub_disconnected.set_function(lambda: hub.services.rooms.link.away)
         app = make_app(hub.services, hub.auth, Answers(hub.database, hub.time.now), hub.database)
         addresses = Addresses(settings)
         server = _Server(
@@ -88,20 +88,20 @@ async def serve(
             hub.services.closing,
             StopDeadline(settings.shutdown_seconds),
         )
-        dispatchers = await dispatching(hub, settings, every_channel(), stack) if alone else []
-        _calm_collector()
-        works = [
+        dispatchers = await build_dispatchers(hub, settings, load_channels(), stack) if with_worker else []
+        tune_gc()
+        loops = [
             hub.time.run(),
             *(watchdog.run() for watchdog in hub.watchdogs),
             hub.publisher.run(),
             hub.limiter.run(),
             hub.services.rooms.run(),
-            hub.feeder.run(),
+            hub.enqueuer.run(),
             hub.quiet.run(),
         ]
-        if alone:
-            works += [hub.ticker.run(), hub.watch.run(), hub.heartbeat.run()]
-        async with _background(works), _running(dispatchers, settings.shutdown_seconds - SETTLING_S):
+        if with_worker:
+            loops += [hub.scheduler.run(), hub.queue_metrics.run(), hub.heartbeat.run()]
+        async with run_background(loops), _running(dispatchers, settings.shutdown_seconds - SETTLING_S):
             with _signals(server):
                 await server.serve(listeners)
         if server.refused:
@@ -111,27 +111,27 @@ async def serve(
 async def work(settings: Settings, serving: Sequence[Any] | None = None) -> None:
     """Dispatchers and the ticker, until SIGTERM or SIGINT. Then, in this order: nothing more is taken; calls under way
     end, as far as there is time; what they brought is settled; what was claimed and not called is given back. Raises
-    ports.NoPort and connections.Unreachable."""
+    listen.PortUnavailable and connections.StoreUnavailable."""
     async with AsyncExitStack() as stack:
         listeners = [] if settings.work_port is None else listen.bind(settings.host, settings.work_port)
         for listener in listeners:
             stack.enter_context(listener).listen()  # who asks early waits
-        hub = await stack.enter_async_context(open_hub(settings))
-        dispatchers = await dispatching(hub, settings, every_channel() if serving is None else serving, stack)
-        works = [
+        hub = await stack.enter_async_context(build_components(settings))
+        dispatchers = await build_dispatchers(hub, settings, load_channels() if serving is None else serving, stack)
+        loops = [
             hub.time.run(),
             *(watchdog.run() for watchdog in hub.watchdogs),
             hub.publisher.run(),
             hub.limiter.run(),
-            hub.feeder.run(),
+            hub.enqueuer.run(),
             hub.quiet.run(),
-            hub.ticker.run(),
-            hub.watch.run(),
+            hub.scheduler.run(),
+            hub.queue_metrics.run(),
             hub.heartbeat.run(),
         ]
         if listeners:
-            works.append(_probed(hub, settings, listeners))
-        await stack.enter_async_context(_background(works))
+            loops.append(serve_probes(hub, settings, listeners))
+        await stack.enter_async_context(run_background(loops))
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         deadline = StopDeadline(settings.shutdown_seconds)
@@ -153,7 +153,7 @@ async def _running(dispatchers: Sequence[Dispatcher[Any]], ending_s: float) -> A
     """Dispatchers beside the body. Then they take no more, and what is under way has `ending_s` to end. One that breaks
     ends the process."""
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(_whole(dispatcher.run(), dispatcher.channel)) for dispatcher in dispatchers]
+        running = [group.create_task(log_crash(dispatcher.run(), dispatcher.channel)) for dispatcher in dispatchers]
         try:
             yield
         finally:
@@ -165,7 +165,7 @@ async def _running(dispatchers: Sequence[Dispatcher[Any]], ending_s: float) -> A
                 task.cancel()
 
 
-async def _whole(work: Coroutine[Any, Any, None], channel: str = "") -> None:
+async def log_crash(work: Coroutine[Any, Any, None], channel: str = "") -> None:
     """Says what broke, for that ends the process: half a hub helps nobody."""
     try:
         await work
@@ -175,7 +175,7 @@ async def _whole(work: Coroutine[Any, Any, None], channel: str = "") -> None:
         raise
 
 
-async def _probed(hub: Hub, settings: Settings, listeners: list[socket.socket]) -> None:
+async def serve_probes(hub: Components, settings: Settings, listeners: list[socket.socket]) -> None:
     """`/metrics`, `/healthz` and `/readyz` of a process that serves nothing else, until cancelled."""
     app = Starlette(routes=probes(settings, hub.database))
     app.router.redirect_slashes = False
@@ -199,7 +199,7 @@ async def _probed(hub: Hub, settings: Settings, listeners: list[socket.socket]) 
         await serving
 
 
-def _calm_collector() -> None:
+def tune_gc() -> None:
     """Python's cyclic collector looks through everything alive again and again. What is there after the start stays,
     and requests leave few cycles behind: it runs rarely, over what is new."""
     gc.collect()
@@ -226,13 +226,13 @@ class _Server(uvicorn.Server):
         self.deadline = deadline
         self._ready = ready
         self._closing = closing
-        self.refused: listen.NoPort | None = None
+        self.refused: listen.PortUnavailable | None = None
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         try:
             await super().startup(sockets)
         except OSError as error:  # another process bound the port when we did, and was the first to listen
-            self.refused = listen.refusal(self.config.host, self.config.port, error)
+            self.refused = listen.port_error(self.config.host, self.config.port, error)
             self.should_exit = True
             return
         if self.started:
@@ -250,10 +250,10 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _background(works: Collection[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+async def run_background(works: Collection[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Runs them beside the body. One that breaks ends the process."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_whole(work)) for work in works]
+        tasks = [group.create_task(log_crash(work)) for work in works]
         yield
         for task in tasks:
             task.cancel()

@@ -6,16 +6,16 @@ from pathlib import Path
 from hub.settings import Settings
 
 
-class NoCertificate(Exception):
+class CertificateError(Exception):
     """The certificate can't be used; the text says why, and which setting to change."""
 
 
-def context(settings: Settings) -> ssl.SSLContext | None:
-    """What the settings ask for, None for plain HTTP. Raises NoCertificate."""
+def server_context(settings: Settings) -> ssl.SSLContext | None:
+    """What the settings ask for, None for plain HTTP. Raises CertificateError."""
     certificate, key, authorities = settings.ssl_certfile, settings.ssl_keyfile, settings.ssl_ca_certs
     if certificate is None:
         if key or authorities:
-            raise NoCertificate("HUB_SSL_CERTFILE (--ssl-certfile) is missing: without it there is no TLS.")
+            raise CertificateError("HUB_SSL_CERTFILE (--ssl-certfile) is missing: without it there is no TLS.")
         return None
     made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     password = settings.ssl_keyfile_password.get_secret_value() if settings.ssl_keyfile_password else ""
@@ -23,13 +23,13 @@ def context(settings: Settings) -> ssl.SSLContext | None:
     try:
         made.load_cert_chain(certificate, key, lambda: password)  # without a function OpenSSL would ask the terminal
     except (ssl.SSLError, ValueError) as error:  # ValueError: a password that is too long
-        raise NoCertificate(_fault(settings, *written, error)) from None
+        raise CertificateError(_load_error(settings, *written, error)) from None
     if authorities:
         _read("CA_CERTS", authorities)
         try:
             made.load_verify_locations(authorities)
         except ssl.SSLError:
-            raise NoCertificate(_setting("CA_CERTS", authorities, "holds no certificate in PEM")) from None
+            raise CertificateError(_setting_error("CA_CERTS", authorities, "holds no certificate in PEM")) from None
         made.verify_mode = ssl.CERT_REQUIRED
     return made
 
@@ -38,21 +38,25 @@ def _read(name: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise NoCertificate(_setting(name, path, f"can't be read ({error.strerror})")) from None
+        raise CertificateError(_setting_error(name, path, f"can't be read ({error.strerror})")) from None
 
 
-def _fault(settings: Settings, certificate: bytes, key: bytes, error: Exception) -> str:
+def _load_error(settings: Settings, certificate: bytes, key: bytes, error: Exception) -> str:
     if b"BEGIN CERTIFICATE" not in certificate:
-        return _setting("CERTFILE", settings.ssl_certfile, "holds no certificate in PEM")
+        return _setting_error("CERTFILE", settings.ssl_certfile, "holds no certificate in PEM")
     if b"PRIVATE KEY" not in key:
-        return _setting("KEYFILE", settings.ssl_keyfile or settings.ssl_certfile, "holds no private key in PEM")
+        return _setting_error("KEYFILE", settings.ssl_keyfile or settings.ssl_certfile, "holds no private key in PEM")
     if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
-        return _setting("KEYFILE", settings.ssl_keyfile, f"is not the key of {settings.ssl_certfile}")
+        return _setting_error("KEYFILE", settings.ssl_keyfile, f"is not the key of {settings.ssl_certfile}")
     if b"ENCRYPTED" in key:
-        return _setting("KEYFILE_PASSWORD", None, f"does not open {settings.ssl_keyfile or settings.ssl_certfile}")
-    return _setting("CERTFILE", settings.ssl_certfile, f"can't be used ({getattr(error, 'reason', None) or error})")
+        return _setting_error(
+            "KEYFILE_PASSWORD", None, f"does not open {settings.ssl_keyfile or settings.ssl_certfile}"
+        )
+    return _setting_error(
+        "CERTFILE", settings.ssl_certfile, f"can't be used ({getattr(error, 'reason', None) or error})"
+    )
 
 
-def _setting(name: str, path: Path | None, fault: str) -> str:
+def _setting_error(name: str, path: Path | None, fault: str) -> str:
     option = name.lower().replace("_", "-")
     return f"HUB_SSL_{name} (--ssl-{option}){f': {path}' if path else ''} {fault}."

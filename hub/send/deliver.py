@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from hub.model import Delivery, DeliveryStatus, Mailbox, Notification, Reason, Tenant, User
-from hub.platform.signed_links import from_outside
+from hub.platform.signed_links import absolute_url
 from hub.send.job_handler import Ready
 from hub.send.message import Message, Provider
 from hub.send.retry_policy import Next
@@ -101,7 +101,7 @@ class Deliver:
             id=job.id,
             notification=outward(n, self._app_url),
             user=user,
-            tenant=replace(tenant, logo_url=from_outside(tenant.logo_url, self._app_url)),
+            tenant=replace(tenant, logo_url=absolute_url(tenant.logo_url, self._app_url)),
             device=next((device for device in user.devices if device.id == job.device), None),
             unseen=head.unseen,
             created_at=job.created_at,
@@ -117,9 +117,9 @@ def outward(n: Notification, app_url: str) -> Notification:
         return n
     return replace(
         n,
-        image_url=from_outside(n.image_url, app_url),
-        action_url=from_outside(n.action_url, app_url),
-        actions=tuple(replace(action, url=from_outside(action.url, app_url)) for action in n.actions),
+        image_url=absolute_url(n.image_url, app_url),
+        action_url=absolute_url(n.action_url, app_url),
+        actions=tuple(replace(action, url=absolute_url(action.url, app_url)) for action in n.actions),
     )
 
 

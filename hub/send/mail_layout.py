@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.model import Notification
-from hub.platform.signed_links import item_address, web_address
+from hub.platform.signed_links import http_url, item_url
 from hub.platform.translations import Language, because, direction_of, language
 from hub.send.message import Message
 from hub.send.text_links import find_addresses
@@ -71,7 +71,7 @@ def html(message: Message) -> str:
     notification, tenant, reader = message.notification, message.tenant, _reader(message)
     color = tenant.color if tenant.color and COLOR.fullmatch(tenant.color) else BLUE
     title = escape(notification.title)
-    if address := web_address(notification.action_url):
+    if address := http_url(notification.action_url):
         title = f'<a href="{escape(_counted(message, address))}" style="color:#171a21;text-decoration:none">{title}</a>'
     whole = _toward(direction_of(f"{notification.title}\n{notification.body}") or reader.direction)
     heading = _toward(direction_of(notification.title) or whole.direction)
@@ -125,9 +125,9 @@ def buttons(message: Message) -> list[Button]:
     found = [
         Button(action.label, address, action.primary, place)
         for place, action in enumerate(notification.actions)
-        if (address := web_address(action.url or item_address(notification, message.app_url, action.key)))
+        if (address := http_url(action.url or item_url(notification, message.app_url, action.key)))
     ]
-    if not found and (address := web_address(notification.action_url)):
+    if not found and (address := http_url(notification.action_url)):
         found = [Button(_reader(message).text("Open"), address, primary=True)]
     if found and not any(action.primary for action in notification.actions):
         found[0] = replace(found[0], primary=True)
@@ -159,7 +159,7 @@ def _reader(message: Message) -> Language:
 
 def _head(message: Message, color: str, side: _Side) -> str:
     name = escape(message.tenant.name)
-    if logo := web_address(message.tenant.logo_url):
+    if logo := http_url(message.tenant.logo_url):
         mark = f'<img src="{escape(logo)}" alt="{name}" height="32" style="display:block;height:32px;max-width:200px">'
         return f'<tr><td {side.attributes} style="padding:0 4px 18px;{side.style}">{mark}</td></tr>\n'
     if not name:
@@ -177,7 +177,7 @@ def _head(message: Message, color: str, side: _Side) -> str:
 
 
 def _picture(notification: Notification) -> str:
-    if not (address := web_address(notification.image_url)):
+    if not (address := http_url(notification.image_url)):
         return ""
     image = f'<img src="{escape(address)}" alt="" width="600" style="display:block;width:100%;height:auto">'
     return f'<tr><td style="line-height:0">{image}</td></tr>\n'

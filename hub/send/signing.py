@@ -5,7 +5,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from hub.platform.outbound_http import Answer, Egress, EgressError, Refused
+from hub.platform.outbound_http import AddressNotAllowed, HTTPResponse, OutboundHTTP, OutboundHTTPError
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry
 from hub.send.retry_after import retry_after_s
 
@@ -29,19 +29,19 @@ def signed(id: str, body: bytes, secrets: Sequence[str], at: datetime) -> dict[s
 
 
 async def post(
-    egress: Egress, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float, now: datetime
+    egress: OutboundHTTP, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float, now: datetime
 ) -> Outcome:
     """One attempt. The outcome tells the status and never what the other side wrote, which may be anything."""
     try:
         answer = await egress.post(url, body, headers, timeout_s)
-    except Refused as refused:
+    except AddressNotAllowed as refused:
         return Dead(str(refused))
-    except EgressError as error:
+    except OutboundHTTPError as error:
         return Retry(str(error), shared=error.host_down or None)
     return outcome_of(answer, now)
 
 
-def outcome_of(answer: Answer, now: datetime) -> Outcome:
+def outcome_of(answer: HTTPResponse, now: datetime) -> Outcome:
     """Like Svix and the Standard Webhooks, whatever is not a success is tried again: 400, 401 and 404 are what a
     receiver says while it is being deployed or has yet to learn its secret, and a redirect waits for somebody to write
     down the new address. Only 410 says that the address is dead."""

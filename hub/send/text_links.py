@@ -7,7 +7,7 @@ quotes into the address, and ignores hosts with an underscore.
 import re
 import unicodedata
 
-from hub.platform.signed_links import web_address
+from hub.platform.signed_links import http_url
 
 CANDIDATE = re.compile(r"(?<![a-z0-9])https?://[^\s\x00-\x20\x7f<>\"`\\^|]+", re.IGNORECASE)
 ADDRESS_MAX_CHARS = 2048
@@ -68,4 +68,4 @@ def _is_foreign_punctuation(character: str) -> bool:
 def _is_address(text: str) -> bool:
     """IPv6 hosts are in brackets, all others begin with a letter or digit."""
     host = text.partition("://")[2]
-    return bool(web_address(text)) and (host[:1].isalnum() or host[:1] == "[")
+    return bool(http_url(text)) and (host[:1].isalnum() or host[:1] == "[")

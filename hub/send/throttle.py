@@ -4,7 +4,7 @@ not dropped."""
 from collections import OrderedDict
 from time import monotonic
 
-from hub.platform.rate_limiter import Limit, Limiter
+from hub.platform.rate_limiter import Limit, RateLimiter
 from hub.settings import Settings
 
 KEYS_MAX = 50_000
@@ -12,7 +12,7 @@ SPREAD_WINDOWS = 4
 
 
 class Pace:
-    def __init__(self, limiter: Limiter, settings: Settings) -> None:
+    def __init__(self, limiter: RateLimiter, settings: Settings) -> None:
         window_s = settings.delivery_window_s
         self._limiter = limiter
         self._user = Limit("delivery_user", settings.deliveries_per_user, window_s)
@@ -26,14 +26,14 @@ class Pace:
         Those of one tenant and priority who wait for the same limit are spread over some time to come, so that they
         do not all come back at once to be sent away again."""
         keys = [(self._channel, channel), (self._tenant, tenant), (self._overall, "")]
-        verdict = self._limiter.hit(*([(self._user, f"{channel}:{user}"), *keys] if user else keys))
+        verdict = self._limiter.check(*([(self._user, f"{channel}:{user}"), *keys] if user else keys))
         if verdict is None or verdict.retry_after_s is None:
             return 0.0
         limit, now = verdict.limit, monotonic()
         key = limit, verdict.key, tenant, priority
         furthest = now + verdict.retry_after_s + SPREAD_WINDOWS * limit.window_s
         free_at = min(furthest, max(now + verdict.retry_after_s, self._free_at.pop(key, 0.0)))
-        self._free_at[key] = free_at + limit.window_s / limit.most
+        self._free_at[key] = free_at + limit.window_s / limit.max_requests
         if len(self._free_at) > KEYS_MAX:
             self._free_at.popitem(last=False)
         return free_at - now

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from hub.clock import Clock
-from hub.model import DeliveryStatus, Endpoint, Reason, Tenant, WebhookCall
+from hub.model import DeliveryStatus, Reason, Tenant, WebhookCall, WebhookEndpoint
 from hub.platform import circuit_breaker
-from hub.platform.outbound_http import Egress
+from hub.platform.outbound_http import OutboundHTTP
 from hub.send import signing
 from hub.send.job_handler import Ready
 from hub.send.outcome import Outcome
@@ -24,19 +24,19 @@ class Addressed(Struct, frozen=True):
 
     id: str
     call: WebhookCall
-    endpoint: Endpoint
+    endpoint: WebhookEndpoint
 
 
 class EndpointCaller:
     name = "endpoint"
 
-    def __init__(self, egress: Egress, timeout_s: float, clock: Clock) -> None:
+    def __init__(self, egress: OutboundHTTP, timeout_s: float, clock: Clock) -> None:
         self._egress = egress
         self._clock = clock
         self.timeout_s = timeout_s
 
     def breakers(self, message: Addressed) -> tuple[str, ...]:
-        return circuit_breaker.names("webhook", message.call.tenant, message.endpoint.url, message.endpoint.id)
+        return circuit_breaker.breaker_names("webhook", message.call.tenant, message.endpoint.url, message.endpoint.id)
 
     async def send(self, message: Addressed) -> Outcome:
         """One attempt, with the id that the call has for life."""
@@ -52,12 +52,12 @@ class Calls:
         self,
         caller: EndpointCaller,
         tenants: Callable[[Collection[str]], Awaitable[Mapping[str, Tenant]]],
-        settled: Callable[[str, Endpoint, DeliveryStatus], Awaitable[None]],
+        settled: Callable[[str, WebhookEndpoint, DeliveryStatus], Awaitable[None]],
     ) -> None:
         self._caller = caller
         self._tenants = tenants
         self._settled = settled
-        self._endpoints: dict[tuple[str, str], Endpoint] = {}
+        self._endpoints: dict[tuple[str, str], WebhookEndpoint] = {}
 
     async def prepare(self, jobs: Sequence[WebhookCall], now: datetime) -> list[Ready | Next]:  # noqa: ARG002 - as desks are
         """What is for an endpoint that is gone or switched off fails, and can be replayed when it is back."""
@@ -83,7 +83,7 @@ class Calls:
         """It said so to this call; to the next it may say something else."""
 
 
-def secrets_at(endpoint: Endpoint, now: datetime) -> tuple[str, ...]:
+def secrets_at(endpoint: WebhookEndpoint, now: datetime) -> tuple[str, ...]:
     """What signs now, the newest first."""
     rotating = endpoint.rotated_at is not None and now < endpoint.rotated_at + ROTATION
     return endpoint.secrets[: 2 if rotating else 1]

@@ -39,7 +39,7 @@ from hub.outbox.claims import Claims, Job, Settlement
 from hub.outbox.lanes import Lanes
 from hub.platform import metrics, tracing
 from hub.platform.circuit_breaker import Breakers
-from hub.platform.connections import cancelling, is_outage
+from hub.platform.connections import is_cancelling, is_outage
 from hub.platform.redis_keys import REDIS_ERRORS
 from hub.send.isolation import Company
 from hub.send.job_handler import Desk, Ready
@@ -111,7 +111,7 @@ class Dispatcher(Generic[J]):
         settling = asyncio.create_task(self._keep_settling())
         settling.add_done_callback(lambda _: self.stop())
         try:
-            while not self._stopping and not cancelling():
+            while not self._stopping and not is_cancelling():
                 await self._round()
             if self._calls:
                 await asyncio.wait(self._calls)
@@ -228,10 +228,10 @@ class Dispatcher(Generic[J]):
         """Calls those whose provider's circuit breaker lets them through, and the limits."""
         chains = [[provider.breakers(ready.message) for provider in ready.providers] for _, ready in to_call]
         every = {name for chain in chains for names in chain for name in names}
-        waits = await self._breakers.ask(every, {name for chain in chains for name in chain[0]})
+        waits = await self._breakers.check(every, {name for chain in chains for name in chain[0]})
         blocked = [chain for chain in chains if max(waits[name] for name in chain[0]) > 0]
         if second := {name for chain in blocked for names in chain[1:] for name in names}:
-            waits |= await self._breakers.ask(second)
+            waits |= await self._breakers.check(second)
         going: dict[str, tuple[J, Ready]] = {}
         for job, ready in to_call:
             passing: list[Any] = []
@@ -252,7 +252,7 @@ class Dispatcher(Generic[J]):
                 self._put_back(job, Reason.RATE_LIMITED, self._clock() + timedelta(seconds=wait_s))
             else:
                 going[job.id] = job, replace(ready, providers=passing)
-        await self._breakers.give_back([name for name, wait in waits.items() if wait == 0])
+        await self._breakers.release_probes([name for name, wait in waits.items() if wait == 0])
         if not going:
             return []
         claim = next(iter(going.values()))[0].claim
@@ -383,7 +383,7 @@ class Dispatcher(Generic[J]):
 
     async def _keep_settling(self) -> None:
         """Until stopped, and nothing is left."""
-        while not cancelling() and not (self._stopping and not self._results and not self._calls):
+        while not is_cancelling() and not (self._stopping and not self._results and not self._calls):
             self._filled.clear()
             if self._results:
                 await self._settle()
@@ -409,7 +409,7 @@ class Dispatcher(Generic[J]):
 
     async def _settle_these(self, batch: Sequence[Settlement[J]]) -> None:
         health, self._health = self._health, defaultdict(list)
-        await self._breakers.tell(health)
+        await self._breakers.record(health)
         settled, now = await self._claims.settle(batch), self._clock()
         for done in settled:
             metrics.deliveries.labels(self.channel, done.status).inc()

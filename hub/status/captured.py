@@ -6,7 +6,7 @@ from typing import Any
 from pymongo import DESCENDING
 from pymongo.errors import CollectionInvalid, OperationFailure
 
-from hub.model import Channel, Noun, document
+from hub.model import Channel, Record, document
 from hub.platform.connections import NAMESPACE_EXISTS, Database
 from hub.platform.decoding import decode, decode_all
 
@@ -15,7 +15,7 @@ KEPT = 500
 KEPT_BYTES = 64 << 20
 
 
-class Caught(Noun, frozen=True, kw_only=True, rename={"id": "_id"}):
+class Caught(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
     """One message. `provider` is who was called, None where a channel has none; `outcome` what came of it. `text` and
     `html`: the content as its channel would show it to people."""
 

@@ -16,7 +16,7 @@ from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.outbox.due_index import due_index
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
-from hub.platform.decoding import decode, decode_page, unreadable
+from hub.platform.decoding import decode, decode_page, report_unreadable
 from hub.status import receipts
 from hub.status.delivery_filter import (
     REPLAYED,
@@ -227,7 +227,7 @@ class Deliveries:
             try:
                 asked = convert(doc, _Replay)
             except ValidationError as error:
-                unreadable(doc, _Replay, error)  # a process of its own version goes on with it
+                report_unreadable(doc, _Replay, error)  # a process of its own version goes on with it
                 continue
             match, index = replay_match_of(asked.tenant, asked.wanted), index_of(asked.wanted, failed=True)
             done = await self._replay(match, index, asked.at)

@@ -14,7 +14,7 @@ from hub.audience.tenants import COLLECTION
 from hub.clock import Clock, rfc3339
 from hub.errors import NotFound, TooLarge
 from hub.ids import new_id, new_secret
-from hub.model import DeliveryStatus, Endpoint, document
+from hub.model import DeliveryStatus, WebhookEndpoint, document
 from hub.platform.connections import Database, Document
 from hub.platform.decoding import decode
 from hub.settings import Settings
@@ -29,15 +29,15 @@ class Endpoints:
         self._failing_days = settings.webhook_failing_days
         self._clock = clock
 
-    async def all(self, tenant: str) -> list[Endpoint]:
+    async def all(self, tenant: str) -> list[WebhookEndpoint]:
         """In the order they were made."""
         doc = await self._tenants.find_one({"_id": tenant}, {"endpoints": 1})
         return _endpoints(doc)
 
-    async def create(self, tenant: str, url: str, events: Sequence[str]) -> Endpoint:
+    async def create(self, tenant: str, url: str, events: Sequence[str]) -> WebhookEndpoint:
         """A new endpoint with its first secret. TooLarge beyond what a tenant may have."""
         now = self._clock()
-        made = Endpoint(id=new_id(now), url=url, events=tuple(events), secrets=(new_secret(),), created_at=now)
+        made = WebhookEndpoint(id=new_id(now), url=url, events=tuple(events), secrets=(new_secret(),), created_at=now)
         roomy = {"_id": tenant, f"endpoints.{self._most - 1}": {"$exists": False}}
         change = {"$push": {"endpoints": document(made)}, "$inc": {"version": 1}}
         try:
@@ -55,7 +55,7 @@ class Endpoints:
         url: str | UnsetType = UNSET,
         events: Sequence[str] | UnsetType = UNSET,
         enabled: bool | UnsetType = UNSET,
-    ) -> Endpoint:
+    ) -> WebhookEndpoint:
         """Changes what is given. An endpoint that is enabled, or moved, has failed at nothing yet."""
         values: Document = {}
         cleared: list[str] = []
@@ -69,7 +69,7 @@ class Endpoints:
             cleared = ["failing_since", "disabled_reason"]
         return await self._change(tenant, id, _set(values, cleared))
 
-    async def rotate(self, tenant: str, id: str) -> Endpoint:
+    async def rotate(self, tenant: str, id: str) -> WebhookEndpoint:
         """A new secret signs from now on, beside the last one for a day; the one before that no more."""
         newest = {"$each": [new_secret()], "$position": 0, "$slice": 2}
         change = _set({"rotated_at": self._clock()}, []) | {"$push": {"endpoints.$.secrets": newest}}
@@ -81,7 +81,7 @@ class Endpoints:
         change: Document = {"$pull": {"endpoints": {"id": id}}, "$inc": {"version": 1}}
         return (await self._tenants.update_one(found, change)).modified_count == 1
 
-    async def settled(self, tenant: str, endpoint: Endpoint, status: DeliveryStatus) -> None:
+    async def settled(self, tenant: str, endpoint: WebhookEndpoint, status: DeliveryStatus) -> None:
         """Keeps book of how a call ended, DELIVERED or FAILED. An endpoint for which calls are given up for days, and
         none succeeds, is disabled. `endpoint` may be an old copy: what it says is checked as it is changed."""
         now = self._clock()
@@ -100,13 +100,13 @@ class Endpoints:
             log.warning("endpoint_disabled", tenant=tenant, endpoint=endpoint.id, failing_since=rfc3339(since))
 
     async def _note(
-        self, tenant: str, endpoint: Endpoint, still: Document, values: Document, cleared: list[str]
+        self, tenant: str, endpoint: WebhookEndpoint, still: Document, values: Document, cleared: list[str]
     ) -> bool:
         """Changes it if what is known of it is still so. Answers whether it was."""
         found = {"_id": tenant, "endpoints": {"$elemMatch": {"id": endpoint.id, **still}}}
         return (await self._tenants.update_one(found, _set(values, cleared))).modified_count == 1
 
-    async def _change(self, tenant: str, id: str, change: Document) -> Endpoint:
+    async def _change(self, tenant: str, id: str, change: Document) -> WebhookEndpoint:
         doc = await self._tenants.find_one_and_update(
             {"_id": tenant, "endpoints.id": id}, change, {"endpoints": 1}, return_document=ReturnDocument.AFTER
         )
@@ -126,6 +126,6 @@ def _set(values: Document, cleared: Sequence[str]) -> Document:
     return update
 
 
-def _endpoints(doc: Document | None) -> list[Endpoint]:
+def _endpoints(doc: Document | None) -> list[WebhookEndpoint]:
     listed = (doc or {}).get("endpoints", [])
-    return [endpoint for one in listed if (endpoint := decode(one, Endpoint))]
+    return [endpoint for one in listed if (endpoint := decode(one, WebhookEndpoint))]

@@ -15,10 +15,10 @@ from hub.clock import Clock, rfc3339
 from hub.model import (
     Delivery,
     DeliveryStatus,
-    Endpoint,
     Notification,
     Receipt,
     WebhookCall,
+    WebhookEndpoint,
     document,
     tenant_of,
     user_of,
@@ -50,7 +50,7 @@ def indexes(settings: Settings) -> Indexes:
 
 
 def calls_for(
-    receipt: Document, about: Notification | Delivery, endpoints: Iterable[Endpoint], now: datetime
+    receipt: Document, about: Notification | Delivery, endpoints: Iterable[WebhookEndpoint], now: datetime
 ) -> list[Document]:
     """The calls that a receipt causes, as documents: one for each enabled endpoint that wants its event. The same
     receipt makes the same ids, which sort as receipts do."""
@@ -82,7 +82,7 @@ def calls_for(
     ]
 
 
-def wanting(endpoints: Iterable[Endpoint], event: str) -> list[Endpoint]:
+def wanting(endpoints: Iterable[WebhookEndpoint], event: str) -> list[WebhookEndpoint]:
     """Those that are told of such an event."""
     return [one for one in endpoints if one.enabled and (not one.events or event in one.events)]
 

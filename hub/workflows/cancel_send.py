@@ -8,14 +8,14 @@ from hub.errors import NotFound
 from hub.model import Reason, Send, SendStatus
 from hub.status.deliveries import Deliveries
 from hub.status.sends import Sends
-from hub.workflows.inbox_actions import Change
+from hub.workflows.inbox_actions import InboxActions
 
 CHUNK = 250  # notifications a transaction: small enough to let others through
-OVERDUE = timedelta(seconds=30)
+RESUME_AFTER = timedelta(seconds=30)
 
 
-class CallOff:
-    def __init__(self, sends: Sends, deliveries: Deliveries, change: Change, clock: Clock) -> None:
+class SendCancellation:
+    def __init__(self, sends: Sends, deliveries: Deliveries, change: InboxActions, clock: Clock) -> None:
         self._sends = sends
         self._deliveries = deliveries
         self._change = change
@@ -29,21 +29,21 @@ class CallOff:
         """Out of every inbox, and what has not gone out yet never does."""
         return await self._begin(tenant, id, SendStatus.RECALLED)
 
-    async def finish(self) -> int:
+    async def resume_interrupted(self) -> int:
         """Goes on where a process died. Answers how many sends."""
-        found = await self._sends.ending(self._clock() - OVERDUE)
+        found = await self._sends.ending(self._clock() - RESUME_AFTER)
         for send in found:
-            await self._carry_out(send)
+            await self._apply(send)
         return len(found)
 
     async def _begin(self, tenant: str, id: str, status: SendStatus) -> Send:
         send = await self._sends.call_off(tenant, id, status, self._clock())
         if send is None:
             raise NotFound("There is no such send.")
-        await self._carry_out(send)
+        await self._apply(send)
         return send
 
-    async def _carry_out(self, send: Send) -> None:
+    async def _apply(self, send: Send) -> None:
         recalled = send.status is SendStatus.RECALLED
         await self._deliveries.cancel(send.id, Reason.RECALLED if recalled else Reason.CANCELLED)
         while recalled and (standing := await self._sends.standing(send, CHUNK)):

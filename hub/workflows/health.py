@@ -18,10 +18,10 @@ from hub.status.backlog import COUNTED_MAX, Backlog, DeadLetters
 from hub.status.workers import WINDOW_MINUTES, Worker, Workers, alive, recent_calls
 from hub.webhooks.webhook_calls import LANE
 
-OUTSIDE = tuple(channel for channel in Channel if channel is not Channel.IN_APP)
+DELIVERY_CHANNELS = tuple(channel for channel in Channel if channel is not Channel.IN_APP)
 BREAKERS: Mapping[str, tuple[str, ...]] = {"smtp": ("smtp",), "ses": ("ses",), "sns": ("sns-fcm", "sns-apns")}
 """Circuit breakers of providers. Others have one for each host or address of people."""
-OF_PEOPLE = Channel.WEBHOOK
+PERSONAL_CHANNEL = Channel.WEBHOOK
 """Calls go to addresses of people: their failures are theirs."""
 LATE_S = 60.0  # what is due for longer says that workers are missing, or too few
 CALLS_MIN = 5  # a failure rate of fewer calls says nothing
@@ -156,7 +156,9 @@ class HealthReader:
 
     async def _queues(self, tenant: str) -> tuple[list[QueueState], bool]:
         lanes = {
-            lane_of(channel, priority, tenant): (channel, priority) for channel in OUTSIDE for priority in Priority
+            lane_of(channel, priority, tenant): (channel, priority)
+            for channel in DELIVERY_CHANNELS
+            for priority in Priority
         }
         away = False
         try:
@@ -197,20 +199,20 @@ def _outages(health: Health) -> list[str]:
             "`hub work`, or look at its log."
         )
     if health.workers and health.configured is not None:
-        found += _unlike({Channel(provider.channel) for provider in health.providers}, health.configured)
+        found += _setting_mismatches({Channel(provider.channel) for provider in health.providers}, health.configured)
     return found
 
 
-def _unlike(workers: Collection[Channel], api: Collection[Channel]) -> list[str]:
+def _setting_mismatches(workers: Collection[Channel], api: Collection[Channel]) -> list[str]:
     """Settings of workers and of the API that do not fit together."""
     fix = "give `hub serve` and `hub work` the same settings"
     return [
         f"{channel} is set up for the API, but no worker has a provider for it, so that it is never sent: {fix}."
-        for channel in OUTSIDE
+        for channel in DELIVERY_CHANNELS
         if channel in api and channel not in workers
     ] + [
         f"{channel} has a provider in the workers, but the API skips it as NOT_CONFIGURED: {fix}."
-        for channel in OUTSIDE
+        for channel in DELIVERY_CHANNELS
         if channel in workers and channel not in api
     ]
 
@@ -220,7 +222,7 @@ def _failures(health: Health) -> list[str]:
         f"{provider.channel} through {provider.provider} fails: {provider.failed} of {provider.calls} calls in "
         f"the last {WINDOW_MINUTES} minutes."
         for provider in sorted(health.providers, key=lambda provider: -provider.failure_rate)
-        if provider.channel is not OF_PEOPLE
+        if provider.channel is not PERSONAL_CHANNEL
         and provider.calls >= CALLS_MIN
         and provider.failure_rate >= FAILURE_RATE_MAX
     ]

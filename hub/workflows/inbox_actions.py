@@ -11,14 +11,14 @@ from hub.inbox.committer import Committer
 from hub.inbox.store import Filter, Inboxes
 from hub.inbox.unit_of_work import Draft
 from hub.model import (
-    Box,
-    Changed,
     Channel,
     Delivery,
     DeliveryStatus,
-    Event,
+    InboxEvent,
     InboxEventKind,
+    InboxState,
     Mailbox,
+    MailboxChange,
     Notification,
     Reason,
     ReceiptKind,
@@ -27,22 +27,22 @@ from hub.platform import tracing
 from hub.status import receipts
 
 CHUNK = 250  # notifications a transaction when a whole inbox changes: small enough to let others through
-ANSWERED = 100  # notifications in an answer, and events of a filtered change; beyond, one RESYNC
+RESPONSE_MAX = 100  # notifications in an answer, and events of a filtered change; beyond, one RESYNC
 
 ALL_EVENTS: dict[state.Mark, InboxEventKind] = {
     state.seen: InboxEventKind.ALL_SEEN,
     state.read: InboxEventKind.ALL_READ,
     state.archived: InboxEventKind.ALL_ARCHIVED,
 }
-SETTLED: dict[state.Mark, frozenset[Box]] = {
-    state.seen: frozenset({Box.UNREAD, Box.READ}),
-    state.read: frozenset({Box.READ}),
-    state.archived: frozenset({Box.ARCHIVED}),
+UNAFFECTED_STATES: dict[state.Mark, frozenset[InboxState]] = {
+    state.seen: frozenset({InboxState.UNREAD, InboxState.READ}),
+    state.read: frozenset({InboxState.READ}),
+    state.archived: frozenset({InboxState.ARCHIVED}),
 }
 """Boxes in which a mark has nothing left to do."""
 
 
-Note = Callable[[str, datetime, AsyncClientSession], Awaitable[bool]]
+RecordClick = Callable[[str, datetime, AsyncClientSession], Awaitable[bool]]
 """Notes that a delivery was clicked, and answers whether for the first time."""
 
 
@@ -54,35 +54,35 @@ class Marked(Struct, frozen=True):
     head: Mailbox
 
 
-class Change:
+class InboxActions:
     def __init__(
-        self, committer: Committer, inboxes: Inboxes, tell: Callable[[list[Changed]], None], bulk_max: int
+        self, committer: Committer, inboxes: Inboxes, tell: Callable[[list[MailboxChange]], None], bulk_max: int
     ) -> None:
         self._committer = committer
         self._inboxes = inboxes
-        self._tell = tell
+        self._publish = tell
         self._bulk_max = bulk_max
 
     async def mark(self, mailbox: str, ids: Sequence[str], mark: state.Mark) -> Marked:
         """Marks those of `ids` that are there. What the mark would not change is left alone and makes no event."""
-        return await self._committer.submit(_Mark(mailbox, tuple(dict.fromkeys(ids)), mark))
+        return await self._committer.submit(_MarkWork(mailbox, tuple(dict.fromkeys(ids)), mark))
 
     async def mark_all(self, mailbox: str, wanted: Filter, mark: state.Mark) -> Marked:
         """Everything that matches and is there when the call comes in.
 
         Without a filter, and where one transaction holds it, that is a single change with an ALL_* event. Otherwise
         it goes in chunks, and other devices get UPDATED for up to 100 and one RESYNC beyond that."""
-        boxes = [place for place in state.VIEWS[wanted.view] if place not in SETTLED[mark]]
+        boxes = [place for place in state.VIEWS[wanted.view] if place not in UNAFFECTED_STATES[mark]]
         if wanted.whole:
-            head = await self.open(mailbox)
+            head = await self.get_or_create_mailbox(mailbox)
             if (mark is state.seen and not head.unseen) or (mark is state.read and not head.unread):
                 return Marked([], 0, head)
-            work = _MarkAll(mailbox, mark, boxes, self._inboxes, self._bulk_max)
+            work = _MarkAllWork(mailbox, mark, boxes, self._inboxes, self._bulk_max)
             if marked := await self._committer.submit(work):
                 return marked
-        head = await self.open(mailbox)
-        found = await self._inboxes.ids(mailbox, wanted, boxes, ANSWERED + 1, upto=head.modseq)
-        if len(found) <= ANSWERED:
+        head = await self.get_or_create_mailbox(mailbox)
+        found = await self._inboxes.ids(mailbox, wanted, boxes, RESPONSE_MAX + 1, upto=head.modseq)
+        if len(found) <= RESPONSE_MAX:
             return await self.mark(mailbox, [id for id, _ in found], mark)
         answered: list[Notification] = []
         changed, upto = 0, head.modseq
@@ -91,40 +91,40 @@ class Change:
                 upto = found[-1][1] - 1
                 for start in range(0, len(found), CHUNK):
                     ids = tuple(id for id, _ in found[start : start + CHUNK])
-                    marked = await self._committer.submit(_Mark(mailbox, ids, mark, quiet=True))
-                    answered = (answered + marked.notifications)[:ANSWERED]
+                    marked = await self._committer.submit(_MarkWork(mailbox, ids, mark, quiet=True))
+                    answered = (answered + marked.notifications)[:RESPONSE_MAX]
                     changed += marked.changed
                     head = marked.head
         finally:  # also of what was changed before something went wrong
             if changed:
-                self._tell([_resync(head)])
+                self._publish([_resync(head)])
         return Marked(answered, changed, head)
 
-    async def open(self, mailbox: str) -> Mailbox:
+    async def get_or_create_mailbox(self, mailbox: str) -> Mailbox:
         """The mailbox, made if this person has none yet."""
         if head := await self._inboxes.head(mailbox):
             return head
-        return await self.make(mailbox)
+        return await self.create_mailbox(mailbox)
 
-    async def make(self, mailbox: str) -> Mailbox:
+    async def create_mailbox(self, mailbox: str) -> Mailbox:
         """The mailbox of a person who probably has none yet; many who come for the first time are committed
         together."""
         return (await self.mark(mailbox, (), state.seen)).head
 
     async def recall(self, ids: Sequence[tuple[str, str]]) -> None:
         """Takes notifications back, `(mailbox, id)`, and what they said with them."""
-        await self._committer.submit(_Recall(ids))
+        await self._committer.submit(_RecallWork(ids))
 
-    async def click(self, delivery: Delivery, note: Note) -> None:
+    async def click(self, delivery: Delivery, note: RecordClick) -> None:
         """What a delivery brought was clicked: it is read, and the first time the sender is told."""
-        await self._committer.submit(_Click(delivery, note))
+        await self._committer.submit(_ClickWork(delivery, note))
 
-    async def wake(self, mailbox: str, ids: Sequence[str]) -> int:
+    async def apply_due(self, mailbox: str, ids: Sequence[str]) -> int:
         """Lets the clock do its work on them: ends snoozes, removes what expired. Answers how many changed."""
-        return (await self._committer.submit(_Mark(mailbox, tuple(ids), state.due, by_clock=True))).changed
+        return (await self._committer.submit(_MarkWork(mailbox, tuple(ids), state.due, by_clock=True))).changed
 
 
-class _Mark:
+class _MarkWork:
     keys = ()
     alone = False
     decides = False
@@ -134,7 +134,7 @@ class _Mark:
     ) -> None:
         self._mailbox = mailbox
         self._mark = mark
-        self._quiet = quiet
+        self._silent = quiet
         self._by_clock = by_clock
         self.mailboxes = (mailbox,)
         self.reads = ids
@@ -147,26 +147,26 @@ class _Mark:
             before = draft.get(self._mailbox, id)
             after = before and self._mark(before, draft.now)
             if before and after:
-                changed.append(draft.change(after, quiet=self._quiet))
+                changed.append(draft.change(after, quiet=self._silent))
                 if not self._by_clock:
                     _receipt(draft, before, after)
                 elif after.removed_as:
                     draft.insert(
                         receipts.COLLECTION, receipts.of_delivery(after, Channel.IN_APP, after.removed_as, draft.now)
                     )
-        return Marked(changed[:ANSWERED], len(changed), draft.head(self._mailbox))
+        return Marked(changed[:RESPONSE_MAX], len(changed), draft.head(self._mailbox))
 
 
-class _Click:
+class _ClickWork:
     keys = ()
     alone = False
     decides = False
     documents = 2
     size = 0
 
-    def __init__(self, delivery: Delivery, note: Note) -> None:
+    def __init__(self, delivery: Delivery, note: RecordClick) -> None:
         self._delivery = delivery
-        self._note = note
+        self._record_click = note
         self.mailboxes = (delivery.mailbox,)
         self.reads = (delivery.notification,)
 
@@ -174,7 +174,7 @@ class _Click:
         n = draft.notifications.get(self._delivery.notification)
         if n is None:
             return
-        if await self._note(self._delivery.id, draft.now, session):
+        if await self._record_click(self._delivery.id, draft.now, session):
             told = receipts.of_person(n, ReceiptKind.CLICKED, draft.now, self._delivery.channel)
             draft.insert(receipts.COLLECTION, told)
         if (n.box or n.hidden) and (after := state.clicked(self._delivery.channel)(n, draft.now)):
@@ -182,7 +182,7 @@ class _Click:
             _receipt(draft, n, draft.change(after), where)
 
 
-class _Recall:
+class _RecallWork:
     keys = ()
     alone = False
     decides = False
@@ -203,7 +203,7 @@ class _Recall:
                 draft.insert(receipts.COLLECTION, told)
 
 
-class _MarkAll:
+class _MarkAllWork:
     """Everything in those boxes under one number; None, and nothing changed, if that is more than `most`."""
 
     keys = ()
@@ -212,18 +212,20 @@ class _MarkAll:
     decides = False
     size = 0
 
-    def __init__(self, mailbox: str, mark: state.Mark, boxes: Sequence[Box], inboxes: Inboxes, most: int) -> None:
+    def __init__(
+        self, mailbox: str, mark: state.Mark, boxes: Sequence[InboxState], inboxes: Inboxes, most: int
+    ) -> None:
         self._mailbox = mailbox
         self._mark = mark
         self._boxes = boxes
         self._inboxes = inboxes
-        self._most = most
+        self._limit = most
         self.mailboxes = (mailbox,)
         self.documents = most
 
     async def apply(self, draft: Draft, session: AsyncClientSession) -> Marked | None:
-        found = await self._inboxes.lying_in(self._mailbox, self._boxes, self._most + 1, session)
-        if len(found) > self._most:
+        found = await self._inboxes.lying_in(self._mailbox, self._boxes, self._limit + 1, session)
+        if len(found) > self._limit:
             return None
         pairs = [(before, after) for before in found if (after := self._mark(before, draft.now))]
         changed: list[Notification] = []
@@ -232,7 +234,7 @@ class _MarkAll:
             changed = draft.change_all(ALL_EVENTS[self._mark], [after for _, after in pairs])
             for before, after in pairs:
                 _receipt(draft, before, after)
-        return Marked(changed[:ANSWERED], len(changed), draft.head(self._mailbox))
+        return Marked(changed[:RESPONSE_MAX], len(changed), draft.head(self._mailbox))
 
 
 def _receipt(draft: Draft, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
@@ -242,7 +244,7 @@ def _receipt(draft: Draft, before: Notification, after: Notification, where: Cha
             draft.read_outside.append(after.id)
 
 
-def _resync(head: Mailbox) -> Changed:
-    kind, trace = InboxEventKind.RESYNC, tracing.current()
-    event = Event(kind=kind, modseq=head.modseq, unread=head.unread, unseen=head.unseen, trace=trace)
-    return Changed(mailbox=head.id, epoch=head.epoch, first=head.modseq, last=head.modseq, events=(event,))
+def _resync(head: Mailbox) -> MailboxChange:
+    kind, trace = InboxEventKind.RESYNC, tracing.current_traceparent()
+    event = InboxEvent(kind=kind, modseq=head.modseq, unread=head.unread, unseen=head.unseen, trace=trace)
+    return MailboxChange(mailbox=head.id, epoch=head.epoch, first=head.modseq, last=head.modseq, events=(event,))

@@ -17,7 +17,7 @@ from hub.audience.users import stranger
 from hub.clock import Clock
 from hub.decide.plan import Asked, Decision, Plan, plan
 from hub.errors import Conflict, TooLarge
-from hub.ids import made_at, new_id
+from hub.ids import id_time, new_id
 from hub.inbox.committer import Committer
 from hub.inbox.unit_of_work import Draft
 from hub.model import (
@@ -43,12 +43,12 @@ from hub.webhooks import events, webhook_calls
 
 NOTIFICATION_BYTES = 1024  # of a notification beside what its sender wrote, with one receipt
 DELIVERY_BYTES = 900  # with its receipt
-CALL_BYTES = 900  # of a call of a tenant's endpoint
+WEBHOOK_CALL_BYTES = 900  # of a call of a tenant's endpoint
 CREATED, SKIPPED = events.IN_APP[DeliveryStatus.DELIVERED], events.OUTSIDE[DeliveryStatus.SKIPPED]
 
-FirstUse = Callable[[Tenant, str], UpdateOne]
+CreateCategory = Callable[[Tenant, str], UpdateOne]
 """Makes a category that nobody has defined."""
-Remembered = Callable[[str], Tenant]
+CachedTenant = Callable[[str], Tenant]
 """What this process remembers of a tenant."""
 
 
@@ -67,7 +67,7 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     require_ack: bool = False
 
     @property
-    def asked(self) -> Asked:
+    def requested(self) -> Asked:
         """What is decided about."""
         return Asked(self.channels, self.priority)
 
@@ -77,7 +77,7 @@ class Published(Struct, frozen=True):
     duplicate: bool
 
 
-class Known(Struct, frozen=True):
+class DecisionData(Struct, frozen=True):
     """What decisions are made from, read as their transaction begins."""
 
     users: Mapping[str, User]
@@ -91,24 +91,26 @@ class Publish:
         self,
         committer: Committer,
         records: sends.Sends,
-        first_use: FirstUse,
-        remembered: Remembered,
+        first_use: CreateCategory,
+        remembered: CachedTenant,
         settings: Settings,
         clock: Clock,
     ) -> None:
         self._clock = clock
         self._committer = committer
         self._records = records
-        self._first_use = first_use
-        self._remembered = remembered
+        self._create_category = first_use
+        self._cached_tenant = remembered
         self._settings = settings
         self._configured = settings.configured
 
     async def send(self, tenant: str, request: SendRequest, key: str | None) -> Published:
         """Conflict if `key` came before with another request. The same request again changes nothing and answers with
         the first send. TooLarge for what one transaction can't hold."""
-        remembered = self._remembered(tenant)
-        work = _Deliver(remembered, request, key, self._first_use, self._configured, self._settings, self._clock())
+        remembered = self._cached_tenant(tenant)
+        work = _SendWork(
+            remembered, request, key, self._create_category, self._configured, self._settings, self._clock()
+        )
         first = await self._committer.submit(work)
         if isinstance(first, Send):
             return Published(first, duplicate=False)
@@ -126,7 +128,7 @@ class Publish:
         )
 
 
-class _Deliver:
+class _SendWork:
     """One send: into the inboxes of its recipients, with its record, its receipts, and what is to leave the hub."""
 
     alone = False
@@ -138,53 +140,55 @@ class _Deliver:
         remembered: Tenant,
         request: SendRequest,
         key: str | None,
-        first_use: FirstUse,
+        first_use: CreateCategory,
         configured: frozenset[Channel],
         settings: Settings,
         now: datetime,
     ) -> None:
         self._tenant = tenant = remembered.id
         self._request = request
-        self._first_use = first_use
+        self._create_category = first_use
         self._configured = configured
         self._queued_for = timedelta(seconds=settings.queued_s)
         self._size_max = settings.commit_max_bytes
         self._key = f"{tenant}/{sha256(key.encode()).hexdigest()}" if key else None  # it may name a person
         self._hash = _hash(request) if key else ""
-        self._trace = tracing.current()
+        self._trace = tracing.current_traceparent()
         self._id = new_id(now)
         self._ids = [new_id(now) for _ in request.users]  # the same in every attempt
         self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self._key,) if self._key else ()
-        self._said = len(msgspec.json.encode((request.content, request.tags, request.data)))
+        self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
         category = remembered.category(request.category) or undefined(request.category)
         asked = category.default_channels if request.channels is None else request.channels
         people = len(request.users)
-        self._weigh(
+        self._estimate_size(
             people * sum(channel in configured for channel in asked if channel is not Channel.IN_APP),
             people * len(webhook_calls.wanting(remembered.endpoints, CREATED)),
         )
 
-    def _weigh(self, outside: int, calls: int) -> None:
+    def _estimate_size(self, outside: int, calls: int) -> None:
         """How much it writes, with so many deliveries and calls of the tenant's endpoints. At first that is guessed,
         for the committer to gather by."""
         people = len(self.mailboxes)
         self.documents = people + outside + calls
-        self.size = people * (NOTIFICATION_BYTES + self._said) + DELIVERY_BYTES * outside + CALL_BYTES * calls
+        self.size = (
+            people * (NOTIFICATION_BYTES + self._content_bytes) + DELIVERY_BYTES * outside + WEBHOOK_CALL_BYTES * calls
+        )
 
     async def apply(self, draft: Draft, _: AsyncClientSession) -> Send | str:
         """The send that was made, or the id of the one that this key made before."""
         request, now, known = self._request, draft.now, draft.known
         if self._key:
             if answered := draft.answered.get(self._key):
-                return _known(answered, self._hash)
+                return _first_send(answered, self._hash)
             answer = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
         tenant: Tenant = known.tenants[self._tenant]
         category = tenant.category(request.category)
-        first_use = None if category else self._first_use(tenant, request.category)
+        first_use = None if category else self._create_category(tenant, request.category)
         category = category or undefined(request.category)
         people = [known.users.get(mailbox) or stranger(mailbox, now) for mailbox in self.mailboxes]
-        plans = [plan(request.asked, category, tenant.preferences, user, self._configured, now) for user in people]
+        plans = [plan(request.requested, category, tenant.preferences, user, self._configured, now) for user in people]
         self._check(plans, tenant)
         if first_use:
             draft.update(tenants.COLLECTION, f"{tenant.id}/{request.category}", first_use)
@@ -192,13 +196,13 @@ class _Deliver:
             draft.answered[self._key] = answer
             draft.insert("idempotency", answer)
         for id, mailbox, decided in zip(self._ids, self.mailboxes, plans, strict=True):
-            self._one(draft, id, mailbox, category, decided)
+            self._add_recipient(draft, id, mailbox, category, decided)
         send = Send(
             id=self._id,
             tenant=self._tenant,
             category=request.category,
             status=SendStatus.ACCEPTED,
-            created_at=made_at(self._id),  # lists of sends are bounded by their ids
+            created_at=id_time(self._id),  # lists of sends are bounded by their ids
             recipients=len(self.mailboxes),
         )
         draft.insert(sends.COLLECTION, document(send))
@@ -207,7 +211,7 @@ class _Deliver:
     def _check(self, plans: Sequence[Plan], tenant: Tenant) -> None:
         """TooLarge for what one transaction can't hold."""
         created, skipped = (len(webhook_calls.wanting(tenant.endpoints, event)) for event in (CREATED, SKIPPED))
-        self._weigh(
+        self._estimate_size(
             sum(len(decision.devices or (None,)) for plan in plans for decision in plan.outside),
             sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans),
         )
@@ -219,7 +223,7 @@ class _Deliver:
                 "what `data` holds."
             )
 
-    def _one(self, draft: Draft, id: str, mailbox: str, category: Category, plan: Plan) -> None:
+    def _add_recipient(self, draft: Draft, id: str, mailbox: str, category: Category, plan: Plan) -> None:
         """What one recipient gets."""
         request, content, now = self._request, self._request.content, draft.now
         n = draft.add(
@@ -285,7 +289,7 @@ def _hash(request: SendRequest) -> str:
     return sha256(msgspec.json.encode(asked)).hexdigest()
 
 
-def _known(answer: dict[str, str], hashed: str) -> str:
+def _first_send(answer: dict[str, str], hashed: str) -> str:
     if answer["hash"] != hashed or "send" not in answer:
         raise Conflict(
             "This idempotency key was used before with another input: use a fresh key, or repeat the first input."

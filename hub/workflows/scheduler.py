@@ -26,36 +26,36 @@ from hub.outbox.claims import UNQUEUEING_S, Claims, Due, Job, Settlement
 from hub.outbox.due_index import wait_s
 from hub.outbox.lanes import Lanes
 from hub.platform import metrics
-from hub.platform.connections import cancelling
+from hub.platform.connections import is_cancelling
 from hub.platform.redis_keys import REDIS_ERRORS
 from hub.settings import Settings
 from hub.status.deliveries import Deliveries
-from hub.workflows.cancel_send import CallOff
-from hub.workflows.inbox_actions import Change
+from hub.workflows.cancel_send import SendCancellation
+from hub.workflows.inbox_actions import InboxActions
 
-SLICE = 500  # notifications a round; a full slice is followed by the next at once
-AFTER_FAILURE_S = 1.0
-RECOUNT_S = 5.0
-PRESSED_S = 0.05  # between rounds while more is due than the lanes take
-TURN_MARGIN_MS = 20  # so that who had the last turn is not a moment too early for the next
+BATCH_SIZE = 500  # notifications a round; a full slice is followed by the next at once
+RETRY_PAUSE_S = 1.0
+RECOUNT_EVERY_S = 5.0
+BACKPRESSURE_PAUSE_S = 0.05  # between rounds while more is due than the lanes take
+LOCK_MARGIN_MS = 20  # so that who had the last turn is not a moment too early for the next
 
 log = structlog.get_logger(__name__)
 
 
-class Ticker:
+class Scheduler:
     def __init__(
         self,
         inboxes: Inboxes,
-        change: Change,
-        call_off: CallOff,
+        change: InboxActions,
+        call_off: SendCancellation,
         deliveries: Deliveries,
-        queues: Sequence["Queue"],
+        queues: Sequence["DueJobs"],
         clock: Clock,
         tick_s: float,
     ) -> None:
         self._inboxes = inboxes
-        self._change = change
-        self._call_off = call_off
+        self._inbox_actions = change
+        self._cancellation = call_off
         self._deliveries = deliveries
         self._queues = queues
         self._clock = clock
@@ -64,31 +64,31 @@ class Ticker:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep(self.tick, SLICE))
-            group.create_task(self._keep(self._call_off.finish, 1))
-            group.create_task(self._keep(self._deliveries.replay_rest, 1))
-            group.create_task(self._keep_recounting())
+            group.create_task(self._run_forever(self.tick, BATCH_SIZE))
+            group.create_task(self._run_forever(self._cancellation.resume_interrupted, 1))
+            group.create_task(self._run_forever(self._deliveries.replay_rest, 1))
+            group.create_task(self._recount_forever())
             for queue in self._queues:
-                group.create_task(self._keep(queue.tick, 1))
+                group.create_task(self._run_forever(queue.tick, 1))
 
-    async def _keep(self, tick: Callable[[], Awaitable[int]], full: int) -> None:
+    async def _run_forever(self, tick: Callable[[], Awaitable[int]], full: int) -> None:
         """Ticks until cancelled; again at once where it found as much as `full`."""
-        while not cancelling():
+        while not is_cancelling():
             try:
                 found = await tick()
             except (HubError, PyMongoError, *REDIS_ERRORS) as error:
                 log.warning("tick_failed", error=error)
-                await asyncio.sleep(AFTER_FAILURE_S)
+                await asyncio.sleep(RETRY_PAUSE_S)
             except Exception:
                 log.exception("tick_broke")
-                await asyncio.sleep(AFTER_FAILURE_S)
+                await asyncio.sleep(RETRY_PAUSE_S)
             else:
                 if found < full:
                     await asyncio.sleep(self._tick_s)
 
-    async def _keep_recounting(self) -> None:
+    async def _recount_forever(self) -> None:
         while True:
-            await asyncio.sleep(RECOUNT_S)
+            await asyncio.sleep(RECOUNT_EVERY_S)
             try:
                 mailbox = await self._inboxes.some_mailbox()
                 recounted = mailbox and await self._inboxes.recount(mailbox)
@@ -97,9 +97,9 @@ class Ticker:
                 continue
             if recounted:
                 head, unread, unseen = recounted
-                metrics.recounted.inc()
+                metrics.mailboxes_recounted.inc()
                 if (head.unread, head.unseen) != (unread, unseen):
-                    metrics.drifted.inc()
+                    metrics.mailboxes_drifted.inc()
                     log.error(
                         "counts_drifted",
                         mailbox=head.id,
@@ -110,18 +110,18 @@ class Ticker:
 
     async def tick(self) -> int:
         """One slice of what is due. Answers how many notifications that were."""
-        due = await self._inboxes.due(self._clock(), SLICE)
+        due = await self._inboxes.due(self._clock(), BATCH_SIZE)
         by_mailbox: dict[str, list[str]] = defaultdict(list)
         for mailbox, notification in due:
             by_mailbox[mailbox].append(notification)
-        woken = [self._change.wake(mailbox, ids) for mailbox, ids in by_mailbox.items()]
+        woken = [self._inbox_actions.apply_due(mailbox, ids) for mailbox, ids in by_mailbox.items()]
         for answer in await asyncio.gather(*woken, return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
         return len(due)
 
 
-class Queue:
+class DueJobs:
     """What is due of one kind of job: deliveries, or calls of tenants' endpoints."""
 
     def __init__(
@@ -137,7 +137,7 @@ class Queue:
         self._lanes = lanes
         self._clock = clock
         self._settings = settings
-        self._turn_ms = max(1, int(settings.tick_s * 1000) - TURN_MARGIN_MS)
+        self._turn_ms = max(1, int(settings.tick_s * 1000) - LOCK_MARGIN_MS)
 
     async def tick(self) -> int:
         """A slice of each lane on which something is due. Answers how much more there was."""
@@ -148,12 +148,12 @@ class Queue:
             log.info("queue_filled_anew", queue=self._name, jobs=await self._claims.unqueue_all())
             await self._lanes.filled(self._name)
         now, lane, more = self._clock(), "", 0
-        while due := await self._claims.due(now, lane, SLICE):
+        while due := await self._claims.due(now, lane, BATCH_SIZE):
             by_lane: dict[str, list[Due]] = defaultdict(list)
             for job in due:
                 by_lane[job.lane].append(job)
             if held := [job.id for job in due if job.held]:
-                await self._lapse(await self._claims.held(held, now), now)
+                await self._expire_leases(await self._claims.held(held, now), now)
             for room, jobs in zip(await self._lanes.room(list(by_lane)), by_lane.values(), strict=True):
                 waiting = [job.id for job in jobs if not job.held]
                 more += max(0, len(waiting) - room)
@@ -161,13 +161,13 @@ class Queue:
                     await self._claims.queue(letting_in, now)
                     await self._claims.unqueue(await self._lanes.put([(jobs[0].lane, id) for id in letting_in]))
             lane = due[-1].lane
-            more += len(due) == SLICE
+            more += len(due) == BATCH_SIZE
         if more:
-            await asyncio.sleep(PRESSED_S)
+            await asyncio.sleep(BACKPRESSURE_PAUSE_S)
             await self._lanes.pass_on(self._name)
         return more
 
-    async def _lapse(self, held: Sequence[Job], now: datetime) -> None:
+    async def _expire_leases(self, held: Sequence[Job], now: datetime) -> None:
         """Their workers died, or stalled for longer than they may. Each may be the cause of it. Those whose calls had
         begun are due again far from one another. Who lapses often is called alone in the end, so that it is not
         condemned for its company. Who lapsed alone before its call has as many chances again: that may have been a
@@ -188,15 +188,15 @@ class Queue:
                     status=status,
                     reason=reason,
                     due_at=None if poison else again,
-                    attempts=tuple(_ended(attempt) for attempt in job.attempts),
+                    attempts=tuple(_closed_attempt(attempt) for attempt in job.attempts),
                     tries=job.tries,
                     lapses=lapses,
                 )
             )
         for settled in await self._claims.settle(settlements):
-            metrics.lapsed.labels(self._name).inc()
+            metrics.lease_expirations.labels(self._name).inc()
             log.warning("claim_lapsed", job=settled.job.id, status=settled.status)
 
 
-def _ended(attempt: Attempt) -> Attempt:
+def _closed_attempt(attempt: Attempt) -> Attempt:
     return attempt if attempt.ms is not None else replace(attempt, error="its worker died", ms=0)

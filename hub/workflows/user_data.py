@@ -26,14 +26,14 @@ from hub.inbox import state
 from hub.inbox.committer import Committer
 from hub.inbox.store import NOT_KEPT
 from hub.inbox.unit_of_work import Draft
-from hub.model import Changed, Event, InboxEventKind, tenant_of, user_of
+from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
 from hub.status import captured, deliveries, receipts
 from hub.status.proof import with_proven_status
 from hub.webhooks import webhook_calls
 
-PATIENCE_S = 60.0  # a person's receipts have no index: they are kept for days only, and this is rare
-KEPT_BACK = frozenset(
+SCAN_TIMEOUT_S = 60.0  # a person's receipts have no index: they are kept for days only, and this is rare
+EXCLUDED_FIELDS = frozenset(
     {
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # of devices: they open doors
         *("mailbox", "tenant", "modseq", "added_modseq", "box", "wake_at", "folded"),  # ours
@@ -42,23 +42,23 @@ KEPT_BACK = frozenset(
 )
 
 
-class Dossiers:
+class UserData:
     """`chunk`: notifications that one transaction erases. `most`: of each kind in an export."""
 
     def __init__(
         self,
         database: Database,
         committer: Committer,
-        tell: Callable[[list[Changed]], None],
+        tell: Callable[[list[MailboxChange]], None],
         *,
         chunk: int,
         most: int,
     ) -> None:
         self._database = database
         self._committer = committer
-        self._tell = tell
+        self._publish = tell
         self._chunk = chunk
-        self._most = most
+        self._limit = most
 
     async def export(self, mailbox: str) -> str | None:
         """JSON of all that is kept of a person, the newest first; None where there is nobody. `complete` is false where
@@ -72,7 +72,7 @@ class Dossiers:
             "profile": {name: value for name, value in user.items() if name not in ("_id", *users.CHANGED)},
             "devices": user.get("devices", []),
             "preferences": user.get("preferences", {}),
-            "suppressed": _suppressed(user.get("suppressed", {})),
+            "suppressed": _exported_suppressions(user.get("suppressed", {})),
             "inbox": await self._database.mailboxes.find_one({"_id": mailbox}, {"_id": 0, "unread": 1, "unseen": 1}),
             "notifications": await self._newest("notifications", {"mailbox": mailbox}, "modseq"),
             "deliveries": [
@@ -83,24 +83,24 @@ class Dossiers:
             "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.naming(mailbox), "_id"),
         }
         kinds = [told[name] for name in ("notifications", "deliveries", "receipts", "webhook_calls")]
-        told["complete"] = all(len(kind) <= self._most for kind in kinds)
+        told["complete"] = all(len(kind) <= self._limit for kind in kinds)
         for kind in kinds:
-            del kind[self._most :]
-        return await asyncio.to_thread(lambda: orjson.dumps(_told(told), default=str).decode())
+            del kind[self._limit :]
+        return await asyncio.to_thread(lambda: orjson.dumps(_exported(told), default=str).decode())
 
     async def erase(self, mailbox: str) -> bool:
         """Whether there was anybody. May be called again and again."""
         there, whole = False, False
         while not whole:
-            erased = await self._committer.submit(_Erase(self._database, mailbox, self._chunk))
+            erased = await self._committer.submit(_EraseWork(self._database, mailbox, self._chunk))
             there, whole = there or erased.there, erased.whole
             if erased.there:
-                event = Event(kind=InboxEventKind.RESYNC, modseq=0, unread=0, unseen=0)
-                self._tell([Changed(mailbox=mailbox, epoch=erased.epoch, first=0, last=0, events=(event,))])
+                event = InboxEvent(kind=InboxEventKind.RESYNC, modseq=0, unread=0, unseen=0)
+                self._publish([MailboxChange(mailbox=mailbox, epoch=erased.epoch, first=0, last=0, events=(event,))])
         told: Document = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox), "at": {"$lte": erased.at}}
         # What began before and was committed after came to somebody new, and is whole.
         newer = self._database.notifications.find({"mailbox": mailbox}, {"_id": 1}, hint="feed").limit(self._chunk)
-        with pymongo.timeout(PATIENCE_S):
+        with pymongo.timeout(SCAN_TIMEOUT_S):
             told["notification_id"] = {"$nin": [doc["_id"] async for doc in newer]}
             await self._database[receipts.COLLECTION].delete_many(told)
             calls = webhook_calls.naming(mailbox) | {"created_at": {"$lte": erased.at}}
@@ -116,8 +116,8 @@ class Dossiers:
         await self._database[captured.COLLECTION].delete_many(theirs)
 
     async def _newest(self, collection: str, of: Document, by: str) -> list[Document]:
-        with pymongo.timeout(PATIENCE_S):
-            found = self._database[collection].find(of).sort(by, DESCENDING).limit(self._most + 1)
+        with pymongo.timeout(SCAN_TIMEOUT_S):
+            found = self._database[collection].find(of).sort(by, DESCENDING).limit(self._limit + 1)
             return await found.to_list()
 
 
@@ -128,7 +128,7 @@ class _Erased(Struct, frozen=True):
     at: datetime
 
 
-class _Erase:
+class _EraseWork:
     """Up to `chunk` notifications and deliveries of a mailbox; where there are no more, the mailbox and its person. It
     writes by itself: a draft knows of no mailbox that ends."""
 
@@ -145,8 +145,8 @@ class _Erase:
         self.documents = chunk
 
     async def apply(self, draft: Draft, session: AsyncClientSession) -> _Erased:
-        notifications = await self._some("notifications", session)
-        outside = await self._some(deliveries.COLLECTION, session)
+        notifications = await self._next_batch("notifications", session)
+        outside = await self._next_batch(deliveries.COLLECTION, session)
         of_it, epoch = {"_id": self._mailbox}, secrets.token_hex(4)
         if whole := max(len(notifications), len(outside)) < self.documents:
             mailbox = await self._database.mailboxes.delete_one(of_it, session=session)
@@ -166,30 +166,30 @@ class _Erase:
                 await self._database[collection].delete_many(gone, session=session)
         return _Erased(bool(there), whole, epoch, draft.now)
 
-    async def _some(self, collection: str, session: AsyncClientSession) -> list[Document]:
+    async def _next_batch(self, collection: str, session: AsyncClientSession) -> list[Document]:
         found = self._database[collection].find({"mailbox": self._mailbox}, {"box": 1}, session=session)
         return await found.limit(self.documents).to_list()
 
 
-def _suppressed(stored: Any) -> Any:
+def _exported_suppressions(stored: Any) -> Any:
     """Each address and why; of another version it may be anything."""
     if not isinstance(stored, dict):
         return stored
     return [{"address": address, "reason": why} for address, why in stored.items()]
 
 
-def _told(value: Any) -> Any:
+def _exported(value: Any) -> Any:
     """As the API names things, without what is ours and what opens doors. JSON that is kept as text is JSON here."""
     if isinstance(value, list):
-        return [_told(item) for item in value]
+        return [_exported(item) for item in value]
     if not isinstance(value, dict):
         return value
     told = {}
     for name, inner in value.items():
-        if name in KEPT_BACK:
+        if name in EXCLUDED_FIELDS:
             continue
         if name in {"data", "attributes", "payload"} and isinstance(inner, str):
             told[name] = orjson.Fragment(inner)
         else:
-            told["id" if name == "_id" else re.sub("_([a-z])", lambda found: found[1].upper(), name)] = _told(inner)
+            told["id" if name == "_id" else re.sub("_([a-z])", lambda found: found[1].upper(), name)] = _exported(inner)
     return told

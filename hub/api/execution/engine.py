@@ -84,7 +84,7 @@ class Known(Struct, frozen=True):
 
 
 class Engine:
-    """Raises settings.Unusable where the manifest of operations is no good."""
+    """Raises settings.ConfigurationError where the manifest of operations is no good."""
 
     def __init__(self, schema: GraphQLSchema, settings: Settings, taught: PersistedQueries) -> None:
         self._schema = self.schema = schema

@@ -23,7 +23,7 @@ from hub.api.execution.kept_answers import keepable, root_keys, took_effect
 from hub.clock import Clock
 from hub.errors import BadUserInput, Conflict, Unavailable
 from hub.inbox.store import NOT_KEPT
-from hub.model import Caller, Role
+from hub.model import Principal, Role
 from hub.platform.connections import Database
 
 CLAIM_S = 60
@@ -91,7 +91,7 @@ class Answers:
         return answer
 
 
-def _name(caller: Caller, key: str) -> str:
+def _name(caller: Principal, key: str) -> str:
     """The id of a caller's key. It is hashed, because a key or a subject may name a person."""
     parts = orjson.dumps([caller.role, caller.user, key])
     return f"{caller.tenant}/#{sha256(parts).hexdigest()}"

@@ -21,10 +21,10 @@ import orjson
 import structlog
 from redis.asyncio import Redis
 
-from hub.errors import BadUserInput, NotInList, PersistedQueryNotFound
+from hub.errors import BadUserInput, OperationNotAllowed, PersistedQueryNotFound
 from hub.platform import metrics
-from hub.platform.redis_keys import REDIS_ERRORS, healed
-from hub.settings import Settings, Unusable
+from hub.platform.redis_keys import REDIS_ERRORS, with_key_repair
+from hub.settings import ConfigurationError, Settings
 
 SETTING = "HUB_PERSISTED_OPERATIONS"
 APOLLO_FORMAT = "apollo-persisted-query-manifest"
@@ -96,10 +96,10 @@ class Taught:
             return None
         try:
             async with asyncio.timeout(REDIS_WAIT_S), self._slots:
-                return await healed(self._redis, ask, types)
+                return await with_key_repair(self._redis, ask, types)
         except REDIS_ERRORS as error:
             self._silent_until = monotonic() + REDIS_PAUSE_S
-            metrics.persisted_alone.inc()
+            metrics.persisted_redis_errors.inc()
             log.debug("persisted_alone", error=repr(error))
             return None
 
@@ -137,7 +137,7 @@ class Listed:
         two are not the same operation."""
         text = self._by_id.get(hash) if hash else given
         if text not in self.texts:
-            raise NotInList(f"Only listed operations run here ({SETTING}), and this is none.")
+            raise OperationNotAllowed(f"Only listed operations run here ({SETTING}), and this is none.")
         if given not in {"", text}:
             raise BadUserInput("The hash is that of another `query`.", "extensions.persistedQuery.sha256Hash")
         metrics.persisted.labels("listed").inc()
@@ -149,25 +149,25 @@ class Listed:
 
 def read_manifest(path: Path, fault: Callable[[str], str | None]) -> Listed:
     """The operations of Apollo's manifest, or of a plain object of texts by their ids. `fault` says what is wrong with
-    a text. Raises Unusable, which names the operation at fault."""
+    a text. Raises ConfigurationError, which names the operation at fault."""
     try:
         given = orjson.loads(path.read_bytes())
     except OSError as error:
-        raise Unusable(f"{SETTING}: {path} can't be read: {error.strerror}.") from None
+        raise ConfigurationError(f"{SETTING}: {path} can't be read: {error.strerror}.") from None
     except orjson.JSONDecodeError as error:
-        raise Unusable(f"{SETTING}: {path} is not JSON: {error}.") from None
+        raise ConfigurationError(f"{SETTING}: {path} is not JSON: {error}.") from None
     operations: dict[str, str] = {}
     for name, id, text in _entries(given, path):
         where = f"{SETTING}: {path}: operation {name or id or text!s:.80}"
         if not isinstance(id, str) or not id or not isinstance(text, str):
-            raise Unusable(f"{where} has an id and a text, which are strings.")
+            raise ConfigurationError(f"{where} has an id and a text, which are strings.")
         if operations.get(id, text) != text:
-            raise Unusable(f"{where}: its id {id:.80} is also that of another.")
+            raise ConfigurationError(f"{where}: its id {id:.80} is also that of another.")
         if wrong := fault(text):
-            raise Unusable(f"{where} does not fit the schema: {wrong}")
+            raise ConfigurationError(f"{where} does not fit the schema: {wrong}")
         operations[id] = text
     if not operations:
-        raise Unusable(f"{SETTING}: {path} lists no operation, so that nothing would run.")
+        raise ConfigurationError(f"{SETTING}: {path} lists no operation, so that nothing would run.")
     return Listed(operations)
 
 
@@ -177,7 +177,7 @@ def _entries(given: Any, path: Path) -> list[tuple[Any, Any, Any]]:
         return [(None, id, text) for id, text in given.items()]
     listed = given.get("operations") if isinstance(given, dict) else None
     if not isinstance(listed, list) or (given["format"], given.get("version")) != (APOLLO_FORMAT, 1):
-        raise Unusable(
+        raise ConfigurationError(
             f"{SETTING}: {path} is neither {APOLLO_FORMAT} of version 1 nor an object of texts by their ids."
         )
     rows = [row if isinstance(row, dict) else {} for row in listed]

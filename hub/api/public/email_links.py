@@ -24,7 +24,7 @@ from hub.audience.tenants import undefined
 from hub.errors import BadUserInput, NotFound
 from hub.model import Category, Channel, Delivery, DeliveryStatus, Preferences, Tenant, User
 from hub.outbox.states import WAITING
-from hub.platform.signed_links import PUNCTUATION, Kind, from_outside, item_address, web_address
+from hub.platform.signed_links import TRAILING_PUNCTUATION, LinkPurpose, absolute_url, http_url, item_url
 from hub.platform.translations import Language, language, marked
 
 DELIVERED, CLICKED = "delivered", "clicked"
@@ -55,7 +55,7 @@ class _Doors:
 
     async def ask(self, request: Request) -> Response:
         """Says how it is, and changes nothing."""
-        delivery = await self._delivery(request, Kind.UNSUBSCRIBE)
+        delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
         user, tenant, category = await self._about(delivery)
         about = _About(tenant, category, language(user.locale))
         if category.required:
@@ -67,14 +67,19 @@ class _Doors:
     async def unsubscribe(self, request: Request) -> Response:
         """Switches off that category's e-mail, or with `?undo` on again. Harmless when repeated. The body says nothing
         that matters: `List-Unsubscribe=One-Click` where a mail program is asking."""
-        delivery = await self._delivery(request, Kind.UNSUBSCRIBE)
+        delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
         user, tenant, category = await self._about(delivery)
         about = _About(tenant, category, language(user.locale))
         if category.required:
             return shown(about.required(), 403)
         on = UNDO in request.query_params
         mine = user.preferences
-        if mine.of(category.key).over(tenant.preferences.of(category.key)).channels.get(Channel.EMAIL, True) is not on:
+        if (
+            mine.for_category(category.key)
+            .with_defaults(tenant.preferences.for_category(category.key))
+            .channels.get(Channel.EMAIL, True)
+            is not on
+        ):
             cell = wishes.CellChange(category=category.key, channel=Channel.EMAIL, enabled=on)
             changes = wishes.Changes(categories=(cell,))
             user = await self._services.users.change(
@@ -88,7 +93,7 @@ class _Doors:
 
     async def report(self, request: Request) -> Response:
         """`{"event": "delivered"}` or `{"event": "clicked"}`. 204, also for what was known already."""
-        delivery = await self._delivery(request, Kind.RECEIPT)
+        delivery = await self._delivery(request, LinkPurpose.RECEIPT)
         try:
             told = orjson.loads(await body_of(request, self._services.settings))
         except orjson.JSONDecodeError:
@@ -106,7 +111,7 @@ class _Doors:
     async def lead_on(self, request: Request) -> Response:
         """To the notification's own address, or with `?to=N` to that of an action. Counts as a click, unless somebody
         only looks ahead."""
-        delivery = await self._delivery(request, Kind.RECEIPT)
+        delivery = await self._delivery(request, LinkPurpose.RECEIPT)
         target = await self._target(delivery, request.query_params.get("to"))
         if request.method == "GET" and not _looks_ahead(request):
             await self._clicked(delivery)
@@ -115,13 +120,13 @@ class _Doors:
     async def _target(self, delivery: Delivery, place: str | None) -> str:
         n = (await self._services.inboxes.some([delivery.notification])).get(delivery.notification)
         app_url, target = self._services.settings.app_url, None
-        place = place and place.rstrip(PUNCTUATION)
+        place = place and place.rstrip(TRAILING_PUNCTUATION)
         if n and place is None:
             target = n.action_url
         elif n and place and place.isascii() and place.isdigit() and len(place) < 4 and int(place) < len(n.actions):
             action = n.actions[int(place)]
-            target = action.url or item_address(n, app_url, action.key)
-        if not (address := web_address(from_outside(target, app_url))):
+            target = action.url or item_url(n, app_url, action.key)
+        if not (address := http_url(absolute_url(target, app_url))):
             raise NotFound(LED_TO_NOTHING)
         return address
 
@@ -137,9 +142,9 @@ class _Doors:
 
     # ------------------------------------------------------------- what a token is about
 
-    async def _delivery(self, request: Request, kind: Kind) -> Delivery:
+    async def _delivery(self, request: Request, kind: LinkPurpose) -> Delivery:
         """NotFound for what is no token of that kind, and where nothing is left of what it was about."""
-        id = self._services.links.read(kind, request.path_params["token"])
+        id = self._services.links.verify(kind, request.path_params["token"])
         if id is None:
             raise NotFound(CUT_OFF)
         if limited := refusal(self._services.rates.follow(id)):
@@ -170,7 +175,7 @@ def _looks_ahead(request: Request) -> bool:
 def _wanted(mine: Preferences, tenant: Tenant, category: Category) -> bool:
     """Whether mails of it reach this person, as far as wishes go."""
     switches = tenant.preferences.channels | mine.channels
-    wish = mine.of(category.key).over(tenant.preferences.of(category.key))
+    wish = mine.for_category(category.key).with_defaults(tenant.preferences.for_category(category.key))
     return switches.get(Channel.EMAIL, True) and wish.channels.get(Channel.EMAIL, True)
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from hub.errors import Forbidden, Unavailable
-from hub.platform.outbound_http import Egress, EgressError, Refused
+from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP, OutboundHTTPError
 from hub.setting_values import TOPIC
 
 NOTIFICATION, CONFIRMATION = "Notification", "SubscriptionConfirmation"
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 class Sns:
     """`topics`: HUB_SNS_TOPICS. `elsewhere`: where AWS_ENDPOINT_URL puts Amazon, or empty."""
 
-    def __init__(self, egress: Egress, topics: tuple[str, ...], elsewhere: str = "") -> None:
+    def __init__(self, egress: OutboundHTTP, topics: tuple[str, ...], elsewhere: str = "") -> None:
         self._egress = egress
         self._topics = frozenset(topics)
         self._elsewhere = elsewhere
@@ -113,9 +113,9 @@ class Sns:
     async def _get(self, url: str) -> tuple[int, bytes]:
         try:
             answer = await self._egress.get(url, TIMEOUT_S)
-        except Refused as error:
+        except AddressNotAllowed as error:
             raise Forbidden(str(error)) from None
-        except EgressError as error:
+        except OutboundHTTPError as error:
             raise Unavailable(f"Amazon SNS does not answer: {error}") from None
         return answer.status, answer.body
 

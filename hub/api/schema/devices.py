@@ -154,7 +154,7 @@ def vapid_public_key(private: str) -> str:
 
 
 async def _register(context: Context, device: model.Device, **values: str) -> model.Device:
-    await context.services.change.open(context.mailbox)
+    await context.services.change.get_or_create_mailbox(context.mailbox)
     return await context.services.devices.register(context.mailbox, replace(device, **values))
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+from hub import model
 from hub.api.schema.scalars import Cursor
 from hub.api.schema.types import InboxEvent
 from hub.clock import Clock
 from hub.inbox.cursors import encode_position
 from hub.live.subscriptions import Feed, Rooms
-from hub.model import Event, Position
+from hub.model import Position
 
 
 class InboxStream:
@@ -46,7 +47,7 @@ class InboxStream:
     def ended(self) -> bool:
         return self._feed.ended
 
-    def _told(self, event: Event) -> InboxEvent:
+    def _told(self, event: model.InboxEvent) -> InboxEvent:
         self.trace = event.trace
         at = self._feed.known_at
         if at is None:

@@ -20,7 +20,7 @@ from hub.errors import BadUserInput, TooLarge
 from hub.inbox.store import Filter
 from hub.mail_address import InvalidMailAddress, envelope_address
 from hub.model import InboxView, is_plain, mailbox_of
-from hub.platform.outbound_http import Egress, Refused
+from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP
 from hub.settings import Settings
 from hub.text import IDENTIFIER_MAX_CHARS, IDENTIFIER_RULE, is_blank, is_identifier
 from hub.workflows.publish import SendRequest
@@ -314,10 +314,10 @@ def _text(given: str | None, field: str) -> str | UnsetType | None:
     return given
 
 
-def outer_url(given: str, egress: Egress, field: str) -> str:
+def outer_url(given: str, egress: OutboundHTTP, field: str) -> str:
     """An address that the hub may call, as far as can be told without resolving its name."""
     try:
         egress.check(given)
-    except Refused as refused:
+    except AddressNotAllowed as refused:
         raise BadUserInput(f"This address can't be called: {refused}.", field) from None
     return given

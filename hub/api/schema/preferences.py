@@ -16,7 +16,7 @@ from hub.api.schema.inputs import key_of, label_of, link_of
 from hub.api.schema.scalars import Duration
 from hub.audience import preferences as wishes
 from hub.errors import BadUserInput
-from hub.model import NOTHING, is_plain, tenant_of
+from hub.model import NO_PREFERENCES, is_plain, tenant_of
 
 CHANGES_MAX = 1000  # switches or cells in one call
 DESCRIPTION_MAX_CHARS = 1024
@@ -86,7 +86,9 @@ def _name(root: Parent[model.Tenant]) -> str:
 
 def _starting(root: Parent[model.Tenant], info: Info) -> wishes.Matrix:
     services = info.context.services
-    return wishes.matrix(root.preferences, NOTHING, root.categories, services.settings.configured, services.clock())
+    return wishes.matrix(
+        root.preferences, NO_PREFERENCES, root.categories, services.settings.configured, services.clock()
+    )
 
 
 @strawberry.type(description="How the tenant is set up and looks.")
@@ -153,7 +155,7 @@ class WishQuery:
     async def preferences(self, info: Info) -> wishes.Matrix:
         context = info.context
         user = await context.services.users.get(context.mailbox)
-        return await preferences_of(context, context.mailbox, user.preferences if user else NOTHING)
+        return await preferences_of(context, context.mailbox, user.preferences if user else NO_PREFERENCES)
 
     @strawberry.field(
         graphql_type=list[Category],
@@ -176,7 +178,7 @@ class WishMutation:
         context = info.context
         services, mailbox = context.services, context.mailbox
         changes = _changes(input, await services.tenants.get(context.caller.tenant), "input")
-        await services.change.open(mailbox)
+        await services.change.get_or_create_mailbox(mailbox)
         user = await services.users.change(
             mailbox, lambda user: replace(user, preferences=wishes.changed(user.preferences, changes))
         )
@@ -274,7 +276,7 @@ def _set_up(given: TenantInput, known: model.Tenant) -> Callable[[model.Tenant],
         changes = _changes(given.preferences, known, "input.preferences")
 
     def step(tenant: model.Tenant) -> model.Tenant:
-        start = NOTHING if changes is None else wishes.changed(tenant.preferences, changes)
+        start = NO_PREFERENCES if changes is None else wishes.changed(tenant.preferences, changes)
         return replace(tenant, preferences=start, **values)
 
     return step

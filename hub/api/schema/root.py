@@ -62,7 +62,7 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery,
         context = info.context
         user = await context.services.users.get(context.mailbox)
         if user is None:
-            await context.services.change.open(context.mailbox)
+            await context.services.change.get_or_create_mailbox(context.mailbox)
             user = await context.services.users.get(context.mailbox)
         if user is None:
             raise Unavailable("This person was erased just now.")
@@ -285,7 +285,7 @@ class Subscription:
         try:
             feed = await services.rooms.join(context.mailbox, position)
         except NotFound:
-            await services.change.make(context.mailbox)
+            await services.change.create_mailbox(context.mailbox)
             feed = await services.rooms.join(context.mailbox, position)
         return InboxStream(feed, services.rooms, services.clock)
 

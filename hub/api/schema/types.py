@@ -194,7 +194,7 @@ async def inbox_page(
     below = decode_place(after, "after") if after is not None else None
     page = await services.inboxes.page(mailbox, wanted, size, below)
     if page is None:
-        await services.change.open(mailbox)
+        await services.change.get_or_create_mailbox(mailbox)
         page = await services.inboxes.page(mailbox, wanted, size, below)
     if page is None:
         raise NotFound("There is no such inbox.")

@@ -52,7 +52,9 @@ class PeopleQuery:
         category = tenant.category(request.category) or undefined(request.category)
 
         def decided(user: User) -> tuple[Decided, ...]:
-            return plan(request.asked, category, tenant.preferences, user, services.settings.configured, now).decisions
+            return plan(
+                request.requested, category, tenant.preferences, user, services.settings.configured, now
+            ).decisions
 
         def told(decision: Decided) -> Decision:
             goes = decision.outcome is not DeliveryStatus.SKIPPED

@@ -48,7 +48,7 @@ class WebhookCallConnection:
 
 
 async def _calls(
-    root: Parent[model.Endpoint],
+    root: Parent[model.WebhookEndpoint],
     info: Info,
     statuses: list[model.DeliveryStatus] | None = None,
     first: int | None = CALLS,
@@ -75,11 +75,11 @@ class WebhookEndpoint:
 
 @strawberry.type(description="`secret` is shown once, here.")
 class WebhookSecretPayload:
-    endpoint: model.Endpoint = strawberry.field(graphql_type=WebhookEndpoint)
+    endpoint: model.WebhookEndpoint = strawberry.field(graphql_type=WebhookEndpoint)
     secret: str
 
     @classmethod
-    def of(cls, endpoint: model.Endpoint) -> "WebhookSecretPayload":
+    def of(cls, endpoint: model.WebhookEndpoint) -> "WebhookSecretPayload":
         return cls(endpoint=endpoint, secret=endpoint.secrets[0])
 
 
@@ -95,7 +95,7 @@ class WebhookInput:
 @strawberry.type
 class WebhookQuery:
     @strawberry.field(graphql_type=list[WebhookEndpoint], description="Role admin. In the order they were made.")
-    async def webhooks(self, info: Info) -> list[model.Endpoint]:
+    async def webhooks(self, info: Info) -> list[model.WebhookEndpoint]:
         return await info.context.services.endpoints.all(info.context.require_admin())
 
 
@@ -120,7 +120,7 @@ class WebhookMutation:
         url: str | None = None,
         events: list[str] | None = strawberry.UNSET,
         enabled: bool | None = None,
-    ) -> model.Endpoint:
+    ) -> model.WebhookEndpoint:
         context = info.context
         return await context.services.endpoints.update(
             context.require_admin(),

@@ -67,7 +67,7 @@ class GraphQLOverHTTP:
         visit = Visit(
             transport,
             request_id(said.get("x-request-id")),
-            said.get("traceparent") if tracing.on() else None,
+            said.get("traceparent") if tracing.enabled() else None,
         )
         try:
             response = await self._handle(scope, receive, said, accept, visit)

@@ -15,7 +15,7 @@ from structlog.contextvars import bind_contextvars
 from hub.api.errors import INTERNAL
 from hub.api.execution.engine import Answer, Operation
 from hub.ids import new_id
-from hub.model import Caller
+from hub.model import Principal
 from hub.platform import metrics, tracing
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=@-]{1,128}")
@@ -48,11 +48,11 @@ class Visit:
         self._began = perf_counter()
         self._done = False
         bind_contextvars(request_id=request_id)
-        self._span = tracing.begin("operation", traceparent)
-        if self._span and (place := tracing.current()):
+        self._span = tracing.start_span("operation", traceparent)
+        if self._span and (place := tracing.current_traceparent()):
             bind_contextvars(trace_id=tracing.trace_id(place))
 
-    def came(self, caller: Caller) -> None:
+    def came(self, caller: Principal) -> None:
         """Now it is known who asks."""
         bind_contextvars(tenant=caller.tenant, user=caller.user)
 
@@ -74,7 +74,7 @@ class Visit:
         self._done = True
         code = answer["errors"][0]["extensions"]["code"] if "errors" in answer else "OK"
         seconds = perf_counter() - self._began
-        metrics.answered(self._transport, self._kind, self._field, code, seconds)
+        metrics.record_operation(self._transport, self._kind, self._field, code, seconds)
         if _debugging():
             log.debug(
                 "operation",
@@ -85,10 +85,10 @@ class Visit:
                 ms=round(seconds * 1000, 1),
             )
         if self._span:
-            tracing.end(
+            tracing.finish_span(
                 self._span,
                 f"{self._kind} {self._field}",
-                broken=code == INTERNAL,
+                failed=code == INTERNAL,
                 **{
                     "graphql.operation.type": self._kind,
                     "hub.transport": self._transport,

@@ -263,7 +263,7 @@ class Protocol(SocketReader):
 
     def _cut(self, why: str) -> None:
         if not self.disconnected:
-            metrics.sockets_cut.labels(why).inc()
+            metrics.websockets_aborted.labels(why).inc()
             self.transport.abort()
 
     def _forgive(self) -> None:

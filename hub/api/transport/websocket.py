@@ -31,7 +31,7 @@ from hub.api.transport.origins import Origins
 from hub.api.transport.uvicorn_protocols import Protocol, transport_of
 from hub.errors import BadUserInput, HubError, Unavailable
 from hub.ids import new_id
-from hub.model import Caller, Role
+from hub.model import Principal, Role
 from hub.platform import metrics, tracing
 
 PROTOCOL = "graphql-transport-ws"
@@ -112,7 +112,7 @@ class GraphQLOverWebSocket:
             if mailbox is not None:
                 self._sockets.leave(mailbox)
 
-    async def _init(self, session: "_Session") -> Caller:
+    async def _init(self, session: "_Session") -> Principal:
         try:
             async with asyncio.timeout(self._services.settings.init_timeout_s):
                 while (message := await session.receive())["type"] in {"ping", "pong"}:
@@ -143,7 +143,7 @@ class _Session:
         self.transport = transport_of(socket.scope)
         self._running: dict[str, asyncio.Task[None] | _Flow] = {}
 
-    async def serve(self, caller: Caller) -> None:
+    async def serve(self, caller: Principal) -> None:
         """Until the client goes, breaks the protocol, or its token expires."""
         try:
             async with asyncio.timeout(min(max(0.0, caller.expires_at - time.time()), YEAR_S)):
@@ -195,7 +195,7 @@ class _Session:
         if message["type"] == "ping":
             await self.send({"type": "pong"})
 
-    async def _handle(self, message: dict[str, Any], caller: Caller) -> None:
+    async def _handle(self, message: dict[str, Any], caller: Principal) -> None:
         match message["type"]:
             case "ping" | "pong":
                 await self.answer(message)
@@ -209,7 +209,7 @@ class _Session:
             case _:
                 raise Closing(Close.BAD_REQUEST, "Unknown message type.")
 
-    def _subscribe(self, message: dict[str, Any], caller: Caller) -> None:
+    def _subscribe(self, message: dict[str, Any], caller: Principal) -> None:
         id = message["id"]
         if id in self._running:
             raise Closing(Close.SUBSCRIBER_EXISTS, f"Subscriber for {id[:64]} already exists")

@@ -26,7 +26,7 @@ from aiosmtplib import (
 )
 
 from hub.model import Channel
-from hub.platform.outbound_http import Egress
+from hub.platform.outbound_http import OutboundHTTP
 from hub.send import aws, mail_layout
 from hub.send.mail import Letter, Sender, Unsendable, letter, sender_from
 from hub.send.message import Message, Provider, Shown
@@ -45,7 +45,7 @@ QUEUED_AS = re.compile(r"queued as <?([\w.-]+)", re.IGNORECASE)
 SES_DEAD = {"MessageRejected", "BadRequestException"}
 
 
-async def opened(settings: Settings, egress: Egress, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001 - mail is no HTTP
+async def opened(settings: Settings, egress: OutboundHTTP, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001 - mail is no HTTP
     """SMTP first, where both are configured."""
     providers: list[Provider] = []
     if settings.smtp_url and settings.email_from:

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from hub import clock
 from hub.model import Channel, Device, Notification, Priority
-from hub.platform.outbound_http import Egress
+from hub.platform.outbound_http import OutboundHTTP
 from hub.send import aws
 from hub.send.message import Message, Provider, Shown
 from hub.send.outcome import Dead, Outcome, Sent
@@ -40,7 +40,7 @@ Remember = Callable[[str, str, str], Awaitable[None]]
 
 async def opened(
     settings: Settings,
-    egress: Egress,  # noqa: ARG001 - boto brings its own
+    egress: OutboundHTTP,  # noqa: ARG001 - boto brings its own
     stack: AsyncExitStack,
     remember: Remember | None = None,
     now: clock.Clock = clock.now,

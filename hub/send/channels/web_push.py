@@ -21,7 +21,7 @@ from pywebpush import WebPusher, WebPushException
 from hub import clock
 from hub.model import Channel, Notification, Priority
 from hub.platform import circuit_breaker
-from hub.platform.outbound_http import Answer, Egress, EgressError, Refused
+from hub.platform.outbound_http import AddressNotAllowed, HTTPResponse, OutboundHTTP, OutboundHTTPError
 from hub.send.message import Message, Provider, Shown
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent
 from hub.send.retry_after import retry_after_s
@@ -47,7 +47,7 @@ LATER = {408, 425, 429}
 
 async def opened(
     settings: Settings,
-    egress: Egress,
+    egress: OutboundHTTP,
     stack: AsyncExitStack,  # noqa: ARG001 - holds nothing open
     now: clock.Clock = clock.now,
 ) -> tuple[Provider, ...]:
@@ -67,7 +67,7 @@ class WebPush:
 
     name = "web_push"
 
-    def __init__(self, egress: Egress, vapid: Vapid, subject: str, timeout_s: float, now: clock.Clock) -> None:
+    def __init__(self, egress: OutboundHTTP, vapid: Vapid, subject: str, timeout_s: float, now: clock.Clock) -> None:
         self.timeout_s = timeout_s
         self._now = now
         self._egress, self._vapid, self._subject = egress, vapid, subject
@@ -76,7 +76,9 @@ class WebPush:
     def breakers(self, message: Message) -> tuple[str, ...]:
         """The address of a push service is whatever a user registered."""
         device = message.device
-        return circuit_breaker.names(self.name, message.notification.tenant, _url(message), device.id if device else "")
+        return circuit_breaker.breaker_names(
+            self.name, message.notification.tenant, _url(message), device.id if device else ""
+        )
 
     async def send(self, message: Message) -> Outcome:
         try:
@@ -85,9 +87,9 @@ class WebPush:
                 answer = await self._post(message, content)
                 if answer.status == 413 and len(content) > len(short := payload(message, room=SHORT_BYTES)):
                     answer = await self._post(message, short)
-        except Refused as error:
+        except AddressNotAllowed as error:
             return Dead(str(error))
-        except EgressError as error:
+        except OutboundHTTPError as error:
             return Retry(str(error), shared=error.host_down or None)
         except TimeoutError:
             return Retry("no answer in time")
@@ -95,7 +97,7 @@ class WebPush:
             return Dead("the keys or the address of the subscription are none")
         return _outcome(answer)
 
-    async def _post(self, message: Message, content: bytes) -> Answer:
+    async def _post(self, message: Message, content: bytes) -> HTTPResponse:
         device, now = message.device, self._now()
         assert device
         keys = {"p256dh": device.p256dh or "", "auth": device.auth or ""}
@@ -184,7 +186,7 @@ def _url(message: Message) -> str:
     return (message.device and message.device.url) or ""
 
 
-def _outcome(answer: Answer) -> Outcome:
+def _outcome(answer: HTTPResponse) -> Outcome:
     error = f"the push service answered {answer.status}"
     if 200 <= answer.status < 300:
         return Sent()

@@ -11,7 +11,7 @@ from hub import clock
 from hub.clock import Clock
 from hub.model import Channel, Device, Notification
 from hub.platform import circuit_breaker
-from hub.platform.outbound_http import Egress
+from hub.platform.outbound_http import OutboundHTTP
 from hub.send import signing
 from hub.send.message import Message, Provider, Shown
 from hub.send.outcome import Dead, Outcome
@@ -21,21 +21,23 @@ CHANNEL = Channel.WEBHOOK
 EVENT = "notification.created"
 
 
-async def opened(settings: Settings, egress: Egress, _: AsyncExitStack, now: Clock = clock.now) -> tuple[Provider, ...]:
+async def opened(
+    settings: Settings, egress: OutboundHTTP, _: AsyncExitStack, now: Clock = clock.now
+) -> tuple[Provider, ...]:
     return (Webhook(egress, settings.provider_timeout_s, now),) if settings.webhooks else ()
 
 
 class Webhook:
     name = "webhook"
 
-    def __init__(self, egress: Egress, timeout_s: float, clock: Clock) -> None:
+    def __init__(self, egress: OutboundHTTP, timeout_s: float, clock: Clock) -> None:
         self._egress = egress
         self._clock = clock
         self.timeout_s = timeout_s
 
     def breakers(self, message: Message) -> tuple[str, ...]:
         device = message.device
-        return circuit_breaker.names(
+        return circuit_breaker.breaker_names(
             self.name, message.notification.tenant, _address(device)[0], device.id if device else ""
         )
 
