@@ -37,7 +37,8 @@ STRANGERS = ("/unsubscribe/", "/r/", "/providers/")
 
 
 def make_app(services: Services, auth: Authenticator, answers: Answers, database: Database) -> ASGIApp:
-    """The app for one process. It has no lifespan: whoever made `services` ends them. Raises settings.ConfigurationError."""
+    """The app for one process. It has no lifespan: whoever made `services` ends them. Raises
+    settings.ConfigurationError."""
     development = services.settings.mode == "development"
     schema = make_schema()._schema
     straighten(schema)

@@ -46,7 +46,8 @@ REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is to
 @asynccontextmanager
 async def mongo(settings: Settings, calls: int = MAX_CALLS) -> AsyncIterator[Database]:
     """The database. Writes are majority-committed and journalled; the client belongs to the running loop. No call waits
-    longer than a commit may, so that a frozen server is an answer too. Raises StoreUnavailable for what is no address."""
+    longer than a commit may, so that a frozen server is an answer too. Raises StoreUnavailable for what is no
+    address."""
     deadline_ms = int(settings.commit_deadline_s * 1000)
     try:
         client = Client(

@@ -22,7 +22,8 @@ class _SchemaVersion(Struct, frozen=True):
 
 
 async def check_version(database: Database) -> None:
-    """Note the version where there is none yet. Raise StoreUnavailable if a newer version of the hub wrote what is there."""
+    """Note the version where there is none yet. Raise StoreUnavailable if a newer version of the hub wrote what is
+    there."""
     try:
         mine = {"$setOnInsert": {"major": MAJOR}}
         doc = await database[COLLECTION].find_one_and_update(

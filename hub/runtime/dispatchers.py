@@ -37,7 +37,8 @@ async def build_dispatchers(
     hub: Components, settings: Settings, serving: Sequence[Any], stack: AsyncExitStack
 ) -> list[Dispatcher[Any]]:
     """A dispatcher for each channel that has a provider, and one for the calls of tenants' endpoints. In development
-    what leaves is kept, and channels without a provider end there. Raises ConfigurationError for a setting that can't be used."""
+    what leaves is kept, and channels without a provider end there. Raises ConfigurationError for a setting that can't
+    be used."""
     services = hub.services
     made: list[Dispatcher[Any]] = []
     pace, company = Pace(hub.limiter, settings), Company()
