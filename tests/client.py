@@ -18,7 +18,7 @@ from tests.processes import SECRET
 
 Json = dict[str, Any]
 
-NOTIFICATION = "id place title body category createdAt updatedAt seenAt readAt archivedAt snoozedUntil acknowledgedAt"
+NOTIFICATION = "id sortKey title body category createdAt updatedAt seenAt readAt archivedAt snoozedUntil acknowledgedAt"
 PAGE = f"unread unseen position nodes {{ {NOTIFICATION} }} pageInfo {{ hasNextPage endCursor }}"
 INBOX = f"query ($f: InboxFilter, $n: Int, $a: String) {{ inbox(filter: $f, first: $n, after: $a) {{ {PAGE} }} }}"
 FEED = f"subscription ($after: Cursor) {{ inbox(after: $after) {{ kind cursor unread unseen notification {{ {NOTIFICATION} }} }} }}"
@@ -237,7 +237,7 @@ class Replica:
     """An inbox as a client keeps it: loads the pages once, then lives on events alone.
 
     `items` is everything the ALL view holds, by id. An event brings a notification whole, so it is simply put in the
-    place of what was there, known or not; where it stands in the inbox is said by `place`.
+    place of what was there, known or not; `sortKey` gives the order of the inbox.
     """
 
     def __init__(self) -> None:
@@ -281,7 +281,7 @@ class Replica:
     @property
     def order(self) -> list[str]:
         """Newest first, as the server lists it."""
-        return sorted(self.items, key=lambda known: -self.items[known]["place"])
+        return sorted(self.items, key=lambda known: -self.items[known]["sortKey"])
 
     @property
     def state(self) -> list[tuple[str, bool, bool, bool, bool, bool]]:

@@ -28,7 +28,7 @@ KEPT: Json = ONE | {
     "channels": ["IN_APP"],
 }
 WHOLE = (
-    "id userId place title body imageUrl actionUrl actions { key label url primary } data tags category categoryName priority "
+    "id userId sortKey title body imageUrl actionUrl actions { key label url primary } data tags category categoryName priority "
     "because requireAck createdAt updatedAt seenAt readAt archivedAt snoozedUntil acknowledgedAt expiresAt"
 )
 SEND = "mutation ($i: SendInput!) { send(input: $i) % { duplicate send { id status category recipients createdAt } } }"

@@ -72,7 +72,7 @@ export class Inbox extends EventTarget {
     if (kept) {
       for (const item of kept.items) this.#known.set(item.id, item);
       [this.#unread, this.#unseen] = [kept.unread, kept.unseen];
-      this.#lists.ACTIVE.floor = Math.min(...kept.items.map((item) => item.place));
+      this.#lists.ACTIVE.floor = Math.min(...kept.items.map((item) => item.sortKey));
     }
     addEventListener("pagehide", this.#leave);
     hub.addEventListener("status", this.#onStatus);
@@ -123,9 +123,9 @@ export class Inbox extends EventTarget {
     const found: Item[] = [];
     for (const known of this.#known.values()) {
       const item = this.#shown(known);
-      if (item.place >= floor && views[view](item)) found.push(item);
+      if (item.sortKey >= floor && views[view](item)) found.push(item);
     }
-    return found.sort((one, other) => other.place - one.place);
+    return found.sort((one, other) => other.sortKey - one.sortKey);
   }
 
   list(view: View): Readonly<Pick<List, "state" | "more">> {
@@ -171,7 +171,7 @@ export class Inbox extends EventTarget {
     }
     list.after = page.pageInfo.endCursor;
     list.more = page.pageInfo.hasNextPage;
-    list.floor = list.more ? (page.nodes.at(-1)?.place ?? list.floor) : -Infinity;
+    list.floor = list.more ? (page.nodes.at(-1)?.sortKey ?? list.floor) : -Infinity;
     list.state = "ready";
     if (!this.#cursor) {
       this.#cursor = page.position;
@@ -387,10 +387,10 @@ export class Inbox extends EventTarget {
   readonly #keep = (): void => {
     clearTimeout(this.#keepTimer);
     if (!this.#cursor) return;
-    const items = [...this.#known.values()].filter(views.ACTIVE).sort((one, other) => other.place - one.place);
+    const items = [...this.#known.values()].filter(views.ACTIVE).sort((one, other) => other.sortKey - one.sortKey);
     const { floor } = this.#lists.ACTIVE;
     this.#tabs.keep({
-      items: items.filter((item) => item.place >= floor).slice(0, PAGE),
+      items: items.filter((item) => item.sortKey >= floor).slice(0, PAGE),
       unread: this.#unread,
       unseen: this.#unseen,
     });

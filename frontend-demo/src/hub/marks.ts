@@ -45,7 +45,7 @@ const does: Record<Verb, (item: Item, mark: Mark) => Item> = {
   archive: (item, { at }) => ({ ...item, archivedAt: item.archivedAt ?? at, snoozedUntil: null }),
   unarchive: (item) => ({ ...item, archivedAt: null }),
   snooze: (item, { until }) => ({ ...item, snoozedUntil: until ?? null, archivedAt: null }),
-  unsnooze: (item) => (item.snoozedUntil ? { ...item, snoozedUntil: null, place: Number.MAX_SAFE_INTEGER } : item),
+  unsnooze: (item) => (item.snoozedUntil ? { ...item, snoozedUntil: null, sortKey: Number.MAX_SAFE_INTEGER } : item),
   acknowledge: (item, { at }) =>
     item.requireAck ? { ...read(item, at), acknowledgedAt: item.acknowledgedAt ?? at } : item,
   markAllSeen: (item, { at }) => (active(item) ? seen(item, at) : item),
@@ -58,7 +58,7 @@ export const marked = (item: Item, mark: Mark): Item => does[mark.verb](item, ma
 export function satisfied(item: Item, mark: Mark): boolean {
   const after = marked(item, mark);
   return (
-    after.place === item.place &&
+    after.sortKey === item.sortKey &&
     !after.seenAt === !item.seenAt &&
     !after.readAt === !item.readAt &&
     !after.archivedAt === !item.archivedAt &&

@@ -5,7 +5,7 @@ import { graphql, type ResultOf } from "./graphql";
 const Item = graphql(`
   fragment Item on Notification {
     id
-    place
+    sortKey
     category
     categoryName
     title

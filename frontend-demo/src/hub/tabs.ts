@@ -12,7 +12,7 @@ export interface Kept {
   unseen: number;
 }
 
-const SHAPE = 2; // of what is kept and of marks: another one is for other tabs and other pages
+const SHAPE = 3; // of what is kept and of marks: another one is for other tabs and other pages
 const KEPT_FOR_MS = 7 * 24 * 3_600_000;
 
 export class Tabs {

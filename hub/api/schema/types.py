@@ -101,10 +101,10 @@ class Notification:
     )
     require_ack: bool
     added_modseq: int = strawberry.field(
-        name="place",
-        description="Its place in the inbox, which lists the highest first. What comes back from a snooze gets a new "
-        "one. A feed tells changes in the order they were made, which is another: keep what it brings by `id`, and "
-        "sort by this.",
+        name="sortKey",
+        description="The position in the inbox, which lists the highest first. A notification that comes back from a "
+        "snooze gets a new one. A feed brings changes in the order in which they were made, which differs: store "
+        "notifications by `id` and sort them by this.",
     )
     because: str = strawberry.field(
         resolver=_because,
