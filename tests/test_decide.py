@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hub.decide.plan import Asked, Plan, objection, plan
+from hub.decide.plan import Plan, Requested, plan, skip_reason
 from hub.model import (
     NO_PREFERENCES,
     Category,
@@ -43,7 +43,7 @@ categories = st.builds(
     default_channels=channels,
     priority=st.sampled_from(Priority),
 )
-asked = st.builds(Asked, channels=st.none() | channels, priority=st.none() | st.sampled_from(Priority))
+asked = st.builds(Requested, channels=st.none() | channels, priority=st.none() | st.sampled_from(Priority))
 configured = st.frozensets(st.sampled_from(Channel)).map(lambda some: some | {Channel.IN_APP})
 devices = st.lists(st.sampled_from(DeviceKind), max_size=4).map(
     lambda kinds: tuple(
@@ -62,7 +62,7 @@ users = st.builds(
     suppressed=st.just({}) | st.just({"alice@example.org": "BOUNCED"}),
 )
 cases = st.tuples(asked, categories, st.just(NO_PREFERENCES) | preferences, users, configured)
-Case = tuple[Asked, Category, Preferences, User, frozenset[Channel]]
+Case = tuple[Requested, Category, Preferences, User, frozenset[Channel]]
 properties = settings(max_examples=scaled(60, 5000), deadline=None)
 
 
@@ -98,10 +98,10 @@ def test_every_channel_has_an_answer_and_every_no_a_reason(case: Case) -> None:
 @given(cases)
 def test_plan_says_of_each_channel_asked_for_that_it_goes_or_why_not(case: Case) -> None:
     found = decided(case)
-    going = {decision.channel for decision in found.outside} | (set() if found.hidden else {Channel.IN_APP})
+    going = {decision.channel for decision in found.external} | (set() if found.hidden else {Channel.IN_APP})
     assert going | {Channel(name) for name in found.skipped} == wanted(case) | ({Channel.IN_APP} & going)
     assert not going & {Channel(name) for name in found.skipped}
-    assert all(decision.outcome is not DeliveryStatus.SKIPPED for decision in found.outside)
+    assert all(decision.outcome is not DeliveryStatus.SKIPPED for decision in found.external)
     assert found.priority == (case[0].priority or case[1].priority)
 
 
@@ -125,7 +125,7 @@ def test_muted_goes_nowhere_not_even_into_the_inbox(case: Case, hours: int) -> N
     user = replace(user, preferences=replace(user.preferences, categories=(*others, muted)))
     found = plan(asked, category, defaults, user, configured, NOW)
     assert found.hidden
-    assert found.outside == ()
+    assert found.external == ()
     assert set(found.skipped.values()) <= {Reason.MUTED}
 
 
@@ -138,9 +138,9 @@ def test_switched_off_goes_only_where_required(case: Case) -> None:
     found = plan(asked, category, defaults, user, configured, NOW)
     if not category.required:
         assert found.hidden
-        assert found.outside == ()
+        assert found.external == ()
     own = replace(defaults, channels=switched_off), replace(user, preferences=Preferences(channels={}))
-    assert category.required or plan(asked, category, *own, configured, NOW).outside == ()
+    assert category.required or plan(asked, category, *own, configured, NOW).external == ()
 
 
 @properties
@@ -151,7 +151,7 @@ def test_a_wish_of_ones_own_stands_above_the_tenants(case: Case, channel: Channe
     mine = CategoryPreference(category=category.key, channels={channel: True})
     defaults = Preferences(channels={channel: False}, categories=(against,))
     user = replace(user, preferences=Preferences(channels={channel: True}, categories=(mine,)))
-    reason = objection(channel, category, defaults, user, EVERYTHING, NOW)
+    reason = skip_reason(channel, category, defaults, user, EVERYTHING, NOW)
     assert reason not in {Reason.PREFERENCE, Reason.MUTED}
 
 
@@ -173,13 +173,13 @@ def test_what_was_accepted_has_no_objection_afterwards(case: Case) -> None:
     _asked, category, defaults, user, configured = case
     for decision in decided(case).decisions:
         if decision.reason is not Reason.NOT_REQUESTED:
-            assert objection(decision.channel, category, defaults, user, configured, NOW) == decision.reason
+            assert skip_reason(decision.channel, category, defaults, user, configured, NOW) == decision.reason
 
 
 @properties
 @given(cases)
 def test_devices_are_the_persons_own_of_that_kind(case: Case) -> None:
-    for decision in decided(case).outside:
+    for decision in decided(case).external:
         kind = DeviceKind(decision.channel) if decision.channel in set(DeviceKind) else None
         assert decision.devices == tuple(device.id for device in case[3].devices if device.kind is kind)
 
@@ -189,4 +189,4 @@ def test_a_mute_ends_at_its_instant() -> None:
     for hours, hidden in ((1, True), (0, False), (-1, False)):
         wish = CategoryPreference(category="news", muted_until=NOW + timedelta(hours=hours))
         user = User(id="t/a", created_at=NOW, updated_at=NOW, preferences=Preferences(categories=(wish,)))
-        assert plan(Asked(), category, NO_PREFERENCES, user, EVERYTHING, NOW).hidden is hidden
+        assert plan(Requested(), category, NO_PREFERENCES, user, EVERYTHING, NOW).hidden is hidden

@@ -12,7 +12,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from hub.clock import now, rfc3339
 from hub.inbox.state import VIEWS
-from hub.inbox.store import Filter, Inboxes
+from hub.inbox.store import Inboxes, InboxQuery
 from hub.model import InboxView, Position, Priority, mailbox_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
@@ -216,7 +216,7 @@ async def test_search_looks_at_the_newest_of_the_window_only(servers: tuple[Mong
     )
     async with AsyncMongoClient[Json](servers[0].url, tz_aware=True) as client:
         store = Inboxes(client["hub"], settings, now)
-        page = await store.page(mailbox, Filter(words=("needle",)), 100, None)
+        page = await store.get_page(mailbox, InboxQuery(words=("needle",)), 100, None)
         assert page
         assert [n.added_modseq for n in page.notifications] == list(range(20, 10, -1))
 
@@ -458,26 +458,26 @@ async def test_every_query_of_the_walk_reads_by_index_and_sorts_nothing(
     async with AsyncMongoClient[Json](servers[0].url, tz_aware=True, event_listeners=[commands]) as client:
         database = client["hub"]
         store, sends = Inboxes(database, settings, now), Sends(database)
-        head = await store.head(key)
+        head = await store.get_mailbox(key)
         assert head
         for view in InboxView:
             for after in (None, 20):
                 for wanted in (
-                    Filter(view=view),
-                    Filter(view=view, categories=("news",)),
-                    Filter(view=view, categories=("a", "news", "z")),
-                    Filter(view=view, tags=("x",), priorities=(Priority.MEDIUM,)),
-                    Filter(view=view, words=("number",)),
-                    Filter(view=view, categories=("news",), words=("number",)),
+                    InboxQuery(view=view),
+                    InboxQuery(view=view, categories=("news",)),
+                    InboxQuery(view=view, categories=("a", "news", "z")),
+                    InboxQuery(view=view, tags=("x",), priorities=(Priority.MEDIUM,)),
+                    InboxQuery(view=view, words=("number",)),
+                    InboxQuery(view=view, categories=("news",), words=("number",)),
                 ):
-                    await store.page(key, wanted, 20, after)
-        await store.ids(key, Filter(), VIEWS[InboxView.UNREAD], 1000, upto=head.modseq)
+                    await store.get_page(key, wanted, 20, after)
+        await store.list_ids(key, InboxQuery(), VIEWS[InboxView.UNREAD], 1000, upto=head.modseq)
         async with client.start_session() as session:
-            await store.lying_in(key, VIEWS[InboxView.ACTIVE], 1001, session)
+            await store.list_in_states(key, VIEWS[InboxView.ACTIVE], 1001, session)
         await store.backlog(key, Position(head.epoch, 3, 1 << 40))
         await store.backlog(key, Position(head.epoch, 3, 1 << 40, "within"))
-        await store.due(now(), 500)
-        await store.heads([key])
+        await store.list_due(now(), 500)
+        await store.get_mailboxes([key])
         send = await sends.get(tenant.name, sent["send"]["id"])
         assert send
         for at in (None, sent["send"]["id"]):

@@ -261,9 +261,11 @@ async def test_category_of_first_use_is_made_once_and_no_copy_of_a_tenant_is_old
             async with database.client.start_session() as session:
                 await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE)
                 try:
-                    known = (await tenants.known([tenant.name]))[tenant.name]
+                    known = (await tenants.get_many([tenant.name]))[tenant.name]
                     if known.category(key) is None:
-                        await database.tenants.bulk_write([tenants.first_use(known, key)] * 2, session=session)
+                        await database.tenants.bulk_write(
+                            [tenants.create_category_update(known, key)] * 2, session=session
+                        )
                     await session.commit_transaction()
                     return
                 except PyMongoError as error:
@@ -275,13 +277,13 @@ async def test_category_of_first_use_is_made_once_and_no_copy_of_a_tenant_is_old
         assert sorted(category.key for category in found.categories) == ["$d", "a", "b.c"]
         assert found.category("a") == Category(key="a", name="a")
         with pytest.raises(TooLarge, match="HUB_CATEGORIES_PER_TENANT"):
-            tenants.first_use(found, "one more")
+            tenants.create_category_update(found, "one more")
     await tenant.define("a", "EMAIL")
     for tenants in (here, there):
         category = (await tenants.get(tenant.name)).category("a")
         assert category
         assert category.default_channels == ("EMAIL",)
-    assert await here.known(["nobody's", tenant.name]) == {
+    assert await here.get_many(["nobody's", tenant.name]) == {
         "nobody's": model.Tenant(id="nobody's"),
         tenant.name: await there.get(tenant.name),
     }

@@ -22,8 +22,8 @@ from hub.api.schema.scalars import Cursor
 from hub.api.schema.types import InboxEvent
 from hub.errors import BadUserInput
 from hub.inbox import state
-from hub.inbox.cursors import decode_place, decode_position, encode_place, encode_position
-from hub.inbox.unit_of_work import Draft
+from hub.inbox.cursors import decode_page_cursor, decode_position, encode_page_cursor, encode_position
+from hub.inbox.unit_of_work import UnitOfWork
 from hub.live import message_codec
 from hub.model import (
     MUTABLE_FIELDS,
@@ -84,7 +84,7 @@ def notifications(**given: Any) -> st.SearchStrategy[Notification]:
         "hidden": st.booleans(),
         "skipped": st.dictionaries(st.sampled_from(["EMAIL", "SMS"]), st.just("NOT_CONFIGURED"), max_size=2),
     }
-    return st.builds(Notification, **(fields | given)).map(_sane).map(state.placed)
+    return st.builds(Notification, **(fields | given)).map(_sane).map(state.with_state)
 
 
 def _sane(n: Notification) -> Notification:
@@ -102,7 +102,7 @@ MARKS: dict[str, state.Mark] = {
     "snoozed": state.snoozed(NOW + timedelta(hours=1)),
     "unsnoozed": state.unsnoozed,
     "acknowledged": state.acknowledged,
-    "due": state.due,
+    "due": state.apply_clock,
     "removed": state.removed(DeliveryStatus.EXPIRED),
 }
 marks = st.sampled_from(sorted(MARKS))
@@ -124,7 +124,7 @@ def test_placed_is_where_the_state_says(n: Notification) -> None:
     assert (n.box in state.UNREAD) == (active and not n.read_at)
     assert (n.box in state.UNSEEN) == (active and not n.read_at and not n.seen_at)
     assert n.wake_at == min((at for at in (n.expires_at, n.snoozed_until) if at), default=None)
-    assert state.placed(n) == n
+    assert state.with_state(n) == n
 
 
 def test_views_are_unions_that_the_counts_are_read_off() -> None:
@@ -141,14 +141,14 @@ def test_mark_twice_changes_nothing_the_second_time(n: Notification, name: str) 
     if after is not None:
         assert after != n, "what changes nothing is None: it makes no event"
         assert MARKS[name](replace(after, added_modseq=9), NOW) is None
-        assert state.placed(_sane(after)) == state.placed(after), "read implies seen, archived is not snoozed"
+        assert state.with_state(_sane(after)) == state.with_state(after), "read implies seen, archived is not snoozed"
         assert after.id == n.id
 
 
 @given(visible, marks)
 def test_mark_changes_nothing_but_what_the_committer_writes(n: Notification, name: str) -> None:
     """The committer writes the fields of MARKED only: what a mark changed beside them would be told and then lost."""
-    after = state.placed(MARKS[name](n, NOW) or n)
+    after = state.with_state(MARKS[name](n, NOW) or n)
     before_document, after_document = document(n), document(after)
     changed = {
         field
@@ -161,7 +161,7 @@ def test_mark_changes_nothing_but_what_the_committer_writes(n: Notification, nam
 @given(visible, marks)
 def test_mark_puts_it_where_its_name_says_and_the_receipts_tell_it(n: Notification, name: str) -> None:
     after = MARKS[name](n, NOW) or n
-    placed = state.placed(after)
+    placed = state.with_state(after)
     assert {
         "seen": bool(after.seen_at),
         "read": bool(after.read_at and after.seen_at),
@@ -174,17 +174,17 @@ def test_mark_puts_it_where_its_name_says_and_the_receipts_tell_it(n: Notificati
         "due": placed.wake_at is None or placed.wake_at > NOW,
         "removed": placed.box is None,
     }[name]
-    told = [kind.name.lower() for kind in state.receipts(n, after)]
+    told = [kind.name.lower() for kind in state.receipt_kinds(n, after)]
     assert len(set(told)) == len(told)
     for kind, field in (("seen", "seen_at"), ("read", "read_at"), ("archived", "archived_at")):
         assert (kind in told) == (not getattr(n, field) and bool(getattr(after, field)))
     assert ("unread" in told) == (bool(n.read_at) and not after.read_at)
-    assert state.receipts(n, n) == []
+    assert state.receipt_kinds(n, n) == []
 
 
-# ---------------------------------------------------------------- draft
+# ---------------------------------------------------------------- unit
 
-# A work of a draft: what it does, to which of the notifications there are.
+# A work of a unit: what it does, to which of the notifications there are.
 works = st.lists(
     st.tuples(st.sampled_from(["add", "hide", "quiet", "all", *MARKS]), st.integers(0, 20), st.sampled_from("ab")),
     max_size=25,
@@ -193,50 +193,50 @@ works = st.lists(
 
 @settings(deadline=None, max_examples=scaled(150, 5000))
 @given(st.lists(visible, max_size=8, unique_by=lambda n: n.id), works, st.integers(1, 50))
-def test_draft_counts_equal_a_recount_and_numbers_are_contiguous(
+def test_unit_of_work_counts_equal_a_recount_and_numbers_are_contiguous(
     there: list[Notification], works: list[tuple[str, int, str]], start: int
 ) -> None:
     there = [replace(n, mailbox=f"t/{'ab'[i % 2]}", modseq=start, added_modseq=start) for i, n in enumerate(there)]
     kept = {n.id: n for n in there}
     heads = {f"t/{name}": _head(f"t/{name}", there, start) for name in "ab"}
     before = dict(heads)
-    draft = Draft(NOW, heads, frozenset())
-    draft.load(there)
+    unit = UnitOfWork(NOW, heads, frozenset())
+    unit.load(there)
     untold: set[str] = set()
     for number, (what, index, name) in enumerate(works):
         mailbox = f"t/{name}"
         own = sorted(n.id for n in kept.values() if n.mailbox == mailbox and n.box)
         if what in {"add", "hide"}:
             fresh = _fresh(f"n{number}", mailbox, hidden=what == "hide")
-            kept[fresh.id] = draft.add(fresh)
+            kept[fresh.id] = unit.add(fresh)
         elif what == "all":
             pairs = [(n, state.read(n, NOW)) for id in own if (n := kept[id]).box in state.UNREAD]
             if changed := [after for _, after in pairs if after]:
-                for n in draft.change_all(InboxEventKind.ALL_READ, changed):
+                for n in unit.change_all(InboxEventKind.ALL_READ, changed):
                     kept[n.id] = n
         elif own:
-            n = draft.get(mailbox, own[index % len(own)])
+            n = unit.get(mailbox, own[index % len(own)])
             assert n == kept[own[index % len(own)]]
             quiet = what == "quiet"
             assert n
             if after := (state.seen if quiet else MARKS[what])(n, NOW):
                 on_top = what in {"unsnoozed", "due"} and not after.removed_at
-                kept[n.id] = draft.change(after, quiet=quiet)
-                assert kept[n.id].modseq == draft.head(mailbox).modseq
+                kept[n.id] = unit.change(after, quiet=quiet)
+                assert kept[n.id].modseq == unit.get_mailbox(mailbox).modseq
                 assert kept[n.id].added_modseq == (kept[n.id].modseq if on_top else n.added_modseq)
                 untold |= {mailbox} if quiet else set()
     for mailbox, old in before.items():
-        head = draft.head(mailbox)
+        head = unit.get_mailbox(mailbox)
         listed = [n for n in kept.values() if n.mailbox == mailbox]
         assert (head.unread, head.unseen) == _recount(listed)
-        assert draft.get("t/other", listed[0].id if listed else "x") is None
+        assert unit.get("t/other", listed[0].id if listed else "x") is None
         numbers = {n.modseq for n in listed if n.modseq > start}
         assert not numbers or max(numbers) == head.modseq
-        assert (head in draft.touched) == (head.modseq > old.modseq)
-    told = {changed.mailbox: changed for changed in draft.changed()}
-    assert told.keys() == {m for m in before if draft.head(m).modseq > before[m].modseq} - untold
+        assert (head in unit.mailboxes_to_write) == (head.modseq > old.modseq)
+    told = {changed.mailbox: changed for changed in unit.changes()}
+    assert told.keys() == {m for m in before if unit.get_mailbox(m).modseq > before[m].modseq} - untold
     for mailbox, changed in told.items():
-        head = draft.head(mailbox)
+        head = unit.get_mailbox(mailbox)
         assert (changed.first, changed.last) == (before[mailbox].modseq + 1, head.modseq)
         assert [event.modseq for event in changed.events] == list(range(changed.first, changed.last + 1))
         assert (changed.events[-1].unread, changed.events[-1].unseen) == (head.unread, head.unseen)
@@ -245,10 +245,10 @@ def test_draft_counts_equal_a_recount_and_numbers_are_contiguous(
             if n:
                 assert (event.kind is InboxEventKind.REMOVED) == (n.box is None)
                 assert (event.kind is InboxEventKind.ADDED) == (n.box is not None and n.added_modseq == event.modseq)
-    written = draft.inserted | draft.replaced
+    written = unit.inserted | unit.replaced
     assert all(kept[id] == n for id, n in written.items())
     assert all(kept[n.id] == n for n in there if n.id not in written)
-    assert not draft.inserted.keys() & draft.replaced.keys()
+    assert not unit.inserted.keys() & unit.replaced.keys()
 
 
 def _fresh(id: str, mailbox: str, *, hidden: bool) -> Notification:
@@ -289,15 +289,15 @@ def test_messages_tell_every_change_as_it_is(rows: list[tuple[int, bool, InboxEv
         event = model.InboxEvent(kind=kind, modseq=number, unread=number, unseen=1, notification=n)
         changes.append(MailboxChange(mailbox=mailbox, epoch="e", first=number, last=number, events=(event,)))
     heard: list[MailboxChange] = []
-    for mailbox, data in message_codec.messages(changes):
+    for mailbox, data in message_codec.encode_changes(changes):
         if mailbox:
             heard.append(message_codec.decode_changed(data))
             assert heard[-1].mailbox == mailbox
         else:
             message = message_codec.decode_common(data)
             assert isinstance(message, message_codec.Broadcast)
-            assert len(message.rows) >= message_codec.BROADCAST_FROM
-            heard += [message.changed(row) for row in message.rows]
+            assert len(message.rows) >= message_codec.BROADCAST_MIN_MAILBOXES
+            heard += [message.change_of(row) for row in message.rows]
     assert sorted(heard, key=lambda changed: changed.first) == changes
 
 
@@ -316,9 +316,9 @@ def test_position_comes_back_as_it_was(position: Position) -> None:
 
 @given(numbers)
 def test_place_comes_back_as_it_was_and_is_no_position(place: int) -> None:
-    assert decode_place(encode_place(place), "after") == place
+    assert decode_page_cursor(encode_page_cursor(place), "after") == place
     with pytest.raises(BadUserInput):
-        decode_position(encode_place(place), "after")
+        decode_position(encode_page_cursor(place), "after")
 
 
 @given(st.text() | st.binary().map(lambda raw: raw.decode("latin-1")) | st.text("m.0123AZ_-+/= \n").map(str))

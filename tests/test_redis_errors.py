@@ -25,8 +25,8 @@ from tests.test_dispatch import connect, ended
 PLACES = {
     "serve": {
         "hub.platform.rate_limiter._sync",
-        "hub.live.pubsub._beat",
-        "hub.live.pubsub._subscribe",
+        "hub.live.pubsub._send_heartbeats",
+        "hub.live.pubsub._send_changes",
         "hub.live.publisher._publish",
         "hub.outbox.lanes.put",
         "hub.api.execution.persisted_queries._fetch",

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from hub.inbox.committer import STATEMENTS_MAX
+from hub.inbox.committer import STATEMENTS_PER_COMMAND
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Refused, Tenant
 from tests.processes import Deployment
@@ -371,7 +371,7 @@ async def test_what_a_send_causes_outside_counts_toward_its_transaction(servers:
 
 async def test_send_that_is_larger_than_one_write_command_reaches_everybody(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    users = [f"user-{number}" for number in range(STATEMENTS_MAX + 100)]
+    users = [f"user-{number}" for number in range(STATEMENTS_PER_COMMAND + 100)]
     most = {"users_per_call": str(len(users))}
     async with (
         Deployment(mongod.url, redis.url, apis=1, workers=0, **most) as running,
@@ -381,6 +381,6 @@ async def test_send_that_is_larger_than_one_write_command_reaches_everybody(serv
             sent = await tenant.send(*users)
             found = (await tenant.ask(COUNTED, id=sent["send"]["id"]))["send"]
             assert found == {"recipients": len(users), "counts": [{"status": "DELIVERED", "count": len(users)}]}
-            for user in (users[0], users[STATEMENTS_MAX - 1], users[STATEMENTS_MAX], users[-1]):
+            for user in (users[0], users[STATEMENTS_PER_COMMAND - 1], users[STATEMENTS_PER_COMMAND], users[-1]):
                 inbox = await tenant.inbox(user)
                 assert (inbox["unread"], len(inbox["nodes"])) == (times, times)

@@ -48,7 +48,7 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
     graphql = GraphQLOverHTTP(engine, services, auth, answers, places)
     routes: list[BaseRoute] = [
         Route(GRAPHQL, graphql, methods=METHODS),
-        *probes(services.settings, database, services.rooms.link),
+        *probes(services.settings, database, services.subscriptions.pubsub),
     ]
     if development:
         routes += [Route("/graphiql", _graphiql), *dev_outbox(database), *dev_tokens(services.settings)]

@@ -19,7 +19,7 @@ from hub.audience.users import Users
 from hub.clock import Clock
 from hub.errors import Forbidden
 from hub.inbox.store import Inboxes
-from hub.live.subscriptions import Rooms
+from hub.live.subscriptions import SubscriptionHub
 from hub.model import Channel, Delivery, DeliveryStatus, Principal, Role, Tenant
 from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.signed_links import SignedLinks
@@ -56,7 +56,7 @@ class Services:
     publish: Publish
     change: InboxActions
     inboxes: Inboxes
-    rooms: Rooms
+    subscriptions: SubscriptionHub
     sends: Sends
     users: Users
     devices: Devices

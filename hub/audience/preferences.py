@@ -24,7 +24,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     categories: tuple[CellChange, ...] | UnsetType | None = UNSET
 
 
-class Switch(Struct, frozen=True):
+class ChannelSwitch(Struct, frozen=True):
     channel: Channel
     enabled: bool
 
@@ -47,7 +47,7 @@ class Matrix(Struct, frozen=True):
     """Preferences, ready to draw: every row has the same channels. Rows are worked out where they are asked for: there
     may be hundreds for each of hundreds of people."""
 
-    channels: list[Switch]
+    channels: list[ChannelSwitch]
     mine: Preferences
     base: Preferences
     defined: Sequence[Category]
@@ -65,7 +65,7 @@ class Matrix(Struct, frozen=True):
         return rows
 
 
-def changed(mine: Preferences, changes: Changes) -> Preferences:
+def apply_changes(mine: Preferences, changes: Changes) -> Preferences:
     """`mine` after the changes, in their order."""
     channels, wishes = mine.channels, {wish.category: wish for wish in mine.categories}
     if changes.channels is None:
@@ -76,7 +76,7 @@ def changed(mine: Preferences, changes: Changes) -> Preferences:
         wishes = {}
     elif changes.categories is not UNSET:
         for change in changes.categories:
-            wish = _changed(wishes.get(change.category, CategoryPreference(category=change.category)), change)
+            wish = _apply_cell_change(wishes.get(change.category, CategoryPreference(category=change.category)), change)
             if wish.channels or wish.muted_until:
                 wishes[change.category] = wish
             else:
@@ -84,7 +84,7 @@ def changed(mine: Preferences, changes: Changes) -> Preferences:
     return Preferences(channels=channels, categories=tuple(wishes.values()))
 
 
-def _changed(wish: CategoryPreference, change: CellChange) -> CategoryPreference:
+def _apply_cell_change(wish: CategoryPreference, change: CellChange) -> CategoryPreference:
     cells = dict(wish.channels)
     for channel in Channel if change.channel is None else (change.channel,):
         if change.enabled is None:
@@ -110,7 +110,9 @@ def matrix(
     wishes = [wish for wish in (*mine.categories, *base.categories) if wish.category in keys]
     wished = {channel for wish in wishes for channel in wish.channels}
     columns = [channel for channel in Channel if channel in {*configured, *used, *wished, *switches}]
-    return Matrix([Switch(channel, switches.get(channel, True)) for channel in columns], mine, base, categories, now)
+    return Matrix(
+        [ChannelSwitch(channel, switches.get(channel, True)) for channel in columns], mine, base, categories, now
+    )
 
 
 def _row(category: Category, wish: CategoryPreference, columns: Sequence[Channel], now: datetime) -> Row:

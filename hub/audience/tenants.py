@@ -11,15 +11,15 @@ from msgspec.structs import replace
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from hub.audience.optimistic_update import Turns
+from hub.audience.optimistic_update import SerializedUpdates
 from hub.errors import TooLarge, Unavailable
 from hub.model import Category, Tenant, document
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.decoding import decode, decode_by_id, merged
 
 COLLECTION = "tenants"
-CACHED = 10_000  # tenants
-CHANGED = ("name", "logo_url", "color", "preferences", "categories")
+CACHE_SIZE = 10_000  # tenants
+REPLACED_FIELDS = ("name", "logo_url", "color", "preferences", "categories")
 
 
 def indexes() -> Indexes:
@@ -29,13 +29,13 @@ def indexes() -> Indexes:
 class Tenants:
     """`most`: categories that a tenant may have."""
 
-    def __init__(self, database: Database, most: int, deadline_s: float) -> None:
+    def __init__(self, database: Database, max_categories: int, deadline_s: float) -> None:
         self._tenants = database[COLLECTION]
-        self._most = most
+        self._max_categories = max_categories
         self._cache: dict[str, Tenant] = {}
-        self._turns = Turns(deadline_s)
+        self._updates = SerializedUpdates(deadline_s)
 
-    async def known(self, ids: Collection[str]) -> dict[str, Tenant]:
+    async def get_many(self, ids: Collection[str]) -> dict[str, Tenant]:
         """Each of `ids`: one query for their versions, and another only where a copy is old. A tenant that nobody has
         set up is there too, empty."""
         found = self._tenants.find({"_id": {"$in": list(ids)}}, {"version": 1})
@@ -46,23 +46,23 @@ class Tenants:
             read = await decode_by_id(self._tenants.find({"_id": {"$in": old}}), Tenant)
             tenants |= read
             self._cache |= read
-            while len(self._cache) > CACHED:
+            while len(self._cache) > CACHE_SIZE:
                 del self._cache[next(iter(self._cache))]
         return tenants
 
-    def remembered(self, id: str) -> Tenant:
+    def cached(self, id: str) -> Tenant:
         """This process's copy, which may be old; empty where it has none."""
         return self._cache.get(id) or Tenant(id=id)
 
     async def get(self, id: str) -> Tenant:
-        return (await self.known([id]))[id]
+        return (await self.get_many([id]))[id]
 
     async def change(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant:
         """Gives a tenant the name, look, defaults and categories that `step` makes of what is there. It is called again
         if somebody else was faster, so that no change is lost."""
-        return await self._turns.take(id, lambda: self._try(id, step))
+        return await self._updates.run(id, lambda: self._try_change(id, step))
 
-    async def _try(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant | None:
+    async def _try_change(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant | None:
         doc = await self._tenants.find_one({"_id": id})
         before = decode(doc, Tenant) if doc else Tenant(id=id)
         if before is None:
@@ -80,46 +80,46 @@ class Tenants:
             empty: Any = [] if name == "categories" else {}
             value = merged(doc.get(name, empty), known.get(name, empty), new.get(name, empty))
             new = new | {name: value} if value else {key: kept for key, kept in new.items() if key != name}
-        update: Document = {"$set": {name: new[name] for name in (*CHANGED, "version") if name in new}}
-        if gone := [name for name in CHANGED if name not in new]:
+        update: Document = {"$set": {name: new[name] for name in (*REPLACED_FIELDS, "version") if name in new}}
+        if gone := [name for name in REPLACED_FIELDS if name not in new]:
             update["$unset"] = dict.fromkeys(gone, "")
         same = await self._tenants.update_one({"_id": id, "version": before.version}, update)
         return after if same.matched_count else None
 
-    async def define(self, id: str, category: Category) -> Category:
+    async def upsert_category(self, id: str, category: Category) -> Category:
         """Makes a category, or puts it in the place of the one with its key. TooLarge beyond what a tenant may have."""
 
         def step(tenant: Tenant) -> Tenant:
             known = {known.key: known for known in tenant.categories}
-            self._check(tenant, category.key)
+            self._check_limit(tenant, category.key)
             return replace(tenant, categories=tuple((known | {category.key: category}).values()))
 
         await self.change(id, step)
         return category
 
-    def first_use(self, tenant: Tenant, key: str) -> UpdateOne:
+    def create_category_update(self, tenant: Tenant, key: str) -> UpdateOne:
         """Makes a category that nobody has defined, for the transaction that first needs it; what is there by then is
         left alone. TooLarge beyond what a tenant may have."""
-        self._check(tenant, key)
+        self._check_limit(tenant, key)
         listed: dict[str, Any] = {"$ifNull": ["$categories", []]}
         done = {
             "$or": [
                 {"$in": [{"$literal": key}, {"$ifNull": ["$categories.key", []]}]},
-                {"$gte": [{"$size": listed}, self._most]},
+                {"$gte": [{"$size": listed}, self._max_categories]},
             ]
         }
-        more = {"$concatArrays": [listed, [{"$literal": document(undefined(key))}]]}
+        more = {"$concatArrays": [listed, [{"$literal": document(default_category(key))}]]}
         values = {
             "categories": {"$cond": [done, listed, more]},
             "version": {"$add": [{"$ifNull": ["$version", 0]}, {"$cond": [done, 0, 1]}]},
         }
         return UpdateOne({"_id": tenant.id}, [{"$set": values}], upsert=True)
 
-    def _check(self, tenant: Tenant, key: str) -> None:
-        if tenant.category(key) is None and len(tenant.categories) >= self._most:
-            raise TooLarge(f"A tenant has at most {self._most} categories (HUB_CATEGORIES_PER_TENANT).")
+    def _check_limit(self, tenant: Tenant, key: str) -> None:
+        if tenant.category(key) is None and len(tenant.categories) >= self._max_categories:
+            raise TooLarge(f"A tenant has at most {self._max_categories} categories (HUB_CATEGORIES_PER_TENANT).")
 
 
-def undefined(key: str) -> Category:
+def default_category(key: str) -> Category:
     """A category as it is made on first use."""
     return Category(key=key, name=key)

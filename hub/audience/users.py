@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
-from hub.audience.optimistic_update import Turns
+from hub.audience.optimistic_update import SerializedUpdates
 from hub.clock import Clock
 from hub.errors import NotFound, Unavailable
 from hub.model import Delivery, User, document, mailbox_of, user_of
@@ -18,12 +18,12 @@ from hub.platform.connections import Database, Document, Indexes
 from hub.platform.decoding import decode, decode_by_id, merged
 
 COLLECTION = "users"
-CHANGED = ("devices", "preferences", "suppressed")
+REPLACED_FIELDS = ("devices", "preferences", "suppressed")
 SUPPRESSED = "suppressed"
-SOME = {SUPPRESSED: {"$exists": True}}
+HAS_SUPPRESSED = {SUPPRESSED: {"$exists": True}}
 
 
-class Profile(Struct, frozen=True, kw_only=True):
+class ProfileUpdate(Struct, frozen=True, kw_only=True):
     """What is known of a person. Unset leaves as it is, None clears. `attributes` is JSON text."""
 
     id: str
@@ -45,17 +45,19 @@ def indexes() -> Indexes:
                 partialFilterExpression={"devices.key": {"$exists": True}},
             ),
             # a tenant's people with suppressed addresses, in order
-            IndexModel([("_id", ASCENDING), ("created_at", ASCENDING)], name=SUPPRESSED, partialFilterExpression=SOME),
+            IndexModel(
+                [("_id", ASCENDING), ("created_at", ASCENDING)], name=SUPPRESSED, partialFilterExpression=HAS_SUPPRESSED
+            ),
         ]
     }
 
 
-def welcome(ids: Collection[str], now: datetime) -> list[UpdateOne]:
+def create_missing(ids: Collection[str], now: datetime) -> list[UpdateOne]:
     """Makes the users who are not there yet, and leaves the others alone."""
     return [UpdateOne({"_id": id}, {"$setOnInsert": {"created_at": now, "updated_at": now}}, upsert=True) for id in ids]
 
 
-def stranger(id: str, now: datetime) -> User:
+def unknown_user(id: str, now: datetime) -> User:
     """Somebody nothing is known of."""
     return User(id=id, created_at=now, updated_at=now)
 
@@ -64,7 +66,7 @@ class Users:
     def __init__(self, database: Database, clock: Clock, deadline_s: float) -> None:
         self._users = database[COLLECTION]
         self._clock = clock
-        self._turns = Turns(deadline_s)
+        self._updates = SerializedUpdates(deadline_s)
 
     async def get(self, id: str) -> User | None:
         doc = await self._users.find_one({"_id": id})
@@ -75,7 +77,7 @@ class Users:
         found = self._users.find({"_id": {"$in": list(ids)}, "locale": {"$exists": True}}, {"locale": 1})
         return {doc["_id"]: str(doc["locale"]) async for doc in found}
 
-    async def some(self, ids: Collection[str]) -> dict[str, User]:
+    async def get_many(self, ids: Collection[str]) -> dict[str, User]:
         """Those of `ids` who are there."""
         found = self._users.find({"_id": {"$in": list(ids)}})
         return await decode_by_id(found, User)
@@ -83,9 +85,9 @@ class Users:
     async def change(self, id: str, step: Callable[[User], User]) -> User:
         """Gives a person the devices, preferences and suppressed addresses that `step` makes of what is there. It is
         called again if somebody else was faster, so that no change is lost. NotFound for who is not there."""
-        return await self._turns.take(id, lambda: self._try(id, step))
+        return await self._updates.run(id, lambda: self._try_change(id, step))
 
-    async def _try(self, id: str, step: Callable[[User], User]) -> User | None:
+    async def _try_change(self, id: str, step: Callable[[User], User]) -> User | None:
         doc = await self._users.find_one({"_id": id})
         if doc is None:
             raise NotFound("There is no such person.")
@@ -94,22 +96,22 @@ class Users:
             raise Unavailable("The document of this person is of another version of the hub: upgrade this one.")
         after = replace(step(before), updated_at=self._clock())
         known, new = document(before), document(after)
-        for name in CHANGED:
+        for name in REPLACED_FIELDS:
             empty: Any = [] if name == "devices" else {}
             value = merged(doc.get(name, empty), known.get(name, empty), new.get(name, empty))
             new = new | {name: value} if value else {key: kept for key, kept in new.items() if key != name}
-        update: Document = {"$set": {name: new[name] for name in (*CHANGED, "updated_at") if name in new}}
-        if gone := [name for name in CHANGED if name not in new]:
+        update: Document = {"$set": {name: new[name] for name in (*REPLACED_FIELDS, "updated_at") if name in new}}
+        if gone := [name for name in REPLACED_FIELDS if name not in new]:
             update["$unset"] = dict.fromkeys(gone, "")
         # $eq: a suppressed address may begin with a dollar sign, which MongoDB would read as an operator here.
-        unchanged = {name: {"$eq": doc.get(name)} for name in CHANGED}  # None: it is not there
+        unchanged = {name: {"$eq": doc.get(name)} for name in REPLACED_FIELDS}  # None: it is not there
         return after if (await self._users.update_one({"_id": id, **unchanged}, update)).matched_count else None
 
-    async def suppress(self, id: str, address: str, why: str) -> None:
+    async def suppress(self, id: str, address: str, reason: str) -> None:
         """Nothing more goes to an address that bounced or complained."""
-        await self.change(id, lambda user: replace(user, suppressed=user.suppressed | {address.lower(): why}))
+        await self.change(id, lambda user: replace(user, suppressed=user.suppressed | {address.lower(): reason}))
 
-    async def lift(self, id: str, address: str) -> bool:
+    async def unsuppress(self, id: str, address: str) -> bool:
         """Mails may go there again. Answers whether it was suppressed."""
         found = False
 
@@ -122,11 +124,13 @@ class Users:
         await self.change(id, without)
         return found
 
-    async def suppressions(self, tenant: str, first: int, after: tuple[str, str] | None) -> list[tuple[str, str, str]]:
+    async def list_suppressions(
+        self, tenant: str, first: int, after: tuple[str, str] | None
+    ) -> list[tuple[str, str, str]]:
         """Up to `first` of a tenant, in order, after a person's id and an address: person, address, and why."""
         begin = mailbox_of(tenant, after[0] if after else "")
         match = {
-            "$and": [SOME, {SUPPRESSED: {"$type": "object"}}],  # of another version it may be anything
+            "$and": [HAS_SUPPRESSED, {SUPPRESSED: {"$type": "object"}}],  # of another version it may be anything
             "_id": {"$gte": begin, "$lt": f"{tenant}0"},  # `0` follows the slash
         }
         people = self._users.find(match, hint=SUPPRESSED).sort("_id", ASCENDING).limit(first + 1)
@@ -137,7 +141,7 @@ class Users:
         ]
         return [row for row in rows if not after or row[0] != after[0] or row[1] > after[1]][:first]
 
-    async def forget(self, delivery: Delivery, email: str | None) -> None:
+    async def deactivate_address(self, delivery: Delivery, email: str | None) -> None:
         """The address that a delivery went to is dead, by its provider's word: a device, or else `email`, whatever the
         person's is by now."""
         if delivery.device:
@@ -146,16 +150,16 @@ class Users:
             with suppress(NotFound):  # erased meanwhile
                 await self.suppress(delivery.mailbox, email, "gone")
 
-    async def upsert(self, profiles: Sequence[Profile]) -> list[User]:
+    async def upsert(self, profiles: Sequence[ProfileUpdate]) -> list[User]:
         """All of them in one round trip, answered in order. A profile named twice ends as its last."""
         now = self._clock()
-        await self._users.bulk_write([_upsert(profile, now) for profile in profiles])
+        await self._users.bulk_write([_upsert_operation(profile, now) for profile in profiles])
         found = self._users.find({"_id": {"$in": [profile.id for profile in profiles]}})
         users = await decode_by_id(found, User)
-        return [users.get(profile.id) or stranger(profile.id, now) for profile in profiles]
+        return [users.get(profile.id) or unknown_user(profile.id, now) for profile in profiles]
 
 
-def _upsert(profile: Profile, now: datetime) -> UpdateOne:
+def _upsert_operation(profile: ProfileUpdate, now: datetime) -> UpdateOne:
     given = {
         name: value
         for name in ("email", "phone", "locale", "timezone", "attributes")

@@ -128,7 +128,7 @@ def _notifications(mailbox: str, size: int) -> Iterator[Notification]:
     for modseq in range(1, size + 1):
         at = began + timedelta(seconds=modseq)
         turn = modseq % TURN
-        yield state.placed(
+        yield state.with_state(
             Notification(
                 id=new_id(),
                 mailbox=mailbox,

@@ -25,13 +25,13 @@ from hub.model import (
     User,
 )
 
-KEPT = 4096  # plans
-NO_TIME = datetime.min.replace(tzinfo=UTC)  # nothing of a person without wishes depends on it
+CACHED_PLANS = 4096  # plans
+EPOCH = datetime.min.replace(tzinfo=UTC)  # nothing of a person without wishes depends on it
 CHANNELS = tuple(Channel)
-PHONED = (Channel.SMS, Channel.WHATSAPP)
+PHONE_CHANNELS = (Channel.SMS, Channel.WHATSAPP)
 
 
-class Asked(Struct, frozen=True):
+class Requested(Struct, frozen=True):
     """What a send asks for; None leaves it to the category."""
 
     channels: tuple[Channel, ...] | None = None
@@ -58,16 +58,16 @@ class Plan(Struct, frozen=True):
     hidden: bool
     decisions: tuple[Decision, ...]
     skipped: dict[str, str]
-    outside: tuple[Decision, ...]
+    external: tuple[Decision, ...]
 
 
-class Person(Struct, frozen=True):
+class Recipient(Struct, frozen=True):
     """What the checks look at: one person, one category, one instant. `switches` and `wish` are the person's own over
     what the tenant starts from."""
 
     category: Category
     switches: Mapping[Channel, bool]
-    wish: CategoryPreference
+    preference: CategoryPreference
     configured: frozenset[Channel]
     devices: Mapping[Channel, tuple[str, ...]]
     addresses: Mapping[Channel, str | None]
@@ -75,43 +75,43 @@ class Person(Struct, frozen=True):
     now: datetime
 
 
-Check = Callable[[Person, Channel], Decision | None]
+Check = Callable[[Recipient, Channel], Decision | None]
 """What speaks against a channel; None lets it pass."""
 
 
-def _muted(person: Person, channel: Channel) -> Decision | None:
-    until = person.wish.muted_until
-    return _no(channel, Reason.MUTED) if until and until > person.now else None
+def _muted(recipient: Recipient, channel: Channel) -> Decision | None:
+    until = recipient.preference.muted_until
+    return _skip(channel, Reason.MUTED) if until and until > recipient.now else None
 
 
-def _switched_off(person: Person, channel: Channel) -> Decision | None:
-    return None if person.switches.get(channel, True) else _no(channel, Reason.PREFERENCE)
+def _channel_off(recipient: Recipient, channel: Channel) -> Decision | None:
+    return None if recipient.switches.get(channel, True) else _skip(channel, Reason.PREFERENCE)
 
 
-def _unwanted(person: Person, channel: Channel) -> Decision | None:
-    return None if person.wish.channels.get(channel, True) else _no(channel, Reason.PREFERENCE)
+def _category_channel_off(recipient: Recipient, channel: Channel) -> Decision | None:
+    return None if recipient.preference.channels.get(channel, True) else _skip(channel, Reason.PREFERENCE)
 
 
-def _unconfigured(person: Person, channel: Channel) -> Decision | None:
-    return None if channel in person.configured else _no(channel, Reason.NOT_CONFIGURED)
+def _unconfigured(recipient: Recipient, channel: Channel) -> Decision | None:
+    return None if channel in recipient.configured else _skip(channel, Reason.NOT_CONFIGURED)
 
 
-def _unreachable(person: Person, channel: Channel) -> Decision | None:
-    there = channel is Channel.IN_APP or person.addresses.get(channel) or person.devices.get(channel)
-    return None if there else _no(channel, Reason.NO_ADDRESS)
+def _unreachable(recipient: Recipient, channel: Channel) -> Decision | None:
+    there = channel is Channel.IN_APP or recipient.addresses.get(channel) or recipient.devices.get(channel)
+    return None if there else _skip(channel, Reason.NO_ADDRESS)
 
 
-def _suppressed(person: Person, channel: Channel) -> Decision | None:
-    address = person.addresses.get(channel)
-    return _no(channel, Reason.SUPPRESSED) if address and address.lower() in person.suppressed else None
+def _suppressed(recipient: Recipient, channel: Channel) -> Decision | None:
+    address = recipient.addresses.get(channel)
+    return _skip(channel, Reason.SUPPRESSED) if address and address.lower() in recipient.suppressed else None
 
 
-WISHES: tuple[Check, ...] = (_muted, _switched_off, _unwanted)
-FACTS: tuple[Check, ...] = (_unconfigured, _unreachable, _suppressed)
+PREFERENCE_CHECKS: tuple[Check, ...] = (_muted, _channel_off, _category_channel_off)
+DELIVERABILITY_CHECKS: tuple[Check, ...] = (_unconfigured, _unreachable, _suppressed)
 
 
 def plan(
-    asked: Asked,
+    requested: Requested,
     category: Category,
     defaults: Preferences,
     user: User,
@@ -121,11 +121,11 @@ def plan(
     """Decides for every channel. `defaults` is what the tenant's people start from, `configured` the channels that
     have a provider."""
     if not user.devices and not user.suppressed and user.preferences == NO_PREFERENCES and defaults == NO_PREFERENCES:
-        return _like_everybody(asked, category, configured, is_mail_address(user.email), bool(user.phone))
-    return _plan(asked, category, _person(category, defaults, user, configured, now))
+        return _default_plan(requested, category, configured, is_mail_address(user.email), bool(user.phone))
+    return _plan(requested, category, _recipient(category, defaults, user, configured, now))
 
 
-def objection(
+def skip_reason(
     channel: Channel,
     category: Category,
     defaults: Preferences,
@@ -134,27 +134,29 @@ def objection(
     now: datetime,
 ) -> Reason | None:
     """What speaks against that channel by now: the same checks, for a delivery that was decided before."""
-    return _decide(_person(category, defaults, user, configured, now), channel).reason
+    return _decide(_recipient(category, defaults, user, configured, now), channel).reason
 
 
-@lru_cache(KEPT)
-def _like_everybody(asked: Asked, category: Category, configured: frozenset[Channel], mail: bool, phone: bool) -> Plan:
-    addresses = {Channel.EMAIL: "mail" if mail else None} | dict.fromkeys(PHONED, "phone" if phone else None)
-    wish = CategoryPreference(category=category.key)
-    return _plan(asked, category, Person(category, {}, wish, configured, {}, addresses, {}, NO_TIME))
+@lru_cache(CACHED_PLANS)
+def _default_plan(
+    requested: Requested, category: Category, configured: frozenset[Channel], mail: bool, phone: bool
+) -> Plan:
+    addresses = {Channel.EMAIL: "mail" if mail else None} | dict.fromkeys(PHONE_CHANNELS, "phone" if phone else None)
+    preference = CategoryPreference(category=category.key)
+    return _plan(requested, category, Recipient(category, {}, preference, configured, {}, addresses, {}, EPOCH))
 
 
-def _person(
+def _recipient(
     category: Category, defaults: Preferences, user: User, configured: frozenset[Channel], now: datetime
-) -> Person:
-    mine, address = user.preferences, user.email if is_mail_address(user.email) else None
-    return Person(
+) -> Recipient:
+    own, address = user.preferences, user.email if is_mail_address(user.email) else None
+    return Recipient(
         category=category,
-        switches=defaults.channels | mine.channels,
-        wish=mine.for_category(category.key).with_defaults(defaults.for_category(category.key)),
+        switches=defaults.channels | own.channels,
+        preference=own.for_category(category.key).with_defaults(defaults.for_category(category.key)),
         configured=configured,
         devices=_by_channel(user.devices),
-        addresses={Channel.EMAIL: address} | dict.fromkeys(PHONED, user.phone),
+        addresses={Channel.EMAIL: address} | dict.fromkeys(PHONE_CHANNELS, user.phone),
         suppressed=user.suppressed,
         now=now,
     )
@@ -169,32 +171,33 @@ def _by_channel(devices: tuple[Device, ...]) -> dict[Channel, tuple[str, ...]]:
     return found
 
 
-def _plan(asked: Asked, category: Category, person: Person) -> Plan:
-    wanted = frozenset(category.default_channels if asked.channels is None else asked.channels)
+def _plan(requested: Requested, category: Category, recipient: Recipient) -> Plan:
+    candidates = frozenset(category.default_channels if requested.channels is None else requested.channels)
     decisions = tuple(
-        _decide(person, channel) if channel in wanted else _no(channel, Reason.NOT_REQUESTED) for channel in CHANNELS
+        _decide(recipient, channel) if channel in candidates else _skip(channel, Reason.NOT_REQUESTED)
+        for channel in CHANNELS
     )
-    goes = [decision for decision in decisions if decision.outcome is not DeliveryStatus.SKIPPED]
+    accepted = [decision for decision in decisions if decision.outcome is not DeliveryStatus.SKIPPED]
     return Plan(
-        priority=asked.priority or category.priority,
+        priority=requested.priority or category.priority,
         because=BecauseKind.NAMED.value,
-        hidden=all(decision.channel is not Channel.IN_APP for decision in goes),
+        hidden=all(decision.channel is not Channel.IN_APP for decision in accepted),
         decisions=decisions,
         skipped={
             decision.channel.value: decision.reason.value
             for decision in decisions
-            if decision.outcome is DeliveryStatus.SKIPPED and decision.reason and decision.channel in wanted
+            if decision.outcome is DeliveryStatus.SKIPPED and decision.reason and decision.channel in candidates
         },
-        outside=tuple(decision for decision in goes if decision.channel is not Channel.IN_APP),
+        external=tuple(decision for decision in accepted if decision.channel is not Channel.IN_APP),
     )
 
 
-def _decide(person: Person, channel: Channel) -> Decision:
-    for check in FACTS if person.category.required else WISHES + FACTS:
-        if no := check(person, channel):
-            return no
-    return Decision(channel, DeliveryStatus.ACCEPTED, devices=person.devices.get(channel, ()))
+def _decide(recipient: Recipient, channel: Channel) -> Decision:
+    for check in DELIVERABILITY_CHECKS if recipient.category.required else PREFERENCE_CHECKS + DELIVERABILITY_CHECKS:
+        if decision := check(recipient, channel):
+            return decision
+    return Decision(channel, DeliveryStatus.ACCEPTED, devices=recipient.devices.get(channel, ()))
 
 
-def _no(channel: Channel, reason: Reason) -> Decision:
+def _skip(channel: Channel, reason: Reason) -> Decision:
     return Decision(channel, DeliveryStatus.SKIPPED, reason)

@@ -43,7 +43,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 from hub.clock import Clock
 from hub.errors import HubError, Unavailable
 from hub.inbox import search
-from hub.inbox.unit_of_work import Draft
+from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import (
     CONTENT_FIELDS,
     MUTABLE_FIELDS,
@@ -59,24 +59,24 @@ from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, is_o
 from hub.platform.decoding import decode_by_id
 from hub.settings import Settings
 
-NARROW_LANES = 3
-MANY = 64  # works
-WIDE_FROM = 64  # documents; a larger work goes the wide way
-SCAN_MAX = 2000  # works looked at for one batch, so that a long queue costs no more than a short one
-STATEMENTS_MAX = 1000  # of one command
-LEAST_TIME_S = 0.5  # a work with less time left is refused rather than begun
-LEAST_ATTEMPT_S = 0.05
+SMALL_TRANSACTIONS = 3
+FULL_BATCH = 64  # works
+LARGE_MIN_DOCUMENTS = 64  # documents; a larger work goes the wide way
+MAX_SCANNED = 2000  # works looked at for one batch, so that a long queue costs no more than a short one
+STATEMENTS_PER_COMMAND = 1000  # of one command
+MIN_START_TIME_S = 0.5  # a work with less time left is refused rather than begun
+MIN_ATTEMPT_TIME_S = 0.05
 DUPLICATE_KEY = 11000
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-Welcome = Callable[[Collection[str], Draft], dict[str, list[UpdateOne]]]
+NewMailboxUpdates = Callable[[Collection[str], UnitOfWork], dict[str, list[UpdateOne]]]
 """What else has to be written for mailboxes that are new (the users they belong to): collection to updates."""
-Complete = Callable[[Draft], None]
-"""Adds rows of other stages to a draft."""
-LookUp = Callable[[Collection[str], Collection[str]], Coroutine[Any, Any, Any]]
+AddFollowUps = Callable[[UnitOfWork], None]
+"""Adds rows of other stages to a unit."""
+LoadDecisionData = Callable[[Collection[str], Collection[str]], Coroutine[Any, Any, Any]]
 """What is known of the tenants of all these mailboxes, and of the people behind those of the second."""
 
 
@@ -104,19 +104,19 @@ class Work(Protocol[T_co]):
         """Bytes it may write, about."""
 
     @property
-    def decides(self) -> bool:
-        """Has to know what its people want, in `draft.known`."""
+    def needs_recipients(self) -> bool:
+        """Has to know what its people want, in `unit.known`."""
 
     @property
-    def alone(self) -> bool:
+    def exclusive(self) -> bool:
         """Wants a transaction to itself, and may read and write in it."""
 
-    async def apply(self, draft: Draft, session: AsyncClientSession) -> T_co:
-        """Writes itself into the draft. Called again, on a new draft, for every attempt."""
+    async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> T_co:
+        """Writes itself into the unit. Called again, on a new unit, for every attempt."""
         ...
 
 
-class _Job(Generic[T]):
+class _Submission(Generic[T]):
     __slots__ = ("deadline", "future", "trace", "work")
 
     def __init__(self, work: Work[T], future: asyncio.Future[T], deadline: float, trace: str | None) -> None:
@@ -126,11 +126,11 @@ class _Job(Generic[T]):
         self.trace = trace
 
 
-Batch = list[_Job[Any]]
+Batch = list[_Submission[Any]]
 
 
 class Committer:
-    """`tell` is called with each draft that was committed, and what it changed, before any future of it is resolved;
+    """`tell` is called with each unit that was committed, and what it changed, before any future of it is resolved;
     `unsure` when a commit was given up that may yet come about. `look_up` reads what works that decide about people
     need to know of them, `complete` adds what follows from what they wrote."""
 
@@ -140,35 +140,35 @@ class Committer:
         settings: Settings,
         clock: Clock,
         *,
-        welcome: Welcome,
-        tell: Callable[[Draft, list[MailboxChange]], None],
-        look_up: LookUp,
-        complete: Complete,
-        unsure: Callable[[], None],
+        new_mailbox_updates: NewMailboxUpdates,
+        on_commit: Callable[[UnitOfWork, list[MailboxChange]], None],
+        load_decision_data: LoadDecisionData,
+        add_follow_ups: AddFollowUps,
+        outcome_unknown: Callable[[], None],
     ) -> None:
         self._database = database
         self._settings = settings
         self._clock = clock
-        self._welcome = welcome
-        self._tell = tell
-        self._look_up = look_up
-        self._complete = complete
-        self._unsure = unsure
-        self._narrow: deque[_Job[Any]] = deque()
-        self._wide: deque[_Job[Any]] = deque()
+        self._new_mailbox_updates = new_mailbox_updates
+        self._on_commit = on_commit
+        self._load_decision_data = load_decision_data
+        self._add_follow_ups = add_follow_ups
+        self._outcome_unknown = outcome_unknown
+        self._small: deque[_Submission[Any]] = deque()
+        self._large: deque[_Submission[Any]] = deque()
         self._busy: set[str] = set()
-        self._narrow_running = 0
-        self._narrow_writing = 0
-        self._wide_running = 0
-        self._pump_set = False
+        self._small_running = 0
+        self._small_writing = 0
+        self._large_running = 0
+        self._schedule_pending = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._full = False
+        self._queue_full_logged = False
 
     @property
     def waiting(self) -> int:
         """Works that no transaction has taken yet."""
-        return len(self._narrow) + len(self._wide)
+        return len(self._small) + len(self._large)
 
     async def submit(self, work: Work[T]) -> T:
         """Returns once `work` is committed. Unavailable if that did not come about in time: it may have been committed
@@ -176,57 +176,61 @@ class Committer:
         if self._closed:
             raise Unavailable("The hub is shutting down.")
         if self.waiting >= self._settings.commit_queue:
-            if not self._full:
+            if not self._queue_full_logged:
                 log.warning("commit_queue_full", setting="HUB_COMMIT_QUEUE")
-            self._full = True
+            self._queue_full_logged = True
             raise Unavailable("Too many changes are waiting (HUB_COMMIT_QUEUE): try again shortly.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with tracing.span("commit"):
-            job = _Job(work, future, loop.time() + self._settings.commit_deadline_s, tracing.current_traceparent())
-            (self._wide if work.alone or work.documents > WIDE_FROM else self._narrow).append(job)
-            if not self._pump_set:
-                self._pump_set = True
-                loop.call_soon(self._pump, context=Context())
+            job = _Submission(
+                work, future, loop.time() + self._settings.commit_deadline_s, tracing.current_traceparent()
+            )
+            (self._large if work.exclusive or work.documents > LARGE_MIN_DOCUMENTS else self._small).append(job)
+            if not self._schedule_pending:
+                self._schedule_pending = True
+                loop.call_soon(self._schedule, context=Context())
             return await future
 
     async def close(self) -> None:
         self._closed = True
-        while self._narrow or self._wide or self._tasks:
-            self._pump()
+        while self._small or self._large or self._tasks:
+            self._schedule()
             if self._tasks:
                 await asyncio.wait(self._tasks)
 
     # ------------------------------------------------------------- who goes next
 
-    def _pump(self) -> None:
-        self._pump_set = False
-        self._full = self._full and self.waiting >= self._settings.commit_queue
-        if self._wide and not self._wide_running and (batch := self._take(self._wide, set())):
-            self._wide_running += 1
-            self._start(batch, wide=True)
-        waiting = self._wide and not self._wide_running
-        reserved = set(self._wide[0].work.mailboxes) if waiting else set()
-        while self._one_more and (batch := self._take(self._narrow, reserved)):
-            self._narrow_running += 1
-            self._narrow_writing += 1
-            self._start(batch, wide=False)
+    def _schedule(self) -> None:
+        self._schedule_pending = False
+        self._queue_full_logged = self._queue_full_logged and self.waiting >= self._settings.commit_queue
+        if self._large and not self._large_running and (batch := self._next_batch(self._large, set())):
+            self._large_running += 1
+            self._start(batch, large=True)
+        waiting = self._large and not self._large_running
+        reserved = set(self._large[0].work.mailboxes) if waiting else set()
+        while self._can_start and (batch := self._next_batch(self._small, reserved)):
+            self._small_running += 1
+            self._small_writing += 1
+            self._start(batch, large=False)
 
     @property
-    def _one_more(self) -> bool:
+    def _can_start(self) -> bool:
         """Another transaction of small works may begin."""
-        waiting = len(self._narrow)
-        return self._narrow_running < NARROW_LANES and (waiting >= MANY or (waiting > 0 and not self._narrow_writing))
+        waiting = len(self._small)
+        return self._small_running < SMALL_TRANSACTIONS and (
+            waiting >= FULL_BATCH or (waiting > 0 and not self._small_writing)
+        )
 
-    def _take(self, queue: deque[_Job[Any]], reserved: set[str]) -> Batch:
+    def _next_batch(self, queue: deque[_Submission[Any]], reserved: set[str]) -> Batch:
         """The next works whose mailboxes are free, in order; the others keep their places."""
         settings = self._settings
-        too_late = asyncio.get_running_loop().time() + LEAST_TIME_S
+        too_late = asyncio.get_running_loop().time() + MIN_START_TIME_S
         batch: Batch = []
-        passed: list[_Job[Any]] = []
-        held: set[str] = set()
+        skipped: list[_Submission[Any]] = []
+        skipped_mailboxes: set[str] = set()
         documents = size = 0
-        for _ in range(min(len(queue), SCAN_MAX)):
+        for _ in range(min(len(queue), MAX_SCANNED)):
             job = queue.popleft()
             work = job.work
             if job.deadline < too_late:
@@ -235,35 +239,37 @@ class Committer:
             if not (
                 self._busy.isdisjoint(work.mailboxes)
                 and reserved.isdisjoint(work.mailboxes)
-                and held.isdisjoint(work.mailboxes)
+                and skipped_mailboxes.isdisjoint(work.mailboxes)
             ):
-                passed.append(job)
-                held.update(work.mailboxes)
-                if queue is self._wide:
+                skipped.append(job)
+                skipped_mailboxes.update(work.mailboxes)
+                if queue is self._large:
                     break  # the first one's mailboxes are reserved: it goes next
                 continue
             documents += work.documents
             size += work.size
-            if batch and (work.alone or documents > settings.commit_max_documents or size > settings.commit_max_bytes):
+            if batch and (
+                work.exclusive or documents > settings.commit_max_documents or size > settings.commit_max_bytes
+            ):
                 queue.appendleft(job)
                 break
             batch.append(job)
-            if work.alone:
+            if work.exclusive:
                 break
-        queue.extendleft(reversed(passed))
+        queue.extendleft(reversed(skipped))
         return batch
 
-    def _start(self, batch: Batch, *, wide: bool) -> None:
+    def _start(self, batch: Batch, *, large: bool) -> None:
         mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
         self._busy |= mailboxes
-        writing = not wide
+        writing = not large
 
         def written() -> None:
             nonlocal writing
             if writing:
                 writing = False
-                self._narrow_writing -= 1
-                self._pump()
+                self._small_writing -= 1
+                self._schedule()
 
         task = asyncio.create_task(self._run(batch, written), context=Context())
         self._tasks.add(task)
@@ -271,12 +277,12 @@ class Committer:
         def done(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             self._busy -= mailboxes
-            if wide:
-                self._wide_running -= 1
+            if large:
+                self._large_running -= 1
             else:
-                self._narrow_running -= 1
+                self._small_running -= 1
             written()
-            self._pump()
+            self._schedule()
 
         task.add_done_callback(done, context=Context())
 
@@ -288,13 +294,13 @@ class Committer:
         conflicts = 0
         loop = asyncio.get_running_loop()
         while True:
-            self._give_up([job for job in batch if job.deadline <= loop.time()])
+            self._abandon([job for job in batch if job.deadline <= loop.time()])
             batch = [job for job in batch if job.deadline > loop.time()]
             if not batch:
                 return
             left_s = min(job.deadline for job in batch) - loop.time()
             try:
-                with pymongo.timeout(max(LEAST_ATTEMPT_S, left_s)):
+                with pymongo.timeout(max(MIN_ATTEMPT_TIME_S, left_s)):
                     await self._attempt(batch, written)
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
@@ -309,7 +315,7 @@ class Committer:
                     metrics.commits_unavailable.inc()
                     log.warning("commit_unavailable", error=error, works=len(batch))
                     if not error.timeout:
-                        self._give_up(batch)
+                        self._abandon(batch)
                         return
                     continue
                 if len(batch) == 1:
@@ -318,10 +324,10 @@ class Committer:
                 await self._split(batch, written)
                 return
 
-    def _give_up(self, batch: Batch) -> None:
+    def _abandon(self, batch: Batch) -> None:
         """It may have been committed all the same, and was not told."""
         if batch:
-            self._unsure()
+            self._outcome_unknown()
         for job in batch:
             _fail(job, Unavailable("The store did not answer in time. Retry with an idempotency key."))
         return
@@ -333,19 +339,19 @@ class Committer:
         await self._run(batch[middle:], written)
 
     async def _attempt(self, batch: Batch, written: Callable[[], None]) -> None:
-        settled: list[tuple[_Job[Any], Any]] = []
+        settled: list[tuple[_Submission[Any], Any]] = []
         began_ns = time.time_ns()
         async with self._database.client.start_session(causal_consistency=False) as session:
             await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE)
             try:
-                draft = await self._begun(batch, session)
+                unit = await self._build_unit(batch, session)
                 for job in batch:
                     try:
-                        settled.append((job, await job.work.apply(draft, session)))
+                        settled.append((job, await job.work.apply(unit, session)))
                     except HubError as error:
                         settled.append((job, error))
-                self._complete(draft)
-                await self._write(draft, session)
+                self._add_follow_ups(unit)
+                await self._write(unit, session)
                 written()
                 await _commit(session)
             except BaseException:
@@ -354,26 +360,28 @@ class Committer:
                 raise
         metrics.commit_batch_size.observe(len(batch))
         metrics.commit_seconds.observe((time.time_ns() - began_ns) / 1e9)
-        changed = draft.changed()
-        self._tell(draft, _traced(batch, changed, began_ns) if tracing.enabled() else changed)
+        changed = unit.changes()
+        self._on_commit(unit, _with_traces(batch, changed, began_ns) if tracing.enabled() else changed)
         for job, result in settled:
             if isinstance(result, HubError):
                 _fail(job, result)
             elif not job.future.done():
                 job.future.set_result(result)
 
-    async def _begun(self, batch: Batch, session: AsyncClientSession) -> Draft:
+    async def _build_unit(self, batch: Batch, session: AsyncClientSession) -> UnitOfWork:
         """What is known of people is read beside the transaction, at the same time: a wish that was answered before
         these works came is seen, and the others are as good as later."""
         mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
-        deciding = {mailbox for job in batch if job.work.decides for mailbox in job.work.mailboxes}
-        looking = asyncio.create_task(self._look_up(mailboxes, deciding))
-        looking.add_done_callback(_heard)  # it is left alone where the other fails: cancelled, it costs a connection
-        draft = await self._read(batch, session)
-        draft.known = await looking
-        return draft
+        recipients = {mailbox for job in batch if job.work.needs_recipients for mailbox in job.work.mailboxes}
+        loading = asyncio.create_task(self._load_decision_data(mailboxes, recipients))
+        loading.add_done_callback(
+            _ignore_error
+        )  # it is left alone where the other fails: cancelled, it costs a connection
+        unit = await self._read(batch, session)
+        unit.decision_data = await loading
+        return unit
 
-    async def _read(self, batch: Batch, session: AsyncClientSession) -> Draft:
+    async def _read(self, batch: Batch, session: AsyncClientSession) -> UnitOfWork:
         keys = list({mailbox for job in batch for mailbox in job.work.mailboxes})
         mailboxes = {
             doc["_id"]: mailbox_from(doc)
@@ -382,32 +390,32 @@ class Committer:
         newcomers = frozenset(keys) - mailboxes.keys()
         for key in newcomers:
             mailboxes[key] = Mailbox(id=key, epoch=secrets.token_hex(4))
-        draft = Draft(self._clock(), mailboxes, newcomers)
+        unit = UnitOfWork(self._clock(), mailboxes, newcomers)
         if ids := list({id for job in batch for id in job.work.reads}):
             found = self._database.notifications.find({"_id": {"$in": ids}}, session=session)
-            draft.notifications.update(await decode_by_id(found, Notification))
+            unit.notifications.update(await decode_by_id(found, Notification))
         if idempotency := list({key for job in batch for key in job.work.keys}):
             async for doc in self._database.idempotency.find({"_id": {"$in": idempotency}}, session=session):
-                draft.answered[doc["_id"]] = doc
-        return draft
+                unit.idempotency_records[doc["_id"]] = doc
+        return unit
 
-    async def _write(self, draft: Draft, session: AsyncClientSession) -> None:
+    async def _write(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
         """Mailboxes first: they are the lock that another process runs into."""
-        if made := [document(head) for head in draft.touched if head.id in draft.newcomers]:
-            await self._insert("mailboxes", made, session)
-        if counted := [_counts(head) for head in draft.touched if head.id not in draft.newcomers]:
-            await self._command("update", "mailboxes", "updates", counted, session)
-        if draft.newcomers:
-            for collection, updates in self._welcome(draft.newcomers, draft).items():
+        if new := [document(head) for head in unit.mailboxes_to_write if head.id in unit.new_mailboxes]:
+            await self._insert("mailboxes", new, session)
+        if changed := [_counts_update(head) for head in unit.mailboxes_to_write if head.id not in unit.new_mailboxes]:
+            await self._command("update", "mailboxes", "updates", changed, session)
+        if unit.new_mailboxes:
+            for collection, updates in self._new_mailbox_updates(unit.new_mailboxes, unit).items():
                 await self._database[collection].bulk_write(updates, ordered=False, session=session)
-        if draft.inserted:
-            await self._insert("notifications", [search.stored(n) for n in draft.inserted.values()], session)
-        if draft.replaced:
-            updates = [_update(n) for n in draft.replaced.values()]
+        if unit.inserted:
+            await self._insert("notifications", [search.stored_document(n) for n in unit.inserted.values()], session)
+        if unit.replaced:
+            updates = [_notification_update(n) for n in unit.replaced.values()]
             await self._database.notifications.bulk_write(updates, ordered=False, session=session)
-        for collection, asked in draft.updates.items():
-            await self._database[collection].bulk_write(list(asked.values()), session=session)
-        for collection, rows in draft.rows.items():
+        for collection, by_key in unit.updates.items():
+            await self._database[collection].bulk_write(list(by_key.values()), session=session)
+        for collection, rows in unit.inserts.items():
             await self._insert(collection, rows, session)
 
     async def _insert(self, collection: str, rows: list[Document], session: AsyncClientSession) -> None:
@@ -418,26 +426,26 @@ class Committer:
     ) -> None:
         """Write commands as they go over the wire: what pymongo's bulk writes do around them takes longer. One is a
         document of up to 16 MB, which what is written at once stays far below."""
-        for start in range(0, len(statements), STATEMENTS_MAX):
-            some = statements[start : start + STATEMENTS_MAX]
-            answer = await self._database.command({name: collection, field: some, "ordered": False}, session=session)
-            if answer.get("writeErrors"):
-                raise BulkWriteError(answer)
+        for start in range(0, len(statements), STATEMENTS_PER_COMMAND):
+            chunk = statements[start : start + STATEMENTS_PER_COMMAND]
+            response = await self._database.command({name: collection, field: chunk, "ordered": False}, session=session)
+            if response.get("writeErrors"):
+                raise BulkWriteError(response)
 
 
-def _counts(head: Mailbox) -> Document:
+def _counts_update(head: Mailbox) -> Document:
     """The statement that writes them."""
     counts = {"modseq": head.modseq, "unread": head.unread, "unseen": head.unseen}
     return {"q": {"_id": head.id}, "u": {"$set": counts}}
 
 
-def _heard(task: asyncio.Task[Any]) -> None:
+def _ignore_error(task: asyncio.Task[Any]) -> None:
     """Its exception is nobody's any more."""
     if not task.cancelled():
         task.exception()
 
 
-def _traced(batch: Batch, changed: list[MailboxChange], began_ns: int) -> list[MailboxChange]:
+def _with_traces(batch: Batch, changed: list[MailboxChange], began_ns: int) -> list[MailboxChange]:
     """The transaction as a step of its works' traces: one of its own, with links to them, where there are several.
     What is told of a mailbox goes on in the trace of the work that changed it, of several the last."""
     wanting = [job.trace for job in batch if job.trace]
@@ -449,7 +457,7 @@ def _traced(batch: Batch, changed: list[MailboxChange], began_ns: int) -> list[M
     ]
 
 
-def _update(n: Notification) -> UpdateOne:
+def _notification_update(n: Notification) -> UpdateOne:
     """What a mark may have changed, and nothing of what the sender wrote but where it was taken back."""
     doc = document(n)
     names = (
@@ -490,6 +498,6 @@ def _worth_retrying(error: PyMongoError) -> bool:
     return False
 
 
-def _fail(job: _Job[Any], error: Exception) -> None:
+def _fail(job: _Submission[Any], error: Exception) -> None:
     if not job.future.done():
         job.future.set_exception(error)

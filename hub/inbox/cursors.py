@@ -16,15 +16,15 @@ def decode_position(cursor: str, field: str) -> Position:
     return Position(epoch, _number(modseq, field), _number(time, field), within)
 
 
-def encode_place(modseq: int) -> str:
+def encode_page_cursor(modseq: int) -> str:
     """The place of a notification in the inbox, by its added modseq."""
     return _encode(f"m.{modseq}")
 
 
-def decode_place(cursor: str, field: str) -> int:
+def decode_page_cursor(cursor: str, field: str) -> int:
     mark, modseq = _parts(cursor, 2, field)
     if mark != "m":
-        raise _foreign(field)
+        raise _invalid(field)
     return _number(modseq, field)
 
 
@@ -36,18 +36,18 @@ def _parts(cursor: str, count: int, field: str) -> list[str]:
     try:
         text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError:
-        raise _foreign(field) from None
+        raise _invalid(field) from None
     parts = text.split(".")
     if len(parts) != count or _encode(text) != cursor:  # decoding alone skips what is not of the alphabet
-        raise _foreign(field)
+        raise _invalid(field)
     return parts
 
 
 def _number(text: str, field: str) -> int:
     if not text.isdigit() or len(text) > 18:
-        raise _foreign(field)
+        raise _invalid(field)
     return int(text)
 
 
-def _foreign(field: str) -> BadUserInput:
+def _invalid(field: str) -> BadUserInput:
     return BadUserInput(f"{field} is not a cursor of this hub: hand back one that it gave, unchanged.", field)

@@ -13,10 +13,10 @@ from hub.text import folded, needs_folding
 
 FOLDED = "folded"
 """The field of a notification's document that holds the folded text."""
-CACHED = 64  # texts of notifications: one send has many recipients
+CACHE_SIZE = 64  # texts of notifications: one send has many recipients
 
 
-def stored(n: Notification) -> Document:
+def stored_document(n: Notification) -> Document:
     """Return the document of a new notification."""
     doc = document(n)
     if form := _folded(n.title, n.body):
@@ -24,7 +24,7 @@ def stored(n: Notification) -> Document:
     return doc
 
 
-def containing(word: str) -> Document:
+def contains_word(word: str) -> Document:
     """Return the condition that a notification holds this word. It looks at documents, and uses no index."""
     form = folded(word) or word  # of what is invisible nothing is left, and that is in every text
     conditions = [{field: _pattern(form)} for field in ("title", "body", FOLDED)]
@@ -37,7 +37,7 @@ def _pattern(text: str) -> Document:
     return {"$regex": re.escape(text), "$options": "i"}
 
 
-@lru_cache(CACHED)
+@lru_cache(CACHE_SIZE)
 def _folded(title: str, body: str) -> str | None:
     if not (needs_folding(title) or needs_folding(body)):
         return None

@@ -21,7 +21,7 @@ Mark = Callable[[Notification, datetime], Notification | None]
 """What a mark makes of a notification at an instant; None where it changes nothing, which makes no event."""
 
 
-def placed(n: Notification) -> Notification:
+def with_state(n: Notification) -> Notification:
     """`n` with `box` and `wake_at` as its state implies."""
     if n.removed_at or n.hidden:
         return replace(n, box=None, wake_at=None)
@@ -92,7 +92,7 @@ def acknowledged(n: Notification, now: datetime) -> Notification | None:
     return replace(n, acknowledged_at=now, read_at=n.read_at or now, seen_at=n.seen_at or now)
 
 
-def due(n: Notification, now: datetime) -> Notification | None:
+def apply_clock(n: Notification, now: datetime) -> Notification | None:
     """What the clock does: an expired one is removed; a snooze that ended brings it back on top, as new as when it
     first came, because a reminder nobody is shown is none."""
     if n.expires_at and n.expires_at <= now:
@@ -113,13 +113,13 @@ def removed(why: DeliveryStatus) -> Mark:
 
 def recalled(n: Notification, now: datetime) -> Notification | None:
     """Out of the inbox, and nothing is left of what it said."""
-    gone = removed(DeliveryStatus.CANCELLED)(n, now)
-    return gone and replace(gone, title="", body="", data=None, image_url=None, action_url=None, actions=())
+    removed_n = removed(DeliveryStatus.CANCELLED)(n, now)
+    return removed_n and replace(removed_n, title="", body="", data=None, image_url=None, action_url=None, actions=())
 
 
-def receipts(before: Notification, after: Notification) -> list[ReceiptKind]:
+def receipt_kinds(before: Notification, after: Notification) -> list[ReceiptKind]:
     """What the sender is told about a change that the recipient made."""
-    told = [
+    kinds = [
         kind
         for kind, was, now in (
             (ReceiptKind.SEEN, before.seen_at, after.seen_at),
@@ -130,5 +130,5 @@ def receipts(before: Notification, after: Notification) -> list[ReceiptKind]:
         if now and not was
     ]
     if before.read_at and not after.read_at:
-        told.append(ReceiptKind.UNREAD)
-    return told
+        kinds.append(ReceiptKind.UNREAD)
+    return kinds

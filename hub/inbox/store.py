@@ -11,7 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.clock import Clock
 from hub.errors import NotFound
 from hub.inbox import search
-from hub.inbox.mailbox_loader import Heads
+from hub.inbox.mailbox_loader import MailboxLoader
 from hub.inbox.state import UNREAD, UNSEEN, VIEWS
 from hub.model import (
     Backlog,
@@ -32,7 +32,7 @@ from hub.settings import Settings
 DAY_S = 86_400
 
 
-class Filter(Struct, frozen=True, kw_only=True):
+class InboxQuery(Struct, frozen=True, kw_only=True):
     """Which notifications of an inbox. `words`: each stands in title or body, whatever its case."""
 
     view: InboxView = InboxView.ACTIVE
@@ -42,12 +42,12 @@ class Filter(Struct, frozen=True, kw_only=True):
     words: tuple[str, ...] = ()
 
     @property
-    def whole(self) -> bool:
+    def is_empty(self) -> bool:
         """No filter at all."""
-        return self == Filter()
+        return self == InboxQuery()
 
 
-class Page(Struct, frozen=True):
+class InboxPage(Struct, frozen=True):
     """Newest first. `position` is the feed position that page and counts reflect."""
 
     notifications: list[Notification]
@@ -88,7 +88,7 @@ def indexes(settings: Settings) -> Indexes:
     }
 
 
-NOT_KEPT = b""
+RESPONSE_NOT_STORED = b""
 """The answer of an idempotency key whose request was carried out, and whose answer is not kept."""
 
 
@@ -109,49 +109,49 @@ class Inboxes:
         self._database = database
         self._settings = settings
         self._clock = clock
-        self._heads = Heads(self.heads)
+        self._mailbox_loader = MailboxLoader(self.get_mailboxes)
 
     def position(self, head: Mailbox) -> Position:
         return Position(head.epoch, head.modseq, int(self._clock().timestamp()))
 
-    async def head(self, mailbox: str) -> Mailbox | None:
+    async def get_mailbox(self, mailbox: str) -> Mailbox | None:
         doc = await self._database.mailboxes.find_one({"_id": mailbox})
         return mailbox_from(doc) if doc else None
 
-    async def heads(self, mailboxes: Sequence[str]) -> list[Mailbox]:
+    async def get_mailboxes(self, mailboxes: Sequence[str]) -> list[Mailbox]:
         """At most 1,000 at a time is what callers ask for."""
         found = self._database.mailboxes.find({"_id": {"$in": list(mailboxes)}})
         return [mailbox_from(doc) async for doc in found]
 
-    async def some(self, ids: Collection[str]) -> dict[str, Notification]:
+    async def get_notifications(self, ids: Collection[str]) -> dict[str, Notification]:
         """Those notifications of `ids` that are there, hidden and removed ones too."""
         found = self._database.notifications.find({"_id": {"$in": list(ids)}})
         return await decode_by_id(found, Notification)
 
-    async def some_heads(self, mailboxes: Collection[str]) -> dict[str, Mailbox]:
-        return {head.id: head for head in await self.heads(list(mailboxes))}
+    async def get_mailboxes_by_id(self, mailboxes: Collection[str]) -> dict[str, Mailbox]:
+        return {head.id: head for head in await self.get_mailboxes(list(mailboxes))}
 
-    async def page(self, mailbox: str, wanted: Filter, first: int, after: int | None) -> Page | None:
+    async def get_page(self, mailbox: str, wanted: InboxQuery, first: int, after: int | None) -> InboxPage | None:
         """`first` notifications below the place `after`; None where there is no such mailbox."""
         async with self._database.client.start_session(snapshot=True) as session:
             doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
             if doc is None:
                 return None
             head = mailbox_from(doc)
-            found = await self._matching(mailbox, wanted, first + 1, session, after=after)
-        return Page(found[:first], len(found) > first, head, self.position(head))
+            found = await self._find(mailbox, wanted, first + 1, session, after=after)
+        return InboxPage(found[:first], len(found) > first, head, self.position(head))
 
-    async def ids(
-        self, mailbox: str, wanted: Filter, boxes: Sequence[InboxState], limit: int, *, upto: int
+    async def list_ids(
+        self, mailbox: str, wanted: InboxQuery, boxes: Sequence[InboxState], limit: int, *, upto: int
     ) -> list[tuple[str, int]]:
         """Ids and places of what matches, lies in `boxes` and was added at `upto` or before, newest first."""
-        stages = self._stages(mailbox, wanted, boxes, limit, after=upto + 1)
+        stages = self._pipeline(mailbox, wanted, boxes, limit, after=upto + 1)
         cursor = await self._database.notifications.aggregate(
             [*stages, {"$project": {"added_modseq": 1}}], hint=_index_for(wanted)
         )
         return [(doc["_id"], doc["added_modseq"]) async for doc in cursor]
 
-    async def lying_in(
+    async def list_in_states(
         self, mailbox: str, boxes: Sequence[InboxState], limit: int, session: AsyncClientSession
     ) -> list[Notification]:
         """Any `limit` notifications in those boxes, as the transaction of `session` sees them."""
@@ -159,17 +159,17 @@ class Inboxes:
         found = self._database.notifications.find(wanted, session=session, hint="page").limit(limit)
         return await decode_all(found, Notification)
 
-    async def notification(self, id: str, mailbox: str) -> Notification | None:
+    async def get_notification(self, id: str, mailbox: str) -> Notification | None:
         doc = await self._database.notifications.find_one({"_id": id, "mailbox": mailbox, "box": {"$exists": True}})
         return decode(doc, Notification) if doc else None
 
-    async def glance(self, mailbox: str, after: Position | None) -> Backlog | None:
+    async def peek_backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
         """The backlog, where the mailbox alone tells it: nothing was missed, or it can't be bridged. Else None. Costs
         little when many ask at once. NotFound where there is no such mailbox."""
-        head = await self._heads.get(mailbox)
+        head = await self._mailbox_loader.get(mailbox)
         if head is None:
             raise NotFound("There is no such inbox.")
-        return self._without_reading(head, after)
+        return self._backlog_without_read(head, after)
 
     async def backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
         """Everything changed since `after`, once, as it stands now. Without `after`: nothing, from here on."""
@@ -178,16 +178,18 @@ class Inboxes:
             if doc is None:
                 return None
             head = mailbox_from(doc)
-            known = self._without_reading(head, after)
+            known = self._backlog_without_read(head, after)
             if known or after is None:
                 return known
-            docs = await self._since(mailbox, after, session)
-        said = sum(len(str(doc.get("body", ""))) + len(str(doc.get("data", ""))) for doc in docs)
-        if len(docs) > self._settings.feed_max_changes or said > self._settings.feed_max_bytes:
+            docs = await self._changed_since(mailbox, after, session)
+        text_bytes = sum(len(str(doc.get("body", ""))) + len(str(doc.get("data", ""))) for doc in docs)
+        if len(docs) > self._settings.feed_max_changes or text_bytes > self._settings.feed_max_bytes:
             return Backlog(head, UNSET)
-        return Backlog(head, _events([n for doc in docs if (n := decode(doc, Notification))], after.modseq, head))
+        return Backlog(
+            head, _backlog_events([n for doc in docs if (n := decode(doc, Notification))], after.modseq, head)
+        )
 
-    def _without_reading(self, head: Mailbox, after: Position | None) -> Backlog | None:
+    def _backlog_without_read(self, head: Mailbox, after: Position | None) -> Backlog | None:
         if after is None:
             return Backlog(head, [])
         oldest = self._clock() - timedelta(days=self._settings.tombstone_days)
@@ -195,7 +197,7 @@ class Inboxes:
             return Backlog(head, UNSET)
         return Backlog(head, []) if after.modseq == head.modseq and not after.within else None
 
-    async def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
+    async def list_due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         """Mailbox and id of what the clock has to change, longest overdue first."""
         found = (
             self._database.notifications.find({"wake_at": {"$lte": now}}, {"mailbox": 1})
@@ -204,7 +206,7 @@ class Inboxes:
         )
         return [(doc["mailbox"], doc["_id"]) async for doc in found]
 
-    async def some_mailbox(self) -> str | None:
+    async def sample_mailbox(self) -> str | None:
         """Any one, at random."""
         cursor = await self._database.mailboxes.aggregate([{"$sample": {"size": 1}}, {"$project": {"_id": 1}}])
         return next((doc["_id"] for doc in await cursor.to_list()), None)
@@ -223,7 +225,7 @@ class Inboxes:
             by_box = {doc["_id"]: doc["count"] async for doc in cursor}
         return head, sum(by_box.values()), sum(by_box.get(place.value, 0) for place in UNSEEN)
 
-    async def _since(self, mailbox: str, after: Position, session: AsyncClientSession) -> list[Document]:
+    async def _changed_since(self, mailbox: str, after: Position, session: AsyncClientSession) -> list[Document]:
         limit = self._settings.feed_max_changes + 1
         docs: list[Document] = []
         order = [("modseq", ASCENDING), ("_id", ASCENDING)]
@@ -234,26 +236,26 @@ class Inboxes:
         found = self._database.notifications.find(newer, session=session).sort(order).limit(limit)
         return docs + await found.to_list()
 
-    async def _matching(
-        self, mailbox: str, wanted: Filter, limit: int, session: AsyncClientSession, *, after: int | None
+    async def _find(
+        self, mailbox: str, wanted: InboxQuery, limit: int, session: AsyncClientSession, *, after: int | None
     ) -> list[Notification]:
         found: list[Notification] = []
         while len(found) < limit:
-            room = limit - len(found)
+            missing = limit - len(found)
             cursor = await self._database.notifications.aggregate(
-                self._stages(mailbox, wanted, VIEWS[wanted.view], room, after=after),
+                self._pipeline(mailbox, wanted, VIEWS[wanted.view], missing, after=after),
                 session=session,
                 hint=_index_for(wanted),
             )
             docs = await cursor.to_list()
             found += [n for doc in docs if (n := decode(doc, Notification))]
-            if len(docs) < room:
+            if len(docs) < missing:
                 break
             after = docs[-1].get("added_modseq", 0)  # goes on behind what this version can't read
         return found
 
-    def _stages(
-        self, mailbox: str, wanted: Filter, boxes: Sequence[InboxState], limit: int, *, after: int | None
+    def _pipeline(
+        self, mailbox: str, wanted: InboxQuery, boxes: Sequence[InboxState], limit: int, *, after: int | None
     ) -> list[dict[str, Any]]:
         newest_first = {"$sort": {"added_modseq": DESCENDING}}
         match: Document = {"mailbox": mailbox, "box": {"$in": [box.value for box in boxes]}}
@@ -268,18 +270,18 @@ class Inboxes:
             within["priority"] = {"$in": [priority.value for priority in wanted.priorities]}
         if not wanted.words:
             return [{"$match": match | within}, newest_first, {"$limit": limit}]
-        said = [search.containing(word) for word in wanted.words]
+        conditions = [search.contains_word(word) for word in wanted.words]
         window: list[dict[str, Any]] = [{"$match": match}, newest_first, {"$limit": self._settings.search_window}]
-        return [*window, {"$match": within | {"$and": said}}, {"$limit": limit}]
+        return [*window, {"$match": within | {"$and": conditions}}, {"$limit": limit}]
 
 
-def _index_for(wanted: Filter) -> str:
+def _index_for(wanted: InboxQuery) -> str:
     if wanted.tags and not wanted.words:
         return "page_by_tag"
     return "page_by_category" if wanted.categories else "page"
 
 
-def _events(found: Collection[Notification], after: int, head: Mailbox) -> list[InboxEvent]:
+def _backlog_events(found: Collection[Notification], after: int, head: Mailbox) -> list[InboxEvent]:
     """States as events. Those of one number but its last carry their id, so that a client cut off between them
     resumes there."""
     listed = list(found)

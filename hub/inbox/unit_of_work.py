@@ -12,8 +12,8 @@ from hub.inbox import state
 from hub.model import InboxEvent, InboxEventKind, InboxState, Mailbox, MailboxChange, Notification
 
 
-class Draft:
-    """Works write into a draft one after another, each seeing what those before it did.
+class UnitOfWork:
+    """Works write into a unit one after another, each seeing what those before it did.
 
     `known` is what another stage read for them, beside the transaction; `read_outside` collects notifications that were
     read here and have deliveries elsewhere.
@@ -22,38 +22,38 @@ class Draft:
     writes all of it in one transaction.
     """
 
-    def __init__(self, now: datetime, mailboxes: dict[str, Mailbox], newcomers: frozenset[str]) -> None:
+    def __init__(self, now: datetime, mailboxes: dict[str, Mailbox], new_mailboxes: frozenset[str]) -> None:
         self.now = now
         self.mailboxes = mailboxes
-        self.newcomers = newcomers
+        self.new_mailboxes = new_mailboxes
         self.notifications: dict[str, Notification] = {}
         self.inserted: dict[str, Notification] = {}
         self.replaced: dict[str, Notification] = {}
-        self.rows: dict[str, list[dict[str, Any]]] = {}
+        self.inserts: dict[str, list[dict[str, Any]]] = {}
         self.updates: dict[str, dict[str, UpdateOne]] = {}
-        self.answered: dict[str, dict[str, Any]] = {}
-        self.known: Any = None
-        self.read_outside: list[str] = []
+        self.idempotency_records: dict[str, dict[str, Any]] = {}
+        self.decision_data: Any = None
+        self.read_with_deliveries: list[str] = []
         self._events: dict[str, list[InboxEvent]] = {}
         self._first: dict[str, int] = {}
-        self._untold: set[str] = set()
+        self._unpublished: set[str] = set()
 
     def get(self, mailbox: str, id: str) -> Notification | None:
-        """A notification of that mailbox that its owner can see, as it stands in this draft."""
+        """A notification of that mailbox that its owner can see, as it stands in this unit."""
         n = self.notifications.get(id)
         return n if n and n.mailbox == mailbox and n.box else None
 
     def add(self, n: Notification) -> Notification:
         """A new notification. A hidden one takes no number: it is outside views, counts and feed."""
         if n.hidden:
-            n = state.placed(n)
+            n = state.with_state(n)
             self.inserted[n.id] = self.notifications[n.id] = n
             return n
-        modseq = self._number(n.mailbox)
-        n = replace(state.placed(n), modseq=modseq, added_modseq=modseq)
+        modseq = self._next_modseq(n.mailbox)
+        n = replace(state.with_state(n), modseq=modseq, added_modseq=modseq)
         self.inserted[n.id] = self.notifications[n.id] = n
-        self._tally(n.mailbox, None, n.box)
-        self._tell(n, InboxEventKind.ADDED)
+        self._update_counts(n.mailbox, None, n.box)
+        self._add_event(n, InboxEventKind.ADDED)
         return n
 
     def change(self, after: Notification, *, quiet: bool = False, modseq: int = 0) -> Notification:
@@ -64,13 +64,15 @@ class Draft:
         """
         before = self.notifications[after.id]
         if before.hidden:
-            return self._put(replace(after, updated_at=self.now))
+            return self._store(replace(after, updated_at=self.now))
         if quiet and not modseq:
-            self._untold.add(after.mailbox)
-        modseq = modseq or self._number(after.mailbox)
-        n = replace(state.placed(after), modseq=modseq, added_modseq=after.added_modseq or modseq, updated_at=self.now)
-        self._put(n)
-        self._tally(n.mailbox, before.box, n.box)
+            self._unpublished.add(after.mailbox)
+        modseq = modseq or self._next_modseq(after.mailbox)
+        n = replace(
+            state.with_state(after), modseq=modseq, added_modseq=after.added_modseq or modseq, updated_at=self.now
+        )
+        self._store(n)
+        self._update_counts(n.mailbox, before.box, n.box)
         if not quiet:
             if n.box is None:
                 kind = InboxEventKind.REMOVED
@@ -78,7 +80,7 @@ class Draft:
                 kind = InboxEventKind.ADDED
             else:
                 kind = InboxEventKind.UPDATED
-            self._tell(n, kind)
+            self._add_event(n, kind)
         return n
 
     def load(self, found: Iterable[Notification]) -> None:
@@ -89,7 +91,7 @@ class Draft:
     def change_all(self, kind: InboxEventKind, after: list[Notification]) -> list[Notification]:
         """One number and one event for a change of everything in the ACTIVE view of one mailbox."""
         mailbox = after[0].mailbox
-        modseq = self._number(mailbox)
+        modseq = self._next_modseq(mailbox)
         changed = [self.change(n, quiet=True, modseq=modseq) for n in after]
         head = self.mailboxes[mailbox]
         self._events[mailbox].append(InboxEvent(kind=kind, modseq=modseq, unread=head.unread, unseen=head.unseen))
@@ -97,20 +99,20 @@ class Draft:
 
     def insert(self, collection: str, document: dict[str, Any]) -> None:
         """A document of another stage that belongs to the same transaction."""
-        self.rows.setdefault(collection, []).append(document)
+        self.inserts.setdefault(collection, []).append(document)
 
     def update(self, collection: str, key: str, update: UpdateOne) -> None:
         """A change of another stage's document, once for all works that ask for it under the same key."""
         self.updates.setdefault(collection, {})[key] = update
 
-    def head(self, mailbox: str) -> Mailbox:
-        """The mailbox as it stands in this draft; NotFound where there is none."""
+    def get_mailbox(self, mailbox: str) -> Mailbox:
+        """The mailbox as it stands in this unit; NotFound where there is none."""
         try:
             return self.mailboxes[mailbox]
         except KeyError:
             raise NotFound("There is no such inbox.") from None
 
-    def changed(self) -> list[MailboxChange]:
+    def changes(self) -> list[MailboxChange]:
         """What to tell once this is committed.
 
         Nothing of a mailbox that a quiet change was among: those who listen would take the numbers for complete. As it
@@ -124,34 +126,34 @@ class Draft:
                 events=tuple(events),
             )
             for mailbox, events in self._events.items()
-            if events and mailbox not in self._untold
+            if events and mailbox not in self._unpublished
         ]
 
     @property
-    def touched(self) -> list[Mailbox]:
+    def mailboxes_to_write(self) -> list[Mailbox]:
         """The mailboxes to write: changed ones and new ones."""
-        return [self.mailboxes[key] for key in self.mailboxes if key in self._first or key in self.newcomers]
+        return [self.mailboxes[key] for key in self.mailboxes if key in self._first or key in self.new_mailboxes]
 
-    def _put(self, n: Notification) -> Notification:
+    def _store(self, n: Notification) -> Notification:
         self.notifications[n.id] = n
         (self.inserted if n.id in self.inserted else self.replaced)[n.id] = n
         return n
 
-    def _number(self, mailbox: str) -> int:
-        head = self.head(mailbox)
+    def _next_modseq(self, mailbox: str) -> int:
+        head = self.get_mailbox(mailbox)
         self.mailboxes[mailbox] = replace(head, modseq=head.modseq + 1)
         self._first.setdefault(mailbox, head.modseq + 1)
         self._events.setdefault(mailbox, [])
         return head.modseq + 1
 
-    def _tally(self, mailbox: str, was: InboxState | None, now: InboxState | None) -> None:
+    def _update_counts(self, mailbox: str, was: InboxState | None, now: InboxState | None) -> None:
         unread = (now in state.UNREAD) - (was in state.UNREAD)
         unseen = (now in state.UNSEEN) - (was in state.UNSEEN)
         if unread or unseen:
             head = self.mailboxes[mailbox]
             self.mailboxes[mailbox] = replace(head, unread=head.unread + unread, unseen=head.unseen + unseen)
 
-    def _tell(self, n: Notification, kind: InboxEventKind) -> None:
+    def _add_event(self, n: Notification, kind: InboxEventKind) -> None:
         head = self.mailboxes[n.mailbox]
         self._events[n.mailbox].append(
             InboxEvent(kind=kind, modseq=n.modseq, unread=head.unread, unseen=head.unseen, notification=n)

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, Notification
 
-BROADCAST_FROM = 8  # users; fewer are told one by one
-ROWS_MAX = 1000  # rows of one message
+BROADCAST_MIN_MAILBOXES = 8  # users; fewer are told one by one
+MAX_ROWS = 1000  # rows of one message
 
 
-class Row(Struct, array_like=True, frozen=True):
+class BroadcastRow(Struct, array_like=True, frozen=True):
     mailbox: str
     epoch: str
     id: str
@@ -27,10 +27,10 @@ class Row(Struct, array_like=True, frozen=True):
 
 class Broadcast(Struct, array_like=True, tag=True, frozen=True):
     notification: Notification
-    rows: list[Row]
+    rows: list[BroadcastRow]
     trace: str | None = None
 
-    def changed(self, row: Row) -> MailboxChange:
+    def change_of(self, row: BroadcastRow) -> MailboxChange:
         """The change of one of the mailboxes."""
         n = replace(self.notification, id=row.id, mailbox=row.mailbox, modseq=row.modseq, added_modseq=row.modseq)
         event = InboxEvent(
@@ -44,16 +44,16 @@ class Broadcast(Struct, array_like=True, tag=True, frozen=True):
         return MailboxChange(mailbox=row.mailbox, epoch=row.epoch, first=row.modseq, last=row.modseq, events=(event,))
 
 
-class Look(Struct, array_like=True, tag=True, frozen=True):
+class Reconcile(Struct, array_like=True, tag=True, frozen=True):
     """Something was not told: look for yourself."""
 
 
 encode = msgpack.Encoder().encode
 decode_changed = msgpack.Decoder(MailboxChange).decode
-decode_common = msgpack.Decoder(Broadcast | Look).decode
+decode_common = msgpack.Decoder(Broadcast | Reconcile).decode
 
 
-def messages(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | None, bytes]]:
+def encode_changes(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | None, bytes]]:
     """The messages that tell what one commit changed: a mailbox (None: the common channel) and the bytes. Their order
     means nothing, because each mailbox is in one of them."""
     by_send: dict[str, list[MailboxChange]] = defaultdict(list)
@@ -62,22 +62,22 @@ def messages(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | None, byt
         n = event.notification
         if len(change.events) == 1 and event.kind is InboxEventKind.ADDED and n:
             same = by_send[n.send]
-            if not same or _alike(n, same[0].events[0].notification):
+            if not same or _same_content(n, same[0].events[0].notification):
                 same.append(change)
                 continue
         yield change.mailbox, encode(change)
     for changes in by_send.values():
-        if len(changes) < BROADCAST_FROM:
+        if len(changes) < BROADCAST_MIN_MAILBOXES:
             yield from ((change.mailbox, encode(change)) for change in changes)
             continue
-        for start in range(0, len(changes), ROWS_MAX):
-            chunk = changes[start : start + ROWS_MAX]
+        for start in range(0, len(changes), MAX_ROWS):
+            chunk = changes[start : start + MAX_ROWS]
             first = chunk[0].events[0]
             if first.notification:
                 yield None, encode(Broadcast(first.notification, [_row(change) for change in chunk], first.trace))
 
 
-def _alike(n: Notification, other: Notification | None) -> bool:
+def _same_content(n: Notification, other: Notification | None) -> bool:
     """Whether they differ in what a row says only. What comes back from a snooze is ADDED too, with marks of its
     own."""
     return other is not None and n == replace(
@@ -85,7 +85,7 @@ def _alike(n: Notification, other: Notification | None) -> bool:
     )
 
 
-def _row(change: MailboxChange) -> Row:
+def _row(change: MailboxChange) -> BroadcastRow:
     event = change.events[0]
     id = event.notification.id if event.notification else ""
-    return Row(change.mailbox, change.epoch, id, change.last, event.unread, event.unseen)
+    return BroadcastRow(change.mailbox, change.epoch, id, change.last, event.unread, event.unseen)

@@ -18,8 +18,8 @@ from hub.platform import metrics, tracing
 from hub.platform.connections import is_cancelling
 from hub.platform.redis_keys import REDIS_ERRORS
 
-AT_ONCE = 500  # changes a round trip
-PAUSE_S = 0.2  # after a failure
+CHANGES_PER_ROUND_TRIP = 500  # changes a round trip
+RETRY_DELAY_S = 0.2  # after a failure
 
 log = structlog.get_logger(__name__)
 
@@ -39,10 +39,10 @@ class Publisher:
         self._queue_max = queue_max
         self._queue: deque[list[MailboxChange]] = deque()
         self._waiting = 0  # changes in it
-        self._filled = asyncio.Event()
+        self._wake = asyncio.Event()
         self._lost = False
 
-    def tell(self, changed: list[MailboxChange]) -> None:
+    def enqueue(self, changed: list[MailboxChange]) -> None:
         """Queues what was committed."""
         if self._waiting >= self._queue_max:
             if not self._lost:
@@ -52,26 +52,26 @@ class Publisher:
             return
         self._queue.append(changed)
         self._waiting += len(changed)
-        self._filled.set()
+        self._wake.set()
 
     @property
     def waiting(self) -> int:
         """Changes not told yet."""
         return self._waiting
 
-    def unsure(self) -> None:
+    def request_reconcile(self) -> None:
         """Something may have been committed that was not told: everybody looks."""
         self._lost = True
-        self._filled.set()
+        self._wake.set()
 
     async def run(self) -> None:
         """Until cancelled."""
         while not is_cancelling():
             if not self._queue and not self._lost:
-                self._filled.clear()
-                await self._filled.wait()
-            taken = self._next()
-            messages = _messages(taken)
+                self._wake.clear()
+                await self._wake.wait()
+            commits = self._next_commits()
+            messages = _messages(commits)
             began_ns = time.time_ns()
             try:
                 await self._publish(messages)
@@ -80,36 +80,36 @@ class Publisher:
                     log.warning("live_not_published", error=error)
                 self._lost = True
                 metrics.publish_lost.inc(len(messages))
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(RETRY_DELAY_S)
             except asyncio.CancelledError:
                 self._lost = True  # nobody knows whether these went out
                 raise
             else:
                 metrics.published.inc(len(messages))
                 if tracing.enabled():
-                    _trace(taken, began_ns)
+                    _record_spans(commits, began_ns)
 
     async def flush(self) -> None:
         """One last try for what is queued or was lost, when `run` has ended."""
         with suppress(*REDIS_ERRORS):
             while self._queue or self._lost:
-                await self._publish(_messages(self._next()))
+                await self._publish(_messages(self._next_commits()))
 
-    def _next(self) -> list[list[MailboxChange]]:
+    def _next_commits(self) -> list[list[MailboxChange]]:
         """Whole commits, about `AT_ONCE` changes of them."""
-        taken: list[list[MailboxChange]] = []
+        commits: list[list[MailboxChange]] = []
         count = 0
-        while self._queue and count < AT_ONCE:
-            taken.append(self._queue.popleft())
-            count += len(taken[-1])
+        while self._queue and count < CHANGES_PER_ROUND_TRIP:
+            commits.append(self._queue.popleft())
+            count += len(commits[-1])
         self._waiting -= count
-        return taken
+        return commits
 
     async def _publish(self, messages: list[tuple[str | None, bytes]]) -> None:
         common = common_channel(self._prefix)
         pipeline = self._redis.pipeline(transaction=False)
         if self._lost:
-            pipeline.publish(common, message_codec.encode(message_codec.Look()))
+            pipeline.publish(common, message_codec.encode(message_codec.Reconcile()))
         for mailbox, data in messages:
             pipeline.publish(user_channel(self._prefix, mailbox) if mailbox else common, data)
         await pipeline.execute()
@@ -117,10 +117,10 @@ class Publisher:
 
 
 def _messages(commits: list[list[MailboxChange]]) -> list[tuple[str | None, bytes]]:
-    return [message for changed in commits for message in message_codec.messages(changed)]
+    return [message for changed in commits for message in message_codec.encode_changes(changed)]
 
 
-def _trace(commits: list[list[MailboxChange]], began_ns: int) -> None:
+def _record_spans(commits: list[list[MailboxChange]], began_ns: int) -> None:
     """In the trace of each operation that was told."""
     for trace in {event.trace for changed in commits for change in changed for event in change.events}:
         if trace:

@@ -19,17 +19,17 @@ from hub.ids import new_id
 from hub.platform.connections import is_cancelling
 from hub.platform.redis_keys import REDIS_ERRORS
 
-BEAT_S = 1.0
-LOST_AFTER_S = 2.2  # two heartbeats missed
-CHECK_S = 0.2
-RECONNECT_S = 0.3
-ACK_S = 2.0  # how long a subscription may take before it counts as away
-AT_ONCE = 1000  # channels a command
+HEARTBEAT_S = 1.0
+HEARTBEAT_TIMEOUT_S = 2.2  # two heartbeats missed
+HEARTBEAT_CHECK_S = 0.2
+RECONNECT_DELAY_S = 0.3
+CONFIRMATION_TIMEOUT_S = 2.0  # how long a subscription may take before it counts as away
+CHANNELS_PER_COMMAND = 1000  # channels a command
 
 log = structlog.get_logger(__name__)
 
 
-class Link:
+class PubSubConnection:
     """`connect` makes a client for pub/sub, `redis` is the client for commands."""
 
     def __init__(
@@ -42,47 +42,47 @@ class Link:
     ) -> None:
         self._connect = connect
         self._redis = redis
-        self._beat_channel = f"{prefix}beat:{new_id()}"
+        self._heartbeat_channel = f"{prefix}beat:{new_id()}"
         self._on_message = on_message
         self._on_change = on_change
-        self._wanted: set[str] = {self._beat_channel}
-        self._sent: set[str] = set()
-        self._heard: set[str] = set()
-        self._unanswered: Counter[str] = Counter()
-        self._awaited: set[str] = set()
-        self._todo: dict[str, None] = {}
-        self._acks: dict[str, asyncio.Event] = {}
-        self._dirty = asyncio.Event()
-        self._last_beat = 0.0
-        self._told = False
-        self.away = True
-        self.turns = 0
+        self._wanted: set[str] = {self._heartbeat_channel}
+        self._requested: set[str] = set()
+        self._subscribed: set[str] = set()
+        self._unconfirmed: Counter[str] = Counter()
+        self._awaiting_first: set[str] = set()
+        self._changed: dict[str, None] = {}
+        self._waiters: dict[str, asyncio.Event] = {}
+        self._has_changes = asyncio.Event()
+        self._last_heartbeat = 0.0
+        self._failure_logged = False
+        self.disconnected = True
+        self.generation = 0
         """How often it went away or came back."""
 
-    def want(self, channel: str) -> None:
+    def subscribe(self, channel: str) -> None:
         """Listen to it from now on, here and after every reconnection."""
         self._wanted.add(channel)
-        self._todo[channel] = None
-        self._dirty.set()
+        self._changed[channel] = None
+        self._has_changes.set()
 
-    def forget(self, channel: str) -> None:
+    def unsubscribe(self, channel: str) -> None:
         self._wanted.discard(channel)
-        self._todo[channel] = None
-        self._dirty.set()
+        self._changed[channel] = None
+        self._has_changes.set()
 
-    async def listening(self, channel: str) -> None:
+    async def wait_subscribed(self, channel: str) -> None:
         """Returns once `channel` is heard, or at once while away: what is missed then is looked for."""
-        if self.away or channel in self._heard:
+        if self.disconnected or channel in self._subscribed:
             return
-        event = self._acks.setdefault(channel, asyncio.Event())
+        event = self._waiters.setdefault(channel, asyncio.Event())
         with suppress(TimeoutError):
-            async with asyncio.timeout(ACK_S):
+            async with asyncio.timeout(CONFIRMATION_TIMEOUT_S):
                 await event.wait()
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._beat())
+            group.create_task(self._send_heartbeats())
             group.create_task(self._stay_connected())
 
     async def _stay_connected(self) -> None:
@@ -92,23 +92,26 @@ class Link:
             try:
                 await self._listen(pubsub)
             except REDIS_ERRORS as error:
-                self._tell_once("live_link_lost", error=error)
+                self._log_first_failure("live_link_lost", error=error)
             finally:
-                self._gone()
+                self._on_disconnect()
                 with suppress(*REDIS_ERRORS):
                     await pubsub.aclose()  # type: ignore[no-untyped-call]
                 with suppress(*REDIS_ERRORS):
                     await client.aclose()
-            await asyncio.sleep(RECONNECT_S)
+            await asyncio.sleep(RECONNECT_DELAY_S)
 
     async def _listen(self, pubsub: PubSub) -> None:
         """Until the connection breaks or its heartbeat stays away."""
-        self._awaited = set(self._wanted)
-        self._todo = dict.fromkeys(self._wanted)
-        await self._subscribe(pubsub)
+        self._awaiting_first = set(self._wanted)
+        self._changed = dict.fromkeys(self._wanted)
+        await self._send_changes(pubsub)
         loop = asyncio.get_running_loop()
-        self._last_beat = loop.time()
-        tasks = [asyncio.create_task(work) for work in (self._read(pubsub), self._follow(pubsub), self._watch())]
+        self._last_heartbeat = loop.time()
+        tasks = [
+            asyncio.create_task(coroutine)
+            for coroutine in (self._read(pubsub), self._apply_changes(pubsub), self._monitor_heartbeat())
+        ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -125,82 +128,84 @@ class Link:
                 continue
             channel = message["channel"].decode()
             if message["type"] == "message":
-                if channel == self._beat_channel:
-                    self._came()
+                if channel == self._heartbeat_channel:
+                    self._on_heartbeat()
                 else:
                     self._on_message(channel, message["data"])
             else:
-                self._answered(channel)
+                self._on_confirmation(channel)
 
-    def _answered(self, channel: str) -> None:
+    def _on_confirmation(self, channel: str) -> None:
         """The server confirms every subscribe and unsubscribe: only after the last of them is it clear what holds."""
-        self._unanswered[channel] -= 1
-        if self._unanswered[channel] > 0:
+        self._unconfirmed[channel] -= 1
+        if self._unconfirmed[channel] > 0:
             return
-        del self._unanswered[channel]
-        self._awaited.discard(channel)
-        if channel in self._sent:
-            self._heard.add(channel)
-            if event := self._acks.pop(channel, None):
+        del self._unconfirmed[channel]
+        self._awaiting_first.discard(channel)
+        if channel in self._requested:
+            self._subscribed.add(channel)
+            if event := self._waiters.pop(channel, None):
                 event.set()
 
-    async def _follow(self, pubsub: PubSub) -> None:
+    async def _apply_changes(self, pubsub: PubSub) -> None:
         """Subscribes to what is wanted anew, unsubscribes from what no longer is."""
         while not is_cancelling():
-            await self._dirty.wait()
-            await self._subscribe(pubsub)
+            await self._has_changes.wait()
+            await self._send_changes(pubsub)
 
-    async def _subscribe(self, pubsub: PubSub) -> None:
-        self._dirty.clear()
-        todo, self._todo = self._todo, {}
-        added = [channel for channel in todo if channel in self._wanted and channel not in self._sent]
-        dropped = [channel for channel in todo if channel not in self._wanted and channel in self._sent]
-        self._sent.update(added)
-        self._sent.difference_update(dropped)
-        self._heard.difference_update(dropped)
-        self._unanswered.update(added)
-        self._unanswered.update(dropped)
-        for start in range(0, len(added), AT_ONCE):
-            await pubsub.subscribe(*added[start : start + AT_ONCE])
-        for start in range(0, len(dropped), AT_ONCE):
-            await pubsub.unsubscribe(*dropped[start : start + AT_ONCE])
+    async def _send_changes(self, pubsub: PubSub) -> None:
+        self._has_changes.clear()
+        changed, self._changed = self._changed, {}
+        added = [channel for channel in changed if channel in self._wanted and channel not in self._requested]
+        dropped = [channel for channel in changed if channel not in self._wanted and channel in self._requested]
+        self._requested.update(added)
+        self._requested.difference_update(dropped)
+        self._subscribed.difference_update(dropped)
+        self._unconfirmed.update(added)
+        self._unconfirmed.update(dropped)
+        for start in range(0, len(added), CHANNELS_PER_COMMAND):
+            await pubsub.subscribe(*added[start : start + CHANNELS_PER_COMMAND])
+        for start in range(0, len(dropped), CHANNELS_PER_COMMAND):
+            await pubsub.unsubscribe(*dropped[start : start + CHANNELS_PER_COMMAND])
 
-    async def _watch(self) -> None:
+    async def _monitor_heartbeat(self) -> None:
         loop = asyncio.get_running_loop()
-        while loop.time() - self._last_beat < LOST_AFTER_S:
-            await asyncio.sleep(CHECK_S)
-        self._tell_once("live_heartbeat_missed", seconds=round(loop.time() - self._last_beat, 1))
+        while loop.time() - self._last_heartbeat < HEARTBEAT_TIMEOUT_S:
+            await asyncio.sleep(HEARTBEAT_CHECK_S)
+        self._log_first_failure("live_heartbeat_missed", seconds=round(loop.time() - self._last_heartbeat, 1))
 
-    def _tell_once(self, event: str, **more: object) -> None:
+    def _log_first_failure(self, event: str, **fields: object) -> None:
         """The first failure until the link is up again: the attempts after it say nothing new."""
-        if not self._told:
-            self._told = True
-            log.warning(event, **more)
+        if not self._failure_logged:
+            self._failure_logged = True
+            log.warning(event, **fields)
 
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         while not is_cancelling():
             with suppress(*REDIS_ERRORS):
-                await self._redis.publish(self._beat_channel, b"")
-            await asyncio.sleep(BEAT_S)
+                await self._redis.publish(self._heartbeat_channel, b"")
+            await asyncio.sleep(HEARTBEAT_S)
 
-    def _came(self) -> None:
-        self._last_beat = asyncio.get_running_loop().time()
-        if self.away and not self._awaited:
-            self.away = False
-            self.turns += 1
-            level = logging.WARNING if self._told else logging.INFO  # who was told of the loss hears of its end
-            self._told = False
-            log.log(level, "live_link_up", channels=len(self._heard))
+    def _on_heartbeat(self) -> None:
+        self._last_heartbeat = asyncio.get_running_loop().time()
+        if self.disconnected and not self._awaiting_first:
+            self.disconnected = False
+            self.generation += 1
+            level = (
+                logging.WARNING if self._failure_logged else logging.INFO
+            )  # who was told of the loss hears of its end
+            self._failure_logged = False
+            log.log(level, "live_link_up", channels=len(self._subscribed))
             self._on_change()
 
-    def _gone(self) -> None:
-        self._heard.clear()
-        self._unanswered.clear()
-        self._sent.clear()
-        for event in self._acks.values():
+    def _on_disconnect(self) -> None:
+        self._subscribed.clear()
+        self._unconfirmed.clear()
+        self._requested.clear()
+        for event in self._waiters.values():
             event.set()
-        self._acks.clear()
-        if not self.away:
-            self.away = True
-            self.turns += 1
+        self._waiters.clear()
+        if not self.disconnected:
+            self.disconnected = True
+            self.generation += 1
             self._on_change()

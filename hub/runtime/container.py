@@ -18,10 +18,10 @@ from hub.audience import tenants, users
 from hub.audience.devices import Devices
 from hub.inbox import store
 from hub.inbox.committer import Committer
-from hub.inbox.unit_of_work import Draft
+from hub.inbox.unit_of_work import UnitOfWork
 from hub.live.publisher import Publisher
-from hub.live.pubsub import Link
-from hub.live.subscriptions import Rooms
+from hub.live.pubsub import PubSubConnection
+from hub.live.subscriptions import SubscriptionHub
 from hub.model import (
     Channel,
     Delivery,
@@ -107,7 +107,7 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         inboxes = store.Inboxes(database, settings, time.now)
         records = sends.Sends(database)
         setups = tenants.Tenants(database, settings.categories_per_tenant, settings.commit_deadline_s)
-        teller = Teller(setups.known)
+        teller = Teller(setups.get_many)
         deliveries = Deliveries(database, time.now, teller)
         jobs = Claims(
             database, status.deliveries.COLLECTION, Delivery, time.now, settings.queued_s, teller, receipt_writer.told
@@ -121,41 +121,41 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         quiet = Quiet(deliveries)
         people = users.Users(database, time.now, settings.commit_deadline_s)
 
-        def told(draft: Draft, changed: list[MailboxChange]) -> None:
+        def told(unit: UnitOfWork, changed: list[MailboxChange]) -> None:
             if changed:
-                publisher.tell(changed)
-            if queued := draft.rows.get(status.deliveries.COLLECTION):
+                publisher.enqueue(changed)
+            if queued := unit.inserts.get(status.deliveries.COLLECTION):
                 feeder.put([(doc["lane"], doc["_id"]) for doc in queued])
-            if draft.read_outside:
-                quiet.put(draft.read_outside)
+            if unit.read_with_deliveries:
+                quiet.put(unit.read_with_deliveries)
 
         async def look_up(mailboxes: Collection[str], deciding: Collection[str]) -> DecisionData:
-            known = setups.known({tenant_of(mailbox) for mailbox in mailboxes})
+            known = setups.get_many({tenant_of(mailbox) for mailbox in mailboxes})
             if not deciding:
                 return DecisionData({}, await known)
-            return DecisionData(*await asyncio.gather(people.some(deciding), known))
+            return DecisionData(*await asyncio.gather(people.get_many(deciding), known))
 
-        def complete(draft: Draft) -> None:
-            written = draft.rows.get(receipts.COLLECTION, [])
-            about = [(receipt, draft.notifications[receipt["notification_id"]]) for receipt in written]
-            if calls := calls_of(about, draft.known.tenants, draft.now):
-                draft.rows[webhook_calls.COLLECTION] = calls
+        def complete(unit: UnitOfWork) -> None:
+            written = unit.inserts.get(receipts.COLLECTION, [])
+            about = [(receipt, unit.notifications[receipt["notification_id"]]) for receipt in written]
+            if calls := calls_of(about, unit.decision_data.tenants, unit.now):
+                unit.inserts[webhook_calls.COLLECTION] = calls
 
         committer = Committer(
             database,
             settings,
             time.now,
-            welcome=create_missing_users,
-            tell=told,
-            look_up=look_up,
-            complete=complete,
-            unsure=publisher.unsure,
+            new_mailbox_updates=create_missing_users,
+            on_commit=told,
+            load_decision_data=look_up,
+            add_follow_ups=complete,
+            outcome_unknown=publisher.request_reconcile,
         )
-        change = InboxActions(committer, inboxes, publisher.tell, settings.commit_max_documents)
+        change = InboxActions(committer, inboxes, publisher.enqueue, settings.commit_max_documents)
 
-        def link(rooms: Rooms) -> Link:
+        def link(rooms: SubscriptionHub) -> PubSubConnection:
             connect = functools.partial(connections.pubsub_client, settings)
-            return Link(connect, redis, prefix, rooms.receive, rooms.look)
+            return PubSubConnection(connect, redis, prefix, rooms.on_message, rooms.reconcile)
 
         call_off = SendCancellation(records, deliveries, change, time.now)
         limiter = RateLimiter(redis, prefix, lambda: time.now().timestamp())
@@ -165,16 +165,18 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         services = Services(
             settings=settings,
             clock=time.now,
-            publish=Publish(committer, records, setups.first_use, setups.remembered, settings, time.now),
+            publish=Publish(committer, records, setups.create_category_update, setups.cached, settings, time.now),
             change=change,
             inboxes=inboxes,
-            rooms=Rooms(inboxes, link, prefix, queue_max=settings.feed_queue, bytes_max=settings.feed_queue_bytes),
+            subscriptions=SubscriptionHub(
+                inboxes, link, prefix, queue_max=settings.feed_queue, bytes_max=settings.feed_queue_bytes
+            ),
             sends=records,
             users=people,
             devices=Devices(database, people, time.now, settings.devices_per_user),
             tenants=setups,
             dossiers=UserData(
-                database, committer, publisher.tell, chunk=settings.commit_max_documents, most=settings.export_max
+                database, committer, publisher.enqueue, chunk=settings.commit_max_documents, most=settings.export_max
             ),
             deliveries=deliveries,
             call_off=call_off,
@@ -189,7 +191,7 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
             closing=asyncio.Event(),
         )
         stack.push_async_callback(flush_writers, committer, publisher, feeder, quiet)
-        register_gauges(committer, publisher, services.rooms, settings)
+        register_gauges(committer, publisher, services.subscriptions, settings)
         tally = CallTally(time.now)
         queues = [
             DueJobs("deliveries", jobs, lanes, time.now, settings),
@@ -240,16 +242,16 @@ async def flush_writers(committer: Committer, publisher: Publisher, feeder: Feed
     await quiet.flush()
 
 
-def register_gauges(committer: Committer, publisher: Publisher, rooms: Rooms, settings: Settings) -> None:
+def register_gauges(committer: Committer, publisher: Publisher, rooms: SubscriptionHub, settings: Settings) -> None:
     """What is looked up when somebody asks, rather than counted at each event."""
     half = settings.feed_queue // 2
     metrics.commits_waiting.set_function(lambda: committer.waiting)
     metrics.publish_waiting.set_function(lambda: publisher.waiting)
-    metrics.mailboxes_open.set_function(lambda: rooms.mailboxes)
-    metrics.feed_events.set_function(lambda: sum(rooms.waiting()))
-    metrics.feed_events_most.set_function(lambda: max(rooms.waiting(), default=0))
-    metrics.feeds_over_half_full.set_function(lambda: sum(waiting > half for waiting in rooms.waiting()))
+    metrics.mailboxes_open.set_function(lambda: rooms.mailbox_count)
+    metrics.feed_events.set_function(lambda: sum(rooms.queue_lengths()))
+    metrics.feed_events_most.set_function(lambda: max(rooms.queue_lengths(), default=0))
+    metrics.feeds_over_half_full.set_function(lambda: sum(waiting > half for waiting in rooms.queue_lengths()))
 
 
-def create_missing_users(mailboxes: Collection[str], draft: Draft) -> dict[str, list[UpdateOne]]:
-    return {users.COLLECTION: users.welcome(mailboxes, draft.now)}
+def create_missing_users(mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
+    return {users.COLLECTION: users.create_missing(mailboxes, unit.now)}

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from hub.audience import tenants
-from hub.decide.plan import objection
+from hub.decide.plan import skip_reason
 from hub.model import (
     Channel,
     Delivery,
@@ -66,8 +66,8 @@ async def build_dispatchers(
         )
 
     def refused(delivery: Delivery, n: Notification, user: User, tenant: Tenant, now: datetime) -> Reason | None:
-        category = tenant.category(n.category) or tenants.undefined(n.category)
-        return objection(delivery.channel, category, tenant.preferences, user, settings.configured, now)
+        category = tenant.category(n.category) or tenants.default_category(n.category)
+        return skip_reason(delivery.channel, category, tenant.preferences, user, settings.configured, now)
 
     async def stored(ids: Collection[str]) -> set[str]:
         wanted = {"_id": {"$in": list(ids)}}
@@ -80,7 +80,7 @@ async def build_dispatchers(
     for channel in serving:
         more: dict[str, Any] = {"now": hub.time.now} if channel.CHANNEL in TIMED else {}
         if channel.CHANNEL is Channel.MOBILE_PUSH:
-            more["remember"] = services.devices.remember
+            more["remember"] = services.devices.set_sns_endpoint
         try:
             providers = await channel.opened(settings, hub.outbound_http, stack, **more)
         except ValueError as error:
@@ -94,22 +94,22 @@ async def build_dispatchers(
             continue
         desk = Deliver(
             providers,
-            notifications=services.inboxes.some,
-            users=services.users.some,
-            heads=services.inboxes.some_heads,
-            tenants=services.tenants.known,
+            notifications=services.inboxes.get_notifications,
+            users=services.users.get_many,
+            heads=services.inboxes.get_mailboxes_by_id,
+            tenants=services.tenants.get_many,
             stored=stored,
             called_off=services.sends.called_off,
             refused=refused,
-            forget=services.users.forget,
-            used=services.devices.used,
+            forget=services.users.deactivate_address,
+            used=services.devices.touch,
             unsubscribe_url=lambda delivery: services.links.url(LinkPurpose.UNSUBSCRIBE, delivery.id),
             receipt_url=lambda delivery: services.links.url(LinkPurpose.RECEIPT, delivery.id),
             app_url=settings.app_url,
         )
         made.append(dispatcher(channel.CHANNEL, desk, hub.jobs, providers, settings.schedule_of(channel.CHANNEL)))
     caller = EndpointCaller(hub.outbound_http, settings.provider_timeout_s, hub.time.now)
-    calls = Calls(caller, services.tenants.known, services.endpoints.settled)
+    calls = Calls(caller, services.tenants.get_many, services.endpoints.settled)
     made.append(dispatcher(webhook_calls.LANE, calls, hub.calls, [caller], settings.schedule_of(webhook_calls.LANE)))
     return made
 

@@ -58,7 +58,7 @@ async def serve(
         for listener in listeners:
             stack.enter_context(listener)
         hub = await stack.enter_async_context(build_components(settings))
-        metrics.pubsub_disconnected.set_function(lambda: hub.services.rooms.link.away)
+        metrics.pubsub_disconnected.set_function(lambda: hub.services.subscriptions.pubsub.disconnected)
         app = make_app(hub.services, hub.auth, Answers(hub.database, hub.time.now), hub.database)
         addresses = Addresses(settings)
         server = _Server(
@@ -95,7 +95,7 @@ async def serve(
             *(watchdog.run() for watchdog in hub.watchdogs),
             hub.publisher.run(),
             hub.limiter.run(),
-            hub.services.rooms.run(),
+            hub.services.subscriptions.run(),
             hub.enqueuer.run(),
             hub.quiet.run(),
         ]

@@ -8,8 +8,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.inbox import state
 from hub.inbox.committer import Committer
-from hub.inbox.store import Filter, Inboxes
-from hub.inbox.unit_of_work import Draft
+from hub.inbox.store import Inboxes, InboxQuery
+from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import (
     Channel,
     Delivery,
@@ -67,13 +67,13 @@ class InboxActions:
         """Marks those of `ids` that are there. What the mark would not change is left alone and makes no event."""
         return await self._committer.submit(_MarkWork(mailbox, tuple(dict.fromkeys(ids)), mark))
 
-    async def mark_all(self, mailbox: str, wanted: Filter, mark: state.Mark) -> Marked:
+    async def mark_all(self, mailbox: str, wanted: InboxQuery, mark: state.Mark) -> Marked:
         """Everything that matches and is there when the call comes in.
 
         Without a filter, and where one transaction holds it, that is a single change with an ALL_* event. Otherwise
         it goes in chunks, and other devices get UPDATED for up to 100 and one RESYNC beyond that."""
         boxes = [place for place in state.VIEWS[wanted.view] if place not in UNAFFECTED_STATES[mark]]
-        if wanted.whole:
+        if wanted.is_empty:
             head = await self.get_or_create_mailbox(mailbox)
             if (mark is state.seen and not head.unseen) or (mark is state.read and not head.unread):
                 return Marked([], 0, head)
@@ -81,13 +81,13 @@ class InboxActions:
             if marked := await self._committer.submit(work):
                 return marked
         head = await self.get_or_create_mailbox(mailbox)
-        found = await self._inboxes.ids(mailbox, wanted, boxes, RESPONSE_MAX + 1, upto=head.modseq)
+        found = await self._inboxes.list_ids(mailbox, wanted, boxes, RESPONSE_MAX + 1, upto=head.modseq)
         if len(found) <= RESPONSE_MAX:
             return await self.mark(mailbox, [id for id, _ in found], mark)
         answered: list[Notification] = []
         changed, upto = 0, head.modseq
         try:
-            while found := await self._inboxes.ids(mailbox, wanted, boxes, self._bulk_max, upto=upto):
+            while found := await self._inboxes.list_ids(mailbox, wanted, boxes, self._bulk_max, upto=upto):
                 upto = found[-1][1] - 1
                 for start in range(0, len(found), CHUNK):
                     ids = tuple(id for id, _ in found[start : start + CHUNK])
@@ -102,7 +102,7 @@ class InboxActions:
 
     async def get_or_create_mailbox(self, mailbox: str) -> Mailbox:
         """The mailbox, made if this person has none yet."""
-        if head := await self._inboxes.head(mailbox):
+        if head := await self._inboxes.get_mailbox(mailbox):
             return head
         return await self.create_mailbox(mailbox)
 
@@ -121,13 +121,13 @@ class InboxActions:
 
     async def apply_due(self, mailbox: str, ids: Sequence[str]) -> int:
         """Lets the clock do its work on them: ends snoozes, removes what expired. Answers how many changed."""
-        return (await self._committer.submit(_MarkWork(mailbox, tuple(ids), state.due, by_clock=True))).changed
+        return (await self._committer.submit(_MarkWork(mailbox, tuple(ids), state.apply_clock, by_clock=True))).changed
 
 
 class _MarkWork:
     keys = ()
-    alone = False
-    decides = False
+    exclusive = False
+    needs_recipients = False
 
     def __init__(
         self, mailbox: str, ids: tuple[str, ...], mark: state.Mark, *, quiet: bool = False, by_clock: bool = False
@@ -141,26 +141,26 @@ class _MarkWork:
         self.documents = len(ids)
         self.size = 0
 
-    async def apply(self, draft: Draft, _: AsyncClientSession) -> Marked:
+    async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> Marked:
         changed = []
         for id in self.reads:
-            before = draft.get(self._mailbox, id)
-            after = before and self._mark(before, draft.now)
+            before = unit.get(self._mailbox, id)
+            after = before and self._mark(before, unit.now)
             if before and after:
-                changed.append(draft.change(after, quiet=self._silent))
+                changed.append(unit.change(after, quiet=self._silent))
                 if not self._by_clock:
-                    _receipt(draft, before, after)
+                    _receipt(unit, before, after)
                 elif after.removed_as:
-                    draft.insert(
-                        receipts.COLLECTION, receipts.of_delivery(after, Channel.IN_APP, after.removed_as, draft.now)
+                    unit.insert(
+                        receipts.COLLECTION, receipts.of_delivery(after, Channel.IN_APP, after.removed_as, unit.now)
                     )
-        return Marked(changed[:RESPONSE_MAX], len(changed), draft.head(self._mailbox))
+        return Marked(changed[:RESPONSE_MAX], len(changed), unit.get_mailbox(self._mailbox))
 
 
 class _ClickWork:
     keys = ()
-    alone = False
-    decides = False
+    exclusive = False
+    needs_recipients = False
     documents = 2
     size = 0
 
@@ -170,22 +170,22 @@ class _ClickWork:
         self.mailboxes = (delivery.mailbox,)
         self.reads = (delivery.notification,)
 
-    async def apply(self, draft: Draft, session: AsyncClientSession) -> None:
-        n = draft.notifications.get(self._delivery.notification)
+    async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
+        n = unit.notifications.get(self._delivery.notification)
         if n is None:
             return
-        if await self._record_click(self._delivery.id, draft.now, session):
-            told = receipts.of_person(n, ReceiptKind.CLICKED, draft.now, self._delivery.channel)
-            draft.insert(receipts.COLLECTION, told)
-        if (n.box or n.hidden) and (after := state.clicked(self._delivery.channel)(n, draft.now)):
+        if await self._record_click(self._delivery.id, unit.now, session):
+            told = receipts.of_person(n, ReceiptKind.CLICKED, unit.now, self._delivery.channel)
+            unit.insert(receipts.COLLECTION, told)
+        if (n.box or n.hidden) and (after := state.clicked(self._delivery.channel)(n, unit.now)):
             where = self._delivery.channel if n.hidden else Channel.IN_APP
-            _receipt(draft, n, draft.change(after), where)
+            _receipt(unit, n, unit.change(after), where)
 
 
 class _RecallWork:
     keys = ()
-    alone = False
-    decides = False
+    exclusive = False
+    needs_recipients = False
     size = 0
 
     def __init__(self, found: Sequence[tuple[str, str]]) -> None:
@@ -194,13 +194,13 @@ class _RecallWork:
         self.reads = tuple(id for _, id in found)
         self.documents = len(found)
 
-    async def apply(self, draft: Draft, _: AsyncClientSession) -> None:
+    async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> None:
         for mailbox, id in self._found:
-            before = draft.get(mailbox, id)
-            if before and (after := state.recalled(before, draft.now)):
-                gone = draft.change(after)
-                told = receipts.of_delivery(gone, Channel.IN_APP, DeliveryStatus.CANCELLED, draft.now, Reason.RECALLED)
-                draft.insert(receipts.COLLECTION, told)
+            before = unit.get(mailbox, id)
+            if before and (after := state.recalled(before, unit.now)):
+                gone = unit.change(after)
+                told = receipts.of_delivery(gone, Channel.IN_APP, DeliveryStatus.CANCELLED, unit.now, Reason.RECALLED)
+                unit.insert(receipts.COLLECTION, told)
 
 
 class _MarkAllWork:
@@ -208,8 +208,8 @@ class _MarkAllWork:
 
     keys = ()
     reads = ()
-    alone = True
-    decides = False
+    exclusive = True
+    needs_recipients = False
     size = 0
 
     def __init__(
@@ -223,25 +223,25 @@ class _MarkAllWork:
         self.mailboxes = (mailbox,)
         self.documents = most
 
-    async def apply(self, draft: Draft, session: AsyncClientSession) -> Marked | None:
-        found = await self._inboxes.lying_in(self._mailbox, self._boxes, self._limit + 1, session)
+    async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> Marked | None:
+        found = await self._inboxes.list_in_states(self._mailbox, self._boxes, self._limit + 1, session)
         if len(found) > self._limit:
             return None
-        pairs = [(before, after) for before in found if (after := self._mark(before, draft.now))]
+        pairs = [(before, after) for before in found if (after := self._mark(before, unit.now))]
         changed: list[Notification] = []
         if pairs:
-            draft.load(found)
-            changed = draft.change_all(ALL_EVENTS[self._mark], [after for _, after in pairs])
+            unit.load(found)
+            changed = unit.change_all(ALL_EVENTS[self._mark], [after for _, after in pairs])
             for before, after in pairs:
-                _receipt(draft, before, after)
-        return Marked(changed[:RESPONSE_MAX], len(changed), draft.head(self._mailbox))
+                _receipt(unit, before, after)
+        return Marked(changed[:RESPONSE_MAX], len(changed), unit.get_mailbox(self._mailbox))
 
 
-def _receipt(draft: Draft, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
-    for kind in state.receipts(before, after):
-        draft.insert(receipts.COLLECTION, receipts.of_person(after, kind, draft.now, where))
+def _receipt(unit: UnitOfWork, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
+    for kind in state.receipt_kinds(before, after):
+        unit.insert(receipts.COLLECTION, receipts.of_person(after, kind, unit.now, where))
         if kind is ReceiptKind.READ and after.outside:
-            draft.read_outside.append(after.id)
+            unit.read_with_deliveries.append(after.id)
 
 
 def _resync(head: Mailbox) -> MailboxChange:

@@ -12,14 +12,14 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience import tenants
-from hub.audience.tenants import undefined
-from hub.audience.users import stranger
+from hub.audience.tenants import default_category
+from hub.audience.users import unknown_user
 from hub.clock import Clock
-from hub.decide.plan import Asked, Decision, Plan, plan
+from hub.decide.plan import Decision, Plan, Requested, plan
 from hub.errors import Conflict, TooLarge
 from hub.ids import id_time, new_id
 from hub.inbox.committer import Committer
-from hub.inbox.unit_of_work import Draft
+from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import (
     Category,
     Channel,
@@ -67,9 +67,9 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     require_ack: bool = False
 
     @property
-    def requested(self) -> Asked:
+    def requested(self) -> Requested:
         """What is decided about."""
-        return Asked(self.channels, self.priority)
+        return Requested(self.channels, self.priority)
 
 
 class Published(Struct, frozen=True):
@@ -131,8 +131,8 @@ class Publish:
 class _SendWork:
     """One send: into the inboxes of its recipients, with its record, its receipts, and what is to leave the hub."""
 
-    alone = False
-    decides = True
+    exclusive = False
+    needs_recipients = True
     reads: tuple[str, ...] = ()
 
     def __init__(
@@ -159,7 +159,7 @@ class _SendWork:
         self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self._key,) if self._key else ()
         self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
-        category = remembered.category(request.category) or undefined(request.category)
+        category = remembered.category(request.category) or default_category(request.category)
         asked = category.default_channels if request.channels is None else request.channels
         people = len(request.users)
         self._estimate_size(
@@ -176,27 +176,27 @@ class _SendWork:
             people * (NOTIFICATION_BYTES + self._content_bytes) + DELIVERY_BYTES * outside + WEBHOOK_CALL_BYTES * calls
         )
 
-    async def apply(self, draft: Draft, _: AsyncClientSession) -> Send | str:
+    async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> Send | str:
         """The send that was made, or the id of the one that this key made before."""
-        request, now, known = self._request, draft.now, draft.known
+        request, now, known = self._request, unit.now, unit.decision_data
         if self._key:
-            if answered := draft.answered.get(self._key):
+            if answered := unit.idempotency_records.get(self._key):
                 return _first_send(answered, self._hash)
             answer = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
         tenant: Tenant = known.tenants[self._tenant]
         category = tenant.category(request.category)
         first_use = None if category else self._create_category(tenant, request.category)
-        category = category or undefined(request.category)
-        people = [known.users.get(mailbox) or stranger(mailbox, now) for mailbox in self.mailboxes]
+        category = category or default_category(request.category)
+        people = [known.users.get(mailbox) or unknown_user(mailbox, now) for mailbox in self.mailboxes]
         plans = [plan(request.requested, category, tenant.preferences, user, self._configured, now) for user in people]
         self._check(plans, tenant)
         if first_use:
-            draft.update(tenants.COLLECTION, f"{tenant.id}/{request.category}", first_use)
+            unit.update(tenants.COLLECTION, f"{tenant.id}/{request.category}", first_use)
         if self._key:
-            draft.answered[self._key] = answer
-            draft.insert("idempotency", answer)
+            unit.idempotency_records[self._key] = answer
+            unit.insert("idempotency", answer)
         for id, mailbox, decided in zip(self._ids, self.mailboxes, plans, strict=True):
-            self._add_recipient(draft, id, mailbox, category, decided)
+            self._add_recipient(unit, id, mailbox, category, decided)
         send = Send(
             id=self._id,
             tenant=self._tenant,
@@ -205,14 +205,14 @@ class _SendWork:
             created_at=id_time(self._id),  # lists of sends are bounded by their ids
             recipients=len(self.mailboxes),
         )
-        draft.insert(sends.COLLECTION, document(send))
+        unit.insert(sends.COLLECTION, document(send))
         return send
 
     def _check(self, plans: Sequence[Plan], tenant: Tenant) -> None:
         """TooLarge for what one transaction can't hold."""
         created, skipped = (len(webhook_calls.wanting(tenant.endpoints, event)) for event in (CREATED, SKIPPED))
         self._estimate_size(
-            sum(len(decision.devices or (None,)) for plan in plans for decision in plan.outside),
+            sum(len(decision.devices or (None,)) for plan in plans for decision in plan.external),
             sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans),
         )
         if self.size > self._size_max:
@@ -223,10 +223,10 @@ class _SendWork:
                 "what `data` holds."
             )
 
-    def _add_recipient(self, draft: Draft, id: str, mailbox: str, category: Category, plan: Plan) -> None:
+    def _add_recipient(self, unit: UnitOfWork, id: str, mailbox: str, category: Category, plan: Plan) -> None:
         """What one recipient gets."""
-        request, content, now = self._request, self._request.content, draft.now
-        n = draft.add(
+        request, content, now = self._request, self._request.content, unit.now
+        n = unit.add(
             Notification(
                 id=id,
                 mailbox=mailbox,
@@ -245,20 +245,20 @@ class _SendWork:
                 require_ack=request.require_ack,
                 expires_at=request.expires_at,
                 hidden=plan.hidden,
-                outside=bool(plan.outside),
+                outside=bool(plan.external),
                 skipped=plan.skipped,
                 created_at=now,
                 updated_at=now,
             )
         )
         if not n.hidden:
-            draft.insert(receipts.COLLECTION, receipts.of_delivery(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now))
+            unit.insert(receipts.COLLECTION, receipts.of_delivery(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now))
         for channel, reason in plan.skipped.items():
             told = receipts.of_delivery(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
-            draft.insert(receipts.COLLECTION, told)
-        for decision in plan.outside:
+            unit.insert(receipts.COLLECTION, told)
+        for decision in plan.external:
             for device in decision.devices or (None,):
-                draft.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))
+                unit.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))
 
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
         """Goes on its lane with the commit; due again if nobody has claimed it from there in time."""

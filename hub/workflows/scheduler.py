@@ -90,7 +90,7 @@ class Scheduler:
         while True:
             await asyncio.sleep(RECOUNT_EVERY_S)
             try:
-                mailbox = await self._inboxes.some_mailbox()
+                mailbox = await self._inboxes.sample_mailbox()
                 recounted = mailbox and await self._inboxes.recount(mailbox)
             except PyMongoError as error:
                 log.warning("recount_failed", error=error)
@@ -110,7 +110,7 @@ class Scheduler:
 
     async def tick(self) -> int:
         """One slice of what is due. Answers how many notifications that were."""
-        due = await self._inboxes.due(self._clock(), BATCH_SIZE)
+        due = await self._inboxes.list_due(self._clock(), BATCH_SIZE)
         by_mailbox: dict[str, list[str]] = defaultdict(list)
         for mailbox, notification in due:
             by_mailbox[mailbox].append(notification)

@@ -24,8 +24,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.audience import users
 from hub.inbox import state
 from hub.inbox.committer import Committer
-from hub.inbox.store import NOT_KEPT
-from hub.inbox.unit_of_work import Draft
+from hub.inbox.store import RESPONSE_NOT_STORED
+from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
 from hub.status import captured, deliveries, receipts
@@ -69,7 +69,7 @@ class UserData:
         person = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox)}
         told: Document = {
             "id": user_of(mailbox),
-            "profile": {name: value for name, value in user.items() if name not in ("_id", *users.CHANGED)},
+            "profile": {name: value for name, value in user.items() if name not in ("_id", *users.REPLACED_FIELDS)},
             "devices": user.get("devices", []),
             "preferences": user.get("preferences", {}),
             "suppressed": _exported_suppressions(user.get("suppressed", {})),
@@ -110,7 +110,7 @@ class UserData:
 
     async def _erase_copies(self, mailbox: str) -> None:
         """Kept answers about the person, and in development what was caught on its way to them."""
-        dropped = {"$set": {"answer": NOT_KEPT}, "$unset": {"people": ""}}
+        dropped = {"$set": {"answer": RESPONSE_NOT_STORED}, "$unset": {"people": ""}}
         await self._database.idempotency.update_many({"people": mailbox}, dropped)
         theirs = {"tenant": tenant_of(mailbox), "user": user_of(mailbox)}
         await self._database[captured.COLLECTION].delete_many(theirs)
@@ -130,10 +130,10 @@ class _Erased(Struct, frozen=True):
 
 class _EraseWork:
     """Up to `chunk` notifications and deliveries of a mailbox; where there are no more, the mailbox and its person. It
-    writes by itself: a draft knows of no mailbox that ends."""
+    writes by itself: a unit knows of no mailbox that ends."""
 
-    alone = True
-    decides = False
+    exclusive = True
+    needs_recipients = False
     mailboxes = ()
     reads = ()
     keys = ()
@@ -144,7 +144,7 @@ class _EraseWork:
         self._mailbox = mailbox
         self.documents = chunk
 
-    async def apply(self, draft: Draft, session: AsyncClientSession) -> _Erased:
+    async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> _Erased:
         notifications = await self._next_batch("notifications", session)
         outside = await self._next_batch(deliveries.COLLECTION, session)
         of_it, epoch = {"_id": self._mailbox}, secrets.token_hex(4)
@@ -164,7 +164,7 @@ class _EraseWork:
             if docs:
                 gone = {"_id": {"$in": [doc["_id"] for doc in docs]}}
                 await self._database[collection].delete_many(gone, session=session)
-        return _Erased(bool(there), whole, epoch, draft.now)
+        return _Erased(bool(there), whole, epoch, unit.now)
 
     async def _next_batch(self, collection: str, session: AsyncClientSession) -> list[Document]:
         found = self._database[collection].find({"mailbox": self._mailbox}, {"box": 1}, session=session)

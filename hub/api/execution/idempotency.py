@@ -22,7 +22,7 @@ from hub.api.execution.engine import Answer, Engine, Operation, encode
 from hub.api.execution.kept_answers import keepable, root_keys, took_effect
 from hub.clock import Clock
 from hub.errors import BadUserInput, Conflict, Unavailable
-from hub.inbox.store import NOT_KEPT
+from hub.inbox.store import RESPONSE_NOT_STORED
 from hub.model import Principal, Role
 from hub.platform.connections import Database
 
@@ -65,7 +65,7 @@ class Answers:
         elif answer["data"] is None or keepable(engine.schema, operation.document, operation.node):
             await self._keep(name, encode(answer), context.people)
         else:
-            await self._answers.update_one({"_id": name}, {"$set": {"answer": NOT_KEPT}})
+            await self._answers.update_one({"_id": name}, {"$set": {"answer": RESPONSE_NOT_STORED}})
         return answer
 
     async def _keep(self, name: str, answer: bytes, people: set[str]) -> None:
@@ -73,7 +73,9 @@ class Answers:
         about = {"people": sorted(people)} if people else {}
         await self._answers.update_one({"_id": name}, {"$set": {"answer": answer, **about}})
         if people and await self._users.count_documents({"_id": {"$in": sorted(people)}}) < len(people):
-            await self._answers.update_one({"_id": name}, {"$set": {"answer": NOT_KEPT}, "$unset": {"people": ""}})
+            await self._answers.update_one(
+                {"_id": name}, {"$set": {"answer": RESPONSE_NOT_STORED}, "$unset": {"people": ""}}
+            )
 
     async def _before(self, name: str, hashed: str) -> Answer:
         known = await self._answers.find_one({"_id": name})
@@ -81,7 +83,7 @@ class Answers:
             raise Conflict("This idempotency key was used before with another request: use a fresh key.")
         if known.get("answer") is None:
             raise Unavailable("The first request with this idempotency key is still running: try again shortly.")
-        if known["answer"] == NOT_KEPT:
+        if known["answer"] == RESPONSE_NOT_STORED:
             raise Conflict(
                 "This request was carried out before under this idempotency key and is not carried out again. Its "
                 "answer is not kept, because it held a secret or was about a person: query what it made, and make "

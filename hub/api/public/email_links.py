@@ -20,7 +20,7 @@ from hub.api.context import Services
 from hub.api.rate_limits import refusal
 from hub.api.responses import DISCREET, Page, body_of, for_people, for_programs, shown
 from hub.audience import preferences as wishes
-from hub.audience.tenants import undefined
+from hub.audience.tenants import default_category
 from hub.errors import BadUserInput, NotFound
 from hub.model import Category, Channel, Delivery, DeliveryStatus, Preferences, Tenant, User
 from hub.outbox.states import WAITING
@@ -83,7 +83,7 @@ class _Doors:
             cell = wishes.CellChange(category=category.key, channel=Channel.EMAIL, enabled=on)
             changes = wishes.Changes(categories=(cell,))
             user = await self._services.users.change(
-                user.id, lambda user: replace(user, preferences=wishes.changed(user.preferences, changes))
+                user.id, lambda user: replace(user, preferences=wishes.apply_changes(user.preferences, changes))
             )
         if on and _wanted(user.preferences, tenant, category):
             return shown(about.back())
@@ -118,7 +118,7 @@ class _Doors:
         return RedirectResponse(target, 303, DISCREET)
 
     async def _target(self, delivery: Delivery, place: str | None) -> str:
-        n = (await self._services.inboxes.some([delivery.notification])).get(delivery.notification)
+        n = (await self._services.inboxes.get_notifications([delivery.notification])).get(delivery.notification)
         app_url, target = self._services.settings.app_url, None
         place = place and place.rstrip(TRAILING_PUNCTUATION)
         if n and place is None:
@@ -158,7 +158,7 @@ class _Doors:
         if user is None:
             raise NotFound(GONE)
         tenant = await self._services.tenants.get(delivery.tenant)
-        return user, tenant, tenant.category(delivery.category) or undefined(delivery.category)
+        return user, tenant, tenant.category(delivery.category) or default_category(delivery.category)
 
 
 async def _preflight(request: Request) -> Response:

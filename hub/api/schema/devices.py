@@ -15,7 +15,7 @@ from hub import model
 from hub.api.context import Context, Info
 from hub.api.schema.fast_inputs import quick
 from hub.api.schema.inputs import label_of, outer_url
-from hub.audience.devices import SHARED, key_of
+from hub.audience.devices import EXCLUSIVE_KINDS, device_key
 from hub.errors import BadUserInput, NotFound, Unavailable
 from hub.ids import new_id, new_secret
 from hub.model import DeviceKind
@@ -34,7 +34,11 @@ strawberry.enum(model.DeviceKind)
 
 def _own_url(root: Parent[model.Device], info: Info) -> str | None:
     """A device that nobody passes on has its owner in its key. The address of a push service is of no use to people."""
-    own = root.kind not in SHARED and root.url and key_of(info.context.caller.mailbox, root.kind, root.url) == root.key
+    own = (
+        root.kind not in EXCLUSIVE_KINDS
+        and root.url
+        and device_key(info.context.caller.mailbox, root.kind, root.url) == root.key
+    )
     return root.url if own else None
 
 
@@ -163,7 +167,7 @@ def _device(context: Context, kind: DeviceKind, address: str, label: str | None,
     return model.Device(
         id=new_id(now),
         kind=kind,
-        key=key_of(context.mailbox, kind, address),
+        key=device_key(context.mailbox, kind, address),
         created_at=now,
         label=None if label is None else label_of(label, field),
     )

@@ -7,18 +7,18 @@ from hub.api.schema.scalars import Cursor
 from hub.api.schema.types import InboxEvent
 from hub.clock import Clock
 from hub.inbox.cursors import encode_position
-from hub.live.subscriptions import Feed, Rooms
+from hub.live.subscriptions import Feed, SubscriptionHub
 from hub.model import Position
 
 
 class InboxStream:
     """An async iterator that can be taken from without waiting, too. `leave` it when done."""
 
-    __slots__ = ("_clock", "_feed", "_rooms", "trace")
+    __slots__ = ("_clock", "_feed", "_subscriptions", "trace")
 
-    def __init__(self, feed: Feed, rooms: Rooms, clock: Clock) -> None:
+    def __init__(self, feed: Feed, subscriptions: SubscriptionHub, clock: Clock) -> None:
         self._feed = feed
-        self._rooms = rooms
+        self._subscriptions = subscriptions
         self._clock = clock
         self.trace: str | None = None
         """Of the event taken last: the `traceparent` of what caused it, where that is traced."""
@@ -33,14 +33,14 @@ class InboxStream:
         self.leave()
 
     def leave(self) -> None:
-        self._rooms.leave(self._feed)
+        self._subscriptions.unsubscribe(self._feed)
 
     def wake(self, wake: Callable[[], None]) -> None:
         """From now on `wake` is called whenever there is something to take, or nothing will come any more."""
-        self._feed.wake(wake)
+        self._feed.on_ready(wake)
 
     def take(self) -> InboxEvent | None:
-        event = self._feed.take()
+        event = self._feed.poll()
         return None if event is None else self._told(event)
 
     @property

@@ -15,9 +15,9 @@ from hub import model
 from hub.api import request_json
 from hub.api.schema.fast_inputs import quick
 from hub.api.schema.scalars import JSON
-from hub.audience.users import Profile
+from hub.audience.users import ProfileUpdate
 from hub.errors import BadUserInput, TooLarge
-from hub.inbox.store import Filter
+from hub.inbox.store import InboxQuery
 from hub.mail_address import InvalidMailAddress, envelope_address
 from hub.model import InboxView, is_plain, mailbox_of
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP
@@ -146,9 +146,9 @@ def idempotency_key(key: str | None, field: str) -> str | None:
     return None if key is None else key_of(key, field)
 
 
-def inbox_filter(given: InboxFilter | None) -> Filter:
+def inbox_filter(given: InboxFilter | None) -> InboxQuery:
     if given is None:
-        return Filter()
+        return InboxQuery()
     search = given.search or ""
     if len(search) > SEARCH_MAX_CHARS:
         raise BadUserInput(f"A search has at most {SEARCH_MAX_CHARS} characters.", "filter.search")
@@ -159,7 +159,7 @@ def inbox_filter(given: InboxFilter | None) -> Filter:
         raise BadUserInput(f"A search has at most {WORDS_MAX} words.", "filter.search")
     if given.priorities is not None and len(given.priorities) > FILTER_MAX:
         raise BadUserInput(f"At most {FILTER_MAX} priorities.", "filter.priorities")
-    return Filter(
+    return InboxQuery(
         view=given.view or InboxView.ACTIVE,
         categories=tuple(sorted(_keys(given.categories, FILTER_MAX, "filter.categories"))),
         tags=_keys(given.tags, FILTER_MAX, "filter.tags"),
@@ -168,7 +168,7 @@ def inbox_filter(given: InboxFilter | None) -> Filter:
     )
 
 
-def profile(given: UserInput, tenant: str, settings: Settings, field: str) -> Profile:
+def profile(given: UserInput, tenant: str, settings: Settings, field: str) -> ProfileUpdate:
     attributes: str | UnsetType | None = UNSET
     if given.attributes is not strawberry.UNSET:
         attributes = json_text(given.attributes, settings, f"{field}.attributes")
@@ -184,7 +184,7 @@ def profile(given: UserInput, tenant: str, settings: Settings, field: str) -> Pr
             envelope_address(email)
         except InvalidMailAddress as error:
             raise BadUserInput(f"This is not a valid mail address. {error}", f"{field}.email") from None
-    return Profile(
+    return ProfileUpdate(
         id=mailbox_of(tenant, user_id(given.id, f"{field}.id")),
         email=email,
         phone=_text(given.phone, f"{field}.phone"),

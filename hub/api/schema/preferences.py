@@ -58,7 +58,7 @@ class CategoryPreference:
 
 @strawberry.type(description="What somebody wants, merged with what the tenant starts from.")
 class Preferences:
-    channels: list[wishes.Switch] = strawberry.field(
+    channels: list[wishes.ChannelSwitch] = strawberry.field(
         graphql_type=list[ChannelPreference],
         description="Channels switched off for everything but required categories.",
     )
@@ -180,7 +180,7 @@ class WishMutation:
         changes = _changes(input, await services.tenants.get(context.caller.tenant), "input")
         await services.change.get_or_create_mailbox(mailbox)
         user = await services.users.change(
-            mailbox, lambda user: replace(user, preferences=wishes.changed(user.preferences, changes))
+            mailbox, lambda user: replace(user, preferences=wishes.apply_changes(user.preferences, changes))
         )
         return await preferences_of(context, mailbox, user.preferences)
 
@@ -189,7 +189,7 @@ class WishMutation:
     )
     async def upsert_category(self, info: Info, input: CategoryInput) -> model.Category:
         context = info.context
-        return await context.services.tenants.define(context.require_admin(), _category(input))
+        return await context.services.tenants.upsert_category(context.require_admin(), _category(input))
 
     @strawberry.mutation(graphql_type=Tenant, description="Role admin.")
     async def update_tenant(self, info: Info, input: TenantInput) -> model.Tenant:
@@ -276,7 +276,7 @@ def _set_up(given: TenantInput, known: model.Tenant) -> Callable[[model.Tenant],
         changes = _changes(given.preferences, known, "input.preferences")
 
     def step(tenant: model.Tenant) -> model.Tenant:
-        start = NO_PREFERENCES if changes is None else wishes.changed(tenant.preferences, changes)
+        start = NO_PREFERENCES if changes is None else wishes.apply_changes(tenant.preferences, changes)
         return replace(tenant, preferences=start, **values)
 
     return step

@@ -80,7 +80,7 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery,
 
     @strawberry.field(graphql_type=Notification | None, description="One of the caller's own.")
     async def notification(self, info: Info, id: ID) -> model.Notification | None:
-        return await info.context.services.inboxes.notification(id, info.context.mailbox)
+        return await info.context.services.inboxes.get_notification(id, info.context.mailbox)
 
     @strawberry.field(graphql_type=User | None, description="Role service and up.")
     async def user(self, info: Info, id: ID) -> model.User | None:
@@ -114,7 +114,7 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery,
         services, tenant = info.context.services, info.context.require_service()
         if found := await services.deliveries.get(tenant, id):
             return found
-        n = (await services.inboxes.some([id.rpartition("-")[0]])).values()
+        n = (await services.inboxes.get_notifications([id.rpartition("-")[0]])).values()
         return next((read for one in n if one.tenant == tenant for read in deliveries_of(one) if read.id == id), None)
 
     @strawberry.field(
@@ -283,11 +283,11 @@ class Subscription:
         services = context.services
         position = decode_position(after, "after") if after is not None else None
         try:
-            feed = await services.rooms.join(context.mailbox, position)
+            feed = await services.subscriptions.subscribe(context.mailbox, position)
         except NotFound:
             await services.change.create_mailbox(context.mailbox)
-            feed = await services.rooms.join(context.mailbox, position)
-        return InboxStream(feed, services.rooms, services.clock)
+            feed = await services.subscriptions.subscribe(context.mailbox, position)
+        return InboxStream(feed, services.subscriptions, services.clock)
 
     @strawberry.subscription(
         description="Role service and up: every receipt of the tenant from now on, or of one send from its beginning. "

@@ -50,7 +50,7 @@ class SuppressionQuery:
         tenant = context.require_admin()
         size = page_size(first, SUPPRESSIONS, context.services.settings)
         since = None if after is None else _place(after)
-        found = await context.services.users.suppressions(tenant, size + 1, since)
+        found = await context.services.users.list_suppressions(tenant, size + 1, since)
         nodes = [Suppression(user_id=ID(user), address=address, reason=why) for user, address, why in found[:size]]
         edges = [SuppressionEdge(cursor=_cursor(node.user_id, node.address), node=node) for node in nodes]
         return SuppressionConnection(
@@ -69,7 +69,7 @@ class SuppressionMutation:
     async def lift_suppression(self, info: Info, user_id: ID, address: str) -> bool:
         context = info.context
         tenant = context.require_admin()
-        lifted = await context.services.users.lift(mailbox_of(tenant, checked_id(user_id, "userId")), address)
+        lifted = await context.services.users.unsuppress(mailbox_of(tenant, checked_id(user_id, "userId")), address)
         if lifted:
             log.info("suppression_lifted", person=user_id)
         return lifted

@@ -22,7 +22,7 @@ from hub.api.schema.reader_language import PROJECTED, because_for_reader
 from hub.api.schema.scalars import JSON, Cursor
 from hub.audience.preferences import Matrix
 from hub.errors import NotFound
-from hub.inbox.cursors import decode_place, encode_place, encode_position
+from hub.inbox.cursors import decode_page_cursor, encode_page_cursor, encode_position
 from hub.platform.translations import because
 from hub.status.delivery_filter import Wanted, cursor_of
 from hub.status.virtual_deliveries import deliveries_of
@@ -191,14 +191,14 @@ async def inbox_page(
     services = context.services
     wanted = inbox_filter(filter)
     size = page_size(first, 20, services.settings)
-    below = decode_place(after, "after") if after is not None else None
-    page = await services.inboxes.page(mailbox, wanted, size, below)
+    below = decode_page_cursor(after, "after") if after is not None else None
+    page = await services.inboxes.get_page(mailbox, wanted, size, below)
     if page is None:
         await services.change.get_or_create_mailbox(mailbox)
-        page = await services.inboxes.page(mailbox, wanted, size, below)
+        page = await services.inboxes.get_page(mailbox, wanted, size, below)
     if page is None:
         raise NotFound("There is no such inbox.")
-    edges = [NotificationEdge(cursor=encode_place(n.added_modseq), node=n) for n in page.notifications]
+    edges = [NotificationEdge(cursor=encode_page_cursor(n.added_modseq), node=n) for n in page.notifications]
     return NotificationConnection(
         edges=edges,
         nodes=page.notifications,

@@ -9,8 +9,8 @@ from hub import model
 from hub.api.context import Info
 from hub.api.schema.inputs import SendInput, page_size, send_request, user_id
 from hub.api.schema.scalars import JSON
-from hub.audience.tenants import undefined
-from hub.audience.users import stranger
+from hub.audience.tenants import default_category
+from hub.audience.users import unknown_user
 from hub.decide.plan import Decision as Decided
 from hub.decide.plan import plan
 from hub.errors import NotFound
@@ -48,8 +48,8 @@ class PeopleQuery:
         request = send_request(input, services.settings, now, "input")
         named = request.users[: page_size(first, 20, services.settings)]
         tenant = await services.tenants.get(id)
-        people = await services.users.some([mailbox_of(id, user) for user in named])
-        category = tenant.category(request.category) or undefined(request.category)
+        people = await services.users.get_many([mailbox_of(id, user) for user in named])
+        category = tenant.category(request.category) or default_category(request.category)
 
         def decided(user: User) -> tuple[Decided, ...]:
             return plan(
@@ -70,7 +70,7 @@ class PeopleQuery:
         return [
             Simulation(user_id=ID(user), decisions=[told(decision) for decision in decided(somebody)])
             for user in named
-            for somebody in [people.get(mailbox_of(id, user)) or stranger(mailbox_of(id, user), now)]
+            for somebody in [people.get(mailbox_of(id, user)) or unknown_user(mailbox_of(id, user), now)]
         ]
 
 
