@@ -61,12 +61,13 @@ compat:  ## run a part of the tests under Python 3.12 and 3.13, where they are i
 		.venv-$$version/bin/python -m pytest -p no:cacheprovider $(COMPAT_TESTS) || exit 1; \
 	done
 
-check: $(INSTALLED)  ## lint, format, types, imports, and the exported schema
+check: $(INSTALLED)  ## lint, format, types, imports, the exported schema and reference pages
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/hub schema --check
+	@$(BIN)/hub settings --check
 
 format: $(INSTALLED)  ## let ruff repair and format the code
 	@$(BIN)/ruff check --fix

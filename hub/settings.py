@@ -70,165 +70,239 @@ class Settings(BaseSettings):
         env_prefix="HUB_", frozen=True, extra="ignore", str_strip_whitespace=True, allow_inf_nan=False
     )
 
-    mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=hub"
-    mongo_database: str = "hub"
-    redis_url: str = "redis://127.0.0.1:6379"
-    redis_prefix: str = Field("hub:", description="Before every channel and key, so that hubs can share a server.")
-    mongod: Path | None = Field(None, description="The mongod that `hub dev` starts.")
-    redis_server: Path | None = Field(None, description="The redis-server that `hub dev` starts.")
+    mongo_url: str = Field(
+        "mongodb://127.0.0.1:27017/?replicaSet=hub", description="Address of the MongoDB replica set."
+    )
+    mongo_database: str = Field("hub", description="Name of the MongoDB database.")
+    redis_url: str = Field("redis://127.0.0.1:6379", description="Address of the Redis server.")
+    redis_prefix: str = Field(
+        "hub:", description="Prefix of every Redis key and channel, so that several hubs can share a server."
+    )
+    mongod: Path | None = Field(None, description="Path of the `mongod` that `hub dev` starts.")
+    redis_server: Path | None = Field(None, description="Path of the `redis-server` that `hub dev` starts.")
 
-    host: str = "127.0.0.1"
-    port: Port = 8000
-    mode: Literal["production", "development"] = "production"
+    host: str = Field("127.0.0.1", description="Address that the HTTP server listens on.")
+    port: Port = Field(8000, description="Port that the HTTP server listens on.")
+    mode: Literal["production", "development"] = Field(
+        "production",
+        description="`development` serves the demo page and captures outgoing messages that have no provider.",
+    )
     allowed_origins: Annotated[SpaceSeparated, _each(setting_values.origin)] = Field(
-        (), description="Origins of browsers that may call, e.g. https://app.example.org"
+        (), description="Browser origins that may call the API, such as `https://app.example.org`."
     )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
-        (), description="Addresses and networks of proxies whose word on the client is taken, e.g. 10.0.0.0/24"
+        (), description="Addresses and networks of proxies whose `X-Forwarded-For` is trusted, such as `10.0.0.0/24`."
     )
-    ssl_certfile: Path | None = Field(None, description="PEM, with the chain; `hub serve` then speaks TLS.")
-    ssl_keyfile: Path | None = Field(None, description="Its key, where that is not in the same file.")
-    ssl_keyfile_password: SecretStr | None = None
-    ssl_ca_certs: Path | None = Field(None, description="Clients must show a certificate that one of these signed.")
-    metrics_token: SecretStr = Field(SecretStr(""), description="If set, whoever reads /metrics must send it.")
-    work_port: Port | None = Field(None, description="Where `hub work` answers /metrics, /healthz and /readyz.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    ssl_certfile: Path | None = Field(
+        None, description="PEM file with the certificate and its chain; if set, `hub serve` serves TLS."
+    )
+    ssl_keyfile: Path | None = Field(
+        None, description="PEM file with the private key, if it is not in `HUB_SSL_CERTFILE`."
+    )
+    ssl_keyfile_password: SecretStr | None = Field(None, description="Password of the private key.")
+    ssl_ca_certs: Path | None = Field(
+        None,
+        description="PEM file of certificate authorities; if set, clients must present a certificate that one"
+        " of them signed.",
+    )
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token that `/metrics` requires; empty leaves `/metrics` open."
+    )
+    work_port: Port | None = Field(
+        None, description="Port on which `hub work` serves `/metrics`, `/healthz` and `/readyz`."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
 
     jwt_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="HS256 keys of at least 32 bytes; several separated by spaces while rotating: the first signs."
+        (), description="HS256 keys of at least 32 bytes, separated by spaces while rotating; the first one signs."
     )
-    jwks_url: Annotated[str, _unless_empty(setting_values.fetched_address)] = ""
-    jwt_issuer: str = ""
-    jwt_audience: str = ""
+    jwks_url: Annotated[str, _unless_empty(setting_values.fetched_address)] = Field(
+        "", description="Address of the JSON Web Key Set that verifies access tokens."
+    )
+    jwt_issuer: str = Field("", description="Required `iss` claim of access tokens; empty accepts any.")
+    jwt_audience: str = Field("", description="Required `aud` claim of access tokens; empty accepts any.")
     jwt_leeway_s: float = Field(
-        60,
-        ge=0,
-        le=3600,
-        description="How far an issuer's clock may be ahead, in `iat` and `nbf`; `exp` has no leeway.",
+        60, ge=0, le=3600, description="Clock difference accepted in `iat` and `nbf`; `exp` has no leeway."
     )
 
-    body_max_bytes: int = 1 << 20
-    send_many_max_bytes: int = 4 << 20
-    head_max_bytes: int = Field(64 << 10, description="The first line and headers of an HTTP request.")
-    socket_message_max_bytes: int = 64 << 10
-    request_timeout_s: float = Field(30, description="For a client to send a whole HTTP request.")
-    stalled_s: float = Field(20, description="A client that takes nothing of what waits for it is cut off.")
-    query_max_chars: int = Field(100_000, ge=1, description="Of its text; what is long belongs into variables.")
-    query_max_tokens: int = Field(1000, ge=1)
-    query_max_depth: int = Field(12, ge=1, description="Levels of fields; introspection may have twice as many.")
-    query_max_fields: int = Field(2000, ge=1, description="After its fragments are spread.")
-    query_max_root_fields: int = Field(10, ge=1, description="Each is a request of its own.")
-    query_max_cost: int = Field(10_000, ge=100, description="Objects, and a tenth of plain fields, with page sizes.")
-    query_max_pages: int = Field(20, ge=1, description="Inboxes and other paged lists that one operation reads.")
+    body_max_bytes: int = Field(1 << 20, description="Largest HTTP request body.")
+    send_many_max_bytes: int = Field(4 << 20, description="Largest HTTP request body of a `sendMany` mutation.")
+    head_max_bytes: int = Field(64 << 10, description="Largest request line and headers of an HTTP request.")
+    socket_message_max_bytes: int = Field(64 << 10, description="Largest WebSocket message from a client.")
+    request_timeout_s: float = Field(30, description="Time a client has to send a whole HTTP request.")
+    stalled_s: float = Field(
+        20, description="A client that reads nothing for this long while data waits for it is disconnected."
+    )
+    query_max_chars: int = Field(
+        100_000, ge=1, description="Longest text of a GraphQL operation; long values belong in variables."
+    )
+    query_max_tokens: int = Field(1000, ge=1, description="Most tokens of a GraphQL operation.")
+    query_max_depth: int = Field(
+        12, ge=1, description="Most levels of fields in an operation; introspection may have twice as many."
+    )
+    query_max_fields: int = Field(
+        2000, ge=1, description="Most fields of an operation after its fragments are expanded."
+    )
+    query_max_root_fields: int = Field(10, ge=1, description="Most root fields of an operation.")
+    query_max_cost: int = Field(
+        10_000,
+        ge=100,
+        description="Highest cost of an operation: objects and a tenth of plain fields, multiplied by page sizes.",
+    )
+    query_max_pages: int = Field(20, ge=1, description="Most inboxes and other paged lists that one operation reads.")
     persisted_operations: Path | None = Field(
-        None, description="A manifest; with it only its operations run, by their ids or their very texts."
+        None, description="Manifest of allowed operations; if set, no other operation runs."
     )
-    persisted_max: int = Field(1000, ge=1, description="Texts that clients have sent and call by their hash.")
-    persisted_days: int = Field(7, ge=1, description="How long such a text is kept after its last use.")
-    init_timeout_s: float = 10
-    ping_interval_s: float = 20
-    ping_timeout_s: float = 20
-    subscriptions_per_socket: int = 20
-    sockets_per_user: int = Field(20, description="WebSockets and event streams.")
-    connections_per_address: int = Field(1000, description="In one process; 0 is no limit.")
-    receipt_readers_per_tenant: int = 10
-    receipt_readers: int = Field(100, description="Open readers of receipts in one process, of all tenants.")
+    persisted_max: int = Field(1000, ge=1, description="Most automatic persisted queries that are stored.")
+    persisted_days: int = Field(
+        7, ge=1, description="Days that an automatic persisted query is stored after its last use."
+    )
+    init_timeout_s: float = Field(10, description="Time a WebSocket client has to send `connection_init`.")
+    ping_interval_s: float = Field(20, description="Time between two pings to an open WebSocket.")
+    ping_timeout_s: float = Field(20, description="Time a WebSocket client has to answer a ping.")
+    subscriptions_per_socket: int = Field(20, description="Most subscriptions of one WebSocket.")
+    sockets_per_user: int = Field(20, description="Most WebSockets and event streams of one user in one process.")
+    connections_per_address: int = Field(
+        1000, description="Most connections of one client address in one process; 0 is unlimited."
+    )
+    receipt_readers_per_tenant: int = Field(
+        10, description="Most open receipt subscriptions of one tenant in one process."
+    )
+    receipt_readers: int = Field(100, description="Most open receipt subscriptions of all tenants in one process.")
 
-    rate_window_s: int = Field(10, description="The sliding window of the rate limits; 0 in one of them is no limit.")
-    rate_per_user: int = Field(1000, description="Operations of one user in that window.")
-    rate_per_service: int = Field(0, description="Operations of one service in that window.")
-    rate_per_tenant: int = Field(0, description="Operations of one tenant in that window.")
-    rate_overall: int = Field(0, description="Operations of all together in that window.")
-    rate_cost_per_user: int = Field(100_000, description="What the costly operations of one user may cost in it.")
-    rate_cost_per_service: int = Field(500_000, description="What those of one service may cost in that window.")
-    rate_per_link: int = Field(100, description="Uses of the links of one mail or push in that window.")
+    rate_window_s: int = Field(10, description="Sliding window of the request rate limits.")
+    rate_per_user: int = Field(1000, description="Most operations of one user in the window; 0 is unlimited.")
+    rate_per_service: int = Field(0, description="Most operations of one service in the window; 0 is unlimited.")
+    rate_per_tenant: int = Field(0, description="Most operations of one tenant in the window; 0 is unlimited.")
+    rate_overall: int = Field(0, description="Most operations of all callers in the window; 0 is unlimited.")
+    rate_cost_per_user: int = Field(
+        100_000, description="Highest total cost of one user's operations in the window; 0 is unlimited."
+    )
+    rate_cost_per_service: int = Field(
+        500_000, description="Highest total cost of one service's operations in the window; 0 is unlimited."
+    )
+    rate_per_link: int = Field(
+        100, description="Most uses of the links of one email or push in the window; 0 is unlimited."
+    )
 
-    title_max_chars: int = 256
-    text_max_bytes: int = Field(16 << 10, description="The body of one notification.")
-    data_max_bytes: int = 32 << 10
-    users_per_call: int = 1000
-    sends_per_call: int = 1000
-    ids_per_call: int = 1000
-    page_max: int = 100
-    categories_per_tenant: int = 200
-    devices_per_user: int = Field(20, description="Browsers, apps and webhooks of one person.")
-    export_max: int = Field(100_000, description="The newest notifications (deliveries, receipts) in an export.")
-    search_window: int = Field(10_000, description="The user's newest notifications that a search looks at.")
+    title_max_chars: int = Field(256, description="Longest title of a notification.")
+    text_max_bytes: int = Field(16 << 10, description="Largest body of a notification.")
+    data_max_bytes: int = Field(32 << 10, description="Largest `data` of a notification, as JSON.")
+    users_per_call: int = Field(1000, description="Most users that one call may name.")
+    sends_per_call: int = Field(1000, description="Most sends of one `sendMany` call.")
+    ids_per_call: int = Field(1000, description="Most ids that one call may name.")
+    page_max: int = Field(100, description="Largest page of a list.")
+    categories_per_tenant: int = Field(200, description="Most categories of one tenant.")
+    devices_per_user: int = Field(20, description="Most browsers, apps and personal webhooks of one user.")
+    export_max: int = Field(
+        100_000, description="Most notifications, deliveries and receipts, each, in the export of a user's data."
+    )
+    search_window: int = Field(10_000, description="Number of the user's newest notifications that a search reads.")
 
-    commit_deadline_s: float = Field(5, description="After this long without an answer a change is UNAVAILABLE.")
-    commit_max_documents: int = 1000
-    commit_max_bytes: int = Field(8 << 20, le=12 << 20, description="Of one transaction: MongoDB takes 16 MiB at once.")
-    commit_queue: int = Field(20_000, description="Changes waiting in one process; above it they are refused.")
+    commit_deadline_s: float = Field(
+        5, description="A change that MongoDB has not committed after this time is answered with UNAVAILABLE."
+    )
+    commit_max_documents: int = Field(1000, description="Most documents of one transaction.")
+    commit_max_bytes: int = Field(
+        8 << 20, le=12 << 20, description="Largest size of one transaction; MongoDB's own limit is 16 MiB."
+    )
+    commit_queue: int = Field(
+        20_000, description="Most changes that wait for a commit in one process; further changes are refused."
+    )
 
-    feed_max_changes: int = Field(1000, description="A client that missed more loads its inbox anew (RESYNC).")
-    feed_max_bytes: int = Field(4 << 20, description="Or missed changes of more than this.")
-    feed_queue: int = Field(256, description="Events kept for one slow socket before it gets RESYNC.")
-    feed_queue_bytes: int = Field(1 << 20, description="Or events of more than this.")
-    publish_queue: int = Field(10_000, description="Live messages waiting for Redis in one process.")
-    tombstone_days: int = 30
-    idempotency_days: int = 30
-    receipt_days: int = Field(3, description="Readers come back as far as MongoDB's oplog reaches, often less.")
+    feed_max_changes: int = Field(1000, description="A client that missed more changes than this gets RESYNC.")
+    feed_max_bytes: int = Field(
+        4 << 20, description="A client that missed more bytes of changes than this gets RESYNC."
+    )
+    feed_queue: int = Field(256, description="Most events that wait for one slow subscription before it gets RESYNC.")
+    feed_queue_bytes: int = Field(
+        1 << 20, description="Most bytes of events that wait for one slow subscription before it gets RESYNC."
+    )
+    publish_queue: int = Field(10_000, description="Most live messages that wait for Redis in one process.")
+    tombstone_days: int = Field(
+        30, description="Days that a removed notification is kept as a tombstone for clients that resume."
+    )
+    idempotency_days: int = Field(30, description="Days that idempotency keys are stored.")
+    receipt_days: int = Field(
+        3, description="Days that receipts are stored; MongoDB's oplog often limits resuming to a shorter time."
+    )
 
     public_url: Annotated[str, _unless_empty(setting_values.web_address)] = Field(
-        "", description="Where people reach this hub, for links in mails: https://hub.example.org"
+        "", description="Public address of this hub, used for links in emails, such as `https://hub.example.org`."
     )
     app_url: Annotated[str, _unless_empty(setting_values.web_origin)] = Field(
-        "", description="Where links that are a path lead: https://app.example.org"
+        "",
+        description="Origin of the app, put in front of action URLs that are a path, such as "
+        "`https://app.example.org`.",
     )
     smtp_url: str = Field(
         "",
-        description="smtps://user:password@host:465 for TLS from the start, smtp:// for STARTTLS, which then must be "
-        "there unless the host is this machine; `?starttls=on` or `off` at its end says otherwise.",
+        description="Mail server: `smtps://user:password@host:465`, or `smtp://` with required STARTTLS, "
+        "which `?starttls=on` or `off` overrides.",
     )
-    smtp_connections: int = Field(10, gt=0, description="Open connections of one worker to the mail server.")
-    email_from: str = Field("", description="The sender of mails: `Acme <no-reply@example.org>`.")
-    ses_from: str = Field("", description="The sender of mails through Amazon SES.")
+    smtp_connections: int = Field(10, gt=0, description="Most open connections of one worker to the mail server.")
+    email_from: str = Field("", description="Sender of emails through SMTP, such as `Acme <no-reply@example.org>`.")
+    ses_from: str = Field("", description="Sender of emails through Amazon SES.")
     sns_topics: SpaceSeparated = Field(
-        (), description="ARNs of the SNS topics that tell of bounces and complaints of SES."
+        (), description="ARNs of the SNS topics that publish bounces, complaints and deliveries of SES."
     )
-    vapid_private_key: SecretStr = Field(SecretStr(""), description="Web push; make one with `hub vapid`.")
+    vapid_private_key: SecretStr = Field(
+        SecretStr(""), description="Private key that signs web pushes, as printed by `hub vapid`."
+    )
     vapid_subject: Annotated[str, _unless_empty(setting_values.vapid_subject)] = Field(
-        "", description="Whom push services write to: mailto:ops@example.org"
+        "", description="Contact for operators of push services, such as `mailto:ops@example.org`."
     )
-    sns_platform_fcm: str = Field("", description="The ARN of the SNS platform application for Android.")
-    sns_platform_apns: str = Field("", description="The ARN of the SNS platform application for iOS.")
-    webhooks: bool = Field(True, description="Whether people may connect webhooks of their own.")
-    webhooks_per_tenant: int = Field(20, description="Endpoints that a tenant has its events told to.")
-    webhook_failing_days: int = Field(5, description="An endpoint with nothing but failure for so long is disabled.")
-    webhook_call_days: int = Field(30, description="How long calls of a tenant's endpoints are kept, and replayable.")
+    sns_platform_fcm: str = Field("", description="ARN of the SNS platform application for Android.")
+    sns_platform_apns: str = Field("", description="ARN of the SNS platform application for iOS.")
+    webhooks: bool = Field(True, description="Allow users to connect personal webhooks.")
+    webhooks_per_tenant: int = Field(20, description="Most webhook endpoints of one tenant.")
+    webhook_failing_days: int = Field(
+        5, description="A webhook endpoint whose calls all failed for this many days is disabled."
+    )
+    webhook_call_days: int = Field(
+        30, description="Days that calls of webhook endpoints are stored and can be replayed."
+    )
     egress_allow: SpaceSeparated = Field(
-        (), description="Networks that webhooks and push may reach although private: CIDRs."
+        (), description="Private networks (CIDR) that webhooks and web pushes may reach."
     )
 
-    concurrency: int = Field(100, description="Calls of providers under way at once, in one worker and channel.")
+    concurrency: int = Field(100, description="Most provider calls at once, for each worker and channel.")
     concurrencies: Annotated[dict[Lane, Annotated[int, Field(ge=1, le=COUNT_MAX)]], NoDecode, JSON] = Field(
-        {}, description='For single channels, or ENDPOINT (tenants\' webhooks), as JSON: {"EMAIL": 20}.'
+        {},
+        description="Concurrency of single channels, or of ENDPOINT (the webhooks of tenants), as JSON such "
+        'as `{"EMAIL": 20}`.',
     )
-    provider_timeout_s: float = Field(15, description="After this long a provider's silence is a failure.")
-    lease_margin_s: float = Field(30, description="A worker's hold on a delivery outlasts the call by this much.")
+    provider_timeout_s: float = Field(15, description="A provider call without an answer after this time has failed.")
+    lease_margin_s: float = Field(30, description="Time that a worker's lease lasts beyond the provider timeout.")
     retry_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
-        (5, 300, 1800, 7200, 18000, 36000, 36000), description="Waits between attempts: `5s,5m,30m,2h`, with jitter."
+        (5, 300, 1800, 7200, 18000, 36000, 36000),
+        description="Delays between delivery attempts before jitter, such as `5s,5m,30m,2h`.",
     )
     retry_schedules: Annotated[dict[Lane, tuple[RetryDelay, ...]], NoDecode, JSON] = Field(
-        {}, description='For single channels, as JSON: {"EMAIL": [60, 3600]}, in seconds.'
+        {}, description='Delays for single channels in seconds, as JSON such as `{"EMAIL": [60, 3600]}`.'
     )
-    retry_after_max_s: float = Field(86_400, description="A provider's Retry-After is honoured up to this.")
+    retry_after_max_s: float = Field(86_400, description="Longest `Retry-After` of a provider that is honored.")
     lapses_max: int = Field(
         5,
         ge=2,
-        description="Workers that may die with a delivery before it is FAILED; with the last two it is alone.",
+        description="Expired leases after which a delivery is FAILED with POISON; the last two attempts run "
+        "in isolation.",
     )
-    breaker_open_s: float = Field(30, description="A provider that fails is left alone this long, then asked again.")
-    delivery_window_s: int = Field(60, description="The window of the limits of deliveries; 0 in one is no limit.")
-    deliveries_per_user: int = Field(0, description="Of one person on one channel in that window.")
-    deliveries_per_channel: int = Field(0, description="Of one channel in that window.")
-    deliveries_per_tenant: int = Field(0, description="Of one tenant in that window.")
-    deliveries_overall: int = Field(0, description="Of all together in that window.")
-    lane_max: int = Field(1000, description="Deliveries of one channel, priority and tenant on the queue at once.")
-    queued_s: float = Field(60, description="A delivery nobody claimed for this long is put on the queue again.")
+    breaker_open_s: float = Field(30, description="Time that an open circuit breaker waits before it allows a probe.")
+    delivery_window_s: int = Field(60, description="Window of the delivery rate limits.")
+    deliveries_per_user: int = Field(
+        0, description="Most deliveries to one user on one channel in the window; 0 is unlimited."
+    )
+    deliveries_per_channel: int = Field(0, description="Most deliveries of one channel in the window; 0 is unlimited.")
+    deliveries_per_tenant: int = Field(0, description="Most deliveries of one tenant in the window; 0 is unlimited.")
+    deliveries_overall: int = Field(0, description="Most deliveries of the whole hub in the window; 0 is unlimited.")
+    lane_max: int = Field(1000, description="Most ids in one lane of the Redis queue; the rest waits in MongoDB.")
+    queued_s: float = Field(60, description="A delivery that no worker claimed for this long is enqueued again.")
 
-    tick_s: float = Field(0.5, description="How often the ticker looks for what is due.")
-    shutdown_seconds: float = 10
+    tick_s: float = Field(0.5, description="Time between two runs of the scheduler.")
+    shutdown_seconds: float = Field(10, description="Time that a process has to finish its work after SIGTERM.")
 
     @model_validator(mode="before")
     @classmethod

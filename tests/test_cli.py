@@ -22,7 +22,7 @@ from tests.commands import HUB, Command, call, environment
 from tests.processes import SECRET, Deployment
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ["dev", "send", "watch", "replay", "token", "vapid", "doctor", "serve", "work", "schema"]
+COMMANDS = ["dev", "send", "watch", "replay", "token", "vapid", "doctor", "serve", "work", "settings", "schema"]
 
 
 @pytest.fixture

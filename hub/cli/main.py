@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import bench, dev, doctor, replay, schema, send, serve, token, vapid, watch
+from hub.cli import bench, dev, doctor, replay, schema, send, serve, settings, token, vapid, watch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +26,7 @@ for command in (
     doctor.doctor,
     serve.serve,
     serve.work,
+    settings.settings,
     schema.schema,
     bench.bench,
 ):

@@ -1,0 +1,46 @@
+"""Generated reference pages are current, and files that the documentation names exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hub.cli import settings
+from hub.cli.settings import GROUPS, rows
+from hub.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+NAMED_FILE = re.compile(r"\b((?:hub|tests)/[\w./-]+\.(?:py|html|c|po))\b")
+
+
+def test_settings_reference_is_current() -> None:
+    assert (ROOT / settings.PAGE).read_text() == settings.page()
+
+
+def test_setting_has_one_sentence_and_a_group() -> None:
+    assert set(GROUPS) <= set(Settings.model_fields)
+    for row in rows():
+        assert row.group, row.variable
+        assert re.fullmatch(r"[`A-Z0-9].*[^.]\.", row.description), row.variable
+        assert ". " not in row.description, row.variable
+
+
+def test_settings_command_does_not_print_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_JWT_SECRET", "s" * 32)
+    monkeypatch.setenv("HUB_MONGO_URL", "mongodb://me:password@host")
+    monkeypatch.setenv("HUB_PORT", "8001")
+    values = {row.variable: row.value for row in rows()}
+    assert values["HUB_JWT_SECRET"] == values["HUB_MONGO_URL"] == "(set)"
+    assert values["HUB_PORT"] == "8001"
+    assert values["HUB_HOST"] == "127.0.0.1"
+
+
+def test_documentation_names_existing_files() -> None:
+    missing = {
+        f"{page.relative_to(ROOT)}: {path}"
+        for page in (ROOT / "docs").rglob("*.md")
+        if page.parent.name != "adr"  # a decision names the files of its day
+        for path in NAMED_FILE.findall(page.read_text())
+        if not (ROOT / path).exists()
+    }
+    assert not missing
