@@ -452,7 +452,7 @@ async def deaf(tenant: Tenant, port: int, door: str) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize(
     ("door", "cut"),
-    [("sse", 'hub_connections_cut_total{why="stalled"}'), ("ws", 'hub_sockets_cut_total{why="stalled"}')],
+    [("sse", 'hub_connections_cut_total{why="stalled"}'), ("ws", 'hub_websockets_aborted_total{why="stalled"}')],
 )
 async def test_client_that_stops_reading_is_cut_and_its_place_is_free(
     impatient: Impatient, door: str, cut: str

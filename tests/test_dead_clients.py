@@ -95,7 +95,7 @@ async def test_clients_that_stop_reading_are_cut_off_and_nobody_else_notices(ser
                 assert len(beside) - rounds_before >= 3
                 assert await metric(tenant, api, "hub_sockets") == len(healthy), "the dead are still there"
                 cut += len(fifth)
-                assert await metric(tenant, api, 'hub_sockets_cut_total{why="ping"}') == cut
+                assert await metric(tenant, api, 'hub_websockets_aborted_total{why="ping"}') == cut
             said = (
                 f"{SOCKETS} sockets: p99 without the dead {median(without):.1f} ms (median of {len(without)} rounds), "
                 f"with them {median(beside):.1f} ms ({len(beside)}); ratio {median(beside) / median(without):.3f}; "

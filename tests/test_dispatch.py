@@ -442,7 +442,7 @@ async def test_worker_that_breaks_ends_and_says_so(servers: tuple[Mongod, Redis]
 
         await eventually(gone, 20)
         assert await worker.stop() != 0
-        told = [json.loads(line) for line in worker.log.splitlines() if '"event": "broken"' in line]
+        told = [json.loads(line) for line in worker.log.splitlines() if '"event": "component_crashed"' in line]
         assert told, worker.log
         for event in told:
             assert (event["level"], event["part"] in {"Dispatcher.run", "Watch.run"}) == ("critical", True)

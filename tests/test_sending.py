@@ -354,7 +354,7 @@ async def test_what_a_send_causes_outside_counts_toward_its_transaction(servers:
             await asyncio.gather(*(tenant.send(f"user-{number}") for number in range(40)))
             after = await scrape(url)
             works, transactions = (
-                metric(after, f"hub_commit_works_{what}") - metric(before, f"hub_commit_works_{what}")
+                metric(after, f"hub_commit_batch_size_{what}") - metric(before, f"hub_commit_batch_size_{what}")
                 for what in ("sum", "count")
             )
             assert works == 40

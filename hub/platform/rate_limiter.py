@@ -5,7 +5,7 @@ it. A request is judged by what this process knows, without a round trip; what i
 in one pipeline every `SYNC_S`, which also brings back what the others counted. So a limit may be overshot by what all
 processes let through in that time, and costs a request next to nothing.
 
-Without Redis each process goes on with its own count: limits get laxer, never stricter, and `limiter_alone` counts it.
+Without Redis each process goes on with its own count: limits get laxer, never stricter, and `hub_limiter_redis_errors` counts it.
 """
 
 import asyncio
@@ -107,7 +107,7 @@ class RateLimiter:
                 self._dirty.update(key for key in dirty if key in self._counts)
                 metrics.limiter_redis_errors.inc()
                 if not self._redis_unavailable:
-                    log.warning("limiter_alone", error=error)
+                    log.warning("limiter_redis_unavailable", error=error)
                 self._redis_unavailable = True
 
     def _judge(self, limit: Limit, key: str, now: float, amount: int) -> RateLimitResult:

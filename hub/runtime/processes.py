@@ -171,7 +171,7 @@ async def log_crash(work: Coroutine[Any, Any, None], channel: str = "") -> None:
         await work
     except Exception:
         part = getattr(work, "__qualname__", "")
-        log.critical("broken", part=part, **({"channel": channel} if channel else {}), exc_info=True)
+        log.critical("component_crashed", part=part, **({"channel": channel} if channel else {}), exc_info=True)
         raise
 
 

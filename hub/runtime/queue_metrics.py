@@ -35,7 +35,7 @@ class QueueMetrics:
             try:
                 await self.sample()
             except (*REDIS_ERRORS, ValueError) as error:
-                log.warning("not_watched", error=error)
+                log.warning("queue_sampling_failed", error=error)
             await asyncio.sleep(SAMPLE_EVERY_S)
 
     async def sample(self) -> None:

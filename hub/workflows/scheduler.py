@@ -77,10 +77,10 @@ class Scheduler:
             try:
                 found = await tick()
             except (HubError, PyMongoError, *REDIS_ERRORS) as error:
-                log.warning("tick_failed", error=error)
+                log.warning("scheduler_failed", error=error)
                 await asyncio.sleep(RETRY_PAUSE_S)
             except Exception:
-                log.exception("tick_broke")
+                log.exception("scheduler_crashed")
                 await asyncio.sleep(RETRY_PAUSE_S)
             else:
                 if found < full:
@@ -145,7 +145,7 @@ class DueJobs:
             return 0
         if await self._lanes.flushed(self._name, UNQUEUEING_S):
             metrics.flushes.inc()
-            log.info("queue_filled_anew", queue=self._name, jobs=await self._claims.unqueue_all())
+            log.info("queue_refilled", queue=self._name, jobs=await self._claims.unqueue_all())
             await self._lanes.filled(self._name)
         now, lane, more = self._clock(), "", 0
         while due := await self._claims.due(now, lane, BATCH_SIZE):
@@ -195,7 +195,7 @@ class DueJobs:
             )
         for settled in await self._claims.settle(settlements):
             metrics.lease_expirations.labels(self._name).inc()
-            log.warning("claim_lapsed", job=settled.job.id, status=settled.status)
+            log.warning("lease_expired", job=settled.job.id, status=settled.status)
 
 
 def _closed_attempt(attempt: Attempt) -> Attempt:
