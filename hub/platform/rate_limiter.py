@@ -1,11 +1,12 @@
 """Rate limits, shared by all processes through Redis.
 
-Each limit is a sliding window: what was counted in this window, and of the last one the share that still reaches into
-it. A request is judged by what this process knows, without a round trip; what it counted is added to the common count
-in one pipeline every `SYNC_S`, which also brings back what the others counted. So a limit may be overshot by what all
-processes let through in that time, and costs a request next to nothing.
+Each limit is a sliding window: the requests of the current window, plus the share of the previous window that the
+sliding window still covers. A request is checked against counts held by this process, without a round trip. Every
+`SYNC_S` one pipeline adds this process's requests to the shared counts and reads the totals back. A limit can therefore
+be exceeded by the requests that all processes admit within `SYNC_S`.
 
-Without Redis each process goes on with its own count: limits get laxer, never stricter, and `hub_limiter_redis_errors` counts it.
+Without Redis each process uses its own count: limits become laxer, never stricter. `hub_limiter_redis_errors` counts
+the failed synchronizations.
 """
 
 import asyncio
