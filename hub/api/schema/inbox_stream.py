@@ -7,7 +7,8 @@ from hub.api.schema.scalars import Cursor
 from hub.api.schema.types import InboxEvent
 from hub.clock import Clock
 from hub.inbox.cursors import encode_position
-from hub.live.subscriptions import Feed, SubscriptionHub
+from hub.live.feed import Feed
+from hub.live.subscriptions import SubscriptionHub
 from hub.model import Position
 
 

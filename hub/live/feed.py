@@ -1,0 +1,202 @@
+"""The bounded event queue of one subscription.
+
+Guarantee: a feed yields every change after its start position once and in the order of `modseq`, or it ends with
+RESYNC. `SubscriptionHub` fills it.
+"""
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from hub.model import Backlog, InboxEvent, InboxEventKind, Mailbox, MailboxChange
+from hub.platform import metrics
+
+
+class Feed:
+    """The events of one mailbox, in order. It ends after a RESYNC or when it is closed.
+
+    A reader either iterates (`async for`), or registers a callback (`on_ready`) and calls `poll`, which needs no task.
+    """
+
+    __slots__ = (
+        *("_available", "_backlog", "_backlog_since", "_buffered", "_bytes", "_bytes_max"),
+        *("_ended", "_on_ready", "_queue", "_queue_max"),
+        *("epoch", "known_at", "mailbox", "position"),
+    )
+
+    def __init__(self, mailbox: str, queue_max: int, bytes_max: int) -> None:
+        self.mailbox = mailbox
+        self.epoch = ""
+        self.position = -1
+        self.known_at: int | None = None
+        """Set while the event taken last lies within the backlog: the Unix time (seconds) up to which the client has
+        everything. None means now."""
+        self._backlog = 0
+        self._backlog_since = 0
+        self._queue_max = queue_max
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._queue: deque[InboxEvent] = deque()
+        self._available: asyncio.Event | None = None
+        self._on_ready: Callable[[], None] | None = None
+        self._buffered: list[MailboxChange] | None = []
+        self._ended = False
+
+    def __aiter__(self) -> AsyncIterator[InboxEvent]:
+        return self
+
+    async def __anext__(self) -> InboxEvent:
+        while not self._queue:
+            if self._ended:
+                raise StopAsyncIteration
+            self._available = self._available or asyncio.Event()
+            self._available.clear()
+            await self._available.wait()
+        return self._pop()
+
+    def on_ready(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever an event is available or the feed has ended, and at once if that is so now.
+
+        The callback polls until nothing is left, and must not raise."""
+        self._on_ready = callback
+        if self._queue or self._ended:
+            callback()
+
+    def poll(self) -> InboxEvent | None:
+        """Return the next event, or None."""
+        return self._pop() if self._queue else None
+
+    @property
+    def waiting(self) -> int:
+        """The number of events not taken yet."""
+        return len(self._queue)
+
+    @property
+    def ended(self) -> bool:
+        """True if the feed is closed and all its events were taken."""
+        return self._ended and not self._queue
+
+    @property
+    def live(self) -> bool:
+        """True if the feed has read its backlog and has not ended."""
+        return self._buffered is None and not self._ended
+
+    def start(self, backlog: Backlog, since: int) -> bool:
+        """Queue the backlog and then the buffered changes. Return False if something is missing between them.
+
+        `since` is the time of the position before the backlog. A client that disconnects within the backlog resumes
+        with that time, not with the current time."""
+        buffered, self._buffered = self._buffered or [], None
+        whole, self._bytes = not self._is_full(len(buffered)), 0
+        self.epoch = backlog.head.epoch
+        self.position = backlog.head.modseq
+        if backlog.events is UNSET:
+            self.resync(backlog.head)
+            return True
+        self._queue.extend(backlog.events)
+        self._backlog, self._backlog_since = len(backlog.events), since
+        if self._queue:
+            self._notify()
+        return all(self.offer(changed) for changed in buffered) and whole
+
+    def offer(self, changed: MailboxChange) -> bool:
+        """Queue a live change. Return False if a change before it is missing."""
+        if self._ended:
+            return True
+        if self._buffered is not None:
+            if not self._is_full(len(self._buffered)):
+                self._buffered.append(changed)
+                self._bytes += sum(map(_size, changed.events))
+            return True
+        if changed.epoch != self.epoch:
+            return False
+        if changed.last <= self.position:
+            return True
+        if changed.events[0].kind is InboxEventKind.RESYNC:
+            self._end_with(changed.events[0])
+            return True
+        if changed.first > self.position + 1:
+            return False
+        self._push(changed.events, changed.last)
+        return True
+
+    def catch_up(self, backlog: Backlog) -> None:
+        """Queue what was missed, as read from the store. The backlog may begin before this feed's position."""
+        head = backlog.head
+        if head.epoch != self.epoch:
+            self.resync(head)
+        elif head.modseq > self.position:
+            if backlog.events is UNSET:
+                self.resync(head)
+            else:
+                self._push([self._relative_to_position(event) for event in backlog.events], head.modseq)
+
+    def resync(self, head: Mailbox) -> None:
+        """End with RESYNC."""
+        self._end_with(
+            InboxEvent(kind=InboxEventKind.RESYNC, modseq=head.modseq, unread=head.unread, unseen=head.unseen)
+        )
+
+    def close(self) -> None:
+        self._ended = True
+        self._notify()
+
+    def _push(self, events: Sequence[InboxEvent], last: int) -> None:
+        """Queue events, or end with RESYNC if the queue is full, because the client does not keep up.
+
+        Events of the backlog do not count towards the limit: the client asked for them."""
+        if self._is_full(len(self._queue) - self._backlog):
+            newest = events[-1] if events else self._queue[-1]
+            self._end_with(
+                InboxEvent(kind=InboxEventKind.RESYNC, modseq=last, unread=newest.unread, unseen=newest.unseen)
+            )
+            return
+        for event in events:
+            if event.modseq > self.position:
+                self._queue.append(event)
+                self._bytes += _size(event)
+        self.position = last
+        self._notify()
+
+    def _is_full(self, waiting: int) -> bool:
+        return waiting >= self._queue_max or self._bytes >= self._bytes_max
+
+    def _pop(self) -> InboxEvent:
+        event = self._queue.popleft()
+        if self._backlog:
+            self._backlog -= 1
+        else:
+            self._bytes -= _size(event)
+        self.known_at = self._backlog_since if self._backlog else None
+        return event
+
+    def _relative_to_position(self, event: InboxEvent) -> InboxEvent:
+        """Return ADDED as UPDATED if the client already has the notification."""
+        n = event.notification
+        if event.kind is InboxEventKind.ADDED and n and n.added_modseq <= self.position:
+            return replace(event, kind=InboxEventKind.UPDATED)
+        return event
+
+    def _notify(self) -> None:
+        if self._available is not None:
+            self._available.set()
+        if self._on_ready is not None:
+            self._on_ready()
+
+    def _end_with(self, event: InboxEvent) -> None:
+        if not self._ended:
+            metrics.resyncs.inc()
+            self._queue.clear()
+            self._queue.append(event)
+            self._backlog = self._bytes = 0
+            self.close()
+
+
+def _size(event: InboxEvent) -> int:
+    """Return the memory in bytes of the parts of an event that can be large."""
+    n = event.notification
+    return sys.getsizeof(n.body) + sys.getsizeof(n.data) if n else 0
