@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hub import __version__
 from hub.cli import settings
 from hub.cli.settings import GROUPS, rows
 from hub.settings import Settings
@@ -44,3 +45,8 @@ def test_documentation_names_existing_files() -> None:
         if not (ROOT / path).exists()
     }
     assert not missing
+
+
+def test_changelog_begins_with_the_version_of_the_package() -> None:
+    versions = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == __version__
