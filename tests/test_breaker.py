@@ -18,7 +18,7 @@ from hub.platform import circuit_breaker
 from hub.platform.circuit_breaker import PROBE_RETRY_S, Breakers
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry, Sent
-from hub.send.retry_policy import Next, following
+from hub.send.retry_policy import Transition, next_state
 from tests.client import eventually
 from tests.conftest import scaled
 
@@ -136,17 +136,17 @@ schedules = st.lists(st.floats(0.001, 10**6), max_size=8).map(tuple)
 def test_what_follows_an_outcome(
     outcome: Outcome, tries: int, schedule: tuple[float, ...], after_max_s: float, jitter: float
 ) -> None:
-    step = following(outcome, tries, schedule, after_max_s, NOW, lambda: jitter)
+    step = next_state(outcome, tries, schedule, after_max_s, NOW, lambda: jitter)
     if not isinstance(outcome, Retry):
         ends = {
-            Sent: Next(DeliveryStatus.SENT),
-            Delivered: Next(DeliveryStatus.DELIVERED),
-            Dead: Next(DeliveryStatus.FAILED, Reason.REFUSED),
-            Gone: Next(DeliveryStatus.FAILED, Reason.ADDRESS_GONE),
+            Sent: Transition(DeliveryStatus.SENT),
+            Delivered: Transition(DeliveryStatus.DELIVERED),
+            Dead: Transition(DeliveryStatus.FAILED, Reason.REFUSED),
+            Gone: Transition(DeliveryStatus.FAILED, Reason.ADDRESS_GONE),
         }
         assert step == ends[type(outcome)]
     elif tries > len(schedule):
-        assert step == Next(DeliveryStatus.FAILED, Reason.ATTEMPTS_USED_UP)
+        assert step == Transition(DeliveryStatus.FAILED, Reason.ATTEMPTS_USED_UP)
     else:
         assert (step.status, step.reason) == (DeliveryStatus.RETRYING, None)
         assert step.due_at
@@ -158,7 +158,7 @@ def test_what_follows_an_outcome(
 @given(st.floats(0.1, 10**5))
 def test_waits_are_spread_around_what_the_schedule_says(wait_s: float) -> None:
     chosen = random.Random(1)
-    found = [following(Retry("x"), 1, (wait_s,), 0, NOW, chosen.random).due_at for _ in range(200)]
+    found = [next_state(Retry("x"), 1, (wait_s,), 0, NOW, chosen.random).due_at for _ in range(200)]
     waits = sorted((at - NOW) / timedelta(seconds=1) for at in found if at)
     assert 0.8 * wait_s < sum(waits) / 200 < 1.2 * wait_s
     assert waits[0] < 0.1 * wait_s

@@ -14,10 +14,10 @@ from redis.asyncio import Redis as RedisClient
 
 from hub import clock
 from hub.model import Role
-from hub.outbox.lanes import PUT, Lanes
+from hub.outbox.lanes import PUT_SCRIPT, Lanes
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.send.isolation import Company
+from hub.send.isolation import IsolationLock
 from hub.send.worker import Dispatcher
 from tests.channel_setup import CONNECT, QUICK, connect, deliveries, ended
 from tests.client import Json, Tenant, eventually
@@ -434,7 +434,7 @@ async def test_worker_that_breaks_ends_and_says_so(servers: tuple[Mongod, Redis]
     try:
         await worker.start()
         async with RedisClient.from_url(redis.url) as client:
-            put = client.register_script(PUT)
+            put = client.register_script(PUT_SCRIPT)
             await put(args=[prefix, 10, "WEBHOOK/HIGH/acme", b"\xff"])
 
         async def gone() -> bool:
@@ -457,7 +457,9 @@ async def test_dispatcher_whose_settling_breaks_does_not_go_on_without(
     given = {"concurrency": 1, "lease_s": 1, "schedule": (), "retry_after_max_s": 1, "lapses_max": 5}
     async with RedisClient.from_url(servers[1].url) as client:
         lanes = Lanes(client, f"lanes{uuid4().hex}:", 10)
-        dispatcher: Any = Dispatcher("EMAIL", nothing, nothing, lanes, nothing, nothing, Company(), clock.now, **given)
+        dispatcher: Any = Dispatcher(
+            "EMAIL", nothing, nothing, lanes, nothing, nothing, IsolationLock(), clock.now, **given
+        )
         monkeypatch.setattr(dispatcher, "_settle", lambda: 1 / 0)
         dispatcher._results.append(nothing)
         async with asyncio.timeout(20):

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from hub.mail_address import InvalidMailAddress, envelope_address
 from hub.model import CONTROLS, Action
 from hub.send.channels import email
-from hub.send.mail import Sender, letter
+from hub.send.mail import Sender, build_email
 from hub.send.outcome import Dead, Gone, Retry, Sent
 from tests.fake_providers import CUT, HANG, Amazon, MailServer, certificate
 from tests.worlds import PRIVATE, SENDER, World, message, settings, to
@@ -31,7 +31,7 @@ UNSUBSCRIBE = ["List-Unsubscribe", "List-Unsubscribe-Post"]
 async def opened(world: World, server: MailServer, scheme: str = "smtp", query: str = "", **more: Any) -> email.Smtp:
     login = more.pop("login", "")
     url = f"{scheme}://{login}127.0.0.1:{server.port}{query}"
-    [smtp] = await email.opened(settings(smtp_url=url, email_from=SENDER, **more), world.egress, world.stack)
+    [smtp] = await email.create_providers(settings(smtp_url=url, email_from=SENDER, **more), world.egress, world.stack)
     assert isinstance(smtp, email.Smtp)
     return smtp
 
@@ -248,7 +248,7 @@ def test_whatever_people_write_stays_where_it_belongs(title: str, name: str, bod
     title, body = (text.encode(errors="replace").decode() for text in (title, body))
     name = name.encode(errors="replace").decode()
     sent = message(n_title=title, n_body=body, t_name=name)
-    made = letter(sent, Sender(" ".join(CONTROLS.sub(" ", name).split()), ACME.address))
+    made = build_email(sent, Sender(" ".join(CONTROLS.sub(" ", name).split()), ACME.address))
     assert made.data.isascii()
     assert all(len(line) <= 998 and b"\n" not in line and b"\r" not in line for line in made.data.split(b"\r\n"))
     parsed = email_library.message_from_bytes(made.data, policy=email_library.policy.default)
@@ -295,7 +295,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_html_holds_no_tag_and_no_link_that_people_wrote(text: str) -> None:
-    shown = email.shown(
+    shown = email.preview(
         message(
             n_title=text,
             n_body=text,
@@ -338,8 +338,8 @@ def test_html_holds_no_tag_and_no_link_that_people_wrote(text: str) -> None:
 
 def test_shown_is_what_is_sent() -> None:
     sent = message(n_actions=(Action(key="open", label="Open build", url="https://ci.example/1", primary=True),))
-    shown = email.shown(sent)
-    parsed = email_library.message_from_bytes(letter(sent, ACME).data, policy=email_library.policy.default)
+    shown = email.preview(sent)
+    parsed = email_library.message_from_bytes(build_email(sent, ACME).data, policy=email_library.policy.default)
     plain, html = parsed.get_body(("plain",)), parsed.get_body(("html",))
     assert plain
     assert html
@@ -418,14 +418,14 @@ async def test_smtp_is_tried_before_ses(world: World) -> None:
     await world.amazon()
     server = await world.mail_server()
     given = settings(smtp_url=f"smtp://127.0.0.1:{server.port}", email_from=SENDER, ses_from=SENDER)
-    providers = await email.opened(given, world.egress, world.stack)
+    providers = await email.create_providers(given, world.egress, world.stack)
     assert [provider.name for provider in providers] == ["smtp", "ses"]
-    assert await email.opened(settings(), world.egress, world.stack) == ()
+    assert await email.create_providers(settings(), world.egress, world.stack) == ()
 
 
 async def test_ses_gets_the_same_mail(world: World) -> None:
     amazon = await world.amazon()
-    [ses] = await email.opened(settings(ses_from=SENDER), world.egress, world.stack)
+    [ses] = await email.create_providers(settings(ses_from=SENDER), world.egress, world.stack)
     await ses._client.create_email_identity(EmailIdentity=ACME.address)  # type: ignore[attr-defined]
     amazon.requests.clear()
     sent = message(n_title="Größe")
@@ -435,7 +435,7 @@ async def test_ses_gets_the_same_mail(world: World) -> None:
     [(path, asked)] = amazon.requests
     assert path == "/v2/email/outbound-emails"
     assert asked["Destination"] == {"ToAddresses": [PRIVATE["address"]]}
-    assert email_library.base64mime.decode(asked["Content"]["Raw"]["Data"]) == letter(sent, ACME).data
+    assert email_library.base64mime.decode(asked["Content"]["Raw"]["Data"]) == build_email(sent, ACME).data
     assert isinstance(await ses.send(to("jürgen@people.example")), Dead)
 
 
@@ -457,7 +457,7 @@ async def test_ses_gets_the_same_mail(world: World) -> None:
 )
 async def test_ses_error_is_told_apart(world: World, status: int, code: str, outcome: type) -> None:
     amazon = await world.amazon()
-    [ses] = await email.opened(settings(ses_from=SENDER), world.egress, world.stack)
+    [ses] = await email.create_providers(settings(ses_from=SENDER), world.egress, world.stack)
     amazon.fault = Amazon.json_error(status, code, f"about {PRIVATE['address']}")
     answer = await ses.send(message())
     assert isinstance(answer, outcome)

@@ -88,18 +88,18 @@ async def test_lane_whose_turn_redis_evicted_has_one_again(servers: tuple[Mongod
         assert len(await lanes.take("EMAIL", 2, 12, {})) == 2
         await put(lanes, "HIGH", "acme", 2)
         await evict()
-        assert await lanes.room([lane]) == [0], "nothing can be put on a lane that is full"
+        assert await lanes.free_capacity([lane]) == [0], "nothing can be put on a lane that is full"
         assert len(await lanes.take("EMAIL", 12, 12, {})) == 4
 
 
 async def test_loss_is_told_to_one_until_it_is_made_good_or_who_was_told_is_gone(lanes: Lanes) -> None:
-    assert [await lanes.flushed("deliveries", 60) for _ in range(3)] == [True, False, False]
-    await lanes.filled("deliveries")
-    assert not await lanes.flushed("deliveries", 60)
-    assert await lanes.flushed("webhook_calls", 0.05)
+    assert [await lanes.detect_flush("deliveries", 60) for _ in range(3)] == [True, False, False]
+    await lanes.mark_restored("deliveries")
+    assert not await lanes.detect_flush("deliveries", 60)
+    assert await lanes.detect_flush("webhook_calls", 0.05)
 
     async def told_again() -> bool:
-        return await lanes.flushed("webhook_calls", 0.05)
+        return await lanes.detect_flush("webhook_calls", 0.05)
 
     await eventually(told_again)
 

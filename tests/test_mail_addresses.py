@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hub.mail_address import PLAIN, InvalidMailAddress, envelope_address
 from hub.platform.connections import Database
-from hub.send.mail import Sender, letter
+from hub.send.mail import Sender, build_email
 from tests.client import Refused, Tenant
 from tests.worlds import to
 
@@ -79,7 +79,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("address", ACCEPTED)
 def test_address_that_mail_servers_accept_is_accepted_and_put_into_the_envelope(address: str) -> None:
-    made = letter(to(address), SENDER)
+    made = build_email(to(address), SENDER)
     local, _, domain = made.recipient.rpartition("@")
     assert local == address.rpartition("@")[0]
     assert domain.isascii()
@@ -140,7 +140,7 @@ def test_accepted_address_is_never_refused_by_the_code_that_sends(address: str) 
         envelope = envelope_address(address)
     except InvalidMailAddress:
         return
-    made = letter(to(address), SENDER)
+    made = build_email(to(address), SENDER)
     assert made.recipient == envelope
     assert envelope_address(envelope) == envelope
     assert len(envelope.encode()) <= 254

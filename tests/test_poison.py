@@ -10,7 +10,7 @@ from pymongo import AsyncMongoClient
 
 from hub import clock
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.send.worker import ALONE_AT_LAST
+from hub.send.worker import ISOLATED_TRIES
 from tests.channel_setup import DIED, all_deliveries, all_ended, ended, running
 from tests.client import eventually
 
@@ -55,8 +55,8 @@ async def test_poison_is_failed_after_its_last_calls_alone_and_everybody_else_is
         assert {each["status"] for each in found.values()} == {"DELIVERED"}
         assert (poison["status"], poison["reason"]) == ("FAILED", "POISON")
         assert [attempt["error"] for attempt in poison["attempts"]] == [DIED] * LAPSES_MAX
-        assert under_way[-ALONE_AT_LAST:] == [1] * ALONE_AT_LAST, "alone at last"
-        assert died[LAPSES_MAX - ALONE_AT_LAST], "and innocents were as suspect as it was"
+        assert under_way[-ISOLATED_TRIES:] == [1] * ISOLATED_TRIES, "alone at last"
+        assert died[LAPSES_MAX - ISOLATED_TRIES], "and innocents were as suspect as it was"
 
 
 async def test_suspects_are_called_alone_one_after_another_and_others_get_their_turn(
@@ -80,7 +80,7 @@ async def test_suspects_are_called_alone_one_after_another_and_others_get_their_
         deliveries = client[name].deliveries
         ids = [doc["_id"] async for doc in deliveries.find({}, {"_id": 1}).sort("_id", 1)]
         suspects = ids[:6]
-        await deliveries.update_many({"_id": {"$in": suspects}}, {"$set": {"lapses": LAPSES_MAX - ALONE_AT_LAST}})
+        await deliveries.update_many({"_id": {"$in": suspects}}, {"$set": {"lapses": LAPSES_MAX - ISOLATED_TRIES}})
         begun: list[str] = []
         under_way: set[str] = set()
         besides: dict[str, set[str]] = {}  # who was called while another was

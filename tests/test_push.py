@@ -56,7 +56,7 @@ async def test_browser_reads_what_was_sent(world: World) -> None:
     assert headers["urgency"] == "high"
     assert headers["ttl"] == str(MONTH_S)
     assert headers["topic"] == topic(sent.notification.id)
-    assert json.loads(web_push.shown(sent).text) == payload
+    assert json.loads(web_push.preview(sent).text) == payload
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ async def test_push_service_at_a_private_address_is_not_called(world: World) -> 
 async def test_key_that_is_none_is_said_at_the_start(world: World) -> None:
     with pytest.raises(ValueError, match="HUB_VAPID_PRIVATE_KEY"):
         settings(vapid_private_key="nonsense", vapid_subject="mailto:ops@acme.example")
-    assert await web_push.opened(settings(), world.egress, world.stack) == ()
+    assert await web_push.create_providers(settings(), world.egress, world.stack) == ()
 
 
 @given(st.text(max_size=100))
@@ -307,7 +307,7 @@ async def test_ios_payload(world: World) -> None:
         "AWS.SNS.MOBILE.APNS.COLLAPSE_ID": sent.notification.id,
         "AWS.SNS.MOBILE.APNS.TTL": str(MONTH_S),
     }
-    assert json.loads(mobile_push.shown(sent).text) == json.loads(content["APNS"])
+    assert json.loads(mobile_push.preview(sent).text) == json.loads(content["APNS"])
 
 
 async def test_android_payload(world: World) -> None:
@@ -330,7 +330,7 @@ async def test_android_payload(world: World) -> None:
         "collapse_key": sent.notification.id,
         "notification": {"notification_count": 3, "tag": sent.notification.id, "image": "https://img.example/1.png"},
     }
-    assert json.loads(mobile_push.shown(sent).text) == json.loads(content["GCM"])
+    assert json.loads(mobile_push.preview(sent).text) == json.loads(content["GCM"])
 
 
 @pytest.mark.parametrize("platform", ["fcm", "apns"])
@@ -386,6 +386,6 @@ async def test_applications_in_two_regions_are_refused(world: World) -> None:
         for region, kind in (("eu-west-1", "GCM"), ("us-east-1", "APNS"))
     ]
     with pytest.raises(ValueError, match="regions"):
-        await mobile_push.opened(
+        await mobile_push.create_providers(
             settings(sns_platform_fcm=arns[0], sns_platform_apns=arns[1]), world.egress, world.stack
         )

@@ -37,11 +37,11 @@ PLACES = {
         "hub.platform.circuit_breaker.record",
         "hub.platform.circuit_breaker.list_open",
         "hub.outbox.lanes.take",
-        "hub.outbox.lanes.wait",
-        "hub.outbox.lanes.room",
-        "hub.outbox.lanes.tick",
-        "hub.outbox.lanes.flushed",
-        "hub.outbox.lanes.filled",
+        "hub.outbox.lanes.wait_for_wakeup",
+        "hub.outbox.lanes.free_capacity",
+        "hub.outbox.lanes.acquire_tick_lock",
+        "hub.outbox.lanes.detect_flush",
+        "hub.outbox.lanes.mark_restored",
         "hub.outbox.lanes._depths",
     },
 }
@@ -228,15 +228,15 @@ async def test_lanes_on_keys_of_another_type_take_what_is_put(redis: RedisClient
     assert await lanes.put([(lane, "one")]) == []
     assert await lanes.take("EMAIL", 10, 10, {}) == [(lane, "one")]
     await put_foreign(redis, keys)
-    assert await lanes.room([lane]) == [10]
+    assert await lanes.free_capacity([lane]) == [10]
     await put_foreign(redis, keys)
     assert await lanes.depths(["EMAIL"]) == []
     await put_foreign(redis, keys)
-    assert await lanes.wait(["EMAIL"], 0.1) is None
+    assert await lanes.wait_for_wakeup(["EMAIL"], 0.1) is None
     await put_foreign(redis, keys)
-    assert [await lanes.tick("deliveries", 60_000) for _ in range(2)] == [True, False]
+    assert [await lanes.acquire_tick_lock("deliveries", 60_000) for _ in range(2)] == [True, False]
     await redis.set(f"{prefix}tick:deliveries", "for ever")
-    assert [await lanes.tick("deliveries", 60_000) for _ in range(2)] == [True, False]
+    assert [await lanes.acquire_tick_lock("deliveries", 60_000) for _ in range(2)] == [True, False]
     await redis.delete(f"{prefix}waiting:EMAIL/HIGH")
     await redis.zadd(f"{prefix}waiting:EMAIL/HIGH", {"no lane": 1})
     await redis.set(f"{prefix}turn:EMAIL", "first")

@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient
 from hub.model import Channel, DeliveryStatus
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.status.delivery_filter import Wanted, index_of, match_of, order_of, replay_match_of
+from hub.status.delivery_filter import DeliveryQuery, index_of, match_of, order_of, replay_match_of
 from tests.channel_setup import DELIVERIES, QUICK, connect, deliveries, ended
 from tests.client import Json, Refused, Tenant, eventually
 from tests.commands import call
@@ -188,12 +188,12 @@ async def test_replay_command_counts_asks_and_prints_ids(tenant: Tenant, quick: 
 async def test_every_filter_is_served_by_an_index_in_its_order(store: Database, quick: Deployment) -> None:  # noqa: ARG001 - it makes the indexes
     at = datetime(2026, 1, 1, tzinfo=UTC)
     for wanted in (
-        Wanted(),
-        Wanted(statuses=(DeliveryStatus.FAILED, DeliveryStatus.SENT), reasons=("REFUSED",), providers=("smtp",)),
-        Wanted(failed_since=at, failed_until=at, channels=(Channel.EMAIL,)),
-        Wanted(failed_since=at, mailbox="a/b"),
-        Wanted(send="x", category="news", since=at, until=at),
-        Wanted(ids=("x",)),
+        DeliveryQuery(),
+        DeliveryQuery(statuses=(DeliveryStatus.FAILED, DeliveryStatus.SENT), reasons=("REFUSED",), providers=("smtp",)),
+        DeliveryQuery(failed_since=at, failed_until=at, channels=(Channel.EMAIL,)),
+        DeliveryQuery(failed_since=at, mailbox="a/b"),
+        DeliveryQuery(send="x", category="news", since=at, until=at),
+        DeliveryQuery(ids=("x",)),
     ):
         for match, index in (
             (match_of("a", wanted), index_of(wanted)),

@@ -9,7 +9,7 @@ from redis.asyncio import Redis as RedisClient
 
 from hub.platform.circuit_breaker import KEY_TTL_S, Breakers, breaker_names
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.send.outcome import Dead, Delivered, Gone, Retry, health
+from hub.send.outcome import Dead, Delivered, Gone, Retry, breaker_results
 from tests.channel_setup import CONNECT, QUICK, all_deliveries
 from tests.client import Tenant, eventually
 from tests.processes import Deployment
@@ -111,11 +111,11 @@ def test_outcome_of_an_address_speaks_for_its_host_only_where_the_host_is_down()
     """A provider of the settings has one breaker, which counts all but what is said to one recipient."""
     both, one = ("host", "address"), ("smtp",)
     for fine in (Delivered(), Dead("HTTP 405"), Gone("HTTP 410")):
-        assert health(both, fine) == [("host", True), ("address", True)]
-    assert health(both, Retry("HTTP 503")) == [("host", True), ("address", False)]
-    assert health(both, Retry("Connection refused", shared=True)) == [("host", False), ("address", False)]
-    assert health(one, Retry("421 closing")) == [("smtp", False)]
-    assert health(one, Retry("450 greylisted", shared=False)) == [("smtp", True)]
+        assert breaker_results(both, fine) == [("host", True), ("address", True)]
+    assert breaker_results(both, Retry("HTTP 503")) == [("host", True), ("address", False)]
+    assert breaker_results(both, Retry("Connection refused", shared=True)) == [("host", False), ("address", False)]
+    assert breaker_results(one, Retry("421 closing")) == [("smtp", False)]
+    assert breaker_results(one, Retry("450 greylisted", shared=False)) == [("smtp", True)]
 
 
 async def test_breakers_of_addresses_keep_nothing_while_all_goes_well_and_forget(servers: tuple[Mongod, Redis]) -> None:

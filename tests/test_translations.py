@@ -167,7 +167,7 @@ async def test_reason_is_in_the_language_of_whoever_reads(tenant: Tenant, databa
 
 
 def test_mail_is_in_the_language_of_its_reader() -> None:
-    shown = email.shown(message(n_because="NAMED", n_action_url="https://ci.example/1", user=reader("de-CH")))
+    shown = email.preview(message(n_because="NAMED", n_action_url="https://ci.example/1", user=reader("de-CH")))
     assert "Öffnen: https://ci.example/1" in shown.text
     assert f"-- \n{SAID_DE}\nBuild results abbestellen: " in shown.text
     assert shown.html

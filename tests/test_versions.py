@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
 from hub.model import Category, Channel, Delivery, DeliveryStatus, Notification, Preferences, Priority, User, document
-from hub.outbox.claims import Settlement, _ended
+from hub.outbox.claims import Settlement, _apply_override
 from hub.platform.decoding import decode, merged
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import QUICK, deliveries
@@ -213,7 +213,7 @@ def test_end_of_another_version_that_a_delivery_comes_to_instead_is_an_end(inste
     job = decode(stored | more, Delivery)
     assert job
     waits = Settlement(job=job, status=DeliveryStatus.RETRYING, reason=None, due_at=NOW, attempts=(), tries=1, lapses=0)
-    ended = _ended(waits, instead)
+    ended = _apply_override(waits, instead)
     assert (ended.status, ended.due_at) == (DeliveryStatus.CANCELLED, None)
 
 

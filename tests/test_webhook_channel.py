@@ -37,10 +37,10 @@ from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import signing
 from hub.send.channels import webhook
-from hub.send.channels.webhook import Webhook
+from hub.send.channels.webhook import WebhookProvider
 from hub.send.message import Message
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry
-from hub.send.webhook_endpoint import ROTATION, Addressed, EndpointCaller, secrets_at
+from hub.send.webhook_endpoint import SECRET_OVERLAP, WebhookEndpointProvider, WebhookMessage, signing_secrets
 from hub.settings import Settings
 
 NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
@@ -139,9 +139,9 @@ def call_of(payload: str = '{"type":"notification.read"}') -> WebhookCall:
     )
 
 
-def addressed(to: WebhookEndpoint) -> Addressed:
+def addressed(to: WebhookEndpoint) -> WebhookMessage:
     call = call_of()
-    return Addressed(call.id, call, to)
+    return WebhookMessage(call.id, call, to)
 
 
 def endpoint(url: str, *secrets: str, rotated_at: datetime | None = None) -> WebhookEndpoint:
@@ -172,9 +172,9 @@ async def make(kind: str) -> AsyncIterator[Callable[[float], Any]]:
             receiver = await stack.enter_async_context(Receiver())
             if kind == "person":
                 given = Settings(jwt_secret=("s" * 32,), provider_timeout_s=timeout_s)
-                [provider] = await webhook.opened(given, egress, stack)
+                [provider] = await webhook.create_providers(given, egress, stack)
                 return Rig(receiver, lambda: provider.send(message(receiver.url)))
-            caller = EndpointCaller(egress, timeout_s, clock.now)
+            caller = WebhookEndpointProvider(egress, timeout_s, clock.now)
             return Rig(receiver, lambda: caller.send(addressed(endpoint(receiver.url))))
 
         yield made
@@ -269,15 +269,15 @@ async def test_receiver_that_is_not_there_retries(rig: Rig) -> None:
 async def test_forbidden_address_is_dead() -> None:
     async with OutboundHTTP() as egress:
         for url in ("http://127.0.0.1/x", "http://169.254.169.254/latest/meta-data/", "http://localhost/"):
-            assert isinstance(await Webhook(egress, PROMPT_S, clock.now).send(message(url)), Dead)
-            caller = EndpointCaller(egress, PROMPT_S, clock.now)
+            assert isinstance(await WebhookProvider(egress, PROMPT_S, clock.now).send(message(url)), Dead)
+            caller = WebhookEndpointProvider(egress, PROMPT_S, clock.now)
             assert isinstance(await caller.send(addressed(endpoint(url))), Dead)
 
 
 async def test_retried_delivery_keeps_id_and_body_and_takes_a_new_time() -> None:
     async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:
         times = iter([clock.now() - timedelta(seconds=60), clock.now()])
-        provider, same = Webhook(egress, PROMPT_S, lambda: next(times)), message(receiver.url)
+        provider, same = WebhookProvider(egress, PROMPT_S, lambda: next(times)), message(receiver.url)
         assert [await provider.send(same) for _ in range(2)] == [Delivered()] * 2
         (first, body), (second, again) = receiver.got
         assert first["webhook-id"] == second["webhook-id"] == same.id
@@ -288,7 +288,7 @@ async def test_retried_delivery_keeps_id_and_body_and_takes_a_new_time() -> None
 async def test_person_is_told_the_notification() -> None:
     async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:
         told = message(receiver.url)
-        await Webhook(egress, PROMPT_S, clock.now).send(told)
+        await WebhookProvider(egress, PROMPT_S, clock.now).send(told)
         [(_, body)] = receiver.got
     assert body == {
         "type": "notification.created",
@@ -316,12 +316,12 @@ async def test_device_without_address_or_secret_is_dead() -> None:
     async with OutboundHTTP() as egress:
         bare = Device(id="d", kind=DeviceKind.WEBHOOK, key="k", created_at=NOW)
         for device in (None, bare):
-            assert isinstance(await Webhook(egress, 1, clock.now).send(message("", device=device)), Dead)
+            assert isinstance(await WebhookProvider(egress, 1, clock.now).send(message("", device=device)), Dead)
 
 
 def test_shown_is_the_signed_request() -> None:
     told = message("https://hooks.example.org/in")
-    text = webhook.shown(told).text
+    text = webhook.preview(told).text
     assert text.startswith("POST https://hooks.example.org/in\ncontent-type: application/json\n")
     assert f"webhook-id: {told.id}\n" in text
     assert "webhook-signature: v1," in text
@@ -331,7 +331,7 @@ def test_shown_is_the_signed_request() -> None:
 async def test_nothing_is_opened_where_webhooks_are_off() -> None:
     async with AsyncExitStack() as stack, OutboundHTTP() as egress:
         given = Settings(jwt_secret=("s" * 32,), webhooks=False)
-        assert await webhook.opened(given, egress, stack) == ()
+        assert await webhook.create_providers(given, egress, stack) == ()
 
 
 def test_breakers_of_a_host_are_shared_within_a_tenant_and_those_of_an_address_by_nobody() -> None:
@@ -358,7 +358,7 @@ keys = st.binary(min_size=32, max_size=32).map(lambda key: f"whsec_{b64encode(ke
 @given(st.lists(keys, min_size=1, max_size=3, unique=True), keys, st.text(max_size=200), st.uuids())
 def test_signatures_verify_with_each_secret_and_no_other(known: list[str], other: str, text: str, id: Any) -> None:
     body = orjson.dumps({"text": text})
-    headers = signing.signed(str(id), body, known, datetime.now(UTC))
+    headers = signing.sign_headers(str(id), body, known, datetime.now(UTC))
     assert len(headers["webhook-signature"].split(" ")) == len(known)
     for secret in known:
         assert Verifier(secret).verify(body, headers) == {"text": text}
@@ -375,7 +375,7 @@ def test_signatures_verify_with_each_secret_and_no_other(known: list[str], other
 
 def test_signature_of_the_standards_own_example() -> None:
     """https://github.com/standard-webhooks/standard-webhooks, the reference vectors of its libraries."""
-    headers = signing.signed(
+    headers = signing.sign_headers(
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
         b'{"test": 2432232314}',
         ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
@@ -395,14 +395,14 @@ async def test_rotation_signs_with_both_secrets_for_a_day() -> None:
     rotated = clock.now()
     rotating = endpoint("http://127.0.0.1/", newest, before, rotated_at=rotated)
     assert (
-        secrets_at(rotating, rotated)
-        == secrets_at(rotating, rotated + ROTATION - timedelta(seconds=1))
+        signing_secrets(rotating, rotated)
+        == signing_secrets(rotating, rotated + SECRET_OVERLAP - timedelta(seconds=1))
         == (newest, before)
     )
-    assert secrets_at(rotating, rotated + ROTATION) == (newest,)
-    assert secrets_at(endpoint("http://127.0.0.1/", newest), rotated) == (newest,)
+    assert signing_secrets(rotating, rotated + SECRET_OVERLAP) == (newest,)
+    assert signing_secrets(endpoint("http://127.0.0.1/", newest), rotated) == (newest,)
     async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:  # who knows the old one only
-        caller = EndpointCaller(egress, PROMPT_S, clock.now)
+        caller = WebhookEndpointProvider(egress, PROMPT_S, clock.now)
         rotating = endpoint(receiver.url, newest, before, rotated_at=rotated - timedelta(hours=23))
         assert await caller.send(addressed(rotating)) == Delivered()
         [(headers, _)] = receiver.got

@@ -30,7 +30,7 @@ from hub.status import receipts
 from hub.webhooks import webhook_calls
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.events import EVENTS
-from hub.webhooks.webhook_calls import calls_for
+from hub.webhooks.webhook_calls import calls_for_receipt
 from tests.client import Json, Refused, Tenant
 from tests.processes import Deployment
 
@@ -287,7 +287,7 @@ async def seed(database: Database, tenant: Tenant, id: str, statuses: list[Deliv
     made = []
     for status in statuses:
         n = notification(tenant.name)
-        [call] = calls_for(receipts.of_person(n, ReceiptKind.READ, NOW), n, [endpoint(id)], NOW)
+        [call] = calls_for_receipt(receipts.user_receipt(n, ReceiptKind.READ, NOW), n, [endpoint(id)], NOW)
         call["status"] = status
         call["due_at"] = LATER  # no worker takes it
         if status is DeliveryStatus.FAILED:
@@ -309,16 +309,16 @@ async def seed(database: Database, tenant: Tenant, id: str, statuses: list[Deliv
 
 def test_receipt_makes_a_call_for_each_endpoint_that_wants_it() -> None:
     n = notification()
-    receipt = receipts.of_person(n, ReceiptKind.READ, NOW)
+    receipt = receipts.user_receipt(n, ReceiptKind.READ, NOW)
     wanting = [
         endpoint("a"),
         endpoint("b", "notification.read"),
         endpoint("c", "notification.seen", "notification.read"),
     ]
     others = [endpoint("d", "notification.seen"), endpoint("e", enabled=False)]
-    calls = calls_for(receipt, n, wanting + others, NOW)
+    calls = calls_for_receipt(receipt, n, wanting + others, NOW)
     assert [call["endpoint"] for call in calls] == ["a", "b", "c"]
-    assert calls == calls_for(receipt, n, wanting + others, NOW), "the same again is the same"
+    assert calls == calls_for_receipt(receipt, n, wanting + others, NOW), "the same again is the same"
     assert len({call["_id"] for call in calls}) == 3
     [first, *_] = calls
     assert {key: first[key] for key in ("tenant", "event", "status", "due_at", "priority", "lane")} == {
@@ -351,7 +351,9 @@ def test_every_receipt_has_its_event_or_is_on_the_way() -> None:
     n, told = notification(), {}
     for kind in ReceiptKind:
         if kind is not ReceiptKind.DELIVERY:
-            told[kind] = [one["event"] for one in calls_for(receipts.of_person(n, kind, NOW), n, [endpoint()], NOW)]
+            told[kind] = [
+                one["event"] for one in calls_for_receipt(receipts.user_receipt(n, kind, NOW), n, [endpoint()], NOW)
+            ]
     assert told == {kind: [f"notification.{kind.lower()}"] for kind in told}
     on_the_way = {DeliveryStatus.ACCEPTED, DeliveryStatus.HELD, DeliveryStatus.PROCESSING, DeliveryStatus.RETRYING}
     silent = on_the_way | {DeliveryStatus.READ}  # which is told as notification.read
@@ -362,8 +364,8 @@ def test_every_receipt_has_its_event_or_is_on_the_way() -> None:
     }
     for channel in Channel:
         for status in DeliveryStatus:
-            receipt = receipts.of_delivery(n, channel, status, NOW, "NOT_CONFIGURED")
-            events = [one["event"] for one in calls_for(receipt, n, [endpoint()], NOW)]
+            receipt = receipts.channel_receipt(n, channel, status, NOW, "NOT_CONFIGURED")
+            events = [one["event"] for one in calls_for_receipt(receipt, n, [endpoint()], NOW)]
             usual = f"delivery.{status.lower()}"
             event = inner.get(status, usual) if channel is Channel.IN_APP else usual
             assert events == ([] if status in silent else [event])
@@ -475,10 +477,10 @@ async def test_endpoint_with_nothing_but_failure_for_days_is_disabled(tenant: Te
     bystander, _ = await created(tenant)
 
     async def settled(status: DeliveryStatus, copy: WebhookEndpoint | None = None) -> WebhookEndpoint:
-        await book.settled(tenant.name, copy or (await book.all(tenant.name))[0], status)
-        return (await book.all(tenant.name))[0]
+        await book.record_result(tenant.name, copy or (await book.list_all(tenant.name))[0], status)
+        return (await book.list_all(tenant.name))[0]
 
-    fresh = (await book.all(tenant.name))[0]
+    fresh = (await book.list_all(tenant.name))[0]
     began = at
     failing = await settled(DeliveryStatus.FAILED)
     assert (failing.failing_since, failing.enabled) == (began, True)

@@ -136,7 +136,7 @@ async def smtp_rig(world: World, timeout_s: float) -> Rig:
     given = settings(
         smtp_url=f"smtp://127.0.0.1:{server.port}", email_from=SENDER, smtp_connections=2, provider_timeout_s=timeout_s
     )
-    [provider] = await email.opened(given, world.egress, world.stack)
+    [provider] = await email.create_providers(given, world.egress, world.stack)
     faults = {
         "slow_down": {"RCPT": "451 4.7.1 {address}: too many mails"},
         "down": {"MAIL": "421 4.3.2 down for a while"},
@@ -156,7 +156,7 @@ async def smtp_rig(world: World, timeout_s: float) -> Rig:
 async def ses_rig(world: World, timeout_s: float) -> Rig:
     amazon = await world.amazon()
     given = settings(ses_from=SENDER, provider_timeout_s=timeout_s)
-    [provider] = await email.opened(given, world.egress, world.stack)
+    [provider] = await email.create_providers(given, world.egress, world.stack)
     await provider._client.create_email_identity(EmailIdentity="no-reply@acme.example")  # type: ignore[attr-defined]
     amazon.calls = 0
     amazon.requests.clear()
@@ -173,7 +173,7 @@ async def ses_rig(world: World, timeout_s: float) -> Rig:
 
 async def opened_web_push(world: World, timeout_s: float = 10) -> tuple[Provider, ...]:
     given = {"vapid_private_key": VAPID_TEXT, "vapid_subject": "mailto:ops@acme.example"}
-    return await web_push.opened(settings(**given, provider_timeout_s=timeout_s), world.egress, world.stack)
+    return await web_push.create_providers(settings(**given, provider_timeout_s=timeout_s), world.egress, world.stack)
 
 
 async def web_push_rig(world: World, timeout_s: float) -> Rig:
@@ -246,7 +246,7 @@ class Phones:
 
 async def opened_sns(world: World, timeout_s: float = 10) -> Phones:
     given, remembered = settings(provider_timeout_s=timeout_s), []
-    client = await mobile_push.aws.client("sns", given, world.stack)
+    client = await mobile_push.aws.open_client("sns", given, world.stack)
     applications = {}
     for platform, kind in ((FCM, "GCM"), (APNS, "APNS")):
         made = await client.create_platform_application(Name=f"a{uuid4().hex}", Platform=kind, Attributes={})
@@ -256,7 +256,7 @@ async def opened_sns(world: World, timeout_s: float = 10) -> Phones:
         remembered.append((user, device, arn))
 
     arns = {"sns_platform_fcm": applications[FCM], "sns_platform_apns": applications[APNS]}
-    [provider] = await mobile_push.opened(
+    [provider] = await mobile_push.create_providers(
         settings(**arns, provider_timeout_s=timeout_s), world.egress, world.stack, remember
     )
     return Phones(provider, client, applications, remembered)

@@ -26,7 +26,7 @@ from hub.platform.signed_links import SignedLinks
 from hub.platform.translations import DEFAULT, Language, language
 from hub.settings import Settings
 from hub.status.deliveries import Deliveries
-from hub.status.receipts import Readers
+from hub.status.receipts import ReceiptStreams
 from hub.status.sends import Sends
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import WebhookCalls
@@ -66,7 +66,7 @@ class Services:
     call_off: SendCancellation
     endpoints: Endpoints
     webhook_calls: WebhookCalls
-    receipts: Readers
+    receipts: ReceiptStreams
     egress: OutboundHTTP
     links: SignedLinks
     rates: Rates
@@ -109,7 +109,7 @@ class Context:
 
     async def _load_outside(self, notifications: list[str]) -> list[list[Delivery]]:
         with self.reading():
-            found = await self.services.deliveries.of_notifications(notifications)
+            found = await self.services.deliveries.by_notification(notifications)
         return [found.get(id, []) for id in notifications]
 
     async def send_counts(self, send: str) -> Counter[tuple[Channel, DeliveryStatus, str | None]]:

@@ -26,7 +26,7 @@ class Null:
         return Sent()
 
 
-async def opened(_: Settings, __: OutboundHTTP, ___: AsyncExitStack) -> list[Provider]:
+async def create_providers(_: Settings, __: OutboundHTTP, ___: AsyncExitStack) -> list[Provider]:
     return [Null()]
 
 

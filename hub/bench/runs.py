@@ -437,7 +437,7 @@ async def _dispatched(rig: Rig, plan: Plan, delay_ms: int | None) -> _Worked:
             lanes = Lanes(redis, f"{database}:", plan.deliveries)
             for start in range(0, len(queued), PUT_AT_ONCE):
                 await lanes.put(queued[start : start + PUT_AT_ONCE])
-            await lanes.filled("deliveries")  # Redis has lost nothing
+            await lanes.mark_restored("deliveries")  # Redis has lost nothing
         started = rig.worker(database, null=delay_ms is None, egress_allow="127.0.0.0/8", concurrency="250")
         worker = await stack.enter_async_context(started)
         began = cpu_s = 0.0

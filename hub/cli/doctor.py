@@ -335,8 +335,8 @@ async def _amazon(settings: Settings) -> list[str]:
     from hub.send import aws
 
     try:
-        region, key = await aws.found()
-    except aws.FAILURES as error:
+        region, key = await aws.detect_credentials()
+    except aws.AWS_ERRORS as error:
         raise _Bad(f"AWS's own variables and files can't be used ({', '.join(used)}): {first_line(error)}") from None
     if settings.ses_from and not region:
         raise _Bad("HUB_SES_FROM needs AWS_REGION too: Amazon SES is reached in a region, such as eu-west-1.")

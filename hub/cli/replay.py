@@ -13,7 +13,7 @@ from hub.cli.api_client import answered, ask
 from hub.cli.targets import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
 from hub.cli.token import seconds
 from hub.model import Channel, Reason, Role
-from hub.status.delivery_filter import REPLAYED, WITHOUT_ADDRESS
+from hub.status.delivery_filter import REPLAYABLE_STATUSES, WITHOUT_ADDRESS
 
 AT_ONCE = 500  # ids in one call
 LOOKED_UP_AT_ONCE = 10  # root fields of one query
@@ -159,7 +159,7 @@ class _Replays:
             fields = " ".join(f"{name}: delivery(id: ${name}) {{ status reason }}" for name in given)
             found = await ask(self._url, self._token, f"query ({names}) {{ {fields} }}", **given)
             for id, one in zip(ids, found.values(), strict=True):
-                if one and one["status"] in REPLAYED:
+                if one and one["status"] in REPLAYABLE_STATUSES:
                     failed.append(id)
                     reasons[one["reason"] or "NONE"] += 1
         self._failed = failed

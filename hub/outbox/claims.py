@@ -34,12 +34,12 @@ from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
 from hub.platform.decoding import report_unreadable
 
-QUICK = WriteConcern(w=1)  # a claim that a failover loses is made again
+FAST_WRITES = WriteConcern(w=1)  # a claim that a failover loses is made again
 DOUBLINGS_MAX = 2
-CONFLICTS_MAX = 8
-UNQUEUEING_S = 120.0  # of everything that waits
-ON_A_LANE: Document = {"status": {"$in": WAITING}, "queued": {"$gte": 1}}
-HELD = ("claim", "queued", "instead")  # of a job that somebody holds
+TRANSACTION_RETRIES_MAX = 8
+UNQUEUE_ALL_TIMEOUT_S = 120.0  # of everything that waits
+IN_LANE: Document = {"status": {"$in": WAITING}, "queued": {"$gte": 1}}
+CLAIM_FIELDS = ("claim", "queued", "instead")  # of a job that somebody holds
 
 
 class Job(Protocol):
@@ -70,12 +70,12 @@ class Job(Protocol):
 J = TypeVar("J", bound=Job)
 
 
-class Due(Struct, frozen=True):
+class DueEntry(Struct, frozen=True):
     """Something that is due. `held`: somebody claimed it, and the claim has run out."""
 
     id: str
     lane: str
-    held: bool
+    claim_expired: bool
 
 
 class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
@@ -91,10 +91,10 @@ class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
     provider_id: str | None = None
 
 
-class ReceiptRows(Protocol):
+class ReceiptBuilder(Protocol):
     """Makes the documents that belong to receipts: the receipts themselves and the webhook calls they cause."""
 
-    async def rows(self, told: Sequence[Any], now: datetime) -> dict[str, list[Document]]:
+    async def build_documents(self, pending: Sequence[Any], now: datetime) -> dict[str, list[Document]]:
         """Return what to insert, by collection."""
 
 
@@ -108,14 +108,14 @@ class Claims(Generic[J]):
         type_: type[J],
         clock: Clock,
         queued_s: float,
-        teller: ReceiptRows,
-        told: Callable[[J, DeliveryStatus, Reason | None, datetime], Any | None],
+        receipt_writer: ReceiptBuilder,
+        receipt_for: Callable[[J, DeliveryStatus, Reason | None, datetime], Any | None],
     ) -> None:
         self._database = database
-        self._teller = teller
-        self._told = told
+        self._receipt_writer = receipt_writer
+        self._receipt_for = receipt_for
         self._jobs = database[collection]
-        self._quick = self._jobs.with_options(write_concern=QUICK, read_concern=ReadConcern("local"))
+        self._fast_jobs = self._jobs.with_options(write_concern=FAST_WRITES, read_concern=ReadConcern("local"))
         self._type = type_
         self._clock = clock
         self._queued_ms = int(queued_s * 1000)
@@ -124,24 +124,26 @@ class Claims(Generic[J]):
         """Those of `ids` that wait on a lane, from now on the caller's for `lease_s`. With `lapses_below` only those
         with fewer lapses."""
         token, now = new_id(), self._clock()
-        wanted: Document = {"_id": {"$in": list(ids)}, **ON_A_LANE}
+        wanted: Document = {"_id": {"$in": list(ids)}, **IN_LANE}
         if lapses_below is not None:
             wanted["lapses"] = {"$not": {"$gte": lapses_below}}
-        held = {
+        claim_values = {
             "status": DeliveryStatus.PROCESSING,
             "claim": token,
             "due_at": now + timedelta(seconds=lease_s),
             "updated_at": now,
         }
-        taken = await self._quick.update_many(wanted, {"$set": held, "$unset": {"queued": "", "reason": ""}})
-        if not taken.modified_count:
+        result = await self._fast_jobs.update_many(
+            wanted, {"$set": claim_values, "$unset": {"queued": "", "reason": ""}}
+        )
+        if not result.modified_count:
             return []
-        return await self._readable(self._quick.find({"_id": {"$in": list(ids)}, "claim": token}))
+        return await self._decode(self._fast_jobs.find({"_id": {"$in": list(ids)}, "claim": token}))
 
-    async def suspects(self, ids: Sequence[str], lapses: int) -> list[str]:
+    async def find_suspects(self, ids: Sequence[str], lapses: int) -> list[str]:
         """Those of `ids` that wait on a lane and have so many lapses, or more."""
-        wanted = {"_id": {"$in": list(ids)}, **ON_A_LANE, "lapses": {"$gte": lapses}}
-        return [doc["_id"] async for doc in self._quick.find(wanted, {"_id": 1})]
+        wanted = {"_id": {"$in": list(ids)}, **IN_LANE, "lapses": {"$gte": lapses}}
+        return [doc["_id"] async for doc in self._fast_jobs.find(wanted, {"_id": 1})]
 
     async def start(self, jobs: Mapping[str, str], claim: str) -> set[str]:
         """Counts an attempt of each job, id to provider, as its call starts. Answers those that are still the
@@ -149,20 +151,20 @@ class Claims(Generic[J]):
         by_provider: dict[str, list[str]] = {}
         for id, provider in jobs.items():
             by_provider.setdefault(provider, []).append(id)
-        mine: set[str] = set()
+        started_ids: set[str] = set()
         for provider, ids in by_provider.items():
             wanted = {"_id": {"$in": ids}, "claim": claim}
-            begun = document(Attempt(at=self._clock(), provider=provider))
-            started = await self._quick.update_many(wanted, {"$push": {"attempts": begun}})
+            attempt = document(Attempt(at=self._clock(), provider=provider))
+            started = await self._fast_jobs.update_many(wanted, {"$push": {"attempts": attempt}})
             if started.modified_count == len(ids):
-                mine.update(ids)
+                started_ids.update(ids)
             else:
-                mine.update([doc["_id"] async for doc in self._quick.find(wanted, {"_id": 1})])
-        return mine
+                started_ids.update([doc["_id"] async for doc in self._fast_jobs.find(wanted, {"_id": 1})])
+        return started_ids
 
     async def settle(self, settlements: Sequence[Settlement[J]]) -> list[Settlement[J]]:
         """All of them, each if its claim still holds; answers those, as they came out. Raises PyMongoError."""
-        for _ in range(CONFLICTS_MAX):
+        for _ in range(TRANSACTION_RETRIES_MAX):
             try:
                 return await self._settle(settlements)
             except PyMongoError as error:
@@ -178,70 +180,74 @@ class Claims(Generic[J]):
             await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE),
         ):
             wanted = {"_id": {"$in": [settlement.job.id for settlement in settlements]}}
-            found = self._jobs.find(wanted, {"claim": 1, "instead": 1}, session=session)
-            docs = {doc["_id"]: doc async for doc in found}
-            mine = [
-                _ended(settlement, doc.get("instead"))
+            cursor = self._jobs.find(wanted, {"claim": 1, "instead": 1}, session=session)
+            docs = {doc["_id"]: doc async for doc in cursor}
+            still_claimed = [
+                _apply_override(settlement, doc.get("instead"))
                 for settlement in settlements
                 if (doc := docs.get(settlement.job.id)) and doc.get("claim") == settlement.job.claim
             ]
-            if mine:
-                await self._jobs.bulk_write([_update(one, now) for one in mine], ordered=False, session=session)
-            told = [told for one in mine if (told := self._told(one.job, one.status, one.reason, now))]
-            for collection, documents in (await self._teller.rows(told, now)).items():
+            if still_claimed:
+                await self._jobs.bulk_write(
+                    [_settlement_update(one, now) for one in still_claimed], ordered=False, session=session
+                )
+            pending = [
+                pending for one in still_claimed if (pending := self._receipt_for(one.job, one.status, one.reason, now))
+            ]
+            for collection, documents in (await self._receipt_writer.build_documents(pending, now)).items():
                 await self._database[collection].insert_many(documents, ordered=False, session=session)
-        return mine
+        return still_claimed
 
-    async def due(self, now: datetime, after: str, limit: int) -> list[Due]:
+    async def due(self, now: datetime, after: str, limit: int) -> list[DueEntry]:
         """What is due on the lanes after that one, lane by lane, longest overdue first."""
         wanted = {"lane": {"$gt": after}, "due_at": {"$lte": now}}
         found = self._jobs.find(wanted, {"lane": 1, "status": 1}, hint="due").sort(DUE).limit(limit)
-        return [Due(doc["_id"], doc["lane"], doc["status"] == DeliveryStatus.PROCESSING) async for doc in found]
+        return [DueEntry(doc["_id"], doc["lane"], doc["status"] == DeliveryStatus.PROCESSING) async for doc in found]
 
-    async def held(self, ids: Sequence[str], now: datetime) -> list[J]:
+    async def list_expired(self, ids: Sequence[str], now: datetime) -> list[J]:
         """Those of `ids` whose claim has run out."""
         wanted = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.PROCESSING, "due_at": {"$lte": now}}
-        return await self._readable(self._jobs.find(wanted))
+        return await self._decode(self._jobs.find(wanted))
 
-    async def _readable(self, docs: AsyncIterable[Document]) -> list[J]:
+    async def _decode(self, docs: AsyncIterable[Document]) -> list[J]:
         """Return the jobs that this version understands wholly. Any other ends as FAILED with UNREADABLE: nothing is
         sent by guesses, and a replay brings it back. It costs no other job anything."""
-        jobs, lost = [], []
+        jobs, undecodable = [], []
         async for doc in docs:
             try:
                 jobs.append(convert(doc, self._type))
             except ValidationError as error:
                 report_unreadable(doc, self._type, error)
-                lost.append({"_id": doc["_id"], "claim": doc.get("claim"), "status": DeliveryStatus.PROCESSING})
-        if lost:
+                undecodable.append({"_id": doc["_id"], "claim": doc.get("claim"), "status": DeliveryStatus.PROCESSING})
+        if undecodable:
             values = {"status": DeliveryStatus.FAILED, "reason": Reason.UNREADABLE, "updated_at": self._clock()}
-            gone = dict.fromkeys((*HELD, "due_at", "tries", "lapses"), "")
-            await self._jobs.update_many({"$or": lost}, {"$set": values, "$unset": gone})
+            unset = dict.fromkeys((*CLAIM_FIELDS, "due_at", "tries", "lapses"), "")
+            await self._jobs.update_many({"$or": undecodable}, {"$set": values, "$unset": unset})
         return jobs
 
-    async def queue(self, ids: Sequence[str], now: datetime) -> None:
+    async def mark_queued(self, ids: Sequence[str], now: datetime) -> None:
         """Notes that they go on their lanes now. Nobody looks at them again for a while, twice as long each time."""
-        times = {"$ifNull": ["$queued", 0]}
-        wait_ms = {"$multiply": [self._queued_ms, {"$pow": [2, {"$min": [times, DOUBLINGS_MAX]}]}]}
-        await self._quick.update_many(
+        times_queued = {"$ifNull": ["$queued", 0]}
+        wait_ms = {"$multiply": [self._queued_ms, {"$pow": [2, {"$min": [times_queued, DOUBLINGS_MAX]}]}]}
+        await self._fast_jobs.update_many(
             {"_id": {"$in": list(ids)}, "due_at": {"$lte": now}, "status": {"$in": WAITING}},
-            [{"$set": {"due_at": {"$add": [now, wait_ms]}, "queued": {"$add": [times, 1]}}}],
+            [{"$set": {"due_at": {"$add": [now, wait_ms]}, "queued": {"$add": [times_queued, 1]}}}],
         )
 
-    async def unqueue(self, ids: Sequence[str]) -> None:
+    async def unmark_queued(self, ids: Sequence[str]) -> None:
         """They are not on their lanes after all: due at once."""
         wanted = {"_id": {"$in": list(ids)}, "queued": {"$gte": 1}}
-        await self._quick.update_many(wanted, {"$set": {"due_at": self._clock()}, "$unset": {"queued": ""}})
+        await self._fast_jobs.update_many(wanted, {"$set": {"due_at": self._clock()}, "$unset": {"queued": ""}})
 
-    async def unqueue_all(self) -> int:
+    async def unmark_all_queued(self) -> int:
         """The lanes are lost: whatever lay on them is due at once. Answers how many."""
         wanted = {"due_at": {"$exists": True}, "queued": {"$gte": 1}}
         update = {"$set": {"due_at": self._clock()}, "$unset": {"queued": ""}}
-        with pymongo.timeout(UNQUEUEING_S):
+        with pymongo.timeout(UNQUEUE_ALL_TIMEOUT_S):
             return (await self._jobs.update_many(wanted, update, hint="due")).modified_count
 
 
-def _ended(settlement: Settlement[J], instead: Mapping[str, str] | None) -> Settlement[J]:
+def _apply_override(settlement: Settlement[J], instead: Mapping[str, str] | None) -> Settlement[J]:
     """What would wait again ends instead, where that was said meanwhile."""
     if instead is None or settlement.due_at is None:
         return settlement
@@ -252,7 +258,7 @@ def _ended(settlement: Settlement[J], instead: Mapping[str, str] | None) -> Sett
     return replace(settlement, status=status, reason=reason, due_at=None)
 
 
-def _update(settlement: Settlement[J], now: datetime) -> UpdateOne:
+def _settlement_update(settlement: Settlement[J], now: datetime) -> UpdateOne:
     assert may_move(DeliveryStatus.PROCESSING, settlement.status), settlement.status
     values: Document = {
         "status": settlement.status,
@@ -267,5 +273,5 @@ def _update(settlement: Settlement[J], now: datetime) -> UpdateOne:
         "provider_id": settlement.provider_id,
     }
     values |= {name: value for name, value in optional.items() if value is not None}
-    gone = {name: "" for name, value in optional.items() if value is None} | dict.fromkeys(HELD, "")
-    return UpdateOne({"_id": settlement.job.id, "claim": settlement.job.claim}, {"$set": values, "$unset": gone})
+    unset = {name: "" for name, value in optional.items() if value is None} | dict.fromkeys(CLAIM_FIELDS, "")
+    return UpdateOne({"_id": settlement.job.id, "claim": settlement.job.claim}, {"$set": values, "$unset": unset})

@@ -13,54 +13,54 @@ from hub.platform import metrics
 from hub.platform.connections import is_cancelling
 from hub.platform.redis_keys import REDIS_ERRORS
 
-AT_ONCE = 500  # ids a round trip
-WAITING_MAX = 50_000
+BATCH_SIZE = 500  # ids a round trip
+QUEUE_MAX = 50_000
 Entry = tuple[str, str]
 """Lane and id."""
 
 log = structlog.get_logger(__name__)
 
 
-class Feeder:
-    """`unqueue` is called with the ids that did not get on their lanes."""
+class Enqueuer:
+    """`unmark_queued` is called with the ids that did not get on their lanes."""
 
-    def __init__(self, lanes: Lanes, unqueue: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+    def __init__(self, lanes: Lanes, unmark_queued: Callable[[Sequence[str]], Awaitable[None]]) -> None:
         self._lanes = lanes
-        self._unqueue = unqueue
-        self._waiting: deque[Entry] = deque()
-        self._filled = asyncio.Event()
+        self._unmark_queued = unmark_queued
+        self._queue: deque[Entry] = deque()
+        self._not_empty = asyncio.Event()
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Queues what was committed, lane and id."""
-        if len(self._waiting) + len(entries) > WAITING_MAX:
+        if len(self._queue) + len(entries) > QUEUE_MAX:
             metrics.enqueue_failures.inc(len(entries))
             return
-        self._waiting.extend(entries)
-        self._filled.set()
+        self._queue.extend(entries)
+        self._not_empty.set()
 
     async def run(self) -> None:
         """Until cancelled."""
         while not is_cancelling():
-            if not self._waiting:
-                self._filled.clear()
-                await self._filled.wait()
-            await self._feed()
+            if not self._queue:
+                self._not_empty.clear()
+                await self._not_empty.wait()
+            await self._push_batch()
 
     async def flush(self) -> None:
         """What is queued, when `run` has ended."""
-        while self._waiting:
-            await self._feed()
+        while self._queue:
+            await self._push_batch()
 
-    async def _feed(self) -> None:
-        entries = [self._waiting.popleft() for _ in range(min(len(self._waiting), AT_ONCE))]
+    async def _push_batch(self) -> None:
+        entries = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_SIZE))]
         try:
-            left = await self._lanes.put(entries)
+            not_pushed = await self._lanes.put(entries)
         except REDIS_ERRORS as error:
             log.warning("not_queued", error=repr(error), deliveries=len(entries))
-            left = [id for _, id in entries]
-        if left:
-            metrics.enqueue_failures.inc(len(left))
+            not_pushed = [id for _, id in entries]
+        if not_pushed:
+            metrics.enqueue_failures.inc(len(not_pushed))
             try:
-                await self._unqueue(left)
+                await self._unmark_queued(not_pushed)
             except PyMongoError as error:
-                log.warning("not_unqueued", error=repr(error), deliveries=len(left))
+                log.warning("not_unqueued", error=repr(error), deliveries=len(not_pushed))

@@ -25,17 +25,17 @@ from redis.asyncio import Redis
 from hub.model import Priority
 from hub.platform.redis_keys import INTEGER, with_key_repair
 
-ORDERS: tuple[tuple[Priority, ...], ...] = (
+PRIORITY_ORDERS: tuple[tuple[Priority, ...], ...] = (
     (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM, Priority.LOW),
     (Priority.HIGH, Priority.CRITICAL, Priority.MEDIUM, Priority.LOW),
     (Priority.MEDIUM, Priority.CRITICAL, Priority.HIGH, Priority.LOW),
     (Priority.LOW, Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM),
 )
-TURNS = "1112111311141113"  # of every 16 takings, which order: LOW is first in one, MEDIUM in two, HIGH in one
+ROTATION = "1112111311141113"  # of every 16 takings, which order: LOW is first in one, MEDIUM in two, HIGH in one
 T = TypeVar("T")
-SHARE = 4  # who goes first out of turn gets a quarter of what is taken
+ANTI_STARVATION_SHARE = 4  # who goes first out of turn gets a quarter of what is taken
 
-WAIT = """
+WAIT_SCRIPT = """
 local function wait(prefix, lane)
     local channel, priority = string.match(lane, '^([^/]+)/([^/]+)/')
     if not channel then return nil end -- no lane of ours
@@ -46,8 +46,8 @@ local function wait(prefix, lane)
 end
 """
 """A lane stands behind all others that wait, unless it has its place among them already."""
-PUT = (
-    WAIT
+PUT_SCRIPT = (
+    WAIT_SCRIPT
     + """
 local prefix, most = ARGV[1], tonumber(ARGV[2])
 local refused, placed, rung = {}, {}, {}
@@ -74,8 +74,8 @@ end
 return refused
 """
 )
-ROOM = (
-    WAIT
+FREE_CAPACITY = (
+    WAIT_SCRIPT
     + """
 local prefix, most = ARGV[1], tonumber(ARGV[2])
 local rooms = {}
@@ -87,8 +87,8 @@ end
 return rooms
 """
 )
-TAKE = (
-    WAIT
+TAKE_SCRIPT = (
+    WAIT_SCRIPT
     + """
 local prefix, channel, wanted, share = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local orders = cjson.decode(ARGV[5])
@@ -147,19 +147,19 @@ return {from, taken}
 )
 
 
-TICK = """
+TICK_SCRIPT = """
 local left = redis.call('PTTL', KEYS[1])
 if left >= 0 and left <= tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
 return 1
 """
 """A turn that nobody ends lasts for its time. A key that lasts longer, or for ever, is not ours."""
-TYPES = {"lane": "list", "waiting": "zset", "bell": "list", "turn": INTEGER, "filled": "string", "tick": "string"}
+KEY_TYPES = {"lane": "list", "waiting": "zset", "bell": "list", "turn": INTEGER, "filled": "string", "tick": "string"}
 """What the keys hold, by the first word of their names."""
-SCANNED = 1000  # keys a round trip
+SCAN_BATCH_SIZE = 1000  # keys a round trip
 
 
-class Depth(Struct, frozen=True):
+class LaneDepth(Struct, frozen=True):
     """How many ids lie on the lanes of one channel and priority, on how many lanes, and the oldest at their heads."""
 
     channel: str
@@ -181,76 +181,80 @@ class Lanes:
         self._redis = redis
         self._prefix = prefix
         self._lane_max = lane_max
-        self._put = redis.register_script(PUT)
-        self._room = redis.register_script(ROOM)
-        self._take = redis.register_script(TAKE)
-        self._tick = redis.register_script(TICK)
-        self._orders = "[" + ",".join('["' + '","'.join(order) + '"]' for order in ORDERS) + "]"
+        self._put_script = redis.register_script(PUT_SCRIPT)
+        self._free_capacity_script = redis.register_script(FREE_CAPACITY)
+        self._take_script = redis.register_script(TAKE_SCRIPT)
+        self._tick_script = redis.register_script(TICK_SCRIPT)
+        self._orders = "[" + ",".join('["' + '","'.join(order) + '"]' for order in PRIORITY_ORDERS) + "]"
 
     async def put(self, entries: Sequence[tuple[str, str]]) -> list[str]:
         """Puts ids on lanes, `(lane, id)`. Answers the ids for which there was no room."""
-        flat = [word for entry in entries for word in entry]
-        refused: Any = await self._healed(lambda: self._put(args=[self._prefix, self._lane_max, *flat]))
+        args = [word for entry in entries for word in entry]
+        refused: Any = await self._with_repair(lambda: self._put_script(args=[self._prefix, self._lane_max, *args]))
         return [id.decode() for id in refused]
 
-    async def take(self, channel: str, most: int, each: int, held: Mapping[str, int]) -> list[tuple[str, str]]:
+    async def take(
+        self, channel: str, limit: int, per_tenant_max: int, held: Mapping[str, int]
+    ) -> list[tuple[str, str]]:
         """Up to `most` of one channel, `(lane, id)`, so that with what the caller has `held` of a tenant it has no more
         than `each` of any."""
-        flat = [word for pair in held.items() for word in pair]
-        args = [self._prefix, channel, most, SHARE, self._orders, TURNS, each, *flat]
-        lanes, ids = await self._healed(lambda: self._take(args=args))
+        held_args = [word for pair in held.items() for word in pair]
+        args = [self._prefix, channel, limit, ANTI_STARVATION_SHARE, self._orders, ROTATION, per_tenant_max, *held_args]
+        lanes, ids = await self._with_repair(lambda: self._take_script(args=args))
         return [(_text(lane), id.decode()) for lane, id in zip(lanes, ids, strict=True)]
 
-    async def room(self, lanes: Sequence[str]) -> list[int]:
+    async def free_capacity(self, lanes: Sequence[str]) -> list[int]:
         """How many more each lane takes."""
-        rooms: list[int] = await self._healed(lambda: self._room(args=[self._prefix, self._lane_max, *lanes]))
+        rooms: list[int] = await self._with_repair(
+            lambda: self._free_capacity_script(args=[self._prefix, self._lane_max, *lanes])
+        )
         return rooms
 
-    async def flushed(self, queue: str, for_s: float) -> bool:
+    async def detect_flush(self, queue: str, for_s: float) -> bool:
         """Whether Redis has lost everything since `filled` was said last, by anyone. Who is told so has `for_s` to make
         it due again: nobody else is told meanwhile."""
         return bool(await self._redis.set(f"{self._prefix}filled:{queue}", 1, nx=True, px=int(for_s * 1000)))
 
-    async def filled(self, queue: str) -> None:
+    async def mark_restored(self, queue: str) -> None:
         """What was lost is due again."""
         await self._redis.set(f"{self._prefix}filled:{queue}", 1)
 
-    async def tick(self, queue: str, for_ms: int) -> bool:
+    async def acquire_tick_lock(self, queue: str, for_ms: int) -> bool:
         """Whether it is the caller's turn to tick: one a round is enough, though two would do no harm."""
-        return bool(await self._tick(keys=[f"{self._prefix}tick:{queue}"], args=[for_ms]))
+        return bool(await self._tick_script(keys=[f"{self._prefix}tick:{queue}"], args=[for_ms]))
 
-    async def pass_on(self, queue: str) -> None:
+    async def release_tick_lock(self, queue: str) -> None:
         """Ends the turn to tick."""
         await self._redis.delete(f"{self._prefix}tick:{queue}")
 
-    async def wait(self, channels: Collection[str], timeout_s: float) -> str | None:
+    async def wait_for_wakeup(self, channels: Collection[str], timeout_s: float) -> str | None:
         """The channel whose bell rang, None after `timeout_s`. Blocks its connection."""
-        bells = [f"{self._prefix}bell:{channel}" for channel in channels]
-        rung: list[bytes] | None = await self._healed(
-            lambda: self._redis.execute_command("BLPOP", *bells, timeout_s)  # type: ignore[no-untyped-call]
+        wakeup_keys = [f"{self._prefix}bell:{channel}" for channel in channels]
+        popped: list[bytes] | None = await self._with_repair(
+            lambda: self._redis.execute_command("BLPOP", *wakeup_keys, timeout_s)  # type: ignore[no-untyped-call]
         )
-        return rung[0].decode().rpartition(":")[2] if rung else None
+        return popped[0].decode().rpartition(":")[2] if popped else None
 
     async def heads(self, lanes: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Return how many ids lie on each of these lanes, and the first of them. Empty lanes are left out."""
 
-        async def ask() -> list[Any]:
+        async def read_heads() -> list[Any]:
             pipeline = self._redis.pipeline(transaction=False)
             for lane in lanes:
                 pipeline.llen(f"{self._prefix}lane:{lane}")
                 pipeline.lindex(f"{self._prefix}lane:{lane}", 0)
-            answers: list[Any] = await pipeline.execute()
-            return answers
+            replies: list[Any] = await pipeline.execute()
+            return replies
 
-        answers = await self._healed(ask)
-        rows = zip(lanes, answers[::2], answers[1::2], strict=True)
+        replies = await self._with_repair(read_heads)
+        rows = zip(lanes, replies[::2], replies[1::2], strict=True)
         return {lane: (count, _text(head)) for lane, count, head in rows if head}
 
-    async def depths(self, channels: Collection[str]) -> list[Depth]:
+    async def depths(self, channels: Collection[str]) -> list[LaneDepth]:
         """Of those lanes that hold anything."""
-        return await self._healed(lambda: self._depths(channels))
+        return await self._with_repair(lambda: self._depths(channels))
 
-    async def _depths(self, channels: Collection[str]) -> list[Depth]:
+    async def _depths(self, channels: Collection[str]) -> list[LaneDepth]:
         groups = [(channel, priority) for channel in channels for priority in Priority]
         pipeline = self._redis.pipeline(transaction=False)
         for channel, priority in groups:
@@ -262,21 +266,21 @@ class Lanes:
                 key = f"{self._prefix}lane:{_text(lane)}"
                 pipeline.llen(key)
                 pipeline.lindex(key, 0)
-            answers = await pipeline.execute() if lanes else []
-            heads = [_text(head) for head in answers[1::2] if head]  # a lane may have been emptied in between
+            replies = await pipeline.execute() if lanes else []
+            heads = [_text(head) for head in replies[1::2] if head]  # a lane may have been emptied in between
             if heads:
-                found.append(Depth(channel, priority, sum(answers[::2]), len(heads), min(heads)))
+                found.append(LaneDepth(channel, priority, sum(replies[::2]), len(heads), min(heads)))
         return found
 
-    async def _healed(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _with_repair(self, call: Callable[[], Awaitable[T]]) -> T:
         """Calls again, without keys that hold what the hub did not write. What lay on them is due again in MongoDB."""
-        return await with_key_repair(self._redis, call, self._types)
+        return await with_key_repair(self._redis, call, self._key_types)
 
-    async def _types(self) -> dict[str, str]:
+    async def _key_types(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        async for key in self._redis.scan_iter(match=f"{self._prefix}*", count=SCANNED):
+        async for key in self._redis.scan_iter(match=f"{self._prefix}*", count=SCAN_BATCH_SIZE):
             name = _text(key)
-            if type_ := TYPES.get(name.removeprefix(self._prefix).partition(":")[0]):
+            if type_ := KEY_TYPES.get(name.removeprefix(self._prefix).partition(":")[0]):
                 found[name] = type_
         return found
 

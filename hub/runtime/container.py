@@ -30,7 +30,7 @@ from hub.model import (
     tenant_of,
 )
 from hub.outbox.claims import Claims
-from hub.outbox.enqueuer import Feeder
+from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.lanes import Lanes
 from hub.platform import connections, metrics, schema_version, signed_links, tracing
 from hub.platform.circuit_breaker import Breakers
@@ -44,8 +44,8 @@ from hub.settings import Settings
 from hub.status import receipt_writer, receipts, sends, workers
 from hub.status.backlog import Backlog
 from hub.status.deliveries import Deliveries
-from hub.status.read_propagation import Quiet
-from hub.status.receipt_writer import Teller, calls_of
+from hub.status.read_propagation import ReadPropagation
+from hub.status.receipt_writer import ReceiptWriter, webhook_calls_for
 from hub.status.workers import CallTally, Heartbeat, Workers
 from hub.webhooks import endpoints, webhook_calls
 from hub.workflows.cancel_send import SendCancellation
@@ -66,8 +66,8 @@ class Components:
     scheduler: Scheduler
     publisher: Publisher
     limiter: RateLimiter
-    enqueuer: Feeder
-    quiet: Quiet
+    enqueuer: Enqueuer
+    quiet: ReadPropagation
     time: ServerClock
     watchdogs: list[PoolWatchdog]
     redis: Redis
@@ -107,18 +107,24 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         inboxes = store.Inboxes(database, settings, time.now)
         records = sends.Sends(database)
         setups = tenants.Tenants(database, settings.categories_per_tenant, settings.commit_deadline_s)
-        teller = Teller(setups.get_many)
+        teller = ReceiptWriter(setups.get_many)
         deliveries = Deliveries(database, time.now, teller)
         jobs = Claims(
-            database, status.deliveries.COLLECTION, Delivery, time.now, settings.queued_s, teller, receipt_writer.told
+            database,
+            status.deliveries.COLLECTION,
+            Delivery,
+            time.now,
+            settings.queued_s,
+            teller,
+            receipt_writer.receipt_for,
         )
         calls = Claims(
             database, webhook_calls.COLLECTION, WebhookCall, time.now, settings.queued_s, teller, lambda *_: None
         )
         lanes = Lanes(redis, prefix, settings.lane_max)
         breakers = Breakers(redis, prefix, settings.breaker_open_s)
-        feeder = Feeder(lanes, jobs.unqueue)
-        quiet = Quiet(deliveries)
+        feeder = Enqueuer(lanes, jobs.unmark_queued)
+        quiet = ReadPropagation(deliveries)
         people = users.Users(database, time.now, settings.commit_deadline_s)
 
         def told(unit: UnitOfWork, changed: list[MailboxChange]) -> None:
@@ -138,7 +144,7 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         def complete(unit: UnitOfWork) -> None:
             written = unit.inserts.get(receipts.COLLECTION, [])
             about = [(receipt, unit.notifications[receipt["notification_id"]]) for receipt in written]
-            if calls := calls_of(about, unit.decision_data.tenants, unit.now):
+            if calls := webhook_calls_for(about, unit.decision_data.tenants, unit.now):
                 unit.inserts[webhook_calls.COLLECTION] = calls
 
         committer = Committer(
@@ -161,7 +167,7 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         limiter = RateLimiter(redis, prefix, lambda: time.now().timestamp())
         # A reader holds its connection nearly all the time: commits have a pool of their own.
         streams = await stack.enter_async_context(connections.mongo(settings, settings.receipt_readers + 1))
-        readers = receipts.Readers(streams, settings.receipt_readers_per_tenant, settings.receipt_readers)
+        readers = receipts.ReceiptStreams(streams, settings.receipt_readers_per_tenant, settings.receipt_readers)
         services = Services(
             settings=settings,
             clock=time.now,
@@ -235,7 +241,7 @@ def health_reader(
     )
 
 
-async def flush_writers(committer: Committer, publisher: Publisher, feeder: Feeder, quiet: Quiet) -> None:
+async def flush_writers(committer: Committer, publisher: Publisher, feeder: Enqueuer, quiet: ReadPropagation) -> None:
     await committer.close()
     await publisher.flush()
     await feeder.flush()

@@ -19,14 +19,14 @@ from hub.outbox.claims import Claims
 from hub.platform.signed_links import LinkPurpose
 from hub.runtime.container import Components
 from hub.send import dev_capture
-from hub.send.deliver import Deliver
-from hub.send.isolation import Company
-from hub.send.job_handler import Desk
-from hub.send.throttle import Pace
-from hub.send.webhook_endpoint import Calls, EndpointCaller
-from hub.send.worker import GRACE_S, Dispatcher
+from hub.send.deliver import DeliveryHandler
+from hub.send.isolation import IsolationLock
+from hub.send.job_handler import JobHandler
+from hub.send.throttle import DeliveryThrottle
+from hub.send.webhook_endpoint import WebhookEndpointProvider, WebhookHandler
+from hub.send.worker import CANCEL_GRACE_S, Dispatcher
 from hub.settings import ConfigurationError, Settings
-from hub.status.captured import Catch
+from hub.status.captured import CapturedMessages
 from hub.webhooks import webhook_calls
 
 TIMED = frozenset({Channel.WEB_PUSH, Channel.MOBILE_PUSH, Channel.WEBHOOK})
@@ -41,10 +41,10 @@ async def build_dispatchers(
     be used."""
     services = hub.services
     made: list[Dispatcher[Any]] = []
-    pace, company = Pace(hub.limiter, settings), Company()
+    pace, company = DeliveryThrottle(hub.limiter, settings), IsolationLock()
 
     def dispatcher(
-        channel: Any, desk: Desk[Any], jobs: Claims[Any], providers: Sequence[Any], schedule: Sequence[float]
+        channel: Any, desk: JobHandler[Any], jobs: Claims[Any], providers: Sequence[Any], schedule: Sequence[float]
     ) -> Dispatcher[Any]:
         for provider in providers:
             hub.tally.add_provider(channel, provider.name)
@@ -58,7 +58,7 @@ async def build_dispatchers(
             company,
             hub.time.now,
             concurrency=settings.concurrency_of(channel),
-            lease_s=sum(provider.timeout_s + GRACE_S for provider in providers) + settings.lease_margin_s,
+            lease_s=sum(provider.timeout_s + CANCEL_GRACE_S for provider in providers) + settings.lease_margin_s,
             schedule=schedule,
             retry_after_max_s=settings.retry_after_max_s,
             lapses_max=settings.lapses_max,
@@ -74,42 +74,42 @@ async def build_dispatchers(
         both = hub.database.notifications.find(wanted, {"_id": 1}), hub.database.users.find(wanted, {"_id": 1})
         return {doc["_id"] for found in both for doc in await found.to_list()}
 
-    catch = Catch(hub.database) if settings.mode == "development" else None
+    catch = CapturedMessages(hub.database) if settings.mode == "development" else None
     if catch:
-        await catch.make()
+        await catch.create_collection()
     for channel in serving:
         more: dict[str, Any] = {"now": hub.time.now} if channel.CHANNEL in TIMED else {}
         if channel.CHANNEL is Channel.MOBILE_PUSH:
-            more["remember"] = services.devices.set_sns_endpoint
+            more["store_endpoint"] = services.devices.set_sns_endpoint
         try:
-            providers = await channel.opened(settings, hub.outbound_http, stack, **more)
+            providers = await channel.create_providers(settings, hub.outbound_http, stack, **more)
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
         if catch:
             timeout_s = settings.provider_timeout_s
-            providers = dev_capture.caught(
-                channel.CHANNEL, providers, channel.shown, catch.put, hub.time.now, timeout_s
+            providers = dev_capture.capture(
+                channel.CHANNEL, providers, channel.preview, catch.add, hub.time.now, timeout_s
             )
         if not providers:
             continue
-        desk = Deliver(
+        desk = DeliveryHandler(
             providers,
             notifications=services.inboxes.get_notifications,
             users=services.users.get_many,
-            heads=services.inboxes.get_mailboxes_by_id,
+            mailboxes=services.inboxes.get_mailboxes_by_id,
             tenants=services.tenants.get_many,
-            stored=stored,
-            called_off=services.sends.called_off,
-            refused=refused,
-            forget=services.users.deactivate_address,
-            used=services.devices.touch,
+            find_stored=stored,
+            cancelled_sends=services.sends.find_cancelled,
+            skip_reason=refused,
+            deactivate_address=services.users.deactivate_address,
+            touch_devices=services.devices.touch,
             unsubscribe_url=lambda delivery: services.links.url(LinkPurpose.UNSUBSCRIBE, delivery.id),
             receipt_url=lambda delivery: services.links.url(LinkPurpose.RECEIPT, delivery.id),
             app_url=settings.app_url,
         )
         made.append(dispatcher(channel.CHANNEL, desk, hub.jobs, providers, settings.schedule_of(channel.CHANNEL)))
-    caller = EndpointCaller(hub.outbound_http, settings.provider_timeout_s, hub.time.now)
-    calls = Calls(caller, services.tenants.get_many, services.endpoints.settled)
+    caller = WebhookEndpointProvider(hub.outbound_http, settings.provider_timeout_s, hub.time.now)
+    calls = WebhookHandler(caller, services.tenants.get_many, services.endpoints.record_result)
     made.append(dispatcher(webhook_calls.LANE, calls, hub.calls, [caller], settings.schedule_of(webhook_calls.LANE)))
     return made
 

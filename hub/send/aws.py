@@ -14,22 +14,22 @@ from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, Param
 from botocore.parsers import ResponseParserError
 
 from hub import clock
-from hub.send.outcome import Dead, Gone, Retry, said
+from hub.send.outcome import Dead, Gone, Retry, sanitize_error
 from hub.send.retry_after import retry_after_s
 from hub.settings import Settings
 
-FAILURES = (BotoCoreError, ClientError, ResponseParserError, TimeoutError)
+AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError, TimeoutError)
 """What a call may raise that is no surprise."""
 
 
-async def client(service: str, settings: Settings, stack: AsyncExitStack, region: str | None = None) -> Any:
+async def open_client(service: str, settings: Settings, stack: AsyncExitStack, region: str | None = None) -> Any:
     """One for the whole process. It tries once: trying again is ours to decide. Raises ValueError without a region."""
     config = AioConfig(
         connect_timeout=settings.provider_timeout_s,
         read_timeout=settings.provider_timeout_s,
         max_pool_connections=settings.concurrency,
         retries={"total_max_attempts": 1, "mode": "standard"},
-        http_session_cls=_Straight,
+        http_session_cls=_NoRedirectSession,
     )
     region = region or os.environ.get("AWS_REGION")
     try:
@@ -38,7 +38,7 @@ async def client(service: str, settings: Settings, stack: AsyncExitStack, region
         raise ValueError("set AWS_REGION: Amazon's services are reached in a region") from None
 
 
-async def found() -> tuple[str | None, str | None]:
+async def detect_credentials() -> tuple[str | None, str | None]:
     """The region, and where the key comes from, as AWS's own variables and files say; None for what they do not. May
     raise one of FAILURES."""
     session = aioboto3.Session()
@@ -46,24 +46,26 @@ async def found() -> tuple[str | None, str | None]:
     return os.environ.get("AWS_REGION") or session.region_name, key and key.method
 
 
-def failed(error: BaseException, dead: Collection[str] = (), gone: Collection[str] = ()) -> Retry | Dead | Gone:
+def outcome_of_error(
+    error: BaseException, dead_codes: Collection[str] = (), gone_codes: Collection[str] = ()
+) -> Retry | Dead | Gone:
     """What one of FAILURES means. Codes that are neither `dead` nor `gone` are about us, the account or the moment
     (expired keys, a suspended account, throttling): the message may still go out when that is put right."""
     if isinstance(error, ParamValidationError):
         return Dead("ParamValidationError")  # its text quotes what was sent
     if not isinstance(error, ClientError):
         return Retry("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
-    about, answer = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
-    code, status = about.get("Code", ""), answer.get("HTTPStatusCode", 0)
-    words = said(f"{code}: {about.get('Message', '')}")
-    if status < 500 and code in gone:
-        return Gone(words)
-    if status < 500 and code in dead:
-        return Dead(words)
-    return Retry(words, retry_after_s(answer.get("HTTPHeaders", {}).get("retry-after"), clock.now()))
+    details, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
+    code, status = details.get("Code", ""), metadata.get("HTTPStatusCode", 0)
+    text = sanitize_error(f"{code}: {details.get('Message', '')}")
+    if status < 500 and code in gone_codes:
+        return Gone(text)
+    if status < 500 and code in dead_codes:
+        return Dead(text)
+    return Retry(text, retry_after_s(metadata.get("HTTPHeaders", {}).get("retry-after"), clock.now()))
 
 
-class _Straight(AIOHTTPSession):  # type: ignore[misc]  # it says no types
+class _NoRedirectSession(AIOHTTPSession):  # type: ignore[misc]  # it says no types
     """Follows no redirect: aiobotocore leaves it to aiohttp, which does."""
 
     async def _get_session(self, proxy_url: str | None) -> SimpleNamespace:

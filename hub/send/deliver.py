@@ -8,17 +8,17 @@ from msgspec.structs import replace
 
 from hub.model import Delivery, DeliveryStatus, Mailbox, Notification, Reason, Tenant, User
 from hub.platform.signed_links import absolute_url
-from hub.send.job_handler import Ready
+from hub.send.job_handler import ReadyToSend
 from hub.send.message import Message, Provider
-from hub.send.retry_policy import Next
-from hub.status.deliveries import OUTSIDE
+from hub.send.retry_policy import Transition
+from hub.status.deliveries import SENT_STATUSES
 
-LOST = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}
+ADDRESS_LOST_REASONS = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}
 
-Some = Collection[str]
+Ids = Collection[str]
 
 
-class Deliver:
+class DeliveryHandler:
     """The desk of one channel's deliveries. What it reads is handed in: notifications, users, heads of mailboxes and
     tenants by id; which ids of notifications and people are stored; which of some sends were called off, and why;
     whether preferences still allow a delivery; what to do about an address that is dead; and what is noted of devices
@@ -28,15 +28,15 @@ class Deliver:
         self,
         providers: Sequence[Provider],
         *,
-        notifications: Callable[[Some], Awaitable[Mapping[str, Notification]]],
-        users: Callable[[Some], Awaitable[Mapping[str, User]]],
-        heads: Callable[[Some], Awaitable[Mapping[str, Mailbox]]],
-        tenants: Callable[[Some], Awaitable[Mapping[str, Tenant]]],
-        stored: Callable[[Some], Awaitable[Some]],
-        called_off: Callable[[Some], Awaitable[Mapping[str, Reason]]],
-        refused: Callable[[Delivery, Notification, User, Tenant, datetime], Reason | None],
-        forget: Callable[[Delivery, str | None], Awaitable[None]],
-        used: Callable[[Collection[tuple[str, str]]], Awaitable[None]],
+        notifications: Callable[[Ids], Awaitable[Mapping[str, Notification]]],
+        users: Callable[[Ids], Awaitable[Mapping[str, User]]],
+        mailboxes: Callable[[Ids], Awaitable[Mapping[str, Mailbox]]],
+        tenants: Callable[[Ids], Awaitable[Mapping[str, Tenant]]],
+        find_stored: Callable[[Ids], Awaitable[Ids]],
+        cancelled_sends: Callable[[Ids], Awaitable[Mapping[str, Reason]]],
+        skip_reason: Callable[[Delivery, Notification, User, Tenant, datetime], Reason | None],
+        deactivate_address: Callable[[Delivery, str | None], Awaitable[None]],
+        touch_devices: Callable[[Collection[tuple[str, str]]], Awaitable[None]],
         unsubscribe_url: Callable[[Delivery], str],
         receipt_url: Callable[[Delivery], str],
         app_url: str,
@@ -44,62 +44,64 @@ class Deliver:
         self._providers = providers
         self._notifications = notifications
         self._users = users
-        self._heads = heads
+        self._mailboxes = mailboxes
         self._tenants = tenants
-        self._stored = stored
-        self._called_off = called_off
-        self._refused = refused
-        self._forget = forget
-        self._used = used
+        self._find_stored = find_stored
+        self._cancelled_sends = cancelled_sends
+        self._skip_reason = skip_reason
+        self._deactivate_address = deactivate_address
+        self._touch_devices = touch_devices
         self._unsubscribe_url = unsubscribe_url
         self._receipt_url = receipt_url
         self._app_url = app_url
 
-    async def prepare(self, jobs: Sequence[Delivery], now: datetime) -> list[Ready | Next]:
+    async def prepare(self, jobs: Sequence[Delivery], now: datetime) -> list[ReadyToSend | Transition]:
         """For each delivery what to call, or why it is not wanted any more."""
         mailboxes = {job.mailbox for job in jobs}
-        notifications, users, heads, tenants, called_off = await asyncio.gather(
+        notifications, users, heads_by_id, tenants, cancelled = await asyncio.gather(
             self._notifications({job.notification for job in jobs}),
             self._users(mailboxes),
-            self._heads(mailboxes),
+            self._mailboxes(mailboxes),
             self._tenants({job.tenant for job in jobs}),
-            self._called_off({job.send for job in jobs}),
+            self._cancelled_sends({job.send for job in jobs}),
         )
         missing = {job.notification for job in jobs} - notifications.keys() | (mailboxes - users.keys())
-        unreadable = await self._stored(missing) if missing else ()
-        found: list[Ready | Next] = []
+        unreadable = await self._find_stored(missing) if missing else ()
+        found: list[ReadyToSend | Transition] = []
         for job in jobs:
-            if job.send not in called_off and (job.notification in unreadable or job.mailbox in unreadable):
-                found.append(Next(DeliveryStatus.FAILED, Reason.UNREADABLE))
+            if job.send not in cancelled and (job.notification in unreadable or job.mailbox in unreadable):
+                found.append(Transition(DeliveryStatus.FAILED, Reason.UNREADABLE))
                 continue
-            n, user, head = notifications.get(job.notification), users.get(job.mailbox), heads.get(job.mailbox)
-            if n is None or user is None or head is None or job.send in called_off:
-                found.append(Next(DeliveryStatus.CANCELLED, called_off.get(job.send)))
+            n, user, head = notifications.get(job.notification), users.get(job.mailbox), heads_by_id.get(job.mailbox)
+            if n is None or user is None or head is None or job.send in cancelled:
+                found.append(Transition(DeliveryStatus.CANCELLED, cancelled.get(job.send)))
                 continue
             tenant = tenants[job.tenant]
-            if no := unwanted(job, n, now):
-                found.append(no)
+            if transition := obsolete_transition(job, n, now):
+                found.append(transition)
             elif job.device and all(device.id != job.device for device in user.devices):
-                found.append(refusal(job, Reason.NO_ADDRESS))
-            elif reason := self._refused(job, n, user, tenant, now):
-                found.append(refusal(job, reason))
+                found.append(skip_transition(job, Reason.NO_ADDRESS))
+            elif reason := self._skip_reason(job, n, user, tenant, now):
+                found.append(skip_transition(job, reason))
             else:
-                found.append(Ready(self._message(job, n, user, tenant, head), self._providers, user.id, job.trace))
+                found.append(
+                    ReadyToSend(self._message(job, n, user, tenant, head), self._providers, user.id, job.trace)
+                )
         return found
 
-    async def ended(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
+    async def on_settled(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
         """Devices that were reached are in use."""
-        if used := [(job.mailbox, job.device) for job, became in jobs if became in OUTSIDE and job.device]:
-            await self._used(used)
+        if used := [(job.mailbox, job.device) for job, became in jobs if became in SENT_STATUSES and job.device]:
+            await self._touch_devices(used)
 
-    async def gone(self, job: Delivery, message: Message) -> None:
-        await self._forget(job, message.user.email)
+    async def on_address_gone(self, job: Delivery, message: Message) -> None:
+        await self._deactivate_address(job, message.user.email)
 
     def _message(self, job: Delivery, n: Notification, user: User, tenant: Tenant, head: Mailbox) -> Message:
         category = tenant.category(n.category)
         return Message(
             id=job.id,
-            notification=outward(n, self._app_url),
+            notification=with_absolute_urls(n, self._app_url),
             user=user,
             tenant=replace(tenant, logo_url=absolute_url(tenant.logo_url, self._app_url)),
             device=next((device for device in user.devices if device.id == job.device), None),
@@ -111,7 +113,7 @@ class Deliver:
         )
 
 
-def outward(n: Notification, app_url: str) -> Notification:
+def with_absolute_urls(n: Notification, app_url: str) -> Notification:
     """With links that can be followed from outside the app."""
     if not app_url:
         return n
@@ -123,21 +125,21 @@ def outward(n: Notification, app_url: str) -> Notification:
     )
 
 
-def refusal(job: Delivery, reason: Reason) -> Next:
+def skip_transition(job: Delivery, reason: Reason) -> Transition:
     """What becomes of it where that speaks against it by now. One that was tried before, and whose address is lost,
     stays a dead letter, with what that loss is called: it can be replayed once there is an address again."""
-    if job.attempts and reason in LOST:
-        return Next(DeliveryStatus.FAILED, LOST[reason])
-    return Next(DeliveryStatus.SKIPPED, reason)
+    if job.attempts and reason in ADDRESS_LOST_REASONS:
+        return Transition(DeliveryStatus.FAILED, ADDRESS_LOST_REASONS[reason])
+    return Transition(DeliveryStatus.SKIPPED, reason)
 
 
-def unwanted(job: Delivery, n: Notification, now: datetime) -> Next | None:
+def obsolete_transition(job: Delivery, n: Notification, now: datetime) -> Transition | None:
     """What the notification itself says against sending it now."""
     expires_at = job.expires_at or n.expires_at
     if n.removed_as is DeliveryStatus.EXPIRED or (expires_at and expires_at <= now):
-        return Next(DeliveryStatus.EXPIRED)
+        return Transition(DeliveryStatus.EXPIRED)
     if n.removed_at:
-        return Next(DeliveryStatus.CANCELLED, Reason.RECALLED)
+        return Transition(DeliveryStatus.CANCELLED, Reason.RECALLED)
     if n.read_at:
-        return Next(DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
+        return Transition(DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
     return None

@@ -8,25 +8,30 @@ from pymongo.errors import PyMongoError
 from hub.clock import Clock
 from hub.ids import new_id
 from hub.model import Channel
-from hub.send.message import Message, Provider, Shown
+from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Delivered, Outcome, Sent
-from hub.status.captured import Caught
+from hub.status.captured import CapturedMessage
 
-Show = Callable[[Message], Shown]
-Keep = Callable[[Caught], Awaitable[None]]
+PreviewFunction = Callable[[Message], Preview]
+StoreFunction = Callable[[CapturedMessage], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
 
-def caught(
-    channel: Channel, providers: Sequence[Provider], show: Show, keep: Keep, clock: Clock, timeout_s: float
+def capture(
+    channel: Channel,
+    providers: Sequence[Provider],
+    preview: PreviewFunction,
+    store: StoreFunction,
+    clock: Clock,
+    timeout_s: float,
 ) -> tuple[Provider, ...]:
     """The channel's providers, with all that they are given kept; where it has none, one that only keeps."""
-    providers = providers or [_Nobody(timeout_s)]
-    return tuple(_Kept(channel, provider, show, keep, clock) for provider in providers)
+    providers = providers or [_NullProvider(timeout_s)]
+    return tuple(_CapturingProvider(channel, provider, preview, store, clock) for provider in providers)
 
 
-class _Nobody:
+class _NullProvider:
     """Stands where a provider would, and is content with everything."""
 
     name = "catcher"
@@ -41,26 +46,28 @@ class _Nobody:
         return Delivered()
 
 
-class _Kept:
+class _CapturingProvider:
     """A provider that is watched."""
 
-    def __init__(self, channel: Channel, provider: Provider, show: Show, keep: Keep, clock: Clock) -> None:
+    def __init__(
+        self, channel: Channel, provider: Provider, preview: PreviewFunction, store: StoreFunction, clock: Clock
+    ) -> None:
         self.name = provider.name
         self.timeout_s = provider.timeout_s
         self._channel = channel
         self._provider = provider
-        self._show = show
-        self._keep = keep
+        self._preview = preview
+        self._store = store
         self._clock = clock
 
     def breakers(self, message: Message) -> tuple[str, ...]:
         return self._provider.breakers(message)
 
     async def send(self, message: Message) -> Outcome:
-        shown = self._show(message)
+        preview = self._preview(message)
         outcome = await self._provider.send(message)
         now = self._clock()
-        kept = Caught(
+        captured = CapturedMessage(
             id=new_id(now),
             at=now,
             delivery=message.id,
@@ -68,14 +75,14 @@ class _Kept:
             user=message.user.user_id,
             channel=self._channel,
             to=_address(self._channel, message),
-            subject=shown.subject,
-            text=shown.text,
-            html=shown.html,
-            provider=None if isinstance(self._provider, _Nobody) else self.name,
+            subject=preview.subject,
+            text=preview.text,
+            html=preview.html,
+            provider=None if isinstance(self._provider, _NullProvider) else self.name,
             outcome=type(outcome).__name__ + ("" if isinstance(outcome, Sent | Delivered) else f": {outcome.error}"),
         )
         try:
-            await self._keep(kept)
+            await self._store(captured)
         except PyMongoError as error:  # it has left: calling again would double it
             log.warning("not_kept", delivery=message.id, error=error)
         return outcome

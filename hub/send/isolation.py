@@ -14,44 +14,44 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Company:
+class IsolationLock:
     def __init__(self) -> None:
-        self._present = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._open = asyncio.Event()
-        self._open.set()
-        self._turn = asyncio.Lock()  # first come, first served
+        self._holders = 0
+        self._no_holders = asyncio.Event()
+        self._no_holders.set()
+        self._shared_allowed = asyncio.Event()
+        self._shared_allowed.set()
+        self._exclusive_lock = asyncio.Lock()  # first come, first served
 
     @asynccontextmanager
-    async def among(self) -> AsyncIterator[None]:
+    async def shared(self) -> AsyncIterator[None]:
         """Beside others."""
-        while not self._open.is_set():
-            await self._open.wait()
-        self.join()
+        while not self._shared_allowed.is_set():
+            await self._shared_allowed.wait()
+        self.acquire_shared()
         try:
             yield
         finally:
-            self.leave()
+            self.release_shared()
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def exclusive(self) -> AsyncIterator[None]:
         """Without others."""
-        async with self._turn:
+        async with self._exclusive_lock:
             await asyncio.sleep(0)  # newcomers whom the one before has just let in are present by then
-            self._open.clear()
+            self._shared_allowed.clear()
             try:
-                await self._empty.wait()
+                await self._no_holders.wait()
                 yield
             finally:
-                self._open.set()
+                self._shared_allowed.set()
 
-    def join(self) -> None:
+    def acquire_shared(self) -> None:
         """One more, whom somebody brings along who is present himself. He stays until `leave`."""
-        self._present += 1
-        self._empty.clear()
+        self._holders += 1
+        self._no_holders.clear()
 
-    def leave(self) -> None:
-        self._present -= 1
-        if not self._present:
-            self._empty.set()
+    def release_shared(self) -> None:
+        self._holders -= 1
+        if not self._holders:
+            self._no_holders.set()

@@ -21,7 +21,7 @@ ENCODED_WORD_MAX_CHARS = 75  # RFC 2047 2
 ENCODED_WORD = "=?utf-8?b?{}?="
 
 
-class Unsendable(ValueError):
+class InvalidAddress(ValueError):
     """No mail can be made of it. The text names no address."""
 
 
@@ -36,7 +36,7 @@ class Sender(Struct, frozen=True):
         return self.address.rpartition("@")[2]
 
 
-class Letter(Struct, frozen=True):
+class Email(Struct, frozen=True):
     """A mail with its envelope. `utf8`: only a server with SMTPUTF8 (RFC 6531) can take it."""
 
     sender: str
@@ -45,27 +45,27 @@ class Letter(Struct, frozen=True):
     utf8: bool
 
 
-def sender_from(setting: str) -> Sender:
+def parse_sender(setting: str) -> Sender:
     """The sender that a setting names, which it was checked to do."""
     name, address = setting_values.sender(setting)
-    return Sender(_line(name), address)
+    return Sender(_single_line(name), address)
 
 
-def letter(message: Message, sender: Sender) -> Letter:
+def build_email(message: Message, sender: Sender) -> Email:
     """The mail of a delivery. Raises Unsendable where the person has no address that mail can go to."""
     if not message.user.email:
-        raise Unsendable("the person has no mail address")
+        raise InvalidAddress("the person has no mail address")
     try:
         recipient = envelope_address(message.user.email)
     except InvalidMailAddress as error:
-        raise Unsendable(f"the mail address is not valid: {error}") from None
+        raise InvalidAddress(f"the mail address is not valid: {error}") from None
     utf8 = not recipient.isascii()
     boundary = f"=_{message.id}"  # no line of quoted-printable can hold `=_`
     headers = [
         f"Date: {format_datetime(message.created_at)}",
-        f"From: {_from(sender)}",
+        f"From: {_from_header(sender)}",
         f"To: {recipient}",
-        f"Subject: {_words('Subject', message.notification.title)}",
+        f"Subject: {_encode_header('Subject', message.notification.title)}",
         f"Message-ID: <{message.id}@{sender.domain}>",
         "Auto-Submitted: auto-generated",  # RFC 3834: no out-of-office answers
         "MIME-Version: 1.0",
@@ -82,7 +82,7 @@ def letter(message: Message, sender: Sender) -> Letter:
         f"--{boundary}--",
         "",
     ]
-    return Letter(sender.address, recipient, "\r\n".join(lines).encode(), utf8)
+    return Email(sender.address, recipient, "\r\n".join(lines).encode(), utf8)
 
 
 def _part(boundary: str, subtype: str, content: str) -> list[str]:
@@ -95,36 +95,36 @@ def _part(boundary: str, subtype: str, content: str) -> list[str]:
     ]
 
 
-def _from(sender: Sender) -> str:
+def _from_header(sender: Sender) -> str:
     if not sender.name:
         return sender.address
-    name = _words("From", sender.name)
+    name = _encode_header("From", sender.name)
     if name == sender.name:
         return f'"{name}" <{sender.address}>'  # quoted for its dots
     return f"{name}\r\n <{sender.address}>"
 
 
-def _words(header: str, value: str) -> str:
+def _encode_header(header: str, value: str) -> str:
     """Text of people in a header: as encoded words (RFC 2047), so that nothing in it has another meaning, except for
     plain words. No encoded word is longer than 75 characters, and no line with one longer than 76."""
-    value = _line(value)
+    value = _single_line(value)
     if len(value) < 60 and re.fullmatch(r"[A-Za-z0-9 !.'-]*", value):
         return value
-    words, chunk, room = [], b"", _room(len(header) + 2)
+    words, chunk, room = [], b"", _encoded_word_capacity(len(header) + 2)
     for character in value:
         encoded = character.encode(errors="replace")
         if len(chunk) + len(encoded) > room:
             words.append(chunk)
-            chunk, room = b"", _room(1)
+            chunk, room = b"", _encoded_word_capacity(1)
         chunk += encoded
     return "\r\n ".join(ENCODED_WORD.format(b64encode(chunk).decode()) for chunk in (*words, chunk))
 
 
-def _room(before: int) -> int:
+def _encoded_word_capacity(before: int) -> int:
     """How many bytes an encoded word holds on a line with `before` characters in front of it."""
     chars = ENCODED_WORD_MAX_CHARS + 1 - max(before, 1) - len(ENCODED_WORD.format(""))
     return chars // 4 * 3
 
 
-def _line(value: str) -> str:
+def _single_line(value: str) -> str:
     return " ".join(CONTROLS.sub(" ", value).split())

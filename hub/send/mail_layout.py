@@ -52,12 +52,12 @@ class Button(Struct, frozen=True):
     label: str
     url: str
     primary: bool
-    place: int | None = None
+    action_index: int | None = None
 
 
 def text(message: Message) -> str:
     """The part for those who read text."""
-    notification, reader = message.notification, _reader(message)
+    notification, reader = message.notification, _recipient_language(message)
     links = [f"{button.label}: {button.url}" for button in buttons(message)]
     foot = [f"-- \n{because(notification, reader)}"]
     if message.unsubscribe_url:
@@ -68,13 +68,15 @@ def text(message: Message) -> str:
 
 def html(message: Message) -> str:
     """The part for everybody else."""
-    notification, tenant, reader = message.notification, message.tenant, _reader(message)
+    notification, tenant, reader = message.notification, message.tenant, _recipient_language(message)
     color = tenant.color if tenant.color and COLOR.fullmatch(tenant.color) else BLUE
     title = escape(notification.title)
     if address := http_url(notification.action_url):
-        title = f'<a href="{escape(_counted(message, address))}" style="color:#171a21;text-decoration:none">{title}</a>'
-    whole = _toward(direction_of(f"{notification.title}\n{notification.body}") or reader.direction)
-    heading = _toward(direction_of(notification.title) or whole.direction)
+        title = (
+            f'<a href="{escape(_tracked_url(message, address))}" style="color:#171a21;text-decoration:none">{title}</a>'
+        )
+    whole = _side_for(direction_of(f"{notification.title}\n{notification.body}") or reader.direction)
+    heading = _side_for(direction_of(notification.title) or whole.direction)
     preview = notification.body[:PREVIEW_CHARS]
     return _newlines(f"""<!doctype html>
 <html lang="{reader.tag}" dir="{whole.direction}">
@@ -94,7 +96,7 @@ def html(message: Message) -> str:
 <!--[if mso]><table role="presentation" width="600" cellpadding="0" cellspacing="0" border="0"><tr><td><![endif]-->
 <table role="presentation" dir="{whole.direction}" width="100%" cellpadding="0" cellspacing="0" border="0"
   style="max-width:600px;table-layout:fixed">
-{_head(message, color, whole)}<tr><td class="card"
+{_header(message, color, whole)}<tr><td class="card"
   style="background:#ffffff;border:1px solid #e4e7ec;border-radius:14px;overflow:hidden">
 <table role="presentation" dir="{whole.direction}" width="100%" cellpadding="0" cellspacing="0" border="0"
   style="table-layout:fixed">
@@ -106,7 +108,7 @@ def html(message: Message) -> str:
 </td></tr>
 <tr><td class="foot" dir="{reader.direction}" lang="{reader.tag}" align="center"
   style="padding:22px 20px 8px;font-size:13px;line-height:1.6;color:#697080">
-{_foot(message, reader)}
+{_footer(message, reader)}
 </td></tr>
 </table>
 <!--[if mso]></td></tr></table><![endif]-->
@@ -123,12 +125,12 @@ def buttons(message: Message) -> list[Button]:
     is primary, unless the one that was is left out."""
     notification = message.notification
     found = [
-        Button(action.label, address, action.primary, place)
-        for place, action in enumerate(notification.actions)
+        Button(action.label, address, action.primary, index)
+        for index, action in enumerate(notification.actions)
         if (address := http_url(action.url or item_url(notification, message.app_url, action.key)))
     ]
     if not found and (address := http_url(notification.action_url)):
-        found = [Button(_reader(message).text("Open"), address, primary=True)]
+        found = [Button(_recipient_language(message).text("Open"), address, primary=True)]
     if found and not any(action.primary for action in notification.actions):
         found[0] = replace(found[0], primary=True)
     return sorted(found, key=lambda button: not button.primary)
@@ -149,27 +151,27 @@ class _Side(Struct, frozen=True):
         return f"direction:{self.direction};text-align:{self.start}"
 
 
-def _toward(direction: str) -> _Side:
+def _side_for(direction: str) -> _Side:
     return _Side(direction, "right" if direction == "rtl" else "left")
 
 
-def _reader(message: Message) -> Language:
+def _recipient_language(message: Message) -> Language:
     return language(message.user.locale)
 
 
-def _head(message: Message, color: str, side: _Side) -> str:
+def _header(message: Message, color: str, side: _Side) -> str:
     name = escape(message.tenant.name)
     if logo := http_url(message.tenant.logo_url):
         mark = f'<img src="{escape(logo)}" alt="{name}" height="32" style="display:block;height:32px;max-width:200px">'
         return f'<tr><td {side.attributes} style="padding:0 4px 18px;{side.style}">{mark}</td></tr>\n'
     if not name:
         return ""
-    own = _toward(direction_of(message.tenant.name) or side.direction)
+    own = _side_for(direction_of(message.tenant.name) or side.direction)
     return (
         f'<tr><td {side.attributes} style="padding:0 4px 18px;{side.style}">'
         f'<table role="presentation" {side.attributes} cellpadding="0" cellspacing="0" border="0"><tr>'
         f'<td width="32" height="32" align="center" style="width:32px;height:32px;border-radius:9px;background:{color};'
-        f'color:{_on(color)};font-size:16px;font-weight:700;line-height:32px">{escape(message.tenant.name[0].upper())}</td>'
+        f'color:{_contrast_color(color)};font-size:16px;font-weight:700;line-height:32px">{escape(message.tenant.name[0].upper())}</td>'
         f'<td class="name" {own.attributes} style="padding-{side.start}:11px;{own.style};'
         'font-size:16px;font-weight:650;color:#171a21">'
         f"{name}</td></tr></table></td></tr>\n"
@@ -186,17 +188,17 @@ def _picture(notification: Notification) -> str:
 def _paragraphs(body: str, whole: _Side) -> str:
     """Each in the direction of its own text."""
     paragraphs = [part.strip() for part in re.split(r"\n\s*\n", _newlines(body)) if part.strip()]
-    return "".join(_paragraph(part, _toward(direction_of(part) or whole.direction)) for part in paragraphs)
+    return "".join(_paragraph(part, _side_for(direction_of(part) or whole.direction)) for part in paragraphs)
 
 
 def _paragraph(text: str, side: _Side) -> str:
     return (
         f'<p class="body" {side.attributes} style="margin:14px 0 0;{side.style};font-size:16px;line-height:1.6;'
-        f'color:#3d4451;overflow-wrap:anywhere;word-break:break-word">{_linked(text)}</p>\n'
+        f'color:#3d4451;overflow-wrap:anywhere;word-break:break-word">{_linkify(text)}</p>\n'
     )
 
 
-def _linked(paragraph: str) -> str:
+def _linkify(paragraph: str) -> str:
     """Escaped, its addresses clickable, its line breaks kept."""
     pieces, done = [], 0
     for start, end in find_addresses(paragraph):
@@ -224,11 +226,11 @@ def _actions(message: Message, color: str, side: _Side) -> str:
 
 
 def _button(message: Message, button: Button, color: str) -> str:
-    look = f"background:{color};color:{_on(color)};border:1px solid {color}"
+    look = f"background:{color};color:{_contrast_color(color)};border:1px solid {color}"
     if not button.primary:
         look = "color:#2a303c;border:1px solid #cfd4dc"
-    href = escape(_counted(message, button.url, button.place))
-    side = _toward(direction_of(button.label) or "ltr")
+    href = escape(_tracked_url(message, button.url, button.action_index))
+    side = _side_for(direction_of(button.label) or "ltr")
     return (
         f'<a class="button{"" if button.primary else " second"}" href="{href}" dir="{side.direction}" style="{look};'
         "display:inline-block;border-radius:9px;padding:11px 20px;font-size:15px;line-height:1.35;font-weight:600;"
@@ -236,14 +238,14 @@ def _button(message: Message, button: Button, color: str) -> str:
     )
 
 
-def _counted(message: Message, address: str, place: int | None = None) -> str:
+def _tracked_url(message: Message, address: str, action_index: int | None = None) -> str:
     """The way there that counts as a click, where there is one. The hub looks up where it leads."""
     if not message.receipt_url:
         return address
-    return message.receipt_url if place is None else f"{message.receipt_url}?to={place}"
+    return message.receipt_url if action_index is None else f"{message.receipt_url}?to={action_index}"
 
 
-def _foot(message: Message, reader: Language) -> str:
+def _footer(message: Message, reader: Language) -> str:
     foot = escape(because(message.notification, reader))
     if message.unsubscribe_url:
         link = f'<a href="{escape(message.unsubscribe_url)}" style="color:#697080;text-decoration:underline">'
@@ -252,16 +254,16 @@ def _foot(message: Message, reader: Language) -> str:
 
 
 def _unsubscribe(message: Message, reader: Language) -> str:
-    return reader.text("Unsubscribe from {category}", category=_category(message))
+    return reader.text("Unsubscribe from {category}", category=_category_name(message))
 
 
-def _category(message: Message) -> str:
+def _category_name(message: Message) -> str:
     """As its tenant calls it."""
     key = message.notification.category
     return next((category.name for category in message.tenant.categories if category.key == key), key)
 
 
-def _on(color: str) -> str:
+def _contrast_color(color: str) -> str:
     """White or nearly black, whichever is read better on `color` (relative luminance, WCAG 2)."""
     channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)

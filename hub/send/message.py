@@ -27,7 +27,7 @@ class Message(Struct, frozen=True, kw_only=True):
     """HUB_APP_URL, where an action without an address of its own leads."""
 
 
-class Shown(Struct, frozen=True):
+class Preview(Struct, frozen=True):
     """What would leave, for people to look at: a mail, or as `text` the JSON of a payload."""
 
     subject: str

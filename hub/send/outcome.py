@@ -8,7 +8,7 @@ from msgspec import Struct
 from hub.model import CONTROLS
 
 ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
-SAID_MAX_CHARS = 200
+ERROR_MAX_CHARS = 200
 
 
 class Sent(Struct, frozen=True):
@@ -54,7 +54,7 @@ class Gone(Struct, frozen=True):
 Outcome = Sent | Delivered | Retry | Dead | Gone
 
 
-def health(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str, bool]]:
+def breaker_results(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str, bool]]:
     """Whether a call speaks for its provider, by the names of the call's breakers: the shared one first, where what
     concerns the address alone is no failure, and then that of the address."""
     if not isinstance(outcome, Retry):
@@ -64,6 +64,6 @@ def health(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str, bool]]:
     return [(shared, not failed), *((name, False) for name in of_address)]
 
 
-def said(words: str) -> str:
+def sanitize_error(text: str) -> str:
     """A provider's words as an error may hold them: one short line, and no mail address in it."""
-    return ADDRESS.sub("(address)", " ".join(CONTROLS.sub(" ", words).split()))[:SAID_MAX_CHARS]
+    return ADDRESS.sub("(address)", " ".join(CONTROLS.sub(" ", text).split()))[:ERROR_MAX_CHARS]

@@ -10,7 +10,7 @@ from hub.outbox.due_index import wait_s
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Sent
 
 
-class Next(Struct, frozen=True):
+class Transition(Struct, frozen=True):
     """`due_at` where it waits again."""
 
     status: DeliveryStatus
@@ -18,29 +18,29 @@ class Next(Struct, frozen=True):
     due_at: datetime | None = None
 
 
-def following(
+def next_state(
     outcome: Outcome,
     tries: int,
     schedule: Sequence[float],
     after_max_s: float,
     now: datetime,
     jitter: Callable[[], float],
-) -> Next:
+) -> Transition:
     """What becomes of a delivery after `tries` attempts, of which `outcome` ended the last.
 
     The wait before another is as the schedule says, with jitter, and never shorter than what the provider asked for."""
     match outcome:
         case Sent():
-            return Next(DeliveryStatus.SENT)
+            return Transition(DeliveryStatus.SENT)
         case Delivered():
-            return Next(DeliveryStatus.DELIVERED)
+            return Transition(DeliveryStatus.DELIVERED)
         case Dead():
-            return Next(DeliveryStatus.FAILED, Reason.REFUSED)
+            return Transition(DeliveryStatus.FAILED, Reason.REFUSED)
         case Gone():
-            return Next(DeliveryStatus.FAILED, Reason.ADDRESS_GONE)
+            return Transition(DeliveryStatus.FAILED, Reason.ADDRESS_GONE)
     if tries > len(schedule):
-        return Next(DeliveryStatus.FAILED, Reason.ATTEMPTS_USED_UP)
+        return Transition(DeliveryStatus.FAILED, Reason.ATTEMPTS_USED_UP)
     seconds = wait_s(schedule, tries, jitter)
     if outcome.after_s is not None:
         seconds = max(seconds, min(outcome.after_s, after_max_s) + jitter())
-    return Next(DeliveryStatus.RETRYING, None, now + timedelta(seconds=seconds))
+    return Transition(DeliveryStatus.RETRYING, None, now + timedelta(seconds=seconds))

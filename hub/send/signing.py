@@ -11,11 +11,11 @@ from hub.send.retry_after import retry_after_s
 
 PREFIX = "whsec_"
 GONE = 410
-UNFIT = frozenset({405, 413, 414, 415, 431})
+PERMANENT_STATUSES = frozenset({405, 413, 414, 415, 431})
 """The receiver takes no such request: no POST, no JSON, not of this size. The same one would be refused again."""
 
 
-def signed(id: str, body: bytes, secrets: Sequence[str], at: datetime) -> dict[str, str]:
+def sign_headers(id: str, body: bytes, secrets: Sequence[str], at: datetime) -> dict[str, str]:
     """The headers that prove where a body comes from: one signature a secret, over id, time and body."""
     time = str(int(at.timestamp()))
     content = b".".join((id.encode(), time.encode(), body))
@@ -38,10 +38,10 @@ async def post(
         return Dead(str(refused))
     except OutboundHTTPError as error:
         return Retry(str(error), shared=error.host_down or None)
-    return outcome_of(answer, now)
+    return outcome_of_response(answer, now)
 
 
-def outcome_of(answer: HTTPResponse, now: datetime) -> Outcome:
+def outcome_of_response(answer: HTTPResponse, now: datetime) -> Outcome:
     """Like Svix and the Standard Webhooks, whatever is not a success is tried again: 400, 401 and 404 are what a
     receiver says while it is being deployed or has yet to learn its secret, and a redirect waits for somebody to write
     down the new address. Only 410 says that the address is dead."""
@@ -50,6 +50,6 @@ def outcome_of(answer: HTTPResponse, now: datetime) -> Outcome:
     error = f"HTTP {answer.status}"
     if answer.status == GONE:
         return Gone(error)
-    if answer.status in UNFIT:
+    if answer.status in PERMANENT_STATUSES:
         return Dead(error)
     return Retry(error, retry_after_s(answer.headers.get("retry-after"), now))

@@ -26,14 +26,14 @@ def find_addresses(text: str) -> list[tuple[int, int]]:
     found, at = [], 0
     while match := CANDIDATE.search(text, at):
         start, at = match.start(), match.end()
-        end = start + len(_trimmed(match[0][:ADDRESS_MAX_CHARS]))
+        end = start + len(_trim(match[0][:ADDRESS_MAX_CHARS]))
         if end > start + len("https://") - 1 and _is_address(text[start:end]):
             found.append((start, end))
             at = end
     return found
 
 
-def _trimmed(candidate: str) -> str:
+def _trim(candidate: str) -> str:
     """The candidate up to what ends it: a quote, CJK punctuation, or a closing bracket that it does not open."""
     open_brackets: list[str] = []
     end = len(candidate)
@@ -44,7 +44,7 @@ def _trimmed(candidate: str) -> str:
             if not open_brackets or open_brackets.pop() != opened:
                 end = at
                 break
-        elif not character.isascii() and _ends(character):
+        elif not character.isascii() and _ends_url(character):
             end = at
             break
     while end and (candidate[end - 1] in TRAILING or _is_foreign_punctuation(candidate[end - 1])):
@@ -52,7 +52,7 @@ def _trimmed(candidate: str) -> str:
     return candidate[:end]
 
 
-def _ends(character: str) -> bool:
+def _ends_url(character: str) -> bool:
     if character in INSIDE:
         return False
     category = unicodedata.category(character)

@@ -7,11 +7,11 @@ from time import monotonic
 from hub.platform.rate_limiter import Limit, RateLimiter
 from hub.settings import Settings
 
-KEYS_MAX = 50_000
+TRACKED_KEYS_MAX = 50_000
 SPREAD_WINDOWS = 4
 
 
-class Pace:
+class DeliveryThrottle:
     def __init__(self, limiter: RateLimiter, settings: Settings) -> None:
         window_s = settings.delivery_window_s
         self._limiter = limiter
@@ -26,14 +26,14 @@ class Pace:
         Those of one tenant and priority who wait for the same limit are spread over some time to come, so that they
         do not all come back at once to be sent away again."""
         keys = [(self._channel, channel), (self._tenant, tenant), (self._overall, "")]
-        verdict = self._limiter.check(*([(self._user, f"{channel}:{user}"), *keys] if user else keys))
-        if verdict is None or verdict.retry_after_s is None:
+        result = self._limiter.check(*([(self._user, f"{channel}:{user}"), *keys] if user else keys))
+        if result is None or result.retry_after_s is None:
             return 0.0
-        limit, now = verdict.limit, monotonic()
-        key = limit, verdict.key, tenant, priority
-        furthest = now + verdict.retry_after_s + SPREAD_WINDOWS * limit.window_s
-        free_at = min(furthest, max(now + verdict.retry_after_s, self._free_at.pop(key, 0.0)))
+        limit, now = result.limit, monotonic()
+        key = limit, result.key, tenant, priority
+        latest = now + result.retry_after_s + SPREAD_WINDOWS * limit.window_s
+        free_at = min(latest, max(now + result.retry_after_s, self._free_at.pop(key, 0.0)))
         self._free_at[key] = free_at + limit.window_s / limit.max_requests
-        if len(self._free_at) > KEYS_MAX:
+        if len(self._free_at) > TRACKED_KEYS_MAX:
             self._free_at.popitem(last=False)
         return free_at - now

@@ -41,21 +41,21 @@ from hub.platform import metrics, tracing
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import is_cancelling, is_outage
 from hub.platform.redis_keys import REDIS_ERRORS
-from hub.send.isolation import Company
-from hub.send.job_handler import Desk, Ready
-from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, health
-from hub.send.retry_policy import Next, following
-from hub.send.throttle import Pace
+from hub.send.isolation import IsolationLock
+from hub.send.job_handler import JobHandler, ReadyToSend
+from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, breaker_results
+from hub.send.retry_policy import Transition, next_state
+from hub.send.throttle import DeliveryThrottle
 
-IDLE_S = 1.0  # how long a bell is waited for before the lanes are looked at all the same
-BUSY_S = 0.02  # between looks at lanes of tenants that hold their share of slots
-PAUSE_S = 0.5  # after a store did not answer
-SETTLED_AT_ONCE = 500
+WAKEUP_TIMEOUT_S = 1.0  # how long a bell is waited for before the lanes are looked at all the same
+SHARE_REACHED_PAUSE_S = 0.02  # between looks at lanes of tenants that hold their share of slots
+ERROR_PAUSE_S = 0.5  # after a store did not answer
+SETTLE_BATCH_SIZE = 500
 TENANT_SHARE = 0.75
-SETTLING_S = 1.5  # for what calls brought, when the process stops
-GRACE_S = 1.0  # a provider ends its call by itself; past this it is cancelled
+STOP_SETTLE_TIMEOUT_S = 1.5  # for what calls brought, when the process stops
+CANCEL_GRACE_S = 1.0  # a provider ends its call by itself; past this it is cancelled
 ATTEMPTS_KEPT = 50
-ALONE_AT_LAST = 2  # lapses: one could be a worker that was killed from outside at that very moment
+ISOLATED_TRIES = 2  # lapses: one could be a worker that was killed from outside at that very moment
 NOT_CALLED = Retry("not called")
 
 log = structlog.get_logger(__name__)
@@ -67,12 +67,12 @@ class Dispatcher(Generic[J]):
     def __init__(
         self,
         channel: str,
-        desk: Desk[J],
+        handler: JobHandler[J],
         claims: Claims[J],
         lanes: Lanes,
         breakers: Breakers,
-        pace: Pace,
-        company: Company,
+        throttle: DeliveryThrottle,
+        isolation: IsolationLock,
         clock: Clock,
         *,
         concurrency: int,
@@ -83,120 +83,120 @@ class Dispatcher(Generic[J]):
         count: Callable[[str, str, bool], None] = lambda *_: None,
     ) -> None:
         self.channel = channel
-        self._desk = desk
+        self._handler = handler
         self._claims = claims
         self._lanes = lanes
         self._breakers = breakers
-        self._pace = pace
-        self._company = company
+        self._throttle = throttle
+        self._isolation = isolation
         self._clock = clock
         self._concurrency = concurrency
         self._lease_s = lease_s
         self._schedule = schedule
         self._retry_after_max_s = retry_after_max_s
-        self._suspect_from = max(1, lapses_max - ALONE_AT_LAST)  # lapses
+        self._isolate_from = max(1, lapses_max - ISOLATED_TRIES)  # lapses
         self._count = count
-        self._alone: asyncio.Task[None] | None = None
-        self._calls: set[asyncio.Task[None]] = set()
-        self._held: Counter[str] = Counter()  # slots by tenant
-        self._freed = asyncio.Event()
+        self._isolated_task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots_by_tenant: Counter[str] = Counter()  # slots by tenant
+        self._slot_freed = asyncio.Event()
         self._results: deque[Settlement[J]] = deque()
-        self._filled = asyncio.Event()
-        self._settled = asyncio.Event()  # nothing is left to settle
+        self._results_ready = asyncio.Event()
+        self._all_settled = asyncio.Event()  # nothing is left to settle
         self._health: defaultdict[str, list[bool]] = defaultdict(list)
         self._stopping = False
 
     async def run(self) -> None:
         """Until `stop`, or cancelled."""
-        settling = asyncio.create_task(self._keep_settling())
+        settling = asyncio.create_task(self._settle_until_stopped())
         settling.add_done_callback(lambda _: self.stop())
         try:
             while not self._stopping and not is_cancelling():
-                await self._round()
-            if self._calls:
-                await asyncio.wait(self._calls)
+                await self._poll()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
         finally:
-            for call in self._calls:
+            for call in self._tasks:
                 call.cancel()
-            await asyncio.gather(*self._calls, return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             self._stopping = True
-            self._filled.set()
-            await asyncio.wait({settling}, timeout=SETTLING_S)
+            self._results_ready.set()
+            await asyncio.wait({settling}, timeout=STOP_SETTLE_TIMEOUT_S)
             settling.cancel()
         if settling.done():
             settling.result()
 
     def stop(self) -> None:
         self._stopping = True
-        self._freed.set()
-        self._settled.set()
+        self._slot_freed.set()
+        self._all_settled.set()
 
     # ------------------------------------------------------------- taking
 
     @property
-    def _free(self) -> int:
-        return self._concurrency - self._held.total() if len(self._results) < 4 * self._concurrency else 0
+    def _free_slots(self) -> int:
+        return self._concurrency - self._slots_by_tenant.total() if len(self._results) < 4 * self._concurrency else 0
 
-    async def _round(self) -> None:
-        if not self._free:
-            self._freed.clear()
-            await self._freed.wait()
+    async def _poll(self) -> None:
+        if not self._free_slots:
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
             return
         most = max(1, int(self._concurrency * TENANT_SHARE))
         try:
-            async with self._company.among():
-                if self._stopping or not self._free:
+            async with self._isolation.shared():
+                if self._stopping or not self._free_slots:
                     return
-                busy = any(slots >= most for slots in self._held.values())
-                if taken := await self._lanes.take(self.channel, self._free, most, self._held):
-                    await self._survive(self._begin(taken))
+                busy = any(slots >= most for slots in self._slots_by_tenant.values())
+                if taken := await self._lanes.take(self.channel, self._free_slots, most, self._slots_by_tenant):
+                    await self._log_errors(self._process(taken))
                     return
             if busy:  # what waits may be theirs, and their slots become free without a bell
-                await asyncio.sleep(BUSY_S)
+                await asyncio.sleep(SHARE_REACHED_PAUSE_S)
             else:
-                await self._lanes.wait([self.channel], IDLE_S)
+                await self._lanes.wait_for_wakeup([self.channel], WAKEUP_TIMEOUT_S)
         except REDIS_ERRORS as error:
             log.warning("queue_unavailable", channel=self.channel, error=error)
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(ERROR_PAUSE_S)
 
-    async def _survive(self, work: Awaitable[None]) -> None:
+    async def _log_errors(self, work: Awaitable[None]) -> None:
         try:
             await work
         except PyMongoError as error:
             log.warning("dispatch_failed", channel=self.channel, error=error)
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(ERROR_PAUSE_S)
         except Exception:
             log.exception("dispatch_broke", channel=self.channel)
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(ERROR_PAUSE_S)
 
-    async def _begin(self, taken: Sequence[tuple[str, str]]) -> None:
+    async def _process(self, taken: Sequence[tuple[str, str]]) -> None:
         """Those who may be called beside others. Who may not is called from a task of its own; where that has enough
         to do, they are left to come by again."""
         ids = [id for _, id in taken]
         ends_at = asyncio.get_running_loop().time() + self._lease_s
         try:
-            jobs = await self._claims.claim(ids, self._lease_s, self._suspect_from)
+            jobs = await self._claims.claim(ids, self._lease_s, self._isolate_from)
         except PyMongoError as error:
             if is_outage(error):  # perhaps it elects: else nobody has them until they are due again
                 with suppress(*REDIS_ERRORS):
                     await self._lanes.put(taken)
             raise
         await self._prepare(jobs, ends_at)
-        if len(jobs) == len(ids) or (self._alone and not self._alone.done()):
+        if len(jobs) == len(ids) or (self._isolated_task and not self._isolated_task.done()):
             return
-        if suspects := await self._claims.suspects(ids, self._suspect_from):
-            self._alone = self._spawn(self._each_alone(suspects))
+        if suspects := await self._claims.find_suspects(ids, self._isolate_from):
+            self._isolated_task = self._spawn(self._run_isolated(suspects))
 
-    async def _each_alone(self, ids: Sequence[str]) -> None:
+    async def _run_isolated(self, ids: Sequence[str]) -> None:
         """None is claimed before its turn has come, and others come back when it is settled: only what it does itself
         can make its claim run out."""
         for id in ids:
-            async with self._company.alone():
+            async with self._isolation.exclusive():
                 if self._stopping:
                     return
-                await self._survive(self._begin_alone(id))
+                await self._log_errors(self._process_isolated(id))
 
-    async def _begin_alone(self, id: str) -> None:
+    async def _process_isolated(self, id: str) -> None:
         ends_at = asyncio.get_running_loop().time() + self._lease_s
         if not (jobs := await self._claims.claim([id], self._lease_s)):
             return
@@ -204,7 +204,7 @@ class Dispatcher(Generic[J]):
         if calls := await self._prepare(jobs, ends_at):
             await asyncio.wait(calls)
         if not self._stopping:
-            await self._settled.wait()
+            await self._all_settled.wait()
 
     async def _prepare(self, jobs: Sequence[J], ends_at: float) -> list[asyncio.Task[None]]:
         """Answers the calls that begin."""
@@ -212,27 +212,27 @@ class Dispatcher(Generic[J]):
             return []
         now = self._clock()
         try:
-            prepared = await self._desk.prepare(jobs, now)
+            prepared = await self._handler.prepare(jobs, now)
         except Exception:
-            self._put_all_back(jobs)
+            self._reschedule_all(jobs)
             raise
-        to_call: list[tuple[J, Ready]] = []
-        for job, found in zip(jobs, prepared, strict=True):
-            if isinstance(found, Next):
-                self._became(job, found)
+        to_call: list[tuple[J, ReadyToSend]] = []
+        for job, result in zip(jobs, prepared, strict=True):
+            if isinstance(result, Transition):
+                self._queue_settlement(job, result)
             else:
-                to_call.append((job, found))
+                to_call.append((job, result))
         return await self._start(to_call, ends_at) if to_call else []
 
-    async def _start(self, to_call: list[tuple[J, Ready]], ends_at: float) -> list[asyncio.Task[None]]:
+    async def _start(self, to_call: list[tuple[J, ReadyToSend]], ends_at: float) -> list[asyncio.Task[None]]:
         """Calls those whose provider's circuit breaker lets them through, and the limits."""
         chains = [[provider.breakers(ready.message) for provider in ready.providers] for _, ready in to_call]
-        every = {name for chain in chains for names in chain for name in names}
-        waits = await self._breakers.check(every, {name for chain in chains for name in chain[0]})
+        names_asked = {name for chain in chains for names in chain for name in names}
+        waits = await self._breakers.check(names_asked, {name for chain in chains for name in chain[0]})
         blocked = [chain for chain in chains if max(waits[name] for name in chain[0]) > 0]
-        if second := {name for chain in blocked for names in chain[1:] for name in names}:
-            waits |= await self._breakers.check(second)
-        going: dict[str, tuple[J, Ready]] = {}
+        if fallback_names := {name for chain in blocked for names in chain[1:] for name in names}:
+            waits |= await self._breakers.check(fallback_names)
+        to_start: dict[str, tuple[J, ReadyToSend]] = {}
         for job, ready in to_call:
             passing: list[Any] = []
             shortest, probing = float("inf"), False
@@ -247,46 +247,46 @@ class Dispatcher(Generic[J]):
                 shortest = min(shortest, wait)
             if not passing:
                 wait_s = shortest + random.uniform(0, 1)  # noqa: S311 - jitter
-                self._put_back(job, Reason.PROVIDER_DOWN, self._clock() + timedelta(seconds=wait_s))
-            elif not probing and (wait_s := self._pace.wait_s(self.channel, job.tenant, ready.person, job.priority)):
-                self._put_back(job, Reason.RATE_LIMITED, self._clock() + timedelta(seconds=wait_s))
+                self._reschedule(job, Reason.PROVIDER_DOWN, self._clock() + timedelta(seconds=wait_s))
+            elif not probing and (wait_s := self._throttle.wait_s(self.channel, job.tenant, ready.user, job.priority)):
+                self._reschedule(job, Reason.RATE_LIMITED, self._clock() + timedelta(seconds=wait_s))
             else:
-                going[job.id] = job, replace(ready, providers=passing)
+                to_start[job.id] = job, replace(ready, providers=passing)
         await self._breakers.release_probes([name for name, wait in waits.items() if wait == 0])
-        if not going:
+        if not to_start:
             return []
-        claim = next(iter(going.values()))[0].claim
+        claim = next(iter(to_start.values()))[0].claim
         assert claim
-        first = {id: ready.providers[0].name for id, (_, ready) in going.items()}
+        first = {id: ready.providers[0].name for id, (_, ready) in to_start.items()}
         try:
-            mine = await self._claims.start(first, claim)
+            started = await self._claims.start(first, claim)
         except Exception:
-            self._put_all_back([job for job, _ in going.values()])
+            self._reschedule_all([job for job, _ in to_start.values()])
             raise
         calls = []
-        for id in mine:
-            job, ready = going[id]
-            self._held[job.tenant] += 1
-            self._company.join()
+        for id in started:
+            job, ready = to_start[id]
+            self._slots_by_tenant[job.tenant] += 1
+            self._isolation.acquire_shared()
             calls.append(self._spawn(self._call(job, ready, claim, ends_at)))
-            calls[-1].add_done_callback(lambda _: self._company.leave())
+            calls[-1].add_done_callback(lambda _: self._isolation.release_shared())
         return calls
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
 
     # ------------------------------------------------------------- calling
 
-    async def _call(self, job: J, ready: Ready, claim: str, ends_at: float) -> None:
+    async def _call(self, job: J, ready: ReadyToSend, claim: str, ends_at: float) -> None:
         """One try: the providers in order, until one gives an answer that is more than `Retry`."""
         attempts = list(job.attempts)
         outcome: Outcome = NOT_CALLED
         try:
             for index, provider in enumerate(ready.providers):
-                if asyncio.get_running_loop().time() + provider.timeout_s + GRACE_S > ends_at:
+                if asyncio.get_running_loop().time() + provider.timeout_s + CANCEL_GRACE_S > ends_at:
                     break
                 if index:
                     try:
@@ -297,47 +297,47 @@ class Dispatcher(Generic[J]):
                     if not mine:
                         return
                 at, begun = self._clock(), perf_counter()
-                outcome = await self._ask(provider, ready)
+                outcome = await self._send(provider, ready)
                 ok = isinstance(outcome, Sent | Delivered)
                 error = None if isinstance(outcome, Sent | Delivered) else outcome.error
                 ms = round((perf_counter() - begun) * 1000)
                 attempts.append(Attempt(at=at, provider=provider.name, ok=ok, error=error, ms=ms))
-                for name, healthy in health(provider.breakers(ready.message), outcome):
+                for name, healthy in breaker_results(provider.breakers(ready.message), outcome):
                     self._health[name].append(healthy)
                 self._count(self.channel, provider.name, ok)
                 metrics.attempts.labels(self.channel, provider.name, type(outcome).__name__).inc()
                 if not isinstance(outcome, Retry):
                     break
             if outcome is NOT_CALLED:  # too late for a call that must not outlast the claim
-                self._put_back(job, None, self._clock())
+                self._reschedule(job, None, self._clock())
                 return
             now = self._clock()
             tries = job.tries + 1
-            step = following(outcome, tries, self._schedule, self._retry_after_max_s, now, random.random)
+            step = next_state(outcome, tries, self._schedule, self._retry_after_max_s, now, random.random)
             provider_id = outcome.provider_id if isinstance(outcome, Sent | Delivered) else None
-            self._became(job, step, tuple(attempts[-ATTEMPTS_KEPT:]), tries, provider_id)
+            self._queue_settlement(job, step, tuple(attempts[-ATTEMPTS_KEPT:]), tries, provider_id)
             if isinstance(outcome, Gone):
-                await self._desk.gone(job, ready.message)
+                await self._handler.on_address_gone(job, ready.message)
         except asyncio.CancelledError:  # the process stops: whether it arrived is not known
             stopped = Retry("the worker was stopped")
-            cut = Attempt(at=self._clock(), provider=ready.providers[0].name, error=stopped.error, ms=0)
+            interrupted = Attempt(at=self._clock(), provider=ready.providers[0].name, error=stopped.error, ms=0)
             tries = job.tries + 1
-            step = following(stopped, tries, self._schedule, self._retry_after_max_s, self._clock(), random.random)
-            self._became(job, step, (*attempts[1 - ATTEMPTS_KEPT :], cut), tries)
+            step = next_state(stopped, tries, self._schedule, self._retry_after_max_s, self._clock(), random.random)
+            self._queue_settlement(job, step, (*attempts[1 - ATTEMPTS_KEPT :], interrupted), tries)
             raise
         except PyMongoError as error:
             log.warning("address_not_forgotten", channel=self.channel, job=job.id, error=error)
         except Exception:  # unless it was settled its claim runs out
             log.exception("call_broke", channel=self.channel, job=job.id)
         finally:
-            self._held[job.tenant] -= 1
-            if not self._held[job.tenant]:
-                del self._held[job.tenant]
-            self._freed.set()
+            self._slots_by_tenant[job.tenant] -= 1
+            if not self._slots_by_tenant[job.tenant]:
+                del self._slots_by_tenant[job.tenant]
+            self._slot_freed.set()
 
-    async def _ask(self, provider: Any, ready: Ready) -> Outcome:
+    async def _send(self, provider: Any, ready: ReadyToSend) -> Outcome:
         try:
-            async with asyncio.timeout(provider.timeout_s + GRACE_S):
+            async with asyncio.timeout(provider.timeout_s + CANCEL_GRACE_S):
                 with tracing.span(f"send {self.channel}", ready.trace, "CLIENT"):
                     outcome: Outcome = await provider.send(ready.message)
                 return outcome
@@ -349,20 +349,20 @@ class Dispatcher(Generic[J]):
 
     # ------------------------------------------------------------- settling
 
-    def _put_back(self, job: J, reason: Reason | None, due_at: datetime) -> None:
+    def _reschedule(self, job: J, reason: Reason | None, due_at: datetime) -> None:
         """To be tried later, without having cost a try."""
         status = DeliveryStatus.HELD if reason else DeliveryStatus.ACCEPTED
-        self._became(job, Next(status, reason, due_at))
+        self._queue_settlement(job, Transition(status, reason, due_at))
 
-    def _put_all_back(self, jobs: Sequence[J]) -> None:
+    def _reschedule_all(self, jobs: Sequence[J]) -> None:
         """A store did not answer, and none was called."""
         for job in jobs:
-            self._put_back(job, None, self._clock() + timedelta(seconds=random.uniform(1, 2)))  # noqa: S311 - jitter
+            self._reschedule(job, None, self._clock() + timedelta(seconds=random.uniform(1, 2)))  # noqa: S311 - jitter
 
-    def _became(
+    def _queue_settlement(
         self,
         job: J,
-        step: Next,
+        step: Transition,
         attempts: tuple[Attempt, ...] | None = None,
         tries: int | None = None,
         provider_id: str | None = None,
@@ -378,23 +378,23 @@ class Dispatcher(Generic[J]):
             provider_id=provider_id,
         )
         self._results.append(settlement)
-        self._settled.clear()
-        self._filled.set()
+        self._all_settled.clear()
+        self._results_ready.set()
 
-    async def _keep_settling(self) -> None:
+    async def _settle_until_stopped(self) -> None:
         """Until stopped, and nothing is left."""
-        while not is_cancelling() and not (self._stopping and not self._results and not self._calls):
-            self._filled.clear()
+        while not is_cancelling() and not (self._stopping and not self._results and not self._tasks):
+            self._results_ready.clear()
             if self._results:
                 await self._settle()
             else:
-                self._settled.set()
-                await self._filled.wait()
+                self._all_settled.set()
+                await self._results_ready.wait()
 
     async def _settle(self) -> None:
-        batch = [self._results.popleft() for _ in range(min(len(self._results), SETTLED_AT_ONCE))]
+        batch = [self._results.popleft() for _ in range(min(len(self._results), SETTLE_BATCH_SIZE))]
         try:
-            await self._settle_these(batch)
+            await self._settle_batch(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others are settled
             log.warning("settling_failed", channel=self.channel, error=error, jobs=len(batch))
             if isinstance(error, PyMongoError) and is_outage(error):
@@ -402,12 +402,12 @@ class Dispatcher(Generic[J]):
             elif len(batch) > 1:  # one of them is to blame
                 for settlement in batch:
                     with suppress(Exception):
-                        await self._settle_these([settlement])
-            await asyncio.sleep(PAUSE_S)
+                        await self._settle_batch([settlement])
+            await asyncio.sleep(ERROR_PAUSE_S)
         finally:
-            self._freed.set()
+            self._slot_freed.set()
 
-    async def _settle_these(self, batch: Sequence[Settlement[J]]) -> None:
+    async def _settle_batch(self, batch: Sequence[Settlement[J]]) -> None:
         health, self._health = self._health, defaultdict(list)
         await self._breakers.record(health)
         settled, now = await self._claims.settle(batch), self._clock()
@@ -418,6 +418,6 @@ class Dispatcher(Generic[J]):
                 metrics.accept_to_sent.labels(self.channel, done.job.priority).observe(waited_s)
         if ended := [(done.job, done.status) for done in settled if done.due_at is None]:
             try:
-                await self._desk.ended(ended)
+                await self._handler.on_settled(ended)
             except PyMongoError as error:
                 log.warning("ends_not_noted", channel=self.channel, jobs=len(ended), error=error)

@@ -11,11 +11,11 @@ from hub.platform.connections import NAMESPACE_EXISTS, Database
 from hub.platform.decoding import decode, decode_all
 
 COLLECTION = "caught"
-KEPT = 500
-KEPT_BYTES = 64 << 20
+MESSAGES_MAX = 500
+COLLECTION_MAX_BYTES = 64 << 20
 
 
-class Caught(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
+class CapturedMessage(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
     """One message. `provider` is who was called, None where a channel has none; `outcome` what came of it. `text` and
     `html`: the content as its channel would show it to people."""
 
@@ -33,30 +33,30 @@ class Caught(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
     outcome: str = "Delivered"
 
 
-class Catch:
+class CapturedMessages:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._caught = database[COLLECTION]
+        self._messages = database[COLLECTION]
 
-    async def make(self) -> None:
+    async def create_collection(self) -> None:
         """Its collection, which drops the oldest by itself."""
         try:
-            await self._database.create_collection(COLLECTION, capped=True, size=KEPT_BYTES, max=KEPT)
+            await self._database.create_collection(COLLECTION, capped=True, size=COLLECTION_MAX_BYTES, max=MESSAGES_MAX)
         except CollectionInvalid:
             pass
         except OperationFailure as error:
             if error.code != NAMESPACE_EXISTS:
                 raise
 
-    async def put(self, caught: Caught) -> None:
-        await self._caught.insert_one(document(caught))
+    async def add(self, message: CapturedMessage) -> None:
+        await self._messages.insert_one(document(message))
 
-    async def newest(self, most: int, after: str = "") -> list[Caught]:
+    async def newest(self, limit: int, after: str = "") -> list[CapturedMessage]:
         """Those above the id `after`, newest first."""
         wanted: dict[str, Any] = {"_id": {"$gt": after}} if after else {}
-        found = self._caught.find(wanted).sort("_id", DESCENDING).limit(most)
-        return await decode_all(found, Caught)
+        found = self._messages.find(wanted).sort("_id", DESCENDING).limit(limit)
+        return await decode_all(found, CapturedMessage)
 
-    async def get(self, id: str) -> Caught | None:
-        doc = await self._caught.find_one({"_id": id})
-        return decode(doc, Caught) if doc else None
+    async def get(self, id: str) -> CapturedMessage | None:
+        doc = await self._messages.find_one({"_id": id})
+        return decode(doc, CapturedMessage) if doc else None

@@ -19,33 +19,33 @@ from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, Inde
 from hub.platform.decoding import decode, decode_page, report_unreadable
 from hub.status import receipts
 from hub.status.delivery_filter import (
-    REPLAYED,
+    REPLAYABLE_STATUSES,
     UNQUEUED,
     WITHOUT_ADDRESS,
-    Wanted,
-    below,
+    DeliveryQuery,
     can_match,
     failed_match_of,
     index_of,
+    match_after_cursor,
     match_of,
     order_of,
     replay_match_of,
 )
 from hub.status.proof import PROVEN_STATUS
-from hub.status.receipt_writer import Teller, Told
+from hub.status.receipt_writer import PendingReceipt, ReceiptWriter
 from hub.status.sends import Counts, counts_by_send
 
 COLLECTION = "deliveries"
-AT_ONCE = 500  # deliveries a transaction
-ENDING_S = 10.0  # of one transaction, with all its tries
-REPLAYED_AT_ONCE = 1000
-REPLAYS_AT_ONCE = 10
-PREVIEWED_MAX = 100_000
+FINISH_BATCH_SIZE = 500  # deliveries a transaction
+FINISH_TIMEOUT_S = 10.0  # of one transaction, with all its tries
+REPLAY_BATCH_SIZE = 1000
+REPLAYS_PER_ROUND = 10
+PREVIEW_COUNT_MAX = 100_000
 READ_CHECKED_MAX = 10_000
 NO_REASON = "NONE"  # of what is only tried again
-OUTSIDE = [DeliveryStatus.SENT, DeliveryStatus.DELIVERED]
-UNREAD = [state for state in OUTSIDE if may_move(state, DeliveryStatus.READ)]
-SENT_MAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
+SENT_STATUSES = [DeliveryStatus.SENT, DeliveryStatus.DELIVERED]
+READABLE_STATUSES = [state for state in SENT_STATUSES if may_move(state, DeliveryStatus.READ)]
+SENT_EMAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
 
 
 def indexes() -> Indexes:
@@ -60,12 +60,12 @@ def indexes() -> Indexes:
             IndexModel(
                 [(name, ASCENDING) for name in ("tenant", "status", "updated_at", "_id", "reason")],
                 name="failed",
-                partialFilterExpression={"status": {"$in": REPLAYED}},
+                partialFilterExpression={"status": {"$in": REPLAYABLE_STATUSES}},
             ),
             # one person's, newest first
             IndexModel([("mailbox", ASCENDING), ("_id", DESCENDING)], name="mailbox"),
             # the mail that a bounce is about, by the number that its provider gave it
-            IndexModel([("provider_id", ASCENDING)], name="mail", partialFilterExpression=SENT_MAIL),
+            IndexModel([("provider_id", ASCENDING)], name="mail", partialFilterExpression=SENT_EMAIL),
         ],
         "replays": [],  # read whole: few, and gone when done
     }
@@ -88,19 +88,19 @@ class _Replay(Struct, frozen=True, rename={"id": "_id"}):
 
     id: str
     tenant: str
-    wanted: Wanted
+    wanted: DeliveryQuery
     at: datetime
 
 
 class Deliveries:
-    def __init__(self, database: Database, clock: Clock, teller: Teller) -> None:
+    def __init__(self, database: Database, clock: Clock, receipt_writer: ReceiptWriter) -> None:
         self._database = database
-        self._teller = teller
+        self._receipt_writer = receipt_writer
         self._deliveries = database[COLLECTION]
         self._replays = database.replays
         self._clock = clock
 
-    async def of_notifications(self, ids: Collection[str]) -> dict[str, list[Delivery]]:
+    async def by_notification(self, ids: Collection[str]) -> dict[str, list[Delivery]]:
         """The documents of each notification, by its id. A delivery's id begins with its notification's."""
         found: dict[str, list[Delivery]] = {}
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in ids]
@@ -114,38 +114,38 @@ class Deliveries:
         doc = await self._deliveries.find_one({"_id": id, "tenant": tenant})
         return decode(doc, Delivery) if doc else None
 
-    async def find(self, id: str) -> Delivery | None:
+    async def get_of_any_tenant(self, id: str) -> Delivery | None:
         """Whoever's it is: for those who hold a link of it."""
         doc = await self._deliveries.find_one({"_id": id})
         return decode(doc, Delivery) if doc else None
 
-    async def mail(self, provider_id: str) -> Delivery | None:
+    async def find_by_provider_id(self, provider_id: str) -> Delivery | None:
         """The mail that a provider knows by that number."""
-        doc = await self._deliveries.find_one({**SENT_MAIL, "provider_id": provider_id}, hint="mail")
+        doc = await self._deliveries.find_one({**SENT_EMAIL, "provider_id": provider_id}, hint="mail")
         return decode(doc, Delivery) if doc else None
 
-    async def came_to(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
+    async def record_provider_status(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
         """What is heard of a delivery after it went out: DELIVERED, or FAILED. Answers whether that changed it."""
-        return await self._end({"_id": id}, status, reason, OUTSIDE) > 0
+        return await self._finish({"_id": id}, status, reason, SENT_STATUSES) > 0
 
-    async def clicked(self, id: str, now: datetime, session: AsyncClientSession) -> bool:
+    async def record_click(self, id: str, now: datetime, session: AsyncClientSession) -> bool:
         """Record a click, in a transaction: it proves that this delivery was read. Return whether it is the first."""
         first = {"_id": id, "clicked_at": {"$exists": False}}
-        went: Document = {"$in": ["$status", UNREAD]}
-        note = {
+        readable: Document = {"$in": ["$status", READABLE_STATUSES]}
+        values = {
             "clicked_at": now,
-            "status": {"$cond": [went, DeliveryStatus.READ, "$status"]},
-            "updated_at": {"$cond": [went, now, "$updated_at"]},
+            "status": {"$cond": [readable, DeliveryStatus.READ, "$status"]},
+            "updated_at": {"$cond": [readable, now, "$updated_at"]},
         }
-        return (await self._deliveries.update_one(first, [{"$set": note}], session=session)).matched_count > 0
+        return (await self._deliveries.update_one(first, [{"$set": values}], session=session)).matched_count > 0
 
-    async def page(self, tenant: str, wanted: Wanted, first: int, after: str | None) -> list[Delivery]:
+    async def page(self, tenant: str, wanted: DeliveryQuery, first: int, after: str | None) -> list[Delivery]:
         """Up to `first`, newest first, below the cursor `after`. Raises ValueError for another order's cursor."""
         if not can_match(wanted):
             return []
         match = match_of(tenant, wanted)
         if after is not None:
-            following = below(wanted, after)
+            following = match_after_cursor(wanted, after)
             if following is None:
                 raise ValueError(after)
             match = {"$and": [match, following]}
@@ -168,16 +168,16 @@ class Deliveries:
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in notifications]
         if not ranges:
             return 0
-        await self._deliveries.bulk_write([_instead({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)])
-        return await self._end({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
+        await self._deliveries.bulk_write([_set_override({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)])
+        return await self._finish({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
 
     async def cancel(self, send: str, reason: Reason) -> int:
         """Whatever of a send waits is CANCELLED; what is under way will be if it does not get there. Answers how many
         were."""
-        await self._deliveries.bulk_write([_instead({"send": send}, DeliveryStatus.CANCELLED, reason)])
-        return await self._end({"send": send}, DeliveryStatus.CANCELLED, reason)
+        await self._deliveries.bulk_write([_set_override({"send": send}, DeliveryStatus.CANCELLED, reason)])
+        return await self._finish({"send": send}, DeliveryStatus.CANCELLED, reason)
 
-    async def replay(self, tenant: str, wanted: Wanted) -> int:
+    async def replay(self, tenant: str, wanted: DeliveryQuery) -> int:
         """Dead letters back to work, with all their tries before them; and of what is named by its id or its state,
         also what waits for its next try, which it then has now. Those whose address is gone or suppressed only where
         they are named by their ids or reasons. Answers how many match; what a first round does not reach is done by
@@ -187,29 +187,29 @@ class Deliveries:
         now = self._clock()
         match, index = replay_match_of(tenant, wanted), index_of(wanted, failed=True)
         matching = await self._deliveries.count_documents(match, hint=index)
-        if matching > REPLAYED_AT_ONCE:
+        if matching > REPLAY_BATCH_SIZE:
             await self._replays.insert_one(
                 {"_id": new_id(), "tenant": tenant, "wanted": to_builtins(wanted), "at": now}
             )
         await self._replay(match, index, now)
         return matching
 
-    async def replay_preview(self, tenant: str, wanted: Wanted) -> ReplayPreview:
+    async def replay_preview(self, tenant: str, wanted: DeliveryQuery) -> ReplayPreview:
         """What `replay` would do. Counts at most `PREVIEWED_MAX`, and looks whether the first `READ_CHECKED_MAX` were
         read."""
         if not can_match(wanted, failed=True):
             return ReplayPreview(0, 0, 0, 0, {})
         index = index_of(wanted, failed=True)
         group = {"$group": {"_id": "$reason", "count": {"$sum": 1}}}
-        stages: list[Document] = [{"$match": failed_match_of(tenant, wanted)}, {"$limit": PREVIEWED_MAX}, group]
+        stages: list[Document] = [{"$match": failed_match_of(tenant, wanted)}, {"$limit": PREVIEW_COUNT_MAX}, group]
         reasons = {doc["_id"]: doc["count"] async for doc in await self._deliveries.aggregate(stages, hint=index)}
         left_out = () if wanted.reasons or wanted.ids is not None else WITHOUT_ADDRESS
         match = replay_match_of(tenant, wanted)
         cursor = self._deliveries.find(match, {"notification": 1}, hint=index).limit(READ_CHECKED_MAX)
         notifications = [doc["notification"] async for doc in cursor]
         read = 0
-        for start in range(0, len(notifications), REPLAYED_AT_ONCE):
-            part = Counter(notifications[start : start + REPLAYED_AT_ONCE])
+        for start in range(0, len(notifications), REPLAY_BATCH_SIZE):
+            part = Counter(notifications[start : start + REPLAY_BATCH_SIZE])
             was_read = {"_id": {"$in": list(part)}, "read_at": {"$exists": True}}
             read += sum([part[doc["_id"]] async for doc in self._database.notifications.find(was_read, {"_id": 1})])
         return ReplayPreview(
@@ -220,22 +220,22 @@ class Deliveries:
             reasons={reason or NO_REASON: count for reason, count in reasons.items()},
         )
 
-    async def replay_rest(self) -> int:
+    async def continue_replays(self) -> int:
         """A round of every replay that was too large for its call. Answers how many came back to work."""
         replayed = rounds = 0
         async for doc in self._replays.find({}):
             try:
-                asked = convert(doc, _Replay)
+                replay = convert(doc, _Replay)
             except ValidationError as error:
                 report_unreadable(doc, _Replay, error)  # a process of its own version goes on with it
                 continue
-            match, index = replay_match_of(asked.tenant, asked.wanted), index_of(asked.wanted, failed=True)
-            done = await self._replay(match, index, asked.at)
+            match, index = replay_match_of(replay.tenant, replay.wanted), index_of(replay.wanted, failed=True)
+            done = await self._replay(match, index, replay.at)
             replayed += done
             if not done:
-                await self._replays.delete_one({"_id": asked.id})
+                await self._replays.delete_one({"_id": replay.id})
             rounds += 1
-            if rounds == REPLAYS_AT_ONCE:
+            if rounds == REPLAYS_PER_ROUND:
                 break
         return replayed
 
@@ -243,7 +243,7 @@ class Deliveries:
         """Those that failed before that instant: who fails again is not replayed twice by one call. A claim that comes
         in between has changed the state, and is left alone."""
         earlier = {"$and": [match, {"updated_at": {"$lte": before}}]}
-        found = self._deliveries.find(earlier, {"_id": 1}, hint=index).limit(REPLAYED_AT_ONCE)
+        found = self._deliveries.find(earlier, {"_id": 1}, hint=index).limit(REPLAY_BATCH_SIZE)
         ids = [doc["_id"] async for doc in found]
         if not ids:
             return 0
@@ -259,37 +259,39 @@ class Deliveries:
             await self._deliveries.update_many(waiting, {"$set": {"due_at": now, "updated_at": now}})
         return len(ids)
 
-    async def _end(
+    async def _finish(
         self, match: Document, status: DeliveryStatus, reason: Reason | None, before: Sequence[DeliveryStatus] = WAITING
     ) -> int:
         """Ends whatever of it waits, or is in another of the states `before`, with its receipts, in transactions of
         bounded size."""
-        ended = 0
+        finished = 0
         before = [old for old in before if may_move(old, status)]
         waiting = match | {"status": {"$in": before}}
         while True:
-            docs = await self._deliveries.find(waiting).limit(AT_ONCE).to_list()
+            docs = await self._deliveries.find(waiting).limit(FINISH_BATCH_SIZE).to_list()
             found = [delivery for doc in docs if (delivery := decode(doc, Delivery))]
             if len(found) < len(docs):
-                unread = {doc["_id"] for doc in docs} - {delivery.id for delivery in found}
-                lost = {"_id": {"$in": list(unread)}, "status": {"$in": before}}
-                ended += (
-                    await self._deliveries.update_many(lost, _ending(status, reason, self._clock()))
+                undecodable = {doc["_id"] for doc in docs} - {delivery.id for delivery in found}
+                undecodable_match = {"_id": {"$in": list(undecodable)}, "status": {"$in": before}}
+                finished += (
+                    await self._deliveries.update_many(undecodable_match, _finish_update(status, reason, self._clock()))
                 ).modified_count
-            if not found and len(docs) < AT_ONCE:
-                return ended
+            if not found and len(docs) < FINISH_BATCH_SIZE:
+                return finished
 
-            async def end(session: Any, found: Sequence[Delivery] = found) -> int:
-                return await self._end_these(found, status, reason, before, session)
+            async def finish_batch(session: Any, found: Sequence[Delivery] = found) -> int:
+                return await self._finish_batch(found, status, reason, before, session)
 
             session_of = self._database.client.start_session
-            with pymongo.timeout(ENDING_S):
+            with pymongo.timeout(FINISH_TIMEOUT_S):
                 async with session_of(causal_consistency=False) as session:
-                    ended += await session.with_transaction(end, read_concern=SNAPSHOT, write_concern=DURABLE)
-            if len(docs) < AT_ONCE:
-                return ended
+                    finished += await session.with_transaction(
+                        finish_batch, read_concern=SNAPSHOT, write_concern=DURABLE
+                    )
+            if len(docs) < FINISH_BATCH_SIZE:
+                return finished
 
-    async def _end_these(
+    async def _finish_batch(
         self,
         found: Sequence[Delivery],
         status: DeliveryStatus,
@@ -300,27 +302,29 @@ class Deliveries:
         now = self._clock()
         still = {"_id": {"$in": [delivery.id for delivery in found]}, "status": {"$in": before}}
         ids = {doc["_id"] async for doc in self._deliveries.find(still, {"_id": 1}, session=session)}
-        mine = [delivery for delivery in found if delivery.id in ids]
-        if not mine:
+        current = [delivery for delivery in found if delivery.id in ids]
+        if not current:
             return 0
-        change = _ending(status, reason, now)
+        change = _finish_update(status, reason, now)
         await self._deliveries.bulk_write(
-            [UpdateOne({"_id": delivery.id}, change) for delivery in mine], ordered=False, session=session
+            [UpdateOne({"_id": delivery.id}, change) for delivery in current], ordered=False, session=session
         )
-        told: list[Told] = [(receipts.of_document(delivery, status, now, reason), delivery) for delivery in mine]
-        for collection, documents in (await self._teller.rows(told, now)).items():
+        receipt_list: list[PendingReceipt] = [
+            (receipts.delivery_receipt(delivery, status, now, reason), delivery) for delivery in current
+        ]
+        for collection, documents in (await self._receipt_writer.build_documents(receipt_list, now)).items():
             await self._database[collection].insert_many(documents, ordered=False, session=session)
-        return len(mine)
+        return len(current)
 
 
-def _ending(status: DeliveryStatus, reason: Reason | None, now: datetime) -> Document:
+def _finish_update(status: DeliveryStatus, reason: Reason | None, now: datetime) -> Document:
     return {
         "$set": {"status": status, "updated_at": now} | ({"reason": reason} if reason else {}),
         "$unset": {"due_at": "", "queued": ""} | ({} if reason else {"reason": ""}),
     }
 
 
-def _instead(match: Document, status: DeliveryStatus, reason: Reason) -> UpdateMany:
+def _set_override(match: Document, status: DeliveryStatus, reason: Reason) -> UpdateMany:
     """What a worker has of it comes to that end rather than wait again. Said before what waits is ended, so that
     nothing slips from the one state into the other."""
     under_way = match | {"status": DeliveryStatus.PROCESSING}

@@ -13,9 +13,9 @@ from pymongo import DESCENDING
 from hub.ids import first_id_at
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.platform.connections import Document
-from hub.status.proof import with_status
+from hub.status.proof import match_statuses
 
-REPLAYED = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]
+REPLAYABLE_STATUSES = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]
 """What a replay takes. Not HELD: a person, a limit or a circuit breaker holds it, which a replay does not overrule."""
 UNQUEUED: Document = {"queued": {"$exists": False}}
 WITHOUT_ADDRESS = (Reason.ADDRESS_GONE, Reason.SUPPRESSED)
@@ -24,7 +24,7 @@ BY_ID = [("_id", DESCENDING)]
 BY_FAILURE = [("updated_at", DESCENDING), ("_id", DESCENDING)]
 
 
-class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeliveryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which deliveries of a tenant. Empty is all. `providers`: any that was called; `failed_since` (inclusive) and
     `failed_until`: when FAILED and RETRYING ones failed last."""
 
@@ -47,85 +47,85 @@ class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.failed_since is not None or self.failed_until is not None
 
 
-def match_of(tenant: str, wanted: Wanted) -> Document:
-    match: Document = {"tenant": tenant, **with_status(wanted.statuses)}
-    if wanted.by_failure:
-        match = {"tenant": tenant, "status": {"$in": _among_replayed(wanted.statuses or REPLAYED)}}
+def match_of(tenant: str, query: DeliveryQuery) -> Document:
+    match: Document = {"tenant": tenant, **match_statuses(query.statuses)}
+    if query.by_failure:
+        match = {"tenant": tenant, "status": {"$in": _replayable_among(query.statuses or REPLAYABLE_STATUSES)}}
         failed: Document = {}
-        if wanted.failed_since is not None:
-            failed["$gte"] = wanted.failed_since
-        if wanted.failed_until is not None:
-            failed["$lt"] = wanted.failed_until
+        if query.failed_since is not None:
+            failed["$gte"] = query.failed_since
+        if query.failed_until is not None:
+            failed["$lt"] = query.failed_until
         match["updated_at"] = failed
     for name, values in (
-        ("channel", wanted.channels),
-        ("reason", wanted.reasons),
-        ("attempts.provider", wanted.providers),
+        ("channel", query.channels),
+        ("reason", query.reasons),
+        ("attempts.provider", query.providers),
     ):
         if values:
             match[name] = {"$in": list(values)}
-    for name, value in (("mailbox", wanted.mailbox), ("category", wanted.category), ("send", wanted.send)):
+    for name, value in (("mailbox", query.mailbox), ("category", query.category), ("send", query.send)):
         if value is not None:
             match[name] = value
     bounds: Document = {}
-    if wanted.ids is not None:
-        bounds["$in"] = list(wanted.ids)
-    if wanted.since is not None:
-        bounds["$gte"] = first_id_at(wanted.since)
-    if wanted.until is not None:
-        bounds["$lt"] = first_id_at(wanted.until)
+    if query.ids is not None:
+        bounds["$in"] = list(query.ids)
+    if query.since is not None:
+        bounds["$gte"] = first_id_at(query.since)
+    if query.until is not None:
+        bounds["$lt"] = first_id_at(query.until)
     if bounds:
         match["_id"] = bounds
     return match
 
 
-def can_match(wanted: Wanted, *, failed: bool = False) -> bool:
+def can_match(query: DeliveryQuery, *, failed: bool = False) -> bool:
     """Whether anything can match; `failed`: anything that failed."""
-    return not (failed or wanted.by_failure) or not wanted.statuses or bool(_among_replayed(wanted.statuses))
+    return not (failed or query.by_failure) or not query.statuses or bool(_replayable_among(query.statuses))
 
 
-def failed_match_of(tenant: str, wanted: Wanted) -> Document:
+def failed_match_of(tenant: str, query: DeliveryQuery) -> Document:
     """What of it failed, whatever the reason. What is on its lane goes out anyway."""
-    named = wanted.statuses or (REPLAYED if wanted.ids is not None else [DeliveryStatus.FAILED])
-    match = match_of(tenant, wanted) | {"status": {"$in": _among_replayed(named)}} | UNQUEUED
+    named = query.statuses or (REPLAYABLE_STATUSES if query.ids is not None else [DeliveryStatus.FAILED])
+    match = match_of(tenant, query) | {"status": {"$in": _replayable_among(named)}} | UNQUEUED
     match.pop("$or", None)
     return match
 
 
-def replay_match_of(tenant: str, wanted: Wanted) -> Document:
+def replay_match_of(tenant: str, query: DeliveryQuery) -> Document:
     """What of it a replay takes."""
-    match = failed_match_of(tenant, wanted)
-    if wanted.ids is None and not wanted.reasons:
+    match = failed_match_of(tenant, query)
+    if query.ids is None and not query.reasons:
         match["reason"] = {"$nin": list(WITHOUT_ADDRESS)}
     return match
 
 
-def index_of(wanted: Wanted, *, failed: bool = False) -> str:
+def index_of(query: DeliveryQuery, *, failed: bool = False) -> str:
     """The index of a match; `failed`: of one that only takes what failed."""
-    if wanted.ids is not None:
+    if query.ids is not None:
         return "_id_"
-    if wanted.send is not None:
+    if query.send is not None:
         return "send"
-    if wanted.mailbox is not None:
+    if query.mailbox is not None:
         return "mailbox"
-    return "failed" if failed or wanted.by_failure else "status"
+    return "failed" if failed or query.by_failure else "status"
 
 
-def order_of(wanted: Wanted) -> list[tuple[str, int]]:
+def order_of(query: DeliveryQuery) -> list[tuple[str, int]]:
     """Newest first: by the time of failure where it is asked for and an index has it, else by the time of making."""
-    return BY_FAILURE if index_of(wanted) == "failed" else BY_ID
+    return BY_FAILURE if index_of(query) == "failed" else BY_ID
 
 
-def cursor_of(wanted: Wanted, delivery: Delivery) -> str:
+def cursor_of(query: DeliveryQuery, delivery: Delivery) -> str:
     """The cursor of a delivery in that order."""
-    if order_of(wanted) is BY_ID:
+    if order_of(query) is BY_ID:
         return delivery.id
     return f"{round(delivery.updated_at.timestamp() * 1000)}~{delivery.id}"
 
 
-def below(wanted: Wanted, cursor: str) -> Document | None:
+def match_after_cursor(query: DeliveryQuery, cursor: str) -> Document | None:
     """The match of what follows a cursor; None if it is not one of that order."""
-    if order_of(wanted) is BY_ID:
+    if order_of(query) is BY_ID:
         return {"_id": {"$lt": cursor}}
     at_ms, _, id = cursor.partition("~")
     if not (id and at_ms.isascii() and at_ms.isdigit() and len(at_ms) <= len("9999999999999")):
@@ -134,5 +134,5 @@ def below(wanted: Wanted, cursor: str) -> Document | None:
     return {"updated_at": {"$lte": at}, "$or": [{"updated_at": {"$lt": at}}, {"_id": {"$lt": id}}]}
 
 
-def _among_replayed(statuses: Sequence[DeliveryStatus]) -> list[DeliveryStatus]:
-    return [status for status in REPLAYED if status in statuses]
+def _replayable_among(statuses: Sequence[DeliveryStatus]) -> list[DeliveryStatus]:
+    return [status for status in REPLAYABLE_STATUSES if status in statuses]

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from hub.model import Channel, Delivery, DeliveryStatus
 from hub.platform.connections import Document
 
-CONFIRMED_BY_ANSWER = Channel.WEBHOOK
+RECIPIENT_CONFIRMED_CHANNEL = Channel.WEBHOOK
 """The channel whose provider is the recipient's own: its answer means DELIVERED."""
 
 _UNPROVEN: Document = {"status": DeliveryStatus.READ, "clicked_at": {"$exists": False}}
@@ -19,7 +19,7 @@ _PROVEN: Document = {"status": DeliveryStatus.READ, "clicked_at": {"$exists": Tr
 PROVEN_STATUS: Document = {
     "$cond": [
         {"$and": [{"$eq": ["$status", DeliveryStatus.READ]}, {"$eq": [{"$type": "$clicked_at"}, "missing"]}]},
-        {"$cond": [{"$eq": ["$channel", CONFIRMED_BY_ANSWER]}, DeliveryStatus.DELIVERED, DeliveryStatus.SENT]},
+        {"$cond": [{"$eq": ["$channel", RECIPIENT_CONFIRMED_CHANNEL]}, DeliveryStatus.DELIVERED, DeliveryStatus.SENT]},
         "$status",
     ]
 }
@@ -41,10 +41,10 @@ def with_proven_status(stored: Document) -> Document:
 
 
 def _without_proof(channel: str | None) -> DeliveryStatus:
-    return DeliveryStatus.DELIVERED if channel == CONFIRMED_BY_ANSWER else DeliveryStatus.SENT
+    return DeliveryStatus.DELIVERED if channel == RECIPIENT_CONFIRMED_CHANNEL else DeliveryStatus.SENT
 
 
-def with_status(statuses: Collection[DeliveryStatus]) -> Document:
+def match_statuses(statuses: Collection[DeliveryStatus]) -> Document:
     """Return the match of stored deliveries in any of `statuses`; empty is all. `status` is bounded for the indexes."""
     if not statuses:
         return {"status": {"$in": list(DeliveryStatus)}}
@@ -55,7 +55,7 @@ def with_status(statuses: Collection[DeliveryStatus]) -> Document:
     if DeliveryStatus.READ in asked:
         either.append(_PROVEN)
     if DeliveryStatus.DELIVERED in asked:
-        either.append({**_UNPROVEN, "channel": CONFIRMED_BY_ANSWER})
+        either.append({**_UNPROVEN, "channel": RECIPIENT_CONFIRMED_CHANNEL})
     if DeliveryStatus.SENT in asked:
-        either.append({**_UNPROVEN, "channel": {"$ne": CONFIRMED_BY_ANSWER}})
+        either.append({**_UNPROVEN, "channel": {"$ne": RECIPIENT_CONFIRMED_CHANNEL}})
     return {"status": {"$in": sorted(asked | {DeliveryStatus.READ})}, "$or": either}

@@ -10,38 +10,38 @@ from pymongo.errors import PyMongoError
 
 from hub.status.deliveries import Deliveries
 
-AT_ONCE = 200  # notifications a round
-WAITING_MAX = 50_000
+BATCH_SIZE = 200  # notifications a round
+QUEUE_MAX = 50_000
 
 log = structlog.get_logger(__name__)
 
 
-class Quiet:
+class ReadPropagation:
     def __init__(self, deliveries: Deliveries) -> None:
         self._deliveries = deliveries
-        self._waiting: deque[str] = deque(maxlen=WAITING_MAX)
-        self._filled = asyncio.Event()
+        self._queue: deque[str] = deque(maxlen=QUEUE_MAX)
+        self._not_empty = asyncio.Event()
 
     def put(self, notifications: Sequence[str]) -> None:
         """Queues notifications that were read and have deliveries elsewhere."""
-        self._waiting.extend(notifications)
-        self._filled.set()
+        self._queue.extend(notifications)
+        self._not_empty.set()
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            if not self._waiting:
-                self._filled.clear()
-                await self._filled.wait()
-            await self._quieten()
+            if not self._queue:
+                self._not_empty.clear()
+                await self._not_empty.wait()
+            await self._skip_batch()
 
     async def flush(self) -> None:
         """What is queued, when `run` has ended."""
-        while self._waiting:
-            await self._quieten()
+        while self._queue:
+            await self._skip_batch()
 
-    async def _quieten(self) -> None:
-        read = [self._waiting.popleft() for _ in range(min(len(self._waiting), AT_ONCE))]
+    async def _skip_batch(self) -> None:
+        read = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_SIZE))]
         try:
             await self._deliveries.skip_read(read)
         except PyMongoError as error:

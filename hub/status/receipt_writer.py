@@ -8,9 +8,9 @@ from hub.platform.connections import Document
 from hub.status import receipts
 from hub.webhooks import webhook_calls
 
-Told = tuple[Document, Notification | Delivery]
+PendingReceipt = tuple[Document, Notification | Delivery]
 """A receipt, and what it is about."""
-TOLD = frozenset(
+REPORTED_STATUSES = frozenset(
     {
         *(DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED),
         *(DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.EXPIRED),
@@ -20,33 +20,37 @@ TOLD = frozenset(
 Tenants = Callable[[Collection[str]], Awaitable[Mapping[str, Tenant]]]
 
 
-def told(delivery: Delivery, became: DeliveryStatus, reason: Reason | None, now: datetime) -> Told | None:
+def receipt_for(
+    delivery: Delivery, status: DeliveryStatus, reason: Reason | None, now: datetime
+) -> PendingReceipt | None:
     """The sender's receipt of what a delivery came to, if that is told."""
-    return (receipts.of_document(delivery, became, now, reason), delivery) if became in TOLD else None
+    return (receipts.delivery_receipt(delivery, status, now, reason), delivery) if status in REPORTED_STATUSES else None
 
 
-def calls_of(told: Sequence[Told], tenants: Mapping[str, Tenant], now: datetime) -> list[Document]:
+def webhook_calls_for(
+    pending: Sequence[PendingReceipt], tenants: Mapping[str, Tenant], now: datetime
+) -> list[Document]:
     """The calls that these receipts cause."""
     return [
         call
-        for receipt, about in told
+        for receipt, about in pending
         if (endpoints := tenants[receipt["tenant"]].endpoints)
-        for call in webhook_calls.calls_for(receipt, about, endpoints, now)
+        for call in webhook_calls.calls_for_receipt(receipt, about, endpoints, now)
     ]
 
 
-class Teller:
+class ReceiptWriter:
     """`tenants` reads them by id."""
 
     def __init__(self, tenants: Tenants) -> None:
         self._tenants = tenants
 
-    async def rows(self, told: Sequence[Told], now: datetime) -> dict[str, list[Document]]:
+    async def build_documents(self, pending: Sequence[PendingReceipt], now: datetime) -> dict[str, list[Document]]:
         """What to insert, by collection."""
-        if not told:
+        if not pending:
             return {}
-        rows = {receipts.COLLECTION: [receipt for receipt, _ in told]}
-        tenants = await self._tenants({receipt["tenant"] for receipt, _ in told})
-        if calls := calls_of(told, tenants, now):
-            rows[webhook_calls.COLLECTION] = calls
-        return rows
+        documents = {receipts.COLLECTION: [receipt for receipt, _ in pending]}
+        tenants = await self._tenants({receipt["tenant"] for receipt, _ in pending})
+        if calls := webhook_calls_for(pending, tenants, now):
+            documents[webhook_calls.COLLECTION] = calls
+        return documents

@@ -27,11 +27,11 @@ COLLECTION = "receipts"
 DAY_S = 86_400
 CLOCK_MARGIN = timedelta(seconds=60)  # between this process and MongoDB
 HISTORY_LOST = 286
-BUSY_S = 10.0  # when a refused reader may try again
+RETRY_AFTER_S = 10.0  # when a refused reader may try again
 WAIT_MS = 1000  # how long the server holds a read that has nothing to tell
 
 
-class Told(Struct, frozen=True):
+class StreamedReceipt(Struct, frozen=True):
     """A receipt and the position after it."""
 
     receipt: Receipt
@@ -43,19 +43,19 @@ def indexes(settings: Settings) -> Indexes:
     return {COLLECTION: [IndexModel([("at", ASCENDING)], name="age", expireAfterSeconds=settings.receipt_days * DAY_S)]}
 
 
-def of_person(n: Notification, kind: ReceiptKind, at: datetime, channel: Channel = Channel.IN_APP) -> Document:
+def user_receipt(n: Notification, kind: ReceiptKind, at: datetime, channel: Channel = Channel.IN_APP) -> Document:
     """What the recipient did, as a document."""
     return _document(n, kind, at, channel, None, None)
 
 
-def of_delivery(
+def channel_receipt(
     n: Notification, channel: Channel, status: DeliveryStatus, at: datetime, reason: str | None = None
 ) -> Document:
     """What became of it on one channel, as a document."""
     return _document(n, ReceiptKind.DELIVERY, at, channel, status, reason)
 
 
-def of_document(delivery: Delivery, status: DeliveryStatus, at: datetime, reason: str | None = None) -> Document:
+def delivery_receipt(delivery: Delivery, status: DeliveryStatus, at: datetime, reason: str | None = None) -> Document:
     """What became of a delivery that is a document of its own."""
     return document(
         Receipt(
@@ -97,30 +97,32 @@ def _document(
     )
 
 
-class Readers:
+class ReceiptStreams:
     """The open readers of this process. Each costs the server a cursor over its oplog, so a tenant has few."""
 
-    def __init__(self, database: Database, most: int, most_in_all: int) -> None:
+    def __init__(self, database: Database, per_tenant_max: int, process_max: int) -> None:
         self._database = database
-        self._most = most
-        self._most_in_all = most_in_all
+        self._per_tenant_max = per_tenant_max
+        self._process_max = process_max
         self._open: Counter[str] = Counter()
 
-    async def watch(
+    async def stream(
         self, tenant: str, send_id: str | None, after: str | None, since: datetime | None
-    ) -> AsyncGenerator[Told, None]:
+    ) -> AsyncGenerator[StreamedReceipt, None]:
         """Receipts of a tenant, or of one send, from the position `after`; without it from the instant `since` as far
         as is known, without that from now on.
 
         CursorExpired where the server no longer reaches back to `after`, RateLimited beyond the tenant's readers."""
-        if self._open[tenant] >= self._most:
-            raise RateLimited(f"A tenant has at most {self._most} readers (HUB_RECEIPT_READERS_PER_TENANT).", BUSY_S)
-        if self._open.total() >= self._most_in_all:
-            raise RateLimited(f"This process has {self._most_in_all} readers (HUB_RECEIPT_READERS).", BUSY_S)
+        if self._open[tenant] >= self._per_tenant_max:
+            raise RateLimited(
+                f"A tenant has at most {self._per_tenant_max} readers (HUB_RECEIPT_READERS_PER_TENANT).", RETRY_AFTER_S
+            )
+        if self._open.total() >= self._process_max:
+            raise RateLimited(f"This process has {self._process_max} readers (HUB_RECEIPT_READERS).", RETRY_AFTER_S)
         self._open[tenant] += 1
         metrics.receipt_readers.inc()
         try:
-            async with await self._begin(tenant, send_id, after, since) as stream:
+            async with await self._open_stream(tenant, send_id, after, since) as stream:
                 while stream.alive:
                     try:
                         change = await stream.try_next()
@@ -129,14 +131,14 @@ class Readers:
                             raise CursorExpired("This reader fell behind what is kept: start anew.") from error
                         raise
                     if change is not None and (receipt := decode(change["fullDocument"], Receipt)):
-                        yield Told(receipt, _cursor(change["_id"]["_data"]))
+                        yield StreamedReceipt(receipt, _cursor(change["_id"]["_data"]))
         finally:
             metrics.receipt_readers.dec()
             self._open[tenant] -= 1
             if not self._open[tenant]:
                 del self._open[tenant]
 
-    async def _begin(self, tenant: str, send_id: str | None, after: str | None, since: datetime | None) -> Any:
+    async def _open_stream(self, tenant: str, send_id: str | None, after: str | None, since: datetime | None) -> Any:
         wanted: Document = {"operationType": "insert", "fullDocument.tenant": tenant}
         if send_id is not None:
             wanted["fullDocument.send_id"] = send_id

@@ -13,8 +13,8 @@ from hub.platform.connections import Database, Document, Indexes
 from hub.platform.decoding import decode, decode_all, decode_page
 
 COLLECTION = "sends"
-CALLED_OFF = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
-ENDING_AT_ONCE = 10
+CANCELLATION_REASONS = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
+INTERRUPTED_BATCH_SIZE = 10
 READ_IN_INBOX: Document = {"$and": [{"$ifNull": ["$read_at", False]}, {"$not": [{"$ifNull": ["$read_on", False]}]}]}
 """Read, and not by a click in a mail or push: an expression over notifications."""
 
@@ -44,29 +44,29 @@ class Sends:
         doc = await self._database[COLLECTION].find_one({"_id": id, "tenant": tenant})
         return decode(doc, Send) if doc else None
 
-    async def called_off(self, ids: Collection[str]) -> dict[str, Reason]:
+    async def find_cancelled(self, ids: Collection[str]) -> dict[str, Reason]:
         """Those of `ids` that were cancelled or recalled, and which of the two."""
-        wanted = {"_id": {"$in": list(ids)}, "status": {"$in": list(CALLED_OFF)}}
+        wanted = {"_id": {"$in": list(ids)}, "status": {"$in": list(CANCELLATION_REASONS)}}
         found = self._database[COLLECTION].find(wanted, {"status": 1})
-        return {doc["_id"]: CALLED_OFF[SendStatus(doc["status"])] async for doc in found}
+        return {doc["_id"]: CANCELLATION_REASONS[SendStatus(doc["status"])] async for doc in found}
 
-    async def call_off(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
+    async def mark_cancelled(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
         """From now on nothing of it leaves any more. It is `ending` until `ended`. A recall is more than a
         cancellation: what was recalled stays so."""
         wanted: Document = {"_id": id, "tenant": tenant, "status": {"$ne": SendStatus.RECALLED}}
         await self._database[COLLECTION].update_one(wanted, {"$set": {"status": status, "ending": at}})
         return await self.get(tenant, id)
 
-    async def ending(self, before: datetime) -> list[Send]:
+    async def list_interrupted(self, before: datetime) -> list[Send]:
         """Some that should have been done with by now: their process died over it."""
-        found = self._database[COLLECTION].find({"ending": {"$lt": before}}).limit(ENDING_AT_ONCE)
+        found = self._database[COLLECTION].find({"ending": {"$lt": before}}).limit(INTERRUPTED_BATCH_SIZE)
         return await decode_all(found, Send)
 
-    async def ended(self, send: Send) -> None:
+    async def finish_cancellation(self, send: Send) -> None:
         """Everything of it is called off."""
         await self._database[COLLECTION].update_one({"_id": send.id, "status": send.status}, {"$unset": {"ending": ""}})
 
-    async def standing(self, send: Send, limit: int) -> list[tuple[str, str]]:
+    async def list_in_inboxes(self, send: Send, limit: int) -> list[tuple[str, str]]:
         """Mailbox and id of what it put into inboxes and is still there."""
         wanted = {"send": send.id, "box": {"$exists": True}}
         found = self._database.notifications.find(wanted, {"mailbox": 1}, hint="send").limit(limit)

@@ -11,7 +11,7 @@ def in_app_status(n: Notification) -> DeliveryStatus:
     return DeliveryStatus.READ if n.read_at and not n.read_on else DeliveryStatus.DELIVERED
 
 
-def deliveries_of(n: Notification) -> list[Delivery]:
+def virtual_deliveries(n: Notification) -> list[Delivery]:
     """One per channel, IN_APP first, then what was decided against with its reason."""
     found = [] if n.hidden else [_delivery(n, Channel.IN_APP, in_app_status(n), None)]
     return found + [_delivery(n, Channel(name), DeliveryStatus.SKIPPED, reason) for name, reason in n.skipped.items()]

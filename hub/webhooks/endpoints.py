@@ -25,11 +25,11 @@ log = structlog.get_logger(__name__)
 class Endpoints:
     def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
         self._tenants = database[COLLECTION]
-        self._most = settings.webhooks_per_tenant
+        self._per_tenant_max = settings.webhooks_per_tenant
         self._failing_days = settings.webhook_failing_days
         self._clock = clock
 
-    async def all(self, tenant: str) -> list[WebhookEndpoint]:
+    async def list_all(self, tenant: str) -> list[WebhookEndpoint]:
         """In the order they were made."""
         doc = await self._tenants.find_one({"_id": tenant}, {"endpoints": 1})
         return _endpoints(doc)
@@ -37,15 +37,19 @@ class Endpoints:
     async def create(self, tenant: str, url: str, events: Sequence[str]) -> WebhookEndpoint:
         """A new endpoint with its first secret. TooLarge beyond what a tenant may have."""
         now = self._clock()
-        made = WebhookEndpoint(id=new_id(now), url=url, events=tuple(events), secrets=(new_secret(),), created_at=now)
-        roomy = {"_id": tenant, f"endpoints.{self._most - 1}": {"$exists": False}}
-        change = {"$push": {"endpoints": document(made)}, "$inc": {"version": 1}}
+        endpoint = WebhookEndpoint(
+            id=new_id(now), url=url, events=tuple(events), secrets=(new_secret(),), created_at=now
+        )
+        below_limit = {"_id": tenant, f"endpoints.{self._per_tenant_max - 1}": {"$exists": False}}
+        change = {"$push": {"endpoints": document(endpoint)}, "$inc": {"version": 1}}
         try:
-            await self._tenants.update_one(roomy, change, upsert=True)
+            await self._tenants.update_one(below_limit, change, upsert=True)
         except DuplicateKeyError:  # it is there: full, or made just now by another
-            if not (await self._tenants.update_one(roomy, change)).matched_count:
-                raise TooLarge(f"A tenant has at most {self._most} webhooks (HUB_WEBHOOKS_PER_TENANT).") from None
-        return made
+            if not (await self._tenants.update_one(below_limit, change)).matched_count:
+                raise TooLarge(
+                    f"A tenant has at most {self._per_tenant_max} webhooks (HUB_WEBHOOKS_PER_TENANT)."
+                ) from None
+        return endpoint
 
     async def update(
         self,
@@ -67,12 +71,12 @@ class Endpoints:
         if enabled is not UNSET:
             values["enabled"] = enabled
             cleared = ["failing_since", "disabled_reason"]
-        return await self._change(tenant, id, _set(values, cleared))
+        return await self._change(tenant, id, _endpoint_update(values, cleared))
 
     async def rotate(self, tenant: str, id: str) -> WebhookEndpoint:
         """A new secret signs from now on, beside the last one for a day; the one before that no more."""
         newest = {"$each": [new_secret()], "$position": 0, "$slice": 2}
-        change = _set({"rotated_at": self._clock()}, []) | {"$push": {"endpoints.$.secrets": newest}}
+        change = _endpoint_update({"rotated_at": self._clock()}, []) | {"$push": {"endpoints.$.secrets": newest}}
         return await self._change(tenant, id, change)
 
     async def delete(self, tenant: str, id: str) -> bool:
@@ -81,30 +85,30 @@ class Endpoints:
         change: Document = {"$pull": {"endpoints": {"id": id}}, "$inc": {"version": 1}}
         return (await self._tenants.update_one(found, change)).modified_count == 1
 
-    async def settled(self, tenant: str, endpoint: WebhookEndpoint, status: DeliveryStatus) -> None:
+    async def record_result(self, tenant: str, endpoint: WebhookEndpoint, status: DeliveryStatus) -> None:
         """Keeps book of how a call ended, DELIVERED or FAILED. An endpoint for which calls are given up for days, and
         none succeeds, is disabled. `endpoint` may be an old copy: what it says is checked as it is changed."""
         now = self._clock()
         if status is DeliveryStatus.DELIVERED:
             if endpoint.failing_since:
-                await self._note(tenant, endpoint, {"failing_since": {"$exists": True}}, {}, ["failing_since"])
+                await self._update_if(tenant, endpoint, {"failing_since": {"$exists": True}}, {}, ["failing_since"])
             return
         if endpoint.failing_since is None:
-            await self._note(tenant, endpoint, {"failing_since": {"$exists": False}}, {"failing_since": now}, [])
+            await self._update_if(tenant, endpoint, {"failing_since": {"$exists": False}}, {"failing_since": now}, [])
             return
         since = endpoint.failing_since
         if now - since < timedelta(days=self._failing_days):
             return
         disabled = {"enabled": False, "disabled_reason": f"Nothing but failure since {rfc3339(since)}."}
-        if await self._note(tenant, endpoint, {"enabled": {"$ne": False}, "failing_since": since}, disabled, []):
+        if await self._update_if(tenant, endpoint, {"enabled": {"$ne": False}, "failing_since": since}, disabled, []):
             log.warning("endpoint_disabled", tenant=tenant, endpoint=endpoint.id, failing_since=rfc3339(since))
 
-    async def _note(
-        self, tenant: str, endpoint: WebhookEndpoint, still: Document, values: Document, cleared: list[str]
+    async def _update_if(
+        self, tenant: str, endpoint: WebhookEndpoint, conditions: Document, values: Document, cleared: list[str]
     ) -> bool:
         """Changes it if what is known of it is still so. Answers whether it was."""
-        found = {"_id": tenant, "endpoints": {"$elemMatch": {"id": endpoint.id, **still}}}
-        return (await self._tenants.update_one(found, _set(values, cleared))).modified_count == 1
+        found = {"_id": tenant, "endpoints": {"$elemMatch": {"id": endpoint.id, **conditions}}}
+        return (await self._tenants.update_one(found, _endpoint_update(values, cleared))).modified_count == 1
 
     async def _change(self, tenant: str, id: str, change: Document) -> WebhookEndpoint:
         doc = await self._tenants.find_one_and_update(
@@ -116,7 +120,7 @@ class Endpoints:
         raise NotFound("There is no such webhook.")
 
 
-def _set(values: Document, cleared: Sequence[str]) -> Document:
+def _endpoint_update(values: Document, cleared: Sequence[str]) -> Document:
     """An update of the endpoint that was found."""
     update: dict[str, Any] = {"$inc": {"version": 1}}
     if values:

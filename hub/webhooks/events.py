@@ -2,13 +2,13 @@
 
 from hub.model import Channel, DeliveryStatus, Receipt, ReceiptKind
 
-IN_APP: dict[DeliveryStatus | None, str] = {
+IN_APP_EVENTS: dict[DeliveryStatus | None, str] = {
     DeliveryStatus.DELIVERED: "notification.created",
     DeliveryStatus.EXPIRED: "notification.expired",
     DeliveryStatus.CANCELLED: "notification.recalled",
 }
 """What becomes of the inbox's own delivery is what becomes of the notification."""
-OUTSIDE: dict[DeliveryStatus | None, str] = {
+DELIVERY_EVENTS: dict[DeliveryStatus | None, str] = {
     status: f"delivery.{status.lower()}"
     for status in (
         DeliveryStatus.SENT,
@@ -20,14 +20,14 @@ OUTSIDE: dict[DeliveryStatus | None, str] = {
     )
 }
 """States on the way (HELD, RETRYING ...) are no events; READ is told as `notification.read`."""
-OF_PERSONS = {kind: f"notification.{kind.lower()}" for kind in ReceiptKind if kind is not ReceiptKind.DELIVERY}
+USER_EVENTS = {kind: f"notification.{kind.lower()}" for kind in ReceiptKind if kind is not ReceiptKind.DELIVERY}
 
-EVENTS = (*IN_APP.values(), *OF_PERSONS.values(), *OUTSIDE.values())
+EVENTS = (*IN_APP_EVENTS.values(), *USER_EVENTS.values(), *DELIVERY_EVENTS.values())
 
 
-def event_of(receipt: Receipt) -> str | None:
+def event_name(receipt: Receipt) -> str | None:
     """The event's name; None for a receipt that no endpoint is told."""
     if receipt.kind is not ReceiptKind.DELIVERY:
-        return OF_PERSONS[receipt.kind]
+        return USER_EVENTS[receipt.kind]
     within = receipt.channel is Channel.IN_APP
-    return (within and IN_APP.get(receipt.status)) or OUTSIDE.get(receipt.status)
+    return (within and IN_APP_EVENTS.get(receipt.status)) or DELIVERY_EVENTS.get(receipt.status)

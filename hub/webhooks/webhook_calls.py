@@ -27,7 +27,7 @@ from hub.outbox.due_index import due_index
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.decoding import decode_page
 from hub.settings import Settings
-from hub.webhooks.events import event_of
+from hub.webhooks.events import event_name
 
 COLLECTION = "webhook_calls"
 LANE = "ENDPOINT"
@@ -49,7 +49,7 @@ def indexes(settings: Settings) -> Indexes:
     }
 
 
-def calls_for(
+def calls_for_receipt(
     receipt: Document, about: Notification | Delivery, endpoints: Iterable[WebhookEndpoint], now: datetime
 ) -> list[Document]:
     """The calls that a receipt causes, as documents: one for each enabled endpoint that wants its event. The same
@@ -57,32 +57,32 @@ def calls_for(
     endpoints = [endpoint for endpoint in endpoints if endpoint.enabled]
     if not endpoints:
         return []
-    told = convert(receipt, Receipt)
-    event = event_of(told)
+    decoded = convert(receipt, Receipt)
+    event = event_name(decoded)
     if event is None:
         return []
-    payload = _payload(event, told, about)
+    payload = _payload(event, decoded, about)
     return [
         document(
             WebhookCall(
-                id=f"{told.id}-{endpoint.id}",
-                tenant=told.tenant,
+                id=f"{decoded.id}-{endpoint.id}",
+                tenant=decoded.tenant,
                 endpoint=endpoint.id,
                 event=event,
                 payload=payload,
                 status=DeliveryStatus.ACCEPTED,
                 priority=about.priority,
-                lane=f"{LANE}/{about.priority}/{told.tenant}",
+                lane=f"{LANE}/{about.priority}/{decoded.tenant}",
                 due_at=now,
                 created_at=now,
                 updated_at=now,
             )
         )
-        for endpoint in wanting(endpoints, event)
+        for endpoint in subscribed_endpoints(endpoints, event)
     ]
 
 
-def wanting(endpoints: Iterable[WebhookEndpoint], event: str) -> list[WebhookEndpoint]:
+def subscribed_endpoints(endpoints: Iterable[WebhookEndpoint], event: str) -> list[WebhookEndpoint]:
     """Those that are told of such an event."""
     return [one for one in endpoints if one.enabled and (not one.events or event in one.events)]
 
@@ -108,18 +108,18 @@ def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> st
     ).decode()
 
 
-def naming(mailbox: str) -> Document:
+def match_user(mailbox: str) -> Document:
     """Matches the calls about a person. No index serves this: they are kept for days only."""
-    return {"tenant": tenant_of(mailbox), "payload": {"$regex": re.escape(_whose(mailbox))}}
+    return {"tenant": tenant_of(mailbox), "payload": {"$regex": re.escape(_user_json(mailbox))}}
 
 
-def without(mailbox: str) -> list[Document]:
+def erase_user_update(mailbox: str) -> list[Document]:
     """The update that takes the person out of the calls about them, also of those that still wait."""
-    nobody = {"input": "$payload", "find": {"$literal": _whose(mailbox)}, "replacement": '"userId":null'}
+    nobody = {"input": "$payload", "find": {"$literal": _user_json(mailbox)}, "replacement": '"userId":null'}
     return [{"$set": {"payload": {"$replaceOne": nobody}}}]
 
 
-def _whose(mailbox: str) -> str:
+def _user_json(mailbox: str) -> str:
     """As `_payload` writes it. Nothing else there looks so: in a text, quotation marks stand behind a backslash."""
     return f'"userId":{orjson.dumps(user_of(mailbox)).decode()}'
 

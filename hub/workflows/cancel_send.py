@@ -31,13 +31,13 @@ class SendCancellation:
 
     async def resume_interrupted(self) -> int:
         """Goes on where a process died. Answers how many sends."""
-        found = await self._sends.ending(self._clock() - RESUME_AFTER)
+        found = await self._sends.list_interrupted(self._clock() - RESUME_AFTER)
         for send in found:
             await self._apply(send)
         return len(found)
 
     async def _begin(self, tenant: str, id: str, status: SendStatus) -> Send:
-        send = await self._sends.call_off(tenant, id, status, self._clock())
+        send = await self._sends.mark_cancelled(tenant, id, status, self._clock())
         if send is None:
             raise NotFound("There is no such send.")
         await self._apply(send)
@@ -46,6 +46,6 @@ class SendCancellation:
     async def _apply(self, send: Send) -> None:
         recalled = send.status is SendStatus.RECALLED
         await self._deliveries.cancel(send.id, Reason.RECALLED if recalled else Reason.CANCELLED)
-        while recalled and (standing := await self._sends.standing(send, CHUNK)):
+        while recalled and (standing := await self._sends.list_in_inboxes(send, CHUNK)):
             await self._change.recall(standing)
-        await self._sends.ended(send)
+        await self._sends.finish_cancellation(send)

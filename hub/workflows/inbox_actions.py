@@ -152,7 +152,7 @@ class _MarkWork:
                     _receipt(unit, before, after)
                 elif after.removed_as:
                     unit.insert(
-                        receipts.COLLECTION, receipts.of_delivery(after, Channel.IN_APP, after.removed_as, unit.now)
+                        receipts.COLLECTION, receipts.channel_receipt(after, Channel.IN_APP, after.removed_as, unit.now)
                     )
         return Marked(changed[:RESPONSE_MAX], len(changed), unit.get_mailbox(self._mailbox))
 
@@ -175,7 +175,7 @@ class _ClickWork:
         if n is None:
             return
         if await self._record_click(self._delivery.id, unit.now, session):
-            told = receipts.of_person(n, ReceiptKind.CLICKED, unit.now, self._delivery.channel)
+            told = receipts.user_receipt(n, ReceiptKind.CLICKED, unit.now, self._delivery.channel)
             unit.insert(receipts.COLLECTION, told)
         if (n.box or n.hidden) and (after := state.clicked(self._delivery.channel)(n, unit.now)):
             where = self._delivery.channel if n.hidden else Channel.IN_APP
@@ -199,7 +199,9 @@ class _RecallWork:
             before = unit.get(mailbox, id)
             if before and (after := state.recalled(before, unit.now)):
                 gone = unit.change(after)
-                told = receipts.of_delivery(gone, Channel.IN_APP, DeliveryStatus.CANCELLED, unit.now, Reason.RECALLED)
+                told = receipts.channel_receipt(
+                    gone, Channel.IN_APP, DeliveryStatus.CANCELLED, unit.now, Reason.RECALLED
+                )
                 unit.insert(receipts.COLLECTION, told)
 
 
@@ -239,7 +241,7 @@ class _MarkAllWork:
 
 def _receipt(unit: UnitOfWork, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
     for kind in state.receipt_kinds(before, after):
-        unit.insert(receipts.COLLECTION, receipts.of_person(after, kind, unit.now, where))
+        unit.insert(receipts.COLLECTION, receipts.user_receipt(after, kind, unit.now, where))
         if kind is ReceiptKind.READ and after.outside:
             unit.read_with_deliveries.append(after.id)
 

@@ -44,7 +44,7 @@ from hub.webhooks import events, webhook_calls
 NOTIFICATION_BYTES = 1024  # of a notification beside what its sender wrote, with one receipt
 DELIVERY_BYTES = 900  # with its receipt
 WEBHOOK_CALL_BYTES = 900  # of a call of a tenant's endpoint
-CREATED, SKIPPED = events.IN_APP[DeliveryStatus.DELIVERED], events.OUTSIDE[DeliveryStatus.SKIPPED]
+CREATED, SKIPPED = events.IN_APP_EVENTS[DeliveryStatus.DELIVERED], events.DELIVERY_EVENTS[DeliveryStatus.SKIPPED]
 
 CreateCategory = Callable[[Tenant, str], UpdateOne]
 """Makes a category that nobody has defined."""
@@ -164,7 +164,7 @@ class _SendWork:
         people = len(request.users)
         self._estimate_size(
             people * sum(channel in configured for channel in asked if channel is not Channel.IN_APP),
-            people * len(webhook_calls.wanting(remembered.endpoints, CREATED)),
+            people * len(webhook_calls.subscribed_endpoints(remembered.endpoints, CREATED)),
         )
 
     def _estimate_size(self, outside: int, calls: int) -> None:
@@ -210,7 +210,9 @@ class _SendWork:
 
     def _check(self, plans: Sequence[Plan], tenant: Tenant) -> None:
         """TooLarge for what one transaction can't hold."""
-        created, skipped = (len(webhook_calls.wanting(tenant.endpoints, event)) for event in (CREATED, SKIPPED))
+        created, skipped = (
+            len(webhook_calls.subscribed_endpoints(tenant.endpoints, event)) for event in (CREATED, SKIPPED)
+        )
         self._estimate_size(
             sum(len(decision.devices or (None,)) for plan in plans for decision in plan.external),
             sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans),
@@ -252,9 +254,9 @@ class _SendWork:
             )
         )
         if not n.hidden:
-            unit.insert(receipts.COLLECTION, receipts.of_delivery(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now))
+            unit.insert(receipts.COLLECTION, receipts.channel_receipt(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now))
         for channel, reason in plan.skipped.items():
-            told = receipts.of_delivery(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
+            told = receipts.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
             unit.insert(receipts.COLLECTION, told)
         for decision in plan.external:
             for device in decision.devices or (None,):

@@ -22,7 +22,7 @@ from hub.clock import Clock
 from hub.errors import HubError
 from hub.inbox.store import Inboxes
 from hub.model import Attempt, DeliveryStatus, Reason
-from hub.outbox.claims import UNQUEUEING_S, Claims, Due, Job, Settlement
+from hub.outbox.claims import UNQUEUE_ALL_TIMEOUT_S, Claims, DueEntry, Job, Settlement
 from hub.outbox.due_index import wait_s
 from hub.outbox.lanes import Lanes
 from hub.platform import metrics
@@ -66,7 +66,7 @@ class Scheduler:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._run_forever(self.tick, BATCH_SIZE))
             group.create_task(self._run_forever(self._cancellation.resume_interrupted, 1))
-            group.create_task(self._run_forever(self._deliveries.replay_rest, 1))
+            group.create_task(self._run_forever(self._deliveries.continue_replays, 1))
             group.create_task(self._recount_forever())
             for queue in self._queues:
                 group.create_task(self._run_forever(queue.tick, 1))
@@ -141,30 +141,30 @@ class DueJobs:
 
     async def tick(self) -> int:
         """A slice of each lane on which something is due. Answers how much more there was."""
-        if not await self._lanes.tick(self._name, self._turn_ms):
+        if not await self._lanes.acquire_tick_lock(self._name, self._turn_ms):
             return 0
-        if await self._lanes.flushed(self._name, UNQUEUEING_S):
+        if await self._lanes.detect_flush(self._name, UNQUEUE_ALL_TIMEOUT_S):
             metrics.flushes.inc()
-            log.info("queue_refilled", queue=self._name, jobs=await self._claims.unqueue_all())
-            await self._lanes.filled(self._name)
+            log.info("queue_refilled", queue=self._name, jobs=await self._claims.unmark_all_queued())
+            await self._lanes.mark_restored(self._name)
         now, lane, more = self._clock(), "", 0
         while due := await self._claims.due(now, lane, BATCH_SIZE):
-            by_lane: dict[str, list[Due]] = defaultdict(list)
+            by_lane: dict[str, list[DueEntry]] = defaultdict(list)
             for job in due:
                 by_lane[job.lane].append(job)
-            if held := [job.id for job in due if job.held]:
-                await self._expire_leases(await self._claims.held(held, now), now)
-            for room, jobs in zip(await self._lanes.room(list(by_lane)), by_lane.values(), strict=True):
-                waiting = [job.id for job in jobs if not job.held]
+            if held := [job.id for job in due if job.claim_expired]:
+                await self._expire_leases(await self._claims.list_expired(held, now), now)
+            for room, jobs in zip(await self._lanes.free_capacity(list(by_lane)), by_lane.values(), strict=True):
+                waiting = [job.id for job in jobs if not job.claim_expired]
                 more += max(0, len(waiting) - room)
                 if letting_in := waiting[:room]:
-                    await self._claims.queue(letting_in, now)
-                    await self._claims.unqueue(await self._lanes.put([(jobs[0].lane, id) for id in letting_in]))
+                    await self._claims.mark_queued(letting_in, now)
+                    await self._claims.unmark_queued(await self._lanes.put([(jobs[0].lane, id) for id in letting_in]))
             lane = due[-1].lane
             more += len(due) == BATCH_SIZE
         if more:
             await asyncio.sleep(BACKPRESSURE_PAUSE_S)
-            await self._lanes.pass_on(self._name)
+            await self._lanes.release_tick_lock(self._name)
         return more
 
     async def _expire_leases(self, held: Sequence[Job], now: datetime) -> None:

@@ -80,7 +80,7 @@ class UserData:
                 for doc in await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id")
             ],
             "receipts": await self._newest(receipts.COLLECTION, person, "_id"),
-            "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.naming(mailbox), "_id"),
+            "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.match_user(mailbox), "_id"),
         }
         kinds = [told[name] for name in ("notifications", "deliveries", "receipts", "webhook_calls")]
         told["complete"] = all(len(kind) <= self._limit for kind in kinds)
@@ -103,8 +103,8 @@ class UserData:
         with pymongo.timeout(SCAN_TIMEOUT_S):
             told["notification_id"] = {"$nin": [doc["_id"] async for doc in newer]}
             await self._database[receipts.COLLECTION].delete_many(told)
-            calls = webhook_calls.naming(mailbox) | {"created_at": {"$lte": erased.at}}
-            await self._database[webhook_calls.COLLECTION].update_many(calls, webhook_calls.without(mailbox))
+            calls = webhook_calls.match_user(mailbox) | {"created_at": {"$lte": erased.at}}
+            await self._database[webhook_calls.COLLECTION].update_many(calls, webhook_calls.erase_user_update(mailbox))
             await self._erase_copies(mailbox)
         return there
 

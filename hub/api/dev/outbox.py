@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from hub.clock import rfc3339
 from hub.platform.connections import Database
-from hub.status.captured import Catch, Caught
+from hub.status.captured import CapturedMessage, CapturedMessages
 
 PAGE = "default-src 'none'; script-src 'nonce-{0}'; style-src 'nonce-{0}'; connect-src 'self'; frame-src 'self'"
 MAIL = "default-src 'none'; style-src 'unsafe-inline'; img-src http: https: data:; frame-ancestors 'self'; "
@@ -28,7 +28,7 @@ HEAD = re.compile(r"<head>", re.IGNORECASE)
 
 def dev_outbox(database: Database) -> list[BaseRoute]:
     """Its routes. `/dev/hook` is a receiver of webhooks that is content with everything."""
-    catch = Catch(database)
+    catch = CapturedMessages(database)
 
     async def page(_: Request) -> Response:
         nonce = token_urlsafe(16)
@@ -59,6 +59,6 @@ def dev_outbox(database: Database) -> list[BaseRoute]:
     ]
 
 
-def _told(caught: Caught) -> dict[str, object]:
+def _told(caught: CapturedMessage) -> dict[str, object]:
     """Every field, also those that are null."""
     return {name: getattr(caught, name) for name in caught.__struct_fields__} | {"at": rfc3339(caught.at)}

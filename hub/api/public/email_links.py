@@ -105,7 +105,7 @@ class _Doors:
         if event == CLICKED:
             await self._clicked(delivery)
         else:
-            await self._services.deliveries.came_to(delivery.id, DeliveryStatus.DELIVERED)
+            await self._services.deliveries.record_provider_status(delivery.id, DeliveryStatus.DELIVERED)
         return Response(status_code=204)
 
     async def lead_on(self, request: Request) -> Response:
@@ -135,10 +135,10 @@ class _Doors:
         tries = SETTLED_TRIES
         while delivery.status in (*WAITING, DeliveryStatus.PROCESSING) and tries:
             await asyncio.sleep(SETTLED_PAUSE_S)
-            delivery, tries = await self._services.deliveries.find(delivery.id) or delivery, tries - 1
+            delivery, tries = await self._services.deliveries.get_of_any_tenant(delivery.id) or delivery, tries - 1
 
     async def _clicked(self, delivery: Delivery) -> None:
-        await self._services.change.click(delivery, self._services.deliveries.clicked)
+        await self._services.change.click(delivery, self._services.deliveries.record_click)
 
     # ------------------------------------------------------------- what a token is about
 
@@ -149,7 +149,7 @@ class _Doors:
             raise NotFound(CUT_OFF)
         if limited := refusal(self._services.rates.follow(id)):
             raise limited
-        if delivery := await self._services.deliveries.find(id):
+        if delivery := await self._services.deliveries.get_of_any_tenant(id):
             return delivery
         raise NotFound(GONE)
 

@@ -92,19 +92,19 @@ class _Ses:
         deliveries, kind = self._services.deliveries, told.notification_type or told.event_type
         if kind not in {"Bounce", "Complaint", "Delivery"}:
             return
-        delivery = await deliveries.mail(told.mail.message_id)
+        delivery = await deliveries.find_by_provider_id(told.mail.message_id)
         if delivery is None:
             if self._services.clock() - told.mail.timestamp < UNSETTLED:
                 raise Unavailable("This mail is not known yet.")
             return  # of somebody else who sends through the same account
         if kind == "Delivery":
-            await deliveries.came_to(delivery.id, DeliveryStatus.DELIVERED)
+            await deliveries.record_provider_status(delivery.id, DeliveryStatus.DELIVERED)
         elif told.bounce and told.bounce.bounce_type == "Permanent":
             await self._suppress(delivery, told.bounce.bounced_recipients, "bounced")
-            await deliveries.came_to(delivery.id, DeliveryStatus.FAILED, Reason.ADDRESS_GONE)
+            await deliveries.record_provider_status(delivery.id, DeliveryStatus.FAILED, Reason.ADDRESS_GONE)
         elif told.complaint and told.complaint.complaint_feedback_type != "not-spam":
             await self._suppress(delivery, told.complaint.complained_recipients, "complained")
-            await deliveries.came_to(delivery.id, DeliveryStatus.FAILED, Reason.SUPPRESSED)
+            await deliveries.record_provider_status(delivery.id, DeliveryStatus.FAILED, Reason.SUPPRESSED)
 
     async def _suppress(self, delivery: Delivery, recipients: list[_Recipient], why: str) -> None:
         user = await self._services.users.get(delivery.mailbox)

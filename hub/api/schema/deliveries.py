@@ -12,9 +12,9 @@ from hub.api.schema.fast_inputs import quick
 from hub.api.schema.inputs import FILTER_MAX, ID_MAX_CHARS, page_size, user_id
 from hub.errors import BadUserInput, TooLarge
 from hub.model import Role, mailbox_of
-from hub.status.deliveries import PREVIEWED_MAX, READ_CHECKED_MAX
+from hub.status.deliveries import PREVIEW_COUNT_MAX, READ_CHECKED_MAX
 from hub.status.deliveries import ReplayPreview as Preview
-from hub.status.delivery_filter import Wanted
+from hub.status.delivery_filter import DeliveryQuery
 from hub.status.proof import proven_status
 
 CURSOR_MAX_CHARS = 128
@@ -111,7 +111,7 @@ class DeliveryReasonCount:
     count: int
 
 
-@strawberry.type(description=f"What `replay` with this filter would do. Counted up to {PREVIEWED_MAX:,}.")
+@strawberry.type(description=f"What `replay` with this filter would do. Counted up to {PREVIEW_COUNT_MAX:,}.")
 class ReplayPreview:
     count: int = strawberry.field(description="How many it would bring back.")
     address_gone: int = strawberry.field(
@@ -139,7 +139,9 @@ class ReplayPreview:
         )
 
 
-def wanted(given: DeliveryFilter | None, tenant: str, field: str = "filter", *, send: str | None = None) -> Wanted:
+def wanted(
+    given: DeliveryFilter | None, tenant: str, field: str = "filter", *, send: str | None = None
+) -> DeliveryQuery:
     """A filter, checked."""
     given = given or DeliveryFilter()
     for name, values in (
@@ -162,7 +164,7 @@ def wanted(given: DeliveryFilter | None, tenant: str, field: str = "filter", *, 
     if given.category is not None and len(given.category) > ID_MAX_CHARS:
         raise BadUserInput(f"At most {ID_MAX_CHARS} characters.", f"{field}.category")
     person = None if given.user_id is None else mailbox_of(tenant, user_id(given.user_id, f"{field}.userId"))
-    return Wanted(
+    return DeliveryQuery(
         channels=tuple(given.channels or ()),
         statuses=tuple(given.statuses or ()),
         reasons=tuple(given.reasons or ()),
@@ -178,7 +180,7 @@ def wanted(given: DeliveryFilter | None, tenant: str, field: str = "filter", *, 
 
 
 async def page(
-    context: Context, tenant: str, asked: Wanted, first: int | None, after: str | None
+    context: Context, tenant: str, asked: DeliveryQuery, first: int | None, after: str | None
 ) -> tuple[list[model.Delivery], bool]:
     """One page, and whether there is more."""
     if after is not None and len(after) > CURSOR_MAX_CHARS:
@@ -191,7 +193,7 @@ async def page(
     return found[:size], len(found) > size
 
 
-def replayed(context: Context, tenant: str, ids: Sequence[str] | None, filter: DeliveryFilter | None) -> Wanted:
+def replayed(context: Context, tenant: str, ids: Sequence[str] | None, filter: DeliveryFilter | None) -> DeliveryQuery:
     """What `replay` names: exactly one of its two arguments."""
     if (ids is None) == (filter is None):
         raise BadUserInput("Name deliveries by `ids`, or by `filter`: one of the two.", "ids")
@@ -200,4 +202,4 @@ def replayed(context: Context, tenant: str, ids: Sequence[str] | None, filter: D
     most = context.services.settings.ids_per_call
     if len(ids) > most:
         raise TooLarge(f"ids holds more than {most} (HUB_IDS_PER_CALL): call in parts, or replay by `filter`.")
-    return Wanted(ids=tuple(id for id in ids if len(id) <= CURSOR_MAX_CHARS))
+    return DeliveryQuery(ids=tuple(id for id in ids if len(id) <= CURSOR_MAX_CHARS))

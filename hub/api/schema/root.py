@@ -51,7 +51,7 @@ from hub.errors import BadUserInput, HubError, NotFound, TooLarge, Unavailable
 from hub.inbox import state
 from hub.inbox.cursors import decode_position
 from hub.model import mailbox_of
-from hub.status.virtual_deliveries import deliveries_of
+from hub.status.virtual_deliveries import virtual_deliveries
 from hub.workflows.publish import Published, SendRequest
 
 
@@ -115,7 +115,9 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery,
         if found := await services.deliveries.get(tenant, id):
             return found
         n = (await services.inboxes.get_notifications([id.rpartition("-")[0]])).values()
-        return next((read for one in n if one.tenant == tenant for read in deliveries_of(one) if read.id == id), None)
+        return next(
+            (read for one in n if one.tenant == tenant for read in virtual_deliveries(one) if read.id == id), None
+        )
 
     @strawberry.field(
         description="Role service and up. What leaves the hub, newest first. IN_APP and what was decided against stand "
@@ -305,7 +307,7 @@ class Subscription:
             if send is None:
                 raise NotFound("There is no such send.")
             since = send.created_at
-        async with aclosing(services.receipts.watch(tenant, send_id, after, since)) as stream:
+        async with aclosing(services.receipts.stream(tenant, send_id, after, since)) as stream:
             async for told in stream:
                 receipt = told.receipt
                 yield Receipt(

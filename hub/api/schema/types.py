@@ -24,8 +24,8 @@ from hub.audience.preferences import Matrix
 from hub.errors import NotFound
 from hub.inbox.cursors import decode_page_cursor, encode_page_cursor, encode_position
 from hub.platform.translations import because
-from hub.status.delivery_filter import Wanted, cursor_of
-from hub.status.virtual_deliveries import deliveries_of
+from hub.status.delivery_filter import DeliveryQuery, cursor_of
+from hub.status.virtual_deliveries import virtual_deliveries
 from hub.workflows.inbox_actions import Marked
 
 C = TypeVar("C")
@@ -70,7 +70,7 @@ async def _because_for_recipient(n: model.Notification, context: Context) -> str
 async def _deliveries(root: Parent[model.Notification], info: Info) -> list[model.Delivery]:
     """Those that are read off the notification, and those that are documents."""
     outside = await info.context.outside(root.id) if root.outside else []
-    return deliveries_of(root) + outside
+    return virtual_deliveries(root) + outside
 
 
 @strawberry.type(description="One notification in one person's inbox.")
@@ -283,7 +283,7 @@ class DeliveryConnection:
 
 
 async def delivery_page(
-    context: Context, tenant: str, asked: Wanted, first: int | None, after: str | None
+    context: Context, tenant: str, asked: DeliveryQuery, first: int | None, after: str | None
 ) -> DeliveryConnection:
     """Deliveries that leave the hub, newest first."""
     found, more = await page(context, tenant, asked, first, after)

@@ -96,7 +96,7 @@ class WebhookInput:
 class WebhookQuery:
     @strawberry.field(graphql_type=list[WebhookEndpoint], description="Role admin. In the order they were made.")
     async def webhooks(self, info: Info) -> list[model.WebhookEndpoint]:
-        return await info.context.services.endpoints.all(info.context.require_admin())
+        return await info.context.services.endpoints.list_all(info.context.require_admin())
 
 
 @strawberry.type
@@ -148,7 +148,7 @@ class WebhookMutation:
         services = context.services
         tenant = context.require_admin()
         chosen = notification_ids(ids, services.settings)
-        enabled = [endpoint.id for endpoint in await services.endpoints.all(tenant) if endpoint.enabled]
+        enabled = [endpoint.id for endpoint in await services.endpoints.list_all(tenant) if endpoint.enabled]
         return await services.webhook_calls.replay(tenant, chosen, enabled)
 
 

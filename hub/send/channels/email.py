@@ -28,9 +28,9 @@ from aiosmtplib import (
 from hub.model import Channel
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import aws, mail_layout
-from hub.send.mail import Letter, Sender, Unsendable, letter, sender_from
-from hub.send.message import Message, Provider, Shown
-from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent, said
+from hub.send.mail import Email, InvalidAddress, Sender, build_email, parse_sender
+from hub.send.message import Message, Preview, Provider
+from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent, sanitize_error
 from hub.settings import Settings
 
 CHANNEL = Channel.EMAIL
@@ -38,14 +38,14 @@ CHANNEL = Channel.EMAIL
 IDLE_S = 30.0  # servers end idle connections after 10 s to 5 min
 QUIT_S = 1.0
 CLOSING = 421  # RFC 5321: the server ends the connection, whatever was asked
-UNAUTHORISED = {530, 534, 535, 538}  # RFC 4954: about our password, not about the message
+AUTH_ERRORS = {530, 534, 535, 538}  # RFC 4954: about our password, not about the message
 NO_SUCH_MAILBOX = re.compile(r"5\.1\.1\b")  # RFC 3463; a bare 550 may as well be a policy
 QUEUED_AS = re.compile(r"queued as <?([\w.-]+)", re.IGNORECASE)
 
 SES_DEAD = {"MessageRejected", "BadRequestException"}
 
 
-async def opened(settings: Settings, egress: OutboundHTTP, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001 - mail is no HTTP
+async def create_providers(settings: Settings, egress: OutboundHTTP, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001 - mail is no HTTP
     """SMTP first, where both are configured."""
     providers: list[Provider] = []
     if settings.smtp_url and settings.email_from:
@@ -53,14 +53,14 @@ async def opened(settings: Settings, egress: OutboundHTTP, stack: AsyncExitStack
         stack.push_async_callback(smtp.aclose)
         providers.append(smtp)
     if settings.ses_from:
-        client = await aws.client("sesv2", settings, stack)
-        providers.append(Ses(client, sender_from(settings.ses_from), settings.provider_timeout_s))
+        client = await aws.open_client("sesv2", settings, stack)
+        providers.append(Ses(client, parse_sender(settings.ses_from), settings.provider_timeout_s))
     return tuple(providers)
 
 
-def shown(message: Message) -> Shown:
+def preview(message: Message) -> Preview:
     """The mail as it would look."""
-    return Shown(message.notification.title, mail_layout.text(message), mail_layout.html(message))
+    return Preview(message.notification.title, mail_layout.text(message), mail_layout.html(message))
 
 
 class Smtp:
@@ -72,10 +72,10 @@ class Smtp:
     def __init__(self, settings: Settings, helo: str) -> None:
         url = urlsplit(settings.smtp_url)
         self.timeout_s = settings.provider_timeout_s
-        self._sender = sender_from(settings.email_from)
+        self._sender = parse_sender(settings.email_from)
         tls = url.scheme == "smtps"
         asked = parse_qs(url.query).get("starttls", [""])[0]
-        start_tls = not tls and (asked == "on" or (asked != "off" and not _here(url.hostname or "")))
+        start_tls = not tls and (asked == "on" or (asked != "off" and not _is_loopback(url.hostname or "")))
         self._options: dict[str, Any] = {
             "hostname": url.hostname,
             "port": url.port or (465 if tls else 587 if start_tls else 25),
@@ -95,41 +95,41 @@ class Smtp:
 
     async def send(self, message: Message) -> Outcome:
         try:
-            mail = letter(message, self._sender)
-        except Unsendable as error:
+            email = build_email(message, self._sender)
+        except InvalidAddress as error:
             return Dead(str(error))
         try:
             async with asyncio.timeout(self.timeout_s), self._slots:
-                return await self._deliver(mail)
+                return await self._deliver(email)
         except TimeoutError:  # SMTPTimeoutError is one
             return Retry("no answer in time")
         except SMTPResponseException as error:  # before the message: greeting, EHLO, STARTTLS, AUTH
-            return Retry(said(f"{error.code} {error.message}"))
+            return Retry(sanitize_error(f"{error.code} {error.message}"))
         except SMTPException as error:
-            return Retry(said(error.message))
+            return Retry(sanitize_error(error.message))
         except OSError as error:
-            return Retry(said(error.strerror or type(error).__name__))
+            return Retry(sanitize_error(error.strerror or type(error).__name__))
 
     async def aclose(self) -> None:
         """Says goodbye on every open connection."""
         idle = [*self._idle]
         for smtp in idle:
-            self._take(smtp)
+            self._take_idle(smtp)
         await asyncio.gather(*(_quit(smtp) for smtp in idle))
 
-    async def _deliver(self, mail: Letter) -> Outcome:
+    async def _deliver(self, mail: Email) -> Outcome:
         while self._idle:  # the newest: those that are not needed grow old
             smtp = next(reversed(self._idle))
-            self._take(smtp)
-            if outcome := await self._through(smtp, mail, used=True):
+            self._take_idle(smtp)
+            if outcome := await self._send_over(smtp, mail, used=True):
                 return outcome
         smtp = SMTP(**self._options)
         await smtp.connect()
-        outcome = await self._through(smtp, mail, used=False)
+        outcome = await self._send_over(smtp, mail, used=False)
         assert outcome
         return outcome
 
-    async def _through(self, smtp: SMTP, mail: Letter, *, used: bool) -> Outcome | None:
+    async def _send_over(self, smtp: SMTP, mail: Email, *, used: bool) -> Outcome | None:
         """One mail over one connection, which is kept if that ended in order. None: the server has ended this `used`
         connection, and nothing of the mail was said."""
         begun, keep = False, False
@@ -152,21 +152,21 @@ class Smtp:
             raise
         except (SMTPSenderRefused, SMTPRecipientRefused, SMTPDataError) as error:
             if error.code == CLOSING:
-                return None if used and not begun else Retry(said(f"{error.code} {error.message}"))
+                return None if used and not begun else Retry(sanitize_error(f"{error.code} {error.message}"))
             with suppress(SMTPException):
                 await smtp.rset()
                 keep = True
-            return _refused(error)
+            return _outcome_of_reply(error)
         finally:
             if keep and smtp.is_connected:
-                self._idle[smtp] = asyncio.get_running_loop().call_later(IDLE_S, self._retire, smtp)
+                self._idle[smtp] = asyncio.get_running_loop().call_later(IDLE_S, self._close_idle, smtp)
             else:
                 smtp.close()
 
-    def _take(self, smtp: SMTP) -> None:
+    def _take_idle(self, smtp: SMTP) -> None:
         self._idle.pop(smtp).cancel()
 
-    def _retire(self, smtp: SMTP) -> None:
+    def _close_idle(self, smtp: SMTP) -> None:
         del self._idle[smtp]
         smtp.close()
 
@@ -185,31 +185,31 @@ class Ses:
 
     async def send(self, message: Message) -> Outcome:
         try:
-            mail = letter(message, self._sender)
-        except Unsendable as error:
+            email = build_email(message, self._sender)
+        except InvalidAddress as error:
             return Dead(str(error))
-        if mail.utf8:
+        if email.utf8:
             return Dead("Amazon SES takes no address with letters beyond ASCII before its @")
         try:
             async with asyncio.timeout(self.timeout_s):
                 answer = await self._client.send_email(
-                    Destination={"ToAddresses": [mail.recipient]}, Content={"Raw": {"Data": mail.data}}
+                    Destination={"ToAddresses": [email.recipient]}, Content={"Raw": {"Data": email.data}}
                 )
-        except aws.FAILURES as error:
-            return aws.failed(error, dead=SES_DEAD)
+        except aws.AWS_ERRORS as error:
+            return aws.outcome_of_error(error, dead_codes=SES_DEAD)
         return Sent(answer["MessageId"])
 
 
-def _refused(error: SMTPResponseException) -> Retry | Dead | Gone:
+def _outcome_of_reply(error: SMTPResponseException) -> Retry | Dead | Gone:
     """What a reply that is no yes means. Only the words `no such mailbox` condemn an address. What is said to a
     recipient (greylisting, a full mailbox) says nothing about the server."""
-    words = said(f"{error.code} {error.message}")
-    if not 500 <= error.code < 600 or error.code in UNAUTHORISED:  # an unknown class is no refusal for good
-        of_recipient = isinstance(error, SMTPRecipientRefused) and error.code not in UNAUTHORISED
-        return Retry(words, shared=False if of_recipient else None)
+    text = sanitize_error(f"{error.code} {error.message}")
+    if not 500 <= error.code < 600 or error.code in AUTH_ERRORS:  # an unknown class is no refusal for good
+        of_recipient = isinstance(error, SMTPRecipientRefused) and error.code not in AUTH_ERRORS
+        return Retry(text, shared=False if of_recipient else None)
     if not isinstance(error, SMTPSenderRefused) and NO_SUCH_MAILBOX.match(error.message):
-        return Gone(words)
-    return Dead(words)
+        return Gone(text)
+    return Dead(text)
 
 
 async def _quit(smtp: SMTP) -> None:
@@ -218,7 +218,7 @@ async def _quit(smtp: SMTP) -> None:
     smtp.close()
 
 
-def _here(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     """Whether it is this machine, which nobody listens in on."""
     try:
         return host == "localhost" or ip_address(host).is_loopback

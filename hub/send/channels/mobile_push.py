@@ -19,7 +19,7 @@ from hub import clock
 from hub.model import Channel, Device, Notification, Priority
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import aws
-from hub.send.message import Message, Provider, Shown
+from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Outcome, Sent
 from hub.settings import Settings
 
@@ -34,15 +34,15 @@ GONE = {"EndpointDisabled", "EndpointDisabledException"}
 ENDPOINT = re.compile(r"arn:[\w-]+:sns:[\w-]+:\d+:endpoint/\S+")  # in SNS's words that it exists with other attributes
 LEVELS = {Priority.CRITICAL: "time-sensitive", Priority.LOW: "passive"}  # how iOS may interrupt; the others: `active`
 
-Remember = Callable[[str, str, str], Awaitable[None]]
+StoreEndpoint = Callable[[str, str, str], Awaitable[None]]
 """Stores the SNS endpoint of a device: the user's id in the store (the mailbox key), the device's, and the ARN."""
 
 
-async def opened(
+async def create_providers(
     settings: Settings,
     egress: OutboundHTTP,  # noqa: ARG001 - boto brings its own
     stack: AsyncExitStack,
-    remember: Remember | None = None,
+    store_endpoint: StoreEndpoint | None = None,
     now: clock.Clock = clock.now,
 ) -> tuple[Provider, ...]:
     """`remember` is called with each endpoint that was made."""
@@ -51,15 +51,15 @@ async def opened(
     if not applications:
         return ()
     region = next(iter(applications.values())).split(":")[3]  # the settings allow one only
-    client = await aws.client("sns", settings, stack, region)
-    return (Sns(client, applications, settings.provider_timeout_s, remember, now),)
+    client = await aws.open_client("sns", settings, stack, region)
+    return (Sns(client, applications, settings.provider_timeout_s, store_endpoint, now),)
 
 
-def shown(message: Message) -> Shown:
+def preview(message: Message) -> Preview:
     """The payload as it would reach APNs or FCM."""
     make = fcm if _platform(message.device) == "fcm" else apns
     body = orjson.dumps(make(message, clock.now()), option=orjson.OPT_INDENT_2)
-    return Shown(message.notification.title, body.decode())
+    return Preview(message.notification.title, body.decode())
 
 
 class Sns:
@@ -72,12 +72,12 @@ class Sns:
         client: Any,
         applications: dict[str, str],
         timeout_s: float,
-        remember: Remember | None,
+        store_endpoint: StoreEndpoint | None,
         now: clock.Clock,
     ) -> None:
         self.timeout_s = timeout_s
         self._now = now
-        self._client, self._applications, self._remember = client, applications, remember
+        self._client, self._applications, self._store_endpoint = client, applications, store_endpoint
 
     def breakers(self, message: Message) -> tuple[str, ...]:
         """Each application by itself: the certificate of one may have expired."""
@@ -91,15 +91,15 @@ class Sns:
         try:
             async with asyncio.timeout(self.timeout_s):
                 try:
-                    arn = device.arn or await self._endpoint(message, application, device.token)
+                    arn = device.arn or await self._create_endpoint(message, application, device.token)
                     return await self._publish(message, application, arn)
                 except ClientError as error:
-                    if not device.arn or not _deleted(error):
+                    if not device.arn or not _endpoint_deleted(error):
                         raise
-                arn = await self._endpoint(message, application, device.token)
+                arn = await self._create_endpoint(message, application, device.token)
                 return await self._publish(message, application, arn)
-        except aws.FAILURES as error:
-            return aws.failed(error, DEAD, GONE)
+        except aws.AWS_ERRORS as error:
+            return aws.outcome_of_error(error, DEAD, GONE)
 
     async def _publish(self, message: Message, application: str, arn: str) -> Outcome:
         kind, now = application.split("/")[1], self._now()  # arn:aws:sns:region:account:app/KIND/name
@@ -112,7 +112,7 @@ class Sns:
         )
         return Sent(answer["MessageId"])
 
-    async def _endpoint(self, message: Message, application: str, token: str) -> str:
+    async def _create_endpoint(self, message: Message, application: str, token: str) -> str:
         """The endpoint of a device that has just registered: made, or found and enabled."""
         try:
             made = await self._client.create_platform_endpoint(PlatformApplicationArn=application, Token=token)
@@ -123,8 +123,8 @@ class Sns:
                 raise
             arn = found[0]
         await self._client.set_endpoint_attributes(EndpointArn=arn, Attributes={"Enabled": "true", "Token": token})
-        if self._remember and message.device:
-            await self._remember(message.user.id, message.device.id, arn)
+        if self._store_endpoint and message.device:
+            await self._store_endpoint(message.user.id, message.device.id, arn)
         return arn
 
 
@@ -132,7 +132,7 @@ def apns(message: Message, now: datetime) -> dict[str, Any]:  # noqa: ARG001 - i
     """The payload for iOS."""
     notification = message.notification
 
-    def made(title: str, body: str, more: dict[str, Any]) -> dict[str, Any]:
+    def build(title: str, body: str, more: dict[str, Any]) -> dict[str, Any]:
         aps = {
             "alert": {"title": title, "body": body},
             "badge": message.unseen,
@@ -143,14 +143,14 @@ def apns(message: Message, now: datetime) -> dict[str, Any]:  # noqa: ARG001 - i
         }
         return {"aps": aps, **more}
 
-    return _fitting(message, made)
+    return _fit_payload(message, build)
 
 
 def fcm(message: Message, now: datetime) -> dict[str, Any]:
     """The payload for Android, as FCM's HTTP v1 API has it. Values of `data` are strings there."""
     notification = message.notification
 
-    def made(title: str, body: str, more: dict[str, Any]) -> dict[str, Any]:
+    def build(title: str, body: str, more: dict[str, Any]) -> dict[str, Any]:
         texts = {key: value if isinstance(value, str) else orjson.dumps(value).decode() for key, value in more.items()}
         shown = {"notification_count": message.unseen, "tag": notification.id}
         urgent = notification.priority in (Priority.CRITICAL, Priority.HIGH)
@@ -163,13 +163,13 @@ def fcm(message: Message, now: datetime) -> dict[str, Any]:
         content = {"notification": {"title": title, "body": body}, "data": texts, "android": android}
         return {"fcmV1Message": {"message": content}}
 
-    return _fitting(message, made)
+    return _fit_payload(message, build)
 
 
-def _fitting(message: Message, made: Callable[[str, str, dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+def _fit_payload(message: Message, build: Callable[[str, str, dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     """The whole, or what a phone needs to show it: the app fetches the rest by its id."""
     notification = message.notification
-    whole = {
+    fields = {
         "id": notification.id,
         "url": notification.action_url,
         "image": notification.image_url,
@@ -178,13 +178,13 @@ def _fitting(message: Message, made: Callable[[str, str, dict[str, Any]], dict[s
         "data": orjson.loads(notification.data) if notification.data else None,
         "receipt": message.receipt_url or None,
     }
-    more = {name: value for name, value in whole.items() if value not in (None, [])}
-    body = made(notification.title, notification.body, more)
+    present = {name: value for name, value in fields.items() if value not in (None, [])}
+    body = build(notification.title, notification.body, present)
     if len(orjson.dumps(body)) <= PAYLOAD_BYTES:
         return body
-    little: dict[str, Any] = {name: more[name] for name in ("id", "receipt") if name in more}
+    minimal: dict[str, Any] = {name: present[name] for name in ("id", "receipt") if name in present}
     cut = notification.body if len(notification.body) <= BODY_CHARS else notification.body[: BODY_CHARS - 1] + "…"
-    return made(notification.title[:TITLE_CHARS], cut, {**little, "partial": True})
+    return build(notification.title[:TITLE_CHARS], cut, {**minimal, "partial": True})
 
 
 def _apns_attributes(notification: Notification, kind: str, now: datetime) -> dict[str, Any]:
@@ -208,6 +208,6 @@ def _platform(device: Device | None) -> str:
     return (device and device.platform) or ""
 
 
-def _deleted(error: ClientError) -> bool:
+def _endpoint_deleted(error: ClientError) -> bool:
     about = error.response.get("Error", {})
     return about.get("Code") in {"NotFound", "NotFoundException"} or "No endpoint found" in about.get("Message", "")

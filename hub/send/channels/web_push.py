@@ -22,7 +22,7 @@ from hub import clock
 from hub.model import Channel, Notification, Priority
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import AddressNotAllowed, HTTPResponse, OutboundHTTP, OutboundHTTPError
-from hub.send.message import Message, Provider, Shown
+from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent
 from hub.send.retry_after import retry_after_s
 from hub.setting_values import vapid_key
@@ -42,10 +42,10 @@ TOKEN_FRESH_S = TOKEN_S - 3600  # made anew while the old one still holds for a 
 TOKENS_MAX = 1000  # push services are few, but their addresses are what browsers say
 
 URGENCY = {Priority.CRITICAL: "high", Priority.HIGH: "high", Priority.MEDIUM: "normal", Priority.LOW: "low"}
-LATER = {408, 425, 429}
+RETRY_STATUSES = {408, 425, 429}
 
 
-async def opened(
+async def create_providers(
     settings: Settings,
     egress: OutboundHTTP,
     stack: AsyncExitStack,  # noqa: ARG001 - holds nothing open
@@ -57,9 +57,9 @@ async def opened(
     return (WebPush(egress, vapid, settings.vapid_subject, settings.provider_timeout_s, now),)
 
 
-def shown(message: Message) -> Shown:
+def preview(message: Message) -> Preview:
     """The payload that the service worker gets."""
-    return Shown(message.notification.title, payload(message, orjson.OPT_INDENT_2).decode())
+    return Preview(message.notification.title, payload(message, orjson.OPT_INDENT_2).decode())
 
 
 class WebPush:
@@ -152,13 +152,13 @@ def payload(message: Message, option: int = 0, room: int = PAYLOAD_BYTES) -> byt
     for name in [name for name in fields if name not in kept]:
         more = {name: fields[name]}
         if name == "body":
-            more = {name: _cut(notification.body, room - len(orjson.dumps(kept | {name: ""})))}
+            more = {name: _truncate(notification.body, room - len(orjson.dumps(kept | {name: ""})))}
         if len(orjson.dumps(kept | more)) <= room:
             kept |= more
     return orjson.dumps(kept, option=option)
 
 
-def _cut(text: str, room: int) -> str:
+def _truncate(text: str, room: int) -> str:
     """As much of it as takes up to `room` bytes in JSON, and says so where it is not all."""
 
     def size(chars: int) -> int:
@@ -192,6 +192,6 @@ def _outcome(answer: HTTPResponse) -> Outcome:
         return Sent()
     if answer.status in (404, 410):  # RFC 8030 7.3: the subscription has ended
         return Gone(error)
-    if answer.status in LATER or answer.status >= 500:
+    if answer.status in RETRY_STATUSES or answer.status >= 500:
         return Retry(error, retry_after_s(answer.headers.get("retry-after"), clock.now()))
     return Dead(error)  # a redirect too: none is followed

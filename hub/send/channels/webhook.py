@@ -13,7 +13,7 @@ from hub.model import Channel, Device, Notification
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import signing
-from hub.send.message import Message, Provider, Shown
+from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Outcome
 from hub.settings import Settings
 
@@ -21,13 +21,13 @@ CHANNEL = Channel.WEBHOOK
 EVENT = "notification.created"
 
 
-async def opened(
+async def create_providers(
     settings: Settings, egress: OutboundHTTP, _: AsyncExitStack, now: Clock = clock.now
 ) -> tuple[Provider, ...]:
-    return (Webhook(egress, settings.provider_timeout_s, now),) if settings.webhooks else ()
+    return (WebhookProvider(egress, settings.provider_timeout_s, now),) if settings.webhooks else ()
 
 
-class Webhook:
+class WebhookProvider:
     name = "webhook"
 
     def __init__(self, egress: OutboundHTTP, timeout_s: float, clock: Clock) -> None:
@@ -46,28 +46,32 @@ class Webhook:
         if not url or not secret:
             return Dead("the device has no address, or no secret")
         now, body = self._clock(), body_of(message)
-        headers = signing.signed(message.id, body, [secret], now)
+        headers = signing.sign_headers(message.id, body, [secret], now)
         return await signing.post(self._egress, url, body, headers, self.timeout_s, now)
 
 
-def shown(message: Message) -> Shown:
+def preview(message: Message) -> Preview:
     """The request as it would leave."""
     url, secret = _address(message.device)
     body = body_of(message)
-    headers = signing.signed(message.id, body, [secret] if secret else [], message.created_at)
+    headers = signing.sign_headers(message.id, body, [secret] if secret else [], message.created_at)
     pretty = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
     lines = [f"POST {url}", *(f"{name}: {value}" for name, value in headers.items()), "", pretty]
-    return Shown(message.notification.title, "\n".join(lines))
+    return Preview(message.notification.title, "\n".join(lines))
 
 
 def body_of(message: Message) -> bytes:
     """The same in every attempt."""
     return orjson.dumps(
-        {"type": EVENT, "timestamp": clock.rfc3339(message.created_at), "data": _told(message.notification)}
+        {
+            "type": EVENT,
+            "timestamp": clock.rfc3339(message.created_at),
+            "data": _notification_json(message.notification),
+        }
     )
 
 
-def _told(n: Notification) -> dict[str, Any]:
+def _notification_json(n: Notification) -> dict[str, Any]:
     """The notification, by the names that it has in the API."""
     return {
         "id": n.id,
