@@ -57,12 +57,12 @@ async def test_bench_all_at_a_small_size_writes_its_page_and_chart(tmp_path: Pat
 
 def test_report_holds_figures_against_their_targets(tmp_path: Path) -> None:
     figures = [
-        Figure(group="send", name="fast <enough>", value=3000, unit="/s", least=2500, floor=6000),
-        Figure(group="fanout", name="too slow", value=250, unit="ms", most=200, floor=50),
+        Figure(group="send", name="fast <enough>", value=3000, unit="/s", minimum=2500, floor=6000),
+        Figure(group="fanout", name="too slow", value=250, unit="ms", maximum=200, floor=50),
     ]
     report = Report(figures, Plan(seconds=1, repeat=1), pinned=True, took_s=1, load=0)
     page, picture = (path.read_text() for path in report.write(tmp_path))
     assert "| send: fast <enough> | 3,000 /s | >= 2,500 | ok |" in page
     assert "| fanout: too slow | 250 ms | <= 200 | MISSED |" in page
-    assert [figure.ratio for figure in figures] == [0.5, 0.2]
+    assert [figure.floor_ratio for figure in figures] == [0.5, 0.2]
     assert ElementTree.fromstring(picture).tag.endswith("svg")

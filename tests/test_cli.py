@@ -12,8 +12,8 @@ from redis.asyncio import Redis as RedisClient
 
 from hub import __version__
 from hub.api.schema.devices import vapid_public_key
-from hub.cli.api_client import ask
-from hub.cli.token import seconds
+from hub.cli.api_client import execute
+from hub.cli.token import parse_duration
 from hub.model import Channel
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
@@ -59,14 +59,14 @@ async def test_token_opens_the_door_for_its_user_and_role(deployment: Deployment
     tenant = f"t{uuid4().hex[:12]}"
     url = address(deployment)
     made = call("token", "--role", "service", "--tenant", tenant, "--expires", "PT5M", jwt_secret=SECRET)
-    await ask(
+    await execute(
         url,
         made.stdout.strip(),
         SEND,
         input={"to": {"users": ["zoe"]}, "category": "a", "content": {"title": "Hi", "body": ""}},
     )
     mine = call("token", "--user", "zoe", "--tenant", tenant, jwt_secret=SECRET)
-    assert (await ask(url, mine.stdout.strip(), "{ me { id } inbox { unread } }")) == {
+    assert (await execute(url, mine.stdout.strip(), "{ me { id } inbox { unread } }")) == {
         "me": {"id": "zoe"},
         "inbox": {"unread": 1},
     }
@@ -102,9 +102,9 @@ def test_token_refuses_what_is_no_duration(capsys: pytest.CaptureFixture[str]) -
     assert "PT1H" in done.stderr
     for wrong in ("", "P", "PT", "P1Y", "P1M", "PT0S", "P1W2D", "-PT1H", "P999999D"):
         with pytest.raises(SystemExit):
-            seconds(wrong)
+            parse_duration(wrong)
     capsys.readouterr()
-    assert [seconds(right) for right in ("PT1.5S", "P1DT2H3M", "P2W")] == [1.5, 93_780, 1_209_600]
+    assert [parse_duration(right) for right in ("PT1.5S", "P1DT2H3M", "P2W")] == [1.5, 93_780, 1_209_600]
 
 
 def test_token_without_a_subject_or_key_says_what_to_give(tmp_path: Path) -> None:
@@ -433,7 +433,7 @@ def test_doctor_asks_for_what_amazon_needs(servers: tuple[Mongod, Redis], monkey
     assert lost.returncode == 1
     assert "wrong  HUB_SES_FROM needs AWS_REGION too" in lost.stdout
     keyless = call("doctor", **given, **phones).stdout
-    assert "note   no key for Amazon is found here, and it is needed by HUB_SNS_PLATFORM_APNS" in keyless
+    assert "note   no AWS key found, required by HUB_SNS_PLATFORM_APNS" in keyless
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -441,7 +441,7 @@ def test_doctor_asks_for_what_amazon_needs(servers: tuple[Mongod, Redis], monkey
     assert "ok     Amazon is called with the key from env, SES in eu-west-1" in well.stdout
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     strange = call("doctor", **given, **phones)
-    assert "wrong  AWS's own variables and files can't be used (HUB_SNS_PLATFORM_APNS)" in strange.stdout
+    assert "wrong  the AWS variables and files cannot be used (HUB_SNS_PLATFORM_APNS)" in strange.stdout
     for done in (lost, well, strange):
         assert "Traceback" not in done.stdout + done.stderr
 

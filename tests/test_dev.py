@@ -18,7 +18,7 @@ import pytest
 from redis import Redis as RedisClient
 
 from hub.api.public.static_files import Front
-from hub.cli.api_client import ask
+from hub.cli.api_client import execute
 from hub.platform import embedded_servers
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import SEND, Json, eventually
@@ -71,7 +71,7 @@ async def test_dev_prints_lines_that_work_as_printed(folder: Path) -> None:
     async with dev(folder) as hub:
         url = (await hub.says(SERVES))[1]
         for name, unread in (("alice", 3), ("bob", 2)):
-            assert (await ask(url, token_of(hub.out, name), INBOX))["inbox"]["unread"] == unread
+            assert (await execute(url, token_of(hub.out, name), INBOX))["inbox"]["unread"] == unread
         words = line_after(hub.out, "Watch alice's inbox").split()
         assert words[0].endswith("hub")
         async with Command(*words[1:]) as watch:
@@ -90,9 +90,9 @@ async def test_dev_prints_lines_that_work_as_printed(folder: Path) -> None:
         made = subprocess.run(  # noqa: ASYNC221 - the hub runs elsewhere
             admin, shell=True, text=True, capture_output=True, timeout=20, check=True, env=environment(), cwd=ROOT
         )
-        assert (await ask(url, made.stdout.strip(), "{ tenant { id } }")) == {"tenant": {"id": "default"}}
+        assert (await execute(url, made.stdout.strip(), "{ tenant { id } }")) == {"tenant": {"id": "default"}}
         page, _, fragment = line_after(hub.out, "Explore the API").partition("#token=")
-        both = await ask(url, fragment, "{ inbox { unread } sends { nodes { id } } }")
+        both = await execute(url, fragment, "{ inbox { unread } sends { nodes { id } } }")
         assert both["sends"]["nodes"]
         async with aiohttp.ClientSession() as session, session.get(page) as response:
             assert "GraphiQL" in await response.text()
@@ -119,9 +119,9 @@ async def test_dev_shows_what_would_leave_and_calls_webhooks_of_this_machine(fol
         [push] = [told for told in demo if told["channel"] == "WEB_PUSH"]
         assert json.loads(push["text"])["title"] == "Bob asks for your review"
 
-        connected = await ask(url, alice, CONNECT, to=f"{receiver.url}/alice")
+        connected = await execute(url, alice, CONNECT, to=f"{receiver.url}/alice")
         receiver.secrets["/alice"] = connected["connectWebhook"]["secret"]
-        assert len((await ask(url, alice, "{ webPushKey }"))["webPushKey"]) == 87
+        assert len((await execute(url, alice, "{ webPushKey }"))["webPushKey"]) == 87
         assert (
             call(
                 "send", "<b>Two</b> for one", "--to", "alice", "--category", "marketing", "--data", str(folder)
@@ -130,14 +130,14 @@ async def test_dev_shows_what_would_leave_and_calls_webhooks_of_this_machine(fol
         )
         service = token_of(hub.out, "service")
         given = {"to": {"users": ["alice"]}, "category": "code", "content": {"title": "4711", "body": ""}}
-        await ask(url, service, SEND, input={**given, "channels": ["WEBHOOK", "SMS"]})
+        await execute(url, service, SEND, input={**given, "channels": ["WEBHOOK", "SMS"]})
         added = (await eventually(lambda: outbox(10)))[:3]
         assert Counter(told["channel"] for told in added) == {"EMAIL": 1, "WEBHOOK": 2}
         assert [told["data"]["title"] for told in receiver.got["/alice"]] == ["4711"]
         assert receiver.forged == 0
         [called] = [told for told in added if told["to"] == f"{receiver.url}/alice"]
         assert "\nwebhook-signature: v1," in called["text"]
-        skipped = await ask(url, alice, "{ inbox { unread } }")
+        skipped = await execute(url, alice, "{ inbox { unread } }")
         assert skipped["inbox"]["unread"] == 4
 
         [mail] = [told for told in added if told["channel"] == "EMAIL"]
@@ -221,10 +221,10 @@ async def test_dev_killed_leaves_no_child_and_finds_its_data_again(folder: Path)
         await gone(ports)
     left = call("doctor", "--data", str(folder))
     assert left.returncode == 1
-    assert "running.json is left over" in left.stderr
+    assert "stale running.json" in left.stderr
     async with dev(folder) as hub:
         url = (await hub.says(SERVES))[1]
-        inbox = (await ask(url, token, INBOX))["inbox"]  # the old token: the key is kept too
+        inbox = (await execute(url, token, INBOX))["inbox"]  # the old token: the key is kept too
         assert inbox["nodes"][0]["title"] == "Kept"
         assert inbox["unread"] == 4  # the demo was not made twice
         for secret in ("jwt-secret", "running.json"):
@@ -270,8 +270,8 @@ async def test_dev_lets_front_ends_of_this_machine_call_and_leads_to_the_demo(fo
             own = {"origin": url, "sec-fetch-site": "same-origin"}
             async with session.post(f"{url}/dev/tokens", headers=own) as response:
                 handed = (await response.json())["tokens"]
-            assert (await ask(url, handed["alice"], INBOX))["inbox"]["unread"] == 3
-            assert "sends" in await ask(url, handed["service"], "{ sends { nodes { id } } }")
+            assert (await execute(url, handed["alice"], INBOX))["inbox"]["unread"] == 3
+            assert "sends" in await execute(url, handed["service"], "{ sends { nodes { id } } }")
             async with session.post(f"{url}/dev/tokens", headers={"origin": "http://localhost:5173"}) as response:
                 assert response.status == 403
         assert hub.err.count("origin_refused") == 1

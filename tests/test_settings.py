@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hub import setting_values
-from hub.cli.targets import faults
+from hub.cli.targets import describe_faults
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from tests.commands import call
@@ -65,7 +65,7 @@ def test_allowed_origin_that_no_browser_sends_is_refused(word: str) -> None:
     done = call("serve", jwt_secret=SECRET, allowed_origins=f"{APP} {word}") if word == "*" else None
     with pytest.raises(ValidationError) as refused:
         settings(allowed_origins=f"{APP} {word}")
-    [line] = faults(refused.value)
+    [line] = describe_faults(refused.value)
     assert line.startswith("HUB_ALLOWED_ORIGINS: ")
     assert APP in line
     if done:
@@ -116,7 +116,7 @@ def test_sender_is_refused_or_one_address(text: str) -> None:
 def test_sender_that_no_mail_can_have_is_refused_by_name(name: str, sender: str, words: str) -> None:
     with pytest.raises(ValidationError) as refused:
         settings(**{name: sender})
-    [line] = faults(refused.value)
+    [line] = describe_faults(refused.value)
     assert line.startswith(f"HUB_{name.upper()}: ")
     assert words in line
 
@@ -165,7 +165,7 @@ def test_setting_that_can_not_be_is_refused_by_name(name: str, value: str) -> No
     more = {"email_from": "a@example.org"} if name == "smtp_url" else {}
     with pytest.raises(ValidationError) as refused:
         settings(**{name: value}, **more)
-    for line in faults(refused.value):
+    for line in describe_faults(refused.value):
         assert line.startswith(f"HUB_{name.upper()}")
         assert "pass-w" not in line
 
@@ -173,12 +173,12 @@ def test_setting_that_can_not_be_is_refused_by_name(name: str, value: str) -> No
 def test_settings_that_do_not_fit_together_are_named() -> None:
     with pytest.raises(ValidationError) as refused:
         settings(sns_platform_fcm=ANDROID, sns_platform_apns=IPHONE)
-    assert faults(refused.value)[0].startswith(
+    assert describe_faults(refused.value)[0].startswith(
         "HUB_SNS_PLATFORM_FCM and HUB_SNS_PLATFORM_APNS are in different regions"
     )
     with pytest.raises(ValidationError) as keyless:
         settings(vapid_private_key="no-key", vapid_subject="mailto:ops@example.org")
-    assert faults(keyless.value) == ["HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one."]
+    assert describe_faults(keyless.value) == ["HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one."]
 
 
 @pytest.mark.parametrize("name", ["mongod", "redis_server"])

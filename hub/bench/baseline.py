@@ -28,7 +28,7 @@ OK = {"type": "http.response.start", "status": 200}
 ACK = {"type": "websocket.send", "text": '{"type":"connection_ack"}'}
 
 
-class Floor:
+class BaselineApp:
     def __init__(self, mongo_url: str, redis_url: str, concern: WriteConcern, text: str | None) -> None:
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_url)
         self._documents = client.get_database("floor", write_concern=concern).notifications
@@ -38,18 +38,18 @@ class Floor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await self._socket(receive, send)
+            await self._serve_socket(receive, send)
         elif scope["type"] == "http":
-            await self._post(receive, send)
+            await self._handle_post(receive, send)
 
-    async def _post(self, receive: Receive, send: Send) -> None:
+    async def _handle_post(self, receive: Receive, send: Send) -> None:
         body = bytearray()
         while (message := await receive())["type"] == "http.request":
             body += message["body"]
             if not message.get("more_body"):
                 break
         if self._text is None:
-            await self._store(orjson.loads(body)["variables"]["input"])
+            await self._insert_and_publish(orjson.loads(body)["variables"]["input"])
         answer = b'{"data":{"send":true}}'
         await send(OK | {"headers": [(b"content-length", str(len(answer)).encode())]})
         await send({"type": "http.response.body", "body": answer})
@@ -58,12 +58,12 @@ class Floor:
             for write in tuple(self._sockets):
                 await write(event)
 
-    async def _store(self, document: dict[str, Any]) -> None:
+    async def _insert_and_publish(self, document: dict[str, Any]) -> None:
         document["_id"] = new_id()
         await self._documents.insert_one(document)
         await self._redis.publish(f"floor:{document['to']['users'][0]}", orjson.dumps(document))
 
-    async def _socket(self, receive: Receive, send: Send) -> None:
+    async def _serve_socket(self, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.accept", "subprotocol": "graphql-transport-ws"})
         await receive()
@@ -80,7 +80,7 @@ async def serve(mongo_url: str, redis_url: str, writes: str, file: str | None = 
     concern = WriteConcern("majority", j=True) if journalled else WriteConcern(1, j=False)
     listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     config = uvicorn.Config(
-        Floor(mongo_url, redis_url, concern, await asyncio.to_thread(Path(file).read_text) if file else None),
+        BaselineApp(mongo_url, redis_url, concern, await asyncio.to_thread(Path(file).read_text) if file else None),
         lifespan="off",
         loop="uvloop",
         http="httptools",

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from html import escape
 
-from hub.bench.results import Figure, number
+from hub.bench.results import Figure, format_number
 
 WIDTH, LABEL, BAR, ROW, TOP = 860, 330, 330, 34, 46
-FULL = 2.0  # the bar's end: twice the target
+MAX_SCORE = 2.0  # the bar's end: twice the target
 
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
@@ -23,9 +23,9 @@ STYLE = """
 
 def draw(figures: Sequence[Figure]) -> str:
     """Bars of how well each target is met: the line is the target, what reaches it is met, whichever way is better."""
-    asked = [figure for figure in figures if figure.met is not None and (figure.least or figure.most)]
-    height = TOP + ROW * len(asked) + 14
-    goal = LABEL + BAR / FULL
+    with_target = [figure for figure in figures if figure.target_met is not None and (figure.minimum or figure.maximum)]
+    height = TOP + ROW * len(with_target) + 14
+    target_x = LABEL + BAR / MAX_SCORE
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         'role="img" aria-label="Figures of hub bench beside their targets">'
@@ -34,27 +34,27 @@ def draw(figures: Sequence[Figure]) -> str:
         head,
         f"<style>{STYLE}</style>",
         f'<text class="quiet" x="{LABEL}" y="20">worse</text>',
-        f'<text class="quiet" x="{goal}" y="20" text-anchor="middle">target</text>',
+        f'<text class="quiet" x="{target_x}" y="20" text-anchor="middle">target</text>',
         f'<text class="quiet" x="{LABEL + BAR}" y="20" text-anchor="end">twice as good</text>',
     ]
-    for index, figure in enumerate(asked):
+    for index, figure in enumerate(with_target):
         y = TOP + ROW * index
         score = _score(figure)
-        kind = "good" if figure.met else "bad"
-        said = f"{number(figure.value)} {figure.unit} ({figure.target})"
+        kind = "good" if figure.target_met else "bad"
+        label = f"{format_number(figure.value)} {figure.unit} ({figure.target})"
         parts += [
             f'<text x="{LABEL - 12}" y="{y + 5}" text-anchor="end">{escape(f"{figure.group}: {figure.name}")}</text>',
             f'<rect class="track" x="{LABEL}" y="{y - 8}" width="{BAR}" height="16" rx="3"/>',
-            f'<rect class="{kind}" x="{LABEL}" y="{y - 8}" width="{BAR * score / FULL:.1f}" height="16" rx="3"/>',
-            f'<text x="{LABEL + BAR + 12}" y="{y + 5}">{escape(said)}</text>',
+            f'<rect class="{kind}" x="{LABEL}" y="{y - 8}" width="{BAR * score / MAX_SCORE:.1f}" height="16" rx="3"/>',
+            f'<text x="{LABEL + BAR + 12}" y="{y + 5}">{escape(label)}</text>',
         ]
-    parts += [f'<line class="line" x1="{goal}" x2="{goal}" y1="28" y2="{height - 14}"/>', "</svg>", ""]
+    parts += [f'<line class="line" x1="{target_x}" x2="{target_x}" y1="28" y2="{height - 14}"/>', "</svg>", ""]
     return "\n".join(parts)
 
 
 def _score(figure: Figure) -> float:
     """1 at the target, 2 where it is twice as good or better."""
-    if figure.least is not None:
-        return min(FULL, figure.value / figure.least)
-    assert figure.most is not None
-    return min(FULL, figure.most / max(figure.value, figure.most / FULL))
+    if figure.minimum is not None:
+        return min(MAX_SCORE, figure.value / figure.minimum)
+    assert figure.maximum is not None
+    return min(MAX_SCORE, figure.maximum / max(figure.value, figure.maximum / MAX_SCORE))

@@ -23,19 +23,19 @@ from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.listen import raise_open_file_limit
 
 SECRET = "only-for-benchmarks-on-this-machine"  # noqa: S105 - nothing outside of this run knows it
-READY_S = 180.0  # with indexes to make over a million notifications
-STOP_S = 10.0
+START_TIMEOUT_S = 180.0  # with indexes to make over a million notifications
+STOP_TIMEOUT_S = 10.0
 IDLE_CPU_S = 0.02  # a process that uses less in half a second has settled
-SETTLED_S = 60.0
+SETTLE_TIMEOUT_S = 60.0
 
-Answer = dict[str, Any]
+LoadResult = dict[str, Any]
 
 
 class BenchError(Exception):
     """A measurement can't be made; the text says why."""
 
 
-class Target:
+class MeasuredProcess:
     """A process under test: a hub, or a floor."""
 
     def __init__(self, process: Process, port: int) -> None:
@@ -57,7 +57,7 @@ class Target:
 
     async def settle(self) -> None:
         """Returns when it has nothing left to do."""
-        deadline = time.monotonic() + SETTLED_S
+        deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while time.monotonic() < deadline:
             before = self.cpu_s
             await asyncio.sleep(0.5)
@@ -65,10 +65,10 @@ class Target:
                 return
 
 
-class Rig:
+class BenchEnvironment:
     """Servers for one run, in a folder that goes when it ends."""
 
-    async def __aenter__(self) -> "Rig":
+    async def __aenter__(self) -> "BenchEnvironment":
         if sys.platform != "linux":
             raise BenchError("The load client uses epoll, and memory is read from /proc: run it on Linux.")
         compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -81,7 +81,7 @@ class Rig:
         self.mongod = Mongod(self.folder / "mongo")
         self.redis = Redis(self.folder / "redis")
         try:
-            await self._compile(compiler)
+            await self._compile_load_client(compiler)
             await self.mongod.start()
             await self.redis.start()
         except BaseException:
@@ -100,29 +100,29 @@ class Rig:
     def pinned(self) -> bool:
         return self._cores is not None
 
-    def write(self, name: str, text: str | bytes) -> Path:
+    def write_file(self, name: str, text: str | bytes) -> Path:
         """A file for the load client or a floor."""
         path = self.folder / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
     @asynccontextmanager
-    async def hub(self, database: str, **settings: str) -> AsyncIterator[Target]:
+    async def hub(self, database: str, **settings: str) -> AsyncIterator[MeasuredProcess]:
         """A `hub serve`. Settings are given by their names without the prefix."""
-        async with self._started("hub", "serve", environment=self._environment(database, settings)) as target:
+        async with self._start_process("hub", "serve", environment=self._environment(database, settings)) as target:
             yield target
 
     @asynccontextmanager
-    async def worker(self, database: str, *, null: bool = False, **settings: str) -> AsyncIterator[Target]:
+    async def worker(self, database: str, *, null: bool = False, **settings: str) -> AsyncIterator[MeasuredProcess]:
         """A `hub work`, or one whose webhooks go nowhere."""
         words = ("hub.bench.null_worker",) if null else ("hub", "work")
-        async with self._started(*words, environment=self._environment(database, settings)) as target:
+        async with self._start_process(*words, environment=self._environment(database, settings)) as target:
             yield target
 
     @asynccontextmanager
     async def sink(self, delay_ms: int) -> AsyncIterator[int]:
         """The port of what takes webhooks; beside the servers, not beside the worker."""
-        async with self._started("hub.bench.sink", str(delay_ms), environment={}, first=False) as target:
+        async with self._start_process("hub.bench.sink", str(delay_ms), environment={}, first=False) as target:
             yield target.port
 
     def _environment(self, database: str, settings: dict[str, str]) -> dict[str, str]:
@@ -139,14 +139,14 @@ class Rig:
         }
 
     @asynccontextmanager
-    async def floor(self, *words: str) -> AsyncIterator[Target]:
+    async def baseline(self, *words: str) -> AsyncIterator[MeasuredProcess]:
         """One of the floors of `hub.bench.baseline`."""
-        async with self._started(
+        async with self._start_process(
             "hub.bench.baseline", self.mongod.url, self.redis.url, *words, environment={}
         ) as target:
             yield target
 
-    async def load(self, mode: str, target: Target, **options: object) -> tuple[Answer, float]:
+    async def load(self, mode: str, target: MeasuredProcess, **options: object) -> tuple[LoadResult, float]:
         """Runs the load client; its figures, and the processor time that `target` used while it measured."""
         process = await self._spawn_load(mode, target, options)
         assert process.stdout
@@ -161,13 +161,13 @@ class Rig:
                 assert process.stderr
                 raise BenchError(f"load {mode}: {(await process.stderr.read()).decode(errors='replace').strip()}")
         finally:
-            await _end(process)
+            await _terminate(process)
         if answer.get("refused") or answer.get("lost"):
             raise BenchError(f"load {mode}: not everything was answered: {answer}")
         return answer, cpu_s
 
     @asynccontextmanager
-    async def idle(self, target: Target, **options: object) -> AsyncIterator[Answer]:
+    async def idle(self, target: MeasuredProcess, **options: object) -> AsyncIterator[LoadResult]:
         """Sockets that are open and get nothing."""
         process = await self._spawn_load("idle", target, options)
         assert process.stdout
@@ -178,15 +178,15 @@ class Rig:
                 raise BenchError(f"load idle: {(await process.stderr.read()).decode(errors='replace').strip()}")
             yield json.loads(line)
         finally:
-            await _end(process)
+            await _terminate(process)
 
-    async def _spawn_load(self, mode: str, target: Target, options: dict[str, object]) -> Process:
+    async def _spawn_load(self, mode: str, target: MeasuredProcess, options: dict[str, object]) -> Process:
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         return await asyncio.create_subprocess_exec(
             self.folder / "load", mode, "--port", str(target.port), *words, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
 
-    async def _compile(self, compiler: str) -> None:
+    async def _compile_load_client(self, compiler: str) -> None:
         source = Path(__file__).with_name("load.c")
         process = await asyncio.create_subprocess_exec(
             compiler, "-O2", "-o", self.folder / "load", source, stdout=PIPE, stderr=PIPE
@@ -196,9 +196,9 @@ class Rig:
             raise BenchError(f"{compiler} does not compile the load client:\n{said.decode(errors='replace')}")
 
     @asynccontextmanager
-    async def _started(
+    async def _start_process(
         self, module: str, *words: str, environment: dict[str, str], first: bool = True
-    ) -> AsyncIterator[Target]:
+    ) -> AsyncIterator[MeasuredProcess]:
         """A Python process on the first core that says on which port it serves, as the hub's log does."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
         log = self.folder / f"{'-'.join([module, *words[:1]]).replace('/', '_')}.log"
@@ -209,22 +209,22 @@ class Rig:
         try:
             if self._cores and first:
                 os.sched_setaffinity(process.pid, {self._cores[0]})
-            yield Target(process, await _port(process, log))
+            yield MeasuredProcess(process, await _port(process, log))
         finally:
-            await _end(process)
+            await _terminate(process)
 
 
 async def _port(process: Process, log: Path) -> int:
-    deadline = time.monotonic() + READY_S
+    deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.returncode is None:
-        if (port := _told_port(log)) is not None:
+        if (port := _logged_port(log)) is not None:
             return port
         await asyncio.sleep(0.05)
     said = await asyncio.to_thread(log.read_text, errors="replace")
     raise BenchError(f"The process to measure did not start:\n{said[-2000:]}")
 
 
-def _told_port(log: Path) -> int | None:
+def _logged_port(log: Path) -> int | None:
     for line in log.read_text(errors="replace").splitlines():
         with suppress(ValueError):
             event = json.loads(line)
@@ -233,13 +233,13 @@ def _told_port(log: Path) -> int | None:
     return None
 
 
-async def _end(process: Process) -> None:
+async def _terminate(process: Process) -> None:
     if process.stdin:
         process.stdin.close()
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     try:
-        async with asyncio.timeout(STOP_S):
+        async with asyncio.timeout(STOP_TIMEOUT_S):
             await process.wait()
     except TimeoutError:
         process.kill()

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TextIO
 
 from hub.bench import chart
-from hub.bench.environment import BenchError, Rig
+from hub.bench.environment import BenchEnvironment, BenchError
 from hub.bench.results import Figure, rows, table
-from hub.bench.runs import RUNS, Plan
+from hub.bench.runs import BENCHMARKS, Plan
 
 
 class Progress:
@@ -43,10 +43,10 @@ class Report:
 
     def text(self) -> str:
         """For a terminal."""
-        return "\n\n".join([table(self.figures), self.circumstances, *self.failures])
+        return "\n\n".join([table(self.figures), self.conditions, *self.failures])
 
     @property
-    def circumstances(self) -> str:
+    def conditions(self) -> str:
         cores = (
             "the process measured pinned to one core, all else to another"
             if self.pinned
@@ -60,18 +60,18 @@ class Report:
     def write(self, folder: Path) -> list[Path]:
         """benchmarks.md and its chart."""
         page, picture = folder / "benchmarks.md", folder / "benchmarks.svg"
-        page.write_text(self._page())
+        page.write_text(self._render_page())
         picture.write_text(chart.draw(self.figures))
         return [page, picture]
 
-    def _page(self) -> str:
+    def _render_page(self) -> str:
         head, *lines = rows(self.figures)
         cells = ["| " + " | ".join(head) + " |", "|" + " --- |" + " ---: |" * (len(head) - 1)]
         cells += ["| " + " | ".join(line) + " |" for line in lines]
         parts = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "strawberry-graphql", "pymongo", "redis"))
-        return PAGE.format(
+        return PAGE_TEMPLATE.format(
             table="\n".join(cells),
-            circumstances=self.circumstances,
+            circumstances=self.conditions,
             machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
             f"Python {platform.python_version()}, {parts}",
             date=datetime.now(UTC).date(),
@@ -83,25 +83,25 @@ class Report:
         )
 
 
-async def measure(chosen: Sequence[str], plan: Plan) -> Report:
+async def run_benchmarks(chosen: Sequence[str], plan: Plan) -> Report:
     """Runs what is chosen, one after another, on the same servers."""
     began = time.monotonic()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     figures: list[Figure] = []
     failures: list[str] = []
-    plan.seen("starting MongoDB and Redis")
-    async with Rig() as rig:
+    plan.progress("starting MongoDB and Redis")
+    async with BenchEnvironment() as rig:
         for name in chosen:
             try:
-                figures += await RUNS[name](rig, plan)
+                figures += await BENCHMARKS[name](rig, plan)
             except BenchError as error:  # the others are worth something without it
                 failures.append(f"{name} could not be measured: {error}")
         pinned = rig.pinned
-    plan.seen("")
+    plan.progress("")
     return Report(figures, plan, pinned, time.monotonic() - began, load, failures)
 
 
-PAGE = """# Benchmarks
+PAGE_TEMPLATE = """# Benchmarks
 
 Written by `hub bench all` (or `make bench`) on {date}: do not edit, run it again.
 

@@ -13,8 +13,8 @@ class Figure:
     name: str
     value: float
     unit: str
-    least: float | None = None
-    most: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
     memory_mb: float | None = None
@@ -23,50 +23,50 @@ class Figure:
 
     @property
     def target(self) -> str:
-        if self.least is not None:
-            return f">= {number(self.least)}"
-        return f"<= {number(self.most)}" if self.most is not None else ""
+        if self.minimum is not None:
+            return f">= {format_number(self.minimum)}"
+        return f"<= {format_number(self.maximum)}" if self.maximum is not None else ""
 
     @property
-    def met(self) -> bool | None:
+    def target_met(self) -> bool | None:
         """None where nothing is asked."""
-        if self.least is not None:
-            return self.value >= self.least
-        return self.value <= self.most if self.most is not None else None
+        if self.minimum is not None:
+            return self.value >= self.minimum
+        return self.value <= self.maximum if self.maximum is not None else None
 
     @property
-    def ratio(self) -> float | None:
+    def floor_ratio(self) -> float | None:
         """To the floor: 1 is as good as it, 0.5 half as good, whichever way is better."""
         if not self.floor or not self.value:
             return None
         return self.value / self.floor if self.unit.endswith("/s") else self.floor / self.value
 
 
-HEAD = ("", "measured", "target", "", "p50 ms", "p99 ms", "RSS MB", "CPU us each", "floor", "of floor")
+HEADER = ("", "measured", "target", "", "p50 ms", "p99 ms", "RSS MB", "CPU us each", "floor", "of floor")
 
 
 def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
     """The table's cells, its head first."""
     marks = {True: "ok", False: "MISSED", None: ""}
-    head: list[tuple[str, ...]] = [HEAD]
+    head: list[tuple[str, ...]] = [HEADER]
     return head + [
         (
             f"{figure.group}: {figure.name}",
-            f"{number(figure.value)} {figure.unit}".strip(),
+            f"{format_number(figure.value)} {figure.unit}".strip(),
             figure.target,
-            marks[figure.met],
-            number(figure.p50_ms),
-            number(figure.p99_ms),
-            number(figure.memory_mb),
-            number(figure.cpu_us),
-            number(figure.floor),
-            f"{figure.ratio:.2f}" if figure.ratio else "",
+            marks[figure.target_met],
+            format_number(figure.p50_ms),
+            format_number(figure.p99_ms),
+            format_number(figure.memory_mb),
+            format_number(figure.cpu_us),
+            format_number(figure.floor),
+            f"{figure.floor_ratio:.2f}" if figure.floor_ratio else "",
         )
         for figure in figures
     ]
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Three digits that count."""
     if value is None:
         return ""
@@ -78,7 +78,7 @@ def number(value: float | None) -> str:
 def table(figures: Sequence[Figure]) -> str:
     """For a terminal."""
     cells = rows(figures)
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD))]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADER))]
     lines = []
     for row in cells:
         first, *others = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from hub.api.auth import sign
 from hub.bench import seed
-from hub.bench.environment import SECRET, Answer, BenchError, Rig, Target
+from hub.bench.environment import SECRET, BenchEnvironment, BenchError, LoadResult, MeasuredProcess
 from hub.bench.results import Figure
 from hub.inbox.state import VIEWS
 from hub.model import InboxView, Role, mailbox_of
@@ -27,25 +27,25 @@ from hub.outbox.lanes import Lanes
 from hub.platform.connections import Mongo
 
 TENANT = "bench"
-TOKEN_S = 86_400.0
+TOKEN_LIFETIME_S = 86_400.0
 MB = 1e6
 T = TypeVar("T")
-WARM_S = 2.0
+WARMUP_S = 2.0
 CONNECTIONS = 64
-NUMBER = "######"  # the load client writes a user's number there
-TIME = "@" * 19  # and there the time
+USER_PLACEHOLDER = "######"  # the load client writes a user's number there
+TIME_PLACEHOLDER = "@" * 19  # and there the time
 TEXT = "x" * 120
-MANY = 100  # sends in one sendMany
-MANY_CONNECTIONS = 8
-PUT_AT_ONCE = 1000  # deliveries
-PAGES_DIRECT = 2000  # pages read past the hub, for its floor
+SENDS_PER_BATCH = 100  # sends in one sendMany
+BATCH_CONNECTIONS = 8
+ENQUEUE_BATCH_SIZE = 1000  # deliveries
+DIRECT_READS = 2000  # pages read past the hub, for its floor
 
 SEND = "mutation($input: SendInput!) { send(input: $input) { send { id } duplicate } }"
 SEND_MANY = "mutation($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } duplicate } }"
-CONNECT = "mutation($to: String!) { connectWebhook(url: $to) { device { id } } }"
-WARM_CALLS = 5
+CONNECT_WEBHOOK = "mutation($to: String!) { connectWebhook(url: $to) { device { id } } }"
+WARMUP_CALLS = 5
 SUBSCRIBE = "subscription { inbox { kind cursor unread unseen notification { id title body category createdAt } } }"
-PAGE = (
+INBOX_QUERY = (
     "{ inbox(first: 20) { unread unseen position pageInfo { hasNextPage endCursor } "
     "nodes { id title body category priority createdAt seenAt readAt } } }"
 )
@@ -63,39 +63,39 @@ class Plan:
     rate: int = 100
     size: int = 1_000_000
     deliveries: int = 20_000
-    seen: Callable[[str], None] = lambda _: None
+    progress: Callable[[str], None] = lambda _: None
 
 
 # ---------------------------------------------------------------------------------------------------- send
 
 
-async def send(rig: Rig, plan: Plan) -> list[Figure]:
+async def send(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
     """Sends to one user each over 64 connections, and the same work without GraphQL."""
-    one = _request(rig, "send", _operation(SEND, input=_send_input()))
-    many = _request(rig, "many", _operation(SEND_MANY, inputs=[_send_input() for _ in range(MANY)]))
+    one = _write_request(rig, "send", _operation(SEND, input=_send_input()))
+    many = _write_request(rig, "many", _operation(SEND_MANY, inputs=[_send_input() for _ in range(SENDS_PER_BATCH)]))
     async with rig.hub("send") as hub:
-        plan.seen("send, 64 connections")
-        sends = await _post(rig, plan, hub, one, CONNECTIONS)
-        plan.seen("sendMany")
-        manys = await _post(rig, plan, hub, many, MANY_CONNECTIONS)
+        plan.progress("send, 64 connections")
+        sends = await _measure_posts(rig, plan, hub, one, CONNECTIONS)
+        plan.progress("sendMany")
+        manys = await _measure_posts(rig, plan, hub, many, BATCH_CONNECTIONS)
     floors = {}
     for writes in ("plain", "journalled"):
-        plan.seen(f"floor: insert and publish, {writes}")
-        async with rig.floor(writes) as floor:
-            floors[writes] = await _post(rig, plan, floor, one, CONNECTIONS)
+        plan.progress(f"floor: insert and publish, {writes}")
+        async with rig.baseline(writes) as floor:
+            floors[writes] = await _measure_posts(rig, plan, floor, one, CONNECTIONS)
     plain = floors["plain"].per_second
     wait = "p99 of the above"
     return [
         sends.figure("send", "to one user each", "/s", least=2500, floor=plain),
-        Figure(group="send", name=wait, value=sends.p99_ms, unit="ms", most=60, floor=floors["plain"].p99_ms),
-        manys.figure("send", f"sendMany of {MANY}, notifications", "/s", each=MANY, least=6000),
+        Figure(group="send", name=wait, value=sends.p99_ms, unit="ms", maximum=60, floor=floors["plain"].p99_ms),
+        manys.figure("send", f"sendMany of {SENDS_PER_BATCH}, notifications", "/s", each=SENDS_PER_BATCH, least=6000),
         floors["plain"].figure("floor", "insert and publish one by one, without waiting for the journal", "/s"),
         floors["journalled"].figure("floor", "the same, journalled", "/s"),
     ]
 
 
 @dataclass(frozen=True)
-class _Posted:
+class _PostResult:
     per_second: float
     p50_ms: float
     p99_ms: float
@@ -110,7 +110,7 @@ class _Posted:
             name=name,
             value=self.per_second * each,
             unit=unit,
-            least=least,
+            minimum=least,
             p50_ms=self.p50_ms,
             p99_ms=self.p99_ms,
             memory_mb=self.memory_mb,
@@ -119,18 +119,20 @@ class _Posted:
         )
 
 
-async def _post(rig: Rig, plan: Plan, target: Target, request: object, connections: int) -> _Posted:
-    async def once() -> _Posted:
+async def _measure_posts(
+    rig: BenchEnvironment, plan: Plan, target: MeasuredProcess, request: object, connections: int
+) -> _PostResult:
+    async def once() -> _PostResult:
         answer, cpu_s = await rig.load(
             "post",
             target,
             request=request,
             connections=connections,
             users=plan.users,
-            warm=min(WARM_S, plan.seconds),
+            warm=min(WARMUP_S, plan.seconds),
             seconds=plan.seconds,
         )
-        return _Posted(
+        return _PostResult(
             per_second=answer["answered"] / answer["seconds"],
             p50_ms=answer["answer_ms"]["p50"],
             p99_ms=answer["answer_ms"]["p99"],
@@ -144,27 +146,27 @@ async def _post(rig: Rig, plan: Plan, target: Target, request: object, connectio
 # ---------------------------------------------------------------------------------------------------- latency
 
 
-async def latency(rig: Rig, plan: Plan) -> list[Figure]:
+async def latency(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
     """From a mutation that is due to the socket of its recipient, the commit included."""
-    request = _request(rig, "send", _operation(SEND, input=_send_input()))
+    request = _write_request(rig, "send", _operation(SEND, input=_send_input()))
     async with rig.hub("latency") as hub:
 
-        async def once() -> tuple[Answer, float]:
+        async def once() -> tuple[LoadResult, float]:
             answer, cpu_s = await rig.load(
                 "latency",
                 hub,
                 request=request,
                 connections=CONNECTIONS,
-                **_subscribers(rig, plan.users),
+                **_write_subscribers(rig, plan.users),
                 rate=plan.rate,
-                warm=min(WARM_S, plan.seconds),
+                warm=min(WARMUP_S, plan.seconds),
                 seconds=plan.seconds,
             )
             if answer["skipped"] or answer["received"] != answer["sent"]:
                 raise BenchError(f"Not everything that was sent arrived: {answer}")
             return answer, cpu_s / answer["sent"]
 
-        plan.seen(f"{plan.users:,} subscriptions, {plan.rate} sends/s")
+        plan.progress(f"{plan.users:,} subscriptions, {plan.rate} sends/s")
         answer, cpu_s = await _best(plan, once, lambda found: float(found[0]["socket_ms"]["p99"]))
         memory_mb = hub.memory_bytes / MB
     waits = answer["socket_ms"]
@@ -174,32 +176,32 @@ async def latency(rig: Rig, plan: Plan) -> list[Figure]:
             name="mutation to socket, p50",
             value=waits["p50"],
             unit="ms",
-            most=8,
+            maximum=8,
             p50_ms=waits["p50"],
             p99_ms=waits["p99"],
             memory_mb=memory_mb,
             cpu_us=cpu_s * 1e6,
         ),
-        Figure(group="latency", name="mutation to socket, p99", value=waits["p99"], unit="ms", most=25),
+        Figure(group="latency", name="mutation to socket, p99", value=waits["p99"], unit="ms", maximum=25),
     ]
 
 
 # ---------------------------------------------------------------------------------------------------- fanout
 
 
-async def fanout(rig: Rig, plan: Plan) -> list[Figure]:
+async def fanout(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
     """One send to everybody with a socket; the floor writes the same bytes to as many sockets."""
-    users = [_user(number) for number in range(plan.sockets)]
-    request = _request(rig, "all", _operation(SEND, input=_send_input(*users)))
-    sockets = _subscribers(rig, plan.sockets)
+    users = [_user_id(number) for number in range(plan.sockets)]
+    request = _write_request(rig, "all", _operation(SEND, input=_send_input(*users)))
+    sockets = _write_subscribers(rig, plan.sockets)
     rounds = {"request": request, **sockets, "rounds": plan.rounds}
-    plan.seen(f"one send to {plan.sockets:,} sockets")
+    plan.progress(f"one send to {plan.sockets:,} sockets")
     async with rig.hub("fanout", users_per_call=str(max(1000, plan.sockets)), body_max_bytes=str(4 << 20)) as hub:
         answer, cpu_s = await rig.load("fanout", hub, **rounds)
         memory_mb = hub.memory_bytes / MB
-    plan.seen("floor: bare broadcast")
-    text = rig.write("event", _event())
-    async with rig.floor("plain", str(text)) as floor:
+    plan.progress("floor: bare broadcast")
+    text = rig.write_file("event", _event_message())
+    async with rig.baseline("plain", str(text)) as floor:
         bare, _ = await rig.load("fanout", floor, **rounds)
     last, whole, commit = answer["last_after_answer_ms"], answer["last_after_start_ms"], answer["answer_ms"]
     return [
@@ -208,7 +210,7 @@ async def fanout(rig: Rig, plan: Plan) -> list[Figure]:
             name=f"last of {plan.sockets:,} sockets after the commit",
             value=last["p50"],
             unit="ms",
-            most=200,
+            maximum=200,
             p50_ms=last["p50"],
             p99_ms=last["p99"],
             memory_mb=memory_mb,
@@ -234,11 +236,11 @@ async def fanout(rig: Rig, plan: Plan) -> list[Figure]:
     ]
 
 
-def _event() -> bytes:
+def _event_message() -> bytes:
     """What the hub sends for one of these, as long to the byte."""
     notification = {
         "id": "0" * 36,
-        "title": TIME,
+        "title": TIME_PLACEHOLDER,
         "body": TEXT,
         "category": "bench",
         "createdAt": "2026-11-20T08:15:30.000Z",
@@ -250,23 +252,23 @@ def _event() -> bytes:
 # ---------------------------------------------------------------------------------------------------- inbox
 
 
-async def inbox(rig: Rig, plan: Plan) -> list[Figure]:
+async def inbox(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
     """A page of 20 and the counts of one large mailbox, one request after another."""
-    mailbox = mailbox_of(TENANT, _user(0))
+    mailbox = mailbox_of(TENANT, _user_id(0))
     began = time.monotonic()
 
     def progress(share: float) -> None:
-        plan.seen(f"writing {plan.size:,} notifications: {share:.0%}, {time.monotonic() - began:.0f} s")
+        plan.progress(f"writing {plan.size:,} notifications: {share:.0%}, {time.monotonic() - began:.0f} s")
 
-    seed.fill(rig.mongod.url, "inbox", mailbox, plan.size, progress)
-    request = _request(rig, "page", _operation(PAGE), user=_user(0))
-    plan.seen("making the hub's indexes over them")
-    async with rig.hub("inbox") as hub, _client(rig) as client:
-        plan.seen("a page of 20 and the counts")
-        pages = await _post(rig, plan, hub, request, connections=1)
-        explained = await _explained(rig, client, hub, request)
-        plan.seen("floor: the same page without the hub")
-        direct_ms = await _best(plan, lambda: _direct(client, mailbox), lambda ms: ms)
+    seed.create_mailbox(rig.mongod.url, "inbox", mailbox, plan.size, progress)
+    request = _write_request(rig, "page", _operation(INBOX_QUERY), user=_user_id(0))
+    plan.progress("making the hub's indexes over them")
+    async with rig.hub("inbox") as hub, _mongo_client(rig) as client:
+        plan.progress("a page of 20 and the counts")
+        pages = await _measure_posts(rig, plan, hub, request, connections=1)
+        explained = await _explain_page(rig, client, hub, request)
+        plan.progress("floor: the same page without the hub")
+        direct_ms = await _best(plan, lambda: _read_directly(client, mailbox), lambda ms: ms)
     size = f"{plan.size:,}"
     return [
         Figure(
@@ -274,7 +276,7 @@ async def inbox(rig: Rig, plan: Plan) -> list[Figure]:
             name=f"page of 20 and counts of {size}, p99",
             value=pages.p99_ms,
             unit="ms",
-            most=5,
+            maximum=5,
             p50_ms=pages.p50_ms,
             p99_ms=pages.p99_ms,
             memory_mb=pages.memory_mb,
@@ -286,7 +288,7 @@ async def inbox(rig: Rig, plan: Plan) -> list[Figure]:
             name="sorts in memory and scans in its plan",
             value=sum(stage in {"SORT", "COLLSCAN"} for stage in _stages(explained)),
             unit="",
-            most=0,
+            maximum=0,
         ),
         Figure(
             group="inbox",
@@ -297,7 +299,7 @@ async def inbox(rig: Rig, plan: Plan) -> list[Figure]:
     ]
 
 
-async def _explained(rig: Rig, client: Mongo, hub: Target, request: object) -> dict[str, Any]:
+async def _explain_page(rig: BenchEnvironment, client: Mongo, hub: MeasuredProcess, request: object) -> dict[str, Any]:
     """MongoDB's explanation of the query that the hub runs for a page, as the profiler has seen it."""
     database = client["inbox"]
     await database.command("profile", 2)
@@ -325,21 +327,21 @@ def _stages(explained: Any) -> Iterator[str]:
                 yield from _stages(value)
 
 
-async def _direct(client: Mongo, mailbox: str) -> float:
+async def _read_directly(client: Mongo, mailbox: str) -> float:
     """p99 of the two reads that a page is."""
     database = client["inbox"]
     wanted = {"mailbox": mailbox, "box": {"$in": [box.value for box in VIEWS[InboxView.ACTIVE]]}}
     took_ms = []
-    for _ in range(PAGES_DIRECT):
+    for _ in range(DIRECT_READS):
         began = time.perf_counter()
         await database.mailboxes.find_one({"_id": mailbox})
         await database.notifications.find(wanted, hint="page").sort("added_modseq", -1).limit(21).to_list()
         took_ms.append((time.perf_counter() - began) * 1000)
-    return sorted(took_ms)[PAGES_DIRECT * 99 // 100]
+    return sorted(took_ms)[DIRECT_READS * 99 // 100]
 
 
 @asynccontextmanager
-async def _client(rig: Rig) -> AsyncIterator[Mongo]:
+async def _mongo_client(rig: BenchEnvironment) -> AsyncIterator[Mongo]:
     client: Mongo = AsyncMongoClient(rig.mongod.url, tz_aware=True)
     async with client:
         yield client
@@ -348,31 +350,33 @@ async def _client(rig: Rig) -> AsyncIterator[Mongo]:
 # ---------------------------------------------------------------------------------------------------- memory
 
 
-async def memory(rig: Rig, plan: Plan) -> list[Figure]:
+async def memory(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
     """What an open subscription costs while nothing happens."""
-    plan.seen(f"{plan.sockets:,} idle subscriptions")
-    sockets = _subscribers(rig, plan.sockets)
+    plan.progress(f"{plan.sockets:,} idle subscriptions")
+    sockets = _write_subscribers(rig, plan.sockets)
     async with rig.hub("memory") as hub:
-        bytes_each, memory_mb = await _idle(rig, hub, sockets, plan.sockets)
-    plan.seen("floor: bare sockets")
-    async with rig.floor("plain", str(rig.write("event", _event()))) as floor:
-        bare, _ = await _idle(rig, floor, sockets, plan.sockets)
+        bytes_each, memory_mb = await _measure_idle(rig, hub, sockets, plan.sockets)
+    plan.progress("floor: bare sockets")
+    async with rig.baseline("plain", str(rig.write_file("event", _event_message()))) as floor:
+        bare, _ = await _measure_idle(rig, floor, sockets, plan.sockets)
     return [
         Figure(
             group="memory",
             name=f"an idle subscription, of {plan.sockets:,}",
             value=bytes_each / 1000,
             unit="kB",
-            most=30,
+            maximum=30,
             memory_mb=memory_mb,
             floor=bare / 1000,
         ),
     ]
 
 
-async def _idle(rig: Rig, target: Target, sockets: dict[str, object], count: int) -> tuple[float, float]:
+async def _measure_idle(
+    rig: BenchEnvironment, target: MeasuredProcess, sockets: dict[str, object], count: int
+) -> tuple[float, float]:
     """Bytes a socket, and the process's whole memory. Some are open before, so that what many share is there."""
-    first = _subscribers(rig, count // 10, "first", since=count)
+    first = _write_subscribers(rig, count // 10, "first", since=count)
     async with rig.idle(target, **first):
         await target.settle()
         before = target.memory_bytes
@@ -385,7 +389,7 @@ async def _idle(rig: Rig, target: Target, sockets: dict[str, object], count: int
 # ---------------------------------------------------------------------------------------------------- dispatch
 
 
-async def dispatch(rig: Rig, plan: Plan) -> list[Figure]:
+async def dispatch(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
     """One worker process: how many deliveries it claims, calls and settles, and how long one waits when all is idle."""
     figures = []
     for name, delay_ms, least in (
@@ -393,9 +397,9 @@ async def dispatch(rig: Rig, plan: Plan) -> list[Figure]:
         ("a receiver that answers at once", 0, 1500),
         ("one that takes 100 ms", 100, 1000),
     ):
-        plan.seen(f"deliveries {name}")
+        plan.progress(f"deliveries {name}")
         worked = await _best(
-            plan, functools.partial(_dispatched, rig, plan, delay_ms), lambda worked: -worked.per_second
+            plan, functools.partial(_measure_dispatch, rig, plan, delay_ms), lambda worked: -worked.per_second
         )
         figures.append(
             Figure(
@@ -403,40 +407,46 @@ async def dispatch(rig: Rig, plan: Plan) -> list[Figure]:
                 name=f"webhooks, {name}",
                 value=worked.per_second,
                 unit="/s",
-                least=least,
+                minimum=least,
                 memory_mb=worked.memory_mb,
                 cpu_us=worked.cpu_us,
             )
         )
-    plan.seen("from a mutation to the call of a webhook")
-    waits = await _waits(rig, plan)
+    plan.progress("from a mutation to the call of a webhook")
+    waits = await _measure_waits(rig, plan)
     middle, worst = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
     return [
         *figures,
         Figure(
-            group="dispatch", name="commit to call, p99", value=worst, unit="ms", most=50, p50_ms=middle, p99_ms=worst
+            group="dispatch",
+            name="commit to call, p99",
+            value=worst,
+            unit="ms",
+            maximum=50,
+            p50_ms=middle,
+            p99_ms=worst,
         ),
     ]
 
 
 @dataclass(frozen=True)
-class _Worked:
+class _DispatchResult:
     per_second: float
     cpu_us: float
     memory_mb: float
 
 
-async def _dispatched(rig: Rig, plan: Plan, delay_ms: int | None) -> _Worked:
+async def _measure_dispatch(rig: BenchEnvironment, plan: Plan, delay_ms: int | None) -> _DispatchResult:
     """A full queue, from the moment a tenth of it is done."""
     database = f"dispatch-{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         port = 1 if delay_ms is None else await stack.enter_async_context(rig.sink(delay_ms))
-        queued = seed.queue(rig.mongod.url, database, plan.deliveries, f"http://127.0.0.1:{port}/")
-        client = await stack.enter_async_context(_client(rig))
+        queued = seed.create_deliveries(rig.mongod.url, database, plan.deliveries, f"http://127.0.0.1:{port}/")
+        client = await stack.enter_async_context(_mongo_client(rig))
         async with Redis.from_url(rig.redis.url) as redis:
             lanes = Lanes(redis, f"{database}:", plan.deliveries)
-            for start in range(0, len(queued), PUT_AT_ONCE):
-                await lanes.put(queued[start : start + PUT_AT_ONCE])
+            for start in range(0, len(queued), ENQUEUE_BATCH_SIZE):
+                await lanes.put(queued[start : start + ENQUEUE_BATCH_SIZE])
             await lanes.mark_restored("deliveries")  # Redis has lost nothing
         started = rig.worker(database, null=delay_ms is None, egress_allow="127.0.0.0/8", concurrency="250")
         worker = await stack.enter_async_context(started)
@@ -451,10 +461,10 @@ async def _dispatched(rig: Rig, plan: Plan, delay_ms: int | None) -> _Worked:
         if done != plan.deliveries:
             raise BenchError(f"{plan.deliveries - done} of {plan.deliveries} deliveries were not sent.")
         cpu_us = (worker.cpu_s - cpu_s) * 1e6 / left_then
-        return _Worked(left_then / took_s, cpu_us, worker.memory_bytes / MB)
+        return _DispatchResult(left_then / took_s, cpu_us, worker.memory_bytes / MB)
 
 
-async def _waits(rig: Rig, plan: Plan) -> list[float]:
+async def _measure_waits(rig: BenchEnvironment, plan: Plan) -> list[float]:
     """Milliseconds from a notification's making to the call about it, one send after another, sorted."""
     database = f"waits-{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
@@ -465,7 +475,7 @@ async def _waits(rig: Rig, plan: Plan) -> list[float]:
 
         async def ask(query: str, user: str | None, variables: dict[str, Any]) -> None:
             role = Role.USER if user else Role.SERVICE
-            token = sign(SECRET, user=user, tenant=TENANT, role=role, expires_in_s=TOKEN_S)
+            token = sign(SECRET, user=user, tenant=TENANT, role=role, expires_in_s=TOKEN_LIFETIME_S)
             headers = {"authorization": f"Bearer {token}"}
             body = {"query": query, "variables": variables}
             async with http.post(f"http://127.0.0.1:{hub.port}/graphql", json=body, headers=headers) as response:
@@ -473,8 +483,8 @@ async def _waits(rig: Rig, plan: Plan) -> list[float]:
             if "errors" in answer:
                 raise BenchError(f"The hub refused: {answer['errors'][0]['message']}")
 
-        await ask(CONNECT, _user(0), {"to": f"http://127.0.0.1:{port}/"})
-        told = {"to": {"users": [_user(0)]}, "category": "bench", "channels": ["WEBHOOK"]}
+        await ask(CONNECT_WEBHOOK, _user_id(0), {"to": f"http://127.0.0.1:{port}/"})
+        told = {"to": {"users": [_user_id(0)]}, "category": "bench", "channels": ["WEBHOOK"]}
         content = {"title": "t", "body": TEXT}
         ends_at = time.monotonic() + plan.seconds
         while time.monotonic() < ends_at:
@@ -485,19 +495,19 @@ async def _waits(rig: Rig, plan: Plan) -> list[float]:
             waits: list[float] = await response.json(content_type=None)
     if not waits:
         raise BenchError("No webhook was called.")
-    return sorted(waits[WARM_CALLS:] or waits)
+    return sorted(waits[WARMUP_CALLS:] or waits)
 
 
 # ---------------------------------------------------------------------------------------------------- what is sent
 
 
-def _user(number: int) -> str:
+def _user_id(number: int) -> str:
     return f"u{number:06d}"
 
 
 def _send_input(*users: str) -> dict[str, Any]:
-    to = {"users": list(users) or [f"u{NUMBER}"]}
-    return {"to": to, "category": "bench", "content": {"title": TIME, "body": TEXT}}
+    to = {"users": list(users) or [f"u{USER_PLACEHOLDER}"]}
+    return {"to": to, "category": "bench", "content": {"title": TIME_PLACEHOLDER, "body": TEXT}}
 
 
 def _operation(query: str, **variables: Any) -> bytes:
@@ -506,27 +516,29 @@ def _operation(query: str, **variables: Any) -> bytes:
 
 def _operation_id() -> str:
     """As long as the ids that clients make."""
-    return f"{NUMBER}00-0000-4000-8000-000000000000"
+    return f"{USER_PLACEHOLDER}00-0000-4000-8000-000000000000"
 
 
-def _request(rig: Rig, name: str, body: bytes, user: str | None = None) -> object:
+def _write_request(rig: BenchEnvironment, name: str, body: bytes, user: str | None = None) -> object:
     """The file of a whole HTTP request: as a service, or as `user`."""
-    token = sign(SECRET, user=user, tenant=TENANT, role=Role.USER if user else Role.SERVICE, expires_in_s=TOKEN_S)
+    token = sign(
+        SECRET, user=user, tenant=TENANT, role=Role.USER if user else Role.SERVICE, expires_in_s=TOKEN_LIFETIME_S
+    )
     head = (
         "POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
         f"authorization: Bearer {token}\r\ncontent-length: {len(body)}\r\n\r\n"
     )
-    return rig.write(f"{name}.http", head.encode() + body)
+    return rig.write_file(f"{name}.http", head.encode() + body)
 
 
-def _subscribers(rig: Rig, count: int, name: str = "all", since: int = 0) -> dict[str, object]:
+def _write_subscribers(rig: BenchEnvironment, count: int, name: str = "all", since: int = 0) -> dict[str, object]:
     """The files of a socket for each of so many users, from number `since` on."""
-    users = [_user(number) for number in range(since, since + count)]
-    tokens = [sign(SECRET, user=user, tenant=TENANT, role=Role.USER, expires_in_s=TOKEN_S) for user in users]
+    users = [_user_id(number) for number in range(since, since + count)]
+    tokens = [sign(SECRET, user=user, tenant=TENANT, role=Role.USER, expires_in_s=TOKEN_LIFETIME_S) for user in users]
     message = {"id": _operation_id(), "type": "subscribe", "payload": {"query": SUBSCRIBE}}
     return {
-        "tokens": rig.write(f"tokens-{name}", "\n".join(tokens)),
-        "subscribe": rig.write("subscribe.json", orjson.dumps(message)),
+        "tokens": rig.write_file(f"tokens-{name}", "\n".join(tokens)),
+        "subscribe": rig.write_file("subscribe.json", orjson.dumps(message)),
     }
 
 
@@ -534,4 +546,11 @@ async def _best(plan: Plan, measure: Callable[[], Awaitable[T]], badness: Callab
     return min([await measure() for _ in range(plan.repeat)], key=badness)
 
 
-RUNS = {"send": send, "latency": latency, "fanout": fanout, "inbox": inbox, "memory": memory, "dispatch": dispatch}
+BENCHMARKS = {
+    "send": send,
+    "latency": latency,
+    "fanout": fanout,
+    "inbox": inbox,
+    "memory": memory,
+    "dispatch": dispatch,
+}

@@ -26,15 +26,15 @@ from hub.model import (
 )
 from hub.outbox.lanes import lane_of
 
-AT_ONCE = 5_000
+BATCH_SIZE = 5_000
 CATEGORIES = 10
 TENANTS = 10
-PEOPLE = 1_000
+USERS = 1_000
 DEVICE = "0" * 36
-TURN = 100  # of so many: 1 new, 9 unread, 10 archived, the others read
+STATE_CYCLE = 100  # of so many: 1 new, 9 unread, 10 archived, the others read
 
 
-def fill(mongo_url: str, database: str, mailbox: str, size: int, progress: Callable[[float], None]) -> None:
+def create_mailbox(mongo_url: str, database: str, mailbox: str, size: int, progress: Callable[[float], None]) -> None:
     """Writes the mailbox and its notifications. The hub makes the indexes when it starts."""
     client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
     try:
@@ -45,7 +45,7 @@ def fill(mongo_url: str, database: str, mailbox: str, size: int, progress: Calla
             assert n.box
             counts[n.box] += 1
             batch.append(document(n))
-            if len(batch) == AT_ONCE or done == size:
+            if len(batch) == BATCH_SIZE or done == size:
                 target.notifications.insert_many(batch, ordered=False)
                 batch = []
                 progress(done / size)
@@ -61,7 +61,7 @@ def fill(mongo_url: str, database: str, mailbox: str, size: int, progress: Calla
         client.close()
 
 
-def queue(mongo_url: str, database: str, count: int, url: str) -> list[tuple[str, str]]:
+def create_deliveries(mongo_url: str, database: str, count: int, url: str) -> list[tuple[str, str]]:
     """Writes that many deliveries to people's webhooks at `url`, with what they are about, as sends leave them that are
     committed. Answers what goes on the lanes then: lane and id."""
     client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
@@ -69,11 +69,11 @@ def queue(mongo_url: str, database: str, count: int, url: str) -> list[tuple[str
     try:
         target = client.get_database(database, write_concern=WriteConcern(1, j=False))
         queued: list[tuple[str, str]] = []
-        people = [mailbox_of(f"tenant-{n % TENANTS}", f"user-{n}") for n in range(PEOPLE)]
-        target.users.insert_many([document(_reached(mailbox, url, now)) for mailbox in people])
+        people = [mailbox_of(f"tenant-{n % TENANTS}", f"user-{n}") for n in range(USERS)]
+        target.users.insert_many([document(_user_with_webhook(mailbox, url, now)) for mailbox in people])
         target.mailboxes.insert_many([document(Mailbox(id=mailbox, epoch="0")) for mailbox in people])
-        for start in range(0, count, AT_ONCE):
-            pairs = [_queued(people[n % PEOPLE], now) for n in range(start, min(start + AT_ONCE, count))]
+        for start in range(0, count, BATCH_SIZE):
+            pairs = [_pending_delivery(people[n % USERS], now) for n in range(start, min(start + BATCH_SIZE, count))]
             target.notifications.insert_many([document(n) for n, _ in pairs], ordered=False)
             target.deliveries.insert_many([document(delivery) for _, delivery in pairs], ordered=False)
             queued += [(delivery.lane, delivery.id) for _, delivery in pairs]
@@ -82,13 +82,13 @@ def queue(mongo_url: str, database: str, count: int, url: str) -> list[tuple[str
         client.close()
 
 
-def _reached(mailbox: str, url: str, now: datetime) -> User:
+def _user_with_webhook(mailbox: str, url: str, now: datetime) -> User:
     key = f"whsec_{b64encode(bytes(24)).decode()}"
     device = Device(id=DEVICE, kind=DeviceKind.WEBHOOK, key=mailbox, created_at=now, url=url, secret=key)
     return User(id=mailbox, created_at=now, updated_at=now, devices=(device,))
 
 
-def _queued(mailbox: str, now: datetime) -> tuple[Notification, Delivery]:
+def _pending_delivery(mailbox: str, now: datetime) -> tuple[Notification, Delivery]:
     n = Notification(
         id=new_id(),
         mailbox=mailbox,
@@ -127,7 +127,7 @@ def _notifications(mailbox: str, size: int) -> Iterator[Notification]:
     began = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=size)
     for modseq in range(1, size + 1):
         at = began + timedelta(seconds=modseq)
-        turn = modseq % TURN
+        turn = modseq % STATE_CYCLE
         yield state.with_state(
             Notification(
                 id=new_id(),

@@ -10,9 +10,9 @@ from typing import cast
 
 import uvloop
 
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
-KEPT = 100_000
-CREATED = b'"createdAt":"'
+RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+MAX_SAMPLES = 100_000
+CREATED_AT = b'"createdAt":"'
 
 
 class Sink(asyncio.Protocol):
@@ -30,27 +30,27 @@ class Sink(asyncio.Protocol):
             head = self._read[:end].lower()
             if head.startswith(b"get "):
                 told = json.dumps(self._waits).encode()
-                self._transport.write(ANSWER.replace(b"length: 0", b"length: %d" % len(told)) + told)
+                self._transport.write(RESPONSE.replace(b"length: 0", b"length: %d" % len(told)) + told)
                 self._read = self._read[end + 4 :]
                 continue
             size = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
             if len(self._read) < end + 4 + size:
                 return
-            self._note(self._read[end + 4 : end + 4 + size])
+            self._record_wait(self._read[end + 4 : end + 4 + size])
             self._read = self._read[end + 4 + size :]
             if self._delay_s:
-                asyncio.get_running_loop().call_later(self._delay_s, self._answer)
+                asyncio.get_running_loop().call_later(self._delay_s, self._respond)
             else:
-                self._answer()
+                self._respond()
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         if not self._transport.is_closing():
-            self._transport.write(ANSWER)
+            self._transport.write(RESPONSE)
 
-    def _note(self, body: bytes) -> None:
-        at = body.find(CREATED)
-        if at >= 0 and len(self._waits) < KEPT:
-            made = datetime.fromisoformat(body[at + len(CREATED) :].partition(b'"')[0].decode())
+    def _record_wait(self, body: bytes) -> None:
+        at = body.find(CREATED_AT)
+        if at >= 0 and len(self._waits) < MAX_SAMPLES:
+            made = datetime.fromisoformat(body[at + len(CREATED_AT) :].partition(b'"')[0].decode())
             self._waits.append((time.time() - made.timestamp()) * 1000)
 
 

@@ -6,51 +6,51 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from hub.cli.targets import Hub, fail
+from hub.cli.targets import TargetHub, fail
 from hub.errors import HubError
 
-CALL_S = 15.0
+CALL_TIMEOUT_S = 15.0
 
 T = TypeVar("T")
 
 
-class StoreUnavailable(Exception):
+class HubUnreachable(Exception):
     """Nothing answers there, or something that is no hub."""
 
 
-class Refused(HubError):
+class ApiError(HubError):
     """The hub answered with an error."""
 
 
-async def ask(url: str, token: str, query: str, **variables: Any) -> dict[str, Any]:
-    """The data. Refused with the first error, StoreUnavailable where no hub answers."""
-    timeout = aiohttp.ClientTimeout(total=CALL_S)
+async def execute(url: str, token: str, query: str, **variables: Any) -> dict[str, Any]:
+    """Return the data. Raise ApiError with the first error, HubUnreachable if no hub responds."""
+    timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
     body = {"query": query, "variables": variables}
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, headers={"authorization": f"Bearer {token}"}) as session,
             session.post(f"{url}/graphql", json=body) as response,
         ):
-            answer = await response.json()
+            result = await response.json()
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-        raise StoreUnavailable(f"{url} is no address: it begins with http:// or https://.") from None
+        raise HubUnreachable(f"{url} is no address: it begins with http:// or https://.") from None
     except (aiohttp.ContentTypeError, ValueError):
-        raise StoreUnavailable(f"What answers at {url} is no hub.") from None
+        raise HubUnreachable(f"What answers at {url} is no hub.") from None
     except (aiohttp.ClientError, TimeoutError, OSError):
-        raise StoreUnavailable(f"Nothing answers at {url}: is the hub running?") from None
-    if not isinstance(answer, dict):
-        raise StoreUnavailable(f"What answers at {url} is no hub.")
-    if errors := answer.get("errors"):
-        raise Refused(errors[0]["message"], **errors[0].get("extensions", {}))
-    data: dict[str, Any] = answer["data"]
+        raise HubUnreachable(f"Nothing answers at {url}: is the hub running?") from None
+    if not isinstance(result, dict):
+        raise HubUnreachable(f"What answers at {url} is no hub.")
+    if errors := result.get("errors"):
+        raise ApiError(errors[0]["message"], **errors[0].get("extensions", {}))
+    data: dict[str, Any] = result["data"]
     return data
 
 
-def answered(asking: Coroutine[Any, Any, T], hub: Hub) -> T:
+def run_or_exit(call: Coroutine[Any, Any, T], hub: TargetHub) -> T:
     """What calls of that hub come to. Where it refuses, or none answers, the command ends and says so."""
     try:
-        return asyncio.run(asking)
-    except StoreUnavailable as error:
+        return asyncio.run(call)
+    except HubUnreachable as error:
         fail(str(error))
-    except Refused as error:
-        fail(hub.told(error))
+    except ApiError as error:
+        fail(hub.format_error(error))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-class What(StrEnum):
+class Benchmark(StrEnum):
     SEND = "send"
     LATENCY = "latency"
     FANOUT = "fanout"
@@ -20,7 +20,7 @@ class What(StrEnum):
 
 
 def bench(
-    what: Annotated[What, typer.Argument(help="Which figures.")] = What.ALL,
+    what: Annotated[Benchmark, typer.Argument(help="Which figures.")] = Benchmark.ALL,
     seconds: Annotated[float, typer.Option(help="How long one measurement takes.", min=0.5)] = 5,
     repeat: Annotated[int, typer.Option(help="Measure so often and keep the best.", min=1)] = 3,
     size: Annotated[int, typer.Option(help="Notifications in the mailbox of `inbox`.", min=100)] = 1_000_000,
@@ -35,7 +35,7 @@ def bench(
     from hub.bench import environment, report, runs
     from hub.platform.embedded_servers import ServerError
 
-    if what is What.ALL and not into.is_dir():
+    if what is Benchmark.ALL and not into.is_dir():
         sys.exit(f"There is no folder {into} to write benchmarks.md into: name one with --into.")
     plan = runs.Plan(
         seconds=seconds,
@@ -43,15 +43,15 @@ def bench(
         size=size,
         sockets=sockets,
         deliveries=deliveries,
-        seen=report.Progress(sys.stderr),
+        progress=report.Progress(sys.stderr),
     )
-    chosen = list(runs.RUNS) if what is What.ALL else [what.value]
+    chosen = list(runs.BENCHMARKS) if what is Benchmark.ALL else [what.value]
     try:
-        found = asyncio.run(report.measure(chosen, plan))
+        report_found = asyncio.run(report.run_benchmarks(chosen, plan))
     except (environment.BenchError, ServerError) as error:
         sys.exit(str(error))
-    print(found.text())
-    if found.failures:
+    print(report_found.text())
+    if report_found.failures:
         sys.exit(1)
-    if what is What.ALL:
-        print(f"\nWritten: {', '.join(str(path) for path in found.write(into))}")
+    if what is Benchmark.ALL:
+        print(f"\nWritten: {', '.join(str(path) for path in report_found.write(into))}")

@@ -15,10 +15,10 @@ from pathlib import Path
 from msgspec import Struct, to_builtins
 
 SECRET_BYTES = 32
-PRIVATE = 0o600
+PRIVATE_MODE = 0o600
 
 
-class Running(Struct, frozen=True):
+class RunningHub(Struct, frozen=True):
     """A hub that runs, or was killed while it did."""
 
     url: str
@@ -29,14 +29,14 @@ class Running(Struct, frozen=True):
     audience: str = ""
 
 
-class Home:
+class DataDirectory:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._secret = folder / "jwt-secret"
         self._running = folder / "running.json"
 
     @contextlib.contextmanager
-    def taken(self) -> Iterator[bool]:
+    def lock(self) -> Iterator[bool]:
         """Makes the folder this process's own, until it ends at the latest; False if another process has it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
@@ -47,7 +47,7 @@ class Home:
             else:
                 yield True
 
-    def is_taken(self) -> bool:
+    def is_locked(self) -> bool:
         """Whether a process has the folder now."""
         with contextlib.suppress(OSError), (self.folder / "lock").open() as lock:
             try:
@@ -62,20 +62,20 @@ class Home:
             _write_private(self._secret, secrets.token_hex(SECRET_BYTES))
         return self._secret.read_text().strip()
 
-    def announce(self, running: Running) -> None:
+    def write_running(self, running: RunningHub) -> None:
         _write_private(self._running, json.dumps(to_builtins(running)))
 
-    def withdraw(self) -> None:
+    def remove_running(self) -> None:
         self._running.unlink(missing_ok=True)
 
     @property
-    def running(self) -> Running | None:
+    def running(self) -> RunningHub | None:
         with contextlib.suppress(OSError, ValueError, TypeError):
-            return Running(**json.loads(self._running.read_text()))
+            return RunningHub(**json.loads(self._running.read_text()))
         return None
 
     @property
-    def known_secret(self) -> str | None:
+    def existing_secret(self) -> str | None:
         """What the hub of this folder signs with; None if there never was one."""
         if running := self.running:
             return running.secret
@@ -88,6 +88,6 @@ def _write_private(path: Path, text: str) -> None:
     """Whole or not at all, and never readable for others, not even for a moment."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "w") as file:
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE), "w") as file:
         file.write(text)
     new.replace(path)

@@ -7,15 +7,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hub.cli.api_client import ask
+from hub.cli.api_client import execute
 
-KNOWN = '{ user(id: "alice") { attributes } }'
-DEFINE = "mutation ($category: CategoryInput!) { upsertCategory(input: $category) { key } }"
-MEET = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
-BROWSER = "mutation ($device: WebPushInput!) { registerWebPush(input: $device) { id } }"
-PHONE = "mutation ($device: MobileDeviceInput!) { registerMobileDevice(input: $device) { id } }"
-HOOK = "mutation ($to: String!) { connectWebhook(url: $to) { device { id } } }"
-SEND_ALL = "mutation ($sends: [SendInput!]!) { sendMany(inputs: $sends) { duplicate } }"
+USER_QUERY = '{ user(id: "alice") { attributes } }'
+UPSERT_CATEGORY = "mutation ($category: CategoryInput!) { upsertCategory(input: $category) { key } }"
+UPSERT_USERS = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
+REGISTER_WEB_PUSH = "mutation ($device: WebPushInput!) { registerWebPush(input: $device) { id } }"
+REGISTER_MOBILE_DEVICE = "mutation ($device: MobileDeviceInput!) { registerMobileDevice(input: $device) { id } }"
+CONNECT_WEBHOOK = "mutation ($to: String!) { connectWebhook(url: $to) { device { id } } }"
+SEND_MANY = "mutation ($sends: [SendInput!]!) { sendMany(inputs: $sends) { duplicate } }"
 
 SEND_TEXT = (
     'mutation { send(input: {to: {users: ["alice"]}, category: "news", '
@@ -86,23 +86,32 @@ CATEGORIES = [
     {"key": "deploys", "name": "Deploys", "defaultChannels": ["IN_APP", "EMAIL", "MOBILE_PUSH"], "priority": "HIGH"},
     {"key": "marketing", "name": "Offers", "defaultChannels": ["IN_APP", "EMAIL"], "priority": "LOW"},
 ]
-POINT = "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"  # the curve's base
-BROWSER_OF_ALICE = {"endpoint": "https://push.example.org/alice", "p256dh": POINT, "auth": "A" * 22, "label": "Firefox"}
-PHONE_OF_BOB = {"platform": "fcm", "token": "bobs-phone", "label": "Pixel"}
+P256_BASE_POINT = (
+    "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"  # the curve's base
+)
+ALICE_BROWSER = {
+    "endpoint": "https://push.example.org/alice",
+    "p256dh": P256_BASE_POINT,
+    "auth": "A" * 22,
+    "label": "Firefox",
+}
+BOB_PHONE = {"platform": "fcm", "token": "bobs-phone", "label": "Pixel"}
 
 
-async def fill(url: str, admin: str, people: Mapping[str, str]) -> None:
+async def create_demo_data(url: str, admin_token: str, user_tokens: Mapping[str, str]) -> None:
     """Makes what is not there yet, with a token for an administrator and one for each of the people. The users'
     attributes come last: where they are, everything is. The keys see to it that a fill cut short is completed, not
-    doubled. Raises Refused and StoreUnavailable."""
-    known = await ask(url, admin, KNOWN)
-    if known["user"] is not None and known["user"]["attributes"] is not None:
+    doubled. Raise ApiError or HubUnreachable."""
+    existing = await execute(url, admin_token, USER_QUERY)
+    if existing["user"] is not None and existing["user"]["attributes"] is not None:
         return
     for category in CATEGORIES:
-        await ask(url, admin, DEFINE, category=category)
-    await ask(url, admin, MEET, users=USERS)
-    await ask(url, people["alice"], BROWSER, device=BROWSER_OF_ALICE)
-    await ask(url, people["bob"], PHONE, device=PHONE_OF_BOB)
-    await ask(url, people["alice"], HOOK, to=f"{url}/dev/hook")
-    await ask(url, admin, SEND_ALL, sends=SENDS)
-    await ask(url, admin, MEET, users=[{"id": user["id"], "attributes": {"team": "payments"}} for user in USERS])
+        await execute(url, admin_token, UPSERT_CATEGORY, category=category)
+    await execute(url, admin_token, UPSERT_USERS, users=USERS)
+    await execute(url, user_tokens["alice"], REGISTER_WEB_PUSH, device=ALICE_BROWSER)
+    await execute(url, user_tokens["bob"], REGISTER_MOBILE_DEVICE, device=BOB_PHONE)
+    await execute(url, user_tokens["alice"], CONNECT_WEBHOOK, to=f"{url}/dev/hook")
+    await execute(url, admin_token, SEND_MANY, sends=SENDS)
+    await execute(
+        url, admin_token, UPSERT_USERS, users=[{"id": user["id"], "attributes": {"team": "payments"}} for user in USERS]
+    )

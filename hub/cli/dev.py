@@ -22,9 +22,9 @@ import uvloop
 
 from hub.api.auth import sign_for
 from hub.cli import demo
-from hub.cli.api_client import Refused, StoreUnavailable
-from hub.cli.data_dir import Home, Running
-from hub.cli.targets import DAY_S, DEFAULT_DATA, fail, is_set, load
+from hub.cli.api_client import ApiError, HubUnreachable
+from hub.cli.data_dir import DataDirectory, RunningHub
+from hub.cli.targets import DAY_S, DEFAULT_DATA, fail, is_set, load_settings
 from hub.model import Role
 from hub.platform import connections, logging
 from hub.platform.embedded_servers import Mongod, Redis, Server, ServerError
@@ -32,12 +32,12 @@ from hub.runtime import listen
 from hub.settings import ConfigurationError, Settings
 
 DEFAULT_PORT = 8000
-TOKENS_S = 365 * DAY_S
-THIS_MACHINE = ("127.0.0.0/8", "::1/128")  # where a developer's webhooks are
-RESTARTS = 3  # of a server that ends by itself
-LOOK_S = 0.5
+TOKEN_LIFETIME_S = 365 * DAY_S
+LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")  # where a developer's webhooks are
+MAX_RESTARTS = 3  # of a server that ends by itself
+POLL_S = 0.5
 SHUTDOWN_S = 3.0  # with the servers after it, all is over within 5 s of Ctrl-C
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what is listened on, and called at
+WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what is listened on, and called at
 
 
 def dev(
@@ -58,22 +58,22 @@ def dev(
 
     Example: hub dev --port 8001 --data /tmp/try
     """
-    home = Home(data)
+    data_dir = DataDirectory(data)
     try:
-        with home.taken() as mine:
-            if not mine:
-                where = f" at {home.running.url}" if home.running else ""
+        with data_dir.lock() as locked:
+            if not locked:
+                where = f" at {data_dir.running.url}" if data_dir.running else ""
                 fail(
                     f"Another hub dev runs on {data}{where}: stop that one, or give this one a folder with --data "
                     "(under make: DATA=folder)."
                 )
-            settings = _settings(home, port)
-            with ExitStack() as opened:
-                bound = [opened.enter_context(one) for one in listen.bind(settings.host, settings.port)]
+            settings = _settings(data_dir, port)
+            with ExitStack() as stack:
+                bound = [stack.enter_context(one) for one in listen.bind(settings.host, settings.port)]
                 logging.configure(settings.log_level)
-                uvloop.run(_run(settings, home, bound))
+                uvloop.run(_run(settings, data_dir, bound))
     except KeyboardInterrupt:
-        _say("\nStopped before it served.")
+        _print("\nStopped before it served.")
     except listen.HostUnavailable as error:
         fail(f"{error}.")
     except listen.PortUnavailable as error:
@@ -84,49 +84,49 @@ def dev(
         fail(f"{data} can't hold the data: {error.strerror}. Name another folder with --data.")
 
 
-def _settings(home: Home, port: int | None) -> Settings:
-    settings = load(
+def _settings(data_dir: DataDirectory, port: int | None) -> Settings:
+    settings = load_settings(
         mode="development",
         port=DEFAULT_PORT,
         log_level="warning",
         shutdown_seconds=SHUTDOWN_S,
-        egress_allow=THIS_MACHINE,
-        jwt_secret=None if is_set("jwt_secret") else home.secret(),
+        egress_allow=LOOPBACK_NETWORKS,
+        jwt_secret=None if is_set("jwt_secret") else data_dir.secret(),
     )
     return settings if port is None else settings.model_copy(update={"port": port})
 
 
-async def _run(settings: Settings, home: Home, bound: list[socket.socket]) -> None:
+async def _run(settings: Settings, data_dir: DataDirectory, bound: list[socket.socket]) -> None:
     from hub.runtime.processes import serve
 
-    beside: list[asyncio.Task[None]] = []
-    here = _url(settings.host, bound[0].getsockname()[1])  # so that links in mails lead somewhere
+    background: list[asyncio.Task[None]] = []
+    local_url = _url(settings.host, bound[0].getsockname()[1])  # so that links in mails lead somewhere
     settings = settings.model_copy(
-        update={"public_url": settings.public_url or here, "app_url": settings.app_url or here}
+        update={"public_url": settings.public_url or local_url, "app_url": settings.app_url or local_url}
     )
-    async with _servers(settings, home) as (settings, children):
-        keepers = [asyncio.create_task(_keep(child)) for child in children]
+    async with _servers(settings, data_dir) as (settings, children):
+        supervisors = [asyncio.create_task(_restart_on_exit(child)) for child in children]
 
         def ready(port: int) -> None:
-            beside.append(asyncio.create_task(_greet(settings, home, port)))
+            background.append(asyncio.create_task(_print_greeting(settings, data_dir, port)))
 
         try:
             await serve(settings, with_worker=True, ready=ready, bound=bound)
         finally:
-            home.withdraw()
-            for task in beside + keepers:
+            data_dir.remove_running()
+            for task in background + supervisors:
                 task.cancel()
-        for ended in await asyncio.gather(*keepers, return_exceptions=True):
+        for ended in await asyncio.gather(*supervisors, return_exceptions=True):
             if isinstance(ended, ServerError):
                 raise ended
-    _say("\nStopped. The data stays in " + str(home.folder) + ".")
+    _print("\nStopped. The data stays in " + str(data_dir.folder) + ".")
 
 
 @asynccontextmanager
-async def _servers(settings: Settings, home: Home) -> AsyncIterator[tuple[Settings, list[Server]]]:
+async def _servers(settings: Settings, data_dir: DataDirectory) -> AsyncIterator[tuple[Settings, list[Server]]]:
     """The settings with the servers' addresses, and the servers. Those that the environment names are not started."""
-    mongod = Mongod(home.folder / "mongo", binary=_program(settings.mongod))
-    redis = Redis(home.folder / "redis", binary=_program(settings.redis_server))
+    mongod = Mongod(data_dir.folder / "mongo", binary=_binary(settings.mongod))
+    redis = Redis(data_dir.folder / "redis", binary=_binary(settings.redis_server))
     children: list[Server] = []
     found: dict[str, str] = {}
     if not is_set("mongo_url"):
@@ -148,55 +148,55 @@ async def _servers(settings: Settings, home: Home) -> AsyncIterator[tuple[Settin
 
 async def _start(server: Server) -> None:
     name = server.program.name
-    _say(f"Starting {name} ...")
+    _print(f"Starting {name} ...")
     since = time.monotonic()
     await server.start()
-    _say(f"{name} is ready after {time.monotonic() - since:.1f} s.")
+    _print(f"{name} is ready after {time.monotonic() - since:.1f} s.")
 
 
-async def _keep(server: Server) -> None:
+async def _restart_on_exit(server: Server) -> None:
     """Starts it again when it ends by itself. After RESTARTS it ends the hub, and raises ServerError."""
-    for starts_left in range(RESTARTS, -1, -1):
+    for starts_left in range(MAX_RESTARTS, -1, -1):
         try:
             while True:
                 server.check_running()
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
         except ServerError as error:
             if not starts_left:
-                _give_up()
+                _request_shutdown()
                 raise
             print(f"{error}\nStarting {server.program.name} again ...", file=sys.stderr, flush=True)
         server.kill()  # what is left of it
         try:
             await server.start()
         except ServerError:
-            _give_up()
+            _request_shutdown()
             raise
-        _say(f"{server.program.name} is back.")
+        _print(f"{server.program.name} is back.")
 
 
-def _give_up() -> None:
+def _request_shutdown() -> None:
     """As Ctrl-C would: the API first, then the servers."""
     signal.raise_signal(signal.SIGINT)
 
 
-def _program(path: Path | None) -> str | None:
+def _binary(path: Path | None) -> str | None:
     return str(path) if path else None
 
 
-async def _greet(settings: Settings, home: Home, port: int) -> None:
+async def _print_greeting(settings: Settings, data_dir: DataDirectory, port: int) -> None:
     """Says where it is and how to try it, once there is something to see."""
     from hub.api.public.static_files import Front
 
     url = _url(settings.host, port)
-    service = sign_for(settings, None, Role.SERVICE, TOKENS_S)
-    people = {user: sign_for(settings, user, Role.USER, TOKENS_S) for user in ("alice", "bob")}
+    service = sign_for(settings, None, Role.SERVICE, TOKEN_LIFETIME_S)
+    user_tokens = {user: sign_for(settings, user, Role.USER, TOKEN_LIFETIME_S) for user in ("alice", "bob")}
     try:
-        await demo.fill(url, sign_for(settings, None, Role.ADMIN, TOKENS_S), people)
-    except (Refused, StoreUnavailable) as error:
-        _say(f"The demo data could not be made: {error}")
-    home.announce(
-        Running(
+        await demo.create_demo_data(url, sign_for(settings, None, Role.ADMIN, TOKEN_LIFETIME_S), user_tokens)
+    except (ApiError, HubUnreachable) as error:
+        _print(f"The demo data could not be made: {error}")
+    data_dir.write_running(
+        RunningHub(
             url=url,
             secret=settings.jwt_secret[0].get_secret_value(),
             mongo_url=settings.mongo_url,
@@ -205,16 +205,16 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
             audience=settings.jwt_audience,
         )
     )
-    folder = "" if home.folder == DEFAULT_DATA else f" --data {shlex.quote(str(home.folder))}"
+    folder = "" if data_dir.folder == DEFAULT_DATA else f" --data {shlex.quote(str(data_dir.folder))}"
     development = settings.mode == "development"
-    _say(
+    _print(
         GREETING.format(
             url=url,
-            demo=(DEMO if Front(development).built else UNBUILT).format(url=url) if development else "",
-            data=home.folder,
-            **people,
+            demo=(DEMO if Front(development).built else NOT_BUILT).format(url=url) if development else "",
+            data=data_dir.folder,
+            **user_tokens,
             service=service,
-            explorer=sign_for(settings, "alice", Role.SERVICE, TOKENS_S),
+            explorer=sign_for(settings, "alice", Role.SERVICE, TOKEN_LIFETIME_S),
             admin=f"{_command()} token --role admin{folder}",
             watch=f"{_command()} watch --user alice{folder}",
             body=shlex.quote(demo.SEND_BODY),
@@ -224,7 +224,7 @@ async def _greet(settings: Settings, home: Home, port: int) -> None:
 
 
 def _url(host: str, port: int) -> str:
-    host = ANYWHERE.get(host, host)
+    host = WILDCARD_HOSTS.get(host, host)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
@@ -251,7 +251,7 @@ DEMO = """Open the demo, with two people and a sender's desk:
 
 """
 
-UNBUILT = """The demo page is not built. `make front` does it, where Node 20 or later is, and this shows it then:
+NOT_BUILT = """The demo page is not built. `make front` does it, where Node 20 or later is, and this shows it then:
 {url}/
 
 """
@@ -276,5 +276,5 @@ def _command() -> str:
     return shlex.quote(str(own.relative_to(here) if own.is_relative_to(here) else own))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)

@@ -7,14 +7,14 @@ from typing import Any
 from msgspec import Struct
 
 from hub import clock
-from hub.cli.api_client import Refused, StoreUnavailable, ask
-from hub.cli.targets import Hub
+from hub.cli.api_client import ApiError, HubUnreachable, execute
+from hub.cli.targets import TargetHub
 from hub.model import Channel, Role
 from hub.platform import connections
 from hub.platform.server_clock import ServerClock
 from hub.settings import Settings
 
-QUERY = """{
+HEALTH_QUERY = """{
   health {
     ok problems deadLetters failureRate oldestDueSeconds
     providers { provider channel open failureRate }
@@ -23,18 +23,18 @@ QUERY = """{
   }
 }"""
 
-NOBODY = "catcher"  # in development, of a channel without a provider
-Say = Callable[[str, str], None]
+NO_PROVIDER = "catcher"  # in development, of a channel without a provider
+PrintLine = Callable[[str, str], None]
 
 
-class Report(Struct, frozen=True):
+class HealthReport(Struct, frozen=True):
     """What is printed. `senders`: channels that running workers have a provider for, and its name."""
 
     lines: list[str]
     problems: list[str]
-    senders: dict[Channel, str]
+    configured_channels: dict[Channel, str]
 
-    def say(self, say: Say) -> bool:
+    def print_lines(self, say: PrintLine) -> bool:
         """Print it; return whether there is no problem."""
         for line in self.lines:
             say("ok", line)
@@ -43,19 +43,19 @@ class Report(Struct, frozen=True):
         return not self.problems
 
 
-def ask_hub(hub: Hub, tenant: str) -> Report:
+def query_hub(hub: TargetHub, tenant: str) -> HealthReport:
     """Ask the running hub. Where it does not tell, that is the problem."""
     token = hub.token(user=None, role=Role.ADMIN, tenant=tenant)
     try:
-        answer = asyncio.run(ask(hub.url, token, QUERY))["health"]
-    except StoreUnavailable as error:
-        return Report([], [str(error)], {})
-    except Refused as error:
-        return Report([], [f"The hub at {hub.url} does not tell its health. {hub.told(error)}"], {})
-    return _report(answer)
+        health = asyncio.run(execute(hub.url, token, HEALTH_QUERY))["health"]
+    except HubUnreachable as error:
+        return HealthReport([], [str(error)], {})
+    except ApiError as error:
+        return HealthReport([], [f"The hub at {hub.url} does not tell its health. {hub.format_error(error)}"], {})
+    return _report(health)
 
 
-async def read_stores(settings: Settings, tenant: str) -> Report:
+async def read_stores(settings: Settings, tenant: str) -> HealthReport:
     """Read the same off MongoDB and Redis. Raises connections.StoreUnavailable and PyMongoError."""
     from hub.api.schema.health import Health
     from hub.runtime.container import health_reader
@@ -78,14 +78,14 @@ async def read_stores(settings: Settings, tenant: str) -> Report:
     )
 
 
-def _report(health: dict[str, Any]) -> Report:
+def _report(health: dict[str, Any]) -> HealthReport:
     lines = [
         f"worker on {worker['host']} (version {worker['version']}) runs, {worker['calls']} calls since its start"
         for worker in health["workers"]
     ]
     lines += [
         f"{one['channel']} is sent through {one['provider']}, failure rate {one['failureRate']:.0%}"
-        if one["provider"] != NOBODY
+        if one["provider"] != NO_PROVIDER
         else f"{one['channel']} is not sent: it has no provider, and /dev/outbox keeps it"
         for one in health["providers"]
         if not one["open"]
@@ -100,6 +100,6 @@ def _report(health: dict[str, Any]) -> Report:
     senders = {
         Channel(one["channel"]): one["provider"]
         for one in health["providers"]
-        if one["provider"] != NOBODY and one["channel"] in Channel.__members__
+        if one["provider"] != NO_PROVIDER and one["channel"] in Channel.__members__
     }
-    return Report(lines, health["problems"], senders)
+    return HealthReport(lines, health["problems"], senders)

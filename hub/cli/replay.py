@@ -9,21 +9,21 @@ from typing import Annotated, Any
 import typer
 from msgspec import Struct
 
-from hub.cli.api_client import answered, ask
-from hub.cli.targets import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
-from hub.cli.token import seconds
+from hub.cli.api_client import execute, run_or_exit
+from hub.cli.targets import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
+from hub.cli.token import parse_duration
 from hub.model import Channel, Reason, Role
 from hub.status.delivery_filter import REPLAYABLE_STATUSES, WITHOUT_ADDRESS
 
-AT_ONCE = 500  # ids in one call
-LOOKED_UP_AT_ONCE = 10  # root fields of one query
-ASKED_ABOVE = 100  # deliveries; so many need a yes
-BY_IDS = "mutation ($ids: [ID!]) { replay(ids: $ids) }"
-SEND = "query ($id: ID!) { send(id: $id) { id } }"
-PREVIEW = """query ($filter: DeliveryFilter!) {
+BATCH_SIZE = 500  # ids in one call
+LOOKUP_BATCH_SIZE = 10  # root fields of one query
+CONFIRM_ABOVE = 100  # deliveries; so many need a yes
+REPLAY_MUTATION = "mutation ($ids: [ID!]) { replay(ids: $ids) }"
+SEND_QUERY = "query ($id: ID!) { send(id: $id) { id } }"
+PREVIEW_QUERY = """query ($filter: DeliveryFilter!) {
   replayPreview(filter: $filter) { count addressGone suppressed alreadyRead reasons { reason count } }
 }"""
-PAGE = """query ($filter: DeliveryFilter, $after: String) {
+DELIVERIES_QUERY = """query ($filter: DeliveryFilter, $after: String) {
   deliveries(filter: $filter, first: 100, after: $after) { nodes { id reason } pageInfo { hasNextPage endCursor } }
 }"""
 
@@ -62,7 +62,7 @@ def replay(
     retrying: Annotated[bool, typer.Option("--retrying", help="Also what waits for its next try: now.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Whatever failed.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count, by reason.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help=f"Do not ask, also above {ASKED_ABOVE}.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help=f"Do not ask, also above {CONFIRM_ABOVE}.")] = False,
     url: Url = "",
     token: Token = "",
     tenant: Tenant = "default",
@@ -83,24 +83,24 @@ def replay(
         "userId": user,
         "sendId": send,
         "category": category,
-        "since": since and _instant(since, "--since"),
-        "until": until and _instant(until, "--until"),
-        "failedSince": failed_since and _instant(failed_since, "--failed-since"),
-        "failedUntil": failed_until and _instant(failed_until, "--failed-until"),
+        "since": since and _to_instant(since, "--since"),
+        "until": until and _to_instant(until, "--until"),
+        "failedSince": failed_since and _to_instant(failed_since, "--failed-since"),
+        "failedUntil": failed_until and _to_instant(failed_until, "--failed-until"),
     }
     filter = {name: value for name, value in filter.items() if value is not None}
     if bool(ids) + bool(filter) + everything != 1:
         fail("Say what: ids of deliveries, options such as --channel email, or --all; one of these.", 2)
     filter["statuses"] = ["FAILED", "RETRYING"] if retrying else ["FAILED"]
-    hub = hub_of(url, token, data)
+    hub = resolve_hub(url, token, data)
     replays = _Replays(hub.url, hub.token(user=None, role=Role.SERVICE, tenant=tenant), ids or [], filter)
-    preview = answered(replays.preview(), hub)
+    preview = run_or_exit(replays.preview(), hub)
     if dry_run:
         _print_preview(preview)
         return
-    if preview.count > ASKED_ABOVE and not yes:
+    if preview.count > CONFIRM_ABOVE and not yes:
         _confirm(preview)
-    count = answered(replays.run(), hub)
+    count = run_or_exit(replays.run(), hub)
     out = f" {preview.left_out} left out: address gone or suppressed." if preview.left_out else ""
     print(f"{count} {'delivery goes' if count == 1 else 'deliveries go'} out again.{out}")
 
@@ -119,9 +119,9 @@ class _Replays:
         if self._ids:
             return await self._preview_ids()
         send = self._filter.get("sendId")
-        if send and (await ask(self._url, self._token, SEND, id=send))["send"] is None:
+        if send and (await execute(self._url, self._token, SEND_QUERY, id=send))["send"] is None:
             fail(f"--send {send}: this tenant made no such send.")
-        found = (await ask(self._url, self._token, PREVIEW, filter=self._filter))["replayPreview"]
+        found = (await execute(self._url, self._token, PREVIEW_QUERY, filter=self._filter))["replayPreview"]
         reasons = {row["reason"]: row["count"] for row in found["reasons"]}
         return Preview(found["count"], reasons, sum(reasons.values()) - found["count"], found["alreadyRead"])
 
@@ -129,19 +129,21 @@ class _Replays:
         """Replay page by page and print the ids. Return how many go out again."""
         count = 0
         async for ids in self._pages():
-            count += (await ask(self._url, self._token, BY_IDS, ids=ids))["replay"]
+            count += (await execute(self._url, self._token, REPLAY_MUTATION, ids=ids))["replay"]
             print("\n".join(ids), flush=True)
         return count
 
     async def _pages(self) -> AsyncIterator[list[str]]:
         if self._ids:
-            for start in range(0, len(self._failed), AT_ONCE):
-                yield self._failed[start : start + AT_ONCE]
+            for start in range(0, len(self._failed), BATCH_SIZE):
+                yield self._failed[start : start + BATCH_SIZE]
             return
         left_out = () if "reasons" in self._filter else WITHOUT_ADDRESS
         after = None
         while True:
-            found = (await ask(self._url, self._token, PAGE, filter=self._filter, after=after))["deliveries"]
+            found = (await execute(self._url, self._token, DELIVERIES_QUERY, filter=self._filter, after=after))[
+                "deliveries"
+            ]
             if ids := [node["id"] for node in found["nodes"] if node["reason"] not in left_out]:
                 yield ids
             if not found["pageInfo"]["hasNextPage"]:
@@ -152,12 +154,12 @@ class _Replays:
         """What is named and can be replayed; only that is replayed."""
         reasons: Counter[str] = Counter()
         failed: list[str] = []
-        for start in range(0, len(self._ids), LOOKED_UP_AT_ONCE):
-            ids = self._ids[start : start + LOOKED_UP_AT_ONCE]
+        for start in range(0, len(self._ids), LOOKUP_BATCH_SIZE):
+            ids = self._ids[start : start + LOOKUP_BATCH_SIZE]
             given = {f"i{n}": id for n, id in enumerate(ids)}
             names = ", ".join(f"${name}: ID!" for name in given)
             fields = " ".join(f"{name}: delivery(id: ${name}) {{ status reason }}" for name in given)
-            found = await ask(self._url, self._token, f"query ({names}) {{ {fields} }}", **given)
+            found = await execute(self._url, self._token, f"query ({names}) {{ {fields} }}", **given)
             for id, one in zip(ids, found.values(), strict=True):
                 if one and one["status"] in REPLAYABLE_STATUSES:
                     failed.append(id)
@@ -183,6 +185,10 @@ def _confirm(preview: Preview) -> None:
     typer.confirm("Replay them?", abort=True)
 
 
-def _instant(text: str, option: str) -> str:
+def _to_instant(text: str, option: str) -> str:
     """As the API takes it. The hub itself judges what is neither."""
-    return (datetime.now(UTC) - timedelta(seconds=seconds(text, option))).isoformat() if text.startswith("P") else text
+    return (
+        (datetime.now(UTC) - timedelta(seconds=parse_duration(text, option))).isoformat()
+        if text.startswith("P")
+        else text
+    )

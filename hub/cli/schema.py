@@ -8,7 +8,7 @@ import typer
 
 from hub.cli.targets import fail
 
-EXPORTED = Path("schema.graphql")
+SCHEMA_FILE = Path("schema.graphql")
 
 
 def schema(
@@ -23,5 +23,5 @@ def schema(
     text = make_schema().as_str() + "\n"
     if not check:
         sys.stdout.write(text)
-    elif not EXPORTED.exists() or EXPORTED.read_text() != text:
-        fail(f"{EXPORTED} is stale: run `hub schema > {EXPORTED}`.")
+    elif not SCHEMA_FILE.exists() or SCHEMA_FILE.read_text() != text:
+        fail(f"{SCHEMA_FILE} is stale: run `hub schema > {SCHEMA_FILE}`.")

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from hub.cli.api_client import answered, ask
-from hub.cli.targets import DEFAULT_DATA, Data, Tenant, Token, Url, fail, hub_of
-from hub.cli.token import seconds
+from hub.cli.api_client import execute, run_or_exit
+from hub.cli.targets import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
+from hub.cli.token import parse_duration
 from hub.model import Channel, DeliveryStatus, Priority, Role
 
-SEND = """mutation ($input: SendInput!) {
+SEND_MUTATION = """mutation ($input: SendInput!) {
   send(input: $input) { duplicate send { id recipients counts { channel status reasons { reason count } } } }
 }"""
 
@@ -44,23 +44,23 @@ def send(
     """
     if not to:
         fail("Say to whom: --to alice.", 2)
-    if several := [user for user in to if "," in user]:
-        fail(f"--to {several[0]}: repeat --to for each person.", 2)
-    given: dict[str, Any] = {
+    if comma_separated := [user for user in to if "," in user]:
+        fail(f"--to {comma_separated[0]}: repeat --to for each person.", 2)
+    send_input: dict[str, Any] = {
         "to": {"users": to},
         "category": category,
         "content": {"title": title, "body": body, "actionUrl": link},
-        "data": _parsed(data_json),
+        "data": _parse_json(data_json),
         "tags": tag,
         "channels": [one.value for one in channel] if channel else None,
         "priority": priority.value if priority else None,
         "idempotencyKey": key,
-        "expiresAt": (datetime.now(UTC) + timedelta(seconds=seconds(expires))).isoformat() if expires else None,
+        "expiresAt": (datetime.now(UTC) + timedelta(seconds=parse_duration(expires))).isoformat() if expires else None,
         "requireAck": ack,
     }
-    hub = hub_of(url, token, data)
+    hub = resolve_hub(url, token, data)
     who = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
-    sent = answered(ask(hub.url, who, SEND, input=given), hub)["send"]
+    sent = run_or_exit(execute(hub.url, who, SEND_MUTATION, input=send_input), hub)["send"]
     id, count = sent["send"]["id"], sent["send"]["recipients"]
     people = "1 person" if count == 1 else f"{count} people"
     for row in sent["send"]["counts"]:
@@ -70,7 +70,7 @@ def send(
     print(f"{id} was sent before, to {people}: this key is known." if sent["duplicate"] else f"{id} sent to {people}.")
 
 
-def _parsed(text: str | None) -> Any:
+def _parse_json(text: str | None) -> Any:
     if text is None:
         return None
     try:

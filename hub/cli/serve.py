@@ -8,7 +8,7 @@ import typer
 import uvloop
 from pydantic import SecretStr
 
-from hub.cli.targets import fail, load
+from hub.cli.targets import fail, load_settings
 from hub.platform import logging
 from hub.platform.connections import StoreUnavailable
 from hub.runtime import tls
@@ -38,13 +38,13 @@ def serve(
         "ssl_keyfile_password": SecretStr(ssl_keyfile_password) if ssl_keyfile_password else None,
         "ssl_ca_certs": ssl_ca_certs,
     }
-    settings = load().model_copy(update={name: given for name, given in options.items() if given})
+    settings = load_settings().model_copy(update={name: given for name, given in options.items() if given})
     try:
         context = tls.server_context(settings)
     except tls.CertificateError as error:
         fail(str(error), 2)
     logging.configure(settings.log_level)
-    _run(run(settings, tls=context), "HUB_PORT")
+    _run_or_exit(run(settings, tls=context), "HUB_PORT")
 
 
 def work() -> None:
@@ -57,12 +57,12 @@ def work() -> None:
     """
     from hub.runtime.processes import work as run
 
-    settings = load()
+    settings = load_settings()
     logging.configure(settings.log_level)
-    _run(run(settings), "HUB_WORK_PORT")
+    _run_or_exit(run(settings), "HUB_WORK_PORT")
 
 
-def _run(process: Coroutine[Any, Any, None], port: str) -> None:
+def _run_or_exit(process: Coroutine[Any, Any, None], port: str) -> None:
     try:
         uvloop.run(process)
     except HostUnavailable as error:

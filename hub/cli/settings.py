@@ -12,7 +12,7 @@ from msgspec import Struct
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from hub.cli.targets import SECRETIVE, fail, variable
+from hub.cli.targets import SECRET_NAMES, fail, variable_name
 from hub.settings import Settings
 
 PAGE = Path("docs/reference/settings.md")
@@ -90,7 +90,7 @@ def rows() -> Iterator[SettingRow]:
         default = _text(field.default)
         yield SettingRow(
             group=group,
-            variable=variable(name),
+            variable=variable_name(name),
             kind=_kind(name, field.annotation),
             default=default,
             value=_value(name, field, default),
@@ -99,10 +99,10 @@ def rows() -> Iterator[SettingRow]:
 
 
 def _value(name: str, field: FieldInfo, default: str) -> str:
-    given = os.environ.get(variable(name))
+    given = os.environ.get(variable_name(name))
     if given is None:
         return default
-    secret = SECRETIVE.search(name.upper()) or SecretStr in _members(field.annotation)
+    secret = SECRET_NAMES.search(name.upper()) or SecretStr in _members(field.annotation)
     return "(set)" if given and secret else given
 
 

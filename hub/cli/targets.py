@@ -10,7 +10,7 @@ import typer
 from msgspec import Struct
 from pydantic import ValidationError
 
-from hub.cli.data_dir import Home
+from hub.cli.data_dir import DataDirectory
 from hub.errors import HubError
 from hub.model import Channel, Role
 from hub.settings import Settings
@@ -18,8 +18,8 @@ from hub.text import IDENTIFIER_RULE, is_identifier
 
 DEFAULT_DATA = Path(".hub")
 DAY_S = 86_400.0
-SECRETIVE = re.compile("SECRET|URL|TOKEN|PASSWORD|PRIVATE_KEY")  # settings whose values are not shown
-TOKEN_S = DAY_S  # of tokens that commands make for themselves
+SECRET_NAMES = re.compile("SECRET|URL|TOKEN|PASSWORD|PRIVATE_KEY")  # settings whose values are not shown
+TOKEN_LIFETIME_S = DAY_S  # of tokens that commands make for themselves
 
 Data = Annotated[Path, typer.Option("--data", help="The folder of a `hub dev`, where its address and key are found.")]
 Url = Annotated[
@@ -44,23 +44,23 @@ def fail(message: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-def load(**defaults: Any) -> Settings:
+def load_settings(**defaults: Any) -> Settings:
     """The settings of the environment, which win over `defaults`; or an exit that says which one to mend."""
     try:
         return Settings(**{name: value for name, value in defaults.items() if not is_set(name)})
     except ValidationError as error:
-        fail("\n".join(faults(error)), 2)
+        fail("\n".join(describe_faults(error)), 2)
 
 
 def is_set(name: str) -> bool:
-    return bool(os.environ.get(variable(name)))
+    return bool(os.environ.get(variable_name(name)))
 
 
-def variable(name: str) -> str:
+def variable_name(name: str) -> str:
     return f"HUB_{name.upper()}"
 
 
-def faults(error: ValidationError) -> list[str]:
+def describe_faults(error: ValidationError) -> list[str]:
     """A line a fault, each with the name of its setting."""
     lines = []
     for fault in error.errors():
@@ -68,23 +68,23 @@ def faults(error: ValidationError) -> list[str]:
         if not fault["loc"]:  # about several settings together, and names them
             lines.append(text if text.startswith("HUB_") else f"settings: {text}")
             continue
-        name = variable(str(fault["loc"][0]))
+        name = variable_name(str(fault["loc"][0]))
         where = "".join(f" {part}" for part in fault["loc"][1:] if part in Channel.__members__)
         given = fault["input"]
-        value = f": {given!r}" if isinstance(given, str) and not SECRETIVE.search(name) else ""
+        value = f": {given!r}" if isinstance(given, str) and not SECRET_NAMES.search(name) else ""
         lines.append(f"{name}:{where} {text}{value}")
     return lines
 
 
-class Key(Struct, frozen=True):
+class SigningKey(Struct, frozen=True):
     """What tokens are signed with. `named` is how a person knows it."""
 
     secret: str
-    named: str
+    description: str
     issuer: str = ""
     audience: str = ""
 
-    def sign(self, *, user: str | None, role: Role, tenant: str, expires_in_s: float = TOKEN_S) -> str:
+    def sign(self, *, user: str | None, role: Role, tenant: str, expires_in_s: float = TOKEN_LIFETIME_S) -> str:
         """A token; or an exit that says what can't be in one."""
         from hub.api.auth import TENANT, sign
 
@@ -103,33 +103,33 @@ class Key(Struct, frozen=True):
         )
 
 
-class Hub(Struct, frozen=True):
+class TargetHub(Struct, frozen=True):
     """The hub that a command calls, and the key that fits it; `given` is a token instead."""
 
     url: str
-    key: Key | None = None
-    given: str = ""
+    key: SigningKey | None = None
+    given_token: str = ""
 
     def token(self, *, user: str | None, role: Role, tenant: str) -> str:
-        return self.key.sign(user=user, role=role, tenant=tenant) if self.key else self.given
+        return self.key.sign(user=user, role=role, tenant=tenant) if self.key else self.given_token
 
-    def told(self, error: HubError) -> str:
+    def format_error(self, error: HubError) -> str:
         """An error as the hub said it, with its code, and the field or the token at fault."""
         field = error.extensions.get("field")
         code = error.extensions.get("code", error.code)
         text = f"{code}{f' ({field})' if field else ''}: {error.message}"
-        return f"{text} {self.whose()}" if code == "UNAUTHENTICATED" else text
+        return f"{text} {self.describe_target()}" if code == "UNAUTHENTICATED" else text
 
-    def whose(self) -> str:
+    def describe_target(self) -> str:
         """Which hub was called, and where the token comes from."""
-        how = f"signed with {self.key.named}" if self.key else "given by --token or HUB_TOKEN"
+        how = f"signed with {self.key.description}" if self.key else "given by --token or HUB_TOKEN"
         return f"The hub is {self.url}; the token was {how}."
 
 
-def hub_of(url: str, token: str, data: Path) -> Hub:
+def resolve_hub(url: str, token: str, data: Path) -> TargetHub:
     """The hub at `url`, with the environment's key; or without `url` the `hub dev` that runs on `data`, with its own.
     Never some of each. A token or a folder that is named wins."""
-    home = Home(data)
+    home = DataDirectory(data)
     running = home.running
     if not url:
         if not running:
@@ -137,34 +137,34 @@ def hub_of(url: str, token: str, data: Path) -> Hub:
                 f"No hub dev runs on {data}: start one, name its folder with --data, or name another hub by --url "
                 "(HUB_URL) with --token (HUB_TOKEN) or HUB_JWT_SECRET."
             )
-        return Hub(running.url, given=token) if token else Hub(running.url, _key_in(home))
+        return TargetHub(running.url, given_token=token) if token else TargetHub(running.url, _data_dir_key(home))
     url = url.rstrip("/").removesuffix("/graphql")
     if token:
-        return Hub(url, given=token)
+        return TargetHub(url, given_token=token)
     if data == DEFAULT_DATA and is_set("jwt_secret"):
-        return Hub(url, _key_of_environment())
+        return TargetHub(url, _environment_key())
     if data != DEFAULT_DATA or (running and running.url == url):
-        return Hub(url, _key_in(home))
+        return TargetHub(url, _data_dir_key(home))
     fail(f"No key for the hub at {url}: give --token (HUB_TOKEN), set HUB_JWT_SECRET, or name its folder with --data.")
 
 
-def key_of(data: Path) -> Key:
+def resolve_key(data: Path) -> SigningKey:
     """The environment's key; or that of the `hub dev` on `data`, if that is named or the environment has none."""
     if data == DEFAULT_DATA and is_set("jwt_secret"):
-        return _key_of_environment()
-    return _key_in(Home(data))
+        return _environment_key()
+    return _data_dir_key(DataDirectory(data))
 
 
-def _key_of_environment() -> Key:
-    settings = load()
+def _environment_key() -> SigningKey:
+    settings = load_settings()
     secret = settings.jwt_secret[0].get_secret_value()
-    return Key(secret, "HUB_JWT_SECRET", settings.jwt_issuer, settings.jwt_audience)
+    return SigningKey(secret, "HUB_JWT_SECRET", settings.jwt_issuer, settings.jwt_audience)
 
 
-def _key_in(home: Home) -> Key:
-    named = f"the key of the hub dev on {home.folder}"
-    if running := home.running:
-        return Key(running.secret, named, running.issuer, running.audience)
-    if secret := home.known_secret:
-        return Key(secret, named)
-    fail(f"No key to sign a token with in {home.folder}: set HUB_JWT_SECRET, or name a hub dev's folder (--data).")
+def _data_dir_key(data_dir: DataDirectory) -> SigningKey:
+    description = f"the key of the hub dev on {data_dir.folder}"
+    if running := data_dir.running:
+        return SigningKey(running.secret, description, running.issuer, running.audience)
+    if secret := data_dir.existing_secret:
+        return SigningKey(secret, description)
+    fail(f"No key to sign a token with in {data_dir.folder}: set HUB_JWT_SECRET, or name a hub dev's folder (--data).")

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.targets import DAY_S, DEFAULT_DATA, Data, Tenant, fail, key_of
+from hub.cli.targets import DAY_S, DEFAULT_DATA, Data, Tenant, fail, resolve_key
 from hub.model import Role
 
 DURATION = re.compile(r"P(?:(\d+)W|(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?)")
 UNITS_S = (7 * DAY_S, DAY_S, 3600.0, 60.0, 1.0)
-LONGEST_S = 3660 * DAY_S
+MAX_DURATION_S = 3660 * DAY_S
 
 
 def token(
@@ -38,13 +38,13 @@ def token(
     if role not in (None, Role.SERVICE, Role.ADMIN):
         fail(f"--role {role}: give service or admin.", 2)
     chosen = Role(role) if role else Role.USER
-    print(key_of(data).sign(user=user, role=chosen, tenant=tenant, expires_in_s=seconds(expires)))
+    print(resolve_key(data).sign(user=user, role=chosen, tenant=tenant, expires_in_s=parse_duration(expires)))
 
 
-def seconds(text: str, option: str = "--expires") -> float:
+def parse_duration(text: str, option: str = "--expires") -> float:
     """An ISO 8601 duration of weeks, or of days, hours, minutes and seconds. Years and months have no fixed length."""
     match = DURATION.fullmatch(text)
     total = sum(float(n) * unit for n, unit in zip(match.groups(), UNITS_S, strict=True) if n) if match else 0
-    if not 0 < total <= LONGEST_S:
+    if not 0 < total <= MAX_DURATION_S:
         fail(f"{option} {text}: give a duration of at most ten years, such as PT15M, PT1H or P30D.", 2)
     return total

@@ -18,26 +18,26 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
 
-from hub.cli.api_client import Refused
-from hub.cli.targets import DEFAULT_DATA, Data, Hub, Tenant, Token, Url, fail, hub_of
-from hub.cli.watch_output import Screen
+from hub.cli.api_client import ApiError
+from hub.cli.targets import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
+from hub.cli.watch_output import InboxPrinter
 from hub.model import Role
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
-FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 10.0
-OPEN_S = 10.0
-CLOSE_S = 1.0  # for goodbye
-QUIET_S = 0.3  # after this long without a change, what was missed has arrived
-EXPIRED = "The token has expired."
-RESTART = 1012  # how a hub that stops says goodbye
-FORBIDDEN = 4403
-REFUSALS = range(4400, 4500)  # the protocol's own close codes: trying again would not help
-PASSING = {"UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"}
+INITIAL_BACKOFF_S = 0.25
+MAX_BACKOFF_S = 10.0
+CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0  # for goodbye
+CATCH_UP_IDLE_S = 0.3  # after this long without a change, what was missed has arrived
+EXPIRED_REASON = "The token has expired."
+CLOSE_RESTART = 1012  # how a hub that stops says goodbye
+CLOSE_FORBIDDEN = 4403
+PROTOCOL_CLOSE_CODES = range(4400, 4500)  # the protocol's own close codes: trying again would not help
+TRANSIENT_CODES = {"UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"}
 
 FIELDS = "id title body category priority createdAt seenAt readAt archivedAt snoozedUntil acknowledgedAt"
-PAGE = f"query ($first: Int) {{ inbox(first: $first) {{ unread unseen position nodes {{ {FIELDS} }} }} }}"
-FEED = (
+INBOX_QUERY = f"query ($first: Int) {{ inbox(first: $first) {{ unread unseen position nodes {{ {FIELDS} }} }} }}"
+INBOX_SUBSCRIPTION = (
     f"subscription ($after: Cursor) {{ inbox(after: $after) "
     f"{{ kind cursor unread unseen notification {{ {FIELDS} }} }} }}"
 )
@@ -60,35 +60,35 @@ def watch(
     if user is None and not token:
         fail("Say whose inbox: --user alice.", 2)
 
-    hub = hub_of(url, token, data)
+    hub = resolve_hub(url, token, data)
 
     def fresh_token() -> str:
         return hub.token(user=user, role=Role.USER, tenant=tenant)
 
     fresh_token()  # what is wrong with it is told before anything is tried
-    screen = Screen(f"Inbox of {user}" if user else "Inbox", hub.url)
+    printer = InboxPrinter(f"Inbox of {user}" if user else "Inbox", hub.url)
     try:
-        asyncio.run(_Watcher(hub, fresh_token, first, screen).run())
+        asyncio.run(_Watcher(hub, fresh_token, first, printer).run())
     except KeyboardInterrupt:
-        screen.end()
+        printer.end()
     except BrokenPipeError:  # `hub watch | head` has seen enough; what is still buffered must not complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Refused as error:
-        fail(hub.told(error))
-    except _Ended as error:
+    except ApiError as error:
+        fail(hub.format_error(error))
+    except _PermanentError as error:
         fail(str(error))
 
 
-class _Ended(Exception):
+class _PermanentError(Exception):
     """Trying again would not help."""
 
 
-class _Lost(Exception):
+class _ConnectionLost(Exception):
     """The connection is gone, or what was asked can't be answered for the moment."""
 
 
 class _Watcher:
-    def __init__(self, hub: Hub, fresh_token: Callable[[], str], first: int, screen: Screen) -> None:
+    def __init__(self, hub: TargetHub, fresh_token: Callable[[], str], first: int, screen: InboxPrinter) -> None:
         self._hub = hub
         self._url = hub.url
         self._socket_url = f"{hub.url.replace('http', 'ws', 1)}/graphql"
@@ -99,19 +99,19 @@ class _Watcher:
         self._failures = 0
 
     async def run(self) -> None:
-        """Until interrupted. Raises _Ended and Refused where trying again would not help."""
+        """Run until interrupted. Raise _PermanentError or ApiError if a retry cannot help."""
         while True:
             try:
                 async with self._connection() as connection:
-                    await self._follow(connection)
-            except _Lost as lost:
+                    await self._stream(connection)
+            except _ConnectionLost as lost:
                 if self._cursor is None:
-                    raise _Ended(str(lost)) from None
-                await self._pause(str(lost))
+                    raise _PermanentError(str(lost)) from None
+                await self._back_off(str(lost))
 
-    async def _pause(self, why: str) -> None:
+    async def _back_off(self, why: str) -> None:
         """Full jitter, so that all who were cut off together do not come back together."""
-        pause_s = random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._failures))  # noqa: S311
+        pause_s = random.uniform(0, min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2**self._failures))  # noqa: S311
         if self._failures == 0:
             self._screen.lost(why)
         self._failures = min(self._failures + 1, 16)
@@ -123,8 +123,8 @@ class _Watcher:
             async with connect(
                 self._socket_url,
                 subprotocols=[PROTOCOL],
-                open_timeout=OPEN_S,
-                close_timeout=CLOSE_S,
+                open_timeout=CONNECT_TIMEOUT_S,
+                close_timeout=CLOSE_TIMEOUT_S,
                 compression=None,
                 proxy=None,
             ) as socket:
@@ -133,29 +133,29 @@ class _Watcher:
                 yield connection
         except ConnectionClosed as closed:
             code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
-            if code in REFUSALS and not (self._hub.key and reason == EXPIRED):
-                whose = f" {self._hub.whose()}" if code == FORBIDDEN else ""
-                raise _Ended(f"The hub ended the connection: {reason or code}{whose}") from None
-            why = "stops, or starts again" if code == RESTART else f"closed the connection ({reason or code})"
-            raise _Lost(f"The hub at {self._url} {why}.") from None
+            if code in PROTOCOL_CLOSE_CODES and not (self._hub.key and reason == EXPIRED_REASON):
+                whose = f" {self._hub.describe_target()}" if code == CLOSE_FORBIDDEN else ""
+                raise _PermanentError(f"The hub ended the connection: {reason or code}{whose}") from None
+            why = "stops, or starts again" if code == CLOSE_RESTART else f"closed the connection ({reason or code})"
+            raise _ConnectionLost(f"The hub at {self._url} {why}.") from None
         except InvalidURI:
-            raise _Ended(f"{self._url} is no address: it begins with http:// or https://.") from None
+            raise _PermanentError(f"{self._url} is no address: it begins with http:// or https://.") from None
         except (OSError, TimeoutError, InvalidHandshake):
-            raise _Lost(f"Nothing answers at {self._url}: is the hub running?") from None
+            raise _ConnectionLost(f"Nothing answers at {self._url}: is the hub running?") from None
 
-    async def _follow(self, connection: "_Connection") -> None:
+    async def _stream(self, connection: "_Connection") -> None:
         """The inbox over one connection, until it is lost."""
         missed = None if self._cursor is None else 0
         while True:
             if self._cursor is None:
-                page = (await connection.ask(PAGE, first=self._first))["inbox"]
+                page = (await connection.query(INBOX_QUERY, first=self._first))["inbox"]
                 self._cursor = page["position"]
                 self._screen.page(page)
             self._failures = 0
-            await connection.subscribe(FEED, after=self._cursor)
+            await connection.subscribe(INBOX_SUBSCRIPTION, after=self._cursor)
             while self._cursor is not None:
                 try:
-                    async with asyncio.timeout(None if missed is None else QUIET_S):
+                    async with asyncio.timeout(None if missed is None else CATCH_UP_IDLE_S):
                         payload = await connection.next()
                 except TimeoutError:
                     self._screen.resumed(missed or 0)
@@ -180,45 +180,45 @@ class _Connection:
         self._id = 0
 
     async def init(self, token: str) -> None:
-        await self._write({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
-        async with asyncio.timeout(OPEN_S):
-            await self._read("connection_ack")
+        await self._send({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await self._receive("connection_ack")
 
     async def subscribe(self, query: str, **variables: Any) -> None:
         self._id += 1
         payload = {"query": query, "variables": variables}
-        await self._write({"type": "subscribe", "id": str(self._id), "payload": payload})
+        await self._send({"type": "subscribe", "id": str(self._id), "payload": payload})
 
     async def next(self) -> dict[str, Any] | None:
-        """The operation's next data; None at its end. Raises Refused, and _Lost for what may pass."""
-        message = await self._read("next", "error", "complete")
+        """Return the next data, or None at the end. Raise ApiError, or _ConnectionLost for a transient error."""
+        message = await self._receive("next", "error", "complete")
         if message["type"] == "complete":
             return None
         errors = message["payload"] if message["type"] == "error" else message["payload"].get("errors")
         if errors:
-            refused = Refused(errors[0]["message"], **errors[0].get("extensions", {}))
-            if refused.extensions.get("code") in PASSING:
-                raise _Lost(refused.message)
+            refused = ApiError(errors[0]["message"], **errors[0].get("extensions", {}))
+            if refused.extensions.get("code") in TRANSIENT_CODES:
+                raise _ConnectionLost(refused.message)
             raise refused
         data: dict[str, Any] = message["payload"]["data"]
         return data
 
-    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+    async def query(self, query: str, **variables: Any) -> dict[str, Any]:
         """The answer to a query."""
         await self.subscribe(query, **variables)
         data = await self.next()
         if data is None or await self.next() is not None:
-            raise _Ended("The hub answered a query with something else.")
+            raise _PermanentError("The hub answered a query with something else.")
         return data
 
-    async def _read(self, *wanted: str) -> dict[str, Any]:
+    async def _receive(self, *wanted: str) -> dict[str, Any]:
         """The next message of these types, with pings answered in between."""
         while True:
             message: dict[str, Any] = json.loads(await self._socket.recv())
             if message["type"] == "ping":
-                await self._write({"type": "pong"})
+                await self._send({"type": "pong"})
             elif message["type"] in wanted:
                 return message
 
-    async def _write(self, message: dict[str, Any]) -> None:
+    async def _send(self, message: dict[str, Any]) -> None:
         await self._socket.send(json.dumps(message))

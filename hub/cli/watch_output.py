@@ -7,23 +7,23 @@ from typing import Any
 
 BODY_CHARS = 60
 TITLE_CHARS = 100
-KNOWN_MAX = 5000  # notifications remembered, to tell what about them changed
+MAX_CACHED = 5000  # notifications remembered, to tell what about them changed
 
-MARKS = (  # field, what it says when it is set, what when it is cleared
+MARK_LABELS = (  # field, what it says when it is set, what when it is cleared
     ("archivedAt", "archived", "unarchived"),
     ("snoozedUntil", "snoozed", "back"),
     ("acknowledgedAt", "confirmed", "unconfirmed"),
     ("readAt", "read", "unread"),
     ("seenAt", "seen", "unseen"),
 )
-ALL = {"ALL_READ": "all read", "ALL_SEEN": "all seen", "ALL_ARCHIVED": "all archived"}
-ALL_SET = {"ALL_READ": ("readAt", "seenAt"), "ALL_SEEN": ("seenAt",), "ALL_ARCHIVED": ("archivedAt",)}
-COLOURS = {"new": "1;32", "back": "1;32", "removed": "31", "lost": "33", "resumed": "36", "read": "2", "seen": "2"}
+BULK_LABELS = {"ALL_READ": "all read", "ALL_SEEN": "all seen", "ALL_ARCHIVED": "all archived"}
+BULK_FIELDS = {"ALL_READ": ("readAt", "seenAt"), "ALL_SEEN": ("seenAt",), "ALL_ARCHIVED": ("archivedAt",)}
+COLORS = {"new": "1;32", "back": "1;32", "removed": "31", "lost": "33", "resumed": "36", "read": "2", "seen": "2"}
 
 Item = dict[str, Any]
 
 
-class Screen:
+class InboxPrinter:
     """Titles are other people's words: control characters never reach the terminal."""
 
     def __init__(self, title: str, url: str) -> None:
@@ -34,11 +34,11 @@ class Screen:
 
     def page(self, page: Item) -> None:
         """The newest, oldest of them first, so that the newest stands at the bottom where more will come."""
-        self._say(f"{_clean(self._title)} at {self._url}: {_counts(page)}")
+        self._print(f"{_sanitize(self._title)} at {self._url}: {_format_counts(page)}")
         for item in reversed(page["nodes"]):
-            self._remember(item)
-            self._line("" if item["readAt"] else "unread", _described(item), at=item["createdAt"])
-        self._say("Live. Ctrl-C ends it.")
+            self._cache(item)
+            self._line("" if item["readAt"] else "unread", _describe(item), at=item["createdAt"])
+        self._print("Live. Ctrl-C ends it.")
 
     def event(self, event: Item) -> None:
         kind: str = event["kind"]
@@ -46,22 +46,22 @@ class Screen:
         if kind == "RESYNC":
             return
         if item is None:
-            self._line(ALL.get(kind, kind), _counts(event))
-            self._mark_all(kind)
+            self._line(BULK_LABELS.get(kind, kind), _format_counts(event))
+            self._apply_bulk(kind)
         elif kind == "REMOVED":
             self._known.pop(item["id"], None)
-            self._line("removed", f"{_short(item['title'], TITLE_CHARS)} · {_counts(event)}")
+            self._line("removed", f"{_truncate(item['title'], TITLE_CHARS)} · {_format_counts(event)}")
         else:
             before = self._known.get(item["id"])
-            self._remember(item)
+            self._cache(item)
             if kind == "ADDED" and before is None:
-                self._line("new", f"{_described(item)} · {_counts(event)}")
+                self._line("new", f"{_describe(item)} · {_format_counts(event)}")
             else:
-                told = _short(item["title"], TITLE_CHARS) if before else _described(item)
-                self._line(_change(before, item), f"{told} · {_counts(event)}")
+                told = _truncate(item["title"], TITLE_CHARS) if before else _describe(item)
+                self._line(_describe_change(before, item), f"{told} · {_format_counts(event)}")
 
     def lost(self, why: str) -> None:
-        self._line("lost", f"{_clean(why)} Trying again.")
+        self._line("lost", f"{_sanitize(why)} Trying again.")
 
     def resumed(self, missed: int) -> None:
         changes = "1 change" if missed == 1 else f"{missed} changes"
@@ -73,36 +73,36 @@ class Screen:
 
     def end(self) -> None:
         if sys.stdout.isatty():
-            self._say("")
+            self._print("")
 
-    def _remember(self, item: Item) -> None:
+    def _cache(self, item: Item) -> None:
         self._known.pop(item["id"], None)
         self._known[item["id"]] = item
-        if len(self._known) > KNOWN_MAX:
+        if len(self._known) > MAX_CACHED:
             del self._known[next(iter(self._known))]
 
-    def _mark_all(self, kind: str) -> None:
+    def _apply_bulk(self, kind: str) -> None:
         """Does to what is remembered in the ACTIVE view what the change did."""
         for id, item in self._known.items():
             if not item["archivedAt"] and not item["snoozedUntil"]:
-                self._known[id] = {**item, **{field: item[field] or "then" for field in ALL_SET[kind]}}
+                self._known[id] = {**item, **{field: item[field] or "then" for field in BULK_FIELDS[kind]}}
 
     def _line(self, word: str, text: str, *, at: str | None = None) -> None:
         when = datetime.fromisoformat(at).astimezone() if at else datetime.now().astimezone()
         stamp = f"{when:%H:%M:%S}" if not at or when.date() == datetime.now().astimezone().date() else f"{when:%d %b  }"
         padded = f"{word:<10}"
-        if self._coloured and (colour := COLOURS.get(word)):
+        if self._coloured and (colour := COLORS.get(word)):
             padded = f"\x1b[{colour}m{padded}\x1b[0m"
-        self._say(f"{stamp}  {padded} {text}")
+        self._print(f"{stamp}  {padded} {text}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         encoding = sys.stdout.encoding or "utf-8"
         print(text.encode(encoding, "replace").decode(encoding), flush=True)
 
 
-def _change(before: Item | None, after: Item) -> str:
+def _describe_change(before: Item | None, after: Item) -> str:
     """What happened to it, in a word: the first mark that differs. Without a state before, what its marks say now."""
-    for field, is_set, is_cleared in MARKS:
+    for field, is_set, is_cleared in MARK_LABELS:
         now = after[field] is not None
         then = before is not None and before[field] is not None
         if now != then:
@@ -110,21 +110,22 @@ def _change(before: Item | None, after: Item) -> str:
     return "changed"
 
 
-def _described(item: Item) -> str:
+def _describe(item: Item) -> str:
     priority = "" if item["priority"] in {"MEDIUM", "LOW"} else f" [{item['priority']}]"
-    body = _short(item["body"], BODY_CHARS)
-    return f"{_short(item['title'], TITLE_CHARS)}{priority} ({_clean(item['category'])}){f' · {body}' if body else ''}"
+    body = _truncate(item["body"], BODY_CHARS)
+    title = _truncate(item["title"], TITLE_CHARS)
+    return f"{title}{priority} ({_sanitize(item['category'])}){f' · {body}' if body else ''}"
 
 
-def _counts(of: Item) -> str:
+def _format_counts(of: Item) -> str:
     return f"{of['unread']} unread, {of['unseen']} unseen"
 
 
-def _short(text: str, most: int) -> str:
-    cleaned = _clean(text)
+def _truncate(text: str, most: int) -> str:
+    cleaned = _sanitize(text)
     return cleaned if len(cleaned) <= most else f"{cleaned[: most - 1]}…"
 
 
-def _clean(text: str) -> str:
+def _sanitize(text: str) -> str:
     """One line, with nothing in it that a terminal would obey."""
     return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
