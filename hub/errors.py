@@ -1,14 +1,14 @@
-"""Everything the hub says no with: one class per code. The door translates them once, in `api.failures`."""
+"""Errors returned to callers, one class per code. `api/errors.py` converts them to GraphQL."""
 
 from typing import Any, ClassVar
 
 
 class HubError(Exception):
-    """A refusal that the caller can act on. The message says what to change and holds nothing internal."""
+    """An error that the caller can act on. The message says what to change and contains nothing internal."""
 
     code: ClassVar[str] = "INTERNAL_SERVER_ERROR"
     status: ClassVar[int] = 500
-    """HTTP status where the whole request is refused."""
+    """HTTP status if the whole request is rejected."""
 
     def __init__(self, message: str, **extensions: Any) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class Forbidden(HubError):
 
 
 class BadUserInput(HubError):
-    """`field` names the argument or input field at fault, with dots: `input.content.title`."""
+    """`field` is the path of the invalid argument or input field, with dots: `input.content.title`."""
 
     code = "BAD_USER_INPUT"
     status = 400
@@ -37,20 +37,20 @@ class BadUserInput(HubError):
 
 
 class WrongMediaType(BadUserInput):
-    """A body that is not what is accepted; the message says what is."""
+    """The media type of the body is not supported. The message lists the supported ones."""
 
     status = 415
 
 
 class NotFound(HubError):
-    """Missing, or somebody else's: the two look alike."""
+    """The object does not exist or belongs to somebody else. The two cases look the same to callers."""
 
     code = "NOT_FOUND"
     status = 404
 
 
 class Conflict(HubError):
-    """An idempotency key was used before, with another input."""
+    """The idempotency key was used before with another input."""
 
     code = "CONFLICT"
     status = 409
@@ -62,7 +62,7 @@ class TooLarge(HubError):
 
 
 class RateLimited(HubError):
-    """`retry_after_s`: seconds after which the same call may pass."""
+    """`retry_after_s`: seconds after which the same call may be accepted."""
 
     code = "RATE_LIMITED"
     status = 429
@@ -73,7 +73,7 @@ class RateLimited(HubError):
 
 
 class PersistedQueryNotFound(HubError):
-    """The hash of no text the hub knows. Message and code are those that Apollo's clients look for."""
+    """No stored query has this hash. Apollo clients check for this message and code."""
 
     code = "PERSISTED_QUERY_NOT_FOUND"
     status = 400
@@ -83,7 +83,7 @@ class PersistedQueryNotFound(HubError):
 
 
 class OperationNotAllowed(HubError):
-    """Only the operations of a list run, and this is none of them."""
+    """The operation is not on the allowlist."""
 
     code = "PERSISTED_QUERY_NOT_IN_LIST"
     status = 403
@@ -95,7 +95,7 @@ class CursorExpired(HubError):
 
 
 class Unavailable(HubError):
-    """The store did not answer in time. The change may have been committed: retry with an idempotency key."""
+    """MongoDB did not respond in time. The change may have been committed: retry with an idempotency key."""
 
     code = "UNAVAILABLE"
     status = 503

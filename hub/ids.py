@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7 (RFC 9562), which sort by the time they were made. And secrets, which do not."""
+"""Identifiers (UUIDv7 of RFC 9562, which sort by creation time) and webhook secrets."""
 
 import random
 import secrets
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from uuid_utils import uuid7
 
-CLOCK_STEP_BACK_MS = 1000  # a clock that goes back by less is not followed, so that ids keep their order
+CLOCK_STEP_BACK_MS = 1000  # a smaller step back of the clock is ignored to keep ids in order
 STEP_BITS = 32  # of the random step between two ids of one millisecond
 RANDOM_BITS = 74
 MILLISECOND = timedelta(milliseconds=1)
@@ -15,8 +15,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Generator:
-    """UUIDv7 by a given clock. Ids of one process sort in the order they were made: those of one millisecond add a
-    random step to the one before (RFC 9562, section 6.2, method 2)."""
+    """Generates UUIDv7 for given times. Ids of one process sort in creation order: within one millisecond, each id adds
+    a random step to the previous one (RFC 9562, section 6.2, method 2)."""
 
     def __init__(self) -> None:
         self._ms = 0
@@ -37,24 +37,24 @@ _generator = _Generator()
 
 
 def new_id(at: datetime | None = None) -> str:
-    """Return a fresh id, 36 characters. `at` is the hub's time, for everything that is stored and sorted by its id;
-    without it, the id has the time of this machine."""
+    """Return a new id of 36 characters. Pass the hub's time as `at` for documents that are sorted by id. Without `at`
+    the id contains the time of this machine."""
     if at is None:
         return str(uuid7())
     return _generator.make((at - EPOCH) // MILLISECOND)
 
 
 def new_secret() -> str:
-    """A fresh key that webhooks are signed with, as Standard Webhooks writes it: `whsec_` and 32 bytes in base64."""
+    """Return a new signing key in the format of Standard Webhooks: `whsec_` and 32 bytes in base64."""
     return f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def id_time(id: str) -> datetime:
-    """When an id was made, to the millisecond."""
+    """Return the creation time of an id, in milliseconds."""
     return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(id[:8] + id[9:13], 16))
 
 
 def first_id_at(at: datetime) -> str:
-    """The smallest id that can have been made at `at` or later: a bound for queries by time over `_id`."""
+    """Return the smallest id of `at` or later, as a bound for queries by time on `_id`."""
     millis = f"{max(0, round(at.timestamp() * 1000)):012x}"
     return f"{millis[:8]}-{millis[8:12]}-7000-8000-000000000000"

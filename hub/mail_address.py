@@ -1,7 +1,7 @@
-"""The one rule for email addresses: what the API accepts is what can be put into an envelope.
+"""The rule for email addresses: the API accepts an address only if it can be used in an SMTP envelope.
 
 Accepted: any local part of RFC 5321, quoted or not, with letters beyond ASCII (RFC 6531), at a domain name (IDNA 2008).
-Refused: IP literals, underscores in the domain, comments and display names. Large mail providers refuse those too.
+Rejected: IP literals, underscores in the domain, comments and display names. Large email providers reject those too.
 """
 
 import re
@@ -9,18 +9,18 @@ import re
 import email_validator
 
 PLAIN = re.compile(r"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@((?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,63})")
-"""Nearly all addresses. They need no further check than their length, which makes imports of users fast."""
+"""Nearly all addresses. They need only a length check, which makes user imports fast."""
 LOCAL_MAX_BYTES, DOMAIN_LABEL_MAX_BYTES, DOMAIN_MAX_BYTES, ADDRESS_MAX_BYTES = 64, 63, 253, 254  # RFC 5321, RFC 1035
 
-email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # mail servers of a team deliver to `.local` and `.test` as well
+email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # internal mail servers also deliver to `.local` and `.test`
 
 
 class InvalidMailAddress(ValueError):
-    """The text says what is wrong. It does not quote the address."""
+    """The address is not valid. The text gives the reason and does not quote the address."""
 
 
 def envelope_address(address: str) -> str:
-    """Return the address as it goes into an envelope: its domain in ASCII. Raise InvalidMailAddress."""
+    """Return the address with its domain in ASCII, for an SMTP envelope. Raise InvalidMailAddress."""
     if (found := PLAIN.fullmatch(address)) and _is_short(found[1], found[2]):
         return address
     try:
@@ -36,7 +36,7 @@ def envelope_address(address: str) -> str:
 
 
 def is_mail_address(text: str | None) -> bool:
-    """Return whether mail can be sent to it."""
+    """Return whether `text` is a valid email address."""
     try:
         return bool(text and envelope_address(text))
     except InvalidMailAddress:
@@ -54,7 +54,7 @@ def _is_short(local: str, domain: str) -> bool:
 
 
 def _reason(address: str, error: Exception) -> str:
-    """One sentence. The library's own sentences may quote parts of the address."""
+    """Return the reason in one sentence. The texts of the library may quote parts of the address."""
     if "<" in address or ">" in address:
         return "Write the address alone, without a name and angle brackets."
     if address.lower().startswith("mailto:"):

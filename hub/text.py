@@ -1,4 +1,4 @@
-"""Rules about Unicode text: what an identifier is, what is blank, and what is equal in a search."""
+"""Rules for Unicode text: valid identifiers, blank text and case folding for search."""
 
 import re
 import unicodedata
@@ -26,7 +26,7 @@ IGNORED = re.compile(f"[{_FORMAT}{_IGNORABLE}]")
 
 
 def is_identifier(text: str) -> bool:
-    """Return whether it follows IDENTIFIER_RULE: two identifiers that differ also look different."""
+    """Return whether `text` follows IDENTIFIER_RULE. Different identifiers also look different."""
     if not 0 < len(text) <= IDENTIFIER_MAX_CHARS or text[0] == " " or text[-1] == " ":
         return False
     return (text.isascii() and text.isprintable()) or (
@@ -35,13 +35,13 @@ def is_identifier(text: str) -> bool:
 
 
 def is_blank(text: str) -> bool:
-    """Return whether nothing of it can be seen."""
+    """Return whether `text` has no visible character."""
     return BLANK.fullmatch(text) is not None
 
 
 def folded(text: str) -> str:
-    """Return the form in which a search compares: NFKC_Casefold (Unicode 3.13), and the letters I of Turkish are one
-    letter, for a search does not know the language of a text."""
+    """Return the form that a search compares: NFKC_Casefold (Unicode 3.13). The Turkish letters I become one letter,
+    because a search does not know the language of a text."""
     if text.isascii():
         return text.lower()
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
@@ -50,7 +50,7 @@ def folded(text: str) -> str:
 
 
 def needs_folding(text: str) -> bool:
-    """Return whether a comparison letter by letter, in any case, misses what `folded` finds."""
+    """Return whether a case-insensitive comparison letter by letter misses matches of `folded`."""
     if text.isascii():
         return False
     form = folded(text)

@@ -61,7 +61,7 @@ def _formatted(error: GraphQLError, request_id: str, broken: list[Exception]) ->
 def _known(error: Exception, request_id: str) -> HubError | None:
     """What callers may be told about; None for a fault of ours."""
     if isinstance(error, PyMongoError) and is_outage(error):
-        log.warning("store_failed", error=error, request_id=request_id, seldom=True)
+        log.warning("store_failed", error=error, request_id=request_id, throttled=True)
         return Unavailable("The store did not answer: try again shortly.")
     return error if isinstance(error, HubError) else None
 

@@ -7,7 +7,7 @@ import uvloop
 from hub.model import Channel
 from hub.platform import logging
 from hub.platform.outbound_http import OutboundHTTP
-from hub.runtime.processes import work
+from hub.runtime.work import work
 from hub.send.message import Message, Provider
 from hub.send.outcome import Outcome, Sent
 from hub.settings import Settings

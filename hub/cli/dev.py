@@ -97,7 +97,7 @@ def _settings(data_dir: DataDirectory, port: int | None) -> Settings:
 
 
 async def _run(settings: Settings, data_dir: DataDirectory, bound: list[socket.socket]) -> None:
-    from hub.runtime.processes import serve
+    from hub.runtime.serve import serve
 
     background: list[asyncio.Task[None]] = []
     local_url = _url(settings.host, bound[0].getsockname()[1])  # so that links in mails lead somewhere

@@ -30,7 +30,7 @@ def serve(
 
     Each option wins over the setting of its name, such as HUB_SSL_CERTFILE.
     """
-    from hub.runtime.processes import serve as run
+    from hub.runtime.serve import serve as run
 
     options = {
         "ssl_certfile": ssl_certfile,
@@ -55,7 +55,7 @@ def work() -> None:
 
     Example: HUB_SMTP_URL=smtps://hub:secret@mail.example.org HUB_EMAIL_FROM=hub@example.org hub work
     """
-    from hub.runtime.processes import work as run
+    from hub.runtime.work import work as run
 
     settings = load_settings()
     logging.configure(settings.log_level)

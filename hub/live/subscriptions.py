@@ -144,7 +144,7 @@ class SubscriptionHub:
             IndexError,
         ) as error:  # of another version; the store has it
             metrics.unreadable.labels("live").inc()
-            log.warning("live_message_invalid", seldom=True, error=error)
+            log.warning("live_message_invalid", throttled=True, error=error)
             if channel == self._common_channel:
                 self.reconcile()
             else:

@@ -71,7 +71,9 @@ async def decode_by_id(docs: AsyncIterable[Mapping[str, Any]], type_: type[S]) -
 def report_unreadable(doc: Mapping[str, Any], type_: type, error: Exception) -> None:
     """Count and log a document that is skipped."""
     metrics.unreadable.labels(type_.__name__).inc()
-    log.warning("document_unreadable", type=type_.__name__, id=str(doc.get("_id", "")), error=str(error), seldom=True)
+    log.warning(
+        "document_unreadable", type=type_.__name__, id=str(doc.get("_id", "")), error=str(error), throttled=True
+    )
 
 
 def merged(raw: Any, before: Any, after: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Structured logs: JSON lines in production, colours for people at a terminal.
+"""Structured logs: JSON lines in production, colors on a terminal.
 
-Whoever handles an operation binds its request id, tenant and user to the context (`structlog.contextvars`), and every
-line written meanwhile carries them. What a line never carries is a token, a secret, or what a notification says: the
-texts of database errors quote documents, so errors go through `said`, tracebacks too.
+Request id, tenant and user of an operation are bound to the context (`structlog.contextvars`) and appear in every line
+of that operation. A line never contains a token, a secret or the content of a notification. Texts of database errors
+quote documents, so `error_summary` removes quoted values from errors, and tracebacks are redacted too.
 """
 
 import logging
@@ -18,12 +18,12 @@ from structlog.typing import EventDict, WrappedLogger
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 ERROR_MAX_CHARS = 300
 THROTTLE_S = 1.0
-QUOTES = re.compile(r", full error: |,? ?dup key: ")  # from there on MongoDB quotes documents
-QUOTED = re.compile(r"^Command # .*? of pipeline caused error: ", re.DOTALL)  # and up to there Redis quotes messages
+QUOTES = re.compile(r", full error: |,? ?dup key: ")  # MongoDB quotes documents after this text
+QUOTED = re.compile(r"^Command # .*? of pipeline caused error: ", re.DOTALL)  # Redis quotes messages in this text
 
 
 def configure(level: str) -> None:
-    """Sends this process's logs to stderr. Call once, first."""
+    """Send the logs of this process to stderr. Call this once, before anything logs."""
     terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -39,14 +39,14 @@ def configure(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)  # the libraries' own
+    handler = logging.StreamHandler(sys.stderr)  # for logs of libraries
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[drop, *last]))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
 def error_summary(error: BaseException) -> str:
-    """An error in one line, without what it quotes."""
+    """Return the error in one line, without quoted values."""
     return f"{type(error).__name__}: {_redacted(error)}"[:ERROR_MAX_CHARS].rstrip(": ")
 
 
@@ -56,14 +56,14 @@ def _redacted(error: BaseException) -> str:
 
 
 class _Throttle:
-    """Of lines of one name that are marked `seldom` there is one a second, which says how many were left out before
-    it: an outage must not flood the log."""
+    """Keep one line a second of each event that is logged with `throttled=True`, so that an outage does not flood the
+    log. `left_out` is the number of lines that were dropped before it."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[float, int]] = {}
 
     def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        if not event.pop("seldom", False):
+        if not event.pop("throttled", False):
             return event
         name, now = event["event"], time.monotonic()
         at, left_out = self._last.get(name, (now - THROTTLE_S, 0))
@@ -75,14 +75,14 @@ class _Throttle:
 
 
 def _summarize_errors(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A line's `error` may be an exception."""
+    """Replace an exception in `error` by its summary."""
     if isinstance(event.get("error"), BaseException):
         event["error"] = error_summary(event["error"])
     return event
 
 
 def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
-    """Where it happened, without the values there."""
+    """Return the traceback without quoted values."""
     error = exc_info[1]
     text = "".join(traceback.format_exception(error)).rstrip()
     for each in _related_errors(error, set()):
@@ -92,7 +92,7 @@ def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
 
 
 def _related_errors(error: BaseException | None, seen: set[int]) -> Iterator[BaseException]:
-    """It, what it came from, and what it holds."""
+    """Yield the error, its causes and the members of exception groups."""
     if error is None or id(error) in seen:
         return
     seen.add(id(error))

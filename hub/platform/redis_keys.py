@@ -1,7 +1,7 @@
-"""What a call of Redis may raise, and keys under our prefix that hold what the hub did not write.
+"""Errors of Redis, and repair of keys under our prefix that the hub did not write.
 
-Everything in Redis is a cache: the truth is in MongoDB. So a key of another type or with another value is deleted, and
-written again by whoever needs it.
+Redis is only a cache of MongoDB. A key of an unexpected type or with an unexpected value is deleted, and written again
+when it is needed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,12 +12,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 REDIS_ERRORS = (RedisError, OSError, TimeoutError, EOFError, RuntimeError)
-"""Whatever a call of Redis raises when Redis is away. RuntimeError: uvloop raises it for a connection that is closed
-while a command is being written ("the handler is closed")."""
+"""Errors that a Redis call raises if Redis is unavailable. uvloop raises RuntimeError ("the handler is closed") if a
+connection is closed while a command is being written."""
 
-INTEGER = "integer"  # a string that holds one
+INTEGER = "integer"  # a string that contains an integer
 FOREIGN = ("WRONGTYPE", "not an integer", "attempt to")
-"""In the texts of errors about what a key holds. The last is of our own scripts, which meet no such value of ours."""
+"""Parts of error texts about unexpected values. The last one comes from our own scripts."""
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 def is_foreign(error: BaseException) -> bool:
-    """Whether Redis says that a key holds what the hub did not write."""
+    """Return whether the error is about a key with an unexpected value."""
     return isinstance(error, ResponseError) and any(part in str(error) for part in FOREIGN)
 
 

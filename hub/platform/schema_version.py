@@ -1,8 +1,8 @@
-"""The version of what is stored in MongoDB, checked when a process starts.
+"""The version of the stored data, checked when a process starts.
 
-- A new field, enum value or collection leaves the major version as it is: processes of both versions run beside one
-  another while a hub is upgraded.
-- A change that older processes would misread raises it. Older processes then do not start any more.
+- A new field, enum value or collection does not change the major version: processes of both versions run side by side
+  during an upgrade.
+- A change that older processes would misread increments it. Older processes then refuse to start.
 """
 
 from msgspec import Struct
@@ -30,7 +30,7 @@ async def check_version(database: Database) -> None:
             {"_id": ID}, mine, upsert=True, return_document=ReturnDocument.AFTER
         )
     except PyMongoError as error:
-        text = f"MongoDB does not say which version its data has (HUB_MONGO_URL): {first_line(error)}"
+        text = f"The schema version could not be read from MongoDB (HUB_MONGO_URL): {first_line(error)}"
         raise StoreUnavailable(text) from None
     found = decode(doc or {}, _SchemaVersion)
     if found is None or found.major > MAJOR:

@@ -1,7 +1,7 @@
-"""The hub's clock: MongoDB's time, by which all processes measure leases, expiries and ids.
+"""The hub's clock: MongoDB's time, which all processes use for leases, expirations and ids.
 
-Between two readings of MongoDB's clock it advances with `time.monotonic()`, so a step of the machine's clock (NTP, an
-administrator, a resumed virtual machine) changes nothing. Only before the first reading it starts from the local clock.
+Between two readings of MongoDB's clock it advances with `time.monotonic()`, so steps of the local clock (NTP, an
+administrator, a resumed virtual machine) have no effect. It uses the local clock only before the first reading.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ class ServerClock:
         answer = await self._database.command("hello")
         answered_s = self._monotonic()
         zero = answer["localTime"].replace(tzinfo=UTC) - timedelta(seconds=(asked_s + answered_s) / 2)
-        error_s = (answered_s - asked_s) / 2 + 0.001  # MongoDB says whole milliseconds
+        error_s = (answered_s - asked_s) / 2 + 0.001  # MongoDB returns whole milliseconds
         if abs((zero - self._zero).total_seconds()) > self._error_s + error_s or error_s < self._error_s:
             self._zero, self._error_s = zero, error_s
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Read MongoDB's clock every SYNC_EVERY_S until cancelled."""
         while True:
             await asyncio.sleep(SYNC_EVERY_S)
             with suppress(PyMongoError):

@@ -1,1 +1,1 @@
-"""The processes: what they are built of, how they start and how they stop."""
+"""Processes: their components, how they start and how they stop."""

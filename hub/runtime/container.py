@@ -1,12 +1,12 @@
-"""The parts of one process, built once and passed down."""
+"""The composition root: every component of a process is built here once and passed down."""
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from pymongo import UpdateOne
 from redis.asyncio import Redis
 
 from hub import clock, status
@@ -18,16 +18,13 @@ from hub.audience import tenants, users
 from hub.audience.devices import Devices
 from hub.inbox import store
 from hub.inbox.committer import Committer
-from hub.inbox.unit_of_work import UnitOfWork
 from hub.live.publisher import Publisher
 from hub.live.pubsub import PubSubConnection
 from hub.live.subscriptions import SubscriptionHub
 from hub.model import (
     Channel,
     Delivery,
-    MailboxChange,
     WebhookCall,
-    tenant_of,
 )
 from hub.outbox.claims import Claims
 from hub.outbox.enqueuer import Enqueuer
@@ -45,20 +42,21 @@ from hub.status import receipt_writer, receipts, sends, workers
 from hub.status.backlog import Backlog
 from hub.status.deliveries import Deliveries
 from hub.status.read_propagation import ReadPropagation
-from hub.status.receipt_writer import ReceiptWriter, webhook_calls_for
+from hub.status.receipt_writer import ReceiptWriter
 from hub.status.workers import CallTally, Heartbeat, Workers
 from hub.webhooks import endpoints, webhook_calls
+from hub.workflows.after_commit import CommitHooks
 from hub.workflows.cancel_send import SendCancellation
 from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
-from hub.workflows.publish import DecisionData, Publish
+from hub.workflows.publish import Publish
 from hub.workflows.scheduler import DueJobs, Scheduler
 from hub.workflows.user_data import UserData
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """The parts of one process."""
+    """The components of one process."""
 
     database: Database
     services: Services
@@ -80,156 +78,221 @@ class Components:
     tally: CallTally
     heartbeat: Heartbeat
 
+    def common_loops(self) -> list[Coroutine[Any, Any, None]]:
+        """Return the background tasks of every process."""
+        return [
+            self.time.run(),
+            *(watchdog.run() for watchdog in self.watchdogs),
+            self.publisher.run(),
+            self.limiter.run(),
+            self.enqueuer.run(),
+            self.quiet.run(),
+        ]
+
+    def worker_loops(self) -> list[Coroutine[Any, Any, None]]:
+        """Return the background tasks of a worker."""
+        return [self.scheduler.run(), self.queue_metrics.run(), self.heartbeat.run()]
+
 
 def indexes(settings: Settings) -> list[Indexes]:
-    """What every stage wants to be there."""
+    """Return the indexes of every collection."""
     stages = store.indexes(settings), sends.indexes(), receipts.indexes(settings), users.indexes()
-    outside = status.deliveries.indexes(), webhook_calls.indexes(settings), workers.indexes()
-    return [*stages, tenants.indexes(), *outside, signed_links.indexes()]
+    outgoing = status.deliveries.indexes(), webhook_calls.indexes(settings), workers.indexes()
+    return [*stages, tenants.indexes(), *outgoing, signed_links.indexes()]
 
 
 @asynccontextmanager
 async def build_components(settings: Settings) -> AsyncIterator[Components]:
-    """Connected and indexed, and telling what it commits. Raises connections.StoreUnavailable."""
+    """Connect to the stores, create missing indexes and build the components of one process. Raise
+    connections.StoreUnavailable."""
     async with AsyncExitStack() as stack:
         stack.enter_context(tracing.export_traces())
-        database = await stack.enter_async_context(connections.mongo(settings))
-        await connections.connect_and_migrate(database, settings)
-        await schema_version.check_version(database)
-        await connections.connect_and_migrate(database, settings, *indexes(settings))
-        time = ServerClock(database, clock.now)
-        await time.sync()
-        key = await signed_links.load_signing_key(database)
-        redis = await stack.enter_async_context(connections.redis(settings))
-        egress = await stack.enter_async_context(OutboundHTTP(settings.egress_allow))
-        prefix = settings.redis_prefix
-        publisher = Publisher(redis, prefix, settings.publish_queue)
-        inboxes = store.Inboxes(database, settings, time.now)
-        records = sends.Sends(database)
-        setups = tenants.Tenants(database, settings.categories_per_tenant, settings.commit_deadline_s)
-        teller = ReceiptWriter(setups.get_many)
-        deliveries = Deliveries(database, time.now, teller)
-        jobs = Claims(
+        stores = await _connect(settings, stack)
+        queue = _build_queue(settings, stores)
+        inbox = _build_inbox(settings, stores, queue)
+        limiter = RateLimiter(stores.redis, settings.redis_prefix, lambda: stores.time.now().timestamp())
+        services = _build_services(settings, stores, queue, inbox, limiter)
+        stack.push_async_callback(flush_writers, inbox.committer, inbox.publisher, queue.enqueuer, queue.quiet)
+        register_gauges(inbox.committer, inbox.publisher, services.subscriptions, settings)
+        yield _assemble(settings, stores, queue, inbox, services, limiter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    """Connections. `streams` is a second MongoDB client: a receipt reader holds its connection nearly all the time, so
+    commits have a pool of their own."""
+
+    database: Database
+    streams: Database
+    redis: Redis
+    time: ServerClock
+    outbound_http: OutboundHTTP
+    signing_key: bytes
+
+
+async def _connect(settings: Settings, stack: AsyncExitStack) -> _Stores:
+    database = await stack.enter_async_context(connections.mongo(settings))
+    await connections.connect_and_migrate(database, settings)
+    await schema_version.check_version(database)
+    await connections.connect_and_migrate(database, settings, *indexes(settings))
+    time = ServerClock(database, clock.now)
+    await time.sync()
+    return _Stores(
+        database=database,
+        signing_key=await signed_links.load_signing_key(database),
+        redis=await stack.enter_async_context(connections.redis(settings)),
+        outbound_http=await stack.enter_async_context(OutboundHTTP(settings.egress_allow)),
+        streams=await stack.enter_async_context(connections.mongo(settings, settings.receipt_readers + 1)),
+        time=time,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """Deliveries and webhook calls, and the lanes they wait on."""
+
+    tenants: tenants.Tenants
+    deliveries: Deliveries
+    jobs: Claims[Delivery]
+    calls: Claims[WebhookCall]
+    lanes: Lanes
+    enqueuer: Enqueuer
+    quiet: ReadPropagation
+
+
+def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
+    database, now, queued_s = stores.database, stores.time.now, settings.queued_s
+    setups = tenants.Tenants(database, settings.categories_per_tenant, settings.commit_deadline_s)
+    receipt_rows = ReceiptWriter(setups.get_many)
+    deliveries = Deliveries(database, now, receipt_rows)
+    jobs = Claims(database, status.deliveries.COLLECTION, Delivery, now, queued_s, receipt_rows, receipt_writer.receipt_for)
+    calls = Claims(database, webhook_calls.COLLECTION, WebhookCall, now, queued_s, receipt_rows, lambda *_: None)
+    lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max)
+    return _Queue(setups, deliveries, jobs, calls, lanes, Enqueuer(lanes, jobs.unmark_queued), ReadPropagation(deliveries))
+
+
+@dataclass(frozen=True, slots=True)
+class _Inbox:
+    """What changes inboxes and publishes the changes."""
+
+    users: users.Users
+    inboxes: store.Inboxes
+    sends: sends.Sends
+    publisher: Publisher
+    committer: Committer
+    actions: InboxActions
+    cancellation: SendCancellation
+
+
+def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
+    database, now = stores.database, stores.time.now
+    people = users.Users(database, now, settings.commit_deadline_s)
+    inboxes = store.Inboxes(database, settings, now)
+    records = sends.Sends(database)
+    publisher = Publisher(stores.redis, settings.redis_prefix, settings.publish_queue)
+    hooks = CommitHooks(people, queue.tenants, publisher, queue.enqueuer, queue.quiet)
+    committer = Committer(
+        database,
+        settings,
+        now,
+        new_mailbox_updates=hooks.create_missing_users,
+        on_commit=hooks.after_commit,
+        load_decision_data=hooks.load_decision_data,
+        add_follow_ups=hooks.add_webhook_deliveries,
+        outcome_unknown=publisher.request_reconcile,
+    )
+    actions = InboxActions(committer, inboxes, publisher.enqueue, settings.commit_max_documents)
+    cancellation = SendCancellation(records, queue.deliveries, actions, now)
+    return _Inbox(people, inboxes, records, publisher, committer, actions, cancellation)
+
+
+def _build_subscriptions(settings: Settings, stores: _Stores, inboxes: store.Inboxes) -> SubscriptionHub:
+    prefix = settings.redis_prefix
+
+    def link(rooms: SubscriptionHub) -> PubSubConnection:
+        connect = functools.partial(connections.pubsub_client, settings)
+        return PubSubConnection(connect, stores.redis, prefix, rooms.on_message, rooms.reconcile)
+
+    return SubscriptionHub(inboxes, link, prefix, queue_max=settings.feed_queue, bytes_max=settings.feed_queue_bytes)
+
+
+def _build_services(
+    settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, limiter: RateLimiter
+) -> Services:
+    database, now = stores.database, stores.time.now
+    return Services(
+        settings=settings,
+        clock=now,
+        publish=Publish(
+            inbox.committer, inbox.sends, queue.tenants.create_category_update, queue.tenants.cached, settings, now
+        ),
+        change=inbox.actions,
+        inboxes=inbox.inboxes,
+        subscriptions=_build_subscriptions(settings, stores, inbox.inboxes),
+        sends=inbox.sends,
+        users=inbox.users,
+        devices=Devices(database, inbox.users, now, settings.devices_per_user),
+        tenants=queue.tenants,
+        dossiers=UserData(
             database,
-            status.deliveries.COLLECTION,
-            Delivery,
-            time.now,
-            settings.queued_s,
-            teller,
-            receipt_writer.receipt_for,
-        )
-        calls = Claims(
-            database, webhook_calls.COLLECTION, WebhookCall, time.now, settings.queued_s, teller, lambda *_: None
-        )
-        lanes = Lanes(redis, prefix, settings.lane_max)
-        breakers = Breakers(redis, prefix, settings.breaker_open_s)
-        feeder = Enqueuer(lanes, jobs.unmark_queued)
-        quiet = ReadPropagation(deliveries)
-        people = users.Users(database, time.now, settings.commit_deadline_s)
+            inbox.committer,
+            inbox.publisher.enqueue,
+            chunk=settings.commit_max_documents,
+            most=settings.export_max,
+        ),
+        deliveries=queue.deliveries,
+        call_off=inbox.cancellation,
+        endpoints=endpoints.Endpoints(database, settings, now),
+        webhook_calls=webhook_calls.WebhookCalls(database, now),
+        receipts=receipts.ReceiptStreams(stores.streams, settings.receipt_readers_per_tenant, settings.receipt_readers),
+        egress=stores.outbound_http,
+        links=signed_links.SignedLinks(stores.signing_key, settings.public_url),
+        rates=Rates(limiter, settings),
+        taught=Taught(stores.redis, settings),
+        health=health_reader(database, stores.redis, settings, now, settings.configured),
+        closing=asyncio.Event(),
+    )
 
-        def told(unit: UnitOfWork, changed: list[MailboxChange]) -> None:
-            if changed:
-                publisher.enqueue(changed)
-            if queued := unit.inserts.get(status.deliveries.COLLECTION):
-                feeder.put([(doc["lane"], doc["_id"]) for doc in queued])
-            if unit.read_with_deliveries:
-                quiet.put(unit.read_with_deliveries)
 
-        async def look_up(mailboxes: Collection[str], deciding: Collection[str]) -> DecisionData:
-            known = setups.get_many({tenant_of(mailbox) for mailbox in mailboxes})
-            if not deciding:
-                return DecisionData({}, await known)
-            return DecisionData(*await asyncio.gather(people.get_many(deciding), known))
-
-        def complete(unit: UnitOfWork) -> None:
-            written = unit.inserts.get(receipts.COLLECTION, [])
-            about = [(receipt, unit.notifications[receipt["notification_id"]]) for receipt in written]
-            if calls := webhook_calls_for(about, unit.decision_data.tenants, unit.now):
-                unit.inserts[webhook_calls.COLLECTION] = calls
-
-        committer = Committer(
-            database,
-            settings,
-            time.now,
-            new_mailbox_updates=create_missing_users,
-            on_commit=told,
-            load_decision_data=look_up,
-            add_follow_ups=complete,
-            outcome_unknown=publisher.request_reconcile,
-        )
-        change = InboxActions(committer, inboxes, publisher.enqueue, settings.commit_max_documents)
-
-        def link(rooms: SubscriptionHub) -> PubSubConnection:
-            connect = functools.partial(connections.pubsub_client, settings)
-            return PubSubConnection(connect, redis, prefix, rooms.on_message, rooms.reconcile)
-
-        call_off = SendCancellation(records, deliveries, change, time.now)
-        limiter = RateLimiter(redis, prefix, lambda: time.now().timestamp())
-        # A reader holds its connection nearly all the time: commits have a pool of their own.
-        streams = await stack.enter_async_context(connections.mongo(settings, settings.receipt_readers + 1))
-        readers = receipts.ReceiptStreams(streams, settings.receipt_readers_per_tenant, settings.receipt_readers)
-        services = Services(
-            settings=settings,
-            clock=time.now,
-            publish=Publish(committer, records, setups.create_category_update, setups.cached, settings, time.now),
-            change=change,
-            inboxes=inboxes,
-            subscriptions=SubscriptionHub(
-                inboxes, link, prefix, queue_max=settings.feed_queue, bytes_max=settings.feed_queue_bytes
-            ),
-            sends=records,
-            users=people,
-            devices=Devices(database, people, time.now, settings.devices_per_user),
-            tenants=setups,
-            dossiers=UserData(
-                database, committer, publisher.enqueue, chunk=settings.commit_max_documents, most=settings.export_max
-            ),
-            deliveries=deliveries,
-            call_off=call_off,
-            endpoints=endpoints.Endpoints(database, settings, time.now),
-            webhook_calls=webhook_calls.WebhookCalls(database, time.now),
-            receipts=readers,
-            egress=egress,
-            links=signed_links.SignedLinks(key, settings.public_url),
-            rates=Rates(limiter, settings),
-            taught=Taught(redis, settings),
-            health=health_reader(database, redis, settings, time.now, settings.configured),
-            closing=asyncio.Event(),
-        )
-        stack.push_async_callback(flush_writers, committer, publisher, feeder, quiet)
-        register_gauges(committer, publisher, services.subscriptions, settings)
-        tally = CallTally(time.now)
-        queues = [
-            DueJobs("deliveries", jobs, lanes, time.now, settings),
-            DueJobs("webhook_calls", calls, lanes, time.now, settings),
-        ]
-        yield Components(
-            database=database,
-            services=services,
-            auth=Authenticator(settings, egress),
-            scheduler=Scheduler(inboxes, change, call_off, deliveries, queues, time.now, settings.tick_s),
-            publisher=publisher,
-            limiter=limiter,
-            enqueuer=feeder,
-            quiet=quiet,
-            time=time,
-            watchdogs=[PoolWatchdog(one.client, settings.mongo_url) for one in (database, streams)],
-            redis=redis,
-            outbound_http=egress,
-            jobs=jobs,
-            calls=calls,
-            lanes=lanes,
-            breakers=breakers,
-            queue_metrics=QueueMetrics(lanes, breakers, time.now),
-            tally=tally,
-            heartbeat=Heartbeat(database, time.now, tally),
-        )
+def _assemble(
+    settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, services: Services, limiter: RateLimiter
+) -> Components:
+    now = stores.time.now
+    breakers = Breakers(stores.redis, settings.redis_prefix, settings.breaker_open_s)
+    tally = CallTally(now)
+    due = [
+        DueJobs("deliveries", queue.jobs, queue.lanes, now, settings),
+        DueJobs("webhook_calls", queue.calls, queue.lanes, now, settings),
+    ]
+    return Components(
+        database=stores.database,
+        services=services,
+        auth=Authenticator(settings, stores.outbound_http),
+        scheduler=Scheduler(
+            inbox.inboxes, inbox.actions, inbox.cancellation, queue.deliveries, due, now, settings.tick_s
+        ),
+        publisher=inbox.publisher,
+        limiter=limiter,
+        enqueuer=queue.enqueuer,
+        quiet=queue.quiet,
+        time=stores.time,
+        watchdogs=[PoolWatchdog(one.client, settings.mongo_url) for one in (stores.database, stores.streams)],
+        redis=stores.redis,
+        outbound_http=stores.outbound_http,
+        jobs=queue.jobs,
+        calls=queue.calls,
+        lanes=queue.lanes,
+        breakers=breakers,
+        queue_metrics=QueueMetrics(queue.lanes, breakers, now),
+        tally=tally,
+        heartbeat=Heartbeat(stores.database, now, tally),
+    )
 
 
 def health_reader(
     database: Database, redis: Redis, settings: Settings, now: clock.Clock, configured: frozenset[Channel] | None
 ) -> HealthReader:
-    """What reads the state of the hub off its stores. `configured`: the channels of the API, where that is known."""
+    """Return a reader of the health of the hub. `configured`: the channels that the API can use, if known."""
     prefix = settings.redis_prefix
     return HealthReader(
         Workers(database, now),
@@ -242,6 +305,7 @@ def health_reader(
 
 
 async def flush_writers(committer: Committer, publisher: Publisher, feeder: Enqueuer, quiet: ReadPropagation) -> None:
+    """Commit what is under way, then write what the commits left in queues."""
     await committer.close()
     await publisher.flush()
     await feeder.flush()
@@ -249,7 +313,7 @@ async def flush_writers(committer: Committer, publisher: Publisher, feeder: Enqu
 
 
 def register_gauges(committer: Committer, publisher: Publisher, rooms: SubscriptionHub, settings: Settings) -> None:
-    """What is looked up when somebody asks, rather than counted at each event."""
+    """Register the gauges that are computed when `/metrics` is read."""
     half = settings.feed_queue // 2
     metrics.commits_waiting.set_function(lambda: committer.waiting)
     metrics.publish_waiting.set_function(lambda: publisher.waiting)
@@ -257,7 +321,3 @@ def register_gauges(committer: Committer, publisher: Publisher, rooms: Subscript
     metrics.feed_events.set_function(lambda: sum(rooms.queue_lengths()))
     metrics.feed_events_most.set_function(lambda: max(rooms.queue_lengths(), default=0))
     metrics.feeds_over_half_full.set_function(lambda: sum(waiting > half for waiting in rooms.queue_lengths()))
-
-
-def create_missing_users(mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
-    return {users.COLLECTION: users.create_missing(mailboxes, unit.now)}

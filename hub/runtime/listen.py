@@ -1,23 +1,24 @@
-"""The sockets that the API listens on, bound before anything else is opened: a taken port costs no wait."""
+"""Binds the sockets of a process before anything else is opened, so that a used port is reported at once."""
 
 import errno
 import resource
 import socket
 from contextlib import ExitStack, suppress
 
-ADDRESS_MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # such as ::1 of localhost in a container without IPv6
+ADDRESS_MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # for example ::1 in a container without IPv6
 
 
 class PortUnavailable(Exception):
-    """The port can't be had; the text says which and why, without a full stop."""
+    """The port cannot be bound. The text names the port and the reason, without a final period."""
 
 
 class HostUnavailable(PortUnavailable):
-    """There is nothing to listen on, whatever the port; the text names the setting."""
+    """The host is not an address of this machine. The text names the setting."""
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """A bound socket for each address of the host, all on one port; port 0 takes a free one. Raises PortUnavailable."""
+    """Return a bound socket for each address of the host, all on one port. Port 0 selects a free port. Raise
+    PortUnavailable."""
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError, OverflowError) as error:
@@ -58,7 +59,7 @@ def _reason(error: Exception | None) -> str:
 
 
 def raise_open_file_limit() -> int:
-    """Lets this process open as many files as the system allows it, for each socket is one; answers how many."""
+    """Raise the limit of open files to the maximum, because each socket is one. Return the new limit."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS refuses "unlimited"
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

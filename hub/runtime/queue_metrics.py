@@ -1,5 +1,4 @@
-"""What waits to be sent and who is left alone, looked up now and then for `/metrics`. It is the same for all workers:
-each tells all of it."""
+"""Samples queue lengths and open circuit breakers for `/metrics`. They are shared: every worker reports all of them."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +17,7 @@ from hub.webhooks.webhook_calls import LANE
 
 SAMPLE_EVERY_S = 2.0
 PROVIDERS = frozenset({"smtp", "ses", "sns-fcm", "sns-apns", "catcher"})
-"""Names of circuit breakers that stand for themselves. Others hold addresses, which are no labels."""
+"""Circuit breakers with a label of their own. Names of the others contain addresses, which are not used as labels."""
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +29,7 @@ class QueueMetrics:
         self._clock = clock
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Sample every SAMPLE_EVERY_S until cancelled."""
         while not is_cancelling():
             try:
                 await self.sample()
@@ -39,7 +38,7 @@ class QueueMetrics:
             await asyncio.sleep(SAMPLE_EVERY_S)
 
     async def sample(self) -> None:
-        """Raises one of REDIS_ERRORS; ValueError for what is no id on a lane."""
+        """Update the gauges. Raise one of REDIS_ERRORS, or ValueError if a lane contains an invalid id."""
         depths = await self._lanes.depths([*Channel, LANE])
         opened = await self._breakers.list_open()
         metrics.lane_waiting.clear()
@@ -55,7 +54,7 @@ class QueueMetrics:
 
 
 def provider_label(breaker: str) -> str:
-    """What the name of a circuit breaker is counted as."""
+    """Return the metric label of a circuit breaker."""
     if breaker in PROVIDERS:
         return breaker
     return "webhook" if breaker.startswith("webhook/") else "web_push"

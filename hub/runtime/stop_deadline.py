@@ -1,4 +1,4 @@
-"""The end of a process that was asked to stop and does not: `HUB_SHUTDOWN_SECONDS` and 5 s after SIGTERM or SIGINT."""
+"""Ends a process that does not stop within `HUB_SHUTDOWN_SECONDS` and 5 s after SIGTERM or SIGINT."""
 
 import os
 import threading
@@ -12,10 +12,10 @@ log = structlog.get_logger(__name__)
 
 
 class StopDeadline:
-    """Ends the process if it is still there `shutdown_s` + MARGIN_S after `start`, whatever hangs.
+    """Ends the process if it still runs `shutdown_s` + MARGIN_S after `start`.
 
-    It is a thread, so that it works when the event loop is blocked too. Whatever was accepted is stored; deliveries
-    under way are claimed by other workers when their lease ends.
+    It is a thread, so it works even if the event loop is blocked. Accepted sends are stored already. Deliveries under
+    way are claimed by other workers when their leases expire.
     """
 
     def __init__(self, shutdown_s: float) -> None:
@@ -24,7 +24,7 @@ class StopDeadline:
         self._started = False
 
     def start(self) -> None:
-        """Start the clock. Further calls change nothing."""
+        """Start the timer. Further calls have no effect."""
         if not self._started:
             self._started = True
             self._timer.start()

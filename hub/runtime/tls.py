@@ -1,4 +1,4 @@
-"""TLS where no proxy does it."""
+"""TLS for deployments without a proxy."""
 
 import ssl
 from pathlib import Path
@@ -7,11 +7,11 @@ from hub.settings import Settings
 
 
 class CertificateError(Exception):
-    """The certificate can't be used; the text says why, and which setting to change."""
+    """The certificate cannot be used. The text gives the reason and the setting."""
 
 
 def server_context(settings: Settings) -> ssl.SSLContext | None:
-    """What the settings ask for, None for plain HTTP. Raises CertificateError."""
+    """Return the SSL context of the settings, or None for plain HTTP. Raise CertificateError."""
     certificate, key, authorities = settings.ssl_certfile, settings.ssl_keyfile, settings.ssl_ca_certs
     if certificate is None:
         if key or authorities:
@@ -21,7 +21,7 @@ def server_context(settings: Settings) -> ssl.SSLContext | None:
     password = settings.ssl_keyfile_password.get_secret_value() if settings.ssl_keyfile_password else ""
     written = _read("CERTFILE", certificate), _read("KEYFILE", key or certificate)
     try:
-        made.load_cert_chain(certificate, key, lambda: password)  # without a function OpenSSL would ask the terminal
+        made.load_cert_chain(certificate, key, lambda: password)  # without a function OpenSSL prompts on the terminal
     except (ssl.SSLError, ValueError) as error:  # ValueError: a password that is too long
         raise CertificateError(_load_error(settings, *written, error)) from None
     if authorities:

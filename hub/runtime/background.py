@@ -1,0 +1,51 @@
+"""Tasks that run beside the body of a process. If one of them crashes, the process ends: no process runs in part."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from hub.send.worker import Dispatcher
+
+SETTLING_S = 2.0  # part of the shutdown time, reserved for settling finished calls
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def run_background(loops: Collection[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run `loops` beside the body, and cancel them after it."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(log_crash(loop)) for loop in loops]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+@asynccontextmanager
+async def run_dispatchers(dispatchers: Sequence[Dispatcher[Any]], shutdown_s: float) -> AsyncIterator[None]:
+    """Run dispatchers beside the body. After it they claim nothing more, and calls under way have until SETTLING_S
+    before the end of `shutdown_s` to finish."""
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(log_crash(dispatcher.run(), dispatcher.channel)) for dispatcher in dispatchers]
+        try:
+            yield
+        finally:
+            for dispatcher in dispatchers:
+                dispatcher.stop()
+            if running:
+                await asyncio.wait(running, timeout=shutdown_s - SETTLING_S)
+            for task in running:
+                task.cancel()
+
+
+async def log_crash(work: Coroutine[Any, Any, None], channel: str = "") -> None:
+    """Await `work`. Log its exception before raising it, because it ends the process."""
+    try:
+        await work
+    except Exception:
+        part = getattr(work, "__qualname__", "")
+        log.critical("component_crashed", part=part, **({"channel": channel} if channel else {}), exc_info=True)
+        raise

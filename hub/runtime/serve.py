@@ -1,0 +1,160 @@
+"""The API process.
+
+It stops in this order: the server accepts no more requests and closes WebSockets with 1012; changes under way are
+committed; committed changes are published; connections are closed.
+"""
+
+import asyncio
+import functools
+import gc
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvicorn
+
+from hub.api.app import make_app
+from hub.api.execution.idempotency import Answers
+from hub.api.transport.client_address import Addresses, behind_proxies
+from hub.api.transport.uvicorn_protocols import HTTP, Protocol
+from hub.platform import metrics
+from hub.runtime import listen
+from hub.runtime.background import run_background, run_dispatchers
+from hub.runtime.container import Components, build_components
+from hub.runtime.dispatchers import build_dispatchers, load_channels
+from hub.runtime.stop_deadline import StopDeadline
+from hub.settings import Settings
+
+GC_THRESHOLD = 20_000  # new objects per collection of the youngest generation; Python's default is 700
+KEEP_ALIVE_S = 75  # longer than usual proxies, so that they never reuse a connection that we are closing
+BACKLOG = 4096  # connections the kernel queues: all clients reconnect at once after a restart
+
+log = structlog.get_logger(__name__)
+
+
+async def serve(
+    settings: Settings,
+    *,
+    with_worker: bool = False,
+    ready: Callable[[int], None] = lambda _: None,
+    bound: list[socket.socket] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> None:
+    """Serve the API until SIGTERM or SIGINT.
+
+    `with_worker` also runs dispatchers and the scheduler. `ready` is called with the port once connections are
+    accepted. `bound` are sockets that the caller has bound. `tls` enables HTTPS. Raise listen.PortUnavailable,
+    connections.StoreUnavailable or settings.ConfigurationError.
+    """
+    listen.raise_open_file_limit()
+    async with AsyncExitStack() as stack:
+        listeners = bound or listen.bind(settings.host, settings.port)
+        for listener in listeners:
+            stack.enter_context(listener)
+        hub = await stack.enter_async_context(build_components(settings))
+        metrics.pubsub_disconnected.set_function(lambda: hub.services.subscriptions.pubsub.disconnected)
+        deadline = StopDeadline(settings.shutdown_seconds)
+        server = _Server(_uvicorn_config(hub, settings, tls), ready, hub.services.closing, deadline)
+        dispatchers = await build_dispatchers(hub, settings, load_channels(), stack) if with_worker else []
+        tune_gc()
+        loops = [*hub.common_loops(), hub.services.subscriptions.run()]
+        if with_worker:
+            loops += hub.worker_loops()
+        async with run_background(loops), run_dispatchers(dispatchers, settings.shutdown_seconds):
+            with _signals(server):
+                await server.serve(listeners)
+        if server.refused:
+            raise server.refused
+
+
+def _uvicorn_config(hub: Components, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    app = make_app(hub.services, hub.auth, Answers(hub.database, hub.time.now), hub.database)
+    addresses = Addresses(settings)
+    return uvicorn.Config(
+        behind_proxies(app, addresses),
+        interface="asgi3",
+        proxy_headers=False,
+        host=settings.host,
+        port=settings.port,
+        lifespan="off",
+        loop="uvloop",
+        http=functools.partial(HTTP, settings, addresses),  # type: ignore[arg-type]
+        ws=functools.partial(Protocol, settings, addresses),  # type: ignore[arg-type]
+        ws_max_size=settings.socket_message_max_bytes,
+        ws_per_message_deflate=False,  # 29 kB a connection instead of 70
+        ws_ping_interval=settings.ping_interval_s,
+        ws_ping_timeout=settings.ping_timeout_s,
+        timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds) - 2),
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        ssl_context_factory=(lambda *_: tls) if tls else None,
+    )
+
+
+def tune_gc() -> None:
+    """Exclude the objects of the start from garbage collection and collect less often: requests leave few cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
+
+
+class _Server(uvicorn.Server):
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[int], None],
+        closing: asyncio.Event,
+        deadline: StopDeadline,
+    ) -> None:
+        super().__init__(config)
+        self.deadline = deadline
+        self._ready = ready
+        self._closing = closing
+        self.refused: listen.PortUnavailable | None = None
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # another process bound the same port and listened first
+            self.refused = listen.port_error(self.config.host, self.config.port, error)
+            self.should_exit = True
+            return
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            log.info("serving", host=self.config.host, port=port)
+            self._ready(port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.deadline.start()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        self._closing.set()
+        await super().shutdown(sockets)
+
+
+class _signals:  # noqa: N801 - used like a function
+    """Stop `server` on SIGTERM and SIGINT, also before uvicorn handles signals and after it has stopped. uvicorn raises
+    the signal again when it is done, which would end the process before it has cleaned up."""
+
+    def __init__(self, server: _Server) -> None:
+        self._server = server
+
+    def __enter__(self) -> None:
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def _stop(self, *_: object) -> None:
+        self._server.deadline.start()
+        self._server.should_exit = True
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,93 @@
+"""The worker process: dispatchers and the scheduler.
+
+It stops in this order: nothing more is claimed; calls under way finish, as far as there is time; their results are
+settled; claims without a call are released.
+"""
+
+import asyncio
+import functools
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from hub.api.public.probes import probes
+from hub.api.transport.client_address import Addresses
+from hub.api.transport.uvicorn_protocols import HTTP
+from hub.runtime import listen
+from hub.runtime.background import run_background, run_dispatchers
+from hub.runtime.container import Components, build_components
+from hub.runtime.dispatchers import build_dispatchers, load_channels
+from hub.runtime.stop_deadline import StopDeadline
+from hub.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+async def work(settings: Settings, serving: Sequence[Any] | None = None) -> None:
+    """Run dispatchers for the channels in `serving` (default: all) and the scheduler until SIGTERM or SIGINT. Raise
+    listen.PortUnavailable or connections.StoreUnavailable."""
+    async with AsyncExitStack() as stack:
+        listeners = [] if settings.work_port is None else listen.bind(settings.host, settings.work_port)
+        for listener in listeners:
+            stack.enter_context(listener).listen()  # early requests wait in the backlog
+        hub = await stack.enter_async_context(build_components(settings))
+        dispatchers = await build_dispatchers(hub, settings, load_channels() if serving is None else serving, stack)
+        loops = [*hub.common_loops(), *hub.worker_loops()]
+        if listeners:
+            loops.append(serve_probes(hub, settings, listeners))
+        await stack.enter_async_context(run_background(loops))
+        stop = _stop_on_signal(StopDeadline(settings.shutdown_seconds))
+        port = {"port": listeners[0].getsockname()[1]} if listeners else {}
+        async with run_dispatchers(dispatchers, settings.shutdown_seconds):
+            log.info("working", channels=[dispatcher.channel for dispatcher in dispatchers], **port)
+            await stop.wait()
+
+
+def _stop_on_signal(deadline: StopDeadline) -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set. They also start `deadline`."""
+    stop = asyncio.Event()
+
+    def end() -> None:
+        deadline.start()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    return stop
+
+
+async def serve_probes(hub: Components, settings: Settings, listeners: list[socket.socket]) -> None:
+    """Serve `/metrics`, `/healthz` and `/readyz` until cancelled."""
+    app = Starlette(routes=probes(settings, hub.database))
+    app.router.redirect_slashes = False
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        lifespan="off",
+        http=functools.partial(HTTP, settings, Addresses(settings)),  # type: ignore[arg-type]
+        ws="none",
+        timeout_graceful_shutdown=1,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+    )
+    server = _ProbeServer(config)
+    serving = asyncio.create_task(server.serve(listeners))
+    try:
+        await asyncio.shield(serving)
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _ProbeServer(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `work`."""
+        yield
