@@ -165,10 +165,14 @@ def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
     setups = tenants.Tenants(database, settings.categories_per_tenant, settings.commit_deadline_s)
     receipt_rows = ReceiptWriter(setups.get_many)
     deliveries = Deliveries(database, now, receipt_rows)
-    jobs = Claims(database, status.deliveries.COLLECTION, Delivery, now, queued_s, receipt_rows, receipt_writer.receipt_for)
+    jobs = Claims(
+        database, status.deliveries.COLLECTION, Delivery, now, queued_s, receipt_rows, receipt_writer.receipt_for
+    )
     calls = Claims(database, webhook_calls.COLLECTION, WebhookCall, now, queued_s, receipt_rows, lambda *_: None)
     lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max)
-    return _Queue(setups, deliveries, jobs, calls, lanes, Enqueuer(lanes, jobs.unmark_queued), ReadPropagation(deliveries))
+    return _Queue(
+        setups, deliveries, jobs, calls, lanes, Enqueuer(lanes, jobs.unmark_queued), ReadPropagation(deliveries)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,12 @@ class CommitHooks:
     """The functions that the committer calls."""
 
     def __init__(
-        self, audience: Users, tenants: Tenants, publisher: Publisher, enqueuer: Enqueuer, read_propagation: ReadPropagation
+        self,
+        audience: Users,
+        tenants: Tenants,
+        publisher: Publisher,
+        enqueuer: Enqueuer,
+        read_propagation: ReadPropagation,
     ) -> None:
         self._users = audience
         self._tenants = tenants
