@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 
-from hub.api.auth import sign
+from hub.api.auth import sign_token
 from hub.inbox.cursors import decode_position
 from hub.model import Role
 from tests.processes import SECRET
@@ -69,7 +69,7 @@ class Tenant:
 
     def token(self, user: str | None = None, *, role: Role | None = None, expires_in_s: float = 3600) -> str:
         chosen = role or (Role.USER if user else Role.SERVICE)
-        return sign(SECRET, user=user, tenant=self.name, role=chosen, expires_in_s=expires_in_s)
+        return sign_token(SECRET, user=user, tenant=self.name, role=chosen, expires_in_s=expires_in_s)
 
     def next_url(self) -> str:
         self._turn += 1

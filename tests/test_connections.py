@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from hub.api.transport.client_address import Addresses, behind_proxies
+from hub.api.transport.client_address import ClientAddresses, proxy_headers
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from tests.certificates import Certificate, certificate
@@ -257,7 +257,7 @@ async def test_forwarded_proto_counts_from_a_trusted_proxy_only(source: str, sch
     settings = Settings(jwt_secret=SECRET, trusted_proxies=PROXY)  # type: ignore[arg-type]
     headers = [(b"x-forwarded-proto", b"https"), (b"x-forwarded-for", b"7.7.7.7")]
     scope = {"type": "http", "scheme": "http", "client": (source, 1), "headers": headers}
-    await behind_proxies(app, Addresses(settings))(scope, None, None)  # type: ignore[arg-type]
+    await proxy_headers(app, ClientAddresses(settings))(scope, None, None)  # type: ignore[arg-type]
     assert seen == [scheme]
 
 
@@ -279,8 +279,8 @@ async def test_forwarded_proto_counts_from_a_trusted_proxy_only(source: str, sch
 )
 def test_forwarded_for_is_read_from_its_end(header: str, client: str | None) -> None:
     settings = Settings(jwt_secret=SECRET, trusted_proxies="10.0.0.0/8")  # type: ignore[arg-type]
-    assert Addresses(settings).named([header]) == client
-    assert Addresses(settings).named(header.split(", ")) == client
+    assert ClientAddresses(settings).from_forwarded_for([header]) == client
+    assert ClientAddresses(settings).from_forwarded_for(header.split(", ")) == client
 
 
 def test_trusted_proxy_that_is_no_network_is_named() -> None:

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from redis import Redis as RedisClient
 
-from hub.api.public.static_files import Front
+from hub.api.public.static_files import FrontendFiles
 from hub.cli.api_client import execute
 from hub.platform import embedded_servers
 from hub.platform.embedded_servers import Mongod, Redis
@@ -261,7 +261,7 @@ async def test_dev_lets_front_ends_of_this_machine_call_and_leads_to_the_demo(fo
                 else:
                     with pytest.raises(aiohttp.WSServerHandshakeError):
                         await connecting
-            built = Front(True).built
+            built = FrontendFiles(True).built
             assert ("Open the demo" if built else "make front") in hub.out
             async with session.get(url) as response:
                 assert response.status == 200

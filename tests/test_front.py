@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from hub.api.dev.demo_tokens import PATH, dev_tokens
-from hub.api.public.static_files import Front
+from hub.api.dev.demo_tokens import PATH, dev_token_routes
+from hub.api.public.static_files import FrontendFiles
 from hub.settings import Settings
 from tests.client import Tenant
 from tests.processes import SECRET
@@ -56,7 +56,7 @@ def policy(header: str) -> dict[str, set[str]]:
 
 
 def test_front_serves_the_files_of_its_folder_with_their_types(folder: Path) -> None:
-    front = Front(True, folder)
+    front = FrontendFiles(True, folder)
     assert front.built
     with browser(front) as client:
         for address, kind in (("/", "text/html"), ("/inbox.js", "text/javascript"), ("/demo/desk-Ab1.css", "text/css")):
@@ -70,7 +70,7 @@ def test_front_serves_the_files_of_its_folder_with_their_types(folder: Path) -> 
 
 
 def test_front_lets_any_page_embed_the_components_and_none_the_demo(folder: Path) -> None:
-    with browser(Front(True, folder)) as client:
+    with browser(FrontendFiles(True, folder)) as client:
         for address in ("/inbox.js", "/sw.js"):
             headers = client.get(address, headers={"origin": "https://app.example.org"}).headers
             assert headers["access-control-allow-origin"] == "*"
@@ -84,7 +84,7 @@ def test_front_lets_any_page_embed_the_components_and_none_the_demo(folder: Path
 
 
 def test_front_allows_its_pages_nothing_inline_and_nobody_else(folder: Path) -> None:
-    with browser(Front(True, folder)) as client:
+    with browser(FrontendFiles(True, folder)) as client:
         for address in PAGES:
             answer = client.get(address)
             allowed = policy(answer.headers["content-security-policy"])
@@ -99,7 +99,7 @@ def test_front_allows_its_pages_nothing_inline_and_nobody_else(folder: Path) -> 
 
 
 def test_front_is_asked_once_and_then_confirms(folder: Path) -> None:
-    with browser(Front(True, folder)) as client:
+    with browser(FrontendFiles(True, folder)) as client:
         first = client.get("/inbox.js")
         assert first.headers["cache-control"] == "no-cache"
         again = client.get("/inbox.js", headers={"if-none-match": f'"other", {first.headers["etag"]}'})
@@ -111,7 +111,7 @@ def test_front_is_asked_once_and_then_confirms(folder: Path) -> None:
 
 
 def test_front_is_compressed_for_who_takes_it(folder: Path) -> None:
-    with browser(Front(True, folder)) as client:
+    with browser(FrontendFiles(True, folder)) as client:
         plain = client.get("/inbox.js", headers={"accept-encoding": "identity"})
         assert "content-encoding" not in plain.headers
         packed = client.get("/inbox.js", headers={"accept-encoding": "br, gzip"})
@@ -122,7 +122,7 @@ def test_front_is_compressed_for_who_takes_it(folder: Path) -> None:
 
 
 def test_front_has_nothing_but_the_addresses_of_its_files(folder: Path) -> None:
-    front = Front(True, folder)
+    front = FrontendFiles(True, folder)
     (folder / "later.js").write_text("not read at the start")
     for address in (
         *("/../secret.js", "/demo/../inbox.js", "//inbox.js", "/demo/../../secret.js", "/inbox.js/", "/INBOX.js"),
@@ -132,7 +132,7 @@ def test_front_has_nothing_but_the_addresses_of_its_files(folder: Path) -> None:
 
 
 def test_front_in_production_has_the_components_only(folder: Path) -> None:
-    front = Front(False, folder)
+    front = FrontendFiles(False, folder)
     assert not front.built
     assert not [address for address in (*DEMO, "/app/deploys/web-9") if address in front]
     assert "/inbox.js" in front
@@ -140,7 +140,7 @@ def test_front_in_production_has_the_components_only(folder: Path) -> None:
 
 
 def test_front_that_is_not_built_says_how(tmp_path: Path) -> None:
-    front = Front(True, tmp_path / "nowhere")
+    front = FrontendFiles(True, tmp_path / "nowhere")
     assert not front.built
     with browser(front) as client:
         answer = client.get("/")
@@ -149,13 +149,13 @@ def test_front_that_is_not_built_says_how(tmp_path: Path) -> None:
         assert 'href="/graphiql"' in answer.text
         assert "unsafe" not in answer.headers["content-security-policy"]
     assert "/inbox.js" not in front
-    assert "/" not in Front(False, tmp_path / "nowhere")
+    assert "/" not in FrontendFiles(False, tmp_path / "nowhere")
 
 
 def test_front_that_is_built_meanwhile_shows_with_the_next_load_of_the_page(folder: Path) -> None:
     index = folder / "index.html"
     index.unlink()
-    front = Front(True, folder)
+    front = FrontendFiles(True, folder)
     with browser(front) as client:
         assert "make front" in client.get("/").text
         index.write_text("<!doctype html><title>Built</title>")
@@ -165,13 +165,13 @@ def test_front_that_is_built_meanwhile_shows_with_the_next_load_of_the_page(fold
 
 
 def test_front_shows_the_app_at_every_place_in_it(folder: Path) -> None:
-    with browser(Front(True, folder)) as client:
+    with browser(FrontendFiles(True, folder)) as client:
         for address in ("/app/", "/app/deploys/web-9", "/app/a/b%2fc"):
             answer = client.get(address)
             assert (answer.status_code, answer.text) == (200, FILES["app.html"])
             assert answer.headers["content-security-policy"] == client.get("/app").headers["content-security-policy"]
     for address in ("/deploys/web-9", "/apps", "/graphql", "/dev/outbox"):
-        assert address not in Front(True, folder)
+        assert address not in FrontendFiles(True, folder)
 
 
 async def test_production_hands_out_no_tokens_and_no_other_files(tenant: Tenant) -> None:
@@ -181,7 +181,7 @@ async def test_production_hands_out_no_tokens_and_no_other_files(tenant: Tenant)
             assert response.status == 404, path
 
 
-TOKENS = Starlette(routes=dev_tokens(Settings(jwt_secret=(SECRET,))))
+TOKENS = Starlette(routes=dev_token_routes(Settings(jwt_secret=(SECRET,))))
 
 
 def test_tokens_are_handed_to_the_hubs_own_page_on_this_machine() -> None:
@@ -224,4 +224,4 @@ def test_tokens_are_refused_to_everybody_else(client: str, headers: dict[str, st
 
 
 def test_tokens_are_not_the_hubs_to_make_where_an_issuer_signs() -> None:
-    assert dev_tokens(Settings(jwks_url="https://issuer.example.org/keys")) == []
+    assert dev_token_routes(Settings(jwks_url="https://issuer.example.org/keys")) == []

@@ -12,7 +12,7 @@ from graphql import parse
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from hub.api.execution.query_cache import too_large
+from hub.api.execution.query_cache import find_limit_error
 from hub.settings import Settings
 from tests.client import Socket, Tenant
 from tests.conftest import Stopwatch
@@ -411,4 +411,4 @@ async def test_body_that_is_no_request_is_refused(tenant: Tenant, stopwatch: Sto
 
 async def test_fragment_bomb_is_counted_without_being_spread() -> None:
     """2 ** 60 fields: whoever spread them would not come back."""
-    assert too_large(parse(bomb(), max_tokens=1000), Settings(jwt_secret=(SECRET,)))
+    assert find_limit_error(parse(bomb(), max_tokens=1000), Settings(jwt_secret=(SECRET,)))

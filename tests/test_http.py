@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from hub.api.transport.media_types import EVENTS, GRAPHQL_JSON, JSON, accepted
-from hub.api.transport.socket_reader import SocketReader
+from hub.api.transport.media_types import EVENTS, GRAPHQL_JSON, JSON, parse_accept
+from hub.api.transport.socket_reader import WebSocketReader
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Tenant, eventually
 from tests.conftest import CANCELLED
@@ -72,7 +72,7 @@ async def here(api: Process) -> AsyncIterator[Tenant]:
     ],
 )
 def test_accept_header_comes_to_its_best_media_type(header: str, single: str, events: bool) -> None:
-    found = accepted(header)
+    found = parse_accept(header)
     assert (found.single, found.events) == (single, events)
 
 
@@ -85,7 +85,7 @@ async def test_subscription_by_post_is_a_stream_wherever_that_is_accepted(here: 
     async with here.http.post(here.urls[0], json={"query": FEED}, headers=headers) as response:
         assert (response.status, response.content_type) == (200, EVENTS)
     async with here.http.post(here.urls[0], json={"query": "{ me { id } }"}, headers=headers) as response:
-        assert (response.status, response.content_type) == (200, accepted(accept).single)
+        assert (response.status, response.content_type) == (200, parse_accept(accept).single)
 
 
 async def test_subscription_by_post_without_a_stream_says_what_to_accept(here: Tenant) -> None:
@@ -299,7 +299,7 @@ async def test_many_frames_at_once_are_read_in_turns_with_others(monkeypatch: py
         time.sleep(0.002)  # as long as hundreds of frames take
         read.append(data)
 
-    class Reader(SocketReader):
+    class Reader(WebSocketReader):
         _takes = True
 
         def __init__(self) -> None:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from hub.api.auth import sign
+from hub.api.auth import sign_token
 from hub.model import Role, mailbox_of
 from hub.platform.connections import Database
 from tests.client import Json, Tenant
@@ -52,7 +52,7 @@ async def test_key_of_an_administrator_gives_a_service_no_answer(tenant: Tenant)
     assert first["data"]["createWebhook"]["secret"]
     second = await keyed(tenant, CREATE, "k", role=Role.SERVICE, input=GOOD)
     assert (second["data"], codes(second)) == (None, {"FORBIDDEN"})
-    other = sign(SECRET, user="another-admin", tenant=tenant.name, role=Role.ADMIN, expires_in_s=60)
+    other = sign_token(SECRET, user="another-admin", tenant=tenant.name, role=Role.ADMIN, expires_in_s=60)
     third = await tenant.answer(
         CREATE, headers={"authorization": f"Bearer {other}", "Idempotency-Key": "k"}, input=GOOD
     )

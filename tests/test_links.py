@@ -22,7 +22,7 @@ from aiohttp import ClientResponse, web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pymongo import AsyncMongoClient
 
-from hub.api.public.sns_signature import Sns
+from hub.api.public.sns_signature import SNSVerifier
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.outbound_http import OutboundHTTP
@@ -749,15 +749,15 @@ def elsewhere(right: str) -> list[str]:
 
 async def test_only_the_topics_own_region_of_sns_is_amazon() -> None:
     """Without a stand-in for Amazon, as in production."""
-    sns = Sns(OutboundHTTP(), (ARN,))
-    assert sns.is_amazons(f"https://sns.eu-west-1.amazonaws.com{CERTIFICATE}", ARN)
-    assert sns.is_amazons(
+    sns = SNSVerifier(OutboundHTTP(), (ARN,))
+    assert sns.is_sns_url(f"https://sns.eu-west-1.amazonaws.com{CERTIFICATE}", ARN)
+    assert sns.is_sns_url(
         f"https://sns.cn-north-1.amazonaws.com.cn{CERTIFICATE}", "arn:aws-cn:sns:cn-north-1:123456789012:ses"
     )
     for url in elsewhere("http://127.0.0.1:4566"):
-        assert not sns.is_amazons(url, ARN), url
+        assert not sns.is_sns_url(url, ARN), url
     for topic in ("arn:aws:sns:eu-west-1.evil.example/:1:x", "arn:aws:sns::1:x", ""):
-        assert not sns.is_amazons(f"https://sns.eu-west-1.amazonaws.com{CERTIFICATE}", topic)
+        assert not sns.is_sns_url(f"https://sns.eu-west-1.amazonaws.com{CERTIFICATE}", topic)
 
 
 async def test_certificate_that_has_expired_or_is_none_checks_nothing(tenant: Tenant, post: Post) -> None:

@@ -395,12 +395,12 @@ async def test_manifest_that_is_no_good_refuses_to_start(servers: tuple[Mongod, 
 )
 def test_faults_of_a_manifest_are_named(tmp_path: Path, written: str, words: list[str]) -> None:
     from hub.api.execution.persisted_queries import read_manifest
-    from hub.api.execution.query_cache import Documents
+    from hub.api.execution.query_cache import QueryCache
     from hub.api.schema.root import make_schema
     from hub.settings import ConfigurationError, Settings
 
     path = tmp_path / "m.json"
     path.write_text(written)
     with pytest.raises(ConfigurationError) as refused:
-        read_manifest(path, Documents(make_schema()._schema, Settings(jwt_secret=(SECRET,))).pin)
+        read_manifest(path, QueryCache(make_schema()._schema, Settings(jwt_secret=(SECRET,))).pin)
     assert all(word in str(refused.value) for word in ["HUB_PERSISTED_OPERATIONS", "m.json", *words])

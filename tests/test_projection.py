@@ -11,7 +11,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.api.execution.variables import coercion
+from hub.api.execution.variables import compile_coercion
 from hub.api.schema.root import make_schema
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Tenant
@@ -156,7 +156,7 @@ def test_what_is_coerced_the_quick_way_is_what_graphql_core_makes_of_it(given: J
     assert isinstance(operation, OperationDefinitionNode)
     slowly = get_variable_values(SCHEMA, operation.variable_definitions, given)
     try:
-        quickly = coercion(SCHEMA, operation)(given)
+        quickly = compile_coercion(SCHEMA, operation)(given)
     except Exception:  # noqa: BLE001 - left to graphql-core
         return
     assert isinstance(slowly, VariableValues)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hub import model
 from hub.api.execution.engine import encode
-from hub.api.execution.projection import NotPlain, Selecting
+from hub.api.execution.projection import NotProjectable, SelectionCompiler
 from hub.api.schema.root import make_schema
 from hub.api.schema.scalars import Cursor
 from hub.api.schema.types import InboxEvent
@@ -440,7 +440,9 @@ def test_projection_equals_execution(query: str, event: InboxEvent) -> None:
     assert executed.errors is None
     fragments = {name: details.definition for name, details in executor.fragments.items()}
     assert SCHEMA.subscription_type
-    project = Selecting(fragments, executor.variable_values).root(SCHEMA.subscription_type, executor.operation)
+    project = SelectionCompiler(fragments, executor.variable_values).compile_root(
+        SCHEMA.subscription_type, executor.operation
+    )
     assert encode({"data": project(event)}) == encode({"data": executed.data}), "and in the order of the query"
 
 
@@ -450,5 +452,5 @@ def test_projection_refuses_a_field_that_takes_arguments() -> None:
     assert isinstance(executor, Executor)
     user = SCHEMA.type_map["User"]
     inner = parse("{ me { inbox { unread } } }").definitions[0].selection_set.selections  # type: ignore[attr-defined]
-    with pytest.raises(NotPlain, match="takes arguments"):
-        Selecting({}, executor.variable_values).compile(user, list(inner))  # type: ignore[arg-type]
+    with pytest.raises(NotProjectable, match="takes arguments"):
+        SelectionCompiler({}, executor.variable_values).compile(user, list(inner))  # type: ignore[arg-type]

@@ -14,67 +14,69 @@ from starlette.websockets import WebSocket
 
 from hub.api.auth import Authenticator
 from hub.api.context import Services
-from hub.api.dev.demo_tokens import dev_tokens
-from hub.api.dev.outbox import dev_outbox
+from hub.api.dev.demo_tokens import dev_token_routes
+from hub.api.dev.outbox import dev_outbox_routes
 from hub.api.execution.engine import Engine
-from hub.api.execution.idempotency import Answers
-from hub.api.public.email_links import links
-from hub.api.public.probes import probes
-from hub.api.public.ses_events import providers
-from hub.api.public.static_files import Front
-from hub.api.schema.fast_inputs import straighten
+from hub.api.execution.idempotency import IdempotentResponses
+from hub.api.public.email_links import email_link_routes
+from hub.api.public.probes import probe_routes
+from hub.api.public.ses_events import provider_routes
+from hub.api.public.static_files import FrontendFiles
+from hub.api.schema.fast_inputs import install_direct_resolvers
 from hub.api.schema.root import make_schema
-from hub.api.transport.concurrency import Places
+from hub.api.transport.concurrency import KeyedLimiter
 from hub.api.transport.http import METHODS, GraphQLOverHTTP
-from hub.api.transport.operation_telemetry import watch_resolvers
+from hub.api.transport.operation_telemetry import time_resolvers
 from hub.api.transport.origins import Origins
 from hub.api.transport.websocket import GraphQLOverWebSocket
 from hub.platform.connections import Database
 
 GRAPHQL = "/graphql"
-STRANGERS = ("/unsubscribe/", "/r/", "/providers/")
+PUBLIC_PREFIXES = ("/unsubscribe/", "/r/", "/providers/")
 """Paths where no token of a caller is asked for, and where it does not matter from which page somebody calls."""
 
 
-def make_app(services: Services, auth: Authenticator, answers: Answers, database: Database) -> ASGIApp:
+def make_app(
+    services: Services, auth: Authenticator, idempotent_responses: IdempotentResponses, database: Database
+) -> ASGIApp:
     """The app for one process. It has no lifespan: whoever made `services` ends them. Raises
     settings.ConfigurationError."""
     development = services.settings.mode == "development"
     schema = make_schema()._schema
-    straighten(schema)
-    watch_resolvers(schema)
-    engine = Engine(schema, services.settings, services.taught)
-    places = Places(services.settings.sockets_per_user)  # WebSockets and event streams together
-    graphql = GraphQLOverHTTP(engine, services, auth, answers, places)
+    install_direct_resolvers(schema)
+    time_resolvers(schema)
+    engine = Engine(schema, services.settings, services.persisted_queries)
+    sockets_per_user = KeyedLimiter(services.settings.sockets_per_user)  # WebSockets and event streams together
+    graphql = GraphQLOverHTTP(engine, services, auth, idempotent_responses, sockets_per_user)
     routes: list[BaseRoute] = [
         Route(GRAPHQL, graphql, methods=METHODS),
-        *probes(services.settings, database, services.subscriptions.pubsub),
+        *probe_routes(services.settings, database, services.subscriptions.pubsub),
     ]
     if development:
-        routes += [Route("/graphiql", _graphiql), *dev_outbox(database), *dev_tokens(services.settings)]
+        routes += [Route("/graphiql", _graphiql), *dev_outbox_routes(database), *dev_token_routes(services.settings)]
     origins = Origins(services.settings)
     cors = Middleware(
         CORSMiddleware,
-        allow_origins=origins.named,
+        allow_origins=origins.allowed,
         allow_origin_regex=origins.pattern,
         allow_methods=METHODS,
         allow_headers=["*"],  # any that is asked for: there are no cookies, and what matters needs a token
         expose_headers=["x-request-id"],
     )
-    starlette = Starlette(routes=routes, middleware=[cors] if origins.named or origins.pattern else [])
-    strangers = Starlette(routes=[*links(services), *providers(services)])
-    for served in (starlette, strangers):
+    starlette = Starlette(routes=routes, middleware=[cors] if origins.allowed or origins.pattern else [])
+    public = Starlette(routes=[*email_link_routes(services), *provider_routes(services)])
+    for served in (starlette, public):
         served.router.redirect_slashes = False  # such a redirect repeats the client's Host header
-    front = Front(development)
-    sockets = GraphQLOverWebSocket(engine, services, auth, origins, places)
+    front = FrontendFiles(development)
+    sockets = GraphQLOverWebSocket(engine, services, auth, origins, sockets_per_user)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         """WebSockets go straight to their door: what Starlette wraps around it would stay as long as they do. So do the
         requests of back ends, which name no origin and come the most often."""
         if scope["type"] == "websocket" and scope["path"] == GRAPHQL:
             await sockets.handle(WebSocket(scope, receive, send))
-        elif scope["type"] == "http" and scope["path"].startswith(STRANGERS):
-            await strangers({**scope, "path": scope["path"].rstrip("/")}, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(PUBLIC_PREFIXES):
+            await public({**scope, "path": scope["path"].rstrip("/")}, receive, send)
         elif scope["type"] == "http" and scope["path"] in front:
             await front(scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == GRAPHQL:
@@ -83,7 +85,7 @@ def make_app(services: Services, auth: Authenticator, answers: Answers, database
             if origin is None and scope["method"] in METHODS:
                 await graphql(scope, receive, send)
             else:
-                origins.allow(origin, headers.get("host"))  # a refused one is logged
+                origins.allows(origin, headers.get("host"))  # a refused one is logged
                 await starlette(scope, receive, send)
         else:
             await starlette(scope, receive, send)

@@ -24,7 +24,7 @@ from hub.text import IDENTIFIER_RULE, is_identifier
 JWKS_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
 JWKS_MAX_AGE_S = 300.0
 JWKS_MIN_AGE_S = 5.0  # an unknown key is looked up at most this often
-CACHED = 10_000  # verified tokens
+CACHE_SIZE = 10_000  # verified tokens
 TOKEN_MAX_CHARS = 8192
 KID_MAX_CHARS = 128  # of a key, in the log
 NUMERIC_DATE_MAX = 2**53  # seconds; a larger number is no time
@@ -34,7 +34,7 @@ TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 log = structlog.get_logger(__name__)
 
 
-def sign(
+def sign_token(
     secret: str,
     *,
     user: str | None,
@@ -55,9 +55,9 @@ def sign(
     return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(secret))
 
 
-def sign_for(settings: Settings, user: str | None, role: Role, expires_in_s: float) -> str:
+def sign_token_for(settings: Settings, user: str | None, role: Role, expires_in_s: float) -> str:
     """A token for a caller of the hub with these settings, in the tenant that needs no name."""
-    return sign(
+    return sign_token(
         settings.jwt_secret[0].get_secret_value(),
         user=user,
         tenant=DEFAULT_TENANT,
@@ -73,19 +73,19 @@ class Authenticator:
         self._keys = [OctKey.import_key(secret.get_secret_value()) for secret in settings.jwt_secret]
         self._jwks_url = settings.jwks_url
         self._egress = egress
-        self._issued: KeySet | None = None
+        self._jwks: KeySet | None = None
         self._fetched_at = -JWKS_MAX_AGE_S
         self._fetching = asyncio.Lock()
-        self._known: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
+        self._cached: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
         wanted: dict[str, Any] = {"exp": {"essential": True}}
         if settings.jwt_issuer:
             wanted["iss"] = {"essential": True, "value": settings.jwt_issuer}
         if settings.jwt_audience:
             wanted["aud"] = {"essential": True, "value": settings.jwt_audience}
-        self._registry = _Claims(now=time.time, leeway=settings.jwt_leeway_s, **wanted)  # type: ignore[arg-type]
+        self._registry = _ClaimsRegistry(now=time.time, leeway=settings.jwt_leeway_s, **wanted)  # type: ignore[arg-type]
         self._skipped: frozenset[str] = frozenset()
 
-    async def caller(self, authorization: str | None) -> Principal:
+    async def authenticate(self, authorization: str | None) -> Principal:
         """The caller that an `Authorization` value names. Unauthenticated if it names nobody for certain."""
         scheme, _, token = (authorization or "").partition(" ")
         token = token.strip()
@@ -93,27 +93,27 @@ class Authenticator:
             raise Unauthenticated("Send a token: `Authorization: Bearer ...`.")
         if len(token) > TOKEN_MAX_CHARS:
             raise Unauthenticated("The token is too long.")
-        known = self._known.get(token)
+        known = self._cached.get(token)
         if known and known[1] > time.time():
             return known[0]
         caller = _caller(await self._claims(token))
-        self._known[token] = caller, min(caller.expires_at, time.time() + JWKS_MAX_AGE_S)
-        if len(self._known) > CACHED:
-            self._known.popitem(last=False)
+        self._cached[token] = caller, min(caller.expires_at, time.time() + JWKS_MAX_AGE_S)
+        if len(self._cached) > CACHE_SIZE:
+            self._cached.popitem(last=False)
         return caller
 
     async def _claims(self, token: str) -> dict[str, Any]:
         for key in self._keys:
-            if claims := self._verified(token, key, ["HS256"]):
+            if claims := self._verify(token, key, ["HS256"]):
                 return claims
         if self._jwks_url:
             for most_s in (JWKS_MAX_AGE_S, JWKS_MIN_AGE_S):
                 keys = await self._key_set(most_s)
-                if claims := self._verified(token, keys, JWKS_ALGORITHMS):
+                if claims := self._verify(token, keys, JWKS_ALGORITHMS):
                     return claims
         raise Unauthenticated("The token is not valid here.")
 
-    def _verified(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any] | None:
+    def _verify(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any] | None:
         try:
             decoded = jwt.decode(token, key, algorithms=algorithms)
         except (JoseError, ValueError, TypeError, KeyError, RecursionError):
@@ -132,15 +132,15 @@ class Authenticator:
     async def _key_set(self, most_s: float) -> KeySet:
         """The issuer's keys, at most `most_s` seconds old. Old ones serve while the issuer is away."""
         async with self._fetching:
-            if self._issued is None or time.monotonic() - self._fetched_at > most_s:
+            if self._jwks is None or time.monotonic() - self._fetched_at > most_s:
                 try:
-                    self._issued = self._readable(await self._egress.fetch_json(self._jwks_url))
+                    self._jwks = self._readable(await self._egress.fetch_json(self._jwks_url))
                 except (OutboundHTTPError, ValueError, TypeError, KeyError) as error:
                     log.warning("jwks_not_fetched", url=self._jwks_url, error=error)
                 self._fetched_at = time.monotonic()
-        if self._issued is None:
+        if self._jwks is None:
             raise Unavailable("The issuer of tokens does not answer: try again shortly.")
-        return self._issued
+        return self._jwks
 
     def _readable(self, published: Any) -> KeySet:
         """The keys that can be read. Others are skipped, with one warning each; ValueError if none is left."""
@@ -162,7 +162,7 @@ class Authenticator:
         return KeySet(keys)
 
 
-class _Claims(jwt.JWTClaimsRegistry):
+class _ClaimsRegistry(jwt.JWTClaimsRegistry):
     """The leeway is for clocks that are ahead. A token ends when it says so."""
 
     def validate_exp(self, value: object) -> None:

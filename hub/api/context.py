@@ -12,7 +12,7 @@ import strawberry
 from pymongo.errors import PyMongoError
 from strawberry.dataloader import DataLoader
 
-from hub.api.rate_limits import Rates
+from hub.api.rate_limits import RateLimits
 from hub.audience.devices import Devices
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
@@ -40,10 +40,10 @@ from hub.workflows.user_data import UserData
 class PersistedQueries(Protocol):
     """Operations that clients name by the hash of their text."""
 
-    async def text(self, hash: str, given: str) -> str:
+    async def resolve(self, hash: str, given: str) -> str:
         """Return the text of a hash, or `given` if that is not empty. Raise PersistedQueryNotFound or BadUserInput."""
 
-    async def keep(self, hash: str, text: str) -> None:
+    async def store(self, hash: str, text: str) -> None:
         """Keep a text that is valid."""
 
 
@@ -54,25 +54,25 @@ class Services:
     settings: Settings
     clock: Clock
     publish: Publish
-    change: InboxActions
+    inbox_actions: InboxActions
     inboxes: Inboxes
     subscriptions: SubscriptionHub
     sends: Sends
     users: Users
     devices: Devices
     tenants: Tenants
-    dossiers: UserData
+    user_data: UserData
     deliveries: Deliveries
-    call_off: SendCancellation
-    endpoints: Endpoints
+    send_cancellation: SendCancellation
+    webhook_endpoints: Endpoints
     webhook_calls: WebhookCalls
     receipts: ReceiptStreams
-    egress: OutboundHTTP
-    links: SignedLinks
-    rates: Rates
-    taught: PersistedQueries
+    outbound_http: OutboundHTTP
+    signed_links: SignedLinks
+    rate_limits: RateLimits
+    persisted_queries: PersistedQueries
     health: HealthReader
-    closing: asyncio.Event
+    shutting_down: asyncio.Event
     """Set when this process stops: streams end then, without saying that they are complete."""
 
 
@@ -85,29 +85,29 @@ class Context:
     services: Services
     request_id: str
     idempotency_key: str | None = None
-    people: set[str] = field(default_factory=set)
-    _outside: DataLoader[str, list[Delivery]] | None = None
+    touched_mailboxes: set[str] = field(default_factory=set)
+    _external_deliveries: DataLoader[str, list[Delivery]] | None = None
     _send_counts: DataLoader[str, Counter[tuple[Channel, DeliveryStatus, str | None]]] | None = None
     _tenants: DataLoader[str, Tenant] | None = None
     language: Language | None = None
     """The caller's own, once `load_language` has read it."""
     _languages: DataLoader[str, Language] | None = None
-    _read_until: float | None = None
+    _read_deadline: float | None = None
 
     def reading(self) -> AbstractContextManager[None]:
         """One deadline (HUB_COMMIT_DEADLINE_S) for all that the answer of this operation reads, from the first use."""
         now = time.monotonic()
-        if self._read_until is None:
-            self._read_until = now + self.services.settings.commit_deadline_s
-        return pymongo.timeout(max(0.001, self._read_until - now))
+        if self._read_deadline is None:
+            self._read_deadline = now + self.services.settings.commit_deadline_s
+        return pymongo.timeout(max(0.001, self._read_deadline - now))
 
-    async def outside(self, notification: str) -> list[Delivery]:
+    async def external_deliveries(self, notification: str) -> list[Delivery]:
         """The deliveries of a notification that leave the hub; asked for many at once, that is one query."""
-        if self._outside is None:
-            self._outside = DataLoader(self._load_outside, cache=False)
-        return await self._outside.load(notification)
+        if self._external_deliveries is None:
+            self._external_deliveries = DataLoader(self._load_external_deliveries, cache=False)
+        return await self._external_deliveries.load(notification)
 
-    async def _load_outside(self, notifications: list[str]) -> list[list[Delivery]]:
+    async def _load_external_deliveries(self, notifications: list[str]) -> list[list[Delivery]]:
         with self.reading():
             found = await self.services.deliveries.by_notification(notifications)
         return [found.get(id, []) for id in notifications]
@@ -160,7 +160,7 @@ class Context:
         """The caller's own; Forbidden for tokens that name no user."""
         if not self.caller.user:
             raise Forbidden("This is a person's own: use a token whose `sub` names the user.")
-        self.people.add(self.caller.mailbox)
+        self.touched_mailboxes.add(self.caller.mailbox)
         return self.caller.mailbox
 
     def require_service(self) -> str:

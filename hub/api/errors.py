@@ -17,30 +17,30 @@ MESSAGE_MAX_CHARS = 900
 log = structlog.get_logger(__name__)
 
 
-def all_formatted(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
+def format_errors(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
     """The errors of one operation. However many of them are nobody's business but ours, the log has one line, with the
     tracebacks of all."""
     broken: list[Exception] = []
-    told = [_formatted(error, request_id, broken) for error in errors]
+    told = [_format(error, request_id, broken) for error in errors]
     if broken:
-        _log(broken[0] if len(broken) == 1 else ExceptionGroup("several fields broke", broken), request_id)
+        _log_internal(broken[0] if len(broken) == 1 else ExceptionGroup("several fields broke", broken), request_id)
     return told
 
 
-def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
+def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """A GraphQL error with its code. What is nobody's business but ours is logged under the request's id."""
-    return all_formatted([error], request_id)[0]
+    return format_errors([error], request_id)[0]
 
 
-def refused(error: Exception, request_id: str) -> dict[str, Any]:
+def to_graphql_error(error: Exception, request_id: str) -> dict[str, Any]:
     """Any exception as an error without a place in the query."""
-    known = _known(error, request_id)
+    known = _expected(error, request_id)
     if known is None:
-        _log(error, request_id)
-    return _told(known, request_id)
+        _log_internal(error, request_id)
+    return _payload(known, request_id)
 
 
-def _formatted(error: GraphQLError, request_id: str, broken: list[Exception]) -> dict[str, Any]:
+def _format(error: GraphQLError, request_id: str, broken: list[Exception]) -> dict[str, Any]:
     cause = error.original_error
     told: dict[str, Any] = {"message": error.message}
     if len(error.message) > MESSAGE_MAX_CHARS:  # it quotes the query or its variables
@@ -52,13 +52,13 @@ def _formatted(error: GraphQLError, request_id: str, broken: list[Exception]) ->
     if cause is None or isinstance(cause, GraphQLError):
         told["extensions"] = {"code": BAD_USER_INPUT}
         return told
-    known = _known(cause, request_id)
+    known = _expected(cause, request_id)
     if known is None:
         broken.append(cause)
-    return told | _told(known, request_id)
+    return told | _payload(known, request_id)
 
 
-def _known(error: Exception, request_id: str) -> HubError | None:
+def _expected(error: Exception, request_id: str) -> HubError | None:
     """What callers may be told about; None for a fault of ours."""
     if isinstance(error, PyMongoError) and is_outage(error):
         log.warning("store_failed", error=error, request_id=request_id, throttled=True)
@@ -66,7 +66,7 @@ def _known(error: Exception, request_id: str) -> HubError | None:
     return error if isinstance(error, HubError) else None
 
 
-def _told(known: HubError | None, request_id: str) -> dict[str, Any]:
+def _payload(known: HubError | None, request_id: str) -> dict[str, Any]:
     if known is not None:
         return {"message": known.message, "extensions": {"code": known.code, **known.extensions}}
     return {
@@ -75,5 +75,5 @@ def _told(known: HubError | None, request_id: str) -> dict[str, Any]:
     }
 
 
-def _log(error: Exception, request_id: str) -> None:
+def _log_internal(error: Exception, request_id: str) -> None:
     log.error("internal_error", request_id=request_id, exc_info=error)

@@ -7,10 +7,10 @@ from hub.model import Principal, Role
 from hub.platform.rate_limiter import Limit, RateLimiter, RateLimitResult
 from hub.settings import Settings
 
-CHEAP = 100.0  # an operation that costs less is limited by number only
+CHARGED_COST_MIN = 100.0  # an operation that costs less is limited by number only
 
 
-class Rates:
+class RateLimits:
     def __init__(self, limiter: RateLimiter, settings: Settings) -> None:
         window_s = settings.rate_window_s
         self._limiter = limiter
@@ -22,15 +22,15 @@ class Rates:
         self._cost_service = Limit("cost_per_service", settings.rate_cost_per_service, window_s)
         self._link = Limit("link", settings.rate_per_link, window_s)
 
-    def hit(self, caller: Principal) -> RateLimitResult | None:
+    def check(self, caller: Principal) -> RateLimitResult | None:
         """Counts one operation; None where nothing is limited. The verdict may be a refusal: see `refusal`."""
         mine = self._user if caller.role is Role.USER else self._service
         return self._limiter.check((mine, caller.mailbox), (self._tenant, caller.tenant), (self._overall, ""))
 
-    def spend(self, caller: Principal, cost: float) -> RateLimited | None:
+    def charge(self, caller: Principal, cost: float) -> RateLimited | None:
         """Take the cost of an operation off its caller's budget; the error if it does not fit. Cheap operations are
         limited by their number only."""
-        if cost < CHEAP:
+        if cost < CHARGED_COST_MIN:
             return None
         limit = self._cost_user if caller.role is Role.USER else self._cost_service
         verdict = self._limiter.check((limit, caller.mailbox), amount=math.ceil(cost))
@@ -42,12 +42,12 @@ class Rates:
             round(verdict.retry_after_s, 1),
         )
 
-    def follow(self, delivery: str) -> RateLimitResult | None:
+    def check_link(self, delivery: str) -> RateLimitResult | None:
         """Counts one use of the links of a delivery, which need no token of a caller."""
         return self._limiter.check((self._link, delivery))
 
 
-def refusal(verdict: RateLimitResult | None) -> RateLimited | None:
+def to_error(verdict: RateLimitResult | None) -> RateLimited | None:
     """The error of a verdict that refuses."""
     if verdict is None or verdict.retry_after_s is None:
         return None
@@ -58,7 +58,7 @@ def refusal(verdict: RateLimitResult | None) -> RateLimited | None:
     )
 
 
-def headers(verdict: RateLimitResult | None) -> dict[str, str]:
+def rate_limit_headers(verdict: RateLimitResult | None) -> dict[str, str]:
     """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers), and Retry-After where it refuses."""
     if verdict is None:
         return {}

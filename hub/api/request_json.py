@@ -21,7 +21,7 @@ NUMBERS = (
 )
 
 
-class Inexact:
+class InexactNumber:
     """A number that no 64-bit float holds as it is written."""
 
     __slots__ = ("text",)
@@ -36,18 +36,18 @@ class Inexact:
         return self.text if len(self.text) <= 2 * FLOAT_DIGITS else f"{self.text[: 2 * FLOAT_DIGITS]}..."
 
 
-def decimal(text: str) -> float | Inexact:
+def decimal(text: str) -> float | InexactNumber:
     """Return the float that has exactly the value of `text`, or else Inexact."""
     number = float(text)
-    return number if _normal(repr(number)) == _normal(text) else Inexact(text)
+    return number if _normal(repr(number)) == _normal(text) else InexactNumber(text)
 
 
-def integer(text: str) -> int | Inexact:
+def integer(text: str) -> int | InexactNumber:
     """Return the integer; Inexact where Python refuses to read so many digits."""
     try:
         return int(text)
     except ValueError:
-        return Inexact(text)
+        return InexactNumber(text)
 
 
 def _normal(text: str) -> tuple[str, int]:
@@ -63,10 +63,10 @@ def _normal(text: str) -> tuple[str, int]:
     return significant, int(exponent or 0) - len(fraction) + len(digits) - len(significant)
 
 
-def _finite(text: str) -> float | Inexact:
+def _finite(text: str) -> float | InexactNumber:
     """A decimal; ValueError where it is beyond the range of a float."""
     number = decimal(text)
-    if isinstance(number, Inexact) and isinf(float(text)):
+    if isinstance(number, InexactNumber) and isinf(float(text)):
         raise ValueError(f"the number {number!r} is out of range")
     return number
 
@@ -88,16 +88,16 @@ def dumps(value: object, field: str) -> bytes:
     """Return a value of the scalar JSON as text; BadUserInput for what JSON does not hold exactly."""
     options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
     try:
-        return orjson.dumps(value, _written, options)
+        return orjson.dumps(value, _encode, options)
     except orjson.JSONEncodeError as error:
         if isinstance(error.__cause__, ValueError) or "64-bit" in str(error):
             raise BadUserInput(f"{NUMBERS}.", field) from None
         raise BadUserInput("This is nested too deep, or holds a value that is not JSON.", field) from None
 
 
-def _written(value: object) -> object:
+def _encode(value: object) -> object:
     """For what orjson does not write: numbers as they were given, and the variables that a literal may hold."""
-    if isinstance(value, Inexact):
+    if isinstance(value, InexactNumber):
         digits, _ = _normal(value.text)
         if len(digits) <= FLOAT_DIGITS and 0 < abs(float(value.text)) < float("inf"):
             return orjson.Fragment(value.text)

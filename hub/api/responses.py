@@ -11,13 +11,13 @@ from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from hub.api.errors import refused
+from hub.api.errors import to_graphql_error
 from hub.errors import HubError, NotFound, RateLimited, TooLarge, Unavailable
 from hub.ids import new_id
 from hub.platform.translations import Language, accepted_language, marked
 from hub.settings import Settings
 
-DISCREET = {
+PRIVATE_HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
@@ -42,42 +42,42 @@ button.second { background: none; color: var(--text); border-color: var(--soft);
 button:focus-visible { outline: 3px solid #2f6fed; outline-offset: 2px; }
 @media (max-width: 480px) { main { padding: 26px 22px; } }
 """
-POLICY = (
+PAGE_CSP = (
     f"default-src 'none'; style-src 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 
-NOT_VALID = marked("This link is not valid")
-FAILED = marked("That did not work")
-LATER = marked("Please try again later.")
+LINK_NOT_VALID = marked("This link is not valid")
+REQUEST_FAILED = marked("That did not work")
+TRY_LATER = marked("Please try again later.")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class Page(Struct, frozen=True):
+class HtmlPage(Struct, frozen=True):
     """What people are shown. `button`: its words, and the query of the POST that it makes to this very address."""
 
     title: str
     text: str
-    reader: Language
+    language: Language
     tenant: str = ""
     button: tuple[str, str] | None = None
-    second: bool = False
+    secondary: bool = False
     """Whether the button is not what people came for."""
     comment: str = ""
     """For those who look into the page: what its text leaves out."""
 
 
-def shown(page: Page, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def render_page(page: HtmlPage, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The page, with no script in it and nothing loaded."""
     tenant = f'<p class="tenant">{escape(page.tenant)}</p>\n' if page.tenant else ""
     form = ""
     if page.button:
         words, query = page.button
-        look = ' class="second"' if page.second else ""
+        look = ' class="second"' if page.secondary else ""
         form = f'<form method="post" action="?{escape(query)}"><button{look}>{escape(words)}</button></form>\n'
     comment = f"<!-- {escape(page.comment)} -->\n" if page.comment else ""
-    reader, title = page.reader, escape(page.title)
+    reader, title = page.language, escape(page.title)
     html = f"""<!doctype html>
 <html lang="{reader.tag}" dir="{reader.direction}">
 <head>
@@ -95,35 +95,35 @@ def shown(page: Page, status: int = 200, headers: Mapping[str, str] | None = Non
 </body>
 </html>
 """
-    return HTMLResponse(html, status, {**DISCREET, "content-security-policy": POLICY, **(headers or {})})
+    return HTMLResponse(html, status, {**PRIVATE_HEADERS, "content-security-policy": PAGE_CSP, **(headers or {})})
 
 
-def for_people(handler: Handler) -> Handler:
+def html_errors(handler: Handler) -> Handler:
     """Faults are pages, in a language that the browser asks for."""
 
     async def answered(request: Request) -> Response:
         try:
             return await handler(request)
         except Exception as error:  # noqa: BLE001 - told, and logged where it is internal
-            status, message, headers = _fault(error)
+            status, message, headers = _error_response(error)
             reader = accepted_language(request.headers.get("accept-language", ""))
-            title = NOT_VALID if status == 404 else FAILED
-            page = Page(reader.text(title), _explained(error, message, reader), reader, comment=message)
-            return shown(page, status, headers)
+            title = LINK_NOT_VALID if status == 404 else REQUEST_FAILED
+            page = HtmlPage(reader.text(title), _advice(error, message, reader), reader, comment=message)
+            return render_page(page, status, headers)
 
     return answered
 
 
-def _explained(error: Exception, message: str, reader: Language) -> str:
+def _advice(error: Exception, message: str, reader: Language) -> str:
     """What a person can do about it. Errors that are written for programs are in the page's comment only."""
     if isinstance(error, RateLimited):
         one = "This link was opened too often. Try again in {number} second."
         many = "This link was opened too often. Try again in {number} seconds."
         return reader.plural(one, many, math.ceil(error.extensions["retryAfter"]))
-    return reader.text(message if isinstance(error, NotFound) else LATER)
+    return reader.text(message if isinstance(error, NotFound) else TRY_LATER)
 
 
-def for_programs(handler: Handler) -> Handler:
+def json_errors(handler: Handler) -> Handler:
     """Faults are JSON. Pages of any origin may call: the address is all the authority there is."""
 
     async def answered(request: Request) -> Response:
@@ -132,15 +132,15 @@ def for_programs(handler: Handler) -> Handler:
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001 - told, and logged where it is internal
-            status, message, headers = _fault(error)
+            status, message, headers = _error_response(error)
             response = JSONResponse({"errors": [{"message": message}]}, status, headers)
-        response.headers.update({**DISCREET, "access-control-allow-origin": "*"})
+        response.headers.update({**PRIVATE_HEADERS, "access-control-allow-origin": "*"})
         return response
 
     return answered
 
 
-async def body_of(request: Request, settings: Settings) -> bytes:
+async def read_body(request: Request, settings: Settings) -> bytes:
     """The body; TooLarge for more than any may have."""
     body = bytearray()
     async for chunk in request.stream():
@@ -150,9 +150,9 @@ async def body_of(request: Request, settings: Settings) -> bytes:
     return bytes(body)
 
 
-def _fault(error: Exception) -> tuple[int, str, dict[str, str]]:
+def _error_response(error: Exception) -> tuple[int, str, dict[str, str]]:
     """Status, message and headers."""
-    told = refused(error, new_id())
+    told = to_graphql_error(error, new_id())
     code, message = told["extensions"]["code"], told["message"]
     if isinstance(error, RateLimited):
         return error.status, message, {"retry-after": str(round(error.extensions["retryAfter"]) + 1)}

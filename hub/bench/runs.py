@@ -17,7 +17,7 @@ import orjson
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
-from hub.api.auth import sign
+from hub.api.auth import sign_token
 from hub.bench import seed
 from hub.bench.environment import SECRET, BenchEnvironment, BenchError, LoadResult, MeasuredProcess
 from hub.bench.results import Figure
@@ -475,7 +475,7 @@ async def _measure_waits(rig: BenchEnvironment, plan: Plan) -> list[float]:
 
         async def ask(query: str, user: str | None, variables: dict[str, Any]) -> None:
             role = Role.USER if user else Role.SERVICE
-            token = sign(SECRET, user=user, tenant=TENANT, role=role, expires_in_s=TOKEN_LIFETIME_S)
+            token = sign_token(SECRET, user=user, tenant=TENANT, role=role, expires_in_s=TOKEN_LIFETIME_S)
             headers = {"authorization": f"Bearer {token}"}
             body = {"query": query, "variables": variables}
             async with http.post(f"http://127.0.0.1:{hub.port}/graphql", json=body, headers=headers) as response:
@@ -521,7 +521,7 @@ def _operation_id() -> str:
 
 def _write_request(rig: BenchEnvironment, name: str, body: bytes, user: str | None = None) -> object:
     """The file of a whole HTTP request: as a service, or as `user`."""
-    token = sign(
+    token = sign_token(
         SECRET, user=user, tenant=TENANT, role=Role.USER if user else Role.SERVICE, expires_in_s=TOKEN_LIFETIME_S
     )
     head = (
@@ -534,7 +534,9 @@ def _write_request(rig: BenchEnvironment, name: str, body: bytes, user: str | No
 def _write_subscribers(rig: BenchEnvironment, count: int, name: str = "all", since: int = 0) -> dict[str, object]:
     """The files of a socket for each of so many users, from number `since` on."""
     users = [_user_id(number) for number in range(since, since + count)]
-    tokens = [sign(SECRET, user=user, tenant=TENANT, role=Role.USER, expires_in_s=TOKEN_LIFETIME_S) for user in users]
+    tokens = [
+        sign_token(SECRET, user=user, tenant=TENANT, role=Role.USER, expires_in_s=TOKEN_LIFETIME_S) for user in users
+    ]
     message = {"id": _operation_id(), "type": "subscribe", "payload": {"query": SUBSCRIBE}}
     return {
         "tokens": rig.write_file(f"tokens-{name}", "\n".join(tokens)),

@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from hub.api.auth import sign_for
+from hub.api.auth import sign_token_for
 from hub.cli import demo
 from hub.cli.api_client import ApiError, HubUnreachable
 from hub.cli.data_dir import DataDirectory, RunningHub
@@ -186,13 +186,13 @@ def _binary(path: Path | None) -> str | None:
 
 async def _print_greeting(settings: Settings, data_dir: DataDirectory, port: int) -> None:
     """Says where it is and how to try it, once there is something to see."""
-    from hub.api.public.static_files import Front
+    from hub.api.public.static_files import FrontendFiles
 
     url = _url(settings.host, port)
-    service = sign_for(settings, None, Role.SERVICE, TOKEN_LIFETIME_S)
-    user_tokens = {user: sign_for(settings, user, Role.USER, TOKEN_LIFETIME_S) for user in ("alice", "bob")}
+    service = sign_token_for(settings, None, Role.SERVICE, TOKEN_LIFETIME_S)
+    user_tokens = {user: sign_token_for(settings, user, Role.USER, TOKEN_LIFETIME_S) for user in ("alice", "bob")}
     try:
-        await demo.create_demo_data(url, sign_for(settings, None, Role.ADMIN, TOKEN_LIFETIME_S), user_tokens)
+        await demo.create_demo_data(url, sign_token_for(settings, None, Role.ADMIN, TOKEN_LIFETIME_S), user_tokens)
     except (ApiError, HubUnreachable) as error:
         _print(f"The demo data could not be made: {error}")
     data_dir.write_running(
@@ -210,11 +210,11 @@ async def _print_greeting(settings: Settings, data_dir: DataDirectory, port: int
     _print(
         GREETING.format(
             url=url,
-            demo=(DEMO if Front(development).built else NOT_BUILT).format(url=url) if development else "",
+            demo=(DEMO if FrontendFiles(development).built else NOT_BUILT).format(url=url) if development else "",
             data=data_dir.folder,
             **user_tokens,
             service=service,
-            explorer=sign_for(settings, "alice", Role.SERVICE, TOKEN_LIFETIME_S),
+            explorer=sign_token_for(settings, "alice", Role.SERVICE, TOKEN_LIFETIME_S),
             admin=f"{_command()} token --role admin{folder}",
             watch=f"{_command()} watch --user alice{folder}",
             body=shlex.quote(demo.SEND_BODY),

@@ -230,11 +230,11 @@ async def _check_listening(settings: Settings, findings: list[str]) -> None:
 
 async def _check_operations(settings: Settings, findings: list[str]) -> None:
     from hub.api.execution.persisted_queries import SETTING, read_manifest
-    from hub.api.execution.query_cache import Documents
+    from hub.api.execution.query_cache import QueryCache
     from hub.api.schema.root import make_schema
 
     if settings.persisted_operations:
-        listed = read_manifest(settings.persisted_operations, Documents(make_schema()._schema, settings).pin)
+        listed = read_manifest(settings.persisted_operations, QueryCache(make_schema()._schema, settings).pin)
         findings.append(f"{len(listed.texts)} operations are listed, and no others run ({SETTING})")
 
 

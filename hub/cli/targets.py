@@ -86,13 +86,13 @@ class SigningKey(Struct, frozen=True):
 
     def sign(self, *, user: str | None, role: Role, tenant: str, expires_in_s: float = TOKEN_LIFETIME_S) -> str:
         """A token; or an exit that says what can't be in one."""
-        from hub.api.auth import TENANT, sign
+        from hub.api.auth import TENANT, sign_token
 
         if user is not None and not is_identifier(user):
             fail(f"--user is {IDENTIFIER_RULE}.", 2)
         if not TENANT.fullmatch(tenant):
             fail("--tenant has 1 to 64 letters, digits, dots, dashes or underscores.", 2)
-        return sign(
+        return sign_token(
             self.secret,
             user=user,
             tenant=tenant,

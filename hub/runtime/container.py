@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from hub import clock, status
 from hub.api.auth import Authenticator
 from hub.api.context import Services
-from hub.api.execution.persisted_queries import Taught
-from hub.api.rate_limits import Rates
+from hub.api.execution.persisted_queries import AutomaticPersistedQueries
+from hub.api.rate_limits import RateLimits
 from hub.audience import tenants, users
 from hub.audience.devices import Devices
 from hub.inbox import store
@@ -230,14 +230,14 @@ def _build_services(
         publish=Publish(
             inbox.committer, inbox.sends, queue.tenants.create_category_update, queue.tenants.cached, settings, now
         ),
-        change=inbox.actions,
+        inbox_actions=inbox.actions,
         inboxes=inbox.inboxes,
         subscriptions=_build_subscriptions(settings, stores, inbox.inboxes),
         sends=inbox.sends,
         users=inbox.users,
         devices=Devices(database, inbox.users, now, settings.devices_per_user),
         tenants=queue.tenants,
-        dossiers=UserData(
+        user_data=UserData(
             database,
             inbox.committer,
             inbox.publisher.enqueue,
@@ -245,16 +245,16 @@ def _build_services(
             most=settings.export_max,
         ),
         deliveries=queue.deliveries,
-        call_off=inbox.cancellation,
-        endpoints=endpoints.Endpoints(database, settings, now),
+        send_cancellation=inbox.cancellation,
+        webhook_endpoints=endpoints.Endpoints(database, settings, now),
         webhook_calls=webhook_calls.WebhookCalls(database, now),
         receipts=receipts.ReceiptStreams(stores.streams, settings.receipt_readers_per_tenant, settings.receipt_readers),
-        egress=stores.outbound_http,
-        links=signed_links.SignedLinks(stores.signing_key, settings.public_url),
-        rates=Rates(limiter, settings),
-        taught=Taught(stores.redis, settings),
+        outbound_http=stores.outbound_http,
+        signed_links=signed_links.SignedLinks(stores.signing_key, settings.public_url),
+        rate_limits=RateLimits(limiter, settings),
+        persisted_queries=AutomaticPersistedQueries(stores.redis, settings),
         health=health_reader(database, stores.redis, settings, now, settings.configured),
-        closing=asyncio.Event(),
+        shutting_down=asyncio.Event(),
     )
 
 

@@ -103,13 +103,13 @@ async def build_dispatchers(
             skip_reason=refused,
             deactivate_address=services.users.deactivate_address,
             touch_devices=services.devices.touch,
-            unsubscribe_url=lambda delivery: services.links.url(LinkPurpose.UNSUBSCRIBE, delivery.id),
-            receipt_url=lambda delivery: services.links.url(LinkPurpose.RECEIPT, delivery.id),
+            unsubscribe_url=lambda delivery: services.signed_links.url(LinkPurpose.UNSUBSCRIBE, delivery.id),
+            receipt_url=lambda delivery: services.signed_links.url(LinkPurpose.RECEIPT, delivery.id),
             app_url=settings.app_url,
         )
         made.append(dispatcher(channel.CHANNEL, desk, hub.jobs, providers, settings.schedule_of(channel.CHANNEL)))
     caller = WebhookEndpointProvider(hub.outbound_http, settings.provider_timeout_s, hub.time.now)
-    calls = WebhookHandler(caller, services.tenants.get_many, services.endpoints.record_result)
+    calls = WebhookHandler(caller, services.tenants.get_many, services.webhook_endpoints.record_result)
     made.append(dispatcher(webhook_calls.LANE, calls, hub.calls, [caller], settings.schedule_of(webhook_calls.LANE)))
     return made
 

@@ -19,9 +19,9 @@ import structlog
 import uvicorn
 
 from hub.api.app import make_app
-from hub.api.execution.idempotency import Answers
-from hub.api.transport.client_address import Addresses, behind_proxies
-from hub.api.transport.uvicorn_protocols import HTTP, Protocol
+from hub.api.execution.idempotency import IdempotentResponses
+from hub.api.transport.client_address import ClientAddresses, proxy_headers
+from hub.api.transport.uvicorn_protocols import HubHTTPProtocol, HubWebSocketProtocol
 from hub.platform import metrics
 from hub.runtime import listen
 from hub.runtime.background import run_background, run_dispatchers
@@ -59,7 +59,7 @@ async def serve(
         hub = await stack.enter_async_context(build_components(settings))
         metrics.pubsub_disconnected.set_function(lambda: hub.services.subscriptions.pubsub.disconnected)
         deadline = StopDeadline(settings.shutdown_seconds)
-        server = _Server(_uvicorn_config(hub, settings, tls), ready, hub.services.closing, deadline)
+        server = _Server(_uvicorn_config(hub, settings, tls), ready, hub.services.shutting_down, deadline)
         dispatchers = await build_dispatchers(hub, settings, load_channels(), stack) if with_worker else []
         tune_gc()
         loops = [*hub.common_loops(), hub.services.subscriptions.run()]
@@ -73,18 +73,18 @@ async def serve(
 
 
 def _uvicorn_config(hub: Components, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
-    app = make_app(hub.services, hub.auth, Answers(hub.database, hub.time.now), hub.database)
-    addresses = Addresses(settings)
+    app = make_app(hub.services, hub.auth, IdempotentResponses(hub.database, hub.time.now), hub.database)
+    addresses = ClientAddresses(settings)
     return uvicorn.Config(
-        behind_proxies(app, addresses),
+        proxy_headers(app, addresses),
         interface="asgi3",
         proxy_headers=False,
         host=settings.host,
         port=settings.port,
         lifespan="off",
         loop="uvloop",
-        http=functools.partial(HTTP, settings, addresses),  # type: ignore[arg-type]
-        ws=functools.partial(Protocol, settings, addresses),  # type: ignore[arg-type]
+        http=functools.partial(HubHTTPProtocol, settings, addresses),  # type: ignore[arg-type]
+        ws=functools.partial(HubWebSocketProtocol, settings, addresses),  # type: ignore[arg-type]
         ws_max_size=settings.socket_message_max_bytes,
         ws_per_message_deflate=False,  # 29 kB a connection instead of 70
         ws_ping_interval=settings.ping_interval_s,

@@ -16,9 +16,9 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 
-from hub.api.public.probes import probes
-from hub.api.transport.client_address import Addresses
-from hub.api.transport.uvicorn_protocols import HTTP
+from hub.api.public.probes import probe_routes
+from hub.api.transport.client_address import ClientAddresses
+from hub.api.transport.uvicorn_protocols import HubHTTPProtocol
 from hub.runtime import listen
 from hub.runtime.background import run_background, run_dispatchers
 from hub.runtime.container import Components, build_components
@@ -64,13 +64,13 @@ def _stop_on_signal(deadline: StopDeadline) -> asyncio.Event:
 
 async def serve_probes(hub: Components, settings: Settings, listeners: list[socket.socket]) -> None:
     """Serve `/metrics`, `/healthz` and `/readyz` until cancelled."""
-    app = Starlette(routes=probes(settings, hub.database))
+    app = Starlette(routes=probe_routes(settings, hub.database))
     app.router.redirect_slashes = False
     config = uvicorn.Config(
         app,
         host=settings.host,
         lifespan="off",
-        http=functools.partial(HTTP, settings, Addresses(settings)),  # type: ignore[arg-type]
+        http=functools.partial(HubHTTPProtocol, settings, ClientAddresses(settings)),  # type: ignore[arg-type]
         ws="none",
         timeout_graceful_shutdown=1,
         access_log=False,

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, WebSocketRoute, async_playwright
 
-from hub.api.auth import sign
+from hub.api.auth import sign_token
 from hub.model import Role
 from tests.client import Json, Tenant, eventually
 from tests.processes import SECRET
@@ -221,7 +221,9 @@ class Person:
         return self.sign()
 
     def sign(self) -> str:
-        return sign(SECRET, user=self.user, tenant=self.tenant.name, role=Role.USER, expires_in_s=self.expires_in_s)
+        return sign_token(
+            SECRET, user=self.user, tenant=self.tenant.name, role=Role.USER, expires_in_s=self.expires_in_s
+        )
 
     async def _serve(self, route: Route) -> None:
         path = route.request.url.removeprefix(f"{self.origin}/")

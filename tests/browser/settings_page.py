@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from hub.api.public.static_files import Front
+from hub.api.public.static_files import FrontendFiles
 from tests.fake_providers import HttpPeer
 
 POLICY = (
@@ -35,7 +35,7 @@ class SettingsPage(HttpPeer):
 
     def __init__(self, dist: Path) -> None:
         super().__init__()
-        self._front = Front(False, dist)
+        self._front = FrontendFiles(False, dist)
 
     def address(self, endpoint: str, token: str, **shown: str) -> str:
         """Of the page for that person. `inbox`: with a bell on it."""

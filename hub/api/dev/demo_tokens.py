@@ -13,33 +13,33 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from hub.api.auth import sign_for
-from hub.api.responses import DISCREET
+from hub.api.auth import sign_token_for
+from hub.api.responses import PRIVATE_HEADERS
 from hub.model import Role
 from hub.settings import Settings
 
 PATH = "/dev/tokens"
-PEOPLE = ("alice", "bob")  # whom `hub dev` begins with
+USERS = ("alice", "bob")  # whom `hub dev` begins with
 SERVICE = "service"
-GOOD_S = 600.0
-HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
+LIFETIME_S = 600.0
+LOOPBACK_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-REFUSED = {
+REFUSAL = {
     "error": "Tokens are for the demo page on the hub's own machine: open it by the address that the hub printed."
 }
 
 
-def dev_tokens(settings: Settings) -> list[BaseRoute]:
+def dev_token_routes(settings: Settings) -> list[BaseRoute]:
     """Its route; none where an issuer signs the tokens, and not the hub."""
     if not settings.jwt_secret:
         return []
 
     async def tokens(request: Request) -> Response:
         if not _from_own_page(request):
-            return JSONResponse(REFUSED, 403, DISCREET)
-        handed = {user: sign_for(settings, user, Role.USER, GOOD_S) for user in PEOPLE}
-        handed[SERVICE] = sign_for(settings, None, Role.SERVICE, GOOD_S)
-        return JSONResponse({"tokens": handed, "expiresAt": int(time.time() + GOOD_S)}, headers=DISCREET)
+            return JSONResponse(REFUSAL, 403, PRIVATE_HEADERS)
+        handed = {user: sign_token_for(settings, user, Role.USER, LIFETIME_S) for user in USERS}
+        handed[SERVICE] = sign_token_for(settings, None, Role.SERVICE, LIFETIME_S)
+        return JSONResponse({"tokens": handed, "expiresAt": int(time.time() + LIFETIME_S)}, headers=PRIVATE_HEADERS)
 
     return [Route(PATH, tokens, methods=["POST"])]
 
@@ -48,15 +48,15 @@ def _from_own_page(request: Request) -> bool:
     host = request.headers.get("host", "")
     return (
         request.client is not None
-        and _is_here(request.client.host)
+        and _is_loopback(request.client.host)
         and not any(name in request.headers for name in FORWARDED)
-        and HERE.fullmatch(host) is not None
+        and LOOPBACK_HOST.fullmatch(host) is not None
         and request.headers.get("origin") == f"{request.url.scheme}://{host}"
         and request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
     )
 
 
-def _is_here(client: str) -> bool:
+def _is_loopback(client: str) -> bool:
     try:
         return ip_address(client).is_loopback
     except ValueError:  # a name, as a server behind a UNIX socket or a test client tells

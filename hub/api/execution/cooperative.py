@@ -14,8 +14,8 @@ from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path
 from graphql.pyutils.gather_with_cancel import gather_with_cancel
 
-SHORT = 10  # items; a list that is not longer is completed in one piece
-TURN_S = 0.005
+SHORT_LIST_MAX = 10  # items; a list that is not longer is completed in one piece
+TIME_SLICE_S = 0.005
 
 
 class CooperativeExecutor(Executor[Any]):
@@ -31,11 +31,11 @@ class CooperativeExecutor(Executor[Any]):
         position_context: Any,
     ) -> Any:
         given = field_details_list, info, path, items, position_context
-        if not isinstance(items, list) or len(items) <= SHORT or is_leaf_type(get_named_type(item_type)):
+        if not isinstance(items, list) or len(items) <= SHORT_LIST_MAX or is_leaf_type(get_named_type(item_type)):
             return super().complete_iterable_value(item_type, *given)
-        return self._complete_in_turns(item_type, field_details_list, info, path, items, position_context)
+        return self._complete_in_slices(item_type, field_details_list, info, path, items, position_context)
 
-    async def _complete_in_turns(
+    async def _complete_in_slices(
         self,
         item_type: GraphQLOutputType,
         field_details_list: list[FieldDetails],
@@ -49,7 +49,7 @@ class CooperativeExecutor(Executor[Any]):
         began = time.perf_counter()
         try:
             for index, item in enumerate(items):
-                if time.perf_counter() - began > TURN_S:
+                if time.perf_counter() - began > TIME_SLICE_S:
                     await asyncio.sleep(0)
                     began = time.perf_counter()
                 at = path.add_key(index, None)

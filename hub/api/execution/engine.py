@@ -31,23 +31,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.api.context import Context, PersistedQueries
-from hub.api.errors import all_formatted, formatted, refused
+from hub.api.errors import format_error, format_errors, to_graphql_error
 from hub.api.execution.cooperative import CooperativeExecutor
-from hub.api.execution.persisted_queries import Listed, read_manifest
-from hub.api.execution.projection import Getter, NotPlain, Selecting
-from hub.api.execution.query_cache import CACHED, CACHED_TEXT_MAX, Documents
+from hub.api.execution.persisted_queries import OperationAllowlist, read_manifest
+from hub.api.execution.projection import Getter, NotProjectable, SelectionCompiler
+from hub.api.execution.query_cache import CACHE_SIZE, CACHED_TEXT_MAX, QueryCache
 from hub.api.execution.query_cost import Cost, QueryCosts
-from hub.api.execution.variables import Coerce, coercion
+from hub.api.execution.variables import CoerceVariables, compile_coercion
 from hub.api.schema.inbox_stream import InboxStream
-from hub.api.schema.reader_language import reader
+from hub.api.schema.reader_language import reader_language
 from hub.errors import BadUserInput, PersistedQueryNotFound
 from hub.platform.translations import Language
 from hub.settings import Settings
 
-TRANSLATED = "because"
+TRANSLATED_FIELD = "because"
 """A text with this word in it may ask for the field whose value is in the reader's language."""
-RESOLVERS = default_field_resolver, default_type_resolver, default_field_resolver
-Answer = dict[str, Any]
+DEFAULT_RESOLVERS = default_field_resolver, default_type_resolver, default_field_resolver
+GraphQLResponse = dict[str, Any]
 """A GraphQL response: `data`, `errors`. Without `data` nothing was run."""
 
 
@@ -73,14 +73,14 @@ class Operation(Struct, frozen=True):
         return self.node.operation
 
 
-class Known(Struct, frozen=True):
+class CompiledOperation(Struct, frozen=True):
     """What is worked out once for an operation's text: how its variables become values, its fragments, and how a value
     becomes its answer. `root` is None where it has to be executed."""
 
-    coerce: Coerce
+    coerce: CoerceVariables
     fragment_definitions: dict[str, FragmentDefinitionNode]
     fragments: dict[str, FragmentDetails]
-    root: Getter | None
+    projection: Getter | None
 
 
 class Engine:
@@ -88,34 +88,35 @@ class Engine:
 
     def __init__(self, schema: GraphQLSchema, settings: Settings, taught: PersistedQueries) -> None:
         self._schema = self.schema = schema
-        self._documents = Documents(schema, settings)
+        self._query_cache = QueryCache(schema, settings)
         self._persisted: PersistedQueries = taught
         if settings.persisted_operations:
-            self._persisted = read_manifest(settings.persisted_operations, self._documents.pin)
-        self._known: OrderedDict[tuple[str, str | None], Known] = OrderedDict()
+            self._persisted = read_manifest(settings.persisted_operations, self._query_cache.pin)
+        self._compiled: OrderedDict[tuple[str, str | None], CompiledOperation] = OrderedDict()
         self._query_costs = QueryCosts(schema, settings)
         self._compiled_costs: OrderedDict[tuple[str, str | None], Cost] = OrderedDict()
 
-    async def prepare(self, request: Request, request_id: str) -> Operation | list[Answer]:
-        """The operation, or the errors that say why there is none. Raises NotInList, and BadUserInput for a hash that
-        is not the query's."""
-        if request.hash or isinstance(self._persisted, Listed):
+    async def prepare(self, request: Request, request_id: str) -> Operation | list[GraphQLResponse]:
+        """Return the operation, or its errors.
+
+        Raise OperationNotAllowed, or BadUserInput for a hash that does not match the query."""
+        if request.hash or isinstance(self._persisted, OperationAllowlist):
             try:
-                request = replace(request, query=await self._persisted.text(request.hash, request.query))
+                request = replace(request, query=await self._persisted.resolve(request.hash, request.query))
             except PersistedQueryNotFound as error:
-                return [refused(error, request_id)]
-        document = self._documents.get(request.query)
+                return [to_graphql_error(error, request_id)]
+        document = self._query_cache.get(request.query)
         if isinstance(document, Sequence):
-            return [formatted(error, request_id) for error in document]
+            return [format_error(error, request_id) for error in document]
         node = get_operation_ast(document, request.operation_name)
         if node is None:
             message = "Name one of the document's operations in `operationName`."
-            return [formatted(GraphQLError(message), request_id)]
+            return [format_error(GraphQLError(message), request_id)]
         cost, too_much = self._cost(request, document, node)
         if too_much:
-            return [formatted(too_much, request_id)]
+            return [format_error(too_much, request_id)]
         if request.hash:
-            await self._persisted.keep(request.hash, request.query)
+            await self._persisted.store(request.hash, request.query)
         return Operation(request, document, node, cost)
 
     def _cost(
@@ -127,60 +128,68 @@ class Engine:
             cost = self._query_costs.compile(document, node)
             if len(request.query) <= CACHED_TEXT_MAX:
                 self._compiled_costs[key] = cost
-                if len(self._compiled_costs) > CACHED:
+                if len(self._compiled_costs) > CACHE_SIZE:
                     self._compiled_costs.popitem(last=False)
         return self._query_costs.check(cost, request.variables or {})
 
-    async def run(self, operation: Operation, context: Context) -> Answer:
+    async def run(self, operation: Operation, context: Context) -> GraphQLResponse:
         """A query or mutation, to its end. What its answer reads has one deadline; a query does nothing else."""
         if operation.kind is not OperationType.QUERY:
             return await self._run(operation, context)
         with context.reading():
             return await self._run(operation, context)
 
-    async def _run(self, operation: Operation, context: Context) -> Answer:
+    async def _run(self, operation: Operation, context: Context) -> GraphQLResponse:
         executor = self._executor(operation, context)
         if isinstance(executor, list):
-            return _answer(ExecutionResult(None, executor), context.request_id)
-        if TRANSLATED in operation.request.query:
+            return _to_response(ExecutionResult(None, executor), context.request_id)
+        if TRANSLATED_FIELD in operation.request.query:
             await context.load_language()
-            reader.set(context.language)
-        only = _only(operation.node)
-        if only and (root := self._root(operation, executor)):
-            return _answer(await _resolved(only, executor, root), context.request_id)
+            reader_language.set(context.language)
+        only = _single_root_field(operation.node)
+        if only and (root := self._projection(operation, executor)):
+            return _to_response(await _resolve_projected(only, executor, root), context.request_id)
         result = executor.execute_operation()
         if isawaitable(result):
             result = await result
         assert isinstance(result, ExecutionResult)
-        return _answer(result, context.request_id)
+        return _to_response(result, context.request_id)
 
     async def subscribe(
         self, operation: Operation, context: Context
-    ) -> "Answers | AsyncGenerator[Answer, None] | list[Answer]":
+    ) -> "SubscriptionResults | AsyncGenerator[GraphQLResponse, None] | list[GraphQLResponse]":
         """The answers of a subscription, or the errors that kept it from beginning."""
         executor = self._executor(operation, context)
         if isinstance(executor, list):
-            return [formatted(error, context.request_id) for error in executor]
-        if TRANSLATED in operation.request.query:
+            return [format_error(error, context.request_id) for error in executor]
+        if TRANSLATED_FIELD in operation.request.query:
             await context.load_language()
-        root = self._root(operation, executor)
+        root = self._projection(operation, executor)
         stream = create_source_event_stream(executor)
         if isawaitable(stream):
             stream = await stream
         if isinstance(stream, ExecutionResult):
-            return all_formatted(stream.errors or (), context.request_id)
+            return format_errors(stream.errors or (), context.request_id)
         if root is None:
-            return _executed(executor, stream, context.request_id)
-        return Answers(stream, root, context.request_id, context.language)
+            return _execute_events(executor, stream, context.request_id)
+        return SubscriptionResults(stream, root, context.request_id, context.language)
 
     def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
         """What executes it, with the values of its variables; or what is wrong with them."""
         request = operation.request
-        hide = not self._documents.introspection
-        if known := self._known.get((request.query, request.operation_name)):
+        hide = not self._query_cache.introspection
+        if known := self._compiled.get((request.query, request.operation_name)):
             with suppress(Exception):
                 values = known.coerce(request.variables or {})
-                parts = known.fragment_definitions, known.fragments, None, context, operation.node, values, *RESOLVERS
+                parts = (
+                    known.fragment_definitions,
+                    known.fragments,
+                    None,
+                    context,
+                    operation.node,
+                    values,
+                    *DEFAULT_RESOLVERS,
+                )
                 return CooperativeExecutor(self._schema, *parts, hide_suggestions=hide)
         return CooperativeExecutor.build(
             self._schema,
@@ -191,29 +200,29 @@ class Engine:
             hide_suggestions=hide,
         )
 
-    def _root(self, operation: Operation, executor: Executor[Any]) -> Getter | None:
+    def _projection(self, operation: Operation, executor: Executor[Any]) -> Getter | None:
         """The projection of what is selected, None where it has to be executed. Without directives no variable has a
         say in it, so it is the same for everybody who asks with that text."""
         request = operation.request
         key = (request.query, request.operation_name)
-        if known := self._known.get(key):
-            return known.root
+        if known := self._compiled.get(key):
+            return known.projection
         type_ = self._schema.get_root_type(operation.kind)
         assert type_
         definitions = executor.fragment_definitions
         try:
-            root = Selecting(definitions, executor.variable_values).root(type_, operation.node)
-        except NotPlain:
+            root = SelectionCompiler(definitions, executor.variable_values).compile_root(type_, operation.node)
+        except NotProjectable:
             root = None
         if "@" not in request.query and len(request.query) <= CACHED_TEXT_MAX:
-            coerce = coercion(self._schema, operation.node)
-            self._known[key] = Known(coerce, definitions, executor.fragments, root)
-            if len(self._known) > CACHED:
-                self._known.popitem(last=False)
+            coerce = compile_coercion(self._schema, operation.node)
+            self._compiled[key] = CompiledOperation(coerce, definitions, executor.fragments, root)
+            if len(self._compiled) > CACHE_SIZE:
+                self._compiled.popitem(last=False)
         return root
 
 
-def _only(operation: OperationDefinitionNode) -> FieldNode | None:
+def _single_root_field(operation: OperationDefinitionNode) -> FieldNode | None:
     """The one root field, if there is nothing else to it."""
     [node, *more] = operation.selection_set.selections
     if more or operation.directives or node.directives or not isinstance(node, FieldNode):
@@ -221,7 +230,7 @@ def _only(operation: OperationDefinitionNode) -> FieldNode | None:
     return None if node.name.value.startswith("__") else node
 
 
-async def _resolved(node: FieldNode, executor: Executor[Any], root: Getter) -> ExecutionResult:
+async def _resolve_projected(node: FieldNode, executor: Executor[Any], root: Getter) -> ExecutionResult:
     """An operation of one root field, with its value projected. Where that fails the value is completed as any other
     is, which finds out what is wrong with it."""
     type_ = executor.schema.get_root_type(executor.operation.operation)
@@ -244,17 +253,19 @@ async def _resolved(node: FieldNode, executor: Executor[Any], root: Getter) -> E
         return ExecutionResult(None if is_non_null_type(field.type) else {key: None}, [failed])
 
 
-async def _executed(executor: Executor[Any], stream: Any, request_id: str) -> AsyncGenerator[Answer, None]:
+async def _execute_events(
+    executor: Executor[Any], stream: Any, request_id: str
+) -> AsyncGenerator[GraphQLResponse, None]:
     """The answers of a subscription whose selection has to read something for every event."""
     try:
         async with aclosing(map_source_to_response_event(executor, stream)) as results:
             async for result in results:
-                yield _answer(result, request_id)
+                yield _to_response(result, request_id)
     except Exception as error:  # noqa: BLE001 - told to the client, and logged where it is internal
-        yield {"errors": [refused(error, request_id)]}
+        yield {"errors": [to_graphql_error(error, request_id)]}
 
 
-class Answers:
+class SubscriptionResults:
     """The answers of a subscription: an async iterator. Errors that come later are an answer of their own, the last."""
 
     __slots__ = ("_failed", "_language", "_request_id", "_root", "_stream")
@@ -266,57 +277,57 @@ class Answers:
         self._request_id = request_id
         self._failed = False
 
-    def __aiter__(self) -> "Answers":
+    def __aiter__(self) -> "SubscriptionResults":
         return self
 
-    async def __anext__(self) -> Answer:
+    async def __anext__(self) -> GraphQLResponse:
         if self._failed:
             raise StopAsyncIteration
         try:
             event = await anext(self._stream)
-            reader.set(self._language)
+            reader_language.set(self._language)
             return {"data": self._root(event)}
         except StopAsyncIteration:
             raise
         except Exception as error:  # noqa: BLE001 - told to the client, and logged where it is internal
-            return self._failure(error)
+            return self._final_error(error)
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
     @property
-    def flowing(self) -> InboxStream | None:
-        """The stream, where `take` serves."""
+    def inbox_stream(self) -> InboxStream | None:
+        """The stream, if `poll` can be used."""
         return self._stream if isinstance(self._stream, InboxStream) else None
 
-    def take(self) -> Answer | None:
+    def poll(self) -> GraphQLResponse | None:
         """The next answer, if there is one already."""
         event = self._stream.take()
         if event is None:
             return None
-        reader.set(self._language)
+        reader_language.set(self._language)
         return {"data": self._root(event)}
 
-    def _failure(self, error: Exception) -> Answer:
+    def _final_error(self, error: Exception) -> GraphQLResponse:
         self._failed = True
-        return {"errors": [refused(error, self._request_id)]}
+        return {"errors": [to_graphql_error(error, self._request_id)]}
 
 
-def _answer(result: ExecutionResult, request_id: str) -> Answer:
-    answer: Answer = {}
+def _to_response(result: ExecutionResult, request_id: str) -> GraphQLResponse:
+    answer: GraphQLResponse = {}
     if result.errors:
-        answer["errors"] = all_formatted(result.errors, request_id)
-    if result.data is not None or not _before_execution(result):
+        answer["errors"] = format_errors(result.errors, request_id)
+    if result.data is not None or not _failed_before_execution(result):
         answer["data"] = result.data
     return answer
 
 
-def _before_execution(result: ExecutionResult) -> bool:
+def _failed_before_execution(result: ExecutionResult) -> bool:
     """Errors without a path come from before the first field was run: wrong variables."""
     return any(error.path is None for error in result.errors or ())
 
 
-def requested(given: Any) -> Request:
+def parse_request(given: Any) -> Request:
     """The request in a JSON value, as every transport carries it. Raises BadUserInput."""
     if not isinstance(given, dict):
         raise BadUserInput("A request is a JSON object with `query`.", "body")
@@ -324,7 +335,11 @@ def requested(given: Any) -> Request:
     extensions = given.get("extensions")
     if not isinstance(extensions, dict | None):
         raise BadUserInput("`extensions` is a JSON object.", "extensions")
-    hash = _hash(extensions["persistedQuery"]) if extensions and extensions.get("persistedQuery") is not None else ""
+    hash = (
+        _persisted_hash(extensions["persistedQuery"])
+        if extensions and extensions.get("persistedQuery") is not None
+        else ""
+    )
     if not isinstance(query, str | None) or not (query or hash):
         raise BadUserInput("Give `query`, a string.", "query")
     if not isinstance(name, str | None):
@@ -334,7 +349,7 @@ def requested(given: Any) -> Request:
     return Request(query or "", variables, name or None, hash)
 
 
-def _hash(given: Any) -> str:
+def _persisted_hash(given: Any) -> str:
     """Of `extensions.persistedQuery`, as Apollo's clients send it."""
     if not isinstance(given, dict) or given.get("version") != 1:
         raise BadUserInput("`persistedQuery` is an object with version 1.", "extensions.persistedQuery")
@@ -351,5 +366,5 @@ def root_fields(operation: Operation) -> set[str]:
     return names if len(selections) == sum(isinstance(node, FieldNode) for node in selections) else set()
 
 
-def encode(answer: Answer) -> bytes:
+def encode(answer: GraphQLResponse) -> bytes:
     return orjson.dumps(answer)

@@ -18,8 +18,8 @@ from graphql import OperationType
 from pymongo.errors import DuplicateKeyError
 
 from hub.api.context import Context
-from hub.api.execution.engine import Answer, Engine, Operation, encode
-from hub.api.execution.kept_answers import keepable, root_keys, took_effect
+from hub.api.execution.engine import Engine, GraphQLResponse, Operation, encode
+from hub.api.execution.kept_answers import is_storable, root_response_keys, took_effect
 from hub.clock import Clock
 from hub.errors import BadUserInput, Conflict, Unavailable
 from hub.inbox.store import RESPONSE_NOT_STORED
@@ -27,24 +27,24 @@ from hub.model import Principal, Role
 from hub.platform.connections import Database
 
 CLAIM_S = 60
-EXACT = frozenset({"send", "sendMany"})
-READING = frozenset({"exportUser"})
+TRANSACTIONAL = frozenset({"send", "sendMany"})
+READ_ONLY = frozenset({"exportUser"})
 """It changes nothing, so it may run again."""
 
 
-class Answers:
+class IdempotentResponses:
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._answers = database.idempotency
+        self._responses = database.idempotency
         self._users = database.users
         self._clock = clock
 
-    async def run(self, operation: Operation, context: Context, engine: Engine) -> Answer:
+    async def run(self, operation: Operation, context: Context, engine: Engine) -> GraphQLResponse:
         """Run an operation, or return its first answer. Conflict if the key came with another request."""
         key = context.idempotency_key
         if key is None or operation.kind is not OperationType.MUTATION or context.caller.role is Role.USER:
             return await engine.run(operation, context)
-        fields = root_keys(operation.document, operation.node)
-        if set(fields.values()) <= EXACT | READING:
+        fields = root_response_keys(operation.document, operation.node)
+        if set(fields.values()) <= TRANSACTIONAL | READ_ONLY:
             return await engine.run(operation, context)
         request = operation.request
         said = [request.query, request.operation_name, request.variables]
@@ -52,33 +52,33 @@ class Answers:
             hashed = sha256(msgspec.json.encode(said, order="sorted", enc_hook=str)).hexdigest()
         except RecursionError:
             raise BadUserInput("The variables are nested too deep.", "variables") from None
-        name = _name(context.caller, key)
+        name = _key_id(context.caller, key)
         now = self._clock()
         lapsed = {"_id": name, "hash": hashed, "answer": None, "at": {"$lt": now - timedelta(seconds=CLAIM_S)}}
         try:
-            await self._answers.update_one(lapsed, {"$set": {"at": now}}, upsert=True)
+            await self._responses.update_one(lapsed, {"$set": {"at": now}}, upsert=True)
         except DuplicateKeyError:
-            return await self._before(name, hashed)
+            return await self._stored_response(name, hashed)
         answer = await engine.run(operation, context)
         if not took_effect(answer, list(fields)):
-            await self._answers.delete_one({"_id": name})  # nothing to repeat: the caller may try again
-        elif answer["data"] is None or keepable(engine.schema, operation.document, operation.node):
-            await self._keep(name, encode(answer), context.people)
+            await self._responses.delete_one({"_id": name})  # nothing to repeat: the caller may try again
+        elif answer["data"] is None or is_storable(engine.schema, operation.document, operation.node):
+            await self._store(name, encode(answer), context.touched_mailboxes)
         else:
-            await self._answers.update_one({"_id": name}, {"$set": {"answer": RESPONSE_NOT_STORED}})
+            await self._responses.update_one({"_id": name}, {"$set": {"answer": RESPONSE_NOT_STORED}})
         return answer
 
-    async def _keep(self, name: str, answer: bytes, people: set[str]) -> None:
+    async def _store(self, name: str, answer: bytes, people: set[str]) -> None:
         """Keep an answer that is about these people, unless one of them was erased meanwhile."""
         about = {"people": sorted(people)} if people else {}
-        await self._answers.update_one({"_id": name}, {"$set": {"answer": answer, **about}})
+        await self._responses.update_one({"_id": name}, {"$set": {"answer": answer, **about}})
         if people and await self._users.count_documents({"_id": {"$in": sorted(people)}}) < len(people):
-            await self._answers.update_one(
+            await self._responses.update_one(
                 {"_id": name}, {"$set": {"answer": RESPONSE_NOT_STORED}, "$unset": {"people": ""}}
             )
 
-    async def _before(self, name: str, hashed: str) -> Answer:
-        known = await self._answers.find_one({"_id": name})
+    async def _stored_response(self, name: str, hashed: str) -> GraphQLResponse:
+        known = await self._responses.find_one({"_id": name})
         if known is None or known["hash"] != hashed:
             raise Conflict("This idempotency key was used before with another request: use a fresh key.")
         if known.get("answer") is None:
@@ -89,11 +89,11 @@ class Answers:
                 "answer is not kept, because it held a secret or was about a person: query what it made, and make "
                 "a new secret if the first one is lost."
             )
-        answer: Answer = orjson.loads(known["answer"])
+        answer: GraphQLResponse = orjson.loads(known["answer"])
         return answer
 
 
-def _name(caller: Principal, key: str) -> str:
+def _key_id(caller: Principal, key: str) -> str:
     """The id of a caller's key. It is hashed, because a key or a subject may name a person."""
     parts = orjson.dumps([caller.role, caller.user, key])
     return f"{caller.tenant}/#{sha256(parts).hexdigest()}"

@@ -20,7 +20,7 @@ from graphql import (
     get_named_type,
 )
 
-TYPES = frozenset(
+STORABLE_TYPES = frozenset(
     {
         *("Mutation", "SendPayload", "Send", "StatusCount", "Category", "Tenant"),
         *("Preferences", "ChannelPreference", "CategoryPreference", "CategoryChannelPreference"),
@@ -28,13 +28,13 @@ TYPES = frozenset(
     }
 )
 """Object types whose fields may be kept. A type that is not listed is never kept, as a device or a notification."""
-FIELDS_NOT_KEPT = frozenset(
+EXCLUDED_FIELDS = frozenset(
     {("Mutation", "exportUser"), ("WebhookSecretPayload", "secret"), ("WebhookEndpoint", "url")}
 )
 """All data of a person; a secret; an address that may be a secret by itself."""
 
 
-def keepable(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> bool:
+def is_storable(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> bool:
     """Whether the answer of this operation may be kept."""
     root = schema.get_root_type(operation.operation)
     assert root
@@ -43,11 +43,11 @@ def keepable(schema: GraphQLSchema, document: DocumentNode, operation: Operation
     waiting: list[tuple[GraphQLObjectType, SelectionSetNode]] = [(root, operation.selection_set)]
     while waiting:
         parent, selection = waiting.pop()
-        if parent.name not in TYPES:
+        if parent.name not in STORABLE_TYPES:
             return False
         for node in selection.selections:
             if isinstance(node, FieldNode):
-                if (parent.name, node.name.value) in FIELDS_NOT_KEPT:
+                if (parent.name, node.name.value) in EXCLUDED_FIELDS:
                     return False
                 if node.selection_set:
                     inner: Any = get_named_type(parent.fields[node.name.value].type)
@@ -60,7 +60,7 @@ def keepable(schema: GraphQLSchema, document: DocumentNode, operation: Operation
     return True
 
 
-def root_keys(document: DocumentNode, operation: OperationDefinitionNode) -> dict[str, str]:
+def root_response_keys(document: DocumentNode, operation: OperationDefinitionNode) -> dict[str, str]:
     """The response keys of the root fields, in the order in which they run, with the names of their fields."""
     found: dict[str, str] = {}
     for node in _root_nodes(operation.selection_set, _fragments(document), set()):

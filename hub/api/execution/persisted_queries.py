@@ -30,87 +30,87 @@ SETTING = "HUB_PERSISTED_OPERATIONS"
 APOLLO_FORMAT = "apollo-persisted-query-manifest"
 HASH = re.compile(r"[0-9a-f]{64}")
 TEXT_MAX_CHARS = 8 << 10  # a longer text is not kept: its hash is asked for anew each time
-REDIS_WAIT_S = 0.1  # a client that is asked for its text is served sooner than one that waits
+REDIS_TIMEOUT_S = 0.1  # a client that is asked for its text is served sooner than one that waits
 REDIS_PAUSE_S = 1.0  # after it did not answer
-REDIS_AT_ONCE = 4  # the pool of connections serves others too
+REDIS_CONCURRENCY = 4  # the pool of connections serves others too
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 
-def hash_of(text: str) -> str:
+def sha256_hex(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-class Taught:
+class AutomaticPersistedQueries:
     """Texts that clients have sent with their hash. The ones used last stay, here and in Redis."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._prefix = f"{settings.redis_prefix}query:"
         self._used_at = f"{settings.redis_prefix}queries"
-        self._most = settings.persisted_max
+        self._max_entries = settings.persisted_max
         self._kept_s = settings.persisted_days * 86_400
         self._texts: OrderedDict[str, str] = OrderedDict()
-        self._slots = asyncio.Semaphore(REDIS_AT_ONCE)
-        self._silent_until = 0.0
+        self._slots = asyncio.Semaphore(REDIS_CONCURRENCY)
+        self._redis_retry_at = 0.0
 
-    async def text(self, hash: str, given: str) -> str:
+    async def resolve(self, hash: str, given: str) -> str:
         """The text of that hash. PersistedQueryNotFound if it is not known; BadUserInput if `given` is another."""
         if given:
-            if self._texts.get(hash) != given and hash_of(given) != hash:
+            if self._texts.get(hash) != given and sha256_hex(given) != hash:
                 raise BadUserInput("The hash is not the SHA-256 of `query`.", "extensions.persistedQuery.sha256Hash")
             return given
-        found = self._here(hash)
+        found = self._cached(hash)
         if found is None and HASH.fullmatch(hash):
-            found = await self._ask(hash, lambda: self._fetch(hash))
+            found = await self._try_redis(hash, lambda: self._fetch(hash))
         metrics.persisted.labels("unknown" if found is None else "known").inc()
         if found is None:
             raise PersistedQueryNotFound
         return found
 
-    async def keep(self, hash: str, text: str) -> None:
+    async def store(self, hash: str, text: str) -> None:
         """From now on the hash is enough. The text is valid."""
-        if self._here(hash) is None and len(text) <= TEXT_MAX_CHARS:
-            self._remember(hash, text)
-            await self._ask(hash, lambda: self._share(hash, text))
+        if self._cached(hash) is None and len(text) <= TEXT_MAX_CHARS:
+            self._cache(hash, text)
+            await self._try_redis(hash, lambda: self._share(hash, text))
 
-    def _here(self, hash: str) -> str | None:
+    def _cached(self, hash: str) -> str | None:
         if hash in self._texts:
             self._texts.move_to_end(hash)
         return self._texts.get(hash)
 
-    def _remember(self, hash: str, text: str) -> None:
+    def _cache(self, hash: str, text: str) -> None:
         self._texts[hash] = text
-        if len(self._texts) > self._most:
+        if len(self._texts) > self._max_entries:
             self._texts.popitem(last=False)
 
-    async def _ask(self, hash: str, ask: Callable[[], Awaitable[T]]) -> T | None:
+    async def _try_redis(self, hash: str, ask: Callable[[], Awaitable[T]]) -> T | None:
         """What Redis says; None if it is away."""
 
         async def types() -> dict[str, str]:
             return {self._prefix + hash: "string", self._used_at: "zset"}
 
-        if monotonic() < self._silent_until:
+        if monotonic() < self._redis_retry_at:
             return None
         try:
-            async with asyncio.timeout(REDIS_WAIT_S), self._slots:
+            async with asyncio.timeout(REDIS_TIMEOUT_S), self._slots:
                 return await with_key_repair(self._redis, ask, types)
         except REDIS_ERRORS as error:
-            self._silent_until = monotonic() + REDIS_PAUSE_S
+            self._redis_retry_at = monotonic() + REDIS_PAUSE_S
             metrics.persisted_redis_errors.inc()
             log.debug("persisted_alone", error=repr(error))
             return None
 
     async def _fetch(self, hash: str) -> str | None:
-        if known := self._here(hash):  # fetched by another request while this one waited
+        if known := self._cached(hash):  # fetched by another request while this one waited
             return known
         found: Any = await self._redis.getex(self._prefix + hash, ex=self._kept_s)
         if found is None or sha256(found).hexdigest() != hash:
             return None
         await self._redis.zadd(self._used_at, {hash: time()})
-        self._remember(hash, found.decode())
+        self._cache(hash, found.decode())
         return self._texts[hash]
 
     async def _share(self, hash: str, text: str) -> None:
@@ -120,21 +120,22 @@ class Taught:
         pipeline.expire(self._used_at, self._kept_s)
         pipeline.zcard(self._used_at)
         *_, count = await pipeline.execute()
-        if count > self._most:
-            oldest: Any = await self._redis.zpopmin(self._used_at, count - self._most)
+        if count > self._max_entries:
+            oldest: Any = await self._redis.zpopmin(self._used_at, count - self._max_entries)
             await self._redis.unlink(*(self._prefix.encode() + hash for hash, _ in oldest))
 
 
-class Listed:
+class OperationAllowlist:
     """The operations of a manifest: by id, by the SHA-256 of their text, or by the very text."""
 
     def __init__(self, operations: dict[str, str]) -> None:
         self.texts = frozenset(operations.values())
-        self._by_id = {hash_of(text): text for text in self.texts} | operations
+        self._by_id = {sha256_hex(text): text for text in self.texts} | operations
 
-    async def text(self, hash: str, given: str) -> str:
-        """The text of that id, or the given one if it is listed; `hash` may be empty. NotInList, or BadUserInput if the
-        two are not the same operation."""
+    async def resolve(self, hash: str, given: str) -> str:
+        """Return the listed text with this id, or `given` if it is listed. `hash` may be empty.
+
+        Raise OperationNotAllowed, or BadUserInput if the two are different operations."""
         text = self._by_id.get(hash) if hash else given
         if text not in self.texts:
             raise OperationNotAllowed(f"Only listed operations run here ({SETTING}), and this is none.")
@@ -143,11 +144,11 @@ class Listed:
         metrics.persisted.labels("listed").inc()
         return text
 
-    async def keep(self, hash: str, text: str) -> None:
+    async def store(self, hash: str, text: str) -> None:
         """Nothing is learnt."""
 
 
-def read_manifest(path: Path, fault: Callable[[str], str | None]) -> Listed:
+def read_manifest(path: Path, fault: Callable[[str], str | None]) -> OperationAllowlist:
     """The operations of Apollo's manifest, or of a plain object of texts by their ids. `fault` says what is wrong with
     a text. Raises ConfigurationError, which names the operation at fault."""
     try:
@@ -168,7 +169,7 @@ def read_manifest(path: Path, fault: Callable[[str], str | None]) -> Listed:
         operations[id] = text
     if not operations:
         raise ConfigurationError(f"{SETTING}: {path} lists no operation, so that nothing would run.")
-    return Listed(operations)
+    return OperationAllowlist(operations)
 
 
 def _entries(given: Any, path: Path) -> list[tuple[Any, Any, Any]]:

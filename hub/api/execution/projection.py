@@ -1,8 +1,8 @@
-"""What a subscriber selected, compiled once into a function from an event to its answer.
+"""Compile a selection once into a function from an event to its response.
 
-Executing GraphQL for every event and subscriber costs tens of microseconds, this about one. It is possible because
-nearly everything below a subscription is a plain attribute or a pure method without arguments; `Selecting` refuses
-anything else (NotPlain), and who selects that has each event executed.
+A full GraphQL execution costs tens of microseconds for each event and subscriber. A projection costs about one. This is
+possible because nearly every field below a subscription is a plain attribute or a pure method without arguments.
+`SelectionCompiler` raises NotProjectable for all others, and such a selection is executed by graphql-core.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,23 +23,23 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_directive_values
 from graphql.language import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionNode
 
-from hub.api.schema.reader_language import PROJECTED
+from hub.api.schema.reader_language import PROJECTION
 
 Getter = Callable[[Any], Any]
 
 
-class NotPlain(Exception):
+class NotProjectable(Exception):
     """A field that a projection can't answer: the selection has to be executed."""
 
 
-class Selecting:
+class SelectionCompiler:
     """The operation around a selection: its fragments and the values of its variables."""
 
     def __init__(self, fragments: dict[str, FragmentDefinitionNode], variables: VariableValues) -> None:
         self._fragments = fragments
         self._variables = variables
 
-    def root(self, type_: GraphQLObjectType, operation: OperationDefinitionNode) -> Getter:
+    def compile_root(self, type_: GraphQLObjectType, operation: OperationDefinitionNode) -> Getter:
         """A function from the value of the one root field, of a subscription an event, to the `data` of its answer."""
         chosen: dict[str, list[FieldNode]] = {}
         self._collect(operation.selection_set.selections, chosen)
@@ -63,7 +63,7 @@ class Selecting:
             return lambda value: None if value is None else serialize(value)
         if isinstance(type_, GraphQLObjectType):
             return self._object(type_, nodes)
-        raise NotPlain(f"{type_} can't be projected")
+        raise NotProjectable(f"{type_} can't be projected")
 
     def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Getter:
         chosen: dict[str, list[FieldNode]] = {}
@@ -76,7 +76,9 @@ class Selecting:
                 fields.append((key, lambda _: type_.name, lambda name: name))
                 continue
             field = type_.fields[name]
-            fields.append((key, _read(field.extensions["strawberry-definition"]), self.compile(field.type, same)))
+            fields.append(
+                (key, _field_getter(field.extensions["strawberry-definition"]), self.compile(field.type, same))
+            )
 
         def project(value: Any) -> Any:
             return None if value is None else {key: finish(read(value)) for key, read, finish in fields}
@@ -86,7 +88,7 @@ class Selecting:
     def _collect(self, selections: Iterable[SelectionNode], chosen: dict[str, list[FieldNode]]) -> None:
         """Fields by the key they answer under, in the order of the query; fragments spread, directives obeyed."""
         for node in selections:
-            if not self._wanted(node):
+            if not self._is_included(node):
                 continue
             if isinstance(node, FieldNode):
                 chosen.setdefault(node.alias.value if node.alias else node.name.value, []).append(node)
@@ -95,22 +97,22 @@ class Selecting:
             elif isinstance(node, FragmentSpreadNode):
                 self._collect(self._fragments[node.name.value].selection_set.selections, chosen)
 
-    def _wanted(self, node: SelectionNode) -> bool:
+    def _is_included(self, node: SelectionNode) -> bool:
         skip = get_directive_values(GraphQLSkipDirective, node, self._variables)
         include = get_directive_values(GraphQLIncludeDirective, node, self._variables)
         return not (skip and skip["if"]) and not (include and not include["if"])
 
 
-def _read(definition: Any) -> Getter:
+def _field_getter(definition: Any) -> Getter:
     """How a Strawberry field takes its value from its parent."""
-    if PROJECTED in definition.metadata:
-        getter: Getter = definition.metadata[PROJECTED]
+    if PROJECTION in definition.metadata:
+        getter: Getter = definition.metadata[PROJECTION]
         return getter
     if definition.base_resolver is None:
         name = definition.python_name
         return lambda parent: getattr(parent, name)
     resolver = definition.base_resolver
     if definition.arguments or definition.is_async or resolver.info_parameter:
-        raise NotPlain(f"{definition.python_name} takes arguments or waits")
+        raise NotProjectable(f"{definition.python_name} takes arguments or waits")
     resolve: Getter = resolver.wrapped_func
     return resolve

@@ -19,11 +19,11 @@ from hub.platform import metrics
 from hub.settings import Settings
 
 SAME_NAME_MAX = 20  # fields answering under one name in one selection: validation compares each with each
-CACHED = 250  # texts, each up to some hundred kilobytes when parsed
+CACHE_SIZE = 250  # texts, each up to some hundred kilobytes when parsed
 CACHED_TEXT_MAX = 8 << 10  # characters; a longer one is parsed each time
 
 
-class Documents:
+class QueryCache:
     def __init__(self, schema: GraphQLSchema, settings: Settings) -> None:
         self._schema = schema
         self._settings = settings
@@ -39,29 +39,29 @@ class Documents:
         if known is not None:
             self._cache.move_to_end(text)
             return known
-        document = self._parsed(text)
+        document = self._parse(text)
         if isinstance(document, DocumentNode) and len(text) <= CACHED_TEXT_MAX:
             self._cache[text] = document
-            if len(self._cache) > CACHED:
+            if len(self._cache) > CACHE_SIZE:
                 self._cache.popitem(last=False)
         return document
 
     def pin(self, text: str) -> str | None:
         """Parses it for good; says what is wrong with it instead, if something is."""
-        document = self._parsed(text)
+        document = self._parse(text)
         if not isinstance(document, DocumentNode):
             return document[0].message
         self._pinned[text] = document
         return None
 
-    def _parsed(self, text: str) -> DocumentNode | Sequence[GraphQLError]:
+    def _parse(self, text: str) -> DocumentNode | Sequence[GraphQLError]:
         metrics.queries_parsed.inc()
         if len(text) > (longest := self._settings.query_max_chars):
             return [GraphQLError(f"The query is longer than {longest} characters (HUB_QUERY_MAX_CHARS).")]
         most = self._settings.query_max_tokens
         try:
             document = parse(text, max_tokens=most)
-            if fault := too_large(document, self._settings):
+            if fault := find_limit_error(document, self._settings):
                 return [fault]
             hidden = not self.introspection
             return validate(self._schema, document, max_errors=10, hide_suggestions=hidden) or document
@@ -73,7 +73,7 @@ class Documents:
             return [GraphQLError("The query is nested too deep.")]
 
 
-def too_large(document: DocumentNode, settings: Settings) -> GraphQLError | None:
+def find_limit_error(document: DocumentNode, settings: Settings) -> GraphQLError | None:
     """Looks at size and depth with every fragment counted where it is spread. Each fragment is measured once, so that
     this is fast whatever the query."""
     fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}

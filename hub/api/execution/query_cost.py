@@ -40,13 +40,13 @@ from msgspec import Struct
 from hub.model import Channel
 from hub.settings import Settings
 
-OBJECT = 1.0
-FIELD = 0.1
-BYTES_A_UNIT = 2048  # of a field that may be long
-EXPORT = 1000.0  # everything about a user, which is read from each collection
-LENGTH = 10  # of a list whose length nothing says
+OBJECT_COST = 1.0
+FIELD_COST = 0.1
+BYTES_PER_UNIT = 2048  # of a field that may be long
+EXPORT_COST = 1000.0  # everything about a user, which is read from each collection
+DEFAULT_LIST_LENGTH = 10  # of a list whose length nothing says
 USUAL_ATTEMPTS = 2  # they are read with their delivery, and nearly all have one
-PAGES = {
+PAGE_FIELDS = {
     ("Query", "inbox"),
     ("User", "inbox"),
     ("Send", "notifications"),
@@ -84,11 +84,11 @@ class QueryCosts:
             ("InboxPayload", "notifications"): settings.ids_per_call,
         }
         self._weights = {
-            ("Notification", "body"): settings.text_max_bytes / BYTES_A_UNIT,
-            ("Notification", "data"): settings.data_max_bytes / BYTES_A_UNIT,
-            ("User", "attributes"): settings.data_max_bytes / BYTES_A_UNIT,
-            ("Decision", "body"): settings.text_max_bytes / BYTES_A_UNIT,
-            ("Mutation", "exportUser"): EXPORT,
+            ("Notification", "body"): settings.text_max_bytes / BYTES_PER_UNIT,
+            ("Notification", "data"): settings.data_max_bytes / BYTES_PER_UNIT,
+            ("User", "attributes"): settings.data_max_bytes / BYTES_PER_UNIT,
+            ("Decision", "body"): settings.text_max_bytes / BYTES_PER_UNIT,
+            ("Mutation", "exportUser"): EXPORT_COST,
         }
 
     def compile(self, document: DocumentNode, operation: OperationDefinitionNode) -> Cost:
@@ -100,7 +100,7 @@ class QueryCosts:
 
     def check(self, cost: Cost, variables: Variables) -> tuple[float, GraphQLError | None]:
         """The cost with these variables, and the error if that is too much."""
-        total, pages = _value(cost.total, variables), _value(cost.pages, variables)
+        total, pages = _evaluate(cost.total, variables), _evaluate(cost.pages, variables)
         settings = self._settings
         if total > settings.query_max_cost:
             return total, GraphQLError(
@@ -115,10 +115,10 @@ class QueryCosts:
         return total, None
 
     def length(self, parent: str, field: str) -> int:
-        return self._lengths.get((parent, field), LENGTH)
+        return self._lengths.get((parent, field), DEFAULT_LIST_LENGTH)
 
     def weight(self, parent: str, field: str) -> float:
-        return FIELD + self._weights.get((parent, field), 0.0)
+        return FIELD_COST + self._weights.get((parent, field), 0.0)
 
     @property
     def page_max(self) -> int:
@@ -161,7 +161,7 @@ class _Compiler:
     def _field(self, parent: Any, node: FieldNode, page: Number | None) -> Cost:
         name = node.name.value
         if name.startswith("__") or not isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
-            return Cost(FIELD, 0.0)
+            return Cost(FIELD_COST, 0.0)
         field = parent.fields[name]
         inner_type = get_named_type(field.type)
         key = (parent.name, name)
@@ -173,15 +173,15 @@ class _Compiler:
         if _is_list(field.type):
             own = page if name in PAGE_LISTS or key == ("InboxPayload", "notifications") else given
             times = own if own is not None else float(self._costs.length(*key))
-        own_page = 1.0 if key in PAGES else 0.0
-        return Cost(_multiply(times, _add(OBJECT, inner.total)), _multiply(times, _add(own_page, inner.pages)))
+        own_page = 1.0 if key in PAGE_FIELDS else 0.0
+        return Cost(_multiply(times, _add(OBJECT_COST, inner.total)), _multiply(times, _add(own_page, inner.pages)))
 
     def _given_length(self, field: GraphQLField, node: FieldNode) -> Number | None:
         """How many items the arguments of a field ask for; None where they do not say."""
         given = {argument.name.value: argument.value for argument in node.arguments or ()}
         if "first" in field.args:
             usual = field.args["first"].default_value
-            usual = usual if isinstance(usual, int) else LENGTH
+            usual = usual if isinstance(usual, int) else DEFAULT_LIST_LENGTH
             return self._number(given.get("first"), lambda value: self._page(value, usual))
         for name in LIST_ARGUMENTS:
             if name in field.args:
@@ -217,17 +217,17 @@ def _length_of(value: Any) -> float:
     return float(len(value)) if isinstance(value, list) else 1.0
 
 
-def _value(number: Number, variables: Variables) -> float:
+def _evaluate(number: Number, variables: Variables) -> float:
     return number(variables) if callable(number) else number
 
 
 def _add(one: Number, other: Number) -> Number:
     if callable(one) or callable(other):
-        return lambda variables: _value(one, variables) + _value(other, variables)
+        return lambda variables: _evaluate(one, variables) + _evaluate(other, variables)
     return one + other
 
 
 def _multiply(one: Number, other: Number) -> Number:
     if callable(one) or callable(other):
-        return lambda variables: _value(one, variables) * _value(other, variables)
+        return lambda variables: _evaluate(one, variables) * _evaluate(other, variables)
     return one * other

@@ -1,8 +1,8 @@
-"""Variables, coerced the quick way: what is plainly right is taken as it is.
+"""Compiled variable coercion: a fast path for values that already have the right type.
 
-graphql-core works out the type of every variable anew for every request, and walks each value twice. Here that is done
-once per operation. Whatever is not plainly right is `Odd` and goes to graphql-core, which may coerce it all the same (a
-single value for a list, a number for an ID, a default of the operation's own), or says what is wrong with it.
+graphql-core resolves the type of every variable for every request, and walks each value twice. This module compiles the
+coercion once per operation. Any other value raises `FallBack` and is coerced by graphql-core, which may accept it (a
+single value for a list, a number for an ID, a default of the operation) or reports the error.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,24 +26,24 @@ from graphql.execution.get_variable_signature import get_variable_signature
 from graphql.execution.values import VariableValues, VariableValueSource
 from graphql.utilities.coerce_input_value import coerce_default_value
 
-Take = Callable[[Any], Any]
-Coerce = Callable[[Mapping[str, Any]], VariableValues]
-PLAIN = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
+Coercer = Callable[[Any], Any]
+CoerceVariables = Callable[[Mapping[str, Any]], VariableValues]
+PLAIN_SCALARS = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
 
 
-class Odd(Exception):
-    """Not plainly right."""
+class FallBack(Exception):
+    """The value needs the coercion of graphql-core."""
 
 
-def coercion(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Coerce:
-    """A function from the variables of a request to their values. It raises for whatever is not plainly right."""
+def compile_coercion(schema: GraphQLSchema, operation: OperationDefinitionNode) -> CoerceVariables:
+    """Return a function from the variables of a request to their values. It raises if graphql-core is needed."""
     signatures = [get_variable_signature(schema, node) for node in operation.variable_definitions or ()]
-    taking = [(one, _take(one.type)) for one in signatures if not isinstance(one, GraphQLError) and not one.default]
+    taking = [(one, _coercer(one.type)) for one in signatures if not isinstance(one, GraphQLError) and not one.default]
     odd = len(taking) < len(signatures)
 
     def coerce(given: Mapping[str, Any]) -> VariableValues:
         if odd:
-            raise Odd
+            raise FallBack
         sources: dict[str, VariableValueSource] = {}
         coerced: dict[str, Any] = {}
         for signature, take in taking:
@@ -53,66 +53,66 @@ def coercion(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Coerc
             if value is not Undefined:
                 coerced[name] = take(value)
             elif isinstance(signature.type, GraphQLNonNull):
-                raise Odd
+                raise FallBack
         return VariableValues(sources, coerced)
 
     return coerce
 
 
-def _take(type_: GraphQLInputType) -> Take:
+def _coercer(type_: GraphQLInputType) -> Coercer:
     if isinstance(type_, GraphQLNonNull):
-        return _present(type_.of_type)
-    present = _present(type_)
+        return _non_null_coercer(type_.of_type)
+    present = _non_null_coercer(type_)
     return lambda value: None if value is None else present(value)
 
 
-def _present(type_: GraphQLInputType) -> Take:
-    """How a value that is not null is taken. No input type of ours holds itself."""
+def _non_null_coercer(type_: GraphQLInputType) -> Coercer:
+    """Return the coercer of non-null values. No input type of this schema is recursive."""
     if isinstance(type_, GraphQLList):
-        each = _take(type_.of_type)
-        return lambda values: [each(value) for value in _exactly(list, values)]
+        each = _coercer(type_.of_type)
+        return lambda values: [each(value) for value in _require_type(list, values)]
     if isinstance(type_, GraphQLInputObjectType):
-        return _whole(type_)
-    if type_ in PLAIN:
-        kind = PLAIN[type_]
-        return lambda value: _exactly(kind, value)
-    coerce: Take = type_.coerce_input_value  # type: ignore[union-attr]
+        return _input_object(type_)
+    if type_ in PLAIN_SCALARS:
+        kind = PLAIN_SCALARS[type_]
+        return lambda value: _require_type(kind, value)
+    coerce: Coercer = type_.coerce_input_value  # type: ignore[union-attr]
 
     def leaf(value: Any) -> Any:
         if value is None:
-            raise Odd
+            raise FallBack
         return coerce(value)
 
     return leaf
 
 
-def _whole(type_: GraphQLInputObjectType) -> Take:
+def _input_object(type_: GraphQLInputObjectType) -> Coercer:
     fields = []
     for name, field in type_.fields.items():
-        default = Odd if is_required_input_field(field) else coerce_default_value(field)
-        fields.append((name, field.out_name or name, _take(field.type), default))
+        default = FallBack if is_required_input_field(field) else coerce_default_value(field)
+        fields.append((name, field.out_name or name, _coercer(field.type), default))
     odd, out_type = type_.is_one_of, type_.out_type
 
     def whole(given: Any) -> Any:
-        left = len(_exactly(dict, given))
+        left = len(_require_type(dict, given))
         coerced = {}
         for name, out_name, take, default in fields:
             value = given.get(name, Undefined)
             if value is not Undefined:
                 coerced[out_name] = take(value)
                 left -= 1
-            elif default is Odd:
-                raise Odd
+            elif default is FallBack:
+                raise FallBack
             elif default is not Undefined:
                 coerced[out_name] = default
         if left or odd:
-            raise Odd
+            raise FallBack
         return out_type(coerced)
 
     return whole
 
 
-def _exactly(kind: type, value: Any) -> Any:
+def _require_type(kind: type, value: Any) -> Any:
     if type(value) is not kind:
-        raise Odd
+        raise FallBack
     return value

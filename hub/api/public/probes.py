@@ -17,7 +17,7 @@ from hub.settings import Settings
 READY_TIMEOUT_S = 2.0  # load balancers ask every few seconds
 
 
-def probes(settings: Settings, database: Database, link: PubSubConnection | None = None) -> list[BaseRoute]:
+def probe_routes(settings: Settings, database: Database, pubsub: PubSubConnection | None = None) -> list[BaseRoute]:
     """Their routes. `link` is the process's connection to Redis, where it listens to any."""
     wanted = settings.metrics_token.get_secret_value().encode()
 
@@ -26,7 +26,7 @@ def probes(settings: Settings, database: Database, link: PubSubConnection | None
 
     async def readyz(_: Request) -> Response:
         """MongoDB decides, within READY_TIMEOUT_S; without Redis the hub is degraded, not unready."""
-        realtime = {"realtime": "degraded" if link.disconnected else "ok"} if link else {}
+        realtime = {"realtime": "degraded" if pubsub.disconnected else "ok"} if pubsub else {}
         try:
             with pymongo.timeout(READY_TIMEOUT_S):
                 async with asyncio.timeout(READY_TIMEOUT_S):

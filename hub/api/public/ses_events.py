@@ -15,12 +15,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from hub.api.context import Services
-from hub.api.public.sns_signature import CONFIRMATION, NOTIFICATION, Sns
-from hub.api.responses import body_of, for_programs
+from hub.api.public.sns_signature import CONFIRMATION, NOTIFICATION, SNSVerifier
+from hub.api.responses import json_errors, read_body
 from hub.errors import Forbidden, NotFound, Unavailable
 from hub.model import Delivery, DeliveryStatus, Reason
 
-UNSETTLED = timedelta(minutes=1)
+UNKNOWN_MAIL_GRACE = timedelta(minutes=1)
 """A bounce may come before the worker has noted the number of its mail. Amazon tells it again."""
 
 log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class _Complaint(Struct, rename="camel"):
     complaint_feedback_type: str | None = None
 
 
-class _Told(Struct, rename="camel"):
+class _SesEvent(Struct, rename="camel"):
     """What SES tells, as a notification of an identity or as an event of a configuration set."""
 
     mail: _Mail
@@ -55,23 +55,23 @@ class _Told(Struct, rename="camel"):
     complaint: _Complaint | None = None
 
 
-def providers(services: Services) -> list[BaseRoute]:
+def provider_routes(services: Services) -> list[BaseRoute]:
     """Their routes."""
     elsewhere = os.environ.get("AWS_ENDPOINT_URL_SNS") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    door = _Ses(services, Sns(services.egress, services.settings.sns_topics, elsewhere))
-    return [Route("/providers/ses", for_programs(door.answer), methods=["POST"])]
+    door = SESEndpoint(services, SNSVerifier(services.outbound_http, services.settings.sns_topics, elsewhere))
+    return [Route("/providers/ses", json_errors(door.receive), methods=["POST"])]
 
 
-class _Ses:
-    def __init__(self, services: Services, sns: Sns) -> None:
+class SESEndpoint:
+    def __init__(self, services: Services, sns: SNSVerifier) -> None:
         self._services = services
         self._sns = sns
         self._refused: set[str] = set()
 
-    async def answer(self, request: Request) -> Response:
-        body = await body_of(request, self._services.settings)
+    async def receive(self, request: Request) -> Response:
+        body = await read_body(request, self._services.settings)
         try:
-            message = await self._sns.verified(body)
+            message = await self._sns.verify(body)
             if message.get("Type") == CONFIRMATION:
                 await self._sns.confirm(message)
         except Forbidden as error:
@@ -81,20 +81,20 @@ class _Ses:
             raise
         if message.get("Type") == NOTIFICATION:
             try:
-                told = msgspec.json.decode(message.get("Message", ""), type=_Told)
+                told = msgspec.json.decode(message.get("Message", ""), type=_SesEvent)
             except msgspec.DecodeError:  # SES greets a new topic with a sentence
                 log.info("ses_told_something_else")
             else:
-                await self._heed(told)
+                await self._handle(told)
         return Response(status_code=204)
 
-    async def _heed(self, told: _Told) -> None:
+    async def _handle(self, told: _SesEvent) -> None:
         deliveries, kind = self._services.deliveries, told.notification_type or told.event_type
         if kind not in {"Bounce", "Complaint", "Delivery"}:
             return
         delivery = await deliveries.find_by_provider_id(told.mail.message_id)
         if delivery is None:
-            if self._services.clock() - told.mail.timestamp < UNSETTLED:
+            if self._services.clock() - told.mail.timestamp < UNKNOWN_MAIL_GRACE:
                 raise Unavailable("This mail is not known yet.")
             return  # of somebody else who sends through the same account
         if kind == "Delivery":
@@ -111,7 +111,9 @@ class _Ses:
         for address in {parseaddr(recipient.email_address)[1] for recipient in recipients} - {""}:
             if user is None:
                 return
-            mine = user.email if user.email and _plain(user.email) == _plain(address) else address
+            mine = (
+                user.email if user.email and _normalize_address(user.email) == _normalize_address(address) else address
+            )
             try:
                 await self._services.users.suppress(user.id, mine, why)
             except NotFound:  # erased meanwhile
@@ -119,7 +121,7 @@ class _Ses:
         log.info("address_suppressed", why=why, delivery=delivery.id)
 
 
-def _plain(address: str) -> str:
+def _normalize_address(address: str) -> str:
     """For comparing: SES tells the domain as it was in the envelope, in ASCII."""
     local, _, domain = address.strip().lower().rpartition("@")
     try:

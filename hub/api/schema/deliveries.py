@@ -8,8 +8,8 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Context, Info
-from hub.api.schema.fast_inputs import quick
-from hub.api.schema.inputs import FILTER_MAX, ID_MAX_CHARS, page_size, user_id
+from hub.api.schema.fast_inputs import fast_input
+from hub.api.schema.inputs import FILTER_MAX, ID_MAX_CHARS, valid_page_size, valid_user_id
 from hub.errors import BadUserInput, TooLarge
 from hub.model import Role, mailbox_of
 from hub.status.deliveries import PREVIEW_COUNT_MAX, READ_CHECKED_MAX
@@ -26,7 +26,7 @@ strawberry.enum(
 )
 
 
-@quick
+@fast_input
 @strawberry.input(description="Empty is all.")
 class DeliveryFilter:
     channels: list[model.Channel] | None = None
@@ -139,7 +139,7 @@ class ReplayPreview:
         )
 
 
-def wanted(
+def to_delivery_filter(
     given: DeliveryFilter | None, tenant: str, field: str = "filter", *, send: str | None = None
 ) -> DeliveryQuery:
     """A filter, checked."""
@@ -163,7 +163,7 @@ def wanted(
         raise BadUserInput("These are the deliveries of one send: leave `sendId` out.", f"{field}.sendId")
     if given.category is not None and len(given.category) > ID_MAX_CHARS:
         raise BadUserInput(f"At most {ID_MAX_CHARS} characters.", f"{field}.category")
-    person = None if given.user_id is None else mailbox_of(tenant, user_id(given.user_id, f"{field}.userId"))
+    person = None if given.user_id is None else mailbox_of(tenant, valid_user_id(given.user_id, f"{field}.userId"))
     return DeliveryQuery(
         channels=tuple(given.channels or ()),
         statuses=tuple(given.statuses or ()),
@@ -179,13 +179,13 @@ def wanted(
     )
 
 
-async def page(
+async def load_page(
     context: Context, tenant: str, asked: DeliveryQuery, first: int | None, after: str | None
 ) -> tuple[list[model.Delivery], bool]:
     """One page, and whether there is more."""
     if after is not None and len(after) > CURSOR_MAX_CHARS:
         raise BadUserInput("after is not a cursor of this hub: hand back one that it gave, unchanged.", "after")
-    size = page_size(first, 50, context.services.settings)
+    size = valid_page_size(first, 50, context.services.settings)
     try:
         found = await context.services.deliveries.page(tenant, asked, size + 1, after)
     except ValueError:
@@ -193,12 +193,14 @@ async def page(
     return found[:size], len(found) > size
 
 
-def replayed(context: Context, tenant: str, ids: Sequence[str] | None, filter: DeliveryFilter | None) -> DeliveryQuery:
+def to_replay_filter(
+    context: Context, tenant: str, ids: Sequence[str] | None, filter: DeliveryFilter | None
+) -> DeliveryQuery:
     """What `replay` names: exactly one of its two arguments."""
     if (ids is None) == (filter is None):
         raise BadUserInput("Name deliveries by `ids`, or by `filter`: one of the two.", "ids")
     if ids is None:
-        return wanted(filter, tenant)
+        return to_delivery_filter(filter, tenant)
     most = context.services.settings.ids_per_call
     if len(ids) > most:
         raise TooLarge(f"ids holds more than {most} (HUB_IDS_PER_CALL): call in parts, or replay by `filter`.")

@@ -13,8 +13,8 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Context, Info
-from hub.api.schema.fast_inputs import quick
-from hub.api.schema.inputs import label_of, outer_url
+from hub.api.schema.fast_inputs import fast_input
+from hub.api.schema.inputs import public_url, valid_label
 from hub.audience.devices import EXCLUSIVE_KINDS, device_key
 from hub.errors import BadUserInput, NotFound, Unavailable
 from hub.ids import new_id, new_secret
@@ -63,7 +63,7 @@ class DeviceSecretPayload:
     secret: str
 
 
-@quick
+@fast_input
 @strawberry.input(description="As `PushSubscription.toJSON()` of a browser says.")
 class WebPushInput:
     endpoint: str
@@ -72,7 +72,7 @@ class WebPushInput:
     label: str | None = None
 
 
-@quick
+@fast_input
 @strawberry.input
 class MobileDeviceInput:
     platform: str = strawberry.field(description="fcm or apns.")
@@ -158,7 +158,7 @@ def vapid_public_key(private: str) -> str:
 
 
 async def _register(context: Context, device: model.Device, **values: str) -> model.Device:
-    await context.services.change.get_or_create_mailbox(context.mailbox)
+    await context.services.inbox_actions.get_or_create_mailbox(context.mailbox)
     return await context.services.devices.register(context.mailbox, replace(device, **values))
 
 
@@ -169,7 +169,7 @@ def _device(context: Context, kind: DeviceKind, address: str, label: str | None,
         kind=kind,
         key=device_key(context.mailbox, kind, address),
         created_at=now,
-        label=None if label is None else label_of(label, field),
+        label=None if label is None else valid_label(label, field),
     )
 
 
@@ -178,7 +178,7 @@ def _address(context: Context, given: str, field: str, *, secure: bool) -> str:
     allowed (HUB_EGRESS_ALLOW), push services may be there without TLS."""
     if secure and not context.services.settings.egress_allow and not given.startswith("https:"):
         raise BadUserInput("This is an https address.", field)
-    return outer_url(given, context.services.egress, field)
+    return public_url(given, context.services.outbound_http, field)
 
 
 def _bytes(given: str, length: int, field: str) -> bytes:

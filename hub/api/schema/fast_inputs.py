@@ -1,8 +1,8 @@
 """Arguments and input objects, built straight from what graphql-core has coerced.
 
 Strawberry resolves the type of every argument and of every field of an input anew for every request, which was a third
-of what a `send` costs. `quick` works it out once per class and hooks in where Strawberry lets a type build its own
-value; `straighten` works it out once per root field, and calls its resolver.
+of what a `send` costs. `fast_input` works it out once per class and hooks in where Strawberry lets a type build its own
+value; `install_direct_resolvers` works it out once per root field, and calls its resolver.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ Convert = Callable[[Any], Any]
 T = TypeVar("T")
 
 
-def quick(input_type: type[T]) -> type[T]:
+def fast_input(input_type: type[T]) -> type[T]:
     """A class decorator, above `strawberry.input`. Fields that are not given take their defaults."""
     definition = input_type.__strawberry_definition__  # type: ignore[attr-defined]
     fields: list[tuple[str, str, Convert | None]] = []
@@ -38,15 +38,15 @@ def quick(input_type: type[T]) -> type[T]:
     return input_type
 
 
-def straighten(schema: GraphQLSchema) -> None:
+def install_direct_resolvers(schema: GraphQLSchema) -> None:
     """Root fields of queries and mutations are resolved without Strawberry from now on: each is an async method of its
     root type."""
     for type_ in (schema.query_type, schema.mutation_type):
         for field in type_.fields.values() if type_ else ():
-            field.resolve = _straight(field.extensions["strawberry-definition"])
+            field.resolve = _direct_resolver(field.extensions["strawberry-definition"])
 
 
-def _straight(definition: Any) -> Callable[..., Any]:
+def _direct_resolver(definition: Any) -> Callable[..., Any]:
     arguments = [
         (argument.graphql_name or to_camel_case(argument.python_name), argument.python_name, _converter(argument.type))
         for argument in definition.arguments

@@ -1,4 +1,4 @@
-"""What a subscription to an inbox reads: the events of a feed, as the API tells them."""
+"""The source of an inbox subscription: events of a feed, as GraphQL objects."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from hub.model import Position
 
 
 class InboxStream:
-    """An async iterator that can be taken from without waiting, too. `leave` it when done."""
+    """An async iterator that can also be polled without waiting. Call `close` when done."""
 
     __slots__ = ("_clock", "_feed", "_subscriptions", "trace")
 
@@ -22,33 +22,33 @@ class InboxStream:
         self._subscriptions = subscriptions
         self._clock = clock
         self.trace: str | None = None
-        """Of the event taken last: the `traceparent` of what caused it, where that is traced."""
+        """The `traceparent` of the cause of the last event, if it is traced."""
 
     def __aiter__(self) -> "InboxStream":
         return self
 
     async def __anext__(self) -> InboxEvent:
-        return self._told(await anext(self._feed))
+        return self._to_event(await anext(self._feed))
 
     async def aclose(self) -> None:
-        self.leave()
+        self.close()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         self._subscriptions.unsubscribe(self._feed)
 
-    def wake(self, wake: Callable[[], None]) -> None:
-        """From now on `wake` is called whenever there is something to take, or nothing will come any more."""
+    def on_ready(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever an event is ready or the stream has ended."""
         self._feed.on_ready(wake)
 
-    def take(self) -> InboxEvent | None:
+    def poll(self) -> InboxEvent | None:
         event = self._feed.poll()
-        return None if event is None else self._told(event)
+        return None if event is None else self._to_event(event)
 
     @property
     def ended(self) -> bool:
         return self._feed.ended
 
-    def _told(self, event: model.InboxEvent) -> InboxEvent:
+    def _to_event(self, event: model.InboxEvent) -> InboxEvent:
         self.trace = event.trace
         at = self._feed.known_at
         if at is None:

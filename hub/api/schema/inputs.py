@@ -13,7 +13,7 @@ from strawberry import ID
 
 from hub import model
 from hub.api import request_json
-from hub.api.schema.fast_inputs import quick
+from hub.api.schema.fast_inputs import fast_input
 from hub.api.schema.scalars import JSON
 from hub.audience.users import ProfileUpdate
 from hub.errors import BadUserInput, TooLarge
@@ -42,13 +42,13 @@ strawberry.enum(model.Priority)
 strawberry.enum(model.Channel)
 
 
-@quick
+@fast_input
 @strawberry.input(description="Exactly one of its fields.", one_of=True)
 class RecipientsInput:
     users: list[ID] | None = strawberry.UNSET
 
 
-@quick
+@fast_input
 @strawberry.input
 class ActionInput:
     key: str
@@ -57,7 +57,7 @@ class ActionInput:
     primary: bool | None = False
 
 
-@quick
+@fast_input
 @strawberry.input
 class ContentInput:
     title: str
@@ -67,7 +67,7 @@ class ContentInput:
     actions: list[ActionInput] | None = None
 
 
-@quick
+@fast_input
 @strawberry.input
 class SendInput:
     to: RecipientsInput
@@ -84,7 +84,7 @@ class SendInput:
     require_ack: bool | None = False
 
 
-@quick
+@fast_input
 @strawberry.input
 class InboxFilter:
     view: model.InboxView | None = InboxView.ACTIVE
@@ -96,7 +96,7 @@ class InboxFilter:
     )
 
 
-@quick
+@fast_input
 @strawberry.input
 class UserInput:
     id: ID
@@ -113,7 +113,7 @@ def _timezones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def send_request(given: SendInput, settings: Settings, now: datetime, field: str) -> SendRequest:
+def to_send_request(given: SendInput, settings: Settings, now: datetime, field: str) -> SendRequest:
     """`field` is the path of the input, such as `input` or `inputs.3`."""
     users = given.to.users
     if not users:
@@ -130,11 +130,11 @@ def send_request(given: SendInput, settings: Settings, now: datetime, field: str
     if given.channels is not None and not given.channels:
         raise BadUserInput("Name at least one channel, or leave it out.", f"{field}.channels")
     return SendRequest(
-        users=tuple(dict.fromkeys(user_id(user, f"{field}.to.users") for user in users)),
-        category=key_of(given.category, f"{field}.category"),
+        users=tuple(dict.fromkeys(valid_user_id(user, f"{field}.to.users") for user in users)),
+        category=valid_key(given.category, f"{field}.category"),
         content=_content(given.content, settings, f"{field}.content"),
         data=json_text(given.data, settings, f"{field}.data"),
-        tags=_keys(given.tags, TAGS_MAX, f"{field}.tags"),
+        tags=_valid_keys(given.tags, TAGS_MAX, f"{field}.tags"),
         priority=given.priority,
         channels=tuple(given.channels) if given.channels is not None else None,
         expires_at=given.expires_at,
@@ -142,11 +142,11 @@ def send_request(given: SendInput, settings: Settings, now: datetime, field: str
     )
 
 
-def idempotency_key(key: str | None, field: str) -> str | None:
-    return None if key is None else key_of(key, field)
+def valid_idempotency_key(key: str | None, field: str) -> str | None:
+    return None if key is None else valid_key(key, field)
 
 
-def inbox_filter(given: InboxFilter | None) -> InboxQuery:
+def to_inbox_filter(given: InboxFilter | None) -> InboxQuery:
     if given is None:
         return InboxQuery()
     search = given.search or ""
@@ -161,60 +161,60 @@ def inbox_filter(given: InboxFilter | None) -> InboxQuery:
         raise BadUserInput(f"At most {FILTER_MAX} priorities.", "filter.priorities")
     return InboxQuery(
         view=given.view or InboxView.ACTIVE,
-        categories=tuple(sorted(_keys(given.categories, FILTER_MAX, "filter.categories"))),
-        tags=_keys(given.tags, FILTER_MAX, "filter.tags"),
+        categories=tuple(sorted(_valid_keys(given.categories, FILTER_MAX, "filter.categories"))),
+        tags=_valid_keys(given.tags, FILTER_MAX, "filter.tags"),
         priorities=tuple(given.priorities or ()),
         words=words,
     )
 
 
-def profile(given: UserInput, tenant: str, settings: Settings, field: str) -> ProfileUpdate:
+def to_profile(given: UserInput, tenant: str, settings: Settings, field: str) -> ProfileUpdate:
     attributes: str | UnsetType | None = UNSET
     if given.attributes is not strawberry.UNSET:
         attributes = json_text(given.attributes, settings, f"{field}.attributes")
-    timezone = _text(given.timezone, f"{field}.timezone")
+    timezone = _valid_text(given.timezone, f"{field}.timezone")
     if timezone and timezone not in _timezones():
         raise BadUserInput("A timezone is a name such as Europe/Berlin (IANA).", f"{field}.timezone")
-    locale = _text(given.locale, f"{field}.locale")
+    locale = _valid_text(given.locale, f"{field}.locale")
     if locale and not LOCALE.fullmatch(locale):
         raise BadUserInput("A locale is a BCP 47 tag such as de or pt-BR.", f"{field}.locale")
-    email = _text(given.email, f"{field}.email")
+    email = _valid_text(given.email, f"{field}.email")
     if isinstance(email, str):
         try:
             envelope_address(email)
         except InvalidMailAddress as error:
             raise BadUserInput(f"This is not a valid mail address. {error}", f"{field}.email") from None
     return ProfileUpdate(
-        id=mailbox_of(tenant, user_id(given.id, f"{field}.id")),
+        id=mailbox_of(tenant, valid_user_id(given.id, f"{field}.id")),
         email=email,
-        phone=_text(given.phone, f"{field}.phone"),
+        phone=_valid_text(given.phone, f"{field}.phone"),
         locale=locale,
         timezone=timezone,
         attributes=attributes,
     )
 
 
-def user_id(given: str, field: str) -> str:
+def valid_user_id(given: str, field: str) -> str:
     """An id as the tenant's own systems use it."""
     if not is_identifier(given):
         raise BadUserInput(f"An id is {IDENTIFIER_RULE}.", field)
     return given
 
 
-def notification_ids(given: Sequence[str], settings: Settings) -> list[str]:
+def valid_ids(given: Sequence[str], settings: Settings) -> list[str]:
     if len(given) > settings.ids_per_call:
         raise TooLarge(f"ids holds more than {settings.ids_per_call} (HUB_IDS_PER_CALL): call in parts.")
     return [id for id in given if len(id) <= ID_MAX_CHARS]
 
 
-def id_cursor(after: str | None) -> str | None:
+def valid_id_cursor(after: str | None) -> str | None:
     """The cursor of a list that goes by ids."""
     if after is not None and not ID_CURSOR.fullmatch(after):
         raise BadUserInput("after is not a cursor of this hub: hand back one that it gave, unchanged.", "after")
     return after
 
 
-def page_size(first: int | None, default: int, settings: Settings) -> int:
+def valid_page_size(first: int | None, default: int, settings: Settings) -> int:
     first = default if first is None else first
     if not 1 <= first <= settings.page_max:
         raise BadUserInput(f"A page has 1 to {settings.page_max} items (HUB_PAGE_MAX).", "first")
@@ -251,13 +251,13 @@ def _content(given: ContentInput, settings: Settings, field: str) -> model.Conte
     return model.Content(
         title=given.title,
         body=given.body,
-        image_url=link_of(given.image_url, f"{field}.imageUrl"),
-        action_url=link_of(given.action_url, f"{field}.actionUrl"),
+        image_url=valid_url(given.image_url, f"{field}.imageUrl"),
+        action_url=valid_url(given.action_url, f"{field}.actionUrl"),
         actions=tuple(
             model.Action(
-                key=key_of(action.key, f"{field}.actions.{index}.key"),
-                label=label_of(action.label, f"{field}.actions.{index}.label"),
-                url=link_of(action.url, f"{field}.actions.{index}.url"),
+                key=valid_key(action.key, f"{field}.actions.{index}.key"),
+                label=valid_label(action.label, f"{field}.actions.{index}.label"),
+                url=valid_url(action.url, f"{field}.actions.{index}.url"),
                 primary=bool(action.primary),
             )
             for index, action in enumerate(actions)
@@ -265,14 +265,14 @@ def _content(given: ContentInput, settings: Settings, field: str) -> model.Conte
     )
 
 
-def key_of(given: str, field: str) -> str:
+def valid_key(given: str, field: str) -> str:
     """The key of a category, tag, action or request."""
     if not is_identifier(given):
         raise BadUserInput(f"A key is {IDENTIFIER_RULE}.", field)
     return given
 
 
-def label_of(given: str, field: str) -> str:
+def valid_label(given: str, field: str) -> str:
     """Words that people read."""
     if is_blank(given) or len(given) > LABEL_MAX_CHARS or not is_plain(given):
         raise BadUserInput(
@@ -281,15 +281,15 @@ def label_of(given: str, field: str) -> str:
     return given
 
 
-def _keys(given: Sequence[str] | None, most: int, field: str) -> tuple[str, ...]:
+def _valid_keys(given: Sequence[str] | None, most: int, field: str) -> tuple[str, ...]:
     if not given:
         return ()
     if len(given) > most:
         raise BadUserInput(f"At most {most} of them.", field)
-    return tuple(dict.fromkeys(key_of(key, f"{field}.{index}") for index, key in enumerate(given)))
+    return tuple(dict.fromkeys(valid_key(key, f"{field}.{index}") for index, key in enumerate(given)))
 
 
-def link_of(given: str | None, field: str) -> str | None:
+def valid_url(given: str | None, field: str) -> str | None:
     """Links that can run nothing: http and https, or a path within the app."""
     if given is None:
         return None
@@ -306,7 +306,7 @@ def link_of(given: str | None, field: str) -> str | None:
     return given
 
 
-def _text(given: str | None, field: str) -> str | UnsetType | None:
+def _valid_text(given: str | None, field: str) -> str | UnsetType | None:
     if given is strawberry.UNSET:
         return UNSET
     if given is not None and (len(given) > PROFILE_MAX_CHARS or not is_plain(given)):
@@ -314,7 +314,7 @@ def _text(given: str | None, field: str) -> str | UnsetType | None:
     return given
 
 
-def outer_url(given: str, egress: OutboundHTTP, field: str) -> str:
+def public_url(given: str, egress: OutboundHTTP, field: str) -> str:
     """An address that the hub may call, as far as can be told without resolving its name."""
     try:
         egress.check(given)

@@ -11,8 +11,8 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Context, Info
-from hub.api.schema.fast_inputs import quick
-from hub.api.schema.inputs import key_of, label_of, link_of
+from hub.api.schema.fast_inputs import fast_input
+from hub.api.schema.inputs import valid_key, valid_label, valid_url
 from hub.api.schema.scalars import Duration
 from hub.audience import preferences as wishes
 from hub.errors import BadUserInput
@@ -69,7 +69,7 @@ class Preferences:
     )
 
 
-async def preferences_of(context: Context, mailbox: str, mine: model.Preferences) -> wishes.Matrix:
+async def load_preferences(context: Context, mailbox: str, mine: model.Preferences) -> wishes.Matrix:
     """A person's wishes over what the tenant starts from."""
     services = context.services
     tenant = await context.tenant(tenant_of(mailbox))
@@ -77,14 +77,14 @@ async def preferences_of(context: Context, mailbox: str, mine: model.Preferences
 
 
 async def user_preferences(root: Parent[model.User], info: Info) -> wishes.Matrix:
-    return await preferences_of(info.context, root.id, root.preferences)
+    return await load_preferences(info.context, root.id, root.preferences)
 
 
 def _name(root: Parent[model.Tenant]) -> str:
     return root.name or root.id
 
 
-def _starting(root: Parent[model.Tenant], info: Info) -> wishes.Matrix:
+def _initial_preferences(root: Parent[model.Tenant], info: Info) -> wishes.Matrix:
     services = info.context.services
     return wishes.matrix(
         root.preferences, NO_PREFERENCES, root.categories, services.settings.configured, services.clock()
@@ -98,18 +98,18 @@ class Tenant:
     logo_url: str | None
     color: str | None
     preferences: wishes.Matrix = strawberry.field(
-        resolver=_starting, graphql_type=Preferences, description="What its people start from."
+        resolver=_initial_preferences, graphql_type=Preferences, description="What its people start from."
     )
 
 
-@quick
+@fast_input
 @strawberry.input
 class ChannelPreferenceInput:
     channel: model.Channel
     enabled: bool
 
 
-@quick
+@fast_input
 @strawberry.input(
     description="Without `channel`: of all its channels. `enabled` null: back to what the tenant starts from. Off, or "
     "a mute, is BAD_USER_INPUT for a required category."
@@ -121,14 +121,14 @@ class CategoryPreferenceInput:
     muted_until: datetime | None = strawberry.UNSET
 
 
-@quick
+@fast_input
 @strawberry.input(description="Absent leaves as it is, null clears.")
 class PreferencesInput:
     channels: list[ChannelPreferenceInput] | None = strawberry.UNSET
     categories: list[CategoryPreferenceInput] | None = strawberry.UNSET
 
 
-@quick
+@fast_input
 @strawberry.input
 class CategoryInput:
     key: str
@@ -140,7 +140,7 @@ class CategoryInput:
     retention: Duration | None = None
 
 
-@quick
+@fast_input
 @strawberry.input(description="Absent leaves as it is, null clears. `preferences`: what users start from.")
 class TenantInput:
     name: str | None = strawberry.UNSET
@@ -150,12 +150,12 @@ class TenantInput:
 
 
 @strawberry.type
-class WishQuery:
+class PreferencesQuery:
     @strawberry.field(graphql_type=Preferences, description="The caller's own.")
     async def preferences(self, info: Info) -> wishes.Matrix:
         context = info.context
         user = await context.services.users.get(context.mailbox)
-        return await preferences_of(context, context.mailbox, user.preferences if user else NO_PREFERENCES)
+        return await load_preferences(context, context.mailbox, user.preferences if user else NO_PREFERENCES)
 
     @strawberry.field(
         graphql_type=list[Category],
@@ -172,34 +172,34 @@ class WishQuery:
 
 
 @strawberry.type
-class WishMutation:
+class PreferencesMutation:
     @strawberry.mutation(graphql_type=Preferences, description="The caller's own. Absent leaves as it is, null clears.")
     async def update_preferences(self, info: Info, input: PreferencesInput) -> wishes.Matrix:
         context = info.context
         services, mailbox = context.services, context.mailbox
-        changes = _changes(input, await services.tenants.get(context.caller.tenant), "input")
-        await services.change.get_or_create_mailbox(mailbox)
+        changes = preference_changes(input, await services.tenants.get(context.caller.tenant), "input")
+        await services.inbox_actions.get_or_create_mailbox(mailbox)
         user = await services.users.change(
             mailbox, lambda user: replace(user, preferences=wishes.apply_changes(user.preferences, changes))
         )
-        return await preferences_of(context, mailbox, user.preferences)
+        return await load_preferences(context, mailbox, user.preferences)
 
     @strawberry.mutation(
         graphql_type=Category, description="Role admin. The whole of it: what is left out has its default."
     )
     async def upsert_category(self, info: Info, input: CategoryInput) -> model.Category:
         context = info.context
-        return await context.services.tenants.upsert_category(context.require_admin(), _category(input))
+        return await context.services.tenants.upsert_category(context.require_admin(), _category_from_input(input))
 
     @strawberry.mutation(graphql_type=Tenant, description="Role admin.")
     async def update_tenant(self, info: Info, input: TenantInput) -> model.Tenant:
         context = info.context
         id = context.require_admin()
         tenants = context.services.tenants
-        return await tenants.change(id, _set_up(input, await tenants.get(id)))
+        return await tenants.change(id, _apply_tenant_input(input, await tenants.get(id)))
 
 
-def _changes(given: PreferencesInput, tenant: model.Tenant, field: str) -> wishes.Changes:
+def preference_changes(given: PreferencesInput, tenant: model.Tenant, field: str) -> wishes.Changes:
     """`field` is the path of the input."""
     channels: dict[model.Channel, bool] | UnsetType | None = UNSET
     cells: tuple[wishes.CellChange, ...] | UnsetType | None = UNSET
@@ -215,7 +215,7 @@ def _changes(given: PreferencesInput, tenant: model.Tenant, field: str) -> wishe
     elif given.categories is not strawberry.UNSET:
         cells = tuple(
             wishes.CellChange(
-                category=_open(cell, tenant, f"{field}.categories.{index}"),
+                category=_require_changeable(cell, tenant, f"{field}.categories.{index}"),
                 channel=cell.channel,
                 enabled=UNSET if cell.enabled is strawberry.UNSET else cell.enabled,
                 muted_until=UNSET if cell.muted_until is strawberry.UNSET else cell.muted_until,
@@ -225,7 +225,7 @@ def _changes(given: PreferencesInput, tenant: model.Tenant, field: str) -> wishe
     return wishes.Changes(channels=channels, categories=cells)
 
 
-def _open(given: CategoryPreferenceInput, tenant: model.Tenant, field: str) -> str:
+def _require_changeable(given: CategoryPreferenceInput, tenant: model.Tenant, field: str) -> str:
     """The category's key, if it is one that may be changed so: what is required is neither switched off nor muted."""
     category = tenant.category(given.category)
     if category is None:
@@ -237,7 +237,7 @@ def _open(given: CategoryPreferenceInput, tenant: model.Tenant, field: str) -> s
     return category.key
 
 
-def _category(given: CategoryInput) -> model.Category:
+def _category_from_input(given: CategoryInput) -> model.Category:
     if not given.default_channels:
         raise BadUserInput("Name at least one channel.", "input.defaultChannels")
     if given.retention is not None and given.retention <= 0:
@@ -248,8 +248,8 @@ def _category(given: CategoryInput) -> model.Category:
             f"At most {DESCRIPTION_MAX_CHARS} characters, and no control characters.", "input.description"
         )
     return model.Category(
-        key=key_of(given.key, "input.key"),
-        name=label_of(given.name, "input.name"),
+        key=valid_key(given.key, "input.key"),
+        name=valid_label(given.name, "input.name"),
         description=description,
         required=bool(given.required),
         default_channels=tuple(dict.fromkeys(given.default_channels)),
@@ -258,13 +258,13 @@ def _category(given: CategoryInput) -> model.Category:
     )
 
 
-def _set_up(given: TenantInput, known: model.Tenant) -> Callable[[model.Tenant], model.Tenant]:
+def _apply_tenant_input(given: TenantInput, known: model.Tenant) -> Callable[[model.Tenant], model.Tenant]:
     """What a tenant becomes by this input."""
     values: dict[str, str | None] = {}
     if given.name is not strawberry.UNSET:
-        values["name"] = "" if given.name is None else label_of(given.name, "input.name")
+        values["name"] = "" if given.name is None else valid_label(given.name, "input.name")
     if given.logo_url is not strawberry.UNSET:
-        values["logo_url"] = link_of(given.logo_url, "input.logoUrl")
+        values["logo_url"] = valid_url(given.logo_url, "input.logoUrl")
     if given.color is not strawberry.UNSET:
         if given.color is not None and not COLOR.fullmatch(given.color):
             raise BadUserInput("A colour is #rrggbb.", "input.color")
@@ -273,7 +273,7 @@ def _set_up(given: TenantInput, known: model.Tenant) -> Callable[[model.Tenant],
     if given.preferences is None:
         changes = None
     elif given.preferences is not strawberry.UNSET:
-        changes = _changes(given.preferences, known, "input.preferences")
+        changes = preference_changes(given.preferences, known, "input.preferences")
 
     def step(tenant: model.Tenant) -> model.Tenant:
         start = NO_PREFERENCES if changes is None else wishes.apply_changes(tenant.preferences, changes)

@@ -9,7 +9,7 @@ from strawberry import ID
 
 from hub import model
 from hub.api.context import Context, Info
-from hub.api.schema.deliveries import Delivery, DeliveryFilter, ReplayPreview, replayed, wanted
+from hub.api.schema.deliveries import Delivery, DeliveryFilter, ReplayPreview, to_delivery_filter, to_replay_filter
 from hub.api.schema.devices import DeviceMutation, DeviceQuery
 from hub.api.schema.health import HealthQuery
 from hub.api.schema.inbox_stream import InboxStream
@@ -17,16 +17,16 @@ from hub.api.schema.inputs import (
     InboxFilter,
     SendInput,
     UserInput,
-    id_cursor,
-    idempotency_key,
-    inbox_filter,
-    notification_ids,
-    page_size,
-    profile,
-    send_request,
-    user_id,
+    to_inbox_filter,
+    to_profile,
+    to_send_request,
+    valid_id_cursor,
+    valid_idempotency_key,
+    valid_ids,
+    valid_page_size,
+    valid_user_id,
 )
-from hub.api.schema.preferences import WishMutation, WishQuery
+from hub.api.schema.preferences import PreferencesMutation, PreferencesQuery
 from hub.api.schema.scalars import CONFIG, Cursor
 from hub.api.schema.suppressions import SuppressionMutation, SuppressionQuery
 from hub.api.schema.types import (
@@ -45,7 +45,7 @@ from hub.api.schema.types import (
     delivery_page,
     inbox_page,
 )
-from hub.api.schema.user_data import PeopleMutation, PeopleQuery
+from hub.api.schema.user_data import SimulationQuery, UserDataMutation
 from hub.api.schema.webhooks import WebhookMutation, WebhookQuery
 from hub.errors import BadUserInput, HubError, NotFound, TooLarge, Unavailable
 from hub.inbox import state
@@ -56,13 +56,13 @@ from hub.workflows.publish import Published, SendRequest
 
 
 @strawberry.type
-class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery, HealthQuery):
+class Query(PreferencesQuery, DeviceQuery, SimulationQuery, WebhookQuery, SuppressionQuery, HealthQuery):
     @strawberry.field(graphql_type=User, description="The caller.")
     async def me(self, info: Info) -> model.User:
         context = info.context
         user = await context.services.users.get(context.mailbox)
         if user is None:
-            await context.services.change.get_or_create_mailbox(context.mailbox)
+            await context.services.inbox_actions.get_or_create_mailbox(context.mailbox)
             user = await context.services.users.get(context.mailbox)
         if user is None:
             raise Unavailable("This person was erased just now.")
@@ -85,7 +85,7 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery,
     @strawberry.field(graphql_type=User | None, description="Role service and up.")
     async def user(self, info: Info, id: ID) -> model.User | None:
         tenant = info.context.require_service()
-        return await info.context.services.users.get(mailbox_of(tenant, user_id(id, "id")))
+        return await info.context.services.users.get(mailbox_of(tenant, valid_user_id(id, "id")))
 
     @strawberry.field(graphql_type=Send | None, description="Role service and up.")
     async def send(self, info: Info, id: ID) -> model.Send | None:
@@ -103,9 +103,9 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery,
     ) -> SendConnection:
         context = info.context
         tenant = context.require_service()
-        size = page_size(first, 20, context.services.settings)
+        size = valid_page_size(first, 20, context.services.settings)
         found = await context.services.sends.page(
-            tenant, category=category, since=since, until=until, first=size + 1, after=id_cursor(after)
+            tenant, category=category, since=since, until=until, first=size + 1, after=valid_id_cursor(after)
         )
         return connection(SendConnection, SendEdge, found, size, after)
 
@@ -131,17 +131,19 @@ class Query(WishQuery, DeviceQuery, PeopleQuery, WebhookQuery, SuppressionQuery,
         after: str | None = None,
     ) -> DeliveryConnection:
         tenant = info.context.require_service()
-        return await delivery_page(info.context, tenant, wanted(filter, tenant), first, after)
+        return await delivery_page(info.context, tenant, to_delivery_filter(filter, tenant), first, after)
 
     @strawberry.field(description="Role service and up. What `replay` with this filter would bring back.")
     async def replay_preview(self, info: Info, filter: DeliveryFilter) -> ReplayPreview:
         context = info.context
         tenant = context.require_service()
-        return ReplayPreview.of(await context.services.deliveries.replay_preview(tenant, wanted(filter, tenant)))
+        return ReplayPreview.of(
+            await context.services.deliveries.replay_preview(tenant, to_delivery_filter(filter, tenant))
+        )
 
 
 @strawberry.type
-class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, SuppressionMutation):
+class Mutation(PreferencesMutation, DeviceMutation, UserDataMutation, WebhookMutation, SuppressionMutation):
     @strawberry.mutation
     async def mark_seen(self, info: Info, ids: list[ID]) -> InboxPayload:
         return await _mark(info.context, ids, state.seen)
@@ -238,7 +240,7 @@ class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, Su
         graphql_type=Send, description="Role service and up. What has not gone out yet never does; inboxes keep theirs."
     )
     async def cancel_send(self, info: Info, id: ID) -> model.Send:
-        return await info.context.services.call_off.cancel(info.context.require_service(), id)
+        return await info.context.services.send_cancellation.cancel(info.context.require_service(), id)
 
     @strawberry.mutation(
         graphql_type=Send,
@@ -246,7 +248,7 @@ class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, Su
         "cancelled.",
     )
     async def recall_send(self, info: Info, id: ID) -> model.Send:
-        return await info.context.services.call_off.recall(info.context.require_service(), id)
+        return await info.context.services.send_cancellation.recall(info.context.require_service(), id)
 
     @strawberry.mutation(
         description="Role service and up. Dead letters back to work: FAILED, and RETRYING, which then has its next try "
@@ -257,7 +259,7 @@ class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, Su
     async def replay(self, info: Info, ids: list[ID] | None = None, filter: DeliveryFilter | None = None) -> int:
         context = info.context
         tenant = context.require_service()
-        return await context.services.deliveries.replay(tenant, replayed(context, tenant, ids, filter))
+        return await context.services.deliveries.replay(tenant, to_replay_filter(context, tenant, ids, filter))
 
     @strawberry.mutation(
         graphql_type=list[User], description="Role service and up. Absent leaves as it is, null clears."
@@ -270,8 +272,8 @@ class Mutation(WishMutation, DeviceMutation, PeopleMutation, WebhookMutation, Su
             raise TooLarge(f"users holds more than {settings.users_per_call} (HUB_USERS_PER_CALL): call in parts.")
         if not users:
             return []
-        profiles = [profile(given, tenant, settings, f"users.{index}") for index, given in enumerate(users)]
-        context.people.update(given.id for given in profiles)
+        profiles = [to_profile(given, tenant, settings, f"users.{index}") for index, given in enumerate(users)]
+        context.touched_mailboxes.update(given.id for given in profiles)
         return await context.services.users.upsert(profiles)
 
 
@@ -287,7 +289,7 @@ class Subscription:
         try:
             feed = await services.subscriptions.subscribe(context.mailbox, position)
         except NotFound:
-            await services.change.create_mailbox(context.mailbox)
+            await services.inbox_actions.create_mailbox(context.mailbox)
             feed = await services.subscriptions.subscribe(context.mailbox, position)
         return InboxStream(feed, services.subscriptions, services.clock)
 
@@ -326,7 +328,7 @@ class Subscription:
 
 async def _mark(context: Context, ids: Sequence[str], mark: state.Mark) -> InboxPayload:
     services = context.services
-    marked = await services.change.mark(context.mailbox, notification_ids(ids, services.settings), mark)
+    marked = await services.inbox_actions.mark(context.mailbox, valid_ids(ids, services.settings), mark)
     return InboxPayload.of(marked, services.inboxes.position(marked.head))
 
 
@@ -336,14 +338,14 @@ async def _mark_all(
     mark: state.Mark,
 ) -> InboxPayload:
     services = context.services
-    marked = await services.change.mark_all(context.mailbox, inbox_filter(filter), mark)
+    marked = await services.inbox_actions.mark_all(context.mailbox, to_inbox_filter(filter), mark)
     return InboxPayload.of(marked, services.inboxes.position(marked.head))
 
 
 def _request(context: Context, given: SendInput, field: str, header_key: str | None) -> tuple[SendRequest, str | None]:
     services = context.services
-    key = idempotency_key(given.idempotency_key, f"{field}.idempotencyKey") or header_key
-    return send_request(given, services.settings, services.clock(), field), key
+    key = valid_idempotency_key(given.idempotency_key, f"{field}.idempotencyKey") or header_key
+    return to_send_request(given, services.settings, services.clock(), field), key
 
 
 def _header_key(info: Info) -> str | None:

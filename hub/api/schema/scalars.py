@@ -72,7 +72,7 @@ def parse_duration(value: object) -> int:
     return total
 
 
-def duration(seconds: int) -> str:
+def format_duration(seconds: int) -> str:
     """As it is written: P1DT12H, PT30S."""
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3600)
@@ -87,7 +87,7 @@ def _json(text: str) -> orjson.Fragment:
     return orjson.Fragment(text)
 
 
-def _as_it_is(value: object) -> object:
+def _identity(value: object) -> object:
     return value
 
 
@@ -117,7 +117,7 @@ def parse_json_literal(node: ValueNode, variables: dict[str, Any] | None = None)
     return value_from_ast_untyped(node)
 
 
-def _refusing(parse: Callable[..., Any]) -> Callable[..., Any]:
+def _with_input_errors(parse: Callable[..., Any]) -> Callable[..., Any]:
     """Makes whatever a parser raises a refusal of the input: it is the client's value that broke it."""
 
     @wraps(parse)
@@ -134,7 +134,7 @@ def _refusing(parse: Callable[..., Any]) -> Callable[..., Any]:
 
 GraphQLID.coerce_input_value = parse_id  # Strawberry has no setting for a built-in scalar
 for _scalar in (GraphQLInt, GraphQLFloat):  # Python refuses to read thousands of digits
-    _scalar.coerce_input_literal = _refusing(_scalar.coerce_input_literal)  # type: ignore[arg-type]
+    _scalar.coerce_input_literal = _with_input_errors(_scalar.coerce_input_literal)  # type: ignore[arg-type]
 
 
 CONFIG = StrawberryConfig(
@@ -143,22 +143,22 @@ CONFIG = StrawberryConfig(
             name="DateTime",
             description="An instant, RFC 3339, always UTC in answers.",
             serialize=rfc3339,
-            parse_value=_refusing(parse_instant),
+            parse_value=_with_input_errors(parse_instant),
             specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
         ),
         Duration: strawberry.scalar(
             name="Duration",
             description="ISO 8601 duration: PT30S, PT10M, P1D.",
-            serialize=duration,
-            parse_value=_refusing(parse_duration),
+            serialize=format_duration,
+            parse_value=_with_input_errors(parse_duration),
         ),
         JSON: strawberry.scalar(
-            name="JSON", serialize=_json, parse_value=_as_it_is, parse_literal=_refusing(parse_json_literal)
+            name="JSON", serialize=_json, parse_value=_identity, parse_literal=_with_input_errors(parse_json_literal)
         ),
         Cursor: strawberry.scalar(
             name="Cursor",
             description="An opaque position in a change feed. Keep it, hand it back as `after`, never look inside.",
-            parse_value=_refusing(_string),
+            parse_value=_with_input_errors(_string),
         ),
     }
 )

@@ -7,8 +7,8 @@ import structlog
 from strawberry import ID
 
 from hub.api.context import Info
-from hub.api.schema.inputs import page_size
-from hub.api.schema.inputs import user_id as checked_id
+from hub.api.schema.inputs import valid_page_size
+from hub.api.schema.inputs import valid_user_id as checked_id
 from hub.api.schema.types import PageInfo
 from hub.errors import BadUserInput
 from hub.model import mailbox_of
@@ -48,11 +48,11 @@ class SuppressionQuery:
     ) -> SuppressionConnection:
         context = info.context
         tenant = context.require_admin()
-        size = page_size(first, SUPPRESSIONS, context.services.settings)
-        since = None if after is None else _place(after)
+        size = valid_page_size(first, SUPPRESSIONS, context.services.settings)
+        since = None if after is None else _decode_cursor(after)
         found = await context.services.users.list_suppressions(tenant, size + 1, since)
         nodes = [Suppression(user_id=ID(user), address=address, reason=why) for user, address, why in found[:size]]
-        edges = [SuppressionEdge(cursor=_cursor(node.user_id, node.address), node=node) for node in nodes]
+        edges = [SuppressionEdge(cursor=_encode_cursor(node.user_id, node.address), node=node) for node in nodes]
         return SuppressionConnection(
             edges=edges,
             nodes=nodes,
@@ -75,16 +75,16 @@ class SuppressionMutation:
         return lifted
 
 
-def _cursor(user: str, address: str) -> str:
+def _encode_cursor(user: str, address: str) -> str:
     return urlsafe_b64encode(f"{user}\n{address}".encode()).decode().rstrip("=")
 
 
-def _place(cursor: str) -> tuple[str, str]:
+def _decode_cursor(cursor: str) -> tuple[str, str]:
     """Whom and which address a cursor names; BadUserInput for anything the hub did not make."""
     try:
         user, _, address = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("\n")
     except ValueError:
         user = address = ""
-    if not user or _cursor(user, address) != cursor:
+    if not user or _encode_cursor(user, address) != cursor:
         raise BadUserInput("after is not a cursor of this hub: hand back one that it gave, unchanged.", "after")
     return user, address

@@ -14,11 +14,11 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Context, Info
-from hub.api.schema.deliveries import Delivery, DeliveryEdge, DeliveryFilter, page, wanted
+from hub.api.schema.deliveries import Delivery, DeliveryEdge, DeliveryFilter, load_page, to_delivery_filter
 from hub.api.schema.devices import Device
-from hub.api.schema.inputs import InboxFilter, id_cursor, inbox_filter, page_size
+from hub.api.schema.inputs import InboxFilter, to_inbox_filter, valid_id_cursor, valid_page_size
 from hub.api.schema.preferences import Preferences, user_preferences
-from hub.api.schema.reader_language import PROJECTED, because_for_reader
+from hub.api.schema.reader_language import PROJECTION, because_for_reader
 from hub.api.schema.scalars import JSON, Cursor
 from hub.audience.preferences import Matrix
 from hub.errors import NotFound
@@ -69,7 +69,7 @@ async def _because_for_recipient(n: model.Notification, context: Context) -> str
 
 async def _deliveries(root: Parent[model.Notification], info: Info) -> list[model.Delivery]:
     """Those that are read off the notification, and those that are documents."""
-    outside = await info.context.outside(root.id) if root.outside else []
+    outside = await info.context.external_deliveries(root.id) if root.outside else []
     return virtual_deliveries(root) + outside
 
 
@@ -109,7 +109,7 @@ class Notification:
     because: str = strawberry.field(
         resolver=_because,
         graphql_type=str,
-        metadata={PROJECTED: because_for_reader},
+        metadata={PROJECTION: because_for_reader},
         description="Why the recipient got it, in a sentence they understand: named by the sender, follows a topic, "
         "everyone, a rule. A user reads it in their own language, service and admin in that of the recipient.",
     )
@@ -189,12 +189,12 @@ async def inbox_page(
 ) -> NotificationConnection:
     """A page of a mailbox, with its counts and its feed position."""
     services = context.services
-    wanted = inbox_filter(filter)
-    size = page_size(first, 20, services.settings)
+    wanted = to_inbox_filter(filter)
+    size = valid_page_size(first, 20, services.settings)
     below = decode_page_cursor(after, "after") if after is not None else None
     page = await services.inboxes.get_page(mailbox, wanted, size, below)
     if page is None:
-        await services.change.get_or_create_mailbox(mailbox)
+        await services.inbox_actions.get_or_create_mailbox(mailbox)
         page = await services.inboxes.get_page(mailbox, wanted, size, below)
     if page is None:
         raise NotFound("There is no such inbox.")
@@ -286,7 +286,7 @@ async def delivery_page(
     context: Context, tenant: str, asked: DeliveryQuery, first: int | None, after: str | None
 ) -> DeliveryConnection:
     """Deliveries that leave the hub, newest first."""
-    found, more = await page(context, tenant, asked, first, after)
+    found, more = await load_page(context, tenant, asked, first, after)
     return DeliveryConnection(
         edges=[DeliveryEdge(cursor=cursor_of(asked, delivery), node=delivery) for delivery in found],
         nodes=found,
@@ -333,7 +333,7 @@ async def _send_deliveries(
     first: int | None = 50,
     after: str | None = None,
 ) -> "DeliveryConnection":
-    asked = wanted(filter, root.tenant, send=root.id)
+    asked = to_delivery_filter(filter, root.tenant, send=root.id)
     with info.context.reading():
         return await delivery_page(info.context, root.tenant, asked, first, after)
 
@@ -342,9 +342,9 @@ async def _send_notifications(
     root: Parent[model.Send], info: Info, first: int | None = 20, after: str | None = None, hidden: bool | None = False
 ) -> SendNotificationConnection:
     services = info.context.services
-    size = page_size(first, 20, services.settings)
+    size = valid_page_size(first, 20, services.settings)
     with info.context.reading():
-        found = await services.sends.notifications(root, size + 1, id_cursor(after), hidden=bool(hidden))
+        found = await services.sends.notifications(root, size + 1, valid_id_cursor(after), hidden=bool(hidden))
     return connection(SendNotificationConnection, NotificationEdge, found, size, after)
 
 

@@ -7,7 +7,7 @@ from strawberry import ID
 
 from hub import model
 from hub.api.context import Info
-from hub.api.schema.inputs import SendInput, page_size, send_request, user_id
+from hub.api.schema.inputs import SendInput, to_send_request, valid_page_size, valid_user_id
 from hub.api.schema.scalars import JSON
 from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
@@ -36,7 +36,7 @@ class Simulation:
 
 
 @strawberry.type
-class PeopleQuery:
+class SimulationQuery:
     @strawberry.field(
         description="Role service and up. What would happen to this send, recipient by recipient, with nothing stored "
         "and nothing sent."
@@ -45,8 +45,8 @@ class PeopleQuery:
         context = info.context
         services, now = context.services, context.services.clock()
         id = context.require_service()
-        request = send_request(input, services.settings, now, "input")
-        named = request.users[: page_size(first, 20, services.settings)]
+        request = to_send_request(input, services.settings, now, "input")
+        named = request.users[: valid_page_size(first, 20, services.settings)]
         tenant = await services.tenants.get(id)
         people = await services.users.get_many([mailbox_of(id, user) for user in named])
         category = tenant.category(request.category) or default_category(request.category)
@@ -75,7 +75,7 @@ class PeopleQuery:
 
 
 @strawberry.type
-class PeopleMutation:
+class UserDataMutation:
     @strawberry.mutation(
         description="Role admin. All that is kept of a person, the newest first; `complete` is false where there is "
         "more of something than an export holds (HUB_EXPORT_MAX)."
@@ -83,7 +83,7 @@ class PeopleMutation:
     async def export_user(self, info: Info, id: ID) -> JSON:
         context = info.context
         tenant = context.require_admin()
-        told = await context.services.dossiers.export(mailbox_of(tenant, user_id(id, "id")))
+        told = await context.services.user_data.export(mailbox_of(tenant, valid_user_id(id, "id")))
         if told is None:
             raise NotFound("There is no such person.")
         return JSON(told)
@@ -95,4 +95,4 @@ class PeopleMutation:
     async def delete_user(self, info: Info, id: ID) -> bool:
         context = info.context
         tenant = context.require_admin()
-        return await context.services.dossiers.erase(mailbox_of(tenant, user_id(id, "id")))
+        return await context.services.user_data.erase(mailbox_of(tenant, valid_user_id(id, "id")))

@@ -10,8 +10,8 @@ from strawberry import ID, Parent
 from hub import model
 from hub.api.context import Info
 from hub.api.schema.deliveries import Attempt
-from hub.api.schema.fast_inputs import quick
-from hub.api.schema.inputs import notification_ids, outer_url, page_size
+from hub.api.schema.fast_inputs import fast_input
+from hub.api.schema.inputs import public_url, valid_ids, valid_page_size
 from hub.api.schema.types import PageInfo, connection
 from hub.errors import BadUserInput
 from hub.webhooks.events import EVENTS
@@ -57,7 +57,7 @@ async def _calls(
     context = info.context
     if after is not None and not CALL_CURSOR.fullmatch(after):
         raise BadUserInput("after is not a cursor of this hub: hand back one that it gave, unchanged.", "after")
-    size = page_size(first, CALLS, context.services.settings)
+    size = valid_page_size(first, CALLS, context.services.settings)
     found = await context.services.webhook_calls.page(context.require_admin(), root.id, statuses, size + 1, after)
     return connection(WebhookCallConnection, WebhookCallEdge, found, size, after)
 
@@ -83,7 +83,7 @@ class WebhookSecretPayload:
         return cls(endpoint=endpoint, secret=endpoint.secrets[0])
 
 
-@quick
+@fast_input
 @strawberry.input(
     description=f"`events` is any of {', '.join(EVENTS)}; left out or null: all of them, also those to come."
 )
@@ -96,7 +96,7 @@ class WebhookInput:
 class WebhookQuery:
     @strawberry.field(graphql_type=list[WebhookEndpoint], description="Role admin. In the order they were made.")
     async def webhooks(self, info: Info) -> list[model.WebhookEndpoint]:
-        return await info.context.services.endpoints.list_all(info.context.require_admin())
+        return await info.context.services.webhook_endpoints.list_all(info.context.require_admin())
 
 
 @strawberry.type
@@ -105,9 +105,9 @@ class WebhookMutation:
     async def create_webhook(self, info: Info, input: WebhookInput) -> WebhookSecretPayload:
         context = info.context
         tenant = context.require_admin()
-        url = outer_url(input.url, context.services.egress, "input.url")
-        events = _events(input.events, "input.events")
-        return WebhookSecretPayload.of(await context.services.endpoints.create(tenant, url, events))
+        url = public_url(input.url, context.services.outbound_http, "input.url")
+        events = _valid_events(input.events, "input.events")
+        return WebhookSecretPayload.of(await context.services.webhook_endpoints.create(tenant, url, events))
 
     @strawberry.mutation(
         graphql_type=WebhookEndpoint,
@@ -122,23 +122,23 @@ class WebhookMutation:
         enabled: bool | None = None,
     ) -> model.WebhookEndpoint:
         context = info.context
-        return await context.services.endpoints.update(
+        return await context.services.webhook_endpoints.update(
             context.require_admin(),
             id,
-            url=UNSET if url is None else outer_url(url, context.services.egress, "url"),
-            events=UNSET if events is strawberry.UNSET else _events(events, "events"),
+            url=UNSET if url is None else public_url(url, context.services.outbound_http, "url"),
+            events=UNSET if events is strawberry.UNSET else _valid_events(events, "events"),
             enabled=UNSET if enabled is None else enabled,
         )
 
     @strawberry.mutation(description="Role admin. For a day the secret before it signs, too.")
     async def rotate_webhook_secret(self, info: Info, id: ID) -> WebhookSecretPayload:
         context = info.context
-        return WebhookSecretPayload.of(await context.services.endpoints.rotate(context.require_admin(), id))
+        return WebhookSecretPayload.of(await context.services.webhook_endpoints.rotate(context.require_admin(), id))
 
     @strawberry.mutation(description="Role admin. Answers whether it was there.")
     async def delete_webhook(self, info: Info, id: ID) -> bool:
         context = info.context
-        return await context.services.endpoints.delete(context.require_admin(), id)
+        return await context.services.webhook_endpoints.delete(context.require_admin(), id)
 
     @strawberry.mutation(
         description="Role admin. Calls that FAILED back to work, where their endpoint is enabled. Answers how many."
@@ -147,12 +147,12 @@ class WebhookMutation:
         context = info.context
         services = context.services
         tenant = context.require_admin()
-        chosen = notification_ids(ids, services.settings)
-        enabled = [endpoint.id for endpoint in await services.endpoints.list_all(tenant) if endpoint.enabled]
+        chosen = valid_ids(ids, services.settings)
+        enabled = [endpoint.id for endpoint in await services.webhook_endpoints.list_all(tenant) if endpoint.enabled]
         return await services.webhook_calls.replay(tenant, chosen, enabled)
 
 
-def _events(given: list[str] | None, field: str) -> tuple[str, ...]:
+def _valid_events(given: list[str] | None, field: str) -> tuple[str, ...]:
     if given is None:
         return ()
     if not given:

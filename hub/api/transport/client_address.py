@@ -1,9 +1,9 @@
-"""From where clients call, and how many connections each address may have.
+"""Client addresses and the connection limit per address.
 
-A connection is counted when it is made, before a byte of it is read. Connections of a trusted proxy are everybody's:
-what comes through them is counted by the address that the proxy names, each request and each socket as long as it
-lasts. uvicorn's own reading of `X-Forwarded-For` stays off: it trusts 127.0.0.1 unless told otherwise, and takes any
-word for an address.
+A connection is counted when it is accepted, before a byte is read. Connections of a trusted proxy carry requests of
+many clients. Each request and each socket that comes through a proxy is therefore counted by the address that the proxy
+names, as long as it lasts. uvicorn's own handling of `X-Forwarded-For` stays off: it trusts 127.0.0.1 by default, and
+accepts any word as an address.
 """
 
 from collections.abc import Awaitable, Iterable
@@ -16,54 +16,55 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hub.api.errors import refused
-from hub.api.transport.concurrency import BUSY_S, Places
+from hub.api.errors import to_graphql_error
+from hub.api.transport.concurrency import RETRY_AFTER_S, KeyedLimiter
 from hub.errors import RateLimited
 from hub.platform import metrics
 from hub.settings import Settings
 
-SITE_BITS = 64  # of an IPv6 address: whoever has one has all that begin with these
+IPV6_PREFIX_BITS = 64  # one client usually has all IPv6 addresses with the same prefix
 
 log = structlog.get_logger(__name__)
 
 
-class Addresses:
-    """All clients of this process."""
+class ClientAddresses:
+    """The connections of this process, by address."""
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = settings.trusted_proxies
-        self._places = Places(settings.connections_per_address)
-        self._told = False
+        self._connections = KeyedLimiter(settings.connections_per_address)
+        self._warned = False
         message = (
             f"Your address has {settings.connections_per_address} open connections (HUB_CONNECTIONS_PER_ADDRESS). If "
             "it is a proxy's, name it in HUB_TRUSTED_PROXIES."
         )
-        self.refusal = orjson.dumps({"errors": [refused(RateLimited(message, BUSY_S), "")]})
+        self.refusal_body = orjson.dumps({"errors": [to_graphql_error(RateLimited(message, RETRY_AFTER_S), "")]})
 
     def is_proxy(self, address: str) -> bool:
-        """Whether what it says of clients is believed."""
-        return bool(self._trusted) and self._trusts(_read(address))
+        """Return whether the headers of this address are trusted."""
+        return bool(self._trusted) and self._trusts(_parse_address(address))
 
-    def take(self, address: str) -> str | None:
-        """A place for a connection, to `leave` when it ends; None where there is none left."""
-        place = _place(address)
-        if self._places.take(place):
+    def acquire(self, address: str) -> str | None:
+        """Count one connection. Return the key for `release`, or None if the limit is reached."""
+        place = _rate_limit_key(address)
+        if self._connections.acquire(place):
             return place
         metrics.connections_refused.inc()
-        if not self._told:
-            self._told = True
+        if not self._warned:
+            self._warned = True
             log.warning("address_refused", address=place, settings="HUB_CONNECTIONS_PER_ADDRESS, HUB_TRUSTED_PROXIES")
         return None
 
-    def leave(self, place: str) -> None:
-        self._places.leave(place)
+    def release(self, key: str) -> None:
+        self._connections.release(key)
 
-    def named(self, forwarded_for: Iterable[str]) -> str | None:
-        """The client that trusted proxies name: the last address in `X-Forwarded-For` that is none of theirs, for what
-        stands before it may be anybody's word. None where they name nobody."""
+    def from_forwarded_for(self, forwarded_for: Iterable[str]) -> str | None:
+        """Return the last address in `X-Forwarded-For` that is not a trusted proxy, or None.
+
+        Addresses before it are not trusted, because a client can send any header."""
         nearest = None
         for word in reversed(",".join(forwarded_for).split(",")):
-            address = _read(word)
+            address = _parse_address(word)
             if address is None:
                 break
             nearest = str(address)
@@ -75,11 +76,11 @@ class Addresses:
         return address is not None and any(address in network for network in self._trusted)
 
 
-def behind_proxies(app: ASGIApp, addresses: Addresses) -> ASGIApp:
-    """The app as trusted proxies hand it requests: `client` and `scheme` are the client's own."""
+def proxy_headers(app: ASGIApp, addresses: ClientAddresses) -> ASGIApp:
+    """Return an app that reads `client` and `scheme` from the headers of trusted proxies."""
 
-    def heard(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Without a coroutine of its own: that would stay as long as a socket does."""
+    def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Return the awaitable of the app. A coroutine here would live as long as the socket."""
         direct = not scope.get("client") or not addresses.is_proxy(scope["client"][0])
         return app(scope, receive, send) if direct else forwarded(scope, receive, send)
 
@@ -88,26 +89,26 @@ def behind_proxies(app: ASGIApp, addresses: Addresses) -> ASGIApp:
         proto = headers.get("x-forwarded-proto")
         if proto in {"http", "https"}:
             scope["scheme"] = proto if scope["type"] == "http" else proto.replace("http", "ws")
-        client = addresses.named(headers.getlist("x-forwarded-for"))
+        client = addresses.from_forwarded_for(headers.getlist("x-forwarded-for"))
         if client is None:
             await app(scope, receive, send)
             return
         scope["client"] = (client, 0)
-        place = addresses.take(client)
+        place = addresses.acquire(client)
         if place is None:
-            busy = {"retry-after": f"{BUSY_S:.0f}"}
-            await Response(addresses.refusal, 429, busy, "application/json")(scope, receive, send)
+            busy = {"retry-after": f"{RETRY_AFTER_S:.0f}"}
+            await Response(addresses.refusal_body, 429, busy, "application/json")(scope, receive, send)
             return
         try:
             await app(scope, receive, send)
         finally:
-            addresses.leave(place)
+            addresses.release(place)
 
-    return heard
+    return dispatch
 
 
-def _read(word: str) -> IPv4Address | IPv6Address | None:
-    """An address as proxies write it, with or without a port."""
+def _parse_address(word: str) -> IPv4Address | IPv6Address | None:
+    """Parse an address as proxies write it, with or without a port."""
     host = word.strip()
     if host.startswith("["):
         host = host[1:].partition("]")[0]
@@ -119,6 +120,6 @@ def _read(word: str) -> IPv4Address | IPv6Address | None:
     return None
 
 
-def _place(address: str) -> str:
-    found = _read(address)
-    return str(ip_network((found, SITE_BITS), strict=False)) if isinstance(found, IPv6Address) else str(found)
+def _rate_limit_key(address: str) -> str:
+    found = _parse_address(address)
+    return str(ip_network((found, IPV6_PREFIX_BITS), strict=False)) if isinstance(found, IPv6Address) else str(found)

@@ -2,24 +2,24 @@
 
 from collections import Counter
 
-BUSY_S = 5.0  # when to come back, for who got none
+RETRY_AFTER_S = 5.0  # when to come back, for who got none
 
 
-class Places:
+class KeyedLimiter:
     """As many as `most` for each name; 0 is no limit."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._taken: Counter[str] = Counter()
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._in_use: Counter[str] = Counter()
 
-    def take(self, name: str) -> bool:
+    def acquire(self, key: str) -> bool:
         """Whether there was one left. Who got one leaves it in the end."""
-        if self._most and self._taken[name] >= self._most:
+        if self._limit and self._in_use[key] >= self._limit:
             return False
-        self._taken[name] += 1
+        self._in_use[key] += 1
         return True
 
-    def leave(self, name: str) -> None:
-        self._taken[name] -= 1
-        if not self._taken[name]:
-            del self._taken[name]
+    def release(self, key: str) -> None:
+        self._in_use[key] -= 1
+        if not self._in_use[key]:
+            del self._in_use[key]

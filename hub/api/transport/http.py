@@ -19,37 +19,42 @@ from starlette.types import Receive, Scope, Send
 
 from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
-from hub.api.errors import refused
-from hub.api.execution.engine import Answer, Engine, Operation, Request, encode, requested, root_fields
-from hub.api.execution.engine import Answers as Told
-from hub.api.execution.idempotency import Answers
-from hub.api.rate_limits import headers, refusal
+from hub.api.errors import to_graphql_error
+from hub.api.execution.engine import Engine, GraphQLResponse, Operation, Request, encode, parse_request, root_fields
+from hub.api.execution.engine import SubscriptionResults as Told
+from hub.api.execution.idempotency import IdempotentResponses
+from hub.api.rate_limits import rate_limit_headers, to_error
 from hub.api.request_json import loads
-from hub.api.schema.inputs import idempotency_key
-from hub.api.transport.concurrency import BUSY_S, Places
+from hub.api.schema.inputs import valid_idempotency_key
+from hub.api.transport.concurrency import RETRY_AFTER_S, KeyedLimiter
 from hub.api.transport.media_types import (
     EVENTS,
     GRAPHQL_JSON,
     JSON,
-    WANTED_HEADERS,
-    accepted,
+    UNSUPPORTED_TYPE_HEADERS,
     check_encoding,
     check_type,
+    parse_accept,
 )
-from hub.api.transport.operation_telemetry import Visit, request_id
+from hub.api.transport.operation_telemetry import OperationTelemetry, valid_request_id
 from hub.errors import HubError, RateLimited, TooLarge, Unauthenticated, Unavailable, WrongMediaType
 from hub.model import Role
 from hub.platform import tracing
 from hub.platform.connections import is_outage
 
-REFUSAL_HEADERS = {Unauthenticated: {"www-authenticate": "Bearer"}, WrongMediaType: WANTED_HEADERS}
-QUIET_S = 12.0  # a comment keeps idle streams open through proxies
+ERROR_HEADERS = {Unauthenticated: {"www-authenticate": "Bearer"}, WrongMediaType: UNSUPPORTED_TYPE_HEADERS}
+KEEPALIVE_S = 12.0  # a comment keeps idle streams open through proxies
 METHODS = ["GET", "POST"]
 
 
 class GraphQLOverHTTP:
     def __init__(
-        self, engine: Engine, services: Services, auth: Authenticator, answers: Answers, sockets: Places
+        self,
+        engine: Engine,
+        services: Services,
+        auth: Authenticator,
+        answers: IdempotentResponses,
+        sockets: KeyedLimiter,
     ) -> None:
         self._engine = engine
         self._services = services
@@ -62,50 +67,55 @@ class GraphQLOverHTTP:
         said = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
         if "accept" in said:  # it may come in several lines
             said["accept"] = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
-        accept = accepted(said.get("accept", "")).single
+        accept = parse_accept(said.get("accept", "")).single
         transport = "sse" if accept == EVENTS else "http"
-        visit = Visit(
+        visit = OperationTelemetry(
             transport,
-            request_id(said.get("x-request-id")),
+            valid_request_id(said.get("x-request-id")),
             said.get("traceparent") if tracing.enabled() else None,
         )
         try:
             response = await self._handle(scope, receive, said, accept, visit)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told, and the log
-            response = _json({"errors": [refused(error, visit.request_id)]}, accept, HubError.status)
-        if isinstance(response, _Answered):
-            visit.answered(response.answer)
+            response = _json({"errors": [to_graphql_error(error, visit.request_id)]}, accept, HubError.status)
+        if isinstance(response, _GraphQLResponse):
+            visit.finish(response.answer)
         response.raw_headers.append((b"x-request-id", visit.request_id.encode()))
         await response(scope, receive, send)
 
     async def _handle(
-        self, scope: Scope, receive: Receive, said: Mapping[str, str], accept: str, visit: Visit
+        self, scope: Scope, receive: Receive, said: Mapping[str, str], accept: str, visit: OperationTelemetry
     ) -> Response:
         request_id = visit.request_id
         try:
-            caller = await self._auth.caller(said.get("authorization"))
-            visit.came(caller)
-            verdict = self._services.rates.hit(caller)
-            if limited := refusal(verdict):
-                return _json({"errors": [refused(limited, request_id)]}, accept, limited.status, headers(verdict))
+            caller = await self._auth.authenticate(said.get("authorization"))
+            visit.set_principal(caller)
+            verdict = self._services.rate_limits.check(caller)
+            if limited := to_error(verdict):
+                return _json(
+                    {"errors": [to_graphql_error(limited, request_id)]},
+                    accept,
+                    limited.status,
+                    rate_limit_headers(verdict),
+                )
             request, size = await self._read(scope, receive, said)
-            key = idempotency_key(said.get("idempotency-key"), "Idempotency-Key")
+            key = valid_idempotency_key(said.get("idempotency-key"), "Idempotency-Key")
             operation = await self._engine.prepare(request, request_id)
         except HubError as error:
             return _json(
-                {"errors": [refused(error, request_id)]}, accept, error.status, REFUSAL_HEADERS.get(type(error))
+                {"errors": [to_graphql_error(error, request_id)]}, accept, error.status, ERROR_HEADERS.get(type(error))
             )
         except ClientDisconnect:
             return Response(status_code=400)
         if isinstance(operation, list):
             return _json({"errors": operation}, accept, _status(accept))
-        visit.asked(operation)
-        if too_costly := self._services.rates.spend(caller, operation.cost):
+        visit.set_operation(operation)
+        if too_costly := self._services.rate_limits.charge(caller, operation.cost):
             told = {"retry-after": str(math.ceil(too_costly.retry_after_s))}
-            return _json({"errors": [refused(too_costly, request_id)]}, accept, too_costly.status, told)
-        if operation.kind is OperationType.SUBSCRIPTION and accepted(said.get("accept", "")).events:
+            return _json({"errors": [to_graphql_error(too_costly, request_id)]}, accept, too_costly.status, told)
+        if operation.kind is OperationType.SUBSCRIPTION and parse_accept(said.get("accept", "")).events:
             accept = EVENTS
-            visit.streams()
+            visit.set_streaming()
         readable = {OperationType.QUERY, OperationType.SUBSCRIPTION} if accept == EVENTS else {OperationType.QUERY}
         if scope["method"] == "GET" and operation.kind not in readable:
             refusing = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
@@ -114,31 +124,33 @@ class GraphQLOverHTTP:
             fault = TooLarge(
                 f"The body is larger than {self._services.settings.body_max_bytes} bytes (HUB_BODY_MAX_BYTES)."
             )
-            return _json({"errors": [refused(fault, request_id)]}, accept, fault.status)
+            return _json({"errors": [to_graphql_error(fault, request_id)]}, accept, fault.status)
         context = Context(caller, self._services, request_id, key)
-        closing = self._services.closing
+        closing = self._services.shutting_down
         if operation.kind is OperationType.SUBSCRIPTION:
             if accept != EVENTS:
                 message = f"Subscribe over a WebSocket, or accept {EVENTS}."
                 return _json({"errors": [{"message": message, "extensions": {"code": "BAD_USER_INPUT"}}]}, accept, 400)
             held = caller.mailbox if caller.role is Role.USER else None
-            if held and not self._sockets.take(held):
-                full = RateLimited("Too many open sockets and streams for this user (HUB_SOCKETS_PER_USER).", BUSY_S)
-                told = {"retry-after": f"{BUSY_S:.0f}"}
-                return _json({"errors": [refused(full, request_id)]}, accept, full.status, told)
-            events = _events(self._subscription(operation, context, visit), closing, caller.expires_at)
-            return _Held(events, self._sockets, held) if held else events
+            if held and not self._sockets.acquire(held):
+                full = RateLimited(
+                    "Too many open sockets and streams for this user (HUB_SOCKETS_PER_USER).", RETRY_AFTER_S
+                )
+                told = {"retry-after": f"{RETRY_AFTER_S:.0f}"}
+                return _json({"errors": [to_graphql_error(full, request_id)]}, accept, full.status, told)
+            events = _event_stream(self._subscription(operation, context, visit), closing, caller.expires_at)
+            return _LimitedStream(events, self._sockets, held) if held else events
         try:
             answer = await self._answers.run(operation, context, self._engine)
         except HubError as error:
-            return _json({"errors": [refused(error, request_id)]}, accept, error.status)
+            return _json({"errors": [to_graphql_error(error, request_id)]}, accept, error.status)
         except PyMongoError as error:
             status = Unavailable.status if is_outage(error) else HubError.status
-            return _json({"errors": [refused(error, request_id)]}, accept, status)
+            return _json({"errors": [to_graphql_error(error, request_id)]}, accept, status)
         if accept == EVENTS:
-            visit.answered(answer)
-            return _events(_once(answer), closing, math.inf)
-        return _json(answer, accept, 200 if "data" in answer else _status(accept), headers(verdict))
+            visit.finish(answer)
+            return _event_stream(_single_result(answer), closing, math.inf)
+        return _json(answer, accept, 200 if "data" in answer else _status(accept), rate_limit_headers(verdict))
 
     async def _read(self, scope: Scope, receive: Receive, said: Mapping[str, str]) -> tuple[Request, int]:
         """The request as the client wrote it, and the bytes of its body; BadUserInput or TooLarge if it can't be
@@ -150,7 +162,7 @@ class GraphQLOverHTTP:
                 "operationName": query.get("operationName"),
                 **{name: loads(query[name], name) for name in ("variables", "extensions") if name in query},
             }
-            return requested(given), 0
+            return parse_request(given), 0
         check_type(said.get("content-type", ""), said.get("content-encoding", ""))
         settings = self._services.settings
         body = bytearray()
@@ -166,25 +178,27 @@ class GraphQLOverHTTP:
                     f"The body is larger than {settings.send_many_max_bytes} bytes (HUB_SEND_MANY_MAX_BYTES)."
                 )
         check_encoding(body)
-        return requested(loads(bytes(body), "body")), len(body)
+        return parse_request(loads(bytes(body), "body")), len(body)
 
-    async def _subscription(self, operation: Operation, context: Context, visit: Visit) -> AsyncGenerator[Answer, None]:
+    async def _subscription(
+        self, operation: Operation, context: Context, visit: OperationTelemetry
+    ) -> AsyncGenerator[GraphQLResponse, None]:
         try:
             answers = await self._engine.subscribe(operation, context)
         except Exception as error:  # noqa: BLE001 - the client is told, and the log
-            answers = [refused(error, context.request_id)]
+            answers = [to_graphql_error(error, context.request_id)]
         if isinstance(answers, list):
             failed = {"errors": answers}
-            visit.answered(failed)
+            visit.finish(failed)
             yield failed
             return
-        visit.answered({})
+        visit.finish({})
         async with aclosing(answers):
             async for answer in answers:
                 began_ns = time.time_ns()
                 yield answer  # asked for the next, it is written
-                if isinstance(answers, Told) and answers.flowing and answers.flowing.trace:
-                    tracing.record("deliver", answers.flowing.trace, began_ns, "CONSUMER")
+                if isinstance(answers, Told) and answers.inbox_stream and answers.inbox_stream.trace:
+                    tracing.record("deliver", answers.inbox_stream.trace, began_ns, "CONSUMER")
 
 
 def _status(accept: str) -> int:
@@ -192,32 +206,34 @@ def _status(accept: str) -> int:
     return 200 if accept == JSON else 400
 
 
-class _Answered(Response):
+class _GraphQLResponse(Response):
     """A whole answer."""
 
-    answer: Answer
+    answer: GraphQLResponse
 
 
-def _json(answer: Answer, accept: str, status: int, headers: dict[str, str] | None = None) -> Response:
+def _json(answer: GraphQLResponse, accept: str, status: int, headers: dict[str, str] | None = None) -> Response:
     media = GRAPHQL_JSON if accept == GRAPHQL_JSON else JSON
     kept = {"cache-control": "no-store"}  # nothing here is for others, or for later
-    response = _Answered(encode(answer), status, kept | (headers or {}), f"{media}; charset=utf-8")
+    response = _GraphQLResponse(encode(answer), status, kept | (headers or {}), f"{media}; charset=utf-8")
     response.answer = answer
     return response
 
 
-def _events(answers: AsyncGenerator[Answer, None], closing: asyncio.Event, expires_at: float) -> Response:
+def _event_stream(
+    answers: AsyncGenerator[GraphQLResponse, None], closing: asyncio.Event, expires_at: float
+) -> Response:
     return StreamingResponse(
-        _written(answers, closing, expires_at),
+        _write_events(answers, closing, expires_at),
         media_type=EVENTS,
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
 
 
-class _Held(Response):
+class _LimitedStream(Response):
     """An event stream that has a place among its user's sockets, and leaves it however it ends."""
 
-    def __init__(self, events: Response, sockets: Places, mailbox: str) -> None:
+    def __init__(self, events: Response, sockets: KeyedLimiter, mailbox: str) -> None:
         self._events = events
         self.raw_headers = events.raw_headers
         self._sockets = sockets
@@ -227,11 +243,11 @@ class _Held(Response):
         try:
             await self._events(scope, receive, send)
         finally:
-            self._sockets.leave(self._mailbox)
+            self._sockets.release(self._mailbox)
 
 
-async def _written(
-    answers: AsyncGenerator[Answer, None], closing: asyncio.Event, expires_at: float
+async def _write_events(
+    answers: AsyncGenerator[GraphQLResponse, None], closing: asyncio.Event, expires_at: float
 ) -> AsyncIterator[bytes]:
     """Events, and a comment now and then while there are none. When the process stops the stream just ends: a client
     that saw no `complete` comes back. When its token expires, at `expires_at`, the last event says so."""
@@ -240,12 +256,12 @@ async def _written(
     following = asyncio.ensure_future(anext(answers, None))
     try:
         while True:
-            quiet_s = min(QUIET_S, max(0.0, expires_at - time.time()))
+            quiet_s = min(KEEPALIVE_S, max(0.0, expires_at - time.time()))
             await asyncio.wait({following, stop}, timeout=quiet_s, return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
                 return
             if time.time() >= expires_at:
-                yield _next({"errors": [refused(Unauthenticated("The token has expired."), "")]})
+                yield _next_event({"errors": [to_graphql_error(Unauthenticated("The token has expired."), "")]})
                 break
             if not following.done():
                 yield b":\n\n"
@@ -253,7 +269,7 @@ async def _written(
             answer = following.result()
             if answer is None:
                 break
-            yield _next(answer)
+            yield _next_event(answer)
             following = asyncio.ensure_future(anext(answers, None))
         yield b"event: complete\ndata:\n\n"
     finally:
@@ -263,9 +279,9 @@ async def _written(
         await answers.aclose()
 
 
-def _next(answer: Answer) -> bytes:
+def _next_event(answer: GraphQLResponse) -> bytes:
     return b"event: next\ndata: " + encode(answer) + b"\n\n"
 
 
-async def _once(answer: Answer) -> AsyncGenerator[Answer, None]:
+async def _single_result(answer: GraphQLResponse) -> AsyncGenerator[GraphQLResponse, None]:
     yield answer

@@ -9,25 +9,25 @@ from hub.errors import WrongMediaType
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
 EVENTS = "text/event-stream"
-STREAMS = {EVENTS, "text/*"}  # ranges that name a stream
+STREAM_RANGES = {EVENTS, "text/*"}  # ranges that name a stream
 CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
-UNPACKED = {"", "identity"}
-WANTED = f"Send {JSON} in UTF-8, without a byte order mark and not compressed"
-WANTED_HEADERS = {"accept-post": JSON, "accept-encoding": "identity"}
+IDENTITY_ENCODINGS = {"", "identity"}
+EXPECTED = f"Send {JSON} in UTF-8, without a byte order mark and not compressed"
+UNSUPPORTED_TYPE_HEADERS = {"accept-post": JSON, "accept-encoding": "identity"}
 """Of an answer with 415 (RFC 9110, 15.5.16)."""
-SHOWN_CHARS = 80
-REMEMBERED = 100  # `Accept` headers of which it is remembered what they come to
+QUOTED_MAX_CHARS = 80
+CACHE_SIZE = 100  # `Accept` headers of which it is remembered what they come to
 
 
-class Accepted(Struct, frozen=True):
+class AcceptedTypes(Struct, frozen=True):
     """`single` is the media type of an answer to a query or a mutation, `events` whether a stream may be sent."""
 
     single: str
     events: bool
 
 
-@lru_cache(REMEMBERED)
-def accepted(header: str) -> Accepted:
+@lru_cache(CACHE_SIZE)
+def parse_accept(header: str) -> AcceptedTypes:
     """What an `Accept` header comes to. The highest q wins, then what is named first. Clients that name nothing known
     get `application/json`; a stream is sent only where that is named, because most clients send `*/*` and would wait
     for its end."""
@@ -37,13 +37,15 @@ def accepted(header: str) -> Accepted:
         ranges.setdefault(name, (_quality(parameters), index))
     ranked = []
     for order, media in enumerate((JSON, GRAPHQL_JSON, EVENTS)):
-        quality, index = _found(ranges, media)
+        quality, index = _match(ranges, media)
         if quality > 0 and (media != EVENTS or media in ranges):
             ranked.append((-quality, index, order, media))
-    return Accepted(min(ranked)[3] if ranked else JSON, _found(ranges, EVENTS)[0] > 0 and bool(STREAMS & ranges.keys()))
+    return AcceptedTypes(
+        min(ranked)[3] if ranked else JSON, _match(ranges, EVENTS)[0] > 0 and bool(STREAM_RANGES & ranges.keys())
+    )
 
 
-def _found(ranges: dict[str, tuple[float, int]], media: str) -> tuple[float, int]:
+def _match(ranges: dict[str, tuple[float, int]], media: str) -> tuple[float, int]:
     """Quality and place of the most specific range that holds a media type."""
     for name in (media, f"{media.partition('/')[0]}/*", "*/*"):
         if name in ranges:
@@ -67,23 +69,25 @@ def check_type(content_type: str, content_encoding: str) -> None:
     """Raises WrongMediaType for a body that is not JSON in UTF-8, as its headers say."""
     media, *parameters = (part.strip().lower() for part in content_type.split(";"))
     if media != JSON:
-        raise WrongMediaType(f"{WANTED}, not {media[:SHOWN_CHARS] or 'a body without content-type'}.", "content-type")
+        raise WrongMediaType(
+            f"{EXPECTED}, not {media[:QUOTED_MAX_CHARS] or 'a body without content-type'}.", "content-type"
+        )
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         charset = value.strip().strip('"')
         if name.strip() == "charset" and charset not in CHARSETS:
-            raise WrongMediaType(f"{WANTED}, not in {charset[:SHOWN_CHARS]}.", "content-type")
+            raise WrongMediaType(f"{EXPECTED}, not in {charset[:QUOTED_MAX_CHARS]}.", "content-type")
     coding = content_encoding.strip().lower()
-    if coding not in UNPACKED:
-        raise WrongMediaType(f"{WANTED}: {coding[:SHOWN_CHARS]} is not unpacked here.", "content-encoding")
+    if coding not in IDENTITY_ENCODINGS:
+        raise WrongMediaType(f"{EXPECTED}: {coding[:QUOTED_MAX_CHARS]} is not unpacked here.", "content-encoding")
 
 
 def check_encoding(body: bytes | bytearray) -> None:
     """Raises WrongMediaType for a body that is not UTF-8, as its first bytes show."""
     start = bytes(body[:4])
     if start.startswith(b"\xef\xbb\xbf"):
-        raise WrongMediaType(f"{WANTED}: the body begins with a byte order mark.", "body")
+        raise WrongMediaType(f"{EXPECTED}: the body begins with a byte order mark.", "body")
     if start.startswith((b"\xff\xfe", b"\xfe\xff")) or 0 < start.count(0) < len(start):  # RFC 4627, 3
-        raise WrongMediaType(f"{WANTED}: the body is UTF-16 or UTF-32.", "body")
+        raise WrongMediaType(f"{EXPECTED}: the body is UTF-16 or UTF-32.", "body")
     if start.startswith(b"\x1f\x8b"):
-        raise WrongMediaType(f"{WANTED}: the body is gzip.", "body")
+        raise WrongMediaType(f"{EXPECTED}: the body is gzip.", "body")

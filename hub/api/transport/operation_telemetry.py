@@ -13,69 +13,69 @@ from graphql import FieldNode, GraphQLField, GraphQLSchema
 from structlog.contextvars import bind_contextvars
 
 from hub.api.errors import INTERNAL
-from hub.api.execution.engine import Answer, Operation
+from hub.api.execution.engine import GraphQLResponse, Operation
 from hub.ids import new_id
 from hub.model import Principal
 from hub.platform import metrics, tracing
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=@-]{1,128}")
 UNKNOWN = "none"  # it was refused before that could be told
-SEVERAL = "several"
+MULTIPLE = "several"
 
 log = structlog.get_logger(__name__)
 
 
 @cache
-def _debugging() -> bool:
+def _debug_enabled() -> bool:
     """Asked once: to find out costs more than all else here."""
     return bool(log.is_enabled_for(logging.DEBUG))
 
 
-def request_id(given: str | None) -> str:
+def valid_request_id(given: str | None) -> str:
     """The client's own, if it is one that can stand in a log, else a fresh one."""
     return given if given and REQUEST_ID.fullmatch(given) else new_id()
 
 
-class Visit:
+class OperationTelemetry:
     """`transport` is http, sse or websocket. `traceparent` is the client's, if it sent one."""
 
-    __slots__ = ("_began", "_done", "_field", "_kind", "_span", "_transport", "request_id")
+    __slots__ = ("_began", "_field", "_finished", "_kind", "_span", "_transport", "request_id")
 
     def __init__(self, transport: str, request_id: str, traceparent: str | None) -> None:
         self.request_id = request_id
         self._transport = transport
         self._kind = self._field = UNKNOWN
         self._began = perf_counter()
-        self._done = False
+        self._finished = False
         bind_contextvars(request_id=request_id)
         self._span = tracing.start_span("operation", traceparent)
         if self._span and (place := tracing.current_traceparent()):
             bind_contextvars(trace_id=tracing.trace_id(place))
 
-    def came(self, caller: Principal) -> None:
+    def set_principal(self, caller: Principal) -> None:
         """Now it is known who asks."""
         bind_contextvars(tenant=caller.tenant, user=caller.user)
 
-    def streams(self) -> None:
+    def set_streaming(self) -> None:
         """It is answered with server-sent events."""
         self._transport = "sse"
 
-    def asked(self, operation: Operation) -> None:
+    def set_operation(self, operation: Operation) -> None:
         """Now it is known for what. Names that clients chose make no label."""
         self._kind = operation.kind.value
         selections = operation.node.selection_set.selections
         only = selections[0] if len(selections) == 1 else None
-        self._field = only.name.value if isinstance(only, FieldNode) else SEVERAL
+        self._field = only.name.value if isinstance(only, FieldNode) else MULTIPLE
 
-    def answered(self, answer: Answer) -> None:
+    def finish(self, answer: GraphQLResponse) -> None:
         """The outcome. Later ones are not counted: a subscription has begun, or it has not."""
-        if self._done:
+        if self._finished:
             return
-        self._done = True
+        self._finished = True
         code = answer["errors"][0]["extensions"]["code"] if "errors" in answer else "OK"
         seconds = perf_counter() - self._began
         metrics.record_operation(self._transport, self._kind, self._field, code, seconds)
-        if _debugging():
+        if _debug_enabled():
             log.debug(
                 "operation",
                 transport=self._transport,
@@ -98,14 +98,14 @@ class Visit:
             )
 
 
-def watch_resolvers(schema: GraphQLSchema) -> None:
+def time_resolvers(schema: GraphQLSchema) -> None:
     """Root fields of queries and mutations are timed from now on."""
     for type_ in (schema.query_type, schema.mutation_type):
         for name, field in type_.fields.items() if type_ else ():
-            _watch(field, f"{type_.name}.{name}" if type_ else name)
+            _time_resolver(field, f"{type_.name}.{name}" if type_ else name)
 
 
-def _watch(field: GraphQLField, name: str) -> None:
+def _time_resolver(field: GraphQLField, name: str) -> None:
     resolve: Callable[..., Awaitable[Any]] | None = field.resolve
     assert resolve, f"{name} has no resolver"
     observe = metrics.resolver_seconds.labels(name).observe

@@ -8,7 +8,7 @@ from hub.settings import Settings
 
 LOCAL = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 """A front end on the developer's own machine, on whatever port."""
-TOLD_MAX = 100  # origins are the callers' words
+LOGGED_MAX = 100  # origins are the callers' words
 
 log = structlog.get_logger(__name__)
 
@@ -17,17 +17,17 @@ class Origins:
     """The hub's own origin, those of HUB_ALLOWED_ORIGINS, and in development those of this machine."""
 
     def __init__(self, settings: Settings) -> None:
-        self.named = settings.allowed_origins
+        self.allowed = settings.allowed_origins
         self.pattern = LOCAL if settings.mode == "development" else None
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
-    def allow(self, origin: str | None, host: str | None) -> bool:
+    def allows(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of `origin` may call the hub at `host`. A refused one is logged, once."""
-        if origin is None or origin in self.named or origin.partition("://")[2] == host:
+        if origin is None or origin in self.allowed or origin.partition("://")[2] == host:
             return True
         if self.pattern and re.fullmatch(self.pattern, origin):
             return True
-        if origin not in self._told and len(self._told) < TOLD_MAX:
-            self._told.add(origin)
+        if origin not in self._logged and len(self._logged) < LOGGED_MAX:
+            self._logged.add(origin)
             log.warning("origin_refused", origin=origin[:200], setting="HUB_ALLOWED_ORIGINS")
         return False

@@ -20,7 +20,7 @@ import orjson
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from hub.api.errors import refused
+from hub.api.errors import to_graphql_error
 from hub.errors import BadUserInput, HubError, TooLarge
 
 WAITING_MAX = 8
@@ -34,13 +34,13 @@ HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 
 class RequestReader(HttpToolsProtocol):
-    """`parse` and `leave` are for subclasses to add to."""
+    """Subclasses extend `parse` and `abort_after_linger`."""
 
     _unread = b""
     _parsed = 0  # bytes of it
-    _under_way: RequestResponseCycle | None = None
-    _last_word = b""  # an answer that waits for those before it
-    _fault: tuple[int, HubError] | None = None  # why the request that is being read is none
+    _current_cycle: RequestResponseCycle | None = None
+    _final_response = b""  # an answer that waits for those before it
+    _request_error: tuple[int, HubError] | None = None  # why the request that is being read is none
     _receiving = False  # a request has begun and is not whole
     _in_head = True
     _trailers = 0  # headers that came behind a body
@@ -48,12 +48,12 @@ class RequestReader(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow: _Flow = _Flow(transport)
+        self.flow: _HoldableFlowControl = _HoldableFlowControl(transport)
 
     def data_received(self, data: bytes) -> None:
         self._unread = self._unread[self._parsed :] + data if self._unread else data
         self._parsed = 0
-        self._parse_on()
+        self._parse_pending()
 
     def parse(self, data: bytes) -> None:
         """Some of what was read."""
@@ -66,14 +66,14 @@ class RequestReader(HttpToolsProtocol):
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
             else:
-                self._pass_over_upgrade(data[upgrade.args[0] :])
+                self._ignore_upgrade(data[upgrade.args[0] :])
 
-    def _pass_over_upgrade(self, rest: bytes) -> None:
+    def _ignore_upgrade(self, rest: bytes) -> None:
         """Reads the request again as if it had asked for no upgrade, which a server may (RFC 9110, 7.8). The parser
         would take its body for another protocol; Java's client asks so for HTTP/2."""
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         if method == b"CONNECT":
-            self.refuse(405, BadUserInput("This is no proxy.", "method"), owed=True)
+            self.reject(405, BadUserInput("This is no proxy.", "method"), owed=True)
             return
         lines = [method + b" " + self.url + b" HTTP/" + version]
         for name, value in self.headers:
@@ -86,7 +86,7 @@ class RequestReader(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.parse(b"\r\n".join(lines) + HEAD_END + rest)
 
-    def _parse_on(self) -> None:
+    def _parse_pending(self) -> None:
         """Parses what was read, as far as requests may wait."""
         data, plain = self._unread, not self._parsed and self._unread.count(HEAD_END) < 2
         while self._parsed < len(data) and len(self.pipeline) < WAITING_MAX and not self._ended:
@@ -96,19 +96,19 @@ class RequestReader(HttpToolsProtocol):
             self.parse(data[start : self._parsed])
         if self._parsed >= len(data) or self._ended:
             self._unread, self._parsed = b"", 0
-        self._pace()
+        self._update_reading()
 
     @property
     def _ended(self) -> bool:
         """No more requests are read."""
-        return self.transport.is_closing() or bool(self._last_word) or self.transport.get_protocol() is not self
+        return self.transport.is_closing() or bool(self._final_response) or self.transport.get_protocol() is not self
 
-    def _pace(self) -> None:
+    def _update_reading(self) -> None:
         """Stops reading, or goes on."""
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return
         large = bool(self.pipeline) and len(self.cycle.body) > HIGH_WATER_LIMIT
-        held = large or bool(self._last_word) or len(self._unread) - self._parsed > UNREAD_MAX_BYTES
+        held = large or bool(self._final_response) or len(self._unread) - self._parsed > UNREAD_MAX_BYTES
         was, self.flow.held = self.flow.held, held
         if held:
             self.flow.pause_reading()
@@ -118,7 +118,7 @@ class RequestReader(HttpToolsProtocol):
     @property
     def blocked(self) -> bool:
         """What the client sends has to wait for answers, however fast it is."""
-        return bool(self._unread or self.pipeline or self._last_word)
+        return bool(self._unread or self.pipeline or self._final_response)
 
     # ------------------------------------------------------------- one request
 
@@ -129,14 +129,14 @@ class RequestReader(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._trailers += not self._in_head
         if max(len(self.headers), self._trailers) >= HEADERS_MAX:
-            self._fault = 431, TooLarge(f"The request has more than {HEADERS_MAX} headers.")
+            self._request_error = 431, TooLarge(f"The request has more than {HEADERS_MAX} headers.")
             raise ValueError("too many headers")
         if self._in_head:  # trailers are nobody's
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if wrong := self._wrong():
-            self._fault = 400, BadUserInput(wrong[0], wrong[1])
+        if wrong := self._head_error():
+            self._request_error = 400, BadUserInput(wrong[0], wrong[1])
             raise ValueError(wrong[0])
         if self._refuses_upgrade:
             return  # what it becomes is known when its head was read
@@ -145,7 +145,7 @@ class RequestReader(HttpToolsProtocol):
         if self._stopping and self.cycle is not None:
             self.cycle.keep_alive = False
 
-    def _wrong(self) -> tuple[str, str] | None:
+    def _head_error(self) -> tuple[str, str] | None:
         """What is wrong with the head, and with which header."""
         version = self.parser.get_http_version()
         if version not in VERSIONS:
@@ -168,56 +168,60 @@ class RequestReader(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         if self._busy:
-            self.refuse(400, BadUserInput("Wait for the answers before you open a WebSocket.", "upgrade"), owed=True)
+            self.reject(400, BadUserInput("Wait for the answers before you open a WebSocket.", "upgrade"), owed=True)
             return
         super().handle_websocket_upgrade()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._under_way = cycle
+        self._current_cycle = cycle
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._last_word and not self._busy:
-            self._end(self._last_word)
-        self._parse_on()
+        if self._final_response and not self._busy:
+            self._close_with(self._final_response)
+        self._parse_pending()
 
     @property
     def _busy(self) -> bool:
         """Answers are owed for requests that were whole, or at least have begun to be answered."""
-        return bool(self.pipeline) or (self._under_way is not None and not self._under_way.response_complete)
+        return bool(self.pipeline) or (self._current_cycle is not None and not self._current_cycle.response_complete)
 
     # ------------------------------------------------------------- the end
 
     def send_400_response(self, msg: str) -> None:
-        status, error = self._fault or (400, BadUserInput(msg, "request"))
-        self.refuse(status, error, owed=True)
+        status, error = self._request_error or (400, BadUserInput(msg, "request"))
+        self.reject(status, error, owed=True)
 
-    def refuse(self, status: int, error: HubError, *, owed: bool = False) -> None:
+    def reject(self, status: int, error: HubError, *, owed: bool = False) -> None:
         """Ends the connection, with a word to who is owed an answer and has heard nothing of it yet. Answers to
         requests before it go first."""
-        word = answer(status, orjson.dumps({"errors": [refused(error, "")]})) if owed or self._receiving else b""
+        word = (
+            build_response(status, orjson.dumps({"errors": [to_graphql_error(error, "")]}))
+            if owed or self._receiving
+            else b""
+        )
         if self._receiving and not self._in_head and self.cycle is not None:  # its body was coming
-            if self.cycle is self._under_way:
-                self._end(b"" if self.cycle.response_started else word)
+            if self.cycle is self._current_cycle:
+                self._close_with(b"" if self.cycle.response_started else word)
                 return
             if self.pipeline and self.pipeline[0][0] is self.cycle:
                 self.pipeline.popleft()
         if self._busy and word:
-            self._last_word = word
-            self._pace()
+            self._final_response = word
+            self._update_reading()
         else:
-            self._end(word)
+            self._close_with(word)
 
-    def _end(self, word: bytes) -> None:
+    def _close_with(self, word: bytes) -> None:
         if self.transport.is_closing():
             return
         if word:
             self.transport.write(word)
         self.transport.close()
-        self.leave()
+        self.abort_after_linger()
 
-    def leave(self) -> None:
+    def abort_after_linger(self) -> None:
         """It is closed, which takes as long as the client takes to read."""
 
     def shutdown(self) -> None:
@@ -225,21 +229,21 @@ class RequestReader(HttpToolsProtocol):
         super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._unread, self._last_word, self._parsed = b"", b"", 0
+        self._unread, self._final_response, self._parsed = b"", b"", 0
         self.flow.held = False
         self.pipeline.clear()
-        for cycle in (self._under_way, self.cycle):
+        for cycle in (self._current_cycle, self.cycle):
             if cycle is None:
                 continue
             if not cycle.response_complete:
                 cycle.disconnected = True
                 cycle.message_event.set()
-            if cycle is not self._under_way:
-                cycle.on_response = _nothing  # it never ran, and holds this connection
+            if cycle is not self._current_cycle:
+                cycle.on_response = _ignore  # it never ran, and holds this connection
         super().connection_lost(exc)
 
 
-class _Flow(FlowControl):
+class _HoldableFlowControl(FlowControl):
     held = False
 
     def resume_reading(self) -> None:
@@ -247,10 +251,10 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-def _nothing() -> None: ...
+def _ignore() -> None: ...
 
 
-def answer(status: int, body: bytes, headers: str = "") -> bytes:
+def build_response(status: int, body: bytes, headers: str = "") -> bytes:
     """A whole response, the last of its connection."""
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n{headers}"
     return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body

@@ -18,10 +18,10 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 SLICE_BYTES = 1024
-TURN_S = 0.005
+TIME_SLICE_S = 0.005
 
 
-class SocketReader(WebSocketsSansIOProtocol):
+class WebSocketReader(WebSocketsSansIOProtocol):
     """`read_paused`, which uvicorn sets too, is how the transport is."""
 
     _unread = b""
@@ -32,37 +32,37 @@ class SocketReader(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         self._unread = self._unread[self._parsed :] + data if self._unread else data
         self._parsed = 0
-        self._parse_on()
+        self._parse_pending()
 
-    def _parse_on(self) -> None:
+    def _parse_pending(self) -> None:
         """Parses what was read, as far as it is taken."""
         data, began = self._unread, time.perf_counter()
-        while self._parsed < len(data) and self._takes:
-            if time.perf_counter() - began > TURN_S:
+        while self._parsed < len(data) and self._can_accept:
+            if time.perf_counter() - began > TIME_SLICE_S:
                 if self._next_turn is None:
-                    self._next_turn = self.loop.call_soon(self._take_turn)
+                    self._next_turn = self.loop.call_soon(self._resume_parsing)
                 break
             start, self._parsed = self._parsed, min(self._parsed + SLICE_BYTES, len(data))
             super().data_received(data[start : self._parsed])
         if self._parsed >= len(data) or self.conn.parser_exc is not None:
             self._unread, self._parsed = b"", 0
-        self._pace()
+        self._update_reading()
 
-    def _take_turn(self) -> None:
+    def _resume_parsing(self) -> None:
         self._next_turn = None
-        self._parse_on()
+        self._parse_pending()
 
     @property
-    def _takes(self) -> bool:
+    def _can_accept(self) -> bool:
         if self.disconnected or self.conn.parser_exc is not None or self.transport.is_closing():
             return False
         return self.close_sent or (self.queue.empty() and self.writable.is_set())
 
-    def _pace(self) -> None:
+    def _update_reading(self) -> None:
         """Stops reading, or goes on."""
         if self.disconnected or self.transport.is_closing():
             return
-        stop = bool(self._unread) or not self._takes
+        stop = bool(self._unread) or not self._can_accept
         if stop and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
@@ -81,18 +81,18 @@ class SocketReader(WebSocketsSansIOProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._pace()
+        self._update_reading()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._pongs and not self.transport.is_closing():
             self.transport.write(self._pongs)
         self._pongs = b""
-        self._parse_on()
+        self._parse_pending()
 
     async def receive(self) -> Any:
         message = await self.queue.get()
-        self._parse_on()
+        self._parse_pending()
         return message
 
     async def send(self, message: Any) -> None:
@@ -101,7 +101,7 @@ class SocketReader(WebSocketsSansIOProtocol):
             raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.close":  # the client's own close may be among what is unread
-            self._parse_on()
+            self._parse_pending()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unread, self._parsed, self._pongs = b"", 0, b""

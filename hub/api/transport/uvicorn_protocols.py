@@ -1,13 +1,12 @@
-"""The protocols under the door: uvicorn's, with an end for clients that do not send or do not read.
+"""uvicorn's protocols with timeouts for clients that do not send or do not read.
 
-`close` waits until everything written was read, which such a client never does: it would outlive its pings and hold up
-SIGTERM. So whoever does not answer a ping in time, does not finish a request within HUB_REQUEST_TIMEOUT_S, takes
-nothing for HUB_STALLED_S, or is still there `LINGER_S` after goodbye is cut off with `abort`. Who connects from an
-address that has all its connections is told so and read no further. A connection keeps its place until it is lost; one
-that becomes a WebSocket hands it on.
+`close` waits until the client has read all data, which such a client never does: the connection would outlive its pings
+and delay the shutdown. A connection is aborted if the client does not answer a ping in time, does not finish a request
+within HUB_REQUEST_TIMEOUT_S, reads nothing for HUB_STALLED_S, or is still connected `LINGER_S` after the close. A
+client whose address has reached its connection limit gets an error, and nothing more is read. A connection counts until
+it is lost; a WebSocket takes over the count of its HTTP connection.
 
-Who has many events to write finds the WebSocket's protocol in the scope (`transport_of`) and writes them without
-waiting.
+A sender of many events finds the protocol of a WebSocket in the scope (`find_protocol`) and writes without waiting.
 """
 
 import asyncio
@@ -18,32 +17,32 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from hub.api.transport.client_address import Addresses
-from hub.api.transport.concurrency import BUSY_S
-from hub.api.transport.request_reader import RequestReader, answer
-from hub.api.transport.socket_reader import SocketReader
+from hub.api.transport.client_address import ClientAddresses
+from hub.api.transport.concurrency import RETRY_AFTER_S
+from hub.api.transport.request_reader import RequestReader, build_response
+from hub.api.transport.socket_reader import WebSocketReader
 from hub.errors import BadUserInput, TooLarge
 from hub.platform import metrics
 from hub.settings import Settings
 
-TEXT = 0x81  # a whole text message in one frame
-PARTS_MAX = 1024  # frames of one message
+TEXT_FRAME = 0x81  # a whole text message in one frame
+FRAMES_PER_MESSAGE_MAX = 1024  # frames of one message
 LINGER_S = 2.0  # for the client to take the last word
 
 
-EXTENSION = "hub.transport"  # of the ASGI scope
+SCOPE_EXTENSION = "hub.transport"  # of the ASGI scope
 
 
-class HTTP(RequestReader):
-    _overdue: asyncio.TimerHandle | None = None
-    _stalled: asyncio.TimerHandle | None = None
-    _place: str | None = None
-    _refusal: bytes | None = None  # for who may not connect, until it is told
+class HubHTTPProtocol(RequestReader):
+    _deadline: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
+    _connection_key: str | None = None
+    _pending_refusal: bytes | None = None  # for who may not connect, until it is told
     _refused = False
     _head_bytes = 0
-    _lost = False
+    _is_lost = False
 
-    def __init__(self, settings: Settings, addresses: Addresses, *args: Any, **options: Any) -> None:
+    def __init__(self, settings: Settings, addresses: ClientAddresses, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._settings = settings
         self._addresses = addresses
@@ -51,39 +50,41 @@ class HTTP(RequestReader):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if self.client and not self._addresses.is_proxy(self.client[0]):
-            self._place = self._addresses.take(self.client[0])
-            self._refused = self._place is None
+            self._connection_key = self._addresses.acquire(self.client[0])
+            self._refused = self._connection_key is None
         if self._refused:
-            self._refusal = answer(429, self._addresses.refusal, f"retry-after: {BUSY_S:.0f}\r\n")
+            self._pending_refusal = build_response(
+                429, self._addresses.refusal_body, f"retry-after: {RETRY_AFTER_S:.0f}\r\n"
+            )
             self.loop.call_later(LINGER_S, self.transport.abort)
         else:
-            self._expect()
+            self._start_deadline()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
-            if self._refusal:  # with the first bytes: an answer to nothing would be lost when they arrive
-                self.transport.write(self._refusal)
-                self._refusal = None
+            if self._pending_refusal:  # with the first bytes: an answer to nothing would be lost when they arrive
+                self.transport.write(self._pending_refusal)
+                self._pending_refusal = None
             return
         super().data_received(data)
         if self.blocked:
-            self._forgive()
+            self._clear_deadline()
 
     def parse(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
         super().parse(data)
         if self.transport.get_protocol() is not self:  # it is a WebSocket now, with times of its own
-            self._forgive()
+            self._clear_deadline()
         elif self.transport.is_closing():
-            self.leave()
+            self.abort_after_linger()
         elif self._in_head and self._head_bytes > self._settings.head_max_bytes:
             limit = f"{self._settings.head_max_bytes} bytes (HUB_HEAD_MAX_BYTES)"
-            self.refuse(431, TooLarge(f"The head of the request is larger than {limit}."))
+            self.reject(431, TooLarge(f"The head of the request is larger than {limit}."))
         elif self._receiving or self._idle:
-            self._expect()
+            self._start_deadline()
         else:
-            self._forgive()
+            self._clear_deadline()
 
     def on_headers_complete(self) -> None:
         self._head_bytes = 0
@@ -94,8 +95,8 @@ class HTTP(RequestReader):
         socket = self.transport.get_protocol()
         if socket is self:  # it was refused
             return
-        if isinstance(socket, Protocol):
-            socket.place, self._place = self._place, None
+        if isinstance(socket, HubWebSocketProtocol):
+            socket.connection_key, self._connection_key = self._connection_key, None
             if socket.conn.handshake_exc:  # a header beyond 8 KiB, or too many; uvicorn would leave it at that
                 self.transport.write(b"".join(socket.conn.data_to_send()))
                 self.transport.close()
@@ -104,94 +105,94 @@ class HTTP(RequestReader):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.transport.is_closing():
-            self.leave()
+            self.abort_after_linger()
         elif self._receiving and not self.blocked:
-            self._expect()
+            self._start_deadline()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self.leave()
+        self.abort_after_linger()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(self._settings.stalled_s, self._cut, "stalled")
+        self._stall_timer = self.loop.call_later(self._settings.stalled_s, self._abort, "stalled")
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._read()
+        self._clear_stall_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
-        self._forgive()
-        self._read()
-        if self._place is not None:
-            self._addresses.leave(self._place)
+        self._is_lost = True
+        self._clear_deadline()
+        self._clear_stall_timer()
+        if self._connection_key is not None:
+            self._addresses.release(self._connection_key)
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
         super().shutdown()
-        self.loop.call_later(LINGER_S, self._stop)
+        self.loop.call_later(LINGER_S, self._abort_unless_answering)
 
     @property
     def _idle(self) -> bool:
         """Nothing is being answered."""
         return not self._busy
 
-    def _expect(self) -> None:
+    def _start_deadline(self) -> None:
         """The client has a request to finish. More bytes give it no more time."""
-        if self._overdue is None:
-            self._overdue = self.loop.call_later(self._settings.request_timeout_s, self._late)
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self._settings.request_timeout_s, self._timed_out)
 
-    def _forgive(self) -> None:
-        if self._overdue is not None:
-            self._overdue.cancel()
-            self._overdue = None
+    def _clear_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
-    def _read(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+    def _clear_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
-    def _late(self) -> None:
+    def _timed_out(self) -> None:
         metrics.connections_cut.labels("request").inc()
         limit = f"{self._settings.request_timeout_s:g} s (HUB_REQUEST_TIMEOUT_S)"
-        self.refuse(408, BadUserInput(f"The request did not arrive within {limit}.", "body"))
+        self.reject(408, BadUserInput(f"The request did not arrive within {limit}.", "body"))
 
-    def leave(self) -> None:
+    def abort_after_linger(self) -> None:
         if self.transport.get_write_buffer_size():
-            self.loop.call_later(LINGER_S, self._cut, "close")
+            self.loop.call_later(LINGER_S, self._abort, "close")
 
-    def _stop(self) -> None:
+    def _abort_unless_answering(self) -> None:
         """The process stops: it waits for answers, not for clients."""
         if self.transport.is_closing() or self._receiving or self.flow.write_paused:
-            self._cut("shutdown")
+            self._abort("shutdown")
 
-    def _cut(self, why: str) -> None:
-        if not self._lost:
+    def _abort(self, why: str) -> None:
+        if not self._is_lost:
             metrics.connections_cut.labels(why).inc()
             self.transport.abort()
 
 
-class Protocol(SocketReader):
-    _stalled: asyncio.TimerHandle | None = None
-    place: str | None = None
+class HubWebSocketProtocol(WebSocketReader):
+    _stall_timer: asyncio.TimerHandle | None = None
+    connection_key: str | None = None
     """What it holds of its address's connections."""
 
-    def __init__(self, settings: Settings, addresses: Addresses, *args: Any, **options: Any) -> None:
+    def __init__(self, settings: Settings, addresses: ClientAddresses, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._settings = settings
         self._addresses = addresses
-        self.conn.__class__ = _Connection
-        self.queue = _Messages(self.loop)  # type: ignore[assignment]
-        self.writable = _Gate()  # type: ignore[assignment]
+        self.conn.__class__ = _HubServerProtocol
+        self.queue = _LightQueue(self.loop)  # type: ignore[assignment]
+        self.writable = _LightEvent()  # type: ignore[assignment]
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent and not self.conn.extensions:
-            self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]
+            self.scope["extensions"][SCOPE_EXTENSION] = self  # type: ignore[assignment]
 
     @property
-    def takes(self) -> bool:
+    def can_write(self) -> bool:
         """Its buffer is not full: `write_text` may be called."""
         return self.writable.is_set()
 
@@ -202,19 +203,19 @@ class Protocol(SocketReader):
             return
         size = len(text)
         if size < 126:
-            head = bytes((TEXT, size))
+            head = bytes((TEXT_FRAME, size))
         elif size < 1 << 16:
-            head = bytes((TEXT, 126, size >> 8, size & 255))
+            head = bytes((TEXT_FRAME, 126, size >> 8, size & 255))
         else:
-            head = bytes((TEXT, 127)) + size.to_bytes(8, "big")
+            head = bytes((TEXT_FRAME, 127)) + size.to_bytes(8, "big")
         self.transport.write(head + text)
 
     def handle_cont(self, event: Frame) -> None:
         """Parts may be empty, so that a limit of bytes alone would let a message go on for ever."""
-        if len(self.frames) < PARTS_MAX:
+        if len(self.frames) < FRAMES_PER_MESSAGE_MAX:
             super().handle_cont(event)
         else:
-            self._refuse(CloseCode.MESSAGE_TOO_BIG)
+            self._fail_message(CloseCode.MESSAGE_TOO_BIG)
 
     def send_receive_event_to_app(self) -> None:
         """What is no UTF-8 ends the socket here: uvicorn would log a traceback."""
@@ -222,36 +223,36 @@ class Protocol(SocketReader):
             if self.curr_msg_data_type == "text":
                 b"".join(self.frames).decode()
         except UnicodeDecodeError:
-            self._refuse(CloseCode.INVALID_DATA)
+            self._fail_message(CloseCode.INVALID_DATA)
         else:
             super().send_receive_event_to_app()
 
-    def _refuse(self, code: CloseCode) -> None:
+    def _fail_message(self, code: CloseCode) -> None:
         self.frames = []
         self.conn.fail(code)
         self.handle_parser_exception()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(self._settings.stalled_s, self._cut, "stalled")
+        self._stall_timer = self.loop.call_later(self._settings.stalled_s, self._abort, "stalled")
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._forgive()
+        self._clear_stall_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forgive()
-        if self.place is not None:
-            self._addresses.leave(self.place)
+        self._clear_stall_timer()
+        if self.connection_key is not None:
+            self._addresses.release(self.connection_key)
         super().connection_lost(exc)
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
-        self._cut("ping")
+        self._abort("ping")
 
     def shutdown(self) -> None:
         super().shutdown()
-        self.loop.call_later(LINGER_S, self._cut, "shutdown")
+        self.loop.call_later(LINGER_S, self._abort, "shutdown")
 
     async def send(self, message: Any) -> None:
         await super().send(message)
@@ -259,27 +260,27 @@ class Protocol(SocketReader):
             self.request.headers.clear()
             self.response.headers.clear()
         if message["type"] == "websocket.close":
-            self.loop.call_later(LINGER_S, self._cut, "close")
+            self.loop.call_later(LINGER_S, self._abort, "close")
 
-    def _cut(self, why: str) -> None:
+    def _abort(self, why: str) -> None:
         if not self.disconnected:
             metrics.websockets_aborted.labels(why).inc()
             self.transport.abort()
 
-    def _forgive(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+    def _clear_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
 
-class _Connection(ServerProtocol):
+class _HubServerProtocol(ServerProtocol):
     def fail(self, code: int, reason: str = "") -> None:
         if code == CloseCode.MESSAGE_TOO_BIG:
             reason = "The message is too large, or in too many frames (HUB_SOCKET_MESSAGE_MAX_BYTES)."
         super().fail(code, reason)
 
 
-class _Messages:
+class _LightQueue:
     """What uvicorn uses of `asyncio.Queue`, for one reader: idle sockets hold a fifth of what that holds."""
 
     __slots__ = ("_loop", "_messages", "_reader")
@@ -307,31 +308,31 @@ class _Messages:
         return self._messages.pop(0)
 
 
-class _Gate:
+class _LightEvent:
     """What uvicorn uses of `asyncio.Event`, without a list of waiters while it is open."""
 
-    __slots__ = ("_shut",)
+    __slots__ = ("_closed",)
 
     def __init__(self) -> None:
-        self._shut: asyncio.Event | None = None
+        self._closed: asyncio.Event | None = None
 
     def is_set(self) -> bool:
-        return self._shut is None
+        return self._closed is None
 
     def set(self) -> None:
-        if self._shut is not None:
-            self._shut.set()
-            self._shut = None
+        if self._closed is not None:
+            self._closed.set()
+            self._closed = None
 
     def clear(self) -> None:
-        self._shut = self._shut or asyncio.Event()
+        self._closed = self._closed or asyncio.Event()
 
     async def wait(self) -> None:
-        if self._shut is not None:
-            await self._shut.wait()
+        if self._closed is not None:
+            await self._closed.wait()
 
 
-def transport_of(scope: Scope) -> Protocol | None:
+def find_protocol(scope: Scope) -> HubWebSocketProtocol | None:
     """The protocol under a WebSocket, if it is ours and may be written to directly."""
-    found = scope.get("extensions", {}).get(EXTENSION)
-    return found if isinstance(found, Protocol) else None
+    found = scope.get("extensions", {}).get(SCOPE_EXTENSION)
+    return found if isinstance(found, HubWebSocketProtocol) else None

@@ -21,14 +21,14 @@ from structlog.contextvars import bound_contextvars
 from hub.api import request_json
 from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
-from hub.api.errors import refused
-from hub.api.execution.engine import Answer, Answers, Engine, Operation, Request, requested
-from hub.api.rate_limits import refusal
+from hub.api.errors import to_graphql_error
+from hub.api.execution.engine import Engine, GraphQLResponse, Operation, Request, SubscriptionResults, parse_request
+from hub.api.rate_limits import to_error
 from hub.api.schema.inbox_stream import InboxStream
-from hub.api.transport.concurrency import Places
-from hub.api.transport.operation_telemetry import Visit
+from hub.api.transport.concurrency import KeyedLimiter
+from hub.api.transport.operation_telemetry import OperationTelemetry
 from hub.api.transport.origins import Origins
-from hub.api.transport.uvicorn_protocols import Protocol, transport_of
+from hub.api.transport.uvicorn_protocols import HubWebSocketProtocol, find_protocol
 from hub.errors import BadUserInput, HubError, Unavailable
 from hub.ids import new_id
 from hub.model import Principal, Role
@@ -36,13 +36,13 @@ from hub.platform import metrics, tracing
 
 PROTOCOL = "graphql-transport-ws"
 ID_MAX_CHARS = 128
-GONE = 1006  # RFC 6455: no close frame
+ABNORMAL_CLOSURE = 1006  # RFC 6455: no close frame
 YEAR_S = 31_536_000.0  # no timer is set further ahead
 
 log = structlog.get_logger(__name__)
 
 
-class Close(IntEnum):
+class CloseCode(IntEnum):
     """Close codes: the protocol's, and RFC 6455's."""
 
     RESTART = 1012
@@ -56,10 +56,10 @@ class Close(IntEnum):
     TOO_MANY = 4429
 
 
-class Closing(Exception):
+class CloseSocket(Exception):
     """Ends the socket with a code and a reason the client can read."""
 
-    def __init__(self, code: Close, reason: str) -> None:
+    def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
@@ -69,7 +69,7 @@ class GraphQLOverWebSocket:
     """All sockets of this process."""
 
     def __init__(
-        self, engine: Engine, services: Services, auth: Authenticator, origins: Origins, sockets: Places
+        self, engine: Engine, services: Services, auth: Authenticator, origins: Origins, sockets: KeyedLimiter
     ) -> None:
         self._engine = engine
         self._services = services
@@ -83,54 +83,54 @@ class GraphQLOverWebSocket:
             await self._handle(socket)
 
     async def _handle(self, socket: WebSocket) -> None:
-        if not self._origins.allow(socket.headers.get("origin"), socket.headers.get("host")):
-            await socket.close(Close.FORBIDDEN)
+        if not self._origins.allows(socket.headers.get("origin"), socket.headers.get("host")):
+            await socket.close(CloseCode.FORBIDDEN)
             return
         if PROTOCOL not in socket.scope["subprotocols"]:
             await socket.accept()
-            await socket.close(Close.PROTOCOL_NOT_ACCEPTABLE, f"Speak {PROTOCOL}.")
+            await socket.close(CloseCode.PROTOCOL_NOT_ACCEPTABLE, f"Speak {PROTOCOL}.")
             return
         await socket.accept(PROTOCOL)
         metrics.sockets.inc()
         session = _Session(socket, self._engine, self._services)
         mailbox = None
         try:
-            caller = await self._init(session)
+            caller = await self._initialize(session)
             if caller.role is Role.USER:
-                if not self._sockets.take(caller.mailbox):
-                    raise Closing(Close.TOO_MANY, "Too many open sockets for this user (HUB_SOCKETS_PER_USER).")
+                if not self._sockets.acquire(caller.mailbox):
+                    raise CloseSocket(CloseCode.TOO_MANY, "Too many open sockets for this user (HUB_SOCKETS_PER_USER).")
                 mailbox = caller.mailbox
             server_time = self._services.clock().isoformat(timespec="milliseconds")
             await session.send({"type": "connection_ack", "payload": {"serverTime": server_time}})
             await session.serve(caller)
-        except Closing as closing:
+        except CloseSocket as closing:
             await session.stop()
             await session.close(closing)
         finally:
             await session.stop()
             metrics.sockets.dec()
             if mailbox is not None:
-                self._sockets.leave(mailbox)
+                self._sockets.release(mailbox)
 
-    async def _init(self, session: "_Session") -> Principal:
+    async def _initialize(self, session: "_Session") -> Principal:
         try:
             async with asyncio.timeout(self._services.settings.init_timeout_s):
                 while (message := await session.receive())["type"] in {"ping", "pong"}:
-                    await session.answer(message)
+                    await session.reply_to_ping(message)
         except TimeoutError:
-            raise Closing(Close.INIT_TIMEOUT, "Connection initialisation timeout") from None
+            raise CloseSocket(CloseCode.INIT_TIMEOUT, "Connection initialisation timeout") from None
         if message["type"] != "connection_init":
-            raise Closing(Close.UNAUTHORIZED, "Unauthorized: send connection_init first.")
+            raise CloseSocket(CloseCode.UNAUTHORIZED, "Unauthorized: send connection_init first.")
         payload = message.get("payload") or {}
         given = payload.get("authorization") or payload.get("Authorization")
         if given is not None and not isinstance(given, str):
-            raise Closing(Close.BAD_REQUEST, "`authorization` is a string.")
+            raise CloseSocket(CloseCode.BAD_REQUEST, "`authorization` is a string.")
         try:
-            return await self._auth.caller(given or session.socket.headers.get("authorization"))
+            return await self._auth.authenticate(given or session.socket.headers.get("authorization"))
         except Unavailable as error:
-            raise Closing(Close.TRY_AGAIN, error.message) from None
+            raise CloseSocket(CloseCode.TRY_AGAIN, error.message) from None
         except HubError as error:
-            raise Closing(Close.FORBIDDEN, error.message[:100]) from None
+            raise CloseSocket(CloseCode.FORBIDDEN, error.message[:100]) from None
 
 
 class _Session:
@@ -140,8 +140,8 @@ class _Session:
         self.socket = socket
         self._engine = engine
         self._services = services
-        self.transport = transport_of(socket.scope)
-        self._running: dict[str, asyncio.Task[None] | _Flow] = {}
+        self.transport = find_protocol(socket.scope)
+        self._operations: dict[str, asyncio.Task[None] | _DirectSubscription] = {}
 
     async def serve(self, caller: Principal) -> None:
         """Until the client goes, breaks the protocol, or its token expires."""
@@ -150,16 +150,16 @@ class _Session:
                 while True:
                     await self._handle(await self.receive(), caller)
         except TimeoutError:
-            raise Closing(Close.FORBIDDEN, "The token has expired.") from None
+            raise CloseSocket(CloseCode.FORBIDDEN, "The token has expired.") from None
 
     async def stop(self) -> None:
-        running = list(self._running.values())
+        running = list(self._operations.values())
         for operation in running:
             operation.cancel()
         tasks = [operation for operation in running if isinstance(operation, asyncio.Task)]
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def close(self, closing: Closing) -> None:
+    async def close(self, closing: CloseSocket) -> None:
         metrics.sockets_closed.labels(str(int(closing.code))).inc()
         try:
             await self.socket.close(closing.code, closing.reason)
@@ -167,30 +167,30 @@ class _Session:
             log.debug("socket_already_closed", code=int(closing.code))
 
     async def receive(self) -> dict[str, Any]:
-        """The next message: an object with a known shape. Closing for anything else."""
+        """The next message: an object with a known shape. CloseSocket for anything else."""
         received = await self.socket.receive()
         if received["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(received.get("code", 1005))
         text = received.get("text")
         if text is None:
-            raise Closing(Close.BAD_REQUEST, "Messages are text.")
+            raise CloseSocket(CloseCode.BAD_REQUEST, "Messages are text.")
         try:
             message = request_json.loads(text, "payload")
         except BadUserInput:
-            raise Closing(Close.BAD_REQUEST, "Messages are JSON.") from None
+            raise CloseSocket(CloseCode.BAD_REQUEST, "Messages are JSON.") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-            raise Closing(Close.BAD_REQUEST, "A message is an object with a `type`.")
-        if wrong := _wrong(message):
-            raise Closing(Close.BAD_REQUEST, wrong)
+            raise CloseSocket(CloseCode.BAD_REQUEST, "A message is an object with a `type`.")
+        if wrong := _message_error(message):
+            raise CloseSocket(CloseCode.BAD_REQUEST, wrong)
         return message
 
     async def send(self, message: dict[str, Any]) -> None:
         """Raises WebSocketDisconnect where the socket is closed, or another send has found it so."""
         if self.socket.application_state is not WebSocketState.CONNECTED:
-            raise WebSocketDisconnect(GONE)
+            raise WebSocketDisconnect(ABNORMAL_CLOSURE)
         await self.socket.send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
 
-    async def answer(self, message: dict[str, Any]) -> None:
+    async def reply_to_ping(self, message: dict[str, Any]) -> None:
         """Of a ping; a pong needs none."""
         if message["type"] == "ping":
             await self.send({"type": "pong"})
@@ -198,84 +198,90 @@ class _Session:
     async def _handle(self, message: dict[str, Any], caller: Principal) -> None:
         match message["type"]:
             case "ping" | "pong":
-                await self.answer(message)
+                await self.reply_to_ping(message)
             case "subscribe":
                 self._subscribe(message, caller)
             case "complete":
-                if task := self._running.pop(message["id"], None):
+                if task := self._operations.pop(message["id"], None):
                     task.cancel()
             case "connection_init":
-                raise Closing(Close.TOO_MANY, "Too many initialisation requests")
+                raise CloseSocket(CloseCode.TOO_MANY, "Too many initialisation requests")
             case _:
-                raise Closing(Close.BAD_REQUEST, "Unknown message type.")
+                raise CloseSocket(CloseCode.BAD_REQUEST, "Unknown message type.")
 
     def _subscribe(self, message: dict[str, Any], caller: Principal) -> None:
         id = message["id"]
-        if id in self._running:
-            raise Closing(Close.SUBSCRIBER_EXISTS, f"Subscriber for {id[:64]} already exists")
-        if len(self._running) >= self._services.settings.subscriptions_per_socket:
-            raise Closing(Close.TOO_MANY, "Too many operations on this socket (HUB_SUBSCRIPTIONS_PER_SOCKET).")
+        if id in self._operations:
+            raise CloseSocket(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {id[:64]} already exists")
+        if len(self._operations) >= self._services.settings.subscriptions_per_socket:
+            raise CloseSocket(CloseCode.TOO_MANY, "Too many operations on this socket (HUB_SUBSCRIPTIONS_PER_SOCKET).")
         payload = message.get("payload")
         try:
-            request = requested(payload)
+            request = parse_request(payload)
         except BadUserInput as error:
-            raise Closing(Close.BAD_REQUEST, error.message) from None
+            raise CloseSocket(CloseCode.BAD_REQUEST, error.message) from None
         context = Context(caller, self._services, new_id())
         extensions = payload.get("extensions") if isinstance(payload, dict) else None
         task = asyncio.create_task(self._run(id, request, context, (extensions or {}).get("traceparent")))
-        self._running[id] = task
+        self._operations[id] = task
 
         task.add_done_callback(lambda task: self.forget(id, task))
 
-    def forget(self, id: str, operation: "asyncio.Task[None] | _Flow") -> None:
+    def forget(self, id: str, operation: "asyncio.Task[None] | _DirectSubscription") -> None:
         """It has ended: its id may be used again."""
-        if self._running.get(id) is operation:
-            del self._running[id]
+        if self._operations.get(id) is operation:
+            del self._operations[id]
 
     async def _run(self, id: str, request: Request, context: Context, traceparent: object) -> None:
         """One operation, to its end."""
-        visit = Visit("websocket", context.request_id, traceparent if isinstance(traceparent, str) else None)
-        visit.came(context.caller)
+        visit = OperationTelemetry(
+            "websocket", context.request_id, traceparent if isinstance(traceparent, str) else None
+        )
+        visit.set_principal(context.caller)
         try:
-            if limited := refusal(self._services.rates.hit(context.caller)):
+            if limited := to_error(self._services.rate_limits.check(context.caller)):
                 raise limited
             operation = await self._engine.prepare(request, context.request_id)
             cost = 0 if isinstance(operation, list) else operation.cost
-            if too_costly := self._services.rates.spend(context.caller, cost):
+            if too_costly := self._services.rate_limits.charge(context.caller, cost):
                 raise too_costly
-            errors = operation if isinstance(operation, list) else await self._operate(id, operation, context, visit)
+            errors = operation if isinstance(operation, list) else await self._execute(id, operation, context, visit)
             if errors is None:
                 return
             if errors:
-                visit.answered({"errors": errors})
+                visit.finish({"errors": errors})
                 await self.send({"id": id, "type": "error", "payload": errors})
             else:
                 await self.send({"id": id, "type": "complete"})
         except WebSocketDisconnect:
             pass
         except Exception as error:  # noqa: BLE001 - the client is told, and the log
-            told = [refused(error, context.request_id)]
-            visit.answered({"errors": told})
+            told = [to_graphql_error(error, context.request_id)]
+            visit.finish({"errors": told})
             with suppress(WebSocketDisconnect, RuntimeError):  # the socket is gone
                 await self.send({"id": id, "type": "error", "payload": told})
 
-    async def _operate(self, id: str, operation: Operation, context: Context, visit: Visit) -> list[Answer] | None:
+    async def _execute(
+        self, id: str, operation: Operation, context: Context, visit: OperationTelemetry
+    ) -> list[GraphQLResponse] | None:
         """Sends the answers; returns the errors that ended it, if any, or None where it goes on by itself."""
-        visit.asked(operation)
+        visit.set_operation(operation)
         if operation.kind is not OperationType.SUBSCRIPTION:
             answer = await self._engine.run(operation, context)
             if "data" not in answer:
                 return list(answer["errors"])
-            visit.answered(answer)
+            visit.finish(answer)
             await self.send({"id": id, "type": "next", "payload": answer})
             return []
         answers = await self._engine.subscribe(operation, context)
         if isinstance(answers, list):
             return answers
-        visit.answered({})
-        if isinstance(answers, Answers) and answers.flowing and self.transport:
-            flow = self._running[id] = _Flow(self, id, context, answers, answers.flowing, self.transport)
-            flow.begin()
+        visit.finish({})
+        if isinstance(answers, SubscriptionResults) and answers.inbox_stream and self.transport:
+            flow = self._operations[id] = _DirectSubscription(
+                self, id, context, answers, answers.inbox_stream, self.transport
+            )
+            flow.start()
             return None
         async with aclosing(answers):
             async for answer in answers:
@@ -285,7 +291,7 @@ class _Session:
         return []
 
 
-def _wrong(message: dict[str, Any]) -> str | None:
+def _message_error(message: dict[str, Any]) -> str | None:
     """What is wrong with a message of the protocol, as far as its shape goes. Unknown types are not looked at."""
     kind, id, payload = message["type"], message.get("id"), message.get("payload")
     if kind in {"subscribe", "complete"}:
@@ -298,7 +304,7 @@ def _wrong(message: dict[str, Any]) -> str | None:
     return None
 
 
-class _Flow:
+class _DirectSubscription:
     """A subscription that has begun. Whoever brings an event writes it, at once; only for a socket that takes no more
     does a task wait. A task for each subscription, and a switch to it for every event, would cost more than the event.
     """
@@ -306,7 +312,13 @@ class _Flow:
     __slots__ = ("_answers", "_context", "_done", "_id", "_prefix", "_session", "_stream", "_transport", "_waiting")
 
     def __init__(
-        self, session: _Session, id: str, context: Context, answers: Answers, stream: InboxStream, transport: Protocol
+        self,
+        session: _Session,
+        id: str,
+        context: Context,
+        answers: SubscriptionResults,
+        stream: InboxStream,
+        transport: HubWebSocketProtocol,
     ) -> None:
         self._session = session
         self._transport = transport
@@ -318,8 +330,8 @@ class _Flow:
         self._waiting: asyncio.Task[None] | None = None
         self._done = False
 
-    def begin(self) -> None:
-        self._stream.wake(self._pump)
+    def start(self) -> None:
+        self._stream.on_ready(self._write_available)
 
     def cancel(self) -> None:
         """Without a word to the client."""
@@ -327,15 +339,15 @@ class _Flow:
             self._done = True
             if self._waiting:
                 self._waiting.cancel()
-            self._stream.leave()
+            self._stream.close()
 
-    def _pump(self) -> None:
+    def _write_available(self) -> None:
         """Writes what there is, as long as the socket takes it."""
         if self._done or self._waiting:
             return
         try:
-            while self._transport.takes:
-                answer = self._answers.take()
+            while self._transport.can_write:
+                answer = self._answers.poll()
                 if answer is None:
                     if self._stream.ended:
                         self._end({"id": self._id, "type": "complete"})
@@ -349,7 +361,7 @@ class _Flow:
         except Exception as error:  # noqa: BLE001 - the client is told, not the one who brought the event
             caller = self._context.caller
             with bound_contextvars(tenant=caller.tenant, user=caller.user):
-                told = [refused(error, self._context.request_id)]
+                told = [to_graphql_error(error, self._context.request_id)]
             self._end({"id": self._id, "type": "error", "payload": told})
             return
         self._waiting = asyncio.create_task(self._wait())
@@ -357,7 +369,7 @@ class _Flow:
     async def _wait(self) -> None:
         await self._transport.writable.wait()
         self._waiting = None
-        self._pump()
+        self._write_available()
 
     def _end(self, message: dict[str, Any]) -> None:
         self._transport.write_text(orjson.dumps(message))
