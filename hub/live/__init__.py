@@ -1,1 +1,1 @@
-"""At once: changes travel between processes over Redis pub/sub, and into bounded feeds to the sockets."""
+"""Live delivery: changes travel between processes over Redis pub/sub and reach clients through bounded feeds."""

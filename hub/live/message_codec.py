@@ -1,7 +1,7 @@
-"""What travels over Redis: MessagePack of the nouns.
+"""The pub/sub messages, encoded as MessagePack.
 
-A user's channel carries `Changed`. The common channel carries `Broadcast`, one send to many users as its content once
-and a row a user, and `Look`, which asks every process to compare its open mailboxes with the store.
+A user channel carries `MailboxChange`. The common channel carries `Broadcast` (one send to many users: the content
+once, then one row per user) and `Reconcile` (compare the open mailboxes with the store).
 """
 
 from collections import defaultdict
@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, Notification
 
-BROADCAST_MIN_MAILBOXES = 8  # users; fewer are told one by one
-MAX_ROWS = 1000  # rows of one message
+BROADCAST_MIN_MAILBOXES = 8  # fewer get one message each
+MAX_ROWS = 1000  # per message
 
 
 class BroadcastRow(Struct, array_like=True, frozen=True):
@@ -31,7 +31,7 @@ class Broadcast(Struct, array_like=True, tag=True, frozen=True):
     trace: str | None = None
 
     def change_of(self, row: BroadcastRow) -> MailboxChange:
-        """The change of one of the mailboxes."""
+        """Return the change of one mailbox."""
         n = replace(self.notification, id=row.id, mailbox=row.mailbox, modseq=row.modseq, added_modseq=row.modseq)
         event = InboxEvent(
             kind=InboxEventKind.ADDED,
@@ -45,7 +45,7 @@ class Broadcast(Struct, array_like=True, tag=True, frozen=True):
 
 
 class Reconcile(Struct, array_like=True, tag=True, frozen=True):
-    """Something was not told: look for yourself."""
+    """Messages were lost: compare the open mailboxes with the store."""
 
 
 encode = msgpack.Encoder().encode
@@ -54,8 +54,9 @@ decode_common = msgpack.Decoder(Broadcast | Reconcile).decode
 
 
 def encode_changes(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | None, bytes]]:
-    """The messages that tell what one commit changed: a mailbox (None: the common channel) and the bytes. Their order
-    means nothing, because each mailbox is in one of them."""
+    """Yield the messages for the changes of one commit: a mailbox (None: the common channel) and the bytes.
+
+    Their order does not matter, because each mailbox is in exactly one message."""
     by_send: dict[str, list[MailboxChange]] = defaultdict(list)
     for change in changed:
         event = change.events[0]
@@ -78,8 +79,9 @@ def encode_changes(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | Non
 
 
 def _same_content(n: Notification, other: Notification | None) -> bool:
-    """Whether they differ in what a row says only. What comes back from a snooze is ADDED too, with marks of its
-    own."""
+    """Return True if the notifications differ only in the fields of a row.
+
+    The end of a snooze is ADDED too, but with other marks."""
     return other is not None and n == replace(
         other, id=n.id, mailbox=n.mailbox, modseq=n.modseq, added_modseq=n.added_modseq
     )

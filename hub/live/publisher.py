@@ -1,7 +1,7 @@
-"""Tells the other processes what was committed here. Nobody waits for it, and nothing depends on it.
+"""Publishes committed changes to the other processes.
 
-The queue is bounded. Whatever could not be told (Redis away, queue full) is made good by one `Look` at the next
-success: the readers then compare with the store.
+No request waits for it, and no guarantee depends on it. The queue is bounded. After a loss (Redis unreachable, queue
+full) the next successful publish includes one `Reconcile`, and the subscribers compare with the store.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from hub.platform import metrics, tracing
 from hub.platform.connections import is_cancelling
 from hub.platform.redis_keys import REDIS_ERRORS
 
-CHANGES_PER_ROUND_TRIP = 500  # changes a round trip
-RETRY_DELAY_S = 0.2  # after a failure
+CHANGES_PER_ROUND_TRIP = 500
+RETRY_DELAY_S = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -43,10 +43,10 @@ class Publisher:
         self._lost = False
 
     def enqueue(self, changed: list[MailboxChange]) -> None:
-        """Queues what was committed."""
+        """Queue the changes of one commit. Drop them if the queue is full."""
         if self._waiting >= self._queue_max:
             if not self._lost:
-                log.warning("live_queue_full", setting="HUB_PUBLISH_QUEUE")
+                log.warning("publish_queue_full", setting="HUB_PUBLISH_QUEUE")
             self._lost = True
             metrics.publish_lost.inc(len(changed))
             return
@@ -56,16 +56,16 @@ class Publisher:
 
     @property
     def waiting(self) -> int:
-        """Changes not told yet."""
+        """The number of changes not published yet."""
         return self._waiting
 
     def request_reconcile(self) -> None:
-        """Something may have been committed that was not told: everybody looks."""
+        """Make all subscribers compare with the store: a commit may have succeeded whose changes are unknown."""
         self._lost = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while not is_cancelling():
             if not self._queue and not self._lost:
                 self._wake.clear()
@@ -77,12 +77,12 @@ class Publisher:
                 await self._publish(messages)
             except REDIS_ERRORS as error:
                 if not self._lost:
-                    log.warning("live_not_published", error=error)
+                    log.warning("publish_failed", error=error)
                 self._lost = True
                 metrics.publish_lost.inc(len(messages))
                 await asyncio.sleep(RETRY_DELAY_S)
             except asyncio.CancelledError:
-                self._lost = True  # nobody knows whether these went out
+                self._lost = True  # these may or may not have been published
                 raise
             else:
                 metrics.published.inc(len(messages))
@@ -90,13 +90,13 @@ class Publisher:
                     _record_spans(commits, began_ns)
 
     async def flush(self) -> None:
-        """One last try for what is queued or was lost, when `run` has ended."""
+        """Publish the rest of the queue after `run` has ended. Give up at the first Redis error."""
         with suppress(*REDIS_ERRORS):
             while self._queue or self._lost:
                 await self._publish(_messages(self._next_commits()))
 
     def _next_commits(self) -> list[list[MailboxChange]]:
-        """Whole commits, about `AT_ONCE` changes of them."""
+        """Take whole commits from the queue, up to about `CHANGES_PER_ROUND_TRIP` changes."""
         commits: list[list[MailboxChange]] = []
         count = 0
         while self._queue and count < CHANGES_PER_ROUND_TRIP:
@@ -121,7 +121,7 @@ def _messages(commits: list[list[MailboxChange]]) -> list[tuple[str | None, byte
 
 
 def _record_spans(commits: list[list[MailboxChange]], began_ns: int) -> None:
-    """In the trace of each operation that was told."""
+    """Record the publish in the trace of each operation."""
     for trace in {event.trace for changed in commits for change in changed for event in change.events}:
         if trace:
             tracing.record("publish", trace, began_ns, "PRODUCER")

@@ -1,8 +1,8 @@
-"""The one pub/sub connection of a process.
+"""The single Redis pub/sub connection of a process.
 
-It never trusts a silent connection: each process publishes a heartbeat to itself, and when its own heartbeat stays
-away, or the connection breaks, the link is `away` until it has subscribed anew and heard itself again. What was
-published meanwhile is lost, and whoever uses the link is told (`on_change`) and has to look.
+A silent connection is not trusted. Each process publishes a heartbeat to itself. If the heartbeat does not arrive, or
+the connection breaks, the connection is `disconnected` until it has subscribed again and received a heartbeat.
+Messages published in between are lost: `on_change` is called, and its owner compares with the store.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ HEARTBEAT_S = 1.0
 HEARTBEAT_TIMEOUT_S = 2.2  # two heartbeats missed
 HEARTBEAT_CHECK_S = 0.2
 RECONNECT_DELAY_S = 0.3
-CONFIRMATION_TIMEOUT_S = 2.0  # how long a subscription may take before it counts as away
-CHANNELS_PER_COMMAND = 1000  # channels a command
+CONFIRMATION_TIMEOUT_S = 2.0  # how long `wait_subscribed` waits
+CHANNELS_PER_COMMAND = 1000
 
 log = structlog.get_logger(__name__)
 
 
 class PubSubConnection:
-    """`connect` makes a client for pub/sub, `redis` is the client for commands."""
+    """`connect` returns a client for pub/sub; `redis` is the client for commands."""
 
     def __init__(
         self,
@@ -57,10 +57,10 @@ class PubSubConnection:
         self._failure_logged = False
         self.disconnected = True
         self.generation = 0
-        """How often it went away or came back."""
+        """The number of disconnections and reconnections so far."""
 
     def subscribe(self, channel: str) -> None:
-        """Listen to it from now on, here and after every reconnection."""
+        """Subscribe to `channel` now and after every reconnection."""
         self._wanted.add(channel)
         self._changed[channel] = None
         self._has_changes.set()
@@ -71,7 +71,9 @@ class PubSubConnection:
         self._has_changes.set()
 
     async def wait_subscribed(self, channel: str) -> None:
-        """Returns once `channel` is heard, or at once while away: what is missed then is looked for."""
+        """Return once the server has confirmed `channel`, or at once while disconnected.
+
+        The reconnection calls `on_change`, so a missed message is found in the store."""
         if self.disconnected or channel in self._subscribed:
             return
         event = self._waiters.setdefault(channel, asyncio.Event())
@@ -80,7 +82,7 @@ class PubSubConnection:
                 await event.wait()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._send_heartbeats())
             group.create_task(self._stay_connected())
@@ -92,7 +94,7 @@ class PubSubConnection:
             try:
                 await self._listen(pubsub)
             except REDIS_ERRORS as error:
-                self._log_first_failure("live_link_lost", error=error)
+                self._log_first_failure("pubsub_connection_lost", error=error)
             finally:
                 self._on_disconnect()
                 with suppress(*REDIS_ERRORS):
@@ -102,7 +104,7 @@ class PubSubConnection:
             await asyncio.sleep(RECONNECT_DELAY_S)
 
     async def _listen(self, pubsub: PubSub) -> None:
-        """Until the connection breaks or its heartbeat stays away."""
+        """Read messages until the connection breaks or the heartbeat times out."""
         self._awaiting_first = set(self._wanted)
         self._changed = dict.fromkeys(self._wanted)
         await self._send_changes(pubsub)
@@ -136,7 +138,7 @@ class PubSubConnection:
                 self._on_confirmation(channel)
 
     def _on_confirmation(self, channel: str) -> None:
-        """The server confirms every subscribe and unsubscribe: only after the last of them is it clear what holds."""
+        """Count a confirmation. The state of a channel is known after the last one that is outstanding."""
         self._unconfirmed[channel] -= 1
         if self._unconfirmed[channel] > 0:
             return
@@ -148,7 +150,7 @@ class PubSubConnection:
                 event.set()
 
     async def _apply_changes(self, pubsub: PubSub) -> None:
-        """Subscribes to what is wanted anew, unsubscribes from what no longer is."""
+        """Send changes of the wanted channels to the server."""
         while not is_cancelling():
             await self._has_changes.wait()
             await self._send_changes(pubsub)
@@ -172,10 +174,10 @@ class PubSubConnection:
         loop = asyncio.get_running_loop()
         while loop.time() - self._last_heartbeat < HEARTBEAT_TIMEOUT_S:
             await asyncio.sleep(HEARTBEAT_CHECK_S)
-        self._log_first_failure("live_heartbeat_missed", seconds=round(loop.time() - self._last_heartbeat, 1))
+        self._log_first_failure("pubsub_heartbeat_missed", seconds=round(loop.time() - self._last_heartbeat, 1))
 
     def _log_first_failure(self, event: str, **fields: object) -> None:
-        """The first failure until the link is up again: the attempts after it say nothing new."""
+        """Log only the first failure until the connection is up again."""
         if not self._failure_logged:
             self._failure_logged = True
             log.warning(event, **fields)
@@ -191,11 +193,9 @@ class PubSubConnection:
         if self.disconnected and not self._awaiting_first:
             self.disconnected = False
             self.generation += 1
-            level = (
-                logging.WARNING if self._failure_logged else logging.INFO
-            )  # who was told of the loss hears of its end
+            level = logging.WARNING if self._failure_logged else logging.INFO  # as the failure was logged
             self._failure_logged = False
-            log.log(level, "live_link_up", channels=len(self._subscribed))
+            log.log(level, "pubsub_connected", channels=len(self._subscribed))
             self._on_change()
 
     def _on_disconnect(self) -> None:
