@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from hub.inbox.committer import STATEMENTS_PER_COMMAND
+from hub.inbox.transaction import STATEMENTS_PER_COMMAND
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Refused, Tenant
 from tests.processes import Deployment

@@ -1,0 +1,348 @@
+"""One transaction of the group commit: read, apply the works, write, commit.
+
+- Each attempt reads a snapshot, applies the works to a `UnitOfWork`, and writes that. If another process has changed
+  one of the mailboxes since the snapshot, the server reports a write conflict, and the attempt is repeated.
+- After the second conflict the batch is split, so that one contested mailbox does not delay the others.
+- A work whose `apply` raises a HubError fails alone. `apply` must check before it changes the unit.
+"""
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable, Collection, Coroutine
+from contextlib import suppress
+from typing import Any, Generic, Protocol, TypeVar
+
+import pymongo
+import structlog
+from msgspec.structs import replace
+from pymongo import UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
+
+from hub.clock import Clock
+from hub.errors import HubError, Unavailable
+from hub.inbox import search
+from hub.inbox.unit_of_work import UnitOfWork
+from hub.model import (
+    CONTENT_FIELDS,
+    MUTABLE_FIELDS,
+    DeliveryStatus,
+    Mailbox,
+    MailboxChange,
+    Notification,
+    document,
+    mailbox_from,
+)
+from hub.platform import metrics, tracing
+from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
+from hub.platform.decoding import decode_by_id
+
+STATEMENTS_PER_COMMAND = 1000
+MIN_ATTEMPT_TIME_S = 0.05
+DUPLICATE_KEY = 11000
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+NewMailboxUpdates = Callable[[Collection[str], UnitOfWork], dict[str, list[UpdateOne]]]
+"""Returns the further updates, by collection, that new mailboxes need (such as their users)."""
+AddFollowUps = Callable[[UnitOfWork], None]
+"""Adds documents of other stages to a unit."""
+LoadDecisionData = Callable[[Collection[str], Collection[str]], Coroutine[Any, Any, Any]]
+"""Loads the tenants of the first mailboxes, and the users of the second."""
+OnCommit = Callable[[UnitOfWork, list[MailboxChange]], None]
+"""Called with a committed unit and its changes."""
+
+
+class Work(Protocol[T_co]):
+    """One change of one or more inboxes."""
+
+    @property
+    def mailboxes(self) -> Collection[str]:
+        """Every mailbox that the work may change. Missing ones are created."""
+
+    @property
+    def reads(self) -> Collection[str]:
+        """The ids of the notifications that the work needs."""
+
+    @property
+    def keys(self) -> Collection[str]:
+        """The idempotency keys that the work looks up."""
+
+    @property
+    def documents(self) -> int:
+        """The approximate number of documents to write: notifications, deliveries and webhook deliveries."""
+
+    @property
+    def size(self) -> int:
+        """The approximate number of bytes to write."""
+
+    @property
+    def needs_recipients(self) -> bool:
+        """True if the work needs its recipients in `unit.decision_data`."""
+
+    @property
+    def exclusive(self) -> bool:
+        """True if the work needs a transaction of its own, in which it may read and write."""
+
+    async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> T_co:
+        """Apply the work to the unit. Called once per attempt, each time with a new unit."""
+        ...
+
+
+class Submission(Generic[T]):
+    """A work with the future of its caller."""
+
+    __slots__ = ("deadline", "future", "trace", "work")
+
+    def __init__(self, work: Work[T], future: asyncio.Future[T], deadline: float, trace: str | None) -> None:
+        self.work = work
+        self.future = future
+        self.deadline = deadline
+        self.trace = trace
+
+
+Batch = list[Submission[Any]]
+
+
+class TransactionRunner:
+    """Runs the transactions of batches. See `Committer` for the arguments."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        new_mailbox_updates: NewMailboxUpdates,
+        on_commit: OnCommit,
+        load_decision_data: LoadDecisionData,
+        add_follow_ups: AddFollowUps,
+        outcome_unknown: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._new_mailbox_updates = new_mailbox_updates
+        self._on_commit = on_commit
+        self._load_decision_data = load_decision_data
+        self._add_follow_ups = add_follow_ups
+        self._outcome_unknown = outcome_unknown
+
+    async def run(self, batch: Batch, on_written: Callable[[], None]) -> None:
+        """Run transactions until every work of the batch is committed or has failed.
+
+        A work past its deadline fails; the others go on. `on_written` is called when only the commit is left, and
+        after an error."""
+        conflicts = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            self._abandon([job for job in batch if job.deadline <= loop.time()])
+            batch = [job for job in batch if job.deadline > loop.time()]
+            if not batch:
+                return
+            left_s = min(job.deadline for job in batch) - loop.time()
+            try:
+                with pymongo.timeout(max(MIN_ATTEMPT_TIME_S, left_s)):
+                    await self._attempt(batch, on_written)
+                return
+            except Exception as error:  # noqa: BLE001 - no caller may wait forever
+                on_written()
+                if isinstance(error, PyMongoError) and _is_retryable(error):
+                    conflicts += 1
+                    metrics.conflicts.inc()
+                    if conflicts < 2 or len(batch) == 1:
+                        await asyncio.sleep(random.uniform(0, min(0.1, 0.002 * 2**conflicts)))  # noqa: S311 - jitter
+                        continue
+                elif isinstance(error, PyMongoError) and is_outage(error):
+                    metrics.commits_unavailable.inc()
+                    log.warning("commit_unavailable", error=error, works=len(batch))
+                    if not error.timeout:
+                        self._abandon(batch)
+                        return
+                    continue
+                if len(batch) == 1:
+                    fail(batch[0], error)
+                    return
+                await self._split(batch, on_written)
+                return
+
+    def _abandon(self, batch: Batch) -> None:
+        """Fail works that may have been committed, without publishing them."""
+        if batch:
+            self._outcome_unknown()
+        for job in batch:
+            fail(job, Unavailable("The store did not answer in time. Retry with an idempotency key."))
+
+    async def _split(self, batch: Batch, on_written: Callable[[], None]) -> None:
+        """Run the two halves one after the other, so that works on one mailbox stay in order."""
+        middle = len(batch) // 2
+        await self.run(batch[:middle], on_written)
+        await self.run(batch[middle:], on_written)
+
+    async def _attempt(self, batch: Batch, on_written: Callable[[], None]) -> None:
+        settled: list[tuple[Submission[Any], Any]] = []
+        began_ns = time.time_ns()
+        async with self._database.client.start_session(causal_consistency=False) as session:
+            await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE)
+            try:
+                unit = await self._build_unit(batch, session)
+                for job in batch:
+                    try:
+                        settled.append((job, await job.work.apply(unit, session)))
+                    except HubError as error:
+                        settled.append((job, error))
+                self._add_follow_ups(unit)
+                await self._write(unit, session)
+                on_written()
+                await _commit(session)
+            except BaseException:
+                with suppress(PyMongoError):
+                    await session.abort_transaction()
+                raise
+        metrics.commit_batch_size.observe(len(batch))
+        metrics.commit_seconds.observe((time.time_ns() - began_ns) / 1e9)
+        changed = unit.changes()
+        self._on_commit(unit, _with_traces(batch, changed, began_ns) if tracing.enabled() else changed)
+        for job, result in settled:
+            if isinstance(result, HubError):
+                fail(job, result)
+            elif not job.future.done():
+                job.future.set_result(result)
+
+    async def _build_unit(self, batch: Batch, session: AsyncClientSession) -> UnitOfWork:
+        """Read what the batch needs.
+
+        The data of tenants and users is read at the same time as the transaction, but outside of it. A preference that
+        was stored before these works were submitted is seen."""
+        mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
+        recipients = {mailbox for job in batch if job.work.needs_recipients for mailbox in job.work.mailboxes}
+        loading = asyncio.create_task(self._load_decision_data(mailboxes, recipients))
+        loading.add_done_callback(_ignore_error)  # not cancelled if `_read` fails: that would cost a connection
+        unit = await self._read(batch, session)
+        unit.decision_data = await loading
+        return unit
+
+    async def _read(self, batch: Batch, session: AsyncClientSession) -> UnitOfWork:
+        keys = list({mailbox for job in batch for mailbox in job.work.mailboxes})
+        mailboxes = {
+            doc["_id"]: mailbox_from(doc)
+            async for doc in self._database.mailboxes.find({"_id": {"$in": keys}}, session=session)
+        }
+        new_mailboxes = frozenset(keys) - mailboxes.keys()
+        for key in new_mailboxes:
+            mailboxes[key] = Mailbox(id=key, epoch=secrets.token_hex(4))
+        unit = UnitOfWork(self._clock(), mailboxes, new_mailboxes)
+        if ids := list({id for job in batch for id in job.work.reads}):
+            found = self._database.notifications.find({"_id": {"$in": ids}}, session=session)
+            unit.notifications.update(await decode_by_id(found, Notification))
+        if idempotency := list({key for job in batch for key in job.work.keys}):
+            async for doc in self._database.idempotency.find({"_id": {"$in": idempotency}}, session=session):
+                unit.idempotency_records[doc["_id"]] = doc
+        return unit
+
+    async def _write(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
+        """Write the mailboxes first: they are the lock between processes."""
+        if new := [document(head) for head in unit.mailboxes_to_write if head.id in unit.new_mailboxes]:
+            await self._insert("mailboxes", new, session)
+        if changed := [_counts_update(head) for head in unit.mailboxes_to_write if head.id not in unit.new_mailboxes]:
+            await self._command("update", "mailboxes", "updates", changed, session)
+        if unit.new_mailboxes:
+            for collection, updates in self._new_mailbox_updates(unit.new_mailboxes, unit).items():
+                await self._database[collection].bulk_write(updates, ordered=False, session=session)
+        if unit.inserted:
+            await self._insert("notifications", [search.stored_document(n) for n in unit.inserted.values()], session)
+        if unit.replaced:
+            updates = [_notification_update(n) for n in unit.replaced.values()]
+            await self._database.notifications.bulk_write(updates, ordered=False, session=session)
+        for collection, by_key in unit.updates.items():
+            await self._database[collection].bulk_write(list(by_key.values()), session=session)
+        for collection, rows in unit.inserts.items():
+            await self._insert(collection, rows, session)
+
+    async def _insert(self, collection: str, rows: list[Document], session: AsyncClientSession) -> None:
+        await self._command("insert", collection, "documents", rows, session)
+
+    async def _command(
+        self, name: str, collection: str, field: str, statements: list[Document], session: AsyncClientSession
+    ) -> None:
+        """Run a write command directly, because pymongo's bulk writes take longer.
+
+        A command is limited to 16 MB. The limits of a batch keep it far below that."""
+        for start in range(0, len(statements), STATEMENTS_PER_COMMAND):
+            chunk = statements[start : start + STATEMENTS_PER_COMMAND]
+            response = await self._database.command({name: collection, field: chunk, "ordered": False}, session=session)
+            if response.get("writeErrors"):
+                raise BulkWriteError(response)
+
+
+def _counts_update(head: Mailbox) -> Document:
+    """Return the update statement for the counts of a mailbox."""
+    counts = {"modseq": head.modseq, "unread": head.unread, "unseen": head.unseen}
+    return {"q": {"_id": head.id}, "u": {"$set": counts}}
+
+
+def _ignore_error(task: asyncio.Task[Any]) -> None:
+    """Mark the exception as retrieved, so that asyncio does not log it."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _with_traces(batch: Batch, changed: list[MailboxChange], began_ns: int) -> list[MailboxChange]:
+    """Record the transaction in the trace of its work, or in a trace of its own with links if several works have one.
+
+    Return the changes with the trace of the last work that changed each mailbox."""
+    wanting = [job.trace for job in batch if job.trace]
+    tracing.record("transaction", wanting[0] if len(wanting) == 1 else None, began_ns, "CLIENT", wanting)
+    causes = {mailbox: job.trace for job in batch for mailbox in job.work.mailboxes}
+    return [
+        replace(change, events=tuple(replace(event, trace=causes.get(change.mailbox)) for event in change.events))
+        for change in changed
+    ]
+
+
+def _notification_update(n: Notification) -> UpdateOne:
+    """Return the update of the fields that a mark may change, and of the content if the notification was recalled."""
+    doc = document(n)
+    names = (
+        (*MUTABLE_FIELDS, *CONTENT_FIELDS, search.FOLDED)
+        if n.removed_as is DeliveryStatus.CANCELLED
+        else MUTABLE_FIELDS
+    )
+    update: dict[str, Document] = {"$set": {name: doc[name] for name in names if name in doc}}
+    if gone := {name: "" for name in names if name not in doc}:
+        update["$unset"] = gone
+    return UpdateOne({"_id": n.id}, update)
+
+
+async def _commit(session: AsyncClientSession) -> None:
+    """Commit, and again while the result is unknown. The deadline of the caller ends the loop."""
+    while True:
+        try:
+            await session.commit_transaction()
+        except PyMongoError as error:
+            if not error.has_error_label("UnknownTransactionCommitResult") or error.timeout:
+                raise
+        else:
+            return
+
+
+def _is_retryable(error: PyMongoError) -> bool:
+    """Return True for conflicts, elections and connections lost before the commit, and for duplicate keys, because the
+    next attempt reads the conflicting document."""
+    if error.timeout:
+        return False
+    if error.has_error_label("TransientTransactionError"):
+        return True
+    if isinstance(error, OperationFailure):
+        if error.code == DUPLICATE_KEY:
+            return True
+        details = error.details or {}
+        return any(fault.get("code") == DUPLICATE_KEY for fault in details.get("writeErrors", []))
+    return False
+
+
+def fail(job: Submission[Any], error: Exception) -> None:
+    if not job.future.done():
+        job.future.set_exception(error)
