@@ -139,7 +139,7 @@ async def test_keys_of_another_type_are_written_again_and_the_queue_goes_on(
                 f"{prefix}waiting:WEBHOOK/MEDIUM": "zset",
                 f"{prefix}waiting:WEBHOOK/LOW": "zset",
                 f"{prefix}waiting:EMAIL/LOW": "zset",
-                f"{prefix}bell:WEBHOOK": "list",
+                f"{prefix}wakeup:WEBHOOK": "list",
                 f"{prefix}turn:WEBHOOK": "string",
                 f"{prefix}tick:deliveries": "string",
                 f"{prefix}tick:webhook_calls": "string",
@@ -222,7 +222,7 @@ async def test_lanes_on_keys_of_another_type_take_what_is_put(redis: RedisClient
     """Every call by itself."""
     prefix = f"q{uuid4().hex}:"
     lanes, lane = Lanes(redis, prefix, 10), "EMAIL/HIGH/acme"
-    keys = {f"{prefix}lane:{lane}": "list", f"{prefix}waiting:EMAIL/HIGH": "zset", f"{prefix}bell:EMAIL": "list"}
+    keys = {f"{prefix}lane:{lane}": "list", f"{prefix}waiting:EMAIL/HIGH": "zset", f"{prefix}wakeup:EMAIL": "list"}
     keys |= {f"{prefix}turn:EMAIL": "string", f"{prefix}tick:deliveries": "string"}
     await put_foreign(redis, keys)
     assert await lanes.put([(lane, "one")]) == []

@@ -1,1 +1,1 @@
-"""6: to be sent. Lanes of delivery ids in Redis; the truth is in MongoDB."""
+"""Stage 6, the durable queue: lanes of ids in Redis. MongoDB is the source of truth."""

@@ -1,16 +1,16 @@
-"""Who holds what, and what became of it: claims, settling, and what is due.
+"""Claim jobs, settle them, and list what is due.
 
-What it guarantees
-- A claim is atomic: of all who want a job, one gets it. It carries a fresh token, and starting a call and settling
-  require that token, so that who lost its claim (a pause longer than the lease) changes nothing.
-- A job that waits or is held has a `due_at`; one that came to its end has none. So nothing is ever forgotten: what a
-  dead worker held, what Redis lost, and what was never put on a lane becomes due like a retry does.
-- A settlement and the receipts of it are one transaction.
-- What was called off, or read, while a worker had it does not wait again: `instead` on the document says what becomes
-  of it then, and whoever settles it sees that.
+Guarantees
+- A claim is atomic: one worker gets the job. It carries a fresh token that starting a call and settling require. A
+  worker that lost its claim (a pause longer than the lease) changes nothing.
+- A job that waits or is claimed has a `due_at`. A finished job has none. A job of a dead worker, a job that Redis lost
+  and a job that never reached its lane become due like a retry.
+- A settlement and its receipts are one transaction.
+- A job that is cancelled or read while a worker has it does not wait again: the field `instead` of its document holds
+  the final state, and the settlement applies it.
 
-`queued` is set while a job lies on a lane: only then can it be claimed, so that a stale double of an id does not bring
-a job forward whose time has not come.
+`queued` is set while a job is on a lane. Only such a job can be claimed: a duplicate id on a lane never starts a job
+before it is due.
 """
 
 import asyncio
@@ -37,13 +37,13 @@ from hub.platform.decoding import report_unreadable
 FAST_WRITES = WriteConcern(w=1)  # a claim that a failover loses is made again
 DOUBLINGS_MAX = 2
 TRANSACTION_RETRIES_MAX = 8
-UNQUEUE_ALL_TIMEOUT_S = 120.0  # of everything that waits
+UNQUEUE_ALL_TIMEOUT_S = 120.0  # updates every waiting job
 IN_LANE: Document = {"status": {"$in": WAITING}, "queued": {"$gte": 1}}
-CLAIM_FIELDS = ("claim", "queued", "instead")  # of a job that somebody holds
+CLAIM_FIELDS = ("claim", "queued", "instead")  # set while a worker has the job
 
 
 class Job(Protocol):
-    """What can be claimed: a delivery, or a call of a tenant's endpoint."""
+    """A unit of work: a delivery, or a call of a tenant's webhook endpoint."""
 
     @property
     def id(self) -> str: ...
@@ -71,7 +71,7 @@ J = TypeVar("J", bound=Job)
 
 
 class DueEntry(Struct, frozen=True):
-    """Something that is due. `held`: somebody claimed it, and the claim has run out."""
+    """A job that is due. `claim_expired`: a worker claimed it and the lease ended."""
 
     id: str
     lane: str
@@ -79,7 +79,7 @@ class DueEntry(Struct, frozen=True):
 
 
 class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
-    """What becomes of a claimed job. `due_at` where it waits again; None where it ended."""
+    """The next state of a claimed job. `due_at` is set if the job waits again, None if it is finished."""
 
     job: J
     status: DeliveryStatus
@@ -92,14 +92,14 @@ class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
 
 
 class ReceiptBuilder(Protocol):
-    """Makes the documents that belong to receipts: the receipts themselves and the webhook calls they cause."""
+    """Builds the documents of receipts: the receipts and the webhook calls that they cause."""
 
     async def build_documents(self, pending: Sequence[Any], now: datetime) -> dict[str, list[Document]]:
         """Return what to insert, by collection."""
 
 
 class Claims(Generic[J]):
-    """The jobs of one collection. `told` makes the receipt of what became of one, if that is told."""
+    """The jobs of one collection. `receipt_for` returns the receipt of a new state, or None if it has none."""
 
     def __init__(
         self,
@@ -121,8 +121,8 @@ class Claims(Generic[J]):
         self._queued_ms = int(queued_s * 1000)
 
     async def claim(self, ids: Sequence[str], lease_s: float, lapses_below: int | None = None) -> list[J]:
-        """Those of `ids` that wait on a lane, from now on the caller's for `lease_s`. With `lapses_below` only those
-        with fewer lapses."""
+        """Claim those of `ids` that are on a lane, for `lease_s`, and return them. With `lapses_below`, only jobs with
+        fewer expired leases."""
         token, now = new_id(), self._clock()
         wanted: Document = {"_id": {"$in": list(ids)}, **IN_LANE}
         if lapses_below is not None:
@@ -141,13 +141,13 @@ class Claims(Generic[J]):
         return await self._decode(self._fast_jobs.find({"_id": {"$in": list(ids)}, "claim": token}))
 
     async def find_suspects(self, ids: Sequence[str], lapses: int) -> list[str]:
-        """Those of `ids` that wait on a lane and have so many lapses, or more."""
+        """Return those of `ids` that are on a lane and have at least `lapses` expired leases."""
         wanted = {"_id": {"$in": list(ids)}, **IN_LANE, "lapses": {"$gte": lapses}}
         return [doc["_id"] async for doc in self._fast_jobs.find(wanted, {"_id": 1})]
 
     async def start(self, jobs: Mapping[str, str], claim: str) -> set[str]:
-        """Counts an attempt of each job, id to provider, as its call starts. Answers those that are still the
-        caller's: no other may be called."""
+        """Record an attempt of each job (id to provider) before its call. Return the ids whose claim still holds: only
+        those may be called."""
         by_provider: dict[str, list[str]] = {}
         for id, provider in jobs.items():
             by_provider.setdefault(provider, []).append(id)
@@ -163,7 +163,7 @@ class Claims(Generic[J]):
         return started_ids
 
     async def settle(self, settlements: Sequence[Settlement[J]]) -> list[Settlement[J]]:
-        """All of them, each if its claim still holds; answers those, as they came out. Raises PyMongoError."""
+        """Apply each settlement whose claim still holds, and return those as applied. Raise PyMongoError."""
         for _ in range(TRANSACTION_RETRIES_MAX):
             try:
                 return await self._settle(settlements)
@@ -199,19 +199,19 @@ class Claims(Generic[J]):
         return still_claimed
 
     async def due(self, now: datetime, after: str, limit: int) -> list[DueEntry]:
-        """What is due on the lanes after that one, lane by lane, longest overdue first."""
+        """Return due jobs of the lanes after `after`, lane by lane, the longest overdue first."""
         wanted = {"lane": {"$gt": after}, "due_at": {"$lte": now}}
         found = self._jobs.find(wanted, {"lane": 1, "status": 1}, hint="due").sort(DUE).limit(limit)
         return [DueEntry(doc["_id"], doc["lane"], doc["status"] == DeliveryStatus.PROCESSING) async for doc in found]
 
     async def list_expired(self, ids: Sequence[str], now: datetime) -> list[J]:
-        """Those of `ids` whose claim has run out."""
+        """Return those of `ids` whose lease has ended."""
         wanted = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.PROCESSING, "due_at": {"$lte": now}}
         return await self._decode(self._jobs.find(wanted))
 
     async def _decode(self, docs: AsyncIterable[Document]) -> list[J]:
-        """Return the jobs that this version understands wholly. Any other ends as FAILED with UNREADABLE: nothing is
-        sent by guesses, and a replay brings it back. It costs no other job anything."""
+        """Return the jobs that this version can decode. The others become FAILED with reason UNREADABLE; a replay
+        brings them back."""
         jobs, undecodable = [], []
         async for doc in docs:
             try:
@@ -226,7 +226,7 @@ class Claims(Generic[J]):
         return jobs
 
     async def mark_queued(self, ids: Sequence[str], now: datetime) -> None:
-        """Notes that they go on their lanes now. Nobody looks at them again for a while, twice as long each time."""
+        """Record that these jobs go on their lanes now. They are due again after a time that doubles with each call."""
         times_queued = {"$ifNull": ["$queued", 0]}
         wait_ms = {"$multiply": [self._queued_ms, {"$pow": [2, {"$min": [times_queued, DOUBLINGS_MAX]}]}]}
         await self._fast_jobs.update_many(
@@ -235,12 +235,12 @@ class Claims(Generic[J]):
         )
 
     async def unmark_queued(self, ids: Sequence[str]) -> None:
-        """They are not on their lanes after all: due at once."""
+        """Record that these jobs are not on their lanes. They are due at once."""
         wanted = {"_id": {"$in": list(ids)}, "queued": {"$gte": 1}}
         await self._fast_jobs.update_many(wanted, {"$set": {"due_at": self._clock()}, "$unset": {"queued": ""}})
 
     async def unmark_all_queued(self) -> int:
-        """The lanes are lost: whatever lay on them is due at once. Answers how many."""
+        """Make every queued job due at once, because the lanes are lost. Return the number of jobs."""
         wanted = {"due_at": {"$exists": True}, "queued": {"$gte": 1}}
         update = {"$set": {"due_at": self._clock()}, "$unset": {"queued": ""}}
         with pymongo.timeout(UNQUEUE_ALL_TIMEOUT_S):
@@ -248,12 +248,12 @@ class Claims(Generic[J]):
 
 
 def _apply_override(settlement: Settlement[J], instead: Mapping[str, str] | None) -> Settlement[J]:
-    """What would wait again ends instead, where that was said meanwhile."""
+    """Return the settlement with the final state that was set meanwhile, if the job would wait again."""
     if instead is None or settlement.due_at is None:
         return settlement
     try:
         status, reason = DeliveryStatus(instead["status"]), Reason(instead["reason"])
-    except (KeyError, TypeError, ValueError):  # of another version; it must not wait again all the same
+    except (KeyError, TypeError, ValueError):  # written by another version: it must not wait again
         return replace(settlement, status=DeliveryStatus.CANCELLED, reason=None, due_at=None)
     return replace(settlement, status=status, reason=reason, due_at=None)
 

@@ -1,4 +1,4 @@
-"""How long a job waits for its next try, and the index by which waiting jobs are found."""
+"""The wait before a retry, and the index that finds due jobs."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,11 +8,11 @@ DUE = [("lane", ASCENDING), ("due_at", ASCENDING)]
 
 
 def wait_s(schedule: Sequence[float], times: int, jitter: Callable[[], float]) -> float:
-    """Seconds to wait after so many failures: spread evenly around what the schedule says, or its last word (full
-    jitter, `jitter` from 0 to 1)."""
+    """Return the seconds to wait after `times` failures: full jitter around the entry of the schedule, or around its
+    last entry. `jitter` returns 0 to 1."""
     return 2 * schedule[min(times, len(schedule)) - 1] * jitter()
 
 
 def due_index() -> IndexModel:
-    """What is due, lane by lane, longest overdue first. Only what waits is in it."""
+    """Serve due jobs, lane by lane, the longest overdue first. Only waiting and claimed jobs are in it."""
     return IndexModel(DUE, name="due", partialFilterExpression={"due_at": {"$exists": True}})

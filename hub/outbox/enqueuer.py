@@ -1,5 +1,7 @@
-"""Puts what was committed on its lanes. Nobody waits for it, and nothing depends on it: what does not get there is due
-in MongoDB, at once if it can still be said, else when its time on the queue is over."""
+"""Pushes committed jobs to their lanes, in the background.
+
+A job that does not reach its lane is due in MongoDB: at once if that can be stored, otherwise at its `due_at`.
+"""
 
 import asyncio
 from collections import deque
@@ -22,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Enqueuer:
-    """`unmark_queued` is called with the ids that did not get on their lanes."""
+    """Pushes in batches. Ids that did not reach their lanes are passed to `unmark_queued`."""
 
     def __init__(self, lanes: Lanes, unmark_queued: Callable[[Sequence[str]], Awaitable[None]]) -> None:
         self._lanes = lanes
@@ -31,7 +33,7 @@ class Enqueuer:
         self._not_empty = asyncio.Event()
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Queues what was committed, lane and id."""
+        """Queue committed jobs, as lane and id."""
         if len(self._queue) + len(entries) > QUEUE_MAX:
             metrics.enqueue_failures.inc(len(entries))
             return
@@ -39,7 +41,7 @@ class Enqueuer:
         self._not_empty.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Push until cancelled."""
         while not is_cancelling():
             if not self._queue:
                 self._not_empty.clear()
@@ -47,7 +49,7 @@ class Enqueuer:
             await self._push_batch()
 
     async def flush(self) -> None:
-        """What is queued, when `run` has ended."""
+        """Push what is left after `run` has ended."""
         while self._queue:
             await self._push_batch()
 

@@ -1,19 +1,18 @@
-"""Lanes: what waits to be sent, as ids in Redis lists, one list per channel, priority and tenant.
+"""Lanes: Redis lists of job ids, one list per channel, priority and tenant.
 
-What it guarantees
-- Nothing. MongoDB is the truth: an id that is lost here is put on its lane again when its time is over, one that is
-  here twice is claimed once.
-- Order of taking: CRITICAL before HIGH before MEDIUM before LOW, but now and then a lower one goes first, for a part of
-  what is taken, so that none is starved. Within a priority the tenants' lanes take turns.
-- A lane holds at most `lane_max`. The rest waits in MongoDB and is let in as room comes.
-- A lane on which something lies has a place among those that wait for their turn. Should Redis evict that key and not
-  the lane, whoever next puts something on the lane, or asks for its room, gives it a place again.
+Properties
+- No durability: MongoDB is the source of truth. An id that is lost here is pushed again when it is due. A duplicate id
+  is claimed once.
+- Order: CRITICAL before HIGH before MEDIUM before LOW. From time to time a lower priority goes first for a part of the
+  batch, which prevents starvation. Within a priority the tenants' lanes take turns.
+- A lane holds at most `lane_max` ids. The rest waits in MongoDB until the lane has capacity.
+- Each lane with ids is in the sorted set of waiting lanes. If Redis evicts that set but not the lane, the next `put` or
+  `free_capacity` adds the lane again.
 
-Putting something rings the channel's bell: a list of one element that one idle worker pops. Who leaves something
-behind rings again, for the next worker.
+`put` pushes one wake-up token per channel; one idle worker pops it. A worker that leaves ids behind pushes it again.
 
-Lists and not streams: taking is one atomic pop over all lanes in turn, and who died with an id in its hands is
-MongoDB's business, so that neither groups nor pending entries have a use.
+Lists, not streams: `take` is one atomic pop over all lanes, and MongoDB tracks the ids of dead workers, which leaves no
+use for consumer groups and pending entries.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -31,9 +30,9 @@ PRIORITY_ORDERS: tuple[tuple[Priority, ...], ...] = (
     (Priority.MEDIUM, Priority.CRITICAL, Priority.HIGH, Priority.LOW),
     (Priority.LOW, Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM),
 )
-ROTATION = "1112111311141113"  # of every 16 takings, which order: LOW is first in one, MEDIUM in two, HIGH in one
+ROTATION = "1112111311141113"  # index of the order for each of 16 calls of `take`
 T = TypeVar("T")
-ANTI_STARVATION_SHARE = 4  # who goes first out of turn gets a quarter of what is taken
+ANTI_STARVATION_SHARE = 4  # a lower priority that goes first gets a quarter of the batch
 
 WAIT_SCRIPT = """
 local function wait(prefix, lane)
@@ -45,12 +44,12 @@ local function wait(prefix, lane)
     return channel
 end
 """
-"""A lane stands behind all others that wait, unless it has its place among them already."""
+"""Adds a lane behind all waiting lanes, unless it already waits."""
 PUT_SCRIPT = (
     WAIT_SCRIPT
     + """
 local prefix, most = ARGV[1], tonumber(ARGV[2])
-local refused, placed, rung = {}, {}, {}
+local refused, listed, wakeups = {}, {}, {}
 for i = 3, #ARGV, 2 do
     local lane, id = ARGV[i], ARGV[i + 1]
     local key = prefix .. 'lane:' .. lane
@@ -58,17 +57,17 @@ for i = 3, #ARGV, 2 do
         refused[#refused + 1] = id
     else
         redis.call('RPUSH', key, id)
-        if not placed[lane] then
-            placed[lane] = true
+        if not listed[lane] then
+            listed[lane] = true
             local channel = wait(prefix, lane)
-            if channel then rung[channel] = true end
+            if channel then wakeups[channel] = true end
         end
     end
 end
-for channel in pairs(rung) do
-    local bell = prefix .. 'bell:' .. channel
-    if redis.call('LLEN', bell) == 0 then
-        redis.call('RPUSH', bell, 1)
+for channel in pairs(wakeups) do
+    local wakeup = prefix .. 'wakeup:' .. channel
+    if redis.call('LLEN', wakeup) == 0 then
+        redis.call('RPUSH', wakeup, 1)
     end
 end
 return refused
@@ -139,8 +138,8 @@ for _, priority in ipairs(orders[1]) do
 end
 if #taken > 0 then redis.call('INCR', prefix .. 'turn:' .. channel) end
 if left and #taken > 0 then
-    local bell = prefix .. 'bell:' .. channel
-    if redis.call('LLEN', bell) == 0 then redis.call('RPUSH', bell, 1) end
+    local wakeup = prefix .. 'wakeup:' .. channel
+    if redis.call('LLEN', wakeup) == 0 then redis.call('RPUSH', wakeup, 1) end
 end
 return {from, taken}
 """
@@ -153,14 +152,14 @@ if left >= 0 and left <= tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
 return 1
 """
-"""A turn that nobody ends lasts for its time. A key that lasts longer, or for ever, is not ours."""
-KEY_TYPES = {"lane": "list", "waiting": "zset", "bell": "list", "turn": INTEGER, "filled": "string", "tick": "string"}
-"""What the keys hold, by the first word of their names."""
-SCAN_BATCH_SIZE = 1000  # keys a round trip
+"""The lock expires by itself. A key with a longer expiry, or none, was not written by the hub and is replaced."""
+KEY_TYPES = {"lane": "list", "waiting": "zset", "wakeup": "list", "turn": INTEGER, "filled": "string", "tick": "string"}
+"""The types of the keys, by the first word of their names."""
+SCAN_BATCH_SIZE = 1000  # keys per round trip
 
 
 class LaneDepth(Struct, frozen=True):
-    """How many ids lie on the lanes of one channel and priority, on how many lanes, and the oldest at their heads."""
+    """The number of ids and lanes of one channel and priority, and the smallest id at the heads of the lanes."""
 
     channel: str
     priority: str
@@ -170,12 +169,12 @@ class LaneDepth(Struct, frozen=True):
 
 
 def lane_of(channel: str, priority: str, tenant: str) -> str:
-    """`EMAIL/HIGH/acme`."""
+    """Return the name of a lane: `EMAIL/HIGH/acme`."""
     return f"{channel}/{priority}/{tenant}"
 
 
 class Lanes:
-    """Every method raises one of REDIS_ERRORS when Redis is away."""
+    """Every method raises one of REDIS_ERRORS when Redis is unavailable."""
 
     def __init__(self, redis: Redis, prefix: str, lane_max: int) -> None:
         self._redis = redis
@@ -188,7 +187,7 @@ class Lanes:
         self._orders = "[" + ",".join('["' + '","'.join(order) + '"]' for order in PRIORITY_ORDERS) + "]"
 
     async def put(self, entries: Sequence[tuple[str, str]]) -> list[str]:
-        """Puts ids on lanes, `(lane, id)`. Answers the ids for which there was no room."""
+        """Push ids to lanes, as `(lane, id)`. Return the ids that did not fit."""
         args = [word for entry in entries for word in entry]
         refused: Any = await self._with_repair(lambda: self._put_script(args=[self._prefix, self._lane_max, *args]))
         return [id.decode() for id in refused]
@@ -196,47 +195,47 @@ class Lanes:
     async def take(
         self, channel: str, limit: int, per_tenant_max: int, held: Mapping[str, int]
     ) -> list[tuple[str, str]]:
-        """Up to `most` of one channel, `(lane, id)`, so that with what the caller has `held` of a tenant it has no more
-        than `each` of any."""
+        """Pop up to `limit` ids of one channel, as `(lane, id)`. With the jobs that the caller has already (`held`, by
+        tenant), no tenant gets more than `per_tenant_max`."""
         held_args = [word for pair in held.items() for word in pair]
         args = [self._prefix, channel, limit, ANTI_STARVATION_SHARE, self._orders, ROTATION, per_tenant_max, *held_args]
         lanes, ids = await self._with_repair(lambda: self._take_script(args=args))
         return [(_text(lane), id.decode()) for lane, id in zip(lanes, ids, strict=True)]
 
     async def free_capacity(self, lanes: Sequence[str]) -> list[int]:
-        """How many more each lane takes."""
+        """Return how many more ids each lane takes."""
         rooms: list[int] = await self._with_repair(
             lambda: self._free_capacity_script(args=[self._prefix, self._lane_max, *lanes])
         )
         return rooms
 
     async def detect_flush(self, queue: str, for_s: float) -> bool:
-        """Whether Redis has lost everything since `filled` was said last, by anyone. Who is told so has `for_s` to make
-        it due again: nobody else is told meanwhile."""
+        """Return True to one caller if Redis lost its data since `mark_restored`. That caller holds the recovery lock
+        for `for_s`."""
         return bool(await self._redis.set(f"{self._prefix}filled:{queue}", 1, nx=True, px=int(for_s * 1000)))
 
     async def mark_restored(self, queue: str) -> None:
-        """What was lost is due again."""
+        """Record that all lost jobs are due again."""
         await self._redis.set(f"{self._prefix}filled:{queue}", 1)
 
     async def acquire_tick_lock(self, queue: str, for_ms: int) -> bool:
-        """Whether it is the caller's turn to tick: one a round is enough, though two would do no harm."""
+        """Return True if the caller may run this round for `for_ms`. Two at once are wasteful but harmless."""
         return bool(await self._tick_script(keys=[f"{self._prefix}tick:{queue}"], args=[for_ms]))
 
     async def release_tick_lock(self, queue: str) -> None:
-        """Ends the turn to tick."""
+        """Release the lock of `acquire_tick_lock`."""
         await self._redis.delete(f"{self._prefix}tick:{queue}")
 
     async def wait_for_wakeup(self, channels: Collection[str], timeout_s: float) -> str | None:
-        """The channel whose bell rang, None after `timeout_s`. Blocks its connection."""
-        wakeup_keys = [f"{self._prefix}bell:{channel}" for channel in channels]
+        """Return the channel whose wake-up token was popped, None after `timeout_s`. Blocks its connection."""
+        wakeup_keys = [f"{self._prefix}wakeup:{channel}" for channel in channels]
         popped: list[bytes] | None = await self._with_repair(
             lambda: self._redis.execute_command("BLPOP", *wakeup_keys, timeout_s)  # type: ignore[no-untyped-call]
         )
         return popped[0].decode().rpartition(":")[2] if popped else None
 
     async def heads(self, lanes: Sequence[str]) -> dict[str, tuple[int, str]]:
-        """Return how many ids lie on each of these lanes, and the first of them. Empty lanes are left out."""
+        """Return the number of ids on each lane and the first id. Empty lanes are left out."""
 
         async def read_heads() -> list[Any]:
             pipeline = self._redis.pipeline(transaction=False)
@@ -251,7 +250,7 @@ class Lanes:
         return {lane: (count, _text(head)) for lane, count, head in rows if head}
 
     async def depths(self, channels: Collection[str]) -> list[LaneDepth]:
-        """Of those lanes that hold anything."""
+        """Return the depths of the lanes that are not empty."""
         return await self._with_repair(lambda: self._depths(channels))
 
     async def _depths(self, channels: Collection[str]) -> list[LaneDepth]:
@@ -273,7 +272,7 @@ class Lanes:
         return found
 
     async def _with_repair(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Calls again, without keys that hold what the hub did not write. What lay on them is due again in MongoDB."""
+        """Delete keys of a wrong type and call again. The ids that they held become due again in MongoDB."""
         return await with_key_repair(self._redis, call, self._key_types)
 
     async def _key_types(self) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""The states of a delivery and the moves between them, in one table. Whoever moves one asks it (`may_move`), but for
-the claim, which takes whatever is WAITING, and the replay of what FAILED."""
+"""The states of a delivery and the transitions between them. Every transition is checked with `may_move`, except the
+claim, which takes any WAITING state, and the replay of FAILED."""
 
 from hub.model import DeliveryStatus as S
 
@@ -18,16 +18,16 @@ MOVES: dict[S, frozenset[S]] = {
     S.CANCELLED: frozenset(),
     S.EXPIRED: frozenset(),
 }
-"""READ: this channel proved it, the inbox itself or a click in a mail or push; reading in the inbox changes no other
-channel's. DELIVERED and READ are where the inbox rests: marked unread it is DELIVERED again, recalled CANCELLED. FAILED
-comes back to ACCEPTED by a replay, PROCESSING when its worker died. A mail that a server took may bounce after all."""
+"""READ: the channel itself proved it, by the inbox or by a click in an email or push. Reading in the inbox changes no
+other channel. An IN_APP delivery stays DELIVERED or READ: marked unread it is DELIVERED again, recalled it is
+CANCELLED. A replay moves FAILED to ACCEPTED; a dead worker's PROCESSING becomes ACCEPTED. An accepted email may still bounce."""
 
 WAITING = [S.ACCEPTED, S.HELD, S.RETRYING]
-"""In which a delivery can be claimed."""
+"""States in which a delivery can be claimed."""
 
 ENDS = frozenset(state for state, moves in MOVES.items() if not moves) | {S.FAILED}
 
 
 def may_move(old: S, new: S) -> bool:
-    """Whether a delivery in `old` may become `new`. Staying is no move."""
+    """Return True if `old` may become `new`. The same state is not a transition."""
     return new in MOVES[old]

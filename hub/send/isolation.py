@@ -1,12 +1,12 @@
-"""In whose company a provider is called: beside other calls of the process, or alone.
+"""A shared/exclusive lock that isolates a suspected poison job from all other calls of the process.
 
-A worker that dies takes every call under way with it, and nobody can say which of them it died of. Of one that was
-alone it can be said. All dispatchers of a process share one company.
+When a worker dies, every running call is a suspect. A job that runs in isolation is the only suspect. All dispatchers
+of a process share one lock.
 
-What it guarantees
-- While somebody is alone, nobody else is prepared or called.
-- Nobody starves: who wants to be alone waits for those under way and for no newcomer; newcomers wait for one who is
-  alone, and go before the next.
+Guarantees
+- While the lock is held exclusively, no other job is prepared or called.
+- No starvation: an exclusive holder waits for the running calls only, not for new ones. New shared holders wait for the
+  current exclusive holder and go before the next one.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class IsolationLock:
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
-        """Beside others."""
+        """Hold the lock shared."""
         while not self._shared_allowed.is_set():
             await self._shared_allowed.wait()
         self.acquire_shared()
@@ -36,9 +36,9 @@ class IsolationLock:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """Without others."""
+        """Hold the lock exclusively."""
         async with self._exclusive_lock:
-            await asyncio.sleep(0)  # newcomers whom the one before has just let in are present by then
+            await asyncio.sleep(0)  # lets in the shared holders that waited for the previous exclusive holder
             self._shared_allowed.clear()
             try:
                 await self._no_holders.wait()
@@ -47,7 +47,7 @@ class IsolationLock:
                 self._shared_allowed.set()
 
     def acquire_shared(self) -> None:
-        """One more, whom somebody brings along who is present himself. He stays until `leave`."""
+        """Add a shared holder. The caller must hold the lock shared or exclusively. Release with `release_shared`."""
         self._holders += 1
         self._no_holders.clear()
 

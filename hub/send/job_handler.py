@@ -1,4 +1,4 @@
-"""What a dispatcher works for: the desk of one kind of job."""
+"""The interface between a dispatcher and one kind of job."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,8 +14,8 @@ J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
 
 
 class ReadyToSend(Struct, frozen=True):
-    """To be called now: providers of such messages, in their order. `person`: whose limit it counts against. `trace`:
-    the `traceparent` that the call follows."""
+    """A message to send now, and its providers in the order they are tried. `user`: the user whose rate limit it counts
+    against. `trace`: the `traceparent` of the call."""
 
     message: Any
     providers: Sequence[Any]
@@ -24,17 +24,17 @@ class ReadyToSend(Struct, frozen=True):
 
 
 class JobHandler(Protocol[J_contra]):
-    """What differs between one kind of job and another."""
+    """What differs between kinds of jobs."""
 
     async def prepare(self, jobs: Sequence[J_contra], now: datetime) -> list[ReadyToSend | Transition]:
-        """For each job, in order: what to call, or what became of it without a call. This is the last question: is it
-        still wanted?"""
+        """Return, for each job in order, what to send, or its next state if nothing is sent. This is the last check of
+        whether the message is still wanted."""
         ...
 
     async def on_settled(self, jobs: Sequence[tuple[J_contra, DeliveryStatus]]) -> None:
-        """They were settled together, and wait no more."""
+        """Handle jobs that were settled together and are finished."""
         ...
 
     async def on_address_gone(self, job: J_contra, message: Any) -> None:
-        """The address that this message of it went to is dead."""
+        """Handle an address that no longer exists: the one this message went to."""
         ...

@@ -1,4 +1,4 @@
-"""What a provider answered. Expected failure is a value; an exception is a surprise, and counts as `Retry`."""
+"""The results of a provider call. An expected failure is a value; an unexpected exception counts as `Retry`."""
 
 import re
 from collections.abc import Sequence
@@ -12,27 +12,27 @@ ERROR_MAX_CHARS = 200
 
 
 class Sent(Struct, frozen=True):
-    """The provider took it. `provider_id`: what it calls the message."""
+    """The provider accepted the message. `provider_id`: its id of the message."""
 
     provider_id: str | None = None
 
 
 class Delivered(Struct, frozen=True):
-    """The other end itself has it."""
+    """The recipient's endpoint has the message."""
 
     provider_id: str | None = None
 
 
 class Retry(Struct, frozen=True, eq=False):
-    """Not now. `after_s`: seconds the provider asked to be left alone. `shared`: whether it is a failure of the
-    provider or host that others use as well. None: of a provider of the settings it is, of a host it is not."""
+    """Temporary failure. `after_s`: the wait that the provider asked for. `shared`: whether the provider or host failed
+    for everybody. None: yes for a configured provider, no for a host that a user or tenant chose."""
 
     error: str
     after_s: float | None = None
     shared: bool | None = None
 
     def __eq__(self, other: object) -> bool:
-        """Whether both mean the same for the delivery: `shared` is for circuit breakers only."""
+        """Compare without `shared`, which only circuit breakers use."""
         return isinstance(other, Retry) and (self.error, self.after_s) == (other.error, other.after_s)
 
     def __hash__(self) -> int:
@@ -40,13 +40,13 @@ class Retry(Struct, frozen=True, eq=False):
 
 
 class Dead(Struct, frozen=True):
-    """Never: trying again would change nothing."""
+    """Permanent failure: a retry would fail the same way."""
 
     error: str
 
 
 class Gone(Struct, frozen=True):
-    """Never, because the address is dead, by the provider's own word: it is deactivated."""
+    """Permanent failure: the provider says that the address no longer exists. The address is deactivated."""
 
     error: str
 
@@ -55,8 +55,8 @@ Outcome = Sent | Delivered | Retry | Dead | Gone
 
 
 def breaker_results(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str, bool]]:
-    """Whether a call speaks for its provider, by the names of the call's breakers: the shared one first, where what
-    concerns the address alone is no failure, and then that of the address."""
+    """Return success or failure for each circuit breaker of a call. The shared breaker comes first: a failure that
+    concerns the address alone does not count there."""
     if not isinstance(outcome, Retry):
         return [(name, True) for name in breakers]
     shared, *of_address = breakers
@@ -65,5 +65,5 @@ def breaker_results(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str
 
 
 def sanitize_error(text: str) -> str:
-    """A provider's words as an error may hold them: one short line, and no mail address in it."""
+    """Return a provider's text as one short line without email addresses."""
     return ADDRESS.sub("(address)", " ".join(CONTROLS.sub(" ", text).split()))[:ERROR_MAX_CHARS]

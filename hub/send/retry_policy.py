@@ -1,4 +1,4 @@
-"""What follows an outcome: pure."""
+"""The next state of a job after an outcome. Pure."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from hub.send.outcome import Dead, Delivered, Gone, Outcome, Sent
 
 
 class Transition(Struct, frozen=True):
-    """`due_at` where it waits again."""
+    """The next state of a job. `due_at` is set if it waits again."""
 
     status: DeliveryStatus
     reason: Reason | None = None
@@ -26,9 +26,10 @@ def next_state(
     now: datetime,
     jitter: Callable[[], float],
 ) -> Transition:
-    """What becomes of a delivery after `tries` attempts, of which `outcome` ended the last.
+    """Return the next state of a delivery after `tries` attempts, the last of which ended with `outcome`.
 
-    The wait before another is as the schedule says, with jitter, and never shorter than what the provider asked for."""
+    The wait before a retry follows the schedule, with jitter. It is never shorter than what the provider asked for, up
+    to `after_max_s`."""
     match outcome:
         case Sent():
             return Transition(DeliveryStatus.SENT)

@@ -1,5 +1,7 @@
-"""How fast deliveries may leave: per user and channel, per channel, per tenant and overall. What is over is deferred,
-not dropped."""
+"""Delivery rate limits: per user and channel, per channel, per tenant and overall.
+
+Deliveries above a limit are deferred, not dropped.
+"""
 
 from collections import OrderedDict
 from time import monotonic
@@ -22,9 +24,9 @@ class DeliveryThrottle:
         self._free_at: OrderedDict[tuple[Limit, str, str, str], float] = OrderedDict()
 
     def wait_s(self, channel: str, tenant: str, user: str, priority: str) -> float:
-        """Seconds until this delivery may leave; 0 if it may now. `user` is empty where it is for nobody in particular.
-        Those of one tenant and priority who wait for the same limit are spread over some time to come, so that they
-        do not all come back at once to be sent away again."""
+        """Return the seconds until this delivery may be sent; 0 for now. `user` is empty for a job without a user.
+        Deliveries of one tenant and priority that wait for the same limit get spread times, which keeps them from
+        all returning at once."""
         keys = [(self._channel, channel), (self._tenant, tenant), (self._overall, "")]
         result = self._limiter.check(*([(self._user, f"{channel}:{user}"), *keys] if user else keys))
         if result is None or result.retry_after_s is None:
