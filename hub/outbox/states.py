@@ -20,7 +20,8 @@ MOVES: dict[S, frozenset[S]] = {
 }
 """READ: the channel itself proved it, by the inbox or by a click in an email or push. Reading in the inbox changes no
 other channel. An IN_APP delivery stays DELIVERED or READ: marked unread it is DELIVERED again, recalled it is
-CANCELLED. A replay moves FAILED to ACCEPTED; a dead worker's PROCESSING becomes ACCEPTED. An accepted email may still bounce."""
+CANCELLED. A replay moves FAILED to ACCEPTED. The PROCESSING of a dead worker becomes ACCEPTED. An accepted email may
+still bounce."""
 
 WAITING = [S.ACCEPTED, S.HELD, S.RETRYING]
 """States in which a delivery can be claimed."""

@@ -1,4 +1,4 @@
-"""Conductor of one delivery: load what it is about, ask whether it is still wanted, make the message."""
+"""Prepare deliveries: load their data, check whether they are still wanted, build the messages."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -19,10 +19,12 @@ Ids = Collection[str]
 
 
 class DeliveryHandler:
-    """The desk of one channel's deliveries. What it reads is handed in: notifications, users, heads of mailboxes and
-    tenants by id; which ids of notifications and people are stored; which of some sends were called off, and why;
-    whether preferences still allow a delivery; what to do about an address that is dead; and what is noted of devices
-    that were reached."""
+    """The job handler of one channel's deliveries. It is built from functions that
+
+    - load notifications, users, mailboxes and tenants by id;
+    - return which ids of notifications and users are stored, and which sends are cancelled, with the reason;
+    - return why preferences or tenant settings skip a delivery, or None;
+    - deactivate an address that no longer exists, and record when a device was last reached."""
 
     def __init__(
         self,
@@ -56,7 +58,7 @@ class DeliveryHandler:
         self._app_url = app_url
 
     async def prepare(self, jobs: Sequence[Delivery], now: datetime) -> list[ReadyToSend | Transition]:
-        """For each delivery what to call, or why it is not wanted any more."""
+        """Return, for each delivery, the message to send or the state of one that is no longer wanted."""
         mailboxes = {job.mailbox for job in jobs}
         notifications, users, heads_by_id, tenants, cancelled = await asyncio.gather(
             self._notifications({job.notification for job in jobs}),
@@ -90,7 +92,7 @@ class DeliveryHandler:
         return found
 
     async def on_settled(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
-        """Devices that were reached are in use."""
+        """Record the devices that were reached."""
         if used := [(job.mailbox, job.device) for job, became in jobs if became in SENT_STATUSES and job.device]:
             await self._touch_devices(used)
 
@@ -114,7 +116,7 @@ class DeliveryHandler:
 
 
 def with_absolute_urls(n: Notification, app_url: str) -> Notification:
-    """With links that can be followed from outside the app."""
+    """Return the notification with absolute URLs, which work outside the app."""
     if not app_url:
         return n
     return replace(
@@ -126,15 +128,15 @@ def with_absolute_urls(n: Notification, app_url: str) -> Notification:
 
 
 def skip_transition(job: Delivery, reason: Reason) -> Transition:
-    """What becomes of it where that speaks against it by now. One that was tried before, and whose address is lost,
-    stays a dead letter, with what that loss is called: it can be replayed once there is an address again."""
+    """Return the state of a delivery that is skipped for `reason`. If it was tried before and its address is gone now,
+    it stays FAILED: it can be replayed when there is an address again."""
     if job.attempts and reason in ADDRESS_LOST_REASONS:
         return Transition(DeliveryStatus.FAILED, ADDRESS_LOST_REASONS[reason])
     return Transition(DeliveryStatus.SKIPPED, reason)
 
 
 def obsolete_transition(job: Delivery, n: Notification, now: datetime) -> Transition | None:
-    """What the notification itself says against sending it now."""
+    """Return the final state of a delivery whose notification is expired, removed or read, else None."""
     expires_at = job.expires_at or n.expires_at
     if n.removed_as is DeliveryStatus.EXPIRED or (expires_at and expires_at <= now):
         return Transition(DeliveryStatus.EXPIRED)

@@ -1,4 +1,4 @@
-"""In development, all that leaves is kept for people to look at. A channel that has no provider ends here."""
+"""Captures outgoing messages in development. A channel without a provider captures only."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -26,13 +26,13 @@ def capture(
     clock: Clock,
     timeout_s: float,
 ) -> tuple[Provider, ...]:
-    """The channel's providers, with all that they are given kept; where it has none, one that only keeps."""
+    """Wrap the providers of a channel to store each message. Without a provider, return one that only stores."""
     providers = providers or [_NullProvider(timeout_s)]
     return tuple(_CapturingProvider(channel, provider, preview, store, clock) for provider in providers)
 
 
 class _NullProvider:
-    """Stands where a provider would, and is content with everything."""
+    """Accepts every message and sends nothing."""
 
     name = "catcher"
 
@@ -47,7 +47,7 @@ class _NullProvider:
 
 
 class _CapturingProvider:
-    """A provider that is watched."""
+    """Stores a preview of each message that its provider sends."""
 
     def __init__(
         self, channel: Channel, provider: Provider, preview: PreviewFunction, store: StoreFunction, clock: Clock
@@ -83,13 +83,13 @@ class _CapturingProvider:
         )
         try:
             await self._store(captured)
-        except PyMongoError as error:  # it has left: calling again would double it
-            log.warning("not_kept", delivery=message.id, error=error)
+        except PyMongoError as error:  # the message was sent: a retry would send it twice
+            log.warning("capture_failed", delivery=message.id, error=error)
         return outcome
 
 
 def _address(channel: Channel, message: Message) -> str:
-    """Where it goes, as people call it."""
+    """Return the recipient's address for display."""
     if channel is Channel.EMAIL:
         return message.user.email or ""
     device = message.device

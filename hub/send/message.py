@@ -1,4 +1,4 @@
-"""What a provider is handed, and what it is."""
+"""The message that a provider sends, and the interface of providers."""
 
 from datetime import datetime
 from typing import Protocol
@@ -10,8 +10,8 @@ from hub.send.outcome import Outcome
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """One delivery, ready to leave. `id` is the delivery's, the same in every attempt, so that a receiver can drop a
-    double. `unseen`: the person's count, for badges. The URLs are empty where no HUB_PUBLIC_URL is set."""
+    """One delivery, ready to send. `id` is the delivery's id, the same in every attempt: a receiver can drop
+    duplicates. `unseen`: the user's count, for badges. The URLs are empty if HUB_PUBLIC_URL is not set."""
 
     id: str
     notification: Notification
@@ -24,11 +24,11 @@ class Message(Struct, frozen=True, kw_only=True):
     receipt_url: str = ""
     """Base of the links that report delivered and clicked: `/r/{token}`."""
     app_url: str = ""
-    """HUB_APP_URL, where an action without an address of its own leads."""
+    """HUB_APP_URL, the target of an action without a URL."""
 
 
 class Preview(Struct, frozen=True):
-    """What would leave, for people to look at: a mail, or as `text` the JSON of a payload."""
+    """A message for display: an email, or the JSON payload as `text`."""
 
     subject: str
     text: str
@@ -40,16 +40,16 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """As attempts and metrics call it: `smtp`, `ses`, `sns`, `web_push`, `webhook`."""
+        """The name in attempts and metrics: `smtp`, `ses`, `sns`, `web_push`, `webhook`."""
 
     @property
     def timeout_s(self) -> float:
-        """No call takes longer: it is the provider's own business to end by then."""
+        """The longest time of a call. The provider enforces it."""
 
     def breakers(self, message: Message) -> tuple[str, ...]:
-        """The circuit breakers of a call: first the one of the provider or host, which all its users share; then,
-        where the address is one that somebody chose, the one of that address alone (see `breaker`)."""
+        """Return the circuit breakers of a call: first the shared one of the provider or host, then, if a user or
+        tenant chose the address, the one of that address (see `circuit_breaker`)."""
 
     async def send(self, message: Message) -> Outcome:
-        """One attempt. Never logs a secret, an address or a text."""
+        """Make one attempt. Must not log secrets, addresses or content."""
         ...

@@ -1,4 +1,4 @@
-"""A signed POST (Standard Webhooks 1.0), and what its answer means."""
+"""Signed POST requests (Standard Webhooks 1.0), and the outcome of their responses."""
 
 import hmac
 from base64 import b64decode, b64encode
@@ -12,11 +12,11 @@ from hub.send.retry_after import retry_after_s
 PREFIX = "whsec_"
 GONE = 410
 PERMANENT_STATUSES = frozenset({405, 413, 414, 415, 431})
-"""The receiver takes no such request: no POST, no JSON, not of this size. The same one would be refused again."""
+"""The receiver does not accept POST, JSON or this size: a retry would fail the same way."""
 
 
 def sign_headers(id: str, body: bytes, secrets: Sequence[str], at: datetime) -> dict[str, str]:
-    """The headers that prove where a body comes from: one signature a secret, over id, time and body."""
+    """Return the signature headers of a body: one signature per secret, over id, time and body."""
     time = str(int(at.timestamp()))
     content = b".".join((id.encode(), time.encode(), body))
     keys = [b64decode(secret.removeprefix(PREFIX)) for secret in secrets]
@@ -31,7 +31,7 @@ def sign_headers(id: str, body: bytes, secrets: Sequence[str], at: datetime) -> 
 async def post(
     egress: OutboundHTTP, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float, now: datetime
 ) -> Outcome:
-    """One attempt. The outcome tells the status and never what the other side wrote, which may be anything."""
+    """Make one attempt. The outcome contains the status, never the response body."""
     try:
         answer = await egress.post(url, body, headers, timeout_s)
     except AddressNotAllowed as refused:
@@ -42,9 +42,9 @@ async def post(
 
 
 def outcome_of_response(answer: HTTPResponse, now: datetime) -> Outcome:
-    """Like Svix and the Standard Webhooks, whatever is not a success is tried again: 400, 401 and 404 are what a
-    receiver says while it is being deployed or has yet to learn its secret, and a redirect waits for somebody to write
-    down the new address. Only 410 says that the address is dead."""
+    """Return the outcome of a response. As in Svix and Standard Webhooks, most errors are retried: receivers return
+    400, 401 and 404 during deployments or before they have the secret. Redirects are not followed but retried. Only 410
+    means that the address no longer exists."""
     if 200 <= answer.status < 300:
         return Delivered()
     error = f"HTTP {answer.status}"

@@ -1,4 +1,4 @@
-"""Calls of a tenant's endpoints about events: the same signature and the same answers as a person's webhook."""
+"""Calls of tenants' webhook endpoints. Signature and status codes are those of the WEBHOOK channel."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -16,11 +16,11 @@ from hub.send.retry_policy import Transition
 
 ENDPOINT_CACHE_SIZE = 10_000
 SECRET_OVERLAP = timedelta(days=1)
-"""How long the secret before the newest one signs beside it."""
+"""How long the previous secret also signs after a rotation."""
 
 
 class WebhookMessage(Struct, frozen=True):
-    """A call, and where it goes."""
+    """A webhook call and its endpoint."""
 
     id: str
     call: WebhookCall
@@ -39,14 +39,14 @@ class WebhookEndpointProvider:
         return circuit_breaker.breaker_names("webhook", message.call.tenant, message.endpoint.url, message.endpoint.id)
 
     async def send(self, message: WebhookMessage) -> Outcome:
-        """One attempt, with the id that the call has for life."""
+        """Make one attempt. The `webhook-id` is the same in every attempt."""
         now, body = self._clock(), message.call.payload.encode()
         headers = signing.sign_headers(message.id, body, signing_secrets(message.endpoint, now), now)
         return await signing.post(self._egress, message.endpoint.url, body, headers, self.timeout_s, now)
 
 
 class WebhookHandler:
-    """The desk of these calls. `tenants` are read by id; `settled` keeps book of how an endpoint does."""
+    """The job handler of webhook calls. `tenants` loads tenants by id; `record_result` stores how a call ended."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class WebhookHandler:
         self._endpoints: dict[tuple[str, str], WebhookEndpoint] = {}
 
     async def prepare(self, jobs: Sequence[WebhookCall], now: datetime) -> list[ReadyToSend | Transition]:  # noqa: ARG002 - as desks are
-        """What is for an endpoint that is gone or switched off fails, and can be replayed when it is back."""
+        """Return a message for each call. A call of a deleted or disabled endpoint fails; it can be replayed later."""
         tenants = await self._tenants({job.tenant for job in jobs})
         found: list[ReadyToSend | Transition] = []
         for job in jobs:
@@ -80,10 +80,10 @@ class WebhookHandler:
                 await self._record_result(job.tenant, endpoint, became)
 
     async def on_address_gone(self, job: WebhookCall, message: WebhookMessage) -> None:
-        """It said so to this call; to the next it may say something else."""
+        """Do nothing: 410 from a tenant's endpoint fails this call only."""
 
 
 def signing_secrets(endpoint: WebhookEndpoint, now: datetime) -> tuple[str, ...]:
-    """What signs now, the newest first."""
+    """Return the secrets that sign now, the newest first."""
     rotating = endpoint.rotated_at is not None and now < endpoint.rotated_at + SECRET_OVERLAP
     return endpoint.secrets[: 2 if rotating else 1]

@@ -1,23 +1,23 @@
-"""The worker loop of one channel: take, claim, ask, call, settle.
+"""The worker loop of one channel: take, claim, prepare, call, settle.
 
 What runs when
-- One loop takes ids from the lanes, as many as there are free slots, and prepares them as one batch. While it is at it
-  slots become free, so that batches are as large as the load wants them and of one when idle.
-- Each call of a provider is a task and holds a slot. No tenant holds more than `TENANT_SHARE` of them: one whose
-  endpoints hang does not keep the others from theirs.
-- Outcomes are gathered and settled together. A slot is free once its call has ended; who can't settle stops taking.
-- A job with its last lapses before it (`ALONE_AT_LAST`) is claimed, called and settled while its process calls nobody
-  else (`company`). Those of one batch go one after the other, in a task of their own. Others that come meanwhile are
-  left where they are, not claimed, and are back on their lane when the ticker has waited for them.
+- One loop takes ids from the lanes, up to the number of free slots, and prepares them as one batch. The batch size
+  follows the load: it is 1 when the worker is idle.
+- Each provider call is a task and holds a slot. No tenant holds more than `TENANT_SHARE` of the slots: slow endpoints
+  of one tenant do not block the others.
+- Outcomes are settled in batches. A slot is free when its call ends. A worker that cannot settle stops taking.
+- A job with only `ISOLATED_TRIES` lease expirations left is claimed, called and settled while the process makes no
+  other call (`isolation`). Such jobs of one batch run one after the other in a separate task. Further ones are not
+  claimed meanwhile; the scheduler puts them on their lane again.
 
-What it guarantees
-- No call is made without a claim, nor one that could outlast it.
-- Whatever goes wrong here leaves the job claimed, and it becomes due when the claim runs out, or puts it back.
-- A job is not condemned for its company: when its claim ran out the last times, only its own call was under way.
-- It works wholly or not at all: `run` raises what ends its taking or its settling.
+Guarantees
+- No call is made without a claim, and no call outlasts its claim.
+- After an error a job is either rescheduled or stays claimed and becomes due when its lease ends.
+- A job becomes FAILED with POISON only if its last leases expired while it ran in isolation.
+- `run` raises if taking or settling crashes: no half of it goes on alone.
 
-How it stops: `stop` ends the taking; calls under way may end, as long as the process allows; what they brought is
-settled; what was claimed and not called is given back.
+How it stops: `stop` ends the taking. Running calls may finish for as long as the process allows. Their outcomes are
+settled. Jobs that are claimed but not called are released.
 """
 
 import asyncio
@@ -47,15 +47,15 @@ from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, breaker_resu
 from hub.send.retry_policy import Transition, next_state
 from hub.send.throttle import DeliveryThrottle
 
-WAKEUP_TIMEOUT_S = 1.0  # how long a bell is waited for before the lanes are looked at all the same
-SHARE_REACHED_PAUSE_S = 0.02  # between looks at lanes of tenants that hold their share of slots
-ERROR_PAUSE_S = 0.5  # after a store did not answer
+WAKEUP_TIMEOUT_S = 1.0  # lanes are polled this often even without a wake-up token
+SHARE_REACHED_PAUSE_S = 0.02  # between polls while a tenant holds its share of slots
+ERROR_PAUSE_S = 0.5  # after an error of a store
 SETTLE_BATCH_SIZE = 500
 TENANT_SHARE = 0.75
-STOP_SETTLE_TIMEOUT_S = 1.5  # for what calls brought, when the process stops
-CANCEL_GRACE_S = 1.0  # a provider ends its call by itself; past this it is cancelled
+STOP_SETTLE_TIMEOUT_S = 1.5  # to settle the last outcomes when the process stops
+CANCEL_GRACE_S = 1.0  # a provider ends its call by itself; after this time it is cancelled
 ATTEMPTS_KEPT = 50
-ISOLATED_TRIES = 2  # lapses: one could be a worker that was killed from outside at that very moment
+ISOLATED_TRIES = 2  # more than one: the worker may have been killed for another reason
 NOT_CALLED = Retry("not called")
 
 log = structlog.get_logger(__name__)
@@ -98,16 +98,16 @@ class Dispatcher(Generic[J]):
         self._count = count
         self._isolated_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._slots_by_tenant: Counter[str] = Counter()  # slots by tenant
+        self._slots_by_tenant: Counter[str] = Counter()
         self._slot_freed = asyncio.Event()
         self._results: deque[Settlement[J]] = deque()
         self._results_ready = asyncio.Event()
-        self._all_settled = asyncio.Event()  # nothing is left to settle
+        self._all_settled = asyncio.Event()
         self._health: defaultdict[str, list[bool]] = defaultdict(list)
         self._stopping = False
 
     async def run(self) -> None:
-        """Until `stop`, or cancelled."""
+        """Work until `stop` or cancellation."""
         settling = asyncio.create_task(self._settle_until_stopped())
         settling.add_done_callback(lambda _: self.stop())
         try:
@@ -151,7 +151,7 @@ class Dispatcher(Generic[J]):
                 if taken := await self._lanes.take(self.channel, self._free_slots, most, self._slots_by_tenant):
                     await self._log_errors(self._process(taken))
                     return
-            if busy:  # what waits may be theirs, and their slots become free without a bell
+            if busy:  # the waiting jobs may be theirs, and a free slot pushes no wake-up token
                 await asyncio.sleep(SHARE_REACHED_PAUSE_S)
             else:
                 await self._lanes.wait_for_wakeup([self.channel], WAKEUP_TIMEOUT_S)
@@ -166,18 +166,18 @@ class Dispatcher(Generic[J]):
             log.warning("dispatch_failed", channel=self.channel, error=error)
             await asyncio.sleep(ERROR_PAUSE_S)
         except Exception:
-            log.exception("dispatch_broke", channel=self.channel)
+            log.exception("dispatch_crashed", channel=self.channel)
             await asyncio.sleep(ERROR_PAUSE_S)
 
     async def _process(self, taken: Sequence[tuple[str, str]]) -> None:
-        """Those who may be called beside others. Who may not is called from a task of its own; where that has enough
-        to do, they are left to come by again."""
+        """Claim and start the jobs that need no isolation. Suspects run in the isolated task; if it is busy, they are
+        not claimed and come back later."""
         ids = [id for _, id in taken]
         ends_at = asyncio.get_running_loop().time() + self._lease_s
         try:
             jobs = await self._claims.claim(ids, self._lease_s, self._isolate_from)
         except PyMongoError as error:
-            if is_outage(error):  # perhaps it elects: else nobody has them until they are due again
+            if is_outage(error):  # perhaps an election: without this the ids would wait until they are due again
                 with suppress(*REDIS_ERRORS):
                     await self._lanes.put(taken)
             raise
@@ -188,8 +188,8 @@ class Dispatcher(Generic[J]):
             self._isolated_task = self._spawn(self._run_isolated(suspects))
 
     async def _run_isolated(self, ids: Sequence[str]) -> None:
-        """None is claimed before its turn has come, and others come back when it is settled: only what it does itself
-        can make its claim run out."""
+        """Run suspects one by one. Each is claimed only when the lock is held, and the lock is released after
+        the job is settled: only the job itself can make its lease expire."""
         for id in ids:
             async with self._isolation.exclusive():
                 if self._stopping:
@@ -207,7 +207,7 @@ class Dispatcher(Generic[J]):
             await self._all_settled.wait()
 
     async def _prepare(self, jobs: Sequence[J], ends_at: float) -> list[asyncio.Task[None]]:
-        """Answers the calls that begin."""
+        """Check the jobs and start their calls. Return the tasks of the calls."""
         if not jobs:
             return []
         now = self._clock()
@@ -225,7 +225,7 @@ class Dispatcher(Generic[J]):
         return await self._start(to_call, ends_at) if to_call else []
 
     async def _start(self, to_call: list[tuple[J, ReadyToSend]], ends_at: float) -> list[asyncio.Task[None]]:
-        """Calls those whose provider's circuit breaker lets them through, and the limits."""
+        """Start the calls that the circuit breakers and the rate limits allow."""
         chains = [[provider.breakers(ready.message) for provider in ready.providers] for _, ready in to_call]
         names_asked = {name for chain in chains for names in chain for name in names}
         waits = await self._breakers.check(names_asked, {name for chain in chains for name in chain[0]})
@@ -243,7 +243,7 @@ class Dispatcher(Generic[J]):
                     passing.append(provider)
                     for name in names:
                         if waits[name] == 0:
-                            waits[name], probing = 1.0, True  # one probe, which no limit may keep
+                            waits[name], probing = 1.0, True  # one probe, which no rate limit delays
                 shortest = min(shortest, wait)
             if not passing:
                 wait_s = shortest + random.uniform(0, 1)  # noqa: S311 - jitter
@@ -281,7 +281,7 @@ class Dispatcher(Generic[J]):
     # ------------------------------------------------------------- calling
 
     async def _call(self, job: J, ready: ReadyToSend, claim: str, ends_at: float) -> None:
-        """One try: the providers in order, until one gives an answer that is more than `Retry`."""
+        """Make one attempt: call the providers in order until one returns something other than `Retry`."""
         attempts = list(job.attempts)
         outcome: Outcome = NOT_CALLED
         try:
@@ -291,7 +291,7 @@ class Dispatcher(Generic[J]):
                 if index:
                     try:
                         mine = await self._claims.start({job.id: provider.name}, claim)
-                    except PyMongoError as away:  # what the one before said counts
+                    except PyMongoError as away:  # the outcome of the previous provider counts
                         log.warning("no_other_provider", channel=self.channel, job=job.id, error=away)
                         break
                     if not mine:
@@ -308,7 +308,7 @@ class Dispatcher(Generic[J]):
                 metrics.attempts.labels(self.channel, provider.name, type(outcome).__name__).inc()
                 if not isinstance(outcome, Retry):
                     break
-            if outcome is NOT_CALLED:  # too late for a call that must not outlast the claim
+            if outcome is NOT_CALLED:  # a call now could outlast the claim
                 self._reschedule(job, None, self._clock())
                 return
             now = self._clock()
@@ -318,7 +318,7 @@ class Dispatcher(Generic[J]):
             self._queue_settlement(job, step, tuple(attempts[-ATTEMPTS_KEPT:]), tries, provider_id)
             if isinstance(outcome, Gone):
                 await self._handler.on_address_gone(job, ready.message)
-        except asyncio.CancelledError:  # the process stops: whether it arrived is not known
+        except asyncio.CancelledError:  # the process stops: the message may have arrived
             stopped = Retry("the worker was stopped")
             interrupted = Attempt(at=self._clock(), provider=ready.providers[0].name, error=stopped.error, ms=0)
             tries = job.tries + 1
@@ -327,8 +327,8 @@ class Dispatcher(Generic[J]):
             raise
         except PyMongoError as error:
             log.warning("address_not_forgotten", channel=self.channel, job=job.id, error=error)
-        except Exception:  # unless it was settled its claim runs out
-            log.exception("call_broke", channel=self.channel, job=job.id)
+        except Exception:  # if it is not settled, its lease expires
+            log.exception("call_crashed", channel=self.channel, job=job.id)
         finally:
             self._slots_by_tenant[job.tenant] -= 1
             if not self._slots_by_tenant[job.tenant]:
@@ -344,18 +344,18 @@ class Dispatcher(Generic[J]):
         except TimeoutError:
             return Retry(f"no answer within {provider.timeout_s:g} s (HUB_PROVIDER_TIMEOUT_S)")
         except Exception as error:
-            log.exception("provider_broke", channel=self.channel, provider=provider.name, delivery=ready.message.id)
-            return Retry(type(error).__name__, shared=False)  # a fault of ours, with this message
+            log.exception("provider_crashed", channel=self.channel, provider=provider.name, delivery=ready.message.id)
+            return Retry(type(error).__name__, shared=False)  # a bug that concerns this message
 
     # ------------------------------------------------------------- settling
 
     def _reschedule(self, job: J, reason: Reason | None, due_at: datetime) -> None:
-        """To be tried later, without having cost a try."""
+        """Schedule the job again without counting a try."""
         status = DeliveryStatus.HELD if reason else DeliveryStatus.ACCEPTED
         self._queue_settlement(job, Transition(status, reason, due_at))
 
     def _reschedule_all(self, jobs: Sequence[J]) -> None:
-        """A store did not answer, and none was called."""
+        """Schedule jobs again after an error of a store. None of them was called."""
         for job in jobs:
             self._reschedule(job, None, self._clock() + timedelta(seconds=random.uniform(1, 2)))  # noqa: S311 - jitter
 
@@ -382,7 +382,7 @@ class Dispatcher(Generic[J]):
         self._results_ready.set()
 
     async def _settle_until_stopped(self) -> None:
-        """Until stopped, and nothing is left."""
+        """Settle until the dispatcher stops and nothing is left."""
         while not is_cancelling() and not (self._stopping and not self._results and not self._tasks):
             self._results_ready.clear()
             if self._results:
@@ -399,7 +399,7 @@ class Dispatcher(Generic[J]):
             log.warning("settling_failed", channel=self.channel, error=error, jobs=len(batch))
             if isinstance(error, PyMongoError) and is_outage(error):
                 self._results.extendleft(reversed(batch))
-            elif len(batch) > 1:  # one of them is to blame
+            elif len(batch) > 1:  # one of them may cause the error
                 for settlement in batch:
                     with suppress(Exception):
                         await self._settle_batch([settlement])
