@@ -1,17 +1,17 @@
-"""Circuit breakers, shared by all workers through Redis: one per provider of the settings; for addresses that users and
-tenants chose, one per address and one per host.
+"""Circuit breakers, shared by all workers through Redis.
 
-Parties who do not know each other share a host, so its breaker counts only what proves that the host is down: no
-connection, or TLS that fails. What an address answers, or that it answers nothing, counts for that address alone. Both
-are a tenant's own. Of them nothing is kept as long as all goes well, so that the keys in Redis are those of addresses
-that failed within `FORGOTTEN_S`.
+Each provider in the settings has one. URLs of users and tenants have two: one per URL and one per host. Both belong to
+one tenant. The breaker of a host counts only failures that prove that the host is down (no connection, or a TLS error),
+because unrelated users share a host. Other failures count for the URL alone. Redis keeps keys only of URLs and hosts
+that failed within `KEY_TTL_S`.
 
-Closed: calls go through, and the last `WINDOW` results are kept. When at least `OPENS_AT` of a full window are
-failures it opens: nothing is called for `open_s`, doubled each time up to `OPEN_MAX_S`. Then it is half open: one call
-goes through as a probe; if that succeeds it closes, if not it opens again. What calls bring that were under way when it
-opened counts no more.
+| state | calls | change |
+|---|---|---|
+| closed | allowed; the last `WINDOW` results are kept | opens after `FAILURE_THRESHOLD` failures in a full window |
+| open | held back for `open_s`, doubled each time up to `OPEN_MAX_S` | half open after that |
+| half open | one call as a probe | success closes it, failure opens it again |
 
-Without Redis calls go through: the queue is there too, so there is little to call.
+Results of calls that were under way when the breaker opened are ignored. Without Redis all calls are allowed.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -26,10 +26,10 @@ from hub.platform.redis_keys import REDIS_ERRORS, with_key_repair
 WINDOW = 10
 FAILURE_THRESHOLD = 7
 OPEN_MAX_S = 600
-PROBE_TIMEOUT_S = 60  # a probe that says nothing for so long is taken for dead
-PROBE_RETRY_S = 2  # who finds a probe under way asks again after that
+PROBE_TIMEOUT_S = 60  # a probe without a result for this long is lost
+PROBE_RETRY_S = 2  # wait while another worker's probe is under way
 KEY_TTL_S = 3600
-SEPARATOR = "/"  # in the names of breakers of addresses and hosts; providers of the settings have none
+SEPARATOR = "/"  # in names of URLs and hosts; names of providers have none
 
 CHECK_SCRIPT = """
 local now, answers = redis.call('TIME'), {}
@@ -44,7 +44,7 @@ for i, key in ipairs(KEYS) do
         answers[i] = 100
     else
         local left = redis.call('PTTL', key .. ':probe')
-        if left < 0 then -- there is none, or none of ours
+        if left < 0 then -- no probe, or a foreign key
             redis.call('SET', key .. ':probe', 1, 'PX', ARGV[1])
             answers[i] = 0
         else
@@ -68,7 +68,7 @@ for i, key in ipairs(KEYS) do
         redis.call('DEL', key .. ':results', key .. ':probe')
     end
     if opened > ms then
-        -- of calls that were under way when it opened
+        -- results of calls that were under way when it opened
     elseif opened > 0 then
         if string.find(results, '1', 1, true) then
             redis.call('DEL', key, key .. ':results', key .. ':probe')
@@ -76,7 +76,7 @@ for i, key in ipairs(KEYS) do
             open((tonumber(redis.call('HGET', key, 'times') or 0) or 0) + 1)
         end
     elseif sparse and not string.find(results, '0', 1, true) and redis.call('EXISTS', key .. ':results') == 0 then
-        -- all goes well, as it did before
+        -- successful, and no failure is stored
     else
         for n = 1, #results do redis.call('LPUSH', key .. ':results', string.sub(results, n, n)) end
         redis.call('LTRIM', key .. ':results', 0, window - 1)
@@ -91,8 +91,8 @@ end
 
 
 def breaker_names(kind: str, tenant: str, url: str, id: str) -> tuple[str, str]:
-    """The breakers of a call to an address that somebody of the tenant chose: of its host, and of the address `id`. A
-    host is an origin: another port or scheme may be another server."""
+    """Return the breaker names of a call to a URL of a tenant: of its host, and of the URL with id `id`. A host is an
+    origin, because another port or scheme may be another server."""
     try:
         parsed = URL(url, encoded=True)
         origin = f"{parsed.scheme}://{(parsed.raw_host or '').lower()}:{parsed.port}"
@@ -110,8 +110,8 @@ class Breakers:
         self._record_script = redis.register_script(RECORD_SCRIPT)
 
     async def check(self, names: Collection[str], probing: Collection[str] | None = None) -> dict[str, float]:
-        """For each name how many seconds to wait before calling; negative where all is well, and zero where one call
-        may go through as a probe: who is told so calls. Who is not sure of that says which it would be `probing`."""
+        """Return the seconds to wait before a call, by name. Negative: the breaker is closed. 0: this caller may send
+        one probe and must do so. Pass `probing` to limit the names that may hand out a probe."""
         listed = list(names)
         flags = [int(probing is None or name in probing) for name in listed]
         try:
@@ -127,7 +127,7 @@ class Breakers:
         return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, answers, strict=True)}
 
     async def record(self, results: Mapping[str, Sequence[bool]]) -> None:
-        """How calls went, by name: whether the provider answered as one that works."""
+        """Record results of calls by name. True: the provider works."""
         told = {name: "".join("01"[ok] for ok in found[-WINDOW:]) for name, found in results.items() if found}
         if not told:
             return
@@ -144,7 +144,7 @@ class Breakers:
             return
 
     async def open_since(self, names: Sequence[str]) -> dict[str, datetime | None]:
-        """Return those of `names` that are not closed, and since when, where that is known."""
+        """Return those of `names` whose breakers are not closed, and when they opened, if known."""
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
             pipeline.hmget(self._key(name), "until", "since")
@@ -156,7 +156,7 @@ class Breakers:
         }
 
     async def release_probes(self, names: Collection[str]) -> None:
-        """Probes that were granted and not used: others may take them."""
+        """Release probes that were granted and not used, so that other workers may send them."""
         if not names:
             return
         try:
@@ -165,7 +165,7 @@ class Breakers:
             return
 
     async def list_open(self) -> dict[str, float]:
-        """Those that are not closed, and the seconds until each lets a probe through."""
+        """Return the breakers that are not closed, and the seconds until each allows a probe."""
         names = [key async for key in self._redis.scan_iter(match=f"{self._prefix}breaker:*", count=1000, _type="hash")]
         found = [key.decode(errors="replace").removeprefix(f"{self._prefix}breaker:") for key in names]
         pipeline = self._redis.pipeline(transaction=False)

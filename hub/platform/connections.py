@@ -1,4 +1,4 @@
-"""The only place where MongoDB and Redis clients are made."""
+"""Creates all clients of MongoDB and Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -20,27 +20,28 @@ from hub.settings import Settings
 
 
 class StoreUnavailable(Exception):
-    """A store is not there at the start; the text says which and what to look at, and has no password in it."""
+    """A store cannot be used when the process starts. The text names the store and the setting, and contains no
+    password."""
 
 
 Document = dict[str, Any]
 Mongo = AsyncMongoClient[Document]
 Database = AsyncDatabase[Document]
 Indexes = Mapping[str, list[IndexModel]]
-"""Collection to its indexes; every stage names its own."""
+"""Indexes by collection. Each stage names its own."""
 
 DURABLE = WriteConcern(w="majority", j=True)
 SNAPSHOT = ReadConcern("snapshot")
 
 NODE_STATE_CHANGE_CODES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
-"""MongoDB's codes for a node that shuts down, steps down or is interrupted by that."""
+"""Error codes of a node that shuts down or steps down."""
 
 NAMESPACE_EXISTS = 48
 INDEX_BUILD_TIMEOUT_S = (
     3600.0  # one over millions of notifications takes minutes; None would mean the client's own timeoutMS
 )
-MAX_CALLS = 96  # under way in one client; its pool has a few connections more
-REDIS_TIMEOUT_S = 2.0  # a frozen server is noticed, and what waits for it is told anew
+MAX_CALLS = 96  # concurrent calls of one client; its pool has a few more connections
+REDIS_TIMEOUT_S = 2.0  # a frozen server is detected, and pending messages are sent again
 
 
 @asynccontextmanager
@@ -79,9 +80,9 @@ async def mongo(settings: Settings, calls: int = MAX_CALLS) -> AsyncIterator[Dat
 
 
 async def connect_and_migrate(database: Database, settings: Settings, *indexes: Indexes) -> None:
-    """Finds MongoDB and makes the indexes. Raises StoreUnavailable, after as long as a commit may take."""
+    """Check that MongoDB responds and create missing indexes. Raise StoreUnavailable after the commit deadline."""
     try:
-        await database.command("ping")  # making indexes would wait for a server as long as for an index
+        await database.command("ping")  # create_indexes would wait for a server as long as for an index
         await make_indexes(database, *indexes)
     except PyMongoError as error:
         what = "does not answer at" if is_outage(error) else "refuses the hub at"
@@ -90,7 +91,7 @@ async def connect_and_migrate(database: Database, settings: Settings, *indexes: 
 
 
 def redacted_host(url: str) -> str:
-    """Where an address leads, without the user, the password and the options in it."""
+    """Return the hosts of a URL, without user, password and options."""
     return url.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
 
 
@@ -99,25 +100,25 @@ def first_line(error: Exception) -> str:
 
 
 async def make_indexes(database: Database, *indexes: Indexes) -> None:
-    """Makes what is missing, however long that takes. Safe to run from many processes at once."""
+    """Create missing indexes and collections. Safe to run in several processes at once."""
     with pymongo.timeout(INDEX_BUILD_TIMEOUT_S):
         for stage in indexes:
             for collection, models in stage.items():
                 if models:
                     await database[collection].create_indexes(models)
                     continue
-                # Transactions that make a collection conflict with one another, so it is made here.
+                # Transactions that create a collection conflict with each other, so it is created here.
                 try:
                     await database.create_collection(collection)
                 except CollectionInvalid:
                     pass
-                except OperationFailure as error:  # another process made it between the look and the making
+                except OperationFailure as error:  # another process created it in the meantime
                     if error.code != NAMESPACE_EXISTS:
                         raise
 
 
 def is_outage(error: PyMongoError) -> bool:
-    """Whether it says that MongoDB is away, electing or too slow, rather than that the hub asked it something wrong."""
+    """Return whether MongoDB is unavailable, electing or too slow, rather than the request being wrong."""
     return (
         error.timeout
         or isinstance(error, ConnectionFailure)
@@ -150,15 +151,15 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
 
 
 def is_cancelling() -> bool:
-    """Whether this task is to end. redis-py sends within `asyncio.wait_for`, which until Python 3.12 swallows a
-    cancellation that comes just as it is done: loops that talk to Redis ask, or would go on for ever."""
+    """Return whether this task was cancelled. redis-py uses `asyncio.wait_for`, which before Python 3.12 can swallow a
+    cancellation, so loops that call Redis check this to end at all."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def pubsub_client(settings: Settings) -> Redis:
-    """A client for one pub/sub connection. It never reconnects by itself: what was published meanwhile is lost, and
-    whoever listens has to know. The timeout is for the first words on a new connection; listening has none."""
+    """Return a client for one pub/sub connection. It never reconnects by itself, because messages published meanwhile
+    are lost and the subscriber has to reconcile. The timeout applies to connecting; listening has none."""
     return Redis.from_url(
         settings.redis_url,
         socket_timeout=REDIS_TIMEOUT_S,

@@ -1,9 +1,9 @@
-"""Documents of other versions.
+"""Reads documents that other versions wrote.
 
-- Fields that this version does not know are ignored, and kept when the document is changed (`merged`).
-- Values of enums that it does not know have a reading (`READINGS`), or their field has its default.
-- List items and map entries that it cannot read are left out; they stay stored.
-- Any other document that it cannot read is skipped, counted (`hub_unreadable`) and logged. The others are read.
+- Unknown fields are ignored, and kept when the document is changed (`merged`).
+- Unknown enum values are replaced (`ENUM_FALLBACKS`), or the field gets its default.
+- List items and map entries that cannot be read are left out. They stay stored.
+- Other documents that cannot be read are skipped, counted (`hub_unreadable`) and logged.
 """
 
 from collections.abc import AsyncIterable, Mapping
@@ -23,9 +23,9 @@ ENUM_FALLBACKS: Mapping[type, Enum] = {
     DeliveryStatus: DeliveryStatus.PROCESSING,
     SendStatus: SendStatus.ACCEPTED,
 }
-"""What a required field with an unknown value is read as."""
+"""Replacements for unknown values of required fields."""
 IDENTITIES = ("id", "category", "key")
-"""Fields that tell the items of a stored list apart, the first that there is."""
+"""Fields that identify the items of a stored list. The first that exists is used."""
 UNREADABLE = object()
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ S = TypeVar("S", bound=Struct)
 
 
 def decode(doc: Mapping[str, Any], type_: type[S]) -> S | None:
-    """Return what a document holds; None if this version cannot read it."""
+    """Return the decoded document, or None if this version cannot read it."""
     try:
         return convert(doc, type_)
     except ValidationError as error:
@@ -46,12 +46,12 @@ def decode(doc: Mapping[str, Any], type_: type[S]) -> S | None:
 
 
 async def decode_all(docs: AsyncIterable[Mapping[str, Any]], type_: type[S]) -> list[S]:
-    """Return those that this version can read, in order."""
+    """Return the documents that this version can read, in order."""
     return [found async for doc in docs if (found := decode(doc, type_)) is not None]
 
 
 async def decode_page(cursor: AsyncCursor[dict[str, Any]], type_: type[S], size: int) -> list[S]:
-    """Return up to `size`, in order: those that this version cannot read do not make the page shorter."""
+    """Return up to `size` documents in order. Unreadable documents do not make the page shorter."""
     found: list[S] = []
     passed = 0
     while True:
@@ -64,7 +64,7 @@ async def decode_page(cursor: AsyncCursor[dict[str, Any]], type_: type[S], size:
 
 
 async def decode_by_id(docs: AsyncIterable[Mapping[str, Any]], type_: type[S]) -> dict[str, S]:
-    """Return those that this version can read, by their ids."""
+    """Return the documents that this version can read, by id."""
     return {doc["_id"]: found async for doc in docs if (found := decode(doc, type_)) is not None}
 
 
@@ -77,8 +77,8 @@ def report_unreadable(doc: Mapping[str, Any], type_: type, error: Exception) -> 
 
 
 def merged(raw: Any, before: Any, after: Any) -> Any:
-    """Return the stored value `raw`, changed as a change of what was read from it, from `before` to `after`, says.
-    What this version does not know of it stays."""
+    """Return the stored value `raw` with the difference between `before` and `after` applied. Parts that this version
+    cannot read are kept."""
     if isinstance(raw, dict) and isinstance(before, dict) and isinstance(after, dict):
         result = dict(raw)
         for name in {*before, *after}:
@@ -111,9 +111,9 @@ def _merged_list(raw: list[Any], before: list[Any], after: list[Any]) -> list[An
         if id in kept:
             continue
         if id not in known:
-            result.append(item)  # this version can't read it
+            result.append(item)  # this version cannot read it
         elif name == "category" and set(item) - {"category", "channels", "muted_until"}:
-            result.append(merged(item, known[id], {name: id}))  # a wish of another version
+            result.append(merged(item, known[id], {name: id}))  # a preference of another version
     return result
 
 
@@ -123,7 +123,7 @@ def _info(type_: type) -> inspect.Type:
 
 
 def _readable(value: Any, type_: inspect.Type) -> Any:
-    """The value with readings in the place of what is not known; UNREAD where there is none."""
+    """Return the value with unknown parts replaced, or UNREADABLE if there is no replacement."""
     match type_:
         case inspect.EnumType(cls=cls):
             return value if value in [member.value for member in cls] else ENUM_FALLBACKS.get(cls, UNREADABLE)
@@ -172,7 +172,7 @@ def _readable_struct(value: Any, type_: inspect.StructType) -> Any:
 
 
 def _is_convertible(value: Any, type_: inspect.Type) -> bool:
-    """Whether an item can be read, as far as that is not left to the whole document."""
+    """Return whether an item can be decoded."""
     cls = {inspect.BoolType: bool, inspect.StrType: str}.get(type(type_))
     if cls:
         return isinstance(value, cls)

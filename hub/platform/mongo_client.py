@@ -6,7 +6,7 @@
 - At most `max_calls` calls are inside the driver at once, fewer than the pool has connections, so no call waits for a
   connection inside the driver. Further calls wait here, where waiting may be cancelled, until their own deadline.
 
-`PoolWatchdog` ends a process whose pool is stuck all the same.
+`PoolWatchdog` ends a process whose pool is stuck anyway.
 
 Every command of PyMongo passes one of the two methods that are overridden here; both are private, so the version of
 PyMongo is bounded in `pyproject.toml`.

@@ -1,12 +1,12 @@
-"""All outgoing HTTP. Bounded in time and size, and it follows no redirect.
+"""The HTTP client for all outgoing requests. It limits time and size and follows no redirects.
 
-Addresses that the operator chose may be anywhere. Those that came from outside (webhooks, push services) are called
-only in the public internet, on ports 80 and 443, and in the networks that HUB_EGRESS_ALLOW adds:
+URLs of the operator may point anywhere. URLs of users and tenants (webhooks, push services) may point only to the
+public internet on ports 80 and 443, and to the networks in HUB_EGRESS_ALLOW (protection against SSRF):
 
-- the address is parsed strictly: what different parsers might read differently is refused;
-- its name is resolved here, and one forbidden answer among several refuses it all;
-- the connection is made to an address that was checked, and checked once more as its socket is made, so that a name
-  that resolves differently the second time, or a mistake above, reaches nothing.
+- The URL is parsed strictly. URLs that parsers may read differently are rejected.
+- The host name is resolved here. If one of its addresses is not allowed, the request is rejected.
+- The connection uses a checked address, which is checked again when the socket is created. DNS rebinding, or a mistake
+  in the checks above, reaches nothing.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ from yarl import URL
 
 from hub import __version__
 
-CONNECT_TIMEOUT_SHARE = 0.8  # of a call's time, to connect in: what takes longer is told apart from a slow answer
+CONNECT_TIMEOUT_SHARE = 0.8  # of the timeout, to distinguish a slow connection from a slow response
 TIMEOUT_S = 3.0  # callers wait for it
 JSON_MAX_BYTES = 1 << 20
-RESPONSE_MAX_BYTES = 64 << 10  # of what is called here only the status matters, and a word on what went wrong
+RESPONSE_MAX_BYTES = 64 << 10  # only the status and an error message matter
 DNS_TIMEOUT_S = 5.0
-DNS_CACHE_S = 10  # how long a checked answer of the DNS serves
-DNS_THREADS = 16  # threads: slow names of strangers hold up one another, not MongoDB's and Redis's
-CONNECTIONS, CONNECTIONS_PER_HOST = 1000, 200  # above what one worker calls at once, below what it may open
+DNS_CACHE_S = 10  # how long a checked DNS response is cached
+DNS_THREADS = 16  # slow lookups of user-supplied names do not delay those of MongoDB and Redis
+CONNECTIONS, CONNECTIONS_PER_HOST = 1000, 200  # above the concurrency of one worker, below its file limit
 KEEP_ALIVE_S = 4.0  # shorter than servers keep idle connections (uvicorn 5 s): a POST into a closing one is lost
 URL_MAX_CHARS = 2048
 ALLOWED_PORTS = frozenset({80, 443})
@@ -44,7 +44,7 @@ Network = IPv4Network | IPv6Network
 
 HTTP_URL = re.compile(r"https?://[!-~]+")  # no spaces, no controls, nothing beyond ASCII
 HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z][a-z0-9-]{0,61}[a-z0-9]")
-"""A host name whose last part begins with a letter, so that it can't be read as a number: 127.1, 0x7f000001."""
+"""A host name whose last label starts with a letter, so that it cannot be read as a number: 127.1, 0x7f000001."""
 
 FORBIDDEN_V4 = tuple(
     IPv4Network(network)
@@ -87,8 +87,7 @@ FORBIDDEN_V6 = tuple(
 
 
 class OutboundHTTPError(Exception):
-    """The other side did not answer as it should. `host_down`: no connection was made, or TLS failed, so that no
-    address of that host can be reached."""
+    """The request failed. `host_down`: no connection was made or TLS failed, so no URL of that host can be reached."""
 
     def __init__(self, text: str, *, host_down: bool = False) -> None:
         super().__init__(text)
@@ -96,11 +95,11 @@ class OutboundHTTPError(Exception):
 
 
 class AddressNotAllowed(OutboundHTTPError):
-    """This address may not be called. The text says why, and holds nothing of the address but its host."""
+    """This URL may not be called. The text gives the reason and contains nothing of the URL but its host."""
 
 
 class HTTPResponse(Struct, frozen=True):
-    """`headers` have lower-case names. `body` is cut at 64 KiB."""
+    """A response. `headers` have lower-case names. `body` is cut at 64 KiB."""
 
     status: int
     headers: Mapping[str, str]
@@ -108,12 +107,12 @@ class HTTPResponse(Struct, frozen=True):
 
 
 def networks(words: Iterable[str]) -> tuple[Network, ...]:
-    """HUB_EGRESS_ALLOW. ValueError for what is no network."""
+    """Return the networks of HUB_EGRESS_ALLOW. Raise ValueError for an invalid network."""
     return tuple(ip_network(word) for word in words)
 
 
 def denial_reason(address: Address, port: int, allowed: Sequence[Network]) -> str | None:
-    """Why this address may not be called, None if it may."""
+    """Return why this address may not be called, or None if it may."""
     if any(address in network for network in allowed):
         return None
     if port not in ALLOWED_PORTS:
@@ -130,7 +129,7 @@ def denial_reason(address: Address, port: int, allowed: Sequence[Network]) -> st
 
 
 class OutboundHTTP:
-    """An async context manager; one per process. `allow`: see HUB_EGRESS_ALLOW."""
+    """The client, an async context manager. One per process. `allow`: see HUB_EGRESS_ALLOW."""
 
     def __init__(self, allow: Iterable[str] = ()) -> None:
         self._allowed = networks(allow)
@@ -150,10 +149,10 @@ class OutboundHTTP:
         )
         self._untrusted_session = aiohttp.ClientSession(
             connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None),  # `post` has one deadline for all
+            timeout=aiohttp.ClientTimeout(total=None),  # `_call` has one deadline for the whole request
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": f"notification-hub/{__version__}", "accept-encoding": "identity"},
-            auto_decompress=False,  # a kilobyte may unpack to a gigabyte
+            auto_decompress=False,  # a small compressed body may expand to gigabytes
         )
         return self
 
@@ -164,7 +163,7 @@ class OutboundHTTP:
         await self._resolver.close()
 
     async def fetch_json(self, url: str) -> Any:
-        """The JSON at an address that the operator chose. OutboundHTTPError for anything but a 200 with JSON."""
+        """Return the JSON at a URL of the operator. Raise OutboundHTTPError for any response but a 200 with JSON."""
         assert self._trusted_session
         try:
             async with self._trusted_session.get(url, allow_redirects=False) as response:
@@ -202,12 +201,12 @@ class OutboundHTTP:
         return parsed
 
     async def get(self, url: str, timeout_s: float) -> HTTPResponse:
-        """One GET of an address from outside, like `post`."""
+        """Send a GET request to an untrusted URL, as `post` does."""
         return await self._call("GET", url, None, {}, timeout_s)
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> HTTPResponse:
-        """One POST to an address from outside, answered or given up within `timeout_s`. Any status is an answer, a
-        redirect too. Raises Refused for an address that may not be called, OutboundHTTPError if nothing answers."""
+        """Send a POST request to an untrusted URL and return the response, of any status. Raise AddressNotAllowed if
+        the URL may not be called, OutboundHTTPError if there is no response within `timeout_s`."""
         return await self._call("POST", url, body, headers, timeout_s)
 
     async def _call(
@@ -222,21 +221,21 @@ class OutboundHTTP:
                 asyncio.timeout(timeout_s),
                 self._untrusted_session.request(method, target, data=body, headers=headers, **options) as response,
             ):
-                told = await _read(response, RESPONSE_MAX_BYTES)
+                received = await _read(response, RESPONSE_MAX_BYTES)
                 if not response.content.at_eof():
                     response.close()  # else its connection would be kept, with the rest still coming
-                heard = {name.lower(): value for name, value in response.headers.items()}
-                return HTTPResponse(response.status, heard, told)
+                received_headers = {name.lower(): value for name, value in response.headers.items()}
+                return HTTPResponse(response.status, received_headers, received)
         except aiohttp.ConnectionTimeoutError:
             raise OutboundHTTPError("it could not be connected to in time", host_down=True) from None
         except TimeoutError:
             raise OutboundHTTPError(f"no answer within {timeout_s:g} s") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # its text may quote the whole address
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # its text may quote the whole URL
             unreachable = isinstance(error, aiohttp.ClientConnectorError)  # its name, its port, TLS
             raise OutboundHTTPError(describe_error(error), host_down=unreachable) from None
 
     def _socket(self, info: AddrInfoType) -> socket.socket:
-        """The last word: whatever was checked before, this is where the connection goes."""
+        """Create the socket after a last check of the address that the connection uses."""
         family, kind, protocol, _, (host, port, *_) = info
         if why := denial_reason(ip_address(host), int(port), self._allowed):
             raise AddressNotAllowed(why)
@@ -273,13 +272,13 @@ class _Resolver(AbstractResolver):
 
 
 def resolve_name(host: str, port: int, family: socket.AddressFamily) -> list[tuple[int, str]]:
-    """Families and addresses of a name, as the system knows them. Blocks; OSError if there are none."""
+    """Return the families and addresses of a host name. Blocks. Raise OSError if there are none."""
     found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     return list(dict.fromkeys((int(kind), str(address[0])) for kind, _, _, _, address in found))
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """The first `most` bytes of an answer."""
+    """Return the first `max_bytes` bytes of a response."""
     body = b""
     while len(body) < max_bytes and (more := await response.content.read(max_bytes - len(body))):
         body += more
@@ -287,7 +286,7 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 
 
 def describe_error(error: Exception) -> str:
-    """What went wrong, in words that hold no address."""
+    """Return the cause of an error in a text without URLs."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name does not resolve"
     if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError):

@@ -26,8 +26,8 @@ from hub.platform.redis_keys import INTEGER, REDIS_ERRORS, drop_foreign, is_fore
 
 SYNC_S = 0.1
 KEPT_WINDOWS = 2
-TRACKED_KEYS_MAX = 50_000  # callers counted in one process; the longest unseen are forgotten
-SYNC_BATCH = 500  # keys a pipeline
+TRACKED_KEYS_MAX = 50_000  # keys counted in one process; the least recently used are dropped
+SYNC_BATCH = 500  # keys per pipeline
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +41,8 @@ class Limit(Struct, frozen=True):
 
 
 class RateLimitResult(Struct, frozen=True):
-    """`remaining`: requests left before refusal. `reset_s`: seconds until the window turns. `retry_after_s`: None if
-    the request may pass."""
+    """The result of a check. `remaining`: requests left. `reset_s`: seconds until the next window. `retry_after_s`:
+    None if the request is allowed."""
 
     limit: Limit
     key: str
@@ -52,7 +52,7 @@ class RateLimitResult(Struct, frozen=True):
 
 
 class _Count:
-    """One key in one process. `known` is the common count of the window as of the last sync, ours included."""
+    """The count of one key in one process. `shared` is the total of all processes at the last synchronization."""
 
     __slots__ = ("previous", "shared", "unsent", "window")
 
@@ -63,7 +63,7 @@ class _Count:
         self.previous = 0
 
     def roll_over(self, window: int) -> None:
-        """Begins a new window."""
+        """Start a new window."""
         if window != self.window:
             self.previous = self.shared + self.unsent if window == self.window + 1 else 0
             self.window, self.shared, self.unsent = window, 0, 0
@@ -79,8 +79,8 @@ class RateLimiter:
         self._redis_unavailable = False
 
     def check(self, *keys: tuple[Limit, str], amount: int = 1) -> RateLimitResult | None:
-        """Counts one request, or `amount`, against each key and answers the tightest verdict; None where no limit is
-        set. A request that one limit refuses counts against none."""
+        """Count a request, or `amount` of them, for each key and return the strictest result. None if no limit is set.
+        A rejected request counts for no key."""
         now = self._now()
         verdicts = [self._judge(limit, key, now, amount) for limit, key in keys if limit.max_requests > 0]
         if not verdicts:
@@ -96,7 +96,7 @@ class RateLimiter:
         return min(verdicts, key=lambda verdict: verdict.remaining)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Synchronize with Redis every SYNC_S until cancelled."""
         while not is_cancelling():
             await asyncio.sleep(SYNC_S)
             dirty, self._dirty = list(self._dirty), set()
@@ -133,7 +133,7 @@ class RateLimiter:
         pipeline = self._redis.pipeline(transaction=False)
         for limit, key in keys:
             if count := self._counts.get((limit, key)):
-                hashed = blake2b(key.encode(), digest_size=16).hexdigest()  # it may name a person
+                hashed = blake2b(key.encode(), digest_size=16).hexdigest()  # it may contain a user id
                 name = f"{self._prefix}rate:{limit.name}:{hashed}:{count.window}"
                 pipeline.incrby(name, count.unsent)
                 pipeline.expire(name, limit.window_s * KEPT_WINDOWS)
@@ -145,7 +145,7 @@ class RateLimiter:
                 if not is_foreign(known):
                     raise known
                 foreign[name] = INTEGER
-                self._dirty.add(counted)  # sent by the next round
+                self._dirty.add(counted)  # sent by the next synchronization
             elif count.window == window:
                 count.shared = int(known)
                 count.unsent -= unsent
@@ -154,9 +154,9 @@ class RateLimiter:
 
 
 def _wait_s(limit: Limit, count: _Count, left: float, amount: int) -> float:
-    """Seconds until `amount` more fits, if nobody else asks meanwhile."""
+    """Return the seconds until `amount` requests are allowed, without further requests meanwhile."""
     here = count.shared + count.unsent
-    if here + amount <= limit.max_requests:  # the last window's share has to shrink
+    if here + amount <= limit.max_requests:  # the share of the previous window has to shrink
         share = (limit.max_requests - amount - here) / count.previous
         return max(0.1, (left - share) * limit.window_s)
     return left * limit.window_s + max(0.0, (1 - (limit.max_requests - amount) / max(here, 1)) * limit.window_s)

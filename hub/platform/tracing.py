@@ -1,10 +1,9 @@
-"""OpenTelemetry traces, from the door to the socket, and on to wherever a `traceparent` is kept.
+"""OpenTelemetry traces, from the request to the socket and to provider calls.
 
-They are on where the standard variables name an exporter (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_EXPORTER`), and
-need the extra `otel`. Otherwise nothing of it is imported, and every function here is a test of one name.
+They are enabled by the standard variables of an exporter (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_EXPORTER`) and
+require the extra `otel`. Otherwise nothing is imported and every function returns at once.
 
-A place in a trace is passed from hand to hand as the text of W3C's `traceparent` header, so that whoever carries it
-(a live message, a stored document) needs to know nothing else.
+A position in a trace is passed as the text of the W3C `traceparent` header, in live messages and stored documents too.
 """
 
 import os
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
-FLUSH_S = 1.0  # for the last spans of a process that stops
+FLUSH_S = 1.0  # to export the last spans when the process stops
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +31,8 @@ _NO_SPAN = nullcontext()
 
 @contextmanager
 def export_traces() -> Iterator[None]:
-    """Traces of this process go to the collector that the environment names, if it does; the last at the end."""
-    global _tracer  # noqa: PLW0603 - like the log, it belongs to the process
+    """Export the traces of this process, if the environment names a collector, and flush them at the end."""
+    global _tracer  # noqa: PLW0603
     if not _exporter_configured():
         yield
         return
@@ -56,7 +55,7 @@ def export_traces() -> Iterator[None]:
         yield
     finally:
         _tracer = None
-        goodbye = threading.Thread(target=provider.shutdown, daemon=True)  # a collector may be away
+        goodbye = threading.Thread(target=provider.shutdown, daemon=True)  # the collector may be unavailable
         goodbye.start()
         goodbye.join(FLUSH_S)
 
@@ -66,7 +65,7 @@ def enabled() -> bool:
 
 
 def current_traceparent() -> str | None:
-    """Where we are in a trace, as a `traceparent`; None where there is none."""
+    """Return the current `traceparent`, or None outside a trace."""
     if _tracer is None:
         return None
     from opentelemetry.trace import get_current_span  # noqa: PLC0415
@@ -75,14 +74,14 @@ def current_traceparent() -> str | None:
 
 
 def span(name: str, parent: str | None = None, kind: str = "INTERNAL") -> AbstractContextManager[Any]:
-    """A step, current within the body. It follows `parent`, or else the step around it."""
+    """Return a context manager for a span that is current in its body. Its parent is `parent`, or the current span."""
     if _tracer is None:
         return _NO_SPAN
     return _tracer.start_as_current_span(name, _parent_context(parent) if parent else None, _kind(kind))
 
 
 def start_span(name: str, parent: str | None = None) -> "Span | None":
-    """The first step of a task of its own, current until that task ends. `end` it."""
+    """Start a span that is current until the task ends. Call `finish_span` on it."""
     if _tracer is None:
         return None
     from opentelemetry.context import attach  # noqa: PLC0415
@@ -94,7 +93,7 @@ def start_span(name: str, parent: str | None = None) -> "Span | None":
 
 
 def finish_span(span: "Span", name: str, *, failed: bool, **attributes: str) -> None:
-    """Ends what `begin` began, under the name that it turned out to deserve."""
+    """End a span of `start_span` under its final name."""
     from opentelemetry.trace import StatusCode  # noqa: PLC0415
 
     span.update_name(name)
@@ -105,7 +104,7 @@ def finish_span(span: "Span", name: str, *, failed: bool, **attributes: str) -> 
 
 
 def record(name: str, parent: str | None, began_ns: int, kind: str = "INTERNAL", links: Iterable[str] = ()) -> None:
-    """A step that ends now and began at `began_ns` (`time.time_ns`). It follows `parent`, or begins a trace."""
+    """Record a span from `began_ns` (`time.time_ns`) until now. Its parent is `parent`, or it starts a new trace."""
     if _tracer is None:
         return
     from opentelemetry.trace import Link, get_current_span  # noqa: PLC0415
@@ -129,7 +128,7 @@ def _exporter_configured() -> bool:
 
 
 def _parent_context(parent: str | None) -> "Context":
-    """What nobody can read as a traceparent is as good as none."""
+    """Return the context of `parent`. An invalid traceparent is ignored."""
     from opentelemetry.context import Context  # noqa: PLC0415
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
 
@@ -137,10 +136,10 @@ def _parent_context(parent: str | None) -> "Context":
 
 
 def _traceparent(of: "Span") -> str | None:
-    place = of.get_span_context()
-    if not place.is_valid:
+    context = of.get_span_context()
+    if not context.is_valid:
         return None
-    return f"00-{place.trace_id:032x}-{place.span_id:016x}-{place.trace_flags:02x}"
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def _kind(name: str) -> Any:
