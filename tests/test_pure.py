@@ -221,7 +221,7 @@ def test_unit_of_work_counts_equal_a_recount_and_numbers_are_contiguous(
             assert n
             if after := (state.seen if quiet else MARKS[what])(n, NOW):
                 on_top = what in {"unsnoozed", "due"} and not after.removed_at
-                kept[n.id] = unit.change(after, quiet=quiet)
+                kept[n.id] = unit.change(after, publish=not quiet)
                 assert kept[n.id].modseq == unit.get_mailbox(mailbox).modseq
                 assert kept[n.id].added_modseq == (kept[n.id].modseq if on_top else n.added_modseq)
                 untold |= {mailbox} if quiet else set()

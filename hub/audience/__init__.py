@@ -1,1 +1,1 @@
-"""For whom: the people of a tenant."""
+"""Recipients: users, devices, preferences and tenants."""

@@ -1,5 +1,8 @@
-"""Where people are reached beside mail and phone. A browser or an app belongs to whoever registered it last within its
-tenant: who signs in on a device takes it over from who did before."""
+"""Devices of users: browsers, apps and personal addresses other than email and phone.
+
+A browser or an app belongs to the user who registered it last within the tenant. A user who signs in on a device takes
+it over from the previous one.
+"""
 
 from collections import OrderedDict
 from collections.abc import Collection
@@ -17,15 +20,14 @@ from hub.model import Device, DeviceKind, User, tenant_of
 from hub.platform.connections import Database
 
 EXCLUSIVE_KINDS = frozenset({DeviceKind.WEB_PUSH, DeviceKind.MOBILE_PUSH})
-"""Kinds that are a thing in somebody's hand. Other addresses may serve several people at once."""
+"""Kinds that belong to one user at a time. Several users may share an address of another kind."""
 TOUCH_INTERVAL = timedelta(hours=1)
-"""So often at most it is noted that a device was reached."""
-LAST_USED_CACHE_SIZE = 50_000  # of which a process remembers it
+"""The shortest interval between two updates of a device's `last_used_at`."""
+LAST_USED_CACHE_SIZE = 50_000  # devices
 
 
 def device_key(mailbox: str, kind: DeviceKind, address: str) -> str:
-    """Tells devices apart: within the tenant what people pass on, within one person the rest. Tenants know nothing of
-    one another."""
+    """Return the key that identifies a device: within its tenant for exclusive kinds, otherwise within its user."""
     owner = tenant_of(mailbox) if kind in EXCLUSIVE_KINDS else mailbox
     return sha256("\n".join((owner, kind, address)).encode()).hexdigest()
 
@@ -42,29 +44,31 @@ class Devices:
         self._touched: OrderedDict[tuple[str, str], datetime] = OrderedDict()  # the latest last
 
     async def register(self, mailbox: str, device: Device) -> Device:
-        """The person's own from now on, and nobody else's. What was registered before keeps its id. TooLarge beyond
-        what a person may have."""
+        """Register a device for a user, and take it from any other user. Return it with its id.
+
+        A device that the user has registered before keeps its id. Raise TooLarge if the user has too many."""
         while True:
             theirs = {"devices.key": device.key, "_id": {"$ne": mailbox}}
             await self._docs.update_many(theirs, {"$pull": {"devices": {"key": device.key}}})
             try:
                 user = await self._users.change(mailbox, lambda user: self._with_device(user, device))
-            except DuplicateKeyError:  # somebody else registered it in between
+            except DuplicateKeyError:  # another user has registered it in between
                 continue
             return next(mine for mine in user.devices if mine.key == device.key)
 
     async def remove(self, mailbox: str, id: str) -> bool:
-        """Whether it was there."""
+        """Remove a device. Return True if the user had it."""
         found = {"_id": mailbox, "devices.id": id}
         return (await self._docs.update_one(found, {"$pull": {"devices": {"id": id}}})).modified_count == 1
 
     async def set_sns_endpoint(self, mailbox: str, id: str, arn: str) -> None:
-        """The endpoint that Amazon SNS made for it."""
+        """Store the Amazon SNS endpoint of a device."""
         await self._docs.update_one({"_id": mailbox, "devices.id": id}, {"$set": {"devices.$.arn": arn}})
 
     async def touch(self, used: Collection[tuple[str, str]]) -> None:
-        """Notes in one round trip that these were reached: mailbox and device id. Whom this process has noted lately is
-        passed over."""
+        """Update `last_used_at` of devices, given as pairs of mailbox and device id.
+
+        Devices that this process has updated within `TOUCH_INTERVAL` are skipped."""
         now = self._clock()
         unnoted = {one for one in used if one not in self._touched or self._touched[one] <= now - TOUCH_INTERVAL}
         if not unnoted:
@@ -85,10 +89,8 @@ class Devices:
         for index, known in enumerate(user.devices):
             if known.key == device.key:
                 again = {"id": known.id, "created_at": known.created_at, "last_used_at": device.created_at}
-                kept = replace(device, **again)  # without its ARN: SNS enables it anew
+                kept = replace(device, **again)  # without its ARN, so that SNS enables the endpoint again
                 return replace(user, devices=(*user.devices[:index], kept, *user.devices[index + 1 :]))
         if len(user.devices) >= self._max_devices:
-            raise TooLarge(
-                f"A person has at most {self._max_devices} devices (HUB_DEVICES_PER_USER): remove one first."
-            )
+            raise TooLarge(f"A user has at most {self._max_devices} devices (HUB_DEVICES_PER_USER). Remove one first.")
         return replace(user, devices=(*user.devices, device))

@@ -1,4 +1,4 @@
-"""Changes of one document by reading it and writing what becomes of it, tried again until nobody else was faster."""
+"""Optimistic updates: read a document, compute the new one, and write it if nobody changed it in between."""
 
 import asyncio
 import random
@@ -8,20 +8,20 @@ from weakref import WeakValueDictionary
 
 import pymongo
 
-MAX_RETRY_DELAY_S = 0.01  # before the next try, when another process changed the same document
+MAX_RETRY_DELAY_S = 0.01  # after a conflict with another process
 
 T = TypeVar("T")
 
 
 class SerializedUpdates:
-    """Within this process, changes of one document take turns."""
+    """Runs the updates of one document one after the other within this process."""
 
     def __init__(self, deadline_s: float) -> None:
         self._deadline_s = deadline_s
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self, id: str, attempt: Callable[[], Awaitable[T | None]]) -> T:
-        """What `attempt` answers once it is not None. Raises PyMongoError at the deadline."""
+        """Call `attempt` until it returns a value, and return that. Raise PyMongoError at the deadline."""
         lock = self._locks.setdefault(id, asyncio.Lock())
         async with lock:
             with pymongo.timeout(self._deadline_s):

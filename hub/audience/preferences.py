@@ -1,4 +1,4 @@
-"""What people want, pure: a change of their wishes, and the whole matrix over what their tenant starts from."""
+"""Preferences without I/O: changes of them, and the matrix of all preferences with the defaults of the tenant."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from hub.model import Category, CategoryPreference, Channel, Preferences
 
 
 class CellChange(Struct, frozen=True, kw_only=True):
-    """A change of one cell, or of the whole row where no channel is named. Unset leaves as it is, None clears."""
+    """A change of one cell, or of the whole row if `channel` is None. UNSET keeps the value, None clears it."""
 
     category: str
     channel: Channel | None = None
@@ -18,7 +18,7 @@ class CellChange(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """A change of preferences. Unset leaves as it is, None clears all of it."""
+    """A change of preferences. UNSET keeps the value, None clears all of it."""
 
     channels: dict[Channel, bool] | UnsetType | None = UNSET
     categories: tuple[CellChange, ...] | UnsetType | None = UNSET
@@ -30,7 +30,7 @@ class ChannelSwitch(Struct, frozen=True):
 
 
 class Cell(Struct, frozen=True):
-    """`locked`: the category is required, so that it is on whatever somebody wishes."""
+    """`locked`: the category is required, so it is always on."""
 
     channel: Channel
     enabled: bool
@@ -44,8 +44,9 @@ class Row(Struct, frozen=True):
 
 
 class Matrix(Struct, frozen=True):
-    """Preferences, ready to draw: every row has the same channels. Rows are worked out where they are asked for: there
-    may be hundreds for each of hundreds of people."""
+    """Preferences in a form that is ready to display: every row has the same channels.
+
+    Rows are computed only if they are requested: there may be hundreds for each of hundreds of users."""
 
     channels: list[ChannelSwitch]
     mine: Preferences
@@ -66,7 +67,7 @@ class Matrix(Struct, frozen=True):
 
 
 def apply_changes(mine: Preferences, changes: Changes) -> Preferences:
-    """`mine` after the changes, in their order."""
+    """Return `mine` with the changes applied in order."""
     channels, wishes = mine.channels, {wish.category: wish for wish in mine.categories}
     if changes.channels is None:
         channels = {}
@@ -102,8 +103,10 @@ def matrix(
     configured: Collection[Channel],
     now: datetime,
 ) -> Matrix:
-    """`mine` over `base`. Columns: what this hub can reach, what the categories use, and what somebody has a wish
-    about. A mute that is over is none."""
+    """Return the matrix of `mine` with the defaults `base`.
+
+    The columns are the channels that are configured, that a category uses, or that a preference names. A mute that has
+    ended is left out."""
     switches = base.channels | mine.channels
     used = {channel for category in categories for channel in category.default_channels}
     keys = {category.key for category in categories} if mine.categories or base.categories else set()

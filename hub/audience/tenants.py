@@ -1,7 +1,7 @@
-"""Tenants: categories, what people start from, and how the tenant looks, in one document each.
+"""Tenants: categories, default preferences and branding, in one document per tenant.
 
-Every change of it raises its `version`, so a copy in this process is right as long as it has the version that the
-store says; asking for that is all that a decision costs.
+Every change increments `version`. A cached tenant is valid while its version is the stored one, so a decision costs
+one query for versions.
 """
 
 from collections.abc import Callable, Collection
@@ -27,7 +27,7 @@ def indexes() -> Indexes:
 
 
 class Tenants:
-    """`most`: categories that a tenant may have."""
+    """`max_categories` is per tenant."""
 
     def __init__(self, database: Database, max_categories: int, deadline_s: float) -> None:
         self._tenants = database[COLLECTION]
@@ -36,8 +36,9 @@ class Tenants:
         self._updates = SerializedUpdates(deadline_s)
 
     async def get_many(self, ids: Collection[str]) -> dict[str, Tenant]:
-        """Each of `ids`: one query for their versions, and another only where a copy is old. A tenant that nobody has
-        set up is there too, empty."""
+        """Return each tenant of `ids`; one that does not exist is returned empty.
+
+        One query reads the versions, and a second one the tenants that are not cached in their version."""
         found = self._tenants.find({"_id": {"$in": list(ids)}}, {"version": 1})
         versions = {doc["_id"]: doc.get("version", 0) async for doc in found}
         empty = {id: Tenant(id=id) for id in ids}
@@ -51,22 +52,23 @@ class Tenants:
         return tenants
 
     def cached(self, id: str) -> Tenant:
-        """This process's copy, which may be old; empty where it has none."""
+        """Return the cached tenant, which may be outdated, or an empty one."""
         return self._cache.get(id) or Tenant(id=id)
 
     async def get(self, id: str) -> Tenant:
         return (await self.get_many([id]))[id]
 
     async def change(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant:
-        """Gives a tenant the name, look, defaults and categories that `step` makes of what is there. It is called again
-        if somebody else was faster, so that no change is lost."""
+        """Replace a tenant's name, branding, defaults and categories by those that `step` returns.
+
+        `step` is called again if the tenant was changed in between, so that no change is lost."""
         return await self._updates.run(id, lambda: self._try_change(id, step))
 
     async def _try_change(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant | None:
         doc = await self._tenants.find_one({"_id": id})
         before = decode(doc, Tenant) if doc else Tenant(id=id)
         if before is None:
-            raise Unavailable("The document of this tenant is of another version of the hub: upgrade this one.")
+            raise Unavailable("Another version of the hub has written this tenant. Upgrade this one.")
         after = replace(step(before), version=before.version + 1)
         new = document(after)
         if doc is None:
@@ -87,7 +89,7 @@ class Tenants:
         return after if same.matched_count else None
 
     async def upsert_category(self, id: str, category: Category) -> Category:
-        """Makes a category, or puts it in the place of the one with its key. TooLarge beyond what a tenant may have."""
+        """Create a category, or replace the one with its key. Raise TooLarge if the tenant has too many."""
 
         def step(tenant: Tenant) -> Tenant:
             known = {known.key: known for known in tenant.categories}
@@ -98,8 +100,9 @@ class Tenants:
         return category
 
     def create_category_update(self, tenant: Tenant, key: str) -> UpdateOne:
-        """Makes a category that nobody has defined, for the transaction that first needs it; what is there by then is
-        left alone. TooLarge beyond what a tenant may have."""
+        """Return the update that creates a category on first use, for the transaction that needs it.
+
+        The update does not change an existing category. Raise TooLarge if the tenant has too many."""
         self._check_limit(tenant, key)
         listed: dict[str, Any] = {"$ifNull": ["$categories", []]}
         done = {
@@ -121,5 +124,5 @@ class Tenants:
 
 
 def default_category(key: str) -> Category:
-    """A category as it is made on first use."""
+    """Return a category as it is created on first use."""
     return Category(key=key, name=key)

@@ -1,5 +1,7 @@
-"""People: made by `upsertUsers`, or by the first send that names them. A person is one document, with devices, wishes
-and suppressed addresses in it."""
+"""Users: created by `upsertUsers`, or by the first send to them.
+
+A user is one document, with devices, preferences and suppressed addresses in it.
+"""
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -24,7 +26,7 @@ HAS_SUPPRESSED = {SUPPRESSED: {"$exists": True}}
 
 
 class ProfileUpdate(Struct, frozen=True, kw_only=True):
-    """What is known of a person. Unset leaves as it is, None clears. `attributes` is JSON text."""
+    """The profile of a user. UNSET keeps the value, None clears it. `attributes` is JSON text."""
 
     id: str
     email: str | UnsetType | None = UNSET
@@ -37,14 +39,14 @@ class ProfileUpdate(Struct, frozen=True, kw_only=True):
 def indexes() -> Indexes:
     return {
         COLLECTION: [
-            # one device belongs to one person
+            # a device belongs to one user
             IndexModel(
                 [("devices.key", ASCENDING)],
                 name="device",
                 unique=True,
                 partialFilterExpression={"devices.key": {"$exists": True}},
             ),
-            # a tenant's people with suppressed addresses, in order
+            # `list_suppressions`: a tenant's users with suppressed addresses, in order
             IndexModel(
                 [("_id", ASCENDING), ("created_at", ASCENDING)], name=SUPPRESSED, partialFilterExpression=HAS_SUPPRESSED
             ),
@@ -53,12 +55,12 @@ def indexes() -> Indexes:
 
 
 def create_missing(ids: Collection[str], now: datetime) -> list[UpdateOne]:
-    """Makes the users who are not there yet, and leaves the others alone."""
+    """Return the updates that create the users who do not exist yet. Existing users are not changed."""
     return [UpdateOne({"_id": id}, {"$setOnInsert": {"created_at": now, "updated_at": now}}, upsert=True) for id in ids]
 
 
 def unknown_user(id: str, now: datetime) -> User:
-    """Somebody nothing is known of."""
+    """Return a user without a profile."""
     return User(id=id, created_at=now, updated_at=now)
 
 
@@ -73,27 +75,29 @@ class Users:
         return decode(doc, User) if doc else None
 
     async def locales(self, ids: Collection[str]) -> dict[str, str]:
-        """The locales of those of `ids` who have one of their own."""
+        """Return the locales of the users who have set one."""
         found = self._users.find({"_id": {"$in": list(ids)}, "locale": {"$exists": True}}, {"locale": 1})
         return {doc["_id"]: str(doc["locale"]) async for doc in found}
 
     async def get_many(self, ids: Collection[str]) -> dict[str, User]:
-        """Those of `ids` who are there."""
+        """Return the users of `ids` who exist."""
         found = self._users.find({"_id": {"$in": list(ids)}})
         return await decode_by_id(found, User)
 
     async def change(self, id: str, step: Callable[[User], User]) -> User:
-        """Gives a person the devices, preferences and suppressed addresses that `step` makes of what is there. It is
-        called again if somebody else was faster, so that no change is lost. NotFound for who is not there."""
+        """Replace a user's devices, preferences and suppressed addresses by those that `step` returns.
+
+        `step` is called again if the user was changed in between, so that no change is lost. Raise NotFound if the
+        user does not exist."""
         return await self._updates.run(id, lambda: self._try_change(id, step))
 
     async def _try_change(self, id: str, step: Callable[[User], User]) -> User | None:
         doc = await self._users.find_one({"_id": id})
         if doc is None:
-            raise NotFound("There is no such person.")
+            raise NotFound("This user does not exist.")
         before = decode(doc, User)
         if before is None:
-            raise Unavailable("The document of this person is of another version of the hub: upgrade this one.")
+            raise Unavailable("Another version of the hub has written this user. Upgrade this one.")
         after = replace(step(before), updated_at=self._clock())
         known, new = document(before), document(after)
         for name in REPLACED_FIELDS:
@@ -103,16 +107,16 @@ class Users:
         update: Document = {"$set": {name: new[name] for name in (*REPLACED_FIELDS, "updated_at") if name in new}}
         if gone := [name for name in REPLACED_FIELDS if name not in new]:
             update["$unset"] = dict.fromkeys(gone, "")
-        # $eq: a suppressed address may begin with a dollar sign, which MongoDB would read as an operator here.
-        unchanged = {name: {"$eq": doc.get(name)} for name in REPLACED_FIELDS}  # None: it is not there
+        # $eq: a suppressed address may begin with a dollar sign, which MongoDB would read as an operator.
+        unchanged = {name: {"$eq": doc.get(name)} for name in REPLACED_FIELDS}  # None: the field is not set
         return after if (await self._users.update_one({"_id": id, **unchanged}, update)).matched_count else None
 
     async def suppress(self, id: str, address: str, reason: str) -> None:
-        """Nothing more goes to an address that bounced or complained."""
+        """Stop sending to an address that bounced or complained."""
         await self.change(id, lambda user: replace(user, suppressed=user.suppressed | {address.lower(): reason}))
 
     async def unsuppress(self, id: str, address: str) -> bool:
-        """Mails may go there again. Answers whether it was suppressed."""
+        """Allow emails to an address again. Return True if it was suppressed."""
         found = False
 
         def without(user: User) -> User:
@@ -127,10 +131,12 @@ class Users:
     async def list_suppressions(
         self, tenant: str, first: int, after: tuple[str, str] | None
     ) -> list[tuple[str, str, str]]:
-        """Up to `first` of a tenant, in order, after a person's id and an address: person, address, and why."""
+        """Return up to `first` suppressions of a tenant in order, as user id, address and reason.
+
+        `after` is the user id and address of the last suppression of the previous page."""
         begin = mailbox_of(tenant, after[0] if after else "")
         match = {
-            "$and": [HAS_SUPPRESSED, {SUPPRESSED: {"$type": "object"}}],  # of another version it may be anything
+            "$and": [HAS_SUPPRESSED, {SUPPRESSED: {"$type": "object"}}],  # another version may store another type
             "_id": {"$gte": begin, "$lt": f"{tenant}0"},  # `0` follows the slash
         }
         people = self._users.find(match, hint=SUPPRESSED).sort("_id", ASCENDING).limit(first + 1)
@@ -142,16 +148,15 @@ class Users:
         return [row for row in rows if not after or row[0] != after[0] or row[1] > after[1]][:first]
 
     async def deactivate_address(self, delivery: Delivery, email: str | None) -> None:
-        """The address that a delivery went to is dead, by its provider's word: a device, or else `email`, whatever the
-        person's is by now."""
+        """Remove the device of a delivery, or suppress `email`, because the provider says that it no longer exists."""
         if delivery.device:
             await self._users.update_one({"_id": delivery.mailbox}, {"$pull": {"devices": {"id": delivery.device}}})
         elif email:
-            with suppress(NotFound):  # erased meanwhile
+            with suppress(NotFound):  # the user was erased meanwhile
                 await self.suppress(delivery.mailbox, email, "gone")
 
     async def upsert(self, profiles: Sequence[ProfileUpdate]) -> list[User]:
-        """All of them in one round trip, answered in order. A profile named twice ends as its last."""
+        """Create or update users and return them in order. If a user is given twice, the last profile wins."""
         now = self._clock()
         await self._users.bulk_write([_upsert_operation(profile, now) for profile in profiles])
         found = self._users.find({"_id": {"$in": [profile.id for profile in profiles]}})

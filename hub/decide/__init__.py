@@ -1,1 +1,1 @@
-"""What, where and when: pure policy that answers for every channel, with a reason for every no."""
+"""Delivery policy without I/O: a decision for every channel, with a reason if it is skipped."""

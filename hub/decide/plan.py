@@ -1,7 +1,7 @@
-"""The plan for one recipient of one send: values in, values out.
+"""The plan for one recipient of one send, computed without I/O.
 
-For each channel the checks are asked in order, and the first that objects decides. A required category passes what
-people wish, and nothing else. A person without wishes and devices is like every other one, so that plan is kept.
+For each channel the checks run in order, and the first failing one decides. A required category skips the checks of
+preferences, and no others. Users without preferences and devices get the same plan, so that plan is cached.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,22 +25,23 @@ from hub.model import (
     User,
 )
 
-CACHED_PLANS = 4096  # plans
-EPOCH = datetime.min.replace(tzinfo=UTC)  # nothing of a person without wishes depends on it
+CACHED_PLANS = 4096
+EPOCH = datetime.min.replace(tzinfo=UTC)  # the plan of a user without preferences does not depend on the time
 CHANNELS = tuple(Channel)
 PHONE_CHANNELS = (Channel.SMS, Channel.WHATSAPP)
 
 
 class Requested(Struct, frozen=True):
-    """What a send asks for; None leaves it to the category."""
+    """What a send requests. None means the default of the category."""
 
     channels: tuple[Channel, ...] | None = None
     priority: Priority | None = None
 
 
 class Decision(Struct, frozen=True):
-    """The answer for one channel: ACCEPTED, or SKIPPED with its reason. `devices`: the ids it goes to, one delivery
-    each, where the channel goes to devices."""
+    """The decision for one channel: ACCEPTED, or SKIPPED with its reason.
+
+    `devices` are the ids of the devices to deliver to, if the channel delivers to devices. Each gets a delivery."""
 
     channel: Channel
     outcome: DeliveryStatus
@@ -50,8 +51,13 @@ class Decision(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """`decisions`: one for every channel. `hidden`: not shown in the inbox, because IN_APP does not go. `skipped`:
-    channels that were asked for and decided against, with the reason. `outside`: what becomes deliveries."""
+    """The decisions for one recipient.
+
+    - `decisions`: one for every channel.
+    - `hidden`: not shown in the inbox, because IN_APP is not accepted.
+    - `skipped`: the requested channels that are skipped, with the reason.
+    - `external`: the accepted decisions that become deliveries.
+    """
 
     priority: Priority
     because: str
@@ -62,8 +68,9 @@ class Plan(Struct, frozen=True):
 
 
 class Recipient(Struct, frozen=True):
-    """What the checks look at: one person, one category, one instant. `switches` and `wish` are the person's own over
-    what the tenant starts from."""
+    """The input of the checks: one user, one category, one instant.
+
+    `switches` and `preference` are the user's own, with the defaults of the tenant."""
 
     category: Category
     switches: Mapping[Channel, bool]
@@ -76,7 +83,7 @@ class Recipient(Struct, frozen=True):
 
 
 Check = Callable[[Recipient, Channel], Decision | None]
-"""What speaks against a channel; None lets it pass."""
+"""Returns the decision to skip a channel, or None if the channel passes."""
 
 
 def _muted(recipient: Recipient, channel: Channel) -> Decision | None:
@@ -118,8 +125,7 @@ def plan(
     configured: frozenset[Channel],
     now: datetime,
 ) -> Plan:
-    """Decides for every channel. `defaults` is what the tenant's people start from, `configured` the channels that
-    have a provider."""
+    """Return the plan. `defaults` are the tenant's default preferences, `configured` the channels with a provider."""
     if not user.devices and not user.suppressed and user.preferences == NO_PREFERENCES and defaults == NO_PREFERENCES:
         return _default_plan(requested, category, configured, is_mail_address(user.email), bool(user.phone))
     return _plan(requested, category, _recipient(category, defaults, user, configured, now))
@@ -133,7 +139,7 @@ def skip_reason(
     configured: frozenset[Channel],
     now: datetime,
 ) -> Reason | None:
-    """What speaks against that channel by now: the same checks, for a delivery that was decided before."""
+    """Return the reason to skip a channel now, by the same checks, for a delivery that was planned earlier."""
     return _decide(_recipient(category, defaults, user, configured, now), channel).reason
 
 
@@ -163,7 +169,7 @@ def _recipient(
 
 
 def _by_channel(devices: tuple[Device, ...]) -> dict[Channel, tuple[str, ...]]:
-    """A kind of device is named like the channel that goes there."""
+    """Return device ids by channel. A device kind has the name of its channel."""
     found: dict[Channel, tuple[str, ...]] = {}
     for device in devices:
         channel = Channel(device.kind.value)

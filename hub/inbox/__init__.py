@@ -1,1 +1,1 @@
-"""What people see: notifications, mailboxes and the change feed, kept in MongoDB."""
+"""Inboxes: notifications, mailboxes and the change feed, stored in MongoDB."""

@@ -1,4 +1,4 @@
-"""Opaque strings that callers hand back: positions in a change feed, and places in a page."""
+"""Opaque cursors: positions in the change feed, and positions of a page of the inbox."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
@@ -11,13 +11,13 @@ def encode_position(position: Position) -> str:
 
 
 def decode_position(cursor: str, field: str) -> Position:
-    """BadUserInput naming `field` for anything the hub did not make."""
+    """Return the position. Raise BadUserInput for `field` if the hub has not created the cursor."""
     epoch, modseq, time, within = _parts(cursor, 4, field)
     return Position(epoch, _number(modseq, field), _number(time, field), within)
 
 
 def encode_page_cursor(modseq: int) -> str:
-    """The place of a notification in the inbox, by its added modseq."""
+    """Return the cursor of a notification with this added modseq."""
     return _encode(f"m.{modseq}")
 
 
@@ -38,7 +38,7 @@ def _parts(cursor: str, count: int, field: str) -> list[str]:
     except ValueError:
         raise _invalid(field) from None
     parts = text.split(".")
-    if len(parts) != count or _encode(text) != cursor:  # decoding alone skips what is not of the alphabet
+    if len(parts) != count or _encode(text) != cursor:  # the decoder ignores invalid characters
         raise _invalid(field)
     return parts
 

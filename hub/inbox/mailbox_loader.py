@@ -1,4 +1,4 @@
-"""Mailboxes of many who ask at once, as after a restart, when everybody comes back: one query reads them together."""
+"""Batches reads of mailboxes, for the many clients that reconnect at once after a restart."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -6,13 +6,13 @@ from contextvars import Context
 
 from hub.model import Mailbox
 
-MAILBOXES_PER_QUERY = 1000  # mailboxes a query
+MAILBOXES_PER_QUERY = 1000
 
 Read = Callable[[Sequence[str]], Awaitable[list[Mailbox]]]
 
 
 class MailboxLoader:
-    """One query is under way at a time. Who asks meanwhile shares the next, which begins after everybody asked."""
+    """Runs one query at a time. Requests that arrive during a query share the next one."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
@@ -20,11 +20,11 @@ class MailboxLoader:
         self._reading: asyncio.Task[None] | None = None
 
     async def get(self, mailbox: str) -> Mailbox | None:
-        """None where there is no such mailbox. Raises PyMongoError."""
+        """Return the mailbox, or None if it does not exist. Raise PyMongoError."""
         if mailbox not in self._pending:
             self._pending[mailbox] = asyncio.get_running_loop().create_future()
         result = self._pending[mailbox]
-        if self._reading is None:  # it belongs to nobody: the deadline of who asked first is not everybody's
+        if self._reading is None:  # in a context of its own, without the deadline of the first caller
             self._reading = asyncio.create_task(self._read_pending(), context=Context())
         return await asyncio.shield(result)
 
@@ -37,10 +37,10 @@ class MailboxLoader:
                 found = {head.id: head for head in await self._read(ids)}
                 for name, result in taken.items():
                     result.set_result(found.get(name))
-        except Exception as error:  # noqa: BLE001 - it is told to everybody who waits: they would wait as long for the same
+        except Exception as error:  # noqa: BLE001 - raised to every waiting caller
             for result in (*taken.values(), *self._pending.values()):
                 result.set_exception(error)
-                result.exception()  # who asked may have gone
+                result.exception()  # retrieved: the caller may be gone
             self._pending.clear()
         finally:
             self._reading = None

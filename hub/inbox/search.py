@@ -1,7 +1,7 @@
-"""Words in title or body, whatever their case and spelling (see `text.folded`).
+"""Search for words in title or body, regardless of case and spelling (see `text.folded`).
 
-MongoDB compares letter by letter, in any case. Where that is not enough, as with ß or full-width letters, a
-notification is stored with the folded form of its text, which a search looks at too.
+MongoDB compares letter by letter, ignoring case. If that is not enough, as with ß or full-width letters, a notification
+is stored with the folded form of its text, which is searched too.
 """
 
 import re
@@ -13,7 +13,7 @@ from hub.text import folded, needs_folding
 
 FOLDED = "folded"
 """The field of a notification's document that holds the folded text."""
-CACHE_SIZE = 64  # texts of notifications: one send has many recipients
+CACHE_SIZE = 64  # texts: one send has many recipients
 
 
 def stored_document(n: Notification) -> Document:
@@ -25,8 +25,8 @@ def stored_document(n: Notification) -> Document:
 
 
 def contains_word(word: str) -> Document:
-    """Return the condition that a notification holds this word. It looks at documents, and uses no index."""
-    form = folded(word) or word  # of what is invisible nothing is left, and that is in every text
+    """Return the condition that a notification contains this word. It scans documents without an index."""
+    form = folded(word) or word  # folding removes invisible characters; an empty word would match every text
     conditions = [{field: _pattern(form)} for field in ("title", "body", FOLDED)]
     if needs_folding(word):  # for notifications that were stored without their folded text
         conditions += [{field: _pattern(word)} for field in ("title", "body")]

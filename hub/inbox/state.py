@@ -1,4 +1,4 @@
-"""The rules of one notification in an inbox, pure: where it lies, what counts, what each mark does."""
+"""The state machine of one notification in an inbox, without I/O: its box, the counts, and what each mark does."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,11 +18,11 @@ UNREAD = frozenset({InboxState.NEW, InboxState.UNREAD})
 UNSEEN = frozenset({InboxState.NEW})
 
 Mark = Callable[[Notification, datetime], Notification | None]
-"""What a mark makes of a notification at an instant; None where it changes nothing, which makes no event."""
+"""Returns the changed notification, or None if the mark changes nothing. Then there is no event."""
 
 
 def with_state(n: Notification) -> Notification:
-    """`n` with `box` and `wake_at` as its state implies."""
+    """Return `n` with `box` and `wake_at` set according to its state."""
     if n.removed_at or n.hidden:
         return replace(n, box=None, wake_at=None)
     if n.archived_at:
@@ -49,7 +49,7 @@ def read(n: Notification, now: datetime) -> Notification | None:
 
 
 def clicked(channel: Channel) -> Mark:
-    """Read by a click in what another channel brought."""
+    """Mark as read by a click in another channel."""
 
     def mark(n: Notification, now: datetime) -> Notification | None:
         after = read(n, now)
@@ -72,7 +72,7 @@ def unarchived(n: Notification, _: datetime) -> Notification | None:
 
 
 def snoozed(until: datetime) -> Mark:
-    """Away until `until`; what was archived comes back into the inbox then."""
+    """Hide until `until`. An archived notification comes back into the inbox then too."""
 
     def mark(n: Notification, _: datetime) -> Notification | None:
         return None if n.snoozed_until == until else replace(n, snoozed_until=until, archived_at=None)
@@ -81,20 +81,19 @@ def snoozed(until: datetime) -> Mark:
 
 
 def unsnoozed(n: Notification, _: datetime) -> Notification | None:
-    """Back on top of the inbox, as it was."""
+    """Move back to the top of the inbox, with its other marks unchanged."""
     return replace(n, snoozed_until=None, added_modseq=0) if n.snoozed_until else None
 
 
 def acknowledged(n: Notification, now: datetime) -> Notification | None:
-    """Only what asked for it can be confirmed. Confirming implies reading."""
+    """Acknowledge, if the notification requires it. Acknowledging implies reading."""
     if n.acknowledged_at or not n.require_ack:
         return None
     return replace(n, acknowledged_at=now, read_at=n.read_at or now, seen_at=n.seen_at or now)
 
 
 def apply_clock(n: Notification, now: datetime) -> Notification | None:
-    """What the clock does: an expired one is removed; a snooze that ended brings it back on top, as new as when it
-    first came, because a reminder nobody is shown is none."""
+    """Remove an expired notification. Move one whose snooze has ended to the top, as new, because it is a reminder."""
     if n.expires_at and n.expires_at <= now:
         return removed(DeliveryStatus.EXPIRED)(n, now)
     if n.snoozed_until and n.snoozed_until <= now:
@@ -103,7 +102,7 @@ def apply_clock(n: Notification, now: datetime) -> Notification | None:
 
 
 def removed(why: DeliveryStatus) -> Mark:
-    """Out of the inbox: a tombstone for the feed."""
+    """Remove from the inbox and leave a tombstone for the feed."""
 
     def mark(n: Notification, now: datetime) -> Notification | None:
         return None if n.removed_at else replace(n, removed_at=now, removed_as=why)
@@ -112,13 +111,13 @@ def removed(why: DeliveryStatus) -> Mark:
 
 
 def recalled(n: Notification, now: datetime) -> Notification | None:
-    """Out of the inbox, and nothing is left of what it said."""
+    """Remove from the inbox and delete the content."""
     removed_n = removed(DeliveryStatus.CANCELLED)(n, now)
     return removed_n and replace(removed_n, title="", body="", data=None, image_url=None, action_url=None, actions=())
 
 
 def receipt_kinds(before: Notification, after: Notification) -> list[ReceiptKind]:
-    """What the sender is told about a change that the recipient made."""
+    """Return the receipts for a change by the recipient."""
     kinds = [
         kind
         for kind, was, now in (

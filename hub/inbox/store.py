@@ -1,4 +1,4 @@
-"""Reading inboxes: pages, the change feed, what is due. Every index names the query it serves."""
+"""Reads of inboxes: pages, the change feed and due notifications. Every index names the query it serves."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ DAY_S = 86_400
 
 
 class InboxQuery(Struct, frozen=True, kw_only=True):
-    """Which notifications of an inbox. `words`: each stands in title or body, whatever its case."""
+    """Selects notifications of an inbox. Each of `words` must be in title or body, regardless of case."""
 
     view: InboxView = InboxView.ACTIVE
     categories: tuple[str, ...] = ()
@@ -43,12 +43,12 @@ class InboxQuery(Struct, frozen=True, kw_only=True):
 
     @property
     def is_empty(self) -> bool:
-        """No filter at all."""
+        """True if nothing is filtered."""
         return self == InboxQuery()
 
 
 class InboxPage(Struct, frozen=True):
-    """Newest first. `position` is the feed position that page and counts reflect."""
+    """A page, newest first. `position` is the feed position of the page and the counts."""
 
     notifications: list[Notification]
     more: bool
@@ -60,18 +60,18 @@ def indexes(settings: Settings) -> Indexes:
     return {
         "mailboxes": [],
         "notifications": [
-            # a page of any view, newest first; the views are unions of boxes
+            # `get_page` of any view, newest first; a view is a union of boxes
             _page_index("page"),
-            # the same within categories, and within tags
+            # the same filtered by category, and by tag
             _page_index("page_by_category", "category"),
             _page_index("page_by_tag", "tags"),
-            # the change feed after a position
+            # `backlog`: the change feed after a position
             IndexModel([("mailbox", ASCENDING), ("modseq", ASCENDING), ("_id", ASCENDING)], name="feed"),
             # all of one send, newest last
             IndexModel([("send", ASCENDING), ("_id", ASCENDING)], name="send"),
-            # what the clock has to change
+            # `list_due`: ended snoozes and expired notifications
             IndexModel([("wake_at", ASCENDING)], name="wake", partialFilterExpression={"wake_at": {"$exists": True}}),
-            # tombstones leave a day after the last cursor that needs them
+            # tombstones are deleted a day after the last cursor that needs them
             IndexModel(
                 [("removed_at", ASCENDING)],
                 name="tombstones",
@@ -79,21 +79,21 @@ def indexes(settings: Settings) -> Indexes:
                 partialFilterExpression={"removed_at": {"$exists": True}},
             ),
         ],
-        # an answer by its idempotency key is `_id`; this one forgets
+        # deletes old idempotency records; they are found by `_id`
         "idempotency": [
             IndexModel([("at", ASCENDING)], name="age", expireAfterSeconds=settings.idempotency_days * DAY_S),
-            # kept answers about a person, to drop when the person is erased
+            # stored responses about a user, to delete when the user is erased
             IndexModel([("people", ASCENDING)], name="people", partialFilterExpression={"people": {"$exists": True}}),
         ],
     }
 
 
 RESPONSE_NOT_STORED = b""
-"""The answer of an idempotency key whose request was carried out, and whose answer is not kept."""
+"""The stored response of a request that succeeded and whose response is not stored."""
 
 
 def _page_index(name: str, *within: str) -> IndexModel:
-    """Priorities are filtered on the index, without looking at what does not match."""
+    """Return the index of a view. Its last field filters priorities without reading documents."""
     first = [("mailbox", ASCENDING), *((field, ASCENDING) for field in within), ("box", ASCENDING)]
     return IndexModel(
         [*first, ("added_modseq", DESCENDING), ("priority", ASCENDING)],
@@ -103,7 +103,7 @@ def _page_index(name: str, *within: str) -> IndexModel:
 
 
 class Inboxes:
-    """Reads of one consistent snapshot each, on the primary."""
+    """Reads inboxes on the primary, each page or backlog from one snapshot."""
 
     def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
         self._database = database
@@ -119,12 +119,12 @@ class Inboxes:
         return mailbox_from(doc) if doc else None
 
     async def get_mailboxes(self, mailboxes: Sequence[str]) -> list[Mailbox]:
-        """At most 1,000 at a time is what callers ask for."""
+        """Return the mailboxes that exist. Callers pass at most 1,000."""
         found = self._database.mailboxes.find({"_id": {"$in": list(mailboxes)}})
         return [mailbox_from(doc) async for doc in found]
 
     async def get_notifications(self, ids: Collection[str]) -> dict[str, Notification]:
-        """Those notifications of `ids` that are there, hidden and removed ones too."""
+        """Return the notifications of `ids` that exist, including hidden and removed ones."""
         found = self._database.notifications.find({"_id": {"$in": list(ids)}})
         return await decode_by_id(found, Notification)
 
@@ -132,7 +132,7 @@ class Inboxes:
         return {head.id: head for head in await self.get_mailboxes(list(mailboxes))}
 
     async def get_page(self, mailbox: str, wanted: InboxQuery, first: int, after: int | None) -> InboxPage | None:
-        """`first` notifications below the place `after`; None where there is no such mailbox."""
+        """Return `first` notifications below the page cursor `after`, or None if the mailbox does not exist."""
         async with self._database.client.start_session(snapshot=True) as session:
             doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
             if doc is None:
@@ -144,7 +144,7 @@ class Inboxes:
     async def list_ids(
         self, mailbox: str, wanted: InboxQuery, boxes: Sequence[InboxState], limit: int, *, upto: int
     ) -> list[tuple[str, int]]:
-        """Ids and places of what matches, lies in `boxes` and was added at `upto` or before, newest first."""
+        """Return id and added modseq of matching notifications in `boxes`, newest first, from `upto` downwards."""
         stages = self._pipeline(mailbox, wanted, boxes, limit, after=upto + 1)
         cursor = await self._database.notifications.aggregate(
             [*stages, {"$project": {"added_modseq": 1}}], hint=_index_for(wanted)
@@ -154,7 +154,7 @@ class Inboxes:
     async def list_in_states(
         self, mailbox: str, boxes: Sequence[InboxState], limit: int, session: AsyncClientSession
     ) -> list[Notification]:
-        """Any `limit` notifications in those boxes, as the transaction of `session` sees them."""
+        """Return any `limit` notifications in `boxes`, read in the transaction of `session`."""
         wanted = {"mailbox": mailbox, "box": {"$in": [box.value for box in boxes]}}
         found = self._database.notifications.find(wanted, session=session, hint="page").limit(limit)
         return await decode_all(found, Notification)
@@ -164,15 +164,18 @@ class Inboxes:
         return decode(doc, Notification) if doc else None
 
     async def peek_backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
-        """The backlog, where the mailbox alone tells it: nothing was missed, or it can't be bridged. Else None. Costs
-        little when many ask at once. NotFound where there is no such mailbox."""
+        """Return the backlog if the mailbox is enough to know it: it is empty, or RESYNC is needed. Otherwise None.
+
+        Concurrent calls share queries. Raise NotFound if the mailbox does not exist."""
         head = await self._mailbox_loader.get(mailbox)
         if head is None:
             raise NotFound("There is no such inbox.")
         return self._backlog_without_read(head, after)
 
     async def backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
-        """Everything changed since `after`, once, as it stands now. Without `after`: nothing, from here on."""
+        """Return every notification that changed since `after`, once, in its current state.
+
+        Without `after` the backlog is empty. Return None if the mailbox does not exist."""
         async with self._database.client.start_session(snapshot=True) as session:
             doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
             if doc is None:
@@ -198,7 +201,7 @@ class Inboxes:
         return Backlog(head, []) if after.modseq == head.modseq and not after.within else None
 
     async def list_due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """Mailbox and id of what the clock has to change, longest overdue first."""
+        """Return mailbox and id of notifications whose snooze or lifetime has ended, oldest first."""
         found = (
             self._database.notifications.find({"wake_at": {"$lte": now}}, {"mailbox": 1})
             .sort("wake_at", ASCENDING)
@@ -207,12 +210,12 @@ class Inboxes:
         return [(doc["mailbox"], doc["_id"]) async for doc in found]
 
     async def sample_mailbox(self) -> str | None:
-        """Any one, at random."""
+        """Return a random mailbox, or None if there is none."""
         cursor = await self._database.mailboxes.aggregate([{"$sample": {"size": 1}}, {"$project": {"_id": 1}}])
         return next((doc["_id"] for doc in await cursor.to_list()), None)
 
     async def recount(self, mailbox: str) -> tuple[Mailbox, int, int] | None:
-        """The mailbox, and what its unread and unseen are when counted anew in the same snapshot, from the index."""
+        """Return the mailbox, and its unread and unseen counted from the index in the same snapshot."""
         async with self._database.client.start_session(snapshot=True) as session:
             doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
             if doc is None:
@@ -251,7 +254,7 @@ class Inboxes:
             found += [n for doc in docs if (n := decode(doc, Notification))]
             if len(docs) < missing:
                 break
-            after = docs[-1].get("added_modseq", 0)  # goes on behind what this version can't read
+            after = docs[-1].get("added_modseq", 0)  # skips documents that this version cannot read
         return found
 
     def _pipeline(
@@ -282,8 +285,10 @@ def _index_for(wanted: InboxQuery) -> str:
 
 
 def _backlog_events(found: Collection[Notification], after: int, head: Mailbox) -> list[InboxEvent]:
-    """States as events. Those of one number but its last carry their id, so that a client cut off between them
-    resumes there."""
+    """Return the current states as events.
+
+    Events with the same modseq, except the last, carry their id, so that a client that disconnects between them can
+    resume there."""
     listed = list(found)
     events = []
     for index, n in enumerate(listed):

@@ -1,4 +1,4 @@
-"""One transaction in the making: what was read, what is to be written, what is to be told. No I/O."""
+"""The unit of work of one transaction: what was read, what to write, and what to publish. No I/O."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,13 +13,13 @@ from hub.model import InboxEvent, InboxEventKind, InboxState, Mailbox, MailboxCh
 
 
 class UnitOfWork:
-    """Works write into a unit one after another, each seeing what those before it did.
+    """Works apply their changes to a unit one after another. Each sees the changes of those before it.
 
-    `known` is what another stage read for them, beside the transaction; `read_outside` collects notifications that were
-    read here and have deliveries elsewhere.
+    `decision_data` is what another stage has loaded for the works, outside the transaction. `read_with_deliveries`
+    collects the notifications that were marked as read and have deliveries on other channels.
 
-    Every change takes the next number of its mailbox, adjusts the counts and leaves an event. The committer then
-    writes all of it in one transaction.
+    Every change takes the next modseq of its mailbox, adjusts the counts and adds an event. The committer writes all of
+    it in one transaction.
     """
 
     def __init__(self, now: datetime, mailboxes: dict[str, Mailbox], new_mailboxes: frozenset[str]) -> None:
@@ -39,12 +39,12 @@ class UnitOfWork:
         self._unpublished: set[str] = set()
 
     def get(self, mailbox: str, id: str) -> Notification | None:
-        """A notification of that mailbox that its owner can see, as it stands in this unit."""
+        """Return a visible notification of a mailbox, as changed so far, or None."""
         n = self.notifications.get(id)
         return n if n and n.mailbox == mailbox and n.box else None
 
     def add(self, n: Notification) -> Notification:
-        """A new notification. A hidden one takes no number: it is outside views, counts and feed."""
+        """Add a new notification. A hidden one takes no modseq: it is outside views, counts and feed."""
         if n.hidden:
             n = state.with_state(n)
             self.inserted[n.id] = self.notifications[n.id] = n
@@ -56,16 +56,16 @@ class UnitOfWork:
         self._add_event(n, InboxEventKind.ADDED)
         return n
 
-    def change(self, after: Notification, *, quiet: bool = False, modseq: int = 0) -> Notification:
-        """Puts `after` in the place of what has its id. `added_modseq` 0 means: on top of the inbox. A hidden one takes
-        no number, as when it was added.
+    def change(self, after: Notification, *, publish: bool = True, modseq: int = 0) -> Notification:
+        """Replace the notification with the id of `after`. `added_modseq` 0 moves it to the top of the inbox.
 
-        `quiet` leaves no event, `modseq` is a number already taken: both for changes of a whole inbox.
+        A hidden notification takes no modseq. For changes of a whole inbox, `publish=False` adds no event, and `modseq`
+        is one that was already taken.
         """
         before = self.notifications[after.id]
         if before.hidden:
             return self._store(replace(after, updated_at=self.now))
-        if quiet and not modseq:
+        if not publish and not modseq:
             self._unpublished.add(after.mailbox)
         modseq = modseq or self._next_modseq(after.mailbox)
         n = replace(
@@ -73,7 +73,7 @@ class UnitOfWork:
         )
         self._store(n)
         self._update_counts(n.mailbox, before.box, n.box)
-        if not quiet:
+        if publish:
             if n.box is None:
                 kind = InboxEventKind.REMOVED
             elif n.added_modseq == modseq:
@@ -84,39 +84,39 @@ class UnitOfWork:
         return n
 
     def load(self, found: Iterable[Notification]) -> None:
-        """Notifications that a work read for itself."""
+        """Add notifications that a work has read itself."""
         for n in found:
             self.notifications.setdefault(n.id, n)
 
     def change_all(self, kind: InboxEventKind, after: list[Notification]) -> list[Notification]:
-        """One number and one event for a change of everything in the ACTIVE view of one mailbox."""
+        """Change everything in the ACTIVE view of one mailbox, with one modseq and one event."""
         mailbox = after[0].mailbox
         modseq = self._next_modseq(mailbox)
-        changed = [self.change(n, quiet=True, modseq=modseq) for n in after]
+        changed = [self.change(n, publish=False, modseq=modseq) for n in after]
         head = self.mailboxes[mailbox]
         self._events[mailbox].append(InboxEvent(kind=kind, modseq=modseq, unread=head.unread, unseen=head.unseen))
         return changed
 
     def insert(self, collection: str, document: dict[str, Any]) -> None:
-        """A document of another stage that belongs to the same transaction."""
+        """Insert a document of another stage in the same transaction."""
         self.inserts.setdefault(collection, []).append(document)
 
     def update(self, collection: str, key: str, update: UpdateOne) -> None:
-        """A change of another stage's document, once for all works that ask for it under the same key."""
+        """Update a document of another stage, once for all works that pass the same key."""
         self.updates.setdefault(collection, {})[key] = update
 
     def get_mailbox(self, mailbox: str) -> Mailbox:
-        """The mailbox as it stands in this unit; NotFound where there is none."""
+        """Return the mailbox as changed so far. Raise NotFound if it does not exist."""
         try:
             return self.mailboxes[mailbox]
         except KeyError:
             raise NotFound("There is no such inbox.") from None
 
     def changes(self) -> list[MailboxChange]:
-        """What to tell once this is committed.
+        """Return the changes to publish after the commit.
 
-        Nothing of a mailbox that a quiet change was among: those who listen would take the numbers for complete. As it
-        is they see a gap, and look."""
+        Mailboxes with unpublished changes are left out: publishing part of them would hide the gap that makes
+        subscribers read the store."""
         return [
             MailboxChange(
                 mailbox=mailbox,
@@ -131,7 +131,7 @@ class UnitOfWork:
 
     @property
     def mailboxes_to_write(self) -> list[Mailbox]:
-        """The mailboxes to write: changed ones and new ones."""
+        """The changed and the new mailboxes."""
         return [self.mailboxes[key] for key in self.mailboxes if key in self._first or key in self.new_mailboxes]
 
     def _store(self, n: Notification) -> Notification:

@@ -147,7 +147,7 @@ class _MarkWork:
             before = unit.get(self._mailbox, id)
             after = before and self._mark(before, unit.now)
             if before and after:
-                changed.append(unit.change(after, quiet=self._silent))
+                changed.append(unit.change(after, publish=not self._silent))
                 if not self._by_clock:
                     _receipt(unit, before, after)
                 elif after.removed_as:
