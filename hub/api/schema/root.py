@@ -28,7 +28,9 @@ from hub.api.schema.inputs import (
 )
 from hub.api.schema.preferences import PreferencesMutation, PreferencesQuery
 from hub.api.schema.scalars import CONFIG, Cursor
+from hub.api.schema.simulation import SimulationQuery
 from hub.api.schema.suppressions import SuppressionMutation, SuppressionQuery
+from hub.api.schema.tenants import TenantMutation, TenantQuery
 from hub.api.schema.types import (
     DeliveryConnection,
     InboxEvent,
@@ -45,7 +47,7 @@ from hub.api.schema.types import (
     delivery_page,
     inbox_page,
 )
-from hub.api.schema.user_data import SimulationQuery, UserDataMutation
+from hub.api.schema.user_data import UserDataMutation
 from hub.api.schema.webhooks import WebhookMutation, WebhookQuery
 from hub.errors import BadUserInput, HubError, NotFound, TooLarge, Unavailable
 from hub.inbox import state
@@ -56,7 +58,7 @@ from hub.workflows.publish import Published, SendRequest
 
 
 @strawberry.type
-class Query(PreferencesQuery, DeviceQuery, SimulationQuery, WebhookQuery, SuppressionQuery, HealthQuery):
+class Query(PreferencesQuery, TenantQuery, DeviceQuery, SimulationQuery, WebhookQuery, SuppressionQuery, HealthQuery):
     @strawberry.field(graphql_type=User, description="The caller.")
     async def me(self, info: Info) -> model.User:
         context = info.context
@@ -143,7 +145,9 @@ class Query(PreferencesQuery, DeviceQuery, SimulationQuery, WebhookQuery, Suppre
 
 
 @strawberry.type
-class Mutation(PreferencesMutation, DeviceMutation, UserDataMutation, WebhookMutation, SuppressionMutation):
+class Mutation(
+    PreferencesMutation, TenantMutation, DeviceMutation, UserDataMutation, WebhookMutation, SuppressionMutation
+):
     @strawberry.mutation
     async def mark_seen(self, info: Info, ids: list[ID]) -> InboxPayload:
         return await _mark(info.context, ids, state.seen)
