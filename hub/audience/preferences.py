@@ -57,43 +57,48 @@ class Matrix(Struct, frozen=True):
     @property
     def categories(self) -> list[Row]:
         columns = [switch.channel for switch in self.channels]
-        mine, base = ({wish.category: wish for wish in wishes.categories} for wishes in (self.mine, self.base))
+        mine, base = (
+            {preference.category: preference for preference in preferences.categories}
+            for preferences in (self.mine, self.base)
+        )
         rows = []
         for category in self.defined:
             nothing = CategoryPreference(category=category.key)
-            wish = mine.get(category.key, nothing).with_defaults(base.get(category.key, nothing))
-            rows.append(_row(category, wish, columns, self.now))
+            preference = mine.get(category.key, nothing).with_defaults(base.get(category.key, nothing))
+            rows.append(_row(category, preference, columns, self.now))
         return rows
 
 
 def apply_changes(mine: Preferences, changes: Changes) -> Preferences:
     """Return `mine` with the changes applied in order."""
-    channels, wishes = mine.channels, {wish.category: wish for wish in mine.categories}
+    channels, preferences = mine.channels, {preference.category: preference for preference in mine.categories}
     if changes.channels is None:
         channels = {}
     elif changes.channels is not UNSET:
         channels = channels | changes.channels
     if changes.categories is None:
-        wishes = {}
+        preferences = {}
     elif changes.categories is not UNSET:
         for change in changes.categories:
-            wish = _apply_cell_change(wishes.get(change.category, CategoryPreference(category=change.category)), change)
-            if wish.channels or wish.muted_until:
-                wishes[change.category] = wish
+            preference = _apply_cell_change(
+                preferences.get(change.category, CategoryPreference(category=change.category)), change
+            )
+            if preference.channels or preference.muted_until:
+                preferences[change.category] = preference
             else:
-                wishes.pop(change.category, None)
-    return Preferences(channels=channels, categories=tuple(wishes.values()))
+                preferences.pop(change.category, None)
+    return Preferences(channels=channels, categories=tuple(preferences.values()))
 
 
-def _apply_cell_change(wish: CategoryPreference, change: CellChange) -> CategoryPreference:
-    cells = dict(wish.channels)
+def _apply_cell_change(preference: CategoryPreference, change: CellChange) -> CategoryPreference:
+    cells = dict(preference.channels)
     for channel in Channel if change.channel is None else (change.channel,):
         if change.enabled is None:
             cells.pop(channel, None)
         elif change.enabled is not UNSET:
             cells[channel] = change.enabled
-    until = wish.muted_until if change.muted_until is UNSET else change.muted_until
-    return CategoryPreference(category=wish.category, channels=cells, muted_until=until)
+    until = preference.muted_until if change.muted_until is UNSET else change.muted_until
+    return CategoryPreference(category=preference.category, channels=cells, muted_until=until)
 
 
 def matrix(
@@ -110,18 +115,20 @@ def matrix(
     switches = base.channels | mine.channels
     used = {channel for category in categories for channel in category.default_channels}
     keys = {category.key for category in categories} if mine.categories or base.categories else set()
-    wishes = [wish for wish in (*mine.categories, *base.categories) if wish.category in keys]
-    wished = {channel for wish in wishes for channel in wish.channels}
-    columns = [channel for channel in Channel if channel in {*configured, *used, *wished, *switches}]
+    preferences = [preference for preference in (*mine.categories, *base.categories) if preference.category in keys]
+    named = {channel for preference in preferences for channel in preference.channels}
+    columns = [channel for channel in Channel if channel in {*configured, *used, *named, *switches}]
     return Matrix(
         [ChannelSwitch(channel, switches.get(channel, True)) for channel in columns], mine, base, categories, now
     )
 
 
-def _row(category: Category, wish: CategoryPreference, columns: Sequence[Channel], now: datetime) -> Row:
+def _row(category: Category, preference: CategoryPreference, columns: Sequence[Channel], now: datetime) -> Row:
     locked = category.required
     return Row(
         category=category,
-        muted_until=wish.muted_until if wish.muted_until and wish.muted_until > now and not locked else None,
-        channels=[Cell(channel, locked or wish.channels.get(channel, True), locked) for channel in columns],
+        muted_until=preference.muted_until
+        if preference.muted_until and preference.muted_until > now and not locked
+        else None,
+        channels=[Cell(channel, locked or preference.channels.get(channel, True), locked) for channel in columns],
     )

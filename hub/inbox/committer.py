@@ -198,14 +198,14 @@ class Committer:
         self._busy |= mailboxes
         writing = not large
 
-        def written() -> None:
+        def on_written() -> None:
             nonlocal writing
             if writing:
                 writing = False
                 self._small_writing -= 1
                 self._schedule()
 
-        task = asyncio.create_task(self._transactions.run(batch, written), context=Context())
+        task = asyncio.create_task(self._transactions.run(batch, on_written), context=Context())
         self._tasks.add(task)
 
         def done(task: asyncio.Task[None]) -> None:
@@ -215,7 +215,7 @@ class Committer:
                 self._large_running -= 1
             else:
                 self._small_running -= 1
-            written()
+            on_written()
             self._schedule()
 
         task.add_done_callback(done, context=Context())
