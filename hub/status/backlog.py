@@ -1,4 +1,4 @@
-"""What waits to be sent and what failed for good, of one tenant, counted over indexes and only so far."""
+"""Counts of waiting and failed deliveries of one tenant, served by indexes and capped."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ NO_ADDRESS_LEFT = (Reason.ADDRESS_GONE, Reason.SUPPRESSED)
 
 
 class Overdue(Struct, frozen=True):
-    """Deliveries of one lane whose time has come and that are on no lane in Redis."""
+    """Due deliveries of one lane that are not in Redis."""
 
     count: int
     since: datetime
@@ -33,7 +33,7 @@ class DeadLetters(Struct, frozen=True):
 
     @property
     def older_to_replay(self) -> bool:
-        """Whether there are some that a replay may help, beside the recent ones."""
+        """Return True if a replay may help some older ones."""
         return self.total > self.recent + self.without_address
 
 
@@ -44,7 +44,7 @@ class Backlog:
         self._queued_s = queued_s
 
     async def overdue(self, lanes: Sequence[str]) -> dict[str, Overdue]:
-        """Return what is due on each of these lanes, where anything is. Served by the index `due`."""
+        """Return the due deliveries of each lane that has any. Served by the index `due`."""
         first, *rest = [self._overdue_on(lane) for lane in lanes]
         unions = [{"$unionWith": {"coll": COLLECTION, "pipeline": stages}} for stages in rest]
         cursor = await self._deliveries.aggregate([*first, *unions])
@@ -59,7 +59,7 @@ class Backlog:
         ]
 
     async def queued_since(self, ids: Collection[str]) -> dict[str, datetime]:
-        """Return since when each of these deliveries has waited on its lane, where it still does."""
+        """Return since when each of these deliveries has been on its lane, if it still is."""
         wanted = {"_id": {"$in": list(ids)}, "queued": {"$gte": 1}, "due_at": {"$exists": True}}
         found = self._deliveries.find(wanted, {"queued": 1, "due_at": 1})
         return {doc["_id"]: doc["due_at"] - queued_for(doc["queued"], self._queued_s) async for doc in found}
@@ -91,5 +91,5 @@ class Backlog:
 
 
 def queued_for(times: int, queued_s: float) -> timedelta:
-    """Return how long a delivery has to have been on its lane by its `due_at`, put there that many times."""
+    """Return how long a delivery that was queued `times` times has been on its lane at its `due_at`."""
     return timedelta(seconds=sum(queued_s * 2 ** min(turn, DOUBLINGS_MAX) for turn in range(times)))

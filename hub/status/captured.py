@@ -1,4 +1,4 @@
-"""What left the hub in development, or would have: kept for `/dev/outbox`, the newest only."""
+"""Messages captured in development for `/dev/outbox`, the newest only."""
 
 from datetime import datetime
 from typing import Any
@@ -16,8 +16,8 @@ COLLECTION_MAX_BYTES = 64 << 20
 
 
 class CapturedMessage(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
-    """One message. `provider` is who was called, None where a channel has none; `outcome` what came of it. `text` and
-    `html`: the content as its channel would show it to people."""
+    """One message. `provider` is None if the channel has none. `text` and `html`: the content as the recipient sees
+    it."""
 
     id: str
     at: datetime
@@ -39,7 +39,7 @@ class CapturedMessages:
         self._messages = database[COLLECTION]
 
     async def create_collection(self) -> None:
-        """Its collection, which drops the oldest by itself."""
+        """Create the capped collection, which drops the oldest messages."""
         try:
             await self._database.create_collection(COLLECTION, capped=True, size=COLLECTION_MAX_BYTES, max=MESSAGES_MAX)
         except CollectionInvalid:
@@ -52,7 +52,7 @@ class CapturedMessages:
         await self._messages.insert_one(document(message))
 
     async def newest(self, limit: int, after: str = "") -> list[CapturedMessage]:
-        """Those above the id `after`, newest first."""
+        """Return up to `limit` messages with an id above `after`, newest first."""
         wanted: dict[str, Any] = {"_id": {"$gt": after}} if after else {}
         found = self._messages.find(wanted).sort("_id", DESCENDING).limit(limit)
         return await decode_all(found, CapturedMessage)

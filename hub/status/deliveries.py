@@ -1,4 +1,4 @@
-"""Deliveries as people and senders read them, and what no worker does: cancel, skip what was read, replay."""
+"""Reads deliveries, and changes them outside the workers: cancel, skip after a read, replay."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -37,12 +37,12 @@ from hub.status.sends import Counts, counts_by_send
 
 COLLECTION = "deliveries"
 FINISH_BATCH_SIZE = 500  # deliveries a transaction
-FINISH_TIMEOUT_S = 10.0  # of one transaction, with all its tries
+FINISH_TIMEOUT_S = 10.0  # of one transaction, with its retries
 REPLAY_BATCH_SIZE = 1000
 REPLAYS_PER_ROUND = 10
 PREVIEW_COUNT_MAX = 100_000
 READ_CHECKED_MAX = 10_000
-NO_REASON = "NONE"  # of what is only tried again
+NO_REASON = "NONE"  # of deliveries that wait for a retry
 SENT_STATUSES = [DeliveryStatus.SENT, DeliveryStatus.DELIVERED]
 READABLE_STATUSES = [state for state in SENT_STATUSES if may_move(state, DeliveryStatus.READ)]
 SENT_EMAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
@@ -67,13 +67,13 @@ def indexes() -> Indexes:
             # the mail that a bounce is about, by the number that its provider gave it
             IndexModel([("provider_id", ASCENDING)], name="mail", partialFilterExpression=SENT_EMAIL),
         ],
-        "replays": [],  # read whole: few, and gone when done
+        "replays": [],  # read without an index: few, and deleted when done
     }
 
 
 class ReplayPreview(Struct, frozen=True):
-    """How many a replay would bring back; of what matches, how many have an address that is gone or suppressed, and of
-    what would come back, how many were read meanwhile; and all that match by reason."""
+    """The effect of a replay. `count`: deliveries that it would send again; `already_read` of them were read.
+    `address_gone`, `suppressed` and `reasons` count all matching deliveries."""
 
     count: int
     address_gone: int
@@ -83,8 +83,8 @@ class ReplayPreview(Struct, frozen=True):
 
 
 class _Replay(Struct, frozen=True, rename={"id": "_id"}):
-    """A replay that was too large for its call. What this version does not know of it would make it match more than was
-    asked for, so it is read wholly or not at all."""
+    """A replay that was too large for its call. A document with fields that this version does not know is not used,
+    because it would match more than was asked for."""
 
     id: str
     tenant: str
@@ -101,7 +101,7 @@ class Deliveries:
         self._clock = clock
 
     async def by_notification(self, ids: Collection[str]) -> dict[str, list[Delivery]]:
-        """The documents of each notification, by its id. A delivery's id begins with its notification's."""
+        """Return the deliveries of each notification, by its id. A delivery id begins with the notification id."""
         found: dict[str, list[Delivery]] = {}
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in ids]
         if ranges:
@@ -115,21 +115,21 @@ class Deliveries:
         return decode(doc, Delivery) if doc else None
 
     async def get_of_any_tenant(self, id: str) -> Delivery | None:
-        """Whoever's it is: for those who hold a link of it."""
+        """Return a delivery of any tenant. For callers that hold a signed link of it."""
         doc = await self._deliveries.find_one({"_id": id})
         return decode(doc, Delivery) if doc else None
 
     async def find_by_provider_id(self, provider_id: str) -> Delivery | None:
-        """The mail that a provider knows by that number."""
+        """Return the email with this id of its provider."""
         doc = await self._deliveries.find_one({**SENT_EMAIL, "provider_id": provider_id}, hint="mail")
         return decode(doc, Delivery) if doc else None
 
     async def record_provider_status(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
-        """What is heard of a delivery after it went out: DELIVERED, or FAILED. Answers whether that changed it."""
+        """Record a later status of a sent delivery, DELIVERED or FAILED. Return True if that changed it."""
         return await self._finish({"_id": id}, status, reason, SENT_STATUSES) > 0
 
     async def record_click(self, id: str, now: datetime, session: AsyncClientSession) -> bool:
-        """Record a click, in a transaction: it proves that this delivery was read. Return whether it is the first."""
+        """Record a click, in a transaction: it proves that this delivery was read. Return True for the first click."""
         first = {"_id": id, "clicked_at": {"$exists": False}}
         readable: Document = {"$in": ["$status", READABLE_STATUSES]}
         values = {
@@ -140,7 +140,7 @@ class Deliveries:
         return (await self._deliveries.update_one(first, [{"$set": values}], session=session)).matched_count > 0
 
     async def page(self, tenant: str, wanted: DeliveryQuery, first: int, after: str | None) -> list[Delivery]:
-        """Up to `first`, newest first, below the cursor `after`. Raises ValueError for another order's cursor."""
+        """Return up to `first` deliveries after the cursor, newest first. ValueError for another order's cursor."""
         if not can_match(wanted):
             return []
         match = match_of(tenant, wanted)
@@ -162,9 +162,10 @@ class Deliveries:
         return await counts_by_send(await self._deliveries.aggregate(stages, hint="send"), sends)
 
     async def skip_read(self, notifications: Collection[str]) -> int:
-        """Follows the commit of a read: what waits is skipped, and what is under way does not wait again. What went out
-        keeps its status: that the notification was read does not say that this channel's message was. Return how many
-        were skipped. It may be repeated, or left out: the check before each call is authoritative."""
+        """Skip the waiting deliveries of notifications that were read. Return the number of skipped deliveries.
+
+        Running calls do not wait again. Sent deliveries keep their status: a read in the inbox does not prove that
+        this channel's message was read. Idempotent, and safe to omit: the check before each call is authoritative."""
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in notifications]
         if not ranges:
             return 0
@@ -172,16 +173,17 @@ class Deliveries:
         return await self._finish({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
 
     async def cancel(self, send: str, reason: Reason) -> int:
-        """Whatever of a send waits is CANCELLED; what is under way will be if it does not get there. Answers how many
-        were."""
+        """Cancel the waiting deliveries of a send, and running ones that would be retried. Return the number of
+        cancelled deliveries."""
         await self._deliveries.bulk_write([_set_override({"send": send}, DeliveryStatus.CANCELLED, reason)])
         return await self._finish({"send": send}, DeliveryStatus.CANCELLED, reason)
 
     async def replay(self, tenant: str, wanted: DeliveryQuery) -> int:
-        """Dead letters back to work, with all their tries before them; and of what is named by its id or its state,
-        also what waits for its next try, which it then has now. Those whose address is gone or suppressed only where
-        they are named by their ids or reasons. Answers how many match; what a first round does not reach is done by
-        `replay_rest`."""
+        """Send FAILED deliveries again, with a full retry schedule. Return the number of matches.
+
+        RETRYING deliveries are replayed too if the query names their ids or status: their next try is now. Deliveries
+        whose address is gone or suppressed are left out unless the query names their ids or reasons.
+        `continue_replays` does what exceeds the first batch."""
         if not can_match(wanted, failed=True):
             return 0
         now = self._clock()
@@ -195,8 +197,8 @@ class Deliveries:
         return matching
 
     async def replay_preview(self, tenant: str, wanted: DeliveryQuery) -> ReplayPreview:
-        """What `replay` would do. Counts at most `PREVIEWED_MAX`, and looks whether the first `READ_CHECKED_MAX` were
-        read."""
+        """Return what `replay` would do. Count at most `PREVIEW_COUNT_MAX` deliveries, and check the first
+        `READ_CHECKED_MAX` for reads."""
         if not can_match(wanted, failed=True):
             return ReplayPreview(0, 0, 0, 0, {})
         index = index_of(wanted, failed=True)
@@ -221,13 +223,13 @@ class Deliveries:
         )
 
     async def continue_replays(self) -> int:
-        """A round of every replay that was too large for its call. Answers how many came back to work."""
+        """Do the next batch of each large replay. Return the number of replayed deliveries."""
         replayed = rounds = 0
         async for doc in self._replays.find({}):
             try:
                 replay = convert(doc, _Replay)
             except ValidationError as error:
-                report_unreadable(doc, _Replay, error)  # a process of its own version goes on with it
+                report_unreadable(doc, _Replay, error)  # a process of the version that wrote it continues it
                 continue
             match, index = replay_match_of(replay.tenant, replay.wanted), index_of(replay.wanted, failed=True)
             done = await self._replay(match, index, replay.at)
@@ -240,8 +242,8 @@ class Deliveries:
         return replayed
 
     async def _replay(self, match: Document, index: str, before: datetime) -> int:
-        """Those that failed before that instant: who fails again is not replayed twice by one call. A claim that comes
-        in between has changed the state, and is left alone."""
+        """Replay one batch of deliveries that failed before `before`: one that fails again is not replayed twice. A
+        delivery that was claimed meanwhile has another status and is left unchanged."""
         earlier = {"$and": [match, {"updated_at": {"$lte": before}}]}
         found = self._deliveries.find(earlier, {"_id": 1}, hint=index).limit(REPLAY_BATCH_SIZE)
         ids = [doc["_id"] async for doc in found]
@@ -262,8 +264,8 @@ class Deliveries:
     async def _finish(
         self, match: Document, status: DeliveryStatus, reason: Reason | None, before: Sequence[DeliveryStatus] = WAITING
     ) -> int:
-        """Ends whatever of it waits, or is in another of the states `before`, with its receipts, in transactions of
-        bounded size."""
+        """Move matching deliveries in one of the states `before` to their final status, with receipts, in bounded
+        transactions. Return the number of deliveries."""
         finished = 0
         before = [old for old in before if may_move(old, status)]
         waiting = match | {"status": {"$in": before}}
@@ -325,7 +327,7 @@ def _finish_update(status: DeliveryStatus, reason: Reason | None, now: datetime)
 
 
 def _set_override(match: Document, status: DeliveryStatus, reason: Reason) -> UpdateMany:
-    """What a worker has of it comes to that end rather than wait again. Said before what waits is ended, so that
-    nothing slips from the one state into the other."""
+    """Return an update that sets the final state of running deliveries, which then do not wait again. Write it before
+    waiting deliveries are finished: otherwise one could start waiting in between."""
     under_way = match | {"status": DeliveryStatus.PROCESSING}
     return UpdateMany(under_way, {"$set": {"instead": {"status": status, "reason": reason}}})

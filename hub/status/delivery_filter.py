@@ -1,7 +1,7 @@
-"""Which deliveries are wanted: the match, the index that serves it, the order and its cursors. Pure.
+"""Queries over deliveries: the match, its index, the order and the cursors. Pure.
 
-Every filter begins with an index: `_id_` of named ids, `send`, `mailbox`, `failed` (dead letters and what is tried
-again, by the time they failed last), else `status`. What an index does not hold is checked on what it finds.
+Every query uses an index: `_id_` for named ids, `send`, `mailbox`, `failed` (FAILED and RETRYING by time of failure),
+else `status`. Conditions outside the index are checked on the documents that it finds.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from hub.platform.connections import Document
 from hub.status.proof import match_statuses
 
 REPLAYABLE_STATUSES = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]
-"""What a replay takes. Not HELD: a person, a limit or a circuit breaker holds it, which a replay does not overrule."""
+"""Statuses that a replay includes. Not HELD: a replay does not override a limit, a circuit breaker or a user."""
 UNQUEUED: Document = {"queued": {"$exists": False}}
 WITHOUT_ADDRESS = (Reason.ADDRESS_GONE, Reason.SUPPRESSED)
-"""A replay by filter leaves these out unless it names them: their address is gone, and they would fail again."""
+"""Reasons that a replay by filter leaves out unless it names them: the delivery would fail again."""
 BY_ID = [("_id", DESCENDING)]
 BY_FAILURE = [("updated_at", DESCENDING), ("_id", DESCENDING)]
 
 
 class DeliveryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which deliveries of a tenant. Empty is all. `providers`: any that was called; `failed_since` (inclusive) and
-    `failed_until`: when FAILED and RETRYING ones failed last."""
+    """Selects deliveries of a tenant. Without conditions it selects all. `providers`: those that were called.
+    `failed_since` (inclusive) and `failed_until`: the time of the last failure of FAILED and RETRYING deliveries."""
 
     channels: tuple[Channel, ...] = ()
     statuses: tuple[DeliveryStatus, ...] = ()
@@ -43,7 +43,7 @@ class DeliveryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def by_failure(self) -> bool:
-        """Whether it is about the time of failure."""
+        """Return True if the query has a time of failure."""
         return self.failed_since is not None or self.failed_until is not None
 
 
@@ -80,12 +80,12 @@ def match_of(tenant: str, query: DeliveryQuery) -> Document:
 
 
 def can_match(query: DeliveryQuery, *, failed: bool = False) -> bool:
-    """Whether anything can match; `failed`: anything that failed."""
+    """Return False if no delivery can match. `failed`: only FAILED and RETRYING count."""
     return not (failed or query.by_failure) or not query.statuses or bool(_replayable_among(query.statuses))
 
 
 def failed_match_of(tenant: str, query: DeliveryQuery) -> Document:
-    """What of it failed, whatever the reason. What is on its lane goes out anyway."""
+    """Return the match of failed deliveries, for every reason. Those on a lane are left out: they are sent anyway."""
     named = query.statuses or (REPLAYABLE_STATUSES if query.ids is not None else [DeliveryStatus.FAILED])
     match = match_of(tenant, query) | {"status": {"$in": _replayable_among(named)}} | UNQUEUED
     match.pop("$or", None)
@@ -93,7 +93,7 @@ def failed_match_of(tenant: str, query: DeliveryQuery) -> Document:
 
 
 def replay_match_of(tenant: str, query: DeliveryQuery) -> Document:
-    """What of it a replay takes."""
+    """Return the match of the deliveries that a replay sends again."""
     match = failed_match_of(tenant, query)
     if query.ids is None and not query.reasons:
         match["reason"] = {"$nin": list(WITHOUT_ADDRESS)}
@@ -101,7 +101,7 @@ def replay_match_of(tenant: str, query: DeliveryQuery) -> Document:
 
 
 def index_of(query: DeliveryQuery, *, failed: bool = False) -> str:
-    """The index of a match; `failed`: of one that only takes what failed."""
+    """Return the name of the index for a match; `failed`: for a match of failed deliveries."""
     if query.ids is not None:
         return "_id_"
     if query.send is not None:
@@ -112,19 +112,19 @@ def index_of(query: DeliveryQuery, *, failed: bool = False) -> str:
 
 
 def order_of(query: DeliveryQuery) -> list[tuple[str, int]]:
-    """Newest first: by the time of failure where it is asked for and an index has it, else by the time of making."""
+    """Return the order, newest first: by time of failure if its index is used, else by creation."""
     return BY_FAILURE if index_of(query) == "failed" else BY_ID
 
 
 def cursor_of(query: DeliveryQuery, delivery: Delivery) -> str:
-    """The cursor of a delivery in that order."""
+    """Return the cursor of a delivery in the order of the query."""
     if order_of(query) is BY_ID:
         return delivery.id
     return f"{round(delivery.updated_at.timestamp() * 1000)}~{delivery.id}"
 
 
 def match_after_cursor(query: DeliveryQuery, cursor: str) -> Document | None:
-    """The match of what follows a cursor; None if it is not one of that order."""
+    """Return the match of deliveries after a cursor; None if the cursor has another order."""
     if order_of(query) is BY_ID:
         return {"_id": {"$lt": cursor}}
     at_ms, _, id = cursor.partition("~")

@@ -1,8 +1,8 @@
-"""READ of a delivery that leaves the hub has a proof: a click in its message. Pure.
+"""READ of an outgoing delivery requires a proof: a click in its message. Pure.
 
 Earlier versions wrote READ on every delivery of a notification that was read in the inbox. Such a document has no
-`clicked_at`, and is read as what its provider confirmed: DELIVERED by a webhook's own answer, SENT otherwise. A process
-of an earlier version may write more of them during an upgrade, so that they are told apart when they are read.
+`clicked_at`. It is read as the status that its provider confirmed: DELIVERED for a webhook, SENT otherwise. The check
+is made on each read, because processes of an earlier version may write such documents during an upgrade.
 """
 
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from hub.model import Channel, Delivery, DeliveryStatus
 from hub.platform.connections import Document
 
 RECIPIENT_CONFIRMED_CHANNEL = Channel.WEBHOOK
-"""The channel whose provider is the recipient's own: its answer means DELIVERED."""
+"""The channel whose provider is the recipient's own endpoint: a successful response means DELIVERED."""
 
 _UNPROVEN: Document = {"status": DeliveryStatus.READ, "clicked_at": {"$exists": False}}
 _PROVEN: Document = {"status": DeliveryStatus.READ, "clicked_at": {"$exists": True}}

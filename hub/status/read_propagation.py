@@ -1,5 +1,7 @@
-"""Read once, quiet everywhere: what follows the commit of a read. Nobody waits for it, and nothing depends on it: the
-last question before each call decides."""
+"""Skips deliveries on other channels after a notification was read.
+
+It runs in the background after the commit. It is an optimization: the check before each call is authoritative.
+"""
 
 import asyncio
 from collections import deque
@@ -10,7 +12,7 @@ from pymongo.errors import PyMongoError
 
 from hub.status.deliveries import Deliveries
 
-BATCH_SIZE = 200  # notifications a round
+BATCH_SIZE = 200  # notifications per batch
 QUEUE_MAX = 50_000
 
 log = structlog.get_logger(__name__)
@@ -23,12 +25,12 @@ class ReadPropagation:
         self._not_empty = asyncio.Event()
 
     def put(self, notifications: Sequence[str]) -> None:
-        """Queues notifications that were read and have deliveries elsewhere."""
+        """Queue notifications that were read and have deliveries on other channels."""
         self._queue.extend(notifications)
         self._not_empty.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Skip until cancelled."""
         while True:
             if not self._queue:
                 self._not_empty.clear()
@@ -36,7 +38,7 @@ class ReadPropagation:
             await self._skip_batch()
 
     async def flush(self) -> None:
-        """What is queued, when `run` has ended."""
+        """Skip what is left after `run` has ended."""
         while self._queue:
             await self._skip_batch()
 

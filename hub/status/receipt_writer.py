@@ -1,4 +1,4 @@
-"""Receipts, and the calls of tenants' endpoints that they cause: written in the transaction that they tell of."""
+"""Builds receipts and the webhook calls that they cause. The caller writes both in the transaction that causes them."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
@@ -9,28 +9,28 @@ from hub.status import receipts
 from hub.webhooks import webhook_calls
 
 PendingReceipt = tuple[Document, Notification | Delivery]
-"""A receipt, and what it is about."""
+"""A receipt, and the notification or delivery that it concerns."""
 REPORTED_STATUSES = frozenset(
     {
         *(DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED),
         *(DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.EXPIRED),
     }
 )
-"""States of deliveries that senders get a receipt of."""
+"""Delivery statuses that produce a receipt."""
 Tenants = Callable[[Collection[str]], Awaitable[Mapping[str, Tenant]]]
 
 
 def receipt_for(
     delivery: Delivery, status: DeliveryStatus, reason: Reason | None, now: datetime
 ) -> PendingReceipt | None:
-    """The sender's receipt of what a delivery came to, if that is told."""
+    """Return the receipt of a delivery's new status; None if that status has none."""
     return (receipts.delivery_receipt(delivery, status, now, reason), delivery) if status in REPORTED_STATUSES else None
 
 
 def webhook_calls_for(
     pending: Sequence[PendingReceipt], tenants: Mapping[str, Tenant], now: datetime
 ) -> list[Document]:
-    """The calls that these receipts cause."""
+    """Return the webhook calls that the receipts cause."""
     return [
         call
         for receipt, about in pending
@@ -40,13 +40,13 @@ def webhook_calls_for(
 
 
 class ReceiptWriter:
-    """`tenants` reads them by id."""
+    """Builds the documents of receipts. `tenants` loads tenants by id."""
 
     def __init__(self, tenants: Tenants) -> None:
         self._tenants = tenants
 
     async def build_documents(self, pending: Sequence[PendingReceipt], now: datetime) -> dict[str, list[Document]]:
-        """What to insert, by collection."""
+        """Return the documents to insert, by collection."""
         if not pending:
             return {}
         documents = {receipts.COLLECTION: [receipt for receipt, _ in pending]}

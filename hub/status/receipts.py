@@ -1,7 +1,7 @@
-"""Receipts: written in the transaction that caused them, told through a MongoDB change stream over them.
+"""Receipts: written in the transaction that causes them, streamed through a MongoDB change stream.
 
-Positions are the stream's resume tokens, so a reader that comes back misses nothing for as long as the oplog reaches
-back. At least once: readers drop ids they know.
+Cursors are the resume tokens of the stream: a reader that reconnects misses nothing while the oplog reaches back.
+Delivery is at least once: readers drop ids that they have seen.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -27,8 +27,8 @@ COLLECTION = "receipts"
 DAY_S = 86_400
 CLOCK_MARGIN = timedelta(seconds=60)  # between this process and MongoDB
 HISTORY_LOST = 286
-RETRY_AFTER_S = 10.0  # when a refused reader may try again
-WAIT_MS = 1000  # how long the server holds a read that has nothing to tell
+RETRY_AFTER_S = 10.0  # after RateLimited
+WAIT_MS = 1000  # how long MongoDB holds a read without results
 
 
 class StreamedReceipt(Struct, frozen=True):
@@ -39,24 +39,24 @@ class StreamedReceipt(Struct, frozen=True):
 
 
 def indexes(settings: Settings) -> Indexes:
-    # read through the change stream only; this one forgets
+    # read through the change stream only; this index deletes old receipts
     return {COLLECTION: [IndexModel([("at", ASCENDING)], name="age", expireAfterSeconds=settings.receipt_days * DAY_S)]}
 
 
 def user_receipt(n: Notification, kind: ReceiptKind, at: datetime, channel: Channel = Channel.IN_APP) -> Document:
-    """What the recipient did, as a document."""
+    """Return the receipt of an action of the user."""
     return _document(n, kind, at, channel, None, None)
 
 
 def channel_receipt(
     n: Notification, channel: Channel, status: DeliveryStatus, at: datetime, reason: str | None = None
 ) -> Document:
-    """What became of it on one channel, as a document."""
+    """Return the receipt of a notification's status on one channel."""
     return _document(n, ReceiptKind.DELIVERY, at, channel, status, reason)
 
 
 def delivery_receipt(delivery: Delivery, status: DeliveryStatus, at: datetime, reason: str | None = None) -> Document:
-    """What became of a delivery that is a document of its own."""
+    """Return the receipt of a stored delivery's status."""
     return document(
         Receipt(
             id=new_id(at),
@@ -98,7 +98,7 @@ def _document(
 
 
 class ReceiptStreams:
-    """The open readers of this process. Each costs the server a cursor over its oplog, so a tenant has few."""
+    """Open receipt streams of this process. Each costs MongoDB a cursor over its oplog: the number is limited."""
 
     def __init__(self, database: Database, per_tenant_max: int, process_max: int) -> None:
         self._database = database
@@ -109,10 +109,9 @@ class ReceiptStreams:
     async def stream(
         self, tenant: str, send_id: str | None, after: str | None, since: datetime | None
     ) -> AsyncGenerator[StreamedReceipt, None]:
-        """Receipts of a tenant, or of one send, from the position `after`; without it from the instant `since` as far
-        as is known, without that from now on.
+        """Yield receipts of a tenant, or of one send, after the cursor `after`, else since `since`, else new ones.
 
-        CursorExpired where the server no longer reaches back to `after`, RateLimited beyond the tenant's readers."""
+        Raise CursorExpired if MongoDB no longer has the position, RateLimited if too many streams are open."""
         if self._open[tenant] >= self._per_tenant_max:
             raise RateLimited(
                 f"A tenant has at most {self._per_tenant_max} readers (HUB_RECEIPT_READERS_PER_TENANT).", RETRY_AFTER_S

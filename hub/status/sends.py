@@ -1,4 +1,4 @@
-"""Send records: what was asked for, and what became of it, counted."""
+"""Send records, their cancellation and their counts."""
 
 from collections.abc import AsyncIterable, Collection
 from datetime import datetime
@@ -16,11 +16,11 @@ COLLECTION = "sends"
 CANCELLATION_REASONS = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
 INTERRUPTED_BATCH_SIZE = 10
 READ_IN_INBOX: Document = {"$and": [{"$ifNull": ["$read_at", False]}, {"$not": [{"$ifNull": ["$read_on", False]}]}]}
-"""Read, and not by a click in a mail or push: an expression over notifications."""
+"""An expression over notifications: read in the inbox, not by a click in an email or push."""
 
 
 Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
-"""How many deliveries on a channel stand in a state for a reason."""
+"""The number of deliveries by channel, status and reason."""
 
 
 def indexes() -> Indexes:
@@ -30,7 +30,7 @@ def indexes() -> Indexes:
             IndexModel([("tenant", ASCENDING), ("_id", DESCENDING)], name="tenant"),
             # the same within a category
             IndexModel([("tenant", ASCENDING), ("category", ASCENDING), ("_id", DESCENDING)], name="category"),
-            # what is being called off and not done with
+            # cancellations that are not finished
             IndexModel([("ending", ASCENDING)], name="ending", partialFilterExpression={"ending": {"$exists": True}}),
         ]
     }
@@ -45,29 +45,29 @@ class Sends:
         return decode(doc, Send) if doc else None
 
     async def find_cancelled(self, ids: Collection[str]) -> dict[str, Reason]:
-        """Those of `ids` that were cancelled or recalled, and which of the two."""
+        """Return those of `ids` that were cancelled or recalled, with the reason."""
         wanted = {"_id": {"$in": list(ids)}, "status": {"$in": list(CANCELLATION_REASONS)}}
         found = self._database[COLLECTION].find(wanted, {"status": 1})
         return {doc["_id"]: CANCELLATION_REASONS[SendStatus(doc["status"])] async for doc in found}
 
     async def mark_cancelled(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
-        """From now on nothing of it leaves any more. It is `ending` until `ended`. A recall is more than a
-        cancellation: what was recalled stays so."""
+        """Cancel or recall a send: no further delivery of it is sent. It is `ending` until `finish_cancellation`. A
+        recalled send stays recalled."""
         wanted: Document = {"_id": id, "tenant": tenant, "status": {"$ne": SendStatus.RECALLED}}
         await self._database[COLLECTION].update_one(wanted, {"$set": {"status": status, "ending": at}})
         return await self.get(tenant, id)
 
     async def list_interrupted(self, before: datetime) -> list[Send]:
-        """Some that should have been done with by now: their process died over it."""
+        """Return some sends whose cancellation began before `before` and was interrupted."""
         found = self._database[COLLECTION].find({"ending": {"$lt": before}}).limit(INTERRUPTED_BATCH_SIZE)
         return await decode_all(found, Send)
 
     async def finish_cancellation(self, send: Send) -> None:
-        """Everything of it is called off."""
+        """Record that the cancellation is complete."""
         await self._database[COLLECTION].update_one({"_id": send.id, "status": send.status}, {"$unset": {"ending": ""}})
 
     async def list_in_inboxes(self, send: Send, limit: int) -> list[tuple[str, str]]:
-        """Mailbox and id of what it put into inboxes and is still there."""
+        """Return mailbox and id of the send's notifications that are still in inboxes."""
         wanted = {"send": send.id, "box": {"$exists": True}}
         found = self._database.notifications.find(wanted, {"mailbox": 1}, hint="send").limit(limit)
         return [(doc["mailbox"], doc["_id"]) async for doc in found]
@@ -82,7 +82,7 @@ class Sends:
         first: int,
         after: str | None,
     ) -> list[Send]:
-        """Up to `first` of them, newest first, below the id `after`; made at `since` or later and before `until`."""
+        """Return up to `first` sends below the id `after`, newest first, created from `since` to before `until`."""
         wanted: Document = {"tenant": tenant}
         if category is not None:
             wanted["category"] = category
@@ -100,8 +100,8 @@ class Sends:
     async def notifications(
         self, send: Send, first: int, after: str | None, *, hidden: bool = False
     ) -> list[Notification]:
-        """What it put into inboxes, in the order it was made, after the id `after`. Tombstones are there too; with
-        `hidden` also what no inbox shows."""
+        """Return the send's notifications in inboxes after the id `after`, oldest first, with tombstones. With `hidden`
+        also those that no inbox shows."""
         wanted: Document = {"send": send.id}
         if not hidden:
             wanted["hidden"] = {"$ne": True}
@@ -111,7 +111,7 @@ class Sends:
         return await decode_page(found, Notification, first)
 
     async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
-        """Count what is read off the notifications of each send, in one query."""
+        """Count the statuses that notifications themselves store, by send, in one query."""
         in_app = {
             "$ifNull": [
                 "$removed_as",
@@ -150,7 +150,7 @@ class Sends:
 
 
 async def counts_by_send(groups: AsyncIterable[Document], sends: Collection[str]) -> dict[str, Counts]:
-    """The groups of a count. A state of another version is read as `READINGS` says; its channels are left out."""
+    """Return the counts of aggregation groups. Unknown statuses follow `READINGS`; unknown channels are left out."""
     counts: dict[str, Counts] = {send: {} for send in sends}
     async for doc in groups:
         if group := decode(doc["_id"], _Group):

@@ -1,18 +1,18 @@
-"""The deliveries that are read off the notification itself: the inbox, and the channels decided against."""
+"""Deliveries that exist only in the notification: the inbox, and skipped channels."""
 
 from hub.model import Channel, Delivery, DeliveryStatus, Notification
 
 
 def in_app_status(n: Notification) -> DeliveryStatus:
-    """The inbox confirms at once, in the transaction that accepts. A click in a mail or push is no proof that the inbox
-    was read."""
+    """Return the status of the IN_APP delivery. It is DELIVERED in the transaction that creates it. A click in an
+    email or push does not make it READ."""
     if n.removed_as:
         return n.removed_as
     return DeliveryStatus.READ if n.read_at and not n.read_on else DeliveryStatus.DELIVERED
 
 
 def virtual_deliveries(n: Notification) -> list[Delivery]:
-    """One per channel, IN_APP first, then what was decided against with its reason."""
+    """Return one delivery per channel: IN_APP first, then skipped channels with the reason."""
     found = [] if n.hidden else [_delivery(n, Channel.IN_APP, in_app_status(n), None)]
     return found + [_delivery(n, Channel(name), DeliveryStatus.SKIPPED, reason) for name, reason in n.skipped.items()]
 

@@ -1,9 +1,9 @@
-"""Heartbeats of workers: who works, through which providers, and how their calls went.
+"""Heartbeats of workers: running processes, their providers, and the results of their calls.
 
 - Each process with dispatchers writes one document every `HEARTBEAT_S`. A crash loses the calls counted since.
-- They are in MongoDB: they survive the loss of Redis and the restart of any process. A process that stops says so.
-- A process that died is no worker any more after `ALIVE_S`. Its document is removed by a TTL index (`KEPT_S`); until
-  then its calls count in the failure rate.
+- They are in MongoDB: they survive the loss of Redis and the restart of any process. A process that stops records it.
+- A process without a heartbeat for `ALIVE_S` counts as dead. A TTL index removes its document (`KEPT_S`); until then
+  its calls count in the failure rate.
 - Calls are counted by minute, channel and provider, never by host or tenant.
 """
 
@@ -68,12 +68,12 @@ class Worker(Struct, frozen=True, rename={"id": "_id"}):
 
 
 def indexes() -> Indexes:
-    # those of the last minutes; older ones are removed
+    # recent heartbeats; old documents expire
     return {COLLECTION: [IndexModel([("heartbeat_at", ASCENDING)], name="heartbeat", expireAfterSeconds=KEPT_S)]}
 
 
 class CallTally:
-    """Counts this process's calls of the last `WINDOW_MINUTES`, and knows its providers."""
+    """Counts this process's calls of the last `WINDOW_MINUTES`, and lists its providers."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -85,12 +85,12 @@ class CallTally:
         self.providers.append(ProviderName(channel, provider))
 
     def count(self, channel: str, provider: str, ok: bool) -> None:
-        """One call that ended."""
+        """Count a finished call."""
         self._calls[_minute(self._clock()), channel, provider, ok] += 1
         self.total += 1
 
     def recent(self, now: datetime) -> list[MinuteCalls]:
-        """Return the calls of the window, and forget those before it."""
+        """Return the calls of the window, and drop older ones."""
         oldest = _minute(now) - WINDOW_MINUTES
         for old in [key for key in self._calls if key[0] <= oldest]:
             del self._calls[old]
@@ -109,7 +109,7 @@ class Heartbeat:
         self._started_at = clock()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Write heartbeats until cancelled."""
         try:
             while True:
                 try:
@@ -149,7 +149,7 @@ class Workers:
         self._clock = clock
 
     async def recent(self) -> list[Worker]:
-        """Return the workers of the last `WINDOW_MINUTES`, also those that are gone."""
+        """Return the workers of the last `WINDOW_MINUTES`, including those that stopped."""
         since = self._clock() - timedelta(minutes=WINDOW_MINUTES)
         cursor = self._workers.find({"heartbeat_at": {"$gte": since}}, hint="heartbeat").limit(WORKERS_MAX)
         found = []

@@ -1,5 +1,7 @@
-"""Where tenants want to be called about events. They live in the tenant's document, whose `version` goes up with every
-change, so that a copy of it is known to be old."""
+"""Tenants' webhook endpoints.
+
+They are stored in the tenant's document. Its `version` increases with every change, which reveals stale copies.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -30,12 +32,12 @@ class Endpoints:
         self._clock = clock
 
     async def list_all(self, tenant: str) -> list[WebhookEndpoint]:
-        """In the order they were made."""
+        """Return the endpoints in order of creation."""
         doc = await self._tenants.find_one({"_id": tenant}, {"endpoints": 1})
         return _endpoints(doc)
 
     async def create(self, tenant: str, url: str, events: Sequence[str]) -> WebhookEndpoint:
-        """A new endpoint with its first secret. TooLarge beyond what a tenant may have."""
+        """Create an endpoint with its first secret. Raise TooLarge above the limit per tenant."""
         now = self._clock()
         endpoint = WebhookEndpoint(
             id=new_id(now), url=url, events=tuple(events), secrets=(new_secret(),), created_at=now
@@ -44,7 +46,7 @@ class Endpoints:
         change = {"$push": {"endpoints": document(endpoint)}, "$inc": {"version": 1}}
         try:
             await self._tenants.update_one(below_limit, change, upsert=True)
-        except DuplicateKeyError:  # it is there: full, or made just now by another
+        except DuplicateKeyError:  # the document exists: at the limit, or created concurrently
             if not (await self._tenants.update_one(below_limit, change)).matched_count:
                 raise TooLarge(
                     f"A tenant has at most {self._per_tenant_max} webhooks (HUB_WEBHOOKS_PER_TENANT)."
@@ -60,7 +62,7 @@ class Endpoints:
         events: Sequence[str] | UnsetType = UNSET,
         enabled: bool | UnsetType = UNSET,
     ) -> WebhookEndpoint:
-        """Changes what is given. An endpoint that is enabled, or moved, has failed at nothing yet."""
+        """Change the given fields. A new URL, or enabling the endpoint, clears its failures."""
         values: Document = {}
         cleared: list[str] = []
         if url is not UNSET:
@@ -74,20 +76,20 @@ class Endpoints:
         return await self._change(tenant, id, _endpoint_update(values, cleared))
 
     async def rotate(self, tenant: str, id: str) -> WebhookEndpoint:
-        """A new secret signs from now on, beside the last one for a day; the one before that no more."""
+        """Add a new secret. The previous one also signs for a day; older ones do not."""
         newest = {"$each": [new_secret()], "$position": 0, "$slice": 2}
         change = _endpoint_update({"rotated_at": self._clock()}, []) | {"$push": {"endpoints.$.secrets": newest}}
         return await self._change(tenant, id, change)
 
     async def delete(self, tenant: str, id: str) -> bool:
-        """Whether it was there. Calls of it that wait are not made."""
+        """Return True if the endpoint existed. Its waiting calls are not made."""
         found = {"_id": tenant, "endpoints.id": id}
         change: Document = {"$pull": {"endpoints": {"id": id}}, "$inc": {"version": 1}}
         return (await self._tenants.update_one(found, change)).modified_count == 1
 
     async def record_result(self, tenant: str, endpoint: WebhookEndpoint, status: DeliveryStatus) -> None:
-        """Keeps book of how a call ended, DELIVERED or FAILED. An endpoint for which calls are given up for days, and
-        none succeeds, is disabled. `endpoint` may be an old copy: what it says is checked as it is changed."""
+        """Record how a call ended, DELIVERED or FAILED. Disable an endpoint after days of failures without a success.
+        `endpoint` may be a stale copy: the update checks it."""
         now = self._clock()
         if status is DeliveryStatus.DELIVERED:
             if endpoint.failing_since:
@@ -106,7 +108,7 @@ class Endpoints:
     async def _update_if(
         self, tenant: str, endpoint: WebhookEndpoint, conditions: Document, values: Document, cleared: list[str]
     ) -> bool:
-        """Changes it if what is known of it is still so. Answers whether it was."""
+        """Change the endpoint if `conditions` hold. Return True if they did."""
         found = {"_id": tenant, "endpoints": {"$elemMatch": {"id": endpoint.id, **conditions}}}
         return (await self._tenants.update_one(found, _endpoint_update(values, cleared))).modified_count == 1
 
@@ -121,7 +123,7 @@ class Endpoints:
 
 
 def _endpoint_update(values: Document, cleared: Sequence[str]) -> Document:
-    """An update of the endpoint that was found."""
+    """Return an update of the matched endpoint."""
     update: dict[str, Any] = {"$inc": {"version": 1}}
     if values:
         update["$set"] = {f"endpoints.$.{name}": value for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""The events that a tenant's endpoints are told. Each is a receipt, under a name of its own. Pure."""
+"""The events of webhook endpoints. Each is a receipt with an event name. Pure."""
 
 from hub.model import Channel, DeliveryStatus, Receipt, ReceiptKind
 
@@ -7,7 +7,7 @@ IN_APP_EVENTS: dict[DeliveryStatus | None, str] = {
     DeliveryStatus.EXPIRED: "notification.expired",
     DeliveryStatus.CANCELLED: "notification.recalled",
 }
-"""What becomes of the inbox's own delivery is what becomes of the notification."""
+"""The status of the IN_APP delivery is the status of the notification."""
 DELIVERY_EVENTS: dict[DeliveryStatus | None, str] = {
     status: f"delivery.{status.lower()}"
     for status in (
@@ -19,14 +19,14 @@ DELIVERY_EVENTS: dict[DeliveryStatus | None, str] = {
         DeliveryStatus.EXPIRED,
     )
 }
-"""States on the way (HELD, RETRYING ...) are no events; READ is told as `notification.read`."""
+"""Intermediate states (HELD, RETRYING ...) have no events. The event of READ is `notification.read`."""
 USER_EVENTS = {kind: f"notification.{kind.lower()}" for kind in ReceiptKind if kind is not ReceiptKind.DELIVERY}
 
 EVENTS = (*IN_APP_EVENTS.values(), *USER_EVENTS.values(), *DELIVERY_EVENTS.values())
 
 
 def event_name(receipt: Receipt) -> str | None:
-    """The event's name; None for a receipt that no endpoint is told."""
+    """Return the event name of a receipt; None if it has no event."""
     if receipt.kind is not ReceiptKind.DELIVERY:
         return USER_EVENTS[receipt.kind]
     within = receipt.channel is Channel.IN_APP

@@ -1,6 +1,6 @@
-"""Calls of tenants' endpoints: an event on its way to an endpoint each, written in the transaction that causes it.
+"""Webhook calls: one document per event and endpoint, written in the transaction that causes the event.
 
-They are claimed, tried again and settled as deliveries are, and make no events of their own.
+They are claimed, retried and settled like deliveries. They cause no events themselves.
 """
 
 import re
@@ -40,10 +40,10 @@ def indexes(settings: Settings) -> Indexes:
         COLLECTION: [
             # an endpoint's calls, newest first
             IndexModel([("tenant", ASCENDING), ("endpoint", ASCENDING), newest], name="endpoint"),
-            # the same, those of one status: what failed is looked for among much that did not
+            # the same by status: finds the few that failed
             IndexModel([("tenant", ASCENDING), ("endpoint", ASCENDING), ("status", ASCENDING), newest], name="status"),
             due_index(),
-            # this one forgets
+            # deletes old calls
             IndexModel([("created_at", ASCENDING)], name="age", expireAfterSeconds=settings.webhook_call_days * DAY_S),
         ]
     }
@@ -52,8 +52,8 @@ def indexes(settings: Settings) -> Indexes:
 def calls_for_receipt(
     receipt: Document, about: Notification | Delivery, endpoints: Iterable[WebhookEndpoint], now: datetime
 ) -> list[Document]:
-    """The calls that a receipt causes, as documents: one for each enabled endpoint that wants its event. The same
-    receipt makes the same ids, which sort as receipts do."""
+    """Return the calls that a receipt causes: one for each enabled endpoint that subscribes to its event. The same
+    receipt gives the same ids, which sort like receipts."""
     endpoints = [endpoint for endpoint in endpoints if endpoint.enabled]
     if not endpoints:
         return []
@@ -83,12 +83,12 @@ def calls_for_receipt(
 
 
 def subscribed_endpoints(endpoints: Iterable[WebhookEndpoint], event: str) -> list[WebhookEndpoint]:
-    """Those that are told of such an event."""
+    """Return the enabled endpoints that subscribe to the event."""
     return [one for one in endpoints if one.enabled and (not one.events or event in one.events)]
 
 
 def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> str:
-    """What happened to which notification: ids and no texts, for this may pass through many hands."""
+    """Return the payload: ids without content, because it may pass through third parties."""
     return orjson.dumps(
         {
             "type": event,
@@ -109,18 +109,18 @@ def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> st
 
 
 def match_user(mailbox: str) -> Document:
-    """Matches the calls about a person. No index serves this: they are kept for days only."""
+    """Return the match of calls about a user. No index serves it: calls are kept for days only."""
     return {"tenant": tenant_of(mailbox), "payload": {"$regex": re.escape(_user_json(mailbox))}}
 
 
 def erase_user_update(mailbox: str) -> list[Document]:
-    """The update that takes the person out of the calls about them, also of those that still wait."""
+    """Return the update that removes the user id from calls, including waiting ones."""
     nobody = {"input": "$payload", "find": {"$literal": _user_json(mailbox)}, "replacement": '"userId":null'}
     return [{"$set": {"payload": {"$replaceOne": nobody}}}]
 
 
 def _user_json(mailbox: str) -> str:
-    """As `_payload` writes it. Nothing else there looks so: in a text, quotation marks stand behind a backslash."""
+    """Return the JSON of the user id as `_payload` writes it. Nothing else matches: other quotes are escaped."""
     return f'"userId":{orjson.dumps(user_of(mailbox)).decode()}'
 
 
@@ -132,7 +132,7 @@ class WebhookCalls:
     async def page(
         self, tenant: str, endpoint: str, statuses: Collection[DeliveryStatus] | None, first: int, after: str | None
     ) -> list[WebhookCall]:
-        """Up to `first` of an endpoint's calls, newest first, below the id `after`."""
+        """Return up to `first` of an endpoint's calls below the id `after`, newest first."""
         wanted: Document = {"tenant": tenant, "endpoint": endpoint}
         index = "endpoint"
         if statuses is not None:
@@ -143,8 +143,8 @@ class WebhookCalls:
         return await decode_page(found, WebhookCall, first)
 
     async def replay(self, tenant: str, ids: Sequence[str], endpoints: Sequence[str]) -> int:
-        """Those of `ids` that FAILED, and whose endpoint is among `endpoints`, back to work, with all their tries
-        before them. Answers how many."""
+        """Send those of `ids` again that FAILED and whose endpoint is among `endpoints`, with a full retry schedule.
+        Return the number of calls."""
         now = self._clock()
         wanted = {
             "_id": {"$in": list(ids)},

@@ -1,7 +1,7 @@
 """One file per channel. Each has
 
-- `CHANNEL`, the word it serves;
-- `async opened(settings, egress, stack)`, which answers its providers in the order they are tried, none where nothing
-  is configured; what they hold open is entered into `stack`. Raises ValueError for a setting that can't be used;
-- `shown(message)`, what would leave, as text and HTML for people: pure, for the catcher of `hub dev`.
+- `CHANNEL`, the channel that it serves;
+- `async create_providers(settings, egress, stack)`, which returns its providers in the order they are tried, none if nothing
+  is configured. Their resources are entered into `stack`. It raises ValueError for an unusable setting;
+- `preview(message)`, which returns the outgoing message as text and HTML. It is pure, and used by `hub dev`.
 """
