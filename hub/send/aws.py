@@ -1,4 +1,4 @@
-"""Clients of Amazon's services, found and authorised by AWS's own variables, and what their errors mean."""
+"""AWS clients, configured by the standard AWS variables, and the outcomes of their errors."""
 
 import functools
 import os
@@ -19,11 +19,11 @@ from hub.send.retry_after import retry_after_s
 from hub.settings import Settings
 
 AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError, TimeoutError)
-"""What a call may raise that is no surprise."""
+"""Expected errors of a call."""
 
 
 async def open_client(service: str, settings: Settings, stack: AsyncExitStack, region: str | None = None) -> Any:
-    """One for the whole process. It tries once: trying again is ours to decide. Raises ValueError without a region."""
+    """Open a client for the whole process. It makes no retries: the hub retries. Raise ValueError without a region."""
     config = AioConfig(
         connect_timeout=settings.provider_timeout_s,
         read_timeout=settings.provider_timeout_s,
@@ -39,8 +39,8 @@ async def open_client(service: str, settings: Settings, stack: AsyncExitStack, r
 
 
 async def detect_credentials() -> tuple[str | None, str | None]:
-    """The region, and where the key comes from, as AWS's own variables and files say; None for what they do not. May
-    raise one of FAILURES."""
+    """Return the region and the source of the credentials, from AWS's variables and files; None for what is not set.
+    May raise one of AWS_ERRORS."""
     session = aioboto3.Session()
     key = await session.get_credentials()
     return os.environ.get("AWS_REGION") or session.region_name, key and key.method
@@ -49,10 +49,10 @@ async def detect_credentials() -> tuple[str | None, str | None]:
 def outcome_of_error(
     error: BaseException, dead_codes: Collection[str] = (), gone_codes: Collection[str] = ()
 ) -> Retry | Dead | Gone:
-    """What one of FAILURES means. Codes that are neither `dead` nor `gone` are about us, the account or the moment
-    (expired keys, a suspended account, throttling): the message may still go out when that is put right."""
+    """Return the outcome of one of AWS_ERRORS. Codes in neither `dead_codes` nor `gone_codes` do not concern the
+    message (expired keys, a suspended account, throttling): it is retried."""
     if isinstance(error, ParamValidationError):
-        return Dead("ParamValidationError")  # its text quotes what was sent
+        return Dead("ParamValidationError")  # its text contains the request
     if not isinstance(error, ClientError):
         return Retry("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
     details, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
@@ -65,8 +65,8 @@ def outcome_of_error(
     return Retry(text, retry_after_s(metadata.get("HTTPHeaders", {}).get("retry-after"), clock.now()))
 
 
-class _NoRedirectSession(AIOHTTPSession):  # type: ignore[misc]  # it says no types
-    """Follows no redirect: aiobotocore leaves it to aiohttp, which does."""
+class _NoRedirectSession(AIOHTTPSession):  # type: ignore[misc]  # it has no types
+    """Does not follow redirects, which aiohttp does by default."""
 
     async def _get_session(self, proxy_url: str | None) -> SimpleNamespace:
         session = await super()._get_session(proxy_url)

@@ -1,7 +1,7 @@
-"""A notification as a mail: the message that leaves, byte for byte the same in every attempt. Pure.
+"""Builds the email of a notification, byte for byte the same in every attempt. Pure.
 
-The headers are written here rather than by `email.message`: that decodes encoded words found in a title, and breaks or
-encodes a long `List-Unsubscribe` and `Message-ID`, which then no longer work.
+The headers are written here and not by `email.message`, which decodes encoded words in a title, and breaks or encodes a
+long `List-Unsubscribe` or `Message-ID`: they no longer work then.
 """
 
 import binascii
@@ -22,11 +22,11 @@ ENCODED_WORD = "=?utf-8?b?{}?="
 
 
 class InvalidAddress(ValueError):
-    """No mail can be made of it. The text names no address."""
+    """The user has no valid email address. The text does not contain the address."""
 
 
 class Sender(Struct, frozen=True):
-    """Who a mail is from: `Acme <no-reply@example.org>`."""
+    """The sender of an email: `Acme <no-reply@example.org>`."""
 
     name: str
     address: str
@@ -37,7 +37,7 @@ class Sender(Struct, frozen=True):
 
 
 class Email(Struct, frozen=True):
-    """A mail with its envelope. `utf8`: only a server with SMTPUTF8 (RFC 6531) can take it."""
+    """An email with its envelope. `utf8`: it requires a server with SMTPUTF8 (RFC 6531)."""
 
     sender: str
     recipient: str
@@ -46,13 +46,13 @@ class Email(Struct, frozen=True):
 
 
 def parse_sender(setting: str) -> Sender:
-    """The sender that a setting names, which it was checked to do."""
+    """Return the sender of a validated setting."""
     name, address = setting_values.sender(setting)
     return Sender(_single_line(name), address)
 
 
 def build_email(message: Message, sender: Sender) -> Email:
-    """The mail of a delivery. Raises Unsendable where the person has no address that mail can go to."""
+    """Build the email of a delivery. Raise InvalidAddress if the user has no valid email address."""
     if not message.user.email:
         raise InvalidAddress("the person has no mail address")
     try:
@@ -60,7 +60,7 @@ def build_email(message: Message, sender: Sender) -> Email:
     except InvalidMailAddress as error:
         raise InvalidAddress(f"the mail address is not valid: {error}") from None
     utf8 = not recipient.isascii()
-    boundary = f"=_{message.id}"  # no line of quoted-printable can hold `=_`
+    boundary = f"=_{message.id}"  # no line of quoted-printable contains `=_`
     headers = [
         f"Date: {format_datetime(message.created_at)}",
         f"From: {_from_header(sender)}",
@@ -105,8 +105,8 @@ def _from_header(sender: Sender) -> str:
 
 
 def _encode_header(header: str, value: str) -> str:
-    """Text of people in a header: as encoded words (RFC 2047), so that nothing in it has another meaning, except for
-    plain words. No encoded word is longer than 75 characters, and no line with one longer than 76."""
+    """Return user text for a header. Short plain text stays as it is; anything else becomes encoded words (RFC 2047),
+    at most 75 characters each, on lines of at most 76."""
     value = _single_line(value)
     if len(value) < 60 and re.fullmatch(r"[A-Za-z0-9 !.'-]*", value):
         return value
@@ -121,7 +121,7 @@ def _encode_header(header: str, value: str) -> str:
 
 
 def _encoded_word_capacity(before: int) -> int:
-    """How many bytes an encoded word holds on a line with `before` characters in front of it."""
+    """Return how many bytes an encoded word holds after `before` characters on its line."""
     chars = ENCODED_WORD_MAX_CHARS + 1 - max(before, 1) - len(ENCODED_WORD.format(""))
     return chars // 4 * 3
 

@@ -1,7 +1,7 @@
-"""How a mail looks, as text and as HTML. Pure.
+"""The content of an email, as text and as HTML. Pure.
 
-HTML for mail programs: tables, styles in place, no script, and nothing loaded but the tenant's logo and the
-notification's picture. Whatever people wrote is escaped; a link is http or https.
+The HTML suits email clients: tables, inline styles, no script. It loads only the tenant's logo and the notification's
+image. User text is escaped; links are http or https.
 """
 
 import re
@@ -17,7 +17,7 @@ from hub.send.message import Message
 from hub.send.text_links import find_addresses
 
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
-BLUE = "#2457e6"  # for a tenant without a colour of its own
+BLUE = "#2457e6"  # for a tenant without a color
 PREVIEW_CHARS = 120
 FONT = "-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 
@@ -47,7 +47,7 @@ img { border: 0; line-height: 100%; outline: none; text-decoration: none; }
 
 
 class Button(Struct, frozen=True):
-    """`place` is the action's; None for the notification's own address."""
+    """`action_index`: the index of the action; None for the notification's URL."""
 
     label: str
     url: str
@@ -56,7 +56,7 @@ class Button(Struct, frozen=True):
 
 
 def text(message: Message) -> str:
-    """The part for those who read text."""
+    """Return the plain-text part."""
     notification, reader = message.notification, _recipient_language(message)
     links = [f"{button.label}: {button.url}" for button in buttons(message)]
     foot = [f"-- \n{because(notification, reader)}"]
@@ -67,7 +67,7 @@ def text(message: Message) -> str:
 
 
 def html(message: Message) -> str:
-    """The part for everybody else."""
+    """Return the HTML part."""
     notification, tenant, reader = message.notification, message.tenant, _recipient_language(message)
     color = tenant.color if tenant.color and COLOR.fullmatch(tenant.color) else BLUE
     title = escape(notification.title)
@@ -120,9 +120,8 @@ def html(message: Message) -> str:
 
 
 def buttons(message: Message) -> list[Button]:
-    """What can be clicked: the actions, else the notification's own address. An action without an address of its own
-    leads to the item in the app; without HUB_APP_URL and `actionUrl` there is no such place, and it is left out. One
-    is primary, unless the one that was is left out."""
+    """Return the buttons: the actions, else the notification's URL. An action without a URL links to the item in the
+    app; without HUB_APP_URL and `actionUrl` it is left out. If no action is primary, the first button is."""
     notification = message.notification
     found = [
         Button(action.label, address, action.primary, index)
@@ -137,7 +136,7 @@ def buttons(message: Message) -> list[Button]:
 
 
 class _Side(Struct, frozen=True):
-    """A direction and the side where its lines begin. Each block says both: webmail drops <html> and what it says."""
+    """A text direction and the side where lines begin. Each block sets both, because webmail drops `<html>`."""
 
     direction: str
     start: str
@@ -186,7 +185,7 @@ def _picture(notification: Notification) -> str:
 
 
 def _paragraphs(body: str, whole: _Side) -> str:
-    """Each in the direction of its own text."""
+    """Return the paragraphs, each in the direction of its text."""
     paragraphs = [part.strip() for part in re.split(r"\n\s*\n", _newlines(body)) if part.strip()]
     return "".join(_paragraph(part, _side_for(direction_of(part) or whole.direction)) for part in paragraphs)
 
@@ -199,7 +198,7 @@ def _paragraph(text: str, side: _Side) -> str:
 
 
 def _linkify(paragraph: str) -> str:
-    """Escaped, its addresses clickable, its line breaks kept."""
+    """Return escaped HTML with links and line breaks."""
     pieces, done = [], 0
     for start, end in find_addresses(paragraph):
         address = escape(paragraph[start:end])
@@ -239,7 +238,7 @@ def _button(message: Message, button: Button, color: str) -> str:
 
 
 def _tracked_url(message: Message, address: str, action_index: int | None = None) -> str:
-    """The way there that counts as a click, where there is one. The hub looks up where it leads."""
+    """Return the URL that records a click and redirects, or the address itself without HUB_PUBLIC_URL."""
     if not message.receipt_url:
         return address
     return message.receipt_url if action_index is None else f"{message.receipt_url}?to={action_index}"
@@ -258,13 +257,13 @@ def _unsubscribe(message: Message, reader: Language) -> str:
 
 
 def _category_name(message: Message) -> str:
-    """As its tenant calls it."""
+    """Return the tenant's name of the category."""
     key = message.notification.category
     return next((category.name for category in message.tenant.categories if category.key == key), key)
 
 
 def _contrast_color(color: str) -> str:
-    """White or nearly black, whichever is read better on `color` (relative luminance, WCAG 2)."""
+    """Return white or near black, whichever contrasts better with `color` (relative luminance, WCAG 2)."""
     channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return "#ffffff" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.36 else "#14171d"

@@ -1,4 +1,4 @@
-"""Web addresses in plain text. Pure.
+"""Finds URLs in plain text. Pure.
 
 `linkify-it-py` 2.2 was tried: it misses an address that follows a CJK letter, takes CJK punctuation and typographic
 quotes into the address, and ignores hosts with an underscore.
@@ -22,7 +22,7 @@ END_CATEGORIES = {"Cc", "Cf", "Zl", "Zp", "Zs"}
 
 
 def find_addresses(text: str) -> list[tuple[int, int]]:
-    """Return start and end of each http or https address. Punctuation of the sentence around it is not part of it."""
+    """Return start and end of each http or https URL, without the punctuation around it."""
     found, at = [], 0
     while match := CANDIDATE.search(text, at):
         start, at = match.start(), match.end()
@@ -34,7 +34,7 @@ def find_addresses(text: str) -> list[tuple[int, int]]:
 
 
 def _trim(candidate: str) -> str:
-    """The candidate up to what ends it: a quote, CJK punctuation, or a closing bracket that it does not open."""
+    """Return the candidate up to a quote, CJK punctuation or an unbalanced closing bracket."""
     open_brackets: list[str] = []
     end = len(candidate)
     for at, character in enumerate(candidate):
@@ -66,6 +66,6 @@ def _is_foreign_punctuation(character: str) -> bool:
 
 
 def _is_address(text: str) -> bool:
-    """IPv6 hosts are in brackets, all others begin with a letter or digit."""
+    """Return True for a valid URL. IPv6 hosts are in brackets; other hosts begin with a letter or digit."""
     host = text.partition("://")[2]
     return bool(http_url(text)) and (host[:1].isalnum() or host[:1] == "[")

@@ -1,9 +1,9 @@
 """EMAIL: over SMTP, and through Amazon SES.
 
-Mails leave over a pool of open SMTP connections, each of which carries one at a time. A connection is used again until
-it was idle for IDLE_S, the server ends it, or anything about it is in doubt. One that the server had ended is noticed
-before a message is on it, and replaced by another at once. What was cut off after that may have arrived, and is tried
-again with the same Message-ID.
+Emails are sent over a pool of SMTP connections, one email at a time each. A connection is reused until it was idle for
+IDLE_S, the server closes it, or its state is unknown. A connection that the server closed is detected before a message
+is sent on it, and replaced at once. If a connection breaks later, the message may have arrived; it is retried with the
+same Message-ID.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ SES_DEAD = {"MessageRejected", "BadRequestException"}
 
 
 async def create_providers(settings: Settings, egress: OutboundHTTP, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001 - mail is no HTTP
-    """SMTP first, where both are configured."""
+    """Return SMTP, then SES, as configured."""
     providers: list[Provider] = []
     if settings.smtp_url and settings.email_from:
         smtp = Smtp(settings, await asyncio.to_thread(socket.getfqdn))
@@ -59,13 +59,13 @@ async def create_providers(settings: Settings, egress: OutboundHTTP, stack: Asyn
 
 
 def preview(message: Message) -> Preview:
-    """The mail as it would look."""
+    """Return the email that would be sent."""
     return Preview(message.notification.title, mail_layout.text(message), mail_layout.html(message))
 
 
 class Smtp:
-    """One mail server. `smtp://` asks for STARTTLS and goes no further without, unless the host is this machine;
-    `?starttls=on` or `off` after it says otherwise. `smtps://` is TLS from the start. Certificates are checked."""
+    """One mail server. `smtp://` requires STARTTLS unless the host is this machine; `?starttls=on` or `off` overrides
+    that. `smtps://` uses TLS from the start. Certificates are verified."""
 
     name = "smtp"
 
@@ -111,14 +111,14 @@ class Smtp:
             return Retry(sanitize_error(error.strerror or type(error).__name__))
 
     async def aclose(self) -> None:
-        """Says goodbye on every open connection."""
+        """Close all idle connections with QUIT."""
         idle = [*self._idle]
         for smtp in idle:
             self._take_idle(smtp)
         await asyncio.gather(*(_quit(smtp) for smtp in idle))
 
     async def _deliver(self, mail: Email) -> Outcome:
-        while self._idle:  # the newest: those that are not needed grow old
+        while self._idle:  # the newest first: unused ones expire
             smtp = next(reversed(self._idle))
             self._take_idle(smtp)
             if outcome := await self._send_over(smtp, mail, used=True):
@@ -130,8 +130,8 @@ class Smtp:
         return outcome
 
     async def _send_over(self, smtp: SMTP, mail: Email, *, used: bool) -> Outcome | None:
-        """One mail over one connection, which is kept if that ended in order. None: the server has ended this `used`
-        connection, and nothing of the mail was said."""
+        """Send one email over one connection, which is kept if that ends cleanly. Return None if the server closed this
+        `used` connection before the email was sent."""
         begun, keep = False, False
         try:
             if mail.utf8 and not smtp.supports_extension("smtputf8"):
@@ -172,7 +172,7 @@ class Smtp:
 
 
 class Ses:
-    """Amazon SES, version 2 of its API. It puts a Message-ID of its own in place of ours."""
+    """Amazon SES, API version 2. SES replaces the Message-ID."""
 
     name = "ses"
 
@@ -201,10 +201,10 @@ class Ses:
 
 
 def _outcome_of_reply(error: SMTPResponseException) -> Retry | Dead | Gone:
-    """What a reply that is no yes means. Only the words `no such mailbox` condemn an address. What is said to a
-    recipient (greylisting, a full mailbox) says nothing about the server."""
+    """Return the outcome of an error reply. Only `no such mailbox` means that the address no longer exists. A temporary
+    error of a recipient (greylisting, a full mailbox) is not a failure of the server."""
     text = sanitize_error(f"{error.code} {error.message}")
-    if not 500 <= error.code < 600 or error.code in AUTH_ERRORS:  # an unknown class is no refusal for good
+    if not 500 <= error.code < 600 or error.code in AUTH_ERRORS:  # an unknown class is not permanent
         of_recipient = isinstance(error, SMTPRecipientRefused) and error.code not in AUTH_ERRORS
         return Retry(text, shared=False if of_recipient else None)
     if not isinstance(error, SMTPSenderRefused) and NO_SUCH_MAILBOX.match(error.message):
@@ -219,7 +219,7 @@ async def _quit(smtp: SMTP) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether it is this machine, which nobody listens in on."""
+    """Return True if the host is this machine."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -1,8 +1,8 @@
 """MOBILE_PUSH: to apps on phones, through Amazon SNS to APNs and FCM.
 
-SNS wants an endpoint for each device. It is made when the first message goes there; whoever opened the channel is told
-its ARN to remember. Making it again is harmless: SNS answers the one that is there. An endpoint that SNS has disabled,
-because APNs or FCM said that the token is dead, is enabled again only when an app has registered anew.
+SNS requires an endpoint for each device. It is created with the first message, and its ARN is passed to
+`store_endpoint`. Creating it twice is harmless: SNS returns the existing one. SNS disables an endpoint when APNs or FCM
+reports an invalid token. It is enabled again only when an app registers the device again.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ async def create_providers(
     store_endpoint: StoreEndpoint | None = None,
     now: clock.Clock = clock.now,
 ) -> tuple[Provider, ...]:
-    """`remember` is called with each endpoint that was made."""
+    """`store_endpoint` is called with each new endpoint."""
     applications = {"fcm": settings.sns_platform_fcm, "apns": settings.sns_platform_apns}
     applications = {platform: arn for platform, arn in applications.items() if arn}
     if not applications:
@@ -56,7 +56,7 @@ async def create_providers(
 
 
 def preview(message: Message) -> Preview:
-    """The payload as it would reach APNs or FCM."""
+    """Return the payload that APNs or FCM would get."""
     make = fcm if _platform(message.device) == "fcm" else apns
     body = orjson.dumps(make(message, clock.now()), option=orjson.OPT_INDENT_2)
     return Preview(message.notification.title, body.decode())
@@ -80,7 +80,7 @@ class Sns:
         self._client, self._applications, self._store_endpoint = client, applications, store_endpoint
 
     def breakers(self, message: Message) -> tuple[str, ...]:
-        """Each application by itself: the certificate of one may have expired."""
+        """Return one breaker per platform application: the certificate of one may have expired."""
         return (f"sns-{_platform(message.device)}",)
 
     async def send(self, message: Message) -> Outcome:
@@ -113,7 +113,7 @@ class Sns:
         return Sent(answer["MessageId"])
 
     async def _create_endpoint(self, message: Message, application: str, token: str) -> str:
-        """The endpoint of a device that has just registered: made, or found and enabled."""
+        """Create the endpoint of a device, or find it and enable it. Return its ARN."""
         try:
             made = await self._client.create_platform_endpoint(PlatformApplicationArn=application, Token=token)
             arn = str(made["EndpointArn"])
@@ -129,7 +129,7 @@ class Sns:
 
 
 def apns(message: Message, now: datetime) -> dict[str, Any]:  # noqa: ARG001 - its expiry is an attribute
-    """The payload for iOS."""
+    """Return the payload for iOS."""
     notification = message.notification
 
     def build(title: str, body: str, more: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def apns(message: Message, now: datetime) -> dict[str, Any]:  # noqa: ARG001 - i
 
 
 def fcm(message: Message, now: datetime) -> dict[str, Any]:
-    """The payload for Android, as FCM's HTTP v1 API has it. Values of `data` are strings there."""
+    """Return the payload for Android (FCM HTTP v1). Values of `data` must be strings."""
     notification = message.notification
 
     def build(title: str, body: str, more: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def fcm(message: Message, now: datetime) -> dict[str, Any]:
 
 
 def _fit_payload(message: Message, build: Callable[[str, str, dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """The whole, or what a phone needs to show it: the app fetches the rest by its id."""
+    """Return the full payload if it fits, else the minimum to show: the app fetches the rest by id."""
     notification = message.notification
     fields = {
         "id": notification.id,

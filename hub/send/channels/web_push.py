@@ -1,9 +1,9 @@
 """WEB_PUSH: to browsers, through the push service that each of them chose (RFC 8030, 8291, 8292).
 
 The service worker gets JSON: `id`, `title`, `body`, `url`, `icon`, `image`, `actions`, `tag`, `unseen`, `category`,
-`priority`, `createdAt`, `data`, and `receipt`, where it reports delivered and clicked. Of what does not fit into a push
-the most needed leaves, with `partial: true` and a body that may be cut. Nothing has to be fetched to show it: a service
-worker has no token, and what is hidden from the inbox could not be had.
+`priority`, `createdAt`, `data`, and `receipt`, the URL where it reports delivered and clicked. A payload that is too
+large is reduced to its most important fields, with `partial: true` and a body that may be cut. The service worker
+fetches nothing: it has no token, and notifications hidden from the inbox are not readable.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ async def create_providers(
 
 
 def preview(message: Message) -> Preview:
-    """The payload that the service worker gets."""
+    """Return the payload that the service worker would get."""
     return Preview(message.notification.title, payload(message, orjson.OPT_INDENT_2).decode())
 
 
@@ -74,7 +74,7 @@ class WebPush:
         self._tokens: dict[str, tuple[float, str]] = {}  # by push service: when it was made, and the token
 
     def breakers(self, message: Message) -> tuple[str, ...]:
-        """The address of a push service is whatever a user registered."""
+        """Return the breakers of the push service, whose address the user registered, and of the device."""
         device = message.device
         return circuit_breaker.breaker_names(
             self.name, message.notification.tenant, _url(message), device.id if device else ""
@@ -113,7 +113,7 @@ class WebPush:
         return await self._egress.post(_url(message), encrypted["body"], headers, self.timeout_s)
 
     def _token(self, url: str, now: datetime) -> str:
-        """Who we are, signed for one push service (RFC 8292)."""
+        """Return the VAPID token for one push service (RFC 8292)."""
         parts, made_at = urlsplit(url), now.timestamp()
         audience = f"{parts.scheme}://{parts.netloc}"
         at, token = self._tokens.get(audience, (0.0, ""))
@@ -127,7 +127,7 @@ class WebPush:
 
 
 def payload(message: Message, option: int = 0, room: int = PAYLOAD_BYTES) -> bytes:
-    """The JSON of a push, in that many bytes: all of it, or the most needed first and as much of the body as fits."""
+    """Return the JSON of a push in at most `room` bytes: all fields, or the most important ones that fit."""
     notification = message.notification
     whole = {
         "id": notification.id,
@@ -159,7 +159,7 @@ def payload(message: Message, option: int = 0, room: int = PAYLOAD_BYTES) -> byt
 
 
 def _truncate(text: str, room: int) -> str:
-    """As much of it as takes up to `room` bytes in JSON, and says so where it is not all."""
+    """Return the text cut to `room` bytes of JSON, with an ellipsis if it was cut."""
 
     def size(chars: int) -> int:
         return len(orjson.dumps(text[:chars] + "…")) - len('""')
@@ -170,15 +170,15 @@ def _truncate(text: str, room: int) -> str:
 
 
 def ttl_s(notification: Notification, now: datetime) -> int:
-    """How long the push service may keep it for a browser that is away."""
+    """Return how long the push service keeps the message for an offline browser."""
     if not notification.expires_at:
         return TTL_MAX_S
     return max(0, min(TTL_MAX_S, int((notification.expires_at - now).total_seconds())))
 
 
 def topic(key: str) -> str:
-    """The push service keeps only the newest of a topic: a double of what a browser has not fetched yet replaces it.
-    32 characters of base64url (RFC 8030 5.4)."""
+    """Return the topic of a notification, 32 characters of base64url (RFC 8030 5.4). The push service keeps only the
+    newest message of a topic: a duplicate replaces the undelivered one."""
     return base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()[:24]).decode()
 
 

@@ -1,5 +1,5 @@
-"""WEBHOOK: a person's own endpoint, called with the notification. Standard Webhooks, signed with the secret that the
-person was shown when it was connected."""
+"""WEBHOOK: a POST of the notification to a user's own endpoint (Standard Webhooks). It is signed with the secret that
+the user got when the endpoint was registered."""
 
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -51,7 +51,7 @@ class WebhookProvider:
 
 
 def preview(message: Message) -> Preview:
-    """The request as it would leave."""
+    """Return the request that would be sent."""
     url, secret = _address(message.device)
     body = body_of(message)
     headers = signing.sign_headers(message.id, body, [secret] if secret else [], message.created_at)
@@ -61,7 +61,7 @@ def preview(message: Message) -> Preview:
 
 
 def body_of(message: Message) -> bytes:
-    """The same in every attempt."""
+    """Return the request body, the same in every attempt."""
     return orjson.dumps(
         {
             "type": EVENT,
@@ -72,7 +72,7 @@ def body_of(message: Message) -> bytes:
 
 
 def _notification_json(n: Notification) -> dict[str, Any]:
-    """The notification, by the names that it has in the API."""
+    """Return the notification with the field names of the API."""
     return {
         "id": n.id,
         "userId": n.user_id,
