@@ -61,11 +61,12 @@ compat:  ## run a part of the tests under Python 3.12 and 3.13, where they are i
 		.venv-$$version/bin/python -m pytest -p no:cacheprovider $(COMPAT_TESTS) || exit 1; \
 	done
 
-check: $(INSTALLED)  ## lint, format, types, imports, the exported schema and reference pages
+check: $(INSTALLED)  ## lint, format, types, imports, dependencies, the exported schema and reference pages
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
 	@$(BIN)/hub schema --check
 	@$(BIN)/hub settings --check
 
