@@ -1,5 +1,8 @@
-"""Conductor: a send is cancelled or recalled. First the send says so, which stops every call not yet made; then what
-waits is ended, and, by a recall, taken out of the inboxes, live. If this process dies over it, a ticker goes on."""
+"""Cancels or recalls a send.
+
+The send is marked first, which stops every call that has not started. Then waiting deliveries are ended and, on recall,
+notifications are removed from the inboxes and the removal is published. If the process dies, a scheduler resumes.
+"""
 
 from datetime import timedelta
 
@@ -10,7 +13,7 @@ from hub.status.deliveries import Deliveries
 from hub.status.sends import Sends
 from hub.workflows.inbox_actions import InboxActions
 
-CHUNK = 250  # notifications a transaction: small enough to let others through
+CHUNK = 250  # notifications per transaction, so that other changes are not delayed
 RESUME_AFTER = timedelta(seconds=30)
 
 
@@ -22,15 +25,15 @@ class SendCancellation:
         self._clock = clock
 
     async def cancel(self, tenant: str, id: str) -> Send:
-        """What has not gone out yet never does. What stands in inboxes stays."""
+        """Cancel deliveries that were not sent. Notifications stay in the inboxes. Raise NotFound."""
         return await self._begin(tenant, id, SendStatus.CANCELLED)
 
     async def recall(self, tenant: str, id: str) -> Send:
-        """Out of every inbox, and what has not gone out yet never does."""
+        """Cancel deliveries that were not sent, and remove the notifications from every inbox. Raise NotFound."""
         return await self._begin(tenant, id, SendStatus.RECALLED)
 
     async def resume_interrupted(self) -> int:
-        """Goes on where a process died. Answers how many sends."""
+        """Resume cancellations of processes that died. Return the number of sends."""
         found = await self._sends.list_interrupted(self._clock() - RESUME_AFTER)
         for send in found:
             await self._apply(send)

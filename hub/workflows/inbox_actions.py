@@ -1,4 +1,4 @@
-"""Conductor of what people do with their inbox: marks, marks of everything, and what the clock does."""
+"""Changes of inboxes: marks of single notifications, marks of all, recalls, clicks, and changes by time."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -26,8 +26,8 @@ from hub.model import (
 from hub.platform import tracing
 from hub.status import receipts
 
-CHUNK = 250  # notifications a transaction when a whole inbox changes: small enough to let others through
-RESPONSE_MAX = 100  # notifications in an answer, and events of a filtered change; beyond, one RESYNC
+CHUNK = 250  # notifications per transaction of a bulk change, so that other changes are not delayed
+RESPONSE_MAX = 100  # notifications in a response, and events of a filtered change; above it, one RESYNC
 
 ALL_EVENTS: dict[state.Mark, InboxEventKind] = {
     state.seen: InboxEventKind.ALL_SEEN,
@@ -39,15 +39,16 @@ UNAFFECTED_STATES: dict[state.Mark, frozenset[InboxState]] = {
     state.read: frozenset({InboxState.READ}),
     state.archived: frozenset({InboxState.ARCHIVED}),
 }
-"""Boxes in which a mark has nothing left to do."""
+"""States in which a mark has no effect."""
 
 
 RecordClick = Callable[[str, datetime, AsyncClientSession], Awaitable[bool]]
-"""Notes that a delivery was clicked, and answers whether for the first time."""
+"""Records a click on a delivery and returns whether it is the first."""
 
 
 class Marked(Struct, frozen=True):
-    """`notifications`: what changed, at most 100. `changed`: how many in all. `head`: the mailbox after it."""
+    """The result of a mark. `notifications`: the changed ones, at most 100. `changed`: their number. `head`: the
+    mailbox after the change."""
 
     notifications: list[Notification]
     changed: int
@@ -64,14 +65,15 @@ class InboxActions:
         self._bulk_max = bulk_max
 
     async def mark(self, mailbox: str, ids: Sequence[str], mark: state.Mark) -> Marked:
-        """Marks those of `ids` that are there. What the mark would not change is left alone and makes no event."""
+        """Mark the notifications of `ids` that exist. Those that the mark does not change cause no event."""
         return await self._committer.submit(_MarkWork(mailbox, tuple(dict.fromkeys(ids)), mark))
 
     async def mark_all(self, mailbox: str, wanted: InboxQuery, mark: state.Mark) -> Marked:
-        """Everything that matches and is there when the call comes in.
+        """Mark all matching notifications that exist at the time of the call.
 
-        Without a filter, and where one transaction holds it, that is a single change with an ALL_* event. Otherwise
-        it goes in chunks, and other devices get UPDATED for up to 100 and one RESYNC beyond that."""
+        Without a filter, and if one transaction can hold it, this is one change with an ALL_* event. Otherwise it is
+        done in chunks. Other devices get up to 100 UPDATED events, or one RESYNC.
+        """
         boxes = [place for place in state.VIEWS[wanted.view] if place not in UNAFFECTED_STATES[mark]]
         if wanted.is_empty:
             head = await self.get_or_create_mailbox(mailbox)
@@ -95,32 +97,31 @@ class InboxActions:
                     answered = (answered + marked.notifications)[:RESPONSE_MAX]
                     changed += marked.changed
                     head = marked.head
-        finally:  # also of what was changed before something went wrong
+        finally:  # also if only a part was changed before an error
             if changed:
                 self._publish([_resync(head)])
         return Marked(answered, changed, head)
 
     async def get_or_create_mailbox(self, mailbox: str) -> Mailbox:
-        """The mailbox, made if this person has none yet."""
+        """Return the mailbox. Create it if it does not exist."""
         if head := await self._inboxes.get_mailbox(mailbox):
             return head
         return await self.create_mailbox(mailbox)
 
     async def create_mailbox(self, mailbox: str) -> Mailbox:
-        """The mailbox of a person who probably has none yet; many who come for the first time are committed
-        together."""
+        """Return the mailbox of a user who probably has none. Concurrent calls are committed together."""
         return (await self.mark(mailbox, (), state.seen)).head
 
     async def recall(self, ids: Sequence[tuple[str, str]]) -> None:
-        """Takes notifications back, `(mailbox, id)`, and what they said with them."""
+        """Remove notifications, `(mailbox, id)`, and their content."""
         await self._committer.submit(_RecallWork(ids))
 
     async def click(self, delivery: Delivery, note: RecordClick) -> None:
-        """What a delivery brought was clicked: it is read, and the first time the sender is told."""
+        """Mark the notification of a clicked delivery as read. The first click writes a receipt."""
         await self._committer.submit(_ClickWork(delivery, note))
 
     async def apply_due(self, mailbox: str, ids: Sequence[str]) -> int:
-        """Lets the clock do its work on them: ends snoozes, removes what expired. Answers how many changed."""
+        """End snoozes and remove expired notifications. Return the number of changed ones."""
         return (await self._committer.submit(_MarkWork(mailbox, tuple(ids), state.apply_clock, by_clock=True))).changed
 
 

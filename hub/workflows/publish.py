@@ -1,4 +1,4 @@
-"""Conductor: audience -> decide -> inbox and status in one transaction. Telling comes with the commit."""
+"""Publishes sends: audience, decide, inbox and status in one transaction. `after_commit` runs after the commit."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -47,14 +47,14 @@ WEBHOOK_CALL_BYTES = 900  # of a call of a tenant's endpoint
 CREATED, SKIPPED = events.IN_APP_EVENTS[DeliveryStatus.DELIVERED], events.DELIVERY_EVENTS[DeliveryStatus.SKIPPED]
 
 CreateCategory = Callable[[Tenant, str], UpdateOne]
-"""Makes a category that nobody has defined."""
+"""Returns the update that creates a category on first use."""
 CachedTenant = Callable[[str], Tenant]
-"""What this process remembers of a tenant."""
+"""Returns the cached tenant of this process."""
 
 
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A send as its caller asked for it, checked. `data` is JSON text; `users` holds everyone once. What has its
-    default is not part of the hash that idempotency compares, so that a new field makes no old request another."""
+    """A validated send request. `data` is JSON text. `users` has no duplicates. Default values are not part of the hash
+    that idempotency compares, so that a new field does not change the hash of old requests."""
 
     users: tuple[str, ...]
     category: str
@@ -68,7 +68,7 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def requested(self) -> Requested:
-        """What is decided about."""
+        """The input of the decision."""
         return Requested(self.channels, self.priority)
 
 
@@ -78,14 +78,14 @@ class Published(Struct, frozen=True):
 
 
 class DecisionData(Struct, frozen=True):
-    """What decisions are made from, read as their transaction begins."""
+    """The input of decisions, read when their transaction begins."""
 
     users: Mapping[str, User]
     tenants: Mapping[str, Tenant]
 
 
 class Publish:
-    """Sends are answered once they are committed."""
+    """Publishes sends. Each call returns after the commit."""
 
     def __init__(
         self,
@@ -105,8 +105,8 @@ class Publish:
         self._configured = settings.configured
 
     async def send(self, tenant: str, request: SendRequest, key: str | None) -> Published:
-        """Conflict if `key` came before with another request. The same request again changes nothing and answers with
-        the first send. TooLarge for what one transaction can't hold."""
+        """Publish a send. A repeated request with the same `key` changes nothing and returns the first send. Raise
+        Conflict if `key` was used with another request, TooLarge if one transaction cannot hold the send."""
         remembered = self._cached_tenant(tenant)
         work = _SendWork(
             remembered, request, key, self._create_category, self._configured, self._settings, self._clock()
@@ -122,14 +122,14 @@ class Publish:
     async def send_many(
         self, tenant: str, requests: Sequence[tuple[SendRequest, str | None]]
     ) -> list[Published | BaseException]:
-        """Each by itself: one that fails does not hold back the others."""
+        """Publish sends independently. Return the result or the error of each."""
         return await asyncio.gather(
             *(self.send(tenant, request, key) for request, key in requests), return_exceptions=True
         )
 
 
 class _SendWork:
-    """One send: into the inboxes of its recipients, with its record, its receipts, and what is to leave the hub."""
+    """One send: its record, and the notifications, receipts and deliveries of its recipients."""
 
     exclusive = False
     needs_recipients = True
@@ -168,8 +168,7 @@ class _SendWork:
         )
 
     def _estimate_size(self, outside: int, calls: int) -> None:
-        """How much it writes, with so many deliveries and calls of the tenant's endpoints. At first that is guessed,
-        for the committer to gather by."""
+        """Estimate the number of documents and bytes to write, which the committer uses to form batches."""
         people = len(self.mailboxes)
         self.documents = people + outside + calls
         self.size = (
@@ -177,7 +176,7 @@ class _SendWork:
         )
 
     async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> Send | str:
-        """The send that was made, or the id of the one that this key made before."""
+        """Return the new send, or the id of the send that this key created before."""
         request, now, known = self._request, unit.now, unit.decision_data
         if self._key:
             if answered := unit.idempotency_records.get(self._key):
@@ -209,7 +208,7 @@ class _SendWork:
         return send
 
     def _check(self, plans: Sequence[Plan], tenant: Tenant) -> None:
-        """TooLarge for what one transaction can't hold."""
+        """Raise TooLarge if one transaction cannot hold the send."""
         created, skipped = (
             len(webhook_calls.subscribed_endpoints(tenant.endpoints, event)) for event in (CREATED, SKIPPED)
         )
@@ -226,7 +225,7 @@ class _SendWork:
             )
 
     def _add_recipient(self, unit: UnitOfWork, id: str, mailbox: str, category: Category, plan: Plan) -> None:
-        """What one recipient gets."""
+        """Add the notification, receipts and deliveries of one recipient."""
         request, content, now = self._request, self._request.content, unit.now
         n = unit.add(
             Notification(
@@ -263,7 +262,7 @@ class _SendWork:
                 unit.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))
 
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
-        """Goes on its lane with the commit; due again if nobody has claimed it from there in time."""
+        """Return a delivery that is enqueued after the commit, and due again if it is not claimed in time."""
         return Delivery(
             id=f"{n.id}-{device or decision.channel.lower()}",
             tenant=self._tenant,
@@ -286,7 +285,7 @@ class _SendWork:
 
 
 def _hash(request: SendRequest) -> str:
-    """Of what was asked for: whom in which order makes no difference, nor does a default that was spelt out."""
+    """Return the hash of a request. The order of users and explicit default values do not change it."""
     asked = replace(request, users=tuple(sorted(request.users)), priority=request.priority or Priority.MEDIUM)
     return sha256(msgspec.json.encode(asked)).hexdigest()
 

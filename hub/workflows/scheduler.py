@@ -1,10 +1,12 @@
-"""Conductor: whatever is due. In inboxes: snoozes that end, notifications that expire. To be sent: what waited for its
-time, what never got on its lane or was lost there, and what a dead worker held. Beside that it counts one mailbox after
-another anew: a count that drifted is an error of ours, and should be known before a user knows.
+"""Processes due work.
 
-Every process of kind worker may tick. What two of them find at once is changed once: the change looks again, inside
-its transaction, and a delivery that is twice on its lane is claimed once. Work that fails stays due and is found by a
-later round.
+- Inboxes: ends snoozes and removes expired notifications.
+- Deliveries and webhook calls: enqueues retries, jobs that never reached their lane or were lost there, and jobs whose
+  leases expired.
+- Counts: recounts one mailbox after another, because a wrong count is a bug that should be found before users see it.
+
+Every worker may run a scheduler. Work that two of them find is done once: each change checks again in its transaction,
+and a delivery that is queued twice is claimed once. Failed work stays due and is found by a later round.
 """
 
 import asyncio
@@ -33,11 +35,11 @@ from hub.status.deliveries import Deliveries
 from hub.workflows.cancel_send import SendCancellation
 from hub.workflows.inbox_actions import InboxActions
 
-BATCH_SIZE = 500  # notifications a round; a full slice is followed by the next at once
+BATCH_SIZE = 500  # notifications per round; a full batch is followed by the next at once
 RETRY_PAUSE_S = 1.0
 RECOUNT_EVERY_S = 5.0
-BACKPRESSURE_PAUSE_S = 0.05  # between rounds while more is due than the lanes take
-LOCK_MARGIN_MS = 20  # so that who had the last turn is not a moment too early for the next
+BACKPRESSURE_PAUSE_S = 0.05  # between rounds while the lanes are full
+LOCK_MARGIN_MS = 20  # the lock expires this much before the next tick
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +64,7 @@ class Scheduler:
         self._tick_s = tick_s
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._run_forever(self.tick, BATCH_SIZE))
             group.create_task(self._run_forever(self._cancellation.resume_interrupted, 1))
@@ -72,7 +74,7 @@ class Scheduler:
                 group.create_task(self._run_forever(queue.tick, 1))
 
     async def _run_forever(self, tick: Callable[[], Awaitable[int]], full: int) -> None:
-        """Ticks until cancelled; again at once where it found as much as `full`."""
+        """Call `tick` until cancelled, again at once if it found at least `full` items."""
         while not is_cancelling():
             try:
                 found = await tick()
@@ -109,7 +111,7 @@ class Scheduler:
                     )
 
     async def tick(self) -> int:
-        """One slice of what is due. Answers how many notifications that were."""
+        """Process one batch of due notifications. Return their number."""
         due = await self._inboxes.list_due(self._clock(), BATCH_SIZE)
         by_mailbox: dict[str, list[str]] = defaultdict(list)
         for mailbox, notification in due:
@@ -122,7 +124,7 @@ class Scheduler:
 
 
 class DueJobs:
-    """What is due of one kind of job: deliveries, or calls of tenants' endpoints."""
+    """Due jobs of one kind: deliveries, or calls of webhook endpoints."""
 
     def __init__(
         self,
@@ -140,7 +142,7 @@ class DueJobs:
         self._turn_ms = max(1, int(settings.tick_s * 1000) - LOCK_MARGIN_MS)
 
     async def tick(self) -> int:
-        """A slice of each lane on which something is due. Answers how much more there was."""
+        """Enqueue one batch of due jobs per lane. Return the number of jobs that did not fit."""
         if not await self._lanes.acquire_tick_lock(self._name, self._turn_ms):
             return 0
         if await self._lanes.detect_flush(self._name, UNQUEUE_ALL_TIMEOUT_S):
@@ -168,10 +170,12 @@ class DueJobs:
         return more
 
     async def _expire_leases(self, held: Sequence[Job], now: datetime) -> None:
-        """Their workers died, or stalled for longer than they may. Each may be the cause of it. Those whose calls had
-        begun are due again far from one another. Who lapses often is called alone in the end, so that it is not
-        condemned for its company. Who lapsed alone before its call has as many chances again: that may have been a
-        store which did not answer."""
+        """Settle jobs whose workers died or stalled.
+
+        Each job may be the cause. Jobs whose calls had started are retried with a delay. After repeated lease
+        expirations a job is run in isolation, so that it is not blamed for another job's crash. Expirations before a
+        call count half, because an unavailable store may cause them.
+        """
         settlements = []
         for job in held:
             lapses, most = job.lapses + 1, self._settings.lapses_max

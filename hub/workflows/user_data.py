@@ -1,4 +1,4 @@
-"""Conductor of all that is kept of one person: told as JSON, or erased.
+"""Exports all stored data of one user as JSON, or erases it.
 
 Erasing goes in transactions of bounded size. Each takes some notifications away, with their deliveries, adjusts the
 counts and gives the mailbox a new epoch, so that every open client loads anew; the last one takes mailbox and person.
@@ -35,8 +35,8 @@ from hub.webhooks import webhook_calls
 SCAN_TIMEOUT_S = 60.0  # a person's receipts have no index: they are kept for days only, and this is rare
 EXCLUDED_FIELDS = frozenset(
     {
-        *("secret", "key", "auth", "p256dh", "token", "arn"),  # of devices: they open doors
-        *("mailbox", "tenant", "modseq", "added_modseq", "box", "wake_at", "folded"),  # ours
+        *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
+        *("mailbox", "tenant", "modseq", "added_modseq", "box", "wake_at", "folded"),  # internal
         *("lane", "queued", "claim", "instead", "lapses", "tries", "trace"),
     }
 )
@@ -61,8 +61,8 @@ class UserData:
         self._limit = most
 
     async def export(self, mailbox: str) -> str | None:
-        """JSON of all that is kept of a person, the newest first; None where there is nobody. `complete` is false where
-        there is more of something than an export holds. Secrets of devices are left out."""
+        """Return all stored data of a user as JSON, newest first, or None if the user does not exist. `complete` is
+        false if the limit of an export was reached. Secrets of devices are left out."""
         user = await self._database[users.COLLECTION].find_one({"_id": mailbox})
         if user is None:
             return None
@@ -89,7 +89,7 @@ class UserData:
         return await asyncio.to_thread(lambda: orjson.dumps(_exported(told), default=str).decode())
 
     async def erase(self, mailbox: str) -> bool:
-        """Whether there was anybody. May be called again and again."""
+        """Erase a user. Return True if the user existed. Idempotent."""
         there, whole = False, False
         while not whole:
             erased = await self._committer.submit(_EraseWork(self._database, mailbox, self._chunk))
@@ -109,7 +109,7 @@ class UserData:
         return there
 
     async def _erase_copies(self, mailbox: str) -> None:
-        """Kept answers about the person, and in development what was caught on its way to them."""
+        """Erase stored responses about the user and, in development, captured messages."""
         dropped = {"$set": {"answer": RESPONSE_NOT_STORED}, "$unset": {"people": ""}}
         await self._database.idempotency.update_many({"people": mailbox}, dropped)
         theirs = {"tenant": tenant_of(mailbox), "user": user_of(mailbox)}
@@ -172,14 +172,15 @@ class _EraseWork:
 
 
 def _exported_suppressions(stored: Any) -> Any:
-    """Each address and why; of another version it may be anything."""
+    """Return each suppressed address with its reason. Documents of other versions may have another type."""
     if not isinstance(stored, dict):
         return stored
     return [{"address": address, "reason": why} for address, why in stored.items()]
 
 
 def _exported(value: Any) -> Any:
-    """As the API names things, without what is ours and what opens doors. JSON that is kept as text is JSON here."""
+    """Return the value with the field names of the API, without internal fields and secrets. JSON texts are
+    embedded."""
     if isinstance(value, list):
         return [_exported(item) for item in value]
     if not isinstance(value, dict):
