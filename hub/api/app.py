@@ -1,4 +1,4 @@
-"""The ASGI application: paths to doors."""
+"""The ASGI application and its routes."""
 
 from importlib.resources import files
 
@@ -33,7 +33,7 @@ from hub.platform.connections import Database
 
 GRAPHQL = "/graphql"
 PUBLIC_PREFIXES = ("/unsubscribe/", "/r/", "/providers/")
-"""Paths where no token of a caller is asked for, and where it does not matter from which page somebody calls."""
+"""Paths that need no access token and accept any origin."""
 
 
 def make_app(

@@ -1,7 +1,7 @@
-"""Who are you: JSON Web Tokens, HS256 with the hub's own secrets or signed by an issuer with published keys (JWKS).
+"""Authentication by JSON Web Tokens: HS256 with the secrets of the hub, or signed by an issuer with a JWKS.
 
-Fails closed: whatever is not plainly valid is UNAUTHENTICATED. Algorithms are pinned, so that a token can't choose how
-it is checked.
+It fails closed: any token that is not valid is UNAUTHENTICATED. Algorithms are pinned, so that a token cannot choose
+how it is verified.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What resolvers are given: who calls, and the stages to call."""
+"""The context of resolvers: the caller, and the services to call."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ class PersistedQueries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything the door calls, built once."""
+    """All services that the API calls, built once."""
 
     settings: Settings
     clock: Clock
@@ -73,7 +73,7 @@ class Services:
     persisted_queries: PersistedQueries
     health: HealthReader
     shutting_down: asyncio.Event
-    """Set when this process stops: streams end then, without saying that they are complete."""
+    """Set when the process stops. Streams then end without `complete`."""
 
 
 @dataclass(slots=True)

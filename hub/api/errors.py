@@ -1,4 +1,4 @@
-"""The one error table, translated here: what went wrong inside to what a caller is told."""
+"""Conversion of exceptions to GraphQL errors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,8 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 def format_errors(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
-    """The errors of one operation. However many of them are nobody's business but ours, the log has one line, with the
-    tracebacks of all."""
+    """Convert the errors of one operation. All internal errors share one log line, with their tracebacks."""
     broken: list[Exception] = []
     told = [_format(error, request_id, broken) for error in errors]
     if broken:
@@ -28,12 +27,12 @@ def format_errors(errors: Sequence[GraphQLError], request_id: str) -> list[dict[
 
 
 def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    """A GraphQL error with its code. What is nobody's business but ours is logged under the request's id."""
+    """Convert a GraphQL error. Internal errors are logged with the request id and sent without details."""
     return format_errors([error], request_id)[0]
 
 
 def to_graphql_error(error: Exception, request_id: str) -> dict[str, Any]:
-    """Any exception as an error without a place in the query."""
+    """Convert any exception to an error without a path."""
     known = _expected(error, request_id)
     if known is None:
         _log_internal(error, request_id)
@@ -59,7 +58,7 @@ def _format(error: GraphQLError, request_id: str, broken: list[Exception]) -> di
 
 
 def _expected(error: Exception, request_id: str) -> HubError | None:
-    """What callers may be told about; None for a fault of ours."""
+    """Return the error that the caller may see, or None for an internal error."""
     if isinstance(error, PyMongoError) and is_outage(error):
         log.warning("store_failed", error=error, request_id=request_id, throttled=True)
         return Unavailable("The store did not answer: try again shortly.")

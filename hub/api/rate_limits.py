@@ -1,4 +1,4 @@
-"""How often a caller may come: per caller, per tenant and overall."""
+"""Rate limits: per caller, per tenant and overall."""
 
 import math
 
@@ -23,13 +23,14 @@ class RateLimits:
         self._link = Limit("link", settings.rate_per_link, window_s)
 
     def check(self, caller: Principal) -> RateLimitResult | None:
-        """Counts one operation; None where nothing is limited. The verdict may be a refusal: see `refusal`."""
+        """Count one operation. Return None if nothing is limited. See `to_error` for a rejection."""
         mine = self._user if caller.role is Role.USER else self._service
         return self._limiter.check((mine, caller.mailbox), (self._tenant, caller.tenant), (self._overall, ""))
 
     def charge(self, caller: Principal, cost: float) -> RateLimited | None:
-        """Take the cost of an operation off its caller's budget; the error if it does not fit. Cheap operations are
-        limited by their number only."""
+        """Charge the cost of an operation to its caller. Return an error if the budget is exceeded.
+
+        Cheap operations are limited only by number."""
         if cost < CHARGED_COST_MIN:
             return None
         limit = self._cost_user if caller.role is Role.USER else self._cost_service
@@ -43,12 +44,12 @@ class RateLimits:
         )
 
     def check_link(self, delivery: str) -> RateLimitResult | None:
-        """Counts one use of the links of a delivery, which need no token of a caller."""
+        """Count one use of the links of a delivery, which need no access token."""
         return self._limiter.check((self._link, delivery))
 
 
 def to_error(verdict: RateLimitResult | None) -> RateLimited | None:
-    """The error of a verdict that refuses."""
+    """Return the error of a rejection, or None."""
     if verdict is None or verdict.retry_after_s is None:
         return None
     limit = verdict.limit

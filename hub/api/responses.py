@@ -1,5 +1,4 @@
-"""What the doors have in common that ask for no token of a caller: bounded bodies, faults as answers, headers that keep
-what stands in an address to itself, and a page for people."""
+"""Helpers for endpoints that need no access token: body limit, error responses, security headers, HTML page."""
 
 import math
 from base64 import b64encode
@@ -55,7 +54,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class HtmlPage(Struct, frozen=True):
-    """What people are shown. `button`: its words, and the query of the POST that it makes to this very address."""
+    """A page for users. `button` is its label and the query of the POST to the same URL."""
 
     title: str
     text: str
@@ -63,13 +62,13 @@ class HtmlPage(Struct, frozen=True):
     tenant: str = ""
     button: tuple[str, str] | None = None
     secondary: bool = False
-    """Whether the button is not what people came for."""
+    """Whether the button has less emphasis."""
     comment: str = ""
-    """For those who look into the page: what its text leaves out."""
+    """An HTML comment with details for developers."""
 
 
 def render_page(page: HtmlPage, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """The page, with no script in it and nothing loaded."""
+    """Return the page as a response. It has no scripts and loads nothing."""
     tenant = f'<p class="tenant">{escape(page.tenant)}</p>\n' if page.tenant else ""
     form = ""
     if page.button:
@@ -99,7 +98,7 @@ def render_page(page: HtmlPage, status: int = 200, headers: Mapping[str, str] | 
 
 
 def html_errors(handler: Handler) -> Handler:
-    """Faults are pages, in a language that the browser asks for."""
+    """Return errors as pages, in the language of `Accept-Language`."""
 
     async def answered(request: Request) -> Response:
         try:
@@ -115,7 +114,7 @@ def html_errors(handler: Handler) -> Handler:
 
 
 def _advice(error: Exception, message: str, reader: Language) -> str:
-    """What a person can do about it. Errors that are written for programs are in the page's comment only."""
+    """Return what a user can do. Messages for developers appear only in the comment of the page."""
     if isinstance(error, RateLimited):
         one = "This link was opened too often. Try again in {number} second."
         many = "This link was opened too often. Try again in {number} seconds."
@@ -124,7 +123,7 @@ def _advice(error: Exception, message: str, reader: Language) -> str:
 
 
 def json_errors(handler: Handler) -> Handler:
-    """Faults are JSON. Pages of any origin may call: the address is all the authority there is."""
+    """Return errors as JSON. Any origin may call, because the token in the URL is the only credential."""
 
     async def answered(request: Request) -> Response:
         try:
@@ -141,7 +140,7 @@ def json_errors(handler: Handler) -> Handler:
 
 
 async def read_body(request: Request, settings: Settings) -> bytes:
-    """The body; TooLarge for more than any may have."""
+    """Return the body. Raise TooLarge above HUB_BODY_MAX_BYTES."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -151,7 +150,7 @@ async def read_body(request: Request, settings: Settings) -> bytes:
 
 
 def _error_response(error: Exception) -> tuple[int, str, dict[str, str]]:
-    """Status, message and headers."""
+    """Return status, message and headers."""
     told = to_graphql_error(error, new_id())
     code, message = told["extensions"]["code"], told["message"]
     if isinstance(error, RateLimited):

@@ -1,4 +1,4 @@
-"""Query texts, parsed and validated once each: clients repeat theirs, and validation costs more than execution."""
+"""A cache of parsed and validated queries. Clients repeat queries, and validation costs more than execution."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class QueryCache:
         self._pinned: dict[str, DocumentNode] = {}
 
     def get(self, text: str) -> DocumentNode | Sequence[GraphQLError]:
-        """The document, or what is wrong with it."""
+        """Return the document, or its errors."""
         if pinned := self._pinned.get(text):
             return pinned
         known = self._cache.get(text)
@@ -47,7 +47,7 @@ class QueryCache:
         return document
 
     def pin(self, text: str) -> str | None:
-        """Parses it for good; says what is wrong with it instead, if something is."""
+        """Parse a text and keep it forever. Return an error message if it is invalid."""
         document = self._parse(text)
         if not isinstance(document, DocumentNode):
             return document[0].message
@@ -74,8 +74,9 @@ class QueryCache:
 
 
 def find_limit_error(document: DocumentNode, settings: Settings) -> GraphQLError | None:
-    """Looks at size and depth with every fragment counted where it is spread. Each fragment is measured once, so that
-    this is fast whatever the query."""
+    """Check size and depth, with every fragment counted wherever it is used.
+
+    Each fragment is measured once, so the check is fast for any query."""
     fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
     measured: dict[str, tuple[int, int, int]] = {}
     under_way: set[str] = set()

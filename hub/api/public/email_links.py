@@ -54,7 +54,7 @@ class EmailLinkEndpoints:
     # ------------------------------------------------------------- unsubscribing
 
     async def confirm_unsubscribe(self, request: Request) -> Response:
-        """Says how it is, and changes nothing."""
+        """Show the current state. Change nothing."""
         delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
         user, tenant, category = await self._recipient_and_category(delivery)
         about = _CategoryPages(tenant, category, language(user.locale))

@@ -1,4 +1,4 @@
-"""What is asked by those who watch the process: `/healthz`, `/readyz`, `/metrics`."""
+"""Endpoints for monitoring: `/healthz`, `/readyz` and `/metrics`."""
 
 import asyncio
 from hmac import compare_digest

@@ -1,4 +1,4 @@
-"""Texts of the hub in the language of whoever reads the answer."""
+"""Texts of the hub in the language of the reader."""
 
 from contextvars import ContextVar
 
@@ -6,10 +6,10 @@ from hub.model import Notification
 from hub.platform.translations import DEFAULT, Language, because, language
 
 PROJECTION = "projected"
-"""In the metadata of a field: how its value is read where its resolver would need a context."""
+"""Metadata key: how a projection reads a field whose resolver needs a context."""
 
 reader_language: ContextVar[Language | None] = ContextVar("reader", default=None)
-"""The language of whoever the answer is for, set before each use of a projection that may need it."""
+"""The language of the reader of the response, set before a projection that may need it."""
 
 
 def because_for_reader(n: Notification) -> str:

@@ -1,4 +1,4 @@
-"""The root fields: each checks who calls, turns the input into a request, and calls one conductor or reader."""
+"""The root fields. Each checks the role, converts the input and calls one workflow or reader."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""Addresses that mails no longer go to, because they bounced, or somebody complained. Role admin, all of it."""
+"""Suppressed email addresses: they bounced or the recipient complained. All fields need role admin."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
@@ -80,7 +80,7 @@ def _encode_cursor(user: str, address: str) -> str:
 
 
 def _decode_cursor(cursor: str) -> tuple[str, str]:
-    """Whom and which address a cursor names; BadUserInput for anything the hub did not make."""
+    """Return the user and the address of a cursor. Raise BadUserInput for an invalid cursor."""
     try:
         user, _, address = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("\n")
     except ValueError:

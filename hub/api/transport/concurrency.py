@@ -1,19 +1,19 @@
-"""How many of something there may be at once, by name: sockets of a user, connections from an address."""
+"""A concurrency limiter per key, such as sockets per user or connections per address."""
 
 from collections import Counter
 
-RETRY_AFTER_S = 5.0  # when to come back, for who got none
+RETRY_AFTER_S = 5.0  # sent to rejected clients
 
 
 class KeyedLimiter:
-    """As many as `most` for each name; 0 is no limit."""
+    """At most `limit` slots per key; 0 means no limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._in_use: Counter[str] = Counter()
 
     def acquire(self, key: str) -> bool:
-        """Whether there was one left. Who got one leaves it in the end."""
+        """Take a slot. Return False if none is free. Call `release` after use."""
         if self._limit and self._in_use[key] >= self._limit:
             return False
         self._in_use[key] += 1

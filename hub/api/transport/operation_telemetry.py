@@ -1,5 +1,6 @@
-"""One operation at the door, from its arrival to its outcome: its id, the fields of its log lines, its metrics and its
-span. Every transport makes one, in a task of the operation's own."""
+"""Telemetry of one operation: request id, log context, metrics and span.
+
+Every transport creates one per operation, in the task of the operation."""
 
 import logging
 import re
@@ -19,7 +20,7 @@ from hub.model import Principal
 from hub.platform import metrics, tracing
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=@-]{1,128}")
-UNKNOWN = "none"  # it was refused before that could be told
+UNKNOWN = "none"  # rejected before the operation was known
 MULTIPLE = "several"
 
 log = structlog.get_logger(__name__)
@@ -27,12 +28,12 @@ log = structlog.get_logger(__name__)
 
 @cache
 def _debug_enabled() -> bool:
-    """Asked once: to find out costs more than all else here."""
+    """Cached, because the check is slow."""
     return bool(log.is_enabled_for(logging.DEBUG))
 
 
 def valid_request_id(given: str | None) -> str:
-    """The client's own, if it is one that can stand in a log, else a fresh one."""
+    """Return the id of the client if it is safe to log, or a new one."""
     return given if given and REQUEST_ID.fullmatch(given) else new_id()
 
 
@@ -53,22 +54,22 @@ class OperationTelemetry:
             bind_contextvars(trace_id=tracing.trace_id(place))
 
     def set_principal(self, caller: Principal) -> None:
-        """Now it is known who asks."""
+        """Set the caller."""
         bind_contextvars(tenant=caller.tenant, user=caller.user)
 
     def set_streaming(self) -> None:
-        """It is answered with server-sent events."""
+        """Set the transport to server-sent events."""
         self._transport = "sse"
 
     def set_operation(self, operation: Operation) -> None:
-        """Now it is known for what. Names that clients chose make no label."""
+        """Set the operation. Names chosen by clients never become labels."""
         self._kind = operation.kind.value
         selections = operation.node.selection_set.selections
         only = selections[0] if len(selections) == 1 else None
         self._field = only.name.value if isinstance(only, FieldNode) else MULTIPLE
 
     def finish(self, answer: GraphQLResponse) -> None:
-        """The outcome. Later ones are not counted: a subscription has begun, or it has not."""
+        """Record the outcome. Later calls are ignored: a subscription counts once, when it starts."""
         if self._finished:
             return
         self._finished = True
@@ -99,7 +100,7 @@ class OperationTelemetry:
 
 
 def time_resolvers(schema: GraphQLSchema) -> None:
-    """Root fields of queries and mutations are timed from now on."""
+    """Wrap the root fields of queries and mutations to measure their time."""
     for type_ in (schema.query_type, schema.mutation_type):
         for name, field in type_.fields.items() if type_ else ():
             _time_resolver(field, f"{type_.name}.{name}" if type_ else name)

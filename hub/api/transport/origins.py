@@ -1,4 +1,4 @@
-"""Which pages may call from a browser."""
+"""Allowed origins of browser requests."""
 
 import re
 
@@ -7,8 +7,8 @@ import structlog
 from hub.settings import Settings
 
 LOCAL = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
-"""A front end on the developer's own machine, on whatever port."""
-LOGGED_MAX = 100  # origins are the callers' words
+"""A front end on the developer's machine, on any port."""
+LOGGED_MAX = 100  # origins are client input
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ class Origins:
         self._logged: set[str] = set()
 
     def allows(self, origin: str | None, host: str | None) -> bool:
-        """Whether a page of `origin` may call the hub at `host`. A refused one is logged, once."""
+        """Return whether a page of `origin` may call the hub at `host`. A rejected origin is logged once."""
         if origin is None or origin in self.allowed or origin.partition("://")[2] == host:
             return True
         if self.pattern and re.fullmatch(self.pattern, origin):
