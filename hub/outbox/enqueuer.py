@@ -58,11 +58,11 @@ class Enqueuer:
         try:
             not_pushed = await self._lanes.put(entries)
         except REDIS_ERRORS as error:
-            log.warning("not_queued", error=repr(error), deliveries=len(entries))
+            log.warning("enqueue_failed", error=repr(error), deliveries=len(entries))
             not_pushed = [id for _, id in entries]
         if not_pushed:
             metrics.enqueue_failures.inc(len(not_pushed))
             try:
                 await self._unmark_queued(not_pushed)
             except PyMongoError as error:
-                log.warning("not_unqueued", error=repr(error), deliveries=len(not_pushed))
+                log.warning("unmark_queued_failed", error=repr(error), deliveries=len(not_pushed))

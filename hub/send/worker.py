@@ -200,7 +200,7 @@ class Dispatcher(Generic[J]):
         ends_at = asyncio.get_running_loop().time() + self._lease_s
         if not (jobs := await self._claims.claim([id], self._lease_s)):
             return
-        log.warning("calling_alone", channel=self.channel, job=id)
+        log.warning("running_isolated", channel=self.channel, job=id)
         if calls := await self._prepare(jobs, ends_at):
             await asyncio.wait(calls)
         if not self._stopping:
@@ -292,7 +292,7 @@ class Dispatcher(Generic[J]):
                     try:
                         mine = await self._claims.start({job.id: provider.name}, claim)
                     except PyMongoError as away:  # the outcome of the previous provider counts
-                        log.warning("no_other_provider", channel=self.channel, job=job.id, error=away)
+                        log.warning("fallback_provider_skipped", channel=self.channel, job=job.id, error=away)
                         break
                     if not mine:
                         return
@@ -326,7 +326,7 @@ class Dispatcher(Generic[J]):
             self._queue_settlement(job, step, (*attempts[1 - ATTEMPTS_KEPT :], interrupted), tries)
             raise
         except PyMongoError as error:
-            log.warning("address_not_forgotten", channel=self.channel, job=job.id, error=error)
+            log.warning("address_deactivation_failed", channel=self.channel, job=job.id, error=error)
         except Exception:  # if it is not settled, its lease expires
             log.exception("call_crashed", channel=self.channel, job=job.id)
         finally:
@@ -420,4 +420,4 @@ class Dispatcher(Generic[J]):
             try:
                 await self._handler.on_settled(ended)
             except PyMongoError as error:
-                log.warning("ends_not_noted", channel=self.channel, jobs=len(ended), error=error)
+                log.warning("settlement_hooks_failed", channel=self.channel, jobs=len(ended), error=error)

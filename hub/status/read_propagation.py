@@ -47,4 +47,4 @@ class ReadPropagation:
         try:
             await self._deliveries.skip_read(read)
         except PyMongoError as error:
-            log.warning("not_quietened", error=repr(error), notifications=len(read))
+            log.warning("read_propagation_failed", error=repr(error), notifications=len(read))
