@@ -302,7 +302,7 @@ class SubscriptionResults:
 
     def poll(self) -> GraphQLResponse | None:
         """The next answer, if there is one already."""
-        event = self._stream.take()
+        event = self._stream.poll()
         if event is None:
             return None
         reader_language.set(self._language)
