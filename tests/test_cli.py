@@ -239,14 +239,14 @@ async def test_send_goes_out_on_the_channels_that_it_names(tenant: Tenant, deplo
         ("IN_APP", "DELIVERED"),
         ("EMAIL", "SKIPPED"),
     ]
-    assert done.stderr == "EMAIL is skipped: NOT_CONFIGURED (1).\n"
+    assert done.stderr == "EMAIL skipped: NOT_CONFIGURED (1).\n"
     assert "--channel" in call(*given[:-1], "pigeon", jwt_secret=SECRET).stderr
 
 
 async def test_send_with_a_known_key_says_so(tenant: Tenant, deployment: Deployment) -> None:
     given = ["send", "Hi", "--to", "alice", "--key", "k", "--url", address(deployment), "--tenant", tenant.name]
     first, again = call(*given, jwt_secret=SECRET), call(*given, jwt_secret=SECRET)
-    assert "sent before" in again.stdout
+    assert "already sent" in again.stdout
     assert first.stdout.split()[0] == again.stdout.split()[0]
     given[1] = "Other"
     assert call(*given, jwt_secret=SECRET).stderr.startswith("CONFLICT: ")
@@ -261,11 +261,11 @@ def test_send_refused_or_unanswered_says_why(deployment: Deployment, tmp_path: P
             ["--to", "a", "--url", address(deployment)],
             "BAD_USER_INPUT (input.content.title): The title is empty: give at least one visible character.",
         ),
-        (["--to", "a", "--url", nowhere], f"Nothing answers at {nowhere}: is the hub running?"),
-        (["--to", "a", "--url", "example"], "example is no address"),
+        (["--to", "a", "--url", nowhere], f"Nothing responds at {nowhere}: is the hub running?"),
+        (["--to", "a", "--url", "example"], "example is not a valid URL"),
         (["--to", "a"], "No hub dev runs on .hub"),
         (["--url", nowhere], "--to alice"),
-        (["--to", "alice,bob", "--url", nowhere], "--to alice,bob: repeat --to for each person."),
+        (["--to", "alice,bob", "--url", nowhere], "--to alice,bob: repeat --to for each user."),
         (["--to", "a", "--json", "{", "--url", nowhere], "--json is not JSON"),
         (["--to", "a", "--token", "x", "--url", address(deployment)], "UNAUTHENTICATED: "),
     ]:
@@ -313,7 +313,7 @@ async def test_watch_resumes_after_the_api_was_killed_and_tells_what_it_caught_u
         for title in ("one", "two"):
             await tenant.send("alice", title=title, url=pair.urls[1])
         await pair.apis[0].start()
-        await watch.says(r"new +two [^\n]* 2 unread, 2 unseen\n.*resumed +where it was cut off; caught up on 2 changes")
+        await watch.says(r"new +two [^\n]* 2 unread, 2 unseen\n.*resumed +caught up on 2 changes")
         assert watch.out.count(" one ") == 1
         pair.apis[0].kill()
         await pair.apis[0].start()
@@ -326,7 +326,7 @@ async def test_watch_of_a_hub_that_stops_says_so(pair: Deployment) -> None:
     async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
         await watch.says("Live")
         await pair.apis[0].stop()
-        await watch.says(f"lost +The hub at {address(pair)} stops, or starts again. Trying again.")
+        await watch.says(f"lost +The hub at {address(pair)} is stopping or restarting. Reconnecting.")
 
 
 async def test_watch_loads_anew_after_too_many_changes(pair: Deployment) -> None:
@@ -336,7 +336,7 @@ async def test_watch_loads_anew_after_too_many_changes(pair: Deployment) -> None
         for number in range(5):
             await tenant.send("alice", title=f"n{number}", url=pair.urls[1])
         await pair.apis[0].start()
-        await watch.says("(?s)loaded anew.*5 unread, 5 unseen.*unread +n4")
+        await watch.says("(?s)reloaded.*5 unread, 5 unseen.*unread +n4")
         await tenant.send("alice", title="later", url=pair.urls[1])
         await watch.says("new +later .*6 unread")
 
@@ -364,12 +364,12 @@ def test_watch_with_a_refused_token_or_no_hub_says_so(deployment: Deployment) ->
     refused = call("watch", "--token", "x", "--url", address(deployment))
     assert refused.returncode == 1
     assert refused.stderr == (
-        "The hub ended the connection: The token is not valid here. "
+        "The hub closed the connection: The token is not valid here. "
         f"The hub is {address(deployment)}; the token was given by --token or HUB_TOKEN.\n"
     )
     away = call("watch", "--user", "a", "--url", "http://127.0.0.1:1", jwt_secret=SECRET)
     assert away.returncode == 1
-    assert "Nothing answers at http://127.0.0.1:1" in away.stderr
+    assert "Nothing responds at http://127.0.0.1:1" in away.stderr
 
 
 @pytest.mark.usefixtures("deployment")
@@ -378,9 +378,9 @@ def test_doctor_finds_everything_well(servers: tuple[Mongod, Redis]) -> None:
     done = call("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_ulr="x")
     assert done.returncode == 0, done.stdout
     assert done.stdout.endswith("All is well.\n")
-    for words in ("replica set hub", "indexes are there", "Redis answers", "agree", "enough files"):
+    for words in ("replica set hub", "indexes exist", "Redis answers", "agree", "enough files"):
         assert words in done.stdout
-    assert "HUB_MONGO_ULR is no setting of the hub: did you mean HUB_MONGO_URL?" in done.stdout
+    assert "HUB_MONGO_ULR is not a setting of the hub: did you mean HUB_MONGO_URL?" in done.stdout
     assert "channels with a provider: WEBHOOK" in done.stdout
     assert "note   EMAIL is not set up" in done.stdout
     assert "no deliveries are overdue" in done.stdout
@@ -395,7 +395,7 @@ def test_doctor_looks_at_what_channels_need(servers: tuple[Mongod, Redis]) -> No
     assert wrong.returncode == 1
     assert "wrong  HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one." in wrong.stdout
     away = call("doctor", **given, **mail)
-    assert "no mail server answers at 127.0.0.1:1" in away.stdout
+    assert "no mail server responds at 127.0.0.1:1" in away.stdout
     assert "set HUB_PUBLIC_URL" in away.stdout
     assert away.stdout.count("HUB_APP_URL") == 1
     assert "HUB_APP_URL" not in call("doctor", **given, **mail, app_url="https://app.example").stdout
@@ -438,7 +438,7 @@ def test_doctor_asks_for_what_amazon_needs(servers: tuple[Mongod, Redis], monkey
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     well = call("doctor", **given, **phones, ses_from="a@example.org")
-    assert "ok     Amazon is called with the key from env, SES in eu-west-1" in well.stdout
+    assert "ok     AWS is called with the key from env, SES in eu-west-1" in well.stdout
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     strange = call("doctor", **given, **phones)
     assert "wrong  the AWS variables and files cannot be used (HUB_SNS_PLATFORM_APNS)" in strange.stdout
@@ -466,7 +466,7 @@ def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path
     assert "pass-word" not in nowhere.stdout
     none = call("doctor", cwd=tmp_path)
     assert none.returncode == 1
-    assert none.stderr.startswith("No hub dev runs on .hub: start one")
+    assert none.stderr.startswith("No hub dev runs on .hub: start ")
     for done in (fresh, away, unset, nowhere, none):
         assert "Traceback" not in done.stderr
 

@@ -76,7 +76,7 @@ async def test_dev_prints_lines_that_work_as_printed(folder: Path) -> None:
         assert words[0].endswith("hub")
         async with Command(*words[1:]) as watch:
             await watch.says("3 unread, 3 unseen")
-            curl = line_after(hub.out, "Send her something")
+            curl = line_after(hub.out, "Send a notification, in a third")
             if shutil.which("curl"):
                 done = subprocess.run(  # noqa: ASYNC221 - the hub runs elsewhere
                     curl, shell=True, text=True, capture_output=True, timeout=20, check=True

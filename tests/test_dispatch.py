@@ -181,7 +181,7 @@ async def test_replay_gives_what_waits_for_its_next_try_that_try_now(
     assert (await tenant.ask(REPLAY, f=named))["replay"] == 1
     await ended(tenant, "DELIVERED", 2)
     given = ["--user", "carol", "--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
-    assert call("replay", *given, jwt_secret=SECRET).stdout == "0 deliveries go out again.\n"
+    assert call("replay", *given, jwt_secret=SECRET).stdout == "0 deliveries will be sent again.\n"
     assert call("replay", "--retrying", *given, jwt_secret=SECRET).stdout == (
         f"{waiting['carol']['id']}\n1 delivery goes out again.\n"
     )
@@ -390,17 +390,17 @@ async def test_replay_command_brings_back_dead_letters(tenant: Tenant, receiver:
         done = call("replay", *arguments, *given, jwt_secret=SECRET)
         return done.stdout + done.stderr
 
-    assert replay("--channel", "email", "--since", "PT1H") == "0 deliveries go out again.\n"
-    assert replay("--user", "alice", "--until", "PT1H") == "0 deliveries go out again.\n"
-    assert "this tenant made no such send" in replay("--send", dead["bob"])
+    assert replay("--channel", "email", "--since", "PT1H") == "0 deliveries will be sent again.\n"
+    assert replay("--user", "alice", "--until", "PT1H") == "0 deliveries will be sent again.\n"
+    assert "this tenant has no send with this id" in replay("--send", dead["bob"])
     assert "BAD_USER_INPUT" in replay("--since", "yesterday")
     assert replay("--send", sent[0]["id"]) == f"{dead['alice']}\n1 delivery goes out again.\n"
     [alive] = await ended(tenant, "DELIVERED")
     assert alive["id"] == dead["alice"]
-    assert replay(dead["bob"], "--dry-run") == "1 delivery would go out again.\n       1  REFUSED\n"
+    assert replay(dead["bob"], "--dry-run") == "1 delivery would be sent again.\n       1  REFUSED\n"
     assert replay(dead["bob"]) == f"{dead['bob']}\n1 delivery goes out again.\n"
     await ended(tenant, "DELIVERED", 2)
-    assert replay("--all") == "0 deliveries go out again.\n"
+    assert replay("--all") == "0 deliveries will be sent again.\n"
 
 
 async def test_webhooks_of_tenants_can_have_times_of_their_own(
@@ -496,4 +496,4 @@ async def test_metrics_and_doctor_tell_what_waits_and_who_is_left_alone(
             await eventually(opened, 30)
             told = call("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, **given).stdout
             assert f"webhook/{tenant.name}/" in told
-            assert "(circuit breaker)" in told
+            assert "(open circuit breaker)" in told

@@ -108,7 +108,7 @@ async def test_health_of_a_hub_that_sends_is_ok_and_doctor_says_so(
     assert "no running hub was asked" in said
     code, said = await doctor(tenant, "--url", "http://127.0.0.1:1")
     assert code == 1
-    assert "wrong  Nothing answers at http://127.0.0.1:1" in said
+    assert "wrong  Nothing responds at http://127.0.0.1:1" in said
     running.workers[0].kill()
     stale = datetime.now(UTC) - timedelta(seconds=ALIVE_S + 1)
     await store["workers"].update_many({}, {"$set": {"heartbeat_at": stale}})

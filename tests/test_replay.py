@@ -159,24 +159,24 @@ async def test_replay_command_counts_asks_and_prints_ids(tenant: Tenant, quick: 
     code, told, _ = await replay("--all", "--dry-run")
     assert code == 0
     assert told.splitlines() == [
-        "2 deliveries would go out again.",
+        "2 deliveries would be sent again.",
         "       1  ADDRESS_GONE (left out unless --reason ADDRESS_GONE names it)",
         "       1  ATTEMPTS_USED_UP",
         "       1  REFUSED",
     ]
-    assert (await replay("--provider", "smtp"))[1] == "0 deliveries go out again.\n"
+    assert (await replay("--provider", "smtp"))[1] == "0 deliveries will be sent again.\n"
     one = await store["deliveries"].find_one({"_id": dead["alice"]["id"]})
     assert one
     copies = [{**one, "_id": f"{uuid4()}-webhook", "notification": str(uuid4())} for _ in range(101)]
     await store["deliveries"].insert_many(copies)
     code, told, wrong = await replay("--reason", "refused", "--failed-since", "PT1H")
     assert (code, told) == (1, "")
-    assert wrong.startswith("102 deliveries would go out again")
+    assert wrong.startswith("102 deliveries would be sent again")
     assert "--yes" in wrong
     assert len(await deliveries(tenant, statuses=["FAILED"])) == 100, "nothing was replayed"
     code, told, _ = await replay("--reason", "refused", "--failed-since", "PT1H", "--yes")
     *ids, last = told.splitlines()
-    assert (code, last) == (0, "102 deliveries go out again.")
+    assert (code, last) == (0, "102 deliveries will be sent again.")
     assert set(ids) == {dead["alice"]["id"], *(copy["_id"] for copy in copies)}
 
     async def gone() -> bool:

@@ -1,1 +1,1 @@
-"""How fast is it here: `hub bench` measures a hub of its own, beside floors that do nothing but what any hub must."""
+"""`hub bench`: measure a hub against minimal baselines. The results call the result of a baseline the "floor"."""

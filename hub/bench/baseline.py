@@ -1,8 +1,10 @@
-"""What nobody can be faster than: the same server library doing only what any hub has to.
+"""The baseline: the minimum that any hub must do, with the same server library.
 
-`python -m hub.bench.floor MONGO_URL REDIS_URL journalled|plain [FILE]`: a POST inserts one document, publishes it and
-answers, without GraphQL, tokens, inboxes or transactions. With FILE, a POST sends the file's text to every open
-WebSocket instead; a socket is greeted as `graphql-transport-ws` has it, so that the same client can be used.
+`python -m hub.bench.baseline MONGO_URL REDIS_URL journalled|plain [FILE]`
+
+A POST inserts one document, publishes it and responds, without GraphQL, tokens, inboxes or transactions. With FILE, a
+POST sends the text of the file to every open WebSocket instead. Sockets speak enough `graphql-transport-ws` for the
+same load client.
 """
 
 import asyncio
@@ -23,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from hub.ids import new_id
 
 BACKLOG = 4096
-GC_THRESHOLD = 20_000  # as calm as the hub's
+GC_THRESHOLD = 20_000  # as in the hub
 OK = {"type": "http.response.start", "status": 200}
 ACK = {"type": "websocket.send", "text": '{"type":"connection_ack"}'}
 
@@ -75,7 +77,7 @@ class BaselineApp:
 
 
 async def serve(mongo_url: str, redis_url: str, writes: str, file: str | None = None) -> None:
-    """Until SIGTERM."""
+    """Serve until SIGTERM."""
     journalled = writes == "journalled"
     concern = WriteConcern("majority", j=True) if journalled else WriteConcern(1, j=False)
     listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)

@@ -1,7 +1,7 @@
-"""What is measured and what measures: local servers, a hub process, the load client, and the cores they run on.
+"""The benchmark environment: local servers, the process under test and the load client.
 
-The process under test has the first core to itself; MongoDB, Redis and the load client share the second. On a machine
-with one core, or a system that can't pin, everything runs anywhere.
+The process under test runs alone on the first core. MongoDB, Redis and the load client share the second. Without a
+second core, nothing is pinned.
 """
 
 import asyncio
@@ -22,21 +22,21 @@ from typing import Any
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.listen import raise_open_file_limit
 
-SECRET = "only-for-benchmarks-on-this-machine"  # noqa: S105 - nothing outside of this run knows it
-START_TIMEOUT_S = 180.0  # with indexes to make over a million notifications
+SECRET = "only-for-benchmarks-on-this-machine"  # noqa: S105 - used only within this run
+START_TIMEOUT_S = 180.0  # includes creating indexes over a million notifications
 STOP_TIMEOUT_S = 10.0
-IDLE_CPU_S = 0.02  # a process that uses less in half a second has settled
+IDLE_CPU_S = 0.02  # per half second; below it a process is idle
 SETTLE_TIMEOUT_S = 60.0
 
 LoadResult = dict[str, Any]
 
 
 class BenchError(Exception):
-    """A measurement can't be made; the text says why."""
+    """A measurement failed; the text says why."""
 
 
 class MeasuredProcess:
-    """A process under test: a hub, or a floor."""
+    """A process under test: a hub or a baseline."""
 
     def __init__(self, process: Process, port: int) -> None:
         self._process = process
@@ -45,18 +45,18 @@ class MeasuredProcess:
 
     @property
     def memory_bytes(self) -> int:
-        """Resident."""
+        """Resident memory."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     @property
     def cpu_s(self) -> float:
-        """Used since it began."""
+        """CPU time since its start."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def settle(self) -> None:
-        """Returns when it has nothing left to do."""
+        """Wait until the process is idle."""
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while time.monotonic() < deadline:
             before = self.cpu_s
@@ -66,7 +66,7 @@ class MeasuredProcess:
 
 
 class BenchEnvironment:
-    """Servers for one run, in a folder that goes when it ends."""
+    """The servers of one run, in a temporary folder."""
 
     async def __aenter__(self) -> "BenchEnvironment":
         if sys.platform != "linux":
@@ -101,27 +101,27 @@ class BenchEnvironment:
         return self._cores is not None
 
     def write_file(self, name: str, text: str | bytes) -> Path:
-        """A file for the load client or a floor."""
+        """Write a file for the load client or the baseline."""
         path = self.folder / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
     @asynccontextmanager
     async def hub(self, database: str, **settings: str) -> AsyncIterator[MeasuredProcess]:
-        """A `hub serve`. Settings are given by their names without the prefix."""
+        """Run `hub serve`. Setting names have no HUB_ prefix."""
         async with self._start_process("hub", "serve", environment=self._environment(database, settings)) as target:
             yield target
 
     @asynccontextmanager
     async def worker(self, database: str, *, null: bool = False, **settings: str) -> AsyncIterator[MeasuredProcess]:
-        """A `hub work`, or one whose webhooks go nowhere."""
+        """Run `hub work`; with `null`, its webhooks are not sent."""
         words = ("hub.bench.null_worker",) if null else ("hub", "work")
         async with self._start_process(*words, environment=self._environment(database, settings)) as target:
             yield target
 
     @asynccontextmanager
     async def sink(self, delay_ms: int) -> AsyncIterator[int]:
-        """The port of what takes webhooks; beside the servers, not beside the worker."""
+        """Run the webhook receiver on the core of the servers. Yield its port."""
         async with self._start_process("hub.bench.sink", str(delay_ms), environment={}, first=False) as target:
             yield target.port
 
@@ -140,14 +140,14 @@ class BenchEnvironment:
 
     @asynccontextmanager
     async def baseline(self, *words: str) -> AsyncIterator[MeasuredProcess]:
-        """One of the floors of `hub.bench.baseline`."""
+        """Run `hub.bench.baseline`."""
         async with self._start_process(
             "hub.bench.baseline", self.mongod.url, self.redis.url, *words, environment={}
         ) as target:
             yield target
 
     async def load(self, mode: str, target: MeasuredProcess, **options: object) -> tuple[LoadResult, float]:
-        """Runs the load client; its figures, and the processor time that `target` used while it measured."""
+        """Run the load client. Return its results and the CPU time of `target` during the measurement."""
         process = await self._spawn_load(mode, target, options)
         assert process.stdout
         cpu_s, answer = 0.0, {}
@@ -163,12 +163,12 @@ class BenchEnvironment:
         finally:
             await _terminate(process)
         if answer.get("refused") or answer.get("lost"):
-            raise BenchError(f"load {mode}: not everything was answered: {answer}")
+            raise BenchError(f"load {mode}: some requests failed: {answer}")
         return answer, cpu_s
 
     @asynccontextmanager
     async def idle(self, target: MeasuredProcess, **options: object) -> AsyncIterator[LoadResult]:
-        """Sockets that are open and get nothing."""
+        """Hold idle sockets open."""
         process = await self._spawn_load("idle", target, options)
         assert process.stdout
         try:
@@ -193,7 +193,7 @@ class BenchEnvironment:
         )
         _, said = await process.communicate()
         if process.returncode:
-            raise BenchError(f"{compiler} does not compile the load client:\n{said.decode(errors='replace')}")
+            raise BenchError(f"{compiler} failed to compile the load client:\n{said.decode(errors='replace')}")
 
     @asynccontextmanager
     async def _start_process(
@@ -247,7 +247,7 @@ async def _terminate(process: Process) -> None:
 
 
 def _pin_to_second_core() -> list[int] | None:
-    """Everything started from here on runs there, but for what is moved to the first."""
+    """Pin this process and its children to the second core. Return all cores, or None if there is only one."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         return None

@@ -1,4 +1,4 @@
-"""`hub work` whose webhooks go nowhere: what is left is claiming and settling."""
+"""`hub work` that sends no webhooks, to measure claiming and settling alone."""
 
 from contextlib import AsyncExitStack
 

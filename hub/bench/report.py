@@ -1,4 +1,4 @@
-"""A run from its first server to its last page: the table, `benchmarks.md` and its chart."""
+"""Run benchmarks and report the results: the table, `benchmarks.md` and its chart."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ from hub.bench.runs import BENCHMARKS, Plan
 
 
 class Progress:
-    """What happens now: one line that is written over where there is a terminal."""
+    """Prints the current step. On a terminal it overwrites one line."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -42,23 +42,23 @@ class Report:
     failures: Sequence[str] = ()
 
     def text(self) -> str:
-        """For a terminal."""
+        """Return the report for a terminal."""
         return "\n\n".join([table(self.figures), self.conditions, *self.failures])
 
     @property
     def conditions(self) -> str:
         cores = (
-            "the process measured pinned to one core, all else to another"
+            "the measured process pinned to one core, the rest to another"
             if self.pinned
             else "nothing pinned to a core"
         )
         return (
             f"Best of {self.plan.repeat}, {self.plan.seconds:g} s each; {cores}; "
-            f"load average before: {self.load:.1f}; {self.took_s:.0f} s in all."
+            f"load average before: {self.load:.1f}; {self.took_s:.0f} s in total."
         )
 
     def write(self, folder: Path) -> list[Path]:
-        """benchmarks.md and its chart."""
+        """Write benchmarks.md and its chart. Return their paths."""
         page, picture = folder / "benchmarks.md", folder / "benchmarks.svg"
         page.write_text(self._render_page())
         picture.write_text(chart.draw(self.figures))
@@ -84,7 +84,7 @@ class Report:
 
 
 async def run_benchmarks(chosen: Sequence[str], plan: Plan) -> Report:
-    """Runs what is chosen, one after another, on the same servers."""
+    """Run the chosen benchmarks one after another on the same servers."""
     began = time.monotonic()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     figures: list[Figure] = []
@@ -94,7 +94,7 @@ async def run_benchmarks(chosen: Sequence[str], plan: Plan) -> Report:
         for name in chosen:
             try:
                 figures += await BENCHMARKS[name](rig, plan)
-            except BenchError as error:  # the others are worth something without it
+            except BenchError as error:  # the other benchmarks are still useful
                 failures.append(f"{name} could not be measured: {error}")
         pinned = rig.pinned
     plan.progress("")
@@ -103,7 +103,7 @@ async def run_benchmarks(chosen: Sequence[str], plan: Plan) -> Report:
 
 PAGE_TEMPLATE = """# Benchmarks
 
-Written by `hub bench all` (or `make bench`) on {date}: do not edit, run it again.
+Written by `hub bench all` (or `make bench`) on {date}. Do not edit; run it again.
 
 ![The figures beside their targets](benchmarks.svg)
 
@@ -113,19 +113,21 @@ Written by `hub bench all` (or `make bench`) on {date}: do not edit, run it agai
 
 Machine: {machine}.
 
-- **send**: 64 connections in a closed loop, one API process; every answer comes after a majority-committed, journalled
+- **send**: 64 connections in a closed loop, one API process; every response follows a majority-committed, journaled
   transaction with mailbox, notification, receipt and send record. Its floor parses JSON, inserts one document without
-  waiting for the journal, publishes and answers.
+  waiting for the journal, publishes and responds.
 - **latency**: {users} open subscriptions, {rate} sends a second to random users, counted from the instant each was due.
-- **fanout**: one send to {sockets} users with a socket each, the median of {rounds} rounds. The commit is the HTTP
-  answer. Its floor writes the same bytes to as many bare WebSockets.
-- **inbox**: one request after another; the plans are those that MongoDB's profiler recorded. Its floor is p99 of the
+- **fanout**: one send to {sockets} users with one socket each, median of {rounds} rounds. The commit is the HTTP
+  response. Its floor writes the same bytes to as many bare WebSockets.
+- **inbox**: one request after another; the plans come from MongoDB's profiler. Its floor is the p99 of the
   same two reads without the hub.
 - **memory**: resident memory of the API process before and after {sockets} sockets with one subscription each.
   Its floor is the same with bare WebSockets of the same server library.
-- **dispatch**: one worker process and {deliveries} deliveries to webhooks, all on their lanes: claimed, asked about,
-  called and settled with their receipts. The wait is from a notification's making, its commit included, to the call.
+- **dispatch**: one worker process and {deliveries} deliveries to webhooks, all on their lanes: claimed, checked,
+  called and settled with their receipts. The wait is from the creation of a notification to the call, including its
+  commit.
 
-"CPU us each" is processor time of the process for one send, notification, event or page, which a busy machine changes
-least. "of floor" is 1 where the hub is as good as a program that does nothing else.
+"CPU us each" is the CPU time of the process per send, notification, event or page; load on the machine affects it
+least. "floor" is the result of a minimal program that does only what any hub must do. "of floor" is 1 if the hub is as
+good as that program.
 """

@@ -1,4 +1,4 @@
-"""What a run found: figures, each with what it should be and what nobody can beat."""
+"""The results: figures with their target and floor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One line of the table. `floor` is in the unit of `value`; `cpu_us` is the process's time for one of what is
-    counted; `memory_mb` its resident size when it was done."""
+    """One row of the table.
+
+    `floor` is the result of the baseline, in the unit of `value`. `cpu_us` is the CPU time of the process per counted
+    item, `memory_mb` its resident memory at the end.
+    """
 
     group: str
     name: str
@@ -29,14 +32,14 @@ class Figure:
 
     @property
     def target_met(self) -> bool | None:
-        """None where nothing is asked."""
+        """Return None without a target."""
         if self.minimum is not None:
             return self.value >= self.minimum
         return self.value <= self.maximum if self.maximum is not None else None
 
     @property
     def floor_ratio(self) -> float | None:
-        """To the floor: 1 is as good as it, 0.5 half as good, whichever way is better."""
+        """Return the value relative to the floor: 1 is as good, 0.5 half as good."""
         if not self.floor or not self.value:
             return None
         return self.value / self.floor if self.unit.endswith("/s") else self.floor / self.value
@@ -46,7 +49,7 @@ HEADER = ("", "measured", "target", "", "p50 ms", "p99 ms", "RSS MB", "CPU us ea
 
 
 def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
-    """The table's cells, its head first."""
+    """Return the cells of the table, header first."""
     marks = {True: "ok", False: "MISSED", None: ""}
     head: list[tuple[str, ...]] = [HEADER]
     return head + [
@@ -67,7 +70,7 @@ def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
 
 
 def format_number(value: float | None) -> str:
-    """Three digits that count."""
+    """Format with three significant digits."""
     if value is None:
         return ""
     if abs(value) >= 100 or value == int(value):
@@ -76,7 +79,7 @@ def format_number(value: float | None) -> str:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """For a terminal."""
+    """Return the table for a terminal."""
     cells = rows(figures)
     widths = [max(len(row[column]) for row in cells) for column in range(len(HEADER))]
     lines = []

@@ -1,6 +1,6 @@
-"""The measurements. Each starts fresh processes, measures, and answers with figures.
+"""The benchmarks. Each starts new processes, measures and returns figures.
 
-Every figure is the best of `repeat` runs, for floors as well: what else a machine does can only make it worse.
+Every figure is the best of `repeat` runs, for baselines as well: other load on the machine only makes results worse.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ MB = 1e6
 T = TypeVar("T")
 WARMUP_S = 2.0
 CONNECTIONS = 64
-USER_PLACEHOLDER = "######"  # the load client writes a user's number there
-TIME_PLACEHOLDER = "@" * 19  # and there the time
+USER_PLACEHOLDER = "######"  # the load client inserts the number of a user
+TIME_PLACEHOLDER = "@" * 19  # the load client inserts the time
 TEXT = "x" * 120
 SENDS_PER_BATCH = 100  # sends in one sendMany
 BATCH_CONNECTIONS = 8
 ENQUEUE_BATCH_SIZE = 1000  # deliveries
-DIRECT_READS = 2000  # pages read past the hub, for its floor
+DIRECT_READS = 2000  # pages read without the hub, for the floor
 
 SEND = "mutation($input: SendInput!) { send(input: $input) { send { id } duplicate } }"
 SEND_MANY = "mutation($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } duplicate } }"
@@ -53,7 +53,7 @@ INBOX_QUERY = (
 
 @dataclass(frozen=True)
 class Plan:
-    """How large and how long. `users` and `sockets` are those of `send` and `latency`, and of `fanout` and `memory`."""
+    """Sizes and durations. `users` is for `send` and `latency`, `sockets` for `fanout` and `memory`."""
 
     seconds: float
     repeat: int
@@ -70,7 +70,7 @@ class Plan:
 
 
 async def send(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
-    """Sends to one user each over 64 connections, and the same work without GraphQL."""
+    """Measure sends to one user each over 64 connections."""
     one = _write_request(rig, "send", _operation(SEND, input=_send_input()))
     many = _write_request(rig, "many", _operation(SEND_MANY, inputs=[_send_input() for _ in range(SENDS_PER_BATCH)]))
     async with rig.hub("send") as hub:
@@ -147,7 +147,7 @@ async def _measure_posts(
 
 
 async def latency(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
-    """From a mutation that is due to the socket of its recipient, the commit included."""
+    """Measure the time from a mutation to the recipient's socket, including the commit."""
     request = _write_request(rig, "send", _operation(SEND, input=_send_input()))
     async with rig.hub("latency") as hub:
 
@@ -190,7 +190,7 @@ async def latency(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
 
 
 async def fanout(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
-    """One send to everybody with a socket; the floor writes the same bytes to as many sockets."""
+    """Measure one send to all users with a socket. The baseline writes the same bytes to as many sockets."""
     users = [_user_id(number) for number in range(plan.sockets)]
     request = _write_request(rig, "all", _operation(SEND, input=_send_input(*users)))
     sockets = _write_subscribers(rig, plan.sockets)
@@ -237,7 +237,7 @@ async def fanout(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
 
 
 def _event_message() -> bytes:
-    """What the hub sends for one of these, as long to the byte."""
+    """Return a message with the exact length of the hub's."""
     notification = {
         "id": "0" * 36,
         "title": TIME_PLACEHOLDER,
@@ -253,7 +253,7 @@ def _event_message() -> bytes:
 
 
 async def inbox(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
-    """A page of 20 and the counts of one large mailbox, one request after another."""
+    """Measure a page of 20 and the counts of one large mailbox, one request after another."""
     mailbox = mailbox_of(TENANT, _user_id(0))
     began = time.monotonic()
 
@@ -300,7 +300,7 @@ async def inbox(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
 
 
 async def _explain_page(rig: BenchEnvironment, client: Mongo, hub: MeasuredProcess, request: object) -> dict[str, Any]:
-    """MongoDB's explanation of the query that the hub runs for a page, as the profiler has seen it."""
+    """Return MongoDB's explanation of the page query that the profiler recorded."""
     database = client["inbox"]
     await database.command("profile", 2)
     await rig.load("post", hub, request=request, connections=1, users=1, warm=0, seconds=0.2)
@@ -313,7 +313,7 @@ async def _explain_page(rig: BenchEnvironment, client: Mongo, hub: MeasuredProce
 
 
 def _stages(explained: Any) -> Iterator[str]:
-    """The stages of the winning plan, wherever they stand."""
+    """Yield the stages of the winning plan at any depth."""
     if isinstance(explained, list):
         for each in explained:
             yield from _stages(each)
@@ -328,7 +328,7 @@ def _stages(explained: Any) -> Iterator[str]:
 
 
 async def _read_directly(client: Mongo, mailbox: str) -> float:
-    """p99 of the two reads that a page is."""
+    """Return the p99 of the two reads of a page, in ms."""
     database = client["inbox"]
     wanted = {"mailbox": mailbox, "box": {"$in": [box.value for box in VIEWS[InboxView.ACTIVE]]}}
     took_ms = []
@@ -351,7 +351,7 @@ async def _mongo_client(rig: BenchEnvironment) -> AsyncIterator[Mongo]:
 
 
 async def memory(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
-    """What an open subscription costs while nothing happens."""
+    """Measure the memory of an idle subscription."""
     plan.progress(f"{plan.sockets:,} idle subscriptions")
     sockets = _write_subscribers(rig, plan.sockets)
     async with rig.hub("memory") as hub:
@@ -375,7 +375,7 @@ async def memory(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
 async def _measure_idle(
     rig: BenchEnvironment, target: MeasuredProcess, sockets: dict[str, object], count: int
 ) -> tuple[float, float]:
-    """Bytes a socket, and the process's whole memory. Some are open before, so that what many share is there."""
+    """Return bytes per socket and the total memory in MB. Open some sockets first, to exclude shared memory."""
     first = _write_subscribers(rig, count // 10, "first", since=count)
     async with rig.idle(target, **first):
         await target.settle()
@@ -390,7 +390,7 @@ async def _measure_idle(
 
 
 async def dispatch(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
-    """One worker process: how many deliveries it claims, calls and settles, and how long one waits when all is idle."""
+    """Measure deliveries per second of one worker, and the wait of one delivery on an idle hub."""
     figures = []
     for name, delay_ms, least in (
         ("into nothing", None, 3500),
@@ -437,7 +437,7 @@ class _DispatchResult:
 
 
 async def _measure_dispatch(rig: BenchEnvironment, plan: Plan, delay_ms: int | None) -> _DispatchResult:
-    """A full queue, from the moment a tenth of it is done."""
+    """Measure the drain of a full queue, after its first tenth."""
     database = f"dispatch-{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         port = 1 if delay_ms is None else await stack.enter_async_context(rig.sink(delay_ms))
@@ -465,7 +465,7 @@ async def _measure_dispatch(rig: BenchEnvironment, plan: Plan, delay_ms: int | N
 
 
 async def _measure_waits(rig: BenchEnvironment, plan: Plan) -> list[float]:
-    """Milliseconds from a notification's making to the call about it, one send after another, sorted."""
+    """Return the sorted waits from creation of a notification to its webhook call, in ms."""
     database = f"waits-{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(rig.sink(0))
@@ -515,12 +515,12 @@ def _operation(query: str, **variables: Any) -> bytes:
 
 
 def _operation_id() -> str:
-    """As long as the ids that clients make."""
+    """Return an id as long as those of clients."""
     return f"{USER_PLACEHOLDER}00-0000-4000-8000-000000000000"
 
 
 def _write_request(rig: BenchEnvironment, name: str, body: bytes, user: str | None = None) -> object:
-    """The file of a whole HTTP request: as a service, or as `user`."""
+    """Write a complete HTTP request as a service, or as `user`. Return its file."""
     token = sign_token(
         SECRET, user=user, tenant=TENANT, role=Role.USER if user else Role.SERVICE, expires_in_s=TOKEN_LIFETIME_S
     )
@@ -532,7 +532,7 @@ def _write_request(rig: BenchEnvironment, name: str, body: bytes, user: str | No
 
 
 def _write_subscribers(rig: BenchEnvironment, count: int, name: str = "all", since: int = 0) -> dict[str, object]:
-    """The files of a socket for each of so many users, from number `since` on."""
+    """Write the files for one socket per user, from number `since` on."""
     users = [_user_id(number) for number in range(since, since + count)]
     tokens = [
         sign_token(SECRET, user=user, tenant=TENANT, role=Role.USER, expires_in_s=TOKEN_LIFETIME_S) for user in users

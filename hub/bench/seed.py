@@ -1,4 +1,4 @@
-"""What a run begins with, written past the hub but in the shape that it writes: one large mailbox, a full queue."""
+"""Initial data, written directly to MongoDB in the hub's format: one large mailbox, a full queue."""
 
 import secrets
 from base64 import b64encode
@@ -31,11 +31,11 @@ CATEGORIES = 10
 TENANTS = 10
 USERS = 1_000
 DEVICE = "0" * 36
-STATE_CYCLE = 100  # of so many: 1 new, 9 unread, 10 archived, the others read
+STATE_CYCLE = 100  # of 100: 1 new, 9 unread, 10 archived, the others read
 
 
 def create_mailbox(mongo_url: str, database: str, mailbox: str, size: int, progress: Callable[[float], None]) -> None:
-    """Writes the mailbox and its notifications. The hub makes the indexes when it starts."""
+    """Write the mailbox and its notifications. The hub creates the indexes at startup."""
     client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
     try:
         target = client.get_database(database, write_concern=WriteConcern(1, j=False))
@@ -62,8 +62,10 @@ def create_mailbox(mongo_url: str, database: str, mailbox: str, size: int, progr
 
 
 def create_deliveries(mongo_url: str, database: str, count: int, url: str) -> list[tuple[str, str]]:
-    """Writes that many deliveries to people's webhooks at `url`, with what they are about, as sends leave them that are
-    committed. Answers what goes on the lanes then: lane and id."""
+    """Write deliveries to users' webhooks at `url` with their notifications, as after a commit.
+
+    Return the lane and id of each, to be put on the lanes.
+    """
     client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
     now = datetime.now(UTC).replace(microsecond=0)
     try:

@@ -1,5 +1,8 @@
-"""Where dispatched webhooks go: `python -m hub.bench.sink DELAY_MS` answers every POST after that long, and nothing
-else. GET tells how long after their making notifications came in, in ms."""
+"""The webhook receiver: `python -m hub.bench.sink DELAY_MS`.
+
+A POST gets its response after the delay. GET returns the time from the creation of each notification to its arrival, in
+ms.
+"""
 
 import asyncio
 import json
@@ -22,7 +25,7 @@ class Sink(asyncio.Protocol):
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none of its kind
+        self._transport = cast("asyncio.Transport", transport)  # the transport of uvloop is not a subclass
 
     def data_received(self, data: bytes) -> None:
         self._read += data

@@ -1,4 +1,4 @@
-"""Calls to a hub over HTTP, as commands make them."""
+"""GraphQL calls to a hub over HTTP, for the commands."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 class HubUnreachable(Exception):
-    """Nothing answers there, or something that is no hub."""
+    """Nothing responds at the URL, or the response is not from a hub."""
 
 
 class ApiError(HubError):
-    """The hub answered with an error."""
+    """The hub responded with an error."""
 
 
 async def execute(url: str, token: str, query: str, **variables: Any) -> dict[str, Any]:
@@ -33,13 +33,13 @@ async def execute(url: str, token: str, query: str, **variables: Any) -> dict[st
         ):
             result = await response.json()
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-        raise HubUnreachable(f"{url} is no address: it begins with http:// or https://.") from None
+        raise HubUnreachable(f"{url} is not a valid URL: it must start with http:// or https://.") from None
     except (aiohttp.ContentTypeError, ValueError):
-        raise HubUnreachable(f"What answers at {url} is no hub.") from None
+        raise HubUnreachable(f"The server at {url} is not a hub.") from None
     except (aiohttp.ClientError, TimeoutError, OSError):
-        raise HubUnreachable(f"Nothing answers at {url}: is the hub running?") from None
+        raise HubUnreachable(f"Nothing responds at {url}: is the hub running?") from None
     if not isinstance(result, dict):
-        raise HubUnreachable(f"What answers at {url} is no hub.")
+        raise HubUnreachable(f"The server at {url} is not a hub.")
     if errors := result.get("errors"):
         raise ApiError(errors[0]["message"], **errors[0].get("extensions", {}))
     data: dict[str, Any] = result["data"]
@@ -47,7 +47,7 @@ async def execute(url: str, token: str, query: str, **variables: Any) -> dict[st
 
 
 def run_or_exit(call: Coroutine[Any, Any, T], hub: TargetHub) -> T:
-    """What calls of that hub come to. Where it refuses, or none answers, the command ends and says so."""
+    """Return the result of a call. Exit with the error message if the hub rejects it or does not respond."""
     try:
         return asyncio.run(call)
     except HubUnreachable as error:

@@ -1,4 +1,4 @@
-"""`hub bench`: how fast a hub is on this machine."""
+"""`hub bench`: measure a hub on this machine."""
 
 import asyncio
 import sys
@@ -20,23 +20,32 @@ class Benchmark(StrEnum):
 
 
 def bench(
-    what: Annotated[Benchmark, typer.Argument(help="Which figures.")] = Benchmark.ALL,
-    seconds: Annotated[float, typer.Option(help="How long one measurement takes.", min=0.5)] = 5,
-    repeat: Annotated[int, typer.Option(help="Measure so often and keep the best.", min=1)] = 3,
+    what: Annotated[Benchmark, typer.Argument(help="The benchmark to run.")] = Benchmark.ALL,
+    seconds: Annotated[float, typer.Option(help="Duration of one measurement.", min=0.5)] = 5,
+    repeat: Annotated[int, typer.Option(help="Number of measurements; the best one counts.", min=1)] = 3,
     size: Annotated[int, typer.Option(help="Notifications in the mailbox of `inbox`.", min=100)] = 1_000_000,
-    sockets: Annotated[int, typer.Option(help="Sockets of `fanout` and `memory`.", min=10)] = 5_000,
+    sockets: Annotated[int, typer.Option(help="Open sockets in `fanout` and `memory`.", min=10)] = 5_000,
     deliveries: Annotated[int, typer.Option(help="Deliveries in the queue of `dispatch`.", min=100)] = 20_000,
-    into: Annotated[Path, typer.Option(help="Where `all` writes benchmarks.md and benchmarks.svg.")] = Path("infra"),
+    into: Annotated[Path, typer.Option(help="Folder for the benchmarks.md and benchmarks.svg of `all`.")] = Path(
+        "infra"
+    ),
 ) -> None:
-    """Measure a hub with servers of its own, on this machine; nothing that runs is touched.
+    """Measure a hub on this machine.
+
+    Starts its own MongoDB, Redis and hub; running ones are not touched. Needs a checkout of the source.
 
     Example: hub bench send --seconds 2
     """
-    from hub.bench import environment, report, runs
+    try:
+        from hub.bench import environment, report, runs
+    except ModuleNotFoundError as error:
+        if error.name != "hub.bench":
+            raise
+        sys.exit("`hub bench` is not part of the installed package: run it from a checkout of the source (make bench).")
     from hub.platform.embedded_servers import ServerError
 
     if what is Benchmark.ALL and not into.is_dir():
-        sys.exit(f"There is no folder {into} to write benchmarks.md into: name one with --into.")
+        sys.exit(f"The folder {into} does not exist: choose the folder for benchmarks.md with --into.")
     plan = runs.Plan(
         seconds=seconds,
         repeat=repeat,

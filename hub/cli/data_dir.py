@@ -1,7 +1,12 @@
-"""The data folder of `hub dev`, where the other commands find the hub that runs there.
+"""The data folder of `hub dev`. Other commands find the running hub here.
 
-`jwt-secret` signs tokens and stays; `running.json` says where the hub and its servers listen, and with what it signs,
-while it runs; `lock` is held by the process that runs. Both files are for their owner's eyes only (mode 0600).
+| file | content |
+| --- | --- |
+| `jwt-secret` | the key that signs tokens; kept across restarts |
+| `running.json` | URLs and signing key of the running hub; removed at shutdown |
+| `lock` | locked by the running process |
+
+The first two have mode 0600.
 """
 
 import contextlib
@@ -19,7 +24,7 @@ PRIVATE_MODE = 0o600
 
 
 class RunningHub(Struct, frozen=True):
-    """A hub that runs, or was killed while it did."""
+    """A hub that is running, or was killed without a clean shutdown."""
 
     url: str
     secret: str
@@ -37,7 +42,7 @@ class DataDirectory:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
-        """Makes the folder this process's own, until it ends at the latest; False if another process has it."""
+        """Lock the folder for this process. Yield False if another process holds the lock."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             try:
@@ -48,7 +53,7 @@ class DataDirectory:
                 yield True
 
     def is_locked(self) -> bool:
-        """Whether a process has the folder now."""
+        """Return True if a process holds the lock."""
         with contextlib.suppress(OSError), (self.folder / "lock").open() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -57,7 +62,7 @@ class DataDirectory:
         return False
 
     def secret(self) -> str:
-        """The key that signs tokens here, made at the first start."""
+        """Return the signing key. Create it at the first start."""
         if not self._secret.exists():
             _write_private(self._secret, secrets.token_hex(SECRET_BYTES))
         return self._secret.read_text().strip()
@@ -76,7 +81,7 @@ class DataDirectory:
 
     @property
     def existing_secret(self) -> str | None:
-        """What the hub of this folder signs with; None if there never was one."""
+        """Return the signing key, or None if no hub has run in this folder."""
         if running := self.running:
             return running.secret
         with contextlib.suppress(OSError):
@@ -85,7 +90,7 @@ class DataDirectory:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Whole or not at all, and never readable for others, not even for a moment."""
+    """Write the file atomically, with mode 0600 from the start."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE), "w") as file:

@@ -1,6 +1,6 @@
-"""What `hub dev` shows a newcomer: two people with addresses and a few notifications, made once through the front door.
+"""Demo data of `hub dev`: two users with addresses and a few notifications, created once through the API.
 
-Their addresses lead nowhere: example.org is nobody's, and alice's webhook goes to the hub itself, which takes it.
+No message leaves the machine: example.org is reserved, and alice's webhook points to the hub itself.
 """
 
 import json
@@ -22,7 +22,7 @@ SEND_TEXT = (
     'content: {title: "Hello", body: "It works."}}) { send { id } } }'
 )
 SEND_BODY = json.dumps({"query": SEND_TEXT})
-"""The body of the HTTP call that a newcomer tries first."""
+"""The body of the example HTTP request in the greeting."""
 
 USERS = [
     {"id": "alice", "email": "alice@example.org", "locale": "en", "timezone": "Europe/Berlin"},
@@ -87,7 +87,7 @@ CATEGORIES = [
     {"key": "marketing", "name": "Offers", "defaultChannels": ["IN_APP", "EMAIL"], "priority": "LOW"},
 ]
 P256_BASE_POINT = (
-    "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"  # the curve's base
+    "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"  # the base point of P-256
 )
 ALICE_BROWSER = {
     "endpoint": "https://push.example.org/alice",

@@ -1,8 +1,8 @@
 """`hub dev`: everything on one machine.
 
-MongoDB and Redis run as children, the API, the dispatchers and the ticker in this process. Ctrl-C ends the API first,
-then the servers; whatever ends this process, its children end with it (see `hub.platform.embedded_servers`). What has
-to be there is checked before anything is started, so that a wrong setting costs no wait.
+MongoDB and Redis run as child processes; the API, the workers and the scheduler run in this process. Ctrl-C stops the
+API first, then the servers. The children always end with this process (see `hub.platform.embedded_servers`). Settings
+are checked before anything starts.
 """
 
 import asyncio
@@ -33,28 +33,28 @@ from hub.settings import ConfigurationError, Settings
 
 DEFAULT_PORT = 8000
 TOKEN_LIFETIME_S = 365 * DAY_S
-LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")  # where a developer's webhooks are
-MAX_RESTARTS = 3  # of a server that ends by itself
+LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")  # allowed for webhooks in development
+MAX_RESTARTS = 3  # of a server that exits unexpectedly
 POLL_S = 0.5
-SHUTDOWN_S = 3.0  # with the servers after it, all is over within 5 s of Ctrl-C
-WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what is listened on, and called at
+SHUTDOWN_S = 3.0  # stopping the servers included, Ctrl-C takes at most 5 s
+WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - bind address to URL host
 
 
 def dev(
     port: Annotated[
         int | None,
-        typer.Option("--port", show_default="HUB_PORT, else 8000", min=0, max=65535, help="Where the API answers."),
+        typer.Option("--port", show_default="HUB_PORT, else 8000", min=0, max=65535, help="Port of the API."),
     ] = None,
-    data: Annotated[Path, typer.Option("--data", help="Where everything is kept, and found again.")] = DEFAULT_DATA,
+    data: Annotated[Path, typer.Option("--data", help="Folder for all data.")] = DEFAULT_DATA,
 ) -> None:
     """Run everything on this machine.
 
-    That is MongoDB, Redis, the API, the dispatchers and demo data. Ctrl-C stops it.
+    Starts MongoDB, Redis, the API and the workers, and creates demo data. Ctrl-C stops it.
 
-    What channels without a provider would send is shown at /dev/outbox.
+    /dev/outbox shows messages of channels that have no provider.
 
-    Settings in the environment win: with HUB_MONGO_URL or HUB_REDIS_URL that server is used and none is started;
-    HUB_MONGOD and HUB_REDIS_SERVER name the programs to start.
+    Settings in the environment take precedence. HUB_MONGO_URL and HUB_REDIS_URL name servers to use instead of starting
+    them; HUB_MONGOD and HUB_REDIS_SERVER name the programs to start.
 
     Example: hub dev --port 8001 --data /tmp/try
     """
@@ -64,7 +64,7 @@ def dev(
             if not locked:
                 where = f" at {data_dir.running.url}" if data_dir.running else ""
                 fail(
-                    f"Another hub dev runs on {data}{where}: stop that one, or give this one a folder with --data "
+                    f"Another hub dev runs on {data}{where}: stop it, or choose another folder with --data "
                     "(under make: DATA=folder)."
                 )
             settings = _settings(data_dir, port)
@@ -73,7 +73,7 @@ def dev(
                 logging.configure(settings.log_level)
                 uvloop.run(_run(settings, data_dir, bound))
     except KeyboardInterrupt:
-        _print("\nStopped before it served.")
+        _print("\nStopped before the API started.")
     except listen.HostUnavailable as error:
         fail(f"{error}.")
     except listen.PortUnavailable as error:
@@ -81,7 +81,7 @@ def dev(
     except (ServerError, connections.StoreUnavailable, ConfigurationError) as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{data} can't hold the data: {error.strerror}. Name another folder with --data.")
+        fail(f"Cannot write to {data}: {error.strerror}. Choose another folder with --data.")
 
 
 def _settings(data_dir: DataDirectory, port: int | None) -> Settings:
@@ -100,7 +100,7 @@ async def _run(settings: Settings, data_dir: DataDirectory, bound: list[socket.s
     from hub.runtime.serve import serve
 
     background: list[asyncio.Task[None]] = []
-    local_url = _url(settings.host, bound[0].getsockname()[1])  # so that links in mails lead somewhere
+    local_url = _url(settings.host, bound[0].getsockname()[1])  # for links in emails
     settings = settings.model_copy(
         update={"public_url": settings.public_url or local_url, "app_url": settings.app_url or local_url}
     )
@@ -124,7 +124,7 @@ async def _run(settings: Settings, data_dir: DataDirectory, bound: list[socket.s
 
 @asynccontextmanager
 async def _servers(settings: Settings, data_dir: DataDirectory) -> AsyncIterator[tuple[Settings, list[Server]]]:
-    """The settings with the servers' addresses, and the servers. Those that the environment names are not started."""
+    """Yield the settings with the server URLs, and the started servers. Servers in the environment are not started."""
     mongod = Mongod(data_dir.folder / "mongo", binary=_binary(settings.mongod))
     redis = Redis(data_dir.folder / "redis", binary=_binary(settings.redis_server))
     children: list[Server] = []
@@ -155,7 +155,7 @@ async def _start(server: Server) -> None:
 
 
 async def _restart_on_exit(server: Server) -> None:
-    """Starts it again when it ends by itself. After RESTARTS it ends the hub, and raises ServerError."""
+    """Restart the server when it exits. After MAX_RESTARTS, stop the hub and raise ServerError."""
     for starts_left in range(MAX_RESTARTS, -1, -1):
         try:
             while True:
@@ -166,7 +166,7 @@ async def _restart_on_exit(server: Server) -> None:
                 _request_shutdown()
                 raise
             print(f"{error}\nStarting {server.program.name} again ...", file=sys.stderr, flush=True)
-        server.kill()  # what is left of it
+        server.kill()  # in case it still runs
         try:
             await server.start()
         except ServerError:
@@ -176,7 +176,7 @@ async def _restart_on_exit(server: Server) -> None:
 
 
 def _request_shutdown() -> None:
-    """As Ctrl-C would: the API first, then the servers."""
+    """Stop in the same order as Ctrl-C: the API first, then the servers."""
     signal.raise_signal(signal.SIGINT)
 
 
@@ -185,7 +185,7 @@ def _binary(path: Path | None) -> str | None:
 
 
 async def _print_greeting(settings: Settings, data_dir: DataDirectory, port: int) -> None:
-    """Says where it is and how to try it, once there is something to see."""
+    """Create the demo data, write running.json and print the greeting."""
     from hub.api.public.static_files import FrontendFiles
 
     url = _url(settings.host, port)
@@ -194,7 +194,7 @@ async def _print_greeting(settings: Settings, data_dir: DataDirectory, port: int
     try:
         await demo.create_demo_data(url, sign_token_for(settings, None, Role.ADMIN, TOKEN_LIFETIME_S), user_tokens)
     except (ApiError, HubUnreachable) as error:
-        _print(f"The demo data could not be made: {error}")
+        _print(f"The demo data could not be created: {error}")
     data_dir.write_running(
         RunningHub(
             url=url,
@@ -231,42 +231,42 @@ def _url(host: str, port: int) -> str:
 GREETING = """
 {demo}The hub serves at {url} and keeps its data in {data}. Ctrl-C stops it.
 
-Tokens, good for a year:
+Tokens, valid for one year:
 alice    {alice}
 bob      {bob}
 service  {service}
-An administrator's, for categories, webhooks and erasing people, is printed by: {admin}
+A token for an administrator (categories, webhooks, erasing users) is printed by: {admin}
 
 Try it. Watch alice's inbox, in another terminal:
 {watch}
 
-Send her something, in a third one:
+Send a notification, in a third terminal:
 curl -s {url}/graphql -H 'content-type: application/json' -H 'authorization: Bearer {service}' -d {body}
 
-{outbox}Explore the API in a browser, as a service that has alice's inbox too:
+{outbox}Explore the API in a browser, as a service with alice's inbox:
 {url}/graphiql#token={explorer}"""
 
-DEMO = """Open the demo, with two people and a sender's desk:
+DEMO = """Open the demo page, with two users and a form to send:
 {url}/
 
 """
 
-NOT_BUILT = """The demo page is not built. `make front` does it, where Node 20 or later is, and this shows it then:
+NOT_BUILT = """The demo page is not built. Run `make front` (needs Node 20.19 or later), then open:
 {url}/
 
 """
 
-OUTBOX = """Mails, pushes and other things that leave are shown, not sent, while their channel has no provider:
+OUTBOX = """Messages of channels without a provider are captured, not sent. See them at:
 {url}/dev/outbox
 
-Add a mail to it:
+Add an email:
 {command} send "Two for one" "All of spring." --to alice --category marketing{folder}
 
 """
 
 
 def _command() -> str:
-    """How the caller's shell finds this program."""
+    """Return the command that runs this program from the caller's shell."""
     own = Path(sys.executable).with_name("hub")
     if (found := shutil.which("hub")) and own.exists() and own.samefile(found):
         return "hub"

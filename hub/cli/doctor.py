@@ -1,4 +1,4 @@
-"""`hub doctor`."""
+"""`hub doctor`: check a hub and its environment."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ from hub.webhooks import webhook_calls
 
 MIN_MONGODB_VERSION = (6, 0)
 MIN_REDIS_VERSION = (6, 2)
-MAX_CLOCK_SKEW_S = 2.0  # tokens and cursors carry times
+MAX_CLOCK_SKEW_S = 2.0  # tokens and cursors contain times
 CHECK_TIMEOUT_S = 2.0
 MAX_TRANSACTION_LIFETIME_S = 6  # see docs/adr, Transactions
 CONNECTION_SETTINGS = (
@@ -55,38 +55,38 @@ CONNECTION_SETTINGS = (
 SERVER_SETTINGS = ("mongo_url", "redis_url")
 MIN_OPEN_FILES = 10_000
 RECOMMENDED_PYTHON = (3, 12)
-NOTE_PREFIX = "note: "  # before a finding that is not quite well
-CLIENT_VARIABLES = {"HUB_URL", "HUB_TOKEN"}  # read by the commands that call a hub
+NOTE_PREFIX = "note: "  # prefix of a finding that is a warning
+CLIENT_VARIABLES = {"HUB_URL", "HUB_TOKEN"}  # options of commands that call a hub
 
 
 REQUIRED_SETTINGS = {
     Channel.EMAIL: "HUB_SMTP_URL and HUB_EMAIL_FROM, or HUB_SES_FROM and AWS_REGION",
-    Channel.WEB_PUSH: "HUB_VAPID_PRIVATE_KEY and HUB_VAPID_SUBJECT (`hub vapid` makes them)",
+    Channel.WEB_PUSH: "HUB_VAPID_PRIVATE_KEY and HUB_VAPID_SUBJECT (`hub vapid` creates them)",
     Channel.MOBILE_PUSH: "HUB_SNS_PLATFORM_FCM or HUB_SNS_PLATFORM_APNS",
     Channel.WEBHOOK: "HUB_WEBHOOKS=true",
 }
-"""Which settings a channel waits for. Channels that are not here cannot be set up yet."""
-OVERDUE_S = 60.0  # what is due for longer says that workers are missing, or too few
+"""The settings that each channel requires. Other channels are not implemented yet."""
+OVERDUE_S = 60.0  # deliveries overdue for longer mean that there are too few workers
 
 
 class _CheckFailed(Exception):
-    """Something is wrong; the text says what to change."""
+    """A check failed; the text says what to change."""
 
 
 def doctor(url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
-    """Ask the running hub how it is, and check settings, MongoDB, Redis, channels and the queue.
+    """Check the running hub, settings, MongoDB, Redis, channels and the queue.
 
-    Says what to change, and ends with code 1 if something is wrong.
+    Says what to change. Exits with code 1 if something is wrong.
 
-    Asks the hub at --url, or the `hub dev` that runs on --data, with role admin. Then checks what the environment
-    names; if it names no server and no key, the servers of that `hub dev`. Without a hub to ask, its state is read from
-    MongoDB and Redis.
+    Queries the hub at --url, or the `hub dev` that runs on --data, with role admin. Then checks the servers and keys of
+    the environment, or those of that `hub dev` if the environment has none. Without a running hub, its state is read
+    from MongoDB and Redis.
 
     Example: hub doctor --url https://hub.example.org
     """
     try:
         _diagnose(DataDirectory(data), url, token, tenant)
-    except BrokenPipeError:  # `hub doctor | head` has seen enough; what is still buffered must not complain at exit
+    except BrokenPipeError:  # `hub doctor | head` ended: avoid an error for buffered output at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -100,16 +100,16 @@ def _diagnose(data_dir: DataDirectory, url: str, token: str, tenant: str) -> Non
         report = query_hub(hub, tenant)
         healthy = report.print_lines(_print)
     if url and not any(is_set(name) for name in SERVER_SETTINGS):
-        _print("note", "this shell's environment names no MongoDB and no Redis: they are not checked from here")
+        _print("note", "MongoDB and Redis are not checked: this environment has no HUB_MONGO_URL and HUB_REDIS_URL")
     else:
         try:
             settings = _settings(data_dir)
         except ValidationError as error:
             for fault in describe_faults(error):
                 _print("wrong", fault)
-            fail("The settings are wrong: mend them and ask again.")
+            fail("The settings are invalid: correct them and run this again.")
         source = (
-            "This shell's environment, which is not the running hub's by itself"
+            "This shell's environment, which may differ from the running hub's"
             if from_environment
             else f"This machine, and the servers of the hub dev on {data_dir.folder}"
         )
@@ -121,14 +121,14 @@ def _diagnose(data_dir: DataDirectory, url: str, token: str, tenant: str) -> Non
 
 
 def _settings(data_dir: DataDirectory) -> Settings:
-    """Those of the environment alone, or of the `hub dev` that runs: never some of each."""
-    found: dict[str, Any] = {"commit_deadline_s": CHECK_TIMEOUT_S}  # for MongoDB to be found
+    """Return the settings of the environment, or of the running `hub dev`. The two are never mixed."""
+    found: dict[str, Any] = {"commit_deadline_s": CHECK_TIMEOUT_S}  # the time limit of the MongoDB check
     if any(is_set(name) for name in CONNECTION_SETTINGS):
         return Settings(**found)
     running = data_dir.running
     if running is None:
         fail(
-            f"No hub dev runs on {data_dir.folder}: start one, name its folder with --data, or set HUB_MONGO_URL, "
+            f"No hub dev runs on {data_dir.folder}: start it, choose its folder with --data, or set HUB_MONGO_URL, "
             "HUB_REDIS_URL and HUB_JWT_SECRET."
         )
     if not data_dir.is_locked():
@@ -147,20 +147,20 @@ def _report_unknown_variables() -> None:
     for name in sorted(set(os.environ) - CLIENT_VARIABLES):
         if name.startswith("HUB_") and name.removeprefix("HUB_").lower() not in Settings.model_fields:
             matches = difflib.get_close_matches(name, map(variable_name, Settings.model_fields), 1)
-            _print("note", f"{name} is no setting of the hub{f': did you mean {matches[0]}?' if matches else '.'}")
+            _print("note", f"{name} is not a setting of the hub{f': did you mean {matches[0]}?' if matches else '.'}")
 
 
 async def _check_environment(settings: Settings, report: HealthReport | None, tenant: str) -> bool:
-    """Says what it finds; whether all was well. Without a `report` of the running hub, its state is read here."""
+    """Print the findings. Return True if all checks passed. Without a `report`, read the state of the hub here."""
     _print("ok", f"settings: mode {settings.mode}, tokens checked with {_token_keys(settings)}")
     files = listen.raise_open_file_limit()
     if 0 <= files < MIN_OPEN_FILES:
         _print(
             "note",
-            f"a process here may open {files} files only, and each socket is one: raise the hard limit (ulimit -Hn)",
+            f"a process may open only {files} files, and each socket needs one: raise the hard limit (ulimit -Hn)",
         )
     else:
-        _print("ok", "a process may open enough files here, one for each socket")
+        _print("ok", "a process may open enough files for its sockets")
     if sys.version_info < RECOMMENDED_PYTHON:
         version = ".".join(map(str, sys.version_info[:3]))
         _print(
@@ -196,14 +196,14 @@ async def _check_environment(settings: Settings, report: HealthReport | None, te
         elif read_here and check is _check_mongo and (report := await _read_state(settings, tenant)):
             senders |= report.configured_channels
     if read_here and report:
-        how = "no running hub was asked (--url or HUB_URL names one)"
-        _print("note", f"{how}; this is what MongoDB and Redis hold of it, tenant {tenant}:")
+        how = "no running hub was asked (set --url or HUB_URL)"
+        _print("note", f"{how}; its state in MongoDB and Redis, tenant {tenant}:")
         healthy = report.print_lines(_print) and healthy
     return healthy
 
 
 async def _read_state(settings: Settings, tenant: str) -> HealthReport | None:
-    """The state of the hub as its stores hold it. None where they do not answer, which is found by itself."""
+    """Read the state of the hub from its stores. Return None if they do not respond: other checks report that."""
     with contextlib.suppress(PyMongoError, connections.StoreUnavailable):
         return await read_stores(settings, tenant)
     return None
@@ -219,11 +219,11 @@ def _token_keys(settings: Settings) -> str:
 
 
 async def _check_listening(settings: Settings, findings: list[str]) -> None:
-    """Where the API listens, how, and to which browsers. The port itself may be the running hub's."""
+    """Check the host, the certificate and the allowed origins. The port may be in use by the running hub."""
     for listener in listen.bind(settings.host, 0):
         listener.close()
     if tls.server_context(settings):
-        findings.append(f"the certificate can be used ({settings.ssl_certfile})")
+        findings.append(f"the certificate is valid ({settings.ssl_certfile})")
     if settings.allowed_origins:
         findings.append(f"browsers may call from {', '.join(settings.allowed_origins)} (HUB_ALLOWED_ORIGINS)")
 
@@ -235,7 +235,7 @@ async def _check_operations(settings: Settings, findings: list[str]) -> None:
 
     if settings.persisted_operations:
         listed = read_manifest(settings.persisted_operations, QueryCache(make_schema()._schema, settings).pin)
-        findings.append(f"{len(listed.texts)} operations are listed, and no others run ({SETTING})")
+        findings.append(f"{len(listed.texts)} persisted operations; others are rejected ({SETTING})")
 
 
 async def _check_mongo(settings: Settings, findings: list[str]) -> None:
@@ -255,7 +255,7 @@ async def _check_replica_set(database: Database, settings: Settings, findings: l
     findings.append(_check_version("MongoDB", version, MIN_MONGODB_VERSION))
     if "setName" not in hello:
         raise _CheckFailed(
-            "MongoDB is no replica set, and transactions need one: start it with --replSet and rs.initiate()."
+            "MongoDB is not a replica set, which transactions require: start it with --replSet and run rs.initiate()."
         )
     findings.append(
         f"MongoDB is the replica set {hello['setName']}, {len(hello['hosts'])} member(s), and has a primary"
@@ -271,7 +271,7 @@ async def _check_replica_set(database: Database, settings: Settings, findings: l
 
 
 async def _transaction_lifetime_s(database: Database) -> int | None:
-    """None where the hub's user may not ask."""
+    """Return None if the MongoDB user is not allowed to read it."""
     with contextlib.suppress(PyMongoError):
         answer = await database.client.admin.command("getParameter", transactionLifetimeLimitSeconds=1)
         return int(answer["transactionLifetimeLimitSeconds"])
@@ -293,9 +293,9 @@ async def _check_indexes(database: Database, settings: Settings) -> str:
     if missing:
         raise _CheckFailed(
             f"{len(missing)} of {count} indexes are missing in the database {settings.mongo_database} "
-            f"(HUB_MONGO_DATABASE): {', '.join(missing)}. `hub serve` and `hub work` make them when they start."
+            f"(HUB_MONGO_DATABASE): {', '.join(missing)}. `hub serve` and `hub work` create them at startup."
         )
-    return f"all {count} indexes are there"
+    return f"all {count} indexes exist"
 
 
 async def _check_redis(settings: Settings, findings: list[str]) -> None:
@@ -311,7 +311,7 @@ async def _check_redis(settings: Settings, findings: list[str]) -> None:
         findings.append(_check_version("Redis", info["redis_version"], MIN_REDIS_VERSION))
         findings.append(_check_clock("Redis", seconds + micros / 1e6, (before + after) / 2))
         policy = str(info.get("maxmemory_policy", ""))
-        if info.get("maxmemory") and policy.startswith("allkeys"):  # others leave alone what has no expiry
+        if info.get("maxmemory") and policy.startswith("allkeys"):  # other policies keep keys without an expiry
             findings.append(
                 f"{NOTE_PREFIX}Redis evicts keys when its memory is full, which delays queued deliveries: "
                 f"set its maxmemory-policy to noeviction (it is {policy})"
@@ -319,7 +319,7 @@ async def _check_redis(settings: Settings, findings: list[str]) -> None:
 
 
 async def _check_channels(senders: Mapping[Channel, str], settings: Settings, findings: list[str]) -> None:
-    """What the environment sets up. `senders`: what running workers send through."""
+    """Check the channels of the environment. `senders` maps channels of running workers to their provider."""
     configured = settings.provided
     if up := [channel for channel in REQUIRED_SETTINGS if channel in configured]:
         findings.append(f"channels with a provider: {', '.join(up)}")
@@ -332,11 +332,9 @@ async def _check_channels(senders: Mapping[Channel, str], settings: Settings, fi
             )
             continue
         if settings.mode == "development":
-            findings.append(f"{channel} has no provider: /dev/outbox shows what it would send; it wants {wants}")
+            findings.append(f"{channel} has no provider: /dev/outbox shows its messages; to send, set {wants}")
         else:
-            findings.append(
-                f"{NOTE_PREFIX}{channel} is not set up, and sends that name it skip it (NOT_CONFIGURED): set {wants}"
-            )
+            findings.append(f"{NOTE_PREFIX}{channel} is not set up and is skipped (NOT_CONFIGURED): set {wants}")
     if key := settings.vapid_private_key.get_secret_value():
         from hub.api.schema.devices import vapid_public_key
 
@@ -345,7 +343,7 @@ async def _check_channels(senders: Mapping[Channel, str], settings: Settings, fi
     if settings.smtp_url:
         findings += await _check_smtp(settings.smtp_url)
     if not settings.public_url and Channel.EMAIL in configured:
-        findings.append(f"{NOTE_PREFIX}mails have no link to unsubscribe: set HUB_PUBLIC_URL")
+        findings.append(f"{NOTE_PREFIX}emails have no unsubscribe link: set HUB_PUBLIC_URL")
     if not settings.app_url:
         findings.append(
             f"{NOTE_PREFIX}links that are a path, such as /builds/7, get no button in emails and do not work outside "
@@ -354,8 +352,7 @@ async def _check_channels(senders: Mapping[Channel, str], settings: Settings, fi
 
 
 async def _check_aws(settings: Settings) -> list[str]:
-    """Whether a region and a key are found, as far as can be told without a call. The region of SNS stands in the
-    ARNs."""
+    """Check region and key without a call to AWS. The region of SNS is part of the ARNs."""
     used = [variable_name(name) for name in ("ses_from", *SNS_PLATFORM_KINDS) if getattr(settings, name)]
     if not used:
         return []
@@ -368,15 +365,15 @@ async def _check_aws(settings: Settings) -> list[str]:
             f"the AWS variables and files cannot be used ({', '.join(used)}): {first_line(error)}"
         ) from None
     if settings.ses_from and not region:
-        raise _CheckFailed("HUB_SES_FROM needs AWS_REGION too: Amazon SES is reached in a region, such as eu-west-1.")
+        raise _CheckFailed("HUB_SES_FROM needs AWS_REGION too: set a region of Amazon SES, such as eu-west-1.")
     if not key:
         names = ", ".join(used)
         return [f"{NOTE_PREFIX}no AWS key found, required by {names}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"]
-    return [f"Amazon is called with the key from {key}{f', SES in {region}' if settings.ses_from else ''}"]
+    return [f"AWS is called with the key from {key}{f', SES in {region}' if settings.ses_from else ''}"]
 
 
 async def _check_smtp(url: str) -> list[str]:
-    """Whether somebody listens there, as seen from here. Not asked where the address leaves the port open."""
+    """Check whether the mail server accepts connections. Skip the check if the URL has no port."""
     parts = urlsplit(url)
     port = parts.port or (465 if parts.scheme == "smtps" else None)
     if port is None:
@@ -385,13 +382,13 @@ async def _check_smtp(url: str) -> list[str]:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             _, writer = await asyncio.open_connection(parts.hostname, port)
     except (OSError, TimeoutError):
-        return [f"{NOTE_PREFIX}no mail server answers at {parts.hostname}:{port} from here (HUB_SMTP_URL): mails wait"]
+        return [f"{NOTE_PREFIX}no mail server responds at {parts.hostname}:{port} (HUB_SMTP_URL): emails are delayed"]
     writer.close()
-    return [f"a mail server answers at {parts.hostname}:{port}"]
+    return [f"a mail server responds at {parts.hostname}:{port}"]
 
 
 async def _check_queue(settings: Settings, findings: list[str]) -> None:
-    """What waits, and who is left alone. Where the stores do not answer, that is said already."""
+    """Report overdue deliveries, lanes and open circuit breakers. Other checks report unavailable stores."""
     with contextlib.suppress(PyMongoError, *REDIS_ERRORS, ValueError, connections.StoreUnavailable):
         async with connections.mongo(settings) as database, connections.redis(settings) as redis:
             for collection, what in (
@@ -408,12 +405,12 @@ async def _check_queue(settings: Settings, findings: list[str]) -> None:
                 )
             for name, wait_s in (await Breakers(redis, settings.redis_prefix, 0).list_open()).items():
                 findings.append(
-                    f"{NOTE_PREFIX}{name} fails, and is left alone for {wait_s:.0f} s more (circuit breaker)"
+                    f"{NOTE_PREFIX}{name} fails and is not called for another {wait_s:.0f} s (open circuit breaker)"
                 )
 
 
 async def _count_overdue(database: Database, collection: str, what: str) -> str:
-    """What nobody has put on a lane although its time has come."""
+    """Count entries that are due but not yet on a lane."""
     now = datetime.now(UTC)
     due = {"lane": {"$gt": ""}, "due_at": {"$lte": now}}
     count = {"$group": {"_id": None, "count": {"$sum": 1}, "first": {"$min": "$due_at"}}}
@@ -423,7 +420,7 @@ async def _count_overdue(database: Database, collection: str, what: str) -> str:
         return f"no {what} are overdue"
     late_s = (now - found[0]["first"]).total_seconds()
     text = f"{found[0]['count']} {what} are due, the first since {late_s:.0f} s"
-    return f"{NOTE_PREFIX}{text}: start `hub work`, or more of it" if late_s > OVERDUE_S else text
+    return f"{NOTE_PREFIX}{text}: start more `hub work` processes" if late_s > OVERDUE_S else text
 
 
 def _check_version(name: str, version: str, oldest: tuple[int, int]) -> str:

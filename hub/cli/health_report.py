@@ -1,4 +1,4 @@
-"""The health of a hub, as `hub doctor` prints it: asked of the running hub, or read off its stores."""
+"""The health section of `hub doctor`, from the running hub or directly from MongoDB and Redis."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,19 +23,19 @@ HEALTH_QUERY = """{
   }
 }"""
 
-NO_PROVIDER = "catcher"  # in development, of a channel without a provider
+NO_PROVIDER = "catcher"  # development only: captures messages of channels without a provider
 PrintLine = Callable[[str, str], None]
 
 
 class HealthReport(Struct, frozen=True):
-    """What is printed. `senders`: channels that running workers have a provider for, and its name."""
+    """The lines to print. `configured_channels` maps channels of running workers to their provider."""
 
     lines: list[str]
     problems: list[str]
     configured_channels: dict[Channel, str]
 
     def print_lines(self, say: PrintLine) -> bool:
-        """Print it; return whether there is no problem."""
+        """Print the report. Return True if there is no problem."""
         for line in self.lines:
             say("ok", line)
         for problem in self.problems:
@@ -44,19 +44,19 @@ class HealthReport(Struct, frozen=True):
 
 
 def query_hub(hub: TargetHub, tenant: str) -> HealthReport:
-    """Ask the running hub. Where it does not tell, that is the problem."""
+    """Query the running hub. If it does not respond, report that as the problem."""
     token = hub.token(user=None, role=Role.ADMIN, tenant=tenant)
     try:
         health = asyncio.run(execute(hub.url, token, HEALTH_QUERY))["health"]
     except HubUnreachable as error:
         return HealthReport([], [str(error)], {})
     except ApiError as error:
-        return HealthReport([], [f"The hub at {hub.url} does not tell its health. {hub.format_error(error)}"], {})
+        return HealthReport([], [f"The hub at {hub.url} did not return its health. {hub.format_error(error)}"], {})
     return _report(health)
 
 
 async def read_stores(settings: Settings, tenant: str) -> HealthReport:
-    """Read the same off MongoDB and Redis. Raises connections.StoreUnavailable and PyMongoError."""
+    """Read the health from MongoDB and Redis. Raise connections.StoreUnavailable and PyMongoError."""
     from hub.api.schema.health import Health
     from hub.runtime.container import health_reader
 
@@ -86,12 +86,12 @@ def _report(health: dict[str, Any]) -> HealthReport:
     lines += [
         f"{one['channel']} is sent through {one['provider']}, failure rate {one['failureRate']:.0%}"
         if one["provider"] != NO_PROVIDER
-        else f"{one['channel']} is not sent: it has no provider, and /dev/outbox keeps it"
+        else f"{one['channel']} is not sent: it has no provider, and /dev/outbox shows its messages"
         for one in health["providers"]
         if not one["open"]
     ]
     lines += [
-        f"{one['waiting']} wait on {one['channel']} {one['priority']}, the oldest for {one['oldestSeconds']:.0f} s"
+        f"{one['waiting']} waiting on {one['channel']} {one['priority']}, the oldest for {one['oldestSeconds']:.0f} s"
         for one in health["queues"]
     ]
     lines.append(

@@ -1,4 +1,4 @@
-"""The commands. Each explains itself with `--help`, and stands in a file of its own."""
+"""The command line application. Each command has its own module and a `--help`."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`hub replay`."""
+"""`hub replay`: send failed deliveries again."""
 
 import sys
 from collections import Counter
@@ -16,8 +16,8 @@ from hub.model import Channel, Reason, Role
 from hub.status.delivery_filter import REPLAYABLE_STATUSES, WITHOUT_ADDRESS
 
 BATCH_SIZE = 500  # ids in one call
-LOOKUP_BATCH_SIZE = 10  # root fields of one query
-CONFIRM_ABOVE = 100  # deliveries; so many need a yes
+LOOKUP_BATCH_SIZE = 10  # root fields in one query
+CONFIRM_ABOVE = 100  # deliveries
 REPLAY_MUTATION = "mutation ($ids: [ID!]) { replay(ids: $ids) }"
 SEND_QUERY = "query ($id: ID!) { send(id: $id) { id } }"
 PREVIEW_QUERY = """query ($filter: DeliveryFilter!) {
@@ -29,7 +29,7 @@ DELIVERIES_QUERY = """query ($filter: DeliveryFilter, $after: String) {
 
 
 class Preview(Struct, frozen=True):
-    """What would be replayed; `reasons`: of all that match, with those that are left out."""
+    """What a replay would send. `reasons` counts all matches, including those left out."""
 
     count: int
     reasons: dict[str, int]
@@ -38,41 +38,47 @@ class Preview(Struct, frozen=True):
 
 
 def replay(
-    ids: Annotated[list[str] | None, typer.Argument(help="Deliveries, by their ids.", show_default=False)] = None,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of deliveries.", show_default=False)] = None,
     channel: Annotated[
-        list[Channel] | None, typer.Option("--channel", case_sensitive=False, help="Repeat it for more.")
+        list[Channel] | None,
+        typer.Option("--channel", case_sensitive=False, help="Only this channel. Can be repeated."),
     ] = None,
     reason: Annotated[
-        list[Reason] | None, typer.Option("--reason", case_sensitive=False, help="Why it FAILED. Repeat it for more.")
+        list[Reason] | None,
+        typer.Option("--reason", case_sensitive=False, help="Only this failure reason. Can be repeated."),
     ] = None,
     provider: Annotated[
-        list[str] | None, typer.Option("--provider", help="That was called: smtp, ses, sns ... Repeat it for more.")
+        list[str] | None, typer.Option("--provider", help="Only this provider: smtp, ses, sns, ... Can be repeated.")
     ] = None,
-    user: Annotated[str | None, typer.Option("--user", help="Of one person.")] = None,
-    category: Annotated[str | None, typer.Option("--category", help="Of one category.")] = None,
-    send: Annotated[str | None, typer.Option("--send", help="Of one send, by its id.")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Made since: PT2H ago, or an instant.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Made before: PT2H ago, or an instant.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Only this user.")] = None,
+    category: Annotated[str | None, typer.Option("--category", help="Only this category.")] = None,
+    send: Annotated[str | None, typer.Option("--send", help="Only this send, by its id.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Created since: PT2H (two hours ago), or a time.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Created before: PT2H (two hours ago), or a time.")
+    ] = None,
     failed_since: Annotated[
-        str | None, typer.Option("--failed-since", help="Failed last since: PT2H ago, or an instant.")
+        str | None, typer.Option("--failed-since", help="Last failed since: PT2H (two hours ago), or a time.")
     ] = None,
     failed_until: Annotated[
-        str | None, typer.Option("--failed-until", help="Failed last before: PT2H ago, or an instant.")
+        str | None, typer.Option("--failed-until", help="Last failed before: PT2H (two hours ago), or a time.")
     ] = None,
-    retrying: Annotated[bool, typer.Option("--retrying", help="Also what waits for its next try: now.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Whatever failed.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count, by reason.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help=f"Do not ask, also above {CONFIRM_ABOVE}.")] = False,
+    retrying: Annotated[bool, typer.Option("--retrying", help="Also deliveries that wait for a retry.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All failed deliveries.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count by reason, send nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help=f"Do not ask for confirmation above {CONFIRM_ABOVE}.")] = False,
     url: Url = "",
     token: Token = "",
     tenant: Tenant = "default",
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Send again what FAILED.
+    """Send failed deliveries again.
 
-    By ids, or all that fit the options; prints their ids. What waits for its next try has it now, with --retrying or by
-    its id. What was sent, skipped or called off stays as it is. Where the address is gone or suppressed, it is left out
-    unless its id or --reason names it. Asks before it replays more than 100.
+    Select deliveries by id or with options; their ids are printed. Deliveries that wait for a retry are sent now if you
+    give their id or --retrying. Sent, skipped and cancelled deliveries are not replayed. Deliveries whose address is
+    gone or suppressed are left out, unless you name their id or --reason. More than 100 need a confirmation.
 
     Example: hub replay --channel email --failed-since PT6H --dry-run
     """
@@ -90,7 +96,7 @@ def replay(
     }
     filter = {name: value for name, value in filter.items() if value is not None}
     if bool(ids) + bool(filter) + everything != 1:
-        fail("Say what: ids of deliveries, options such as --channel email, or --all; one of these.", 2)
+        fail("Choose what to replay: ids, options such as --channel email, or --all; one of these.", 2)
     filter["statuses"] = ["FAILED", "RETRYING"] if retrying else ["FAILED"]
     hub = resolve_hub(url, token, data)
     replays = _Replays(hub.url, hub.token(user=None, role=Role.SERVICE, tenant=tenant), ids or [], filter)
@@ -102,17 +108,17 @@ def replay(
         _confirm(preview)
     count = run_or_exit(replays.run(), hub)
     out = f" {preview.left_out} left out: address gone or suppressed." if preview.left_out else ""
-    print(f"{count} {'delivery goes' if count == 1 else 'deliveries go'} out again.{out}")
+    print(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again.{out}")
 
 
 class _Replays:
-    """The calls of one command. With `ids` these count, else `filter`."""
+    """The API calls of one command. `ids` takes precedence over `filter`."""
 
     def __init__(self, url: str, token: str, ids: Sequence[str], filter: dict[str, Any]) -> None:
         self._url = url
         self._token = token
         self._ids = ids
-        self._failed: list[str] = []  # of `ids`, those that can be replayed
+        self._failed: list[str] = []  # the subset of `ids` that can be replayed
         self._filter = filter
 
     async def preview(self) -> Preview:
@@ -120,13 +126,13 @@ class _Replays:
             return await self._preview_ids()
         send = self._filter.get("sendId")
         if send and (await execute(self._url, self._token, SEND_QUERY, id=send))["send"] is None:
-            fail(f"--send {send}: this tenant made no such send.")
+            fail(f"--send {send}: this tenant has no send with this id.")
         found = (await execute(self._url, self._token, PREVIEW_QUERY, filter=self._filter))["replayPreview"]
         reasons = {row["reason"]: row["count"] for row in found["reasons"]}
         return Preview(found["count"], reasons, sum(reasons.values()) - found["count"], found["alreadyRead"])
 
     async def run(self) -> int:
-        """Replay page by page and print the ids. Return how many go out again."""
+        """Replay page by page and print the ids. Return the number of replayed deliveries."""
         count = 0
         async for ids in self._pages():
             count += (await execute(self._url, self._token, REPLAY_MUTATION, ids=ids))["replay"]
@@ -151,7 +157,7 @@ class _Replays:
             after = found["pageInfo"]["endCursor"]
 
     async def _preview_ids(self) -> Preview:
-        """What is named and can be replayed; only that is replayed."""
+        """Select the given ids that can be replayed."""
         reasons: Counter[str] = Counter()
         failed: list[str] = []
         for start in range(0, len(self._ids), LOOKUP_BATCH_SIZE):
@@ -169,24 +175,24 @@ class _Replays:
 
 
 def _print_preview(preview: Preview) -> None:
-    print(f"{preview.count} {'delivery' if preview.count == 1 else 'deliveries'} would go out again.")
+    print(f"{preview.count} {'delivery' if preview.count == 1 else 'deliveries'} would be sent again.")
     for reason, count in sorted(preview.reasons.items(), key=lambda row: (-row[1], row[0])):
         out = f" (left out unless --reason {reason} names it)" if preview.left_out and reason in WITHOUT_ADDRESS else ""
         print(f"{count:>8}  {reason}{out}")
     if preview.already_read:
-        print(f"{preview.already_read} of them were read meanwhile, and would be SKIPPED.")
+        print(f"{preview.already_read} of them have been read since and would be SKIPPED.")
 
 
 def _confirm(preview: Preview) -> None:
-    what = f"{preview.count} deliveries would go out again"
+    what = f"{preview.count} deliveries would be sent again"
     if not sys.stdin.isatty():
-        fail(f"{what}: look at them with --dry-run, then repeat this with --yes.")
+        fail(f"{what}: check with --dry-run, then repeat the command with --yes.")
     _print_preview(preview)
     typer.confirm("Replay them?", abort=True)
 
 
 def _to_instant(text: str, option: str) -> str:
-    """As the API takes it. The hub itself judges what is neither."""
+    """Return an instant for the API. The hub validates anything that is not a duration."""
     return (
         (datetime.now(UTC) - timedelta(seconds=parse_duration(text, option))).isoformat()
         if text.startswith("P")

@@ -1,4 +1,4 @@
-"""`hub schema`."""
+"""`hub schema`: print the GraphQL schema."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ SCHEMA_FILE = Path("schema.graphql")
 
 
 def schema(
-    check: Annotated[bool, typer.Option("--check", help="Fail if schema.graphql is not what the code says.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Fail if schema.graphql differs from the code.")] = False,
 ) -> None:
     """Print the GraphQL schema.
 
@@ -24,4 +24,4 @@ def schema(
     if not check:
         sys.stdout.write(text)
     elif not SCHEMA_FILE.exists() or SCHEMA_FILE.read_text() != text:
-        fail(f"{SCHEMA_FILE} is stale: run `hub schema > {SCHEMA_FILE}`.")
+        fail(f"{SCHEMA_FILE} is out of date: run `hub schema > {SCHEMA_FILE}`.")

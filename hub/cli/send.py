@@ -1,4 +1,4 @@
-"""`hub send`."""
+"""`hub send`: send a notification."""
 
 import json
 import sys
@@ -18,34 +18,36 @@ SEND_MUTATION = """mutation ($input: SendInput!) {
 
 
 def send(
-    title: Annotated[str, typer.Argument(help="What they see first.", show_default=False)],
-    body: Annotated[str, typer.Argument(help="The rest.")] = "",
-    to: Annotated[list[str] | None, typer.Option("--to", help="A user's id. Repeat it for more people.")] = None,
-    category: Annotated[str, typer.Option("--category", help="What kind of news this is.")] = "news",
+    title: Annotated[str, typer.Argument(help="The title.", show_default=False)],
+    body: Annotated[str, typer.Argument(help="The body.")] = "",
+    to: Annotated[list[str] | None, typer.Option("--to", help="The id of a user. Can be repeated.")] = None,
+    category: Annotated[str, typer.Option("--category", help="The category.")] = "news",
     channel: Annotated[
         list[Channel] | None,
-        typer.Option("--channel", case_sensitive=False, help="Not the category's own. Repeat it for more."),
+        typer.Option("--channel", case_sensitive=False, help="Instead of the category's channels. Can be repeated."),
     ] = None,
     priority: Annotated[Priority | None, typer.Option("--priority", case_sensitive=False)] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="A word to filter by. Repeat it for more.")] = None,
-    data_json: Annotated[str | None, typer.Option("--json", help="Data for the app that shows it, as JSON.")] = None,
-    link: Annotated[str | None, typer.Option("--link", help="Where a click leads: http(s), or /a/path.")] = None,
-    key: Annotated[str | None, typer.Option("--key", help="Idempotency key: repeating the call sends once.")] = None,
-    expires: Annotated[str | None, typer.Option("--expires", help="Leaves inboxes after: PT1H, P7D.")] = None,
-    ack: Annotated[bool, typer.Option("--ack", help="Recipients are asked to confirm it.")] = False,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag to filter by. Can be repeated.")] = None,
+    data_json: Annotated[str | None, typer.Option("--json", help="Data for your app, as JSON.")] = None,
+    link: Annotated[
+        str | None, typer.Option("--link", help="The target of a click: an http(s) URL, or /a/path.")
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Idempotency key: a repeated call sends once.")] = None,
+    expires: Annotated[str | None, typer.Option("--expires", help="Removed from inboxes after: PT1H, P7D.")] = None,
+    ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge it.")] = False,
     url: Url = "",
     token: Token = "",
     tenant: Tenant = "default",
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Send a notification. It is stored when this returns.
+    """Send a notification. It is stored when the command returns.
 
     Example: hub send "Build failed" "Two tests are red." --to alice --priority high --key build-1041
     """
     if not to:
-        fail("Say to whom: --to alice.", 2)
+        fail("Name the recipient: --to alice.", 2)
     if comma_separated := [user for user in to if "," in user]:
-        fail(f"--to {comma_separated[0]}: repeat --to for each person.", 2)
+        fail(f"--to {comma_separated[0]}: repeat --to for each user.", 2)
     send_input: dict[str, Any] = {
         "to": {"users": to},
         "category": category,
@@ -66,8 +68,8 @@ def send(
     for row in sent["send"]["counts"]:
         if row["status"] == DeliveryStatus.SKIPPED:
             why = ", ".join(f"{one['reason']} ({one['count']})" for one in row["reasons"])
-            print(f"{row['channel']} is skipped: {why}.", file=sys.stderr)
-    print(f"{id} was sent before, to {people}: this key is known." if sent["duplicate"] else f"{id} sent to {people}.")
+            print(f"{row['channel']} skipped: {why}.", file=sys.stderr)
+    print(f"{id} was already sent to {people} with this key." if sent["duplicate"] else f"{id} sent to {people}.")
 
 
 def _parse_json(text: str | None) -> Any:

@@ -17,18 +17,18 @@ from hub.settings import ConfigurationError
 
 
 def serve(
-    ssl_certfile: Annotated[Path | None, typer.Option(help="Speak TLS: a certificate with its chain, in PEM.")] = None,
-    ssl_keyfile: Annotated[Path | None, typer.Option(help="Its key, where that is not in the same file.")] = None,
+    ssl_certfile: Annotated[Path | None, typer.Option(help="Serve TLS with this PEM certificate chain.")] = None,
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="The private key, if it is in a separate file.")] = None,
     ssl_keyfile_password: Annotated[
-        str | None, typer.Option(help="Others can see options: rather set HUB_SSL_KEYFILE_PASSWORD.")
+        str | None, typer.Option(help="Visible to other users: prefer HUB_SSL_KEYFILE_PASSWORD.")
     ] = None,
     ssl_ca_certs: Annotated[
-        Path | None, typer.Option(help="Clients must show a certificate that one of these has signed.")
+        Path | None, typer.Option(help="Require client certificates signed by one of these.")
     ] = None,
 ) -> None:
-    """Run the API. Start as many processes as you like beside one another.
+    """Run the API. You can run any number of processes.
 
-    Each option wins over the setting of its name, such as HUB_SSL_CERTFILE.
+    Each option overrides the setting of the same name, such as HUB_SSL_CERTFILE.
     """
     from hub.runtime.serve import serve as run
 
@@ -48,10 +48,10 @@ def serve(
 
 
 def work() -> None:
-    """Run the dispatchers and the ticker. Start as many processes as you like.
+    """Run the workers and the scheduler. You can run any number of processes.
 
-    They send what leaves the hub, try again what failed, end snoozes and remove what expired. SIGTERM lets calls under
-    way end, within HUB_SHUTDOWN_SECONDS.
+    They send and retry deliveries, end snoozes and remove expired notifications. After SIGTERM, calls in progress may
+    finish within HUB_SHUTDOWN_SECONDS.
 
     Example: HUB_SMTP_URL=smtps://hub:secret@mail.example.org HUB_EMAIL_FROM=hub@example.org hub work
     """
@@ -66,7 +66,7 @@ def _run_or_exit(process: Coroutine[Any, Any, None], port: str) -> None:
     try:
         uvloop.run(process)
     except HostUnavailable as error:
-        fail(f"{error}: write 127.0.0.1, 0.0.0.0 for all addresses, or another address of this machine.")
+        fail(f"{error}: use 127.0.0.1, 0.0.0.0 (all addresses) or another address of this machine.")
     except PortUnavailable as error:
         fail(f"{error}: choose another with {port}.")
     except (StoreUnavailable, ConfigurationError) as error:

@@ -1,4 +1,4 @@
-"""What commands have in common: their settings, the hub they talk to, their options, and how they fail."""
+"""Shared by the commands: settings, the hub they call, common options, errors."""
 
 import os
 import re
@@ -18,34 +18,34 @@ from hub.text import IDENTIFIER_RULE, is_identifier
 
 DEFAULT_DATA = Path(".hub")
 DAY_S = 86_400.0
-SECRET_NAMES = re.compile("SECRET|URL|TOKEN|PASSWORD|PRIVATE_KEY")  # settings whose values are not shown
-TOKEN_LIFETIME_S = DAY_S  # of tokens that commands make for themselves
+SECRET_NAMES = re.compile("SECRET|URL|TOKEN|PASSWORD|PRIVATE_KEY")  # never print the values of these settings
+TOKEN_LIFETIME_S = DAY_S  # of tokens that commands create for their own calls
 
-Data = Annotated[Path, typer.Option("--data", help="The folder of a `hub dev`, where its address and key are found.")]
+Data = Annotated[Path, typer.Option("--data", help="The data folder of a `hub dev`, with its URL and key.")]
 Url = Annotated[
     str,
-    typer.Option("--url", envvar="HUB_URL", show_default="the `hub dev` of --data", help="Where the hub answers."),
+    typer.Option("--url", envvar="HUB_URL", show_default="the `hub dev` of --data", help="The URL of the hub."),
 ]
 Token = Annotated[
     str,
     typer.Option(
         "--token",
         envvar="HUB_TOKEN",
-        show_default="made with HUB_JWT_SECRET for --url, else with the key of --data",
-        help="Who calls.",
+        show_default="signed with HUB_JWT_SECRET for --url, else with the key of --data",
+        help="The access token.",
     ),
 ]
-Tenant = Annotated[str, typer.Option("--tenant", help="The tenant that a token is made for.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="The tenant of the token.")]
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
-    """Ends the command with a sentence on stderr."""
+    """Print the message to stderr and exit."""
     print(message, file=sys.stderr)
     sys.exit(status)
 
 
 def load_settings(**defaults: Any) -> Settings:
-    """The settings of the environment, which win over `defaults`; or an exit that says which one to mend."""
+    """Return the settings. The environment overrides `defaults`. Exit with the invalid settings."""
     try:
         return Settings(**{name: value for name, value in defaults.items() if not is_set(name)})
     except ValidationError as error:
@@ -61,11 +61,11 @@ def variable_name(name: str) -> str:
 
 
 def describe_faults(error: ValidationError) -> list[str]:
-    """A line a fault, each with the name of its setting."""
+    """Return one line per invalid setting, with its name."""
     lines = []
     for fault in error.errors():
         text = fault["msg"].removeprefix("Value error, ")
-        if not fault["loc"]:  # about several settings together, and names them
+        if not fault["loc"]:  # a check of several settings, which it names
             lines.append(text if text.startswith("HUB_") else f"settings: {text}")
             continue
         name = variable_name(str(fault["loc"][0]))
@@ -77,7 +77,7 @@ def describe_faults(error: ValidationError) -> list[str]:
 
 
 class SigningKey(Struct, frozen=True):
-    """What tokens are signed with. `named` is how a person knows it."""
+    """A signing key. `description` tells a user where it comes from."""
 
     secret: str
     description: str
@@ -85,7 +85,7 @@ class SigningKey(Struct, frozen=True):
     audience: str = ""
 
     def sign(self, *, user: str | None, role: Role, tenant: str, expires_in_s: float = TOKEN_LIFETIME_S) -> str:
-        """A token; or an exit that says what can't be in one."""
+        """Return a token. Exit if the user or tenant is invalid."""
         from hub.api.auth import TENANT, sign_token
 
         if user is not None and not is_identifier(user):
@@ -104,7 +104,7 @@ class SigningKey(Struct, frozen=True):
 
 
 class TargetHub(Struct, frozen=True):
-    """The hub that a command calls, and the key that fits it; `given` is a token instead."""
+    """The hub that a command calls, with its signing key or a given token."""
 
     url: str
     key: SigningKey | None = None
@@ -114,27 +114,30 @@ class TargetHub(Struct, frozen=True):
         return self.key.sign(user=user, role=role, tenant=tenant) if self.key else self.given_token
 
     def format_error(self, error: HubError) -> str:
-        """An error as the hub said it, with its code, and the field or the token at fault."""
+        """Return the error message with its code, and the field or token at fault."""
         field = error.extensions.get("field")
         code = error.extensions.get("code", error.code)
         text = f"{code}{f' ({field})' if field else ''}: {error.message}"
         return f"{text} {self.describe_target()}" if code == "UNAUTHENTICATED" else text
 
     def describe_target(self) -> str:
-        """Which hub was called, and where the token comes from."""
+        """Return which hub was called and where the token comes from."""
         how = f"signed with {self.key.description}" if self.key else "given by --token or HUB_TOKEN"
         return f"The hub is {self.url}; the token was {how}."
 
 
 def resolve_hub(url: str, token: str, data: Path) -> TargetHub:
-    """The hub at `url`, with the environment's key; or without `url` the `hub dev` that runs on `data`, with its own.
-    Never some of each. A token or a folder that is named wins."""
+    """Return the hub to call.
+
+    With `url`: that hub, with the key of the environment. Without: the running `hub dev` of `data`, with its key. The
+    two are never mixed. An explicit token or folder takes precedence.
+    """
     home = DataDirectory(data)
     running = home.running
     if not url:
         if not running:
             fail(
-                f"No hub dev runs on {data}: start one, name its folder with --data, or name another hub by --url "
+                f"No hub dev runs on {data}: start it, choose its folder with --data, or choose another hub with --url "
                 "(HUB_URL) with --token (HUB_TOKEN) or HUB_JWT_SECRET."
             )
         return TargetHub(running.url, given_token=token) if token else TargetHub(running.url, _data_dir_key(home))
@@ -145,11 +148,11 @@ def resolve_hub(url: str, token: str, data: Path) -> TargetHub:
         return TargetHub(url, _environment_key())
     if data != DEFAULT_DATA or (running and running.url == url):
         return TargetHub(url, _data_dir_key(home))
-    fail(f"No key for the hub at {url}: give --token (HUB_TOKEN), set HUB_JWT_SECRET, or name its folder with --data.")
+    fail(f"No key for the hub at {url}: use --token (HUB_TOKEN), HUB_JWT_SECRET or --data.")
 
 
 def resolve_key(data: Path) -> SigningKey:
-    """The environment's key; or that of the `hub dev` on `data`, if that is named or the environment has none."""
+    """Return the environment's key, or the key of `hub dev` if `data` is given or the environment has none."""
     if data == DEFAULT_DATA and is_set("jwt_secret"):
         return _environment_key()
     return _data_dir_key(DataDirectory(data))
@@ -167,4 +170,4 @@ def _data_dir_key(data_dir: DataDirectory) -> SigningKey:
         return SigningKey(running.secret, description, running.issuer, running.audience)
     if secret := data_dir.existing_secret:
         return SigningKey(secret, description)
-    fail(f"No key to sign a token with in {data_dir.folder}: set HUB_JWT_SECRET, or name a hub dev's folder (--data).")
+    fail(f"No key to sign a token with in {data_dir.folder}: set HUB_JWT_SECRET, or use --data.")

@@ -1,4 +1,4 @@
-"""`hub token`."""
+"""`hub token`: print an access token."""
 
 import re
 from typing import Annotated
@@ -14,27 +14,27 @@ MAX_DURATION_S = 3660 * DAY_S
 
 
 def token(
-    user: Annotated[str | None, typer.Option("--user", help="The person whose token it is.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="The user of the token.")] = None,
     role: Annotated[
         str | None,
         typer.Option(
-            "--role", metavar="service|admin", help="For a back end. With --user, one with that person's inbox too."
+            "--role", metavar="service|admin", help="For a back end. With --user, it can use that user's inbox too."
         ),
     ] = None,
     tenant: Tenant = "default",
-    expires: Annotated[str, typer.Option("--expires", help="After how long: PT15M, PT1H, P30D (ISO 8601).")] = "PT1H",
+    expires: Annotated[str, typer.Option("--expires", help="Lifetime: PT15M, PT1H, P30D (ISO 8601).")] = "PT1H",
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Print a token.
+    """Print an access token.
 
-    It is signed with HUB_JWT_SECRET, or with the key of the `hub dev` on --data, if that is named or there is no other.
+    It is signed with HUB_JWT_SECRET, or with the key of a `hub dev` if --data is given or HUB_JWT_SECRET is not set.
 
     Examples: hub token --user alice · hub token --role service --expires P30D
     """
     if user is None and role is None:
-        fail("Say for whom: --user ID, or --role service.", 2)
+        fail("Choose --user ID or --role service.", 2)
     if role == Role.USER:
-        fail("A person's token has no role: leave --role out, and name the person with --user.", 2)
+        fail("A user's token has no role: leave --role out and give --user.", 2)
     if role not in (None, Role.SERVICE, Role.ADMIN):
         fail(f"--role {role}: give service or admin.", 2)
     chosen = Role(role) if role else Role.USER
@@ -42,9 +42,9 @@ def token(
 
 
 def parse_duration(text: str, option: str = "--expires") -> float:
-    """An ISO 8601 duration of weeks, or of days, hours, minutes and seconds. Years and months have no fixed length."""
+    """Parse an ISO 8601 duration into seconds. Years and months are rejected: their length varies."""
     match = DURATION.fullmatch(text)
     total = sum(float(n) * unit for n, unit in zip(match.groups(), UNITS_S, strict=True) if n) if match else 0
     if not 0 < total <= MAX_DURATION_S:
-        fail(f"{option} {text}: give a duration of at most ten years, such as PT15M, PT1H or P30D.", 2)
+        fail(f"{option} {text}: use a duration of at most ten years, such as PT15M, PT1H or P30D.", 2)
     return total

@@ -1,13 +1,13 @@
-"""`hub vapid`."""
+"""`hub vapid`: create a key for web push."""
 
 from base64 import urlsafe_b64encode
 
 
 def vapid() -> None:
-    """Make a key for web push.
+    """Create a key for web push.
 
-    Prints settings, fit for a file of them, and as a comment the public key, which `webPushKey` tells browsers. Keep
-    the private key: with another one every browser has to subscribe anew.
+    Prints the settings in the format of an environment file, and the public key as a comment. Browsers get the public
+    key from `webPushKey`. Keep the private key: if it changes, every browser must subscribe again.
 
     Example: hub vapid >> hub.env
     """
@@ -19,5 +19,5 @@ def vapid() -> None:
     key = urlsafe_b64encode(secret.to_bytes(32)).decode().rstrip("=")
     print(f"# Public key: {vapid_public_key(key)}")
     print(f"HUB_VAPID_PRIVATE_KEY={key}")
-    print("# Whom push services write to when something is wrong: put your address here.")
+    print("# Contact for push services: replace with your address.")
     print("HUB_VAPID_SUBJECT=mailto:ops@example.org")

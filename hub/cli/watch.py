@@ -1,7 +1,7 @@
 """`hub watch`: an inbox in the terminal.
 
-It loads the newest page, then lives on the change feed. A connection that is lost is made again with backoff and full
-jitter, and the feed goes on from the last cursor, so nothing is missed and nothing shown twice. RESYNC loads anew.
+It loads the newest page and then follows the change feed. A lost connection is retried with exponential backoff and
+full jitter. The feed resumes from the last cursor without gaps or duplicates. RESYNC reloads the page.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ PROTOCOL = Subprotocol("graphql-transport-ws")
 INITIAL_BACKOFF_S = 0.25
 MAX_BACKOFF_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 1.0  # for goodbye
-CATCH_UP_IDLE_S = 0.3  # after this long without a change, what was missed has arrived
+CLOSE_TIMEOUT_S = 1.0
+CATCH_UP_IDLE_S = 0.3  # the catch-up is complete after this long without a change
 EXPIRED_REASON = "The token has expired."
-CLOSE_RESTART = 1012  # how a hub that stops says goodbye
+CLOSE_RESTART = 1012  # sent by a hub that shuts down
 CLOSE_FORBIDDEN = 4403
-PROTOCOL_CLOSE_CODES = range(4400, 4500)  # the protocol's own close codes: trying again would not help
+PROTOCOL_CLOSE_CODES = range(4400, 4500)  # close codes of graphql-transport-ws: a retry cannot help
 TRANSIENT_CODES = {"UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"}
 
 FIELDS = "id title body category priority createdAt seenAt readAt archivedAt snoozedUntil acknowledgedAt"
@@ -44,8 +44,8 @@ INBOX_SUBSCRIPTION = (
 
 
 def watch(
-    user: Annotated[str | None, typer.Option("--user", help="Whose inbox; not needed with --token.")] = None,
-    first: Annotated[int, typer.Option("--first", help="How many to list at the start.", min=1, max=100)] = 10,
+    user: Annotated[str | None, typer.Option("--user", help="The user; not needed with --token.")] = None,
+    first: Annotated[int, typer.Option("--first", help="Number of notifications to list first.", min=1, max=100)] = 10,
     url: Url = "",
     token: Token = "",
     tenant: Tenant = "default",
@@ -53,25 +53,25 @@ def watch(
 ) -> None:
     """Show an inbox live.
 
-    What arrives, what is read, marked or removed, and the counts. Ctrl-C ends it.
+    Prints new, changed and removed notifications, and the counts. Ctrl-C stops it.
 
     Example: hub watch --user alice
     """
     if user is None and not token:
-        fail("Say whose inbox: --user alice.", 2)
+        fail("Name the user: --user alice.", 2)
 
     hub = resolve_hub(url, token, data)
 
     def fresh_token() -> str:
         return hub.token(user=user, role=Role.USER, tenant=tenant)
 
-    fresh_token()  # what is wrong with it is told before anything is tried
+    fresh_token()  # report an invalid option before connecting
     printer = InboxPrinter(f"Inbox of {user}" if user else "Inbox", hub.url)
     try:
         asyncio.run(_Watcher(hub, fresh_token, first, printer).run())
     except KeyboardInterrupt:
         printer.end()
-    except BrokenPipeError:  # `hub watch | head` has seen enough; what is still buffered must not complain at exit
+    except BrokenPipeError:  # `hub watch | head` ended: avoid an error for buffered output at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except ApiError as error:
         fail(hub.format_error(error))
@@ -80,11 +80,11 @@ def watch(
 
 
 class _PermanentError(Exception):
-    """Trying again would not help."""
+    """A retry cannot help."""
 
 
 class _ConnectionLost(Exception):
-    """The connection is gone, or what was asked can't be answered for the moment."""
+    """The connection is lost, or the hub returned a transient error."""
 
 
 class _Watcher:
@@ -110,7 +110,7 @@ class _Watcher:
                 await self._back_off(str(lost))
 
     async def _back_off(self, why: str) -> None:
-        """Full jitter, so that all who were cut off together do not come back together."""
+        """Wait with full jitter, to spread the reconnects of many clients."""
         pause_s = random.uniform(0, min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2**self._failures))  # noqa: S311
         if self._failures == 0:
             self._screen.lost(why)
@@ -135,16 +135,16 @@ class _Watcher:
             code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
             if code in PROTOCOL_CLOSE_CODES and not (self._hub.key and reason == EXPIRED_REASON):
                 whose = f" {self._hub.describe_target()}" if code == CLOSE_FORBIDDEN else ""
-                raise _PermanentError(f"The hub ended the connection: {reason or code}{whose}") from None
-            why = "stops, or starts again" if code == CLOSE_RESTART else f"closed the connection ({reason or code})"
+                raise _PermanentError(f"The hub closed the connection: {reason or code}{whose}") from None
+            why = "is stopping or restarting" if code == CLOSE_RESTART else f"closed the connection ({reason or code})"
             raise _ConnectionLost(f"The hub at {self._url} {why}.") from None
         except InvalidURI:
-            raise _PermanentError(f"{self._url} is no address: it begins with http:// or https://.") from None
+            raise _PermanentError(f"{self._url} is not a valid URL: it must start with http:// or https://.") from None
         except (OSError, TimeoutError, InvalidHandshake):
-            raise _ConnectionLost(f"Nothing answers at {self._url}: is the hub running?") from None
+            raise _ConnectionLost(f"Nothing responds at {self._url}: is the hub running?") from None
 
     async def _stream(self, connection: "_Connection") -> None:
-        """The inbox over one connection, until it is lost."""
+        """Follow the inbox over one connection until it is lost."""
         missed = None if self._cursor is None else 0
         while True:
             if self._cursor is None:
@@ -204,15 +204,15 @@ class _Connection:
         return data
 
     async def query(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The answer to a query."""
+        """Return the data of a query."""
         await self.subscribe(query, **variables)
         data = await self.next()
         if data is None or await self.next() is not None:
-            raise _PermanentError("The hub answered a query with something else.")
+            raise _PermanentError("The hub sent an unexpected response to a query.")
         return data
 
     async def _receive(self, *wanted: str) -> dict[str, Any]:
-        """The next message of these types, with pings answered in between."""
+        """Return the next message of these types. Respond to pings meanwhile."""
         while True:
             message: dict[str, Any] = json.loads(await self._socket.recv())
             if message["type"] == "ping":

@@ -1,4 +1,4 @@
-"""How `hub watch` shows an inbox: a line a change, for eyes and for pipes alike."""
+"""The output of `hub watch`: one line per change, for terminals and pipes."""
 
 import os
 import sys
@@ -7,9 +7,9 @@ from typing import Any
 
 BODY_CHARS = 60
 TITLE_CHARS = 100
-MAX_CACHED = 5000  # notifications remembered, to tell what about them changed
+MAX_CACHED = 5000  # notifications, kept to detect what changed
 
-MARK_LABELS = (  # field, what it says when it is set, what when it is cleared
+MARK_LABELS = (  # field, label when set, label when cleared
     ("archivedAt", "archived", "unarchived"),
     ("snoozedUntil", "snoozed", "back"),
     ("acknowledgedAt", "confirmed", "unconfirmed"),
@@ -24,7 +24,7 @@ Item = dict[str, Any]
 
 
 class InboxPrinter:
-    """Titles are other people's words: control characters never reach the terminal."""
+    """Prints an inbox. Control characters in titles are removed: senders are not trusted."""
 
     def __init__(self, title: str, url: str) -> None:
         self._title = title
@@ -33,12 +33,12 @@ class InboxPrinter:
         self._known: dict[str, Item] = {}
 
     def page(self, page: Item) -> None:
-        """The newest, oldest of them first, so that the newest stands at the bottom where more will come."""
+        """Print a page with the newest notification last."""
         self._print(f"{_sanitize(self._title)} at {self._url}: {_format_counts(page)}")
         for item in reversed(page["nodes"]):
             self._cache(item)
             self._line("" if item["readAt"] else "unread", _describe(item), at=item["createdAt"])
-        self._print("Live. Ctrl-C ends it.")
+        self._print("Live. Press Ctrl-C to stop.")
 
     def event(self, event: Item) -> None:
         kind: str = event["kind"]
@@ -61,15 +61,15 @@ class InboxPrinter:
                 self._line(_describe_change(before, item), f"{told} · {_format_counts(event)}")
 
     def lost(self, why: str) -> None:
-        self._line("lost", f"{_sanitize(why)} Trying again.")
+        self._line("lost", f"{_sanitize(why)} Reconnecting.")
 
     def resumed(self, missed: int) -> None:
         changes = "1 change" if missed == 1 else f"{missed} changes"
-        self._line("resumed", f"where it was cut off; caught up on {changes}." if missed else "nothing was missed.")
+        self._line("resumed", f"caught up on {changes}." if missed else "nothing was missed.")
 
     def resync(self) -> None:
         self._known.clear()
-        self._line("resumed", "too much had changed to tell one by one; loaded anew.")
+        self._line("resumed", "too many changes to list; reloaded.")
 
     def end(self) -> None:
         if sys.stdout.isatty():
@@ -82,7 +82,7 @@ class InboxPrinter:
             del self._known[next(iter(self._known))]
 
     def _apply_bulk(self, kind: str) -> None:
-        """Does to what is remembered in the ACTIVE view what the change did."""
+        """Apply a bulk change to the cached notifications of the ACTIVE view."""
         for id, item in self._known.items():
             if not item["archivedAt"] and not item["snoozedUntil"]:
                 self._known[id] = {**item, **{field: item[field] or "then" for field in BULK_FIELDS[kind]}}
@@ -101,7 +101,7 @@ class InboxPrinter:
 
 
 def _describe_change(before: Item | None, after: Item) -> str:
-    """What happened to it, in a word: the first mark that differs. Without a state before, what its marks say now."""
+    """Return the label of the first mark that differs. Without a previous state, use the current marks."""
     for field, is_set, is_cleared in MARK_LABELS:
         now = after[field] is not None
         then = before is not None and before[field] is not None
@@ -127,5 +127,5 @@ def _truncate(text: str, most: int) -> str:
 
 
 def _sanitize(text: str) -> str:
-    """One line, with nothing in it that a terminal would obey."""
+    """Return the text as one line without control characters."""
     return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
