@@ -15,7 +15,7 @@ COMPAT_TESTS := tests/test_driver_cancelled.py tests/test_sending.py tests/test_
 HAS_NODE := { $(NODE) && npm --version; } >/dev/null 2>&1
 NO_NODE := Node 20.19 or later and npm are not installed
 
-.PHONY: help install run front test browser prove compat check format bench lock
+.PHONY: help install run front test browser prove compat check docs format bench lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ check: $(INSTALLED)  ## lint, format, types, imports, dependencies, the exported
 	@$(BIN)/deptry .
 	@$(BIN)/hub schema --check
 	@$(BIN)/hub settings --check
+
+docs: $(INSTALLED)  ## build the documentation into site/; broken links and anchors are errors
+	@$(BIN)/zensical build --strict --clean
 
 format: $(INSTALLED)  ## fix and format the code with ruff
 	@$(BIN)/ruff check --fix

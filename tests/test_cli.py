@@ -19,6 +19,7 @@ from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from tests.client import SEND, Tenant, eventually
 from tests.commands import HUB, Command, call, environment
+from tests.documentation import DOCS, text_of
 from tests.processes import SECRET, Deployment
 
 ROOT = Path(__file__).parent.parent
@@ -50,9 +51,9 @@ def test_help_lists_every_command_with_an_example() -> None:
         assert "Example" in call(command, "--help").stdout
 
 
-def test_readme_names_every_setting() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert [name for name in Settings.model_fields if f"`HUB_{name.upper()}`" not in readme] == []
+def test_reference_names_every_setting() -> None:
+    named = text_of(DOCS / "reference" / "settings.md")
+    assert [name for name in Settings.model_fields if f"`HUB_{name.upper()}`" not in named] == []
 
 
 async def test_token_opens_the_door_for_its_user_and_role(deployment: Deployment) -> None:

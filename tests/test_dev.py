@@ -23,6 +23,7 @@ from hub.platform import embedded_servers
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import SEND, Json, eventually
 from tests.commands import HUB, Command, call, environment
+from tests.documentation import example_pages, text_of
 from tests.processes import SECRET
 from tests.receiver import Receiver
 
@@ -156,8 +157,8 @@ async def test_dev_shows_what_would_leave_and_calls_webhooks_of_this_machine(fol
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the examples call curl")
-async def test_readme_commands_work_as_written(folder: Path) -> None:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+async def test_documented_commands_work_as_written(folder: Path) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", text_of(*example_pages()), re.DOTALL)
     async with Command("dev", "--port", "0", cwd=folder) as hub:
         url = (await hub.says(SERVES))[1]
         script = "\n".join(blocks).replace("http://127.0.0.1:8000", url).replace(".venv/bin/hub", str(HUB))
@@ -168,7 +169,7 @@ async def test_readme_commands_work_as_written(folder: Path) -> None:
             env=environment(),
             text=True,
             capture_output=True,
-            timeout=180,
+            timeout=270,
         )
     assert done.stderr == ""
     assert '"errors"' not in done.stdout

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
@@ -22,6 +21,7 @@ from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import FEED, INBOX, SEND, Json, Refused, Tenant, eventually
 from tests.conftest import scaled
+from tests.documentation import DOCS, text_of
 from tests.processes import Deployment, Process
 
 INTERNAL = "INTERNAL_SERVER_ERROR"
@@ -239,8 +239,8 @@ async def test_metrics_are_well_formed_and_explained(tenant: Tenant) -> None:
         for sample in metric.samples:
             assert metric.type != "counter" or sample.name.endswith("_total"), sample.name
             assert tenant.name not in str(sample.labels), name
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    named = set(re.findall(r"(?<![$\w])hub_[a-z_]+", readme))
+    documented = text_of(*(DOCS / "operations").glob("*.md"))
+    named = set(re.findall(r"(?<![$\w])hub_[a-z_]+", documented))
     known = {sample.name for metric in ours.values() for sample in metric.samples} | set(ours)
     assert named <= known | {f"{name}_total" for name in known}, named - known
 

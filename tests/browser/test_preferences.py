@@ -304,7 +304,7 @@ async def test_push_without_a_service_worker_is_said_and_its_developer_told_why(
     await page.context.grant_permissions(["notifications"])
     async with page.expect_console_message(lambda said: "/none.js" in said.text) as told:
         await page.get_by_role("button", name="Turn on").click()
-    assert 'see "Web push" in the hub\'s README: SecurityError' in (await told.value).text
+    assert "see docs/frontend/web-push.md of the hub: SecurityError" in (await told.value).text
     await expect(page.locator("hub-push [role=status]")).to_have_text(
         "This page can't receive them: its service worker can't be loaded."
     )

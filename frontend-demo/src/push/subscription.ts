@@ -119,7 +119,7 @@ export class Subscription {
     try {
       return await navigator.serviceWorker.register(trusted(this.#worker));
     } catch (error) {
-      console.warn(`hub: no service worker at ${this.#worker}; see "Web push" in the hub's README:`, error);
+      console.warn(`hub: no service worker at ${this.#worker}; see docs/frontend/web-push.md of the hub:`, error);
       return undefined;
     }
   }
