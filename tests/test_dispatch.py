@@ -183,7 +183,7 @@ async def test_replay_gives_what_waits_for_its_next_try_that_try_now(
     given = ["--user", "carol", "--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
     assert call("replay", *given, jwt_secret=SECRET).stdout == "0 deliveries will be sent again.\n"
     assert call("replay", "--retrying", *given, jwt_secret=SECRET).stdout == (
-        f"{waiting['carol']['id']}\n1 delivery goes out again.\n"
+        f"{waiting['carol']['id']}\n1 delivery will be sent again.\n"
     )
     await ended(tenant, "DELIVERED", 3)
 
@@ -394,11 +394,11 @@ async def test_replay_command_brings_back_dead_letters(tenant: Tenant, receiver:
     assert replay("--user", "alice", "--until", "PT1H") == "0 deliveries will be sent again.\n"
     assert "this tenant has no send with this id" in replay("--send", dead["bob"])
     assert "BAD_USER_INPUT" in replay("--since", "yesterday")
-    assert replay("--send", sent[0]["id"]) == f"{dead['alice']}\n1 delivery goes out again.\n"
+    assert replay("--send", sent[0]["id"]) == f"{dead['alice']}\n1 delivery will be sent again.\n"
     [alive] = await ended(tenant, "DELIVERED")
     assert alive["id"] == dead["alice"]
     assert replay(dead["bob"], "--dry-run") == "1 delivery would be sent again.\n       1  REFUSED\n"
-    assert replay(dead["bob"]) == f"{dead['bob']}\n1 delivery goes out again.\n"
+    assert replay(dead["bob"]) == f"{dead['bob']}\n1 delivery will be sent again.\n"
     await ended(tenant, "DELIVERED", 2)
     assert replay("--all") == "0 deliveries will be sent again.\n"
 

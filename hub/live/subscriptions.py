@@ -155,7 +155,7 @@ class SubscriptionHub:
             return
         for row in message.rows:
             if row.mailbox in self._mailbox_feeds:
-                self._deliver(message.changed(row))
+                self._deliver(message.change_of(row))
 
     def reconcile(self) -> None:
         """Compare every open mailbox with the store soon."""

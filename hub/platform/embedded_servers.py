@@ -188,6 +188,7 @@ class Server:
         return self.port
 
     def _spawn(self, path: str) -> None:
+        self.log.unlink(missing_ok=True)  # another server on this folder keeps writing to its own file
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # the program that find() chose
                 ["/bin/sh", "-c", DIE_WITH_PARENT, self.program.name, path, *self._arguments()],
