@@ -188,7 +188,6 @@ class Server:
         return self.port
 
     def _spawn(self, path: str) -> None:
-        self.log.unlink(missing_ok=True)  # another server on this folder keeps writing to its own file
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # the program that find() chose
                 ["/bin/sh", "-c", DIE_WITH_PARENT, self.program.name, path, *self._arguments()],
@@ -293,7 +292,7 @@ class Mongod(Server):
         if self._single_member:
             await _form_set([self])
 
-    def _last_words(self) -> list[str]:
+    def _log_tail(self) -> list[str]:
         """Its errors: when it gives up, it still says a screen of other things."""
         lines = self.log.read_text(errors="replace").splitlines()
         return [line for line in lines if '"s":"E"' in line or '"s":"F"' in line][-10:] or lines[-10:]
