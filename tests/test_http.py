@@ -300,13 +300,13 @@ async def test_many_frames_at_once_are_read_in_turns_with_others(monkeypatch: py
         read.append(data)
 
     class Reader(WebSocketReader):
-        _takes = True
+        _can_accept = True
 
         def __init__(self) -> None:
             self.loop = asyncio.get_running_loop()
             self.conn = SimpleNamespace(parser_exc=None)  # type: ignore[assignment]
 
-        def _pace(self) -> None: ...
+        def _update_reading(self) -> None: ...
 
     monkeypatch.setattr(WebSocketsSansIOProtocol, "data_received", parse)
     sent = bytes(range(256)) * 4 * 20

@@ -73,13 +73,14 @@ class Broken:
 
 
 @pytest.fixture
-async def broken(tenant: Tenant, database: Database) -> Broken:
+async def broken(tenant: Tenant, database: Database) -> AsyncIterator[Broken]:
     await tenant.send("ann")
     before = (await tenant.inbox("ann"))["position"]
     await tenant.send("ann", title="a secret title", body="a secret body")
     id = (await tenant.inbox("ann"))["nodes"][0]["id"]
     await database.mailboxes.update_one({"_id": f"{tenant.name}/ann"}, {"$unset": {"unread": ""}})
-    return Broken("ann", id, before)
+    yield Broken("ann", id, before)
+    await database.mailboxes.update_one({"_id": f"{tenant.name}/ann"}, {"$set": {"unread": 2}})
 
 
 def the_fault(deployment: Deployment, tenant: Tenant, request_id: str, user: str = "ann") -> str:
