@@ -94,7 +94,7 @@ class Scheduler:
             try:
                 mailbox = await self._inboxes.sample_mailbox()
                 recounted = mailbox and await self._inboxes.recount(mailbox)
-            except PyMongoError as error:
+            except Exception as error:  # noqa: BLE001 - a mailbox that cannot be read must not end the process
                 log.warning("recount_failed", error=error)
                 continue
             if recounted:
