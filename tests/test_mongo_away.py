@@ -313,7 +313,7 @@ async def test_mongo_new_primary_during_sends_loses_and_doubles_nothing(
                         await submits.some_answered(scaled(50, 200))
                         log.info("sends go on after %.2f s", time.monotonic() - begun_at)
                         await set.everybody_has_it("new primary")
-                        old.thaw()
+                        old.resume()
                         await members.start()
                 await submits.verify()
         finally:
