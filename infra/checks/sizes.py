@@ -1,0 +1,31 @@
+"""Find Python files of more than 400 lines and functions of more than 60.
+
+python infra/checks/sizes.py [FOLDER ...]
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+FILE_MAX_LINES = 400
+FUNCTION_MAX_LINES = 60
+
+
+def main(folders: list[str]) -> int:
+    found = 0
+    for path in sorted(path for folder in folders or ["hub", "tests", "infra"] for path in Path(folder).rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        if (lines := source.count("\n")) > FILE_MAX_LINES:
+            found += 1
+            print(f"{path}: {lines} lines, more than {FILE_MAX_LINES}")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > FUNCTION_MAX_LINES:
+                    found += 1
+                    print(f"{path}:{node.lineno}: {node.name} has {lines} lines, more than {FUNCTION_MAX_LINES}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
