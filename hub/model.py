@@ -177,14 +177,17 @@ class Content(Record, frozen=True):
 
 
 class Notification(Record, frozen=True, rename={"id": "_id"}):
-    """One notification in one person's inbox.
+    """A notification in the inbox of one user.
 
-    `modseq` numbers its last change within the mailbox, `added_modseq` its place in the inbox (RFC 7162 coined the
-    word). `category_name` is what its category was called as it was sent, None if that was its key. `data` is JSON
-    text. `box` is where it lies, absent when hidden or removed. `wake_at` is when the ticker has to look at it (end of
-    a snooze, expiry). `because` is a BecauseKind, with `:` and a key where that has one; older versions stored an
-    English sentence. `read_on`: the channel whose click read it; None if it was read in the inbox. `outside`: it has
-    deliveries of its own beside the inbox. A removed one stays as a tombstone, with `removed_as` telling why.
+    - `modseq`: number of the last change within the mailbox (RFC 7162). The inbox is sorted by `added_modseq`.
+    - `category_name`: name of the category when the notification was sent; None if it was the key.
+    - `data`: JSON text.
+    - `state`: None if the notification is hidden or removed. A removed one stays as a tombstone; `removed_as` is why.
+    - `wake_at`: when the scheduler has to change it (end of a snooze, expiry).
+    - `because`: a BecauseKind, with `:` and a key for some kinds. Older versions stored an English sentence.
+    - `read_on`: the channel of the click that marked it as read; None if it was read in the inbox.
+    - `has_deliveries`: it was also sent on other channels than IN_APP.
+    - `skipped`: reason for each requested channel on which it is not sent.
     """
 
     id: str
@@ -214,9 +217,9 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     removed_at: datetime | None = None
     removed_as: DeliveryStatus | None = None
     hidden: bool = False
-    outside: bool = False
+    has_deliveries: bool = False
     skipped: dict[str, str] = {}
-    box: InboxState | None = None
+    state: InboxState | None = None
     wake_at: datetime | None = None
     modseq: int = 0
     added_modseq: int = 0
@@ -243,7 +246,7 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
 
 MUTABLE_FIELDS = (
     *("seen_at", "read_at", "read_on", "archived_at", "snoozed_until", "acknowledged_at", "removed_at", "removed_as"),
-    *("box", "wake_at", "modseq", "added_modseq", "updated_at"),
+    *("state", "wake_at", "modseq", "added_modseq", "updated_at"),
 )
 """What changes about a notification after it was sent."""
 
@@ -267,8 +270,8 @@ class Mailbox(Record, frozen=True, rename={"id": "_id"}, omit_defaults=False):
 class InboxEvent(Record, frozen=True, array_like=True, omit_defaults=False):
     """One change of one inbox, with the counts after it.
 
-    `within` is set where several notifications share the number `modseq` (after an ALL_* change read back from the
-    store): the id up to which, under that number, the client now has everything. `trace`: the `traceparent` of what
+    `up_to_id` is set where several notifications share the number `modseq` (after an ALL_* change read back from the
+    store): the id up to which, under that number, the client now has everything. `traceparent`: of what
     caused it, where that is traced and told live.
     """
 
@@ -277,8 +280,8 @@ class InboxEvent(Record, frozen=True, array_like=True, omit_defaults=False):
     unread: int
     unseen: int
     notification: Notification | None = None
-    within: str | None = None
-    trace: str | None = None
+    up_to_id: str | None = None
+    traceparent: str | None = None
 
 
 class MailboxChange(Record, frozen=True, array_like=True, omit_defaults=False):
@@ -292,13 +295,13 @@ class MailboxChange(Record, frozen=True, array_like=True, omit_defaults=False):
 
 
 class Position(NamedTuple):
-    """A point in one mailbox's feed: everything up to `modseq` is known to the client; where `within` is set, of what
+    """A point in one mailbox's feed: everything up to `modseq` is known to the client; where `up_to_id` is set, of what
     carries the number `modseq` only the ids up to that one. `time`: when that was so, in whole seconds since 1970."""
 
     epoch: str
     modseq: int
     time: int
-    within: str = ""
+    up_to_id: str = ""
 
 
 class Backlog(Struct, frozen=True):
@@ -343,13 +346,16 @@ class Attempt(Record, frozen=True):
 
 
 class Delivery(Record, frozen=True, rename={"id": "_id"}):
-    """What became of a notification on one channel and, where the channel has several, one device.
+    """A notification on one channel and, if the channel sends to devices, one device.
 
-    Only what may leave the hub is a document; the others are read off the notification. `due_at`, while it waits: when
-    the ticker has to look at it. `lane` is where it waits on the queue, `queued` how often it was put there since it
-    was last claimed. `claim` names the worker's hold on it, `lapses` counts the holds that ran out. A try is one
-    round of attempts, one for each of the channel's providers that was called. `trace`: the `traceparent` of the
-    send, where it is traced. `clicked_at`: the first time.
+    Stored only if it may leave the hub. The others are computed from the notification.
+
+    - `lane`: its queue. `enqueue_count`: how often it was enqueued since the last claim.
+    - `due_at`: when the scheduler has to enqueue it or expire its lease. None when it is finished.
+    - `claim`: token of the worker that has it. `lease_expirations`: number of leases that ended before a result.
+    - `tries`: rounds of attempts. A round calls the providers of the channel until one returns no Retry.
+    - `traceparent`: W3C trace context of the send, if that is traced.
+    - `clicked_at`: time of the first click.
     """
 
     id: str
@@ -364,7 +370,7 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     created_at: datetime
     updated_at: datetime
     lane: str = ""
-    queued: int = 0
+    enqueue_count: int = 0
     device: str | None = None
     reason: str | None = None
     attempts: tuple[Attempt, ...] = ()
@@ -372,9 +378,9 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     due_at: datetime | None = None
     expires_at: datetime | None = None
     claim: str | None = None
-    lapses: int = 0
+    lease_expirations: int = 0
     provider_id: str | None = None
-    trace: str | None = None
+    traceparent: str | None = None
     clicked_at: datetime | None = None
 
     @property
@@ -396,13 +402,13 @@ class WebhookCall(Record, frozen=True, rename={"id": "_id"}):
     created_at: datetime
     updated_at: datetime
     lane: str = ""
-    queued: int = 0
+    enqueue_count: int = 0
     reason: str | None = None
     attempts: tuple[Attempt, ...] = ()
     tries: int = 0
     due_at: datetime | None = None
     claim: str | None = None
-    lapses: int = 0
+    lease_expirations: int = 0
     provider_id: str | None = None
 
 

@@ -55,7 +55,7 @@ SpaceSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_wor
 JSON = BeforeValidator(setting_values.json_object)
 RetryDelay = Annotated[float, Field(ge=0, le=setting_values.YEAR_S)]
 Port = Annotated[int, Field(ge=0, le=setting_values.PORT_MAX)]
-Lane = Channel | Literal["ENDPOINT"]
+Lane = Channel | Literal["WEBHOOK_ENDPOINT"]
 """A channel, or the calls of tenants' webhooks."""
 
 
@@ -271,7 +271,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(100, description="Most provider calls at once, for each worker and channel.")
     concurrencies: Annotated[dict[Lane, Annotated[int, Field(ge=1, le=COUNT_MAX)]], NoDecode, JSON] = Field(
         {},
-        description="Concurrency of single channels, or of ENDPOINT (the webhooks of tenants), as JSON such "
+        description="Concurrency of single channels, or of WEBHOOK_ENDPOINT (the webhooks of tenants), as JSON such "
         'as `{"EMAIL": 20}`.',
     )
     provider_timeout_s: float = Field(15, description="A provider call without an answer after this time has failed.")

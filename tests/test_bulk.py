@@ -36,7 +36,7 @@ async def seed(database: Database, tenant: Tenant, user: str, count: int) -> Non
                     because="You were named by the sender.",
                     created_at=now,
                     updated_at=now,
-                    box=InboxState.NEW,
+                    state=InboxState.NEW,
                     modseq=number,
                     added_modseq=number,
                 )

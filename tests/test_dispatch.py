@@ -324,7 +324,7 @@ async def test_what_is_not_wanted_any_more_while_it_is_under_way_does_not_wait_a
         await tenant.ask(query, user="alice")
 
         async def noted() -> bool:  # after the answer
-            return bool(await store.deliveries.find_one({"tenant": tenant.name, "instead": {"$exists": True}}))
+            return bool(await store.deliveries.find_one({"tenant": tenant.name, "override": {"$exists": True}}))
 
         await eventually(noted)
     called_off.set()
@@ -407,7 +407,7 @@ async def test_webhooks_of_tenants_can_have_times_of_their_own(
     servers: tuple[Mongod, Redis], receiver: Receiver
 ) -> None:
     mongod, redis = servers
-    own = {"retry_schedules": '{"ENDPOINT": [0.1]}', "concurrencies": '{"ENDPOINT": 7, "EMAIL": 3}'}
+    own = {"retry_schedules": '{"WEBHOOK_ENDPOINT": [0.1]}', "concurrencies": '{"WEBHOOK_ENDPOINT": 7, "EMAIL": 3}'}
     apart = {"mongo_database": "endpoints", "redis_prefix": "endpoints:"}
     create = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
     async with Deployment(mongod.url, redis.url, apis=1, workers=1, **QUICK, **own, **apart) as running:

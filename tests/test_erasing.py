@@ -234,7 +234,7 @@ async def test_inbox_with_a_place_of_another_version_is_erased_in_parts(
     """What this version cannot read keeps nobody from being erased."""
     for n in range(5):
         await tenant.send("alice", title=str(n))
-    await database.notifications.update_many({"mailbox": f"{tenant.name}/alice"}, {"$set": {"box": "pinned"}})
+    await database.notifications.update_many({"mailbox": f"{tenant.name}/alice"}, {"$set": {"state": "pinned"}})
     hub = Process("serve", servers[0].url, servers[1].url, commit_max_documents="2")
     try:
         await hub.start()

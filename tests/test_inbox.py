@@ -207,7 +207,7 @@ async def test_search_looks_at_the_newest_of_the_window_only(servers: tuple[Mong
                 "because": "",
                 "created_at": at,
                 "updated_at": at,
-                "box": "new",
+                "state": "new",
                 "modseq": number,
                 "added_modseq": number,
             }

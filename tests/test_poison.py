@@ -80,7 +80,9 @@ async def test_suspects_are_called_alone_one_after_another_and_others_get_their_
         deliveries = client[name].deliveries
         ids = [doc["_id"] async for doc in deliveries.find({}, {"_id": 1}).sort("_id", 1)]
         suspects = ids[:6]
-        await deliveries.update_many({"_id": {"$in": suspects}}, {"$set": {"lapses": LAPSES_MAX - ISOLATED_TRIES}})
+        await deliveries.update_many(
+            {"_id": {"$in": suspects}}, {"$set": {"lease_expirations": LAPSES_MAX - ISOLATED_TRIES}}
+        )
         begun: list[str] = []
         under_way: set[str] = set()
         besides: dict[str, set[str]] = {}  # who was called while another was
@@ -136,10 +138,12 @@ async def test_lapsed_calls_are_due_again_far_apart_and_what_was_not_called_at_o
         ids = [doc["_id"] async for doc in stored.find({}, {"_id": 1})]
         called, waiting, last, hopeless = ids[:20], ids[20:22], ids[22], ids[23]
         call = {"at": clock.now(), "provider": "webhook", "ok": False}
-        await stored.update_many({"_id": {"$in": called}}, {"$set": {**dead, "lapses": 1, "attempts": [call]}})
-        await stored.update_many({"_id": {"$in": waiting}}, {"$set": {**dead, "lapses": 1}})
-        await stored.update_one({"_id": last}, {"$set": {**dead, "lapses": 2}})
-        await stored.update_one({"_id": hopeless}, {"$set": {**dead, "lapses": 5}})
+        await stored.update_many(
+            {"_id": {"$in": called}}, {"$set": {**dead, "lease_expirations": 1, "attempts": [call]}}
+        )
+        await stored.update_many({"_id": {"$in": waiting}}, {"$set": {**dead, "lease_expirations": 1}})
+        await stored.update_one({"_id": last}, {"$set": {**dead, "lease_expirations": 2}})
+        await stored.update_one({"_id": hopeless}, {"$set": {**dead, "lease_expirations": 5}})
         await worker.start()
         await ended(tenant, "DELIVERED", len(waiting))
 
@@ -151,9 +155,11 @@ async def test_lapsed_calls_are_due_again_far_apart_and_what_was_not_called_at_o
         waits = sorted((found[id]["due_at"] - found[id]["updated_at"]).total_seconds() for id in called)
         assert 0 <= waits[0] <= waits[-1] <= 1200
         assert waits[-1] - waits[0] > 300, "spread evenly over twice the step"
-        assert {(found[id]["status"], found[id]["lapses"]) for id in called} == {("ACCEPTED", 2)}
+        assert {(found[id]["status"], found[id]["lease_expirations"]) for id in called} == {("ACCEPTED", 2)}
         assert {(found[id]["status"], len(outside.came()[id])) for id in waiting} == {("DELIVERED", 1)}
-        assert (found[last]["status"], found[last]["lapses"]) == ("ACCEPTED", 3), "MongoDB may have been away"
+        assert (found[last]["status"], found[last]["lease_expirations"]) == ("ACCEPTED", 3), (
+            "MongoDB may have been away"
+        )
         assert found[last]["due_at"] > found[last]["updated_at"]
         assert (found[hopeless]["status"], found[hopeless]["reason"]) == ("FAILED", "POISON")
         assert outside.came().keys() == set(waiting)

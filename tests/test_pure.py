@@ -108,21 +108,21 @@ MARKS: dict[str, state.Mark] = {
 marks = st.sampled_from(sorted(MARKS))
 
 
-# ---------------------------------------------------------------- box
+# ---------------------------------------------------------------- state
 
 
 @settings(max_examples=scaled(300, 3000))
 @given(visible | notifications())
 def test_placed_is_where_the_state_says(n: Notification) -> None:
     if n.removed_at or n.hidden:
-        assert (n.box, n.wake_at) == (None, None)
+        assert (n.state, n.wake_at) == (None, None)
         return
     active = not n.archived_at and not n.snoozed_until
-    assert (n.box is InboxState.ARCHIVED) == bool(n.archived_at)
-    assert (n.box is InboxState.SNOOZED) == bool(n.snoozed_until)
-    assert (n.box in state.VIEWS[InboxView.ACTIVE]) == active
-    assert (n.box in state.UNREAD) == (active and not n.read_at)
-    assert (n.box in state.UNSEEN) == (active and not n.read_at and not n.seen_at)
+    assert (n.state is InboxState.ARCHIVED) == bool(n.archived_at)
+    assert (n.state is InboxState.SNOOZED) == bool(n.snoozed_until)
+    assert (n.state in state.VIEWS[InboxView.ACTIVE]) == active
+    assert (n.state in state.UNREAD) == (active and not n.read_at)
+    assert (n.state in state.UNSEEN) == (active and not n.read_at and not n.seen_at)
     assert n.wake_at == min((at for at in (n.expires_at, n.snoozed_until) if at), default=None)
     assert state.with_state(n) == n
 
@@ -166,13 +166,13 @@ def test_mark_puts_it_where_its_name_says_and_the_receipts_tell_it(n: Notificati
         "seen": bool(after.seen_at),
         "read": bool(after.read_at and after.seen_at),
         "unread": not after.read_at and after.seen_at == n.seen_at,
-        "archived": placed.box is InboxState.ARCHIVED and after.read_at == n.read_at,
-        "unarchived": placed.box is not InboxState.ARCHIVED and after.added_modseq == n.added_modseq,
-        "snoozed": placed.box is InboxState.SNOOZED,
-        "unsnoozed": placed.box is not InboxState.SNOOZED and after.read_at == n.read_at,
+        "archived": placed.state is InboxState.ARCHIVED and after.read_at == n.read_at,
+        "unarchived": placed.state is not InboxState.ARCHIVED and after.added_modseq == n.added_modseq,
+        "snoozed": placed.state is InboxState.SNOOZED,
+        "unsnoozed": placed.state is not InboxState.SNOOZED and after.read_at == n.read_at,
         "acknowledged": bool(after.acknowledged_at and after.read_at) or not n.require_ack or n.acknowledged_at,
         "due": placed.wake_at is None or placed.wake_at > NOW,
-        "removed": placed.box is None,
+        "removed": placed.state is None,
     }[name]
     told = [kind.name.lower() for kind in state.receipt_kinds(n, after)]
     assert len(set(told)) == len(told)
@@ -205,12 +205,12 @@ def test_unit_of_work_counts_equal_a_recount_and_numbers_are_contiguous(
     untold: set[str] = set()
     for number, (what, index, name) in enumerate(works):
         mailbox = f"t/{name}"
-        own = sorted(n.id for n in kept.values() if n.mailbox == mailbox and n.box)
+        own = sorted(n.id for n in kept.values() if n.mailbox == mailbox and n.state)
         if what in {"add", "hide"}:
             fresh = _fresh(f"n{number}", mailbox, hidden=what == "hide")
             kept[fresh.id] = unit.add(fresh)
         elif what == "all":
-            pairs = [(n, state.read(n, NOW)) for id in own if (n := kept[id]).box in state.UNREAD]
+            pairs = [(n, state.read(n, NOW)) for id in own if (n := kept[id]).state in state.UNREAD]
             if changed := [after for _, after in pairs if after]:
                 for n in unit.change_all(InboxEventKind.ALL_READ, changed):
                     kept[n.id] = n
@@ -243,8 +243,8 @@ def test_unit_of_work_counts_equal_a_recount_and_numbers_are_contiguous(
         for event in changed.events:
             n = event.notification
             if n:
-                assert (event.kind is InboxEventKind.REMOVED) == (n.box is None)
-                assert (event.kind is InboxEventKind.ADDED) == (n.box is not None and n.added_modseq == event.modseq)
+                assert (event.kind is InboxEventKind.REMOVED) == (n.state is None)
+                assert (event.kind is InboxEventKind.ADDED) == (n.state is not None and n.added_modseq == event.modseq)
     written = unit.inserted | unit.replaced
     assert all(kept[id] == n for id, n in written.items())
     assert all(kept[n.id] == n for n in there if n.id not in written)
@@ -307,7 +307,7 @@ numbers = st.integers(0, 10**18 - 1)
 words = st.text("0123456789abcdef-", max_size=40)
 
 
-@given(st.builds(Position, epoch=words, modseq=numbers, time=numbers, within=words))
+@given(st.builds(Position, epoch=words, modseq=numbers, time=numbers, up_to_id=words))
 def test_position_comes_back_as_it_was(position: Position) -> None:
     cursor = encode_position(position)
     assert decode_position(cursor, "after") == position
@@ -327,7 +327,7 @@ def test_rubbish_is_refused_or_is_exactly_a_cursor(rubbish: str) -> None:
         assert encode_position(decode_position(rubbish, "after")) == rubbish
 
 
-@given(st.builds(Position, epoch=words, modseq=numbers, time=numbers, within=words), st.data())
+@given(st.builds(Position, epoch=words, modseq=numbers, time=numbers, up_to_id=words), st.data())
 def test_damaged_position_is_refused(position: Position, data: st.DataObject) -> None:
     cursor = encode_position(position)
     place = data.draw(st.integers(0, len(cursor)))

@@ -140,10 +140,10 @@ async def test_keys_of_another_type_are_written_again_and_the_queue_goes_on(
                 f"{prefix}waiting:WEBHOOK/LOW": "zset",
                 f"{prefix}waiting:EMAIL/LOW": "zset",
                 f"{prefix}wakeup:WEBHOOK": "list",
-                f"{prefix}turn:WEBHOOK": "string",
-                f"{prefix}tick:deliveries": "string",
-                f"{prefix}tick:webhook_calls": "string",
-                f"{prefix}filled:deliveries": "string",
+                f"{prefix}rotation:WEBHOOK": "string",
+                f"{prefix}tick_lock:deliveries": "string",
+                f"{prefix}tick_lock:webhook_calls": "string",
+                f"{prefix}flush_marker:deliveries": "string",
                 f"{prefix}queries": "zset",
             }
             async for key in redis.scan_iter(match=f"{prefix}rate:*"):
@@ -223,7 +223,7 @@ async def test_lanes_on_keys_of_another_type_take_what_is_put(redis: RedisClient
     prefix = f"q{uuid4().hex}:"
     lanes, lane = Lanes(redis, prefix, 10), "EMAIL/HIGH/acme"
     keys = {f"{prefix}lane:{lane}": "list", f"{prefix}waiting:EMAIL/HIGH": "zset", f"{prefix}wakeup:EMAIL": "list"}
-    keys |= {f"{prefix}turn:EMAIL": "string", f"{prefix}tick:deliveries": "string"}
+    keys |= {f"{prefix}rotation:EMAIL": "string", f"{prefix}tick_lock:deliveries": "string"}
     await put_foreign(redis, keys)
     assert await lanes.put([(lane, "one")]) == []
     assert await lanes.take("EMAIL", 10, 10, {}) == [(lane, "one")]
@@ -235,10 +235,10 @@ async def test_lanes_on_keys_of_another_type_take_what_is_put(redis: RedisClient
     assert await lanes.wait_for_wakeup(["EMAIL"], 0.1) is None
     await put_foreign(redis, keys)
     assert [await lanes.acquire_tick_lock("deliveries", 60_000) for _ in range(2)] == [True, False]
-    await redis.set(f"{prefix}tick:deliveries", "for ever")
+    await redis.set(f"{prefix}tick_lock:deliveries", "for ever")
     assert [await lanes.acquire_tick_lock("deliveries", 60_000) for _ in range(2)] == [True, False]
     await redis.delete(f"{prefix}waiting:EMAIL/HIGH")
     await redis.zadd(f"{prefix}waiting:EMAIL/HIGH", {"no lane": 1})
-    await redis.set(f"{prefix}turn:EMAIL", "first")
+    await redis.set(f"{prefix}rotation:EMAIL", "first")
     assert await lanes.put([(lane, "two")]) == []
     assert await lanes.take("EMAIL", 10, 10, {}) == [(lane, "two")]

@@ -34,10 +34,10 @@ async def caught_up(
     Answers the events."""
     events: list[Json] = []
     async with asyncio.timeout(60):
-        while replica.modseq < upto or decode_position(replica.cursor, "cursor").within:
+        while replica.modseq < upto or decode_position(replica.cursor, "cursor").up_to_id:
             async with tenant.feed(user, replica.cursor) as feed:
                 left = at_once
-                while left != 0 and (replica.modseq < upto or decode_position(replica.cursor, "cursor").within):
+                while left != 0 and (replica.modseq < upto or decode_position(replica.cursor, "cursor").up_to_id):
                     event = await anext(feed)
                     events.append(event)
                     replica.apply(event)

@@ -189,9 +189,9 @@ def whole(**given: Any) -> Json:
 
 def test_values_that_are_not_known_have_a_reading() -> None:
     """Required fields a value, optional ones their default, items of lists and maps are left out."""
-    n = decode(whole(priority="URGENT", box="PINNED", removed_as="EATEN", more=1), Notification)
+    n = decode(whole(priority="URGENT", state="PINNED", removed_as="EATEN", more=1), Notification)
     assert n
-    assert (n.priority, n.box, n.removed_as) == (Priority.MEDIUM, None, None)
+    assert (n.priority, n.state, n.removed_as) == (Priority.MEDIUM, None, None)
     assert decode(whole(title=5), Notification) is None
     assert decode({"_id": "n"}, Notification) is None
     delivery = {"_id": "d", "tenant": "t", "notification": "n", "send": "s", "mailbox": "t/u", "category": "c"}
@@ -205,15 +205,17 @@ def test_values_that_are_not_known_have_a_reading() -> None:
     assert category.default_channels == (Channel.SMS,)
 
 
-@pytest.mark.parametrize("instead", [{"status": "EATEN", "reason": "HUNGRY"}, {"status": "SKIPPED"}, "later"])
-def test_end_of_another_version_that_a_delivery_comes_to_instead_is_an_end(instead: Any) -> None:
+@pytest.mark.parametrize("override", [{"status": "EATEN", "reason": "HUNGRY"}, {"status": "SKIPPED"}, "later"])
+def test_end_of_another_version_that_a_delivery_comes_to_instead_is_an_end(override: Any) -> None:
     """A delivery that was called off meanwhile never waits again, or its recipient would get it twice."""
     stored = {"_id": "d", "tenant": "t", "notification": "n", "send": "s", "mailbox": "t/u", "category": "c"}
     more = {"channel": "EMAIL", "status": "PROCESSING", "priority": "LOW", "created_at": NOW, "updated_at": NOW}
     job = decode(stored | more, Delivery)
     assert job
-    waits = Settlement(job=job, status=DeliveryStatus.RETRYING, reason=None, due_at=NOW, attempts=(), tries=1, lapses=0)
-    ended = _apply_override(waits, instead)
+    waits = Settlement(
+        job=job, status=DeliveryStatus.RETRYING, reason=None, due_at=NOW, attempts=(), tries=1, lease_expirations=0
+    )
+    ended = _apply_override(waits, override)
     assert (ended.status, ended.due_at) == (DeliveryStatus.CANCELLED, None)
 
 

@@ -298,7 +298,7 @@ async def seed(database: Database, tenant: Tenant, id: str, statuses: list[Deliv
             call |= {
                 "attempts": [document(one) for one in tried],
                 "tries": 2,
-                "lapses": 2,
+                "lease_expirations": 2,
                 "reason": "ATTEMPTS_USED_UP",
             }
             del call["due_at"]
@@ -327,7 +327,7 @@ def test_receipt_makes_a_call_for_each_endpoint_that_wants_it() -> None:
         "status": "ACCEPTED",
         "due_at": NOW,
         "priority": "HIGH",
-        "lane": "ENDPOINT/HIGH/acme",
+        "lane": "WEBHOOK_ENDPOINT/HIGH/acme",
     }
     assert orjson.loads(first["payload"]) == {
         "type": "notification.read",
@@ -445,7 +445,7 @@ async def test_replay_brings_back_what_failed_where_it_can_be_called(tenant: Ten
     ]
     again = found[ids[0]]
     assert again["due_at"] > NOW
-    assert "lapses" not in again, "with all tries before it"
+    assert "lease_expirations" not in again, "with all tries before it"
     assert again.get("tries", 0) < 2
     assert len(again["attempts"]) >= 2, "what was tried before is not forgotten"
     assert (await refusal(tenant, REPLAY, ids=["x"] * 1001))["code"] == "TOO_LARGE"
@@ -454,7 +454,7 @@ async def test_replay_brings_back_what_failed_where_it_can_be_called(tenant: Ten
 async def test_calls_are_found_by_their_indexes(tenant: Tenant, database: Database) -> None:
     await seed(database, tenant, "e", [*[DeliveryStatus.DELIVERED] * 100, DeliveryStatus.FAILED])
     wanted: Json = {"tenant": tenant.name, "endpoint": "e"}
-    due = {"lane": f"ENDPOINT/HIGH/{tenant.name}", "due_at": {"$lte": NOW}}
+    due = {"lane": f"WEBHOOK_ENDPOINT/HIGH/{tenant.name}", "due_at": {"$lte": NOW}}
     for query, order, index in (
         (wanted, ("_id", -1), "endpoint"),
         (wanted | {"status": {"$in": ["FAILED", "EXPIRED"]}}, ("_id", -1), "status"),
@@ -463,7 +463,7 @@ async def test_calls_are_found_by_their_indexes(tenant: Tenant, database: Databa
         plan = await database.webhook_calls.find(query, hint=index).sort(*order).explain()
         assert "'SORT'" not in str(plan["queryPlanner"]["winningPlan"])
         assert plan["executionStats"]["totalDocsExamined"] == plan["executionStats"]["nReturned"]
-    age = (await database.webhook_calls.index_information())["age"]
+    age = (await database.webhook_calls.index_information())["expiry"]
     assert age["expireAfterSeconds"] == 30 * webhook_calls.DAY_S
 
 

@@ -330,7 +330,7 @@ def _stages(explained: Any) -> Iterator[str]:
 async def _read_directly(client: Mongo, mailbox: str) -> float:
     """Return the p99 of the two reads of a page, in ms."""
     database = client["inbox"]
-    wanted = {"mailbox": mailbox, "box": {"$in": [box.value for box in VIEWS[InboxView.ACTIVE]]}}
+    wanted = {"mailbox": mailbox, "state": {"$in": [state.value for state in VIEWS[InboxView.ACTIVE]]}}
     took_ms = []
     for _ in range(DIRECT_READS):
         began = time.perf_counter()

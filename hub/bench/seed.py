@@ -42,8 +42,8 @@ def create_mailbox(mongo_url: str, database: str, mailbox: str, size: int, progr
         batch: list[dict[str, Any]] = []
         counts = dict.fromkeys(InboxState, 0)
         for done, n in enumerate(_notifications(mailbox, size), 1):
-            assert n.box
-            counts[n.box] += 1
+            assert n.state
+            counts[n.state] += 1
             batch.append(document(n))
             if len(batch) == BATCH_SIZE or done == size:
                 target.notifications.insert_many(batch, ordered=False)
@@ -103,7 +103,7 @@ def _pending_delivery(mailbox: str, now: datetime) -> tuple[Notification, Delive
         created_at=now,
         updated_at=now,
         hidden=True,
-        outside=True,
+        has_deliveries=True,
     )
     delivery = Delivery(
         id=f"{n.id}-{DEVICE}",
@@ -116,7 +116,7 @@ def _pending_delivery(mailbox: str, now: datetime) -> tuple[Notification, Delive
         status=DeliveryStatus.ACCEPTED,
         priority=n.priority,
         lane=lane_of(Channel.WEBHOOK, n.priority, n.tenant),
-        queued=1,
+        enqueue_count=1,
         device=DEVICE,
         due_at=now + timedelta(hours=1),
         created_at=now,

@@ -47,7 +47,6 @@ class Decision(Struct, frozen=True):
     outcome: DeliveryStatus
     reason: Reason | None = None
     devices: tuple[str, ...] = ()
-    due_at: datetime | None = None
 
 
 class Plan(Struct, frozen=True):

@@ -7,13 +7,13 @@ from hub.model import Position
 
 
 def encode_position(position: Position) -> str:
-    return _encode(f"{position.epoch}.{position.modseq}.{position.time}.{position.within}")
+    return _encode(f"{position.epoch}.{position.modseq}.{position.time}.{position.up_to_id}")
 
 
 def decode_position(cursor: str, field: str) -> Position:
     """Return the position. Raise BadUserInput for `field` if the hub has not created the cursor."""
-    epoch, modseq, time, within = _parts(cursor, 4, field)
-    return Position(epoch, _number(modseq, field), _number(time, field), within)
+    epoch, modseq, time, up_to_id = _parts(cursor, 4, field)
+    return Position(epoch, _number(modseq, field), _number(time, field), up_to_id)
 
 
 def encode_page_cursor(modseq: int) -> str:

@@ -11,7 +11,7 @@ from hub.model import Notification, document
 from hub.platform.connections import Document
 from hub.text import folded, needs_folding
 
-FOLDED = "folded"
+SEARCH_TEXT = "search_text"
 """The field of a notification's document that holds the folded text."""
 CACHE_SIZE = 64  # texts: one send has many recipients
 
@@ -20,14 +20,14 @@ def stored_document(n: Notification) -> Document:
     """Return the document of a new notification."""
     doc = document(n)
     if form := _folded(n.title, n.body):
-        doc[FOLDED] = form
+        doc[SEARCH_TEXT] = form
     return doc
 
 
 def contains_word(word: str) -> Document:
     """Return the condition that a notification contains this word. It scans documents without an index."""
     form = folded(word) or word  # folding removes invisible characters; an empty word would match every text
-    conditions = [{field: _pattern(form)} for field in ("title", "body", FOLDED)]
+    conditions = [{field: _pattern(form)} for field in ("title", "body", SEARCH_TEXT)]
     if needs_folding(word):  # for notifications that were stored without their folded text
         conditions += [{field: _pattern(word)} for field in ("title", "body")]
     return {"$or": conditions}

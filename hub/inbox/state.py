@@ -1,4 +1,4 @@
-"""The state machine of one notification in an inbox, without I/O: its box, the counts, and what each mark does."""
+"""The state machine of one notification in an inbox, without I/O: its state, the counts and what each mark does."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -22,21 +22,21 @@ Mark = Callable[[Notification, datetime], Notification | None]
 
 
 def with_state(n: Notification) -> Notification:
-    """Return `n` with `box` and `wake_at` set according to its state."""
+    """Return `n` with `state` and `wake_at` set according to its other fields."""
     if n.removed_at or n.hidden:
-        return replace(n, box=None, wake_at=None)
+        return replace(n, state=None, wake_at=None)
     if n.archived_at:
-        box = InboxState.ARCHIVED
+        inbox_state = InboxState.ARCHIVED
     elif n.snoozed_until:
-        box = InboxState.SNOOZED
+        inbox_state = InboxState.SNOOZED
     elif n.read_at:
-        box = InboxState.READ
+        inbox_state = InboxState.READ
     elif n.seen_at:
-        box = InboxState.UNREAD
+        inbox_state = InboxState.UNREAD
     else:
-        box = InboxState.NEW
+        inbox_state = InboxState.NEW
     times = [at for at in (n.expires_at, n.snoozed_until) if at]
-    return replace(n, box=box, wake_at=min(times) if times else None)
+    return replace(n, state=inbox_state, wake_at=min(times) if times else None)
 
 
 def seen(n: Notification, now: datetime) -> Notification | None:

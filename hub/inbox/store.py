@@ -60,7 +60,7 @@ def indexes(settings: Settings) -> Indexes:
     return {
         "mailboxes": [],
         "notifications": [
-            # `get_page` of any view, newest first; a view is a union of boxes
+            # `get_page` of any view, newest first; a view is a union of states
             _page_index("page"),
             # the same filtered by category, and by tag
             _page_index("page_by_category", "category"),
@@ -70,7 +70,9 @@ def indexes(settings: Settings) -> Indexes:
             # all of one send, newest last
             IndexModel([("send", ASCENDING), ("_id", ASCENDING)], name="send"),
             # `list_due`: ended snoozes and expired notifications
-            IndexModel([("wake_at", ASCENDING)], name="wake", partialFilterExpression={"wake_at": {"$exists": True}}),
+            IndexModel(
+                [("wake_at", ASCENDING)], name="wake_at", partialFilterExpression={"wake_at": {"$exists": True}}
+            ),
             # tombstones are deleted a day after the last cursor that needs them
             IndexModel(
                 [("removed_at", ASCENDING)],
@@ -81,9 +83,11 @@ def indexes(settings: Settings) -> Indexes:
         ],
         # deletes old idempotency records; they are found by `_id`
         "idempotency": [
-            IndexModel([("at", ASCENDING)], name="age", expireAfterSeconds=settings.idempotency_days * DAY_S),
+            IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=settings.idempotency_days * DAY_S),
             # stored responses about a user, to delete when the user is erased
-            IndexModel([("people", ASCENDING)], name="people", partialFilterExpression={"people": {"$exists": True}}),
+            IndexModel(
+                [("mailboxes", ASCENDING)], name="mailboxes", partialFilterExpression={"mailboxes": {"$exists": True}}
+            ),
         ],
     }
 
@@ -94,11 +98,11 @@ RESPONSE_NOT_STORED = b""
 
 def _page_index(name: str, *within: str) -> IndexModel:
     """Return the index of a view. Its last field filters priorities without reading documents."""
-    first = [("mailbox", ASCENDING), *((field, ASCENDING) for field in within), ("box", ASCENDING)]
+    first = [("mailbox", ASCENDING), *((field, ASCENDING) for field in within), ("state", ASCENDING)]
     return IndexModel(
         [*first, ("added_modseq", DESCENDING), ("priority", ASCENDING)],
         name=name,
-        partialFilterExpression={field: {"$exists": True} for field in ("box", *within) if field != "category"},
+        partialFilterExpression={field: {"$exists": True} for field in ("state", *within) if field != "category"},
     )
 
 
@@ -142,25 +146,25 @@ class Inboxes:
         return InboxPage(found[:first], len(found) > first, head, self.position(head))
 
     async def list_ids(
-        self, mailbox: str, wanted: InboxQuery, boxes: Sequence[InboxState], limit: int, *, upto: int
+        self, mailbox: str, wanted: InboxQuery, states: Sequence[InboxState], limit: int, *, upto: int
     ) -> list[tuple[str, int]]:
-        """Return id and added modseq of matching notifications in `boxes`, newest first, from `upto` downwards."""
-        stages = self._pipeline(mailbox, wanted, boxes, limit, after=upto + 1)
+        """Return id and added modseq of matching notifications in `states`, newest first, from `upto` downwards."""
+        stages = self._pipeline(mailbox, wanted, states, limit, after=upto + 1)
         cursor = await self._database.notifications.aggregate(
             [*stages, {"$project": {"added_modseq": 1}}], hint=_index_for(wanted)
         )
         return [(doc["_id"], doc["added_modseq"]) async for doc in cursor]
 
     async def list_in_states(
-        self, mailbox: str, boxes: Sequence[InboxState], limit: int, session: AsyncClientSession
+        self, mailbox: str, states: Sequence[InboxState], limit: int, session: AsyncClientSession
     ) -> list[Notification]:
-        """Return any `limit` notifications in `boxes`, read in the transaction of `session`."""
-        wanted = {"mailbox": mailbox, "box": {"$in": [box.value for box in boxes]}}
+        """Return any `limit` notifications in `states`, read in the transaction of `session`."""
+        wanted = {"mailbox": mailbox, "state": {"$in": [state.value for state in states]}}
         found = self._database.notifications.find(wanted, session=session, hint="page").limit(limit)
         return await decode_all(found, Notification)
 
     async def get_notification(self, id: str, mailbox: str) -> Notification | None:
-        doc = await self._database.notifications.find_one({"_id": id, "mailbox": mailbox, "box": {"$exists": True}})
+        doc = await self._database.notifications.find_one({"_id": id, "mailbox": mailbox, "state": {"$exists": True}})
         return decode(doc, Notification) if doc else None
 
     async def peek_backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
@@ -198,7 +202,7 @@ class Inboxes:
         oldest = self._clock() - timedelta(days=self._settings.tombstone_days)
         if after.epoch != head.epoch or after.modseq > head.modseq or after.time < oldest.timestamp():
             return Backlog(head, UNSET)
-        return Backlog(head, []) if after.modseq == head.modseq and not after.within else None
+        return Backlog(head, []) if after.modseq == head.modseq and not after.up_to_id else None
 
     async def list_due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         """Return mailbox and id of notifications whose snooze or lifetime has ended, oldest first."""
@@ -221,19 +225,19 @@ class Inboxes:
             if doc is None:
                 return None
             head = mailbox_from(doc)
-            counted = {"mailbox": mailbox, "box": {"$in": [place.value for place in UNREAD]}}
+            counted = {"mailbox": mailbox, "state": {"$in": [state.value for state in UNREAD]}}
             cursor = await self._database.notifications.aggregate(
-                [{"$match": counted}, {"$group": {"_id": "$box", "count": {"$sum": 1}}}], session=session, hint="page"
+                [{"$match": counted}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}], session=session, hint="page"
             )
-            by_box = {doc["_id"]: doc["count"] async for doc in cursor}
-        return head, sum(by_box.values()), sum(by_box.get(place.value, 0) for place in UNSEEN)
+            by_state = {doc["_id"]: doc["count"] async for doc in cursor}
+        return head, sum(by_state.values()), sum(by_state.get(state.value, 0) for state in UNSEEN)
 
     async def _changed_since(self, mailbox: str, after: Position, session: AsyncClientSession) -> list[Document]:
         limit = self._settings.feed_max_changes + 1
         docs: list[Document] = []
         order = [("modseq", ASCENDING), ("_id", ASCENDING)]
-        if after.within:
-            rest = {"mailbox": mailbox, "modseq": after.modseq, "_id": {"$gt": after.within}}
+        if after.up_to_id:
+            rest = {"mailbox": mailbox, "modseq": after.modseq, "_id": {"$gt": after.up_to_id}}
             docs = await self._database.notifications.find(rest, session=session).sort(order).limit(limit).to_list()
         newer = {"mailbox": mailbox, "modseq": {"$gt": after.modseq}}
         found = self._database.notifications.find(newer, session=session).sort(order).limit(limit)
@@ -258,10 +262,10 @@ class Inboxes:
         return found
 
     def _pipeline(
-        self, mailbox: str, wanted: InboxQuery, boxes: Sequence[InboxState], limit: int, *, after: int | None
+        self, mailbox: str, wanted: InboxQuery, states: Sequence[InboxState], limit: int, *, after: int | None
     ) -> list[dict[str, Any]]:
         newest_first = {"$sort": {"added_modseq": DESCENDING}}
-        match: Document = {"mailbox": mailbox, "box": {"$in": [box.value for box in boxes]}}
+        match: Document = {"mailbox": mailbox, "state": {"$in": [state.value for state in states]}}
         if wanted.categories:
             match["category"] = {"$in": list(wanted.categories)}
         within: Document = {}
@@ -292,7 +296,7 @@ def _backlog_events(found: Collection[Notification], after: int, head: Mailbox) 
     listed = list(found)
     events = []
     for index, n in enumerate(listed):
-        if n.box is None:
+        if n.state is None:
             kind = InboxEventKind.REMOVED
         elif n.added_modseq > after:
             kind = InboxEventKind.ADDED
@@ -306,7 +310,7 @@ def _backlog_events(found: Collection[Notification], after: int, head: Mailbox) 
                 unread=head.unread,
                 unseen=head.unseen,
                 notification=n,
-                within=n.id if shared else None,
+                up_to_id=n.id if shared else None,
             )
         )
     return events

@@ -96,13 +96,13 @@ class Work(Protocol[T_co]):
 class Submission(Generic[T]):
     """A work with the future of its caller."""
 
-    __slots__ = ("deadline", "future", "trace", "work")
+    __slots__ = ("deadline", "future", "traceparent", "work")
 
-    def __init__(self, work: Work[T], future: asyncio.Future[T], deadline: float, trace: str | None) -> None:
+    def __init__(self, work: Work[T], future: asyncio.Future[T], deadline: float, traceparent: str | None) -> None:
         self.work = work
         self.future = future
         self.deadline = deadline
-        self.trace = trace
+        self.traceparent = traceparent
 
 
 Batch = list[Submission[Any]]
@@ -293,11 +293,11 @@ def _with_traces(batch: Batch, changed: list[MailboxChange], began_ns: int) -> l
     """Record the transaction in the trace of its work, or in a trace of its own with links if several works have one.
 
     Return the changes with the trace of the last work that changed each mailbox."""
-    wanting = [job.trace for job in batch if job.trace]
+    wanting = [job.traceparent for job in batch if job.traceparent]
     tracing.record("transaction", wanting[0] if len(wanting) == 1 else None, began_ns, "CLIENT", wanting)
-    causes = {mailbox: job.trace for job in batch for mailbox in job.work.mailboxes}
+    causes = {mailbox: job.traceparent for job in batch for mailbox in job.work.mailboxes}
     return [
-        replace(change, events=tuple(replace(event, trace=causes.get(change.mailbox)) for event in change.events))
+        replace(change, events=tuple(replace(event, traceparent=causes.get(change.mailbox)) for event in change.events))
         for change in changed
     ]
 
@@ -306,7 +306,7 @@ def _notification_update(n: Notification) -> UpdateOne:
     """Return the update of the fields that a mark may change, and of the content if the notification was recalled."""
     doc = document(n)
     names = (
-        (*MUTABLE_FIELDS, *CONTENT_FIELDS, search.FOLDED)
+        (*MUTABLE_FIELDS, *CONTENT_FIELDS, search.SEARCH_TEXT)
         if n.removed_as is DeliveryStatus.CANCELLED
         else MUTABLE_FIELDS
     )

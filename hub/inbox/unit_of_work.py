@@ -41,7 +41,7 @@ class UnitOfWork:
     def get(self, mailbox: str, id: str) -> Notification | None:
         """Return a visible notification of a mailbox, as changed so far, or None."""
         n = self.notifications.get(id)
-        return n if n and n.mailbox == mailbox and n.box else None
+        return n if n and n.mailbox == mailbox and n.state else None
 
     def add(self, n: Notification) -> Notification:
         """Add a new notification. A hidden one takes no modseq: it is outside views, counts and feed."""
@@ -52,7 +52,7 @@ class UnitOfWork:
         modseq = self._next_modseq(n.mailbox)
         n = replace(state.with_state(n), modseq=modseq, added_modseq=modseq)
         self.inserted[n.id] = self.notifications[n.id] = n
-        self._update_counts(n.mailbox, None, n.box)
+        self._update_counts(n.mailbox, None, n.state)
         self._add_event(n, InboxEventKind.ADDED)
         return n
 
@@ -72,9 +72,9 @@ class UnitOfWork:
             state.with_state(after), modseq=modseq, added_modseq=after.added_modseq or modseq, updated_at=self.now
         )
         self._store(n)
-        self._update_counts(n.mailbox, before.box, n.box)
+        self._update_counts(n.mailbox, before.state, n.state)
         if publish:
-            if n.box is None:
+            if n.state is None:
                 kind = InboxEventKind.REMOVED
             elif n.added_modseq == modseq:
                 kind = InboxEventKind.ADDED

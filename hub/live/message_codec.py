@@ -28,7 +28,7 @@ class BroadcastRow(Struct, array_like=True, frozen=True):
 class Broadcast(Struct, array_like=True, tag=True, frozen=True):
     notification: Notification
     rows: list[BroadcastRow]
-    trace: str | None = None
+    traceparent: str | None = None
 
     def change_of(self, row: BroadcastRow) -> MailboxChange:
         """Return the change of one mailbox."""
@@ -39,7 +39,7 @@ class Broadcast(Struct, array_like=True, tag=True, frozen=True):
             unread=row.unread,
             unseen=row.unseen,
             notification=n,
-            trace=self.trace,
+            traceparent=self.traceparent,
         )
         return MailboxChange(mailbox=row.mailbox, epoch=row.epoch, first=row.modseq, last=row.modseq, events=(event,))
 
@@ -75,7 +75,7 @@ def encode_changes(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | Non
             chunk = changes[start : start + MAX_ROWS]
             first = chunk[0].events[0]
             if first.notification:
-                yield None, encode(Broadcast(first.notification, [_row(change) for change in chunk], first.trace))
+                yield None, encode(Broadcast(first.notification, [_row(change) for change in chunk], first.traceparent))
 
 
 def _same_content(n: Notification, other: Notification | None) -> bool:

@@ -122,6 +122,6 @@ def _messages(commits: list[list[MailboxChange]]) -> list[tuple[str | None, byte
 
 def _record_spans(commits: list[list[MailboxChange]], began_ns: int) -> None:
     """Record the publish in the trace of each operation."""
-    for trace in {event.trace for changed in commits for change in changed for event in change.events}:
-        if trace:
-            tracing.record("publish", trace, began_ns, "PRODUCER")
+    for traceparent in {event.traceparent for changed in commits for change in changed for event in change.events}:
+        if traceparent:
+            tracing.record("publish", traceparent, began_ns, "PRODUCER")

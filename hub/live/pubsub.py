@@ -42,7 +42,7 @@ class PubSubConnection:
     ) -> None:
         self._connect = connect
         self._redis = redis
-        self._heartbeat_channel = f"{prefix}beat:{new_id()}"
+        self._heartbeat_channel = f"{prefix}heartbeat:{new_id()}"
         self._on_message = on_message
         self._on_change = on_change
         self._wanted: set[str] = {self._heartbeat_channel}

@@ -6,11 +6,11 @@ Guarantees
 - A job that waits or is claimed has a `due_at`. A finished job has none. A job of a dead worker, a job that Redis lost
   and a job that never reached its lane become due like a retry.
 - A settlement and its receipts are one transaction.
-- A job that is cancelled or read while a worker has it does not wait again: the field `instead` of its document holds
+- A job that is cancelled or read while a worker has it does not wait again: the field `override` of its document holds
   the final state, and the settlement applies it.
 
-`queued` is set while a job is on a lane. Only such a job can be claimed: a duplicate id on a lane never starts a job
-before it is due.
+`enqueue_count` is set while a job is on a lane. Only such a job can be claimed: a duplicate id on a lane never starts a
+job before it is due.
 """
 
 import asyncio
@@ -38,8 +38,8 @@ FAST_WRITES = WriteConcern(w=1)  # a claim that a failover loses is made again
 DOUBLINGS_MAX = 2
 TRANSACTION_RETRIES_MAX = 8
 UNQUEUE_ALL_TIMEOUT_S = 120.0  # updates every waiting job
-IN_LANE: Document = {"status": {"$in": WAITING}, "queued": {"$gte": 1}}
-CLAIM_FIELDS = ("claim", "queued", "instead")  # set while a worker has the job
+IN_LANE: Document = {"status": {"$in": WAITING}, "enqueue_count": {"$gte": 1}}
+CLAIM_FIELDS = ("claim", "enqueue_count", "override")  # set while a worker has the job
 
 
 class Job(Protocol):
@@ -62,7 +62,7 @@ class Job(Protocol):
     @property
     def tries(self) -> int: ...
     @property
-    def lapses(self) -> int: ...
+    def lease_expirations(self) -> int: ...
     @property
     def claim(self) -> str | None: ...
 
@@ -87,7 +87,7 @@ class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
     due_at: datetime | None
     attempts: tuple[Attempt, ...]
     tries: int
-    lapses: int
+    lease_expirations: int
     provider_id: str | None = None
 
 
@@ -120,13 +120,13 @@ class Claims(Generic[J]):
         self._clock = clock
         self._queued_ms = int(queued_s * 1000)
 
-    async def claim(self, ids: Sequence[str], lease_s: float, lapses_below: int | None = None) -> list[J]:
-        """Claim those of `ids` that are on a lane, for `lease_s`, and return them. With `lapses_below`, only jobs with
-        fewer expired leases."""
+    async def claim(self, ids: Sequence[str], lease_s: float, expirations_below: int | None = None) -> list[J]:
+        """Claim those of `ids` that are on a lane, for `lease_s`, and return them. With `expirations_below`,
+        only jobs with fewer expired leases."""
         token, now = new_id(), self._clock()
         wanted: Document = {"_id": {"$in": list(ids)}, **IN_LANE}
-        if lapses_below is not None:
-            wanted["lapses"] = {"$not": {"$gte": lapses_below}}
+        if expirations_below is not None:
+            wanted["lease_expirations"] = {"$not": {"$gte": expirations_below}}
         claim_values = {
             "status": DeliveryStatus.PROCESSING,
             "claim": token,
@@ -134,15 +134,15 @@ class Claims(Generic[J]):
             "updated_at": now,
         }
         result = await self._fast_jobs.update_many(
-            wanted, {"$set": claim_values, "$unset": {"queued": "", "reason": ""}}
+            wanted, {"$set": claim_values, "$unset": {"enqueue_count": "", "reason": ""}}
         )
         if not result.modified_count:
             return []
         return await self._decode(self._fast_jobs.find({"_id": {"$in": list(ids)}, "claim": token}))
 
-    async def find_suspects(self, ids: Sequence[str], lapses: int) -> list[str]:
-        """Return those of `ids` that are on a lane and have at least `lapses` expired leases."""
-        wanted = {"_id": {"$in": list(ids)}, **IN_LANE, "lapses": {"$gte": lapses}}
+    async def find_suspects(self, ids: Sequence[str], lease_expirations: int) -> list[str]:
+        """Return those of `ids` that are on a lane and have at least `lease_expirations` expired leases."""
+        wanted = {"_id": {"$in": list(ids)}, **IN_LANE, "lease_expirations": {"$gte": lease_expirations}}
         return [doc["_id"] async for doc in self._fast_jobs.find(wanted, {"_id": 1})]
 
     async def start(self, jobs: Mapping[str, str], claim: str) -> set[str]:
@@ -180,10 +180,10 @@ class Claims(Generic[J]):
             await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE),
         ):
             wanted = {"_id": {"$in": [settlement.job.id for settlement in settlements]}}
-            cursor = self._jobs.find(wanted, {"claim": 1, "instead": 1}, session=session)
+            cursor = self._jobs.find(wanted, {"claim": 1, "override": 1}, session=session)
             docs = {doc["_id"]: doc async for doc in cursor}
             still_claimed = [
-                _apply_override(settlement, doc.get("instead"))
+                _apply_override(settlement, doc.get("override"))
                 for settlement in settlements
                 if (doc := docs.get(settlement.job.id)) and doc.get("claim") == settlement.job.claim
             ]
@@ -221,38 +221,38 @@ class Claims(Generic[J]):
                 undecodable.append({"_id": doc["_id"], "claim": doc.get("claim"), "status": DeliveryStatus.PROCESSING})
         if undecodable:
             values = {"status": DeliveryStatus.FAILED, "reason": Reason.UNREADABLE, "updated_at": self._clock()}
-            unset = dict.fromkeys((*CLAIM_FIELDS, "due_at", "tries", "lapses"), "")
+            unset = dict.fromkeys((*CLAIM_FIELDS, "due_at", "tries", "lease_expirations"), "")
             await self._jobs.update_many({"$or": undecodable}, {"$set": values, "$unset": unset})
         return jobs
 
     async def mark_queued(self, ids: Sequence[str], now: datetime) -> None:
         """Record that these jobs go on their lanes now. They are due again after a time that doubles with each call."""
-        times_queued = {"$ifNull": ["$queued", 0]}
+        times_queued = {"$ifNull": ["$enqueue_count", 0]}
         wait_ms = {"$multiply": [self._queued_ms, {"$pow": [2, {"$min": [times_queued, DOUBLINGS_MAX]}]}]}
         await self._fast_jobs.update_many(
             {"_id": {"$in": list(ids)}, "due_at": {"$lte": now}, "status": {"$in": WAITING}},
-            [{"$set": {"due_at": {"$add": [now, wait_ms]}, "queued": {"$add": [times_queued, 1]}}}],
+            [{"$set": {"due_at": {"$add": [now, wait_ms]}, "enqueue_count": {"$add": [times_queued, 1]}}}],
         )
 
     async def unmark_queued(self, ids: Sequence[str]) -> None:
         """Record that these jobs are not on their lanes. They are due at once."""
-        wanted = {"_id": {"$in": list(ids)}, "queued": {"$gte": 1}}
-        await self._fast_jobs.update_many(wanted, {"$set": {"due_at": self._clock()}, "$unset": {"queued": ""}})
+        wanted = {"_id": {"$in": list(ids)}, "enqueue_count": {"$gte": 1}}
+        await self._fast_jobs.update_many(wanted, {"$set": {"due_at": self._clock()}, "$unset": {"enqueue_count": ""}})
 
     async def unmark_all_queued(self) -> int:
         """Make every queued job due at once, because the lanes are lost. Return the number of jobs."""
-        wanted = {"due_at": {"$exists": True}, "queued": {"$gte": 1}}
-        update = {"$set": {"due_at": self._clock()}, "$unset": {"queued": ""}}
+        wanted = {"due_at": {"$exists": True}, "enqueue_count": {"$gte": 1}}
+        update = {"$set": {"due_at": self._clock()}, "$unset": {"enqueue_count": ""}}
         with pymongo.timeout(UNQUEUE_ALL_TIMEOUT_S):
             return (await self._jobs.update_many(wanted, update, hint="due")).modified_count
 
 
-def _apply_override(settlement: Settlement[J], instead: Mapping[str, str] | None) -> Settlement[J]:
+def _apply_override(settlement: Settlement[J], override: Mapping[str, str] | None) -> Settlement[J]:
     """Return the settlement with the final state that was set meanwhile, if the job would wait again."""
-    if instead is None or settlement.due_at is None:
+    if override is None or settlement.due_at is None:
         return settlement
     try:
-        status, reason = DeliveryStatus(instead["status"]), Reason(instead["reason"])
+        status, reason = DeliveryStatus(override["status"]), Reason(override["reason"])
     except (KeyError, TypeError, ValueError):  # written by another version: it must not wait again
         return replace(settlement, status=DeliveryStatus.CANCELLED, reason=None, due_at=None)
     return replace(settlement, status=status, reason=reason, due_at=None)
@@ -269,7 +269,7 @@ def _settlement_update(settlement: Settlement[J], now: datetime) -> UpdateOne:
         "reason": settlement.reason,
         "due_at": settlement.due_at,
         "tries": settlement.tries or None,
-        "lapses": settlement.lapses or None,
+        "lease_expirations": settlement.lease_expirations or None,
         "provider_id": settlement.provider_id,
     }
     values |= {name: value for name, value in optional.items() if value is not None}

@@ -93,7 +93,7 @@ local prefix, channel, wanted, share = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonu
 local orders = cjson.decode(ARGV[5])
 local each, held = tonumber(ARGV[7]), {}
 for i = 8, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
-local turn = (tonumber(redis.call('GET', prefix .. 'turn:' .. channel) or 0) + 1) % #ARGV[6] + 1
+local turn = (tonumber(redis.call('GET', prefix .. 'rotation:' .. channel) or 0) + 1) % #ARGV[6] + 1
 local order = orders[tonumber(string.sub(ARGV[6], turn, turn))]
 local taken, from, left = {}, {}, false
 
@@ -136,7 +136,7 @@ for _, priority in ipairs(orders[1]) do
         drain(priority, wanted - #taken)
     end
 end
-if #taken > 0 then redis.call('INCR', prefix .. 'turn:' .. channel) end
+if #taken > 0 then redis.call('INCR', prefix .. 'rotation:' .. channel) end
 if left and #taken > 0 then
     local wakeup = prefix .. 'wakeup:' .. channel
     if redis.call('LLEN', wakeup) == 0 then redis.call('RPUSH', wakeup, 1) end
@@ -153,7 +153,14 @@ redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
 return 1
 """
 """The lock expires by itself. A key with a longer expiry, or none, was not written by the hub and is replaced."""
-KEY_TYPES = {"lane": "list", "waiting": "zset", "wakeup": "list", "turn": INTEGER, "filled": "string", "tick": "string"}
+KEY_TYPES = {
+    "lane": "list",
+    "waiting": "zset",
+    "wakeup": "list",
+    "rotation": INTEGER,
+    "flush_marker": "string",
+    "tick_lock": "string",
+}
 """The types of the keys, by the first word of their names."""
 SCAN_BATCH_SIZE = 1000  # keys per round trip
 
@@ -212,19 +219,19 @@ class Lanes:
     async def detect_flush(self, queue: str, for_s: float) -> bool:
         """Return True to one caller if Redis lost its data since `mark_restored`. That caller holds the recovery lock
         for `for_s`."""
-        return bool(await self._redis.set(f"{self._prefix}filled:{queue}", 1, nx=True, px=int(for_s * 1000)))
+        return bool(await self._redis.set(f"{self._prefix}flush_marker:{queue}", 1, nx=True, px=int(for_s * 1000)))
 
     async def mark_restored(self, queue: str) -> None:
         """Record that all lost jobs are due again."""
-        await self._redis.set(f"{self._prefix}filled:{queue}", 1)
+        await self._redis.set(f"{self._prefix}flush_marker:{queue}", 1)
 
     async def acquire_tick_lock(self, queue: str, for_ms: int) -> bool:
         """Return True if the caller may run this round for `for_ms`. Two at once are wasteful but harmless."""
-        return bool(await self._tick_script(keys=[f"{self._prefix}tick:{queue}"], args=[for_ms]))
+        return bool(await self._tick_script(keys=[f"{self._prefix}tick_lock:{queue}"], args=[for_ms]))
 
     async def release_tick_lock(self, queue: str) -> None:
         """Release the lock of `acquire_tick_lock`."""
-        await self._redis.delete(f"{self._prefix}tick:{queue}")
+        await self._redis.delete(f"{self._prefix}tick_lock:{queue}")
 
     async def wait_for_wakeup(self, channels: Collection[str], timeout_s: float) -> str | None:
         """Return the channel whose wake-up token was popped, None after `timeout_s`. Blocks its connection."""

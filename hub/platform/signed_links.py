@@ -72,10 +72,10 @@ async def load_signing_key(database: Database) -> bytes:
     fresh = {"key": Binary(secrets.token_bytes(KEY_BYTES))}
     try:
         doc = await database[COLLECTION].find_one_and_update(
-            {"_id": "links"}, {"$setOnInsert": fresh}, upsert=True, return_document=ReturnDocument.AFTER
+            {"_id": "signed_links"}, {"$setOnInsert": fresh}, upsert=True, return_document=ReturnDocument.AFTER
         )
     except DuplicateKeyError:  # another process created it at the same time
-        doc = await database[COLLECTION].find_one({"_id": "links"})
+        doc = await database[COLLECTION].find_one({"_id": "signed_links"})
     assert doc
     return bytes(doc["key"])
 

@@ -87,7 +87,7 @@ class DeliveryHandler:
                 found.append(skip_transition(job, reason))
             else:
                 found.append(
-                    ReadyToSend(self._message(job, n, user, tenant, head), self._providers, user.id, job.trace)
+                    ReadyToSend(self._message(job, n, user, tenant, head), self._providers, user.id, job.traceparent)
                 )
         return found
 

@@ -15,12 +15,12 @@ J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
 
 class ReadyToSend(Struct, frozen=True):
     """A message to send now, and its providers in the order they are tried. `user`: the user whose rate limit it counts
-    against. `trace`: the `traceparent` of the call."""
+    against. `traceparent`: the W3C trace context of the call."""
 
     message: Any
     providers: Sequence[Any]
     user: str = ""
-    trace: str | None = None
+    traceparent: str | None = None
 
 
 class JobHandler(Protocol[J_contra]):

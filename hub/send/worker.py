@@ -94,7 +94,7 @@ class Dispatcher(Generic[J]):
         self._lease_s = lease_s
         self._schedule = schedule
         self._retry_after_max_s = retry_after_max_s
-        self._isolate_from = max(1, lapses_max - ISOLATED_TRIES)  # lapses
+        self._isolate_from = max(1, lapses_max - ISOLATED_TRIES)  # expired leases
         self._count = count
         self._isolated_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -338,7 +338,7 @@ class Dispatcher(Generic[J]):
     async def _send(self, provider: Any, ready: ReadyToSend) -> Outcome:
         try:
             async with asyncio.timeout(provider.timeout_s + CANCEL_GRACE_S):
-                with tracing.span(f"send {self.channel}", ready.trace, "CLIENT"):
+                with tracing.span(f"send {self.channel}", ready.traceparent, "CLIENT"):
                     outcome: Outcome = await provider.send(ready.message)
                 return outcome
         except TimeoutError:
@@ -374,7 +374,7 @@ class Dispatcher(Generic[J]):
             due_at=step.due_at,
             attempts=job.attempts if attempts is None else attempts,
             tries=job.tries if tries is None else tries,
-            lapses=job.lapses,
+            lease_expirations=job.lease_expirations,
             provider_id=provider_id,
         )
         self._results.append(settlement)

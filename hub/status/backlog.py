@@ -60,9 +60,9 @@ class Backlog:
 
     async def queued_since(self, ids: Collection[str]) -> dict[str, datetime]:
         """Return since when each of these deliveries has been on its lane, if it still is."""
-        wanted = {"_id": {"$in": list(ids)}, "queued": {"$gte": 1}, "due_at": {"$exists": True}}
-        found = self._deliveries.find(wanted, {"queued": 1, "due_at": 1})
-        return {doc["_id"]: doc["due_at"] - queued_for(doc["queued"], self._queued_s) async for doc in found}
+        wanted = {"_id": {"$in": list(ids)}, "enqueue_count": {"$gte": 1}, "due_at": {"$exists": True}}
+        found = self._deliveries.find(wanted, {"enqueue_count": 1, "due_at": 1})
+        return {doc["_id"]: doc["due_at"] - queued_for(doc["enqueue_count"], self._queued_s) async for doc in found}
 
     async def dead_letters(self, tenant: str) -> DeadLetters:
         """Count them, the newest first. Served by the index `failed`."""

@@ -10,7 +10,7 @@ from hub.model import Channel, Record, document
 from hub.platform.connections import NAMESPACE_EXISTS, Database
 from hub.platform.decoding import decode, decode_all
 
-COLLECTION = "caught"
+COLLECTION = "captured_messages"
 MESSAGES_MAX = 500
 COLLECTION_MAX_BYTES = 64 << 20
 

@@ -65,7 +65,7 @@ def indexes() -> Indexes:
             # one person's, newest first
             IndexModel([("mailbox", ASCENDING), ("_id", DESCENDING)], name="mailbox"),
             # the mail that a bounce is about, by the number that its provider gave it
-            IndexModel([("provider_id", ASCENDING)], name="mail", partialFilterExpression=SENT_EMAIL),
+            IndexModel([("provider_id", ASCENDING)], name="provider_id", partialFilterExpression=SENT_EMAIL),
         ],
         "replays": [],  # read without an index: few, and deleted when done
     }
@@ -88,8 +88,8 @@ class _Replay(Struct, frozen=True, rename={"id": "_id"}):
 
     id: str
     tenant: str
-    wanted: DeliveryQuery
-    at: datetime
+    query: DeliveryQuery
+    started_at: datetime
 
 
 class Deliveries:
@@ -121,7 +121,7 @@ class Deliveries:
 
     async def find_by_provider_id(self, provider_id: str) -> Delivery | None:
         """Return the email with this id of its provider."""
-        doc = await self._deliveries.find_one({**SENT_EMAIL, "provider_id": provider_id}, hint="mail")
+        doc = await self._deliveries.find_one({**SENT_EMAIL, "provider_id": provider_id}, hint="provider_id")
         return decode(doc, Delivery) if doc else None
 
     async def record_provider_status(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
@@ -191,7 +191,7 @@ class Deliveries:
         matching = await self._deliveries.count_documents(match, hint=index)
         if matching > REPLAY_BATCH_SIZE:
             await self._replays.insert_one(
-                {"_id": new_id(), "tenant": tenant, "wanted": to_builtins(wanted), "at": now}
+                {"_id": new_id(), "tenant": tenant, "query": to_builtins(wanted), "started_at": now}
             )
         await self._replay(match, index, now)
         return matching
@@ -231,8 +231,8 @@ class Deliveries:
             except ValidationError as error:
                 report_unreadable(doc, _Replay, error)  # a process of the version that wrote it continues it
                 continue
-            match, index = replay_match_of(replay.tenant, replay.wanted), index_of(replay.wanted, failed=True)
-            done = await self._replay(match, index, replay.at)
+            match, index = replay_match_of(replay.tenant, replay.query), index_of(replay.query, failed=True)
+            done = await self._replay(match, index, replay.started_at)
             replayed += done
             if not done:
                 await self._replays.delete_one({"_id": replay.id})
@@ -252,7 +252,7 @@ class Deliveries:
         now = self._clock()
         update = {
             "$set": {"status": DeliveryStatus.ACCEPTED, "due_at": now, "updated_at": now},
-            "$unset": {"tries": "", "lapses": "", "reason": "", "queued": "", "claim": ""},
+            "$unset": {"tries": "", "lease_expirations": "", "reason": "", "enqueue_count": "", "claim": ""},
         }
         mine = {"_id": {"$in": ids}}
         await self._deliveries.update_many({**mine, "status": DeliveryStatus.FAILED}, update)
@@ -322,7 +322,7 @@ class Deliveries:
 def _finish_update(status: DeliveryStatus, reason: Reason | None, now: datetime) -> Document:
     return {
         "$set": {"status": status, "updated_at": now} | ({"reason": reason} if reason else {}),
-        "$unset": {"due_at": "", "queued": ""} | ({} if reason else {"reason": ""}),
+        "$unset": {"due_at": "", "enqueue_count": ""} | ({} if reason else {"reason": ""}),
     }
 
 
@@ -330,4 +330,4 @@ def _set_override(match: Document, status: DeliveryStatus, reason: Reason) -> Up
     """Return an update that sets the final state of running deliveries, which then do not wait again. Write it before
     waiting deliveries are finished: otherwise one could start waiting in between."""
     under_way = match | {"status": DeliveryStatus.PROCESSING}
-    return UpdateMany(under_way, {"$set": {"instead": {"status": status, "reason": reason}}})
+    return UpdateMany(under_way, {"$set": {"override": {"status": status, "reason": reason}}})

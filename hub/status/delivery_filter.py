@@ -17,7 +17,7 @@ from hub.status.proof import match_statuses
 
 REPLAYABLE_STATUSES = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]
 """Statuses that a replay includes. Not HELD: a replay does not override a limit, a circuit breaker or a user."""
-UNQUEUED: Document = {"queued": {"$exists": False}}
+UNQUEUED: Document = {"enqueue_count": {"$exists": False}}
 WITHOUT_ADDRESS = (Reason.ADDRESS_GONE, Reason.SUPPRESSED)
 """Reasons that a replay by filter leaves out unless it names them: the delivery would fail again."""
 BY_ID = [("_id", DESCENDING)]

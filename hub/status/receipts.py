@@ -40,7 +40,9 @@ class StreamedReceipt(Struct, frozen=True):
 
 def indexes(settings: Settings) -> Indexes:
     # read through the change stream only; this index deletes old receipts
-    return {COLLECTION: [IndexModel([("at", ASCENDING)], name="age", expireAfterSeconds=settings.receipt_days * DAY_S)]}
+    return {
+        COLLECTION: [IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=settings.receipt_days * DAY_S)]
+    }
 
 
 def user_receipt(n: Notification, kind: ReceiptKind, at: datetime, channel: Channel = Channel.IN_APP) -> Document:

@@ -31,7 +31,11 @@ def indexes() -> Indexes:
             # the same within a category
             IndexModel([("tenant", ASCENDING), ("category", ASCENDING), ("_id", DESCENDING)], name="category"),
             # cancellations that are not finished
-            IndexModel([("ending", ASCENDING)], name="ending", partialFilterExpression={"ending": {"$exists": True}}),
+            IndexModel(
+                [("cancelling_since", ASCENDING)],
+                name="cancelling_since",
+                partialFilterExpression={"cancelling_since": {"$exists": True}},
+            ),
         ]
     }
 
@@ -51,24 +55,26 @@ class Sends:
         return {doc["_id"]: CANCELLATION_REASONS[SendStatus(doc["status"])] async for doc in found}
 
     async def mark_cancelled(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
-        """Cancel or recall a send: no further delivery of it is sent. It is `ending` until `finish_cancellation`. A
-        recalled send stays recalled."""
+        """Cancel or recall a send: no further delivery of it is sent. The field `cancelling_since` is set until
+        `finish_cancellation`. A recalled send stays recalled."""
         wanted: Document = {"_id": id, "tenant": tenant, "status": {"$ne": SendStatus.RECALLED}}
-        await self._database[COLLECTION].update_one(wanted, {"$set": {"status": status, "ending": at}})
+        await self._database[COLLECTION].update_one(wanted, {"$set": {"status": status, "cancelling_since": at}})
         return await self.get(tenant, id)
 
     async def list_interrupted(self, before: datetime) -> list[Send]:
         """Return some sends whose cancellation began before `before` and was interrupted."""
-        found = self._database[COLLECTION].find({"ending": {"$lt": before}}).limit(INTERRUPTED_BATCH_SIZE)
+        found = self._database[COLLECTION].find({"cancelling_since": {"$lt": before}}).limit(INTERRUPTED_BATCH_SIZE)
         return await decode_all(found, Send)
 
     async def finish_cancellation(self, send: Send) -> None:
         """Record that the cancellation is complete."""
-        await self._database[COLLECTION].update_one({"_id": send.id, "status": send.status}, {"$unset": {"ending": ""}})
+        await self._database[COLLECTION].update_one(
+            {"_id": send.id, "status": send.status}, {"$unset": {"cancelling_since": ""}}
+        )
 
     async def list_in_inboxes(self, send: Send, limit: int) -> list[tuple[str, str]]:
         """Return mailbox and id of the send's notifications that are still in inboxes."""
-        wanted = {"send": send.id, "box": {"$exists": True}}
+        wanted = {"send": send.id, "state": {"$exists": True}}
         found = self._database.notifications.find(wanted, {"mailbox": 1}, hint="send").limit(limit)
         return [(doc["mailbox"], doc["_id"]) async for doc in found]
 

@@ -44,9 +44,9 @@ class ProviderName(Struct, frozen=True):
 
 
 class MinuteCalls(Struct, frozen=True):
-    """Calls that ended in one minute, `at` in minutes since 1970."""
+    """Calls that ended in one minute, `minute` in minutes since 1970."""
 
-    at: int
+    minute: int
     channel: str
     provider: str
     ok: int
@@ -172,7 +172,7 @@ def recent_calls(workers: Sequence[Worker], now: datetime) -> dict[ProviderName,
     """Return how many calls succeeded and failed within the window, by provider."""
     oldest = _minute(now) - WINDOW_MINUTES
     found: dict[ProviderName, tuple[int, int]] = {}
-    for calls in (calls for worker in workers for calls in worker.calls if calls.at > oldest):
+    for calls in (calls for worker in workers for calls in worker.calls if calls.minute > oldest):
         name = ProviderName(calls.channel, calls.provider)
         ok, failed = found.get(name, (0, 0))
         found[name] = ok + calls.ok, failed + calls.failed

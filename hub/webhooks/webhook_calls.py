@@ -30,7 +30,7 @@ from hub.settings import Settings
 from hub.webhooks.events import event_name
 
 COLLECTION = "webhook_calls"
-LANE = "ENDPOINT"
+LANE = "WEBHOOK_ENDPOINT"
 DAY_S = 86_400
 
 
@@ -44,7 +44,9 @@ def indexes(settings: Settings) -> Indexes:
             IndexModel([("tenant", ASCENDING), ("endpoint", ASCENDING), ("status", ASCENDING), newest], name="status"),
             due_index(),
             # deletes old calls
-            IndexModel([("created_at", ASCENDING)], name="age", expireAfterSeconds=settings.webhook_call_days * DAY_S),
+            IndexModel(
+                [("created_at", ASCENDING)], name="expiry", expireAfterSeconds=settings.webhook_call_days * DAY_S
+            ),
         ]
     }
 
@@ -154,6 +156,6 @@ class WebhookCalls:
         }
         update = {
             "$set": {"status": DeliveryStatus.ACCEPTED, "due_at": now, "updated_at": now},
-            "$unset": {"tries": "", "lapses": "", "reason": "", "queued": "", "claim": ""},
+            "$unset": {"tries": "", "lease_expirations": "", "reason": "", "enqueue_count": "", "claim": ""},
         }
         return (await self._calls.update_many(wanted, update)).modified_count

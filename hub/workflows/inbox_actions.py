@@ -178,7 +178,7 @@ class _ClickWork:
         if await self._record_click(self._delivery.id, unit.now, session):
             told = receipts.user_receipt(n, ReceiptKind.CLICKED, unit.now, self._delivery.channel)
             unit.insert(receipts.COLLECTION, told)
-        if (n.box or n.hidden) and (after := state.clicked(self._delivery.channel)(n, unit.now)):
+        if (n.state or n.hidden) and (after := state.clicked(self._delivery.channel)(n, unit.now)):
             where = self._delivery.channel if n.hidden else Channel.IN_APP
             _receipt(unit, n, unit.change(after), where)
 
@@ -243,11 +243,11 @@ class _MarkAllWork:
 def _receipt(unit: UnitOfWork, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
     for kind in state.receipt_kinds(before, after):
         unit.insert(receipts.COLLECTION, receipts.user_receipt(after, kind, unit.now, where))
-        if kind is ReceiptKind.READ and after.outside:
+        if kind is ReceiptKind.READ and after.has_deliveries:
             unit.read_with_deliveries.append(after.id)
 
 
 def _resync(head: Mailbox) -> MailboxChange:
-    kind, trace = InboxEventKind.RESYNC, tracing.current_traceparent()
-    event = InboxEvent(kind=kind, modseq=head.modseq, unread=head.unread, unseen=head.unseen, trace=trace)
+    kind, traceparent = InboxEventKind.RESYNC, tracing.current_traceparent()
+    event = InboxEvent(kind=kind, modseq=head.modseq, unread=head.unread, unseen=head.unseen, traceparent=traceparent)
     return MailboxChange(mailbox=head.id, epoch=head.epoch, first=head.modseq, last=head.modseq, events=(event,))

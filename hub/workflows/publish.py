@@ -246,7 +246,7 @@ class _SendWork:
                 require_ack=request.require_ack,
                 expires_at=request.expires_at,
                 hidden=plan.hidden,
-                outside=bool(plan.external),
+                has_deliveries=bool(plan.external),
                 skipped=plan.skipped,
                 created_at=now,
                 updated_at=now,
@@ -274,13 +274,13 @@ class _SendWork:
             status=decision.outcome,
             priority=n.priority,
             lane=lane_of(decision.channel, n.priority, self._tenant),
-            queued=1,
+            enqueue_count=1,
             device=device,
             due_at=n.created_at + self._queued_for,
             expires_at=n.expires_at,
             created_at=n.created_at,
             updated_at=n.created_at,
-            trace=self._trace,
+            traceparent=self._trace,
         )
 
 

@@ -178,12 +178,12 @@ class DueJobs:
         """
         settlements = []
         for job in held:
-            lapses, most = job.lapses + 1, self._settings.lapses_max
+            expirations, most = job.lease_expirations + 1, self._settings.lapses_max
             begun = any(attempt.ms is None for attempt in job.attempts[-1:])
             schedule = self._settings.schedule_of(job.lane.partition("/")[0])
-            suspect = begun or lapses >= most
-            again = now + timedelta(seconds=wait_s(schedule, lapses, random.random) if suspect else 0)
-            poison = lapses >= (most if begun else 2 * most)
+            suspect = begun or expirations >= most
+            again = now + timedelta(seconds=wait_s(schedule, expirations, random.random) if suspect else 0)
+            poison = expirations >= (most if begun else 2 * most)
             status = DeliveryStatus.RETRYING if job.tries else DeliveryStatus.ACCEPTED
             status, reason = (DeliveryStatus.FAILED, Reason.POISON) if poison else (status, None)
             settlements.append(
@@ -194,7 +194,7 @@ class DueJobs:
                     due_at=None if poison else again,
                     attempts=tuple(_closed_attempt(attempt) for attempt in job.attempts),
                     tries=job.tries,
-                    lapses=lapses,
+                    lease_expirations=expirations,
                 )
             )
         for settled in await self._claims.settle(settlements):

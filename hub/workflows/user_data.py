@@ -36,8 +36,8 @@ SCAN_TIMEOUT_S = 60.0  # a person's receipts have no index: they are kept for da
 EXCLUDED_FIELDS = frozenset(
     {
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
-        *("mailbox", "tenant", "modseq", "added_modseq", "box", "wake_at", "folded"),  # internal
-        *("lane", "queued", "claim", "instead", "lapses", "tries", "trace"),
+        *("mailbox", "tenant", "modseq", "added_modseq", "state", "wake_at", "search_text"),  # internal
+        *("lane", "enqueue_count", "claim", "override", "lease_expirations", "tries", "traceparent"),
     }
 )
 
@@ -110,8 +110,8 @@ class UserData:
 
     async def _erase_copies(self, mailbox: str) -> None:
         """Erase stored responses about the user and, in development, captured messages."""
-        dropped = {"$set": {"answer": RESPONSE_NOT_STORED}, "$unset": {"people": ""}}
-        await self._database.idempotency.update_many({"people": mailbox}, dropped)
+        dropped = {"$set": {"response": RESPONSE_NOT_STORED}, "$unset": {"mailboxes": ""}}
+        await self._database.idempotency.update_many({"mailboxes": mailbox}, dropped)
         theirs = {"tenant": tenant_of(mailbox), "user": user_of(mailbox)}
         await self._database[captured.COLLECTION].delete_many(theirs)
 
@@ -153,7 +153,7 @@ class _EraseWork:
             person = await self._database[users.COLLECTION].delete_one(of_it, session=session)
             there = mailbox.deleted_count + person.deleted_count
         else:
-            lay = Counter(str(doc["box"]) for doc in notifications if "box" in doc)  # maybe of another version
+            lay = Counter(str(doc["state"]) for doc in notifications if "state" in doc)  # maybe of another version
             counts = {
                 "unread": -sum(lay[place] for place in state.UNREAD),
                 "unseen": -sum(lay[place] for place in state.UNSEEN),
@@ -167,7 +167,7 @@ class _EraseWork:
         return _Erased(bool(there), whole, epoch, unit.now)
 
     async def _next_batch(self, collection: str, session: AsyncClientSession) -> list[Document]:
-        found = self._database[collection].find({"mailbox": self._mailbox}, {"box": 1}, session=session)
+        found = self._database[collection].find({"mailbox": self._mailbox}, {"state": 1}, session=session)
         return await found.limit(self.documents).to_list()
 
 

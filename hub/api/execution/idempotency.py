@@ -54,7 +54,7 @@ class IdempotentResponses:
             raise BadUserInput("The variables are nested too deep.", "variables") from None
         name = _key_id(context.caller, key)
         now = self._clock()
-        lapsed = {"_id": name, "hash": hashed, "answer": None, "at": {"$lt": now - timedelta(seconds=CLAIM_S)}}
+        lapsed = {"_id": name, "hash": hashed, "response": None, "at": {"$lt": now - timedelta(seconds=CLAIM_S)}}
         try:
             await self._responses.update_one(lapsed, {"$set": {"at": now}}, upsert=True)
         except DuplicateKeyError:
@@ -65,31 +65,31 @@ class IdempotentResponses:
         elif answer["data"] is None or is_storable(engine.schema, operation.document, operation.node):
             await self._store(name, encode(answer), context.touched_mailboxes)
         else:
-            await self._responses.update_one({"_id": name}, {"$set": {"answer": RESPONSE_NOT_STORED}})
+            await self._responses.update_one({"_id": name}, {"$set": {"response": RESPONSE_NOT_STORED}})
         return answer
 
     async def _store(self, name: str, answer: bytes, people: set[str]) -> None:
         """Keep an answer that is about these people, unless one of them was erased meanwhile."""
-        about = {"people": sorted(people)} if people else {}
-        await self._responses.update_one({"_id": name}, {"$set": {"answer": answer, **about}})
+        about = {"mailboxes": sorted(people)} if people else {}
+        await self._responses.update_one({"_id": name}, {"$set": {"response": answer, **about}})
         if people and await self._users.count_documents({"_id": {"$in": sorted(people)}}) < len(people):
             await self._responses.update_one(
-                {"_id": name}, {"$set": {"answer": RESPONSE_NOT_STORED}, "$unset": {"people": ""}}
+                {"_id": name}, {"$set": {"response": RESPONSE_NOT_STORED}, "$unset": {"mailboxes": ""}}
             )
 
     async def _stored_response(self, name: str, hashed: str) -> GraphQLResponse:
         known = await self._responses.find_one({"_id": name})
         if known is None or known["hash"] != hashed:
             raise Conflict("This idempotency key was used before with another request: use a fresh key.")
-        if known.get("answer") is None:
+        if known.get("response") is None:
             raise Unavailable("The first request with this idempotency key is still running: try again shortly.")
-        if known["answer"] == RESPONSE_NOT_STORED:
+        if known["response"] == RESPONSE_NOT_STORED:
             raise Conflict(
                 "This request was carried out before under this idempotency key and is not carried out again. Its "
                 "answer is not kept, because it held a secret or was about a person: query what it made, and make "
                 "a new secret if the first one is lost."
             )
-        answer: GraphQLResponse = orjson.loads(known["answer"])
+        answer: GraphQLResponse = orjson.loads(known["response"])
         return answer
 
 

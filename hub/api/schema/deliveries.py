@@ -75,7 +75,7 @@ def _status(root: Parent[model.Delivery]) -> model.DeliveryStatus:
 
 def _due_at(root: Parent[model.Delivery]) -> datetime | None:
     """Of what waits for its time; on the queue or in a dispatcher's hands that is no time of its own."""
-    return None if root.queued or root.claim else root.due_at
+    return None if root.enqueue_count or root.claim else root.due_at
 
 
 @strawberry.type(description="What became of a notification on one channel and, where it has several, one device.")

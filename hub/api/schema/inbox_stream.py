@@ -15,13 +15,13 @@ from hub.model import Position
 class InboxStream:
     """An async iterator that can also be polled without waiting. Call `close` when done."""
 
-    __slots__ = ("_clock", "_feed", "_subscriptions", "trace")
+    __slots__ = ("_clock", "_feed", "_subscriptions", "traceparent")
 
     def __init__(self, feed: Feed, subscriptions: SubscriptionHub, clock: Clock) -> None:
         self._feed = feed
         self._subscriptions = subscriptions
         self._clock = clock
-        self.trace: str | None = None
+        self.traceparent: str | None = None
         """The `traceparent` of the cause of the last event, if it is traced."""
 
     def __aiter__(self) -> "InboxStream":
@@ -49,13 +49,13 @@ class InboxStream:
         return self._feed.ended
 
     def _to_event(self, event: model.InboxEvent) -> InboxEvent:
-        self.trace = event.trace
+        self.traceparent = event.traceparent
         at = self._feed.known_at
         if at is None:
             at = int(self._clock().timestamp())
         return InboxEvent(
             kind=event.kind,
-            cursor=Cursor(encode_position(Position(self._feed.epoch, event.modseq, at, event.within or ""))),
+            cursor=Cursor(encode_position(Position(self._feed.epoch, event.modseq, at, event.up_to_id or ""))),
             notification=event.notification,
             unread=event.unread,
             unseen=event.unseen,

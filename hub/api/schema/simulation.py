@@ -60,7 +60,7 @@ class SimulationQuery:
                 channel=decision.channel,
                 outcome=decision.outcome,
                 reason=decision.reason,
-                due_at=decision.due_at,
+                due_at=None,
                 title=request.content.title if goes else None,
                 body=request.content.body if goes else None,
             )

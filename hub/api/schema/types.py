@@ -69,7 +69,7 @@ async def _because_for_recipient(n: model.Notification, context: Context) -> str
 
 async def _deliveries(root: Parent[model.Notification], info: Info) -> list[model.Delivery]:
     """Those that are read off the notification, and those that are documents."""
-    outside = await info.context.external_deliveries(root.id) if root.outside else []
+    outside = await info.context.external_deliveries(root.id) if root.has_deliveries else []
     return virtual_deliveries(root) + outside
 
 

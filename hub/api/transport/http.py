@@ -197,8 +197,8 @@ class GraphQLOverHTTP:
             async for answer in answers:
                 began_ns = time.time_ns()
                 yield answer  # asked for the next, it is written
-                if isinstance(answers, Told) and answers.inbox_stream and answers.inbox_stream.trace:
-                    tracing.record("deliver", answers.inbox_stream.trace, began_ns, "CONSUMER")
+                if isinstance(answers, Told) and answers.inbox_stream and answers.inbox_stream.traceparent:
+                    tracing.record("deliver", answers.inbox_stream.traceparent, began_ns, "CONSUMER")
 
 
 def _status(accept: str) -> int:

@@ -353,10 +353,10 @@ class _DirectSubscription:
                         self._end({"id": self._id, "type": "complete"})
                     return
                 text = self._prefix + orjson.dumps(answer) + b"}"
-                if self._stream.trace is None:
+                if self._stream.traceparent is None:
                     self._transport.write_text(text)
                 else:
-                    with tracing.span("deliver", self._stream.trace, "CONSUMER"):
+                    with tracing.span("deliver", self._stream.traceparent, "CONSUMER"):
                         self._transport.write_text(text)
         except Exception as error:  # noqa: BLE001 - the client is told, not the one who brought the event
             caller = self._context.caller
