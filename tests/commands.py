@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.processes import Deployment
+
 HUB = Path(sys.executable).with_name("hub")
 CALL_S = 30.0
 
@@ -98,3 +100,7 @@ class Command:
         """-9."""
         self.process.kill()
         self.process.wait()
+
+
+def address(deployment: Deployment, index: int = 0) -> str:
+    return deployment.urls[index].removesuffix("/graphql")

@@ -25,6 +25,7 @@ from hub.platform.outbound_http import OutboundHTTP
 from tests.client import Tenant
 from tests.mongo_assertions import Stored
 from tests.processes import Deployment
+from tests.receiver import Receiver
 from tests.worlds import PRIVATE, World
 
 NODE = Path(__file__).parent / "node"
@@ -150,6 +151,13 @@ def node() -> str:
         if not installed.exists() or installed.stat().st_mtime < (NODE / "package-lock.json").stat().st_mtime:
             subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=NODE, check=True, timeout=120)
     return program
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A receiver of webhooks."""
+    async with Receiver() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.client import Json, Tenant
 from tests.conftest import Stopwatch, scaled
-from tests.test_cli import ROOT
+from tests.documentation import ROOT
 
 pytestmark = [pytest.mark.usefixtures("unbroken"), pytest.mark.timeout(900)]
 

@@ -16,7 +16,7 @@ from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Tenant, eventually
 from tests.conftest import CANCELLED
 from tests.processes import Deployment, Process
-from tests.test_connections import FEED, Raw, raw
+from tests.raw_connections import FEED, Raw, raw
 from tests.test_dead_clients import rss
 from tests.test_hostile_bytes import FIN, PING, TEXT, frame, handshake
 

@@ -12,8 +12,7 @@ from hub.inbox.transaction import STATEMENTS_PER_COMMAND
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Refused, Tenant
 from tests.processes import Deployment
-from tests.test_observe import scrape
-from tests.test_observe import value as metric
+from tests.telemetry import metric_value, scrape_metrics
 
 COUNTED = "query ($id: ID!) { send(id: $id) { recipients counts { status count } } }"
 
@@ -350,11 +349,12 @@ async def test_what_a_send_causes_outside_counts_toward_its_transaction(servers:
                 await tenant.admin(query, input={"url": f"https://hooks.example/{number}", "events": events})
             await tenant.send("alice")  # from here on the process knows what that takes
             url = running.urls[0].removesuffix("/graphql") + "/metrics"
-            before = await scrape(url)
+            before = await scrape_metrics(url)
             await asyncio.gather(*(tenant.send(f"user-{number}") for number in range(40)))
-            after = await scrape(url)
+            after = await scrape_metrics(url)
             works, transactions = (
-                metric(after, f"hub_commit_batch_size_{what}") - metric(before, f"hub_commit_batch_size_{what}")
+                metric_value(after, f"hub_commit_batch_size_{what}")
+                - metric_value(before, f"hub_commit_batch_size_{what}")
                 for what in ("sum", "count")
             )
             assert works == 40

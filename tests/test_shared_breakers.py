@@ -1,9 +1,7 @@
 """Parties who do not know each other share a host: what one of them answers holds back nobody else."""
 
 import socket
-from collections.abc import AsyncIterator
 
-import pytest
 from aiohttp import web
 from redis.asyncio import Redis as RedisClient
 
@@ -18,12 +16,6 @@ from tests.receiver import Receiver
 ENDPOINT = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret endpoint { id } } }"
 CALLS = "{ webhooks { calls(first: 100) { nodes { status attempts { ok } } } } }"
 OWN = {"mongo_database": "breakers", "redis_prefix": "breakers:", "breaker_open_s": "600", "retry_schedule": "600s"}
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with Receiver() as receiver:
-        yield receiver
 
 
 async def join(tenant: Tenant, receiver: Receiver, user: str) -> None:

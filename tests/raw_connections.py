@@ -1,0 +1,84 @@
+"""TCP connections that send exact bytes and read only on request."""
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from tests.client import Json, Tenant
+
+PROXY, STRANGER, OTHER = "127.0.0.9", "127.0.0.1", "127.0.0.2"
+SOON_S = 10.0  # a bound for hangs
+HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+FEED = "subscription { inbox { kind notification { body data } } }"
+
+
+class Raw:
+    """A connection that says what it is told, and reads only when asked to."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def say(self, words: bytes) -> None:
+        self.writer.write(words)
+
+    async def answer(self) -> tuple[int, Json]:
+        """Status and body of the next response."""
+        async with asyncio.timeout(SOON_S):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
+            size = int(head.partition("content-length: ")[2].split()[0])
+            return int(head.split()[1]), json.loads(await self.reader.readexactly(size))
+
+    async def rest(self) -> bytes:
+        """What comes until the server hangs up."""
+        async with asyncio.timeout(SOON_S):
+            found = b""
+            try:
+                while part := await self.reader.read(1 << 16):
+                    found += part
+            except ConnectionError:
+                pass
+            return found
+
+
+@asynccontextmanager
+async def raw(port: int, tls: ssl.SSLContext | None = None, source: str = STRANGER) -> AsyncIterator[Raw]:
+    """With small buffers, so that who does not read is felt soon."""
+    plain = unread(source)
+    await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", port))
+    name = "127.0.0.1" if tls else None
+    reader, writer = await asyncio.open_connection(sock=plain, ssl=tls, server_hostname=name, limit=1024)
+    try:
+        yield Raw(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+def unread(source: str = STRANGER) -> socket.socket:
+    """A socket whose kernel keeps little of what nobody reads."""
+    made = socket.socket()
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.bind((source, 0))
+    return made
+
+
+async def metric(session: aiohttp.ClientSession, url: str, name: str, tls: ssl.SSLContext | None = None) -> float:
+    async with session.get(url.replace("/graphql", "/metrics"), ssl=tls or True) as response:
+        lines = (await response.text()).splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
+def asking(tenant: Tenant, query: str, *, size: int | None = None) -> bytes:
+    """A subscription by POST, as bytes; of another `size` than it has, if wanted."""
+    body = json.dumps({"query": query}).encode()
+    head = (
+        "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\naccept: text/event-stream\r\n"
+        f"authorization: Bearer {tenant.token('alice')}\r\ncontent-length: {size or len(body)}\r\n\r\n"
+    )
+    return head.encode() + body

@@ -1,0 +1,173 @@
+"""Client addresses behind proxies, and the limit of connections per address."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+from starlette.types import Receive, Scope, Send
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from hub.api.transport.client_address import ClientAddresses, proxy_headers
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.settings import Settings
+from tests.client import Tenant, eventually
+from tests.commands import call
+from tests.processes import SECRET, Deployment
+from tests.raw_connections import FEED, HEALTH, OTHER, PROXY, SOON_S, asking, metric, raw
+
+MOST = 3
+
+
+@pytest.fixture(scope="module")
+async def narrow(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+    """Few connections an address; believes one proxy, whatever uvicorn would."""
+    mongod, redis = servers
+    settings = {
+        "connections_per_address": str(MOST),
+        "trusted_proxies": f"{PROXY}, 10.0.0.0/8",
+        "redis_prefix": "narrow:",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORWARDED_ALLOW_IPS", "*")
+        deployment = Deployment(mongod.url, redis.url, apis=1, workers=0, **settings)
+    async with deployment as running:
+        yield running
+
+
+def forwarded(client: str, proto: str = "https") -> bytes:
+    return HEALTH[:-2] + f"x-forwarded-for: {client}\r\nx-forwarded-proto: {proto}\r\n\r\n".encode()
+
+
+async def test_address_with_all_its_connections_is_told_so_at_once(narrow: Deployment) -> None:
+    port = narrow.apis[0].port
+    url = f"ws://127.0.0.1:{port}/graphql"
+    async with AsyncExitStack() as stack:
+        protocols = {"subprotocols": ["graphql-transport-ws"]}
+        open_socket = await stack.enter_async_context(connect(url, **protocols))
+        silent = await stack.enter_async_context(raw(port))
+        asked = await stack.enter_async_context(raw(port))
+        asked.say(HEALTH)
+        assert (await asked.answer())[0] == 200
+        async with raw(port) as fourth:
+            fourth.say(HEALTH)
+            status, answer = await fourth.answer()
+        assert status == 429
+        [error] = answer["errors"]
+        assert error["extensions"] == {"code": "RATE_LIMITED", "retryAfter": 5}
+        assert "HUB_CONNECTIONS_PER_ADDRESS" in error["message"]
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url, **protocols)
+        assert refused.value.response.status_code == 429
+        async with raw(port) as mute:
+            assert await mute.rest() == b""
+        asked.say(HEALTH)  # those who are in stay in
+        assert (await asked.answer())[0] == 200
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(OTHER, 0))) as other:
+            assert await metric(other, narrow.urls[0], "hub_connections_refused_total") >= 3
+
+        async def let_in() -> bool:
+            async with raw(port) as again:
+                again.say(HEALTH)
+                return (await again.answer())[0] == 200
+
+        assert not await let_in()
+        await open_socket.close()
+        await eventually(let_in)
+        silent.writer.close()
+    assert narrow.apis[0].log.count("address_refused") == 1
+
+
+async def test_client_whom_a_trusted_proxy_names_is_counted_in_the_proxys_stead(narrow: Deployment) -> None:
+    api = narrow.apis[0]
+    async with Tenant("proxied", narrow.urls) as tenant, AsyncExitStack() as stack:
+
+        async def streams(client: str) -> int:
+            held = await stack.enter_async_context(raw(api.port, source=PROXY))
+            request = asking(tenant, FEED)
+            held.say(request.replace(b"\r\n\r\n", f"\r\nX-Forwarded-For: {client}\r\n\r\n".encode(), 1))
+            async with asyncio.timeout(SOON_S):
+                return int((await held.reader.readuntil(b"\r\n")).split()[1])
+
+        async def asks(client: str) -> int:
+            async with raw(api.port, source=PROXY) as one:
+                one.say(forwarded(client))
+                return (await one.answer())[0]
+
+        for spoofed in range(MOST):  # what stands before the client's own address is the client's word
+            assert await streams(f"6.6.6.{spoofed}, 203.0.113.5, 10.1.1.1") == 200
+        assert await asks("203.0.113.5:4711") == 429
+        assert await asks("6.6.6.6, 203.0.113.5") == 429
+        assert await streams("203.0.113.5") == 429
+        with pytest.raises(InvalidStatus) as refused:
+            named = {"X-Forwarded-For": "203.0.113.5"}
+            options = {"additional_headers": named, "local_addr": (PROXY, 0)}
+            await connect(f"ws://127.0.0.1:{api.port}/graphql", subprotocols=["graphql-transport-ws"], **options)
+        assert refused.value.response.status_code == 429
+        assert await asks("203.0.113.6") == 200
+        assert await asks("unknown") == 200
+        for host in range(MOST):  # an IPv6 network is one client
+            assert await streams(f"2001:db8::{host + 1:x}") == 200
+        assert await asks("[2001:db8::abcd]:443") == 429
+        assert await asks("2001:db8:0:1::1") == 200
+        await stack.aclose()
+
+        async def left() -> bool:
+            return await asks("203.0.113.5") == 200
+
+        await eventually(left)
+
+
+async def test_forwarded_headers_of_anybody_else_are_nobodys_word(narrow: Deployment) -> None:
+    port = narrow.apis[0].port
+    async with AsyncExitStack() as stack:
+        for number in range(MOST + 1):
+            one = await stack.enter_async_context(raw(port, source=OTHER))
+            one.say(forwarded(f"8.8.8.{number}"))
+            assert (await one.answer())[0] == (200 if number < MOST else 429)
+
+
+@pytest.mark.parametrize(("source", "scheme"), [(PROXY, "https"), (OTHER, "http")])
+async def test_forwarded_proto_counts_from_a_trusted_proxy_only(source: str, scheme: str) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append(scope["scheme"])
+
+    settings = Settings(jwt_secret=SECRET, trusted_proxies=PROXY)  # type: ignore[arg-type]
+    headers = [(b"x-forwarded-proto", b"https"), (b"x-forwarded-for", b"7.7.7.7")]
+    scope = {"type": "http", "scheme": "http", "client": (source, 1), "headers": headers}
+    await proxy_headers(app, ClientAddresses(settings))(scope, None, None)  # type: ignore[arg-type]
+    assert seen == [scheme]
+
+
+@pytest.mark.parametrize(
+    ("header", "client"),
+    [
+        ("203.0.113.5", "203.0.113.5"),
+        ("1.2.3.4, 203.0.113.5 , 10.0.0.1,10.0.0.2", "203.0.113.5"),
+        ("203.0.113.5:80", "203.0.113.5"),
+        ("[2001:db8::1]:80", "2001:db8::1"),
+        ("2001:db8::1%eth0", "2001:db8::1"),
+        ("::ffff:203.0.113.5", "203.0.113.5"),
+        ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("203.0.113.5, unknown", None),
+        ("203.0.113.5, unknown, 10.0.0.1", "10.0.0.1"),
+        ("", None),
+        ("::1, [", None),
+    ],
+)
+def test_forwarded_for_is_read_from_its_end(header: str, client: str | None) -> None:
+    settings = Settings(jwt_secret=SECRET, trusted_proxies="10.0.0.0/8")  # type: ignore[arg-type]
+    assert ClientAddresses(settings).from_forwarded_for([header]) == client
+    assert ClientAddresses(settings).from_forwarded_for(header.split(", ")) == client
+
+
+def test_trusted_proxy_that_is_no_network_is_named() -> None:
+    for wrong, said in [("10.0.0.1/8", "has host bits set"), ("*", "does not appear to be")]:
+        done = call("serve", jwt_secret=SECRET, trusted_proxies=wrong)
+        assert done.returncode == 2
+        assert done.stderr.startswith("HUB_TRUSTED_PROXIES: ")
+        assert said in done.stderr

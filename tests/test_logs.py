@@ -1,0 +1,168 @@
+"""Request ids, internal errors and operations in the log."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import pytest
+
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.client import FEED, INBOX, SEND, Refused, Tenant
+from tests.processes import Deployment, Process
+from tests.telemetry import log_lines
+
+INTERNAL = "INTERNAL_SERVER_ERROR"
+
+
+# ---------------------------------------------------------------------------------------------------- request ids
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("build-1041/retry:2", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("a{}", False), ("", False)],
+)
+async def test_request_id_is_kept_if_it_can_stand_in_a_log(tenant: Tenant, given: str, kept: bool) -> None:
+    sent = {"authorization": f"Bearer {tenant.token('ann')}", "x-request-id": given}
+    async with tenant.http.post(tenant.next_url(), json={"query": "{ __typename }"}, headers=sent) as response:
+        assert response.status == 200
+        answered = response.headers["x-request-id"]
+    assert (answered == given) is kept
+    assert re.fullmatch(r"[\x21-\x7e]{1,128}", answered)
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+@pytest.mark.parametrize(
+    ("token", "body"), [("", {"query": "{ __typename }"}), ("given", {"query": "{"}), ("given", 7)]
+)
+async def test_refusals_answer_a_request_id(tenant: Tenant, accept: str, token: str, body: object) -> None:
+    sent = {"accept": accept, "x-request-id": "mine", "authorization": f"Bearer {token and tenant.token('ann')}"}
+    async with tenant.http.post(tenant.next_url(), json=body, headers=sent) as response:
+        assert response.headers.getall("x-request-id") == ["mine"]
+        assert "errors" in await response.json()
+
+
+# ---------------------------------------------------------------------------------------------------- internal errors
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A user with a mailbox that nobody can read, the id of a notification, and a cursor from before it."""
+
+    user: str
+    id: str
+    before: str
+
+
+@pytest.fixture
+async def broken(tenant: Tenant, database: Database) -> AsyncIterator[Broken]:
+    await tenant.send("ann")
+    before = (await tenant.inbox("ann"))["position"]
+    await tenant.send("ann", title="a secret title", body="a secret body")
+    id = (await tenant.inbox("ann"))["nodes"][0]["id"]
+    await database.mailboxes.update_one({"_id": f"{tenant.name}/ann"}, {"$unset": {"unread": ""}})
+    yield Broken("ann", id, before)
+    await database.mailboxes.update_one({"_id": f"{tenant.name}/ann"}, {"$set": {"unread": 2}})
+
+
+def the_fault(deployment: Deployment, tenant: Tenant, request_id: str, user: str = "ann") -> str:
+    """The traceback in the one line about an internal error, which says whose request it was, and no more."""
+    [line] = log_lines(*deployment.apis, request_id=request_id, level="error")
+    assert (line["event"], line["tenant"], line["user"]) == ("internal_error", tenant.name, user)
+    assert set(line) == {"event", "tenant", "user", "request_id", "level", "timestamp", "exception"}
+    assert "Traceback (most recent call last)" in line["exception"]
+    assert "secret" not in line["exception"]
+    return str(line["exception"])
+
+
+async def test_internal_error_over_http_is_one_line_in_the_log(
+    tenant: Tenant, deployment: Deployment, broken: Broken
+) -> None:
+    id = uuid4().hex
+    answer = await tenant.answer(INBOX, user=broken.user, headers={"x-request-id": id})
+    assert answer["errors"][0]["extensions"] == {"code": INTERNAL, "requestId": id}
+    the_fault(deployment, tenant, id)
+
+
+async def test_several_internal_errors_of_one_request_are_one_line(
+    tenant: Tenant, deployment: Deployment, broken: Broken
+) -> None:
+    id = uuid4().hex
+    query = "query ($id: ID!) { a: user(id: $id) { inbox { unread } } b: user(id: $id) { inbox { unseen } } }"
+    answer = await tenant.answer(query, headers={"x-request-id": id}, id=broken.user)
+    assert [error["extensions"]["requestId"] for error in answer["errors"]] == [id, id]
+    assert the_fault(deployment, tenant, id, user="").count("KeyError: 'unread'") == 2
+
+
+async def test_internal_error_over_sse_is_one_line_in_the_log(
+    tenant: Tenant, deployment: Deployment, broken: Broken
+) -> None:
+    sent = {"authorization": f"Bearer {tenant.token(broken.user)}", "accept": "text/event-stream"}
+    for query, variables in ((FEED, {"after": broken.before}), (INBOX, {})):
+        id = uuid4().hex
+        body = {"query": query, "variables": variables}
+        headers = {**sent, "x-request-id": id}
+        async with tenant.http.post(tenant.next_url(), json=body, headers=headers) as response:
+            assert response.headers["x-request-id"] == id
+            events = await response.text()
+        assert f'"requestId":"{id}"' in events
+        assert events.endswith("event: complete\ndata:\n\n")
+        the_fault(deployment, tenant, id)
+
+
+async def test_internal_error_over_websocket_is_one_line_in_the_log(
+    tenant: Tenant, deployment: Deployment, broken: Broken
+) -> None:
+    for query, variables in ((FEED, {"after": broken.before}), (INBOX, {})):
+        async with tenant.socket(broken.user) as socket:
+            with pytest.raises(Refused) as refused:
+                await anext(await socket.subscribe(query, variables=variables))
+        assert refused.value.code == INTERNAL
+        the_fault(deployment, tenant, refused.value.errors[0]["extensions"]["requestId"])
+
+
+async def test_errors_of_mongodb_that_quote_documents_are_logged_without(
+    tenant: Tenant, deployment: Deployment, database: Database
+) -> None:
+    id, title = uuid4().hex, f"never-to-be-logged-{uuid4().hex}"
+    await database.command("collMod", "notifications", validator={"title": {"$ne": title}})
+    try:
+        given = {"to": {"users": ["ann"]}, "category": "news", "content": {"title": title, "body": ""}}
+        answer = await tenant.answer(SEND, input=given, headers={"x-request-id": id})
+    finally:
+        await database.command("collMod", "notifications", validator={})
+    assert answer["errors"][0]["extensions"] == {"code": INTERNAL, "requestId": id}
+    assert "BulkWriteError: batch op errors occurred" in the_fault(deployment, tenant, id, user="")
+    assert not any(title in api.log for api in deployment.apis)
+
+
+# ---------------------------------------------------------------------------------------------------- operations
+
+
+async def test_operations_are_logged_at_debug_with_who_and_what_and_nothing_else(
+    servers: tuple[Mongod, Redis],
+) -> None:
+    mongod, redis = servers
+    process = Process("serve", mongod.url, redis.url, log_level="debug")
+    await process.start()
+    try:
+        async with Tenant(f"t{uuid4().hex[:12]}", [process.url]) as tenant:
+            await tenant.send("ann", title="not for the log")
+            async with tenant.feed("ann") as feed:
+                await tenant.answer("query A($x: Int) { inbox(first: $x) { unread } }", user="bob", x=1000)
+                await tenant.send("ann", title="not for the log")
+                await feed.take(1)
+            said = log_lines(process, event="operation", tenant=tenant.name)
+    finally:
+        process.kill()
+    told = [(line["transport"], line["kind"], line["field"], line["code"], line["user"]) for line in said]
+    assert sorted(told) == [
+        ("http", "mutation", "send", "OK", ""),
+        ("http", "mutation", "send", "OK", ""),
+        ("http", "query", "inbox", "BAD_USER_INPUT", "bob"),
+        ("websocket", "subscription", "inbox", "OK", "ann"),
+    ]
+    assert len({line["request_id"] for line in said}) == 4
+    assert "not for the log" not in process.log
+    assert "eyJ" not in process.log  # as tokens begin
