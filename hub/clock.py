@@ -7,7 +7,7 @@ Clock = Callable[[], datetime]
 
 
 def now() -> datetime:
-    """Return the current time, cut to milliseconds, so that live values equal stored values."""
+    """Return the current time, cut to milliseconds as in MongoDB. Live values then equal stored values."""
     return floor_ms(datetime.now(UTC))
 
 

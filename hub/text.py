@@ -1,4 +1,4 @@
-"""Rules for Unicode text: valid identifiers, blank text and case folding for search."""
+"""Rules for Unicode text: valid identifiers, single lines, blank text, and case folding for search."""
 
 import re
 import unicodedata
@@ -20,6 +20,7 @@ _FORMAT = (  # the category Cf
 )
 _CONTROL = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 _OTHER_SPACE = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000"
+CONTROL_CHARACTERS = re.compile(f"[{_CONTROL}]")
 UNSEEN = re.compile(f"[{_CONTROL}{_FORMAT}{_IGNORABLE}{_OTHER_SPACE}]")
 BLANK = re.compile(f"[{_CONTROL}{_FORMAT}{_IGNORABLE}{_OTHER_SPACE} ]*")
 IGNORED = re.compile(f"[{_FORMAT}{_IGNORABLE}]")
@@ -32,6 +33,16 @@ def is_identifier(text: str) -> bool:
     return (text.isascii() and text.isprintable()) or (
         not UNSEEN.search(text) and unicodedata.is_normalized("NFC", text)
     )
+
+
+def is_single_line(text: str) -> bool:
+    """Return True if `text` has no control characters and no line breaks. Joiners and emoji are allowed."""
+    return not CONTROL_CHARACTERS.search(text)
+
+
+def single_line(text: str) -> str:
+    """Return `text` with each run of control characters, line breaks and white space replaced by one space."""
+    return " ".join(CONTROL_CHARACTERS.sub(" ", text).split())
 
 
 def is_blank(text: str) -> bool:

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hub.mail_address import InvalidMailAddress, envelope_address
-from hub.model import CONTROLS, Action
+from hub.model import Action
 from hub.send.channels import email
 from hub.send.mail import Sender, build_email
 from hub.send.outcome import Dead, Gone, Retry, Sent
+from hub.text import CONTROL_CHARACTERS
 from tests.fake_providers import CUT, HANG, Amazon, MailServer, certificate
 from tests.worlds import PRIVATE, SENDER, World, message, settings, to
 
@@ -248,17 +249,17 @@ def test_whatever_people_write_stays_where_it_belongs(title: str, name: str, bod
     title, body = (text.encode(errors="replace").decode() for text in (title, body))
     name = name.encode(errors="replace").decode()
     sent = message(n_title=title, n_body=body, t_name=name)
-    made = build_email(sent, Sender(" ".join(CONTROLS.sub(" ", name).split()), ACME.address))
+    made = build_email(sent, Sender(" ".join(CONTROL_CHARACTERS.sub(" ", name).split()), ACME.address))
     assert made.data.isascii()
     assert all(len(line) <= 998 and b"\n" not in line and b"\r" not in line for line in made.data.split(b"\r\n"))
     parsed = email_library.message_from_bytes(made.data, policy=email_library.policy.default)
     assert parsed.keys() == [*HEADERS, *UNSUBSCRIBE]
-    assert parsed["Subject"] == " ".join(CONTROLS.sub(" ", title).split())
+    assert parsed["Subject"] == " ".join(CONTROL_CHARACTERS.sub(" ", title).split())
     assert [part.get_content_type() for part in parsed.walk()] == ["multipart/alternative", "text/plain", "text/html"]
     assert not parsed.defects
     [sender] = parsed["From"].addresses
     said = "".join(sender.display_name.split())  # Python's parser puts a space between encoded words of a name
-    assert (said, sender.addr_spec) == ("".join(CONTROLS.sub(" ", name).split()), ACME.address)
+    assert (said, sender.addr_spec) == ("".join(CONTROL_CHARACTERS.sub(" ", name).split()), ACME.address)
 
 
 class Tags(HTMLParser):
@@ -356,7 +357,7 @@ def test_mailbox_is_an_address_or_refused(text: str) -> None:
     except InvalidMailAddress:
         return
     assert made.count("@") == 1
-    assert not CONTROLS.search(made)
+    assert not CONTROL_CHARACTERS.search(made)
     assert not any(c.isspace() or c in '<>,;:"' for c in made)
     assert envelope_address(made) == made
 

@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from hub import setting_values
 from hub.mail_address import InvalidMailAddress, envelope_address
-from hub.model import CONTROLS
 from hub.send.mail_layout import html, text
 from hub.send.message import Message
+from hub.text import single_line
 
 ENCODED_WORD_MAX_CHARS = 75  # RFC 2047 2
 ENCODED_WORD = "=?utf-8?b?{}?="
@@ -48,7 +48,7 @@ class Email(Struct, frozen=True):
 def parse_sender(setting: str) -> Sender:
     """Return the sender of a validated setting."""
     name, address = setting_values.sender(setting)
-    return Sender(_single_line(name), address)
+    return Sender(single_line(name), address)
 
 
 def build_email(message: Message, sender: Sender) -> Email:
@@ -107,7 +107,7 @@ def _from_header(sender: Sender) -> str:
 def _encode_header(header: str, value: str) -> str:
     """Return user text for a header. Short plain text stays as it is; anything else becomes encoded words (RFC 2047),
     at most 75 characters each, on lines of at most 76."""
-    value = _single_line(value)
+    value = single_line(value)
     if len(value) < 60 and re.fullmatch(r"[A-Za-z0-9 !.'-]*", value):
         return value
     words, chunk, room = [], b"", _encoded_word_capacity(len(header) + 2)
@@ -124,7 +124,3 @@ def _encoded_word_capacity(before: int) -> int:
     """Return how many bytes an encoded word holds after `before` characters on its line."""
     chars = ENCODED_WORD_MAX_CHARS + 1 - max(before, 1) - len(ENCODED_WORD.format(""))
     return chars // 4 * 3
-
-
-def _single_line(value: str) -> str:
-    return " ".join(CONTROLS.sub(" ", value).split())

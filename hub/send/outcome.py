@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from hub.model import CONTROLS
+from hub.text import single_line
 
 ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
 ERROR_MAX_CHARS = 200
@@ -66,4 +66,4 @@ def breaker_results(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str
 
 def sanitize_error(text: str) -> str:
     """Return a provider's text as one short line without email addresses."""
-    return ADDRESS.sub("(address)", " ".join(CONTROLS.sub(" ", text).split()))[:ERROR_MAX_CHARS]
+    return ADDRESS.sub("(address)", single_line(text))[:ERROR_MAX_CHARS]

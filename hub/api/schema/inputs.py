@@ -19,10 +19,10 @@ from hub.audience.users import ProfileUpdate
 from hub.errors import BadUserInput, TooLarge
 from hub.inbox.store import InboxQuery
 from hub.mail_address import InvalidMailAddress, envelope_address
-from hub.model import InboxView, is_plain, mailbox_of
+from hub.model import InboxView, mailbox_of
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP
 from hub.settings import Settings
-from hub.text import IDENTIFIER_MAX_CHARS, IDENTIFIER_RULE, is_blank, is_identifier
+from hub.text import IDENTIFIER_MAX_CHARS, IDENTIFIER_RULE, is_blank, is_identifier, is_single_line
 from hub.workflows.publish import SendRequest
 
 ID_MAX_CHARS = IDENTIFIER_MAX_CHARS
@@ -152,7 +152,7 @@ def to_inbox_filter(given: InboxFilter | None) -> InboxQuery:
     search = given.search or ""
     if len(search) > SEARCH_MAX_CHARS:
         raise BadUserInput(f"A search has at most {SEARCH_MAX_CHARS} characters.", "filter.search")
-    if not is_plain(search):
+    if not is_single_line(search):
         raise BadUserInput("A search holds no control characters.", "filter.search")
     words = tuple(dict.fromkeys(search.split()))
     if len(words) > WORDS_MAX:
@@ -274,7 +274,7 @@ def valid_key(given: str, field: str) -> str:
 
 def valid_label(given: str, field: str) -> str:
     """Words that people read."""
-    if is_blank(given) or len(given) > LABEL_MAX_CHARS or not is_plain(given):
+    if is_blank(given) or len(given) > LABEL_MAX_CHARS or not is_single_line(given):
         raise BadUserInput(
             f"A label has 1 to {LABEL_MAX_CHARS} characters, one of them visible, and no control characters.", field
         )
@@ -298,7 +298,7 @@ def valid_url(given: str | None, field: str) -> str | None:
     except ValueError:
         scheme = "broken"
     local = given.startswith("/") and not given.startswith(("//", "/\\"))
-    if len(given) > URL_MAX_CHARS or not is_plain(given) or not (scheme in {"http", "https"} or local):
+    if len(given) > URL_MAX_CHARS or not is_single_line(given) or not (scheme in {"http", "https"} or local):
         raise BadUserInput(
             f"A link is http(s), or a path that starts with a single slash; at most {URL_MAX_CHARS} characters.",
             field,
@@ -309,7 +309,7 @@ def valid_url(given: str | None, field: str) -> str | None:
 def _valid_text(given: str | None, field: str) -> str | UnsetType | None:
     if given is strawberry.UNSET:
         return UNSET
-    if given is not None and (len(given) > PROFILE_MAX_CHARS or not is_plain(given)):
+    if given is not None and (len(given) > PROFILE_MAX_CHARS or not is_single_line(given)):
         raise BadUserInput(f"At most {PROFILE_MAX_CHARS} characters, and no control characters.", field)
     return given
 

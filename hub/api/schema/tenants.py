@@ -15,7 +15,8 @@ from hub.api.schema.preferences import Category, Preferences, PreferencesInput, 
 from hub.api.schema.scalars import Duration
 from hub.audience import preferences as preference_rules
 from hub.errors import BadUserInput
-from hub.model import NO_PREFERENCES, is_plain
+from hub.model import NO_PREFERENCES
+from hub.text import is_single_line
 
 DESCRIPTION_MAX_CHARS = 1024
 COLOR = re.compile("#[0-9a-fA-F]{6}")
@@ -103,7 +104,7 @@ def _category_from_input(given: CategoryInput) -> model.Category:
     if given.retention is not None and given.retention <= 0:
         raise BadUserInput("A retention is longer than nothing.", "input.retention")
     description = given.description
-    if description and (len(description) > DESCRIPTION_MAX_CHARS or not is_plain(description)):
+    if description and (len(description) > DESCRIPTION_MAX_CHARS or not is_single_line(description)):
         raise BadUserInput(
             f"At most {DESCRIPTION_MAX_CHARS} characters, and no control characters.", "input.description"
         )

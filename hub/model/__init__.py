@@ -1,0 +1,72 @@
+"""Documents and values without I/O. A document is at once the value that the code works with, the MongoDB document and
+the live message."""
+
+from hub.model.channels import Channel, DeviceKind, Priority
+from hub.model.deliveries import Attempt, Delivery, WebhookCall
+from hub.model.inbox_events import Backlog, InboxEvent, InboxEventKind, MailboxChange, Position
+from hub.model.mailboxes import InboxState, InboxView, Mailbox, mailbox_from, mailbox_of, tenant_of, user_of
+from hub.model.notifications import (
+    BECAUSE_KINDS,
+    CONTENT_FIELDS,
+    MUTABLE_FIELDS,
+    Action,
+    BecauseKind,
+    Content,
+    Notification,
+    notification_from,
+)
+from hub.model.preferences import NO_PREFERENCES, CategoryPreference, Preferences
+from hub.model.principals import Principal, Role
+from hub.model.receipts import Receipt, ReceiptKind
+from hub.model.record import Record, document
+from hub.model.sends import Send
+from hub.model.statuses import DeliveryStatus, Reason, SendStatus
+from hub.model.tenants import Category, Tenant, WebhookEndpoint
+from hub.model.users import Device, User
+
+__all__ = (
+    "BECAUSE_KINDS",
+    "CONTENT_FIELDS",
+    "MUTABLE_FIELDS",
+    "NO_PREFERENCES",
+    "Action",
+    "Attempt",
+    "Backlog",
+    "BecauseKind",
+    "Category",
+    "CategoryPreference",
+    "Channel",
+    "Content",
+    "Delivery",
+    "DeliveryStatus",
+    "Device",
+    "DeviceKind",
+    "InboxEvent",
+    "InboxEventKind",
+    "InboxState",
+    "InboxView",
+    "Mailbox",
+    "MailboxChange",
+    "Notification",
+    "Position",
+    "Preferences",
+    "Principal",
+    "Priority",
+    "Reason",
+    "Receipt",
+    "ReceiptKind",
+    "Record",
+    "Role",
+    "Send",
+    "SendStatus",
+    "Tenant",
+    "User",
+    "WebhookCall",
+    "WebhookEndpoint",
+    "document",
+    "mailbox_from",
+    "mailbox_of",
+    "notification_from",
+    "tenant_of",
+    "user_of",
+)

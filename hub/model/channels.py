@@ -1,0 +1,32 @@
+"""Channels, kinds of devices, and priorities."""
+
+from enum import StrEnum
+
+
+class Channel(StrEnum):
+    IN_APP = "IN_APP"
+    EMAIL = "EMAIL"
+    WEB_PUSH = "WEB_PUSH"
+    MOBILE_PUSH = "MOBILE_PUSH"
+    SMS = "SMS"
+    WHATSAPP = "WHATSAPP"
+    WEBHOOK = "WEBHOOK"
+    SLACK = "SLACK"
+    DISCORD = "DISCORD"
+    TEAMS = "TEAMS"
+
+
+class DeviceKind(StrEnum):
+    WEB_PUSH = "WEB_PUSH"
+    MOBILE_PUSH = "MOBILE_PUSH"
+    SLACK = "SLACK"
+    DISCORD = "DISCORD"
+    TEAMS = "TEAMS"
+    WEBHOOK = "WEBHOOK"
+
+
+class Priority(StrEnum):
+    CRITICAL = "CRITICAL"
+    HIGH = "HIGH"
+    MEDIUM = "MEDIUM"
+    LOW = "LOW"

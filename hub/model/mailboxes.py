@@ -1,0 +1,57 @@
+"""Mailboxes, their keys, and where in a mailbox a notification is."""
+
+from enum import StrEnum
+from typing import Any
+
+from hub.model.record import Record
+
+
+class InboxView(StrEnum):
+    ACTIVE = "ACTIVE"
+    UNREAD = "UNREAD"
+    SNOOZED = "SNOOZED"
+    ARCHIVED = "ARCHIVED"
+    ALL = "ALL"
+
+
+class InboxState(StrEnum):
+    """The state of a visible notification. It has exactly one, which lets one index serve every view and every
+    count."""
+
+    NEW = "new"  # neither seen nor read
+    UNREAD = "unread"  # seen
+    READ = "read"
+    SNOOZED = "snoozed"
+    ARCHIVED = "archived"
+
+
+class Mailbox(Record, frozen=True, rename={"id": "_id"}, omit_defaults=False):
+    """The head of one user's inbox: the last modseq and the counts. They change in one transaction with the
+    notifications.
+
+    `epoch` is random at creation. It keeps cursors of an erased mailbox from matching the mailbox that replaces it.
+    """
+
+    id: str
+    epoch: str
+    modseq: int = 0
+    unread: int = 0
+    unseen: int = 0
+
+
+def mailbox_of(tenant: str, user: str) -> str:
+    """Return the key of a user's mailbox and user document. Names of tenants contain no slash."""
+    return f"{tenant}/{user}"
+
+
+def tenant_of(mailbox: str) -> str:
+    return mailbox.partition("/")[0]
+
+
+def user_of(mailbox: str) -> str:
+    return mailbox.partition("/")[2]
+
+
+def mailbox_from(doc: dict[str, Any]) -> Mailbox:
+    """Return the mailbox of a document."""
+    return Mailbox(id=doc["_id"], epoch=doc["epoch"], modseq=doc["modseq"], unread=doc["unread"], unseen=doc["unseen"])

@@ -1,0 +1,128 @@
+"""Notifications and their content."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from msgspec import convert
+
+from hub.model.channels import Channel, Priority
+from hub.model.mailboxes import InboxState, tenant_of, user_of
+from hub.model.record import Record
+from hub.model.statuses import DeliveryStatus
+
+
+class BecauseKind(StrEnum):
+    """Why a user received a notification."""
+
+    NAMED = "NAMED"
+    TOPIC = "TOPIC"
+    EVERYONE = "EVERYONE"
+    FILTER = "FILTER"
+    RULE = "RULE"
+
+
+BECAUSE_KINDS = frozenset(BecauseKind)
+
+
+class Action(Record, frozen=True):
+    """A button of a notification."""
+
+    key: str
+    label: str
+    url: str | None = None
+    primary: bool = False
+
+
+class Content(Record, frozen=True):
+    """The content of a notification."""
+
+    title: str
+    body: str
+    image_url: str | None = None
+    action_url: str | None = None
+    actions: tuple[Action, ...] = ()
+
+
+class Notification(Record, frozen=True, rename={"id": "_id"}):
+    """A notification in the inbox of one user.
+
+    - `modseq`: number of the last change within the mailbox (RFC 7162). The inbox is sorted by `added_modseq`.
+    - `category_name`: name of the category when the notification was sent; None if it was the key.
+    - `data`: JSON text.
+    - `state`: None if the notification is hidden or removed. A removed one stays as a tombstone; `removed_as` is why.
+    - `wake_at`: when the scheduler has to change it (end of a snooze, expiry).
+    - `because`: a BecauseKind, with `:` and a key for some kinds. Older versions stored an English sentence.
+    - `read_on`: the channel of the click that marked it as read; None if it was read in the inbox.
+    - `has_deliveries`: it was also sent on other channels than IN_APP.
+    - `skipped`: reason for each requested channel on which it is not sent.
+    """
+
+    id: str
+    mailbox: str
+    send: str
+    category: str
+    title: str
+    body: str
+    priority: Priority
+    because: str
+    created_at: datetime
+    updated_at: datetime
+    category_name: str | None = None
+    data: str | None = None
+    image_url: str | None = None
+    action_url: str | None = None
+    actions: tuple[Action, ...] = ()
+    tags: tuple[str, ...] = ()
+    require_ack: bool = False
+    expires_at: datetime | None = None
+    seen_at: datetime | None = None
+    read_at: datetime | None = None
+    read_on: Channel | None = None
+    archived_at: datetime | None = None
+    snoozed_until: datetime | None = None
+    acknowledged_at: datetime | None = None
+    removed_at: datetime | None = None
+    removed_as: DeliveryStatus | None = None
+    hidden: bool = False
+    has_deliveries: bool = False
+    skipped: dict[str, str] = {}
+    state: InboxState | None = None
+    wake_at: datetime | None = None
+    modseq: int = 0
+    added_modseq: int = 0
+
+    @property
+    def tenant(self) -> str:
+        return tenant_of(self.mailbox)
+
+    @property
+    def user_id(self) -> str:
+        return user_of(self.mailbox)
+
+    @property
+    def because_kind(self) -> BecauseKind:
+        """NAMED if the notification has a sentence instead of a code. Older versions stored sentences."""
+        kind = self.because.partition(":")[0]
+        return BecauseKind(kind) if kind in BECAUSE_KINDS else BecauseKind.NAMED
+
+    @property
+    def because_of(self) -> str | None:
+        """The key of the topic or rule, if there is one."""
+        kind, _, key = self.because.partition(":")
+        return key or None if kind in BECAUSE_KINDS else None
+
+
+MUTABLE_FIELDS = (
+    *("seen_at", "read_at", "read_on", "archived_at", "snoozed_until", "acknowledged_at", "removed_at", "removed_as"),
+    *("state", "wake_at", "modseq", "added_modseq", "updated_at"),
+)
+"""The fields that change after a notification was sent."""
+
+CONTENT_FIELDS = ("title", "body", "data", "image_url", "action_url", "actions")
+"""The fields that a recall deletes."""
+
+
+def notification_from(doc: dict[str, Any]) -> Notification:
+    """Return the notification of a document. Raise ValidationError if the document is not one."""
+    return convert(doc, Notification)

@@ -1,0 +1,25 @@
+"""The authenticated caller."""
+
+from enum import StrEnum
+
+from hub.model.mailboxes import mailbox_of
+from hub.model.record import Record
+
+
+class Role(StrEnum):
+    USER = "user"
+    SERVICE = "service"
+    ADMIN = "admin"
+
+
+class Principal(Record, frozen=True):
+    """The caller that a verified token names. `expires_at`: seconds since 1970."""
+
+    tenant: str
+    user: str
+    role: Role
+    expires_at: float
+
+    @property
+    def mailbox(self) -> str:
+        return mailbox_of(self.tenant, self.user)

@@ -1,0 +1,53 @@
+"""Users and their devices."""
+
+from datetime import datetime
+
+from hub.model.channels import DeviceKind
+from hub.model.mailboxes import user_of
+from hub.model.preferences import NO_PREFERENCES, Preferences
+from hub.model.record import Record
+
+
+class Device(Record, frozen=True):
+    """A browser, mobile app or personal webhook of a user.
+
+    - `key`: identifies the device across users.
+    - `url`: address of the push service or webhook. `p256dh`, `auth`: keys of a browser (RFC 8291), base64url.
+    - `token`: of the mobile app. `arn`: the SNS endpoint that was created for it.
+    - `secret`: signs the calls of a webhook.
+    """
+
+    id: str
+    kind: DeviceKind
+    key: str
+    created_at: datetime
+    last_used_at: datetime | None = None
+    platform: str | None = None
+    label: str | None = None
+    url: str | None = None
+    p256dh: str | None = None
+    auth: str | None = None
+    token: str | None = None
+    arn: str | None = None
+    secret: str | None = None
+
+
+class User(Record, frozen=True, rename={"id": "_id"}):
+    """A user. `id` is the mailbox key. `attributes` is JSON text. `suppressed`: addresses in lower case that bounced or
+    complained, with the reason."""
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    email: str | None = None
+    phone: str | None = None
+    locale: str = "en"
+    timezone: str = "UTC"
+    attributes: str | None = None
+    devices: tuple[Device, ...] = ()
+    preferences: Preferences = NO_PREFERENCES
+    suppressed: dict[str, str] = {}
+
+    @property
+    def user_id(self) -> str:
+        return user_of(self.id)
