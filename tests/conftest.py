@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -19,10 +20,12 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pymongo import AsyncMongoClient
 
+from hub.platform import outbound_http
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.outbound_http import OutboundHTTP
 from tests.client import Tenant
+from tests.local_servers import Listener
 from tests.mongo_assertions import Stored
 from tests.processes import Deployment
 from tests.receiver import Receiver
@@ -187,3 +190,26 @@ def nothing_private(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixtu
     out, err = capfd.readouterr()
     for what, value in PRIVATE.items():
         assert value not in caplog.text + out + err, f"{what} in a log line"
+
+
+@pytest.fixture
+async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Listener]:
+    async with Listener() as one:
+        monkeypatch.setattr(outbound_http, "ALLOWED_PORTS", outbound_http.ALLOWED_PORTS | {one.port})
+        yield one
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
+    """What names resolve to, instead of the DNS: the answers in turn, the last one for ever."""
+    answers: dict[str, list[list[str]]] = {}
+
+    def look_up(host: str, *_: object) -> list[tuple[int, str]]:
+        known = answers.get(host)
+        if not known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        found = known.pop(0) if len(known) > 1 else known[0]
+        return [(socket.AF_INET6 if ":" in one else socket.AF_INET, one) for one in found]
+
+    monkeypatch.setattr(outbound_http, "resolve_name", look_up)
+    return answers

@@ -1,6 +1,7 @@
 """Providers of every channel, opened for tests, each with its peer."""
 
 import base64
+import email.policy
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hub.model import Category, Device, DeviceKind, Notification, Priority, Tenant, User
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send.channels import email, mobile_push, web_push
+from hub.send.mail import Sender
 from hub.send.message import Message, Provider
 from hub.send.outcome import Outcome
 from hub.settings import Settings
@@ -269,3 +271,14 @@ def discreet(outcome: Outcome) -> Outcome:
     for what, value in PRIVATE.items():
         assert value not in repr(outcome), f"{what} in an outcome"
     return outcome
+
+
+ACME = Sender("Acme", "no-reply@acme.example")
+
+
+async def open_smtp(world: World, server: MailServer, scheme: str = "smtp", query: str = "", **more: Any) -> email.Smtp:
+    login = more.pop("login", "")
+    url = f"{scheme}://{login}127.0.0.1:{server.port}{query}"
+    [smtp] = await email.create_providers(settings(smtp_url=url, email_from=SENDER, **more), world.egress, world.stack)
+    assert isinstance(smtp, email.Smtp)
+    return smtp

@@ -1,12 +1,8 @@
-"""Operations by their hash: taught as Apollo's clients do it, and listed in a manifest."""
+"""Automatic persisted queries, as Apollo's clients use them."""
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -14,86 +10,28 @@ from redis.asyncio import Redis as RedisClient
 
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Tenant, eventually
-from tests.commands import call
 from tests.conftest import NODE, fresh_servers
-from tests.processes import SECRET, Deployment
+from tests.processes import Deployment
+from tests.query_transports import (
+    ALICE,
+    BAD,
+    EVERY_WAY,
+    NOT_FOUND,
+    Ask,
+    authorized,
+    body,
+    code,
+    fresh,
+    get,
+    hash_of,
+    parsed,
+    post,
+    socket,
+    stream,
+)
 
-BAD, NOT_FOUND, NOT_IN_LIST = "BAD_USER_INPUT", "PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_IN_LIST"
 UNKNOWN = {"message": "PersistedQueryNotFound", "extensions": {"code": NOT_FOUND}}
 HANG_S = 5.0
-
-
-def fresh() -> str:
-    """A text that nobody has sent before."""
-    return f"query q{uuid4().hex} {{ me {{ id }} }}"
-
-
-def hash_of(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
-
-
-def body(hash: Any, query: str | None = None, **more: Any) -> Json:
-    extensions = {"persistedQuery": {"version": 1, "sha256Hash": hash}}
-    return {"extensions": extensions, **({} if query is None else {"query": query}), **more}
-
-
-def authorized(tenant: Tenant, **more: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {tenant.token('alice')}", **more}
-
-
-async def post(tenant: Tenant, request: Json, url: str = "") -> Json:
-    async with tenant.http.post(url or tenant.next_url(), json=request, headers=authorized(tenant)) as response:
-        answer: Json = await response.json()
-        return answer
-
-
-async def get(tenant: Tenant, request: Json, url: str = "") -> Json:
-    said = urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in request.items()})
-    async with tenant.http.get(f"{url or tenant.next_url()}?{said}", headers=authorized(tenant)) as response:
-        answer: Json = await response.json()
-        return answer
-
-
-async def stream(tenant: Tenant, request: Json, url: str = "") -> Json:
-    """As server-sent events; what is refused before it begins is a plain answer."""
-    sent = authorized(tenant, accept="text/event-stream")
-    async with tenant.http.post(url or tenant.next_url(), json=request, headers=sent) as response:
-        if response.content_type == "application/json":
-            refused: Json = await response.json()
-            return refused
-        [said] = [line for line in (await response.text()).splitlines() if line.startswith("data: ")]
-        answer: Json = json.loads(said.removeprefix("data: "))
-        return answer
-
-
-async def socket(tenant: Tenant, request: Json, url: str = "") -> Json:
-    async with tenant.socket("alice", url=url or None) as open:
-        await open.write({"id": "1", "type": "subscribe", "payload": request})
-        message = await open.read()
-        payload: Json = {"errors": message["payload"]} if message["type"] == "error" else message["payload"]
-        return payload
-
-
-Ask = Callable[[Tenant, Json, str], Awaitable[Json]]
-EVERY_WAY = pytest.mark.parametrize("ask", [post, get, stream, socket])
-ALICE = {"data": {"me": {"id": "alice"}}}
-
-
-def code(answer: Json) -> str:
-    [error] = answer["errors"]
-    return str(error["extensions"]["code"])
-
-
-async def parsed(tenant: Tenant, url: str) -> float:
-    """How many texts that process has parsed and validated."""
-    async with tenant.http.get(url.replace("/graphql", "/metrics")) as response:
-        for line in (await response.text()).splitlines():
-            if line.startswith("hub_queries_parsed_total "):
-                return float(line.split()[1])
-    raise AssertionError("not counted")
-
-
-# ------------------------------------------------------------- taught
 
 
 @EVERY_WAY
@@ -301,106 +239,3 @@ async def test_apollo_client_teaches_its_queries_and_then_sends_hashes(node: str
     asked = [(line["method"], line["text"]) for line in lines if "method" in line]
     retry = method if method == "GET" and (method, True) in asked else "POST"
     assert asked == [(method, False), (retry, True), (method, False), ("POST", False), ("POST", True), ("POST", False)]
-
-
-# ------------------------------------------------------------- listed
-
-ME = "query Me { me { id } }"
-FEED = "subscription Feed { inbox { kind } }"
-MARK = "mutation Mark { markAllRead { changed } }"
-
-
-def apollo(*rows: Any, **more: Any) -> Json:
-    return {"format": "apollo-persisted-query-manifest", "version": 1, "operations": list(rows), **more}
-
-
-def row(name: str, text: str, id: str | None = None, kind: str = "query") -> Json:
-    return {"id": id or hash_of(text), "name": name, "type": kind, "body": text}
-
-
-@pytest.mark.parametrize("form", ["apollo", "plain"])
-async def test_only_listed_operations_run(servers: tuple[Mongod, Redis], tmp_path: Path, form: str) -> None:
-    manifest = tmp_path / "manifest.json"
-    rows = [row("Me", ME, "me-1"), row("Feed", FEED, kind="subscription"), row("Mark", MARK, kind="mutation")]
-    plain = {each["id"]: each["body"] for each in rows}
-    manifest.write_text(json.dumps(apollo(*rows) if form == "apollo" else plain))
-    mongod, redis = servers
-    given = {"persisted_operations": str(manifest)}
-    async with Deployment(mongod.url, redis.url, apis=1, workers=0, **given) as hub, Tenant("l", hub.urls) as tenant:
-        [url] = tenant.urls
-        for ask in (post, get, stream, socket):
-            for request in (body("me-1"), body(hash_of(ME)), {"query": ME}, body(hash_of(ME), ME), body("me-1", "")):
-                assert await ask(tenant, request, "") == ALICE
-            spaced = ME.replace(" ", "  ")
-            for request in (
-                {"query": spaced},
-                {"query": "{ me { id } }"},
-                {"query": "{"},
-                body(hash_of(spaced), spaced),
-                body("me-2"),
-                body("0" * 64),
-            ):
-                answer = await ask(tenant, request, "")
-                assert code(answer) == NOT_IN_LIST
-                assert "HUB_PERSISTED_OPERATIONS" in answer["errors"][0]["message"]
-            assert code(await ask(tenant, body("me-1", MARK), "")) == BAD
-        async with tenant.http.post(url, json={"query": "{ me { id } }"}, headers=authorized(tenant)) as response:
-            assert response.status == 403
-        assert (await post(tenant, body(hash_of(MARK))))["data"] == {"markAllRead": {"changed": 0}}
-        async with tenant.feed("alice", query=FEED) as feed:
-            await feed.socket.write({"type": "ping"})
-            assert (await feed.socket.read())["type"] == "pong"
-        # They were parsed when it started, and nothing else ever is.
-        assert await parsed(tenant, url) == 3
-
-
-async def test_manifest_that_is_no_good_refuses_to_start(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
-    mongod, redis = servers
-    manifest = tmp_path / "manifest.json"
-    manifest.write_text(json.dumps(apollo(row("Me", ME), row("Broken", "query Broken { nothing }"))))
-    given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET, "port": "0"}
-    for command, path, words in (
-        ("serve", manifest, ["operation Broken", "Cannot query field 'nothing'"]),
-        ("doctor", manifest, ["operation Broken", "Cannot query field 'nothing'"]),
-        ("serve", tmp_path / "nowhere.json", ["nowhere.json", "No such file"]),
-    ):
-        done = await asyncio.to_thread(call, command, persisted_operations=str(path), **given)
-        told = done.stdout if command == "doctor" else done.stderr
-        assert done.returncode == 1
-        assert all(word in told for word in ["HUB_PERSISTED_OPERATIONS", *words]), told
-        assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("written", "words"),
-    [
-        ("", ["is not JSON"]),
-        ("{", ["is not JSON"]),
-        ("null", ["neither"]),
-        ("[]", ["neither"]),
-        ('{"format": "other"}', ["neither"]),
-        (json.dumps(apollo(row("Me", ME), version=2)), ["neither"]),
-        (json.dumps(apollo(version=1, operations={})), ["neither"]),
-        (json.dumps(apollo()), ["no operation"]),
-        ("{}", ["no operation"]),
-        (json.dumps(apollo("x")), ["an id and a text"]),
-        (json.dumps(apollo({"name": "Me", "body": ME})), ["operation Me", "an id and a text"]),
-        (json.dumps(apollo({"name": "Me", "id": "x"})), ["operation Me", "an id and a text"]),
-        (json.dumps({"x": 7}), ["operation x", "an id and a text"]),
-        (json.dumps(apollo(row("Me", ME, "x"), row("Mark", MARK, "x"))), ["operation Mark", "id x"]),
-        (json.dumps({"x": "{"}), ["operation x", "Syntax Error"]),
-        (json.dumps({"x": "{ __schema { types { name } } }"}), ["operation x", "Introspection"]),
-        (json.dumps({"x": "{ " + "me " * 2000 + "}"}), ["operation x", "HUB_QUERY_MAX_TOKENS"]),
-    ],
-)
-def test_faults_of_a_manifest_are_named(tmp_path: Path, written: str, words: list[str]) -> None:
-    from hub.api.execution.persisted_queries import read_manifest
-    from hub.api.execution.query_cache import QueryCache
-    from hub.api.schema.root import make_schema
-    from hub.settings import ConfigurationError, Settings
-
-    path = tmp_path / "m.json"
-    path.write_text(written)
-    with pytest.raises(ConfigurationError) as refused:
-        read_manifest(path, QueryCache(make_schema()._schema, Settings(jwt_secret=(SECRET,))).pin)
-    assert all(word in str(refused.value) for word in ["HUB_PERSISTED_OPERATIONS", "m.json", *words])

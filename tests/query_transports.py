@@ -1,0 +1,84 @@
+"""One request by POST, GET, server-sent events or WebSocket, with or without its text."""
+
+import json
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+
+from tests.client import Json, Tenant
+
+BAD, NOT_FOUND, NOT_IN_LIST = "BAD_USER_INPUT", "PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_IN_LIST"
+
+
+def fresh() -> str:
+    """A text that nobody has sent before."""
+    return f"query q{uuid4().hex} {{ me {{ id }} }}"
+
+
+def hash_of(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def body(hash: Any, query: str | None = None, **more: Any) -> Json:
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": hash}}
+    return {"extensions": extensions, **({} if query is None else {"query": query}), **more}
+
+
+def authorized(tenant: Tenant, **more: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {tenant.token('alice')}", **more}
+
+
+async def post(tenant: Tenant, request: Json, url: str = "") -> Json:
+    async with tenant.http.post(url or tenant.next_url(), json=request, headers=authorized(tenant)) as response:
+        answer: Json = await response.json()
+        return answer
+
+
+async def get(tenant: Tenant, request: Json, url: str = "") -> Json:
+    said = urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in request.items()})
+    async with tenant.http.get(f"{url or tenant.next_url()}?{said}", headers=authorized(tenant)) as response:
+        answer: Json = await response.json()
+        return answer
+
+
+async def stream(tenant: Tenant, request: Json, url: str = "") -> Json:
+    """As server-sent events; what is refused before it begins is a plain answer."""
+    sent = authorized(tenant, accept="text/event-stream")
+    async with tenant.http.post(url or tenant.next_url(), json=request, headers=sent) as response:
+        if response.content_type == "application/json":
+            refused: Json = await response.json()
+            return refused
+        [said] = [line for line in (await response.text()).splitlines() if line.startswith("data: ")]
+        answer: Json = json.loads(said.removeprefix("data: "))
+        return answer
+
+
+async def socket(tenant: Tenant, request: Json, url: str = "") -> Json:
+    async with tenant.socket("alice", url=url or None) as open:
+        await open.write({"id": "1", "type": "subscribe", "payload": request})
+        message = await open.read()
+        payload: Json = {"errors": message["payload"]} if message["type"] == "error" else message["payload"]
+        return payload
+
+
+Ask = Callable[[Tenant, Json, str], Awaitable[Json]]
+EVERY_WAY = pytest.mark.parametrize("ask", [post, get, stream, socket])
+ALICE = {"data": {"me": {"id": "alice"}}}
+
+
+def code(answer: Json) -> str:
+    [error] = answer["errors"]
+    return str(error["extensions"]["code"])
+
+
+async def parsed(tenant: Tenant, url: str) -> float:
+    """How many texts that process has parsed and validated."""
+    async with tenant.http.get(url.replace("/graphql", "/metrics")) as response:
+        for line in (await response.text()).splitlines():
+            if line.startswith("hub_queries_parsed_total "):
+                return float(line.split()[1])
+    raise AssertionError("not counted")

@@ -1,0 +1,202 @@
+"""Headers, text and HTML of emails."""
+
+import email as email_library
+import email.policy
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hub.model import Action
+from hub.send.channels import email
+from hub.send.mail import Sender, build_email
+from hub.send.outcome import Dead, Retry, Sent
+from hub.text import CONTROL_CHARACTERS
+from tests.worlds import ACME, PRIVATE, SENDER, World, message, open_smtp, to
+
+HEADERS = ["Date", "From", "To", "Subject", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
+UNSUBSCRIBE = ["List-Unsubscribe", "List-Unsubscribe-Post"]
+
+
+async def test_mail_has_both_parts_and_the_headers_that_programs_ask_for(world: World) -> None:
+    server = await world.mail_server()
+    smtp = await open_smtp(world, server)
+    sent = message(n_title="Grüße ✓ aus Köln", n_body="One.\n\nSee https://ci.example/1?a=b&c=d.\n.dot")
+    assert await smtp.send(sent) == Sent("000001")
+    [mail] = server.mails
+    assert mail.keys() == [*HEADERS, *UNSUBSCRIBE]
+    assert mail["Message-ID"] == f"<{sent.id}@acme.example>"
+    assert mail["From"] == SENDER
+    assert mail["To"] == PRIVATE["address"]
+    assert mail["Subject"] == "Grüße ✓ aus Köln"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["List-Unsubscribe"] == f"<{PRIVATE['unsubscribe']}>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert mail["Date"].datetime == sent.created_at
+    plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    assert plain
+    assert html
+    assert (
+        plain.get_content()
+        .replace("\r\n", "\n")
+        .startswith("Grüße ✓ aus Köln\n\nOne.\n\nSee https://ci.example/1?a=b&c=d.\n.dot\n\n")
+    )
+    assert PRIVATE["unsubscribe"] in plain.get_content()
+    assert '<a href="https://ci.example/1?a=b&amp;c=d"' in html.get_content()
+    assert "Unsubscribe from Build results" in html.get_content()
+
+
+async def test_every_attempt_is_the_same_mail(world: World) -> None:
+    server = await world.mail_server()
+    smtp, sent = await open_smtp(world, server), message()
+    server.says = {"DATA": "451 4.3.0 later"}
+    assert isinstance(await smtp.send(sent), Retry)
+    server.heal()
+    for _ in range(2):
+        assert isinstance(await smtp.send(sent), Sent)
+    assert server.envelopes[0].content == server.envelopes[1].content
+
+
+async def test_letters_beyond_ascii_in_an_address(world: World) -> None:
+    server = await world.mail_server()
+    smtp = await open_smtp(world, server)
+    assert isinstance(await smtp.send(to("info@straße.example")), Sent)
+    assert server.envelopes[0].rcpt_tos == ["info@xn--strae-oqa.example"]
+    assert server.mails[0]["To"] == "info@xn--strae-oqa.example"
+    assert isinstance(await smtp.send(to("jürgen@straße.example")), Sent)
+    assert server.envelopes[1].rcpt_tos == ["jürgen@xn--strae-oqa.example"]
+    assert server.mails[1]["To"] == "jürgen@xn--strae-oqa.example"
+    assert "SMTPUTF8" in server.envelopes[1].mail_options
+
+    old = await world.mail_server(utf8=False)
+    smtp = await open_smtp(world, old)
+    answer = await smtp.send(to("jürgen@people.example"))
+    assert isinstance(answer, Dead)
+    assert "SMTPUTF8" in answer.error
+    assert isinstance(await smtp.send(message()), Sent)
+    assert old.connections == 1
+
+
+@example(title="", name=".", body="")
+@example(title="", name="Acme Inc.", body="")
+@given(
+    title=st.text(max_size=300)
+    | st.sampled_from(
+        [
+            "a\r\nBcc: eve@evil.example",
+            "a\n\nbody",
+            "=?utf-8?q?a=0D=0ABcc:_eve=40evil.example?=",
+            "=?utf-8?b?YQ==?= and more",
+            "a\u2028Bcc: eve@evil.example",
+            "x" * 256,
+            "word " * 50,
+            "👩‍👩‍👧" * 80,
+        ]
+    ),
+    name=st.text(max_size=80),
+    body=st.text(max_size=2000),
+)
+def test_whatever_people_write_stays_where_it_belongs(title: str, name: str, body: str) -> None:
+    title, body = (text.encode(errors="replace").decode() for text in (title, body))
+    name = name.encode(errors="replace").decode()
+    sent = message(n_title=title, n_body=body, t_name=name)
+    made = build_email(sent, Sender(" ".join(CONTROL_CHARACTERS.sub(" ", name).split()), ACME.address))
+    assert made.data.isascii()
+    assert all(len(line) <= 998 and b"\n" not in line and b"\r" not in line for line in made.data.split(b"\r\n"))
+    parsed = email_library.message_from_bytes(made.data, policy=email_library.policy.default)
+    assert parsed.keys() == [*HEADERS, *UNSUBSCRIBE]
+    assert parsed["Subject"] == " ".join(CONTROL_CHARACTERS.sub(" ", title).split())
+    assert [part.get_content_type() for part in parsed.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+    assert not parsed.defects
+    [sender] = parsed["From"].addresses
+    said = "".join(sender.display_name.split())  # Python's parser puts a space between encoded words of a name
+    assert (said, sender.addr_spec) == ("".join(CONTROL_CHARACTERS.sub(" ", name).split()), ACME.address)
+
+
+class Tags(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+        self.handlers: list[str] = []
+        self.styles: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value or "" for name, value in attrs if name in {"href", "src"}]
+        self.styles += [value or "" for name, value in attrs if name == "style"]
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "https://ok.example/\"onclick='x'",
+    "//evil.example/x",
+    "https://[::1",
+    "JaVaScRiPt:alert(1)//https://x.example",
+    "--><script>",
+    "</title><script>",
+    "#4f46e5;background:url(https://evil.example/x)",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_html_holds_no_tag_and_no_link_that_people_wrote(text: str) -> None:
+    shown = email.preview(
+        message(
+            n_title=text,
+            n_body=text,
+            n_because=text,
+            n_action_url=text,
+            n_image_url=text,
+            n_actions=(Action(key="k", label=text, url=text), Action(key="l", label=text, url="https://ok.example")),
+            n_category=text,
+            t_name=text,
+            t_logo_url=text,
+            t_color=text,
+        )
+    )
+    assert shown.html
+    seen = Tags(shown.html)
+    assert seen.tags <= {
+        *[
+            "html",
+            "head",
+            "meta",
+            "title",
+            "style",
+            "body",
+            "div",
+            "table",
+            "tbody",
+            "tr",
+            "td",
+            "img",
+            "h1",
+            "p",
+            "a",
+            "br",
+        ]
+    }
+    assert all(link.startswith(("https://", "http://")) for link in seen.links)
+    assert not seen.handlers
+    assert not any("url(" in style for style in seen.styles)
+
+
+def test_shown_is_what_is_sent() -> None:
+    sent = message(n_actions=(Action(key="open", label="Open build", url="https://ci.example/1", primary=True),))
+    shown = email.preview(sent)
+    parsed = email_library.message_from_bytes(build_email(sent, ACME).data, policy=email_library.policy.default)
+    plain, html = parsed.get_body(("plain",)), parsed.get_body(("html",))
+    assert plain
+    assert html
+    contents = [part.get_content().replace("\r\n", "\n") for part in (plain, html)]
+    assert contents == [shown.text, shown.html]
+    assert shown.subject == PRIVATE["title"]
+    assert "Open build: https://ci.example/1" in shown.text

@@ -1,0 +1,111 @@
+"""The queries of the inbox use indexes and sort nothing."""
+
+from datetime import timedelta
+from typing import Any
+
+from pymongo import AsyncMongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+
+from hub.clock import now
+from hub.inbox.state import VIEWS
+from hub.inbox.store import Inboxes, InboxQuery
+from hub.model import InboxView, Position, Priority, mailbox_of
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.settings import Settings
+from hub.status.sends import Sends
+from tests.client import Json, Tenant
+from tests.inbox_data import LATER, fill
+from tests.processes import SECRET
+
+
+class Commands(CommandListener):
+    """What a client asked the server, as it was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name in {"find", "aggregate"}:
+            self.sent.append(dict(event.command))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        raise AssertionError(event.failure)
+
+
+def stages(plan: Any) -> set[str]:
+    """Every stage name within a winning plan."""
+    found: set[str] = set()
+    if isinstance(plan, dict):
+        if isinstance(plan.get("stage"), str):
+            found.add(plan["stage"])
+        for name, value in plan.items():
+            if name == "$sort":
+                found.add("SORT")
+            if name not in {"rejectedPlans", "command"}:
+                found |= stages(value)
+    elif isinstance(plan, list):
+        for value in plan:
+            found |= stages(value)
+    return found
+
+
+async def test_every_query_of_the_walk_reads_by_index_and_sorts_nothing(
+    tenant: Tenant, servers: tuple[Mongod, Redis]
+) -> None:
+    sent = await tenant.send("alice", expiresAt=LATER)
+    await fill(tenant, "alice", 30, tags=["x"])
+    key = mailbox_of(tenant.name, "alice")
+    settings = Settings(jwt_secret=(SECRET,))  # type: ignore[arg-type]
+    commands = Commands()
+    async with AsyncMongoClient[Json](servers[0].url, tz_aware=True, event_listeners=[commands]) as client:
+        database = client["hub"]
+        store, sends = Inboxes(database, settings, now), Sends(database)
+        head = await store.get_mailbox(key)
+        assert head
+        for view in InboxView:
+            for after in (None, 20):
+                for wanted in (
+                    InboxQuery(view=view),
+                    InboxQuery(view=view, categories=("news",)),
+                    InboxQuery(view=view, categories=("a", "news", "z")),
+                    InboxQuery(view=view, tags=("x",), priorities=(Priority.MEDIUM,)),
+                    InboxQuery(view=view, words=("number",)),
+                    InboxQuery(view=view, categories=("news",), words=("number",)),
+                ):
+                    await store.get_page(key, wanted, 20, after)
+        await store.list_ids(key, InboxQuery(), VIEWS[InboxView.UNREAD], 1000, upto=head.modseq)
+        async with client.start_session() as session:
+            await store.list_in_states(key, VIEWS[InboxView.ACTIVE], 1001, session)
+        await store.backlog(key, Position(head.epoch, 3, 1 << 40))
+        await store.backlog(key, Position(head.epoch, 3, 1 << 40, "within"))
+        await store.list_due(now(), 500)
+        await store.get_mailboxes([key])
+        send = await sends.get(tenant.name, sent["send"]["id"])
+        assert send
+        for at in (None, sent["send"]["id"]):
+            await sends.notifications(send, 20, at)
+            for category in (None, "news"):
+                for since in (None, now() - timedelta(days=1)):
+                    await sends.page(tenant.name, category=category, since=since, until=None, first=20, after=at)
+        asked = [*commands.sent]
+        assert len(asked) > 60
+        for command in asked:
+            found = await explained(database, command)
+            assert found & {"IXSCAN", "IDHACK"}, command
+            assert not found & {"COLLSCAN", "SORT"}, (command, found)
+        commands.sent.clear()
+        await sends.counts([send.id])  # sorts its few groups, nothing else
+        [command] = commands.sent
+        found = await explained(database, command)
+        assert "IXSCAN" in found
+        assert "COLLSCAN" not in found
+
+
+async def explained(database: Any, command: dict[str, Any]) -> set[str]:
+    """The stages of the plan that the server chooses for a command that was sent."""
+    session = {"lsid", "readConcern", "txnNumber", "startTransaction", "autocommit"}
+    bare = {name: value for name, value in command.items() if name[0] != "$" and name not in session}
+    return stages(await database.command({"explain": bare, "verbosity": "queryPlanner"}))

@@ -1,0 +1,176 @@
+"""Calls to webhook endpoints: made from receipts, listed and replayed."""
+
+from typing import Any
+
+import orjson
+
+from hub.ids import new_id
+from hub.model import (
+    Channel,
+    DeliveryStatus,
+    ReceiptKind,
+)
+from hub.platform.connections import Database
+from hub.status import receipts
+from hub.webhooks import webhook_calls
+from hub.webhooks.events import EVENTS
+from hub.webhooks.webhook_calls import calls_for_receipt
+from tests.client import Json, Tenant
+from tests.webhook_data import CALLS, NOW, REPLAY, UPDATE, ask, created, endpoint, notification, refusal, seed
+
+
+def test_receipt_makes_a_call_for_each_endpoint_that_wants_it() -> None:
+    n = notification()
+    receipt = receipts.user_receipt(n, ReceiptKind.READ, NOW)
+    wanting = [
+        endpoint("a"),
+        endpoint("b", "notification.read"),
+        endpoint("c", "notification.seen", "notification.read"),
+    ]
+    others = [endpoint("d", "notification.seen"), endpoint("e", enabled=False)]
+    calls = calls_for_receipt(receipt, n, wanting + others, NOW)
+    assert [call["endpoint"] for call in calls] == ["a", "b", "c"]
+    assert calls == calls_for_receipt(receipt, n, wanting + others, NOW), "the same again is the same"
+    assert len({call["_id"] for call in calls}) == 3
+    [first, *_] = calls
+    assert {key: first[key] for key in ("tenant", "event", "status", "due_at", "priority", "lane")} == {
+        "tenant": "acme",
+        "event": "notification.read",
+        "status": "ACCEPTED",
+        "due_at": NOW,
+        "priority": "HIGH",
+        "lane": "WEBHOOK_ENDPOINT/HIGH/acme",
+    }
+    assert orjson.loads(first["payload"]) == {
+        "type": "notification.read",
+        "timestamp": "2026-11-20T08:15:30.000Z",
+        "data": {
+            "receiptId": receipt["_id"],
+            "sendId": n.send,
+            "notificationId": n.id,
+            "userId": "alice",
+            "category": "builds",
+            "priority": "HIGH",
+            "channel": "IN_APP",
+            "status": None,
+            "reason": None,
+        },
+    }
+    assert "private" not in first["payload"]
+
+
+def test_every_receipt_has_its_event_or_is_on_the_way() -> None:
+    n, told = notification(), {}
+    for kind in ReceiptKind:
+        if kind is not ReceiptKind.DELIVERY:
+            told[kind] = [
+                one["event"] for one in calls_for_receipt(receipts.user_receipt(n, kind, NOW), n, [endpoint()], NOW)
+            ]
+    assert told == {kind: [f"notification.{kind.lower()}"] for kind in told}
+    on_the_way = {DeliveryStatus.ACCEPTED, DeliveryStatus.HELD, DeliveryStatus.PROCESSING, DeliveryStatus.RETRYING}
+    silent = on_the_way | {DeliveryStatus.READ}  # which is told as notification.read
+    inner = {
+        "DELIVERED": "notification.created",
+        "EXPIRED": "notification.expired",
+        "CANCELLED": "notification.recalled",
+    }
+    for channel in Channel:
+        for status in DeliveryStatus:
+            receipt = receipts.channel_receipt(n, channel, status, NOW, "NOT_CONFIGURED")
+            events = [one["event"] for one in calls_for_receipt(receipt, n, [endpoint()], NOW)]
+            usual = f"delivery.{status.lower()}"
+            event = inner.get(status, usual) if channel is Channel.IN_APP else usual
+            assert events == ([] if status in silent else [event])
+            assert set(events) <= set(EVENTS)
+    assert len(set(EVENTS)) == len(EVENTS)
+
+
+async def test_calls_are_listed_newest_first_by_page_and_status(tenant: Tenant, database: Database) -> None:
+    id, _ = await created(tenant)
+    second, _ = await created(tenant)
+    ids = await seed(
+        database, tenant, id, [DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.ACCEPTED] * 2
+    )
+    await seed(database, tenant, second, [DeliveryStatus.FAILED])
+
+    async def page(**variables: Any) -> Json:
+        listed = {one["id"]: one["calls"] for one in await ask(tenant, CALLS, **variables)}
+        assert set(listed) == {id, second}
+        found: Json = listed[id]
+        return found
+
+    found: list[str] = []
+    after = None
+    while after or not found:
+        part = await page(first=4, after=after)
+        found += [node["id"] for node in part["nodes"]]
+        assert [edge["cursor"] for edge in part["edges"]] == [node["id"] for node in part["nodes"]]
+        after = part["pageInfo"]["endCursor"] if part["pageInfo"]["hasNextPage"] else None
+    assert found == ids[::-1]
+    failed = (await page(statuses=["FAILED"]))["nodes"]
+    assert [node["id"] for node in failed] == [ids[4], ids[1]]
+    assert failed[0] == {
+        "id": ids[4],
+        "event": "notification.read",
+        "status": "FAILED",
+        "dueAt": None,
+        "createdAt": "2026-11-20T08:15:30.000Z",
+        "attempts": [
+            {
+                "at": "2026-11-20T08:15:30.000Z",
+                "ok": False,
+                "provider": "endpoint",
+                "error": "HTTP 500",
+                "durationMs": 12,
+            },
+            {"at": "2026-11-20T08:15:30.000Z", "ok": False, "provider": "endpoint", "error": None, "durationMs": 0},
+        ],
+    }
+    assert [node["id"] for node in (await page(statuses=["FAILED", "ACCEPTED"], first=3))["nodes"]] == [
+        ids[5],
+        ids[4],
+        ids[2],
+    ]
+    assert (await page(statuses=[]))["nodes"] == []
+    for given in ({"after": "rubbish"}, {"after": new_id()}, {"first": 0}, {"first": 101}):
+        assert (await refusal(tenant, CALLS.replace("id\n", "", 1), **given))["code"] == "BAD_USER_INPUT"
+
+
+async def test_replay_brings_back_what_failed_where_it_can_be_called(tenant: Tenant, database: Database) -> None:
+    id, _ = await created(tenant)
+    off, _ = await created(tenant)
+    await ask(tenant, UPDATE, id=off, enabled=False)
+    states = [DeliveryStatus.FAILED, DeliveryStatus.DELIVERED, DeliveryStatus.PROCESSING, DeliveryStatus.FAILED]
+    ids = await seed(database, tenant, id, states)
+    [elsewhere] = await seed(database, tenant, off, [DeliveryStatus.FAILED])
+    [lost] = await seed(database, tenant, new_id(), [DeliveryStatus.FAILED])
+    asked = [*ids[:3], elsewhere, lost, new_id()]
+    assert await ask(tenant, REPLAY, ids=asked) == 1
+    assert await ask(tenant, REPLAY, ids=asked) == 0
+    found = {doc["_id"]: doc async for doc in database.webhook_calls.find({"tenant": tenant.name})}
+    assert found[ids[0]]["status"] in {"ACCEPTED", "PROCESSING", "RETRYING"}, "a worker may have it by now"
+    assert [found[id]["status"] for id in (*ids[1:], elsewhere, lost)] == [
+        *("DELIVERED", "PROCESSING", "FAILED", "FAILED", "FAILED")
+    ]
+    again = found[ids[0]]
+    assert again["due_at"] > NOW
+    assert "lease_expirations" not in again, "with all tries before it"
+    assert again.get("tries", 0) < 2
+    assert len(again["attempts"]) >= 2, "what was tried before is not forgotten"
+    assert (await refusal(tenant, REPLAY, ids=["x"] * 1001))["code"] == "TOO_LARGE"
+
+
+async def test_calls_are_found_by_their_indexes(tenant: Tenant, database: Database) -> None:
+    await seed(database, tenant, "e", [*[DeliveryStatus.DELIVERED] * 100, DeliveryStatus.FAILED])
+    wanted: Json = {"tenant": tenant.name, "endpoint": "e"}
+    due = {"lane": f"WEBHOOK_ENDPOINT/HIGH/{tenant.name}", "due_at": {"$lte": NOW}}
+    for query, order, index in (
+        (wanted, ("_id", -1), "endpoint"),
+        (wanted | {"status": {"$in": ["FAILED", "EXPIRED"]}}, ("_id", -1), "status"),
+        (due, ("due_at", 1), "due"),
+    ):
+        plan = await database.webhook_calls.find(query, hint=index).sort(*order).explain()
+        assert "'SORT'" not in str(plan["queryPlanner"]["winningPlan"])
+        assert plan["executionStats"]["totalDocsExamined"] == plan["executionStats"]["nReturned"]
+    age = (await database.webhook_calls.index_information())["expiry"]
+    assert age["expireAfterSeconds"] == 30 * webhook_calls.DAY_S

@@ -1,0 +1,122 @@
+"""Webhook endpoints of tenants, and calls to them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from hub.ids import new_id
+from hub.model import (
+    Attempt,
+    DeliveryStatus,
+    Notification,
+    Priority,
+    ReceiptKind,
+    Role,
+    WebhookEndpoint,
+    document,
+    mailbox_of,
+)
+from hub.platform.connections import Database
+from hub.status import receipts
+from hub.webhooks.webhook_calls import calls_for_receipt
+from tests.client import Json, Refused, Tenant
+
+ENDPOINT = "id url events enabled disabledReason createdAt"
+CREATE = f"mutation ($input: WebhookInput!) {{ createWebhook(input: $input) {{ secret endpoint {{ {ENDPOINT} }} }} }}"
+UPDATE = f"mutation ($id: ID!, $url: String, $events: [String!], $enabled: Boolean) {{ updateWebhook(id: $id, url: $url, events: $events, enabled: $enabled) {{ {ENDPOINT} }} }}"
+ROTATE = f"mutation ($id: ID!) {{ rotateWebhookSecret(id: $id) {{ secret endpoint {{ {ENDPOINT} }} }} }}"
+DELETE = "mutation ($id: ID!) { deleteWebhook(id: $id) }"
+REPLAY = "mutation ($ids: [ID!]!) { replayWebhookCalls(ids: $ids) }"
+LIST = f"{{ webhooks {{ {ENDPOINT} }} }}"
+CALLS = """query ($statuses: [DeliveryStatus!], $first: Int, $after: String) { webhooks { id
+  calls(statuses: $statuses, first: $first, after: $after) {
+    edges { cursor } pageInfo { hasNextPage endCursor }
+    nodes { id event status dueAt createdAt attempts { at ok provider error durationMs } } } } }"""
+URL = "https://hooks.example.org/in?token=abc"
+NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
+LATER = datetime(2090, 1, 1, tzinfo=UTC)
+
+
+async def answer(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variables: Any) -> Json:
+    user = "alice" if role is Role.USER else None
+    headers = {"authorization": f"Bearer {tenant.token(user, role=role)}"}
+    body = {"query": query, "variables": variables}
+    async with tenant.http.post(tenant.next_url(), json=body, headers=headers) as response:
+        told: Json = await response.json()
+        return told
+
+
+async def ask(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variables: Any) -> Any:
+    """The one field of the data; raises Refused where there are errors."""
+    told = await answer(tenant, query, role, **variables)
+    if "errors" in told:
+        raise Refused(told["errors"])
+    [value] = told["data"].values()
+    return value
+
+
+async def created(tenant: Tenant, url: str = URL, events: list[str] | None = None) -> tuple[str, str]:
+    """The id and the secret of a new endpoint."""
+    made = await ask(tenant, CREATE, input={"url": url, "events": events})
+    return made["endpoint"]["id"], made["secret"]
+
+
+async def stored(database: Database, tenant: Tenant) -> Json:
+    found: Json = await database.tenants.find_one({"_id": tenant.name}) or {}
+    return found
+
+
+async def refusal(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variables: Any) -> Json:
+    with pytest.raises(Refused) as refused:
+        await ask(tenant, query, role, **variables)
+    [error] = refused.value.errors
+    return {"message": error["message"], **error["extensions"]}
+
+
+# ---------------------------------------------------------------- what an event makes
+
+
+def notification(tenant: str = "acme", **given: Any) -> Notification:
+    fields: dict[str, Any] = {
+        "id": new_id(),
+        "mailbox": mailbox_of(tenant, "alice"),
+        "send": new_id(),
+        "category": "builds",
+        "title": "A private headline",
+        "body": "",
+        "priority": Priority.HIGH,
+        "because": "",
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    return Notification(**fields | given)
+
+
+def endpoint(id: str = "", *events: str, **given: Any) -> WebhookEndpoint:
+    return WebhookEndpoint(id=id or new_id(), url=URL, events=events, secrets=("whsec_AAAA",), created_at=NOW, **given)
+
+
+async def seed(database: Database, tenant: Tenant, id: str, statuses: list[DeliveryStatus]) -> list[str]:
+    """Calls to an endpoint as transactions write them, in those states; their ids, oldest first."""
+    made = []
+    for status in statuses:
+        n = notification(tenant.name)
+        [call] = calls_for_receipt(receipts.user_receipt(n, ReceiptKind.READ, NOW), n, [endpoint(id)], NOW)
+        call["status"] = status
+        call["due_at"] = LATER  # no worker takes it
+        if status is DeliveryStatus.FAILED:
+            tried = [
+                Attempt(at=NOW, provider="endpoint", error="HTTP 500", ms=12),
+                Attempt(at=NOW, provider="endpoint"),
+            ]
+            call |= {
+                "attempts": [document(one) for one in tried],
+                "tries": 2,
+                "lease_expirations": 2,
+                "reason": "ATTEMPTS_USED_UP",
+            }
+            del call["due_at"]
+        made.append(call)
+    await database.webhook_calls.insert_many(made)
+    return [call["_id"] for call in made]
