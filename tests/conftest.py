@@ -12,8 +12,8 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
-from typing import TypeVar
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -31,6 +31,10 @@ from tests.processes import Deployment
 from tests.receiver import Receiver
 from tests.worlds import PRIVATE, World
 
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
+
 NODE = Path(__file__).parent / "node"
 SLOWEST_S = 5.0
 CANCELLED = re.compile(
@@ -44,6 +48,19 @@ T = TypeVar("T")
 FULL = os.environ.get("HUB_TEST_SCALE") == "full"
 
 log = logging.getLogger(__name__)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadScopeScheduling":
+    """Keep the tests of a file in one process, and also those of a folder, which share a deployment."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class LoadFolderScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = PurePosixPath(nodeid.partition("::")[0])
+            return str(path if path.parent.name == "tests" else path.parent)
+
+    return LoadFolderScheduling(config, log)
 
 
 def scaled(small: T, full: T) -> T:

@@ -1,6 +1,8 @@
 """Read the metrics and log lines of hub processes."""
 
 import json
+import re
+from pathlib import Path
 
 import aiohttp
 from prometheus_client import Metric
@@ -27,3 +29,10 @@ async def scrape_metrics(url: str, token: str = "") -> dict[str, Metric]:
 def metric_value(metrics: dict[str, Metric], name: str, **labels: str) -> float:
     samples = [sample for metric in metrics.values() for sample in metric.samples if sample.name == name]
     return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+
+def resident_bytes(api: Process) -> int:
+    """Resident memory in bytes."""
+    found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{api.pid}/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) << 10

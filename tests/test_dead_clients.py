@@ -2,9 +2,7 @@
 dead."""
 
 import asyncio
-import re
 import time
-from pathlib import Path
 from statistics import median
 
 import pytest
@@ -14,7 +12,8 @@ from hub.runtime.listen import raise_open_file_limit
 from tests.bulk_clients import Line, hanging_up, metric, open_all, percentile, subscribed
 from tests.client import Tenant, eventually
 from tests.conftest import FULL, scaled
-from tests.processes import Deployment, Process
+from tests.processes import Deployment
+from tests.telemetry import resident_bytes
 
 pytestmark = pytest.mark.alone
 
@@ -76,12 +75,12 @@ async def test_clients_that_stop_reading_are_cut_off_and_nobody_else_notices(ser
             for line in first:
                 line.close()
             without, beside, gone_s, cut = [], [], [], 0
-            before = most = rss(api)
+            before = most = resident_bytes(api)
             for _ in range(PHASES):
                 await open_all(fifth := passing(), api.port)
                 await subscribed(api, SOCKETS, tenant)
                 without += [await round() for _ in range(ROUNDS)]
-                before = max(before, rss(api))
+                before = max(before, resident_bytes(api))
                 for line in fifth:
                     line.stop_reading()
                 stopped_at = time.monotonic()
@@ -90,7 +89,7 @@ async def test_clients_that_stop_reading_are_cut_off_and_nobody_else_notices(ser
                     if await metric(tenant, api, "hub_sockets") == len(healthy):
                         break
                     beside.append(await round())
-                    most = max(most, rss(api))
+                    most = max(most, resident_bytes(api))
                 gone_s.append(time.monotonic() - stopped_at)
                 assert len(beside) - rounds_before >= 3
                 assert await metric(tenant, api, "hub_sockets") == len(healthy), "the dead are still there"
@@ -148,10 +147,3 @@ async def test_client_that_reads_too_slowly_is_told_to_load_anew_and_little_is_k
 
         await eventually(told)
         assert line.heard == [str(number) for number in range(len(line.heard))]
-
-
-def rss(api: Process) -> int:
-    """Resident memory in bytes."""
-    found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{api.pid}/status").read_text(), re.MULTILINE)
-    assert found
-    return int(found[1]) << 10

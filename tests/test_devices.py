@@ -1,9 +1,7 @@
 """Browsers, apps and webhooks of people, through the front door."""
 
 import asyncio
-import secrets
-from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
-from typing import Any
+from base64 import b64decode, urlsafe_b64decode
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,39 +13,11 @@ from hub.model import Role
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Refused, Tenant
+from tests.devices import DEVICE, MOBILE, WEB_PUSH, WEBHOOK, base64url, browser, devices, register
+from tests.graphql_errors import refusal
 from tests.processes import Process
-from tests.test_preferences import refusal
 
-DEVICE = "id kind platform label createdAt lastUsedAt"
-WEB_PUSH = f"mutation ($input: WebPushInput!) {{ d: registerWebPush(input: $input) {{ {DEVICE} }} }}"
-MOBILE = f"mutation ($input: MobileDeviceInput!) {{ d: registerMobileDevice(input: $input) {{ {DEVICE} }} }}"
-WEBHOOK = f"mutation ($at: String!, $label: String) {{ d: connectWebhook(url: $at, label: $label) {{ secret device {{ {DEVICE} }} }} }}"
 REMOVE = "mutation ($id: ID!) { removeDevice(id: $id) }"
-MINE = f"{{ me {{ devices {{ {DEVICE} }} }} }}"
-
-
-def base64url(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def browser(endpoint: str = "", **more: Any) -> Json:
-    key = ec.generate_private_key(ec.SECP256R1()).public_key()
-    return {
-        "endpoint": endpoint or f"https://push.example/{secrets.token_hex(8)}",
-        "p256dh": base64url(key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)),
-        "auth": base64url(secrets.token_bytes(16)),
-        **more,
-    }
-
-
-async def devices(tenant: Tenant, user: str) -> list[Json]:
-    found: list[Json] = (await tenant.ask(MINE, user=user))["me"]["devices"]
-    return found
-
-
-async def register(tenant: Tenant, user: str, query: str = WEB_PUSH, **variables: Any) -> Json:
-    device: Json = (await tenant.ask(query, user=user, **variables))["d"]
-    return device
 
 
 async def test_browser_is_registered_listed_and_removed(tenant: Tenant) -> None:

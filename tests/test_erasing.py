@@ -14,9 +14,10 @@ from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Refused, Replica, Tenant, eventually
 from tests.conftest import scaled
+from tests.devices import MOBILE, WEBHOOK, browser, register
+from tests.graphql_errors import refusal
+from tests.preferences import UPDATE
 from tests.processes import Process
-from tests.test_devices import MOBILE, WEBHOOK, browser, register
-from tests.test_preferences import UPDATE, refusal
 
 EXPORT = "mutation ($id: ID!) { exportUser(id: $id) }"
 DELETE = "mutation ($id: ID!) { deleteUser(id: $id) }"

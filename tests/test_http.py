@@ -17,8 +17,8 @@ from tests.client import Tenant, eventually
 from tests.conftest import CANCELLED
 from tests.processes import Deployment, Process
 from tests.raw_connections import FEED, Raw, raw
-from tests.test_dead_clients import rss
-from tests.test_hostile_bytes import FIN, PING, TEXT, frame, handshake
+from tests.telemetry import resident_bytes
+from tests.websocket_frames import FIN, PING, TEXT, frame, handshake
 
 QUERY = b'{"query": "{ me { id } }"}'
 PAGE = "https://app.example.org"
@@ -197,12 +197,12 @@ async def flood(peer: Raw, part: bytes) -> int:
 
 async def test_pipelined_requests_wait_outside(api: Process) -> None:
     """Megabytes of requests on one connection, whose answers nobody reads, without a token."""
-    before = rss(api)
+    before = resident_bytes(api)
     post = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
     for request in (GET, post):
         async with raw(api.port) as peer:
             await flood(peer, request)
-            assert rss(api) - before < GROWS_LESS_THAN_BYTES
+            assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
 
 
 async def test_pipelined_requests_are_all_answered_in_order(api: Process) -> None:
@@ -281,13 +281,13 @@ async def test_stream_with_a_request_behind_it_ends_with_its_connection(here: Te
 
 async def test_socket_pings_that_nobody_reads_the_answers_of_wait_outside(api: Process) -> None:
     """And so do messages in a heap, before anybody has said who they are."""
-    before = rss(api)
+    before = resident_bytes(api)
     for part in (frame(FIN | PING, b"x" * 125), frame(FIN | TEXT, b'{"type": "ping"}'), frame(FIN | PING)):
         async with raw(api.port) as peer:
             peer.say(handshake())
             await peer.reader.readuntil(b"\r\n\r\n")
             assert await flood(peer, part) < FLOOD_BYTES
-            assert rss(api) - before < GROWS_LESS_THAN_BYTES
+            assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
 
 
 async def test_many_frames_at_once_are_read_in_turns_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,7 +331,7 @@ async def test_socket_that_is_read_from_gets_an_answer_to_each_ping(api: Process
 
 async def test_many_connections_with_much_in_their_heads_stay_small(api: Process) -> None:
     """200 connections, each with as many headers as fit and no end."""
-    before = rss(api)
+    before = resident_bytes(api)
     async with AsyncExitStack() as stack:
         for _ in range(200):
             peer = await stack.enter_async_context(raw(api.port))
@@ -339,7 +339,7 @@ async def test_many_connections_with_much_in_their_heads_stay_small(api: Process
         async with raw(api.port) as peer:
             peer.say(GET)
             assert (await peer.answer())[0] == 200
-        assert rss(api) - before < GROWS_LESS_THAN_BYTES
+        assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
 
 
 async def test_close_that_races_with_messages_leaves_no_traceback(here: Tenant, api: Process) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hub.model import mailbox_of
 from hub.platform.connections import Database
 from tests.client import Tenant
-from tests.test_preferences import UPDATE
+from tests.preferences import UPDATE
 
 NAMES = ("$gone", "$set", "$$ROOT", "$expr", "a.b", ".", "$.x", "__proto__", "constructor", "0", "toString")
 ADDRESSES = [f"{name.strip('.') or 'dot'}@people.example" for name in NAMES]

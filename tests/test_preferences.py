@@ -11,13 +11,10 @@ from hub.audience.tenants import Tenants
 from hub.errors import TooLarge
 from hub.model import Category
 from hub.platform.connections import DURABLE, SNAPSHOT, Database
-from tests.client import Json, Refused, Tenant
+from tests.client import Json, Tenant
+from tests.graphql_errors import refusal
+from tests.preferences import MATRIX, UPDATE, grid, preferences, update
 
-CELLS = "channels { channel enabled locked }"
-ROWS = f"categories {{ category {{ key name required }} mutedUntil {CELLS} }}"
-MATRIX = f"channels {{ channel enabled }} {ROWS}"
-PREFERENCES = f"{{ preferences {{ {MATRIX} }} }}"
-UPDATE = f"mutation ($input: PreferencesInput!) {{ updatePreferences(input: $input) {{ {MATRIX} }} }}"
 CATEGORY = "key name description required defaultChannels priority retention"
 UPSERT = f"mutation ($input: CategoryInput!) {{ upsertCategory(input: $input) {{ {CATEGORY} }} }}"
 TENANT = f"mutation ($input: TenantInput!) {{ updateTenant(input: $input) {{ id name logoUrl color preferences {{ {MATRIX} }} }} }}"
@@ -25,38 +22,11 @@ SIMULATE = "query ($input: SendInput!, $first: Int) { simulate(input: $input, fi
 LATER = "2090-01-01T00:00:00.000Z"
 
 
-async def update(tenant: Tenant, user: str, **given: Any) -> Json:
-    return grid((await tenant.ask(UPDATE, user=user, input=given))["updatePreferences"])
-
-
-async def preferences(tenant: Tenant, user: str) -> Json:
-    return grid((await tenant.ask(PREFERENCES, user=user))["preferences"])
-
-
-def grid(matrix: Json) -> Json:
-    """`on`: channels by category, those of the switches under None."""
-    on = {None: {switch["channel"] for switch in matrix["channels"] if switch["enabled"]}}
-    for row in matrix["categories"]:
-        on[row["category"]["key"]] = {cell["channel"] for cell in row["channels"] if cell["enabled"]}
-    return {
-        "on": on,
-        "muted": {row["category"]["key"]: row["mutedUntil"] for row in matrix["categories"] if row["mutedUntil"]},
-        "locked": {row["category"]["key"] for row in matrix["categories"] if any(c["locked"] for c in row["channels"])},
-        "columns": [[cell["channel"] for cell in row["channels"]] for row in matrix["categories"]],
-    }
-
-
 async def simulate(tenant: Tenant, user: str, category: str, **more: Any) -> dict[str, tuple[str, str | None]]:
     given = {"to": {"users": [user]}, "category": category, "content": {"title": "T", "body": "B"}, **more}
     [one] = (await tenant.ask(SIMULATE, input=given))["simulate"]
     assert one["userId"] == user
     return {decision["channel"]: (decision["outcome"], decision["reason"]) for decision in one["decisions"]}
-
-
-async def refusal(answer: Any) -> tuple[str, str | None]:
-    with pytest.raises(Refused) as refused:
-        await answer
-    return refused.value.code, refused.value.errors[0]["extensions"].get("field")
 
 
 async def test_category_is_made_changed_and_listed_in_order(tenant: Tenant) -> None:

@@ -16,11 +16,10 @@ from hub.outbox.lanes import Lanes
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.rate_limiter import SYNC_S, Limit, RateLimiter
-from tests.channel_setup import QUICK
+from tests.channel_setup import QUICK, connect, ended
 from tests.client import Tenant, eventually
 from tests.processes import Process
 from tests.receiver import Receiver
-from tests.test_dispatch import connect, ended
 
 PLACES = {
     "serve": {

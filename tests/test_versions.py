@@ -13,11 +13,10 @@ from hub.model import Category, Channel, Delivery, DeliveryStatus, Notification,
 from hub.outbox.claims import Settlement, _apply_override
 from hub.platform.decoding import decode, merged
 from hub.platform.embedded_servers import Mongod, Redis
-from tests.channel_setup import QUICK, deliveries
+from tests.channel_setup import QUICK, connect, deliveries, ended
 from tests.client import Json, Tenant, eventually
 from tests.processes import Deployment, Process
 from tests.receiver import Receiver
-from tests.test_dispatch import connect, ended
 
 NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
 APART = {"mongo_database": "versions", "redis_prefix": "versions:"}

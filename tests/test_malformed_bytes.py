@@ -1,9 +1,7 @@
-"""Bytes that are no HTTP, or no WebSocket, or only nearly: sent by hand, for no client would."""
+"""Malformed HTTP requests and WebSocket frames, sent as raw bytes."""
 
 import asyncio
-import base64
 import json
-import os
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -13,31 +11,12 @@ import pytest
 
 from tests.client import Tenant
 from tests.conftest import Stopwatch
+from tests.websocket_frames import BINARY, CLOSE, FIN, PING, TEXT, claimed, frame, handshake
 
 pytestmark = pytest.mark.usefixtures("unbroken")
-
-TEXT, BINARY, CLOSE, PING, FIN = 0x1, 0x2, 0x8, 0x9, 0x80
 PROTOCOL_ERROR, INVALID_DATA, TOO_BIG, BAD_REQUEST, FORBIDDEN = 1002, 1007, 1009, 4400, 4403
 HANG_S = 10.0
 INIT = b'{"type": "connection_init"}'
-
-
-def frame(first: int, payload: bytes = b"", *, masked: bool = True) -> bytes:
-    """RFC 6455, 5.2, with `first` as its first byte. The mask is of zeros."""
-    mask = 0x80 if masked else 0
-    size = len(payload)
-    if size < 126:
-        head = bytes((first, mask | size))
-    elif size < 1 << 16:
-        head = bytes((first, mask | 126)) + struct.pack("!H", size)
-    else:
-        head = bytes((first, mask | 127)) + struct.pack("!Q", size)
-    return head + (b"\0\0\0\0" if masked else b"") + payload
-
-
-def claimed(size: int) -> bytes:
-    """The beginning of a text message that says it is so long."""
-    return bytes((FIN | TEXT, 0x80 | 127)) + struct.pack("!Q", size) + b"\0\0\0\0" + b"x" * 100
 
 
 FRAMES: dict[str, tuple[bytes, int]] = {
@@ -119,22 +98,6 @@ async def wire(tenant: Tenant) -> AsyncIterator[Wire]:
             yield Wire(reader, writer)
     finally:
         writer.transport.abort()
-
-
-def handshake(**headers: str | None) -> bytes:
-    """With `None` a header is left out. Underscores stand for dashes."""
-    key = base64.b64encode(os.urandom(16)).decode()
-    sent: dict[str, str | None] = {
-        "host": "x",
-        "upgrade": "websocket",
-        "connection": "Upgrade",
-        "sec_websocket_version": "13",
-        "sec_websocket_key": key,
-        "sec_websocket_protocol": "graphql-transport-ws",
-        **headers,
-    }
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in sent.items() if value is not None]
-    return "\r\n".join(["GET /graphql HTTP/1.1", *lines, "", ""]).encode("latin-1")
 
 
 @pytest.mark.parametrize("what", FRAMES)
