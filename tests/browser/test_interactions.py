@@ -1,48 +1,13 @@
-"""What people do with the inbox: by mouse, by keyboard, and what senders may not do with it."""
-
-import json
-from typing import Any
+"""Clicks in the inbox: opening, marking, undoing, and following links."""
 
 import pytest
 
-from tests.browser.conftest import People, Person, Tab
-from tests.client import Json, Tenant, eventually
-
-HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>${window.pwned=1}'
-BAIT = "https://bait.invalid/"
-UNSAFE = [
-    "javascript:window.pwned=1",
-    " java\nscript:window.pwned=1",
-    "data:text/html,<script>window.opener.pwned=1</script>",
-    "vbscript:x",
-    "blob:http://127.0.0.1/x",
-    "file:///etc/passwd",
-]
+from tests.browser.conftest import Person
+from tests.browser.inbox_marks import opened, state_of, until
+from tests.client import Tenant, eventually
 
 COUNT_POSTS = """const send = window.fetch;
 window.fetch = (...given) => ((localStorage.posts = Number(localStorage.posts ?? 0) + 1), send(...given));"""
-
-
-async def state_of(tenant: Tenant, title: str) -> Json:
-    nodes: list[Json] = (await tenant.inbox("alice", view="ALL"))["nodes"]
-    return next(node for node in nodes if node["title"] == title)
-
-
-async def until(tenant: Tenant, title: str, **marks: bool) -> None:
-    """Waits until the hub has exactly these marks set or not set."""
-
-    async def check() -> bool:
-        state = await state_of(tenant, title)
-        return all(bool(state[mark]) is wanted for mark, wanted in marks.items())
-
-    await eventually(check, 15)
-
-
-async def opened(alice: Person, *titles: str) -> Tab:
-    tab = await (await alice.tab()).open()
-    await tab.lists(*titles)
-    await tab.live()
-    return tab
 
 
 async def test_opening_the_panel_marks_seen_and_opening_an_item_marks_read(tenant: Tenant, alice: Person) -> None:
@@ -292,69 +257,6 @@ async def test_what_asks_for_it_is_confirmed(tenant: Tenant, alice: Person) -> N
     await until(tenant, "Evacuate", acknowledgedAt=True, readAt=True)
 
 
-async def test_the_keyboard_is_enough(tenant: Tenant, alice: Person) -> None:
-    for title in ("One", "Two", "Three"):
-        await tenant.send("alice", title=title)
-    tab = await alice.tab()
-    await tab.counts(3)
-    keys = tab.page.keyboard
-
-    async def focused() -> str:
-        """What has the focus, through all shadow roots."""
-        named: str = await tab.page.evaluate(
-            """() => { let at = document.activeElement; while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
-            return at.dataset.tool || at.id || at.querySelector("bdi")?.textContent || (at.part.value || at.textContent) }"""
-        )
-        return named
-
-    async def at(wanted: str) -> None:
-        async def check() -> bool:
-            return await focused() == wanted
-
-        try:
-            await eventually(check, 5)
-        except AssertionError:
-            assert await focused() == wanted
-
-    await keys.press("Tab")
-    await at("bell")
-    await keys.press("Enter")
-    await at("ACTIVE")
-    for key, view in (("ArrowRight", "UNREAD"), ("End", "SNOOZED"), ("ArrowRight", "ACTIVE"), ("ArrowLeft", "SNOOZED")):
-        await keys.press(key)
-        await at(view)
-    await keys.press("Home")
-    await tab.lists("Three", "Two", "One")
-    await keys.press("Tab")
-    await at("Three")
-    await keys.press("ArrowDown")
-    await at("Two")
-    for tool in ("markRead", "snooze", "archive"):
-        await keys.press("Tab")
-        await at(tool)
-    await keys.press("Enter")
-    await tab.lists("Three", "One")
-    await at("One")  # its neighbour, not the top of the page
-    await keys.press("Tab")
-    await keys.press("Tab")
-    await at("snooze")
-    await keys.press("Enter")
-    await at("In 1 hour")
-    await keys.press("Escape")  # the choice, not the panel
-    await at("snooze")
-    await keys.press("Enter")
-    await keys.press("Enter")
-    await tab.lists("Three")
-    await at("Three")
-    await keys.press("Control+z")
-    await tab.lists("One", "Three")
-    await keys.press("Escape")
-    await tab.panel.wait_for(state="hidden")
-    await at("bell")
-    await until(tenant, "Two", archivedAt=True)
-    await until(tenant, "One", snoozedUntil=False)
-
-
 async def test_the_panel_closes_where_one_goes_elsewhere(alice: Person) -> None:
     tab = await (await alice.tab()).open()
     await tab.page.get_by_text("Your work").click()
@@ -363,45 +265,3 @@ async def test_the_panel_closes_where_one_goes_elsewhere(alice: Person) -> None:
     for _ in range(6):
         await tab.page.keyboard.press("Tab")
     await tab.panel.wait_for(state="hidden")
-
-
-async def test_scripts_in_texts_addresses_and_data_run_nowhere(tenant: Tenant, alice: Person) -> None:
-    content: dict[str, Any] = {
-        "imageUrl": 'https://images.invalid/x.png?" onerror="window.pwned=1',
-        "actions": [{"key": HOSTILE, "label": HOSTILE, "primary": True}],
-    }
-    await tenant.send("alice", title=HOSTILE, body=HOSTILE, content=content, data={HOSTILE: HOSTILE}, category="news")
-    tab = await opened(alice, HOSTILE)
-    assert await tab.items.locator(".body").inner_text() == HOSTILE
-    assert await tab.items.locator("img").count() == 1
-    await tab.items.locator(".pill").click()
-    await tab.items.locator(".open").click()
-    await tab.press("window.pwned", "archive")
-    await tab.toast.wait_for()
-    assert not await tab.page.evaluate("window.pwned")
-    assert not tab.errors
-
-
-async def test_addresses_that_are_no_web_pages_become_no_links(tenant: Tenant, people: People) -> None:
-    """The hub refuses most of them. A hub that does not, or an inbox kept from before, must do no harm either."""
-    action = {"key": "a", "label": "Press", "url": BAIT}
-    await tenant.send("alice", title="Bait", content={"actionUrl": BAIT, "imageUrl": BAIT, "actions": [action]})
-    for unsafe in UNSAFE:
-        alice = await people.person("alice")
-        tab = await alice.blank()
-
-        def poison(socket: Any, unsafe: str = unsafe) -> None:
-            server = socket.connect_to_server()
-            server.on_message(lambda message: socket.send(message.replace(json.dumps(BAIT), json.dumps(unsafe))))
-
-        await tab.page.route_web_socket("**/graphql", poison)
-        await tab.load()
-        await tab.open()
-        await tab.lists("Bait")
-        assert await tab.items.locator("a, img").count() == 0
-        await tab.items.locator(".open").click()
-        await tab.items.get_by_text("Press").click()
-        await until(tenant, "Bait", readAt=True)
-        assert await tab.page.evaluate("location.href") == f"{alice.origin}/page"
-        assert not await tab.page.evaluate("window.pwned")
-        await alice.context.close()

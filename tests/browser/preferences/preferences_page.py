@@ -1,0 +1,56 @@
+"""A user, the page that shows their preferences, and what the hub decides for them."""
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+from playwright.async_api import Browser, Locator, Page, expect
+
+from tests.browser.settings_page import SettingsPage
+from tests.client import Json, Tenant
+
+WITHIN_S = 30
+expect.set_options(timeout=WITHIN_S * 1_000)
+DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+MATRIX = "{ preferences { channels { channel enabled } categories { category { key } mutedUntil channels { channel enabled } } } }"
+PHONE_OF = 'mutation { registerMobileDevice(input: {platform: "fcm", token: "%s", label: "%s"}) { id } }'
+SIMULATE = "query ($input: SendInput!) { simulate(input: $input) { decisions { channel outcome reason } } }"
+
+
+class Person:
+    """Somebody of a tenant with three categories, and their browser."""
+
+    def __init__(self, tenant: Tenant, pages: SettingsPage, browser: Browser, stack: AsyncExitStack) -> None:
+        self.tenant, self.pages, self._browser, self._stack = tenant, pages, browser, stack
+        self.user = "alice"
+
+    async def page(self, look: dict[str, Any] | None = None, scheme: Any = "light", **shown: str) -> Page:
+        context = await self._browser.new_context(**(look or DESKTOP), color_scheme=scheme, locale="en-GB")
+        self._stack.push_async_callback(context.close)
+        context.set_default_timeout(WITHIN_S * 1_000)
+        page = await context.new_page()
+        await page.goto(self.address(**shown))
+        return page
+
+    def address(self, **shown: str) -> str:
+        return self.pages.address(self.tenant.urls[0], self.tenant.token(self.user), **shown)
+
+    async def matrix(self) -> Json:
+        """Cells by category and channel; `ALL` for the channels; `mutes` by category."""
+        found = (await self.tenant.ask(MATRIX, user=self.user))["preferences"]
+        rows = {row["category"]["key"]: row for row in found["categories"]}
+        return {
+            "ALL": {one["channel"]: one["enabled"] for one in found["channels"]},
+            "mutes": {key: row["mutedUntil"] for key, row in rows.items() if row["mutedUntil"]},
+            **{key: {one["channel"]: one["enabled"] for one in row["channels"]} for key, row in rows.items()},
+        }
+
+    async def decided(self, category: str, channel: str) -> str:
+        """What would become of a send."""
+        given = {"to": {"users": [self.user]}, "category": category, "content": {"title": "x", "body": ""}}
+        [simulation] = (await self.tenant.ask(SIMULATE, input={**given, "channels": [channel]}))["simulate"]
+        [found] = [one for one in simulation["decisions"] if one["channel"] == channel]
+        return str(found["reason"] or found["outcome"])
+
+
+def switch(page: Page, name: str) -> Locator:
+    return page.get_by_role("switch", name=name, exact=True)

@@ -1,0 +1,59 @@
+"""<hub-preferences> has no axe violation and does not overflow, in each theme and language."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import Page
+
+from tests.browser.conftest import AXE, STANDARD
+from tests.browser.preferences.preferences_page import DESKTOP, PHONE_OF, Person
+
+PICTURES = os.environ.get("HUB_PICTURES")
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+LOOKS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "desktop-light": (DESKTOP, "light", "en"),
+    "desktop-dark-german": (DESKTOP, "dark", "de"),
+    "phone-light": (PHONE, "light", "en"),
+    "phone-dark-arabic": (PHONE, "dark", "ar"),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+async def test_axe_finds_nothing_and_nothing_runs_over(alice: Person, name: str) -> None:
+    look, scheme, language = LOOKS[name]
+    until = (datetime.now(UTC) + timedelta(hours=3)).isoformat()
+    await alice.tenant.ask(
+        "mutation ($until: DateTime!) { updatePreferences(input: {channels: [{channel: EMAIL, enabled: false}], "
+        'categories: [{category: "builds", mutedUntil: $until}]}) { channels { channel } } }',
+        user="alice",
+        until=until,
+    )
+    await alice.tenant.ask(PHONE_OF % (uuid4().hex, "Pixel 9"), user="alice")
+    await alice.tenant.send("alice", title="October", category="news")
+    [told] = (await alice.tenant.inbox("alice"))["nodes"]
+    page = await alice.page(look, scheme, lang=language)
+    await page.locator("hub-push button").wait_for()
+    await _look(page, name)
+    await page.locator("hub-preferences tbody tr .end button").first.click()
+    await _look(page, f"{name}-mute")
+    await page.keyboard.press("Escape")
+    await page.evaluate("(id) => document.querySelector('hub-preferences').explain(id)", told["id"])
+    await page.locator("dialog dl").wait_for()
+    await _look(page, f"{name}-why")
+
+
+async def _look(page: Page, name: str) -> None:
+    await page.evaluate(AXE.read_text())
+    found: dict[str, Any] = await page.evaluate("(tags) => axe.run({runOnly: {type: 'tag', values: tags}})", STANDARD)
+    assert not [
+        f"{fault['id']}: {node['target']} {node['failureSummary']}"
+        for fault in found["violations"]
+        for node in fault["nodes"]
+    ]
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if PICTURES:
+        await page.screenshot(path=Path(PICTURES, f"preferences-{name}.png"), full_page=name in LOOKS)

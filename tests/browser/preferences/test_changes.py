@@ -1,0 +1,218 @@
+"""<hub-preferences>: each change in the page changes what the hub does."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.preferences.preferences_page import PHONE_OF, WITHIN_S, Person, switch
+from tests.client import Json, eventually
+
+DEVICES = "{ me { devices { label } } }"
+
+
+async def test_switches_change_what_the_hub_does_and_back(alice: Person) -> None:
+    page = await alice.page()
+    cell = switch(page, "E-mail for Product news")
+    await expect(cell).to_be_checked()
+    await cell.click()
+    await expect(cell).not_to_be_checked()
+
+    async def off() -> bool:
+        return (await alice.matrix())["news"]["EMAIL"] is False
+
+    await eventually(off, WITHIN_S)
+    assert (await alice.matrix())["builds"]["EMAIL"] is True
+    assert await alice.decided("news", "EMAIL") == "PREFERENCE"
+
+    await switch(page, "Inbox for Everything").click()
+
+    async def all_off() -> bool:
+        return (await alice.matrix())["ALL"]["IN_APP"] is False
+
+    await eventually(all_off, WITHIN_S)
+    builds = switch(page, "Inbox for Build results")
+    await expect(builds).not_to_be_checked()
+    await expect(builds).to_have_attribute("aria-disabled", "true")
+    await expect(builds).to_have_attribute("title", "Inbox is off for everything")
+    await expect(switch(page, "Inbox for Security alerts")).to_be_checked()
+
+    await page.reload()
+    await expect(cell).not_to_be_checked()
+    await cell.click()
+    await switch(page, "Inbox for Everything").click()
+
+    async def as_before() -> bool:
+        found = await alice.matrix()
+        return bool(found["news"]["EMAIL"] and found["ALL"]["IN_APP"])
+
+    await eventually(as_before, WITHIN_S)
+    await expect(builds).to_be_checked()
+
+
+async def test_locked_cell_says_why_and_stays(alice: Person) -> None:
+    page = await alice.page()
+    cell = switch(page, "E-mail for Security alerts")
+    await expect(cell).to_have_attribute("aria-disabled", "true")
+    row = page.get_by_role("row").filter(has_text="Security alerts")
+    await expect(row.get_by_role("rowheader")).to_contain_text("Required: it can't be switched off")
+    await expect(row.get_by_role("button")).to_have_count(0)
+    await cell.focus()
+    await page.keyboard.press("Space")
+    await expect(page.locator(".toast")).to_have_text("Required: it can't be switched off")
+    await expect(cell).to_be_checked()
+    assert (await alice.matrix())["security"]["EMAIL"] is True
+
+
+@pytest.mark.parametrize(("choice", "hours"), [("For 1 hour", 1), ("For 8 hours", 8)])
+async def test_mute_has_an_end_and_can_be_taken_back(alice: Person, choice: str, hours: int) -> None:
+    page = await alice.page()
+    await page.get_by_role("button", name="Mute Product news").click()
+    await page.get_by_role("dialog", name="Mute Product news").get_by_role("button", name=choice).click()
+
+    async def muted() -> str | None:
+        found: str | None = (await alice.matrix())["mutes"].get("news")
+        return found
+
+    until = datetime.fromisoformat(await eventually(muted, WITHIN_S))
+    assert timedelta(minutes=-5) < until - datetime.now(UTC) - timedelta(hours=hours) < timedelta(minutes=5)
+    assert await alice.decided("news", "IN_APP") == "MUTED"
+    listed = page.get_by_role("region", name="Muted now")
+    await expect(listed).to_contain_text("Muted until")
+    await listed.get_by_role("button", name="Unmute Product news").click()
+    await expect(listed).to_have_count(0)
+
+    async def over() -> bool:
+        return not (await alice.matrix())["mutes"]
+
+    await eventually(over, WITHIN_S)
+
+
+async def test_mute_for_ever_and_until_tomorrow(alice: Person) -> None:
+    page = await alice.page()
+    await page.get_by_role("button", name="Mute Product news").click()
+    await page.get_by_role("button", name="For ever").click()
+    await page.get_by_role("button", name="Mute Build results").click()
+    await page.get_by_role("button", name="Until tomorrow").click()
+    await expect(page.get_by_role("region", name="Muted now").get_by_role("listitem")).to_have_count(2)
+    await expect(page.get_by_role("row").filter(has_text="Product news")).to_contain_text("Muted for ever")
+
+    async def both() -> Json | None:
+        found = (await alice.matrix())["mutes"]
+        return found if len(found) == 2 else None
+
+    found: Json = await eventually(both, WITHIN_S)
+    assert datetime.fromisoformat(found["news"]).year == 9999
+    morning = await page.evaluate("(at) => new Date(at).getHours()", found["builds"])
+    assert morning == 8
+
+
+async def test_why_tells_channels_and_reasons_and_mutes_at_a_touch(alice: Person) -> None:
+    await alice.tenant.send("alice", title="<b>October</b>", category="news")
+    [told] = (await alice.tenant.inbox("alice"))["nodes"]
+    page = await alice.page(attributes="only-why")
+    await page.locator("hub-preferences").wait_for(state="attached")
+    heard = await page.evaluate(
+        """async (id) => {
+          await customElements.whenDefined("hub-preferences");
+          const ask = new CustomEvent("hub-why", { detail: { id }, bubbles: true, composed: true, cancelable: true });
+          return !document.body.dispatchEvent(ask);
+        }""",
+        told["id"],
+    )
+    assert heard is True
+    dialog = page.get_by_role("dialog", name="Why did I get this?")
+    await expect(dialog).to_contain_text("<b>October</b>")
+    await expect(dialog).to_contain_text("You were named by the sender.")
+    await expect(dialog).to_contain_text("Product news")
+    await expect(dialog.get_by_role("definition")).to_have_text(["Delivered", "Not sent: not set up on this server"])
+    await dialog.get_by_role("button", name="Mute Product news for ever").click()
+    await expect(dialog).to_have_count(0)
+
+    async def silent() -> bool:
+        return await alice.decided("news", "IN_APP") == "MUTED"
+
+    await eventually(silent, WITHIN_S)
+
+
+async def test_reason_that_says_the_same_as_the_status_is_not_said_twice(alice: Person) -> None:
+    page = await alice.page(attributes="only-why")
+    await page.wait_for_function("document.querySelector('hub-preferences')?.hub")
+    await page.evaluate(
+        """() => {
+          const element = document.querySelector("hub-preferences");
+          const deliveries = [
+            { id: "1", channel: "EMAIL", status: "CANCELLED", reason: "CANCELLED" },
+            { id: "2", channel: "SMS", status: "CANCELLED", reason: "RECALLED" },
+          ];
+          const notification = { title: "x", because: "y", category: "news", createdAt: "2026-01-01T00:00:00Z", deliveries };
+          element.hub.query = async () => ({ notification });
+          element.explain("any");
+        }"""
+    )
+    said = page.get_by_role("dialog").get_by_role("definition")
+    await expect(said).to_have_text(["Called off", "Called off: the sender took it back"])
+
+
+async def test_item_of_the_inbox_asks_why(alice: Person) -> None:
+    await alice.tenant.send("alice", title="October", category="news")
+    page = await alice.page(inbox="1")
+    await page.locator("hub-preferences table").wait_for()
+    await page.locator("hub-inbox button.bell").click()
+    await page.locator("hub-inbox-item").hover()
+    await page.locator("hub-inbox-item [data-tool=why]").click()
+    await expect(page.get_by_role("dialog", name="Why did I get this?")).to_contain_text("October")
+
+
+async def test_why_of_what_is_not_there_says_so(alice: Person) -> None:
+    page = await alice.page()
+    await page.evaluate("document.querySelector('hub-preferences').setAttribute('why', 'unknown')")
+    await expect(page.get_by_role("dialog")).to_contain_text("It is not in your inbox any more.")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+async def test_device_is_removed_after_asking(alice: Person) -> None:
+    for label in ("Pixel", "Old phone"):
+        await alice.tenant.ask(PHONE_OF % (uuid4().hex, label), user="alice")
+    page = await alice.page()
+    remove = page.get_by_role("button", name="Remove Old phone?")
+    await remove.click()
+    dialog = page.get_by_role("dialog", name="Remove Old phone?")
+    await dialog.get_by_role("button", name="Cancel").click()
+    await expect(remove).to_be_focused()
+    await remove.click()
+    await dialog.get_by_role("button", name="Remove").click()
+    await expect(remove).to_have_count(0)
+
+    async def removed() -> bool:
+        return (await alice.tenant.ask(DEVICES, user="alice"))["me"]["devices"] == [{"label": "Pixel"}]
+
+    await eventually(removed, WITHIN_S)
+    await expect(page.get_by_role("heading", name="Devices")).to_be_focused()
+
+
+async def test_push_without_a_service_worker_is_said_and_its_developer_told_why(alice: Person) -> None:
+    page = await alice.page(attributes="worker=/none.js")
+    await page.context.grant_permissions(["notifications"])
+    async with page.expect_console_message(lambda said: "/none.js" in said.text) as told:
+        await page.get_by_role("button", name="Turn on").click()
+    assert "see docs/frontend/web-push.md of the hub: SecurityError" in (await told.value).text
+    await expect(page.locator("hub-push [role=status]")).to_have_text(
+        "This page can't receive them: its service worker can't be loaded."
+    )
+    await expect(page.locator("hub-push button")).to_have_count(0)
+
+
+async def test_refused_change_is_rolled_back_and_said(alice: Person) -> None:
+    page = await alice.page()
+    cell = switch(page, "E-mail for Product news")
+    await expect(cell).to_be_checked()
+    await page.evaluate(
+        "() => void (document.querySelector('hub-preferences').hub.mutate = () => Promise.reject(new Error('no')))"
+    )
+    await cell.click()
+    await expect(page.locator(".toast")).to_have_text("That could not be saved. It is as it was.")
+    await expect(cell).to_be_checked()
+    assert (await alice.matrix())["news"]["EMAIL"] is True

@@ -1,0 +1,176 @@
+"""<hub-preferences> without a connection, with new tokens, and after a sign-out."""
+
+from uuid import uuid4
+
+from playwright.async_api import expect
+
+from tests.browser.preferences.preferences_page import PHONE_OF, WITHIN_S, Person, switch
+from tests.client import eventually
+
+
+async def test_change_without_a_connection_is_told_when_it_is_back(alice: Person) -> None:
+    page = await alice.page()
+    cell = switch(page, "E-mail for Product news")
+    await expect(cell).to_be_checked()
+    await page.context.set_offline(True)
+    await cell.click()
+    await expect(cell).not_to_be_checked()
+    waiting = page.get_by_text("No connection. Changes are saved when it is back.")
+    await waiting.wait_for()
+    assert (await alice.matrix())["news"]["EMAIL"] is True
+    await page.context.set_offline(False)
+
+    async def told() -> bool:
+        return (await alice.matrix())["news"]["EMAIL"] is False
+
+    await eventually(told, WITHIN_S)
+    await expect(waiting).to_have_count(0)
+    await expect(cell).not_to_be_checked()
+
+
+async def test_what_one_page_changes_another_shows(alice: Person) -> None:
+    page = await alice.page()
+    other = await page.context.new_page()
+    await other.goto(alice.address())
+    await expect(switch(other, "E-mail for Product news")).to_be_checked()
+    await switch(page, "E-mail for Product news").click()
+    await expect(switch(other, "E-mail for Product news")).not_to_be_checked()
+
+
+async def test_device_that_one_page_removes_leaves_the_other(alice: Person) -> None:
+    await alice.tenant.ask(PHONE_OF % (uuid4().hex, "Pixel"), user="alice")
+    page = await alice.page()
+    other = await page.context.new_page()
+    await other.goto(alice.address())
+    listed = other.get_by_role("button", name="Remove Pixel?")
+    await listed.wait_for()
+    await page.get_by_role("button", name="Remove Pixel?").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    await expect(listed).to_have_count(0)
+
+
+async def test_visits_without_a_connection_ask_once_when_it_is_back(alice: Person) -> None:
+    page = await alice.page()
+    cell = switch(page, "E-mail for Product news")
+    await cell.wait_for()
+    await page.evaluate(
+        """() => {
+          const { hub } = document.querySelector("hub-preferences");
+          const query = hub.query;
+          const back = new Promise((resolve) => (window.comeBack = resolve));
+          window.asked = 0;
+          hub.query = async (...given) => (window.asked++, await back, query.apply(hub, given));
+          for (let visit = 0; visit < 5; visit++) document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+    )
+    await page.wait_for_function("asked === 1")
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await cell.click()  # it is told after what waits
+    await page.evaluate("comeBack()")
+
+    async def told() -> bool:
+        return (await alice.matrix())["news"]["EMAIL"] is False
+
+    await eventually(told, WITHIN_S)
+    assert await page.evaluate("asked") == 3  # the first, the one that waited, and the change
+
+
+async def test_who_signs_out_or_hands_over_leaves_nothing_behind(alice: Person) -> None:
+    await alice.tenant.ask(PHONE_OF % (uuid4().hex, "Alice's Pixel"), user="alice")
+    page = await alice.page()
+    element = page.locator("hub-preferences")
+    await element.get_by_text("Alice's Pixel").wait_for()
+    await page.get_by_role("button", name="Mute Product news").click()
+    await element.evaluate("(element) => element.removeAttribute('token')")
+    for what in (page.get_by_role("table"), element.get_by_text("Alice's Pixel"), page.get_by_role("dialog")):
+        await expect(what).to_have_count(0)
+    await expect(page.get_by_role("button", name="Turn on")).to_have_count(0)
+    await element.evaluate("(element, token) => element.setAttribute('token', token)", alice.tenant.token("alice"))
+    await element.get_by_text("Alice's Pixel").wait_for()
+    bob = alice.tenant.token("bob")
+    await element.evaluate("(element, token) => element.setAttribute('token', token)", bob)
+    await expect(element.get_by_text("Alice's Pixel")).to_have_count(0)
+    await switch(page, "E-mail for Product news").wait_for()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+async def test_new_function_for_tokens_is_no_new_connection_and_its_end_is_a_sign_out(alice: Person) -> None:
+    page = await alice.page()
+    await switch(page, "E-mail for Product news").wait_for()
+    element = page.locator("hub-preferences")
+    same: bool = await element.evaluate(
+        """async (element) => {
+          const { hub, token } = element;
+          for (let rendering = 0; rendering < 3; rendering++) {
+            element.getToken = () => token;
+            await element.updateComplete;
+          }
+          element.removeAttribute("token");
+          await element.updateComplete;
+          return element.hub === hub;
+        }"""
+    )
+    assert same
+    await switch(page, "E-mail for Product news").click()
+
+    async def told() -> bool:
+        return (await alice.matrix())["news"]["EMAIL"] is False
+
+    await eventually(told, WITHIN_S)
+    await element.evaluate("(element) => (element.getToken = undefined)")
+    await expect(page.get_by_role("table")).to_have_count(0)
+    await expect(page.get_by_text("You are signed out")).to_be_visible()
+
+
+async def test_whose_token_is_refused_is_shown_nothing_until_there_is_a_good_one(alice: Person) -> None:
+    page = await alice.page()
+    cell = switch(page, "E-mail for Product news")
+    await cell.wait_for()
+    element = page.locator("hub-preferences")
+    forged = alice.tenant.token("alice")[:-4] + "AAAA"
+    await element.evaluate("(element, token) => element.setAttribute('token', token)", forged)
+    await cell.click()
+    await expect(page.get_by_role("table")).to_have_count(0)
+    await expect(page.get_by_text("You are signed out")).to_be_visible()
+    good = alice.tenant.token("alice", expires_in_s=1800)
+    await element.evaluate("(element, token) => element.setAttribute('token', token)", good)
+    await cell.wait_for()
+
+
+async def test_quick_changes_end_where_the_person_left_them(alice: Person) -> None:
+    page = await alice.page()
+    cells = [switch(page, f"E-mail for {name}") for name in ("Product news", "Build results")]
+    for _ in range(5):
+        for cell in cells:
+            await cell.click()
+    for cell in cells:
+        await expect(cell).not_to_be_checked()
+
+    async def told() -> bool:
+        found = await alice.matrix()
+        return not found["news"]["EMAIL"] and not found["builds"]["EMAIL"]
+
+    await eventually(told, WITHIN_S)
+    for cell in cells:
+        await expect(cell).not_to_be_checked()
+
+
+async def test_failed_load_is_said_and_tried_again(alice: Person) -> None:
+    page = await alice.page()
+    await switch(page, "E-mail for Product news").wait_for()
+    alice.user = "bob"
+    await page.goto(alice.address())
+    await switch(page, "E-mail for Product news").wait_for()
+    await page.evaluate(
+        """async () => {
+          const element = document.querySelector("hub-preferences");
+          const query = element.hub.query;
+          element.hub.query = () => Promise.reject(new Error("no"));
+          element.entered(element.hub);
+          await new Promise((resolve) => setTimeout(resolve));
+          element.hub.query = query;
+        }"""
+    )
+    await page.get_by_role("alert").get_by_role("button", name="Try again").click()
+    await switch(page, "E-mail for Product news").wait_for()

@@ -1,0 +1,161 @@
+"""Tokens of the inbox: renewal, refusal, and a change of the signed-in user."""
+
+from playwright.async_api import Route
+
+from tests.browser.conftest import DIST, People, Person
+from tests.browser.inbox_marks import titles_of
+from tests.client import Tenant, eventually
+
+
+async def test_a_token_is_renewed_before_it_ends(tenant: Tenant, people: People) -> None:
+    alice = await people.person("alice")
+    alice.expires_in_s = 20
+    tab = await (await alice.tab()).open()
+    await tab.live()
+    before = len(alice.asked)
+
+    async def renewed() -> bool:
+        return len(alice.asked) > before
+
+    await eventually(renewed, 40)
+    await tenant.send("alice", title="After")
+    await tab.item("After").wait_for()
+    assert not any(alice.asked), "one ended before there was another"
+
+
+async def test_a_refused_token_hides_everything_until_there_is_a_better_one(tenant: Tenant, people: People) -> None:
+    await titles_of(tenant, 2)
+    alice = await people.person("alice")
+    alice.expires_in_s = 3
+    alice.token = alice.sign()
+    tab = await (await alice.tab()).open()
+    await tab.page.get_by_text("You are signed out").wait_for()
+    await tab.lists()
+    await tab.counts(0)
+    assert await tab.page.evaluate("JSON.stringify(localStorage)") == "{}"
+    assert alice.token in alice.asked
+    alice.token, alice.expires_in_s = None, 3600
+    await tab.lists("Number 001", "Number 000")
+    await tab.live()
+
+
+async def test_a_token_without_an_inbox_is_as_none_until_there_is_a_better_one(tenant: Tenant, alice: Person) -> None:
+    await tenant.send("alice", title="First")
+    alice.token = tenant.token()  # of a service
+    tab = await alice.blank()
+    async with tab.page.expect_console_message(lambda said: "hub: no inbox" in said.text) as told:
+        await tab.load()
+    assert "use a token whose `sub` names the user" in (await told.value).text
+    await tab.open()
+    await tab.page.get_by_text("You are signed out").wait_for()
+    assert await tab.page.get_by_role("button", name="Try again").count() == 0
+    alice.token = None
+    await tab.page.evaluate("document.querySelector('hub-inbox').refresh()")
+    await tab.lists("First")
+    await tab.live()
+
+
+async def test_nobody_signed_in_is_said_instead_of_loading_for_ever(alice: Person) -> None:
+    tab = await (await alice.tab()).open()
+    await tab.live()
+    await tab.page.evaluate("document.querySelector('hub-inbox').getToken = null")
+    await tab.page.get_by_text("You are signed out").wait_for()
+    await tab.page.evaluate("document.querySelector('hub-inbox').getToken = giveToken")
+    await tab.live()
+
+
+async def test_what_keeps_a_page_from_connecting_is_told_to_its_developer(alice: Person) -> None:
+    other = "https://app.example.org"
+    bell = f"<hub-inbox endpoint={alice.origin}/graphql token=TOKEN></hub-inbox>"
+    html = f'<!doctype html><script type="module" src="/inbox.js"></script>{bell}'
+
+    async def serve(route: Route) -> None:
+        path = route.request.url.removeprefix(other)
+        if path == "/inbox.js":
+            await route.fulfill(path=DIST / "inbox.js", content_type="text/javascript")
+        else:
+            await route.fulfill(body=html.replace("TOKEN", alice.sign()), content_type="text/html")
+
+    await alice.context.route(f"{other}/**", serve)
+    tab = await alice.blank()
+    async with tab.page.expect_console_message(lambda said: "HUB_ALLOWED_ORIGINS" in said.text) as refused:
+        await tab.page.goto(f"{other}/page")
+    assert f"{other} among its HUB_ALLOWED_ORIGINS" in (await refused.value).text
+
+    alice.token = "no.token.atall"
+    async with tab.page.expect_console_message(lambda said: "the token is refused" in said.text) as told:
+        await tab.load()
+    assert (await told.value).text == "hub: the token is refused: The token is not valid here."
+
+
+async def test_somebody_else_signs_in_and_sees_nothing_of_who_was_there(tenant: Tenant, alice: Person) -> None:
+    await tenant.send("alice", title="For Alice")
+    await tenant.send("bob", title="For Bob")
+    tab = await (await alice.tab()).open()
+    await tab.lists("For Alice")
+    alice.user = "bob"
+    await tab.page.evaluate("document.querySelector('hub-inbox').refresh()")
+    await tab.lists("For Bob")
+    assert "For Alice" not in await tab.page.evaluate("JSON.stringify(localStorage)")
+
+
+async def test_who_came_last_is_asked_for_tokens_and_who_has_left_is_not(tenant: Tenant, alice: Person) -> None:
+    tab = await alice.tab()
+    await tab.live()
+    await tab.page.evaluate("""async () => {
+      const bell = document.createElement("hub-inbox");
+      window.asked = 0;
+      bell.getToken = (refused) => (asked++, giveToken(refused ?? null));
+      document.body.append(bell);
+    }""")
+    second = tab.page.locator("body > hub-inbox")
+    await second.locator(".sign.live").wait_for(state="attached")
+    await tab.page.evaluate("document.querySelector('header hub-inbox').remove()")
+    before = await tab.page.evaluate("asked")
+    await second.evaluate("(bell) => bell.refresh()")
+
+    async def asked() -> bool:
+        return bool(await tab.page.evaluate("asked") > before)
+
+    await eventually(asked, 15)
+    await tenant.send("alice", title="After")
+    await second.locator(".badge").filter(has_text="1").wait_for()
+
+
+async def test_another_get_token_in_the_place_of_one_leaves_the_connection_alone(tenant: Tenant, alice: Person) -> None:
+    tab = await alice.blank()
+    sockets: list[str] = []
+    tab.page.on("websocket", lambda socket: sockets.append(socket.url))
+    await tab.load()
+    await tab.live()
+    bell = tab.page.locator("hub-inbox")
+    await bell.evaluate(
+        "(bell) => { bell.getToken = () => (window.asked = giveToken(null)); return bell.updateComplete }"
+    )
+    await tenant.send("alice", title="After")
+    await tab.counts(1)
+    assert len(sockets) == 1
+    await bell.evaluate("(bell) => bell.refresh()")
+    await tab.page.wait_for_function("window.asked")
+
+
+async def test_a_page_in_the_background_takes_another_token_at_once(tenant: Tenant, alice: Person) -> None:
+    alice.expires_in_s = -60
+    alice.token = alice.sign()
+    await tenant.send("alice", title="After")
+    tab = await alice.blank()
+    await tab.page.add_init_script("""Math.random = () => 100; // waits of minutes
+      Object.defineProperty(document, "visibilityState", {value: "hidden"})""")
+    async with tab.page.expect_websocket() as opened:
+        await tab.load()
+    socket = await opened.value
+    if not socket.is_closed():
+        await socket.wait_for_event("close")
+    await tab.open()
+    alice.token, alice.expires_in_s = None, 3600
+
+    async def there() -> bool:
+        await tab.page.evaluate("document.querySelector('hub-inbox').refresh()")
+        return await tab.titles() == ["After"]
+
+    await eventually(there, 15)

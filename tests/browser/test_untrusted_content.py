@@ -1,0 +1,61 @@
+"""Senders can run no script and link to no unsafe address."""
+
+import json
+from typing import Any
+
+from tests.browser.conftest import People, Person
+from tests.browser.inbox_marks import opened, until
+from tests.client import Tenant
+
+HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>${window.pwned=1}'
+BAIT = "https://bait.invalid/"
+UNSAFE = [
+    "javascript:window.pwned=1",
+    " java\nscript:window.pwned=1",
+    "data:text/html,<script>window.opener.pwned=1</script>",
+    "vbscript:x",
+    "blob:http://127.0.0.1/x",
+    "file:///etc/passwd",
+]
+
+
+async def test_scripts_in_texts_addresses_and_data_run_nowhere(tenant: Tenant, alice: Person) -> None:
+    content: dict[str, Any] = {
+        "imageUrl": 'https://images.invalid/x.png?" onerror="window.pwned=1',
+        "actions": [{"key": HOSTILE, "label": HOSTILE, "primary": True}],
+    }
+    await tenant.send("alice", title=HOSTILE, body=HOSTILE, content=content, data={HOSTILE: HOSTILE}, category="news")
+    tab = await opened(alice, HOSTILE)
+    assert await tab.items.locator(".body").inner_text() == HOSTILE
+    assert await tab.items.locator("img").count() == 1
+    await tab.items.locator(".pill").click()
+    await tab.items.locator(".open").click()
+    await tab.press("window.pwned", "archive")
+    await tab.toast.wait_for()
+    assert not await tab.page.evaluate("window.pwned")
+    assert not tab.errors
+
+
+async def test_addresses_that_are_no_web_pages_become_no_links(tenant: Tenant, people: People) -> None:
+    """The hub refuses most of them. A hub that does not, or an inbox kept from before, must do no harm either."""
+    action = {"key": "a", "label": "Press", "url": BAIT}
+    await tenant.send("alice", title="Bait", content={"actionUrl": BAIT, "imageUrl": BAIT, "actions": [action]})
+    for unsafe in UNSAFE:
+        alice = await people.person("alice")
+        tab = await alice.blank()
+
+        def poison(socket: Any, unsafe: str = unsafe) -> None:
+            server = socket.connect_to_server()
+            server.on_message(lambda message: socket.send(message.replace(json.dumps(BAIT), json.dumps(unsafe))))
+
+        await tab.page.route_web_socket("**/graphql", poison)
+        await tab.load()
+        await tab.open()
+        await tab.lists("Bait")
+        assert await tab.items.locator("a, img").count() == 0
+        await tab.items.locator(".open").click()
+        await tab.items.get_by_text("Press").click()
+        await until(tenant, "Bait", readAt=True)
+        assert await tab.page.evaluate("location.href") == f"{alice.origin}/page"
+        assert not await tab.page.evaluate("window.pwned")
+        await alice.context.close()

@@ -1,0 +1,145 @@
+"""A user with web push, and the pages and banners of their browser.
+
+The hub, its worker, the encryption and Chromium's push handling are real. Two parts are fake: the vendor's push service
+(`push_service.py`), and the desktop that shows banners and on which users click (`desktop.py`)."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from playwright.async_api import BrowserContext, Page, Worker
+
+from tests.browser.desktop import Desktop
+from tests.browser.push_service import LocalPushService
+from tests.browser.settings_page import SettingsPage
+from tests.channel_setup import deliveries
+from tests.client import Json, Tenant, eventually
+
+BANNERS = """async () => {
+  const registration = await navigator.serviceWorker.ready;
+  return (await registration.getNotifications()).map(
+    ({ title, body, tag, data, renotify, requireInteraction }) => ({ title, body, tag, data, renotify, requireInteraction })
+  );
+}"""
+UNSUBSCRIBED = "navigator.serviceWorker.ready.then((r) => r.pushManager.getSubscription()).then((s) => s === null)"
+DEVICES = "{ me { devices { id kind label } } }"
+WITHIN_S = 30
+PUSHED_WITHIN_S = 90
+"""Chromium that lost its connection waits for up to 45 s, as measured, before it makes another."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A hub with keys for web push, and a browser with a profile and a desktop of its own."""
+
+    tenant: Tenant
+    service: LocalPushService
+    desktop: Desktop
+    context: BrowserContext
+
+
+class Rig:
+    """Somebody there, and an app's pages."""
+
+    def __init__(self, world: World, pages: SettingsPage) -> None:
+        self.tenant, self.service, self.desktop, self.context = (
+            world.tenant,
+            world.service,
+            world.desktop,
+            world.context,
+        )
+        self.pages = pages
+        self.user = f"u{uuid4().hex[:8]}"
+
+    def address(self, **shown: str) -> str:
+        return self.pages.address(self.tenant.urls[0], self.token, **shown)
+
+    @property
+    def token(self) -> str:
+        return self.tenant.token(self.user)
+
+    async def page(self, **shown: str) -> Page:
+        page = await self.context.new_page()
+        await page.goto(self.address(**shown))
+        return page
+
+    async def subscribed(self, **shown: str) -> Page:
+        """A page whose person has turned push on."""
+        page = await self.page(**shown)
+        await page.get_by_role("button", name="Turn on").click()
+        await page.get_by_role("button", name="Turn off").wait_for()
+        return page
+
+    async def devices(self) -> list[Json]:
+        found: list[Json] = (await self.tenant.ask(DEVICES, user=self.user))["me"]["devices"]
+        return found
+
+    async def send(self, **given: Any) -> str:
+        """By web push and into the inbox; answers the notification's id."""
+        sent = await self.tenant.send(self.user, channels=["IN_APP", "WEB_PUSH"], **given)
+        query = "query ($id: ID!) { send(id: $id) { notifications { nodes { id } } } }"
+        found = await self.tenant.ask(query, id=sent["send"]["id"])
+        return str(found["send"]["notifications"]["nodes"][0]["id"])
+
+    async def delivery(self, notification: str, status: str) -> Json:
+        """Its delivery by web push, once that is in this state."""
+
+        async def there() -> Json | None:
+            for found in await deliveries(self.tenant, userId=self.user):
+                if (found["notificationId"], found["channel"], found["status"]) == (notification, "WEB_PUSH", status):
+                    return found
+            return None
+
+        found: Json = await eventually(there, PUSHED_WITHIN_S)
+        return found
+
+    async def read_at(self, notification: str) -> str | None:
+        nodes = (await self.tenant.inbox(self.user, view="ALL"))["nodes"]
+        return next(node["readAt"] for node in nodes if node["id"] == notification)
+
+    async def banners(self, page: Page, count: int = 1) -> list[Json]:
+        """What this browser shows, once it is so many. It is not asked before the desktop shows them: Chromium on Linux
+        forgets a banner that it is asked about between storing and showing it."""
+
+        async def on_the_desktop() -> bool:
+            return len(self.desktop.banners) == count
+
+        await eventually(on_the_desktop, PUSHED_WITHIN_S)
+
+        async def known() -> bool:
+            return len(await page.evaluate(BANNERS)) == count
+
+        await eventually(known, WITHIN_S)
+        found: list[Json] = await page.evaluate(BANNERS)
+        return found
+
+    async def clicked(self, title: str, button: str = "") -> None:
+        """Somebody clicks on that banner, once it is there; then it is not."""
+
+        async def there() -> bool:
+            return title in [shown for shown, _, _ in self.desktop.banners.values()]
+
+        async def gone() -> bool:
+            return not await there()
+
+        await eventually(there, PUSHED_WITHIN_S)
+        self.desktop.click(title, button)
+        await eventually(gone, WITHIN_S)
+
+    async def shows(self, urls: list[str]) -> None:
+        """Waits until these pages are open, beside the first one."""
+
+        async def there() -> bool:
+            return [page.url for page in self.context.pages[1:]] == urls
+
+        try:
+            await eventually(there, WITHIN_S)
+        except AssertionError:
+            assert [page.url for page in self.context.pages[1:]] == urls
+
+    async def worker(self) -> Worker:
+        async def running() -> list[Worker]:
+            return [worker for worker in self.context.service_workers if worker.url.startswith(self.pages.url)]
+
+        [worker, *_] = await eventually(running, WITHIN_S)
+        return worker
