@@ -33,8 +33,8 @@ front: $(FRONT_PACKAGES)  ## check the front end and build it into hub/front; ne
 	@cd frontend-demo && npm run --silent size
 
 test: $(INSTALLED)  ## run the tests, with real servers, in at most 10 minutes
-	@$(TESTS) -m "not alone" --numprocesses 2 --dist loadfile
-	@$(TESTS) -m alone
+	@$(TESTS) -m "not serial" --numprocesses 2 --dist loadfile
+	@$(TESTS) -m serial
 
 browser: $(INSTALLED) front  ## run the front-end tests in Debian's Chromium
 	@command -v chromium >/dev/null || { \
@@ -42,8 +42,8 @@ browser: $(INSTALLED) front  ## run the front-end tests in Debian's Chromium
 	@$(BIN)/pytest tests/browser
 
 prove: $(INSTALLED)  ## run the same tests at full scale
-	@HUB_TEST_SCALE=full $(TESTS) -m "not alone" --numprocesses 2 --dist loadfile
-	@HUB_TEST_SCALE=full $(TESTS) -m alone
+	@HUB_TEST_SCALE=full $(TESTS) -m "not serial" --numprocesses 2 --dist loadfile
+	@HUB_TEST_SCALE=full $(TESTS) -m serial
 
 compat:  ## run some of the tests under Python 3.12 and 3.13, if installed
 	@for version in 3.12 3.13; do \

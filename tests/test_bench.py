@@ -13,7 +13,7 @@ from hub.bench.results import Figure
 from hub.bench.runs import Plan
 from tests.conftest import FULL
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.serial
 
 needs_compiler = pytest.mark.skipif(
     sys.platform != "linux" or not shutil.which("cc"), reason="the load client is for Linux and needs a C compiler"

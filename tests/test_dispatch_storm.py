@@ -15,7 +15,7 @@ from tests.channel_setup import CHANNELS, DIED, all_deliveries, all_ended, runni
 from tests.client import Json, eventually
 from tests.conftest import fresh_servers, scaled
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.serial
 
 DELIVERIES = scaled(600, 10_000)
 KILLS = scaled(8, 100)

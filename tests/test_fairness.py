@@ -18,7 +18,7 @@ from tests.channel_setup import Outside, all_ended, running
 from tests.client import Tenant, eventually
 from tests.conftest import scaled
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.serial
 
 FLOOD = scaled(3_000, 100_000)
 AT_ONCE = 1000  # sends of one sendMany

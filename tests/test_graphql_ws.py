@@ -13,7 +13,7 @@ import pytest
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Refused, Tenant, eventually
 from tests.conftest import NODE, scaled
-from tests.processes import Deployment
+from tests.processes import Deployment, Process
 
 CUTS = scaled(2, 20)  # of each kind
 
@@ -84,6 +84,16 @@ class Watch:
 
         await eventually(check, 20)
 
+    async def received(self, count: int) -> None:
+        async def check() -> bool:
+            return len(self.events) >= count
+
+        await eventually(check, 20)
+
+    async def more_events(self, count: int = 10) -> None:
+        """Return when the client has received that many more events."""
+        await self.received(len(self.events) + count)
+
 
 @asynccontextmanager
 async def watching(node: str, url: str, token_file: Path, position: str) -> AsyncIterator[Watch]:
@@ -110,8 +120,66 @@ async def watching(node: str, url: str, token_file: Path, position: str) -> Asyn
         await listening
 
 
+class Sender:
+    """Sends numbered notifications to alice, each until it succeeds. `titles`: those that were accepted."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self._stop = asyncio.Event()
+        self.titles: list[str] = []
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while not self._stop.is_set():
+            number = str(len(self.titles))
+            try:
+                await self._tenant.send("alice", title=number, idempotencyKey=number)
+            except (aiohttp.ClientError, Refused, OSError):
+                await asyncio.sleep(0.02)
+            else:
+                self.titles.append(number)
+
+    async def stop(self) -> None:
+        self._stop.set()
+        await self._task
+
+
+async def disconnect_repeatedly(api: Process, proxy: Proxy, watch: Watch) -> int:
+    """Kill the process, cut the connection and stop the process, `CUTS` times. Return the number of connections."""
+    connections = 1
+    for _ in range(CUTS):
+        for disconnect in ("kill", "cut", "stop"):
+            await watch.more_events()
+            if disconnect == "kill":
+                api.kill()
+                await api.start()
+            elif disconnect == "cut":
+                proxy.cut()
+            else:
+                await api.stop()
+                await api.start()
+            connections += 1
+            await watch.connected(connections)
+    return connections
+
+
+def check_events(watch: Watch, position: str, sent: list[str]) -> None:
+    """Each notification was received once, and each connection continued after the last event of the one before."""
+    assert [event["notification"]["title"] for event in watch.events] == sent
+    assert {event["kind"] for event in watch.events} == {"ADDED"}
+    assert len({event["notification"]["id"] for event in watch.events}) == len(sent)
+    assert not [line for line in watch.lines if "failed" in line or "completed" in line]
+    assert 4403 in [line.get("closed") for line in watch.lines]
+    cursor = position
+    for line in watch.lines:
+        if "event" in line:
+            cursor = line["event"]["cursor"]
+        elif "connected" in line:
+            assert line["connected"] == cursor
+
+
 @pytest.mark.timeout(600)
-async def test_graphql_ws_client_cut_off_again_and_again_gets_everything_once(
+async def test_graphql_ws_client_disconnected_repeatedly_receives_each_event_once(
     node: str, servers: tuple[Mongod, Redis], tmp_path: Path
 ) -> None:
     mongod, redis = servers
@@ -119,89 +187,26 @@ async def test_graphql_ws_client_cut_off_again_and_again_gets_everything_once(
         [api] = running.apis
         token_file = tmp_path / "token"
         async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant, Proxy(api.port) as proxy:
-
-            def renew(expires_in_s: float) -> None:
-                token_file.write_text(tenant.token("alice", expires_in_s=expires_in_s))
-
-            renew(3600)
-            sent: list[str] = []
-            stop = asyncio.Event()
-
-            async def keep_sending() -> None:
-                """Number after number, each until it is answered."""
-                while not stop.is_set():
-                    number = str(len(sent))
-                    try:
-                        await tenant.send("alice", title=number, idempotencyKey=number)
-                    except (aiohttp.ClientError, Refused, OSError):
-                        await asyncio.sleep(0.02)
-                    else:
-                        sent.append(number)
-
+            token_file.write_text(tenant.token("alice"))
             position = (await tenant.inbox("alice"))["position"]
             url = f"ws://127.0.0.1:{proxy.port}/graphql"
             async with watching(node, url, token_file, position) as watch:
                 await watch.connected(1)
-                sender = asyncio.create_task(keep_sending())
+                sender = Sender(tenant)
+                connections = await disconnect_repeatedly(api, proxy, watch)
 
-                async def more(count: int = 10) -> None:
-                    """Life goes on until the client has seen that many more."""
-                    goal = len(watch.events) + count
-
-                    async def check() -> bool:
-                        return len(watch.events) >= goal
-
-                    await eventually(check, 20)
-
-                cuts = 1
-                for _ in range(CUTS):
-                    await more()
-                    api.kill()
-                    await api.start()
-                    cuts += 1
-                    await watch.connected(cuts)
-
-                    await more()
-                    proxy.cut()
-                    cuts += 1
-                    await watch.connected(cuts)
-
-                    await more()
-                    await api.stop()
-                    await api.start()
-                    cuts += 1
-                    await watch.connected(cuts)
-
-                # The token expires under the open socket; the next connection brings a fresh one.
-                renew(2)
+                # The token expires under the open socket. The next connection sends a fresh one.
+                token_file.write_text(tenant.token("alice", expires_in_s=2))
                 proxy.cut()
-                cuts += 1
-                await watch.connected(cuts)
-                renew(3600)
-                cuts += 1
-                await watch.connected(cuts)
-                await more()
+                await watch.connected(connections + 1)
+                token_file.write_text(tenant.token("alice"))
+                await watch.connected(connections + 2)
+                await watch.more_events()
 
-                stop.set()
-                await sender
-
-                async def complete() -> bool:
-                    return len(watch.events) >= len(sent)
-
-                await eventually(complete, 20)
-            assert [event["notification"]["title"] for event in watch.events] == sent
-            assert {event["kind"] for event in watch.events} == {"ADDED"}
-            assert len({event["notification"]["id"] for event in watch.events}) == len(sent)
-            assert watch.events[-1]["unread"] == len(sent) == (await tenant.inbox("alice"))["unread"]
-            assert not [line for line in watch.lines if "failed" in line or "completed" in line]
-            assert 4403 in [line.get("closed") for line in watch.lines]
-            # Each connection went on from the last event before it.
-            cursor = position
-            for line in watch.lines:
-                if "event" in line:
-                    cursor = line["event"]["cursor"]
-                elif "connected" in line:
-                    assert line["connected"] == cursor
+                await sender.stop()
+                await watch.received(len(sender.titles))
+            check_events(watch, position, sender.titles)
+            assert watch.events[-1]["unread"] == len(sender.titles) == (await tenant.inbox("alice"))["unread"]
 
 
 async def test_graphql_ws_client_is_told_to_come_back_when_the_hub_restarts(

@@ -16,7 +16,7 @@ from tests.client import Json, Tenant, eventually
 from tests.conftest import scaled
 from tests.worlds import SENDER
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.serial
 
 EACH = scaled(30, 300)  # sends of a phase
 SLOTS = 4
