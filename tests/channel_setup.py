@@ -34,10 +34,10 @@ QUICK = {
     "egress_allow": "127.0.0.0/8",
     "provider_timeout_s": "2",
     "lease_margin_s": "1",
-    "queued_s": "2",
-    "tick_s": "0.1",
+    "requeue_after_s": "2",
+    "scheduler_interval_s": "0.1",
     "retry_schedule": "1s,1s,1s",
-    "breaker_open_s": "2",
+    "circuit_breaker_open_s": "2",
 }
 
 
@@ -65,7 +65,7 @@ class Outside:
     def settings(self) -> dict[str, str]:
         return {
             "smtp_url": f"smtp://127.0.0.1:{self.mail.port}",
-            "email_from": SENDER,
+            "smtp_from": SENDER,
             "vapid_private_key": VAPID_TEXT,
             "vapid_subject": "mailto:ops@acme.example",
             "sns_platform_fcm": self.amazon.application,

@@ -95,7 +95,7 @@ class fresh_servers:  # noqa: N801 - used like a function
 async def deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
     """Two API processes and a worker, for tests that leave them alone. Users here are faster than people."""
     mongod, redis = servers
-    async with Deployment(mongod.url, redis.url, apis=2, workers=1, rate_per_user="0") as running:
+    async with Deployment(mongod.url, redis.url, apis=2, workers=1, rate_limit_per_user="0") as running:
         yield running
 
 

@@ -29,10 +29,10 @@ def test_doctor_looks_at_what_channels_need(servers: tuple[Mongod, Redis]) -> No
     mongod, redis = servers
     given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}
     push = {"vapid_private_key": "no-key", "vapid_subject": "mailto:a@example.org"}
-    mail = {"smtp_url": "smtp://127.0.0.1:1", "email_from": "a@example.org"}
+    mail = {"smtp_url": "smtp://127.0.0.1:1", "smtp_from": "a@example.org"}
     wrong = call("doctor", **given, **push)
     assert wrong.returncode == 1
-    assert "wrong  HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one." in wrong.stdout
+    assert "wrong  HUB_VAPID_PRIVATE_KEY is not a valid key: `hub vapid` creates one." in wrong.stdout
     away = call("doctor", **given, **mail)
     assert "no mail server responds at 127.0.0.1:1" in away.stdout
     assert "set HUB_PUBLIC_URL" in away.stdout

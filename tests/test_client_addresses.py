@@ -26,7 +26,7 @@ async def narrow(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
     """Few connections an address; believes one proxy, whatever uvicorn would."""
     mongod, redis = servers
     settings = {
-        "connections_per_address": str(MOST),
+        "address_max_connections": str(MOST),
         "trusted_proxies": f"{PROXY}, 10.0.0.0/8",
         "redis_prefix": "narrow:",
     }
@@ -57,7 +57,7 @@ async def test_address_with_all_its_connections_is_told_so_at_once(narrow: Deplo
         assert status == 429
         [error] = answer["errors"]
         assert error["extensions"] == {"code": "RATE_LIMITED", "retryAfter": 5}
-        assert "HUB_CONNECTIONS_PER_ADDRESS" in error["message"]
+        assert "HUB_ADDRESS_MAX_CONNECTIONS" in error["message"]
         with pytest.raises(InvalidStatus) as refused:
             await connect(url, **protocols)
         assert refused.value.response.status_code == 429

@@ -25,7 +25,7 @@ USERS = [f"user-{number}" for number in range(40)]
 MANY = USERS[:30]  # recipients of a send to many
 IMPATIENT = 5  # one caller in so many hangs up at first, and does not know what became of it
 PARTS = 5  # sends of one sendMany
-SHUTDOWN_S = 10.0  # HUB_SHUTDOWN_SECONDS
+SHUTDOWN_S = 10.0  # HUB_SHUTDOWN_TIMEOUT_S
 SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { duplicate send { id } } }"
 
 log = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ async def test_kill_9_of_the_api_during_submits_loses_and_doubles_nothing() -> N
 
 
 async def test_sigterm_under_load_stores_what_was_answered_and_closes_sockets_with_1012() -> None:
-    async with running(apis=1, shutdown_seconds=str(SHUTDOWN_S)) as (deployment, tenant):
+    async with running(apis=1, shutdown_timeout_s=str(SHUTDOWN_S)) as (deployment, tenant):
         [api] = deployment.apis
         answered: dict[str, str] = {}
         stopping = asyncio.Event()
@@ -223,7 +223,9 @@ async def test_sigterm_under_load_stores_what_was_answered_and_closes_sockets_wi
 async def test_sigterm_while_mongo_and_redis_are_frozen_ends_in_time() -> None:
     """What is under way is refused, and nothing that does not answer holds up the end."""
     async with fresh_servers() as (mongod, redis):
-        async with Deployment(mongod.url, redis.url, apis=1, workers=1, shutdown_seconds=str(SHUTDOWN_S)) as deployment:
+        async with Deployment(
+            mongod.url, redis.url, apis=1, workers=1, shutdown_timeout_s=str(SHUTDOWN_S)
+        ) as deployment:
             async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as tenant:
                 await tenant.send("watcher", title="first")
                 async with tenant.feed("watcher"):

@@ -24,7 +24,7 @@ PHASES = scaled(2, 3)
 ROUNDS = scaled(10, 20)
 LARGE = {"content": {"title": "", "body": "b" * (16 << 10)}, "data": {"d": "d" * ((32 << 10) - 100)}}
 PING_INTERVAL_S, PING_TIMEOUT_S = 0.5, scaled(2, 4)
-KEPT_BYTES = 1 << 20  # HUB_FEED_QUEUE_BYTES
+KEPT_BYTES = 1 << 20  # QUEUE_MAX_BYTES of hub/live/feed.py
 GONE_WITHIN_S = PING_TIMEOUT_S + 2
 SHUTDOWN_S = 10.0
 GROWS_LESS_THAN_BYTES = 50 << 20
@@ -125,7 +125,7 @@ async def test_clients_that_stop_reading_are_disconnected_and_do_not_delay_other
     servers: tuple[Mongod, Redis],
 ) -> None:
     raise_open_file_limit()
-    settings = {"ping_interval_s": str(PING_INTERVAL_S), "ping_timeout_s": str(PING_TIMEOUT_S)}
+    settings = {"websocket_ping_interval_s": str(PING_INTERVAL_S), "websocket_ping_timeout_s": str(PING_TIMEOUT_S)}
     async with Deployment(*(server.url for server in servers), apis=1, workers=0, **settings) as running:
         [api] = running.apis
         clients: list[Line] = []

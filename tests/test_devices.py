@@ -63,7 +63,7 @@ async def test_devices_beyond_20_are_refused_also_at_once(tenant: Tenant) -> Non
     given = [browser() for _ in range(24)]
     answers = await asyncio.gather(*(register(tenant, "alice", input=one) for one in given), return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, Refused)]
-    assert [(answer.code, "HUB_DEVICES_PER_USER" in str(answer)) for answer in refused] == [("TOO_LARGE", True)] * 4
+    assert [(answer.code, "HUB_USER_MAX_DEVICES" in str(answer)) for answer in refused] == [("TOO_LARGE", True)] * 4
     assert len(await devices(tenant, "alice")) == 20
     known = next(one for one, answer in zip(given, answers, strict=True) if not isinstance(answer, BaseException))
     await register(tenant, "alice", input=known)

@@ -66,7 +66,7 @@ async def test_workers_killed_in_mid_call_lose_nothing_and_double_only_what_they
             in_flight.update(delivery["id"] for delivery in held if unended(delivery))
             starting[kill % WORKERS] = asyncio.create_task(worker.start())
         await asyncio.gather(*filter(None, starting))
-        # Who was popped by a worker that died before it could claim comes back by the clock: after queued_s x 2^6 at most.
+        # Who was popped by a worker that died before it could claim comes back by the clock: after requeue_after_s x 2^6 at most.
         found = await all_ended(tenant, sent, ENDED_S)
         came = outside.came()
         doubles = sum(len(times) - 1 for times in came.values())
@@ -91,8 +91,13 @@ async def test_flushed_redis_has_everything_back_on_its_lanes_within_two_rounds_
     measured is until they are on their lanes again; how long it then takes to send them is the receiver's affair."""
     tick_s, slots = 1.5, 10
     users = [f"user-{number}" for number in range(10)]
-    settings = {"tick_s": str(tick_s), "queued_s": "600", "concurrency": str(slots), "provider_timeout_s": "300"}
-    settings |= {"lane_max": str(2 * FLUSHED)}  # on a slow machine two tickers may fill them
+    settings = {
+        "scheduler_interval_s": str(tick_s),
+        "requeue_after_s": "600",
+        "delivery_concurrency": str(slots),
+        "provider_timeout_s": "300",
+    }
+    settings |= {"lane_max_ids": str(2 * FLUSHED)}  # on a slow machine two tickers may fill them
     async with fresh_servers() as (mongod, redis):
         async with (
             running(mongod.url, redis.url, workers=2, **settings) as (_, tenant, outside),
@@ -136,7 +141,7 @@ async def test_flushed_redis_has_everything_back_on_its_lanes_within_two_rounds_
 async def test_what_was_taken_while_mongodb_is_away_leaves_when_it_is_back() -> None:
     """By the clock it would be due in ten minutes."""
     async with fresh_servers() as (mongod, redis):
-        settings = {"queued_s": "600", "concurrency": "1", "provider_timeout_s": "30"}
+        settings = {"requeue_after_s": "600", "delivery_concurrency": "1", "provider_timeout_s": "30"}
         async with running(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside):
             [worker] = deployment.workers
             await outside.join(tenant, "alice", channels=["WEBHOOK"])
@@ -165,7 +170,7 @@ async def test_what_was_taken_while_mongodb_is_away_leaves_when_it_is_back() -> 
 async def test_sigterm_in_mid_send_ends_the_calls_under_way_and_doubles_nothing(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(10)]
-    settings = {"provider_timeout_s": "6", "shutdown_seconds": "10", "concurrency": "20"}
+    settings = {"provider_timeout_s": "6", "shutdown_timeout_s": "10", "delivery_concurrency": "20"}
     async with running(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside):
         [worker] = deployment.workers
         await outside.join(tenant, *users)

@@ -23,7 +23,7 @@ ASKING = "{ me { id } inbox(first: 3) { unread nodes { id } } preferences { chan
 CLIENTS = 50
 FROZEN_S = 8.0  # longer than any call's own deadline
 PINGS = 60
-STOP_WITHIN_S = 25.0  # HUB_SHUTDOWN_SECONDS and 5 s, and something for the machine
+STOP_WITHIN_S = 25.0  # HUB_SHUTDOWN_TIMEOUT_S and 5 s, and something for the machine
 
 
 @pytest.fixture

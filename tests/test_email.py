@@ -66,7 +66,7 @@ async def test_one_connection_carries_many_mails(world: World) -> None:
 
 async def test_no_more_connections_than_the_setting_says(world: World) -> None:
     server = await world.mail_server()
-    smtp = await open_smtp(world, server, smtp_connections=3)
+    smtp = await open_smtp(world, server, smtp_max_connections=3)
     outcomes = await asyncio.gather(*(smtp.send(message()) for _ in range(60)))
     assert all(isinstance(outcome, Sent) for outcome in outcomes)
     assert len(server.mails) == 60
@@ -207,7 +207,7 @@ async def test_smtps(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("smtp_url", "smtp://me:secret@mail.example.org?starttls=off"),
         ("smtp_url", "smtp://mail.example.org:port"),
         ("smtp_url", "smtp://me:pass/word@mail.example.org"),
-        ("email_from", "Acme"),
+        ("smtp_from", "Acme"),
         ("ses_from", "Acme <no-reply>"),
         ("vapid_private_key", "x"),
     ],
@@ -220,7 +220,7 @@ def test_setting_that_can_not_be_used_is_refused(name: str, value: str) -> None:
 async def test_smtp_is_tried_before_ses(world: World) -> None:
     await world.amazon()
     server = await world.mail_server()
-    given = settings(smtp_url=f"smtp://127.0.0.1:{server.port}", email_from=SENDER, ses_from=SENDER)
+    given = settings(smtp_url=f"smtp://127.0.0.1:{server.port}", smtp_from=SENDER, ses_from=SENDER)
     providers = await email.create_providers(given, world.egress, world.stack)
     assert [provider.name for provider in providers] == ["smtp", "ses"]
     assert await email.create_providers(settings(), world.egress, world.stack) == ()

@@ -151,7 +151,7 @@ def p50_p95_ms(waits: list[float]) -> tuple[int, int]:
 @pytest.mark.timeout(1800)
 async def test_flood_and_hanging_endpoints_of_one_tenant_do_not_delay_another(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    settings = {"concurrency": "40", "provider_timeout_s": "5", "rate_per_user": "0"}
+    settings = {"delivery_concurrency": "40", "provider_timeout_s": "5", "rate_limit_per_user": "0"}
     many = scaled(20, 200)
     async with running(mongod.url, redis.url, workers=1, **settings) as (deployment, small, outside):
         async with Tenant("flood", deployment.urls) as big, Tenant("hung", deployment.urls) as hung:
@@ -184,7 +184,7 @@ async def test_flood_and_hanging_endpoints_of_one_tenant_do_not_delay_another(se
 
 async def test_critical_overtakes_a_batch_of_low_which_goes_on_meanwhile(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    async with running(mongod.url, redis.url, workers=1, concurrency="12", queued_s="60") as (
+    async with running(mongod.url, redis.url, workers=1, delivery_concurrency="12", requeue_after_s="60") as (
         deployment,
         tenant,
         outside,

@@ -40,7 +40,7 @@ async def mail() -> AsyncIterator[MailServer]:
 async def running(servers: tuple[Mongod, Redis], mail: MailServer) -> AsyncIterator[Deployment]:
     mongod, redis_server = servers
     own = {"mongo_database": DATABASE, "redis_prefix": f"health{uuid4().hex[:8]}:", "retry_schedule": "1s"}
-    sender = {"smtp_url": f"smtp://127.0.0.1:{mail.port}", "email_from": SENDER, "breaker_open_s": "60"}
+    sender = {"smtp_url": f"smtp://127.0.0.1:{mail.port}", "smtp_from": SENDER, "circuit_breaker_open_s": "60"}
     async with AsyncMongoClient(mongod.url) as client:
         await client.drop_database(DATABASE)
     async with Deployment(mongod.url, redis_server.url, apis=1, workers=1, **{**QUICK, **own, **sender}) as deployment:
@@ -188,5 +188,5 @@ async def test_health_without_redis_and_workers_says_so(tenant: Tenant, running:
 
 
 def test_time_on_a_lane_is_the_sum_of_its_turns() -> None:
-    """The first turn lasts `queued_s`, later ones twice and four times that."""
+    """The first turn lasts `requeue_after_s`, later ones twice and four times that."""
     assert [queued_for(times, 60).total_seconds() for times in (0, 1, 2, 3, 4)] == [0, 60, 180, 420, 660]

@@ -31,7 +31,7 @@ GET = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 async def api(servers: tuple[Mongod, Redis]) -> AsyncIterator[Process]:
     """One process, which pages of one origin may call."""
     mongod, redis = servers
-    settings = {"allowed_origins": "HTTPS://App.example.org:443/", "redis_prefix": "http:", "stalled_s": "2"}
+    settings = {"allowed_origins": "HTTPS://App.example.org:443/", "redis_prefix": "http:", "write_timeout_s": "2"}
     async with Deployment(mongod.url, redis.url, apis=1, workers=0, **settings) as running:
         yield running.apis[0]
 

@@ -152,7 +152,7 @@ async def test_search_knows_case_beyond_ascii(tenant: Tenant) -> None:
 
 
 async def test_search_looks_at_the_newest_of_the_window_only(servers: tuple[Mongod, Redis], database: Database) -> None:
-    settings = Settings(jwt_secret=(SECRET,), search_window=10)  # type: ignore[arg-type]
+    settings = Settings(jwt_secret=(SECRET,), search_max_notifications=10)  # type: ignore[arg-type]
     mailbox = mailbox_of("window", "alice")
     at = now()
     await database.mailboxes.insert_one({"_id": mailbox, "epoch": "e", "modseq": 20, "unread": 20, "unseen": 20})

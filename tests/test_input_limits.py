@@ -216,19 +216,19 @@ async def test_header_key_beyond_its_limit_is_refused(tenant: Tenant) -> None:
 
 
 SMALL = {
-    "body_max_bytes": "2000",
+    "request_max_bytes": "2000",
     "send_many_max_bytes": "4000",
-    "socket_message_max_bytes": "1500",
-    "title_max_chars": "10",
-    "text_max_bytes": "20",
-    "data_max_bytes": "30",
-    "users_per_call": "2",
-    "sends_per_call": "2",
-    "ids_per_call": "2",
-    "page_max": "5",
-    "subscriptions_per_socket": "2",
-    "sockets_per_user": "2",
-    "receipt_readers_per_tenant": "1",
+    "websocket_message_max_bytes": "1500",
+    "notification_title_max_chars": "10",
+    "notification_body_max_bytes": "20",
+    "notification_data_max_bytes": "30",
+    "call_max_users": "2",
+    "call_max_sends": "2",
+    "call_max_ids": "2",
+    "page_max_items": "5",
+    "websocket_max_subscriptions": "2",
+    "user_max_connections": "2",
+    "tenant_max_receipt_streams": "1",
     "query_max_chars": "400",
     "query_max_tokens": "60",
     "query_max_depth": "4",
@@ -238,14 +238,14 @@ SMALL = {
 MANY = "mutation ($i: [SendInput!]!) { sendMany(inputs: $i) { duplicate } }"
 REFUSED: dict[str, tuple[str, Json, str]] = {
     "send_many_max_bytes": ("{ me { id } }", {"pad": "x" * 4000}, LARGE),
-    "body_max_bytes": ("{ me { id } }", {"pad": "x" * 2000}, LARGE),
-    "title_max_chars": (SEND, {"input": given(content={"title": "x" * 11})}, LARGE),
-    "text_max_bytes": (SEND, {"input": given(content={"body": "x" * 21})}, LARGE),
-    "data_max_bytes": (SEND, {"input": given(data="x" * 30)}, LARGE),
-    "users_per_call": (SEND, {"input": given(to={"users": ["a", "b", "c"]})}, LARGE),
-    "sends_per_call": (MANY, {"i": [given()] * 3}, LARGE),
-    "ids_per_call": ('mutation { markRead(ids: ["a", "b", "c"]) { changed } }', {}, LARGE),
-    "page_max": ("{ sends(first: 6) { nodes { id } } }", {}, BAD),
+    "request_max_bytes": ("{ me { id } }", {"pad": "x" * 2000}, LARGE),
+    "notification_title_max_chars": (SEND, {"input": given(content={"title": "x" * 11})}, LARGE),
+    "notification_body_max_bytes": (SEND, {"input": given(content={"body": "x" * 21})}, LARGE),
+    "notification_data_max_bytes": (SEND, {"input": given(data="x" * 30)}, LARGE),
+    "call_max_users": (SEND, {"input": given(to={"users": ["a", "b", "c"]})}, LARGE),
+    "call_max_sends": (MANY, {"i": [given()] * 3}, LARGE),
+    "call_max_ids": ('mutation { markRead(ids: ["a", "b", "c"]) { changed } }', {}, LARGE),
+    "page_max_items": ("{ sends(first: 6) { nodes { id } } }", {}, BAD),
     "query_max_chars": ("{ me { id } } #" + "x" * 386, {}, BAD),
     "query_max_tokens": ("{ " + "a: __typename " * 20 + "}", {}, BAD),
     "query_max_depth": ("{ sends { nodes { notifications { nodes { id } } } } }", {}, BAD),
@@ -265,28 +265,28 @@ async def test_every_limit_is_a_setting_named_in_its_error(servers: tuple[Mongod
         Tenant(f"t{uuid4().hex[:12]}", hub.urls) as tenant,
     ):
         for setting, (query, variables, code) in REFUSED.items():
-            user = "alice" if setting == "ids_per_call" else None
+            user = "alice" if setting == "call_max_ids" else None
             error = (await tenant.answer(query, user=user, **variables))["errors"][0]
             assert (error["extensions"]["code"], f"HUB_{setting.upper()}" in error["message"]) == (code, True), error
         async with tenant.socket("alice") as socket, tenant.socket("alice"):
             for id in "abc":
                 await socket.subscribe("subscription { inbox { kind } }", id)
-            assert await ended(socket.connection) == (4429, "HUB_SUBSCRIPTIONS_PER_SOCKET")
+            assert await ended(socket.connection) == (4429, "HUB_WEBSOCKET_MAX_SUBSCRIPTIONS")
         async with tenant.socket("alice"), tenant.socket("alice"):
             with pytest.raises(ConnectionClosed) as closed:
                 async with tenant.socket("alice"):
                     pass
             assert closed.value.rcvd
-            assert (closed.value.rcvd.code, "HUB_SOCKETS_PER_USER" in closed.value.rcvd.reason) == (4429, True)
+            assert (closed.value.rcvd.code, "HUB_USER_MAX_CONNECTIONS" in closed.value.rcvd.reason) == (4429, True)
         async with tenant.socket("bob") as socket:
             await socket.connection.send("x" * 1501)
-            assert await ended(socket.connection) == (1009, "HUB_SOCKET_MESSAGE_MAX_BYTES")
+            assert await ended(socket.connection) == (1009, "HUB_WEBSOCKET_MESSAGE_MAX_BYTES")
         async with tenant.socket() as socket:
             await socket.subscribe("subscription { receipts { id } }", "a")
             await socket.subscribe("subscription { receipts { id } }", "b")
             [error] = (await socket.read())["payload"]
             assert error["extensions"]["code"] == "RATE_LIMITED"
-            assert "HUB_RECEIPT_READERS_PER_TENANT" in error["message"]
+            assert "HUB_TENANT_MAX_RECEIPT_STREAMS" in error["message"]
 
 
 async def ended(connection: ClientConnection) -> tuple[int, str]:

@@ -35,7 +35,7 @@ async def mailing(servers: tuple[Mongod, Redis], mail_server: MailServer) -> Asy
         "public_url": PUBLIC,
         "app_url": APP,
         "smtp_url": f"smtp://127.0.0.1:{mail_server.port}",
-        "email_from": "Acme <no-reply@acme.example>",
+        "smtp_from": "Acme <no-reply@acme.example>",
     }
     async with Deployment(mongod.url, redis.url, apis=1, workers=1, **settings) as running:
         yield running

@@ -144,7 +144,7 @@ async def test_quoted_local_part_reaches_the_server(world: World) -> None:
     server = await world.mail_server()
     url = f"smtp://127.0.0.1:{server.port}"
     [smtp] = await email.create_providers(
-        settings(smtp_url=url, email_from="hub@acme.example"), world.egress, world.stack
+        settings(smtp_url=url, smtp_from="hub@acme.example"), world.egress, world.stack
     )
     for address in ('"john doe"@people.example', '"a@b"@people.example', "o'brien+x@people.example"):
         assert type(await smtp.send(to(address))).__name__ == "Sent", address

@@ -46,7 +46,7 @@ async def test_only_listed_operations_run(servers: tuple[Mongod, Redis], tmp_pat
     plain = {each["id"]: each["body"] for each in rows}
     manifest.write_text(json.dumps(apollo(*rows) if form == "apollo" else plain))
     mongod, redis = servers
-    given = {"persisted_operations": str(manifest)}
+    given = {"operation_allowlist": str(manifest)}
     async with Deployment(mongod.url, redis.url, apis=1, workers=0, **given) as hub, Tenant("l", hub.urls) as tenant:
         [url] = tenant.urls
         for ask in (post, get, stream, socket):
@@ -63,7 +63,7 @@ async def test_only_listed_operations_run(servers: tuple[Mongod, Redis], tmp_pat
             ):
                 answer = await ask(tenant, request, "")
                 assert code(answer) == NOT_IN_LIST
-                assert "HUB_PERSISTED_OPERATIONS" in answer["errors"][0]["message"]
+                assert "HUB_OPERATION_ALLOWLIST" in answer["errors"][0]["message"]
             assert code(await ask(tenant, body("me-1", MARK), "")) == BAD
         async with tenant.http.post(url, json={"query": "{ me { id } }"}, headers=authorized(tenant)) as response:
             assert response.status == 403
@@ -85,10 +85,10 @@ async def test_manifest_that_is_no_good_refuses_to_start(servers: tuple[Mongod, 
         ("doctor", manifest, ["operation Broken", "Cannot query field 'nothing'"]),
         ("serve", tmp_path / "nowhere.json", ["nowhere.json", "No such file"]),
     ):
-        done = await asyncio.to_thread(call, command, persisted_operations=str(path), **given)
+        done = await asyncio.to_thread(call, command, operation_allowlist=str(path), **given)
         told = done.stdout if command == "doctor" else done.stderr
         assert done.returncode == 1
-        assert all(word in told for word in ["HUB_PERSISTED_OPERATIONS", *words]), told
+        assert all(word in told for word in ["HUB_OPERATION_ALLOWLIST", *words]), told
         assert "Traceback" not in done.stderr
 
 
@@ -124,4 +124,4 @@ def test_faults_of_a_manifest_are_named(tmp_path: Path, written: str, words: lis
     path.write_text(written)
     with pytest.raises(ConfigurationError) as refused:
         read_manifest(path, QueryCache(make_schema()._schema, Settings(jwt_secret=(SECRET,))).pin)
-    assert all(word in str(refused.value) for word in ["HUB_PERSISTED_OPERATIONS", "m.json", *words])
+    assert all(word in str(refused.value) for word in ["HUB_OPERATION_ALLOWLIST", "m.json", *words])

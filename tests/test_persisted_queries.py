@@ -161,7 +161,7 @@ async def test_known_hashes_skip_parsing_and_validation(tenant: Tenant) -> None:
 async def test_taught_texts_outlast_processes_are_bounded_and_expire(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     texts = [fresh() for _ in range(5)]
-    limits = {"persisted_max": "3", "persisted_days": "2", "redis_prefix": f"{uuid4().hex}:"}
+    limits = {"persisted_max_queries": "3", "persisted_query_days": "2", "redis_prefix": f"{uuid4().hex}:"}
     async with Deployment(mongod.url, redis.url, apis=2, workers=0, **limits) as hub, Tenant("p", hub.urls) as tenant:
         first, second = tenant.urls
 

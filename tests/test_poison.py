@@ -15,7 +15,7 @@ from tests.channel_setup import DIED, all_deliveries, all_ended, ended, running
 from tests.client import eventually
 
 INNOCENTS = [f"innocent-{number}" for number in range(60)]
-LAPSES_MAX = 5  # HUB_LAPSES_MAX
+LAPSES_MAX = 5  # HUB_LEASE_MAX_EXPIRATIONS
 ENDPOINT = "mutation ($to: String!) { createWebhook(input: {url: $to}) { secret } }"
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,11 @@ async def test_poison_is_failed_after_its_last_calls_alone_and_everybody_else_is
     """The waits are so short that whoever died with it is called with it again: only the call alone tells them
     apart."""
     mongod, redis = servers
-    settings = {"concurrency": "40", "lapses_max": str(LAPSES_MAX), "retry_schedule": ",".join(["0.1s"] * 9)}
+    settings = {
+        "delivery_concurrency": "40",
+        "lease_max_expirations": str(LAPSES_MAX),
+        "retry_schedule": ",".join(["0.1s"] * 9),
+    }
     async with running(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside):
         [worker] = deployment.workers
         await outside.join(tenant, "poison", *INNOCENTS, channels=["WEBHOOK"])
@@ -65,7 +69,7 @@ async def test_suspects_are_called_alone_one_after_another_and_others_get_their_
     """Also where the process is told to stop in the middle of it."""
     mongod, redis = servers
     name = f"alone{uuid4().hex[:8]}"
-    settings = {"mongo_database": name, "concurrency": "8", "provider_timeout_s": "10", "lease_margin_s": "10"}
+    settings = {"mongo_database": name, "delivery_concurrency": "8", "provider_timeout_s": "10", "lease_margin_s": "10"}
     async with (
         running(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside),
         AsyncMongoClient(mongod.url, tz_aware=True) as client,
@@ -123,7 +127,12 @@ async def test_lapsed_calls_are_due_again_far_apart_and_what_was_not_called_at_o
 ) -> None:
     mongod, redis = servers
     name = f"lapsed{uuid4().hex[:8]}"
-    settings = {"mongo_database": name, "concurrency": "60", "retry_schedule": "1s,600s", "lapses_max": "3"}
+    settings = {
+        "mongo_database": name,
+        "delivery_concurrency": "60",
+        "retry_schedule": "1s,600s",
+        "lease_max_expirations": "3",
+    }
     async with (
         running(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside),
         AsyncMongoClient(mongod.url, tz_aware=True) as client,

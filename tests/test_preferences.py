@@ -246,7 +246,7 @@ async def test_category_of_first_use_is_made_once_and_no_copy_of_a_tenant_is_old
         found = await tenants.get(tenant.name)
         assert sorted(category.key for category in found.categories) == ["$d", "a", "b.c"]
         assert found.category("a") == Category(key="a", name="a")
-        with pytest.raises(TooLarge, match="HUB_CATEGORIES_PER_TENANT"):
+        with pytest.raises(TooLarge, match="HUB_TENANT_MAX_CATEGORIES"):
             tenants.create_category_update(found, "one more")
     await tenant.define("a", "EMAIL")
     for tenants in (here, there):

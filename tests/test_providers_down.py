@@ -64,7 +64,11 @@ async def test_one_provider_down_costs_the_others_nothing_and_no_attempts_while_
 ) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(5)]
-    settings = {"concurrency": str(SLOTS), "breaker_open_s": str(OPEN_S), "retry_schedule": "1s,1s,1s,1s,1s,1s"}
+    settings = {
+        "delivery_concurrency": str(SLOTS),
+        "circuit_breaker_open_s": str(OPEN_S),
+        "retry_schedule": "1s,1s,1s,1s,1s,1s",
+    }
     settings |= {"redis_prefix": "down:"}
     async with (
         running(mongod.url, redis.url, workers=1, **settings) as (_, tenant, outside),
@@ -117,7 +121,12 @@ async def test_one_provider_down_costs_the_others_nothing_and_no_attempts_while_
 async def test_mail_goes_to_the_second_provider_at_once(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(5)]
-    settings = {"concurrency": str(SLOTS), "breaker_open_s": "1", "ses_from": SENDER, "retry_schedule": "600s"}
+    settings = {
+        "delivery_concurrency": str(SLOTS),
+        "circuit_breaker_open_s": "1",
+        "ses_from": SENDER,
+        "retry_schedule": "600s",
+    }
     async with running(mongod.url, redis.url, workers=1, **settings) as (_, tenant, outside):
         await outside.join(tenant, *users, channels=["EMAIL"])
         outside.mail.says = DOWN

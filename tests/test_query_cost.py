@@ -158,7 +158,7 @@ async def test_counts_of_a_page_of_sends_are_two_queries(tenant: Tenant) -> None
 
 async def test_budget_of_cost_is_per_caller_and_says_when_to_come_again(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    api = Process("serve", mongod.url, redis.url, rate_cost_per_user="20000")
+    api = Process("serve", mongod.url, redis.url, rate_limit_cost_per_user="20000")
     await api.start()
     try:
         async with Tenant(f"t{uuid4().hex[:12]}", [api.url]) as tenant:
@@ -168,7 +168,7 @@ async def test_budget_of_cost_is_per_caller_and_says_when_to_come_again(servers:
             assert len(refused) >= 20
             assert {error["extensions"]["code"] for error in refused} == {"RATE_LIMITED"}
             assert all(error["extensions"]["retryAfter"] > 0 for error in refused)
-            assert "HUB_RATE_COST_PER_USER" in refused[0]["message"]
+            assert "HUB_RATE_LIMIT_COST_PER_USER" in refused[0]["message"]
             assert "errors" not in await tenant.answer(page, user="bob")
             assert "errors" not in await tenant.answer("{ me { id } }", user="alice")  # cheap ones are not refused
     finally:

@@ -20,7 +20,7 @@ MOST = 20
 @pytest.fixture(scope="module")
 async def strict(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
     mongod, redis = servers
-    settings = {"rate_per_user": str(MOST), "rate_window_s": "3600", "redis_prefix": "strict:"}
+    settings = {"rate_limit_per_user": str(MOST), "rate_limit_window_s": "3600", "redis_prefix": "strict:"}
     async with Deployment(mongod.url, redis.url, apis=2, workers=0, **settings) as running:
         yield running
 
@@ -48,7 +48,7 @@ async def test_rate_limit_is_shared_by_processes_and_told_with_429_and_headers(s
         extensions = answer["errors"][0]["extensions"]
         assert extensions["code"] == "RATE_LIMITED"
         assert extensions["retryAfter"] > 0
-        assert "HUB_RATE_PER_USER" in answer["errors"][0]["message"]
+        assert "HUB_RATE_LIMIT_PER_USER" in answer["errors"][0]["message"]
         await tenant.inbox("bob")  # others are not held up
 
 

@@ -171,7 +171,7 @@ async def test_readers_of_a_tenant_are_at_most_ten(tenant: Tenant) -> None:
                 await feed.take(1)
             assert refused.value.code == "RATE_LIMITED"
             assert refused.value.errors[0]["extensions"]["retryAfter"] > 0
-            assert "HUB_RECEIPT_READERS_PER_TENANT" in refused.value.errors[0]["message"]
+            assert "HUB_TENANT_MAX_RECEIPT_STREAMS" in refused.value.errors[0]["message"]
 
     async def free_again() -> bool:
         async with tenant.socket(url=url) as socket:

@@ -70,7 +70,7 @@ async def test_connection_cut_in_mid_write_at_any_place_ends_no_process_and_lose
     servers: tuple[Mongod, Redis],
 ) -> None:
     mongod, redis = servers
-    apart = {"mongo_database": "cut", "redis_prefix": f"cut{uuid4().hex[:8]}:", "rate_per_user": "1000"}
+    apart = {"mongo_database": "cut", "redis_prefix": f"cut{uuid4().hex[:8]}:", "rate_limit_per_user": "1000"}
     api, worker = (CutProcess(command, mongod.url, redis.url, **QUICK, **apart) for command in ("serve", "work"))
     try:
         await asyncio.gather(api.start(), worker.start())
@@ -125,7 +125,7 @@ async def test_keys_of_another_type_are_written_again_and_the_queue_goes_on(
 ) -> None:
     mongod, _ = servers
     prefix = f"foreign{uuid4().hex[:8]}:"
-    apart = {"mongo_database": "foreign", "redis_prefix": prefix, "rate_per_user": "1000"}
+    apart = {"mongo_database": "foreign", "redis_prefix": prefix, "rate_limit_per_user": "1000"}
     api, worker = (Process(command, mongod.url, servers[1].url, **QUICK, **apart) for command in ("serve", "work"))
     try:
         await asyncio.gather(api.start(), worker.start())

@@ -372,7 +372,7 @@ async def test_what_a_send_causes_outside_counts_toward_its_transaction(servers:
 async def test_send_that_is_larger_than_one_write_command_reaches_everybody(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(STATEMENTS_PER_COMMAND + 100)]
-    most = {"users_per_call": str(len(users))}
+    most = {"call_max_users": str(len(users))}
     async with (
         Deployment(mongod.url, redis.url, apis=1, workers=0, **most) as running,
         Tenant(f"large-{uuid4().hex[:8]}", running.urls) as tenant,

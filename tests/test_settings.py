@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hub import setting_values
 from hub.cli.targets import describe_faults
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.settings import Settings
+from hub.settings import Settings, values
 from tests.commands import call
 from tests.processes import SECRET
 
@@ -76,40 +75,40 @@ def test_allowed_origin_that_no_browser_sends_is_refused(word: str) -> None:
 def test_origin_is_refused_or_stays_as_it_is_read(text: str) -> None:
     """What is read is read again as itself, and nothing but ValueError is raised."""
     try:
-        read = setting_values.origin(text)
+        read = values.origin(text)
     except ValueError:
         return
-    assert setting_values.origin(read) == read
+    assert values.origin(read) == read
     assert read.isascii()
     assert read == read.lower()
 
 
 @given(st.text(max_size=60) | st.from_regex(r"[a-zA-Z<>@\",;:. ()\[\]]{1,30}", fullmatch=True))
 def test_sender_is_refused_or_one_address(text: str) -> None:
-    """Whatever stands in HUB_EMAIL_FROM, it is one address that can be written into a header, or ValueError."""
+    """Whatever stands in HUB_SMTP_FROM, it is one address that can be written into a header, or ValueError."""
     try:
-        _, address = setting_values.sender(text)
+        _, address = values.sender(text)
     except ValueError:
         return
     assert re.fullmatch(r"[!-~]+@[a-z0-9.-]+", address)
 
 
-@pytest.mark.parametrize("name", ["email_from", "ses_from"])
+@pytest.mark.parametrize("name", ["smtp_from", "ses_from"])
 @pytest.mark.parametrize(
     ("sender", "words"),
     [
-        ("Acme <no-reply@foo_bar.example.org>", "no mail can come from `foo_bar.example.org`"),
+        ("Acme <no-reply@foo_bar.example.org>", "email cannot come from `foo_bar.example.org`"),
         ("Acme <no-reply@example.org>, Beta <no-reply@example.com>", "2 senders"),
-        ("no-reply@example.org no-reply@example.com", "this is no sender"),
-        ("no-reply@example.org; no-reply@example.com", "this is no sender"),
+        ("no-reply@example.org no-reply@example.com", "this is not a valid sender"),
+        ("no-reply@example.org; no-reply@example.com", "this is not a valid sender"),
         ("Acme, Inc. <no-reply@example.org>", "put a name with a comma in quotes"),
-        ("Acme <no-reply@example.org> x", "this is no sender"),
-        ("Acme", "this is no sender"),
-        ("mailto:no-reply@example.org", "this is no sender"),
-        ("a@b@example.org", "this is no sender"),
-        ("user@example..org", "this is no sender"),
-        ("team: no-reply@example.org;", "this is no sender"),
-        ("Müller <müller@example.org>", "this is no sender"),
+        ("Acme <no-reply@example.org> x", "this is not a valid sender"),
+        ("Acme", "this is not a valid sender"),
+        ("mailto:no-reply@example.org", "this is not a valid sender"),
+        ("a@b@example.org", "this is not a valid sender"),
+        ("user@example..org", "this is not a valid sender"),
+        ("team: no-reply@example.org;", "this is not a valid sender"),
+        ("Müller <müller@example.org>", "this is not a valid sender"),
         ('"a b"@example.org', "ASCII letters"),
     ],
 )
@@ -126,7 +125,7 @@ def test_sender_that_no_mail_can_have_is_refused_by_name(name: str, sender: str,
     ["no-reply@example.org", "Acme Inc. <no-reply@example.org>", '"A, B" <a@bücher.example>', "Müller <a@b.c>"],
 )
 def test_sender_that_mail_can_have_is_taken(sender: str) -> None:
-    assert settings(email_from=sender).email_from == sender
+    assert settings(smtp_from=sender).smtp_from == sender
 
 
 WRONG = {
@@ -146,15 +145,15 @@ WRONG = {
     "smtp_url": ["mail.example.org:25", "smtp://u:pass-word#@mail.example.org", "smtp://mail.example.org/x"],
     "sns_topics": ["bounces", f"{TOPIC} bounces"],
     "vapid_subject": ["ops@example.org", "mailto:", "mailto:a@b_c.example", "https:"],
-    "concurrencies": ["20", "{", '{"EMAIL": 0}', '{"MAIL": 1}', "[" * 100_000],
-    "retry_schedules": ['{"EMAIL": [-1]}', '{"EMAIL": [1e99]}', "5s"],
+    "delivery_concurrency_by_channel": ["20", "{", '{"EMAIL": 0}', '{"MAIL": 1}', "[" * 100_000],
+    "retry_schedule_by_channel": ['{"EMAIL": [-1]}', '{"EMAIL": [1e99]}', "5s"],
     "retry_schedule": ["5", "nans", "infd", "-5s", "999999d", ","],
     "egress_allow": ["10.0.0.1/8", "localhost"],
-    "tick_s": ["nan", "inf", "1e300"],
+    "scheduler_interval_s": ["nan", "inf", "1e300"],
     "idempotency_days": ["100000"],
     "request_timeout_s": ["0"],
-    "page_max": ["99999999999"],
-    "persisted_max": ["0"],
+    "page_max_items": ["99999999999"],
+    "persisted_max_queries": ["0"],
     "redis_prefix": ["a\udcff", "a\x00b"],
 }
 
@@ -162,7 +161,7 @@ WRONG = {
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
 def test_setting_that_can_not_be_is_refused_by_name(name: str, value: str) -> None:
     """The line begins with the name, and never holds a password."""
-    more = {"email_from": "a@example.org"} if name == "smtp_url" else {}
+    more = {"smtp_from": "a@example.org"} if name == "smtp_url" else {}
     with pytest.raises(ValidationError) as refused:
         settings(**{name: value}, **more)
     for line in describe_faults(refused.value):
@@ -178,7 +177,7 @@ def test_settings_that_do_not_fit_together_are_named() -> None:
     )
     with pytest.raises(ValidationError) as keyless:
         settings(vapid_private_key="no-key", vapid_subject="mailto:ops@example.org")
-    assert describe_faults(keyless.value) == ["HUB_VAPID_PRIVATE_KEY is no key: `hub vapid` makes one."]
+    assert describe_faults(keyless.value) == ["HUB_VAPID_PRIVATE_KEY is not a valid key: `hub vapid` creates one."]
 
 
 @pytest.mark.parametrize("name", ["mongod", "redis_server"])
@@ -193,7 +192,7 @@ def test_doctor_and_start_refuse_the_same_settings_in_the_same_words(servers: tu
     mongod, redis = servers
     stores = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET, "port": "0"}
     for wrong, words in (
-        ({"concurrencies": "{"}, "HUB_CONCURRENCIES: write an object in JSON"),
+        ({"delivery_concurrency_by_channel": "{"}, "HUB_DELIVERY_CONCURRENCY_BY_CHANNEL: write a JSON object"),
         ({"ssl_certfile": "/nowhere.pem"}, "HUB_SSL_CERTFILE (--ssl-certfile): /nowhere.pem can't be read"),
         ({"host": "203.0.113.7"}, "HUB_HOST: 203.0.113.7 is no address of this machine"),
         ({"mongo_url": f"{mongod.url}&tls=true&tlsCAFile=/nowhere.pem"}, "HUB_MONGO_URL is no address of a MongoDB"),

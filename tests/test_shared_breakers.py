@@ -15,7 +15,12 @@ from tests.receiver import Receiver
 
 ENDPOINT = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret endpoint { id } } }"
 CALLS = "{ webhooks { calls(first: 100) { nodes { status attempts { ok } } } } }"
-OWN = {"mongo_database": "breakers", "redis_prefix": "breakers:", "breaker_open_s": "600", "retry_schedule": "600s"}
+OWN = {
+    "mongo_database": "breakers",
+    "redis_prefix": "breakers:",
+    "circuit_breaker_open_s": "600",
+    "retry_schedule": "600s",
+}
 
 
 async def join(tenant: Tenant, receiver: Receiver, user: str) -> None:

@@ -36,9 +36,9 @@ async def impatient(
     mongod, redis = servers
     settings = {
         "request_timeout_s": str(REQUEST_TIMEOUT_S),
-        "stalled_s": "1",
-        "init_timeout_s": "0.5",
-        "sockets_per_user": "2",
+        "write_timeout_s": "1",
+        "websocket_init_timeout_s": "0.5",
+        "user_max_connections": "2",
         "redis_prefix": f"impatient-{request.param}:",
     }
     tls = mine.trusting if request.param == "tls" else None
@@ -164,7 +164,7 @@ async def test_event_streams_count_among_a_users_sockets(impatient: Impatient) -
                     assert refused.headers["retry-after"] == "5"
                     [error] = (await refused.json())["errors"]
                 assert error["extensions"] == {"code": "RATE_LIMITED", "retryAfter": 5}
-                assert "HUB_SOCKETS_PER_USER" in error["message"]
+                assert "HUB_USER_MAX_CONNECTIONS" in error["message"]
                 with pytest.raises(ConnectionClosed) as closed:
                     async with tenant.socket("alice"):
                         pass
@@ -246,7 +246,7 @@ async def test_sigterm_ends_in_time_whatever_clients_do(
     servers: tuple[Mongod, Redis], mine: Certificate, secure: bool
 ) -> None:
     mongod, redis = servers
-    settings = {"shutdown_seconds": str(SHUTDOWN_S), "request_timeout_s": "60", "stalled_s": "60"}
+    settings = {"shutdown_timeout_s": str(SHUTDOWN_S), "request_timeout_s": "60", "write_timeout_s": "60"}
     if secure:
         settings |= {"ssl_certfile": str(mine.file), "ssl_keyfile": str(mine.key)}
     tls = mine.trusting if secure else None

@@ -325,7 +325,7 @@ def test_shown_is_the_signed_request() -> None:
 
 async def test_nothing_is_opened_where_webhooks_are_off() -> None:
     async with AsyncExitStack() as stack, OutboundHTTP() as egress:
-        given = Settings(jwt_secret=("s" * 32,), webhooks=False)
+        given = Settings(jwt_secret=("s" * 32,), personal_webhooks=False)
         assert await webhook.create_providers(given, egress, stack) == ()
 
 

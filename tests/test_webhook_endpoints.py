@@ -206,7 +206,7 @@ async def test_tenant_has_at_most_so_many_webhooks_even_made_at_once(tenant: Ten
     refused = [one["errors"][0] for one in told if "errors" in one]
     assert len(refused) == 10
     assert {error["extensions"]["code"] for error in refused} == {"TOO_LARGE"}
-    assert all("HUB_WEBHOOKS_PER_TENANT" in error["message"] for error in refused)
+    assert all("HUB_TENANT_MAX_WEBHOOKS" in error["message"] for error in refused)
     listed = await ask(tenant, LIST)
     assert len({one["id"] for one in listed}) == 20
     assert await ask(tenant, DELETE, id=listed[0]["id"]) is True

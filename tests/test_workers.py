@@ -26,7 +26,7 @@ async def test_what_is_over_a_limit_waits_its_turn_and_costs_no_attempt(
     servers: tuple[Mongod, Redis], receiver: Receiver
 ) -> None:
     mongod, redis = servers
-    limits = {"deliveries_per_user": "2", "delivery_window_s": "2"}
+    limits = {"delivery_limit_per_user": "2", "delivery_limit_window_s": "2"}
     apart = {"mongo_database": "paced", "redis_prefix": "paced:"}
     async with Deployment(mongod.url, redis.url, apis=1, workers=1, **QUICK, **limits, **apart) as running:
         async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
@@ -47,7 +47,10 @@ async def test_webhooks_of_tenants_can_have_times_of_their_own(
     servers: tuple[Mongod, Redis], receiver: Receiver
 ) -> None:
     mongod, redis = servers
-    own = {"retry_schedules": '{"WEBHOOK_ENDPOINT": [0.1]}', "concurrencies": '{"WEBHOOK_ENDPOINT": 7, "EMAIL": 3}'}
+    own = {
+        "retry_schedule_by_channel": '{"WEBHOOK_ENDPOINT": [0.1]}',
+        "delivery_concurrency_by_channel": '{"WEBHOOK_ENDPOINT": 7, "EMAIL": 3}',
+    }
     apart = {"mongo_database": "endpoints", "redis_prefix": "endpoints:"}
     create = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
     async with Deployment(mongod.url, redis.url, apis=1, workers=1, **QUICK, **own, **apart) as running:
@@ -94,7 +97,7 @@ async def test_dispatcher_whose_settling_breaks_does_not_go_on_without(
     servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing: Any = None
-    given = {"concurrency": 1, "lease_s": 1, "schedule": (), "retry_after_max_s": 1, "lapses_max": 5}
+    given = {"concurrency": 1, "lease_s": 1, "schedule": (), "retry_after_max_s": 1, "lease_max_expirations": 5}
     async with RedisClient.from_url(servers[1].url) as client:
         lanes = Lanes(client, f"lanes{uuid4().hex}:", 10)
         dispatcher: Any = Dispatcher(
@@ -112,7 +115,7 @@ async def test_metrics_and_doctor_tell_what_waits_and_who_is_left_alone(
 ) -> None:
     mongod, redis = servers
     given = {"mongo_database": "waiting", "redis_prefix": "waiting:"}
-    own = {"work_port": "0", "concurrency": "1", "provider_timeout_s": "0.4", "breaker_open_s": "60"}
+    own = {"work_port": "0", "delivery_concurrency": "1", "provider_timeout_s": "0.4", "circuit_breaker_open_s": "60"}
     async with Deployment(mongod.url, redis.url, apis=1, workers=1, **{**QUICK, **given, **own}) as running:
         async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
             await connect(tenant, receiver, "alice")

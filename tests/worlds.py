@@ -136,7 +136,10 @@ def http_faults(peer: HttpPeer, faults: dict[str, Callable[[], web.Response]]) -
 async def smtp_rig(world: World, timeout_s: float) -> Rig:
     server = await world.mail_server()
     given = settings(
-        smtp_url=f"smtp://127.0.0.1:{server.port}", email_from=SENDER, smtp_connections=2, provider_timeout_s=timeout_s
+        smtp_url=f"smtp://127.0.0.1:{server.port}",
+        smtp_from=SENDER,
+        smtp_max_connections=2,
+        provider_timeout_s=timeout_s,
     )
     [provider] = await email.create_providers(given, world.egress, world.stack)
     faults = {
@@ -279,6 +282,6 @@ ACME = Sender("Acme", "no-reply@acme.example")
 async def open_smtp(world: World, server: MailServer, scheme: str = "smtp", query: str = "", **more: Any) -> email.Smtp:
     login = more.pop("login", "")
     url = f"{scheme}://{login}127.0.0.1:{server.port}{query}"
-    [smtp] = await email.create_providers(settings(smtp_url=url, email_from=SENDER, **more), world.egress, world.stack)
+    [smtp] = await email.create_providers(settings(smtp_url=url, smtp_from=SENDER, **more), world.egress, world.stack)
     assert isinstance(smtp, email.Smtp)
     return smtp

@@ -46,8 +46,8 @@ def make_app(
     install_direct_resolvers(schema)
     time_resolvers(schema)
     engine = Engine(schema, services.settings, services.persisted_queries)
-    sockets_per_user = KeyedLimiter(services.settings.sockets_per_user)  # WebSockets and event streams together
-    graphql = GraphQLOverHTTP(engine, services, auth, idempotent_responses, sockets_per_user)
+    user_max_connections = KeyedLimiter(services.settings.user_max_connections)  # WebSockets and event streams together
+    graphql = GraphQLOverHTTP(engine, services, auth, idempotent_responses, user_max_connections)
     routes: list[BaseRoute] = [
         Route(GRAPHQL, graphql, methods=METHODS),
         *probe_routes(services.settings, database, services.subscriptions.pubsub),
@@ -68,7 +68,7 @@ def make_app(
     for served in (starlette, public):
         served.router.redirect_slashes = False  # such a redirect repeats the client's Host header
     front = FrontendFiles(development)
-    sockets = GraphQLOverWebSocket(engine, services, auth, origins, sockets_per_user)
+    sockets = GraphQLOverWebSocket(engine, services, auth, origins, user_max_connections)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         """WebSockets go straight to their door: what Starlette wraps around it would stay as long as they do. So do the

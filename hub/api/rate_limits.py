@@ -12,15 +12,15 @@ CHARGED_COST_MIN = 100.0  # an operation that costs less is limited by number on
 
 class RateLimits:
     def __init__(self, limiter: RateLimiter, settings: Settings) -> None:
-        window_s = settings.rate_window_s
+        window_s = settings.rate_limit_window_s
         self._limiter = limiter
-        self._user = Limit("user", settings.rate_per_user, window_s)
-        self._service = Limit("service", settings.rate_per_service, window_s)
-        self._tenant = Limit("tenant", settings.rate_per_tenant, window_s)
-        self._overall = Limit("overall", settings.rate_overall, window_s)
-        self._cost_user = Limit("cost_per_user", settings.rate_cost_per_user, window_s)
-        self._cost_service = Limit("cost_per_service", settings.rate_cost_per_service, window_s)
-        self._link = Limit("link", settings.rate_per_link, window_s)
+        self._user = Limit("user", settings.rate_limit_per_user, window_s)
+        self._service = Limit("service", settings.rate_limit_per_service, window_s)
+        self._tenant = Limit("tenant", settings.rate_limit_per_tenant, window_s)
+        self._overall = Limit("overall", settings.rate_limit_overall, window_s)
+        self._cost_user = Limit("cost_per_user", settings.rate_limit_cost_per_user, window_s)
+        self._cost_service = Limit("cost_per_service", settings.rate_limit_cost_per_service, window_s)
+        self._link = Limit("link", settings.rate_limit_per_link, window_s)
 
     def check(self, caller: Principal) -> RateLimitResult | None:
         """Count one operation. Return None if nothing is limited. See `to_error` for a rejection."""
@@ -39,7 +39,7 @@ class RateLimits:
             return None
         return RateLimited(
             f"Operations that cost more than {limit.max_requests:,} in all within {limit.window_s} s "
-            f"(HUB_RATE_{limit.name.upper()}); this one costs {cost:,.0f}.",
+            f"(HUB_RATE_LIMIT_{limit.name.upper()}); this one costs {cost:,.0f}.",
             round(verdict.retry_after_s, 1),
         )
 
@@ -53,7 +53,8 @@ def to_error(verdict: RateLimitResult | None) -> RateLimited | None:
     if verdict is None or verdict.retry_after_s is None:
         return None
     limit = verdict.limit
-    setting = "HUB_RATE_OVERALL" if limit.name == "overall" else f"HUB_RATE_PER_{limit.name.upper()}"
+    name = limit.name if limit.name == "overall" else f"per_{limit.name}"
+    setting = f"HUB_RATE_LIMIT_{name.upper()}"
     return RateLimited(
         f"More than {limit.max_requests} operations in {limit.window_s} s ({setting}).", round(verdict.retry_after_s, 1)
     )

@@ -140,12 +140,12 @@ def json_errors(handler: Handler) -> Handler:
 
 
 async def read_body(request: Request, settings: Settings) -> bytes:
-    """Return the body. Raise TooLarge above HUB_BODY_MAX_BYTES."""
+    """Return the body. Raise TooLarge above HUB_REQUEST_MAX_BYTES."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > settings.body_max_bytes:
-            raise TooLarge(f"The body is larger than {settings.body_max_bytes} bytes (HUB_BODY_MAX_BYTES).")
+        if len(body) > settings.request_max_bytes:
+            raise TooLarge(f"The body is larger than {settings.request_max_bytes} bytes (HUB_REQUEST_MAX_BYTES).")
     return bytes(body)
 
 

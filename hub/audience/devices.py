@@ -92,5 +92,5 @@ class Devices:
                 kept = replace(device, **again)  # without its ARN, so that SNS enables the endpoint again
                 return replace(user, devices=(*user.devices[:index], kept, *user.devices[index + 1 :]))
         if len(user.devices) >= self._max_devices:
-            raise TooLarge(f"A user has at most {self._max_devices} devices (HUB_DEVICES_PER_USER). Remove one first.")
+            raise TooLarge(f"A user has at most {self._max_devices} devices (HUB_USER_MAX_DEVICES). Remove one first.")
         return replace(user, devices=(*user.devices, device))

@@ -120,7 +120,7 @@ class Tenants:
 
     def _check_limit(self, tenant: Tenant, key: str) -> None:
         if tenant.category(key) is None and len(tenant.categories) >= self._max_categories:
-            raise TooLarge(f"A tenant has at most {self._max_categories} categories (HUB_CATEGORIES_PER_TENANT).")
+            raise TooLarge(f"A tenant has at most {self._max_categories} categories (HUB_TENANT_MAX_CATEGORIES).")
 
 
 def default_category(key: str) -> Category:

@@ -133,8 +133,8 @@ class BenchEnvironment:
             "HUB_REDIS_PREFIX": f"{database}:",
             "HUB_JWT_SECRET": SECRET,
             "HUB_PORT": "0",
-            "HUB_RATE_PER_USER": "0",
-            "HUB_CONNECTIONS_PER_ADDRESS": "0",
+            "HUB_RATE_LIMIT_PER_USER": "0",
+            "HUB_ADDRESS_MAX_CONNECTIONS": "0",
             **{f"HUB_{name.upper()}": value for name, value in settings.items()},
         }
 

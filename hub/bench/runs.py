@@ -196,7 +196,7 @@ async def fanout(rig: BenchEnvironment, plan: Plan) -> list[Figure]:
     sockets = _write_subscribers(rig, plan.sockets)
     rounds = {"request": request, **sockets, "rounds": plan.rounds}
     plan.progress(f"one send to {plan.sockets:,} sockets")
-    async with rig.hub("fanout", users_per_call=str(max(1000, plan.sockets)), body_max_bytes=str(4 << 20)) as hub:
+    async with rig.hub("fanout", call_max_users=str(max(1000, plan.sockets)), request_max_bytes=str(4 << 20)) as hub:
         answer, cpu_s = await rig.load("fanout", hub, **rounds)
         memory_mb = hub.memory_bytes / MB
     plan.progress("floor: bare broadcast")

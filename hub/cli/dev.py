@@ -89,7 +89,7 @@ def _settings(data_dir: DataDirectory, port: int | None) -> Settings:
         mode="development",
         port=DEFAULT_PORT,
         log_level="warning",
-        shutdown_seconds=SHUTDOWN_S,
+        shutdown_timeout_s=SHUTDOWN_S,
         egress_allow=LOOPBACK_NETWORKS,
         jwt_secret=None if is_set("jwt_secret") else data_dir.secret(),
     )

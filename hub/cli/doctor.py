@@ -37,7 +37,8 @@ from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database, first_line
 from hub.platform.redis_keys import REDIS_ERRORS
 from hub.runtime import listen, tls
-from hub.settings import SNS_PLATFORM_KINDS, ConfigurationError, Settings
+from hub.settings import ConfigurationError, Settings
+from hub.settings.types import SNS_PLATFORM_KINDS
 from hub.status import deliveries
 from hub.webhooks import webhook_calls
 
@@ -60,10 +61,10 @@ CLIENT_VARIABLES = {"HUB_URL", "HUB_TOKEN"}  # options of commands that call a h
 
 
 REQUIRED_SETTINGS = {
-    Channel.EMAIL: "HUB_SMTP_URL and HUB_EMAIL_FROM, or HUB_SES_FROM and AWS_REGION",
+    Channel.EMAIL: "HUB_SMTP_URL and HUB_SMTP_FROM, or HUB_SES_FROM and AWS_REGION",
     Channel.WEB_PUSH: "HUB_VAPID_PRIVATE_KEY and HUB_VAPID_SUBJECT (`hub vapid` creates them)",
     Channel.MOBILE_PUSH: "HUB_SNS_PLATFORM_FCM or HUB_SNS_PLATFORM_APNS",
-    Channel.WEBHOOK: "HUB_WEBHOOKS=true",
+    Channel.WEBHOOK: "HUB_PERSONAL_WEBHOOKS=true",
 }
 """The settings that each channel requires. Other channels are not implemented yet."""
 OVERDUE_S = 60.0  # deliveries overdue for longer mean that there are too few workers
@@ -233,8 +234,8 @@ async def _check_operations(settings: Settings, findings: list[str]) -> None:
     from hub.api.execution.query_cache import QueryCache
     from hub.api.schema.root import make_schema
 
-    if settings.persisted_operations:
-        listed = read_manifest(settings.persisted_operations, QueryCache(make_schema()._schema, settings).pin)
+    if settings.operation_allowlist:
+        listed = read_manifest(settings.operation_allowlist, QueryCache(make_schema()._schema, settings).pin)
         findings.append(f"{len(listed.texts)} persisted operations; others are rejected ({SETTING})")
 
 
@@ -396,7 +397,7 @@ async def _check_queue(settings: Settings, findings: list[str]) -> None:
                 (webhook_calls.COLLECTION, "webhook calls"),
             ):
                 findings.append(await _count_overdue(database, collection, what))
-            lanes = Lanes(redis, settings.redis_prefix, settings.lane_max)
+            lanes = Lanes(redis, settings.redis_prefix, settings.lane_max_ids)
             for depth in await lanes.depths([*Channel, webhook_calls.LANE]):
                 waited_s = (datetime.now(UTC) - id_time(depth.oldest)).total_seconds()
                 findings.append(

@@ -51,9 +51,9 @@ def work() -> None:
     """Run the workers and the scheduler. You can run any number of processes.
 
     They send and retry deliveries, end snoozes and remove expired notifications. After SIGTERM, calls in progress may
-    finish within HUB_SHUTDOWN_SECONDS.
+    finish within HUB_SHUTDOWN_TIMEOUT_S.
 
-    Example: HUB_SMTP_URL=smtps://hub:secret@mail.example.org HUB_EMAIL_FROM=hub@example.org hub work
+    Example: HUB_SMTP_URL=smtps://hub:secret@mail.example.org HUB_SMTP_FROM=hub@example.org hub work
     """
     from hub.runtime.work import work as run
 

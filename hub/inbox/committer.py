@@ -49,6 +49,7 @@ SMALL_TRANSACTIONS = 3  # at once
 FULL_BATCH = 64  # works
 LARGE_MIN_DOCUMENTS = 64  # a work with more documents is a large one
 MAX_SCANNED = 2000  # works looked at for one batch, so that the cost does not grow with the queue
+WAITING_MAX = 20_000  # works of one process; further works are refused
 MIN_START_TIME_S = 0.5  # a work with less time left is refused
 
 log = structlog.get_logger(__name__)
@@ -110,11 +111,11 @@ class Committer:
         Raise Unavailable if the deadline passes. The work may have been committed nevertheless."""
         if self._closed:
             raise Unavailable("The hub is shutting down.")
-        if self.waiting >= self._settings.commit_queue:
+        if self.waiting >= WAITING_MAX:
             if not self._queue_full_logged:
-                log.warning("commit_queue_full", setting="HUB_COMMIT_QUEUE")
+                log.warning("commit_queue_full", waiting=self.waiting)
             self._queue_full_logged = True
-            raise Unavailable("Too many changes are waiting (HUB_COMMIT_QUEUE): try again shortly.")
+            raise Unavailable("Too many changes are waiting: try again shortly.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with tracing.span("commit"):
@@ -137,7 +138,7 @@ class Committer:
 
     def _schedule(self) -> None:
         self._schedule_pending = False
-        self._queue_full_logged = self._queue_full_logged and self.waiting >= self._settings.commit_queue
+        self._queue_full_logged = self._queue_full_logged and self.waiting >= WAITING_MAX
         if self._large and not self._large_running and (batch := self._next_batch(self._large, set())):
             self._large_running += 1
             self._start(batch, large=True)

@@ -30,6 +30,7 @@ from hub.platform.decoding import decode, decode_all, decode_by_id
 from hub.settings import Settings
 
 DAY_S = 86_400
+BACKLOG_MAX_BYTES = 4 << 20  # of texts; a client that missed more gets RESYNC
 
 
 class InboxQuery(Struct, frozen=True, kw_only=True):
@@ -190,7 +191,7 @@ class Inboxes:
                 return known
             docs = await self._changed_since(mailbox, after, session)
         text_bytes = sum(len(str(doc.get("body", ""))) + len(str(doc.get("data", ""))) for doc in docs)
-        if len(docs) > self._settings.feed_max_changes or text_bytes > self._settings.feed_max_bytes:
+        if len(docs) > self._settings.backlog_max_changes or text_bytes > BACKLOG_MAX_BYTES:
             return Backlog(head, UNSET)
         return Backlog(
             head, _backlog_events([n for doc in docs if (n := decode(doc, Notification))], after.modseq, head)
@@ -233,7 +234,7 @@ class Inboxes:
         return head, sum(by_state.values()), sum(by_state.get(state.value, 0) for state in UNSEEN)
 
     async def _changed_since(self, mailbox: str, after: Position, session: AsyncClientSession) -> list[Document]:
-        limit = self._settings.feed_max_changes + 1
+        limit = self._settings.backlog_max_changes + 1
         docs: list[Document] = []
         order = [("modseq", ASCENDING), ("_id", ASCENDING)]
         if after.up_to_id:
@@ -278,7 +279,11 @@ class Inboxes:
         if not wanted.words:
             return [{"$match": match | within}, newest_first, {"$limit": limit}]
         conditions = [search.contains_word(word) for word in wanted.words]
-        window: list[dict[str, Any]] = [{"$match": match}, newest_first, {"$limit": self._settings.search_window}]
+        window: list[dict[str, Any]] = [
+            {"$match": match},
+            newest_first,
+            {"$limit": self._settings.search_max_notifications},
+        ]
         return [*window, {"$match": within | {"$and": conditions}}, {"$limit": limit}]
 
 

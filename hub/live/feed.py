@@ -15,6 +15,9 @@ from msgspec.structs import replace
 from hub.model import Backlog, InboxEvent, InboxEventKind, Mailbox, MailboxChange
 from hub.platform import metrics
 
+QUEUE_MAX_EVENTS = 256  # of a client that reads slowly; then it gets RESYNC
+QUEUE_MAX_BYTES = 1 << 20
+
 
 class Feed:
     """The events of one mailbox, in order. It ends after a RESYNC or when it is closed.
@@ -23,12 +26,12 @@ class Feed:
     """
 
     __slots__ = (
-        *("_available", "_backlog", "_backlog_since", "_buffered", "_bytes", "_bytes_max"),
-        *("_ended", "_on_ready", "_queue", "_queue_max"),
+        *("_available", "_backlog", "_backlog_since", "_buffered", "_bytes"),
+        *("_ended", "_on_ready", "_queue"),
         *("epoch", "known_at", "mailbox", "position"),
     )
 
-    def __init__(self, mailbox: str, queue_max: int, bytes_max: int) -> None:
+    def __init__(self, mailbox: str) -> None:
         self.mailbox = mailbox
         self.epoch = ""
         self.position = -1
@@ -37,8 +40,6 @@ class Feed:
         everything. None means now."""
         self._backlog = 0
         self._backlog_since = 0
-        self._queue_max = queue_max
-        self._bytes_max = bytes_max
         self._bytes = 0
         self._queue: deque[InboxEvent] = deque()
         self._available: asyncio.Event | None = None
@@ -163,7 +164,7 @@ class Feed:
         self._notify()
 
     def _is_full(self, waiting: int) -> bool:
-        return waiting >= self._queue_max or self._bytes >= self._bytes_max
+        return waiting >= QUEUE_MAX_EVENTS or self._bytes >= QUEUE_MAX_BYTES
 
     def _pop(self) -> InboxEvent:
         event = self._queue.popleft()

@@ -20,6 +20,7 @@ from hub.platform.redis_keys import REDIS_ERRORS
 
 CHANGES_PER_ROUND_TRIP = 500
 RETRY_DELAY_S = 0.2
+WAITING_MAX = 10_000  # changes of one process; further changes are lost, and subscribers read the store
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +34,9 @@ def common_channel(prefix: str) -> str:
 
 
 class Publisher:
-    def __init__(self, redis: Redis, prefix: str, queue_max: int) -> None:
+    def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._prefix = prefix
-        self._queue_max = queue_max
         self._queue: deque[list[MailboxChange]] = deque()
         self._waiting = 0  # changes in it
         self._wake = asyncio.Event()
@@ -44,9 +44,9 @@ class Publisher:
 
     def enqueue(self, changed: list[MailboxChange]) -> None:
         """Queue the changes of one commit. Drop them if the queue is full."""
-        if self._waiting >= self._queue_max:
+        if self._waiting >= WAITING_MAX:
             if not self._lost:
-                log.warning("publish_queue_full", setting="HUB_PUBLISH_QUEUE")
+                log.warning("publish_queue_full", waiting=self._waiting)
             self._lost = True
             metrics.publish_lost.inc(len(changed))
             return

@@ -58,14 +58,9 @@ class SubscriptionHub:
         store: Store,
         connect: Callable[["SubscriptionHub"], PubSubConnection],
         prefix: str,
-        *,
-        queue_max: int,
-        bytes_max: int,
     ) -> None:
         self._store = store
         self._prefix = prefix
-        self._queue_max = queue_max
-        self._bytes_max = bytes_max
         self._mailbox_feeds: dict[str, set[Feed]] = {}
         self._behind: set[str] = set()
         self._has_behind = asyncio.Event()
@@ -78,7 +73,7 @@ class SubscriptionHub:
 
     async def subscribe(self, mailbox: str, after: Position | None) -> Feed:
         """Return a feed of every change since `after`, or from now on. Raise NotFound if the mailbox does not exist."""
-        feed = Feed(mailbox, self._queue_max, self._bytes_max)
+        feed = Feed(mailbox)
         if mailbox not in self._mailbox_feeds:
             self._mailbox_feeds[mailbox] = set()
             self.pubsub.subscribe(user_channel(self._prefix, mailbox))

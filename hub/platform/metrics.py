@@ -45,7 +45,7 @@ connections_refused = Counter(
 feeds = Gauge("hub_feeds", "Open inbox subscriptions.")
 feed_events = Gauge("hub_feed_events", "Events queued in all inbox subscriptions.")
 feed_events_most = Gauge("hub_feed_events_most", "Events queued in the fullest inbox subscription.")
-feeds_over_half_full = Gauge("hub_feeds_over_half_full", "Inbox subscriptions more than half full (HUB_FEED_QUEUE).")
+feeds_over_half_full = Gauge("hub_feeds_over_half_full", "Inbox subscriptions more than half full.")
 mailboxes_open = Gauge("hub_mailboxes_open", "Mailboxes with an open inbox subscription.")
 receipt_readers = Gauge("hub_receipt_readers", "Open subscriptions to receipts.")
 resyncs = Counter("hub_resyncs", "RESYNC events sent to inbox subscriptions.")
@@ -59,7 +59,7 @@ commit_batch_size = Histogram(
 commit_seconds = Histogram(
     "hub_commit_seconds", "Seconds from a transaction's first read to its commit.", buckets=SECONDS
 )
-commits_waiting = Gauge("hub_commit_waiting", "Changes waiting for a transaction (HUB_COMMIT_QUEUE).")
+commits_waiting = Gauge("hub_commit_waiting", "Changes waiting for a transaction.")
 conflicts = Counter("hub_commit_conflicts", "Transactions retried because another process changed the same mailbox.")
 commits_unavailable = Counter("hub_commit_unavailable", "Transactions that exceeded the commit deadline.")
 
@@ -67,7 +67,7 @@ commits_unavailable = Counter("hub_commit_unavailable", "Transactions that excee
 pubsub_disconnected = Gauge(
     "hub_pubsub_disconnected", "1 while an API process has no pub/sub connection to Redis, else 0."
 )
-publish_waiting = Gauge("hub_live_waiting", "Live messages waiting for Redis (HUB_PUBLISH_QUEUE).")
+publish_waiting = Gauge("hub_live_waiting", "Live messages waiting for Redis.")
 published = Counter("hub_live_published", "Live messages published to Redis.")
 publish_lost = Counter(
     "hub_live_lost", "Live messages that could not be published. Subscribers read those changes from MongoDB."

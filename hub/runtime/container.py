@@ -18,6 +18,7 @@ from hub.audience import tenants, users
 from hub.audience.devices import Devices
 from hub.inbox import store
 from hub.inbox.committer import Committer
+from hub.live.feed import QUEUE_MAX_EVENTS
 from hub.live.publisher import Publisher
 from hub.live.pubsub import PubSubConnection
 from hub.live.subscriptions import SubscriptionHub
@@ -113,7 +114,7 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         limiter = RateLimiter(stores.redis, settings.redis_prefix, lambda: stores.time.now().timestamp())
         services = _build_services(settings, stores, queue, inbox, limiter)
         stack.push_async_callback(flush_writers, inbox.committer, inbox.publisher, queue.enqueuer, queue.quiet)
-        register_gauges(inbox.committer, inbox.publisher, services.subscriptions, settings)
+        register_gauges(inbox.committer, inbox.publisher, services.subscriptions)
         yield _assemble(settings, stores, queue, inbox, services, limiter)
 
 
@@ -142,7 +143,7 @@ async def _connect(settings: Settings, stack: AsyncExitStack) -> _Stores:
         signing_key=await signed_links.load_signing_key(database),
         redis=await stack.enter_async_context(connections.redis(settings)),
         outbound_http=await stack.enter_async_context(OutboundHTTP(settings.egress_allow)),
-        streams=await stack.enter_async_context(connections.mongo(settings, settings.receipt_readers + 1)),
+        streams=await stack.enter_async_context(connections.mongo(settings, settings.receipt_max_streams + 1)),
         time=time,
     )
 
@@ -161,15 +162,15 @@ class _Queue:
 
 
 def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
-    database, now, queued_s = stores.database, stores.time.now, settings.queued_s
-    setups = tenants.Tenants(database, settings.categories_per_tenant, settings.commit_deadline_s)
+    database, now, queued_s = stores.database, stores.time.now, settings.requeue_after_s
+    setups = tenants.Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s)
     receipt_rows = ReceiptWriter(setups.get_many)
     deliveries = Deliveries(database, now, receipt_rows)
     jobs = Claims(
         database, status.deliveries.COLLECTION, Delivery, now, queued_s, receipt_rows, receipt_writer.receipt_for
     )
     calls = Claims(database, webhook_calls.COLLECTION, WebhookCall, now, queued_s, receipt_rows, lambda *_: None)
-    lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max)
+    lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max_ids)
     return _Queue(
         setups, deliveries, jobs, calls, lanes, Enqueuer(lanes, jobs.unmark_queued), ReadPropagation(deliveries)
     )
@@ -193,7 +194,7 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     people = users.Users(database, now, settings.commit_deadline_s)
     inboxes = store.Inboxes(database, settings, now)
     records = sends.Sends(database)
-    publisher = Publisher(stores.redis, settings.redis_prefix, settings.publish_queue)
+    publisher = Publisher(stores.redis, settings.redis_prefix)
     hooks = CommitHooks(people, queue.tenants, publisher, queue.enqueuer, queue.quiet)
     committer = Committer(
         database,
@@ -217,7 +218,7 @@ def _build_subscriptions(settings: Settings, stores: _Stores, inboxes: store.Inb
         connect = functools.partial(connections.pubsub_client, settings)
         return PubSubConnection(connect, stores.redis, prefix, rooms.on_message, rooms.reconcile)
 
-    return SubscriptionHub(inboxes, link, prefix, queue_max=settings.feed_queue, bytes_max=settings.feed_queue_bytes)
+    return SubscriptionHub(inboxes, link, prefix)
 
 
 def _build_services(
@@ -235,20 +236,22 @@ def _build_services(
         subscriptions=_build_subscriptions(settings, stores, inbox.inboxes),
         sends=inbox.sends,
         users=inbox.users,
-        devices=Devices(database, inbox.users, now, settings.devices_per_user),
+        devices=Devices(database, inbox.users, now, settings.user_max_devices),
         tenants=queue.tenants,
         user_data=UserData(
             database,
             inbox.committer,
             inbox.publisher.enqueue,
             chunk=settings.commit_max_documents,
-            most=settings.export_max,
+            most=settings.export_max_items,
         ),
         deliveries=queue.deliveries,
         send_cancellation=inbox.cancellation,
         webhook_endpoints=endpoints.Endpoints(database, settings, now),
         webhook_calls=webhook_calls.WebhookCalls(database, now),
-        receipts=receipts.ReceiptStreams(stores.streams, settings.receipt_readers_per_tenant, settings.receipt_readers),
+        receipts=receipts.ReceiptStreams(
+            stores.streams, settings.tenant_max_receipt_streams, settings.receipt_max_streams
+        ),
         outbound_http=stores.outbound_http,
         signed_links=signed_links.SignedLinks(stores.signing_key, settings.public_url),
         rate_limits=RateLimits(limiter, settings),
@@ -262,7 +265,7 @@ def _assemble(
     settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, services: Services, limiter: RateLimiter
 ) -> Components:
     now = stores.time.now
-    breakers = Breakers(stores.redis, settings.redis_prefix, settings.breaker_open_s)
+    breakers = Breakers(stores.redis, settings.redis_prefix, settings.circuit_breaker_open_s)
     tally = CallTally(now)
     due = [
         DueJobs("deliveries", queue.jobs, queue.lanes, now, settings),
@@ -273,7 +276,7 @@ def _assemble(
         services=services,
         auth=Authenticator(settings, stores.outbound_http),
         scheduler=Scheduler(
-            inbox.inboxes, inbox.actions, inbox.cancellation, queue.deliveries, due, now, settings.tick_s
+            inbox.inboxes, inbox.actions, inbox.cancellation, queue.deliveries, due, now, settings.scheduler_interval_s
         ),
         publisher=inbox.publisher,
         limiter=limiter,
@@ -300,9 +303,9 @@ def health_reader(
     prefix = settings.redis_prefix
     return HealthReader(
         Workers(database, now),
-        Backlog(database, now, settings.queued_s),
-        Lanes(redis, prefix, settings.lane_max),
-        Breakers(redis, prefix, settings.breaker_open_s),
+        Backlog(database, now, settings.requeue_after_s),
+        Lanes(redis, prefix, settings.lane_max_ids),
+        Breakers(redis, prefix, settings.circuit_breaker_open_s),
         now,
         configured,
     )
@@ -316,9 +319,9 @@ async def flush_writers(committer: Committer, publisher: Publisher, feeder: Enqu
     await quiet.flush()
 
 
-def register_gauges(committer: Committer, publisher: Publisher, rooms: SubscriptionHub, settings: Settings) -> None:
+def register_gauges(committer: Committer, publisher: Publisher, rooms: SubscriptionHub) -> None:
     """Register the gauges that are computed when `/metrics` is read."""
-    half = settings.feed_queue // 2
+    half = QUEUE_MAX_EVENTS // 2
     metrics.commits_waiting.set_function(lambda: committer.waiting)
     metrics.publish_waiting.set_function(lambda: publisher.waiting)
     metrics.mailboxes_open.set_function(lambda: rooms.mailbox_count)

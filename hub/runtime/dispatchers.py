@@ -61,7 +61,7 @@ async def build_dispatchers(
             lease_s=sum(provider.timeout_s + CANCEL_GRACE_S for provider in providers) + settings.lease_margin_s,
             schedule=schedule,
             retry_after_max_s=settings.retry_after_max_s,
-            lapses_max=settings.lapses_max,
+            lease_max_expirations=settings.lease_max_expirations,
             count=hub.tally.count,
         )
 

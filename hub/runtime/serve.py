@@ -58,14 +58,14 @@ async def serve(
             stack.enter_context(listener)
         hub = await stack.enter_async_context(build_components(settings))
         metrics.pubsub_disconnected.set_function(lambda: hub.services.subscriptions.pubsub.disconnected)
-        deadline = StopDeadline(settings.shutdown_seconds)
+        deadline = StopDeadline(settings.shutdown_timeout_s)
         server = _Server(_uvicorn_config(hub, settings, tls), ready, hub.services.shutting_down, deadline)
         dispatchers = await build_dispatchers(hub, settings, load_channels(), stack) if with_worker else []
         tune_gc()
         loops = [*hub.common_loops(), hub.services.subscriptions.run()]
         if with_worker:
             loops += hub.worker_loops()
-        async with run_background(loops), run_dispatchers(dispatchers, settings.shutdown_seconds):
+        async with run_background(loops), run_dispatchers(dispatchers, settings.shutdown_timeout_s):
             with _signals(server):
                 await server.serve(listeners)
         if server.refused:
@@ -85,11 +85,11 @@ def _uvicorn_config(hub: Components, settings: Settings, tls: ssl.SSLContext | N
         loop="uvloop",
         http=functools.partial(HubHTTPProtocol, settings, addresses),  # type: ignore[arg-type]
         ws=functools.partial(HubWebSocketProtocol, settings, addresses),  # type: ignore[arg-type]
-        ws_max_size=settings.socket_message_max_bytes,
+        ws_max_size=settings.websocket_message_max_bytes,
         ws_per_message_deflate=False,  # 29 kB a connection instead of 70
-        ws_ping_interval=settings.ping_interval_s,
-        ws_ping_timeout=settings.ping_timeout_s,
-        timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds) - 2),
+        ws_ping_interval=settings.websocket_ping_interval_s,
+        ws_ping_timeout=settings.websocket_ping_timeout_s,
+        timeout_graceful_shutdown=max(1, int(settings.shutdown_timeout_s) - 2),
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         access_log=False,

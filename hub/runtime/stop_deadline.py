@@ -1,4 +1,4 @@
-"""Ends a process that does not stop within `HUB_SHUTDOWN_SECONDS` and 5 s after SIGTERM or SIGINT."""
+"""Ends a process that does not stop within `HUB_SHUTDOWN_TIMEOUT_S` and 5 s after SIGTERM or SIGINT."""
 
 import os
 import threading
@@ -31,5 +31,5 @@ class StopDeadline:
 
 
 def _end(shutdown_s: float) -> None:
-    log.critical("shutdown_hung", setting="HUB_SHUTDOWN_SECONDS", seconds=shutdown_s + MARGIN_S, exit_code=EXIT_HUNG)
+    log.critical("shutdown_hung", setting="HUB_SHUTDOWN_TIMEOUT_S", seconds=shutdown_s + MARGIN_S, exit_code=EXIT_HUNG)
     os._exit(EXIT_HUNG)

@@ -42,9 +42,9 @@ async def work(settings: Settings, serving: Sequence[Any] | None = None) -> None
         if listeners:
             loops.append(serve_probes(hub, settings, listeners))
         await stack.enter_async_context(run_background(loops))
-        stop = _stop_on_signal(StopDeadline(settings.shutdown_seconds))
+        stop = _stop_on_signal(StopDeadline(settings.shutdown_timeout_s))
         port = {"port": listeners[0].getsockname()[1]} if listeners else {}
-        async with run_dispatchers(dispatchers, settings.shutdown_seconds):
+        async with run_dispatchers(dispatchers, settings.shutdown_timeout_s):
             log.info("working", channels=[dispatcher.channel for dispatcher in dispatchers], **port)
             await stop.wait()
 

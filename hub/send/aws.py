@@ -27,7 +27,7 @@ async def open_client(service: str, settings: Settings, stack: AsyncExitStack, r
     config = AioConfig(
         connect_timeout=settings.provider_timeout_s,
         read_timeout=settings.provider_timeout_s,
-        max_pool_connections=settings.concurrency,
+        max_pool_connections=settings.delivery_concurrency,
         retries={"total_max_attempts": 1, "mode": "standard"},
         http_session_cls=_NoRedirectSession,
     )

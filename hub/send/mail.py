@@ -11,10 +11,10 @@ from email.utils import format_datetime
 
 from msgspec import Struct
 
-from hub import setting_values
 from hub.mail_address import InvalidMailAddress, envelope_address
 from hub.send.mail_layout import html, text
 from hub.send.message import Message
+from hub.settings import values
 from hub.text import single_line
 
 ENCODED_WORD_MAX_CHARS = 75  # RFC 2047 2
@@ -47,7 +47,7 @@ class Email(Struct, frozen=True):
 
 def parse_sender(setting: str) -> Sender:
     """Return the sender of a validated setting."""
-    name, address = setting_values.sender(setting)
+    name, address = values.sender(setting)
     return Sender(single_line(name), address)
 
 

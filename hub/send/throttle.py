@@ -15,12 +15,12 @@ SPREAD_WINDOWS = 4
 
 class DeliveryThrottle:
     def __init__(self, limiter: RateLimiter, settings: Settings) -> None:
-        window_s = settings.delivery_window_s
+        window_s = settings.delivery_limit_window_s
         self._limiter = limiter
-        self._user = Limit("delivery_user", settings.deliveries_per_user, window_s)
-        self._channel = Limit("delivery_channel", settings.deliveries_per_channel, window_s)
-        self._tenant = Limit("delivery_tenant", settings.deliveries_per_tenant, window_s)
-        self._overall = Limit("delivery_overall", settings.deliveries_overall, window_s)
+        self._user = Limit("delivery_user", settings.delivery_limit_per_user, window_s)
+        self._channel = Limit("delivery_channel", settings.delivery_limit_per_channel, window_s)
+        self._tenant = Limit("delivery_tenant", settings.delivery_limit_per_tenant, window_s)
+        self._overall = Limit("delivery_overall", settings.delivery_limit_overall, window_s)
         self._free_at: OrderedDict[tuple[Limit, str, str, str], float] = OrderedDict()
 
     def wait_s(self, channel: str, tenant: str, user: str, priority: str) -> float:

@@ -79,7 +79,7 @@ class Dispatcher(Generic[J]):
         lease_s: float,
         schedule: Sequence[float],
         retry_after_max_s: float,
-        lapses_max: int,
+        lease_max_expirations: int,
         count: Callable[[str, str, bool], None] = lambda *_: None,
     ) -> None:
         self.channel = channel
@@ -94,7 +94,7 @@ class Dispatcher(Generic[J]):
         self._lease_s = lease_s
         self._schedule = schedule
         self._retry_after_max_s = retry_after_max_s
-        self._isolate_from = max(1, lapses_max - ISOLATED_TRIES)  # expired leases
+        self._isolate_from = max(1, lease_max_expirations - ISOLATED_TRIES)  # expired leases
         self._count = count
         self._isolated_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()

@@ -116,10 +116,10 @@ class ReceiptStreams:
         Raise CursorExpired if MongoDB no longer has the position, RateLimited if too many streams are open."""
         if self._open[tenant] >= self._per_tenant_max:
             raise RateLimited(
-                f"A tenant has at most {self._per_tenant_max} readers (HUB_RECEIPT_READERS_PER_TENANT).", RETRY_AFTER_S
+                f"A tenant has at most {self._per_tenant_max} readers (HUB_TENANT_MAX_RECEIPT_STREAMS).", RETRY_AFTER_S
             )
         if self._open.total() >= self._process_max:
-            raise RateLimited(f"This process has {self._process_max} readers (HUB_RECEIPT_READERS).", RETRY_AFTER_S)
+            raise RateLimited(f"This process has {self._process_max} readers (HUB_RECEIPT_MAX_STREAMS).", RETRY_AFTER_S)
         self._open[tenant] += 1
         metrics.receipt_readers.inc()
         try:

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 class Endpoints:
     def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
         self._tenants = database[COLLECTION]
-        self._per_tenant_max = settings.webhooks_per_tenant
+        self._per_tenant_max = settings.tenant_max_webhooks
         self._failing_days = settings.webhook_failing_days
         self._clock = clock
 
@@ -49,7 +49,7 @@ class Endpoints:
         except DuplicateKeyError:  # the document exists: at the limit, or created concurrently
             if not (await self._tenants.update_one(below_limit, change)).matched_count:
                 raise TooLarge(
-                    f"A tenant has at most {self._per_tenant_max} webhooks (HUB_WEBHOOKS_PER_TENANT)."
+                    f"A tenant has at most {self._per_tenant_max} webhooks (HUB_TENANT_MAX_WEBHOOKS)."
                 ) from None
         return endpoint
 

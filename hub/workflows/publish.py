@@ -149,7 +149,7 @@ class _SendWork:
         self._request = request
         self._create_category = first_use
         self._configured = configured
-        self._queued_for = timedelta(seconds=settings.queued_s)
+        self._queued_for = timedelta(seconds=settings.requeue_after_s)
         self._size_max = settings.commit_max_bytes
         self._key = f"{tenant}/{sha256(key.encode()).hexdigest()}" if key else None  # it may name a person
         self._hash = _hash(request) if key else ""

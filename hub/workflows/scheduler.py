@@ -139,7 +139,7 @@ class DueJobs:
         self._lanes = lanes
         self._clock = clock
         self._settings = settings
-        self._turn_ms = max(1, int(settings.tick_s * 1000) - LOCK_MARGIN_MS)
+        self._turn_ms = max(1, int(settings.scheduler_interval_s * 1000) - LOCK_MARGIN_MS)
 
     async def tick(self) -> int:
         """Enqueue one batch of due jobs per lane. Return the number of jobs that did not fit."""
@@ -178,7 +178,7 @@ class DueJobs:
         """
         settlements = []
         for job in held:
-            expirations, most = job.lease_expirations + 1, self._settings.lapses_max
+            expirations, most = job.lease_expirations + 1, self._settings.lease_max_expirations
             begun = any(attempt.ms is None for attempt in job.attempts[-1:])
             schedule = self._settings.schedule_of(job.lane.partition("/")[0])
             suspect = begun or expirations >= most

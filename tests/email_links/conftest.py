@@ -48,7 +48,7 @@ async def mailing(servers: tuple[Mongod, Redis], post: Post) -> AsyncIterator[De
         "ses_from": SENDER,
         "sns_topics": f"{ARN} {ARN}-2",
         "allowed_origins": "https://app.example",
-        "rate_per_link": str(PER_LINK),
+        "rate_limit_per_link": str(PER_LINK),
     }
     async with Deployment(mongod.url, redis.url, apis=2, workers=1, **settings) as running:
         yield running

@@ -110,7 +110,7 @@ async def test_report_that_says_nothing_is_refused(alice: Person, tenant: Tenant
     for path in (link, "/providers/ses"):
         response, told = await call(tenant, "POST", path, data=BytesIO(b"x" * (2 << 20)))
         assert response.status == 413
-        assert "HUB_BODY_MAX_BYTES" in told
+        assert "HUB_REQUEST_MAX_BYTES" in told
     await alice.settled("SENT")
 
 

@@ -143,7 +143,7 @@ async def test_link_that_is_used_too_often_is_refused_for_a_while(alice: Person,
     assert answers[0][0].status == 200
     refused, page = answers[-1]
     assert refused.status == 429
-    assert "HUB_RATE_PER_LINK" in page
+    assert "HUB_RATE_LIMIT_PER_LINK" in page
     assert int(refused.headers["retry-after"]) > 0
 
 

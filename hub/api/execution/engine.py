@@ -90,8 +90,8 @@ class Engine:
         self._schema = self.schema = schema
         self._query_cache = QueryCache(schema, settings)
         self._persisted: PersistedQueries = taught
-        if settings.persisted_operations:
-            self._persisted = read_manifest(settings.persisted_operations, self._query_cache.pin)
+        if settings.operation_allowlist:
+            self._persisted = read_manifest(settings.operation_allowlist, self._query_cache.pin)
         self._compiled: OrderedDict[tuple[str, str | None], CompiledOperation] = OrderedDict()
         self._query_costs = QueryCosts(schema, settings)
         self._compiled_costs: OrderedDict[tuple[str, str | None], Cost] = OrderedDict()

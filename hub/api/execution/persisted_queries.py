@@ -5,7 +5,7 @@ client sends it once more with its text (automatic persisted queries, as Apollo'
 they were taught through Redis, and keep what they have met. Without Redis a client is asked for a text more often, and
 that is all.
 
-With `HUB_PERSISTED_OPERATIONS` the operations of that manifest run and no others.
+With `HUB_OPERATION_ALLOWLIST` the operations of that manifest run and no others.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from hub.platform import metrics
 from hub.platform.redis_keys import REDIS_ERRORS, with_key_repair
 from hub.settings import ConfigurationError, Settings
 
-SETTING = "HUB_PERSISTED_OPERATIONS"
+SETTING = "HUB_OPERATION_ALLOWLIST"
 APOLLO_FORMAT = "apollo-persisted-query-manifest"
 HASH = re.compile(r"[0-9a-f]{64}")
 TEXT_MAX_CHARS = 8 << 10  # a longer text is not kept: its hash is asked for anew each time
@@ -50,8 +50,8 @@ class AutomaticPersistedQueries:
         self._redis = redis
         self._prefix = f"{settings.redis_prefix}query:"
         self._used_at = f"{settings.redis_prefix}queries"
-        self._max_entries = settings.persisted_max
-        self._kept_s = settings.persisted_days * 86_400
+        self._max_entries = settings.persisted_max_queries
+        self._kept_s = settings.persisted_query_days * 86_400
         self._texts: OrderedDict[str, str] = OrderedDict()
         self._slots = asyncio.Semaphore(REDIS_CONCURRENCY)
         self._redis_retry_at = 0.0

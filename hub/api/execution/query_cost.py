@@ -74,20 +74,20 @@ class QueryCosts:
         self._schema = schema
         self._settings = settings
         self._lengths = {
-            ("User", "devices"): settings.devices_per_user,
+            ("User", "devices"): settings.user_max_devices,
             ("Preferences", "channels"): len(Channel),
-            ("Preferences", "categories"): settings.categories_per_tenant,
+            ("Preferences", "categories"): settings.tenant_max_categories,
             ("CategoryPreference", "channels"): len(Channel),
-            ("Query", "categories"): settings.categories_per_tenant,
+            ("Query", "categories"): settings.tenant_max_categories,
             ("Delivery", "attempts"): USUAL_ATTEMPTS,
             ("WebhookCall", "attempts"): USUAL_ATTEMPTS,
-            ("InboxPayload", "notifications"): settings.ids_per_call,
+            ("InboxPayload", "notifications"): settings.call_max_ids,
         }
         self._weights = {
-            ("Notification", "body"): settings.text_max_bytes / BYTES_PER_UNIT,
-            ("Notification", "data"): settings.data_max_bytes / BYTES_PER_UNIT,
-            ("User", "attributes"): settings.data_max_bytes / BYTES_PER_UNIT,
-            ("Decision", "body"): settings.text_max_bytes / BYTES_PER_UNIT,
+            ("Notification", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
+            ("Notification", "data"): settings.notification_data_max_bytes / BYTES_PER_UNIT,
+            ("User", "attributes"): settings.notification_data_max_bytes / BYTES_PER_UNIT,
+            ("Decision", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
             ("Mutation", "exportUser"): EXPORT_COST,
         }
 
@@ -121,8 +121,8 @@ class QueryCosts:
         return FIELD_COST + self._weights.get((parent, field), 0.0)
 
     @property
-    def page_max(self) -> int:
-        return self._settings.page_max
+    def page_max_items(self) -> int:
+        return self._settings.page_max_items
 
 
 class _Compiler:
@@ -190,7 +190,7 @@ class _Compiler:
 
     def _page(self, value: Any, usual: int) -> float:
         wanted = value if isinstance(value, int) else usual
-        return float(min(max(wanted, 0), self._costs.page_max))
+        return float(min(max(wanted, 0), self._costs.page_max_items))
 
     def _number(self, node: Any, read: Callable[[Any], float]) -> Number:
         if isinstance(node, VariableNode):

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from hub.errors import Forbidden, Unavailable
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP, OutboundHTTPError
-from hub.setting_values import TOPIC
+from hub.settings.values import TOPIC
 
 NOTIFICATION, CONFIRMATION = "Notification", "SubscriptionConfirmation"
 SIGNED_FIELDS = ("Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")

@@ -201,7 +201,7 @@ def to_replay_filter(
         raise BadUserInput("Name deliveries by `ids`, or by `filter`: one of the two.", "ids")
     if ids is None:
         return to_delivery_filter(filter, tenant)
-    most = context.services.settings.ids_per_call
+    most = context.services.settings.call_max_ids
     if len(ids) > most:
-        raise TooLarge(f"ids holds more than {most} (HUB_IDS_PER_CALL): call in parts, or replay by `filter`.")
+        raise TooLarge(f"ids holds more than {most} (HUB_CALL_MAX_IDS): call in parts, or replay by `filter`.")
     return DeliveryQuery(ids=tuple(id for id in ids if len(id) <= CURSOR_MAX_CHARS))

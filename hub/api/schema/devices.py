@@ -19,7 +19,7 @@ from hub.audience.devices import EXCLUSIVE_KINDS, device_key
 from hub.errors import BadUserInput, NotFound, Unavailable
 from hub.ids import new_id, new_secret
 from hub.model import DeviceKind
-from hub.setting_values import vapid_key
+from hub.settings.values import vapid_key
 
 POINT_BYTES = 65  # RFC 8291: an uncompressed point of P-256
 AUTH_BYTES = 16
@@ -130,8 +130,8 @@ class DeviceMutation:
     )
     async def connect_webhook(self, info: Info, url: str, label: str | None = None) -> DeviceSecretPayload:
         context = info.context
-        if not context.services.settings.webhooks:
-            raise NotFound("People's own webhooks are switched off here (HUB_WEBHOOKS).")
+        if not context.services.settings.personal_webhooks:
+            raise NotFound("People's own webhooks are switched off here (HUB_PERSONAL_WEBHOOKS).")
         address = _address(context, url, "url", secure=False)
         secret = new_secret()
         device = _device(context, DeviceKind.WEBHOOK, address, label, "label")

@@ -92,7 +92,7 @@ class InboxFilter:
     tags: list[str] | None = None
     priorities: list[model.Priority] | None = None
     search: str | None = strawberry.field(
-        default=None, description="Words in title or body, among the newest of the view (HUB_SEARCH_WINDOW)."
+        default=None, description="Words in title or body, among the newest of the view (HUB_SEARCH_MAX_NOTIFICATIONS)."
     )
 
 
@@ -118,9 +118,9 @@ def to_send_request(given: SendInput, settings: Settings, now: datetime, field: 
     users = given.to.users
     if not users:
         raise BadUserInput("Name at least one user in `to.users`.", f"{field}.to.users")
-    if len(users) > settings.users_per_call:
+    if len(users) > settings.call_max_users:
         raise TooLarge(
-            f"{field}.to.users names more than {settings.users_per_call} users (HUB_USERS_PER_CALL).",
+            f"{field}.to.users names more than {settings.call_max_users} users (HUB_CALL_MAX_USERS).",
             field=f"{field}.to.users",
         )
     if given.content is None:
@@ -202,8 +202,8 @@ def valid_user_id(given: str, field: str) -> str:
 
 
 def valid_ids(given: Sequence[str], settings: Settings) -> list[str]:
-    if len(given) > settings.ids_per_call:
-        raise TooLarge(f"ids holds more than {settings.ids_per_call} (HUB_IDS_PER_CALL): call in parts.")
+    if len(given) > settings.call_max_ids:
+        raise TooLarge(f"ids holds more than {settings.call_max_ids} (HUB_CALL_MAX_IDS): call in parts.")
     return [id for id in given if len(id) <= ID_MAX_CHARS]
 
 
@@ -216,8 +216,8 @@ def valid_id_cursor(after: str | None) -> str | None:
 
 def valid_page_size(first: int | None, default: int, settings: Settings) -> int:
     first = default if first is None else first
-    if not 1 <= first <= settings.page_max:
-        raise BadUserInput(f"A page has 1 to {settings.page_max} items (HUB_PAGE_MAX).", "first")
+    if not 1 <= first <= settings.page_max_items:
+        raise BadUserInput(f"A page has 1 to {settings.page_max_items} items (HUB_PAGE_MAX_ITEMS).", "first")
     return first
 
 
@@ -226,22 +226,28 @@ def json_text(value: object, settings: Settings, field: str) -> str | None:
     if value is None:
         return None
     text = request_json.dumps(value, field)
-    if len(text) > settings.data_max_bytes:
-        raise TooLarge(f"{field} is larger than {settings.data_max_bytes} bytes (HUB_DATA_MAX_BYTES).", field=field)
+    if len(text) > settings.notification_data_max_bytes:
+        raise TooLarge(
+            f"{field} is larger than {settings.notification_data_max_bytes} bytes (HUB_NOTIFICATION_DATA_MAX_BYTES).",
+            field=field,
+        )
     return text.decode()
 
 
 def _content(given: ContentInput, settings: Settings, field: str) -> model.Content:
     if is_blank(given.title):
         raise BadUserInput("The title is empty: give at least one visible character.", f"{field}.title")
-    if len(given.title) > settings.title_max_chars:
+    if len(given.title) > settings.notification_title_max_chars:
         raise TooLarge(
-            f"{field}.title is longer than {settings.title_max_chars} characters (HUB_TITLE_MAX_CHARS).",
+            f"{field}.title is longer than {settings.notification_title_max_chars} characters "
+            "(HUB_NOTIFICATION_TITLE_MAX_CHARS).",
             field=f"{field}.title",
         )
-    if len(given.body.encode()) > settings.text_max_bytes:
+    if len(given.body.encode()) > settings.notification_body_max_bytes:
         raise TooLarge(
-            f"{field}.body is larger than {settings.text_max_bytes} bytes (HUB_TEXT_MAX_BYTES).", field=f"{field}.body"
+            f"{field}.body is larger than {settings.notification_body_max_bytes} bytes "
+            "(HUB_NOTIFICATION_BODY_MAX_BYTES).",
+            field=f"{field}.body",
         )
     actions = given.actions or []
     if len(actions) > ACTIONS_MAX:

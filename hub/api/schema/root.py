@@ -221,10 +221,10 @@ class Mutation(
         context = info.context
         tenant = context.require_service()
         settings = context.services.settings
-        if len(inputs) > settings.sends_per_call:
-            raise TooLarge(f"inputs holds more than {settings.sends_per_call} sends (HUB_SENDS_PER_CALL).")
-        if sum(len(given.to.users or ()) for given in inputs) > settings.users_per_call:
-            raise TooLarge(f"inputs name more than {settings.users_per_call} users in all (HUB_USERS_PER_CALL).")
+        if len(inputs) > settings.call_max_sends:
+            raise TooLarge(f"inputs holds more than {settings.call_max_sends} sends (HUB_CALL_MAX_SENDS).")
+        if sum(len(given.to.users or ()) for given in inputs) > settings.call_max_users:
+            raise TooLarge(f"inputs name more than {settings.call_max_users} users in all (HUB_CALL_MAX_USERS).")
         header = _header_key(info)
         answers: list[Published | BaseException | None] = [None] * len(inputs)
         asked: list[tuple[SendRequest, str | None]] = []
@@ -272,8 +272,8 @@ class Mutation(
         context = info.context
         tenant = context.require_service()
         settings = context.services.settings
-        if len(users) > settings.users_per_call:
-            raise TooLarge(f"users holds more than {settings.users_per_call} (HUB_USERS_PER_CALL): call in parts.")
+        if len(users) > settings.call_max_users:
+            raise TooLarge(f"users holds more than {settings.call_max_users} (HUB_CALL_MAX_USERS): call in parts.")
         if not users:
             return []
         profiles = [to_profile(given, tenant, settings, f"users.{index}") for index, given in enumerate(users)]

@@ -14,7 +14,7 @@ from hub.model import mailbox_of
 class UserDataMutation:
     @strawberry.mutation(
         description="Role admin. All that is kept of a person, the newest first; `complete` is false where there is "
-        "more of something than an export holds (HUB_EXPORT_MAX)."
+        "more of something than an export holds (HUB_EXPORT_MAX_ITEMS)."
     )
     async def export_user(self, info: Info, id: ID) -> JSON:
         context = info.context

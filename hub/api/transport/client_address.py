@@ -32,10 +32,10 @@ class ClientAddresses:
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = settings.trusted_proxies
-        self._connections = KeyedLimiter(settings.connections_per_address)
+        self._connections = KeyedLimiter(settings.address_max_connections)
         self._warned = False
         message = (
-            f"Your address has {settings.connections_per_address} open connections (HUB_CONNECTIONS_PER_ADDRESS). If "
+            f"Your address has {settings.address_max_connections} open connections (HUB_ADDRESS_MAX_CONNECTIONS). If "
             "it is a proxy's, name it in HUB_TRUSTED_PROXIES."
         )
         self.refusal_body = orjson.dumps({"errors": [to_graphql_error(RateLimited(message, RETRY_AFTER_S), "")]})
@@ -52,7 +52,7 @@ class ClientAddresses:
         metrics.connections_refused.inc()
         if not self._warned:
             self._warned = True
-            log.warning("address_refused", address=place, settings="HUB_CONNECTIONS_PER_ADDRESS, HUB_TRUSTED_PROXIES")
+            log.warning("address_refused", address=place, settings="HUB_ADDRESS_MAX_CONNECTIONS, HUB_TRUSTED_PROXIES")
         return None
 
     def release(self, key: str) -> None:

@@ -120,9 +120,9 @@ class GraphQLOverHTTP:
         if scope["method"] == "GET" and operation.kind not in readable:
             refusing = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
             return _json({"errors": [refusing]}, accept, 405, {"allow": "POST"})
-        if size > self._services.settings.body_max_bytes and "sendMany" not in root_fields(operation):
+        if size > self._services.settings.request_max_bytes and "sendMany" not in root_fields(operation):
             fault = TooLarge(
-                f"The body is larger than {self._services.settings.body_max_bytes} bytes (HUB_BODY_MAX_BYTES)."
+                f"The body is larger than {self._services.settings.request_max_bytes} bytes (HUB_REQUEST_MAX_BYTES)."
             )
             return _json({"errors": [to_graphql_error(fault, request_id)]}, accept, fault.status)
         context = Context(caller, self._services, request_id, key)
@@ -134,7 +134,7 @@ class GraphQLOverHTTP:
             held = caller.mailbox if caller.role is Role.USER else None
             if held and not self._sockets.acquire(held):
                 full = RateLimited(
-                    "Too many open sockets and streams for this user (HUB_SOCKETS_PER_USER).", RETRY_AFTER_S
+                    "Too many open sockets and streams for this user (HUB_USER_MAX_CONNECTIONS).", RETRY_AFTER_S
                 )
                 told = {"retry-after": f"{RETRY_AFTER_S:.0f}"}
                 return _json({"errors": [to_graphql_error(full, request_id)]}, accept, full.status, told)

@@ -2,7 +2,7 @@
 
 `close` waits until the client has read all data, which such a client never does: the connection would outlive its pings
 and delay the shutdown. A connection is aborted if the client does not answer a ping in time, does not finish a request
-within HUB_REQUEST_TIMEOUT_S, reads nothing for HUB_STALLED_S, or is still connected `LINGER_S` after the close. A
+within HUB_REQUEST_TIMEOUT_S, reads nothing for HUB_WRITE_TIMEOUT_S, or is still connected `LINGER_S` after the close. A
 client whose address has reached its connection limit gets an error, and nothing more is read. A connection counts until
 it is lost; a WebSocket takes over the count of its HTTP connection.
 
@@ -27,6 +27,7 @@ from hub.settings import Settings
 
 TEXT_FRAME = 0x81  # a whole text message in one frame
 FRAMES_PER_MESSAGE_MAX = 1024  # frames of one message
+REQUEST_HEAD_MAX_BYTES = 64 << 10  # request line and headers
 LINGER_S = 2.0  # for the client to take the last word
 
 
@@ -78,9 +79,8 @@ class HubHTTPProtocol(RequestReader):
             self._clear_deadline()
         elif self.transport.is_closing():
             self.abort_after_linger()
-        elif self._in_head and self._head_bytes > self._settings.head_max_bytes:
-            limit = f"{self._settings.head_max_bytes} bytes (HUB_HEAD_MAX_BYTES)"
-            self.reject(431, TooLarge(f"The head of the request is larger than {limit}."))
+        elif self._in_head and self._head_bytes > REQUEST_HEAD_MAX_BYTES:
+            self.reject(431, TooLarge(f"The head of the request is larger than {REQUEST_HEAD_MAX_BYTES} bytes."))
         elif self._receiving or self._idle:
             self._start_deadline()
         else:
@@ -115,7 +115,7 @@ class HubHTTPProtocol(RequestReader):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stall_timer = self.loop.call_later(self._settings.stalled_s, self._abort, "stalled")
+        self._stall_timer = self.loop.call_later(self._settings.write_timeout_s, self._abort, "stalled")
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -234,7 +234,7 @@ class HubWebSocketProtocol(WebSocketReader):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stall_timer = self.loop.call_later(self._settings.stalled_s, self._abort, "stalled")
+        self._stall_timer = self.loop.call_later(self._settings.write_timeout_s, self._abort, "stalled")
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -276,7 +276,7 @@ class HubWebSocketProtocol(WebSocketReader):
 class _HubServerProtocol(ServerProtocol):
     def fail(self, code: int, reason: str = "") -> None:
         if code == CloseCode.MESSAGE_TOO_BIG:
-            reason = "The message is too large, or in too many frames (HUB_SOCKET_MESSAGE_MAX_BYTES)."
+            reason = "The message is too large, or in too many frames (HUB_WEBSOCKET_MESSAGE_MAX_BYTES)."
         super().fail(code, reason)
 
 

@@ -98,7 +98,9 @@ class GraphQLOverWebSocket:
             caller = await self._initialize(session)
             if caller.role is Role.USER:
                 if not self._sockets.acquire(caller.mailbox):
-                    raise CloseSocket(CloseCode.TOO_MANY, "Too many open sockets for this user (HUB_SOCKETS_PER_USER).")
+                    raise CloseSocket(
+                        CloseCode.TOO_MANY, "Too many open sockets for this user (HUB_USER_MAX_CONNECTIONS)."
+                    )
                 mailbox = caller.mailbox
             server_time = self._services.clock().isoformat(timespec="milliseconds")
             await session.send({"type": "connection_ack", "payload": {"serverTime": server_time}})
@@ -114,7 +116,7 @@ class GraphQLOverWebSocket:
 
     async def _initialize(self, session: "_Session") -> Principal:
         try:
-            async with asyncio.timeout(self._services.settings.init_timeout_s):
+            async with asyncio.timeout(self._services.settings.websocket_init_timeout_s):
                 while (message := await session.receive())["type"] in {"ping", "pong"}:
                     await session.reply_to_ping(message)
         except TimeoutError:
@@ -213,8 +215,10 @@ class _Session:
         id = message["id"]
         if id in self._operations:
             raise CloseSocket(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {id[:64]} already exists")
-        if len(self._operations) >= self._services.settings.subscriptions_per_socket:
-            raise CloseSocket(CloseCode.TOO_MANY, "Too many operations on this socket (HUB_SUBSCRIPTIONS_PER_SOCKET).")
+        if len(self._operations) >= self._services.settings.websocket_max_subscriptions:
+            raise CloseSocket(
+                CloseCode.TOO_MANY, "Too many operations on this socket (HUB_WEBSOCKET_MAX_SUBSCRIPTIONS)."
+            )
         payload = message.get("payload")
         try:
             request = parse_request(payload)

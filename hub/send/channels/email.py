@@ -48,7 +48,7 @@ SES_DEAD = {"MessageRejected", "BadRequestException"}
 async def create_providers(settings: Settings, egress: OutboundHTTP, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001 - mail is no HTTP
     """Return SMTP, then SES, as configured."""
     providers: list[Provider] = []
-    if settings.smtp_url and settings.email_from:
+    if settings.smtp_url and settings.smtp_from:
         smtp = Smtp(settings, await asyncio.to_thread(socket.getfqdn))
         stack.push_async_callback(smtp.aclose)
         providers.append(smtp)
@@ -72,7 +72,7 @@ class Smtp:
     def __init__(self, settings: Settings, helo: str) -> None:
         url = urlsplit(settings.smtp_url)
         self.timeout_s = settings.provider_timeout_s
-        self._sender = parse_sender(settings.email_from)
+        self._sender = parse_sender(settings.smtp_from)
         tls = url.scheme == "smtps"
         asked = parse_qs(url.query).get("starttls", [""])[0]
         start_tls = not tls and (asked == "on" or (asked != "off" and not _is_loopback(url.hostname or "")))
@@ -87,7 +87,7 @@ class Smtp:
             "local_hostname": helo,
             "timeout": self.timeout_s,
         }
-        self._slots = asyncio.Semaphore(settings.smtp_connections)
+        self._slots = asyncio.Semaphore(settings.smtp_max_connections)
         self._idle: dict[SMTP, asyncio.TimerHandle] = {}
 
     def breakers(self, message: Message) -> tuple[str, ...]:  # noqa: ARG002 - all mails go to the same server

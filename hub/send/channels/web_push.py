@@ -25,8 +25,8 @@ from hub.platform.outbound_http import AddressNotAllowed, HTTPResponse, Outbound
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent
 from hub.send.retry_after import retry_after_s
-from hub.setting_values import vapid_key
 from hub.settings import Settings
+from hub.settings.values import vapid_key
 
 CHANNEL = Channel.WEB_PUSH
 

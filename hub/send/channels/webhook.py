@@ -24,7 +24,7 @@ EVENT = "notification.created"
 async def create_providers(
     settings: Settings, egress: OutboundHTTP, _: AsyncExitStack, now: Clock = clock.now
 ) -> tuple[Provider, ...]:
-    return (WebhookProvider(egress, settings.provider_timeout_s, now),) if settings.webhooks else ()
+    return (WebhookProvider(egress, settings.provider_timeout_s, now),) if settings.personal_webhooks else ()
 
 
 class WebhookProvider:

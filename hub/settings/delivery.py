@@ -1,0 +1,126 @@
+"""Settings of channels and workers."""
+
+from pydantic import BaseModel, Field, SecretStr
+
+from hub.settings.types import (
+    COUNT_MAX,
+    ApnsApplication,
+    AppOrigin,
+    Concurrencies,
+    Count,
+    Days,
+    FcmApplication,
+    MailServer,
+    PositiveCount,
+    PositiveSeconds,
+    PrivateNetworks,
+    RetrySchedule,
+    RetrySchedules,
+    Seconds,
+    Sender,
+    SnsTopics,
+    VapidSubject,
+    WebURL,
+    WholeSeconds,
+)
+
+
+class ChannelSettings(BaseModel):
+    """Channels and their providers."""
+
+    public_url: WebURL = Field(
+        "", description="Public address of this hub, used for links in emails, such as `https://hub.example.org`."
+    )
+    app_url: AppOrigin = Field(
+        "",
+        description="Origin of the app, prepended to action URLs that are a path, such as `https://app.example.org`.",
+    )
+    smtp_url: MailServer = Field(
+        "",
+        description="Mail server: `smtps://user:password@host:465`, or `smtp://` with required STARTTLS, "
+        "which `?starttls=on` or `off` overrides.",
+    )
+    smtp_max_connections: PositiveCount = Field(
+        10, description="Maximum number of open connections of one worker to the mail server."
+    )
+    smtp_from: Sender = Field("", description="Sender of emails through SMTP, such as `Acme <no-reply@example.org>`.")
+    ses_from: Sender = Field("", description="Sender of emails through Amazon SES.")
+    sns_topics: SnsTopics = Field(
+        (), description="ARNs of the SNS topics that publish bounces, complaints and deliveries of SES."
+    )
+    vapid_private_key: SecretStr = Field(
+        SecretStr(""), description="Private key that signs web pushes, as printed by `hub vapid`."
+    )
+    vapid_subject: VapidSubject = Field(
+        "", description="Contact for operators of push services, such as `mailto:ops@example.org`."
+    )
+    sns_platform_fcm: FcmApplication = Field("", description="ARN of the SNS platform application for Android.")
+    sns_platform_apns: ApnsApplication = Field("", description="ARN of the SNS platform application for iOS.")
+    personal_webhooks: bool = Field(True, description="Allow users to connect personal webhooks.")
+    webhook_failing_days: Days = Field(
+        5, description="A webhook endpoint whose calls all failed for this many days is disabled."
+    )
+    webhook_call_days: Days = Field(
+        30, description="Days that calls of webhook endpoints are stored and can be replayed."
+    )
+    egress_allow: PrivateNetworks = Field(
+        (), description="Private networks (CIDR) that webhooks and web pushes may reach."
+    )
+
+
+class DeliverySettings(BaseModel):
+    """Workers."""
+
+    delivery_concurrency: PositiveCount = Field(
+        100, description="Maximum number of concurrent provider calls per worker and channel."
+    )
+    delivery_concurrency_by_channel: Concurrencies = Field(
+        {},
+        description="Concurrency of single channels, or of WEBHOOK_ENDPOINT (tenants' webhooks), as JSON such "
+        'as `{"EMAIL": 20}`.',
+    )
+    provider_timeout_s: PositiveSeconds = Field(
+        15, description="A provider call without a response after this time has failed."
+    )
+    lease_margin_s: Seconds = Field(30, description="Time that a worker's lease lasts beyond the provider timeout.")
+    lease_max_expirations: int = Field(
+        5,
+        ge=2,
+        le=COUNT_MAX,
+        description="Expired leases after which a delivery is FAILED with POISON; the last two attempts run "
+        "in isolation.",
+    )
+    retry_schedule: RetrySchedule = Field(
+        (5, 300, 1800, 7200, 18000, 36000, 36000),
+        description="Delays between delivery attempts before jitter, such as `5s,5m,30m,2h`.",
+    )
+    retry_schedule_by_channel: RetrySchedules = Field(
+        {}, description='Delays for single channels in seconds, as JSON such as `{"EMAIL": [60, 3600]}`.'
+    )
+    retry_after_max_s: Seconds = Field(86_400, description="Longest `Retry-After` of a provider that is honored.")
+    circuit_breaker_open_s: PositiveSeconds = Field(
+        30, description="Time that an open circuit breaker waits before it allows a probe."
+    )
+    delivery_limit_window_s: WholeSeconds = Field(60, description="Window of the delivery rate limits.")
+    delivery_limit_per_user: Count = Field(
+        0, description="Maximum number of deliveries to one user on one channel in the window; 0 is unlimited."
+    )
+    delivery_limit_per_channel: Count = Field(
+        0, description="Maximum number of deliveries on one channel in the window; 0 is unlimited."
+    )
+    delivery_limit_per_tenant: Count = Field(
+        0, description="Maximum number of deliveries of one tenant in the window; 0 is unlimited."
+    )
+    delivery_limit_overall: Count = Field(
+        0, description="Maximum number of deliveries of the whole hub in the window; 0 is unlimited."
+    )
+    lane_max_ids: PositiveCount = Field(
+        1000, description="Maximum number of ids in one lane of the Redis queue; the rest waits in MongoDB."
+    )
+    requeue_after_s: PositiveSeconds = Field(
+        60, description="A delivery that no worker claimed for this time is enqueued again."
+    )
+    scheduler_interval_s: PositiveSeconds = Field(0.5, description="Time between two runs of the scheduler.")
+    shutdown_timeout_s: PositiveSeconds = Field(
+        10, description="Time in which a process must finish its work after SIGTERM."
+    )

@@ -1,0 +1,107 @@
+"""Types of settings: how their text is parsed, and the bounds of numbers."""
+
+from collections.abc import Callable
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from hub.model import Channel
+from hub.settings import values
+
+DAYS_MAX = 20_000  # MongoDB's TTL indexes count seconds in 32 bits
+COUNT_MAX = 2**31 - 1
+SNS_PLATFORM_KINDS = {"sns_platform_fcm": ("GCM",), "sns_platform_apns": ("APNS", "APNS_SANDBOX")}
+"""The kinds of SNS platform applications that each setting accepts."""
+
+
+def _split_words(value: object) -> object:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _split_secrets(value: object) -> object:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+def _split_networks(value: object) -> object:
+    return tuple(ip_network(word) for word in value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _split_durations(value: object) -> object:
+    return tuple(values.duration_s(word) for word in value.split(",")) if isinstance(value, str) else value
+
+
+def _each(parse: Callable[[str], str]) -> AfterValidator:
+    """Parse every word, and drop repeated ones."""
+    return AfterValidator(lambda words: tuple(dict.fromkeys(parse(word) for word in words)))
+
+
+def _unless_empty(parse: Callable[[str], Any]) -> AfterValidator:
+    return AfterValidator(lambda value: parse(value) if value else value)
+
+
+def _check_sender(value: str) -> str:
+    values.sender(value)
+    return value
+
+
+def _check_network(value: str) -> str:
+    ip_network(value)
+    return value
+
+
+def _check_visible_ascii(value: SecretStr) -> SecretStr:
+    if not all("!" <= character <= "~" for character in value.get_secret_value()):
+        raise ValueError("a token is sent in a header: use visible ASCII characters without spaces")
+    return value
+
+
+def _check_secret_lengths(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if any(len(secret.get_secret_value().encode()) < values.MIN_SECRET_BYTES for secret in secrets):
+        raise ValueError(
+            f"each secret has {values.MIN_SECRET_BYTES} bytes or more; create one with `openssl rand -hex 32`"
+        )
+    return secrets
+
+
+Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
+PositiveCount = Annotated[int, Field(gt=0, le=COUNT_MAX)]
+Seconds = Annotated[float, Field(ge=0, le=values.YEAR_S)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=values.YEAR_S)]
+WholeSeconds = Annotated[int, Field(gt=0, le=int(values.YEAR_S))]
+Days = Annotated[int, Field(ge=0, le=DAYS_MAX)]
+Port = Annotated[int, Field(ge=0, le=values.PORT_MAX)]
+
+SpaceSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_words)]
+"""Values separated by spaces or commas."""
+Origins = Annotated[SpaceSeparated, _each(values.origin)]
+PrivateNetworks = Annotated[SpaceSeparated, _each(_check_network)]
+SnsTopics = Annotated[SpaceSeparated, _each(values.sns_topic)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split_networks)]
+SecretKeys = Annotated[
+    tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_secrets), AfterValidator(_check_secret_lengths)
+]
+
+AppOrigin = Annotated[str, _unless_empty(values.web_origin)]
+WebURL = Annotated[str, _unless_empty(values.web_url)]
+URLToFetch = Annotated[str, _unless_empty(values.url_to_fetch)]
+MailServer = Annotated[str, _unless_empty(values.mail_server)]
+Sender = Annotated[str, _unless_empty(_check_sender)]
+VapidSubject = Annotated[str, _unless_empty(values.vapid_subject)]
+FcmApplication = Annotated[
+    str, _unless_empty(partial(values.sns_application, kinds=SNS_PLATFORM_KINDS["sns_platform_fcm"]))
+]
+ApnsApplication = Annotated[
+    str, _unless_empty(partial(values.sns_application, kinds=SNS_PLATFORM_KINDS["sns_platform_apns"]))
+]
+DatabaseName = Annotated[str, AfterValidator(values.database_name)]
+HeaderToken = Annotated[SecretStr, AfterValidator(_check_visible_ascii)]
+
+Lane = Channel | Literal["WEBHOOK_ENDPOINT"]
+"""A channel, or the calls of tenants' webhook endpoints."""
+JSON = BeforeValidator(values.json_object)
+Concurrencies = Annotated[dict[Lane, PositiveCount], NoDecode, JSON]
+RetrySchedule = Annotated[tuple[float, ...], NoDecode, BeforeValidator(_split_durations)]
+RetrySchedules = Annotated[dict[Lane, tuple[Seconds, ...]], NoDecode, JSON]
