@@ -4,12 +4,13 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from hub.api.auth import sign_token
 from hub.inbox.cursors import decode_position
@@ -17,6 +18,7 @@ from hub.model import Role
 from tests.processes import SECRET
 
 Json = dict[str, Any]
+SUBPROTOCOL = Subprotocol("graphql-transport-ws")
 
 NOTIFICATION = "id sortKey title body category createdAt updatedAt seenAt readAt archivedAt snoozedUntil acknowledgedAt"
 PAGE = f"unread unseen position nodes {{ {NOTIFICATION} }} pageInfo {{ hasNextPage endCursor }}"
@@ -156,7 +158,7 @@ class Tenant:
         async with self.socket(user, url=url) as socket:
             yield await socket.subscribe(query, after=after)
 
-    async def events(self, user: str, after: str | None = None, *, url: str | None = None) -> AsyncIterator[Json]:
+    async def events(self, user: str, after: str | None = None, *, url: str | None = None) -> AsyncGenerator[Json]:
         """The same feed as server-sent events: payloads of `next`, until `complete`."""
         sent = {"authorization": f"Bearer {self.token(user)}", "accept": "text/event-stream"}
         body = {"query": FEED, "variables": {"after": after}}
@@ -176,7 +178,7 @@ class Tenant:
         """A WebSocket, acknowledged."""
         address = (url or self.next_url()).replace("http", "ws", 1)
         options: Any = {"max_size": None, "max_queue": None, "ssl": self.tls}
-        async with connect(address, subprotocols=["graphql-transport-ws"], **options) as connection:
+        async with connect(address, subprotocols=[SUBPROTOCOL], **options) as connection:
             socket = Socket(connection)
             await socket.write({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token(user)}"}})
             assert (await socket.read())["type"] == "connection_ack"

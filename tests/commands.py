@@ -22,7 +22,7 @@ def environment(**settings: str) -> dict[str, str]:
     return {**kept, "PYTHONWARNINGS": "error", **{f"HUB_{name.upper()}": value for name, value in settings.items()}}
 
 
-def call(*arguments: str, cwd: Path | None = None, **settings: str) -> "subprocess.CompletedProcess[str]":
+def call(*arguments: str, cwd: Path | str | None = None, **settings: str) -> "subprocess.CompletedProcess[str]":
     """A command that ends by itself."""
     return subprocess.run(
         [HUB, *arguments],
@@ -44,7 +44,7 @@ def _hear_interrupts() -> None:
 class Command:
     """A command that goes on until it is told to end. It is killed when the block is left."""
 
-    def __init__(self, *arguments: str, cwd: Path | None = None, **settings: str) -> None:
+    def __init__(self, *arguments: str, cwd: Path | str | None = None, **settings: str) -> None:
         self._arguments = arguments
         self._cwd = cwd
         self._environment = environment(**settings)

@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection, Connection
 
 CLOSED = "unable to perform operation on <TCPTransport closed=True reading=False 0x7f>; the handler is closed"
-EXCEPT = {"with_key_repair", "_with_repair", "_healed"}
+EXCEPT = {"with_key_repair", "_with_repair"}
 seen: set[str] = set()
 
 

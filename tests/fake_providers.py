@@ -69,7 +69,7 @@ class MailServer:
     def cut(self) -> None:
         """Ends every connection without a word."""
         for protocol in self._transports:
-            if protocol.transport:
+            if isinstance(protocol.transport, asyncio.Transport):
                 protocol.transport.abort()
 
     def _connected(self) -> SMTP:
@@ -103,6 +103,7 @@ class MailServer:
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if self.ends_after and self._taken.get(id(session), 0) >= self.ends_after:
+            assert server.transport
             asyncio.get_running_loop().call_soon(server.transport.close)
             return "421 4.7.0 too many messages in this session"
         if said := await self._reply("MAIL"):

@@ -51,13 +51,13 @@ class Topic(HttpPeer):
     def told(self, kind: str, provider_id: str, *addresses: str, version: str = "2", **more: Any) -> dict[str, Any]:
         """A bounce, complaint or delivery of SES."""
         recipients = [{"emailAddress": address} for address in addresses]
-        about = {
+        details: dict[str, dict[str, Any]] = {
             "Bounce": {"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": recipients},
             "Complaint": {"complainedRecipients": recipients},
             "Delivery": {"recipients": list(addresses)},
-        }[kind]
+        }
         mail = {"messageId": provider_id, "timestamp": more.pop("timestamp", "2026-11-20T08:15:29.000Z")}
-        text = {"notificationType": kind, "mail": mail, kind.lower(): {**about, **more}}
+        text = {"notificationType": kind, "mail": mail, kind.lower(): {**details[kind], **more}}
         return self.message(json.dumps(text), version=version)
 
 

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import aiohttp
@@ -86,7 +87,7 @@ async def caught_up(watchers: Sequence[Watcher], within_s: float) -> None:
     heads = {}
     for watcher in watchers:
         if watcher.user not in heads:
-            page = await insist(lambda watcher=watcher: watcher.tenant.inbox(watcher.user, first=1))
+            page = await insist(partial(watcher.tenant.inbox, watcher.user, first=1))
             heads[watcher.user] = modseq(page["position"])
 
     async def all_there() -> bool:

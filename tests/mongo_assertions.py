@@ -57,7 +57,7 @@ def shown(notifications: list[Json]) -> list[Json]:
 def state(notifications: list[Json]) -> list[Row]:
     """As `Replica.state`: id, seen, read, archived, snoozed, acknowledged."""
     marks = ("seen_at", "read_at", "archived_at", "snoozed_until", "acknowledged_at")
-    return [(n["_id"], *(bool(n.get(mark)) for mark in marks)) for n in shown(notifications)]  # type: ignore[misc]
+    return [(n["_id"], *(bool(n.get(mark)) for mark in marks)) for n in shown(notifications)]
 
 
 def counts(notifications: list[Json]) -> tuple[int, int]:

@@ -100,7 +100,7 @@ class Crowd:
             priority=random.choice(PRIORITIES),
             requireAck=random.random() < 0.3,
             **({"expiresAt": instant(seconds=random.uniform(0.3, 3))} if expiring else {}),
-            **({"channels": ["EMAIL"]} if random.random() < 0.05 else {}),
+            **(Json(channels=["EMAIL"]) if random.random() < 0.05 else {}),
         )
         self.sent[sent["send"]["id"]] = len(users)
 
@@ -119,7 +119,7 @@ class Crowd:
         wanted: Json = {}
         if dice > 0.3:
             wanted["view"] = random.choice(["ACTIVE", "ACTIVE", "UNREAD", "SNOOZED", "ARCHIVED", "ALL"])
-            narrowings = [
+            narrowings: list[Json] = [
                 {"search": random.choice(["build 1", "deploy 2", "invoice 3"])},
                 {"search": random.choice(["build", "deploy", "invoice"])},
                 {"categories": random.sample(CATEGORIES, random.randint(1, 2))},

@@ -248,7 +248,7 @@ class Issuer:
     """Publishes keys, and counts how often it is asked."""
 
     def __init__(self) -> None:
-        self.keys: list[RSAKey | ECKey] = []
+        self.keys: list[Any] = []
         self.unreadable: list[Any] = []
         self.asked = 0
         self.away = False

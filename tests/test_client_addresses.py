@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 from hub.api.transport.client_address import ClientAddresses, proxy_headers
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
-from tests.client import Tenant, eventually
+from tests.client import SUBPROTOCOL, Tenant, eventually
 from tests.commands import call
 from tests.processes import SECRET, Deployment
 from tests.raw_connections import FEED, HEALTH, OTHER, PROXY, SOON_S, asking, metric, raw
@@ -45,7 +46,7 @@ async def test_address_with_all_its_connections_is_told_so_at_once(narrow: Deplo
     port = narrow.apis[0].port
     url = f"ws://127.0.0.1:{port}/graphql"
     async with AsyncExitStack() as stack:
-        protocols = {"subprotocols": ["graphql-transport-ws"]}
+        protocols: Any = {"subprotocols": [SUBPROTOCOL]}
         open_socket = await stack.enter_async_context(connect(url, **protocols))
         silent = await stack.enter_async_context(raw(port))
         asked = await stack.enter_async_context(raw(port))
@@ -103,8 +104,8 @@ async def test_client_whom_a_trusted_proxy_names_is_counted_in_the_proxys_stead(
         assert await streams("203.0.113.5") == 429
         with pytest.raises(InvalidStatus) as refused:
             named = {"X-Forwarded-For": "203.0.113.5"}
-            options = {"additional_headers": named, "local_addr": (PROXY, 0)}
-            await connect(f"ws://127.0.0.1:{api.port}/graphql", subprotocols=["graphql-transport-ws"], **options)
+            options: Any = {"additional_headers": named, "local_addr": (PROXY, 0)}
+            await connect(f"ws://127.0.0.1:{api.port}/graphql", subprotocols=[SUBPROTOCOL], **options)
         assert refused.value.response.status_code == 429
         assert await asks("203.0.113.6") == 200
         assert await asks("unknown") == 200
@@ -136,7 +137,7 @@ async def test_forwarded_proto_counts_from_a_trusted_proxy_only(source: str, sch
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
         seen.append(scope["scheme"])
 
-    settings = Settings(jwt_secret=SECRET, trusted_proxies=PROXY)  # type: ignore[arg-type]
+    settings = Settings(jwt_secret=SECRET, trusted_proxies=PROXY)
     headers = [(b"x-forwarded-proto", b"https"), (b"x-forwarded-for", b"7.7.7.7")]
     scope = {"type": "http", "scheme": "http", "client": (source, 1), "headers": headers}
     await proxy_headers(app, ClientAddresses(settings))(scope, None, None)  # type: ignore[arg-type]
@@ -160,7 +161,7 @@ async def test_forwarded_proto_counts_from_a_trusted_proxy_only(source: str, sch
     ],
 )
 def test_forwarded_for_is_read_from_its_end(header: str, client: str | None) -> None:
-    settings = Settings(jwt_secret=SECRET, trusted_proxies="10.0.0.0/8")  # type: ignore[arg-type]
+    settings = Settings(jwt_secret=SECRET, trusted_proxies="10.0.0.0/8")
     assert ClientAddresses(settings).from_forwarded_for([header]) == client
     assert ClientAddresses(settings).from_forwarded_for(header.split(", ")) == client
 

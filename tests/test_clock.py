@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from hypothesis import given
@@ -75,13 +76,13 @@ async def test_send_follows_the_clock_of_the_hub_in_ids_creation_and_order(serve
             off = timedelta(days=days)
             hub.time.now = lambda off=off: real() + off  # type: ignore[method-assign, misc]
             publish = hub.services.publish
-            publish._clock = publish._committer._clock = hub.time.now
+            publish._clock = publish._committer._transactions._clock = hub.time.now
             request = SendRequest(users=("alice",), category="news", content=Content(title="Hello", body="you"))
             made.append((off, (await publish.send(tenant, request, None)).send))
         for off, send in made:
             assert abs(send.created_at - real() - off) < timedelta(minutes=1)
             assert abs(ids.id_time(send.id) - real() - off) < timedelta(minutes=1)
-        asked = {"category": None, "until": None, "first": 10, "after": None}
+        asked: Any = {"category": None, "until": None, "first": 10, "after": None}
         page = await hub.services.sends.page(tenant, since=None, **asked)
         assert [send.id for send in page] == [made[1][1].id, made[2][1].id, made[0][1].id]
         late = await hub.services.sends.page(tenant, since=real() + timedelta(hours=12), **asked)

@@ -180,7 +180,7 @@ def test_what_was_accepted_has_no_objection_afterwards(case: Case) -> None:
 @given(cases)
 def test_devices_are_the_persons_own_of_that_kind(case: Case) -> None:
     for decision in decided(case).external:
-        kind = DeviceKind(decision.channel) if decision.channel in set(DeviceKind) else None
+        kind = DeviceKind(decision.channel) if decision.channel.value in {kind.value for kind in DeviceKind} else None
         assert decision.devices == tuple(device.id for device in case[3].devices if device.kind is kind)
 
 

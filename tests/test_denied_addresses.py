@@ -197,7 +197,13 @@ def test_private_address_is_refused_however_its_parts_are_written(address: IPv4A
     parts = data.draw(st.integers(1, 4))
     numbers = [value >> 24, value >> 16 & 0xFF, value >> 8 & 0xFF, value & 0xFF][: parts - 1]
     numbers.append(value & (1 << 8 * (5 - parts)) - 1)
-    writings = [str, hex, lambda n: f"0{n:o}", lambda n: f"{n:04d}", lambda n: hex(n).upper()]
+    writings: list[Callable[[int], str]] = [
+        str,
+        hex,
+        lambda n: f"0{n:o}",
+        lambda n: f"{n:04d}",
+        lambda n: hex(n).upper(),
+    ]
     host = ".".join(data.draw(st.sampled_from(writings))(number) for number in numbers) + data.draw(
         st.sampled_from(["", "."])
     )

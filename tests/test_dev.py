@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -251,7 +252,7 @@ async def test_dev_starts_a_server_that_ends_again_and_gives_up_after_three_time
 async def test_dev_lets_front_ends_of_this_machine_call_and_leads_to_the_demo(folder: Path) -> None:
     async with dev(folder) as hub:
         url = (await hub.says(SERVES))[1]
-        query = {"json": {"query": "{ __typename }"}}
+        query: Any = {"json": {"query": "{ __typename }"}}
         async with aiohttp.ClientSession() as session:
             for origin, allowed in (("http://localhost:5173", True), ("https://localhost.example.org", False)):
                 async with session.post(f"{url}/graphql", **query, headers={"origin": origin}) as response:

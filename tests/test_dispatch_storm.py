@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis as RedisClient
@@ -43,7 +44,7 @@ async def test_workers_killed_in_mid_call_lose_nothing_and_double_only_what_they
     mongod, redis = servers
     chosen = random.Random(4)
     users = [f"user-{number}" for number in range(20)]
-    settings = {"provider_timeout_s": str(TIMEOUT_S), "retry_schedule": SCHEDULE}
+    settings: dict[str, Any] = {"provider_timeout_s": str(TIMEOUT_S), "retry_schedule": SCHEDULE}
     async with running(mongod.url, redis.url, workers=WORKERS, **settings) as (deployment, tenant, outside):
         await outside.join(tenant, *users)
         outside.slow(0.2)
@@ -91,7 +92,7 @@ async def test_flushed_redis_has_everything_back_on_its_lanes_within_two_rounds_
     measured is until they are on their lanes again; how long it then takes to send them is the receiver's affair."""
     tick_s, slots = 1.5, 10
     users = [f"user-{number}" for number in range(10)]
-    settings = {
+    settings: dict[str, Any] = {
         "scheduler_interval_s": str(tick_s),
         "requeue_after_s": "600",
         "delivery_concurrency": str(slots),
@@ -141,7 +142,7 @@ async def test_flushed_redis_has_everything_back_on_its_lanes_within_two_rounds_
 async def test_what_was_taken_while_mongodb_is_away_leaves_when_it_is_back() -> None:
     """By the clock it would be due in ten minutes."""
     async with fresh_servers() as (mongod, redis):
-        settings = {"requeue_after_s": "600", "delivery_concurrency": "1", "provider_timeout_s": "30"}
+        settings: dict[str, Any] = {"requeue_after_s": "600", "delivery_concurrency": "1", "provider_timeout_s": "30"}
         async with running(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside):
             [worker] = deployment.workers
             await outside.join(tenant, "alice", channels=["WEBHOOK"])
@@ -170,7 +171,7 @@ async def test_what_was_taken_while_mongodb_is_away_leaves_when_it_is_back() -> 
 async def test_sigterm_in_mid_send_ends_the_calls_under_way_and_doubles_nothing(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(10)]
-    settings = {"provider_timeout_s": "6", "shutdown_timeout_s": "10", "delivery_concurrency": "20"}
+    settings: dict[str, Any] = {"provider_timeout_s": "6", "shutdown_timeout_s": "10", "delivery_concurrency": "20"}
     async with running(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside):
         [worker] = deployment.workers
         await outside.join(tenant, *users)

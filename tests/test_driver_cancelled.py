@@ -45,10 +45,7 @@ async def cancel_twice(tasks: list[asyncio.Task[object]]) -> None:
 
 async def test_client_whose_waiting_calls_are_cancelled_twice_still_answers(client: Client) -> None:
     for _ in range(3):
-        tasks: list[asyncio.Task[object]] = [
-            asyncio.create_task(client.admin.command("ping"))  # type: ignore[arg-type]
-            for _ in range(PINGS)
-        ]
+        tasks: list[asyncio.Task[object]] = [asyncio.create_task(client.admin.command("ping")) for _ in range(PINGS)]
         await asyncio.sleep(0.001)
         await cancel_twice(tasks)
         async with asyncio.timeout(TIMEOUT_MS / 1000):
@@ -85,7 +82,7 @@ async def test_call_that_finds_no_free_place_fails_at_its_own_deadline(servers: 
     client = Client(servers[0].url, 1, timeoutMS=TIMEOUT_MS)
     try:
         await client.admin.command("ping")
-        slow = asyncio.create_task(client["driver"].command("ping"))  # type: ignore[arg-type]
+        slow = asyncio.create_task(client["driver"].command("ping"))
         blocked = client["driver"]["items"].find({"$where": "sleep(1500) || true"}, limit=1)
         await client["driver"]["items"].insert_one({})
         slow = asyncio.create_task(blocked.to_list())  # type: ignore[arg-type]

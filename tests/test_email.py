@@ -1,9 +1,8 @@
 """Emails over SMTP and Amazon SES: replies, connections, addresses and settings."""
 
 import asyncio
-import email as email_library
-import email.policy
 import ssl
+from email.base64mime import decode as base64_decode
 from pathlib import Path
 
 import pytest
@@ -238,7 +237,7 @@ async def test_ses_gets_the_same_mail(world: World) -> None:
     [(path, asked)] = amazon.requests
     assert path == "/v2/email/outbound-emails"
     assert asked["Destination"] == {"ToAddresses": [PRIVATE["address"]]}
-    assert email_library.base64mime.decode(asked["Content"]["Raw"]["Data"]) == build_email(sent, ACME).data
+    assert base64_decode(asked["Content"]["Raw"]["Data"]) == build_email(sent, ACME).data
     assert isinstance(await ses.send(to("jürgen@people.example")), Dead)
 
 
@@ -258,7 +257,7 @@ async def test_ses_gets_the_same_mail(world: World) -> None:
         (502, "MessageRejected", Retry),
     ],
 )
-async def test_ses_error_is_told_apart(world: World, status: int, code: str, outcome: type) -> None:
+async def test_ses_error_is_told_apart(world: World, status: int, code: str, outcome: type[Dead | Retry]) -> None:
     amazon = await world.amazon()
     [ses] = await email.create_providers(settings(ses_from=SENDER), world.egress, world.stack)
     amazon.fault = Amazon.json_error(status, code, f"about {PRIVATE['address']}")

@@ -1,7 +1,6 @@
 """Headers, text and HTML of emails."""
 
-import email as email_library
-import email.policy
+from email import message_from_bytes, policy
 from html.parser import HTMLParser
 
 import pytest
@@ -104,7 +103,7 @@ def test_whatever_people_write_stays_where_it_belongs(title: str, name: str, bod
     made = build_email(sent, Sender(" ".join(CONTROL_CHARACTERS.sub(" ", name).split()), ACME.address))
     assert made.data.isascii()
     assert all(len(line) <= 998 and b"\n" not in line and b"\r" not in line for line in made.data.split(b"\r\n"))
-    parsed = email_library.message_from_bytes(made.data, policy=email_library.policy.default)
+    parsed = message_from_bytes(made.data, policy=policy.default)
     assert parsed.keys() == [*HEADERS, *UNSUBSCRIBE]
     assert parsed["Subject"] == " ".join(CONTROL_CHARACTERS.sub(" ", title).split())
     assert [part.get_content_type() for part in parsed.walk()] == ["multipart/alternative", "text/plain", "text/html"]
@@ -192,7 +191,7 @@ def test_html_holds_no_tag_and_no_link_that_people_wrote(text: str) -> None:
 def test_shown_is_what_is_sent() -> None:
     sent = message(n_actions=(Action(key="open", label="Open build", url="https://ci.example/1", primary=True),))
     shown = email.preview(sent)
-    parsed = email_library.message_from_bytes(build_email(sent, ACME).data, policy=email_library.policy.default)
+    parsed = message_from_bytes(build_email(sent, ACME).data, policy=policy.default)
     plain, html = parsed.get_body(("plain",)), parsed.get_body(("html",))
     assert plain
     assert html

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from statistics import quantiles
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -151,7 +152,7 @@ def p50_p95_ms(waits: list[float]) -> tuple[int, int]:
 @pytest.mark.timeout(1800)
 async def test_flood_and_hanging_endpoints_of_one_tenant_do_not_delay_another(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    settings = {"delivery_concurrency": "40", "provider_timeout_s": "5", "rate_limit_per_user": "0"}
+    settings: dict[str, Any] = {"delivery_concurrency": "40", "provider_timeout_s": "5", "rate_limit_per_user": "0"}
     many = scaled(20, 200)
     async with running(mongod.url, redis.url, workers=1, **settings) as (deployment, small, outside):
         async with Tenant("flood", deployment.urls) as big, Tenant("hung", deployment.urls) as hung:

@@ -105,7 +105,7 @@ async def test_views_hold_what_their_names_say(tenant: Tenant) -> None:
         "ARCHIVED": [archived_read, archived],
         "ALL": [snoozed, archived_read, archived, read, seen, new],
     }.items():
-        page = await tenant.inbox("alice", **({"view": view} if view else {}))
+        page = await tenant.inbox("alice", **(Json(view=view) if view else {}))
         assert ids(page) == expected, view
         assert (page["unread"], page["unseen"]) == (2, 1)  # of the whole inbox, whatever the view
 
@@ -152,7 +152,7 @@ async def test_search_knows_case_beyond_ascii(tenant: Tenant) -> None:
 
 
 async def test_search_looks_at_the_newest_of_the_window_only(servers: tuple[Mongod, Redis], database: Database) -> None:
-    settings = Settings(jwt_secret=(SECRET,), search_max_notifications=10)  # type: ignore[arg-type]
+    settings = Settings(jwt_secret=(SECRET,), search_max_notifications=10)
     mailbox = mailbox_of("window", "alice")
     at = now()
     await database.mailboxes.insert_one({"_id": mailbox, "epoch": "e", "modseq": 20, "unread": 20, "unseen": 20})

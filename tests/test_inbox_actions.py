@@ -45,10 +45,11 @@ async def test_mark_changes_what_it_says_once(tenant: Tenant, field: str) -> Non
     """The second time changes nothing and makes no event."""
     before, effects, counts, kind = EFFECTS[field]
 
+    [id] = await fill(tenant, "alice", 1, requireAck=True)
+
     async def mark(field: str) -> Json:
         return await tenant.mark("alice", field, id, until=LATER if field == "snooze" else None)
 
-    [id] = await fill(tenant, "alice", 1, requireAck=True)
     for earlier in before:
         await mark(earlier)
     async with quiet_but_for(tenant, "alice", kind) as events:

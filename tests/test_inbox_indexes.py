@@ -58,7 +58,7 @@ async def test_every_query_of_the_walk_reads_by_index_and_sorts_nothing(
     sent = await tenant.send("alice", expiresAt=LATER)
     await fill(tenant, "alice", 30, tags=["x"])
     key = mailbox_of(tenant.name, "alice")
-    settings = Settings(jwt_secret=(SECRET,))  # type: ignore[arg-type]
+    settings = Settings(jwt_secret=(SECRET,))
     commands = Commands()
     async with AsyncMongoClient[Json](servers[0].url, tz_aware=True, event_listeners=[commands]) as client:
         database = client["hub"]

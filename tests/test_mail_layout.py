@@ -2,10 +2,10 @@
 
 # ruff: noqa: RUF001 - full-width punctuation is what some of this is about
 
-import email as email_library
-import email.policy
 import itertools
 import re
+from email import message_from_bytes, policy
+from email.header import decode_header
 from html import unescape
 
 import pytest
@@ -136,8 +136,8 @@ def test_encoded_word_has_at_most_75_characters(title: str, name: str) -> None:
         assert all(len(word) <= 75 for word in words)
         assert not words or len(line) <= 76
         for word in words:
-            email_library.header.decode_header(word)[0][0].decode()  # no character is split
-    assert email_library.message_from_bytes(made, policy=email_library.policy.default)["Subject"] is not None
+            decode_header(word)[0][0].decode()  # no character is split
+    assert message_from_bytes(made, policy=policy.default)["Subject"] is not None
 
 
 async def test_quoted_local_part_reaches_the_server(world: World) -> None:

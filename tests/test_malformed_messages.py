@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from hub.api.execution.query_cache import find_limit_error
 from hub.settings import Settings
-from tests.client import Socket, Tenant
+from tests.client import SUBPROTOCOL, Json, Socket, Tenant
 from tests.conftest import Stopwatch
 from tests.processes import SECRET
 
@@ -137,7 +137,7 @@ AFTER_INIT = {
     "the old protocol's start": ('{"id": "1", "type": "start", "payload": {"query": "{ __typename }"}}', BAD_REQUEST),
     "the old protocol's end": ('{"type": "connection_terminate"}', BAD_REQUEST),
 }
-HARMLESS = {
+HARMLESS: dict[str, Json] = {
     "a pong nobody asked for": {"type": "pong"},
     "a ping with much in it": {"type": "ping", "payload": {"a": [[[[{"b": "x" * 1000}]]]]}},
     "a ping with null": {"type": "ping", "payload": None},
@@ -208,7 +208,7 @@ async def test_socket_before_init_is_closed_with_the_protocols_code(
 ) -> None:
     message, code = BEFORE_INIT[what]
     url = tenant.next_url().replace("http", "ws", 1)
-    async with connect(url, subprotocols=["graphql-transport-ws"]) as connection:
+    async with connect(url, subprotocols=[SUBPROTOCOL]) as connection:
         with stopwatch(f"before init, {what}"):
             await connection.send(message)
             assert await closed_with(connection) == code
@@ -244,7 +244,7 @@ async def still_there(socket: Socket) -> None:
 async def test_socket_pings_before_init_are_answered(tenant: Tenant) -> None:
     """The protocol allows them at any time."""
     url = tenant.next_url().replace("http", "ws", 1)
-    async with connect(url, subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]
+    async with connect(url, subprotocols=[SUBPROTOCOL]) as connection:
         await connection.send('{"type": "pong"}')
         await connection.send('{"type": "ping"}')
         assert orjson.loads(await connection.recv()) == {"type": "pong"}

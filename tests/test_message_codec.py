@@ -35,10 +35,10 @@ def test_messages_tell_every_change_as_it_is(rows: list[tuple[int, bool, InboxEv
         event = model.InboxEvent(kind=kind, modseq=number, unread=number, unseen=1, notification=n)
         changes.append(MailboxChange(mailbox=mailbox, epoch="e", first=number, last=number, events=(event,)))
     heard: list[MailboxChange] = []
-    for mailbox, data in message_codec.encode_changes(changes):
-        if mailbox:
+    for name, data in message_codec.encode_changes(changes):
+        if name:
             heard.append(message_codec.decode_changed(data))
-            assert heard[-1].mailbox == mailbox
+            assert heard[-1].mailbox == name
         else:
             message = message_codec.decode_common(data)
             assert isinstance(message, message_codec.Broadcast)

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -92,7 +94,7 @@ async def refused(call: Callable[[], Awaitable[Json]], what: str) -> None:
     assert refusals(answer) == {"UNAVAILABLE"}, f"{what}: {answer}"
 
 
-async def subscribed(tenant: Tenant, user: str | None, query: str, **variables: str) -> Json:
+async def subscribed(tenant: Tenant, user: str | None, query: str, **variables: Any) -> Json:
     """The first message that answers a new subscription."""
     async with tenant.socket(user) as socket:
         await socket.subscribe(query, **variables)
@@ -116,12 +118,12 @@ async def everything_is_refused(tenant: Tenant, send_id: str) -> None:
     """All at once: sends with keys, every kind of call and subscription."""
     calls: list[Awaitable[None]] = []
     for what, query in SERVICE_CALLS.items():
-        calls.append(refused(lambda query=query: tenant.answer(query), what))
+        calls.append(refused(partial(tenant.answer, query), what))
         key = {"idempotency-key": uuid4().hex}
         if query.startswith("mutation"):
-            calls.append(refused(lambda query=query, key=key: tenant.answer(query, headers=key), f"{what} with a key"))
+            calls.append(refused(partial(tenant.answer, query, headers=key), f"{what} with a key"))
     for what, query in PERSONAL_CALLS.items():
-        calls.append(refused(lambda query=query: tenant.answer(query, user="alice"), what))
+        calls.append(refused(partial(tenant.answer, query, user="alice"), what))
     calls.append(refused(lambda: subscribed(tenant, "alice", "subscription { inbox { kind } }"), "inbox subscription"))
     calls.append(refused(lambda: stream(tenant, "alice", "subscription { inbox { kind } }"), "inbox stream"))
     calls.append(refused(lambda: subscribed(tenant, None, "subscription { receipts { id } }"), "receipts"))
@@ -202,14 +204,12 @@ async def first_receipt(tenant: Tenant, socket: Socket) -> tuple[str, str]:
     """Sends until the reader on that socket has begun and is told; answers a send and the cursor."""
     message = asyncio.create_task(socket.read())
 
-    async def told() -> bool:
-        nonlocal send_id
-        send_id = (await tenant.send("dora"))["send"]["id"]
+    async def send() -> str | None:
+        id: str = (await tenant.send("dora"))["send"]["id"]
         await asyncio.wait({message}, timeout=0.1)
-        return message.done()
+        return id if message.done() else None
 
-    send_id = ""
-    await eventually(told)
+    send_id = await eventually(send)
     return send_id, message.result()["payload"]["data"]["receipts"]["cursor"]
 
 
@@ -239,7 +239,7 @@ class Submits:
         number = 0
         while not self._stop:
             key = f"{user}/{caller}/{number}"
-            sent = await insist(lambda key=key: self._submit(user, key))
+            sent = await insist(partial(self._submit, user, key))
             self.answered[key] = sent["send"]["id"], user
             number += 1
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
+from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
@@ -27,7 +28,7 @@ async def test_poison_is_failed_after_its_last_calls_alone_and_everybody_else_is
     """The waits are so short that whoever died with it is called with it again: only the call alone tells them
     apart."""
     mongod, redis = servers
-    settings = {
+    settings: dict[str, Any] = {
         "delivery_concurrency": "40",
         "lease_max_expirations": str(LAPSES_MAX),
         "retry_schedule": ",".join(["0.1s"] * 9),
@@ -69,7 +70,12 @@ async def test_suspects_are_called_alone_one_after_another_and_others_get_their_
     """Also where the process is told to stop in the middle of it."""
     mongod, redis = servers
     name = f"alone{uuid4().hex[:8]}"
-    settings = {"mongo_database": name, "delivery_concurrency": "8", "provider_timeout_s": "10", "lease_margin_s": "10"}
+    settings: dict[str, Any] = {
+        "mongo_database": name,
+        "delivery_concurrency": "8",
+        "provider_timeout_s": "10",
+        "lease_margin_s": "10",
+    }
     async with (
         running(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside),
         AsyncMongoClient(mongod.url, tz_aware=True) as client,
@@ -127,7 +133,7 @@ async def test_lapsed_calls_are_due_again_far_apart_and_what_was_not_called_at_o
 ) -> None:
     mongod, redis = servers
     name = f"lapsed{uuid4().hex[:8]}"
-    settings = {
+    settings: dict[str, Any] = {
         "mongo_database": name,
         "delivery_concurrency": "60",
         "retry_schedule": "1s,600s",

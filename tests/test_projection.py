@@ -154,7 +154,7 @@ SENT = object_of(
 def test_what_is_coerced_the_quick_way_is_what_graphql_core_makes_of_it(given: Json) -> None:
     [operation] = parse(MANY).definitions
     assert isinstance(operation, OperationDefinitionNode)
-    slowly = get_variable_values(SCHEMA, operation.variable_definitions, given)
+    slowly = get_variable_values(SCHEMA, operation.variable_definitions or (), given)
     try:
         quickly = compile_coercion(SCHEMA, operation)(given)
     except Exception:  # noqa: BLE001 - left to graphql-core

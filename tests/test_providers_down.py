@@ -5,6 +5,7 @@ import logging
 import time
 from collections import defaultdict
 from statistics import quantiles
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis as RedisClient
@@ -64,7 +65,7 @@ async def test_one_provider_down_costs_the_others_nothing_and_no_attempts_while_
 ) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(5)]
-    settings = {
+    settings: dict[str, Any] = {
         "delivery_concurrency": str(SLOTS),
         "circuit_breaker_open_s": str(OPEN_S),
         "retry_schedule": "1s,1s,1s,1s,1s,1s",
@@ -121,7 +122,7 @@ async def test_one_provider_down_costs_the_others_nothing_and_no_attempts_while_
 async def test_mail_goes_to_the_second_provider_at_once(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(5)]
-    settings = {
+    settings: dict[str, Any] = {
         "delivery_concurrency": str(SLOTS),
         "circuit_breaker_open_s": "1",
         "ses_from": SENDER,

@@ -20,7 +20,7 @@ from tests.client import Json, Tenant
 from tests.processes import Process
 
 SCHEMA = make_schema()._schema
-COSTS = QueryCosts(SCHEMA, Settings(jwt_secret="s" * 40))  # type: ignore[arg-type]
+COSTS = QueryCosts(SCHEMA, Settings(jwt_secret="s" * 40))
 PREFERENCES = (
     "preferences { channels { channel enabled } categories { category { key } channels { channel enabled } } }"
 )

@@ -66,7 +66,7 @@ async def test_rate_limit_holds_on_a_socket_without_closing_it(strict: Deploymen
 
 async def test_rate_limit_without_redis_goes_on_alone() -> None:
     async with fresh_servers() as (_, server):
-        settings = Settings(redis_url=server.url, jwt_secret=SECRET)  # type: ignore[arg-type]
+        settings = Settings(redis_url=server.url, jwt_secret=SECRET)
         limit = Limit("user", 3, 3600)
         async with redis_client(settings) as client:
             limiter = RateLimiter(client, "alone:")

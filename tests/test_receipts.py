@@ -5,6 +5,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def said(receipts: list[Json]) -> list[Told]:
     return [(receipt["kind"], receipt["channel"], receipt["status"]) for receipt in receipts]
 
 
-async def sent(tenant: Tenant, *users: str, **more: object) -> str:
+async def sent(tenant: Tenant, *users: str, **more: Any) -> str:
     id: str = (await tenant.send(*users, **more))["send"]["id"]
     return id
 

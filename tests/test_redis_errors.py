@@ -196,9 +196,11 @@ async def test_limiter_on_keys_of_another_type_counts_again(redis: RedisClient) 
         limiter.check((first, "alice"), (second, "alice"))
 
         async def counted(name: str) -> dict[bytes, bytes | None]:
-            found = {}
+            found: dict[bytes, bytes | None] = {}
             async for key in redis.scan_iter(match=f"{prefix}rate:{name}:*"):
-                found[key] = await redis.get(key) if await redis.type(key) == b"string" else None
+                value = await redis.get(key) if await redis.type(key) == b"string" else None
+                assert not isinstance(value, str)
+                found[key] = value
             return found
 
         [foreign] = await eventually(lambda: counted("a"))

@@ -184,13 +184,13 @@ async def test_idempotency_header_replays_and_conflicts_for_every_mutation(tenan
         (UPSERT, "users", [{"id": "dave", "email": "d@a.example"}], [{"id": "dave", "email": "other@a.example"}]),
     ):
         header = {"Idempotency-Key": f"once {name}"}
-        before = await tenant.answer(query, headers=header, **{name: first})
-        again = await tenant.answer(query, headers=header, **{name: first})
+        before = await tenant.answer(query, headers=header, **Json({name: first}))
+        again = await tenant.answer(query, headers=header, **Json({name: first}))
         assert "errors" not in before
         assert json.loads(json.dumps(before).replace('"duplicate": false', '"duplicate": true')) == again or (
             before == again
         )
-        refused = await tenant.answer(query, headers=header, **{name: other})
+        refused = await tenant.answer(query, headers=header, **Json({name: other}))
         assert {error["extensions"]["code"] for error in refused["errors"]} == {"CONFLICT"}
     for user in ("alice", "bob", "carol"):
         assert (await tenant.inbox(user))["unread"] == 1

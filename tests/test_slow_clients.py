@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -14,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.certificates import Certificate, certificate
-from tests.client import Tenant, eventually
+from tests.client import SUBPROTOCOL, Tenant, eventually
 from tests.processes import Deployment, Process
 from tests.raw_connections import FEED, HEALTH, SOON_S, asking, metric, raw, unread
 
@@ -116,7 +117,7 @@ async def test_patience_is_for_one_request_not_for_the_connection(impatient: Imp
 
 async def test_socket_that_does_not_say_who_it_is_is_closed(impatient: Impatient) -> None:
     address = impatient.url.replace("http", "ws", 1)
-    async with connect(address, subprotocols=["graphql-transport-ws"], ssl=impatient.tls) as silent:  # type: ignore[list-item]
+    async with connect(address, subprotocols=[SUBPROTOCOL], ssl=impatient.tls) as silent:
         with pytest.raises(ConnectionClosed) as closed:
             async with asyncio.timeout(SOON_S):
                 await silent.recv()
@@ -206,9 +207,9 @@ async def deaf(tenant: Tenant, port: int, door: str) -> AsyncIterator[None]:
         else:
             plain = unread()
             await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", port))
-            options = {"max_queue": 1, "ping_interval": None, "close_timeout": 0}
+            options: Any = {"max_queue": 1, "ping_interval": None, "close_timeout": 0}
             url = tenant.urls[0].replace("http", "ws", 1)
-            socket = await connect(url, sock=plain, ssl=tenant.tls, subprotocols=["graphql-transport-ws"], **options)
+            socket = await connect(url, sock=plain, ssl=tenant.tls, subprotocols=[SUBPROTOCOL], **options)
             stack.callback(socket.transport.abort)
             payload = {"authorization": f"Bearer {tenant.token('alice')}"}
             await socket.send(json.dumps({"type": "connection_init", "payload": payload}))

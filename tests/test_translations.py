@@ -32,9 +32,13 @@ MARKS = {"text": 1, "_text": 1, "marked": 1, "plural": 2}
 SAID_DE, SAID_AR = "Der Absender hat Sie als Empfänger angegeben.", "حدّدك المرسل ضمن المستلمين."
 
 
+def _key(message: Message) -> str | tuple[str, ...]:
+    return message.id if isinstance(message.id, str) else tuple(message.id)
+
+
 def messages_of(locale: str) -> dict[str | tuple[str, ...], Message]:
     with (CATALOGS / f"{locale}.po").open("rb") as file:
-        return {found.id: found for found in read_po(file, locale=locale, abort_invalid=True) if found.id}
+        return {_key(found): found for found in read_po(file, locale=locale, abort_invalid=True) if found.id}
 
 
 def reader(locale: str) -> User:
@@ -49,11 +53,11 @@ def marked_in_code() -> set[str | tuple[str, ...]]:
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            given = [value.value for value in node.args[: MARKS.get(name, 0)] if isinstance(value, ast.Constant)]
+            given = [str(value.value) for value in node.args[: MARKS.get(name, 0)] if isinstance(value, ast.Constant)]
             if given and name != "plural":
                 found.add(given[0])
         tree = ast.parse(path.read_text())
-        texts = {node.targets[0].id: node.value.value for node in ast.walk(tree)
+        texts = {node.targets[0].id: str(node.value.value) for node in ast.walk(tree)
                  if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)}  # fmt: skip
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "plural":
@@ -75,7 +79,7 @@ def test_catalog_has_every_message_with_the_same_placeholders(locale: str) -> No
         forms = read_po(file, locale=locale).num_plurals
     for id, entry in mine.items():
         assert not entry.fuzzy
-        texts = entry.string if isinstance(entry.string, tuple) else (entry.string,)
+        texts = entry.string if isinstance(entry.string, tuple | list) else (str(entry.string),)
         assert len(texts) == (forms if isinstance(id, tuple) else 1)
         for text in texts:
             assert text.strip()

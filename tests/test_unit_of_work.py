@@ -14,78 +14,102 @@ from hub.model import (
 from tests.conftest import scaled
 from tests.strategies import MARKS, NOW, new_notification, visible
 
-# A work of a unit: what it does, to which of the notifications there are.
-works = st.lists(
+# An operation: what it does, the index of a notification in the mailbox, and the name of the mailbox.
+operations = st.lists(
     st.tuples(st.sampled_from(["add", "hide", "quiet", "all", *MARKS]), st.integers(0, 20), st.sampled_from("ab")),
     max_size=25,
 )
 
 
+class Model:
+    """The notifications of two mailboxes as they should be after each operation on a unit of work."""
+
+    def __init__(self, initial: list[Notification], modseq: int) -> None:
+        self.mailboxes = {f"t/{name}": _mailbox(f"t/{name}", initial, modseq) for name in "ab"}
+        self.notifications = {n.id: n for n in initial}
+        self.unpublished: set[str] = set()
+        self.unit = UnitOfWork(NOW, dict(self.mailboxes), frozenset())
+        self.unit.load(initial)
+
+    def in_mailbox(self, mailbox: str) -> list[Notification]:
+        return [n for n in self.notifications.values() if n.mailbox == mailbox]
+
+    def apply(self, operation: str, index: int, mailbox: str, new_id: str) -> None:
+        visible_ids = sorted(n.id for n in self.in_mailbox(mailbox) if n.state)
+        if operation in {"add", "hide"}:
+            new = new_notification(new_id, mailbox, hidden=operation == "hide")
+            self.notifications[new.id] = self.unit.add(new)
+        elif operation == "all":
+            unread = [n for id in visible_ids if (n := self.notifications[id]).state in state.UNREAD]
+            if changed := [after for n in unread if (after := state.read(n, NOW))]:
+                self.notifications |= {n.id: n for n in self.unit.change_all(InboxEventKind.ALL_READ, changed)}
+        elif visible_ids:
+            self._mark(operation, mailbox, visible_ids[index % len(visible_ids)])
+
+    def _mark(self, operation: str, mailbox: str, id: str) -> None:
+        n = self.unit.get(mailbox, id)
+        assert n
+        assert n == self.notifications[id]
+        publish = operation != "quiet"
+        if after := (MARKS[operation] if publish else state.seen)(n, NOW):
+            on_top = operation in {"unsnoozed", "due"} and not after.removed_at
+            changed = self.notifications[id] = self.unit.change(after, publish=publish)
+            assert changed.modseq == self.unit.get_mailbox(mailbox).modseq
+            assert changed.added_modseq == (changed.modseq if on_top else n.added_modseq)
+            self.unpublished |= set() if publish else {mailbox}
+
+    def check_mailboxes(self, start: int) -> None:
+        for mailbox, before in self.mailboxes.items():
+            after = self.unit.get_mailbox(mailbox)
+            notifications = self.in_mailbox(mailbox)
+            assert (after.unread, after.unseen) == _count(notifications)
+            assert self.unit.get("t/other", notifications[0].id if notifications else "x") is None
+            numbers = {n.modseq for n in notifications if n.modseq > start}
+            assert not numbers or max(numbers) == after.modseq
+            assert (after in self.unit.mailboxes_to_write) == (after.modseq > before.modseq)
+
+    def check_changes(self) -> None:
+        changes = {change.mailbox: change for change in self.unit.changes()}
+        changed = {id for id, before in self.mailboxes.items() if self.unit.get_mailbox(id).modseq > before.modseq}
+        assert changes.keys() == changed - self.unpublished
+        for mailbox, change in changes.items():
+            after = self.unit.get_mailbox(mailbox)
+            assert (change.first, change.last) == (self.mailboxes[mailbox].modseq + 1, after.modseq)
+            assert [event.modseq for event in change.events] == list(range(change.first, change.last + 1))
+            assert (change.events[-1].unread, change.events[-1].unseen) == (after.unread, after.unseen)
+            for event in change.events:
+                if n := event.notification:
+                    added = n.state is not None and n.added_modseq == event.modseq
+                    assert (event.kind is InboxEventKind.REMOVED) == (n.state is None)
+                    assert (event.kind is InboxEventKind.ADDED) == added
+
+    def check_writes(self, initial: list[Notification]) -> None:
+        written = self.unit.inserted | self.unit.replaced
+        assert all(self.notifications[id] == n for id, n in written.items())
+        assert all(self.notifications[n.id] == n for n in initial if n.id not in written)
+        assert not self.unit.inserted.keys() & self.unit.replaced.keys()
+
+
 @settings(deadline=None, max_examples=scaled(150, 5000))
-@given(st.lists(visible, max_size=8, unique_by=lambda n: n.id), works, st.integers(1, 50))
+@given(st.lists(visible, max_size=8, unique_by=lambda n: n.id), operations, st.integers(1, 50))
 def test_unit_of_work_counts_equal_a_recount_and_numbers_are_contiguous(
-    there: list[Notification], works: list[tuple[str, int, str]], start: int
+    initial: list[Notification], operations: list[tuple[str, int, str]], start: int
 ) -> None:
-    there = [replace(n, mailbox=f"t/{'ab'[i % 2]}", modseq=start, added_modseq=start) for i, n in enumerate(there)]
-    kept = {n.id: n for n in there}
-    heads = {f"t/{name}": _head(f"t/{name}", there, start) for name in "ab"}
-    before = dict(heads)
-    unit = UnitOfWork(NOW, heads, frozenset())
-    unit.load(there)
-    untold: set[str] = set()
-    for number, (what, index, name) in enumerate(works):
-        mailbox = f"t/{name}"
-        own = sorted(n.id for n in kept.values() if n.mailbox == mailbox and n.state)
-        if what in {"add", "hide"}:
-            fresh = new_notification(f"n{number}", mailbox, hidden=what == "hide")
-            kept[fresh.id] = unit.add(fresh)
-        elif what == "all":
-            pairs = [(n, state.read(n, NOW)) for id in own if (n := kept[id]).state in state.UNREAD]
-            if changed := [after for _, after in pairs if after]:
-                for n in unit.change_all(InboxEventKind.ALL_READ, changed):
-                    kept[n.id] = n
-        elif own:
-            n = unit.get(mailbox, own[index % len(own)])
-            assert n == kept[own[index % len(own)]]
-            quiet = what == "quiet"
-            assert n
-            if after := (state.seen if quiet else MARKS[what])(n, NOW):
-                on_top = what in {"unsnoozed", "due"} and not after.removed_at
-                kept[n.id] = unit.change(after, publish=not quiet)
-                assert kept[n.id].modseq == unit.get_mailbox(mailbox).modseq
-                assert kept[n.id].added_modseq == (kept[n.id].modseq if on_top else n.added_modseq)
-                untold |= {mailbox} if quiet else set()
-    for mailbox, old in before.items():
-        head = unit.get_mailbox(mailbox)
-        listed = [n for n in kept.values() if n.mailbox == mailbox]
-        assert (head.unread, head.unseen) == _recount(listed)
-        assert unit.get("t/other", listed[0].id if listed else "x") is None
-        numbers = {n.modseq for n in listed if n.modseq > start}
-        assert not numbers or max(numbers) == head.modseq
-        assert (head in unit.mailboxes_to_write) == (head.modseq > old.modseq)
-    told = {changed.mailbox: changed for changed in unit.changes()}
-    assert told.keys() == {m for m in before if unit.get_mailbox(m).modseq > before[m].modseq} - untold
-    for mailbox, changed in told.items():
-        head = unit.get_mailbox(mailbox)
-        assert (changed.first, changed.last) == (before[mailbox].modseq + 1, head.modseq)
-        assert [event.modseq for event in changed.events] == list(range(changed.first, changed.last + 1))
-        assert (changed.events[-1].unread, changed.events[-1].unseen) == (head.unread, head.unseen)
-        for event in changed.events:
-            n = event.notification
-            if n:
-                assert (event.kind is InboxEventKind.REMOVED) == (n.state is None)
-                assert (event.kind is InboxEventKind.ADDED) == (n.state is not None and n.added_modseq == event.modseq)
-    written = unit.inserted | unit.replaced
-    assert all(kept[id] == n for id, n in written.items())
-    assert all(kept[n.id] == n for n in there if n.id not in written)
-    assert not unit.inserted.keys() & unit.replaced.keys()
+    initial = [replace(n, mailbox=f"t/{'ab'[i % 2]}", modseq=start, added_modseq=start) for i, n in enumerate(initial)]
+    model = Model(initial, start)
+    for number, (operation, index, name) in enumerate(operations):
+        model.apply(operation, index, f"t/{name}", new_id=f"n{number}")
+    model.check_mailboxes(start)
+    model.check_changes()
+    model.check_writes(initial)
 
 
-def _head(mailbox: str, there: list[Notification], modseq: int) -> Mailbox:
-    unread, unseen = _recount([n for n in there if n.mailbox == mailbox])
-    return Mailbox(id=mailbox, epoch="e", modseq=modseq, unread=unread, unseen=unseen)
+def _mailbox(id: str, notifications: list[Notification], modseq: int) -> Mailbox:
+    unread, unseen = _count([n for n in notifications if n.mailbox == id])
+    return Mailbox(id=id, epoch="e", modseq=modseq, unread=unread, unseen=unseen)
 
 
-def _recount(listed: list[Notification]) -> tuple[int, int]:
-    active = [n for n in listed if not (n.removed_at or n.hidden or n.archived_at or n.snoozed_until)]
+def _count(notifications: list[Notification]) -> tuple[int, int]:
+    """Return unread and unseen, by rules that do not use the stored state."""
+    active = [n for n in notifications if not (n.removed_at or n.hidden or n.archived_at or n.snoozed_until)]
     return sum(not n.read_at for n in active), sum(not n.read_at and not n.seen_at for n in active)

@@ -20,7 +20,7 @@ from hub.platform.connections import Database
 from hub.settings import Settings
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.events import EVENTS
-from tests.client import Tenant
+from tests.client import Json, Tenant
 from tests.processes import Deployment
 from tests.webhook_data import (
     CALLS,
@@ -96,7 +96,7 @@ async def test_webhook_of_another_tenant_looks_like_a_missing_one(
     [call] = (await ask(other, CALLS))[0]["calls"]["nodes"]
     before = await stored(database, other)
     await created(tenant)
-    for query, variables in ((UPDATE, {"enabled": False}), (ROTATE, {}), (DELETE, {})):
+    for query, variables in ((UPDATE, Json(enabled=False)), (ROTATE, Json()), (DELETE, Json())):
         told = [await answer(tenant, query, id=which, **variables) for which in (id, new_id())]
         for one in told:
             for error in one.get("errors", []):
@@ -141,7 +141,7 @@ async def test_every_change_raises_the_version(tenant: Tenant, database: Databas
     await note()
     id, _ = await created(tenant)
     await note()
-    for query, variables in ((UPDATE, {"enabled": False}), (ROTATE, {}), (DELETE, {})):
+    for query, variables in ((UPDATE, Json(enabled=False)), (ROTATE, Json()), (DELETE, Json())):
         await ask(tenant, query, id=id, **variables)
         await note()
     assert versions == [0, 1, 2, 3, 4]

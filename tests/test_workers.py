@@ -97,7 +97,7 @@ async def test_dispatcher_whose_settling_breaks_does_not_go_on_without(
     servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing: Any = None
-    given = {"concurrency": 1, "lease_s": 1, "schedule": (), "retry_after_max_s": 1, "lease_max_expirations": 5}
+    given: Any = {"concurrency": 1, "lease_s": 1, "schedule": (), "retry_after_max_s": 1, "lease_max_expirations": 5}
     async with RedisClient.from_url(servers[1].url) as client:
         lanes = Lanes(client, f"lanes{uuid4().hex}:", 10)
         dispatcher: Any = Dispatcher(

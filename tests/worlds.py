@@ -1,7 +1,6 @@
 """Providers of every channel, opened for tests, each with its peer."""
 
 import base64
-import email.policy
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from hub.model import Category, Device, DeviceKind, Notification, Priority, Tenant, User
 from hub.platform.outbound_http import OutboundHTTP
+from hub.send import aws
 from hub.send.channels import email, mobile_push, web_push
 from hub.send.mail import Sender
 from hub.send.message import Message, Provider
@@ -128,7 +128,8 @@ def http_faults(peer: HttpPeer, faults: dict[str, Callable[[], web.Response]]) -
         return web.Response(status=302, headers={"location": f"{peer.url}/elsewhere"})
 
     def misbehave(fault: str) -> None:
-        peer.fault = {**faults, HANG: HANG, "redirect": redirect}[fault]
+        replies: dict[str, Any] = {**faults, HANG: HANG, "redirect": redirect}
+        peer.fault = replies[fault]
 
     return misbehave
 
@@ -251,7 +252,7 @@ class Phones:
 
 async def opened_sns(world: World, timeout_s: float = 10) -> Phones:
     given, remembered = settings(provider_timeout_s=timeout_s), []
-    client = await mobile_push.aws.open_client("sns", given, world.stack)
+    client = await aws.open_client("sns", given, world.stack)
     applications = {}
     for platform, kind in ((FCM, "GCM"), (APNS, "APNS")):
         made = await client.create_platform_application(Name=f"a{uuid4().hex}", Platform=kind, Attributes={})

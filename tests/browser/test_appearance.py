@@ -3,6 +3,7 @@ nothing runs over. HUB_PICTURES names a folder to keep pictures in."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.client import Tenant, eventually
 PICTURES = os.environ.get("HUB_PICTURES")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
-LOOKS = {
+LOOKS: dict[str, tuple[dict[str, Any], str, str]] = {
     "desktop-light": (DESKTOP, "light", "en"),
     "desktop-dark": (DESKTOP, "dark", "en"),
     "desktop-arabic": (DESKTOP, "light", "ar"),
