@@ -12,6 +12,8 @@ import time
 import weakref
 from pathlib import Path
 
+from hub.settings import Settings
+
 SECRET = "a-secret-for-tests-that-is-long-enough"
 READY_S = 30.0
 
@@ -20,6 +22,8 @@ class Process:
     """One `hub serve` or `hub work`. Settings are given by their names without the prefix: `port="8001"`."""
 
     def __init__(self, command: str, mongo_url: str, redis_url: str, **settings: str) -> None:
+        unknown = settings.keys() - Settings.model_fields.keys()  # the hub ignores variables that it does not know
+        assert not unknown, f"not settings: {sorted(unknown)}"
         self._command = command
         self._environment = {
             **os.environ,
