@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hub.mail_address import InvalidMailAddress, envelope_address
+from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.send.channels import email
 from hub.send.mail import build_email
 from hub.send.outcome import Dead, Gone, Retry, Sent
@@ -155,7 +155,7 @@ async def test_what_is_no_address_is_dead_and_reaches_no_server(world: World, ad
 def test_mailbox_is_an_address_or_refused(text: str) -> None:
     try:
         made = envelope_address(text)
-    except InvalidMailAddress:
+    except InvalidEmailAddress:
         return
     assert made.count("@") == 1
     assert not CONTROL_CHARACTERS.search(made)

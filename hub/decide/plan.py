@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from hub.mail_address import is_mail_address
+from hub.email_address import is_email_address
 from hub.model import (
     NO_PREFERENCES,
     BecauseKind,
@@ -126,7 +126,7 @@ def plan(
 ) -> Plan:
     """Return the plan. `defaults` are the tenant's default preferences, `configured` the channels with a provider."""
     if not user.devices and not user.suppressed and user.preferences == NO_PREFERENCES and defaults == NO_PREFERENCES:
-        return _default_plan(requested, category, configured, is_mail_address(user.email), bool(user.phone))
+        return _default_plan(requested, category, configured, is_email_address(user.email), bool(user.phone))
     return _plan(requested, category, _recipient(category, defaults, user, configured, now))
 
 
@@ -154,7 +154,7 @@ def _default_plan(
 def _recipient(
     category: Category, defaults: Preferences, user: User, configured: frozenset[Channel], now: datetime
 ) -> Recipient:
-    own, address = user.preferences, user.email if is_mail_address(user.email) else None
+    own, address = user.preferences, user.email if is_email_address(user.email) else None
     return Recipient(
         category=category,
         switches=defaults.channels | own.channels,

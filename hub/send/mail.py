@@ -11,7 +11,7 @@ from email.utils import format_datetime
 
 from msgspec import Struct
 
-from hub.mail_address import InvalidMailAddress, envelope_address
+from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.send.mail_layout import html, text
 from hub.send.message import Message
 from hub.settings import values
@@ -57,7 +57,7 @@ def build_email(message: Message, sender: Sender) -> Email:
         raise InvalidAddress("the person has no mail address")
     try:
         recipient = envelope_address(message.user.email)
-    except InvalidMailAddress as error:
+    except InvalidEmailAddress as error:
         raise InvalidAddress(f"the mail address is not valid: {error}") from None
     utf8 = not recipient.isascii()
     boundary = f"=_{message.id}"  # no line of quoted-printable contains `=_`

@@ -16,7 +16,7 @@ import idna
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from hub.mail_address import InvalidMailAddress, envelope_address
+from hub.email_address import InvalidEmailAddress, envelope_address
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 """The ports that browsers leave out of an origin."""
@@ -158,7 +158,7 @@ def _sender_address(local: str, domain: str, example: str) -> str:
         raise ValueError(f"before the @, use only ASCII letters, digits, dots and dashes: {example}")
     try:
         return envelope_address(f"{local}@{domain}")
-    except InvalidMailAddress as error:
+    except InvalidEmailAddress as error:
         raise ValueError(f"email cannot come from `{domain}` ({str(error).rstrip('.')}): {example}") from None
 
 

@@ -16,9 +16,9 @@ from hub.api import request_json
 from hub.api.schema.fast_inputs import fast_input
 from hub.api.schema.scalars import JSON
 from hub.audience.users import ProfileUpdate
+from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.errors import BadUserInput, TooLarge
 from hub.inbox.store import InboxQuery
-from hub.mail_address import InvalidMailAddress, envelope_address
 from hub.model import InboxView, mailbox_of
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP
 from hub.settings import Settings
@@ -182,7 +182,7 @@ def to_profile(given: UserInput, tenant: str, settings: Settings, field: str) ->
     if isinstance(email, str):
         try:
             envelope_address(email)
-        except InvalidMailAddress as error:
+        except InvalidEmailAddress as error:
             raise BadUserInput(f"This is not a valid mail address. {error}", f"{field}.email") from None
     return ProfileUpdate(
         id=mailbox_of(tenant, valid_user_id(given.id, f"{field}.id")),

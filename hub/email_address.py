@@ -9,37 +9,37 @@ import re
 import email_validator
 
 PLAIN = re.compile(r"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@((?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,63})")
-"""Nearly all addresses. They need only a length check, which makes user imports fast."""
+"""Matches nearly all addresses. They only need a length check, which keeps user imports fast."""
 LOCAL_MAX_BYTES, DOMAIN_LABEL_MAX_BYTES, DOMAIN_MAX_BYTES, ADDRESS_MAX_BYTES = 64, 63, 253, 254  # RFC 5321, RFC 1035
 
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # internal mail servers also deliver to `.local` and `.test`
 
 
-class InvalidMailAddress(ValueError):
+class InvalidEmailAddress(ValueError):
     """The address is not valid. The text gives the reason and does not quote the address."""
 
 
 def envelope_address(address: str) -> str:
-    """Return the address with its domain in ASCII, for an SMTP envelope. Raise InvalidMailAddress."""
-    if (found := PLAIN.fullmatch(address)) and _is_short(found[1], found[2]):
+    """Return the address with its domain in ASCII, for an SMTP envelope. Raise InvalidEmailAddress."""
+    if (plain := PLAIN.fullmatch(address)) and _is_short(plain[1], plain[2]):
         return address
     try:
         checked = email_validator.validate_email(
             address, check_deliverability=False, allow_quoted_local=True, globally_deliverable=False
         )
     except (email_validator.EmailNotValidError, UnicodeError) as error:
-        raise InvalidMailAddress(_reason(address, error)) from None
+        raise InvalidEmailAddress(_reason(address, error)) from None
     local, domain = checked.local_part, checked.ascii_domain
     if not _is_short(local, domain):
-        raise InvalidMailAddress("It is too long: 64 bytes before the @ and 254 bytes in all.")
+        raise InvalidEmailAddress("It is too long: 64 bytes before the @ and 254 bytes in all.")
     return f"{local}@{domain}"
 
 
-def is_mail_address(text: str | None) -> bool:
+def is_email_address(text: str | None) -> bool:
     """Return whether `text` is a valid email address."""
     try:
         return bool(text and envelope_address(text))
-    except InvalidMailAddress:
+    except InvalidEmailAddress:
         return False
 
 

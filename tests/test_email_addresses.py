@@ -1,4 +1,4 @@
-"""One rule for mail addresses: what the API accepts can be sent to."""
+"""Email addresses: every address that the API accepts can be used in an email."""
 
 import email as email_library
 import email.policy
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hub.mail_address import PLAIN, InvalidMailAddress, envelope_address
+from hub.email_address import PLAIN, InvalidEmailAddress, envelope_address
 from hub.platform.connections import Database
 from hub.send.mail import Sender, build_email
 from tests.client import Refused, Tenant
@@ -17,7 +17,7 @@ from tests.worlds import to
 SENDER = Sender("Acme", "no-reply@acme.example")
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id email } }"
 
-ACCEPTED = [
+VALID = [
     "alice@example.org",
     "Alice.O'Brien+tag@Example.ORG",
     "a_b-c=d%e!f#g@example.org",
@@ -33,7 +33,7 @@ ACCEPTED = [
     "a" * 64 + "@example.org",
     "a@" + "b" * 63 + ".example",
 ]
-REFUSED = [
+INVALID = [
     "",
     "alice",
     "@example.org",
@@ -77,48 +77,50 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("address", ACCEPTED)
-def test_address_that_mail_servers_accept_is_accepted_and_put_into_the_envelope(address: str) -> None:
-    made = build_email(to(address), SENDER)
-    local, _, domain = made.recipient.rpartition("@")
+@pytest.mark.parametrize("address", VALID)
+def test_valid_address_is_used_in_the_envelope(address: str) -> None:
+    built = build_email(to(address), SENDER)
+    local, _, domain = built.recipient.rpartition("@")
     assert local == address.rpartition("@")[0]
     assert domain.isascii()
 
 
-@pytest.mark.parametrize("address", REFUSED)
-def test_what_is_no_address_is_refused_with_a_reason_that_does_not_quote_it(address: str) -> None:
-    with pytest.raises(InvalidMailAddress) as refused:
+@pytest.mark.parametrize("address", INVALID)
+def test_invalid_address_is_rejected_with_a_reason_that_does_not_quote_it(address: str) -> None:
+    with pytest.raises(InvalidEmailAddress) as rejected:
         envelope_address(address)
-    assert str(refused.value).endswith(".")
-    assert not address or address not in str(refused.value)
+    assert str(rejected.value).endswith(".")
+    assert not address or address not in str(rejected.value)
 
 
-async def test_upsert_refuses_with_the_field_and_stores_nothing(tenant: Tenant, database: Database) -> None:
-    for address in REFUSED[:-1]:
-        with pytest.raises(Refused) as refused:
+async def test_upsert_with_an_invalid_address_names_the_field_and_stores_nothing(
+    tenant: Tenant, database: Database
+) -> None:
+    for address in INVALID[:-1]:
+        with pytest.raises(Refused) as rejected:
             await tenant.ask(UPSERT, users=[{"id": "bob", "email": "bob@example.org"}, {"id": "eve", "email": address}])
-        assert refused.value.code == "BAD_USER_INPUT"
-        assert refused.value.errors[0]["extensions"]["field"] == "users.1.email"
+        assert rejected.value.code == "BAD_USER_INPUT"
+        assert rejected.value.errors[0]["extensions"]["field"] == "users.1.email"
     assert await database["users"].count_documents({"_id": {"$in": [f"{tenant.name}/bob", f"{tenant.name}/eve"]}}) == 0
-    users = [{"id": f"u{index}", "email": address} for index, address in enumerate(ACCEPTED)]
+    users = [{"id": f"u{index}", "email": address} for index, address in enumerate(VALID)]
     stored = (await tenant.ask(UPSERT, users=users))["upsertUsers"]
-    assert [user["email"] for user in stored] == ACCEPTED
+    assert [user["email"] for user in stored] == VALID
     cleared = await tenant.ask(UPSERT, users=[{"id": "u0", "email": None}])
     assert cleared["upsertUsers"][0]["email"] is None
 
 
-async def test_stored_address_that_cannot_be_sent_to_is_no_address(tenant: Tenant, database: Database) -> None:
+async def test_stored_invalid_address_is_skipped_as_no_address(tenant: Tenant, database: Database) -> None:
     """Older versions stored such addresses."""
     await tenant.ask(UPSERT, users=[{"id": "bob", "email": "bob@example.org"}])
     await database["users"].update_one({"_id": f"{tenant.name}/bob"}, {"$set": {"email": "Bob<bob@example.org>"}})
     query = "query ($input: SendInput!) { simulate(input: $input) { decisions { channel outcome reason } } }"
-    asked = {
+    send = {
         "to": {"users": ["bob"]},
         "category": "news",
         "channels": ["EMAIL"],
         "content": {"title": "t", "body": "b"},
     }
-    [simulated] = (await tenant.ask(query, input=asked))["simulate"]
+    [simulated] = (await tenant.ask(query, input=send))["simulate"]
     decided = next(decision for decision in simulated["decisions"] if decision["channel"] == "EMAIL")
     assert decided["outcome"] == "SKIPPED"
     assert decided["reason"] in {"NO_ADDRESS", "NOT_CONFIGURED"}
@@ -134,29 +136,29 @@ async def test_stored_address_that_cannot_be_sent_to_is_no_address(tenant: Tenan
     | st.builds('"{}"@example.org'.format, st.text(max_size=30))
     | st.builds("{}@{}.org".format, st.text("ab.+'é\u00df-_", min_size=1), st.text("ab.-_ß例", min_size=1, max_size=70))
 )
-def test_accepted_address_is_never_refused_by_the_code_that_sends(address: str) -> None:
-    """Both ends: the door's rule, and the mail with its envelope and its To header."""
+def test_accepted_address_can_be_used_in_an_email(address: str) -> None:
+    """In the envelope and in the To header."""
     try:
         envelope = envelope_address(address)
-    except InvalidMailAddress:
+    except InvalidEmailAddress:
         return
-    made = build_email(to(address), SENDER)
-    assert made.recipient == envelope
+    built = build_email(to(address), SENDER)
+    assert built.recipient == envelope
     assert envelope_address(envelope) == envelope
     assert len(envelope.encode()) <= 254
     assert envelope.isprintable()
-    parsed = email_library.message_from_bytes(made.data, policy=email_library.policy.SMTPUTF8)
+    parsed = email_library.message_from_bytes(built.data, policy=email_library.policy.SMTPUTF8)
     [recipient] = parsed["To"].addresses
     assert recipient.domain == envelope.rpartition("@")[2]
     assert "Bcc" not in parsed
 
 
 @given(st.from_regex(PLAIN, fullmatch=True))
-def test_address_that_skips_the_library_is_one_that_it_accepts(address: str) -> None:
-    """The short way for plain addresses is no second rule."""
+def test_plain_address_is_also_accepted_by_the_library(address: str) -> None:
+    """The fast path for plain addresses follows the same rule as the library."""
     try:
         envelope = envelope_address(address)
-    except InvalidMailAddress:
+    except InvalidEmailAddress:
         return
     checked = email_validator.validate_email(address, check_deliverability=False, globally_deliverable=False)
     assert f"{checked.local_part}@{checked.ascii_domain}" == envelope
