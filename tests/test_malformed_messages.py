@@ -254,7 +254,7 @@ async def test_socket_with_a_number_as_id_is_told_so(tenant: Tenant) -> None:
     async with tenant.socket("alice") as socket:
         await socket.connection.send(subscribe({"query": "{ __typename }"}, id=1))
         await closed_with(socket.connection)
-    assert socket.connection.close_reason == "`id` of `subscribe` is a string."
+    assert socket.connection.close_reason == "`id` of `subscribe` must be a string."
 
 
 async def test_socket_with_bytes_or_a_huge_message_is_closed(tenant: Tenant) -> None:

@@ -1,9 +1,9 @@
 """Client addresses and the connection limit per address.
 
-A connection is counted when it is accepted, before a byte is read. Connections of a trusted proxy carry requests of
-many clients. Each request and each socket that comes through a proxy is therefore counted by the address that the proxy
-names, as long as it lasts. uvicorn's own handling of `X-Forwarded-For` stays off: it trusts 127.0.0.1 by default, and
-accepts any word as an address.
+A connection is counted when it is accepted, before a byte is read. The connections of a trusted proxy carry requests
+of many clients. They are not counted. Instead, each request and each WebSocket that comes through the proxy is counted
+by the client address in `X-Forwarded-For` until it ends. uvicorn's own handling of `X-Forwarded-For` is off: it trusts
+127.0.0.1 by default and accepts any text as an address.
 """
 
 from collections.abc import Awaitable, Iterable
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class ClientAddresses:
-    """The connections of this process, by address."""
+    """Count the connections of this process by client address."""
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = settings.trusted_proxies
@@ -36,35 +36,36 @@ class ClientAddresses:
         self._warned = False
         message = (
             f"Your address has {settings.address_max_connections} open connections (HUB_ADDRESS_MAX_CONNECTIONS). If "
-            "it is a proxy's, name it in HUB_TRUSTED_PROXIES."
+            "it belongs to a proxy, add it to HUB_TRUSTED_PROXIES."
         )
         self.refusal_body = orjson.dumps({"errors": [to_graphql_error(RateLimited(message, RETRY_AFTER_S), "")]})
 
     def is_proxy(self, address: str) -> bool:
-        """Return whether the headers of this address are trusted."""
+        """Return True if the forwarding headers of this address are trusted."""
         return bool(self._trusted) and self._trusts(_parse_address(address))
 
     def acquire(self, address: str) -> str | None:
         """Count one connection. Return the key for `release`, or None if the limit is reached."""
-        place = _rate_limit_key(address)
-        if self._connections.acquire(place):
-            return place
+        key = _rate_limit_key(address)
+        if self._connections.acquire(key):
+            return key
         metrics.connections_refused.inc()
         if not self._warned:
             self._warned = True
-            log.warning("address_refused", address=place, settings="HUB_ADDRESS_MAX_CONNECTIONS, HUB_TRUSTED_PROXIES")
+            log.warning("address_refused", address=key, settings="HUB_ADDRESS_MAX_CONNECTIONS, HUB_TRUSTED_PROXIES")
         return None
 
     def release(self, key: str) -> None:
+        """End one connection that `acquire` counted."""
         self._connections.release(key)
 
     def from_forwarded_for(self, forwarded_for: Iterable[str]) -> str | None:
         """Return the last address in `X-Forwarded-For` that is not a trusted proxy, or None.
 
-        Addresses before it are not trusted, because a client can send any header."""
+        Addresses before it are not trusted because a client can send any header."""
         nearest = None
-        for word in reversed(",".join(forwarded_for).split(",")):
-            address = _parse_address(word)
+        for part in reversed(",".join(forwarded_for).split(",")):
+            address = _parse_address(part)
             if address is None:
                 break
             nearest = str(address)
@@ -80,7 +81,7 @@ def proxy_headers(app: ASGIApp, addresses: ClientAddresses) -> ASGIApp:
     """Return an app that reads `client` and `scheme` from the headers of trusted proxies."""
 
     def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Return the awaitable of the app. A coroutine here would live as long as the socket."""
+        """Return the awaitable of the app. A coroutine here would stay in memory as long as the WebSocket."""
         direct = not scope.get("client") or not addresses.is_proxy(scope["client"][0])
         return app(scope, receive, send) if direct else forwarded(scope, receive, send)
 
@@ -94,22 +95,22 @@ def proxy_headers(app: ASGIApp, addresses: ClientAddresses) -> ASGIApp:
             await app(scope, receive, send)
             return
         scope["client"] = (client, 0)
-        place = addresses.acquire(client)
-        if place is None:
-            busy = {"retry-after": f"{RETRY_AFTER_S:.0f}"}
-            await Response(addresses.refusal_body, 429, busy, "application/json")(scope, receive, send)
+        key = addresses.acquire(client)
+        if key is None:
+            headers_429 = {"retry-after": f"{RETRY_AFTER_S:.0f}"}
+            await Response(addresses.refusal_body, 429, headers_429, "application/json")(scope, receive, send)
             return
         try:
             await app(scope, receive, send)
         finally:
-            addresses.release(place)
+            addresses.release(key)
 
     return dispatch
 
 
-def _parse_address(word: str) -> IPv4Address | IPv6Address | None:
-    """Parse an address as proxies write it, with or without a port."""
-    host = word.strip()
+def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Parse an address as proxies write it, with or without a port. Return None if it is not an IP address."""
+    host = text.strip()
     if host.startswith("["):
         host = host[1:].partition("]")[0]
     elif host.count(":") == 1:
@@ -121,5 +122,5 @@ def _parse_address(word: str) -> IPv4Address | IPv6Address | None:
 
 
 def _rate_limit_key(address: str) -> str:
-    found = _parse_address(address)
-    return str(ip_network((found, IPV6_PREFIX_BITS), strict=False)) if isinstance(found, IPv6Address) else str(found)
+    parsed = _parse_address(address)
+    return str(ip_network((parsed, IPV6_PREFIX_BITS), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)

@@ -6,7 +6,7 @@ RETRY_AFTER_S = 5.0  # sent to rejected clients
 
 
 class KeyedLimiter:
-    """At most `limit` slots per key; 0 means no limit."""
+    """Allow at most `limit` slots per key. 0 means no limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -20,6 +20,7 @@ class KeyedLimiter:
         return True
 
     def release(self, key: str) -> None:
+        """Give back a slot that `acquire` took."""
         self._in_use[key] -= 1
         if not self._in_use[key]:
             del self._in_use[key]

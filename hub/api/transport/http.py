@@ -1,7 +1,7 @@
-"""GraphQL over HTTP and SSE.
+"""GraphQL over HTTP and server-sent events.
 
-POST with a JSON body, GET for queries (GraphQL over HTTP). A client that accepts `text/event-stream` gets the answers
-as server-sent events (graphql-sse, distinct connections): `next` for each, `complete` at the end.
+`POST` with a JSON body, `GET` for queries (GraphQL over HTTP). A client that accepts `text/event-stream` gets the
+results as server-sent events (graphql-sse, distinct connections mode): one `next` per result, then `complete`.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 
 from graphql import OperationType
+from msgspec import Struct
 from pymongo.errors import PyMongoError
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
@@ -20,8 +21,16 @@ from starlette.types import Receive, Scope, Send
 from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
 from hub.api.errors import to_graphql_error
-from hub.api.execution.engine import Engine, GraphQLResponse, Operation, Request, encode, parse_request, root_fields
-from hub.api.execution.engine import SubscriptionResults as Told
+from hub.api.execution.engine import (
+    Engine,
+    GraphQLResponse,
+    Operation,
+    Request,
+    SubscriptionResults,
+    encode,
+    parse_request,
+    root_fields,
+)
 from hub.api.execution.idempotency import IdempotentResponses
 from hub.api.rate_limits import rate_limit_headers, to_error
 from hub.api.request_json import loads
@@ -41,134 +50,128 @@ from hub.errors import HubError, RateLimited, TooLarge, Unauthenticated, Unavail
 from hub.model import Role
 from hub.platform import tracing
 from hub.platform.connections import is_outage
+from hub.platform.rate_limiter import RateLimitResult
 
 ERROR_HEADERS = {Unauthenticated: {"www-authenticate": "Bearer"}, WrongMediaType: UNSUPPORTED_TYPE_HEADERS}
 KEEPALIVE_S = 12.0  # a comment keeps idle streams open through proxies
 METHODS = ["GET", "POST"]
 
 
+class _Exchange(Struct):
+    """One HTTP request, and how to respond to it."""
+
+    scope: Scope
+    receive: Receive
+    headers: Mapping[str, str]
+    accept: str
+    """The media type of the response."""
+    telemetry: OperationTelemetry
+
+    def json(self, response: GraphQLResponse, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        return _JSONResponse(response, self.accept, status, headers)
+
+    def error(self, error: HubError, headers: Mapping[str, str] | None = None) -> Response:
+        return self.json({"errors": [to_graphql_error(error, self.telemetry.request_id)]}, error.status, headers)
+
+    def bad_request(self, message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+        return self.json({"errors": [{"message": message, "extensions": {"code": "BAD_USER_INPUT"}}]}, status, headers)
+
+    @property
+    def not_executed_status(self) -> int:
+        """The status of a well-formed request whose operation was not executed. With `application/json` it is 200, as
+        older clients expect."""
+        return 200 if self.accept == JSON else 400
+
+
 class GraphQLOverHTTP:
+    """The ASGI endpoint. It uses no Starlette routing because that costs more than the endpoint itself."""
+
     def __init__(
         self,
         engine: Engine,
         services: Services,
         auth: Authenticator,
-        answers: IdempotentResponses,
+        idempotent_responses: IdempotentResponses,
         sockets: KeyedLimiter,
     ) -> None:
         self._engine = engine
         self._services = services
         self._auth = auth
-        self._answers = answers
+        self._idempotent_responses = idempotent_responses
         self._sockets = sockets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, as ASGI: Starlette's wrapping of requests and endpoints costs more than ours."""
-        said = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
-        if "accept" in said:  # it may come in several lines
-            said["accept"] = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
-        accept = parse_accept(said.get("accept", "")).single
-        transport = "sse" if accept == EVENTS else "http"
-        visit = OperationTelemetry(
-            transport,
-            valid_request_id(said.get("x-request-id")),
-            said.get("traceparent") if tracing.enabled() else None,
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+        if "accept" in headers:  # it may have several lines
+            headers["accept"] = ",".join(
+                value.decode("latin-1") for name, value in scope["headers"] if name == b"accept"
+            )
+        accept = parse_accept(headers.get("accept", "")).single
+        telemetry = OperationTelemetry(
+            "sse" if accept == EVENTS else "http",
+            valid_request_id(headers.get("x-request-id")),
+            headers.get("traceparent") if tracing.enabled() else None,
         )
         try:
-            response = await self._handle(scope, receive, said, accept, visit)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told, and the log
-            response = _json({"errors": [to_graphql_error(error, visit.request_id)]}, accept, HubError.status)
-        if isinstance(response, _GraphQLResponse):
-            visit.finish(response.answer)
-        response.raw_headers.append((b"x-request-id", visit.request_id.encode()))
+            response = await self._respond(_Exchange(scope, receive, headers, accept, telemetry))
+        except Exception as error:  # noqa: BLE001 - returned to the client and logged
+            errors = [to_graphql_error(error, telemetry.request_id)]
+            response = _JSONResponse({"errors": errors}, accept, HubError.status)
+        if isinstance(response, _JSONResponse):
+            telemetry.finish(response.content)
+        response.raw_headers.append((b"x-request-id", telemetry.request_id.encode()))
         await response(scope, receive, send)
 
-    async def _handle(
-        self, scope: Scope, receive: Receive, said: Mapping[str, str], accept: str, visit: OperationTelemetry
-    ) -> Response:
-        request_id = visit.request_id
+    async def _respond(self, exchange: _Exchange) -> Response:
+        """Authenticate, limit, read, prepare and execute one request."""
+        telemetry, headers = exchange.telemetry, exchange.headers
         try:
-            caller = await self._auth.authenticate(said.get("authorization"))
-            visit.set_principal(caller)
-            verdict = self._services.rate_limits.check(caller)
-            if limited := to_error(verdict):
-                return _json(
-                    {"errors": [to_graphql_error(limited, request_id)]},
-                    accept,
-                    limited.status,
-                    rate_limit_headers(verdict),
-                )
-            request, size = await self._read(scope, receive, said)
-            key = valid_idempotency_key(said.get("idempotency-key"), "Idempotency-Key")
-            operation = await self._engine.prepare(request, request_id)
+            caller = await self._auth.authenticate(headers.get("authorization"))
+            telemetry.set_principal(caller)
+            limits = self._services.rate_limits.check(caller)
+            if limited := to_error(limits):
+                return exchange.error(limited, rate_limit_headers(limits))
+            request, body_bytes = await self._read(exchange)
+            key = valid_idempotency_key(headers.get("idempotency-key"), "Idempotency-Key")
+            operation = await self._engine.prepare(request, telemetry.request_id)
         except HubError as error:
-            return _json(
-                {"errors": [to_graphql_error(error, request_id)]}, accept, error.status, ERROR_HEADERS.get(type(error))
-            )
+            return exchange.error(error, ERROR_HEADERS.get(type(error)))
         except ClientDisconnect:
             return Response(status_code=400)
         if isinstance(operation, list):
-            return _json({"errors": operation}, accept, _status(accept))
-        visit.set_operation(operation)
+            return exchange.json({"errors": operation}, exchange.not_executed_status)
+        telemetry.set_operation(operation)
         if too_costly := self._services.rate_limits.charge(caller, operation.cost):
-            told = {"retry-after": str(math.ceil(too_costly.retry_after_s))}
-            return _json({"errors": [to_graphql_error(too_costly, request_id)]}, accept, too_costly.status, told)
-        if operation.kind is OperationType.SUBSCRIPTION and parse_accept(said.get("accept", "")).events:
-            accept = EVENTS
-            visit.set_streaming()
-        readable = {OperationType.QUERY, OperationType.SUBSCRIPTION} if accept == EVENTS else {OperationType.QUERY}
-        if scope["method"] == "GET" and operation.kind not in readable:
-            refusing = {"message": "GET is for queries: POST this one.", "extensions": {"code": "BAD_USER_INPUT"}}
-            return _json({"errors": [refusing]}, accept, 405, {"allow": "POST"})
-        if size > self._services.settings.request_max_bytes and "sendMany" not in root_fields(operation):
-            fault = TooLarge(
-                f"The body is larger than {self._services.settings.request_max_bytes} bytes (HUB_REQUEST_MAX_BYTES)."
-            )
-            return _json({"errors": [to_graphql_error(fault, request_id)]}, accept, fault.status)
-        context = Context(caller, self._services, request_id, key)
-        closing = self._services.shutting_down
-        if operation.kind is OperationType.SUBSCRIPTION:
-            if accept != EVENTS:
-                message = f"Subscribe over a WebSocket, or accept {EVENTS}."
-                return _json({"errors": [{"message": message, "extensions": {"code": "BAD_USER_INPUT"}}]}, accept, 400)
-            held = caller.mailbox if caller.role is Role.USER else None
-            if held and not self._sockets.acquire(held):
-                full = RateLimited(
-                    "Too many open sockets and streams for this user (HUB_USER_MAX_CONNECTIONS).", RETRY_AFTER_S
-                )
-                told = {"retry-after": f"{RETRY_AFTER_S:.0f}"}
-                return _json({"errors": [to_graphql_error(full, request_id)]}, accept, full.status, told)
-            events = _event_stream(self._subscription(operation, context, visit), closing, caller.expires_at)
-            return _LimitedStream(events, self._sockets, held) if held else events
-        try:
-            answer = await self._answers.run(operation, context, self._engine)
-        except HubError as error:
-            return _json({"errors": [to_graphql_error(error, request_id)]}, accept, error.status)
-        except PyMongoError as error:
-            status = Unavailable.status if is_outage(error) else HubError.status
-            return _json({"errors": [to_graphql_error(error, request_id)]}, accept, status)
-        if accept == EVENTS:
-            visit.finish(answer)
-            return _event_stream(_single_result(answer), closing, math.inf)
-        return _json(answer, accept, 200 if "data" in answer else _status(accept), rate_limit_headers(verdict))
+            return exchange.error(too_costly, {"retry-after": str(math.ceil(too_costly.retry_after_s))})
+        subscribes = operation.kind is OperationType.SUBSCRIPTION
+        if subscribes and parse_accept(headers.get("accept", "")).events:
+            exchange.accept = EVENTS
+            telemetry.set_streaming()
+        if rejection := self._reject(exchange, operation, body_bytes):
+            return rejection
+        context = Context(caller, self._services, telemetry.request_id, key)
+        if subscribes:
+            return self._subscribe(exchange, operation, context)
+        return await self._execute(exchange, operation, context, limits)
 
-    async def _read(self, scope: Scope, receive: Receive, said: Mapping[str, str]) -> tuple[Request, int]:
-        """The request as the client wrote it, and the bytes of its body; BadUserInput or TooLarge if it can't be
-        one."""
+    async def _read(self, exchange: _Exchange) -> tuple[Request, int]:
+        """Return the GraphQL request and the size of its body in bytes. Raise BadUserInput, WrongMediaType, TooLarge or
+        ClientDisconnect."""
+        scope, headers = exchange.scope, exchange.headers
         if scope["method"] == "GET":
             query = QueryParams(scope["query_string"])
-            given = {
+            parameters = {
                 "query": query.get("query"),
                 "operationName": query.get("operationName"),
                 **{name: loads(query[name], name) for name in ("variables", "extensions") if name in query},
             }
-            return parse_request(given), 0
-        check_type(said.get("content-type", ""), said.get("content-encoding", ""))
+            return parse_request(parameters), 0
+        check_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
         settings = self._services.settings
         body = bytearray()
         more = True
         while more:
-            message = await receive()
+            message = await exchange.receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             body += message.get("body", b"")
@@ -180,108 +183,155 @@ class GraphQLOverHTTP:
         check_encoding(body)
         return parse_request(loads(bytes(body), "body")), len(body)
 
-    async def _subscription(
-        self, operation: Operation, context: Context, visit: OperationTelemetry
+    def _reject(self, exchange: _Exchange, operation: Operation, body_bytes: int) -> Response | None:
+        """Return an error if the method, the size or the `Accept` header does not fit the operation, else None."""
+        readable = {OperationType.QUERY}
+        if exchange.accept == EVENTS:
+            readable.add(OperationType.SUBSCRIPTION)
+        if exchange.scope["method"] == "GET" and operation.kind not in readable:
+            return exchange.bad_request("GET is for queries: POST this one.", 405, {"allow": "POST"})
+        request_max_bytes = self._services.settings.request_max_bytes
+        if body_bytes > request_max_bytes and "sendMany" not in root_fields(operation):
+            return exchange.error(
+                TooLarge(f"The body is larger than {request_max_bytes} bytes (HUB_REQUEST_MAX_BYTES).")
+            )
+        if operation.kind is OperationType.SUBSCRIPTION and exchange.accept != EVENTS:
+            return exchange.bad_request(f"Subscribe over a WebSocket, or accept {EVENTS}.", 400)
+        return None
+
+    def _subscribe(self, exchange: _Exchange, operation: Operation, context: Context) -> Response:
+        """Return the event stream of a subscription. A user's streams count as WebSockets."""
+        caller = context.caller
+        mailbox = caller.mailbox if caller.role is Role.USER else None
+        if mailbox and not self._sockets.acquire(mailbox):
+            message = "Too many open sockets and streams for this user (HUB_USER_MAX_CONNECTIONS)."
+            return exchange.error(RateLimited(message, RETRY_AFTER_S), {"retry-after": f"{RETRY_AFTER_S:.0f}"})
+        results = self._subscription_results(operation, context, exchange.telemetry)
+        stream = _event_stream(results, self._services.shutting_down, caller.expires_at)
+        return _LimitedStream(stream, self._sockets, mailbox) if mailbox else stream
+
+    async def _execute(
+        self, exchange: _Exchange, operation: Operation, context: Context, limits: RateLimitResult | None
+    ) -> Response:
+        """Execute a query or a mutation, or replay its stored response."""
+        try:
+            response = await self._idempotent_responses.run(operation, context, self._engine)
+        except HubError as error:
+            return exchange.error(error)
+        except PyMongoError as error:
+            status = Unavailable.status if is_outage(error) else HubError.status
+            return exchange.json({"errors": [to_graphql_error(error, context.request_id)]}, status)
+        if exchange.accept == EVENTS:
+            exchange.telemetry.finish(response)
+            return _event_stream(_single_result(response), self._services.shutting_down, math.inf)
+        status = 200 if "data" in response else exchange.not_executed_status
+        return exchange.json(response, status, rate_limit_headers(limits))
+
+    async def _subscription_results(
+        self, operation: Operation, context: Context, telemetry: OperationTelemetry
     ) -> AsyncGenerator[GraphQLResponse, None]:
         try:
-            answers = await self._engine.subscribe(operation, context)
-        except Exception as error:  # noqa: BLE001 - the client is told, and the log
-            answers = [to_graphql_error(error, context.request_id)]
-        if isinstance(answers, list):
-            failed = {"errors": answers}
-            visit.finish(failed)
-            yield failed
+            results = await self._engine.subscribe(operation, context)
+        except Exception as error:  # noqa: BLE001 - returned to the client and logged
+            results = [to_graphql_error(error, context.request_id)]
+        if isinstance(results, list):
+            failure = {"errors": results}
+            telemetry.finish(failure)
+            yield failure
             return
-        visit.finish({})
-        async with aclosing(answers):
-            async for answer in answers:
-                began_ns = time.time_ns()
-                yield answer  # asked for the next, it is written
-                if isinstance(answers, Told) and answers.inbox_stream and answers.inbox_stream.traceparent:
-                    tracing.record("deliver", answers.inbox_stream.traceparent, began_ns, "CONSUMER")
+        telemetry.finish({})
+        async with aclosing(results):
+            async for result in results:
+                started_ns = time.time_ns()
+                yield result  # the next one is requested after this one is written
+                if (
+                    isinstance(results, SubscriptionResults)
+                    and results.inbox_stream
+                    and results.inbox_stream.traceparent
+                ):
+                    tracing.record("deliver", results.inbox_stream.traceparent, started_ns, "CONSUMER")
 
 
-def _status(accept: str) -> int:
-    """Of a well-formed request whose GraphQL was not run: with `application/json` 200, as older clients expect."""
-    return 200 if accept == JSON else 400
+class _JSONResponse(Response):
+    """A GraphQL response as JSON."""
 
-
-class _GraphQLResponse(Response):
-    """A whole answer."""
-
-    answer: GraphQLResponse
-
-
-def _json(answer: GraphQLResponse, accept: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    media = GRAPHQL_JSON if accept == GRAPHQL_JSON else JSON
-    kept = {"cache-control": "no-store"}  # nothing here is for others, or for later
-    response = _GraphQLResponse(encode(answer), status, kept | (headers or {}), f"{media}; charset=utf-8")
-    response.answer = answer
-    return response
+    def __init__(
+        self, content: GraphQLResponse, accept: str, status: int, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.content = content
+        media_type = GRAPHQL_JSON if accept == GRAPHQL_JSON else JSON
+        super().__init__(
+            encode(content),
+            status,
+            {"cache-control": "no-store", **(headers or {})},
+            f"{media_type}; charset=utf-8",
+        )
 
 
 def _event_stream(
-    answers: AsyncGenerator[GraphQLResponse, None], closing: asyncio.Event, expires_at: float
+    results: AsyncGenerator[GraphQLResponse, None], shutting_down: asyncio.Event, expires_at: float
 ) -> Response:
     return StreamingResponse(
-        _write_events(answers, closing, expires_at),
+        _write_events(results, shutting_down, expires_at),
         media_type=EVENTS,
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
 
 
 class _LimitedStream(Response):
-    """An event stream that has a place among its user's sockets, and leaves it however it ends."""
+    """An event stream that holds one of its user's socket slots until it ends."""
 
-    def __init__(self, events: Response, sockets: KeyedLimiter, mailbox: str) -> None:
-        self._events = events
-        self.raw_headers = events.raw_headers
+    def __init__(self, stream: Response, sockets: KeyedLimiter, mailbox: str) -> None:
+        self._stream = stream
+        self.raw_headers = stream.raw_headers
         self._sockets = sockets
         self._mailbox = mailbox
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._events(scope, receive, send)
+            await self._stream(scope, receive, send)
         finally:
             self._sockets.release(self._mailbox)
 
 
 async def _write_events(
-    answers: AsyncGenerator[GraphQLResponse, None], closing: asyncio.Event, expires_at: float
+    results: AsyncGenerator[GraphQLResponse, None], shutting_down: asyncio.Event, expires_at: float
 ) -> AsyncIterator[bytes]:
-    """Events, and a comment now and then while there are none. When the process stops the stream just ends: a client
-    that saw no `complete` comes back. When its token expires, at `expires_at`, the last event says so."""
+    """Yield the events, and a comment every KEEPALIVE_S if there are none.
+
+    At shutdown the stream ends without `complete`, so clients reconnect. When the token expires, at `expires_at` (Unix
+    time), the last event is an error."""
     yield b":\n\n"
-    stop = asyncio.ensure_future(closing.wait())
-    following = asyncio.ensure_future(anext(answers, None))
+    stop = asyncio.ensure_future(shutting_down.wait())
+    upcoming = asyncio.ensure_future(anext(results, None))
     try:
         while True:
-            quiet_s = min(KEEPALIVE_S, max(0.0, expires_at - time.time()))
-            await asyncio.wait({following, stop}, timeout=quiet_s, return_when=asyncio.FIRST_COMPLETED)
+            timeout_s = min(KEEPALIVE_S, max(0.0, expires_at - time.time()))
+            await asyncio.wait({upcoming, stop}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
                 return
             if time.time() >= expires_at:
                 yield _next_event({"errors": [to_graphql_error(Unauthenticated("The token has expired."), "")]})
                 break
-            if not following.done():
+            if not upcoming.done():
                 yield b":\n\n"
                 continue
-            answer = following.result()
-            if answer is None:
+            result = upcoming.result()
+            if result is None:
                 break
-            yield _next_event(answer)
-            following = asyncio.ensure_future(anext(answers, None))
+            yield _next_event(result)
+            upcoming = asyncio.ensure_future(anext(results, None))
         yield b"event: complete\ndata:\n\n"
     finally:
         stop.cancel()
-        following.cancel()
-        await asyncio.wait({following})
-        await answers.aclose()
+        upcoming.cancel()
+        await asyncio.wait({upcoming})
+        await results.aclose()
 
 
-def _next_event(answer: GraphQLResponse) -> bytes:
-    return b"event: next\ndata: " + encode(answer) + b"\n\n"
+def _next_event(result: GraphQLResponse) -> bytes:
+    return b"event: next\ndata: " + encode(result) + b"\n\n"
 
 
-async def _single_result(answer: GraphQLResponse) -> AsyncGenerator[GraphQLResponse, None]:
-    yield answer
+async def _single_result(result: GraphQLResponse) -> AsyncGenerator[GraphQLResponse, None]:
+    yield result

@@ -1,4 +1,4 @@
-"""What bodies may be, and what clients accept (RFC 9110, 12.5.1)."""
+"""Media types of request bodies and responses (RFC 9110, 8.3 and 12.5.1)."""
 
 from functools import lru_cache
 
@@ -14,13 +14,13 @@ CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 IDENTITY_ENCODINGS = {"", "identity"}
 EXPECTED = f"Send {JSON} in UTF-8, without a byte order mark and not compressed"
 UNSUPPORTED_TYPE_HEADERS = {"accept-post": JSON, "accept-encoding": "identity"}
-"""Of an answer with 415 (RFC 9110, 15.5.16)."""
+"""Headers of a 415 response (RFC 9110, 15.5.16)."""
 QUOTED_MAX_CHARS = 80
-CACHE_SIZE = 100  # `Accept` headers of which it is remembered what they come to
+CACHE_SIZE = 100  # parsed `Accept` headers
 
 
 class AcceptedTypes(Struct, frozen=True):
-    """`single` is the media type of an answer to a query or a mutation, `events` whether a stream may be sent."""
+    """`single`: the media type of the response to a query or mutation. `events`: the client accepts a stream."""
 
     single: str
     events: bool
@@ -28,9 +28,10 @@ class AcceptedTypes(Struct, frozen=True):
 
 @lru_cache(CACHE_SIZE)
 def parse_accept(header: str) -> AcceptedTypes:
-    """What an `Accept` header comes to. The highest q wins, then what is named first. Clients that name nothing known
-    get `application/json`; a stream is sent only where that is named, because most clients send `*/*` and would wait
-    for its end."""
+    """Parse an `Accept` header. The highest q wins, then the first in the header.
+
+    The default is `application/json`. A stream requires a range that names it: most clients send `*/*` and would wait
+    for the end of the stream."""
     ranges: dict[str, tuple[float, int]] = {}
     for index, part in enumerate(header.split(",")):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
@@ -46,7 +47,7 @@ def parse_accept(header: str) -> AcceptedTypes:
 
 
 def _match(ranges: dict[str, tuple[float, int]], media: str) -> tuple[float, int]:
-    """Quality and place of the most specific range that holds a media type."""
+    """Return quality and position of the most specific range that matches a media type."""
     for name in (media, f"{media.partition('/')[0]}/*", "*/*"):
         if name in ranges:
             return ranges[name]
@@ -66,7 +67,7 @@ def _quality(parameters: list[str]) -> float:
 
 
 def check_type(content_type: str, content_encoding: str) -> None:
-    """Raises WrongMediaType for a body that is not JSON in UTF-8, as its headers say."""
+    """Raise WrongMediaType if the headers do not describe uncompressed JSON in UTF-8."""
     media, *parameters = (part.strip().lower() for part in content_type.split(";"))
     if media != JSON:
         raise WrongMediaType(
@@ -79,11 +80,11 @@ def check_type(content_type: str, content_encoding: str) -> None:
             raise WrongMediaType(f"{EXPECTED}, not in {charset[:QUOTED_MAX_CHARS]}.", "content-type")
     coding = content_encoding.strip().lower()
     if coding not in IDENTITY_ENCODINGS:
-        raise WrongMediaType(f"{EXPECTED}: {coding[:QUOTED_MAX_CHARS]} is not unpacked here.", "content-encoding")
+        raise WrongMediaType(f"{EXPECTED}: {coding[:QUOTED_MAX_CHARS]} is not supported.", "content-encoding")
 
 
 def check_encoding(body: bytes | bytearray) -> None:
-    """Raises WrongMediaType for a body that is not UTF-8, as its first bytes show."""
+    """Raise WrongMediaType if the first bytes of the body show that it is not plain UTF-8."""
     start = bytes(body[:4])
     if start.startswith(b"\xef\xbb\xbf"):
         raise WrongMediaType(f"{EXPECTED}: the body begins with a byte order mark.", "body")

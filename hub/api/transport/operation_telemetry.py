@@ -28,53 +28,53 @@ log = structlog.get_logger(__name__)
 
 @cache
 def _debug_enabled() -> bool:
-    """Cached, because the check is slow."""
+    """Return True if debug events are logged. Cached because the check is slow."""
     return bool(log.is_enabled_for(logging.DEBUG))
 
 
-def valid_request_id(given: str | None) -> str:
-    """Return the id of the client if it is safe to log, or a new one."""
-    return given if given and REQUEST_ID.fullmatch(given) else new_id()
+def valid_request_id(client_id: str | None) -> str:
+    """Return the client's request id if it is safe to log, else a new one."""
+    return client_id if client_id and REQUEST_ID.fullmatch(client_id) else new_id()
 
 
 class OperationTelemetry:
-    """`transport` is http, sse or websocket. `traceparent` is the client's, if it sent one."""
+    """`transport`: `http`, `sse` or `websocket`. `traceparent`: the client's header (W3C Trace Context), if any."""
 
-    __slots__ = ("_began", "_field", "_finished", "_kind", "_span", "_transport", "request_id")
+    __slots__ = ("_field", "_finished", "_kind", "_span", "_started", "_transport", "request_id")
 
     def __init__(self, transport: str, request_id: str, traceparent: str | None) -> None:
         self.request_id = request_id
         self._transport = transport
         self._kind = self._field = UNKNOWN
-        self._began = perf_counter()
+        self._started = perf_counter()
         self._finished = False
         bind_contextvars(request_id=request_id)
         self._span = tracing.start_span("operation", traceparent)
-        if self._span and (place := tracing.current_traceparent()):
-            bind_contextvars(trace_id=tracing.trace_id(place))
+        if self._span and (traceparent := tracing.current_traceparent()):
+            bind_contextvars(trace_id=tracing.trace_id(traceparent))
 
     def set_principal(self, caller: Principal) -> None:
-        """Set the caller."""
+        """Add the tenant and user to the log context."""
         bind_contextvars(tenant=caller.tenant, user=caller.user)
 
     def set_streaming(self) -> None:
-        """Set the transport to server-sent events."""
+        """Change the transport to `sse`."""
         self._transport = "sse"
 
     def set_operation(self, operation: Operation) -> None:
-        """Set the operation. Names chosen by clients never become labels."""
+        """Set kind and root field. Names chosen by clients never become metric labels."""
         self._kind = operation.kind.value
         selections = operation.node.selection_set.selections
-        only = selections[0] if len(selections) == 1 else None
-        self._field = only.name.value if isinstance(only, FieldNode) else MULTIPLE
+        root = selections[0] if len(selections) == 1 else None
+        self._field = root.name.value if isinstance(root, FieldNode) else MULTIPLE
 
-    def finish(self, answer: GraphQLResponse) -> None:
+    def finish(self, response: GraphQLResponse) -> None:
         """Record the outcome. Later calls are ignored: a subscription counts once, when it starts."""
         if self._finished:
             return
         self._finished = True
-        code = answer["errors"][0]["extensions"]["code"] if "errors" in answer else "OK"
-        seconds = perf_counter() - self._began
+        code = response["errors"][0]["extensions"]["code"] if "errors" in response else "OK"
+        seconds = perf_counter() - self._started
         metrics.record_operation(self._transport, self._kind, self._field, code, seconds)
         if _debug_enabled():
             log.debug(
@@ -111,12 +111,12 @@ def _time_resolver(field: GraphQLField, name: str) -> None:
     assert resolve, f"{name} has no resolver"
     observe = metrics.resolver_seconds.labels(name).observe
 
-    async def watched(*source: Any, **arguments: Any) -> Any:
-        began = perf_counter()
+    async def timed(*source: Any, **arguments: Any) -> Any:
+        started = perf_counter()
         try:
             with tracing.span(name):
                 return await resolve(*source, **arguments)
         finally:
-            observe(perf_counter() - began)
+            observe(perf_counter() - started)
 
-    field.resolve = watched
+    field.resolve = timed

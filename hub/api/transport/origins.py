@@ -7,14 +7,14 @@ import structlog
 from hub.settings import Settings
 
 LOCAL = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
-"""A front end on the developer's machine, on any port."""
+"""Front ends on the developer's machine, on any port."""
 LOGGED_MAX = 100  # origins are client input
 
 log = structlog.get_logger(__name__)
 
 
 class Origins:
-    """The hub's own origin, those of HUB_ALLOWED_ORIGINS, and in development those of this machine."""
+    """Allow the hub's own origin, those of HUB_ALLOWED_ORIGINS and, in development, those of this machine."""
 
     def __init__(self, settings: Settings) -> None:
         self.allowed = settings.allowed_origins
@@ -22,7 +22,7 @@ class Origins:
         self._logged: set[str] = set()
 
     def allows(self, origin: str | None, host: str | None) -> bool:
-        """Return whether a page of `origin` may call the hub at `host`. A rejected origin is logged once."""
+        """Return True if a page of `origin` may call the hub at `host`. A rejected origin is logged once."""
         if origin is None or origin in self.allowed or origin.partition("://")[2] == host:
             return True
         if self.pattern and re.fullmatch(self.pattern, origin):

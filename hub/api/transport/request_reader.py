@@ -1,13 +1,13 @@
-"""How requests are read from a connection: never more of them than a few.
+"""Backpressure and validation for reading HTTP requests from a connection.
 
 Guarantees:
-- Behind the request under way at most a few wait (`WAITING_MAX` and those in the same `SLICE_BYTES`). What follows
-  stays as bytes, and above `UNREAD_MAX_BYTES` of them nothing more is read. uvicorn alone makes an object of every
-  request in what it has read, 70 times the size of the bytes, and reads on after each answer.
-- When the connection ends, the request under way is told so and those that wait are forgotten. uvicorn tells only the
-  newest, so that an event stream with a request behind it would never end.
-- A request that is none (RFC 9112: another version than 1.0 and 1.1, no or two `Host`, a `Host` that is no host) is
-  answered with 400 once those before it are answered, and is the last of its connection.
+- Few pipelined requests wait for the current one: `WAITING_MAX`, and the rest of the same `SLICE_BYTES`. Later requests
+  stay unparsed, and reading pauses above `UNREAD_MAX_BYTES`. uvicorn itself would make an object of every request in
+  the bytes that it has read, 70 times their size, and would read on after each response.
+- When the connection ends, the current request is notified and waiting requests are dropped. uvicorn notifies only the
+  newest, so an event stream with another request behind it would never end.
+- An invalid request (RFC 9112: a version other than 1.0 and 1.1, no `Host`, two, or one with invalid characters) gets a
+  400 response after all earlier responses. Then the connection is closed.
 """
 
 import asyncio
@@ -24,26 +24,26 @@ from hub.api.errors import to_graphql_error
 from hub.errors import BadUserInput, HubError, TooLarge
 
 WAITING_MAX = 8
-SLICE_BYTES = 256  # of what is read, at least, between two looks at how many wait
+SLICE_BYTES = 256  # parsed at least between two checks of the waiting requests
 UNREAD_MAX_BYTES = 64 << 10
-HEADERS_MAX = 256  # each costs ten times its bytes
+HEADERS_MAX = 256  # each uses ten times its bytes
 HEAD_END = b"\r\n\r\n"
 VERSIONS = {"1.0", "1.1"}
 HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
-"""What a `Host` may hold (RFC 3986, 3.2.2 and 3.2.3)."""
+"""Characters that a `Host` may contain (RFC 3986, 3.2.2 and 3.2.3)."""
 
 
 class RequestReader(HttpToolsProtocol):
-    """Subclasses extend `parse` and `abort_after_linger`."""
+    """An HTTP protocol. Subclasses extend `parse` and `abort_after_linger`."""
 
     _unread = b""
-    _parsed = 0  # bytes of it
+    _parsed = 0  # bytes of `_unread`
     _current_cycle: RequestResponseCycle | None = None
-    _final_response = b""  # an answer that waits for those before it
-    _request_error: tuple[int, HubError] | None = None  # why the request that is being read is none
-    _receiving = False  # a request has begun and is not whole
+    _final_response = b""  # waits for earlier responses
+    _request_error: tuple[int, HubError] | None = None  # status and error of an invalid request
+    _receiving = False  # a request has started and is not complete
     _in_head = True
-    _trailers = 0  # headers that came behind a body
+    _trailers = 0  # headers after a body
     _stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -56,12 +56,12 @@ class RequestReader(HttpToolsProtocol):
         self._parse_pending()
 
     def parse(self, data: bytes) -> None:
-        """Some of what was read."""
+        """Parse a slice of the bytes that were read."""
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
-            self.send_400_response("This is not HTTP/1.1.")
+            self.send_400_response("The request is not valid HTTP/1.1.")
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
@@ -69,17 +69,18 @@ class RequestReader(HttpToolsProtocol):
                 self._ignore_upgrade(data[upgrade.args[0] :])
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Reads the request again as if it had asked for no upgrade, which a server may (RFC 9110, 7.8). The parser
-        would take its body for another protocol; Java's client asks so for HTTP/2."""
+        """Parse the request again without its upgrade, which a server may ignore (RFC 9110, 7.8).
+
+        The parser would treat the body as another protocol. Java's client requests an upgrade to HTTP/2."""
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         if method == b"CONNECT":
-            self.reject(405, BadUserInput("This is no proxy.", "method"), owed=True)
+            self.reject(405, BadUserInput("This server is not a proxy.", "method"), owed=True)
             return
         lines = [method + b" " + self.url + b" HTTP/" + version]
         for name, value in self.headers:
             if name == b"connection":
-                words = [word for word in value.split(b",") if word.strip().lower() != b"upgrade"]
-                lines.append(name + b": " + b",".join(words))
+                options = [option for option in value.split(b",") if option.strip().lower() != b"upgrade"]
+                lines.append(name + b": " + b",".join(options))
             elif name != b"upgrade":
                 lines.append(name + b": " + value)
         self.parser = httptools.HttpRequestParser(self)
@@ -87,11 +88,11 @@ class RequestReader(HttpToolsProtocol):
         self.parse(b"\r\n".join(lines) + HEAD_END + rest)
 
     def _parse_pending(self) -> None:
-        """Parses what was read, as far as requests may wait."""
-        data, plain = self._unread, not self._parsed and self._unread.count(HEAD_END) < 2
+        """Parse the bytes that were read until enough requests wait."""
+        data, at_most_one = self._unread, not self._parsed and self._unread.count(HEAD_END) < 2
         while self._parsed < len(data) and len(self.pipeline) < WAITING_MAX and not self._ended:
             start = self._parsed
-            end = -1 if plain else data.find(HEAD_END, start + SLICE_BYTES)
+            end = -1 if at_most_one else data.find(HEAD_END, start + SLICE_BYTES)
             self._parsed = len(data) if end < 0 else end + len(HEAD_END)
             self.parse(data[start : self._parsed])
         if self._parsed >= len(data) or self._ended:
@@ -100,24 +101,24 @@ class RequestReader(HttpToolsProtocol):
 
     @property
     def _ended(self) -> bool:
-        """No more requests are read."""
+        """True if no more requests are read."""
         return self.transport.is_closing() or bool(self._final_response) or self.transport.get_protocol() is not self
 
     def _update_reading(self) -> None:
-        """Stops reading, or goes on."""
+        """Pause or resume reading."""
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return
-        large = bool(self.pipeline) and len(self.cycle.body) > HIGH_WATER_LIMIT
-        held = large or bool(self._final_response) or len(self._unread) - self._parsed > UNREAD_MAX_BYTES
-        was, self.flow.held = self.flow.held, held
-        if held:
+        body_is_large = bool(self.pipeline) and len(self.cycle.body) > HIGH_WATER_LIMIT
+        hold = body_is_large or bool(self._final_response) or len(self._unread) - self._parsed > UNREAD_MAX_BYTES
+        was_held, self.flow.held = self.flow.held, hold
+        if hold:
             self.flow.pause_reading()
-        elif was and (self.cycle is None or len(self.cycle.body) <= HIGH_WATER_LIMIT):
+        elif was_held and (self.cycle is None or len(self.cycle.body) <= HIGH_WATER_LIMIT):
             self.flow.resume_reading()
 
     @property
     def blocked(self) -> bool:
-        """What the client sends has to wait for answers, however fast it is."""
+        """True if the bytes of the client wait for earlier responses."""
         return bool(self._unread or self.pipeline or self._final_response)
 
     # ------------------------------------------------------------- one request
@@ -131,30 +132,31 @@ class RequestReader(HttpToolsProtocol):
         if max(len(self.headers), self._trailers) >= HEADERS_MAX:
             self._request_error = 431, TooLarge(f"The request has more than {HEADERS_MAX} headers.")
             raise ValueError("too many headers")
-        if self._in_head:  # trailers are nobody's
+        if self._in_head:  # trailers are ignored
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if wrong := self._head_error():
-            self._request_error = 400, BadUserInput(wrong[0], wrong[1])
-            raise ValueError(wrong[0])
+        if error := self._head_error():
+            message, header = error
+            self._request_error = 400, BadUserInput(message, header)
+            raise ValueError(message)
         if self._refuses_upgrade:
-            return  # what it becomes is known when its head was read
+            return  # `parse` handles it after the head
         self._in_head = False
         super().on_headers_complete()
         if self._stopping and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def _head_error(self) -> tuple[str, str] | None:
-        """What is wrong with the head, and with which header."""
+        """Return a message and the name of the invalid part, or None if the head is valid."""
         version = self.parser.get_http_version()
         if version not in VERSIONS:
-            return f"HTTP/{version} is not spoken here: send HTTP/1.1.", "version"
+            return f"HTTP/{version} is not supported. Send HTTP/1.1.", "version"
         hosts = [value for name, value in self.headers if name == b"host"]
         if len(hosts) > 1 or (not hosts and version != "1.0"):
-            return "A request has one Host header.", "host"
+            return "A request must have one Host header.", "host"
         if hosts and not HOST.fullmatch(hosts[0]):
-            return "The Host header names no host.", "host"
+            return "The Host header is not a valid host.", "host"
         return None
 
     def on_message_complete(self) -> None:
@@ -168,7 +170,7 @@ class RequestReader(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         if self._busy:
-            self.reject(400, BadUserInput("Wait for the answers before you open a WebSocket.", "upgrade"), owed=True)
+            self.reject(400, BadUserInput("Wait for all responses before opening a WebSocket.", "upgrade"), owed=True)
             return
         super().handle_websocket_upgrade()
 
@@ -184,7 +186,7 @@ class RequestReader(HttpToolsProtocol):
 
     @property
     def _busy(self) -> bool:
-        """Answers are owed for requests that were whole, or at least have begun to be answered."""
+        """True if a complete request waits for its response, or a response has started and is not complete."""
         return bool(self.pipeline) or (self._current_cycle is not None and not self._current_cycle.response_complete)
 
     # ------------------------------------------------------------- the end
@@ -194,35 +196,36 @@ class RequestReader(HttpToolsProtocol):
         self.reject(status, error, owed=True)
 
     def reject(self, status: int, error: HubError, *, owed: bool = False) -> None:
-        """Ends the connection, with a word to who is owed an answer and has heard nothing of it yet. Answers to
-        requests before it go first."""
-        word = (
+        """Close the connection after all earlier responses.
+
+        The error is sent if a request was being received, or if `owed`, unless its response has started."""
+        response = (
             build_response(status, orjson.dumps({"errors": [to_graphql_error(error, "")]}))
             if owed or self._receiving
             else b""
         )
-        if self._receiving and not self._in_head and self.cycle is not None:  # its body was coming
+        if self._receiving and not self._in_head and self.cycle is not None:  # in its body
             if self.cycle is self._current_cycle:
-                self._close_with(b"" if self.cycle.response_started else word)
+                self._close_with(b"" if self.cycle.response_started else response)
                 return
             if self.pipeline and self.pipeline[0][0] is self.cycle:
                 self.pipeline.popleft()
-        if self._busy and word:
-            self._final_response = word
+        if self._busy and response:
+            self._final_response = response
             self._update_reading()
         else:
-            self._close_with(word)
+            self._close_with(response)
 
-    def _close_with(self, word: bytes) -> None:
+    def _close_with(self, response: bytes) -> None:
         if self.transport.is_closing():
             return
-        if word:
-            self.transport.write(word)
+        if response:
+            self.transport.write(response)
         self.transport.close()
         self.abort_after_linger()
 
     def abort_after_linger(self) -> None:
-        """It is closed, which takes as long as the client takes to read."""
+        """Limit the time of a close, which otherwise waits until the client has read all data."""
 
     def shutdown(self) -> None:
         self._stopping = True
@@ -239,7 +242,7 @@ class RequestReader(HttpToolsProtocol):
                 cycle.disconnected = True
                 cycle.message_event.set()
             if cycle is not self._current_cycle:
-                cycle.on_response = _ignore  # it never ran, and holds this connection
+                cycle.on_response = _ignore  # it never ran, and its callback keeps this connection in memory
         super().connection_lost(exc)
 
 
@@ -255,6 +258,6 @@ def _ignore() -> None: ...
 
 
 def build_response(status: int, body: bytes, headers: str = "") -> bytes:
-    """A whole response, the last of its connection."""
+    """Return the bytes of a JSON response that closes the connection."""
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n{headers}"
     return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body

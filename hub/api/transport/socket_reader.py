@@ -1,13 +1,12 @@
-"""How messages are read from a WebSocket: no faster than they are taken, and not while the client reads no answers.
+"""Backpressure for reading from a WebSocket.
 
 Guarantees:
-- At most the messages of one slice (`SLICE_BYTES`) wait for the session; the rest stays unparsed and reading stops.
-  uvicorn alone makes an object of every message in what it has read.
-- After `TURN_S` of parsing it is others' turn: what is read at once may hold ten thousand empty frames, and a client
-  may send nothing else.
-- While the write buffer is full nothing is read, so that pings, each of which is answered at once (RFC 6455, 5.5.2),
-  can't fill it further.
-- A message that is sent when the socket is closing raises ClientDisconnected, whoever closed it.
+- At most the messages of one slice (`SLICE_BYTES`) wait for the session. The rest stays unparsed and reading pauses.
+  uvicorn itself would make an object of every message in the bytes that it has read.
+- After `TIME_SLICE_S` of parsing, other connections get a turn. One read may contain ten thousand empty frames.
+- Nothing is read while the write buffer is full. Each ping is answered at once (RFC 6455, 5.5.2), so pings could fill
+  the buffer further.
+- Sending a message while the socket is closing raises ClientDisconnected, whichever side closed it.
 """
 
 import asyncio
@@ -22,11 +21,11 @@ TIME_SLICE_S = 0.005
 
 
 class WebSocketReader(WebSocketsSansIOProtocol):
-    """`read_paused`, which uvicorn sets too, is how the transport is."""
+    """`read_paused`, which uvicorn sets too, is True while the transport does not read."""
 
     _unread = b""
-    _parsed = 0  # bytes of it
-    _pongs = b""  # that wait for room
+    _parsed = 0  # bytes of `_unread`
+    _pongs = b""  # they wait for room in the write buffer
     _next_turn: asyncio.Handle | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -35,10 +34,10 @@ class WebSocketReader(WebSocketsSansIOProtocol):
         self._parse_pending()
 
     def _parse_pending(self) -> None:
-        """Parses what was read, as far as it is taken."""
-        data, began = self._unread, time.perf_counter()
+        """Parse the bytes that were read while the session accepts messages."""
+        data, started = self._unread, time.perf_counter()
         while self._parsed < len(data) and self._can_accept:
-            if time.perf_counter() - began > TIME_SLICE_S:
+            if time.perf_counter() - started > TIME_SLICE_S:
                 if self._next_turn is None:
                     self._next_turn = self.loop.call_soon(self._resume_parsing)
                 break
@@ -59,14 +58,14 @@ class WebSocketReader(WebSocketsSansIOProtocol):
         return self.close_sent or (self.queue.empty() and self.writable.is_set())
 
     def _update_reading(self) -> None:
-        """Stops reading, or goes on."""
+        """Pause or resume reading."""
         if self.disconnected or self.transport.is_closing():
             return
-        stop = bool(self._unread) or not self._can_accept
-        if stop and not self.read_paused:
+        pause = bool(self._unread) or not self._can_accept
+        if pause and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
-        elif not stop and self.read_paused:
+        elif not pause and self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
 
@@ -77,7 +76,7 @@ class WebSocketReader(WebSocketsSansIOProtocol):
         if self.writable.is_set():
             self.transport.write(pongs)
         else:
-            self._pongs += pongs  # of one slice: nothing more is read
+            self._pongs += pongs  # at most those of one slice, because reading pauses
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -100,7 +99,7 @@ class WebSocketReader(WebSocketsSansIOProtocol):
         if self.close_sent or (self.transport.is_closing() and self.handshake_complete):
             raise ClientDisconnected
         await super().send(message)
-        if message["type"] == "websocket.close":  # the client's own close may be among what is unread
+        if message["type"] == "websocket.close":  # the unread bytes may contain the client's close frame
             self._parse_pending()
 
     def connection_lost(self, exc: Exception | None) -> None:

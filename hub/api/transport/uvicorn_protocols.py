@@ -1,12 +1,17 @@
 """uvicorn's protocols with timeouts for clients that do not send or do not read.
 
-`close` waits until the client has read all data, which such a client never does: the connection would outlive its pings
-and delay the shutdown. A connection is aborted if the client does not answer a ping in time, does not finish a request
-within HUB_REQUEST_TIMEOUT_S, reads nothing for HUB_WRITE_TIMEOUT_S, or is still connected `LINGER_S` after the close. A
-client whose address has reached its connection limit gets an error, and nothing more is read. A connection counts until
-it is lost; a WebSocket takes over the count of its HTTP connection.
+`close` waits until the client has read all data. A client that does not read would keep its connection open despite
+missed pings and would delay the shutdown. A connection is therefore aborted if the client
 
-A sender of many events finds the protocol of a WebSocket in the scope (`find_protocol`) and writes without waiting.
+- does not answer a ping in time,
+- does not finish a request within HUB_REQUEST_TIMEOUT_S,
+- reads nothing for HUB_WRITE_TIMEOUT_S, or
+- is still connected `LINGER_S` after the close.
+
+A client whose address has reached its connection limit gets an error, and none of its requests is read. A connection
+counts until it is lost. A WebSocket takes over the count of its HTTP connection.
+
+Code that sends many events finds the protocol of a WebSocket in the scope (`find_protocol`) and writes without waiting.
 """
 
 import asyncio
@@ -26,19 +31,19 @@ from hub.platform import metrics
 from hub.settings import Settings
 
 TEXT_FRAME = 0x81  # a whole text message in one frame
-FRAMES_PER_MESSAGE_MAX = 1024  # frames of one message
+FRAMES_PER_MESSAGE_MAX = 1024
 REQUEST_HEAD_MAX_BYTES = 64 << 10  # request line and headers
-LINGER_S = 2.0  # for the client to take the last word
-
-
-SCOPE_EXTENSION = "hub.transport"  # of the ASGI scope
+LINGER_S = 2.0  # for the client to read the last response
+SCOPE_EXTENSION = "hub.transport"  # key in the `extensions` of the ASGI scope
 
 
 class HubHTTPProtocol(RequestReader):
+    """An HTTP connection with time, size and connection limits."""
+
     _deadline: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
     _connection_key: str | None = None
-    _pending_refusal: bytes | None = None  # for who may not connect, until it is told
+    _pending_refusal: bytes | None = None  # sent with the first bytes of the client
     _refused = False
     _head_bytes = 0
     _is_lost = False
@@ -63,7 +68,7 @@ class HubHTTPProtocol(RequestReader):
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
-            if self._pending_refusal:  # with the first bytes: an answer to nothing would be lost when they arrive
+            if self._pending_refusal:  # a response before the request would be lost when the request arrives
                 self.transport.write(self._pending_refusal)
                 self._pending_refusal = None
             return
@@ -75,12 +80,12 @@ class HubHTTPProtocol(RequestReader):
         if self._in_head:
             self._head_bytes += len(data)
         super().parse(data)
-        if self.transport.get_protocol() is not self:  # it is a WebSocket now, with times of its own
+        if self.transport.get_protocol() is not self:  # a WebSocket now, with its own timers
             self._clear_deadline()
         elif self.transport.is_closing():
             self.abort_after_linger()
         elif self._in_head and self._head_bytes > REQUEST_HEAD_MAX_BYTES:
-            self.reject(431, TooLarge(f"The head of the request is larger than {REQUEST_HEAD_MAX_BYTES} bytes."))
+            self.reject(431, TooLarge(f"The headers of the request are larger than {REQUEST_HEAD_MAX_BYTES} bytes."))
         elif self._receiving or self._idle:
             self._start_deadline()
         else:
@@ -93,14 +98,14 @@ class HubHTTPProtocol(RequestReader):
     def handle_websocket_upgrade(self) -> None:
         super().handle_websocket_upgrade()
         socket = self.transport.get_protocol()
-        if socket is self:  # it was refused
+        if socket is self:  # it was rejected
             return
         if isinstance(socket, HubWebSocketProtocol):
             socket.connection_key, self._connection_key = self._connection_key, None
-            if socket.conn.handshake_exc:  # a header beyond 8 KiB, or too many; uvicorn would leave it at that
+            if socket.conn.handshake_exc:  # a header over 8 KiB, or too many headers; uvicorn would not respond
                 self.transport.write(b"".join(socket.conn.data_to_send()))
                 self.transport.close()
-        self.parser = None  # type: ignore[assignment]  # they hold each other, and would stay
+        self.parser = None  # type: ignore[assignment]  # breaks the reference cycle
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -135,11 +140,11 @@ class HubHTTPProtocol(RequestReader):
 
     @property
     def _idle(self) -> bool:
-        """Nothing is being answered."""
+        """True if no response is pending."""
         return not self._busy
 
     def _start_deadline(self) -> None:
-        """The client has a request to finish. More bytes give it no more time."""
+        """Start the timer in which the client must finish its request. More bytes do not restart it."""
         if self._deadline is None:
             self._deadline = self.loop.call_later(self._settings.request_timeout_s, self._timed_out)
 
@@ -163,20 +168,22 @@ class HubHTTPProtocol(RequestReader):
             self.loop.call_later(LINGER_S, self._abort, "close")
 
     def _abort_unless_answering(self) -> None:
-        """The process stops: it waits for answers, not for clients."""
+        """At shutdown, wait for responses but not for slow clients."""
         if self.transport.is_closing() or self._receiving or self.flow.write_paused:
             self._abort("shutdown")
 
-    def _abort(self, why: str) -> None:
+    def _abort(self, reason: str) -> None:
         if not self._is_lost:
-            metrics.connections_cut.labels(why).inc()
+            metrics.connections_cut.labels(reason).inc()
             self.transport.abort()
 
 
 class HubWebSocketProtocol(WebSocketReader):
+    """A WebSocket with time and size limits, and with direct writes."""
+
     _stall_timer: asyncio.TimerHandle | None = None
     connection_key: str | None = None
-    """What it holds of its address's connections."""
+    """The key of its slot in the connection limit of its address."""
 
     def __init__(self, settings: Settings, addresses: ClientAddresses, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -193,12 +200,13 @@ class HubWebSocketProtocol(WebSocketReader):
 
     @property
     def can_write(self) -> bool:
-        """Its buffer is not full: `write_text` may be called."""
+        """True if the write buffer is not full: `write_text` may be called."""
         return self.writable.is_set()
 
     def write_text(self, text: bytes) -> None:
-        """Writes one message now (RFC 6455, 5.2); once the socket is closing, nothing. Everything else that is written
-        here goes out at once too, so that frames never mix."""
+        """Write one text message now (RFC 6455, 5.2), or nothing if the socket is closing.
+
+        All other writes of this protocol are also immediate, so frames never interleave."""
         if self.disconnected or self.close_sent or self.transport.is_closing():
             return
         size = len(text)
@@ -211,14 +219,14 @@ class HubWebSocketProtocol(WebSocketReader):
         self.transport.write(head + text)
 
     def handle_cont(self, event: Frame) -> None:
-        """Parts may be empty, so that a limit of bytes alone would let a message go on for ever."""
+        """Limit the frames of a message. Frames may be empty, so a limit of bytes is not enough."""
         if len(self.frames) < FRAMES_PER_MESSAGE_MAX:
             super().handle_cont(event)
         else:
             self._fail_message(CloseCode.MESSAGE_TOO_BIG)
 
     def send_receive_event_to_app(self) -> None:
-        """What is no UTF-8 ends the socket here: uvicorn would log a traceback."""
+        """Close the socket if a text message is not valid UTF-8. uvicorn would log a traceback."""
         try:
             if self.curr_msg_data_type == "text":
                 b"".join(self.frames).decode()
@@ -256,15 +264,15 @@ class HubWebSocketProtocol(WebSocketReader):
 
     async def send(self, message: Any) -> None:
         await super().send(message)
-        if message["type"] == "websocket.accept":  # nobody reads the handshake any more, and it would stay
+        if message["type"] == "websocket.accept":  # the handshake is no longer needed; free its memory
             self.request.headers.clear()
             self.response.headers.clear()
         if message["type"] == "websocket.close":
             self.loop.call_later(LINGER_S, self._abort, "close")
 
-    def _abort(self, why: str) -> None:
+    def _abort(self, reason: str) -> None:
         if not self.disconnected:
-            metrics.websockets_aborted.labels(why).inc()
+            metrics.websockets_aborted.labels(reason).inc()
             self.transport.abort()
 
     def _clear_stall_timer(self) -> None:
@@ -276,12 +284,12 @@ class HubWebSocketProtocol(WebSocketReader):
 class _HubServerProtocol(ServerProtocol):
     def fail(self, code: int, reason: str = "") -> None:
         if code == CloseCode.MESSAGE_TOO_BIG:
-            reason = "The message is too large, or in too many frames (HUB_WEBSOCKET_MESSAGE_MAX_BYTES)."
+            reason = "The message is too large or has too many frames (HUB_WEBSOCKET_MESSAGE_MAX_BYTES)."
         super().fail(code, reason)
 
 
 class _LightQueue:
-    """What uvicorn uses of `asyncio.Queue`, for one reader: idle sockets hold a fifth of what that holds."""
+    """The part of `asyncio.Queue` that uvicorn uses, for one reader. It takes a fifth of the memory."""
 
     __slots__ = ("_loop", "_messages", "_reader")
 
@@ -309,7 +317,7 @@ class _LightQueue:
 
 
 class _LightEvent:
-    """What uvicorn uses of `asyncio.Event`, without a list of waiters while it is open."""
+    """The part of `asyncio.Event` that uvicorn uses. While it is set it has no list of waiters."""
 
     __slots__ = ("_closed",)
 
@@ -333,6 +341,6 @@ class _LightEvent:
 
 
 def find_protocol(scope: Scope) -> HubWebSocketProtocol | None:
-    """The protocol under a WebSocket, if it is ours and may be written to directly."""
-    found = scope.get("extensions", {}).get(SCOPE_EXTENSION)
-    return found if isinstance(found, HubWebSocketProtocol) else None
+    """Return the protocol of a WebSocket if it is ours and may be written to directly, else None."""
+    protocol = scope.get("extensions", {}).get(SCOPE_EXTENSION)
+    return protocol if isinstance(protocol, HubWebSocketProtocol) else None

@@ -1,9 +1,9 @@
-"""GraphQL over WebSocket: the `graphql-transport-ws` protocol, as the npm package `graphql-ws` speaks it.
+"""GraphQL over WebSocket: the `graphql-transport-ws` protocol of the npm package `graphql-ws`.
 
-One task reads the socket. An operation has a task until it has answered, a subscription to an inbox only until it has
-begun. Whatever a client sends, the answer is the
-protocol's own: a `next` with errors, an `error`, or a close with its code. An open socket is closed with 4403 when its
-token expires.
+One task reads the socket. Each operation has a task until it ends. An inbox subscription has a task only until it has
+started; after that its events are written directly (`_DirectSubscription`). The response to any input is one that the
+protocol defines: a `next` with errors, an `error`, or a close code. An open socket is closed with 4403 when its token
+expires.
 """
 
 import asyncio
@@ -37,16 +37,16 @@ from hub.platform import metrics, tracing
 PROTOCOL = "graphql-transport-ws"
 ID_MAX_CHARS = 128
 ABNORMAL_CLOSURE = 1006  # RFC 6455: no close frame
-YEAR_S = 31_536_000.0  # no timer is set further ahead
+TIMER_MAX_S = 31_536_000.0  # one year: a token may be valid for longer than a timer can be set
 
 log = structlog.get_logger(__name__)
 
 
 class CloseCode(IntEnum):
-    """Close codes: the protocol's, and RFC 6455's."""
+    """Close codes of the protocol and of RFC 6455."""
 
     RESTART = 1012
-    TRY_AGAIN = 1013  # at 1011 the npm client gives up for good
+    TRY_AGAIN = 1013  # the npm client does not reconnect after 1011
     BAD_REQUEST = 4400
     UNAUTHORIZED = 4401
     FORBIDDEN = 4403
@@ -57,7 +57,7 @@ class CloseCode(IntEnum):
 
 
 class CloseSocket(Exception):
-    """Ends the socket with a code and a reason the client can read."""
+    """Close the socket with a code and a reason for the client."""
 
     def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(reason)
@@ -66,7 +66,7 @@ class CloseSocket(Exception):
 
 
 class GraphQLOverWebSocket:
-    """All sockets of this process."""
+    """The WebSocket endpoint."""
 
     def __init__(
         self, engine: Engine, services: Services, auth: Authenticator, origins: Origins, sockets: KeyedLimiter
@@ -78,7 +78,7 @@ class GraphQLOverWebSocket:
         self._sockets = sockets
 
     async def handle(self, socket: WebSocket) -> None:
-        """One socket, from its first byte to its last. The client may go at any of them."""
+        """Serve one socket until it ends. The client may disconnect at any time."""
         with suppress(WebSocketDisconnect):
             await self._handle(socket)
 
@@ -105,9 +105,9 @@ class GraphQLOverWebSocket:
             server_time = self._services.clock().isoformat(timespec="milliseconds")
             await session.send({"type": "connection_ack", "payload": {"serverTime": server_time}})
             await session.serve(caller)
-        except CloseSocket as closing:
+        except CloseSocket as close:
             await session.stop()
-            await session.close(closing)
+            await session.close(close)
         finally:
             await session.stop()
             metrics.sockets.dec()
@@ -115,20 +115,23 @@ class GraphQLOverWebSocket:
                 self._sockets.release(mailbox)
 
     async def _initialize(self, session: "_Session") -> Principal:
+        """Wait for `connection_init` and return its caller. Raise CloseSocket."""
         try:
             async with asyncio.timeout(self._services.settings.websocket_init_timeout_s):
                 while (message := await session.receive())["type"] in {"ping", "pong"}:
                     await session.reply_to_ping(message)
         except TimeoutError:
-            raise CloseSocket(CloseCode.INIT_TIMEOUT, "Connection initialisation timeout") from None
+            raise CloseSocket(
+                CloseCode.INIT_TIMEOUT, "No connection_init in time (HUB_WEBSOCKET_INIT_TIMEOUT_S)."
+            ) from None
         if message["type"] != "connection_init":
             raise CloseSocket(CloseCode.UNAUTHORIZED, "Unauthorized: send connection_init first.")
         payload = message.get("payload") or {}
-        given = payload.get("authorization") or payload.get("Authorization")
-        if given is not None and not isinstance(given, str):
-            raise CloseSocket(CloseCode.BAD_REQUEST, "`authorization` is a string.")
+        authorization = payload.get("authorization") or payload.get("Authorization")
+        if authorization is not None and not isinstance(authorization, str):
+            raise CloseSocket(CloseCode.BAD_REQUEST, "`authorization` must be a string.")
         try:
-            return await self._auth.authenticate(given or session.socket.headers.get("authorization"))
+            return await self._auth.authenticate(authorization or session.socket.headers.get("authorization"))
         except Unavailable as error:
             raise CloseSocket(CloseCode.TRY_AGAIN, error.message) from None
         except HubError as error:
@@ -136,64 +139,66 @@ class GraphQLOverWebSocket:
 
 
 class _Session:
-    """One socket, from its first message to its last."""
+    """The messages and operations of one socket."""
 
     def __init__(self, socket: WebSocket, engine: Engine, services: Services) -> None:
         self.socket = socket
         self._engine = engine
         self._services = services
-        self.transport = find_protocol(socket.scope)
+        self.protocol = find_protocol(socket.scope)
         self._operations: dict[str, asyncio.Task[None] | _DirectSubscription] = {}
 
     async def serve(self, caller: Principal) -> None:
-        """Until the client goes, breaks the protocol, or its token expires."""
+        """Handle messages until the client disconnects (WebSocketDisconnect), breaks the protocol or its token expires
+        (CloseSocket)."""
         try:
-            async with asyncio.timeout(min(max(0.0, caller.expires_at - time.time()), YEAR_S)):
+            async with asyncio.timeout(min(max(0.0, caller.expires_at - time.time()), TIMER_MAX_S)):
                 while True:
                     await self._handle(await self.receive(), caller)
         except TimeoutError:
             raise CloseSocket(CloseCode.FORBIDDEN, "The token has expired.") from None
 
     async def stop(self) -> None:
+        """Cancel all operations and wait until they have ended."""
         running = list(self._operations.values())
         for operation in running:
             operation.cancel()
         tasks = [operation for operation in running if isinstance(operation, asyncio.Task)]
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def close(self, closing: CloseSocket) -> None:
-        metrics.sockets_closed.labels(str(int(closing.code))).inc()
+    async def close(self, close: CloseSocket) -> None:
+        metrics.sockets_closed.labels(str(int(close.code))).inc()
         try:
-            await self.socket.close(closing.code, closing.reason)
+            await self.socket.close(close.code, close.reason)
         except (RuntimeError, WebSocketDisconnect):
-            log.debug("socket_already_closed", code=int(closing.code))
+            log.debug("socket_already_closed", code=int(close.code))
 
     async def receive(self) -> dict[str, Any]:
-        """The next message: an object with a known shape. CloseSocket for anything else."""
+        """Return the next message. Raise CloseSocket if it is not an object of a valid shape."""
         received = await self.socket.receive()
         if received["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(received.get("code", 1005))
         text = received.get("text")
         if text is None:
-            raise CloseSocket(CloseCode.BAD_REQUEST, "Messages are text.")
+            raise CloseSocket(CloseCode.BAD_REQUEST, "Messages must be text.")
         try:
             message = request_json.loads(text, "payload")
         except BadUserInput:
-            raise CloseSocket(CloseCode.BAD_REQUEST, "Messages are JSON.") from None
+            raise CloseSocket(CloseCode.BAD_REQUEST, "Messages must be JSON.") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-            raise CloseSocket(CloseCode.BAD_REQUEST, "A message is an object with a `type`.")
-        if wrong := _message_error(message):
-            raise CloseSocket(CloseCode.BAD_REQUEST, wrong)
+            raise CloseSocket(CloseCode.BAD_REQUEST, "A message must be an object with a `type`.")
+        if error := _message_error(message):
+            raise CloseSocket(CloseCode.BAD_REQUEST, error)
         return message
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Raises WebSocketDisconnect where the socket is closed, or another send has found it so."""
+        """Send a message. Raise WebSocketDisconnect if the socket is closed."""
         if self.socket.application_state is not WebSocketState.CONNECTED:
             raise WebSocketDisconnect(ABNORMAL_CLOSURE)
         await self.socket.send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
 
     async def reply_to_ping(self, message: dict[str, Any]) -> None:
-        """Of a ping; a pong needs none."""
+        """Reply to a ping. A pong gets no reply."""
         if message["type"] == "ping":
             await self.send({"type": "pong"})
 
@@ -207,7 +212,7 @@ class _Session:
                 if task := self._operations.pop(message["id"], None):
                     task.cancel()
             case "connection_init":
-                raise CloseSocket(CloseCode.TOO_MANY, "Too many initialisation requests")
+                raise CloseSocket(CloseCode.TOO_MANY, "Send connection_init only once.")
             case _:
                 raise CloseSocket(CloseCode.BAD_REQUEST, "Unknown message type.")
 
@@ -232,16 +237,16 @@ class _Session:
         task.add_done_callback(lambda task: self.forget(id, task))
 
     def forget(self, id: str, operation: "asyncio.Task[None] | _DirectSubscription") -> None:
-        """It has ended: its id may be used again."""
+        """Remove an operation that has ended. Its id may be used again."""
         if self._operations.get(id) is operation:
             del self._operations[id]
 
     async def _run(self, id: str, request: Request, context: Context, traceparent: object) -> None:
-        """One operation, to its end."""
-        visit = OperationTelemetry(
+        """Run one operation and send its results."""
+        telemetry = OperationTelemetry(
             "websocket", context.request_id, traceparent if isinstance(traceparent, str) else None
         )
-        visit.set_principal(context.caller)
+        telemetry.set_principal(context.caller)
         try:
             if limited := to_error(self._services.rate_limits.check(context.caller)):
                 raise limited
@@ -249,86 +254,90 @@ class _Session:
             cost = 0 if isinstance(operation, list) else operation.cost
             if too_costly := self._services.rate_limits.charge(context.caller, cost):
                 raise too_costly
-            errors = operation if isinstance(operation, list) else await self._execute(id, operation, context, visit)
+            errors = (
+                operation if isinstance(operation, list) else await self._execute(id, operation, context, telemetry)
+            )
             if errors is None:
                 return
             if errors:
-                visit.finish({"errors": errors})
+                telemetry.finish({"errors": errors})
                 await self.send({"id": id, "type": "error", "payload": errors})
             else:
                 await self.send({"id": id, "type": "complete"})
         except WebSocketDisconnect:
             pass
-        except Exception as error:  # noqa: BLE001 - the client is told, and the log
-            told = [to_graphql_error(error, context.request_id)]
-            visit.finish({"errors": told})
-            with suppress(WebSocketDisconnect, RuntimeError):  # the socket is gone
-                await self.send({"id": id, "type": "error", "payload": told})
+        except Exception as error:  # noqa: BLE001 - returned to the client and logged
+            errors = [to_graphql_error(error, context.request_id)]
+            telemetry.finish({"errors": errors})
+            with suppress(WebSocketDisconnect, RuntimeError):  # the socket is closed
+                await self.send({"id": id, "type": "error", "payload": errors})
 
     async def _execute(
-        self, id: str, operation: Operation, context: Context, visit: OperationTelemetry
+        self, id: str, operation: Operation, context: Context, telemetry: OperationTelemetry
     ) -> list[GraphQLResponse] | None:
-        """Sends the answers; returns the errors that ended it, if any, or None where it goes on by itself."""
-        visit.set_operation(operation)
+        """Send the results. Return the errors that ended the operation (an empty list if it completed), or None if it
+        continues as a direct subscription."""
+        telemetry.set_operation(operation)
         if operation.kind is not OperationType.SUBSCRIPTION:
-            answer = await self._engine.run(operation, context)
-            if "data" not in answer:
-                return list(answer["errors"])
-            visit.finish(answer)
-            await self.send({"id": id, "type": "next", "payload": answer})
+            response = await self._engine.run(operation, context)
+            if "data" not in response:
+                return list(response["errors"])
+            telemetry.finish(response)
+            await self.send({"id": id, "type": "next", "payload": response})
             return []
-        answers = await self._engine.subscribe(operation, context)
-        if isinstance(answers, list):
-            return answers
-        visit.finish({})
-        if isinstance(answers, SubscriptionResults) and answers.inbox_stream and self.transport:
-            flow = self._operations[id] = _DirectSubscription(
-                self, id, context, answers, answers.inbox_stream, self.transport
+        results = await self._engine.subscribe(operation, context)
+        if isinstance(results, list):
+            return results
+        telemetry.finish({})
+        if isinstance(results, SubscriptionResults) and results.inbox_stream and self.protocol:
+            subscription = self._operations[id] = _DirectSubscription(
+                self, id, context, results, results.inbox_stream, self.protocol
             )
-            flow.start()
+            subscription.start()
             return None
-        async with aclosing(answers):
-            async for answer in answers:
-                if "data" not in answer:
-                    return list(answer["errors"])
-                await self.send({"id": id, "type": "next", "payload": answer})
+        async with aclosing(results):
+            async for result in results:
+                if "data" not in result:
+                    return list(result["errors"])
+                await self.send({"id": id, "type": "next", "payload": result})
         return []
 
 
 def _message_error(message: dict[str, Any]) -> str | None:
-    """What is wrong with a message of the protocol, as far as its shape goes. Unknown types are not looked at."""
+    """Return what is wrong with the shape of a message, or None. Unknown types are not checked."""
     kind, id, payload = message["type"], message.get("id"), message.get("payload")
     if kind in {"subscribe", "complete"}:
         if not isinstance(id, str):
-            return f"`id` of `{kind}` is a string."
+            return f"`id` of `{kind}` must be a string."
         if not id or (kind == "subscribe" and len(id) > ID_MAX_CHARS):
-            return f"`id` has 1 to {ID_MAX_CHARS} characters."
+            return f"`id` must have 1 to {ID_MAX_CHARS} characters."
     if kind in {"connection_init", "ping", "pong"} and not isinstance(payload, dict | None):
-        return f"`payload` of `{kind}` is an object, or left out."
+        return f"`payload` of `{kind}` must be an object or left out."
     return None
 
 
 class _DirectSubscription:
-    """A subscription that has begun. Whoever brings an event writes it, at once; only for a socket that takes no more
-    does a task wait. A task for each subscription, and a switch to it for every event, would cost more than the event.
-    """
+    """A running inbox subscription without a task of its own.
 
-    __slots__ = ("_answers", "_context", "_done", "_id", "_prefix", "_session", "_stream", "_transport", "_waiting")
+    The code that publishes an event writes it to the socket at once. Only if the write buffer is full does a task wait
+    for room. A task per subscription, and a switch to it for every event, would cost more than the event itself."""
+
+    __slots__ = ("_context", "_done", "_id", "_prefix", "_protocol", "_results", "_session", "_stream", "_waiting")
 
     def __init__(
         self,
         session: _Session,
         id: str,
         context: Context,
-        answers: SubscriptionResults,
+        results: SubscriptionResults,
         stream: InboxStream,
-        transport: HubWebSocketProtocol,
+        protocol: HubWebSocketProtocol,
     ) -> None:
         self._session = session
-        self._transport = transport
+        self._protocol = protocol
         self._id = id
         self._context = context
-        self._answers = answers
+        self._results = results
         self._stream = stream
         self._prefix = b'{"id":' + orjson.dumps(id) + b',"type":"next","payload":'
         self._waiting: asyncio.Task[None] | None = None
@@ -338,7 +347,7 @@ class _DirectSubscription:
         self._stream.on_ready(self._write_available)
 
     def cancel(self) -> None:
-        """Without a word to the client."""
+        """Stop without a message to the client."""
         if not self._done:
             self._done = True
             if self._waiting:
@@ -346,36 +355,36 @@ class _DirectSubscription:
             self._stream.close()
 
     def _write_available(self) -> None:
-        """Writes what there is, as long as the socket takes it."""
+        """Write all available events, or wait when the write buffer is full."""
         if self._done or self._waiting:
             return
         try:
-            while self._transport.can_write:
-                answer = self._answers.poll()
-                if answer is None:
+            while self._protocol.can_write:
+                result = self._results.poll()
+                if result is None:
                     if self._stream.ended:
                         self._end({"id": self._id, "type": "complete"})
                     return
-                text = self._prefix + orjson.dumps(answer) + b"}"
+                text = self._prefix + orjson.dumps(result) + b"}"
                 if self._stream.traceparent is None:
-                    self._transport.write_text(text)
+                    self._protocol.write_text(text)
                 else:
                     with tracing.span("deliver", self._stream.traceparent, "CONSUMER"):
-                        self._transport.write_text(text)
-        except Exception as error:  # noqa: BLE001 - the client is told, not the one who brought the event
+                        self._protocol.write_text(text)
+        except Exception as error:  # noqa: BLE001 - returned to the client and logged; the publisher must not fail
             caller = self._context.caller
             with bound_contextvars(tenant=caller.tenant, user=caller.user):
-                told = [to_graphql_error(error, self._context.request_id)]
-            self._end({"id": self._id, "type": "error", "payload": told})
+                errors = [to_graphql_error(error, self._context.request_id)]
+            self._end({"id": self._id, "type": "error", "payload": errors})
             return
         self._waiting = asyncio.create_task(self._wait())
 
     async def _wait(self) -> None:
-        await self._transport.writable.wait()
+        await self._protocol.writable.wait()
         self._waiting = None
         self._write_available()
 
     def _end(self, message: dict[str, Any]) -> None:
-        self._transport.write_text(orjson.dumps(message))
+        self._protocol.write_text(orjson.dumps(message))
         self._session.forget(self._id, self)
         self.cancel()
