@@ -1,7 +1,5 @@
 """The ASGI application and its routes."""
 
-from importlib.resources import files
-
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
@@ -22,6 +20,7 @@ from hub.api.public.email_links import email_link_routes
 from hub.api.public.probes import probe_routes
 from hub.api.public.ses_events import provider_routes
 from hub.api.public.static_files import FrontendFiles
+from hub.api.responses import TEMPLATES
 from hub.api.schema.fast_inputs import install_direct_resolvers
 from hub.api.schema.root import make_schema
 from hub.api.transport.concurrency import KeyedLimiter
@@ -39,8 +38,9 @@ PUBLIC_PREFIXES = ("/unsubscribe/", "/r/", "/providers/")
 def make_app(
     services: Services, auth: Authenticator, idempotent_responses: IdempotentResponses, database: Database
 ) -> ASGIApp:
-    """The app for one process. It has no lifespan: whoever made `services` ends them. Raises
-    settings.ConfigurationError."""
+    """Return the app of one process. Raise settings.ConfigurationError.
+
+    It has no lifespan: the code that created `services` closes them."""
     development = services.settings.mode == "development"
     schema = make_schema()._schema
     install_direct_resolvers(schema)
@@ -60,32 +60,32 @@ def make_app(
         allow_origins=origins.allowed,
         allow_origin_regex=origins.pattern,
         allow_methods=METHODS,
-        allow_headers=["*"],  # any that is asked for: there are no cookies, and what matters needs a token
+        allow_headers=["*"],  # safe, because the API uses tokens and no cookies
         expose_headers=["x-request-id"],
     )
     starlette = Starlette(routes=routes, middleware=[cors] if origins.allowed or origins.pattern else [])
     public = Starlette(routes=[*email_link_routes(services), *provider_routes(services)])
-    for served in (starlette, public):
-        served.router.redirect_slashes = False  # such a redirect repeats the client's Host header
-    front = FrontendFiles(development)
-    sockets = GraphQLOverWebSocket(engine, services, auth, origins, user_max_connections)
+    for application in (starlette, public):
+        application.router.redirect_slashes = False  # such a redirect repeats the client's Host header
+    frontend = FrontendFiles(development)
+    websocket = GraphQLOverWebSocket(engine, services, auth, origins, user_max_connections)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        """WebSockets go straight to their door: what Starlette wraps around it would stay as long as they do. So do the
-        requests of back ends, which name no origin and come the most often."""
+        """Dispatch by path. WebSockets bypass Starlette because its wrappers would stay in memory as long as they do.
+        GraphQL requests without an origin bypass it too: they come from back ends and are the most frequent."""
         if scope["type"] == "websocket" and scope["path"] == GRAPHQL:
-            await sockets.handle(WebSocket(scope, receive, send))
+            await websocket.handle(WebSocket(scope, receive, send))
         elif scope["type"] == "http" and scope["path"].startswith(PUBLIC_PREFIXES):
             await public({**scope, "path": scope["path"].rstrip("/")}, receive, send)
-        elif scope["type"] == "http" and scope["path"] in front:
-            await front(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] in frontend:
+            await frontend(scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == GRAPHQL:
             headers = Headers(scope=scope)
             origin = headers.get("origin")
             if origin is None and scope["method"] in METHODS:
                 await graphql(scope, receive, send)
             else:
-                origins.allows(origin, headers.get("host"))  # a refused one is logged
+                origins.allows(origin, headers.get("host"))  # logs a rejected origin
                 await starlette(scope, receive, send)
         else:
             await starlette(scope, receive, send)
@@ -94,4 +94,4 @@ def make_app(
 
 
 async def _graphiql(_: Request) -> Response:
-    return HTMLResponse(files("hub.api").joinpath("graphiql.html").read_text())
+    return HTMLResponse(TEMPLATES.get_template("graphiql.html").render())

@@ -1,7 +1,7 @@
-"""Builds the email of a notification, byte for byte the same in every attempt. Pure.
+"""Builds the email of a notification. The bytes are the same in every attempt. Pure.
 
-The headers are written here and not by `email.message`, which decodes encoded words in a title, and breaks or encodes a
-long `List-Unsubscribe` or `Message-ID`: they no longer work then.
+The headers are not written by `email.message`. It decodes encoded words in a title, and it breaks or encodes a long
+`List-Unsubscribe` or `Message-ID`, which then no longer works (see docs/adr/0026).
 """
 
 import binascii
@@ -54,11 +54,11 @@ def parse_sender(setting: str) -> Sender:
 def build_email(message: Message, sender: Sender) -> Email:
     """Build the email of a delivery. Raise InvalidAddress if the user has no valid email address."""
     if not message.user.email:
-        raise InvalidAddress("the person has no mail address")
+        raise InvalidAddress("the user has no email address")
     try:
         recipient = envelope_address(message.user.email)
     except InvalidEmailAddress as error:
-        raise InvalidAddress(f"the mail address is not valid: {error}") from None
+        raise InvalidAddress(f"the email address is not valid: {error}") from None
     utf8 = not recipient.isascii()
     boundary = f"=_{message.id}"  # no line of quoted-printable contains `=_`
     headers = [
@@ -105,8 +105,10 @@ def _from_header(sender: Sender) -> str:
 
 
 def _encode_header(header: str, value: str) -> str:
-    """Return user text for a header. Short plain text stays as it is; anything else becomes encoded words (RFC 2047),
-    at most 75 characters each, on lines of at most 76."""
+    """Return user text for a header.
+
+    Short plain text is unchanged. Other text becomes encoded words (RFC 2047) of at most 75 characters each, on lines
+    of at most 76."""
     value = single_line(value)
     if len(value) < 60 and re.fullmatch(r"[A-Za-z0-9 !.'-]*", value):
         return value

@@ -29,27 +29,29 @@ def sign_headers(id: str, body: bytes, secrets: Sequence[str], at: datetime) -> 
 
 
 async def post(
-    egress: OutboundHTTP, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float, now: datetime
+    outbound_http: OutboundHTTP, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float, now: datetime
 ) -> Outcome:
-    """Make one attempt. The outcome contains the status, never the response body."""
+    """Make one attempt at `url`. The outcome contains the HTTP status, never the response body."""
     try:
-        answer = await egress.post(url, body, headers, timeout_s)
-    except AddressNotAllowed as refused:
-        return Dead(str(refused))
+        response = await outbound_http.post(url, body, headers, timeout_s)
+    except AddressNotAllowed as error:
+        return Dead(str(error))
     except OutboundHTTPError as error:
         return Retry(str(error), shared=error.host_down or None)
-    return outcome_of_response(answer, now)
+    return outcome_of_response(response, now)
 
 
-def outcome_of_response(answer: HTTPResponse, now: datetime) -> Outcome:
-    """Return the outcome of a response. As in Svix and Standard Webhooks, most errors are retried: receivers return
-    400, 401 and 404 during deployments or before they have the secret. Redirects are not followed but retried. Only 410
-    means that the address no longer exists."""
-    if 200 <= answer.status < 300:
+def outcome_of_response(response: HTTPResponse, now: datetime) -> Outcome:
+    """Return the outcome of a response.
+
+    As in Svix and Standard Webhooks, most errors are retried: receivers return 400, 401 and 404 during deployments or
+    before they have the secret. Redirects are not followed but retried. Only 410 means that the address no longer
+    exists."""
+    if 200 <= response.status < 300:
         return Delivered()
-    error = f"HTTP {answer.status}"
-    if answer.status == GONE:
+    error = f"HTTP {response.status}"
+    if response.status == GONE:
         return Gone(error)
-    if answer.status in PERMANENT_STATUSES:
+    if response.status in PERMANENT_STATUSES:
         return Dead(error)
-    return Retry(error, retry_after_s(answer.headers.get("retry-after"), now))
+    return Retry(error, retry_after_s(response.headers.get("retry-after"), now))

@@ -1,7 +1,7 @@
 """Finds URLs in plain text. Pure.
 
-`linkify-it-py` 2.2 was tried: it misses an address that follows a CJK letter, takes CJK punctuation and typographic
-quotes into the address, and ignores hosts with an underscore.
+`linkify-it-py` 2.2 is not used: it misses a URL that follows a CJK letter, includes CJK punctuation and typographic
+quotes in the URL, and ignores hosts with an underscore.
 """
 
 import re
@@ -14,7 +14,7 @@ ADDRESS_MAX_CHARS = 2048
 CLOSING = {")": "(", "]": "[", "}": "{"}
 OPENING = frozenset(CLOSING.values())
 TRAILING = frozenset(".,;:!?'*~") | OPENING
-"""May stand inside an address, but not at its end."""
+"""Allowed inside a URL but not at its end."""
 INSIDE = frozenset("\u00b7\u30fb\u200c\u200d")  # middle dots and joiners, which are part of words
 QUOTES_AND_BRACKETS = {"Pi", "Pf", "Ps", "Pe"}
 WIDE = {"W", "F", "H"}  # East Asian width
@@ -23,14 +23,14 @@ END_CATEGORIES = {"Cc", "Cf", "Zl", "Zp", "Zs"}
 
 def find_addresses(text: str) -> list[tuple[int, int]]:
     """Return start and end of each http or https URL, without the punctuation around it."""
-    found, at = [], 0
+    spans, at = [], 0
     while match := CANDIDATE.search(text, at):
         start, at = match.start(), match.end()
         end = start + len(_trim(match[0][:ADDRESS_MAX_CHARS]))
         if end > start + len("https://") - 1 and _is_address(text[start:end]):
-            found.append((start, end))
+            spans.append((start, end))
             at = end
-    return found
+    return spans
 
 
 def _trim(candidate: str) -> str:
@@ -53,6 +53,7 @@ def _trim(candidate: str) -> str:
 
 
 def _ends_url(character: str) -> bool:
+    """Return True for white space, quotes, brackets and CJK punctuation. The character is not ASCII."""
     if character in INSIDE:
         return False
     category = unicodedata.category(character)

@@ -224,7 +224,7 @@ async def test_recalled_notification_leads_nowhere(alice: Person, tenant: Tenant
     await tenant.ask("mutation ($id: ID!) { recallSend(id: $id) { id } }", id=delivery["sendId"])
     response, page = await call(tenant, "GET", link)
     assert response.status == 404
-    assert "not there any more" in page
+    assert "no longer exists" in page
 
 
 async def test_pages_of_any_origin_may_report_and_nothing_else(alice: Person, tenant: Tenant) -> None:

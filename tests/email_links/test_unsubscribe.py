@@ -75,7 +75,7 @@ async def test_required_category_says_why_it_stays(alice: Person, tenant: Tenant
     for method, status in (("GET", 200), ("POST", 403)):
         response, page = await call(tenant, method, link)
         assert response.status == status
-        assert "Security can&#x27;t be switched off" in page
+        assert "Security can&#39;t be turned off" in page
         assert "<button" not in page
     assert await alice.user(store) == before
     mail = await alice.mailed(category="security")

@@ -1,8 +1,10 @@
-"""`POST /dev/tokens`, in development only: the tokens that the demo page calls with, good for minutes.
+"""`POST /dev/tokens`, in development only: access tokens for the demo page, valid for minutes.
 
-They are handed to that page on this machine and to nobody else. The connection comes from this machine, and through no
-proxy or tunnel; the address bar names this machine, and not a name of somebody's that leads here (DNS rebinding); and
-the page is the hub's own: one of another port has another `Origin`, and a webhook has none.
+Only the hub's own page on this machine gets them:
+
+- The connection comes from this machine, not through a proxy or tunnel.
+- `Host` is a name of this machine, not another name that resolves to it (DNS rebinding).
+- `Origin` is the hub's. A page on another port has another origin, and a webhook has none.
 """
 
 import re
@@ -19,27 +21,27 @@ from hub.model import Role
 from hub.settings import Settings
 
 PATH = "/dev/tokens"
-USERS = ("alice", "bob")  # whom `hub dev` begins with
+USERS = ("alice", "bob")  # the users that `hub dev` creates
 SERVICE = "service"
 LIFETIME_S = 600.0
 LOOPBACK_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-REFUSAL = {
-    "error": "Tokens are for the demo page on the hub's own machine: open it by the address that the hub printed."
+REJECTION = {
+    "error": "Tokens are only for the demo page on the hub's own machine. Open it at the URL that `hub dev` printed."
 }
 
 
 def dev_token_routes(settings: Settings) -> list[BaseRoute]:
-    """Its route; none where an issuer signs the tokens, and not the hub."""
+    """Return the route, or no route if an issuer signs the tokens and the hub cannot."""
     if not settings.jwt_secret:
         return []
 
     async def tokens(request: Request) -> Response:
         if not _from_own_page(request):
-            return JSONResponse(REFUSAL, 403, PRIVATE_HEADERS)
-        handed = {user: sign_token_for(settings, user, Role.USER, LIFETIME_S) for user in USERS}
-        handed[SERVICE] = sign_token_for(settings, None, Role.SERVICE, LIFETIME_S)
-        return JSONResponse({"tokens": handed, "expiresAt": int(time.time() + LIFETIME_S)}, headers=PRIVATE_HEADERS)
+            return JSONResponse(REJECTION, 403, PRIVATE_HEADERS)
+        signed = {user: sign_token_for(settings, user, Role.USER, LIFETIME_S) for user in USERS}
+        signed[SERVICE] = sign_token_for(settings, None, Role.SERVICE, LIFETIME_S)
+        return JSONResponse({"tokens": signed, "expiresAt": int(time.time() + LIFETIME_S)}, headers=PRIVATE_HEADERS)
 
     return [Route(PATH, tokens, methods=["POST"])]
 
@@ -59,5 +61,5 @@ def _from_own_page(request: Request) -> bool:
 def _is_loopback(client: str) -> bool:
     try:
         return ip_address(client).is_loopback
-    except ValueError:  # a name, as a server behind a UNIX socket or a test client tells
+    except ValueError:  # a name, for example from a UNIX socket or a test client
         return False

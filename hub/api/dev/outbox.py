@@ -1,11 +1,10 @@
-"""`/dev/outbox`, in development only: what left the hub, and what would have if its channel had a provider.
+"""`/dev/outbox`, in development only: the messages that the hub sent, or would have sent with a provider.
 
-The page loads nothing from elsewhere and runs its own script only. What was sent is put into it as text; a mail is a
-document of its own, in a frame without scripts, forms and access to the page.
+The page loads nothing from other origins and runs only its own script. Messages are inserted as text. An email is a
+separate document in a frame without scripts, forms and access to the page.
 """
 
 import re
-from importlib.resources import files
 from secrets import token_urlsafe
 
 import orjson
@@ -13,13 +12,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from hub.api.responses import TEMPLATES
 from hub.clock import rfc3339
 from hub.platform.connections import Database
 from hub.status.captured import CapturedMessage, CapturedMessages
 
 PAGE_CSP = "default-src 'none'; script-src 'nonce-{0}'; style-src 'nonce-{0}'; connect-src 'self'; frame-src 'self'"
 EMAIL_CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src http: https: data:; frame-ancestors 'self'; "
-SANDBOX = "sandbox allow-popups allow-popups-to-escape-sandbox"  # links open in a tab of their own
+SANDBOX = "sandbox allow-popups allow-popups-to-escape-sandbox"  # links open in a new tab
 CLOSED = "; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 PAGE_SIZE = 100
@@ -27,25 +27,25 @@ HEAD_TAG = re.compile(r"<head>", re.IGNORECASE)
 
 
 def dev_outbox_routes(database: Database) -> list[BaseRoute]:
-    """Its routes. `/dev/hook` is a receiver of webhooks that is content with everything."""
-    catch = CapturedMessages(database)
+    """Return the routes. `/dev/hook` accepts every webhook."""
+    captured = CapturedMessages(database)
 
     async def page(_: Request) -> Response:
         nonce = token_urlsafe(16)
-        text = files("hub.api").joinpath("outbox.html").read_text().replace("{nonce}", nonce)
-        return HTMLResponse(text, headers=HEADERS | {"content-security-policy": PAGE_CSP.format(nonce) + CLOSED})
+        html = TEMPLATES.get_template("outbox.html").render(nonce=nonce)
+        return HTMLResponse(html, headers=HEADERS | {"content-security-policy": PAGE_CSP.format(nonce) + CLOSED})
 
     async def list_messages(request: Request) -> Response:
-        """Newest first; with `?after=` those that came after that id."""
-        found = await catch.newest(PAGE_SIZE, request.query_params.get("after", ""))
-        body = orjson.dumps({"messages": [_to_json(caught) for caught in found]}, option=orjson.OPT_INDENT_2)
+        """Return the newest messages first, or with `?after=` only those after that id."""
+        messages = await captured.newest(PAGE_SIZE, request.query_params.get("after", ""))
+        body = orjson.dumps({"messages": [_to_json(message) for message in messages]}, option=orjson.OPT_INDENT_2)
         return Response(body, media_type="application/json", headers=HEADERS)
 
-    async def mail(request: Request) -> Response:
-        caught = await catch.get(request.path_params["id"])
-        if caught is None or caught.html is None:
-            return PlainTextResponse("This mail is not kept here.\n", 404)
-        html = HEAD_TAG.sub('<head><base target="_blank">', caught.html, count=1)
+    async def email(request: Request) -> Response:
+        message = await captured.get(request.path_params["id"])
+        if message is None or message.html is None:
+            return PlainTextResponse("The outbox has no email with this id.\n", 404)
+        html = HEAD_TAG.sub('<head><base target="_blank">', message.html, count=1)
         return HTMLResponse(html, headers=HEADERS | {"content-security-policy": EMAIL_CSP + SANDBOX})
 
     async def accept_webhook(_: Request) -> Response:
@@ -54,11 +54,11 @@ def dev_outbox_routes(database: Database) -> list[BaseRoute]:
     return [
         Route("/dev/outbox", page),
         Route("/dev/outbox.json", list_messages),
-        Route("/dev/outbox/{id}", mail),
+        Route("/dev/outbox/{id}", email),
         Route("/dev/hook", accept_webhook, methods=["POST"]),
     ]
 
 
-def _to_json(caught: CapturedMessage) -> dict[str, object]:
-    """Every field, also those that are null."""
-    return {name: getattr(caught, name) for name in caught.__struct_fields__} | {"at": rfc3339(caught.at)}
+def _to_json(message: CapturedMessage) -> dict[str, object]:
+    """Return every field, including those that are null."""
+    return {name: getattr(message, name) for name in message.__struct_fields__} | {"at": rfc3339(message.at)}

@@ -1,1 +1,1 @@
-"""Endpoints that need no token of a caller, and static files."""
+"""Endpoints that need no access token, and static files."""

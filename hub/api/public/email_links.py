@@ -1,10 +1,11 @@
-"""The doors of links in mails and pushes: `/unsubscribe/{token}` and `/r/{token}`. The token is the authority: no
-cookie and no origin matters here.
+"""Endpoints of the links in emails and push messages: `/unsubscribe/{token}` and `/r/{token}`.
 
-- `/unsubscribe`: GET asks, POST acts, also at once from a mail program (RFC 8058). Off is the e-mail of that category,
-  as `updatePreferences` would have it.
-- `/r`: a service worker POSTs that a push was delivered or clicked; a button of a mail is a GET, which is a click too,
-  and leads on to an address that the notification itself holds.
+The token is the only credential. Cookies and origins are ignored.
+
+- `/unsubscribe`: GET shows a confirmation page. POST turns off email for one category, as `updatePreferences` does.
+  Email clients POST directly (one-click, RFC 8058).
+- `/r`: a service worker POSTs that a push message was delivered or clicked. A button in an email is a GET: it counts as
+  a click and redirects to a URL of the notification.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from starlette.routing import BaseRoute, Route
 from hub.api.context import Services
 from hub.api.rate_limits import to_error
 from hub.api.responses import PRIVATE_HEADERS, HtmlPage, html_errors, json_errors, read_body, render_page
-from hub.audience import preferences as wishes
+from hub.audience.preferences import CellChange, Changes, apply_changes
 from hub.audience.tenants import default_category
 from hub.errors import BadUserInput, NotFound
 from hub.model import Category, Channel, Delivery, DeliveryStatus, Preferences, Tenant, User
@@ -29,76 +30,72 @@ from hub.platform.translations import Language, language, marked
 
 DELIVERED, CLICKED = "delivered", "clicked"
 UNDO = "undo"
-LINK_INCOMPLETE = marked("It may have been cut off on its way. Open it from the message again.")
-NO_LONGER_AVAILABLE = marked("What it was about is not there any more.")
-TARGET_MISSING = marked("What it led to is not there any more.")
-SETTLED_TRIES, SETTLED_PAUSE_S = 20, 0.1  # a browser may report before the worker has settled its call
+LINK_INCOMPLETE = marked("The link may be incomplete. Open it again from the message.")
+NO_LONGER_AVAILABLE = marked("The notification it belongs to no longer exists.")
+TARGET_MISSING = marked("The page it leads to no longer exists.")
+SETTLED_TRIES, SETTLED_PAUSE_S = 20, 0.1  # a browser may report before the worker has settled the delivery
 
 
 def email_link_routes(services: Services) -> list[BaseRoute]:
-    """Their routes."""
-    doors = EmailLinkEndpoints(services)
+    endpoints = EmailLinkEndpoints(services)
     return [
-        Route("/unsubscribe/{token}", html_errors(doors.confirm_unsubscribe), methods=["GET"]),
-        Route("/unsubscribe/{token}", html_errors(doors.unsubscribe), methods=["POST"]),
-        Route("/r/{token}", html_errors(doors.redirect), methods=["GET"]),
-        Route("/r/{token}", json_errors(doors.record_receipt), methods=["POST"]),
+        Route("/unsubscribe/{token}", html_errors(endpoints.confirm_unsubscribe), methods=["GET"]),
+        Route("/unsubscribe/{token}", html_errors(endpoints.unsubscribe), methods=["POST"]),
+        Route("/r/{token}", html_errors(endpoints.redirect), methods=["GET"]),
+        Route("/r/{token}", json_errors(endpoints.record_receipt), methods=["POST"]),
         Route("/r/{token}", json_errors(_preflight), methods=["OPTIONS"]),
     ]
 
 
 class EmailLinkEndpoints:
+    """The handlers. They raise NotFound for an invalid token and RateLimited for one that is used too often."""
+
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    # ------------------------------------------------------------- unsubscribing
+    # ------------------------------------------------------------- unsubscribe
 
     async def confirm_unsubscribe(self, request: Request) -> Response:
-        """Show the current state. Change nothing."""
+        """Show the current state without changing it."""
         delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
         user, tenant, category = await self._recipient_and_category(delivery)
-        about = _CategoryPages(tenant, category, language(user.locale))
+        pages = _CategoryPages(tenant, category, language(user.locale))
         if category.required:
-            return render_page(about.required())
+            return render_page(pages.required())
         if _receives_email(user.preferences, tenant, category):
-            return render_page(about.confirmation())
-        return render_page(about.unsubscribed(user.preferences))
+            return render_page(pages.confirmation())
+        return render_page(pages.unsubscribed(user.preferences))
 
     async def unsubscribe(self, request: Request) -> Response:
-        """Switches off that category's e-mail, or with `?undo` on again. Harmless when repeated. The body says nothing
-        that matters: `List-Unsubscribe=One-Click` where a mail program is asking."""
+        """Turn off email for the category, or on again with `?undo`. Idempotent.
+
+        The body is ignored. Email clients send `List-Unsubscribe=One-Click`."""
         delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
         user, tenant, category = await self._recipient_and_category(delivery)
-        about = _CategoryPages(tenant, category, language(user.locale))
+        pages = _CategoryPages(tenant, category, language(user.locale))
         if category.required:
-            return render_page(about.required(), 403)
-        on = UNDO in request.query_params
-        mine = user.preferences
-        if (
-            mine.for_category(category.key)
-            .with_defaults(tenant.preferences.for_category(category.key))
-            .channels.get(Channel.EMAIL, True)
-            is not on
-        ):
-            cell = wishes.CellChange(category=category.key, channel=Channel.EMAIL, enabled=on)
-            changes = wishes.Changes(categories=(cell,))
+            return render_page(pages.required(), 403)
+        enable = UNDO in request.query_params
+        if _category_email(user.preferences, tenant, category) is not enable:
+            cell = CellChange(category=category.key, channel=Channel.EMAIL, enabled=enable)
+            changes = Changes(categories=(cell,))
             user = await self._services.users.change(
-                user.id, lambda user: replace(user, preferences=wishes.apply_changes(user.preferences, changes))
+                user.id, lambda user: replace(user, preferences=apply_changes(user.preferences, changes))
             )
-        if on and _receives_email(user.preferences, tenant, category):
-            return render_page(about.resubscribed())
-        return render_page(about.unsubscribed(user.preferences))
+        if enable and _receives_email(user.preferences, tenant, category):
+            return render_page(pages.resubscribed())
+        return render_page(pages.unsubscribed(user.preferences))
 
-    # ------------------------------------------------------------- delivered and clicked
+    # ------------------------------------------------------------- receipts and redirects
 
     async def record_receipt(self, request: Request) -> Response:
-        """`{"event": "delivered"}` or `{"event": "clicked"}`. 204, also for what was known already."""
+        """Record `{"event": "delivered"}` or `{"event": "clicked"}`. Idempotent: a repeated event also returns 204."""
         delivery = await self._delivery(request, LinkPurpose.RECEIPT)
         try:
-            told = orjson.loads(await read_body(request, self._services.settings))
+            body = orjson.loads(await read_body(request, self._services.settings))
         except orjson.JSONDecodeError:
-            told = None
-        event = told.get("event") if isinstance(told, dict) else None
+            body = None
+        event = body.get("event") if isinstance(body, dict) else None
         if event not in (DELIVERED, CLICKED):
             raise BadUserInput('Send {"event": "delivered"} or {"event": "clicked"}.', "event")
         await self._wait_until_settled(delivery)
@@ -109,8 +106,9 @@ class EmailLinkEndpoints:
         return Response(status_code=204)
 
     async def redirect(self, request: Request) -> Response:
-        """To the notification's own address, or with `?to=N` to that of an action. Counts as a click, unless somebody
-        only looks ahead."""
+        """Redirect to the notification's URL, or with `?to=N` to the URL of an action.
+
+        Counts as a click unless the browser only prefetches the page."""
         delivery = await self._delivery(request, LinkPurpose.RECEIPT)
         target = await self._target(delivery, request.query_params.get("to"))
         if request.method == "GET" and not _is_prefetch(request):
@@ -118,6 +116,7 @@ class EmailLinkEndpoints:
         return RedirectResponse(target, 303, PRIVATE_HEADERS)
 
     async def _target(self, delivery: Delivery, action_index: str | None) -> str:
+        """Return the URL to redirect to. Raise NotFound if the notification or its URL does not exist."""
         n = (await self._services.inboxes.get_notifications([delivery.notification])).get(delivery.notification)
         app_url, target = self._services.settings.app_url, None
         action_index = action_index and action_index.rstrip(TRAILING_PUNCTUATION)
@@ -138,7 +137,7 @@ class EmailLinkEndpoints:
         return address
 
     async def _wait_until_settled(self, delivery: Delivery) -> None:
-        """Waits a moment for a delivery whose call is under way, whether or not that is to be seen yet."""
+        """Wait up to two seconds until the worker has stored the result of sending the delivery."""
         tries = SETTLED_TRIES
         while delivery.status in (*WAITING, DeliveryStatus.PROCESSING) and tries:
             await asyncio.sleep(SETTLED_PAUSE_S)
@@ -147,10 +146,10 @@ class EmailLinkEndpoints:
     async def _record_click(self, delivery: Delivery) -> None:
         await self._services.inbox_actions.click(delivery, self._services.deliveries.record_click)
 
-    # ------------------------------------------------------------- what a token is about
+    # ------------------------------------------------------------- tokens
 
     async def _delivery(self, request: Request, kind: LinkPurpose) -> Delivery:
-        """NotFound for what is no token of that kind, and where nothing is left of what it was about."""
+        """Return the delivery of the token in the path. Raise NotFound if the token or its delivery does not exist."""
         id = self._services.signed_links.verify(kind, request.path_params["token"])
         if id is None:
             raise NotFound(LINK_INCOMPLETE)
@@ -175,46 +174,55 @@ async def _preflight(request: Request) -> Response:
 
 
 def _is_prefetch(request: Request) -> bool:
-    """A browser that fetches what may be clicked next says so."""
+    """Return True if the browser fetches the page before a click."""
     return any("prefetch" in request.headers.get(name, "").lower() for name in ("sec-purpose", "purpose", "x-moz"))
 
 
-def _receives_email(mine: Preferences, tenant: Tenant, category: Category) -> bool:
-    """Whether mails of it reach this person, as far as wishes go."""
-    switches = tenant.preferences.channels | mine.channels
-    wish = mine.for_category(category.key).with_defaults(tenant.preferences.for_category(category.key))
-    return switches.get(Channel.EMAIL, True) and wish.channels.get(Channel.EMAIL, True)
+def _receives_email(preferences: Preferences, tenant: Tenant, category: Category) -> bool:
+    """Return True if the preferences allow emails about the category."""
+    return _all_email(preferences, tenant) and _category_email(preferences, tenant, category)
+
+
+def _all_email(preferences: Preferences, tenant: Tenant) -> bool:
+    """Return True if the user's switch for the whole channel is on."""
+    return (tenant.preferences.channels | preferences.channels).get(Channel.EMAIL, True)
+
+
+def _category_email(preferences: Preferences, tenant: Tenant, category: Category) -> bool:
+    """Return True if the user's switch for email about the category is on."""
+    defaults = tenant.preferences.for_category(category.key)
+    return preferences.for_category(category.key).with_defaults(defaults).channels.get(Channel.EMAIL, True)
 
 
 class _CategoryPages(Struct, frozen=True):
-    """The pages about one category, in the reader's language."""
+    """The unsubscribe pages of one category, in the user's language."""
 
     tenant: Tenant
     category: Category
     language: Language
 
     def confirmation(self) -> HtmlPage:
-        text = self._text("You would get no more e-mails about {category} from {tenant}. Nothing else changes.")
+        text = self._text("You will no longer receive emails about {category} from {tenant}. Nothing else changes.")
         return self._page(self._text("Unsubscribe from {category}?"), text, marked("Unsubscribe"), "", second=False)
 
-    def unsubscribed(self, mine: Preferences) -> HtmlPage:
+    def unsubscribed(self, preferences: Preferences) -> HtmlPage:
         title = self._text("You are unsubscribed")
-        text = self._text("{tenant} sends you no e-mails about {category}.")
-        if (self.tenant.preferences.channels | mine.channels).get(Channel.EMAIL, True):
+        text = self._text("You will not receive emails about {category} from {tenant}.")
+        if _all_email(preferences, self.tenant):
             return self._page(title, text, marked("Undo: subscribe again"), UNDO)
-        all_off = self._text("You have switched off all of its e-mails.")
+        all_off = self._text("You have turned off all emails from this sender.")
         return self._page(title, f"{text} {all_off}")
 
     def resubscribed(self) -> HtmlPage:
-        text = self._text("{tenant} sends you e-mails about {category}.")
+        text = self._text("You will receive emails about {category} from {tenant}.")
         return self._page(self._text("You are subscribed again"), text, marked("Unsubscribe"), "")
 
     def required(self) -> HtmlPage:
         text = self._text(
-            "{tenant} has to send {category} to everybody it concerns, so its e-mails can't be switched off. Nothing "
-            "was changed."
+            "{tenant} must send {category} to everyone concerned, so these emails can't be turned off. Nothing was "
+            "changed."
         )
-        return self._page(self._text("{category} can't be switched off"), text)
+        return self._page(self._text("{category} can't be turned off"), text)
 
     def _text(self, message: str) -> str:
         return self.language.text(message, category=self.category.name, tenant=self._name)

@@ -14,18 +14,18 @@ from hub.live.pubsub import PubSubConnection
 from hub.platform.connections import Database
 from hub.settings import Settings
 
-READY_TIMEOUT_S = 2.0  # load balancers ask every few seconds
+READY_TIMEOUT_S = 2.0  # load balancers poll every few seconds
 
 
 def probe_routes(settings: Settings, database: Database, pubsub: PubSubConnection | None = None) -> list[BaseRoute]:
-    """Their routes. `link` is the process's connection to Redis, where it listens to any."""
-    wanted = settings.metrics_token.get_secret_value().encode()
+    """Return the routes. `pubsub` is the connection to Redis of a process that has subscriptions."""
+    token = settings.metrics_token.get_secret_value().encode()
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        """MongoDB decides, within READY_TIMEOUT_S; without Redis the hub is degraded, not unready."""
+        """Return 503 if MongoDB does not respond in time. Without Redis the hub is degraded but ready."""
         realtime = {"realtime": "degraded" if pubsub.disconnected else "ok"} if pubsub else {}
         try:
             with pymongo.timeout(READY_TIMEOUT_S):
@@ -36,8 +36,8 @@ def probe_routes(settings: Settings, database: Database, pubsub: PubSubConnectio
         return JSONResponse({"store": "ok", **realtime})
 
     async def metrics(request: Request) -> Response:
-        given = request.headers.get("authorization", "").partition(" ")[2].encode()
-        if wanted and not compare_digest(given, wanted):
+        bearer = request.headers.get("authorization", "").partition(" ")[2].encode()
+        if token and not compare_digest(bearer, token):
             text = "Send the token of HUB_METRICS_TOKEN: Authorization: Bearer ...\n"
             return PlainTextResponse(text, 401, {"www-authenticate": "Bearer"})
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

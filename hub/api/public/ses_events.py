@@ -1,5 +1,4 @@
-"""The doors of providers, who tell what became of messages after they took them: `/providers/ses`, bounces, complaints
-and deliveries of Amazon SES, through a topic of Amazon SNS."""
+"""`/providers/ses`: bounces, complaints and deliveries of Amazon SES, received through an Amazon SNS topic."""
 
 import os
 from datetime import datetime, timedelta
@@ -20,8 +19,8 @@ from hub.api.responses import json_errors, read_body
 from hub.errors import Forbidden, NotFound, Unavailable
 from hub.model import Delivery, DeliveryStatus, Reason
 
-UNKNOWN_MAIL_GRACE = timedelta(minutes=1)
-"""A bounce may come before the worker has noted the number of its mail. Amazon tells it again."""
+UNKNOWN_EMAIL_GRACE = timedelta(minutes=1)
+"""An event may arrive before the worker has stored the message id of the email. SNS sends it again after an error."""
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +45,7 @@ class _Complaint(Struct, rename="camel"):
 
 
 class _SesEvent(Struct, rename="camel"):
-    """What SES tells, as a notification of an identity or as an event of a configuration set."""
+    """An event of an identity (`notificationType`) or of a configuration set (`eventType`)."""
 
     mail: _Mail
     notification_type: str = ""
@@ -56,73 +55,73 @@ class _SesEvent(Struct, rename="camel"):
 
 
 def provider_routes(services: Services) -> list[BaseRoute]:
-    """Their routes."""
-    elsewhere = os.environ.get("AWS_ENDPOINT_URL_SNS") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    door = SESEndpoint(services, SNSVerifier(services.outbound_http, services.settings.sns_topics, elsewhere))
-    return [Route("/providers/ses", json_errors(door.receive), methods=["POST"])]
+    """Return the routes. AWS_ENDPOINT_URL_SNS and AWS_ENDPOINT_URL replace the endpoint of SNS."""
+    endpoint_override = os.environ.get("AWS_ENDPOINT_URL_SNS") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    sns = SNSVerifier(services.outbound_http, services.settings.sns_topics, endpoint_override)
+    return [Route("/providers/ses", json_errors(SESEndpoint(services, sns).receive), methods=["POST"])]
 
 
 class SESEndpoint:
     def __init__(self, services: Services, sns: SNSVerifier) -> None:
         self._services = services
         self._sns = sns
-        self._refused: set[str] = set()
+        self._logged: set[str] = set()
 
     async def receive(self, request: Request) -> Response:
+        """Verify and process one SNS message. Raise Forbidden if it is not signed by one of the topics."""
         body = await read_body(request, self._services.settings)
         try:
             message = await self._sns.verify(body)
             if message.get("Type") == CONFIRMATION:
                 await self._sns.confirm(message)
         except Forbidden as error:
-            if error.message not in self._refused:  # each once: anybody may come here
-                self._refused.add(error.message)
-                log.warning("sns_refused", why=error.message)
+            if error.message not in self._logged:  # once each, because the endpoint is public
+                self._logged.add(error.message)
+                log.warning("sns_message_rejected", reason=error.message)
             raise
         if message.get("Type") == NOTIFICATION:
             try:
-                told = msgspec.json.decode(message.get("Message", ""), type=_SesEvent)
-            except msgspec.DecodeError:  # SES greets a new topic with a sentence
-                log.info("ses_told_something_else")
+                event = msgspec.json.decode(message.get("Message", ""), type=_SesEvent)
+            except msgspec.DecodeError:  # SES sends a sentence to a new topic
+                log.info("ses_message_ignored")
             else:
-                await self._handle(told)
+                await self._handle(event)
         return Response(status_code=204)
 
-    async def _handle(self, told: _SesEvent) -> None:
-        deliveries, kind = self._services.deliveries, told.notification_type or told.event_type
+    async def _handle(self, event: _SesEvent) -> None:
+        deliveries, kind = self._services.deliveries, event.notification_type or event.event_type
         if kind not in {"Bounce", "Complaint", "Delivery"}:
             return
-        delivery = await deliveries.find_by_provider_id(told.mail.message_id)
+        delivery = await deliveries.find_by_provider_id(event.mail.message_id)
         if delivery is None:
-            if self._services.clock() - told.mail.timestamp < UNKNOWN_MAIL_GRACE:
-                raise Unavailable("This mail is not known yet.")
-            return  # of somebody else who sends through the same account
+            if self._services.clock() - event.mail.timestamp < UNKNOWN_EMAIL_GRACE:
+                raise Unavailable("The email is not stored yet. Send the event again.")
+            return  # the email was sent by another system through the same account
         if kind == "Delivery":
             await deliveries.record_provider_status(delivery.id, DeliveryStatus.DELIVERED)
-        elif told.bounce and told.bounce.bounce_type == "Permanent":
-            await self._suppress(delivery, told.bounce.bounced_recipients, "bounced")
+        elif event.bounce and event.bounce.bounce_type == "Permanent":
+            await self._suppress(delivery, event.bounce.bounced_recipients, "bounced")
             await deliveries.record_provider_status(delivery.id, DeliveryStatus.FAILED, Reason.ADDRESS_GONE)
-        elif told.complaint and told.complaint.complaint_feedback_type != "not-spam":
-            await self._suppress(delivery, told.complaint.complained_recipients, "complained")
+        elif event.complaint and event.complaint.complaint_feedback_type != "not-spam":
+            await self._suppress(delivery, event.complaint.complained_recipients, "complained")
             await deliveries.record_provider_status(delivery.id, DeliveryStatus.FAILED, Reason.SUPPRESSED)
 
     async def _suppress(self, delivery: Delivery, recipients: list[_Recipient], why: str) -> None:
+        """Suppress the addresses for the user of the delivery. `why`: `bounced` or `complained`."""
         user = await self._services.users.get(delivery.mailbox)
         for address in {parseaddr(recipient.email_address)[1] for recipient in recipients} - {""}:
             if user is None:
                 return
-            mine = (
-                user.email if user.email and _normalize_address(user.email) == _normalize_address(address) else address
-            )
+            same = user.email and _normalize_address(user.email) == _normalize_address(address)
             try:
-                await self._services.users.suppress(user.id, mine, why)
-            except NotFound:  # erased meanwhile
+                await self._services.users.suppress(user.id, user.email if same and user.email else address, why)
+            except NotFound:  # the user was erased in the meantime
                 return
         log.info("address_suppressed", why=why, delivery=delivery.id)
 
 
 def _normalize_address(address: str) -> str:
-    """For comparing: SES tells the domain as it was in the envelope, in ASCII."""
+    """Return the address for comparison. SES returns the domain as in the envelope, in ASCII."""
     local, _, domain = address.strip().lower().rpartition("@")
     try:
         domain = idna.encode(domain, uts46=True).decode()

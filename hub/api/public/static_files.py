@@ -1,9 +1,9 @@
-"""The front end that `make front` built into `hub/front/`: the components, for the pages of everybody, and the demo
-page, in development only.
+"""Serves the front end that `make front` builds into `hub/front/`: the components for any page, and in development the
+demo page.
 
-Its files are read when the process starts, in development anew with every load of the demo page, and are served from
-memory: an address is looked up as it stands and never becomes a path. Names stay over versions, except under `demo/`,
-where they have a hash of the content.
+Files are read when the process starts (in development also with each load of the demo page) and are served from memory.
+A URL path is looked up as a whole and never becomes a file path. File names are the same in every version, except under
+`demo/`, where they contain a hash of the content.
 """
 
 import gzip
@@ -16,13 +16,13 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from hub.api.responses import PAGE_CSP, STYLE
+from hub.api.responses import PAGE_CSP, TEMPLATES
 
 FOLDER = Path(__file__).parents[2] / "front"
 ROOT = "/"
 APP = "/app"
-APP_PREFIX = f"{APP}/"  # the app of the demo has places: where notifications lead
-DEMO_PREFIX = "demo/"  # what the demo page loads
+APP_PREFIX = f"{APP}/"  # the demo app has client-side routes, to which notifications link
+DEMO_PREFIX = "demo/"  # files that the demo page loads
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -34,35 +34,16 @@ DEMO_PAGE_CSP = (
     "worker-src 'self'; frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'; "
     "require-trusted-types-for 'script'; trusted-types lit-html hub-push"
 )
-"""Of the demo page. `'self'` of `connect-src` is for WebSockets too; what Lit styles with is under no policy."""
-ASSET_CSP = "default-src 'none'; frame-ancestors 'none'"  # of what is no page, should somebody open it as one
+"""For the demo page. `'self'` in `connect-src` includes WebSockets. Lit's style sheets need no permission."""
+ASSET_CSP = "default-src 'none'; frame-ancestors 'none'"  # for scripts and images that are opened as a page
 WORKER_CSP = "default-src 'none'; connect-src http: https:; img-src http: https: data:"
-"""Of the service worker. It reports to HUB_PUBLIC_URL, which need not be the origin that this was loaded from, and
-shows pictures that senders name."""
+"""For the service worker. It reports to HUB_PUBLIC_URL, which may have another origin than the script, and shows images
+at URLs of senders."""
 PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
-NOT_BUILT_PAGE = f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>The demo page is not built · hub</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>The demo page is not built</h1>
-<p>The hub itself runs. Build the page with <code>make front</code>, which needs Node 20 or later and npm, and load this
-one again.</p>
-<p>Without it there are <a href="/graphiql">GraphiQL</a>, to explore the API, and <a href="/dev/outbox">the outbox</a>,
-which shows what leaves the hub.</p>
-</main>
-</body>
-</html>
-"""
 
 
 class File(Struct, frozen=True):
-    """One address's answer, as it is and compressed."""
+    """The content of one URL path, plain and compressed, with its headers."""
 
     body: bytes
     gzipped: bytes
@@ -70,7 +51,7 @@ class File(Struct, frozen=True):
 
 
 class FrontendFiles:
-    """An ASGI app for the addresses that it contains."""
+    """An ASGI app for the URL paths that it contains (`path in files`)."""
 
     def __init__(self, development: bool, folder: Path = FOLDER) -> None:
         self._folder = folder
@@ -79,11 +60,11 @@ class FrontendFiles:
 
     @property
     def built(self) -> bool:
-        """Whether there is a demo page."""
+        """True if there is a demo page."""
         return ROOT in self.files
 
-    def __contains__(self, address: str) -> bool:
-        return address in self.files or (self._development and (address == ROOT or address.startswith(APP_PREFIX)))
+    def __contains__(self, path: str) -> bool:
+        return path in self.files or (self._development and (path == ROOT or path.startswith(APP_PREFIX)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._respond(scope)(scope, receive, send)
@@ -95,32 +76,35 @@ class FrontendFiles:
             self.files = self._load()
         file = self.files.get(APP if scope["path"].startswith(APP_PREFIX) else scope["path"])
         if file is None:
-            return HTMLResponse(
-                NOT_BUILT_PAGE, headers={"cache-control": "no-store", "content-security-policy": PAGE_CSP}
-            )
-        asked = Headers(scope=scope)
-        if file.headers["etag"] in asked.get("if-none-match", ""):
+            html = TEMPLATES.get_template("not_built.html").render()
+            return HTMLResponse(html, headers={"cache-control": "no-store", "content-security-policy": PAGE_CSP})
+        headers = Headers(scope=scope)
+        if file.headers["etag"] in headers.get("if-none-match", ""):
             return Response(status_code=304, headers=file.headers)
-        if "gzip" in asked.get("accept-encoding", ""):
+        if "gzip" in headers.get("accept-encoding", ""):
             return Response(file.gzipped, headers={**file.headers, "content-encoding": "gzip"})
         return Response(file.body, headers=file.headers)
 
     def _load(self) -> dict[str, File]:
-        return {
-            address: file
-            for path in self._folder.rglob("*")
-            if path.suffix in MEDIA_TYPES and path.is_file()
-            for address, file in [_load_file(path, path.relative_to(self._folder).as_posix())]
-            if self._development or not _is_demo(address)
-        }
+        files = {}
+        for file_path in self._folder.rglob("*"):
+            if file_path.suffix in MEDIA_TYPES and file_path.is_file():
+                name = file_path.relative_to(self._folder).as_posix()
+                if self._development or not _is_demo(name):
+                    files[_url_path(name)] = _load_file(file_path, name)
+        return files
 
 
-def _is_demo(address: str) -> bool:
-    return "." not in address or address.startswith(f"/{DEMO_PREFIX}")
+def _is_demo(name: str) -> bool:
+    return name.endswith(".html") or name.startswith(DEMO_PREFIX)
 
 
-def _load_file(path: Path, name: str) -> tuple[str, File]:
-    """The address and what is there: of `index.html` it is `/`, of `app.html` `/app`."""
+def _url_path(name: str) -> str:
+    """Return the URL path of a file: `/` for `index.html`, `/app` for `app.html`."""
+    return ROOT if name == "index.html" else f"/{name.removesuffix('.html')}"
+
+
+def _load_file(path: Path, name: str) -> File:
     body = path.read_bytes()
     is_page = path.suffix == ".html"
     headers = {
@@ -140,5 +124,4 @@ def _load_file(path: Path, name: str) -> tuple[str, File]:
         headers |= {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
     if name == "sw.js":
         headers |= {"service-worker-allowed": "/", "content-security-policy": WORKER_CSP}
-    address = ROOT if name == "index.html" else f"/{name.removesuffix('.html')}"
-    return address, File(body, gzip.compress(body, mtime=0), headers)
+    return File(body, gzip.compress(body, mtime=0), headers)
