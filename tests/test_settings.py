@@ -1,4 +1,4 @@
-"""Settings are read once, by what `hub serve`, `hub work` and `hub doctor` share, and a wrong one is named."""
+"""Settings: formats, bounds, and errors that name the invalid setting."""
 
 import re
 from pathlib import Path
@@ -21,12 +21,12 @@ IPHONE = "arn:aws:sns:us-east-1:123456789012:app/APNS/hub"
 
 
 def settings(**values: str) -> Settings:
-    """As the environment gives them."""
+    """Return settings from texts, as in the environment."""
     return Settings(**{"jwt_secret": SECRET, **values})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("written", "sent"),
+    ("text", "sent"),
     [
         ("https://App.Example.org/", APP),
         ("HTTPS://app.example.org:443", APP),
@@ -46,8 +46,8 @@ def settings(**values: str) -> Settings:
         ("chrome-extension://ABCDEF/", "chrome-extension://abcdef"),
     ],
 )
-def test_allowed_origin_is_kept_as_browsers_send_it(written: str, sent: str) -> None:
-    assert settings(allowed_origins=written).allowed_origins == (sent,)
+def test_allowed_origin_is_normalized_to_what_browsers_send(text: str, sent: str) -> None:
+    assert settings(allowed_origins=text).allowed_origins == (sent,)
 
 
 @pytest.mark.parametrize(
@@ -60,32 +60,32 @@ def test_allowed_origin_is_kept_as_browsers_send_it(written: str, sent: str) -> 
         *("http://127.1", "http://0x7f.1", "http://256.1.1.1", "ws://app.example.org", "file:///app", "https://-a.b"),
     ],
 )
-def test_allowed_origin_that_no_browser_sends_is_refused(word: str) -> None:
-    done = call("serve", jwt_secret=SECRET, allowed_origins=f"{APP} {word}") if word == "*" else None
-    with pytest.raises(ValidationError) as refused:
+def test_allowed_origin_that_no_browser_sends_is_rejected(word: str) -> None:
+    serve = call("serve", jwt_secret=SECRET, allowed_origins=f"{APP} {word}") if word == "*" else None
+    with pytest.raises(ValidationError) as rejected:
         settings(allowed_origins=f"{APP} {word}")
-    [line] = describe_faults(refused.value)
+    [line] = describe_faults(rejected.value)
     assert line.startswith("HUB_ALLOWED_ORIGINS: ")
     assert APP in line
-    if done:
-        assert (done.returncode, done.stderr) == (2, f"{line}\n")
+    if serve:
+        assert (serve.returncode, serve.stderr) == (2, f"{line}\n")
 
 
 @given(st.from_regex(re.compile(r"[a-zA-Z:/.\[\]@0-9äß*?#%_-]{0,30}"), fullmatch=True))
-def test_origin_is_refused_or_stays_as_it_is_read(text: str) -> None:
-    """What is read is read again as itself, and nothing but ValueError is raised."""
+def test_parsed_origin_is_parsed_to_itself(text: str) -> None:
+    """Normalizing is idempotent, and no exception other than ValueError is raised."""
     try:
-        read = values.origin(text)
+        parsed = values.origin(text)
     except ValueError:
         return
-    assert values.origin(read) == read
-    assert read.isascii()
-    assert read == read.lower()
+    assert values.origin(parsed) == parsed
+    assert parsed.isascii()
+    assert parsed == parsed.lower()
 
 
 @given(st.text(max_size=60) | st.from_regex(r"[a-zA-Z<>@\",;:. ()\[\]]{1,30}", fullmatch=True))
-def test_sender_is_refused_or_one_address(text: str) -> None:
-    """Whatever stands in HUB_SMTP_FROM, it is one address that can be written into a header, or ValueError."""
+def test_sender_is_rejected_or_one_address(text: str) -> None:
+    """Any text is one address that can be used in a header, or ValueError."""
     try:
         _, address = values.sender(text)
     except ValueError:
@@ -112,10 +112,10 @@ def test_sender_is_refused_or_one_address(text: str) -> None:
         ('"a b"@example.org', "ASCII letters"),
     ],
 )
-def test_sender_that_no_mail_can_have_is_refused_by_name(name: str, sender: str, words: str) -> None:
-    with pytest.raises(ValidationError) as refused:
+def test_invalid_sender_is_rejected_with_the_name_of_the_setting(name: str, sender: str, words: str) -> None:
+    with pytest.raises(ValidationError) as rejected:
         settings(**{name: sender})
-    [line] = describe_faults(refused.value)
+    [line] = describe_faults(rejected.value)
     assert line.startswith(f"HUB_{name.upper()}: ")
     assert words in line
 
@@ -124,11 +124,11 @@ def test_sender_that_no_mail_can_have_is_refused_by_name(name: str, sender: str,
     "sender",
     ["no-reply@example.org", "Acme Inc. <no-reply@example.org>", '"A, B" <a@bücher.example>', "Müller <a@b.c>"],
 )
-def test_sender_that_mail_can_have_is_taken(sender: str) -> None:
+def test_valid_sender_is_accepted(sender: str) -> None:
     assert settings(smtp_from=sender).smtp_from == sender
 
 
-WRONG = {
+INVALID = {
     "mongo_database": ["", "a b", "a.b", "a/b", "x" * 64],
     "port": ["70000", "-1", "http"],
     "work_port": ["70000"],
@@ -158,21 +158,21 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_setting_that_can_not_be_is_refused_by_name(name: str, value: str) -> None:
-    """The line begins with the name, and never holds a password."""
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in INVALID.items() for value in values])
+def test_invalid_setting_is_rejected_with_its_name(name: str, value: str) -> None:
+    """The error begins with the name and never contains a password."""
     more = {"smtp_from": "a@example.org"} if name == "smtp_url" else {}
-    with pytest.raises(ValidationError) as refused:
+    with pytest.raises(ValidationError) as rejected:
         settings(**{name: value}, **more)
-    for line in describe_faults(refused.value):
+    for line in describe_faults(rejected.value):
         assert line.startswith(f"HUB_{name.upper()}")
         assert "pass-w" not in line
 
 
-def test_settings_that_do_not_fit_together_are_named() -> None:
-    with pytest.raises(ValidationError) as refused:
+def test_settings_that_contradict_each_other_are_named() -> None:
+    with pytest.raises(ValidationError) as rejected:
         settings(sns_platform_fcm=ANDROID, sns_platform_apns=IPHONE)
-    assert describe_faults(refused.value)[0].startswith(
+    assert describe_faults(rejected.value)[0].startswith(
         "HUB_SNS_PLATFORM_FCM and HUB_SNS_PLATFORM_APNS are in different regions"
     )
     with pytest.raises(ValidationError) as keyless:
@@ -181,24 +181,24 @@ def test_settings_that_do_not_fit_together_are_named() -> None:
 
 
 @pytest.mark.parametrize("name", ["mongod", "redis_server"])
-def test_program_that_can_not_be_run_is_refused_by_name(name: str, tmp_path: Path) -> None:
-    done = call("dev", "--port", "0", cwd=tmp_path, **{name: "/nowhere/program"})
-    assert done.returncode == 1
-    assert f"HUB_{name.upper()}: /nowhere/program is no program" in done.stderr
+def test_program_that_cannot_be_run_is_named(name: str, tmp_path: Path) -> None:
+    dev = call("dev", "--port", "0", cwd=tmp_path, **{name: "/nowhere/program"})
+    assert dev.returncode == 1
+    assert f"HUB_{name.upper()}: /nowhere/program is no program" in dev.stderr
 
 
-def test_doctor_and_start_refuse_the_same_settings_in_the_same_words(servers: tuple[Mongod, Redis]) -> None:
-    """Also what only the start of a process looks at: the certificate, the address to listen on, Redis's options."""
+def test_doctor_and_serve_report_the_same_errors(servers: tuple[Mongod, Redis]) -> None:
+    """Includes errors that only a starting process finds: certificate, listen address, options of Redis."""
     mongod, redis = servers
     stores = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET, "port": "0"}
-    for wrong, words in (
+    for invalid, words in (
         ({"delivery_concurrency_by_channel": "{"}, "HUB_DELIVERY_CONCURRENCY_BY_CHANNEL: write a JSON object"),
         ({"ssl_certfile": "/nowhere.pem"}, "HUB_SSL_CERTFILE (--ssl-certfile): /nowhere.pem can't be read"),
         ({"host": "203.0.113.7"}, "HUB_HOST: 203.0.113.7 is no address of this machine"),
         ({"mongo_url": f"{mongod.url}&tls=true&tlsCAFile=/nowhere.pem"}, "HUB_MONGO_URL is no address of a MongoDB"),
         ({"redis_url": f"{redis.url}?colour=red"}, "HUB_REDIS_URL is no address of a Redis"),
     ):
-        started, examined = call("serve", **{**stores, **wrong}), call("doctor", **{**stores, **wrong})
+        started, examined = call("serve", **{**stores, **invalid}), call("doctor", **{**stores, **invalid})
         assert started.returncode in {1, 2}
         assert examined.returncode == 1
         assert started.stderr.startswith(words)
