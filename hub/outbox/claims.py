@@ -107,7 +107,7 @@ class Claims(Generic[J]):
         collection: str,
         type_: type[J],
         clock: Clock,
-        queued_s: float,
+        requeue_after_s: float,
         receipt_writer: ReceiptBuilder,
         receipt_for: Callable[[J, DeliveryStatus, Reason | None, datetime], Any | None],
     ) -> None:
@@ -118,7 +118,7 @@ class Claims(Generic[J]):
         self._fast_jobs = self._jobs.with_options(write_concern=FAST_WRITES, read_concern=ReadConcern("local"))
         self._type = type_
         self._clock = clock
-        self._queued_ms = int(queued_s * 1000)
+        self._requeue_after_ms = int(requeue_after_s * 1000)
 
     async def claim(self, ids: Sequence[str], lease_s: float, expirations_below: int | None = None) -> list[J]:
         """Claim those of `ids` that are on a lane, for `lease_s`, and return them. With `expirations_below`,
@@ -228,7 +228,7 @@ class Claims(Generic[J]):
     async def mark_queued(self, ids: Sequence[str], now: datetime) -> None:
         """Record that these jobs go on their lanes now. They are due again after a time that doubles with each call."""
         times_queued = {"$ifNull": ["$enqueue_count", 0]}
-        wait_ms = {"$multiply": [self._queued_ms, {"$pow": [2, {"$min": [times_queued, DOUBLINGS_MAX]}]}]}
+        wait_ms = {"$multiply": [self._requeue_after_ms, {"$pow": [2, {"$min": [times_queued, DOUBLINGS_MAX]}]}]}
         await self._fast_jobs.update_many(
             {"_id": {"$in": list(ids)}, "due_at": {"$lte": now}, "status": {"$in": WAITING}},
             [{"$set": {"due_at": {"$add": [now, wait_ms]}, "enqueue_count": {"$add": [times_queued, 1]}}}],

@@ -162,14 +162,14 @@ class _Queue:
 
 
 def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
-    database, now, queued_s = stores.database, stores.time.now, settings.requeue_after_s
+    database, now, requeue_after_s = stores.database, stores.time.now, settings.requeue_after_s
     setups = tenants.Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s)
     receipt_rows = ReceiptWriter(setups.get_many)
     deliveries = Deliveries(database, now, receipt_rows)
     jobs = Claims(
-        database, status.deliveries.COLLECTION, Delivery, now, queued_s, receipt_rows, receipt_writer.receipt_for
+        database, status.deliveries.COLLECTION, Delivery, now, requeue_after_s, receipt_rows, receipt_writer.receipt_for
     )
-    calls = Claims(database, webhook_calls.COLLECTION, WebhookCall, now, queued_s, receipt_rows, lambda *_: None)
+    calls = Claims(database, webhook_calls.COLLECTION, WebhookCall, now, requeue_after_s, receipt_rows, lambda *_: None)
     lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max_ids)
     return _Queue(
         setups, deliveries, jobs, calls, lanes, Enqueuer(lanes, jobs.unmark_queued), ReadPropagation(deliveries)

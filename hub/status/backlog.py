@@ -38,10 +38,10 @@ class DeadLetters(Struct, frozen=True):
 
 
 class Backlog:
-    def __init__(self, database: Database, clock: Clock, queued_s: float) -> None:
+    def __init__(self, database: Database, clock: Clock, requeue_after_s: float) -> None:
         self._deliveries = database[COLLECTION]
         self._clock = clock
-        self._queued_s = queued_s
+        self._requeue_after_s = requeue_after_s
 
     async def overdue(self, lanes: Sequence[str]) -> dict[str, Overdue]:
         """Return the due deliveries of each lane that has any. Served by the index `due`."""
@@ -62,7 +62,9 @@ class Backlog:
         """Return since when each of these deliveries has been on its lane, if it still is."""
         wanted = {"_id": {"$in": list(ids)}, "enqueue_count": {"$gte": 1}, "due_at": {"$exists": True}}
         found = self._deliveries.find(wanted, {"enqueue_count": 1, "due_at": 1})
-        return {doc["_id"]: doc["due_at"] - queued_for(doc["enqueue_count"], self._queued_s) async for doc in found}
+        return {
+            doc["_id"]: doc["due_at"] - queued_for(doc["enqueue_count"], self._requeue_after_s) async for doc in found
+        }
 
     async def dead_letters(self, tenant: str) -> DeadLetters:
         """Count them, the newest first. Served by the index `failed`."""
@@ -90,6 +92,6 @@ class Backlog:
         return DeadLetters(found[0]["total"], found[0]["recent"], found[0]["without_address"])
 
 
-def queued_for(times: int, queued_s: float) -> timedelta:
+def queued_for(times: int, requeue_after_s: float) -> timedelta:
     """Return how long a delivery that was queued `times` times has been on its lane at its `due_at`."""
-    return timedelta(seconds=sum(queued_s * 2 ** min(turn, DOUBLINGS_MAX) for turn in range(times)))
+    return timedelta(seconds=sum(requeue_after_s * 2 ** min(turn, DOUBLINGS_MAX) for turn in range(times)))

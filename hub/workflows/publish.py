@@ -149,7 +149,7 @@ class _SendWork:
         self._request = request
         self._create_category = first_use
         self._configured = configured
-        self._queued_for = timedelta(seconds=settings.requeue_after_s)
+        self._requeue_after = timedelta(seconds=settings.requeue_after_s)
         self._size_max = settings.commit_max_bytes
         self._key = f"{tenant}/{sha256(key.encode()).hexdigest()}" if key else None  # it may name a person
         self._hash = _hash(request) if key else ""
@@ -276,7 +276,7 @@ class _SendWork:
             lane=lane_of(decision.channel, n.priority, self._tenant),
             enqueue_count=1,
             device=device,
-            due_at=n.created_at + self._queued_for,
+            due_at=n.created_at + self._requeue_after,
             expires_at=n.expires_at,
             created_at=n.created_at,
             updated_at=n.created_at,

@@ -53,7 +53,7 @@ class Scheduler:
         deliveries: Deliveries,
         queues: Sequence["DueJobs"],
         clock: Clock,
-        tick_s: float,
+        interval_s: float,
     ) -> None:
         self._inboxes = inboxes
         self._inbox_actions = change
@@ -61,7 +61,7 @@ class Scheduler:
         self._deliveries = deliveries
         self._queues = queues
         self._clock = clock
-        self._tick_s = tick_s
+        self._interval_s = interval_s
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -86,7 +86,7 @@ class Scheduler:
                 await asyncio.sleep(RETRY_PAUSE_S)
             else:
                 if found < full:
-                    await asyncio.sleep(self._tick_s)
+                    await asyncio.sleep(self._interval_s)
 
     async def _recount_forever(self) -> None:
         while True:
