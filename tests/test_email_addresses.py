@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hub.email_address import PLAIN, InvalidEmailAddress, envelope_address
 from hub.platform.connections import Database
-from hub.send.mail import Sender, build_email
+from hub.send.email_message import Sender, build_email
 from tests.client import Refused, Tenant
 from tests.worlds import to
 
