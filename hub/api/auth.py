@@ -7,10 +7,10 @@ how it is verified.
 import asyncio
 import re
 import time
-from collections import OrderedDict
 from typing import Any
 
 import structlog
+from cachetools import LRUCache
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError
 from joserfc.jwk import JWKRegistry, KeySet, OctKey
@@ -76,7 +76,7 @@ class Authenticator:
         self._jwks: KeySet | None = None
         self._fetched_at = -JWKS_MAX_AGE_S
         self._fetching = asyncio.Lock()
-        self._cached: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
+        self._cached: LRUCache[str, tuple[Principal, float]] = LRUCache(CACHE_SIZE)
         wanted: dict[str, Any] = {"exp": {"essential": True}}
         if settings.jwt_issuer:
             wanted["iss"] = {"essential": True, "value": settings.jwt_issuer}
@@ -98,8 +98,6 @@ class Authenticator:
             return known[0]
         caller = _caller(await self._claims(token))
         self._cached[token] = caller, min(caller.expires_at, time.time() + JWKS_MAX_AGE_S)
-        if len(self._cached) > CACHE_SIZE:
-            self._cached.popitem(last=False)
         return caller
 
     async def _claims(self, token: str) -> dict[str, Any]:

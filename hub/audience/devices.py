@@ -4,11 +4,11 @@ A browser or an app belongs to the user who registered it last within the tenant
 it over from the previous one.
 """
 
-from collections import OrderedDict
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from cachetools import LRUCache
 from msgspec.structs import replace
 from pymongo import UpdateOne, WriteConcern
 from pymongo.errors import DuplicateKeyError
@@ -41,7 +41,7 @@ class Devices:
         self._users = users
         self._clock = clock
         self._max_devices = max_devices
-        self._touched: OrderedDict[tuple[str, str], datetime] = OrderedDict()  # the latest last
+        self._touched: LRUCache[tuple[str, str], datetime] = LRUCache(LAST_USED_CACHE_SIZE)
 
     async def register(self, mailbox: str, device: Device) -> Device:
         """Register a device for a user, and take it from any other user. Return it with its id.
@@ -79,11 +79,7 @@ class Devices:
             [UpdateOne({"_id": box, "devices": {"$elemMatch": {"id": id, **stale}}}, noted) for box, id in unnoted],
             ordered=False,
         )
-        for one in unnoted:
-            self._touched[one] = now
-            self._touched.move_to_end(one)
-        while len(self._touched) > LAST_USED_CACHE_SIZE:
-            self._touched.popitem(last=False)
+        self._touched.update(dict.fromkeys(unnoted, now))
 
     def _with_device(self, user: User, device: Device) -> User:
         for index, known in enumerate(user.devices):

@@ -7,6 +7,7 @@ one query for versions.
 from collections.abc import Callable, Collection
 from typing import Any
 
+from cachetools import LRUCache
 from msgspec.structs import replace
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
@@ -32,7 +33,7 @@ class Tenants:
     def __init__(self, database: Database, max_categories: int, deadline_s: float) -> None:
         self._tenants = database[COLLECTION]
         self._max_categories = max_categories
-        self._cache: dict[str, Tenant] = {}
+        self._cache: LRUCache[str, Tenant] = LRUCache(CACHE_SIZE)
         self._updates = SerializedUpdates(deadline_s)
 
     async def get_many(self, ids: Collection[str]) -> dict[str, Tenant]:
@@ -46,9 +47,7 @@ class Tenants:
         if old := [id for id, version in versions.items() if tenants[id].version != version]:
             read = await decode_by_id(self._tenants.find({"_id": {"$in": old}}), Tenant)
             tenants |= read
-            self._cache |= read
-            while len(self._cache) > CACHE_SIZE:
-                del self._cache[next(iter(self._cache))]
+            self._cache.update(read)
         return tenants
 
     def cached(self, id: str) -> Tenant:

@@ -5,6 +5,8 @@ import sys
 from datetime import datetime
 from typing import Any
 
+from cachetools import LRUCache
+
 BODY_CHARS = 60
 TITLE_CHARS = 100
 MAX_CACHED = 5000  # notifications, kept to detect what changed
@@ -30,13 +32,13 @@ class InboxPrinter:
         self._title = title
         self._url = url
         self._coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self._known: dict[str, Item] = {}
+        self._known: LRUCache[str, Item] = LRUCache(MAX_CACHED)
 
     def page(self, page: Item) -> None:
         """Print a page with the newest notification last."""
         self._print(f"{_sanitize(self._title)} at {self._url}: {_format_counts(page)}")
         for item in reversed(page["nodes"]):
-            self._cache(item)
+            self._known[item["id"]] = item
             self._line("" if item["readAt"] else "unread", _describe(item), at=item["createdAt"])
         self._print("Live. Press Ctrl-C to stop.")
 
@@ -53,7 +55,7 @@ class InboxPrinter:
             self._line("removed", f"{_truncate(item['title'], TITLE_CHARS)} · {_format_counts(event)}")
         else:
             before = self._known.get(item["id"])
-            self._cache(item)
+            self._known[item["id"]] = item
             if kind == "ADDED" and before is None:
                 self._line("new", f"{_describe(item)} · {_format_counts(event)}")
             else:
@@ -75,15 +77,9 @@ class InboxPrinter:
         if sys.stdout.isatty():
             self._print("")
 
-    def _cache(self, item: Item) -> None:
-        self._known.pop(item["id"], None)
-        self._known[item["id"]] = item
-        if len(self._known) > MAX_CACHED:
-            del self._known[next(iter(self._known))]
-
     def _apply_bulk(self, kind: str) -> None:
         """Apply a bulk change to the cached notifications of the ACTIVE view."""
-        for id, item in self._known.items():
+        for id, item in list(self._known.items()):
             if not item["archivedAt"] and not item["snoozedUntil"]:
                 self._known[id] = {**item, **{field: item[field] or "then" for field in BULK_FIELDS[kind]}}
 

@@ -10,12 +10,12 @@ the failed synchronizations.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
 from time import time
 
 import structlog
+from cachetools import LRUCache
 from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -74,7 +74,7 @@ class RateLimiter:
         self._redis = redis
         self._prefix = prefix
         self._now = now
-        self._counts: OrderedDict[tuple[Limit, str], _Count] = OrderedDict()
+        self._counts: LRUCache[tuple[Limit, str], _Count] = LRUCache(TRACKED_KEYS_MAX)
         self._dirty: set[tuple[Limit, str]] = set()
         self._redis_unavailable = False
 
@@ -82,18 +82,18 @@ class RateLimiter:
         """Count a request, or `amount` of them, for each key and return the strictest result. None if no limit is set.
         A rejected request counts for no key."""
         now = self._now()
-        verdicts = [self._judge(limit, key, now, amount) for limit, key in keys if limit.max_requests > 0]
-        if not verdicts:
+        counts = [(key, self._count(key, now)) for key in keys if key[0].max_requests > 0]
+        if not counts:
             return None
-        refused = [verdict for verdict in verdicts if verdict.retry_after_s is not None]
-        if refused:
-            metrics.rate_limited.labels(refused[0].limit.name).inc()
-            return max(refused, key=lambda verdict: verdict.retry_after_s or 0)
-        for key in keys:
-            if key in self._counts:
-                self._counts[key].unsent += amount
-                self._dirty.add(key)
-        return min(verdicts, key=lambda verdict: verdict.remaining)
+        results = [_check(limit, key, count, now, amount) for (limit, key), count in counts]
+        rejected = [result for result in results if result.retry_after_s is not None]
+        if rejected:
+            metrics.rate_limited.labels(rejected[0].limit.name).inc()
+            return max(rejected, key=lambda result: result.retry_after_s or 0)
+        for key, count in counts:
+            count.unsent += amount
+            self._dirty.add(key)
+        return min(results, key=lambda result: result.remaining)
 
     async def run(self) -> None:
         """Synchronize with Redis every SYNC_S until cancelled."""
@@ -111,22 +111,15 @@ class RateLimiter:
                     log.warning("limiter_redis_unavailable", error=error)
                 self._redis_unavailable = True
 
-    def _judge(self, limit: Limit, key: str, now: float, amount: int) -> RateLimitResult:
-        window, into = divmod(now, limit.window_s)
-        count = self._counts.get((limit, key))
+    def _count(self, key: tuple[Limit, str], now: float) -> _Count:
+        """Return the count of a key, in the current window."""
+        window = int(now // key[0].window_s)
+        count = self._counts.get(key)
         if count is None:
-            count = self._counts[limit, key] = _Count(int(window))
-            if len(self._counts) > TRACKED_KEYS_MAX:
-                self._counts.popitem(last=False)
+            count = self._counts[key] = _Count(window)
         else:
-            self._counts.move_to_end((limit, key))
-            count.roll_over(int(window))
-        left = 1 - into / limit.window_s
-        used = count.shared + count.unsent + count.previous * left
-        reset_s = limit.window_s - into
-        if used + amount <= limit.max_requests:
-            return RateLimitResult(limit, key, int(limit.max_requests - used - amount), reset_s)
-        return RateLimitResult(limit, key, 0, reset_s, _wait_s(limit, count, left, amount))
+            count.roll_over(window)
+        return count
 
     async def _sync(self, keys: list[tuple[Limit, str]]) -> None:
         sent: list[tuple[tuple[Limit, str], str, _Count, int, int]] = []
@@ -151,6 +144,16 @@ class RateLimiter:
                 count.unsent -= unsent
         if foreign:
             await drop_foreign(self._redis, foreign)
+
+
+def _check(limit: Limit, key: str, count: _Count, now: float, amount: int) -> RateLimitResult:
+    into = now % limit.window_s
+    left = 1 - into / limit.window_s
+    used = count.shared + count.unsent + count.previous * left
+    reset_s = limit.window_s - into
+    if used + amount <= limit.max_requests:
+        return RateLimitResult(limit, key, int(limit.max_requests - used - amount), reset_s)
+    return RateLimitResult(limit, key, 0, reset_s, _wait_s(limit, count, left, amount))
 
 
 def _wait_s(limit: Limit, count: _Count, left: float, amount: int) -> float:

@@ -3,8 +3,9 @@
 Deliveries above a limit are deferred, not dropped.
 """
 
-from collections import OrderedDict
 from time import monotonic
+
+from cachetools import LRUCache
 
 from hub.platform.rate_limiter import Limit, RateLimiter
 from hub.settings import Settings
@@ -21,7 +22,7 @@ class DeliveryThrottle:
         self._channel = Limit("delivery_channel", settings.delivery_limit_per_channel, window_s)
         self._tenant = Limit("delivery_tenant", settings.delivery_limit_per_tenant, window_s)
         self._overall = Limit("delivery_overall", settings.delivery_limit_overall, window_s)
-        self._free_at: OrderedDict[tuple[Limit, str, str, str], float] = OrderedDict()
+        self._free_at: LRUCache[tuple[Limit, str, str, str], float] = LRUCache(TRACKED_KEYS_MAX)
 
     def wait_s(self, channel: str, tenant: str, user: str, priority: str) -> float:
         """Return the seconds until this delivery may be sent; 0 for now. `user` is empty for a job without a user.
@@ -34,8 +35,6 @@ class DeliveryThrottle:
         limit, now = result.limit, monotonic()
         key = limit, result.key, tenant, priority
         latest = now + result.retry_after_s + SPREAD_WINDOWS * limit.window_s
-        free_at = min(latest, max(now + result.retry_after_s, self._free_at.pop(key, 0.0)))
+        free_at = min(latest, max(now + result.retry_after_s, self._free_at.get(key, 0.0)))
         self._free_at[key] = free_at + limit.window_s / limit.max_requests
-        if len(self._free_at) > TRACKED_KEYS_MAX:
-            self._free_at.popitem(last=False)
         return free_at - now

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from cachetools import LRUCache
 from msgspec import Struct
 
 from hub.clock import Clock
@@ -57,7 +58,7 @@ class WebhookHandler:
         self._provider = provider
         self._tenants = tenants
         self._record_result = record_result
-        self._endpoints: dict[tuple[str, str], WebhookEndpoint] = {}
+        self._endpoints: LRUCache[tuple[str, str], WebhookEndpoint] = LRUCache(ENDPOINT_CACHE_SIZE)
 
     async def prepare(self, jobs: Sequence[WebhookCall], now: datetime) -> list[ReadyToSend | Transition]:  # noqa: ARG002 - as desks are
         """Return a message for each call. A call of a deleted or disabled endpoint fails; it can be replayed later."""
@@ -68,8 +69,6 @@ class WebhookHandler:
             if endpoint is None or not endpoint.enabled:
                 found.append(Transition(DeliveryStatus.FAILED, Reason.ADDRESS_GONE))
                 continue
-            if len(self._endpoints) >= ENDPOINT_CACHE_SIZE:
-                self._endpoints.clear()
             self._endpoints[job.tenant, job.endpoint] = endpoint
             found.append(ReadyToSend(WebhookMessage(job.id, job, endpoint), [self._provider]))
         return found

@@ -1,12 +1,12 @@
 """Runs operations: one entrance for HTTP, SSE and WebSocket."""
 
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from inspect import isawaitable
 from typing import Any
 
 import orjson
+from cachetools import LRUCache
 from graphql import (
     ExecutionResult,
     Executor,
@@ -92,9 +92,9 @@ class Engine:
         self._persisted: PersistedQueries = taught
         if settings.operation_allowlist:
             self._persisted = read_manifest(settings.operation_allowlist, self._query_cache.pin)
-        self._compiled: OrderedDict[tuple[str, str | None], CompiledOperation] = OrderedDict()
+        self._compiled: LRUCache[tuple[str, str | None], CompiledOperation] = LRUCache(CACHE_SIZE)
         self._query_costs = QueryCosts(schema, settings)
-        self._compiled_costs: OrderedDict[tuple[str, str | None], Cost] = OrderedDict()
+        self._compiled_costs: LRUCache[tuple[str, str | None], Cost] = LRUCache(CACHE_SIZE)
 
     async def prepare(self, request: Request, request_id: str) -> Operation | list[GraphQLResponse]:
         """Return the operation, or its errors.
@@ -128,8 +128,6 @@ class Engine:
             cost = self._query_costs.compile(document, node)
             if len(request.query) <= CACHED_TEXT_MAX:
                 self._compiled_costs[key] = cost
-                if len(self._compiled_costs) > CACHE_SIZE:
-                    self._compiled_costs.popitem(last=False)
         return self._query_costs.check(cost, request.variables or {})
 
     async def run(self, operation: Operation, context: Context) -> GraphQLResponse:
@@ -217,8 +215,6 @@ class Engine:
         if "@" not in request.query and len(request.query) <= CACHED_TEXT_MAX:
             coerce = compile_coercion(self._schema, operation.node)
             self._compiled[key] = CompiledOperation(coerce, definitions, executor.fragments, root)
-            if len(self._compiled) > CACHE_SIZE:
-                self._compiled.popitem(last=False)
         return root
 
 

@@ -10,7 +10,6 @@ With `HUB_OPERATION_ALLOWLIST` the operations of that manifest run and no others
 
 import asyncio
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 
 import orjson
 import structlog
+from cachetools import LRUCache
 from redis.asyncio import Redis
 
 from hub.errors import BadUserInput, OperationNotAllowed, PersistedQueryNotFound
@@ -52,7 +52,7 @@ class AutomaticPersistedQueries:
         self._used_at = f"{settings.redis_prefix}queries"
         self._max_entries = settings.persisted_max_queries
         self._kept_s = settings.persisted_query_days * 86_400
-        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._texts: LRUCache[str, str] = LRUCache(settings.persisted_max_queries)
         self._slots = asyncio.Semaphore(REDIS_CONCURRENCY)
         self._redis_retry_at = 0.0
 
@@ -62,7 +62,7 @@ class AutomaticPersistedQueries:
             if self._texts.get(hash) != given and sha256_hex(given) != hash:
                 raise BadUserInput("The hash is not the SHA-256 of `query`.", "extensions.persistedQuery.sha256Hash")
             return given
-        found = self._cached(hash)
+        found = self._texts.get(hash)
         if found is None and HASH.fullmatch(hash):
             found = await self._try_redis(hash, lambda: self._fetch(hash))
         metrics.persisted.labels("unknown" if found is None else "known").inc()
@@ -72,19 +72,9 @@ class AutomaticPersistedQueries:
 
     async def store(self, hash: str, text: str) -> None:
         """From now on the hash is enough. The text is valid."""
-        if self._cached(hash) is None and len(text) <= TEXT_MAX_CHARS:
-            self._cache(hash, text)
+        if hash not in self._texts and len(text) <= TEXT_MAX_CHARS:
+            self._texts[hash] = text
             await self._try_redis(hash, lambda: self._share(hash, text))
-
-    def _cached(self, hash: str) -> str | None:
-        if hash in self._texts:
-            self._texts.move_to_end(hash)
-        return self._texts.get(hash)
-
-    def _cache(self, hash: str, text: str) -> None:
-        self._texts[hash] = text
-        if len(self._texts) > self._max_entries:
-            self._texts.popitem(last=False)
 
     async def _try_redis(self, hash: str, ask: Callable[[], Awaitable[T]]) -> T | None:
         """What Redis says; None if it is away."""
@@ -104,14 +94,15 @@ class AutomaticPersistedQueries:
             return None
 
     async def _fetch(self, hash: str) -> str | None:
-        if known := self._cached(hash):  # fetched by another request while this one waited
+        if known := self._texts.get(hash):  # fetched by another request while this one waited
             return known
         found: Any = await self._redis.getex(self._prefix + hash, ex=self._kept_s)
         if found is None or sha256(found).hexdigest() != hash:
             return None
         await self._redis.zadd(self._used_at, {hash: time()})
-        self._cache(hash, found.decode())
-        return self._texts[hash]
+        text: str = found.decode()
+        self._texts[hash] = text
+        return text
 
     async def _share(self, hash: str, text: str) -> None:
         pipeline = self._redis.pipeline(transaction=False)

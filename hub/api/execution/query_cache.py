@@ -1,8 +1,9 @@
 """A cache of parsed and validated queries. Clients repeat queries, and validation costs more than execution."""
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
 
+from cachetools import LRUCache
 from graphql import (
     DocumentNode,
     FragmentDefinitionNode,
@@ -28,22 +29,18 @@ class QueryCache:
         self._schema = schema
         self._settings = settings
         self.introspection = settings.mode == "development"
-        self._cache: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._cache: LRUCache[str, DocumentNode] = LRUCache(CACHE_SIZE)
         self._pinned: dict[str, DocumentNode] = {}
 
     def get(self, text: str) -> DocumentNode | Sequence[GraphQLError]:
         """Return the document, or its errors."""
         if pinned := self._pinned.get(text):
             return pinned
-        known = self._cache.get(text)
-        if known is not None:
-            self._cache.move_to_end(text)
-            return known
+        if cached := self._cache.get(text):
+            return cached
         document = self._parse(text)
         if isinstance(document, DocumentNode) and len(text) <= CACHED_TEXT_MAX:
             self._cache[text] = document
-            if len(self._cache) > CACHE_SIZE:
-                self._cache.popitem(last=False)
         return document
 
     def pin(self, text: str) -> str | None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import orjson
 import structlog
+from cachetools import LRUCache
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -44,7 +45,7 @@ class SNSVerifier:
         self._outbound_http = outbound_http
         self._topics = frozenset(topics)
         self._endpoint_override = endpoint_override
-        self._certificates: dict[str, x509.Certificate] = {}
+        self._certificates: LRUCache[str, x509.Certificate] = LRUCache(CACHED_CERTIFICATES_MAX)
         self._fetching: dict[str, asyncio.Task[x509.Certificate]] = {}
 
     async def verify(self, body: bytes) -> Mapping[str, str]:
@@ -110,8 +111,6 @@ class SNSVerifier:
             certificate = x509.load_pem_x509_certificate(body)
         except ValueError:
             raise Forbidden("SigningCertURL did not return a certificate.") from None
-        if len(self._certificates) >= CACHED_CERTIFICATES_MAX:
-            self._certificates.clear()
         self._certificates[url] = certificate
         return certificate
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 import orjson
+from cachetools import LRUCache
 from py_vapid import Vapid, VapidException
 from pywebpush import WebPusher, WebPushException
 
@@ -71,7 +72,8 @@ class WebPush:
         self.timeout_s = timeout_s
         self._now = now
         self._egress, self._vapid, self._subject = egress, vapid, subject
-        self._tokens: dict[str, tuple[float, str]] = {}  # by push service: when it was made, and the token
+        self._tokens: LRUCache[str, tuple[float, str]] = LRUCache(TOKENS_MAX)
+        """The token of each push service, with the Unix time (seconds) when it was signed."""
 
     def breakers(self, message: Message) -> tuple[str, ...]:
         """Return the breakers of the push service, whose address the user registered, and of the device."""
@@ -120,8 +122,6 @@ class WebPush:
         if made_at - at > TOKEN_FRESH_S:
             claims = {"aud": audience, "sub": self._subject, "exp": int(made_at) + TOKEN_S}
             token = self._vapid.sign(claims)["Authorization"]
-            if len(self._tokens) >= TOKENS_MAX:
-                self._tokens.clear()
             self._tokens[audience] = (made_at, token)
         return token
 
