@@ -1,15 +1,13 @@
 """`hub token`: print an access token."""
 
-import re
 from typing import Annotated
 
 import typer
 
+from hub import iso_duration
 from hub.cli.targets import DAY_S, DEFAULT_DATA, Data, Tenant, fail, resolve_key
 from hub.model import Role
 
-DURATION = re.compile(r"P(?:(\d+)W|(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?)")
-UNITS_S = (7 * DAY_S, DAY_S, 3600.0, 60.0, 1.0)
 MAX_DURATION_S = 3660 * DAY_S
 
 
@@ -42,9 +40,11 @@ def token(
 
 
 def parse_duration(text: str, option: str = "--expires") -> float:
-    """Parse an ISO 8601 duration into seconds. Years and months are rejected: their length varies."""
-    match = DURATION.fullmatch(text)
-    total = sum(float(n) * unit for n, unit in zip(match.groups(), UNITS_S, strict=True) if n) if match else 0
-    if not 0 < total <= MAX_DURATION_S:
+    """Return the seconds of an ISO 8601 duration. Exit with an error if it is invalid, zero or too long."""
+    try:
+        seconds = iso_duration.parse(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= MAX_DURATION_S:
         fail(f"{option} {text}: use a duration of at most ten years, such as PT15M, PT1H or P30D.", 2)
-    return total
+    return seconds

@@ -1,6 +1,6 @@
 """`hub vapid`: create a key for web push."""
 
-from base64 import urlsafe_b64encode
+from hub import base64url
 
 
 def vapid() -> None:
@@ -16,7 +16,7 @@ def vapid() -> None:
     from hub.api.schema.devices import vapid_public_key
 
     secret = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value
-    key = urlsafe_b64encode(secret.to_bytes(32)).decode().rstrip("=")
+    key = base64url.encode(secret.to_bytes(32))
     print(f"# Public key: {vapid_public_key(key)}")
     print(f"HUB_VAPID_PRIVATE_KEY={key}")
     print("# Contact for push services: replace with your address.")

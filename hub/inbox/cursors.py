@@ -1,7 +1,6 @@
 """Opaque cursors: positions in the change feed, and positions of a page of the inbox."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-
+from hub import base64url
 from hub.errors import BadUserInput
 from hub.model import Position
 
@@ -29,16 +28,16 @@ def decode_page_cursor(cursor: str, field: str) -> int:
 
 
 def _encode(text: str) -> str:
-    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return base64url.encode(text.encode())
 
 
 def _parts(cursor: str, count: int, field: str) -> list[str]:
     try:
-        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        text = base64url.decode(cursor).decode("ascii")
     except ValueError:
         raise _invalid(field) from None
     parts = text.split(".")
-    if len(parts) != count or _encode(text) != cursor:  # the decoder ignores invalid characters
+    if len(parts) != count or _encode(text) != cursor:  # the decoder accepts several spellings
         raise _invalid(field)
     return parts
 

@@ -7,7 +7,6 @@ signing key is stored in MongoDB, shared by all processes, and kept as long as e
 
 import re
 import secrets
-from base64 import urlsafe_b64encode
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest, digest
@@ -17,6 +16,7 @@ from bson import Binary
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from hub import base64url
 from hub.model import Notification
 from hub.platform.connections import Database, Indexes
 
@@ -60,7 +60,7 @@ class SignedLinks:
 
     def _mac(self, purpose: LinkPurpose, delivery: str) -> str:
         sealed = digest(self._key, f"{VERSION}.{purpose}.{delivery}".encode(), sha256)
-        return urlsafe_b64encode(sealed[:MAC_BYTES]).decode().rstrip("=")
+        return base64url.encode(sealed[:MAC_BYTES])
 
 
 def indexes() -> Indexes:

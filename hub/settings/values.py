@@ -5,7 +5,6 @@ instead. No message quotes a value that may contain a password.
 import json
 import math
 import re
-from base64 import b64decode
 from email.errors import ObsoleteHeaderDefect
 from email.policy import default as email_policy
 from ipaddress import IPv4Address, IPv6Address
@@ -16,6 +15,7 @@ import idna
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+from hub import base64url
 from hub.email_address import InvalidEmailAddress, envelope_address
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -180,8 +180,7 @@ def vapid_subject(value: str) -> str:
 def vapid_key(text: str) -> ec.EllipticCurvePrivateKey:
     """Return a P-256 private key, as printed by `hub vapid`: 32 bytes or DER in base64url."""
     try:
-        plain = text.strip().rstrip("=").translate(str.maketrans("-_", "+/"))
-        raw = b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+        raw = base64url.decode(text.strip())
         key: object = (
             ec.derive_private_key(int.from_bytes(raw), ec.SECP256R1())
             if len(raw) == 32

@@ -4,7 +4,6 @@ Cursors are the resume tokens of the stream: a reader that reconnects misses not
 Delivery is at least once: readers drop ids that they have seen.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from msgspec import Struct
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
+from hub import base64url
 from hub.errors import BadUserInput, CursorExpired, RateLimited
 from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Notification, Receipt, ReceiptKind, document
@@ -163,11 +163,11 @@ class ReceiptStreams:
 
 
 def _cursor(token: str) -> str:
-    return urlsafe_b64encode(bytes.fromhex(token)).decode().rstrip("=")
+    return base64url.encode(bytes.fromhex(token))
 
 
 def _token(cursor: str) -> str:
     try:
-        return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).hex().upper()
+        return base64url.decode(cursor).hex().upper()
     except ValueError:
         raise BadUserInput("after is not a cursor of these receipts: hand one back unchanged.", "after") from None

@@ -1,7 +1,6 @@
 """A person's devices: browsers, apps, and webhooks of their own."""
 
 import re
-from base64 import b64decode, urlsafe_b64encode
 from datetime import datetime
 from hashlib import sha256
 
@@ -11,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 from strawberry import ID, Parent
 
-from hub import model
+from hub import base64url, model
 from hub.api.context import Context, Info
 from hub.api.schema.fast_inputs import fast_input
 from hub.api.schema.inputs import public_url, valid_label
@@ -25,7 +24,7 @@ POINT_BYTES = 65  # RFC 8291: an uncompressed point of P-256
 AUTH_BYTES = 16
 TOKEN = re.compile(r"[!-~]{1,4096}")
 PLATFORMS = ("fcm", "apns")
-UNUSED_KEY = urlsafe_b64encode(sha256(b"development").digest()).decode()
+UNUSED_KEY = base64url.encode(sha256(b"development").digest())
 """So that browsers can subscribe in development, where the catcher takes what would be pushed. Nothing is ever signed
 with it."""
 
@@ -109,7 +108,9 @@ class DeviceMutation:
             raise BadUserInput("This is no point of the curve P-256.", "input.p256dh") from None
         auth = _bytes(input.auth, AUTH_BYTES, "input.auth")
         device = _device(context, DeviceKind.WEB_PUSH, address, input.label, "input.label")
-        return await _register(context, device, url=address, p256dh=_base64url(point), auth=_base64url(auth))
+        return await _register(
+            context, device, url=address, p256dh=base64url.encode(point), auth=base64url.encode(auth)
+        )
 
     @strawberry.mutation(
         graphql_type=Device,
@@ -154,7 +155,7 @@ def vapid_public_key(private: str) -> str:
         raise Unavailable(
             "Web push is not set up rightly: HUB_VAPID_PRIVATE_KEY is no key; `hub vapid` makes one."
         ) from None
-    return _base64url(key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
+    return base64url.encode(key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
 
 
 async def _register(context: Context, device: model.Device, **values: str) -> model.Device:
@@ -183,19 +184,9 @@ def _address(context: Context, given: str, field: str, *, secure: bool) -> str:
 
 def _bytes(given: str, length: int, field: str) -> bytes:
     try:
-        raw = _decoded(given)
+        raw = base64url.decode(given)
     except ValueError:
         raw = b""
     if len(raw) != length:
         raise BadUserInput(f"This is {length} bytes in base64url, as the browser gives them.", field)
     return raw
-
-
-def _decoded(given: str) -> bytes:
-    """base64url or base64, padded or not; ValueError for anything else."""
-    text = given.rstrip("=").translate(str.maketrans("-_", "+/"))
-    return b64decode(text + "=" * (-len(text) % 4), validate=True)
-
-
-def _base64url(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).decode().rstrip("=")

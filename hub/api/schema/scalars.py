@@ -1,6 +1,5 @@
 """The contract's scalars, and how each is written and read."""
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
@@ -24,6 +23,7 @@ from graphql import (
 )
 from strawberry.schema.config import StrawberryConfig
 
+from hub import iso_duration
 from hub.api.request_json import decimal, integer
 from hub.clock import floor_ms, rfc3339
 
@@ -33,10 +33,7 @@ Cursor = NewType("Cursor", str)
 Duration = NewType("Duration", int)
 """In seconds."""
 
-DURATION = re.compile(r"P(?!$)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
-UNITS_S = (604_800, 86_400, 3600, 60, 1)
-DURATION_MAX_CHARS = 64
-DURATION_MAX_S = 100 * 366 * 86_400
+DURATION_MAX_S = 100 * 366 * iso_duration.DAY_S
 
 
 def parse_instant(value: object) -> datetime:
@@ -62,25 +59,16 @@ def _string(value: object) -> str:
 
 
 def parse_duration(value: object) -> int:
-    """Seconds; GraphQLError for anything but an ISO 8601 duration in weeks, days, hours, minutes and seconds."""
-    found = DURATION.fullmatch(value) if isinstance(value, str) and len(value) <= DURATION_MAX_CHARS else None
-    if found is None:
-        raise GraphQLError("Duration is ISO 8601, such as PT30S, PT10M or P1D")
-    total = sum(int(number) * unit for number, unit in zip(found.groups(), UNITS_S, strict=True) if number)
-    if total > DURATION_MAX_S:
+    """Return the seconds of an ISO 8601 duration. Raise GraphQLError for other values and for fractions of a second."""
+    try:
+        if not isinstance(value, str) or "." in value:
+            raise ValueError
+        seconds = int(iso_duration.parse(value))
+    except ValueError:
+        raise GraphQLError("Duration is ISO 8601, such as PT30S, PT10M or P1D") from None
+    if seconds > DURATION_MAX_S:
         raise GraphQLError("Duration is a hundred years at most")
-    return total
-
-
-def format_duration(seconds: int) -> str:
-    """As it is written: P1DT12H, PT30S."""
-    days, rest = divmod(seconds, 86_400)
-    hours, rest = divmod(rest, 3600)
-    minutes, rest = divmod(rest, 60)
-    time = "".join(f"{number}{unit}" for number, unit in ((hours, "H"), (minutes, "M"), (rest, "S")) if number)
-    if not days and not time:
-        return "PT0S"
-    return f"P{f'{days}D' if days else ''}{f'T{time}' if time else ''}"
+    return seconds
 
 
 def _json(text: str) -> orjson.Fragment:
@@ -149,7 +137,7 @@ CONFIG = StrawberryConfig(
         Duration: strawberry.scalar(
             name="Duration",
             description="ISO 8601 duration: PT30S, PT10M, P1D.",
-            serialize=format_duration,
+            serialize=iso_duration.format,
             parse_value=_with_input_errors(parse_duration),
         ),
         JSON: strawberry.scalar(

@@ -1,11 +1,10 @@
 """Suppressed email addresses: they bounced or the recipient complained. All fields need role admin."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-
 import strawberry
 import structlog
 from strawberry import ID
 
+from hub import base64url
 from hub.api.context import Info
 from hub.api.schema.inputs import valid_page_size
 from hub.api.schema.inputs import valid_user_id as checked_id
@@ -76,13 +75,13 @@ class SuppressionMutation:
 
 
 def _encode_cursor(user: str, address: str) -> str:
-    return urlsafe_b64encode(f"{user}\n{address}".encode()).decode().rstrip("=")
+    return base64url.encode(f"{user}\n{address}".encode())
 
 
 def _decode_cursor(cursor: str) -> tuple[str, str]:
     """Return the user and the address of a cursor. Raise BadUserInput for an invalid cursor."""
     try:
-        user, _, address = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("\n")
+        user, _, address = base64url.decode(cursor).decode().partition("\n")
     except ValueError:
         user = address = ""
     if not user or _encode_cursor(user, address) != cursor:

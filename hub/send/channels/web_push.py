@@ -7,7 +7,6 @@ fetches nothing: it has no token, and notifications hidden from the inbox are no
 """
 
 import asyncio
-import base64
 import hashlib
 from bisect import bisect_right
 from contextlib import AsyncExitStack
@@ -19,7 +18,7 @@ from cachetools import LRUCache
 from py_vapid import Vapid, VapidException
 from pywebpush import WebPusher, WebPushException
 
-from hub import clock
+from hub import base64url, clock
 from hub.model import Channel, Notification, Priority
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import AddressNotAllowed, HTTPResponse, OutboundHTTP, OutboundHTTPError
@@ -179,7 +178,7 @@ def ttl_s(notification: Notification, now: datetime) -> int:
 def topic(key: str) -> str:
     """Return the topic of a notification, 32 characters of base64url (RFC 8030 5.4). The push service keeps only the
     newest message of a topic: a duplicate replaces the undelivered one."""
-    return base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()[:24]).decode()
+    return base64url.encode(hashlib.sha256(key.encode()).digest()[:24])
 
 
 def _url(message: Message) -> str:
