@@ -5,6 +5,7 @@ from datetime import datetime
 
 from msgspec import UNSET, Struct, UnsetType
 
+from hub.decide.preferences import EffectivePreferences
 from hub.model import Category, CategoryPreference, Channel, Preferences
 
 
@@ -49,29 +50,23 @@ class Matrix(Struct, frozen=True):
     Rows are computed only if they are requested: there may be hundreds for each of hundreds of users."""
 
     channels: list[ChannelSwitch]
-    mine: Preferences
-    base: Preferences
+    effective: EffectivePreferences
     defined: Sequence[Category]
     now: datetime
 
     @property
     def categories(self) -> list[Row]:
         columns = [switch.channel for switch in self.channels]
-        mine, base = (
-            {preference.category: preference for preference in preferences.categories}
-            for preferences in (self.mine, self.base)
-        )
-        rows = []
-        for category in self.defined:
-            nothing = CategoryPreference(category=category.key)
-            preference = mine.get(category.key, nothing).with_defaults(base.get(category.key, nothing))
-            rows.append(_row(category, preference, columns, self.now))
-        return rows
+        preferences = self.effective.for_categories([category.key for category in self.defined])
+        return [
+            _row(category, preference, columns, self.now)
+            for category, preference in zip(self.defined, preferences, strict=True)
+        ]
 
 
-def apply_changes(mine: Preferences, changes: Changes) -> Preferences:
-    """Return `mine` with the changes applied in order."""
-    channels, preferences = mine.channels, {preference.category: preference for preference in mine.categories}
+def apply_changes(stored: Preferences, changes: Changes) -> Preferences:
+    """Return `stored` with the changes applied in order."""
+    channels, preferences = stored.channels, {preference.category: preference for preference in stored.categories}
     if changes.channels is None:
         channels = {}
     elif changes.channels is not UNSET:
@@ -102,25 +97,24 @@ def _apply_cell_change(preference: CategoryPreference, change: CellChange) -> Ca
 
 
 def matrix(
-    mine: Preferences,
-    base: Preferences,
+    own: Preferences,
+    defaults: Preferences,
     categories: Sequence[Category],
     configured: Collection[Channel],
     now: datetime,
 ) -> Matrix:
-    """Return the matrix of `mine` with the defaults `base`.
+    """Return the matrix of the user's `own` preferences with the tenant's `defaults`.
 
     The columns are the channels that are configured, that a category uses, or that a preference names. A mute that has
     ended is left out."""
-    switches = base.channels | mine.channels
-    used = {channel for category in categories for channel in category.default_channels}
-    keys = {category.key for category in categories} if mine.categories or base.categories else set()
-    preferences = [preference for preference in (*mine.categories, *base.categories) if preference.category in keys]
-    named = {channel for preference in preferences for channel in preference.channels}
-    columns = [channel for channel in Channel if channel in {*configured, *used, *named, *switches}]
-    return Matrix(
-        [ChannelSwitch(channel, switches.get(channel, True)) for channel in columns], mine, base, categories, now
-    )
+    effective = EffectivePreferences(own, defaults)
+    columns = {*configured, *effective.channels}
+    columns.update(channel for category in categories for channel in category.default_channels)
+    if stored := (*own.categories, *defaults.categories):
+        keys = {category.key for category in categories}
+        columns.update(channel for one in stored if one.category in keys for channel in one.channels)
+    switches = [ChannelSwitch(channel, effective.is_channel_on(channel)) for channel in Channel if channel in columns]
+    return Matrix(switches, effective, categories, now)
 
 
 def _row(category: Category, preference: CategoryPreference, columns: Sequence[Channel], now: datetime) -> Row:

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from hub.decide.preferences import EffectivePreferences
 from hub.email_address import is_email_address
 from hub.model import (
     NO_PREFERENCES,
@@ -154,11 +155,12 @@ def _default_plan(
 def _recipient(
     category: Category, defaults: Preferences, user: User, configured: frozenset[Channel], now: datetime
 ) -> Recipient:
-    own, address = user.preferences, user.email if is_email_address(user.email) else None
+    preferences = EffectivePreferences(user.preferences, defaults)
+    address = user.email if is_email_address(user.email) else None
     return Recipient(
         category=category,
-        switches=defaults.channels | own.channels,
-        preference=own.for_category(category.key).with_defaults(defaults.for_category(category.key)),
+        switches=preferences.channels,
+        preference=preferences.for_category(category.key),
         configured=configured,
         devices=_by_channel(user.devices),
         addresses={Channel.EMAIL: address} | dict.fromkeys(PHONE_CHANNELS, user.phone),

@@ -22,8 +22,9 @@ from hub.api.rate_limits import to_error
 from hub.api.responses import PRIVATE_HEADERS, HtmlPage, html_errors, json_errors, read_body, render_page
 from hub.audience.preferences import CellChange, Changes, apply_changes
 from hub.audience.tenants import default_category
+from hub.decide.preferences import EffectivePreferences
 from hub.errors import BadUserInput, NotFound
-from hub.model import Category, Channel, Delivery, DeliveryStatus, Preferences, Tenant, User
+from hub.model import Category, Channel, Delivery, DeliveryStatus, Tenant, User
 from hub.outbox.states import WAITING
 from hub.platform.signed_links import TRAILING_PUNCTUATION, LinkPurpose, absolute_url, http_url, item_url
 from hub.platform.translations import Language, language, marked
@@ -62,9 +63,10 @@ class EmailLinkEndpoints:
         pages = _CategoryPages(tenant, category, language(user.locale))
         if category.required:
             return render_page(pages.required())
-        if _receives_email(user.preferences, tenant, category):
+        preferences = EffectivePreferences(user.preferences, tenant.preferences)
+        if _receives_email(preferences, category):
             return render_page(pages.confirmation())
-        return render_page(pages.unsubscribed(user.preferences))
+        return render_page(pages.unsubscribed(preferences))
 
     async def unsubscribe(self, request: Request) -> Response:
         """Turn off email for the category, or on again with `?undo`. Idempotent.
@@ -76,15 +78,17 @@ class EmailLinkEndpoints:
         if category.required:
             return render_page(pages.required(), 403)
         enable = UNDO in request.query_params
-        if _category_email(user.preferences, tenant, category) is not enable:
+        preferences = EffectivePreferences(user.preferences, tenant.preferences)
+        if _is_category_on(preferences, category) is not enable:
             cell = CellChange(category=category.key, channel=Channel.EMAIL, enabled=enable)
             changes = Changes(categories=(cell,))
             user = await self._services.users.change(
                 user.id, lambda user: replace(user, preferences=apply_changes(user.preferences, changes))
             )
-        if enable and _receives_email(user.preferences, tenant, category):
+            preferences = EffectivePreferences(user.preferences, tenant.preferences)
+        if enable and _receives_email(preferences, category):
             return render_page(pages.resubscribed())
-        return render_page(pages.unsubscribed(user.preferences))
+        return render_page(pages.unsubscribed(preferences))
 
     # ------------------------------------------------------------- receipts and redirects
 
@@ -178,20 +182,14 @@ def _is_prefetch(request: Request) -> bool:
     return any("prefetch" in request.headers.get(name, "").lower() for name in ("sec-purpose", "purpose", "x-moz"))
 
 
-def _receives_email(preferences: Preferences, tenant: Tenant, category: Category) -> bool:
+def _receives_email(preferences: EffectivePreferences, category: Category) -> bool:
     """Return True if the preferences allow emails about the category."""
-    return _all_email(preferences, tenant) and _category_email(preferences, tenant, category)
+    return preferences.is_channel_on(Channel.EMAIL) and _is_category_on(preferences, category)
 
 
-def _all_email(preferences: Preferences, tenant: Tenant) -> bool:
-    """Return True if the user's switch for the whole channel is on."""
-    return (tenant.preferences.channels | preferences.channels).get(Channel.EMAIL, True)
-
-
-def _category_email(preferences: Preferences, tenant: Tenant, category: Category) -> bool:
-    """Return True if the user's switch for email about the category is on."""
-    defaults = tenant.preferences.for_category(category.key)
-    return preferences.for_category(category.key).with_defaults(defaults).channels.get(Channel.EMAIL, True)
+def _is_category_on(preferences: EffectivePreferences, category: Category) -> bool:
+    """Return True if the switch for emails about the category is on."""
+    return preferences.for_category(category.key).channels.get(Channel.EMAIL, True)
 
 
 class _CategoryPages(Struct, frozen=True):
@@ -205,10 +203,10 @@ class _CategoryPages(Struct, frozen=True):
         text = self._text("You will no longer receive emails about {category} from {tenant}. Nothing else changes.")
         return self._page(self._text("Unsubscribe from {category}?"), text, marked("Unsubscribe"), "", second=False)
 
-    def unsubscribed(self, preferences: Preferences) -> HtmlPage:
+    def unsubscribed(self, preferences: EffectivePreferences) -> HtmlPage:
         title = self._text("You are unsubscribed")
         text = self._text("You will not receive emails about {category} from {tenant}.")
-        if _all_email(preferences, self.tenant):
+        if preferences.is_channel_on(Channel.EMAIL):
             return self._page(title, text, marked("Undo: subscribe again"), UNDO)
         all_off = self._text("You have turned off all emails from this sender.")
         return self._page(title, f"{text} {all_off}")

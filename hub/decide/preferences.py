@@ -1,0 +1,42 @@
+"""The preferences that apply to a user: the user's own, with the tenant's defaults for everything that is not set.
+
+Plans, the preferences query and the unsubscribe page all use these rules.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from hub.model import CategoryPreference, Channel, Preferences
+
+
+class EffectivePreferences(Struct, frozen=True):
+    """`own` are the user's preferences, `defaults` the tenant's."""
+
+    own: Preferences
+    defaults: Preferences
+
+    @property
+    def channels(self) -> dict[Channel, bool]:
+        """The channels that are switched on or off for all categories. All others are on."""
+        return self.defaults.channels | self.own.channels
+
+    def is_channel_on(self, channel: Channel) -> bool:
+        """Return True unless the channel is switched off for all categories."""
+        return self.own.channels.get(channel, self.defaults.channels.get(channel, True))
+
+    def for_category(self, category: str) -> CategoryPreference:
+        """Return the preference for one category, regardless of `channels`."""
+        return self.own.for_category(category).with_defaults(self.defaults.for_category(category))
+
+    def for_categories(self, categories: Sequence[str]) -> list[CategoryPreference]:
+        """Return the preferences for many categories, in order and in linear time."""
+        own, defaults = (
+            {preference.category: preference for preference in preferences.categories}
+            for preferences in (self.own, self.defaults)
+        )
+        empty = {category: CategoryPreference(category=category) for category in categories}
+        return [
+            own.get(category, empty[category]).with_defaults(defaults.get(category, empty[category]))
+            for category in categories
+        ]
