@@ -20,7 +20,7 @@ from redis import Redis as RedisClient
 
 from hub.api.public.static_files import FrontendFiles
 from hub.cli.api_client import execute
-from hub.platform import embedded_servers
+from hub.platform import server_process
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import SEND, Json, eventually
 from tests.commands import HUB, Command, call, environment
@@ -64,7 +64,7 @@ def children(data: Path) -> list[int]:
 
 async def gone(ports: list[int], within_s: float = 5) -> None:
     async def nobody_listens() -> bool:
-        return not any(embedded_servers._listens(port) for port in ports)
+        return not any(server_process.is_listening(port) for port in ports)
 
     await eventually(nobody_listens, within_s)
 
@@ -197,7 +197,7 @@ async def test_dev_ends_within_5_s_of_ctrl_c_with_code_0_and_one_line(folder: Pa
             await watch.says("lost")
         assert hub.out.removeprefix(said).split("\n") == ["", f"Stopped. The data stays in {folder}.", ""]
         assert hub.err == ""
-        assert not any(embedded_servers._listens(port) for port in ports)
+        assert not any(server_process.is_listening(port) for port in ports)
         assert not (folder / "running.json").exists()
 
 
@@ -306,7 +306,7 @@ def test_dev_with_a_wrong_setting_starts_nothing_and_names_it(folder: Path) -> N
     assert "HUB_JWT_SECRET: each secret has 32 bytes or more" in weak.stderr
     missing = call("dev", "--port", "0", "--data", str(folder), mongod="/nowhere/mongod")
     assert missing.returncode == 1
-    assert "/nowhere/mongod is no program" in missing.stderr
+    assert "/nowhere/mongod cannot be run as mongod" in missing.stderr
 
 
 async def test_commands_take_hub_and_key_from_one_place_and_say_which(folder: Path) -> None:

@@ -15,10 +15,12 @@ import pytest
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis as RedisClient
 
-from hub.platform import embedded_servers
-from hub.platform.embedded_servers import Mongod, Redis, ReplicaSet, Server, ServerError
+from hub.platform import embedded_servers, server_process, server_programs
+from hub.platform.embedded_servers import Mongod, Redis, ReplicaSet
+from hub.platform.server_process import ServerProcess
+from hub.platform.server_programs import ServerError
 
-S = TypeVar("S", bound=Server | ReplicaSet)
+S = TypeVar("S", bound=ServerProcess | ReplicaSet)
 
 PARENT = """
 import asyncio, sys
@@ -143,7 +145,7 @@ async def test_servers_die_with_a_parent_killed_with_9(folder: Path) -> None:
     await insert(f"mongodb://127.0.0.1:{ports[0]}/?replicaSet=hub", 1)
     parent.kill()
     await parent.wait()
-    await until(lambda: not any(embedded_servers._listens(port) for port in ports))
+    await until(lambda: not any(server_process.is_listening(port) for port in ports))
     async with started(Mongod(folder)) as server:
         assert await stored(server.url) == [1]
 
@@ -176,27 +178,27 @@ async def test_server_on_a_taken_port_says_so(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "system", "words"),
     [
-        (embedded_servers.MONGOD, "Linux", ["mongod", "notification-hub[servers]", "HUB_MONGO_URL"]),
-        (embedded_servers.MONGOD, "Darwin", ["brew install mongodb-community"]),
-        (embedded_servers.REDIS, "Linux", ["apt-get install redis-server", "HUB_REDIS_URL"]),
-        (embedded_servers.REDIS, "Darwin", ["brew install redis"]),
-        (embedded_servers.REDIS, "Windows", ["redis-server for Windows"]),
+        (server_programs.MONGOD, "Linux", ["mongod", "notification-hub[servers]", "HUB_MONGO_URL"]),
+        (server_programs.MONGOD, "Darwin", ["brew install mongodb-community"]),
+        (server_programs.REDIS, "Linux", ["apt-get install redis-server", "HUB_REDIS_URL"]),
+        (server_programs.REDIS, "Darwin", ["brew install redis"]),
+        (server_programs.REDIS, "Windows", ["redis-server for Windows"]),
     ],
 )
 def test_find_without_a_program_says_what_to_install(
-    program: embedded_servers.Program, system: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+    program: server_programs.Program, system: str, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     monkeypatch.setattr("platform.system", lambda: system)
     with pytest.raises(ServerError) as caught:
-        embedded_servers.find(program)
+        server_programs.find(program)
     assert all(word in str(caught.value) for word in words)
 
 
 def test_find_with_a_setting_that_is_no_program_names_it() -> None:
-    with pytest.raises(ServerError, match="/nowhere/mongod is no program"):
-        embedded_servers.find(embedded_servers.MONGOD, "/nowhere/mongod")
+    with pytest.raises(ServerError, match="/nowhere/mongod cannot be run as mongod"):
+        server_programs.find(server_programs.MONGOD, "/nowhere/mongod")
 
 
 def test_find_prefers_setting_then_path_then_wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,11 +208,11 @@ def test_find_prefers_setting_then_path_then_wheel(folder: Path, monkeypatch: py
     (folder / "fiftyone/__init__.py").touch()
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PATH", str(folder / "bin"))
-    assert embedded_servers.find(embedded_servers.MONGOD) == str(wheel)
+    assert server_programs.find(server_programs.MONGOD) == str(wheel)
     assert os.access(wheel, os.X_OK)  # wheels do not always keep the bit
     on_path = folder / "bin/mongod"
     on_path.parent.mkdir()
     on_path.write_text("#!/bin/sh\n")
     on_path.chmod(0o755)
-    assert embedded_servers.find(embedded_servers.MONGOD) == str(on_path)
-    assert embedded_servers.find(embedded_servers.MONGOD, str(wheel)) == str(wheel)
+    assert server_programs.find(server_programs.MONGOD) == str(on_path)
+    assert server_programs.find(server_programs.MONGOD, str(wheel)) == str(wheel)

@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis as RedisClient
 
-from hub.platform.embedded_servers import HOST, Redis
+from hub.platform.embedded_servers import Redis
+from hub.platform.server_process import HOST
 from tests.client import Replica, Tenant, eventually
 from tests.conftest import fresh_servers, scaled
 from tests.inbox_watchers import Watcher, caught_up, faults, same_as_stored, watching

@@ -184,7 +184,7 @@ def test_settings_that_contradict_each_other_are_named() -> None:
 def test_program_that_cannot_be_run_is_named(name: str, tmp_path: Path) -> None:
     dev = call("dev", "--port", "0", cwd=tmp_path, **{name: "/nowhere/program"})
     assert dev.returncode == 1
-    assert f"HUB_{name.upper()}: /nowhere/program is no program" in dev.stderr
+    assert f"HUB_{name.upper()}: /nowhere/program cannot be run as " in dev.stderr
 
 
 def test_doctor_and_serve_report_the_same_errors(servers: tuple[Mongod, Redis]) -> None:

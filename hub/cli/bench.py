@@ -42,7 +42,7 @@ def bench(
         if error.name != "hub.bench":
             raise
         sys.exit("`hub bench` is not part of the installed package: run it from a checkout of the source (make bench).")
-    from hub.platform.embedded_servers import ServerError
+    from hub.platform.server_programs import ServerError
 
     if what is Benchmark.ALL and not into.is_dir():
         sys.exit(f"The folder {into} does not exist: choose the folder for benchmarks.md with --into.")

@@ -1,7 +1,7 @@
 """`hub dev`: everything on one machine.
 
 MongoDB and Redis run as child processes; the API, the workers and the scheduler run in this process. Ctrl-C stops the
-API first, then the servers. The children always end with this process (see `hub.platform.embedded_servers`). Settings
+API first, then the servers. The children always end with this process (see `hub.platform.server_process`). Settings
 are checked before anything starts.
 """
 
@@ -27,7 +27,9 @@ from hub.cli.data_dir import DataDirectory, RunningHub
 from hub.cli.targets import DAY_S, DEFAULT_DATA, fail, is_set, load_settings
 from hub.model import Role
 from hub.platform import connections, logging
-from hub.platform.embedded_servers import Mongod, Redis, Server, ServerError
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.server_process import ServerProcess
+from hub.platform.server_programs import ServerError
 from hub.runtime import listen
 from hub.settings import ConfigurationError, Settings
 
@@ -123,11 +125,11 @@ async def _run(settings: Settings, data_dir: DataDirectory, bound: list[socket.s
 
 
 @asynccontextmanager
-async def _servers(settings: Settings, data_dir: DataDirectory) -> AsyncIterator[tuple[Settings, list[Server]]]:
+async def _servers(settings: Settings, data_dir: DataDirectory) -> AsyncIterator[tuple[Settings, list[ServerProcess]]]:
     """Yield the settings with the server URLs, and the started servers. Servers in the environment are not started."""
     mongod = Mongod(data_dir.folder / "mongo", binary=_binary(settings.mongod))
     redis = Redis(data_dir.folder / "redis", binary=_binary(settings.redis_server))
-    children: list[Server] = []
+    children: list[ServerProcess] = []
     found: dict[str, str] = {}
     if not is_set("mongo_url"):
         children.append(mongod)
@@ -146,7 +148,7 @@ async def _servers(settings: Settings, data_dir: DataDirectory) -> AsyncIterator
         await asyncio.gather(*(child.stop() for child in children))
 
 
-async def _start(server: Server) -> None:
+async def _start(server: ServerProcess) -> None:
     name = server.program.name
     _print(f"Starting {name} ...")
     since = time.monotonic()
@@ -154,7 +156,7 @@ async def _start(server: Server) -> None:
     _print(f"{name} is ready after {time.monotonic() - since:.1f} s.")
 
 
-async def _restart_on_exit(server: Server) -> None:
+async def _restart_on_exit(server: ServerProcess) -> None:
     """Restart the server when it exits. After MAX_RESTARTS, stop the hub and raise ServerError."""
     for starts_left in range(MAX_RESTARTS, -1, -1):
         try:
