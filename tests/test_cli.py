@@ -161,8 +161,11 @@ def test_serve_on_a_taken_port_ends_and_names_the_setting(host: str) -> None:
 @pytest.mark.parametrize("command", [["serve"], ["work"], ["dev", "--port", "0"]])
 def test_start_without_mongodb_says_so_without_the_password(command: list[str], tmp_path: Path) -> None:
     for url, words in [
-        ("mongodb://me:pass-word@127.0.0.1:1/?authSource=admin", "MongoDB does not answer at 127.0.0.1:1 (HUB_MONGO_U"),
-        ("mongodb://me:pass-word@[x:y", "HUB_MONGO_URL is no address of a MongoDB"),
+        (
+            "mongodb://me:pass-word@127.0.0.1:1/?authSource=admin",
+            "MongoDB does not respond at 127.0.0.1:1 (HUB_MONGO_U",
+        ),
+        ("mongodb://me:pass-word@[x:y", "HUB_MONGO_URL is not a valid MongoDB URL"),
     ]:
         given = {"mongo_url": url, "redis_url": "redis://127.0.0.1:1", "jwt_secret": SECRET}
         done = call(*command, **given, port="0", commit_deadline_s="0.5", cwd=tmp_path)

@@ -100,8 +100,8 @@ def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path
     assert unset.returncode == 1
     assert "HUB_JWT_SECRET" in unset.stdout
     nowhere = call("doctor", mongo_url="x://me:pass-word@y", redis_url="me:pass-word@y", jwt_secret=SECRET)
-    assert "wrong  HUB_MONGO_URL is no address" in nowhere.stdout
-    assert "wrong  HUB_REDIS_URL is no address" in nowhere.stdout
+    assert "wrong  HUB_MONGO_URL is not a valid" in nowhere.stdout
+    assert "wrong  HUB_REDIS_URL is not a valid" in nowhere.stdout
     assert "pass-word" not in nowhere.stdout
     none = call("doctor", cwd=tmp_path)
     assert none.returncode == 1

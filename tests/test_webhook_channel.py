@@ -251,7 +251,7 @@ async def test_receiver_that_hangs_ends_in_time(make: Callable[[float], Any]) ->
     began = time.monotonic()
     outcomes = await asyncio.gather(*(outcome_of(rig) for _ in range(4)))
     assert time.monotonic() - began < PROMPT_S
-    assert outcomes == [Retry("no answer within 0.5 s")] * 4
+    assert outcomes == [Retry("no response within 0.5 s")] * 4
     rig.receiver.hang = False
     assert await outcome_of(rig) == Delivered()
 

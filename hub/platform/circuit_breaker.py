@@ -1,17 +1,17 @@
 """Circuit breakers, shared by all workers through Redis.
 
-Each provider in the settings has one. URLs of users and tenants have two: one per URL and one per host. Both belong to
-one tenant. The breaker of a host counts only failures that prove that the host is down (no connection, or a TLS error),
-because unrelated users share a host. Other failures count for the URL alone. Redis keeps keys only of URLs and hosts
-that failed within `KEY_TTL_S`.
+Each provider in the settings has one breaker. The URLs of users and tenants have two: one per URL and one per host, for
+each tenant. The breaker of a host counts only failures that prove that the host is down (no connection, or a TLS
+error), because unrelated users share a host. Other failures count only for the URL. Redis keeps keys only for URLs and
+hosts that failed within `KEY_TTL_S`.
 
 | state | calls | change |
 |---|---|---|
 | closed | allowed; the last `WINDOW` results are kept | opens after `FAILURE_THRESHOLD` failures in a full window |
-| open | held back for `open_s`, doubled each time up to `OPEN_MAX_S` | half open after that |
+| open | none for `open_s`, which doubles each time up to `OPEN_MAX_S` | half open after that |
 | half open | one call as a probe | success closes it, failure opens it again |
 
-Results of calls that were under way when the breaker opened are ignored. Without Redis all calls are allowed.
+Results of calls that started before the breaker opened are ignored. Without Redis all calls are allowed.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -29,30 +29,30 @@ OPEN_MAX_S = 600
 PROBE_TIMEOUT_S = 60  # a probe without a result for this long is lost
 PROBE_RETRY_S = 2  # wait while another worker's probe is under way
 KEY_TTL_S = 3600
-SEPARATOR = "/"  # in names of URLs and hosts; names of providers have none
+SEPARATOR = "/"  # in the names of URLs and hosts. Provider names do not contain it.
 
 CHECK_SCRIPT = """
-local now, answers = redis.call('TIME'), {}
+local now, waits = redis.call('TIME'), {}
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 for i, key in ipairs(KEYS) do
     local opened = tonumber(redis.call('HGET', key, 'until') or 0) or 0
     if opened == 0 then
-        answers[i] = -1
+        waits[i] = -1
     elseif opened > ms then
-        answers[i] = opened - ms
+        waits[i] = opened - ms
     elseif ARGV[2 + i] == '0' then
-        answers[i] = 100
+        waits[i] = 100
     else
         local left = redis.call('PTTL', key .. ':probe')
         if left < 0 then -- no probe, or a foreign key
             redis.call('SET', key .. ':probe', 1, 'PX', ARGV[1])
-            answers[i] = 0
+            waits[i] = 0
         else
-            answers[i] = math.max(100, math.min(left, tonumber(ARGV[2])))
+            waits[i] = math.max(100, math.min(left, tonumber(ARGV[2])))
         end
     end
 end
-return answers
+return waits
 """
 RECORD_SCRIPT = """
 local now = redis.call('TIME')
@@ -68,7 +68,7 @@ for i, key in ipairs(KEYS) do
         redis.call('DEL', key .. ':results', key .. ':probe')
     end
     if opened > ms then
-        -- results of calls that were under way when it opened
+        -- results of calls that started before it opened
     elseif opened > 0 then
         if string.find(results, '1', 1, true) then
             redis.call('DEL', key, key .. ':results', key .. ':probe')
@@ -91,8 +91,9 @@ end
 
 
 def breaker_names(kind: str, tenant: str, url: str, id: str) -> tuple[str, str]:
-    """Return the breaker names of a call to a URL of a tenant: of its host, and of the URL with id `id`. A host is an
-    origin, because another port or scheme may be another server."""
+    """Return the breaker names of a call to a tenant's URL: for its host, and for the URL, which has the id `id`.
+
+    A host is an origin, because another port or scheme may be another server."""
     try:
         parsed = URL(url, encoded=True)
         origin = f"{parsed.scheme}://{(parsed.raw_host or '').lower()}:{parsed.port}"
@@ -115,7 +116,7 @@ class Breakers:
         listed = list(names)
         flags = [int(probing is None or name in probing) for name in listed]
         try:
-            answers = await self._with_repair(
+            waits_ms = await self._with_repair(
                 listed,
                 lambda: self._check_script(
                     keys=[self._key(name) for name in listed],
@@ -124,27 +125,27 @@ class Breakers:
             )
         except REDIS_ERRORS:
             return dict.fromkeys(listed, -1.0)
-        return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, answers, strict=True)}
+        return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, waits_ms, strict=True)}
 
     async def record(self, results: Mapping[str, Sequence[bool]]) -> None:
         """Record results of calls by name. True: the provider works."""
-        told = {name: "".join("01"[ok] for ok in found[-WINDOW:]) for name, found in results.items() if found}
-        if not told:
+        recent = {name: "".join("01"[ok] for ok in oks[-WINDOW:]) for name, oks in results.items() if oks}
+        if not recent:
             return
         rules: list[Any] = [WINDOW, FAILURE_THRESHOLD, self._open_s * 1000, OPEN_MAX_S * 1000, KEY_TTL_S]
-        sparse = [int(SEPARATOR in name) for name in told]
+        sparse = [int(SEPARATOR in name) for name in recent]
         try:
             await self._with_repair(
-                told,
+                recent,
                 lambda: self._record_script(
-                    keys=[self._key(name) for name in told], args=[*rules, *told.values(), *sparse]
+                    keys=[self._key(name) for name in recent], args=[*rules, *recent.values(), *sparse]
                 ),
             )
         except REDIS_ERRORS:
             return
 
     async def open_since(self, names: Sequence[str]) -> dict[str, datetime | None]:
-        """Return those of `names` whose breakers are not closed, and when they opened, if known."""
+        """Return the names whose breakers are not closed, with the time when they opened, or None if it is unknown."""
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
             pipeline.hmget(self._key(name), "until", "since")
@@ -156,7 +157,7 @@ class Breakers:
         }
 
     async def release_probes(self, names: Collection[str]) -> None:
-        """Release probes that were granted and not used, so that other workers may send them."""
+        """Release probes that were granted but not used. Other workers may then send them."""
         if not names:
             return
         try:

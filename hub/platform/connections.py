@@ -1,4 +1,4 @@
-"""Creates all clients of MongoDB and Redis."""
+"""Creates the clients of MongoDB and Redis, and the indexes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -20,8 +20,7 @@ from hub.settings import Settings
 
 
 class StoreUnavailable(Exception):
-    """A store cannot be used when the process starts. The text names the store and the setting, and contains no
-    password."""
+    """MongoDB or Redis cannot be used when the process starts. The text names the setting and contains no password."""
 
 
 Document = dict[str, Any]
@@ -37,18 +36,16 @@ NODE_STATE_CHANGE_CODES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436}
 """Error codes of a node that shuts down or steps down."""
 
 NAMESPACE_EXISTS = 48
-INDEX_BUILD_TIMEOUT_S = (
-    3600.0  # one over millions of notifications takes minutes; None would mean the client's own timeoutMS
-)
-MAX_CALLS = 96  # concurrent calls of one client; its pool has a few more connections
-REDIS_TIMEOUT_S = 2.0  # a frozen server is detected, and pending messages are sent again
+INDEX_BUILD_TIMEOUT_S = 3600.0  # over millions of notifications it takes minutes. None means the client's timeoutMS.
+MAX_CALLS = 96  # concurrent calls per client. Its pool has a few more connections.
+REDIS_TIMEOUT_S = 2.0  # detects a suspended server, and waiting messages are sent again
 
 
 @asynccontextmanager
 async def mongo(settings: Settings, calls: int = MAX_CALLS) -> AsyncIterator[Database]:
-    """The database. Writes are majority-committed and journalled; the client belongs to the running loop. No call waits
-    longer than a commit may, so that a frozen server is an answer too. Raises StoreUnavailable for what is no
-    address."""
+    """Yield the database. Writes are majority-committed and journaled. The client belongs to the running event loop.
+
+    No call waits longer than the commit deadline. Raise StoreUnavailable for an invalid URL."""
     deadline_ms = int(settings.commit_deadline_s * 1000)
     try:
         client = Client(
@@ -60,13 +57,9 @@ async def mongo(settings: Settings, calls: int = MAX_CALLS) -> AsyncIterator[Dat
             serverSelectionTimeoutMS=deadline_ms,
             connectTimeoutMS=2000,
         )
-    except (
-        PyMongoError,
-        ValueError,
-        OSError,
-    ) as error:  # OSError: a file that it names; its text may quote a part of the address
-        why = "" if "@" in settings.mongo_url else f": {first_line(error)}"
-        raise StoreUnavailable(f"HUB_MONGO_URL is no address of a MongoDB{why}") from None
+    except (PyMongoError, ValueError, OSError) as error:  # OSError: a file in the URL's options
+        why = "" if "@" in settings.mongo_url else f": {first_line(error)}"  # the text may quote a password
+        raise StoreUnavailable(f"HUB_MONGO_URL is not a valid MongoDB URL{why}") from None
     try:
         yield client.get_database(
             settings.mongo_database,
@@ -82,11 +75,11 @@ async def mongo(settings: Settings, calls: int = MAX_CALLS) -> AsyncIterator[Dat
 async def connect_and_migrate(database: Database, settings: Settings, *indexes: Indexes) -> None:
     """Check that MongoDB responds and create missing indexes. Raise StoreUnavailable after the commit deadline."""
     try:
-        await database.command("ping")  # create_indexes would wait for a server as long as for an index
+        await database.command("ping")  # make_indexes has a much longer timeout
         await make_indexes(database, *indexes)
     except PyMongoError as error:
-        what = "does not answer at" if is_outage(error) else "refuses the hub at"
-        text = f"MongoDB {what} {redacted_host(settings.mongo_url)} (HUB_MONGO_URL): {first_line(error)}"
+        problem = "does not respond at" if is_outage(error) else "rejected the connection at"
+        text = f"MongoDB {problem} {redacted_host(settings.mongo_url)} (HUB_MONGO_URL): {first_line(error)}"
         raise StoreUnavailable(text) from None
 
 
@@ -118,7 +111,7 @@ async def make_indexes(database: Database, *indexes: Indexes) -> None:
 
 
 def is_outage(error: PyMongoError) -> bool:
-    """Return whether MongoDB is unavailable, electing or too slow, rather than the request being wrong."""
+    """Return True if MongoDB is unavailable, holds an election or is too slow. False: the request is wrong."""
     return (
         error.timeout
         or isinstance(error, ConnectionFailure)
@@ -130,8 +123,9 @@ def is_outage(error: PyMongoError) -> bool:
 
 @asynccontextmanager
 async def redis(settings: Settings) -> AsyncIterator[Redis]:
-    """The client for commands: one try, short timeouts. Its callers live with failure. Raises StoreUnavailable where
-    the address is none."""
+    """Yield the client for commands. It has short timeouts and does not retry; callers handle REDIS_ERRORS.
+
+    Raise StoreUnavailable for an invalid URL."""
     try:
         client = Redis.from_url(
             settings.redis_url,
@@ -140,10 +134,11 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
             retry=Retry(NoBackoff(), 0),
             max_connections=20,
         )
-        # Connects to nothing yet, and refuses what is behind the `?` and no option.
-        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError):  # its text may quote a part of the address
-        raise StoreUnavailable("HUB_REDIS_URL is no address of a Redis: it begins with redis:// or rediss://") from None
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # checks the options, does not connect
+    except (ValueError, TypeError):  # the text may quote a password
+        raise StoreUnavailable(
+            "HUB_REDIS_URL is not a valid Redis URL. It begins with redis:// or rediss://, and its options must exist."
+        ) from None
     try:
         yield client
     finally:
@@ -151,15 +146,19 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
 
 
 def is_cancelling() -> bool:
-    """Return whether this task was cancelled. redis-py uses `asyncio.wait_for`, which before Python 3.12 can swallow a
-    cancellation, so loops that call Redis check this to end at all."""
+    """Return True if this task was cancelled.
+
+    redis-py uses `asyncio.wait_for`, which can lose a cancellation before Python 3.12. Loops that call Redis check this
+    to end."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def pubsub_client(settings: Settings) -> Redis:
-    """Return a client for one pub/sub connection. It never reconnects by itself, because messages published meanwhile
-    are lost and the subscriber has to reconcile. The timeout applies to connecting; listening has none."""
+    """Return a client for one pub/sub connection.
+
+    It does not reconnect by itself, because messages published in between are lost and the subscriber has to reconcile.
+    The timeout applies to connecting. Listening has no timeout."""
     return Redis.from_url(
         settings.redis_url,
         socket_timeout=REDIS_TIMEOUT_S,

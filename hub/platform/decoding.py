@@ -1,4 +1,4 @@
-"""Reads documents that other versions wrote.
+"""Decodes documents that other versions of the hub have written.
 
 - Unknown fields are ignored, and kept when the document is changed (`merged`).
 - Unknown enum values are replaced (`ENUM_FALLBACKS`), or the field gets its default.
@@ -27,6 +27,7 @@ ENUM_FALLBACKS: Mapping[type, Enum] = {
 IDENTITIES = ("id", "category", "key")
 """Fields that identify the items of a stored list. The first that exists is used."""
 UNREADABLE = object()
+"""Returned for a value that cannot be decoded and has no replacement."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,25 +48,25 @@ def decode(doc: Mapping[str, Any], type_: type[S]) -> S | None:
 
 async def decode_all(docs: AsyncIterable[Mapping[str, Any]], type_: type[S]) -> list[S]:
     """Return the documents that this version can read, in order."""
-    return [found async for doc in docs if (found := decode(doc, type_)) is not None]
+    return [decoded async for doc in docs if (decoded := decode(doc, type_)) is not None]
 
 
 async def decode_page(cursor: AsyncCursor[dict[str, Any]], type_: type[S], size: int) -> list[S]:
     """Return up to `size` documents in order. Unreadable documents do not make the page shorter."""
-    found: list[S] = []
-    passed = 0
+    page: list[S] = []
+    read = 0
     while True:
-        wanted = size - len(found)
-        docs = await cursor.clone().skip(passed).limit(wanted).to_list()
-        found += [one for doc in docs if (one := decode(doc, type_)) is not None]
-        passed += len(docs)
-        if len(docs) < wanted or len(found) >= size:
-            return found
+        missing = size - len(page)
+        docs = await cursor.clone().skip(read).limit(missing).to_list()
+        page += [decoded for doc in docs if (decoded := decode(doc, type_)) is not None]
+        read += len(docs)
+        if len(docs) < missing or len(page) >= size:
+            return page
 
 
 async def decode_by_id(docs: AsyncIterable[Mapping[str, Any]], type_: type[S]) -> dict[str, S]:
     """Return the documents that this version can read, by id."""
-    return {doc["_id"]: found async for doc in docs if (found := decode(doc, type_)) is not None}
+    return {doc["_id"]: decoded async for doc in docs if (decoded := decode(doc, type_)) is not None}
 
 
 def report_unreadable(doc: Mapping[str, Any], type_: type, error: Exception) -> None:
@@ -77,8 +78,9 @@ def report_unreadable(doc: Mapping[str, Any], type_: type, error: Exception) -> 
 
 
 def merged(raw: Any, before: Any, after: Any) -> Any:
-    """Return the stored value `raw` with the difference between `before` and `after` applied. Parts that this version
-    cannot read are kept."""
+    """Return the stored value `raw` with the difference between `before` and `after` applied.
+
+    Parts that this version cannot read are kept."""
     if isinstance(raw, dict) and isinstance(before, dict) and isinstance(after, dict):
         result = dict(raw)
         for name in {*before, *after}:
@@ -103,17 +105,19 @@ def _merged_list(raw: list[Any], before: list[Any], after: list[Any]) -> list[An
     if name is None or not all(isinstance(item, dict) for item in [*before, *after]):
         return raw if before == after else after
     stored = {item[name]: item for item in raw if isinstance(item, dict) and name in item}
-    known = {item[name]: item for item in before}
-    result = [merged(stored[item[name]], known[item[name]], item) if item[name] in known else item for item in after]
+    readable = {item[name]: item for item in before}
+    result = [
+        merged(stored[item[name]], readable[item[name]], item) if item[name] in readable else item for item in after
+    ]
     kept = {item[name] for item in after}
     for item in raw:
         id = item.get(name) if isinstance(item, dict) else None
         if id in kept:
             continue
-        if id not in known:
+        if id not in readable:
             result.append(item)  # this version cannot read it
         elif name == "category" and set(item) - {"category", "channels", "muted_until"}:
-            result.append(merged(item, known[id], {name: id}))  # a preference of another version
+            result.append(merged(item, readable[id], {name: id}))  # a preference of another version
     return result
 
 
@@ -123,14 +127,14 @@ def _info(type_: type) -> inspect.Type:
 
 
 def _readable(value: Any, type_: inspect.Type) -> Any:
-    """Return the value with unknown parts replaced, or UNREADABLE if there is no replacement."""
+    """Return the value with unknown parts replaced. Return UNREADABLE if a part has no replacement."""
     match type_:
         case inspect.EnumType(cls=cls):
             return value if value in [member.value for member in cls] else ENUM_FALLBACKS.get(cls, UNREADABLE)
         case inspect.UnionType(types=types) if type_.includes_none:
             if value is None:
                 return None
-            [other, *more] = [one for one in types if not isinstance(one, inspect.NoneType)]
+            [other, *more] = [member for member in types if not isinstance(member, inspect.NoneType)]
             if isinstance(other, inspect.EnumType) and not more:
                 return value if value in [member.value for member in other.cls] else UNREADABLE
             return value if more else _readable(value, other)
@@ -139,16 +143,16 @@ def _readable(value: Any, type_: inspect.Type) -> Any:
         case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item) if isinstance(value, list | tuple):
             return [
                 read
-                for one in value
-                if (read := _readable(one, item)) is not UNREADABLE and _is_convertible(read, item)
+                for element in value
+                if (read := _readable(element, item)) is not UNREADABLE and _is_convertible(read, item)
             ]
-        case inspect.DictType(key_type=key, value_type=of) if isinstance(value, Mapping):
+        case inspect.DictType(key_type=key_type, value_type=value_type) if isinstance(value, Mapping):
             return {
-                name: one
-                for name, one in value.items()
-                if _readable(name, key) is not UNREADABLE
-                and _readable(one, of) is not UNREADABLE
-                and _is_convertible(one, of)
+                key: entry
+                for key, entry in value.items()
+                if _readable(key, key_type) is not UNREADABLE
+                and _readable(entry, value_type) is not UNREADABLE
+                and _is_convertible(entry, value_type)
             }
     return value
 
@@ -172,7 +176,7 @@ def _readable_struct(value: Any, type_: inspect.StructType) -> Any:
 
 
 def _is_convertible(value: Any, type_: inspect.Type) -> bool:
-    """Return whether an item can be decoded."""
+    """Return True if an item can be decoded."""
     cls = {inspect.BoolType: bool, inspect.StrType: str}.get(type(type_))
     if cls:
         return isinstance(value, cls)

@@ -1,8 +1,8 @@
 """Structured logs: JSON lines in production, colors on a terminal.
 
-Request id, tenant and user of an operation are bound to the context (`structlog.contextvars`) and appear in every line
-of that operation. A line never contains a token, a secret or the content of a notification. Texts of database errors
-quote documents, so `error_summary` removes quoted values from errors, and tracebacks are redacted too.
+Request id, tenant and user of an operation are bound to the context (`structlog.contextvars`) and are in every line of
+that operation. A line never contains a token, a secret or the content of a notification. Database errors quote
+documents in their texts. `error_summary` removes quoted values from errors, and tracebacks are redacted too.
 """
 
 import logging
@@ -56,8 +56,9 @@ def _redacted(error: BaseException) -> str:
 
 
 class _Throttle:
-    """Keep one line a second of each event that is logged with `throttled=True`, so that an outage does not flood the
-    log. `left_out` is the number of lines that were dropped before it."""
+    """Keep one line per second of each event that is logged with `throttled=True`. An outage does not flood the log.
+
+    `left_out` is the number of lines that were dropped before this one."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[float, int]] = {}
@@ -75,7 +76,7 @@ class _Throttle:
 
 
 def _summarize_errors(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Replace an exception in `error` by its summary."""
+    """Replace an exception in `error` with its summary."""
     if isinstance(event.get("error"), BaseException):
         event["error"] = error_summary(event["error"])
     return event

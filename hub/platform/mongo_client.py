@@ -1,15 +1,15 @@
-"""MongoDB's client, with two guarantees that PyMongo does not give.
+"""A MongoDB client that cancelled tasks cannot harm.
 
-- A call runs inside the driver to its end, or to its own `timeoutMS`, even if the task that waits for it is cancelled.
-  PyMongo 4.20 on Python 3.11 can lose the lock of its connection pool when a task that waits for a connection is
-  cancelled twice; every later call then waits for ever. graphql-core, closing sockets and shutdown all cancel tasks.
-- At most `max_calls` calls are inside the driver at once, fewer than the pool has connections, so no call waits for a
-  connection inside the driver. Further calls wait here, where waiting may be cancelled, until their own deadline.
+- A call in the driver ends by itself or at its `timeoutMS`, even if the task that waits for it is cancelled. PyMongo
+  4.20 on Python 3.11 can lose the lock of its connection pool if a task that waits for a connection is cancelled twice.
+  Every later call then waits forever. graphql-core, closed sockets and shutdown cancel tasks.
+- At most `max_calls` calls are in the driver at once. The pool has more connections than that, so no call waits for a
+  connection in the driver. Other calls wait here, where they can be cancelled, until their deadline.
 
-`PoolWatchdog` ends a process whose pool is stuck anyway.
+If a pool is stuck nevertheless, `PoolWatchdog` ends the process.
 
-Every command of PyMongo passes one of the two methods that are overridden here; both are private, so the version of
-PyMongo is bounded in `pyproject.toml`.
+Every PyMongo command passes through one of the two methods that are overridden here. Both are private, so
+`pyproject.toml` bounds the version of PyMongo.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from pymongo.errors import PyMongoError, WaitQueueTimeoutError
 T = TypeVar("T")
 Document = dict[str, Any]
 
-SPARE_CONNECTIONS = 4  # of each pool: for the driver's own clean-up of cursors, and for the watchdog
+SPARE_CONNECTIONS = 4  # in each pool, for the driver's cleanup of cursors and for the watchdog
 PING_EVERY_S = 5.0
 PING_TIMEOUT_S = 3.0
-BUSY_LOOP_S = 1.0  # an event loop that is this late makes pings fail by itself: that says nothing about the pool
-STUCK_AFTER_S = 15.0  # pings through the pool fail for so long while a fresh client gets through
-CLOSE_TIMEOUT_S = 1.0  # the server may be frozen
-EXIT_STUCK = 70  # EX_SOFTWARE: a supervisor starts the process again
+BUSY_LOOP_S = 1.0  # pings also fail if the event loop is late by this much, so they are ignored then
+STUCK_AFTER_S = 15.0  # how long pings through the pool must fail while a new client gets a response
+CLOSE_TIMEOUT_S = 1.0  # the server may be suspended
+EXIT_STUCK = 70  # EX_SOFTWARE. A supervisor restarts the process.
 
 _unqueued: ContextVar[bool] = ContextVar("_unqueued", default=False)
 
@@ -42,9 +42,9 @@ log = structlog.get_logger(__name__)
 
 
 class Client(AsyncMongoClient[Document]):
-    """An `AsyncMongoClient` for at most `max_calls` calls at once. It belongs to the running event loop.
+    """An `AsyncMongoClient` with at most `max_calls` concurrent calls. It belongs to the running event loop.
 
-    `options` are those of AsyncMongoClient; `timeoutMS` should be among them, or calls have no deadline.
+    `options` are those of AsyncMongoClient. Without `timeoutMS` calls have no deadline.
     """
 
     def __init__(self, url: str, max_calls: int, **options: Any) -> None:
@@ -59,10 +59,9 @@ class Client(AsyncMongoClient[Document]):
         await self._run(super()._kill_cursors(*arguments, **options))
 
     async def _run(self, call: Coroutine[Any, Any, T]) -> T:
-        """Run one call of the driver in a task of its own, which nobody cancels.
+        """Run a call of the driver in a task of its own, which is never cancelled.
 
-        Raises WaitQueueTimeoutError if the call's deadline passes before it may start.
-        """
+        Raise WaitQueueTimeoutError if no slot is free before the deadline."""
         if _unqueued.get():
             return await call
         try:
@@ -83,7 +82,7 @@ class Client(AsyncMongoClient[Document]):
             async with asyncio.timeout(_csot.remaining()):
                 await self._slots.acquire()
         except TimeoutError:
-            raise WaitQueueTimeoutError("Too many calls to MongoDB are under way: none ended in time") from None
+            raise WaitQueueTimeoutError("Too many concurrent calls to MongoDB: none ended in time") from None
 
     def _finished(self, task: "asyncio.Task[Any]") -> None:
         self._slots.release()
@@ -92,7 +91,7 @@ class Client(AsyncMongoClient[Document]):
             task.exception()  # the caller may be gone
 
     async def close(self) -> None:
-        """Close all connections, after a moment for calls that are under way."""
+        """Wait for running calls, for at most CLOSE_TIMEOUT_S, and close all connections."""
         if self._calls:
             await asyncio.wait(self._calls, timeout=CLOSE_TIMEOUT_S)
         with pymongo.timeout(CLOSE_TIMEOUT_S):
@@ -100,16 +99,15 @@ class Client(AsyncMongoClient[Document]):
 
 
 async def _without_queue(call: Coroutine[Any, Any, T]) -> T:
-    """A call that another one makes has its slot already."""
+    """Run a call whose caller already has a slot, or needs none."""
     _unqueued.set(True)
     return await call
 
 
 class PoolWatchdog:
-    """Ends the process when its connection pool is stuck while MongoDB answers others.
+    """Ends the process if its connection pool is stuck while MongoDB responds to a new client.
 
-    `end` is called once with the exit code.
-    """
+    `end` is called once, with the exit code."""
 
     def __init__(
         self,
@@ -128,42 +126,43 @@ class PoolWatchdog:
         self._pinging: asyncio.Task[bool] | None = None
 
     async def run(self) -> None:
-        """Until cancelled, or until the process has been ended."""
-        answered_at = time.monotonic()
+        """Run until cancelled, or until the pool is stuck."""
+        responded_at = time.monotonic()
         while True:
             slept_at = time.monotonic()
             await asyncio.sleep(self._ping_every_s)
             busy = time.monotonic() - slept_at - self._ping_every_s > BUSY_LOOP_S
-            if busy or await self._pool_answers():
-                answered_at = time.monotonic()
-            elif time.monotonic() - answered_at >= self._stuck_after_s and await self._is_stuck():
-                log.critical("mongo_pool_stuck", seconds=round(time.monotonic() - answered_at), exit_code=EXIT_STUCK)
+            if busy or await self._pool_responds():
+                responded_at = time.monotonic()
+            elif time.monotonic() - responded_at >= self._stuck_after_s and await self._is_stuck():
+                log.critical("mongo_pool_stuck", seconds=round(time.monotonic() - responded_at), exit_code=EXIT_STUCK)
                 self._end(EXIT_STUCK)
                 return
 
     async def _is_stuck(self) -> bool:
-        return await self._fresh_client_answers() and not await self._pool_answers()
+        return await self._new_client_responds() and not await self._pool_responds()
 
-    async def _pool_answers(self) -> bool:
-        """A ping that hangs is left alone: cancelling it could do harm, and one is enough."""
+    async def _pool_responds(self) -> bool:
+        """Ping through the pool. A ping that hangs is not cancelled, because that could damage the pool. It is used
+        again."""
         if self._pinging is None or self._pinging.done():
-            self._pinging = asyncio.create_task(_without_queue(_answers(self._client)))
+            self._pinging = asyncio.create_task(_without_queue(_responds(self._client)))
         await asyncio.wait({self._pinging}, timeout=PING_TIMEOUT_S)
         return self._pinging.done() and self._pinging.result()
 
-    async def _fresh_client_answers(self) -> bool:
-        milliseconds = int(PING_TIMEOUT_S * 1000)
-        fresh: AsyncMongoClient[Document] = AsyncMongoClient(
-            self._url, maxPoolSize=1, timeoutMS=milliseconds, serverSelectionTimeoutMS=milliseconds
+    async def _new_client_responds(self) -> bool:
+        timeout_ms = int(PING_TIMEOUT_S * 1000)
+        client: AsyncMongoClient[Document] = AsyncMongoClient(
+            self._url, maxPoolSize=1, timeoutMS=timeout_ms, serverSelectionTimeoutMS=timeout_ms
         )
         try:
-            return await _answers(fresh)
+            return await _responds(client)
         finally:
             with pymongo.timeout(CLOSE_TIMEOUT_S), suppress(PyMongoError):
-                await fresh.close()
+                await client.close()
 
 
-async def _answers(client: AsyncMongoClient[Document]) -> bool:
+async def _responds(client: AsyncMongoClient[Document]) -> bool:
     try:
         with pymongo.timeout(PING_TIMEOUT_S):
             await client.admin.command("ping")

@@ -1,12 +1,12 @@
-"""The HTTP client for all outgoing requests. It limits time and size and follows no redirects.
+"""The HTTP client for all outgoing requests. It limits time and size, and does not follow redirects.
 
-URLs of the operator may point anywhere. URLs of users and tenants (webhooks, push services) may point only to the
-public internet on ports 80 and 443, and to the networks in HUB_EGRESS_ALLOW (protection against SSRF):
+A URL of the operator may point anywhere. A URL of a user or tenant (webhooks, push services) may point only to ports 80
+and 443 of the public internet, and to the networks in HUB_EGRESS_ALLOW (protection against SSRF):
 
 - The URL is parsed strictly. URLs that parsers may read differently are rejected.
 - The host name is resolved here. If one of its addresses is not allowed, the request is rejected.
-- The connection uses a checked address, which is checked again when the socket is created. DNS rebinding, or a mistake
-  in the checks above, reaches nothing.
+- The connection uses a checked address. It is checked again when the socket is created, which protects against DNS
+  rebinding and against mistakes in the checks above.
 """
 
 import asyncio
@@ -32,28 +32,28 @@ TIMEOUT_S = 3.0  # callers wait for it
 JSON_MAX_BYTES = 1 << 20
 RESPONSE_MAX_BYTES = 64 << 10  # only the status and an error message matter
 DNS_TIMEOUT_S = 5.0
-DNS_CACHE_S = 10  # how long a checked DNS response is cached
+DNS_CACHE_S = 10  # of a checked DNS response
 DNS_THREADS = 16  # slow lookups of user-supplied names do not delay those of MongoDB and Redis
 CONNECTIONS, CONNECTIONS_PER_HOST = 1000, 200  # above the concurrency of one worker, below its file limit
-KEEP_ALIVE_S = 4.0  # shorter than servers keep idle connections (uvicorn 5 s): a POST into a closing one is lost
+KEEP_ALIVE_S = 4.0  # below that of servers (uvicorn: 5 s), because a POST on a closing connection is lost
 URL_MAX_CHARS = 2048
 ALLOWED_PORTS = frozenset({80, 443})
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-HTTP_URL = re.compile(r"https?://[!-~]+")  # no spaces, no controls, nothing beyond ASCII
+HTTP_URL = re.compile(r"https?://[!-~]+")  # ASCII without spaces and control characters
 HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z][a-z0-9-]{0,61}[a-z0-9]")
-"""A host name whose last label starts with a letter, so that it cannot be read as a number: 127.1, 0x7f000001."""
+"""A host name. Its last label starts with a letter; otherwise it could be read as a number (127.1, 0x7f000001)."""
 
 FORBIDDEN_V4 = tuple(
     IPv4Network(network)
     for network in (
         "0.0.0.0/8",  # this host
         "10.0.0.0/8",  # private
-        "100.64.0.0/10",  # behind a provider's NAT; metadata of Alibaba
+        "100.64.0.0/10",  # carrier-grade NAT; metadata of Alibaba
         "127.0.0.0/8",  # loopback
-        "168.63.129.16/32",  # Azure's platform, reachable from its machines only
+        "168.63.129.16/32",  # Azure's platform, reachable from its virtual machines
         "169.254.0.0/16",  # link-local: metadata
         "172.16.0.0/12",  # private
         "192.0.0.0/24",  # protocol assignments; metadata of Oracle
@@ -71,16 +71,16 @@ FORBIDDEN_V4 = tuple(
     )
 )
 GLOBAL_V6 = IPv6Network("2000::/3")
-"""All that is given out to the internet (RFC 4291). Outside are loopback, link-local, private, multicast, IPv4 in
-mapped or compatible form, and NAT64 (64:ff9b::/96, 64:ff9b:1::/48)."""
+"""Global unicast (RFC 4291). It excludes loopback, link-local, private, multicast, mapped and compatible IPv4, and
+NAT64 (64:ff9b::/96, 64:ff9b:1::/48)."""
 FORBIDDEN_V6 = tuple(
     IPv6Network(network)
     for network in (
         "2001::/23",  # protocol assignments: Teredo, ORCHID
         "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4: an IPv4 address inside
+        "2002::/16",  # 6to4: contains an IPv4 address
         "2620:4f:8000::/48",  # AS112
-        "3ffe::/16",  # 6bone, given back
+        "3ffe::/16",  # 6bone, returned
         "3fff::/20",  # documentation
     )
 )
@@ -95,7 +95,7 @@ class OutboundHTTPError(Exception):
 
 
 class AddressNotAllowed(OutboundHTTPError):
-    """This URL may not be called. The text gives the reason and contains nothing of the URL but its host."""
+    """This URL may not be called. The text gives the reason. Of the URL, it contains only the host."""
 
 
 class HTTPResponse(Struct, frozen=True):
@@ -129,7 +129,7 @@ def denial_reason(address: Address, port: int, allowed: Sequence[Network]) -> st
 
 
 class OutboundHTTP:
-    """The client, an async context manager. One per process. `allow`: see HUB_EGRESS_ALLOW."""
+    """The client, an async context manager. There is one per process. `allow`: see HUB_EGRESS_ALLOW."""
 
     def __init__(self, allow: Iterable[str] = ()) -> None:
         self._allowed = networks(allow)
@@ -163,7 +163,7 @@ class OutboundHTTP:
         await self._resolver.close()
 
     async def fetch_json(self, url: str) -> Any:
-        """Return the JSON at a URL of the operator. Raise OutboundHTTPError for any response but a 200 with JSON."""
+        """Return the JSON at a URL of the operator. Raise OutboundHTTPError unless the response is a 200 with JSON."""
         assert self._trusted_session
         try:
             async with self._trusted_session.get(url, allow_redirects=False) as response:
@@ -175,24 +175,24 @@ class OutboundHTTP:
             raise OutboundHTTPError(repr(error)) from error
 
     def check(self, url: str) -> URL:
-        """The address, if it may be called as far as that can be said without resolving its name. Raises Refused."""
+        """Return the parsed URL if it passes all checks that need no DNS lookup. Raise AddressNotAllowed otherwise."""
         if len(url) > URL_MAX_CHARS or not HTTP_URL.fullmatch(url) or "\\" in url:
             raise AddressNotAllowed(
-                f"an address begins with http:// or https:// and has at most {URL_MAX_CHARS} characters, all ASCII and "
-                "no spaces (names beyond ASCII in their xn-- form)"
+                f"a URL begins with http:// or https:// and has at most {URL_MAX_CHARS} ASCII characters without "
+                "spaces (write other host names in their xn-- form)"
             )
         try:
             parsed = URL(url, encoded=True)
             host, port = (parsed.raw_host or "").lower(), parsed.port or 0
         except ValueError:
-            raise AddressNotAllowed("this is no address") from None
+            raise AddressNotAllowed("this is not a valid URL") from None
         if "@" in parsed.raw_authority:
-            raise AddressNotAllowed("an address holds no user and no password")
+            raise AddressNotAllowed("a URL must not contain a user or password")
         try:
             literal = ip_address(host)
         except ValueError:
             if not HOST_NAME.fullmatch(host):
-                raise AddressNotAllowed("its host is neither a name nor an IP address in its plain form") from None
+                raise AddressNotAllowed("its host is not a valid host name or IP address") from None
             if port not in ALLOWED_PORTS and not self._allowed:
                 raise AddressNotAllowed(f"port {port} is not 80 or 443 (HUB_EGRESS_ALLOW)") from None
         else:
@@ -206,7 +206,7 @@ class OutboundHTTP:
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> HTTPResponse:
         """Send a POST request to an untrusted URL and return the response, of any status. Raise AddressNotAllowed if
-        the URL may not be called, OutboundHTTPError if there is no response within `timeout_s`."""
+        the URL may not be called, OutboundHTTPError without a response within `timeout_s`."""
         return await self._call("POST", url, body, headers, timeout_s)
 
     async def _call(
@@ -223,19 +223,19 @@ class OutboundHTTP:
             ):
                 received = await _read(response, RESPONSE_MAX_BYTES)
                 if not response.content.at_eof():
-                    response.close()  # else its connection would be kept, with the rest still coming
+                    response.close()  # otherwise the connection would be kept, with the rest unread
                 received_headers = {name.lower(): value for name, value in response.headers.items()}
                 return HTTPResponse(response.status, received_headers, received)
         except aiohttp.ConnectionTimeoutError:
-            raise OutboundHTTPError("it could not be connected to in time", host_down=True) from None
+            raise OutboundHTTPError("the connection timed out", host_down=True) from None
         except TimeoutError:
-            raise OutboundHTTPError(f"no answer within {timeout_s:g} s") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # its text may quote the whole URL
-            unreachable = isinstance(error, aiohttp.ClientConnectorError)  # its name, its port, TLS
-            raise OutboundHTTPError(describe_error(error), host_down=unreachable) from None
+            raise OutboundHTTPError(f"no response within {timeout_s:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # the text may quote the whole URL
+            host_down = isinstance(error, aiohttp.ClientConnectorError)  # DNS, TCP or TLS
+            raise OutboundHTTPError(describe_error(error), host_down=host_down) from None
 
     def _socket(self, info: AddrInfoType) -> socket.socket:
-        """Create the socket after a last check of the address that the connection uses."""
+        """Create the socket for a connection, after a last check of its address."""
         family, kind, protocol, _, (host, port, *_) = info
         if why := denial_reason(ip_address(host), int(port), self._allowed):
             raise AddressNotAllowed(why)
@@ -243,7 +243,7 @@ class OutboundHTTP:
 
 
 class _Resolver(AbstractResolver):
-    """Answers addresses that may be called, and Refused where one of a name's addresses may not."""
+    """Resolves host names. Raises AddressNotAllowed if one of the addresses may not be called."""
 
     def __init__(self, allowed: Sequence[Network]) -> None:
         self._allowed = allowed
@@ -258,10 +258,10 @@ class _Resolver(AbstractResolver):
             async with asyncio.timeout(DNS_TIMEOUT_S):
                 found = await lookup
         except TimeoutError:
-            raise OSError(None, "its name was not resolved in time") from None
+            raise OSError(None, "the DNS lookup timed out") from None
         for _, address in found:
             if why := denial_reason(ip_address(address), port, self._allowed):
-                raise AddressNotAllowed(f"{host}: {why}")  # without the address: who asks may not know our inner names
+                raise AddressNotAllowed(f"{host}: {why}")  # without the address: it may be internal
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
             for kind, address in found
@@ -288,8 +288,8 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 def describe_error(error: Exception) -> str:
     """Return the cause of an error in a text without URLs."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "its name does not resolve"
+        return "the host name does not resolve"
     if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError):
-        return "its certificate is not valid, or TLS failed"
+        return "the certificate is invalid, or TLS failed"
     number = getattr(error, "errno", None)
     return os.strerror(number) if number else type(error).__name__

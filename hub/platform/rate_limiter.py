@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class Limit(Struct, frozen=True):
-    """`most` requests in any `window_s` seconds. `name` is what clients are told it is."""
+    """At most `max_requests` requests in any `window_s` seconds. 0 means unlimited. Clients see the `name`."""
 
     name: str
     max_requests: int
@@ -41,8 +41,12 @@ class Limit(Struct, frozen=True):
 
 
 class RateLimitResult(Struct, frozen=True):
-    """The result of a check. `remaining`: requests left. `reset_s`: seconds until the next window. `retry_after_s`:
-    None if the request is allowed."""
+    """The result of a check.
+
+    - `remaining`: the number of requests left.
+    - `reset_s`: seconds until the next window.
+    - `retry_after_s`: seconds until the request is allowed. None: it is allowed now.
+    """
 
     limit: Limit
     key: str
@@ -79,8 +83,9 @@ class RateLimiter:
         self._redis_unavailable = False
 
     def check(self, *keys: tuple[Limit, str], amount: int = 1) -> RateLimitResult | None:
-        """Count a request, or `amount` of them, for each key and return the strictest result. None if no limit is set.
-        A rejected request counts for no key."""
+        """Count `amount` requests for each key, and return the strictest result.
+
+        Return None if all limits are unlimited. A rejected request is not counted."""
         now = self._now()
         counts = [(key, self._count(key, now)) for key in keys if key[0].max_requests > 0]
         if not counts:
@@ -131,16 +136,16 @@ class RateLimiter:
                 pipeline.incrby(name, count.unsent)
                 pipeline.expire(name, limit.window_s * KEPT_WINDOWS)
                 sent.append(((limit, key), name, count, count.window, count.unsent))
-        answers = await pipeline.execute(raise_on_error=False) if sent else []
+        replies = await pipeline.execute(raise_on_error=False) if sent else []
         foreign: dict[str, str] = {}
-        for (counted, name, count, window, unsent), known in zip(sent, answers[::2], strict=True):
-            if isinstance(known, ResponseError):
-                if not is_foreign(known):
-                    raise known
+        for (key_of_count, name, count, window, unsent), total in zip(sent, replies[::2], strict=True):
+            if isinstance(total, ResponseError):
+                if not is_foreign(total):
+                    raise total
                 foreign[name] = INTEGER
-                self._dirty.add(counted)  # sent by the next synchronization
+                self._dirty.add(key_of_count)  # sent by the next synchronization
             elif count.window == window:
-                count.shared = int(known)
+                count.shared = int(total)
                 count.unsent -= unsent
         if foreign:
             await drop_foreign(self._redis, foreign)
@@ -157,9 +162,9 @@ def _check(limit: Limit, key: str, count: _Count, now: float, amount: int) -> Ra
 
 
 def _wait_s(limit: Limit, count: _Count, left: float, amount: int) -> float:
-    """Return the seconds until `amount` requests are allowed, without further requests meanwhile."""
-    here = count.shared + count.unsent
-    if here + amount <= limit.max_requests:  # the share of the previous window has to shrink
-        share = (limit.max_requests - amount - here) / count.previous
+    """Return the seconds until `amount` requests are allowed, if there are no other requests until then."""
+    current = count.shared + count.unsent
+    if current + amount <= limit.max_requests:  # the share of the previous window has to shrink
+        share = (limit.max_requests - amount - current) / count.previous
         return max(0.1, (left - share) * limit.window_s)
-    return left * limit.window_s + max(0.0, (1 - (limit.max_requests - amount) / max(here, 1)) * limit.window_s)
+    return left * limit.window_s + max(0.0, (1 - (limit.max_requests - amount) / max(current, 1)) * limit.window_s)

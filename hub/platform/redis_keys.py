@@ -1,7 +1,7 @@
-"""Errors of Redis, and repair of keys under our prefix that the hub did not write.
+"""The errors of Redis calls, and the repair of keys under the hub's prefix that the hub has not written.
 
-Redis is only a cache of MongoDB. A key of an unexpected type or with an unexpected value is deleted, and written again
-when it is needed.
+Redis is only a cache of MongoDB. A key with an unexpected type or value is deleted, and written again when it is
+needed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,15 +25,16 @@ log = structlog.get_logger(__name__)
 
 
 def is_foreign(error: BaseException) -> bool:
-    """Return whether the error is about a key with an unexpected value."""
+    """Return True if the error is about a key with an unexpected value."""
     return isinstance(error, ResponseError) and any(part in str(error) for part in FOREIGN)
 
 
 async def with_key_repair(
     redis: Redis, call: Callable[[], Awaitable[T]], types: Callable[[], Awaitable[Mapping[str, str]]]
 ) -> T:
-    """Return what `call` returns. If it meets a key that holds something else than the type in `types` (key to type),
-    delete that key and call again."""
+    """Return the result of `call`. If a key has an unexpected type, delete it and call again.
+
+    `types` returns the expected type of each key."""
     try:
         return await call()
     except ResponseError as error:
@@ -44,14 +45,14 @@ async def with_key_repair(
 
 
 async def drop_foreign(redis: Redis, types: Mapping[str, str]) -> None:
-    """Delete those keys that hold something else than `types` says, key to type."""
+    """Delete the keys whose type or value differs from `types` (key to type)."""
     keys = list(types)
     pipeline = redis.pipeline(transaction=False)
     for key in keys:
         pipeline.type(key)
-    found = dict(zip(keys, await pipeline.execute(), strict=True))
-    foreign = [key for key, kind in found.items() if kind.decode() not in {"none", _stored_as(types[key])}]
-    for key, kind in found.items():
+    stored = dict(zip(keys, await pipeline.execute(), strict=True))
+    foreign = [key for key, kind in stored.items() if kind.decode() not in {"none", _redis_type(types[key])}]
+    for key, kind in stored.items():
         if types[key] == INTEGER and kind == b"string" and not _is_integer(await redis.get(key)):
             foreign.append(key)
     if foreign:
@@ -59,7 +60,7 @@ async def drop_foreign(redis: Redis, types: Mapping[str, str]) -> None:
         await redis.unlink(*foreign)
 
 
-def _stored_as(type_: str) -> str:
+def _redis_type(type_: str) -> str:
     return "string" if type_ == INTEGER else type_
 
 

@@ -1,8 +1,8 @@
-"""The version of the stored data, checked when a process starts.
+"""The version of the stored data. A process checks it when it starts.
 
-- A new field, enum value or collection does not change the major version: processes of both versions run side by side
-  during an upgrade.
-- A change that older processes would misread increments it. Older processes then refuse to start.
+- A new field, enum value or collection does not change the major version. Processes of both versions run at the same
+  time during an upgrade.
+- A change that older processes would misread increments the major version. Older processes then do not start.
 """
 
 from msgspec import Struct
@@ -22,20 +22,18 @@ class _SchemaVersion(Struct, frozen=True):
 
 
 async def check_version(database: Database) -> None:
-    """Note the version where there is none yet. Raise StoreUnavailable if a newer version of the hub wrote what is
-    there."""
+    """Store the version if none is stored. Raise StoreUnavailable if a newer version of the hub wrote the data."""
     try:
-        mine = {"$setOnInsert": {"major": MAJOR}}
         doc = await database[COLLECTION].find_one_and_update(
-            {"_id": ID}, mine, upsert=True, return_document=ReturnDocument.AFTER
+            {"_id": ID}, {"$setOnInsert": {"major": MAJOR}}, upsert=True, return_document=ReturnDocument.AFTER
         )
     except PyMongoError as error:
         text = f"The schema version could not be read from MongoDB (HUB_MONGO_URL): {first_line(error)}"
         raise StoreUnavailable(text) from None
-    found = decode(doc or {}, _SchemaVersion)
-    if found is None or found.major > MAJOR:
-        stored = "of an unknown version" if found is None else f"of version {found.major}"
+    stored = decode(doc or {}, _SchemaVersion)
+    if stored is None or stored.major > MAJOR:
+        version = "an unknown version" if stored is None else f"version {stored.major}"
         raise StoreUnavailable(
-            f"The data in MongoDB is {stored}, and this hub reads version {MAJOR}: a newer hub wrote it. Start that "
-            "version or a later one, or restore a backup from before the upgrade (HUB_MONGO_URL, HUB_MONGO_DATABASE)."
+            f"The data in MongoDB has {version}, because a newer hub wrote it. This hub reads version {MAJOR}. Start "
+            "the newer hub, or restore a backup from before the upgrade (HUB_MONGO_URL, HUB_MONGO_DATABASE)."
         )

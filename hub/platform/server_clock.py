@@ -1,7 +1,7 @@
 """The hub's clock: MongoDB's time, which all processes use for leases, expirations and ids.
 
-Between two readings of MongoDB's clock it advances with `time.monotonic()`, so steps of the local clock (NTP, an
-administrator, a resumed virtual machine) have no effect. It uses the local clock only before the first reading.
+Between two readings of MongoDB's clock it advances with `time.monotonic()`. Steps of the local clock (NTP, an
+administrator, a resumed virtual machine) have no effect. The local clock is used only before the first reading.
 """
 
 import asyncio
@@ -31,13 +31,15 @@ class ServerClock:
         return floor_ms(self._zero + timedelta(seconds=self._monotonic()))
 
     async def sync(self) -> None:
-        """Read MongoDB's clock. A reading that the current value agrees with, within both readings' errors, is ignored:
-        the clock does not jitter. Raises PyMongoError."""
-        asked_s = self._monotonic()
-        answer = await self._database.command("hello")
-        answered_s = self._monotonic()
-        zero = answer["localTime"].replace(tzinfo=UTC) - timedelta(seconds=(asked_s + answered_s) / 2)
-        error_s = (answered_s - asked_s) / 2 + 0.001  # MongoDB returns whole milliseconds
+        """Read MongoDB's clock. Raise PyMongoError.
+
+        A reading that agrees with the current value, within the errors of both, is ignored. The clock does not
+        jitter."""
+        sent_s = self._monotonic()
+        response = await self._database.command("hello")
+        received_s = self._monotonic()
+        zero = response["localTime"].replace(tzinfo=UTC) - timedelta(seconds=(sent_s + received_s) / 2)
+        error_s = (received_s - sent_s) / 2 + 0.001  # MongoDB returns whole milliseconds
         if abs((zero - self._zero).total_seconds()) > self._error_s + error_s or error_s < self._error_s:
             self._zero, self._error_s = zero, error_s
 

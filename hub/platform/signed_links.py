@@ -1,8 +1,8 @@
 """Signed links in emails and push messages. A link allows one action on one delivery without signing in.
 
-A token is `1.{delivery}.{mac}`. The MAC covers the version, the purpose and the delivery id, so a token is valid for
-one purpose only and cannot be altered. It contains no user and no category: they are read from the delivery. The
-signing key is stored in MongoDB, shared by all processes, and kept as long as emails with links exist.
+A token is `1.{delivery}.{mac}`. The MAC covers the version, the purpose and the delivery id. A token is therefore valid
+for one purpose only and cannot be altered. It contains no user and no category: they are read from the delivery. All
+processes share the signing key in MongoDB. It must be kept as long as emails with links exist.
 """
 
 import re
@@ -49,18 +49,18 @@ class SignedLinks:
 
     def verify(self, purpose: LinkPurpose, token: str) -> str | None:
         """Return the delivery id, or None if the token is not a valid token of this hub for that purpose."""
-        found = TOKEN.match(token)
-        if found and token[found.end() :].strip(TRAILING_PUNCTUATION):
+        match = TOKEN.match(token)
+        if match and token[match.end() :].strip(TRAILING_PUNCTUATION):
             return None
-        return found[1] if found and compare_digest(found[2], self._mac(purpose, found[1])) else None
+        return match[1] if match and compare_digest(match[2], self._mac(purpose, match[1])) else None
 
     def url(self, purpose: LinkPurpose, delivery: str) -> str:
         """Return the URL of the link, or an empty string without HUB_PUBLIC_URL."""
         return f"{self._public_url}/{purpose}/{self.sign(purpose, delivery)}" if self._public_url else ""
 
     def _mac(self, purpose: LinkPurpose, delivery: str) -> str:
-        sealed = digest(self._key, f"{VERSION}.{purpose}.{delivery}".encode(), sha256)
-        return base64url.encode(sealed[:MAC_BYTES])
+        mac = digest(self._key, f"{VERSION}.{purpose}.{delivery}".encode(), sha256)
+        return base64url.encode(mac[:MAC_BYTES])
 
 
 def indexes() -> Indexes:
@@ -69,10 +69,10 @@ def indexes() -> Indexes:
 
 async def load_signing_key(database: Database) -> bytes:
     """Return the signing key. The first call creates it."""
-    fresh = {"key": Binary(secrets.token_bytes(KEY_BYTES))}
+    new = {"key": Binary(secrets.token_bytes(KEY_BYTES))}
     try:
         doc = await database[COLLECTION].find_one_and_update(
-            {"_id": "signed_links"}, {"$setOnInsert": fresh}, upsert=True, return_document=ReturnDocument.AFTER
+            {"_id": "signed_links"}, {"$setOnInsert": new}, upsert=True, return_document=ReturnDocument.AFTER
         )
     except DuplicateKeyError:  # another process created it at the same time
         doc = await database[COLLECTION].find_one({"_id": "signed_links"})
@@ -86,15 +86,16 @@ def absolute_url(url: str | None, app_url: str) -> str | None:
 
 
 def item_url(n: Notification, app_url: str, action: str) -> str | None:
-    """Return the URL of an action that has none of its own: the URL of the notification, or the app's URL with the
-    notification and the action in the query. None if neither exists."""
-    if address := http_url(absolute_url(n.action_url, app_url)):
-        return address
+    """Return the URL for an action without a URL of its own, or None if there is none.
+
+    It is the URL of the notification, or the URL of the app with the notification and the action in the query."""
+    if url := http_url(absolute_url(n.action_url, app_url)):
+        return url
     return f"{app_url}/?{urlencode({'notification': n.id, 'action': action})}" if app_url else None
 
 
 def http_url(url: str | None) -> str | None:
-    """Return `url` if it is an absolute http or https URL, else None. Others are useless or unsafe in an email."""
+    """Return `url` if it is an absolute HTTP or HTTPS URL, else None. Other URLs are useless or unsafe in an email."""
     try:
         parts = urlsplit(url or "")
     except ValueError:

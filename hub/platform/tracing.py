@@ -1,9 +1,9 @@
 """OpenTelemetry traces, from the request to the socket and to provider calls.
 
-They are enabled by the standard variables of an exporter (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_EXPORTER`) and
-require the extra `otel`. Otherwise nothing is imported and every function returns at once.
+The standard variables (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_EXPORTER`) enable them. They require the extra
+`otel`. If they are disabled, nothing is imported and every function returns at once.
 
-A position in a trace is passed as the text of the W3C `traceparent` header, in live messages and stored documents too.
+A position in a trace is passed as the text of a W3C `traceparent` header, also in live messages and stored documents.
 """
 
 import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
-FLUSH_S = 1.0  # to export the last spans when the process stops
+FLUSH_TIMEOUT_S = 1.0  # for the export of the last spans when the process stops
 
 log = structlog.get_logger(__name__)
 
@@ -55,9 +55,9 @@ def export_traces() -> Iterator[None]:
         yield
     finally:
         _tracer = None
-        goodbye = threading.Thread(target=provider.shutdown, daemon=True)  # the collector may be unavailable
-        goodbye.start()
-        goodbye.join(FLUSH_S)
+        flush = threading.Thread(target=provider.shutdown, daemon=True)  # the collector may be unavailable
+        flush.start()
+        flush.join(FLUSH_TIMEOUT_S)
 
 
 def enabled() -> bool:
@@ -87,13 +87,13 @@ def start_span(name: str, parent: str | None = None) -> "Span | None":
     from opentelemetry.context import attach  # noqa: PLC0415
     from opentelemetry.trace import set_span_in_context  # noqa: PLC0415
 
-    begun = _tracer.start_span(name, _parent_context(parent), _kind("SERVER"))
-    attach(set_span_in_context(begun))
-    return begun
+    span = _tracer.start_span(name, _parent_context(parent), _kind("SERVER"))
+    attach(set_span_in_context(span))
+    return span
 
 
 def finish_span(span: "Span", name: str, *, failed: bool, **attributes: str) -> None:
-    """End a span of `start_span` under its final name."""
+    """End a span of `start_span`, with its final name."""
     from opentelemetry.trace import StatusCode  # noqa: PLC0415
 
     span.update_name(name)
@@ -104,7 +104,7 @@ def finish_span(span: "Span", name: str, *, failed: bool, **attributes: str) -> 
 
 
 def record(name: str, parent: str | None, began_ns: int, kind: str = "INTERNAL", links: Iterable[str] = ()) -> None:
-    """Record a span from `began_ns` (`time.time_ns`) until now. Its parent is `parent`, or it starts a new trace."""
+    """Record a span from `began_ns` (`time.time_ns`) until now. Without `parent` it starts a new trace."""
     if _tracer is None:
         return
     from opentelemetry.trace import Link, get_current_span  # noqa: PLC0415
@@ -135,8 +135,8 @@ def _parent_context(parent: str | None) -> "Context":
     return TraceContextTextMapPropagator().extract({"traceparent": parent or ""}, Context())
 
 
-def _traceparent(of: "Span") -> str | None:
-    context = of.get_span_context()
+def _traceparent(span: "Span") -> str | None:
+    context = span.get_span_context()
     if not context.is_valid:
         return None
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"

@@ -1,11 +1,11 @@
-"""What recipients read, in their language: emails, the pages behind links, `because`.
+"""Translations of texts for recipients: emails, the pages behind email links, and `because`.
 
-A language is one file, `catalogs/<locale>.po`, and `en.po` has every message. Add a file to add a language. A file is
-read when the first text in its language is needed, which takes a few milliseconds once per process.
+Each language has one file, `catalogs/<locale>.po`. `en.po` contains every message. To add a language, add a file. A
+process reads a file when it first needs the language, which takes a few milliseconds.
 """
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from gettext import GNUTranslations
 from io import BytesIO
 from pathlib import Path
@@ -30,7 +30,7 @@ ISOLATE, END_ISOLATE = "\u2068", "\u2069"  # the text between them keeps its own
 
 
 def marked(message: str) -> str:
-    """Mark a message that is translated elsewhere, so that the test of the catalogs finds it."""
+    """Return `message`, which is translated elsewhere. The test of the catalogs finds messages by this call."""
     return message
 
 
@@ -53,23 +53,23 @@ class Language(Struct, frozen=True):
 
     def text(self, message: str, **values: str) -> str:
         """Return the message in this language, with each `{name}` replaced by its value."""
-        return self._filled(self.messages.gettext(message), values)
+        return self._replace_placeholders(self.messages.gettext(message), values)
 
     def plural(self, one: str, many: str, number: int) -> str:
         """Return the form that this language uses for `number`, which replaces `{number}`."""
-        return self._filled(self.messages.ngettext(one, many, number), {"number": str(number)})
+        return self._replace_placeholders(self.messages.ngettext(one, many, number), {"number": str(number)})
 
-    def _filled(self, text: str, values: dict[str, str]) -> str:
-        def shown(found: re.Match[str]) -> str:
-            value = values.get(found[1], "")
+    def _replace_placeholders(self, text: str, values: dict[str, str]) -> str:
+        def replacement(match: re.Match[str]) -> str:
+            value = values.get(match[1], "")
             return f"{ISOLATE}{value}{END_ISOLATE}" if self.direction == "rtl" and value else value
 
-        return PLACEHOLDER.sub(shown, text)
+        return PLACEHOLDER.sub(replacement, text)
 
 
 def because(n: Notification, reader: Language) -> str:
-    """Return why the recipient got it. A sentence that an older version stored is returned as it is, unless it has a
-    translation."""
+    """Return the reason why the recipient got a notification. A sentence that an older version stored is returned
+    unchanged, unless it has a translation."""
     if n.because == NAMED or n.because.partition(":")[0] in BECAUSE_KINDS:
         return reader.text(BECAUSE[n.because_kind], topic=n.because_of or "")
     return n.because
@@ -77,13 +77,13 @@ def because(n: Notification, reader: Language) -> str:
 
 @lru_cache(CACHED_TAGS)
 def language(tag: str) -> Language:
-    """Return the catalog of a locale: of the same locale, else of the same language and script, else English."""
-    return _loaded(_catalog_of(tag) or DEFAULT)
+    """Return the catalog of a locale, else of its language and script, else English."""
+    return _load(_catalog_for(tag) or DEFAULT)
 
 
 def accepted_language(header: str) -> Language:
-    """Return the first catalog that an Accept-Language header (RFC 9110) asks for, else English."""
-    asked: list[tuple[float, str]] = []
+    """Return the catalog that an Accept-Language header (RFC 9110, 12.5.4) prefers, else English."""
+    requested: list[tuple[float, str]] = []
     for part in header[:ACCEPT_LANGUAGE_MAX_CHARS].split(","):
         tag, _, parameter = part.partition(";")
         try:
@@ -91,47 +91,48 @@ def accepted_language(header: str) -> Language:
         except ValueError:
             weight = 0
         if weight > 0:
-            asked.append((weight, tag.strip()))
-    for _, tag in sorted(asked, key=lambda wanted: -wanted[0]):
-        if found := _catalog_of(tag):
-            return _loaded(found)
-    return _loaded(DEFAULT)
+            requested.append((weight, tag.strip()))
+    for _, tag in sorted(requested, key=lambda entry: -entry[0]):
+        if name := _catalog_for(tag):
+            return _load(name)
+    return _load(DEFAULT)
 
 
 def direction_of(text: str) -> str | None:
     """Return the direction of the first letter that has one, as `dir="auto"` does; None if there is none."""
     for character in text:
-        found = bidirectional(character)
-        if found in {"R", "AL"}:
+        bidi_class = bidirectional(character)
+        if bidi_class in {"R", "AL"}:
             return "rtl"
-        if found == "L":
+        if bidi_class == "L":
             return "ltr"
     return None
 
 
-def _catalog_of(tag: str) -> str | None:
-    if not (asked := TAG.fullmatch(tag)):
+def _catalog_for(tag: str) -> str | None:
+    """Return the name of the best catalog for a language tag, or None."""
+    if not (match := TAG.fullmatch(tag)):
         return None
-    code, territory = asked[1].lower(), (asked[3] or "").upper()
-    script = (asked[2] or "").title() or _script(code, territory)
-    found = {
+    code, territory = match[1].lower(), (match[3] or "").upper()
+    script = (match[2] or "").title() or _likely_script(code, territory)
+    by_territory = {
         Locale.parse(name).territory: name
         for name in LOCALES
-        if (known := Locale.parse(name)).language == code
-        and (known.script or _script(code, known.territory or "")) == script
+        if (locale := Locale.parse(name)).language == code
+        and (locale.script or _likely_script(code, locale.territory or "")) == script
     }
-    return found.get(territory or None) or next(iter(found.values()), None)
+    return by_territory.get(territory or None) or next(iter(by_territory.values()), None)
 
 
-def _script(code: str, territory: str) -> str:
-    """The script that the language is usually written in, there."""
-    likely = get_global("likely_subtags")
-    full = likely.get(f"{code}_{territory}") or likely.get(code) or ""
-    return next((part for part in full.split("_")[1:] if len(part) == 4), "")
+def _likely_script(code: str, territory: str) -> str:
+    """Return the usual script of a language in a territory (CLDR's likely subtags), or an empty string."""
+    subtags = get_global("likely_subtags")
+    tag = subtags.get(f"{code}_{territory}") or subtags.get(code) or ""
+    return next((part for part in tag.split("_")[1:] if len(part) == 4), "")
 
 
-@lru_cache(None)
-def _loaded(name: str) -> Language:
+@cache
+def _load(name: str) -> Language:
     with (CATALOGS / f"{name}.po").open("rb") as file:
         catalog = read_po(file, locale=name)
     compiled = BytesIO()
