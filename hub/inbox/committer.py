@@ -1,23 +1,23 @@
 """Group commit: concurrent changes are gathered and committed together.
 
+A change is called a work (see `transaction.Work`). The works of one transaction are a batch.
+
 Guarantees
-- The future of a work is resolved only after its transaction was committed by a majority and journaled.
-- Two transactions of one process never change the same mailbox at once, so a process never conflicts with itself.
-  Small works on one mailbox are committed in the order in which they were submitted.
-- A work that fails (`apply` raises) fails alone.
+- A caller gets its result only after the transaction is committed by a majority and journaled.
+- Two transactions of one process never change the same mailbox at once. A process never conflicts with itself.
+- Small works on one mailbox are committed in the order in which they were submitted.
+- A work whose `apply` raises a HubError fails alone.
 
-What runs when
-- An idle committer starts a transaction at once. Works that arrive in the meantime are gathered for the next one.
-- Up to `SMALL_TRANSACTIONS` transactions carry many small works each. The next one starts when the previous one only
-  waits for its commit, or when `FULL_BATCH` works wait. Batches stay large, because each costs milliseconds, and the
-  CPU has work while the store commits.
-- One more transaction carries large works (many documents) and exclusive works, so that they do not delay small ones.
-  If only busy mailboxes keep the first large work from starting, they are reserved for it: small works cannot starve
-  it.
+When transactions run
+- An idle committer starts a transaction at once. Works that arrive in the meantime wait for the next one.
+- Up to `SMALL_TRANSACTIONS` transactions run small works, many at a time. The next one starts when the previous one has
+  written its changes, or when `FULL_BATCH` works are waiting. This keeps batches large, because each transaction costs
+  milliseconds, and the CPU busy during commits.
+- One more transaction runs large works (many documents) and exclusive works. They do not delay small works.
+- If the first large work waits for busy mailboxes, they are reserved for it. Small works cannot starve it.
 - A batch runs in a context of its own, without the deadline and log fields of the request that started it.
-- `transaction.py` runs the batches.
 
-How it stops: `close` refuses new works and waits for the submitted ones.
+How it stops: `close` rejects new works and waits for the submitted ones.
 """
 
 import asyncio
@@ -48,9 +48,9 @@ from hub.settings import Settings
 SMALL_TRANSACTIONS = 3  # at once
 FULL_BATCH = 64  # works
 LARGE_MIN_DOCUMENTS = 64  # a work with more documents is a large one
-MAX_SCANNED = 2000  # works looked at for one batch, so that the cost does not grow with the queue
-WAITING_MAX = 20_000  # works of one process; further works are refused
-MIN_START_TIME_S = 0.5  # a work with less time left is refused
+MAX_SCANNED = 2000  # works checked for one batch. The cost does not grow with the queue.
+WAITING_MAX = 20_000  # works of one process. Further works are rejected.
+MIN_START_TIME_S = 0.5  # a work with less time before its deadline is not started
 
 log = structlog.get_logger(__name__)
 
@@ -60,11 +60,11 @@ T = TypeVar("T")
 class Committer:
     """Gathers works and commits them in batches.
 
-    - `new_mailbox_updates` returns the further updates that new mailboxes need.
+    - `new_mailbox_updates` returns the updates of other collections that new mailboxes need.
     - `load_decision_data` loads the tenants, and the users of works that need recipients.
-    - `add_follow_ups` adds documents of other stages to a unit before it is written.
-    - `on_commit` is called with each committed unit and its changes, before the futures of its works are resolved.
-    - `outcome_unknown` is called when a transaction is given up that may have been committed.
+    - `add_follow_ups` adds documents of other stages to a unit of work before it is written.
+    - `on_commit` is called with each committed unit and its changes, before the callers get their results.
+    - `outcome_unknown` is called when a transaction is abandoned that may have been committed.
     """
 
     def __init__(
@@ -106,9 +106,9 @@ class Committer:
         return len(self._small) + len(self._large)
 
     async def submit(self, work: Work[T]) -> T:
-        """Return the result of `work` once it is committed.
+        """Return the result of `work` after it is committed.
 
-        Raise Unavailable if the deadline passes. The work may have been committed nevertheless."""
+        Raise Unavailable after the deadline. The work may have been committed nevertheless."""
         if self._closed:
             raise Unavailable("The hub is shutting down.")
         if self.waiting >= WAITING_MAX:
@@ -129,7 +129,7 @@ class Committer:
             return await future
 
     async def close(self) -> None:
-        """Refuse new works and wait for those that were submitted."""
+        """Reject new works and wait for the submitted ones."""
         self._closed = True
         while self._small or self._large or self._tasks:
             self._schedule()
@@ -158,7 +158,7 @@ class Committer:
         )
 
     def _next_batch(self, queue: deque[Submission[Any]], reserved: set[str]) -> Batch:
-        """Take the next works whose mailboxes are free, in order. The others stay where they are in the queue."""
+        """Take the next works whose mailboxes are free, in order. The others keep their positions in the queue."""
         settings = self._settings
         too_late = asyncio.get_running_loop().time() + MIN_START_TIME_S
         batch: Batch = []
@@ -169,7 +169,7 @@ class Committer:
             job = queue.popleft()
             work = job.work
             if job.deadline < too_late:
-                fail(job, Unavailable("The store did not keep up: nothing was changed, try again."))
+                fail(job, Unavailable("The store is overloaded. Nothing was changed: try again."))
                 continue
             if not (
                 self._busy.isdisjoint(work.mailboxes)
@@ -179,7 +179,7 @@ class Committer:
                 skipped.append(job)
                 skipped_mailboxes.update(work.mailboxes)
                 if queue is self._large:
-                    break  # its mailboxes are reserved: it is the next large work
+                    break  # it is the next large work, and its mailboxes are reserved
                 continue
             documents += work.documents
             size += work.size

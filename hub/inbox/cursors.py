@@ -1,4 +1,4 @@
-"""Opaque cursors: positions in the change feed, and positions of a page of the inbox."""
+"""Opaque cursors: positions in the change feed, and positions in the pages of an inbox."""
 
 from hub import base64url
 from hub.errors import BadUserInput
@@ -10,7 +10,7 @@ def encode_position(position: Position) -> str:
 
 
 def decode_position(cursor: str, field: str) -> Position:
-    """Return the position. Raise BadUserInput for `field` if the hub has not created the cursor."""
+    """Return the position of a cursor. Raise BadUserInput for `field` if the hub has not created the cursor."""
     epoch, modseq, time, up_to_id = _parts(cursor, 4, field)
     return Position(epoch, _number(modseq, field), _number(time, field), up_to_id)
 
@@ -21,6 +21,7 @@ def encode_page_cursor(modseq: int) -> str:
 
 
 def decode_page_cursor(cursor: str, field: str) -> int:
+    """Return the added modseq of a page cursor. Raise BadUserInput for `field` if it is invalid."""
     mark, modseq = _parts(cursor, 2, field)
     if mark != "m":
         raise _invalid(field)

@@ -1,4 +1,4 @@
-"""Batches reads of mailboxes, for the many clients that reconnect at once after a restart."""
+"""Batches reads of mailboxes, because many clients reconnect at once after a restart."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,24 +23,24 @@ class MailboxLoader:
         """Return the mailbox, or None if it does not exist. Raise PyMongoError."""
         if mailbox not in self._pending:
             self._pending[mailbox] = asyncio.get_running_loop().create_future()
-        result = self._pending[mailbox]
+        future = self._pending[mailbox]
         if self._reading is None:  # in a context of its own, without the deadline of the first caller
             self._reading = asyncio.create_task(self._read_pending(), context=Context())
-        return await asyncio.shield(result)
+        return await asyncio.shield(future)
 
     async def _read_pending(self) -> None:
-        taken: dict[str, asyncio.Future[Mailbox | None]] = {}
+        batch: dict[str, asyncio.Future[Mailbox | None]] = {}
         try:
             while self._pending:
                 ids = list(self._pending)[:MAILBOXES_PER_QUERY]
-                taken = {name: self._pending.pop(name) for name in ids}
-                found = {head.id: head for head in await self._read(ids)}
-                for name, result in taken.items():
-                    result.set_result(found.get(name))
+                batch = {id: self._pending.pop(id) for id in ids}
+                mailboxes = {mailbox.id: mailbox for mailbox in await self._read(ids)}
+                for id, future in batch.items():
+                    future.set_result(mailboxes.get(id))
         except Exception as error:  # noqa: BLE001 - raised to every waiting caller
-            for result in (*taken.values(), *self._pending.values()):
-                result.set_exception(error)
-                result.exception()  # retrieved: the caller may be gone
+            for future in (*batch.values(), *self._pending.values()):
+                future.set_exception(error)
+                future.exception()  # marks it as retrieved, because the caller may be cancelled
             self._pending.clear()
         finally:
             self._reading = None

@@ -1,7 +1,7 @@
-"""Search for words in title or body, regardless of case and spelling (see `text.folded`).
+"""Search for words in title or body, ignoring case and Unicode variants (see `text.folded`).
 
-MongoDB compares letter by letter, ignoring case. If that is not enough, as with ß or full-width letters, a notification
-is stored with the folded form of its text, which is searched too.
+MongoDB's regular expressions ignore case letter by letter. That is not enough for texts with ß or full-width letters,
+for example. Such a notification is stored with the folded form of its text, which is searched too.
 """
 
 import re
@@ -13,7 +13,7 @@ from hub.text import folded, needs_folding
 
 SEARCH_TEXT = "search_text"
 """The field of a notification's document that holds the folded text."""
-CACHE_SIZE = 64  # texts: one send has many recipients
+CACHE_SIZE = 64  # texts. All recipients of a send have the same.
 
 
 def stored_document(n: Notification) -> Document:
@@ -25,10 +25,10 @@ def stored_document(n: Notification) -> Document:
 
 
 def contains_word(word: str) -> Document:
-    """Return the condition that a notification contains this word. It scans documents without an index."""
-    form = folded(word) or word  # folding removes invisible characters; an empty word would match every text
+    """Return a query condition: the notification contains this word. No index is used for it."""
+    form = folded(word) or word  # folding removes invisible characters, and an empty word would match every text
     conditions = [{field: _pattern(form)} for field in ("title", "body", SEARCH_TEXT)]
-    if needs_folding(word):  # for notifications that were stored without their folded text
+    if needs_folding(word):  # for notifications that are stored without their folded text
         conditions += [{field: _pattern(word)} for field in ("title", "body")]
     return {"$or": conditions}
 

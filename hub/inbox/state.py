@@ -1,4 +1,4 @@
-"""The state machine of one notification in an inbox, without I/O: its state, the counts and what each mark does."""
+"""The state machine of one notification in an inbox, without I/O: its state, and the effect of each mark."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,7 +18,7 @@ UNREAD = frozenset({InboxState.NEW, InboxState.UNREAD})
 UNSEEN = frozenset({InboxState.NEW})
 
 Mark = Callable[[Notification, datetime], Notification | None]
-"""Returns the changed notification, or None if the mark changes nothing. Then there is no event."""
+"""Returns the changed notification. None: nothing changes and nothing is published."""
 
 
 def with_state(n: Notification) -> Notification:
@@ -72,7 +72,7 @@ def unarchived(n: Notification, _: datetime) -> Notification | None:
 
 
 def snoozed(until: datetime) -> Mark:
-    """Hide until `until`. An archived notification comes back into the inbox then too."""
+    """Hide until `until`. An archived notification also returns to the inbox then."""
 
     def mark(n: Notification, _: datetime) -> Notification | None:
         return None if n.snoozed_until == until else replace(n, snoozed_until=until, archived_at=None)
@@ -93,7 +93,7 @@ def acknowledged(n: Notification, now: datetime) -> Notification | None:
 
 
 def apply_clock(n: Notification, now: datetime) -> Notification | None:
-    """Remove an expired notification. Move one whose snooze has ended to the top, as new, because it is a reminder."""
+    """Remove an expired notification. Move one whose snooze has ended to the top, as new: it is a reminder."""
     if n.expires_at and n.expires_at <= now:
         return removed(DeliveryStatus.EXPIRED)(n, now)
     if n.snoozed_until and n.snoozed_until <= now:
@@ -112,8 +112,8 @@ def removed(why: DeliveryStatus) -> Mark:
 
 def recalled(n: Notification, now: datetime) -> Notification | None:
     """Remove from the inbox and delete the content."""
-    removed_n = removed(DeliveryStatus.CANCELLED)(n, now)
-    return removed_n and replace(removed_n, title="", body="", data=None, image_url=None, action_url=None, actions=())
+    after = removed(DeliveryStatus.CANCELLED)(n, now)
+    return after and replace(after, title="", body="", data=None, image_url=None, action_url=None, actions=())
 
 
 def receipt_kinds(before: Notification, after: Notification) -> list[ReceiptKind]:

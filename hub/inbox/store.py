@@ -34,7 +34,7 @@ BACKLOG_MAX_BYTES = 4 << 20  # of texts; a client that missed more gets RESYNC
 
 
 class InboxQuery(Struct, frozen=True, kw_only=True):
-    """Selects notifications of an inbox. Each of `words` must be in title or body, regardless of case."""
+    """Selects notifications of an inbox. Title or body must contain each of `words`, ignoring case."""
 
     view: InboxView = InboxView.ACTIVE
     categories: tuple[str, ...] = ()
@@ -61,14 +61,14 @@ def indexes(settings: Settings) -> Indexes:
     return {
         "mailboxes": [],
         "notifications": [
-            # `get_page` of any view, newest first; a view is a union of states
+            # `get_page` of any view, newest first. A view is a set of states.
             _page_index("page"),
-            # the same filtered by category, and by tag
+            # `get_page` filtered by category, and by tag
             _page_index("page_by_category", "category"),
             _page_index("page_by_tag", "tags"),
             # `backlog`: the change feed after a position
             IndexModel([("mailbox", ASCENDING), ("modseq", ASCENDING), ("_id", ASCENDING)], name="feed"),
-            # all of one send, newest last
+            # all notifications of one send, oldest first
             IndexModel([("send", ASCENDING), ("_id", ASCENDING)], name="send"),
             # `list_due`: ended snoozes and expired notifications
             IndexModel(
@@ -82,10 +82,10 @@ def indexes(settings: Settings) -> Indexes:
                 partialFilterExpression={"removed_at": {"$exists": True}},
             ),
         ],
-        # deletes old idempotency records; they are found by `_id`
+        # deletes old idempotency records, which are read by `_id`
         "idempotency": [
             IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=settings.idempotency_days * DAY_S),
-            # stored responses about a user, to delete when the user is erased
+            # stored responses about a user, which are deleted with the user
             IndexModel(
                 [("mailboxes", ASCENDING)], name="mailboxes", partialFilterExpression={"mailboxes": {"$exists": True}}
             ),
@@ -94,11 +94,11 @@ def indexes(settings: Settings) -> Indexes:
 
 
 RESPONSE_NOT_STORED = b""
-"""The stored response of a request that succeeded and whose response is not stored."""
+"""Stored for a request that has succeeded if its response is never stored."""
 
 
 def _page_index(name: str, *within: str) -> IndexModel:
-    """Return the index of a view. Its last field filters priorities without reading documents."""
+    """Return the index of a view. With its last field, priorities are filtered without reading documents."""
     first = [("mailbox", ASCENDING), *((field, ASCENDING) for field in within), ("state", ASCENDING)]
     return IndexModel(
         [*first, ("added_modseq", DESCENDING), ("priority", ASCENDING)],
@@ -124,57 +124,59 @@ class Inboxes:
         return mailbox_from(doc) if doc else None
 
     async def get_mailboxes(self, mailboxes: Sequence[str]) -> list[Mailbox]:
-        """Return the mailboxes that exist. Callers pass at most 1,000."""
-        found = self._database.mailboxes.find({"_id": {"$in": list(mailboxes)}})
-        return [mailbox_from(doc) async for doc in found]
+        """Return the mailboxes that exist. Callers pass at most 1,000 ids."""
+        docs = self._database.mailboxes.find({"_id": {"$in": list(mailboxes)}})
+        return [mailbox_from(doc) async for doc in docs]
 
     async def get_notifications(self, ids: Collection[str]) -> dict[str, Notification]:
         """Return the notifications of `ids` that exist, including hidden and removed ones."""
-        found = self._database.notifications.find({"_id": {"$in": list(ids)}})
-        return await decode_by_id(found, Notification)
+        docs = self._database.notifications.find({"_id": {"$in": list(ids)}})
+        return await decode_by_id(docs, Notification)
 
     async def get_mailboxes_by_id(self, mailboxes: Collection[str]) -> dict[str, Mailbox]:
         return {head.id: head for head in await self.get_mailboxes(list(mailboxes))}
 
-    async def get_page(self, mailbox: str, wanted: InboxQuery, first: int, after: int | None) -> InboxPage | None:
-        """Return `first` notifications below the page cursor `after`, or None if the mailbox does not exist."""
+    async def get_page(self, mailbox: str, query: InboxQuery, first: int, after: int | None) -> InboxPage | None:
+        """Return the newest `first` notifications with an added modseq below `after`.
+
+        Return None if the mailbox does not exist."""
         async with self._database.client.start_session(snapshot=True) as session:
             doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
             if doc is None:
                 return None
             head = mailbox_from(doc)
-            found = await self._find(mailbox, wanted, first + 1, session, after=after)
-        return InboxPage(found[:first], len(found) > first, head, self.position(head))
+            notifications = await self._find(mailbox, query, first + 1, session, after=after)
+        return InboxPage(notifications[:first], len(notifications) > first, head, self.position(head))
 
     async def list_ids(
-        self, mailbox: str, wanted: InboxQuery, states: Sequence[InboxState], limit: int, *, upto: int
+        self, mailbox: str, query: InboxQuery, states: Sequence[InboxState], limit: int, *, upto: int
     ) -> list[tuple[str, int]]:
         """Return id and added modseq of matching notifications in `states`, newest first, from `upto` downwards."""
-        stages = self._pipeline(mailbox, wanted, states, limit, after=upto + 1)
+        stages = self._pipeline(mailbox, query, states, limit, after=upto + 1)
         cursor = await self._database.notifications.aggregate(
-            [*stages, {"$project": {"added_modseq": 1}}], hint=_index_for(wanted)
+            [*stages, {"$project": {"added_modseq": 1}}], hint=_index_for(query)
         )
         return [(doc["_id"], doc["added_modseq"]) async for doc in cursor]
 
     async def list_in_states(
         self, mailbox: str, states: Sequence[InboxState], limit: int, session: AsyncClientSession
     ) -> list[Notification]:
-        """Return any `limit` notifications in `states`, read in the transaction of `session`."""
-        wanted = {"mailbox": mailbox, "state": {"$in": [state.value for state in states]}}
-        found = self._database.notifications.find(wanted, session=session, hint="page").limit(limit)
-        return await decode_all(found, Notification)
+        """Return up to `limit` notifications in `states`, in any order, read in the transaction of `session`."""
+        condition = {"mailbox": mailbox, "state": {"$in": [state.value for state in states]}}
+        docs = self._database.notifications.find(condition, session=session, hint="page").limit(limit)
+        return await decode_all(docs, Notification)
 
     async def get_notification(self, id: str, mailbox: str) -> Notification | None:
         doc = await self._database.notifications.find_one({"_id": id, "mailbox": mailbox, "state": {"$exists": True}})
         return decode(doc, Notification) if doc else None
 
     async def peek_backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
-        """Return the backlog if the mailbox is enough to know it: it is empty, or RESYNC is needed. Otherwise None.
+        """Return the backlog if it is empty or requires RESYNC, which the mailbox alone shows. Otherwise return None.
 
         Concurrent calls share queries. Raise NotFound if the mailbox does not exist."""
         head = await self._mailbox_loader.get(mailbox)
         if head is None:
-            raise NotFound("There is no such inbox.")
+            raise NotFound("This inbox does not exist.")
         return self._backlog_without_read(head, after)
 
     async def backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
@@ -186,9 +188,9 @@ class Inboxes:
             if doc is None:
                 return None
             head = mailbox_from(doc)
-            known = self._backlog_without_read(head, after)
-            if known or after is None:
-                return known
+            backlog = self._backlog_without_read(head, after)
+            if backlog or after is None:
+                return backlog
             docs = await self._changed_since(mailbox, after, session)
         text_bytes = sum(len(str(doc.get("body", ""))) + len(str(doc.get("data", ""))) for doc in docs)
         if len(docs) > self._settings.backlog_max_changes or text_bytes > BACKLOG_MAX_BYTES:
@@ -198,6 +200,7 @@ class Inboxes:
         )
 
     def _backlog_without_read(self, head: Mailbox, after: Position | None) -> Backlog | None:
+        """Return the backlog if it is empty or requires RESYNC (its events are UNSET). Otherwise return None."""
         if after is None:
             return Backlog(head, [])
         oldest = self._clock() - timedelta(days=self._settings.tombstone_days)
@@ -207,12 +210,12 @@ class Inboxes:
 
     async def list_due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         """Return mailbox and id of notifications whose snooze or lifetime has ended, oldest first."""
-        found = (
+        docs = (
             self._database.notifications.find({"wake_at": {"$lte": now}}, {"mailbox": 1})
             .sort("wake_at", ASCENDING)
             .limit(limit)
         )
-        return [(doc["mailbox"], doc["_id"]) async for doc in found]
+        return [(doc["mailbox"], doc["_id"]) async for doc in docs]
 
     async def sample_mailbox(self) -> str | None:
         """Return a random mailbox, or None if there is none."""
@@ -226,9 +229,9 @@ class Inboxes:
             if doc is None:
                 return None
             head = mailbox_from(doc)
-            counted = {"mailbox": mailbox, "state": {"$in": [state.value for state in UNREAD]}}
+            unread = {"mailbox": mailbox, "state": {"$in": [state.value for state in UNREAD]}}
             cursor = await self._database.notifications.aggregate(
-                [{"$match": counted}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}], session=session, hint="page"
+                [{"$match": unread}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}], session=session, hint="page"
             )
             by_state = {doc["_id"]: doc["count"] async for doc in cursor}
         return head, sum(by_state.values()), sum(by_state.get(state.value, 0) for state in UNSEEN)
@@ -241,73 +244,73 @@ class Inboxes:
             rest = {"mailbox": mailbox, "modseq": after.modseq, "_id": {"$gt": after.up_to_id}}
             docs = await self._database.notifications.find(rest, session=session).sort(order).limit(limit).to_list()
         newer = {"mailbox": mailbox, "modseq": {"$gt": after.modseq}}
-        found = self._database.notifications.find(newer, session=session).sort(order).limit(limit)
-        return docs + await found.to_list()
+        cursor = self._database.notifications.find(newer, session=session).sort(order).limit(limit)
+        return docs + await cursor.to_list()
 
     async def _find(
-        self, mailbox: str, wanted: InboxQuery, limit: int, session: AsyncClientSession, *, after: int | None
+        self, mailbox: str, query: InboxQuery, limit: int, session: AsyncClientSession, *, after: int | None
     ) -> list[Notification]:
-        found: list[Notification] = []
-        while len(found) < limit:
-            missing = limit - len(found)
+        notifications: list[Notification] = []
+        while len(notifications) < limit:
+            missing = limit - len(notifications)
             cursor = await self._database.notifications.aggregate(
-                self._pipeline(mailbox, wanted, VIEWS[wanted.view], missing, after=after),
+                self._pipeline(mailbox, query, VIEWS[query.view], missing, after=after),
                 session=session,
-                hint=_index_for(wanted),
+                hint=_index_for(query),
             )
             docs = await cursor.to_list()
-            found += [n for doc in docs if (n := decode(doc, Notification))]
+            notifications += [n for doc in docs if (n := decode(doc, Notification))]
             if len(docs) < missing:
                 break
             after = docs[-1].get("added_modseq", 0)  # skips documents that this version cannot read
-        return found
+        return notifications
 
     def _pipeline(
-        self, mailbox: str, wanted: InboxQuery, states: Sequence[InboxState], limit: int, *, after: int | None
+        self, mailbox: str, query: InboxQuery, states: Sequence[InboxState], limit: int, *, after: int | None
     ) -> list[dict[str, Any]]:
+        """Return the aggregation of a query. A search for words reads the newest HUB_SEARCH_MAX_NOTIFICATIONS notifications."""
         newest_first = {"$sort": {"added_modseq": DESCENDING}}
         match: Document = {"mailbox": mailbox, "state": {"$in": [state.value for state in states]}}
-        if wanted.categories:
-            match["category"] = {"$in": list(wanted.categories)}
-        within: Document = {}
+        if query.categories:
+            match["category"] = {"$in": list(query.categories)}
+        filters: Document = {}
         if after is not None:
-            within["added_modseq"] = {"$lt": after}
-        if wanted.tags:
-            within["tags"] = {"$in": list(wanted.tags)}
-        if wanted.priorities:
-            within["priority"] = {"$in": [priority.value for priority in wanted.priorities]}
-        if not wanted.words:
-            return [{"$match": match | within}, newest_first, {"$limit": limit}]
-        conditions = [search.contains_word(word) for word in wanted.words]
+            filters["added_modseq"] = {"$lt": after}
+        if query.tags:
+            filters["tags"] = {"$in": list(query.tags)}
+        if query.priorities:
+            filters["priority"] = {"$in": [priority.value for priority in query.priorities]}
+        if not query.words:
+            return [{"$match": match | filters}, newest_first, {"$limit": limit}]
+        conditions = [search.contains_word(word) for word in query.words]
         window: list[dict[str, Any]] = [
             {"$match": match},
             newest_first,
             {"$limit": self._settings.search_max_notifications},
         ]
-        return [*window, {"$match": within | {"$and": conditions}}, {"$limit": limit}]
+        return [*window, {"$match": filters | {"$and": conditions}}, {"$limit": limit}]
 
 
-def _index_for(wanted: InboxQuery) -> str:
-    if wanted.tags and not wanted.words:
+def _index_for(query: InboxQuery) -> str:
+    if query.tags and not query.words:
         return "page_by_tag"
-    return "page_by_category" if wanted.categories else "page"
+    return "page_by_category" if query.categories else "page"
 
 
-def _backlog_events(found: Collection[Notification], after: int, head: Mailbox) -> list[InboxEvent]:
-    """Return the current states as events.
+def _backlog_events(notifications: Sequence[Notification], after: int, head: Mailbox) -> list[InboxEvent]:
+    """Return the current states as events, in order.
 
-    Events with the same modseq, except the last, carry their id, so that a client that disconnects between them can
-    resume there."""
-    listed = list(found)
+    Events with the same modseq, except the last, contain the id of their notification. A client that disconnects
+    between two of them resumes there."""
     events = []
-    for index, n in enumerate(listed):
+    for index, n in enumerate(notifications):
         if n.state is None:
             kind = InboxEventKind.REMOVED
         elif n.added_modseq > after:
             kind = InboxEventKind.ADDED
         else:
             kind = InboxEventKind.UPDATED
-        shared = index + 1 < len(listed) and listed[index + 1].modseq == n.modseq
+        is_followed = index + 1 < len(notifications) and notifications[index + 1].modseq == n.modseq
         events.append(
             InboxEvent(
                 kind=kind,
@@ -315,7 +318,7 @@ def _backlog_events(found: Collection[Notification], after: int, head: Mailbox) 
                 unread=head.unread,
                 unseen=head.unseen,
                 notification=n,
-                up_to_id=n.id if shared else None,
+                up_to_id=n.id if is_followed else None,
             )
         )
     return events

@@ -1,9 +1,9 @@
 """One transaction of the group commit: read, apply the works, write, commit.
 
-- Each attempt reads a snapshot, applies the works to a `UnitOfWork`, and writes that. If another process has changed
-  one of the mailboxes since the snapshot, the server reports a write conflict, and the attempt is repeated.
-- After the second conflict the batch is split, so that one contested mailbox does not delay the others.
-- A work whose `apply` raises a HubError fails alone. `apply` must check before it changes the unit.
+- Each attempt reads a snapshot, applies the works to a `UnitOfWork`, and writes it. If another process has changed one
+  of the mailboxes since the snapshot, MongoDB reports a write conflict, and the attempt is repeated.
+- After the second conflict the batch is split. One contested mailbox then does not delay the others.
+- A work whose `apply` raises a HubError fails alone. `apply` must make its checks before it changes the unit.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 NewMailboxUpdates = Callable[[Collection[str], UnitOfWork], dict[str, list[UpdateOne]]]
-"""Returns the further updates, by collection, that new mailboxes need (such as their users)."""
+"""Returns the updates that new mailboxes need, by collection (for example of their users)."""
 AddFollowUps = Callable[[UnitOfWork], None]
 """Adds documents of other stages to a unit."""
 LoadDecisionData = Callable[[Collection[str], Collection[str]], Coroutine[Any, Any, Any]]
@@ -74,7 +74,7 @@ class Work(Protocol[T_co]):
 
     @property
     def documents(self) -> int:
-        """The approximate number of documents to write: notifications, deliveries and webhook deliveries."""
+        """The approximate number of notifications, deliveries and webhook deliveries to write."""
 
     @property
     def size(self) -> int:
@@ -86,7 +86,7 @@ class Work(Protocol[T_co]):
 
     @property
     def exclusive(self) -> bool:
-        """True if the work needs a transaction of its own, in which it may read and write."""
+        """True if the work needs a transaction of its own. It may read and write in the session."""
 
     async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> T_co:
         """Apply the work to the unit. Called once per attempt, each time with a new unit."""
@@ -133,8 +133,8 @@ class TransactionRunner:
     async def run(self, batch: Batch, on_written: Callable[[], None]) -> None:
         """Run transactions until every work of the batch is committed or has failed.
 
-        A work past its deadline fails; the others go on. `on_written` is called when only the commit is left, and
-        after an error."""
+        A work past its deadline fails, and the others continue. `on_written` is called before the commit and after an
+        error."""
         conflicts = 0
         loop = asyncio.get_running_loop()
         while True:
@@ -147,7 +147,7 @@ class TransactionRunner:
                 with pymongo.timeout(max(MIN_ATTEMPT_TIME_S, left_s)):
                     await self._attempt(batch, on_written)
                 return
-            except Exception as error:  # noqa: BLE001 - no caller may wait forever
+            except Exception as error:  # noqa: BLE001 - otherwise callers would wait forever
                 on_written()
                 if isinstance(error, PyMongoError) and _is_retryable(error):
                     conflicts += 1
@@ -169,20 +169,20 @@ class TransactionRunner:
                 return
 
     def _abandon(self, batch: Batch) -> None:
-        """Fail works that may have been committed, without publishing them."""
+        """Fail works that may have been committed. Their changes are not published."""
         if batch:
             self._outcome_unknown()
         for job in batch:
-            fail(job, Unavailable("The store did not answer in time. Retry with an idempotency key."))
+            fail(job, Unavailable("The store did not respond in time. Retry with an idempotency key."))
 
     async def _split(self, batch: Batch, on_written: Callable[[], None]) -> None:
-        """Run the two halves one after the other, so that works on one mailbox stay in order."""
+        """Run the two halves in sequence, because works on one mailbox must stay in order."""
         middle = len(batch) // 2
         await self.run(batch[:middle], on_written)
         await self.run(batch[middle:], on_written)
 
     async def _attempt(self, batch: Batch, on_written: Callable[[], None]) -> None:
-        settled: list[tuple[Submission[Any], Any]] = []
+        results: list[tuple[Submission[Any], Any]] = []
         began_ns = time.time_ns()
         async with self._database.client.start_session(causal_consistency=False) as session:
             await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE)
@@ -190,9 +190,9 @@ class TransactionRunner:
                 unit = await self._build_unit(batch, session)
                 for job in batch:
                     try:
-                        settled.append((job, await job.work.apply(unit, session)))
+                        results.append((job, await job.work.apply(unit, session)))
                     except HubError as error:
-                        settled.append((job, error))
+                        results.append((job, error))
                 self._add_follow_ups(unit)
                 await self._write(unit, session)
                 on_written()
@@ -205,21 +205,21 @@ class TransactionRunner:
         metrics.commit_seconds.observe((time.time_ns() - began_ns) / 1e9)
         changed = unit.changes()
         self._on_commit(unit, _with_traces(batch, changed, began_ns) if tracing.enabled() else changed)
-        for job, result in settled:
+        for job, result in results:
             if isinstance(result, HubError):
                 fail(job, result)
             elif not job.future.done():
                 job.future.set_result(result)
 
     async def _build_unit(self, batch: Batch, session: AsyncClientSession) -> UnitOfWork:
-        """Read what the batch needs.
+        """Read the data of the batch.
 
-        The data of tenants and users is read at the same time as the transaction, but outside of it. A preference that
-        was stored before these works were submitted is seen."""
+        Tenants and users are read at the same time, outside the transaction. The reads see every preference that was
+        stored before the works were submitted."""
         mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
         recipients = {mailbox for job in batch if job.work.needs_recipients for mailbox in job.work.mailboxes}
         loading = asyncio.create_task(self._load_decision_data(mailboxes, recipients))
-        loading.add_done_callback(_ignore_error)  # not cancelled if `_read` fails: that would cost a connection
+        loading.add_done_callback(_ignore_error)  # if `_read` fails, it is not cancelled: that would close a connection
         unit = await self._read(batch, session)
         unit.decision_data = await loading
         return unit
@@ -235,15 +235,15 @@ class TransactionRunner:
             mailboxes[key] = Mailbox(id=key, epoch=secrets.token_hex(4))
         unit = UnitOfWork(self._clock(), mailboxes, new_mailboxes)
         if ids := list({id for job in batch for id in job.work.reads}):
-            found = self._database.notifications.find({"_id": {"$in": ids}}, session=session)
-            unit.notifications.update(await decode_by_id(found, Notification))
+            docs = self._database.notifications.find({"_id": {"$in": ids}}, session=session)
+            unit.notifications.update(await decode_by_id(docs, Notification))
         if idempotency := list({key for job in batch for key in job.work.keys}):
             async for doc in self._database.idempotency.find({"_id": {"$in": idempotency}}, session=session):
                 unit.idempotency_records[doc["_id"]] = doc
         return unit
 
     async def _write(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
-        """Write the mailboxes first: they are the lock between processes."""
+        """Write the unit, mailboxes first, because they are the lock between processes."""
         if new := [document(head) for head in unit.mailboxes_to_write if head.id in unit.new_mailboxes]:
             await self._insert("mailboxes", new, session)
         if changed := [_counts_update(head) for head in unit.mailboxes_to_write if head.id not in unit.new_mailboxes]:
@@ -267,9 +267,9 @@ class TransactionRunner:
     async def _command(
         self, name: str, collection: str, field: str, statements: list[Document], session: AsyncClientSession
     ) -> None:
-        """Run a write command directly, because pymongo's bulk writes take longer.
+        """Run a write command directly, because pymongo's bulk writes are slower.
 
-        A command is limited to 16 MB. The limits of a batch keep it far below that."""
+        A command is limited to 16 MB. The limits of a batch are far below that."""
         for start in range(0, len(statements), STATEMENTS_PER_COMMAND):
             chunk = statements[start : start + STATEMENTS_PER_COMMAND]
             response = await self._database.command({name: collection, field: chunk, "ordered": False}, session=session)
@@ -284,26 +284,28 @@ def _counts_update(head: Mailbox) -> Document:
 
 
 def _ignore_error(task: asyncio.Task[Any]) -> None:
-    """Mark the exception as retrieved, so that asyncio does not log it."""
+    """Mark the exception as retrieved. Otherwise asyncio logs it."""
     if not task.cancelled():
         task.exception()
 
 
 def _with_traces(batch: Batch, changed: list[MailboxChange], began_ns: int) -> list[MailboxChange]:
-    """Record the transaction in the trace of its work, or in a trace of its own with links if several works have one.
+    """Record the transaction in the trace of its work. Several traces are linked from a trace of its own.
 
-    Return the changes with the trace of the last work that changed each mailbox."""
-    wanting = [job.traceparent for job in batch if job.traceparent]
-    tracing.record("transaction", wanting[0] if len(wanting) == 1 else None, began_ns, "CLIENT", wanting)
-    causes = {mailbox: job.traceparent for job in batch for mailbox in job.work.mailboxes}
+    Return the changes, each with the trace of the last work that changed its mailbox."""
+    traces = [job.traceparent for job in batch if job.traceparent]
+    tracing.record("transaction", traces[0] if len(traces) == 1 else None, began_ns, "CLIENT", traces)
+    by_mailbox = {mailbox: job.traceparent for job in batch for mailbox in job.work.mailboxes}
     return [
-        replace(change, events=tuple(replace(event, traceparent=causes.get(change.mailbox)) for event in change.events))
+        replace(
+            change, events=tuple(replace(event, traceparent=by_mailbox.get(change.mailbox)) for event in change.events)
+        )
         for change in changed
     ]
 
 
 def _notification_update(n: Notification) -> UpdateOne:
-    """Return the update of the fields that a mark may change, and of the content if the notification was recalled."""
+    """Return the update of the fields that a mark may change, and of the content if the notification is recalled."""
     doc = document(n)
     names = (
         (*MUTABLE_FIELDS, *CONTENT_FIELDS, search.SEARCH_TEXT)
@@ -311,13 +313,13 @@ def _notification_update(n: Notification) -> UpdateOne:
         else MUTABLE_FIELDS
     )
     update: dict[str, Document] = {"$set": {name: doc[name] for name in names if name in doc}}
-    if gone := {name: "" for name in names if name not in doc}:
-        update["$unset"] = gone
+    if unset := {name: "" for name in names if name not in doc}:
+        update["$unset"] = unset
     return UpdateOne({"_id": n.id}, update)
 
 
 async def _commit(session: AsyncClientSession) -> None:
-    """Commit, and again while the result is unknown. The deadline of the caller ends the loop."""
+    """Commit, and retry while the result is unknown, until the deadline of the caller."""
     while True:
         try:
             await session.commit_transaction()
@@ -329,8 +331,9 @@ async def _commit(session: AsyncClientSession) -> None:
 
 
 def _is_retryable(error: PyMongoError) -> bool:
-    """Return True for conflicts, elections and connections lost before the commit, and for duplicate keys, because the
-    next attempt reads the conflicting document."""
+    """Return True for conflicts, elections, connections lost before the commit, and duplicate keys.
+
+    After a duplicate key, the next attempt reads the conflicting document."""
     if error.timeout:
         return False
     if error.has_error_label("TransientTransactionError"):
@@ -339,7 +342,7 @@ def _is_retryable(error: PyMongoError) -> bool:
         if error.code == DUPLICATE_KEY:
             return True
         details = error.details or {}
-        return any(fault.get("code") == DUPLICATE_KEY for fault in details.get("writeErrors", []))
+        return any(write_error.get("code") == DUPLICATE_KEY for write_error in details.get("writeErrors", []))
     return False
 
 

@@ -1,4 +1,4 @@
-"""The unit of work of one transaction: what was read, what to write, and what to publish. No I/O."""
+"""The unit of work of one transaction, without I/O: the documents it has read, writes and publishes."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,13 +13,13 @@ from hub.model import InboxEvent, InboxEventKind, InboxState, Mailbox, MailboxCh
 
 
 class UnitOfWork:
-    """Works apply their changes to a unit one after another. Each sees the changes of those before it.
+    """Works apply their changes to a unit in sequence. Each sees the changes of the previous ones.
 
-    `decision_data` is what another stage has loaded for the works, outside the transaction. `read_with_deliveries`
-    collects the notifications that were marked as read and have deliveries on other channels.
+    A change takes the next modseq of its mailbox, updates the counts and adds an event. The unit is then written in one
+    transaction.
 
-    Every change takes the next modseq of its mailbox, adjusts the counts and adds an event. The committer writes all of
-    it in one transaction.
+    - `decision_data`: data that another stage has loaded for the works, outside the transaction.
+    - `read_with_deliveries`: ids of the notifications that were marked as read and have external deliveries.
     """
 
     def __init__(self, now: datetime, mailboxes: dict[str, Mailbox], new_mailboxes: frozenset[str]) -> None:
@@ -44,7 +44,7 @@ class UnitOfWork:
         return n if n and n.mailbox == mailbox and n.state else None
 
     def add(self, n: Notification) -> Notification:
-        """Add a new notification. A hidden one takes no modseq: it is outside views, counts and feed."""
+        """Add a new notification. A hidden one takes no modseq, because it is not in views, counts and feed."""
         if n.hidden:
             n = state.with_state(n)
             self.inserted[n.id] = self.notifications[n.id] = n
@@ -57,10 +57,12 @@ class UnitOfWork:
         return n
 
     def change(self, after: Notification, *, publish: bool = True, modseq: int = 0) -> Notification:
-        """Replace the notification with the id of `after`. `added_modseq` 0 moves it to the top of the inbox.
+        """Replace the notification that has the id of `after`, and return it as stored.
 
-        A hidden notification takes no modseq. For changes of a whole inbox, `publish=False` adds no event, and `modseq`
-        is one that was already taken.
+        - An `added_modseq` of 0 moves it to the top of the inbox.
+        - `publish=False` adds no event, and `modseq` is a number that is already taken. Both are for changes of whole
+          inboxes.
+        - A hidden notification takes no modseq.
         """
         before = self.notifications[after.id]
         if before.hidden:
@@ -84,12 +86,12 @@ class UnitOfWork:
         return n
 
     def load(self, found: Iterable[Notification]) -> None:
-        """Add notifications that a work has read itself."""
+        """Add notifications that a work has read in its session."""
         for n in found:
             self.notifications.setdefault(n.id, n)
 
     def change_all(self, kind: InboxEventKind, after: list[Notification]) -> list[Notification]:
-        """Change everything in the ACTIVE view of one mailbox, with one modseq and one event."""
+        """Change all notifications in the ACTIVE view of one mailbox, with one modseq and one event."""
         mailbox = after[0].mailbox
         modseq = self._next_modseq(mailbox)
         changed = [self.change(n, publish=False, modseq=modseq) for n in after]
@@ -102,7 +104,7 @@ class UnitOfWork:
         self.inserts.setdefault(collection, []).append(document)
 
     def update(self, collection: str, key: str, update: UpdateOne) -> None:
-        """Update a document of another stage, once for all works that pass the same key."""
+        """Update a document of another stage in the same transaction, once for all works with the same key."""
         self.updates.setdefault(collection, {})[key] = update
 
     def get_mailbox(self, mailbox: str) -> Mailbox:
@@ -110,13 +112,13 @@ class UnitOfWork:
         try:
             return self.mailboxes[mailbox]
         except KeyError:
-            raise NotFound("There is no such inbox.") from None
+            raise NotFound("This inbox does not exist.") from None
 
     def changes(self) -> list[MailboxChange]:
         """Return the changes to publish after the commit.
 
-        Mailboxes with unpublished changes are left out: publishing part of them would hide the gap that makes
-        subscribers read the store."""
+        A mailbox with unpublished changes is left out. Publishing a part of its changes would hide the gap, and
+        subscribers would not read the rest from the store."""
         return [
             MailboxChange(
                 mailbox=mailbox,
