@@ -96,12 +96,12 @@ async def test_client_that_does_not_finish_its_request_is_cut(impatient: Impatie
 
 async def test_client_that_does_not_finish_its_body_is_cut(impatient: Impatient) -> None:
     async with impatient.tenant("slow") as tenant, raw(impatient.api.port, impatient.tls) as slow:
-        before = await impatient.metric('hub_connections_cut_total{why="request"}')
+        before = await impatient.metric('hub_connections_aborted_total{why="request"}')
         slow.say(asking(tenant, FEED, size=1000))
         status, answer = await slow.answer()
         assert (status, answer["errors"][0]["extensions"]["code"]) == (408, "BAD_USER_INPUT")
         assert await slow.rest() == b""
-        assert await impatient.metric('hub_connections_cut_total{why="request"}') == before + 1
+        assert await impatient.metric('hub_connections_aborted_total{why="request"}') == before + 1
     assert "Traceback" not in impatient.api.log
 
 
@@ -224,7 +224,7 @@ async def deaf(tenant: Tenant, port: int, door: str) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize(
     ("door", "cut"),
-    [("sse", 'hub_connections_cut_total{why="stalled"}'), ("ws", 'hub_websockets_aborted_total{why="stalled"}')],
+    [("sse", 'hub_connections_aborted_total{why="stalled"}'), ("ws", 'hub_websockets_aborted_total{why="stalled"}')],
 )
 async def test_client_that_stops_reading_is_cut_and_its_place_is_free(
     impatient: Impatient, door: str, cut: str

@@ -1,7 +1,7 @@
-"""Devices of users: browsers, apps and personal addresses other than email and phone.
+"""Devices of users: browsers, apps and personal webhooks.
 
-A browser or an app belongs to the user who registered it last within the tenant. A user who signs in on a device takes
-it over from the previous one.
+A browser or an app belongs to the user of the tenant who registered it last. A user who signs in on a shared device
+takes it over from the previous user.
 """
 
 from collections.abc import Collection
@@ -20,7 +20,7 @@ from hub.model import Device, DeviceKind, User, tenant_of
 from hub.platform.connections import Database
 
 EXCLUSIVE_KINDS = frozenset({DeviceKind.WEB_PUSH, DeviceKind.MOBILE_PUSH})
-"""Kinds that belong to one user at a time. Several users may share an address of another kind."""
+"""The kinds that belong to one user at a time. Several users may share an address of another kind."""
 TOUCH_INTERVAL = timedelta(hours=1)
 """The shortest interval between two updates of a device's `last_used_at`."""
 LAST_USED_CACHE_SIZE = 50_000  # devices
@@ -35,9 +35,7 @@ def device_key(mailbox: str, kind: DeviceKind, address: str) -> str:
 class Devices:
     def __init__(self, database: Database, users: Users, clock: Clock, max_devices: int) -> None:
         self._docs = database[COLLECTION]
-        self._fast_writes = self._docs.with_options(
-            write_concern=WriteConcern(w=1)
-        )  # what a failover loses is noted again
+        self._fast_writes = self._docs.with_options(write_concern=WriteConcern(w=1))  # a failover may lose them
         self._users = users
         self._clock = clock
         self._max_devices = max_devices
@@ -48,18 +46,18 @@ class Devices:
 
         A device that the user has registered before keeps its id. Raise TooLarge if the user has too many."""
         while True:
-            theirs = {"devices.key": device.key, "_id": {"$ne": mailbox}}
-            await self._docs.update_many(theirs, {"$pull": {"devices": {"key": device.key}}})
+            other_owners = {"devices.key": device.key, "_id": {"$ne": mailbox}}
+            await self._docs.update_many(other_owners, {"$pull": {"devices": {"key": device.key}}})
             try:
                 user = await self._users.change(mailbox, lambda user: self._with_device(user, device))
-            except DuplicateKeyError:  # another user has registered it in between
+            except DuplicateKeyError:  # another user has registered it in the meantime
                 continue
-            return next(mine for mine in user.devices if mine.key == device.key)
+            return next(registered for registered in user.devices if registered.key == device.key)
 
     async def remove(self, mailbox: str, id: str) -> bool:
         """Remove a device. Return True if the user had it."""
-        found = {"_id": mailbox, "devices.id": id}
-        return (await self._docs.update_one(found, {"$pull": {"devices": {"id": id}}})).modified_count == 1
+        owner = {"_id": mailbox, "devices.id": id}
+        return (await self._docs.update_one(owner, {"$pull": {"devices": {"id": id}}})).modified_count == 1
 
     async def set_sns_endpoint(self, mailbox: str, id: str, arn: str) -> None:
         """Store the Amazon SNS endpoint of a device."""
@@ -68,25 +66,29 @@ class Devices:
     async def touch(self, used: Collection[tuple[str, str]]) -> None:
         """Update `last_used_at` of devices, given as pairs of mailbox and device id.
 
-        Devices that this process has updated within `TOUCH_INTERVAL` are skipped."""
+        Devices that this process has updated within TOUCH_INTERVAL are skipped."""
         now = self._clock()
-        unnoted = {one for one in used if one not in self._touched or self._touched[one] <= now - TOUCH_INTERVAL}
-        if not unnoted:
+        oldest = now - TOUCH_INTERVAL
+        due = {device for device in used if self._touched.get(device, oldest) <= oldest}
+        if not due:
             return
-        stale = {"last_used_at": {"$not": {"$gt": now - TOUCH_INTERVAL}}}
-        noted = {"$set": {"devices.$.last_used_at": now}}
+        stale = {"last_used_at": {"$not": {"$gt": oldest}}}
+        update = {"$set": {"devices.$.last_used_at": now}}
         await self._fast_writes.bulk_write(
-            [UpdateOne({"_id": box, "devices": {"$elemMatch": {"id": id, **stale}}}, noted) for box, id in unnoted],
+            [
+                UpdateOne({"_id": mailbox, "devices": {"$elemMatch": {"id": id, **stale}}}, update)
+                for mailbox, id in due
+            ],
             ordered=False,
         )
-        self._touched.update(dict.fromkeys(unnoted, now))
+        self._touched.update(dict.fromkeys(due, now))
 
     def _with_device(self, user: User, device: Device) -> User:
-        for index, known in enumerate(user.devices):
-            if known.key == device.key:
-                again = {"id": known.id, "created_at": known.created_at, "last_used_at": device.created_at}
-                kept = replace(device, **again)  # without its ARN, so that SNS enables the endpoint again
-                return replace(user, devices=(*user.devices[:index], kept, *user.devices[index + 1 :]))
+        for index, existing in enumerate(user.devices):
+            if existing.key == device.key:
+                kept = {"id": existing.id, "created_at": existing.created_at, "last_used_at": device.created_at}
+                registered = replace(device, **kept)  # without its ARN, so SNS enables the endpoint again
+                return replace(user, devices=(*user.devices[:index], registered, *user.devices[index + 1 :]))
         if len(user.devices) >= self._max_devices:
             raise TooLarge(f"A user has at most {self._max_devices} devices (HUB_USER_MAX_DEVICES). Remove one first.")
         return replace(user, devices=(*user.devices, device))

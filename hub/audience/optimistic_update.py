@@ -1,4 +1,4 @@
-"""Optimistic updates: read a document, compute the new one, and write it if nobody changed it in between."""
+"""Optimistic updates: read a document, compute the new one, and write it if it has not changed in between."""
 
 import asyncio
 import random
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class SerializedUpdates:
-    """Runs the updates of one document one after the other within this process."""
+    """Runs the updates of one document in sequence within this process."""
 
     def __init__(self, deadline_s: float) -> None:
         self._deadline_s = deadline_s
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self, id: str, attempt: Callable[[], Awaitable[T | None]]) -> T:
-        """Call `attempt` until it returns a value, and return that. Raise PyMongoError at the deadline."""
+        """Call `attempt` until it returns a value, and return that value. Raise PyMongoError at the deadline."""
         lock = self._locks.setdefault(id, asyncio.Lock())
         async with lock:
             with pymongo.timeout(self._deadline_s):

@@ -1,4 +1,4 @@
-"""Preferences without I/O: changes of them, and the matrix of all preferences with the defaults of the tenant."""
+"""Preferences, without I/O: changes of stored preferences, and the matrix of all effective preferences."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from hub.model import Category, CategoryPreference, Channel, Preferences
 
 
 class CellChange(Struct, frozen=True, kw_only=True):
-    """A change of one cell, or of the whole row if `channel` is None. UNSET keeps the value, None clears it."""
+    """A change of one cell, or of the whole row if `channel` is None. UNSET keeps a value, None clears it."""
 
     category: str
     channel: Channel | None = None
@@ -19,7 +19,7 @@ class CellChange(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """A change of preferences. UNSET keeps the value, None clears all of it."""
+    """A change of preferences. UNSET keeps a value, None clears it."""
 
     channels: dict[Channel, bool] | UnsetType | None = UNSET
     categories: tuple[CellChange, ...] | UnsetType | None = UNSET
@@ -31,7 +31,7 @@ class ChannelSwitch(Struct, frozen=True):
 
 
 class Cell(Struct, frozen=True):
-    """`locked`: the category is required, so it is always on."""
+    """`locked`: the category is required and always on."""
 
     channel: Channel
     enabled: bool
@@ -45,9 +45,9 @@ class Row(Struct, frozen=True):
 
 
 class Matrix(Struct, frozen=True):
-    """Preferences in a form that is ready to display: every row has the same channels.
+    """Preferences in a form that is ready to display. Every row has the same channels.
 
-    Rows are computed only if they are requested: there may be hundreds for each of hundreds of users."""
+    Rows are computed only if they are requested. There may be hundreds for each of hundreds of users."""
 
     channels: list[ChannelSwitch]
     effective: EffectivePreferences

@@ -1,6 +1,6 @@
-"""Users: created by `upsertUsers`, or by the first send to them.
+"""Users. `upsertUsers` creates them, or the first send to them.
 
-A user is one document, with devices, preferences and suppressed addresses in it.
+A user is one document, which contains the user's devices, preferences and suppressed addresses.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -39,14 +39,14 @@ class ProfileUpdate(Struct, frozen=True, kw_only=True):
 def indexes() -> Indexes:
     return {
         COLLECTION: [
-            # a device belongs to one user
+            # guarantees that a device belongs to one user
             IndexModel(
                 [("devices.key", ASCENDING)],
                 name="device",
                 unique=True,
                 partialFilterExpression={"devices.key": {"$exists": True}},
             ),
-            # `list_suppressions`: a tenant's users with suppressed addresses, in order
+            # `list_suppressions`: the users of a tenant who have suppressed addresses, in order
             IndexModel(
                 [("_id", ASCENDING), ("created_at", ASCENDING)], name=SUPPRESSED, partialFilterExpression=HAS_SUPPRESSED
             ),
@@ -76,19 +76,19 @@ class Users:
 
     async def locales(self, ids: Collection[str]) -> dict[str, str]:
         """Return the locales of the users who have set one."""
-        found = self._users.find({"_id": {"$in": list(ids)}, "locale": {"$exists": True}}, {"locale": 1})
-        return {doc["_id"]: str(doc["locale"]) async for doc in found}
+        docs = self._users.find({"_id": {"$in": list(ids)}, "locale": {"$exists": True}}, {"locale": 1})
+        return {doc["_id"]: str(doc["locale"]) async for doc in docs}
 
     async def get_many(self, ids: Collection[str]) -> dict[str, User]:
         """Return the users of `ids` who exist."""
-        found = self._users.find({"_id": {"$in": list(ids)}})
-        return await decode_by_id(found, User)
+        docs = self._users.find({"_id": {"$in": list(ids)}})
+        return await decode_by_id(docs, User)
 
     async def change(self, id: str, step: Callable[[User], User]) -> User:
-        """Replace a user's devices, preferences and suppressed addresses by those that `step` returns.
+        """Replace a user's devices, preferences and suppressed addresses with those that `step` returns.
 
-        `step` is called again if the user was changed in between, so that no change is lost. Raise NotFound if the
-        user does not exist."""
+        If the user has changed in between, `step` is called again. No change is lost. Raise NotFound if the user does
+        not exist."""
         return await self._updates.run(id, lambda: self._try_change(id, step))
 
     async def _try_change(self, id: str, step: Callable[[User], User]) -> User | None:
@@ -97,17 +97,17 @@ class Users:
             raise NotFound("This user does not exist.")
         before = decode(doc, User)
         if before is None:
-            raise Unavailable("Another version of the hub has written this user. Upgrade this one.")
+            raise Unavailable("A newer version of the hub has written this user. Upgrade this hub.")
         after = replace(step(before), updated_at=self._clock())
-        known, new = document(before), document(after)
+        old, new = document(before), document(after)
         for name in REPLACED_FIELDS:
             empty: Any = [] if name == "devices" else {}
-            value = merged(doc.get(name, empty), known.get(name, empty), new.get(name, empty))
+            value = merged(doc.get(name, empty), old.get(name, empty), new.get(name, empty))
             new = new | {name: value} if value else {key: kept for key, kept in new.items() if key != name}
         update: Document = {"$set": {name: new[name] for name in (*REPLACED_FIELDS, "updated_at") if name in new}}
-        if gone := [name for name in REPLACED_FIELDS if name not in new]:
-            update["$unset"] = dict.fromkeys(gone, "")
-        # $eq: a suppressed address may begin with a dollar sign, which MongoDB would read as an operator.
+        if unset := [name for name in REPLACED_FIELDS if name not in new]:
+            update["$unset"] = dict.fromkeys(unset, "")
+        # $eq: a suppressed address may begin with a dollar sign, and MongoDB would parse it as an operator.
         unchanged = {name: {"$eq": doc.get(name)} for name in REPLACED_FIELDS}  # None: the field is not set
         return after if (await self._users.update_one({"_id": id, **unchanged}, update)).matched_count else None
 
@@ -117,16 +117,16 @@ class Users:
 
     async def unsuppress(self, id: str, address: str) -> bool:
         """Allow emails to an address again. Return True if it was suppressed."""
-        found = False
+        was_suppressed = False
 
-        def without(user: User) -> User:
-            nonlocal found
-            found = address.lower() in user.suppressed
-            left = {known: why for known, why in user.suppressed.items() if known != address.lower()}
-            return replace(user, suppressed=left)
+        def step(user: User) -> User:
+            nonlocal was_suppressed
+            was_suppressed = address.lower() in user.suppressed
+            remaining = {other: why for other, why in user.suppressed.items() if other != address.lower()}
+            return replace(user, suppressed=remaining)
 
-        await self.change(id, without)
-        return found
+        await self.change(id, step)
+        return was_suppressed
 
     async def list_suppressions(
         self, tenant: str, first: int, after: tuple[str, str] | None
@@ -139,41 +139,41 @@ class Users:
             "$and": [HAS_SUPPRESSED, {SUPPRESSED: {"$type": "object"}}],  # another version may store another type
             "_id": {"$gte": begin, "$lt": f"{tenant}0"},  # `0` follows the slash
         }
-        people = self._users.find(match, hint=SUPPRESSED).sort("_id", ASCENDING).limit(first + 1)
+        docs = self._users.find(match, hint=SUPPRESSED).sort("_id", ASCENDING).limit(first + 1)
         rows = [
             (user_of(doc["_id"]), address, str(why))
-            async for doc in people
+            async for doc in docs
             for address, why in sorted(doc[SUPPRESSED].items())
         ]
         return [row for row in rows if not after or row[0] != after[0] or row[1] > after[1]][:first]
 
     async def deactivate_address(self, delivery: Delivery, email: str | None) -> None:
-        """Remove the device of a delivery, or suppress `email`, because the provider says that it no longer exists."""
+        """Remove the device of a delivery, or suppress `email`. The provider has reported that it no longer exists."""
         if delivery.device:
             await self._users.update_one({"_id": delivery.mailbox}, {"$pull": {"devices": {"id": delivery.device}}})
         elif email:
-            with suppress(NotFound):  # the user was erased meanwhile
+            with suppress(NotFound):  # the user was erased in the meantime
                 await self.suppress(delivery.mailbox, email, "gone")
 
     async def upsert(self, profiles: Sequence[ProfileUpdate]) -> list[User]:
-        """Create or update users and return them in order. If a user is given twice, the last profile wins."""
+        """Create or update users and return them in order. If a user is in the list twice, the last profile wins."""
         now = self._clock()
         await self._users.bulk_write([_upsert_operation(profile, now) for profile in profiles])
-        found = self._users.find({"_id": {"$in": [profile.id for profile in profiles]}})
-        users = await decode_by_id(found, User)
+        docs = self._users.find({"_id": {"$in": [profile.id for profile in profiles]}})
+        users = await decode_by_id(docs, User)
         return [users.get(profile.id) or unknown_user(profile.id, now) for profile in profiles]
 
 
 def _upsert_operation(profile: ProfileUpdate, now: datetime) -> UpdateOne:
-    given = {
+    values = {
         name: value
         for name in ("email", "phone", "locale", "timezone", "attributes")
         if (value := getattr(profile, name)) is not UNSET
     }
     update: dict[str, dict[str, object]] = {
-        "$set": {"updated_at": now} | {name: value for name, value in given.items() if value is not None},
+        "$set": {"updated_at": now} | {name: value for name, value in values.items() if value is not None},
         "$setOnInsert": {"created_at": now},
     }
-    if cleared := {name: "" for name, value in given.items() if value is None}:
+    if cleared := {name: "" for name, value in values.items() if value is None}:
         update["$unset"] = dict(cleared)
     return UpdateOne({"_id": profile.id}, update, upsert=True)

@@ -1,7 +1,7 @@
 """The plan for one recipient of one send, computed without I/O.
 
-For each channel the checks run in order, and the first failing one decides. A required category skips the checks of
-preferences, and no others. Users without preferences and devices get the same plan, so that plan is cached.
+For each channel the checks run in order, and the first one that fails decides. For a required category, only the
+checks of preferences are skipped. All users without preferences and devices get the same plan, which is cached.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ PHONE_CHANNELS = (Channel.SMS, Channel.WHATSAPP)
 
 
 class Requested(Struct, frozen=True):
-    """What a send requests. None means the default of the category."""
+    """The channels and the priority that a send requests. None means the default of the category."""
 
     channels: tuple[Channel, ...] | None = None
     priority: Priority | None = None
@@ -42,7 +42,7 @@ class Requested(Struct, frozen=True):
 class Decision(Struct, frozen=True):
     """The decision for one channel: ACCEPTED, or SKIPPED with its reason.
 
-    `devices` are the ids of the devices to deliver to, if the channel delivers to devices. Each gets a delivery."""
+    `devices` are the ids of the target devices, if the channel delivers to devices. Each gets a delivery."""
 
     channel: Channel
     outcome: DeliveryStatus
@@ -70,7 +70,7 @@ class Plan(Struct, frozen=True):
 class Recipient(Struct, frozen=True):
     """The input of the checks: one user, one category, one instant.
 
-    `switches` and `preference` are the user's own, with the defaults of the tenant."""
+    `switches` (for all categories) and `preference` (for this category) are effective preferences."""
 
     category: Category
     switches: Mapping[Channel, bool]
@@ -104,8 +104,8 @@ def _unconfigured(recipient: Recipient, channel: Channel) -> Decision | None:
 
 
 def _unreachable(recipient: Recipient, channel: Channel) -> Decision | None:
-    there = channel is Channel.IN_APP or recipient.addresses.get(channel) or recipient.devices.get(channel)
-    return None if there else _skip(channel, Reason.NO_ADDRESS)
+    reachable = channel is Channel.IN_APP or recipient.addresses.get(channel) or recipient.devices.get(channel)
+    return None if reachable else _skip(channel, Reason.NO_ADDRESS)
 
 
 def _suppressed(recipient: Recipient, channel: Channel) -> Decision | None:
@@ -125,7 +125,7 @@ def plan(
     configured: frozenset[Channel],
     now: datetime,
 ) -> Plan:
-    """Return the plan. `defaults` are the tenant's default preferences, `configured` the channels with a provider."""
+    """Return the plan. `defaults` are the tenant's preferences, `configured` the channels that have a provider."""
     if not user.devices and not user.suppressed and user.preferences == NO_PREFERENCES and defaults == NO_PREFERENCES:
         return _default_plan(requested, category, configured, is_email_address(user.email), bool(user.phone))
     return _plan(requested, category, _recipient(category, defaults, user, configured, now))
@@ -139,7 +139,7 @@ def skip_reason(
     configured: frozenset[Channel],
     now: datetime,
 ) -> Reason | None:
-    """Return the reason to skip a channel now, by the same checks, for a delivery that was planned earlier."""
+    """Return the reason to skip a delivery that was planned earlier, or None. The same checks apply."""
     return _decide(_recipient(category, defaults, user, configured, now), channel).reason
 
 
@@ -171,11 +171,11 @@ def _recipient(
 
 def _by_channel(devices: tuple[Device, ...]) -> dict[Channel, tuple[str, ...]]:
     """Return device ids by channel. A device kind has the name of its channel."""
-    found: dict[Channel, tuple[str, ...]] = {}
+    ids: dict[Channel, tuple[str, ...]] = {}
     for device in devices:
         channel = Channel(device.kind.value)
-        found[channel] = (*found.get(channel, ()), device.id)
-    return found
+        ids[channel] = (*ids.get(channel, ()), device.id)
+    return ids
 
 
 def _plan(requested: Requested, category: Category, recipient: Recipient) -> Plan:

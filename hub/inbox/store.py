@@ -268,7 +268,7 @@ class Inboxes:
     def _pipeline(
         self, mailbox: str, query: InboxQuery, states: Sequence[InboxState], limit: int, *, after: int | None
     ) -> list[dict[str, Any]]:
-        """Return the aggregation of a query. A search for words reads the newest HUB_SEARCH_MAX_NOTIFICATIONS notifications."""
+        """Return the aggregation of a query. A search for words reads only the newest notifications of the view."""
         newest_first = {"$sort": {"added_modseq": DESCENDING}}
         match: Document = {"mailbox": mailbox, "state": {"$in": [state.value for state in states]}}
         if query.categories:

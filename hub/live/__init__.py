@@ -1,1 +1,1 @@
-"""Live delivery: changes travel between processes over Redis pub/sub and reach clients through bounded feeds."""
+"""Live updates: processes exchange changes over Redis pub/sub, and clients get them through bounded feeds."""

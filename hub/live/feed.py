@@ -1,6 +1,6 @@
 """The bounded event queue of one subscription.
 
-Guarantee: a feed yields every change after its start position once and in the order of `modseq`, or it ends with
+Guarantee: a feed yields every change after its start position, once and in the order of `modseq`, or it ends with
 RESYNC. `SubscriptionHub` fills it.
 """
 
@@ -22,7 +22,7 @@ QUEUE_MAX_BYTES = 1 << 20
 class Feed:
     """The events of one mailbox, in order. It ends after a RESYNC or when it is closed.
 
-    A reader either iterates (`async for`), or registers a callback (`on_ready`) and calls `poll`, which needs no task.
+    A reader iterates (`async for`), or registers a callback (`on_ready`) and calls `poll`, which needs no task.
     """
 
     __slots__ = (
@@ -36,8 +36,8 @@ class Feed:
         self.epoch = ""
         self.position = -1
         self.known_at: int | None = None
-        """Set while the event taken last lies within the backlog: the Unix time (seconds) up to which the client has
-        everything. None means now."""
+        """The Unix time (seconds) up to which the client has all changes. Set while the last event that was taken is in
+        the backlog. None means now."""
         self._backlog = 0
         self._backlog_since = 0
         self._bytes = 0
@@ -60,9 +60,9 @@ class Feed:
         return self._pop()
 
     def on_ready(self, callback: Callable[[], None]) -> None:
-        """Call `callback` whenever an event is available or the feed has ended, and at once if that is so now.
+        """Call `callback` when an event is available or the feed has ended, and at once if that is the case now.
 
-        The callback polls until nothing is left, and must not raise."""
+        The callback polls until no event is left. It must not raise."""
         self._on_ready = callback
         if self._queue or self._ended:
             callback()
@@ -78,7 +78,7 @@ class Feed:
 
     @property
     def ended(self) -> bool:
-        """True if the feed is closed and all its events were taken."""
+        """True if the feed is closed and all its events have been taken."""
         return self._ended and not self._queue
 
     @property
@@ -87,12 +87,12 @@ class Feed:
         return self._buffered is None and not self._ended
 
     def start(self, backlog: Backlog, since: int) -> bool:
-        """Queue the backlog and then the buffered changes. Return False if something is missing between them.
+        """Queue the backlog and then the buffered changes. Return False if a change between them is missing.
 
         `since` is the time of the position before the backlog. A client that disconnects within the backlog resumes
         with that time, not with the current time."""
         buffered, self._buffered = self._buffered or [], None
-        whole, self._bytes = not self._is_full(len(buffered)), 0
+        buffer_complete, self._bytes = not self._is_full(len(buffered)), 0
         self.epoch = backlog.head.epoch
         self.position = backlog.head.modseq
         if backlog.events is UNSET:
@@ -102,31 +102,31 @@ class Feed:
         self._backlog, self._backlog_since = len(backlog.events), since
         if self._queue:
             self._notify()
-        return all(self.offer(changed) for changed in buffered) and whole
+        return all(self.offer(change) for change in buffered) and buffer_complete
 
-    def offer(self, changed: MailboxChange) -> bool:
-        """Queue a live change. Return False if a change before it is missing."""
+    def offer(self, change: MailboxChange) -> bool:
+        """Queue a live change. Return False if a previous change is missing."""
         if self._ended:
             return True
         if self._buffered is not None:
             if not self._is_full(len(self._buffered)):
-                self._buffered.append(changed)
-                self._bytes += sum(map(_size, changed.events))
+                self._buffered.append(change)
+                self._bytes += sum(map(_size, change.events))
             return True
-        if changed.epoch != self.epoch:
+        if change.epoch != self.epoch:
             return False
-        if changed.last <= self.position:
+        if change.last <= self.position:
             return True
-        if changed.events[0].kind is InboxEventKind.RESYNC:
-            self._end_with(changed.events[0])
+        if change.events[0].kind is InboxEventKind.RESYNC:
+            self._end_with(change.events[0])
             return True
-        if changed.first > self.position + 1:
+        if change.first > self.position + 1:
             return False
-        self._push(changed.events, changed.last)
+        self._push(change.events, change.last)
         return True
 
     def catch_up(self, backlog: Backlog) -> None:
-        """Queue what was missed, as read from the store. The backlog may begin before this feed's position."""
+        """Queue missed changes that were read from the store. The backlog may begin before this feed's position."""
         head = backlog.head
         if head.epoch != self.epoch:
             self.resync(head)
@@ -147,9 +147,9 @@ class Feed:
         self._notify()
 
     def _push(self, events: Sequence[InboxEvent], last: int) -> None:
-        """Queue events, or end with RESYNC if the queue is full, because the client does not keep up.
+        """Queue events, or end with RESYNC if the queue is full because the client is too slow.
 
-        Events of the backlog do not count towards the limit: the client asked for them."""
+        Events of the backlog do not count toward the limit, because the client requested them."""
         if self._is_full(len(self._queue) - self._backlog):
             newest = events[-1] if events else self._queue[-1]
             self._end_with(

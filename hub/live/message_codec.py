@@ -1,7 +1,7 @@
 """The pub/sub messages, encoded as MessagePack.
 
-A user channel carries `MailboxChange`. The common channel carries `Broadcast` (one send to many users: the content
-once, then one row per user) and `Reconcile` (compare the open mailboxes with the store).
+A user channel has `MailboxChange` messages. The common channel has `Broadcast` messages (one send to many users: the
+content once, then one row per user) and `Reconcile` messages (compare the open mailboxes with the store).
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, Notification
 
-BROADCAST_MIN_MAILBOXES = 8  # fewer get one message each
+BROADCAST_MIN_MAILBOXES = 8  # below that, each mailbox gets a message of its own
 MAX_ROWS = 1000  # per message
 
 
@@ -45,7 +45,7 @@ class Broadcast(Struct, array_like=True, tag=True, frozen=True):
 
 
 class Reconcile(Struct, array_like=True, tag=True, frozen=True):
-    """Messages were lost: compare the open mailboxes with the store."""
+    """Requests all processes to compare their open mailboxes with the store, because messages were lost."""
 
 
 encode = msgpack.Encoder().encode
@@ -54,9 +54,9 @@ decode_common = msgpack.Decoder(Broadcast | Reconcile).decode
 
 
 def encode_changes(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | None, bytes]]:
-    """Yield the messages for the changes of one commit: a mailbox (None: the common channel) and the bytes.
+    """Yield the messages for the changes of one commit, as mailbox and bytes. None: the common channel.
 
-    Their order does not matter, because each mailbox is in exactly one message."""
+    The order of the messages does not matter, because each mailbox is in exactly one."""
     by_send: dict[str, list[MailboxChange]] = defaultdict(list)
     for change in changed:
         event = change.events[0]
@@ -81,7 +81,7 @@ def encode_changes(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | Non
 def _same_content(n: Notification, other: Notification | None) -> bool:
     """Return True if the notifications differ only in the fields of a row.
 
-    The end of a snooze is ADDED too, but with other marks."""
+    Notifications of one send can differ: the end of a snooze is ADDED too, with other marks."""
     return other is not None and n == replace(
         other, id=n.id, mailbox=n.mailbox, modseq=n.modseq, added_modseq=n.added_modseq
     )

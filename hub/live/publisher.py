@@ -1,7 +1,7 @@
 """Publishes committed changes to the other processes.
 
-No request waits for it, and no guarantee depends on it. The queue is bounded. After a loss (Redis unreachable, queue
-full) the next successful publish includes one `Reconcile`, and the subscribers compare with the store.
+No request waits for it, and no guarantee depends on it. The queue is bounded. After a loss (Redis is unavailable, or
+the queue is full) the next successful publish includes one `Reconcile`, and the subscribers compare with the store.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Publisher:
         self._redis = redis
         self._prefix = prefix
         self._queue: deque[list[MailboxChange]] = deque()
-        self._waiting = 0  # changes in it
+        self._waiting = 0  # changes in the queue
         self._wake = asyncio.Event()
         self._lost = False
 
@@ -56,11 +56,11 @@ class Publisher:
 
     @property
     def waiting(self) -> int:
-        """The number of changes not published yet."""
+        """The number of changes that are not published yet."""
         return self._waiting
 
     def request_reconcile(self) -> None:
-        """Make all subscribers compare with the store: a commit may have succeeded whose changes are unknown."""
+        """Request all subscribers to compare with the store, because a commit may have succeeded without publishing."""
         self._lost = True
         self._wake.set()
 
@@ -82,7 +82,7 @@ class Publisher:
                 metrics.publish_lost.inc(len(messages))
                 await asyncio.sleep(RETRY_DELAY_S)
             except asyncio.CancelledError:
-                self._lost = True  # these may or may not have been published
+                self._lost = True  # the messages may or may not have been published
                 raise
             else:
                 metrics.published.inc(len(messages))

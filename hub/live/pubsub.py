@@ -1,8 +1,8 @@
 """The single Redis pub/sub connection of a process.
 
-A silent connection is not trusted. Each process publishes a heartbeat to itself. If the heartbeat does not arrive, or
-the connection breaks, the connection is `disconnected` until it has subscribed again and received a heartbeat.
-Messages published in between are lost: `on_change` is called, and its owner compares with the store.
+Each process publishes heartbeats to itself. If a heartbeat does not arrive, or the connection breaks, the state is
+`disconnected` until all channels are subscribed again and a heartbeat has arrived. Messages that were published in
+between are lost. `on_change` is called when the state changes, and the owner compares with the store.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ HEARTBEAT_S = 1.0
 HEARTBEAT_TIMEOUT_S = 2.2  # two heartbeats missed
 HEARTBEAT_CHECK_S = 0.2
 RECONNECT_DELAY_S = 0.3
-CONFIRMATION_TIMEOUT_S = 2.0  # how long `wait_subscribed` waits
+CONFIRMATION_TIMEOUT_S = 2.0  # of `wait_subscribed`
 CHANNELS_PER_COMMAND = 1000
 
 log = structlog.get_logger(__name__)
 
 
 class PubSubConnection:
-    """`connect` returns a client for pub/sub; `redis` is the client for commands."""
+    """`connect` returns a client for pub/sub. `redis` is the client for commands."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class PubSubConnection:
         self._failure_logged = False
         self.disconnected = True
         self.generation = 0
-        """The number of disconnections and reconnections so far."""
+        """The number of disconnections and reconnections."""
 
     def subscribe(self, channel: str) -> None:
         """Subscribe to `channel` now and after every reconnection."""
@@ -71,9 +71,9 @@ class PubSubConnection:
         self._has_changes.set()
 
     async def wait_subscribed(self, channel: str) -> None:
-        """Return once the server has confirmed `channel`, or at once while disconnected.
+        """Return after Redis has confirmed `channel`, or at once while disconnected.
 
-        The reconnection calls `on_change`, so a missed message is found in the store."""
+        After the reconnection `on_change` is called. A missed message is then found in the store."""
         if self.disconnected or channel in self._subscribed:
             return
         event = self._waiters.setdefault(channel, asyncio.Event())
@@ -138,7 +138,7 @@ class PubSubConnection:
                 self._on_confirmation(channel)
 
     def _on_confirmation(self, channel: str) -> None:
-        """Count a confirmation. The state of a channel is known after the last one that is outstanding."""
+        """Count a confirmation. The state of a channel is certain after its last outstanding confirmation."""
         self._unconfirmed[channel] -= 1
         if self._unconfirmed[channel] > 0:
             return
@@ -150,7 +150,7 @@ class PubSubConnection:
                 event.set()
 
     async def _apply_changes(self, pubsub: PubSub) -> None:
-        """Send changes of the wanted channels to the server."""
+        """Subscribe and unsubscribe channels in Redis when the wanted channels change."""
         while not is_cancelling():
             await self._has_changes.wait()
             await self._send_changes(pubsub)
@@ -177,7 +177,7 @@ class PubSubConnection:
         self._log_first_failure("pubsub_heartbeat_missed", seconds=round(loop.time() - self._last_heartbeat, 1))
 
     def _log_first_failure(self, event: str, **fields: object) -> None:
-        """Log only the first failure until the connection is up again."""
+        """Log only the first failure until the connection is restored."""
         if not self._failure_logged:
             self._failure_logged = True
             log.warning(event, **fields)
@@ -193,7 +193,7 @@ class PubSubConnection:
         if self.disconnected and not self._awaiting_first:
             self.disconnected = False
             self.generation += 1
-            level = logging.WARNING if self._failure_logged else logging.INFO  # as the failure was logged
+            level = logging.WARNING if self._failure_logged else logging.INFO  # a warning follows a warning
             self._failure_logged = False
             log.log(level, "pubsub_connected", channels=len(self._subscribed))
             self._on_change()

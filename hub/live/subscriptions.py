@@ -1,13 +1,13 @@
 """The open inbox subscriptions of this process, and the repair of gaps in them.
 
-Each subscription is a `Feed` with its own position.
+Each subscription is a `Feed` with a position of its own.
 
-Guarantee: a feed yields every change after its start position once and in the order of `modseq`, or it ends with
+Guarantee: a feed yields every change after its start position, once and in the order of `modseq`, or it ends with
 RESYNC.
 
 - Subscribing: the feed buffers live changes, reads the backlog from the store, then queues the buffered changes.
-- A message whose `first` is not the next `modseq` of a feed is a gap. The mailbox is then marked as behind, and its
-  feeds catch up from the store.
+- A gap is a message whose `first` is not the next `modseq` of a feed. Its mailbox is marked as behind, and its feeds
+  catch up from the store.
 - Reconciling compares every open mailbox with the store: every 30 s, after every loss of messages, and every 1.5 s
   while pub/sub is disconnected.
 """
@@ -33,8 +33,9 @@ RECONCILE_INTERVAL_DISCONNECTED_S = 1.5
 MAILBOXES_PER_QUERY = 1000
 CATCH_UP_TASKS = 8
 RETRY_DELAY_S = 0.5
-CONCURRENT_BACKLOGS = 16  # more would wait for MongoDB connections and delay other queries
+CONCURRENT_BACKLOGS = 16  # more reads would delay other queries, because MongoDB connections are limited
 BACKLOG_SLOT_TIMEOUT_S = 30.0  # about as long as clients wait
+FAR_FUTURE_S = 1 << 40  # a Unix time
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,7 @@ class Store(Protocol):
 class SubscriptionHub:
     """The feeds of this process, by mailbox.
 
-    `connect` returns the pub/sub connection, which calls `on_message` and, after a loss, `reconcile`.
+    `connect` returns the pub/sub connection. It calls `on_message`, and `reconcile` after a loss.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class SubscriptionHub:
         self.pubsub.subscribe(self._common_channel)
 
     async def subscribe(self, mailbox: str, after: Position | None) -> Feed:
-        """Return a feed of every change since `after`, or from now on. Raise NotFound if the mailbox does not exist."""
+        """Return a feed of all changes after `after`, or from now on. Raise NotFound if the mailbox does not exist."""
         feed = Feed(mailbox)
         if mailbox not in self._mailbox_feeds:
             self._mailbox_feeds[mailbox] = set()
@@ -91,18 +92,18 @@ class SubscriptionHub:
         return feed
 
     async def _read_backlog(self, mailbox: str, after: Position | None) -> Backlog:
-        """Read a backlog. At most `CONCURRENT_BACKLOGS` are read at once; the others wait in order."""
+        """Read a backlog. At most CONCURRENT_BACKLOGS are read at once. The others wait in order."""
         try:
             async with asyncio.timeout(BACKLOG_SLOT_TIMEOUT_S):
                 await self._backlog_slots.acquire()
         except TimeoutError:
-            raise Unavailable("Too many subscriptions open at once: try again shortly.") from None
+            raise Unavailable("Too many subscriptions are being opened: try again shortly.") from None
         try:
             backlog = await self._store.backlog(mailbox, after)
         finally:
             self._backlog_slots.release()
         if backlog is None:
-            raise NotFound("There is no such inbox.")
+            raise NotFound("This inbox does not exist.")
         return backlog
 
     def unsubscribe(self, feed: Feed) -> None:
@@ -133,11 +134,7 @@ class SubscriptionHub:
                 self._deliver(message_codec.decode_changed(data))
                 return
             message = message_codec.decode_common(data)
-        except (
-            MsgspecError,
-            ValueError,
-            IndexError,
-        ) as error:  # of another version; the store has it
+        except (MsgspecError, ValueError, IndexError) as error:  # of another version. The store has the change.
             metrics.unreadable.labels("live").inc()
             log.warning("live_message_invalid", throttled=True, error=error)
             if channel == self._common_channel:
@@ -164,10 +161,10 @@ class SubscriptionHub:
             for _ in range(CATCH_UP_TASKS):
                 group.create_task(self._run_catch_up())
 
-    def _deliver(self, changed: MailboxChange) -> None:
-        for feed in tuple(self._mailbox_feeds.get(changed.mailbox, ())):
-            if not feed.offer(changed):
-                self._mark_behind(changed.mailbox)
+    def _deliver(self, change: MailboxChange) -> None:
+        for feed in tuple(self._mailbox_feeds.get(change.mailbox, ())):
+            if not feed.offer(change):
+                self._mark_behind(change.mailbox)
 
     def _mark_behind(self, mailbox: str) -> None:
         metrics.gaps.inc()
@@ -192,7 +189,7 @@ class SubscriptionHub:
             batch = mailboxes[start : start + MAILBOXES_PER_QUERY]
             heads = {head.id: head for head in await self._store.get_mailboxes(batch)}
             for mailbox in batch:
-                head = heads.get(mailbox)  # None: the mailbox was erased
+                head = heads.get(mailbox)  # None: the user was erased
                 if any(
                     feed.live and (head is None or feed.position < head.modseq or feed.epoch != head.epoch)
                     for feed in self._mailbox_feeds.get(mailbox, ())
@@ -216,7 +213,7 @@ class SubscriptionHub:
         except PyMongoError:
             raise
         except Exception:
-            log.exception("backlog_failed", mailbox=mailbox)  # the client gets the error when it loads the inbox again
+            log.exception("backlog_failed", mailbox=mailbox)  # the client gets the error when it reloads the inbox
             backlog = Backlog(Mailbox(id=mailbox, epoch=""), UNSET)
         for feed in feeds:
             if feed.live:
@@ -225,19 +222,16 @@ class SubscriptionHub:
     @staticmethod
     def _position(feed: Feed) -> Position:
         """Return the position of an open feed, with a time that is never too old for a backlog."""
-        return Position(feed.epoch, feed.position, FAR_FUTURE)
+        return Position(feed.epoch, feed.position, FAR_FUTURE_S)
 
 
-FAR_FUTURE = 1 << 40
+async def _retry_until_ok(step: Callable[..., Awaitable[None]], *args: str) -> None:
+    """Call `step`, and again after each MongoDB error. Otherwise a feed would stay behind.
 
-
-async def _retry_until_ok(work: Callable[..., Awaitable[None]], *args: str) -> None:
-    """Call `work`, and again after each MongoDB error, because a feed that is behind would stay behind.
-
-    Other errors are logged and dropped: they must not stop the process."""
+    Other errors are logged and ignored, because they must not stop the process."""
     while True:
         try:
-            return await work(*args)
+            return await step(*args)
         except PyMongoError as error:
             log.warning("reconcile_failed", error=error)
             await asyncio.sleep(RETRY_DELAY_S)

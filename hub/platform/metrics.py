@@ -36,15 +36,15 @@ limiter_redis_errors = Counter(
 sockets = Gauge("hub_sockets", "Open WebSockets.")
 sockets_closed = Counter("hub_sockets_closed", "WebSockets that the hub closed, by close code.", ["code"])
 websockets_aborted = Counter("hub_websockets_aborted", "WebSockets aborted because the client did not read.", ["why"])
-connections_cut = Counter(
-    "hub_connections_cut", "HTTP connections aborted because the client did not send or did not read.", ["why"]
+connections_aborted = Counter(
+    "hub_connections_aborted", "HTTP connections aborted because the client did not send or did not read.", ["why"]
 )
 connections_refused = Counter(
     "hub_connections_refused", "Connections refused because their address had too many open connections."
 )
 feeds = Gauge("hub_feeds", "Open inbox subscriptions.")
 feed_events = Gauge("hub_feed_events", "Events queued in all inbox subscriptions.")
-feed_events_most = Gauge("hub_feed_events_most", "Events queued in the fullest inbox subscription.")
+feed_events_max = Gauge("hub_feed_events_max", "Events queued in the fullest inbox subscription.")
 feeds_over_half_full = Gauge("hub_feeds_over_half_full", "Inbox subscriptions more than half full.")
 mailboxes_open = Gauge("hub_mailboxes_open", "Mailboxes with an open inbox subscription.")
 receipt_readers = Gauge("hub_receipt_readers", "Open subscriptions to receipts.")

@@ -326,5 +326,5 @@ def register_gauges(committer: Committer, publisher: Publisher, rooms: Subscript
     metrics.publish_waiting.set_function(lambda: publisher.waiting)
     metrics.mailboxes_open.set_function(lambda: rooms.mailbox_count)
     metrics.feed_events.set_function(lambda: sum(rooms.queue_lengths()))
-    metrics.feed_events_most.set_function(lambda: max(rooms.queue_lengths(), default=0))
+    metrics.feed_events_max.set_function(lambda: max(rooms.queue_lengths(), default=0))
     metrics.feeds_over_half_full.set_function(lambda: sum(waiting > half for waiting in rooms.queue_lengths()))

@@ -159,7 +159,7 @@ class HubHTTPProtocol(RequestReader):
             self._stall_timer = None
 
     def _timed_out(self) -> None:
-        metrics.connections_cut.labels("request").inc()
+        metrics.connections_aborted.labels("request").inc()
         limit = f"{self._settings.request_timeout_s:g} s (HUB_REQUEST_TIMEOUT_S)"
         self.reject(408, BadUserInput(f"The request did not arrive within {limit}.", "body"))
 
@@ -174,7 +174,7 @@ class HubHTTPProtocol(RequestReader):
 
     def _abort(self, reason: str) -> None:
         if not self._is_lost:
-            metrics.connections_cut.labels(reason).inc()
+            metrics.connections_aborted.labels(reason).inc()
             self.transport.abort()
 
 
