@@ -11,7 +11,7 @@ FRONT := hub/front/index.html
 FRONT_PACKAGES := frontend-demo/node_modules/.package-lock.json
 FRONT_SOURCES := $(shell find frontend-demo -type d \( -name node_modules -o -name dist \) -prune -o -type f -print)
 NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'
-COMPAT_TESTS := tests/test_driver_cancelled.py tests/test_sending.py tests/test_resume.py
+COMPAT_TESTS := tests/test_mongo_cancellation.py tests/test_send.py tests/test_feed_resume.py
 HAS_NODE := { $(NODE) && npm --version; } >/dev/null 2>&1
 NO_NODE := Node 20.19 or later and npm are not installed
 

@@ -26,7 +26,7 @@ FEED = "subscription ($after: Cursor) { inbox(after: $after) { cursor kind notif
 EVENT = re.compile(rb'"cursor":"([^"]*)","kind":"([A-Z_]+)","notification":(?:null|{"title":"([^"]*)")')
 
 
-class Line(asyncio.Protocol):
+class BulkClient(asyncio.Protocol):
     """One socket with one subscription. `heard` are the titles that came over all its connections, in order, and
     `cursor` the last one, which the next connection hands back."""
 
@@ -38,11 +38,11 @@ class Line(asyncio.Protocol):
         self._shaken = False
         self._gone: asyncio.Future[None] | None = None
         self.subscribed: asyncio.Future[None] | None = None
-        self.heard: list[str] = []
-        self.others: list[str] = []
+        self.titles: list[str] = []
+        self.other_kinds: list[str] = []
         """Kinds other than ADDED."""
         self.cursor: str | None = None
-        self.codes: list[int] = []
+        self.close_codes: list[int] = []
         """With which the server closed its connections."""
         self.errors: list[Json] = []
 
@@ -56,12 +56,12 @@ class Line(asyncio.Protocol):
             await loop.create_connection(lambda: self, "127.0.0.1", port)
             await self.subscribed
 
-    async def gone(self) -> None:
+    async def wait_closed(self) -> None:
         """Returns when the connection has ended."""
         assert self._gone
         await self._gone
 
-    async def stay(self, port: int, random: Random, pace: float) -> None:
+    async def reconnect_forever(self, port: int, random: Random, pace: float) -> None:
         """Until cancelled. Comes back by itself with the waits of the npm package graphql-ws, times `pace`."""
         attempt = 0
         while True:
@@ -69,7 +69,7 @@ class Line(asyncio.Protocol):
                 if self._transport is None:
                     await self.open(port)
                     attempt = 0
-                await self.gone()
+                await self.wait_closed()
             await asyncio.sleep((2**attempt + random.uniform(0.3, 3)) * pace)
             attempt += 1
 
@@ -77,14 +77,14 @@ class Line(asyncio.Protocol):
         """For good, as a laptop does whose lid was closed."""
         assert self._transport
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BYTES)
-        self.pause()
+        self.pause_reading()
 
-    def pause(self) -> None:
+    def pause_reading(self) -> None:
         """Until it reads on, as a tab does that was put to sleep."""
         assert self._transport
         self._transport.pause_reading()
 
-    def read_on(self) -> None:
+    def resume_reading(self) -> None:
         assert self._transport
         self._transport.resume_reading()
 
@@ -115,7 +115,7 @@ class Line(asyncio.Protocol):
             self._bytes[:] = rest
             self._say({"type": "connection_init", "payload": {"authorization": f"Bearer {self._token}"}})
         at = 0
-        while size := _whole(self._bytes, at):
+        while size := _frame_bounds(self._bytes, at):
             start, end_at = size
             self._take(self._bytes[at], bytes(self._bytes[start:end_at]))
             at = end_at
@@ -125,7 +125,7 @@ class Line(asyncio.Protocol):
         if opcode == PING:
             self._write(PONG, payload)
         elif opcode == CLOSE:
-            self.codes.append(struct.unpack("!H", payload[:2])[0])
+            self.close_codes.append(struct.unpack("!H", payload[:2])[0])
             self._write(CLOSE, payload[:2])
         elif payload.startswith(b'{"id":"1","type":"next"'):
             found = EVENT.search(payload)
@@ -133,10 +133,10 @@ class Line(asyncio.Protocol):
             cursor, kind, title = (part.decode() for part in found.groups(b""))
             self.cursor = cursor
             if kind == "ADDED":
-                self.heard.append(title)
+                self.titles.append(title)
                 self._on_title(title)
             else:
-                self.others.append(kind)
+                self.other_kinds.append(kind)
         else:
             self._answer(json.loads(payload))
 
@@ -169,7 +169,7 @@ class Line(asyncio.Protocol):
             self._transport.write(bytes((opcode,)) + size + bytes(4) + payload)
 
 
-def _whole(data: bytearray, at: int) -> tuple[int, int] | None:
+def _frame_bounds(data: bytearray, at: int) -> tuple[int, int] | None:
     """Where the payload of the frame at `at` begins and ends; None while some of it is missing."""
     have = len(data)
     if have < at + 2:
@@ -185,7 +185,7 @@ def _whole(data: bytearray, at: int) -> tuple[int, int] | None:
 
 
 @asynccontextmanager
-async def hanging_up(lines: list[Line]) -> AsyncIterator[None]:
+async def closing_clients(lines: list[BulkClient]) -> AsyncIterator[None]:
     """Closes them, and those added meanwhile."""
     try:
         yield
@@ -195,7 +195,7 @@ async def hanging_up(lines: list[Line]) -> AsyncIterator[None]:
         await asyncio.sleep(0.1)
 
 
-async def open_all(lines: Iterable[Line], port: int, at_once: int = 64) -> None:
+async def open_all(lines: Iterable[BulkClient], port: int, at_once: int = 64) -> None:
     """Some at a time."""
     waiting = iter(list(lines))
 
@@ -212,22 +212,22 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-async def metric(tenant: Tenant, api: Process, name: str) -> float:
+async def read_metric(tenant: Tenant, api: Process, name: str) -> float:
     async with tenant.http.get(api.url.replace("/graphql", "/metrics")) as response:
         text = await response.text()
     return next((float(line.split()[-1]) for line in text.splitlines() if line.rpartition(" ")[0] == name), 0.0)
 
 
-async def subscribed(api: Process, count: int, tenant: Tenant) -> None:
+async def wait_for_subscriptions(api: Process, count: int, tenant: Tenant) -> None:
     """Returns when that many subscriptions are open."""
 
     async def open() -> bool:
-        return await metric(tenant, api, "hub_feeds") == count
+        return await read_metric(tenant, api, "hub_feeds") == count
 
     await eventually(open, 60)
 
 
-async def asked_until(stop: asyncio.Event, tenant: Tenant, url: str, every_s: float = 0.02) -> list[float]:
+async def measure_queries(stop: asyncio.Event, tenant: Tenant, url: str, every_s: float = 0.02) -> list[float]:
     """How long an unrelated person's query took each time, in milliseconds."""
     took = []
     while not stop.is_set():

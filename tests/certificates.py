@@ -27,7 +27,7 @@ class Certificate:
         return context
 
 
-def certificate(folder: Path, name: str = "hub", password: str = "") -> Certificate:
+def create_certificate(folder: Path, name: str = "hub", password: str = "") -> Certificate:
     """Two new files in that folder."""
     key = ec.generate_private_key(ec.SECP256R1())
     who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -9,19 +9,19 @@ from uuid import uuid4
 import pytest
 
 from tests.client import Json, Tenant, eventually
-from tests.fake_providers import MailServer, PushService, QuickAmazon
-from tests.inbox_watchers import faults
+from tests.fake_providers import FakeMailServer, FakePushService, FastFakeAmazon
+from tests.inbox_watchers import find_log_faults
 from tests.processes import Deployment
-from tests.receiver import Receiver
-from tests.worlds import SENDER, VAPID, VAPID_TEXT
+from tests.provider_setup import SENDER, VAPID_KEY, VAPID_TEXT
+from tests.webhook_receiver import WebhookReceiver
 
 CHANNELS = ("EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK")
-DIED = "its worker died"
+WORKER_DIED = "its worker died"
 
-CONNECT = "mutation ($to: String!) { connectWebhook(url: $to) { secret device { id } } }"
-BROWSER = "mutation ($input: WebPushInput!) { registerWebPush(input: $input) { id } }"
-PHONE = "mutation ($input: MobileDeviceInput!) { registerMobileDevice(input: $input) { id } }"
-PEOPLE = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
+CONNECT_WEBHOOK = "mutation ($to: String!) { connectWebhook(url: $to) { secret device { id } } }"
+REGISTER_WEB_PUSH = "mutation ($input: WebPushInput!) { registerWebPush(input: $input) { id } }"
+REGISTER_MOBILE_DEVICE = "mutation ($input: MobileDeviceInput!) { registerMobileDevice(input: $input) { id } }"
+UPSERT_USERS = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
 DELIVERY = (
     "id notificationId sendId userId channel deviceId status reason dueAt providerId createdAt "
     "attempts { at ok provider error durationMs }"
@@ -30,7 +30,7 @@ DELIVERIES = (
     "query ($f: DeliveryFilter, $a: String) { deliveries(filter: $f, first: 100, after: $a) { "
     f"nodes {{ {DELIVERY} }} pageInfo {{ hasNextPage endCursor }} }} }}"
 )
-QUICK = {
+SHORT_TIMES = {
     "egress_allow": "127.0.0.0/8",
     "provider_timeout_s": "2",
     "lease_margin_s": "1",
@@ -41,15 +41,15 @@ QUICK = {
 }
 
 
-class Outside:
+class FakeChannels:
     """`settings` are what processes reach it with. `ids`: the delivery's id by what a peer sees of it."""
 
-    async def __aenter__(self) -> "Outside":
+    async def __aenter__(self) -> "FakeChannels":
         self._stack = AsyncExitStack()
-        self.mail = await self._stack.enter_async_context(MailServer())
-        self.push: PushService = await self._stack.enter_async_context(PushService(VAPID.public_key()))
-        self.amazon: QuickAmazon = await self._stack.enter_async_context(QuickAmazon())
-        self.receiver = await self._stack.enter_async_context(Receiver())
+        self.mail = await self._stack.enter_async_context(FakeMailServer())
+        self.push: FakePushService = await self._stack.enter_async_context(FakePushService(VAPID_KEY.public_key()))
+        self.amazon: FastFakeAmazon = await self._stack.enter_async_context(FastFakeAmazon())
+        self.receiver = await self._stack.enter_async_context(WebhookReceiver())
         environment = self._stack.enter_context(pytest.MonkeyPatch.context())
         environment.setenv("AWS_ENDPOINT_URL", self.amazon.url)
         environment.setenv("AWS_REGION", "eu-west-1")
@@ -73,28 +73,28 @@ class Outside:
 
     def slow(self, seconds: float) -> None:
         """Every peer answers up to so much later."""
-        self.mail.slow_s = self.push.slow_s = self.amazon.slow_s = seconds
-        self.receiver.otherwise = lambda *_: random.uniform(0, seconds)
+        self.mail.max_delay_s = self.push.max_delay_s = self.amazon.max_delay_s = seconds
+        self.receiver.default_response = lambda *_: random.uniform(0, seconds)
 
     async def join(self, tenant: Tenant, *users: str, channels: Iterable[str] = CHANNELS) -> None:
         """Each of them is reached on each of these channels."""
         chosen = set(channels)
         if "EMAIL" in chosen:
             people = [{"id": user, "email": f"{user}@people.example"} for user in users]
-            await tenant.ask(PEOPLE, users=people)
+            await tenant.execute(UPSERT_USERS, users=people)
         for user in users:
             if "WEB_PUSH" in chosen:
                 await self.browser(tenant, user)
             if "MOBILE_PUSH" in chosen:
                 await self.phone(tenant, user)
             if "WEBHOOK" in chosen:
-                await connect(tenant, self.receiver, user)
+                await connect_webhook(tenant, self.receiver, user)
 
     async def browser(self, tenant: Tenant, user: str) -> str:
         """One more browser; answers its path at the push service."""
         browser = self.push.subscribe()
         given = {"endpoint": browser.endpoint, "p256dh": browser.p256dh_text, "auth": browser.auth_text}
-        device = (await tenant.ask(BROWSER, user=user, input=given))["registerWebPush"]["id"]
+        device = (await tenant.execute(REGISTER_WEB_PUSH, user=user, input=given))["registerWebPush"]["id"]
         path = browser.endpoint.removeprefix(self.push.url)
         self._devices[path] = device
         return path
@@ -103,79 +103,87 @@ class Outside:
         """One more phone; answers its token."""
         token = uuid4().hex
         given = {"platform": "fcm", "token": token}
-        self._devices[token] = (await tenant.ask(PHONE, user=user, input=given))["registerMobileDevice"]["id"]
+        self._devices[token] = (await tenant.execute(REGISTER_MOBILE_DEVICE, user=user, input=given))[
+            "registerMobileDevice"
+        ]["id"]
         return token
 
-    def came(self) -> dict[str, list[float]]:
+    def arrivals(self) -> dict[str, list[float]]:
         """When each delivery arrived, by its id."""
-        pushed = {**self.push.came, **{key: at for key, at in self.amazon.came.items() if key[0] in self._devices}}
-        mailed = {**self.mail.came, **{id: at for (to, id), at in self.amazon.came.items() if to not in self._devices}}
+        pushed = {
+            **self.push.received_at,
+            **{key: at for key, at in self.amazon.received_at.items() if key[0] in self._devices},
+        }
+        mailed = {
+            **self.mail.received_at,
+            **{id: at for (to, id), at in self.amazon.received_at.items() if to not in self._devices},
+        }
         return {
             **{id.removeprefix("<").partition("@")[0]: at for id, at in mailed.items()},
             **{f"{id}-{self._devices[address]}": at for (address, id), at in pushed.items()},
-            **self.receiver.times,
+            **self.receiver.received_at,
         }
 
 
-async def connect(tenant: Tenant, receiver: Receiver, *users: str) -> None:
+async def connect_webhook(tenant: Tenant, receiver: WebhookReceiver, *users: str) -> None:
     """Each of them has a webhook at `/user`."""
     for user in users:
-        made = (await tenant.ask(CONNECT, user=user, to=f"{receiver.url}/{user}"))["connectWebhook"]
+        made = (await tenant.execute(CONNECT_WEBHOOK, user=user, to=f"{receiver.url}/{user}"))["connectWebhook"]
         receiver.secrets[f"/{user}"] = made["secret"]
 
 
-async def deliveries(tenant: Tenant, **filter: Any) -> list[Json]:
+async def list_deliveries(tenant: Tenant, **filter: Any) -> list[Json]:
     """The newest hundred."""
-    found: list[Json] = (await tenant.ask(DELIVERIES, f=filter or None))["deliveries"]["nodes"]
+    found: list[Json] = (await tenant.execute(DELIVERIES, f=filter or None))["deliveries"]["nodes"]
     return found
 
 
-async def all_deliveries(tenant: Tenant, **filter: Any) -> list[Json]:
+async def list_all_deliveries(tenant: Tenant, **filter: Any) -> list[Json]:
     found: list[Json] = []
     cursor = None
     while True:
-        page = (await tenant.ask(DELIVERIES, f=filter or None, a=cursor))["deliveries"]
+        page = (await tenant.execute(DELIVERIES, f=filter or None, a=cursor))["deliveries"]
         found += page["nodes"]
         cursor = page["pageInfo"]["endCursor"]
         if not page["pageInfo"]["hasNextPage"]:
             return found
 
 
-async def ended(tenant: Tenant, status: str, count: int = 1, within_s: float = 20) -> list[Json]:
+async def wait_for_deliveries(tenant: Tenant, status: str, count: int = 1, within_s: float = 20) -> list[Json]:
     """That many deliveries in that state."""
 
     async def there() -> list[Json] | None:
-        found = await deliveries(tenant, statuses=[status])
+        found = await list_deliveries(tenant, statuses=[status])
         return found if len(found) >= count else None
 
     found: list[Json] = await eventually(there, within_s)
     return found
 
 
-async def all_ended(tenant: Tenant, count: int, within_s: float) -> list[Json]:
+async def wait_until_settled(tenant: Tenant, count: int, within_s: float) -> list[Json]:
     """Every delivery of the tenant, `count` of them, once none waits and none is under way."""
     ends = {"SENT", "DELIVERED", "READ", "FAILED", "SKIPPED", "CANCELLED", "EXPIRED"}
     open_ones = ["ACCEPTED", "HELD", "RETRYING", "PROCESSING"]
 
     async def none_waits() -> bool:
-        return not await deliveries(tenant, statuses=open_ones)
+        return not await list_deliveries(tenant, statuses=open_ones)
 
     await eventually(none_waits, within_s)
-    found = await all_deliveries(tenant)
+    found = await list_all_deliveries(tenant)
     assert len(found) == count
     assert {delivery["status"] for delivery in found} <= ends
     return found
 
 
 @asynccontextmanager
-async def running(
+async def deployment_with_channels(
     mongo_url: str, redis_url: str, *, apis: int = 1, workers: int, **settings: str
-) -> AsyncIterator[tuple[Deployment, Tenant, Outside]]:
+) -> AsyncIterator[tuple[Deployment, Tenant, FakeChannels]]:
     """All of that, and a deployment with a database of its own. Nobody may log a fault."""
     name = f"outside{uuid4().hex[:8]}"
-    async with Outside() as outside:
-        given = {**QUICK, **outside.settings, "mongo_database": name, "redis_prefix": f"{name}:", **settings}
+    async with FakeChannels() as outside:
+        given = {**SHORT_TIMES, **outside.settings, "mongo_database": name, "redis_prefix": f"{name}:", **settings}
         async with Deployment(mongo_url, redis_url, apis=apis, workers=workers, **given) as deployment:
             async with Tenant("acme", deployment.urls) as tenant:
                 yield deployment, tenant, outside
-            assert not faults([*deployment.apis, *deployment.workers])
+            assert not find_log_faults([*deployment.apis, *deployment.workers])

@@ -28,7 +28,7 @@ ALL_MARKS = {"ALL_SEEN": ["seenAt"], "ALL_READ": ["seenAt", "readAt"], "ALL_ARCH
 SEND = "mutation ($input: SendInput!) { send(input: $input) { duplicate send { id status recipients } } }"
 
 
-class Refused(Exception):
+class GraphQLErrors(Exception):
     """The answer held errors."""
 
     def __init__(self, errors: list[Json]) -> None:
@@ -77,7 +77,7 @@ class Tenant:
         self._turn += 1
         return self.urls[self._turn % len(self.urls)]
 
-    async def answer(
+    async def execute_raw(
         self,
         query: str,
         *,
@@ -93,28 +93,28 @@ class Tenant:
             answer: Json = await response.json()
             return answer
 
-    async def ask(self, query: str, *, user: str | None = None, url: str | None = None, **variables: Any) -> Json:
+    async def execute(self, query: str, *, user: str | None = None, url: str | None = None, **variables: Any) -> Json:
         """The data; raises Refused where there are errors."""
-        answer = await self.answer(query, user=user, url=url, **variables)
+        answer = await self.execute_raw(query, user=user, url=url, **variables)
         if "errors" in answer:
-            raise Refused(answer["errors"])
+            raise GraphQLErrors(answer["errors"])
         data: Json = answer["data"]
         return data
 
-    async def admin(self, query: str, **variables: Any) -> Json:
+    async def execute_as_admin(self, query: str, **variables: Any) -> Json:
         """The data, asked with role admin."""
         headers = {"authorization": f"Bearer {self.token(role=Role.ADMIN)}"}
-        answer = await self.answer(query, headers=headers, **variables)
+        answer = await self.execute_raw(query, headers=headers, **variables)
         if "errors" in answer:
-            raise Refused(answer["errors"])
+            raise GraphQLErrors(answer["errors"])
         data: Json = answer["data"]
         return data
 
-    async def define(self, key: str, *channels: str, **more: Any) -> Json:
+    async def define_category(self, key: str, *channels: str, **more: Any) -> Json:
         """A category, named like its key."""
         given = {"key": key, "name": key.title(), "defaultChannels": list(channels) or ["IN_APP"], **more}
         query = "mutation ($input: CategoryInput!) { upsertCategory(input: $input) { key } }"
-        category: Json = (await self.admin(query, input=given))["upsertCategory"]
+        category: Json = (await self.execute_as_admin(query, input=given))["upsertCategory"]
         return category
 
     async def send(
@@ -123,31 +123,31 @@ class Tenant:
         """A send in category `news`; answers `{duplicate, send}`."""
         content = {"title": title, "body": body, **more.pop("content", {})}
         given = {"to": {"users": list(users)}, "category": "news", "content": content, **more}
-        sent: Json = (await self.ask(SEND, input=given, url=url))["send"]
+        sent: Json = (await self.execute(SEND, input=given, url=url))["send"]
         return sent
 
-    async def fill(self, user: str, count: int) -> None:
+    async def fill_inbox(self, user: str, count: int) -> None:
         """That many more notifications, at most 1,000."""
         query = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { duplicate } }"
         one = {"to": {"users": [user]}, "category": "news", "content": {"title": "Hello", "body": ""}}
-        assert all((await self.ask(query, inputs=[one] * count))["sendMany"])
+        assert all((await self.execute(query, inputs=[one] * count))["sendMany"])
 
     async def inbox(
         self, user: str, *, first: int = 20, after: str | None = None, url: str | None = None, **filter: Any
     ) -> Json:
-        page: Json = (await self.ask(INBOX, user=user, f=filter or None, n=first, a=after, url=url))["inbox"]
+        page: Json = (await self.execute(INBOX, user=user, f=filter or None, n=first, a=after, url=url))["inbox"]
         return page
 
     async def mark(self, user: str, field: str, *ids: str, until: str | None = None, url: str | None = None) -> Json:
         """`markRead` and its siblings; answers the payload."""
         more = f', until: "{until}"' if until else ""
         query = f"mutation ($ids: [ID!]!) {{ m: {field}(ids: $ids{more}) {{ changed unread unseen position notifications {{ {NOTIFICATION} }} }} }}"
-        payload: Json = (await self.ask(query, user=user, ids=list(ids), url=url))["m"]
+        payload: Json = (await self.execute(query, user=user, ids=list(ids), url=url))["m"]
         return payload
 
     async def mark_all(self, user: str, field: str, *, url: str | None = None, **filter: Any) -> Json:
         query = f"mutation ($f: InboxFilter) {{ m: {field}(filter: $f) {{ changed unread unseen position }} }}"
-        payload: Json = (await self.ask(query, user=user, f=filter or None, url=url))["m"]
+        payload: Json = (await self.execute(query, user=user, f=filter or None, url=url))["m"]
         return payload
 
     @asynccontextmanager
@@ -158,7 +158,9 @@ class Tenant:
         async with self.socket(user, url=url) as socket:
             yield await socket.subscribe(query, after=after)
 
-    async def events(self, user: str, after: str | None = None, *, url: str | None = None) -> AsyncGenerator[Json]:
+    async def stream_events(
+        self, user: str, after: str | None = None, *, url: str | None = None
+    ) -> AsyncGenerator[Json]:
         """The same feed as server-sent events: payloads of `next`, until `complete`."""
         sent = {"authorization": f"Bearer {self.token(user)}", "accept": "text/event-stream"}
         body = {"query": FEED, "variables": {"after": after}}
@@ -221,10 +223,10 @@ class Subscription:
         if message["type"] == "complete":
             raise StopAsyncIteration
         if message["type"] == "error":
-            raise Refused(message["payload"])
+            raise GraphQLErrors(message["payload"])
         assert message["type"] == "next", message
         if "errors" in message["payload"]:
-            raise Refused(message["payload"]["errors"])
+            raise GraphQLErrors(message["payload"]["errors"])
         [event] = message["payload"]["data"].values()
         found: Json = event
         return found
@@ -297,7 +299,7 @@ class Replica:
         return self.unread, self.unseen
 
     @property
-    def counted(self) -> tuple[int, int]:
+    def recounted(self) -> tuple[int, int]:
         """Unread and unseen, counted anew from the items."""
         active = [n for n in self.items.values() if not n["archivedAt"] and not n["snoozedUntil"]]
         return sum(not n["readAt"] for n in active), sum(not n["seenAt"] and not n["readAt"] for n in active)

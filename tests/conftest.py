@@ -26,10 +26,10 @@ from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.outbound_http import OutboundHTTP
 from tests.client import Tenant
 from tests.local_servers import Listener
-from tests.mongo_assertions import Stored
+from tests.mongo_assertions import StoredTenant
 from tests.processes import Deployment
-from tests.receiver import Receiver
-from tests.worlds import PRIVATE, World
+from tests.provider_setup import PRIVATE_VALUES, FakeServers
+from tests.webhook_receiver import WebhookReceiver
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 NODE = Path(__file__).parent / "node"
 SLOWEST_S = 5.0
-CANCELLED = re.compile(
+CANCELLATION_WARNINGS = re.compile(
     r"Exception ignored in: <(?:socket\.socket|coroutine object (?:GraphQLCoreConverter|_watch)).*?"
     r"(?:unclosed <socket\.socket[^\n]*|was never awaited)\n",
     re.DOTALL,
@@ -45,7 +45,7 @@ CANCELLED = re.compile(
 """Of a cancelled call pymongo leaves a connection that it was opening to the garbage collector, and graphql-core does
 not begin what stands beside a field that failed at once. Python says so where warnings are errors, as in tests."""
 T = TypeVar("T")
-FULL = os.environ.get("HUB_TEST_SCALE") == "full"
+FULL_SCALE = os.environ.get("HUB_TEST_SCALE") == "full"
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Load
 
 def scaled(small: T, full: T) -> T:
     """How much of something: `small` in `make test`, `full` in `make prove`."""
-    return full if FULL else small
+    return full if FULL_SCALE else small
 
 
 @pytest.fixture(scope="session")
@@ -114,12 +114,12 @@ async def tenant(deployment: Deployment) -> AsyncIterator[Tenant]:
 
 
 @pytest.fixture
-def unbroken(deployment: Deployment) -> Iterator[None]:
+def no_internal_errors(deployment: Deployment) -> Iterator[None]:
     """Nothing of what the test does may show as an error inside."""
     before = [len(api.log) for api in deployment.apis]
     yield
     for api, start in zip(deployment.apis, before, strict=True):
-        told = CANCELLED.sub("", api.log[start:])
+        told = CANCELLATION_WARNINGS.sub("", api.log[start:])
         assert "Traceback" not in told
         assert "error" not in [json.loads(line)["level"] for line in told.splitlines()]
         assert "internal_error" not in told
@@ -151,9 +151,9 @@ def stopwatch() -> Iterator[Stopwatch]:
 
 
 @pytest.fixture
-async def stored(servers: tuple[Mongod, Redis], tenant: Tenant) -> AsyncIterator[Stored]:
+async def stored(servers: tuple[Mongod, Redis], tenant: Tenant) -> AsyncIterator[StoredTenant]:
     """What MongoDB holds of that tenant."""
-    async with Stored(servers[0].url, tenant.name) as reader:
+    async with StoredTenant(servers[0].url, tenant.name) as reader:
         yield reader
 
 
@@ -174,9 +174,9 @@ def node() -> str:
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
+async def receiver() -> AsyncIterator[WebhookReceiver]:
     """A receiver of webhooks."""
-    async with Receiver() as running:
+    async with WebhookReceiver() as running:
         yield running
 
 
@@ -191,21 +191,21 @@ def moto_url() -> Iterator[str]:
 
 
 @pytest.fixture
-async def world(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def fakes(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeServers]:
     """Where the peers of channels and their providers are opened."""
     async with AsyncExitStack() as stack:
         egress = await stack.enter_async_context(OutboundHTTP(allow=["127.0.0.0/8"]))
-        yield World(stack, egress, moto_url, monkeypatch)
+        yield FakeServers(stack, egress, moto_url, monkeypatch)
 
 
 @pytest.fixture
-def nothing_private(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+def no_secrets_in_logs(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     """No log line holds a secret, an address or a text."""
     caplog.set_level(logging.INFO)
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # the peer's own
     yield
     out, err = capfd.readouterr()
-    for what, value in PRIVATE.items():
+    for what, value in PRIVATE_VALUES.items():
         assert value not in caplog.text + out + err, f"{what} in a log line"
 
 
@@ -217,7 +217,7 @@ async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Listener]:
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
+def fake_dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
     """What names resolve to, instead of the DNS: the answers in turn, the last one for ever."""
     answers: dict[str, list[list[str]]] = {}
 

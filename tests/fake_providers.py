@@ -31,23 +31,23 @@ HANG = "hang"
 CUT = "cut"
 
 
-class MailServer:
+class FakeMailServer:
     """Keeps the mails it took. `says` has replies for commands, in place of the right ones: `RCPT`: `550 ...`,
     HANG, or CUT: the connection ends without a word. `ends_after`: mails after which it ends the connection with 421.
     `came`: when it took each Message-ID; it answers up to `slow_s` later."""
 
     def __init__(self, *, tls: Any = None, starttls: Any = None, utf8: bool = True, password: str = "") -> None:
-        self.mails: list[EmailMessage] = []
+        self.emails: list[EmailMessage] = []
         self.envelopes: list[Envelope] = []
-        self.says: dict[str, str] = {}
+        self.replies: dict[str, str] = {}
         self.connections = self.open = 0
-        self.ends_after = 0
-        self.slow_s = 0.0
-        self.came: defaultdict[str, list[float]] = defaultdict(list)
+        self.close_after = 0
+        self.max_delay_s = 0.0
+        self.received_at: defaultdict[str, list[float]] = defaultdict(list)
         self._tls, self._starttls, self._utf8, self._password = tls, starttls, utf8, password
         self._taken: dict[int, int] = {}
 
-    async def __aenter__(self) -> "MailServer":
+    async def __aenter__(self) -> "FakeMailServer":
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
@@ -55,12 +55,12 @@ class MailServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.leave()
+        await self.close()
 
-    def heal(self) -> None:
-        self.says = {}
+    def clear_fault(self) -> None:
+        self.replies = {}
 
-    async def leave(self) -> None:
+    async def close(self) -> None:
         """Nobody listens any more."""
         self._server.close()
         self.cut()
@@ -93,16 +93,16 @@ class MailServer:
         return AuthResult(success=data.password == self._password.encode(), handled=False)
 
     async def _reply(self, command: str) -> str | None:
-        if self.says.get(command) == HANG:
+        if self.replies.get(command) == HANG:
             await asyncio.Event().wait()
-        if self.says.get(command) == CUT:
+        if self.replies.get(command) == CUT:
             self.cut()
-        return self.says.get(command)
+        return self.replies.get(command)
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if self.ends_after and self._taken.get(id(session), 0) >= self.ends_after:
+        if self.close_after and self._taken.get(id(session), 0) >= self.close_after:
             assert server.transport
             asyncio.get_running_loop().call_soon(server.transport.close)
             return "421 4.7.0 too many messages in this session"
@@ -129,23 +129,23 @@ class MailServer:
         assert isinstance(content, bytes)
         parsed = email.message_from_bytes(content, policy=email.policy.SMTPUTF8)
         assert isinstance(parsed, EmailMessage)
-        self.mails.append(parsed)
-        self.came[parsed["Message-ID"]].append(monotonic())
-        await asyncio.sleep(random.uniform(0, self.slow_s))
-        return f"250 2.0.0 Ok: queued as {len(self.mails):06X}"
+        self.emails.append(parsed)
+        self.received_at[parsed["Message-ID"]].append(monotonic())
+        await asyncio.sleep(random.uniform(0, self.max_delay_s))
+        return f"250 2.0.0 Ok: queued as {len(self.emails):06X}"
 
 
-class HttpPeer:
+class FakeHTTPServer:
     """An HTTP server that answers `right`, or with what it was told to, up to `slow_s` later. Counts its calls; `came`:
     when it took each message, by its address and id."""
 
     def __init__(self) -> None:
         self.calls = 0
-        self.slow_s = 0.0
-        self.came: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        self.max_delay_s = 0.0
+        self.received_at: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         self.fault: Callable[[], web.Response] | str | None = None
 
-    async def right(self, request: web.Request, body: bytes) -> web.Response:
+    async def respond(self, request: web.Request, body: bytes) -> web.Response:
         raise NotImplementedError
 
     async def __aenter__(self) -> Any:
@@ -160,12 +160,12 @@ class HttpPeer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.leave()
+        await self.close()
 
-    def heal(self) -> None:
+    def clear_fault(self) -> None:
         self.fault = None
 
-    async def leave(self) -> None:
+    async def close(self) -> None:
         """Nobody listens any more."""
         await self._runner.cleanup()
 
@@ -176,12 +176,12 @@ class HttpPeer:
             await asyncio.sleep(60)
         if callable(self.fault):
             return self.fault()
-        answer = await self.right(request, body)
-        await asyncio.sleep(random.uniform(0, self.slow_s))
+        answer = await self.respond(request, body)
+        await asyncio.sleep(random.uniform(0, self.max_delay_s))
         return answer
 
 
-class Amazon(HttpPeer):
+class FakeAmazon(FakeHTTPServer):
     """In front of moto's server. `requests`: action or path, and what was asked."""
 
     def __init__(self, moto_url: str) -> None:
@@ -189,7 +189,7 @@ class Amazon(HttpPeer):
         self._moto_url = moto_url
         self.requests: list[tuple[str, dict[str, Any]]] = []
 
-    async def right(self, request: web.Request, body: bytes) -> web.Response:
+    async def respond(self, request: web.Request, body: bytes) -> web.Response:
         if request.content_type == "application/json":
             self.requests.append((request.path, json.loads(body)))
         else:
@@ -214,18 +214,18 @@ class Amazon(HttpPeer):
         return lambda: web.Response(status=status, text=text, content_type="text/xml", headers=headers)
 
 
-class QuickAmazon(HttpPeer):
+class FastFakeAmazon(FakeHTTPServer):
     """SNS and SES as far as the hub calls them, and no further. `came` has the token of a phone
     or the address of a mail, and the notification's id or the mail's Message-ID."""
 
     application = "arn:aws:sns:eu-west-1:123456789012:app/GCM/hub"
 
-    async def right(self, request: web.Request, body: bytes) -> web.Response:
+    async def respond(self, request: web.Request, body: bytes) -> web.Response:
         if request.path == "/v2/email/outbound-emails":
             asked = json.loads(body)
             mail = email.message_from_bytes(base64.b64decode(asked["Content"]["Raw"]["Data"]), policy=email.policy.SMTP)
             [address] = asked["Destination"]["ToAddresses"]
-            self.came[address, str(mail["Message-ID"])].append(monotonic())
+            self.received_at[address, str(mail["Message-ID"])].append(monotonic())
             return web.json_response({"MessageId": os.urandom(8).hex()})
         form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         action, inside = form["Action"], ""
@@ -233,7 +233,7 @@ class QuickAmazon(HttpPeer):
             inside = f"<EndpointArn>{self.application.replace(':app/', ':endpoint/')}/{form['Token']}</EndpointArn>"
         elif action == "Publish":
             told = json.loads(json.loads(form["Message"])["GCM"])["fcmV1Message"]["message"]
-            self.came[form["TargetArn"].rpartition("/")[2], told["data"]["id"]].append(monotonic())
+            self.received_at[form["TargetArn"].rpartition("/")[2], told["data"]["id"]].append(monotonic())
             inside = f"<MessageId>{os.urandom(8).hex()}</MessageId>"
         else:
             assert action == "SetEndpointAttributes"
@@ -241,7 +241,7 @@ class QuickAmazon(HttpPeer):
         return web.Response(text=text, content_type="text/xml")
 
 
-class Browser:
+class FakeBrowser:
     """A subscription, and what can be read with its private key."""
 
     def __init__(self, endpoint: str) -> None:
@@ -267,7 +267,7 @@ class Browser:
         return opened
 
 
-class PushService(HttpPeer):
+class FakePushService(FakeHTTPServer):
     """RFC 8030 as far as an application server sees it. Takes only what is signed for it by `public_key` (RFC 8292), has
     the headers it needs, and is no larger than `takes_bytes`. `says`: statuses that it answers first, by path; `called`:
     how often each path was."""
@@ -275,22 +275,22 @@ class PushService(HttpPeer):
     def __init__(self, public_key: ec.EllipticCurvePublicKey) -> None:
         super().__init__()
         self._key = public_key
-        self.takes_bytes = 4096
+        self.max_bytes = 4096
         self.pushes: list[tuple[dict[str, Any], dict[str, str]]] = []
-        self.subscriptions: dict[str, Browser] = {}
-        self.says: dict[str, list[int]] = {}
-        self.called: Counter[str] = Counter()
+        self.subscriptions: dict[str, FakeBrowser] = {}
+        self.replies: dict[str, list[int]] = {}
+        self.call_counts: Counter[str] = Counter()
 
-    def subscribe(self) -> Browser:
+    def subscribe(self) -> FakeBrowser:
         path = f"/push/{len(self.subscriptions)}"
-        browser = self.subscriptions[path] = Browser(self.url + path)
+        browser = self.subscriptions[path] = FakeBrowser(self.url + path)
         return browser
 
-    async def right(self, request: web.Request, body: bytes) -> web.Response:
-        self.called[request.path] += 1
-        if self.says.get(request.path):
-            return web.Response(status=self.says[request.path].pop(0))
-        if len(body) > self.takes_bytes:
+    async def respond(self, request: web.Request, body: bytes) -> web.Response:
+        self.call_counts[request.path] += 1
+        if self.replies.get(request.path):
+            return web.Response(status=self.replies[request.path].pop(0))
+        if len(body) > self.max_bytes:
             return web.Response(status=413)
         if why := self._forgery(request):
             return web.Response(status=403, text=why)
@@ -300,7 +300,7 @@ class PushService(HttpPeer):
             return web.Response(status=400)
         payload = self.subscriptions[request.path].read(body)
         self.pushes.append((payload, {name.lower(): v for name, v in request.headers.items()}))
-        self.came[request.path, payload["id"]].append(monotonic())
+        self.received_at[request.path, payload["id"]].append(monotonic())
         return web.Response(status=201, headers={"location": f"{self.url}/message/{len(self.pushes)}"})
 
     def _forgery(self, request: web.Request) -> str | None:
@@ -316,7 +316,7 @@ class PushService(HttpPeer):
         return None if good else "other claims"
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
+def create_certificate(folder: Path) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that signs itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])

@@ -13,22 +13,22 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
-from tests.fake_providers import HttpPeer
+from tests.fake_providers import FakeHTTPServer
 
 CERTIFICATE = "/SimpleNotificationService-0123456789abcdef.pem"
-ORDER = ("Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
+SIGNED_FIELDS = ("Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 
 
-class Topic(HttpPeer):
+class FakeSnsTopic(FakeHTTPServer):
     def __init__(self, arn: str) -> None:
         super().__init__()
         self.arn = arn
-        self.asked: list[str] = []
+        self.requested_paths: list[str] = []
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.certificate = certificate(self._key)
+        self.certificate = create_certificate(self._key)
 
-    async def right(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002 - nothing is posted
-        self.asked.append(request.path_qs)
+    async def respond(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002 - nothing is posted
+        self.requested_paths.append(request.path_qs)
         return web.Response(body=self.certificate if request.path == CERTIFICATE else b"<ok/>")
 
     def message(self, text: str, kind: str = "Notification", version: str = "2", **more: str) -> dict[str, Any]:
@@ -43,12 +43,14 @@ class Topic(HttpPeer):
             "SigningCertURL": f"{self.url}{CERTIFICATE}",
             **more,
         }
-        signed = "".join(f"{name}\n{made[name]}\n" for name in ORDER if name in made)
+        signed = "".join(f"{name}\n{made[name]}\n" for name in SIGNED_FIELDS if name in made)
         hash_ = hashes.SHA1() if version == "1" else hashes.SHA256()
         made["Signature"] = b64encode(self._key.sign(signed.encode(), padding.PKCS1v15(), hash_)).decode()
         return {**made, "UnsubscribeURL": f"{self.url}/?Action=Unsubscribe"}
 
-    def told(self, kind: str, provider_id: str, *addresses: str, version: str = "2", **more: Any) -> dict[str, Any]:
+    def ses_event(
+        self, kind: str, provider_id: str, *addresses: str, version: str = "2", **more: Any
+    ) -> dict[str, Any]:
         """A bounce, complaint or delivery of SES."""
         recipients = [{"emailAddress": address} for address in addresses]
         details: dict[str, dict[str, Any]] = {
@@ -61,7 +63,7 @@ class Topic(HttpPeer):
         return self.message(json.dumps(text), version=version)
 
 
-def certificate(key: rsa.RSAPrivateKey) -> bytes:
+def create_certificate(key: rsa.RSAPrivateKey) -> bytes:
     """Of SNS, signed by itself, as PEM."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
     now = datetime.now(UTC)

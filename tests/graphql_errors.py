@@ -4,17 +4,19 @@ from typing import Any
 
 import pytest
 
-from tests.client import Refused, Tenant
+from tests.client import GraphQLErrors, Tenant
 
-BAD, LARGE = "BAD_USER_INPUT", "TOO_LARGE"
+BAD_USER_INPUT, LARGE = "BAD_USER_INPUT", "TOO_LARGE"
 
 
-async def refusals(tenant: Tenant, query: str, user: str | None = "alice", **variables: Any) -> list[tuple[str, Any]]:
-    answer = await tenant.answer(query, user=user, **variables)
+async def error_codes_and_fields(
+    tenant: Tenant, query: str, user: str | None = "alice", **variables: Any
+) -> list[tuple[str, Any]]:
+    answer = await tenant.execute_raw(query, user=user, **variables)
     return [(error["extensions"]["code"], error["extensions"].get("field")) for error in answer["errors"]]
 
 
-async def refusal(answer: Any) -> tuple[str, str | None]:
-    with pytest.raises(Refused) as refused:
+async def expect_error(answer: Any) -> tuple[str, str | None]:
+    with pytest.raises(GraphQLErrors) as refused:
         await answer
     return refused.value.code, refused.value.errors[0]["extensions"].get("field")

@@ -6,19 +6,19 @@ from typing import Any
 from hub.clock import rfc3339
 from tests.client import Json, Tenant
 
-LATER = "2090-01-01T00:00:00.000Z"
+FAR_FUTURE = "2090-01-01T00:00:00.000Z"
 
 
-def in_s(seconds: float) -> str:
+def seconds_from_now(seconds: float) -> str:
     return rfc3339(datetime.now(UTC) + timedelta(seconds=seconds))
 
 
-async def fill(tenant: Tenant, user: str, count: int, **more: Any) -> list[str]:
+async def send_numbered(tenant: Tenant, user: str, count: int, **more: Any) -> list[str]:
     """Sends one after another; answers the ids, newest first."""
     for number in range(count):
         await tenant.send(user, title=f"Number {number}", **more)
     return [n["id"] for n in (await tenant.inbox(user, first=count))["nodes"]]
 
 
-def ids(page: Json) -> list[str]:
+def notification_ids(page: Json) -> list[str]:
     return [n["id"] for n in page["nodes"]]

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 import aiohttp
 
 from hub.inbox.cursors import decode_position
-from tests.client import FEED, Json, Refused, Replica, Tenant, eventually
+from tests.client import FEED, GraphQLErrors, Json, Replica, Tenant, eventually
 from tests.processes import Process
 
 T = TypeVar("T")
 
-PAUSE_S = 0.05  # between two tries of a caller
+RETRY_PAUSE_S = 0.05  # between two tries of a caller
 
 
 class Watcher:
@@ -28,9 +28,9 @@ class Watcher:
         self.user = user
         self.url = url
         self.replica = Replica()
-        self.numbers: list[int] = []
+        self.modseqs: list[int] = []
         self.added: Counter[str] = Counter()
-        self.came_at: dict[str, float] = {}
+        self.received_at: dict[str, float] = {}
 
     @asynccontextmanager
     async def open(self, replica: Replica | None = None) -> AsyncIterator["Watcher"]:
@@ -62,12 +62,12 @@ class Watcher:
     async def _read(self) -> None:
         async for event in self._events:
             number = modseq(event["cursor"])
-            last = self.numbers[-1] if self.numbers else self.position
+            last = self.modseqs[-1] if self.modseqs else self.position
             assert number > last, f"{self.user} got {number} after {last}: {event}"
-            self.numbers.append(number)
+            self.modseqs.append(number)
             if event["kind"] == "ADDED":
                 self.added[event["notification"]["title"]] += 1
-                self.came_at[event["notification"]["title"]] = time.monotonic()
+                self.received_at[event["notification"]["title"]] = time.monotonic()
             self.replica.apply(event)
 
 
@@ -76,18 +76,18 @@ def modseq(cursor: str) -> int:
 
 
 @asynccontextmanager
-async def watching(tenant: Tenant, users: Iterable[str], urls: Sequence[str]) -> AsyncIterator[list[Watcher]]:
+async def open_watchers(tenant: Tenant, users: Iterable[str], urls: Sequence[str]) -> AsyncIterator[list[Watcher]]:
     """A watcher of every user on every API process."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(Watcher(tenant, user, url).open()) for user in users for url in urls]
 
 
-async def caught_up(watchers: Sequence[Watcher], within_s: float) -> None:
+async def wait_until_caught_up(watchers: Sequence[Watcher], within_s: float) -> None:
     """Every watcher has every change that is in the store now, over the socket it had, in order and once."""
     heads = {}
     for watcher in watchers:
         if watcher.user not in heads:
-            page = await insist(partial(watcher.tenant.inbox, watcher.user, first=1))
+            page = await retry_until_answered(partial(watcher.tenant.inbox, watcher.user, first=1))
             heads[watcher.user] = modseq(page["position"])
 
     async def all_there() -> bool:
@@ -98,19 +98,19 @@ async def caught_up(watchers: Sequence[Watcher], within_s: float) -> None:
     await eventually(all_there, within_s)
 
 
-async def same_as_stored(watchers: Sequence[Watcher]) -> None:
+async def check_against_store(watchers: Sequence[Watcher]) -> None:
     """What each watcher holds, and what it counts, is what a client that comes now would load. Order is left out: what
     was added and changed while nobody told comes in the order of the changes."""
     for watcher in watchers:
         fresh = Replica()
         await fresh.load(watcher.tenant, watcher.user)
         assert sorted(watcher.replica.state) == sorted(fresh.state)
-        assert watcher.replica.counted == fresh.counted == (fresh.unread, fresh.unseen)
+        assert watcher.replica.recounted == fresh.recounted == (fresh.unread, fresh.unseen)
         assert (watcher.replica.unread, watcher.replica.unseen) == (fresh.unread, fresh.unseen)
         assert not [title for title, times in watcher.added.items() if times > 1]
 
 
-async def insist(call: Callable[[], Awaitable[T]], within_s: float = 60) -> T:
+async def retry_until_answered(call: Callable[[], Awaitable[T]], within_s: float = 60) -> T:
     """Tries until it is answered, as a caller of a service that may be away does. Any refusal but UNAVAILABLE is
     raised."""
     deadline = time.monotonic() + within_s
@@ -120,23 +120,23 @@ async def insist(call: Callable[[], Awaitable[T]], within_s: float = 60) -> T:
                 return await call()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             last: Exception = error
-        except Refused as refused:
+        except GraphQLErrors as refused:
             if refused.code != "UNAVAILABLE":
                 raise
             last = refused
         assert time.monotonic() < deadline, f"not answered within {within_s} s: {last!r}"
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(RETRY_PAUSE_S)
 
 
-async def titles(tenant: Tenant, user: str) -> Counter[str]:
+async def count_titles(tenant: Tenant, user: str) -> Counter[str]:
     """Everything in an inbox by title, after its counts were compared with a recount."""
     replica = Replica()
     await replica.load(tenant, user)
-    assert replica.counted == (replica.unread, replica.unseen)
+    assert replica.recounted == (replica.unread, replica.unseen)
     return Counter(item["title"] for item in replica.items.values())
 
 
-def faults(processes: Iterable[Process]) -> list[str]:
+def find_log_faults(processes: Iterable[Process]) -> list[str]:
     """What a log must not hold, whatever happened: lines that are no JSON object, tracebacks, errors."""
     found = []
     for process in processes:
@@ -150,6 +150,6 @@ def faults(processes: Iterable[Process]) -> list[str]:
     return found
 
 
-def refusals(answer: Json) -> set[str]:
+def error_codes(answer: Json) -> set[str]:
     """The codes of an answer's errors."""
     return {error["extensions"]["code"] for error in answer.get("errors", ())}

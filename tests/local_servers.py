@@ -15,15 +15,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-LOCAL = ["127.0.0.1/32"]
-PROMPT_S = 8.0  # a generous bound for what must not hang
+LOOPBACK = ["127.0.0.1/32"]
+HANG_S = 8.0  # a generous bound for what must not hang
 
-dialled: list[tuple[str, int]] = []
+connected_addresses: list[tuple[str, int]] = []
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
     if event == "socket.connect" and isinstance(args[1], tuple):
-        dialled.append((str(args[1][0]), int(args[1][1])))
+        connected_addresses.append((str(args[1][0]), int(args[1][1])))
 
 
 sys.addaudithook(_audit)
@@ -58,7 +58,7 @@ class Listener:
         writer.close()
 
 
-def certificate(name: str, folder: Path) -> tuple[Path, Path]:
+def create_dns_certificate(name: str, folder: Path) -> tuple[Path, Path]:
     """A certificate that signs itself, and its key."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -85,7 +85,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(handler: Handler, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def serve(handler: Handler, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """A server for any request; its port."""
     runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
     await runner.setup()

@@ -7,10 +7,10 @@ from pymongo import AsyncMongoClient
 
 from tests.client import Json
 
-Row = tuple[str, bool, bool, bool, bool, bool]
+MarkRow = tuple[str, bool, bool, bool, bool, bool]
 
 
-class Stored:
+class StoredTenant:
     """The documents of one tenant."""
 
     def __init__(self, mongo_url: str, tenant: str) -> None:
@@ -18,7 +18,7 @@ class Stored:
         self._database = self._client["hub"]
         self._tenant = tenant
 
-    async def __aenter__(self) -> "Stored":
+    async def __aenter__(self) -> "StoredTenant":
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -48,20 +48,22 @@ class Stored:
         return Counter([n["send"] async for n in found])
 
 
-def shown(notifications: list[Json]) -> list[Json]:
+def visible_notifications(notifications: list[Json]) -> list[Json]:
     """What its owner may see, newest first."""
     visible = [n for n in notifications if not n.get("removed_at") and not n.get("hidden")]
     return sorted(visible, key=lambda n: -n["added_modseq"])
 
 
-def state(notifications: list[Json]) -> list[Row]:
+def mark_rows(notifications: list[Json]) -> list[MarkRow]:
     """As `Replica.state`: id, seen, read, archived, snoozed, acknowledged."""
     marks = ("seen_at", "read_at", "archived_at", "snoozed_until", "acknowledged_at")
-    return [(n["_id"], *(bool(n.get(mark)) for mark in marks)) for n in shown(notifications)]
+    return [(n["_id"], *(bool(n.get(mark)) for mark in marks)) for n in visible_notifications(notifications)]
 
 
-def counts(notifications: list[Json]) -> tuple[int, int]:
+def count_unread_unseen(notifications: list[Json]) -> tuple[int, int]:
     """Unread and unseen."""
-    active = [n for n in shown(notifications) if not n.get("archived_at") and not n.get("snoozed_until")]
+    active = [
+        n for n in visible_notifications(notifications) if not n.get("archived_at") and not n.get("snoozed_until")
+    ]
     unread = [n for n in active if not n.get("read_at")]
     return len(unread), sum(not n.get("seen_at") for n in unread)

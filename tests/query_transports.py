@@ -11,43 +11,43 @@ import pytest
 
 from tests.client import Json, Tenant
 
-BAD, NOT_FOUND, NOT_IN_LIST = "BAD_USER_INPUT", "PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_IN_LIST"
+BAD_USER_INPUT, NOT_FOUND, NOT_IN_LIST = "BAD_USER_INPUT", "PERSISTED_QUERY_NOT_FOUND", "PERSISTED_QUERY_NOT_IN_LIST"
 
 
-def fresh() -> str:
+def unique_query() -> str:
     """A text that nobody has sent before."""
     return f"query q{uuid4().hex} {{ me {{ id }} }}"
 
 
-def hash_of(text: str) -> str:
+def sha256_hex(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def body(hash: Any, query: str | None = None, **more: Any) -> Json:
+def persisted_request(hash: Any, query: str | None = None, **more: Any) -> Json:
     extensions = {"persistedQuery": {"version": 1, "sha256Hash": hash}}
     return {"extensions": extensions, **({} if query is None else {"query": query}), **more}
 
 
-def authorized(tenant: Tenant, **more: str) -> dict[str, str]:
+def authorized_headers(tenant: Tenant, **more: str) -> dict[str, str]:
     return {"authorization": f"Bearer {tenant.token('alice')}", **more}
 
 
-async def post(tenant: Tenant, request: Json, url: str = "") -> Json:
-    async with tenant.http.post(url or tenant.next_url(), json=request, headers=authorized(tenant)) as response:
+async def send_post(tenant: Tenant, request: Json, url: str = "") -> Json:
+    async with tenant.http.post(url or tenant.next_url(), json=request, headers=authorized_headers(tenant)) as response:
         answer: Json = await response.json()
         return answer
 
 
-async def get(tenant: Tenant, request: Json, url: str = "") -> Json:
+async def send_get(tenant: Tenant, request: Json, url: str = "") -> Json:
     said = urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in request.items()})
-    async with tenant.http.get(f"{url or tenant.next_url()}?{said}", headers=authorized(tenant)) as response:
+    async with tenant.http.get(f"{url or tenant.next_url()}?{said}", headers=authorized_headers(tenant)) as response:
         answer: Json = await response.json()
         return answer
 
 
-async def stream(tenant: Tenant, request: Json, url: str = "") -> Json:
+async def send_stream(tenant: Tenant, request: Json, url: str = "") -> Json:
     """As server-sent events; what is refused before it begins is a plain answer."""
-    sent = authorized(tenant, accept="text/event-stream")
+    sent = authorized_headers(tenant, accept="text/event-stream")
     async with tenant.http.post(url or tenant.next_url(), json=request, headers=sent) as response:
         if response.content_type == "application/json":
             refused: Json = await response.json()
@@ -57,7 +57,7 @@ async def stream(tenant: Tenant, request: Json, url: str = "") -> Json:
         return answer
 
 
-async def socket(tenant: Tenant, request: Json, url: str = "") -> Json:
+async def send_over_websocket(tenant: Tenant, request: Json, url: str = "") -> Json:
     async with tenant.socket("alice", url=url or None) as open:
         await open.write({"id": "1", "type": "subscribe", "payload": request})
         message = await open.read()
@@ -65,17 +65,17 @@ async def socket(tenant: Tenant, request: Json, url: str = "") -> Json:
         return payload
 
 
-Ask = Callable[[Tenant, Json, str], Awaitable[Json]]
-EVERY_WAY = pytest.mark.parametrize("ask", [post, get, stream, socket])
-ALICE = {"data": {"me": {"id": "alice"}}}
+SendRequest = Callable[[Tenant, Json, str], Awaitable[Json]]
+EVERY_TRANSPORT = pytest.mark.parametrize("send_request", [send_post, send_get, send_stream, send_over_websocket])
+ALICE_RESPONSE = {"data": {"me": {"id": "alice"}}}
 
 
-def code(answer: Json) -> str:
+def error_code(answer: Json) -> str:
     [error] = answer["errors"]
     return str(error["extensions"]["code"])
 
 
-async def parsed(tenant: Tenant, url: str) -> float:
+async def count_parsed_queries(tenant: Tenant, url: str) -> float:
     """How many texts that process has parsed and validated."""
     async with tenant.http.get(url.replace("/graphql", "/metrics")) as response:
         for line in (await response.text()).splitlines():

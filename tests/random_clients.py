@@ -15,11 +15,11 @@ MARKS = [*["markRead"] * 3, *["markSeen"] * 2, "markUnread", "archive", "unarchi
 ALL_MARKS = ["markAllSeen", "markAllRead", "archiveAll"]
 
 
-def instant(**ahead: float) -> str:
+def instant_ahead(**ahead: float) -> str:
     return (datetime.now(UTC) + timedelta(**ahead)).isoformat()
 
 
-class Watcher:
+class FollowingClient:
     """A client with an open subscription. `told` is every event it got, over all its connections."""
 
     def __init__(self, tenant: Tenant, user: str) -> None:
@@ -58,7 +58,7 @@ class Watcher:
 
 
 @asynccontextmanager
-async def following(*watchers: Watcher, cut: Random | None = None, most: int = 1) -> AsyncIterator[None]:
+async def follow_inboxes(*watchers: FollowingClient, cut: Random | None = None, most: int = 1) -> AsyncIterator[None]:
     """They watch while the body runs. One that breaks breaks the body."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(watcher.follow(cut, most)) for watcher in watchers]
@@ -67,7 +67,7 @@ async def following(*watchers: Watcher, cut: Random | None = None, most: int = 1
             task.cancel()
 
 
-class Crowd:
+class RandomUsers:
     """Does random things, each with the choices of the `Random` it is given. People act on what their `eyes` show."""
 
     def __init__(self, tenant: Tenant, eyes: dict[str, Replica]) -> None:
@@ -99,7 +99,7 @@ class Crowd:
             tags=random.sample(TAGS, random.randint(0, 2)),
             priority=random.choice(PRIORITIES),
             requireAck=random.random() < 0.3,
-            **({"expiresAt": instant(seconds=random.uniform(0.3, 3))} if expiring else {}),
+            **({"expiresAt": instant_ahead(seconds=random.uniform(0.3, 3))} if expiring else {}),
             **(Json(channels=["EMAIL"]) if random.random() < 0.05 else {}),
         )
         self.sent[sent["send"]["id"]] = len(users)
@@ -111,7 +111,7 @@ class Crowd:
     async def snooze(self, random: Random, *, lasting: bool = False) -> None:
         user, ids = self._pick(random)
         short = not lasting and random.random() < 0.8
-        until = instant(seconds=random.uniform(0.5, 3)) if short else instant(hours=random.randint(1, 9))
+        until = instant_ahead(seconds=random.uniform(0.5, 3)) if short else instant_ahead(hours=random.randint(1, 9))
         await self.tenant.mark(user, "snooze", *ids, until=until)
 
     async def mark_all(self, random: Random, *, bridged: bool = False) -> None:

@@ -11,32 +11,32 @@ import aiohttp
 
 from tests.client import Json, Tenant
 
-PROXY, STRANGER, OTHER = "127.0.0.9", "127.0.0.1", "127.0.0.2"
-SOON_S = 10.0  # a bound for hangs
+PROXY, CLIENT_ADDRESS, OTHER = "127.0.0.9", "127.0.0.1", "127.0.0.2"
+HANG_S = 10.0  # a bound for hangs
 HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 FEED = "subscription { inbox { kind notification { body data } } }"
 
 
-class Raw:
+class RawConnection:
     """A connection that says what it is told, and reads only when asked to."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
-    def say(self, words: bytes) -> None:
+    def write(self, words: bytes) -> None:
         self.writer.write(words)
 
-    async def answer(self) -> tuple[int, Json]:
+    async def read_response(self) -> tuple[int, Json]:
         """Status and body of the next response."""
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(HANG_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
             size = int(head.partition("content-length: ")[2].split()[0])
             return int(head.split()[1]), json.loads(await self.reader.readexactly(size))
 
-    async def rest(self) -> bytes:
+    async def read_to_end(self) -> bytes:
         """What comes until the server hangs up."""
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(HANG_S):
             found = b""
             try:
                 while part := await self.reader.read(1 << 16):
@@ -47,19 +47,21 @@ class Raw:
 
 
 @asynccontextmanager
-async def raw(port: int, tls: ssl.SSLContext | None = None, source: str = STRANGER) -> AsyncIterator[Raw]:
+async def open_raw(
+    port: int, tls: ssl.SSLContext | None = None, source: str = CLIENT_ADDRESS
+) -> AsyncIterator[RawConnection]:
     """With small buffers, so that who does not read is felt soon."""
-    plain = unread(source)
+    plain = small_buffer_socket(source)
     await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", port))
     name = "127.0.0.1" if tls else None
     reader, writer = await asyncio.open_connection(sock=plain, ssl=tls, server_hostname=name, limit=1024)
     try:
-        yield Raw(reader, writer)
+        yield RawConnection(reader, writer)
     finally:
         writer.transport.abort()
 
 
-def unread(source: str = STRANGER) -> socket.socket:
+def small_buffer_socket(source: str = CLIENT_ADDRESS) -> socket.socket:
     """A socket whose kernel keeps little of what nobody reads."""
     made = socket.socket()
     made.setblocking(False)
@@ -68,13 +70,13 @@ def unread(source: str = STRANGER) -> socket.socket:
     return made
 
 
-async def metric(session: aiohttp.ClientSession, url: str, name: str, tls: ssl.SSLContext | None = None) -> float:
+async def sum_metric(session: aiohttp.ClientSession, url: str, name: str, tls: ssl.SSLContext | None = None) -> float:
     async with session.get(url.replace("/graphql", "/metrics"), ssl=tls or True) as response:
         lines = (await response.text()).splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
-def asking(tenant: Tenant, query: str, *, size: int | None = None) -> bytes:
+def subscription_request(tenant: Tenant, query: str, *, size: int | None = None) -> bytes:
     """A subscription by POST, as bytes; of another `size` than it has, if wanted."""
     body = json.dumps({"query": query}).encode()
     head = (

@@ -17,7 +17,7 @@ from hub.model import (
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 instants = st.integers(-5, 5).map(lambda minutes: NOW + timedelta(minutes=minutes))
-maybe = st.none() | instants
+optional_instants = st.none() | instants
 texts = st.text(max_size=8)
 
 
@@ -45,13 +45,13 @@ def notifications(**given: Any) -> st.SearchStrategy[Notification]:
         ).map(tuple),
         "tags": st.lists(texts, max_size=2).map(tuple),
         "require_ack": st.booleans(),
-        "expires_at": maybe,
-        "seen_at": maybe,
-        "read_at": maybe,
-        "archived_at": maybe,
-        "snoozed_until": maybe,
-        "acknowledged_at": maybe,
-        "removed_at": maybe,
+        "expires_at": optional_instants,
+        "seen_at": optional_instants,
+        "read_at": optional_instants,
+        "archived_at": optional_instants,
+        "snoozed_until": optional_instants,
+        "acknowledged_at": optional_instants,
+        "removed_at": optional_instants,
         "hidden": st.booleans(),
         "skipped": st.dictionaries(st.sampled_from(["EMAIL", "SMS"]), st.just("NOT_CONFIGURED"), max_size=2),
     }
@@ -63,7 +63,7 @@ def normalized(n: Notification) -> Notification:
     return replace(n, seen_at=n.seen_at or n.read_at, snoozed_until=None if n.archived_at else n.snoozed_until)
 
 
-visible = notifications(removed_at=st.none(), hidden=st.just(False))
+visible_notifications = notifications(removed_at=st.none(), hidden=st.just(False))
 MARKS: dict[str, state.Mark] = {
     "seen": state.seen,
     "read": state.read,

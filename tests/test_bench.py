@@ -11,7 +11,7 @@ import pytest
 from hub.bench.report import Report
 from hub.bench.results import Figure
 from hub.bench.runs import Plan
-from tests.conftest import FULL
+from tests.conftest import FULL_SCALE
 
 pytestmark = pytest.mark.serial
 
@@ -37,7 +37,7 @@ async def test_bench_send_prints_a_table() -> None:
 
 
 @needs_compiler
-@pytest.mark.skipif(not FULL, reason="takes most of a minute: `make prove` runs it")
+@pytest.mark.skipif(not FULL_SCALE, reason="takes most of a minute: `make prove` runs it")
 async def test_bench_all_at_a_small_size_writes_its_page_and_chart(tmp_path: Path) -> None:
     small = ["--seconds", "0.5", "--repeat", "1", "--size", "2000", "--sockets", "100", "--deliveries", "500"]
     said = await bench("all", *small, "--into", str(tmp_path))

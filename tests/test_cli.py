@@ -13,9 +13,9 @@ from hub.cli.api_client import execute
 from hub.cli.token import parse_duration
 from hub.model import Channel
 from hub.settings import Settings
+from tests.cli_commands import base_url, run_command
 from tests.client import SEND
-from tests.commands import address, call
-from tests.documentation import DOCS, text_of
+from tests.doc_pages import DOCS, text_of
 from tests.processes import SECRET, Deployment
 
 ROOT = Path(__file__).parent.parent
@@ -23,11 +23,11 @@ COMMANDS = ["dev", "send", "watch", "replay", "token", "vapid", "doctor", "serve
 
 
 def test_help_lists_every_command_with_an_example() -> None:
-    listed = call("--help").stdout
+    listed = run_command("--help").stdout
     for command in COMMANDS:
         assert f"\n  {command} " in listed
     for command in [command for command in COMMANDS if command != "serve"]:
-        assert "Example" in call(command, "--help").stdout
+        assert "Example" in run_command(command, "--help").stdout
 
 
 def test_reference_names_every_setting() -> None:
@@ -37,15 +37,15 @@ def test_reference_names_every_setting() -> None:
 
 async def test_token_opens_the_door_for_its_user_and_role(deployment: Deployment) -> None:
     tenant = f"t{uuid4().hex[:12]}"
-    url = address(deployment)
-    made = call("token", "--role", "service", "--tenant", tenant, "--expires", "PT5M", jwt_secret=SECRET)
+    url = base_url(deployment)
+    made = run_command("token", "--role", "service", "--tenant", tenant, "--expires", "PT5M", jwt_secret=SECRET)
     await execute(
         url,
         made.stdout.strip(),
         SEND,
         input={"to": {"users": ["zoe"]}, "category": "a", "content": {"title": "Hi", "body": ""}},
     )
-    mine = call("token", "--user", "zoe", "--tenant", tenant, jwt_secret=SECRET)
+    mine = run_command("token", "--user", "zoe", "--tenant", tenant, jwt_secret=SECRET)
     assert (await execute(url, mine.stdout.strip(), "{ me { id } inbox { unread } }")) == {
         "me": {"id": "zoe"},
         "inbox": {"unread": 1},
@@ -53,7 +53,7 @@ async def test_token_opens_the_door_for_its_user_and_role(deployment: Deployment
 
 
 def test_vapid_prints_settings_that_the_hub_takes() -> None:
-    lines = call("vapid").stdout.splitlines()
+    lines = run_command("vapid").stdout.splitlines()
     given = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
     assert set(given) == {"HUB_VAPID_PRIVATE_KEY", "HUB_VAPID_SUBJECT"}
     settings = Settings(
@@ -67,17 +67,17 @@ def test_vapid_prints_settings_that_the_hub_takes() -> None:
         f"k={public}"
         in signer.sign({"aud": "https://push.example.org", "sub": "mailto:a@example.org"})["Authorization"]
     )
-    assert call("vapid").stdout != "\n".join(lines)
+    assert run_command("vapid").stdout != "\n".join(lines)
 
 
 def test_replay_says_what_it_wants() -> None:
-    assert "--all" in call("replay", jwt_secret=SECRET).stderr
-    assert "one of these" in call("replay", "some-id", "--channel", "email", jwt_secret=SECRET).stderr
-    assert "--since PX" in call("replay", "--since", "PX", jwt_secret=SECRET).stderr
+    assert "--all" in run_command("replay", jwt_secret=SECRET).stderr
+    assert "one of these" in run_command("replay", "some-id", "--channel", "email", jwt_secret=SECRET).stderr
+    assert "--since PX" in run_command("replay", "--since", "PX", jwt_secret=SECRET).stderr
 
 
 def test_token_refuses_what_is_no_duration(capsys: pytest.CaptureFixture[str]) -> None:
-    done = call("token", "--user", "a", "--expires", "1h", jwt_secret=SECRET)
+    done = run_command("token", "--user", "a", "--expires", "1h", jwt_secret=SECRET)
     assert (done.returncode, done.stdout) == (2, "")
     assert "PT1H" in done.stderr
     for wrong in ("", "P", "PT", "P1Y", "P1M", "PT0S", "-PT1H", "P999999D"):
@@ -93,23 +93,23 @@ def test_token_refuses_what_is_no_duration(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_token_without_a_subject_or_key_says_what_to_give(tmp_path: Path) -> None:
-    assert "--user ID" in call("token", jwt_secret=SECRET).stderr
-    assert "leave --role out" in call("token", "--role", "user", jwt_secret=SECRET).stderr
-    assert "give service or admin" in call("token", "--role", "boss", jwt_secret=SECRET).stderr
-    keyless = call("token", "--user", "a", cwd=tmp_path)
+    assert "--user ID" in run_command("token", jwt_secret=SECRET).stderr
+    assert "leave --role out" in run_command("token", "--role", "user", jwt_secret=SECRET).stderr
+    assert "give service or admin" in run_command("token", "--role", "boss", jwt_secret=SECRET).stderr
+    keyless = run_command("token", "--user", "a", cwd=tmp_path)
     assert keyless.returncode == 1
     assert "HUB_JWT_SECRET" in keyless.stderr
 
 
 @pytest.mark.parametrize("command", [["serve"], ["work"], ["token", "--user", "a"], ["dev", "--port", "0"]])
 def test_weak_secret_is_refused_with_a_clear_text(command: list[str], tmp_path: Path) -> None:
-    done = call(*command, cwd=tmp_path, jwt_secret="too-short")
+    done = run_command(*command, cwd=tmp_path, jwt_secret="too-short")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("HUB_JWT_SECRET: each secret has 32 bytes or more; make one with `openssl rand")
 
 
 def test_wrong_setting_is_named() -> None:
-    done = call("serve", jwt_secret=SECRET, port="eighty")
+    done = run_command("serve", jwt_secret=SECRET, port="eighty")
     assert done.returncode == 2
     assert done.stderr.startswith("HUB_PORT: ")
     assert "'eighty'" in done.stderr
@@ -126,7 +126,7 @@ def test_wrong_setting_is_named() -> None:
     ],
 )
 def test_arn_that_names_no_platform_application_is_refused(name: str, arn: str) -> None:
-    done = call("work", **{name: arn}, jwt_secret=SECRET)
+    done = run_command("work", **{name: arn}, jwt_secret=SECRET)
     assert done.returncode == 2
     assert done.stderr.startswith(f"HUB_{name.upper()}: write the ARN of an SNS platform application")
 
@@ -135,12 +135,12 @@ def test_arn_that_names_no_platform_application_is_refused(name: str, arn: str) 
     "url", ["app.example", "javascript:alert(1)", "https://a.example/app", "https://u:p@a.example"]
 )
 def test_address_of_the_app_that_can_not_be_is_refused(url: str) -> None:
-    done = call("serve", jwt_secret=SECRET, app_url=url)
+    done = run_command("serve", jwt_secret=SECRET, app_url=url)
     assert (done.returncode, done.stderr.startswith("HUB_APP_URL: "), "Traceback" in done.stderr) == (2, True, False)
 
 
 def test_version_is_told() -> None:
-    assert call("--version").stdout == f"hub {__version__}\n"
+    assert run_command("--version").stdout == f"hub {__version__}\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
@@ -153,7 +153,7 @@ def test_serve_on_a_taken_port_ends_and_names_the_setting(host: str) -> None:
             pytest.skip("this machine has no IPv6")
         taken.listen()
         port = taken.getsockname()[1]
-        done = call("serve", jwt_secret=SECRET, host=host, port=str(port), mongo_url="mongodb://127.0.0.1:1")
+        done = run_command("serve", jwt_secret=SECRET, host=host, port=str(port), mongo_url="mongodb://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"Port {port} on {host} is taken: choose another with HUB_PORT.\n"
 
@@ -168,7 +168,7 @@ def test_start_without_mongodb_says_so_without_the_password(command: list[str], 
         ("mongodb://me:pass-word@[x:y", "HUB_MONGO_URL is not a valid MongoDB URL"),
     ]:
         given = {"mongo_url": url, "redis_url": "redis://127.0.0.1:1", "jwt_secret": SECRET}
-        done = call(*command, **given, port="0", commit_deadline_s="0.5", cwd=tmp_path)
+        done = run_command(*command, **given, port="0", commit_deadline_s="0.5", cwd=tmp_path)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith(words)
         assert "pass-word" not in done.stderr
@@ -176,7 +176,7 @@ def test_start_without_mongodb_says_so_without_the_password(command: list[str], 
 
 
 def test_schema_check_compares_with_the_file(tmp_path: Path) -> None:
-    assert call("schema", "--check", cwd=ROOT).returncode == 0
-    stale = call("schema", "--check", cwd=tmp_path)
+    assert run_command("schema", "--check", cwd=ROOT).returncode == 0
+    stale = run_command("schema", "--check", cwd=tmp_path)
     assert stale.returncode == 1
     assert "hub schema > schema.graphql" in stale.stderr

@@ -7,14 +7,14 @@ import pytest
 from redis.asyncio import Redis as RedisClient
 
 from hub.platform.embedded_servers import Mongod, Redis
-from tests.commands import HUB, call, environment
+from tests.cli_commands import HUB, environment, run_command
 from tests.processes import SECRET
 
 
 @pytest.mark.usefixtures("deployment")
 def test_doctor_finds_everything_well(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    done = call("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_ulr="x")
+    done = run_command("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_ulr="x")
     assert done.returncode == 0, done.stdout
     assert done.stdout.endswith("All is well.\n")
     for words in ("replica set hub", "indexes exist", "Redis answers", "agree", "enough files"):
@@ -30,15 +30,15 @@ def test_doctor_looks_at_what_channels_need(servers: tuple[Mongod, Redis]) -> No
     given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}
     push = {"vapid_private_key": "no-key", "vapid_subject": "mailto:a@example.org"}
     mail = {"smtp_url": "smtp://127.0.0.1:1", "smtp_from": "a@example.org"}
-    wrong = call("doctor", **given, **push)
+    wrong = run_command("doctor", **given, **push)
     assert wrong.returncode == 1
     assert "wrong  HUB_VAPID_PRIVATE_KEY is not a valid key: `hub vapid` creates one." in wrong.stdout
-    away = call("doctor", **given, **mail)
+    away = run_command("doctor", **given, **mail)
     assert "no mail server responds at 127.0.0.1:1" in away.stdout
     assert "set HUB_PUBLIC_URL" in away.stdout
     assert away.stdout.count("HUB_APP_URL") == 1
-    assert "HUB_APP_URL" not in call("doctor", **given, **mail, app_url="https://app.example").stdout
-    assert "/dev/outbox" in call("doctor", **given, mode="development").stdout
+    assert "HUB_APP_URL" not in run_command("doctor", **given, **mail, app_url="https://app.example").stdout
+    assert "/dev/outbox" in run_command("doctor", **given, mode="development").stdout
     for done in (wrong, away):
         assert "Traceback" not in done.stderr
 
@@ -50,11 +50,11 @@ async def test_doctor_warns_of_a_redis_that_drops_keys(servers: tuple[Mongod, Re
         async with RedisClient.from_url(redis.url) as client:
             given = {"mongo_url": servers[0].url, "redis_url": redis.url, "jwt_secret": SECRET}
             await client.config_set("maxmemory-policy", "allkeys-lru")
-            assert "noeviction" not in call("doctor", **given).stdout, "without a bound nothing is dropped"
+            assert "noeviction" not in run_command("doctor", **given).stdout, "without a bound nothing is dropped"
             await client.config_set("maxmemory", "100mb")
             for policy, warned in (("allkeys-lru", True), ("volatile-lru", False), ("noeviction", False)):
                 await client.config_set("maxmemory-policy", policy)
-                told = call("doctor", **given).stdout
+                told = run_command("doctor", **given).stdout
                 assert ("set its maxmemory-policy to noeviction (it is allkeys-lru)" in told) is warned, policy
     finally:
         await redis.stop()
@@ -68,18 +68,18 @@ def test_doctor_asks_for_what_amazon_needs(servers: tuple[Mongod, Redis], monkey
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     given = {"mongo_url": servers[0].url, "redis_url": servers[1].url, "jwt_secret": SECRET}
     phones = {"sns_platform_apns": "arn:aws:sns:eu-west-1:123456789012:app/APNS_SANDBOX/hub"}
-    lost = call("doctor", **given, ses_from="a@example.org")
+    lost = run_command("doctor", **given, ses_from="a@example.org")
     assert lost.returncode == 1
     assert "wrong  HUB_SES_FROM needs AWS_REGION too" in lost.stdout
-    keyless = call("doctor", **given, **phones).stdout
+    keyless = run_command("doctor", **given, **phones).stdout
     assert "note   no AWS key found, required by HUB_SNS_PLATFORM_APNS" in keyless
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    well = call("doctor", **given, **phones, ses_from="a@example.org")
+    well = run_command("doctor", **given, **phones, ses_from="a@example.org")
     assert "ok     AWS is called with the key from env, SES in eu-west-1" in well.stdout
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-    strange = call("doctor", **given, **phones)
+    strange = run_command("doctor", **given, **phones)
     assert "wrong  the AWS variables and files cannot be used (HUB_SNS_PLATFORM_APNS)" in strange.stdout
     for done in (lost, well, strange):
         assert "Traceback" not in done.stdout + done.stderr
@@ -87,23 +87,23 @@ def test_doctor_asks_for_what_amazon_needs(servers: tuple[Mongod, Redis], monkey
 
 def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
     mongod, redis = servers
-    fresh = call("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_database="empty")
+    fresh = run_command("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_database="empty")
     assert fresh.returncode == 1
     assert "indexes are missing in the database empty (HUB_MONGO_DATABASE)" in fresh.stdout
-    away = call(
+    away = run_command(
         "doctor", mongo_url="mongodb://127.0.0.1:1", redis_url="redis://127.0.0.1:1", jwt_secret=SECRET, cwd=tmp_path
     )
     assert away.returncode == 1
     assert "wrong  MongoDB does not answer as it should (HUB_MONGO_URL)" in away.stdout
     assert "wrong  Redis does not answer as it should (HUB_REDIS_URL)" in away.stdout
-    unset = call("doctor", mongo_url=mongod.url, cwd=tmp_path)
+    unset = run_command("doctor", mongo_url=mongod.url, cwd=tmp_path)
     assert unset.returncode == 1
     assert "HUB_JWT_SECRET" in unset.stdout
-    nowhere = call("doctor", mongo_url="x://me:pass-word@y", redis_url="me:pass-word@y", jwt_secret=SECRET)
+    nowhere = run_command("doctor", mongo_url="x://me:pass-word@y", redis_url="me:pass-word@y", jwt_secret=SECRET)
     assert "wrong  HUB_MONGO_URL is not a valid" in nowhere.stdout
     assert "wrong  HUB_REDIS_URL is not a valid" in nowhere.stdout
     assert "pass-word" not in nowhere.stdout
-    none = call("doctor", cwd=tmp_path)
+    none = run_command("doctor", cwd=tmp_path)
     assert none.returncode == 1
     assert none.stderr.startswith("No hub dev runs on .hub: start ")
     for done in (fresh, away, unset, nowhere, none):

@@ -3,8 +3,8 @@
 import socket
 from pathlib import Path
 
+from tests.cli_commands import base_url, run_command
 from tests.client import Tenant
-from tests.commands import address, call
 from tests.processes import SECRET, Deployment
 
 
@@ -23,13 +23,13 @@ async def test_send_puts_everything_into_the_inbox_once(tenant: Tenant, deployme
         "b7",
         "--ack",
     ]
-    given += ["--expires", "P1D", "--url", address(deployment), "--tenant", tenant.name]
+    given += ["--expires", "P1D", "--url", base_url(deployment), "--tenant", tenant.name]
     # an instant of expiry is another input each time, so the repeat must go without it
-    first = call(*given, jwt_secret=SECRET)
+    first = run_command(*given, jwt_secret=SECRET)
     assert first.returncode == 0, first.stderr
     assert first.stdout.endswith(" sent to 2 people.\n")
     fields = "title body category priority tags data actionUrl requireAck expiresAt"
-    [node] = (await tenant.ask(f"{{ inbox {{ nodes {{ {fields} }} }} }}", user="alice"))["inbox"]["nodes"]
+    [node] = (await tenant.execute(f"{{ inbox {{ nodes {{ {fields} }} }} }}", user="alice"))["inbox"]["nodes"]
     assert node.pop("expiresAt")
     assert list(node.values()) == [
         "Build failed",
@@ -45,25 +45,25 @@ async def test_send_puts_everything_into_the_inbox_once(tenant: Tenant, deployme
 
 async def test_send_goes_out_on_the_channels_that_it_names(tenant: Tenant, deployment: Deployment) -> None:
     given = ["send", "Hi", "--to", "alice", "--channel", "in_app", "--channel", "EMAIL"]
-    done = call(*given, "--url", address(deployment), "--tenant", tenant.name, jwt_secret=SECRET)
+    done = run_command(*given, "--url", base_url(deployment), "--tenant", tenant.name, jwt_secret=SECRET)
     assert done.returncode == 0, done.stderr
     query = "{ inbox { nodes { deliveries { channel status } } } }"
-    [n] = (await tenant.ask(query, user="alice"))["inbox"]["nodes"]
+    [n] = (await tenant.execute(query, user="alice"))["inbox"]["nodes"]
     assert [(row["channel"], row["status"]) for row in n["deliveries"]] == [
         ("IN_APP", "DELIVERED"),
         ("EMAIL", "SKIPPED"),
     ]
     assert done.stderr == "EMAIL skipped: NOT_CONFIGURED (1).\n"
-    assert "--channel" in call(*given[:-1], "pigeon", jwt_secret=SECRET).stderr
+    assert "--channel" in run_command(*given[:-1], "pigeon", jwt_secret=SECRET).stderr
 
 
 async def test_send_with_a_known_key_says_so(tenant: Tenant, deployment: Deployment) -> None:
-    given = ["send", "Hi", "--to", "alice", "--key", "k", "--url", address(deployment), "--tenant", tenant.name]
-    first, again = call(*given, jwt_secret=SECRET), call(*given, jwt_secret=SECRET)
+    given = ["send", "Hi", "--to", "alice", "--key", "k", "--url", base_url(deployment), "--tenant", tenant.name]
+    first, again = run_command(*given, jwt_secret=SECRET), run_command(*given, jwt_secret=SECRET)
     assert "already sent" in again.stdout
     assert first.stdout.split()[0] == again.stdout.split()[0]
     given[1] = "Other"
-    assert call(*given, jwt_secret=SECRET).stderr.startswith("CONFLICT: ")
+    assert run_command(*given, jwt_secret=SECRET).stderr.startswith("CONFLICT: ")
 
 
 def test_send_refused_or_unanswered_says_why(deployment: Deployment, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_send_refused_or_unanswered_says_why(deployment: Deployment, tmp_path: P
         nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
     for arguments, words in [
         (
-            ["--to", "a", "--url", address(deployment)],
+            ["--to", "a", "--url", base_url(deployment)],
             "BAD_USER_INPUT (input.content.title): The title is empty: give at least one visible character.",
         ),
         (["--to", "a", "--url", nowhere], f"Nothing responds at {nowhere}: is the hub running?"),
@@ -81,9 +81,9 @@ def test_send_refused_or_unanswered_says_why(deployment: Deployment, tmp_path: P
         (["--url", nowhere], "--to alice"),
         (["--to", "alice,bob", "--url", nowhere], "--to alice,bob: repeat --to for each user."),
         (["--to", "a", "--json", "{", "--url", nowhere], "--json is not JSON"),
-        (["--to", "a", "--token", "x", "--url", address(deployment)], "UNAUTHENTICATED: "),
+        (["--to", "a", "--token", "x", "--url", base_url(deployment)], "UNAUTHENTICATED: "),
     ]:
-        done = call("send", " ", *arguments, cwd=tmp_path, jwt_secret=SECRET)
+        done = run_command("send", " ", *arguments, cwd=tmp_path, jwt_secret=SECRET)
         assert done.returncode in {1, 2}
         assert done.stderr.startswith(words) or words in done.stderr
         assert "Traceback" not in done.stderr

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 
 from hub.platform.embedded_servers import Mongod, Redis
+from tests.cli_commands import HUB, Command, base_url, environment, run_command
 from tests.client import Tenant, eventually
-from tests.commands import HUB, Command, address, call, environment
 from tests.processes import SECRET, Deployment
 
 
@@ -21,17 +21,17 @@ async def pair(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
 
 
 def watching(deployment: Deployment, tenant: str, *more: str) -> Command:
-    given = ["--user", "alice", "--tenant", tenant, "--url", address(deployment)]
+    given = ["--user", "alice", "--tenant", tenant, "--url", base_url(deployment)]
     return Command("watch", *given, *more, jwt_secret=SECRET)
 
 
 async def test_watch_shows_what_arrives_what_is_read_and_what_is_marked(tenant: Tenant, deployment: Deployment) -> None:
     await tenant.send("alice", title="Before")
     async with watching(deployment, tenant.name) as watch:
-        await watch.says("Live")
+        await watch.wait_for_output("Live")
         assert "unread     Before (news)" in watch.out
         await tenant.send("alice", title="Red\x1b[2Jalert", body="two\nlines", priority="HIGH")
-        await watch.says(r"new +Red \[2Jalert \[HIGH\] \(news\) · two lines · 2 unread, 2 unseen")
+        await watch.wait_for_output(r"new +Red \[2Jalert \[HIGH\] \(news\) · two lines · 2 unread, 2 unseen")
         id = (await tenant.inbox("alice"))["nodes"][0]["id"]
         for field, word, counts in [
             ("markSeen", "seen", "2 unread, 1 unseen"),
@@ -41,58 +41,58 @@ async def test_watch_shows_what_arrives_what_is_read_and_what_is_marked(tenant: 
             ("unarchive", "unarchived", "2 unread, 1 unseen"),
         ]:
             await tenant.mark("alice", field, id)
-            await watch.says(rf"{word} +Red \[2Jalert · {counts}\n")
+            await watch.wait_for_output(rf"{word} +Red \[2Jalert · {counts}\n")
         await tenant.mark_all("alice", "markAllRead")
-        await watch.says("all read +0 unread, 0 unseen")
+        await watch.wait_for_output("all read +0 unread, 0 unseen")
         await tenant.mark("alice", "markUnread", id)
-        await watch.says(r"unread +Red \[2Jalert · 1 unread, 0 unseen\n")
+        await watch.wait_for_output(r"unread +Red \[2Jalert · 1 unread, 0 unseen\n")
         await tenant.mark("alice", "snooze", id, until="2100-01-01T00:00:00Z")
-        await watch.says(r"snoozed +Red \[2Jalert · 0 unread")
-        await tenant.ask(f'mutation {{ unsnooze(ids: ["{id}"]) {{ changed }} }}', user="alice")
-        await watch.says(r"back +Red \[2Jalert · 1 unread")
+        await watch.wait_for_output(r"snoozed +Red \[2Jalert · 0 unread")
+        await tenant.execute(f'mutation {{ unsnooze(ids: ["{id}"]) {{ changed }} }}', user="alice")
+        await watch.wait_for_output(r"back +Red \[2Jalert · 1 unread")
         watch.interrupt()
-        assert await watch.ends(5) == 0
+        assert await watch.wait(5) == 0
         assert watch.err == ""
 
 
 async def test_watch_resumes_after_the_api_was_killed_and_tells_what_it_caught_up_on(pair: Deployment) -> None:
     async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
-        await watch.says("Live")
+        await watch.wait_for_output("Live")
         pair.apis[0].kill()
-        await watch.says("lost +")
+        await watch.wait_for_output("lost +")
         for title in ("one", "two"):
             await tenant.send("alice", title=title, url=pair.urls[1])
         await pair.apis[0].start()
-        await watch.says(r"new +two [^\n]* 2 unread, 2 unseen\n.*resumed +caught up on 2 changes")
+        await watch.wait_for_output(r"new +two [^\n]* 2 unread, 2 unseen\n.*resumed +caught up on 2 changes")
         assert watch.out.count(" one ") == 1
         pair.apis[0].kill()
         await pair.apis[0].start()
-        await watch.says("nothing was missed")
+        await watch.wait_for_output("nothing was missed")
         await tenant.send("alice", title="three", url=pair.urls[1])
-        await watch.says("new +three")
+        await watch.wait_for_output("new +three")
 
 
 async def test_watch_of_a_hub_that_stops_says_so(pair: Deployment) -> None:
     async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
-        await watch.says("Live")
+        await watch.wait_for_output("Live")
         await pair.apis[0].stop()
-        await watch.says(f"lost +The hub at {address(pair)} is stopping or restarting. Reconnecting.")
+        await watch.wait_for_output(f"lost +The hub at {base_url(pair)} is stopping or restarting. Reconnecting.")
 
 
 async def test_watch_loads_anew_after_too_many_changes(pair: Deployment) -> None:
     async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
-        await watch.says("Live")
+        await watch.wait_for_output("Live")
         pair.apis[0].kill()
         for number in range(5):
             await tenant.send("alice", title=f"n{number}", url=pair.urls[1])
         await pair.apis[0].start()
-        await watch.says("(?s)reloaded.*5 unread, 5 unseen.*unread +n4")
+        await watch.wait_for_output("(?s)reloaded.*5 unread, 5 unseen.*unread +n4")
         await tenant.send("alice", title="later", url=pair.urls[1])
-        await watch.says("new +later .*6 unread")
+        await watch.wait_for_output("new +later .*6 unread")
 
 
 async def test_watch_piped_to_head_ends_when_head_does(tenant: Tenant, deployment: Deployment) -> None:
-    given = ["watch", "--user", "alice", "--tenant", tenant.name, "--url", address(deployment)]
+    given = ["watch", "--user", "alice", "--tenant", tenant.name, "--url", base_url(deployment)]
     process = subprocess.Popen(  # noqa: ASYNC220 - it is polled
         [HUB, *given], env=environment(jwt_secret=SECRET), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -111,12 +111,12 @@ async def test_watch_piped_to_head_ends_when_head_does(tenant: Tenant, deploymen
 
 
 def test_watch_with_a_refused_token_or_no_hub_says_so(deployment: Deployment) -> None:
-    refused = call("watch", "--token", "x", "--url", address(deployment))
+    refused = run_command("watch", "--token", "x", "--url", base_url(deployment))
     assert refused.returncode == 1
     assert refused.stderr == (
         "The hub closed the connection: The token is not valid here. "
-        f"The hub is {address(deployment)}; the token was given by --token or HUB_TOKEN.\n"
+        f"The hub is {base_url(deployment)}; the token was given by --token or HUB_TOKEN.\n"
     )
-    away = call("watch", "--user", "a", "--url", "http://127.0.0.1:1", jwt_secret=SECRET)
+    away = run_command("watch", "--user", "a", "--url", "http://127.0.0.1:1", jwt_secret=SECRET)
     assert away.returncode == 1
     assert "Nothing responds at http://127.0.0.1:1" in away.stderr

@@ -14,10 +14,10 @@ from websockets.exceptions import InvalidStatus
 from hub.api.transport.client_address import ClientAddresses, proxy_headers
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
+from tests.cli_commands import run_command
 from tests.client import SUBPROTOCOL, Tenant, eventually
-from tests.commands import call
 from tests.processes import SECRET, Deployment
-from tests.raw_connections import FEED, HEALTH, OTHER, PROXY, SOON_S, asking, metric, raw
+from tests.raw_connections import FEED, HANG_S, HEALTH, OTHER, PROXY, open_raw, subscription_request, sum_metric
 
 MOST = 3
 
@@ -48,13 +48,13 @@ async def test_address_with_all_its_connections_is_told_so_at_once(narrow: Deplo
     async with AsyncExitStack() as stack:
         protocols: Any = {"subprotocols": [SUBPROTOCOL]}
         open_socket = await stack.enter_async_context(connect(url, **protocols))
-        silent = await stack.enter_async_context(raw(port))
-        asked = await stack.enter_async_context(raw(port))
-        asked.say(HEALTH)
-        assert (await asked.answer())[0] == 200
-        async with raw(port) as fourth:
-            fourth.say(HEALTH)
-            status, answer = await fourth.answer()
+        silent = await stack.enter_async_context(open_raw(port))
+        asked = await stack.enter_async_context(open_raw(port))
+        asked.write(HEALTH)
+        assert (await asked.read_response())[0] == 200
+        async with open_raw(port) as fourth:
+            fourth.write(HEALTH)
+            status, answer = await fourth.read_response()
         assert status == 429
         [error] = answer["errors"]
         assert error["extensions"] == {"code": "RATE_LIMITED", "retryAfter": 5}
@@ -62,17 +62,17 @@ async def test_address_with_all_its_connections_is_told_so_at_once(narrow: Deplo
         with pytest.raises(InvalidStatus) as refused:
             await connect(url, **protocols)
         assert refused.value.response.status_code == 429
-        async with raw(port) as mute:
-            assert await mute.rest() == b""
-        asked.say(HEALTH)  # those who are in stay in
-        assert (await asked.answer())[0] == 200
+        async with open_raw(port) as mute:
+            assert await mute.read_to_end() == b""
+        asked.write(HEALTH)  # those who are in stay in
+        assert (await asked.read_response())[0] == 200
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(OTHER, 0))) as other:
-            assert await metric(other, narrow.urls[0], "hub_connections_refused_total") >= 3
+            assert await sum_metric(other, narrow.urls[0], "hub_connections_refused_total") >= 3
 
         async def let_in() -> bool:
-            async with raw(port) as again:
-                again.say(HEALTH)
-                return (await again.answer())[0] == 200
+            async with open_raw(port) as again:
+                again.write(HEALTH)
+                return (await again.read_response())[0] == 200
 
         assert not await let_in()
         await open_socket.close()
@@ -86,16 +86,16 @@ async def test_client_whom_a_trusted_proxy_names_is_counted_in_the_proxys_stead(
     async with Tenant("proxied", narrow.urls) as tenant, AsyncExitStack() as stack:
 
         async def streams(client: str) -> int:
-            held = await stack.enter_async_context(raw(api.port, source=PROXY))
-            request = asking(tenant, FEED)
-            held.say(request.replace(b"\r\n\r\n", f"\r\nX-Forwarded-For: {client}\r\n\r\n".encode(), 1))
-            async with asyncio.timeout(SOON_S):
+            held = await stack.enter_async_context(open_raw(api.port, source=PROXY))
+            request = subscription_request(tenant, FEED)
+            held.write(request.replace(b"\r\n\r\n", f"\r\nX-Forwarded-For: {client}\r\n\r\n".encode(), 1))
+            async with asyncio.timeout(HANG_S):
                 return int((await held.reader.readuntil(b"\r\n")).split()[1])
 
         async def asks(client: str) -> int:
-            async with raw(api.port, source=PROXY) as one:
-                one.say(forwarded(client))
-                return (await one.answer())[0]
+            async with open_raw(api.port, source=PROXY) as one:
+                one.write(forwarded(client))
+                return (await one.read_response())[0]
 
         for spoofed in range(MOST):  # what stands before the client's own address is the client's word
             assert await streams(f"6.6.6.{spoofed}, 203.0.113.5, 10.1.1.1") == 200
@@ -125,9 +125,9 @@ async def test_forwarded_headers_of_anybody_else_are_nobodys_word(narrow: Deploy
     port = narrow.apis[0].port
     async with AsyncExitStack() as stack:
         for number in range(MOST + 1):
-            one = await stack.enter_async_context(raw(port, source=OTHER))
-            one.say(forwarded(f"8.8.8.{number}"))
-            assert (await one.answer())[0] == (200 if number < MOST else 429)
+            one = await stack.enter_async_context(open_raw(port, source=OTHER))
+            one.write(forwarded(f"8.8.8.{number}"))
+            assert (await one.read_response())[0] == (200 if number < MOST else 429)
 
 
 @pytest.mark.parametrize(("source", "scheme"), [(PROXY, "https"), (OTHER, "http")])
@@ -168,7 +168,7 @@ def test_forwarded_for_is_read_from_its_end(header: str, client: str | None) -> 
 
 def test_trusted_proxy_that_is_no_network_is_named() -> None:
     for wrong, said in [("10.0.0.1/8", "has host bits set"), ("*", "does not appear to be")]:
-        done = call("serve", jwt_secret=SECRET, trusted_proxies=wrong)
+        done = run_command("serve", jwt_secret=SECRET, trusted_proxies=wrong)
         assert done.returncode == 2
         assert done.stderr.startswith("HUB_TRUSTED_PROXIES: ")
         assert said in done.stderr

@@ -9,9 +9,9 @@ import pytest
 
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.listen import raise_open_file_limit
-from tests.bulk_clients import Line, hanging_up, metric, open_all, percentile, subscribed
+from tests.bulk_clients import BulkClient, closing_clients, open_all, percentile, read_metric, wait_for_subscriptions
 from tests.client import Tenant, eventually
-from tests.conftest import FULL, scaled
+from tests.conftest import FULL_SCALE, scaled
 from tests.processes import Deployment, Process
 from tests.telemetry import resident_bytes
 
@@ -28,20 +28,22 @@ KEPT_BYTES = 1 << 20  # QUEUE_MAX_BYTES of hub/live/feed.py
 GONE_WITHIN_S = PING_TIMEOUT_S + 2
 SHUTDOWN_S = 10.0
 GROWS_LESS_THAN_BYTES = 50 << 20
-P99_UP_BY_LESS_THAN = 1.1 if FULL else 1.5  # `make test` shares its cores with anybody
-NOISE_MS = 2.0 if FULL else 20.0
+P99_UP_BY_LESS_THAN = 1.1 if FULL_SCALE else 1.5  # `make test` shares its cores with anybody
+NOISE_MS = 2.0 if FULL_SCALE else 20.0
 
 
 class Measurement:
     """Latencies of healthy clients while others stop reading, and the memory of the API process."""
 
-    def __init__(self, tenant: Tenant, api: Process, clients: list[Line]) -> None:
+    def __init__(self, tenant: Tenant, api: Process, clients: list[BulkClient]) -> None:
         self.tenant, self.api = tenant, api
         self.clients = clients
         """Every client that must be closed at the end, also the healthy ones."""
         self.titles: list[str] = []
         self._latencies_ms: dict[str, list[float]] = {}
-        self.healthy = [Line(tenant.token(user), self._note_latency) for user in USERS for _ in range(PER_USER - 1)]
+        self.healthy = [
+            BulkClient(tenant.token(user), self._note_latency) for user in USERS for _ in range(PER_USER - 1)
+        ]
         clients += self.healthy
         self.p99_without_ms: list[float] = []
         self.p99_with_ms: list[float] = []
@@ -64,9 +66,9 @@ class Measurement:
         await eventually(all_received, 20)
         return percentile(self._latencies_ms[title], 0.99)
 
-    async def add_clients(self) -> list[Line]:
+    async def add_clients(self) -> list[BulkClient]:
         """Open one more client per user. They will stop reading."""
-        added = [Line(self.tenant.token(user)) for user in USERS]
+        added = [BulkClient(self.tenant.token(user)) for user in USERS]
         self.clients += added
         await open_all(added, self.api.port)
         return added
@@ -83,7 +85,7 @@ class Measurement:
     async def run_phase(self) -> int:
         """Measure with and without clients that stop reading, until those are disconnected. Return their number."""
         dead = await self.add_clients()
-        await subscribed(self.api, SOCKETS, self.tenant)
+        await wait_for_subscriptions(self.api, SOCKETS, self.tenant)
         self.p99_without_ms += [await self.send_round() for _ in range(ROUNDS)]
         self.memory_before = max(self.memory_before, resident_bytes(self.api))
         for client in dead:
@@ -91,13 +93,15 @@ class Measurement:
         stopped_at = time.monotonic()
         rounds_before = len(self.p99_with_ms)
         while time.monotonic() < stopped_at + GONE_WITHIN_S:
-            if await metric(self.tenant, self.api, "hub_sockets") == len(self.healthy):
+            if await read_metric(self.tenant, self.api, "hub_sockets") == len(self.healthy):
                 break
             self.p99_with_ms.append(await self.send_round())
             self.memory_max = max(self.memory_max, resident_bytes(self.api))
         self.disconnected_after_s.append(time.monotonic() - stopped_at)
         assert len(self.p99_with_ms) - rounds_before >= 3
-        assert await metric(self.tenant, self.api, "hub_sockets") == len(self.healthy), "the dead are still connected"
+        assert await read_metric(self.tenant, self.api, "hub_sockets") == len(self.healthy), (
+            "the dead are still connected"
+        )
         return len(dead)
 
     async def summary(self) -> str:
@@ -107,13 +111,13 @@ class Measurement:
             f"with them {beside:.1f} ms ({len(self.p99_with_ms)}); ratio {beside / without:.3f}; "
             f"disconnected after {', '.join(f'{s:.1f}' for s in self.disconnected_after_s)} s; "
             f"memory {self.memory_before >> 20} -> {self.memory_max >> 20} MiB; "
-            f"resyncs {await metric(self.tenant, self.api, 'hub_resyncs_total')}"
+            f"resyncs {await read_metric(self.tenant, self.api, 'hub_resyncs_total')}"
         )
 
     def check(self, summary: str) -> None:
         for client in self.healthy:
-            assert [title for title in client.heard if title in set(self.titles)] == self.titles
-            assert client.others == []
+            assert [title for title in client.titles if title in set(self.titles)] == self.titles
+            assert client.other_kinds == []
             assert client.errors == []
         assert self.memory_max - self.memory_before < GROWS_LESS_THAN_BYTES, summary
         limit_ms = median(self.p99_without_ms) * P99_UP_BY_LESS_THAN + NOISE_MS
@@ -128,8 +132,8 @@ async def test_clients_that_stop_reading_are_disconnected_and_do_not_delay_other
     settings = {"websocket_ping_interval_s": str(PING_INTERVAL_S), "websocket_ping_timeout_s": str(PING_TIMEOUT_S)}
     async with Deployment(*(server.url for server in servers), apis=1, workers=0, **settings) as running:
         [api] = running.apis
-        clients: list[Line] = []
-        async with Tenant("dead-clients", running.urls) as tenant, hanging_up(clients):
+        clients: list[BulkClient] = []
+        async with Tenant("dead-clients", running.urls) as tenant, closing_clients(clients):
             await tenant.send(*USERS)
             measurement = Measurement(tenant, api, clients)
             await open_all(measurement.healthy, api.port)
@@ -137,7 +141,7 @@ async def test_clients_that_stop_reading_are_disconnected_and_do_not_delay_other
             aborted = 0
             for _ in range(PHASES):
                 aborted += await measurement.run_phase()
-                assert await metric(tenant, api, 'hub_websockets_aborted_total{why="ping"}') == aborted
+                assert await read_metric(tenant, api, 'hub_websockets_aborted_total{why="ping"}') == aborted
             summary = await measurement.summary()
             print(summary)  # noqa: T201 - the measured figures
             measurement.check(summary)
@@ -147,7 +151,7 @@ async def test_clients_that_stop_reading_are_disconnected_and_do_not_delay_other
 async def stop_with_dead_clients(measurement: Measurement) -> None:
     """Check that SIGTERM ends the process in time although clients do not read."""
     dead = await measurement.add_clients()
-    await subscribed(measurement.api, SOCKETS, measurement.tenant)
+    await wait_for_subscriptions(measurement.api, SOCKETS, measurement.tenant)
     for client in dead:
         client.stop_reading()
     stopped_at = time.monotonic()
@@ -156,7 +160,7 @@ async def stop_with_dead_clients(measurement: Measurement) -> None:
     began = time.monotonic()
     assert await measurement.api.stop(SHUTDOWN_S) == 0
     print(f"SIGTERM: ended after {time.monotonic() - began:.1f} s")  # noqa: T201
-    assert {code for client in measurement.healthy for code in client.codes} == {1012}
+    assert {code for client in measurement.healthy for code in client.close_codes} == {1012}
 
 
 async def test_client_that_reads_too_slowly_is_told_to_load_anew_and_little_is_kept_for_it(
@@ -164,23 +168,23 @@ async def test_client_that_reads_too_slowly_is_told_to_load_anew_and_little_is_k
 ) -> None:
     api = deployment.apis[0]
     await tenant.send("ann")
-    line = Line(tenant.token("ann"))
-    async with hanging_up([line]):
+    line = BulkClient(tenant.token("ann"))
+    async with closing_clients([line]):
         await line.open(api.port)
-        await subscribed(api, 1, tenant)
-        resyncs = await metric(tenant, api, "hub_resyncs_total")
-        line.pause()
+        await wait_for_subscriptions(api, 1, tenant)
+        resyncs = await read_metric(tenant, api, "hub_resyncs_total")
+        line.pause_reading()
         most = 0.0
         for number in range(500):  # the kernels' buffers take megabytes
             await tenant.send("ann", title=str(number), body=LARGE["content"]["body"], data=LARGE["data"])
-            most = max(most, await metric(tenant, api, "hub_feed_events_max"))
-            if await metric(tenant, api, "hub_resyncs_total") > resyncs:
+            most = max(most, await read_metric(tenant, api, "hub_feed_events_max"))
+            if await read_metric(tenant, api, "hub_resyncs_total") > resyncs:
                 break
         assert 1 < most <= KEPT_BYTES // (48 << 10) + 1, f"after {number} events"
-        line.read_on()
+        line.resume_reading()
 
         async def told() -> bool:
-            return line.others == ["RESYNC"]
+            return line.other_kinds == ["RESYNC"]
 
         await eventually(told)
-        assert line.heard == [str(number) for number in range(len(line.heard))]
+        assert line.titles == [str(number) for number in range(len(line.titles))]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hub.platform import outbound_http
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP, OutboundHTTPError, denial_reason
 from tests.conftest import scaled
-from tests.local_servers import LOCAL, PROMPT_S, Listener, dialled
+from tests.local_servers import HANG_S, LOOPBACK, Listener, connected_addresses
 
 FORBIDDEN_HOSTS = [
     # this machine, as people write it
@@ -86,14 +86,14 @@ def forbidden() -> Iterator[str]:
 
 async def test_forbidden_address_is_never_connected_to(listener: Listener) -> None:
     assert len(FORBIDDEN_HOSTS) > 40
-    dialled.clear()
+    connected_addresses.clear()
     async with OutboundHTTP() as out:
         for form in forbidden():
             url = form.replace("{port}", str(listener.port))
             with pytest.raises(AddressNotAllowed):
-                await out.post(url, b"{}", {}, PROMPT_S)
+                await out.post(url, b"{}", {}, HANG_S)
     assert listener.count == 0
-    assert [one for one in dialled if one[1] in {listener.port, 80, 443}] == []
+    assert [one for one in connected_addresses if one[1] in {listener.port, 80, 443}] == []
 
 
 async def test_forbidden_forms_do_reach_this_machine_when_nobody_checks(listener: Listener) -> None:
@@ -106,10 +106,10 @@ async def test_forbidden_forms_do_reach_this_machine_when_nobody_checks(listener
                 host, listener.port, family=socket.AF_INET, type=socket.SOCK_STREAM
             )
             await loop.sock_connect(one, address)
-    async with OutboundHTTP(LOCAL) as out:
+    async with OutboundHTTP(LOOPBACK) as out:
         with pytest.raises(OutboundHTTPError):
-            await out.post(f"http://127.0.0.1:{listener.port}/", b"{}", {}, PROMPT_S)
-    async with asyncio.timeout(PROMPT_S):
+            await out.post(f"http://127.0.0.1:{listener.port}/", b"{}", {}, HANG_S)
+    async with asyncio.timeout(HANG_S):
         while listener.count < 7:
             await asyncio.sleep(0.01)
 
@@ -129,16 +129,16 @@ async def test_forbidden_forms_do_reach_this_machine_when_nobody_checks(listener
     ],
 )
 async def test_name_with_any_forbidden_address_is_never_connected_to(
-    listener: Listener, names: dict[str, list[list[str]]], addresses: list[str]
+    listener: Listener, fake_dns: dict[str, list[list[str]]], addresses: list[str]
 ) -> None:
-    names["hooks.example.org"] = [addresses]
-    dialled.clear()
+    fake_dns["hooks.example.org"] = [addresses]
+    connected_addresses.clear()
     async with OutboundHTTP() as out:
         with pytest.raises(AddressNotAllowed) as refused:
-            await out.post(f"http://hooks.example.org:{listener.port}/", b"{}", {}, PROMPT_S)
+            await out.post(f"http://hooks.example.org:{listener.port}/", b"{}", {}, HANG_S)
     assert addresses[-1] not in str(refused.value), "who asks learns nothing of what a name resolves to in here"
     assert listener.count == 0
-    assert [one for one in dialled if one[1] == listener.port] == []
+    assert [one for one in connected_addresses if one[1] == listener.port] == []
 
 
 async def test_forbidden_address_is_refused_even_past_the_resolver(
@@ -153,7 +153,7 @@ async def test_forbidden_address_is_refused_even_past_the_resolver(
     monkeypatch.setattr(outbound_http._Resolver, "resolve", unchecked)
     async with OutboundHTTP() as out:
         with pytest.raises(AddressNotAllowed):
-            await out.post(f"http://hooks.example.org:{listener.port}/", b"{}", {}, PROMPT_S)
+            await out.post(f"http://hooks.example.org:{listener.port}/", b"{}", {}, HANG_S)
     assert listener.count == 0
 
 

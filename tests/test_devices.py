@@ -12,27 +12,38 @@ from hub.errors import Unavailable
 from hub.model import Role
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
-from tests.client import Json, Refused, Tenant
-from tests.devices import DEVICE, MOBILE, WEB_PUSH, WEBHOOK, base64url, browser, devices, register
-from tests.graphql_errors import refusal
+from tests.client import GraphQLErrors, Json, Tenant
+from tests.device_calls import (
+    CONNECT_WEBHOOK,
+    DEVICE,
+    REGISTER_MOBILE_DEVICE,
+    REGISTER_WEB_PUSH,
+    base64url,
+    list_devices,
+    new_browser,
+    register,
+)
+from tests.graphql_errors import expect_error
 from tests.processes import Process
 
 REMOVE = "mutation ($id: ID!) { removeDevice(id: $id) }"
 
 
 async def test_browser_is_registered_listed_and_removed(tenant: Tenant) -> None:
-    device = await register(tenant, "alice", input=browser(label="Firefox"))
+    device = await register(tenant, "alice", input=new_browser(label="Firefox"))
     assert (device["kind"], device["label"], device["lastUsedAt"]) == ("WEB_PUSH", "Firefox", None)
-    assert await devices(tenant, "alice") == [device]
-    assert (await tenant.ask(f'{{ user(id: "alice") {{ devices {{ {DEVICE} }} }} }}'))["user"]["devices"] == [device]
-    assert (await tenant.ask(REMOVE, user="alice", id=device["id"]))["removeDevice"] is True
-    assert (await tenant.ask(REMOVE, user="alice", id=device["id"]))["removeDevice"] is False
-    assert await devices(tenant, "alice") == []
+    assert await list_devices(tenant, "alice") == [device]
+    assert (await tenant.execute(f'{{ user(id: "alice") {{ devices {{ {DEVICE} }} }} }}'))["user"]["devices"] == [
+        device
+    ]
+    assert (await tenant.execute(REMOVE, user="alice", id=device["id"]))["removeDevice"] is True
+    assert (await tenant.execute(REMOVE, user="alice", id=device["id"]))["removeDevice"] is False
+    assert await list_devices(tenant, "alice") == []
 
 
 async def test_same_browser_again_keeps_its_id_and_takes_the_new_keys(tenant: Tenant, database: Database) -> None:
-    first = await register(tenant, "alice", input=browser("https://push.example/a", label="Old"))
-    given = browser("https://push.example/a", label="New")
+    first = await register(tenant, "alice", input=new_browser("https://push.example/a", label="Old"))
+    given = new_browser("https://push.example/a", label="New")
     again = await register(tenant, "alice", input=given | {"auth": given["auth"] + "=="})
     assert (again["id"], again["createdAt"], again["label"]) == (first["id"], first["createdAt"], "New")
     assert again["lastUsedAt"] > first["createdAt"]
@@ -42,29 +53,29 @@ async def test_same_browser_again_keeps_its_id_and_takes_the_new_keys(tenant: Te
     assert (stored["p256dh"], stored["auth"]) == (given["p256dh"], given["auth"])
 
 
-@pytest.mark.parametrize("query", [WEB_PUSH, MOBILE])
+@pytest.mark.parametrize("query", [REGISTER_WEB_PUSH, REGISTER_MOBILE_DEVICE])
 async def test_device_moves_to_who_registers_it_last(tenant: Tenant, query: str) -> None:
-    given = browser() if query is WEB_PUSH else {"platform": "fcm", "token": "t" * 160}
+    given = new_browser() if query is REGISTER_WEB_PUSH else {"platform": "fcm", "token": "t" * 160}
     await register(tenant, "alice", query, input=given)
     moved = await register(tenant, "bob", query, input=given)
-    assert await devices(tenant, "alice") == []
-    assert await devices(tenant, "bob") == [moved]
+    assert await list_devices(tenant, "alice") == []
+    assert await list_devices(tenant, "bob") == [moved]
 
 
 async def test_device_that_20_people_register_at_once_belongs_to_one(tenant: Tenant) -> None:
-    given = browser()
+    given = new_browser()
     users = [f"u{number}" for number in range(20)]
     await asyncio.gather(*(register(tenant, user, input=given) for user in users))
-    found = await asyncio.gather(*(devices(tenant, user) for user in users))
+    found = await asyncio.gather(*(list_devices(tenant, user) for user in users))
     assert sum(map(len, found)) == 1
 
 
 async def test_devices_beyond_20_are_refused_also_at_once(tenant: Tenant) -> None:
-    given = [browser() for _ in range(24)]
+    given = [new_browser() for _ in range(24)]
     answers = await asyncio.gather(*(register(tenant, "alice", input=one) for one in given), return_exceptions=True)
-    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    refused = [answer for answer in answers if isinstance(answer, GraphQLErrors)]
     assert [(answer.code, "HUB_USER_MAX_DEVICES" in str(answer)) for answer in refused] == [("TOO_LARGE", True)] * 4
-    assert len(await devices(tenant, "alice")) == 20
+    assert len(await list_devices(tenant, "alice")) == 20
     known = next(one for one, answer in zip(given, answers, strict=True) if not isinstance(answer, BaseException))
     await register(tenant, "alice", input=known)
 
@@ -93,8 +104,8 @@ P256DH, AUTH = "input.p256dh", "input.auth"
     ],
 )
 async def test_browser_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str) -> None:
-    answer = tenant.ask(WEB_PUSH, user="alice", input=browser() | given)
-    assert await refusal(answer) == ("BAD_USER_INPUT", field)
+    answer = tenant.execute(REGISTER_WEB_PUSH, user="alice", input=new_browser() | given)
+    assert await expect_error(answer) == ("BAD_USER_INPUT", field)
 
 
 @pytest.mark.parametrize(
@@ -109,20 +120,23 @@ async def test_browser_that_can_not_be_is_refused(tenant: Tenant, given: Json, f
 )
 async def test_app_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str) -> None:
     whole = {"platform": "apns", "token": "ab12"} | given
-    assert await refusal(tenant.ask(MOBILE, user="alice", input=whole)) == ("BAD_USER_INPUT", field)
+    assert await expect_error(tenant.execute(REGISTER_MOBILE_DEVICE, user="alice", input=whole)) == (
+        "BAD_USER_INPUT",
+        field,
+    )
 
 
 async def test_people_see_the_address_of_their_own_webhook_and_nobody_else_does(tenant: Tenant) -> None:
     url = "https://hooks.example/alice?key=7"
-    await register(tenant, "alice", WEBHOOK, at=url)
-    await register(tenant, "alice", input=browser())
+    await register(tenant, "alice", CONNECT_WEBHOOK, at=url)
+    await register(tenant, "alice", input=new_browser())
     fields = "devices { kind url }"
-    mine = (await tenant.ask(f"{{ me {{ {fields} }} }}", user="alice"))["me"]["devices"]
+    mine = (await tenant.execute(f"{{ me {{ {fields} }} }}", user="alice"))["me"]["devices"]
     assert mine == [{"kind": "WEBHOOK", "url": url}, {"kind": "WEB_PUSH", "url": None}]
     query = f'{{ user(id: "alice") {{ {fields} }} }}'
     headers = [{"authorization": f"Bearer {tenant.token(user, role=Role.ADMIN)}"} for user in (None, "bob")]
     for header in headers:
-        found = (await tenant.answer(query, headers=header))["data"]["user"]["devices"]
+        found = (await tenant.execute_raw(query, headers=header))["data"]["user"]["devices"]
         assert [device["url"] for device in found] == [None, None]
 
 
@@ -130,15 +144,15 @@ async def test_webhook_shows_its_secret_once_and_gets_a_new_one_when_connected_a
     tenant: Tenant, database: Database
 ) -> None:
     url = "https://hooks.example/alice"
-    first = await register(tenant, "alice", WEBHOOK, at=url, label="Mine")
+    first = await register(tenant, "alice", CONNECT_WEBHOOK, at=url, label="Mine")
     assert first["secret"].startswith("whsec_")
     assert len(b64decode(first["secret"].removeprefix("whsec_"))) >= 24
     assert (first["device"]["kind"], first["device"]["label"]) == ("WEBHOOK", "Mine")
-    again = await register(tenant, "alice", WEBHOOK, at=url)
+    again = await register(tenant, "alice", CONNECT_WEBHOOK, at=url)
     assert again["secret"] != first["secret"]
     assert again["device"]["id"] == first["device"]["id"]
-    await register(tenant, "bob", WEBHOOK, at=url)  # several people may have one address
-    assert [device["id"] for device in await devices(tenant, "alice")] == [first["device"]["id"]]
+    await register(tenant, "bob", CONNECT_WEBHOOK, at=url)  # several people may have one address
+    assert [device["id"] for device in await list_devices(tenant, "alice")] == [first["device"]["id"]]
     doc = await database.users.find_one({"_id": f"{tenant.name}/alice"})
     assert doc
     assert doc["devices"][0]["secret"] == again["secret"]
@@ -159,14 +173,14 @@ async def test_webhook_shows_its_secret_once_and_gets_a_new_one_when_connected_a
     ],
 )
 async def test_webhook_that_can_not_be_is_refused(tenant: Tenant, url: str) -> None:
-    assert await refusal(tenant.ask(WEBHOOK, user="alice", at=url)) == ("BAD_USER_INPUT", "url")
+    assert await expect_error(tenant.execute(CONNECT_WEBHOOK, user="alice", at=url)) == ("BAD_USER_INPUT", "url")
 
 
 async def test_web_push_key_is_the_public_half_and_clear_where_there_is_none(
     tenant: Tenant, servers: tuple[Mongod, Redis]
 ) -> None:
-    with pytest.raises(Refused, match="HUB_VAPID_PRIVATE_KEY") as refused:
-        await tenant.ask("{ webPushKey }", user="alice")
+    with pytest.raises(GraphQLErrors, match="HUB_VAPID_PRIVATE_KEY") as refused:
+        await tenant.execute("{ webPushKey }", user="alice")
     assert refused.value.code == "NOT_FOUND"
     private = ec.generate_private_key(ec.SECP256R1())
     raw = private.private_numbers().private_value.to_bytes(32)
@@ -179,7 +193,7 @@ async def test_web_push_key_is_the_public_half_and_clear_where_there_is_none(
     )
     try:
         await hub.start()
-        key = (await tenant.ask("{ webPushKey }", user="alice", url=hub.url))["webPushKey"]
+        key = (await tenant.execute("{ webPushKey }", user="alice", url=hub.url))["webPushKey"]
     finally:
         hub.kill()
     point = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)

@@ -15,10 +15,19 @@ from hub.send.channels import email
 from hub.send.email_message import build_email
 from hub.send.outcome import Dead, Gone, Retry, Sent
 from hub.text import CONTROL_CHARACTERS
-from tests.fake_providers import CUT, HANG, Amazon, certificate
-from tests.worlds import ACME, PRIVATE, SENDER, World, message, open_smtp, settings, to
+from tests.fake_providers import CUT, HANG, FakeAmazon, create_certificate
+from tests.provider_setup import (
+    ACME,
+    PRIVATE_VALUES,
+    SENDER,
+    FakeServers,
+    message_to,
+    new_message,
+    open_smtp,
+    provider_settings,
+)
 
-pytestmark = pytest.mark.usefixtures("nothing_private")
+pytestmark = pytest.mark.usefixtures("no_secrets_in_logs")
 
 
 @pytest.mark.parametrize(
@@ -44,78 +53,78 @@ pytestmark = pytest.mark.usefixtures("nothing_private")
         ("DATA", "999 no class", Retry),
     ],
 )
-async def test_reply_is_told_apart(world: World, command: str, reply: str, outcome: type) -> None:
-    server = await world.mail_server()
-    smtp = await open_smtp(world, server)
-    server.says = {command: reply}
-    answer = await smtp.send(message())
+async def test_reply_is_told_apart(fakes: FakeServers, command: str, reply: str, outcome: type) -> None:
+    server = await fakes.mail_server()
+    smtp = await open_smtp(fakes, server)
+    server.replies = {command: reply}
+    answer = await smtp.send(new_message())
     assert isinstance(answer, outcome)
-    assert PRIVATE["address"] not in repr(answer)
-    server.heal()
-    assert isinstance(await smtp.send(message()), Sent)
+    assert PRIVATE_VALUES["address"] not in repr(answer)
+    server.clear_fault()
+    assert isinstance(await smtp.send(new_message()), Sent)
 
 
-async def test_one_connection_carries_many_mails(world: World) -> None:
-    server = await world.mail_server()
-    smtp = await open_smtp(world, server)
+async def test_one_connection_carries_many_mails(fakes: FakeServers) -> None:
+    server = await fakes.mail_server()
+    smtp = await open_smtp(fakes, server)
     for _ in range(30):
-        assert isinstance(await smtp.send(message()), Sent)
+        assert isinstance(await smtp.send(new_message()), Sent)
     assert server.connections == 1
 
 
-async def test_no_more_connections_than_the_setting_says(world: World) -> None:
-    server = await world.mail_server()
-    smtp = await open_smtp(world, server, smtp_max_connections=3)
-    outcomes = await asyncio.gather(*(smtp.send(message()) for _ in range(60)))
+async def test_no_more_connections_than_the_setting_says(fakes: FakeServers) -> None:
+    server = await fakes.mail_server()
+    smtp = await open_smtp(fakes, server, smtp_max_connections=3)
+    outcomes = await asyncio.gather(*(smtp.send(new_message()) for _ in range(60)))
     assert all(isinstance(outcome, Sent) for outcome in outcomes)
-    assert len(server.mails) == 60
+    assert len(server.emails) == 60
     assert server.connections <= 3
 
 
-async def test_connection_that_the_server_ended_costs_no_attempt(world: World) -> None:
-    server = await world.mail_server()
-    smtp = await open_smtp(world, server)
-    server.ends_after = 4  # and then says 421 to the next MAIL
+async def test_connection_that_the_server_ended_costs_no_attempt(fakes: FakeServers) -> None:
+    server = await fakes.mail_server()
+    smtp = await open_smtp(fakes, server)
+    server.close_after = 4  # and then says 421 to the next MAIL
     for _ in range(10):
-        assert isinstance(await smtp.send(message()), Sent)
+        assert isinstance(await smtp.send(new_message()), Sent)
     assert server.connections == 3
     for _ in range(3):
         server.cut()  # without a word; it may be seen now, or only as the next mail begins
-        assert isinstance(await smtp.send(message()), Sent)
-    assert len(server.mails) == 13
+        assert isinstance(await smtp.send(new_message()), Sent)
+    assert len(server.emails) == 13
 
 
-async def test_mail_that_was_cut_off_waits_for_its_next_attempt(world: World) -> None:
-    server = await world.mail_server()
-    smtp = await open_smtp(world, server)
-    await smtp.send(message())
-    server.says = {"DATA": CUT}  # the server may have it
-    assert isinstance(await smtp.send(message()), Retry)
+async def test_mail_that_was_cut_off_waits_for_its_next_attempt(fakes: FakeServers) -> None:
+    server = await fakes.mail_server()
+    smtp = await open_smtp(fakes, server)
+    await smtp.send(new_message())
+    server.replies = {"DATA": CUT}  # the server may have it
+    assert isinstance(await smtp.send(new_message()), Retry)
     assert server.connections == 1
-    server.heal()
-    assert isinstance(await smtp.send(message()), Sent)
+    server.clear_fault()
+    assert isinstance(await smtp.send(new_message()), Sent)
 
 
-async def test_idle_connection_is_closed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connection_is_closed(fakes: FakeServers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(email, "IDLE_S", 0.05)
-    server = await world.mail_server()
-    smtp = await open_smtp(world, server)
-    await smtp.send(message())
+    server = await fakes.mail_server()
+    smtp = await open_smtp(fakes, server)
+    await smtp.send(new_message())
     async with asyncio.timeout(10):
         while smtp._idle:
             await asyncio.sleep(0.01)
-    assert isinstance(await smtp.send(message()), Sent)
+    assert isinstance(await smtp.send(new_message()), Sent)
     assert server.connections == 2
 
 
-async def test_hanging_connection_is_not_used_again(world: World) -> None:
-    server = await world.mail_server()
-    smtp = await open_smtp(world, server, provider_timeout_s=0.5)
-    server.says = {"DATA": HANG}
-    assert isinstance(await smtp.send(message()), Retry)
-    server.heal()
-    assert isinstance(await smtp.send(message()), Sent)
-    assert (server.connections, len(server.mails)) == (2, 1)
+async def test_hanging_connection_is_not_used_again(fakes: FakeServers) -> None:
+    server = await fakes.mail_server()
+    smtp = await open_smtp(fakes, server, provider_timeout_s=0.5)
+    server.replies = {"DATA": HANG}
+    assert isinstance(await smtp.send(new_message()), Retry)
+    server.clear_fault()
+    assert isinstance(await smtp.send(new_message()), Sent)
+    assert (server.connections, len(server.emails)) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -144,10 +153,10 @@ async def test_hanging_connection_is_not_used_again(world: World) -> None:
         "a" * 65 + "@c.example",
     ],
 )
-async def test_what_is_no_address_is_dead_and_reaches_no_server(world: World, address: str) -> None:
-    server = await world.mail_server()
-    smtp = await open_smtp(world, server)
-    assert isinstance(await smtp.send(to(address)), Dead)
+async def test_what_is_no_address_is_dead_and_reaches_no_server(fakes: FakeServers, address: str) -> None:
+    server = await fakes.mail_server()
+    smtp = await open_smtp(fakes, server)
+    assert isinstance(await smtp.send(message_to(address)), Dead)
     assert server.connections == 0
 
 
@@ -163,38 +172,38 @@ def test_mailbox_is_an_address_or_refused(text: str) -> None:
     assert envelope_address(made) == made
 
 
-async def test_starttls_and_password(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certified, key = certificate(tmp_path)
+async def test_starttls_and_password(fakes: FakeServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certified, key = create_certificate(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certified, key)
-    server = await world.mail_server(starttls=context, password="a-mail-p@ss")
+    server = await fakes.mail_server(starttls=context, password="a-mail-p@ss")
 
-    untrusting = await open_smtp(world, server, query="?starttls=on", login="me:a-mail-p%40ss@")
-    assert isinstance(await untrusting.send(message()), Retry)
-    assert not server.mails
+    untrusting = await open_smtp(fakes, server, query="?starttls=on", login="me:a-mail-p%40ss@")
+    assert isinstance(await untrusting.send(new_message()), Retry)
+    assert not server.emails
 
     monkeypatch.setenv("SSL_CERT_FILE", str(certified))
-    smtp = await open_smtp(world, server, query="?starttls=on", login="me:a-mail-p%40ss@")
-    assert isinstance(await smtp.send(message()), Sent)
-    wrong = await open_smtp(world, server, query="?starttls=on", login="me:another@")
-    answer = await wrong.send(message())
+    smtp = await open_smtp(fakes, server, query="?starttls=on", login="me:a-mail-p%40ss@")
+    assert isinstance(await smtp.send(new_message()), Sent)
+    wrong = await open_smtp(fakes, server, query="?starttls=on", login="me:another@")
+    answer = await wrong.send(new_message())
     assert isinstance(answer, Retry)
     assert answer.error.startswith("535")
 
-    bare = await world.mail_server()
-    smtp = await open_smtp(world, bare, query="?starttls=on")
-    assert isinstance(await smtp.send(message()), Retry)
-    assert not bare.mails
+    bare = await fakes.mail_server()
+    smtp = await open_smtp(fakes, bare, query="?starttls=on")
+    assert isinstance(await smtp.send(new_message()), Retry)
+    assert not bare.emails
 
 
-async def test_smtps(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certified, key = certificate(tmp_path)
+async def test_smtps(fakes: FakeServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certified, key = create_certificate(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certified, key)
-    server = await world.mail_server(tls=context)
-    assert isinstance(await (await open_smtp(world, server, "smtps")).send(message()), Retry)
+    server = await fakes.mail_server(tls=context)
+    assert isinstance(await (await open_smtp(fakes, server, "smtps")).send(new_message()), Retry)
     monkeypatch.setenv("SSL_CERT_FILE", str(certified))
-    assert isinstance(await (await open_smtp(world, server, "smtps")).send(message()), Sent)
+    assert isinstance(await (await open_smtp(fakes, server, "smtps")).send(new_message()), Sent)
 
 
 @pytest.mark.parametrize(
@@ -213,32 +222,32 @@ async def test_smtps(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 )
 def test_setting_that_can_not_be_used_is_refused(name: str, value: str) -> None:
     with pytest.raises(ValidationError):
-        settings(**{name: value})
+        provider_settings(**{name: value})
 
 
-async def test_smtp_is_tried_before_ses(world: World) -> None:
-    await world.amazon()
-    server = await world.mail_server()
-    given = settings(smtp_url=f"smtp://127.0.0.1:{server.port}", smtp_from=SENDER, ses_from=SENDER)
-    providers = await email.create_providers(given, world.egress, world.stack)
+async def test_smtp_is_tried_before_ses(fakes: FakeServers) -> None:
+    await fakes.amazon()
+    server = await fakes.mail_server()
+    given = provider_settings(smtp_url=f"smtp://127.0.0.1:{server.port}", smtp_from=SENDER, ses_from=SENDER)
+    providers = await email.create_providers(given, fakes.egress, fakes.stack)
     assert [provider.name for provider in providers] == ["smtp", "ses"]
-    assert await email.create_providers(settings(), world.egress, world.stack) == ()
+    assert await email.create_providers(provider_settings(), fakes.egress, fakes.stack) == ()
 
 
-async def test_ses_gets_the_same_mail(world: World) -> None:
-    amazon = await world.amazon()
-    [ses] = await email.create_providers(settings(ses_from=SENDER), world.egress, world.stack)
+async def test_ses_gets_the_same_mail(fakes: FakeServers) -> None:
+    amazon = await fakes.amazon()
+    [ses] = await email.create_providers(provider_settings(ses_from=SENDER), fakes.egress, fakes.stack)
     await ses._client.create_email_identity(EmailIdentity=ACME.address)  # type: ignore[attr-defined]
     amazon.requests.clear()
-    sent = message(n_title="Größe")
+    sent = new_message(n_title="Größe")
     outcome = await ses.send(sent)
     assert isinstance(outcome, Sent)
     assert outcome.provider_id
     [(path, asked)] = amazon.requests
     assert path == "/v2/email/outbound-emails"
-    assert asked["Destination"] == {"ToAddresses": [PRIVATE["address"]]}
+    assert asked["Destination"] == {"ToAddresses": [PRIVATE_VALUES["address"]]}
     assert base64_decode(asked["Content"]["Raw"]["Data"]) == build_email(sent, ACME).data
-    assert isinstance(await ses.send(to("jürgen@people.example")), Dead)
+    assert isinstance(await ses.send(message_to("jürgen@people.example")), Dead)
 
 
 @pytest.mark.parametrize(
@@ -257,11 +266,11 @@ async def test_ses_gets_the_same_mail(world: World) -> None:
         (502, "MessageRejected", Retry),
     ],
 )
-async def test_ses_error_is_told_apart(world: World, status: int, code: str, outcome: type[Dead | Retry]) -> None:
-    amazon = await world.amazon()
-    [ses] = await email.create_providers(settings(ses_from=SENDER), world.egress, world.stack)
-    amazon.fault = Amazon.json_error(status, code, f"about {PRIVATE['address']}")
-    answer = await ses.send(message())
+async def test_ses_error_is_told_apart(fakes: FakeServers, status: int, code: str, outcome: type[Dead | Retry]) -> None:
+    amazon = await fakes.amazon()
+    [ses] = await email.create_providers(provider_settings(ses_from=SENDER), fakes.egress, fakes.stack)
+    amazon.fault = FakeAmazon.json_error(status, code, f"about {PRIVATE_VALUES['address']}")
+    answer = await ses.send(new_message())
     assert isinstance(answer, outcome)
     assert answer.error == f"{code}: about (address)"
     assert amazon.calls == 1

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hub.email_address import PLAIN, InvalidEmailAddress, envelope_address
 from hub.platform.connections import Database
 from hub.send.email_message import Sender, build_email
-from tests.client import Refused, Tenant
-from tests.worlds import to
+from tests.client import GraphQLErrors, Tenant
+from tests.provider_setup import message_to
 
 SENDER = Sender("Acme", "no-reply@acme.example")
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id email } }"
@@ -79,7 +79,7 @@ INVALID = [
 
 @pytest.mark.parametrize("address", VALID)
 def test_valid_address_is_used_in_the_envelope(address: str) -> None:
-    built = build_email(to(address), SENDER)
+    built = build_email(message_to(address), SENDER)
     local, _, domain = built.recipient.rpartition("@")
     assert local == address.rpartition("@")[0]
     assert domain.isascii()
@@ -97,21 +97,23 @@ async def test_upsert_with_an_invalid_address_names_the_field_and_stores_nothing
     tenant: Tenant, database: Database
 ) -> None:
     for address in INVALID[:-1]:
-        with pytest.raises(Refused) as rejected:
-            await tenant.ask(UPSERT, users=[{"id": "bob", "email": "bob@example.org"}, {"id": "eve", "email": address}])
+        with pytest.raises(GraphQLErrors) as rejected:
+            await tenant.execute(
+                UPSERT, users=[{"id": "bob", "email": "bob@example.org"}, {"id": "eve", "email": address}]
+            )
         assert rejected.value.code == "BAD_USER_INPUT"
         assert rejected.value.errors[0]["extensions"]["field"] == "users.1.email"
     assert await database["users"].count_documents({"_id": {"$in": [f"{tenant.name}/bob", f"{tenant.name}/eve"]}}) == 0
     users = [{"id": f"u{index}", "email": address} for index, address in enumerate(VALID)]
-    stored = (await tenant.ask(UPSERT, users=users))["upsertUsers"]
+    stored = (await tenant.execute(UPSERT, users=users))["upsertUsers"]
     assert [user["email"] for user in stored] == VALID
-    cleared = await tenant.ask(UPSERT, users=[{"id": "u0", "email": None}])
+    cleared = await tenant.execute(UPSERT, users=[{"id": "u0", "email": None}])
     assert cleared["upsertUsers"][0]["email"] is None
 
 
 async def test_stored_invalid_address_is_skipped_as_no_address(tenant: Tenant, database: Database) -> None:
     """Older versions stored such addresses."""
-    await tenant.ask(UPSERT, users=[{"id": "bob", "email": "bob@example.org"}])
+    await tenant.execute(UPSERT, users=[{"id": "bob", "email": "bob@example.org"}])
     await database["users"].update_one({"_id": f"{tenant.name}/bob"}, {"$set": {"email": "Bob<bob@example.org>"}})
     query = "query ($input: SendInput!) { simulate(input: $input) { decisions { channel outcome reason } } }"
     send = {
@@ -120,7 +122,7 @@ async def test_stored_invalid_address_is_skipped_as_no_address(tenant: Tenant, d
         "channels": ["EMAIL"],
         "content": {"title": "t", "body": "b"},
     }
-    [simulated] = (await tenant.ask(query, input=send))["simulate"]
+    [simulated] = (await tenant.execute(query, input=send))["simulate"]
     decided = next(decision for decision in simulated["decisions"] if decision["channel"] == "EMAIL")
     assert decided["outcome"] == "SKIPPED"
     assert decided["reason"] in {"NO_ADDRESS", "NOT_CONFIGURED"}
@@ -142,7 +144,7 @@ def test_accepted_address_can_be_used_in_an_email(address: str) -> None:
         envelope = envelope_address(address)
     except InvalidEmailAddress:
         return
-    built = build_email(to(address), SENDER)
+    built = build_email(message_to(address), SENDER)
     assert built.recipient == envelope
     assert envelope_address(envelope) == envelope
     assert len(envelope.encode()) <= 254

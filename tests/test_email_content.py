@@ -12,25 +12,25 @@ from hub.send.channels import email
 from hub.send.email_message import Sender, build_email
 from hub.send.outcome import Dead, Retry, Sent
 from hub.text import CONTROL_CHARACTERS
-from tests.worlds import ACME, PRIVATE, SENDER, World, message, open_smtp, to
+from tests.provider_setup import ACME, PRIVATE_VALUES, SENDER, FakeServers, message_to, new_message, open_smtp
 
 HEADERS = ["Date", "From", "To", "Subject", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
 UNSUBSCRIBE = ["List-Unsubscribe", "List-Unsubscribe-Post"]
 
 
-async def test_mail_has_both_parts_and_the_headers_that_programs_ask_for(world: World) -> None:
-    server = await world.mail_server()
-    smtp = await open_smtp(world, server)
-    sent = message(n_title="Grüße ✓ aus Köln", n_body="One.\n\nSee https://ci.example/1?a=b&c=d.\n.dot")
+async def test_mail_has_both_parts_and_the_headers_that_programs_ask_for(fakes: FakeServers) -> None:
+    server = await fakes.mail_server()
+    smtp = await open_smtp(fakes, server)
+    sent = new_message(n_title="Grüße ✓ aus Köln", n_body="One.\n\nSee https://ci.example/1?a=b&c=d.\n.dot")
     assert await smtp.send(sent) == Sent("000001")
-    [mail] = server.mails
+    [mail] = server.emails
     assert mail.keys() == [*HEADERS, *UNSUBSCRIBE]
     assert mail["Message-ID"] == f"<{sent.id}@acme.example>"
     assert mail["From"] == SENDER
-    assert mail["To"] == PRIVATE["address"]
+    assert mail["To"] == PRIVATE_VALUES["address"]
     assert mail["Subject"] == "Grüße ✓ aus Köln"
     assert mail["Auto-Submitted"] == "auto-generated"
-    assert mail["List-Unsubscribe"] == f"<{PRIVATE['unsubscribe']}>"
+    assert mail["List-Unsubscribe"] == f"<{PRIVATE_VALUES['unsubscribe']}>"
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert mail["Date"].datetime == sent.created_at
     plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
@@ -41,39 +41,39 @@ async def test_mail_has_both_parts_and_the_headers_that_programs_ask_for(world: 
         .replace("\r\n", "\n")
         .startswith("Grüße ✓ aus Köln\n\nOne.\n\nSee https://ci.example/1?a=b&c=d.\n.dot\n\n")
     )
-    assert PRIVATE["unsubscribe"] in plain.get_content()
+    assert PRIVATE_VALUES["unsubscribe"] in plain.get_content()
     assert '<a href="https://ci.example/1?a=b&amp;c=d"' in html.get_content()
     assert "Unsubscribe from Build results" in html.get_content()
 
 
-async def test_every_attempt_is_the_same_mail(world: World) -> None:
-    server = await world.mail_server()
-    smtp, sent = await open_smtp(world, server), message()
-    server.says = {"DATA": "451 4.3.0 later"}
+async def test_every_attempt_is_the_same_mail(fakes: FakeServers) -> None:
+    server = await fakes.mail_server()
+    smtp, sent = await open_smtp(fakes, server), new_message()
+    server.replies = {"DATA": "451 4.3.0 later"}
     assert isinstance(await smtp.send(sent), Retry)
-    server.heal()
+    server.clear_fault()
     for _ in range(2):
         assert isinstance(await smtp.send(sent), Sent)
     assert server.envelopes[0].content == server.envelopes[1].content
 
 
-async def test_letters_beyond_ascii_in_an_address(world: World) -> None:
-    server = await world.mail_server()
-    smtp = await open_smtp(world, server)
-    assert isinstance(await smtp.send(to("info@straße.example")), Sent)
+async def test_letters_beyond_ascii_in_an_address(fakes: FakeServers) -> None:
+    server = await fakes.mail_server()
+    smtp = await open_smtp(fakes, server)
+    assert isinstance(await smtp.send(message_to("info@straße.example")), Sent)
     assert server.envelopes[0].rcpt_tos == ["info@xn--strae-oqa.example"]
-    assert server.mails[0]["To"] == "info@xn--strae-oqa.example"
-    assert isinstance(await smtp.send(to("jürgen@straße.example")), Sent)
+    assert server.emails[0]["To"] == "info@xn--strae-oqa.example"
+    assert isinstance(await smtp.send(message_to("jürgen@straße.example")), Sent)
     assert server.envelopes[1].rcpt_tos == ["jürgen@xn--strae-oqa.example"]
-    assert server.mails[1]["To"] == "jürgen@xn--strae-oqa.example"
+    assert server.emails[1]["To"] == "jürgen@xn--strae-oqa.example"
     assert "SMTPUTF8" in server.envelopes[1].mail_options
 
-    old = await world.mail_server(utf8=False)
-    smtp = await open_smtp(world, old)
-    answer = await smtp.send(to("jürgen@people.example"))
+    old = await fakes.mail_server(utf8=False)
+    smtp = await open_smtp(fakes, old)
+    answer = await smtp.send(message_to("jürgen@people.example"))
     assert isinstance(answer, Dead)
     assert "SMTPUTF8" in answer.error
-    assert isinstance(await smtp.send(message()), Sent)
+    assert isinstance(await smtp.send(new_message()), Sent)
     assert old.connections == 1
 
 
@@ -99,7 +99,7 @@ async def test_letters_beyond_ascii_in_an_address(world: World) -> None:
 def test_whatever_people_write_stays_where_it_belongs(title: str, name: str, body: str) -> None:
     title, body = (text.encode(errors="replace").decode() for text in (title, body))
     name = name.encode(errors="replace").decode()
-    sent = message(n_title=title, n_body=body, t_name=name)
+    sent = new_message(n_title=title, n_body=body, t_name=name)
     made = build_email(sent, Sender(" ".join(CONTROL_CHARACTERS.sub(" ", name).split()), ACME.address))
     assert made.data.isascii()
     assert all(len(line) <= 998 and b"\n" not in line and b"\r" not in line for line in made.data.split(b"\r\n"))
@@ -148,7 +148,7 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 def test_html_holds_no_tag_and_no_link_that_people_wrote(text: str) -> None:
     shown = email.preview(
-        message(
+        new_message(
             n_title=text,
             n_body=text,
             n_because=text,
@@ -189,7 +189,7 @@ def test_html_holds_no_tag_and_no_link_that_people_wrote(text: str) -> None:
 
 
 def test_shown_is_what_is_sent() -> None:
-    sent = message(n_actions=(Action(key="open", label="Open build", url="https://ci.example/1", primary=True),))
+    sent = new_message(n_actions=(Action(key="open", label="Open build", url="https://ci.example/1", primary=True),))
     shown = email.preview(sent)
     parsed = message_from_bytes(build_email(sent, ACME).data, policy=policy.default)
     plain, html = parsed.get_body(("plain",)), parsed.get_body(("html",))
@@ -197,5 +197,5 @@ def test_shown_is_what_is_sent() -> None:
     assert html
     contents = [part.get_content().replace("\r\n", "\n") for part in (plain, html)]
     assert contents == [shown.text, shown.html]
-    assert shown.subject == PRIVATE["title"]
+    assert shown.subject == PRIVATE_VALUES["title"]
     assert "Open build: https://ci.example/1" in shown.text

@@ -17,7 +17,7 @@ from hub.model import Action, User
 from hub.send.channels import email
 from hub.send.email_message import Sender, build_email
 from hub.send.text_links import find_addresses
-from tests.worlds import NOW, World, message, settings, to
+from tests.provider_setup import NOW, FakeServers, message_to, new_message, provider_settings
 
 
 def reader(locale: str) -> User:
@@ -25,7 +25,7 @@ def reader(locale: str) -> User:
 
 
 def html_of(**given: object) -> str:
-    html = email.preview(message(**given)).html
+    html = email.preview(new_message(**given)).html
     assert html
     return html
 
@@ -135,7 +135,7 @@ DECLINE = Action(key="no", label="Decline", url="https://x.example/no")
 )
 def test_action_without_address_leads_to_the_item(app_url: str, action_url: str | None, shown: str | None) -> None:
     """Without HUB_APP_URL and `actionUrl` there is no such place. Then it is left out, and no other becomes primary."""
-    sent = message(n_actions=(APPROVE, DECLINE), n_action_url=action_url, app_url=app_url)
+    sent = new_message(n_actions=(APPROVE, DECLINE), n_action_url=action_url, app_url=app_url)
     made = email.preview(sent)
     assert made.html
     links = {
@@ -159,7 +159,7 @@ def test_action_without_address_leads_to_the_item(app_url: str, action_url: str 
 def test_encoded_word_has_at_most_75_characters(title: str, name: str) -> None:
     """And no line with one has more than 76 (RFC 2047, 2), whatever header it is in."""
     title, name = (" ".join(text.encode(errors="replace").decode().split()) for text in (title, name))
-    made = build_email(message(n_title=title), Sender(name, "no-reply@" + "a" * 60 + ".example")).data
+    made = build_email(new_message(n_title=title), Sender(name, "no-reply@" + "a" * 60 + ".example")).data
     head = made.partition(b"\r\n\r\n")[0].decode()
     for line in head.split("\r\n"):
         words = re.findall(r"=\?[^ ?]*\?[bqBQ]\?[^ ?]*\?=", line)
@@ -170,13 +170,13 @@ def test_encoded_word_has_at_most_75_characters(title: str, name: str) -> None:
     assert message_from_bytes(made, policy=policy.default)["Subject"] is not None
 
 
-async def test_quoted_local_part_reaches_the_server(world: World) -> None:
-    server = await world.mail_server()
+async def test_quoted_local_part_reaches_the_server(fakes: FakeServers) -> None:
+    server = await fakes.mail_server()
     url = f"smtp://127.0.0.1:{server.port}"
     [smtp] = await email.create_providers(
-        settings(smtp_url=url, smtp_from="hub@acme.example"), world.egress, world.stack
+        provider_settings(smtp_url=url, smtp_from="hub@acme.example"), fakes.egress, fakes.stack
     )
     for address in ('"john doe"@people.example', '"a@b"@people.example', "o'brien+x@people.example"):
-        assert type(await smtp.send(to(address))).__name__ == "Sent", address
+        assert type(await smtp.send(message_to(address))).__name__ == "Sent", address
         assert server.envelopes[-1].rcpt_tos == [address]
-        assert server.mails[-1]["To"] == address
+        assert server.emails[-1]["To"] == address

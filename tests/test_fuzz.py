@@ -23,9 +23,9 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.client import Json, Tenant
 from tests.conftest import Stopwatch, scaled
-from tests.documentation import ROOT
+from tests.doc_pages import ROOT
 
-pytestmark = [pytest.mark.usefixtures("unbroken"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.usefixtures("no_internal_errors"), pytest.mark.timeout(900)]
 
 fuzzed = settings(max_examples=scaled(150, 3000), deadline=None, suppress_health_check=list(HealthCheck))
 SCHEMA: GraphQLSchema = build_schema((ROOT / "schema.graphql").read_text())

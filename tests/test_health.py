@@ -14,12 +14,12 @@ from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.container import health_reader
 from hub.status.backlog import Backlog, queued_for
 from hub.status.workers import ALIVE_S
-from tests.channel_setup import QUICK, deliveries, ended
-from tests.client import Json, Refused, Tenant, eventually
-from tests.commands import call
-from tests.fake_providers import MailServer
+from tests.channel_setup import SHORT_TIMES, list_deliveries, wait_for_deliveries
+from tests.cli_commands import run_command
+from tests.client import GraphQLErrors, Json, Tenant, eventually
+from tests.fake_providers import FakeMailServer
 from tests.processes import SECRET, Deployment
-from tests.worlds import SENDER, settings
+from tests.provider_setup import SENDER, provider_settings
 
 HEALTH = """{ health {
   ok problems deadLetters failureRate oldestDueSeconds
@@ -31,19 +31,21 @@ DATABASE = "health"
 
 
 @pytest.fixture
-async def mail() -> AsyncIterator[MailServer]:
-    async with MailServer() as server:
+async def mail() -> AsyncIterator[FakeMailServer]:
+    async with FakeMailServer() as server:
         yield server
 
 
 @pytest.fixture
-async def running(servers: tuple[Mongod, Redis], mail: MailServer) -> AsyncIterator[Deployment]:
+async def running(servers: tuple[Mongod, Redis], mail: FakeMailServer) -> AsyncIterator[Deployment]:
     mongod, redis_server = servers
     own = {"mongo_database": DATABASE, "redis_prefix": f"health{uuid4().hex[:8]}:", "retry_schedule": "1s"}
     sender = {"smtp_url": f"smtp://127.0.0.1:{mail.port}", "smtp_from": SENDER, "circuit_breaker_open_s": "60"}
     async with AsyncMongoClient(mongod.url) as client:
         await client.drop_database(DATABASE)
-    async with Deployment(mongod.url, redis_server.url, apis=1, workers=1, **{**QUICK, **own, **sender}) as deployment:
+    async with Deployment(
+        mongod.url, redis_server.url, apis=1, workers=1, **{**SHORT_TIMES, **own, **sender}
+    ) as deployment:
         yield deployment
 
 
@@ -51,7 +53,7 @@ async def running(servers: tuple[Mongod, Redis], mail: MailServer) -> AsyncItera
 async def tenant(running: Deployment) -> AsyncIterator[Tenant]:
     async with Tenant("acme", running.urls) as made:
         users = [{"id": f"u{n}", "email": f"u{n}@people.example"} for n in range(12)]
-        await made.ask(PEOPLE, users=users)
+        await made.execute(PEOPLE, users=users)
         yield made
 
 
@@ -62,13 +64,13 @@ async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
 
 
 async def health(tenant: Tenant) -> Json:
-    found: Json = (await tenant.admin(HEALTH))["health"]
+    found: Json = (await tenant.execute_as_admin(HEALTH))["health"]
     return found
 
 
 async def doctor(tenant: Tenant, *arguments: str, **environment: str) -> tuple[int, str]:
     given = ["doctor", "--tenant", tenant.name, *arguments]
-    done = await asyncio.to_thread(call, *given, jwt_secret=SECRET, **environment)
+    done = await asyncio.to_thread(run_command, *given, jwt_secret=SECRET, **environment)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout
 
@@ -78,7 +80,7 @@ async def test_health_of_a_hub_that_sends_is_ok_and_doctor_says_so(
 ) -> None:
     """The hub's own word counts: a shell without HUB_SMTP_URL is no hub without email."""
     await tenant.send("u1", channels=["EMAIL"])
-    await ended(tenant, "SENT")
+    await wait_for_deliveries(tenant, "SENT")
 
     async def counted() -> Json | None:
         found = await health(tenant)
@@ -92,10 +94,10 @@ async def test_health_of_a_hub_that_sends_is_ok_and_doctor_says_so(
         {"provider": "smtp", "channel": "EMAIL", **state},
         {"provider": "webhook", "channel": "WEBHOOK", **state},
     ]
-    assert (await tenant.ask("{ providers { provider } queues { waiting } }"))["queues"] == []
+    assert (await tenant.execute("{ providers { provider } queues { waiting } }"))["queues"] == []
     for query in ("{ health { ok } }", "{ queues { waiting } }", "{ providers { provider } }"):
-        with pytest.raises(Refused, match="FORBIDDEN"):
-            await tenant.ask(query, user="u1" if "health" not in query else None)
+        with pytest.raises(GraphQLErrors, match="FORBIDDEN"):
+            await tenant.execute(query, user="u1" if "health" not in query else None)
     url = running.urls[0].removesuffix("/graphql")
     code, said = await doctor(tenant, "--url", url)
     assert code == 0, said
@@ -129,11 +131,11 @@ async def test_health_of_a_hub_that_sends_is_ok_and_doctor_says_so(
 
 
 async def test_health_of_failed_mails_is_not_ok_and_doctor_ends_with_1(
-    tenant: Tenant, running: Deployment, mail: MailServer
+    tenant: Tenant, running: Deployment, mail: FakeMailServer
 ) -> None:
-    mail.says = {"DATA": "554 5.7.1 not from you"}
+    mail.replies = {"DATA": "554 5.7.1 not from you"}
     await tenant.send(*(f"u{n}" for n in range(12)), channels=["EMAIL"])
-    await ended(tenant, "FAILED", 12)
+    await wait_for_deliveries(tenant, "FAILED", 12)
 
     async def counted() -> Json | None:
         found = await health(tenant)
@@ -149,8 +151,8 @@ async def test_health_of_failed_mails_is_not_ok_and_doctor_ends_with_1(
     assert "wrong  12 deliveries have FAILED" in said
 
 
-async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: MailServer) -> None:
-    mail.says = {"MAIL": "451 4.3.2 later"}
+async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: FakeMailServer) -> None:
+    mail.replies = {"MAIL": "451 4.3.2 later"}
     await tenant.send(*(f"u{n}" for n in range(12)), channels=["EMAIL"])
 
     async def opened() -> Json | None:
@@ -162,12 +164,12 @@ async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: Mail
     [smtp, webhook] = found["providers"]
     assert smtp["since"]
     assert not webhook["open"]
-    assert await deliveries(tenant, channels=["EMAIL"])
+    assert await list_deliveries(tenant, channels=["EMAIL"])
 
 
 async def test_health_without_redis_and_workers_says_so(tenant: Tenant, running: Deployment, store: Database) -> None:
     """A worker that stops in order is gone at once; providers that this version does not know are left out."""
-    given = settings(redis_url="redis://127.0.0.1:1")
+    given = provider_settings(redis_url="redis://127.0.0.1:1")
     strange = {"$push": {"providers": {"channel": "FAX", "provider": "fax"}}}
     async with redis(given) as client:
         reader = health_reader(store, client, given, clock.now, None)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from tests.client import Json, Tenant
-from tests.graphql_errors import BAD, LARGE
+from tests.graphql_errors import BAD_USER_INPUT, LARGE
 
 # ------------------------------------------------------------- HTTP itself
 
@@ -42,7 +42,7 @@ async def test_body_that_is_no_request_is_refused(tenant: Tenant) -> None:
         (b'{"query": "{ me { id } }", "extensions": []}', "extensions"),
     ):
         status, answer = await post(tenant, body)
-        assert (status, answer["errors"][0]["extensions"]) == (400, {"code": BAD, "field": field}), body[:60]
+        assert (status, answer["errors"][0]["extensions"]) == (400, {"code": BAD_USER_INPUT, "field": field}), body[:60]
 
 
 async def test_content_type_other_than_json_is_refused(tenant: Tenant) -> None:
@@ -50,7 +50,7 @@ async def test_content_type_other_than_json_is_refused(tenant: Tenant) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
         status, answer = await post(tenant, body, content_type, "alice")
         assert status in {400, 415}
-        assert answer["errors"][0]["extensions"] == {"code": BAD, "field": "content-type"}
+        assert answer["errors"][0]["extensions"] == {"code": BAD_USER_INPUT, "field": "content-type"}
     assert await post(tenant, body, "Application/JSON; charset=utf-8", "alice") == (
         200,
         {"data": {"me": {"id": "alice"}}},
@@ -89,7 +89,7 @@ async def test_body_far_too_large_is_not_read_to_its_end(tenant: Tenant) -> None
                 assert response.status == 413
         except aiohttp.ClientError:
             pass  # the connection may be closed under the rest
-    assert (await tenant.ask("{ me { id } }", user="alice"))["me"]
+    assert (await tenant.execute("{ me { id } }", user="alice"))["me"]
 
 
 async def test_get_is_for_queries(tenant: Tenant) -> None:
@@ -103,10 +103,10 @@ async def test_get_is_for_queries(tenant: Tenant) -> None:
     assert await get(query=query, variables='{"n": 1}', operationName="A") == (200, {"data": {"inbox": {"unread": 0}}})
     await tenant.send("alice")
     status, answer = await get(query="mutation { markAllRead { changed } }")
-    assert (status, answer["errors"][0]["extensions"]["code"]) == (405, BAD)
+    assert (status, answer["errors"][0]["extensions"]["code"]) == (405, BAD_USER_INPUT)
     for wrong in ({}, {"query": ""}, {"query": "{ me { id } }", "variables": "{"}):
         status, answer = await get(**wrong)
-        assert (status, answer["errors"][0]["extensions"]["code"]) == (400, BAD)
+        assert (status, answer["errors"][0]["extensions"]["code"]) == (400, BAD_USER_INPUT)
     for method in ("PUT", "DELETE", "PATCH"):
         async with tenant.http.request(method, tenant.next_url()) as response:
             assert response.status == 405
@@ -121,8 +121,8 @@ async def test_get_is_for_queries(tenant: Tenant) -> None:
 async def test_production_suggests_nothing_and_has_no_graphiql(tenant: Tenant) -> None:
     by_variable = "query ($p: [Priority!]) { inbox(filter: {priorities: $p}) { unread } }"
     for query in ("{ inbx { unread } }", "{ inbox { unred } }", "{ inbox(frist: 1) { unread } }", by_variable):
-        answer = await tenant.answer(query, user="alice", p=["HIHG"])
-        assert [error["extensions"]["code"] for error in answer["errors"]] == [BAD]
+        answer = await tenant.execute_raw(query, user="alice", p=["HIHG"])
+        assert [error["extensions"]["code"] for error in answer["errors"]] == [BAD_USER_INPUT]
         assert "Did you mean" not in str(answer)
     async with tenant.http.get(tenant.next_url().replace("/graphql", "/graphiql")) as response:
         assert response.status == 404
@@ -140,8 +140,11 @@ async def test_errors_inside_never_show_their_insides(tenant: Tenant) -> None:
             ("query ($v: String!) { sends(after: $v) { nodes { id } } }", None),
             ("query ($v: String!) { sends(category: $v) { nodes { id } } }", None),
         ):
-            answer = await tenant.answer(query, user=user, v=value)
-            assert {error["extensions"]["code"] for error in answer.get("errors", [])} <= {BAD}, (query, value[:20])
+            answer = await tenant.execute_raw(query, user=user, v=value)
+            assert {error["extensions"]["code"] for error in answer.get("errors", [])} <= {BAD_USER_INPUT}, (
+                query,
+                value[:20],
+            )
 
 
 # ------------------------------------------------------------- server-sent events
@@ -194,10 +197,10 @@ async def test_event_stream_answers_queries_and_subscriptions(tenant: Tenant) ->
     async with tenant.http.post(url, json=body, headers=sent) as response:
         [(name, answer), end] = await events_of(response, 2)
     assert answer
-    assert (name, answer["errors"][0]["extensions"]["code"], end) == ("next", BAD, ("complete", None))
+    assert (name, answer["errors"][0]["extensions"]["code"], end) == ("next", BAD_USER_INPUT, ("complete", None))
 
 
 async def test_subscription_over_plain_http_is_refused(tenant: Tenant) -> None:
     status, answer = await post(tenant, b'{"query": "subscription { inbox { kind } }"}', user="alice")
-    assert answer["errors"][0]["extensions"]["code"] == BAD
+    assert answer["errors"][0]["extensions"]["code"] == BAD_USER_INPUT
     assert status in {200, 400}

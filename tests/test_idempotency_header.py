@@ -29,7 +29,7 @@ EXPORTS = {
 
 async def keyed(tenant: Tenant, query: str, key: str, *, role: Role = Role.ADMIN, **variables: Any) -> Json:
     headers = {"authorization": f"Bearer {tenant.token(role=role)}", "Idempotency-Key": key}
-    return await tenant.answer(query, headers=headers, **variables)
+    return await tenant.execute_raw(query, headers=headers, **variables)
 
 
 def codes(answer: Json) -> set[str]:
@@ -37,7 +37,7 @@ def codes(answer: Json) -> set[str]:
 
 
 async def endpoints(tenant: Tenant) -> int:
-    return len((await tenant.admin("{ webhooks { id } }"))["webhooks"])
+    return len((await tenant.execute_as_admin("{ webhooks { id } }"))["webhooks"])
 
 
 async def kept(database: Database, tenant: Tenant) -> str:
@@ -53,7 +53,7 @@ async def test_key_of_an_administrator_gives_a_service_no_answer(tenant: Tenant)
     second = await keyed(tenant, CREATE, "k", role=Role.SERVICE, input=GOOD)
     assert (second["data"], codes(second)) == (None, {"FORBIDDEN"})
     other = sign_token(SECRET, user="another-admin", tenant=tenant.name, role=Role.ADMIN, expires_in_s=60)
-    third = await tenant.answer(
+    third = await tenant.execute_raw(
         CREATE, headers={"authorization": f"Bearer {other}", "Idempotency-Key": "k"}, input=GOOD
     )
     assert third["data"]["createWebhook"]["endpoint"] != first["data"]["createWebhook"]["endpoint"]
@@ -77,9 +77,9 @@ async def test_secret_is_not_kept_and_its_mutation_runs_once(tenant: Tenant, dat
 async def test_copy_of_a_person_is_not_kept(tenant: Tenant, database: Database, how: str, role: Role) -> None:
     """Whatever the text looks like, the selected fields of the schema decide."""
     label, title = uuid4().hex, uuid4().hex
-    await tenant.ask('mutation { upsertUsers(users: [{id: "alice", phone: "+4915112345678"}]) { id } }')
+    await tenant.execute('mutation { upsertUsers(users: [{id: "alice", phone: "+4915112345678"}]) { id } }')
     query = 'mutation ($l: String!) { connectWebhook(url: "https://hooks.example/a", label: $l) { secret } }'
-    await tenant.ask(query, user="alice", l=label)
+    await tenant.execute(query, user="alice", l=label)
     await tenant.send("alice", title=title)
     for _ in range(2):
         answer = await keyed(tenant, EXPORTS[how], "k", role=role)
@@ -111,7 +111,7 @@ async def test_kept_answer_about_a_person_goes_with_the_person(tenant: Tenant, d
     query = 'mutation { upsertUsers(users: [{id: "alice", email: "al@people.example"}]) { id email } }'
     first = await keyed(tenant, query, "k")
     assert await keyed(tenant, query, "k") == first
-    assert await tenant.admin('mutation { deleteUser(id: "alice") }') == {"deleteUser": True}
+    assert await tenant.execute_as_admin('mutation { deleteUser(id: "alice") }') == {"deleteUser": True}
     found = await kept(database, tenant)
     assert "alice" not in found
     assert "al@people.example" not in found

@@ -14,7 +14,7 @@ from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from hub.status.sends import Sends
 from tests.client import Json, Tenant
-from tests.inbox_data import LATER, fill
+from tests.inbox_data import FAR_FUTURE, send_numbered
 from tests.processes import SECRET
 
 
@@ -55,8 +55,8 @@ def stages(plan: Any) -> set[str]:
 async def test_every_query_of_the_walk_reads_by_index_and_sorts_nothing(
     tenant: Tenant, servers: tuple[Mongod, Redis]
 ) -> None:
-    sent = await tenant.send("alice", expiresAt=LATER)
-    await fill(tenant, "alice", 30, tags=["x"])
+    sent = await tenant.send("alice", expiresAt=FAR_FUTURE)
+    await send_numbered(tenant, "alice", 30, tags=["x"])
     key = mailbox_of(tenant.name, "alice")
     settings = Settings(jwt_secret=(SECRET,))
     commands = Commands()

@@ -12,11 +12,11 @@ from hub.model import (
     document,
 )
 from tests.conftest import scaled
-from tests.strategies import MARKS, NOW, marks, normalized, notifications, visible
+from tests.strategies import MARKS, NOW, marks, normalized, notifications, visible_notifications
 
 
 @settings(max_examples=scaled(300, 3000))
-@given(visible | notifications())
+@given(visible_notifications | notifications())
 def test_placed_is_where_the_state_says(n: Notification) -> None:
     if n.removed_at or n.hidden:
         assert (n.state, n.wake_at) == (None, None)
@@ -39,7 +39,7 @@ def test_views_are_unions_that_the_counts_are_read_off() -> None:
     assert sorted(parts) == sorted(InboxState)
 
 
-@given(visible, marks)
+@given(visible_notifications, marks)
 def test_mark_twice_changes_nothing_the_second_time(n: Notification, name: str) -> None:
     after = MARKS[name](n, NOW)
     if after is not None:
@@ -51,7 +51,7 @@ def test_mark_twice_changes_nothing_the_second_time(n: Notification, name: str) 
         assert after.id == n.id
 
 
-@given(visible, marks)
+@given(visible_notifications, marks)
 def test_mark_changes_nothing_but_what_the_committer_writes(n: Notification, name: str) -> None:
     """The committer writes the fields of MARKED only: what a mark changed beside them would be told and then lost."""
     after = state.with_state(MARKS[name](n, NOW) or n)
@@ -64,7 +64,7 @@ def test_mark_changes_nothing_but_what_the_committer_writes(n: Notification, nam
     assert changed <= set(MUTABLE_FIELDS)
 
 
-@given(visible, marks)
+@given(visible_notifications, marks)
 def test_mark_puts_it_where_its_name_says_and_the_receipts_tell_it(n: Notification, name: str) -> None:
     after = MARKS[name](n, NOW) or n
     placed = state.with_state(after)

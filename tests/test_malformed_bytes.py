@@ -11,9 +11,9 @@ import pytest
 
 from tests.client import Tenant
 from tests.conftest import Stopwatch
-from tests.websocket_frames import BINARY, CLOSE, FIN, PING, TEXT, claimed, frame, handshake
+from tests.websocket_frames import BINARY, CLOSE, FIN, PING, TEXT, frame, handshake, truncated_frame
 
-pytestmark = pytest.mark.usefixtures("unbroken")
+pytestmark = pytest.mark.usefixtures("no_internal_errors")
 PROTOCOL_ERROR, INVALID_DATA, TOO_BIG, BAD_REQUEST, FORBIDDEN = 1002, 1007, 1009, 4400, 4403
 HANG_S = 10.0
 INIT = b'{"type": "connection_init"}'
@@ -47,11 +47,11 @@ FRAMES: dict[str, tuple[bytes, int]] = {
     "an overlong slash": (frame(FIN | TEXT, b'"\xc0\xaf"'), INVALID_DATA),
     "half a surrogate": (frame(FIN | TEXT, b'"\xed\xa0\x80"'), INVALID_DATA),
     "no UTF-8 in parts": (frame(TEXT, b'"\xf0\x9f') + frame(FIN, b'xx"'), INVALID_DATA),
-    "a message too large": (claimed(65_537), TOO_BIG),
+    "a message too large": (truncated_frame(65_537), TOO_BIG),
     "a message too large in parts": (frame(TEXT, b" " * 65_530) + frame(FIN, b" " * 7), TOO_BIG),
-    "a message that says it has 1 GB": (claimed(1 << 30), TOO_BIG),
-    "a message that says it has 2 ** 63 - 1 bytes": (claimed((1 << 63) - 1), TOO_BIG),
-    "a message that says it has 2 ** 64 - 1 bytes": (claimed((1 << 64) - 1), TOO_BIG),
+    "a message that says it has 1 GB": (truncated_frame(1 << 30), TOO_BIG),
+    "a message that says it has 2 ** 63 - 1 bytes": (truncated_frame((1 << 63) - 1), TOO_BIG),
+    "a message that says it has 2 ** 64 - 1 bytes": (truncated_frame((1 << 64) - 1), TOO_BIG),
     "parts that are well": (frame(TEXT, INIT[:5]) + frame(0) * 1000 + frame(FIN, INIT[5:]), FORBIDDEN),
     "1,025 parts": (frame(TEXT) + frame(0) * 1024, TOO_BIG),
     "parts of a byte": (frame(TEXT, b" ") + frame(0, b" ") * 1024, TOO_BIG),
@@ -121,7 +121,7 @@ async def test_frames_that_are_none_close_the_socket(tenant: Tenant, stopwatch: 
         b"",
         frame(FIN | TEXT, INIT)[:10],
         frame(TEXT, INIT),
-        claimed(60_000),
+        truncated_frame(60_000),
         frame(TEXT) + frame(0) * 100_000,
         frame(FIN | PING, b"x"),
         bytes((FIN | TEXT,)),
@@ -131,7 +131,7 @@ async def test_socket_that_is_left_in_the_middle_is_forgotten(tenant: Tenant, le
     async with wire(tenant) as open:
         open.writer.write(handshake() + left)
         assert await open.status() == 101
-    assert (await tenant.ask("{ me { id } }", user="alice"))["me"]
+    assert (await tenant.execute("{ me { id } }", user="alice"))["me"]
 
 
 async def status(tenant: Tenant, stopwatch: Stopwatch, what: str, sent: bytes) -> int:
@@ -316,4 +316,4 @@ async def test_body_that_breaks_off_is_forgotten(tenant: Tenant) -> None:
             token = f"authorization: Bearer {tenant.token('alice')}"
             open.writer.write(posted(sent, f"content-length: {length}", AS_JSON, token))
             await open.writer.drain()
-    assert (await tenant.ask("{ me { id } }", user="alice"))["me"]
+    assert (await tenant.execute("{ me { id } }", user="alice"))["me"]

@@ -16,7 +16,7 @@ from tests.client import SUBPROTOCOL, Json, Socket, Tenant
 from tests.conftest import Stopwatch
 from tests.processes import SECRET
 
-pytestmark = pytest.mark.usefixtures("unbroken")
+pytestmark = pytest.mark.usefixtures("no_internal_errors")
 BAD_REQUEST = 4400
 UNAUTHORIZED = 4401
 FORBIDDEN = 4403

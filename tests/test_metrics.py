@@ -8,7 +8,7 @@ from pymongo import AsyncMongoClient
 
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Tenant, eventually
-from tests.documentation import DOCS, text_of
+from tests.doc_pages import DOCS, text_of
 from tests.processes import Deployment, Process
 from tests.telemetry import log_lines, metric_value, scrape_metrics
 
@@ -20,8 +20,8 @@ async def test_metrics_say_what_the_hub_does(tenant: Tenant) -> None:
         before = await scrape_metrics(url)
         await tenant.send("ann", url=url)
         await feed.take(1)
-        await tenant.answer("{ inbox(first: 1000) { unread } }", user="ann", url=url)
-        await tenant.answer("{", user="ann", url=url)
+        await tenant.execute_raw("{ inbox(first: 1000) { unread } }", user="ann", url=url)
+        await tenant.execute_raw("{", user="ann", url=url)
         after = await scrape_metrics(url)
 
     def more(name: str, **labels: str) -> float:
@@ -66,7 +66,7 @@ async def test_events_that_wait_in_feeds_are_looked_up_when_asked(servers: tuple
         async with Tenant(f"t{uuid4().hex[:12]}", [process.url]) as tenant:
             content = {"title": "Hello", "body": "x" * 16_000}
             one = {"to": {"users": ["ann"]}, "category": "news", "content": content}
-            await tenant.ask("mutation ($i: [SendInput!]!) { sendMany(inputs: $i) { duplicate } }", i=[one] * 50)
+            await tenant.execute("mutation ($i: [SendInput!]!) { sendMany(inputs: $i) { duplicate } }", i=[one] * 50)
             ids = [node["id"] for node in (await tenant.inbox("ann", first=50))["nodes"]]
             async with tenant.feed("ann") as feed:
                 feed.socket.connection.transport.pause_reading()

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 from hub.platform.embedded_servers import Mongod, Redis
+from tests.cli_commands import run_command
 from tests.client import Json, Tenant
-from tests.commands import call
 from tests.processes import SECRET, Deployment
 from tests.query_transports import (
-    ALICE,
-    BAD,
+    ALICE_RESPONSE,
+    BAD_USER_INPUT,
     NOT_IN_LIST,
-    authorized,
-    body,
-    code,
-    get,
-    hash_of,
-    parsed,
-    post,
-    socket,
-    stream,
+    authorized_headers,
+    count_parsed_queries,
+    error_code,
+    persisted_request,
+    send_get,
+    send_over_websocket,
+    send_post,
+    send_stream,
+    sha256_hex,
 )
 
 ME = "query Me { me { id } }"
@@ -36,7 +36,7 @@ def apollo(*rows: Any, **more: Any) -> Json:
 
 
 def row(name: str, text: str, id: str | None = None, kind: str = "query") -> Json:
-    return {"id": id or hash_of(text), "name": name, "type": kind, "body": text}
+    return {"id": id or sha256_hex(text), "name": name, "type": kind, "body": text}
 
 
 @pytest.mark.parametrize("form", ["apollo", "plain"])
@@ -49,30 +49,38 @@ async def test_only_listed_operations_run(servers: tuple[Mongod, Redis], tmp_pat
     given = {"operation_allowlist": str(manifest)}
     async with Deployment(mongod.url, redis.url, apis=1, workers=0, **given) as hub, Tenant("l", hub.urls) as tenant:
         [url] = tenant.urls
-        for ask in (post, get, stream, socket):
-            for request in (body("me-1"), body(hash_of(ME)), {"query": ME}, body(hash_of(ME), ME), body("me-1", "")):
-                assert await ask(tenant, request, "") == ALICE
+        for ask in (send_post, send_get, send_stream, send_over_websocket):
+            for request in (
+                persisted_request("me-1"),
+                persisted_request(sha256_hex(ME)),
+                {"query": ME},
+                persisted_request(sha256_hex(ME), ME),
+                persisted_request("me-1", ""),
+            ):
+                assert await ask(tenant, request, "") == ALICE_RESPONSE
             spaced = ME.replace(" ", "  ")
             for request in (
                 {"query": spaced},
                 {"query": "{ me { id } }"},
                 {"query": "{"},
-                body(hash_of(spaced), spaced),
-                body("me-2"),
-                body("0" * 64),
+                persisted_request(sha256_hex(spaced), spaced),
+                persisted_request("me-2"),
+                persisted_request("0" * 64),
             ):
                 answer = await ask(tenant, request, "")
-                assert code(answer) == NOT_IN_LIST
+                assert error_code(answer) == NOT_IN_LIST
                 assert "HUB_OPERATION_ALLOWLIST" in answer["errors"][0]["message"]
-            assert code(await ask(tenant, body("me-1", MARK), "")) == BAD
-        async with tenant.http.post(url, json={"query": "{ me { id } }"}, headers=authorized(tenant)) as response:
+            assert error_code(await ask(tenant, persisted_request("me-1", MARK), "")) == BAD_USER_INPUT
+        async with tenant.http.post(
+            url, json={"query": "{ me { id } }"}, headers=authorized_headers(tenant)
+        ) as response:
             assert response.status == 403
-        assert (await post(tenant, body(hash_of(MARK))))["data"] == {"markAllRead": {"changed": 0}}
+        assert (await send_post(tenant, persisted_request(sha256_hex(MARK))))["data"] == {"markAllRead": {"changed": 0}}
         async with tenant.feed("alice", query=FEED) as feed:
             await feed.socket.write({"type": "ping"})
             assert (await feed.socket.read())["type"] == "pong"
         # They were parsed when it started, and nothing else ever is.
-        assert await parsed(tenant, url) == 3
+        assert await count_parsed_queries(tenant, url) == 3
 
 
 async def test_manifest_that_is_no_good_refuses_to_start(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
@@ -85,7 +93,7 @@ async def test_manifest_that_is_no_good_refuses_to_start(servers: tuple[Mongod, 
         ("doctor", manifest, ["operation Broken", "Cannot query field 'nothing'"]),
         ("serve", tmp_path / "nowhere.json", ["nowhere.json", "No such file"]),
     ):
-        done = await asyncio.to_thread(call, command, operation_allowlist=str(path), **given)
+        done = await asyncio.to_thread(run_command, command, operation_allowlist=str(path), **given)
         told = done.stdout if command == "doctor" else done.stderr
         assert done.returncode == 1
         assert all(word in told for word in ["HUB_OPERATION_ALLOWLIST", *words]), told

@@ -14,26 +14,26 @@ from aiohttp import web
 from hub.platform import outbound_http
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP, OutboundHTTPError
 from hub.settings import Settings
-from tests.local_servers import LOCAL, PROMPT_S, Listener, certificate, dialled, serving
+from tests.local_servers import HANG_S, LOOPBACK, Listener, connected_addresses, create_dns_certificate, serve
 
 
 async def test_name_that_resolves_differently_the_second_time_is_refused_then(
-    names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
+    fake_dns: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One resolution serves the check and the connection, so that there is no second one in between."""
     monkeypatch.setattr(outbound_http, "DNS_CACHE_S", 0)
-    names["turns.example.org"] = [["127.0.0.1"], ["127.0.0.2"]]
+    fake_dns["turns.example.org"] = [["127.0.0.1"], ["127.0.0.2"]]
 
     async def handler(_: web.BaseRequest) -> web.Response:
         return web.Response(headers={"connection": "close"})
 
-    async with serving(handler, "0.0.0.0") as port, OutboundHTTP(LOCAL) as out:
+    async with serve(handler, "0.0.0.0") as port, OutboundHTTP(LOOPBACK) as out:
         url = f"http://turns.example.org:{port}/"
-        dialled.clear()
-        assert (await out.post(url, b"{}", {}, PROMPT_S)).status == 200
+        connected_addresses.clear()
+        assert (await out.post(url, b"{}", {}, HANG_S)).status == 200
         with pytest.raises(AddressNotAllowed):
-            await out.post(url, b"{}", {}, PROMPT_S)
-    assert [one for one in dialled if one[1] == port] == [("127.0.0.1", port)]
+            await out.post(url, b"{}", {}, HANG_S)
+    assert [one for one in connected_addresses if one[1] == port] == [("127.0.0.1", port)]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -41,42 +41,42 @@ async def test_redirect_is_an_answer_and_never_followed(listener: Listener, stat
     async def handler(request: web.BaseRequest) -> web.Response:
         return web.Response(status=status, headers={"location": request.query["to"]})
 
-    async with serving(handler) as port, OutboundHTTP(LOCAL) as out:
-        dialled.clear()
+    async with serve(handler) as port, OutboundHTTP(LOOPBACK) as out:
+        connected_addresses.clear()
         for to in ("http://169.254.169.254/latest/meta-data/", f"http://127.0.0.1:{listener.port}/"):
-            answer = await out.post(f"http://127.0.0.1:{port}/?to={to}", b"{}", {}, PROMPT_S)
+            answer = await out.post(f"http://127.0.0.1:{port}/?to={to}", b"{}", {}, HANG_S)
             assert (answer.status, answer.headers["location"]) == (status, to)
     assert listener.count == 0
-    assert {one[1] for one in dialled} & {80, 443, listener.port} == set()
+    assert {one[1] for one in connected_addresses} & {80, 443, listener.port} == set()
 
 
-async def test_post_sends_what_it_is_given_and_keeps_connections(names: dict[str, list[list[str]]]) -> None:
-    names["hooks.example.org"] = [["127.0.0.1"]]
+async def test_post_sends_what_it_is_given_and_keeps_connections(fake_dns: dict[str, list[list[str]]]) -> None:
+    fake_dns["hooks.example.org"] = [["127.0.0.1"]]
     got: list[tuple[str, str, Any, bytes]] = []
 
     async def handler(request: web.BaseRequest) -> web.Response:
         got.append((request.method, request.path_qs, request.headers.copy(), await request.read()))
         return web.Response(status=202, body=b"fine", headers={"X-Answer": "Yes"})
 
-    async with serving(handler) as port, OutboundHTTP(LOCAL) as out:
-        dialled.clear()
+    async with serve(handler) as port, OutboundHTTP(LOOPBACK) as out:
+        connected_addresses.clear()
         for _ in range(3):
             url = f"http://hooks.example.org:{port}/a%2Fb?c=%20d"
-            answer = await out.post(url, b'{"a": 1}', {"x-given": "1", "content-type": "application/json"}, PROMPT_S)
+            answer = await out.post(url, b'{"a": 1}', {"x-given": "1", "content-type": "application/json"}, HANG_S)
     assert (answer.status, answer.body, answer.headers["x-answer"]) == (202, b"fine", "Yes")
     method, path, headers, body = got[0]
     assert (method, path, body) == ("POST", "/a%2Fb?c=%20d", b'{"a": 1}')
     assert (headers["Host"], headers["x-given"]) == (f"hooks.example.org:{port}", "1")
     assert "Cookie" not in headers
-    assert [one for one in dialled if one[1] == port] == [("127.0.0.1", port)]
+    assert [one for one in connected_addresses if one[1] == port] == [("127.0.0.1", port)]
 
 
 async def test_certificate_is_checked_against_the_name(
-    names: dict[str, list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake_dns: dict[str, list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though the connection goes to an address, TLS is with the name."""
-    names["hooks.example.org"] = names["else.example.org"] = [["127.0.0.1"]]
-    paths, asked = certificate("hooks.example.org", tmp_path), []
+    fake_dns["hooks.example.org"] = fake_dns["else.example.org"] = [["127.0.0.1"]]
+    paths, asked = create_dns_certificate("hooks.example.org", tmp_path), []
     server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server_side.load_cert_chain(*paths)
     server_side.sni_callback = lambda _, name, __: asked.append(name)
@@ -84,17 +84,17 @@ async def test_certificate_is_checked_against_the_name(
     async def handler(_: web.BaseRequest) -> web.Response:
         return web.Response()
 
-    async with serving(handler, tls=server_side) as port:
-        async with OutboundHTTP(LOCAL) as out:
+    async with serve(handler, tls=server_side) as port:
+        async with OutboundHTTP(LOOPBACK) as out:
             with pytest.raises(OutboundHTTPError, match="certificate"):  # of an authority that nobody knows
-                await out.post(f"https://hooks.example.org:{port}/", b"{}", {}, PROMPT_S)
+                await out.post(f"https://hooks.example.org:{port}/", b"{}", {}, HANG_S)
         trusting = ssl.create_default_context(cafile=str(paths[0]))
         monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
-        async with OutboundHTTP(LOCAL) as out:
-            assert (await out.post(f"https://hooks.example.org:{port}/", b"{}", {}, PROMPT_S)).status == 200
+        async with OutboundHTTP(LOOPBACK) as out:
+            assert (await out.post(f"https://hooks.example.org:{port}/", b"{}", {}, HANG_S)).status == 200
             for host in ("else.example.org", "127.0.0.1"):
                 with pytest.raises(OutboundHTTPError, match="certificate"):
-                    await out.post(f"https://{host}:{port}/", b"{}", {}, PROMPT_S)
+                    await out.post(f"https://{host}:{port}/", b"{}", {}, HANG_S)
     assert asked[:3] == ["hooks.example.org", "hooks.example.org", "else.example.org"]
 
 
@@ -117,9 +117,9 @@ async def test_answer_is_bounded_in_size() -> None:
             pass
         return response
 
-    async with serving(handler) as port, OutboundHTTP(LOCAL) as out:
+    async with serve(handler) as port, OutboundHTTP(LOOPBACK) as out:
         for path in ("bomb", "endless"):
-            answer = await out.post(f"http://127.0.0.1:{port}/{path}", b"{}", {}, PROMPT_S)
+            answer = await out.post(f"http://127.0.0.1:{port}/{path}", b"{}", {}, HANG_S)
             assert answer.status == 200
             assert 0 < len(answer.body) <= outbound_http.RESPONSE_MAX_BYTES
             assert answer.body[:2] == (b"\x1f\x8b" if path == "bomb" else b"00"), "nothing is unpacked"
@@ -151,8 +151,8 @@ async def test_silence_dripping_and_rubbish_end_in_an_error(monkeypatch: pytest.
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     released = threading.Event()
-    monkeypatch.setattr(outbound_http, "resolve_name", lambda *_: released.wait(PROMPT_S) and [])
-    async with server, OutboundHTTP(LOCAL) as out:
+    monkeypatch.setattr(outbound_http, "resolve_name", lambda *_: released.wait(HANG_S) and [])
+    async with server, OutboundHTTP(LOOPBACK) as out:
         began = time.monotonic()
         for path in ("silent", "drip", "rubbish", "headers", "cut"):
             with pytest.raises(OutboundHTTPError) as failed:
@@ -162,28 +162,28 @@ async def test_silence_dripping_and_rubbish_end_in_an_error(monkeypatch: pytest.
         with pytest.raises(OutboundHTTPError):  # a name server that does not answer
             await out.post("http://slow.example.org/", b"{}", {}, 0.4)
         with pytest.raises(OutboundHTTPError, match=r"^Connection refused$"):  # nobody listens
-            await out.post("http://127.0.0.1:1/", b"{}", {}, PROMPT_S)
-        assert time.monotonic() - began < PROMPT_S
+            await out.post("http://127.0.0.1:1/", b"{}", {}, HANG_S)
+        assert time.monotonic() - began < HANG_S
         released.set()
 
 
-async def test_ports_are_80_and_443_and_any_of_what_is_allowed(names: dict[str, list[list[str]]]) -> None:
-    names["inner.example.org"] = [["127.0.0.1"]]
-    names["outer.example.org"] = [["8.8.8.8"]]
+async def test_ports_are_80_and_443_and_any_of_what_is_allowed(fake_dns: dict[str, list[list[str]]]) -> None:
+    fake_dns["inner.example.org"] = [["127.0.0.1"]]
+    fake_dns["outer.example.org"] = [["8.8.8.8"]]
     async with OutboundHTTP() as out:
         for url in ("http://8.8.8.8:22/", "http://hooks.example.org:8080/", "https://[2606:4700:4700::1111]:6379/"):
             with pytest.raises(AddressNotAllowed, match="HUB_EGRESS_ALLOW"):
-                await out.post(url, b"{}", {}, PROMPT_S)
+                await out.post(url, b"{}", {}, HANG_S)
         for url in ("https://hooks.example.org/x", "http://hooks.example.org:443", "https://8.8.8.8"):
             out.check(url)
         for url in ("https://name@8.8.8.8/", "https://name:word@hooks.example.org/", "https://@hooks.example.org/"):
             with pytest.raises(AddressNotAllowed, match="user"):
                 out.check(url)
-    async with OutboundHTTP(LOCAL) as out:
-        dialled.clear()
+    async with OutboundHTTP(LOOPBACK) as out:
+        connected_addresses.clear()
         with pytest.raises(AddressNotAllowed):
-            await out.post("http://outer.example.org:6379/", b"{}", {}, PROMPT_S)
-        assert not dialled
+            await out.post("http://outer.example.org:6379/", b"{}", {}, HANG_S)
+        assert not connected_addresses
         with pytest.raises(OutboundHTTPError) as failed:
-            await out.post("http://inner.example.org:1/", b"{}", {}, PROMPT_S)
+            await out.post("http://inner.example.org:1/", b"{}", {}, HANG_S)
         assert not isinstance(failed.value, AddressNotAllowed)

@@ -13,58 +13,63 @@ from tests.client import Json, Tenant, eventually
 from tests.conftest import NODE, fresh_servers
 from tests.processes import Deployment
 from tests.query_transports import (
-    ALICE,
-    BAD,
-    EVERY_WAY,
+    ALICE_RESPONSE,
+    BAD_USER_INPUT,
+    EVERY_TRANSPORT,
     NOT_FOUND,
-    Ask,
-    authorized,
-    body,
-    code,
-    fresh,
-    get,
-    hash_of,
-    parsed,
-    post,
-    socket,
-    stream,
+    SendRequest,
+    authorized_headers,
+    count_parsed_queries,
+    error_code,
+    persisted_request,
+    send_get,
+    send_over_websocket,
+    send_post,
+    send_stream,
+    sha256_hex,
+    unique_query,
 )
 
 UNKNOWN = {"message": "PersistedQueryNotFound", "extensions": {"code": NOT_FOUND}}
 HANG_S = 5.0
 
 
-@EVERY_WAY
-async def test_hash_is_enough_once_its_text_has_come_on_every_process(tenant: Tenant, ask: Ask) -> None:
-    text = fresh()
+@EVERY_TRANSPORT
+async def test_hash_is_enough_once_its_text_has_come_on_every_process(
+    tenant: Tenant, send_request: SendRequest
+) -> None:
+    text = unique_query()
     first, second = tenant.urls
-    assert (await ask(tenant, body(hash_of(text)), first))["errors"] == [UNKNOWN]
-    assert await ask(tenant, body(hash_of(text), ""), first) == {"errors": [UNKNOWN]}
-    assert await ask(tenant, body(hash_of(text), text), first) == ALICE
-    assert await ask(tenant, body(hash_of(text)), first) == ALICE
+    assert (await send_request(tenant, persisted_request(sha256_hex(text)), first))["errors"] == [UNKNOWN]
+    assert await send_request(tenant, persisted_request(sha256_hex(text), ""), first) == {"errors": [UNKNOWN]}
+    assert await send_request(tenant, persisted_request(sha256_hex(text), text), first) == ALICE_RESPONSE
+    assert await send_request(tenant, persisted_request(sha256_hex(text)), first) == ALICE_RESPONSE
 
     async def known() -> bool:
-        return await ask(tenant, body(hash_of(text)), second) == ALICE
+        return await send_request(tenant, persisted_request(sha256_hex(text)), second) == ALICE_RESPONSE
 
     await eventually(known)
 
 
-@EVERY_WAY
-async def test_hash_of_another_text_is_refused_and_not_kept(tenant: Tenant, ask: Ask) -> None:
-    text, other = fresh(), fresh()
+@EVERY_TRANSPORT
+async def test_hash_of_another_text_is_refused_and_not_kept(tenant: Tenant, send_request: SendRequest) -> None:
+    text, other = unique_query(), unique_query()
     for _ in range(2):
-        answer = await ask(tenant, body(hash_of(other), text), "")
-        assert answer["errors"][0]["extensions"] == {"code": BAD, "field": "extensions.persistedQuery.sha256Hash"}
-    assert code(await ask(tenant, body(hash_of(other)), "")) == NOT_FOUND
-    assert code(await ask(tenant, body(hash_of(text)), "")) == NOT_FOUND
+        answer = await send_request(tenant, persisted_request(sha256_hex(other), text), "")
+        assert answer["errors"][0]["extensions"] == {
+            "code": BAD_USER_INPUT,
+            "field": "extensions.persistedQuery.sha256Hash",
+        }
+    assert error_code(await send_request(tenant, persisted_request(sha256_hex(other)), "")) == NOT_FOUND
+    assert error_code(await send_request(tenant, persisted_request(sha256_hex(text)), "")) == NOT_FOUND
 
 
 async def test_text_that_is_no_valid_query_is_not_kept(tenant: Tenant) -> None:
     for text in ("{ nothing }", "{", f"{{ {'me ' * 2000} }}", f"{{ me {{ id }} }} # {'x' * 9000}"):
         for url in tenant.urls * 2:
-            answer = await post(tenant, body(hash_of(text), text), url)
-            assert answer == ALICE if "#" in text else code_of_first(answer) == BAD
-            assert code(await post(tenant, body(hash_of(text)), url)) == NOT_FOUND
+            answer = await send_post(tenant, persisted_request(sha256_hex(text), text), url)
+            assert answer == ALICE_RESPONSE if "#" in text else code_of_first(answer) == BAD_USER_INPUT
+            assert error_code(await send_post(tenant, persisted_request(sha256_hex(text)), url)) == NOT_FOUND
 
 
 def code_of_first(answer: Json) -> str:
@@ -80,30 +85,34 @@ async def test_extension_of_another_shape_is_refused(tenant: Tenant, persisted: 
     async with tenant.http.post(
         tenant.next_url(),
         json={"query": "{ me { id } }", "extensions": {"persistedQuery": persisted}},
-        headers=authorized(tenant),
+        headers=authorized_headers(tenant),
     ) as response:
         assert response.status == 400
         error = (await response.json())["errors"][0]
-    assert error["extensions"]["code"] == BAD
+    assert error["extensions"]["code"] == BAD_USER_INPUT
     assert error["extensions"]["field"].startswith("extensions.persistedQuery")
 
 
 async def test_hashes_that_are_none_are_not_found(tenant: Tenant) -> None:
     for hash in ("x", "g" * 64, "A" * 64, "0" * 64, "*", "\0", "ü", "0" * 60_000):
-        assert code(await post(tenant, body(hash))) == NOT_FOUND
+        assert error_code(await send_post(tenant, persisted_request(hash))) == NOT_FOUND
     # Without a hash nothing changes.
-    assert await post(tenant, {"query": "{ me { id } }", "extensions": {"persistedQuery": None}}) == ALICE
-    assert code(await post(tenant, {"extensions": {}})) == BAD
+    assert await send_post(tenant, {"query": "{ me { id } }", "extensions": {"persistedQuery": None}}) == ALICE_RESPONSE
+    assert error_code(await send_post(tenant, {"extensions": {}})) == BAD_USER_INPUT
 
 
 async def test_answers_say_with_which_status_and_that_none_is_to_be_kept(tenant: Tenant) -> None:
-    text = fresh()
+    text = unique_query()
     for accept, status in (("application/json", 200), ("application/graphql-response+json", 400)):
-        sent = authorized(tenant, accept=accept)
-        async with tenant.http.post(tenant.next_url(), json=body(hash_of(text)), headers=sent) as response:
+        sent = authorized_headers(tenant, accept=accept)
+        async with tenant.http.post(
+            tenant.next_url(), json=persisted_request(sha256_hex(text)), headers=sent
+        ) as response:
             assert (response.status, response.headers["cache-control"]) == (status, "no-store")
             assert (await response.json())["errors"] == [UNKNOWN]
-        async with tenant.http.post(tenant.next_url(), json=body("0" * 64, text), headers=sent) as response:
+        async with tenant.http.post(
+            tenant.next_url(), json=persisted_request("0" * 64, text), headers=sent
+        ) as response:
             assert response.status == 400
 
 
@@ -112,25 +121,34 @@ async def test_subscriptions_mutations_variables_and_idempotency_work_by_hash(te
     given = {"to": {"users": ["alice"]}, "category": "c", "content": {"title": "t", "body": "b"}, "idempotencyKey": "k"}
     sent = {"authorization": f"Bearer {tenant.token()}"}
     found = []
-    for request in (body(hash_of(mutation), mutation), *[body(hash_of(mutation))] * 2):
+    for request in (persisted_request(sha256_hex(mutation), mutation), *[persisted_request(sha256_hex(mutation))] * 2):
         url = tenant.urls[0]
         async with tenant.http.post(url, json={**request, "variables": {"i": given}}, headers=sent) as response:
             found.append((await response.json())["data"]["send"])
     assert [one["duplicate"] for one in found] == [False, True, True]
     assert (await tenant.inbox("alice"))["unread"] == 1
     # By GET a mutation is refused, known or not; a person's token may not send.
-    assert code(await get(tenant, body(hash_of(mutation), variables={"i": given}), tenant.urls[0])) == BAD
-    answer = await post(tenant, body(hash_of(mutation), variables={"i": given}), tenant.urls[0])
-    assert code(answer) == "FORBIDDEN"
+    assert (
+        error_code(
+            await send_get(tenant, persisted_request(sha256_hex(mutation), variables={"i": given}), tenant.urls[0])
+        )
+        == BAD_USER_INPUT
+    )
+    answer = await send_post(tenant, persisted_request(sha256_hex(mutation), variables={"i": given}), tenant.urls[0])
+    assert error_code(answer) == "FORBIDDEN"
 
     upsert = f'mutation u{uuid4().hex} {{ upsertUsers(users: [{{id: "a"}}]) {{ id }} }}'
     keyed = {**sent, "idempotency-key": "key"}
-    for request in (body(hash_of(upsert), upsert), body(hash_of(upsert)), {"query": upsert}):
+    for request in (
+        persisted_request(sha256_hex(upsert), upsert),
+        persisted_request(sha256_hex(upsert)),
+        {"query": upsert},
+    ):
         async with tenant.http.post(tenant.urls[0], json=request, headers=keyed) as response:
             assert (await response.json())["data"]  # the same request, however it is said
 
     feed = f"subscription s{uuid4().hex} {{ inbox {{ kind notification {{ title }} }} }}"
-    for request in (body(hash_of(feed), feed), body(hash_of(feed))):
+    for request in (persisted_request(sha256_hex(feed), feed), persisted_request(sha256_hex(feed))):
         async with tenant.socket("alice", url=tenant.urls[0]) as open:
             await open.write({"id": "1", "type": "subscribe", "payload": request})
             await open.write({"type": "ping"})
@@ -148,19 +166,19 @@ async def test_subscriptions_mutations_variables_and_idempotency_work_by_hash(te
 
 
 async def test_known_hashes_skip_parsing_and_validation(tenant: Tenant) -> None:
-    text, url = fresh(), tenant.urls[0]
-    before = await parsed(tenant, url)
-    await post(tenant, body(hash_of(text)), url)
-    assert await parsed(tenant, url) == before
-    for ask in (post, get, stream, socket):
-        await ask(tenant, body(hash_of(text), text), url)
-        assert await ask(tenant, body(hash_of(text)), url) == ALICE
-    assert await parsed(tenant, url) == before + 1
+    text, url = unique_query(), tenant.urls[0]
+    before = await count_parsed_queries(tenant, url)
+    await send_post(tenant, persisted_request(sha256_hex(text)), url)
+    assert await count_parsed_queries(tenant, url) == before
+    for send_request in (send_post, send_get, send_stream, send_over_websocket):
+        await send_request(tenant, persisted_request(sha256_hex(text), text), url)
+        assert await send_request(tenant, persisted_request(sha256_hex(text)), url) == ALICE_RESPONSE
+    assert await count_parsed_queries(tenant, url) == before + 1
 
 
 async def test_taught_texts_outlast_processes_are_bounded_and_expire(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    texts = [fresh() for _ in range(5)]
+    texts = [unique_query() for _ in range(5)]
     limits = {"persisted_max_queries": "3", "persisted_query_days": "2", "redis_prefix": f"{uuid4().hex}:"}
     async with Deployment(mongod.url, redis.url, apis=2, workers=0, **limits) as hub, Tenant("p", hub.urls) as tenant:
         first, second = tenant.urls
@@ -169,8 +187,8 @@ async def test_taught_texts_outlast_processes_are_bounded_and_expire(servers: tu
             """Until the others have it too: nobody waits for Redis."""
 
             async def known() -> bool:
-                await post(tenant, body(hash_of(text), text), first)
-                return await post(tenant, body(hash_of(text)), second) == ALICE
+                await send_post(tenant, persisted_request(sha256_hex(text), text), first)
+                return await send_post(tenant, persisted_request(sha256_hex(text)), second) == ALICE_RESPONSE
 
             await eventually(known)
 
@@ -179,43 +197,46 @@ async def test_taught_texts_outlast_processes_are_bounded_and_expire(servers: tu
         async with RedisClient.from_url(redis.url) as client:
             prefix = limits["redis_prefix"]
             kept = {key.decode().removeprefix(f"{prefix}query:") async for key in client.scan_iter(f"{prefix}query:*")}
-            assert kept == {hash_of(text) for text in texts[2:]}
+            assert kept == {sha256_hex(text) for text in texts[2:]}
             for key in [*(f"{prefix}query:{hash}" for hash in kept), f"{prefix}queries"]:
                 assert 0 < await client.ttl(key) <= 2 * 86_400
             assert await client.zcard(f"{prefix}queries") == 3
-        assert code(await post(tenant, body(hash_of(texts[0])), first)) == NOT_FOUND
+        assert error_code(await send_post(tenant, persisted_request(sha256_hex(texts[0])), first)) == NOT_FOUND
         await hub.apis[0].stop()
         await hub.apis[0].start()
         for text in texts[2:]:
 
             async def back(text: str = text) -> bool:
-                return await post(tenant, body(hash_of(text)), first) == ALICE
+                return await send_post(tenant, persisted_request(sha256_hex(text)), first) == ALICE_RESPONSE
 
             await eventually(back)
         # What stands in Redis under a hash is believed only if it is the text of that hash.
-        wrong = hash_of(fresh())
+        wrong = sha256_hex(unique_query())
         async with RedisClient.from_url(redis.url) as client:
             await client.set(f"{prefix}query:{wrong}", "{ me { id } }")
-        assert code(await post(tenant, body(wrong), first)) == NOT_FOUND
+        assert error_code(await send_post(tenant, persisted_request(wrong), first)) == NOT_FOUND
 
 
 async def test_redis_away_clients_are_asked_for_the_text_and_nobody_waits() -> None:
     async with fresh_servers() as (mongod, redis):
         async with Deployment(mongod.url, redis.url, apis=2, workers=0) as hub, Tenant("p", hub.urls) as tenant:
             first, second = tenant.urls
-            before, after = fresh(), fresh()
-            await post(tenant, body(hash_of(before), before), first)
+            before, after = unique_query(), unique_query()
+            await send_post(tenant, persisted_request(sha256_hex(before), before), first)
             redis.suspend()
             async with asyncio.timeout(HANG_S):
-                assert await post(tenant, body(hash_of(before)), first) == ALICE
+                assert await send_post(tenant, persisted_request(sha256_hex(before)), first) == ALICE_RESPONSE
                 for url in (first, second) * 3:
-                    assert code(await post(tenant, body(hash_of(fresh())), url)) == NOT_FOUND
-                assert await post(tenant, body(hash_of(after), after), first) == ALICE
-                assert await post(tenant, body(hash_of(after)), first) == ALICE
+                    assert (
+                        error_code(await send_post(tenant, persisted_request(sha256_hex(unique_query())), url))
+                        == NOT_FOUND
+                    )
+                assert await send_post(tenant, persisted_request(sha256_hex(after), after), first) == ALICE_RESPONSE
+                assert await send_post(tenant, persisted_request(sha256_hex(after)), first) == ALICE_RESPONSE
             redis.resume()
 
             async def shared() -> bool:
-                return await post(tenant, body(hash_of(before)), second) == ALICE
+                return await send_post(tenant, persisted_request(sha256_hex(before)), second) == ALICE_RESPONSE
 
             await eventually(shared)
             assert "Traceback" not in hub.apis[0].log + hub.apis[1].log

@@ -12,8 +12,8 @@ from hub.errors import TooLarge
 from hub.model import Category
 from hub.platform.connections import DURABLE, SNAPSHOT, Database
 from tests.client import Json, Tenant
-from tests.graphql_errors import refusal
-from tests.preferences import MATRIX, UPDATE, grid, preferences, update
+from tests.graphql_errors import expect_error
+from tests.preference_calls import MATRIX, UPDATE_PREFERENCES, read_preferences, summarize, update_preferences
 
 CATEGORY = "key name description required defaultChannels priority retention"
 UPSERT = f"mutation ($input: CategoryInput!) {{ upsertCategory(input: $input) {{ {CATEGORY} }} }}"
@@ -24,7 +24,7 @@ LATER = "2090-01-01T00:00:00.000Z"
 
 async def simulate(tenant: Tenant, user: str, category: str, **more: Any) -> dict[str, tuple[str, str | None]]:
     given = {"to": {"users": [user]}, "category": category, "content": {"title": "T", "body": "B"}, **more}
-    [one] = (await tenant.ask(SIMULATE, input=given))["simulate"]
+    [one] = (await tenant.execute(SIMULATE, input=given))["simulate"]
     assert one["userId"] == user
     return {decision["channel"]: (decision["outcome"], decision["reason"]) for decision in one["decisions"]}
 
@@ -39,10 +39,10 @@ async def test_category_is_made_changed_and_listed_in_order(tenant: Tenant) -> N
         "priority": "HIGH",
         "retention": "P1DT12H",
     }
-    assert (await tenant.admin(UPSERT, input=made))["upsertCategory"] == made
-    await tenant.define("other")
+    assert (await tenant.execute_as_admin(UPSERT, input=made))["upsertCategory"] == made
+    await tenant.define_category("other")
     again = {"key": "a.b/$c", "name": "Newer", "defaultChannels": ["EMAIL", "EMAIL"]}
-    changed = (await tenant.admin(UPSERT, input=again))["upsertCategory"]
+    changed = (await tenant.execute_as_admin(UPSERT, input=again))["upsertCategory"]
     assert changed == again | {
         "description": None,
         "required": False,
@@ -51,7 +51,7 @@ async def test_category_is_made_changed_and_listed_in_order(tenant: Tenant) -> N
         "retention": None,
     }
     for _ in tenant.urls:  # each process
-        listed = (await tenant.ask(f"{{ categories {{ {CATEGORY} }} }}"))["categories"]
+        listed = (await tenant.execute(f"{{ categories {{ {CATEGORY} }} }}"))["categories"]
         assert [category["key"] for category in listed] == ["a.b/$c", "other"]
         assert listed[0] == changed
 
@@ -70,16 +70,16 @@ async def test_category_is_made_changed_and_listed_in_order(tenant: Tenant) -> N
 )
 async def test_category_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str | None) -> None:
     whole = {"key": "k", "name": "n", "defaultChannels": ["IN_APP"]} | given
-    assert await refusal(tenant.admin(UPSERT, input=whole)) == ("BAD_USER_INPUT", field)
+    assert await expect_error(tenant.execute_as_admin(UPSERT, input=whole)) == ("BAD_USER_INPUT", field)
 
 
 async def test_100_categories_made_at_once_are_all_there_and_one_beyond_200_is_refused(tenant: Tenant) -> None:
-    await asyncio.gather(*(tenant.define(f"c{number}") for number in range(100)))
-    assert len((await tenant.ask("{ categories { key } }"))["categories"]) == 100
+    await asyncio.gather(*(tenant.define_category(f"c{number}") for number in range(100)))
+    assert len((await tenant.execute("{ categories { key } }"))["categories"]) == 100
     for start in (100, 150):
-        await asyncio.gather(*(tenant.define(f"c{number}") for number in range(start, start + 50)))
-    assert (await refusal(tenant.define("one more")))[0] == "TOO_LARGE"
-    await tenant.define("c7", "EMAIL")
+        await asyncio.gather(*(tenant.define_category(f"c{number}") for number in range(start, start + 50)))
+    assert (await expect_error(tenant.define_category("one more")))[0] == "TOO_LARGE"
+    await tenant.define_category("c7", "EMAIL")
 
 
 async def test_notification_keeps_the_name_that_its_category_had(tenant: Tenant, database: Database) -> None:
@@ -87,23 +87,23 @@ async def test_notification_keeps_the_name_that_its_category_had(tenant: Tenant,
     told = [{"category": "billing", "categoryName": name} for name in ("billing", "Invoices", "Invoices")]
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"], query=query) as feed:
         await tenant.send("alice", category="billing")  # made on first use
-        await tenant.define("billing", name="Invoices")
+        await tenant.define_category("billing", name="Invoices")
         await tenant.send("alice", category="billing")
         await tenant.send("alice", *(f"user{number}" for number in range(10)), category="billing")
-        await tenant.define("billing", name="Bills")
+        await tenant.define_category("billing", name="Bills")
         assert [event["notification"] for event in await feed.take(3)] == told
-    inbox = (await tenant.ask("{ inbox { nodes { category categoryName } } }", user="alice"))["inbox"]
+    inbox = (await tenant.execute("{ inbox { nodes { category categoryName } } }", user="alice"))["inbox"]
     assert inbox["nodes"] == told[::-1]
     kept = await database.notifications.find({"mailbox": f"{tenant.name}/alice"}).sort("modseq").to_list()
     assert [doc.get("category_name") for doc in kept] == [None, "Invoices", "Invoices"]  # as those from before it was
-    exported = (await tenant.admin('mutation { exportUser(id: "alice") }'))["exportUser"]["notifications"]
+    exported = (await tenant.execute_as_admin('mutation { exportUser(id: "alice") }'))["exportUser"]["notifications"]
     assert [n.get("categoryName") for n in exported] == ["Invoices", "Invoices", None]
 
 
 async def test_preferences_of_a_stranger_are_everything_on_and_make_nobody(tenant: Tenant, database: Database) -> None:
-    await tenant.define("news", "IN_APP", "EMAIL", "SMS")
-    await tenant.define("security", required=True)
-    found = await preferences(tenant, "alice")
+    await tenant.define_category("news", "IN_APP", "EMAIL", "SMS")
+    await tenant.define_category("security", required=True)
+    found = await read_preferences(tenant, "alice")
     columns = found["columns"][0]
     assert {"IN_APP", "EMAIL", "SMS"} <= set(columns)
     assert found["columns"] == [columns, columns]
@@ -113,34 +113,38 @@ async def test_preferences_of_a_stranger_are_everything_on_and_make_nobody(tenan
 
 
 async def test_absent_leaves_as_it_is_and_null_clears(tenant: Tenant) -> None:
-    await tenant.define("news", "IN_APP", "EMAIL")
-    await tenant.define("other", "IN_APP", "EMAIL")
-    await update(tenant, "alice", channels=[{"channel": "EMAIL", "enabled": False}])
-    found = await update(tenant, "alice", categories=[{"category": "news", "channel": "IN_APP", "enabled": False}])
+    await tenant.define_category("news", "IN_APP", "EMAIL")
+    await tenant.define_category("other", "IN_APP", "EMAIL")
+    await update_preferences(tenant, "alice", channels=[{"channel": "EMAIL", "enabled": False}])
+    found = await update_preferences(
+        tenant, "alice", categories=[{"category": "news", "channel": "IN_APP", "enabled": False}]
+    )
     assert "EMAIL" not in found["on"][None]
     assert "IN_APP" not in found["on"]["news"]
     assert "IN_APP" in found["on"]["other"]
-    found = await update(tenant, "alice", categories=[{"category": "news", "mutedUntil": LATER}])
+    found = await update_preferences(tenant, "alice", categories=[{"category": "news", "mutedUntil": LATER}])
     assert found["muted"] == {"news": LATER}
     assert "IN_APP" not in found["on"]["news"]
-    found = await update(tenant, "alice", categories=[{"category": "news", "channel": "IN_APP", "enabled": None}])
+    found = await update_preferences(
+        tenant, "alice", categories=[{"category": "news", "channel": "IN_APP", "enabled": None}]
+    )
     assert (found["muted"], "IN_APP" in found["on"]["news"]) == ({"news": LATER}, True)
-    found = await update(tenant, "alice", categories=[{"category": "news", "mutedUntil": None}])
+    found = await update_preferences(tenant, "alice", categories=[{"category": "news", "mutedUntil": None}])
     assert found["muted"] == {}
-    found = await update(tenant, "alice", categories=[{"category": "news", "enabled": False}])
+    found = await update_preferences(tenant, "alice", categories=[{"category": "news", "enabled": False}])
     assert found["on"]["news"] == set()
-    assert found == await preferences(tenant, "alice") == await update(tenant, "alice")
-    found = await update(tenant, "alice", channels=None, categories=None)
+    assert found == await read_preferences(tenant, "alice") == await update_preferences(tenant, "alice")
+    found = await update_preferences(tenant, "alice", channels=None, categories=None)
     assert found["on"][None] == found["on"]["news"] == set(found["columns"][0])
     query = f'{{ user(id: "alice") {{ preferences {{ {MATRIX} }} }} }}'
-    assert grid((await tenant.ask(query))["user"]["preferences"]) == found
+    assert summarize((await tenant.execute(query))["user"]["preferences"]) == found
 
 
 async def test_preferences_that_can_not_be_are_refused(tenant: Tenant) -> None:
-    await tenant.define("news")
+    await tenant.define_category("news")
 
     async def why(**given: Any) -> tuple[str, str | None]:
-        return await refusal(tenant.ask(UPDATE, user="alice", input=given))
+        return await expect_error(tenant.execute(UPDATE_PREFERENCES, user="alice", input=given))
 
     assert await why(categories=[{"category": "news"}, {"category": "nwes", "enabled": False}]) == (
         "BAD_USER_INPUT",
@@ -152,8 +156,8 @@ async def test_preferences_that_can_not_be_are_refused(tenant: Tenant) -> None:
 
 
 async def test_locked_cell_is_not_switched_off_nor_its_category_muted(tenant: Tenant) -> None:
-    await tenant.define("news")
-    await tenant.define("security", "IN_APP", required=True)
+    await tenant.define_category("news")
+    await tenant.define_category("security", "IN_APP", required=True)
     off = {"category": "security", "enabled": False}
     for cell, field in [
         (off, "enabled"),
@@ -162,62 +166,69 @@ async def test_locked_cell_is_not_switched_off_nor_its_category_muted(tenant: Te
     ]:
         asked = {"categories": [{"category": "news", "enabled": False}, cell]}
         where = f"categories.1.{field}"
-        refused = tenant.ask(UPDATE, user="alice", input=asked)
-        assert await refusal(refused) == ("BAD_USER_INPUT", f"input.{where}")
-        refused = tenant.admin(TENANT, input={"preferences": asked})
-        assert await refusal(refused) == ("BAD_USER_INPUT", f"input.preferences.{where}")
-    assert "IN_APP" in (await preferences(tenant, "alice"))["on"]["news"], "all or nothing"
+        refused = tenant.execute(UPDATE_PREFERENCES, user="alice", input=asked)
+        assert await expect_error(refused) == ("BAD_USER_INPUT", f"input.{where}")
+        refused = tenant.execute_as_admin(TENANT, input={"preferences": asked})
+        assert await expect_error(refused) == ("BAD_USER_INPUT", f"input.preferences.{where}")
+    assert "IN_APP" in (await read_preferences(tenant, "alice"))["on"]["news"], "all or nothing"
     whole = [
         {"category": "security", "channel": "IN_APP", "enabled": True},
         {"category": "security", "enabled": None, "mutedUntil": None},
     ]
-    assert "IN_APP" in (await update(tenant, "alice", categories=whole))["on"]["security"]
+    assert "IN_APP" in (await update_preferences(tenant, "alice", categories=whole))["on"]["security"]
 
 
 async def test_required_is_locked_whatever_somebody_wished_before(tenant: Tenant) -> None:
-    await tenant.define("security", "IN_APP")
-    await update(tenant, "alice", channels=[{"channel": "IN_APP", "enabled": False}])
-    await update(tenant, "alice", categories=[{"category": "security", "enabled": False, "mutedUntil": LATER}])
-    await tenant.define("security", "IN_APP", required=True)
-    found = await preferences(tenant, "alice")
+    await tenant.define_category("security", "IN_APP")
+    await update_preferences(tenant, "alice", channels=[{"channel": "IN_APP", "enabled": False}])
+    await update_preferences(
+        tenant, "alice", categories=[{"category": "security", "enabled": False, "mutedUntil": LATER}]
+    )
+    await tenant.define_category("security", "IN_APP", required=True)
+    found = await read_preferences(tenant, "alice")
     assert (found["locked"], found["muted"]) == ({"security"}, {})
     assert "IN_APP" in found["on"]["security"]
     assert (await simulate(tenant, "alice", "security"))["IN_APP"] == ("ACCEPTED", None)
-    await tenant.define("security", "IN_APP", required=False)
-    assert (await preferences(tenant, "alice"))["muted"] == {"security": LATER}
+    await tenant.define_category("security", "IN_APP", required=False)
+    assert (await read_preferences(tenant, "alice"))["muted"] == {"security": LATER}
 
 
 async def test_100_cells_changed_at_once_by_several_devices_are_all_there(tenant: Tenant) -> None:
     keys = [f"c{number}" for number in range(20)]
-    await asyncio.gather(*(tenant.define(key, "EMAIL", "WEBHOOK", "SMS", "WEB_PUSH", "MOBILE_PUSH") for key in keys))
+    await asyncio.gather(
+        *(tenant.define_category(key, "EMAIL", "WEBHOOK", "SMS", "WEB_PUSH", "MOBILE_PUSH") for key in keys)
+    )
     channels = ["EMAIL", "WEBHOOK", "SMS", "WEB_PUSH", "MOBILE_PUSH"]
     cells = [{"category": key, "channel": channel, "enabled": False} for key in keys for channel in channels]
-    await asyncio.gather(*(update(tenant, "alice", categories=[cell]) for cell in cells))
-    found = await preferences(tenant, "alice")
+    await asyncio.gather(*(update_preferences(tenant, "alice", categories=[cell]) for cell in cells))
+    found = await read_preferences(tenant, "alice")
     assert [found["on"][key] & set(channels) for key in keys] == [set()] * len(keys)
 
 
 async def test_tenant_starts_its_people_from_its_own_preferences(tenant: Tenant) -> None:
-    await tenant.define("news", "IN_APP", "EMAIL")
+    await tenant.define_category("news", "IN_APP", "EMAIL")
     start = {
         "channels": [{"channel": "EMAIL", "enabled": False}],
         "categories": [{"category": "news", "channel": "SMS", "enabled": False}],
     }
     given = {"name": "Acme", "logoUrl": "https://acme.example/logo.png", "color": "#00ff7F", "preferences": start}
-    made = (await tenant.admin(TENANT, input=given))["updateTenant"]
+    made = (await tenant.execute_as_admin(TENANT, input=given))["updateTenant"]
     assert {name: made[name] for name in ("id", "name", "logoUrl", "color")} == {
         "id": tenant.name,
         **{name: given[name] for name in ("name", "logoUrl", "color")},
     }
-    assert grid(made["preferences"]) == await preferences(tenant, "alice")
+    assert summarize(made["preferences"]) == await read_preferences(tenant, "alice")
     assert (await simulate(tenant, "alice", "news"))["EMAIL"] == ("SKIPPED", "PREFERENCE")
-    found = await update(tenant, "alice", channels=[{"channel": "EMAIL", "enabled": True}])
+    found = await update_preferences(tenant, "alice", channels=[{"channel": "EMAIL", "enabled": True}])
     assert ("EMAIL" in found["on"][None], "SMS" in found["on"]["news"]) == (True, False)
     assert (await simulate(tenant, "alice", "news"))["EMAIL"][1] != "PREFERENCE"
-    made = (await tenant.admin(TENANT, input={"name": None, "preferences": None}))["updateTenant"]
+    made = (await tenant.execute_as_admin(TENANT, input={"name": None, "preferences": None}))["updateTenant"]
     assert (made["name"], made["color"]) == (tenant.name, "#00ff7F")
-    assert "EMAIL" in (await preferences(tenant, "bob"))["on"][None]
-    assert (await tenant.admin("{ tenant { id color } }"))["tenant"] == {"id": tenant.name, "color": "#00ff7F"}
+    assert "EMAIL" in (await read_preferences(tenant, "bob"))["on"][None]
+    assert (await tenant.execute_as_admin("{ tenant { id color } }"))["tenant"] == {
+        "id": tenant.name,
+        "color": "#00ff7F",
+    }
 
 
 async def test_category_of_first_use_is_made_once_and_no_copy_of_a_tenant_is_old(
@@ -248,7 +259,7 @@ async def test_category_of_first_use_is_made_once_and_no_copy_of_a_tenant_is_old
         assert found.category("a") == Category(key="a", name="a")
         with pytest.raises(TooLarge, match="HUB_TENANT_MAX_CATEGORIES"):
             tenants.create_category_update(found, "one more")
-    await tenant.define("a", "EMAIL")
+    await tenant.define_category("a", "EMAIL")
     for tenants in (here, there):
         category = (await tenants.get(tenant.name)).category("a")
         assert category
@@ -269,12 +280,12 @@ async def test_category_of_first_use_is_made_once_and_no_copy_of_a_tenant_is_old
     ],
 )
 async def test_tenant_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str) -> None:
-    assert await refusal(tenant.admin(TENANT, input=given)) == ("BAD_USER_INPUT", field)
+    assert await expect_error(tenant.execute_as_admin(TENANT, input=given)) == ("BAD_USER_INPUT", field)
 
 
 async def test_simulate_answers_for_every_channel_and_stores_nothing(tenant: Tenant, database: Database) -> None:
     users = [{"id": "alice", "email": "alice@example.org"}]
-    await tenant.ask("mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }", users=users)
+    await tenant.execute("mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }", users=users)
     before = [await database[name].find({"_id": {"$regex": f"^{tenant.name}"}}).to_list() for name in KEPT]
     given = {
         "to": {"users": ["alice", "nobody", "alice", "third"]},
@@ -283,7 +294,7 @@ async def test_simulate_answers_for_every_channel_and_stores_nothing(tenant: Ten
         "channels": ["IN_APP", "EMAIL", "WEBHOOK", "SLACK"],
         "priority": "HIGH",
     }
-    found = (await tenant.ask(SIMULATE, input=given, first=2))["simulate"]
+    found = (await tenant.execute(SIMULATE, input=given, first=2))["simulate"]
     assert [one["userId"] for one in found] == ["alice", "nobody"]
     for one in found:
         assert len(one["decisions"]) == 10
@@ -311,21 +322,21 @@ KEPT = ["users", "tenants", "mailboxes", "idempotency"]
 
 async def test_simulate_refuses_what_send_refuses(tenant: Tenant) -> None:
     given = {"to": {"users": ["alice"]}, "category": "c", "content": {"title": " ", "body": "B"}}
-    assert await refusal(tenant.ask(SIMULATE, input=given)) == ("BAD_USER_INPUT", "input.content.title")
+    assert await expect_error(tenant.execute(SIMULATE, input=given)) == ("BAD_USER_INPUT", "input.content.title")
     given["content"] = {"title": "T", "body": "B"}
-    assert await refusal(tenant.ask(SIMULATE, input=given, first=101)) == ("BAD_USER_INPUT", "first")
+    assert await expect_error(tenant.execute(SIMULATE, input=given, first=101)) == ("BAD_USER_INPUT", "first")
 
 
 async def test_simulate_follows_wishes_and_mutes(tenant: Tenant) -> None:
-    await tenant.define("news", "IN_APP", "WEBHOOK")
+    await tenant.define_category("news", "IN_APP", "WEBHOOK")
     query = 'mutation { connectWebhook(url: "https://hooks.example/a") { device { id } } }'
-    await tenant.ask(query, user="alice")
+    await tenant.execute(query, user="alice")
     assert {c: d for c, d in (await simulate(tenant, "alice", "news")).items() if d[0] == "ACCEPTED"} == {
         "IN_APP": ("ACCEPTED", None),
         "WEBHOOK": ("ACCEPTED", None),
     }
-    await update(tenant, "alice", categories=[{"category": "news", "channel": "WEBHOOK", "enabled": False}])
+    await update_preferences(tenant, "alice", categories=[{"category": "news", "channel": "WEBHOOK", "enabled": False}])
     assert (await simulate(tenant, "alice", "news"))["WEBHOOK"] == ("SKIPPED", "PREFERENCE")
-    await update(tenant, "alice", categories=[{"category": "news", "mutedUntil": LATER}])
+    await update_preferences(tenant, "alice", categories=[{"category": "news", "mutedUntil": LATER}])
     found = await simulate(tenant, "alice", "news")
     assert (found["IN_APP"], found["WEBHOOK"]) == (("SKIPPED", "MUTED"), ("SKIPPED", "MUTED"))

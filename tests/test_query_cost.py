@@ -69,7 +69,7 @@ def test_cost_of_what_the_front_end_and_the_documentation_ask_is_allowed() -> No
 
 
 async def ask_refused(tenant: Tenant, text: str, user: str | None = None, **variables: Any) -> str:
-    answer = await tenant.answer(text, user=user, **variables)
+    answer = await tenant.execute_raw(text, user=user, **variables)
     [error] = answer["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert "data" not in answer
@@ -90,7 +90,7 @@ async def test_operations_that_multiply_lists_are_refused_with_the_numbers(tenan
     assert "21 pages of lists" in await ask_refused(tenant, "{ me { %s } }" % few, "alice")
     users = [{"id": f"user{n}"} for n in range(120)]
     assert "HUB_QUERY_MAX_COST" in await ask_refused(tenant, UPSERT % PREFERENCES, users=users)
-    found = await tenant.answer('{ user(id: "user0") { id } }')
+    found = await tenant.execute_raw('{ user(id: "user0") { id } }')
     assert found["data"]["user"] is None  # it was refused before it ran
 
 
@@ -150,7 +150,9 @@ async def test_counts_of_a_page_of_sends_are_two_queries(tenant: Tenant) -> None
     """Each send has its own counts, whoever else is on the page."""
     for n in range(1, 4):
         await tenant.send(*(f"user{i}" for i in range(n)), title=f"to {n}")
-    page = (await tenant.ask("{ sends { nodes { recipients counts { channel status count } } } }"))["sends"]["nodes"]
+    page = (await tenant.execute("{ sends { nodes { recipients counts { channel status count } } } }"))["sends"][
+        "nodes"
+    ]
     assert [node["recipients"] for node in page] == [3, 2, 1]
     for node in page:
         assert sum(row["count"] for row in node["counts"] if row["channel"] == "IN_APP") == node["recipients"]
@@ -163,13 +165,13 @@ async def test_budget_of_cost_is_per_caller_and_says_when_to_come_again(servers:
     try:
         async with Tenant(f"t{uuid4().hex[:12]}", [api.url]) as tenant:
             page = "{ inbox(first: 100) { nodes { id deliveries { id } } } }"  # 1,211 each
-            answers: list[Json] = await asyncio.gather(*(tenant.answer(page, user="alice") for _ in range(40)))
+            answers: list[Json] = await asyncio.gather(*(tenant.execute_raw(page, user="alice") for _ in range(40)))
             refused = [answer["errors"][0] for answer in answers if "errors" in answer]
             assert len(refused) >= 20
             assert {error["extensions"]["code"] for error in refused} == {"RATE_LIMITED"}
             assert all(error["extensions"]["retryAfter"] > 0 for error in refused)
             assert "HUB_RATE_LIMIT_COST_PER_USER" in refused[0]["message"]
-            assert "errors" not in await tenant.answer(page, user="bob")
-            assert "errors" not in await tenant.answer("{ me { id } }", user="alice")  # cheap ones are not refused
+            assert "errors" not in await tenant.execute_raw(page, user="bob")
+            assert "errors" not in await tenant.execute_raw("{ me { id } }", user="alice")  # cheap ones are not refused
     finally:
         api.kill()

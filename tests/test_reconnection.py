@@ -8,9 +8,16 @@ import pytest
 
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.listen import raise_open_file_limit
-from tests.bulk_clients import Line, asked_until, hanging_up, open_all, percentile, subscribed
+from tests.bulk_clients import (
+    BulkClient,
+    closing_clients,
+    measure_queries,
+    open_all,
+    percentile,
+    wait_for_subscriptions,
+)
 from tests.client import Tenant, eventually
-from tests.conftest import FULL, scaled
+from tests.conftest import FULL_SCALE, scaled
 from tests.processes import Deployment, Process
 
 pytestmark = pytest.mark.serial
@@ -29,7 +36,7 @@ class Crowd:
     def __init__(self, tenant: Tenant, sender: Process) -> None:
         self._tenant = tenant
         self._sender = sender
-        self.clients = {user: Line(tenant.token(user)) for user in USERS}
+        self.clients = {user: BulkClient(tenant.token(user)) for user in USERS}
         self.expected: dict[str, list[str]] = {user: [] for user in USERS}
 
     async def send(self, title: str, users: list[str]) -> None:
@@ -42,18 +49,18 @@ class Crowd:
         await self.send(title, random.sample(USERS, CLIENTS // 10))
 
     async def all_received(self) -> bool:
-        return all(len(client.heard) >= len(self.expected[user]) for user, client in self.clients.items())
+        return all(len(client.titles) >= len(self.expected[user]) for user, client in self.clients.items())
 
     @property
     def behind(self) -> int:
         """The number of clients that have received nothing of what they missed."""
-        return sum(client.heard == ["before"] for client in self.clients.values())
+        return sum(client.titles == ["before"] for client in self.clients.values())
 
     def check(self) -> None:
         assert [client.errors for client in self.clients.values() if client.errors] == []
         for user, client in self.clients.items():
-            assert client.heard == self.expected[user], user
-            assert client.others == []
+            assert client.titles == self.expected[user], user
+            assert client.other_kinds == []
 
 
 async def restart(api: Process, signal: str, crowd: Crowd, random: Random) -> float:
@@ -63,7 +70,7 @@ async def restart(api: Process, signal: str, crowd: Crowd, random: Random) -> fl
         api.kill()
     else:
         assert await api.stop() == 0
-        assert all(client.codes == [1012] for client in crowd.clients.values())
+        assert all(client.close_codes == [1012] for client in crowd.clients.values())
     await crowd.send("away", USERS)
     for number in range(2):
         await crowd.send_to_sample(f"away {number}", random)
@@ -83,7 +90,7 @@ async def send_until_reconnected(crowd: Crowd, random: Random, deadline: float, 
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"] if FULL else ["SIGKILL"])
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"] if FULL_SCALE else ["SIGKILL"])
 async def test_all_clients_that_lost_the_server_reconnect_within_30_s_and_miss_nothing(
     servers: tuple[Mongod, Redis], signal: str
 ) -> None:
@@ -95,19 +102,21 @@ async def test_all_clients_that_lost_the_server_reconnect_within_30_s_and_miss_n
             await tenant.send("somebody-else")
             crowd = Crowd(tenant, other)
             clients = list(crowd.clients.values())
-            async with hanging_up(clients):
+            async with closing_clients(clients):
                 await crowd.send("made", USERS)
                 crowd.expected = {user: [] for user in USERS}  # the clients subscribe after that
                 await open_all(clients, lost.port)
-                await subscribed(lost, CLIENTS, tenant)
+                await wait_for_subscriptions(lost, CLIENTS, tenant)
                 await crowd.send("before", USERS)
                 await eventually(crowd.all_received, 30)
-                reconnecting = [asyncio.create_task(client.stay(lost.port, random, PACE)) for client in clients]
+                reconnecting = [
+                    asyncio.create_task(client.reconnect_forever(lost.port, random, PACE)) for client in clients
+                ]
 
                 ended_at = await restart(lost, signal, crowd, random)
                 serving_s = time.monotonic() - ended_at
                 stop = asyncio.Event()
-                queries = [asyncio.create_task(asked_until(stop, tenant, api.url)) for api in (lost, other)]
+                queries = [asyncio.create_task(measure_queries(stop, tenant, api.url)) for api in (lost, other)]
                 sends = await send_until_reconnected(crowd, random, ended_at + BACK_WITHIN_S, lost)
                 back_s = time.monotonic() - ended_at
                 await crowd.send("last", USERS)

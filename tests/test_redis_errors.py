@@ -16,10 +16,10 @@ from hub.outbox.lanes import Lanes
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.rate_limiter import SYNC_S, Limit, RateLimiter
-from tests.channel_setup import QUICK, connect, ended
+from tests.channel_setup import SHORT_TIMES, connect_webhook, wait_for_deliveries
 from tests.client import Tenant, eventually
 from tests.processes import Process
-from tests.receiver import Receiver
+from tests.webhook_receiver import WebhookReceiver
 
 PLACES = {
     "serve": {
@@ -51,7 +51,10 @@ class CutProcess(Process):
     def _spawn(self) -> "subprocess.Popen[bytes]":
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tests.cutting", self._command], env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "tests.redis_connection_cuts", self._command],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
             )
 
     @property
@@ -71,11 +74,11 @@ async def test_connection_cut_in_mid_write_at_any_place_ends_no_process_and_lose
 ) -> None:
     mongod, redis = servers
     apart = {"mongo_database": "cut", "redis_prefix": f"cut{uuid4().hex[:8]}:", "rate_limit_per_user": "1000"}
-    api, worker = (CutProcess(command, mongod.url, redis.url, **QUICK, **apart) for command in ("serve", "work"))
+    api, worker = (CutProcess(command, mongod.url, redis.url, **SHORT_TIMES, **apart) for command in ("serve", "work"))
     try:
         await asyncio.gather(api.start(), worker.start())
-        async with Tenant(f"t{uuid4().hex[:12]}", [api.url]) as tenant, Receiver() as receiver:
-            await connect(tenant, receiver, "alice")
+        async with Tenant(f"t{uuid4().hex[:12]}", [api.url]) as tenant, WebhookReceiver() as receiver:
+            await connect_webhook(tenant, receiver, "alice")
             sent, deadline = 0, asyncio.get_running_loop().time() + 30
 
             async def everywhere() -> bool:
@@ -101,7 +104,7 @@ async def test_connection_cut_in_mid_write_at_any_place_ends_no_process_and_lose
                 await eventually(everywhere, 60)
                 heard = await feed.take(sent, 20)
             assert [event["notification"]["title"] for event in heard] == [str(n) for n in range(sent)]
-            await ended(tenant, "DELIVERED", sent, within_s=30)
+            await wait_for_deliveries(tenant, "DELIVERED", sent, within_s=30)
         for process in (api, worker):
             assert process.running, process.log[-3000:]
             assert "Traceback" not in process.log, process.log[-3000:]
@@ -126,13 +129,15 @@ async def test_keys_of_another_type_are_written_again_and_the_queue_goes_on(
     mongod, _ = servers
     prefix = f"foreign{uuid4().hex[:8]}:"
     apart = {"mongo_database": "foreign", "redis_prefix": prefix, "rate_limit_per_user": "1000"}
-    api, worker = (Process(command, mongod.url, servers[1].url, **QUICK, **apart) for command in ("serve", "work"))
+    api, worker = (
+        Process(command, mongod.url, servers[1].url, **SHORT_TIMES, **apart) for command in ("serve", "work")
+    )
     try:
         await asyncio.gather(api.start(), worker.start())
-        async with Tenant(f"t{uuid4().hex[:12]}", [api.url]) as tenant, Receiver() as receiver:
-            await connect(tenant, receiver, "alice")
+        async with Tenant(f"t{uuid4().hex[:12]}", [api.url]) as tenant, WebhookReceiver() as receiver:
+            await connect_webhook(tenant, receiver, "alice")
             await tenant.send("alice", channels=["WEBHOOK"])
-            await ended(tenant, "DELIVERED", 1)
+            await wait_for_deliveries(tenant, "DELIVERED", 1)
             keys = {
                 f"{prefix}lane:WEBHOOK/MEDIUM/{tenant.name}": "list",
                 f"{prefix}waiting:WEBHOOK/MEDIUM": "zset",
@@ -152,7 +157,7 @@ async def test_keys_of_another_type_are_written_again_and_the_queue_goes_on(
             for times in (2, 3):
                 await put_foreign(redis, keys)
                 await tenant.send("alice", channels=["WEBHOOK"])
-                await ended(tenant, "DELIVERED", times, within_s=20)
+                await wait_for_deliveries(tenant, "DELIVERED", times, within_s=20)
         for process in (api, worker):
             assert process.running
             assert "Traceback" not in process.log, process.log[-3000:]

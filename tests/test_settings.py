@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from hub.cli.targets import describe_faults
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings, values
-from tests.commands import call
+from tests.cli_commands import run_command
 from tests.processes import SECRET
 
 APP = "https://app.example.org"
@@ -61,7 +61,7 @@ def test_allowed_origin_is_normalized_to_what_browsers_send(text: str, sent: str
     ],
 )
 def test_allowed_origin_that_no_browser_sends_is_rejected(word: str) -> None:
-    serve = call("serve", jwt_secret=SECRET, allowed_origins=f"{APP} {word}") if word == "*" else None
+    serve = run_command("serve", jwt_secret=SECRET, allowed_origins=f"{APP} {word}") if word == "*" else None
     with pytest.raises(ValidationError) as rejected:
         settings(allowed_origins=f"{APP} {word}")
     [line] = describe_faults(rejected.value)
@@ -182,7 +182,7 @@ def test_settings_that_contradict_each_other_are_named() -> None:
 
 @pytest.mark.parametrize("name", ["mongod", "redis_server"])
 def test_program_that_cannot_be_run_is_named(name: str, tmp_path: Path) -> None:
-    dev = call("dev", "--port", "0", cwd=tmp_path, **{name: "/nowhere/program"})
+    dev = run_command("dev", "--port", "0", cwd=tmp_path, **{name: "/nowhere/program"})
     assert dev.returncode == 1
     assert f"HUB_{name.upper()}: /nowhere/program cannot be run as " in dev.stderr
 
@@ -198,7 +198,10 @@ def test_doctor_and_serve_report_the_same_errors(servers: tuple[Mongod, Redis]) 
         ({"mongo_url": f"{mongod.url}&tls=true&tlsCAFile=/nowhere.pem"}, "HUB_MONGO_URL is not a valid MongoDB URL"),
         ({"redis_url": f"{redis.url}?colour=red"}, "HUB_REDIS_URL is not a valid Redis URL"),
     ):
-        started, examined = call("serve", **{**stores, **invalid}), call("doctor", **{**stores, **invalid})
+        started, examined = (
+            run_command("serve", **{**stores, **invalid}),
+            run_command("doctor", **{**stores, **invalid}),
+        )
         assert started.returncode in {1, 2}
         assert examined.returncode == 1
         assert started.stderr.startswith(words)

@@ -7,7 +7,7 @@ from random import Random
 
 from hub.model import Channel
 from hub.platform.embedded_servers import Mongod, Redis
-from tests.channel_setup import CHANNELS, Outside, all_ended, running
+from tests.channel_setup import CHANNELS, FakeChannels, deployment_with_channels, wait_until_settled
 from tests.client import Json, Tenant, eventually
 from tests.conftest import scaled
 
@@ -73,8 +73,8 @@ class Simulations:
         self.skipped: dict[Row, str] = {}
 
     async def send(self, input: Json) -> None:
-        simulated = (await self._tenant.ask(SIMULATE, i=input))["simulate"]
-        id = (await self._tenant.ask(SEND, i=input))["send"]["send"]["id"]
+        simulated = (await self._tenant.execute(SIMULATE, i=input))["simulate"]
+        id = (await self._tenant.execute(SEND, i=input))["send"]["send"]["id"]
         self.sends.append(id)
         assert [user["userId"] for user in simulated] == input["to"]["users"]
         for user in simulated:
@@ -89,21 +89,21 @@ class Simulations:
         """Return status and reason of all deliveries, also the skipped ones, of notifications in inboxes."""
         rows: dict[Row, tuple[str, str | None]] = {}
         for id in self.sends:
-            for n in (await self._tenant.ask(SKIPPED, id=id))["send"]["notifications"]["nodes"]:
+            for n in (await self._tenant.execute(SKIPPED, id=id))["send"]["notifications"]["nodes"]:
                 for delivery in n["deliveries"]:
                     rows[id, n["userId"], delivery["channel"]] = delivery["status"], delivery["reason"]
         return rows
 
 
-async def create_users(tenant: Tenant, outside: Outside, random: Random) -> None:
+async def create_users(tenant: Tenant, outside: FakeChannels, random: Random) -> None:
     """Define the categories, and give each user some addresses and a preference that becomes ineffective."""
-    await tenant.define("news", "IN_APP", "EMAIL", "WEBHOOK")
-    await tenant.define("builds", "WEB_PUSH", "MOBILE_PUSH", "SMS")
-    await tenant.define("security", "IN_APP", "EMAIL", "WEB_PUSH")
+    await tenant.define_category("news", "IN_APP", "EMAIL", "WEBHOOK")
+    await tenant.define_category("builds", "WEB_PUSH", "MOBILE_PUSH", "SMS")
+    await tenant.define_category("security", "IN_APP", "EMAIL", "WEB_PUSH")
     unwanted = {"categories": [{"category": "security", "enabled": False}]}
     for user in USERS[::2]:
-        await tenant.ask(UPDATE_PREFERENCES, user=user, input=unwanted)
-    await tenant.define("security", "IN_APP", "EMAIL", "WEB_PUSH", required=True)
+        await tenant.execute(UPDATE_PREFERENCES, user=user, input=unwanted)
+    await tenant.define_category("security", "IN_APP", "EMAIL", "WEB_PUSH", required=True)
     for user in USERS:
         for channel in random.sample(CHANNELS, random.randrange(len(CHANNELS) + 1)):
             await outside.join(tenant, user, channels=[channel])
@@ -116,7 +116,10 @@ async def test_simulate_predicts_the_arrivals_and_the_reasons_of_skipped_deliver
 ) -> None:
     mongod, redis = servers
     random = Random(11)
-    async with running(mongod.url, redis.url, workers=1) as (_, tenant, outside), tenant.socket() as socket:
+    async with (
+        deployment_with_channels(mongod.url, redis.url, workers=1) as (_, tenant, outside),
+        tenant.socket() as socket,
+    ):
         receipts = await socket.subscribe(RECEIPTS)
         received: dict[Row, str] = {}
 
@@ -129,13 +132,13 @@ async def test_simulate_predicts_the_arrivals_and_the_reasons_of_skipped_deliver
         collecting = asyncio.create_task(collect_receipts())
         simulations = Simulations(tenant)
         for number in range(SENDS):
-            await tenant.ask(UPDATE_PREFERENCES, user=random.choice(USERS), input=random_preferences(random))
+            await tenant.execute(UPDATE_PREFERENCES, user=random.choice(USERS), input=random_preferences(random))
             if number % 20 == 10:
-                await tenant.admin(UPDATE_TENANT, input={"preferences": random_preferences(random)})
+                await tenant.execute_as_admin(UPDATE_TENANT, input={"preferences": random_preferences(random)})
             await simulations.send(random_send(random, number))
             await wait_until_nothing_waits(tenant)  # before the next change of a preference
-        deliveries = await all_ended(tenant, len(outside.came()), 30)
-        assert {delivery["id"] for delivery in deliveries} == outside.came().keys()
+        deliveries = await wait_until_settled(tenant, len(outside.arrivals()), 30)
+        assert {delivery["id"] for delivery in deliveries} == outside.arrivals().keys()
         arrived = {(delivery["sendId"], delivery["userId"], delivery["channel"]) for delivery in deliveries}
         listed = await simulations.list_deliveries()
         arrived |= {row for row in listed if row[2] == "IN_APP" and listed[row][0] == "DELIVERED"}
@@ -160,6 +163,6 @@ async def wait_until_nothing_waits(tenant: Tenant) -> None:
     query = "{ deliveries(filter: {statuses: [ACCEPTED, HELD, RETRYING, PROCESSING]}) { nodes { id } } }"
 
     async def nothing_waits() -> bool:
-        return not (await tenant.ask(query))["deliveries"]["nodes"]
+        return not (await tenant.execute(query))["deliveries"]["nodes"]
 
     await eventually(nothing_waits, 30)

@@ -14,10 +14,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from hub.platform.embedded_servers import Mongod, Redis
-from tests.certificates import Certificate, certificate
+from tests.certificates import Certificate, create_certificate
 from tests.client import SUBPROTOCOL, Tenant, eventually
 from tests.processes import Deployment, Process
-from tests.raw_connections import FEED, HEALTH, SOON_S, asking, metric, raw, unread
+from tests.raw_connections import FEED, HANG_S, HEALTH, open_raw, small_buffer_socket, subscription_request, sum_metric
 
 REQUEST_TIMEOUT_S = 1.0
 SHUTDOWN_S = 10.0
@@ -26,7 +26,7 @@ ENDED_S = 6.0  # clients that do not go are not waited for that long
 
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return certificate(tmp_path_factory.mktemp("tls"))
+    return create_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module", params=["plain", "tls"])
@@ -60,7 +60,7 @@ class Impatient:
 
     async def metric(self, name: str) -> float:
         async with aiohttp.ClientSession() as session:
-            return await metric(session, self.url, name, self.tls)
+            return await sum_metric(session, self.url, name, self.tls)
 
 
 SLOW = {
@@ -75,76 +75,76 @@ SLOW = {
 @pytest.mark.parametrize("what", SLOW)
 async def test_client_that_does_not_finish_its_request_is_cut(impatient: Impatient, what: str) -> None:
     first, drops, status = SLOW[what]
-    async with raw(impatient.api.port, impatient.tls) as slow:
+    async with open_raw(impatient.api.port, impatient.tls) as slow:
 
         async def drip() -> None:
             for drop in drops:
                 await asyncio.sleep(0.1)
-                slow.say(drop)
+                slow.write(drop)
 
-        slow.say(first)
+        slow.write(first)
         if HEALTH in first:
-            assert (await slow.answer())[0] == 200
+            assert (await slow.read_response())[0] == 200
         dripping = asyncio.create_task(drip())
         if status:
-            got, answer = await slow.answer()
+            got, answer = await slow.read_response()
             assert got == status
             assert "HUB_REQUEST_TIMEOUT_S" in answer["errors"][0]["message"]
-        assert await slow.rest() == b""
+        assert await slow.read_to_end() == b""
         dripping.cancel()
 
 
 async def test_client_that_does_not_finish_its_body_is_cut(impatient: Impatient) -> None:
-    async with impatient.tenant("slow") as tenant, raw(impatient.api.port, impatient.tls) as slow:
+    async with impatient.tenant("slow") as tenant, open_raw(impatient.api.port, impatient.tls) as slow:
         before = await impatient.metric('hub_connections_aborted_total{why="request"}')
-        slow.say(asking(tenant, FEED, size=1000))
-        status, answer = await slow.answer()
+        slow.write(subscription_request(tenant, FEED, size=1000))
+        status, answer = await slow.read_response()
         assert (status, answer["errors"][0]["extensions"]["code"]) == (408, "BAD_USER_INPUT")
-        assert await slow.rest() == b""
+        assert await slow.read_to_end() == b""
         assert await impatient.metric('hub_connections_aborted_total{why="request"}') == before + 1
     assert "Traceback" not in impatient.api.log
 
 
 async def test_patience_is_for_one_request_not_for_the_connection(impatient: Impatient) -> None:
-    async with raw(impatient.api.port, impatient.tls) as steady:
+    async with open_raw(impatient.api.port, impatient.tls) as steady:
         until = time.monotonic() + 2 * REQUEST_TIMEOUT_S
         while time.monotonic() < until:
-            steady.say(HEALTH[:20])
+            steady.write(HEALTH[:20])
             await asyncio.sleep(0.2)
-            steady.say(HEALTH[20:])
-            assert (await steady.answer())[0] == 200
+            steady.write(HEALTH[20:])
+            assert (await steady.read_response())[0] == 200
 
 
 async def test_socket_that_does_not_say_who_it_is_is_closed(impatient: Impatient) -> None:
     address = impatient.url.replace("http", "ws", 1)
     async with connect(address, subprotocols=[SUBPROTOCOL], ssl=impatient.tls) as silent:
         with pytest.raises(ConnectionClosed) as closed:
-            async with asyncio.timeout(SOON_S):
+            async with asyncio.timeout(HANG_S):
                 await silent.recv()
     assert closed.value.rcvd
     assert closed.value.rcvd.code == 4408
 
 
 async def test_socket_and_stream_outlive_the_time_that_a_request_has(impatient: Impatient) -> None:
-    async with impatient.tenant("lasting") as tenant, raw(impatient.api.port, impatient.tls) as stream:
-        stream.say(asking(tenant, FEED))
+    async with impatient.tenant("lasting") as tenant, open_raw(impatient.api.port, impatient.tls) as stream:
+        stream.write(subscription_request(tenant, FEED))
         async with tenant.feed("alice") as feed:
             await asyncio.sleep(1.5 * REQUEST_TIMEOUT_S)
             await tenant.send("alice")
             assert (await feed.take(1))[0]["kind"] == "ADDED"
-            async with asyncio.timeout(SOON_S):
+            async with asyncio.timeout(HANG_S):
                 await stream.reader.readuntil(b'"ADDED"')
 
 
 @pytest.mark.parametrize("upgrade", ["", "connection: upgrade\r\nupgrade: websocket\r\n"])
 async def test_head_without_end_is_refused(impatient: Impatient, upgrade: str) -> None:
-    async with raw(impatient.api.port, impatient.tls) as endless:
-        endless.say(f"GET /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}".encode())
-        endless.say((b"x-filler: " + b"y" * 1000 + b"\r\n") * 400)
-        assert b" 431 " in (await endless.rest()).splitlines()[0]
-    async with raw(impatient.api.port, impatient.tls) as long:  # within our limit, not within the WebSocket's
-        long.say(f"GET /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}cookie: {'a' * 10_000}\r\n\r\n".encode())
-        async with asyncio.timeout(SOON_S):
+    async with open_raw(impatient.api.port, impatient.tls) as endless:
+        endless.write(f"GET /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}".encode())
+        endless.write((b"x-filler: " + b"y" * 1000 + b"\r\n") * 400)
+        assert b" 431 " in (await endless.read_to_end()).splitlines()[0]
+    async with open_raw(impatient.api.port, impatient.tls) as long:  # within our limit, not within the WebSocket's
+        long.write(f"GET /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}cookie: {'a' * 10_000}\r\n\r\n".encode())
+        async with asyncio.timeout(HANG_S):
             said = await long.reader.readuntil(b"\r\n")
         assert said.split()[1] == (b"431" if upgrade else b"401")
     assert "Traceback" not in impatient.api.log
@@ -193,7 +193,7 @@ async def rain(tenant: Tenant) -> None:
         "data": {"x": "y" * 16_000},
     }
     for _ in range(12):
-        assert all((await tenant.ask(query, inputs=[one] * 25))["sendMany"])
+        assert all((await tenant.execute(query, inputs=[one] * 25))["sendMany"])
 
 
 @asynccontextmanager
@@ -201,11 +201,11 @@ async def deaf(tenant: Tenant, port: int, door: str) -> AsyncIterator[None]:
     """A subscription of alice's that nobody reads from, with much to read."""
     async with AsyncExitStack() as stack:
         if door == "sse":
-            stream = await stack.enter_async_context(raw(port, tenant.tls))
-            stream.say(asking(tenant, FEED))
+            stream = await stack.enter_async_context(open_raw(port, tenant.tls))
+            stream.write(subscription_request(tenant, FEED))
             await stream.reader.readuntil(b"\n\n")
         else:
-            plain = unread()
+            plain = small_buffer_socket()
             await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", port))
             options: Any = {"max_queue": 1, "ping_interval": None, "close_timeout": 0}
             url = tenant.urls[0].replace("http", "ws", 1)
@@ -258,8 +258,8 @@ async def test_sigterm_ends_in_time_whatever_clients_do(
         async with Tenant(f"ending-{secure}", [url], tls) as tenant, AsyncExitStack() as stack:
             for door in ("sse", "ws"):
                 await stack.enter_async_context(deaf(tenant, api.port, door))
-            for words in (b"", HEALTH, HEALTH[:-2], asking(tenant, FEED, size=1000)):
-                (await stack.enter_async_context(raw(api.port, tls))).say(words)
+            for words in (b"", HEALTH, HEALTH[:-2], subscription_request(tenant, FEED, size=1000)):
+                (await stack.enter_async_context(open_raw(api.port, tls))).write(words)
             await asyncio.sleep(0.3)
             assert await api.stop(within_s=ENDED_S) == 0
     finally:

@@ -12,9 +12,9 @@ from websockets.exceptions import ConnectionClosed
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime import tls
 from hub.settings import Settings
-from tests.certificates import certificate
+from tests.certificates import create_certificate
+from tests.cli_commands import Command, run_command
 from tests.client import Tenant, eventually
-from tests.commands import Command, call
 from tests.processes import SECRET
 
 PASSWORD = "open sesame"
@@ -37,7 +37,7 @@ async def started(command: Command) -> str:
 async def test_serve_speaks_https_and_wss_to_the_end(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
     """Sends, resumes and pushes arrive, in messages of one TLS record and of many; goodbye is 1012."""
     mongod, redis = servers
-    mine = certificate(tmp_path, password=PASSWORD)
+    mine = create_certificate(tmp_path, password=PASSWORD)
     options = ["--ssl-certfile", str(mine.file), "--ssl-keyfile", str(mine.key)]
     given = {"mongo_url": mongod.url, "redis_url": redis.url, "redis_prefix": "tls:", "jwt_secret": SECRET}
     secret = {"ssl_keyfile_password": PASSWORD, "ssl_certfile": "/option/wins"}
@@ -46,7 +46,7 @@ async def test_serve_speaks_https_and_wss_to_the_end(servers: tuple[Mongod, Redi
         async with Tenant("tls", [url], mine.trusting) as tenant:
             await tenant.send("alice", title="First")
             position = (await tenant.inbox("alice"))["position"]
-            await tenant.fill("alice", 100)
+            await tenant.fill_inbox("alice", 100)
             async with tenant.feed("alice", position) as feed, tenant.socket("alice") as idle:
                 backlog = await feed.take(100)
                 assert {event["kind"] for event in backlog} == {"ADDED"}
@@ -54,7 +54,7 @@ async def test_serve_speaks_https_and_wss_to_the_end(servers: tuple[Mongod, Redi
                     await tenant.send("alice", body=body)
                     [event] = await feed.take(1)
                     assert event["notification"]["body"] == body
-                stream = tenant.events("alice", backlog[-1]["cursor"])
+                stream = tenant.stream_events("alice", backlog[-1]["cursor"])
                 assert (await anext(stream))["data"]["inbox"]["notification"]["body"] == "short"
                 await stream.aclose()
                 async with aiohttp.ClientSession() as stranger:
@@ -68,7 +68,7 @@ async def test_serve_speaks_https_and_wss_to_the_end(servers: tuple[Mongod, Redi
                         await socket.read()
                     assert closed.value.rcvd
                     assert closed.value.rcvd.code == 1012
-                assert await hub.ends(10) == 0
+                assert await hub.wait(10) == 0
         assert "Traceback" not in hub.err
 
 
@@ -76,7 +76,7 @@ async def test_serve_with_authorities_lets_in_only_who_shows_a_certificate(
     servers: tuple[Mongod, Redis], tmp_path: Path
 ) -> None:
     mongod, redis = servers
-    mine, theirs = certificate(tmp_path), certificate(tmp_path, "client")
+    mine, theirs = create_certificate(tmp_path), create_certificate(tmp_path, "client")
     given = {"mongo_url": mongod.url, "redis_url": redis.url, "redis_prefix": "tls:", "jwt_secret": SECRET}
     files = {"ssl_certfile": str(mine.file), "ssl_keyfile": str(mine.key), "ssl_ca_certs": str(theirs.file)}
     async with Command("serve", **given, **files, port="0") as hub:
@@ -93,8 +93,8 @@ async def test_serve_with_authorities_lets_in_only_who_shows_a_certificate(
 
 
 def test_serve_with_a_certificate_that_can_not_be_used_names_what_to_change(tmp_path: Path) -> None:
-    mine, other = certificate(tmp_path), certificate(tmp_path, "other")
-    locked = certificate(tmp_path, "locked", PASSWORD)
+    mine, other = create_certificate(tmp_path), create_certificate(tmp_path, "other")
+    locked = create_certificate(tmp_path, "locked", PASSWORD)
     empty = tmp_path / "empty.pem"
     empty.touch()
     missing = tmp_path / "missing.pem"
@@ -126,6 +126,8 @@ def test_serve_with_a_certificate_that_can_not_be_used_names_what_to_change(tmp_
         with pytest.raises(tls.CertificateError) as refused:
             tls.server_context(Settings(jwt_secret=SECRET, **given))  # type: ignore[arg-type]
         assert str(refused.value).startswith(said), given
-    done = call("serve", "--ssl-certfile", str(mine.file), "--ssl-keyfile", str(other.key), jwt_secret=SECRET, port="0")
+    done = run_command(
+        "serve", "--ssl-certfile", str(mine.file), "--ssl-keyfile", str(other.key), jwt_secret=SECRET, port="0"
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"HUB_SSL_KEYFILE (--ssl-keyfile): {other.key} is not the key of {mine.file}.\n"

@@ -78,7 +78,7 @@ async def test_one_trace_leads_from_the_mutation_to_the_socket(
     headers = {"traceparent": f"00-{trace}-{caller}-01"}
 
     async def send() -> None:
-        answer = await tenant.answer(SEND, input=given, headers=headers, url=tenant.urls[0])
+        answer = await tenant.execute_raw(SEND, input=given, headers=headers, url=tenant.urls[0])
         assert "errors" not in answer
 
     if transport == "websocket":
@@ -87,7 +87,7 @@ async def test_one_trace_leads_from_the_mutation_to_the_socket(
             await send()
             assert (await feed.take(1))[0]["notification"]["title"] == "not for a trace"
     else:
-        events = tenant.events("ann", url=tenant.urls[1])
+        events = tenant.stream_events("ann", url=tenant.urls[1])
         first = asyncio.ensure_future(anext(events))
         await eventually(lambda: subscribed(tenant.urls[1]))
         await send()
@@ -123,7 +123,7 @@ async def test_works_of_one_transaction_are_linked_to_it(traced: tuple[Tenant, C
         async def send(number: int) -> None:
             given = {"to": {"users": [f"user{number}"]}, "category": "news", "content": {"title": "a", "body": ""}}
             headers = {"traceparent": f"00-{traces[number]}-{uuid4().hex[:16]}-01"}
-            assert "errors" not in await tenant.answer(SEND, input=given, headers=headers, url=url)
+            assert "errors" not in await tenant.execute_raw(SEND, input=given, headers=headers, url=url)
 
         await asyncio.gather(*(send(number) for number in range(len(traces))))
         mark = {"extensions": {"traceparent": f"00-{traces[0]}-{uuid4().hex[:16]}-01"}}
@@ -152,7 +152,7 @@ async def test_a_collector_that_is_away_holds_up_nothing(
     await process.start()
     try:
         async with Tenant(f"t{uuid4().hex[:12]}", [process.url]) as tenant:
-            answer = await tenant.answer("{ __typename }", headers={"traceparent": "nonsense"})
+            answer = await tenant.execute_raw("{ __typename }", headers={"traceparent": "nonsense"})
             assert answer == {"data": {"__typename": "Query"}}
         assert await process.stop(within_s=10) == 0
     finally:

@@ -25,7 +25,7 @@ from hub.platform.translations import (
 )
 from hub.send.channels import email
 from tests.client import Tenant
-from tests.worlds import NOW, message
+from tests.provider_setup import NOW, new_message
 
 CODE = Path(hub.__file__).parent
 MARKS = {"text": 1, "_text": 1, "marked": 1, "plural": 2}
@@ -134,13 +134,16 @@ def test_plural_form_is_that_of_the_number() -> None:
 
 def test_stored_reason_is_read_in_any_language_also_if_it_is_a_sentence() -> None:
     """Older versions stored an English sentence."""
-    assert because(message(n_because="NAMED").notification, language("de")) == SAID_DE
-    assert because(message(n_because=NAMED).notification, language("de")) == SAID_DE
-    assert because(message(n_because="Somebody said so: yes.").notification, language("de")) == "Somebody said so: yes."
-    topic = message(n_because="TOPIC:a:b {topic}").notification
+    assert because(new_message(n_because="NAMED").notification, language("de")) == SAID_DE
+    assert because(new_message(n_because=NAMED).notification, language("de")) == SAID_DE
+    assert (
+        because(new_message(n_because="Somebody said so: yes.").notification, language("de"))
+        == "Somebody said so: yes."
+    )
+    topic = new_message(n_because="TOPIC:a:b {topic}").notification
     assert (topic.because_kind, topic.because_of) == ("TOPIC", "a:b {topic}")
     assert because(topic, language("en")) == "You follow the topic a:b {topic}."
-    assert message(n_because="").notification.because_kind == "NAMED"
+    assert new_message(n_because="").notification.because_kind == "NAMED"
     assert len(BECAUSE) == 5
 
 
@@ -152,26 +155,26 @@ UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }
 async def test_reason_is_in_the_language_of_whoever_reads(tenant: Tenant, database: Database) -> None:
     """A change of the language changes what is read; subscriptions and services read the recipient's language too."""
     user = f"u{uuid4().hex[:8]}"
-    await tenant.ask(UPSERT, users=[{"id": user, "locale": "de-AT"}])
+    await tenant.execute(UPSERT, users=[{"id": user, "locale": "de-AT"}])
     expected = {"because": SAID_DE, "becauseKind": "NAMED", "becauseOf": None}
-    position = (await tenant.ask("{ inbox { position } }", user=user))["inbox"]["position"]
+    position = (await tenant.execute("{ inbox { position } }", user=user))["inbox"]["position"]
     async with tenant.feed(user, position, query=LIVE) as live:
         await tenant.send(user)
         [event] = await live.take(1)
     assert event["notification"] == expected
-    assert (await tenant.ask(f"{{ {READ} }}", user=user))["inbox"]["nodes"] == [expected]
-    assert (await tenant.ask(f"{{ me {{ {READ} }} }}", user=user))["me"]["inbox"]["nodes"] == [expected]
-    await tenant.ask(UPSERT, users=[{"id": user, "locale": "ar"}])
-    assert (await tenant.ask(f"{{ {READ} }}", user=user))["inbox"]["nodes"][0]["because"] == SAID_AR
+    assert (await tenant.execute(f"{{ {READ} }}", user=user))["inbox"]["nodes"] == [expected]
+    assert (await tenant.execute(f"{{ me {{ {READ} }} }}", user=user))["me"]["inbox"]["nodes"] == [expected]
+    await tenant.execute(UPSERT, users=[{"id": user, "locale": "ar"}])
+    assert (await tenant.execute(f"{{ {READ} }}", user=user))["inbox"]["nodes"][0]["because"] == SAID_AR
     query = f"query ($id: ID!) {{ user(id: $id) {{ {READ} }} }}"
-    assert (await tenant.ask(query, id=user))["user"]["inbox"]["nodes"][0]["because"] == SAID_AR
+    assert (await tenant.execute(query, id=user))["user"]["inbox"]["nodes"][0]["because"] == SAID_AR
     stored = await database["notifications"].find_one({"mailbox": f"{tenant.name}/{user}"})
     assert stored
     assert stored["because"] == "NAMED"
 
 
 def test_mail_is_in_the_language_of_its_reader() -> None:
-    shown = email.preview(message(n_because="NAMED", n_action_url="https://ci.example/1", user=reader("de-CH")))
+    shown = email.preview(new_message(n_because="NAMED", n_action_url="https://ci.example/1", user=reader("de-CH")))
     assert "Öffnen: https://ci.example/1" in shown.text
     assert f"-- \n{SAID_DE}\nBuild results abbestellen: " in shown.text
     assert shown.html

@@ -12,7 +12,7 @@ from hub.model import (
     Notification,
 )
 from tests.conftest import scaled
-from tests.strategies import MARKS, NOW, new_notification, visible
+from tests.strategies import MARKS, NOW, new_notification, visible_notifications
 
 # An operation: what it does, the index of a notification in the mailbox, and the name of the mailbox.
 operations = st.lists(
@@ -91,7 +91,7 @@ class Model:
 
 
 @settings(deadline=None, max_examples=scaled(150, 5000))
-@given(st.lists(visible, max_size=8, unique_by=lambda n: n.id), operations, st.integers(1, 50))
+@given(st.lists(visible_notifications, max_size=8, unique_by=lambda n: n.id), operations, st.integers(1, 50))
 def test_unit_of_work_counts_equal_a_recount_and_numbers_are_contiguous(
     initial: list[Notification], operations: list[tuple[str, int, str]], start: int
 ) -> None:

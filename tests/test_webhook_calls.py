@@ -16,18 +16,29 @@ from hub.webhooks import webhook_calls
 from hub.webhooks.events import EVENTS
 from hub.webhooks.webhook_calls import calls_for_receipt
 from tests.client import Json, Tenant
-from tests.webhook_data import CALLS, NOW, REPLAY, UPDATE, ask, created, endpoint, notification, refusal, seed
+from tests.webhook_data import (
+    CALLS,
+    NOW,
+    REPLAY,
+    UPDATE,
+    create_endpoint,
+    error_of,
+    execute_as,
+    insert_calls,
+    new_endpoint,
+    new_notification,
+)
 
 
 def test_receipt_makes_a_call_for_each_endpoint_that_wants_it() -> None:
-    n = notification()
+    n = new_notification()
     receipt = receipts.user_receipt(n, ReceiptKind.READ, NOW)
     wanting = [
-        endpoint("a"),
-        endpoint("b", "notification.read"),
-        endpoint("c", "notification.seen", "notification.read"),
+        new_endpoint("a"),
+        new_endpoint("b", "notification.read"),
+        new_endpoint("c", "notification.seen", "notification.read"),
     ]
-    others = [endpoint("d", "notification.seen"), endpoint("e", enabled=False)]
+    others = [new_endpoint("d", "notification.seen"), new_endpoint("e", enabled=False)]
     calls = calls_for_receipt(receipt, n, wanting + others, NOW)
     assert [call["endpoint"] for call in calls] == ["a", "b", "c"]
     assert calls == calls_for_receipt(receipt, n, wanting + others, NOW), "the same again is the same"
@@ -60,11 +71,11 @@ def test_receipt_makes_a_call_for_each_endpoint_that_wants_it() -> None:
 
 
 def test_every_receipt_has_its_event_or_is_on_the_way() -> None:
-    n, told = notification(), {}
+    n, told = new_notification(), {}
     for kind in ReceiptKind:
         if kind is not ReceiptKind.DELIVERY:
             told[kind] = [
-                one["event"] for one in calls_for_receipt(receipts.user_receipt(n, kind, NOW), n, [endpoint()], NOW)
+                one["event"] for one in calls_for_receipt(receipts.user_receipt(n, kind, NOW), n, [new_endpoint()], NOW)
             ]
     assert told == {kind: [f"notification.{kind.lower()}"] for kind in told}
     on_the_way = {DeliveryStatus.ACCEPTED, DeliveryStatus.HELD, DeliveryStatus.PROCESSING, DeliveryStatus.RETRYING}
@@ -77,7 +88,7 @@ def test_every_receipt_has_its_event_or_is_on_the_way() -> None:
     for channel in Channel:
         for status in DeliveryStatus:
             receipt = receipts.channel_receipt(n, channel, status, NOW, "NOT_CONFIGURED")
-            events = [one["event"] for one in calls_for_receipt(receipt, n, [endpoint()], NOW)]
+            events = [one["event"] for one in calls_for_receipt(receipt, n, [new_endpoint()], NOW)]
             usual = f"delivery.{status.lower()}"
             event = inner.get(status, usual) if channel is Channel.IN_APP else usual
             assert events == ([] if status in silent else [event])
@@ -86,15 +97,15 @@ def test_every_receipt_has_its_event_or_is_on_the_way() -> None:
 
 
 async def test_calls_are_listed_newest_first_by_page_and_status(tenant: Tenant, database: Database) -> None:
-    id, _ = await created(tenant)
-    second, _ = await created(tenant)
-    ids = await seed(
+    id, _ = await create_endpoint(tenant)
+    second, _ = await create_endpoint(tenant)
+    ids = await insert_calls(
         database, tenant, id, [DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.ACCEPTED] * 2
     )
-    await seed(database, tenant, second, [DeliveryStatus.FAILED])
+    await insert_calls(database, tenant, second, [DeliveryStatus.FAILED])
 
     async def page(**variables: Any) -> Json:
-        listed = {one["id"]: one["calls"] for one in await ask(tenant, CALLS, **variables)}
+        listed = {one["id"]: one["calls"] for one in await execute_as(tenant, CALLS, **variables)}
         assert set(listed) == {id, second}
         found: Json = listed[id]
         return found
@@ -133,20 +144,20 @@ async def test_calls_are_listed_newest_first_by_page_and_status(tenant: Tenant, 
     ]
     assert (await page(statuses=[]))["nodes"] == []
     for given in ({"after": "rubbish"}, {"after": new_id()}, {"first": 0}, {"first": 101}):
-        assert (await refusal(tenant, CALLS.replace("id\n", "", 1), **given))["code"] == "BAD_USER_INPUT"
+        assert (await error_of(tenant, CALLS.replace("id\n", "", 1), **given))["code"] == "BAD_USER_INPUT"
 
 
 async def test_replay_brings_back_what_failed_where_it_can_be_called(tenant: Tenant, database: Database) -> None:
-    id, _ = await created(tenant)
-    off, _ = await created(tenant)
-    await ask(tenant, UPDATE, id=off, enabled=False)
+    id, _ = await create_endpoint(tenant)
+    off, _ = await create_endpoint(tenant)
+    await execute_as(tenant, UPDATE, id=off, enabled=False)
     states = [DeliveryStatus.FAILED, DeliveryStatus.DELIVERED, DeliveryStatus.PROCESSING, DeliveryStatus.FAILED]
-    ids = await seed(database, tenant, id, states)
-    [elsewhere] = await seed(database, tenant, off, [DeliveryStatus.FAILED])
-    [lost] = await seed(database, tenant, new_id(), [DeliveryStatus.FAILED])
+    ids = await insert_calls(database, tenant, id, states)
+    [elsewhere] = await insert_calls(database, tenant, off, [DeliveryStatus.FAILED])
+    [lost] = await insert_calls(database, tenant, new_id(), [DeliveryStatus.FAILED])
     asked = [*ids[:3], elsewhere, lost, new_id()]
-    assert await ask(tenant, REPLAY, ids=asked) == 1
-    assert await ask(tenant, REPLAY, ids=asked) == 0
+    assert await execute_as(tenant, REPLAY, ids=asked) == 1
+    assert await execute_as(tenant, REPLAY, ids=asked) == 0
     found = {doc["_id"]: doc async for doc in database.webhook_calls.find({"tenant": tenant.name})}
     assert found[ids[0]]["status"] in {"ACCEPTED", "PROCESSING", "RETRYING"}, "a worker may have it by now"
     assert [found[id]["status"] for id in (*ids[1:], elsewhere, lost)] == [
@@ -157,11 +168,11 @@ async def test_replay_brings_back_what_failed_where_it_can_be_called(tenant: Ten
     assert "lease_expirations" not in again, "with all tries before it"
     assert again.get("tries", 0) < 2
     assert len(again["attempts"]) >= 2, "what was tried before is not forgotten"
-    assert (await refusal(tenant, REPLAY, ids=["x"] * 1001))["code"] == "TOO_LARGE"
+    assert (await error_of(tenant, REPLAY, ids=["x"] * 1001))["code"] == "TOO_LARGE"
 
 
 async def test_calls_are_found_by_their_indexes(tenant: Tenant, database: Database) -> None:
-    await seed(database, tenant, "e", [*[DeliveryStatus.DELIVERED] * 100, DeliveryStatus.FAILED])
+    await insert_calls(database, tenant, "e", [*[DeliveryStatus.DELIVERED] * 100, DeliveryStatus.FAILED])
     wanted: Json = {"tenant": tenant.name, "endpoint": "e"}
     due = {"lane": f"WEBHOOK_ENDPOINT/HIGH/{tenant.name}", "due_at": {"$lte": NOW}}
     for query, order, index in (

@@ -46,7 +46,7 @@ PROMPT_S = 8.0  # a generous bound for what must not hang
 
 
 @pytest.fixture(autouse=True)
-def nothing_private(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+def no_secrets_in_logs(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     """No log line holds a secret, an address or a text."""
     caplog.set_level(logging.DEBUG)
     yield
@@ -59,7 +59,7 @@ class Receiver:
     """Answers as it is told to, 204 for what verifies and 400 for what does not."""
 
     def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], Any]] = []
+        self.bodies: list[tuple[dict[str, str], Any]] = []
         self.calls = 0
         self.fault: Callable[[], web.Response] | None = None
         self.hang = False
@@ -84,7 +84,7 @@ class Receiver:
             return self.fault()
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            self.got.append((headers, Verifier(SECRET).verify(body, headers)))
+            self.bodies.append((headers, Verifier(SECRET).verify(body, headers)))
         except WebhookVerificationError:
             return web.Response(status=400)
         return web.Response(status=204)
@@ -190,7 +190,7 @@ async def outcome_of(rig: Rig) -> Outcome:
 
 async def test_ok_is_delivered_and_verifies(rig: Rig) -> None:
     assert await outcome_of(rig) == Delivered()
-    [(headers, body)] = rig.receiver.got
+    [(headers, body)] = rig.receiver.bodies
     assert headers["content-type"] == "application/json"
     assert body["type"] in {"notification.created", "notification.read"}
 
@@ -274,7 +274,7 @@ async def test_retried_delivery_keeps_id_and_body_and_takes_a_new_time() -> None
         times = iter([clock.now() - timedelta(seconds=60), clock.now()])
         provider, same = WebhookProvider(egress, PROMPT_S, lambda: next(times)), message(receiver.url)
         assert [await provider.send(same) for _ in range(2)] == [Delivered()] * 2
-        (first, body), (second, again) = receiver.got
+        (first, body), (second, again) = receiver.bodies
         assert first["webhook-id"] == second["webhook-id"] == same.id
         assert body == again
         assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) in {59, 60, 61}
@@ -284,7 +284,7 @@ async def test_person_is_told_the_notification() -> None:
     async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:
         told = message(receiver.url)
         await WebhookProvider(egress, PROMPT_S, clock.now).send(told)
-        [(_, body)] = receiver.got
+        [(_, body)] = receiver.bodies
     assert body == {
         "type": "notification.created",
         "timestamp": "2026-11-20T08:15:30.000Z",
@@ -358,7 +358,7 @@ async def test_rotation_signs_with_both_secrets_for_a_day() -> None:
         caller = WebhookEndpointProvider(egress, PROMPT_S, clock.now)
         rotating = endpoint(receiver.url, newest, before, rotated_at=rotated - timedelta(hours=23))
         assert await caller.send(addressed(rotating)) == Delivered()
-        [(headers, _)] = receiver.got
+        [(headers, _)] = receiver.bodies
         assert Verifier(newest).verify(b'{"type":"notification.read"}', headers)
         rotating = endpoint(receiver.url, newest, before, rotated_at=rotated - timedelta(hours=25))
         assert await caller.send(addressed(rotating)) == Retry("HTTP 400")

@@ -31,12 +31,12 @@ from tests.webhook_data import (
     ROTATE,
     UPDATE,
     URL,
-    answer,
-    ask,
-    created,
-    refusal,
-    seed,
-    stored,
+    create_endpoint,
+    error_of,
+    execute_as,
+    insert_calls,
+    post_as,
+    stored_tenant,
 )
 
 
@@ -51,8 +51,8 @@ async def other(deployment: Deployment) -> AsyncIterator[Tenant]:
 
 @pytest.mark.parametrize("role", [Role.USER, Role.SERVICE])
 async def test_webhooks_are_for_admins_only(tenant: Tenant, database: Database, role: Role) -> None:
-    id, _ = await created(tenant)
-    before = await stored(database, tenant)
+    id, _ = await create_endpoint(tenant)
+    before = await stored_tenant(database, tenant)
     for query, variables in (
         (LIST, {}),
         (CREATE, {"input": {"url": URL}}),
@@ -61,12 +61,12 @@ async def test_webhooks_are_for_admins_only(tenant: Tenant, database: Database, 
         (DELETE, {"id": id}),
         (REPLAY, {"ids": [new_id()]}),
     ):
-        assert (await refusal(tenant, query, role, **variables))["code"] == "FORBIDDEN"
-    assert await stored(database, tenant) == before
+        assert (await error_of(tenant, query, role, **variables))["code"] == "FORBIDDEN"
+    assert await stored_tenant(database, tenant) == before
 
 
 async def test_secret_is_shown_once_and_endpoint_as_it_was_given(tenant: Tenant, database: Database) -> None:
-    made = await ask(
+    made = await execute_as(
         tenant, CREATE, input={"url": URL, "events": ["notification.read", "delivery.failed", "notification.read"]}
     )
     endpoint = made["endpoint"]
@@ -79,43 +79,45 @@ async def test_secret_is_shown_once_and_endpoint_as_it_was_given(tenant: Tenant,
         "enabled": True,
         "disabledReason": None,
     }
-    listed = await answer(tenant, LIST)
+    listed = await post_as(tenant, LIST)
     assert listed["data"]["webhooks"] == [endpoint]
     for query in (UPDATE, CALLS):
-        assert made["secret"] not in orjson.dumps(await answer(tenant, query, id=endpoint["id"], enabled=True)).decode()
-    [kept] = (await stored(database, tenant))["endpoints"]
+        assert (
+            made["secret"] not in orjson.dumps(await post_as(tenant, query, id=endpoint["id"], enabled=True)).decode()
+        )
+    [kept] = (await stored_tenant(database, tenant))["endpoints"]
     assert kept["secrets"] == [made["secret"]]
-    assert (await refusal(tenant, "{ webhooks { secrets } }"))["code"] == "BAD_USER_INPUT"
+    assert (await error_of(tenant, "{ webhooks { secrets } }"))["code"] == "BAD_USER_INPUT"
 
 
 async def test_webhook_of_another_tenant_looks_like_a_missing_one(
     tenant: Tenant, other: Tenant, database: Database
 ) -> None:
-    id, _ = await created(other)
-    await seed(database, other, id, [DeliveryStatus.FAILED])
-    [call] = (await ask(other, CALLS))[0]["calls"]["nodes"]
-    before = await stored(database, other)
-    await created(tenant)
+    id, _ = await create_endpoint(other)
+    await insert_calls(database, other, id, [DeliveryStatus.FAILED])
+    [call] = (await execute_as(other, CALLS))[0]["calls"]["nodes"]
+    before = await stored_tenant(database, other)
+    await create_endpoint(tenant)
     for query, variables in ((UPDATE, Json(enabled=False)), (ROTATE, Json()), (DELETE, Json())):
-        told = [await answer(tenant, query, id=which, **variables) for which in (id, new_id())]
+        told = [await post_as(tenant, query, id=which, **variables) for which in (id, new_id())]
         for one in told:
             for error in one.get("errors", []):
                 error["extensions"].pop("requestId", None)
         assert told[0] == told[1]
-    assert await ask(tenant, REPLAY, ids=[call["id"]]) == 0
-    assert [one["id"] for one in await ask(tenant, LIST)] != [id]
-    assert await stored(database, other) == before
-    assert (await ask(other, CALLS))[0]["calls"]["nodes"] == [call]
-    assert await ask(other, REPLAY, ids=[call["id"]]) == 1
+    assert await execute_as(tenant, REPLAY, ids=[call["id"]]) == 0
+    assert [one["id"] for one in await execute_as(tenant, LIST)] != [id]
+    assert await stored_tenant(database, other) == before
+    assert (await execute_as(other, CALLS))[0]["calls"]["nodes"] == [call]
+    assert await execute_as(other, REPLAY, ids=[call["id"]]) == 1
 
 
 # ---------------------------------------------------------------- set-up
 
 
 async def test_update_changes_what_is_given_and_nothing_else(tenant: Tenant, database: Database) -> None:
-    id, secret = await created(tenant, events=["notification.read"])
-    await created(tenant, "https://second.example.org/")
-    [first, second] = await ask(tenant, LIST)
+    id, secret = await create_endpoint(tenant, events=["notification.read"])
+    await create_endpoint(tenant, "https://second.example.org/")
+    [first, second] = await execute_as(tenant, LIST)
     assert second["events"] == []
     for given, changed in (
         ({}, {}),
@@ -127,36 +129,36 @@ async def test_update_changes_what_is_given_and_nothing_else(tenant: Tenant, dat
         ({"enabled": True}, {"enabled": True}),
     ):
         first |= changed
-        assert await ask(tenant, UPDATE, id=id, **given) == first
-        assert await ask(tenant, LIST) == [first, second]
-    assert (await stored(database, tenant))["endpoints"][0]["secrets"] == [secret]
+        assert await execute_as(tenant, UPDATE, id=id, **given) == first
+        assert await execute_as(tenant, LIST) == [first, second]
+    assert (await stored_tenant(database, tenant))["endpoints"][0]["secrets"] == [secret]
 
 
 async def test_every_change_raises_the_version(tenant: Tenant, database: Database) -> None:
     versions = []
 
     async def note() -> None:
-        versions.append((await stored(database, tenant)).get("version", 0))
+        versions.append((await stored_tenant(database, tenant)).get("version", 0))
 
     await note()
-    id, _ = await created(tenant)
+    id, _ = await create_endpoint(tenant)
     await note()
     for query, variables in ((UPDATE, Json(enabled=False)), (ROTATE, Json()), (DELETE, Json())):
-        await ask(tenant, query, id=id, **variables)
+        await execute_as(tenant, query, id=id, **variables)
         await note()
     assert versions == [0, 1, 2, 3, 4]
-    assert await ask(tenant, DELETE, id=id) is False
-    assert (await stored(database, tenant))["version"] == 4
+    assert await execute_as(tenant, DELETE, id=id) is False
+    assert (await stored_tenant(database, tenant))["version"] == 4
 
 
 async def test_rotation_keeps_the_last_secret_beside_the_new_one(tenant: Tenant, database: Database) -> None:
-    id, first = await created(tenant)
+    id, first = await create_endpoint(tenant)
     known = [first]
     for _ in range(3):
-        made = await ask(tenant, ROTATE, id=id)
+        made = await execute_as(tenant, ROTATE, id=id)
         assert made["endpoint"]["id"] == id
         known.insert(0, made["secret"])
-        [kept] = (await stored(database, tenant))["endpoints"]
+        [kept] = (await stored_tenant(database, tenant))["endpoints"]
         assert kept["secrets"] == known[:2]
         assert abs(clock.now() - kept["rotated_at"]) < timedelta(minutes=1)
     assert len(set(known)) == 4
@@ -171,46 +173,48 @@ async def test_rotation_keeps_the_last_secret_beside_the_new_one(tenant: Tenant,
     ],
 )
 async def test_address_that_can_not_be_called_is_refused(tenant: Tenant, url: str) -> None:
-    id, _ = await created(tenant)
+    id, _ = await create_endpoint(tenant)
     for query, variables, field in (
         (CREATE, {"input": {"url": url}}, "input.url"),
         (UPDATE, {"id": id, "url": url}, "url"),
     ):
-        refused = await refusal(tenant, query, **variables)
+        refused = await error_of(tenant, query, **variables)
         assert (refused["code"], refused["field"]) == ("BAD_USER_INPUT", field)
-    assert [one["url"] for one in await ask(tenant, LIST)] == [URL]
+    assert [one["url"] for one in await execute_as(tenant, LIST)] == [URL]
 
 
 @pytest.mark.parametrize("events", [[], ["notification.opened"], ["notification.read", ""], ["*"], ["notification"]])
 async def test_events_that_there_are_not_are_refused_with_those_that_there_are(
     tenant: Tenant, events: list[str]
 ) -> None:
-    id, _ = await created(tenant)
+    id, _ = await create_endpoint(tenant)
     for query, variables in (
         (CREATE, {"input": {"url": URL, "events": events}}),
         (UPDATE, {"id": id, "events": events}),
     ):
-        refused = await refusal(tenant, query, **variables)
+        refused = await error_of(tenant, query, **variables)
         assert refused["code"] == "BAD_USER_INPUT"
         assert "events" in refused["field"]
         assert not events or all(event in refused["message"] for event in EVENTS)
-    assert len(await ask(tenant, LIST)) == 1
+    assert len(await execute_as(tenant, LIST)) == 1
 
 
 async def test_every_event_can_be_asked_for(tenant: Tenant) -> None:
-    assert (await ask(tenant, CREATE, input={"url": URL, "events": list(EVENTS)}))["endpoint"]["events"] == list(EVENTS)
+    assert (await execute_as(tenant, CREATE, input={"url": URL, "events": list(EVENTS)}))["endpoint"]["events"] == list(
+        EVENTS
+    )
 
 
 async def test_tenant_has_at_most_so_many_webhooks_even_made_at_once(tenant: Tenant) -> None:
-    told = await asyncio.gather(*(answer(tenant, CREATE, input={"url": URL}) for _ in range(30)))
+    told = await asyncio.gather(*(post_as(tenant, CREATE, input={"url": URL}) for _ in range(30)))
     refused = [one["errors"][0] for one in told if "errors" in one]
     assert len(refused) == 10
     assert {error["extensions"]["code"] for error in refused} == {"TOO_LARGE"}
     assert all("HUB_TENANT_MAX_WEBHOOKS" in error["message"] for error in refused)
-    listed = await ask(tenant, LIST)
+    listed = await execute_as(tenant, LIST)
     assert len({one["id"] for one in listed}) == 20
-    assert await ask(tenant, DELETE, id=listed[0]["id"]) is True
-    await created(tenant)
+    assert await execute_as(tenant, DELETE, id=listed[0]["id"]) is True
+    await create_endpoint(tenant)
 
 
 # ---------------------------------------------------------------- an endpoint that fails
@@ -219,8 +223,8 @@ async def test_tenant_has_at_most_so_many_webhooks_even_made_at_once(tenant: Ten
 async def test_endpoint_with_nothing_but_failure_for_days_is_disabled(tenant: Tenant, database: Database) -> None:
     at = clock.now()
     book = Endpoints(database, Settings(jwt_secret=("s" * 32,)), lambda: at)
-    id, _ = await created(tenant)
-    bystander, _ = await created(tenant)
+    id, _ = await create_endpoint(tenant)
+    bystander, _ = await create_endpoint(tenant)
 
     async def settled(status: DeliveryStatus, copy: WebhookEndpoint | None = None) -> WebhookEndpoint:
         await book.record_result(tenant.name, copy or (await book.list_all(tenant.name))[0], status)
@@ -239,11 +243,11 @@ async def test_endpoint_with_nothing_but_failure_for_days_is_disabled(tenant: Te
     at += timedelta(days=5)
     assert (await settled(DeliveryStatus.FAILED, failing)).enabled is True, "an old copy does not disable"
     assert (await settled(DeliveryStatus.FAILED)).enabled is False, "five days, and nothing but failure"
-    [shown, beside] = await ask(tenant, LIST)
+    [shown, beside] = await execute_as(tenant, LIST)
     assert (shown["id"], shown["enabled"]) == (id, False)
     assert shown["disabledReason"] == f"Nothing but failure since {clock.rfc3339(began)}."
     assert (beside["id"], beside["enabled"], beside["disabledReason"]) == (bystander, True, None)
-    back = await ask(tenant, UPDATE, id=id, enabled=True)
+    back = await execute_as(tenant, UPDATE, id=id, enabled=True)
     assert (back["enabled"], back["disabledReason"]) == (True, None)
     old = replace(failing, failing_since=began)
     assert (await settled(DeliveryStatus.FAILED, old)).enabled is True, "an old copy does not disable what was mended"

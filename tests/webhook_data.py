@@ -20,7 +20,7 @@ from hub.model import (
 from hub.platform.connections import Database
 from hub.status import receipts
 from hub.webhooks.webhook_calls import calls_for_receipt
-from tests.client import Json, Refused, Tenant
+from tests.client import GraphQLErrors, Json, Tenant
 
 ENDPOINT = "id url events enabled disabledReason createdAt"
 CREATE = f"mutation ($input: WebhookInput!) {{ createWebhook(input: $input) {{ secret endpoint {{ {ENDPOINT} }} }} }}"
@@ -35,10 +35,10 @@ CALLS = """query ($statuses: [DeliveryStatus!], $first: Int, $after: String) { w
     nodes { id event status dueAt createdAt attempts { at ok provider error durationMs } } } } }"""
 URL = "https://hooks.example.org/in?token=abc"
 NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
-LATER = datetime(2090, 1, 1, tzinfo=UTC)
+FAR_FUTURE = datetime(2090, 1, 1, tzinfo=UTC)
 
 
-async def answer(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variables: Any) -> Json:
+async def post_as(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variables: Any) -> Json:
     user = "alice" if role is Role.USER else None
     headers = {"authorization": f"Bearer {tenant.token(user, role=role)}"}
     body = {"query": query, "variables": variables}
@@ -47,29 +47,29 @@ async def answer(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variable
         return told
 
 
-async def ask(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variables: Any) -> Any:
+async def execute_as(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variables: Any) -> Any:
     """The one field of the data; raises Refused where there are errors."""
-    told = await answer(tenant, query, role, **variables)
+    told = await post_as(tenant, query, role, **variables)
     if "errors" in told:
-        raise Refused(told["errors"])
+        raise GraphQLErrors(told["errors"])
     [value] = told["data"].values()
     return value
 
 
-async def created(tenant: Tenant, url: str = URL, events: list[str] | None = None) -> tuple[str, str]:
+async def create_endpoint(tenant: Tenant, url: str = URL, events: list[str] | None = None) -> tuple[str, str]:
     """The id and the secret of a new endpoint."""
-    made = await ask(tenant, CREATE, input={"url": url, "events": events})
+    made = await execute_as(tenant, CREATE, input={"url": url, "events": events})
     return made["endpoint"]["id"], made["secret"]
 
 
-async def stored(database: Database, tenant: Tenant) -> Json:
+async def stored_tenant(database: Database, tenant: Tenant) -> Json:
     found: Json = await database.tenants.find_one({"_id": tenant.name}) or {}
     return found
 
 
-async def refusal(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variables: Any) -> Json:
-    with pytest.raises(Refused) as refused:
-        await ask(tenant, query, role, **variables)
+async def error_of(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variables: Any) -> Json:
+    with pytest.raises(GraphQLErrors) as refused:
+        await execute_as(tenant, query, role, **variables)
     [error] = refused.value.errors
     return {"message": error["message"], **error["extensions"]}
 
@@ -77,7 +77,7 @@ async def refusal(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variabl
 # ---------------------------------------------------------------- what an event makes
 
 
-def notification(tenant: str = "acme", **given: Any) -> Notification:
+def new_notification(tenant: str = "acme", **given: Any) -> Notification:
     fields: dict[str, Any] = {
         "id": new_id(),
         "mailbox": mailbox_of(tenant, "alice"),
@@ -93,18 +93,18 @@ def notification(tenant: str = "acme", **given: Any) -> Notification:
     return Notification(**fields | given)
 
 
-def endpoint(id: str = "", *events: str, **given: Any) -> WebhookEndpoint:
+def new_endpoint(id: str = "", *events: str, **given: Any) -> WebhookEndpoint:
     return WebhookEndpoint(id=id or new_id(), url=URL, events=events, secrets=("whsec_AAAA",), created_at=NOW, **given)
 
 
-async def seed(database: Database, tenant: Tenant, id: str, statuses: list[DeliveryStatus]) -> list[str]:
+async def insert_calls(database: Database, tenant: Tenant, id: str, statuses: list[DeliveryStatus]) -> list[str]:
     """Calls to an endpoint as transactions write them, in those states; their ids, oldest first."""
     made = []
     for status in statuses:
-        n = notification(tenant.name)
-        [call] = calls_for_receipt(receipts.user_receipt(n, ReceiptKind.READ, NOW), n, [endpoint(id)], NOW)
+        n = new_notification(tenant.name)
+        [call] = calls_for_receipt(receipts.user_receipt(n, ReceiptKind.READ, NOW), n, [new_endpoint(id)], NOW)
         call["status"] = status
-        call["due_at"] = LATER  # no worker takes it
+        call["due_at"] = FAR_FUTURE  # no worker takes it
         if status is DeliveryStatus.FAILED:
             tried = [
                 Attempt(at=NOW, provider="endpoint", error="HTTP 500", ms=12),

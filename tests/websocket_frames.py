@@ -20,7 +20,7 @@ def frame(first: int, payload: bytes = b"", *, masked: bool = True) -> bytes:
     return head + (b"\0\0\0\0" if masked else b"") + payload
 
 
-def claimed(size: int) -> bytes:
+def truncated_frame(size: int) -> bytes:
     """The beginning of a text message that says it is so long."""
     return bytes((FIN | TEXT, 0x80 | 127)) + struct.pack("!Q", size) + b"\0\0\0\0" + b"x" * 100
 

@@ -24,7 +24,7 @@ FRONT = Path(__file__).parents[2] / "frontend-demo"
 DIST = FRONT / "dist"
 AXE = FRONT / "node_modules" / "axe-core" / "axe.min.js"
 CHROMIUM = os.environ.get("HUB_CHROMIUM", "/usr/bin/chromium")
-QUIET = [
+CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -36,7 +36,7 @@ QUIET = [
     "--disable-features=LocalNetworkAccessChecks",
 ]
 WITHIN_MS = 15_000
-STANDARD = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src https:; trusted-types lit-html; require-trusted-types-for 'script'"
 """Strict, so that whatever the component does goes with a page that allows next to nothing."""
 HTML = """<!doctype html><html lang="{lang}" dir="{dir}"><meta charset="utf-8"><title>An app</title>
@@ -57,7 +57,7 @@ document.querySelector("hub-inbox").getToken = (refused) => giveToken(refused ??
 
 
 @pytest.fixture(scope="session")
-def built() -> Path:
+def built_front_end() -> Path:
     """The built front end, of the sources as they are now."""
     npm = shutil.which("npm")
     missing = [what for what, there in ((CHROMIUM, Path(CHROMIUM).exists()), ("npm", npm)) if not there]
@@ -74,15 +74,15 @@ def built() -> Path:
 
 
 @pytest.fixture(scope="session")
-async def browser(built: Path) -> AsyncIterator[Browser]:  # noqa: ARG001 - what it shows
+async def browser(built_front_end: Path) -> AsyncIterator[Browser]:  # noqa: ARG001 - what it shows
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         yield chromium
         await chromium.close()
 
 
 @dataclass
-class Held:
+class HeldOperation:
     """An operation that the hub has not heard of."""
 
     socket: WebSocketRoute
@@ -96,7 +96,7 @@ class Held:
 class Tab:
     """One page with a bell in it. `tokens`: those it was given; `expires_in_s` and `refuse` say what it gets next."""
 
-    def __init__(self, page: Page, person: "Person") -> None:
+    def __init__(self, page: Page, person: "BrowserUser") -> None:
         self.page = page
         self.person = person
         self.bell = page.locator("hub-inbox button.bell")
@@ -156,9 +156,9 @@ class Tab:
         """Waits until the panel says that it is connected."""
         await self.page.locator("hub-inbox-panel .sign.live").wait_for(state="attached")
 
-    async def hold(self, operation: str) -> list[Held]:
+    async def hold(self, operation: str) -> list[HeldOperation]:
         """From now on, after a reload, this operation does not reach the hub. Answers where those that were held go."""
-        held: list[Held] = []
+        held: list[HeldOperation] = []
 
         def between(socket: WebSocketRoute) -> None:
             server = socket.connect_to_server()
@@ -166,7 +166,7 @@ class Tab:
             def pass_on(message: str | bytes) -> None:
                 told = json.loads(message)
                 if operation in told.get("payload", {}).get("query", ""):
-                    held.append(Held(socket, told["id"]))
+                    held.append(HeldOperation(socket, told["id"]))
                 else:
                     server.send(message)
 
@@ -180,7 +180,7 @@ class Tab:
         """What axe finds against WCAG 2.2 AA, on the whole page."""
         await self.page.evaluate(AXE.read_text())
         found: Json = await self.page.evaluate(
-            "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}})", STANDARD
+            "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}})", AXE_TAGS
         )
         return [
             f"{fault['id']}: {node['target']} {node['failureSummary']}"
@@ -189,7 +189,7 @@ class Tab:
         ]
 
 
-class Person:
+class BrowserUser:
     """One person's browser: tabs share its storage. It serves the page itself, on the hub's origin."""
 
     def __init__(self, context: BrowserContext, tenant: Tenant, user: str, url: str, **page: str) -> None:
@@ -204,7 +204,7 @@ class Person:
         self.asked: list[str | None] = []
         """The refused token, at each call of `getToken`."""
 
-    async def __aenter__(self) -> "Person":
+    async def __aenter__(self) -> "BrowserUser":
         await self.context.expose_function("giveToken", self._give_token)
         for path in ("page", "page.css", "page.js", "inbox.js", "elsewhere*"):
             await self.context.route(f"{self.origin}/{path}", self._serve)
@@ -250,7 +250,7 @@ class Person:
         return tab
 
 
-class People:
+class Browsers:
     """Browsers for people of a tenant."""
 
     def __init__(self, browser: Browser, tenant: Tenant, stack: AsyncExitStack) -> None:
@@ -260,15 +260,15 @@ class People:
 
     async def person(
         self, user: str, *, url: str | None = None, page: dict[str, str] | None = None, **context: Any
-    ) -> Person:
+    ) -> BrowserUser:
         """`page`: lang, dir and attributes of the page; `context`: what Playwright's contexts take."""
         given = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", "locale": "en-GB", **context}
         opened = await self._browser.new_context(**given)
-        made = Person(opened, self._tenant, user, url or self._tenant.urls[0], **(page or {}))
+        made = BrowserUser(opened, self._tenant, user, url or self._tenant.urls[0], **(page or {}))
         return await self._stack.enter_async_context(made)
 
 
-class Wire:
+class CuttableProxy:
     """Between a browser and a hub: what is cut ends in the middle of a word, and nobody answers until it is mended."""
 
     def __init__(self, url: str) -> None:
@@ -281,7 +281,7 @@ class Wire:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}/graphql"
 
-    async def __aenter__(self) -> "Wire":
+    async def __aenter__(self) -> "CuttableProxy":
         await self.mend()
         return self
 
@@ -314,18 +314,18 @@ class Wire:
 
 
 @pytest.fixture
-async def wire(tenant: Tenant) -> AsyncIterator[Wire]:
+async def proxy(tenant: Tenant) -> AsyncIterator[CuttableProxy]:
     """To the first API process."""
-    async with Wire(tenant.urls[0]) as carrying:
+    async with CuttableProxy(tenant.urls[0]) as carrying:
         yield carrying
 
 
 @pytest.fixture
-async def people(browser: Browser, tenant: Tenant) -> AsyncIterator[People]:
+async def browsers(browser: Browser, tenant: Tenant) -> AsyncIterator[Browsers]:
     async with AsyncExitStack() as stack:
-        yield People(browser, tenant, stack)
+        yield Browsers(browser, tenant, stack)
 
 
 @pytest.fixture
-async def alice(people: People) -> Person:
-    return await people.person("alice")
+async def alice(browsers: Browsers) -> BrowserUser:
+    return await browsers.person("alice")

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from tests.fake_providers import HttpPeer, certificate
+from tests.fake_providers import FakeHTTPServer, create_certificate
 
 VERSION = bytes([41])
 PING, PONG, LOGIN, LOGGED_IN, MESSAGE = 0, 1, 2, 3, 8  # tags of MCS
@@ -82,7 +82,7 @@ def fixed(key: int, value: int) -> bytes:
     return number(key << 3 | 1) + value.to_bytes(8, "little")
 
 
-class LocalPushService(HttpPeer):
+class LocalPushService(FakeHTTPServer):
     """`pushes`: what the hub posted, as it came: the path, the headers and the encrypted body.
 
     Chromium drops its connection now and then, with what was just written to it. When it comes back it says what it has,
@@ -99,7 +99,7 @@ class LocalPushService(HttpPeer):
         """Listens for Chromium too, with a certificate of its own."""
         await self.__aenter__()
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(*certificate(folder))
+        tls.load_cert_chain(*create_certificate(folder))
         self._mcs = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
         return self
 
@@ -107,7 +107,7 @@ class LocalPushService(HttpPeer):
         for connection in self._connections:
             connection.transport.abort()
         self._mcs.close()
-        await self.leave()
+        await super().close()
 
     @property
     def arguments(self) -> list[str]:
@@ -125,7 +125,7 @@ class LocalPushService(HttpPeer):
         """Run in every page: its subscriptions are here."""
         return f"({EXCHANGE})('{self.url}/push')"
 
-    async def right(self, request: web.Request, body: bytes) -> web.Response:
+    async def respond(self, request: web.Request, body: bytes) -> web.Response:
         if request.path == "/checkin":
             return web.Response(body=field(1, 1) + field(3, 1) + fixed(7, 1) + fixed(8, 1))
         if request.path == "/register":

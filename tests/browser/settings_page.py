@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from hub.api.public.static_files import FrontendFiles
-from tests.fake_providers import HttpPeer
+from tests.fake_providers import FakeHTTPServer
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src http: ws:; img-src 'self'; "
@@ -30,7 +30,7 @@ CSS = """body { margin: 0; font: 16px system-ui; color-scheme: light dark; backg
   h1 { font-size: 22px }"""
 
 
-class SettingsPage(HttpPeer):
+class SettingsPage(FakeHTTPServer):
     """`shown`: what the page is made with."""
 
     def __init__(self, dist: Path) -> None:
@@ -42,7 +42,7 @@ class SettingsPage(HttpPeer):
         query = {"endpoint": endpoint, "token": token, **shown}
         return f"{self.url}/settings?" + "&".join(f"{name}={value}" for name, value in query.items())
 
-    async def right(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002 - a page takes none
+    async def respond(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002 - a page takes none
         name = request.path.removeprefix("/")
         if name == "settings":
             given: dict[str, Any] = {"lang": "en", "attributes": "", **request.query}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import People, Tab
+from tests.browser.conftest import Browsers, Tab
 from tests.client import Tenant, eventually
 
 PICTURES = os.environ.get("HUB_PICTURES")
@@ -66,11 +66,11 @@ async def picture(tab: Tab, look: str, state: str) -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, people: People) -> None:
+async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, browsers: Browsers) -> None:
     device, scheme, language = LOOKS[look]
     page = {"lang": language, "dir": "rtl" if language == "ar" else "ltr"}
     await seed(tenant)
-    alice = await people.person("alice", page=page, color_scheme=scheme, reduced_motion="reduce", **device)
+    alice = await browsers.person("alice", page=page, color_scheme=scheme, reduced_motion="reduce", **device)
     tab = await alice.tab()
     await tab.bell.locator(".badge").wait_for()
     await picture(tab, look, "closed")
@@ -93,9 +93,9 @@ async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, peo
 
 
 @pytest.mark.parametrize("look", ["desktop-light", "phone-dark-german"])
-async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, people: People) -> None:
+async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, browsers: Browsers) -> None:
     device, scheme, language = LOOKS[look]
-    alice = await people.person(
+    alice = await browsers.person(
         "alice", page={"lang": language}, color_scheme=scheme, reduced_motion="reduce", **device
     )
     tab = await (await alice.tab()).open()
@@ -127,8 +127,8 @@ async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, peop
     await picture(failed, look, "failed")
 
 
-async def test_a_dark_panel_on_a_light_page_leaves_the_bell_in_the_page_s_colour(people: People) -> None:
-    alice = await people.person("alice", page={"attributes": 'theme="dark"'}, color_scheme="light")
+async def test_a_dark_panel_on_a_light_page_leaves_the_bell_in_the_page_s_colour(browsers: Browsers) -> None:
+    alice = await browsers.person("alice", page={"attributes": 'theme="dark"'}, color_scheme="light")
     tab = await (await alice.tab()).open()
     colour = "(element) => getComputedStyle(element).color"
     assert await tab.bell.evaluate(colour) == await tab.page.locator("header").evaluate(colour)
@@ -136,11 +136,11 @@ async def test_a_dark_panel_on_a_light_page_leaves_the_bell_in_the_page_s_colour
 
 
 @pytest.mark.parametrize("language", ["en", "de", "ar"])
-async def test_every_tab_is_whole_on_the_narrowest_phone(language: str, tenant: Tenant, people: People) -> None:
+async def test_every_tab_is_whole_on_the_narrowest_phone(language: str, tenant: Tenant, browsers: Browsers) -> None:
     for n in range(10):
         await tenant.send("alice", title=f"Number {n}")
     page = {"lang": language, "dir": "rtl" if language == "ar" else "ltr"}
-    alice = await people.person("alice", page=page, viewport={"width": 320, "height": 640})
+    alice = await browsers.person("alice", page=page, viewport={"width": 320, "height": 640})
     tab = await (await alice.tab()).open()
     await tab.tab("UNREAD").locator(".count").wait_for()
     for view in ("ACTIVE", "UNREAD", "ARCHIVED", "SNOOZED"):
@@ -150,8 +150,8 @@ async def test_every_tab_is_whole_on_the_narrowest_phone(language: str, tenant: 
         assert box["x"] + box["width"] <= 320
 
 
-async def test_a_language_that_is_not_here_is_english_unless_the_app_brings_its_words(people: People) -> None:
-    alice = await people.person("alice", page={"lang": "fr"})
+async def test_a_language_that_is_not_here_is_english_unless_the_app_brings_its_words(browsers: Browsers) -> None:
+    alice = await browsers.person("alice", page={"lang": "fr"})
     tab = await alice.tab()
     await tab.page.locator("hub-inbox #panel[lang=en]").wait_for(state="attached")
     assert await tab.bell.get_attribute("lang") == "en"

@@ -12,9 +12,9 @@ import pytest
 from playwright.async_api import Browser, ConsoleMessage, FrameLocator, Locator, Page, WebSocketRoute, expect
 
 from hub.api.public.static_files import FOLDER
-from tests.browser.conftest import AXE, STANDARD
+from tests.browser.conftest import AXE, AXE_TAGS
+from tests.cli_commands import Command
 from tests.client import eventually
-from tests.commands import Command
 
 SERVES = r"(?s)Open the demo[^\n]*\n(http://[0-9.:]+)/\n.*/graphiql#token=\S+\n"
 DESKTOP = {"width": 1280, "height": 800}
@@ -26,18 +26,18 @@ expect.set_options(timeout=WITHIN_MS)
 
 
 @pytest.fixture(scope="module")
-async def demo(built: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+async def demo(built_front_end: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """The address of the demo page, as `hub dev` prints it. The hub is this one, with a front end of its own: what is
     built in the checkout is left alone."""
     path = tmp_path_factory.mktemp("hub")
     shutil.copytree(FOLDER.parent, path / "hub", ignore=shutil.ignore_patterns(FOLDER.name, "__pycache__"))
-    shutil.copytree(built, path / "hub" / FOLDER.name)
+    shutil.copytree(built_front_end, path / "hub" / FOLDER.name)
     with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as data:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTHONPATH", str(path))
             command = Command("dev", "--port", "0", "--data", data)
         async with command as hub:
-            yield (await hub.says(SERVES))[1] + "/"
+            yield (await hub.wait_for_output(SERVES))[1] + "/"
 
 
 def is_wrong(said: ConsoleMessage) -> bool:
@@ -88,7 +88,7 @@ class Stage:
         found: list[str] = []
         for frame in self.page.frames:
             await frame.evaluate(AXE.read_text())
-        result: dict[str, Any] = await self.page.evaluate(AXE_RUN, STANDARD)
+        result: dict[str, Any] = await self.page.evaluate(AXE_RUN, AXE_TAGS)
         for fault in result["violations"]:
             found += [f"{fault['id']}: {node['target']} {node['failureSummary']}" for node in fault["nodes"]]
         return found

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from playwright.async_api import Page, Route, expect
 
-from tests.browser.conftest import DIST, People, Person
+from tests.browser.conftest import DIST, Browsers, BrowserUser
 from tests.client import Tenant, eventually
 
 TWO_COPIES = """<!doctype html><html lang="en"><meta charset="utf-8"><title>An app</title>
@@ -22,7 +22,7 @@ CLOCK = """(() => {
 HOUR_MS = 3_600_000
 
 
-async def embed_two_copies(alice: Person) -> Page:
+async def embed_two_copies(alice: BrowserUser) -> Page:
     """A page that loads `/inbox.js` under two addresses: its own, and the one that `/preferences.js` imports."""
 
     async def serve(route: Route) -> None:
@@ -38,7 +38,7 @@ async def embed_two_copies(alice: Person) -> Page:
 
 
 async def test_scripts_loaded_under_two_addresses_define_everything_and_share_one_connection(
-    tenant: Tenant, alice: Person
+    tenant: Tenant, alice: BrowserUser
 ) -> None:
     await tenant.send("alice", title="One")
     page = await embed_two_copies(alice)
@@ -56,11 +56,13 @@ async def test_scripts_loaded_under_two_addresses_define_everything_and_share_on
     assert len(sockets) == 1
 
 
-async def test_a_device_clock_that_is_wrong_changes_neither_snoozing_nor_ages(tenant: Tenant, people: People) -> None:
+async def test_a_device_clock_that_is_wrong_changes_neither_snoozing_nor_ages(
+    tenant: Tenant, browsers: Browsers
+) -> None:
     for offset_ms in (2 * HOUR_MS, -2 * HOUR_MS):
         user = f"user{offset_ms}"
         await tenant.send(user, title="One")
-        person = await people.person(user)
+        person = await browsers.person(user)
         await person.context.add_init_script(CLOCK % offset_ms)
         tab = await (await person.tab()).open()
         await tab.live()
@@ -78,7 +80,7 @@ async def test_a_device_clock_that_is_wrong_changes_neither_snoozing_nor_ages(te
         assert timedelta(minutes=59) < until - created_at < timedelta(minutes=62)
 
 
-async def test_components_follow_the_page_when_its_language_changes(tenant: Tenant, alice: Person) -> None:
+async def test_components_follow_the_page_when_its_language_changes(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     tab = await alice.tab()
     await tab.counts(1)
@@ -94,7 +96,7 @@ async def test_components_follow_the_page_when_its_language_changes(tenant: Tena
     await expect(tab.bell).to_have_attribute("lang", "en")
 
 
-async def test_preferences_follow_the_page_when_its_language_changes(alice: Person) -> None:
+async def test_preferences_follow_the_page_when_its_language_changes(alice: BrowserUser) -> None:
     page = await embed_two_copies(alice)
     await page.goto(f"{alice.origin}/page")
     element = page.locator("hub-preferences div.all")

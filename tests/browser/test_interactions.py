@@ -2,29 +2,31 @@
 
 import pytest
 
-from tests.browser.conftest import Person
-from tests.browser.inbox_marks import opened, state_of, until
+from tests.browser.conftest import BrowserUser
+from tests.browser.inbox_marks import open_panel, stored_notification, wait_for_marks
 from tests.client import Tenant, eventually
 
 COUNT_POSTS = """const send = window.fetch;
 window.fetch = (...given) => ((localStorage.posts = Number(localStorage.posts ?? 0) + 1), send(...given));"""
 
 
-async def test_opening_the_panel_marks_seen_and_opening_an_item_marks_read(tenant: Tenant, alice: Person) -> None:
+async def test_opening_the_panel_marks_seen_and_opening_an_item_marks_read(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     tab = await alice.tab()
     await tab.counts(1)
     assert not await tab.bell.locator(".badge.seen").count()
-    assert not (await state_of(tenant, "One"))["seenAt"]
+    assert not (await stored_notification(tenant, "One"))["seenAt"]
     await tab.open()
-    await until(tenant, "One", seenAt=True, readAt=False)
+    await wait_for_marks(tenant, "One", seenAt=True, readAt=False)
     await tab.bell.locator(".badge.seen").wait_for()
     await tab.item("One").locator(".open").click()
-    await until(tenant, "One", readAt=True)
+    await wait_for_marks(tenant, "One", readAt=True)
     await tab.counts(0)
 
 
-async def test_a_link_is_followed_and_the_mark_arrives_although_the_page_is_left(tenant: Tenant, alice: Person) -> None:
+async def test_a_link_is_followed_and_the_mark_arrives_although_the_page_is_left(
+    tenant: Tenant, alice: BrowserUser
+) -> None:
     await tenant.send("alice", title="Go", content={"actionUrl": "/elsewhere?1"})
     tab = await alice.tab()
     await tab.hold("markAllSeen")  # marks go one after the other, so that the next one has not left yet
@@ -32,32 +34,32 @@ async def test_a_link_is_followed_and_the_mark_arrives_although_the_page_is_left
     await tab.open()
     await tab.item("Go").locator(".open").click()
     await tab.page.wait_for_url("**/elsewhere?1")
-    await until(tenant, "Go", readAt=True)
+    await wait_for_marks(tenant, "Go", readAt=True)
 
 
-async def test_an_app_with_its_own_router_follows_links_itself(tenant: Tenant, alice: Person) -> None:
+async def test_an_app_with_its_own_router_follows_links_itself(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send(
         "alice",
         title="Go",
         content={"actionUrl": "/elsewhere?1", "actions": [{"key": "later", "label": "Later"}]},
     )
-    tab = await opened(alice, "Go")
+    tab = await open_panel(alice, "Go")
     await tab.page.evaluate("window.stay = true")
     await tab.item("Go").locator(".open").click()
     await tab.item("Go").get_by_text("Later").click()
     told = [entry for entry in await tab.page.evaluate("told") if entry[0] != "hub-count"]
     assert told == [["hub-open", "/elsewhere?1"], ["hub-action", "later"]]
-    await until(tenant, "Go", readAt=True)
+    await wait_for_marks(tenant, "Go", readAt=True)
     assert await tab.page.evaluate("location.href") == f"{alice.origin}/page"
 
 
 async def test_an_app_with_its_own_router_hears_whole_addresses_of_what_is_not_its_own(
-    tenant: Tenant, alice: Person
+    tenant: Tenant, alice: BrowserUser
 ) -> None:
     """A path with two slashes is another site to whoever follows it."""
     for title, url in (("Away", "https://other.example.org/a"), ("Slashes", f"{alice.origin}//b.example.org/")):
         await tenant.send("alice", title=title, content={"actionUrl": url})
-    tab = await opened(alice, "Slashes", "Away")
+    tab = await open_panel(alice, "Slashes", "Away")
     await tab.page.evaluate("window.stay = true")
     await tab.item("Away").locator(".open").click()
     await tab.item("Slashes").locator(".open").click()
@@ -65,14 +67,14 @@ async def test_an_app_with_its_own_router_hears_whole_addresses_of_what_is_not_i
     assert told == ["https://other.example.org/a", f"{alice.origin}//b.example.org/"]
 
 
-async def test_everything_can_be_marked_read_at_once(tenant: Tenant, alice: Person) -> None:
+async def test_everything_can_be_marked_read_at_once(tenant: Tenant, alice: BrowserUser) -> None:
     for title in "ABC":
         await tenant.send("alice", title=title)
-    tab = await opened(alice, "C", "B", "A")
+    tab = await open_panel(alice, "C", "B", "A")
     await tab.page.locator("hub-inbox-panel [data-tool=markAllRead]").click()
     await tab.counts(0)
     for title in "ABC":
-        await until(tenant, title, readAt=True)
+        await wait_for_marks(tenant, title, readAt=True)
     await tab.tab("UNREAD").click()
     await tab.page.get_by_text("Nothing unread").wait_for()
     await tenant.send("alice", title="D")
@@ -81,10 +83,10 @@ async def test_everything_can_be_marked_read_at_once(tenant: Tenant, alice: Pers
 
 
 @pytest.mark.parametrize("how", ["mouse", "keyboard"])
-async def test_archiving_can_be_undone(how: str, tenant: Tenant, alice: Person) -> None:
+async def test_archiving_can_be_undone(how: str, tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     await tenant.send("alice", title="Two")
-    tab = await opened(alice, "Two", "One")
+    tab = await open_panel(alice, "Two", "One")
     await tab.press("Two", "archive")
     await tab.lists("One")
     if how == "mouse":  # the offer does not stay for ever: the hub is asked afterwards
@@ -93,9 +95,9 @@ async def test_archiving_can_be_undone(how: str, tenant: Tenant, alice: Person) 
         await tab.item("One").locator(".open").focus()
         await tab.page.keyboard.press("Control+z")
     await tab.lists("Two", "One")
-    await until(tenant, "Two", archivedAt=False)
+    await wait_for_marks(tenant, "Two", archivedAt=False)
     await tab.press("Two", "archive")
-    await until(tenant, "Two", archivedAt=True)
+    await wait_for_marks(tenant, "Two", archivedAt=True)
     await tab.tab("ARCHIVED").click()
     await tab.lists("Two")
     await tab.press("Two", "unarchive")
@@ -104,10 +106,10 @@ async def test_archiving_can_be_undone(how: str, tenant: Tenant, alice: Person) 
     await tab.lists("Two", "One")
 
 
-async def test_snoozing_can_be_undone_and_ended(tenant: Tenant, alice: Person) -> None:
+async def test_snoozing_can_be_undone_and_ended(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     await tenant.send("alice", title="Two")
-    tab = await opened(alice, "Two", "One")
+    tab = await open_panel(alice, "Two", "One")
     for again in (False, True):
         await tab.press("One", "snooze")
         await tab.item("One").get_by_text("Tomorrow").click()
@@ -116,18 +118,18 @@ async def test_snoozing_can_be_undone_and_ended(tenant: Tenant, alice: Person) -
         if not again:
             await tab.toast.get_by_text("Undo").click()
             await tab.lists("One", "Two")
-            await until(tenant, "One", snoozedUntil=False)
-    await until(tenant, "One", snoozedUntil=True)
+            await wait_for_marks(tenant, "One", snoozedUntil=False)
+    await wait_for_marks(tenant, "One", snoozedUntil=True)
     await tab.tab("SNOOZED").click()
     await tab.lists("One")
     await tab.press("One", "unsnooze")
     await tab.lists()
-    await until(tenant, "One", snoozedUntil=False)
+    await wait_for_marks(tenant, "One", snoozedUntil=False)
     await tab.counts(2)
 
 
 async def test_marks_still_on_their_way_go_at_once_and_in_order_when_the_page_is_left(
-    tenant: Tenant, alice: Person
+    tenant: Tenant, alice: BrowserUser
 ) -> None:
     await tenant.send("alice", title="One")
     await tenant.send("alice", title="Two")
@@ -141,12 +143,14 @@ async def test_marks_still_on_their_way_go_at_once_and_in_order_when_the_page_is
     await tab.press("Two", "archive")
     await tab.lists("One")
     await tab.page.goto(f"{alice.origin}/elsewhere")
-    await until(tenant, "Two", archivedAt=True)
-    await until(tenant, "One", seenAt=True, readAt=False)
+    await wait_for_marks(tenant, "Two", archivedAt=True)
+    await wait_for_marks(tenant, "One", seenAt=True, readAt=False)
     assert await tab.page.evaluate("localStorage.posts") == "1"
 
 
-async def test_a_page_that_was_left_and_comes_back_does_not_say_its_marks_again(tenant: Tenant, alice: Person) -> None:
+async def test_a_page_that_was_left_and_comes_back_does_not_say_its_marks_again(
+    tenant: Tenant, alice: BrowserUser
+) -> None:
     await tenant.send("alice", title="One")
     tab = await alice.tab()
     await tab.page.add_init_script(COUNT_POSTS)
@@ -156,17 +160,17 @@ async def test_a_page_that_was_left_and_comes_back_does_not_say_its_marks_again(
     await tab.press("One", "markRead")
     leave = "dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))"
     await tab.page.evaluate(leave)
-    await until(tenant, "One", readAt=True)
+    await wait_for_marks(tenant, "One", readAt=True)
     ids = [n["id"] for n in (await tenant.inbox("alice"))["nodes"]]
     await tenant.mark("alice", "markUnread", *ids)
     await tab.counts(1)
     await tab.page.evaluate(leave)
     await tab.press("One", "archive")  # the next in the line is not held up by those that were posted
-    await until(tenant, "One", archivedAt=True, readAt=False)
+    await wait_for_marks(tenant, "One", archivedAt=True, readAt=False)
     assert await tab.page.evaluate("localStorage.posts") == "1"
 
 
-async def test_nothing_is_posted_without_a_token(tenant: Tenant, alice: Person) -> None:
+async def test_nothing_is_posted_without_a_token(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     tab = await alice.tab()
     await tab.counts(1)
@@ -187,7 +191,7 @@ async def test_nothing_is_posted_without_a_token(tenant: Tenant, alice: Person) 
     assert not await tab.page.evaluate("localStorage.posts")
 
 
-async def test_list_and_badge_agree_whatever_marks_are_on_their_way(tenant: Tenant, alice: Person) -> None:
+async def test_list_and_badge_agree_whatever_marks_are_on_their_way(tenant: Tenant, alice: BrowserUser) -> None:
     for title in ("Ant", "Bee", "Cat"):
         await tenant.send("alice", title=title)
     tab = await alice.tab()
@@ -213,13 +217,13 @@ async def test_list_and_badge_agree_whatever_marks_are_on_their_way(tenant: Tena
     held[0].refuse("No more today")
     await tab.lists("Dog", "Cat", "Bee")
     await tab.counts(3)
-    await until(tenant, "Ant", archivedAt=True)
+    await wait_for_marks(tenant, "Ant", archivedAt=True)
 
 
-async def test_all_is_all_that_is_shown_in_any_view(tenant: Tenant, alice: Person) -> None:
+async def test_all_is_all_that_is_shown_in_any_view(tenant: Tenant, alice: BrowserUser) -> None:
     for title in ("Old", "Older"):
         await tenant.send("alice", title=title)
-    await tenant.fill("alice", 30)
+    await tenant.fill_inbox("alice", 30)
     nodes = (await tenant.inbox("alice", first=30))["nodes"]
     await tenant.mark("alice", "markRead", *(n["id"] for n in nodes))
     tab = await alice.tab()
@@ -232,7 +236,9 @@ async def test_all_is_all_that_is_shown_in_any_view(tenant: Tenant, alice: Perso
     await tab.lists()
 
 
-async def test_what_came_into_an_open_panel_is_seen_when_one_comes_back_to_it(tenant: Tenant, alice: Person) -> None:
+async def test_what_came_into_an_open_panel_is_seen_when_one_comes_back_to_it(
+    tenant: Tenant, alice: BrowserUser
+) -> None:
     tab = await (await alice.tab()).open()
     await tab.live()
     show = """(state) => {
@@ -244,20 +250,20 @@ async def test_what_came_into_an_open_panel_is_seen_when_one_comes_back_to_it(te
     await tab.lists("News")
     said = tab.page.locator("hub-inbox > [role=status]").filter(has_text="News")
     await said.wait_for(state="attached")
-    assert not (await state_of(tenant, "News"))["seenAt"]
+    assert not (await stored_notification(tenant, "News"))["seenAt"]
     await tab.page.evaluate(show, "visible")
-    await until(tenant, "News", seenAt=True)
+    await wait_for_marks(tenant, "News", seenAt=True)
 
 
-async def test_what_asks_for_it_is_confirmed(tenant: Tenant, alice: Person) -> None:
+async def test_what_asks_for_it_is_confirmed(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="Evacuate", requireAck=True)
-    tab = await opened(alice, "Evacuate")
+    tab = await open_panel(alice, "Evacuate")
     await tab.item("Evacuate").get_by_text("Confirm").click()
     await tab.item("Evacuate").get_by_text("✓ Confirmed").wait_for()
-    await until(tenant, "Evacuate", acknowledgedAt=True, readAt=True)
+    await wait_for_marks(tenant, "Evacuate", acknowledgedAt=True, readAt=True)
 
 
-async def test_the_panel_closes_where_one_goes_elsewhere(alice: Person) -> None:
+async def test_the_panel_closes_where_one_goes_elsewhere(alice: BrowserUser) -> None:
     tab = await (await alice.tab()).open()
     await tab.page.get_by_text("Your work").click()
     await tab.panel.wait_for(state="hidden")

@@ -1,7 +1,7 @@
 """The inbox without a mouse."""
 
-from tests.browser.conftest import Person, Tab
-from tests.browser.inbox_marks import until
+from tests.browser.conftest import BrowserUser, Tab
+from tests.browser.inbox_marks import wait_for_marks
 from tests.client import Tenant, eventually
 
 
@@ -24,7 +24,7 @@ async def wait_for_focus(tab: Tab, element: str) -> None:
         assert await focused_element(tab) == element
 
 
-async def test_inbox_is_usable_with_the_keyboard_alone(tenant: Tenant, alice: Person) -> None:
+async def test_inbox_is_usable_with_the_keyboard_alone(tenant: Tenant, alice: BrowserUser) -> None:
     for title in ("One", "Two", "Three"):
         await tenant.send("alice", title=title)
     tab = await alice.tab()
@@ -69,5 +69,5 @@ async def test_inbox_is_usable_with_the_keyboard_alone(tenant: Tenant, alice: Pe
     await keys.press("Escape")
     await tab.panel.wait_for(state="hidden")
     await at("bell")
-    await until(tenant, "Two", archivedAt=True)
-    await until(tenant, "One", snoozedUntil=False)
+    await wait_for_marks(tenant, "Two", archivedAt=True)
+    await wait_for_marks(tenant, "One", snoozedUntil=False)

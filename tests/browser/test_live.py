@@ -3,8 +3,8 @@
 import pytest
 from playwright.async_api import Browser
 
-from tests.browser.conftest import People, Person, Wire
-from tests.browser.inbox_marks import titles_of
+from tests.browser.conftest import Browsers, BrowserUser, CuttableProxy
+from tests.browser.inbox_marks import send_numbered
 from tests.client import Tenant, eventually
 from tests.conftest import fresh_servers
 from tests.processes import Deployment
@@ -12,7 +12,7 @@ from tests.processes import Deployment
 AWAY = 200
 
 
-async def test_a_notification_arrives_in_two_tabs_and_is_said_once_aloud(tenant: Tenant, alice: Person) -> None:
+async def test_a_notification_arrives_in_two_tabs_and_is_said_once_aloud(tenant: Tenant, alice: BrowserUser) -> None:
     one, other = await alice.tab(), await alice.tab()
     await one.open()
     await one.live()
@@ -27,8 +27,8 @@ async def test_a_notification_arrives_in_two_tabs_and_is_said_once_aloud(tenant:
     await aloud.wait_for(state="attached")
 
 
-async def test_an_item_says_what_its_category_is_called(tenant: Tenant, alice: Person) -> None:
-    await tenant.define("billing", name="Invoices")
+async def test_an_item_says_what_its_category_is_called(tenant: Tenant, alice: BrowserUser) -> None:
+    await tenant.define_category("billing", name="Invoices")
     await tenant.send("alice", title="Loaded", category="billing")
     tab = await (await alice.tab()).open()
     await tab.live()
@@ -40,22 +40,22 @@ async def test_an_item_says_what_its_category_is_called(tenant: Tenant, alice: P
 
 
 async def test_a_mark_in_one_tab_shows_in_the_other_before_the_hub_has_heard_of_it(
-    tenant: Tenant, people: People, wire: Wire
+    tenant: Tenant, browsers: Browsers, proxy: CuttableProxy
 ) -> None:
-    await titles_of(tenant, 2)
-    alice = await people.person("alice", url=wire.url)
+    await send_numbered(tenant, 2)
+    alice = await browsers.person("alice", url=proxy.url)
     one, other = await alice.tab(), await alice.tab()
     for tab in (one, other):
         await tab.counts(2)
         await tab.live()
     await other.open()
-    await wire.cut()
+    await proxy.cut()
     await one.open()
     await one.press("Number 001", "markRead")
     await other.item("Number 001").locator("[data-tool=markUnread]").wait_for(state="attached")
     await other.counts(1)
     assert (await tenant.inbox("alice"))["unread"] == 2
-    await wire.mend()
+    await proxy.mend()
 
     async def stored() -> bool:
         return bool((await tenant.inbox("alice"))["unread"] == 1)
@@ -65,8 +65,8 @@ async def test_a_mark_in_one_tab_shows_in_the_other_before_the_hub_has_heard_of_
     await other.counts(1)
 
 
-async def test_marks_of_other_devices_show_at_once(tenant: Tenant, alice: Person) -> None:
-    newest, *_ = await titles_of(tenant, 3)
+async def test_marks_of_other_devices_show_at_once(tenant: Tenant, alice: BrowserUser) -> None:
+    newest, *_ = await send_numbered(tenant, 3)
     tab = await (await alice.tab()).open()
     await tab.counts(3)
     ids = {n["title"]: n["id"] for n in (await tenant.inbox("alice"))["nodes"]}
@@ -82,19 +82,19 @@ async def test_marks_of_other_devices_show_at_once(tenant: Tenant, alice: Person
 
 
 async def test_what_was_sent_while_offline_is_there_in_order_and_once(
-    tenant: Tenant, people: People, wire: Wire
+    tenant: Tenant, browsers: Browsers, proxy: CuttableProxy
 ) -> None:
-    before = await titles_of(tenant, 3)
-    alice = await people.person("alice", url=wire.url)
+    before = await send_numbered(tenant, 3)
+    alice = await browsers.person("alice", url=proxy.url)
     tab = await (await alice.tab()).open()
     await tab.lists(*before)
     await tab.live()
     await alice.context.set_offline(True)
-    await wire.cut()
+    await proxy.cut()
     await tab.sign.filter(has_text="Offline").wait_for()
-    missed = await titles_of(tenant, AWAY, first=3)
+    missed = await send_numbered(tenant, AWAY, first=3)
     assert await tab.titles() == before
-    await wire.mend()
+    await proxy.mend()
     await alice.context.set_offline(False)
     await tab.lists(*missed, *before)
     await tab.counts("99+")
@@ -105,7 +105,9 @@ async def test_a_hub_that_was_killed_and_comes_back_goes_on_by_itself(browser: B
     async with fresh_servers() as (mongod, redis):
         async with Deployment(mongod.url, redis.url, apis=1, workers=0) as deployment:
             async with Tenant("restarted", deployment.urls) as tenant:
-                async with Person(await browser.new_context(locale="en"), tenant, "alice", tenant.urls[0]) as alice:
+                async with BrowserUser(
+                    await browser.new_context(locale="en"), tenant, "alice", tenant.urls[0]
+                ) as alice:
                     tab = await (await alice.tab()).open()
                     await tenant.send("alice", title="Before")
                     await tab.lists("Before")
@@ -127,9 +129,11 @@ async def test_a_hub_that_was_killed_and_comes_back_goes_on_by_itself(browser: B
                     await eventually(archived, 20)
 
 
-async def test_the_last_page_is_shown_before_the_hub_answers(tenant: Tenant, people: People, wire: Wire) -> None:
-    titles = await titles_of(tenant, 3)
-    alice = await people.person("alice", url=wire.url)
+async def test_the_last_page_is_shown_before_the_hub_answers(
+    tenant: Tenant, browsers: Browsers, proxy: CuttableProxy
+) -> None:
+    titles = await send_numbered(tenant, 3)
+    alice = await browsers.person("alice", url=proxy.url)
     tab = await (await alice.tab()).open()
     await tab.lists(*titles)
 
@@ -137,30 +141,32 @@ async def test_the_last_page_is_shown_before_the_hub_answers(tenant: Tenant, peo
         return "Number 002" in await tab.page.evaluate("JSON.stringify(localStorage)")
 
     await eventually(kept)
-    await wire.cut()
+    await proxy.cut()
     await tab.page.reload()
     await tab.counts(3)
     await tab.open()
     await tab.lists(*titles)
     await tab.sign.wait_for()
-    newer = await titles_of(tenant, 1, first=3)
-    await wire.mend()
+    newer = await send_numbered(tenant, 1, first=3)
+    await proxy.mend()
     await tab.lists(*newer, *titles)
 
 
-async def test_too_much_to_bridge_loads_the_inbox_anew(tenant: Tenant, people: People, wire: Wire) -> None:
+async def test_too_much_to_bridge_loads_the_inbox_anew(
+    tenant: Tenant, browsers: Browsers, proxy: CuttableProxy
+) -> None:
     await tenant.send("alice", title="Old")
-    alice = await people.person("alice", url=wire.url)
+    alice = await browsers.person("alice", url=proxy.url)
     tab = await (await alice.tab()).open()
     await tab.lists("Old")
     await tab.live()
     kinds: list[str] = []
     tab.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: kinds.append(str(frame))))
-    await wire.cut()
-    await tenant.fill("alice", 1_000)
-    await tenant.fill("alice", 1)
+    await proxy.cut()
+    await tenant.fill_inbox("alice", 1_000)
+    await tenant.fill_inbox("alice", 1)
     await tenant.send("alice", title="New")
-    await wire.mend()
+    await proxy.mend()
     await tab.counts("99+")
     await tab.lists("New", *["Hello"] * 19)
     assert any('"kind":"RESYNC"' in frame for frame in kinds)
@@ -168,8 +174,8 @@ async def test_too_much_to_bridge_loads_the_inbox_anew(tenant: Tenant, people: P
     await tab.item("Newer").wait_for()
 
 
-async def test_older_pages_come_as_one_scrolls(tenant: Tenant, alice: Person) -> None:
-    titles = await titles_of(tenant, 65)
+async def test_older_pages_come_as_one_scrolls(tenant: Tenant, alice: BrowserUser) -> None:
+    titles = await send_numbered(tenant, 65)
     tab = await (await alice.tab()).open()
     await tab.items.nth(19).wait_for()
     assert await tab.items.count() < 65
@@ -182,8 +188,10 @@ async def test_older_pages_come_as_one_scrolls(tenant: Tenant, alice: Person) ->
 
 
 @pytest.mark.parametrize("tool", ["markRead", "archive"])
-async def test_a_refused_mark_rolls_back_in_every_tab_and_says_why(tool: str, tenant: Tenant, alice: Person) -> None:
-    titles = await titles_of(tenant, 2)
+async def test_a_refused_mark_rolls_back_in_every_tab_and_says_why(
+    tool: str, tenant: Tenant, alice: BrowserUser
+) -> None:
+    titles = await send_numbered(tenant, 2)
     tab, other = await alice.tab(), await alice.tab()
     held = await tab.hold(f"{tool}(")
     await other.open()
@@ -204,7 +212,7 @@ async def test_a_refused_mark_rolls_back_in_every_tab_and_says_why(tool: str, te
         await each.lists(*titles)
 
 
-async def test_a_bell_that_goes_at_the_moment_it_has_joined_leaves_nothing_behind(alice: Person) -> None:
+async def test_a_bell_that_goes_at_the_moment_it_has_joined_leaves_nothing_behind(alice: BrowserUser) -> None:
     tab = await alice.tab()
     await tab.live()
     left = await tab.page.evaluate("""async () => {
@@ -225,8 +233,8 @@ async def test_a_bell_that_goes_at_the_moment_it_has_joined_leaves_nothing_behin
     assert left
 
 
-async def test_what_was_kept_in_another_shape_is_not_looked_at(tenant: Tenant, alice: Person) -> None:
-    titles = await titles_of(tenant, 2)
+async def test_what_was_kept_in_another_shape_is_not_looked_at(tenant: Tenant, alice: BrowserUser) -> None:
+    titles = await send_numbered(tenant, 2)
     tab = await (await alice.tab()).open()
     await tab.lists(*titles)
     await tab.page.add_init_script("""window.found = Object.keys(localStorage);
@@ -245,10 +253,12 @@ Object.defineProperty(navigator, "serviceWorker", {value: {getRegistration: asyn
 }})}})"""
 
 
-async def test_banners_close_with_what_was_read_elsewhere(tenant: Tenant, people: People, wire: Wire) -> None:
-    await titles_of(tenant, 25)
+async def test_banners_close_with_what_was_read_elsewhere(
+    tenant: Tenant, browsers: Browsers, proxy: CuttableProxy
+) -> None:
+    await send_numbered(tenant, 25)
     ids = {n["title"]: n["id"] for n in (await tenant.inbox("alice", first=25))["nodes"]}
-    alice = await people.person("alice", url=wire.url)
+    alice = await browsers.person("alice", url=proxy.url)
     tab = await alice.blank()
     await tab.page.add_init_script(BANNERS)
     await tab.load()
@@ -271,12 +281,12 @@ async def test_banners_close_with_what_was_read_elsewhere(tenant: Tenant, people
     await tab.counts(5)
     await shows(deep)
     assert await tab.page.evaluate("banners.looks") - looks < 20, "once for each"
-    await wire.cut()
+    await proxy.cut()
     await tenant.send("alice", title="Read before it came")
     [read, *_] = (await tenant.inbox("alice"))["nodes"]
     await tenant.mark("alice", "markRead", read["id"])
     await show(read["id"], deep)
-    await wire.mend()
+    await proxy.mend()
     await shows(deep)
     await tenant.send("alice", title="Unread")
     await tab.counts(6)

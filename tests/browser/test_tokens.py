@@ -2,13 +2,13 @@
 
 from playwright.async_api import Route
 
-from tests.browser.conftest import DIST, People, Person
-from tests.browser.inbox_marks import titles_of
+from tests.browser.conftest import DIST, Browsers, BrowserUser
+from tests.browser.inbox_marks import send_numbered
 from tests.client import Tenant, eventually
 
 
-async def test_a_token_is_renewed_before_it_ends(tenant: Tenant, people: People) -> None:
-    alice = await people.person("alice")
+async def test_a_token_is_renewed_before_it_ends(tenant: Tenant, browsers: Browsers) -> None:
+    alice = await browsers.person("alice")
     alice.expires_in_s = 20
     tab = await (await alice.tab()).open()
     await tab.live()
@@ -23,9 +23,9 @@ async def test_a_token_is_renewed_before_it_ends(tenant: Tenant, people: People)
     assert not any(alice.asked), "one ended before there was another"
 
 
-async def test_a_refused_token_hides_everything_until_there_is_a_better_one(tenant: Tenant, people: People) -> None:
-    await titles_of(tenant, 2)
-    alice = await people.person("alice")
+async def test_a_refused_token_hides_everything_until_there_is_a_better_one(tenant: Tenant, browsers: Browsers) -> None:
+    await send_numbered(tenant, 2)
+    alice = await browsers.person("alice")
     alice.expires_in_s = 3
     alice.token = alice.sign()
     tab = await (await alice.tab()).open()
@@ -39,7 +39,9 @@ async def test_a_refused_token_hides_everything_until_there_is_a_better_one(tena
     await tab.live()
 
 
-async def test_a_token_without_an_inbox_is_as_none_until_there_is_a_better_one(tenant: Tenant, alice: Person) -> None:
+async def test_a_token_without_an_inbox_is_as_none_until_there_is_a_better_one(
+    tenant: Tenant, alice: BrowserUser
+) -> None:
     await tenant.send("alice", title="First")
     alice.token = tenant.token()  # of a service
     tab = await alice.blank()
@@ -55,7 +57,7 @@ async def test_a_token_without_an_inbox_is_as_none_until_there_is_a_better_one(t
     await tab.live()
 
 
-async def test_nobody_signed_in_is_said_instead_of_loading_for_ever(alice: Person) -> None:
+async def test_nobody_signed_in_is_said_instead_of_loading_for_ever(alice: BrowserUser) -> None:
     tab = await (await alice.tab()).open()
     await tab.live()
     await tab.page.evaluate("document.querySelector('hub-inbox').getToken = null")
@@ -64,7 +66,7 @@ async def test_nobody_signed_in_is_said_instead_of_loading_for_ever(alice: Perso
     await tab.live()
 
 
-async def test_what_keeps_a_page_from_connecting_is_told_to_its_developer(alice: Person) -> None:
+async def test_what_keeps_a_page_from_connecting_is_told_to_its_developer(alice: BrowserUser) -> None:
     other = "https://app.example.org"
     bell = f"<hub-inbox endpoint={alice.origin}/graphql token=TOKEN></hub-inbox>"
     html = f'<!doctype html><script type="module" src="/inbox.js"></script>{bell}'
@@ -88,7 +90,7 @@ async def test_what_keeps_a_page_from_connecting_is_told_to_its_developer(alice:
     assert (await told.value).text == "hub: the token is refused: The token is not valid here."
 
 
-async def test_somebody_else_signs_in_and_sees_nothing_of_who_was_there(tenant: Tenant, alice: Person) -> None:
+async def test_somebody_else_signs_in_and_sees_nothing_of_who_was_there(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="For Alice")
     await tenant.send("bob", title="For Bob")
     tab = await (await alice.tab()).open()
@@ -99,7 +101,7 @@ async def test_somebody_else_signs_in_and_sees_nothing_of_who_was_there(tenant: 
     assert "For Alice" not in await tab.page.evaluate("JSON.stringify(localStorage)")
 
 
-async def test_who_came_last_is_asked_for_tokens_and_who_has_left_is_not(tenant: Tenant, alice: Person) -> None:
+async def test_who_came_last_is_asked_for_tokens_and_who_has_left_is_not(tenant: Tenant, alice: BrowserUser) -> None:
     tab = await alice.tab()
     await tab.live()
     await tab.page.evaluate("""async () => {
@@ -122,7 +124,9 @@ async def test_who_came_last_is_asked_for_tokens_and_who_has_left_is_not(tenant:
     await second.locator(".badge").filter(has_text="1").wait_for()
 
 
-async def test_another_get_token_in_the_place_of_one_leaves_the_connection_alone(tenant: Tenant, alice: Person) -> None:
+async def test_another_get_token_in_the_place_of_one_leaves_the_connection_alone(
+    tenant: Tenant, alice: BrowserUser
+) -> None:
     tab = await alice.blank()
     sockets: list[str] = []
     tab.page.on("websocket", lambda socket: sockets.append(socket.url))
@@ -139,7 +143,7 @@ async def test_another_get_token_in_the_place_of_one_leaves_the_connection_alone
     await tab.page.wait_for_function("window.asked")
 
 
-async def test_a_page_in_the_background_takes_another_token_at_once(tenant: Tenant, alice: Person) -> None:
+async def test_a_page_in_the_background_takes_another_token_at_once(tenant: Tenant, alice: BrowserUser) -> None:
     alice.expires_in_s = -60
     alice.token = alice.sign()
     await tenant.send("alice", title="After")

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from tests.browser.conftest import People, Person
-from tests.browser.inbox_marks import opened, until
+from tests.browser.conftest import Browsers, BrowserUser
+from tests.browser.inbox_marks import open_panel, wait_for_marks
 from tests.client import Tenant
 
 HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>${window.pwned=1}'
@@ -19,13 +19,13 @@ UNSAFE = [
 ]
 
 
-async def test_scripts_in_texts_addresses_and_data_run_nowhere(tenant: Tenant, alice: Person) -> None:
+async def test_scripts_in_texts_addresses_and_data_run_nowhere(tenant: Tenant, alice: BrowserUser) -> None:
     content: dict[str, Any] = {
         "imageUrl": 'https://images.invalid/x.png?" onerror="window.pwned=1',
         "actions": [{"key": HOSTILE, "label": HOSTILE, "primary": True}],
     }
     await tenant.send("alice", title=HOSTILE, body=HOSTILE, content=content, data={HOSTILE: HOSTILE}, category="news")
-    tab = await opened(alice, HOSTILE)
+    tab = await open_panel(alice, HOSTILE)
     assert await tab.items.locator(".body").inner_text() == HOSTILE
     assert await tab.items.locator("img").count() == 1
     await tab.items.locator(".pill").click()
@@ -36,12 +36,12 @@ async def test_scripts_in_texts_addresses_and_data_run_nowhere(tenant: Tenant, a
     assert not tab.errors
 
 
-async def test_addresses_that_are_no_web_pages_become_no_links(tenant: Tenant, people: People) -> None:
+async def test_addresses_that_are_no_web_pages_become_no_links(tenant: Tenant, browsers: Browsers) -> None:
     """The hub refuses most of them. A hub that does not, or an inbox kept from before, must do no harm either."""
     action = {"key": "a", "label": "Press", "url": BAIT}
     await tenant.send("alice", title="Bait", content={"actionUrl": BAIT, "imageUrl": BAIT, "actions": [action]})
     for unsafe in UNSAFE:
-        alice = await people.person("alice")
+        alice = await browsers.person("alice")
         tab = await alice.blank()
 
         def poison(socket: Any, unsafe: str = unsafe) -> None:
@@ -55,7 +55,7 @@ async def test_addresses_that_are_no_web_pages_become_no_links(tenant: Tenant, p
         assert await tab.items.locator("a, img").count() == 0
         await tab.items.locator(".open").click()
         await tab.items.get_by_text("Press").click()
-        await until(tenant, "Bait", readAt=True)
+        await wait_for_marks(tenant, "Bait", readAt=True)
         assert await tab.page.evaluate("location.href") == f"{alice.origin}/page"
         assert not await tab.page.evaluate("window.pwned")
         await alice.context.close()

@@ -12,25 +12,25 @@ from uuid import uuid4
 from aiohttp import ClientResponse
 
 from hub.platform.connections import Database
-from tests.channel_setup import deliveries
+from tests.channel_setup import list_deliveries
 from tests.client import Json, Tenant, eventually
-from tests.fake_providers import Amazon
-from tests.fake_sns import Topic
+from tests.fake_providers import FakeAmazon
+from tests.fake_sns import FakeSnsTopic
 
-PUBLIC = "https://hub.example"
-ARN = "arn:aws:sns:eu-west-1:123456789012:ses"
+PUBLIC_URL = "https://hub.example"
+TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:ses"
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
-PER_LINK = 60
+MAX_REQUESTS_PER_LINK = 60
 
 
-class Post:
+class FakeSes:
     """Amazon's two services: mails that SES took, and the topic that tells of them."""
 
-    def __init__(self, amazon: Amazon, topic: Topic) -> None:
+    def __init__(self, amazon: FakeAmazon, topic: FakeSnsTopic) -> None:
         self.amazon = amazon
         self.topic = topic
 
-    def mails(self, to: str) -> list[EmailMessage]:
+    def emails(self, to: str) -> list[EmailMessage]:
         found = []
         for _, asked in self.amazon.requests:
             if asked.get("Destination", {}).get("ToAddresses") == [to]:
@@ -41,26 +41,26 @@ class Post:
         return found
 
 
-class Person:
+class EmailRecipient:
     """Somebody with a mail address, and what their mails hold."""
 
-    def __init__(self, tenant: Tenant, post: Post) -> None:
+    def __init__(self, tenant: Tenant, ses: FakeSes) -> None:
         self.id = f"u{uuid4().hex[:8]}"
         self.address = f"{self.id}@people.example"
-        self.tenant, self.post = tenant, post
+        self.tenant, self.ses = tenant, ses
 
-    async def arrive(self) -> "Person":
+    async def arrive(self) -> "EmailRecipient":
         query = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
-        await self.tenant.ask(query, users=[{"id": self.id, "email": self.address}])
+        await self.tenant.execute(query, users=[{"id": self.id, "email": self.address}])
         return self
 
     async def mailed(self, *channels: str, category: str = "news", **more: Any) -> EmailMessage:
         """The next mail, sent and taken."""
-        known = len(self.post.mails(self.address))
+        known = len(self.ses.emails(self.address))
         await self.tenant.send(self.id, category=category, channels=list(channels) or ["IN_APP", "EMAIL"], **more)
 
         async def there() -> list[EmailMessage]:
-            return self.post.mails(self.address)[known:]
+            return self.ses.emails(self.address)[known:]
 
         [mail] = await eventually(there, 20)
         await self.settled("SENT")
@@ -70,7 +70,7 @@ class Person:
         """The newest delivery, in that state."""
 
         async def there() -> Json | None:
-            newest = (await deliveries(self.tenant, userId=self.id))[0]
+            newest = (await list_deliveries(self.tenant, userId=self.id))[0]
             return newest if newest["status"] == status else None
 
         found: Json = await eventually(there, 20)
@@ -82,33 +82,33 @@ class Person:
         return doc
 
 
-def unsubscribe_of(mail: EmailMessage) -> str:
+def unsubscribe_path(mail: EmailMessage) -> str:
     """The path of the link in its header."""
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    found = re.fullmatch(rf"<{PUBLIC}(/unsubscribe/[\w.-]+)>", str(mail["List-Unsubscribe"]))
+    found = re.fullmatch(rf"<{PUBLIC_URL}(/unsubscribe/[\w.-]+)>", str(mail["List-Unsubscribe"]))
     assert found
     return found[1]
 
 
-def buttons_of(mail: EmailMessage) -> dict[str, str]:
+def link_paths(mail: EmailMessage) -> dict[str, str]:
     """Label to address, of everything that can be clicked in it."""
     html = mail.get_body(("html",))
     assert html
     found = re.findall(r'<a [^>]*href="([^"]*)"[^>]*>([^<]*)</a>', html.get_content())
-    return {unescape(label): unescape(href).removeprefix(PUBLIC) for href, label in found}
+    return {unescape(label): unescape(href).removeprefix(PUBLIC_URL) for href, label in found}
 
 
-def at(tenant: Tenant, path: str) -> str:
+def url_of(tenant: Tenant, path: str) -> str:
     return tenant.next_url().removesuffix("/graphql") + path
 
 
-async def call(tenant: Tenant, method: str, path: str, **given: Any) -> tuple[ClientResponse, str]:
-    async with tenant.http.request(method, at(tenant, path), allow_redirects=False, **given) as response:
+async def request_path(tenant: Tenant, method: str, path: str, **given: Any) -> tuple[ClientResponse, str]:
+    async with tenant.http.request(method, url_of(tenant, path), allow_redirects=False, **given) as response:
         return response, await response.text()
 
 
-async def skipped(tenant: Tenant, user: str) -> list[tuple[str, str]]:
+async def skipped_channels(tenant: Tenant, user: str) -> list[tuple[str, str]]:
     """What the newest notification did not go out on, and why."""
     query = "{ inbox(first: 1) { nodes { deliveries { channel status reason } } } }"
-    [n] = (await tenant.ask(query, user=user))["inbox"]["nodes"]
+    [n] = (await tenant.execute(query, user=user))["inbox"]["nodes"]
     return [(row["channel"], row["reason"]) for row in n["deliveries"] if row["status"] == "SKIPPED"]

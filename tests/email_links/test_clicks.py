@@ -8,10 +8,10 @@ import pytest
 from aiohttp import web
 
 from hub.platform.connections import Database
-from tests.channel_setup import connect, deliveries, ended
+from tests.channel_setup import connect_webhook, list_deliveries, wait_for_deliveries
 from tests.client import Json, Tenant, eventually
-from tests.email_links.emails import Person, Post, buttons_of, call, unsubscribe_of
-from tests.receiver import Receiver
+from tests.email_links.emails import EmailRecipient, FakeSes, link_paths, request_path, unsubscribe_path
+from tests.webhook_receiver import WebhookReceiver
 
 ACTIONS = [
     {"key": "open", "label": "Open it", "url": "https://app.example/open?a=1&b=2", "primary": True},
@@ -23,77 +23,79 @@ ACTIONS = [
 # ---------------------------------------------------------------- delivered and clicked
 
 
-async def kinds(store: Database, tenant: Tenant) -> list[tuple[str, str]]:
+async def receipt_kinds(store: Database, tenant: Tenant) -> list[tuple[str, str]]:
     found = store["receipts"].find({"tenant": tenant.name, "kind": {"$ne": "DELIVERY"}}).sort("_id")
     return [(doc["kind"], doc["channel"]) async for doc in found]
 
 
 async def test_delivered_and_clicked_move_the_state_and_the_click_is_told_once(
-    alice: Person, tenant: Tenant, store: Database
+    alice: EmailRecipient, tenant: Tenant, store: Database
 ) -> None:
     query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
-    async with Receiver() as receiver:
-        made = await tenant.admin(query, input={"url": f"{receiver.url}/events"})
+    async with WebhookReceiver() as receiver:
+        made = await tenant.execute_as_admin(query, input={"url": f"{receiver.url}/events"})
         receiver.secrets["/events"] = made["createWebhook"]["secret"]
         mail = await alice.mailed(content={"actionUrl": "https://app.example/x"})
-        link = buttons_of(mail)["Open"]
+        link = link_paths(mail)["Open"]
         for _ in range(2):
-            response, _ = await call(tenant, "POST", link, data='{"event": "delivered"}')  # as text, without preflight
+            response, _ = await request_path(
+                tenant, "POST", link, data='{"event": "delivered"}'
+            )  # as text, without preflight
             assert response.status == 204
         await alice.settled("DELIVERED")
         assert (await tenant.inbox(alice.id))["unread"] == 1
         for _ in range(2):
-            response, _ = await call(tenant, "POST", link, json={"event": "clicked"})
+            response, _ = await request_path(tenant, "POST", link, json={"event": "clicked"})
             assert response.status == 204
             assert response.headers["access-control-allow-origin"] == "*"
         await alice.settled("READ")
         inbox = await tenant.inbox(alice.id)
         assert inbox["unread"] == 0
         of_item = "query ($id: ID!) { send(id: $id) { notifications { nodes { deliveries { channel status } } } } }"
-        clicked = (await deliveries(tenant, channels=["EMAIL"]))[0]
-        [item] = (await tenant.ask(of_item, id=clicked["sendId"]))["send"]["notifications"]["nodes"]
+        clicked = (await list_deliveries(tenant, channels=["EMAIL"]))[0]
+        [item] = (await tenant.execute(of_item, id=clicked["sendId"]))["send"]["notifications"]["nodes"]
         statuses = {one["channel"]: one["status"] for one in item["deliveries"]}
         assert statuses == {"IN_APP": "DELIVERED", "EMAIL": "READ"}, "the mail proved it, not the inbox"
-        assert await kinds(store, tenant) == [("CLICKED", "EMAIL"), ("SEEN", "IN_APP"), ("READ", "IN_APP")]
+        assert await receipt_kinds(store, tenant) == [("CLICKED", "EMAIL"), ("SEEN", "IN_APP"), ("READ", "IN_APP")]
         delivered = {"tenant": tenant.name, "channel": "EMAIL", "status": "DELIVERED"}
         assert await store["receipts"].count_documents(delivered) == 1
 
         async def all_told() -> bool:
-            told = [call["type"] for call in receiver.got["/events"]]
+            told = [call["type"] for call in receiver.bodies["/events"]]
             return told.count("notification.clicked") == 1 and "delivery.delivered" in told
 
         await eventually(all_told, 15)
-    response, _ = await call(tenant, "POST", link, json={"event": "delivered"})
+    response, _ = await request_path(tenant, "POST", link, json={"event": "delivered"})
     assert response.status == 204
     await alice.settled("READ")
 
 
 async def test_report_that_comes_before_its_call_is_settled_counts(
-    alice: Person, tenant: Tenant, post: Post, monkeypatch: pytest.MonkeyPatch
+    alice: EmailRecipient, tenant: Tenant, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right, answered = post.amazon.right, asyncio.Event()
+    right, answered = ses.amazon.respond, asyncio.Event()
 
     async def slow(request: web.Request, body: bytes) -> web.Response:
         response = await right(request, body)
         await asyncio.wait_for(answered.wait(), 10)
         return response
 
-    monkeypatch.setattr(post.amazon, "right", slow)
+    monkeypatch.setattr(ses.amazon, "respond", slow)
     await tenant.send(alice.id, channels=["IN_APP", "EMAIL"], content={"actionUrl": "https://app.example/x"})
 
     async def there() -> list[EmailMessage]:
-        return post.mails(alice.address)
+        return ses.emails(alice.address)
 
     [mail] = await eventually(there, 20)
-    reporting = asyncio.create_task(call(tenant, "POST", buttons_of(mail)["Open"], json={"event": "delivered"}))
+    reporting = asyncio.create_task(request_path(tenant, "POST", link_paths(mail)["Open"], json={"event": "delivered"}))
     await asyncio.sleep(0.3)
     answered.set()
     assert (await reporting)[0].status == 204
     await alice.settled("DELIVERED")
 
 
-async def test_report_that_says_nothing_is_refused(alice: Person, tenant: Tenant) -> None:
-    link = buttons_of(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
+async def test_report_that_says_nothing_is_refused(alice: EmailRecipient, tenant: Tenant) -> None:
+    link = link_paths(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
     for body in (
         b"",
         b"{}",
@@ -104,41 +106,45 @@ async def test_report_that_says_nothing_is_refused(alice: Person, tenant: Tenant
         b"\xff",
         b"[" * 5000,
     ):
-        response, told = await call(tenant, "POST", link, data=body)
+        response, told = await request_path(tenant, "POST", link, data=body)
         assert response.status == 400, body
         assert "errors" in told
     for path in (link, "/providers/ses"):
-        response, told = await call(tenant, "POST", path, data=BytesIO(b"x" * (2 << 20)))
+        response, told = await request_path(tenant, "POST", path, data=BytesIO(b"x" * (2 << 20)))
         assert response.status == 413
         assert "HUB_REQUEST_MAX_BYTES" in told
     await alice.settled("SENT")
 
 
-async def test_buttons_of_a_mail_count_and_lead_only_where_the_notification_says(alice: Person, tenant: Tenant) -> None:
+async def test_buttons_of_a_mail_count_and_lead_only_where_the_notification_says(
+    alice: EmailRecipient, tenant: Tenant
+) -> None:
     mail = await alice.mailed(content={"actionUrl": "https://app.example/own", "actions": ACTIONS})
-    buttons = buttons_of(mail)
+    buttons = link_paths(mail)
     token = buttons["Hello"]
     assert buttons == {
         "Hello": token,
         "Open it": f"{token}?to=0",
         "Local": f"{token}?to=1",
         "Ignore": f"{token}?to=2",
-        "Unsubscribe from news": unsubscribe_of(mail),
+        "Unsubscribe from news": unsubscribe_path(mail),
     }
     plain = mail.get_body(("plain",))
     assert plain
     assert "Open it: https://app.example/open?a=1&b=2" in plain.get_content(), "text shows where a link leads"
     evil = "https://evil.example"
     for query in ("?to=3", "?to=-1", "?to=99999999999", "?to=", f"?to={evil}", "?to=//evil.example", "?to=²"):
-        response, page = await call(tenant, "GET", token + query)
+        response, page = await request_path(tenant, "GET", token + query)
         assert response.status == 404, query
         assert "evil" not in str(response.headers) + page
-    response, _ = await call(tenant, "GET", f"{token}?url={evil}&next={evil}", headers={"sec-purpose": "prefetch"})
+    response, _ = await request_path(
+        tenant, "GET", f"{token}?url={evil}&next={evil}", headers={"sec-purpose": "prefetch"}
+    )
     assert response.headers["location"] == "https://app.example/own"
-    response, _ = await call(tenant, "HEAD", token)
+    response, _ = await request_path(tenant, "HEAD", token)
     assert (response.status, response.headers["location"]) == (303, "https://app.example/own")
     assert (await tenant.inbox(alice.id))["unread"] == 1, "nobody has clicked yet"
-    response, _ = await call(tenant, "GET", f"{token}?to=0")
+    response, _ = await request_path(tenant, "GET", f"{token}?to=0")
     assert (response.status, response.headers["location"]) == (303, "https://app.example/open?a=1&b=2")
     assert response.headers["referrer-policy"] == "no-referrer"
     assert (await tenant.inbox(alice.id))["unread"] == 0
@@ -146,14 +152,14 @@ async def test_buttons_of_a_mail_count_and_lead_only_where_the_notification_says
 
 
 async def test_path_within_the_app_is_a_whole_address_outside_and_a_path_in_the_inbox(
-    alice: Person, tenant: Tenant
+    alice: EmailRecipient, tenant: Tenant
 ) -> None:
-    async with Receiver() as receiver:
-        await connect(tenant, receiver, alice.id)
+    async with WebhookReceiver() as receiver:
+        await connect_webhook(tenant, receiver, alice.id)
         content = {"actionUrl": "/builds/7?a=1", "imageUrl": "/seven.png"}
         mail = await alice.mailed("IN_APP", "WEBHOOK", "EMAIL", content=content)
-        await ended(tenant, "DELIVERED")
-        [told] = receiver.got[f"/{alice.id}"]
+        await wait_for_deliveries(tenant, "DELIVERED")
+        [told] = receiver.bodies[f"/{alice.id}"]
     whole = {"actionUrl": "https://app.example/builds/7?a=1", "imageUrl": "https://app.example/seven.png"}
     assert {name: told["data"][name] for name in whole} == whole
     plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
@@ -161,53 +167,53 @@ async def test_path_within_the_app_is_a_whole_address_outside_and_a_path_in_the_
     assert html
     assert f"Open: {whole['actionUrl']}" in plain.get_content()
     assert f'src="{whole["imageUrl"]}"' in html.get_content()
-    response, _ = await call(tenant, "GET", buttons_of(mail)["Open"])
+    response, _ = await request_path(tenant, "GET", link_paths(mail)["Open"])
     assert (response.status, response.headers["location"]) == (303, whole["actionUrl"])
-    [n] = (await tenant.ask("{ inbox { nodes { actionUrl imageUrl } } }", user=alice.id))["inbox"]["nodes"]
+    [n] = (await tenant.execute("{ inbox { nodes { actionUrl imageUrl } } }", user=alice.id))["inbox"]["nodes"]
     assert n == content
 
 
-async def test_click_on_a_mail_keeps_other_channels_quiet(alice: Person, tenant: Tenant) -> None:
-    async with Receiver() as receiver:
-        await connect(tenant, receiver, alice.id)
-        receiver.answers[f"/{alice.id}"] = lambda *_: web.Response(status=503, headers={"retry-after": "60"})
+async def test_click_on_a_mail_keeps_other_channels_quiet(alice: EmailRecipient, tenant: Tenant) -> None:
+    async with WebhookReceiver() as receiver:
+        await connect_webhook(tenant, receiver, alice.id)
+        receiver.responses[f"/{alice.id}"] = lambda *_: web.Response(status=503, headers={"retry-after": "60"})
         given: Json = {"content": {"actionUrl": "https://app.example/x"}}
         await tenant.send(alice.id, channels=["EMAIL", "WEBHOOK"], **given)
-        await ended(tenant, "RETRYING")
-        await ended(tenant, "SENT")
-        [mail] = alice.post.mails(alice.address)
-        response, _ = await call(tenant, "GET", buttons_of(mail)["Open"])
+        await wait_for_deliveries(tenant, "RETRYING")
+        await wait_for_deliveries(tenant, "SENT")
+        [mail] = alice.ses.emails(alice.address)
+        response, _ = await request_path(tenant, "GET", link_paths(mail)["Open"])
         assert response.status == 303
-        [waiting] = await ended(tenant, "SKIPPED")
+        [waiting] = await wait_for_deliveries(tenant, "SKIPPED")
         assert (waiting["channel"], waiting["reason"]) == ("WEBHOOK", "ALREADY_READ")
 
 
 async def test_click_on_what_is_not_in_the_inbox_is_a_read_that_lasts_and_is_told(
-    alice: Person, tenant: Tenant, store: Database
+    alice: EmailRecipient, tenant: Tenant, store: Database
 ) -> None:
     query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
-    async with Receiver() as receiver:
-        made = await tenant.admin(query, input={"url": f"{receiver.url}/events"})
+    async with WebhookReceiver() as receiver:
+        made = await tenant.execute_as_admin(query, input={"url": f"{receiver.url}/events"})
         receiver.secrets["/events"] = made["createWebhook"]["secret"]
-        await connect(tenant, receiver, alice.id)
+        await connect_webhook(tenant, receiver, alice.id)
         going = asyncio.Event()
-        receiver.answers[f"/{alice.id}"] = lambda *_: going
+        receiver.responses[f"/{alice.id}"] = lambda *_: going
         given: Json = {"content": {"actionUrl": "https://app.example/x"}}
         await tenant.send(alice.id, channels=["EMAIL", "WEBHOOK"], **given)
-        await ended(tenant, "SENT")
-        await ended(tenant, "PROCESSING")
-        [mail] = alice.post.mails(alice.address)
+        await wait_for_deliveries(tenant, "SENT")
+        await wait_for_deliveries(tenant, "PROCESSING")
+        [mail] = alice.ses.emails(alice.address)
         for _ in range(2):
-            response, _ = await call(tenant, "POST", buttons_of(mail)["Open"], json={"event": "clicked"})
+            response, _ = await request_path(tenant, "POST", link_paths(mail)["Open"], json={"event": "clicked"})
             assert response.status == 204
-        [clicked] = await deliveries(tenant, channels=["EMAIL"])
+        [clicked] = await list_deliveries(tenant, channels=["EMAIL"])
         assert clicked["status"] == "READ", "with the answer"
         going.set()
-        await ended(tenant, "DELIVERED")  # a click in the mail says nothing of the webhook
-        assert await kinds(store, tenant) == [("CLICKED", "EMAIL"), ("SEEN", "EMAIL"), ("READ", "EMAIL")]
+        await wait_for_deliveries(tenant, "DELIVERED")  # a click in the mail says nothing of the webhook
+        assert await receipt_kinds(store, tenant) == [("CLICKED", "EMAIL"), ("SEEN", "EMAIL"), ("READ", "EMAIL")]
 
         async def all_told() -> bool:
-            told = {(call["type"], call["data"]["channel"]) for call in receiver.got["/events"]}
+            told = {(call["type"], call["data"]["channel"]) for call in receiver.bodies["/events"]}
             return {("notification.clicked", "EMAIL"), ("notification.read", "EMAIL")} <= told
 
         await eventually(all_told, 15)
@@ -218,26 +224,26 @@ async def test_click_on_what_is_not_in_the_inbox_is_a_read_that_lasts_and_is_tol
     assert "modseq" not in hidden, "it takes no number, and so is no change of the inbox"
 
 
-async def test_recalled_notification_leads_nowhere(alice: Person, tenant: Tenant) -> None:
-    link = buttons_of(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
-    [delivery] = await deliveries(tenant)
-    await tenant.ask("mutation ($id: ID!) { recallSend(id: $id) { id } }", id=delivery["sendId"])
-    response, page = await call(tenant, "GET", link)
+async def test_recalled_notification_leads_nowhere(alice: EmailRecipient, tenant: Tenant) -> None:
+    link = link_paths(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
+    [delivery] = await list_deliveries(tenant)
+    await tenant.execute("mutation ($id: ID!) { recallSend(id: $id) { id } }", id=delivery["sendId"])
+    response, page = await request_path(tenant, "GET", link)
     assert response.status == 404
     assert "no longer exists" in page
 
 
-async def test_pages_of_any_origin_may_report_and_nothing_else(alice: Person, tenant: Tenant) -> None:
-    link = buttons_of(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
+async def test_pages_of_any_origin_may_report_and_nothing_else(alice: EmailRecipient, tenant: Tenant) -> None:
+    link = link_paths(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
     asking = {
         "origin": "https://elsewhere.example",
         "access-control-request-method": "POST",
         "access-control-request-headers": "content-type",
     }
-    response, _ = await call(tenant, "OPTIONS", link, headers=asking)
+    response, _ = await request_path(tenant, "OPTIONS", link, headers=asking)
     assert response.status == 204
     assert response.headers["access-control-allow-origin"] == "*"
     assert response.headers["access-control-allow-headers"] == "content-type"
     assert "access-control-allow-credentials" not in response.headers
-    response, _ = await call(tenant, "OPTIONS", "/graphql", headers=asking)
+    response, _ = await request_path(tenant, "OPTIONS", "/graphql", headers=asking)
     assert response.status == 400

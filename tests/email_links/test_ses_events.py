@@ -9,17 +9,19 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hub.api.public.sns_signature import SNSVerifier
 from hub.platform.connections import Database
 from hub.platform.outbound_http import OutboundHTTP
-from tests.channel_setup import deliveries
+from tests.channel_setup import list_deliveries
 from tests.client import Json, Tenant, eventually
-from tests.email_links.emails import ARN, Person, Post, call, skipped
-from tests.fake_sns import CERTIFICATE, Topic, certificate
-from tests.graphql_errors import refusal
+from tests.email_links.emails import TOPIC_ARN, EmailRecipient, FakeSes, request_path, skipped_channels
+from tests.fake_sns import CERTIFICATE, FakeSnsTopic, create_certificate
+from tests.graphql_errors import expect_error
 
 # ---------------------------------------------------------------- bounces and complaints
 
 
-async def tell(tenant: Tenant, message: Json) -> int:
-    response, _ = await call(tenant, "POST", "/providers/ses", json=message, headers={"content-type": "text/plain"})
+async def post_event(tenant: Tenant, message: Json) -> int:
+    response, _ = await request_path(
+        tenant, "POST", "/providers/ses", json=message, headers={"content-type": "text/plain"}
+    )
     return response.status
 
 
@@ -28,19 +30,19 @@ async def tell(tenant: Tenant, message: Json) -> int:
 )
 @pytest.mark.parametrize("version", ["1", "2"])
 async def test_bounce_and_complaint_suppress_the_address_and_fail_the_delivery(
-    alice: Person, tenant: Tenant, store: Database, post: Post, kind: str, reason: str, why: str, version: str
+    alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes, kind: str, reason: str, why: str, version: str
 ) -> None:
     await alice.mailed()
     delivery = await alice.settled("SENT")
     for _ in range(2):  # SNS tells at least once
-        told = post.topic.told(kind, delivery["providerId"], alice.address.upper(), version=version)
-        assert await tell(tenant, told) == 204
+        told = ses.topic.ses_event(kind, delivery["providerId"], alice.address.upper(), version=version)
+        assert await post_event(tenant, told) == 204
     assert (await alice.settled("FAILED"))["reason"] == reason
     assert (await alice.user(store))["suppressed"] == {alice.address: why}
     failed = {"tenant": tenant.name, "channel": "EMAIL", "status": "FAILED"}
     assert await store["receipts"].count_documents(failed) == 1
     await tenant.send(alice.id, channels=["IN_APP", "EMAIL"])
-    assert await skipped(tenant, alice.id) == [("EMAIL", "SUPPRESSED")]
+    assert await skipped_channels(tenant, alice.id) == [("EMAIL", "SUPPRESSED")]
 
 
 SUPPRESSIONS = "query ($n: Int, $after: String) { suppressions(first: $n, after: $after) { edges { cursor } nodes { userId address reason } pageInfo { hasNextPage endCursor } } }"
@@ -48,24 +50,24 @@ LIFT = "mutation ($id: ID!, $address: String!) { liftSuppression(userId: $id, ad
 
 
 async def test_suppressed_addresses_are_listed_page_by_page_and_lifted_by_an_administrator(
-    tenant: Tenant, post: Post, store: Database
+    tenant: Tenant, ses: FakeSes, store: Database
 ) -> None:
-    people = sorted([await Person(tenant, post).arrive() for _ in range(3)], key=lambda person: person.id)
+    people = sorted([await EmailRecipient(tenant, ses).arrive() for _ in range(3)], key=lambda person: person.id)
     asked = zip(people, ("Bounce", "Complaint", "Bounce"), strict=True)
     for person, kind in asked:
         await person.mailed()
         id = (await person.settled("SENT"))["providerId"]
-        assert await tell(tenant, post.topic.told(kind, id, person.address)) == 204
+        assert await post_event(tenant, ses.topic.ses_event(kind, id, person.address)) == 204
     await people[0].arrive()  # a profile that comes again changes nothing
     older = {"suppressed.zoe@people\uff0eexample": "gone"}  # one who has changed her address
     await store["users"].update_one({"_id": f"{tenant.name}/{people[0].id}"}, {"$set": older})
     async with Tenant(f"{tenant.name}-2", tenant.urls) as other:
-        assert (await other.admin(SUPPRESSIONS))["suppressions"]["nodes"] == []
+        assert (await other.execute_as_admin(SUPPRESSIONS))["suppressions"]["nodes"] == []
 
     rows: list[Json] = []
     after = None
     for expected in (3, 1):
-        page = (await tenant.admin(SUPPRESSIONS, n=3, after=after))["suppressions"]
+        page = (await tenant.execute_as_admin(SUPPRESSIONS, n=3, after=after))["suppressions"]
         assert len(page["nodes"]) == len(page["edges"]) == expected
         rows += page["nodes"]
         after = page["pageInfo"]["endCursor"]
@@ -76,119 +78,125 @@ async def test_suppressed_addresses_are_listed_page_by_page_and_lifted_by_an_adm
     ]
     assert (rows[1]["userId"], rows[1]["reason"]) == (people[0].id, "gone")
     first = people[0]
-    bounced = (await deliveries(tenant, userId=first.id))[0]["id"]
+    bounced = (await list_deliveries(tenant, userId=first.id))[0]["id"]
     replay = "mutation ($id: ID!) { replay(ids: [$id]) }"
-    assert (await tenant.ask(replay, id=bounced))["replay"] == 1
+    assert (await tenant.execute(replay, id=bounced))["replay"] == 1
 
     async def still_suppressed() -> bool:
-        [found] = await deliveries(tenant, userId=first.id)
+        [found] = await list_deliveries(tenant, userId=first.id)
         return (found["status"], found["reason"]) == ("FAILED", "SUPPRESSED")
 
     await eventually(still_suppressed, 20)
-    assert (await tenant.admin(LIFT, id=first.id, address=first.address.upper()))["liftSuppression"] is True
-    assert (await tenant.admin(LIFT, id=first.id, address=first.address))["liftSuppression"] is False
-    assert [row["address"] for row in (await tenant.admin(SUPPRESSIONS))["suppressions"]["nodes"]] == [
+    assert (await tenant.execute_as_admin(LIFT, id=first.id, address=first.address.upper()))["liftSuppression"] is True
+    assert (await tenant.execute_as_admin(LIFT, id=first.id, address=first.address))["liftSuppression"] is False
+    assert [row["address"] for row in (await tenant.execute_as_admin(SUPPRESSIONS))["suppressions"]["nodes"]] == [
         row["address"] for row in rows[1:]
     ]
-    assert (await tenant.ask(replay, id=bounced))["replay"] == 1
+    assert (await tenant.execute(replay, id=bounced))["replay"] == 1
     await first.settled("SENT")
-    assert len(post.mails(first.address)) == 2
+    assert len(ses.emails(first.address)) == 2
     for query, variables in ((SUPPRESSIONS, {}), (LIFT, {"id": first.id, "address": first.address})):
-        assert await refusal(tenant.ask(query, **variables)) == ("FORBIDDEN", None)
-    assert await refusal(tenant.admin(LIFT, id="nobody", address="a@b.c")) == ("NOT_FOUND", None)
+        assert await expect_error(tenant.execute(query, **variables)) == ("FORBIDDEN", None)
+    assert await expect_error(tenant.execute_as_admin(LIFT, id="nobody", address="a@b.c")) == ("NOT_FOUND", None)
     for wrong in ("", "x", "!", f"{after}=", "Yé"):
-        assert await refusal(tenant.admin(SUPPRESSIONS, after=wrong)) == ("BAD_USER_INPUT", "after")
+        assert await expect_error(tenant.execute_as_admin(SUPPRESSIONS, after=wrong)) == ("BAD_USER_INPUT", "after")
 
 
 async def test_delivery_and_transient_bounce_suppress_nobody_and_a_late_bounce_still_counts(
-    alice: Person, tenant: Tenant, store: Database, post: Post
+    alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes
 ) -> None:
     await alice.mailed()
     id = (await alice.settled("SENT"))["providerId"]
-    assert await tell(tenant, post.topic.told("Bounce", id, alice.address, bounceType="Transient")) == 204
-    assert await tell(tenant, post.topic.told("Complaint", id, alice.address, complaintFeedbackType="not-spam")) == 204
+    assert await post_event(tenant, ses.topic.ses_event("Bounce", id, alice.address, bounceType="Transient")) == 204
+    assert (
+        await post_event(tenant, ses.topic.ses_event("Complaint", id, alice.address, complaintFeedbackType="not-spam"))
+        == 204
+    )
     await alice.settled("SENT")
-    assert await tell(tenant, post.topic.told("Delivery", id, alice.address)) == 204
+    assert await post_event(tenant, ses.topic.ses_event("Delivery", id, alice.address)) == 204
     await alice.settled("DELIVERED")
     assert "suppressed" not in await alice.user(store)
-    assert await tell(tenant, post.topic.told("Bounce", id, alice.address)) == 204
+    assert await post_event(tenant, ses.topic.ses_event("Bounce", id, alice.address)) == 204
     await alice.settled("FAILED")
 
 
-async def test_mail_that_is_not_known_is_told_again_while_it_is_fresh(tenant: Tenant, post: Post) -> None:
+async def test_mail_that_is_not_known_is_told_again_while_it_is_fresh(tenant: Tenant, ses: FakeSes) -> None:
     fresh = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    assert await tell(tenant, post.topic.told("Bounce", "another", "x@y.example", timestamp=fresh)) == 503
+    assert await post_event(tenant, ses.topic.ses_event("Bounce", "another", "x@y.example", timestamp=fresh)) == 503
     assert (
-        await tell(tenant, post.topic.told("Bounce", "another", "x@y.example", timestamp="2020-01-01T00:00:00Z")) == 204
+        await post_event(
+            tenant, ses.topic.ses_event("Bounce", "another", "x@y.example", timestamp="2020-01-01T00:00:00Z")
+        )
+        == 204
     )
-    assert await tell(tenant, post.topic.message("Successfully validated SNS topic.")) == 204
+    assert await post_event(tenant, ses.topic.message("Successfully validated SNS topic.")) == 204
 
 
 async def test_message_that_no_topic_of_ours_signed_is_refused(
-    alice: Person, tenant: Tenant, store: Database, post: Post
+    alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes
 ) -> None:
     await alice.mailed()
     id = (await alice.settled("SENT"))["providerId"]
-    good = post.topic.told("Bounce", id, alice.address)
-    stranger = Topic(ARN)
-    stranger.url = post.topic.url
+    good = ses.topic.ses_event("Bounce", id, alice.address)
+    stranger = FakeSnsTopic(TOPIC_ARN)
+    stranger.url = ses.topic.url
     text = good["Message"]
-    calls = post.topic.calls
+    calls = ses.topic.calls
     wrong: list[Any] = [
         {**good, "Message": text.replace(alice.address, "bob@people.example")},
         {**good, "Message": text + " "},
         {**good, "Timestamp": "2027-01-01T00:00:00.000Z"},
         {**good, "Subject": "new"},
-        {**good, "Type": "SubscriptionConfirmation", "SubscribeURL": post.topic.url, "Token": "t"},
-        {**good, "TopicArn": f"{ARN}-2"},
+        {**good, "Type": "SubscriptionConfirmation", "SubscribeURL": ses.topic.url, "Token": "t"},
+        {**good, "TopicArn": f"{TOPIC_ARN}-2"},
         {**good, "SignatureVersion": "1"},
         {**good, "SignatureVersion": "3"},
         {**good, "Signature": ""},
         {**good, "Signature": "no base64"},
         {name: value for name, value in good.items() if name != "Signature"},
-        stranger.told("Bounce", id, alice.address),
+        stranger.ses_event("Bounce", id, alice.address),
         {**good, "TopicArn": "arn:aws:sns:eu-west-1:999999999999:other"},
-        *({**good, "SigningCertURL": url} for url in elsewhere(post.topic.url)),
+        *({**good, "SigningCertURL": url} for url in untrusted_urls(ses.topic.url)),
         {"notificationType": "Bounce"},
         [],
         "text",
         None,
     ]
     for message in wrong:
-        assert await tell(tenant, message) == 403, message
-    assert post.topic.calls - calls <= len(tenant.urls), "the certificate, once a process"
+        assert await post_event(tenant, message) == 403, message
+    assert ses.topic.calls - calls <= len(tenant.urls), "the certificate, once a process"
     assert "suppressed" not in await alice.user(store)
     await alice.settled("SENT")
 
 
-async def test_subscription_is_confirmed_at_amazon_only(tenant: Tenant, post: Post) -> None:
+async def test_subscription_is_confirmed_at_amazon_only(tenant: Tenant, ses: FakeSes) -> None:
     def asking(url: str) -> Json:
-        return post.topic.message("You have chosen.", "SubscriptionConfirmation", SubscribeURL=url, Token="t0k")
+        return ses.topic.message("You have chosen.", "SubscriptionConfirmation", SubscribeURL=url, Token="t0k")
 
     path = "/?Action=ConfirmSubscription&Token=t0k"
     for url in (
         "https://evil.example/",
         "http://127.0.0.1:1/",
-        f"{post.topic.url}@evil.example/",
+        f"{ses.topic.url}@evil.example/",
         "file:///etc/passwd",
         "",
     ):
-        assert await tell(tenant, asking(url)) == 403
-    assert path not in post.topic.asked
-    assert await tell(tenant, asking(post.topic.url + path)) == 204
-    assert post.topic.asked.count(path) == 1
-    other = post.topic.message(
+        assert await post_event(tenant, asking(url)) == 403
+    assert path not in ses.topic.requested_paths
+    assert await post_event(tenant, asking(ses.topic.url + path)) == 204
+    assert ses.topic.requested_paths.count(path) == 1
+    other = ses.topic.message(
         "",
         "SubscriptionConfirmation",
-        SubscribeURL=post.topic.url + path,
+        SubscribeURL=ses.topic.url + path,
         Token="t0k",
         TopicArn="arn:aws:sns:eu-west-1:1:x",
     )
-    assert await tell(tenant, other) == 403
-    assert post.topic.asked.count(path) == 1
+    assert await post_event(tenant, other) == 403
+    assert ses.topic.requested_paths.count(path) == 1
 
 
-def elsewhere(right: str) -> list[str]:
+def untrusted_urls(right: str) -> list[str]:
     """Addresses that are not Amazon's, where `right` is."""
     return [
         f"{right}/elsewhere.pem",
@@ -209,25 +217,25 @@ def elsewhere(right: str) -> list[str]:
 
 async def test_only_the_topics_own_region_of_sns_is_amazon() -> None:
     """Without a stand-in for Amazon, as in production."""
-    sns = SNSVerifier(OutboundHTTP(), (ARN,))
-    assert sns.is_sns_url(f"https://sns.eu-west-1.amazonaws.com{CERTIFICATE}", ARN)
+    sns = SNSVerifier(OutboundHTTP(), (TOPIC_ARN,))
+    assert sns.is_sns_url(f"https://sns.eu-west-1.amazonaws.com{CERTIFICATE}", TOPIC_ARN)
     assert sns.is_sns_url(
         f"https://sns.cn-north-1.amazonaws.com.cn{CERTIFICATE}", "arn:aws-cn:sns:cn-north-1:123456789012:ses"
     )
-    for url in elsewhere("http://127.0.0.1:4566"):
-        assert not sns.is_sns_url(url, ARN), url
+    for url in untrusted_urls("http://127.0.0.1:4566"):
+        assert not sns.is_sns_url(url, TOPIC_ARN), url
     for topic in ("arn:aws:sns:eu-west-1.evil.example/:1:x", "arn:aws:sns::1:x", ""):
         assert not sns.is_sns_url(f"https://sns.eu-west-1.amazonaws.com{CERTIFICATE}", topic)
 
 
-async def test_certificate_that_has_expired_or_is_none_checks_nothing(tenant: Tenant, post: Post) -> None:
-    good = post.topic.message("x")
-    kept = post.topic.certificate
-    other = certificate(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+async def test_certificate_that_has_expired_or_is_none_checks_nothing(tenant: Tenant, ses: FakeSes) -> None:
+    good = ses.topic.message("x")
+    kept = ses.topic.certificate
+    other = create_certificate(rsa.generate_private_key(public_exponent=65537, key_size=2048))
     try:
         for number, pem in enumerate((b"", b"-----BEGIN CERTIFICATE-----\n", other)):
-            post.topic.certificate = pem
-            url = f"{post.topic.url}/SimpleNotificationService-{number}.pem"
-            assert await tell(tenant, {**good, "SigningCertURL": url}) == 403
+            ses.topic.certificate = pem
+            url = f"{ses.topic.url}/SimpleNotificationService-{number}.pem"
+            assert await post_event(tenant, {**good, "SigningCertURL": url}) == 403
     finally:
-        post.topic.certificate = kept
+        ses.topic.certificate = kept

@@ -11,19 +11,30 @@ from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.signed_links import LinkPurpose, SignedLinks, load_signing_key
 from tests.client import Tenant
-from tests.email_links.emails import ONE_CLICK, PER_LINK, Person, Post, buttons_of, call, skipped, unsubscribe_of
-from tests.fake_providers import Amazon
+from tests.email_links.emails import (
+    MAX_REQUESTS_PER_LINK,
+    ONE_CLICK,
+    EmailRecipient,
+    FakeSes,
+    link_paths,
+    request_path,
+    skipped_channels,
+    unsubscribe_path,
+)
+from tests.fake_providers import FakeAmazon
 
 # ---------------------------------------------------------------- unsubscribing
 
 
-async def test_link_asks_acts_at_one_click_and_leads_back(alice: Person, tenant: Tenant, store: Database) -> None:
-    await tenant.admin('mutation { updateTenant(input: { name: "Ac<me>" }) { id } }')
-    await tenant.define("news", "IN_APP", "EMAIL")
-    link = unsubscribe_of(await alice.mailed())
+async def test_link_asks_acts_at_one_click_and_leads_back(
+    alice: EmailRecipient, tenant: Tenant, store: Database
+) -> None:
+    await tenant.execute_as_admin('mutation { updateTenant(input: { name: "Ac<me>" }) { id } }')
+    await tenant.define_category("news", "IN_APP", "EMAIL")
+    link = unsubscribe_path(await alice.mailed())
     before = await alice.user(store)
     for method in ("GET", "HEAD"):
-        response, page = await call(tenant, method, link)
+        response, page = await request_path(tenant, method, link)
         assert response.status == 200
         assert "preferences" not in await alice.user(store)
         assert await alice.user(store) == before, "asking changes nothing"
@@ -32,48 +43,50 @@ async def test_link_asks_acts_at_one_click_and_leads_back(alice: Person, tenant:
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert (headers["referrer-policy"], headers["cache-control"]) == ("no-referrer", "no-store")
         assert "noindex" in headers["x-robots-tag"]
-    _, page = await call(tenant, "GET", link)
+    _, page = await request_path(tenant, "GET", link)
     style = hashlib.sha256(page.partition("<style>")[2].partition("</style>")[0].encode()).digest()
     assert f"'sha256-{base64.b64encode(style).decode()}'" in response.headers["content-security-policy"]
     assert "Unsubscribe from News?" in page
     assert "Ac&lt;me&gt;" in page
     assert '<form method="post" action="?"><button>Unsubscribe</button></form>' in page
     for _ in range(2):  # as a mail program does it, and again
-        response, page = await call(tenant, "POST", link, data=ONE_CLICK)
+        response, page = await request_path(tenant, "POST", link, data=ONE_CLICK)
         assert response.status == 200
         assert "You are unsubscribed" in page
     assert (await alice.user(store))["preferences"] == {
         "categories": [{"category": "news", "channels": {"EMAIL": False}}]
     }
     await tenant.send(alice.id, channels=["IN_APP", "EMAIL"])
-    assert await skipped(tenant, alice.id) == [("EMAIL", "PREFERENCE")]
+    assert await skipped_channels(tenant, alice.id) == [("EMAIL", "PREFERENCE")]
     await alice.mailed(category="other")
-    _, page = await call(tenant, "GET", link)
+    _, page = await request_path(tenant, "GET", link)
     assert 'action="?undo"' in page
-    _, page = await call(tenant, "POST", f"{link}?undo")
+    _, page = await request_path(tenant, "POST", f"{link}?undo")
     assert "You are subscribed again" in page
     await alice.mailed()
 
 
-async def test_what_waits_when_somebody_unsubscribes_is_not_sent(alice: Person, tenant: Tenant, post: Post) -> None:
-    link = unsubscribe_of(await alice.mailed())
-    post.amazon.fault = Amazon.json_error(503, "ServiceUnavailable")
+async def test_what_waits_when_somebody_unsubscribes_is_not_sent(
+    alice: EmailRecipient, tenant: Tenant, ses: FakeSes
+) -> None:
+    link = unsubscribe_path(await alice.mailed())
+    ses.amazon.fault = FakeAmazon.json_error(503, "ServiceUnavailable")
     try:
         await tenant.send(alice.id, channels=["IN_APP", "EMAIL"])
         await alice.settled("RETRYING")
-        await call(tenant, "POST", link, data=ONE_CLICK)
+        await request_path(tenant, "POST", link, data=ONE_CLICK)
     finally:
-        post.amazon.heal()
+        ses.amazon.clear_fault()
     assert (await alice.settled("SKIPPED"))["reason"] == "PREFERENCE"
-    assert len(post.mails(alice.address)) == 1
+    assert len(ses.emails(alice.address)) == 1
 
 
-async def test_required_category_says_why_it_stays(alice: Person, tenant: Tenant, store: Database) -> None:
-    link = unsubscribe_of(await alice.mailed(category="security"))
-    await tenant.define("security", "IN_APP", "EMAIL", required=True)
+async def test_required_category_says_why_it_stays(alice: EmailRecipient, tenant: Tenant, store: Database) -> None:
+    link = unsubscribe_path(await alice.mailed(category="security"))
+    await tenant.define_category("security", "IN_APP", "EMAIL", required=True)
     before = await alice.user(store)
     for method, status in (("GET", 200), ("POST", 403)):
-        response, page = await call(tenant, method, link)
+        response, page = await request_path(tenant, method, link)
         assert response.status == status
         assert "Security can&#39;t be turned off" in page
         assert "<button" not in page
@@ -83,13 +96,13 @@ async def test_required_category_says_why_it_stays(alice: Person, tenant: Tenant
 
 
 async def test_forged_altered_and_foreign_tokens_do_nothing(
-    alice: Person, tenant: Tenant, store: Database, post: Post
+    alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes
 ) -> None:
-    bob = await Person(tenant, post).arrive()
+    bob = await EmailRecipient(tenant, ses).arrive()
     mail = await alice.mailed(content={"actionUrl": "https://app.example/x"})
-    token = unsubscribe_of(mail).removeprefix("/unsubscribe/")
-    receipt = buttons_of(mail)["Open"].removeprefix("/r/")
-    theirs = unsubscribe_of(await bob.mailed()).removeprefix("/unsubscribe/")
+    token = unsubscribe_path(mail).removeprefix("/unsubscribe/")
+    receipt = link_paths(mail)["Open"].removeprefix("/r/")
+    theirs = unsubscribe_path(await bob.mailed()).removeprefix("/unsubscribe/")
     _, id, seal = token.split(".")
     forged = [
         *(token[:at] + ("a" if token[at] != "a" else "b") + token[at + 1 :] for at in range(len(token))),
@@ -112,7 +125,7 @@ async def test_forged_altered_and_foreign_tokens_do_nothing(
     count = await store["receipts"].count_documents({})
     for wrong in forged:
         for method, path in (("GET", "unsubscribe"), ("POST", "unsubscribe")):
-            response, page = await call(
+            response, page = await request_path(
                 tenant, method, f"/{path}/{wrong}", data=ONE_CLICK if method == "POST" else None
             )
             assert response.status == 404, wrong
@@ -121,25 +134,27 @@ async def test_forged_altered_and_foreign_tokens_do_nothing(
         if wrong == receipt:
             continue
         for method in ("GET", "POST"):
-            response, _ = await call(tenant, method, f"/r/{wrong}", json={"event": "clicked"})
+            response, _ = await request_path(tenant, method, f"/r/{wrong}", json={"event": "clicked"})
             assert response.status == 404, wrong
     assert [await person.user(store) for person in (alice, bob)] == people
     assert await store["receipts"].count_documents({}) == count
     assert (await tenant.inbox(alice.id))["unread"] == 1
 
 
-async def test_link_of_somebody_who_was_erased_leads_nowhere(alice: Person, tenant: Tenant, store: Database) -> None:
+async def test_link_of_somebody_who_was_erased_leads_nowhere(
+    alice: EmailRecipient, tenant: Tenant, store: Database
+) -> None:
     mail = await alice.mailed(content={"actionUrl": "https://app.example/x"})
-    await tenant.admin("mutation ($id: ID!) { deleteUser(id: $id) }", id=alice.id)
-    for method, path in (("POST", unsubscribe_of(mail)), ("GET", buttons_of(mail)["Open"])):
-        response, _ = await call(tenant, method, path)
+    await tenant.execute_as_admin("mutation ($id: ID!) { deleteUser(id: $id) }", id=alice.id)
+    for method, path in (("POST", unsubscribe_path(mail)), ("GET", link_paths(mail)["Open"])):
+        response, _ = await request_path(tenant, method, path)
         assert response.status == 404
     assert await store["users"].find_one({"_id": f"{tenant.name}/{alice.id}"}) is None
 
 
-async def test_link_that_is_used_too_often_is_refused_for_a_while(alice: Person, tenant: Tenant) -> None:
-    link = unsubscribe_of(await alice.mailed())
-    answers = [await call(tenant, "GET", link) for _ in range(2 * PER_LINK + 10)]
+async def test_link_that_is_used_too_often_is_refused_for_a_while(alice: EmailRecipient, tenant: Tenant) -> None:
+    link = unsubscribe_path(await alice.mailed())
+    answers = [await request_path(tenant, "GET", link) for _ in range(2 * MAX_REQUESTS_PER_LINK + 10)]
     assert answers[0][0].status == 200
     refused, page = answers[-1]
     assert refused.status == 429

@@ -9,31 +9,35 @@ import pytest
 from playwright.async_api import Browser
 
 from hub.platform.embedded_servers import Mongod, Redis
-from tests.browser.preferences.preferences_page import Person
+from tests.browser.preferences.preferences_page import PreferencesUser
 from tests.browser.settings_page import SettingsPage
-from tests.channel_setup import QUICK
+from tests.channel_setup import SHORT_TIMES
 from tests.client import Tenant
 from tests.processes import Deployment
-from tests.worlds import VAPID_TEXT
+from tests.provider_setup import VAPID_TEXT
 
 
 @pytest.fixture(scope="package")
-async def running(servers: tuple[Mongod, Redis], built: Path) -> AsyncIterator[tuple[Deployment, SettingsPage]]:
+async def preferences_hub(
+    servers: tuple[Mongod, Redis], built_front_end: Path
+) -> AsyncIterator[tuple[Deployment, SettingsPage]]:
     mongod, redis = servers
     name = f"wishes{uuid4().hex[:8]}"
-    async with SettingsPage(built) as pages:
-        given = {**QUICK, "mongo_database": name, "redis_prefix": f"{name}:", "allowed_origins": pages.url}
+    async with SettingsPage(built_front_end) as pages:
+        given = {**SHORT_TIMES, "mongo_database": name, "redis_prefix": f"{name}:", "allowed_origins": pages.url}
         given |= {"vapid_private_key": VAPID_TEXT, "vapid_subject": "mailto:ops@acme.example"}
         async with Deployment(mongod.url, redis.url, apis=1, workers=0, **given) as deployment:
             yield deployment, pages
 
 
 @pytest.fixture
-async def alice(running: tuple[Deployment, SettingsPage], browser: Browser) -> AsyncIterator[Person]:
-    deployment, pages = running
+async def alice(preferences_hub: tuple[Deployment, SettingsPage], browser: Browser) -> AsyncIterator[PreferencesUser]:
+    deployment, pages = preferences_hub
     async with AsyncExitStack() as stack:
         tenant = await stack.enter_async_context(Tenant(f"t{uuid4().hex[:12]}", deployment.urls))
-        await tenant.define("news", "IN_APP", "EMAIL", name="Product news", description="Once a month at most.")
-        await tenant.define("builds", "IN_APP", name="Build results")
-        await tenant.define("security", "IN_APP", "EMAIL", name="Security alerts", required=True)
-        yield Person(tenant, pages, browser, stack)
+        await tenant.define_category(
+            "news", "IN_APP", "EMAIL", name="Product news", description="Once a month at most."
+        )
+        await tenant.define_category("builds", "IN_APP", name="Build results")
+        await tenant.define_category("security", "IN_APP", "EMAIL", name="Security alerts", required=True)
+        yield PreferencesUser(tenant, pages, browser, stack)

@@ -12,11 +12,11 @@ WITHIN_S = 30
 expect.set_options(timeout=WITHIN_S * 1_000)
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 MATRIX = "{ preferences { channels { channel enabled } categories { category { key } mutedUntil channels { channel enabled } } } }"
-PHONE_OF = 'mutation { registerMobileDevice(input: {platform: "fcm", token: "%s", label: "%s"}) { id } }'
+REGISTER_PHONE = 'mutation { registerMobileDevice(input: {platform: "fcm", token: "%s", label: "%s"}) { id } }'
 SIMULATE = "query ($input: SendInput!) { simulate(input: $input) { decisions { channel outcome reason } } }"
 
 
-class Person:
+class PreferencesUser:
     """Somebody of a tenant with three categories, and their browser."""
 
     def __init__(self, tenant: Tenant, pages: SettingsPage, browser: Browser, stack: AsyncExitStack) -> None:
@@ -36,7 +36,7 @@ class Person:
 
     async def matrix(self) -> Json:
         """Cells by category and channel; `ALL` for the channels; `mutes` by category."""
-        found = (await self.tenant.ask(MATRIX, user=self.user))["preferences"]
+        found = (await self.tenant.execute(MATRIX, user=self.user))["preferences"]
         rows = {row["category"]["key"]: row for row in found["categories"]}
         return {
             "ALL": {one["channel"]: one["enabled"] for one in found["channels"]},
@@ -47,7 +47,7 @@ class Person:
     async def decided(self, category: str, channel: str) -> str:
         """What would become of a send."""
         given = {"to": {"users": [self.user]}, "category": category, "content": {"title": "x", "body": ""}}
-        [simulation] = (await self.tenant.ask(SIMULATE, input={**given, "channels": [channel]}))["simulate"]
+        [simulation] = (await self.tenant.execute(SIMULATE, input={**given, "channels": [channel]}))["simulate"]
         [found] = [one for one in simulation["decisions"] if one["channel"] == channel]
         return str(found["reason"] or found["outcome"])
 

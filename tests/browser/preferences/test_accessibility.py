@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Page
 
-from tests.browser.conftest import AXE, STANDARD
-from tests.browser.preferences.preferences_page import DESKTOP, PHONE_OF, Person
+from tests.browser.conftest import AXE, AXE_TAGS
+from tests.browser.preferences.preferences_page import DESKTOP, REGISTER_PHONE, PreferencesUser
 
 PICTURES = os.environ.get("HUB_PICTURES")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -23,16 +23,16 @@ LOOKS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", LOOKS)
-async def test_axe_finds_nothing_and_nothing_runs_over(alice: Person, name: str) -> None:
+async def test_axe_finds_nothing_and_nothing_runs_over(alice: PreferencesUser, name: str) -> None:
     look, scheme, language = LOOKS[name]
     until = (datetime.now(UTC) + timedelta(hours=3)).isoformat()
-    await alice.tenant.ask(
+    await alice.tenant.execute(
         "mutation ($until: DateTime!) { updatePreferences(input: {channels: [{channel: EMAIL, enabled: false}], "
         'categories: [{category: "builds", mutedUntil: $until}]}) { channels { channel } } }',
         user="alice",
         until=until,
     )
-    await alice.tenant.ask(PHONE_OF % (uuid4().hex, "Pixel 9"), user="alice")
+    await alice.tenant.execute(REGISTER_PHONE % (uuid4().hex, "Pixel 9"), user="alice")
     await alice.tenant.send("alice", title="October", category="news")
     [told] = (await alice.tenant.inbox("alice"))["nodes"]
     page = await alice.page(look, scheme, lang=language)
@@ -48,7 +48,7 @@ async def test_axe_finds_nothing_and_nothing_runs_over(alice: Person, name: str)
 
 async def _look(page: Page, name: str) -> None:
     await page.evaluate(AXE.read_text())
-    found: dict[str, Any] = await page.evaluate("(tags) => axe.run({runOnly: {type: 'tag', values: tags}})", STANDARD)
+    found: dict[str, Any] = await page.evaluate("(tags) => axe.run({runOnly: {type: 'tag', values: tags}})", AXE_TAGS)
     assert not [
         f"{fault['id']}: {node['target']} {node['failureSummary']}"
         for fault in found["violations"]

@@ -6,13 +6,13 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.preferences.preferences_page import PHONE_OF, WITHIN_S, Person, switch
+from tests.browser.preferences.preferences_page import REGISTER_PHONE, WITHIN_S, PreferencesUser, switch
 from tests.client import Json, eventually
 
 DEVICES = "{ me { devices { label } } }"
 
 
-async def test_switches_change_what_the_hub_does_and_back(alice: Person) -> None:
+async def test_switches_change_what_the_hub_does_and_back(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")
     await expect(cell).to_be_checked()
@@ -51,7 +51,7 @@ async def test_switches_change_what_the_hub_does_and_back(alice: Person) -> None
     await expect(builds).to_be_checked()
 
 
-async def test_locked_cell_says_why_and_stays(alice: Person) -> None:
+async def test_locked_cell_says_why_and_stays(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Security alerts")
     await expect(cell).to_have_attribute("aria-disabled", "true")
@@ -66,7 +66,7 @@ async def test_locked_cell_says_why_and_stays(alice: Person) -> None:
 
 
 @pytest.mark.parametrize(("choice", "hours"), [("For 1 hour", 1), ("For 8 hours", 8)])
-async def test_mute_has_an_end_and_can_be_taken_back(alice: Person, choice: str, hours: int) -> None:
+async def test_mute_has_an_end_and_can_be_taken_back(alice: PreferencesUser, choice: str, hours: int) -> None:
     page = await alice.page()
     await page.get_by_role("button", name="Mute Product news").click()
     await page.get_by_role("dialog", name="Mute Product news").get_by_role("button", name=choice).click()
@@ -89,7 +89,7 @@ async def test_mute_has_an_end_and_can_be_taken_back(alice: Person, choice: str,
     await eventually(over, WITHIN_S)
 
 
-async def test_mute_for_ever_and_until_tomorrow(alice: Person) -> None:
+async def test_mute_for_ever_and_until_tomorrow(alice: PreferencesUser) -> None:
     page = await alice.page()
     await page.get_by_role("button", name="Mute Product news").click()
     await page.get_by_role("button", name="For ever").click()
@@ -108,7 +108,7 @@ async def test_mute_for_ever_and_until_tomorrow(alice: Person) -> None:
     assert morning == 8
 
 
-async def test_why_tells_channels_and_reasons_and_mutes_at_a_touch(alice: Person) -> None:
+async def test_why_tells_channels_and_reasons_and_mutes_at_a_touch(alice: PreferencesUser) -> None:
     await alice.tenant.send("alice", title="<b>October</b>", category="news")
     [told] = (await alice.tenant.inbox("alice"))["nodes"]
     page = await alice.page(attributes="only-why")
@@ -136,7 +136,7 @@ async def test_why_tells_channels_and_reasons_and_mutes_at_a_touch(alice: Person
     await eventually(silent, WITHIN_S)
 
 
-async def test_reason_that_says_the_same_as_the_status_is_not_said_twice(alice: Person) -> None:
+async def test_reason_that_says_the_same_as_the_status_is_not_said_twice(alice: PreferencesUser) -> None:
     page = await alice.page(attributes="only-why")
     await page.wait_for_function("document.querySelector('hub-preferences')?.hub")
     await page.evaluate(
@@ -155,7 +155,7 @@ async def test_reason_that_says_the_same_as_the_status_is_not_said_twice(alice: 
     await expect(said).to_have_text(["Called off", "Called off: the sender took it back"])
 
 
-async def test_item_of_the_inbox_asks_why(alice: Person) -> None:
+async def test_item_of_the_inbox_asks_why(alice: PreferencesUser) -> None:
     await alice.tenant.send("alice", title="October", category="news")
     page = await alice.page(inbox="1")
     await page.locator("hub-preferences table").wait_for()
@@ -165,7 +165,7 @@ async def test_item_of_the_inbox_asks_why(alice: Person) -> None:
     await expect(page.get_by_role("dialog", name="Why did I get this?")).to_contain_text("October")
 
 
-async def test_why_of_what_is_not_there_says_so(alice: Person) -> None:
+async def test_why_of_what_is_not_there_says_so(alice: PreferencesUser) -> None:
     page = await alice.page()
     await page.evaluate("document.querySelector('hub-preferences').setAttribute('why', 'unknown')")
     await expect(page.get_by_role("dialog")).to_contain_text("It is not in your inbox any more.")
@@ -173,9 +173,9 @@ async def test_why_of_what_is_not_there_says_so(alice: Person) -> None:
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-async def test_device_is_removed_after_asking(alice: Person) -> None:
+async def test_device_is_removed_after_asking(alice: PreferencesUser) -> None:
     for label in ("Pixel", "Old phone"):
-        await alice.tenant.ask(PHONE_OF % (uuid4().hex, label), user="alice")
+        await alice.tenant.execute(REGISTER_PHONE % (uuid4().hex, label), user="alice")
     page = await alice.page()
     remove = page.get_by_role("button", name="Remove Old phone?")
     await remove.click()
@@ -187,13 +187,13 @@ async def test_device_is_removed_after_asking(alice: Person) -> None:
     await expect(remove).to_have_count(0)
 
     async def removed() -> bool:
-        return (await alice.tenant.ask(DEVICES, user="alice"))["me"]["devices"] == [{"label": "Pixel"}]
+        return (await alice.tenant.execute(DEVICES, user="alice"))["me"]["devices"] == [{"label": "Pixel"}]
 
     await eventually(removed, WITHIN_S)
     await expect(page.get_by_role("heading", name="Devices")).to_be_focused()
 
 
-async def test_push_without_a_service_worker_is_said_and_its_developer_told_why(alice: Person) -> None:
+async def test_push_without_a_service_worker_is_said_and_its_developer_told_why(alice: PreferencesUser) -> None:
     page = await alice.page(attributes="worker=/none.js")
     await page.context.grant_permissions(["notifications"])
     async with page.expect_console_message(lambda said: "/none.js" in said.text) as told:
@@ -205,7 +205,7 @@ async def test_push_without_a_service_worker_is_said_and_its_developer_told_why(
     await expect(page.locator("hub-push button")).to_have_count(0)
 
 
-async def test_refused_change_is_rolled_back_and_said(alice: Person) -> None:
+async def test_refused_change_is_rolled_back_and_said(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")
     await expect(cell).to_be_checked()

@@ -4,11 +4,11 @@ from uuid import uuid4
 
 from playwright.async_api import expect
 
-from tests.browser.preferences.preferences_page import PHONE_OF, WITHIN_S, Person, switch
+from tests.browser.preferences.preferences_page import REGISTER_PHONE, WITHIN_S, PreferencesUser, switch
 from tests.client import eventually
 
 
-async def test_change_without_a_connection_is_told_when_it_is_back(alice: Person) -> None:
+async def test_change_without_a_connection_is_told_when_it_is_back(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")
     await expect(cell).to_be_checked()
@@ -28,7 +28,7 @@ async def test_change_without_a_connection_is_told_when_it_is_back(alice: Person
     await expect(cell).not_to_be_checked()
 
 
-async def test_what_one_page_changes_another_shows(alice: Person) -> None:
+async def test_what_one_page_changes_another_shows(alice: PreferencesUser) -> None:
     page = await alice.page()
     other = await page.context.new_page()
     await other.goto(alice.address())
@@ -37,8 +37,8 @@ async def test_what_one_page_changes_another_shows(alice: Person) -> None:
     await expect(switch(other, "E-mail for Product news")).not_to_be_checked()
 
 
-async def test_device_that_one_page_removes_leaves_the_other(alice: Person) -> None:
-    await alice.tenant.ask(PHONE_OF % (uuid4().hex, "Pixel"), user="alice")
+async def test_device_that_one_page_removes_leaves_the_other(alice: PreferencesUser) -> None:
+    await alice.tenant.execute(REGISTER_PHONE % (uuid4().hex, "Pixel"), user="alice")
     page = await alice.page()
     other = await page.context.new_page()
     await other.goto(alice.address())
@@ -49,7 +49,7 @@ async def test_device_that_one_page_removes_leaves_the_other(alice: Person) -> N
     await expect(listed).to_have_count(0)
 
 
-async def test_visits_without_a_connection_ask_once_when_it_is_back(alice: Person) -> None:
+async def test_visits_without_a_connection_ask_once_when_it_is_back(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")
     await cell.wait_for()
@@ -76,8 +76,8 @@ async def test_visits_without_a_connection_ask_once_when_it_is_back(alice: Perso
     assert await page.evaluate("asked") == 3  # the first, the one that waited, and the change
 
 
-async def test_who_signs_out_or_hands_over_leaves_nothing_behind(alice: Person) -> None:
-    await alice.tenant.ask(PHONE_OF % (uuid4().hex, "Alice's Pixel"), user="alice")
+async def test_who_signs_out_or_hands_over_leaves_nothing_behind(alice: PreferencesUser) -> None:
+    await alice.tenant.execute(REGISTER_PHONE % (uuid4().hex, "Alice's Pixel"), user="alice")
     page = await alice.page()
     element = page.locator("hub-preferences")
     await element.get_by_text("Alice's Pixel").wait_for()
@@ -95,7 +95,7 @@ async def test_who_signs_out_or_hands_over_leaves_nothing_behind(alice: Person) 
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-async def test_new_function_for_tokens_is_no_new_connection_and_its_end_is_a_sign_out(alice: Person) -> None:
+async def test_new_function_for_tokens_is_no_new_connection_and_its_end_is_a_sign_out(alice: PreferencesUser) -> None:
     page = await alice.page()
     await switch(page, "E-mail for Product news").wait_for()
     element = page.locator("hub-preferences")
@@ -123,7 +123,7 @@ async def test_new_function_for_tokens_is_no_new_connection_and_its_end_is_a_sig
     await expect(page.get_by_text("You are signed out")).to_be_visible()
 
 
-async def test_whose_token_is_refused_is_shown_nothing_until_there_is_a_good_one(alice: Person) -> None:
+async def test_whose_token_is_refused_is_shown_nothing_until_there_is_a_good_one(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")
     await cell.wait_for()
@@ -138,7 +138,7 @@ async def test_whose_token_is_refused_is_shown_nothing_until_there_is_a_good_one
     await cell.wait_for()
 
 
-async def test_quick_changes_end_where_the_person_left_them(alice: Person) -> None:
+async def test_quick_changes_end_where_the_person_left_them(alice: PreferencesUser) -> None:
     page = await alice.page()
     cells = [switch(page, f"E-mail for {name}") for name in ("Product news", "Build results")]
     for _ in range(5):
@@ -156,7 +156,7 @@ async def test_quick_changes_end_where_the_person_left_them(alice: Person) -> No
         await expect(cell).not_to_be_checked()
 
 
-async def test_failed_load_is_said_and_tried_again(alice: Person) -> None:
+async def test_failed_load_is_said_and_tried_again(alice: PreferencesUser) -> None:
     page = await alice.page()
     await switch(page, "E-mail for Product news").wait_for()
     alice.user = "bob"

@@ -11,19 +11,21 @@ import pytest
 from playwright.async_api import async_playwright
 
 from hub.platform.embedded_servers import Mongod, Redis
-from tests.browser.conftest import CHROMIUM, QUIET
+from tests.browser.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.browser.desktop import DAEMON, Desktop
 from tests.browser.push_service import LocalPushService
 from tests.browser.settings_page import SettingsPage
-from tests.browser.web_push.push_page import WITHIN_S, Rig, World
-from tests.channel_setup import QUICK
+from tests.browser.web_push.push_page import WITHIN_S, PushSetup, PushUser
+from tests.channel_setup import SHORT_TIMES
 from tests.client import Tenant
 from tests.processes import Deployment
-from tests.worlds import VAPID_TEXT
+from tests.provider_setup import VAPID_TEXT
 
 
 @pytest.fixture(scope="package")
-async def opened(servers: tuple[Mongod, Redis], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def push_setup(
+    servers: tuple[Mongod, Redis], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[PushSetup]:
     if not DAEMON:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("dbus-daemon is not on the PATH")
     mongod, redis = servers
@@ -33,7 +35,7 @@ async def opened(servers: tuple[Mongod, Redis], tmp_path_factory: pytest.TempPat
         stack.push_async_callback(service.close)
         name = f"browser{uuid4().hex[:8]}"
         settings = {
-            **QUICK,
+            **SHORT_TIMES,
             "mongo_database": name,
             "redis_prefix": f"{name}:",
             "vapid_private_key": VAPID_TEXT,
@@ -54,7 +56,7 @@ async def opened(servers: tuple[Mongod, Redis], tmp_path_factory: pytest.TempPat
             env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": desktop.address},
             ignore_default_args=["--disable-background-networking", "--headless"],
             args=[
-                *(argument for argument in QUIET if argument != "--disable-background-networking"),
+                *(argument for argument in CHROMIUM_FLAGS if argument != "--disable-background-networking"),
                 "--headless=new",
                 *service.arguments,
             ],
@@ -62,7 +64,7 @@ async def opened(servers: tuple[Mongod, Redis], tmp_path_factory: pytest.TempPat
         stack.push_async_callback(context.close)
         context.set_default_timeout(WITHIN_S * 1_000)
         await context.add_init_script(service.script)
-        yield World(tenant, service, desktop, context)
+        yield PushSetup(tenant, service, desktop, context)
 
 
 def _worker(mongod: Mongod, redis: Redis, settings: dict[str, str]) -> Deployment:
@@ -76,18 +78,18 @@ class _Workers(Deployment):
 
 
 @pytest.fixture
-async def elsewhere(built: Path) -> AsyncIterator[SettingsPage]:
+async def foreign_pages(built_front_end: Path) -> AsyncIterator[SettingsPage]:
     """A page of another origin."""
-    async with SettingsPage(built) as pages:
+    async with SettingsPage(built_front_end) as pages:
         yield pages
 
 
 @pytest.fixture
-async def rig(opened: World, built: Path) -> AsyncIterator[Rig]:
+async def push_user(push_setup: PushSetup, built_front_end: Path) -> AsyncIterator[PushUser]:
     """Somebody new, on a page of an origin that this browser has not met: no service worker is left there."""
-    async with SettingsPage(built) as pages:
-        await opened.context.grant_permissions(["notifications"], origin=pages.url)
-        yield Rig(opened, pages)
-        for page in opened.context.pages[1:]:
+    async with SettingsPage(built_front_end) as pages:
+        await push_setup.context.grant_permissions(["notifications"], origin=pages.url)
+        yield PushUser(push_setup, pages)
+        for page in push_setup.context.pages[1:]:
             await page.close()
-        opened.desktop.banners.clear()
+        push_setup.desktop.banners.clear()

@@ -12,7 +12,7 @@ from playwright.async_api import BrowserContext, Page, Worker
 from tests.browser.desktop import Desktop
 from tests.browser.push_service import LocalPushService
 from tests.browser.settings_page import SettingsPage
-from tests.channel_setup import deliveries
+from tests.channel_setup import list_deliveries
 from tests.client import Json, Tenant, eventually
 
 BANNERS = """async () => {
@@ -29,7 +29,7 @@ PUSHED_WITHIN_S = 90
 
 
 @dataclass(frozen=True)
-class World:
+class PushSetup:
     """A hub with keys for web push, and a browser with a profile and a desktop of its own."""
 
     tenant: Tenant
@@ -38,15 +38,15 @@ class World:
     context: BrowserContext
 
 
-class Rig:
+class PushUser:
     """Somebody there, and an app's pages."""
 
-    def __init__(self, world: World, pages: SettingsPage) -> None:
+    def __init__(self, fakes: PushSetup, pages: SettingsPage) -> None:
         self.tenant, self.service, self.desktop, self.context = (
-            world.tenant,
-            world.service,
-            world.desktop,
-            world.context,
+            fakes.tenant,
+            fakes.service,
+            fakes.desktop,
+            fakes.context,
         )
         self.pages = pages
         self.user = f"u{uuid4().hex[:8]}"
@@ -71,21 +71,21 @@ class Rig:
         return page
 
     async def devices(self) -> list[Json]:
-        found: list[Json] = (await self.tenant.ask(DEVICES, user=self.user))["me"]["devices"]
+        found: list[Json] = (await self.tenant.execute(DEVICES, user=self.user))["me"]["devices"]
         return found
 
     async def send(self, **given: Any) -> str:
         """By web push and into the inbox; answers the notification's id."""
         sent = await self.tenant.send(self.user, channels=["IN_APP", "WEB_PUSH"], **given)
         query = "query ($id: ID!) { send(id: $id) { notifications { nodes { id } } } }"
-        found = await self.tenant.ask(query, id=sent["send"]["id"])
+        found = await self.tenant.execute(query, id=sent["send"]["id"])
         return str(found["send"]["notifications"]["nodes"][0]["id"])
 
     async def delivery(self, notification: str, status: str) -> Json:
         """Its delivery by web push, once that is in this state."""
 
         async def there() -> Json | None:
-            for found in await deliveries(self.tenant, userId=self.user):
+            for found in await list_deliveries(self.tenant, userId=self.user):
                 if (found["notificationId"], found["channel"], found["status"]) == (notification, "WEB_PUSH", status):
                     return found
             return None

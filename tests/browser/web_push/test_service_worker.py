@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 from playwright.async_api import CDPSession, Page
 
-from tests.browser.web_push.push_page import PUSHED_WITHIN_S, WITHIN_S, Rig
+from tests.browser.web_push.push_page import PUSHED_WITHIN_S, WITHIN_S, PushUser
 from tests.client import Json, eventually
 
 # ---------------------------------------------------------------- what no hub would send, handed to the worker in plain
 
 
-async def deliveries_to(rig: Rig, page: Page) -> Any:
+async def deliveries_to(push_user: PushUser, page: Page) -> Any:
     """Hands a payload to the service worker of that page, as if decrypted."""
-    cdp: CDPSession = await rig.context.new_cdp_session(page)
+    cdp: CDPSession = await push_user.context.new_cdp_session(page)
     registered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def told(event: Json) -> None:
         for one in event["registrations"]:
-            if one["scopeURL"].startswith(rig.pages.url) and not one["isDeleted"] and not registered.done():
+            if one["scopeURL"].startswith(push_user.pages.url) and not one["isDeleted"] and not registered.done():
                 registered.set_result(one["registrationId"])
 
     cdp.on("ServiceWorker.workerRegistrationUpdated", told)
@@ -28,7 +28,7 @@ async def deliveries_to(rig: Rig, page: Page) -> Any:
     id = await asyncio.wait_for(registered, WITHIN_S)
 
     async def hand(data: str) -> Page:
-        given = {"origin": rig.pages.url, "registrationId": id, "data": data}
+        given = {"origin": push_user.pages.url, "registrationId": id, "data": data}
         await cdp.send("ServiceWorker.deliverPushMessage", given)
         return page
 
@@ -36,18 +36,18 @@ async def deliveries_to(rig: Rig, page: Page) -> Any:
 
 
 @pytest.fixture
-async def deliver(rig: Rig) -> Any:
-    return await deliveries_to(rig, await rig.subscribed())
+async def deliver(push_user: PushUser) -> Any:
+    return await deliveries_to(push_user, await push_user.subscribed())
 
 
-async def test_worker_of_the_app_takes_this_one_in_and_keeps_its_own_pushes(rig: Rig) -> None:
-    page = await rig.subscribed(attributes="worker=/own.js")
-    deliver = await deliveries_to(rig, page)
-    id = await rig.send(title="From the hub")
-    [banner] = await rig.banners(page)
+async def test_worker_of_the_app_takes_this_one_in_and_keeps_its_own_pushes(push_user: PushUser) -> None:
+    page = await push_user.subscribed(attributes="worker=/own.js")
+    deliver = await deliveries_to(push_user, page)
+    id = await push_user.send(title="From the hub")
+    [banner] = await push_user.banners(page)
     assert banner["tag"] == id
     await deliver('{"mine": "From the app"}')
-    assert {banner["title"] for banner in await rig.banners(page, 2)} == {"From the app", "From the hub"}
+    assert {banner["title"] for banner in await push_user.banners(page, 2)} == {"From the app", "From the hub"}
     assert await page.evaluate("navigator.serviceWorker.controller") is None
 
 
@@ -65,26 +65,28 @@ async def test_worker_of_the_app_takes_this_one_in_and_keeps_its_own_pushes(rig:
         '{"actions": [null, 5, {}, {"action": "a"}, {"action": "a", "title": "A", "url": "data:text/html,x"}]}',
     ],
 )
-async def test_malformed_push_shows_something_and_leads_nowhere(rig: Rig, deliver: Any, payload: str) -> None:
+async def test_malformed_push_shows_something_and_leads_nowhere(
+    push_user: PushUser, deliver: Any, payload: str
+) -> None:
     page = await deliver(payload)
-    [banner] = await rig.banners(page)
+    [banner] = await push_user.banners(page)
     assert banner["title"] == "New notification"
     assert set(banner["data"]["hub"]["urls"].values()) == {""}
-    await rig.clicked("New notification")
-    await rig.banners(page, 0)
-    await rig.shows([page.url])
+    await push_user.clicked("New notification")
+    await push_user.banners(page, 0)
+    await push_user.shows([page.url])
 
 
-async def test_same_tag_takes_the_place_and_is_heard_only_if_it_is_another(rig: Rig, deliver: Any) -> None:
+async def test_same_tag_takes_the_place_and_is_heard_only_if_it_is_another(push_user: PushUser, deliver: Any) -> None:
     for id, tag, renotified in (("1", "build", False), ("1", "build", False), ("2", "build", True)):
-        before = rig.desktop.shown
+        before = push_user.desktop.shown
         page = await deliver(json.dumps({"id": id, "tag": tag, "title": f"Build {id}"}))
 
         async def shown(before: int = before) -> bool:
-            return rig.desktop.shown > before
+            return push_user.desktop.shown > before
 
         await eventually(shown, PUSHED_WITHIN_S)
-        [banner] = await rig.banners(page)
+        [banner] = await push_user.banners(page)
         assert (banner["data"]["hub"]["id"], banner["renotify"]) == (id, renotified)
     page = await deliver(json.dumps({"id": "3", "title": "Another"}))
-    assert {banner["tag"] for banner in await rig.banners(page, 2)} == {"build", "3"}
+    assert {banner["tag"] for banner in await push_user.banners(page, 2)} == {"build", "3"}

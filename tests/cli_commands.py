@@ -1,0 +1,106 @@
+"""The `hub` command as a person runs it: the console script, with its output in files that can be read meanwhile."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.processes import Deployment
+
+HUB = Path(sys.executable).with_name("hub")
+COMMAND_TIMEOUT_S = 30.0
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This process's without the hub's settings, and those given by their names without the prefix."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+    return {**kept, "PYTHONWARNINGS": "error", **{f"HUB_{name.upper()}": value for name, value in settings.items()}}
+
+
+def run_command(*arguments: str, cwd: Path | str | None = None, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """A command that ends by itself."""
+    return subprocess.run(
+        [HUB, *arguments],
+        env=environment(**settings),
+        cwd=cwd,
+        text=True,
+        capture_output=True,
+        timeout=COMMAND_TIMEOUT_S,
+        check=False,
+    )
+
+
+def _restore_interrupts() -> None:
+    """What a shell without job control starts in the background ignores Ctrl-C, and hands that down: to these tests,
+    and through them to the commands."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Command:
+    """A command that goes on until it is told to end. It is killed when the block is left."""
+
+    def __init__(self, *arguments: str, cwd: Path | str | None = None, **settings: str) -> None:
+        self._arguments = arguments
+        self._cwd = cwd
+        self._environment = environment(**settings)
+
+    async def __aenter__(self) -> "Command":
+        self._out = tempfile.NamedTemporaryFile(prefix="hub-")  # noqa: SIM115 - closed with the block
+        self._err = tempfile.NamedTemporaryFile(prefix="hub-")  # noqa: SIM115 - closed with the block
+        self.process = subprocess.Popen(  # noqa: ASYNC220 - it is polled
+            [HUB, *self._arguments],
+            env=self._environment,
+            cwd=self._cwd,
+            stdout=self._out,
+            stderr=self._err,
+            preexec_fn=_restore_interrupts,  # noqa: PLW1509 - it only sets a signal
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.kill()
+        self._out.close()
+        self._err.close()
+
+    @property
+    def out(self) -> str:
+        return Path(self._out.name).read_text()
+
+    @property
+    def err(self) -> str:
+        return Path(self._err.name).read_text()
+
+    async def wait_for_output(self, pattern: str, within_s: float = 30.0) -> "re.Match[str]":
+        """Returns when the output matches."""
+        deadline = time.monotonic() + within_s
+        while not (match := re.search(pattern, self.out)):
+            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.out}{self.err}"
+            assert time.monotonic() < deadline, f"did not say {pattern!r}: {self.out}{self.err}"
+            await asyncio.sleep(0.02)
+        return match
+
+    async def wait(self, within_s: float) -> int:
+        """The exit code."""
+        deadline = time.monotonic() + within_s
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"still running after {within_s} s: {self.out}{self.err}"
+            await asyncio.sleep(0.02)
+        return self.process.returncode
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """-9."""
+        self.process.kill()
+        self.process.wait()
+
+
+def base_url(deployment: Deployment, index: int = 0) -> str:
+    return deployment.urls[index].removesuffix("/graphql")

@@ -1,0 +1,307 @@
+"""Providers of every channel, opened for tests, each with its peer."""
+
+import base64
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiohttp import ClientSession, web
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from hub.model import Category, Device, DeviceKind, Notification, Priority, Tenant, User
+from hub.platform.outbound_http import OutboundHTTP
+from hub.send import aws
+from hub.send.channels import email, mobile_push, web_push
+from hub.send.email_message import Sender
+from hub.send.message import Message, Provider
+from hub.send.outcome import Outcome
+from hub.settings import Settings
+from tests.fake_providers import HANG, FakeAmazon, FakeBrowser, FakeHTTPServer, FakeMailServer, FakePushService
+
+NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
+VAPID_KEY = ec.generate_private_key(ec.SECP256R1())
+VAPID_TEXT = (
+    base64.urlsafe_b64encode(VAPID_KEY.private_numbers().private_value.to_bytes(32, "big")).rstrip(b"=").decode()
+)
+SENDER = "Acme <no-reply@acme.example>"
+PRIVATE_VALUES = {
+    "address": "alice.private@people.example",
+    "title": "A private headline",
+    "text": "Words between us",
+    "vapid": VAPID_TEXT,
+    "token": f"device-token-{uuid4().hex}",
+    "aws": "an-aws-secret-key",
+    "unsubscribe": "https://hub.example/unsubscribe/a-signed-token",
+}
+"""What stands in no log line and in no error."""
+
+
+FCM, APNS = "fcm", "apns"
+
+
+def provider_settings(**given: Any) -> Settings:
+    return Settings(**{"jwt_secret": ("s" * 32,), "provider_timeout_s": 10, **given})
+
+
+def new_message(**given: Any) -> Message:
+    """A delivery to Alice. `n_...` and `t_...` are about the notification and the tenant."""
+    notification: dict[str, Any] = {
+        "id": str(uuid4()),
+        "mailbox": "acme/alice",
+        "send": "s",
+        "category": "builds",
+        "title": PRIVATE_VALUES["title"],
+        "body": PRIVATE_VALUES["text"],
+        "priority": Priority.HIGH,
+        "because": "You were named by the sender.",
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    tenant: dict[str, Any] = {
+        "id": "acme",
+        "name": "Acme",
+        "color": "#4f46e5",
+        "categories": (Category(key="builds", name="Build results"),),
+    }
+    whole: dict[str, Any] = {
+        "user": User(id="acme/alice", created_at=NOW, updated_at=NOW, email=PRIVATE_VALUES["address"]),
+        "device": None,
+        "unseen": 3,
+        "created_at": NOW,
+        "unsubscribe_url": PRIVATE_VALUES["unsubscribe"],
+    }
+    for name, value in given.items():
+        kind, _, field = name.partition("_")
+        {"n": notification, "t": tenant}.get(kind, whole)[field if kind in {"n", "t"} else name] = value
+    made = Notification(**notification)
+    return Message(id=f"{made.id}-x", notification=made, tenant=Tenant(**tenant), **whole)
+
+
+def message_to(address: str, **given: Any) -> Message:
+    return new_message(user=User(id="acme/alice", created_at=NOW, updated_at=NOW, email=address), **given)
+
+
+@dataclass
+class ProviderCase:
+    """A provider, its peer, and how that is made to misbehave. `calls` counts what reached it, `took` what it took."""
+
+    provider: Provider
+    peer: FakeMailServer | FakeHTTPServer
+    message: Callable[[], Message]
+    misbehave: Callable[[str], None]
+    calls: Callable[[], int]
+    took: Callable[[], int]
+    retry_after_s: float | None = 2
+
+
+@dataclass
+class FakeServers:
+    """What peers and providers are opened in."""
+
+    stack: AsyncExitStack
+    egress: OutboundHTTP
+    moto_url: str
+    environment: pytest.MonkeyPatch
+
+    async def amazon(self) -> FakeAmazon:
+        async with ClientSession() as session, session.post(f"{self.moto_url}/moto-api/reset"):
+            pass
+        peer: FakeAmazon = await self.stack.enter_async_context(FakeAmazon(self.moto_url))
+        self.environment.setenv("AWS_ENDPOINT_URL", peer.url)
+        self.environment.setenv("AWS_REGION", "eu-west-1")
+        self.environment.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+        self.environment.setenv("AWS_SECRET_ACCESS_KEY", PRIVATE_VALUES["aws"])
+        return peer
+
+    async def mail_server(self, **given: Any) -> FakeMailServer:
+        return await self.stack.enter_async_context(FakeMailServer(**given))
+
+    async def push_service(self) -> FakePushService:
+        service: FakePushService = await self.stack.enter_async_context(FakePushService(VAPID_KEY.public_key()))
+        return service
+
+
+def http_fault_setter(peer: FakeHTTPServer, faults: dict[str, Callable[[], web.Response]]) -> Callable[[str], None]:
+    def redirect() -> web.Response:
+        return web.Response(status=302, headers={"location": f"{peer.url}/elsewhere"})
+
+    def misbehave(fault: str) -> None:
+        replies: dict[str, Any] = {**faults, HANG: HANG, "redirect": redirect}
+        peer.fault = replies[fault]
+
+    return misbehave
+
+
+async def smtp_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
+    server = await fakes.mail_server()
+    given = provider_settings(
+        smtp_url=f"smtp://127.0.0.1:{server.port}",
+        smtp_from=SENDER,
+        smtp_max_connections=2,
+        provider_timeout_s=timeout_s,
+    )
+    [provider] = await email.create_providers(given, fakes.egress, fakes.stack)
+    faults = {
+        "slow_down": {"RCPT": "451 4.7.1 {address}: too many mails"},
+        "down": {"MAIL": "421 4.3.2 down for a while"},
+        "permanent": {"DATA": "554 5.7.1 this is spam"},
+        "gone": {"RCPT": "550 5.1.1 <{address}>: no such user"},
+        HANG: {"DATA": HANG},
+    }
+
+    def misbehave(fault: str) -> None:
+        server.replies = faults[fault]
+
+    return ProviderCase(
+        provider,
+        server,
+        new_message,
+        misbehave,
+        lambda: server.connections,
+        lambda: len(server.emails),
+        retry_after_s=None,
+    )
+
+
+async def ses_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
+    amazon = await fakes.amazon()
+    given = provider_settings(ses_from=SENDER, provider_timeout_s=timeout_s)
+    [provider] = await email.create_providers(given, fakes.egress, fakes.stack)
+    await provider._client.create_email_identity(EmailIdentity="no-reply@acme.example")  # type: ignore[attr-defined]
+    amazon.calls = 0
+    amazon.requests.clear()
+    words = f"Email address is not verified: {PRIVATE_VALUES['address']}"
+    faults = {
+        "slow_down": FakeAmazon.json_error(429, "TooManyRequestsException", **{"Retry-After": "2"}),
+        "down": FakeAmazon.json_error(503, "ServiceUnavailable"),
+        "permanent": FakeAmazon.json_error(400, "MessageRejected", words),
+    }
+    return ProviderCase(
+        provider,
+        amazon,
+        new_message,
+        http_fault_setter(amazon, faults),
+        lambda: amazon.calls,
+        lambda: len(amazon.requests),
+    )
+
+
+async def open_web_push(fakes: FakeServers, timeout_s: float = 10) -> tuple[Provider, ...]:
+    given = {"vapid_private_key": VAPID_TEXT, "vapid_subject": "mailto:ops@acme.example"}
+    return await web_push.create_providers(
+        provider_settings(**given, provider_timeout_s=timeout_s), fakes.egress, fakes.stack
+    )
+
+
+async def web_push_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
+    service = await fakes.push_service()
+    [provider] = await open_web_push(fakes, timeout_s)
+    browser = service.subscribe()
+    faults = {
+        "slow_down": lambda: web.Response(status=429, headers={"retry-after": "2"}),
+        "down": lambda: web.Response(status=503),
+        "permanent": lambda: web.Response(status=400),
+        "gone": lambda: web.Response(status=410),
+    }
+    return ProviderCase(
+        provider,
+        service,
+        lambda: new_message(device=browser_device(browser)),
+        http_fault_setter(service, faults),
+        lambda: service.calls,
+        lambda: len(service.pushes),
+    )
+
+
+async def sns_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
+    amazon = await fakes.amazon()
+    phones = await open_sns(fakes, timeout_s)
+    arn = await phones.endpoint()
+    amazon.calls = 0
+    amazon.requests.clear()
+    faults = {
+        "slow_down": FakeAmazon.xml_error(429, "Throttling", **{"Retry-After": "2"}),
+        "down": FakeAmazon.xml_error(500, "InternalError"),
+        "permanent": FakeAmazon.xml_error(400, "InvalidParameter", f"Token {PRIVATE_VALUES['address']}"),
+        "gone": FakeAmazon.xml_error(400, "EndpointDisabled", "Endpoint is disabled"),
+    }
+    return ProviderCase(
+        phones.provider,
+        amazon,
+        lambda: new_message(device=phone_device(arn=arn)),
+        http_fault_setter(amazon, faults),
+        lambda: amazon.calls,
+        lambda: len(amazon.requests),
+    )
+
+
+def browser_device(browser: FakeBrowser, **given: Any) -> Device:
+    keys = {"url": browser.endpoint, "p256dh": browser.p256dh_text, "auth": browser.auth_text, **given}
+    return Device(id="d1", kind=DeviceKind.WEB_PUSH, key=browser.endpoint, created_at=NOW, **keys)
+
+
+def phone_device(platform: str = FCM, **given: Any) -> Device:
+    given = {"token": PRIVATE_VALUES["token"], **given}
+    return Device(id="d2", kind=DeviceKind.MOBILE_PUSH, key=given["token"], created_at=NOW, platform=platform, **given)
+
+
+@dataclass
+class SnsClient:
+    """The provider, a client of the same service, and what was remembered."""
+
+    provider: Provider
+    client: Any
+    applications: dict[str, str]
+    remembered: list[tuple[str, str, str]]
+
+    async def endpoint(self, token: str = PRIVATE_VALUES["token"], **attributes: str) -> str:
+        made = await self.client.create_platform_endpoint(
+            PlatformApplicationArn=self.applications[FCM], Token=token, Attributes=attributes
+        )
+        return str(made["EndpointArn"])
+
+
+async def open_sns(fakes: FakeServers, timeout_s: float = 10) -> SnsClient:
+    given, remembered = provider_settings(provider_timeout_s=timeout_s), []
+    client = await aws.open_client("sns", given, fakes.stack)
+    applications = {}
+    for platform, kind in ((FCM, "GCM"), (APNS, "APNS")):
+        made = await client.create_platform_application(Name=f"a{uuid4().hex}", Platform=kind, Attributes={})
+        applications[platform] = made["PlatformApplicationArn"]
+
+    async def remember(user: str, device: str, arn: str) -> None:
+        remembered.append((user, device, arn))
+
+    arns = {"sns_platform_fcm": applications[FCM], "sns_platform_apns": applications[APNS]}
+    [provider] = await mobile_push.create_providers(
+        provider_settings(**arns, provider_timeout_s=timeout_s), fakes.egress, fakes.stack, remember
+    )
+    return SnsClient(provider, client, applications, remembered)
+
+
+PROVIDER_CASES = {"smtp": smtp_case, "ses": ses_case, "web_push": web_push_case, "sns": sns_case}
+
+
+def without_secrets(outcome: Outcome) -> Outcome:
+    for what, value in PRIVATE_VALUES.items():
+        assert value not in repr(outcome), f"{what} in an outcome"
+    return outcome
+
+
+ACME = Sender("Acme", "no-reply@acme.example")
+
+
+async def open_smtp(
+    fakes: FakeServers, server: FakeMailServer, scheme: str = "smtp", query: str = "", **more: Any
+) -> email.Smtp:
+    login = more.pop("login", "")
+    url = f"{scheme}://{login}127.0.0.1:{server.port}{query}"
+    [smtp] = await email.create_providers(
+        provider_settings(smtp_url=url, smtp_from=SENDER, **more), fakes.egress, fakes.stack
+    )
+    assert isinstance(smtp, email.Smtp)
+    return smtp

@@ -1,0 +1,145 @@
+"""Parties who do not know each other share a host: what one of them answers holds back nobody else."""
+
+import socket
+
+from aiohttp import web
+from redis.asyncio import Redis as RedisClient
+
+from hub.platform.circuit_breaker import KEY_TTL_S, Breakers, breaker_names
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.send.outcome import Dead, Delivered, Gone, Retry, breaker_results
+from tests.channel_setup import CONNECT_WEBHOOK, SHORT_TIMES, list_all_deliveries
+from tests.client import Tenant, eventually
+from tests.processes import Deployment
+from tests.webhook_receiver import WebhookReceiver
+
+ENDPOINT = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret endpoint { id } } }"
+CALLS = "{ webhooks { calls(first: 100) { nodes { status attempts { ok } } } } }"
+OWN = {
+    "mongo_database": "breakers",
+    "redis_prefix": "breakers:",
+    "circuit_breaker_open_s": "600",
+    "retry_schedule": "600s",
+}
+
+
+async def join(tenant: Tenant, receiver: WebhookReceiver, user: str) -> None:
+    made = (await tenant.execute(CONNECT_WEBHOOK, user=user, to=f"{receiver.url}/{user}"))["connectWebhook"]
+    receiver.secrets[f"/{user}"] = made["secret"]
+
+
+async def test_address_that_fails_holds_back_no_other_address_of_its_host(
+    servers: tuple[Mongod, Redis], receiver: WebhookReceiver
+) -> None:
+    """4xx, 5xx and silence of one person's webhook concern that webhook: another person's and the tenant's own endpoint
+    on the host are called as ever, and only the failing address is left alone."""
+    mongod, redis = servers
+    own = {**SHORT_TIMES, **OWN, "provider_timeout_s": "0.3", "lease_margin_s": "2"}
+    async with Deployment(mongod.url, redis.url, apis=1, workers=1, **own) as running:
+        async with Tenant("breakers", running.urls) as tenant:
+            for user in ("dead", "broken", "silent", "good"):
+                await join(tenant, receiver, user)
+            receiver.responses["/dead"] = lambda *_: web.Response(status=404)
+            receiver.responses["/broken"] = lambda *_: web.Response(status=503)
+            receiver.responses["/silent"] = lambda *_: 3.0
+            for _ in range(14):
+                await tenant.send("dead", "broken", "silent", channels=["WEBHOOK"])
+
+            async def held() -> bool:
+                found = await list_all_deliveries(tenant, statuses=["HELD", "RETRYING"])
+                return len(found) == 42
+
+            await eventually(held, 30)
+            await tenant.send("dead", "broken", "silent", "good", channels=["WEBHOOK"])
+
+            async def left_alone() -> bool:
+                found = await list_all_deliveries(tenant, statuses=["HELD"])
+                return len({d["userId"] for d in found if d["reason"] == "PROVIDER_DOWN"}) == 3
+
+            await eventually(left_alone, 20)
+            made = (await tenant.execute_as_admin(ENDPOINT, input={"url": f"{receiver.url}/tenant"}))["createWebhook"]
+            receiver.secrets["/tenant"] = made["secret"]
+            for _ in range(3):
+                await tenant.send("good", channels=["IN_APP", "WEBHOOK"])
+
+            async def arrived() -> bool:
+                return len(receiver.bodies["/good"]) == 4 and len(receiver.bodies["/tenant"]) >= 3
+
+            await eventually(arrived, 20)
+            assert not [d for d in await list_all_deliveries(tenant, statuses=["HELD"]) if d["userId"] == "good"]
+
+
+async def test_host_that_takes_no_connection_is_left_alone_for_all_its_addresses(
+    servers: tuple[Mongod, Redis], receiver: WebhookReceiver
+) -> None:
+    """No connection proves that the host is down: an address that was never called waits, too."""
+    mongod, redis = servers
+    own = {**SHORT_TIMES, **OWN, "mongo_database": "breakers2", "redis_prefix": "breakers2:"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}"
+        async with Deployment(mongod.url, redis.url, apis=1, workers=1, **own) as running:
+            async with Tenant("breakers2", running.urls) as tenant:
+                for user in ("alice", "bob"):
+                    await tenant.execute(CONNECT_WEBHOOK, user=user, to=f"{closed}/{user}")
+                await join(tenant, receiver, "good")
+                for _ in range(12):
+                    await tenant.send("alice", channels=["WEBHOOK"])
+
+                async def tried() -> bool:
+                    return len(await list_all_deliveries(tenant, statuses=["HELD", "RETRYING"])) == 12
+
+                await eventually(tried, 30)
+                await tenant.send("bob", "good", channels=["WEBHOOK"])
+
+                async def held() -> bool:
+                    found = await list_all_deliveries(tenant, statuses=["HELD"])
+                    return "bob" in {d["userId"] for d in found if d["reason"] == "PROVIDER_DOWN"}
+
+                await eventually(held, 20)
+                await eventually(lambda: _came(receiver, "/good"), 20)
+
+
+async def _came(receiver: WebhookReceiver, path: str) -> bool:
+    return bool(receiver.bodies[path])
+
+
+def test_outcome_of_an_address_speaks_for_its_host_only_where_the_host_is_down() -> None:
+    """A provider of the settings has one breaker, which counts all but what is said to one recipient."""
+    both, one = ("host", "address"), ("smtp",)
+    for fine in (Delivered(), Dead("HTTP 405"), Gone("HTTP 410")):
+        assert breaker_results(both, fine) == [("host", True), ("address", True)]
+    assert breaker_results(both, Retry("HTTP 503")) == [("host", True), ("address", False)]
+    assert breaker_results(both, Retry("Connection refused", shared=True)) == [("host", False), ("address", False)]
+    assert breaker_results(one, Retry("421 closing")) == [("smtp", False)]
+    assert breaker_results(one, Retry("450 greylisted", shared=False)) == [("smtp", True)]
+
+
+async def test_breakers_of_addresses_keep_nothing_while_all_goes_well_and_forget(servers: tuple[Mongod, Redis]) -> None:
+    """However many addresses users register, Redis has keys only of those that failed lately."""
+    async with RedisClient.from_url(servers[1].url) as client:
+        breakers = Breakers(client, "sparse:", 30)
+        called = [name for n in range(100) for name in breaker_names("webhook", "a", f"https://h{n}.example/", str(n))]
+        await breakers.record({name: [True] * 3 for name in called})
+        assert [key async for key in client.scan_iter("sparse:*")] == []
+        await breakers.record({called[0]: [False], called[1]: [False] * 10})
+        keys = [key async for key in client.scan_iter("sparse:*")]
+        assert len(keys) == 2
+        assert all([0 < await client.ttl(key) <= KEY_TTL_S for key in keys])
+        assert set(await breakers.list_open()) == {called[1]}
+        await client.unlink(*keys)
+
+
+async def test_probe_that_was_granted_and_not_used_is_free_again(servers: tuple[Mongod, Redis]) -> None:
+    """A call has two breakers: the probe of one is given back where the other refuses."""
+    async with RedisClient.from_url(servers[1].url) as client:
+        breakers = Breakers(client, "probes:", 0.05)
+        await breakers.record({"host": [False] * 10})
+
+        async def granted() -> bool:
+            return (await breakers.check(["host"]))["host"] == 0
+
+        await eventually(granted, 5)
+        assert (await breakers.check(["host"]))["host"] > 0
+        await breakers.release_probes(["host"])
+        assert (await breakers.check(["host"]))["host"] == 0

@@ -1,0 +1,350 @@
+"""`hub dev`, as a newcomer meets it."""
+
+import asyncio
+import json
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from redis import Redis as RedisClient
+
+from hub.api.public.static_files import FrontendFiles
+from hub.cli.api_client import execute
+from hub.platform import server_process
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.cli_commands import HUB, Command, environment, run_command
+from tests.client import SEND, Json, eventually
+from tests.doc_pages import example_pages, text_of
+from tests.processes import SECRET
+from tests.webhook_receiver import WebhookReceiver
+
+ROOT = Path(__file__).parent.parent
+INBOX = "{ inbox(first: 100) { unread nodes { title } } }"
+CONNECT = "mutation ($to: String!) { connectWebhook(url: $to) { secret } }"
+CTRL_C_S = 5.0
+SERVES = r"(?s)serves at (http://[0-9.:]+) .*/graphiql#token=\S+\n"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Removed after the test: a data folder of MongoDB is 300 MB."""
+    with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def dev(data: Path, **settings: str) -> Command:
+    return Command("dev", "--port", "0", "--data", str(data), **settings)
+
+
+def line_after(text: str, start: str) -> str:
+    return text.partition(start)[2].splitlines()[1]
+
+
+def token_of(text: str, name: str) -> str:
+    found = re.search(rf"^{name} +(\S+)$", text, re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def children(data: Path) -> list[int]:
+    """The ports of MongoDB and Redis."""
+    running = json.loads((data / "running.json").read_text())
+    return [port for key in ("mongo_url", "redis_url") if (port := urlsplit(running[key]).port)]
+
+
+async def gone(ports: list[int], within_s: float = 5) -> None:
+    async def nobody_listens() -> bool:
+        return not any(server_process.is_listening(port) for port in ports)
+
+    await eventually(nobody_listens, within_s)
+
+
+async def test_dev_prints_lines_that_work_as_printed(folder: Path) -> None:
+    async with dev(folder) as hub:
+        url = (await hub.wait_for_output(SERVES))[1]
+        for name, unread in (("alice", 3), ("bob", 2)):
+            assert (await execute(url, token_of(hub.out, name), INBOX))["inbox"]["unread"] == unread
+        words = line_after(hub.out, "Watch alice's inbox").split()
+        assert words[0].endswith("hub")
+        async with Command(*words[1:]) as watch:
+            await watch.wait_for_output("3 unread, 3 unseen")
+            curl = line_after(hub.out, "Send a notification, in a third")
+            if shutil.which("curl"):
+                done = subprocess.run(  # noqa: ASYNC221 - the hub runs elsewhere
+                    curl, shell=True, text=True, capture_output=True, timeout=20, check=True
+                )
+                assert "errors" not in json.loads(done.stdout)
+                await watch.wait_for_output("new +Hello .*4 unread")
+            sent = run_command("send", "By command", "--to", "alice", "--data", str(folder))
+            assert sent.returncode == 0, sent.stderr
+            await watch.wait_for_output("new +By command")
+        admin = hub.out.partition("is printed by: ")[2].partition("\n")[0]
+        made = subprocess.run(  # noqa: ASYNC221 - the hub runs elsewhere
+            admin, shell=True, text=True, capture_output=True, timeout=20, check=True, env=environment(), cwd=ROOT
+        )
+        assert (await execute(url, made.stdout.strip(), "{ tenant { id } }")) == {"tenant": {"id": "default"}}
+        page, _, fragment = line_after(hub.out, "Explore the API").partition("#token=")
+        both = await execute(url, fragment, "{ inbox { unread } sends { nodes { id } } }")
+        assert both["sends"]["nodes"]
+        async with aiohttp.ClientSession() as session, session.get(page) as response:
+            assert "GraphiQL" in await response.text()
+
+
+async def test_dev_shows_what_would_leave_and_calls_webhooks_of_this_machine(folder: Path) -> None:
+    async with dev(folder) as hub, WebhookReceiver() as receiver, aiohttp.ClientSession() as http:
+        url = (await hub.wait_for_output(SERVES))[1]
+        assert f"\n{url}/dev/outbox\n" in hub.out
+        alice = token_of(hub.out, "alice")
+
+        async def outbox(count: int) -> list[Json]:
+            async with http.get(f"{url}/dev/outbox.json") as response:
+                found: list[Json] = (await response.json())["messages"]
+            return found if len(found) >= count else []
+
+        demo = await eventually(lambda: outbox(7))
+        assert Counter(told["channel"] for told in demo) == {"EMAIL": 4, "WEB_PUSH": 1, "MOBILE_PUSH": 1, "WEBHOOK": 1}
+        assert {told["outcome"] for told in demo} == {"Delivered"}
+        assert {told["channel"]: told["provider"] for told in demo} == {
+            **dict.fromkeys(("EMAIL", "WEB_PUSH", "MOBILE_PUSH"), None),
+            "WEBHOOK": "webhook",
+        }
+        [push] = [told for told in demo if told["channel"] == "WEB_PUSH"]
+        assert json.loads(push["text"])["title"] == "Bob asks for your review"
+
+        connected = await execute(url, alice, CONNECT, to=f"{receiver.url}/alice")
+        receiver.secrets["/alice"] = connected["connectWebhook"]["secret"]
+        assert len((await execute(url, alice, "{ webPushKey }"))["webPushKey"]) == 87
+        assert (
+            run_command(
+                "send", "<b>Two</b> for one", "--to", "alice", "--category", "marketing", "--data", str(folder)
+            ).returncode
+            == 0
+        )
+        service = token_of(hub.out, "service")
+        given = {"to": {"users": ["alice"]}, "category": "code", "content": {"title": "4711", "body": ""}}
+        await execute(url, service, SEND, input={**given, "channels": ["WEBHOOK", "SMS"]})
+        added = (await eventually(lambda: outbox(10)))[:3]
+        assert Counter(told["channel"] for told in added) == {"EMAIL": 1, "WEBHOOK": 2}
+        assert [told["data"]["title"] for told in receiver.bodies["/alice"]] == ["4711"]
+        assert receiver.invalid_signatures == 0
+        [called] = [told for told in added if told["to"] == f"{receiver.url}/alice"]
+        assert "\nwebhook-signature: v1," in called["text"]
+        skipped = await execute(url, alice, "{ inbox { unread } }")
+        assert skipped["inbox"]["unread"] == 4
+
+        [mail] = [told for told in added if told["channel"] == "EMAIL"]
+        assert (mail["to"], mail["subject"]) == ("alice@example.org", "<b>Two</b> for one")
+        async with http.get(f"{url}/dev/outbox/{mail['id']}") as response:
+            policy = response.headers["content-security-policy"]
+            assert "sandbox allow-popups" in policy
+            assert "script-src" not in policy
+            assert "&lt;b&gt;Two&lt;/b&gt; for one" in await response.text()
+        async with http.get(f"{url}/dev/outbox") as response:
+            assert "default-src 'none'; script-src 'nonce-" in response.headers["content-security-policy"]
+            assert "unsafe" not in response.headers["content-security-policy"]
+        after = mail["id"]
+        async with http.get(f"{url}/dev/outbox.json", params={"after": after}) as response:
+            assert all(told["id"] > after for told in (await response.json())["messages"])
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the examples call curl")
+async def test_documented_commands_work_as_written(folder: Path) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", text_of(*example_pages()), re.DOTALL)
+    async with Command("dev", "--port", "0", cwd=folder) as hub:
+        url = (await hub.wait_for_output(SERVES))[1]
+        script = "\n".join(blocks).replace("http://127.0.0.1:8000", url).replace(".venv/bin/hub", str(HUB))
+        done = await asyncio.to_thread(
+            subprocess.run,
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environment(),
+            text=True,
+            capture_output=True,
+            timeout=270,
+        )
+    assert done.stderr == ""
+    assert '"errors"' not in done.stdout
+    for words in (
+        '"duplicate":false',
+        '"title":"While you were away"',
+        '"changed":1',
+        '"email":"carol@example.org"',
+        '"kind":"DELIVERY"',
+        "All is well.",
+    ):
+        assert words in done.stdout
+
+
+async def test_dev_ends_within_5_s_of_ctrl_c_with_code_0_and_one_line(folder: Path) -> None:
+    async with dev(folder) as hub:
+        await hub.wait_for_output(SERVES)
+        ports = children(folder)
+        async with Command("watch", "--user", "alice", "--data", str(folder)) as watch:
+            await watch.wait_for_output("Live")
+            said = hub.out
+            hub.interrupt()
+            assert await hub.wait(CTRL_C_S) == 0
+            await watch.wait_for_output("lost")
+        assert hub.out.removeprefix(said).split("\n") == ["", f"Stopped. The data stays in {folder}.", ""]
+        assert hub.err == ""
+        assert not any(server_process.is_listening(port) for port in ports)
+        assert not (folder / "running.json").exists()
+
+
+async def test_dev_interrupted_while_starting_ends_cleanly(folder: Path) -> None:
+    async with dev(folder) as hub:
+        await hub.wait_for_output("Starting mongod")
+        hub.interrupt()
+        assert await hub.wait(CTRL_C_S) == 0
+        assert hub.err == ""
+
+
+async def test_dev_killed_leaves_no_child_and_finds_its_data_again(folder: Path) -> None:
+    async with dev(folder) as hub:
+        await hub.wait_for_output(SERVES)
+        token = token_of(hub.out, "alice")
+        assert run_command("send", "Kept", "--to", "alice", "--data", str(folder)).returncode == 0
+        ports = children(folder)
+        assert len(ports) == 2
+        assert "mode development" in run_command("doctor", "--data", str(folder)).stdout
+        foreign = run_command("doctor", "--data", str(folder), mongo_url="mongodb://127.0.0.1:1", jwt_secret=SECRET)
+        assert "mode production" in foreign.stdout
+        hub.kill()
+        await gone(ports)
+    left = run_command("doctor", "--data", str(folder))
+    assert left.returncode == 1
+    assert "stale running.json" in left.stderr
+    async with dev(folder) as hub:
+        url = (await hub.wait_for_output(SERVES))[1]
+        inbox = (await execute(url, token, INBOX))["inbox"]  # the old token: the key is kept too
+        assert inbox["nodes"][0]["title"] == "Kept"
+        assert inbox["unread"] == 4  # the demo was not made twice
+        for secret in ("jwt-secret", "running.json"):
+            assert stat.S_IMODE((folder / secret).stat().st_mode) == 0o600
+
+
+async def test_dev_starts_a_server_that_ends_again_and_gives_up_after_three_times(folder: Path) -> None:
+    async with dev(folder) as hub:
+        await hub.wait_for_output(SERVES)
+        url = json.loads((folder / "running.json").read_text())["redis_url"]
+        for time in range(4):
+            client = RedisClient.from_url(url)
+            client.shutdown(nosave=True)
+            client.close()
+            if time < 3:
+                await hub.wait_for_output(rf"(?s)(redis-server is back.*){{{time + 1}}}")
+        assert await hub.wait(10) == 1
+        assert hub.err.count("redis-server ended with status 0. From ") == 4
+        assert str(folder / "redis" / "redis-server.log") in hub.err
+        assert "Traceback" not in hub.err
+
+
+async def test_dev_lets_front_ends_of_this_machine_call_and_leads_to_the_demo(folder: Path) -> None:
+    async with dev(folder) as hub:
+        url = (await hub.wait_for_output(SERVES))[1]
+        query: Any = {"json": {"query": "{ __typename }"}}
+        async with aiohttp.ClientSession() as session:
+            for origin, allowed in (("http://localhost:5173", True), ("https://localhost.example.org", False)):
+                async with session.post(f"{url}/graphql", **query, headers={"origin": origin}) as response:
+                    assert response.headers.get("access-control-allow-origin") == (origin if allowed else None)
+                connecting = session.ws_connect(f"{url}/graphql", origin=origin, protocols=["graphql-transport-ws"])
+                if allowed:
+                    await (await connecting).close()
+                else:
+                    with pytest.raises(aiohttp.WSServerHandshakeError):
+                        await connecting
+            built = FrontendFiles(True).built
+            assert ("Open the demo" if built else "make front") in hub.out
+            async with session.get(url) as response:
+                assert response.status == 200
+                assert "script-src 'self'" in response.headers["content-security-policy"] or not built
+                assert ("<script" in await response.text()) == built
+            own = {"origin": url, "sec-fetch-site": "same-origin"}
+            async with session.post(f"{url}/dev/tokens", headers=own) as response:
+                handed = (await response.json())["tokens"]
+            assert (await execute(url, handed["alice"], INBOX))["inbox"]["unread"] == 3
+            assert "sends" in await execute(url, handed["service"], "{ sends { nodes { id } } }")
+            async with session.post(f"{url}/dev/tokens", headers={"origin": "http://localhost:5173"}) as response:
+                assert response.status == 403
+        assert hub.err.count("origin_refused") == 1
+        assert "HUB_ALLOWED_ORIGINS" in hub.err
+
+
+async def test_dev_on_data_in_use_says_where_the_other_runs(folder: Path) -> None:
+    async with dev(folder) as hub:
+        url = (await hub.wait_for_output(SERVES))[1]
+        second = run_command("dev", "--data", str(folder))
+        assert second.returncode == 1
+        assert f"Another hub dev runs on {folder} at {url}" in second.stderr
+        assert "--data" in second.stderr
+        assert "DATA=folder" in second.stderr
+
+
+def test_dev_on_a_taken_port_names_the_option(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run_command("dev", "--port", str(port), "--data", str(folder))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"Port {port} on 127.0.0.1 is taken: choose another with --port (under make: PORT=8001).\n"
+
+
+def test_dev_with_a_wrong_setting_starts_nothing_and_names_it(folder: Path) -> None:
+    weak = run_command("dev", "--data", str(folder), jwt_secret="short")
+    assert (weak.returncode, weak.stdout) == (2, "")
+    assert "HUB_JWT_SECRET: each secret has 32 bytes or more" in weak.stderr
+    missing = run_command("dev", "--port", "0", "--data", str(folder), mongod="/nowhere/mongod")
+    assert missing.returncode == 1
+    assert "/nowhere/mongod cannot be run as mongod" in missing.stderr
+
+
+async def test_commands_take_hub_and_key_from_one_place_and_say_which(folder: Path) -> None:
+    async with Command("dev", "--port", "0", cwd=folder) as hub:
+        url = (await hub.wait_for_output(SERVES))[1]
+
+        def send(*more: str, **given: str) -> tuple[int, str]:
+            done = run_command("send", "Hi", "--to", "alice", *more, cwd=folder, **given)
+            return done.returncode, done.stderr
+
+        other = {"jwt_secret": SECRET}
+        assert send(**other) == (0, ""), "the folder's hub with the folder's key, whatever the environment's is"
+        assert send("--url", url) == (0, "")
+        assert send("--url", url, "--data", str(folder / ".hub"), **other) == (0, "")
+        status, text = send(url=url, **other)
+        assert (status, text.split(":")[0]) == (1, "UNAUTHENTICATED")
+        assert text.endswith(f"The hub is {url}; the token was signed with HUB_JWT_SECRET.\n")
+        status, text = send(token="x")
+        assert text.endswith(f"The hub is {url}; the token was given by --token or HUB_TOKEN.\n")
+        status, text = send(url="http://127.0.0.1:1")
+        assert (status, text.split(":")[0]) == (1, "No key for the hub at http")
+        assert "HUB_JWT_SECRET" in text
+        made = run_command("token", "--user", "alice", cwd=folder, **other).stdout
+        assert send("--token", made.strip())[0] == 1
+        made = run_command("token", "--role", "service", "--data", str(folder / ".hub"), cwd=folder, **other).stdout
+        assert send("--token", made.strip()) == (0, "")
+
+
+async def test_dev_with_servers_of_the_environment_starts_none(folder: Path, servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}
+    async with dev(folder, **given, mongo_database="dev_test", redis_prefix="dev:", mode="production") as hub:
+        url = (await hub.wait_for_output(SERVES))[1]
+        assert "Starting" not in hub.out
+        assert not (folder / "jwt-secret").exists()
+        async with aiohttp.ClientSession() as session:
+            for path in ("graphiql", "dev/outbox", "dev/outbox.json"):
+                async with session.get(f"{url}/{path}") as response:
+                    assert response.status == 404, path  # the environment's mode wins
+        hub.interrupt()
+        assert await hub.wait(CTRL_C_S) == 0

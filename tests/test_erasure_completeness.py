@@ -1,0 +1,105 @@
+"""Erasing a person, checked against everything that is stored, whatever collections there are."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pymongo import AsyncMongoClient
+from redis.asyncio import Redis as RedisClient
+
+from hub.model import Role, mailbox_of
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.channel_setup import SHORT_TIMES, FakeChannels, list_deliveries
+from tests.client import Json, Tenant, eventually
+from tests.processes import Deployment
+
+ENDPOINT = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { endpoint { id } } }"
+UPSERT = "mutation ($u: [UserInput!]!) { upsertUsers(users: $u) { id email phone attributes } }"
+SEND = "mutation ($i: SendInput!) { send(input: $i) { send { id } } }"
+EXPORT = "mutation ($id: ID!) { x: exportUser(id: $id) ...F } fragment F on Mutation { replay(ids: []) }"
+WISH = "mutation ($i: PreferencesInput!) { updatePreferences(input: $i) { channels { channel } } }"
+
+
+async def everything(database: Database, redis: RedisClient) -> list[str]:
+    """Each stored document and Redis key, as text."""
+    found = [
+        f"{name}: {doc!r}"
+        for name in await database.list_collection_names()
+        if not name.startswith("system.")
+        async for doc in database[name].find({})
+    ]
+    read: dict[bytes, Any] = {
+        b"string": redis.get,
+        b"list": lambda key: redis.lrange(key, 0, -1),
+        b"hash": redis.hgetall,
+        b"set": redis.smembers,
+        b"zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
+    }
+    async for key in redis.scan_iter("*"):
+        kind = await redis.type(key)
+        found.append(f"redis: {key!r} {await read[kind](key)!r}" if kind in read else f"redis: {key!r}")
+    return found
+
+
+@pytest.mark.parametrize("mode", ["development", "production"])
+async def test_erased_person_is_found_in_no_collection_and_no_key(servers: tuple[Mongod, Redis], mode: str) -> None:
+    """A person who has used every feature: neither id, address, phone number, device, nor title is left as text."""
+    mongod, server = servers
+    unique = uuid4().hex[:12]
+    alice, title = f"alice{unique}", f"Title {unique}"
+    email, phone = f"mail{unique}@people.example", "+4915112345678"
+    own = {**SHORT_TIMES, "mongo_database": f"erased{mode}", "redis_prefix": f"erased{mode}:", "mode": mode}
+    async with FakeChannels() as outside, RedisClient.from_url(server.url) as redis:
+        settings = {**own, **outside.settings}
+        async with (
+            Deployment(mongod.url, server.url, apis=1, workers=1, **settings) as running,
+            Tenant(f"t{unique}", running.urls) as tenant,
+            AsyncMongoClient(mongod.url, tz_aware=True) as client,
+        ):
+            database = client[f"erased{mode}"]
+
+            async def keyed(query: str, role: Role, **variables: Any) -> Json:
+                key = {"Idempotency-Key": f"key {query}"}
+                headers = {"authorization": f"Bearer {tenant.token(role=role)}", **key}
+                return await tenant.execute_raw(query, headers=headers, **variables)
+
+            await tenant.execute_as_admin(ENDPOINT, input={"url": f"{outside.receiver.url}/tenant"})
+            await tenant.define_category("news", "IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK")
+            given = {"id": alice, "email": email, "phone": phone, "attributes": {"name": f"Name {unique}"}}
+            assert "errors" not in await keyed(UPSERT, Role.SERVICE, u=[given])
+            await outside.join(tenant, alice, channels=["WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"])
+            off = {"categories": [{"category": "news", "channel": "SMS", "enabled": False}]}
+            await tenant.execute(WISH, user=alice, input=off, i=off)
+            content = {"title": title, "body": f"Body {unique}", "actions": [{"key": "a", "label": f"Label {unique}"}]}
+            more = {"category": "news", "content": content, "data": {"for": unique}, "tags": [f"tag-{unique}"]}
+            for n in range(2):
+                assert "errors" not in await keyed(SEND, Role.SERVICE, i={"to": {"users": [alice, "bob"]}, **more})
+                sent = {"to": {"users": [alice]}, **more, "idempotencyKey": f"k{n}"}
+                await tenant.execute(SEND, i=sent)
+            [n, *_] = (await tenant.inbox(alice))["nodes"]
+            await tenant.mark(alice, "markRead", n["id"])
+            await tenant.mark_all(alice, "markAllSeen")
+            box = {"_id": mailbox_of(tenant.name, alice)}
+            await database.users.update_one(box, {"$set": {"suppressed": {email: "bounced"}}})
+
+            async def left() -> bool:
+                return all(d["dueAt"] is None for d in await list_deliveries(tenant))
+
+            await eventually(left, 30)
+            await keyed(EXPORT, Role.ADMIN, id=alice)
+            await tenant.mark("bob", "markRead", *[n["id"] for n in (await tenant.inbox("bob"))["nodes"]])
+            before = await everything(database, redis)
+            assert [text for text in before if alice in text]
+            bobs = [n["id"] for n in (await tenant.inbox("bob"))["nodes"]]
+            assert await tenant.execute_as_admin("mutation ($id: ID!) { deleteUser(id: $id) }", id=alice) == {
+                "deleteUser": True
+            }
+            for text in await everything(database, redis):
+                if "/bob'" in text or "'user': 'bob'" in text:  # bob got the same text
+                    assert alice not in text
+                    assert email not in text
+                else:
+                    assert unique not in text.replace(tenant.name, ""), text
+                    assert phone not in text
+            assert [n["id"] for n in (await tenant.inbox("bob"))["nodes"]] == bobs

@@ -1,0 +1,104 @@
+"""Values as they were written: numbers, ids, scalars, words of a search. Exact, or BAD_USER_INPUT."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.api import request_json
+from hub.text import folded, is_blank, is_identifier
+from tests.client import SEND, GraphQLErrors, Tenant
+
+HUGE = 2**64 + 1
+
+
+async def post(tenant: Tenant, query: str, variables: str = "{}") -> Any:
+    """The answer to variables that are sent as this very text."""
+    body = f'{{"query": {json.dumps(query)}, "variables": {variables}}}'
+    sent = {"authorization": f"Bearer {tenant.token()}", "content-type": "application/json"}
+    async with tenant.http.post(tenant.next_url(), data=body, headers=sent) as response:
+        return json.loads(await response.text(), parse_float=Decimal)
+
+
+def send(data: str, user: str = '"alice"') -> str:
+    content = '{"title": "T", "body": "B"}'
+    return f'{{"input": {{"to": {{"users": [{user}]}}, "category": "c", "content": {content}, "data": {data}}}}}'
+
+
+async def test_id_as_a_number_of_more_than_64_bits_reaches_exactly_that_user(tenant: Tenant) -> None:
+    """Neighboring numbers are different people."""
+    assert "errors" not in await post(tenant, SEND, send("{}", str(HUGE)))
+    for user, count in ((str(HUGE), 1), (str(HUGE - 1), 0)):
+        found = await tenant.execute_raw("{ inbox { unread } }", user=user)
+        assert found["data"]["inbox"]["unread"] == count
+
+
+@pytest.mark.parametrize("number", [str(HUGE), "1e400", "1e-400", "0." + "1" * 100, "9" * 100])
+async def test_number_that_is_not_held_exactly_is_refused_with_its_field(tenant: Tenant, number: str) -> None:
+    """As a variable and as a literal."""
+    literal = f'mutation {{ send(input: {{ to: {{ users: ["a"] }}, category: "c", content: {{ title: "T", body: "B" }}, data: {{ n: [{number}] }} }}) {{ duplicate }} }}'
+    for answer in (await post(tenant, SEND, send(f'{{"n": [{number}]}}')), await post(tenant, literal)):
+        extensions = answer["errors"][0]["extensions"]
+        assert extensions["code"] == "BAD_USER_INPUT"
+        assert extensions["field"] in ("input.data", "body")  # a variable out of a float's range spoils the body
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00", "x"])
+async def test_instant_out_of_range_is_refused_as_literal_variable_and_default(tenant: Tenant, text: str) -> None:
+    """Nothing that a client writes is a fault of the hub."""
+    for query, variables in (
+        (f'{{ sends(since: "{text}") {{ nodes {{ id }} }} }}', "{}"),
+        ("query ($a: DateTime) { sends(since: $a) { nodes { id } } }", json.dumps({"a": text})),
+        (f'query ($a: DateTime = "{text}") {{ sends(since: $a) {{ nodes {{ id }} }} }}', "{}"),
+    ):
+        answer = await post(tenant, query, variables)
+        assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_USER_INPUT"]
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "1e" + "9" * 400])
+async def test_number_literal_of_thousands_of_digits_is_refused_everywhere(tenant: Tenant, number: str) -> None:
+    """Python itself refuses to read so many digits, which is no fault of the hub."""
+    for query in (
+        f"{{ sends(first: {number}) {{ nodes {{ id }} }} }}",
+        f"query ($n: Int = {number}) {{ sends(first: $n) {{ nodes {{ id }} }} }}",
+        f"query ($n: Float = {number}) {{ __typename }}",
+    ):
+        answer = await post(tenant, query)
+        assert {error["extensions"]["code"] for error in answer["errors"]} == {"BAD_USER_INPUT"}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_float_in_its_shortest_form_comes_back_as_it_was(number: float) -> None:
+    """The form that JSON libraries write."""
+    assert json.loads(request_json.dumps(request_json.loads(repr(number), "f"), "f")) == number
+
+
+@pytest.mark.parametrize("text", ["", " a", "a ", "a\u200b", "\u202ea", "a\u00a0b", "e\u0301", "a\ufe0f", "x" * 257])
+def test_identifier_that_looks_like_another_is_refused(text: str) -> None:
+    """One rule for tokens and inputs."""
+    assert not is_identifier(text)
+
+
+async def test_search_folds_sharp_s_and_dotted_i(tenant: Tenant) -> None:
+    """In title and body, whichever way it is written."""
+    await tenant.send("alice", title="Straße", body="nach İstanbul, ﬁnal")
+    for search in ("STRASSE", "straße", "istanbul", "İSTANBUL", "FINAL"):
+        assert len((await tenant.inbox("alice", search=search))["nodes"]) == 1
+
+
+async def test_key_and_title_that_only_look_right_are_refused(tenant: Tenant) -> None:
+    """The error names the field."""
+    for field, wrong in (("input.category", {"category": " c "}), ("input.content.title", {"title": "\u200b\u3164"})):
+        with pytest.raises(GraphQLErrors) as refused:
+            await tenant.send("alice", **wrong)
+        assert refused.value.errors[0]["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
+
+
+def test_words_of_a_search_are_compared_folded() -> None:
+    """Whatever their case, width and spelling."""
+    assert folded("Straße") == folded("STRASSE")
+    assert folded("İstanbul") == folded("istanbul") == folded("ISTANBUL")
+    assert is_blank("\u200b\u3164 ")

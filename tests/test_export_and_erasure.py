@@ -1,0 +1,275 @@
+"""What is kept of a person, told and erased."""
+
+import asyncio
+import json
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from hub.model import Role
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.client import GraphQLErrors, Json, Replica, Tenant, eventually
+from tests.conftest import scaled
+from tests.device_calls import CONNECT_WEBHOOK, REGISTER_MOBILE_DEVICE, new_browser, register
+from tests.graphql_errors import expect_error
+from tests.preference_calls import UPDATE_PREFERENCES
+from tests.processes import Process
+
+EXPORT = "mutation ($id: ID!) { exportUser(id: $id) }"
+DELETE = "mutation ($id: ID!) { deleteUser(id: $id) }"
+ME = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
+
+
+async def delete(tenant: Tenant, user: str, url: str | None = None) -> bool:
+    gone: bool = (await tenant.execute_as_admin(DELETE, id=user, url=url))["deleteUser"]
+    return gone
+
+
+async def kept(database: Database, tenant: Tenant, user: str) -> dict[str, list[Json]]:
+    """Every document of anything that names the person."""
+    key = f"{tenant.name}/{user}"
+    wanted = {"$or": [{"_id": key}, {"mailbox": key}, {"tenant": tenant.name, "user_id": user}]}
+    names = await database.list_collection_names()
+    found = {name: await database[name].find(wanted).to_list() for name in names if not name.startswith("system.")}
+    return {name: docs for name, docs in found.items() if docs}
+
+
+async def furnish(tenant: Tenant, user: str, database: Database) -> None:
+    """Some of everything."""
+    await tenant.define_category("news")
+    given = {"id": user, "email": f"{user}_x@example.org", "attributes": {"plan": "gold"}}
+    await tenant.execute(ME, users=[given])
+    await register(tenant, user, input=new_browser(label="Firefox"))
+    await register(tenant, user, REGISTER_MOBILE_DEVICE, input={"platform": "fcm", "token": secrets.token_hex(80)})
+    await register(tenant, user, CONNECT_WEBHOOK, at="https://hooks.example/mine")
+    off = {"channels": [{"channel": "EMAIL", "enabled": False}]}
+    await tenant.execute(UPDATE_PREFERENCES, user=user, input=off)
+    sent = await tenant.send(user, title="First", data={"order": 1}, channels=["IN_APP", "EMAIL"])
+    await tenant.send(user, title="Hidden", channels=["EMAIL"])
+    [n] = (await tenant.inbox(user))["nodes"]
+    await tenant.mark(user, "markRead", n["id"])
+    key = f"{tenant.name}/{user}"
+    await database.users.update_one({"_id": key}, {"$set": {"suppressed": {f"{user}_x@example.org": "BOUNCED"}}})
+    delivery = {
+        "_id": f"{n['id']}-webhook",
+        "tenant": tenant.name,
+        "notification": n["id"],
+        "send": sent["send"]["id"],
+        "mailbox": key,
+        "channel": "WEBHOOK",
+        "category": "news",
+        "status": "SENT",
+        "priority": "MEDIUM",
+        "created_at": datetime.now(UTC),
+        "updated_at": datetime.now(UTC),
+    }
+    await database.deliveries.insert_one(delivery)
+
+
+async def test_export_tells_all_that_is_kept_and_no_secret(tenant: Tenant, database: Database) -> None:
+    await furnish(tenant, "alice", database)
+    told = (await tenant.execute_as_admin(EXPORT, id="alice"))["exportUser"]
+    assert (told["id"], told["complete"]) == ("alice", True)
+    assert told["profile"]["email"] == "alice_x@example.org"
+    assert told["profile"]["attributes"] == {"plan": "gold"}
+    assert told["suppressed"] == [{"address": "alice_x@example.org", "reason": "BOUNCED"}]
+    assert [device["kind"] for device in told["devices"]] == ["WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"]
+    assert told["preferences"] == {"channels": {"EMAIL": False}}
+    assert told["inbox"] == {"unread": 0, "unseen": 0}
+    assert [n["title"] for n in told["notifications"]] == ["First", "Hidden"]
+    assert told["notifications"][0]["data"] == {"order": 1}
+    assert told["notifications"][0]["readAt"]
+    assert [delivery["channel"] for delivery in told["deliveries"]] == ["WEBHOOK"]
+    assert {"READ", "SEEN", "DELIVERY"} == {receipt["kind"] for receipt in told["receipts"]}
+    doc = await database.users.find_one({"_id": f"{tenant.name}/alice"})
+    assert doc
+    text = json.dumps(told)
+    for device in doc["devices"]:
+        for name in ("p256dh", "auth", "token", "secret", "key"):
+            assert name not in device or device[name] not in text
+
+
+async def test_erased_person_leaves_nothing_but_numbers(tenant: Tenant, database: Database) -> None:
+    await furnish(tenant, "alice", database)
+    await furnish(tenant, "bob", database)
+    bobs = await kept(database, tenant, "bob")
+    assert set(await kept(database, tenant, "alice")) == {
+        *("users", "mailboxes", "notifications", "receipts", "deliveries"),
+    }
+    sends = await database.sends.find({"tenant": tenant.name}).to_list()
+    assert await delete(tenant, "alice") is True
+    assert await kept(database, tenant, "alice") == {}
+    assert await kept(database, tenant, "bob") == bobs
+    assert await database.sends.find({"tenant": tenant.name}).to_list() == sends
+    assert await delete(tenant, "alice") is False
+    assert (await tenant.execute('{ user(id: "alice") { id } }'))["user"] is None
+    assert (await expect_error(tenant.execute_as_admin(EXPORT, id="alice")))[0] == "NOT_FOUND"
+    await tenant.send("alice")
+    assert (await tenant.inbox("alice"))["unread"] == 1
+    assert (await tenant.execute("{ me { email devices { id } } }", user="alice"))["me"] == {
+        "email": None,
+        "devices": [],
+    }
+
+
+async def test_calls_of_endpoints_are_told_and_stay_without_who_they_were_about(
+    tenant: Tenant, database: Database
+) -> None:
+    query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { endpoint { id } } }"
+    await tenant.execute_as_admin(query, input={"url": "https://hooks.example/events"})
+    people = ['al"ice.*', "alice"]
+    for user in people:
+        await tenant.send(user, category="news")
+        await tenant.execute("mutation { markAllRead { changed } }", user=user)
+    events = ["notification.created", "notification.read", "notification.seen"]
+    for user in people:
+        told = (await tenant.execute_as_admin(EXPORT, id=user))["exportUser"]["webhookCalls"]
+        assert sorted(call["event"] for call in told) == events
+        assert {call["payload"]["data"]["userId"] for call in told} == {user}
+
+    async def named() -> list[tuple[str, str | None]]:
+        found = await database.webhook_calls.find({"tenant": tenant.name}).to_list()
+        told = [json.loads(call["payload"]) for call in found]
+        assert {bool(call["data"]["notificationId"] and call["data"]["receiptId"]) for call in told} == {True}
+        return sorted(((call["type"], call["data"]["userId"]) for call in told), key=str)
+
+    assert await delete(tenant, people[0]) is True
+    assert await named() == sorted([(event, user) for event in events for user in (None, "alice")], key=str)
+    assert await delete(tenant, people[1]) is True
+    assert {user for _, user in await named()} == {None}
+
+
+async def test_export_is_not_kept_for_its_idempotency_key(tenant: Tenant, database: Database) -> None:
+    await tenant.execute(ME, users=[{"id": "alice"}])
+    headers = {"authorization": f"Bearer {tenant.token(role=Role.ADMIN)}", "Idempotency-Key": "k"}
+    assert "errors" not in await tenant.execute_raw(EXPORT, id="alice", headers=headers)
+    assert await database.idempotency.find({"_id": {"$regex": f"^{tenant.name}/"}}).to_list() == []
+
+
+async def test_person_without_an_inbox_is_erased_too(tenant: Tenant, database: Database) -> None:
+    await tenant.execute(ME, users=[{"id": "alice"}])
+    assert await delete(tenant, "alice") is True
+    assert await kept(database, tenant, "alice") == {}
+
+
+async def test_open_clients_see_their_inbox_go_and_can_begin_anew(tenant: Tenant) -> None:
+    await tenant.send("alice")
+    replica = Replica()
+    await replica.load(tenant, "alice")
+    async with tenant.feed("alice", replica.cursor, url=tenant.urls[0]) as feed:
+        await tenant.send("alice")
+        await feed.take(1)  # it has begun
+        await delete(tenant, "alice", url=tenant.urls[1])
+        async with asyncio.timeout(10):
+            events = [event async for event in feed]
+    assert [(event["kind"], event["unread"], event["unseen"]) for event in events] == [("RESYNC", 0, 0)]
+    async with tenant.feed("alice", replica.cursor) as feed:
+        async with asyncio.timeout(10):
+            assert [event["kind"] async for event in feed] == ["RESYNC"]
+    page = await tenant.inbox("alice")
+    assert (page["unread"], page["nodes"]) == (0, [])
+    async with tenant.feed("alice", page["position"]) as feed:
+        await tenant.send("alice", title="New")
+        [event] = await feed.take(1)
+    assert (event["kind"], event["notification"]["title"], event["unread"]) == ("ADDED", "New", 1)
+
+
+async def test_open_clients_see_their_inbox_go_without_redis(servers: tuple[Mongod, Redis]) -> None:
+    hubs = [Process("serve", servers[0].url, "redis://127.0.0.1:1") for _ in range(2)]
+    try:
+        await asyncio.gather(*(hub.start() for hub in hubs))
+        async with Tenant(f"t{uuid4().hex[:12]}", [hub.url for hub in hubs]) as tenant:
+            await tenant.send("alice")
+            async with tenant.feed("alice", (await tenant.inbox("alice"))["position"], url=hubs[0].url) as feed:
+                await tenant.send("alice")
+                await feed.take(1)  # it has begun
+                await delete(tenant, "alice", url=hubs[1].url)
+                async with asyncio.timeout(20):
+                    assert [event["kind"] async for event in feed] == ["RESYNC"]
+    finally:
+        for hub in hubs:
+            hub.kill()
+
+
+async def test_large_inbox_is_erased_in_parts_and_a_crash_leaves_it_right(
+    servers: tuple[Mongod, Redis], tenant: Tenant, database: Database
+) -> None:
+    count = scaled(1000, 20_000)
+    for _ in range(count // 1000):
+        await tenant.fill_inbox("alice", 1000)
+    for n in (await tenant.inbox("alice", first=30))["nodes"]:
+        await tenant.mark("alice", "markRead", n["id"])
+    mailbox = f"{tenant.name}/alice"
+    hub = Process("serve", servers[0].url, servers[1].url, commit_max_documents="10")
+    try:
+        await hub.start()
+        erasing = asyncio.create_task(delete(tenant, "alice", url=hub.url))
+
+        async def begun() -> bool:
+            return await database.notifications.count_documents({"mailbox": mailbox}) < count
+
+        await eventually(begun)
+        hub.kill()
+        with pytest.raises(Exception, match=r".*"):
+            await erasing
+    finally:
+        hub.kill()
+    left = await database.notifications.count_documents({"mailbox": mailbox, "read_at": {"$exists": False}})
+    assert 0 < left < count
+    assert (await tenant.inbox("alice"))["unread"] == left
+
+    async def again() -> bool:
+        try:
+            return await delete(tenant, "alice")
+        except GraphQLErrors:  # the transaction of the dead process is still open
+            return False
+
+    assert await eventually(again, within_s=30)
+    assert await kept(database, tenant, "alice") == {}
+
+
+async def test_inbox_with_a_place_of_another_version_is_erased_in_parts(
+    servers: tuple[Mongod, Redis], tenant: Tenant, database: Database
+) -> None:
+    """What this version cannot read keeps nobody from being erased."""
+    for n in range(5):
+        await tenant.send("alice", title=str(n))
+    await database.notifications.update_many({"mailbox": f"{tenant.name}/alice"}, {"$set": {"state": "pinned"}})
+    hub = Process("serve", servers[0].url, servers[1].url, commit_max_documents="2")
+    try:
+        await hub.start()
+        assert await delete(tenant, "alice", url=hub.url)
+    finally:
+        hub.kill()
+    assert await kept(database, tenant, "alice") == {}
+
+
+async def test_sends_while_a_person_is_erased_leave_no_halves(tenant: Tenant, database: Database) -> None:
+    """Whatever came before is gone and whatever came after is whole: counts and notifications agree."""
+
+    async def sending() -> None:
+        for _ in range(30):
+            await tenant.send("alice")
+
+    async def erasing() -> None:
+        for _ in range(10):
+            await delete(tenant, "alice")
+
+    await asyncio.gather(sending(), sending(), erasing(), erasing())
+    page = await tenant.inbox("alice", first=100)
+    stored = await database.notifications.find({"mailbox": f"{tenant.name}/alice"}).to_list()
+    assert len(page["nodes"]) == len(stored) == page["unread"]
+    receipts = await database.receipts.find({"tenant": tenant.name}).to_list()
+    assert {receipt["notification_id"] for receipt in receipts} == {n["_id"] for n in stored}
+    assert await delete(tenant, "alice") is bool(page)
+    assert await kept(database, tenant, "alice") == {}
+
+
+@pytest.mark.parametrize("query", [EXPORT, DELETE])
+async def test_id_that_can_not_be_is_refused(tenant: Tenant, query: str) -> None:
+    given: Any = "x" * 257
+    assert await expect_error(tenant.execute_as_admin(query, id=given)) == ("BAD_USER_INPUT", "id")

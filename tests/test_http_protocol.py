@@ -1,0 +1,365 @@
+"""What HTTP clients may send and accept, from which pages, and how bytes without a token are bounded."""
+
+import asyncio
+import gzip
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
+
+import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from hub.api.transport.media_types import EVENTS, GRAPHQL_JSON, JSON, parse_accept
+from hub.api.transport.socket_reader import WebSocketReader
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.client import Tenant, eventually
+from tests.conftest import CANCELLATION_WARNINGS
+from tests.processes import Deployment, Process
+from tests.raw_connections import FEED, RawConnection, open_raw
+from tests.telemetry import resident_bytes
+from tests.websocket_frames import FIN, PING, TEXT, frame, handshake
+
+QUERY = b'{"query": "{ me { id } }"}'
+PAGE = "https://app.example.org"
+GROWS_LESS_THAN_BYTES = 40 << 20
+FLOOD_BYTES = 30 << 20
+GET = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+async def api(servers: tuple[Mongod, Redis]) -> AsyncIterator[Process]:
+    """One process, which pages of one origin may call."""
+    mongod, redis = servers
+    settings = {"allowed_origins": "HTTPS://App.example.org:443/", "redis_prefix": "http:", "write_timeout_s": "2"}
+    async with Deployment(mongod.url, redis.url, apis=1, workers=0, **settings) as running:
+        yield running.apis[0]
+
+
+@pytest.fixture
+async def here(api: Process) -> AsyncIterator[Tenant]:
+    async with Tenant("http", [api.url]) as tenant:
+        yield tenant
+    assert "Traceback" not in CANCELLATION_WARNINGS.sub("", api.log)
+
+
+# ---------------------------------------------------------------- Accept
+
+
+@pytest.mark.parametrize(
+    ("header", "single", "events"),
+    [
+        ("", JSON, False),
+        ("*/*", JSON, False),
+        ("text/html, application/xhtml+xml, */*;q=0.8", JSON, False),
+        (JSON, JSON, False),
+        (GRAPHQL_JSON, GRAPHQL_JSON, False),
+        (EVENTS, EVENTS, True),
+        ("text/*", JSON, True),
+        (f"{GRAPHQL_JSON}, {EVENTS}", GRAPHQL_JSON, True),
+        (f"{EVENTS}, {GRAPHQL_JSON}", EVENTS, True),
+        (f"{EVENTS};q=0.1, {JSON}", JSON, True),
+        (f"{JSON};q=0.5, {EVENTS};q=0.6", EVENTS, True),
+        (f"{GRAPHQL_JSON};charset=utf-8, {JSON};charset=utf-8, {EVENTS}", GRAPHQL_JSON, True),
+        (f"{JSON};q=0.9, {GRAPHQL_JSON}", GRAPHQL_JSON, False),
+        (f"{JSON};q=0, application/*", GRAPHQL_JSON, False),
+        (f"{GRAPHQL_JSON};q=0.5, */*", JSON, False),
+        (f"*/*, {EVENTS};q=0", JSON, False),
+        (f"multipart/mixed;deferSpec=20220824, {GRAPHQL_JSON}, {JSON}", GRAPHQL_JSON, False),
+        (f"{GRAPHQL_JSON.upper()} ; Q=1.0", GRAPHQL_JSON, False),
+        (f"{GRAPHQL_JSON};q=7, {JSON};q=0.1", JSON, False),
+        ("image/png", JSON, False),
+    ],
+)
+def test_accept_header_comes_to_its_best_media_type(header: str, single: str, events: bool) -> None:
+    found = parse_accept(header)
+    assert (found.single, found.events) == (single, events)
+
+
+@pytest.mark.parametrize(
+    "accept", [f"{GRAPHQL_JSON}, {EVENTS}", f"{JSON}, {EVENTS};q=0.1", f"{EVENTS}", "application/*, text/*"]
+)
+async def test_subscription_by_post_is_a_stream_wherever_that_is_accepted(here: Tenant, accept: str) -> None:
+    """And a query of the same client is answered by order and q."""
+    headers = {"authorization": f"Bearer {here.token('alice')}", "accept": accept}
+    async with here.http.post(here.urls[0], json={"query": FEED}, headers=headers) as response:
+        assert (response.status, response.content_type) == (200, EVENTS)
+    async with here.http.post(here.urls[0], json={"query": "{ me { id } }"}, headers=headers) as response:
+        assert (response.status, response.content_type) == (200, parse_accept(accept).single)
+
+
+async def test_subscription_by_post_without_a_stream_says_what_to_accept(here: Tenant) -> None:
+    headers = {"authorization": f"Bearer {here.token('alice')}", "accept": JSON}
+    async with here.http.post(here.urls[0], json={"query": FEED}, headers=headers) as response:
+        assert response.status == 400
+        assert EVENTS in (await response.json())["errors"][0]["message"]
+
+
+# ---------------------------------------------------------------- bodies
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "field"),
+    [
+        ({"content-type": "text/plain"}, QUERY, "content-type"),
+        ({"content-type": "application/graphql"}, b"{ me { id } }", "content-type"),
+        ({"content-type": GRAPHQL_JSON}, QUERY, "content-type"),
+        ({"content-type": "multipart/form-data; boundary=x"}, b"--x--\r\n", "content-type"),
+        ({"content-type": "application/x-www-form-urlencoded"}, b"query=x", "content-type"),
+        ({"content-type": "application/json; charset=utf-16"}, QUERY, "content-type"),
+        ({"content-type": 'application/json; charset="ISO-8859-1"'}, QUERY, "content-type"),
+        ({"content-type": JSON, "content-encoding": "gzip"}, gzip.compress(QUERY, mtime=0), "content-encoding"),
+        ({"content-type": JSON, "content-encoding": "br"}, QUERY, "content-encoding"),
+        ({"content-type": JSON}, gzip.compress(QUERY, mtime=0), "body"),
+        ({"content-type": JSON}, b"\xef\xbb\xbf" + QUERY, "body"),
+        ({"content-type": JSON}, QUERY.decode().encode("utf-16"), "body"),
+        ({"content-type": JSON}, QUERY.decode().encode("utf-16-be"), "body"),
+        ({"content-type": JSON}, QUERY.decode().encode("utf-32-le"), "body"),
+    ],
+)
+async def test_body_of_another_kind_is_refused_with_what_is_accepted(
+    here: Tenant, headers: dict[str, str], body: bytes, field: str
+) -> None:
+    token = {"authorization": f"Bearer {here.token('alice')}"}
+    async with here.http.post(here.urls[0], data=body, headers=token | headers) as response:
+        [error] = (await response.json())["errors"]
+        assert response.status == 415
+        assert (response.headers["accept-post"], response.headers["accept-encoding"]) == (JSON, "identity")
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
+    assert error["message"].startswith("Send application/json in UTF-8")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": 'Application/JSON; Charset="UTF-8"'},
+        {"content-type": "application/json;charset=utf8"},
+        {"content-type": JSON, "content-encoding": "identity"},
+    ],
+)
+async def test_body_that_is_json_in_other_words_is_taken(here: Tenant, headers: dict[str, str]) -> None:
+    token = {"authorization": f"Bearer {here.token('alice')}"}
+    async with here.http.post(here.urls[0], data=QUERY, headers=token | headers) as response:
+        assert response.status == 200
+
+
+# ---------------------------------------------------------------- pages of other origins
+
+
+async def test_page_of_an_allowed_origin_may_send_any_header(here: Tenant) -> None:
+    """What tracing and error trackers add, for one; credentials are never allowed, because there are no cookies."""
+    asked = "authorization,baggage,sentry-trace,tracestate,apollographql-client-name,x-anything"
+    headers = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": asked}
+    async with here.http.options(here.urls[0], headers=headers) as response:
+        assert response.status == 200
+        assert response.headers["access-control-allow-origin"] == PAGE
+        assert response.headers["access-control-allow-headers"] == asked
+        assert "access-control-allow-credentials" not in response.headers
+    async with here.http.options(here.urls[0], headers=headers | {"origin": "https://evil.example"}) as response:
+        assert "access-control-allow-origin" not in response.headers
+    receipts = here.urls[0].replace("/graphql", "/r/x")
+    async with here.http.options(receipts, headers=headers) as response:
+        assert response.headers["access-control-allow-headers"] == asked
+
+
+# ---------------------------------------------------------------- the Host header
+
+
+@pytest.mark.parametrize(
+    "path", ["/unsubscribe/x/", "/r/x/", "/providers/ses/", "/healthz/", "/readyz/", "/metrics/", "/graphql/", "//x/"]
+)
+async def test_path_with_a_slash_too_many_repeats_no_host(here: Tenant, path: str) -> None:
+    address = here.urls[0].replace("/graphql", path)
+    for method in ("GET", "POST"):
+        headers = {"host": "evil.example"}
+        async with here.http.request(method, address, headers=headers, allow_redirects=False) as response:
+            assert response.status >= 400
+            assert "evil.example" not in f"{response.headers} {await response.text()}"
+
+
+# ---------------------------------------------------------------- bytes without a token
+
+
+async def flood(peer: RawConnection, part: bytes) -> int:
+    """Sends that again and again, up to FLOOD_BYTES, and reads nothing, until the hub takes no more for a second.
+    Returns how much it took."""
+    parts = part * (65_536 // len(part) + 1)
+    sent = 0
+    while sent < FLOOD_BYTES:
+        peer.write(parts)
+        try:
+            await asyncio.wait_for(peer.writer.drain(), 1)
+        except (TimeoutError, ConnectionError):
+            break
+        sent += len(parts)
+    return sent
+
+
+async def test_pipelined_requests_wait_outside(api: Process) -> None:
+    """Megabytes of requests on one connection, whose answers nobody reads, without a token."""
+    before = resident_bytes(api)
+    post = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+    for request in (GET, post):
+        async with open_raw(api.port) as peer:
+            await flood(peer, request)
+            assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
+
+
+async def test_pipelined_requests_are_all_answered_in_order(api: Process) -> None:
+    count = 3000
+    async with open_raw(api.port) as peer:
+        peer.write(b"".join(GET.replace(b"/healthz", b"/%d" % n) if n % 10 else GET for n in range(count)))
+        for n in range(count):
+            head = (await asyncio.wait_for(peer.reader.readuntil(b"\r\n\r\n"), 10)).decode().lower()
+            size = int(head.partition("content-length: ")[2].split()[0])
+            body = await peer.reader.readexactly(size)
+            assert head.split()[1] == ("404" if n % 10 else "200"), (n, head, body)
+
+
+async def test_pipelined_requests_with_bodies_in_pieces_are_answered(here: Tenant, api: Process) -> None:
+    """Whatever the pieces are that arrive."""
+    body = b'{"query": "{ me { id } }", "x": "' + b"\r\n\r\n" * 100_000 + b'"}'
+    body = body.replace(b"\r\n\r\n", b"\\r\\n ")
+    token = here.token("alice")
+    head = f"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\nauthorization: Bearer {token}\r\n"
+    whole = (f"{head}content-length: {len(body)}\r\n\r\n".encode() + body) * 3
+    async with open_raw(api.port) as peer:
+        for start in range(0, len(whole), 70_001):
+            peer.write(whole[start : start + 70_001])
+            await asyncio.sleep(0)
+        for _ in range(3):
+            status, answer = await peer.read_response()
+            assert (status, answer) == (200, {"data": {"me": {"id": "alice"}}})
+
+
+async def test_upgrade_that_is_not_offered_is_passed_over(here: Tenant, api: Process) -> None:
+    """As Java's HttpClient asks with every first request (RFC 9110, 7.8)."""
+    token = f"authorization: Bearer {here.token('alice')}\r\ncontent-type: {JSON}\r\n"
+    upgrade = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
+    head = f"POST /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}{token}content-length: {len(QUERY)}\r\n\r\n".encode()
+    async with open_raw(api.port) as peer:
+        for _ in range(2):
+            peer.write(head + QUERY)
+            assert await peer.read_response() == (200, {"data": {"me": {"id": "alice"}}})
+
+
+async def test_garbage_behind_a_request_is_answered_after_it(api: Process) -> None:
+    async with open_raw(api.port) as peer:
+        peer.write(GET + GET + b"garbage\r\n\r\n")
+        assert [(await peer.read_response())[0] for _ in range(3)] == [200, 200, 400]
+        assert await peer.read_to_end() == b""
+    for wrong in (b"GET / HTTP/2.0\r\nhost: x\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
+        async with open_raw(api.port) as peer:
+            peer.write(GET)
+            assert (await peer.read_response())[0] == 200
+            peer.write(GET + wrong + GET)
+            assert (await peer.read_response())[0] == 200
+            status, answer = await peer.read_response()
+            assert (status, answer["errors"][0]["extensions"]["code"]) == (400, "BAD_USER_INPUT")
+            assert await peer.read_to_end() == b""
+    async with open_raw(api.port) as peer:
+        peer.write(GET + handshake() + GET)
+        assert (await peer.read_response())[0] == 200
+        assert (await peer.read_response())[0] == 400
+        assert await peer.read_to_end() == b""
+
+
+async def test_stream_with_a_request_behind_it_ends_with_its_connection(here: Tenant, api: Process) -> None:
+    """The stream's place among its user's sockets is free again, again and again."""
+    body = b'{"query": "subscription { inbox { kind } }"}'
+    token = f"authorization: Bearer {here.token('bob')}\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
+    head = f"POST /graphql HTTP/1.1\r\nhost: x\r\n{token}content-length: {len(body)}\r\n\r\n"
+
+    async def opened() -> bool:
+        async with open_raw(api.port) as peer:
+            peer.write(head.encode() + body + GET * 50)
+            return b" 200 " in await peer.reader.readuntil(b"\r\n")
+
+    for _ in range(50):
+        await eventually(opened)
+
+
+async def test_socket_pings_that_nobody_reads_the_answers_of_wait_outside(api: Process) -> None:
+    """And so do messages in a heap, before anybody has said who they are."""
+    before = resident_bytes(api)
+    for part in (frame(FIN | PING, b"x" * 125), frame(FIN | TEXT, b'{"type": "ping"}'), frame(FIN | PING)):
+        async with open_raw(api.port) as peer:
+            peer.write(handshake())
+            await peer.reader.readuntil(b"\r\n\r\n")
+            assert await flood(peer, part) < FLOOD_BYTES
+            assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
+
+
+async def test_many_frames_at_once_are_read_in_turns_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that sends nothing but empty frames holds nobody up."""
+    read: list[bytes] = []
+    others = 0  # turns of others
+
+    def parse(_: object, data: bytes) -> None:
+        time.sleep(0.002)  # as long as hundreds of frames take
+        read.append(data)
+
+    class Reader(WebSocketReader):
+        _can_accept = True
+
+        def __init__(self) -> None:
+            self.loop = asyncio.get_running_loop()
+            self.conn = SimpleNamespace(parser_exc=None)  # type: ignore[assignment]
+
+        def _update_reading(self) -> None: ...
+
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "data_received", parse)
+    sent = bytes(range(256)) * 4 * 20
+    Reader().data_received(sent)
+    while b"".join(read) != sent:
+        assert len(b"".join(read)) < len(sent)
+        others += 1
+        await asyncio.sleep(0)
+    assert others > 3
+
+
+async def test_socket_that_is_read_from_gets_an_answer_to_each_ping(api: Process) -> None:
+    count = 20_000
+    async with open_raw(api.port) as peer:
+        peer.write(handshake())
+        await peer.reader.readuntil(b"\r\n\r\n")
+        peer.write(b"".join(frame(FIN | PING, b"%05d" % n) for n in range(count)))
+        for n in range(count):
+            pong = await asyncio.wait_for(peer.reader.readexactly(7), 10)
+            assert pong == bytes((FIN | 0xA, 5)) + b"%05d" % n
+
+
+async def test_many_connections_with_much_in_their_heads_stay_small(api: Process) -> None:
+    """200 connections, each with as many headers as fit and no end."""
+    before = resident_bytes(api)
+    async with AsyncExitStack() as stack:
+        for _ in range(200):
+            peer = await stack.enter_async_context(open_raw(api.port))
+            peer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + b"a:\r\n" * 15_000)
+        async with open_raw(api.port) as peer:
+            peer.write(GET)
+            assert (await peer.read_response())[0] == 200
+        assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
+
+
+async def test_close_that_races_with_messages_leaves_no_traceback(here: Tenant, api: Process) -> None:
+    """Messages, and in the same segment the client's close; or the connection just ends."""
+    goodbye = frame(FIN | 0x8, b"\x03\xe8")
+    init = f'{{"type": "connection_init", "payload": {{"authorization": "Bearer {here.token("alice")}"}}}}'.encode()
+    query = b'{"id": "%d", "type": "subscribe", "payload": {"query": "{ me { id } }"}}'
+    feed = b'{"id": "f%d", "type": "subscribe", "payload": {"query": "subscription { inbox { kind } }"}}'
+    for round in range(30):
+        async with open_raw(api.port) as peer:
+            messages = [init, *[b'{"type": "ping"}'] * (round % 7), *(query % n for n in range(round % 5))]
+            messages += [feed % n for n in range(round % 3)] + [b'{"type": "ping"}'] * (round % 4)
+            said = handshake() + b"".join(frame(FIN | TEXT, message) for message in messages)
+            if round % 2:
+                peer.write(handshake())
+                await peer.reader.readuntil(b"\r\n\r\n")
+                said = said[len(handshake()) :]
+            peer.write(said + (goodbye if round % 3 else b""))
+            if round % 4 == 0:
+                await asyncio.sleep(0.01)
+            if round % 5:
+                await asyncio.wait_for(peer.reader.read(1), 5)
+    assert (await here.execute("{ me { id } }", user="alice"))["me"]

@@ -1,0 +1,207 @@
+"""Whose turn it is: by priority, by tenant, and nobody is starved."""
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from statistics import quantiles
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis as RedisClient
+
+from hub.outbox.lanes import Lanes, lane_of
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.channel_setup import FakeChannels, deployment_with_channels, wait_until_settled
+from tests.client import Tenant, eventually
+from tests.conftest import scaled
+
+pytestmark = pytest.mark.serial
+
+FLOOD = scaled(3_000, 100_000)
+AT_ONCE = 1000  # sends of one sendMany
+SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } } }"
+
+log = logging.getLogger(__name__)
+
+
+@pytest.fixture
+async def lanes(servers: tuple[Mongod, Redis]) -> AsyncIterator[Lanes]:
+    async with RedisClient.from_url(servers[1].url) as client:
+        yield Lanes(client, f"lanes{uuid4().hex}:", 1000)
+
+
+async def put(lanes: Lanes, priority: str, tenant: str, many: int) -> None:
+    entries = [(lane_of("EMAIL", priority, tenant), f"{priority}/{tenant}/{uuid4()}") for _ in range(many)]
+    assert not await lanes.put(entries)
+
+
+def shares(taken: list[tuple[str, str]], word: int) -> Counter[str]:
+    """How many of each priority (0) or tenant (1)."""
+    assert all(lane == lane_of("EMAIL", *id.split("/")[:2]) for lane, id in taken)
+    return Counter(id.split("/")[word] for _, id in taken)
+
+
+async def test_critical_goes_first_and_low_still_moves_while_critical_never_ends(lanes: Lanes) -> None:
+    taken: list[tuple[str, str]] = []
+    for priority in ("LOW", "MEDIUM", "HIGH", "CRITICAL"):
+        await put(lanes, priority, "acme", 500)
+    rounds = 160
+    for _ in range(rounds):
+        ids = await lanes.take("EMAIL", 10, 10, {})
+        taken += ids
+        await put(lanes, "CRITICAL", "acme", shares(ids, 0)["CRITICAL"])
+    found = shares(taken, 0)
+    log.info("of %d taken while CRITICAL never ended: %s", len(taken), dict(found))
+    assert len(taken) == 10 * rounds
+    assert found["CRITICAL"] > 0.9 * len(taken)
+    assert found["MEDIUM"] == 2 * found["HIGH"] == 2 * found["LOW"] > 0
+
+
+async def test_tenants_take_turns_and_none_gets_more_than_it_may_have(lanes: Lanes) -> None:
+    await put(lanes, "HIGH", "flood", 900)
+    await put(lanes, "HIGH", "small", 3)
+    await put(lanes, "HIGH", "other", 3)
+    assert shares(await lanes.take("EMAIL", 12, 9, {}), 1) == {"flood": 6, "small": 3, "other": 3}
+    assert shares(await lanes.take("EMAIL", 12, 9, {"flood": 2}), 1) == {"flood": 7}
+    assert await lanes.take("EMAIL", 12, 9, {"flood": 9}) == []
+    await put(lanes, "LOW", "small", 1)
+    assert shares(await lanes.take("EMAIL", 12, 9, {"flood": 9}), 1) == {"small": 1}
+    assert len(await lanes.take("EMAIL", 12, 12, {})) == 12, "what was passed over is still there"
+
+
+async def test_lane_whose_turn_redis_evicted_has_one_again(servers: tuple[Mongod, Redis]) -> None:
+    async with RedisClient.from_url(servers[1].url) as client:
+        lanes = Lanes(client, (prefix := f"lanes{uuid4().hex}:"), 4)
+        lane = lane_of("EMAIL", "HIGH", "acme")
+
+        async def evict() -> None:
+            gone = [key async for key in client.scan_iter(match=f"{prefix}*") if b"lane:" not in key]
+            await client.delete(*gone)
+            assert await lanes.take("EMAIL", 12, 12, {}) == []
+
+        await put(lanes, "HIGH", "acme", 3)
+        await evict()
+        await put(lanes, "HIGH", "acme", 1)
+        assert len(await lanes.take("EMAIL", 2, 12, {})) == 2
+        await put(lanes, "HIGH", "acme", 2)
+        await evict()
+        assert await lanes.free_capacity([lane]) == [0], "nothing can be put on a lane that is full"
+        assert len(await lanes.take("EMAIL", 12, 12, {})) == 4
+
+
+async def test_loss_is_told_to_one_until_it_is_made_good_or_who_was_told_is_gone(lanes: Lanes) -> None:
+    assert [await lanes.detect_flush("deliveries", 60) for _ in range(3)] == [True, False, False]
+    await lanes.mark_restored("deliveries")
+    assert not await lanes.detect_flush("deliveries", 60)
+    assert await lanes.detect_flush("webhook_calls", 0.05)
+
+    async def told_again() -> bool:
+        return await lanes.detect_flush("webhook_calls", 0.05)
+
+    await eventually(told_again)
+
+
+async def test_whatever_is_put_is_taken_once(lanes: Lanes) -> None:
+    chosen = random.Random(7)
+    tenants = [f"t{number}" for number in range(6)]
+    waiting: Counter[str] = Counter()
+    for round in range(scaled(150, 3000)):
+        for _ in range(chosen.randrange(4)):
+            tenant, id = chosen.choice(tenants), f"{round}/{uuid4()}"
+            await lanes.put([(lane_of("EMAIL", chosen.choice(("CRITICAL", "HIGH", "LOW")), tenant), id)])
+            waiting[id] += 1
+        held = {tenant: chosen.randrange(4) for tenant in chosen.sample(tenants, 2)}
+        waiting.subtract(id for _, id in await lanes.take("EMAIL", chosen.randrange(1, 6), 3, held))
+        assert min(waiting.values(), default=0) >= 0
+    while taken := await lanes.take("EMAIL", 50, 50, {}):
+        waiting.subtract(id for _, id in taken)
+    assert not any(waiting.values())
+
+
+async def flood(tenant: Tenant, user: str, many: int, **more: object) -> None:
+    one = {"to": {"users": [user]}, "category": "news", "content": {"title": "Flood", "body": ""}, **more}
+    for start in range(0, many, AT_ONCE):
+        await tenant.execute(SEND_MANY, inputs=[one | {"channels": ["WEBHOOK"]}] * min(AT_ONCE, many - start))
+
+
+async def waits_s(tenant: Tenant, outside: FakeChannels, many: int) -> list[float]:
+    """How long each of `many` HIGH deliveries takes, one after the other: from the call of `send` to its arrival."""
+    waits = []
+    for _ in range(many):
+        begun_at = time.monotonic()
+        before = len(outside.receiver.bodies["/bob"])
+        await tenant.send("bob", channels=["WEBHOOK"], priority="HIGH")
+
+        async def arrived(before: int = before) -> bool:
+            return len(outside.receiver.bodies["/bob"]) > before
+
+        await eventually(arrived, 60)
+        waits.append(time.monotonic() - begun_at)
+    return waits
+
+
+def p50_p95_ms(waits: list[float]) -> tuple[int, int]:
+    cuts = quantiles(waits, n=20, method="inclusive")
+    return round(cuts[9] * 1000), round(cuts[18] * 1000)
+
+
+@pytest.mark.timeout(1800)
+async def test_flood_and_hanging_endpoints_of_one_tenant_do_not_delay_another(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    settings: dict[str, Any] = {"delivery_concurrency": "40", "provider_timeout_s": "5", "rate_limit_per_user": "0"}
+    many = scaled(20, 200)
+    async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, small, outside):
+        async with Tenant("flood", deployment.urls) as big, Tenant("hung", deployment.urls) as hung:
+            await outside.join(small, "bob", channels=["WEBHOOK"])
+            await outside.join(big, "alice", channels=["WEBHOOK"])
+            await outside.join(hung, "carol", channels=["WEBHOOK"])
+            outside.slow(0.2)
+            gate = asyncio.Event()
+            outside.receiver.responses["/carol"] = lambda *_: gate
+            outside.receiver.responses["/bob"] = lambda *_: 0.0
+            alone = await waits_s(small, outside, many)
+            begun_at = time.monotonic()
+            await flood(big, "alice", FLOOD, priority="HIGH")
+            beside = await waits_s(small, outside, many)
+            assert len(outside.receiver.bodies["/alice"]) < FLOOD - AT_ONCE // 4, "it is not over yet"
+            await flood(hung, "carol", 100, priority="CRITICAL")
+            hanging = await waits_s(small, outside, many)
+            gate.set()
+            outside.slow(0)
+            log.info("p50 and p95 of HIGH, ms: alone %s", p50_p95_ms(alone))
+            log.info(
+                "beside a flood of %d %s, and endpoints that hang %s", FLOOD, p50_p95_ms(beside), p50_p95_ms(hanging)
+            )
+            assert p50_p95_ms(beside)[1] < p50_p95_ms(alone)[1] + 1000
+            assert p50_p95_ms(hanging)[1] < p50_p95_ms(alone)[1] + 1000
+            found = await wait_until_settled(big, FLOOD, 600)
+            log.info("the flood was over after %.1f s", time.monotonic() - begun_at)
+            assert {delivery["status"] for delivery in found} == {"DELIVERED"}
+
+
+async def test_critical_overtakes_a_batch_of_low_which_goes_on_meanwhile(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    async with deployment_with_channels(
+        mongod.url, redis.url, workers=1, delivery_concurrency="12", requeue_after_s="60"
+    ) as (
+        deployment,
+        tenant,
+        outside,
+    ):
+        await outside.join(tenant, "alice", "bob", channels=["WEBHOOK"])
+        outside.slow(0.01)
+        await deployment.workers[0].stop()
+        await flood(tenant, "alice", 100, priority="LOW")
+        await flood(tenant, "bob", 300, priority="CRITICAL")
+        await deployment.workers[0].start()
+        found = await wait_until_settled(tenant, 400, 60)
+        came = outside.arrivals()
+        order = [d["userId"] for d in sorted(found, key=lambda d: came[d["id"]])]
+        last = len(order) - order[::-1].index("bob")
+        log.info("%d LOW arrived among the first %d, until the last CRITICAL had", order[:last].count("alice"), last)
+        assert order[:50].count("bob") > 35
+        assert 0 < order[:200].count("alice") < 40

@@ -1,0 +1,199 @@
+"""Calls to MongoDB that are cancelled: whatever is cancelled, however often, the connection pool keeps working."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pymongo
+import pytest
+from pymongo.errors import PyMongoError, WaitQueueTimeoutError
+
+from hub.platform import mongo_client
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.mongo_client import Client, PoolWatchdog
+from tests.client import Tenant, eventually
+from tests.conftest import fresh_servers, scaled
+from tests.processes import Process
+
+TIMEOUT_MS = 3_000
+ASKING = "{ me { id } inbox(first: 3) { unread nodes { id } } preferences { channels { channel enabled } } }"
+CLIENTS = 50
+FROZEN_S = 8.0  # longer than any call's own deadline
+PINGS = 60
+STOP_WITHIN_S = 25.0  # HUB_SHUTDOWN_TIMEOUT_S and 5 s, and something for the machine
+
+
+@pytest.fixture
+async def client(servers: tuple[Mongod, Redis]) -> AsyncIterator[Client]:
+    """At most 5 calls at once."""
+    made = Client(servers[0].url, 5, timeoutMS=TIMEOUT_MS, serverSelectionTimeoutMS=TIMEOUT_MS)
+    yield made
+    await made.close()
+
+
+async def cancel_twice(tasks: list[asyncio.Task[object]]) -> None:
+    """As nested task groups do: once, and again when the task has begun to clean up."""
+    for _ in range(2):
+        for task in tasks:
+            task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_client_whose_waiting_calls_are_cancelled_twice_still_answers(client: Client) -> None:
+    for _ in range(3):
+        tasks: list[asyncio.Task[object]] = [asyncio.create_task(client.admin.command("ping")) for _ in range(PINGS)]
+        await asyncio.sleep(0.001)
+        await cancel_twice(tasks)
+        async with asyncio.timeout(TIMEOUT_MS / 1000):
+            await asyncio.gather(*(client.admin.command("ping") for _ in range(PINGS)))
+
+
+async def test_client_with_cursors_and_transactions_cancelled_twice_still_answers(client: Client) -> None:
+    """A transaction and a cursor make several calls each, and clean up by calling again."""
+    items = client["driver"]["items"]
+    await items.insert_many([{"n": n} for n in range(300)])
+
+    async def transaction() -> None:
+        async with client.start_session() as session, await session.start_transaction():
+            await items.insert_one({"n": 0}, session=session)
+            await items.find_one({"n": 0}, session=session)
+
+    async def cursor() -> None:
+        async for _ in items.find({}, batch_size=2):
+            await asyncio.sleep(0)
+
+    for step in range(12):
+        tasks: list[asyncio.Task[object]] = [
+            asyncio.create_task(make()) for make in (transaction, cursor) for _ in range(8)
+        ]
+        await asyncio.sleep(step * 0.002)
+        await cancel_twice(tasks)
+    async with asyncio.timeout(2 * TIMEOUT_MS / 1000):
+        await asyncio.gather(*(client.admin.command("ping") for _ in range(PINGS)))
+        await transaction()
+        assert len([doc async for doc in items.find({}, batch_size=50)]) >= 300
+
+
+async def test_call_that_finds_no_free_place_fails_at_its_own_deadline(servers: tuple[Mongod, Redis]) -> None:
+    client = Client(servers[0].url, 1, timeoutMS=TIMEOUT_MS)
+    try:
+        await client.admin.command("ping")
+        slow = asyncio.create_task(client["driver"].command("ping"))
+        blocked = client["driver"]["items"].find({"$where": "sleep(1500) || true"}, limit=1)
+        await client["driver"]["items"].insert_one({})
+        slow = asyncio.create_task(blocked.to_list())  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        with pytest.raises(WaitQueueTimeoutError), pymongo.timeout(0.3):
+            await client.admin.command("ping")
+        await slow
+        await client.admin.command("ping")
+    finally:
+        await client.close()
+
+
+async def test_watchdog_ends_a_process_whose_pool_is_stuck_and_no_other(
+    servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mongo_client, "PING_TIMEOUT_S", 0.5)
+    mongod = servers[0]
+    client = Client(mongod.url, 5, timeoutMS=TIMEOUT_MS)
+    ended: list[int] = []
+    watchdog = PoolWatchdog(client, mongod.url, ping_every_s=0.05, stuck_after_s=0.5, end=ended.append)
+    watching = asyncio.create_task(watchdog.run())
+    try:
+        for _ in range(20):
+            await client.admin.command("ping")
+            await asyncio.sleep(0.05)
+        assert ended == []
+        topology = await client._get_topology()
+        pools = [server.pool for server in topology._servers.values()]
+        for pool in pools:
+            await pool.lock.acquire()  # what a lost cancellation leaves behind
+
+        async def done() -> bool:
+            return watching.done()
+
+        await eventually(done, 10)
+        assert ended == [mongo_client.EXIT_STUCK]
+        for pool in pools:
+            pool.lock.release()
+    finally:
+        watching.cancel()
+        await client.close()
+
+
+async def test_watchdog_leaves_a_process_alone_while_mongodb_answers_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongo_client, "PING_TIMEOUT_S", 0.3)
+    async with fresh_servers() as (mongod, _):
+        client = Client(mongod.url, 5, timeoutMS=500, serverSelectionTimeoutMS=500)
+        await client.admin.command("ping")
+        ended: list[int] = []
+        watchdog = PoolWatchdog(client, mongod.url, ping_every_s=0.05, stuck_after_s=0.5, end=ended.append)
+        watching = asyncio.create_task(watchdog.run())
+        mongod.suspend()
+        await asyncio.wait({watching}, timeout=3)
+        mongod.resume()
+        assert ended == []
+        watching.cancel()
+
+        async def answers() -> bool:
+            try:
+                await client.admin.command("ping")
+            except PyMongoError:
+                return False
+            return True
+
+        await eventually(answers, 15)
+        await client.close()
+
+
+async def test_api_whose_mongodb_was_frozen_under_load_answers_again_and_ends_on_sigterm() -> None:
+    """Requests whose fields fail one beside another cancel what is still under way."""
+    async with AsyncExitStack() as stack:
+        mongod, redis = await stack.enter_async_context(fresh_servers())
+        api = Process("serve", mongod.url, redis.url)
+        await api.start()
+        stack.callback(api.kill)
+        tenant = await stack.enter_async_context(Tenant("frozen", [api.url]))
+        await tenant.send("alice", title="One")
+        asking = [asyncio.create_task(_ask_for_ever(tenant, f"user{n}")) for n in range(CLIENTS)]
+        await asyncio.sleep(1)
+        mongod.suspend()
+        frozen_at = time.monotonic()
+        ready = await _ready(api)
+        assert ready == 503
+        await asyncio.sleep(FROZEN_S - (time.monotonic() - frozen_at))
+        mongod.resume()
+
+        async def answers() -> bool:
+            answer = await tenant.execute_raw(ASKING, user="alice")
+            return "errors" not in answer and await _ready(api) == 200
+
+        await eventually(answers, 20)
+        mongod.suspend()
+        await asyncio.sleep(1)
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        await api.stop(STOP_WITHIN_S)
+        mongod.resume()
+
+
+async def _ask_for_ever(tenant: Tenant, user: str) -> None:
+    while True:
+        try:
+            async with asyncio.timeout(2):
+                await tenant.execute_raw(ASKING, user=user)
+        except (TimeoutError, aiohttp.ClientError, json.JSONDecodeError):
+            continue
+        await asyncio.sleep(scaled(0.3, 1.0))
+
+
+async def _ready(api: Process) -> int:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as http:
+        async with http.get(f"http://127.0.0.1:{api.port}/readyz") as response:
+            return response.status

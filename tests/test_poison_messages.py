@@ -1,0 +1,186 @@
+"""A message that kills each worker which calls its address ends as a dead letter, and takes nobody with it."""
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+from pymongo import AsyncMongoClient
+
+from hub import clock
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.send.worker import ISOLATED_TRIES
+from tests.channel_setup import (
+    WORKER_DIED,
+    deployment_with_channels,
+    list_all_deliveries,
+    wait_for_deliveries,
+    wait_until_settled,
+)
+from tests.client import eventually
+
+INNOCENTS = [f"innocent-{number}" for number in range(60)]
+LAPSES_MAX = 5  # HUB_LEASE_MAX_EXPIRATIONS
+ENDPOINT = "mutation ($to: String!) { createWebhook(input: {url: $to}) { secret } }"
+
+log = logging.getLogger(__name__)
+
+
+async def test_poison_is_failed_after_its_last_calls_alone_and_everybody_else_is_delivered(
+    servers: tuple[Mongod, Redis],
+) -> None:
+    """The waits are so short that whoever died with it is called with it again: only the call alone tells them
+    apart."""
+    mongod, redis = servers
+    settings: dict[str, Any] = {
+        "delivery_concurrency": "40",
+        "lease_max_expirations": str(LAPSES_MAX),
+        "retry_schedule": ",".join(["0.1s"] * 9),
+    }
+    async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside):
+        [worker] = deployment.workers
+        await outside.join(tenant, "poison", *INNOCENTS, channels=["WEBHOOK"])
+        receiver = outside.receiver
+        receiver.default_response = lambda *_: 0.3
+        under_way: list[int] = []
+        restarts: list[asyncio.Task[None]] = []
+
+        async def kill() -> web.Response:
+            if restarts:
+                await restarts[-1]
+            under_way.append(sum(map(len, receiver.received_at.values())) - receiver.status_counts.total())
+            worker.kill()
+            restarts.append(asyncio.create_task(worker.start()))
+            return web.Response(status=503)
+
+        receiver.responses["/poison"] = lambda *_: kill()
+        for user in (*INNOCENTS[:10], "poison", *INNOCENTS[10:]):
+            await tenant.send(user, channels=["WEBHOOK"])
+        found = {delivery["userId"]: delivery for delivery in await wait_until_settled(tenant, 61, 120)}
+        await asyncio.gather(*restarts)
+        poison = found.pop("poison")
+        died = Counter(sum(attempt["error"] == WORKER_DIED for attempt in each["attempts"]) for each in found.values())
+        log.info("under way at each death: %s; innocents by their deaths: %s", under_way, dict(died))
+        assert {each["status"] for each in found.values()} == {"DELIVERED"}
+        assert (poison["status"], poison["reason"]) == ("FAILED", "POISON")
+        assert [attempt["error"] for attempt in poison["attempts"]] == [WORKER_DIED] * LAPSES_MAX
+        assert under_way[-ISOLATED_TRIES:] == [1] * ISOLATED_TRIES, "alone at last"
+        assert died[LAPSES_MAX - ISOLATED_TRIES], "and innocents were as suspect as it was"
+
+
+async def test_suspects_are_called_alone_one_after_another_and_others_get_their_turn(
+    servers: tuple[Mongod, Redis],
+) -> None:
+    """Also where the process is told to stop in the middle of it."""
+    mongod, redis = servers
+    name = f"alone{uuid4().hex[:8]}"
+    settings: dict[str, Any] = {
+        "mongo_database": name,
+        "delivery_concurrency": "8",
+        "provider_timeout_s": "10",
+        "lease_margin_s": "10",
+    }
+    async with (
+        deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside),
+        AsyncMongoClient(mongod.url, tz_aware=True) as client,
+    ):
+        [worker] = deployment.workers
+        await outside.join(tenant, *INNOCENTS, channels=["WEBHOOK"])
+        made = await tenant.execute_as_admin(ENDPOINT, to=f"{outside.receiver.url}/events")
+        outside.receiver.secrets["/events"] = made["createWebhook"]["secret"]
+        await worker.stop()
+        for user in INNOCENTS:
+            await tenant.send(user, channels=["WEBHOOK"])
+        deliveries = client[name].deliveries
+        ids = [doc["_id"] async for doc in deliveries.find({}, {"_id": 1}).sort("_id", 1)]
+        suspects = ids[:6]
+        await deliveries.update_many(
+            {"_id": {"$in": suspects}}, {"$set": {"lease_expirations": LAPSES_MAX - ISOLATED_TRIES}}
+        )
+        begun: list[str] = []
+        under_way: set[str] = set()
+        besides: dict[str, set[str]] = {}  # who was called while another was
+
+        async def answer(id: str) -> web.Response:
+            begun.append(id)
+            for other in under_way:
+                besides.setdefault(other, set()).add(id)
+            besides.setdefault(id, set()).update(under_way)
+            under_way.add(id)
+            await asyncio.sleep(0.2)
+            under_way.remove(id)
+            return web.Response(status=204)
+
+        outside.receiver.default_response = lambda key, _: answer(key)
+        await worker.start()
+
+        async def second() -> bool:
+            return sum(id in suspects for id in begun) == 2
+
+        await eventually(second, 30)
+        assert await worker.stop(within_s=10) == 0
+        assert await list_all_deliveries(tenant, statuses=["PROCESSING"]) == []
+        await worker.start()
+        found = await wait_until_settled(tenant, len(INNOCENTS), 60)
+        assert {delivery["status"] for delivery in found} == {"DELIVERED"}
+        assert {len(delivery["attempts"]) for delivery in found} == {1}
+        assert {id: besides[id] for id in suspects if besides[id]} == {}
+        assert max(map(len, besides.values())) > 3, "others are called beside one another"
+        turns = "".join("a" if id in suspects else "-" for id in begun)
+        log.info("calls in their order, those alone as `a`: %s", turns)
+        until_the_second = turns[: turns.index("a", turns.index("a") + 1) + 1]
+        assert "aa" not in until_the_second, "newcomers go before the next who is alone"
+
+
+async def test_lapsed_calls_are_due_again_far_apart_and_what_was_not_called_at_once(
+    servers: tuple[Mongod, Redis],
+) -> None:
+    mongod, redis = servers
+    name = f"lapsed{uuid4().hex[:8]}"
+    settings: dict[str, Any] = {
+        "mongo_database": name,
+        "delivery_concurrency": "60",
+        "retry_schedule": "1s,600s",
+        "lease_max_expirations": "3",
+    }
+    async with (
+        deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside),
+        AsyncMongoClient(mongod.url, tz_aware=True) as client,
+    ):
+        users, dead = INNOCENTS[:24], {"claim": "a dead worker's", "status": "PROCESSING", "due_at": clock.now()}
+        [worker] = deployment.workers
+        await outside.join(tenant, *users, channels=["WEBHOOK"])
+        await worker.stop()
+        for user in users:
+            await tenant.send(user, channels=["WEBHOOK"])
+        stored = client[name].deliveries
+        ids = [doc["_id"] async for doc in stored.find({}, {"_id": 1})]
+        called, waiting, last, hopeless = ids[:20], ids[20:22], ids[22], ids[23]
+        call = {"at": clock.now(), "provider": "webhook", "ok": False}
+        await stored.update_many(
+            {"_id": {"$in": called}}, {"$set": {**dead, "lease_expirations": 1, "attempts": [call]}}
+        )
+        await stored.update_many({"_id": {"$in": waiting}}, {"$set": {**dead, "lease_expirations": 1}})
+        await stored.update_one({"_id": last}, {"$set": {**dead, "lease_expirations": 2}})
+        await stored.update_one({"_id": hopeless}, {"$set": {**dead, "lease_expirations": 5}})
+        await worker.start()
+        await wait_for_deliveries(tenant, "DELIVERED", len(waiting))
+
+        async def none_held() -> bool:
+            return not await list_all_deliveries(tenant, statuses=["PROCESSING"])
+
+        await eventually(none_held, 20)
+        found = {doc["_id"]: doc async for doc in stored.find({})}
+        waits = sorted((found[id]["due_at"] - found[id]["updated_at"]).total_seconds() for id in called)
+        assert 0 <= waits[0] <= waits[-1] <= 1200
+        assert waits[-1] - waits[0] > 300, "spread evenly over twice the step"
+        assert {(found[id]["status"], found[id]["lease_expirations"]) for id in called} == {("ACCEPTED", 2)}
+        assert {(found[id]["status"], len(outside.arrivals()[id])) for id in waiting} == {("DELIVERED", 1)}
+        assert (found[last]["status"], found[last]["lease_expirations"]) == ("ACCEPTED", 3), (
+            "MongoDB may have been away"
+        )
+        assert found[last]["due_at"] > found[last]["updated_at"]
+        assert (found[hopeless]["status"], found[hopeless]["reason"]) == ("FAILED", "POISON")
+        assert outside.arrivals().keys() == set(waiting)

@@ -1,0 +1,127 @@
+"""What holds for every provider of every channel. The peers are real: see `peers`."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.send.outcome import Dead, Gone, Retry, Sent
+from hub.send.retry_after import HUGE_S, retry_after_s
+from tests.fake_providers import HANG
+from tests.provider_setup import NOW, PROVIDER_CASES, FakeServers, ProviderCase, without_secrets
+
+pytestmark = pytest.mark.usefixtures("no_secrets_in_logs")
+
+
+@pytest.fixture(params=PROVIDER_CASES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def rig(kind: str, fakes: FakeServers) -> ProviderCase:
+    return await PROVIDER_CASES[kind](fakes, 10)
+
+
+@pytest.fixture
+async def hasty(kind: str, fakes: FakeServers) -> ProviderCase:
+    """One whose provider waits for half a second."""
+    return await PROVIDER_CASES[kind](fakes, 0.5)
+
+
+async def test_ok_sends_once(rig: ProviderCase) -> None:
+    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Sent)
+    assert rig.took() == 1
+
+
+async def test_throttled_retries_when_told(rig: ProviderCase) -> None:
+    rig.misbehave("slow_down")
+    outcome = without_secrets(await rig.provider.send(rig.message()))
+    assert isinstance(outcome, Retry)
+    assert outcome.after_s == rig.retry_after_s
+    assert (rig.calls(), rig.took()) == (1, 0)
+
+
+async def test_server_error_retries_and_the_provider_itself_tries_once(rig: ProviderCase) -> None:
+    rig.misbehave("down")
+    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Retry)
+    assert rig.calls() == 1
+
+
+async def test_permanent_error_is_dead(rig: ProviderCase) -> None:
+    rig.misbehave("permanent")
+    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Dead)
+    assert rig.calls() == 1
+
+
+async def test_gone_is_gone(rig: ProviderCase, kind: str) -> None:
+    if kind == "ses":
+        return  # says so later, by a bounce
+    rig.misbehave("gone")
+    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Gone)
+    assert rig.calls() == 1
+
+
+async def test_hanging_peer_ends_in_time_and_leaves_nothing_behind(hasty: ProviderCase) -> None:
+    hasty.misbehave(HANG)
+    began = time.monotonic()
+    outcomes = await asyncio.gather(*(hasty.provider.send(hasty.message()) for _ in range(40)))
+    assert time.monotonic() - began < 5
+    assert all(isinstance(without_secrets(outcome), Retry) for outcome in outcomes)
+
+
+async def test_redirect_is_not_followed(rig: ProviderCase, kind: str) -> None:
+    if kind == "smtp":
+        return  # knows none
+    rig.misbehave("redirect")
+    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Dead | Retry)
+    assert rig.calls() == 1
+
+
+async def test_after_a_failure_the_next_one_goes_out(rig: ProviderCase) -> None:
+    for fault in ("slow_down", "down", "permanent"):
+        rig.misbehave(fault)
+        await rig.provider.send(rig.message())
+    rig.peer.clear_fault()
+    assert isinstance(await rig.provider.send(rig.message()), Sent)
+    assert rig.took() == 1
+
+
+async def test_many_at_once_all_arrive(rig: ProviderCase) -> None:
+    outcomes = await asyncio.gather(*(rig.provider.send(rig.message()) for _ in range(40)))
+    assert all(isinstance(outcome, Sent) for outcome in outcomes)
+    assert rig.took() == 40
+
+
+async def test_peer_that_is_not_there_retries(rig: ProviderCase) -> None:
+    await rig.peer.close()
+    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Retry)
+
+
+@given(st.integers(0, 10**40))
+def test_retry_after_in_seconds(seconds: int) -> None:
+    assert retry_after_s(f" {seconds} ", NOW) == min(seconds, HUGE_S)
+
+
+@given(st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1)))  # noqa: DTZ001 - the strategy wants them naive
+def test_retry_after_as_a_date(at: datetime) -> None:
+    at = at.replace(microsecond=0, tzinfo=UTC)
+    expected = min(max((at - NOW).total_seconds(), 0), HUGE_S)
+    assert retry_after_s(format_datetime(at, usegmt=True), NOW) == expected
+
+
+@given(
+    st.text() | st.sampled_from(["-5", "", "1e9", "0x10", "٣", "Fri, 99 Nov 2026 08:15:30 GMT", "1 2 3", "nan", "inf"])
+)
+def test_retry_after_rubbish_is_none_or_a_number_in_its_bounds(text: str) -> None:
+    found = retry_after_s(text, NOW)
+    assert found is None or 0 <= found <= HUGE_S
+
+
+@pytest.mark.parametrize("text", [None, "", "soon", "-5", "٣", "1e3", "nan", "inf"])
+def test_retry_after_rubbish_is_none(text: str | None) -> None:
+    assert retry_after_s(text, NOW) is None

@@ -1,0 +1,235 @@
+"""One provider is away, and the others do not notice."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from statistics import quantiles
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis as RedisClient
+
+from hub.platform.circuit_breaker import FAILURE_THRESHOLD, WINDOW, Breakers
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.channel_setup import (
+    CHANNELS,
+    UPSERT_USERS,
+    FakeChannels,
+    deployment_with_channels,
+    list_all_deliveries,
+    wait_for_deliveries,
+    wait_until_settled,
+)
+from tests.client import Json, Tenant, eventually
+from tests.conftest import scaled
+from tests.provider_setup import SENDER
+
+pytestmark = pytest.mark.serial
+
+EACH = scaled(30, 300)  # sends of a phase
+SLOTS = 4
+OPEN_S = 1
+DOWN = {"MAIL": "421 4.3.2 down for a while"}
+
+log = logging.getLogger(__name__)
+
+
+class Traffic:
+    """Sends over all channels, and when each was begun."""
+
+    def __init__(self, tenant: Tenant, outside: FakeChannels, users: list[str]) -> None:
+        self.tenant, self.outside, self.users = tenant, outside, users
+        self.begun: dict[str, float] = {}
+
+    async def phase(self) -> set[str]:
+        """Some sends, a little apart; their ids."""
+        ids = set()
+        for number in range(EACH):
+            begun_at = time.monotonic()
+            user = self.users[number % len(self.users)]
+            id = (await self.tenant.send(user, channels=list(CHANNELS)))["send"]["id"]
+            self.begun[id] = begun_at
+            ids.add(id)
+            await asyncio.sleep(0.02)
+        return ids
+
+    def p95_ms(self, found: list[Json], sends: set[str]) -> dict[str, int]:
+        """From the call of `send` to the arrival, by channel."""
+        came, waits = self.outside.arrivals(), defaultdict(list)
+        for d in found:
+            if d["sendId"] in sends:
+                waits[d["channel"]].append(came[d["id"]][0] - self.begun[d["sendId"]])
+        return {channel: round(quantiles(some, n=20, method="inclusive")[18] * 1000) for channel, some in waits.items()}
+
+
+def failed(mails: list[Json]) -> int:
+    return sum(not attempt["ok"] for mail in mails for attempt in mail["attempts"])
+
+
+@pytest.mark.timeout(600)
+async def test_one_provider_down_costs_the_others_nothing_and_no_attempts_while_its_breaker_is_open(
+    servers: tuple[Mongod, Redis],
+) -> None:
+    mongod, redis = servers
+    users = [f"user-{number}" for number in range(5)]
+    settings: dict[str, Any] = {
+        "delivery_concurrency": str(SLOTS),
+        "circuit_breaker_open_s": str(OPEN_S),
+        "retry_schedule": "1s,1s,1s,1s,1s,1s",
+    }
+    settings |= {"redis_prefix": "down:"}
+    async with (
+        deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (_, tenant, outside),
+        RedisClient.from_url(redis.url) as client,
+    ):
+        breakers = Breakers(client, "down:", 0)
+
+        async def mails() -> list[Json]:
+            return await list_all_deliveries(tenant, channels=["EMAIL"])
+
+        async def others_there() -> bool:
+            others = await list_all_deliveries(tenant, channels=list(CHANNELS[1:]))
+            return all(d["status"] in {"SENT", "DELIVERED"} for d in others)
+
+        async def openings() -> int:
+            return int(await client.hget("down:breaker:smtp", "times") or 0)
+
+        await outside.join(tenant, *users)
+        traffic = Traffic(tenant, outside, users)
+        before = await traffic.phase()
+        await wait_until_settled(tenant, EACH * 4, 30)
+        outside.mail.replies = DOWN
+        down = await traffic.phase()
+        await eventually(others_there, 30)
+        tried: defaultdict[int, list[int]] = defaultdict(list)  # calls in vain, by how often the breaker had opened
+        waiting: list[Json] = []
+        first = await openings()
+        while (times := await openings()) < first + 2:
+            waiting = await mails()
+            if await openings() == times:
+                tried[times].append(failed(waiting))
+            await asyncio.sleep(0.05)
+        burnt = tried[first + 1][-1]
+        assert burnt - tried[first][-1] == 1, "one probe for each time, and nothing in between"
+        assert FAILURE_THRESHOLD <= burnt - first <= WINDOW + SLOTS
+        held = [d for d in waiting if d["reason"] == "PROVIDER_DOWN"]
+        assert {d["status"] for d in held} == {"HELD"}
+        assert sum(not d["attempts"] for d in held) >= EACH - WINDOW - SLOTS - first
+        outside.mail.clear_fault()
+        found = await wait_until_settled(tenant, EACH * 8, 60)
+        assert await breakers.list_open() == {}
+        then, now = traffic.p95_ms(found, before), traffic.p95_ms(found, down)
+        log.info("p95 in ms before %s, and while mail was down %s; %d mails tried in vain", then, now, burnt + 1)
+        assert {d["status"] for d in found} == {"SENT", "DELIVERED"}
+        assert {id: len(times) for id, times in outside.arrivals().items()} == {d["id"]: 1 for d in found}
+        for channel in CHANNELS[1:]:
+            assert now[channel] < then[channel] + 500
+
+
+async def test_mail_goes_to_the_second_provider_at_once(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    users = [f"user-{number}" for number in range(5)]
+    settings: dict[str, Any] = {
+        "delivery_concurrency": str(SLOTS),
+        "circuit_breaker_open_s": "1",
+        "ses_from": SENDER,
+        "retry_schedule": "600s",
+    }
+    async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (_, tenant, outside):
+        await outside.join(tenant, *users, channels=["EMAIL"])
+        outside.mail.replies = DOWN
+        for _ in range(8):
+            await tenant.send(*users, channels=["EMAIL"])
+        await wait_until_settled(tenant, 40, 30)
+        await asyncio.sleep(1.5)  # probes are due, and fail over too
+        for _ in range(4):
+            await tenant.send(*users, channels=["EMAIL"])
+            await asyncio.sleep(0.3)
+        found = await wait_until_settled(tenant, 60, 30)
+        assert {d["status"] for d in found} == {"SENT"}
+        assert outside.mail.emails == []
+        ways = [[(attempt["provider"], attempt["ok"]) for attempt in d["attempts"]] for d in found]
+        tried = ways.count([("smtp", False), ("ses", True)])
+        log.info("of %d mails %d were tried at the first provider", len(found), tried)
+        assert tried + ways.count([("ses", True)]) == len(found)
+        assert FAILURE_THRESHOLD < tried <= WINDOW + SLOTS + 4
+        outside.mail.clear_fault()
+
+        async def first_again() -> bool:
+            await tenant.send(users[0], channels=["EMAIL"])
+            return bool(outside.mail.emails)
+
+        await eventually(first_again, 20)
+
+
+async def test_browser_that_is_gone_is_called_once_and_an_outage_removes_nobody(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    async with deployment_with_channels(mongod.url, redis.url, workers=1) as (_, tenant, outside):
+        gone, away, well = [await outside.browser(tenant, "alice") for _ in range(3)]
+        outside.push.replies = {gone: [410], away: [503, 503]}
+
+        async def devices() -> int:
+            return len((await tenant.execute("{ me { devices { id } } }", user="alice"))["me"]["devices"])
+
+        await tenant.send("alice", channels=["WEB_PUSH"])
+        found = await wait_until_settled(tenant, 3, 30)
+        assert sorted((d["status"], d["reason"], len(d["attempts"])) for d in found) == [
+            ("FAILED", "ADDRESS_GONE", 1),
+            ("SENT", None, 1),
+            ("SENT", None, 3),
+        ]
+        assert await devices() == 2
+        await tenant.send("alice", channels=["WEB_PUSH"])
+        await wait_for_deliveries(tenant, "SENT", 4)
+        assert len(await list_all_deliveries(tenant)) == 5
+        assert outside.push.call_counts == {gone: 1, away: 4, well: 2}
+        assert await devices() == 2
+
+
+async def test_address_that_is_gone_is_the_one_that_was_called(
+    servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mongod, redis = servers
+    async with deployment_with_channels(mongod.url, redis.url, workers=1, provider_timeout_s="10") as (
+        _,
+        tenant,
+        outside,
+    ):
+        asked, moved, answer = asyncio.Event(), asyncio.Event(), outside.mail._reply
+
+        async def slow(command: str) -> str | None:
+            if command == "RCPT":
+                asked.set()
+                await moved.wait()
+            return await answer(command)
+
+        async def living_at(address: str) -> None:
+            await tenant.execute(UPSERT_USERS, users=[{"id": "alice", "email": f"{address}@people.example"}])
+
+        monkeypatch.setattr(outside.mail, "_reply", slow)
+        outside.mail.replies = {"RCPT": "550 5.1.1 <{address}>: no such user"}
+        await living_at("old")
+        await tenant.send("alice", channels=["EMAIL"])
+        await asyncio.wait_for(asked.wait(), 20)
+        await living_at("new")
+        moved.set()
+        [failed] = await wait_for_deliveries(tenant, "FAILED")
+        assert failed["reason"] == "ADDRESS_GONE"
+        outside.mail.clear_fault()
+
+        async def counted(status: str) -> bool:
+            """Sends another, and says how it ends."""
+            sent = (await tenant.send("alice", channels=["EMAIL"]))["send"]
+            query = "query ($id: ID!) { send(id: $id) { counts { channel status } } }"
+
+            async def settled() -> list[Json]:
+                rows: list[Json] = (await tenant.execute(query, id=sent["id"]))["send"]["counts"]
+                return [row for row in rows if row["status"] in {"SENT", "SKIPPED"}]
+
+            return {row["status"] for row in await eventually(settled, 20)} == {status}
+
+        assert await counted("SENT"), "at the new address"
+        await living_at("old")
+        assert await eventually(lambda: counted("SKIPPED"), 20)
+        assert [mail["to"] for mail in outside.mail.emails] == ["new@people.example"]

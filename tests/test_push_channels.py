@@ -1,0 +1,407 @@
+"""Web push as a browser reads it, and mobile push as Amazon SNS gets it."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub import clock
+from hub.model import Action, Priority
+from hub.platform.outbound_http import OutboundHTTP
+from hub.send.channels import mobile_push, web_push
+from hub.send.channels.web_push import BODY_CHARS, PAYLOAD_BYTES, RECORD_BYTES, SHORT_BYTES, topic
+from hub.send.outcome import Dead, Gone, Retry, Sent
+from tests.fake_providers import FakeAmazon
+from tests.provider_setup import (
+    APNS,
+    PRIVATE_VALUES,
+    FakeServers,
+    browser_device,
+    new_message,
+    open_sns,
+    open_web_push,
+    phone_device,
+    provider_settings,
+)
+
+pytestmark = pytest.mark.usefixtures("no_secrets_in_logs")
+
+MONTH_S = 28 * 86_400
+
+
+async def test_browser_reads_what_was_sent(fakes: FakeServers) -> None:
+    service = await fakes.push_service()
+    [push] = await open_web_push(fakes)
+    sent = new_message(
+        device=browser_device(service.subscribe()),
+        receipt_url="https://hub.example/r/token",
+        n_action_url="/builds/1",
+        n_image_url="https://img.example/1.png",
+        n_actions=(Action(key="log", label="Log", url="/log"),),
+        n_data='{"build": 1041}',
+        t_logo_url="https://img.example/logo.png",
+    )
+    assert await push.send(sent) == Sent()
+    [(payload, headers)] = service.pushes
+    assert payload == {
+        "id": sent.notification.id,
+        "title": PRIVATE_VALUES["title"],
+        "body": PRIVATE_VALUES["text"],
+        "url": "/builds/1",
+        "icon": "https://img.example/logo.png",
+        "image": "https://img.example/1.png",
+        "actions": [{"action": "log", "title": "Log", "url": "/log"}],
+        "tag": sent.notification.id,
+        "unseen": 3,
+        "category": "builds",
+        "priority": "HIGH",
+        "createdAt": "2026-11-20T08:15:30.000Z",
+        "data": {"build": 1041},
+        "receipt": "https://hub.example/r/token",
+    }
+    assert headers["urgency"] == "high"
+    assert headers["ttl"] == str(MONTH_S)
+    assert headers["topic"] == topic(sent.notification.id)
+    assert json.loads(web_push.preview(sent).text) == payload
+
+
+@pytest.mark.parametrize(
+    ("priority", "urgency"), [("CRITICAL", "high"), ("HIGH", "high"), ("MEDIUM", "normal"), ("LOW", "low")]
+)
+async def test_urgency_follows_the_priority_and_ttl_the_expiry(fakes: FakeServers, priority: str, urgency: str) -> None:
+    service = await fakes.push_service()
+    [push] = await open_web_push(fakes)
+    expires_at = clock.now() + timedelta(hours=1)
+    device = browser_device(service.subscribe())
+    await push.send(new_message(device=device, n_priority=Priority(priority), n_expires_at=expires_at))
+    [(_, headers)] = service.pushes
+    assert headers["urgency"] == urgency
+    assert 3500 < int(headers["ttl"]) <= 3600
+
+
+async def test_each_push_service_gets_a_token_of_its_own(fakes: FakeServers) -> None:
+    services = [await fakes.push_service() for _ in range(2)]
+    [push] = await open_web_push(fakes)
+    for _ in range(2):
+        for service in services:
+            assert await push.send(new_message(device=browser_device(service.subscribe()))) == Sent()
+    assert [len(service.pushes) for service in services] == [2, 2]
+
+
+@pytest.mark.parametrize("letter", ["x", "\u20ac", '"', "\x01"])
+async def test_what_does_not_fit_leaves_with_as_much_as_does(fakes: FakeServers, letter: str) -> None:
+    service = await fakes.push_service()
+    [push] = await open_web_push(fakes)
+    sent = new_message(
+        device=browser_device(service.subscribe()),
+        receipt_url="https://hub.example/r/token",
+        n_title="\u20ac" * 256,
+        n_body=letter * 5000,
+        n_action_url="/builds/1",
+        n_data='{"build": 1041}',
+    )
+    assert await push.send(sent) == Sent()
+    [(payload, headers)] = service.pushes
+    assert int(headers["content-length"]) <= RECORD_BYTES
+    assert payload["partial"] is True
+    assert (payload["id"], payload["title"]) == (sent.notification.id, "\u20ac" * 256)
+    assert (payload["url"], payload["receipt"]) == ("/builds/1", "https://hub.example/r/token")
+    assert payload["body"].lstrip(letter) == "\u2026"
+    assert 400 < len(payload["body"]) <= BODY_CHARS
+
+
+async def test_body_stays_whole_where_it_is_the_data_that_does_not_fit(fakes: FakeServers) -> None:
+    service = await fakes.push_service()
+    [push] = await open_web_push(fakes)
+    data = json.dumps({"log": "x" * 5000})
+    assert await push.send(new_message(device=browser_device(service.subscribe()), n_data=data)) == Sent()
+    [(payload, _)] = service.pushes
+    assert (payload["partial"], payload["body"]) == (True, PRIVATE_VALUES["text"])
+    assert "data" not in payload
+
+
+@given(
+    title=st.text(max_size=300),
+    body=st.text(max_size=6000),
+    url=st.text(max_size=2048),
+    room=st.integers(SHORT_BYTES, PAYLOAD_BYTES),
+)
+def test_payload_is_never_larger_than_its_room(title: str, body: str, url: str, room: int) -> None:
+    sent = new_message(n_title=title, n_body=body, n_action_url=f"/{url}")
+    least = len(orjson.dumps({"id": sent.notification.id, "title": title[:256], "partial": True}))
+    assert len(web_push.payload(sent, room=room)) <= max(room, least)
+
+
+async def test_largest_payload_fills_one_record(fakes: FakeServers) -> None:
+    service = await fakes.push_service()
+    [push] = await open_web_push(fakes)
+    device = browser_device(service.subscribe())
+    room = PAYLOAD_BYTES - len(web_push.payload(new_message(device=device, n_body="")))
+    assert await push.send(new_message(device=device, n_body="x" * room)) == Sent()
+    assert "partial" not in service.pushes[0][0]
+    assert service.pushes[0][1]["content-length"] == str(RECORD_BYTES)
+    assert await push.send(new_message(device=device, n_body="x" * (room + 1))) == Sent()
+    assert service.pushes[1][0]["partial"] is True
+
+
+async def test_too_large_for_this_service_is_sent_once_more_and_smaller(fakes: FakeServers) -> None:
+    service = await fakes.push_service()
+    [push] = await open_web_push(fakes)
+    device = browser_device(service.subscribe())
+    service.max_bytes = 1000
+    assert await push.send(new_message(device=device, n_body="x" * 2000)) == Sent()
+    assert service.pushes[0][0]["partial"] is True
+    assert service.pushes[0][0]["body"].lstrip("x") == "\u2026"
+    assert service.calls == 2
+    service.max_bytes = 10
+    assert isinstance(await push.send(new_message(device=device, n_body="x" * 2000)), Dead)
+    assert service.calls == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (404, Gone),
+        (410, Gone),
+        (400, Dead),
+        (401, Dead),
+        (403, Dead),
+        (408, Retry),
+        (429, Retry),
+        (500, Retry),
+        (503, Retry),
+    ],
+)
+async def test_only_not_found_and_gone_end_a_subscription(fakes: FakeServers, status: int, outcome: type) -> None:
+    from aiohttp import web
+
+    service = await fakes.push_service()
+    [push] = await open_web_push(fakes)
+    service.fault = lambda: web.Response(status=status)
+    assert isinstance(await push.send(new_message(device=browser_device(service.subscribe()))), outcome)
+    assert service.calls == 1
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"p256dh": ""},
+        {"p256dh": "AAAA"},
+        {"p256dh": "!"},
+        {"p256dh": "B" * 87},
+        {"auth": ""},
+        {"auth": None},
+        {"url": "x"},
+        {"url": "https://[::1"},
+        {"url": ""},
+    ],
+)
+async def test_subscription_that_is_none_is_dead(fakes: FakeServers, keys: dict[str, Any]) -> None:
+    service = await fakes.push_service()
+    [push] = await open_web_push(fakes)
+    sent = new_message(device=browser_device(service.subscribe(), **keys))
+    assert push.breakers(sent)[0].startswith("web_push/acme/")
+    assert isinstance(await push.send(sent), Dead)
+    assert service.calls == 0
+
+
+async def test_push_service_at_a_private_address_is_not_called(fakes: FakeServers) -> None:
+    service = await fakes.push_service()
+    fakes.egress = await fakes.stack.enter_async_context(OutboundHTTP())
+    [push] = await open_web_push(fakes)
+    assert isinstance(await push.send(new_message(device=browser_device(service.subscribe()))), Dead)
+    assert service.calls == 0
+
+
+async def test_key_that_is_none_is_said_at_the_start(fakes: FakeServers) -> None:
+    with pytest.raises(ValueError, match="HUB_VAPID_PRIVATE_KEY"):
+        provider_settings(vapid_private_key="nonsense", vapid_subject="mailto:ops@acme.example")
+    assert await web_push.create_providers(provider_settings(), fakes.egress, fakes.stack) == ()
+
+
+@given(st.text(max_size=100))
+def test_topic_is_short_and_plain(key: str) -> None:
+    made = topic(key.encode(errors="replace").decode())
+    assert len(made) == 32
+    assert made.replace("-", "").replace("_", "").isalnum()
+
+
+def published(amazon: FakeAmazon) -> list[dict[str, Any]]:
+    return [form for action, form in amazon.requests if action == "Publish"]
+
+
+def actions(amazon: FakeAmazon) -> list[str]:
+    return [action for action, _ in amazon.requests]
+
+
+async def test_endpoint_is_made_on_first_use_and_remembered(fakes: FakeServers) -> None:
+    amazon = await fakes.amazon()
+    phones = await open_sns(fakes)
+    amazon.requests.clear()
+    assert isinstance(await phones.provider.send(new_message(device=phone_device(APNS))), Sent)
+    assert actions(amazon) == ["CreatePlatformEndpoint", "SetEndpointAttributes", "Publish"]
+    [(user, device, arn)] = phones.remembered
+    assert (user, device) == ("acme/alice", "d2")
+    assert "endpoint/APNS/" in arn
+
+    assert isinstance(
+        await phones.provider.send(new_message(device=phone_device(APNS))), Sent
+    )  # not remembered: made again
+    assert phones.remembered[1] == phones.remembered[0]
+    amazon.requests.clear()
+    assert isinstance(await phones.provider.send(new_message(device=phone_device(APNS, arn=arn))), Sent)
+    assert actions(amazon) == ["Publish"]
+
+
+async def test_disabled_endpoint_is_gone_until_the_app_registers_anew(fakes: FakeServers) -> None:
+    await fakes.amazon()
+    phones = await open_sns(fakes)
+    arn = await phones.endpoint()
+    await phones.client.set_endpoint_attributes(EndpointArn=arn, Attributes={"Enabled": "false"})
+    assert isinstance(await phones.provider.send(new_message(device=phone_device(arn=arn))), Gone)
+    assert isinstance(await phones.provider.send(new_message(device=phone_device())), Sent)
+    assert phones.remembered == [("acme/alice", "d2", arn)]
+
+
+async def test_endpoint_of_somebody_else_is_found_and_used(fakes: FakeServers) -> None:
+    await fakes.amazon()
+    phones = await open_sns(fakes)
+    made = await phones.client.create_platform_endpoint(
+        PlatformApplicationArn=phones.applications["fcm"],
+        Token=PRIVATE_VALUES["token"],
+        CustomUserData="before the hub",
+    )
+    assert isinstance(await phones.provider.send(new_message(device=phone_device())), Sent)
+    assert phones.remembered == [("acme/alice", "d2", made["EndpointArn"])]
+
+
+async def test_deleted_endpoint_is_made_again(fakes: FakeServers) -> None:
+    await fakes.amazon()
+    phones = await open_sns(fakes)
+    arn = await phones.endpoint()
+    await phones.client.delete_endpoint(EndpointArn=arn)
+    assert isinstance(await phones.provider.send(new_message(device=phone_device(arn=arn))), Sent)
+    assert len(phones.remembered) == 1
+    assert phones.remembered[0][2] != arn
+
+
+async def test_ios_payload(fakes: FakeServers) -> None:
+    amazon = await fakes.amazon()
+    phones = await open_sns(fakes)
+    sent = new_message(
+        device=phone_device(APNS), n_action_url="acme://builds/1", n_data='{"build": 1}', n_priority=Priority.LOW
+    )
+    assert isinstance(await phones.provider.send(sent), Sent)
+    [form] = published(amazon)
+    content = json.loads(form["Message"])
+    assert content["default"] == PRIVATE_VALUES["title"]
+    assert json.loads(content["APNS"]) == {
+        "aps": {
+            "alert": {"title": PRIVATE_VALUES["title"], "body": PRIVATE_VALUES["text"]},
+            "badge": 3,
+            "sound": "default",
+            "thread-id": "builds",
+            "interruption-level": "passive",
+            "mutable-content": 1,
+        },
+        "id": sent.notification.id,
+        "url": "acme://builds/1",
+        "category": "builds",
+        "data": {"build": 1},
+    }
+    attributes = {
+        form[f"MessageAttributes.entry.{n}.Name"]: form[f"MessageAttributes.entry.{n}.Value.StringValue"]
+        for n in range(1, 5)
+    }
+    assert attributes == {
+        "AWS.SNS.MOBILE.APNS.PUSH_TYPE": "alert",
+        "AWS.SNS.MOBILE.APNS.PRIORITY": "5",
+        "AWS.SNS.MOBILE.APNS.COLLAPSE_ID": sent.notification.id,
+        "AWS.SNS.MOBILE.APNS.TTL": str(MONTH_S),
+    }
+    assert json.loads(mobile_push.preview(sent).text) == json.loads(content["APNS"])
+
+
+async def test_android_payload(fakes: FakeServers) -> None:
+    amazon = await fakes.amazon()
+    phones = await open_sns(fakes)
+    sent = new_message(device=phone_device(), n_data='{"build": 1}', n_image_url="https://img.example/1.png")
+    assert isinstance(await phones.provider.send(sent), Sent)
+    content = json.loads(published(amazon)[0]["Message"])
+    told = json.loads(content["GCM"])["fcmV1Message"]["message"]
+    assert told["notification"] == {"title": PRIVATE_VALUES["title"], "body": PRIVATE_VALUES["text"]}
+    assert told["data"] == {
+        "id": sent.notification.id,
+        "image": "https://img.example/1.png",
+        "category": "builds",
+        "data": '{"build":1}',
+    }
+    assert told["android"] == {
+        "priority": "HIGH",
+        "ttl": f"{MONTH_S}s",
+        "collapse_key": sent.notification.id,
+        "notification": {"notification_count": 3, "tag": sent.notification.id, "image": "https://img.example/1.png"},
+    }
+    assert json.loads(mobile_push.preview(sent).text) == json.loads(content["GCM"])
+
+
+@pytest.mark.parametrize("platform", ["fcm", "apns"])
+async def test_what_does_not_fit_is_cut(fakes: FakeServers, platform: str) -> None:
+    amazon = await fakes.amazon()
+    phones = await open_sns(fakes)
+    sent = new_message(
+        device=phone_device(platform), n_title="\u20ac" * 256, n_body="\u20ac" * 5000, n_data='"' + "x" * 4000 + '"'
+    )
+    assert isinstance(await phones.provider.send(sent), Sent)
+    content = json.loads(published(amazon)[0]["Message"])
+    body = content["GCM" if platform == "fcm" else "APNS"]
+    assert len(body.encode()) <= mobile_push.PAYLOAD_BYTES
+    assert "\u20ac" * 256 in body
+    assert "\u20ac\u2026" in body
+    assert '"partial"' in body
+
+
+@pytest.mark.parametrize("platform", ["", "symbian"])
+async def test_platform_without_an_application_is_dead(fakes: FakeServers, platform: str) -> None:
+    amazon = await fakes.amazon()
+    phones = await open_sns(fakes)
+    amazon.calls = 0
+    assert isinstance(await phones.provider.send(new_message(device=phone_device(platform))), Dead)
+    assert amazon.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "outcome"),
+    [
+        (400, "InvalidParameter", Dead),
+        (400, "EndpointDisabled", Gone),
+        (400, "PlatformApplicationDisabled", Retry),
+        (400, "Throttling", Retry),
+        (403, "AuthorizationError", Retry),
+        (403, "InvalidClientTokenId", Retry),
+        (500, "InternalError", Retry),
+    ],
+)
+async def test_sns_error_is_told_apart(fakes: FakeServers, status: int, code: str, outcome: type) -> None:
+    amazon = await fakes.amazon()
+    phones = await open_sns(fakes)
+    arn = await phones.endpoint()
+    amazon.calls = 0
+    amazon.fault = FakeAmazon.xml_error(status, code)
+    assert isinstance(await phones.provider.send(new_message(device=phone_device(arn=arn))), outcome)
+    assert amazon.calls == 1
+
+
+async def test_applications_in_two_regions_are_refused(fakes: FakeServers) -> None:
+    arns = [
+        f"arn:aws:sns:{region}:123456789012:app/{kind}/a"
+        for region, kind in (("eu-west-1", "GCM"), ("us-east-1", "APNS"))
+    ]
+    with pytest.raises(ValueError, match="regions"):
+        await mobile_push.create_providers(
+            provider_settings(sns_platform_fcm=arns[0], sns_platform_apns=arns[1]), fakes.egress, fakes.stack
+        )

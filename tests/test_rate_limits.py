@@ -1,0 +1,95 @@
+"""Rate limits: shared by processes, told to clients, and lax rather than strict when Redis is away."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.platform.connections import redis as redis_client
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.rate_limiter import Limit, RateLimiter
+from hub.settings import Settings
+from tests.client import GraphQLErrors, Tenant, eventually
+from tests.conftest import fresh_servers
+from tests.processes import SECRET, Deployment
+
+MOST = 20
+
+
+@pytest.fixture(scope="module")
+async def strict(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+    mongod, redis = servers
+    settings = {"rate_limit_per_user": str(MOST), "rate_limit_window_s": "3600", "redis_prefix": "strict:"}
+    async with Deployment(mongod.url, redis.url, apis=2, workers=0, **settings) as running:
+        yield running
+
+
+async def test_rate_limit_is_shared_by_processes_and_told_with_429_and_headers(strict: Deployment) -> None:
+    async with Tenant("rates", strict.urls) as tenant:
+        for _ in range(MOST):
+            await tenant.inbox("alice", url=strict.urls[0])
+
+        async def refused_elsewhere() -> bool:
+            try:
+                await tenant.inbox("alice", url=strict.urls[1])
+            except GraphQLErrors as refused:
+                return refused.code == "RATE_LIMITED"
+            return False
+
+        await eventually(refused_elsewhere)
+        headers = {"authorization": f"Bearer {tenant.token('alice')}"}
+        async with tenant.http.post(strict.urls[0], json={"query": "{ __typename }"}, headers=headers) as response:
+            answer = await response.json()
+            assert response.status == 429
+            assert int(response.headers["retry-after"]) >= 1
+            assert response.headers["ratelimit-policy"] == f'"user";q={MOST};w=3600'
+            assert "r=0" in response.headers["ratelimit"]
+        extensions = answer["errors"][0]["extensions"]
+        assert extensions["code"] == "RATE_LIMITED"
+        assert extensions["retryAfter"] > 0
+        assert "HUB_RATE_LIMIT_PER_USER" in answer["errors"][0]["message"]
+        await tenant.inbox("bob")  # others are not held up
+
+
+async def test_rate_limit_holds_on_a_socket_without_closing_it(strict: Deployment) -> None:
+    async with Tenant("rates-ws", strict.urls) as tenant, tenant.socket("alice", url=strict.urls[0]) as socket:
+        for turn in range(MOST):
+            await socket.write({"id": str(turn), "type": "subscribe", "payload": {"query": "{ __typename }"}})
+            assert [(await socket.read())["type"] for _ in range(2)] == ["next", "complete"]
+        await socket.write({"id": "more", "type": "subscribe", "payload": {"query": "{ __typename }"}})
+        error = await socket.read()
+        assert error["payload"][0]["extensions"]["code"] == "RATE_LIMITED"
+        await socket.write({"type": "ping"})
+        assert await socket.read() == {"type": "pong"}
+
+
+async def test_rate_limit_without_redis_goes_on_alone() -> None:
+    async with fresh_servers() as (_, server):
+        settings = Settings(redis_url=server.url, jwt_secret=SECRET)
+        limit = Limit("user", 3, 3600)
+        async with redis_client(settings) as client:
+            limiter = RateLimiter(client, "alone:")
+            server.kill()
+            verdicts = [limiter.check((limit, "alice")) for _ in range(5)]
+        passed = [verdict for verdict in verdicts if verdict and verdict.retry_after_s is None]
+        assert len(passed) == 3
+
+
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=200), st.integers(1, 20))
+def test_rate_limit_never_lets_more_through_than_it_says(gaps: list[float], most: int) -> None:
+    """In any window of the limit's length, up to what the sliding estimate can be off by: one window's worth."""
+    clock = 1000.0
+    limiter = RateLimiter(None, "", now=lambda: clock)  # type: ignore[arg-type]
+    limit = Limit("user", most, 10)
+    passed: list[float] = []
+    for gap in gaps:
+        clock += gap
+        verdict = limiter.check((limit, "alice"))
+        assert verdict
+        if verdict.retry_after_s is None:
+            passed.append(clock)
+        else:
+            assert verdict.retry_after_s > 0
+    fixed = {int(at // 10) for at in passed}
+    assert all(sum(int(at // 10) == window for at in passed) <= most for window in fixed)

@@ -1,0 +1,224 @@
+"""Redis flushed, killed, frozen, cut off and unreachable: nobody waits for it, and no open client misses anything."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis as RedisClient
+
+from hub.platform.embedded_servers import Redis
+from hub.platform.server_process import HOST
+from tests.client import Replica, Tenant, eventually
+from tests.conftest import fresh_servers, scaled
+from tests.inbox_watchers import Watcher, check_against_store, find_log_faults, open_watchers, wait_until_caught_up
+from tests.processes import Deployment
+
+AWAY_S = 4.0  # design.md: a change arrives within this time while Redis is away
+BACK_S = 6.0  # and within this after it is back
+SLACK_S = 4.0  # a machine of two cores that others use as well
+SENDS = 20  # one by one, in as many seconds; if each waited for Redis, they would take twice as many
+USERS = ("alice", "bob")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Scene:
+    """Two API processes, and a client of each user on each."""
+
+    redis: Redis
+    deployment: Deployment
+    tenant: Tenant
+    watchers: list[Watcher]
+
+    async def traffic(self, label: str, sends: int = SENDS) -> None:
+        """Sends one after the other, and marks; nobody may wait long for an answer."""
+        begun_at = time.monotonic()
+        async with asyncio.timeout(sends):
+            for _ in range(sends):
+                await self.tenant.send(*USERS, title=f"{label} {uuid4()}")
+            for user in USERS:
+                newest = (await self.tenant.inbox(user, first=2))["nodes"]
+                await self.tenant.mark(user, "markRead", newest[0]["id"])
+                await self.tenant.mark(user, "archive", newest[1]["id"])
+        log.info("%s: %d sends answered in %.2f s", label, sends, time.monotonic() - begun_at)
+
+    async def everybody_has_it(self, within_s: float, label: str, watchers: Sequence[Watcher] = ()) -> None:
+        begun_at = time.monotonic()
+        await wait_until_caught_up(watchers or self.watchers, within_s + SLACK_S)
+        log.info("%s: everywhere after %.2f s", label, time.monotonic() - begun_at)
+
+
+@asynccontextmanager
+async def scene(through: Callable[[Redis], Awaitable[str]] | None = None) -> AsyncIterator[Scene]:
+    """`through` answers with another address for Redis. In the end everybody holds what is stored, and no process
+    has logged a fault."""
+    async with fresh_servers() as (mongod, redis):
+        url = await through(redis) if through else redis.url
+        async with Deployment(mongod.url, url, apis=2, workers=0) as deployment:
+            async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as tenant:
+                await tenant.send(*USERS, title="first")
+                async with open_watchers(tenant, USERS, deployment.urls) as watchers:
+                    set = Scene(redis, deployment, tenant, watchers)
+                    await heard(set, "ok")
+                    await set.traffic("before")
+                    await set.everybody_has_it(AWAY_S, "before")
+                    yield set
+                    await check_against_store(watchers)
+            assert not find_log_faults(deployment.apis)
+
+
+async def heard(set: Scene, realtime: str) -> None:
+    """Every process says that of its connection to the others."""
+
+    async def agreed() -> bool:
+        said = []
+        for url in set.deployment.urls:
+            async with set.tenant.http.get(url.replace("/graphql", "/readyz")) as response:
+                assert response.status == 200
+                said.append((await response.json())["realtime"])
+        return said == [realtime] * len(said)
+
+    await eventually(agreed, BACK_S + SLACK_S)
+
+
+async def newcomer_gets_changes(set: Scene) -> None:
+    """A subscription that is opened now delivers."""
+    replica = Replica()
+    await replica.load(set.tenant, "alice")
+    await set.tenant.send("alice", title="between load and subscription")
+    async with Watcher(set.tenant, "alice", set.deployment.urls[1]).open(replica) as watcher:
+        await set.everybody_has_it(AWAY_S, "newcomer's backlog", [watcher])
+        await set.tenant.send("alice", title="to a newcomer")
+        await set.everybody_has_it(AWAY_S, "newcomer", [watcher])
+        assert set_of(watcher) == {"between load and subscription", "to a newcomer"}
+
+
+def set_of(watcher: Watcher) -> set[str]:
+    return set(watcher.added)
+
+
+async def freeze(redis: Redis) -> None:
+    redis.suspend()
+
+
+async def thaw(redis: Redis) -> None:
+    redis.resume()
+
+
+async def kill(redis: Redis) -> None:
+    redis.kill()
+
+
+async def start(redis: Redis) -> None:
+    await redis.start()
+
+
+@pytest.mark.parametrize(("leave", "come_back"), [(freeze, thaw), (kill, start)], ids=["frozen", "killed"])
+async def test_redis_away_nobody_waits_and_open_clients_get_every_change(
+    leave: Callable[[Redis], Awaitable[None]], come_back: Callable[[Redis], Awaitable[None]]
+) -> None:
+    async with scene() as set:
+        await leave(set.redis)
+        await set.traffic("away")
+        await set.everybody_has_it(AWAY_S, "away")
+        await heard(set, "degraded")
+        await newcomer_gets_changes(set)
+        await set.traffic("still away")
+        await set.everybody_has_it(AWAY_S, "still away")
+        await set.traffic("just before it is back")
+        await come_back(set.redis)
+        await set.traffic("just after it is back")
+        await set.everybody_has_it(BACK_S, "just back")
+        await heard(set, "ok")
+        await set.traffic("back")
+        await set.everybody_has_it(BACK_S, "back")
+
+
+async def test_redis_flushed_under_traffic_open_clients_get_every_change() -> None:
+    async with scene() as set:
+        async with RedisClient.from_url(set.redis.url) as client:
+            for number in range(scaled(3, 20)):
+                sending = asyncio.create_task(set.traffic(f"flushed {number}"))
+                await client.flushall()
+                await sending
+                await set.everybody_has_it(AWAY_S, "flushed")
+
+
+async def test_redis_cutting_subscribers_off_again_and_again_open_clients_get_every_change() -> None:
+    """What is published while a process connects anew is lost for it, and nothing says so."""
+    async with scene() as set:
+        async with RedisClient.from_url(set.redis.url) as client:
+            cut = 0
+            while cut < scaled(5, 40):
+                sending = asyncio.create_task(set.traffic("cut"))
+                cut += await client.client_kill_filter(_type="pubsub")
+                await sending
+            await set.everybody_has_it(BACK_S, f"cut {cut} times")
+            await heard(set, "ok")
+
+
+class Wire:
+    """A way to Redis through which nothing may come any more, while its connections stay open."""
+
+    def __init__(self) -> None:
+        self.stalled = False
+        self._open: list[asyncio.StreamWriter] = []
+        self._lost: list[asyncio.StreamWriter] = []
+
+    async def lead(self, redis: Redis) -> str:
+        self._port = redis.port
+        self._server = await asyncio.start_server(self._connected, HOST, 0)
+        return f"redis://{HOST}:{self._server.sockets[0].getsockname()[1]}/0"
+
+    def stall(self) -> None:
+        """From now on nothing passes: not on the connections there are, and not on new ones."""
+        self.stalled = True
+
+    def mend(self) -> None:
+        """New connections pass. Those there are stay open and silent for ever, as after a router's restart."""
+        self.stalled = False
+        self._lost, self._open = self._open, []
+
+    async def close(self) -> None:
+        self._server.close()
+        for writer in self._open + self._lost:
+            writer.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.append(writer)
+        there, to_there = await asyncio.open_connection(HOST, self._port)
+        self._open.append(to_there)
+        with suppress(OSError):
+            await asyncio.gather(self._pass(reader, to_there, writer), self._pass(there, writer, writer))
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: asyncio.StreamWriter
+    ) -> None:
+        while data := await reader.read(1 << 16):
+            if not self.stalled and connection in self._open:
+                writer.write(data)
+        writer.close()
+
+
+async def test_redis_unreachable_without_a_word_open_clients_get_every_change() -> None:
+    """Connections that stay open and carry nothing, among them some that were just being made."""
+    wire = Wire()
+    try:
+        async with scene(wire.lead) as set:
+            wire.stall()
+            await set.traffic("unreachable")
+            await set.everybody_has_it(AWAY_S, "unreachable")
+            await heard(set, "degraded")
+            await newcomer_gets_changes(set)
+            wire.mend()
+            await heard(set, "ok")
+            await set.traffic("reachable")
+            await set.everybody_has_it(BACK_S, "reachable")
+    finally:
+        await wire.close()

@@ -1,0 +1,207 @@
+"""Dead letters are looked at before they are sent again: filters, previews, and `hub replay`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+from pymongo import AsyncMongoClient
+
+from hub.model import Channel, DeliveryStatus
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.status.delivery_filter import DeliveryQuery, index_of, match_of, order_of, replay_match_of
+from tests.channel_setup import DELIVERIES, SHORT_TIMES, connect_webhook, list_deliveries, wait_for_deliveries
+from tests.cli_commands import run_command
+from tests.client import GraphQLErrors, Json, Tenant, eventually
+from tests.processes import SECRET, Deployment
+from tests.webhook_receiver import WebhookReceiver
+
+PREVIEW = """query ($f: DeliveryFilter!) {
+  replayPreview(filter: $f) { count addressGone suppressed alreadyRead reasons { reason count } } }"""
+REPLAY = "mutation ($f: DeliveryFilter) { replay(filter: $f) }"
+PAGE = """query ($f: DeliveryFilter, $a: String) {
+  deliveries(filter: $f, first: 1, after: $a) { nodes { id } pageInfo { hasNextPage endCursor } } }"""
+
+
+@pytest.fixture(scope="module")
+async def quick(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+    settings = {**SHORT_TIMES, "retry_schedule": "0s", "mongo_database": "replay", "redis_prefix": "replay:"}
+    async with Deployment(servers[0].url, servers[1].url, apis=1, workers=1, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+async def tenant(quick: Deployment) -> AsyncIterator[Tenant]:
+    async with Tenant(f"t{uuid4().hex[:12]}", quick.urls) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        yield client["replay"]
+
+
+async def dead_letters(tenant: Tenant, receiver: WebhookReceiver) -> dict[str, Json]:
+    """One of each kind, by user: refused, gone, and used up."""
+    for count, (user, status) in enumerate({"alice": 413, "bob": 410, "carol": 503}.items(), 1):
+        await connect_webhook(tenant, receiver, user)
+        receiver.responses[f"/{user}"] = lambda *_, status=status: web.Response(status=status)
+        await tenant.send(user, channels=["IN_APP", "WEBHOOK"])
+        found = await wait_for_deliveries(tenant, "FAILED", count)
+    return {delivery["userId"]: delivery for delivery in found}
+
+
+@pytest.mark.parametrize("odd", [{"channels": ["PAGER"]}, {"region": "eu"}])
+async def test_replay_under_way_that_cannot_be_read_wholly_replays_nothing(
+    tenant: Tenant, store: Database, odd: Json
+) -> None:
+    """Without what is not known of it, it would match everything. Others go on."""
+    async with WebhookReceiver() as receiver:
+        dead = await dead_letters(tenant, receiver)
+        common = {"tenant": tenant.name, "at": datetime.now(UTC)}
+        await store.replays.insert_many(
+            [
+                {"_id": f"{tenant.name}0", **common, "wanted": odd},
+                {"_id": f"{tenant.name}1", "tenant": tenant.name},
+                {"_id": f"{tenant.name}2", **common, "wanted": {"mailbox": f"{tenant.name}/carol"}},
+            ]
+        )
+
+        async def done() -> bool:
+            return await store.replays.find_one({"_id": f"{tenant.name}2"}) is None
+
+        await eventually(done, 10)
+        attempts = {
+            doc["mailbox"].split("/")[1]: len(doc["attempts"])
+            async for doc in store.deliveries.find({"tenant": tenant.name})
+        }
+        assert attempts["alice"] == len(dead["alice"]["attempts"])
+        await store.replays.delete_many({"tenant": tenant.name})
+
+
+async def test_filters_find_failures_by_reason_provider_and_time(tenant: Tenant) -> None:
+    async with WebhookReceiver() as receiver:
+        dead = await dead_letters(tenant, receiver)
+    ids = {user: delivery["id"] for user, delivery in dead.items()}
+
+    async def found(**filter: object) -> list[str]:
+        return [delivery["id"] for delivery in await list_deliveries(tenant, **filter)]
+
+    assert await found(reasons=["REFUSED"]) == [ids["alice"]]
+    assert await found(reasons=["ATTEMPTS_USED_UP", "ADDRESS_GONE"]) == [ids["carol"], ids["bob"]]
+    assert await found(sendId=dead["bob"]["sendId"]) == [ids["bob"]]
+    assert len(await found(providers=["webhook"])) == 3
+    assert await found(providers=["smtp"]) == []
+    assert await found(failedSince="2026-01-01T00:00:00Z", statuses=["SENT"]) == []
+    last = [attempt["at"] for attempt in dead["carol"]["attempts"]][-1]
+    assert await found(failedSince=last) == [ids["carol"]]
+    assert await found(failedUntil=last) == [ids["bob"], ids["alice"]]
+    assert await found(failedSince=last, userId="bob") == []
+    pages: list[str] = []
+    cursor = None
+    while True:
+        page = (await tenant.execute(PAGE, f={"failedSince": "2026-01-01T00:00:00Z"}, a=cursor))["deliveries"]
+        pages += [node["id"] for node in page["nodes"]]
+        cursor = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+    assert pages == [ids["carol"], ids["bob"], ids["alice"]], "the last failure first"
+    for wrong, field in (({"reasons": ["GONE"]}, "filter.reasons"), ({"providers": ["x" * 300]}, "filter.providers")):
+        with pytest.raises(GraphQLErrors, match=field):
+            await tenant.execute(DELIVERIES, f=wrong)
+    with pytest.raises(GraphQLErrors, match="another order"):
+        await tenant.execute(PAGE, f={"failedSince": "2026-01-01T00:00:00Z"}, a=ids["bob"])
+
+
+async def test_replay_leaves_out_what_has_no_address_unless_it_is_named(tenant: Tenant) -> None:
+    async with WebhookReceiver() as receiver:
+        dead = await dead_letters(tenant, receiver)
+        [n] = (await tenant.inbox("alice"))["nodes"]
+        await tenant.execute("mutation ($ids: [ID!]!) { markRead(ids: $ids) { changed } }", user="alice", ids=[n["id"]])
+        preview = (await tenant.execute(PREVIEW, f={}))["replayPreview"]
+        assert preview == {
+            "count": 2,
+            "addressGone": 1,
+            "suppressed": 0,
+            "alreadyRead": 1,
+            "reasons": [
+                {"reason": "ADDRESS_GONE", "count": 1},
+                {"reason": "ATTEMPTS_USED_UP", "count": 1},
+                {"reason": "REFUSED", "count": 1},
+            ],
+        }
+        assert (await tenant.execute(PREVIEW, f={"reasons": ["ADDRESS_GONE"]}))["replayPreview"]["count"] == 1
+        assert (await tenant.execute(PREVIEW, f={"statuses": ["SENT"]}))["replayPreview"]["count"] == 0
+        assert (await tenant.execute(REPLAY, f={"statuses": ["SENT"]}))["replay"] == 0
+        receiver.responses.clear()
+        assert (await tenant.execute(REPLAY, f={}))["replay"] == 2
+        [alive] = await wait_for_deliveries(tenant, "DELIVERED")
+        assert alive["id"] == dead["carol"]["id"]
+        [skipped] = await wait_for_deliveries(tenant, "SKIPPED")
+        assert (skipped["id"], skipped["reason"]) == (dead["alice"]["id"], "ALREADY_READ")
+        assert [one["id"] for one in await list_deliveries(tenant, statuses=["FAILED"])] == [dead["bob"]["id"]]
+        assert (await tenant.execute(REPLAY, f={"reasons": ["ADDRESS_GONE"]}))["replay"] == 1
+
+
+async def test_replay_command_counts_asks_and_prints_ids(tenant: Tenant, quick: Deployment, store: Database) -> None:
+    async with WebhookReceiver() as receiver:
+        dead = await dead_letters(tenant, receiver)
+    given = ["--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
+
+    async def replay(*arguments: str) -> tuple[int, str, str]:
+        done = await asyncio.to_thread(run_command, "replay", *arguments, *given, jwt_secret=SECRET)
+        return done.returncode, done.stdout, done.stderr
+
+    code, told, _ = await replay("--all", "--dry-run")
+    assert code == 0
+    assert told.splitlines() == [
+        "2 deliveries would be sent again.",
+        "       1  ADDRESS_GONE (left out unless --reason ADDRESS_GONE names it)",
+        "       1  ATTEMPTS_USED_UP",
+        "       1  REFUSED",
+    ]
+    assert (await replay("--provider", "smtp"))[1] == "0 deliveries will be sent again.\n"
+    one = await store["deliveries"].find_one({"_id": dead["alice"]["id"]})
+    assert one
+    copies = [{**one, "_id": f"{uuid4()}-webhook", "notification": str(uuid4())} for _ in range(101)]
+    await store["deliveries"].insert_many(copies)
+    code, told, wrong = await replay("--reason", "refused", "--failed-since", "PT1H")
+    assert (code, told) == (1, "")
+    assert wrong.startswith("102 deliveries would be sent again")
+    assert "--yes" in wrong
+    assert len(await list_deliveries(tenant, statuses=["FAILED"])) == 100, "nothing was replayed"
+    code, told, _ = await replay("--reason", "refused", "--failed-since", "PT1H", "--yes")
+    *ids, last = told.splitlines()
+    assert (code, last) == (0, "102 deliveries will be sent again.")
+    assert set(ids) == {dead["alice"]["id"], *(copy["_id"] for copy in copies)}
+
+    async def gone() -> bool:
+        return not await list_deliveries(tenant, reasons=["REFUSED"])
+
+    await eventually(gone, 20)
+
+
+async def test_every_filter_is_served_by_an_index_in_its_order(store: Database, quick: Deployment) -> None:  # noqa: ARG001 - it makes the indexes
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    for wanted in (
+        DeliveryQuery(),
+        DeliveryQuery(statuses=(DeliveryStatus.FAILED, DeliveryStatus.SENT), reasons=("REFUSED",), providers=("smtp",)),
+        DeliveryQuery(failed_since=at, failed_until=at, channels=(Channel.EMAIL,)),
+        DeliveryQuery(failed_since=at, mailbox="a/b"),
+        DeliveryQuery(send="x", category="news", since=at, until=at),
+        DeliveryQuery(ids=("x",)),
+    ):
+        for match, index in (
+            (match_of("a", wanted), index_of(wanted)),
+            (replay_match_of("a", wanted), index_of(wanted, failed=True)),
+        ):
+            find = {"find": "deliveries", "filter": match, "hint": index, "sort": dict(order_of(wanted)), "limit": 10}
+            if index != index_of(wanted):  # a replay goes in the order of its index
+                del find["sort"]
+            plan = str((await store.command("explain", find, verbosity="queryPlanner"))["queryPlanner"]["winningPlan"])
+            assert f"'indexName': '{index}'" in plan
+            assert "'stage': 'SORT'" not in plan or index == "send", (wanted, plan)

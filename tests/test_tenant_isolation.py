@@ -1,0 +1,372 @@
+"""Two users, and two tenants with the same user ids: nothing of the other's is seen or changed, and what belongs to
+another looks exactly like what does not exist."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from hub.ids import new_id
+from hub.model import Role
+from hub.platform.connections import Database
+from tests.client import FEED, NOTIFICATION, GraphQLErrors, Json, Tenant
+from tests.processes import Deployment
+
+MARKS = ["markSeen", "markRead", "markUnread", "archive", "unarchive", "snooze", "unsnooze", "acknowledge"]
+LATER = "2090-01-01T00:00:00Z"
+RECEIPTS = "subscription ($id: ID, $after: Cursor) { receipts(sendId: $id, after: $after) { id cursor kind userId sendId notificationId } }"
+
+
+@pytest.fixture
+async def other(deployment: Deployment) -> AsyncIterator[Tenant]:
+    async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as fresh:
+        yield fresh
+
+
+async def stored(database: Database, tenant: Tenant) -> str:
+    """Everything there is of a tenant, comparable."""
+    within = {"$regex": f"^{tenant.name}/"}
+    found = [
+        await database.notifications.find({"mailbox": within}).sort("_id", 1).to_list(),
+        await database.mailboxes.find({"_id": within}).sort("_id", 1).to_list(),
+        await database.users.find({"_id": within}).sort("_id", 1).to_list(),
+        await database.sends.find({"tenant": tenant.name}).sort("_id", 1).to_list(),
+        await database.receipts.find({"tenant": tenant.name}).sort("_id", 1).to_list(),
+        await database.idempotency.find({"_id": within}).sort("_id", 1).to_list(),
+        await database.tenants.find({"_id": tenant.name}).to_list(),
+    ]
+    return json.dumps(found, default=str)
+
+
+def alike(answer: Json, id: str) -> Json:
+    """The answer without what differs by nature: the id that was asked for, and the time in a position."""
+    text = json.dumps(answer).replace(id, "ID")
+    told: Json = json.loads(text)
+    for payload in (told.get("data") or {}).values():
+        if isinstance(payload, dict):
+            payload.pop("position", None)
+    for error in told.get("errors", []):
+        error["extensions"].pop("requestId", None)
+    return told
+
+
+async def foreign(tenant: Tenant, other: Tenant) -> list[tuple[Tenant, str]]:
+    """Who may not touch alice's notification: bob beside her, and her namesake in the other tenant."""
+    await tenant.send("bob")
+    await other.send("alice")
+    return [(tenant, "bob"), (other, "alice")]
+
+
+async def test_notification_of_another_looks_like_a_missing_one(tenant: Tenant, other: Tenant) -> None:
+    await tenant.send("alice")
+    [mine] = (await tenant.inbox("alice"))["nodes"]
+    missing = new_id()
+    query = f"query ($id: ID!) {{ notification(id: $id) {{ {NOTIFICATION} }} }}"
+    assert (await tenant.execute(query, user="alice", id=mine["id"]))["notification"] == mine
+    for where, who in await foreign(tenant, other):
+        theirs = await where.execute_raw(query, user=who, id=mine["id"])
+        assert theirs == {"data": {"notification": None}}
+        assert alike(theirs, mine["id"]) == alike(await where.execute_raw(query, user=who, id=missing), missing)
+
+
+@pytest.mark.parametrize("field", MARKS)
+async def test_mark_of_another_changes_nothing_and_looks_like_a_missing_one(
+    tenant: Tenant, other: Tenant, database: Database, field: str
+) -> None:
+    await tenant.send("alice", requireAck=True)
+    await tenant.send("alice", requireAck=True)
+    mine, second = [n["id"] for n in (await tenant.inbox("alice"))["nodes"]]
+    # One is in a state that the mark would end.
+    await tenant.mark("alice", "markRead", second)
+    await tenant.mark("alice", "snooze", second, until=LATER) if field == "unsnooze" else None
+    await tenant.mark("alice", "archive", second) if field == "unarchive" else None
+    others = await foreign(tenant, other)
+    before = await stored(database, tenant), await stored(database, other)
+    until = f', until: "{LATER}"' if field == "snooze" else ""
+    query = f"mutation ($ids: [ID!]!) {{ m: {field}(ids: $ids{until}) {{ changed unread unseen position notifications {{ id }} }} }}"
+    for where, who in others:
+        for id in (mine, second):
+            theirs = await where.execute_raw(query, user=who, ids=[id])
+            assert theirs["data"]["m"]["changed"] == 0
+            missing = new_id()
+            assert alike(theirs, id) == alike(await where.execute_raw(query, user=who, ids=[missing]), missing)
+    assert before == (await stored(database, tenant), await stored(database, other))
+
+
+async def test_mark_of_mixed_ids_changes_only_what_is_mine(tenant: Tenant, other: Tenant) -> None:
+    ids = []
+    for where, who in ((tenant, "alice"), (tenant, "bob"), (other, "alice")):
+        await where.send(who)
+        ids.append((await where.inbox(who))["nodes"][0]["id"])
+    payload = await tenant.mark("alice", "markRead", *ids)
+    assert (payload["changed"], [n["id"] for n in payload["notifications"]]) == (1, ids[:1])
+    assert (await tenant.inbox("bob"))["unread"] == (await other.inbox("alice"))["unread"] == 1
+
+
+@pytest.mark.parametrize("field", ["markAllSeen", "markAllRead", "archiveAll"])
+async def test_mark_all_stays_within_the_callers_inbox(
+    tenant: Tenant, other: Tenant, database: Database, field: str
+) -> None:
+    await tenant.send("bob")
+    await other.send("alice")
+    before = await stored(database, other)
+    await tenant.send("alice")
+    assert (await tenant.mark_all("alice", field))["changed"] == 1
+    assert before == await stored(database, other)
+    page = await tenant.inbox("bob")
+    assert (page["unread"], page["unseen"]) == (1, 1)
+
+
+async def test_user_of_another_tenant_looks_like_a_missing_one(tenant: Tenant, other: Tenant) -> None:
+    await other.send("carol")
+    query = "query ($id: ID!) { user(id: $id) { id email inbox { unread nodes { id } } } }"
+    assert (await other.execute(query, id="carol"))["user"]["inbox"]["unread"] == 1
+    assert (
+        await tenant.execute_raw(query, id="carol")
+        == await tenant.execute_raw(query, id="nobody")
+        == {"data": {"user": None}}
+    )
+    # A key is tenant and user: neither can be written into the other.
+    for id in (f"{other.name}/carol", f"../{other.name}/carol"):
+        assert await tenant.execute_raw(query, id=id) == {"data": {"user": None}}
+
+
+async def test_upsert_users_leaves_the_namesake_alone(tenant: Tenant, other: Tenant) -> None:
+    query = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id email } }"
+    await other.execute(query, users=[{"id": "alice", "email": "a@other.example"}])
+    await tenant.execute(query, users=[{"id": "alice", "email": "a@this.example"}])
+    assert (await other.execute('{ user(id: "alice") { email } }'))["user"] == {"email": "a@other.example"}
+
+
+async def test_device_of_another_looks_like_a_missing_one_and_stays(
+    tenant: Tenant, other: Tenant, database: Database
+) -> None:
+    connect = 'mutation { connectWebhook(url: "https://hooks.example/a") { device { id } } }'
+    mine = (await tenant.execute(connect, user="alice"))["connectWebhook"]["device"]["id"]
+    others = await foreign(tenant, other)
+    before = await stored(database, tenant)
+    query = "mutation ($id: ID!) { removeDevice(id: $id) }"
+    for where, who in others:
+        answers = [await where.execute_raw(query, user=who, id=id) for id in (mine, new_id())]
+        assert answers == [{"data": {"removeDevice": False}}] * 2
+    assert before == await stored(database, tenant)
+
+
+async def test_browser_that_two_tenants_register_stays_with_both(tenant: Tenant, other: Tenant) -> None:
+    given = {"endpoint": "https://push.example/both", "p256dh": POINT, "auth": "A" * 22}
+    query = "mutation ($input: WebPushInput!) { registerWebPush(input: $input) { id } }"
+    for where in (tenant, other):
+        await where.execute(query, user="alice", input=given)
+    for where in (tenant, other):
+        assert len((await where.execute("{ me { devices { id } } }", user="alice"))["me"]["devices"]) == 1
+
+
+async def test_set_up_of_another_tenant_is_apart(tenant: Tenant, other: Tenant, database: Database) -> None:
+    await other.define_category("theirs", "IN_APP", required=True)
+    off = "mutation ($k: String!) { updatePreferences(input: {categories: [{category: $k, enabled: false}]}) { categories { category { key } } } }"
+    before = await stored(database, other)
+    errors = [(await tenant.execute_raw(off, user="alice", k=key))["errors"] for key in ("theirs", "nobody's")]
+    assert errors[0] == errors[1]
+    await tenant.define_category("theirs", "EMAIL")
+    assert before == await stored(database, other)
+    [mine] = (await tenant.execute("{ categories { required } }"))["categories"]
+    assert mine["required"] is False
+
+
+@pytest.mark.parametrize("field", ["exportUser", "deleteUser"])
+async def test_person_of_another_tenant_is_neither_told_nor_erased(
+    tenant: Tenant, other: Tenant, database: Database, field: str
+) -> None:
+    await other.send("carol")
+    before = await stored(database, other)
+    query = f"mutation ($id: ID!) {{ {field}(id: $id) }}"
+    headers = {"authorization": f"Bearer {tenant.token(role=Role.ADMIN)}"}
+    theirs = [
+        await tenant.execute_raw(query, headers=headers, id=id) for id in ("carol", "nobody", f"../{other.name}/carol")
+    ]
+    assert theirs[0] == theirs[1] == theirs[2]
+    assert before == await stored(database, other)
+
+
+async def test_send_of_another_tenant_looks_like_a_missing_one(tenant: Tenant, other: Tenant) -> None:
+    sent = (await other.send("alice"))["send"]["id"]
+    query = "query ($id: ID!) { send(id: $id) { id counts { count } notifications { nodes { id title } } } }"
+    assert (await other.execute(query, id=sent))["send"]["counts"] == [{"count": 1}]
+    assert (
+        await tenant.execute_raw(query, id=sent)
+        == await tenant.execute_raw(query, id=new_id())
+        == {"data": {"send": None}}
+    )
+
+
+async def test_sends_and_their_cursors_show_only_the_tenants_own(tenant: Tenant, other: Tenant) -> None:
+    mine = [(await tenant.send("alice"))["send"]["id"]]
+    theirs = [(await other.send("alice"))["send"]["id"] for _ in range(3)]
+    mine.append((await tenant.send("alice"))["send"]["id"])
+    query = "query ($after: String) { sends(after: $after) { nodes { id } edges { cursor } } }"
+    found = (await tenant.execute(query))["sends"]
+    assert [node["id"] for node in found["nodes"]] == mine[::-1]
+    cursors = [edge["cursor"] for edge in (await other.execute(query))["sends"]["edges"]]
+    assert len(cursors) == 3
+    for cursor in cursors:  # made between the two of this tenant
+        assert [node["id"] for node in (await tenant.execute(query, after=cursor))["sends"]["nodes"]] == mine[:1]
+    query = "query ($id: ID!, $after: String) { send(id: $id) { notifications(after: $after) { nodes { userId } } } }"
+    inner = (await other.execute("{ sends { nodes { notifications { edges { cursor } } } } }"))["sends"]["nodes"]
+    after = inner[0]["notifications"]["edges"][0]["cursor"]
+    assert (await tenant.execute(query, id=mine[0], after=after))["send"]["notifications"]["nodes"] == []
+    assert len((await tenant.execute(query, id=mine[1], after=after))["send"]["notifications"]["nodes"]) == 1
+    assert (await tenant.execute(query, id=theirs[0], after=after))["send"] is None
+
+
+async def test_inbox_edges_of_another_show_only_the_callers_own(tenant: Tenant, other: Tenant) -> None:
+    query = "query ($after: String) { inbox(after: $after) { nodes { title } edges { cursor } } }"
+    for where, who in ((tenant, "alice"), (tenant, "bob"), (other, "alice")):
+        for number in range(3):
+            await where.send(who, title=f"{where.name} {who} {number}")
+    [_, cursor, _] = [edge["cursor"] for edge in (await other.execute(query, user="alice"))["inbox"]["edges"]]
+    for where, who in ((tenant, "alice"), (tenant, "bob")):
+        [node] = (await where.execute(query, user=who, after=cursor))["inbox"]["nodes"]
+        assert node["title"] == f"{where.name} {who} 0"
+
+
+async def test_position_of_another_inbox_is_a_resync(tenant: Tenant, other: Tenant) -> None:
+    positions = []
+    for where, who in ((tenant, "bob"), (other, "alice")):
+        positions.append((await where.inbox(who))["position"])
+        await where.send(who, title="Theirs")
+        positions.append((await where.inbox(who))["position"])
+    await tenant.send("alice", title="Mine")
+    for position in positions:
+        async with tenant.feed("alice", position) as feed:
+            async with asyncio.timeout(10):
+                events = [event async for event in feed]
+        assert [(event["kind"], event["notification"], event["unread"]) for event in events] == [("RESYNC", None, 1)]
+
+
+async def test_feed_shows_only_the_callers_own(tenant: Tenant, other: Tenant) -> None:
+    positions = [(await tenant.inbox(who))["position"] for who in ("alice", "bob")]
+    async with tenant.feed("alice", positions[0]) as alice, tenant.feed("bob", positions[1]) as bob:
+        await other.send("alice", "bob", title="Theirs")
+        await tenant.send("alice", title="For alice")
+        await tenant.send("bob", title="For bob")
+        await tenant.send("alice", "bob", title="For both")
+        for feed, name in ((alice, "alice"), (bob, "bob")):
+            titles = [event["notification"]["title"] for event in await feed.take(2)]
+            assert titles == [f"For {name}", "For both"]
+
+
+async def test_receipts_of_another_tenants_send_look_like_a_missing_one(tenant: Tenant, other: Tenant) -> None:
+    theirs = (await other.send("alice"))["send"]["id"]
+    told = []
+    for id in (theirs, new_id()):
+        async with tenant.socket() as socket:
+            with pytest.raises(GraphQLErrors) as refused:
+                await (await socket.subscribe(RECEIPTS, variables={"id": id})).take(1)
+        told.append(refused.value.errors)
+    assert told[0] == told[1]
+    assert refused.value.code == "NOT_FOUND"
+
+
+async def test_receipt_cursors_of_another_tenant_lead_nowhere(tenant: Tenant, other: Tenant) -> None:
+    """MongoDB resumes a stream at what that stream has held; to another it is a position no longer known."""
+    sent = (await other.send("alice"))["send"]["id"]
+    async with other.socket() as socket:
+        [theirs] = await (await socket.subscribe(RECEIPTS, variables={"id": sent})).take(1)
+    await tenant.send("bob")
+    async with tenant.socket() as socket:
+        with pytest.raises(GraphQLErrors) as refused:
+            await (await socket.subscribe(RECEIPTS, variables={"after": theirs["cursor"]})).take(1)
+    assert refused.value.code == "CURSOR_EXPIRED"
+
+
+async def test_idempotency_keys_of_tenants_are_apart(tenant: Tenant, other: Tenant) -> None:
+    first = await tenant.send("alice", title="One", idempotencyKey="k")
+    second = await other.send("alice", title="Another", idempotencyKey="k")
+    assert (first["duplicate"], second["duplicate"]) == (False, False)
+    query = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id locale } }"
+    for where, locale in ((tenant, "de"), (other, "fr")):
+        answer = await where.execute_raw(query, users=[{"id": "u", "locale": locale}], headers={"Idempotency-Key": "h"})
+        assert answer["data"]["upsertUsers"] == [{"id": "u", "locale": locale}]
+
+
+POINT = (
+    "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"  # the generator of P-256
+)
+USER_FIELDS = [
+    "{ me { id } }",
+    "{ inbox { unread } }",
+    '{ notification(id: "x") { id } }',
+    *[
+        f'mutation {{ {field}(ids: ["x"]{f", until: {json.dumps(LATER)}" if field == "snooze" else ""}) {{ changed }} }}'
+        for field in MARKS
+    ],
+    *[f"mutation {{ {field} {{ changed }} }}" for field in ("markAllSeen", "markAllRead", "archiveAll")],
+    "{ preferences { channels { enabled } } }",
+    "mutation { updatePreferences(input: {}) { channels { enabled } } }",
+    f'mutation {{ registerWebPush(input: {{endpoint: "https://push.example/a", p256dh: "{POINT}", auth: "{"A" * 22}"}}) {{ id }} }}',
+    'mutation { registerMobileDevice(input: {platform: "fcm", token: "t"}) { id } }',
+    'mutation { connectWebhook(url: "https://hooks.example/a") { secret } }',
+    'mutation { removeDevice(id: "x") }',
+]
+SERVICE_FIELDS = [
+    '{ user(id: "alice") { id } }',
+    '{ send(id: "x") { id } }',
+    "{ sends { nodes { id } } }",
+    'mutation { send(input: {to: {users: ["alice"]}, category: "c", content: {title: "t", body: "b"}}) { duplicate } }',
+    'mutation { sendMany(inputs: [{to: {users: ["alice"]}, category: "c", content: {title: "t", body: "b"}}]) { duplicate } }',
+    'mutation { upsertUsers(users: [{id: "alice"}]) { id } }',
+    "{ categories { key } }",
+    '{ simulate(input: {to: {users: ["alice"]}, category: "c", content: {title: "t", body: "b"}}) { userId } }',
+]
+ADMIN_FIELDS = [
+    "{ tenant { id } }",
+    'mutation { updateTenant(input: {name: "n"}) { id } }',
+    'mutation { upsertCategory(input: {key: "c", name: "n", defaultChannels: [IN_APP]}) { key } }',
+    'mutation { exportUser(id: "alice") }',
+    'mutation { deleteUser(id: "alice") }',
+]
+
+
+@pytest.mark.parametrize("query", USER_FIELDS)
+async def test_service_without_a_user_on_a_users_field_is_forbidden(tenant: Tenant, query: str) -> None:
+    answer = await tenant.execute_raw(query)
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+
+
+@pytest.mark.parametrize("query", SERVICE_FIELDS + ADMIN_FIELDS)
+async def test_user_on_a_services_field_is_forbidden(tenant: Tenant, database: Database, query: str) -> None:
+    answer = await tenant.execute_raw(query, user="alice")
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+    assert await stored(database, tenant) == "[[], [], [], [], [], [], []]"
+
+
+@pytest.mark.parametrize("query", ADMIN_FIELDS)
+async def test_service_on_an_admins_field_is_forbidden(tenant: Tenant, database: Database, query: str) -> None:
+    answer = await tenant.execute_raw(query)
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+    assert await stored(database, tenant) == "[[], [], [], [], [], [], []]"
+
+
+@pytest.mark.parametrize(("query", "user"), [(FEED, None), (RECEIPTS, "alice")])
+async def test_subscription_of_the_wrong_role_is_forbidden(tenant: Tenant, query: str, user: str | None) -> None:
+    async with tenant.socket(user) as socket:
+        feed = await socket.subscribe(query)
+        with pytest.raises(GraphQLErrors) as refused:
+            await feed.take(1)
+    assert refused.value.code == "FORBIDDEN"
+
+
+async def test_admin_may_what_a_service_may_and_a_service_with_a_user_sees_that_inbox(tenant: Tenant) -> None:
+    async def ask(token: str, query: str) -> Any:
+        async with tenant.http.post(
+            tenant.next_url(), json={"query": query}, headers={"authorization": f"Bearer {token}"}
+        ) as response:
+            return await response.json()
+
+    for query in SERVICE_FIELDS + ADMIN_FIELDS[:-1]:
+        assert "errors" not in await ask(tenant.token(role=Role.ADMIN), query)
+    answer = await ask(tenant.token("alice", role=Role.SERVICE), "{ me { id } inbox { unread } }")
+    assert answer == {"data": {"me": {"id": "alice"}, "inbox": {"unread": 2}}}
