@@ -14,9 +14,8 @@ from typing import Any
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
 
-from hub.api.public.probes import probe_routes
+from hub.api.public.probes import probe_app
 from hub.api.transport.client_address import ClientAddresses
 from hub.api.transport.uvicorn_protocols import HubHTTPProtocol
 from hub.runtime import listen
@@ -64,10 +63,8 @@ def _stop_on_signal(deadline: StopDeadline) -> asyncio.Event:
 
 async def serve_probes(hub: Components, settings: Settings, listeners: list[socket.socket]) -> None:
     """Serve `/metrics`, `/healthz` and `/readyz` until cancelled."""
-    app = Starlette(routes=probe_routes(settings, hub.database))
-    app.router.redirect_slashes = False
     config = uvicorn.Config(
-        app,
+        probe_app(settings, hub.database),
         host=settings.host,
         lifespan="off",
         http=functools.partial(HubHTTPProtocol, settings, ClientAddresses(settings)),  # type: ignore[arg-type]

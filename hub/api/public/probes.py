@@ -6,6 +6,7 @@ from hmac import compare_digest
 import pymongo
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pymongo.errors import PyMongoError
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -15,6 +16,13 @@ from hub.platform.connections import Database
 from hub.settings import Settings
 
 READY_TIMEOUT_S = 2.0  # load balancers poll every few seconds
+
+
+def probe_app(settings: Settings, database: Database) -> Starlette:
+    """Return an application with these endpoints only, for worker processes."""
+    app = Starlette(routes=probe_routes(settings, database))
+    app.router.redirect_slashes = False
+    return app
 
 
 def probe_routes(settings: Settings, database: Database, pubsub: PubSubConnection | None = None) -> list[BaseRoute]:
