@@ -1,6 +1,6 @@
 """The baseline: the minimum that any hub must do, with the same server library.
 
-`python -m hub.bench.baseline MONGO_URL REDIS_URL journalled|plain [FILE]`
+`python -m hub.bench.baseline MONGO_URL REDIS_URL journaled|plain [FILE]`
 
 A POST inserts one document, publishes it and responds, without GraphQL, tokens, inboxes or transactions. With FILE, a
 POST sends the text of the file to every open WebSocket instead. Sockets speak enough `graphql-transport-ws` for the
@@ -52,9 +52,9 @@ class BaselineApp:
                 break
         if self._text is None:
             await self._insert_and_publish(orjson.loads(body)["variables"]["input"])
-        answer = b'{"data":{"send":true}}'
-        await send(OK | {"headers": [(b"content-length", str(len(answer)).encode())]})
-        await send({"type": "http.response.body", "body": answer})
+        response = b'{"data":{"send":true}}'
+        await send(OK | {"headers": [(b"content-length", str(len(response)).encode())]})
+        await send({"type": "http.response.body", "body": response})
         if self._text is not None:
             event = {"type": "websocket.send", "text": self._text}
             for write in tuple(self._sockets):
@@ -78,8 +78,8 @@ class BaselineApp:
 
 async def serve(mongo_url: str, redis_url: str, writes: str, file: str | None = None) -> None:
     """Serve until SIGTERM."""
-    journalled = writes == "journalled"
-    concern = WriteConcern("majority", j=True) if journalled else WriteConcern(1, j=False)
+    journaled = writes == "journaled"
+    concern = WriteConcern("majority", j=True) if journaled else WriteConcern(1, j=False)
     listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     config = uvicorn.Config(
         BaselineApp(mongo_url, redis_url, concern, await asyncio.to_thread(Path(file).read_text) if file else None),

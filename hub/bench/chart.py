@@ -28,7 +28,7 @@ def draw(figures: Sequence[Figure]) -> str:
     target_x = LABEL + BAR / MAX_SCORE
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        'role="img" aria-label="Figures of hub bench beside their targets">'
+        'role="img" aria-label="Figures of hub bench next to their targets">'
     )
     parts = [
         head,

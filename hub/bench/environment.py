@@ -19,12 +19,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pymongo import AsyncMongoClient
+
+from hub.platform.connections import Mongo
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.listen import raise_open_file_limit
 
 SECRET = "only-for-benchmarks-on-this-machine"  # noqa: S105 - used only within this run
 START_TIMEOUT_S = 180.0  # includes creating indexes over a million notifications
 STOP_TIMEOUT_S = 10.0
+WARMUP_S = 2.0
+MB = 1e6
 IDLE_CPU_S = 0.02  # per half second; below it a process is idle
 SETTLE_TIMEOUT_S = 60.0
 
@@ -115,14 +120,14 @@ class BenchEnvironment:
     @asynccontextmanager
     async def worker(self, database: str, *, null: bool = False, **settings: str) -> AsyncIterator[MeasuredProcess]:
         """Run `hub work`; with `null`, its webhooks are not sent."""
-        words = ("hub.bench.null_worker",) if null else ("hub", "work")
-        async with self._start_process(*words, environment=self._environment(database, settings)) as target:
+        arguments = ("hub.bench.null_worker",) if null else ("hub", "work")
+        async with self._start_process(*arguments, environment=self._environment(database, settings)) as target:
             yield target
 
     @asynccontextmanager
     async def sink(self, delay_ms: int) -> AsyncIterator[int]:
-        """Run the webhook receiver on the core of the servers. Yield its port."""
-        async with self._start_process("hub.bench.sink", str(delay_ms), environment={}, first=False) as target:
+        """Run the webhook receiver on the servers' core. Yield its port."""
+        async with self._start_process("hub.bench.sink", str(delay_ms), environment={}, on_first_core=False) as target:
             yield target.port
 
     def _environment(self, database: str, settings: dict[str, str]) -> dict[str, str]:
@@ -139,32 +144,38 @@ class BenchEnvironment:
         }
 
     @asynccontextmanager
-    async def baseline(self, *words: str) -> AsyncIterator[MeasuredProcess]:
+    async def baseline(self, *arguments: str) -> AsyncIterator[MeasuredProcess]:
         """Run `hub.bench.baseline`."""
         async with self._start_process(
-            "hub.bench.baseline", self.mongod.url, self.redis.url, *words, environment={}
+            "hub.bench.baseline", self.mongod.url, self.redis.url, *arguments, environment={}
         ) as target:
             yield target
+
+    @asynccontextmanager
+    async def mongo_client(self) -> AsyncIterator[Mongo]:
+        client: Mongo = AsyncMongoClient(self.mongod.url, tz_aware=True)
+        async with client:
+            yield client
 
     async def load(self, mode: str, target: MeasuredProcess, **options: object) -> tuple[LoadResult, float]:
         """Run the load client. Return its results and the CPU time of `target` during the measurement."""
         process = await self._spawn_load(mode, target, options)
         assert process.stdout
-        cpu_s, answer = 0.0, {}
+        cpu_s, result = 0.0, {}
         try:
             while line := await process.stdout.readline():
-                answer = json.loads(line)
-                if answer.pop("measuring", False):
+                result = json.loads(line)
+                if result.pop("measuring", False):
                     cpu_s = target.cpu_s
             cpu_s = target.cpu_s - cpu_s
-            if await process.wait() or not answer:
+            if await process.wait() or not result:
                 assert process.stderr
                 raise BenchError(f"load {mode}: {(await process.stderr.read()).decode(errors='replace').strip()}")
         finally:
             await _terminate(process)
-        if answer.get("refused") or answer.get("lost"):
-            raise BenchError(f"load {mode}: some requests failed: {answer}")
-        return answer, cpu_s
+        if result.get("refused") or result.get("lost"):
+            raise BenchError(f"load {mode}: some requests failed: {result}")
+        return result, cpu_s
 
     @asynccontextmanager
     async def idle(self, target: MeasuredProcess, **options: object) -> AsyncIterator[LoadResult]:
@@ -181,9 +192,9 @@ class BenchEnvironment:
             await _terminate(process)
 
     async def _spawn_load(self, mode: str, target: MeasuredProcess, options: dict[str, object]) -> Process:
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         return await asyncio.create_subprocess_exec(
-            self.folder / "load", mode, "--port", str(target.port), *words, stdin=PIPE, stdout=PIPE, stderr=PIPE
+            self.folder / "load", mode, "--port", str(target.port), *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
 
     async def _compile_load_client(self, compiler: str) -> None:
@@ -191,23 +202,30 @@ class BenchEnvironment:
         process = await asyncio.create_subprocess_exec(
             compiler, "-O2", "-o", self.folder / "load", source, stdout=PIPE, stderr=PIPE
         )
-        _, said = await process.communicate()
+        _, errors = await process.communicate()
         if process.returncode:
-            raise BenchError(f"{compiler} failed to compile the load client:\n{said.decode(errors='replace')}")
+            raise BenchError(f"{compiler} failed to compile the load client:\n{errors.decode(errors='replace')}")
 
     @asynccontextmanager
     async def _start_process(
-        self, module: str, *words: str, environment: dict[str, str], first: bool = True
+        self, module: str, *arguments: str, environment: dict[str, str], on_first_core: bool = True
     ) -> AsyncIterator[MeasuredProcess]:
-        """A Python process on the first core that says on which port it serves, as the hub's log does."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
-        log = self.folder / f"{'-'.join([module, *words[:1]]).replace('/', '_')}.log"
+        """Run a Python process on the first core. It logs its port in a JSON line, as the hub does."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+        log = self.folder / f"{'-'.join([module, *arguments[:1]]).replace('/', '_')}.log"
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", module, *words, env=kept | environment, stdin=DEVNULL, stdout=out, stderr=out
+                sys.executable,
+                "-m",
+                module,
+                *arguments,
+                env=inherited | environment,
+                stdin=DEVNULL,
+                stdout=out,
+                stderr=out,
             )
         try:
-            if self._cores and first:
+            if self._cores and on_first_core:
                 os.sched_setaffinity(process.pid, {self._cores[0]})
             yield MeasuredProcess(process, await _port(process, log))
         finally:
@@ -220,8 +238,8 @@ async def _port(process: Process, log: Path) -> int:
         if (port := _logged_port(log)) is not None:
             return port
         await asyncio.sleep(0.05)
-    said = await asyncio.to_thread(log.read_text, errors="replace")
-    raise BenchError(f"The process to measure did not start:\n{said[-2000:]}")
+    text = await asyncio.to_thread(log.read_text, errors="replace")
+    raise BenchError(f"The process to measure did not start:\n{text[-2000:]}")
 
 
 def _logged_port(log: Path) -> int | None:

@@ -6,13 +6,14 @@
 //   load idle     --tokens FILE --subscribe FILE
 //
 // All of them take --port. `post` keeps every connection busy, `latency` sends at a fixed rate to random subscribers,
-// `fanout` sends the request and waits until every socket has it, `idle` holds the sockets until its input ends.
-// The answer is one JSON object a line; times are in milliseconds.
+// `fanout` sends the request and waits until every socket has received it, `idle` holds the sockets until its input ends.
+// The output is one JSON object per line; times are in milliseconds.
 //
-// A request is a whole HTTP request, and a subscription a whole message; in both, ###### becomes a number (of a random
-// user, or of the socket) and @@@@@@@@@@@@@@@@@@@ the time at which it was due. Tokens are one a line, one socket each.
+// The request file is a complete HTTP request, the subscribe file a complete message. In both, ###### is replaced by a
+// number (of a random user, or of the socket), and @@@@@@@@@@@@@@@@@@@ by the time at which the request was due. The
+// tokens file has one token per line; each opens one socket.
 //
-// One thread, one epoll. WebSocket frames (RFC 6455) are masked with zeroes, which leaves them as they are.
+// One thread, one epoll. WebSocket frames (RFC 6455) are masked with zeros, which leaves the payload unchanged.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -35,13 +36,13 @@
 #define NUMBER "######"
 #define TIME "@@@@@@@@@@@@@@@@@@@"
 #define TITLE "\"title\":\""
-#define PLACES_MAX 4096
-#define OPENING_MAX 64          // sockets that shake hands at the same time
-#define OPENED_PER_S 700        // subscriptions begun; how a flood of them is borne is not what is measured
+#define OFFSETS_MAX 4096
+#define OPENING_MAX 64          // simultaneous handshakes
+#define OPENED_PER_S 700        // subscription rate; a burst of them is not what is measured
 #define EVENTS_MAX 512
-#define INPUT_BYTES (4 << 20)   // one message, or one answer, at most
+#define INPUT_BYTES (4 << 20)   // of one message or one response, at most
 #define SECOND_NS 1000000000LL
-#define PATIENCE_NS (30 * SECOND_NS)
+#define TIMEOUT_NS (30 * SECOND_NS)
 
 enum Stage { FREE, BUSY, UPGRADING, GREETING, SUBSCRIBED, GONE };
 enum Opcode { TEXT = 1, CLOSE = 8, PING = 9, PONG = 10 };
@@ -50,16 +51,16 @@ typedef struct {
     int fd;
     enum Stage stage;
     int number;
-    int64_t due_ns;       // of the request under way
-    char *rest;           // the beginning of a message whose end has not come yet
+    int64_t due_ns;       // of the request in progress
+    char *rest;           // the beginning of an incomplete message
     size_t rest_length;
 } Peer;
 
 typedef struct {
     char *bytes;
     size_t length;
-    size_t numbers[PLACES_MAX], number_count;
-    size_t times[PLACES_MAX], time_count;
+    size_t numbers[OFFSETS_MAX], number_count;
+    size_t times[OFFSETS_MAX], time_count;
 } Template;
 
 typedef struct {
@@ -79,9 +80,9 @@ static int opened, opening, lost;
 static int64_t opening_since_ns;
 
 static bool recording;
-static Sample waits;               // request to answer, or request to socket
-static long sent, answered, refused, received, skipped;
-static int64_t last_answer_ns, first_message_ns, last_message_ns;
+static Sample waits;               // from request to response, or from request to socket
+static long sent, responses, refused, received, skipped;
+static int64_t last_response_ns, first_message_ns, last_message_ns;
 static char input[INPUT_BYTES + 1], message[1 << 16];
 
 static void fail(const char *format, ...) {
@@ -136,22 +137,22 @@ static void print_sample(const char *name, Sample *sample) {
 
 static char *read_file(const char *path, size_t *length) {
     FILE *file = path ? fopen(path, "rb") : NULL;
-    if (!file) fail("can't read %s", path ? path : "a file that was not named");
+    if (!file) fail("cannot read %s", path ? path : "the file: its option is missing");
     fseek(file, 0, SEEK_END);
     *length = (size_t)ftell(file);
     rewind(file);
     char *bytes = malloc(*length + 1);
-    if (!bytes || fread(bytes, 1, *length, file) != *length) fail("can't read %s", path);
+    if (!bytes || fread(bytes, 1, *length, file) != *length) fail("cannot read %s", path);
     bytes[*length] = 0;
     fclose(file);
     return bytes;
 }
 
-static size_t find_all(const char *text, const char *mark, size_t *places) {
+static size_t find_all(const char *text, const char *mark, size_t *offsets) {
     size_t count = 0;
     for (const char *at = text; (at = strstr(at, mark)); at += strlen(mark)) {
-        if (count == PLACES_MAX) fail("more than %d places in one template", PLACES_MAX);
-        places[count++] = (size_t)(at - text);
+        if (count == OFFSETS_MAX) fail("more than %d placeholders in one template", OFFSETS_MAX);
+        offsets[count++] = (size_t)(at - text);
     }
     return count;
 }
@@ -164,9 +165,9 @@ static Template read_template(const char *path) {
     return template;
 }
 
-static void put_number(char *place, int64_t value, int digits) {
+static void put_number(char *target, int64_t value, int digits) {
     while (digits--) {
-        place[digits] = (char)('0' + value % 10);
+        target[digits] = (char)('0' + value % 10);
         value /= 10;
     }
 }
@@ -256,28 +257,28 @@ static void open_next(void) {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------- what comes in
+// ---------------------------------------------------------------------------------------------------- incoming data
 
-// Each takes what is whole at the beginning of `bytes` and answers how much that was; 0: the end has not come yet.
+// Each function handles one complete item at the beginning of `bytes` and returns its length, or 0 if it is incomplete.
 
-static size_t take_answer(Peer *http, char *bytes, size_t length, int64_t at_ns) {
+static size_t take_response(Peer *http, char *bytes, size_t length, int64_t at_ns) {
     char *end = memmem(bytes, length, "\r\n\r\n", 4);
     if (!end) return 0;
     end += 4;
-    char kept = *end;
+    char saved = *end;
     *end = 0;
     char *size = strcasestr(bytes, "content-length:");
-    *end = kept;
-    if (!size) fail("an answer without content-length:\n%.500s", bytes);
-    size_t whole = (size_t)(end - bytes) + strtoul(size + 15, NULL, 10);
-    if (length < whole) return 0;
-    bool good = !strncmp(bytes + 9, "200", 3) && !memmem(end, whole - (size_t)(end - bytes), "\"errors\"", 8);
-    if (!good && !refused++) fprintf(stderr, "refused: %.600s\n", bytes);
-    answered++;
-    last_answer_ns = at_ns;
+    *end = saved;
+    if (!size) fail("a response without content-length:\n%.500s", bytes);
+    size_t total = (size_t)(end - bytes) + strtoul(size + 15, NULL, 10);
+    if (length < total) return 0;
+    bool good = !strncmp(bytes + 9, "200", 3) && !memmem(end, total - (size_t)(end - bytes), "\"errors\"", 8);
+    if (!good && !refused++) fprintf(stderr, "error: %.600s\n", bytes);
+    responses++;
+    last_response_ns = at_ns;
     http->stage = FREE;
     if (recording && http->due_ns && !sockets) record(&waits, (double)(at_ns - http->due_ns) / 1e6);
-    return whole;
+    return total;
 }
 
 static size_t take_upgrade(Peer *socket, char *bytes, size_t length) {
@@ -293,7 +294,7 @@ static size_t take_upgrade(Peer *socket, char *bytes, size_t length) {
 
 static void take_text(Peer *socket, char *text, size_t length, int64_t at_ns) {
     char *type = memmem(text, length < 200 ? length : 200, "\"type\":\"", 8);
-    if (!type) fail("not expected: %.*s", (int)(length < 600 ? length : 600), text);
+    if (!type) fail("unexpected: %.*s", (int)(length < 600 ? length : 600), text);
     type += 8;
     if (!strncmp(type, "next\"", 5)) {
         received++;
@@ -309,11 +310,11 @@ static void take_text(Peer *socket, char *text, size_t length, int64_t at_ns) {
         opening--;
         opened++;
     } else if (!strncmp(type, "error\"", 6) && !recording && memmem(text, length, "UNAVAILABLE", 11)) {
-        subscribe(socket);  // as any client would: the machine is busy
+        subscribe(socket);  // retry, as any client does
     } else if (!strncmp(type, "ping\"", 5)) {
         send_frame(socket, TEXT, "{\"type\":\"pong\"}", 15);
     } else {
-        fail("not expected: %.*s", (int)(length < 600 ? length : 600), text);
+        fail("unexpected: %.*s", (int)(length < 600 ? length : 600), text);
     }
 }
 
@@ -364,7 +365,7 @@ static void read_peer(Peer *peer) {
         if (!left) break;
         if (peer->stage == UPGRADING) taken = take_upgrade(peer, bytes, left);
         else if (peer->stage == GREETING || peer->stage == SUBSCRIBED) taken = take_frame(peer, bytes, left, at_ns);
-        else taken = take_answer(peer, bytes, left, at_ns);
+        else taken = take_response(peer, bytes, left, at_ns);
         done += taken;
     } while (taken);
     peer->rest_length = length - done;
@@ -375,7 +376,7 @@ static void read_peer(Peer *peer) {
     }
 }
 
-// Handles what has come, or waits for something until then. False: that instant has passed.
+// Handle events, or wait for one until `until_ns`. Return false if that time has passed.
 static bool step(int64_t until_ns) {
     struct epoll_event events[EVENTS_MAX];
     int64_t left_ns = until_ns - now_ns();
@@ -384,7 +385,7 @@ static bool step(int64_t until_ns) {
     if (!count) {
         struct pollfd wait = {.fd = poller, .events = POLLIN};
         struct timespec left = {.tv_sec = left_ns / SECOND_NS, .tv_nsec = left_ns % SECOND_NS};
-        ppoll(&wait, 1, &left, NULL);  // epoll_wait knows milliseconds only
+        ppoll(&wait, 1, &left, NULL);  // epoll_wait has a resolution of milliseconds
         return true;
     }
     for (int i = 0; i < count; i++)
@@ -392,7 +393,7 @@ static bool step(int64_t until_ns) {
     return true;
 }
 
-// ---------------------------------------------------------------------------------------------------- the modes
+// ---------------------------------------------------------------------------------------------------- modes
 
 static int64_t after(double s) {
     return now_ns() + (int64_t)(s * 1e9);
@@ -413,7 +414,7 @@ static double open_sockets(void) {
     while (opened < token_count) {
         open_next();
         step(now_ns() + SECOND_NS / 200);
-        if (now_ns() > opening_since_ns + 10 * PATIENCE_NS) fail("only %d of %d sockets are open", opened, token_count);
+        if (now_ns() > opening_since_ns + 10 * TIMEOUT_NS) fail("only %d of %d sockets are open", opened, token_count);
     }
     return (double)(now_ns() - opening_since_ns) / 1e9;
 }
@@ -435,17 +436,17 @@ static void run_post(void) {
     keep_busy(after(warm_s));
     recording = true;
     int64_t began_ns = now_ns();
-    long before = answered;
+    long before = responses;
     printf("{\"measuring\":true}\n");
     fflush(stdout);
     keep_busy(after(seconds));
     double took_s = (double)(now_ns() - began_ns) / 1e9;
-    printf("{\"seconds\":%.3f,\"answered\":%ld,\"refused\":%ld,", took_s, answered - before, refused);
-    print_sample("answer_ms", &waits);
+    printf("{\"seconds\":%.3f,\"responses\":%ld,\"refused\":%ld,", took_s, responses - before, refused);
+    print_sample("response_ms", &waits);
     printf("}\n");
 }
 
-// Everybody has a message of a send to everybody: all subscriptions are up.
+// Send to all users until every socket has received a message: all subscriptions are active then.
 static void await_subscriptions(void) {
     for (int attempt = 0; attempt < 20; attempt++) {
         Peer *http = free_http();
@@ -457,7 +458,7 @@ static void await_subscriptions(void) {
         while (http->stage == BUSY)
             if (!step(after(30))) break;
     }
-    fail("%ld of %d subscriptions answer", received, token_count);
+    fail("%ld of %d subscriptions are active", received, token_count);
 }
 
 static void pause_for(double s) {
@@ -495,7 +496,7 @@ static void run_latency(void) {
 }
 
 static void run_fanout(void) {
-    Sample answers = {0}, lasts = {0}, whole = {0}, spread = {0};
+    Sample response_times = {0}, lasts = {0}, totals = {0}, spread = {0};
     open_https(1);
     double took_s = open_sockets();
     pause_for(2);
@@ -509,18 +510,18 @@ static void run_fanout(void) {
         int64_t began_ns = now_ns();
         send_request(https, began_ns);
         while (received < token_count || https->stage == BUSY)
-            if (!step(began_ns + PATIENCE_NS)) fail("%ld of %d sockets have the message", received, token_count);
-        record(&answers, (double)(last_answer_ns - began_ns) / 1e6);
-        record(&lasts, (double)(last_message_ns - last_answer_ns) / 1e6);
-        record(&whole, (double)(last_message_ns - began_ns) / 1e6);
+            if (!step(began_ns + TIMEOUT_NS)) fail("%ld of %d sockets received the message", received, token_count);
+        record(&response_times, (double)(last_response_ns - began_ns) / 1e6);
+        record(&lasts, (double)(last_message_ns - last_response_ns) / 1e6);
+        record(&totals, (double)(last_message_ns - began_ns) / 1e6);
         record(&spread, (double)(last_message_ns - first_message_ns) / 1e6);
     }
     printf("{\"opened\":%d,\"open_s\":%.2f,\"lost\":%d,\"refused\":%ld,", opened, took_s, lost, refused);
-    print_sample("answer_ms", &answers);
+    print_sample("response_ms", &response_times);
     printf(",");
-    print_sample("last_after_answer_ms", &lasts);
+    print_sample("last_after_response_ms", &lasts);
     printf(",");
-    print_sample("last_after_start_ms", &whole);
+    print_sample("last_after_request_ms", &totals);
     printf(",");
     print_sample("last_after_first_ms", &spread);
     printf("}\n");

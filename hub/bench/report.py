@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TextIO
 
 from hub.bench import chart
+from hub.bench.benchmarks import BENCHMARKS
 from hub.bench.environment import BenchEnvironment, BenchError
+from hub.bench.plan import Plan
 from hub.bench.results import Figure, rows, table
-from hub.bench.runs import BENCHMARKS, Plan
 
 
 class Progress:
@@ -38,7 +39,7 @@ class Report:
     plan: Plan
     pinned: bool
     took_s: float
-    load: float
+    load: float  # average before the run
     failures: Sequence[str] = ()
 
     def text(self) -> str:
@@ -71,7 +72,7 @@ class Report:
         parts = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "strawberry-graphql", "pymongo", "redis"))
         return PAGE_TEMPLATE.format(
             table="\n".join(cells),
-            circumstances=self.conditions,
+            conditions=self.conditions,
             machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
             f"Python {platform.python_version()}, {parts}",
             date=datetime.now(UTC).date(),
@@ -83,42 +84,43 @@ class Report:
         )
 
 
-async def run_benchmarks(chosen: Sequence[str], plan: Plan) -> Report:
-    """Run the chosen benchmarks one after another on the same servers."""
-    began = time.monotonic()
+async def run_benchmarks(names: Sequence[str], plan: Plan) -> Report:
+    """Run the named benchmarks one after another on the same servers."""
+    started_at = time.monotonic()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     figures: list[Figure] = []
     failures: list[str] = []
     plan.progress("starting MongoDB and Redis")
-    async with BenchEnvironment() as rig:
-        for name in chosen:
+    async with BenchEnvironment() as env:
+        for name in names:
             try:
-                figures += await BENCHMARKS[name](rig, plan)
+                figures += await BENCHMARKS[name](env, plan)
             except BenchError as error:  # the other benchmarks are still useful
                 failures.append(f"{name} could not be measured: {error}")
-        pinned = rig.pinned
+        pinned = env.pinned
     plan.progress("")
-    return Report(figures, plan, pinned, time.monotonic() - began, load, failures)
+    return Report(figures, plan, pinned, time.monotonic() - started_at, load, failures)
 
 
 PAGE_TEMPLATE = """# Benchmarks
 
 Written by `hub bench all` (or `make bench`) on {date}. Do not edit; run it again.
 
-![The figures beside their targets](benchmarks.svg)
+![The figures next to their targets](benchmarks.svg)
 
 {table}
 
-{circumstances}
+{conditions}
 
 Machine: {machine}.
 
 - **send**: 64 connections in a closed loop, one API process; every response follows a majority-committed, journaled
   transaction with mailbox, notification, receipt and send record. Its floor parses JSON, inserts one document without
   waiting for the journal, publishes and responds.
-- **latency**: {users} open subscriptions, {rate} sends a second to random users, counted from the instant each was due.
+- **latency**: {users} open subscriptions, {rate} sends per second to random users, measured from the time at
+  which each send was due.
 - **fanout**: one send to {sockets} users with one socket each, median of {rounds} rounds. The commit is the HTTP
-  response. Its floor writes the same bytes to as many bare WebSockets.
+  response. Its floor writes the same bytes to the same number of bare WebSockets.
 - **inbox**: one request after another; the plans come from MongoDB's profiler. Its floor is the p99 of the
   same two reads without the hub.
 - **memory**: resident memory of the API process before and after {sockets} sockets with one subscription each.

@@ -39,7 +39,7 @@ class Figure:
 
     @property
     def floor_ratio(self) -> float | None:
-        """Return the value relative to the floor: 1 is as good, 0.5 half as good."""
+        """Return the value relative to the floor: 1 is equal, 0.5 half as good."""
         if not self.floor or not self.value:
             return None
         return self.value / self.floor if self.unit.endswith("/s") else self.floor / self.value

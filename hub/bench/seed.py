@@ -31,7 +31,7 @@ CATEGORIES = 10
 TENANTS = 10
 USERS = 1_000
 DEVICE = "0" * 36
-STATE_CYCLE = 100  # of 100: 1 new, 9 unread, 10 archived, the others read
+STATE_CYCLE = 100  # of 100 notifications: 1 new, 9 unread, 10 archived, the others read
 
 
 def create_mailbox(mongo_url: str, database: str, mailbox: str, size: int, progress: Callable[[float], None]) -> None:
@@ -49,14 +49,14 @@ def create_mailbox(mongo_url: str, database: str, mailbox: str, size: int, progr
                 target.notifications.insert_many(batch, ordered=False)
                 batch = []
                 progress(done / size)
-        head = Mailbox(
+        stored = Mailbox(
             id=mailbox,
             epoch=secrets.token_hex(4),
             modseq=size,
             unread=counts[InboxState.NEW] + counts[InboxState.UNREAD],
             unseen=counts[InboxState.NEW],
         )
-        target.mailboxes.insert_one(document(head))
+        target.mailboxes.insert_one(document(stored))
     finally:
         client.close()
 
@@ -71,11 +71,11 @@ def create_deliveries(mongo_url: str, database: str, count: int, url: str) -> li
     try:
         target = client.get_database(database, write_concern=WriteConcern(1, j=False))
         queued: list[tuple[str, str]] = []
-        people = [mailbox_of(f"tenant-{n % TENANTS}", f"user-{n}") for n in range(USERS)]
-        target.users.insert_many([document(_user_with_webhook(mailbox, url, now)) for mailbox in people])
-        target.mailboxes.insert_many([document(Mailbox(id=mailbox, epoch="0")) for mailbox in people])
+        mailboxes = [mailbox_of(f"tenant-{n % TENANTS}", f"user-{n}") for n in range(USERS)]
+        target.users.insert_many([document(_user_with_webhook(mailbox, url, now)) for mailbox in mailboxes])
+        target.mailboxes.insert_many([document(Mailbox(id=mailbox, epoch="0")) for mailbox in mailboxes])
         for start in range(0, count, BATCH_SIZE):
-            pairs = [_pending_delivery(people[n % USERS], now) for n in range(start, min(start + BATCH_SIZE, count))]
+            pairs = [_pending_delivery(mailboxes[n % USERS], now) for n in range(start, min(start + BATCH_SIZE, count))]
             target.notifications.insert_many([document(n) for n, _ in pairs], ordered=False)
             target.deliveries.insert_many([document(delivery) for _, delivery in pairs], ordered=False)
             queued += [(delivery.lane, delivery.id) for _, delivery in pairs]
@@ -126,10 +126,10 @@ def _pending_delivery(mailbox: str, now: datetime) -> tuple[Notification, Delive
 
 
 def _notifications(mailbox: str, size: int) -> Iterator[Notification]:
-    began = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=size)
+    started_at = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=size)
     for modseq in range(1, size + 1):
-        at = began + timedelta(seconds=modseq)
-        turn = modseq % STATE_CYCLE
+        at = started_at + timedelta(seconds=modseq)
+        phase = modseq % STATE_CYCLE
         yield state.with_state(
             Notification(
                 id=new_id(),
@@ -144,8 +144,8 @@ def _notifications(mailbox: str, size: int) -> Iterator[Notification]:
                 updated_at=at,
                 modseq=modseq,
                 added_modseq=modseq,
-                seen_at=at if turn >= 1 else None,
-                read_at=at if turn >= 10 else None,
-                archived_at=at if turn >= 90 else None,
+                seen_at=at if phase >= 1 else None,
+                read_at=at if phase >= 10 else None,
+                archived_at=at if phase >= 90 else None,
             )
         )

@@ -32,8 +32,8 @@ class Sink(asyncio.Protocol):
         while (end := self._read.find(b"\r\n\r\n")) >= 0:
             head = self._read[:end].lower()
             if head.startswith(b"get "):
-                told = json.dumps(self._waits).encode()
-                self._transport.write(RESPONSE.replace(b"length: 0", b"length: %d" % len(told)) + told)
+                body = json.dumps(self._waits).encode()
+                self._transport.write(RESPONSE.replace(b"length: 0", b"length: %d" % len(body)) + body)
                 self._read = self._read[end + 4 :]
                 continue
             size = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
@@ -53,8 +53,8 @@ class Sink(asyncio.Protocol):
     def _record_wait(self, body: bytes) -> None:
         at = body.find(CREATED_AT)
         if at >= 0 and len(self._waits) < MAX_SAMPLES:
-            made = datetime.fromisoformat(body[at + len(CREATED_AT) :].partition(b'"')[0].decode())
-            self._waits.append((time.time() - made.timestamp()) * 1000)
+            created_at = datetime.fromisoformat(body[at + len(CREATED_AT) :].partition(b'"')[0].decode())
+            self._waits.append((time.time() - created_at.timestamp()) * 1000)
 
 
 async def main(delay_ms: float) -> None:

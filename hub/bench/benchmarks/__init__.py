@@ -1,0 +1,17 @@
+"""The benchmarks, one module each. A benchmark starts new processes, measures and returns figures."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from hub.bench.benchmarks import dispatch, fanout, inbox, latency, memory, send
+from hub.bench.environment import BenchEnvironment
+from hub.bench.plan import Plan
+from hub.bench.results import Figure
+
+BENCHMARKS: Mapping[str, Callable[[BenchEnvironment, Plan], Awaitable[list[Figure]]]] = {
+    "send": send.run,
+    "latency": latency.run,
+    "fanout": fanout.run,
+    "inbox": inbox.run,
+    "memory": memory.run,
+    "dispatch": dispatch.run,
+}

@@ -1,0 +1,139 @@
+"""`dispatch`: deliveries of one worker per second, and the time until a single delivery is called."""
+
+import asyncio
+import functools
+import secrets
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from redis.asyncio import Redis
+
+from hub.api.auth import sign_token
+from hub.bench import seed
+from hub.bench.environment import MB, SECRET, BenchEnvironment, BenchError
+from hub.bench.payloads import SEND, TENANT, TEXT, TOKEN_LIFETIME_S, user_id
+from hub.bench.plan import Plan
+from hub.bench.results import Figure
+from hub.model import Role
+from hub.outbox.lanes import Lanes
+
+ENQUEUE_BATCH_SIZE = 1000  # deliveries
+WARMUP_CALLS = 5
+CONNECT_WEBHOOK = "mutation($to: String!) { connectWebhook(url: $to) { device { id } } }"
+
+
+async def run(env: BenchEnvironment, plan: Plan) -> list[Figure]:
+    """Measure deliveries per second of one worker, and the wait of one delivery on an idle hub."""
+    figures = []
+    for name, delay_ms, minimum in (
+        ("into nothing", None, 3500),
+        ("a receiver that responds at once", 0, 1500),
+        ("one that takes 100 ms", 100, 1000),
+    ):
+        plan.progress(f"deliveries {name}")
+        drained = await plan.best(
+            functools.partial(_measure_drain, env, plan, delay_ms), lambda result: -result.per_second
+        )
+        figures.append(
+            Figure(
+                group="dispatch",
+                name=f"webhooks, {name}",
+                value=drained.per_second,
+                unit="/s",
+                minimum=minimum,
+                memory_mb=drained.memory_mb,
+                cpu_us=drained.cpu_us,
+            )
+        )
+    plan.progress("from a mutation to the call of a webhook")
+    waits = await _measure_waits(env, plan)
+    p50_ms, p99_ms = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
+    return [
+        *figures,
+        Figure(
+            group="dispatch",
+            name="commit to call, p99",
+            value=p99_ms,
+            unit="ms",
+            maximum=50,
+            p50_ms=p50_ms,
+            p99_ms=p99_ms,
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class _DrainResult:
+    per_second: float
+    cpu_us: float
+    memory_mb: float
+
+
+async def _measure_drain(env: BenchEnvironment, plan: Plan, delay_ms: int | None) -> _DrainResult:
+    """Measure a worker that empties a full queue. The first tenth does not count."""
+    database = f"dispatch-{secrets.token_hex(4)}"
+    async with AsyncExitStack() as stack:
+        port = 1 if delay_ms is None else await stack.enter_async_context(env.sink(delay_ms))
+        queued = seed.create_deliveries(env.mongod.url, database, plan.deliveries, f"http://127.0.0.1:{port}/")
+        client = await stack.enter_async_context(env.mongo_client())
+        async with Redis.from_url(env.redis.url) as redis:
+            lanes = Lanes(redis, f"{database}:", plan.deliveries)
+            for start in range(0, len(queued), ENQUEUE_BATCH_SIZE):
+                await lanes.put(queued[start : start + ENQUEUE_BATCH_SIZE])
+            await lanes.mark_restored("deliveries")  # Redis has lost nothing
+        worker = await stack.enter_async_context(
+            env.worker(database, null=delay_ms is None, egress_allow="127.0.0.0/8", delivery_concurrency="250")
+        )
+        started_at = cpu_s = 0.0
+        measured = 0  # deliveries
+        while pending := await client[database].deliveries.count_documents({"due_at": {"$exists": True}}):
+            if not started_at and pending < plan.deliveries * 0.9:
+                started_at, cpu_s, measured = time.perf_counter(), worker.cpu_s, pending
+            await asyncio.sleep(0.05 if pending < plan.deliveries / 10 else 0.5)  # each count costs MongoDB time
+        took_s = time.perf_counter() - started_at
+        sent = await client[database].deliveries.count_documents({"status": {"$in": ["SENT", "DELIVERED"]}})
+        if sent != plan.deliveries:
+            raise BenchError(f"{plan.deliveries - sent} of {plan.deliveries} deliveries were not sent.")
+        cpu_us = (worker.cpu_s - cpu_s) * 1e6 / measured
+        return _DrainResult(measured / took_s, cpu_us, worker.memory_bytes / MB)
+
+
+async def _measure_waits(env: BenchEnvironment, plan: Plan) -> list[float]:
+    """Return the sorted waits from the creation of a notification to its webhook call, in ms."""
+    database = f"waits-{secrets.token_hex(4)}"
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(env.sink(0))
+        hub = await stack.enter_async_context(env.hub(database, egress_allow="127.0.0.0/8"))
+        await stack.enter_async_context(env.worker(database, egress_allow="127.0.0.0/8"))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def call(query: str, user: str | None, variables: dict[str, Any]) -> None:
+            role = Role.USER if user else Role.SERVICE
+            token = sign_token(SECRET, user=user, tenant=TENANT, role=role, expires_in_s=TOKEN_LIFETIME_S)
+            headers = {"authorization": f"Bearer {token}"}
+            body = {"query": query, "variables": variables}
+            async with http.post(f"http://127.0.0.1:{hub.port}/graphql", json=body, headers=headers) as response:
+                result = await response.json()
+            if "errors" in result:
+                raise BenchError(f"The hub returned an error: {result['errors'][0]['message']}")
+
+        await call(CONNECT_WEBHOOK, user_id(0), {"to": f"http://127.0.0.1:{port}/"})
+        send_input = {
+            "to": {"users": [user_id(0)]},
+            "category": "bench",
+            "channels": ["WEBHOOK"],
+            "content": {"title": "t", "body": TEXT},
+        }
+        ends_at = time.monotonic() + plan.seconds
+        while time.monotonic() < ends_at:
+            await call(SEND, None, {"input": send_input})
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(1)
+        async with http.get(f"http://127.0.0.1:{port}/") as response:
+            waits: list[float] = await response.json(content_type=None)
+    if not waits:
+        raise BenchError("No webhook was called.")
+    return sorted(waits[WARMUP_CALLS:] or waits)

@@ -1,0 +1,74 @@
+"""The requests and messages that the load client sends, and the files that contain them."""
+
+from typing import Any
+
+import orjson
+
+from hub.api.auth import sign_token
+from hub.bench.environment import SECRET, BenchEnvironment
+from hub.model import Role
+
+TENANT = "bench"
+TOKEN_LIFETIME_S = 86_400.0
+USER_PLACEHOLDER = "######"  # the load client inserts the number of a user
+TIME_PLACEHOLDER = "@" * 19  # the load client inserts the time
+TEXT = "x" * 120
+
+SEND = "mutation($input: SendInput!) { send(input: $input) { send { id } duplicate } }"
+SUBSCRIBE = "subscription { inbox { kind cursor unread unseen notification { id title body category createdAt } } }"
+
+
+def user_id(number: int) -> str:
+    return f"u{number:06d}"
+
+
+def send_input(*users: str) -> dict[str, Any]:
+    to = {"users": list(users) or [f"u{USER_PLACEHOLDER}"]}
+    return {"to": to, "category": "bench", "content": {"title": TIME_PLACEHOLDER, "body": TEXT}}
+
+
+def operation(query: str, **variables: Any) -> bytes:
+    return orjson.dumps({"query": query, "variables": variables})
+
+
+def operation_id() -> str:
+    """Return an id as long as the ids of clients."""
+    return f"{USER_PLACEHOLDER}00-0000-4000-8000-000000000000"
+
+
+def write_request(env: BenchEnvironment, name: str, body: bytes, user: str | None = None) -> object:
+    """Write a complete HTTP request as a service, or as `user`. Return its file."""
+    token = sign_token(
+        SECRET, user=user, tenant=TENANT, role=Role.USER if user else Role.SERVICE, expires_in_s=TOKEN_LIFETIME_S
+    )
+    head = (
+        "POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {token}\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return env.write_file(f"{name}.http", head.encode() + body)
+
+
+def write_subscribers(env: BenchEnvironment, count: int, name: str = "all", since: int = 0) -> dict[str, object]:
+    """Write the files for one socket per user, from number `since` on."""
+    users = [user_id(number) for number in range(since, since + count)]
+    tokens = [
+        sign_token(SECRET, user=user, tenant=TENANT, role=Role.USER, expires_in_s=TOKEN_LIFETIME_S) for user in users
+    ]
+    message = {"id": operation_id(), "type": "subscribe", "payload": {"query": SUBSCRIBE}}
+    return {
+        "tokens": env.write_file(f"tokens-{name}", "\n".join(tokens)),
+        "subscribe": env.write_file("subscribe.json", orjson.dumps(message)),
+    }
+
+
+def event_message() -> bytes:
+    """Return a message with the exact length of the hub's."""
+    notification = {
+        "id": "0" * 36,
+        "title": TIME_PLACEHOLDER,
+        "body": TEXT,
+        "category": "bench",
+        "createdAt": "2026-11-20T08:15:30.000Z",
+    }
+    event = {"kind": "ADDED", "cursor": "0" * 28, "unread": 10, "unseen": 10, "notification": notification}
+    return orjson.dumps({"id": operation_id(), "type": "next", "payload": {"data": {"inbox": event}}})

@@ -1,0 +1,26 @@
+"""The sizes and durations of a run."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes and durations. `users` is for `send` and `latency`, `sockets` for `fanout` and `memory`."""
+
+    seconds: float
+    repeat: int
+    users: int = 1_000
+    sockets: int = 5_000
+    rounds: int = 15
+    rate: int = 100  # sends per second
+    size: int = 1_000_000
+    deliveries: int = 20_000
+    progress: Callable[[str], None] = lambda _: None
+
+    async def best(self, measure: Callable[[], Awaitable[T]], badness: Callable[[T], float]) -> T:
+        """Return the best of `repeat` results. Other load on the machine only makes results worse."""
+        return min([await measure() for _ in range(self.repeat)], key=badness)
