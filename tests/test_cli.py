@@ -19,14 +19,30 @@ from tests.doc_pages import DOCS, text_of
 from tests.processes import SECRET, Deployment
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ["dev", "send", "watch", "replay", "token", "vapid", "doctor", "serve", "work", "settings", "schema"]
+COMMANDS = [
+    "dev",
+    "send",
+    "watch",
+    "replay",
+    "token",
+    "vapid",
+    "doctor",
+    "serve",
+    "work",
+    "settings",
+    "metrics",
+    "commands",
+    "metrics",
+    "commands",
+    "schema",
+]
 
 
 def test_help_lists_every_command_with_an_example() -> None:
     listed = run_command("--help").stdout
     for command in COMMANDS:
         assert f"\n  {command} " in listed
-    for command in [command for command in COMMANDS if command != "serve"]:
+    for command in COMMANDS:
         assert "Example" in run_command(command, "--help").stdout
 
 
@@ -95,7 +111,7 @@ def test_token_refuses_what_is_no_duration(capsys: pytest.CaptureFixture[str]) -
 def test_token_without_a_subject_or_key_says_what_to_give(tmp_path: Path) -> None:
     assert "--user ID" in run_command("token", jwt_secret=SECRET).stderr
     assert "leave --role out" in run_command("token", "--role", "user", jwt_secret=SECRET).stderr
-    assert "give service or admin" in run_command("token", "--role", "boss", jwt_secret=SECRET).stderr
+    assert "use service or admin" in run_command("token", "--role", "boss", jwt_secret=SECRET).stderr
     keyless = run_command("token", "--user", "a", cwd=tmp_path)
     assert keyless.returncode == 1
     assert "HUB_JWT_SECRET" in keyless.stderr

@@ -242,7 +242,7 @@ async def test_dev_starts_a_server_that_ends_again_and_gives_up_after_three_time
             client.shutdown(nosave=True)
             client.close()
             if time < 3:
-                await hub.wait_for_output(rf"(?s)(redis-server is back.*){{{time + 1}}}")
+                await hub.wait_for_output(rf"(?s)(redis-server is running again.*){{{time + 1}}}")
         assert await hub.wait(10) == 1
         assert hub.err.count("redis-server ended with status 0. From ") == 4
         assert str(folder / "redis" / "redis-server.log") in hub.err
@@ -325,7 +325,7 @@ async def test_commands_take_hub_and_key_from_one_place_and_say_which(folder: Pa
         assert (status, text.split(":")[0]) == (1, "UNAUTHENTICATED")
         assert text.endswith(f"The hub is {url}; the token was signed with HUB_JWT_SECRET.\n")
         status, text = send(token="x")
-        assert text.endswith(f"The hub is {url}; the token was given by --token or HUB_TOKEN.\n")
+        assert text.endswith(f"The hub is {url}; the token was taken from --token or HUB_TOKEN.\n")
         status, text = send(url="http://127.0.0.1:1")
         assert (status, text.split(":")[0]) == (1, "No key for the hub at http")
         assert "HUB_JWT_SECRET" in text

@@ -17,7 +17,7 @@ def test_doctor_finds_everything_well(servers: tuple[Mongod, Redis]) -> None:
     done = run_command("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_ulr="x")
     assert done.returncode == 0, done.stdout
     assert done.stdout.endswith("All is well.\n")
-    for words in ("replica set hub", "indexes exist", "Redis answers", "agree", "enough files"):
+    for words in ("replica set hub", "indexes exist", "Redis responds", "agree", "enough files"):
         assert words in done.stdout
     assert "HUB_MONGO_ULR is not a setting of the hub: did you mean HUB_MONGO_URL?" in done.stdout
     assert "channels with a provider: WEBHOOK" in done.stdout
@@ -94,8 +94,8 @@ def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path
         "doctor", mongo_url="mongodb://127.0.0.1:1", redis_url="redis://127.0.0.1:1", jwt_secret=SECRET, cwd=tmp_path
     )
     assert away.returncode == 1
-    assert "wrong  MongoDB does not answer as it should (HUB_MONGO_URL)" in away.stdout
-    assert "wrong  Redis does not answer as it should (HUB_REDIS_URL)" in away.stdout
+    assert "wrong  MongoDB cannot be used (HUB_MONGO_URL)" in away.stdout
+    assert "wrong  Redis cannot be used (HUB_REDIS_URL)" in away.stdout
     unset = run_command("doctor", mongo_url=mongod.url, cwd=tmp_path)
     assert unset.returncode == 1
     assert "HUB_JWT_SECRET" in unset.stdout

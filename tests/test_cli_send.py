@@ -75,7 +75,10 @@ def test_send_refused_or_unanswered_says_why(deployment: Deployment, tmp_path: P
             ["--to", "a", "--url", base_url(deployment)],
             "BAD_USER_INPUT (input.content.title): The title is empty: give at least one visible character.",
         ),
-        (["--to", "a", "--url", nowhere], f"Nothing responds at {nowhere}: is the hub running?"),
+        (
+            ["--to", "a", "--url", nowhere],
+            f"Nothing responds at {nowhere}: start the hub, or choose another with --url (HUB_URL).",
+        ),
         (["--to", "a", "--url", "example"], "example is not a valid URL"),
         (["--to", "a"], "No hub dev runs on .hub"),
         (["--url", nowhere], "--to alice"),

@@ -29,7 +29,7 @@ async def test_watch_shows_what_arrives_what_is_read_and_what_is_marked(tenant: 
     await tenant.send("alice", title="Before")
     async with watching(deployment, tenant.name) as watch:
         await watch.wait_for_output("Live")
-        assert "unread     Before (news)" in watch.out
+        assert "unread       Before (news)" in watch.out
         await tenant.send("alice", title="Red\x1b[2Jalert", body="two\nlines", priority="HIGH")
         await watch.wait_for_output(r"new +Red \[2Jalert \[HIGH\] \(news\) · two lines · 2 unread, 2 unseen")
         id = (await tenant.inbox("alice"))["nodes"][0]["id"]
@@ -115,7 +115,7 @@ def test_watch_with_a_refused_token_or_no_hub_says_so(deployment: Deployment) ->
     assert refused.returncode == 1
     assert refused.stderr == (
         "The hub closed the connection: The token is not valid here. "
-        f"The hub is {base_url(deployment)}; the token was given by --token or HUB_TOKEN.\n"
+        f"The hub is {base_url(deployment)}; the token was taken from --token or HUB_TOKEN.\n"
     )
     away = run_command("watch", "--user", "a", "--url", "http://127.0.0.1:1", jwt_secret=SECRET)
     assert away.returncode == 1

@@ -107,7 +107,7 @@ async def test_health_of_a_hub_that_sends_is_ok_and_doctor_says_so(
     stores = {"mongo_url": servers[0].url, "redis_url": servers[1].url, "mongo_database": DATABASE}
     code, said = await doctor(tenant, **stores)
     assert "EMAIL is not set up in this environment; running workers send it through smtp" in said
-    assert "no running hub was asked" in said
+    assert "no running hub was queried" in said
     code, said = await doctor(tenant, "--url", "http://127.0.0.1:1")
     assert code == 1
     assert "wrong  Nothing responds at http://127.0.0.1:1" in said

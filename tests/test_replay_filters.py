@@ -160,7 +160,7 @@ async def test_replay_command_counts_asks_and_prints_ids(tenant: Tenant, quick: 
     assert code == 0
     assert told.splitlines() == [
         "2 deliveries would be sent again.",
-        "       1  ADDRESS_GONE (left out unless --reason ADDRESS_GONE names it)",
+        "       1  ADDRESS_GONE (left out without --reason ADDRESS_GONE)",
         "       1  ATTEMPTS_USED_UP",
         "       1  REFUSED",
     ]

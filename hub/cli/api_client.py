@@ -37,7 +37,9 @@ async def execute(url: str, token: str, query: str, **variables: Any) -> dict[st
     except (aiohttp.ContentTypeError, ValueError):
         raise HubUnreachable(f"The server at {url} is not a hub.") from None
     except (aiohttp.ClientError, TimeoutError, OSError):
-        raise HubUnreachable(f"Nothing responds at {url}: is the hub running?") from None
+        raise HubUnreachable(
+            f"Nothing responds at {url}: start the hub, or choose another with --url (HUB_URL)."
+        ) from None
     if not isinstance(result, dict):
         raise HubUnreachable(f"The server at {url} is not a hub.")
     if errors := result.get("errors"):

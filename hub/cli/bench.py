@@ -20,7 +20,7 @@ class Benchmark(StrEnum):
 
 
 def bench(
-    what: Annotated[Benchmark, typer.Argument(help="The benchmark to run.")] = Benchmark.ALL,
+    name: Annotated[Benchmark, typer.Argument(help="The benchmark to run.")] = Benchmark.ALL,
     seconds: Annotated[float, typer.Option(help="Duration of one measurement.", min=0.5)] = 5,
     repeat: Annotated[int, typer.Option(help="Number of measurements; the best one counts.", min=1)] = 3,
     size: Annotated[int, typer.Option(help="Notifications in the mailbox of `inbox`.", min=100)] = 1_000_000,
@@ -37,16 +37,18 @@ def bench(
     Example: hub bench send --seconds 2
     """
     try:
-        from hub.bench import environment, report, runs
+        from hub.bench import environment, report
+        from hub.bench.benchmarks import BENCHMARKS
+        from hub.bench.plan import Plan
     except ModuleNotFoundError as error:
         if error.name != "hub.bench":
             raise
         sys.exit("`hub bench` is not part of the installed package: run it from a checkout of the source (make bench).")
     from hub.platform.server_programs import ServerError
 
-    if what is Benchmark.ALL and not into.is_dir():
+    if name is Benchmark.ALL and not into.is_dir():
         sys.exit(f"The folder {into} does not exist: choose the folder for benchmarks.md with --into.")
-    plan = runs.Plan(
+    plan = Plan(
         seconds=seconds,
         repeat=repeat,
         size=size,
@@ -54,13 +56,13 @@ def bench(
         deliveries=deliveries,
         progress=report.Progress(sys.stderr),
     )
-    chosen = list(runs.BENCHMARKS) if what is Benchmark.ALL else [what.value]
+    names = list(BENCHMARKS) if name is Benchmark.ALL else [name.value]
     try:
-        report_found = asyncio.run(report.run_benchmarks(chosen, plan))
+        result = asyncio.run(report.run_benchmarks(names, plan))
     except (environment.BenchError, ServerError) as error:
         sys.exit(str(error))
-    print(report_found.text())
-    if report_found.failures:
+    print(result.text())
+    if result.failures:
         sys.exit(1)
-    if what is Benchmark.ALL:
-        print(f"\nWritten: {', '.join(str(path) for path in report_found.write(into))}")
+    if name is Benchmark.ALL:
+        print(f"\nWritten: {', '.join(str(path) for path in result.write(into))}")

@@ -1,4 +1,4 @@
-"""Demo data of `hub dev`: two users with addresses and a few notifications, created once through the API.
+"""The demo data of `hub dev`: two users with addresses and a few notifications, created once through the API.
 
 No message leaves the machine: example.org is reserved, and alice's webhook points to the hub itself.
 """
@@ -30,14 +30,14 @@ USERS = [
 ]
 
 
-def _send(key: str, users: list[str], category: str, title: str, body: str, **more: Any) -> dict[str, Any]:
-    content = {"title": title, "body": body, **more.pop("content", {})}
+def _send(key: str, users: list[str], category: str, title: str, body: str, **fields: Any) -> dict[str, Any]:
+    content = {"title": title, "body": body, **fields.pop("content", {})}
     return {
         "to": {"users": users},
         "category": category,
         "content": content,
         "idempotencyKey": f"hub-dev-demo-{key}",
-        **more,
+        **fields,
     }
 
 
@@ -47,7 +47,7 @@ SENDS = [
         ["alice", "bob"],
         "product",
         "Welcome to the team space",
-        "Your projects, reviews and invoices report here from now on.",
+        "Updates on your projects, reviews and invoices appear here.",
     ),
     _send(
         "invoice",
@@ -72,7 +72,7 @@ SENDS = [
         ["bob"],
         "deploys",
         "Deploy of web-7 failed",
-        "The health check did not answer within 30 s. The version before it serves.",
+        "The health check did not respond within 30 s. The previous version is still running.",
         priority="HIGH",
         requireAck=True,
     ),
@@ -99,9 +99,11 @@ BOB_PHONE = {"platform": "fcm", "token": "bobs-phone", "label": "Pixel"}
 
 
 async def create_demo_data(url: str, admin_token: str, user_tokens: Mapping[str, str]) -> None:
-    """Makes what is not there yet, with a token for an administrator and one for each of the people. The users'
-    attributes come last: where they are, everything is. The keys see to it that a fill cut short is completed, not
-    doubled. Raise ApiError or HubUnreachable."""
+    """Create the demo data that does not exist yet. Raise ApiError or HubUnreachable.
+
+    The users' attributes are set last: if they exist, all demo data does. An interrupted run is completed by the next
+    one; idempotency keys prevent duplicates. `user_tokens` maps user ids to tokens.
+    """
     existing = await execute(url, admin_token, USER_QUERY)
     if existing["user"] is not None and existing["user"]["attributes"] is not None:
         return

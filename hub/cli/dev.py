@@ -1,4 +1,4 @@
-"""`hub dev`: everything on one machine.
+"""`hub dev`: run everything on one machine.
 
 MongoDB and Redis run as child processes; the API, the workers and the scheduler run in this process. Ctrl-C stops the
 API first, then the servers. The children always end with this process (see `hub.platform.server_process`). Settings
@@ -38,7 +38,7 @@ TOKEN_LIFETIME_S = 365 * DAY_S
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")  # allowed for webhooks in development
 MAX_RESTARTS = 3  # of a server that exits unexpectedly
 POLL_S = 0.5
-SHUTDOWN_S = 3.0  # stopping the servers included, Ctrl-C takes at most 5 s
+SHUTDOWN_S = 3.0  # including the servers, Ctrl-C takes at most 5 s
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - bind address to URL host
 
 
@@ -55,8 +55,8 @@ def dev(
 
     /dev/outbox shows messages of channels that have no provider.
 
-    Settings in the environment take precedence. HUB_MONGO_URL and HUB_REDIS_URL name servers to use instead of starting
-    them; HUB_MONGOD and HUB_REDIS_SERVER name the programs to start.
+    Settings in the environment take precedence. HUB_MONGO_URL and HUB_REDIS_URL name servers that run already: the
+    command then starts none. HUB_MONGOD and HUB_REDIS_SERVER name the programs to start.
 
     Example: hub dev --port 8001 --data /tmp/try
     """
@@ -64,16 +64,16 @@ def dev(
     try:
         with data_dir.lock() as locked:
             if not locked:
-                where = f" at {data_dir.running.url}" if data_dir.running else ""
+                location = f" at {data_dir.running.url}" if data_dir.running else ""
                 fail(
-                    f"Another hub dev runs on {data}{where}: stop it, or choose another folder with --data "
+                    f"Another hub dev runs on {data}{location}: stop it, or choose another folder with --data "
                     "(under make: DATA=folder)."
                 )
             settings = _settings(data_dir, port)
             with ExitStack() as stack:
-                bound = [stack.enter_context(one) for one in listen.bind(settings.host, settings.port)]
+                listeners = [stack.enter_context(listener) for listener in listen.bind(settings.host, settings.port)]
                 logging.configure(settings.log_level)
-                uvloop.run(_run(settings, data_dir, bound))
+                uvloop.run(_run(settings, data_dir, listeners))
     except KeyboardInterrupt:
         _print("\nStopped before the API started.")
     except listen.HostUnavailable as error:
@@ -98,11 +98,11 @@ def _settings(data_dir: DataDirectory, port: int | None) -> Settings:
     return settings if port is None else settings.model_copy(update={"port": port})
 
 
-async def _run(settings: Settings, data_dir: DataDirectory, bound: list[socket.socket]) -> None:
+async def _run(settings: Settings, data_dir: DataDirectory, listeners: list[socket.socket]) -> None:
     from hub.runtime.serve import serve
 
     background: list[asyncio.Task[None]] = []
-    local_url = _url(settings.host, bound[0].getsockname()[1])  # for links in emails
+    local_url = _url(settings.host, listeners[0].getsockname()[1])  # for links in emails
     settings = settings.model_copy(
         update={"public_url": settings.public_url or local_url, "app_url": settings.app_url or local_url}
     )
@@ -113,14 +113,14 @@ async def _run(settings: Settings, data_dir: DataDirectory, bound: list[socket.s
             background.append(asyncio.create_task(_print_greeting(settings, data_dir, port)))
 
         try:
-            await serve(settings, with_worker=True, ready=ready, bound=bound)
+            await serve(settings, with_worker=True, ready=ready, bound=listeners)
         finally:
             data_dir.remove_running()
             for task in background + supervisors:
                 task.cancel()
-        for ended in await asyncio.gather(*supervisors, return_exceptions=True):
-            if isinstance(ended, ServerError):
-                raise ended
+        for outcome in await asyncio.gather(*supervisors, return_exceptions=True):
+            if isinstance(outcome, ServerError):
+                raise outcome
     _print("\nStopped. The data stays in " + str(data_dir.folder) + ".")
 
 
@@ -130,7 +130,7 @@ async def _servers(settings: Settings, data_dir: DataDirectory) -> AsyncIterator
     mongod = Mongod(data_dir.folder / "mongo", binary=_binary(settings.mongod))
     redis = Redis(data_dir.folder / "redis", binary=_binary(settings.redis_server))
     children: list[ServerProcess] = []
-    found: dict[str, str] = {}
+    urls: dict[str, str] = {}
     if not is_set("mongo_url"):
         children.append(mongod)
     if not is_set("redis_url"):
@@ -140,10 +140,10 @@ async def _servers(settings: Settings, data_dir: DataDirectory) -> AsyncIterator
             if isinstance(outcome, BaseException):
                 raise outcome
         if mongod in children:
-            found["mongo_url"] = mongod.url
+            urls["mongo_url"] = mongod.url
         if redis in children:
-            found["redis_url"] = redis.url
-        yield settings.model_copy(update=found), children
+            urls["redis_url"] = redis.url
+        yield settings.model_copy(update=urls), children
     finally:
         await asyncio.gather(*(child.stop() for child in children))
 
@@ -151,9 +151,9 @@ async def _servers(settings: Settings, data_dir: DataDirectory) -> AsyncIterator
 async def _start(server: ServerProcess) -> None:
     name = server.program.name
     _print(f"Starting {name} ...")
-    since = time.monotonic()
+    started_at = time.monotonic()
     await server.start()
-    _print(f"{name} is ready after {time.monotonic() - since:.1f} s.")
+    _print(f"{name} is ready after {time.monotonic() - started_at:.1f} s.")
 
 
 async def _restart_on_exit(server: ServerProcess) -> None:
@@ -174,7 +174,7 @@ async def _restart_on_exit(server: ServerProcess) -> None:
         except ServerError:
             _request_shutdown()
             raise
-        _print(f"{server.program.name} is back.")
+        _print(f"{server.program.name} is running again.")
 
 
 def _request_shutdown() -> None:
@@ -231,13 +231,13 @@ def _url(host: str, port: int) -> str:
 
 
 GREETING = """
-{demo}The hub serves at {url} and keeps its data in {data}. Ctrl-C stops it.
+{demo}The hub serves at {url} and stores its data in {data}. Ctrl-C stops it.
 
 Tokens, valid for one year:
 alice    {alice}
 bob      {bob}
 service  {service}
-A token for an administrator (categories, webhooks, erasing users) is printed by: {admin}
+To print a token for an administrator (categories, webhooks, erasing users): {admin}
 
 Try it. Watch alice's inbox, in another terminal:
 {watch}
@@ -269,13 +269,13 @@ Add an email:
 
 def _command() -> str:
     """Return the command that runs this program from the caller's shell."""
-    own = Path(sys.executable).with_name("hub")
-    if (found := shutil.which("hub")) and own.exists() and own.samefile(found):
+    script = Path(sys.executable).with_name("hub")
+    if (found := shutil.which("hub")) and script.exists() and script.samefile(found):
         return "hub"
-    if not own.exists():
+    if not script.exists():
         return f"{shlex.quote(sys.executable)} -m hub"
-    here = Path.cwd()
-    return shlex.quote(str(own.relative_to(here) if own.is_relative_to(here) else own))
+    folder = Path.cwd()
+    return shlex.quote(str(script.relative_to(folder) if script.is_relative_to(folder) else script))
 
 
 def _print(text: str) -> None:

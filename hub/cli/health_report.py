@@ -34,12 +34,12 @@ class HealthReport(Struct, frozen=True):
     problems: list[str]
     configured_channels: dict[Channel, str]
 
-    def print_lines(self, say: PrintLine) -> bool:
-        """Print the report. Return True if there is no problem."""
+    def print_lines(self, print_line: PrintLine) -> bool:
+        """Print the report. Return True if it has no problems."""
         for line in self.lines:
-            say("ok", line)
+            print_line("ok", line)
         for problem in self.problems:
-            say("wrong", problem)
+            print_line("wrong", problem)
         return not self.problems
 
 
@@ -63,17 +63,17 @@ async def read_stores(settings: Settings, tenant: str) -> HealthReport:
     async with connections.mongo(settings) as database, connections.redis(settings) as redis:
         time = ServerClock(database, clock.now)
         await time.sync()
-        found = await health_reader(database, redis, settings, time.now, configured=None).read(tenant)
-    health = Health.of(found)
+        snapshot = await health_reader(database, redis, settings, time.now, configured=None).read(tenant)
+    health = Health.of(snapshot)
     return _report(
         {
             "problems": health.problems,
             "deadLetters": health.dead_letters,
             "failureRate": health.failure_rate,
             "oldestDueSeconds": health.oldest_due_seconds,
-            "providers": [vars(one) | {"failureRate": one.failure_rate} for one in health.providers],
-            "queues": [vars(one) | {"oldestSeconds": one.oldest_seconds} for one in health.queues],
-            "workers": [vars(one) for one in health.workers],
+            "providers": [vars(provider) | {"failureRate": provider.failure_rate} for provider in health.providers],
+            "queues": [vars(queue) | {"oldestSeconds": queue.oldest_seconds} for queue in health.queues],
+            "workers": [vars(worker) for worker in health.workers],
         }
     )
 
@@ -84,22 +84,23 @@ def _report(health: dict[str, Any]) -> HealthReport:
         for worker in health["workers"]
     ]
     lines += [
-        f"{one['channel']} is sent through {one['provider']}, failure rate {one['failureRate']:.0%}"
-        if one["provider"] != NO_PROVIDER
-        else f"{one['channel']} is not sent: it has no provider, and /dev/outbox shows its messages"
-        for one in health["providers"]
-        if not one["open"]
+        f"{provider['channel']} is sent through {provider['provider']}, failure rate {provider['failureRate']:.0%}"
+        if provider["provider"] != NO_PROVIDER
+        else f"{provider['channel']} is not sent: it has no provider, and /dev/outbox shows its messages"
+        for provider in health["providers"]
+        if not provider["open"]
     ]
     lines += [
-        f"{one['waiting']} waiting on {one['channel']} {one['priority']}, the oldest for {one['oldestSeconds']:.0f} s"
-        for one in health["queues"]
+        f"{queue['waiting']} waiting on {queue['channel']} {queue['priority']}, "
+        f"the oldest for {queue['oldestSeconds']:.0f} s"
+        for queue in health["queues"]
     ]
     lines.append(
         f"dead letters: {health['deadLetters']}; failure rate of all calls in 15 minutes: {health['failureRate']:.0%}"
     )
-    senders = {
-        Channel(one["channel"]): one["provider"]
-        for one in health["providers"]
-        if one["provider"] != NO_PROVIDER and one["channel"] in Channel.__members__
+    configured = {
+        Channel(provider["channel"]): provider["provider"]
+        for provider in health["providers"]
+        if provider["provider"] != NO_PROVIDER and provider["channel"] in Channel.__members__
     }
-    return HealthReport(lines, health["problems"], senders)
+    return HealthReport(lines, health["problems"], configured)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import bench, dev, doctor, replay, schema, send, serve, settings, token, vapid, watch
+from hub.cli import bench, commands, dev, doctor, metrics, replay, schema, send, serve, settings, token, vapid, watch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,14 +27,16 @@ for command in (
     serve.serve,
     serve.work,
     settings.settings,
+    metrics.metrics,
+    commands.commands,
     schema.schema,
     bench.bench,
 ):
     app.command()(command)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"hub {__version__}")
         raise typer.Exit
 
@@ -42,7 +44,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def hub(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass

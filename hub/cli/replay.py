@@ -10,7 +10,7 @@ import typer
 from msgspec import Struct
 
 from hub.cli.api_client import execute, run_or_exit
-from hub.cli.targets import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
+from hub.cli.targets import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
 from hub.model import Channel, Reason, Role
 from hub.status.delivery_filter import REPLAYABLE_STATUSES, WITHOUT_ADDRESS
@@ -28,8 +28,36 @@ DELIVERIES_QUERY = """query ($filter: DeliveryFilter, $after: String) {
 }"""
 
 
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of deliveries.", show_default=False)]
+ChannelOption = Annotated[
+    list[Channel] | None, typer.Option("--channel", case_sensitive=False, help="Only this channel. Can be repeated.")
+]
+ReasonOption = Annotated[
+    list[Reason] | None,
+    typer.Option("--reason", case_sensitive=False, help="Only this failure reason. Can be repeated."),
+]
+ProviderOption = Annotated[
+    list[str] | None, typer.Option("--provider", help="Only this provider: smtp, ses, sns, ... Can be repeated.")
+]
+UserOption = Annotated[str | None, typer.Option("--user", help="Only this user.")]
+CategoryOption = Annotated[str | None, typer.Option("--category", help="Only this category.")]
+SendOption = Annotated[str | None, typer.Option("--send", help="Only this send, by its id.")]
+Since = Annotated[str | None, typer.Option("--since", help="Created since: PT2H (two hours ago), or a time.")]
+Until = Annotated[str | None, typer.Option("--until", help="Created before: PT2H (two hours ago), or a time.")]
+FailedSince = Annotated[
+    str | None, typer.Option("--failed-since", help="Last failed since: PT2H (two hours ago), or a time.")
+]
+FailedUntil = Annotated[
+    str | None, typer.Option("--failed-until", help="Last failed before: PT2H (two hours ago), or a time.")
+]
+Retrying = Annotated[bool, typer.Option("--retrying", help="Also deliveries that wait for a retry.")]
+Everything = Annotated[bool, typer.Option("--all", help="All failed deliveries.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Count by reason, send nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help=f"Do not ask for confirmation above {CONFIRM_ABOVE}.")]
+
+
 class Preview(Struct, frozen=True):
-    """What a replay would send. `reasons` counts all matches, including those left out."""
+    """The deliveries that a replay would send. `reasons` counts all matches, including those left out."""
 
     count: int
     reasons: dict[str, int]
@@ -38,37 +66,21 @@ class Preview(Struct, frozen=True):
 
 
 def replay(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of deliveries.", show_default=False)] = None,
-    channel: Annotated[
-        list[Channel] | None,
-        typer.Option("--channel", case_sensitive=False, help="Only this channel. Can be repeated."),
-    ] = None,
-    reason: Annotated[
-        list[Reason] | None,
-        typer.Option("--reason", case_sensitive=False, help="Only this failure reason. Can be repeated."),
-    ] = None,
-    provider: Annotated[
-        list[str] | None, typer.Option("--provider", help="Only this provider: smtp, ses, sns, ... Can be repeated.")
-    ] = None,
-    user: Annotated[str | None, typer.Option("--user", help="Only this user.")] = None,
-    category: Annotated[str | None, typer.Option("--category", help="Only this category.")] = None,
-    send: Annotated[str | None, typer.Option("--send", help="Only this send, by its id.")] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", help="Created since: PT2H (two hours ago), or a time.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", help="Created before: PT2H (two hours ago), or a time.")
-    ] = None,
-    failed_since: Annotated[
-        str | None, typer.Option("--failed-since", help="Last failed since: PT2H (two hours ago), or a time.")
-    ] = None,
-    failed_until: Annotated[
-        str | None, typer.Option("--failed-until", help="Last failed before: PT2H (two hours ago), or a time.")
-    ] = None,
-    retrying: Annotated[bool, typer.Option("--retrying", help="Also deliveries that wait for a retry.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="All failed deliveries.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count by reason, send nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help=f"Do not ask for confirmation above {CONFIRM_ABOVE}.")] = False,
+    ids: Ids = None,
+    channel: ChannelOption = None,
+    reason: ReasonOption = None,
+    provider: ProviderOption = None,
+    user: UserOption = None,
+    category: CategoryOption = None,
+    send: SendOption = None,
+    since: Since = None,
+    until: Until = None,
+    failed_since: FailedSince = None,
+    failed_until: FailedUntil = None,
+    retrying: Retrying = False,
+    everything: Everything = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     url: Url = "",
     token: Token = "",
     tenant: Tenant = "default",
@@ -77,14 +89,14 @@ def replay(
     """Send failed deliveries again.
 
     Select deliveries by id or with options; their ids are printed. Deliveries that wait for a retry are sent now if you
-    give their id or --retrying. Sent, skipped and cancelled deliveries are not replayed. Deliveries whose address is
+    give their id or --retrying. Sent, skipped and canceled deliveries are not replayed. Deliveries whose address is
     gone or suppressed are left out, unless you name their id or --reason. More than 100 need a confirmation.
 
     Example: hub replay --channel email --failed-since PT6H --dry-run
     """
     filter = {
-        "channels": [one.value for one in channel] if channel else None,
-        "reasons": [one.value for one in reason] if reason else None,
+        "channels": [member.value for member in channel] if channel else None,
+        "reasons": [member.value for member in reason] if reason else None,
         "providers": provider or None,
         "userId": user,
         "sendId": send,
@@ -94,21 +106,27 @@ def replay(
         "failedSince": failed_since and _to_instant(failed_since, "--failed-since"),
         "failedUntil": failed_until and _to_instant(failed_until, "--failed-until"),
     }
-    filter = {name: value for name, value in filter.items() if value is not None}
+    filter = {
+        name: value for name, value in filter.items() if value is not None
+    }  # an empty value is an error, not absent
     if bool(ids) + bool(filter) + everything != 1:
         fail("Choose what to replay: ids, options such as --channel email, or --all; one of these.", 2)
     filter["statuses"] = ["FAILED", "RETRYING"] if retrying else ["FAILED"]
     hub = resolve_hub(url, token, data)
     replays = _Replays(hub.url, hub.token(user=None, role=Role.SERVICE, tenant=tenant), ids or [], filter)
+    _run(replays, hub, dry_run=dry_run, confirmed=yes)
+
+
+def _run(replays: "_Replays", hub: TargetHub, *, dry_run: bool, confirmed: bool) -> None:
     preview = run_or_exit(replays.preview(), hub)
     if dry_run:
         _print_preview(preview)
         return
-    if preview.count > CONFIRM_ABOVE and not yes:
+    if preview.count > CONFIRM_ABOVE and not confirmed:
         _confirm(preview)
     count = run_or_exit(replays.run(), hub)
-    out = f" {preview.left_out} left out: address gone or suppressed." if preview.left_out else ""
-    print(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again.{out}")
+    left_out = f" {preview.left_out} left out: address gone or suppressed." if preview.left_out else ""
+    print(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again.{left_out}")
 
 
 class _Replays:
@@ -118,7 +136,7 @@ class _Replays:
         self._url = url
         self._token = token
         self._ids = ids
-        self._failed: list[str] = []  # the subset of `ids` that can be replayed
+        self._replayable: list[str] = []  # the subset of `ids` that can be replayed
         self._filter = filter
 
     async def preview(self) -> Preview:
@@ -127,9 +145,9 @@ class _Replays:
         send = self._filter.get("sendId")
         if send and (await execute(self._url, self._token, SEND_QUERY, id=send))["send"] is None:
             fail(f"--send {send}: this tenant has no send with this id.")
-        found = (await execute(self._url, self._token, PREVIEW_QUERY, filter=self._filter))["replayPreview"]
-        reasons = {row["reason"]: row["count"] for row in found["reasons"]}
-        return Preview(found["count"], reasons, sum(reasons.values()) - found["count"], found["alreadyRead"])
+        preview = (await execute(self._url, self._token, PREVIEW_QUERY, filter=self._filter))["replayPreview"]
+        reasons = {row["reason"]: row["count"] for row in preview["reasons"]}
+        return Preview(preview["count"], reasons, sum(reasons.values()) - preview["count"], preview["alreadyRead"])
 
     async def run(self) -> int:
         """Replay page by page and print the ids. Return the number of replayed deliveries."""
@@ -141,58 +159,57 @@ class _Replays:
 
     async def _pages(self) -> AsyncIterator[list[str]]:
         if self._ids:
-            for start in range(0, len(self._failed), BATCH_SIZE):
-                yield self._failed[start : start + BATCH_SIZE]
+            for start in range(0, len(self._replayable), BATCH_SIZE):
+                yield self._replayable[start : start + BATCH_SIZE]
             return
         left_out = () if "reasons" in self._filter else WITHOUT_ADDRESS
         after = None
         while True:
-            found = (await execute(self._url, self._token, DELIVERIES_QUERY, filter=self._filter, after=after))[
-                "deliveries"
-            ]
-            if ids := [node["id"] for node in found["nodes"] if node["reason"] not in left_out]:
+            data = await execute(self._url, self._token, DELIVERIES_QUERY, filter=self._filter, after=after)
+            page = data["deliveries"]
+            if ids := [node["id"] for node in page["nodes"] if node["reason"] not in left_out]:
                 yield ids
-            if not found["pageInfo"]["hasNextPage"]:
+            if not page["pageInfo"]["hasNextPage"]:
                 return
-            after = found["pageInfo"]["endCursor"]
+            after = page["pageInfo"]["endCursor"]
 
     async def _preview_ids(self) -> Preview:
-        """Select the given ids that can be replayed."""
+        """Keep the ids that can be replayed. Count their reasons."""
         reasons: Counter[str] = Counter()
-        failed: list[str] = []
+        replayable: list[str] = []
         for start in range(0, len(self._ids), LOOKUP_BATCH_SIZE):
             ids = self._ids[start : start + LOOKUP_BATCH_SIZE]
-            given = {f"i{n}": id for n, id in enumerate(ids)}
-            names = ", ".join(f"${name}: ID!" for name in given)
-            fields = " ".join(f"{name}: delivery(id: ${name}) {{ status reason }}" for name in given)
-            found = await execute(self._url, self._token, f"query ({names}) {{ {fields} }}", **given)
-            for id, one in zip(ids, found.values(), strict=True):
-                if one and one["status"] in REPLAYABLE_STATUSES:
-                    failed.append(id)
-                    reasons[one["reason"] or "NONE"] += 1
-        self._failed = failed
+            variables = {f"i{n}": id for n, id in enumerate(ids)}
+            names = ", ".join(f"${name}: ID!" for name in variables)
+            fields = " ".join(f"{name}: delivery(id: ${name}) {{ status reason }}" for name in variables)
+            statuses = await execute(self._url, self._token, f"query ({names}) {{ {fields} }}", **variables)
+            for id, delivery in zip(ids, statuses.values(), strict=True):
+                if delivery and delivery["status"] in REPLAYABLE_STATUSES:
+                    replayable.append(id)
+                    reasons[delivery["reason"] or "NONE"] += 1
+        self._replayable = replayable
         return Preview(reasons.total(), dict(reasons))
 
 
 def _print_preview(preview: Preview) -> None:
     print(f"{preview.count} {'delivery' if preview.count == 1 else 'deliveries'} would be sent again.")
     for reason, count in sorted(preview.reasons.items(), key=lambda row: (-row[1], row[0])):
-        out = f" (left out unless --reason {reason} names it)" if preview.left_out and reason in WITHOUT_ADDRESS else ""
-        print(f"{count:>8}  {reason}{out}")
+        note = f" (left out without --reason {reason})" if preview.left_out and reason in WITHOUT_ADDRESS else ""
+        print(f"{count:>8}  {reason}{note}")
     if preview.already_read:
         print(f"{preview.already_read} of them have been read since and would be SKIPPED.")
 
 
 def _confirm(preview: Preview) -> None:
-    what = f"{preview.count} deliveries would be sent again"
+    summary = f"{preview.count} deliveries would be sent again"
     if not sys.stdin.isatty():
-        fail(f"{what}: check with --dry-run, then repeat the command with --yes.")
+        fail(f"{summary}: check with --dry-run, then repeat the command with --yes.")
     _print_preview(preview)
     typer.confirm("Replay them?", abort=True)
 
 
 def _to_instant(text: str, option: str) -> str:
-    """Return an instant for the API. The hub validates anything that is not a duration."""
+    """Return the instant a duration ago. Return other text unchanged: the hub validates it."""
     return (
         (datetime.now(UTC) - timedelta(seconds=parse_duration(text, option))).isoformat()
         if text.startswith("P")

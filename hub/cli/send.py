@@ -24,23 +24,32 @@ def send(
     category: Annotated[str, typer.Option("--category", help="The category.")] = "news",
     channel: Annotated[
         list[Channel] | None,
-        typer.Option("--channel", case_sensitive=False, help="Instead of the category's channels. Can be repeated."),
+        typer.Option(
+            "--channel", case_sensitive=False, help="Used instead of the category's channels. Can be repeated."
+        ),
     ] = None,
-    priority: Annotated[Priority | None, typer.Option("--priority", case_sensitive=False)] = None,
+    priority: Annotated[
+        Priority | None,
+        typer.Option("--priority", case_sensitive=False, help="Used instead of the category's priority."),
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag to filter by. Can be repeated.")] = None,
     data_json: Annotated[str | None, typer.Option("--json", help="Data for your app, as JSON.")] = None,
     link: Annotated[
         str | None, typer.Option("--link", help="The target of a click: an http(s) URL, or /a/path.")
     ] = None,
     key: Annotated[str | None, typer.Option("--key", help="Idempotency key: a repeated call sends once.")] = None,
-    expires: Annotated[str | None, typer.Option("--expires", help="Removed from inboxes after: PT1H, P7D.")] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", help="Time until it is removed from inboxes: PT1H, P7D.")
+    ] = None,
     ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge it.")] = False,
     url: Url = "",
     token: Token = "",
     tenant: Tenant = "default",
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Send a notification. It is stored when the command returns.
+    """Send a notification.
+
+    The notification is stored when the command returns.
 
     Example: hub send "Build failed" "Two tests are red." --to alice --priority high --key build-1041
     """
@@ -54,21 +63,21 @@ def send(
         "content": {"title": title, "body": body, "actionUrl": link},
         "data": _parse_json(data_json),
         "tags": tag,
-        "channels": [one.value for one in channel] if channel else None,
+        "channels": [member.value for member in channel] if channel else None,
         "priority": priority.value if priority else None,
         "idempotencyKey": key,
         "expiresAt": (datetime.now(UTC) + timedelta(seconds=parse_duration(expires))).isoformat() if expires else None,
         "requireAck": ack,
     }
     hub = resolve_hub(url, token, data)
-    who = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
-    sent = run_or_exit(execute(hub.url, who, SEND_MUTATION, input=send_input), hub)["send"]
+    access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
+    sent = run_or_exit(execute(hub.url, access_token, SEND_MUTATION, input=send_input), hub)["send"]
     id, count = sent["send"]["id"], sent["send"]["recipients"]
     people = "1 person" if count == 1 else f"{count} people"
     for row in sent["send"]["counts"]:
         if row["status"] == DeliveryStatus.SKIPPED:
-            why = ", ".join(f"{one['reason']} ({one['count']})" for one in row["reasons"])
-            print(f"{row['channel']} skipped: {why}.", file=sys.stderr)
+            reasons = ", ".join(f"{reason['reason']} ({reason['count']})" for reason in row["reasons"])
+            print(f"{row['channel']} skipped: {reasons}.", file=sys.stderr)
     print(f"{id} was already sent to {people} with this key." if sent["duplicate"] else f"{id} sent to {people}.")
 
 

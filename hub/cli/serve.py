@@ -29,6 +29,8 @@ def serve(
     """Run the API. You can run any number of processes.
 
     Each option overrides the setting of the same name, such as HUB_SSL_CERTFILE.
+
+    Example: HUB_PORT=443 hub serve --ssl-certfile fullchain.pem --ssl-keyfile privkey.pem
     """
     from hub.runtime.serve import serve as run
 
@@ -38,7 +40,7 @@ def serve(
         "ssl_keyfile_password": SecretStr(ssl_keyfile_password) if ssl_keyfile_password else None,
         "ssl_ca_certs": ssl_ca_certs,
     }
-    settings = load_settings().model_copy(update={name: given for name, given in options.items() if given})
+    settings = load_settings().model_copy(update={name: value for name, value in options.items() if value})
     try:
         context = tls.server_context(settings)
     except tls.CertificateError as error:
@@ -50,8 +52,8 @@ def serve(
 def work() -> None:
     """Run the workers and the scheduler. You can run any number of processes.
 
-    They send and retry deliveries, end snoozes and remove expired notifications. After SIGTERM, calls in progress may
-    finish within HUB_SHUTDOWN_TIMEOUT_S.
+    They send and retry deliveries, end snoozes and remove expired notifications. After SIGTERM, calls in
+    progress have HUB_SHUTDOWN_TIMEOUT_S to finish.
 
     Example: HUB_SMTP_URL=smtps://hub:secret@mail.example.org HUB_SMTP_FROM=hub@example.org hub work
     """

@@ -1,4 +1,4 @@
-"""Shared by the commands: settings, the hub they call, common options, errors."""
+"""The hub that a command calls, its key, common options, and settings with their error messages."""
 
 import os
 import re
@@ -65,19 +65,19 @@ def describe_faults(error: ValidationError) -> list[str]:
     lines = []
     for fault in error.errors():
         text = fault["msg"].removeprefix("Value error, ")
-        if not fault["loc"]:  # a check of several settings, which it names
+        if not fault["loc"]:  # a check of several settings; its text names them
             lines.append(text if text.startswith("HUB_") else f"settings: {text}")
             continue
         name = variable_name(str(fault["loc"][0]))
-        where = "".join(f" {part}" for part in fault["loc"][1:] if part in Channel.__members__)
-        given = fault["input"]
-        value = f": {given!r}" if isinstance(given, str) and not SECRET_NAMES.search(name) else ""
-        lines.append(f"{name}:{where} {text}{value}")
+        location = "".join(f" {part}" for part in fault["loc"][1:] if part in Channel.__members__)
+        text_value = fault["input"]
+        value = f": {text_value!r}" if isinstance(text_value, str) and not SECRET_NAMES.search(name) else ""
+        lines.append(f"{name}:{location} {text}{value}")
     return lines
 
 
 class SigningKey(Struct, frozen=True):
-    """A signing key. `description` tells a user where it comes from."""
+    """A signing key. `description` names its source, for error messages."""
 
     secret: str
     description: str
@@ -104,14 +104,14 @@ class SigningKey(Struct, frozen=True):
 
 
 class TargetHub(Struct, frozen=True):
-    """The hub that a command calls, with its signing key or a given token."""
+    """The hub that a command calls, with its signing key or an explicit token."""
 
     url: str
     key: SigningKey | None = None
-    given_token: str = ""
+    explicit_token: str = ""
 
     def token(self, *, user: str | None, role: Role, tenant: str) -> str:
-        return self.key.sign(user=user, role=role, tenant=tenant) if self.key else self.given_token
+        return self.key.sign(user=user, role=role, tenant=tenant) if self.key else self.explicit_token
 
     def format_error(self, error: HubError) -> str:
         """Return the error message with its code, and the field or token at fault."""
@@ -122,8 +122,8 @@ class TargetHub(Struct, frozen=True):
 
     def describe_target(self) -> str:
         """Return which hub was called and where the token comes from."""
-        how = f"signed with {self.key.description}" if self.key else "given by --token or HUB_TOKEN"
-        return f"The hub is {self.url}; the token was {how}."
+        origin = f"signed with {self.key.description}" if self.key else "taken from --token or HUB_TOKEN"
+        return f"The hub is {self.url}; the token was {origin}."
 
 
 def resolve_hub(url: str, token: str, data: Path) -> TargetHub:
@@ -132,22 +132,24 @@ def resolve_hub(url: str, token: str, data: Path) -> TargetHub:
     With `url`: that hub, with the key of the environment. Without: the running `hub dev` of `data`, with its key. The
     two are never mixed. An explicit token or folder takes precedence.
     """
-    home = DataDirectory(data)
-    running = home.running
+    data_dir = DataDirectory(data)
+    running = data_dir.running
     if not url:
         if not running:
             fail(
                 f"No hub dev runs on {data}: start it, choose its folder with --data, or choose another hub with --url "
                 "(HUB_URL) with --token (HUB_TOKEN) or HUB_JWT_SECRET."
             )
-        return TargetHub(running.url, given_token=token) if token else TargetHub(running.url, _data_dir_key(home))
+        return (
+            TargetHub(running.url, explicit_token=token) if token else TargetHub(running.url, _data_dir_key(data_dir))
+        )
     url = url.rstrip("/").removesuffix("/graphql")
     if token:
-        return TargetHub(url, given_token=token)
+        return TargetHub(url, explicit_token=token)
     if data == DEFAULT_DATA and is_set("jwt_secret"):
         return TargetHub(url, _environment_key())
     if data != DEFAULT_DATA or (running and running.url == url):
-        return TargetHub(url, _data_dir_key(home))
+        return TargetHub(url, _data_dir_key(data_dir))
     fail(f"No key for the hub at {url}: use --token (HUB_TOKEN), HUB_JWT_SECRET or --data.")
 
 

@@ -16,7 +16,9 @@ def token(
     role: Annotated[
         str | None,
         typer.Option(
-            "--role", metavar="service|admin", help="For a back end. With --user, it can use that user's inbox too."
+            "--role",
+            metavar="service|admin",
+            help="For a back end. With --user, the token can also read that user's inbox.",
         ),
     ] = None,
     tenant: Tenant = "default",
@@ -27,16 +29,16 @@ def token(
 
     It is signed with HUB_JWT_SECRET, or with the key of a `hub dev` if --data is given or HUB_JWT_SECRET is not set.
 
-    Examples: hub token --user alice · hub token --role service --expires P30D
+    Example: hub token --role service --expires P30D
     """
     if user is None and role is None:
         fail("Choose --user ID or --role service.", 2)
     if role == Role.USER:
-        fail("A user's token has no role: leave --role out and give --user.", 2)
+        fail("A user's token has no role: leave --role out and use --user.", 2)
     if role not in (None, Role.SERVICE, Role.ADMIN):
-        fail(f"--role {role}: give service or admin.", 2)
-    chosen = Role(role) if role else Role.USER
-    print(resolve_key(data).sign(user=user, role=chosen, tenant=tenant, expires_in_s=parse_duration(expires)))
+        fail(f"--role {role}: use service or admin.", 2)
+    token_role = Role(role) if role else Role.USER
+    print(resolve_key(data).sign(user=user, role=token_role, tenant=tenant, expires_in_s=parse_duration(expires)))
 
 
 def parse_duration(text: str, option: str = "--expires") -> float:

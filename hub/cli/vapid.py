@@ -7,7 +7,7 @@ def vapid() -> None:
     """Create a key for web push.
 
     Prints the settings in the format of an environment file, and the public key as a comment. Browsers get the public
-    key from `webPushKey`. Keep the private key: if it changes, every browser must subscribe again.
+    key from `webPushKey`. Keep the private key. After a change, every browser must subscribe again.
 
     Example: hub vapid >> hub.env
     """

@@ -1,7 +1,8 @@
 """`hub watch`: an inbox in the terminal.
 
-It loads the newest page and then follows the change feed. A lost connection is retried with exponential backoff and
-full jitter. The feed resumes from the last cursor without gaps or duplicates. RESYNC reloads the page.
+It loads the newest page and then follows the change feed. After a lost connection it reconnects with
+exponential backoff and full jitter. The feed resumes from the last cursor without gaps or duplicates. RESYNC reloads
+the page.
 """
 
 import asyncio
@@ -65,7 +66,7 @@ def watch(
     def fresh_token() -> str:
         return hub.token(user=user, role=Role.USER, tenant=tenant)
 
-    fresh_token()  # report an invalid option before connecting
+    fresh_token()  # exit on an invalid option before connecting
     printer = InboxPrinter(f"Inbox of {user}" if user else "Inbox", hub.url)
     try:
         asyncio.run(_Watcher(hub, fresh_token, first, printer).run())
@@ -88,13 +89,13 @@ class _ConnectionLost(Exception):
 
 
 class _Watcher:
-    def __init__(self, hub: TargetHub, fresh_token: Callable[[], str], first: int, screen: InboxPrinter) -> None:
+    def __init__(self, hub: TargetHub, fresh_token: Callable[[], str], first: int, printer: InboxPrinter) -> None:
         self._hub = hub
         self._url = hub.url
         self._socket_url = f"{hub.url.replace('http', 'ws', 1)}/graphql"
         self._fresh_token = fresh_token
         self._first = first
-        self._screen = screen
+        self._printer = printer
         self._cursor: str | None = None
         self._failures = 0
 
@@ -109,11 +110,11 @@ class _Watcher:
                     raise _PermanentError(str(lost)) from None
                 await self._back_off(str(lost))
 
-    async def _back_off(self, why: str) -> None:
+    async def _back_off(self, cause: str) -> None:
         """Wait with full jitter, to spread the reconnects of many clients."""
         pause_s = random.uniform(0, min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2**self._failures))  # noqa: S311
         if self._failures == 0:
-            self._screen.lost(why)
+            self._printer.lost(cause)
         self._failures = min(self._failures + 1, 16)
         await asyncio.sleep(pause_s)
 
@@ -134,14 +135,18 @@ class _Watcher:
         except ConnectionClosed as closed:
             code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
             if code in PROTOCOL_CLOSE_CODES and not (self._hub.key and reason == EXPIRED_REASON):
-                whose = f" {self._hub.describe_target()}" if code == CLOSE_FORBIDDEN else ""
-                raise _PermanentError(f"The hub closed the connection: {reason or code}{whose}") from None
-            why = "is stopping or restarting" if code == CLOSE_RESTART else f"closed the connection ({reason or code})"
-            raise _ConnectionLost(f"The hub at {self._url} {why}.") from None
+                target = f" {self._hub.describe_target()}" if code == CLOSE_FORBIDDEN else ""
+                raise _PermanentError(f"The hub closed the connection: {reason or code}{target}") from None
+            cause = (
+                "is stopping or restarting" if code == CLOSE_RESTART else f"closed the connection ({reason or code})"
+            )
+            raise _ConnectionLost(f"The hub at {self._url} {cause}.") from None
         except InvalidURI:
             raise _PermanentError(f"{self._url} is not a valid URL: it must start with http:// or https://.") from None
         except (OSError, TimeoutError, InvalidHandshake):
-            raise _ConnectionLost(f"Nothing responds at {self._url}: is the hub running?") from None
+            raise _ConnectionLost(
+                f"Nothing responds at {self._url}: start the hub, or choose another with --url (HUB_URL)."
+            ) from None
 
     async def _stream(self, connection: "_Connection") -> None:
         """Follow the inbox over one connection until it is lost."""
@@ -150,7 +155,7 @@ class _Watcher:
             if self._cursor is None:
                 page = (await connection.query(INBOX_QUERY, first=self._first))["inbox"]
                 self._cursor = page["position"]
-                self._screen.page(page)
+                self._printer.page(page)
             self._failures = 0
             await connection.subscribe(INBOX_SUBSCRIPTION, after=self._cursor)
             while self._cursor is not None:
@@ -158,16 +163,16 @@ class _Watcher:
                     async with asyncio.timeout(None if missed is None else CATCH_UP_IDLE_S):
                         payload = await connection.next()
                 except TimeoutError:
-                    self._screen.resumed(missed or 0)
+                    self._printer.resumed(missed or 0)
                     missed = None
                     continue
                 if payload is None:  # the feed completes after RESYNC only
                     self._cursor = missed = None
-                    self._screen.resync()
+                    self._printer.resync()
                     continue
                 event = payload["inbox"]
                 self._cursor = event["cursor"]
-                self._screen.event(event)
+                self._printer.event(event)
                 if missed is not None:
                     missed += 1
 
@@ -196,10 +201,10 @@ class _Connection:
             return None
         errors = message["payload"] if message["type"] == "error" else message["payload"].get("errors")
         if errors:
-            refused = ApiError(errors[0]["message"], **errors[0].get("extensions", {}))
-            if refused.extensions.get("code") in TRANSIENT_CODES:
-                raise _ConnectionLost(refused.message)
-            raise refused
+            error = ApiError(errors[0]["message"], **errors[0].get("extensions", {}))
+            if error.extensions.get("code") in TRANSIENT_CODES:
+                raise _ConnectionLost(error.message)
+            raise error
         data: dict[str, Any] = message["payload"]["data"]
         return data
 
@@ -211,13 +216,13 @@ class _Connection:
             raise _PermanentError("The hub sent an unexpected response to a query.")
         return data
 
-    async def _receive(self, *wanted: str) -> dict[str, Any]:
+    async def _receive(self, *types: str) -> dict[str, Any]:
         """Return the next message of these types. Respond to pings meanwhile."""
         while True:
             message: dict[str, Any] = json.loads(await self._socket.recv())
             if message["type"] == "ping":
                 await self._send({"type": "pong"})
-            elif message["type"] in wanted:
+            elif message["type"] in types:
                 return message
 
     async def _send(self, message: dict[str, Any]) -> None:

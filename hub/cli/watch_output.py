@@ -14,7 +14,7 @@ MAX_CACHED = 5000  # notifications, kept to detect what changed
 MARK_LABELS = (  # field, label when set, label when cleared
     ("archivedAt", "archived", "unarchived"),
     ("snoozedUntil", "snoozed", "back"),
-    ("acknowledgedAt", "confirmed", "unconfirmed"),
+    ("acknowledgedAt", "acknowledged", "changed"),
     ("readAt", "read", "unread"),
     ("seenAt", "seen", "unseen"),
 )
@@ -31,8 +31,8 @@ class InboxPrinter:
     def __init__(self, title: str, url: str) -> None:
         self._title = title
         self._url = url
-        self._coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self._known: LRUCache[str, Item] = LRUCache(MAX_CACHED)
+        self._colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._cached: LRUCache[str, Item] = LRUCache(MAX_CACHED)
 
     def page(self, page: Item) -> None:
         """Print a page with the newest notification last."""
@@ -51,26 +51,26 @@ class InboxPrinter:
             self._line(BULK_LABELS.get(kind, kind), _format_counts(event))
             self._apply_bulk(kind)
         elif kind == "REMOVED":
-            self._known.pop(item["id"], None)
+            self._cached.pop(item["id"], None)
             self._line("removed", f"{_truncate(item['title'], TITLE_CHARS)} · {_format_counts(event)}")
         else:
-            before = self._known.get(item["id"])
-            self._known[item["id"]] = item
+            before = self._cached.get(item["id"])
+            self._cached[item["id"]] = item
             if kind == "ADDED" and before is None:
                 self._line("new", f"{_describe(item)} · {_format_counts(event)}")
             else:
-                told = _truncate(item["title"], TITLE_CHARS) if before else _describe(item)
-                self._line(_describe_change(before, item), f"{told} · {_format_counts(event)}")
+                summary = _truncate(item["title"], TITLE_CHARS) if before else _describe(item)
+                self._line(_describe_change(before, item), f"{summary} · {_format_counts(event)}")
 
-    def lost(self, why: str) -> None:
-        self._line("lost", f"{_sanitize(why)} Reconnecting.")
+    def lost(self, cause: str) -> None:
+        self._line("lost", f"{_sanitize(cause)} Reconnecting.")
 
     def resumed(self, missed: int) -> None:
         changes = "1 change" if missed == 1 else f"{missed} changes"
         self._line("resumed", f"caught up on {changes}." if missed else "nothing was missed.")
 
     def resync(self) -> None:
-        self._known.clear()
+        self._cached.clear()
         self._line("resumed", "too many changes to list; reloaded.")
 
     def end(self) -> None:
@@ -79,16 +79,16 @@ class InboxPrinter:
 
     def _apply_bulk(self, kind: str) -> None:
         """Apply a bulk change to the cached notifications of the ACTIVE view."""
-        for id, item in list(self._known.items()):
+        for id, item in list(self._cached.items()):
             if not item["archivedAt"] and not item["snoozedUntil"]:
-                self._known[id] = {**item, **{field: item[field] or "then" for field in BULK_FIELDS[kind]}}
+                self._cached[id] = {**item, **{field: item[field] or "set" for field in BULK_FIELDS[kind]}}
 
     def _line(self, word: str, text: str, *, at: str | None = None) -> None:
         when = datetime.fromisoformat(at).astimezone() if at else datetime.now().astimezone()
         stamp = f"{when:%H:%M:%S}" if not at or when.date() == datetime.now().astimezone().date() else f"{when:%d %b  }"
-        padded = f"{word:<10}"
-        if self._coloured and (colour := COLORS.get(word)):
-            padded = f"\x1b[{colour}m{padded}\x1b[0m"
+        padded = f"{word:<12}"
+        if self._colored and (color := COLORS.get(word)):
+            padded = f"\x1b[{color}m{padded}\x1b[0m"
         self._print(f"{stamp}  {padded} {text}")
 
     def _print(self, text: str) -> None:
@@ -98,11 +98,11 @@ class InboxPrinter:
 
 def _describe_change(before: Item | None, after: Item) -> str:
     """Return the label of the first mark that differs. Without a previous state, use the current marks."""
-    for field, is_set, is_cleared in MARK_LABELS:
-        now = after[field] is not None
-        then = before is not None and before[field] is not None
-        if now != then:
-            return is_set if now else is_cleared
+    for field, set_label, cleared_label in MARK_LABELS:
+        is_set = after[field] is not None
+        was_set = before is not None and before[field] is not None
+        if is_set != was_set:
+            return set_label if is_set else cleared_label
     return "changed"
 
 
@@ -113,13 +113,13 @@ def _describe(item: Item) -> str:
     return f"{title}{priority} ({_sanitize(item['category'])}){f' · {body}' if body else ''}"
 
 
-def _format_counts(of: Item) -> str:
-    return f"{of['unread']} unread, {of['unseen']} unseen"
+def _format_counts(event: Item) -> str:
+    return f"{event['unread']} unread, {event['unseen']} unseen"
 
 
-def _truncate(text: str, most: int) -> str:
+def _truncate(text: str, max_chars: int) -> str:
     cleaned = _sanitize(text)
-    return cleaned if len(cleaned) <= most else f"{cleaned[: most - 1]}…"
+    return cleaned if len(cleaned) <= max_chars else f"{cleaned[: max_chars - 1]}…"
 
 
 def _sanitize(text: str) -> str:

@@ -1,0 +1,135 @@
+"""Checks of `hub doctor` that need no store: the machine, the listener, operations, channels and their providers."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from hub.cli.findings import CheckFailed, Findings
+from hub.cli.targets import variable_name
+from hub.model import Channel
+from hub.platform.connections import first_line
+from hub.runtime import listen, tls
+from hub.settings import Settings
+from hub.settings.types import SNS_PLATFORM_KINDS
+
+MIN_OPEN_FILES = 10_000
+RECOMMENDED_PYTHON = (3, 12)
+CONNECT_TIMEOUT_S = 2.0
+SMTPS_PORT = 465
+
+REQUIRED_SETTINGS = {
+    Channel.EMAIL: "HUB_SMTP_URL and HUB_SMTP_FROM, or HUB_SES_FROM and AWS_REGION",
+    Channel.WEB_PUSH: "HUB_VAPID_PRIVATE_KEY and HUB_VAPID_SUBJECT (`hub vapid` creates them)",
+    Channel.MOBILE_PUSH: "HUB_SNS_PLATFORM_FCM or HUB_SNS_PLATFORM_APNS",
+    Channel.WEBHOOK: "HUB_PERSONAL_WEBHOOKS=true",
+}
+"""The settings that each implemented channel requires."""
+
+
+async def check_machine(settings: Settings, findings: Findings) -> None:
+    keys = ["HUB_JWT_SECRET"] * bool(settings.jwt_secret) + ["HUB_JWKS_URL"] * bool(settings.jwks_url)
+    findings.ok(f"settings: mode {settings.mode}, tokens checked with {' and '.join(keys)}")
+    files = listen.raise_open_file_limit()
+    if 0 <= files < MIN_OPEN_FILES:
+        findings.note(
+            f"a process may open only {files} files, and each socket needs one: raise the hard limit (ulimit -Hn)"
+        )
+    else:
+        findings.ok("a process may open enough files for its sockets")
+    if sys.version_info < RECOMMENDED_PYTHON:
+        version = ".".join(map(str, sys.version_info[:3]))
+        findings.note(
+            f"Python {version} works; 3.12 or later is recommended, whose asyncio survives more cancellations"
+        )
+
+
+async def check_listening(settings: Settings, findings: Findings) -> None:
+    """Check the host, the certificate and the allowed origins. The port may be in use by the running hub."""
+    for listener in listen.bind(settings.host, 0):
+        listener.close()
+    if tls.server_context(settings):
+        findings.ok(f"the certificate is valid ({settings.ssl_certfile})")
+    if settings.allowed_origins:
+        findings.ok(f"browsers may call from {', '.join(settings.allowed_origins)} (HUB_ALLOWED_ORIGINS)")
+
+
+async def check_operations(settings: Settings, findings: Findings) -> None:
+    from hub.api.execution.persisted_queries import SETTING, read_manifest
+    from hub.api.execution.query_cache import QueryCache
+    from hub.api.schema.root import make_schema
+
+    if settings.operation_allowlist:
+        allowlist = read_manifest(settings.operation_allowlist, QueryCache(make_schema()._schema, settings).pin)
+        findings.ok(f"{len(allowlist.texts)} persisted operations; others are rejected ({SETTING})")
+
+
+async def check_channels(running: Mapping[Channel, str], settings: Settings, findings: Findings) -> None:
+    """Check the channels of the environment. `running` maps channels of running workers to their provider."""
+    configured = settings.provided
+    if ready := [channel for channel in REQUIRED_SETTINGS if channel in configured]:
+        findings.ok(f"channels with a provider: {', '.join(ready)}")
+    for channel, required in REQUIRED_SETTINGS.items():
+        if channel in configured:
+            continue
+        if channel in running:
+            findings.ok(
+                f"{channel} is not set up in this environment; running workers send it through {running[channel]}"
+            )
+        elif settings.mode == "development":
+            findings.ok(f"{channel} has no provider: /dev/outbox shows its messages; to send, set {required}")
+        else:
+            findings.note(f"{channel} is not set up and is skipped (NOT_CONFIGURED): set {required}")
+    if key := settings.vapid_private_key.get_secret_value():
+        from hub.api.schema.devices import vapid_public_key
+
+        findings.ok(f"web push: browsers subscribe with the public key {vapid_public_key(key)}")
+    await _check_aws(settings, findings)
+    if settings.smtp_url:
+        await _check_smtp(settings.smtp_url, findings)
+    if not settings.public_url and Channel.EMAIL in configured:
+        findings.note("emails have no unsubscribe link: set HUB_PUBLIC_URL")
+    if not settings.app_url:
+        findings.note(
+            "links that are a path, such as /builds/7, get no button in emails and do not work outside your app: "
+            "set HUB_APP_URL"
+        )
+
+
+async def _check_aws(settings: Settings, findings: Findings) -> None:
+    """Check region and key without a call to AWS. The region of SNS is part of the ARNs."""
+    used = [variable_name(name) for name in ("ses_from", *SNS_PLATFORM_KINDS) if getattr(settings, name)]
+    if not used:
+        return
+    from hub.send import aws
+
+    try:
+        region, key = await aws.detect_credentials()
+    except aws.AWS_ERRORS as error:
+        raise CheckFailed(
+            f"the AWS variables and files cannot be used ({', '.join(used)}): {first_line(error)}"
+        ) from None
+    if settings.ses_from and not region:
+        raise CheckFailed("HUB_SES_FROM needs AWS_REGION too: set a region of Amazon SES, such as eu-west-1.")
+    if key:
+        findings.ok(f"AWS is called with the key from {key}{f', SES in {region}' if settings.ses_from else ''}")
+    else:
+        findings.note(
+            f"no AWS key found, required by {', '.join(used)}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+
+
+async def _check_smtp(url: str, findings: Findings) -> None:
+    """Check whether the mail server accepts connections. Skip the check if the URL has no port."""
+    parts = urlsplit(url)
+    port = parts.port or (SMTPS_PORT if parts.scheme == "smtps" else None)
+    if port is None:
+        return
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except (OSError, TimeoutError):
+        findings.note(f"no mail server responds at {parts.hostname}:{port} (HUB_SMTP_URL): emails are delayed")
+        return
+    writer.close()
+    findings.ok(f"a mail server responds at {parts.hostname}:{port}")

@@ -1,0 +1,21 @@
+"""Reference pages that the commands generate: printed, or compared with the file in docs/."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hub.cli.targets import fail
+
+
+def write_or_check(page: Path, text: str, command: str, *, check: bool) -> None:
+    """Print the page. With `check`, exit if the file differs from it. `command` is what generates the file."""
+    if not check:
+        sys.stdout.write(text)
+    elif not page.exists() or page.read_text() != text:
+        fail(f"{page} is out of date: run `{command} > {page}`.")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    lines = [list(header), ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return [f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in lines]

@@ -1,0 +1,155 @@
+"""Checks of `hub doctor` that read MongoDB and Redis: servers, indexes and the queue."""
+
+import contextlib
+import time
+from datetime import UTC, datetime
+
+from pymongo.errors import PyMongoError
+
+from hub.cli.findings import CheckFailed, Findings
+from hub.ids import id_time
+from hub.model import Channel
+from hub.outbox.lanes import Lanes
+from hub.platform import connections
+from hub.platform.circuit_breaker import Breakers
+from hub.platform.connections import Database, first_line
+from hub.platform.redis_keys import REDIS_ERRORS
+from hub.settings import Settings
+from hub.status import deliveries
+from hub.webhooks import webhook_calls
+
+MIN_MONGODB_VERSION = (6, 0)
+MIN_REDIS_VERSION = (6, 2)
+MAX_CLOCK_SKEW_S = 2.0  # tokens and cursors contain times
+MAX_TRANSACTION_LIFETIME_S = 6  # see docs/adr/0007-limit-transactions-to-6-seconds.md
+OVERDUE_S = 60.0  # deliveries overdue for longer mean that there are too few workers
+
+
+async def check_mongo(settings: Settings, findings: Findings) -> None:
+    async with connections.mongo(settings) as database:
+        try:
+            await _check_replica_set(database, settings, findings)
+        except PyMongoError as error:
+            raise CheckFailed(f"MongoDB returned an error (HUB_MONGO_URL): {first_line(error)}") from None
+
+
+async def _check_replica_set(database: Database, settings: Settings, findings: Findings) -> None:
+    before = time.time()
+    hello = await database.command("hello")
+    after = time.time()
+    findings.ok(f"MongoDB responds in {(after - before) * 1000:.0f} ms")
+    version = (await database.client.server_info())["version"]
+    findings.ok(_check_version("MongoDB", version, MIN_MONGODB_VERSION))
+    if "setName" not in hello:
+        raise CheckFailed(
+            "MongoDB is not a replica set, which transactions require: start it with --replSet and run rs.initiate()."
+        )
+    findings.ok(f"MongoDB is the replica set {hello['setName']}, {len(hello['hosts'])} member(s), and has a primary")
+    findings.ok(_check_clock("MongoDB", hello["localTime"].astimezone(UTC).timestamp(), (before + after) / 2))
+    findings.ok(await _check_indexes(database, settings))
+    lifetime_s = await _transaction_lifetime_s(database)
+    if lifetime_s and lifetime_s > MAX_TRANSACTION_LIFETIME_S:
+        findings.note(
+            f"MongoDB keeps abandoned transactions for {lifetime_s} s, and the inboxes in them locked: "
+            f"set its transactionLifetimeLimitSeconds to {MAX_TRANSACTION_LIFETIME_S}"
+        )
+
+
+async def _transaction_lifetime_s(database: Database) -> int | None:
+    """Return None if the MongoDB user is not allowed to read it."""
+    with contextlib.suppress(PyMongoError):
+        parameter = await database.client.admin.command("getParameter", transactionLifetimeLimitSeconds=1)
+        return int(parameter["transactionLifetimeLimitSeconds"])
+    return None
+
+
+async def _check_indexes(database: Database, settings: Settings) -> str:
+    from hub.runtime.container import indexes
+
+    missing = []
+    count = 0
+    for stage in indexes(settings):
+        for collection, models in stage.items():
+            existing = await database[collection].index_information()
+            for model in models:
+                count += 1
+                if model.document["name"] not in existing:
+                    missing.append(f"{collection}.{model.document['name']}")
+    if missing:
+        raise CheckFailed(
+            f"{len(missing)} of {count} indexes are missing in the database {settings.mongo_database} "
+            f"(HUB_MONGO_DATABASE): {', '.join(missing)}. `hub serve` and `hub work` create them at startup."
+        )
+    return f"all {count} indexes exist"
+
+
+async def check_redis(settings: Settings, findings: Findings) -> None:
+    async with connections.redis(settings) as redis:
+        try:
+            before = time.time()
+            seconds, micros = await redis.time()
+            after = time.time()
+            findings.ok(f"Redis responds in {(after - before) * 1000:.0f} ms")
+            info = await redis.info()
+        except (*REDIS_ERRORS, ValueError) as error:
+            raise CheckFailed(f"Redis returned an error (HUB_REDIS_URL): {first_line(error)}") from None
+        findings.ok(_check_version("Redis", info["redis_version"], MIN_REDIS_VERSION))
+        findings.ok(_check_clock("Redis", seconds + micros / 1e6, (before + after) / 2))
+        policy = str(info.get("maxmemory_policy", ""))
+        if info.get("maxmemory") and policy.startswith("allkeys"):  # other policies keep keys without an expiry
+            findings.note(
+                "Redis evicts keys when its memory is full, which delays queued deliveries: "
+                f"set its maxmemory-policy to noeviction (it is {policy})"
+            )
+
+
+async def check_queue(settings: Settings, findings: Findings) -> None:
+    """Report overdue deliveries, lanes and open circuit breakers. Other checks report unavailable stores."""
+    with contextlib.suppress(PyMongoError, *REDIS_ERRORS, ValueError, connections.StoreUnavailable):
+        async with connections.mongo(settings) as database, connections.redis(settings) as redis:
+            for collection, items in (
+                (deliveries.COLLECTION, "deliveries"),
+                (webhook_calls.COLLECTION, "webhook calls"),
+            ):
+                await _report_overdue(database, collection, items, findings)
+            lanes = Lanes(redis, settings.redis_prefix, settings.lane_max_ids)
+            for depth in await lanes.depths([*Channel, webhook_calls.LANE]):
+                waited_s = (datetime.now(UTC) - id_time(depth.oldest)).total_seconds()
+                findings.ok(
+                    f"{depth.waiting} on the lanes of {depth.channel} {depth.priority}, the oldest accepted "
+                    f"{waited_s:.0f} s ago"
+                )
+            for name, wait_s in (await Breakers(redis, settings.redis_prefix, 0).list_open()).items():
+                findings.note(f"{name} fails and is not called for another {wait_s:.0f} s (open circuit breaker)")
+
+
+async def _report_overdue(database: Database, collection: str, items: str, findings: Findings) -> None:
+    """Report how many entries are due but not yet on a lane."""
+    now = datetime.now(UTC)
+    due = {"lane": {"$gt": ""}, "due_at": {"$lte": now}}
+    count = {"$group": {"_id": None, "count": {"$sum": 1}, "first": {"$min": "$due_at"}}}
+    cursor = await database[collection].aggregate([{"$match": due}, count], hint="due")
+    counts = await cursor.to_list()
+    if not counts:
+        findings.ok(f"no {items} are overdue")
+        return
+    late_s = (now - counts[0]["first"]).total_seconds()
+    text = f"{counts[0]['count']} {items} are due, the first since {late_s:.0f} s"
+    if late_s > OVERDUE_S:
+        findings.note(f"{text}: start more `hub work` processes")
+    else:
+        findings.ok(text)
+
+
+def _check_version(name: str, version: str, minimum: tuple[int, int]) -> str:
+    major, minor = (int(part) for part in version.split(".")[:2])
+    if (major, minor) < minimum:
+        raise CheckFailed(f"{name} {version} is too old: the hub requires {minimum[0]}.{minimum[1]} or later.")
+    return f"{name} {version}"
+
+
+def _check_clock(name: str, server_s: float, local_s: float) -> str:
+    skew_s = server_s - local_s
+    if abs(skew_s) > MAX_CLOCK_SKEW_S:
+        raise CheckFailed(f"The clock of {name} differs from this machine's by {skew_s:+.1f} s: run NTP on both.")
+    return f"the clocks of {name} and this machine agree within {abs(skew_s):.1f} s"
