@@ -61,7 +61,7 @@ compat:  ## run some of the tests under Python 3.12 and 3.13, if installed
 		.venv-$$version/bin/python -m pytest -p no:cacheprovider $(COMPAT_TESTS) || exit 1; \
 	done
 
-check: $(INSTALLED)  ## lint, format, types, imports, dependencies, the exported schema and reference pages
+check: $(INSTALLED)  ## lint, format, types, imports, dependencies, the exported schema, reference pages and examples
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -69,6 +69,9 @@ check: $(INSTALLED)  ## lint, format, types, imports, dependencies, the exported
 	@$(BIN)/deptry .
 	@$(BIN)/hub schema --check
 	@$(BIN)/hub settings --check
+	@$(BIN)/hub commands --check
+	@$(BIN)/hub metrics --check
+	@$(BIN)/python infra/checks/examples.py
 
 docs: $(INSTALLED)  ## build the documentation into site/; broken links and anchors are errors
 	@$(BIN)/zensical build --strict --clean
@@ -81,7 +84,7 @@ bench: $(INSTALLED)  ## run the benchmarks (minutes) and write infra/benchmarks.
 	@$(BIN)/hub bench all
 
 # pip-compile drops the markers of optional dependencies and ignores that a package is for macOS only.
-# pip itself is left out: the virtual environment has its own.
+# pip is removed, because the virtual environment has its own.
 COMPILE = $(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --no-annotate --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 WHEEL_OF_REDIS = platform_system == "Linux" and platform_machine == "x86_64" and python_version < "3.13"

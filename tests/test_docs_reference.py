@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from prometheus_client import REGISTRY
 
 from hub import __version__
-from hub.cli import settings
+from hub.cli import commands, metrics, settings
 from hub.cli.settings import rows
 from hub.settings import Settings
 
@@ -15,8 +17,26 @@ NAMED_FILE = re.compile(r"\b((?:hub|tests)/[\w./-]+\.(?:py|html|c|po))\b")
 EXAMPLES = ("hub/send/channels/sms.py", "tests/test_sms.py")  # files that add-a-channel.md creates
 
 
-def test_settings_reference_is_current() -> None:
-    assert (ROOT / settings.PAGE).read_text() == settings.page()
+@pytest.mark.parametrize("command", [commands, metrics, settings], ids=["commands", "metrics", "settings"])
+def test_reference_page_is_current(command: ModuleType) -> None:
+    assert (ROOT / command.PAGE).read_text() == command.page()
+
+
+def test_metrics_reference_lists_what_the_registry_exports() -> None:
+    exported = {
+        sample.name for family in REGISTRY.collect() for sample in family.samples if sample.name.startswith("hub_")
+    }
+    listed = {row.name for row in metrics.rows()}
+    series = {f"{name}{suffix}" for name in listed for suffix in ("", "_bucket", "_sum", "_count")}
+    assert exported <= series
+
+
+def test_command_has_a_description_and_an_example() -> None:
+    page = commands.page()
+    for name in commands.registered():
+        section = page.partition(f"## hub {name}\n")[2].partition("\n## ")[0]
+        assert re.match(r"\n[A-Z][^\n]+\.\n\n.*```text\n(?:[A-Z_]+=\S+ )*hub ", section, re.DOTALL), name
+        assert "| | |" not in section, f"an option of {name} has no description"
 
 
 def test_setting_has_one_sentence_and_a_group() -> None:

@@ -83,7 +83,7 @@ def main(paths: list[str]) -> int:
         capture_output=True,
         text=True,
     ).stdout.splitlines()
-    found = 0
+    faults = 0
     for name in listed:
         path = Path(name)
         if name in UNCHECKED or path.stem in OTHER_LANGUAGES or path.suffix not in SUFFIXES or not path.is_file():
@@ -91,9 +91,9 @@ def main(paths: list[str]) -> int:
         for line, text in sorted(texts(path)):
             for pattern, advice in PATTERNS:
                 if match := pattern.search(text):
-                    found += 1
+                    faults += 1
                     print(f"{name}:{line}: {match[0].strip()!r}: {advice}")
-    return 1 if found else 0
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

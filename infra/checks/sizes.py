@@ -12,19 +12,19 @@ FUNCTION_MAX_LINES = 60
 
 
 def main(folders: list[str]) -> int:
-    found = 0
+    faults = 0
     for path in sorted(path for folder in folders or ["hub", "tests", "infra"] for path in Path(folder).rglob("*.py")):
         source = path.read_text(encoding="utf-8")
         if (lines := source.count("\n")) > FILE_MAX_LINES:
-            found += 1
+            faults += 1
             print(f"{path}: {lines} lines, more than {FILE_MAX_LINES}")
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 if lines > FUNCTION_MAX_LINES:
-                    found += 1
+                    faults += 1
                     print(f"{path}:{node.lineno}: {node.name} has {lines} lines, more than {FUNCTION_MAX_LINES}")
-    return 1 if found else 0
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+importScripts("https://hub.example.org/sw.js");

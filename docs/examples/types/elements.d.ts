@@ -1,0 +1,7 @@
+import type { HubInbox } from "../../../frontend-demo/src/inbox";
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "hub-inbox": HubInbox;
+  }
+}

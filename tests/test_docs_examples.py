@@ -1,0 +1,101 @@
+"""The examples in docs/examples/ run. `make check` compares them with the pages; `make front` checks their types."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs.examples.read_marks import test_read_notification_is_not_unread  # noqa: F401 - pytest runs it
+from docs.examples.setting import ExampleSettings
+from tests.client import Tenant
+from tests.conftest import NODE
+from tests.documentation import DOCS, ROOT
+
+EXAMPLES = DOCS / "examples"
+SCRIPT = ROOT / "infra" / "checks" / "examples.py"
+
+
+def test_example_setting_reads_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_JWT_SECRET", "s" * 32)
+    monkeypatch.setenv("HUB_EXPORT_MAX_AGE_S", "60")
+    assert ExampleSettings().export_max_age_s == 60
+
+
+async def test_example_client_prints_a_new_notification(tenant: Tenant, node: str, tmp_path: Path) -> None:
+    (tmp_path / "node_modules").symlink_to(NODE / "node_modules")
+    script = shutil.copy(EXAMPLES / "watch.mjs", tmp_path)
+    process = await asyncio.create_subprocess_exec(
+        node, script, tenant.urls[0], tenant.token("alice"), stdout=subprocess.PIPE
+    )
+    assert process.stdout
+    try:
+        async with asyncio.timeout(20):
+            assert await process.stdout.readline() == b"0 unread\n"
+            await tenant.send("alice", title="Hello")
+            assert await process.stdout.readline() == b"ADDED Hello 1 unread\n"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def _insert(path: Path, anchor: str, text: str, *, before: bool = False) -> None:
+    source = path.read_text()
+    assert source.count(anchor) == 1, f"{path.name}: {anchor!r}"
+    path.write_text(source.replace(anchor, text + anchor if before else anchor + text))
+
+
+def _section(name: str, indent: int) -> str:
+    code = (EXAMPLES / "sms_changes.py").read_text().partition(f"[start:{name}]\n")[2].partition("[end:")[0]
+    lines = code.splitlines()[:-1]
+    return "".join(f"{' ' * indent}{line.strip()}\n" for line in lines if line.strip())
+
+
+async def test_channel_of_the_guide_sends(tmp_path: Path) -> None:
+    """A copy of the hub gets the channel of docs/contributing/add-a-channel.md, and its test passes there."""
+    for folder in ("hub", "tests"):
+        ignored = shutil.ignore_patterns("node_modules", "__pycache__", "front", "browser")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    settings, dispatchers = tmp_path / "hub" / "settings.py", tmp_path / "hub" / "runtime" / "dispatchers.py"
+    _insert(settings, "    smtp_url: ", _section("setting", 4), before=True)
+    _insert(settings, "Channel.MOBILE_PUSH, Channel.WEBHOOK", ", Channel.SMS")
+    _insert(settings, "            Channel.WEBHOOK: self.webhooks,\n", _section("provided", 12))
+    source = dispatchers.read_text()
+    old = source[source.index("    from hub.send.channels import") : source.index("web_push, webhook]\n")]
+    dispatchers.write_text(source.replace(f"{old}web_push, webhook]\n", _section("channels", 4)))
+    shutil.copy(EXAMPLES / "sms.py", tmp_path / "hub" / "send" / "channels")
+    shutil.copy(EXAMPLES / "test_sms.py", tmp_path / "tests")
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_sms.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_examples_check_finds_a_block_that_differs_or_has_no_file(tmp_path: Path) -> None:
+    (tmp_path / "docs" / "examples").mkdir(parents=True)
+    (tmp_path / "docs" / "examples" / "a.js").write_text("const a = 1;\n")
+    readme = tmp_path / "README.md"
+
+    def check(*options: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, SCRIPT, *options], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    readme.write_text("<!-- example: a.js -->\n```js\nconst a = 2;\n```\n")
+    assert "README.md: a block differs from its file" in check().stdout
+    assert check("--write").returncode == 0
+    assert "const a = 1;" in readme.read_text()
+    assert check().returncode == 0
+    readme.write_text("```python\nimport this\n```\n")
+    assert "README.md: a python block has no file" in check().stdout
+    readme.write_text("<!-- example: b.js -->\n```js\n```\n")
+    assert "b.js does not exist" in check().stdout
