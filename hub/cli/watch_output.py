@@ -38,7 +38,7 @@ class InboxPrinter:
         """Print a page with the newest notification last."""
         self._print(f"{_sanitize(self._title)} at {self._url}: {_format_counts(page)}")
         for item in reversed(page["nodes"]):
-            self._known[item["id"]] = item
+            self._cached[item["id"]] = item
             self._line("" if item["readAt"] else "unread", _describe(item), at=item["createdAt"])
         self._print("Live. Press Ctrl-C to stop.")
 
