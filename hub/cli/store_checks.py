@@ -30,7 +30,7 @@ async def check_mongo(settings: Settings, findings: Findings) -> None:
         try:
             await _check_replica_set(database, settings, findings)
         except PyMongoError as error:
-            raise CheckFailed(f"MongoDB returned an error (HUB_MONGO_URL): {first_line(error)}") from None
+            raise CheckFailed(f"MongoDB cannot be used (HUB_MONGO_URL): {first_line(error)}") from None
 
 
 async def _check_replica_set(database: Database, settings: Settings, findings: Findings) -> None:
@@ -92,7 +92,7 @@ async def check_redis(settings: Settings, findings: Findings) -> None:
             findings.ok(f"Redis responds in {(after - before) * 1000:.0f} ms")
             info = await redis.info()
         except (*REDIS_ERRORS, ValueError) as error:
-            raise CheckFailed(f"Redis returned an error (HUB_REDIS_URL): {first_line(error)}") from None
+            raise CheckFailed(f"Redis cannot be used (HUB_REDIS_URL): {first_line(error)}") from None
         findings.ok(_check_version("Redis", info["redis_version"], MIN_REDIS_VERSION))
         findings.ok(_check_clock("Redis", seconds + micros / 1e6, (before + after) / 2))
         policy = str(info.get("maxmemory_policy", ""))
