@@ -16,7 +16,7 @@ from hub.model import Category, Device, DeviceKind, Notification, Priority, Tena
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import aws
 from hub.send.channels import email, mobile_push, web_push
-from hub.send.mail import Sender
+from hub.send.email_message import Sender
 from hub.send.message import Message, Provider
 from hub.send.outcome import Outcome
 from hub.settings import Settings

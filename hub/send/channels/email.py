@@ -27,8 +27,8 @@ from aiosmtplib import (
 
 from hub.model import Channel
 from hub.platform.outbound_http import OutboundHTTP
-from hub.send import aws, mail_layout
-from hub.send.mail import Email, InvalidAddress, Sender, build_email, parse_sender
+from hub.send import aws, email_layout
+from hub.send.email_message import Email, InvalidAddress, Sender, build_email, parse_sender
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent, sanitize_error
 from hub.settings import Settings
@@ -60,7 +60,7 @@ async def create_providers(settings: Settings, egress: OutboundHTTP, stack: Asyn
 
 def preview(message: Message) -> Preview:
     """Return the email that would be sent."""
-    return Preview(message.notification.title, mail_layout.text(message), mail_layout.html(message))
+    return Preview(message.notification.title, email_layout.text(message), email_layout.html(message))
 
 
 class Smtp:
