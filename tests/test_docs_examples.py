@@ -12,7 +12,7 @@ from docs.examples.read_marks import test_read_notification_is_not_unread  # noq
 from docs.examples.setting import ExampleSettings
 from tests.client import Tenant
 from tests.conftest import NODE
-from tests.documentation import DOCS, ROOT
+from tests.doc_pages import DOCS, ROOT
 
 EXAMPLES = DOCS / "examples"
 SCRIPT = ROOT / "infra" / "checks" / "examples.py"
