@@ -55,7 +55,7 @@ async def test_bench_all_at_a_small_size_writes_its_page_and_chart(tmp_path: Pat
     assert (tmp_path / "benchmarks.svg").exists()
 
 
-def test_report_holds_figures_against_their_targets(tmp_path: Path) -> None:
+def test_report_compares_figures_with_their_targets(tmp_path: Path) -> None:
     figures = [
         Figure(group="send", name="fast <enough>", value=3000, unit="/s", minimum=2500, floor=6000),
         Figure(group="fanout", name="too slow", value=250, unit="ms", maximum=200, floor=50),

@@ -28,7 +28,7 @@ async def join(tenant: Tenant, receiver: WebhookReceiver, user: str) -> None:
     receiver.secrets[f"/{user}"] = made["secret"]
 
 
-async def test_address_that_fails_holds_back_no_other_address_of_its_host(
+async def test_failing_url_does_not_block_other_urls_of_its_host(
     servers: tuple[Mongod, Redis], receiver: WebhookReceiver
 ) -> None:
     """4xx, 5xx and silence of one person's webhook concern that webhook: another person's and the tenant's own endpoint
@@ -69,9 +69,7 @@ async def test_address_that_fails_holds_back_no_other_address_of_its_host(
             assert not [d for d in await list_all_deliveries(tenant, statuses=["HELD"]) if d["userId"] == "good"]
 
 
-async def test_host_that_takes_no_connection_is_left_alone_for_all_its_addresses(
-    servers: tuple[Mongod, Redis], receiver: WebhookReceiver
-) -> None:
+async def test_unreachable_host_blocks_all_its_urls(servers: tuple[Mongod, Redis], receiver: WebhookReceiver) -> None:
     """No connection proves that the host is down: an address that was never called waits, too."""
     mongod, redis = servers
     own = {**SHORT_TIMES, **OWN, "mongo_database": "breakers2", "redis_prefix": "breakers2:"}
@@ -104,7 +102,7 @@ async def _came(receiver: WebhookReceiver, path: str) -> bool:
     return bool(receiver.bodies[path])
 
 
-def test_outcome_of_an_address_speaks_for_its_host_only_where_the_host_is_down() -> None:
+def test_outcome_counts_for_the_host_only_if_the_host_is_unreachable() -> None:
     """A provider of the settings has one breaker, which counts all but what is said to one recipient."""
     both, one = ("host", "address"), ("smtp",)
     for fine in (Delivered(), Dead("HTTP 405"), Gone("HTTP 410")):
@@ -115,7 +113,7 @@ def test_outcome_of_an_address_speaks_for_its_host_only_where_the_host_is_down()
     assert breaker_results(one, Retry("450 greylisted", shared=False)) == [("smtp", True)]
 
 
-async def test_breakers_of_addresses_keep_nothing_while_all_goes_well_and_forget(servers: tuple[Mongod, Redis]) -> None:
+async def test_url_breakers_store_nothing_on_success_and_expire(servers: tuple[Mongod, Redis]) -> None:
     """However many addresses users register, Redis has keys only of those that failed lately."""
     async with RedisClient.from_url(servers[1].url) as client:
         breakers = Breakers(client, "sparse:", 30)
@@ -130,7 +128,7 @@ async def test_breakers_of_addresses_keep_nothing_while_all_goes_well_and_forget
         await client.unlink(*keys)
 
 
-async def test_probe_that_was_granted_and_not_used_is_free_again(servers: tuple[Mongod, Redis]) -> None:
+async def test_unused_probe_is_granted_again(servers: tuple[Mongod, Redis]) -> None:
     """A call has two breakers: the probe of one is given back where the other refuses."""
     async with RedisClient.from_url(servers[1].url) as client:
         breakers = Breakers(client, "probes:", 0.05)

@@ -47,7 +47,7 @@ async def probe(breakers: Breakers, within_s: float = 5) -> None:
     await eventually(granted, within_s)
 
 
-async def test_random_results_open_it_exactly_at_7_failures_of_the_last_10(servers: tuple[Mongod, Redis]) -> None:
+async def test_breaker_opens_exactly_at_7_failures_of_the_last_10(servers: tuple[Mongod, Redis]) -> None:
     chosen = random.Random(3)
     async with RedisClient.from_url(servers[1].url) as client:
         breakers = Breakers(client, f"breaker{uuid4().hex}:", 60)
@@ -63,7 +63,7 @@ async def test_random_results_open_it_exactly_at_7_failures_of_the_last_10(serve
                     break
 
 
-async def test_two_processes_share_it_and_one_probe_closes_it(two: tuple[Breakers, Breakers]) -> None:
+async def test_two_processes_share_a_breaker_and_one_probe_closes_it(two: tuple[Breakers, Breakers]) -> None:
     one, other = two
     for _ in range(5):
         await one.record({"smtp": [False]})
@@ -84,7 +84,7 @@ async def test_two_processes_share_it_and_one_probe_closes_it(two: tuple[Breaker
     assert await wait_s(other) < 0, "it has begun anew"
 
 
-async def test_failed_probes_double_the_wait_up_to_the_most(
+async def test_failed_probes_double_the_wait_up_to_the_maximum(
     two: tuple[Breakers, Breakers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(circuit_breaker, "OPEN_MAX_S", 1.0)
@@ -96,7 +96,7 @@ async def test_failed_probes_double_the_wait_up_to_the_most(
         assert expected - 0.2 < await wait_s(one) <= expected
 
 
-async def test_what_was_under_way_when_it_opened_neither_closes_it_nor_opens_it_longer(
+async def test_calls_running_when_the_breaker_opened_do_not_change_it(
     two: tuple[Breakers, Breakers],
 ) -> None:
     one, other = two
@@ -107,7 +107,7 @@ async def test_what_was_under_way_when_it_opened_neither_closes_it_nor_opens_it_
     assert 0 < await wait_s(one) <= OPEN_S
 
 
-async def test_who_only_looks_takes_nobodys_probe(two: tuple[Breakers, Breakers]) -> None:
+async def test_check_without_a_call_does_not_use_up_the_probe(two: tuple[Breakers, Breakers]) -> None:
     one, other = two
     await one.record({"smtp": [False] * 10})
     await asyncio.sleep(OPEN_S)
@@ -115,7 +115,7 @@ async def test_who_only_looks_takes_nobodys_probe(two: tuple[Breakers, Breakers]
     assert await wait_s(other) == 0
 
 
-async def test_without_redis_calls_go_through() -> None:
+async def test_calls_are_allowed_without_redis() -> None:
     async with RedisClient(port=1, retry=Retries(NoBackoff(), 0)) as nowhere:
         breakers = Breakers(nowhere, "", 30)
         await breakers.record({"smtp": [False] * 10})
@@ -133,7 +133,7 @@ schedules = st.lists(st.floats(0.001, 10**6), max_size=8).map(tuple)
 
 
 @given(outcomes, st.integers(1, 12), schedules, st.floats(0, 10**5), st.floats(0, 1, exclude_max=True))
-def test_what_follows_an_outcome(
+def test_outcome_determines_the_next_state(
     outcome: Outcome, tries: int, schedule: tuple[float, ...], after_max_s: float, jitter: float
 ) -> None:
     step = next_state(outcome, tries, schedule, after_max_s, NOW, lambda: jitter)
@@ -156,7 +156,7 @@ def test_what_follows_an_outcome(
 
 
 @given(st.floats(0.1, 10**5))
-def test_waits_are_spread_around_what_the_schedule_says(wait_s: float) -> None:
+def test_retry_delays_are_spread_around_the_schedule(wait_s: float) -> None:
     chosen = random.Random(1)
     found = [next_state(Retry("x"), 1, (wait_s,), 0, NOW, chosen.random).due_at for _ in range(200)]
     waits = sorted((at - NOW) / timedelta(seconds=1) for at in found if at)

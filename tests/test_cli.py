@@ -51,7 +51,7 @@ def test_reference_names_every_setting() -> None:
     assert [name for name in Settings.model_fields if f"`HUB_{name.upper()}`" not in named] == []
 
 
-async def test_token_opens_the_door_for_its_user_and_role(deployment: Deployment) -> None:
+async def test_token_command_prints_a_valid_token_for_the_user_and_role(deployment: Deployment) -> None:
     tenant = f"t{uuid4().hex[:12]}"
     url = base_url(deployment)
     made = run_command("token", "--role", "service", "--tenant", tenant, "--expires", "PT5M", jwt_secret=SECRET)
@@ -68,7 +68,7 @@ async def test_token_opens_the_door_for_its_user_and_role(deployment: Deployment
     }
 
 
-def test_vapid_prints_settings_that_the_hub_takes() -> None:
+def test_vapid_command_prints_valid_settings() -> None:
     lines = run_command("vapid").stdout.splitlines()
     given = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
     assert set(given) == {"HUB_VAPID_PRIVATE_KEY", "HUB_VAPID_SUBJECT"}
@@ -86,13 +86,13 @@ def test_vapid_prints_settings_that_the_hub_takes() -> None:
     assert run_command("vapid").stdout != "\n".join(lines)
 
 
-def test_replay_says_what_it_wants() -> None:
+def test_replay_without_arguments_prints_what_is_missing() -> None:
     assert "--all" in run_command("replay", jwt_secret=SECRET).stderr
     assert "one of these" in run_command("replay", "some-id", "--channel", "email", jwt_secret=SECRET).stderr
     assert "--since PX" in run_command("replay", "--since", "PX", jwt_secret=SECRET).stderr
 
 
-def test_token_refuses_what_is_no_duration(capsys: pytest.CaptureFixture[str]) -> None:
+def test_token_command_with_an_invalid_duration_fails(capsys: pytest.CaptureFixture[str]) -> None:
     done = run_command("token", "--user", "a", "--expires", "1h", jwt_secret=SECRET)
     assert (done.returncode, done.stdout) == (2, "")
     assert "PT1H" in done.stderr
@@ -108,7 +108,7 @@ def test_token_refuses_what_is_no_duration(capsys: pytest.CaptureFixture[str]) -
     ]
 
 
-def test_token_without_a_subject_or_key_says_what_to_give(tmp_path: Path) -> None:
+def test_token_command_without_a_subject_or_key_names_the_option(tmp_path: Path) -> None:
     assert "--user ID" in run_command("token", jwt_secret=SECRET).stderr
     assert "leave --role out" in run_command("token", "--role", "user", jwt_secret=SECRET).stderr
     assert "use service or admin" in run_command("token", "--role", "boss", jwt_secret=SECRET).stderr
@@ -118,7 +118,7 @@ def test_token_without_a_subject_or_key_says_what_to_give(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("command", [["serve"], ["work"], ["token", "--user", "a"], ["dev", "--port", "0"]])
-def test_weak_secret_is_refused_with_a_clear_text(command: list[str], tmp_path: Path) -> None:
+def test_weak_secret_is_rejected_with_a_message(command: list[str], tmp_path: Path) -> None:
     done = run_command(*command, cwd=tmp_path, jwt_secret="too-short")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("HUB_JWT_SECRET: each secret has 32 bytes or more; make one with `openssl rand")
@@ -141,7 +141,7 @@ def test_wrong_setting_is_named() -> None:
         "arn:aws:sns:eu-west-1:123456789012:app/ADM/hub",
     ],
 )
-def test_arn_that_names_no_platform_application_is_refused(name: str, arn: str) -> None:
+def test_arn_of_another_resource_is_rejected(name: str, arn: str) -> None:
     done = run_command("work", **{name: arn}, jwt_secret=SECRET)
     assert done.returncode == 2
     assert done.stderr.startswith(f"HUB_{name.upper()}: write the ARN of an SNS platform application")
@@ -150,17 +150,17 @@ def test_arn_that_names_no_platform_application_is_refused(name: str, arn: str) 
 @pytest.mark.parametrize(
     "url", ["app.example", "javascript:alert(1)", "https://a.example/app", "https://u:p@a.example"]
 )
-def test_address_of_the_app_that_can_not_be_is_refused(url: str) -> None:
+def test_invalid_app_url_is_rejected(url: str) -> None:
     done = run_command("serve", jwt_secret=SECRET, app_url=url)
     assert (done.returncode, done.stderr.startswith("HUB_APP_URL: "), "Traceback" in done.stderr) == (2, True, False)
 
 
-def test_version_is_told() -> None:
+def test_version_is_printed() -> None:
     assert run_command("--version").stdout == f"hub {__version__}\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_serve_on_a_taken_port_ends_and_names_the_setting(host: str) -> None:
+def test_serve_on_a_used_port_fails_and_names_the_setting(host: str) -> None:
     address = "127.0.0.1" if host == "localhost" else host
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as taken:
         try:
@@ -175,7 +175,7 @@ def test_serve_on_a_taken_port_ends_and_names_the_setting(host: str) -> None:
 
 
 @pytest.mark.parametrize("command", [["serve"], ["work"], ["dev", "--port", "0"]])
-def test_start_without_mongodb_says_so_without_the_password(command: list[str], tmp_path: Path) -> None:
+def test_start_without_mongodb_fails_without_printing_the_password(command: list[str], tmp_path: Path) -> None:
     for url, words in [
         (
             "mongodb://me:pass-word@127.0.0.1:1/?authSource=admin",

@@ -69,7 +69,7 @@ async def gone(ports: list[int], within_s: float = 5) -> None:
     await eventually(nobody_listens, within_s)
 
 
-async def test_dev_prints_lines_that_work_as_printed(folder: Path) -> None:
+async def test_dev_prints_commands_that_work(folder: Path) -> None:
     async with dev(folder) as hub:
         url = (await hub.wait_for_output(SERVES))[1]
         for name, unread in (("alice", 3), ("bob", 2)):
@@ -100,7 +100,7 @@ async def test_dev_prints_lines_that_work_as_printed(folder: Path) -> None:
             assert "GraphiQL" in await response.text()
 
 
-async def test_dev_shows_what_would_leave_and_calls_webhooks_of_this_machine(folder: Path) -> None:
+async def test_dev_captures_outgoing_messages_and_calls_local_webhooks(folder: Path) -> None:
     async with dev(folder) as hub, WebhookReceiver() as receiver, aiohttp.ClientSession() as http:
         url = (await hub.wait_for_output(SERVES))[1]
         assert f"\n{url}/dev/outbox\n" in hub.out
@@ -158,7 +158,7 @@ async def test_dev_shows_what_would_leave_and_calls_webhooks_of_this_machine(fol
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the examples call curl")
-async def test_documented_commands_work_as_written(folder: Path) -> None:
+async def test_documented_commands_work(folder: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", text_of(*example_pages()), re.DOTALL)
     async with Command("dev", "--port", "0", cwd=folder) as hub:
         url = (await hub.wait_for_output(SERVES))[1]
@@ -209,7 +209,7 @@ async def test_dev_interrupted_while_starting_ends_cleanly(folder: Path) -> None
         assert hub.err == ""
 
 
-async def test_dev_killed_leaves_no_child_and_finds_its_data_again(folder: Path) -> None:
+async def test_dev_killed_leaves_no_child_and_keeps_its_data(folder: Path) -> None:
     async with dev(folder) as hub:
         await hub.wait_for_output(SERVES)
         token = token_of(hub.out, "alice")
@@ -233,7 +233,7 @@ async def test_dev_killed_leaves_no_child_and_finds_its_data_again(folder: Path)
             assert stat.S_IMODE((folder / secret).stat().st_mode) == 0o600
 
 
-async def test_dev_starts_a_server_that_ends_again_and_gives_up_after_three_times(folder: Path) -> None:
+async def test_dev_restarts_a_server_and_gives_up_after_three_times(folder: Path) -> None:
     async with dev(folder) as hub:
         await hub.wait_for_output(SERVES)
         url = json.loads((folder / "running.json").read_text())["redis_url"]
@@ -249,7 +249,7 @@ async def test_dev_starts_a_server_that_ends_again_and_gives_up_after_three_time
         assert "Traceback" not in hub.err
 
 
-async def test_dev_lets_front_ends_of_this_machine_call_and_leads_to_the_demo(folder: Path) -> None:
+async def test_dev_allows_local_origins_and_redirects_to_the_demo(folder: Path) -> None:
     async with dev(folder) as hub:
         url = (await hub.wait_for_output(SERVES))[1]
         query: Any = {"json": {"query": "{ __typename }"}}
@@ -280,7 +280,7 @@ async def test_dev_lets_front_ends_of_this_machine_call_and_leads_to_the_demo(fo
         assert "HUB_ALLOWED_ORIGINS" in hub.err
 
 
-async def test_dev_on_data_in_use_says_where_the_other_runs(folder: Path) -> None:
+async def test_dev_on_locked_data_prints_where_the_other_runs(folder: Path) -> None:
     async with dev(folder) as hub:
         url = (await hub.wait_for_output(SERVES))[1]
         second = run_command("dev", "--data", str(folder))
@@ -290,7 +290,7 @@ async def test_dev_on_data_in_use_says_where_the_other_runs(folder: Path) -> Non
         assert "DATA=folder" in second.stderr
 
 
-def test_dev_on_a_taken_port_names_the_option(folder: Path) -> None:
+def test_dev_on_a_used_port_names_the_option(folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -300,7 +300,7 @@ def test_dev_on_a_taken_port_names_the_option(folder: Path) -> None:
     assert done.stderr == f"Port {port} on 127.0.0.1 is taken: choose another with --port (under make: PORT=8001).\n"
 
 
-def test_dev_with_a_wrong_setting_starts_nothing_and_names_it(folder: Path) -> None:
+def test_dev_with_an_invalid_setting_starts_nothing_and_names_it(folder: Path) -> None:
     weak = run_command("dev", "--data", str(folder), jwt_secret="short")
     assert (weak.returncode, weak.stdout) == (2, "")
     assert "HUB_JWT_SECRET: each secret has 32 bytes or more" in weak.stderr
@@ -309,7 +309,7 @@ def test_dev_with_a_wrong_setting_starts_nothing_and_names_it(folder: Path) -> N
     assert "/nowhere/mongod cannot be run as mongod" in missing.stderr
 
 
-async def test_commands_take_hub_and_key_from_one_place_and_say_which(folder: Path) -> None:
+async def test_commands_resolve_hub_and_key_and_print_the_source(folder: Path) -> None:
     async with Command("dev", "--port", "0", cwd=folder) as hub:
         url = (await hub.wait_for_output(SERVES))[1]
 
@@ -335,7 +335,7 @@ async def test_commands_take_hub_and_key_from_one_place_and_say_which(folder: Pa
         assert send("--token", made.strip()) == (0, "")
 
 
-async def test_dev_with_servers_of_the_environment_starts_none(folder: Path, servers: tuple[Mongod, Redis]) -> None:
+async def test_dev_with_configured_servers_starts_none(folder: Path, servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}
     async with dev(folder, **given, mongo_database="dev_test", redis_prefix="dev:", mode="production") as hub:

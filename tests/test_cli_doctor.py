@@ -12,7 +12,7 @@ from tests.processes import SECRET
 
 
 @pytest.mark.usefixtures("deployment")
-def test_doctor_finds_everything_well(servers: tuple[Mongod, Redis]) -> None:
+def test_doctor_of_a_healthy_hub_reports_no_problem(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     done = run_command("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_ulr="x")
     assert done.returncode == 0, done.stdout
@@ -25,7 +25,7 @@ def test_doctor_finds_everything_well(servers: tuple[Mongod, Redis]) -> None:
     assert "no deliveries are overdue" in done.stdout
 
 
-def test_doctor_looks_at_what_channels_need(servers: tuple[Mongod, Redis]) -> None:
+def test_doctor_checks_the_settings_of_channels(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}
     push = {"vapid_private_key": "no-key", "vapid_subject": "mailto:a@example.org"}
@@ -43,7 +43,7 @@ def test_doctor_looks_at_what_channels_need(servers: tuple[Mongod, Redis]) -> No
         assert "Traceback" not in done.stderr
 
 
-async def test_doctor_warns_of_a_redis_that_drops_keys(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
+async def test_doctor_warns_about_a_redis_that_evicts_keys(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
     redis = Redis(tmp_path)
     await redis.start()
     try:
@@ -60,7 +60,7 @@ async def test_doctor_warns_of_a_redis_that_drops_keys(servers: tuple[Mongod, Re
         await redis.stop()
 
 
-def test_doctor_asks_for_what_amazon_needs(servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_checks_the_aws_settings(servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -85,7 +85,7 @@ def test_doctor_asks_for_what_amazon_needs(servers: tuple[Mongod, Redis], monkey
         assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
+def test_doctor_reports_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
     mongod, redis = servers
     fresh = run_command("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_database="empty")
     assert fresh.returncode == 1
@@ -110,7 +110,7 @@ def test_doctor_says_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path
         assert "Traceback" not in done.stderr
 
 
-def test_doctor_piped_to_head_ends_quietly(servers: tuple[Mongod, Redis]) -> None:
+def test_doctor_with_a_closed_pipe_ends_without_an_error(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     given = environment(mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET)
     process = subprocess.Popen([HUB, "doctor"], env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

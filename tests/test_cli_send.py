@@ -8,7 +8,7 @@ from tests.client import Tenant
 from tests.processes import SECRET, Deployment
 
 
-async def test_send_puts_everything_into_the_inbox_once(tenant: Tenant, deployment: Deployment) -> None:
+async def test_send_command_delivers_everything_once(tenant: Tenant, deployment: Deployment) -> None:
     given = ["send", "Build failed", "Two tests are red.", "--to", "alice", "--to", "bob", "--category", "builds"]
     given += [
         "--priority",
@@ -43,7 +43,7 @@ async def test_send_puts_everything_into_the_inbox_once(tenant: Tenant, deployme
     ]
 
 
-async def test_send_goes_out_on_the_channels_that_it_names(tenant: Tenant, deployment: Deployment) -> None:
+async def test_send_command_uses_the_given_channels(tenant: Tenant, deployment: Deployment) -> None:
     given = ["send", "Hi", "--to", "alice", "--channel", "in_app", "--channel", "EMAIL"]
     done = run_command(*given, "--url", base_url(deployment), "--tenant", tenant.name, jwt_secret=SECRET)
     assert done.returncode == 0, done.stderr
@@ -57,7 +57,7 @@ async def test_send_goes_out_on_the_channels_that_it_names(tenant: Tenant, deplo
     assert "--channel" in run_command(*given[:-1], "pigeon", jwt_secret=SECRET).stderr
 
 
-async def test_send_with_a_known_key_says_so(tenant: Tenant, deployment: Deployment) -> None:
+async def test_send_command_with_a_used_key_reports_a_duplicate(tenant: Tenant, deployment: Deployment) -> None:
     given = ["send", "Hi", "--to", "alice", "--key", "k", "--url", base_url(deployment), "--tenant", tenant.name]
     first, again = run_command(*given, jwt_secret=SECRET), run_command(*given, jwt_secret=SECRET)
     assert "already sent" in again.stdout
@@ -66,7 +66,7 @@ async def test_send_with_a_known_key_says_so(tenant: Tenant, deployment: Deploym
     assert run_command(*given, jwt_secret=SECRET).stderr.startswith("CONFLICT: ")
 
 
-def test_send_refused_or_unanswered_says_why(deployment: Deployment, tmp_path: Path) -> None:
+def test_send_command_reports_rejections_and_connection_errors(deployment: Deployment, tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"

@@ -25,7 +25,7 @@ def watching(deployment: Deployment, tenant: str, *more: str) -> Command:
     return Command("watch", *given, *more, jwt_secret=SECRET)
 
 
-async def test_watch_shows_what_arrives_what_is_read_and_what_is_marked(tenant: Tenant, deployment: Deployment) -> None:
+async def test_watch_prints_new_read_and_marked_notifications(tenant: Tenant, deployment: Deployment) -> None:
     await tenant.send("alice", title="Before")
     async with watching(deployment, tenant.name) as watch:
         await watch.wait_for_output("Live")
@@ -55,7 +55,7 @@ async def test_watch_shows_what_arrives_what_is_read_and_what_is_marked(tenant: 
         assert watch.err == ""
 
 
-async def test_watch_resumes_after_the_api_was_killed_and_tells_what_it_caught_up_on(pair: Deployment) -> None:
+async def test_watch_resumes_after_the_api_was_killed_and_prints_what_it_missed(pair: Deployment) -> None:
     async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
         await watch.wait_for_output("Live")
         pair.apis[0].kill()
@@ -72,14 +72,14 @@ async def test_watch_resumes_after_the_api_was_killed_and_tells_what_it_caught_u
         await watch.wait_for_output("new +three")
 
 
-async def test_watch_of_a_hub_that_stops_says_so(pair: Deployment) -> None:
+async def test_watch_reports_that_the_hub_stops(pair: Deployment) -> None:
     async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
         await watch.wait_for_output("Live")
         await pair.apis[0].stop()
         await watch.wait_for_output(f"lost +The hub at {base_url(pair)} is stopping or restarting. Reconnecting.")
 
 
-async def test_watch_loads_anew_after_too_many_changes(pair: Deployment) -> None:
+async def test_watch_reloads_after_too_many_changes(pair: Deployment) -> None:
     async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
         await watch.wait_for_output("Live")
         pair.apis[0].kill()
@@ -91,7 +91,7 @@ async def test_watch_loads_anew_after_too_many_changes(pair: Deployment) -> None
         await watch.wait_for_output("new +later .*6 unread")
 
 
-async def test_watch_piped_to_head_ends_when_head_does(tenant: Tenant, deployment: Deployment) -> None:
+async def test_watch_with_a_closed_pipe_ends(tenant: Tenant, deployment: Deployment) -> None:
     given = ["watch", "--user", "alice", "--tenant", tenant.name, "--url", base_url(deployment)]
     process = subprocess.Popen(  # noqa: ASYNC220 - it is polled
         [HUB, *given], env=environment(jwt_secret=SECRET), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -110,7 +110,7 @@ async def test_watch_piped_to_head_ends_when_head_does(tenant: Tenant, deploymen
     process.stderr.close()
 
 
-def test_watch_with_a_refused_token_or_no_hub_says_so(deployment: Deployment) -> None:
+def test_watch_reports_a_rejected_token_and_a_missing_hub(deployment: Deployment) -> None:
     refused = run_command("watch", "--token", "x", "--url", base_url(deployment))
     assert refused.returncode == 1
     assert refused.stderr == (

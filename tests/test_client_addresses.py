@@ -42,7 +42,7 @@ def forwarded(client: str, proto: str = "https") -> bytes:
     return HEALTH[:-2] + f"x-forwarded-for: {client}\r\nx-forwarded-proto: {proto}\r\n\r\n".encode()
 
 
-async def test_address_with_all_its_connections_is_told_so_at_once(narrow: Deployment) -> None:
+async def test_address_at_its_connection_limit_is_rejected_immediately(narrow: Deployment) -> None:
     port = narrow.apis[0].port
     url = f"ws://127.0.0.1:{port}/graphql"
     async with AsyncExitStack() as stack:
@@ -81,7 +81,7 @@ async def test_address_with_all_its_connections_is_told_so_at_once(narrow: Deplo
     assert narrow.apis[0].log.count("address_refused") == 1
 
 
-async def test_client_whom_a_trusted_proxy_names_is_counted_in_the_proxys_stead(narrow: Deployment) -> None:
+async def test_client_named_by_a_trusted_proxy_is_counted_instead_of_the_proxy(narrow: Deployment) -> None:
     api = narrow.apis[0]
     async with Tenant("proxied", narrow.urls) as tenant, AsyncExitStack() as stack:
 
@@ -121,7 +121,7 @@ async def test_client_whom_a_trusted_proxy_names_is_counted_in_the_proxys_stead(
         await eventually(left)
 
 
-async def test_forwarded_headers_of_anybody_else_are_nobodys_word(narrow: Deployment) -> None:
+async def test_forwarded_headers_of_untrusted_clients_are_ignored(narrow: Deployment) -> None:
     port = narrow.apis[0].port
     async with AsyncExitStack() as stack:
         for number in range(MOST + 1):
@@ -131,7 +131,7 @@ async def test_forwarded_headers_of_anybody_else_are_nobodys_word(narrow: Deploy
 
 
 @pytest.mark.parametrize(("source", "scheme"), [(PROXY, "https"), (OTHER, "http")])
-async def test_forwarded_proto_counts_from_a_trusted_proxy_only(source: str, scheme: str) -> None:
+async def test_forwarded_proto_is_accepted_only_from_a_trusted_proxy(source: str, scheme: str) -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -160,13 +160,13 @@ async def test_forwarded_proto_counts_from_a_trusted_proxy_only(source: str, sch
         ("::1, [", None),
     ],
 )
-def test_forwarded_for_is_read_from_its_end(header: str, client: str | None) -> None:
+def test_forwarded_for_is_read_from_the_end(header: str, client: str | None) -> None:
     settings = Settings(jwt_secret=SECRET, trusted_proxies="10.0.0.0/8")
     assert ClientAddresses(settings).from_forwarded_for([header]) == client
     assert ClientAddresses(settings).from_forwarded_for(header.split(", ")) == client
 
 
-def test_trusted_proxy_that_is_no_network_is_named() -> None:
+def test_invalid_trusted_proxy_is_named() -> None:
     for wrong, said in [("10.0.0.1/8", "has host bits set"), ("*", "does not appear to be")]:
         done = run_command("serve", jwt_secret=SECRET, trusted_proxies=wrong)
         assert done.returncode == 2

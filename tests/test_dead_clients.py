@@ -163,9 +163,7 @@ async def stop_with_dead_clients(measurement: Measurement) -> None:
     assert {code for client in measurement.healthy for code in client.close_codes} == {1012}
 
 
-async def test_client_that_reads_too_slowly_is_told_to_load_anew_and_little_is_kept_for_it(
-    tenant: Tenant, deployment: Deployment
-) -> None:
+async def test_slow_client_gets_resync_and_bounded_buffering(tenant: Tenant, deployment: Deployment) -> None:
     api = deployment.apis[0]
     await tenant.send("ann")
     line = BulkClient(tenant.token("ann"))

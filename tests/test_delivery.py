@@ -43,9 +43,7 @@ async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
         yield client["dispatch"]
 
 
-async def test_webhook_of_a_person_is_called_at_once_and_its_delivery_says_so(
-    tenant: Tenant, receiver: WebhookReceiver
-) -> None:
+async def test_personal_webhook_is_called_immediately_and_delivered(tenant: Tenant, receiver: WebhookReceiver) -> None:
     await connect_webhook(tenant, receiver, "alice")
     began = monotonic()
     sent = (await tenant.send("alice", title="Hello", channels=["IN_APP", "WEBHOOK"]))["send"]
@@ -63,7 +61,7 @@ async def test_webhook_of_a_person_is_called_at_once_and_its_delivery_says_so(
     }
 
 
-async def test_deliveries_of_a_notification_are_all_there_and_hide_from_users_what_is_not_theirs(
+async def test_deliveries_of_a_notification_are_complete_and_hide_errors_from_users(
     tenant: Tenant, receiver: WebhookReceiver
 ) -> None:
     await connect_webhook(tenant, receiver, "alice")
@@ -83,7 +81,7 @@ async def test_deliveries_of_a_notification_are_all_there_and_hide_from_users_wh
     assert (await tenant.execute("{ me { devices { id } } }", user="alice"))["me"]["devices"] == [], "gone, and removed"
 
 
-async def test_device_that_was_reached_is_in_use_and_one_that_refused_is_not(
+async def test_device_that_accepted_has_last_used_and_one_that_rejected_has_not(
     tenant: Tenant, receiver: WebhookReceiver
 ) -> None:
     for url in ("/yes", "/no"):
@@ -108,7 +106,9 @@ async def test_device_that_was_reached_is_in_use_and_one_that_refused_is_not(
     assert await used() == [at, None], "once an hour"
 
 
-async def test_feed_that_selects_deliveries_has_those_outside_too(tenant: Tenant, receiver: WebhookReceiver) -> None:
+async def test_feed_that_selects_deliveries_includes_external_channels(
+    tenant: Tenant, receiver: WebhookReceiver
+) -> None:
     await connect_webhook(tenant, receiver, "alice")
     query = "subscription { inbox { kind notification { title deliveries { channel status } } } }"
     async with tenant.socket("alice") as socket:
@@ -120,7 +120,7 @@ async def test_feed_that_selects_deliveries_has_those_outside_too(tenant: Tenant
     assert [row["channel"] for row in event["notification"]["deliveries"]] == ["IN_APP", "WEBHOOK"]
 
 
-async def test_failure_is_tried_again_until_it_works_and_every_attempt_is_kept(
+async def test_failure_is_retried_until_it_works_and_every_attempt_is_stored(
     tenant: Tenant, receiver: WebhookReceiver
 ) -> None:
     await connect_webhook(tenant, receiver, "alice")
@@ -132,7 +132,7 @@ async def test_failure_is_tried_again_until_it_works_and_every_attempt_is_kept(
     assert len(receiver.received_at[delivery["id"]]) == 3
 
 
-async def test_used_up_attempts_are_a_dead_letter_that_replay_brings_back(
+async def test_exhausted_attempts_make_a_dead_letter_that_replay_sends_again(
     tenant: Tenant, receiver: WebhookReceiver
 ) -> None:
     await connect_webhook(tenant, receiver, "alice")
@@ -150,7 +150,7 @@ async def test_used_up_attempts_are_a_dead_letter_that_replay_brings_back(
     assert (await tenant.execute(REPLAY, ids=[dead["id"]]))["replay"] == 0
 
 
-async def test_replay_gives_what_waits_for_its_next_try_that_try_now(
+async def test_replay_of_a_retrying_delivery_tries_it_now(
     tenant: Tenant, receiver: WebhookReceiver, quick: Deployment
 ) -> None:
     users = ["alice", "bob", "carol"]
@@ -176,9 +176,7 @@ async def test_replay_gives_what_waits_for_its_next_try_that_try_now(
     await wait_for_deliveries(tenant, "DELIVERED", 3)
 
 
-async def test_replay_of_what_has_no_address_any_more_leaves_the_dead_letter_as_it_was(
-    tenant: Tenant, receiver: WebhookReceiver
-) -> None:
+async def test_replay_without_an_address_keeps_the_dead_letter(tenant: Tenant, receiver: WebhookReceiver) -> None:
     await connect_webhook(tenant, receiver, "alice", "bob")
     receiver.responses["/alice"] = lambda *_: web.Response(status=410)
     await tenant.send("alice", channels=["WEBHOOK"])
@@ -195,7 +193,7 @@ async def test_replay_of_what_has_no_address_any_more_leaves_the_dead_letter_as_
     assert len(receiver.received_at[gone["id"]]) == 1
 
 
-async def test_retry_after_is_honoured(tenant: Tenant, receiver: WebhookReceiver) -> None:
+async def test_retry_after_is_respected(tenant: Tenant, receiver: WebhookReceiver) -> None:
     await connect_webhook(tenant, receiver, "alice")
     told = {"retry-after": "2"}
     receiver.responses["/alice"] = lambda _, times: web.Response(status=429 if times < 2 else 204, headers=told)
@@ -205,7 +203,7 @@ async def test_retry_after_is_honoured(tenant: Tenant, receiver: WebhookReceiver
     assert second - first >= 2
 
 
-async def test_receiver_that_hangs_is_called_once_at_a_time(tenant: Tenant, receiver: WebhookReceiver) -> None:
+async def test_hanging_receiver_is_called_once_at_a_time(tenant: Tenant, receiver: WebhookReceiver) -> None:
     await connect_webhook(tenant, receiver, "alice")
     receiver.responses["/alice"] = lambda _, times: 30.0 if times < 2 else 0.0
     await tenant.send("alice", channels=["WEBHOOK"])
@@ -215,7 +213,7 @@ async def test_receiver_that_hangs_is_called_once_at_a_time(tenant: Tenant, rece
     assert [attempt["ok"] for attempt in delivery["attempts"]] == [False, True]
 
 
-async def test_read_before_it_is_sent_is_not_sent(tenant: Tenant, receiver: WebhookReceiver) -> None:
+async def test_notification_read_before_it_is_sent_is_skipped(tenant: Tenant, receiver: WebhookReceiver) -> None:
     await connect_webhook(tenant, receiver, "alice")
     receiver.responses["/alice"] = lambda *_: web.Response(status=503, headers={"retry-after": "3"})
     await tenant.send("alice", channels=["IN_APP", "WEBHOOK"])
@@ -229,7 +227,7 @@ async def test_read_before_it_is_sent_is_not_sent(tenant: Tenant, receiver: Webh
     assert len(receiver.received_at[skipped["id"]]) == 1
 
 
-async def test_reading_in_the_inbox_leaves_other_channels_as_they_are(
+async def test_read_in_the_inbox_does_not_change_finished_deliveries(
     tenant: Tenant, receiver: WebhookReceiver, store: Database
 ) -> None:
     """READ of a delivery is what its own channel proved; READ that earlier versions wrote is read as what it was."""
@@ -261,7 +259,7 @@ async def test_reading_in_the_inbox_leaves_other_channels_as_they_are(
 
 
 @pytest.mark.parametrize(("field", "status"), [("cancelSend", "CANCELLED"), ("recallSend", "RECALLED")])
-async def test_send_that_is_called_off_reaches_nobody_any_more(
+async def test_cancelled_or_recalled_send_is_not_delivered(
     tenant: Tenant, receiver: WebhookReceiver, field: str, status: str
 ) -> None:
     await connect_webhook(tenant, receiver, "alice", "bob")
@@ -293,7 +291,7 @@ async def test_send_that_is_called_off_reaches_nobody_any_more(
         ("mutation { markAllRead { changed } }", "SKIPPED", "ALREADY_READ"),
     ],
 )
-async def test_what_is_not_wanted_any_more_while_it_is_under_way_does_not_wait_again(
+async def test_delivery_cancelled_during_its_call_is_not_retried(
     tenant: Tenant, receiver: WebhookReceiver, store: Database, query: str, status: str, reason: str
 ) -> None:
     await connect_webhook(tenant, receiver, "alice")
@@ -321,7 +319,7 @@ async def test_what_is_not_wanted_any_more_while_it_is_under_way_does_not_wait_a
     assert [attempt["error"] for attempt in delivery["attempts"]] == ["HTTP 503"]
 
 
-async def test_tenants_endpoint_is_told_what_happens(tenant: Tenant, receiver: WebhookReceiver) -> None:
+async def test_webhook_endpoint_receives_the_events(tenant: Tenant, receiver: WebhookReceiver) -> None:
     create = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret endpoint { id } } }"
     async with tenant.http.post(
         tenant.next_url(),

@@ -38,7 +38,7 @@ def unended(delivery: Json) -> bool:
 
 
 @pytest.mark.timeout(1800)
-async def test_workers_killed_in_mid_call_lose_nothing_and_double_only_what_they_held(
+async def test_workers_killed_during_calls_lose_nothing_and_repeat_only_their_own_calls(
     servers: tuple[Mongod, Redis],
 ) -> None:
     mongod, redis = servers
@@ -91,7 +91,7 @@ async def test_workers_killed_in_mid_call_lose_nothing_and_double_only_what_they
         assert outside.receiver.invalid_signatures == 0
 
 
-async def test_flushed_redis_has_everything_back_on_its_lanes_within_two_rounds_of_the_ticker() -> None:
+async def test_flushed_redis_is_refilled_within_two_scheduler_intervals() -> None:
     """Only the ticker's look for a flush can bring them back: by the clock they would be due in ten minutes. What is
     measured is until they are on their lanes again; how long it then takes to send them is the receiver's affair."""
     tick_s, slots = 1.5, 10
@@ -143,7 +143,7 @@ async def test_flushed_redis_has_everything_back_on_its_lanes_within_two_rounds_
             assert {id: len(times) for id, times in outside.arrivals().items()} == {d["id"]: 1 for d in found}
 
 
-async def test_what_was_taken_while_mongodb_is_away_leaves_when_it_is_back() -> None:
+async def test_delivery_taken_while_mongodb_is_away_is_sent_when_it_is_back() -> None:
     """By the clock it would be due in ten minutes."""
     async with fresh_servers() as (mongod, redis):
         settings: dict[str, Any] = {"requeue_after_s": "600", "delivery_concurrency": "1", "provider_timeout_s": "30"}
@@ -176,7 +176,7 @@ async def test_what_was_taken_while_mongodb_is_away_leaves_when_it_is_back() -> 
             assert sum(map(len, outside.arrivals().values())) == 2
 
 
-async def test_sigterm_in_mid_send_ends_the_calls_under_way_and_doubles_nothing(servers: tuple[Mongod, Redis]) -> None:
+async def test_sigterm_during_sending_finishes_running_calls_and_repeats_none(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(10)]
     settings: dict[str, Any] = {"provider_timeout_s": "6", "shutdown_timeout_s": "10", "delivery_concurrency": "20"}

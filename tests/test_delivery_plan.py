@@ -86,7 +86,7 @@ def reachable(case: Case) -> set[Channel]:
 
 @properties
 @given(cases)
-def test_every_channel_has_an_answer_and_every_no_a_reason(case: Case) -> None:
+def test_every_channel_has_a_decision_and_every_skip_a_reason(case: Case) -> None:
     found = decided(case)
     assert [decision.channel for decision in found.decisions] == list(Channel)
     for decision in found.decisions:
@@ -96,7 +96,7 @@ def test_every_channel_has_an_answer_and_every_no_a_reason(case: Case) -> None:
 
 @properties
 @given(cases)
-def test_plan_says_of_each_channel_asked_for_that_it_goes_or_why_not(case: Case) -> None:
+def test_every_requested_channel_is_sent_or_has_a_reason(case: Case) -> None:
     found = decided(case)
     going = {decision.channel for decision in found.external} | (set() if found.hidden else {Channel.IN_APP})
     assert going | {Channel(name) for name in found.skipped} == wanted(case) | ({Channel.IN_APP} & going)
@@ -107,7 +107,7 @@ def test_plan_says_of_each_channel_asked_for_that_it_goes_or_why_not(case: Case)
 
 @properties
 @given(cases)
-def test_required_goes_wherever_there_is_a_way(case: Case) -> None:
+def test_required_category_is_sent_on_every_reachable_channel(case: Case) -> None:
     case = (case[0], replace(case[1], required=True), *case[2:])
     found = decided(case)
     going = {decision.channel for decision in found.decisions if decision.outcome is DeliveryStatus.ACCEPTED}
@@ -117,7 +117,7 @@ def test_required_goes_wherever_there_is_a_way(case: Case) -> None:
 
 @properties
 @given(cases, st.integers(1, 1000))
-def test_muted_goes_nowhere_not_even_into_the_inbox(case: Case, hours: int) -> None:
+def test_muted_category_is_not_sent_and_hidden_in_the_inbox(case: Case, hours: int) -> None:
     asked, category, defaults, user, configured = case
     category = replace(category, required=False)
     others = tuple(wish for wish in user.preferences.categories if wish.category != category.key)
@@ -131,7 +131,7 @@ def test_muted_goes_nowhere_not_even_into_the_inbox(case: Case, hours: int) -> N
 
 @properties
 @given(cases)
-def test_switched_off_goes_only_where_required(case: Case) -> None:
+def test_disabled_channel_is_used_only_for_required_categories(case: Case) -> None:
     asked, category, defaults, user, configured = case
     switched_off = dict.fromkeys(Channel, False)
     user = replace(user, preferences=replace(user.preferences, channels=switched_off))
@@ -145,7 +145,7 @@ def test_switched_off_goes_only_where_required(case: Case) -> None:
 
 @properties
 @given(cases, st.sampled_from(Channel))
-def test_a_wish_of_ones_own_stands_above_the_tenants(case: Case, channel: Channel) -> None:
+def test_preference_of_the_user_overrides_the_tenant_default(case: Case, channel: Channel) -> None:
     _asked, category, _, user, _ = case
     against = CategoryPreference(category=category.key, channels={channel: False})
     mine = CategoryPreference(category=category.key, channels={channel: True})
@@ -157,7 +157,7 @@ def test_a_wish_of_ones_own_stands_above_the_tenants(case: Case, channel: Channe
 
 @properties
 @given(cases)
-def test_the_same_again_is_the_same_and_a_kept_plan_no_other(case: Case) -> None:
+def test_plan_is_deterministic_and_a_cached_plan_is_equal(case: Case) -> None:
     """A mute that is over is a wish without effect, which keeps the plan from being looked up."""
     found = decided(case)
     assert found == decided(case)
@@ -169,7 +169,7 @@ def test_the_same_again_is_the_same_and_a_kept_plan_no_other(case: Case) -> None
 
 @properties
 @given(cases)
-def test_what_was_accepted_has_no_objection_afterwards(case: Case) -> None:
+def test_accepted_channel_has_no_skip_reason_afterwards(case: Case) -> None:
     _asked, category, defaults, user, configured = case
     for decision in decided(case).decisions:
         if decision.reason is not Reason.NOT_REQUESTED:
@@ -178,13 +178,13 @@ def test_what_was_accepted_has_no_objection_afterwards(case: Case) -> None:
 
 @properties
 @given(cases)
-def test_devices_are_the_persons_own_of_that_kind(case: Case) -> None:
+def test_decision_lists_the_devices_of_the_user_of_that_kind(case: Case) -> None:
     for decision in decided(case).external:
         kind = DeviceKind(decision.channel) if decision.channel.value in {kind.value for kind in DeviceKind} else None
         assert decision.devices == tuple(device.id for device in case[3].devices if device.kind is kind)
 
 
-def test_a_mute_ends_at_its_instant() -> None:
+def test_mute_ends_at_its_instant() -> None:
     category = Category(key="news", name="News")
     for hours, hidden in ((1, True), (0, False), (-1, False)):
         wish = CategoryPreference(category="news", muted_until=NOW + timedelta(hours=hours))

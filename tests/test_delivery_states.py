@@ -9,7 +9,7 @@ from hub.model import (
 from hub.outbox import states
 
 
-def test_states_of_a_delivery_are_one_whole_table() -> None:
+def test_delivery_states_are_all_reachable() -> None:
     assert states.MOVES.keys() == set(DeliveryStatus)
     assert all(state not in moves for state, moves in states.MOVES.items()), "staying is no move"
     reached, fresh = set(), {DeliveryStatus.ACCEPTED}
@@ -23,7 +23,7 @@ def test_states_of_a_delivery_are_one_whole_table() -> None:
 
 
 @given(st.sampled_from(DeliveryStatus))
-def test_every_state_can_come_to_an_end_without_a_replay(state: DeliveryStatus) -> None:
+def test_every_delivery_state_can_reach_an_end_without_a_replay(state: DeliveryStatus) -> None:
     seen, fresh = set(), {state}
     while fresh:
         seen |= fresh

@@ -84,7 +84,7 @@ def forbidden() -> Iterator[str]:
     yield from FORBIDDEN_URLS
 
 
-async def test_forbidden_address_is_never_connected_to(listener: Listener) -> None:
+async def test_denied_address_is_never_connected_to(listener: Listener) -> None:
     assert len(FORBIDDEN_HOSTS) > 40
     connected_addresses.clear()
     async with OutboundHTTP() as out:
@@ -96,7 +96,7 @@ async def test_forbidden_address_is_never_connected_to(listener: Listener) -> No
     assert [one for one in connected_addresses if one[1] in {listener.port, 80, 443}] == []
 
 
-async def test_forbidden_forms_do_reach_this_machine_when_nobody_checks(listener: Listener) -> None:
+async def test_denied_notations_reach_this_machine_without_the_check(listener: Listener) -> None:
     """That the test above proves something: the system's resolver takes these for this machine."""
     loop = asyncio.get_running_loop()
     for host in ("2130706433", "0x7f000001", "0177.0.0.1", "127.1", "localhost", "0"):
@@ -128,7 +128,7 @@ async def test_forbidden_forms_do_reach_this_machine_when_nobody_checks(listener
         ["fe80::1%lo"],
     ],
 )
-async def test_name_with_any_forbidden_address_is_never_connected_to(
+async def test_name_with_any_denied_address_is_never_connected_to(
     listener: Listener, fake_dns: dict[str, list[list[str]]], addresses: list[str]
 ) -> None:
     fake_dns["hooks.example.org"] = [addresses]
@@ -141,7 +141,7 @@ async def test_name_with_any_forbidden_address_is_never_connected_to(
     assert [one for one in connected_addresses if one[1] == listener.port] == []
 
 
-async def test_forbidden_address_is_refused_even_past_the_resolver(
+async def test_denied_address_is_rejected_even_without_the_resolver_check(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last word is at the socket: with a resolver that checks nothing, still nothing is connected to."""
@@ -176,7 +176,7 @@ MANY = scaled(500, 20_000)
 
 @settings(max_examples=MANY)
 @given(st.ip_addresses(v=4) | st.ip_addresses(v=6))
-def test_what_may_be_called_is_global_and_nothing_special(address: IPv4Address | IPv6Address) -> None:
+def test_allowed_address_is_global_and_not_special(address: IPv4Address | IPv6Address) -> None:
     if denial_reason(address, 443, ()) is None:
         assert address.is_global
         for kind in ("multicast", "reserved", "private", "loopback", "link_local", "unspecified"):
@@ -186,13 +186,13 @@ def test_what_may_be_called_is_global_and_nothing_special(address: IPv4Address |
 
 @settings(max_examples=MANY)
 @given(st.ip_addresses(v=4), st.sampled_from(sorted(EMBEDDINGS)))
-def test_ipv4_within_ipv6_is_never_called(address: IPv4Address, embedding: str) -> None:
+def test_ipv4_embedded_in_ipv6_is_denied(address: IPv4Address, embedding: str) -> None:
     assert denial_reason(IPv6Address(EMBEDDINGS[embedding](int(address))), 443, ()) is not None
 
 
 @settings(max_examples=MANY)
 @given(private, st.data())
-def test_private_address_is_refused_however_its_parts_are_written(address: IPv4Address, data: st.DataObject) -> None:
+def test_private_address_is_denied_in_every_notation(address: IPv4Address, data: st.DataObject) -> None:
     value = int(address)
     parts = data.draw(st.integers(1, 4))
     numbers = [value >> 24, value >> 16 & 0xFF, value >> 8 & 0xFF, value & 0xFF][: parts - 1]
@@ -213,7 +213,7 @@ def test_private_address_is_refused_however_its_parts_are_written(address: IPv4A
 
 @settings(max_examples=MANY)
 @given(st.text(max_size=40), st.sampled_from(["", "http://", "https://", "http://["]))
-def test_any_text_is_refused_or_a_public_address_or_a_name(text: str, before: str) -> None:
+def test_random_text_is_rejected_or_a_public_address_or_a_name(text: str, before: str) -> None:
     try:
         host = OutboundHTTP().check(before + text).raw_host
     except AddressNotAllowed:
@@ -229,6 +229,6 @@ def test_any_text_is_refused_or_a_public_address_or_a_name(text: str, before: st
     "address",
     ["8.8.8.8", "1.1.1.1", "93.184.215.14", "2606:4700:4700::1111", "2001:4860:4860::8888", "2a00:1450:4001::1"],
 )
-def test_public_addresses_may_be_called(address: str) -> None:
+def test_public_address_is_allowed(address: str) -> None:
     assert denial_reason(ip_address(address), 443, ()) is None
     assert denial_reason(ip_address(address), 8443, ()) is not None

@@ -41,7 +41,7 @@ async def test_browser_is_registered_listed_and_removed(tenant: Tenant) -> None:
     assert await list_devices(tenant, "alice") == []
 
 
-async def test_same_browser_again_keeps_its_id_and_takes_the_new_keys(tenant: Tenant, database: Database) -> None:
+async def test_browser_registered_again_keeps_its_id_and_gets_the_new_keys(tenant: Tenant, database: Database) -> None:
     first = await register(tenant, "alice", input=new_browser("https://push.example/a", label="Old"))
     given = new_browser("https://push.example/a", label="New")
     again = await register(tenant, "alice", input=given | {"auth": given["auth"] + "=="})
@@ -54,7 +54,7 @@ async def test_same_browser_again_keeps_its_id_and_takes_the_new_keys(tenant: Te
 
 
 @pytest.mark.parametrize("query", [REGISTER_WEB_PUSH, REGISTER_MOBILE_DEVICE])
-async def test_device_moves_to_who_registers_it_last(tenant: Tenant, query: str) -> None:
+async def test_device_belongs_to_the_user_who_registered_it_last(tenant: Tenant, query: str) -> None:
     given = new_browser() if query is REGISTER_WEB_PUSH else {"platform": "fcm", "token": "t" * 160}
     await register(tenant, "alice", query, input=given)
     moved = await register(tenant, "bob", query, input=given)
@@ -62,7 +62,7 @@ async def test_device_moves_to_who_registers_it_last(tenant: Tenant, query: str)
     assert await list_devices(tenant, "bob") == [moved]
 
 
-async def test_device_that_20_people_register_at_once_belongs_to_one(tenant: Tenant) -> None:
+async def test_device_registered_by_20_users_at_once_belongs_to_one(tenant: Tenant) -> None:
     given = new_browser()
     users = [f"u{number}" for number in range(20)]
     await asyncio.gather(*(register(tenant, user, input=given) for user in users))
@@ -70,7 +70,7 @@ async def test_device_that_20_people_register_at_once_belongs_to_one(tenant: Ten
     assert sum(map(len, found)) == 1
 
 
-async def test_devices_beyond_20_are_refused_also_at_once(tenant: Tenant) -> None:
+async def test_devices_above_20_are_rejected_also_concurrently(tenant: Tenant) -> None:
     given = [new_browser() for _ in range(24)]
     answers = await asyncio.gather(*(register(tenant, "alice", input=one) for one in given), return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, GraphQLErrors)]
@@ -103,7 +103,7 @@ P256DH, AUTH = "input.p256dh", "input.auth"
         ({"label": "x" * 257}, "input.label"),
     ],
 )
-async def test_browser_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str) -> None:
+async def test_invalid_browser_is_rejected(tenant: Tenant, given: Json, field: str) -> None:
     answer = tenant.execute(REGISTER_WEB_PUSH, user="alice", input=new_browser() | given)
     assert await expect_error(answer) == ("BAD_USER_INPUT", field)
 
@@ -118,7 +118,7 @@ async def test_browser_that_can_not_be_is_refused(tenant: Tenant, given: Json, f
         ({"label": "\n"}, "input.label"),
     ],
 )
-async def test_app_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str) -> None:
+async def test_invalid_app_is_rejected(tenant: Tenant, given: Json, field: str) -> None:
     whole = {"platform": "apns", "token": "ab12"} | given
     assert await expect_error(tenant.execute(REGISTER_MOBILE_DEVICE, user="alice", input=whole)) == (
         "BAD_USER_INPUT",
@@ -126,7 +126,7 @@ async def test_app_that_can_not_be_is_refused(tenant: Tenant, given: Json, field
     )
 
 
-async def test_people_see_the_address_of_their_own_webhook_and_nobody_else_does(tenant: Tenant) -> None:
+async def test_webhook_url_is_visible_only_to_its_user(tenant: Tenant) -> None:
     url = "https://hooks.example/alice?key=7"
     await register(tenant, "alice", CONNECT_WEBHOOK, at=url)
     await register(tenant, "alice", input=new_browser())
@@ -140,7 +140,7 @@ async def test_people_see_the_address_of_their_own_webhook_and_nobody_else_does(
         assert [device["url"] for device in found] == [None, None]
 
 
-async def test_webhook_shows_its_secret_once_and_gets_a_new_one_when_connected_again(
+async def test_webhook_secret_is_shown_once_and_replaced_when_connected_again(
     tenant: Tenant, database: Database
 ) -> None:
     url = "https://hooks.example/alice"
@@ -172,13 +172,11 @@ async def test_webhook_shows_its_secret_once_and_gets_a_new_one_when_connected_a
         "https://hooks.example:8443/",
     ],
 )
-async def test_webhook_that_can_not_be_is_refused(tenant: Tenant, url: str) -> None:
+async def test_invalid_webhook_is_rejected(tenant: Tenant, url: str) -> None:
     assert await expect_error(tenant.execute(CONNECT_WEBHOOK, user="alice", at=url)) == ("BAD_USER_INPUT", "url")
 
 
-async def test_web_push_key_is_the_public_half_and_clear_where_there_is_none(
-    tenant: Tenant, servers: tuple[Mongod, Redis]
-) -> None:
+async def test_web_push_key_is_the_public_key_or_a_clear_error(tenant: Tenant, servers: tuple[Mongod, Redis]) -> None:
     with pytest.raises(GraphQLErrors, match="HUB_VAPID_PRIVATE_KEY") as refused:
         await tenant.execute("{ webPushKey }", user="alice")
     assert refused.value.code == "NOT_FOUND"

@@ -53,7 +53,7 @@ pytestmark = pytest.mark.usefixtures("no_secrets_in_logs")
         ("DATA", "999 no class", Retry),
     ],
 )
-async def test_reply_is_told_apart(fakes: FakeServers, command: str, reply: str, outcome: type) -> None:
+async def test_smtp_reply_determines_the_outcome(fakes: FakeServers, command: str, reply: str, outcome: type) -> None:
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server)
     server.replies = {command: reply}
@@ -64,7 +64,7 @@ async def test_reply_is_told_apart(fakes: FakeServers, command: str, reply: str,
     assert isinstance(await smtp.send(new_message()), Sent)
 
 
-async def test_one_connection_carries_many_mails(fakes: FakeServers) -> None:
+async def test_one_connection_sends_many_emails(fakes: FakeServers) -> None:
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server)
     for _ in range(30):
@@ -72,7 +72,7 @@ async def test_one_connection_carries_many_mails(fakes: FakeServers) -> None:
     assert server.connections == 1
 
 
-async def test_no_more_connections_than_the_setting_says(fakes: FakeServers) -> None:
+async def test_connections_do_not_exceed_the_setting(fakes: FakeServers) -> None:
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server, smtp_max_connections=3)
     outcomes = await asyncio.gather(*(smtp.send(new_message()) for _ in range(60)))
@@ -81,7 +81,7 @@ async def test_no_more_connections_than_the_setting_says(fakes: FakeServers) -> 
     assert server.connections <= 3
 
 
-async def test_connection_that_the_server_ended_costs_no_attempt(fakes: FakeServers) -> None:
+async def test_connection_closed_by_the_server_costs_no_attempt(fakes: FakeServers) -> None:
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server)
     server.close_after = 4  # and then says 421 to the next MAIL
@@ -94,7 +94,7 @@ async def test_connection_that_the_server_ended_costs_no_attempt(fakes: FakeServ
     assert len(server.emails) == 13
 
 
-async def test_mail_that_was_cut_off_waits_for_its_next_attempt(fakes: FakeServers) -> None:
+async def test_email_cut_off_during_data_is_retried(fakes: FakeServers) -> None:
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server)
     await smtp.send(new_message())
@@ -117,7 +117,7 @@ async def test_idle_connection_is_closed(fakes: FakeServers, monkeypatch: pytest
     assert server.connections == 2
 
 
-async def test_hanging_connection_is_not_used_again(fakes: FakeServers) -> None:
+async def test_hanging_connection_is_not_reused(fakes: FakeServers) -> None:
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server, provider_timeout_s=0.5)
     server.replies = {"DATA": HANG}
@@ -153,7 +153,7 @@ async def test_hanging_connection_is_not_used_again(fakes: FakeServers) -> None:
         "a" * 65 + "@c.example",
     ],
 )
-async def test_what_is_no_address_is_dead_and_reaches_no_server(fakes: FakeServers, address: str) -> None:
+async def test_invalid_address_is_dead_without_a_connection(fakes: FakeServers, address: str) -> None:
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server)
     assert isinstance(await smtp.send(message_to(address)), Dead)
@@ -161,7 +161,7 @@ async def test_what_is_no_address_is_dead_and_reaches_no_server(fakes: FakeServe
 
 
 @given(st.text(max_size=300))
-def test_mailbox_is_an_address_or_refused(text: str) -> None:
+def test_random_text_is_an_address_or_rejected(text: str) -> None:
     try:
         made = envelope_address(text)
     except InvalidEmailAddress:
@@ -172,7 +172,9 @@ def test_mailbox_is_an_address_or_refused(text: str) -> None:
     assert envelope_address(made) == made
 
 
-async def test_starttls_and_password(fakes: FakeServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_starttls_with_password_sends(
+    fakes: FakeServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     certified, key = create_certificate(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certified, key)
@@ -196,7 +198,7 @@ async def test_starttls_and_password(fakes: FakeServers, tmp_path: Path, monkeyp
     assert not bare.emails
 
 
-async def test_smtps(fakes: FakeServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_smtps_sends(fakes: FakeServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     certified, key = create_certificate(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certified, key)
@@ -220,7 +222,7 @@ async def test_smtps(fakes: FakeServers, tmp_path: Path, monkeypatch: pytest.Mon
         ("vapid_private_key", "x"),
     ],
 )
-def test_setting_that_can_not_be_used_is_refused(name: str, value: str) -> None:
+def test_invalid_smtp_setting_is_rejected(name: str, value: str) -> None:
     with pytest.raises(ValidationError):
         provider_settings(**{name: value})
 
@@ -234,7 +236,7 @@ async def test_smtp_is_tried_before_ses(fakes: FakeServers) -> None:
     assert await email.create_providers(provider_settings(), fakes.egress, fakes.stack) == ()
 
 
-async def test_ses_gets_the_same_mail(fakes: FakeServers) -> None:
+async def test_ses_gets_the_same_email(fakes: FakeServers) -> None:
     amazon = await fakes.amazon()
     [ses] = await email.create_providers(provider_settings(ses_from=SENDER), fakes.egress, fakes.stack)
     await ses._client.create_email_identity(EmailIdentity=ACME.address)  # type: ignore[attr-defined]
@@ -266,7 +268,9 @@ async def test_ses_gets_the_same_mail(fakes: FakeServers) -> None:
         (502, "MessageRejected", Retry),
     ],
 )
-async def test_ses_error_is_told_apart(fakes: FakeServers, status: int, code: str, outcome: type[Dead | Retry]) -> None:
+async def test_ses_error_determines_the_outcome(
+    fakes: FakeServers, status: int, code: str, outcome: type[Dead | Retry]
+) -> None:
     amazon = await fakes.amazon()
     [ses] = await email.create_providers(provider_settings(ses_from=SENDER), fakes.egress, fakes.stack)
     amazon.fault = FakeAmazon.json_error(status, code, f"about {PRIVATE_VALUES['address']}")

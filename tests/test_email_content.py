@@ -18,7 +18,7 @@ HEADERS = ["Date", "From", "To", "Subject", "Message-ID", "Auto-Submitted", "MIM
 UNSUBSCRIBE = ["List-Unsubscribe", "List-Unsubscribe-Post"]
 
 
-async def test_mail_has_both_parts_and_the_headers_that_programs_ask_for(fakes: FakeServers) -> None:
+async def test_email_has_both_parts_and_the_required_headers(fakes: FakeServers) -> None:
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server)
     sent = new_message(n_title="Grüße ✓ aus Köln", n_body="One.\n\nSee https://ci.example/1?a=b&c=d.\n.dot")
@@ -46,7 +46,7 @@ async def test_mail_has_both_parts_and_the_headers_that_programs_ask_for(fakes: 
     assert "Unsubscribe from Build results" in html.get_content()
 
 
-async def test_every_attempt_is_the_same_mail(fakes: FakeServers) -> None:
+async def test_every_attempt_sends_the_same_email(fakes: FakeServers) -> None:
     server = await fakes.mail_server()
     smtp, sent = await open_smtp(fakes, server), new_message()
     server.replies = {"DATA": "451 4.3.0 later"}
@@ -57,7 +57,7 @@ async def test_every_attempt_is_the_same_mail(fakes: FakeServers) -> None:
     assert server.envelopes[0].content == server.envelopes[1].content
 
 
-async def test_letters_beyond_ascii_in_an_address(fakes: FakeServers) -> None:
+async def test_non_ascii_address_is_encoded_or_sent_with_smtputf8(fakes: FakeServers) -> None:
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server)
     assert isinstance(await smtp.send(message_to("info@straße.example")), Sent)
@@ -96,7 +96,7 @@ async def test_letters_beyond_ascii_in_an_address(fakes: FakeServers) -> None:
     name=st.text(max_size=80),
     body=st.text(max_size=2000),
 )
-def test_whatever_people_write_stays_where_it_belongs(title: str, name: str, body: str) -> None:
+def test_user_text_cannot_change_the_structure_of_the_email(title: str, name: str, body: str) -> None:
     title, body = (text.encode(errors="replace").decode() for text in (title, body))
     name = name.encode(errors="replace").decode()
     sent = new_message(n_title=title, n_body=body, t_name=name)
@@ -146,7 +146,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_html_holds_no_tag_and_no_link_that_people_wrote(text: str) -> None:
+def test_html_contains_no_tag_or_link_from_user_text(text: str) -> None:
     shown = email.preview(
         new_message(
             n_title=text,
@@ -188,7 +188,7 @@ def test_html_holds_no_tag_and_no_link_that_people_wrote(text: str) -> None:
     assert not any("url(" in style for style in seen.styles)
 
 
-def test_shown_is_what_is_sent() -> None:
+def test_preview_is_what_is_sent() -> None:
     sent = new_message(n_actions=(Action(key="open", label="Open build", url="https://ci.example/1", primary=True),))
     shown = email.preview(sent)
     parsed = message_from_bytes(build_email(sent, ACME).data, policy=policy.default)

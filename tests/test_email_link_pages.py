@@ -74,9 +74,7 @@ def path_of(kind: str, text: str) -> str:
     return found[1]
 
 
-async def test_link_with_punctuation_of_the_sentence_behind_it_works(
-    tenant: Tenant, mail_server: FakeMailServer
-) -> None:
+async def test_link_followed_by_punctuation_works(tenant: Tenant, mail_server: FakeMailServer) -> None:
     actions = [{"key": "a", "label": "Approve"}, {"key": "b", "label": "Build", "url": "https://ci.example/1"}]
     text, html = await mailed(tenant, mail_server, "en", actions=actions)
     unsubscribe, receipt = path_of("unsubscribe", text), path_of("r", html)
@@ -101,7 +99,7 @@ async def test_link_with_punctuation_of_the_sentence_behind_it_works(
         ("ja", "ja", "ltr", "Newsの配信を停止しますか", "配信を停止しました", ">開く</a>"),
     ],
 )
-async def test_mail_and_page_are_in_the_language_of_the_recipient(
+async def test_email_and_page_are_in_the_language_of_the_recipient(
     tenant: Tenant, mail_server: FakeMailServer, locale: str, tag: str, direction: str, asks: str, done: str, opens: str
 ) -> None:
     await tenant.define_category("news", "IN_APP", "EMAIL")
@@ -117,7 +115,7 @@ async def test_mail_and_page_are_in_the_language_of_the_recipient(
         assert f'<html lang="{tag}" dir="{direction}">' in page
 
 
-async def test_page_about_a_broken_link_is_in_the_language_of_the_browser(tenant: Tenant) -> None:
+async def test_page_of_an_invalid_link_is_in_the_language_of_the_browser(tenant: Tenant) -> None:
     status, page, _ = await fetched(
         tenant, "GET", "/unsubscribe/1.x.y", **{"accept-language": "sv, fr-CA;q=0.9, en;q=0.1"}
     )

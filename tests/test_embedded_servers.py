@@ -97,7 +97,7 @@ async def test_mongod_on_another_port_keeps_data_and_takes_writes(folder: Path) 
         assert await stored(second.url) == [1, 2]
 
 
-async def test_mongod_on_a_folder_in_use_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_mongod_on_a_used_folder_fails_with_a_message(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_servers, "DATA_LOCK_TIMEOUT_S", 0)
     async with started(Mongod(folder)) as first:
         with pytest.raises(ServerError, match="in use by another mongod"):
@@ -117,7 +117,7 @@ async def test_redis_restarted_keeps_its_url_and_no_data(folder: Path) -> None:
             assert await client.get("key") is None
 
 
-async def test_server_frozen_is_silent_until_thawed_and_still_stops(folder: Path) -> None:
+async def test_suspended_server_does_not_respond_until_resumed_and_still_stops(folder: Path) -> None:
     async with started(Redis(folder)) as server, RedisClient.from_url(server.url) as client:
         server.suspend()
         ping = asyncio.ensure_future(client.ping())
@@ -127,7 +127,7 @@ async def test_server_frozen_is_silent_until_thawed_and_still_stops(folder: Path
         server.suspend()
 
 
-async def test_servers_stop_within_the_bound_of_ctrl_c(folder: Path) -> None:
+async def test_servers_stop_within_the_ctrl_c_timeout(folder: Path) -> None:
     mongod, redis = Mongod(folder), Redis(folder)
     async with started(mongod), started(redis):
         since = time.monotonic()
@@ -137,7 +137,7 @@ async def test_servers_stop_within_the_bound_of_ctrl_c(folder: Path) -> None:
         await mongod.stop()  # does nothing: it does not run
 
 
-async def test_servers_die_with_a_parent_killed_with_9(folder: Path) -> None:
+async def test_servers_die_with_a_killed_parent(folder: Path) -> None:
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, folder, stdout=subprocess.PIPE)
     assert parent.stdout
     ports = [int(port) for port in (await parent.stdout.readline()).split()]
@@ -169,7 +169,7 @@ async def test_server_that_ends_shows_its_log(folder: Path) -> None:
         await Redis(folder, binary=str(program)).start()
 
 
-async def test_server_on_a_taken_port_says_so(folder: Path) -> None:
+async def test_server_on_a_used_port_fails_with_a_message(folder: Path) -> None:
     async with started(Redis(folder)) as first:
         with pytest.raises(ServerError, match=f"Port {first.port} on 127.0.0.1, meant for redis-server, is taken"):
             await Redis(folder, port=first.port).start()
@@ -185,7 +185,7 @@ async def test_server_on_a_taken_port_says_so(folder: Path) -> None:
         (server_programs.REDIS, "Windows", ["redis-server for Windows"]),
     ],
 )
-def test_find_without_a_program_says_what_to_install(
+def test_find_without_a_program_names_what_to_install(
     program: server_programs.Program, system: str, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
@@ -196,7 +196,7 @@ def test_find_without_a_program_says_what_to_install(
     assert all(word in str(caught.value) for word in words)
 
 
-def test_find_with_a_setting_that_is_no_program_names_it() -> None:
+def test_find_with_an_invalid_program_setting_names_it() -> None:
     with pytest.raises(ServerError, match="/nowhere/mongod cannot be run as mongod"):
         server_programs.find(server_programs.MONGOD, "/nowhere/mongod")
 

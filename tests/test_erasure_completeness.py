@@ -43,7 +43,7 @@ async def everything(database: Database, redis: RedisClient) -> list[str]:
 
 
 @pytest.mark.parametrize("mode", ["development", "production"])
-async def test_erased_person_is_found_in_no_collection_and_no_key(servers: tuple[Mongod, Redis], mode: str) -> None:
+async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod, Redis], mode: str) -> None:
     """A person who has used every feature: neither id, address, phone number, device, nor title is left as text."""
     mongod, server = servers
     unique = uuid4().hex[:12]

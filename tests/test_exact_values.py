@@ -37,7 +37,7 @@ async def test_id_as_a_number_of_more_than_64_bits_reaches_exactly_that_user(ten
 
 
 @pytest.mark.parametrize("number", [str(HUGE), "1e400", "1e-400", "0." + "1" * 100, "9" * 100])
-async def test_number_that_is_not_held_exactly_is_refused_with_its_field(tenant: Tenant, number: str) -> None:
+async def test_number_that_loses_precision_is_rejected_with_its_field(tenant: Tenant, number: str) -> None:
     """As a variable and as a literal."""
     literal = f'mutation {{ send(input: {{ to: {{ users: ["a"] }}, category: "c", content: {{ title: "T", body: "B" }}, data: {{ n: [{number}] }} }}) {{ duplicate }} }}'
     for answer in (await post(tenant, SEND, send(f'{{"n": [{number}]}}')), await post(tenant, literal)):
@@ -47,7 +47,7 @@ async def test_number_that_is_not_held_exactly_is_refused_with_its_field(tenant:
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00", "x"])
-async def test_instant_out_of_range_is_refused_as_literal_variable_and_default(tenant: Tenant, text: str) -> None:
+async def test_instant_out_of_range_is_rejected_as_literal_variable_and_default(tenant: Tenant, text: str) -> None:
     """Nothing that a client writes is a fault of the hub."""
     for query, variables in (
         (f'{{ sends(since: "{text}") {{ nodes {{ id }} }} }}', "{}"),
@@ -59,7 +59,7 @@ async def test_instant_out_of_range_is_refused_as_literal_variable_and_default(t
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "1e" + "9" * 400])
-async def test_number_literal_of_thousands_of_digits_is_refused_everywhere(tenant: Tenant, number: str) -> None:
+async def test_number_literal_of_thousands_of_digits_is_rejected(tenant: Tenant, number: str) -> None:
     """Python itself refuses to read so many digits, which is no fault of the hub."""
     for query in (
         f"{{ sends(first: {number}) {{ nodes {{ id }} }} }}",
@@ -71,13 +71,13 @@ async def test_number_literal_of_thousands_of_digits_is_refused_everywhere(tenan
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_float_in_its_shortest_form_comes_back_as_it_was(number: float) -> None:
+def test_float_in_its_shortest_form_is_returned_unchanged(number: float) -> None:
     """The form that JSON libraries write."""
     assert json.loads(request_json.dumps(request_json.loads(repr(number), "f"), "f")) == number
 
 
 @pytest.mark.parametrize("text", ["", " a", "a ", "a\u200b", "\u202ea", "a\u00a0b", "e\u0301", "a\ufe0f", "x" * 257])
-def test_identifier_that_looks_like_another_is_refused(text: str) -> None:
+def test_lookalike_identifier_is_rejected(text: str) -> None:
     """One rule for tokens and inputs."""
     assert not is_identifier(text)
 
@@ -89,7 +89,7 @@ async def test_search_folds_sharp_s_and_dotted_i(tenant: Tenant) -> None:
         assert len((await tenant.inbox("alice", search=search))["nodes"]) == 1
 
 
-async def test_key_and_title_that_only_look_right_are_refused(tenant: Tenant) -> None:
+async def test_invisible_characters_in_key_and_title_are_rejected(tenant: Tenant) -> None:
     """The error names the field."""
     for field, wrong in (("input.category", {"category": " c "}), ("input.content.title", {"title": "\u200b\u3164"})):
         with pytest.raises(GraphQLErrors) as refused:
@@ -97,7 +97,7 @@ async def test_key_and_title_that_only_look_right_are_refused(tenant: Tenant) ->
         assert refused.value.errors[0]["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
 
 
-def test_words_of_a_search_are_compared_folded() -> None:
+def test_search_words_are_case_folded() -> None:
     """Whatever their case, width and spelling."""
     assert folded("Straße") == folded("STRASSE")
     assert folded("İstanbul") == folded("istanbul") == folded("ISTANBUL")

@@ -70,7 +70,7 @@ async def furnish(tenant: Tenant, user: str, database: Database) -> None:
     await database.deliveries.insert_one(delivery)
 
 
-async def test_export_tells_all_that_is_kept_and_no_secret(tenant: Tenant, database: Database) -> None:
+async def test_export_contains_all_stored_data_and_no_secret(tenant: Tenant, database: Database) -> None:
     await furnish(tenant, "alice", database)
     told = (await tenant.execute_as_admin(EXPORT, id="alice"))["exportUser"]
     assert (told["id"], told["complete"]) == ("alice", True)
@@ -93,7 +93,7 @@ async def test_export_tells_all_that_is_kept_and_no_secret(tenant: Tenant, datab
             assert name not in device or device[name] not in text
 
 
-async def test_erased_person_leaves_nothing_but_numbers(tenant: Tenant, database: Database) -> None:
+async def test_erased_user_leaves_only_counts(tenant: Tenant, database: Database) -> None:
     await furnish(tenant, "alice", database)
     await furnish(tenant, "bob", database)
     bobs = await kept(database, tenant, "bob")
@@ -116,9 +116,7 @@ async def test_erased_person_leaves_nothing_but_numbers(tenant: Tenant, database
     }
 
 
-async def test_calls_of_endpoints_are_told_and_stay_without_who_they_were_about(
-    tenant: Tenant, database: Database
-) -> None:
+async def test_webhook_calls_are_exported_and_kept_without_the_user(tenant: Tenant, database: Database) -> None:
     query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { endpoint { id } } }"
     await tenant.execute_as_admin(query, input={"url": "https://hooks.example/events"})
     people = ['al"ice.*', "alice"]
@@ -143,20 +141,20 @@ async def test_calls_of_endpoints_are_told_and_stay_without_who_they_were_about(
     assert {user for _, user in await named()} == {None}
 
 
-async def test_export_is_not_kept_for_its_idempotency_key(tenant: Tenant, database: Database) -> None:
+async def test_export_is_not_stored_for_its_idempotency_key(tenant: Tenant, database: Database) -> None:
     await tenant.execute(ME, users=[{"id": "alice"}])
     headers = {"authorization": f"Bearer {tenant.token(role=Role.ADMIN)}", "Idempotency-Key": "k"}
     assert "errors" not in await tenant.execute_raw(EXPORT, id="alice", headers=headers)
     assert await database.idempotency.find({"_id": {"$regex": f"^{tenant.name}/"}}).to_list() == []
 
 
-async def test_person_without_an_inbox_is_erased_too(tenant: Tenant, database: Database) -> None:
+async def test_user_without_an_inbox_is_erased(tenant: Tenant, database: Database) -> None:
     await tenant.execute(ME, users=[{"id": "alice"}])
     assert await delete(tenant, "alice") is True
     assert await kept(database, tenant, "alice") == {}
 
 
-async def test_open_clients_see_their_inbox_go_and_can_begin_anew(tenant: Tenant) -> None:
+async def test_open_clients_see_the_erasure_and_can_start_again(tenant: Tenant) -> None:
     await tenant.send("alice")
     replica = Replica()
     await replica.load(tenant, "alice")
@@ -178,7 +176,7 @@ async def test_open_clients_see_their_inbox_go_and_can_begin_anew(tenant: Tenant
     assert (event["kind"], event["notification"]["title"], event["unread"]) == ("ADDED", "New", 1)
 
 
-async def test_open_clients_see_their_inbox_go_without_redis(servers: tuple[Mongod, Redis]) -> None:
+async def test_open_clients_see_the_erasure_without_redis(servers: tuple[Mongod, Redis]) -> None:
     hubs = [Process("serve", servers[0].url, "redis://127.0.0.1:1") for _ in range(2)]
     try:
         await asyncio.gather(*(hub.start() for hub in hubs))
@@ -195,7 +193,7 @@ async def test_open_clients_see_their_inbox_go_without_redis(servers: tuple[Mong
             hub.kill()
 
 
-async def test_large_inbox_is_erased_in_parts_and_a_crash_leaves_it_right(
+async def test_large_inbox_is_erased_in_parts_and_a_crash_keeps_it_consistent(
     servers: tuple[Mongod, Redis], tenant: Tenant, database: Database
 ) -> None:
     count = scaled(1000, 20_000)
@@ -232,7 +230,7 @@ async def test_large_inbox_is_erased_in_parts_and_a_crash_leaves_it_right(
     assert await kept(database, tenant, "alice") == {}
 
 
-async def test_inbox_with_a_place_of_another_version_is_erased_in_parts(
+async def test_inbox_with_a_state_of_another_version_is_erased_in_parts(
     servers: tuple[Mongod, Redis], tenant: Tenant, database: Database
 ) -> None:
     """What this version cannot read keeps nobody from being erased."""
@@ -248,7 +246,7 @@ async def test_inbox_with_a_place_of_another_version_is_erased_in_parts(
     assert await kept(database, tenant, "alice") == {}
 
 
-async def test_sends_while_a_person_is_erased_leave_no_halves(tenant: Tenant, database: Database) -> None:
+async def test_sends_during_an_erasure_leave_no_partial_data(tenant: Tenant, database: Database) -> None:
     """Whatever came before is gone and whatever came after is whole: counts and notifications agree."""
 
     async def sending() -> None:
@@ -270,6 +268,6 @@ async def test_sends_while_a_person_is_erased_leave_no_halves(tenant: Tenant, da
 
 
 @pytest.mark.parametrize("query", [EXPORT, DELETE])
-async def test_id_that_can_not_be_is_refused(tenant: Tenant, query: str) -> None:
+async def test_invalid_user_id_is_rejected(tenant: Tenant, query: str) -> None:
     given: Any = "x" * 257
     assert await expect_error(tenant.execute_as_admin(query, id=given)) == ("BAD_USER_INPUT", "id")

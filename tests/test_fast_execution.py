@@ -93,7 +93,7 @@ async def tenant(servers: tuple[Mongod, Redis]) -> AsyncIterator[Tenant]:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", ASKED)
-async def test_projected_answer_is_the_executed_one(tenant: Tenant, name: str) -> None:
+async def test_projected_response_equals_the_executed_one(tenant: Tenant, name: str) -> None:
     user, query, variables = ASKED[name]
     for _ in range(2):  # at first it is worked out how
         projected = await tenant.execute_raw(query.replace("%", ""), user=user, **variables)
@@ -151,7 +151,7 @@ SENT = object_of(
 
 
 @given(st.fixed_dictionaries({}, optional={"inputs": st.one_of(st.lists(SENT, max_size=2), SENT), "once": SENT}))
-def test_what_is_coerced_the_quick_way_is_what_graphql_core_makes_of_it(given: Json) -> None:
+def test_fast_coercion_equals_graphql_core(given: Json) -> None:
     [operation] = parse(MANY).definitions
     assert isinstance(operation, OperationDefinitionNode)
     slowly = get_variable_values(SCHEMA, operation.variable_definitions or (), given)

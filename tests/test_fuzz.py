@@ -260,7 +260,7 @@ def literal(value: Any) -> str:
 
 @fuzzed
 @given(st.sampled_from(sorted(PLACES)), scalars)
-async def test_fuzzed_scalars_as_literal_variable_and_default_are_taken_or_refused(
+async def test_fuzzed_scalars_as_literal_variable_and_default_are_accepted_or_rejected(
     tenant: Tenant, stopwatch: Stopwatch, scalar: str, value: Any
 ) -> None:
     text, user = PLACES[scalar]

@@ -12,7 +12,7 @@ from tests.processes import Deployment
 AUDITS = 61
 
 
-async def test_hub_passes_all_audits_of_graphql_over_http(node: str, servers: tuple[Mongod, Redis]) -> None:
+async def test_hub_passes_all_graphql_over_http_audits(node: str, servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     development = {"mode": "development"}  # some audits ask for introspection
     async with (

@@ -209,7 +209,7 @@ async def test_graphql_ws_client_disconnected_repeatedly_receives_each_event_onc
             assert watch.events[-1]["unread"] == len(sender.titles) == (await tenant.inbox("alice"))["unread"]
 
 
-async def test_graphql_ws_client_is_told_to_come_back_when_the_hub_restarts(
+async def test_graphql_ws_client_reconnects_after_close_code_1012(
     node: str, servers: tuple[Mongod, Redis], tmp_path: Path
 ) -> None:
     mongod, redis = servers

@@ -75,7 +75,7 @@ async def doctor(tenant: Tenant, *arguments: str, **environment: str) -> tuple[i
     return done.returncode, done.stdout
 
 
-async def test_health_of_a_hub_that_sends_is_ok_and_doctor_says_so(
+async def test_health_of_a_working_hub_is_ok_also_in_doctor(
     tenant: Tenant, running: Deployment, store: Database, servers: tuple[Mongod, Redis]
 ) -> None:
     """The hub's own word counts: a shell without HUB_SMTP_URL is no hub without email."""
@@ -130,7 +130,7 @@ async def test_health_of_a_hub_that_sends_is_ok_and_doctor_says_so(
         assert (found["queues"], found["deadLetters"]) == ([], 0), "of one tenant only"
 
 
-async def test_health_of_failed_mails_is_not_ok_and_doctor_ends_with_1(
+async def test_health_with_failed_emails_is_not_ok_and_doctor_exits_with_1(
     tenant: Tenant, running: Deployment, mail: FakeMailServer
 ) -> None:
     mail.replies = {"DATA": "554 5.7.1 not from you"}
@@ -167,7 +167,9 @@ async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: Fake
     assert await list_deliveries(tenant, channels=["EMAIL"])
 
 
-async def test_health_without_redis_and_workers_says_so(tenant: Tenant, running: Deployment, store: Database) -> None:
+async def test_health_without_redis_and_workers_reports_both(
+    tenant: Tenant, running: Deployment, store: Database
+) -> None:
     """A worker that stops in order is gone at once; providers that this version does not know are left out."""
     given = provider_settings(redis_url="redis://127.0.0.1:1")
     strange = {"$push": {"providers": {"channel": "FAX", "provider": "fax"}}}
@@ -189,6 +191,6 @@ async def test_health_without_redis_and_workers_says_so(tenant: Tenant, running:
     assert "COLLSCAN" not in plan
 
 
-def test_time_on_a_lane_is_the_sum_of_its_turns() -> None:
+def test_lane_wait_time_is_the_sum_over_its_turns() -> None:
     """The first turn lasts `requeue_after_s`, later ones twice and four times that."""
     assert [queued_for(times, 60).total_seconds() for times in (0, 1, 2, 3, 4)] == [0, 60, 180, 420, 660]

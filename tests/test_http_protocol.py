@@ -71,7 +71,7 @@ async def here(api: Process) -> AsyncIterator[Tenant]:
         ("image/png", JSON, False),
     ],
 )
-def test_accept_header_comes_to_its_best_media_type(header: str, single: str, events: bool) -> None:
+def test_accept_header_selects_the_best_media_type(header: str, single: str, events: bool) -> None:
     found = parse_accept(header)
     assert (found.single, found.events) == (single, events)
 
@@ -79,7 +79,7 @@ def test_accept_header_comes_to_its_best_media_type(header: str, single: str, ev
 @pytest.mark.parametrize(
     "accept", [f"{GRAPHQL_JSON}, {EVENTS}", f"{JSON}, {EVENTS};q=0.1", f"{EVENTS}", "application/*, text/*"]
 )
-async def test_subscription_by_post_is_a_stream_wherever_that_is_accepted(here: Tenant, accept: str) -> None:
+async def test_subscription_by_post_is_a_stream_if_accepted(here: Tenant, accept: str) -> None:
     """And a query of the same client is answered by order and q."""
     headers = {"authorization": f"Bearer {here.token('alice')}", "accept": accept}
     async with here.http.post(here.urls[0], json={"query": FEED}, headers=headers) as response:
@@ -88,7 +88,7 @@ async def test_subscription_by_post_is_a_stream_wherever_that_is_accepted(here: 
         assert (response.status, response.content_type) == (200, parse_accept(accept).single)
 
 
-async def test_subscription_by_post_without_a_stream_says_what_to_accept(here: Tenant) -> None:
+async def test_subscription_by_post_without_a_stream_names_the_media_type(here: Tenant) -> None:
     headers = {"authorization": f"Bearer {here.token('alice')}", "accept": JSON}
     async with here.http.post(here.urls[0], json={"query": FEED}, headers=headers) as response:
         assert response.status == 400
@@ -117,7 +117,7 @@ async def test_subscription_by_post_without_a_stream_says_what_to_accept(here: T
         ({"content-type": JSON}, QUERY.decode().encode("utf-32-le"), "body"),
     ],
 )
-async def test_body_of_another_kind_is_refused_with_what_is_accepted(
+async def test_body_of_another_media_type_is_rejected_with_the_accepted_ones(
     here: Tenant, headers: dict[str, str], body: bytes, field: str
 ) -> None:
     token = {"authorization": f"Bearer {here.token('alice')}"}
@@ -137,7 +137,7 @@ async def test_body_of_another_kind_is_refused_with_what_is_accepted(
         {"content-type": JSON, "content-encoding": "identity"},
     ],
 )
-async def test_body_that_is_json_in_other_words_is_taken(here: Tenant, headers: dict[str, str]) -> None:
+async def test_body_with_a_json_media_type_variant_is_accepted(here: Tenant, headers: dict[str, str]) -> None:
     token = {"authorization": f"Bearer {here.token('alice')}"}
     async with here.http.post(here.urls[0], data=QUERY, headers=token | headers) as response:
         assert response.status == 200
@@ -168,7 +168,7 @@ async def test_page_of_an_allowed_origin_may_send_any_header(here: Tenant) -> No
 @pytest.mark.parametrize(
     "path", ["/unsubscribe/x/", "/r/x/", "/providers/ses/", "/healthz/", "/readyz/", "/metrics/", "/graphql/", "//x/"]
 )
-async def test_path_with_a_slash_too_many_repeats_no_host(here: Tenant, path: str) -> None:
+async def test_path_with_an_extra_slash_does_not_redirect_to_the_host_header(here: Tenant, path: str) -> None:
     address = here.urls[0].replace("/graphql", path)
     for method in ("GET", "POST"):
         headers = {"host": "evil.example"}
@@ -195,7 +195,7 @@ async def flood(peer: RawConnection, part: bytes) -> int:
     return sent
 
 
-async def test_pipelined_requests_wait_outside(api: Process) -> None:
+async def test_pipelined_requests_are_not_read_ahead(api: Process) -> None:
     """Megabytes of requests on one connection, whose answers nobody reads, without a token."""
     before = resident_bytes(api)
     post = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
@@ -216,7 +216,7 @@ async def test_pipelined_requests_are_all_answered_in_order(api: Process) -> Non
             assert head.split()[1] == ("404" if n % 10 else "200"), (n, head, body)
 
 
-async def test_pipelined_requests_with_bodies_in_pieces_are_answered(here: Tenant, api: Process) -> None:
+async def test_pipelined_requests_with_split_bodies_are_answered(here: Tenant, api: Process) -> None:
     """Whatever the pieces are that arrive."""
     body = b'{"query": "{ me { id } }", "x": "' + b"\r\n\r\n" * 100_000 + b'"}'
     body = body.replace(b"\r\n\r\n", b"\\r\\n ")
@@ -232,7 +232,7 @@ async def test_pipelined_requests_with_bodies_in_pieces_are_answered(here: Tenan
             assert (status, answer) == (200, {"data": {"me": {"id": "alice"}}})
 
 
-async def test_upgrade_that_is_not_offered_is_passed_over(here: Tenant, api: Process) -> None:
+async def test_unsupported_upgrade_is_ignored(here: Tenant, api: Process) -> None:
     """As Java's HttpClient asks with every first request (RFC 9110, 7.8)."""
     token = f"authorization: Bearer {here.token('alice')}\r\ncontent-type: {JSON}\r\n"
     upgrade = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
@@ -243,7 +243,7 @@ async def test_upgrade_that_is_not_offered_is_passed_over(here: Tenant, api: Pro
             assert await peer.read_response() == (200, {"data": {"me": {"id": "alice"}}})
 
 
-async def test_garbage_behind_a_request_is_answered_after_it(api: Process) -> None:
+async def test_invalid_bytes_after_a_request_are_answered_after_it(api: Process) -> None:
     async with open_raw(api.port) as peer:
         peer.write(GET + GET + b"garbage\r\n\r\n")
         assert [(await peer.read_response())[0] for _ in range(3)] == [200, 200, 400]
@@ -264,7 +264,7 @@ async def test_garbage_behind_a_request_is_answered_after_it(api: Process) -> No
         assert await peer.read_to_end() == b""
 
 
-async def test_stream_with_a_request_behind_it_ends_with_its_connection(here: Tenant, api: Process) -> None:
+async def test_stream_followed_by_a_request_ends_with_its_connection(here: Tenant, api: Process) -> None:
     """The stream's place among its user's sockets is free again, again and again."""
     body = b'{"query": "subscription { inbox { kind } }"}'
     token = f"authorization: Bearer {here.token('bob')}\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
@@ -279,7 +279,7 @@ async def test_stream_with_a_request_behind_it_ends_with_its_connection(here: Te
         await eventually(opened)
 
 
-async def test_socket_pings_that_nobody_reads_the_answers_of_wait_outside(api: Process) -> None:
+async def test_pings_without_reading_the_pongs_are_not_read_ahead(api: Process) -> None:
     """And so do messages in a heap, before anybody has said who they are."""
     before = resident_bytes(api)
     for part in (frame(FIN | PING, b"x" * 125), frame(FIN | TEXT, b'{"type": "ping"}'), frame(FIN | PING)):
@@ -290,7 +290,7 @@ async def test_socket_pings_that_nobody_reads_the_answers_of_wait_outside(api: P
             assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
 
 
-async def test_many_frames_at_once_are_read_in_turns_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_frames_at_once_do_not_block_other_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends nothing but empty frames holds nobody up."""
     read: list[bytes] = []
     others = 0  # turns of others
@@ -318,7 +318,7 @@ async def test_many_frames_at_once_are_read_in_turns_with_others(monkeypatch: py
     assert others > 3
 
 
-async def test_socket_that_is_read_from_gets_an_answer_to_each_ping(api: Process) -> None:
+async def test_socket_that_reads_gets_a_pong_for_each_ping(api: Process) -> None:
     count = 20_000
     async with open_raw(api.port) as peer:
         peer.write(handshake())
@@ -329,7 +329,7 @@ async def test_socket_that_is_read_from_gets_an_answer_to_each_ping(api: Process
             assert pong == bytes((FIN | 0xA, 5)) + b"%05d" % n
 
 
-async def test_many_connections_with_much_in_their_heads_stay_small(api: Process) -> None:
+async def test_many_connections_with_large_headers_use_little_memory(api: Process) -> None:
     """200 connections, each with as many headers as fit and no end."""
     before = resident_bytes(api)
     async with AsyncExitStack() as stack:
@@ -342,7 +342,7 @@ async def test_many_connections_with_much_in_their_heads_stay_small(api: Process
         assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
 
 
-async def test_close_that_races_with_messages_leaves_no_traceback(here: Tenant, api: Process) -> None:
+async def test_close_during_messages_logs_no_traceback(here: Tenant, api: Process) -> None:
     """Messages, and in the same segment the client's close; or the connection just ends."""
     goodbye = frame(FIN | 0x8, b"\x03\xe8")
     init = f'{{"type": "connection_init", "payload": {{"authorization": "Bearer {here.token("alice")}"}}}}'.encode()

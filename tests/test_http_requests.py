@@ -22,7 +22,7 @@ async def post(
         return response.status, json.loads(await response.text())
 
 
-async def test_body_that_is_no_request_is_refused(tenant: Tenant) -> None:
+async def test_invalid_body_is_rejected(tenant: Tenant) -> None:
     for body, field in (
         (b"", "body"),
         (b"{", "body"),
@@ -45,7 +45,7 @@ async def test_body_that_is_no_request_is_refused(tenant: Tenant) -> None:
         assert (status, answer["errors"][0]["extensions"]) == (400, {"code": BAD_USER_INPUT, "field": field}), body[:60]
 
 
-async def test_content_type_other_than_json_is_refused(tenant: Tenant) -> None:
+async def test_content_type_other_than_json_is_rejected(tenant: Tenant) -> None:
     body = b'{"query": "{ me { id } }"}'
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
         status, answer = await post(tenant, body, content_type, "alice")
@@ -77,7 +77,7 @@ async def test_body_too_large_is_413(tenant: Tenant) -> None:
             assert answer["errors"][0]["extensions"]["code"] == LARGE
 
 
-async def test_body_far_too_large_is_not_read_to_its_end(tenant: Tenant) -> None:
+async def test_very_large_body_is_not_read_to_its_end(tenant: Tenant) -> None:
     async def endless() -> Any:
         for _ in range(1000):
             yield b"x" * (1 << 20)
@@ -92,7 +92,7 @@ async def test_body_far_too_large_is_not_read_to_its_end(tenant: Tenant) -> None
     assert (await tenant.execute("{ me { id } }", user="alice"))["me"]
 
 
-async def test_get_is_for_queries(tenant: Tenant) -> None:
+async def test_get_allows_only_queries(tenant: Tenant) -> None:
     async def get(accept: str = "application/json", **query: str) -> tuple[int, Json]:
         sent = {"authorization": f"Bearer {tenant.token('alice')}", "accept": accept}
         async with tenant.http.get(f"{tenant.next_url()}?{urlencode(query)}", headers=sent) as response:
@@ -118,7 +118,7 @@ async def test_get_is_for_queries(tenant: Tenant) -> None:
     assert (await tenant.inbox("alice"))["unread"] == 1
 
 
-async def test_production_suggests_nothing_and_has_no_graphiql(tenant: Tenant) -> None:
+async def test_production_has_no_suggestions_and_no_graphiql(tenant: Tenant) -> None:
     by_variable = "query ($p: [Priority!]) { inbox(filter: {priorities: $p}) { unread } }"
     for query in ("{ inbx { unread } }", "{ inbox { unred } }", "{ inbox(frist: 1) { unread } }", by_variable):
         answer = await tenant.execute_raw(query, user="alice", p=["HIHG"])
@@ -128,7 +128,7 @@ async def test_production_suggests_nothing_and_has_no_graphiql(tenant: Tenant) -
         assert response.status == 404
 
 
-async def test_errors_inside_never_show_their_insides(tenant: Tenant) -> None:
+async def test_internal_errors_show_no_details(tenant: Tenant) -> None:
     """Odd but well-formed input: whatever comes back, nothing broke."""
     odd = ["", "\0", "\ud83d\ude00", "$where", "x" * 100_000, "../..", "{}", "ü" * 1000]
     for value in odd:
@@ -165,7 +165,7 @@ async def events_of(response: aiohttp.ClientResponse, count: int) -> list[tuple[
     return found
 
 
-async def test_event_stream_answers_queries_and_subscriptions(tenant: Tenant) -> None:
+async def test_event_stream_serves_queries_and_subscriptions(tenant: Tenant) -> None:
     sent = {"authorization": f"Bearer {tenant.token('alice')}", "accept": "text/event-stream"}
     url = tenant.next_url()
     async with tenant.http.post(url, json={"query": "{ me { id } }"}, headers=sent) as response:
@@ -200,7 +200,7 @@ async def test_event_stream_answers_queries_and_subscriptions(tenant: Tenant) ->
     assert (name, answer["errors"][0]["extensions"]["code"], end) == ("next", BAD_USER_INPUT, ("complete", None))
 
 
-async def test_subscription_over_plain_http_is_refused(tenant: Tenant) -> None:
+async def test_subscription_over_plain_http_is_rejected(tenant: Tenant) -> None:
     status, answer = await post(tenant, b'{"query": "subscription { inbox { kind } }"}', user="alice")
     assert answer["errors"][0]["extensions"]["code"] == BAD_USER_INPUT
     assert status in {200, 400}

@@ -23,7 +23,7 @@ MOMENTS = st.integers(946_684_800_000, 7_258_118_400_000).map(lambda ms: datetim
 STEP = timedelta(minutes=10)
 
 
-async def test_clock_of_the_machine_stepped_forward_changes_nothing(database: Database) -> None:
+async def test_step_of_the_machine_clock_does_not_change_the_hub_clock(database: Database) -> None:
     """Neither before the next reading of MongoDB's clock nor after it."""
     steps = [timedelta()]
     hub = ServerClock(database, lambda: clock.now() + steps[-1])
@@ -35,7 +35,7 @@ async def test_clock_of_the_machine_stepped_forward_changes_nothing(database: Da
         assert abs(hub.now() - clock.now()) < timedelta(seconds=5)
 
 
-async def test_clock_of_a_machine_that_is_wrong_from_the_start_is_set_by_mongodb(database: Database) -> None:
+async def test_wrong_machine_clock_is_corrected_by_mongodb(database: Database) -> None:
     """Whatever the local clock said."""
     hub = ServerClock(database, lambda: clock.now() + timedelta(days=400))
     await hub.sync()
@@ -63,7 +63,7 @@ async def test_clock_read_often_never_goes_back(database: Database) -> None:
         newest = max(newest, hub.now())
 
 
-async def test_send_follows_the_clock_of_the_hub_in_ids_creation_and_order(servers: tuple[Mongod, Redis]) -> None:
+async def test_send_uses_the_hub_clock_for_ids_creation_and_order(servers: tuple[Mongod, Redis]) -> None:
     """A process whose clock is a day behind sends in between two others; its send sorts between theirs, and `since`
     finds it."""
     mongod, redis = servers
@@ -93,7 +93,7 @@ async def test_send_follows_the_clock_of_the_hub_in_ids_creation_and_order(serve
 
 
 @given(st.lists(MOMENTS, min_size=1, max_size=20))
-def test_ids_are_uuids_of_their_instant_and_sort_in_the_order_they_were_made(moments: list[datetime]) -> None:
+def test_ids_are_uuids_of_their_instant_and_sort_by_creation(moments: list[datetime]) -> None:
     """Also many of one millisecond."""
     for at in sorted(moments):
         made = [ids.new_id(at) for _ in range(20)]
@@ -104,7 +104,7 @@ def test_ids_are_uuids_of_their_instant_and_sort_in_the_order_they_were_made(mom
         assert made[0] >= ids.first_id_at(clock.floor_ms(at))
 
 
-def test_ids_of_a_clock_that_goes_back_a_little_keep_their_order() -> None:
+def test_ids_keep_their_order_when_the_clock_goes_back_a_little() -> None:
     """By less than a second, as a reading of MongoDB's clock may move it."""
     now = clock.now()
     made = [ids.new_id(now - timedelta(milliseconds=back)) for back in (0, 1, 500, 999)]

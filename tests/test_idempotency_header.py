@@ -46,7 +46,7 @@ async def kept(database: Database, tenant: Tenant) -> str:
     return str(docs)
 
 
-async def test_key_of_an_administrator_gives_a_service_no_answer(tenant: Tenant) -> None:
+async def test_idempotency_key_of_an_admin_returns_nothing_to_a_service(tenant: Tenant) -> None:
     """The same text and key from another role or subject is another request, whose own rights are checked."""
     first = await keyed(tenant, CREATE, "k", input=GOOD)
     assert first["data"]["createWebhook"]["secret"]
@@ -59,7 +59,7 @@ async def test_key_of_an_administrator_gives_a_service_no_answer(tenant: Tenant)
     assert third["data"]["createWebhook"]["endpoint"] != first["data"]["createWebhook"]["endpoint"]
 
 
-async def test_secret_is_not_kept_and_its_mutation_runs_once(tenant: Tenant, database: Database) -> None:
+async def test_secret_is_not_stored_and_its_mutation_runs_once(tenant: Tenant, database: Database) -> None:
     """A repeated key makes no second webhook, and its answer names no secret."""
     query = "mutation ($input: WebhookInput!) { ...F } fragment F on Mutation { category: createWebhook(input: $input) { ... { key: secret } } }"
     secret = (await keyed(tenant, query, "k", input=GOOD))["data"]["category"]["key"]
@@ -74,7 +74,7 @@ async def test_secret_is_not_kept_and_its_mutation_runs_once(tenant: Tenant, dat
 
 @pytest.mark.parametrize("role", [Role.ADMIN, Role.SERVICE])
 @pytest.mark.parametrize("how", EXPORTS)
-async def test_copy_of_a_person_is_not_kept(tenant: Tenant, database: Database, how: str, role: Role) -> None:
+async def test_user_export_is_not_stored(tenant: Tenant, database: Database, how: str, role: Role) -> None:
     """Whatever the text looks like, the selected fields of the schema decide."""
     label, title = uuid4().hex, uuid4().hex
     await tenant.execute('mutation { upsertUsers(users: [{id: "alice", phone: "+4915112345678"}]) { id } }')
@@ -90,7 +90,7 @@ async def test_copy_of_a_person_is_not_kept(tenant: Tenant, database: Database, 
     assert codes(service) == {"FORBIDDEN"}
 
 
-async def test_mutation_that_failed_in_part_runs_once(tenant: Tenant) -> None:
+async def test_partially_failed_mutation_runs_once(tenant: Tenant) -> None:
     """What took effect is not repeated, also where the error makes `data` null."""
     answers = [await keyed(tenant, PARTS, "k", one=GOOD, two=BAD) for _ in range(3)]
     assert await endpoints(tenant) == 1
@@ -98,7 +98,7 @@ async def test_mutation_that_failed_in_part_runs_once(tenant: Tenant) -> None:
     assert answers[1] == answers[2] == answers[0]
 
 
-async def test_mutation_that_took_no_effect_may_run_again_under_its_key(tenant: Tenant) -> None:
+async def test_mutation_without_effect_may_run_again_under_its_key(tenant: Tenant) -> None:
     """One bad field before a good one ends the operation before anything was made."""
     assert codes(await keyed(tenant, PARTS, "k", one=BAD, two=GOOD)) == {"BAD_USER_INPUT"}
     assert await endpoints(tenant) == 0
@@ -106,7 +106,7 @@ async def test_mutation_that_took_no_effect_may_run_again_under_its_key(tenant: 
     assert await endpoints(tenant) == 2
 
 
-async def test_kept_answer_about_a_person_goes_with_the_person(tenant: Tenant, database: Database) -> None:
+async def test_stored_response_about_a_user_is_erased_with_the_user(tenant: Tenant, database: Database) -> None:
     """The request is still not carried out again: that would bring the person back."""
     query = 'mutation { upsertUsers(users: [{id: "alice", email: "al@people.example"}]) { id email } }'
     first = await keyed(tenant, query, "k")

@@ -22,7 +22,7 @@ ALL_FIELDS = (
 )
 
 
-async def test_inbox_of_somebody_unknown_is_empty_and_has_a_position(tenant: Tenant) -> None:
+async def test_inbox_of_an_unknown_user_is_empty_and_has_a_position(tenant: Tenant) -> None:
     page = await tenant.inbox("nobody")
     assert (page["unread"], page["unseen"], page["nodes"]) == (0, 0, [])
     assert page["pageInfo"] == {"hasNextPage": False, "endCursor": None}
@@ -89,7 +89,7 @@ async def test_notification_has_every_field_as_it_was_sent(tenant: Tenant) -> No
     assert delivery["status"] == "READ"
 
 
-async def test_me_and_user_show_the_same_person_and_inbox(tenant: Tenant) -> None:
+async def test_me_and_user_return_the_same_user_and_inbox(tenant: Tenant) -> None:
     await tenant.send("alice")
     person = "id email locale timezone attributes createdAt updatedAt inbox { unread unseen nodes { id title } }"
     me = (await tenant.execute(f"{{ me {{ {person} }} }}", user="alice"))["me"]
@@ -100,7 +100,7 @@ async def test_me_and_user_show_the_same_person_and_inbox(tenant: Tenant) -> Non
     assert (await tenant.execute(query, n=1, a=edge["cursor"]))["user"]["inbox"]["edges"] == []
 
 
-async def test_views_hold_what_their_names_say(tenant: Tenant) -> None:
+async def test_view_contains_the_notifications_in_its_states(tenant: Tenant) -> None:
     new, seen, read, archived, archived_read, snoozed = (await send_numbered(tenant, "alice", 6))[::-1]
     await tenant.mark("alice", "markSeen", seen)
     await tenant.mark("alice", "markRead", read, archived_read)
@@ -154,13 +154,13 @@ async def test_filters_narrow_and_combine(tenant: Tenant) -> None:
     assert refused.value.errors[0]["extensions"] == {"code": "BAD_USER_INPUT", "field": "filter.search"}
 
 
-async def test_search_knows_case_beyond_ascii(tenant: Tenant) -> None:
+async def test_search_folds_case_beyond_ascii(tenant: Tenant) -> None:
     await tenant.send("alice", title="Größe ÄNDERN")
     for search in ("größe", "ändern", "GRÖ"):
         assert len((await tenant.inbox("alice", search=search))["nodes"]) == 1
 
 
-async def test_search_looks_at_the_newest_of_the_window_only(servers: tuple[Mongod, Redis], database: Database) -> None:
+async def test_search_covers_only_the_newest_notifications(servers: tuple[Mongod, Redis], database: Database) -> None:
     settings = Settings(jwt_secret=(SECRET,), search_max_notifications=10)
     mailbox = mailbox_of("window", "alice")
     at = now()
@@ -212,7 +212,7 @@ async def test_pages_stay_stable_while_items_arrive_and_leave(tenant: Tenant) ->
     assert found == before
 
 
-async def test_page_size_is_held(tenant: Tenant) -> None:
+async def test_page_size_is_respected(tenant: Tenant) -> None:
     await send_numbered(tenant, "alice", 3)
     page = await tenant.inbox("alice", first=3)
     assert (len(page["nodes"]), page["pageInfo"]["hasNextPage"]) == (3, False)

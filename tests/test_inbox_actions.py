@@ -41,7 +41,7 @@ EFFECTS: dict[str, tuple[list[str], dict[str, bool], tuple[int, int], str]] = {
 
 
 @pytest.mark.parametrize("field", MARKS)
-async def test_mark_changes_what_it_says_once(tenant: Tenant, field: str) -> None:
+async def test_mark_changes_its_fields_once(tenant: Tenant, field: str) -> None:
     """The second time changes nothing and makes no event."""
     before, effects, counts, kind = EFFECTS[field]
 
@@ -66,7 +66,7 @@ async def test_mark_changes_what_it_says_once(tenant: Tenant, field: str) -> Non
     assert events[0]["notification"] == first["notifications"][0]
 
 
-async def test_marks_of_many_ids_number_each_and_answer_in_order(tenant: Tenant) -> None:
+async def test_mark_of_many_ids_numbers_each_and_responds_in_order(tenant: Tenant) -> None:
     found = await send_numbered(tenant, "alice", 5)
     async with quiet_but_for(tenant, "alice", *["UPDATED"] * 4) as events:
         payload = await tenant.mark("alice", "markRead", *found[:4], found[0], "no-such-id", "")
@@ -81,7 +81,7 @@ async def test_marks_of_many_ids_number_each_and_answer_in_order(tenant: Tenant)
     assert (await tenant.mark("alice", "markRead"))["changed"] == 0
 
 
-async def test_position_of_a_payload_is_where_its_events_end(tenant: Tenant) -> None:
+async def test_payload_position_is_after_its_events(tenant: Tenant) -> None:
     [id] = await send_numbered(tenant, "alice", 1)
     payload = await tenant.mark("alice", "markRead", id)
     async with tenant.feed("alice", payload["position"]) as feed:
@@ -90,14 +90,14 @@ async def test_position_of_a_payload_is_where_its_events_end(tenant: Tenant) -> 
     assert (event["kind"], event["notification"]["title"]) == ("ADDED", "Next")
 
 
-async def test_acknowledge_needs_a_notification_that_asks_for_it(tenant: Tenant) -> None:
+async def test_acknowledge_requires_require_ack(tenant: Tenant) -> None:
     [id] = await send_numbered(tenant, "alice", 1)
     async with quiet_but_for(tenant, "alice"):
         assert (await tenant.mark("alice", "acknowledge", id))["changed"] == 0
     assert (await tenant.inbox("alice"))["nodes"][-1]["readAt"] is None
 
 
-async def test_unarchive_puts_it_back_in_its_place(tenant: Tenant) -> None:
+async def test_unarchive_restores_the_order(tenant: Tenant) -> None:
     found = await send_numbered(tenant, "alice", 3)
     await tenant.mark("alice", "archive", found[1])
     assert notification_ids(await tenant.inbox("alice")) == [found[0], found[2]]
@@ -105,7 +105,7 @@ async def test_unarchive_puts_it_back_in_its_place(tenant: Tenant) -> None:
     assert notification_ids(await tenant.inbox("alice")) == found
 
 
-async def test_unsnooze_puts_it_on_top_as_it_was(tenant: Tenant) -> None:
+async def test_unsnooze_moves_to_the_top_and_keeps_the_marks(tenant: Tenant) -> None:
     found = await send_numbered(tenant, "alice", 3)
     await tenant.mark("alice", "markRead", found[2])
     await tenant.mark("alice", "snooze", found[2], until=FAR_FUTURE)
@@ -116,7 +116,7 @@ async def test_unsnooze_puts_it_on_top_as_it_was(tenant: Tenant) -> None:
     assert page["unread"] == 2
 
 
-async def test_snooze_comes_back_by_itself_on_top_and_new(tenant: Tenant) -> None:
+async def test_snooze_ends_at_the_top_and_unread(tenant: Tenant) -> None:
     found = await send_numbered(tenant, "alice", 3)
     await tenant.mark("alice", "markRead", found[2])
     replica = Replica()
@@ -138,7 +138,7 @@ async def test_snooze_comes_back_by_itself_on_top_and_new(tenant: Tenant) -> Non
     assert fresh.order == [found[2], found[0], found[1]]
 
 
-async def test_snooze_of_what_is_archived_comes_back_into_the_inbox(tenant: Tenant) -> None:
+async def test_snooze_of_an_archived_notification_returns_to_the_inbox(tenant: Tenant) -> None:
     [id] = await send_numbered(tenant, "alice", 1)
     await tenant.mark("alice", "archive", id)
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"]) as feed:
@@ -147,7 +147,7 @@ async def test_snooze_of_what_is_archived_comes_back_into_the_inbox(tenant: Tena
     assert notification_ids(await tenant.inbox("alice")) == [id]
 
 
-async def test_snooze_again_moves_its_end(tenant: Tenant) -> None:
+async def test_second_snooze_changes_the_end(tenant: Tenant) -> None:
     [id] = await send_numbered(tenant, "alice", 1)
     await tenant.mark("alice", "snooze", id, until=FAR_FUTURE)
     assert (await tenant.mark("alice", "snooze", id, until=FAR_FUTURE.replace("2090", "2091")))["changed"] == 1
@@ -155,7 +155,7 @@ async def test_snooze_again_moves_its_end(tenant: Tenant) -> None:
     assert n["snoozedUntil"] == "2091-01-01T00:00:00.000Z"
 
 
-async def test_snooze_until_the_past_is_refused(tenant: Tenant) -> None:
+async def test_snooze_until_the_past_is_rejected(tenant: Tenant) -> None:
     [id] = await send_numbered(tenant, "alice", 1)
     with pytest.raises(GraphQLErrors) as refused:
         await tenant.mark("alice", "snooze", id, until=seconds_from_now(-1))
@@ -163,7 +163,7 @@ async def test_snooze_until_the_past_is_refused(tenant: Tenant) -> None:
 
 
 @pytest.mark.parametrize("before", [None, "markRead", "archive", "snooze"])
-async def test_expired_is_removed_wherever_it_lies(tenant: Tenant, before: str | None) -> None:
+async def test_expired_notification_is_removed_in_every_state(tenant: Tenant, before: str | None) -> None:
     sent = await tenant.send("alice", title="Soon gone", expiresAt=seconds_from_now(1))
     page = await tenant.inbox("alice")
     [id] = notification_ids(page)
@@ -185,7 +185,7 @@ async def test_expired_is_removed_wherever_it_lies(tenant: Tenant, before: str |
     assert send["counts"] == [{"channel": "IN_APP", "status": "EXPIRED", "count": 1}]
 
 
-async def test_marks_from_two_processes_at_once_count_right(tenant: Tenant) -> None:
+async def test_concurrent_marks_from_two_processes_count_correctly(tenant: Tenant) -> None:
     found = await send_numbered(tenant, "alice", 20)
     fields = ["markRead", "markUnread", "archive", "unarchive", "markSeen"]
     await asyncio.gather(*(tenant.mark("alice", fields[n % 5], *found[n % 7 :: 3]) for n in range(100)))

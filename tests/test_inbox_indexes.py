@@ -52,9 +52,7 @@ def stages(plan: Any) -> set[str]:
     return found
 
 
-async def test_every_query_of_the_walk_reads_by_index_and_sorts_nothing(
-    tenant: Tenant, servers: tuple[Mongod, Redis]
-) -> None:
+async def test_every_inbox_query_uses_an_index_and_sorts_nothing(tenant: Tenant, servers: tuple[Mongod, Redis]) -> None:
     sent = await tenant.send("alice", expiresAt=FAR_FUTURE)
     await send_numbered(tenant, "alice", 30, tags=["x"])
     key = mailbox_of(tenant.name, "alice")

@@ -17,7 +17,7 @@ from tests.strategies import MARKS, NOW, marks, normalized, notifications, visib
 
 @settings(max_examples=scaled(300, 3000))
 @given(visible_notifications | notifications())
-def test_placed_is_where_the_state_says(n: Notification) -> None:
+def test_state_follows_from_the_marks(n: Notification) -> None:
     if n.removed_at or n.hidden:
         assert (n.state, n.wake_at) == (None, None)
         return
@@ -31,7 +31,7 @@ def test_placed_is_where_the_state_says(n: Notification) -> None:
     assert state.with_state(n) == n
 
 
-def test_views_are_unions_that_the_counts_are_read_off() -> None:
+def test_views_are_unions_of_states() -> None:
     views = state.VIEWS
     assert set(views[InboxView.ALL]) == set(InboxState)
     assert set(views[InboxView.UNREAD]) == state.UNREAD > state.UNSEEN
@@ -52,7 +52,7 @@ def test_mark_twice_changes_nothing_the_second_time(n: Notification, name: str) 
 
 
 @given(visible_notifications, marks)
-def test_mark_changes_nothing_but_what_the_committer_writes(n: Notification, name: str) -> None:
+def test_mark_changes_only_fields_that_the_committer_writes(n: Notification, name: str) -> None:
     """The committer writes the fields of MARKED only: what a mark changed beside them would be told and then lost."""
     after = state.with_state(MARKS[name](n, NOW) or n)
     before_document, after_document = document(n), document(after)
@@ -65,7 +65,7 @@ def test_mark_changes_nothing_but_what_the_committer_writes(n: Notification, nam
 
 
 @given(visible_notifications, marks)
-def test_mark_puts_it_where_its_name_says_and_the_receipts_tell_it(n: Notification, name: str) -> None:
+def test_mark_leads_to_its_state_and_receipts(n: Notification, name: str) -> None:
     after = MARKS[name](n, NOW) or n
     placed = state.with_state(after)
     assert {

@@ -100,7 +100,7 @@ SENDS: list[tuple[Json, str, str | None]] = [
 
 
 @pytest.mark.parametrize(("input", "code", "field"), SENDS, ids=lambda value: str(value)[-60:])
-async def test_send_beyond_a_limit_names_code_and_field(
+async def test_send_above_a_limit_returns_code_and_field(
     tenant: Tenant, input: Json, code: str, field: str | None
 ) -> None:
     answer = await tenant.execute_raw(SEND, input=input)
@@ -132,7 +132,7 @@ async def test_send_beyond_a_limit_names_code_and_field(
     ],
     ids=lambda value: str(value)[-60:],
 )
-async def test_send_at_the_limit_passes(tenant: Tenant, input: Json) -> None:
+async def test_send_at_the_limit_is_accepted(tenant: Tenant, input: Json) -> None:
     await tenant.execute(SEND, input=input)
     [user] = input["to"]["users"]
     query = "{ inbox { nodes { title body data actions { label } expiresAt } } }"
@@ -157,7 +157,7 @@ async def test_send_at_the_limit_passes(tenant: Tenant, input: Json) -> None:
         ({"view": "NONE"}, None),
     ],
 )
-async def test_filter_beyond_a_limit_names_code_and_field(tenant: Tenant, filter: Json, field: str | None) -> None:
+async def test_filter_above_a_limit_returns_code_and_field(tenant: Tenant, filter: Json, field: str | None) -> None:
     for query in (
         "query ($f: InboxFilter) { inbox(filter: $f) { unread } }",
         "mutation ($f: InboxFilter) { markAllRead(filter: $f) { changed } }",
@@ -166,7 +166,7 @@ async def test_filter_beyond_a_limit_names_code_and_field(tenant: Tenant, filter
         assert await error_codes_and_fields(tenant, query, f=filter) == [(BAD_USER_INPUT, field)]
 
 
-async def test_page_size_and_cursors_beyond_their_limits_are_refused(tenant: Tenant) -> None:
+async def test_page_size_and_cursors_out_of_bounds_are_rejected(tenant: Tenant) -> None:
     await tenant.send("alice")
     id = (await tenant.execute("{ sends { nodes { id } } }"))["sends"]["nodes"][0]["id"]
     for first in (0, -1, 101, 2**31 - 1):
@@ -185,14 +185,14 @@ async def test_page_size_and_cursors_beyond_their_limits_are_refused(tenant: Ten
 
 
 @pytest.mark.parametrize("after", ["", "x", "ü", "bS4x", "a" * 5000])
-async def test_feed_after_something_that_is_no_position_is_refused(tenant: Tenant, after: str) -> None:
+async def test_feed_after_an_invalid_position_is_rejected(tenant: Tenant, after: str) -> None:
     async with tenant.feed("alice", after) as feed:
         with pytest.raises(GraphQLErrors) as refused:
             await feed.take(1)
     assert (refused.value.code, refused.value.errors[0]["extensions"]["field"]) == (BAD_USER_INPUT, "after")
 
 
-async def test_too_many_at_once_are_refused_as_a_whole(tenant: Tenant) -> None:
+async def test_too_many_items_are_rejected_as_a_whole(tenant: Tenant) -> None:
     ids = [f"n{number}" for number in range(1001)]
     query = "mutation ($ids: [ID!]!) { markRead(ids: $ids) { changed } }"
     assert (await error_codes_and_fields(tenant, query, ids=ids))[0][0] == LARGE
@@ -206,14 +206,14 @@ async def test_too_many_at_once_are_refused_as_a_whole(tenant: Tenant) -> None:
     assert (await tenant.execute("{ sends { nodes { id } } }"))["sends"]["nodes"] == []
 
 
-async def test_attributes_beyond_their_limit_are_refused(tenant: Tenant) -> None:
+async def test_attributes_above_their_limit_are_rejected(tenant: Tenant) -> None:
     for attributes, code in (("x" * (32 << 10), LARGE), (nested(260), BAD_USER_INPUT)):
         assert await error_codes_and_fields(tenant, UPSERT, None, users=[{"id": "a", "attributes": attributes}]) == [
             (code, "users.0.attributes")
         ]
 
 
-async def test_header_key_beyond_its_limit_is_refused(tenant: Tenant) -> None:
+async def test_idempotency_key_above_its_limit_is_rejected(tenant: Tenant) -> None:
     for key in ("k" * 257, ""):
         answer = await tenant.execute_raw(UPSERT, headers={"Idempotency-Key": key}, users=[])
         assert answer["errors"][0]["extensions"] == {"code": BAD_USER_INPUT, "field": "Idempotency-Key"}
@@ -308,7 +308,7 @@ async def ended(connection: ClientConnection) -> tuple[int, str]:
     return closed.value.rcvd.code, setting
 
 
-async def test_query_at_its_limits_passes(tenant: Tenant) -> None:
+async def test_query_at_its_limits_is_accepted(tenant: Tenant) -> None:
     """1,000 tokens, and 10 fields at the root, wherever they stand."""
     thousand = "{ me { " + " ".join(["id"] * 20 + [f"a{n}: id" for n in range(325)]) + " } }"  # 5 + 20 + 3 * 325
     assert await tenant.execute(thousand, user="alice")
@@ -319,7 +319,7 @@ async def test_query_at_its_limits_passes(tenant: Tenant) -> None:
     assert await error_codes_and_fields(tenant, eleven) == [(BAD_USER_INPUT, None)]
 
 
-async def test_queries_that_ask_too_much_are_refused(tenant: Tenant) -> None:
+async def test_query_above_its_limits_is_rejected(tenant: Tenant) -> None:
     spread = "fragment f0 on User { id } " + " ".join(
         f"fragment f{n} on User {{ ...f{n - 1} a{n}: id ...f{n - 1} }}" for n in range(1, 25)
     )
@@ -349,19 +349,19 @@ async def test_queries_that_ask_too_much_are_refused(tenant: Tenant) -> None:
         "subscription { inbox(after: 5) { kind } }",
     ],
 )
-async def test_scalar_written_wrongly_in_the_query_is_refused(tenant: Tenant, query: str) -> None:
+async def test_invalid_scalar_literal_is_rejected(tenant: Tenant, query: str) -> None:
     answer = await tenant.execute_raw(query, user="alice")
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_USER_INPUT"]
 
 
-async def test_send_again_with_users_in_another_order_is_the_same_send(tenant: Tenant) -> None:
+async def test_send_with_users_in_another_order_is_a_duplicate(tenant: Tenant) -> None:
     first = await tenant.send("alice", "bob", idempotencyKey="k")
     again = await tenant.send("bob", "alice", idempotencyKey="k", priority="MEDIUM")
     assert (again["duplicate"], again["send"]) == (True, first["send"])
 
 
 @pytest.mark.parametrize("field", ["sends", "send"])
-async def test_cursor_of_another_list_is_refused(tenant: Tenant, field: str) -> None:
+async def test_cursor_of_another_list_is_rejected(tenant: Tenant, field: str) -> None:
     sent = (await tenant.send("alice"))["send"]["id"]
     place = (await tenant.inbox("alice"))["pageInfo"]["endCursor"]
     query = {

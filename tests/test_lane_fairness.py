@@ -45,7 +45,7 @@ def shares(taken: list[tuple[str, str]], word: int) -> Counter[str]:
     return Counter(id.split("/")[word] for _, id in taken)
 
 
-async def test_critical_goes_first_and_low_still_moves_while_critical_never_ends(lanes: Lanes) -> None:
+async def test_critical_goes_first_and_low_is_not_starved(lanes: Lanes) -> None:
     taken: list[tuple[str, str]] = []
     for priority in ("LOW", "MEDIUM", "HIGH", "CRITICAL"):
         await put(lanes, priority, "acme", 500)
@@ -61,7 +61,7 @@ async def test_critical_goes_first_and_low_still_moves_while_critical_never_ends
     assert found["MEDIUM"] == 2 * found["HIGH"] == 2 * found["LOW"] > 0
 
 
-async def test_tenants_take_turns_and_none_gets_more_than_it_may_have(lanes: Lanes) -> None:
+async def test_tenants_take_turns_within_their_limits(lanes: Lanes) -> None:
     await put(lanes, "HIGH", "flood", 900)
     await put(lanes, "HIGH", "small", 3)
     await put(lanes, "HIGH", "other", 3)
@@ -73,7 +73,7 @@ async def test_tenants_take_turns_and_none_gets_more_than_it_may_have(lanes: Lan
     assert len(await lanes.take("EMAIL", 12, 12, {})) == 12, "what was passed over is still there"
 
 
-async def test_lane_whose_turn_redis_evicted_has_one_again(servers: tuple[Mongod, Redis]) -> None:
+async def test_lane_with_an_evicted_turn_gets_a_new_one(servers: tuple[Mongod, Redis]) -> None:
     async with RedisClient.from_url(servers[1].url) as client:
         lanes = Lanes(client, (prefix := f"lanes{uuid4().hex}:"), 4)
         lane = lane_of("EMAIL", "HIGH", "acme")
@@ -93,7 +93,7 @@ async def test_lane_whose_turn_redis_evicted_has_one_again(servers: tuple[Mongod
         assert len(await lanes.take("EMAIL", 12, 12, {})) == 4
 
 
-async def test_loss_is_told_to_one_until_it_is_made_good_or_who_was_told_is_gone(lanes: Lanes) -> None:
+async def test_flush_is_reported_to_one_worker_until_restored_or_its_lock_expires(lanes: Lanes) -> None:
     assert [await lanes.detect_flush("deliveries", 60) for _ in range(3)] == [True, False, False]
     await lanes.mark_restored("deliveries")
     assert not await lanes.detect_flush("deliveries", 60)
@@ -105,7 +105,7 @@ async def test_loss_is_told_to_one_until_it_is_made_good_or_who_was_told_is_gone
     await eventually(told_again)
 
 
-async def test_whatever_is_put_is_taken_once(lanes: Lanes) -> None:
+async def test_every_enqueued_id_is_taken_once(lanes: Lanes) -> None:
     chosen = random.Random(7)
     tenants = [f"t{number}" for number in range(6)]
     waiting: Counter[str] = Counter()
@@ -183,7 +183,7 @@ async def test_flood_and_hanging_endpoints_of_one_tenant_do_not_delay_another(se
             assert {delivery["status"] for delivery in found} == {"DELIVERED"}
 
 
-async def test_critical_overtakes_a_batch_of_low_which_goes_on_meanwhile(servers: tuple[Mongod, Redis]) -> None:
+async def test_critical_overtakes_a_batch_of_low_which_continues(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     async with deployment_with_channels(
         mongod.url, redis.url, workers=1, delivery_concurrency="12", requeue_after_s="60"

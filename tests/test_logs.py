@@ -23,7 +23,7 @@ INTERNAL = "INTERNAL_SERVER_ERROR"
     ("given", "kept"),
     [("build-1041/retry:2", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("a{}", False), ("", False)],
 )
-async def test_request_id_is_kept_if_it_can_stand_in_a_log(tenant: Tenant, given: str, kept: bool) -> None:
+async def test_request_id_is_kept_if_it_is_safe_in_a_log(tenant: Tenant, given: str, kept: bool) -> None:
     sent = {"authorization": f"Bearer {tenant.token('ann')}", "x-request-id": given}
     async with tenant.http.post(tenant.next_url(), json={"query": "{ __typename }"}, headers=sent) as response:
         assert response.status == 200
@@ -36,7 +36,7 @@ async def test_request_id_is_kept_if_it_can_stand_in_a_log(tenant: Tenant, given
 @pytest.mark.parametrize(
     ("token", "body"), [("", {"query": "{ __typename }"}), ("given", {"query": "{"}), ("given", 7)]
 )
-async def test_refusals_answer_a_request_id(tenant: Tenant, accept: str, token: str, body: object) -> None:
+async def test_error_responses_have_a_request_id(tenant: Tenant, accept: str, token: str, body: object) -> None:
     sent = {"accept": accept, "x-request-id": "mine", "authorization": f"Bearer {token and tenant.token('ann')}"}
     async with tenant.http.post(tenant.next_url(), json=body, headers=sent) as response:
         assert response.headers.getall("x-request-id") == ["mine"]
@@ -122,7 +122,7 @@ async def test_internal_error_over_websocket_is_one_line_in_the_log(
         the_fault(deployment, tenant, refused.value.errors[0]["extensions"]["requestId"])
 
 
-async def test_errors_of_mongodb_that_quote_documents_are_logged_without(
+async def test_mongodb_errors_are_logged_without_documents(
     tenant: Tenant, deployment: Deployment, database: Database
 ) -> None:
     id, title = uuid4().hex, f"never-to-be-logged-{uuid4().hex}"
@@ -140,7 +140,7 @@ async def test_errors_of_mongodb_that_quote_documents_are_logged_without(
 # ---------------------------------------------------------------------------------------------------- operations
 
 
-async def test_operations_are_logged_at_debug_with_who_and_what_and_nothing_else(
+async def test_operations_are_logged_at_debug_without_content(
     servers: tuple[Mongod, Redis],
 ) -> None:
     mongod, redis = servers

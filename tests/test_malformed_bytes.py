@@ -101,7 +101,7 @@ async def wire(tenant: Tenant) -> AsyncIterator[Wire]:
 
 
 @pytest.mark.parametrize("what", FRAMES)
-async def test_frames_that_are_none_close_the_socket(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+async def test_invalid_frame_closes_the_socket(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
     sent, code = FRAMES[what]
     async with wire(tenant) as open:
         open.writer.write(handshake())
@@ -127,7 +127,7 @@ async def test_frames_that_are_none_close_the_socket(tenant: Tenant, stopwatch: 
         bytes((FIN | TEXT,)),
     ],
 )
-async def test_socket_that_is_left_in_the_middle_is_forgotten(tenant: Tenant, left: bytes) -> None:
+async def test_socket_aborted_in_the_middle_is_released(tenant: Tenant, left: bytes) -> None:
     async with wire(tenant) as open:
         open.writer.write(handshake() + left)
         assert await open.status() == 101
@@ -164,7 +164,7 @@ async def status(tenant: Tenant, stopwatch: Stopwatch, what: str, sent: bytes) -
     ],
     ids=str,
 )
-async def test_handshake_that_is_none_is_refused(
+async def test_invalid_handshake_is_rejected(
     tenant: Tenant, stopwatch: Stopwatch, headers: dict[str, str | None], statuses: set[int]
 ) -> None:
     assert await status(tenant, stopwatch, f"handshake {headers}", handshake(**headers)) in statuses
@@ -254,13 +254,13 @@ HEADERS: dict[str, tuple[list[str], set[int]]] = {
 
 
 @pytest.mark.parametrize("what", REQUESTS)
-async def test_requests_that_are_none_are_refused(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+async def test_invalid_http_request_is_rejected(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
     sent, statuses = REQUESTS[what]
     assert await status(tenant, stopwatch, what, sent) in statuses
 
 
 @pytest.mark.parametrize("what", CHUNKS)
-async def test_chunks_that_are_none_are_refused(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+async def test_invalid_chunks_are_rejected(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
     sent, statuses = CHUNKS[what]
     token = f"authorization: Bearer {tenant.token('alice')}"
     sent = posted(sent, "transfer-encoding: chunked", AS_JSON, token)
@@ -268,7 +268,7 @@ async def test_chunks_that_are_none_are_refused(tenant: Tenant, stopwatch: Stopw
 
 
 @pytest.mark.parametrize("what", HEADERS)
-async def test_headers_of_nonsense_harm_nobody(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+async def test_nonsense_headers_are_harmless(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
     headers, statuses = HEADERS[what]
     token = f"authorization: Bearer {tenant.token('alice')}"
     sent = posted(QUERY, f"content-length: {len(QUERY)}", token, *headers)
@@ -299,7 +299,7 @@ async def test_headers_of_nonsense_harm_nobody(tenant: Tenant, stopwatch: Stopwa
     ],
     ids=lambda query: str(query)[:60],
 )
-async def test_addresses_that_ask_nothing_are_refused(tenant: Tenant, stopwatch: Stopwatch, query: str) -> None:
+async def test_unknown_paths_are_rejected(tenant: Tenant, stopwatch: Stopwatch, query: str) -> None:
     async with wire(tenant) as open:
         with stopwatch(query[:60]):
             lines = [f"GET /graphql{query} HTTP/1.1", "host: x", f"authorization: Bearer {tenant.token('alice')}"]
@@ -310,7 +310,7 @@ async def test_addresses_that_ask_nothing_are_refused(tenant: Tenant, stopwatch:
     assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_body_that_breaks_off_is_forgotten(tenant: Tenant) -> None:
+async def test_incomplete_body_is_released(tenant: Tenant) -> None:
     for length, sent in ((100, b'{"query":'), (1 << 20, b"x" * 100_000), (27, b"")):
         async with wire(tenant) as open:
             token = f"authorization: Bearer {tenant.token('alice')}"

@@ -203,7 +203,7 @@ async def closed_with(connection: ClientConnection) -> int:
 
 
 @pytest.mark.parametrize("what", BEFORE_INIT)
-async def test_socket_before_init_is_closed_with_the_protocols_code(
+async def test_malformed_message_before_init_closes_with_the_protocol_code(
     tenant: Tenant, stopwatch: Stopwatch, what: str
 ) -> None:
     message, code = BEFORE_INIT[what]
@@ -215,7 +215,7 @@ async def test_socket_before_init_is_closed_with_the_protocols_code(
 
 
 @pytest.mark.parametrize("what", AFTER_INIT)
-async def test_socket_after_init_is_closed_with_the_protocols_code(
+async def test_malformed_message_after_init_closes_with_the_protocol_code(
     tenant: Tenant, stopwatch: Stopwatch, what: str
 ) -> None:
     message, code = AFTER_INIT[what]
@@ -226,7 +226,7 @@ async def test_socket_after_init_is_closed_with_the_protocols_code(
 
 
 @pytest.mark.parametrize("what", HARMLESS)
-async def test_socket_after_a_harmless_message_goes_on(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+async def test_harmless_message_keeps_the_socket_open(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
     async with tenant.socket("alice") as socket:
         with stopwatch(f"message, {what}"):
             await socket.write(HARMLESS[what])
@@ -241,7 +241,7 @@ async def still_there(socket: Socket) -> None:
             pass
 
 
-async def test_socket_pings_before_init_are_answered(tenant: Tenant) -> None:
+async def test_ping_before_init_is_answered(tenant: Tenant) -> None:
     """The protocol allows them at any time."""
     url = tenant.next_url().replace("http", "ws", 1)
     async with connect(url, subprotocols=[SUBPROTOCOL]) as connection:
@@ -250,14 +250,14 @@ async def test_socket_pings_before_init_are_answered(tenant: Tenant) -> None:
         assert orjson.loads(await connection.recv()) == {"type": "pong"}
 
 
-async def test_socket_with_a_number_as_id_is_told_so(tenant: Tenant) -> None:
+async def test_number_as_operation_id_is_rejected(tenant: Tenant) -> None:
     async with tenant.socket("alice") as socket:
         await socket.connection.send(subscribe({"query": "{ __typename }"}, id=1))
         await closed_with(socket.connection)
     assert socket.connection.close_reason == "`id` of `subscribe` must be a string."
 
 
-async def test_socket_with_bytes_or_a_huge_message_is_closed(tenant: Tenant) -> None:
+async def test_binary_or_huge_message_closes_the_socket(tenant: Tenant) -> None:
     async with tenant.socket("alice") as socket:
         await socket.connection.send(b"\x00\x01")
         assert await closed_with(socket.connection) == BAD_REQUEST
@@ -266,7 +266,7 @@ async def test_socket_with_bytes_or_a_huge_message_is_closed(tenant: Tenant) -> 
         assert await closed_with(socket.connection) == 1009
 
 
-async def test_socket_with_the_same_id_twice_is_closed(tenant: Tenant) -> None:
+async def test_duplicate_operation_id_closes_the_socket(tenant: Tenant) -> None:
     await tenant.inbox("alice")
     async with tenant.socket("alice") as socket:
         for _ in range(2):
@@ -274,14 +274,14 @@ async def test_socket_with_the_same_id_twice_is_closed(tenant: Tenant) -> None:
         assert await closed_with(socket.connection) == EXISTS
 
 
-async def test_socket_with_another_protocol_is_refused(tenant: Tenant) -> None:
+async def test_other_subprotocol_is_rejected(tenant: Tenant) -> None:
     url = tenant.next_url().replace("http", "ws", 1)
     async with connect(url) as connection:
         assert await closed_with(connection) == 4406
 
 
 @pytest.mark.parametrize("what", REFUSED_OPERATIONS)
-async def test_operation_that_makes_no_sense_is_refused_over_http_and_socket(
+async def test_invalid_operation_is_rejected_over_http_and_socket(
     tenant: Tenant, stopwatch: Stopwatch, what: str
 ) -> None:
     request = REFUSED_OPERATIONS[what]
@@ -299,6 +299,6 @@ async def test_operation_that_makes_no_sense_is_refused_over_http_and_socket(
         await still_there(socket)
 
 
-async def test_fragment_bomb_is_counted_without_being_spread() -> None:
+async def test_fragment_bomb_is_counted_without_expansion() -> None:
     """2 ** 60 fields: whoever spread them would not come back."""
     assert find_limit_error(parse(bomb(), max_tokens=1000), Settings(jwt_secret=(SECRET,)))

@@ -94,7 +94,7 @@ COSTLY_QUERIES = {  # well-formed JSON, but nothing to run
 
 
 @pytest.mark.parametrize("what", COSTLY_QUERIES)
-async def test_query_that_is_costly_to_refuse_is_refused_at_once(
+async def test_query_that_is_costly_to_validate_is_rejected_immediately(
     tenant: Tenant, stopwatch: Stopwatch, what: str
 ) -> None:
     headers = {"authorization": f"Bearer {tenant.token('alice')}"}
@@ -108,7 +108,7 @@ async def test_query_that_is_costly_to_refuse_is_refused_at_once(
 
 
 @pytest.mark.parametrize("what", BODIES)
-async def test_body_that_is_no_request_is_refused(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
+async def test_invalid_body_is_rejected(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
     headers = {"authorization": f"Bearer {tenant.token('alice')}"}
     with stopwatch(f"body, {what}"):
         async with tenant.http.post(tenant.next_url(), data=BytesIO(BODIES[what]), headers=headers | JSON) as response:

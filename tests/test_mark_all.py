@@ -124,7 +124,7 @@ async def surviving(database: Database, tenant: Tenant, url: str) -> None:
 
 
 @pytest.mark.timeout(1200)
-async def test_mark_all_in_a_huge_inbox_counts_right_and_holds_up_nobody(
+async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_others(
     tenant: Tenant, database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """New, then seen, then read, then archived: each of the three changes everything that was there."""
@@ -183,7 +183,7 @@ async def _up_to_date(database: Database, tenant: Tenant, device: Device) -> boo
 
 
 @pytest.mark.parametrize("field", FIELDS)
-async def test_mark_all_that_fits_one_transaction_is_one_event(tenant: Tenant, database: Database, field: str) -> None:
+async def test_mark_all_within_one_transaction_is_one_event(tenant: Tenant, database: Database, field: str) -> None:
     await seed(database, tenant, "alice", 1000)
     replica = Replica()
     await replica.load(tenant, "alice")
@@ -205,7 +205,7 @@ async def test_mark_all_that_fits_one_transaction_is_one_event(tenant: Tenant, d
 
 
 @pytest.mark.parametrize("field", FIELDS)
-async def test_mark_all_twice_changes_nothing_and_makes_no_event(tenant: Tenant, field: str) -> None:
+async def test_mark_all_twice_changes_nothing_the_second_time(tenant: Tenant, field: str) -> None:
     await tenant.send("alice")
     await tenant.mark_all("alice", field)
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"]) as feed:
@@ -217,7 +217,9 @@ async def test_mark_all_twice_changes_nothing_and_makes_no_event(tenant: Tenant,
 
 
 @pytest.mark.parametrize("field", FIELDS)
-async def test_mark_all_one_more_than_fits_is_one_resync(tenant: Tenant, database: Database, field: str) -> None:
+async def test_mark_all_of_one_more_than_a_transaction_is_one_resync(
+    tenant: Tenant, database: Database, field: str
+) -> None:
     await seed(database, tenant, "alice", 1001)
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"]) as feed:
         payload = await tenant.mark_all("alice", field)
@@ -232,7 +234,7 @@ async def test_mark_all_one_more_than_fits_is_one_resync(tenant: Tenant, databas
         assert [event["kind"] for event in await feed.take(1)] == ["ADDED"]
 
 
-async def test_mark_all_filtered_up_to_100_is_an_update_each(tenant: Tenant, database: Database) -> None:
+async def test_filtered_mark_all_up_to_100_sends_one_event_each(tenant: Tenant, database: Database) -> None:
     await seed(database, tenant, "alice", 5)
     await asyncio.gather(*(tenant.send("alice", category="ours") for _ in range(100)))
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"]) as feed:
@@ -247,7 +249,7 @@ async def test_mark_all_filtered_up_to_100_is_an_update_each(tenant: Tenant, dat
     assert await recounted(database, tenant, "alice") == await counts(database, tenant, "alice") == (6, 6)
 
 
-async def test_mark_all_filtered_beyond_100_is_one_resync(tenant: Tenant, database: Database) -> None:
+async def test_filtered_mark_all_above_100_is_one_resync(tenant: Tenant, database: Database) -> None:
     await seed(database, tenant, "alice", 5)
     await asyncio.gather(*(tenant.send("alice", category="ours") for _ in range(101)))
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"]) as feed:

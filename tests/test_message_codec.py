@@ -24,7 +24,7 @@ def test_notification_survives_document_and_message(n: Notification) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.sampled_from(InboxEventKind)), max_size=40))
-def test_messages_tell_every_change_as_it_is(rows: list[tuple[int, bool, InboxEventKind]]) -> None:
+def test_messages_contain_every_change_unchanged(rows: list[tuple[int, bool, InboxEventKind]]) -> None:
     changes = []
     for number, (send, acknowledged, kind) in enumerate(rows):
         mailbox = f"t/{number}"

@@ -13,7 +13,7 @@ from tests.processes import Deployment, Process
 from tests.telemetry import log_lines, metric_value, scrape_metrics
 
 
-async def test_metrics_say_what_the_hub_does(tenant: Tenant) -> None:
+async def test_metrics_count_operations(tenant: Tenant) -> None:
     url = tenant.urls[0]
     await tenant.send("ann", url=url)
     async with tenant.feed("ann", url=url) as feed:
@@ -42,7 +42,7 @@ async def test_metrics_say_what_the_hub_does(tenant: Tenant) -> None:
     assert metric_value(after, "process_resident_memory_bytes") > 0
 
 
-async def test_metrics_are_well_formed_and_explained(tenant: Tenant) -> None:
+async def test_metrics_are_well_formed_and_documented(tenant: Tenant) -> None:
     await tenant.send("ann", url=tenant.urls[0])
     found = await scrape_metrics(tenant.urls[0])
     ours = {name: metric for name, metric in found.items() if name.startswith("hub_")}
@@ -58,7 +58,7 @@ async def test_metrics_are_well_formed_and_explained(tenant: Tenant) -> None:
     assert named <= known | {f"{name}_total" for name in known}, named - known
 
 
-async def test_events_that_wait_in_feeds_are_looked_up_when_asked(servers: tuple[Mongod, Redis]) -> None:
+async def test_events_waiting_in_feeds_are_measured_at_scrape_time(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     process = Process("serve", mongod.url, redis.url)
     await process.start()
@@ -82,7 +82,7 @@ async def test_events_that_wait_in_feeds_are_looked_up_when_asked(servers: tuple
         process.kill()
 
 
-async def test_worker_answers_metrics_with_a_token_and_finds_drift(servers: tuple[Mongod, Redis]) -> None:
+async def test_worker_serves_metrics_with_a_token_and_detects_drift(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     name = f"observe{uuid4().hex[:8]}"  # the recount picks mailboxes at random: here there is one
     settings = {"mongo_database": name, "metrics_token": "for-prometheus", "work_port": "0"}

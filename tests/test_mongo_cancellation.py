@@ -43,7 +43,7 @@ async def cancel_twice(tasks: list[asyncio.Task[object]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_client_whose_waiting_calls_are_cancelled_twice_still_answers(client: Client) -> None:
+async def test_client_with_waiting_calls_cancelled_twice_still_works(client: Client) -> None:
     for _ in range(3):
         tasks: list[asyncio.Task[object]] = [asyncio.create_task(client.admin.command("ping")) for _ in range(PINGS)]
         await asyncio.sleep(0.001)
@@ -52,7 +52,7 @@ async def test_client_whose_waiting_calls_are_cancelled_twice_still_answers(clie
             await asyncio.gather(*(client.admin.command("ping") for _ in range(PINGS)))
 
 
-async def test_client_with_cursors_and_transactions_cancelled_twice_still_answers(client: Client) -> None:
+async def test_client_with_cursors_and_transactions_cancelled_twice_still_works(client: Client) -> None:
     """A transaction and a cursor make several calls each, and clean up by calling again."""
     items = client["driver"]["items"]
     await items.insert_many([{"n": n} for n in range(300)])
@@ -78,7 +78,7 @@ async def test_client_with_cursors_and_transactions_cancelled_twice_still_answer
         assert len([doc async for doc in items.find({}, batch_size=50)]) >= 300
 
 
-async def test_call_that_finds_no_free_place_fails_at_its_own_deadline(servers: tuple[Mongod, Redis]) -> None:
+async def test_call_without_a_free_connection_fails_at_its_deadline(servers: tuple[Mongod, Redis]) -> None:
     client = Client(servers[0].url, 1, timeoutMS=TIMEOUT_MS)
     try:
         await client.admin.command("ping")
@@ -95,7 +95,7 @@ async def test_call_that_finds_no_free_place_fails_at_its_own_deadline(servers: 
         await client.close()
 
 
-async def test_watchdog_ends_a_process_whose_pool_is_stuck_and_no_other(
+async def test_watchdog_ends_a_process_only_when_its_pool_is_stuck(
     servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mongo_client, "PING_TIMEOUT_S", 0.5)
@@ -126,7 +126,7 @@ async def test_watchdog_ends_a_process_whose_pool_is_stuck_and_no_other(
         await client.close()
 
 
-async def test_watchdog_leaves_a_process_alone_while_mongodb_answers_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_watchdog_does_not_end_a_process_while_mongodb_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mongo_client, "PING_TIMEOUT_S", 0.3)
     async with fresh_servers() as (mongod, _):
         client = Client(mongod.url, 5, timeoutMS=500, serverSelectionTimeoutMS=500)
@@ -151,7 +151,7 @@ async def test_watchdog_leaves_a_process_alone_while_mongodb_answers_nobody(monk
         await client.close()
 
 
-async def test_api_whose_mongodb_was_frozen_under_load_answers_again_and_ends_on_sigterm() -> None:
+async def test_api_recovers_after_mongodb_was_suspended_under_load_and_ends_on_sigterm() -> None:
     """Requests whose fields fail one beside another cancel what is still under way."""
     async with AsyncExitStack() as stack:
         mongod, redis = await stack.enter_async_context(fresh_servers())

@@ -170,7 +170,7 @@ async def start(mongod: Mongod) -> None:
 
 
 @pytest.mark.parametrize(("leave", "come_back"), [(freeze, thaw), (kill, start)], ids=["frozen", "killed"])
-async def test_mongo_away_everything_is_unavailable_in_time_and_heals_by_itself(
+async def test_mongodb_outage_returns_unavailable_in_time_and_recovers(
     leave: Callable[[Mongod], Awaitable[None]], come_back: Callable[[Mongod], Awaitable[None]]
 ) -> None:
     async with fresh_servers() as (mongod, redis), scene(mongod.url, redis.url) as set:
@@ -298,7 +298,7 @@ async def freeze_primary(old: Mongod) -> None:
 
 # After a freeze MongoDB needs 20 s itself: the secondary that is left keeps waiting for the one it copied from.
 @pytest.mark.parametrize("lose", [step_down, kill_primary, *([freeze_primary] if FULL_SCALE else [])])
-async def test_mongo_new_primary_during_sends_loses_and_doubles_nothing(
+async def test_new_primary_during_sends_loses_and_duplicates_nothing(
     lose: Callable[[Mongod], Awaitable[None]],
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as folder:
@@ -329,7 +329,7 @@ async def test_mongo_new_primary_during_sends_loses_and_doubles_nothing(
             await members.stop()
 
 
-async def test_mongo_refusal_inside_graphql_is_http_200_with_application_json() -> None:
+async def test_unavailable_error_is_http_200_with_application_json() -> None:
     async with fresh_servers() as (mongod, redis):
         async with Deployment(mongod.url, redis.url, apis=1, workers=0, commit_deadline_s="1") as deployment:
             async with Tenant("t", deployment.urls) as tenant:

@@ -40,7 +40,7 @@ def row(name: str, text: str, id: str | None = None, kind: str = "query") -> Jso
 
 
 @pytest.mark.parametrize("form", ["apollo", "plain"])
-async def test_only_listed_operations_run(servers: tuple[Mongod, Redis], tmp_path: Path, form: str) -> None:
+async def test_only_allowed_operations_run(servers: tuple[Mongod, Redis], tmp_path: Path, form: str) -> None:
     manifest = tmp_path / "manifest.json"
     rows = [row("Me", ME, "me-1"), row("Feed", FEED, kind="subscription"), row("Mark", MARK, kind="mutation")]
     plain = {each["id"]: each["body"] for each in rows}
@@ -83,7 +83,7 @@ async def test_only_listed_operations_run(servers: tuple[Mongod, Redis], tmp_pat
         assert await count_parsed_queries(tenant, url) == 3
 
 
-async def test_manifest_that_is_no_good_refuses_to_start(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
+async def test_invalid_manifest_prevents_the_start(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
     mongod, redis = servers
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps(apollo(row("Me", ME), row("Broken", "query Broken { nothing }"))))
@@ -122,7 +122,7 @@ async def test_manifest_that_is_no_good_refuses_to_start(servers: tuple[Mongod, 
         (json.dumps({"x": "{ " + "me " * 2000 + "}"}), ["operation x", "HUB_QUERY_MAX_TOKENS"]),
     ],
 )
-def test_faults_of_a_manifest_are_named(tmp_path: Path, written: str, words: list[str]) -> None:
+def test_manifest_errors_are_named(tmp_path: Path, written: str, words: list[str]) -> None:
     from hub.api.execution.persisted_queries import read_manifest
     from hub.api.execution.query_cache import QueryCache
     from hub.api.schema.root import make_schema

@@ -17,7 +17,7 @@ from hub.settings import Settings
 from tests.local_servers import HANG_S, LOOPBACK, Listener, connected_addresses, create_dns_certificate, serve
 
 
-async def test_name_that_resolves_differently_the_second_time_is_refused_then(
+async def test_name_that_resolves_to_a_denied_address_later_is_rejected(
     fake_dns: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One resolution serves the check and the connection, so that there is no second one in between."""
@@ -37,7 +37,7 @@ async def test_name_that_resolves_differently_the_second_time_is_refused_then(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirect_is_an_answer_and_never_followed(listener: Listener, status: int) -> None:
+async def test_redirect_is_returned_and_not_followed(listener: Listener, status: int) -> None:
     async def handler(request: web.BaseRequest) -> web.Response:
         return web.Response(status=status, headers={"location": request.query["to"]})
 
@@ -50,7 +50,7 @@ async def test_redirect_is_an_answer_and_never_followed(listener: Listener, stat
     assert {one[1] for one in connected_addresses} & {80, 443, listener.port} == set()
 
 
-async def test_post_sends_what_it_is_given_and_keeps_connections(fake_dns: dict[str, list[list[str]]]) -> None:
+async def test_post_sends_the_request_and_reuses_connections(fake_dns: dict[str, list[list[str]]]) -> None:
     fake_dns["hooks.example.org"] = [["127.0.0.1"]]
     got: list[tuple[str, str, Any, bytes]] = []
 
@@ -99,12 +99,12 @@ async def test_certificate_is_checked_against_the_name(
 
 
 @pytest.mark.parametrize("words", ["10.0.0.1/8", "example.org", "10.0.0.0/8 nothing"])
-def test_allowed_networks_that_are_none_are_refused_at_the_start(words: str) -> None:
+def test_invalid_allowed_network_prevents_the_start(words: str) -> None:
     with pytest.raises(ValueError, match="egress_allow"):
         Settings(jwt_secret=("s" * 32,), egress_allow=words)
 
 
-async def test_answer_is_bounded_in_size() -> None:
+async def test_response_size_is_bounded() -> None:
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/bomb":
             return web.Response(body=gzip.compress(b"0" * 50_000_000), headers={"content-encoding": "gzip"})
@@ -125,7 +125,7 @@ async def test_answer_is_bounded_in_size() -> None:
             assert answer.body[:2] == (b"\x1f\x8b" if path == "bomb" else b"00"), "nothing is unpacked"
 
 
-async def test_silence_dripping_and_rubbish_end_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_slow_or_invalid_response_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await reader.readline()
@@ -167,7 +167,7 @@ async def test_silence_dripping_and_rubbish_end_in_an_error(monkeypatch: pytest.
         released.set()
 
 
-async def test_ports_are_80_and_443_and_any_of_what_is_allowed(fake_dns: dict[str, list[list[str]]]) -> None:
+async def test_ports_are_80_and_443_or_any_in_allowed_networks(fake_dns: dict[str, list[list[str]]]) -> None:
     fake_dns["inner.example.org"] = [["127.0.0.1"]]
     fake_dns["outer.example.org"] = [["8.8.8.8"]]
     async with OutboundHTTP() as out:

@@ -35,9 +35,7 @@ HANG_S = 5.0
 
 
 @EVERY_TRANSPORT
-async def test_hash_is_enough_once_its_text_has_come_on_every_process(
-    tenant: Tenant, send_request: SendRequest
-) -> None:
+async def test_registered_hash_works_on_every_process(tenant: Tenant, send_request: SendRequest) -> None:
     text = unique_query()
     first, second = tenant.urls
     assert (await send_request(tenant, persisted_request(sha256_hex(text)), first))["errors"] == [UNKNOWN]
@@ -52,7 +50,7 @@ async def test_hash_is_enough_once_its_text_has_come_on_every_process(
 
 
 @EVERY_TRANSPORT
-async def test_hash_of_another_text_is_refused_and_not_kept(tenant: Tenant, send_request: SendRequest) -> None:
+async def test_hash_that_does_not_match_is_rejected_and_not_stored(tenant: Tenant, send_request: SendRequest) -> None:
     text, other = unique_query(), unique_query()
     for _ in range(2):
         answer = await send_request(tenant, persisted_request(sha256_hex(other), text), "")
@@ -64,7 +62,7 @@ async def test_hash_of_another_text_is_refused_and_not_kept(tenant: Tenant, send
     assert error_code(await send_request(tenant, persisted_request(sha256_hex(text)), "")) == NOT_FOUND
 
 
-async def test_text_that_is_no_valid_query_is_not_kept(tenant: Tenant) -> None:
+async def test_invalid_query_is_not_stored(tenant: Tenant) -> None:
     for text in ("{ nothing }", "{", f"{{ {'me ' * 2000} }}", f"{{ me {{ id }} }} # {'x' * 9000}"):
         for url in tenant.urls * 2:
             answer = await send_post(tenant, persisted_request(sha256_hex(text), text), url)
@@ -81,7 +79,7 @@ def code_of_first(answer: Json) -> str:
     [7, [], "x", {}, {"version": 1}, {"version": 2, "sha256Hash": "x"}, {"version": "1", "sha256Hash": "x"}]
     + [{"version": 1, "sha256Hash": hash} for hash in (None, 7, "", [], {})],
 )
-async def test_extension_of_another_shape_is_refused(tenant: Tenant, persisted: Any) -> None:
+async def test_malformed_extension_is_rejected(tenant: Tenant, persisted: Any) -> None:
     async with tenant.http.post(
         tenant.next_url(),
         json={"query": "{ me { id } }", "extensions": {"persistedQuery": persisted}},
@@ -93,7 +91,7 @@ async def test_extension_of_another_shape_is_refused(tenant: Tenant, persisted: 
     assert error["extensions"]["field"].startswith("extensions.persistedQuery")
 
 
-async def test_hashes_that_are_none_are_not_found(tenant: Tenant) -> None:
+async def test_malformed_hash_is_not_found(tenant: Tenant) -> None:
     for hash in ("x", "g" * 64, "A" * 64, "0" * 64, "*", "\0", "ü", "0" * 60_000):
         assert error_code(await send_post(tenant, persisted_request(hash))) == NOT_FOUND
     # Without a hash nothing changes.
@@ -101,7 +99,7 @@ async def test_hashes_that_are_none_are_not_found(tenant: Tenant) -> None:
     assert error_code(await send_post(tenant, {"extensions": {}})) == BAD_USER_INPUT
 
 
-async def test_answers_say_with_which_status_and_that_none_is_to_be_kept(tenant: Tenant) -> None:
+async def test_responses_have_a_status_and_are_not_cacheable(tenant: Tenant) -> None:
     text = unique_query()
     for accept, status in (("application/json", 200), ("application/graphql-response+json", 400)):
         sent = authorized_headers(tenant, accept=accept)
@@ -165,7 +163,7 @@ async def test_subscriptions_mutations_variables_and_idempotency_work_by_hash(te
             await eventually(heard)
 
 
-async def test_known_hashes_skip_parsing_and_validation(tenant: Tenant) -> None:
+async def test_known_hash_skips_parsing_and_validation(tenant: Tenant) -> None:
     text, url = unique_query(), tenant.urls[0]
     before = await count_parsed_queries(tenant, url)
     await send_post(tenant, persisted_request(sha256_hex(text)), url)
@@ -176,7 +174,7 @@ async def test_known_hashes_skip_parsing_and_validation(tenant: Tenant) -> None:
     assert await count_parsed_queries(tenant, url) == before + 1
 
 
-async def test_taught_texts_outlast_processes_are_bounded_and_expire(servers: tuple[Mongod, Redis]) -> None:
+async def test_registered_queries_survive_restarts_are_bounded_and_expire(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     texts = [unique_query() for _ in range(5)]
     limits = {"persisted_max_queries": "3", "persisted_query_days": "2", "redis_prefix": f"{uuid4().hex}:"}
@@ -217,7 +215,7 @@ async def test_taught_texts_outlast_processes_are_bounded_and_expire(servers: tu
         assert error_code(await send_post(tenant, persisted_request(wrong), first)) == NOT_FOUND
 
 
-async def test_redis_away_clients_are_asked_for_the_text_and_nobody_waits() -> None:
+async def test_without_redis_clients_are_asked_for_the_query_without_delay() -> None:
     async with fresh_servers() as (mongod, redis):
         async with Deployment(mongod.url, redis.url, apis=2, workers=0) as hub, Tenant("p", hub.urls) as tenant:
             first, second = tenant.urls
@@ -243,7 +241,9 @@ async def test_redis_away_clients_are_asked_for_the_text_and_nobody_waits() -> N
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-async def test_apollo_client_teaches_its_queries_and_then_sends_hashes(node: str, tenant: Tenant, method: str) -> None:
+async def test_apollo_client_registers_its_queries_and_then_sends_hashes(
+    node: str, tenant: Tenant, method: str
+) -> None:
     apollo = await asyncio.create_subprocess_exec(
         *(node, NODE / "apollo.mjs", tenant.urls[0], tenant.token("alice"), method),
         cwd=NODE,

@@ -28,7 +28,7 @@ ENDPOINT = "mutation ($to: String!) { createWebhook(input: {url: $to}) { secret 
 log = logging.getLogger(__name__)
 
 
-async def test_poison_is_failed_after_its_last_calls_alone_and_everybody_else_is_delivered(
+async def test_poison_delivery_fails_after_isolated_calls_and_others_are_delivered(
     servers: tuple[Mongod, Redis],
 ) -> None:
     """The waits are so short that whoever died with it is called with it again: only the call alone tells them
@@ -70,7 +70,7 @@ async def test_poison_is_failed_after_its_last_calls_alone_and_everybody_else_is
         assert died[LAPSES_MAX - ISOLATED_TRIES], "and innocents were as suspect as it was"
 
 
-async def test_suspects_are_called_alone_one_after_another_and_others_get_their_turn(
+async def test_suspects_are_isolated_one_after_another_and_others_proceed(
     servers: tuple[Mongod, Redis],
 ) -> None:
     """Also where the process is told to stop in the middle of it."""
@@ -134,7 +134,7 @@ async def test_suspects_are_called_alone_one_after_another_and_others_get_their_
         assert "aa" not in until_the_second, "newcomers go before the next who is alone"
 
 
-async def test_lapsed_calls_are_due_again_far_apart_and_what_was_not_called_at_once(
+async def test_expired_calls_are_retried_later_and_uncalled_deliveries_immediately(
     servers: tuple[Mongod, Redis],
 ) -> None:
     mongod, redis = servers

@@ -29,7 +29,7 @@ async def simulate(tenant: Tenant, user: str, category: str, **more: Any) -> dic
     return {decision["channel"]: (decision["outcome"], decision["reason"]) for decision in one["decisions"]}
 
 
-async def test_category_is_made_changed_and_listed_in_order(tenant: Tenant) -> None:
+async def test_category_is_created_changed_and_listed_in_order(tenant: Tenant) -> None:
     made = {
         "key": "a.b/$c",
         "name": "News",
@@ -68,12 +68,12 @@ async def test_category_is_made_changed_and_listed_in_order(tenant: Tenant) -> N
         ({"retention": "soon"}, None),
     ],
 )
-async def test_category_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str | None) -> None:
+async def test_invalid_category_is_rejected(tenant: Tenant, given: Json, field: str | None) -> None:
     whole = {"key": "k", "name": "n", "defaultChannels": ["IN_APP"]} | given
     assert await expect_error(tenant.execute_as_admin(UPSERT, input=whole)) == ("BAD_USER_INPUT", field)
 
 
-async def test_100_categories_made_at_once_are_all_there_and_one_beyond_200_is_refused(tenant: Tenant) -> None:
+async def test_100_concurrent_categories_are_stored_and_the_201st_is_rejected(tenant: Tenant) -> None:
     await asyncio.gather(*(tenant.define_category(f"c{number}") for number in range(100)))
     assert len((await tenant.execute("{ categories { key } }"))["categories"]) == 100
     for start in (100, 150):
@@ -82,7 +82,7 @@ async def test_100_categories_made_at_once_are_all_there_and_one_beyond_200_is_r
     await tenant.define_category("c7", "EMAIL")
 
 
-async def test_notification_keeps_the_name_that_its_category_had(tenant: Tenant, database: Database) -> None:
+async def test_notification_keeps_the_category_name_at_its_send(tenant: Tenant, database: Database) -> None:
     query = "subscription ($after: Cursor) { inbox(after: $after) { notification { category categoryName } } }"
     told = [{"category": "billing", "categoryName": name} for name in ("billing", "Invoices", "Invoices")]
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"], query=query) as feed:
@@ -100,7 +100,9 @@ async def test_notification_keeps_the_name_that_its_category_had(tenant: Tenant,
     assert [n.get("categoryName") for n in exported] == ["Invoices", "Invoices", None]
 
 
-async def test_preferences_of_a_stranger_are_everything_on_and_make_nobody(tenant: Tenant, database: Database) -> None:
+async def test_preferences_of_an_unknown_user_are_defaults_and_create_no_user(
+    tenant: Tenant, database: Database
+) -> None:
     await tenant.define_category("news", "IN_APP", "EMAIL", "SMS")
     await tenant.define_category("security", required=True)
     found = await read_preferences(tenant, "alice")
@@ -112,7 +114,7 @@ async def test_preferences_of_a_stranger_are_everything_on_and_make_nobody(tenan
     assert await database.users.find_one({"_id": f"{tenant.name}/alice"}) is None
 
 
-async def test_absent_leaves_as_it_is_and_null_clears(tenant: Tenant) -> None:
+async def test_absent_preference_is_unchanged_and_null_clears(tenant: Tenant) -> None:
     await tenant.define_category("news", "IN_APP", "EMAIL")
     await tenant.define_category("other", "IN_APP", "EMAIL")
     await update_preferences(tenant, "alice", channels=[{"channel": "EMAIL", "enabled": False}])
@@ -140,7 +142,7 @@ async def test_absent_leaves_as_it_is_and_null_clears(tenant: Tenant) -> None:
     assert summarize((await tenant.execute(query))["user"]["preferences"]) == found
 
 
-async def test_preferences_that_can_not_be_are_refused(tenant: Tenant) -> None:
+async def test_invalid_preferences_are_rejected(tenant: Tenant) -> None:
     await tenant.define_category("news")
 
     async def why(**given: Any) -> tuple[str, str | None]:
@@ -155,7 +157,7 @@ async def test_preferences_that_can_not_be_are_refused(tenant: Tenant) -> None:
     assert await why(channels=[{"channel": "EMAIL", "enabled": True}] * 1001) == ("BAD_USER_INPUT", "input.channels")
 
 
-async def test_locked_cell_is_not_switched_off_nor_its_category_muted(tenant: Tenant) -> None:
+async def test_locked_cell_cannot_be_disabled_nor_its_category_muted(tenant: Tenant) -> None:
     await tenant.define_category("news")
     await tenant.define_category("security", "IN_APP", required=True)
     off = {"category": "security", "enabled": False}
@@ -178,7 +180,7 @@ async def test_locked_cell_is_not_switched_off_nor_its_category_muted(tenant: Te
     assert "IN_APP" in (await update_preferences(tenant, "alice", categories=whole))["on"]["security"]
 
 
-async def test_required_is_locked_whatever_somebody_wished_before(tenant: Tenant) -> None:
+async def test_required_category_is_locked_despite_earlier_preferences(tenant: Tenant) -> None:
     await tenant.define_category("security", "IN_APP")
     await update_preferences(tenant, "alice", channels=[{"channel": "IN_APP", "enabled": False}])
     await update_preferences(
@@ -193,7 +195,7 @@ async def test_required_is_locked_whatever_somebody_wished_before(tenant: Tenant
     assert (await read_preferences(tenant, "alice"))["muted"] == {"security": LATER}
 
 
-async def test_100_cells_changed_at_once_by_several_devices_are_all_there(tenant: Tenant) -> None:
+async def test_100_concurrent_cell_changes_are_all_stored(tenant: Tenant) -> None:
     keys = [f"c{number}" for number in range(20)]
     await asyncio.gather(
         *(tenant.define_category(key, "EMAIL", "WEBHOOK", "SMS", "WEB_PUSH", "MOBILE_PUSH") for key in keys)
@@ -205,7 +207,7 @@ async def test_100_cells_changed_at_once_by_several_devices_are_all_there(tenant
     assert [found["on"][key] & set(channels) for key in keys] == [set()] * len(keys)
 
 
-async def test_tenant_starts_its_people_from_its_own_preferences(tenant: Tenant) -> None:
+async def test_users_inherit_the_preferences_of_the_tenant(tenant: Tenant) -> None:
     await tenant.define_category("news", "IN_APP", "EMAIL")
     start = {
         "channels": [{"channel": "EMAIL", "enabled": False}],
@@ -231,7 +233,7 @@ async def test_tenant_starts_its_people_from_its_own_preferences(tenant: Tenant)
     }
 
 
-async def test_category_of_first_use_is_made_once_and_no_copy_of_a_tenant_is_old(
+async def test_category_of_first_use_is_created_once_and_tenant_caches_are_current(
     tenant: Tenant, database: Database
 ) -> None:
     here, there = Tenants(database, 3, 5), Tenants(database, 3, 5)
@@ -279,11 +281,11 @@ async def test_category_of_first_use_is_made_once_and_no_copy_of_a_tenant_is_old
         ({"preferences": {"categories": [{"category": "none"}]}}, "input.preferences.categories.0.category"),
     ],
 )
-async def test_tenant_that_can_not_be_is_refused(tenant: Tenant, given: Json, field: str) -> None:
+async def test_invalid_tenant_is_rejected(tenant: Tenant, given: Json, field: str) -> None:
     assert await expect_error(tenant.execute_as_admin(TENANT, input=given)) == ("BAD_USER_INPUT", field)
 
 
-async def test_simulate_answers_for_every_channel_and_stores_nothing(tenant: Tenant, database: Database) -> None:
+async def test_simulate_decides_every_channel_and_stores_nothing(tenant: Tenant, database: Database) -> None:
     users = [{"id": "alice", "email": "alice@example.org"}]
     await tenant.execute("mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }", users=users)
     before = [await database[name].find({"_id": {"$regex": f"^{tenant.name}"}}).to_list() for name in KEPT]
@@ -320,14 +322,14 @@ async def test_simulate_answers_for_every_channel_and_stores_nothing(tenant: Ten
 KEPT = ["users", "tenants", "mailboxes", "idempotency"]
 
 
-async def test_simulate_refuses_what_send_refuses(tenant: Tenant) -> None:
+async def test_simulate_rejects_what_send_rejects(tenant: Tenant) -> None:
     given = {"to": {"users": ["alice"]}, "category": "c", "content": {"title": " ", "body": "B"}}
     assert await expect_error(tenant.execute(SIMULATE, input=given)) == ("BAD_USER_INPUT", "input.content.title")
     given["content"] = {"title": "T", "body": "B"}
     assert await expect_error(tenant.execute(SIMULATE, input=given, first=101)) == ("BAD_USER_INPUT", "first")
 
 
-async def test_simulate_follows_wishes_and_mutes(tenant: Tenant) -> None:
+async def test_simulate_respects_preferences_and_mutes(tenant: Tenant) -> None:
     await tenant.define_category("news", "IN_APP", "WEBHOOK")
     query = 'mutation { connectWebhook(url: "https://hooks.example/a") { device { id } } }'
     await tenant.execute(query, user="alice")

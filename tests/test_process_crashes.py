@@ -138,7 +138,7 @@ async def work_off(numbers: list[int], work: Callable[[int], Awaitable[None]]) -
 
 
 @pytest.mark.timeout(900)
-async def test_kill_9_of_the_api_during_submits_loses_and_doubles_nothing() -> None:
+async def test_sigkill_of_the_api_during_sends_loses_and_duplicates_nothing() -> None:
     async with running(apis=2) as (deployment, tenant):
         submits = Submits(tenant)
         chosen = random.Random(1)
@@ -170,7 +170,7 @@ async def test_kill_9_of_the_api_during_submits_loses_and_doubles_nothing() -> N
         await submits.verify()
 
 
-async def test_sigterm_under_load_stores_what_was_answered_and_closes_sockets_with_1012() -> None:
+async def test_sigterm_under_load_keeps_acknowledged_sends_and_closes_sockets_with_1012() -> None:
     async with running(apis=1, shutdown_timeout_s=str(SHUTDOWN_S)) as (deployment, tenant):
         [api] = deployment.apis
         answered: dict[str, str] = {}
@@ -220,7 +220,7 @@ async def test_sigterm_under_load_stores_what_was_answered_and_closes_sockets_wi
         assert len(found) <= len(answered) + CALLERS
 
 
-async def test_sigterm_while_mongo_and_redis_are_frozen_ends_in_time() -> None:
+async def test_sigterm_while_mongodb_and_redis_are_suspended_ends_in_time() -> None:
     """What is under way is refused, and nothing that does not answer holds up the end."""
     async with fresh_servers() as (mongod, redis):
         async with Deployment(

@@ -33,12 +33,12 @@ async def hasty(kind: str, fakes: FakeServers) -> ProviderCase:
     return await PROVIDER_CASES[kind](fakes, 0.5)
 
 
-async def test_ok_sends_once(rig: ProviderCase) -> None:
+async def test_accepted_message_is_sent_once(rig: ProviderCase) -> None:
     assert isinstance(without_secrets(await rig.provider.send(rig.message())), Sent)
     assert rig.took() == 1
 
 
-async def test_throttled_retries_when_told(rig: ProviderCase) -> None:
+async def test_throttled_message_is_retried_after_the_given_time(rig: ProviderCase) -> None:
     rig.misbehave("slow_down")
     outcome = without_secrets(await rig.provider.send(rig.message()))
     assert isinstance(outcome, Retry)
@@ -46,7 +46,7 @@ async def test_throttled_retries_when_told(rig: ProviderCase) -> None:
     assert (rig.calls(), rig.took()) == (1, 0)
 
 
-async def test_server_error_retries_and_the_provider_itself_tries_once(rig: ProviderCase) -> None:
+async def test_server_error_is_retried_by_the_hub_and_not_by_the_client(rig: ProviderCase) -> None:
     rig.misbehave("down")
     assert isinstance(without_secrets(await rig.provider.send(rig.message())), Retry)
     assert rig.calls() == 1
@@ -66,7 +66,7 @@ async def test_gone_is_gone(rig: ProviderCase, kind: str) -> None:
     assert rig.calls() == 1
 
 
-async def test_hanging_peer_ends_in_time_and_leaves_nothing_behind(hasty: ProviderCase) -> None:
+async def test_hanging_provider_times_out_and_leaves_no_connection(hasty: ProviderCase) -> None:
     hasty.misbehave(HANG)
     began = time.monotonic()
     outcomes = await asyncio.gather(*(hasty.provider.send(hasty.message()) for _ in range(40)))
@@ -82,7 +82,7 @@ async def test_redirect_is_not_followed(rig: ProviderCase, kind: str) -> None:
     assert rig.calls() == 1
 
 
-async def test_after_a_failure_the_next_one_goes_out(rig: ProviderCase) -> None:
+async def test_next_message_after_a_failure_is_sent(rig: ProviderCase) -> None:
     for fault in ("slow_down", "down", "permanent"):
         rig.misbehave(fault)
         await rig.provider.send(rig.message())
@@ -91,24 +91,24 @@ async def test_after_a_failure_the_next_one_goes_out(rig: ProviderCase) -> None:
     assert rig.took() == 1
 
 
-async def test_many_at_once_all_arrive(rig: ProviderCase) -> None:
+async def test_concurrent_messages_all_arrive(rig: ProviderCase) -> None:
     outcomes = await asyncio.gather(*(rig.provider.send(rig.message()) for _ in range(40)))
     assert all(isinstance(outcome, Sent) for outcome in outcomes)
     assert rig.took() == 40
 
 
-async def test_peer_that_is_not_there_retries(rig: ProviderCase) -> None:
+async def test_unreachable_provider_is_retried(rig: ProviderCase) -> None:
     await rig.peer.close()
     assert isinstance(without_secrets(await rig.provider.send(rig.message())), Retry)
 
 
 @given(st.integers(0, 10**40))
-def test_retry_after_in_seconds(seconds: int) -> None:
+def test_retry_after_in_seconds_is_parsed(seconds: int) -> None:
     assert retry_after_s(f" {seconds} ", NOW) == min(seconds, HUGE_S)
 
 
 @given(st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1)))  # noqa: DTZ001 - the strategy wants them naive
-def test_retry_after_as_a_date(at: datetime) -> None:
+def test_retry_after_as_a_date_is_parsed(at: datetime) -> None:
     at = at.replace(microsecond=0, tzinfo=UTC)
     expected = min(max((at - NOW).total_seconds(), 0), HUGE_S)
     assert retry_after_s(format_datetime(at, usegmt=True), NOW) == expected
@@ -117,11 +117,11 @@ def test_retry_after_as_a_date(at: datetime) -> None:
 @given(
     st.text() | st.sampled_from(["-5", "", "1e9", "0x10", "٣", "Fri, 99 Nov 2026 08:15:30 GMT", "1 2 3", "nan", "inf"])
 )
-def test_retry_after_rubbish_is_none_or_a_number_in_its_bounds(text: str) -> None:
+def test_retry_after_random_text_is_none_or_within_bounds(text: str) -> None:
     found = retry_after_s(text, NOW)
     assert found is None or 0 <= found <= HUGE_S
 
 
 @pytest.mark.parametrize("text", [None, "", "soon", "-5", "٣", "1e3", "nan", "inf"])
-def test_retry_after_rubbish_is_none(text: str | None) -> None:
+def test_retry_after_invalid_value_is_none(text: str | None) -> None:
     assert retry_after_s(text, NOW) is None

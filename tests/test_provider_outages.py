@@ -68,7 +68,7 @@ def failed(mails: list[Json]) -> int:
 
 
 @pytest.mark.timeout(600)
-async def test_one_provider_down_costs_the_others_nothing_and_no_attempts_while_its_breaker_is_open(
+async def test_outage_of_one_provider_does_not_affect_others_and_uses_no_attempts(
     servers: tuple[Mongod, Redis],
 ) -> None:
     mongod, redis = servers
@@ -127,7 +127,7 @@ async def test_one_provider_down_costs_the_others_nothing_and_no_attempts_while_
             assert now[channel] < then[channel] + 500
 
 
-async def test_mail_goes_to_the_second_provider_at_once(servers: tuple[Mongod, Redis]) -> None:
+async def test_email_falls_back_to_the_second_provider_immediately(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(5)]
     settings: dict[str, Any] = {
@@ -163,7 +163,7 @@ async def test_mail_goes_to_the_second_provider_at_once(servers: tuple[Mongod, R
         await eventually(first_again, 20)
 
 
-async def test_browser_that_is_gone_is_called_once_and_an_outage_removes_nobody(servers: tuple[Mongod, Redis]) -> None:
+async def test_gone_browser_is_called_once_and_an_outage_removes_no_device(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     async with deployment_with_channels(mongod.url, redis.url, workers=1) as (_, tenant, outside):
         gone, away, well = [await outside.browser(tenant, "alice") for _ in range(3)]
@@ -187,7 +187,7 @@ async def test_browser_that_is_gone_is_called_once_and_an_outage_removes_nobody(
         assert await devices() == 2
 
 
-async def test_address_that_is_gone_is_the_one_that_was_called(
+async def test_only_the_address_that_was_called_is_suppressed(
     servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mongod, redis = servers

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("no_secrets_in_logs")
 MONTH_S = 28 * 86_400
 
 
-async def test_browser_reads_what_was_sent(fakes: FakeServers) -> None:
+async def test_browser_can_decrypt_the_push(fakes: FakeServers) -> None:
     service = await fakes.push_service()
     [push] = await open_web_push(fakes)
     sent = new_message(
@@ -72,7 +72,7 @@ async def test_browser_reads_what_was_sent(fakes: FakeServers) -> None:
 @pytest.mark.parametrize(
     ("priority", "urgency"), [("CRITICAL", "high"), ("HIGH", "high"), ("MEDIUM", "normal"), ("LOW", "low")]
 )
-async def test_urgency_follows_the_priority_and_ttl_the_expiry(fakes: FakeServers, priority: str, urgency: str) -> None:
+async def test_urgency_follows_priority_and_ttl_follows_expiry(fakes: FakeServers, priority: str, urgency: str) -> None:
     service = await fakes.push_service()
     [push] = await open_web_push(fakes)
     expires_at = clock.now() + timedelta(hours=1)
@@ -83,7 +83,7 @@ async def test_urgency_follows_the_priority_and_ttl_the_expiry(fakes: FakeServer
     assert 3500 < int(headers["ttl"]) <= 3600
 
 
-async def test_each_push_service_gets_a_token_of_its_own(fakes: FakeServers) -> None:
+async def test_each_push_service_gets_its_own_token(fakes: FakeServers) -> None:
     services = [await fakes.push_service() for _ in range(2)]
     [push] = await open_web_push(fakes)
     for _ in range(2):
@@ -93,7 +93,7 @@ async def test_each_push_service_gets_a_token_of_its_own(fakes: FakeServers) -> 
 
 
 @pytest.mark.parametrize("letter", ["x", "\u20ac", '"', "\x01"])
-async def test_what_does_not_fit_leaves_with_as_much_as_does(fakes: FakeServers, letter: str) -> None:
+async def test_too_large_push_is_shortened(fakes: FakeServers, letter: str) -> None:
     service = await fakes.push_service()
     [push] = await open_web_push(fakes)
     sent = new_message(
@@ -114,7 +114,7 @@ async def test_what_does_not_fit_leaves_with_as_much_as_does(fakes: FakeServers,
     assert 400 < len(payload["body"]) <= BODY_CHARS
 
 
-async def test_body_stays_whole_where_it_is_the_data_that_does_not_fit(fakes: FakeServers) -> None:
+async def test_body_is_complete_if_only_the_data_is_too_large(fakes: FakeServers) -> None:
     service = await fakes.push_service()
     [push] = await open_web_push(fakes)
     data = json.dumps({"log": "x" * 5000})
@@ -130,13 +130,13 @@ async def test_body_stays_whole_where_it_is_the_data_that_does_not_fit(fakes: Fa
     url=st.text(max_size=2048),
     room=st.integers(SHORT_BYTES, PAYLOAD_BYTES),
 )
-def test_payload_is_never_larger_than_its_room(title: str, body: str, url: str, room: int) -> None:
+def test_payload_never_exceeds_its_limit(title: str, body: str, url: str, room: int) -> None:
     sent = new_message(n_title=title, n_body=body, n_action_url=f"/{url}")
     least = len(orjson.dumps({"id": sent.notification.id, "title": title[:256], "partial": True}))
     assert len(web_push.payload(sent, room=room)) <= max(room, least)
 
 
-async def test_largest_payload_fills_one_record(fakes: FakeServers) -> None:
+async def test_largest_payload_fits_one_record(fakes: FakeServers) -> None:
     service = await fakes.push_service()
     [push] = await open_web_push(fakes)
     device = browser_device(service.subscribe())
@@ -148,7 +148,7 @@ async def test_largest_payload_fills_one_record(fakes: FakeServers) -> None:
     assert service.pushes[1][0]["partial"] is True
 
 
-async def test_too_large_for_this_service_is_sent_once_more_and_smaller(fakes: FakeServers) -> None:
+async def test_push_too_large_for_the_service_is_sent_again_smaller(fakes: FakeServers) -> None:
     service = await fakes.push_service()
     [push] = await open_web_push(fakes)
     device = browser_device(service.subscribe())
@@ -176,7 +176,7 @@ async def test_too_large_for_this_service_is_sent_once_more_and_smaller(fakes: F
         (503, Retry),
     ],
 )
-async def test_only_not_found_and_gone_end_a_subscription(fakes: FakeServers, status: int, outcome: type) -> None:
+async def test_only_404_and_410_end_a_subscription(fakes: FakeServers, status: int, outcome: type) -> None:
     from aiohttp import web
 
     service = await fakes.push_service()
@@ -200,7 +200,7 @@ async def test_only_not_found_and_gone_end_a_subscription(fakes: FakeServers, st
         {"url": ""},
     ],
 )
-async def test_subscription_that_is_none_is_dead(fakes: FakeServers, keys: dict[str, Any]) -> None:
+async def test_invalid_subscription_is_dead(fakes: FakeServers, keys: dict[str, Any]) -> None:
     service = await fakes.push_service()
     [push] = await open_web_push(fakes)
     sent = new_message(device=browser_device(service.subscribe(), **keys))
@@ -217,14 +217,14 @@ async def test_push_service_at_a_private_address_is_not_called(fakes: FakeServer
     assert service.calls == 0
 
 
-async def test_key_that_is_none_is_said_at_the_start(fakes: FakeServers) -> None:
+async def test_invalid_vapid_key_prevents_the_start(fakes: FakeServers) -> None:
     with pytest.raises(ValueError, match="HUB_VAPID_PRIVATE_KEY"):
         provider_settings(vapid_private_key="nonsense", vapid_subject="mailto:ops@acme.example")
     assert await web_push.create_providers(provider_settings(), fakes.egress, fakes.stack) == ()
 
 
 @given(st.text(max_size=100))
-def test_topic_is_short_and_plain(key: str) -> None:
+def test_topic_is_short_and_url_safe(key: str) -> None:
     made = topic(key.encode(errors="replace").decode())
     assert len(made) == 32
     assert made.replace("-", "").replace("_", "").isalnum()
@@ -238,7 +238,7 @@ def actions(amazon: FakeAmazon) -> list[str]:
     return [action for action, _ in amazon.requests]
 
 
-async def test_endpoint_is_made_on_first_use_and_remembered(fakes: FakeServers) -> None:
+async def test_sns_endpoint_is_created_on_first_use_and_stored(fakes: FakeServers) -> None:
     amazon = await fakes.amazon()
     phones = await open_sns(fakes)
     amazon.requests.clear()
@@ -257,7 +257,7 @@ async def test_endpoint_is_made_on_first_use_and_remembered(fakes: FakeServers) 
     assert actions(amazon) == ["Publish"]
 
 
-async def test_disabled_endpoint_is_gone_until_the_app_registers_anew(fakes: FakeServers) -> None:
+async def test_disabled_endpoint_is_gone_until_the_app_registers_again(fakes: FakeServers) -> None:
     await fakes.amazon()
     phones = await open_sns(fakes)
     arn = await phones.endpoint()
@@ -267,7 +267,7 @@ async def test_disabled_endpoint_is_gone_until_the_app_registers_anew(fakes: Fak
     assert phones.remembered == [("acme/alice", "d2", arn)]
 
 
-async def test_endpoint_of_somebody_else_is_found_and_used(fakes: FakeServers) -> None:
+async def test_existing_endpoint_of_another_user_is_found_and_used(fakes: FakeServers) -> None:
     await fakes.amazon()
     phones = await open_sns(fakes)
     made = await phones.client.create_platform_endpoint(
@@ -279,7 +279,7 @@ async def test_endpoint_of_somebody_else_is_found_and_used(fakes: FakeServers) -
     assert phones.remembered == [("acme/alice", "d2", made["EndpointArn"])]
 
 
-async def test_deleted_endpoint_is_made_again(fakes: FakeServers) -> None:
+async def test_deleted_endpoint_is_created_again(fakes: FakeServers) -> None:
     await fakes.amazon()
     phones = await open_sns(fakes)
     arn = await phones.endpoint()
@@ -289,7 +289,7 @@ async def test_deleted_endpoint_is_made_again(fakes: FakeServers) -> None:
     assert phones.remembered[0][2] != arn
 
 
-async def test_ios_payload(fakes: FakeServers) -> None:
+async def test_ios_payload_has_the_apns_fields(fakes: FakeServers) -> None:
     amazon = await fakes.amazon()
     phones = await open_sns(fakes)
     sent = new_message(
@@ -326,7 +326,7 @@ async def test_ios_payload(fakes: FakeServers) -> None:
     assert json.loads(mobile_push.preview(sent).text) == json.loads(content["APNS"])
 
 
-async def test_android_payload(fakes: FakeServers) -> None:
+async def test_android_payload_has_the_fcm_fields(fakes: FakeServers) -> None:
     amazon = await fakes.amazon()
     phones = await open_sns(fakes)
     sent = new_message(device=phone_device(), n_data='{"build": 1}', n_image_url="https://img.example/1.png")
@@ -350,7 +350,7 @@ async def test_android_payload(fakes: FakeServers) -> None:
 
 
 @pytest.mark.parametrize("platform", ["fcm", "apns"])
-async def test_what_does_not_fit_is_cut(fakes: FakeServers, platform: str) -> None:
+async def test_too_large_mobile_push_is_shortened(fakes: FakeServers, platform: str) -> None:
     amazon = await fakes.amazon()
     phones = await open_sns(fakes)
     sent = new_message(
@@ -386,7 +386,7 @@ async def test_platform_without_an_application_is_dead(fakes: FakeServers, platf
         (500, "InternalError", Retry),
     ],
 )
-async def test_sns_error_is_told_apart(fakes: FakeServers, status: int, code: str, outcome: type) -> None:
+async def test_sns_error_determines_the_outcome(fakes: FakeServers, status: int, code: str, outcome: type) -> None:
     amazon = await fakes.amazon()
     phones = await open_sns(fakes)
     arn = await phones.endpoint()
@@ -396,7 +396,7 @@ async def test_sns_error_is_told_apart(fakes: FakeServers, status: int, code: st
     assert amazon.calls == 1
 
 
-async def test_applications_in_two_regions_are_refused(fakes: FakeServers) -> None:
+async def test_applications_in_two_regions_are_rejected(fakes: FakeServers) -> None:
     arns = [
         f"arn:aws:sns:{region}:123456789012:app/{kind}/a"
         for region, kind in (("eu-west-1", "GCM"), ("us-east-1", "APNS"))

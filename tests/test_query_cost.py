@@ -51,13 +51,11 @@ def cost(text: str, **variables: Any) -> tuple[float, str | None]:
         ("{ __typename }", {}, 0.1),
     ],
 )
-def test_cost_is_objects_and_fields_times_the_sizes_of_lists(
-    text: str, variables: dict[str, Any], expected: float
-) -> None:
+def test_cost_counts_objects_and_fields_times_list_sizes(text: str, variables: dict[str, Any], expected: float) -> None:
     assert cost(text, **variables)[0] == pytest.approx(expected)
 
 
-def test_cost_of_what_the_front_end_and_the_documentation_ask_is_allowed() -> None:
+def test_queries_of_the_front_end_and_the_docs_are_within_the_cost_limit() -> None:
     operations = [
         "{ me { id email devices { id kind label } %s } }" % PREFERENCES,
         "{ inbox(first: 50) { nodes { id title body data actions { key label url primary } deliveries { channel status } } } }",
@@ -76,7 +74,7 @@ async def ask_refused(tenant: Tenant, text: str, user: str | None = None, **vari
     return str(error["message"])
 
 
-async def test_operations_that_multiply_lists_are_refused_with_the_numbers(tenant: Tenant) -> None:
+async def test_operation_that_multiplies_lists_is_rejected_with_its_cost(tenant: Tenant) -> None:
     aliases = " ".join(f"p{n}: preferences {{ ...P }}" for n in range(90))
     fragment = f"fragment P on Preferences {PREFERENCES.removeprefix('preferences')}"
     told = await ask_refused(tenant, "{ me { %s } } %s" % (aliases, fragment), "alice")
@@ -94,7 +92,7 @@ async def test_operations_that_multiply_lists_are_refused_with_the_numbers(tenan
     assert found["data"]["user"] is None  # it was refused before it ran
 
 
-async def test_operations_over_a_websocket_are_judged_alike(tenant: Tenant) -> None:
+async def test_cost_limit_applies_over_a_websocket(tenant: Tenant) -> None:
     few = " ".join(f"i{n}: inbox(first: 1) {{ nodes {{ id }} }}" for n in range(21))
     async with tenant.socket("alice") as socket:
         await socket.subscribe("{ me { %s } }" % few)
@@ -103,7 +101,7 @@ async def test_operations_over_a_websocket_are_judged_alike(tenant: Tenant) -> N
     assert "HUB_QUERY_MAX_PAGES" in json.dumps(message)
 
 
-async def test_long_lists_give_way_to_others_and_have_the_same_answer() -> None:
+async def test_long_lists_do_not_block_others_and_have_the_same_result() -> None:
     """A list of plain objects, completed in turns: another task gets on meanwhile."""
     item = GraphQLObjectType(
         "Item", {f"f{n}": GraphQLField(GraphQLInt, resolve=lambda value, _: value) for n in range(20)}
@@ -158,7 +156,7 @@ async def test_counts_of_a_page_of_sends_are_two_queries(tenant: Tenant) -> None
         assert sum(row["count"] for row in node["counts"] if row["channel"] == "IN_APP") == node["recipients"]
 
 
-async def test_budget_of_cost_is_per_caller_and_says_when_to_come_again(servers: tuple[Mongod, Redis]) -> None:
+async def test_cost_budget_is_per_caller_and_returns_retry_after(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     api = Process("serve", mongod.url, redis.url, rate_limit_cost_per_user="20000")
     await api.start()

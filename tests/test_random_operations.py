@@ -34,7 +34,7 @@ def seed() -> str:
 
 
 @pytest.mark.timeout(600)
-async def test_after_a_storm_of_random_operations_everybody_agrees(
+async def test_random_operations_leave_all_clients_and_the_store_equal(
     tenant: Tenant, stored: StoredTenant, seed: str
 ) -> None:
     for user in USERS:
@@ -92,9 +92,7 @@ async def test_after_a_storm_of_random_operations_everybody_agrees(
     print(Counter(event["kind"] for watcher in staying for event in watcher.told))  # noqa: T201
 
 
-async def test_large_filtered_change_committed_with_other_large_changes_reaches_open_clients(
-    tenant: Tenant, stored: StoredTenant
-) -> None:
+async def test_concurrent_large_filtered_changes_reach_open_clients(tenant: Tenant, stored: StoredTenant) -> None:
     """They may share a transaction, of which only a part is told."""
     url = tenant.urls[0]
     await tenant.fill_inbox("alice", 200)
@@ -115,9 +113,7 @@ async def test_large_filtered_change_committed_with_other_large_changes_reaches_
     assert watcher.resyncs
 
 
-async def test_snoozes_of_one_send_that_end_together_come_back_to_each_as_their_own(
-    tenant: Tenant, stored: StoredTenant
-) -> None:
+async def test_snoozes_of_one_send_that_end_together_return_to_each_user(tenant: Tenant, stored: StoredTenant) -> None:
     """Many changes of one send travel as one message; these differ."""
     watchers = [FollowingClient(tenant, user) for user in USERS]
     await tenant.send(*USERS, requireAck=True)

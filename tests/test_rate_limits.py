@@ -25,7 +25,7 @@ async def strict(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
         yield running
 
 
-async def test_rate_limit_is_shared_by_processes_and_told_with_429_and_headers(strict: Deployment) -> None:
+async def test_rate_limit_is_shared_by_processes_and_returns_429_with_headers(strict: Deployment) -> None:
     async with Tenant("rates", strict.urls) as tenant:
         for _ in range(MOST):
             await tenant.inbox("alice", url=strict.urls[0])
@@ -52,7 +52,7 @@ async def test_rate_limit_is_shared_by_processes_and_told_with_429_and_headers(s
         await tenant.inbox("bob")  # others are not held up
 
 
-async def test_rate_limit_holds_on_a_socket_without_closing_it(strict: Deployment) -> None:
+async def test_rate_limit_on_a_socket_does_not_close_it(strict: Deployment) -> None:
     async with Tenant("rates-ws", strict.urls) as tenant, tenant.socket("alice", url=strict.urls[0]) as socket:
         for turn in range(MOST):
             await socket.write({"id": str(turn), "type": "subscribe", "payload": {"query": "{ __typename }"}})
@@ -64,7 +64,7 @@ async def test_rate_limit_holds_on_a_socket_without_closing_it(strict: Deploymen
         assert await socket.read() == {"type": "pong"}
 
 
-async def test_rate_limit_without_redis_goes_on_alone() -> None:
+async def test_rate_limit_without_redis_is_per_process() -> None:
     async with fresh_servers() as (_, server):
         settings = Settings(redis_url=server.url, jwt_secret=SECRET)
         limit = Limit("user", 3, 3600)
@@ -77,7 +77,7 @@ async def test_rate_limit_without_redis_goes_on_alone() -> None:
 
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=200), st.integers(1, 20))
-def test_rate_limit_never_lets_more_through_than_it_says(gaps: list[float], most: int) -> None:
+def test_rate_limit_never_allows_more_than_its_maximum(gaps: list[float], most: int) -> None:
     """In any window of the limit's length, up to what the sliding estimate can be off by: one window's worth."""
     clock = 1000.0
     limiter = RateLimiter(None, "", now=lambda: clock)  # type: ignore[arg-type]

@@ -51,7 +51,7 @@ async def started(tenant: Tenant, feed: Subscription) -> str:
     return cursor
 
 
-async def test_receipts_of_a_send_tell_everything_from_its_beginning(tenant: Tenant) -> None:
+async def test_receipts_of_a_send_start_at_its_beginning(tenant: Tenant) -> None:
     id = await sent(tenant, "alice", requireAck=True, channels=["IN_APP", "SMS"])
     [n] = (await tenant.inbox("alice"))["nodes"]
     for field in ("markSeen", "markRead", "markUnread", "archive", "unarchive", "acknowledge"):
@@ -72,7 +72,7 @@ async def test_receipts_of_a_send_tell_everything_from_its_beginning(tenant: Ten
     assert [receipt["at"] for receipt in receipts] == sorted(receipt["at"] for receipt in receipts)
 
 
-async def test_receipts_are_told_live_and_once_a_change(tenant: Tenant) -> None:
+async def test_receipts_are_live_and_one_per_change(tenant: Tenant) -> None:
     id = await sent(tenant, "alice", "bob")
     async with reading(tenant, id) as feed:
         assert {receipt["userId"] for receipt in await feed.take(2)} == {"alice", "bob"}
@@ -93,7 +93,7 @@ async def test_expiry_is_a_receipt(tenant: Tenant) -> None:
         assert said(await feed.take(2)) == [("DELIVERY", "IN_APP", "DELIVERED"), ("DELIVERY", "IN_APP", "EXPIRED")]
 
 
-async def test_marks_of_a_whole_inbox_are_a_receipt_each(tenant: Tenant) -> None:
+async def test_mark_all_makes_one_receipt_per_notification(tenant: Tenant) -> None:
     async with reading(tenant) as feed:
         await started(tenant, feed)
         for _ in range(3):
@@ -106,7 +106,7 @@ async def test_marks_of_a_whole_inbox_are_a_receipt_each(tenant: Tenant) -> None
     assert len({receipt["notificationId"] for receipt in receipts}) == 3
 
 
-async def test_receipts_resumed_after_every_single_one_lose_none(tenant: Tenant) -> None:
+async def test_receipts_resumed_after_each_one_lose_none(tenant: Tenant) -> None:
     async with reading(tenant) as feed:
         cursor = await started(tenant, feed)
     expected = []
@@ -144,7 +144,7 @@ async def test_receipts_resumed_after_every_single_one_lose_none(tenant: Tenant)
         b"",
     ],
 )
-async def test_receipts_after_a_cursor_that_is_not_known_say_so(tenant: Tenant, cursor: bytes) -> None:
+async def test_receipts_after_an_unknown_cursor_are_rejected(tenant: Tenant, cursor: bytes) -> None:
     async with reading(tenant, after=cursor.decode().rstrip("=")) as feed:
         with pytest.raises(GraphQLErrors) as refused:
             await feed.take(1)
@@ -152,14 +152,14 @@ async def test_receipts_after_a_cursor_that_is_not_known_say_so(tenant: Tenant, 
 
 
 @pytest.mark.parametrize("cursor", ["ü", "a", "not base64!"])
-async def test_receipts_after_no_cursor_at_all_are_refused(tenant: Tenant, cursor: str) -> None:
+async def test_receipts_after_an_invalid_cursor_are_rejected(tenant: Tenant, cursor: str) -> None:
     async with reading(tenant, after=cursor) as feed:
         with pytest.raises(GraphQLErrors) as refused:
             await feed.take(1)
     assert refused.value.code in {"BAD_USER_INPUT", "CURSOR_EXPIRED"}
 
 
-async def test_readers_of_a_tenant_are_at_most_ten(tenant: Tenant) -> None:
+async def test_tenant_has_at_most_ten_receipt_streams(tenant: Tenant) -> None:
     url = tenant.urls[0]
     id = await sent(tenant, "alice")
     async with AsyncExitStack() as stack:

@@ -69,7 +69,7 @@ async def redis(servers: tuple[Mongod, Redis]) -> AsyncIterator[RedisClient]:
         yield client
 
 
-async def test_connection_cut_in_mid_write_at_any_place_ends_no_process_and_loses_nothing(
+async def test_connection_cut_during_a_write_ends_no_process_and_loses_nothing(
     servers: tuple[Mongod, Redis],
 ) -> None:
     mongod, redis = servers
@@ -123,7 +123,7 @@ async def put_foreign(redis: RedisClient, keys: dict[str, str]) -> None:
             await redis.hset(key, "foreign", "1")
 
 
-async def test_keys_of_another_type_are_written_again_and_the_queue_goes_on(
+async def test_keys_of_a_wrong_type_are_replaced_and_the_queue_continues(
     servers: tuple[Mongod, Redis], redis: RedisClient
 ) -> None:
     mongod, _ = servers
@@ -166,7 +166,7 @@ async def test_keys_of_another_type_are_written_again_and_the_queue_goes_on(
         worker.kill()
 
 
-async def test_breaker_on_keys_of_another_type_still_opens_and_probes(redis: RedisClient) -> None:
+async def test_breaker_on_keys_of_a_wrong_type_still_opens_and_probes(redis: RedisClient) -> None:
     """Also one whose probe was taken by a key that never ends, and one that has no number."""
     prefix = f"b{uuid4().hex}:"
     breakers = Breakers(redis, prefix, 0.2)
@@ -191,7 +191,7 @@ async def test_breaker_on_keys_of_another_type_still_opens_and_probes(redis: Red
     assert await breakers.list_open() == {}
 
 
-async def test_limiter_on_keys_of_another_type_counts_again(redis: RedisClient) -> None:
+async def test_limiter_on_keys_of_a_wrong_type_counts_again(redis: RedisClient) -> None:
     """And the keys beside them are counted meanwhile."""
     prefix = f"l{uuid4().hex}:"
     limiter = RateLimiter(redis, prefix)
@@ -224,7 +224,7 @@ async def test_limiter_on_keys_of_another_type_counts_again(redis: RedisClient) 
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_lanes_on_keys_of_another_type_take_what_is_put(redis: RedisClient) -> None:
+async def test_lanes_on_keys_of_a_wrong_type_still_work(redis: RedisClient) -> None:
     """Every call by itself."""
     prefix = f"q{uuid4().hex}:"
     lanes, lane = Lanes(redis, prefix, 10), "EMAIL/HIGH/acme"

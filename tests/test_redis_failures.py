@@ -120,7 +120,7 @@ async def start(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize(("leave", "come_back"), [(freeze, thaw), (kill, start)], ids=["frozen", "killed"])
-async def test_redis_away_nobody_waits_and_open_clients_get_every_change(
+async def test_redis_outage_delays_no_call_and_open_clients_get_every_change(
     leave: Callable[[Redis], Awaitable[None]], come_back: Callable[[Redis], Awaitable[None]]
 ) -> None:
     async with scene() as set:
@@ -150,7 +150,7 @@ async def test_redis_flushed_under_traffic_open_clients_get_every_change() -> No
                 await set.everybody_has_it(AWAY_S, "flushed")
 
 
-async def test_redis_cutting_subscribers_off_again_and_again_open_clients_get_every_change() -> None:
+async def test_redis_cutting_subscribers_repeatedly_open_clients_get_every_change() -> None:
     """What is published while a process connects anew is lost for it, and nothing says so."""
     async with scene() as set:
         async with RedisClient.from_url(set.redis.url) as client:
@@ -206,7 +206,7 @@ class Wire:
         writer.close()
 
 
-async def test_redis_unreachable_without_a_word_open_clients_get_every_change() -> None:
+async def test_redis_silently_unreachable_open_clients_get_every_change() -> None:
     """Connections that stay open and carry nothing, among them some that were just being made."""
     wire = Wire()
     try:

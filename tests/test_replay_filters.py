@@ -56,9 +56,7 @@ async def dead_letters(tenant: Tenant, receiver: WebhookReceiver) -> dict[str, J
 
 
 @pytest.mark.parametrize("odd", [{"channels": ["PAGER"]}, {"region": "eu"}])
-async def test_replay_under_way_that_cannot_be_read_wholly_replays_nothing(
-    tenant: Tenant, store: Database, odd: Json
-) -> None:
+async def test_replay_with_an_incomplete_selection_replays_nothing(tenant: Tenant, store: Database, odd: Json) -> None:
     """Without what is not known of it, it would match everything. Others go on."""
     async with WebhookReceiver() as receiver:
         dead = await dead_letters(tenant, receiver)
@@ -117,7 +115,7 @@ async def test_filters_find_failures_by_reason_provider_and_time(tenant: Tenant)
         await tenant.execute(PAGE, f={"failedSince": "2026-01-01T00:00:00Z"}, a=ids["bob"])
 
 
-async def test_replay_leaves_out_what_has_no_address_unless_it_is_named(tenant: Tenant) -> None:
+async def test_replay_omits_deliveries_without_an_address_unless_named(tenant: Tenant) -> None:
     async with WebhookReceiver() as receiver:
         dead = await dead_letters(tenant, receiver)
         [n] = (await tenant.inbox("alice"))["nodes"]
@@ -147,7 +145,9 @@ async def test_replay_leaves_out_what_has_no_address_unless_it_is_named(tenant: 
         assert (await tenant.execute(REPLAY, f={"reasons": ["ADDRESS_GONE"]}))["replay"] == 1
 
 
-async def test_replay_command_counts_asks_and_prints_ids(tenant: Tenant, quick: Deployment, store: Database) -> None:
+async def test_replay_command_counts_confirms_and_prints_ids(
+    tenant: Tenant, quick: Deployment, store: Database
+) -> None:
     async with WebhookReceiver() as receiver:
         dead = await dead_letters(tenant, receiver)
     given = ["--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
@@ -185,7 +185,7 @@ async def test_replay_command_counts_asks_and_prints_ids(tenant: Tenant, quick: 
     await eventually(gone, 20)
 
 
-async def test_every_filter_is_served_by_an_index_in_its_order(store: Database, quick: Deployment) -> None:  # noqa: ARG001 - it makes the indexes
+async def test_every_filter_uses_an_index_in_its_order(store: Database, quick: Deployment) -> None:  # noqa: ARG001 - it makes the indexes
     at = datetime(2026, 1, 1, tzinfo=UTC)
     for wanted in (
         DeliveryQuery(),

@@ -94,7 +94,7 @@ def test_projection_equals_execution(query: str, event: InboxEvent) -> None:
     assert encode({"data": project(event)}) == encode({"data": executed.data}), "and in the order of the query"
 
 
-def test_projection_refuses_a_field_that_takes_arguments() -> None:
+def test_projection_rejects_a_field_with_arguments() -> None:
     document = parse("subscription { inbox { notification { id } } }")
     executor = Executor.build(SCHEMA, document)
     assert isinstance(executor, Executor)

@@ -17,7 +17,7 @@ from tests.telemetry import metric_value, scrape_metrics
 COUNTED = "query ($id: ID!) { send(id: $id) { recipients counts { status count } } }"
 
 
-async def test_send_to_unknown_users_makes_them_and_fills_their_inboxes(tenant: Tenant) -> None:
+async def test_send_to_unknown_users_creates_them_and_their_inboxes(tenant: Tenant) -> None:
     sent = await tenant.send("alice", "bob", "alice", title="Hi", data={"a": [1, None]}, tags=["x"], priority="HIGH")
     assert sent["send"]["recipients"] == 2
     for user in ("alice", "bob"):
@@ -42,7 +42,7 @@ async def test_send_same_key_and_input_is_a_duplicate_and_other_input_a_conflict
     assert (await tenant.inbox("alice"))["unread"] == 1
 
 
-async def test_send_200_times_at_once_with_one_key_makes_one_notification(tenant: Tenant) -> None:
+async def test_200_concurrent_sends_with_one_key_make_one_notification(tenant: Tenant) -> None:
     answers = await asyncio.gather(*(tenant.send("alice", idempotencyKey="k") for _ in range(200)))
     assert len({answer["send"]["id"] for answer in answers}) == 1
     assert sum(not answer["duplicate"] for answer in answers) == 1
@@ -64,7 +64,7 @@ def given(*users: str, title: str = "Hello", **more: Any) -> Json:
     return {"to": {"users": list(users)}, "category": "news", "content": {"title": title, "body": "there"}, **more}
 
 
-async def test_send_by_id_is_what_send_answered(tenant: Tenant) -> None:
+async def test_send_by_id_equals_the_send_response(tenant: Tenant) -> None:
     fields = "id category status createdAt recipients"
     query = f"mutation ($input: SendInput!) {{ send(input: $input) {{ send {{ {fields} }} }} }}"
     sent = (await tenant.execute(query, input=given("alice", "bob")))["send"]["send"]
@@ -72,7 +72,7 @@ async def test_send_by_id_is_what_send_answered(tenant: Tenant) -> None:
     assert (await tenant.execute(f'{{ send(id: "{sent["id"]}") {{ {fields} }} }}'))["send"] == sent
 
 
-async def test_send_counts_follow_what_recipients_do(tenant: Tenant) -> None:
+async def test_send_counts_follow_the_recipients(tenant: Tenant) -> None:
     id = (await tenant.send("a", "b", "c", channels=["IN_APP", "EMAIL"]))["send"]["id"]
 
     async def counts() -> dict[tuple[str, str], int]:
@@ -133,7 +133,7 @@ async def test_sends_are_listed_newest_first_by_category_and_time(tenant: Tenant
     assert await listed(since="0001-01-01T00:00:00Z", until="1969-01-01T00:00:00Z") == []
 
 
-async def test_send_many_answers_in_order_and_says_which_failed(tenant: Tenant) -> None:
+async def test_send_many_responds_in_order_and_reports_failures(tenant: Tenant) -> None:
     inputs = [
         given("alice", title="0"),
         given("alice", title=" "),
@@ -156,7 +156,7 @@ async def test_send_many_answers_in_order_and_says_which_failed(tenant: Tenant) 
     assert {n["title"] for n in (await tenant.inbox("bob"))["nodes"]} == {"2", "5"}
 
 
-async def test_send_many_with_one_key_twice_sends_once_and_tells_conflicts(tenant: Tenant) -> None:
+async def test_send_many_with_a_repeated_key_sends_once_and_reports_conflicts(tenant: Tenant) -> None:
     inputs = [given("a", idempotencyKey="k"), given("a", idempotencyKey="k"), given("a", title="x", idempotencyKey="k")]
     answer = await tenant.execute_raw(MANY, inputs=inputs)
     rows = answer["data"]["sendMany"]
@@ -205,7 +205,7 @@ async def test_idempotency_header_of_a_mutation_that_failed_may_be_used_again(te
     )
 
 
-async def test_idempotency_header_at_once_runs_once(tenant: Tenant) -> None:
+async def test_concurrent_requests_with_one_idempotency_key_run_once(tenant: Tenant) -> None:
     header = {"Idempotency-Key": "k"}
     users = [{"id": "a", "attributes": {"n": 1}}]
     answers = await asyncio.gather(*(tenant.execute_raw(UPSERT, headers=header, users=users) for _ in range(20)))
@@ -229,7 +229,7 @@ async def test_channels_that_are_not_configured_are_skipped_with_the_reason(tena
     assert len({row["id"] for row in n["deliveries"]}) == 10
 
 
-async def test_why_nobody_got_it_is_told_by_the_send_and_by_each_delivery(tenant: Tenant) -> None:
+async def test_skipped_send_reports_the_reasons(tenant: Tenant) -> None:
     people = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
     await tenant.execute(people, users=[{"id": "alice", "email": "a@example.org"}])
     await tenant.define_category("news", "IN_APP", "EMAIL", "WEBHOOK")
@@ -257,7 +257,7 @@ async def test_why_nobody_got_it_is_told_by_the_send_and_by_each_delivery(tenant
     assert (await tenant.execute(one, id="x"))["delivery"] is None
 
 
-async def test_send_past_the_inbox_is_hidden_and_accounted_for(tenant: Tenant) -> None:
+async def test_send_without_in_app_is_hidden_and_counted(tenant: Tenant) -> None:
     position = (await tenant.inbox("alice"))["position"]
     async with tenant.feed("alice", position) as feed:
         id = (await tenant.send("alice", title="Your code is 1234", channels=["SMS"]))["send"]["id"]
@@ -282,7 +282,7 @@ async def test_send_past_the_inbox_is_hidden_and_accounted_for(tenant: Tenant) -
     assert (page["nodes"], page["unread"], page["unseen"]) == ([], 0, 0)
 
 
-async def test_upsert_users_absent_leaves_and_null_clears(tenant: Tenant) -> None:
+async def test_upsert_users_absent_field_is_unchanged_and_null_clears(tenant: Tenant) -> None:
     async def upsert(**given: Any) -> Json:
         [user] = (await tenant.execute(UPSERT, users=[{"id": "alice", **given}]))["upsertUsers"]
         assert (await tenant.execute('{ user(id: "alice") { id email phone locale timezone attributes createdAt updatedAt } }'))["user"] == user  # fmt: skip
@@ -308,7 +308,7 @@ async def test_upsert_users_absent_leaves_and_null_clears(tenant: Tenant) -> Non
     assert await upsert() == bare
 
 
-async def test_upsert_users_answers_in_order_and_the_last_of_one_wins(tenant: Tenant) -> None:
+async def test_upsert_users_responds_in_order_and_the_last_one_wins(tenant: Tenant) -> None:
     users = [{"id": id, "email": email} for id, email in (("b", "1@x.example"), ("a", None), ("b", "2@x.example"))]
     answered = (await tenant.execute(UPSERT, users=users))["upsertUsers"]
     assert [(user["id"], user["email"]) for user in answered] == [
@@ -319,7 +319,7 @@ async def test_upsert_users_answers_in_order_and_the_last_of_one_wins(tenant: Te
     assert (await tenant.execute(UPSERT, users=[]))["upsertUsers"] == []
 
 
-async def test_upsert_users_one_bad_changes_none(tenant: Tenant) -> None:
+async def test_upsert_users_with_one_invalid_user_changes_none(tenant: Tenant) -> None:
     for bad in (
         {"email": "nobody"},
         {"email": "a b@c"},
@@ -333,14 +333,14 @@ async def test_upsert_users_one_bad_changes_none(tenant: Tenant) -> None:
     assert (await tenant.execute('{ user(id: "good") { id } }'))["user"] is None
 
 
-async def test_send_does_not_touch_the_profile_of_somebody_known(tenant: Tenant) -> None:
+async def test_send_does_not_change_an_existing_profile(tenant: Tenant) -> None:
     await tenant.execute(UPSERT, users=[{"id": "alice", "email": "a@b.example", "locale": "de"}])
     await tenant.send("alice")
     person = (await tenant.execute('{ user(id: "alice") { email locale inbox { unread } } }'))["user"]
     assert person == {"email": "a@b.example", "locale": "de", "inbox": {"unread": 1}}
 
 
-async def test_what_a_send_causes_outside_counts_toward_its_transaction(servers: tuple[Mongod, Redis]) -> None:
+async def test_external_deliveries_count_toward_the_transaction_size(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     most = {"commit_max_documents": "12", "commit_max_bytes": "200000", "commit_deadline_s": "60"}
     async with Deployment(mongod.url, redis.url, apis=1, workers=0, **most) as running:
@@ -371,7 +371,7 @@ async def test_what_a_send_causes_outside_counts_toward_its_transaction(servers:
             assert (await tenant.inbox("user-39"))["unread"] == 1, "nobody has anything of what was refused"
 
 
-async def test_send_that_is_larger_than_one_write_command_reaches_everybody(servers: tuple[Mongod, Redis]) -> None:
+async def test_send_larger_than_one_write_command_reaches_every_user(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(STATEMENTS_PER_COMMAND + 100)]
     most = {"call_max_users": str(len(users))}

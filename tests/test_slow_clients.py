@@ -73,7 +73,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("what", SLOW)
-async def test_client_that_does_not_finish_its_request_is_cut(impatient: Impatient, what: str) -> None:
+async def test_client_that_does_not_finish_its_request_is_disconnected(impatient: Impatient, what: str) -> None:
     first, drops, status = SLOW[what]
     async with open_raw(impatient.api.port, impatient.tls) as slow:
 
@@ -94,7 +94,7 @@ async def test_client_that_does_not_finish_its_request_is_cut(impatient: Impatie
         dripping.cancel()
 
 
-async def test_client_that_does_not_finish_its_body_is_cut(impatient: Impatient) -> None:
+async def test_client_that_does_not_finish_its_body_is_disconnected(impatient: Impatient) -> None:
     async with impatient.tenant("slow") as tenant, open_raw(impatient.api.port, impatient.tls) as slow:
         before = await impatient.metric('hub_connections_aborted_total{why="request"}')
         slow.write(subscription_request(tenant, FEED, size=1000))
@@ -105,7 +105,7 @@ async def test_client_that_does_not_finish_its_body_is_cut(impatient: Impatient)
     assert "Traceback" not in impatient.api.log
 
 
-async def test_patience_is_for_one_request_not_for_the_connection(impatient: Impatient) -> None:
+async def test_request_timeout_is_per_request_not_per_connection(impatient: Impatient) -> None:
     async with open_raw(impatient.api.port, impatient.tls) as steady:
         until = time.monotonic() + 2 * REQUEST_TIMEOUT_S
         while time.monotonic() < until:
@@ -115,7 +115,7 @@ async def test_patience_is_for_one_request_not_for_the_connection(impatient: Imp
             assert (await steady.read_response())[0] == 200
 
 
-async def test_socket_that_does_not_say_who_it_is_is_closed(impatient: Impatient) -> None:
+async def test_socket_without_connection_init_is_closed(impatient: Impatient) -> None:
     address = impatient.url.replace("http", "ws", 1)
     async with connect(address, subprotocols=[SUBPROTOCOL], ssl=impatient.tls) as silent:
         with pytest.raises(ConnectionClosed) as closed:
@@ -125,7 +125,7 @@ async def test_socket_that_does_not_say_who_it_is_is_closed(impatient: Impatient
     assert closed.value.rcvd.code == 4408
 
 
-async def test_socket_and_stream_outlive_the_time_that_a_request_has(impatient: Impatient) -> None:
+async def test_socket_and_stream_outlive_the_request_timeout(impatient: Impatient) -> None:
     async with impatient.tenant("lasting") as tenant, open_raw(impatient.api.port, impatient.tls) as stream:
         stream.write(subscription_request(tenant, FEED))
         async with tenant.feed("alice") as feed:
@@ -137,7 +137,7 @@ async def test_socket_and_stream_outlive_the_time_that_a_request_has(impatient: 
 
 
 @pytest.mark.parametrize("upgrade", ["", "connection: upgrade\r\nupgrade: websocket\r\n"])
-async def test_head_without_end_is_refused(impatient: Impatient, upgrade: str) -> None:
+async def test_endless_request_head_is_rejected(impatient: Impatient, upgrade: str) -> None:
     async with open_raw(impatient.api.port, impatient.tls) as endless:
         endless.write(f"GET /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}".encode())
         endless.write((b"x-filler: " + b"y" * 1000 + b"\r\n") * 400)
@@ -150,7 +150,7 @@ async def test_head_without_end_is_refused(impatient: Impatient, upgrade: str) -
     assert "Traceback" not in impatient.api.log
 
 
-async def test_event_streams_count_among_a_users_sockets(impatient: Impatient) -> None:
+async def test_event_streams_count_toward_the_socket_limit(impatient: Impatient) -> None:
     async with impatient.tenant("streams") as tenant:
         headers = {"authorization": f"Bearer {tenant.token('alice')}", "accept": "text/event-stream"}
 
@@ -226,7 +226,7 @@ async def deaf(tenant: Tenant, port: int, door: str) -> AsyncIterator[None]:
     ("door", "cut"),
     [("sse", 'hub_connections_aborted_total{why="stalled"}'), ("ws", 'hub_websockets_aborted_total{why="stalled"}')],
 )
-async def test_client_that_stops_reading_is_cut_and_its_place_is_free(
+async def test_client_that_stops_reading_is_disconnected_and_frees_its_slot(
     impatient: Impatient, door: str, cut: str
 ) -> None:
     async with impatient.tenant(f"deaf-{door}") as tenant:
@@ -243,7 +243,7 @@ async def test_client_that_stops_reading_is_cut_and_its_place_is_free(
 
 
 @pytest.mark.parametrize("secure", [False, True])
-async def test_sigterm_ends_in_time_whatever_clients_do(
+async def test_sigterm_ends_in_time_with_unresponsive_clients(
     servers: tuple[Mongod, Redis], mine: Certificate, secure: bool
 ) -> None:
     mongod, redis = servers

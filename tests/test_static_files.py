@@ -55,7 +55,7 @@ def policy(header: str) -> dict[str, set[str]]:
     return {words[0]: set(words[1:]) for words in (directive.split() for directive in header.split(";"))}
 
 
-def test_front_serves_the_files_of_its_folder_with_their_types(folder: Path) -> None:
+def test_front_serves_its_files_with_their_types(folder: Path) -> None:
     front = FrontendFiles(True, folder)
     assert front.built
     with browser(front) as client:
@@ -69,7 +69,7 @@ def test_front_serves_the_files_of_its_folder_with_their_types(folder: Path) -> 
             assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
 
 
-def test_front_lets_any_page_embed_the_components_and_none_the_demo(folder: Path) -> None:
+def test_front_allows_embedding_of_components_and_not_of_the_demo(folder: Path) -> None:
     with browser(FrontendFiles(True, folder)) as client:
         for address in ("/inbox.js", "/sw.js"):
             headers = client.get(address, headers={"origin": "https://app.example.org"}).headers
@@ -83,7 +83,7 @@ def test_front_lets_any_page_embed_the_components_and_none_the_demo(folder: Path
         assert (worker["service-worker-allowed"], worker["cache-control"]) == ("/", "no-cache")
 
 
-def test_front_allows_its_pages_nothing_inline_and_nobody_else(folder: Path) -> None:
+def test_front_pages_have_a_strict_content_security_policy(folder: Path) -> None:
     with browser(FrontendFiles(True, folder)) as client:
         for address in PAGES:
             answer = client.get(address)
@@ -98,7 +98,7 @@ def test_front_allows_its_pages_nothing_inline_and_nobody_else(folder: Path) -> 
             assert "geolocation=()" in answer.headers["permissions-policy"]
 
 
-def test_front_is_asked_once_and_then_confirms(folder: Path) -> None:
+def test_front_responds_304_to_a_known_etag(folder: Path) -> None:
     with browser(FrontendFiles(True, folder)) as client:
         first = client.get("/inbox.js")
         assert first.headers["cache-control"] == "no-cache"
@@ -110,7 +110,7 @@ def test_front_is_asked_once_and_then_confirms(folder: Path) -> None:
         assert "immutable" in client.get("/demo/desk-Ab1.js").headers["cache-control"]
 
 
-def test_front_is_compressed_for_who_takes_it(folder: Path) -> None:
+def test_front_is_compressed_for_clients_that_accept_it(folder: Path) -> None:
     with browser(FrontendFiles(True, folder)) as client:
         plain = client.get("/inbox.js", headers={"accept-encoding": "identity"})
         assert "content-encoding" not in plain.headers
@@ -121,7 +121,7 @@ def test_front_is_compressed_for_who_takes_it(folder: Path) -> None:
         assert packed.headers["vary"] == "accept-encoding"
 
 
-def test_front_has_nothing_but_the_addresses_of_its_files(folder: Path) -> None:
+def test_front_serves_no_other_paths(folder: Path) -> None:
     front = FrontendFiles(True, folder)
     (folder / "later.js").write_text("not read at the start")
     for address in (
@@ -131,7 +131,7 @@ def test_front_has_nothing_but_the_addresses_of_its_files(folder: Path) -> None:
         assert address not in front, address
 
 
-def test_front_in_production_has_the_components_only(folder: Path) -> None:
+def test_front_in_production_serves_only_the_components(folder: Path) -> None:
     front = FrontendFiles(False, folder)
     assert not front.built
     assert not [address for address in (*DEMO, "/app/deploys/web-9") if address in front]
@@ -139,7 +139,7 @@ def test_front_in_production_has_the_components_only(folder: Path) -> None:
     assert "/sw.js" in front
 
 
-def test_front_that_is_not_built_says_how(tmp_path: Path) -> None:
+def test_front_that_is_not_built_explains_how_to_build_it(tmp_path: Path) -> None:
     front = FrontendFiles(True, tmp_path / "nowhere")
     assert not front.built
     with browser(front) as client:
@@ -152,7 +152,7 @@ def test_front_that_is_not_built_says_how(tmp_path: Path) -> None:
     assert "/" not in FrontendFiles(False, tmp_path / "nowhere")
 
 
-def test_front_that_is_built_meanwhile_shows_with_the_next_load_of_the_page(folder: Path) -> None:
+def test_front_built_after_the_start_is_served(folder: Path) -> None:
     index = folder / "index.html"
     index.unlink()
     front = FrontendFiles(True, folder)
@@ -164,7 +164,7 @@ def test_front_that_is_built_meanwhile_shows_with_the_next_load_of_the_page(fold
     assert "/inbox.js" not in front
 
 
-def test_front_shows_the_app_at_every_place_in_it(folder: Path) -> None:
+def test_front_serves_the_app_at_each_of_its_routes(folder: Path) -> None:
     with browser(FrontendFiles(True, folder)) as client:
         for address in ("/app/", "/app/deploys/web-9", "/app/a/b%2fc"):
             answer = client.get(address)
@@ -174,7 +174,7 @@ def test_front_shows_the_app_at_every_place_in_it(folder: Path) -> None:
         assert address not in FrontendFiles(True, folder)
 
 
-async def test_production_hands_out_no_tokens_and_no_other_files(tenant: Tenant) -> None:
+async def test_production_serves_no_tokens_and_no_demo_files(tenant: Tenant) -> None:
     root = tenant.next_url().removesuffix("/graphql")
     for method, path in (("POST", PATH), ("GET", "/inbox.js/..%2f..%2fmodel.py")):
         async with aiohttp.ClientSession() as session, session.request(method, root + path, headers=OWN) as response:
@@ -184,7 +184,7 @@ async def test_production_hands_out_no_tokens_and_no_other_files(tenant: Tenant)
 TOKENS = Starlette(routes=dev_token_routes(Settings(jwt_secret=(SECRET,))))
 
 
-def test_tokens_are_handed_to_the_hubs_own_page_on_this_machine() -> None:
+def test_demo_tokens_are_given_to_the_local_page_of_the_hub() -> None:
     for host in (HOST, "localhost:8000", "[::1]:8000"):
         with browser(TOKENS) as client:
             answer = client.post(PATH, headers={**OWN, "host": host, "origin": f"http://{host}"})
@@ -216,12 +216,12 @@ def test_tokens_are_handed_to_the_hubs_own_page_on_this_machine() -> None:
         pytest.param("127.0.0.1", {**OWN, "x-forwarded-for": "203.0.113.9"}, id="through-a-tunnel"),
     ],
 )
-def test_tokens_are_refused_to_everybody_else(client: str, headers: dict[str, str]) -> None:
+def test_demo_tokens_are_refused_to_other_callers(client: str, headers: dict[str, str]) -> None:
     with browser(TOKENS, client) as asking:
         answer = asking.post(PATH, headers=headers)
         assert answer.status_code == 403
         assert "tokens" not in answer.json()
 
 
-def test_tokens_are_not_the_hubs_to_make_where_an_issuer_signs() -> None:
+def test_demo_tokens_are_unavailable_with_an_external_issuer() -> None:
     assert dev_token_routes(Settings(jwks_url="https://issuer.example.org/keys")) == []

@@ -60,7 +60,7 @@ async def foreign(tenant: Tenant, other: Tenant) -> list[tuple[Tenant, str]]:
     return [(tenant, "bob"), (other, "alice")]
 
 
-async def test_notification_of_another_looks_like_a_missing_one(tenant: Tenant, other: Tenant) -> None:
+async def test_notification_of_another_user_looks_missing(tenant: Tenant, other: Tenant) -> None:
     await tenant.send("alice")
     [mine] = (await tenant.inbox("alice"))["nodes"]
     missing = new_id()
@@ -73,7 +73,7 @@ async def test_notification_of_another_looks_like_a_missing_one(tenant: Tenant, 
 
 
 @pytest.mark.parametrize("field", MARKS)
-async def test_mark_of_another_changes_nothing_and_looks_like_a_missing_one(
+async def test_mark_of_a_foreign_notification_changes_nothing_and_looks_missing(
     tenant: Tenant, other: Tenant, database: Database, field: str
 ) -> None:
     await tenant.send("alice", requireAck=True)
@@ -96,7 +96,7 @@ async def test_mark_of_another_changes_nothing_and_looks_like_a_missing_one(
     assert before == (await stored(database, tenant), await stored(database, other))
 
 
-async def test_mark_of_mixed_ids_changes_only_what_is_mine(tenant: Tenant, other: Tenant) -> None:
+async def test_mark_of_mixed_ids_changes_only_own_notifications(tenant: Tenant, other: Tenant) -> None:
     ids = []
     for where, who in ((tenant, "alice"), (tenant, "bob"), (other, "alice")):
         await where.send(who)
@@ -107,7 +107,7 @@ async def test_mark_of_mixed_ids_changes_only_what_is_mine(tenant: Tenant, other
 
 
 @pytest.mark.parametrize("field", ["markAllSeen", "markAllRead", "archiveAll"])
-async def test_mark_all_stays_within_the_callers_inbox(
+async def test_mark_all_changes_only_the_inbox_of_the_caller(
     tenant: Tenant, other: Tenant, database: Database, field: str
 ) -> None:
     await tenant.send("bob")
@@ -120,7 +120,7 @@ async def test_mark_all_stays_within_the_callers_inbox(
     assert (page["unread"], page["unseen"]) == (1, 1)
 
 
-async def test_user_of_another_tenant_looks_like_a_missing_one(tenant: Tenant, other: Tenant) -> None:
+async def test_user_of_another_tenant_looks_missing(tenant: Tenant, other: Tenant) -> None:
     await other.send("carol")
     query = "query ($id: ID!) { user(id: $id) { id email inbox { unread nodes { id } } } }"
     assert (await other.execute(query, id="carol"))["user"]["inbox"]["unread"] == 1
@@ -134,14 +134,14 @@ async def test_user_of_another_tenant_looks_like_a_missing_one(tenant: Tenant, o
         assert await tenant.execute_raw(query, id=id) == {"data": {"user": None}}
 
 
-async def test_upsert_users_leaves_the_namesake_alone(tenant: Tenant, other: Tenant) -> None:
+async def test_upsert_users_does_not_change_the_same_id_in_another_tenant(tenant: Tenant, other: Tenant) -> None:
     query = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id email } }"
     await other.execute(query, users=[{"id": "alice", "email": "a@other.example"}])
     await tenant.execute(query, users=[{"id": "alice", "email": "a@this.example"}])
     assert (await other.execute('{ user(id: "alice") { email } }'))["user"] == {"email": "a@other.example"}
 
 
-async def test_device_of_another_looks_like_a_missing_one_and_stays(
+async def test_device_of_another_user_looks_missing_and_stays(
     tenant: Tenant, other: Tenant, database: Database
 ) -> None:
     connect = 'mutation { connectWebhook(url: "https://hooks.example/a") { device { id } } }'
@@ -155,7 +155,7 @@ async def test_device_of_another_looks_like_a_missing_one_and_stays(
     assert before == await stored(database, tenant)
 
 
-async def test_browser_that_two_tenants_register_stays_with_both(tenant: Tenant, other: Tenant) -> None:
+async def test_browser_registered_in_two_tenants_stays_in_both(tenant: Tenant, other: Tenant) -> None:
     given = {"endpoint": "https://push.example/both", "p256dh": POINT, "auth": "A" * 22}
     query = "mutation ($input: WebPushInput!) { registerWebPush(input: $input) { id } }"
     for where in (tenant, other):
@@ -164,7 +164,9 @@ async def test_browser_that_two_tenants_register_stays_with_both(tenant: Tenant,
         assert len((await where.execute("{ me { devices { id } } }", user="alice"))["me"]["devices"]) == 1
 
 
-async def test_set_up_of_another_tenant_is_apart(tenant: Tenant, other: Tenant, database: Database) -> None:
+async def test_categories_and_settings_of_tenants_are_separate(
+    tenant: Tenant, other: Tenant, database: Database
+) -> None:
     await other.define_category("theirs", "IN_APP", required=True)
     off = "mutation ($k: String!) { updatePreferences(input: {categories: [{category: $k, enabled: false}]}) { categories { category { key } } } }"
     before = await stored(database, other)
@@ -177,7 +179,7 @@ async def test_set_up_of_another_tenant_is_apart(tenant: Tenant, other: Tenant, 
 
 
 @pytest.mark.parametrize("field", ["exportUser", "deleteUser"])
-async def test_person_of_another_tenant_is_neither_told_nor_erased(
+async def test_user_of_another_tenant_is_neither_exported_nor_erased(
     tenant: Tenant, other: Tenant, database: Database, field: str
 ) -> None:
     await other.send("carol")
@@ -191,7 +193,7 @@ async def test_person_of_another_tenant_is_neither_told_nor_erased(
     assert before == await stored(database, other)
 
 
-async def test_send_of_another_tenant_looks_like_a_missing_one(tenant: Tenant, other: Tenant) -> None:
+async def test_send_of_another_tenant_looks_missing(tenant: Tenant, other: Tenant) -> None:
     sent = (await other.send("alice"))["send"]["id"]
     query = "query ($id: ID!) { send(id: $id) { id counts { count } notifications { nodes { id title } } } }"
     assert (await other.execute(query, id=sent))["send"]["counts"] == [{"count": 1}]
@@ -202,7 +204,7 @@ async def test_send_of_another_tenant_looks_like_a_missing_one(tenant: Tenant, o
     )
 
 
-async def test_sends_and_their_cursors_show_only_the_tenants_own(tenant: Tenant, other: Tenant) -> None:
+async def test_sends_and_their_cursors_show_only_the_own_tenant(tenant: Tenant, other: Tenant) -> None:
     mine = [(await tenant.send("alice"))["send"]["id"]]
     theirs = [(await other.send("alice"))["send"]["id"] for _ in range(3)]
     mine.append((await tenant.send("alice"))["send"]["id"])
@@ -221,7 +223,7 @@ async def test_sends_and_their_cursors_show_only_the_tenants_own(tenant: Tenant,
     assert (await tenant.execute(query, id=theirs[0], after=after))["send"] is None
 
 
-async def test_inbox_edges_of_another_show_only_the_callers_own(tenant: Tenant, other: Tenant) -> None:
+async def test_inbox_cursor_of_another_user_shows_only_the_own_inbox(tenant: Tenant, other: Tenant) -> None:
     query = "query ($after: String) { inbox(after: $after) { nodes { title } edges { cursor } } }"
     for where, who in ((tenant, "alice"), (tenant, "bob"), (other, "alice")):
         for number in range(3):
@@ -246,7 +248,7 @@ async def test_position_of_another_inbox_is_a_resync(tenant: Tenant, other: Tena
         assert [(event["kind"], event["notification"], event["unread"]) for event in events] == [("RESYNC", None, 1)]
 
 
-async def test_feed_shows_only_the_callers_own(tenant: Tenant, other: Tenant) -> None:
+async def test_feed_shows_only_the_own_inbox(tenant: Tenant, other: Tenant) -> None:
     positions = [(await tenant.inbox(who))["position"] for who in ("alice", "bob")]
     async with tenant.feed("alice", positions[0]) as alice, tenant.feed("bob", positions[1]) as bob:
         await other.send("alice", "bob", title="Theirs")
@@ -258,7 +260,7 @@ async def test_feed_shows_only_the_callers_own(tenant: Tenant, other: Tenant) ->
             assert titles == [f"For {name}", "For both"]
 
 
-async def test_receipts_of_another_tenants_send_look_like_a_missing_one(tenant: Tenant, other: Tenant) -> None:
+async def test_receipts_of_a_foreign_send_look_missing(tenant: Tenant, other: Tenant) -> None:
     theirs = (await other.send("alice"))["send"]["id"]
     told = []
     for id in (theirs, new_id()):
@@ -270,7 +272,7 @@ async def test_receipts_of_another_tenants_send_look_like_a_missing_one(tenant: 
     assert refused.value.code == "NOT_FOUND"
 
 
-async def test_receipt_cursors_of_another_tenant_lead_nowhere(tenant: Tenant, other: Tenant) -> None:
+async def test_receipt_cursors_of_another_tenant_are_rejected(tenant: Tenant, other: Tenant) -> None:
     """MongoDB resumes a stream at what that stream has held; to another it is a position no longer known."""
     sent = (await other.send("alice"))["send"]["id"]
     async with other.socket() as socket:
@@ -282,7 +284,7 @@ async def test_receipt_cursors_of_another_tenant_lead_nowhere(tenant: Tenant, ot
     assert refused.value.code == "CURSOR_EXPIRED"
 
 
-async def test_idempotency_keys_of_tenants_are_apart(tenant: Tenant, other: Tenant) -> None:
+async def test_idempotency_keys_of_tenants_are_separate(tenant: Tenant, other: Tenant) -> None:
     first = await tenant.send("alice", title="One", idempotencyKey="k")
     second = await other.send("alice", title="Another", idempotencyKey="k")
     assert (first["duplicate"], second["duplicate"]) == (False, False)
@@ -359,7 +361,7 @@ async def test_subscription_of_the_wrong_role_is_forbidden(tenant: Tenant, query
     assert refused.value.code == "FORBIDDEN"
 
 
-async def test_admin_may_what_a_service_may_and_a_service_with_a_user_sees_that_inbox(tenant: Tenant) -> None:
+async def test_admin_has_service_rights_and_a_service_with_a_user_sees_that_inbox(tenant: Tenant) -> None:
     async def ask(token: str, query: str) -> Any:
         async with tenant.http.post(
             tenant.next_url(), json={"query": query}, headers={"authorization": f"Bearer {token}"}

@@ -34,7 +34,7 @@ async def started(command: Command) -> str:
     return f"https://127.0.0.1:{await eventually(serving, 30)}/graphql"
 
 
-async def test_serve_speaks_https_and_wss_to_the_end(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
+async def test_serve_with_a_certificate_works_over_https_and_wss(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
     """Sends, resumes and pushes arrive, in messages of one TLS record and of many; goodbye is 1012."""
     mongod, redis = servers
     mine = create_certificate(tmp_path, password=PASSWORD)
@@ -72,7 +72,7 @@ async def test_serve_speaks_https_and_wss_to_the_end(servers: tuple[Mongod, Redi
         assert "Traceback" not in hub.err
 
 
-async def test_serve_with_authorities_lets_in_only_who_shows_a_certificate(
+async def test_serve_with_client_ca_requires_a_client_certificate(
     servers: tuple[Mongod, Redis], tmp_path: Path
 ) -> None:
     mongod, redis = servers
@@ -92,7 +92,7 @@ async def test_serve_with_authorities_lets_in_only_who_shows_a_certificate(
                 assert response.status == 200
 
 
-def test_serve_with_a_certificate_that_can_not_be_used_names_what_to_change(tmp_path: Path) -> None:
+def test_serve_with_an_unusable_certificate_names_the_setting(tmp_path: Path) -> None:
     mine, other = create_certificate(tmp_path), create_certificate(tmp_path, "other")
     locked = create_certificate(tmp_path, "locked", PASSWORD)
     empty = tmp_path / "empty.pem"

@@ -135,11 +135,11 @@ BAD = {
 
 
 @pytest.mark.parametrize("token", [pytest.param(token, id=name) for name, token in BAD.items()])
-async def test_token_that_is_not_plainly_valid_is_refused(tenant: Tenant, token: str) -> None:
+async def test_invalid_token_is_rejected(tenant: Tenant, token: str) -> None:
     assert await refused(tenant.http, tenant.next_url(), token)
 
 
-async def test_token_without_a_signature_is_refused(tenant: Tenant) -> None:
+async def test_token_without_a_signature_is_rejected(tenant: Tenant) -> None:
     for token in unsigned():
         assert await refused(tenant.http, tenant.next_url(), token)
 
@@ -157,17 +157,17 @@ async def test_token_without_a_signature_is_refused(tenant: Tenant) -> None:
         {"iss": "anybody", "aud": ["a", "b"]},
     ],
 )
-async def test_token_that_is_valid_opens_the_door(tenant: Tenant, more: Json) -> None:
+async def test_valid_token_is_accepted(tenant: Tenant, more: Json) -> None:
     assert await accepted(tenant.http, tenant.next_url(), signed(**more))
 
 
-async def test_request_without_a_token_is_refused(tenant: Tenant) -> None:
+async def test_request_without_a_token_is_rejected(tenant: Tenant) -> None:
     for headers in ({}, {"authorization": signed()}, {"authorization": f"Basic {signed()}"}):
         async with tenant.http.post(tenant.next_url(), json={"query": "{ me { id } }"}, headers=headers) as response:
             assert response.status == 401
 
 
-async def test_token_that_expires_between_requests_is_refused(tenant: Tenant) -> None:
+async def test_token_that_expires_between_requests_is_rejected(tenant: Tenant) -> None:
     """A process remembers tokens that it has checked, but not beyond their time."""
     url, token = tenant.next_url(), signed(exp=int(time.time()) + 2)
     assert await accepted(tenant.http, url, token)
@@ -212,7 +212,7 @@ async def test_event_stream_ends_when_its_token_expires(tenant: Tenant) -> None:
     assert "event: complete" in said
 
 
-async def test_socket_takes_the_token_of_its_http_header(tenant: Tenant) -> None:
+async def test_socket_accepts_the_token_of_its_http_header(tenant: Tenant) -> None:
     for token, expected in ((signed(), "connection_ack"), (signed(exp=1), None)):
         async with connect(
             tenant.next_url().replace("http", "ws", 1),
@@ -236,7 +236,7 @@ async def hub_with(servers: tuple[Mongod, Redis], **settings: str) -> AsyncItera
             yield http, running.urls[0]
 
 
-async def test_secrets_rotate_side_by_side(servers: tuple[Mongod, Redis]) -> None:
+async def test_old_and_new_secret_are_valid_during_rotation(servers: tuple[Mongod, Redis]) -> None:
     async with hub_with(servers, jwt_secret=f"{SECRET} {OLD_SECRET}") as (http, url):
         assert await accepted(http, url, signed(SECRET))
         assert await accepted(http, url, signed(OLD_SECRET))
@@ -278,7 +278,7 @@ class Issuer:
         return jwt.encode({"alg": algorithm, "kid": key.kid}, said, key, algorithms=[algorithm])
 
 
-async def test_tokens_of_an_issuer_with_published_keys(servers: tuple[Mongod, Redis]) -> None:
+async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mongod, Redis]) -> None:
     rsa, ec = RSAKey.generate_key(2048, auto_kid=True), ECKey.generate_key("P-256", auto_kid=True)
     later, never = ECKey.generate_key("P-256", auto_kid=True), RSAKey.generate_key(2048, auto_kid=True)
     async with Issuer() as issuer:
@@ -348,7 +348,7 @@ def confused(rsa: RSAKey, ec: ECKey) -> Iterator[str]:
         yield jwt.encode({"alg": algorithm, "kid": kid}, claims(iss=ISSUER, aud=AUDIENCE), key, algorithms=[algorithm])
 
 
-async def test_key_of_an_issuer_that_cannot_be_read_is_skipped(servers: tuple[Mongod, Redis]) -> None:
+async def test_unreadable_key_of_an_issuer_is_skipped(servers: tuple[Mongod, Redis]) -> None:
     """The others serve."""
     key = ECKey.generate_key("P-256", auto_kid=True)
     async with Issuer() as issuer:
@@ -369,7 +369,7 @@ async def test_key_of_an_issuer_that_cannot_be_read_is_skipped(servers: tuple[Mo
             assert await accepted(http, url, issuer.token(key))
 
 
-async def test_issuer_that_never_answered_is_unavailable_and_found_once_it_does(servers: tuple[Mongod, Redis]) -> None:
+async def test_issuer_that_does_not_respond_is_unavailable_until_it_does(servers: tuple[Mongod, Redis]) -> None:
     key = ECKey.generate_key("P-256", auto_kid=True)
     async with Issuer() as issuer:
         issuer.keys, issuer.away = [key], True
@@ -388,7 +388,7 @@ async def test_issuer_that_never_answered_is_unavailable_and_found_once_it_does(
             await eventually(known, 15)
 
 
-async def test_roles_are_read_off_the_token(tenant: Tenant) -> None:
+async def test_token_determines_the_role(tenant: Tenant) -> None:
     async def codes(role: Role) -> list[str]:
         sent = {"authorization": f"Bearer {signed(tenant=tenant.name, role=role.value)}"}
         query = {"query": "{ sends { nodes { id } } }"}

@@ -66,7 +66,7 @@ STEPS = ["mutation send", "Mutation.send", "commit"]
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse"])
-async def test_one_trace_leads_from_the_mutation_to_the_socket(
+async def test_one_trace_spans_the_mutation_and_the_socket(
     traced: tuple[Tenant, Collector, Deployment], transport: str
 ) -> None:
     tenant, collector, running = traced
@@ -114,7 +114,7 @@ async def test_one_trace_leads_from_the_mutation_to_the_socket(
     assert line["field"] == "send"
 
 
-async def test_works_of_one_transaction_are_linked_to_it(traced: tuple[Tenant, Collector, Deployment]) -> None:
+async def test_works_of_one_transaction_are_linked_to_its_span(traced: tuple[Tenant, Collector, Deployment]) -> None:
     tenant, collector, _ = traced
     url = tenant.urls[0]
     traces = [uuid4().hex for _ in range(scaled(30, 100))]
@@ -143,7 +143,7 @@ async def test_works_of_one_transaction_are_linked_to_it(traced: tuple[Tenant, C
     assert together, "nothing was committed together"
 
 
-async def test_a_collector_that_is_away_holds_up_nothing(
+async def test_unreachable_collector_delays_nothing(
     servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mongod, redis = servers

@@ -65,7 +65,7 @@ def marked_in_code() -> set[str | tuple[str, ...]]:
     return found
 
 
-def test_english_catalog_holds_exactly_the_messages_of_the_code() -> None:
+def test_english_catalog_contains_exactly_the_messages_of_the_code() -> None:
     """A new message needs an entry in `en.po`, and one that is no longer used leaves it."""
     assert set(messages_of("en")) == marked_in_code()
 
@@ -87,7 +87,7 @@ def test_catalog_has_every_message_with_the_same_placeholders(locale: str) -> No
             assert sorted(re.findall(r"\{\w*\}", text)) == sorted(placeholders), text
 
 
-def test_there_are_catalogs_in_eight_languages_and_both_directions() -> None:
+def test_catalogs_cover_eight_languages_and_both_directions() -> None:
     assert {"en", "de", "ar"} < set(LOCALES)
     assert len(LOCALES) >= 8
     assert {Locale.parse(locale).text_direction for locale in LOCALES} == {"ltr", "rtl"}
@@ -114,7 +114,7 @@ def test_browser_language_is_the_first_that_has_a_catalog() -> None:
     assert accepted_language("").tag == "en"
 
 
-def test_value_is_filled_in_as_it_is() -> None:
+def test_placeholder_value_is_inserted_unchanged() -> None:
     """A category that is named like a placeholder stays that name, and keeps its own direction in Arabic."""
     assert (
         language("en").text("Unsubscribe from {category}", category="{tenant} {0}") == "Unsubscribe from {tenant} {0}"
@@ -124,7 +124,7 @@ def test_value_is_filled_in_as_it_is() -> None:
     assert direction_of("1. مرحبا x") == "rtl"
 
 
-def test_plural_form_is_that_of_the_number() -> None:
+def test_plural_form_follows_the_number() -> None:
     one, many = next(id for id in messages_of("en") if isinstance(id, tuple))
     assert len({language("ar").plural(one, many, number).replace(str(number), "") for number in (1, 2, 5, 11)}) == 4
     assert "1 Sekunde " in language("de").plural(one, many, 1)
@@ -132,7 +132,7 @@ def test_plural_form_is_that_of_the_number() -> None:
     assert "0 seconde." in language("fr").plural(one, many, 0)
 
 
-def test_stored_reason_is_read_in_any_language_also_if_it_is_a_sentence() -> None:
+def test_stored_reason_is_translated_unless_it_is_a_sentence() -> None:
     """Older versions stored an English sentence."""
     assert because(new_message(n_because="NAMED").notification, language("de")) == SAID_DE
     assert because(new_message(n_because=NAMED).notification, language("de")) == SAID_DE
@@ -152,7 +152,7 @@ LIVE = "subscription ($after: Cursor) { inbox(after: $after) { notification { be
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
 
 
-async def test_reason_is_in_the_language_of_whoever_reads(tenant: Tenant, database: Database) -> None:
+async def test_reason_is_in_the_language_of_the_reader(tenant: Tenant, database: Database) -> None:
     """A change of the language changes what is read; subscriptions and services read the recipient's language too."""
     user = f"u{uuid4().hex[:8]}"
     await tenant.execute(UPSERT, users=[{"id": user, "locale": "de-AT"}])
@@ -173,7 +173,7 @@ async def test_reason_is_in_the_language_of_whoever_reads(tenant: Tenant, databa
     assert stored["because"] == "NAMED"
 
 
-def test_mail_is_in_the_language_of_its_reader() -> None:
+def test_email_is_in_the_language_of_its_reader() -> None:
     shown = email.preview(new_message(n_because="NAMED", n_action_url="https://ci.example/1", user=reader("de-CH")))
     assert "Öffnen: https://ci.example/1" in shown.text
     assert f"-- \n{SAID_DE}\nBuild results abbestellen: " in shown.text

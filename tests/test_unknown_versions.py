@@ -43,9 +43,7 @@ async def store(servers: tuple[Mongod, Redis]) -> Any:
 
 
 @pytest.mark.parametrize("spoilt", [{"priority": "URGENT"}, {"created_at": "yesterday"}, {"attempts": "many"}])
-async def test_delivery_that_cannot_be_decoded_fails_alone_and_the_others_go_out(
-    tenant: Tenant, store: Any, spoilt: Json
-) -> None:
+async def test_undecodable_delivery_fails_and_others_are_sent(tenant: Tenant, store: Any, spoilt: Json) -> None:
     """In its first claim, and in a batch with others."""
     async with WebhookReceiver() as receiver:
         people = [f"u{n}" for n in range(6)]
@@ -67,7 +65,7 @@ async def test_delivery_that_cannot_be_decoded_fails_alone_and_the_others_go_out
 
 
 @pytest.mark.parametrize("collection", ["notifications", "users"])
-async def test_delivery_about_what_cannot_be_decoded_fails_and_is_not_called_off(
+async def test_delivery_of_an_undecodable_notification_fails_and_is_not_cancelled(
     tenant: Tenant, store: Any, collection: str
 ) -> None:
     """A newer version can send it again."""
@@ -89,7 +87,7 @@ def _unavailable() -> Any:
     return web.Response(status=503)
 
 
-async def test_notification_that_cannot_be_decoded_leaves_the_others_of_the_inbox(tenant: Tenant, store: Any) -> None:
+async def test_undecodable_notification_does_not_hide_others(tenant: Tenant, store: Any) -> None:
     """And pages go on behind it; an unknown priority is read as MEDIUM."""
     for n in range(5):
         await tenant.send("alice", title=str(n))
@@ -112,7 +110,7 @@ async def test_notification_that_cannot_be_decoded_leaves_the_others_of_the_inbo
     assert len(sends) == 5
 
 
-async def test_person_with_values_of_another_version_is_there_and_keeps_them(tenant: Tenant, store: Any) -> None:
+async def test_user_with_values_of_another_version_keeps_them(tenant: Tenant, store: Any) -> None:
     """Devices, wishes and fields that this version does not know outlive a change by it."""
     await tenant.send("alice", title="Hello", category="news")
     alice = {"_id": f"{tenant.name}/alice"}
@@ -145,7 +143,7 @@ async def test_person_with_values_of_another_version_is_there_and_keeps_them(ten
     assert news == wish | {"channels": {"EMAIL": False, "PAGER": True, "WEBHOOK": False}}
 
 
-async def test_tenant_with_values_of_another_version_is_there_and_keeps_them(tenant: Tenant, store: Any) -> None:
+async def test_tenant_with_values_of_another_version_keeps_them(tenant: Tenant, store: Any) -> None:
     """Categories with an unknown channel or priority are read without it; unreadable ones and webhooks stay stored."""
     await tenant.send("alice", title="Hello", category="news")
     categories = [
@@ -167,7 +165,7 @@ async def test_tenant_with_values_of_another_version_is_there_and_keeps_them(ten
     assert kept["endpoints"] == [endpoint]
 
 
-async def test_data_of_a_newer_version_refuses_the_start_and_says_what_to_do(servers: tuple[Mongod, Redis]) -> None:
+async def test_data_of_a_newer_version_prevents_the_start_with_instructions(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     name = f"newer{uuid4().hex[:8]}"
     async with AsyncMongoClient(mongod.url) as client:
@@ -186,7 +184,7 @@ def whole(**given: Any) -> Json:
     return {**base, "priority": "LOW", "because": "x", "created_at": NOW, "updated_at": NOW, **given}
 
 
-def test_values_that_are_not_known_have_a_reading() -> None:
+def test_unknown_enum_values_are_readable() -> None:
     """Required fields a value, optional ones their default, items of lists and maps are left out."""
     n = decode(whole(priority="URGENT", state="PINNED", removed_as="EATEN", more=1), Notification)
     assert n
@@ -205,7 +203,7 @@ def test_values_that_are_not_known_have_a_reading() -> None:
 
 
 @pytest.mark.parametrize("override", [{"status": "EATEN", "reason": "HUNGRY"}, {"status": "SKIPPED"}, "later"])
-def test_end_of_another_version_that_a_delivery_comes_to_instead_is_an_end(override: Any) -> None:
+def test_unknown_override_status_ends_the_delivery(override: Any) -> None:
     """A delivery that was called off meanwhile never waits again, or its recipient would get it twice."""
     stored = {"_id": "d", "tenant": "t", "notification": "n", "send": "s", "mailbox": "t/u", "category": "c"}
     more = {"channel": "EMAIL", "status": "PROCESSING", "priority": "LOW", "created_at": NOW, "updated_at": NOW}
@@ -227,7 +225,7 @@ WISHES = st.builds(
 
 
 @given(WISHES, WISHES)
-def test_changes_are_merged_into_what_is_stored(before: list[Json], after: list[Json]) -> None:
+def test_changes_are_merged_into_the_stored_document(before: list[Json], after: list[Json]) -> None:
     """Without anything unknown the result is what was asked for; with it, that is kept beside."""
     assert merged(before, before, after) == after
     unknown = {"category": "z", "digest": "DAILY", "channels": 5}
@@ -241,7 +239,7 @@ def test_changes_are_merged_into_what_is_stored(before: list[Json], after: list[
     assert known == after
 
 
-def test_person_read_and_written_unchanged_stays_the_same() -> None:
+def test_user_read_and_written_is_unchanged() -> None:
     doc = {"_id": "t/u", "created_at": NOW, "updated_at": NOW, "preferences": {"channels": {"PAGER": True}, "x": [1]}}
     user = decode(doc, User)
     assert user

@@ -30,7 +30,7 @@ from tests.webhook_data import (
 )
 
 
-def test_receipt_makes_a_call_for_each_endpoint_that_wants_it() -> None:
+def test_receipt_creates_a_call_for_each_subscribed_endpoint() -> None:
     n = new_notification()
     receipt = receipts.user_receipt(n, ReceiptKind.READ, NOW)
     wanting = [
@@ -70,7 +70,7 @@ def test_receipt_makes_a_call_for_each_endpoint_that_wants_it() -> None:
     assert "private" not in first["payload"]
 
 
-def test_every_receipt_has_its_event_or_is_on_the_way() -> None:
+def test_every_receipt_kind_has_an_event_or_is_intermediate() -> None:
     n, told = new_notification(), {}
     for kind in ReceiptKind:
         if kind is not ReceiptKind.DELIVERY:
@@ -147,7 +147,7 @@ async def test_calls_are_listed_newest_first_by_page_and_status(tenant: Tenant, 
         assert (await error_of(tenant, CALLS.replace("id\n", "", 1), **given))["code"] == "BAD_USER_INPUT"
 
 
-async def test_replay_brings_back_what_failed_where_it_can_be_called(tenant: Tenant, database: Database) -> None:
+async def test_replay_sends_failed_calls_of_enabled_endpoints_again(tenant: Tenant, database: Database) -> None:
     id, _ = await create_endpoint(tenant)
     off, _ = await create_endpoint(tenant)
     await execute_as(tenant, UPDATE, id=off, enabled=False)
@@ -171,7 +171,7 @@ async def test_replay_brings_back_what_failed_where_it_can_be_called(tenant: Ten
     assert (await error_of(tenant, REPLAY, ids=["x"] * 1001))["code"] == "TOO_LARGE"
 
 
-async def test_calls_are_found_by_their_indexes(tenant: Tenant, database: Database) -> None:
+async def test_call_queries_use_indexes(tenant: Tenant, database: Database) -> None:
     await insert_calls(database, tenant, "e", [*[DeliveryStatus.DELIVERED] * 100, DeliveryStatus.FAILED])
     wanted: Json = {"tenant": tenant.name, "endpoint": "e"}
     due = {"lane": f"WEBHOOK_ENDPOINT/HIGH/{tenant.name}", "due_at": {"$lte": NOW}}

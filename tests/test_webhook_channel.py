@@ -188,7 +188,7 @@ async def outcome_of(rig: Rig) -> Outcome:
     return outcome
 
 
-async def test_ok_is_delivered_and_verifies(rig: Rig) -> None:
+async def test_accepted_webhook_is_delivered_and_its_signature_verifies(rig: Rig) -> None:
     assert await outcome_of(rig) == Delivered()
     [(headers, body)] = rig.receiver.bodies
     assert headers["content-type"] == "application/json"
@@ -196,7 +196,7 @@ async def test_ok_is_delivered_and_verifies(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-async def test_every_success_is_delivered(rig: Rig, status: int) -> None:
+async def test_every_2xx_is_delivered(rig: Rig, status: int) -> None:
     rig.receiver.fault = lambda: web.Response(status=status)
     assert await outcome_of(rig) == Delivered()
 
@@ -211,7 +211,7 @@ async def test_every_success_is_delivered(rig: Rig, status: int) -> None:
         (503, "Fri, 20 Nov 2026 00:00:00 GMT", 0),
     ],
 )
-async def test_retry_after_is_told(rig: Rig, status: int, header: str | None, after_s: float | None) -> None:
+async def test_retry_after_is_returned(rig: Rig, status: int, header: str | None, after_s: float | None) -> None:
     headers = {"retry-after": header} if header else {}
     if header and "GMT" in header:  # past, whenever this runs
         headers = {"retry-after": "Fri, 20 Nov 2020 00:00:00 GMT"}
@@ -221,14 +221,14 @@ async def test_retry_after_is_told(rig: Rig, status: int, header: str | None, af
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 425, 500, 502, 503, 504, 599])
-async def test_failure_that_may_be_repaired_retries(rig: Rig, status: int) -> None:
+async def test_temporary_failure_is_retried(rig: Rig, status: int) -> None:
     rig.receiver.fault = lambda: web.Response(status=status, text=PRIVATE["title"])
     assert await outcome_of(rig) == Retry(f"HTTP {status}")
     assert rig.receiver.calls == 1
 
 
 @pytest.mark.parametrize("status", [405, 413, 414, 415, 431])
-async def test_refusal_of_the_request_itself_is_permanent(rig: Rig, status: int) -> None:
+async def test_rejection_of_the_request_is_permanent(rig: Rig, status: int) -> None:
     rig.receiver.fault = lambda: web.Response(status=status)
     assert await outcome_of(rig) == Dead(f"HTTP {status}")
 
@@ -239,13 +239,13 @@ async def test_gone_is_gone(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_redirect_is_not_followed_and_retries(rig: Rig, status: int) -> None:
+async def test_redirect_is_not_followed_and_is_retried(rig: Rig, status: int) -> None:
     rig.receiver.fault = lambda: web.Response(status=status, headers={"location": f"{rig.receiver.url}/elsewhere"})
     assert await outcome_of(rig) == Retry(f"HTTP {status}")
     assert rig.receiver.calls == 1
 
 
-async def test_receiver_that_hangs_ends_in_time(make: Callable[[float], Any]) -> None:
+async def test_hanging_receiver_times_out(make: Callable[[float], Any]) -> None:
     rig = await make(0.5)
     rig.receiver.hang = True
     began = time.monotonic()
@@ -256,12 +256,12 @@ async def test_receiver_that_hangs_ends_in_time(make: Callable[[float], Any]) ->
     assert await outcome_of(rig) == Delivered()
 
 
-async def test_receiver_that_is_not_there_retries(rig: Rig) -> None:
+async def test_unreachable_receiver_is_retried(rig: Rig) -> None:
     await rig.receiver.__aexit__()
     assert await outcome_of(rig) == Retry("Connection refused")
 
 
-async def test_forbidden_address_is_dead() -> None:
+async def test_denied_address_is_dead() -> None:
     async with OutboundHTTP() as egress:
         for url in ("http://127.0.0.1/x", "http://169.254.169.254/latest/meta-data/", "http://localhost/"):
             assert isinstance(await WebhookProvider(egress, PROMPT_S, clock.now).send(message(url)), Dead)
@@ -269,7 +269,7 @@ async def test_forbidden_address_is_dead() -> None:
             assert isinstance(await caller.send(addressed(endpoint(url))), Dead)
 
 
-async def test_retried_delivery_keeps_id_and_body_and_takes_a_new_time() -> None:
+async def test_retry_keeps_id_and_body_and_has_a_new_timestamp() -> None:
     async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:
         times = iter([clock.now() - timedelta(seconds=60), clock.now()])
         provider, same = WebhookProvider(egress, PROMPT_S, lambda: next(times)), message(receiver.url)
@@ -280,7 +280,7 @@ async def test_retried_delivery_keeps_id_and_body_and_takes_a_new_time() -> None
         assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) in {59, 60, 61}
 
 
-async def test_person_is_told_the_notification() -> None:
+async def test_personal_webhook_contains_the_notification() -> None:
     async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:
         told = message(receiver.url)
         await WebhookProvider(egress, PROMPT_S, clock.now).send(told)
@@ -307,14 +307,14 @@ async def test_person_is_told_the_notification() -> None:
     }
 
 
-async def test_device_without_address_or_secret_is_dead() -> None:
+async def test_device_without_url_or_secret_is_dead() -> None:
     async with OutboundHTTP() as egress:
         bare = Device(id="d", kind=DeviceKind.WEBHOOK, key="k", created_at=NOW)
         for device in (None, bare):
             assert isinstance(await WebhookProvider(egress, 1, clock.now).send(message("", device=device)), Dead)
 
 
-def test_shown_is_the_signed_request() -> None:
+def test_preview_is_the_signed_request() -> None:
     told = message("https://hooks.example.org/in")
     text = webhook.preview(told).text
     assert text.startswith("POST https://hooks.example.org/in\ncontent-type: application/json\n")
@@ -323,13 +323,13 @@ def test_shown_is_the_signed_request() -> None:
     assert SECRET not in text
 
 
-async def test_nothing_is_opened_where_webhooks_are_off() -> None:
+async def test_disabled_webhooks_create_no_provider() -> None:
     async with AsyncExitStack() as stack, OutboundHTTP() as egress:
         given = Settings(jwt_secret=("s" * 32,), personal_webhooks=False)
         assert await webhook.create_providers(given, egress, stack) == ()
 
 
-def test_breakers_of_a_host_are_shared_within_a_tenant_and_those_of_an_address_by_nobody() -> None:
+def test_host_breakers_are_shared_within_a_tenant_and_url_breakers_are_not() -> None:
     """Another port or scheme is another host."""
     given = [(tenant, host, path) for tenant in "ab" for host in ("x", "Y:8443") for path in "12"]
     named = {

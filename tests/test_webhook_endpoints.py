@@ -50,7 +50,7 @@ async def other(deployment: Deployment) -> AsyncIterator[Tenant]:
 
 
 @pytest.mark.parametrize("role", [Role.USER, Role.SERVICE])
-async def test_webhooks_are_for_admins_only(tenant: Tenant, database: Database, role: Role) -> None:
+async def test_webhooks_require_the_admin_role(tenant: Tenant, database: Database, role: Role) -> None:
     id, _ = await create_endpoint(tenant)
     before = await stored_tenant(database, tenant)
     for query, variables in (
@@ -65,7 +65,7 @@ async def test_webhooks_are_for_admins_only(tenant: Tenant, database: Database, 
     assert await stored_tenant(database, tenant) == before
 
 
-async def test_secret_is_shown_once_and_endpoint_as_it_was_given(tenant: Tenant, database: Database) -> None:
+async def test_secret_is_shown_once_and_the_endpoint_is_unchanged(tenant: Tenant, database: Database) -> None:
     made = await execute_as(
         tenant, CREATE, input={"url": URL, "events": ["notification.read", "delivery.failed", "notification.read"]}
     )
@@ -90,9 +90,7 @@ async def test_secret_is_shown_once_and_endpoint_as_it_was_given(tenant: Tenant,
     assert (await error_of(tenant, "{ webhooks { secrets } }"))["code"] == "BAD_USER_INPUT"
 
 
-async def test_webhook_of_another_tenant_looks_like_a_missing_one(
-    tenant: Tenant, other: Tenant, database: Database
-) -> None:
+async def test_webhook_of_another_tenant_looks_missing(tenant: Tenant, other: Tenant, database: Database) -> None:
     id, _ = await create_endpoint(other)
     await insert_calls(database, other, id, [DeliveryStatus.FAILED])
     [call] = (await execute_as(other, CALLS))[0]["calls"]["nodes"]
@@ -114,7 +112,7 @@ async def test_webhook_of_another_tenant_looks_like_a_missing_one(
 # ---------------------------------------------------------------- set-up
 
 
-async def test_update_changes_what_is_given_and_nothing_else(tenant: Tenant, database: Database) -> None:
+async def test_update_changes_only_the_given_fields(tenant: Tenant, database: Database) -> None:
     id, secret = await create_endpoint(tenant, events=["notification.read"])
     await create_endpoint(tenant, "https://second.example.org/")
     [first, second] = await execute_as(tenant, LIST)
@@ -134,7 +132,7 @@ async def test_update_changes_what_is_given_and_nothing_else(tenant: Tenant, dat
     assert (await stored_tenant(database, tenant))["endpoints"][0]["secrets"] == [secret]
 
 
-async def test_every_change_raises_the_version(tenant: Tenant, database: Database) -> None:
+async def test_every_change_increments_the_version(tenant: Tenant, database: Database) -> None:
     versions = []
 
     async def note() -> None:
@@ -151,7 +149,7 @@ async def test_every_change_raises_the_version(tenant: Tenant, database: Databas
     assert (await stored_tenant(database, tenant))["version"] == 4
 
 
-async def test_rotation_keeps_the_last_secret_beside_the_new_one(tenant: Tenant, database: Database) -> None:
+async def test_rotation_keeps_the_previous_secret(tenant: Tenant, database: Database) -> None:
     id, first = await create_endpoint(tenant)
     known = [first]
     for _ in range(3):
@@ -172,7 +170,7 @@ async def test_rotation_keeps_the_last_secret_beside_the_new_one(tenant: Tenant,
         *("/in", "https://exämple.org/", "https://" + "a" * 2050, "javascript:alert(1)"),
     ],
 )
-async def test_address_that_can_not_be_called_is_refused(tenant: Tenant, url: str) -> None:
+async def test_url_that_cannot_be_called_is_rejected(tenant: Tenant, url: str) -> None:
     id, _ = await create_endpoint(tenant)
     for query, variables, field in (
         (CREATE, {"input": {"url": url}}, "input.url"),
@@ -184,9 +182,7 @@ async def test_address_that_can_not_be_called_is_refused(tenant: Tenant, url: st
 
 
 @pytest.mark.parametrize("events", [[], ["notification.opened"], ["notification.read", ""], ["*"], ["notification"]])
-async def test_events_that_there_are_not_are_refused_with_those_that_there_are(
-    tenant: Tenant, events: list[str]
-) -> None:
+async def test_unknown_events_are_rejected_with_the_known_ones(tenant: Tenant, events: list[str]) -> None:
     id, _ = await create_endpoint(tenant)
     for query, variables in (
         (CREATE, {"input": {"url": URL, "events": events}}),
@@ -199,13 +195,13 @@ async def test_events_that_there_are_not_are_refused_with_those_that_there_are(
     assert len(await execute_as(tenant, LIST)) == 1
 
 
-async def test_every_event_can_be_asked_for(tenant: Tenant) -> None:
+async def test_every_event_can_be_subscribed(tenant: Tenant) -> None:
     assert (await execute_as(tenant, CREATE, input={"url": URL, "events": list(EVENTS)}))["endpoint"]["events"] == list(
         EVENTS
     )
 
 
-async def test_tenant_has_at_most_so_many_webhooks_even_made_at_once(tenant: Tenant) -> None:
+async def test_webhook_limit_holds_for_concurrent_creation(tenant: Tenant) -> None:
     told = await asyncio.gather(*(post_as(tenant, CREATE, input={"url": URL}) for _ in range(30)))
     refused = [one["errors"][0] for one in told if "errors" in one]
     assert len(refused) == 10
@@ -220,7 +216,7 @@ async def test_tenant_has_at_most_so_many_webhooks_even_made_at_once(tenant: Ten
 # ---------------------------------------------------------------- an endpoint that fails
 
 
-async def test_endpoint_with_nothing_but_failure_for_days_is_disabled(tenant: Tenant, database: Database) -> None:
+async def test_endpoint_that_fails_for_days_is_disabled(tenant: Tenant, database: Database) -> None:
     at = clock.now()
     book = Endpoints(database, Settings(jwt_secret=("s" * 32,)), lambda: at)
     id, _ = await create_endpoint(tenant)

@@ -37,7 +37,7 @@ def test_signatures_verify_with_each_secret_and_no_other(known: list[str], other
             Verifier(secret).verify(said, under)
 
 
-def test_signature_of_the_standards_own_example() -> None:
+def test_signature_equals_the_example_of_the_standard() -> None:
     """https://github.com/standard-webhooks/standard-webhooks, the reference vectors of its libraries."""
     headers = signing.sign_headers(
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -48,7 +48,7 @@ def test_signature_of_the_standards_own_example() -> None:
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_new_secret_is_one_that_the_standard_allows() -> None:
+def test_new_secret_is_valid_in_the_standard() -> None:
     known = {new_secret() for _ in range(100)}
     assert len(known) == 100
     assert all(secret.startswith("whsec_") for secret in known)

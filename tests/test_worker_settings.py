@@ -22,7 +22,7 @@ from tests.telemetry import metric_value, scrape_metrics
 from tests.webhook_receiver import WebhookReceiver
 
 
-async def test_what_is_over_a_limit_waits_its_turn_and_costs_no_attempt(
+async def test_delivery_over_the_rate_limit_is_held_and_costs_no_attempt(
     servers: tuple[Mongod, Redis], receiver: WebhookReceiver
 ) -> None:
     mongod, redis = servers
@@ -43,7 +43,7 @@ async def test_what_is_over_a_limit_waits_its_turn_and_costs_no_attempt(
     assert times[-1] - times[0] >= 2, "not all in one window"
 
 
-async def test_webhooks_of_tenants_can_have_times_of_their_own(
+async def test_webhook_endpoints_can_have_their_own_retry_schedule(
     servers: tuple[Mongod, Redis], receiver: WebhookReceiver
 ) -> None:
     mongod, redis = servers
@@ -70,7 +70,7 @@ async def test_webhooks_of_tenants_can_have_times_of_their_own(
             assert len(call["attempts"]) == 2
 
 
-async def test_worker_that_breaks_ends_and_says_so(servers: tuple[Mongod, Redis]) -> None:
+async def test_worker_with_a_crashed_component_exits_and_logs_it(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     prefix = f"broken{uuid4().hex[:8]}:"
     worker = Process("work", mongod.url, redis.url, **SHORT_TIMES, mongo_database="broken", redis_prefix=prefix)
@@ -93,7 +93,7 @@ async def test_worker_that_breaks_ends_and_says_so(servers: tuple[Mongod, Redis]
         worker.kill()
 
 
-async def test_dispatcher_whose_settling_breaks_does_not_go_on_without(
+async def test_dispatcher_with_failing_settlement_stops(
     servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing: Any = None
@@ -110,7 +110,7 @@ async def test_dispatcher_whose_settling_breaks_does_not_go_on_without(
                 await dispatcher.run()
 
 
-async def test_metrics_and_doctor_tell_what_waits_and_who_is_left_alone(
+async def test_metrics_and_doctor_report_waiting_deliveries_and_open_breakers(
     servers: tuple[Mongod, Redis], receiver: WebhookReceiver
 ) -> None:
     mongod, redis = servers

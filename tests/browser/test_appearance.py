@@ -93,7 +93,7 @@ async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, bro
 
 
 @pytest.mark.parametrize("look", ["desktop-light", "phone-dark-german"])
-async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, browsers: Browsers) -> None:
+async def test_empty_states_are_accessible(look: str, browsers: Browsers) -> None:
     device, scheme, language = LOOKS[look]
     alice = await browsers.person(
         "alice", page={"lang": language}, color_scheme=scheme, reduced_motion="reduce", **device
@@ -127,7 +127,7 @@ async def test_nothing_to_show_is_accessible_whatever_the_reason(look: str, brow
     await picture(failed, look, "failed")
 
 
-async def test_a_dark_panel_on_a_light_page_leaves_the_bell_in_the_page_s_colour(browsers: Browsers) -> None:
+async def test_dark_panel_on_a_light_page_keeps_the_bell_in_the_page_color(browsers: Browsers) -> None:
     alice = await browsers.person("alice", page={"attributes": 'theme="dark"'}, color_scheme="light")
     tab = await (await alice.tab()).open()
     colour = "(element) => getComputedStyle(element).color"
@@ -136,7 +136,7 @@ async def test_a_dark_panel_on_a_light_page_leaves_the_bell_in_the_page_s_colour
 
 
 @pytest.mark.parametrize("language", ["en", "de", "ar"])
-async def test_every_tab_is_whole_on_the_narrowest_phone(language: str, tenant: Tenant, browsers: Browsers) -> None:
+async def test_tabs_fit_on_the_narrowest_phone(language: str, tenant: Tenant, browsers: Browsers) -> None:
     for n in range(10):
         await tenant.send("alice", title=f"Number {n}")
     page = {"lang": language, "dir": "rtl" if language == "ar" else "ltr"}
@@ -150,7 +150,7 @@ async def test_every_tab_is_whole_on_the_narrowest_phone(language: str, tenant: 
         assert box["x"] + box["width"] <= 320
 
 
-async def test_a_language_that_is_not_here_is_english_unless_the_app_brings_its_words(browsers: Browsers) -> None:
+async def test_missing_language_falls_back_to_english_unless_the_app_provides_texts(browsers: Browsers) -> None:
     alice = await browsers.person("alice", page={"lang": "fr"})
     tab = await alice.tab()
     await tab.page.locator("hub-inbox #panel[lang=en]").wait_for(state="attached")

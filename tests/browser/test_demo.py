@@ -120,7 +120,7 @@ async def open_stage(browser: Browser, demo: str) -> AsyncIterator[Any]:
         assert stage.wrong == []
 
 
-async def test_send_from_the_desk_arrives_and_a_read_travels_to_the_other_device_and_the_receipt(
+async def test_send_arrives_and_read_shows_on_the_other_device_and_in_the_receipts(
     open_stage: Any,
 ) -> None:
     stage = await open_stage()
@@ -152,7 +152,7 @@ async def test_send_from_the_desk_arrives_and_a_read_travels_to_the_other_device
     await expect(row.locator(".badge")).to_have_text("Cancelled")
 
 
-async def test_alice_and_bob_see_what_is_sent_to_each(open_stage: Any) -> None:
+async def test_users_see_only_their_own_notifications(open_stage: Any) -> None:
     stage = await open_stage()
     title = f"For bob {uuid4().hex[:8]}"
     await stage.page.get_by_role("checkbox", name="alice").uncheck()
@@ -166,7 +166,7 @@ async def test_alice_and_bob_see_what_is_sent_to_each(open_stage: Any) -> None:
     await expect(stage.row("alice", "IN_APP")).to_have_count(0)
 
 
-async def test_simulate_says_yes_or_no_and_why_and_sends_nothing(open_stage: Any) -> None:
+async def test_simulate_shows_decisions_with_reasons_and_sends_nothing(open_stage: Any) -> None:
     stage = await open_stage()
     before = await stage.bell(0).locator(".badge").inner_text()
     await stage.press("Simulate")
@@ -184,7 +184,7 @@ async def test_simulate_says_yes_or_no_and_why_and_sends_nothing(open_stage: Any
     await expect(stage.page.get_by_role("alert")).to_have_text("Choose at least one person.")
 
 
-async def test_desk_offers_what_a_hub_can_send_and_what_a_category_names(open_stage: Any) -> None:
+async def test_send_form_offers_configured_channels_and_category_defaults(open_stage: Any) -> None:
     stage = await open_stage()
     channels = stage.page.get_by_role("group", name="Channels").get_by_role("checkbox")
     offered = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"]
@@ -205,7 +205,7 @@ async def test_desk_offers_what_a_hub_can_send_and_what_a_category_names(open_st
     await expect(bob.get_by_role("row", name="SMS No This hub has no provider for it")).to_be_visible()
 
 
-async def test_what_alice_switches_off_in_the_app_is_the_reason_at_the_desk(open_stage: Any) -> None:
+async def test_preference_of_the_user_is_the_reason_in_the_send_form(open_stage: Any) -> None:
     stage = await open_stage()
     await stage.device(0).get_by_role("link", name="Notifications").click()
     switch = stage.device(0).get_by_role("switch", name="Browser for Reviews")
@@ -224,7 +224,7 @@ async def test_what_alice_switches_off_in_the_app_is_the_reason_at_the_desk(open
     assert "\n".join(await stage.faults()) == ""
 
 
-async def test_item_of_the_app_says_why_it_came(open_stage: Any) -> None:
+async def test_item_shows_why_it_was_sent(open_stage: Any) -> None:
     stage = await open_stage()
     await stage.bell(0).click()
     item = stage.device(0).locator("hub-inbox-item").first
@@ -238,7 +238,7 @@ async def test_item_of_the_app_says_why_it_came(open_stage: Any) -> None:
     await expect(stage.device(0).locator("hub-push")).to_have_count(1)
 
 
-async def test_links_from_elsewhere_lead_into_the_app(open_stage: Any) -> None:
+async def test_external_links_open_the_route_in_the_app(open_stage: Any) -> None:
     stage = await open_stage()
     for path, heading in (
         ("app/deploys/web-9", "Deploy web-9"),
@@ -251,7 +251,7 @@ async def test_links_from_elsewhere_lead_into_the_app(open_stage: Any) -> None:
     await expect(stage.page.get_by_role("heading", name="Devices")).to_be_visible()
 
 
-async def test_what_is_refused_is_said(open_stage: Any) -> None:
+async def test_rejected_send_shows_the_error(open_stage: Any) -> None:
     stage = await open_stage()
     await stage.page.get_by_label("Where it leads").fill("javascript:alert(1)")
     await stage.press("Send")
@@ -261,7 +261,7 @@ async def test_what_is_refused_is_said(open_stage: Any) -> None:
     assert await stage.title.evaluate("(input) => input === input.getRootNode().activeElement")
 
 
-async def test_desk_is_worked_by_keyboard_alone(open_stage: Any) -> None:
+async def test_send_form_is_usable_with_the_keyboard_alone(open_stage: Any) -> None:
     stage = await open_stage()
     title = f"Typed {uuid4().hex[:8]}"
     await stage.title.focus()
@@ -278,7 +278,7 @@ async def test_desk_is_worked_by_keyboard_alone(open_stage: Any) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-async def test_axe_finds_nothing(open_stage: Any, viewport: Any, scheme: str) -> None:
+async def test_demo_page_has_no_axe_violations(open_stage: Any, viewport: Any, scheme: str) -> None:
     stage = await open_stage(viewport=viewport, color_scheme=scheme, has_touch=viewport is PHONE)
     await stage.press("Simulate")
     await expect(stage.page.locator("demo-simulation")).to_be_visible()
@@ -287,7 +287,7 @@ async def test_axe_finds_nothing(open_stage: Any, viewport: Any, scheme: str) ->
     assert wide == viewport["width"]  # nothing sticks out
 
 
-async def test_device_speaks_the_language_that_is_chosen_for_it(open_stage: Any) -> None:
+async def test_device_uses_the_selected_language(open_stage: Any) -> None:
     stage = await open_stage()
     await stage.page.get_by_label("Language of bob's phone").select_option("ar")
     await expect(stage.device(1).locator("html[dir=rtl][lang=ar]")).to_have_count(1)
@@ -298,7 +298,7 @@ async def test_device_speaks_the_language_that_is_chosen_for_it(open_stage: Any)
     await expect(stage.device(0).locator("html[dir=ltr]")).to_have_count(1)
 
 
-async def test_page_says_why_it_has_no_tokens(browser: Browser, demo: str) -> None:
+async def test_page_explains_why_it_has_no_tokens(browser: Browser, demo: str) -> None:
     page = await browser.new_page()
     why = {"error": "Tokens are for the demo page on the hub's own machine."}
     await page.route("**/dev/tokens", lambda route: route.fulfill(status=403, json=why))

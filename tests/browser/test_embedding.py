@@ -37,9 +37,7 @@ async def embed_two_copies(alice: BrowserUser) -> Page:
     return await alice.context.new_page()
 
 
-async def test_scripts_loaded_under_two_addresses_define_everything_and_share_one_connection(
-    tenant: Tenant, alice: BrowserUser
-) -> None:
+async def test_scripts_loaded_from_two_urls_share_one_connection(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     page = await embed_two_copies(alice)
     errors: list[str] = []
@@ -56,9 +54,7 @@ async def test_scripts_loaded_under_two_addresses_define_everything_and_share_on
     assert len(sockets) == 1
 
 
-async def test_a_device_clock_that_is_wrong_changes_neither_snoozing_nor_ages(
-    tenant: Tenant, browsers: Browsers
-) -> None:
+async def test_wrong_device_clock_does_not_change_snoozes_or_ages(tenant: Tenant, browsers: Browsers) -> None:
     for offset_ms in (2 * HOUR_MS, -2 * HOUR_MS):
         user = f"user{offset_ms}"
         await tenant.send(user, title="One")
@@ -80,7 +76,7 @@ async def test_a_device_clock_that_is_wrong_changes_neither_snoozing_nor_ages(
         assert timedelta(minutes=59) < until - created_at < timedelta(minutes=62)
 
 
-async def test_components_follow_the_page_when_its_language_changes(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_inbox_follows_a_language_change_of_the_page(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     tab = await alice.tab()
     await tab.counts(1)
@@ -96,7 +92,7 @@ async def test_components_follow_the_page_when_its_language_changes(tenant: Tena
     await expect(tab.bell).to_have_attribute("lang", "en")
 
 
-async def test_preferences_follow_the_page_when_its_language_changes(alice: BrowserUser) -> None:
+async def test_preferences_follow_a_language_change_of_the_page(alice: BrowserUser) -> None:
     page = await embed_two_copies(alice)
     await page.goto(f"{alice.origin}/page")
     element = page.locator("hub-preferences div.all")

@@ -24,9 +24,7 @@ async def test_opening_the_panel_marks_seen_and_opening_an_item_marks_read(tenan
     await tab.counts(0)
 
 
-async def test_a_link_is_followed_and_the_mark_arrives_although_the_page_is_left(
-    tenant: Tenant, alice: BrowserUser
-) -> None:
+async def test_mark_of_a_clicked_link_arrives_although_the_page_unloads(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="Go", content={"actionUrl": "/elsewhere?1"})
     tab = await alice.tab()
     await tab.hold("markAllSeen")  # marks go one after the other, so that the next one has not left yet
@@ -37,7 +35,7 @@ async def test_a_link_is_followed_and_the_mark_arrives_although_the_page_is_left
     await wait_for_marks(tenant, "Go", readAt=True)
 
 
-async def test_an_app_with_its_own_router_follows_links_itself(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_app_with_a_router_handles_links_itself(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send(
         "alice",
         title="Go",
@@ -53,9 +51,7 @@ async def test_an_app_with_its_own_router_follows_links_itself(tenant: Tenant, a
     assert await tab.page.evaluate("location.href") == f"{alice.origin}/page"
 
 
-async def test_an_app_with_its_own_router_hears_whole_addresses_of_what_is_not_its_own(
-    tenant: Tenant, alice: BrowserUser
-) -> None:
+async def test_app_with_a_router_gets_absolute_urls_of_other_origins(tenant: Tenant, alice: BrowserUser) -> None:
     """A path with two slashes is another site to whoever follows it."""
     for title, url in (("Away", "https://other.example.org/a"), ("Slashes", f"{alice.origin}//b.example.org/")):
         await tenant.send("alice", title=title, content={"actionUrl": url})
@@ -67,7 +63,7 @@ async def test_an_app_with_its_own_router_hears_whole_addresses_of_what_is_not_i
     assert told == ["https://other.example.org/a", f"{alice.origin}//b.example.org/"]
 
 
-async def test_everything_can_be_marked_read_at_once(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_mark_all_read_marks_every_item(tenant: Tenant, alice: BrowserUser) -> None:
     for title in "ABC":
         await tenant.send("alice", title=title)
     tab = await open_panel(alice, "C", "B", "A")
@@ -128,9 +124,7 @@ async def test_snoozing_can_be_undone_and_ended(tenant: Tenant, alice: BrowserUs
     await tab.counts(2)
 
 
-async def test_marks_still_on_their_way_go_at_once_and_in_order_when_the_page_is_left(
-    tenant: Tenant, alice: BrowserUser
-) -> None:
+async def test_pending_marks_are_sent_in_order_when_the_page_unloads(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     await tenant.send("alice", title="Two")
     tab = await alice.tab()
@@ -148,9 +142,7 @@ async def test_marks_still_on_their_way_go_at_once_and_in_order_when_the_page_is
     assert await tab.page.evaluate("localStorage.posts") == "1"
 
 
-async def test_a_page_that_was_left_and_comes_back_does_not_say_its_marks_again(
-    tenant: Tenant, alice: BrowserUser
-) -> None:
+async def test_restored_page_does_not_send_its_marks_again(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     tab = await alice.tab()
     await tab.page.add_init_script(COUNT_POSTS)
@@ -191,7 +183,7 @@ async def test_nothing_is_posted_without_a_token(tenant: Tenant, alice: BrowserU
     assert not await tab.page.evaluate("localStorage.posts")
 
 
-async def test_list_and_badge_agree_whatever_marks_are_on_their_way(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_list_and_badge_agree_while_marks_are_pending(tenant: Tenant, alice: BrowserUser) -> None:
     for title in ("Ant", "Bee", "Cat"):
         await tenant.send("alice", title=title)
     tab = await alice.tab()
@@ -220,7 +212,7 @@ async def test_list_and_badge_agree_whatever_marks_are_on_their_way(tenant: Tena
     await wait_for_marks(tenant, "Ant", archivedAt=True)
 
 
-async def test_all_is_all_that_is_shown_in_any_view(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_mark_all_applies_to_the_items_of_the_view(tenant: Tenant, alice: BrowserUser) -> None:
     for title in ("Old", "Older"):
         await tenant.send("alice", title=title)
     await tenant.fill_inbox("alice", 30)
@@ -236,7 +228,7 @@ async def test_all_is_all_that_is_shown_in_any_view(tenant: Tenant, alice: Brows
     await tab.lists()
 
 
-async def test_what_came_into_an_open_panel_is_seen_when_one_comes_back_to_it(
+async def test_item_that_arrived_in_an_open_panel_is_seen_when_the_page_is_visible_again(
     tenant: Tenant, alice: BrowserUser
 ) -> None:
     tab = await (await alice.tab()).open()
@@ -255,7 +247,7 @@ async def test_what_came_into_an_open_panel_is_seen_when_one_comes_back_to_it(
     await wait_for_marks(tenant, "News", seenAt=True)
 
 
-async def test_what_asks_for_it_is_confirmed(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_notification_that_requires_it_is_acknowledged(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="Evacuate", requireAck=True)
     tab = await open_panel(alice, "Evacuate")
     await tab.item("Evacuate").get_by_text("Confirm").click()
@@ -263,7 +255,7 @@ async def test_what_asks_for_it_is_confirmed(tenant: Tenant, alice: BrowserUser)
     await wait_for_marks(tenant, "Evacuate", acknowledgedAt=True, readAt=True)
 
 
-async def test_the_panel_closes_where_one_goes_elsewhere(alice: BrowserUser) -> None:
+async def test_panel_closes_on_click_or_focus_outside(alice: BrowserUser) -> None:
     tab = await (await alice.tab()).open()
     await tab.page.get_by_text("Your work").click()
     await tab.panel.wait_for(state="hidden")

@@ -12,7 +12,7 @@ from tests.processes import Deployment
 AWAY = 200
 
 
-async def test_a_notification_arrives_in_two_tabs_and_is_said_once_aloud(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_notification_arrives_in_two_tabs_and_is_announced_once(tenant: Tenant, alice: BrowserUser) -> None:
     one, other = await alice.tab(), await alice.tab()
     await one.open()
     await one.live()
@@ -27,7 +27,7 @@ async def test_a_notification_arrives_in_two_tabs_and_is_said_once_aloud(tenant:
     await aloud.wait_for(state="attached")
 
 
-async def test_an_item_says_what_its_category_is_called(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_item_shows_the_name_of_its_category(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.define_category("billing", name="Invoices")
     await tenant.send("alice", title="Loaded", category="billing")
     tab = await (await alice.tab()).open()
@@ -39,7 +39,7 @@ async def test_an_item_says_what_its_category_is_called(tenant: Tenant, alice: B
         await tab.item(title).get_by_text("Invoices", exact=True).wait_for()
 
 
-async def test_a_mark_in_one_tab_shows_in_the_other_before_the_hub_has_heard_of_it(
+async def test_mark_in_one_tab_shows_in_the_other_before_the_hub_responds(
     tenant: Tenant, browsers: Browsers, proxy: CuttableProxy
 ) -> None:
     await send_numbered(tenant, 2)
@@ -65,7 +65,7 @@ async def test_a_mark_in_one_tab_shows_in_the_other_before_the_hub_has_heard_of_
     await other.counts(1)
 
 
-async def test_marks_of_other_devices_show_at_once(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_marks_of_other_devices_show_immediately(tenant: Tenant, alice: BrowserUser) -> None:
     newest, *_ = await send_numbered(tenant, 3)
     tab = await (await alice.tab()).open()
     await tab.counts(3)
@@ -81,7 +81,7 @@ async def test_marks_of_other_devices_show_at_once(tenant: Tenant, alice: Browse
     await tab.page.get_by_text("You are all caught up").wait_for()
 
 
-async def test_what_was_sent_while_offline_is_there_in_order_and_once(
+async def test_notifications_sent_while_offline_appear_once_and_in_order(
     tenant: Tenant, browsers: Browsers, proxy: CuttableProxy
 ) -> None:
     before = await send_numbered(tenant, 3)
@@ -101,7 +101,7 @@ async def test_what_was_sent_while_offline_is_there_in_order_and_once(
     assert not await tab.page.evaluate("told.some(([name, count]) => name === 'hub-count' && count > 203)")
 
 
-async def test_a_hub_that_was_killed_and_comes_back_goes_on_by_itself(browser: Browser) -> None:
+async def test_inbox_reconnects_after_the_hub_was_killed(browser: Browser) -> None:
     async with fresh_servers() as (mongod, redis):
         async with Deployment(mongod.url, redis.url, apis=1, workers=0) as deployment:
             async with Tenant("restarted", deployment.urls) as tenant:
@@ -129,7 +129,7 @@ async def test_a_hub_that_was_killed_and_comes_back_goes_on_by_itself(browser: B
                     await eventually(archived, 20)
 
 
-async def test_the_last_page_is_shown_before_the_hub_answers(
+async def test_stored_page_is_shown_before_the_hub_responds(
     tenant: Tenant, browsers: Browsers, proxy: CuttableProxy
 ) -> None:
     titles = await send_numbered(tenant, 3)
@@ -152,7 +152,7 @@ async def test_the_last_page_is_shown_before_the_hub_answers(
     await tab.lists(*newer, *titles)
 
 
-async def test_too_much_to_bridge_loads_the_inbox_anew(
+async def test_too_many_missed_changes_reload_the_inbox(
     tenant: Tenant, browsers: Browsers, proxy: CuttableProxy
 ) -> None:
     await tenant.send("alice", title="Old")
@@ -174,7 +174,7 @@ async def test_too_much_to_bridge_loads_the_inbox_anew(
     await tab.item("Newer").wait_for()
 
 
-async def test_older_pages_come_as_one_scrolls(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_scrolling_loads_older_pages(tenant: Tenant, alice: BrowserUser) -> None:
     titles = await send_numbered(tenant, 65)
     tab = await (await alice.tab()).open()
     await tab.items.nth(19).wait_for()
@@ -188,7 +188,7 @@ async def test_older_pages_come_as_one_scrolls(tenant: Tenant, alice: BrowserUse
 
 
 @pytest.mark.parametrize("tool", ["markRead", "archive"])
-async def test_a_refused_mark_rolls_back_in_every_tab_and_says_why(
+async def test_rejected_mark_rolls_back_in_every_tab_with_a_message(
     tool: str, tenant: Tenant, alice: BrowserUser
 ) -> None:
     titles = await send_numbered(tenant, 2)
@@ -212,7 +212,7 @@ async def test_a_refused_mark_rolls_back_in_every_tab_and_says_why(
         await each.lists(*titles)
 
 
-async def test_a_bell_that_goes_at_the_moment_it_has_joined_leaves_nothing_behind(alice: BrowserUser) -> None:
+async def test_bell_removed_right_after_connecting_leaves_nothing_behind(alice: BrowserUser) -> None:
     tab = await alice.tab()
     await tab.live()
     left = await tab.page.evaluate("""async () => {
@@ -233,7 +233,7 @@ async def test_a_bell_that_goes_at_the_moment_it_has_joined_leaves_nothing_behin
     assert left
 
 
-async def test_what_was_kept_in_another_shape_is_not_looked_at(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_stored_page_of_another_version_is_ignored(tenant: Tenant, alice: BrowserUser) -> None:
     titles = await send_numbered(tenant, 2)
     tab = await (await alice.tab()).open()
     await tab.lists(*titles)
@@ -253,7 +253,7 @@ Object.defineProperty(navigator, "serviceWorker", {value: {getRegistration: asyn
 }})}})"""
 
 
-async def test_banners_close_with_what_was_read_elsewhere(
+async def test_banners_close_when_read_on_another_device(
     tenant: Tenant, browsers: Browsers, proxy: CuttableProxy
 ) -> None:
     await send_numbered(tenant, 25)

@@ -7,7 +7,7 @@ from tests.browser.inbox_marks import send_numbered
 from tests.client import Tenant, eventually
 
 
-async def test_a_token_is_renewed_before_it_ends(tenant: Tenant, browsers: Browsers) -> None:
+async def test_token_is_renewed_before_it_expires(tenant: Tenant, browsers: Browsers) -> None:
     alice = await browsers.person("alice")
     alice.expires_in_s = 20
     tab = await (await alice.tab()).open()
@@ -23,7 +23,7 @@ async def test_a_token_is_renewed_before_it_ends(tenant: Tenant, browsers: Brows
     assert not any(alice.asked), "one ended before there was another"
 
 
-async def test_a_refused_token_hides_everything_until_there_is_a_better_one(tenant: Tenant, browsers: Browsers) -> None:
+async def test_rejected_token_hides_the_inbox_until_a_valid_one_arrives(tenant: Tenant, browsers: Browsers) -> None:
     await send_numbered(tenant, 2)
     alice = await browsers.person("alice")
     alice.expires_in_s = 3
@@ -39,9 +39,7 @@ async def test_a_refused_token_hides_everything_until_there_is_a_better_one(tena
     await tab.live()
 
 
-async def test_a_token_without_an_inbox_is_as_none_until_there_is_a_better_one(
-    tenant: Tenant, alice: BrowserUser
-) -> None:
+async def test_token_without_an_inbox_counts_as_signed_out(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="First")
     alice.token = tenant.token()  # of a service
     tab = await alice.blank()
@@ -57,7 +55,7 @@ async def test_a_token_without_an_inbox_is_as_none_until_there_is_a_better_one(
     await tab.live()
 
 
-async def test_nobody_signed_in_is_said_instead_of_loading_for_ever(alice: BrowserUser) -> None:
+async def test_signed_out_user_sees_a_message_instead_of_loading(alice: BrowserUser) -> None:
     tab = await (await alice.tab()).open()
     await tab.live()
     await tab.page.evaluate("document.querySelector('hub-inbox').getToken = null")
@@ -66,7 +64,7 @@ async def test_nobody_signed_in_is_said_instead_of_loading_for_ever(alice: Brows
     await tab.live()
 
 
-async def test_what_keeps_a_page_from_connecting_is_told_to_its_developer(alice: BrowserUser) -> None:
+async def test_connection_error_is_logged_for_the_developer(alice: BrowserUser) -> None:
     other = "https://app.example.org"
     bell = f"<hub-inbox endpoint={alice.origin}/graphql token=TOKEN></hub-inbox>"
     html = f'<!doctype html><script type="module" src="/inbox.js"></script>{bell}'
@@ -90,7 +88,7 @@ async def test_what_keeps_a_page_from_connecting_is_told_to_its_developer(alice:
     assert (await told.value).text == "hub: the token is refused: The token is not valid here."
 
 
-async def test_somebody_else_signs_in_and_sees_nothing_of_who_was_there(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_second_user_sees_nothing_of_the_first(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="For Alice")
     await tenant.send("bob", title="For Bob")
     tab = await (await alice.tab()).open()
@@ -101,7 +99,9 @@ async def test_somebody_else_signs_in_and_sees_nothing_of_who_was_there(tenant: 
     assert "For Alice" not in await tab.page.evaluate("JSON.stringify(localStorage)")
 
 
-async def test_who_came_last_is_asked_for_tokens_and_who_has_left_is_not(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_last_connected_element_provides_tokens_and_a_removed_one_does_not(
+    tenant: Tenant, alice: BrowserUser
+) -> None:
     tab = await alice.tab()
     await tab.live()
     await tab.page.evaluate("""async () => {
@@ -124,9 +124,7 @@ async def test_who_came_last_is_asked_for_tokens_and_who_has_left_is_not(tenant:
     await second.locator(".badge").filter(has_text="1").wait_for()
 
 
-async def test_another_get_token_in_the_place_of_one_leaves_the_connection_alone(
-    tenant: Tenant, alice: BrowserUser
-) -> None:
+async def test_replaced_get_token_keeps_the_connection(tenant: Tenant, alice: BrowserUser) -> None:
     tab = await alice.blank()
     sockets: list[str] = []
     tab.page.on("websocket", lambda socket: sockets.append(socket.url))
@@ -143,7 +141,7 @@ async def test_another_get_token_in_the_place_of_one_leaves_the_connection_alone
     await tab.page.wait_for_function("window.asked")
 
 
-async def test_a_page_in_the_background_takes_another_token_at_once(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_page_in_the_background_takes_a_new_token_immediately(tenant: Tenant, alice: BrowserUser) -> None:
     alice.expires_in_s = -60
     alice.token = alice.sign()
     await tenant.send("alice", title="After")

@@ -19,7 +19,7 @@ UNSAFE = [
 ]
 
 
-async def test_scripts_in_texts_addresses_and_data_run_nowhere(tenant: Tenant, alice: BrowserUser) -> None:
+async def test_scripts_in_texts_urls_and_data_do_not_run(tenant: Tenant, alice: BrowserUser) -> None:
     content: dict[str, Any] = {
         "imageUrl": 'https://images.invalid/x.png?" onerror="window.pwned=1',
         "actions": [{"key": HOSTILE, "label": HOSTILE, "primary": True}],
@@ -36,7 +36,7 @@ async def test_scripts_in_texts_addresses_and_data_run_nowhere(tenant: Tenant, a
     assert not tab.errors
 
 
-async def test_addresses_that_are_no_web_pages_become_no_links(tenant: Tenant, browsers: Browsers) -> None:
+async def test_unsafe_urls_do_not_become_links(tenant: Tenant, browsers: Browsers) -> None:
     """The hub refuses most of them. A hub that does not, or an inbox kept from before, must do no harm either."""
     action = {"key": "a", "label": "Press", "url": BAIT}
     await tenant.send("alice", title="Bait", content={"actionUrl": BAIT, "imageUrl": BAIT, "actions": [action]})

@@ -28,7 +28,7 @@ async def receipt_kinds(store: Database, tenant: Tenant) -> list[tuple[str, str]
     return [(doc["kind"], doc["channel"]) async for doc in found]
 
 
-async def test_delivered_and_clicked_move_the_state_and_the_click_is_told_once(
+async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
     alice: EmailRecipient, tenant: Tenant, store: Database
 ) -> None:
     query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
@@ -70,7 +70,7 @@ async def test_delivered_and_clicked_move_the_state_and_the_click_is_told_once(
     await alice.settled("READ")
 
 
-async def test_report_that_comes_before_its_call_is_settled_counts(
+async def test_report_before_the_call_is_settled_counts(
     alice: EmailRecipient, tenant: Tenant, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right, answered = ses.amazon.respond, asyncio.Event()
@@ -94,7 +94,7 @@ async def test_report_that_comes_before_its_call_is_settled_counts(
     await alice.settled("DELIVERED")
 
 
-async def test_report_that_says_nothing_is_refused(alice: EmailRecipient, tenant: Tenant) -> None:
+async def test_report_without_an_event_is_rejected(alice: EmailRecipient, tenant: Tenant) -> None:
     link = link_paths(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
     for body in (
         b"",
@@ -116,7 +116,7 @@ async def test_report_that_says_nothing_is_refused(alice: EmailRecipient, tenant
     await alice.settled("SENT")
 
 
-async def test_buttons_of_a_mail_count_and_lead_only_where_the_notification_says(
+async def test_email_buttons_record_the_click_and_redirect_only_to_urls_of_the_notification(
     alice: EmailRecipient, tenant: Tenant
 ) -> None:
     mail = await alice.mailed(content={"actionUrl": "https://app.example/own", "actions": ACTIONS})
@@ -151,7 +151,7 @@ async def test_buttons_of_a_mail_count_and_lead_only_where_the_notification_says
     await alice.settled("READ")
 
 
-async def test_path_within_the_app_is_a_whole_address_outside_and_a_path_in_the_inbox(
+async def test_relative_url_is_absolute_in_emails_and_unchanged_in_the_inbox(
     alice: EmailRecipient, tenant: Tenant
 ) -> None:
     async with WebhookReceiver() as receiver:
@@ -173,7 +173,7 @@ async def test_path_within_the_app_is_a_whole_address_outside_and_a_path_in_the_
     assert n == content
 
 
-async def test_click_on_a_mail_keeps_other_channels_quiet(alice: EmailRecipient, tenant: Tenant) -> None:
+async def test_click_in_an_email_skips_the_other_channels(alice: EmailRecipient, tenant: Tenant) -> None:
     async with WebhookReceiver() as receiver:
         await connect_webhook(tenant, receiver, alice.id)
         receiver.responses[f"/{alice.id}"] = lambda *_: web.Response(status=503, headers={"retry-after": "60"})
@@ -188,7 +188,7 @@ async def test_click_on_a_mail_keeps_other_channels_quiet(alice: EmailRecipient,
         assert (waiting["channel"], waiting["reason"]) == ("WEBHOOK", "ALREADY_READ")
 
 
-async def test_click_on_what_is_not_in_the_inbox_is_a_read_that_lasts_and_is_told(
+async def test_click_on_a_hidden_notification_is_stored_as_read_with_a_receipt(
     alice: EmailRecipient, tenant: Tenant, store: Database
 ) -> None:
     query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
@@ -224,7 +224,7 @@ async def test_click_on_what_is_not_in_the_inbox_is_a_read_that_lasts_and_is_tol
     assert "modseq" not in hidden, "it takes no number, and so is no change of the inbox"
 
 
-async def test_recalled_notification_leads_nowhere(alice: EmailRecipient, tenant: Tenant) -> None:
+async def test_link_of_a_recalled_notification_does_not_redirect(alice: EmailRecipient, tenant: Tenant) -> None:
     link = link_paths(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
     [delivery] = await list_deliveries(tenant)
     await tenant.execute("mutation ($id: ID!) { recallSend(id: $id) { id } }", id=delivery["sendId"])
@@ -233,7 +233,7 @@ async def test_recalled_notification_leads_nowhere(alice: EmailRecipient, tenant
     assert "no longer exists" in page
 
 
-async def test_pages_of_any_origin_may_report_and_nothing_else(alice: EmailRecipient, tenant: Tenant) -> None:
+async def test_pages_of_any_origin_may_only_report(alice: EmailRecipient, tenant: Tenant) -> None:
     link = link_paths(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
     asking = {
         "origin": "https://elsewhere.example",

@@ -49,9 +49,7 @@ SUPPRESSIONS = "query ($n: Int, $after: String) { suppressions(first: $n, after:
 LIFT = "mutation ($id: ID!, $address: String!) { liftSuppression(userId: $id, address: $address) }"
 
 
-async def test_suppressed_addresses_are_listed_page_by_page_and_lifted_by_an_administrator(
-    tenant: Tenant, ses: FakeSes, store: Database
-) -> None:
+async def test_suppressions_are_paginated_and_lifted_by_an_admin(tenant: Tenant, ses: FakeSes, store: Database) -> None:
     people = sorted([await EmailRecipient(tenant, ses).arrive() for _ in range(3)], key=lambda person: person.id)
     asked = zip(people, ("Bounce", "Complaint", "Bounce"), strict=True)
     for person, kind in asked:
@@ -102,7 +100,7 @@ async def test_suppressed_addresses_are_listed_page_by_page_and_lifted_by_an_adm
         assert await expect_error(tenant.execute_as_admin(SUPPRESSIONS, after=wrong)) == ("BAD_USER_INPUT", "after")
 
 
-async def test_delivery_and_transient_bounce_suppress_nobody_and_a_late_bounce_still_counts(
+async def test_delivery_and_transient_bounce_do_not_suppress_and_a_late_bounce_does(
     alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes
 ) -> None:
     await alice.mailed()
@@ -120,7 +118,7 @@ async def test_delivery_and_transient_bounce_suppress_nobody_and_a_late_bounce_s
     await alice.settled("FAILED")
 
 
-async def test_mail_that_is_not_known_is_told_again_while_it_is_fresh(tenant: Tenant, ses: FakeSes) -> None:
+async def test_event_of_an_unknown_email_is_retried_while_it_is_recent(tenant: Tenant, ses: FakeSes) -> None:
     fresh = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     assert await post_event(tenant, ses.topic.ses_event("Bounce", "another", "x@y.example", timestamp=fresh)) == 503
     assert (
@@ -132,7 +130,7 @@ async def test_mail_that_is_not_known_is_told_again_while_it_is_fresh(tenant: Te
     assert await post_event(tenant, ses.topic.message("Successfully validated SNS topic.")) == 204
 
 
-async def test_message_that_no_topic_of_ours_signed_is_refused(
+async def test_message_without_a_valid_signature_is_rejected(
     alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes
 ) -> None:
     await alice.mailed()
@@ -169,7 +167,7 @@ async def test_message_that_no_topic_of_ours_signed_is_refused(
     await alice.settled("SENT")
 
 
-async def test_subscription_is_confirmed_at_amazon_only(tenant: Tenant, ses: FakeSes) -> None:
+async def test_subscription_is_confirmed_only_at_sns(tenant: Tenant, ses: FakeSes) -> None:
     def asking(url: str) -> Json:
         return ses.topic.message("You have chosen.", "SubscriptionConfirmation", SubscribeURL=url, Token="t0k")
 
@@ -215,7 +213,7 @@ def untrusted_urls(right: str) -> list[str]:
     ]
 
 
-async def test_only_the_topics_own_region_of_sns_is_amazon() -> None:
+async def test_only_sns_urls_of_the_region_of_the_topic_are_trusted() -> None:
     """Without a stand-in for Amazon, as in production."""
     sns = SNSVerifier(OutboundHTTP(), (TOPIC_ARN,))
     assert sns.is_sns_url(f"https://sns.eu-west-1.amazonaws.com{CERTIFICATE}", TOPIC_ARN)
@@ -228,7 +226,7 @@ async def test_only_the_topics_own_region_of_sns_is_amazon() -> None:
         assert not sns.is_sns_url(f"https://sns.eu-west-1.amazonaws.com{CERTIFICATE}", topic)
 
 
-async def test_certificate_that_has_expired_or_is_none_checks_nothing(tenant: Tenant, ses: FakeSes) -> None:
+async def test_expired_or_invalid_certificate_verifies_no_message(tenant: Tenant, ses: FakeSes) -> None:
     good = ses.topic.message("x")
     kept = ses.topic.certificate
     other = create_certificate(rsa.generate_private_key(public_exponent=65537, key_size=2048))

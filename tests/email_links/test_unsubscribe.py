@@ -26,7 +26,7 @@ from tests.fake_providers import FakeAmazon
 # ---------------------------------------------------------------- unsubscribing
 
 
-async def test_link_asks_acts_at_one_click_and_leads_back(
+async def test_unsubscribe_link_asks_unsubscribes_with_one_click_and_can_be_undone(
     alice: EmailRecipient, tenant: Tenant, store: Database
 ) -> None:
     await tenant.execute_as_admin('mutation { updateTenant(input: { name: "Ac<me>" }) { id } }')
@@ -66,7 +66,7 @@ async def test_link_asks_acts_at_one_click_and_leads_back(
     await alice.mailed()
 
 
-async def test_what_waits_when_somebody_unsubscribes_is_not_sent(
+async def test_email_that_waits_when_the_user_unsubscribes_is_not_sent(
     alice: EmailRecipient, tenant: Tenant, ses: FakeSes
 ) -> None:
     link = unsubscribe_path(await alice.mailed())
@@ -81,7 +81,7 @@ async def test_what_waits_when_somebody_unsubscribes_is_not_sent(
     assert len(ses.emails(alice.address)) == 1
 
 
-async def test_required_category_says_why_it_stays(alice: EmailRecipient, tenant: Tenant, store: Database) -> None:
+async def test_required_category_cannot_be_unsubscribed(alice: EmailRecipient, tenant: Tenant, store: Database) -> None:
     link = unsubscribe_path(await alice.mailed(category="security"))
     await tenant.define_category("security", "IN_APP", "EMAIL", required=True)
     before = await alice.user(store)
@@ -95,7 +95,7 @@ async def test_required_category_says_why_it_stays(alice: EmailRecipient, tenant
     assert mail["List-Unsubscribe"] is None, "no way out is offered where there is none"
 
 
-async def test_forged_altered_and_foreign_tokens_do_nothing(
+async def test_forged_altered_and_foreign_tokens_change_nothing(
     alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes
 ) -> None:
     bob = await EmailRecipient(tenant, ses).arrive()
@@ -141,9 +141,7 @@ async def test_forged_altered_and_foreign_tokens_do_nothing(
     assert (await tenant.inbox(alice.id))["unread"] == 1
 
 
-async def test_link_of_somebody_who_was_erased_leads_nowhere(
-    alice: EmailRecipient, tenant: Tenant, store: Database
-) -> None:
+async def test_link_of_an_erased_user_is_not_found(alice: EmailRecipient, tenant: Tenant, store: Database) -> None:
     mail = await alice.mailed(content={"actionUrl": "https://app.example/x"})
     await tenant.execute_as_admin("mutation ($id: ID!) { deleteUser(id: $id) }", id=alice.id)
     for method, path in (("POST", unsubscribe_path(mail)), ("GET", link_paths(mail)["Open"])):
@@ -152,7 +150,7 @@ async def test_link_of_somebody_who_was_erased_leads_nowhere(
     assert await store["users"].find_one({"_id": f"{tenant.name}/{alice.id}"}) is None
 
 
-async def test_link_that_is_used_too_often_is_refused_for_a_while(alice: EmailRecipient, tenant: Tenant) -> None:
+async def test_link_used_too_often_is_rate_limited(alice: EmailRecipient, tenant: Tenant) -> None:
     link = unsubscribe_path(await alice.mailed())
     answers = [await request_path(tenant, "GET", link) for _ in range(2 * MAX_REQUESTS_PER_LINK + 10)]
     assert answers[0][0].status == 200
@@ -162,7 +160,7 @@ async def test_link_that_is_used_too_often_is_refused_for_a_while(alice: EmailRe
     assert int(refused.headers["retry-after"]) > 0
 
 
-async def test_key_is_made_once_by_processes_that_start_together(servers: tuple[Mongod, Redis]) -> None:
+async def test_signing_key_is_created_once_by_processes_that_start_together(servers: tuple[Mongod, Redis]) -> None:
     async with AsyncMongoClient(servers[0].url) as client:
         database: Database = client[f"keys{secrets.token_hex(4)}"]
         keys = await asyncio.gather(*(load_signing_key(database) for _ in range(30)))

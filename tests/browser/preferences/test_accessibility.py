@@ -23,7 +23,7 @@ LOOKS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", LOOKS)
-async def test_axe_finds_nothing_and_nothing_runs_over(alice: PreferencesUser, name: str) -> None:
+async def test_page_has_no_axe_violations_and_does_not_overflow(alice: PreferencesUser, name: str) -> None:
     look, scheme, language = LOOKS[name]
     until = (datetime.now(UTC) + timedelta(hours=3)).isoformat()
     await alice.tenant.execute(

@@ -12,7 +12,7 @@ from tests.client import Json, eventually
 DEVICES = "{ me { devices { label } } }"
 
 
-async def test_switches_change_what_the_hub_does_and_back(alice: PreferencesUser) -> None:
+async def test_switch_changes_the_preference_and_changes_it_back(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")
     await expect(cell).to_be_checked()
@@ -51,7 +51,7 @@ async def test_switches_change_what_the_hub_does_and_back(alice: PreferencesUser
     await expect(builds).to_be_checked()
 
 
-async def test_locked_cell_says_why_and_stays(alice: PreferencesUser) -> None:
+async def test_locked_cell_explains_why_and_does_not_change(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Security alerts")
     await expect(cell).to_have_attribute("aria-disabled", "true")
@@ -66,7 +66,7 @@ async def test_locked_cell_says_why_and_stays(alice: PreferencesUser) -> None:
 
 
 @pytest.mark.parametrize(("choice", "hours"), [("For 1 hour", 1), ("For 8 hours", 8)])
-async def test_mute_has_an_end_and_can_be_taken_back(alice: PreferencesUser, choice: str, hours: int) -> None:
+async def test_mute_has_an_end_and_can_be_removed(alice: PreferencesUser, choice: str, hours: int) -> None:
     page = await alice.page()
     await page.get_by_role("button", name="Mute Product news").click()
     await page.get_by_role("dialog", name="Mute Product news").get_by_role("button", name=choice).click()
@@ -89,7 +89,7 @@ async def test_mute_has_an_end_and_can_be_taken_back(alice: PreferencesUser, cho
     await eventually(over, WITHIN_S)
 
 
-async def test_mute_for_ever_and_until_tomorrow(alice: PreferencesUser) -> None:
+async def test_mute_without_end_and_until_tomorrow(alice: PreferencesUser) -> None:
     page = await alice.page()
     await page.get_by_role("button", name="Mute Product news").click()
     await page.get_by_role("button", name="For ever").click()
@@ -108,7 +108,7 @@ async def test_mute_for_ever_and_until_tomorrow(alice: PreferencesUser) -> None:
     assert morning == 8
 
 
-async def test_why_tells_channels_and_reasons_and_mutes_at_a_touch(alice: PreferencesUser) -> None:
+async def test_explanation_lists_channels_and_reasons_and_offers_mute(alice: PreferencesUser) -> None:
     await alice.tenant.send("alice", title="<b>October</b>", category="news")
     [told] = (await alice.tenant.inbox("alice"))["nodes"]
     page = await alice.page(attributes="only-why")
@@ -136,7 +136,7 @@ async def test_why_tells_channels_and_reasons_and_mutes_at_a_touch(alice: Prefer
     await eventually(silent, WITHIN_S)
 
 
-async def test_reason_that_says_the_same_as_the_status_is_not_said_twice(alice: PreferencesUser) -> None:
+async def test_reason_equal_to_the_status_is_shown_once(alice: PreferencesUser) -> None:
     page = await alice.page(attributes="only-why")
     await page.wait_for_function("document.querySelector('hub-preferences')?.hub")
     await page.evaluate(
@@ -155,7 +155,7 @@ async def test_reason_that_says_the_same_as_the_status_is_not_said_twice(alice: 
     await expect(said).to_have_text(["Called off", "Called off: the sender took it back"])
 
 
-async def test_item_of_the_inbox_asks_why(alice: PreferencesUser) -> None:
+async def test_inbox_item_opens_its_explanation(alice: PreferencesUser) -> None:
     await alice.tenant.send("alice", title="October", category="news")
     page = await alice.page(inbox="1")
     await page.locator("hub-preferences table").wait_for()
@@ -165,7 +165,7 @@ async def test_item_of_the_inbox_asks_why(alice: PreferencesUser) -> None:
     await expect(page.get_by_role("dialog", name="Why did I get this?")).to_contain_text("October")
 
 
-async def test_why_of_what_is_not_there_says_so(alice: PreferencesUser) -> None:
+async def test_explanation_of_a_missing_notification_says_not_found(alice: PreferencesUser) -> None:
     page = await alice.page()
     await page.evaluate("document.querySelector('hub-preferences').setAttribute('why', 'unknown')")
     await expect(page.get_by_role("dialog")).to_contain_text("It is not in your inbox any more.")
@@ -173,7 +173,7 @@ async def test_why_of_what_is_not_there_says_so(alice: PreferencesUser) -> None:
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-async def test_device_is_removed_after_asking(alice: PreferencesUser) -> None:
+async def test_device_is_removed_after_confirmation(alice: PreferencesUser) -> None:
     for label in ("Pixel", "Old phone"):
         await alice.tenant.execute(REGISTER_PHONE % (uuid4().hex, label), user="alice")
     page = await alice.page()
@@ -193,7 +193,7 @@ async def test_device_is_removed_after_asking(alice: PreferencesUser) -> None:
     await expect(page.get_by_role("heading", name="Devices")).to_be_focused()
 
 
-async def test_push_without_a_service_worker_is_said_and_its_developer_told_why(alice: PreferencesUser) -> None:
+async def test_push_without_a_service_worker_shows_an_error_and_logs_the_cause(alice: PreferencesUser) -> None:
     page = await alice.page(attributes="worker=/none.js")
     await page.context.grant_permissions(["notifications"])
     async with page.expect_console_message(lambda said: "/none.js" in said.text) as told:
@@ -205,7 +205,7 @@ async def test_push_without_a_service_worker_is_said_and_its_developer_told_why(
     await expect(page.locator("hub-push button")).to_have_count(0)
 
 
-async def test_refused_change_is_rolled_back_and_said(alice: PreferencesUser) -> None:
+async def test_rejected_change_is_rolled_back_with_a_message(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")
     await expect(cell).to_be_checked()

@@ -8,7 +8,7 @@ from tests.browser.preferences.preferences_page import REGISTER_PHONE, WITHIN_S,
 from tests.client import eventually
 
 
-async def test_change_without_a_connection_is_told_when_it_is_back(alice: PreferencesUser) -> None:
+async def test_change_while_offline_is_sent_after_reconnecting(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")
     await expect(cell).to_be_checked()
@@ -28,7 +28,7 @@ async def test_change_without_a_connection_is_told_when_it_is_back(alice: Prefer
     await expect(cell).not_to_be_checked()
 
 
-async def test_what_one_page_changes_another_shows(alice: PreferencesUser) -> None:
+async def test_change_in_one_page_shows_in_another(alice: PreferencesUser) -> None:
     page = await alice.page()
     other = await page.context.new_page()
     await other.goto(alice.address())
@@ -37,7 +37,7 @@ async def test_what_one_page_changes_another_shows(alice: PreferencesUser) -> No
     await expect(switch(other, "E-mail for Product news")).not_to_be_checked()
 
 
-async def test_device_that_one_page_removes_leaves_the_other(alice: PreferencesUser) -> None:
+async def test_device_removed_in_one_page_disappears_in_another(alice: PreferencesUser) -> None:
     await alice.tenant.execute(REGISTER_PHONE % (uuid4().hex, "Pixel"), user="alice")
     page = await alice.page()
     other = await page.context.new_page()
@@ -49,7 +49,7 @@ async def test_device_that_one_page_removes_leaves_the_other(alice: PreferencesU
     await expect(listed).to_have_count(0)
 
 
-async def test_visits_without_a_connection_ask_once_when_it_is_back(alice: PreferencesUser) -> None:
+async def test_pages_opened_while_offline_load_once_after_reconnecting(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")
     await cell.wait_for()
@@ -76,7 +76,7 @@ async def test_visits_without_a_connection_ask_once_when_it_is_back(alice: Prefe
     assert await page.evaluate("asked") == 3  # the first, the one that waited, and the change
 
 
-async def test_who_signs_out_or_hands_over_leaves_nothing_behind(alice: PreferencesUser) -> None:
+async def test_sign_out_or_user_change_leaves_no_data_behind(alice: PreferencesUser) -> None:
     await alice.tenant.execute(REGISTER_PHONE % (uuid4().hex, "Alice's Pixel"), user="alice")
     page = await alice.page()
     element = page.locator("hub-preferences")
@@ -95,7 +95,7 @@ async def test_who_signs_out_or_hands_over_leaves_nothing_behind(alice: Preferen
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-async def test_new_function_for_tokens_is_no_new_connection_and_its_end_is_a_sign_out(alice: PreferencesUser) -> None:
+async def test_new_get_token_keeps_the_connection_and_removing_it_signs_out(alice: PreferencesUser) -> None:
     page = await alice.page()
     await switch(page, "E-mail for Product news").wait_for()
     element = page.locator("hub-preferences")
@@ -123,7 +123,7 @@ async def test_new_function_for_tokens_is_no_new_connection_and_its_end_is_a_sig
     await expect(page.get_by_text("You are signed out")).to_be_visible()
 
 
-async def test_whose_token_is_refused_is_shown_nothing_until_there_is_a_good_one(alice: PreferencesUser) -> None:
+async def test_rejected_token_hides_the_page_until_a_valid_one_arrives(alice: PreferencesUser) -> None:
     page = await alice.page()
     cell = switch(page, "E-mail for Product news")
     await cell.wait_for()
@@ -138,7 +138,7 @@ async def test_whose_token_is_refused_is_shown_nothing_until_there_is_a_good_one
     await cell.wait_for()
 
 
-async def test_quick_changes_end_where_the_person_left_them(alice: PreferencesUser) -> None:
+async def test_quick_changes_end_in_the_last_state(alice: PreferencesUser) -> None:
     page = await alice.page()
     cells = [switch(page, f"E-mail for {name}") for name in ("Product news", "Build results")]
     for _ in range(5):
@@ -156,7 +156,7 @@ async def test_quick_changes_end_where_the_person_left_them(alice: PreferencesUs
         await expect(cell).not_to_be_checked()
 
 
-async def test_failed_load_is_said_and_tried_again(alice: PreferencesUser) -> None:
+async def test_failed_load_shows_an_error_and_is_retried(alice: PreferencesUser) -> None:
     page = await alice.page()
     await switch(page, "E-mail for Product news").wait_for()
     alice.user = "bob"

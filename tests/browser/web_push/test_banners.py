@@ -6,7 +6,7 @@ from tests.browser.settings_page import SettingsPage
 from tests.browser.web_push.push_page import PushUser
 
 
-async def test_encrypted_push_is_shown_and_reported(push_user: PushUser) -> None:
+async def test_encrypted_push_shows_a_banner_and_is_reported(push_user: PushUser) -> None:
     page = await push_user.subscribed()
     secret = f"Between us {uuid4().hex}"
     id = await push_user.send(title=secret, body="Two tests are red.", priority="CRITICAL")
@@ -20,7 +20,7 @@ async def test_encrypted_push_is_shown_and_reported(push_user: PushUser) -> None
     await push_user.delivery(id, "DELIVERED")
 
 
-async def test_hidden_and_too_large_is_shown_as_far_as_it_goes(push_user: PushUser) -> None:
+async def test_hidden_or_too_large_push_shows_a_shortened_banner(push_user: PushUser) -> None:
     page = await push_user.subscribed()
     content = {"actionUrl": "/codes"}
     await push_user.tenant.send(
@@ -32,7 +32,7 @@ async def test_hidden_and_too_large_is_shown_as_far_as_it_goes(push_user: PushUs
     assert banner["data"]["hub"]["urls"][""] == f"{push_user.pages.url}/codes"
 
 
-async def test_click_reports_marks_read_and_opens(push_user: PushUser, foreign_pages: SettingsPage) -> None:
+async def test_click_is_reported_marks_read_and_opens_the_url(push_user: PushUser, foreign_pages: SettingsPage) -> None:
     page = await push_user.subscribed()
     actions = [{"key": "log", "label": "Log", "url": f"{foreign_pages.url}/log"}, {"key": "later", "label": "Later"}]
     content = {"actionUrl": "/builds/1", "actions": actions}
@@ -50,7 +50,7 @@ async def test_click_reports_marks_read_and_opens(push_user: PushUser, foreign_p
         assert await push_user.read_at(id)
 
 
-async def test_click_leads_a_window_and_no_frame_in_one(push_user: PushUser) -> None:
+async def test_click_navigates_a_window_and_not_a_frame(push_user: PushUser) -> None:
     page = await push_user.subscribed()
     blank = await push_user.context.new_page()
     other = await push_user.context.new_page()
@@ -65,7 +65,7 @@ async def test_click_leads_a_window_and_no_frame_in_one(push_user: PushUser) -> 
     await push_user.shows([blank.url, f"{push_user.pages.url}/builds/1"])
 
 
-async def test_without_a_window_a_click_opens_one(push_user: PushUser) -> None:
+async def test_click_without_a_window_opens_one(push_user: PushUser) -> None:
     page = await push_user.subscribed()
     blank = await push_user.context.new_page()
     await page.close()
@@ -75,7 +75,7 @@ async def test_without_a_window_a_click_opens_one(push_user: PushUser) -> None:
     await push_user.shows([blank.url, f"{push_user.pages.url}/builds/1"])
 
 
-async def test_banner_closes_when_it_is_read_elsewhere(push_user: PushUser) -> None:
+async def test_banner_closes_when_read_on_another_device(push_user: PushUser) -> None:
     page = await push_user.subscribed(inbox="1")
     first, second = [await push_user.send(title=title) for title in ("First", "Second")]
     await push_user.banners(page, 2)
@@ -85,7 +85,7 @@ async def test_banner_closes_when_it_is_read_elsewhere(push_user: PushUser) -> N
     await push_user.banners(page, 0)
 
 
-async def test_banner_of_what_was_read_meanwhile_closes_at_the_next_visit(push_user: PushUser) -> None:
+async def test_banner_read_while_the_browser_was_away_closes_at_the_next_visit(push_user: PushUser) -> None:
     page = await push_user.subscribed()
     id = await push_user.send(title="First")
     await push_user.banners(page)

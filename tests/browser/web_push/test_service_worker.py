@@ -40,7 +40,7 @@ async def deliver(push_user: PushUser) -> Any:
     return await deliveries_to(push_user, await push_user.subscribed())
 
 
-async def test_worker_of_the_app_takes_this_one_in_and_keeps_its_own_pushes(push_user: PushUser) -> None:
+async def test_worker_of_the_app_imports_the_hub_worker_and_keeps_its_own_pushes(push_user: PushUser) -> None:
     page = await push_user.subscribed(attributes="worker=/own.js")
     deliver = await deliveries_to(push_user, page)
     id = await push_user.send(title="From the hub")
@@ -65,9 +65,7 @@ async def test_worker_of_the_app_takes_this_one_in_and_keeps_its_own_pushes(push
         '{"actions": [null, 5, {}, {"action": "a"}, {"action": "a", "title": "A", "url": "data:text/html,x"}]}',
     ],
 )
-async def test_malformed_push_shows_something_and_leads_nowhere(
-    push_user: PushUser, deliver: Any, payload: str
-) -> None:
+async def test_malformed_push_shows_a_banner_without_a_link(push_user: PushUser, deliver: Any, payload: str) -> None:
     page = await deliver(payload)
     [banner] = await push_user.banners(page)
     assert banner["title"] == "New notification"
@@ -77,7 +75,9 @@ async def test_malformed_push_shows_something_and_leads_nowhere(
     await push_user.shows([page.url])
 
 
-async def test_same_tag_takes_the_place_and_is_heard_only_if_it_is_another(push_user: PushUser, deliver: Any) -> None:
+async def test_push_with_the_same_tag_replaces_the_banner_and_alerts_only_if_it_differs(
+    push_user: PushUser, deliver: Any
+) -> None:
     for id, tag, renotified in (("1", "build", False), ("1", "build", False), ("2", "build", True)):
         before = push_user.desktop.shown
         page = await deliver(json.dumps({"id": id, "tag": tag, "title": f"Build {id}"}))

@@ -6,7 +6,7 @@ from tests.browser.web_push.push_page import UNSUBSCRIBED, WITHIN_S, PushUser
 from tests.client import eventually
 
 
-async def test_it_asks_only_when_pressed_and_can_be_turned_off(push_user: PushUser) -> None:
+async def test_push_asks_for_permission_only_on_click_and_can_be_turned_off(push_user: PushUser) -> None:
     page = await push_user.context.new_page()
     await page.add_init_script(
         "{ const ask = Notification.requestPermission; Notification.requestPermission = () => "
@@ -29,7 +29,7 @@ async def test_it_asks_only_when_pressed_and_can_be_turned_off(push_user: PushUs
     assert await page.evaluate(UNSUBSCRIBED) is True
 
 
-async def test_it_stays_on_at_the_next_visit_and_off_for_another_person(push_user: PushUser) -> None:
+async def test_push_stays_on_at_the_next_visit_and_off_for_another_user(push_user: PushUser) -> None:
     await push_user.subscribed()
     [device] = await push_user.devices()
     again = await push_user.page()
@@ -41,7 +41,7 @@ async def test_it_stays_on_at_the_next_visit_and_off_for_another_person(push_use
     await other.get_by_role("button", name="Turn on").wait_for()
 
 
-async def test_removed_elsewhere_it_is_off(push_user: PushUser) -> None:
+async def test_push_is_off_after_the_device_was_removed_elsewhere(push_user: PushUser) -> None:
     await push_user.subscribed()
     [device] = await push_user.devices()
     await push_user.tenant.execute(
@@ -51,7 +51,7 @@ async def test_removed_elsewhere_it_is_off(push_user: PushUser) -> None:
     await page.get_by_role("button", name="Turn on").wait_for()
 
 
-async def test_who_signs_out_after_turning_it_off_is_not_reached_here_any_more(push_user: PushUser) -> None:
+async def test_user_who_turned_push_off_and_signed_out_gets_no_more_pushes(push_user: PushUser) -> None:
     page = await push_user.subscribed()
     assert await push_user.devices()
     await page.evaluate(
@@ -72,7 +72,7 @@ async def test_who_signs_out_after_turning_it_off_is_not_reached_here_any_more(p
     await page.get_by_role("button", name="Turn on").wait_for()
 
 
-async def test_who_takes_the_browser_over_keeps_it_when_the_first_one_visits(push_user: PushUser) -> None:
+async def test_second_user_of_the_browser_keeps_push_when_the_first_one_visits(push_user: PushUser) -> None:
     first = push_user.user
     await push_user.subscribed()
     push_user.user = second = f"other{uuid4().hex[:8]}"
@@ -86,7 +86,7 @@ async def test_who_takes_the_browser_over_keeps_it_when_the_first_one_visits(pus
     assert banner["title"] == "Still here"
 
 
-async def test_subscription_of_the_app_itself_is_left_alone(push_user: PushUser) -> None:
+async def test_subscription_of_the_app_is_unchanged(push_user: PushUser) -> None:
     page = await push_user.context.new_page()
     await page.goto(f"{push_user.pages.url}/elsewhere")
     endpoint = await page.evaluate(
