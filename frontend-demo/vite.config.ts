@@ -1,24 +1,24 @@
 import { defineConfig, type Plugin } from "vite";
 
-// Each is built by itself, so that a page embeds one file with a stable name: vite build --mode NAME.
+// Each is built separately, because a page embeds one file with a stable name: vite build --mode NAME.
 const files: Record<string, string> = {
   inbox: "src/inbox.ts",
   preferences: "src/preferences.ts",
   sw: "src/push/sw.ts",
 };
-// The demo is two pages, whose files have a hash in their name: vite build --mode demo.
-const pages = { desk: "index.html", app: "app.html" };
+// The demo has two pages. Their files have a hash in their names: vite build --mode demo.
+const pages = { demo: "index.html", app: "app.html" };
 const hashed = "demo/[name]-[hash]";
 
-/** What others take from `/inbox.js`, so that a page has one Lit and one connection to the hub. */
-const SHARED = /^lit(\/|$)|\/hub\/connection$/;
+/** Modules that the other builds import from `/inbox.js`: a page has one Lit and one connection to the hub. */
+const SHARED = /^lit(\/|$)|\/(client\/connection|connected-element|i18n)$/;
 const shared: Plugin = {
   name: "shared",
   enforce: "pre",
   resolveId: (source) => (SHARED.test(source) ? { id: "shared", external: true } : null),
 };
 
-/** Templates are texts, indented for people: what indents them stays here. */
+/** Removes indentation, which would otherwise remain inside the templates. */
 const unindent: Plugin = {
   name: "unindent",
   enforce: "pre",
@@ -27,7 +27,7 @@ const unindent: Plugin = {
 
 export default defineConfig(({ mode }) => ({
   plugins: ["preferences", "demo"].includes(mode) ? [unindent, shared] : [unindent],
-  logLevel: "warn", // `npm run size` tells what came of it
+  logLevel: "warn", // `npm run size` prints the result
   build: {
     target: "es2022",
     emptyOutDir: false,
@@ -51,7 +51,7 @@ export default defineConfig(({ mode }) => ({
               entryFileNames: "[name].js",
               codeSplitting: false,
               paths: { shared: "./inbox.js" },
-              format: mode === "sw" ? "iife" : "es", // another service worker may take it in by importScripts
+              format: mode === "sw" ? "iife" : "es", // other service workers load it by importScripts
             },
           },
   },

@@ -22,12 +22,12 @@ FILES = {
     "app.html": "<!doctype html><title>App</title>",
     "inbox.js": "export const inbox = 1;" * 100,
     "sw.js": "self.skipWaiting();",
-    "demo/desk-Ab1.js": "import '/inbox.js';",
-    "demo/desk-Ab1.css": ":root { color-scheme: light dark; }",
+    "demo/demo-Ab1.js": "import '/inbox.js';",
+    "demo/demo-Ab1.css": ":root { color-scheme: light dark; }",
     "notes.txt": "not for anybody",
 }
 PAGES = {"/": "index.html", "/app": "app.html"}
-DEMO = {"/demo/desk-Ab1.js", "/demo/desk-Ab1.css", *PAGES}
+DEMO = {"/demo/demo-Ab1.js", "/demo/demo-Ab1.css", *PAGES}
 HOST = "127.0.0.1:8000"
 OWN = {"host": HOST, "origin": f"http://{HOST}", "sec-fetch-site": "same-origin"}
 
@@ -59,7 +59,7 @@ def test_front_serves_its_files_with_their_types(folder: Path) -> None:
     front = FrontendFiles(True, folder)
     assert front.built
     with browser(front) as client:
-        for address, kind in (("/", "text/html"), ("/inbox.js", "text/javascript"), ("/demo/desk-Ab1.css", "text/css")):
+        for address, kind in (("/", "text/html"), ("/inbox.js", "text/javascript"), ("/demo/demo-Ab1.css", "text/css")):
             answer = client.get(address)
             assert answer.text == FILES[PAGES.get(address, address[1:])]
             assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
@@ -107,7 +107,7 @@ def test_front_responds_304_to_a_known_etag(folder: Path) -> None:
         assert again.headers["etag"] == first.headers["etag"]
         assert client.get("/inbox.js", headers={"if-none-match": '"other"'}).status_code == 200
         assert client.get("/sw.js").headers["etag"] != first.headers["etag"]
-        assert "immutable" in client.get("/demo/desk-Ab1.js").headers["cache-control"]
+        assert "immutable" in client.get("/demo/demo-Ab1.js").headers["cache-control"]
 
 
 def test_front_is_compressed_for_clients_that_accept_it(folder: Path) -> None:

@@ -1,9 +1,11 @@
-/** What `/inbox.js` brings to a page: `<hub-inbox>`, and the connection beneath it for whoever wants to share it. */
-export { HubInbox } from "./inbox/bell";
-export { HubError, join, type GetToken, type Hub, type Sink, type Status } from "./hub/connection";
-export type { Item } from "./hub/inbox";
-export { graphql, type ResultOf, type VariablesOf } from "./hub/graphql";
+/** The exports of `/inbox.js`: `<hub-inbox>`, and its connection for other scripts of the page. */
+export { HubInbox } from "./inbox/hub-inbox";
+export { HubError, join, type GetToken, type HubConnection, type Sink, type Status } from "./client/connection";
+export type { Item } from "./client/inbox";
+export { graphql, type ResultOf, type VariablesOf } from "./client/graphql";
 
-// For `/preferences.js`: a page has one Lit.
+// Shared with `/preferences.js`, so a page has one copy of each; see `vite.config.ts`.
+export { ConnectedElement } from "./connected-element";
+export { I18n } from "./i18n";
 export { css, html, LitElement, nothing, svg } from "lit";
 export { repeat } from "lit/directives/repeat.js";

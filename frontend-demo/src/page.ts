@@ -1,14 +1,17 @@
-/** What components share with the page around them. */
+/** Access to the page around the elements. */
 
 /**
- * Registers an element unless its name is taken. A page may load a script twice, under two addresses (`/inbox.js` and
- * `/inbox.js?v=1`): the first copy is the one in use.
+ * Register an element unless its name is taken. A page may load a script twice, under two addresses (`/inbox.js` and
+ * `/inbox.js?v=1`): the first copy is used.
  */
 export function define(name: string, element: CustomElementConstructor): void {
   if (!customElements.get(name)) customElements.define(name, element);
 }
 
-/** Calls `onChange` whenever the page's `lang` attribute changes. Returns a function that stops it. */
+/** Return the page's language, or the browser's if the page has none. */
+export const pageLocale = (): string => document.documentElement.lang || navigator.language;
+
+/** Call `onChange` whenever the page's `lang` attribute changes. Return a function that stops it. */
 export function followPageLanguage(onChange: () => void): () => void {
   const observer = new MutationObserver(onChange);
   observer.observe(document.documentElement, { attributeFilter: ["lang"] });

@@ -1,7 +1,7 @@
-/** What `/preferences.js` brings to a page. */
+/** The exports of `/preferences.js`: `<hub-preferences>` and `<hub-push>`. */
 import { define } from "./page";
-import { HubPreferences } from "./preferences/element";
-import { HubPush } from "./push/enable";
+import { HubPreferences } from "./preferences/hub-preferences";
+import { HubPush } from "./push/push-toggle";
 
 export { HubPreferences, HubPush };
 

@@ -102,7 +102,7 @@ class Tab:
         self.bell = page.locator("hub-inbox button.bell")
         self.panel = page.locator("hub-inbox #panel")
         self.items = page.locator("hub-inbox-item")
-        self.sign = page.locator("hub-inbox-panel .sign")
+        self.connection_status = page.locator("hub-inbox-panel .status")
         self.toast = page.locator("hub-inbox-panel .toast")
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -154,7 +154,7 @@ class Tab:
 
     async def live(self) -> None:
         """Waits until the panel says that it is connected."""
-        await self.page.locator("hub-inbox-panel .sign.live").wait_for(state="attached")
+        await self.page.locator("hub-inbox-panel .status.live").wait_for(state="attached")
 
     async def hold(self, operation: str) -> list[HeldOperation]:
         """From now on, after a reload, this operation does not reach the hub. Answers where those that were held go."""

@@ -106,12 +106,12 @@ async def test_empty_states_are_accessible(look: str, browsers: Browsers) -> Non
     waiting = await alice.tab()
     await waiting.hold("query Inbox")
     await waiting.open()
-    await waiting.page.locator("hub-inbox-panel .bone").first.wait_for()
+    await waiting.page.locator("hub-inbox-panel .skeleton").first.wait_for()
     await picture(waiting, look, "loading")
     alice.token = "none"
     await waiting.page.reload()
     await waiting.open()
-    await waiting.page.get_by_text({"en": "You are signed out", "de": "Nicht angemeldet"}[language]).wait_for()
+    await waiting.page.get_by_text({"en": "You are signed out", "de": "Sie sind abgemeldet"}[language]).wait_for()
     await picture(waiting, look, "signed-out")
     alice.token = None
     failed = await alice.tab()

@@ -172,8 +172,8 @@ async def test_simulate_shows_decisions_with_reasons_and_sends_nothing(open_stag
     await stage.press("Simulate")
     bob = stage.page.locator("demo-simulation table").filter(has_text="bob")
     await expect(bob.get_by_role("row", name="Inbox Yes")).to_be_visible()
-    await expect(bob.get_by_role("row", name="Web push No They have no address or device there")).to_be_visible()
-    await expect(stage.page.get_by_text("Not asked for: E-mail")).to_have_count(2)
+    await expect(bob.get_by_role("row", name="Web push No The user has no address or device for it")).to_be_visible()
+    await expect(stage.page.get_by_text("Not requested: Email")).to_have_count(2)
     await expect(stage.bell(0).locator(".badge")).to_have_text(before)
     await stage.title.fill("Something else")
     await expect(bob).to_have_count(0)  # it is no longer what would be sent
@@ -181,7 +181,7 @@ async def test_simulate_shows_decisions_with_reasons_and_sends_nothing(open_stag
     for person in ("alice", "bob"):
         await stage.page.get_by_role("checkbox", name=person).uncheck()
     await stage.press("Simulate")
-    await expect(stage.page.get_by_role("alert")).to_have_text("Choose at least one person.")
+    await expect(stage.page.get_by_role("alert")).to_have_text("Choose at least one recipient.")
 
 
 async def test_send_form_offers_configured_channels_and_category_defaults(open_stage: Any) -> None:
@@ -210,7 +210,7 @@ async def test_preference_of_the_user_is_the_reason_in_the_send_form(open_stage:
     await stage.device(0).get_by_role("link", name="Notifications").click()
     switch = stage.device(0).get_by_role("switch", name="Browser for Reviews")
     alice = stage.page.locator("demo-simulation table").filter(has_text="alice")
-    for on, said in ((False, "Web push No They switched it off"), (True, "Web push Yes Nothing speaks against it")):
+    for on, said in ((False, "Web push No The user turned it off"), (True, "Web push Yes All checks passed")):
         await switch.click()
         await expect(switch).to_have_attribute("aria-checked", str(on).lower())
 
@@ -253,7 +253,7 @@ async def test_external_links_open_the_route_in_the_app(open_stage: Any) -> None
 
 async def test_rejected_send_shows_the_error(open_stage: Any) -> None:
     stage = await open_stage()
-    await stage.page.get_by_label("Where it leads").fill("javascript:alert(1)")
+    await stage.page.get_by_label("Link").fill("javascript:alert(1)")
     await stage.press("Send")
     await expect(stage.page.get_by_role("alert")).to_be_visible()
     await stage.title.fill("")

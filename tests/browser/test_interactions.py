@@ -72,7 +72,7 @@ async def test_mark_all_read_marks_every_item(tenant: Tenant, alice: BrowserUser
     for title in "ABC":
         await wait_for_marks(tenant, title, readAt=True)
     await tab.tab("UNREAD").click()
-    await tab.page.get_by_text("Nothing unread").wait_for()
+    await tab.page.get_by_text("No unread notifications").wait_for()
     await tenant.send("alice", title="D")
     await tab.lists("D")
     await tab.counts(1)

@@ -91,7 +91,7 @@ async def test_notifications_sent_while_offline_appear_once_and_in_order(
     await tab.live()
     await alice.context.set_offline(True)
     await proxy.cut()
-    await tab.sign.filter(has_text="Offline").wait_for()
+    await tab.connection_status.filter(has_text="Offline").wait_for()
     missed = await send_numbered(tenant, AWAY, first=3)
     assert await tab.titles() == before
     await proxy.mend()
@@ -113,7 +113,7 @@ async def test_inbox_reconnects_after_the_hub_was_killed(browser: Browser) -> No
                     await tab.lists("Before")
                     await tab.live()
                     deployment.apis[0].kill()
-                    await tab.sign.filter(has_text="Connecting").wait_for()
+                    await tab.connection_status.filter(has_text="Connecting").wait_for()
                     await tab.press("Before", "archive")  # nobody is there to take it yet
                     await tab.lists()
                     await deployment.apis[0].start()
@@ -146,7 +146,7 @@ async def test_stored_page_is_shown_before_the_hub_responds(
     await tab.counts(3)
     await tab.open()
     await tab.lists(*titles)
-    await tab.sign.wait_for()
+    await tab.connection_status.wait_for()
     newer = await send_numbered(tenant, 1, first=3)
     await proxy.mend()
     await tab.lists(*newer, *titles)
@@ -224,7 +224,7 @@ async def test_bell_removed_right_after_connecting_leaves_nothing_behind(alice: 
           document.removeEventListener = removeEventListener;
           removeEventListener.apply(document, given);
           bell.remove();
-          setTimeout(() => resolve(!bell._hub && !bell._inbox), 0);
+          setTimeout(() => resolve(!bell.hub && !bell._inbox), 0);
         };
       });
       document.body.append(bell);

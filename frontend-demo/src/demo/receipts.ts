@@ -1,11 +1,11 @@
-/** What became of a send, person by person and channel by channel, as the receipts come in. */
+/** The deliveries and receipts of one send, one row per user and channel, updated live. */
 import { LitElement, css, html, nothing, type PropertyValues } from "lit";
-import type { Hub } from "../hub/connection";
-import { look } from "./look";
-import { CHANNEL_ORDER, channelName, reasonText, statusName } from "./names";
-import { Recall, Receipts, Sends, type Receipt, type Sent } from "./service";
+import type { HubConnection } from "../client/connection";
+import { CHANNEL_ORDER, channelLabel, codeLabel, reasonLabel } from "./labels";
+import { Recall, Receipts, Sends, type Receipt, type Sent } from "./sender-api";
+import { sharedStyles } from "./shared-styles";
 
-/** One person on one channel. The instants are those of the last receipt of their kind; `at` is the delivery's. */
+/** One user and channel. `at`, `seen` and `read` are the times of the last receipt of each kind; `at` is the delivery's. */
 interface Row {
   user: string;
   channel: string;
@@ -14,19 +14,19 @@ interface Row {
   at?: string;
   seen?: string;
   read?: string;
-  more: Set<string>;
+  other: Set<string>;
 }
 
 const KINDS: Record<string, string> = {
   DELIVERY: "delivery",
-  SEEN: "saw it",
-  READ: "read it",
-  UNREAD: "marked it unread",
-  ARCHIVED: "archived it",
-  ACKNOWLEDGED: "confirmed it",
-  CLICKED: "clicked it",
+  SEEN: "seen",
+  READ: "read",
+  UNREAD: "marked as unread",
+  ARCHIVED: "archived",
+  ACKNOWLEDGED: "confirmed",
+  CLICKED: "clicked",
 };
-const LOOKS: Record<string, string[]> = {
+const BADGE_STATUSES: Record<string, string[]> = {
   good: ["SENT", "DELIVERED", "READ"],
   wait: ["ACCEPTED", "HELD", "PROCESSING", "RETRYING"],
   bad: ["FAILED"],
@@ -35,17 +35,17 @@ const LOOKS: Record<string, string[]> = {
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 const time = (at: string | undefined) =>
   at ? html`<time datetime=${at}>${clock.format(new Date(at))}</time>` : html`<span class="quiet">–</span>`;
-/** Of other channels than the inbox a click is all that is heard: a dash would say that nobody looked. */
-const mark = (channel: string, at: string | undefined) => (at || channel === "IN_APP" ? time(at) : nothing);
+/** Only the inbox reports SEEN and READ reliably, so other channels show nothing instead of a dash. */
+const receiptTime = (channel: string, at: string | undefined) => (at || channel === "IN_APP" ? time(at) : nothing);
 
 export class DemoReceipts extends LitElement {
   static override styles = [
-    look,
+    sharedStyles,
     css`
       section {
         padding: 18px;
       }
-      .picked {
+      .selection {
         display: flex;
         gap: 8px;
         margin-top: 10px;
@@ -108,7 +108,7 @@ export class DemoReceipts extends LitElement {
         display: block;
         margin-top: 2px;
       }
-      .said {
+      .latest {
         min-height: 1.5em;
         margin: 10px 0 0;
       }
@@ -127,25 +127,25 @@ export class DemoReceipts extends LitElement {
     sends: { state: true },
     rows: { state: true },
     last: { state: true },
-    fault: { state: true },
+    error: { state: true },
   };
 
-  declare hub: Hub | undefined;
-  /** The id of the send to watch; empty for the newest. */
+  declare hub: HubConnection | undefined;
+  /** The id of the send to show; empty for the newest. */
   declare send: string;
   declare private sends: Sent[];
   declare private rows: ReadonlyMap<string, Row>;
   declare private last: Receipt | undefined;
-  declare private fault: string;
+  declare private error: string;
   private stop = () => {};
-  private known = new Set<string>();
+  private receivedIds = new Set<string>();
 
   constructor() {
     super();
     this.send = "";
     this.sends = [];
     this.rows = new Map();
-    this.fault = "";
+    this.error = "";
   }
 
   override disconnectedCallback(): void {
@@ -156,24 +156,24 @@ export class DemoReceipts extends LitElement {
   protected override willUpdate(changed: PropertyValues): void {
     if (!this.hub || !(changed.has("hub") || changed.has("send"))) return;
     if (!this.sends.some(({ id }) => id === this.send)) void this.load(this.hub);
-    if (this.send) this.watch(this.hub, this.send);
+    if (this.send) this.subscribe(this.hub, this.send);
   }
 
-  private async load(hub: Hub): Promise<void> {
+  private async load(hub: HubConnection): Promise<void> {
     try {
       this.sends = [...(await hub.query(Sends)).sends.nodes];
       this.send ||= this.sends[0]?.id ?? "";
     } catch (error) {
-      this.fault = (error as Error).message;
+      this.error = (error as Error).message;
     }
   }
 
-  private watch(hub: Hub, send: string): void {
+  private subscribe(hub: HubConnection, send: string): void {
     this.stop();
-    this.known.clear();
+    this.receivedIds.clear();
     this.rows = new Map();
     this.last = undefined;
-    this.fault = "";
+    this.error = "";
     let after: string | null = null;
     const variables = {
       send,
@@ -184,19 +184,19 @@ export class DemoReceipts extends LitElement {
     this.stop = hub.subscribe(Receipts, variables, {
       next: ({ receipts }) => {
         after = receipts.cursor;
-        this.take(receipts);
+        this.addReceipt(receipts);
       },
-      error: (error) => (this.fault = error.message),
+      error: (error) => (this.error = error.message),
       complete: () => {},
     });
   }
 
-  private take(receipt: Receipt): void {
-    if (this.known.has(receipt.id)) return;
-    this.known.add(receipt.id);
+  private addReceipt(receipt: Receipt): void {
+    if (this.receivedIds.has(receipt.id)) return;
+    this.receivedIds.add(receipt.id);
     const channel = receipt.channel ?? "IN_APP";
     const key = `${receipt.userId} ${channel}`;
-    const row: Row = { user: receipt.userId, channel, more: new Set(), ...this.rows.get(key) };
+    const row: Row = { user: receipt.userId, channel, other: new Set(), ...this.rows.get(key) };
     if (receipt.kind === "DELIVERY") {
       row.status = receipt.status ?? undefined;
       row.reason = receipt.reason;
@@ -204,7 +204,7 @@ export class DemoReceipts extends LitElement {
     } else if (receipt.kind === "SEEN") row.seen = receipt.at;
     else if (receipt.kind === "READ") row.read = receipt.at;
     else if (receipt.kind === "UNREAD") row.read = undefined;
-    else row.more = new Set([...row.more, statusName(receipt.kind)]);
+    else row.other = new Set([...row.other, codeLabel(receipt.kind)]);
     this.rows = new Map(this.rows).set(key, row);
     this.last = receipt;
   }
@@ -217,15 +217,15 @@ export class DemoReceipts extends LitElement {
     return html`
       <section class="card" aria-labelledby="receipts">
         <h2 id="receipts">Deliveries and read receipts</h2>
-        ${this.fault ? html`<p class="fault small" role="alert">${this.fault}</p>` : nothing}
+        ${this.error ? html`<p class="error small" role="alert">${this.error}</p>` : nothing}
         ${this.send
           ? html`
-              <div class="picked">
+              <div class="selection">
                 <label>
                   <span class="hidden">Send</span>
-                  <select @change=${this.pick}>
+                  <select @change=${this.select}>
                     ${this.sends.map(
-                      (one) => html`<option value=${one.id} ?selected=${one.id === this.send}>${titleOf(one)}</option>`,
+                      (one) => html`<option value=${one.id} ?selected=${one.id === this.send}>${sendLabel(one)}</option>`,
                     )}
                   </select>
                 </label>
@@ -233,16 +233,16 @@ export class DemoReceipts extends LitElement {
                   ${sent?.status === "RECALLED" ? "Recalled" : "Recall"}
                 </button>
               </div>
-              <p class="said small quiet" role="status">${this.last ? told(this.last) : "Waiting for receipts …"}</p>
+              <p class="latest small quiet" role="status">${this.last ? describe(this.last) : "Waiting for receipts…"}</p>
               <table aria-labelledby="receipts">
                 <thead>
                   <tr>
-                    <th scope="col">Person</th>
+                    <th scope="col">User</th>
                     <th scope="col">Channel</th>
                     <th scope="col">Delivery</th>
                     <th scope="col">Seen</th>
                     <th scope="col">Read</th>
-                    <th scope="col">Also</th>
+                    <th scope="col">Other</th>
                   </tr>
                 </thead>
                 <tbody>
@@ -250,27 +250,27 @@ export class DemoReceipts extends LitElement {
                 </tbody>
               </table>
             `
-          : html`<p class="empty quiet">Nothing has been sent yet. What you send shows up here, live.</p>`}
+          : html`<p class="empty quiet">Nothing has been sent yet. Deliveries and receipts appear here live.</p>`}
       </section>
     `;
   }
 
-  private row({ user, channel, status, reason, at, seen, read, more }: Row) {
-    const kind = Object.keys(LOOKS).find((look) => LOOKS[look]?.includes(status ?? "")) ?? "";
+  private row({ user, channel, status, reason, at, seen, read, other }: Row) {
+    const kind = Object.keys(BADGE_STATUSES).find((badge) => BADGE_STATUSES[badge]?.includes(status ?? "")) ?? "";
     return html`<tr data-user=${user} data-channel=${channel}>
-      <th scope="row">${user}<span class="small quiet">${channelName(channel)}</span></th>
-      <td>${channelName(channel)}</td>
+      <th scope="row">${user}<span class="small quiet">${channelLabel(channel)}</span></th>
+      <td>${channelLabel(channel)}</td>
       <td>
-        ${status ? html`<span class="badge ${kind}">${statusName(status)}</span>` : nothing}
-        <span class="small quiet">${reason && reason !== status ? reasonText(reason) : time(at)}</span>
+        ${status ? html`<span class="badge ${kind}">${codeLabel(status)}</span>` : nothing}
+        <span class="small quiet">${reason && reason !== status ? reasonLabel(reason) : time(at)}</span>
       </td>
-      <td>${mark(channel, seen)}</td>
-      <td>${mark(channel, read)}</td>
-      <td>${[...more].join(", ")}</td>
+      <td>${receiptTime(channel, seen)}</td>
+      <td>${receiptTime(channel, read)}</td>
+      <td>${[...other].join(", ")}</td>
     </tr>`;
   }
 
-  private pick(event: Event): void {
+  private select(event: Event): void {
     this.send = (event.target as HTMLSelectElement).value;
   }
 
@@ -280,19 +280,19 @@ export class DemoReceipts extends LitElement {
       const { status } = (await this.hub!.mutate(Recall, { id })).recallSend;
       this.sends = this.sends.map((sent) => (sent.id === id ? { ...sent, status } : sent));
     } catch (error) {
-      this.fault = (error as Error).message;
+      this.error = (error as Error).message;
     }
   }
 }
 
-function titleOf({ notifications, createdAt, recipients }: Sent): string {
-  const people = recipients === 1 ? "1 person" : `${recipients} people`;
-  return `${notifications.nodes[0]?.title ?? "Sent"} · ${people} · ${clock.format(new Date(createdAt))}`;
+function sendLabel({ notifications, createdAt, recipients }: Sent): string {
+  const users = recipients === 1 ? "1 user" : `${recipients} users`;
+  return `${notifications.nodes[0]?.title ?? "Sent"} · ${users} · ${clock.format(new Date(createdAt))}`;
 }
 
-function told({ kind, userId, channel, status, at }: Receipt): string {
-  const what = kind === "DELIVERY" ? `${channelName(channel ?? "")} ${statusName(status ?? "").toLowerCase()}` : KINDS[kind];
-  return `${clock.format(new Date(at))} · ${userId}: ${what}`;
+function describe({ kind, userId, channel, status, at }: Receipt): string {
+  const event = kind === "DELIVERY" ? `${channelLabel(channel ?? "")} ${codeLabel(status ?? "").toLowerCase()}` : KINDS[kind];
+  return `${clock.format(new Date(at))} · ${userId}: ${event}`;
 }
 
 customElements.define("demo-receipts", DemoReceipts);

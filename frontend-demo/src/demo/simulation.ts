@@ -1,14 +1,14 @@
-/** What would become of a send: a yes or no for each person and channel, with the reason. */
+/** The result of `simulate`: for each user, which channels would send, and the reason if not. */
 import { LitElement, css, html, nothing } from "lit";
-import { look } from "./look";
-import { channelName, reasonText, statusName } from "./names";
-import type { Simulation } from "./service";
+import { channelLabel, codeLabel, reasonLabel } from "./labels";
+import type { Simulation } from "./sender-api";
+import { sharedStyles } from "./shared-styles";
 
-const NOT_ASKED_FOR = "NOT_REQUESTED";
+const NOT_REQUESTED = "NOT_REQUESTED";
 
 export class DemoSimulation extends LitElement {
   static override styles = [
-    look,
+    sharedStyles,
     css`
       :host {
         display: grid;
@@ -42,8 +42,8 @@ export class DemoSimulation extends LitElement {
 
   override render() {
     return this.simulations.map(({ userId, decisions }) => {
-      const asked = decisions.filter(({ reason }) => reason !== NOT_ASKED_FOR);
-      const others = decisions.filter(({ reason }) => reason === NOT_ASKED_FOR);
+      const requested = decisions.filter(({ reason }) => reason !== NOT_REQUESTED);
+      const notRequested = decisions.filter(({ reason }) => reason === NOT_REQUESTED);
       return html`
         <div>
           <table>
@@ -53,26 +53,26 @@ export class DemoSimulation extends LitElement {
             <thead>
               <tr>
                 <th scope="col">Channel</th>
-                <th scope="col">Goes out</th>
-                <th scope="col">Why</th>
+                <th scope="col">Would send</th>
+                <th scope="col">Reason</th>
               </tr>
             </thead>
             <tbody>
-              ${asked.map(({ channel, outcome, reason }) => {
-                const goes = outcome !== "SKIPPED";
+              ${requested.map(({ channel, outcome, reason }) => {
+                const sends = outcome !== "SKIPPED";
                 return html`<tr>
-                  <th scope="row">${channelName(channel)}</th>
-                  <td><span class="badge ${goes ? "good" : "bad"}">${goes ? "Yes" : "No"}</span></td>
+                  <th scope="row">${channelLabel(channel)}</th>
+                  <td><span class="badge ${sends ? "good" : "bad"}">${sends ? "Yes" : "No"}</span></td>
                   <td class="quiet" title=${reason ?? outcome}>
-                    ${reason ? reasonText(reason) : outcome === "ACCEPTED" ? "Nothing speaks against it" : statusName(outcome)}
+                    ${reason ? reasonLabel(reason) : outcome === "ACCEPTED" ? "All checks passed" : codeLabel(outcome)}
                   </td>
                 </tr>`;
               })}
             </tbody>
           </table>
-          ${others.length
+          ${notRequested.length
             ? html`<p class="small quiet">
-                Not asked for: ${others.map(({ channel }) => channelName(channel)).join(", ")}.
+                Not requested: ${notRequested.map(({ channel }) => channelLabel(channel)).join(", ")}.
               </p>`
             : nothing}
         </div>

@@ -1,35 +1,35 @@
-/** Tokens of the development hub, which hands them to its own page on its own machine. They are good for minutes. */
+/** Short-lived tokens that a development hub issues to its own demo page. */
 
-export type Who = "alice" | "bob" | "service";
+export type DemoRole = "alice" | "bob" | "service";
 
-interface Handed {
-  tokens: Record<Who, string>;
+interface IssuedTokens {
+  tokens: Record<DemoRole, string>;
   expiresAt: number;
 }
 
-const EARLY_S = 60;
+const EXPIRY_MARGIN_S = 60;
 
-/** The hub said why it hands none out. */
-export class NoTokens extends Error {}
+/** The hub issues no tokens; the message is its reason. */
+export class TokensUnavailable extends Error {}
 
-let handed: Promise<Handed> | undefined;
+let issued: Promise<IssuedTokens> | undefined;
 
-/** A token of theirs that is good now; a fresh one if it is `refused` that was handed out before. */
-export async function tokenOf(who: Who, refused?: string): Promise<string> {
-  handed ??= ask();
+/** Return a valid token; a new one if the cached token is `refused` or about to expire. */
+export async function getDemoToken(role: DemoRole, refused?: string): Promise<string> {
+  issued ??= requestTokens();
   try {
-    const { tokens, expiresAt } = await handed;
-    if (tokens[who] !== refused && expiresAt - EARLY_S > Date.now() / 1000) return tokens[who];
+    const { tokens, expiresAt } = await issued;
+    if (tokens[role] !== refused && expiresAt - EXPIRY_MARGIN_S > Date.now() / 1000) return tokens[role];
   } catch {
-    // asked again, below
+    // Request them again below.
   }
-  handed = ask();
-  return (await handed).tokens[who];
+  issued = requestTokens();
+  return (await issued).tokens[role];
 }
 
-async function ask(): Promise<Handed> {
-  const answer = await fetch("/dev/tokens", { method: "POST" });
-  if (answer.ok) return (await answer.json()) as Handed;
-  const { error } = (await answer.json().catch(() => ({}))) as { error?: string };
-  throw new NoTokens(error ?? `The hub hands out no tokens (${answer.status}).`);
+async function requestTokens(): Promise<IssuedTokens> {
+  const response = await fetch("/dev/tokens", { method: "POST" });
+  if (response.ok) return (await response.json()) as IssuedTokens;
+  const { error } = (await response.json().catch(() => ({}))) as { error?: string };
+  throw new TokensUnavailable(error ?? `The hub issued no tokens (${response.status}).`);
 }

@@ -1,4 +1,4 @@
-/** The look, all of it from a few custom properties that a page may set on `hub-inbox` or anywhere above it. */
+/** Styles of the inbox. Pages change them by custom properties: see `docs/frontend/theming.md`. */
 import { css } from "lit";
 
 export const theme = css`
@@ -71,7 +71,7 @@ export const theme = css`
 `;
 
 export const bellStyles = css`
-  :host { display: inline-block; position: relative; color: inherit; } /* what is around the bell is the page's */
+  :host { display: inline-block; position: relative; color: inherit; } /* the bell looks like the page around it */
   .bell {
     position: relative;
     display: grid;
@@ -179,10 +179,10 @@ export const panelStyles = css`
     font-size: 12px;
     font-variant-numeric: tabular-nums;
   }
-  .sign { display: flex; align-items: center; gap: 6px; padding-inline: 4px; color: var(--muted); font-size: 12.5px; }
-  .sign::before { content: ""; width: 8px; height: 8px; border-radius: 50%; background: currentColor; flex: none; }
-  .sign.live::before { background: light-dark(#14803c, #3ecf72); }
-  .sign.offline { color: light-dark(#8a5300, #f3cd82); }
+  .status { display: flex; align-items: center; gap: 6px; padding-inline: 4px; color: var(--muted); font-size: 12.5px; }
+  .status::before { content: ""; width: 8px; height: 8px; border-radius: 50%; background: currentColor; flex: none; }
+  .status.live::before { background: light-dark(#14803c, #3ecf72); }
+  .status.offline { color: light-dark(#8a5300, #f3cd82); }
   .scroll { flex: 1; min-height: 0; overflow-y: auto; overscroll-behavior: contain; scrollbar-width: thin; }
   .scroll:focus-visible { outline-offset: -2px; }
   .scroll:has(+ * .toast) { padding-block-end: 72px; scroll-padding-block-end: 72px; }
@@ -201,11 +201,11 @@ export const panelStyles = css`
   .state svg { width: 40px; height: 40px; margin-block-end: 12px; stroke-width: 1.25; }
   .state strong { color: var(--text); font-size: 15px; font-weight: 600; }
   .state .pill { margin-block-start: 16px; color: var(--text); }
-  .bone { display: grid; gap: 10px; padding: 18px 16px 18px 34px; }
-  .bone i { height: 10px; border-radius: 5px; background: color-mix(in srgb, var(--text) 9%, transparent); }
-  .bone i:nth-child(1) { width: 55%; }
-  .bone i:nth-child(2) { width: 90%; }
-  .bone i:nth-child(3) { width: 25%; }
+  .skeleton { display: grid; gap: 10px; padding: 18px 16px 18px 34px; }
+  .skeleton i { height: 10px; border-radius: 5px; background: color-mix(in srgb, var(--text) 9%, transparent); }
+  .skeleton i:nth-child(1) { width: 55%; }
+  .skeleton i:nth-child(2) { width: 90%; }
+  .skeleton i:nth-child(3) { width: 25%; }
   .more { padding: 12px; text-align: center; color: var(--muted); }
   .toast {
     position: absolute;
@@ -228,7 +228,7 @@ export const panelStyles = css`
   .toast button:hover { background: light-dark(rgb(255 255 255 / 0.14), rgb(0 0 0 / 0.1)); }
   .toast :focus-visible { outline-color: currentColor; outline-offset: -2px; }
   @media (prefers-reduced-motion: no-preference) {
-    .bone { animation: breathe 1.6s ease-in-out infinite; }
+    .skeleton { animation: breathe 1.6s ease-in-out infinite; }
     @keyframes breathe { 50% { opacity: 0.5; } }
     .toast { animation: rise 0.15s ease-out; }
     @keyframes rise { from { opacity: 0; translate: 0 8px; } }

@@ -1,14 +1,14 @@
-/** Where a person is reached beside mail and phone number: what was connected, and push to this browser. */
+/** The user's devices: browsers, apps and webhooks that notifications are sent to. */
 import { html, nothing } from "lit";
 import { repeat } from "lit/directives/repeat.js";
+import type { PreferencesI18n } from "../locales/preferences";
 import type { Device } from "./operations";
-import type { Section } from "./section";
-import type { Phrases } from "./phrases";
+import type { Section } from "./types";
 
-export const nameOf = ({ label, kind }: Device, say: Phrases["say"]): string =>
-  label || say(["WEB_PUSH", "MOBILE_PUSH"].includes(kind) ? `${kind}_DEVICE` : kind);
+export const deviceName = ({ label, kind }: Device, i18n: PreferencesI18n): string =>
+  label || i18n.label(["WEB_PUSH", "MOBILE_PUSH"].includes(kind) ? `${kind}_DEVICE` : kind);
 
-export const devices: Section = ({ devices, phrases, say, here, open }) => html`
+export const devices: Section = ({ devices, i18n, t, now, thisDevice, openDialog }) => html`
   ${devices.length
     ? html`<ul>
         ${repeat(
@@ -17,24 +17,24 @@ export const devices: Section = ({ devices, phrases, say, here, open }) => html`
           (device) =>
             html`<li class="row">
               <div class="grow">
-                <strong><bdi>${nameOf(device, say)}</bdi></strong>
-                ${device.id === here ? html`<span class="badge">${say("here")}</span>` : nothing}
+                <strong><bdi>${deviceName(device, i18n)}</bdi></strong>
+                ${device.id === thisDevice ? html`<span class="badge">${t("here")}</span>` : nothing}
                 <p class="soft">
-                  ${say("added", { time: phrases.ago(device.createdAt) })}${device.lastUsedAt
-                    ? html` · ${say("used", { time: phrases.ago(device.lastUsedAt) })}`
+                  ${t("added", { time: i18n.ago(device.createdAt, now) })}${device.lastUsedAt
+                    ? html` · ${t("used", { time: i18n.ago(device.lastUsedAt, now) })}`
                     : nothing}
                 </p>
               </div>
               <button
                 class="button"
-                aria-label=${say("removeTitle", { device: nameOf(device, say) })}
+                aria-label=${t("removeTitle", { device: deviceName(device, i18n) })}
                 aria-haspopup="dialog"
-                @click=${() => open({ kind: "remove", device })}
+                @click=${() => openDialog({ kind: "remove", device })}
               >
-                ${say("remove")}
+                ${t("remove")}
               </button>
             </li>`,
         )}
       </ul>`
-    : html`<p class="empty">${say("noDevices")}</p>`}
+    : html`<p class="empty">${t("noDevices")}</p>`}
 `;

@@ -1,78 +1,76 @@
-/** What a dialog shows: how long to mute, whether to remove, and why something came. */
+/** The dialogs: mute a category, remove a device, and "Why did I get this?". */
 import { html, nothing, type TemplateResult } from "lit";
-import { nameOf } from "./devices";
+import { deviceName } from "./devices";
 import { bellOff } from "./icons";
-import type { Explained } from "./operations";
-import type { Asked, View } from "./section";
-import { FOR_EVER } from "./wishes";
+import { FOREVER, muteChoices } from "./mutes";
+import type { Explanation } from "./operations";
+import type { DialogState, SectionProps } from "./types";
 
-/** `close` ends it. */
-export function dialog(asked: Asked, view: View, close: () => void): TemplateResult {
-  if (asked.kind === "mute") return mute(asked.category, view, close);
-  if (asked.kind === "remove") {
-    const { device } = asked;
-    return html`<h2 id="asked">${view.say("removeTitle", { device: nameOf(device, view.say) })}</h2>
-      <p class="soft">${view.say("removeHint")}</p>
+export function renderDialog(dialog: DialogState, props: SectionProps, close: () => void): TemplateResult {
+  const { t, i18n, store } = props;
+  if (dialog.kind === "mute") return mute(dialog.category, props, close);
+  if (dialog.kind === "remove") {
+    const { device } = dialog;
+    return html`<h2 id="dialog-title">${t("removeTitle", { device: deviceName(device, i18n) })}</h2>
+      <p class="soft">${t("removeHint")}</p>
       <div class="choices side">
-        <button class="button" autofocus @click=${close}>${view.say("cancel")}</button>
-        <button class="button danger" @click=${() => (close(), view.wishes.remove(device.id), view.focus("devices"))}>
-          ${view.say("remove")}
+        <button class="button" autofocus @click=${close}>${t("cancel")}</button>
+        <button class="button danger" @click=${() => (close(), store.remove(device.id), props.focusHeading("devices"))}>
+          ${t("remove")}
         </button>
       </div>`;
   }
-  return html`<h2 id="asked">${view.say("why")}</h2>
-    ${asked.told === undefined
-      ? html`<p class="soft" role="status">${view.say("loading")}</p>`
-      : asked.told
-        ? why(asked.told, view, close)
-        : html`<p class="soft">${view.say("whyGone")}</p>`}
-    <div class="choices side"><button class="button" autofocus @click=${close}>${view.say("close")}</button></div>`;
+  return html`<h2 id="dialog-title">${t("why")}</h2>
+    ${dialog.explanation === undefined
+      ? html`<p class="soft" role="status">${t("loading")}</p>`
+      : dialog.explanation
+        ? explain(dialog.explanation, props, close)
+        : html`<p class="soft">${t("whyGone")}</p>`}
+    <div class="choices side"><button class="button" autofocus @click=${close}>${t("close")}</button></div>`;
 }
 
-function mute({ key, name }: { key: string; name: string }, view: View, close: () => void): TemplateResult {
-  return html`<h2 id="asked">${view.say("muteTitle", { category: name })}</h2>
-    <p class="soft">${view.say("muteHint")}</p>
+function mute({ key, name }: { key: string; name: string }, { t, i18n, store, now }: SectionProps, close: () => void): TemplateResult {
+  return html`<h2 id="dialog-title">${t("muteTitle", { category: name })}</h2>
+    <p class="soft">${t("muteHint")}</p>
     <div class="choices">
-      ${view.phrases
-        .mutes()
-        .map(
-          ([words, until]) =>
-            html`<button class="button" @click=${() => (close(), view.wishes.mute(key, until))}>${words}</button>`,
-        )}
-      <button class="button quiet" @click=${close}>${view.say("cancel")}</button>
+      ${muteChoices(i18n, now).map(
+        ([label, until]) =>
+          html`<button class="button" @click=${() => (close(), store.mute(key, until))}>${label}</button>`,
+      )}
+      <button class="button quiet" @click=${close}>${t("cancel")}</button>
     </div>`;
 }
 
-function why(told: Explained, view: View, close: () => void): TemplateResult {
-  const { say, phrases } = view;
-  const row = view.matrix.categories.find(({ category }) => category.key === told.category);
-  const named = { category: row?.category.name ?? told.category };
-  return html`<p class="title" dir="auto">${told.title}</p>
-    <p dir="auto">${told.because}</p>
-    <p class="soft">${named.category} · ${say("when", { time: phrases.ago(told.createdAt) })}</p>
+function explain(explanation: Explanation, props: SectionProps, close: () => void): TemplateResult {
+  const { t, i18n, now, store } = props;
+  const row = props.matrix.categories.find(({ category }) => category.key === explanation.category);
+  const named = { category: row?.category.name ?? explanation.category };
+  return html`<p class="title" dir="auto">${explanation.title}</p>
+    <p dir="auto">${explanation.because}</p>
+    <p class="soft">${named.category} · ${t("when", { time: i18n.ago(explanation.createdAt, now) })}</p>
     <dl>
-      ${told.deliveries.map(
+      ${explanation.deliveries.map(
         ({ channel, status, reason }) =>
-          html`<dt>${say(channel)}</dt>
+          html`<dt>${i18n.label(channel)}</dt>
             <dd class=${status === "SKIPPED" || status === "FAILED" ? "soft" : ""}>
-              ${say(status)}${reason && reason !== status ? html`: ${say(reason)}` : nothing}
+              ${i18n.label(status)}${reason && reason !== status ? html`: ${i18n.label(reason)}` : nothing}
             </dd>`,
       )}
     </dl>
     ${row?.category.required
-      ? html`<p class="soft">${say("required")}</p>`
+      ? html`<p class="soft">${t("required")}</p>`
       : row?.mutedUntil
-        ? html`<p class="soft">${say("whyMuted", named)}</p>`
+        ? html`<p class="soft">${t("whyMuted", named)}</p>`
         : row
           ? html`<div class="choices">
               <button
                 class="button"
                 @click=${async () => {
                   close();
-                  if (await view.wishes.mute(told.category, FOR_EVER)) view.tell(say("whyMuted", named));
+                  if (await store.mute(explanation.category, FOREVER)) props.showMessage(t("whyMuted", named));
                 }}
               >
-                ${bellOff} ${say("whyMute", named)}
+                ${bellOff} ${t("whyMute", named)}
               </button>
             </div>`
           : nothing}`;

@@ -1,27 +1,54 @@
-/** What is muted now, and until when. */
+/** Muted categories, and the choices of how long to mute. */
 import { html, nothing } from "lit";
+import type { PreferencesI18n } from "../locales/preferences";
 import { bell } from "./icons";
-import type { Section } from "./section";
+import type { Section } from "./types";
 
-export const mutes: Section = ({ matrix, phrases, say, wishes, focus }) => {
+/** The end of a mute without an end: MongoDB and all browsers can store it. */
+export const FOREVER = "9999-01-01T00:00:00.000Z";
+
+const HOUR_MS = 3_600_000;
+const MORNING_HOUR = 8;
+
+/** Return "Muted until ...". `now` in milliseconds. */
+export function muteLabel(i18n: PreferencesI18n, until: string, now: number): string {
+  const forever = Date.parse(until) >= Date.parse(FOREVER);
+  return forever ? i18n.t("mutedForever") : i18n.t("mutedUntil", { time: i18n.when(until, now) });
+}
+
+/** Return the choices of how long to mute, each with its label and its end. */
+export function muteChoices(i18n: PreferencesI18n, now: number): [label: string, until: string][] {
+  const hoursFromNow = (hours: number) => new Date(now + hours * HOUR_MS).toISOString();
+  const morning = new Date(now);
+  morning.setDate(morning.getDate() + 1);
+  morning.setHours(MORNING_HOUR, 0, 0, 0);
+  return [
+    [i18n.t("hour"), hoursFromNow(1)],
+    [i18n.t("hours"), hoursFromNow(8)],
+    [i18n.t("tomorrow", { time: i18n.time(morning) }), morning.toISOString()],
+    [i18n.t("forever"), FOREVER],
+  ];
+}
+
+export const mutes: Section = ({ matrix, i18n, t, now, store, focusHeading }) => {
   const muted = matrix.categories.filter(({ mutedUntil }) => mutedUntil);
   if (!muted.length) return nothing;
   return html`<section aria-labelledby="mutes">
-    <h2 id="mutes">${say("muted")}</h2>
+    <h2 id="mutes">${t("muted")}</h2>
     <ul>
       ${muted.map(
         ({ category, mutedUntil }) =>
           html`<li class="row">
             <div class="grow">
               <strong><bdi>${category.name}</bdi></strong>
-              <p class="soft">${phrases.mutedUntil(mutedUntil!)}</p>
+              <p class="soft">${muteLabel(i18n, mutedUntil!, now)}</p>
             </div>
             <button
               class="button"
-              aria-label=${say("unmuteTitle", { category: category.name })}
-              @click=${() => (wishes.mute(category.key, null), focus("matrix"))}
+              aria-label=${t("unmuteTitle", { category: category.name })}
+              @click=${() => (store.mute(category.key, null), focusHeading("matrix"))}
             >
-              ${bell} ${say("unmute")}
+              ${bell} ${t("unmute")}
             </button>
           </li>`,
       )}

@@ -1,6 +1,6 @@
-/** What preferences ask of the hub. */
-import { graphql } from "../hub/graphql";
-import type { ResultOf } from "../hub/graphql";
+/** The GraphQL operations of the preferences. */
+import { graphql } from "../client/graphql";
+import type { ResultOf } from "../client/graphql";
 
 const Matrix = graphql(`
   fragment Matrix on Preferences @_unmask {
@@ -16,7 +16,7 @@ export type Matrix = ResultOf<typeof Matrix>;
 export type Row = Matrix["categories"][number];
 export type Channel = Matrix["channels"][number]["channel"];
 
-export const Load = graphql(
+export const LoadPreferences = graphql(
   `
     query Preferences {
       preferences { ...Matrix }
@@ -25,9 +25,9 @@ export const Load = graphql(
   `,
   [Matrix],
 );
-export type Device = ResultOf<typeof Load>["me"]["devices"][number];
+export type Device = ResultOf<typeof LoadPreferences>["me"]["devices"][number];
 
-export const Update = graphql(
+export const UpdatePreferences = graphql(
   `
     mutation UpdatePreferences($input: PreferencesInput!) {
       updatePreferences(input: $input) { ...Matrix }
@@ -36,7 +36,7 @@ export const Update = graphql(
   [Matrix],
 );
 
-export const Explain = graphql(`
+export const ExplainNotification = graphql(`
   query Explain($id: ID!) {
     notification(id: $id) {
       title
@@ -47,4 +47,4 @@ export const Explain = graphql(`
     }
   }
 `);
-export type Explained = NonNullable<ResultOf<typeof Explain>["notification"]>;
+export type Explanation = NonNullable<ResultOf<typeof ExplainNotification>["notification"]>;

@@ -1,9 +1,9 @@
-/** The look of preferences, by the same custom properties as the inbox. */
+/** Styles of the preferences, with the custom properties of the inbox. */
 import { css } from "lit";
 import { theme } from "../inbox/styles";
 
 const own = css`
-  :host { display: block; color: inherit; } /* headings stand on the page itself */
+  :host { display: block; color: inherit; } /* headings are on the page's own background */
   .all { position: relative; container-type: inline-size; }
   section { margin-block-end: 32px; }
   h2 { width: fit-content; margin: 0 0 12px; font-size: 15px; font-weight: 650; letter-spacing: -0.005em; }
@@ -12,7 +12,6 @@ const own = css`
   strong, .name { font-weight: 550; }
   svg { width: 1.15em; height: 1.15em; }
   .soft { color: var(--muted); font-size: 13px; }
-  .unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
   .mark { display: flex; align-items: center; gap: 5px; margin-block-start: 2px; color: var(--muted); font-size: 12px; }
   .badge {
     margin-inline-start: 8px;
@@ -56,8 +55,8 @@ const own = css`
   li + li { border-block-start: 1px solid var(--border); }
   .push { margin-block-end: 12px; }
   .empty { padding: 28px 16px; color: var(--muted); text-align: center; }
-  .late { animation: late 0.5s step-end; } /* a page may be about to hand the token over */
-  @keyframes late { from { visibility: hidden; } }
+  .delayed { animation: delayed 0.5s step-end; } /* the page may be about to set the token */
+  @keyframes delayed { from { visibility: hidden; } }
   .empty .button { margin-block-start: 12px; }
 
   .scroll { overflow-x: auto; border-radius: var(--radius); }

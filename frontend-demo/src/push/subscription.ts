@@ -1,34 +1,34 @@
 /**
- * This browser's subscription to web push, for one person: turned on, turned off, and kept in step with the hub.
+ * This browser's web push subscription for one user: on, off, and synchronized with the hub.
  *
- * What was registered is remembered in local storage, by hub and person, so that another person at the same browser
- * finds it off, and a subscription that the browser renewed is registered again.
+ * Local storage holds the registered device per hub and user. Another user of the same browser therefore finds push off,
+ * and a subscription that the browser renewed is registered again.
  */
-import { HubError, type Hub } from "../hub/connection";
-import { graphql } from "../hub/graphql";
+import { HubError, type HubConnection } from "../client/connection";
+import { graphql } from "../client/graphql";
 
 /**
- * `unavailable`: the hub has no keys for it. `taken`: the app subscribed this browser with a key that is not the hub's.
- * `missing`: this origin has no service worker where it should.
+ * `unavailable`: the hub has no key. `taken`: the app has a subscription of its own, with another key. `missing`: the
+ * service worker cannot be loaded.
  */
 export type PushState = "unsupported" | "unavailable" | "denied" | "taken" | "missing" | "off" | "on";
 
-const Known = graphql(`
-  query PushKnown {
+const Devices = graphql(`
+  query PushDevices {
     me { devices { id } }
   }
 `);
-const Key = graphql(`
+const PushKey = graphql(`
   query PushKey {
     webPushKey
   }
 `);
-const Register = graphql(`
+const RegisterPush = graphql(`
   mutation RegisterPush($input: WebPushInput!) {
     registerWebPush(input: $input) { id }
   }
 `);
-export const Remove = graphql(`
+export const RemoveDevice = graphql(`
   mutation RemoveDevice($id: ID!) {
     removeDevice(id: $id)
   }
@@ -39,31 +39,31 @@ interface Registered {
   endpoint: string;
 }
 
-export class Subscription {
-  readonly #hub: Hub;
+export class PushSubscriber {
+  readonly #hub: HubConnection;
   readonly #worker: string;
 
-  /** `worker`: where this origin has the service worker. */
-  constructor(hub: Hub, worker: string) {
+  /** `worker`: the path of the service worker on this origin. */
+  constructor(hub: HubConnection, worker: string) {
     this.#hub = hub;
     this.#worker = worker;
   }
 
-  /** The id under which the hub knows this browser, as far as this browser remembers. */
+  /** The id of this browser among the user's devices, if it is registered. */
   get device(): string | undefined {
     return this.#registered?.device;
   }
 
-  /** Where it stands, after mending what can be mended without asking anybody. */
+  /** Return the state. Registers a renewed subscription, and removes one whose device is gone. */
   async state(): Promise<PushState> {
     if (!supported()) return "unsupported";
     if (Notification.permission === "denied") return "denied";
     const registered = this.#registered;
     if (!registered || Notification.permission !== "granted") return (await this.#key()) ? "off" : "unavailable";
-    const { me } = await this.#hub.query(Known);
-    const current = await this.#current();
+    const { me } = await this.#hub.query(Devices);
+    const current = await this.#currentSubscription();
     if (!me.devices.some(({ id }) => id === registered.device) && current?.endpoint === registered.endpoint) {
-      this.#registered = undefined; // it was removed on another device, or somebody else has this browser now
+      this.#registered = undefined; // removed on another device, or taken over by another user of this browser
       if (!this.#isOurs(current)) await current.unsubscribe();
       return "off";
     }
@@ -71,7 +71,7 @@ export class Subscription {
     return "on";
   }
 
-  /** Asks for the permission: call it when somebody has just pressed a button, and before waiting for anything. */
+  /** Asks for the permission. Call it in the handler of a click, before any `await`. */
   async turnOn(): Promise<PushState> {
     const permission = await Notification.requestPermission();
     if (permission !== "granted") return permission === "denied" ? "denied" : "off";
@@ -80,25 +80,25 @@ export class Subscription {
 
   async turnOff(): Promise<PushState> {
     const { device } = this;
-    await this.#forget(await this.#current());
-    if (device) await this.#hub.mutate(Remove, { id: device });
+    await this.#unsubscribe(await this.#currentSubscription());
+    if (device) await this.#hub.mutate(RemoveDevice, { id: device });
     return "off";
   }
 
-  /** As `turnOff`, for whoever can't wait for the hub: it is told, but what was unsubscribed stays silent in any case. */
+  /** Like `turnOff`, without waiting for the hub's response. No push reaches this browser afterward in any case. */
   async leave(): Promise<void> {
     const { device } = this;
     if (!device) return;
-    this.#hub.post(Remove, { id: device });
-    await this.#forget(await this.#current());
+    this.#hub.post(RemoveDevice, { id: device });
+    await this.#unsubscribe(await this.#currentSubscription());
   }
 
   async #subscribe(): Promise<PushState> {
     const key = await this.#key();
     if (!key) return "unavailable";
-    const registration = await this.#register();
+    const registration = await this.#registerWorker();
     if (!registration) return "missing";
-    await active(registration);
+    await activated(registration);
     let subscription = await registration.pushManager.getSubscription();
     if (subscription && base64url(subscription.options.applicationServerKey) !== key) {
       if (!this.#isOurs(subscription)) return "taken";
@@ -107,36 +107,36 @@ export class Subscription {
     }
     subscription ??= await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
     const { endpoint, keys } = subscription.toJSON();
-    const input = { endpoint: endpoint ?? "", p256dh: keys?.p256dh ?? "", auth: keys?.auth ?? "", label: browser() };
-    const { registerWebPush } = await this.#hub.mutate(Register, { input });
+    const input = { endpoint: endpoint ?? "", p256dh: keys?.p256dh ?? "", auth: keys?.auth ?? "", label: browserName() };
+    const { registerWebPush } = await this.#hub.mutate(RegisterPush, { input });
     const before = this.device;
     this.#registered = { device: registerWebPush.id, endpoint: subscription.endpoint };
-    if (before && before !== registerWebPush.id) await this.#hub.mutate(Remove, { id: before });
+    if (before && before !== registerWebPush.id) await this.#hub.mutate(RemoveDevice, { id: before });
     return "on";
   }
 
-  async #register(): Promise<ServiceWorkerRegistration | undefined> {
+  async #registerWorker(): Promise<ServiceWorkerRegistration | undefined> {
     try {
-      return await navigator.serviceWorker.register(trusted(this.#worker));
+      return await navigator.serviceWorker.register(trustedScriptUrl(this.#worker));
     } catch (error) {
-      console.warn(`hub: no service worker at ${this.#worker}; see docs/frontend/web-push.md of the hub:`, error);
+      console.warn(`hub: cannot load the service worker ${this.#worker}; see docs/frontend/web-push.md of the hub:`, error);
       return undefined;
     }
   }
 
-  async #current(): Promise<PushSubscription | null | undefined> {
+  async #currentSubscription(): Promise<PushSubscription | null | undefined> {
     const registration = await navigator.serviceWorker.getRegistration(new URL(this.#worker, location.href));
     return registration?.pushManager.getSubscription();
   }
 
-  async #forget(subscription: PushSubscription | null | undefined): Promise<void> {
+  async #unsubscribe(subscription: PushSubscription | null | undefined): Promise<void> {
     this.#registered = undefined;
     await subscription?.unsubscribe();
   }
 
   async #key(): Promise<string | undefined> {
     try {
-      return (await this.#hub.query(Key)).webPushKey;
+      return (await this.#hub.query(PushKey)).webPushKey;
     } catch (error) {
       if (error instanceof HubError && error.code === "NOT_FOUND") return undefined;
       throw error;
@@ -144,41 +144,41 @@ export class Subscription {
   }
 
   get #registered(): Registered | undefined {
-    return remembered(this.#name);
+    return stored(this.#storageKey);
   }
 
-  set #registered(known: Registered | undefined) {
+  set #registered(registered: Registered | undefined) {
     try {
-      if (known) localStorage.setItem(this.#name, JSON.stringify(known));
-      else localStorage.removeItem(this.#name);
+      if (registered) localStorage.setItem(this.#storageKey, JSON.stringify(registered));
+      else localStorage.removeItem(this.#storageKey);
     } catch {
-      // without storage it is off at the next visit
+      // Storage is blocked: push is off at the next visit.
     }
   }
 
-  get #name(): string {
-    return `${this.#names}${this.#hub.user}`;
+  get #storageKey(): string {
+    return `${this.#storagePrefix}${this.#hub.user}`;
   }
 
-  /** Of everybody at this browser. */
-  get #names(): string {
+  /** The start of the keys of all users of this browser. */
+  get #storagePrefix(): string {
     return `hub-push ${this.#hub.endpoint} `;
   }
 
-  /** Whether it was made for somebody at this browser, and not by the app for itself. */
+  /** Return true if a user of this browser registered it with the hub, and false if it is the app's own. */
   #isOurs({ endpoint }: PushSubscription): boolean {
     try {
-      const names = Object.keys(localStorage).filter((name) => name.startsWith(this.#names));
-      return names.some((name) => remembered(name)?.endpoint === endpoint);
+      const keys = Object.keys(localStorage).filter((key) => key.startsWith(this.#storagePrefix));
+      return keys.some((key) => stored(key)?.endpoint === endpoint);
     } catch {
       return false;
     }
   }
 }
 
-function remembered(name: string): Registered | undefined {
+function stored(key: string): Registered | undefined {
   try {
-    return JSON.parse(localStorage.getItem(name) ?? "null") ?? undefined;
+    return JSON.parse(localStorage.getItem(key) ?? "null") ?? undefined;
   } catch {
     return undefined;
   }
@@ -194,15 +194,15 @@ interface TrustedTypes {
 
 let policy: { createScriptURL(url: string): string } | undefined;
 
-/** What a page that requires Trusted Types asks for: let it allow `hub-push`. The address is the page's own word. */
-function trusted(url: string): string {
+/** Return the URL in the form that pages with Trusted Types require. They allow the policy `hub-push`; the URL is their own. */
+function trustedScriptUrl(url: string): string {
   const types = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes;
-  policy ??= types?.createPolicy("hub-push", { createScriptURL: (given) => given });
+  policy ??= types?.createPolicy("hub-push", { createScriptURL: (url) => url });
   return policy?.createScriptURL(url) ?? url;
 }
 
-/** A worker that is active: before, nothing can be subscribed. */
-function active(registration: ServiceWorkerRegistration): Promise<void> {
+/** Wait until the worker is active, because only then it can subscribe. */
+function activated(registration: ServiceWorkerRegistration): Promise<void> {
   return new Promise((resolve) => {
     const worker = registration.installing ?? registration.waiting;
     if (registration.active || !worker) return resolve();
@@ -217,11 +217,11 @@ function base64url(bytes: ArrayBuffer | null): string {
     .replaceAll("=", "");
 }
 
-/** What people call this browser: `Firefox, Linux`. */
-function browser(): string {
+/** Return a name such as `Firefox, Linux`. */
+function browserName(): string {
   const { userAgent } = navigator;
   const names = { Edg: "Edge", OPR: "Opera", Firefox: "Firefox", Chrome: "Chrome", Safari: "Safari" };
   const systems = { Android: "Android", iPhone: "iPhone", iPad: "iPad", Windows: "Windows", Mac: "Mac", Linux: "Linux" };
-  const found = [names, systems].map((known) => Object.entries(known).find(([mark]) => userAgent.includes(mark))?.[1]);
-  return found.filter(Boolean).join(", ") || "Browser";
+  const parts = [names, systems].map((table) => Object.entries(table).find(([token]) => userAgent.includes(token))?.[1]);
+  return parts.filter(Boolean).join(", ") || "Browser";
 }

@@ -1,15 +1,15 @@
 /**
- * The hub's service worker: shows what is pushed, opens what is clicked, and reports both.
+ * The hub's service worker: shows each push as a system notification, opens its URL on a click, and reports both.
  *
- * It has no token and keeps nothing: all it knows is in the push (see `hub/send/channels/web_push.py`). An app that has
- * a service worker already takes this one in by `importScripts`; pushes and banners of others are left alone.
+ * It has no token and stores nothing: everything it needs is in the push (see `hub/send/channels/web_push.py`). An app
+ * with a service worker of its own loads this one by `importScripts`. Pushes and notifications of the app are ignored.
  */
-export type {}; // a module to the compiler; the built file has neither import nor export
+export type {}; // makes this a module for the compiler; the built file has neither imports nor exports
 
 declare const self: ServiceWorkerGlobalScope;
 
-/** What a push may hold. It comes from outside, so any of it may be missing or of another type. */
-interface Push {
+/** The payload of a push. It is untrusted input: any field may be missing or of another type. */
+interface Payload {
   id: string;
   title: string;
   body: string;
@@ -23,42 +23,42 @@ interface Push {
   actions: { action: string; title: string; url: string }[];
 }
 
-/** What a banner remembers for the click. */
-interface Kept {
+/** Stored with a system notification for its click. */
+interface ClickData {
   id: string;
   receipt: string;
-  /** By the action's key; the banner itself is "". */
+  /** By the key of the action; "" is the notification itself. */
   urls: Record<string, string>;
 }
 
-const TAG = "hub"; // of a push that says nothing
-const UNTITLED = "New notification";
+const DEFAULT_TAG = "hub";
+const DEFAULT_TITLE = "New notification";
 
-/** By its name: there is nobody else here, whose pages could be taken over too early, and whose pushes these could be. */
-const ALONE = self.location.pathname === "/sw.js";
+/** The file name shows that no app shares this worker. Only then it takes control of pages and handles every push. */
+const STANDALONE = self.location.pathname === "/sw.js";
 
-if (ALONE) {
+if (STANDALONE) {
   self.addEventListener("install", () => void self.skipWaiting());
   self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 }
 self.addEventListener("push", (event) => {
-  const push = read(event.data);
-  if (ALONE || text(push.id)) event.waitUntil(show(push));
+  const payload = parse(event.data);
+  if (STANDALONE || text(payload.id)) event.waitUntil(show(payload));
 });
 self.addEventListener("notificationclick", (event) => {
-  const kept = (event.notification.data as { hub?: Kept } | null)?.hub;
-  if (!kept) return;
+  const data = (event.notification.data as { hub?: ClickData } | null)?.hub;
+  if (!data) return;
   event.notification.close();
   event.waitUntil(
-    Promise.all([report(kept.receipt, "clicked"), open(kept.urls[event.action] ?? (event.action ? "" : kept.urls[""]))]),
+    Promise.all([report(data.receipt, "clicked"), open(data.urls[event.action] ?? (event.action ? "" : data.urls[""]))]),
   );
 });
 self.addEventListener("pushsubscriptionchange", (event) => event.waitUntil(renew(event as PushSubscriptionChangeEvent)));
 
-function read(data: PushMessageData | null): Partial<Push> {
+function parse(data: PushMessageData | null): Partial<Payload> {
   try {
-    const told: unknown = data?.json();
-    return told && typeof told === "object" ? told : {};
+    const payload: unknown = data?.json();
+    return payload && typeof payload === "object" ? payload : {};
   } catch {
     return {};
   }
@@ -66,8 +66,8 @@ function read(data: PushMessageData | null): Partial<Push> {
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 
-/** An address that may be opened: http(s), or a path of this origin. Empty for anything else. */
-function address(value: unknown): string {
+/** Return the absolute URL if it is http, https or a path on this origin, otherwise an empty string. */
+function safeUrl(value: unknown): string {
   try {
     const url = text(value) && new URL(text(value), self.registration.scope);
     return url && /^https?:$/.test(url.protocol) ? url.href : "";
@@ -76,36 +76,36 @@ function address(value: unknown): string {
   }
 }
 
-/** Something is shown in any case: browsers take the permission from who is pushed to in silence. */
-async function show(push: Partial<Push>): Promise<void> {
-  const id = text(push.id);
-  const tag = text(push.tag) || id || TAG;
-  const actions = (Array.isArray(push.actions) ? push.actions : []).filter(
-    (one) => text(one?.action) && text(one?.title),
+/** Show a notification for every push: browsers revoke the permission otherwise. */
+async function show(payload: Partial<Payload>): Promise<void> {
+  const id = text(payload.id);
+  const tag = text(payload.tag) || id || DEFAULT_TAG;
+  const actions = (Array.isArray(payload.actions) ? payload.actions : []).filter(
+    (action) => text(action?.action) && text(action?.title),
   );
-  const urls = Object.fromEntries(actions.map((one) => [one.action, address(one.url)]));
-  const kept: Kept = { id, receipt: address(push.receipt), urls: { ...urls, "": address(push.url) } };
+  const urls = Object.fromEntries(actions.map(({ action, url }) => [action, safeUrl(url)]));
+  const data: ClickData = { id, receipt: safeUrl(payload.receipt), urls: { ...urls, "": safeUrl(payload.url) } };
   try {
-    const [before] = await self.registration.getNotifications({ tag });
-    await self.registration.showNotification(text(push.title) || UNTITLED, {
-      body: text(push.body),
+    const [replaced] = await self.registration.getNotifications({ tag });
+    await self.registration.showNotification(text(payload.title) || DEFAULT_TITLE, {
+      body: text(payload.body),
       tag,
-      // What replaces another thing is heard; a double of the same one is not.
-      renotify: before !== undefined && before.data?.hub?.id !== id,
-      requireInteraction: push.priority === "CRITICAL",
-      data: { hub: kept },
-      ...(address(push.icon) && { icon: address(push.icon) }),
-      ...(address(push.image) && { image: address(push.image) }),
-      ...(Date.parse(text(push.createdAt)) && { timestamp: Date.parse(text(push.createdAt)) }),
+      // Alert again if another notification is replaced, not if the same one arrives twice.
+      renotify: replaced !== undefined && replaced.data?.hub?.id !== id,
+      requireInteraction: payload.priority === "CRITICAL",
+      data: { hub: data },
+      ...(safeUrl(payload.icon) && { icon: safeUrl(payload.icon) }),
+      ...(safeUrl(payload.image) && { image: safeUrl(payload.image) }),
+      ...(Date.parse(text(payload.createdAt)) && { timestamp: Date.parse(text(payload.createdAt)) }),
       actions: actions.map(({ action, title }) => ({ action, title })),
     } as NotificationOptions);
   } catch (error) {
-    return console.warn("hub: not shown", error); // the permission is gone, most likely
+    return console.warn("hub: the notification was not shown", error); // the permission was probably revoked
   }
-  await report(kept.receipt, "delivered");
+  await report(data.receipt, "delivered");
 }
 
-/** Tells the hub. Not told is no harm: a push that was taken counts as sent. */
+/** Report to the hub. Errors are ignored: the delivery then stays SENT. */
 async function report(receipt: string, event: "delivered" | "clicked"): Promise<void> {
   if (!receipt) return;
   try {
@@ -113,28 +113,28 @@ async function report(receipt: string, event: "delivered" | "clicked"): Promise<
     const body = JSON.stringify({ event });
     await fetch(receipt, { method: "POST", headers, body, keepalive: true, credentials: "omit" });
   } catch (error) {
-    console.warn("hub: not reported", error);
+    console.warn("hub: the receipt was not sent", error);
   }
 }
 
-/** In a window that is open already, the one in front rather than another, where it is of this origin; else in a new one. */
+/** Open the URL: in an open window, preferably the frontmost, if it is on this origin, otherwise in a new window. */
 async function open(url: string | undefined): Promise<void> {
   try {
     const all = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
-    const windows = all.filter((one) => one.frameType === "top-level").sort((a, b) => inFront(b) - inFront(a));
-    const here = !url || new URL(url).origin === self.location.origin;
-    const window = windows.find((one) => one.url === url) ?? (here ? windows[0] : undefined);
+    const windows = all.filter(({ frameType }) => frameType === "top-level").sort((a, b) => frontness(b) - frontness(a));
+    const sameOrigin = !url || new URL(url).origin === self.location.origin;
+    const window = windows.find((open) => open.url === url) ?? (sameOrigin ? windows[0] : undefined);
     if (!window) return void (await self.clients.openWindow(url || self.registration.scope));
     await window.focus();
     if (url && url !== window.url) await window.navigate(url).catch(() => self.clients.openWindow(url));
   } catch (error) {
-    console.warn("hub: not opened", error);
+    console.warn("hub: the URL was not opened", error);
   }
 }
 
-const inFront = (window: WindowClient): number => Number(window.visibilityState === "visible") + Number(window.focused);
+const frontness = (window: WindowClient): number => Number(window.visibilityState === "visible") + Number(window.focused);
 
-/** The browser has given the subscription another address. An open page tells the hub, or the next visit. */
+/** Subscribe again after the browser replaced the subscription. An open page registers it, or the next visit does. */
 async function renew(event: PushSubscriptionChangeEvent): Promise<void> {
   try {
     const options = event.oldSubscription?.options;
@@ -142,6 +142,6 @@ async function renew(event: PushSubscriptionChangeEvent): Promise<void> {
     const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
     for (const window of windows) window.postMessage({ hub: "resubscribed" });
   } catch (error) {
-    console.warn("hub: not subscribed again", error);
+    console.warn("hub: cannot subscribe again", error);
   }
 }

@@ -14,7 +14,7 @@ DEVICES = "{ me { devices { label } } }"
 
 async def test_switch_changes_the_preference_and_changes_it_back(alice: PreferencesUser) -> None:
     page = await alice.page()
-    cell = switch(page, "E-mail for Product news")
+    cell = switch(page, "Email for Product news")
     await expect(cell).to_be_checked()
     await cell.click()
     await expect(cell).not_to_be_checked()
@@ -26,7 +26,7 @@ async def test_switch_changes_the_preference_and_changes_it_back(alice: Preferen
     assert (await alice.matrix())["builds"]["EMAIL"] is True
     assert await alice.decided("news", "EMAIL") == "PREFERENCE"
 
-    await switch(page, "Inbox for Everything").click()
+    await switch(page, "Inbox for All notifications").click()
 
     async def all_off() -> bool:
         return (await alice.matrix())["ALL"]["IN_APP"] is False
@@ -35,13 +35,13 @@ async def test_switch_changes_the_preference_and_changes_it_back(alice: Preferen
     builds = switch(page, "Inbox for Build results")
     await expect(builds).not_to_be_checked()
     await expect(builds).to_have_attribute("aria-disabled", "true")
-    await expect(builds).to_have_attribute("title", "Inbox is off for everything")
+    await expect(builds).to_have_attribute("title", "Inbox is turned off for all notifications.")
     await expect(switch(page, "Inbox for Security alerts")).to_be_checked()
 
     await page.reload()
     await expect(cell).not_to_be_checked()
     await cell.click()
-    await switch(page, "Inbox for Everything").click()
+    await switch(page, "Inbox for All notifications").click()
 
     async def as_before() -> bool:
         found = await alice.matrix()
@@ -53,14 +53,14 @@ async def test_switch_changes_the_preference_and_changes_it_back(alice: Preferen
 
 async def test_locked_cell_explains_why_and_does_not_change(alice: PreferencesUser) -> None:
     page = await alice.page()
-    cell = switch(page, "E-mail for Security alerts")
+    cell = switch(page, "Email for Security alerts")
     await expect(cell).to_have_attribute("aria-disabled", "true")
     row = page.get_by_role("row").filter(has_text="Security alerts")
-    await expect(row.get_by_role("rowheader")).to_contain_text("Required: it can't be switched off")
+    await expect(row.get_by_role("rowheader")).to_contain_text("Required. You can't turn this off.")
     await expect(row.get_by_role("button")).to_have_count(0)
     await cell.focus()
     await page.keyboard.press("Space")
-    await expect(page.locator(".toast")).to_have_text("Required: it can't be switched off")
+    await expect(page.locator(".toast")).to_have_text("Required. You can't turn this off.")
     await expect(cell).to_be_checked()
     assert (await alice.matrix())["security"]["EMAIL"] is True
 
@@ -78,7 +78,7 @@ async def test_mute_has_an_end_and_can_be_removed(alice: PreferencesUser, choice
     until = datetime.fromisoformat(await eventually(muted, WITHIN_S))
     assert timedelta(minutes=-5) < until - datetime.now(UTC) - timedelta(hours=hours) < timedelta(minutes=5)
     assert await alice.decided("news", "IN_APP") == "MUTED"
-    listed = page.get_by_role("region", name="Muted now")
+    listed = page.get_by_role("region", name="Muted categories")
     await expect(listed).to_contain_text("Muted until")
     await listed.get_by_role("button", name="Unmute Product news").click()
     await expect(listed).to_have_count(0)
@@ -92,11 +92,11 @@ async def test_mute_has_an_end_and_can_be_removed(alice: PreferencesUser, choice
 async def test_mute_without_end_and_until_tomorrow(alice: PreferencesUser) -> None:
     page = await alice.page()
     await page.get_by_role("button", name="Mute Product news").click()
-    await page.get_by_role("button", name="For ever").click()
+    await page.get_by_role("button", name="Forever").click()
     await page.get_by_role("button", name="Mute Build results").click()
     await page.get_by_role("button", name="Until tomorrow").click()
-    await expect(page.get_by_role("region", name="Muted now").get_by_role("listitem")).to_have_count(2)
-    await expect(page.get_by_role("row").filter(has_text="Product news")).to_contain_text("Muted for ever")
+    await expect(page.get_by_role("region", name="Muted categories").get_by_role("listitem")).to_have_count(2)
+    await expect(page.get_by_role("row").filter(has_text="Product news")).to_contain_text("Muted forever")
 
     async def both() -> Json | None:
         found = (await alice.matrix())["mutes"]
@@ -127,7 +127,7 @@ async def test_explanation_lists_channels_and_reasons_and_offers_mute(alice: Pre
     await expect(dialog).to_contain_text("You were named by the sender.")
     await expect(dialog).to_contain_text("Product news")
     await expect(dialog.get_by_role("definition")).to_have_text(["Delivered", "Not sent: not set up on this server"])
-    await dialog.get_by_role("button", name="Mute Product news for ever").click()
+    await dialog.get_by_role("button", name="Mute Product news forever").click()
     await expect(dialog).to_have_count(0)
 
     async def silent() -> bool:
@@ -152,7 +152,7 @@ async def test_reason_equal_to_the_status_is_shown_once(alice: PreferencesUser) 
         }"""
     )
     said = page.get_by_role("dialog").get_by_role("definition")
-    await expect(said).to_have_text(["Called off", "Called off: the sender took it back"])
+    await expect(said).to_have_text(["Canceled", "Canceled: the sender recalled it"])
 
 
 async def test_inbox_item_opens_its_explanation(alice: PreferencesUser) -> None:
@@ -168,7 +168,7 @@ async def test_inbox_item_opens_its_explanation(alice: PreferencesUser) -> None:
 async def test_explanation_of_a_missing_notification_says_not_found(alice: PreferencesUser) -> None:
     page = await alice.page()
     await page.evaluate("document.querySelector('hub-preferences').setAttribute('why', 'unknown')")
-    await expect(page.get_by_role("dialog")).to_contain_text("It is not in your inbox any more.")
+    await expect(page.get_by_role("dialog")).to_contain_text("This notification is no longer in your inbox.")
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
@@ -200,19 +200,19 @@ async def test_push_without_a_service_worker_shows_an_error_and_logs_the_cause(a
         await page.get_by_role("button", name="Turn on").click()
     assert "see docs/frontend/web-push.md of the hub: SecurityError" in (await told.value).text
     await expect(page.locator("hub-push [role=status]")).to_have_text(
-        "This page can't receive them: its service worker can't be loaded."
+        "Not available on this page: its service worker could not be loaded."
     )
     await expect(page.locator("hub-push button")).to_have_count(0)
 
 
 async def test_rejected_change_is_rolled_back_with_a_message(alice: PreferencesUser) -> None:
     page = await alice.page()
-    cell = switch(page, "E-mail for Product news")
+    cell = switch(page, "Email for Product news")
     await expect(cell).to_be_checked()
     await page.evaluate(
         "() => void (document.querySelector('hub-preferences').hub.mutate = () => Promise.reject(new Error('no')))"
     )
     await cell.click()
-    await expect(page.locator(".toast")).to_have_text("That could not be saved. It is as it was.")
+    await expect(page.locator(".toast")).to_have_text("Your change could not be saved.")
     await expect(cell).to_be_checked()
     assert (await alice.matrix())["news"]["EMAIL"] is True

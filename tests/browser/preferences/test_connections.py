@@ -10,12 +10,12 @@ from tests.client import eventually
 
 async def test_change_while_offline_is_sent_after_reconnecting(alice: PreferencesUser) -> None:
     page = await alice.page()
-    cell = switch(page, "E-mail for Product news")
+    cell = switch(page, "Email for Product news")
     await expect(cell).to_be_checked()
     await page.context.set_offline(True)
     await cell.click()
     await expect(cell).not_to_be_checked()
-    waiting = page.get_by_text("No connection. Changes are saved when it is back.")
+    waiting = page.get_by_text("No connection. Your changes are saved when you are back online.")
     await waiting.wait_for()
     assert (await alice.matrix())["news"]["EMAIL"] is True
     await page.context.set_offline(False)
@@ -32,9 +32,9 @@ async def test_change_in_one_page_shows_in_another(alice: PreferencesUser) -> No
     page = await alice.page()
     other = await page.context.new_page()
     await other.goto(alice.address())
-    await expect(switch(other, "E-mail for Product news")).to_be_checked()
-    await switch(page, "E-mail for Product news").click()
-    await expect(switch(other, "E-mail for Product news")).not_to_be_checked()
+    await expect(switch(other, "Email for Product news")).to_be_checked()
+    await switch(page, "Email for Product news").click()
+    await expect(switch(other, "Email for Product news")).not_to_be_checked()
 
 
 async def test_device_removed_in_one_page_disappears_in_another(alice: PreferencesUser) -> None:
@@ -51,7 +51,7 @@ async def test_device_removed_in_one_page_disappears_in_another(alice: Preferenc
 
 async def test_pages_opened_while_offline_load_once_after_reconnecting(alice: PreferencesUser) -> None:
     page = await alice.page()
-    cell = switch(page, "E-mail for Product news")
+    cell = switch(page, "Email for Product news")
     await cell.wait_for()
     await page.evaluate(
         """() => {
@@ -91,13 +91,13 @@ async def test_sign_out_or_user_change_leaves_no_data_behind(alice: PreferencesU
     bob = alice.tenant.token("bob")
     await element.evaluate("(element, token) => element.setAttribute('token', token)", bob)
     await expect(element.get_by_text("Alice's Pixel")).to_have_count(0)
-    await switch(page, "E-mail for Product news").wait_for()
+    await switch(page, "Email for Product news").wait_for()
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 async def test_new_get_token_keeps_the_connection_and_removing_it_signs_out(alice: PreferencesUser) -> None:
     page = await alice.page()
-    await switch(page, "E-mail for Product news").wait_for()
+    await switch(page, "Email for Product news").wait_for()
     element = page.locator("hub-preferences")
     same: bool = await element.evaluate(
         """async (element) => {
@@ -112,7 +112,7 @@ async def test_new_get_token_keeps_the_connection_and_removing_it_signs_out(alic
         }"""
     )
     assert same
-    await switch(page, "E-mail for Product news").click()
+    await switch(page, "Email for Product news").click()
 
     async def told() -> bool:
         return (await alice.matrix())["news"]["EMAIL"] is False
@@ -125,7 +125,7 @@ async def test_new_get_token_keeps_the_connection_and_removing_it_signs_out(alic
 
 async def test_rejected_token_hides_the_page_until_a_valid_one_arrives(alice: PreferencesUser) -> None:
     page = await alice.page()
-    cell = switch(page, "E-mail for Product news")
+    cell = switch(page, "Email for Product news")
     await cell.wait_for()
     element = page.locator("hub-preferences")
     forged = alice.tenant.token("alice")[:-4] + "AAAA"
@@ -140,7 +140,7 @@ async def test_rejected_token_hides_the_page_until_a_valid_one_arrives(alice: Pr
 
 async def test_quick_changes_end_in_the_last_state(alice: PreferencesUser) -> None:
     page = await alice.page()
-    cells = [switch(page, f"E-mail for {name}") for name in ("Product news", "Build results")]
+    cells = [switch(page, f"Email for {name}") for name in ("Product news", "Build results")]
     for _ in range(5):
         for cell in cells:
             await cell.click()
@@ -158,19 +158,19 @@ async def test_quick_changes_end_in_the_last_state(alice: PreferencesUser) -> No
 
 async def test_failed_load_shows_an_error_and_is_retried(alice: PreferencesUser) -> None:
     page = await alice.page()
-    await switch(page, "E-mail for Product news").wait_for()
+    await switch(page, "Email for Product news").wait_for()
     alice.user = "bob"
     await page.goto(alice.address())
-    await switch(page, "E-mail for Product news").wait_for()
+    await switch(page, "Email for Product news").wait_for()
     await page.evaluate(
         """async () => {
           const element = document.querySelector("hub-preferences");
           const query = element.hub.query;
           element.hub.query = () => Promise.reject(new Error("no"));
-          element.entered(element.hub);
+          element.onConnect(element.hub);
           await new Promise((resolve) => setTimeout(resolve));
           element.hub.query = query;
         }"""
     )
     await page.get_by_role("alert").get_by_role("button", name="Try again").click()
-    await switch(page, "E-mail for Product news").wait_for()
+    await switch(page, "Email for Product news").wait_for()

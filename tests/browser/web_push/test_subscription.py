@@ -100,7 +100,9 @@ async def test_subscription_of_the_app_is_unchanged(push_user: PushUser) -> None
     )
     await page.goto(push_user.address(attributes="worker=/own.js"))
     await page.get_by_role("button", name="Turn on").click()
-    await page.get_by_text("This site sends its own banners here: both at once don't go.").wait_for()
+    await page.get_by_text(
+        "This site already has its own push notifications here. Only one of them can be active."
+    ).wait_for()
     current = "navigator.serviceWorker.ready.then((r) => r.pushManager.getSubscription()).then((s) => s.endpoint)"
     assert await page.evaluate(current) == endpoint
     assert await push_user.devices() == []

@@ -1,0 +1,393 @@
+/**
+ * One WebSocket to the hub, shared by all elements of a page that have the same endpoint and user.
+ *
+ * - It is open while at least one element has joined it.
+ * - It reconnects: with jitter after a loss, at once when the page becomes active, and with a new token when the current
+ *   one was refused or is about to expire.
+ * - Operations outlive a socket: an interrupted operation is sent again on the next one. Mutations must therefore be safe
+ *   to repeat.
+ */
+import { createClient, type Client } from "graphql-ws";
+import type { TadaDocumentNode } from "gql.tada";
+import { jitter, WakeableTimer } from "./backoff";
+import { HubError, toHubError } from "./errors";
+import { claims, userOf, type GetToken } from "./token";
+
+export { HubError };
+export type { GetToken };
+
+/** `refused`: the hub refused the token, and there is no other token yet. */
+export type Status = "connecting" | "live" | "offline" | "refused";
+
+export interface Sink<Result> {
+  next(result: Result): void;
+  /** The operation failed with an error that a repetition would not solve. */
+  error(error: HubError): void;
+  /** The hub completed the operation. */
+  complete(): void;
+}
+
+const RETRY_BASE_MS = 1_000;
+const RETRY_BASE_RESTART_MS = 3_000; // all clients of a process reconnect at the same moment
+const CONNECT_TIMEOUT_MS = 15_000;
+const PING_EVERY_MS = 20_000;
+const PONG_TIMEOUT_MS = 8_000;
+const MUTATE_ATTEMPTS_MAX = 3;
+const TOKEN_REFRESH_MARGIN_MS = 30_000;
+const TIMER_MAX_MS = 2 ** 31 - 1;
+const RENEW = 4205; // our own code; the client library reconnects after it
+const ABNORMAL = 1006; // also if the hub does not allow the page's origin: browsers hide the reason
+const UNUSED = 1000; // no operation is left
+const RESTARTS = [1012, 1013];
+const FORBIDDEN = 4403;
+
+/** All copies of this script on a page share connections. The number changes when versions become incompatible. */
+const CONNECTIONS = Symbol.for("notification-hub.connections.1");
+const connections = ((globalThis as { [CONNECTIONS]?: Map<string, HubConnection> })[CONNECTIONS] ??= new Map());
+
+/**
+ * Return the page's connection to the endpoint for the user of the token. Waits until `getToken` returns a token. Call
+ * `hub.leave(getToken)` when it is no longer needed.
+ */
+export async function join(endpoint: string, getToken: GetToken, signal?: AbortSignal): Promise<HubConnection> {
+  const url = new URL(endpoint, location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  const timer = new WakeableTimer();
+  try {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const token = await getToken();
+        signal?.throwIfAborted();
+        const key = `${url.href} ${userOf(token)}`;
+        let hub = connections.get(key);
+        if (!hub) connections.set(key, (hub = new HubConnection(url.href, userOf(token), () => connections.delete(key))));
+        hub.enter(getToken);
+        return hub;
+      } catch (error) {
+        signal?.throwIfAborted();
+        console.warn("hub: no token yet", error);
+        await timer.sleep(jitter(attempt, RETRY_BASE_MS));
+        signal?.throwIfAborted();
+      }
+    }
+  } finally {
+    timer.stop();
+  }
+}
+
+/**
+ * Dispatches `status` when the status changes, and `user` when `getToken` returns a token of another user: leave the
+ * connection then, and join again.
+ */
+export class HubConnection extends EventTarget {
+  readonly endpoint: string;
+  /** `tenant/user`, from the token. */
+  readonly user: string;
+  status: Status = "connecting";
+
+  readonly #onEmpty: () => void;
+  readonly #client: Client;
+  readonly #timer = new WakeableTimer(() => this.#probe());
+  readonly #members: GetToken[] = [];
+  #socket: WebSocket | undefined;
+  #token = "";
+  #nextToken: string | undefined; // requested before the current one expires
+  #refusedToken: string | undefined;
+  #closeCode = 0;
+  #openedAt = 0;
+  #clockOffsetMs = 0;
+  #reconnectNow = false;
+  #connectTimer: ReturnType<typeof setTimeout> | undefined;
+  #pongTimer: ReturnType<typeof setTimeout> | undefined;
+  #refreshTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(endpoint: string, user: string, onEmpty: () => void) {
+    super();
+    this.endpoint = endpoint;
+    this.user = user;
+    this.#onEmpty = onEmpty;
+    this.#client = createClient({
+      url: () => this.#prepare(),
+      connectionParams: () => ({ authorization: `Bearer ${this.#token}` }),
+      connectionAckWaitTimeout: CONNECT_TIMEOUT_MS,
+      keepAlive: PING_EVERY_MS,
+      lazyCloseTimeout: 1_000,
+      retryAttempts: Infinity,
+      shouldRetry: () => true,
+      retryWait: (attempt) => this.#wait(attempt),
+      on: {
+        opened: () => (this.#openedAt = Date.now()),
+        connected: (socket, payload) => {
+          this.#synchronizeClock(payload);
+          this.#onConnected(socket as WebSocket);
+        },
+        closed: (event) => this.#onClosed(event),
+        ping: (received) => received || this.#expectPong(),
+        pong: (received) => received && clearTimeout(this.#pongTimer),
+      },
+    });
+    addEventListener("offline", this.#probe);
+  }
+
+  enter(getToken: GetToken): void {
+    this.#members.push(getToken);
+  }
+
+  leave(getToken: GetToken): void {
+    this.#members.splice(this.#members.lastIndexOf(getToken), 1);
+    if (this.#members.length) return;
+    this.#onEmpty();
+    this.#timer.stop();
+    removeEventListener("offline", this.#probe);
+    clearTimeout(this.#refreshTimer);
+    clearTimeout(this.#connectTimer);
+    void Promise.resolve(this.#client.dispose()).catch(() => {}); // rejects if it was about to connect
+  }
+
+  /** Return the current time in milliseconds, by the hub's clock once connected. */
+  now(): number {
+    return Date.now() + this.#clockOffsetMs;
+  }
+
+  /** Request a new token now. */
+  refresh(): void {
+    if (this.#socket) void this.#renew();
+    else this.#timer.wake();
+  }
+
+  /** Return one result. Waits for the connection without a limit. Rejects with HubError. */
+  async query<Result, Variables>(
+    document: TadaDocumentNode<Result, Variables>,
+    variables?: Variables,
+    signal?: AbortSignal,
+  ): Promise<Result> {
+    signal?.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      let response: Result | undefined;
+      const stop = this.#execute(document, variables, {
+        next: (result) => (response = result),
+        error: reject,
+        complete: () => (response === undefined ? reject(new HubError("No response", "UNAVAILABLE")) : resolve(response)),
+      });
+      signal?.addEventListener("abort", () => {
+        stop();
+        reject(signal.reason as Error);
+      });
+    });
+  }
+
+  /** Like `query`, but repeated after transient errors. */
+  async mutate<Result, Variables>(
+    document: TadaDocumentNode<Result, Variables>,
+    variables?: Variables,
+    signal?: AbortSignal,
+  ): Promise<Result> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.query(document, variables, signal);
+      } catch (error) {
+        if (!(error as HubError).transient || attempt === MUTATE_ATTEMPTS_MAX - 1) throw error;
+        await this.#timer.sleep(jitter(attempt, RETRY_BASE_MS));
+      }
+    }
+  }
+
+  /** True if there is a token that `post` can use. */
+  get signedIn(): boolean {
+    return this.#token !== "";
+  }
+
+  /** Send a mutation that survives the end of the page. Rejects if it fails while the page is still there. */
+  async post<Result, Variables>(document: TadaDocumentNode<Result, Variables>, variables?: Variables): Promise<void> {
+    await fetch(this.endpoint.replace("ws", "http"), {
+      method: "POST",
+      keepalive: true,
+      headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
+      body: JSON.stringify({ query: document, variables }),
+    });
+  }
+
+  /**
+   * Receive results over any number of sockets. `variables` are read again for each socket: use a getter that returns the
+   * last cursor. Returns a function that ends the subscription.
+   */
+  subscribe<Result, Variables>(
+    document: TadaDocumentNode<Result, Variables>,
+    variables: Variables,
+    sink: Sink<Result>,
+  ): () => void {
+    let stop = () => {};
+    let stopped = false;
+    let failures = 0;
+    const start = () => {
+      stop = this.#execute(document, variables, {
+        next: (result) => {
+          failures = 0;
+          sink.next(result);
+        },
+        error: async (error) => {
+          if (!error.transient) return sink.error(error);
+          await this.#timer.sleep(jitter(failures++, RETRY_BASE_MS));
+          if (!stopped) start();
+        },
+        complete: () => sink.complete(),
+      });
+    };
+    start();
+    return () => {
+      stopped = true;
+      stop();
+    };
+  }
+
+  #execute<Result, Variables>(
+    document: TadaDocumentNode<Result, Variables>,
+    variables: Variables | undefined,
+    sink: Sink<Result>,
+  ): () => void {
+    let ended = false;
+    let stop = () => {};
+    const start = (attempt = 0) => {
+      stop = this.#client.subscribe(
+        { query: document as unknown as string, variables: variables as Record<string, unknown> },
+        {
+          next: ({ data, errors }) => {
+            if (ended) return;
+            if (!errors) return sink.next(data as Result);
+            ended = true;
+            stop();
+            sink.error(toHubError(errors));
+          },
+          error: async (error) => {
+            if (ended) return;
+            if (Array.isArray(error)) {
+              ended = true;
+              return sink.error(toHubError(error));
+            }
+            // The client library gave up: it considers this close code final.
+            await this.#timer.sleep(jitter(attempt, RETRY_BASE_MS));
+            if (!ended) start(attempt + 1);
+          },
+          complete: () => {
+            if (!ended) sink.complete();
+            ended = true;
+          },
+        },
+      );
+    };
+    start();
+    return () => {
+      ended = true;
+      stop();
+    };
+  }
+
+  /** Get a token that was not refused, then return the URL. Must not throw, because the client library would hang. */
+  async #prepare(): Promise<string> {
+    for (let attempt = 0; ; attempt++) {
+      if (!this.#members.length) return new Promise(() => {}); // all elements have left
+      try {
+        const token = this.#nextToken ?? (await this.#requestToken(this.#refusedToken));
+        this.#nextToken = undefined;
+        if (userOf(token) !== this.user) {
+          this.dispatchEvent(new Event("user"));
+        } else if (token !== this.#refusedToken) {
+          this.#token = token;
+          break;
+        } else {
+          this.#setStatus("refused");
+        }
+      } catch (error) {
+        console.warn("hub: no token", error);
+        this.#setStatus("offline");
+      }
+      await this.#timer.sleep(jitter(attempt + 1, RETRY_BASE_MS));
+    }
+    clearTimeout(this.#connectTimer);
+    this.#connectTimer = setTimeout(() => this.#client.terminate(), CONNECT_TIMEOUT_MS);
+    return this.endpoint;
+  }
+
+  async #wait(attempt: number): Promise<void> {
+    if (this.#reconnectNow) {
+      this.#reconnectNow = false;
+      return;
+    }
+    const base = RESTARTS.includes(this.#closeCode) ? RETRY_BASE_RESTART_MS : RETRY_BASE_MS;
+    await this.#timer.sleep(jitter(attempt, base));
+  }
+
+  /** The acknowledgment contains the hub's time; assume that it is from the middle of the exchange. */
+  #synchronizeClock(payload: unknown): void {
+    const { serverTime } = (payload ?? {}) as { serverTime?: string };
+    const at = Date.parse(serverTime ?? "");
+    if (!Number.isNaN(at)) this.#clockOffsetMs = at - (this.#openedAt + Date.now()) / 2;
+  }
+
+  #onConnected(socket: WebSocket): void {
+    clearTimeout(this.#connectTimer);
+    this.#socket = socket;
+    this.#refusedToken = undefined;
+    this.#setStatus("live");
+    const { exp } = claims(this.#token);
+    const left = (exp ?? 0) * 1_000 - this.now();
+    if (left <= 0) return; // expired, but within the hub's leeway: the hub closes the socket later
+    const margin = Math.min(TOKEN_REFRESH_MARGIN_MS, left / 4);
+    clearTimeout(this.#refreshTimer);
+    this.#refreshTimer = setTimeout(() => void this.#renew(), Math.min(Math.max(0, left - margin), TIMER_MAX_MS));
+  }
+
+  #onClosed(event: unknown): void {
+    const { code, reason } = event as CloseEvent;
+    this.#closeCode = code;
+    clearTimeout(this.#connectTimer);
+    clearTimeout(this.#pongTimer);
+    clearTimeout(this.#refreshTimer);
+    if (code === ABNORMAL && this.status === "connecting")
+      console.warn(`hub: no connection to ${this.endpoint}. Is the hub running, and is ${location.origin} among its HUB_ALLOWED_ORIGINS?`);
+    if (code === FORBIDDEN) {
+      console.warn("hub: the token is refused:", reason);
+      this.#refusedToken = this.#token;
+      this.#reconnectNow = this.#socket !== undefined; // it was accepted before: it has expired
+    }
+    this.#socket = undefined;
+    if (code !== RENEW && code !== UNUSED) this.#setStatus("offline");
+  }
+
+  /** Reconnect with a new token if there is one. */
+  async #renew(): Promise<void> {
+    const socket = this.#socket;
+    try {
+      const token = await this.#requestToken();
+      if (token === this.#token || socket !== this.#socket || !socket) return;
+      this.#reconnectNow = true;
+      this.#nextToken = token;
+      socket.close(RENEW, "With a new token");
+    } catch (error) {
+      console.warn("hub: no new token", error); // requested again when the current one expires
+    }
+  }
+
+  /** Ask the element that joined last. */
+  #requestToken(refused?: string): string | Promise<string> {
+    return this.#members.at(-1)?.(refused) ?? "";
+  }
+
+  /** Check the socket: after sleep it may be dead without an event. */
+  readonly #probe = (): void => {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    this.#socket.send('{"type":"ping"}');
+    this.#expectPong();
+  };
+
+  #expectPong(): void {
+    clearTimeout(this.#pongTimer);
+    this.#pongTimer = setTimeout(() => this.#client.terminate(), PONG_TIMEOUT_MS);
+  }
+
+  #setStatus(status: Status): void {
+    if (status === this.status) return;
+    this.status = status;
+    this.dispatchEvent(new Event("status"));
+  }
+}

@@ -1,0 +1,65 @@
+/** Shares marks between the tabs of one browser, and stores the newest page of the inbox for the next visit. */
+import type { Mark } from "./optimistic-marks";
+import type { Item } from "./operations";
+
+/** A mark was made, confirmed by the hub, or discarded; the last two by key. */
+export type TabMessage = { made: Mark } | { confirmed: string } | { discarded: string };
+
+/** The newest page of the inbox, with its counts. */
+export interface Snapshot {
+  items: Item[];
+  unread: number;
+  unseen: number;
+}
+
+const FORMAT = 4; // of messages and snapshots: another number keeps versions of this script apart
+const SNAPSHOT_TTL_MS = 7 * 24 * 3_600_000;
+
+/** One channel and one local-storage key per endpoint and user. */
+export class CrossTab {
+  readonly #name: string;
+  readonly #channel: BroadcastChannel;
+  #closed = false;
+
+  constructor(endpoint: string, user: string, onMessage: (message: TabMessage) => void) {
+    this.#name = `hub-inbox/${FORMAT} ${endpoint} ${user}`;
+    this.#channel = new BroadcastChannel(this.#name);
+    this.#channel.onmessage = ({ data }: MessageEvent<TabMessage>) => onMessage(data);
+  }
+
+  post(message: TabMessage): void {
+    if (!this.#closed) this.#channel.postMessage(message);
+  }
+
+  save(snapshot: Snapshot): void {
+    try {
+      localStorage.setItem(this.#name, JSON.stringify({ ...snapshot, at: Date.now() }));
+    } catch {
+      this.remove(); // storage is full or blocked: the next page starts empty
+    }
+  }
+
+  load(): Snapshot | undefined {
+    try {
+      const stored = JSON.parse(localStorage.getItem(this.#name) ?? "null") as (Snapshot & { at: number }) | null;
+      if (stored && Date.now() - stored.at < SNAPSHOT_TTL_MS && Array.isArray(stored.items)) return stored;
+    } catch {
+      // Unreadable: removed below.
+    }
+    this.remove();
+    return undefined;
+  }
+
+  remove(): void {
+    try {
+      localStorage.removeItem(this.#name);
+    } catch {
+      // Storage is blocked: nothing is stored.
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#channel.close();
+  }
+}

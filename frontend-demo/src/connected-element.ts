@@ -1,0 +1,141 @@
+/** The base class of the elements that talk to the hub: token, connection and language. */
+import { LitElement, type PropertyDeclarations, type PropertyValues } from "lit";
+import { join, type GetToken, type HubConnection, type Status } from "./client/connection";
+import { userOf } from "./client/token";
+import type { Catalog, I18n } from "./i18n";
+import { followPageLanguage } from "./page";
+
+/**
+ * Attributes: `endpoint` (default: `/graphql` on the origin of this script), `token`, `locale`. Property: `getToken`,
+ * used instead of `token` if set.
+ *
+ * The element joins the page's connection when it is on the page and has a token, and leaves it when one of them is
+ * gone. Moving it within the page keeps the connection.
+ */
+export abstract class ConnectedElement<Messages extends Catalog> extends LitElement {
+  static override properties: PropertyDeclarations = {
+    endpoint: {},
+    token: {},
+    getToken: { attribute: false },
+    locale: {},
+  };
+
+  declare endpoint: string | null | undefined;
+  declare token: string | null | undefined;
+  declare getToken: GetToken | null | undefined;
+  declare locale: string | null | undefined;
+
+  /** The connection, while it can be used: see `keepsRefusedConnection`. */
+  protected hub: HubConnection | undefined;
+  protected i18n: I18n<Messages> = this.createI18n();
+  /** Set this to handle a refused token in the element instead of disconnecting it. */
+  protected readonly keepsRefusedConnection: boolean = false;
+  #joined: HubConnection | undefined;
+  #joining: AbortController | undefined;
+  #stopFollowing = () => {};
+
+  /** Called with a new connection. */
+  protected abstract onConnect(hub: HubConnection): void;
+
+  /** Called when the connection is no longer used. `forget`: the user has changed or signed out; remove their data. */
+  protected abstract onDisconnect(forget: boolean): void;
+
+  protected abstract createI18n(): I18n<Messages>;
+
+  /** Requests a new token now, instead of when the current one expires. */
+  refresh(): void {
+    this.#joined?.refresh();
+  }
+
+  /** The status of the connection; `refused` also without a token. */
+  protected get status(): Status {
+    return this.#joined?.status ?? (this.#hasToken ? "connecting" : "refused");
+  }
+
+  /** The current time in milliseconds, by the hub's clock if it is known. */
+  protected now(): number {
+    return this.hub?.now() ?? Date.now();
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.#stopFollowing = followPageLanguage(this.updateLanguage);
+    if (this.hasUpdated) this.updateLanguage(); // the update joins again
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#stopFollowing();
+    queueMicrotask(() => this.isConnected || this.#leave()); // it may only have been moved
+  }
+
+  protected override willUpdate(changed: PropertyValues): void {
+    if (changed.has("locale")) this.i18n = this.createI18n();
+    if (!this.isConnected) return;
+    const isOtherUser = !this.getToken && !!this.token && !!this.#joined && userOf(this.token) !== this.#joined.user;
+    // Some pages create a getToken function at each rendering: replacing one by another changes nothing.
+    const getTokenToggled = changed.has("getToken") && !(changed.get("getToken") && this.getToken);
+    if (isOtherUser) this.#leave(true);
+    if (changed.has("endpoint") || this.#hasToken !== !!this.#joining) void this.rejoin();
+    else if (changed.has("token") || getTokenToggled) this.refresh();
+  }
+
+  protected readonly updateLanguage = (): void => {
+    this.i18n = this.createI18n();
+    this.requestUpdate();
+  };
+
+  protected async rejoin(): Promise<void> {
+    this.#leave();
+    if (!this.#hasToken) return;
+    const { signal } = (this.#joining = new AbortController());
+    const endpoint = this.endpoint || `${new URL(import.meta.url).origin}/graphql`;
+    const getToken: GetToken = (refused) => this.#requestToken(refused);
+    try {
+      const hub = await join(endpoint, getToken, signal);
+      if (signal.aborted) return hub.leave(getToken);
+      signal.addEventListener("abort", () => hub.leave(getToken));
+      hub.addEventListener("status", () => this.#onStatus(hub), { signal });
+      hub.addEventListener("user", () => (this.#leave(true), void this.rejoin()), { signal });
+      this.#joined = hub;
+      if (hub.status !== "refused" || this.keepsRefusedConnection) this.#connect(hub);
+      this.requestUpdate();
+    } catch (error) {
+      if (!signal.aborted) console.error("hub: cannot connect", error);
+    }
+  }
+
+  get #hasToken(): boolean {
+    return !!(this.token || this.getToken);
+  }
+
+  #requestToken(refused?: string): string | Promise<string> {
+    const token = this.getToken ? this.getToken(refused) : this.token;
+    if (!token) throw new Error("no token: set the attribute token, or the property getToken");
+    return token;
+  }
+
+  #onStatus(hub: HubConnection): void {
+    this.requestUpdate();
+    if (hub.status === "refused" && !this.keepsRefusedConnection) this.#disconnect(true);
+    else if (hub.status === "live" && !this.hub) this.#connect(hub);
+  }
+
+  #connect(hub: HubConnection): void {
+    this.hub = hub;
+    this.onConnect(hub);
+  }
+
+  #disconnect(forget: boolean): void {
+    if (!this.hub) return;
+    this.hub = undefined;
+    this.onDisconnect(forget);
+    this.requestUpdate();
+  }
+
+  #leave(forget = !this.#hasToken): void {
+    this.#disconnect(forget);
+    this.#joining?.abort();
+    this.#joining = this.#joined = undefined;
+  }
+}

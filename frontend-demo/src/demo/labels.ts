@@ -1,0 +1,42 @@
+/** Display names for the codes of the GraphQL API. */
+
+const CHANNELS: Record<string, string> = {
+  IN_APP: "Inbox",
+  EMAIL: "Email",
+  WEB_PUSH: "Web push",
+  MOBILE_PUSH: "Mobile push",
+  SMS: "SMS",
+  WHATSAPP: "WhatsApp",
+  WEBHOOK: "Webhook",
+  SLACK: "Slack",
+  DISCORD: "Discord",
+  TEAMS: "Teams",
+};
+
+const REASONS: Record<string, string> = {
+  NOT_REQUESTED: "Neither the send nor its category requests it",
+  PREFERENCE: "The user turned it off",
+  MUTED: "The user muted this category",
+  NOT_CONFIGURED: "This hub has no provider for it",
+  NO_ADDRESS: "The user has no address or device for it",
+  SUPPRESSED: "The user's address bounced or complained",
+  ALREADY_READ: "The user had already read it",
+  RATE_LIMITED: "On hold: a delivery limit is reached",
+  PROVIDER_DOWN: "On hold: the provider is down",
+  CANCELLED: "The send was canceled",
+  RECALLED: "The sender recalled it",
+  ATTEMPTS_USED_UP: "Every attempt failed",
+  REFUSED: "The provider rejected it permanently",
+  ADDRESS_GONE: "The address no longer exists",
+  POISON: "The workers that tried it crashed",
+  UNREADABLE: "This version cannot read the stored delivery",
+};
+
+export const CHANNEL_ORDER = Object.keys(CHANNELS);
+
+/** `NOT_REQUESTED` as `Not requested`; also covers codes that are newer than this page. */
+const humanized = (code: string): string => code.charAt(0) + code.slice(1).toLowerCase().replaceAll("_", " ");
+
+export const channelLabel = (channel: string): string => CHANNELS[channel] ?? humanized(channel);
+export const reasonLabel = (reason: string): string => REASONS[reason] ?? humanized(reason);
+export const codeLabel = humanized;

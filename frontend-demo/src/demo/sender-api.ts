@@ -1,0 +1,45 @@
+/** The operations of the send form and the receipts table, called with a service token. */
+import { join, type HubConnection } from "../client/connection";
+import { graphql, type ResultOf, type VariablesOf } from "../client/graphql";
+import { getDemoToken } from "./tokens";
+
+export const Categories = graphql(`
+  query Categories { categories { key name defaultChannels priority required } }
+`);
+
+export const Simulate = graphql(`
+  query Simulate($input: SendInput!) {
+    simulate(input: $input) { userId decisions { channel outcome reason dueAt } }
+  }
+`);
+
+export const Send = graphql(`
+  mutation Send($input: SendInput!) { send(input: $input) { send { id } } }
+`);
+
+export const Recall = graphql(`
+  mutation Recall($id: ID!) { recallSend(id: $id) { status } }
+`);
+
+export const Sends = graphql(`
+  query Sends { sends(first: 20) { nodes { id status createdAt recipients notifications(first: 1) { nodes { title } } } } }
+`);
+
+export const Receipts = graphql(`
+  subscription Receipts($send: ID!, $after: Cursor) {
+    receipts(sendId: $send, after: $after) { id cursor kind at userId channel status reason }
+  }
+`);
+
+export type Category = ResultOf<typeof Categories>["categories"][number];
+export type Simulation = ResultOf<typeof Simulate>["simulate"][number];
+export type Sent = ResultOf<typeof Sends>["sends"]["nodes"][number];
+export type Receipt = ResultOf<typeof Receipts>["receipts"];
+export type SendInput = VariablesOf<typeof Send>["input"];
+export type Channel = Receipt["channel"] & string;
+
+/** Connects with a service token. Rejects with `TokensUnavailable` if the hub issues none. */
+export async function connect(): Promise<HubConnection> {
+  await getDemoToken("service");
+  return join("/graphql", (refused) => getDemoToken("service", refused));
+}

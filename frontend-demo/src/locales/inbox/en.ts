@@ -1,0 +1,55 @@
+import type { Translation } from "../../i18n";
+
+/**
+ * English texts of `<hub-inbox>`. A plural text has one form per CLDR plural category, chosen by the number `{n}`. The
+ * other languages have the same keys, and pages override them by the property `words`.
+ */
+export const en = {
+  notifications: "Notifications",
+  countUnread: { one: "{n} unread", other: "{n} unread" },
+  arrived: { one: "{n} new notification", other: "{n} new notifications" },
+  all: "All",
+  unread: "Unread",
+  archived: "Archived",
+  snoozed: "Snoozed",
+  markAllRead: "Mark all as read",
+  markRead: "Mark as read",
+  markUnread: "Mark as unread",
+  archive: "Archive",
+  unarchive: "Move to inbox",
+  snooze: "Snooze",
+  unsnooze: "Unsnooze",
+  why: "Why did I get this?",
+  snoozeUntil: "Snooze until",
+  inAnHour: "In 1 hour",
+  tomorrow: "Tomorrow",
+  nextWeek: "Next week",
+  acknowledge: "Confirm",
+  acknowledged: "Confirmed",
+  urgent: "Urgent",
+  until: "Until {when}",
+  undo: "Undo",
+  dismiss: "Dismiss",
+  close: "Close",
+  didArchive: "Archived",
+  didSnooze: "Snoozed until {when}",
+  refused: "Your change could not be saved: {why}",
+  emptyAll: "You are all caught up",
+  emptyAllMore: "New notifications appear here.",
+  emptyUnread: "No unread notifications",
+  emptyUnreadMore: "You have read everything.",
+  emptyArchived: "No archived notifications",
+  emptyArchivedMore: "Notifications that you archive are kept here.",
+  emptySnoozed: "No snoozed notifications",
+  emptySnoozedMore: "Snoozed notifications wait here and then return to the top of your inbox.",
+  failed: "Could not load notifications",
+  tryAgain: "Try again",
+  loading: "Loading",
+  live: "Live",
+  connecting: "Connecting…",
+  offline: "Offline",
+  signedOut: "You are signed out",
+  signedOutMore: "Sign in again to see your notifications.",
+};
+
+export type Messages = Translation<typeof en>;

@@ -1,0 +1,159 @@
+/**
+ * The user's preferences: the state of the hub with the pending changes applied.
+ *
+ * A change shows at once. Changes are sent one after the other, because each response contains the complete state after
+ * that change. A refused change is discarded.
+ */
+import type { HubConnection } from "../client/connection";
+import type { VariablesOf } from "../client/graphql";
+import { RemoveDevice } from "../push/subscription";
+import { LoadPreferences, UpdatePreferences, type Channel, type Device, type Matrix } from "./operations";
+
+type PreferencesInput = VariablesOf<typeof UpdatePreferences>["input"];
+
+const SLOW_MS = 3_000;
+
+interface Change {
+  apply(matrix: Matrix): Matrix;
+}
+
+/** Dispatches `change` when the shown state changes, and `refused` when a change was discarded. */
+export class PreferencesStore extends EventTarget {
+  devices: Device[] = [];
+  failed = false;
+  /** True if the hub has not responded for a while. */
+  slow = false;
+
+  readonly #hub: HubConnection;
+  readonly #tabs: BroadcastChannel;
+  #confirmed: Matrix | undefined;
+  #pending: Change[] = [];
+  #queue: Promise<unknown> = Promise.resolve();
+  #queuedLoad: Promise<boolean> | undefined;
+
+  constructor(hub: HubConnection) {
+    super();
+    this.#hub = hub;
+    this.#tabs = new BroadcastChannel(`hub-preferences ${hub.endpoint} ${hub.user}`);
+    this.#tabs.onmessage = () => void this.load();
+    document.addEventListener("visibilitychange", this.#onVisible);
+  }
+
+  stop(): void {
+    this.#tabs.close();
+    document.removeEventListener("visibilitychange", this.#onVisible);
+  }
+
+  /** Undefined until it is loaded. */
+  get matrix(): Matrix | undefined {
+    return this.#confirmed && this.#pending.reduce((matrix, change) => change.apply(matrix), this.#confirmed);
+  }
+
+  /** Loads everything after the pending changes. Calls share a load that has not started yet. Resolves to false on failure. */
+  load(): Promise<boolean> {
+    return (this.#queuedLoad ??= this.#enqueue(async () => {
+      this.#queuedLoad = undefined;
+      try {
+        const { preferences, me } = await this.#hub.query(LoadPreferences);
+        this.#confirmed = preferences;
+        this.devices = me.devices;
+        this.failed = false;
+      } catch (error) {
+        console.warn("hub: cannot load the preferences", error);
+        this.failed = true;
+      }
+      return !this.failed;
+    }));
+  }
+
+  /** Switches a channel for all categories. */
+  switchChannel(channel: Channel, enabled: boolean): Promise<boolean> {
+    return this.#change({ channels: [{ channel, enabled }] }, (matrix) => ({
+      ...matrix,
+      channels: matrix.channels.map((one) => (one.channel === channel ? { ...one, enabled } : one)),
+    }));
+  }
+
+  /** Switches a channel for one category. */
+  switchCell(category: string, channel: Channel, enabled: boolean): Promise<boolean> {
+    return this.#change({ categories: [{ category, channel, enabled }] }, (matrix) => ({
+      ...matrix,
+      categories: matrix.categories.map((row) =>
+        row.category.key === category
+          ? { ...row, channels: row.channels.map((one) => (one.channel === channel ? { ...one, enabled } : one)) }
+          : row,
+      ),
+    }));
+  }
+
+  /** Mutes a category until a time; null unmutes it. */
+  mute(category: string, until: string | null): Promise<boolean> {
+    return this.#change({ categories: [{ category, mutedUntil: until }] }, (matrix) => ({
+      ...matrix,
+      categories: matrix.categories.map((row) =>
+        row.category.key === category ? { ...row, mutedUntil: until } : row,
+      ),
+    }));
+  }
+
+  async remove(device: string): Promise<boolean> {
+    const before = this.devices;
+    this.devices = before.filter(({ id }) => id !== device);
+    this.dispatchEvent(new Event("change"));
+    try {
+      await this.#hub.mutate(RemoveDevice, { id: device });
+      this.#tabs.postMessage("changed");
+      return true;
+    } catch (error) {
+      this.devices = before;
+      return this.#discard(error);
+    } finally {
+      this.dispatchEvent(new Event("change"));
+    }
+  }
+
+  /** Resolves to false if the hub refused the change. */
+  #change(input: PreferencesInput, apply: Change["apply"]): Promise<boolean> {
+    const change = { apply };
+    this.#pending.push(change);
+    this.dispatchEvent(new Event("change"));
+    return this.#enqueue(async () => {
+      try {
+        this.#confirmed = (await this.#hub.mutate(UpdatePreferences, { input })).updatePreferences;
+        this.#tabs.postMessage("changed");
+        return true;
+      } catch (error) {
+        return this.#discard(error);
+      } finally {
+        this.#pending = this.#pending.filter((one) => one !== change);
+      }
+    });
+  }
+
+  #enqueue(step: () => Promise<boolean>): Promise<boolean> {
+    const done = this.#queue.then(async () => {
+      const timer = setTimeout(() => this.#setSlow(true), SLOW_MS);
+      const result = await step();
+      clearTimeout(timer);
+      this.#setSlow(false);
+      return result;
+    });
+    this.#queue = done;
+    return done;
+  }
+
+  #setSlow(slow: boolean): void {
+    this.slow = slow;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #discard(error: unknown): false {
+    console.warn("hub: the change was not saved", error);
+    this.dispatchEvent(new Event("refused"));
+    return false;
+  }
+
+  readonly #onVisible = (): void => {
+    if (document.visibilityState === "visible") void this.load();
+  };
+}

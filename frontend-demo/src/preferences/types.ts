@@ -1,0 +1,30 @@
+/** The input of the sections of `<hub-preferences>`. */
+import type { nothing, TemplateResult } from "lit";
+import type { PreferencesI18n } from "../locales/preferences";
+import type { Device, Explanation, Matrix, Row } from "./operations";
+import type { PreferencesStore } from "./preferences-store";
+
+/** `explanation`: undefined while it is loading, null if the notification is not in the inbox. */
+export type DialogState =
+  | { kind: "mute"; category: Row["category"] }
+  | { kind: "remove"; device: Device }
+  | { kind: "why"; id: string; explanation?: Explanation | null };
+
+export interface SectionProps {
+  matrix: Matrix;
+  devices: Device[];
+  store: PreferencesStore;
+  i18n: PreferencesI18n;
+  t: PreferencesI18n["t"];
+  /** The current time in milliseconds, by the hub's clock. */
+  now: number;
+  openDialog(dialog: DialogState): void;
+  /** Shows a message and announces it to screen readers. */
+  showMessage(text: string): void;
+  /** Moves the focus to a heading, after the focused element was removed. */
+  focusHeading(id: string): void;
+  /** The id of the device that is this browser, if it is known. */
+  thisDevice: string | undefined;
+}
+
+export type Section = (props: SectionProps) => TemplateResult | typeof nothing;
