@@ -21,7 +21,7 @@ export const de: Messages = {
   mutedUntil: "Stumm bis {time}",
   mutedForever: "Dauerhaft stumm",
   unmute: "Stummschaltung aufheben",
-  unmuteTitle: "Stummschaltung von {category} aufheben",
+  unmuteTitle: "Stummschaltung aufheben: {category}",
 
   devices: "Geräte",
   noDevices: "Sie haben noch keine Geräte.",
