@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 NODE = Path(__file__).parent / "node"
 SLOWEST_S = 5.0
 CANCELLATION_WARNINGS = re.compile(
-    r"Exception ignored in: <(?:socket\.socket|coroutine object (?:GraphQLCoreConverter|_watch)).*?"
+    r"Exception ignored in: <(?:socket\.socket|coroutine object (?:GraphQLCoreConverter|_time_resolver)).*?"
     r"(?:unclosed <socket\.socket[^\n]*|was never awaited)\n",
     re.DOTALL,
 )
-"""Of a cancelled call pymongo leaves a connection that it was opening to the garbage collector, and graphql-core does
-not begin what stands beside a field that failed at once. Python says so where warnings are errors, as in tests."""
+"""Warnings of Python that show no fault of the hub. pymongo does not close a connection whose opening was cancelled.
+graphql-core does not start the other fields of an operation after one has failed at once."""
 T = TypeVar("T")
 FULL_SCALE = os.environ.get("HUB_TEST_SCALE") == "full"
 
