@@ -12,9 +12,11 @@ import pytest
 from aiohttp import ClientSession, web
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from hub import clock
 from hub.model import Category, Device, DeviceKind, Notification, Priority, Tenant, User
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import aws
+from hub.send.channel import ChannelResources
 from hub.send.channels import email, mobile_push, web_push
 from hub.send.email_message import Sender
 from hub.send.message import Message, Provider
@@ -107,6 +109,10 @@ class FakeServers:
     moto_url: str
     environment: pytest.MonkeyPatch
 
+    def resources(self, settings: Settings, devices: Any = None) -> ChannelResources:
+        """Return the resources of providers with these settings."""
+        return ChannelResources(settings, self.egress, self.stack, clock.now, devices)
+
     async def amazon(self) -> FakeAmazon:
         async with ClientSession() as session, session.post(f"{self.moto_url}/moto-api/reset"):
             pass
@@ -144,7 +150,7 @@ async def smtp_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
         smtp_max_connections=2,
         provider_timeout_s=timeout_s,
     )
-    [provider] = await email.create_providers(given, fakes.egress, fakes.stack)
+    [provider] = await email.create_providers(fakes.resources(given))
     faults = {
         "slow_down": {"RCPT": "451 4.7.1 {address}: too many mails"},
         "down": {"MAIL": "421 4.3.2 down for a while"},
@@ -170,7 +176,7 @@ async def smtp_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
 async def ses_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
     amazon = await fakes.amazon()
     given = provider_settings(ses_from=SENDER, provider_timeout_s=timeout_s)
-    [provider] = await email.create_providers(given, fakes.egress, fakes.stack)
+    [provider] = await email.create_providers(fakes.resources(given))
     await provider._client.create_email_identity(EmailIdentity="no-reply@acme.example")  # type: ignore[attr-defined]
     amazon.calls = 0
     amazon.requests.clear()
@@ -192,9 +198,7 @@ async def ses_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
 
 async def open_web_push(fakes: FakeServers, timeout_s: float = 10) -> tuple[Provider, ...]:
     given = {"vapid_private_key": VAPID_TEXT, "vapid_subject": "mailto:ops@acme.example"}
-    return await web_push.create_providers(
-        provider_settings(**given, provider_timeout_s=timeout_s), fakes.egress, fakes.stack
-    )
+    return await web_push.create_providers(fakes.resources(provider_settings(**given, provider_timeout_s=timeout_s)))
 
 
 async def web_push_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
@@ -273,12 +277,13 @@ async def open_sns(fakes: FakeServers, timeout_s: float = 10) -> SnsClient:
         made = await client.create_platform_application(Name=f"a{uuid4().hex}", Platform=kind, Attributes={})
         applications[platform] = made["PlatformApplicationArn"]
 
-    async def remember(user: str, device: str, arn: str) -> None:
-        remembered.append((user, device, arn))
+    class Devices:
+        async def set_sns_endpoint(self, user: str, device: str, arn: str) -> None:
+            remembered.append((user, device, arn))
 
     arns = {"sns_platform_fcm": applications[FCM], "sns_platform_apns": applications[APNS]}
     [provider] = await mobile_push.create_providers(
-        provider_settings(**arns, provider_timeout_s=timeout_s), fakes.egress, fakes.stack, remember
+        fakes.resources(provider_settings(**arns, provider_timeout_s=timeout_s), Devices())
     )
     return SnsClient(provider, client, applications, remembered)
 
@@ -300,8 +305,6 @@ async def open_smtp(
 ) -> email.Smtp:
     login = more.pop("login", "")
     url = f"{scheme}://{login}127.0.0.1:{server.port}{query}"
-    [smtp] = await email.create_providers(
-        provider_settings(smtp_url=url, smtp_from=SENDER, **more), fakes.egress, fakes.stack
-    )
+    [smtp] = await email.create_providers(fakes.resources(provider_settings(smtp_url=url, smtp_from=SENDER, **more)))
     assert isinstance(smtp, email.Smtp)
     return smtp

@@ -231,14 +231,14 @@ async def test_smtp_is_tried_before_ses(fakes: FakeServers) -> None:
     await fakes.amazon()
     server = await fakes.mail_server()
     given = provider_settings(smtp_url=f"smtp://127.0.0.1:{server.port}", smtp_from=SENDER, ses_from=SENDER)
-    providers = await email.create_providers(given, fakes.egress, fakes.stack)
+    providers = await email.create_providers(fakes.resources(given))
     assert [provider.name for provider in providers] == ["smtp", "ses"]
-    assert await email.create_providers(provider_settings(), fakes.egress, fakes.stack) == ()
+    assert await email.create_providers(fakes.resources(provider_settings())) == ()
 
 
 async def test_ses_gets_the_same_email(fakes: FakeServers) -> None:
     amazon = await fakes.amazon()
-    [ses] = await email.create_providers(provider_settings(ses_from=SENDER), fakes.egress, fakes.stack)
+    [ses] = await email.create_providers(fakes.resources(provider_settings(ses_from=SENDER)))
     await ses._client.create_email_identity(EmailIdentity=ACME.address)  # type: ignore[attr-defined]
     amazon.requests.clear()
     sent = new_message(n_title="Größe")
@@ -272,7 +272,7 @@ async def test_ses_error_determines_the_outcome(
     fakes: FakeServers, status: int, code: str, outcome: type[Dead | Retry]
 ) -> None:
     amazon = await fakes.amazon()
-    [ses] = await email.create_providers(provider_settings(ses_from=SENDER), fakes.egress, fakes.stack)
+    [ses] = await email.create_providers(fakes.resources(provider_settings(ses_from=SENDER)))
     amazon.fault = FakeAmazon.json_error(status, code, f"about {PRIVATE_VALUES['address']}")
     answer = await ses.send(new_message())
     assert isinstance(answer, outcome)

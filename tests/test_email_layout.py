@@ -174,7 +174,7 @@ async def test_quoted_local_part_reaches_the_server(fakes: FakeServers) -> None:
     server = await fakes.mail_server()
     url = f"smtp://127.0.0.1:{server.port}"
     [smtp] = await email.create_providers(
-        provider_settings(smtp_url=url, smtp_from="hub@acme.example"), fakes.egress, fakes.stack
+        fakes.resources(provider_settings(smtp_url=url, smtp_from="hub@acme.example"))
     )
     for address in ('"john doe"@people.example', '"a@b"@people.example', "o'brien+x@people.example"):
         assert type(await smtp.send(message_to(address))).__name__ == "Sent", address

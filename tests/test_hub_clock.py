@@ -71,12 +71,12 @@ async def test_send_uses_the_hub_clock_for_ids_creation_and_order(servers: tuple
     made = []
     settings = Settings(mongo_url=mongod.url, redis_url=redis.url, jwt_secret=("s" * 32,))
     async with build_components(settings) as hub:
-        real = hub.time.now
+        real = hub.server_clock.now
         for days in (0, 3, 1):
             off = timedelta(days=days)
-            hub.time.now = lambda off=off: real() + off  # type: ignore[method-assign, misc]
+            hub.server_clock.now = lambda off=off: real() + off  # type: ignore[method-assign, misc]
             publish = hub.services.publish
-            publish._clock = publish._committer._transactions._clock = hub.time.now
+            publish._clock = publish._committer._transactions._clock = hub.server_clock.now
             request = SendRequest(users=("alice",), category="news", content=Content(title="Hello", body="you"))
             made.append((off, (await publish.send(tenant, request, None)).send))
         for off, send in made:

@@ -220,7 +220,7 @@ async def test_push_service_at_a_private_address_is_not_called(fakes: FakeServer
 async def test_invalid_vapid_key_prevents_the_start(fakes: FakeServers) -> None:
     with pytest.raises(ValueError, match="HUB_VAPID_PRIVATE_KEY"):
         provider_settings(vapid_private_key="nonsense", vapid_subject="mailto:ops@acme.example")
-    assert await web_push.create_providers(provider_settings(), fakes.egress, fakes.stack) == ()
+    assert await web_push.create_providers(fakes.resources(provider_settings())) == ()
 
 
 @given(st.text(max_size=100))
@@ -403,5 +403,5 @@ async def test_applications_in_two_regions_are_rejected(fakes: FakeServers) -> N
     ]
     with pytest.raises(ValueError, match="regions"):
         await mobile_push.create_providers(
-            provider_settings(sns_platform_fcm=arns[0], sns_platform_apns=arns[1]), fakes.egress, fakes.stack
+            fakes.resources(provider_settings(sns_platform_fcm=arns[0], sns_platform_apns=arns[1]))
         )

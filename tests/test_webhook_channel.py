@@ -31,6 +31,7 @@ from hub.model import (
 )
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
+from hub.send.channel import ChannelResources
 from hub.send.channels import webhook
 from hub.send.channels.webhook import WebhookProvider
 from hub.send.message import Message
@@ -39,6 +40,7 @@ from hub.send.webhook_endpoint import SECRET_OVERLAP, WebhookEndpointProvider, W
 from hub.settings import Settings
 
 NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
+NO_DEVICES: Any = None
 SECRET = new_secret()
 TOKEN = f"path-{uuid4().hex}"
 PRIVATE = {"secret": SECRET, "bare secret": SECRET[6:], "address": TOKEN, "title": "A private headline"}
@@ -167,7 +169,9 @@ async def make(kind: str) -> AsyncIterator[Callable[[float], Any]]:
             receiver = await stack.enter_async_context(Receiver())
             if kind == "person":
                 given = Settings(jwt_secret=("s" * 32,), provider_timeout_s=timeout_s)
-                [provider] = await webhook.create_providers(given, egress, stack)
+                [provider] = await webhook.create_providers(
+                    ChannelResources(given, egress, stack, clock.now, NO_DEVICES)
+                )
                 return Rig(receiver, lambda: provider.send(message(receiver.url)))
             caller = WebhookEndpointProvider(egress, timeout_s, clock.now)
             return Rig(receiver, lambda: caller.send(addressed(endpoint(receiver.url))))
@@ -326,7 +330,7 @@ def test_preview_is_the_signed_request() -> None:
 async def test_disabled_webhooks_create_no_provider() -> None:
     async with AsyncExitStack() as stack, OutboundHTTP() as egress:
         given = Settings(jwt_secret=("s" * 32,), personal_webhooks=False)
-        assert await webhook.create_providers(given, egress, stack) == ()
+        assert await webhook.create_providers(ChannelResources(given, egress, stack, clock.now, NO_DEVICES)) == ()
 
 
 def test_host_breakers_are_shared_within_a_tenant_and_url_breakers_are_not() -> None:

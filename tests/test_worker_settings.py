@@ -14,6 +14,7 @@ from hub.outbox.lanes import PUT_SCRIPT, Lanes
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.send.isolation import IsolationLock
 from hub.send.worker import Dispatcher
+from hub.send.worker_resources import DispatchPolicy, WorkerResources
 from tests.channel_setup import SHORT_TIMES, connect_webhook, wait_for_deliveries
 from tests.cli_commands import run_command
 from tests.client import Json, Tenant, eventually
@@ -88,7 +89,7 @@ async def test_worker_with_a_crashed_component_exits_and_logs_it(servers: tuple[
         told = [json.loads(line) for line in worker.log.splitlines() if '"event": "component_crashed"' in line]
         assert told, worker.log
         for event in told:
-            assert (event["level"], event["part"] in {"Dispatcher.run", "Watch.run"}) == ("critical", True)
+            assert (event["level"], event["part"]) == ("critical", "Dispatcher.run")
     finally:
         worker.kill()
 
@@ -97,14 +98,13 @@ async def test_dispatcher_with_failing_settlement_stops(
     servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing: Any = None
-    given: Any = {"concurrency": 1, "lease_s": 1, "schedule": (), "retry_after_max_s": 1, "lease_max_expirations": 5}
+    policy = DispatchPolicy(concurrency=1, lease_s=1, schedule=(), retry_after_max_s=1, lease_max_expirations=5)
     async with RedisClient.from_url(servers[1].url) as client:
         lanes = Lanes(client, f"lanes{uuid4().hex}:", 10)
-        dispatcher: Any = Dispatcher(
-            "EMAIL", nothing, nothing, lanes, nothing, nothing, IsolationLock(), clock.now, **given
-        )
-        monkeypatch.setattr(dispatcher, "_settle", lambda: 1 / 0)
-        dispatcher._results.append(nothing)
+        resources = WorkerResources(lanes, nothing, nothing, IsolationLock(), nothing, clock.now)
+        dispatcher: Any = Dispatcher("EMAIL", nothing, nothing, resources, policy)
+        monkeypatch.setattr(dispatcher._settler, "_settle_next", lambda: 1 / 0)
+        dispatcher._settler._results.append(nothing)
         async with asyncio.timeout(20):
             with pytest.raises(ZeroDivisionError):
                 await dispatcher.run()

@@ -34,7 +34,7 @@ def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
 def to_graphql_error(error: Exception, request_id: str) -> dict[str, Any]:
     """Convert any exception to an error without a path."""
     known = _expected(error, request_id)
-    if known is None:
+    if known is None or known.code == INTERNAL:
         _log_internal(error, request_id)
     return _payload(known, request_id)
 
@@ -52,7 +52,7 @@ def _format(error: GraphQLError, request_id: str, broken: list[Exception]) -> di
         told["extensions"] = {"code": BAD_USER_INPUT}
         return told
     known = _expected(cause, request_id)
-    if known is None:
+    if known is None or known.code == INTERNAL:
         broken.append(cause)
     return told | _payload(known, request_id)
 
@@ -67,7 +67,8 @@ def _expected(error: Exception, request_id: str) -> HubError | None:
 
 def _payload(known: HubError | None, request_id: str) -> dict[str, Any]:
     if known is not None:
-        return {"message": known.message, "extensions": {"code": known.code, **known.extensions}}
+        request = {"requestId": request_id} if known.code == INTERNAL else {}
+        return {"message": known.message, "extensions": {"code": known.code, **request, **known.extensions}}
     return {
         "message": "Something broke inside; the log knows it by this request id.",
         "extensions": {"code": INTERNAL, "requestId": request_id},

@@ -84,6 +84,10 @@ class Users:
         docs = self._users.find({"_id": {"$in": list(ids)}})
         return await decode_by_id(docs, User)
 
+    async def find_stored(self, ids: Collection[str]) -> set[str]:
+        """Return those of `ids` that have a document, even if it cannot be decoded."""
+        return {doc["_id"] async for doc in self._users.find({"_id": {"$in": list(ids)}}, {"_id": 1})}
+
     async def change(self, id: str, step: Callable[[User], User]) -> User:
         """Replace a user's devices, preferences and suppressed addresses with those that `step` returns.
 

@@ -1,14 +1,12 @@
 """`hub work` that sends no webhooks, to measure claiming and settling alone."""
 
-from contextlib import AsyncExitStack
-
 import uvloop
 
 from hub.model import Channel
 from hub.platform import logging
-from hub.platform.outbound_http import OutboundHTTP
 from hub.runtime.work import work
-from hub.send.message import Message, Provider
+from hub.send.channel import ChannelResources
+from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Outcome, Sent
 from hub.settings import Settings
 
@@ -26,8 +24,12 @@ class Null:
         return Sent()
 
 
-async def create_providers(_: Settings, __: OutboundHTTP, ___: AsyncExitStack) -> list[Provider]:
+async def create_providers(_: ChannelResources) -> list[Provider]:
     return [Null()]
+
+
+def preview(message: Message) -> Preview:
+    return Preview(message.notification.title, "")
 
 
 if __name__ == "__main__":

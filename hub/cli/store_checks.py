@@ -64,7 +64,7 @@ async def _transaction_lifetime_s(database: Database) -> int | None:
 
 
 async def _check_indexes(database: Database, settings: Settings) -> str:
-    from hub.runtime.container import indexes
+    from hub.runtime.indexes import indexes
 
     missing = []
     count = 0

@@ -22,7 +22,6 @@ How it stops: `close` rejects new works and waits for the submitted ones.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -30,17 +29,7 @@ import structlog
 
 from hub.clock import Clock
 from hub.errors import Unavailable
-from hub.inbox.transaction import (
-    AddFollowUps,
-    Batch,
-    LoadDecisionData,
-    NewMailboxUpdates,
-    OnCommit,
-    Submission,
-    TransactionRunner,
-    Work,
-    fail,
-)
+from hub.inbox.transaction import Batch, CommitHooks, Submission, TransactionRunner, Work, fail
 from hub.platform import tracing
 from hub.platform.connections import Database
 from hub.settings import Settings
@@ -58,37 +47,11 @@ T = TypeVar("T")
 
 
 class Committer:
-    """Gathers works and commits them in batches.
+    """Gathers works and commits them in batches."""
 
-    - `new_mailbox_updates` returns the updates of other collections that new mailboxes need.
-    - `load_decision_data` loads the tenants, and the users of works that need recipients.
-    - `add_follow_ups` adds documents of other stages to a unit of work before it is written.
-    - `on_commit` is called with each committed unit and its changes, before the callers get their results.
-    - `outcome_unknown` is called when a transaction is abandoned that may have been committed.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        settings: Settings,
-        clock: Clock,
-        *,
-        new_mailbox_updates: NewMailboxUpdates,
-        on_commit: OnCommit,
-        load_decision_data: LoadDecisionData,
-        add_follow_ups: AddFollowUps,
-        outcome_unknown: Callable[[], None],
-    ) -> None:
+    def __init__(self, database: Database, settings: Settings, clock: Clock, hooks: CommitHooks) -> None:
         self._settings = settings
-        self._transactions = TransactionRunner(
-            database,
-            clock,
-            new_mailbox_updates=new_mailbox_updates,
-            on_commit=on_commit,
-            load_decision_data=load_decision_data,
-            add_follow_ups=add_follow_ups,
-            outcome_unknown=outcome_unknown,
-        )
+        self._transactions = TransactionRunner(database, clock, hooks)
         self._small: deque[Submission[Any]] = deque()
         self._large: deque[Submission[Any]] = deque()
         self._busy: set[str] = set()

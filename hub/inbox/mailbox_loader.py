@@ -1,14 +1,16 @@
 """Batches reads of mailboxes, because many clients reconnect at once after a restart."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import Context
 
+from hub.inbox.mailbox_decoding import UnreadableMailbox
 from hub.model import Mailbox
 
 MAILBOXES_PER_QUERY = 1000
 
-Read = Callable[[Sequence[str]], Awaitable[list[Mailbox]]]
+Read = Callable[[Sequence[str]], Awaitable[tuple[Mapping[str, Mailbox], Collection[str]]]]
+"""Returns the mailboxes by id, and the ids of those that cannot be decoded."""
 
 
 class MailboxLoader:
@@ -20,7 +22,7 @@ class MailboxLoader:
         self._reading: asyncio.Task[None] | None = None
 
     async def get(self, mailbox: str) -> Mailbox | None:
-        """Return the mailbox, or None if it does not exist. Raise PyMongoError."""
+        """Return the mailbox, or None if it does not exist. Raise PyMongoError or UnreadableMailbox."""
         if mailbox not in self._pending:
             self._pending[mailbox] = asyncio.get_running_loop().create_future()
         future = self._pending[mailbox]
@@ -34,13 +36,17 @@ class MailboxLoader:
             while self._pending:
                 ids = list(self._pending)[:MAILBOXES_PER_QUERY]
                 batch = {id: self._pending.pop(id) for id in ids}
-                mailboxes = {mailbox.id: mailbox for mailbox in await self._read(ids)}
+                mailboxes, unreadable = await self._read(ids)
                 for id, future in batch.items():
-                    future.set_result(mailboxes.get(id))
+                    if id in unreadable:
+                        future.set_exception(UnreadableMailbox([id]))
+                        future.exception()  # marks it as retrieved, because the caller may be cancelled
+                    else:
+                        future.set_result(mailboxes.get(id))
         except Exception as error:  # noqa: BLE001 - raised to every waiting caller
             for future in (*batch.values(), *self._pending.values()):
                 future.set_exception(error)
-                future.exception()  # marks it as retrieved, because the caller may be cancelled
+                future.exception()
             self._pending.clear()
         finally:
             self._reading = None

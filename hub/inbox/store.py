@@ -11,6 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.clock import Clock
 from hub.errors import NotFound
 from hub.inbox import search
+from hub.inbox.mailbox_decoding import decode_mailbox, decode_mailboxes
 from hub.inbox.mailbox_loader import MailboxLoader
 from hub.inbox.state import UNREAD, UNSEEN, VIEWS
 from hub.model import (
@@ -23,7 +24,6 @@ from hub.model import (
     Notification,
     Position,
     Priority,
-    mailbox_from,
 )
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.decoding import decode, decode_all, decode_by_id
@@ -114,27 +114,34 @@ class Inboxes:
         self._database = database
         self._settings = settings
         self._clock = clock
-        self._mailbox_loader = MailboxLoader(self.get_mailboxes)
+        self._mailbox_loader = MailboxLoader(self._read_mailboxes)
 
     def position(self, head: Mailbox) -> Position:
         return Position(head.epoch, head.modseq, int(self._clock().timestamp()))
 
     async def get_mailbox(self, mailbox: str) -> Mailbox | None:
         doc = await self._database.mailboxes.find_one({"_id": mailbox})
-        return mailbox_from(doc) if doc else None
+        return decode_mailbox(doc) if doc else None
 
-    async def get_mailboxes(self, mailboxes: Sequence[str]) -> list[Mailbox]:
-        """Return the mailboxes that exist. Callers pass at most 1,000 ids."""
-        docs = self._database.mailboxes.find({"_id": {"$in": list(mailboxes)}})
-        return [mailbox_from(doc) async for doc in docs]
+    async def get_mailboxes(self, ids: Collection[str]) -> dict[str, Mailbox]:
+        """Return, by id, the mailboxes of `ids` that exist and can be decoded. Callers pass at most 1,000."""
+        mailboxes, _ = await self._read_mailboxes(ids)
+        return mailboxes
+
+    async def _read_mailboxes(self, ids: Collection[str]) -> tuple[dict[str, Mailbox], frozenset[str]]:
+        """Return the mailboxes by id, and the ids of those that cannot be decoded."""
+        return await decode_mailboxes(self._database.mailboxes.find({"_id": {"$in": list(ids)}}))
 
     async def get_notifications(self, ids: Collection[str]) -> dict[str, Notification]:
         """Return the notifications of `ids` that exist, including hidden and removed ones."""
         docs = self._database.notifications.find({"_id": {"$in": list(ids)}})
         return await decode_by_id(docs, Notification)
 
-    async def get_mailboxes_by_id(self, mailboxes: Collection[str]) -> dict[str, Mailbox]:
-        return {head.id: head for head in await self.get_mailboxes(list(mailboxes))}
+    async def find_stored(self, ids: Collection[str]) -> set[str]:
+        """Return those of `ids` that a notification or a mailbox has, even if it cannot be decoded."""
+        match = {"_id": {"$in": list(ids)}}
+        found = [self._database.notifications.find(match, {"_id": 1}), self._database.mailboxes.find(match, {"_id": 1})]
+        return {doc["_id"] for docs in found for doc in await docs.to_list()}
 
     async def get_page(self, mailbox: str, query: InboxQuery, first: int, after: int | None) -> InboxPage | None:
         """Return the newest `first` notifications with an added modseq below `after`.
@@ -144,7 +151,7 @@ class Inboxes:
             doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
             if doc is None:
                 return None
-            head = mailbox_from(doc)
+            head = decode_mailbox(doc)
             notifications = await self._find(mailbox, query, first + 1, session, after=after)
         return InboxPage(notifications[:first], len(notifications) > first, head, self.position(head))
 
@@ -187,7 +194,7 @@ class Inboxes:
             doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
             if doc is None:
                 return None
-            head = mailbox_from(doc)
+            head = decode_mailbox(doc)
             backlog = self._backlog_without_read(head, after)
             if backlog or after is None:
                 return backlog
@@ -217,6 +224,11 @@ class Inboxes:
         )
         return [(doc["mailbox"], doc["_id"]) async for doc in docs]
 
+    async def postpone(self, ids: Collection[str], until: datetime) -> None:
+        """Make due notifications that cannot be processed due again at `until`, so they do not delay the others."""
+        due: Document = {"_id": {"$in": list(ids)}, "wake_at": {"$lt": until}}
+        await self._database.notifications.update_many(due, {"$set": {"wake_at": until}})
+
     async def sample_mailbox(self) -> str | None:
         """Return a random mailbox, or None if there is none."""
         cursor = await self._database.mailboxes.aggregate([{"$sample": {"size": 1}}, {"$project": {"_id": 1}}])
@@ -228,7 +240,7 @@ class Inboxes:
             doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
             if doc is None:
                 return None
-            head = mailbox_from(doc)
+            head = decode_mailbox(doc)
             unread = {"mailbox": mailbox, "state": {"$in": [state.value for state in UNREAD]}}
             cursor = await self._database.notifications.aggregate(
                 [{"$match": unread}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}], session=session, hint="page"

@@ -4,13 +4,14 @@
   of the mailboxes since the snapshot, MongoDB reports a write conflict, and the attempt is repeated.
 - After the second conflict the batch is split. One contested mailbox then does not delay the others.
 - A work whose `apply` raises a HubError fails alone. `apply` must make its checks before it changes the unit.
+- A work on a mailbox that cannot be decoded fails alone with UnreadableMailbox.
 """
 
 import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 from hub.clock import Clock
 from hub.errors import HubError, Unavailable
 from hub.inbox import search
+from hub.inbox.mailbox_decoding import decode_mailboxes
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import (
     CONTENT_FIELDS,
@@ -33,7 +35,6 @@ from hub.model import (
     MailboxChange,
     Notification,
     document,
-    mailbox_from,
 )
 from hub.platform import metrics, tracing
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
@@ -47,14 +48,30 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-NewMailboxUpdates = Callable[[Collection[str], UnitOfWork], dict[str, list[UpdateOne]]]
-"""Returns the updates that new mailboxes need, by collection (for example of their users)."""
-AddFollowUps = Callable[[UnitOfWork], None]
-"""Adds documents of other stages to a unit."""
-LoadDecisionData = Callable[[Collection[str], Collection[str]], Coroutine[Any, Any, Any]]
-"""Loads the tenants of the first mailboxes, and the users of the second."""
-OnCommit = Callable[[UnitOfWork, list[MailboxChange]], None]
-"""Called with a committed unit and its changes."""
+
+
+class CommitHooks(Protocol):
+    """The work of other stages around a commit."""
+
+    async def load_decision_data(self, mailboxes: Collection[str], recipients: Collection[str]) -> Any:
+        """Return the tenants of `mailboxes` and the users of `recipients`, as `unit.decision_data`."""
+        ...
+
+    def new_mailbox_updates(self, mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
+        """Return the further updates, by collection, that new mailboxes need (such as their users)."""
+        ...
+
+    def add_follow_ups(self, unit: UnitOfWork) -> None:
+        """Add documents of other stages to a unit before it is written."""
+        ...
+
+    def on_commit(self, unit: UnitOfWork, changes: list[MailboxChange]) -> None:
+        """Handle a committed unit and its changes, before the futures of its works are resolved."""
+        ...
+
+    def on_unknown_outcome(self) -> None:
+        """Handle a transaction that was abandoned and may have been committed."""
+        ...
 
 
 class Work(Protocol[T_co]):
@@ -109,26 +126,12 @@ Batch = list[Submission[Any]]
 
 
 class TransactionRunner:
-    """Runs the transactions of batches. See `Committer` for the arguments."""
+    """Runs the transactions of batches."""
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        *,
-        new_mailbox_updates: NewMailboxUpdates,
-        on_commit: OnCommit,
-        load_decision_data: LoadDecisionData,
-        add_follow_ups: AddFollowUps,
-        outcome_unknown: Callable[[], None],
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, hooks: CommitHooks) -> None:
         self._database = database
         self._clock = clock
-        self._new_mailbox_updates = new_mailbox_updates
-        self._on_commit = on_commit
-        self._load_decision_data = load_decision_data
-        self._add_follow_ups = add_follow_ups
-        self._outcome_unknown = outcome_unknown
+        self._hooks = hooks
 
     async def run(self, batch: Batch, on_written: Callable[[], None]) -> None:
         """Run transactions until every work of the batch is committed or has failed.
@@ -171,7 +174,7 @@ class TransactionRunner:
     def _abandon(self, batch: Batch) -> None:
         """Fail works that may have been committed. Their changes are not published."""
         if batch:
-            self._outcome_unknown()
+            self._hooks.on_unknown_outcome()
         for job in batch:
             fail(job, Unavailable("The store did not respond in time. Retry with an idempotency key."))
 
@@ -190,10 +193,11 @@ class TransactionRunner:
                 unit = await self._build_unit(batch, session)
                 for job in batch:
                     try:
+                        unit.require_readable(job.work.mailboxes)
                         results.append((job, await job.work.apply(unit, session)))
                     except HubError as error:
                         results.append((job, error))
-                self._add_follow_ups(unit)
+                self._hooks.add_follow_ups(unit)
                 await self._write(unit, session)
                 on_written()
                 await _commit(session)
@@ -204,7 +208,7 @@ class TransactionRunner:
         metrics.commit_batch_size.observe(len(batch))
         metrics.commit_seconds.observe((time.time_ns() - began_ns) / 1e9)
         changed = unit.changes()
-        self._on_commit(unit, _with_traces(batch, changed, began_ns) if tracing.enabled() else changed)
+        self._hooks.on_commit(unit, _with_traces(batch, changed, began_ns) if tracing.enabled() else changed)
         for job, result in results:
             if isinstance(result, HubError):
                 fail(job, result)
@@ -218,7 +222,7 @@ class TransactionRunner:
         stored before the works were submitted."""
         mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
         recipients = {mailbox for job in batch if job.work.needs_recipients for mailbox in job.work.mailboxes}
-        loading = asyncio.create_task(self._load_decision_data(mailboxes, recipients))
+        loading = asyncio.create_task(self._hooks.load_decision_data(mailboxes, recipients))
         loading.add_done_callback(_ignore_error)  # if `_read` fails, it is not cancelled: that would close a connection
         unit = await self._read(batch, session)
         unit.decision_data = await loading
@@ -226,14 +230,13 @@ class TransactionRunner:
 
     async def _read(self, batch: Batch, session: AsyncClientSession) -> UnitOfWork:
         keys = list({mailbox for job in batch for mailbox in job.work.mailboxes})
-        mailboxes = {
-            doc["_id"]: mailbox_from(doc)
-            async for doc in self._database.mailboxes.find({"_id": {"$in": keys}}, session=session)
-        }
-        new_mailboxes = frozenset(keys) - mailboxes.keys()
+        mailboxes, unreadable = await decode_mailboxes(
+            self._database.mailboxes.find({"_id": {"$in": keys}}, session=session)
+        )
+        new_mailboxes = frozenset(keys) - mailboxes.keys() - unreadable
         for key in new_mailboxes:
             mailboxes[key] = Mailbox(id=key, epoch=secrets.token_hex(4))
-        unit = UnitOfWork(self._clock(), mailboxes, new_mailboxes)
+        unit = UnitOfWork(self._clock(), mailboxes, new_mailboxes, unreadable)
         if ids := list({id for job in batch for id in job.work.reads}):
             docs = self._database.notifications.find({"_id": {"$in": ids}}, session=session)
             unit.notifications.update(await decode_by_id(docs, Notification))
@@ -249,7 +252,7 @@ class TransactionRunner:
         if changed := [_counts_update(head) for head in unit.mailboxes_to_write if head.id not in unit.new_mailboxes]:
             await self._command("update", "mailboxes", "updates", changed, session)
         if unit.new_mailboxes:
-            for collection, updates in self._new_mailbox_updates(unit.new_mailboxes, unit).items():
+            for collection, updates in self._hooks.new_mailbox_updates(unit.new_mailboxes, unit).items():
                 await self._database[collection].bulk_write(updates, ordered=False, session=session)
         if unit.inserted:
             await self._insert("notifications", [search.stored_document(n) for n in unit.inserted.values()], session)

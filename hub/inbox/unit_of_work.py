@@ -1,6 +1,6 @@
 """The unit of work of one transaction, without I/O: the documents it has read, writes and publishes."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from pymongo import UpdateOne
 
 from hub.errors import NotFound
 from hub.inbox import state
+from hub.inbox.mailbox_decoding import UnreadableMailbox
 from hub.model import InboxEvent, InboxEventKind, InboxState, Mailbox, MailboxChange, Notification
 
 
@@ -22,10 +23,17 @@ class UnitOfWork:
     - `read_with_deliveries`: ids of the notifications that were marked as read and have external deliveries.
     """
 
-    def __init__(self, now: datetime, mailboxes: dict[str, Mailbox], new_mailboxes: frozenset[str]) -> None:
+    def __init__(
+        self,
+        now: datetime,
+        mailboxes: dict[str, Mailbox],
+        new_mailboxes: frozenset[str],
+        unreadable_mailboxes: frozenset[str] = frozenset(),
+    ) -> None:
         self.now = now
         self.mailboxes = mailboxes
         self.new_mailboxes = new_mailboxes
+        self._unreadable_mailboxes = unreadable_mailboxes
         self.notifications: dict[str, Notification] = {}
         self.inserted: dict[str, Notification] = {}
         self.replaced: dict[str, Notification] = {}
@@ -37,6 +45,11 @@ class UnitOfWork:
         self._events: dict[str, list[InboxEvent]] = {}
         self._first: dict[str, int] = {}
         self._unpublished: set[str] = set()
+
+    def require_readable(self, mailboxes: Collection[str]) -> None:
+        """Raise UnreadableMailbox if one of `mailboxes` cannot be decoded."""
+        if unreadable := self._unreadable_mailboxes.intersection(mailboxes):
+            raise UnreadableMailbox(unreadable)
 
     def get(self, mailbox: str, id: str) -> Notification | None:
         """Return a visible notification of a mailbox, as changed so far, or None."""

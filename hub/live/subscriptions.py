@@ -13,7 +13,7 @@ RESYNC.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 class Store(Protocol):
     """The reads of the inbox that subscriptions need."""
 
-    async def get_mailboxes(self, mailboxes: Sequence[str]) -> list[Mailbox]: ...
+    async def get_mailboxes(self, ids: Sequence[str]) -> Mapping[str, Mailbox]: ...
     async def peek_backlog(self, mailbox: str, after: Position | None) -> Backlog | None: ...
     async def backlog(self, mailbox: str, after: Position | None) -> Backlog | None: ...
 
@@ -187,9 +187,9 @@ class SubscriptionHub:
         mailboxes = list(self._mailbox_feeds)
         for start in range(0, len(mailboxes), MAILBOXES_PER_QUERY):
             batch = mailboxes[start : start + MAILBOXES_PER_QUERY]
-            heads = {head.id: head for head in await self._store.get_mailboxes(batch)}
+            heads = await self._store.get_mailboxes(batch)
             for mailbox in batch:
-                head = heads.get(mailbox)  # None: the user was erased
+                head = heads.get(mailbox)  # None: the user was erased, or the mailbox cannot be decoded
                 if any(
                     feed.live and (head is None or feed.position < head.modseq or feed.epoch != head.epoch)
                     for feed in self._mailbox_feeds.get(mailbox, ())

@@ -4,7 +4,7 @@ the live message."""
 from hub.model.channels import Channel, DeviceKind, Priority
 from hub.model.deliveries import Attempt, Delivery, WebhookCall
 from hub.model.inbox_events import Backlog, InboxEvent, InboxEventKind, MailboxChange, Position
-from hub.model.mailboxes import InboxState, InboxView, Mailbox, mailbox_from, mailbox_of, tenant_of, user_of
+from hub.model.mailboxes import InboxState, InboxView, Mailbox, mailbox_of, tenant_of, user_of
 from hub.model.notifications import (
     BECAUSE_KINDS,
     CONTENT_FIELDS,
@@ -64,7 +64,6 @@ __all__ = (
     "WebhookCall",
     "WebhookEndpoint",
     "document",
-    "mailbox_from",
     "mailbox_of",
     "notification_from",
     "tenant_of",

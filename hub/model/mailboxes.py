@@ -1,7 +1,6 @@
 """Mailboxes, their keys, and where in a mailbox a notification is."""
 
 from enum import StrEnum
-from typing import Any
 
 from hub.model.record import Record
 
@@ -50,8 +49,3 @@ def tenant_of(mailbox: str) -> str:
 
 def user_of(mailbox: str) -> str:
     return mailbox.partition("/")[2]
-
-
-def mailbox_from(doc: dict[str, Any]) -> Mailbox:
-    """Return the mailbox of a document."""
-    return Mailbox(id=doc["_id"], epoch=doc["epoch"], modseq=doc["modseq"], unread=doc["unread"], unseen=doc["unseen"])

@@ -15,7 +15,7 @@ job before it is due.
 
 import asyncio
 import random
-from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -68,6 +68,7 @@ class Job(Protocol):
 
 
 J = TypeVar("J", bound=Job)
+J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
 
 
 class DueEntry(Struct, frozen=True):
@@ -91,15 +92,30 @@ class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
     provider_id: str | None = None
 
 
-class ReceiptBuilder(Protocol):
-    """Builds the documents of receipts: the receipts and the webhook calls that they cause."""
+class Receipts(Protocol[J_contra]):
+    """The receipts of the jobs of one collection."""
+
+    def receipt_for(self, job: J_contra, status: DeliveryStatus, reason: Reason | None, now: datetime) -> Any | None:
+        """Return the receipt of a job's new status, or None if that status has none."""
+        ...
 
     async def build_documents(self, pending: Sequence[Any], now: datetime) -> dict[str, list[Document]]:
-        """Return what to insert, by collection."""
+        """Return the documents to insert, by collection: the receipts and the webhook calls that they cause."""
+        ...
+
+
+class NoReceipts:
+    """For jobs without receipts."""
+
+    def receipt_for(self, *_: object) -> None:
+        return None
+
+    async def build_documents(self, *_: object) -> dict[str, list[Document]]:
+        return {}
 
 
 class Claims(Generic[J]):
-    """The jobs of one collection. `receipt_for` returns the receipt of a new state, or None if it has none."""
+    """The jobs of one collection. `requeue_after_s`: how long a job may be on its lane before it is due again."""
 
     def __init__(
         self,
@@ -108,12 +124,10 @@ class Claims(Generic[J]):
         type_: type[J],
         clock: Clock,
         requeue_after_s: float,
-        receipt_writer: ReceiptBuilder,
-        receipt_for: Callable[[J, DeliveryStatus, Reason | None, datetime], Any | None],
+        receipts: Receipts[J],
     ) -> None:
         self._database = database
-        self._receipt_writer = receipt_writer
-        self._receipt_for = receipt_for
+        self._receipts = receipts
         self._jobs = database[collection]
         self._fast_jobs = self._jobs.with_options(write_concern=FAST_WRITES, read_concern=ReadConcern("local"))
         self._type = type_
@@ -192,9 +206,11 @@ class Claims(Generic[J]):
                     [_settlement_update(one, now) for one in still_claimed], ordered=False, session=session
                 )
             pending = [
-                pending for one in still_claimed if (pending := self._receipt_for(one.job, one.status, one.reason, now))
+                receipt
+                for one in still_claimed
+                if (receipt := self._receipts.receipt_for(one.job, one.status, one.reason, now))
             ]
-            for collection, documents in (await self._receipt_writer.build_documents(pending, now)).items():
+            for collection, documents in (await self._receipts.build_documents(pending, now)).items():
                 await self._database[collection].insert_many(documents, ordered=False, session=session)
         return still_claimed
 

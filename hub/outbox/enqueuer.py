@@ -3,58 +3,46 @@
 A job that does not reach its lane is due in MongoDB: at once if that can be stored, otherwise at its `due_at`.
 """
 
-import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from pymongo.errors import PyMongoError
 
+from hub.outbox.claims import Claims
 from hub.outbox.lanes import Lanes
 from hub.platform import metrics
-from hub.platform.connections import is_cancelling
+from hub.platform.batch_queue import BatchQueue
 from hub.platform.redis_keys import REDIS_ERRORS
 
-BATCH_SIZE = 500  # ids a round trip
+BATCH_SIZE = 500  # ids per round trip
 QUEUE_MAX = 50_000
-Entry = tuple[str, str]
+LaneEntry = tuple[str, str]
 """Lane and id."""
 
 log = structlog.get_logger(__name__)
 
 
 class Enqueuer:
-    """Pushes in batches. Ids that did not reach their lanes are passed to `unmark_queued`."""
-
-    def __init__(self, lanes: Lanes, unmark_queued: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+    def __init__(self, lanes: Lanes, claims: Claims[Any]) -> None:
         self._lanes = lanes
-        self._unmark_queued = unmark_queued
-        self._queue: deque[Entry] = deque()
-        self._not_empty = asyncio.Event()
+        self._claims = claims
+        self._queue: BatchQueue[LaneEntry] = BatchQueue(self._push, BATCH_SIZE, QUEUE_MAX)
 
-    def put(self, entries: Sequence[Entry]) -> None:
-        """Queue committed jobs, as lane and id."""
-        if len(self._queue) + len(entries) > QUEUE_MAX:
+    def put(self, entries: Sequence[LaneEntry]) -> None:
+        """Queue committed jobs. If the queue is full, they are enqueued when they are due."""
+        if not self._queue.put(entries):
             metrics.enqueue_failures.inc(len(entries))
-            return
-        self._queue.extend(entries)
-        self._not_empty.set()
 
     async def run(self) -> None:
         """Push until cancelled."""
-        while not is_cancelling():
-            if not self._queue:
-                self._not_empty.clear()
-                await self._not_empty.wait()
-            await self._push_batch()
+        await self._queue.run()
 
     async def flush(self) -> None:
         """Push what is left after `run` has ended."""
-        while self._queue:
-            await self._push_batch()
+        await self._queue.flush()
 
-    async def _push_batch(self) -> None:
-        entries = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_SIZE))]
+    async def _push(self, entries: Sequence[LaneEntry]) -> None:
         try:
             not_pushed = await self._lanes.put(entries)
         except REDIS_ERRORS as error:
@@ -63,6 +51,6 @@ class Enqueuer:
         if not_pushed:
             metrics.enqueue_failures.inc(len(not_pushed))
             try:
-                await self._unmark_queued(not_pushed)
+                await self._claims.unmark_queued(not_pushed)
             except PyMongoError as error:
                 log.warning("unmark_queued_failed", error=repr(error), deliveries=len(not_pushed))

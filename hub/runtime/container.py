@@ -9,49 +9,56 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from hub import clock, status
+from hub import clock
 from hub.api.auth import Authenticator
 from hub.api.context import Services
 from hub.api.execution.persisted_queries import AutomaticPersistedQueries
 from hub.api.rate_limits import RateLimits
-from hub.audience import tenants, users
 from hub.audience.devices import Devices
-from hub.inbox import store
+from hub.audience.tenants import Tenants
+from hub.audience.users import Users
 from hub.inbox.committer import Committer
+from hub.inbox.store import Inboxes
 from hub.live.feed import QUEUE_MAX_EVENTS
 from hub.live.publisher import Publisher
 from hub.live.pubsub import PubSubConnection
 from hub.live.subscriptions import SubscriptionHub
-from hub.model import (
-    Channel,
-    Delivery,
-    WebhookCall,
-)
-from hub.outbox.claims import Claims
+from hub.model import Channel, Delivery, WebhookCall
+from hub.outbox.claims import Claims, NoReceipts
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.lanes import Lanes
-from hub.platform import connections, metrics, schema_version, signed_links, tracing
+from hub.platform import connections, metrics, schema_version, tracing
 from hub.platform.circuit_breaker import Breakers
-from hub.platform.connections import Database, Indexes
+from hub.platform.connections import Database
 from hub.platform.mongo_client import PoolWatchdog
 from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.rate_limiter import RateLimiter
 from hub.platform.server_clock import ServerClock
+from hub.platform.signed_links import SignedLinks, load_signing_key
+from hub.runtime.indexes import indexes
 from hub.runtime.queue_metrics import QueueMetrics
 from hub.settings import Settings
-from hub.status import receipt_writer, receipts, sends, workers
 from hub.status.backlog import Backlog
+from hub.status.deliveries import COLLECTION as DELIVERIES
 from hub.status.deliveries import Deliveries
 from hub.status.read_propagation import ReadPropagation
 from hub.status.receipt_writer import ReceiptWriter
+from hub.status.receipts import ReceiptStreams
+from hub.status.sends import Sends
 from hub.status.workers import CallTally, Heartbeat, Workers
-from hub.webhooks import endpoints, webhook_calls
-from hub.workflows.after_commit import CommitHooks
+from hub.webhooks.endpoints import Endpoints
+from hub.webhooks.webhook_calls import COLLECTION as WEBHOOK_CALLS
+from hub.webhooks.webhook_calls import WebhookCalls
+from hub.workflows import due_notifications
+from hub.workflows.after_commit import AfterCommit
 from hub.workflows.cancel_send import SendCancellation
+from hub.workflows.count_check import CountCheck
+from hub.workflows.due_jobs import DueJobs
+from hub.workflows.due_notifications import DueNotifications
 from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish
-from hub.workflows.scheduler import DueJobs, Scheduler
+from hub.workflows.scheduler import PeriodicTask, Scheduler
 from hub.workflows.user_data import UserData
 
 
@@ -63,43 +70,37 @@ class Components:
     services: Services
     auth: Authenticator
     scheduler: Scheduler
+    count_check: CountCheck
     publisher: Publisher
-    limiter: RateLimiter
+    rate_limiter: RateLimiter
     enqueuer: Enqueuer
-    quiet: ReadPropagation
-    time: ServerClock
+    read_propagation: ReadPropagation
+    server_clock: ServerClock
     watchdogs: list[PoolWatchdog]
     redis: Redis
     outbound_http: OutboundHTTP
-    jobs: Claims[Delivery]
-    calls: Claims[WebhookCall]
+    delivery_claims: Claims[Delivery]
+    webhook_claims: Claims[WebhookCall]
     lanes: Lanes
     breakers: Breakers
     queue_metrics: QueueMetrics
-    tally: CallTally
+    call_tally: CallTally
     heartbeat: Heartbeat
 
     def common_loops(self) -> list[Coroutine[Any, Any, None]]:
         """Return the background tasks of every process."""
         return [
-            self.time.run(),
+            self.server_clock.run(),
             *(watchdog.run() for watchdog in self.watchdogs),
             self.publisher.run(),
-            self.limiter.run(),
+            self.rate_limiter.run(),
             self.enqueuer.run(),
-            self.quiet.run(),
+            self.read_propagation.run(),
         ]
 
     def worker_loops(self) -> list[Coroutine[Any, Any, None]]:
         """Return the background tasks of a worker."""
-        return [self.scheduler.run(), self.queue_metrics.run(), self.heartbeat.run()]
-
-
-def indexes(settings: Settings) -> list[Indexes]:
-    """Return the indexes of every collection."""
-    stages = store.indexes(settings), sends.indexes(), receipts.indexes(settings), users.indexes()
-    outgoing = status.deliveries.indexes(), webhook_calls.indexes(settings), workers.indexes()
-    return [*stages, tenants.indexes(), *outgoing, signed_links.indexes()]
+        return [self.scheduler.run(), self.count_check.run(), self.queue_metrics.run(), self.heartbeat.run()]
 
 
 @asynccontextmanager
@@ -111,22 +112,22 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         stores = await _connect(settings, stack)
         queue = _build_queue(settings, stores)
         inbox = _build_inbox(settings, stores, queue)
-        limiter = RateLimiter(stores.redis, settings.redis_prefix, lambda: stores.time.now().timestamp())
-        services = _build_services(settings, stores, queue, inbox, limiter)
-        stack.push_async_callback(flush_writers, inbox.committer, inbox.publisher, queue.enqueuer, queue.quiet)
-        register_gauges(inbox.committer, inbox.publisher, services.subscriptions)
-        yield _assemble(settings, stores, queue, inbox, services, limiter)
+        rate_limiter = RateLimiter(stores.redis, settings.redis_prefix, lambda: stores.server_clock.now().timestamp())
+        services = _build_services(settings, stores, queue, inbox, rate_limiter)
+        stack.push_async_callback(_flush_writers, inbox, queue)
+        _register_gauges(inbox, services.subscriptions)
+        yield _assemble(settings, stores, queue, inbox, services, rate_limiter)
 
 
 @dataclass(frozen=True, slots=True)
 class _Stores:
-    """Connections. `streams` is a second MongoDB client: a receipt reader holds its connection nearly all the time, so
-    commits have a pool of their own."""
+    """Connections. `streams` is a second MongoDB client, because a receipt reader holds its connection nearly all the
+    time: commits have a pool of their own."""
 
     database: Database
     streams: Database
     redis: Redis
-    time: ServerClock
+    server_clock: ServerClock
     outbound_http: OutboundHTTP
     signing_key: bytes
 
@@ -136,53 +137,56 @@ async def _connect(settings: Settings, stack: AsyncExitStack) -> _Stores:
     await connections.connect_and_migrate(database, settings)
     await schema_version.check_version(database)
     await connections.connect_and_migrate(database, settings, *indexes(settings))
-    time = ServerClock(database, clock.now)
-    await time.sync()
+    server_clock = ServerClock(database, clock.now)
+    await server_clock.sync()
     return _Stores(
         database=database,
-        signing_key=await signed_links.load_signing_key(database),
+        signing_key=await load_signing_key(database),
         redis=await stack.enter_async_context(connections.redis(settings)),
         outbound_http=await stack.enter_async_context(OutboundHTTP(settings.egress_allow)),
         streams=await stack.enter_async_context(connections.mongo(settings, settings.receipt_max_streams + 1)),
-        time=time,
+        server_clock=server_clock,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Queue:
-    """Deliveries and webhook calls, and the lanes they wait on."""
+    """Deliveries and webhook calls, and the lanes on which they wait."""
 
-    tenants: tenants.Tenants
+    tenants: Tenants
     deliveries: Deliveries
-    jobs: Claims[Delivery]
-    calls: Claims[WebhookCall]
+    delivery_claims: Claims[Delivery]
+    webhook_claims: Claims[WebhookCall]
     lanes: Lanes
     enqueuer: Enqueuer
-    quiet: ReadPropagation
+    read_propagation: ReadPropagation
 
 
 def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
-    database, now, requeue_after_s = stores.database, stores.time.now, settings.requeue_after_s
-    setups = tenants.Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s)
-    receipt_rows = ReceiptWriter(setups.get_many)
-    deliveries = Deliveries(database, now, receipt_rows)
-    jobs = Claims(
-        database, status.deliveries.COLLECTION, Delivery, now, requeue_after_s, receipt_rows, receipt_writer.receipt_for
-    )
-    calls = Claims(database, webhook_calls.COLLECTION, WebhookCall, now, requeue_after_s, receipt_rows, lambda *_: None)
+    database, now, requeue_after_s = stores.database, stores.server_clock.now, settings.requeue_after_s
+    tenants = Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s)
+    receipt_writer = ReceiptWriter(tenants)
+    deliveries = Deliveries(database, now, receipt_writer)
     lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max_ids)
+    delivery_claims = Claims(database, DELIVERIES, Delivery, now, requeue_after_s, receipt_writer)
     return _Queue(
-        setups, deliveries, jobs, calls, lanes, Enqueuer(lanes, jobs.unmark_queued), ReadPropagation(deliveries)
+        tenants=tenants,
+        deliveries=deliveries,
+        delivery_claims=delivery_claims,
+        webhook_claims=Claims(database, WEBHOOK_CALLS, WebhookCall, now, requeue_after_s, NoReceipts()),
+        lanes=lanes,
+        enqueuer=Enqueuer(lanes, delivery_claims),
+        read_propagation=ReadPropagation(deliveries),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Inbox:
-    """What changes inboxes and publishes the changes."""
+    """The components that change inboxes and publish the changes."""
 
-    users: users.Users
-    inboxes: store.Inboxes
-    sends: sends.Sends
+    users: Users
+    inboxes: Inboxes
+    sends: Sends
     publisher: Publisher
     committer: Committer
     actions: InboxActions
@@ -190,47 +194,36 @@ class _Inbox:
 
 
 def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
-    database, now = stores.database, stores.time.now
-    people = users.Users(database, now, settings.commit_deadline_s)
-    inboxes = store.Inboxes(database, settings, now)
-    records = sends.Sends(database)
+    database, now = stores.database, stores.server_clock.now
+    users = Users(database, now, settings.commit_deadline_s)
+    inboxes = Inboxes(database, settings, now)
+    sends = Sends(database)
     publisher = Publisher(stores.redis, settings.redis_prefix)
-    hooks = CommitHooks(people, queue.tenants, publisher, queue.enqueuer, queue.quiet)
-    committer = Committer(
-        database,
-        settings,
-        now,
-        new_mailbox_updates=hooks.create_missing_users,
-        on_commit=hooks.after_commit,
-        load_decision_data=hooks.load_decision_data,
-        add_follow_ups=hooks.add_webhook_deliveries,
-        outcome_unknown=publisher.request_reconcile,
-    )
-    actions = InboxActions(committer, inboxes, publisher.enqueue, settings.commit_max_documents)
-    cancellation = SendCancellation(records, queue.deliveries, actions, now)
-    return _Inbox(people, inboxes, records, publisher, committer, actions, cancellation)
+    hooks = AfterCommit(users, queue.tenants, publisher, queue.enqueuer, queue.read_propagation)
+    committer = Committer(database, settings, now, hooks)
+    actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
+    cancellation = SendCancellation(sends, queue.deliveries, actions, now)
+    return _Inbox(users, inboxes, sends, publisher, committer, actions, cancellation)
 
 
-def _build_subscriptions(settings: Settings, stores: _Stores, inboxes: store.Inboxes) -> SubscriptionHub:
+def _build_subscriptions(settings: Settings, stores: _Stores, inboxes: Inboxes) -> SubscriptionHub:
     prefix = settings.redis_prefix
 
-    def link(rooms: SubscriptionHub) -> PubSubConnection:
-        connect = functools.partial(connections.pubsub_client, settings)
-        return PubSubConnection(connect, stores.redis, prefix, rooms.on_message, rooms.reconcile)
+    def connect(subscriptions: SubscriptionHub) -> PubSubConnection:
+        client = functools.partial(connections.pubsub_client, settings)
+        return PubSubConnection(client, stores.redis, prefix, subscriptions.on_message, subscriptions.reconcile)
 
-    return SubscriptionHub(inboxes, link, prefix)
+    return SubscriptionHub(inboxes, connect, prefix)
 
 
 def _build_services(
-    settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, limiter: RateLimiter
+    settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, rate_limiter: RateLimiter
 ) -> Services:
-    database, now = stores.database, stores.time.now
+    database, now = stores.database, stores.server_clock.now
     return Services(
         settings=settings,
         clock=now,
-        publish=Publish(
-            inbox.committer, inbox.sends, queue.tenants.create_category_update, queue.tenants.cached, settings, now
-        ),
+        publish=Publish(inbox.committer, inbox.sends, queue.tenants, settings, now),
         inbox_actions=inbox.actions,
         inboxes=inbox.inboxes,
         subscriptions=_build_subscriptions(settings, stores, inbox.inboxes),
@@ -241,58 +234,66 @@ def _build_services(
         user_data=UserData(
             database,
             inbox.committer,
-            inbox.publisher.enqueue,
+            inbox.publisher,
             chunk=settings.commit_max_documents,
-            most=settings.export_max_items,
+            export_max=settings.export_max_items,
         ),
         deliveries=queue.deliveries,
         send_cancellation=inbox.cancellation,
-        webhook_endpoints=endpoints.Endpoints(database, settings, now),
-        webhook_calls=webhook_calls.WebhookCalls(database, now),
-        receipts=receipts.ReceiptStreams(
-            stores.streams, settings.tenant_max_receipt_streams, settings.receipt_max_streams
-        ),
+        webhook_endpoints=Endpoints(database, settings, now),
+        webhook_calls=WebhookCalls(database, now),
+        receipts=ReceiptStreams(stores.streams, settings.tenant_max_receipt_streams, settings.receipt_max_streams),
         outbound_http=stores.outbound_http,
-        signed_links=signed_links.SignedLinks(stores.signing_key, settings.public_url),
-        rate_limits=RateLimits(limiter, settings),
+        signed_links=SignedLinks(stores.signing_key, settings.public_url),
+        rate_limits=RateLimits(rate_limiter, settings),
         persisted_queries=AutomaticPersistedQueries(stores.redis, settings),
         health=health_reader(database, stores.redis, settings, now, settings.configured),
         shutting_down=asyncio.Event(),
     )
 
 
-def _assemble(
-    settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, services: Services, limiter: RateLimiter
-) -> Components:
-    now = stores.time.now
-    breakers = Breakers(stores.redis, settings.redis_prefix, settings.circuit_breaker_open_s)
-    tally = CallTally(now)
-    due = [
-        DueJobs("deliveries", queue.jobs, queue.lanes, now, settings),
-        DueJobs("webhook_calls", queue.calls, queue.lanes, now, settings),
+def _build_scheduler(settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox) -> Scheduler:
+    now = stores.server_clock.now
+    notifications = DueNotifications(inbox.inboxes, inbox.actions, now)
+    deliveries = DueJobs("deliveries", queue.delivery_claims, queue.lanes, now, settings)
+    webhook_calls = DueJobs("webhook_calls", queue.webhook_claims, queue.lanes, now, settings)
+    tasks = [
+        PeriodicTask("due_notifications", notifications.tick, due_notifications.BATCH_SIZE),
+        PeriodicTask("due_deliveries", deliveries.tick),
+        PeriodicTask("due_webhook_calls", webhook_calls.tick),
+        PeriodicTask("interrupted_cancellations", inbox.cancellation.resume_interrupted),
+        PeriodicTask("replays", queue.deliveries.continue_replays),
     ]
+    return Scheduler(tasks, settings.scheduler_interval_s)
+
+
+def _assemble(
+    settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, services: Services, rate_limiter: RateLimiter
+) -> Components:
+    now = stores.server_clock.now
+    breakers = Breakers(stores.redis, settings.redis_prefix, settings.circuit_breaker_open_s)
+    call_tally = CallTally(now)
     return Components(
         database=stores.database,
         services=services,
         auth=Authenticator(settings, stores.outbound_http),
-        scheduler=Scheduler(
-            inbox.inboxes, inbox.actions, inbox.cancellation, queue.deliveries, due, now, settings.scheduler_interval_s
-        ),
+        scheduler=_build_scheduler(settings, stores, queue, inbox),
+        count_check=CountCheck(inbox.inboxes),
         publisher=inbox.publisher,
-        limiter=limiter,
+        rate_limiter=rate_limiter,
         enqueuer=queue.enqueuer,
-        quiet=queue.quiet,
-        time=stores.time,
+        read_propagation=queue.read_propagation,
+        server_clock=stores.server_clock,
         watchdogs=[PoolWatchdog(one.client, settings.mongo_url) for one in (stores.database, stores.streams)],
         redis=stores.redis,
         outbound_http=stores.outbound_http,
-        jobs=queue.jobs,
-        calls=queue.calls,
+        delivery_claims=queue.delivery_claims,
+        webhook_claims=queue.webhook_claims,
         lanes=queue.lanes,
         breakers=breakers,
         queue_metrics=QueueMetrics(queue.lanes, breakers, now),
-        tally=tally,
-        heartbeat=Heartbeat(stores.database, now, tally),
+        call_tally=call_tally,
+        heartbeat=Heartbeat(stores.database, now, call_tally),
     )
 
 
@@ -311,20 +312,20 @@ def health_reader(
     )
 
 
-async def flush_writers(committer: Committer, publisher: Publisher, feeder: Enqueuer, quiet: ReadPropagation) -> None:
-    """Commit what is under way, then write what the commits left in queues."""
-    await committer.close()
-    await publisher.flush()
-    await feeder.flush()
-    await quiet.flush()
+async def _flush_writers(inbox: _Inbox, queue: _Queue) -> None:
+    """Commit the submitted changes, then write what the commits left in queues."""
+    await inbox.committer.close()
+    await inbox.publisher.flush()
+    await queue.enqueuer.flush()
+    await queue.read_propagation.flush()
 
 
-def register_gauges(committer: Committer, publisher: Publisher, rooms: SubscriptionHub) -> None:
+def _register_gauges(inbox: _Inbox, subscriptions: SubscriptionHub) -> None:
     """Register the gauges that are computed when `/metrics` is read."""
     half = QUEUE_MAX_EVENTS // 2
-    metrics.commits_waiting.set_function(lambda: committer.waiting)
-    metrics.publish_waiting.set_function(lambda: publisher.waiting)
-    metrics.mailboxes_open.set_function(lambda: rooms.mailbox_count)
-    metrics.feed_events.set_function(lambda: sum(rooms.queue_lengths()))
-    metrics.feed_events_max.set_function(lambda: max(rooms.queue_lengths(), default=0))
-    metrics.feeds_over_half_full.set_function(lambda: sum(waiting > half for waiting in rooms.queue_lengths()))
+    metrics.commits_waiting.set_function(lambda: inbox.committer.waiting)
+    metrics.publish_waiting.set_function(lambda: inbox.publisher.waiting)
+    metrics.mailboxes_open.set_function(lambda: subscriptions.mailbox_count)
+    metrics.feed_events.set_function(lambda: sum(subscriptions.queue_lengths()))
+    metrics.feed_events_max.set_function(lambda: max(subscriptions.queue_lengths(), default=0))
+    metrics.feeds_over_half_full.set_function(lambda: sum(waiting > half for waiting in subscriptions.queue_lengths()))

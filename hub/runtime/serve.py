@@ -73,7 +73,7 @@ async def serve(
 
 
 def _uvicorn_config(hub: Components, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
-    app = make_app(hub.services, hub.auth, IdempotentResponses(hub.database, hub.time.now), hub.database)
+    app = make_app(hub.services, hub.auth, IdempotentResponses(hub.database, hub.server_clock.now), hub.database)
     addresses = ClientAddresses(settings)
     return uvicorn.Config(
         proxy_headers(app, addresses),

@@ -1,7 +1,7 @@
 """The worker process: dispatchers and the scheduler.
 
-It stops in this order: nothing more is claimed; calls under way finish, as far as there is time; their results are
-settled; claims without a call are released.
+It stops in this order: nothing more is claimed; calls under way finish if there is time; their results are settled;
+claims without a call are released.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import signal
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from typing import Any
 
 import structlog
 import uvicorn
@@ -23,20 +22,21 @@ from hub.runtime.background import run_background, run_dispatchers
 from hub.runtime.container import Components, build_components
 from hub.runtime.dispatchers import build_dispatchers, load_channels
 from hub.runtime.stop_deadline import StopDeadline
+from hub.send.channel import ChannelModule
 from hub.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 
-async def work(settings: Settings, serving: Sequence[Any] | None = None) -> None:
-    """Run dispatchers for the channels in `serving` (default: all) and the scheduler until SIGTERM or SIGINT. Raise
+async def work(settings: Settings, channels: Sequence[ChannelModule] | None = None) -> None:
+    """Run dispatchers for `channels` (default: all) and the scheduler until SIGTERM or SIGINT. Raise
     listen.PortUnavailable or connections.StoreUnavailable."""
     async with AsyncExitStack() as stack:
         listeners = [] if settings.work_port is None else listen.bind(settings.host, settings.work_port)
         for listener in listeners:
-            stack.enter_context(listener).listen()  # early requests wait in the backlog
+            stack.enter_context(listener).listen()  # early requests wait in its backlog
         hub = await stack.enter_async_context(build_components(settings))
-        dispatchers = await build_dispatchers(hub, settings, load_channels() if serving is None else serving, stack)
+        dispatchers = await build_dispatchers(hub, settings, load_channels() if channels is None else channels, stack)
         loops = [*hub.common_loops(), *hub.worker_loops()]
         if listeners:
             loops.append(serve_probes(hub, settings, listeners))

@@ -1,19 +1,21 @@
 """Calls of tenants' webhook endpoints. Signature and status codes are those of the WEBHOOK channel."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from cachetools import LRUCache
 from msgspec import Struct
 
+from hub.audience.tenants import Tenants
 from hub.clock import Clock
-from hub.model import DeliveryStatus, Reason, Tenant, WebhookCall, WebhookEndpoint
+from hub.model import DeliveryStatus, Reason, WebhookCall, WebhookEndpoint
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import signing
 from hub.send.job_handler import ReadyToSend
 from hub.send.outcome import Outcome
 from hub.send.retry_policy import Transition
+from hub.webhooks.endpoints import Endpoints
 
 ENDPOINT_CACHE_SIZE = 10_000
 SECRET_OVERLAP = timedelta(days=1)
@@ -31,8 +33,8 @@ class WebhookMessage(Struct, frozen=True):
 class WebhookEndpointProvider:
     name = "endpoint"
 
-    def __init__(self, egress: OutboundHTTP, timeout_s: float, clock: Clock) -> None:
-        self._egress = egress
+    def __init__(self, outbound_http: OutboundHTTP, timeout_s: float, clock: Clock) -> None:
+        self._outbound_http = outbound_http
         self._clock = clock
         self.timeout_s = timeout_s
 
@@ -43,40 +45,36 @@ class WebhookEndpointProvider:
         """Make one attempt. The `webhook-id` is the same in every attempt."""
         now, body = self._clock(), message.call.payload.encode()
         headers = signing.sign_headers(message.id, body, signing_secrets(message.endpoint, now), now)
-        return await signing.post(self._egress, message.endpoint.url, body, headers, self.timeout_s, now)
+        return await signing.post(self._outbound_http, message.endpoint.url, body, headers, self.timeout_s, now)
 
 
 class WebhookHandler:
-    """The job handler of webhook calls. `tenants` loads tenants by id; `record_result` stores how a call ended."""
+    """The job handler of webhook calls."""
 
-    def __init__(
-        self,
-        provider: WebhookEndpointProvider,
-        tenants: Callable[[Collection[str]], Awaitable[Mapping[str, Tenant]]],
-        record_result: Callable[[str, WebhookEndpoint, DeliveryStatus], Awaitable[None]],
-    ) -> None:
+    def __init__(self, provider: WebhookEndpointProvider, tenants: Tenants, endpoints: Endpoints) -> None:
         self._provider = provider
         self._tenants = tenants
-        self._record_result = record_result
-        self._endpoints: LRUCache[tuple[str, str], WebhookEndpoint] = LRUCache(ENDPOINT_CACHE_SIZE)
+        self._endpoints = endpoints
+        self._called: LRUCache[tuple[str, str], WebhookEndpoint] = LRUCache(ENDPOINT_CACHE_SIZE)  # by tenant and id
 
-    async def prepare(self, jobs: Sequence[WebhookCall], now: datetime) -> list[ReadyToSend | Transition]:  # noqa: ARG002 - as desks are
+    async def prepare(self, jobs: Sequence[WebhookCall], now: datetime) -> list[ReadyToSend | Transition]:  # noqa: ARG002 - part of JobHandler
         """Return a message for each call. A call of a deleted or disabled endpoint fails; it can be replayed later."""
-        tenants = await self._tenants({job.tenant for job in jobs})
-        found: list[ReadyToSend | Transition] = []
+        tenants = await self._tenants.get_many({job.tenant for job in jobs})
+        results: list[ReadyToSend | Transition] = []
         for job in jobs:
             endpoint = next((one for one in tenants[job.tenant].endpoints if one.id == job.endpoint), None)
             if endpoint is None or not endpoint.enabled:
-                found.append(Transition(DeliveryStatus.FAILED, Reason.ADDRESS_GONE))
+                results.append(Transition(DeliveryStatus.FAILED, Reason.ADDRESS_GONE))
                 continue
-            self._endpoints[job.tenant, job.endpoint] = endpoint
-            found.append(ReadyToSend(WebhookMessage(job.id, job, endpoint), [self._provider]))
-        return found
+            self._called[job.tenant, job.endpoint] = endpoint
+            results.append(ReadyToSend(WebhookMessage(job.id, job, endpoint), [self._provider]))
+        return results
 
     async def on_settled(self, jobs: Sequence[tuple[WebhookCall, DeliveryStatus]]) -> None:
-        for job, became in jobs:
-            if endpoint := self._endpoints.get((job.tenant, job.endpoint)):
-                await self._record_result(job.tenant, endpoint, became)
+        """Record how the calls ended."""
+        for job, status in jobs:
+            if endpoint := self._called.get((job.tenant, job.endpoint)):
+                await self._endpoints.record_result(job.tenant, endpoint, status)
 
     async def on_address_gone(self, job: WebhookCall, message: WebhookMessage) -> None:
         """Do nothing: 410 from a tenant's endpoint fails this call only."""

@@ -3,13 +3,12 @@
 It runs in the background after the commit. It is an optimization: the check before each call is authoritative.
 """
 
-import asyncio
-from collections import deque
 from collections.abc import Sequence
 
 import structlog
 from pymongo.errors import PyMongoError
 
+from hub.platform.batch_queue import BatchQueue
 from hub.status.deliveries import Deliveries
 
 BATCH_SIZE = 200  # notifications per batch
@@ -21,30 +20,22 @@ log = structlog.get_logger(__name__)
 class ReadPropagation:
     def __init__(self, deliveries: Deliveries) -> None:
         self._deliveries = deliveries
-        self._queue: deque[str] = deque(maxlen=QUEUE_MAX)
-        self._not_empty = asyncio.Event()
+        self._queue: BatchQueue[str] = BatchQueue(self._skip, BATCH_SIZE, QUEUE_MAX)
 
     def put(self, notifications: Sequence[str]) -> None:
-        """Queue notifications that were read and have deliveries on other channels."""
-        self._queue.extend(notifications)
-        self._not_empty.set()
+        """Queue notifications that were read and have deliveries on other channels. Drop them if the queue is full."""
+        self._queue.put(notifications)
 
     async def run(self) -> None:
         """Skip until cancelled."""
-        while True:
-            if not self._queue:
-                self._not_empty.clear()
-                await self._not_empty.wait()
-            await self._skip_batch()
+        await self._queue.run()
 
     async def flush(self) -> None:
         """Skip what is left after `run` has ended."""
-        while self._queue:
-            await self._skip_batch()
+        await self._queue.flush()
 
-    async def _skip_batch(self) -> None:
-        read = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_SIZE))]
+    async def _skip(self, notifications: Sequence[str]) -> None:
         try:
-            await self._deliveries.skip_read(read)
+            await self._deliveries.skip_read(notifications)
         except PyMongoError as error:
-            log.warning("read_propagation_failed", error=repr(error), notifications=len(read))
+            log.warning("read_propagation_failed", error=repr(error), notifications=len(notifications))

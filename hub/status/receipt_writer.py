@@ -1,8 +1,9 @@
 """Builds receipts and the webhook calls that they cause. The caller writes both in the transaction that causes them."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from hub.audience.tenants import Tenants
 from hub.model import Delivery, DeliveryStatus, Notification, Reason, Tenant
 from hub.platform.connections import Document
 from hub.status import receipts
@@ -17,14 +18,6 @@ REPORTED_STATUSES = frozenset(
     }
 )
 """Delivery statuses that produce a receipt."""
-Tenants = Callable[[Collection[str]], Awaitable[Mapping[str, Tenant]]]
-
-
-def receipt_for(
-    delivery: Delivery, status: DeliveryStatus, reason: Reason | None, now: datetime
-) -> PendingReceipt | None:
-    """Return the receipt of a delivery's new status; None if that status has none."""
-    return (receipts.delivery_receipt(delivery, status, now, reason), delivery) if status in REPORTED_STATUSES else None
 
 
 def webhook_calls_for(
@@ -40,17 +33,23 @@ def webhook_calls_for(
 
 
 class ReceiptWriter:
-    """Builds the documents of receipts. `tenants` loads tenants by id."""
+    """Builds the documents of receipts. Implements `hub.outbox.claims.Receipts` for deliveries."""
 
     def __init__(self, tenants: Tenants) -> None:
         self._tenants = tenants
+
+    def receipt_for(
+        self, job: Delivery, status: DeliveryStatus, reason: Reason | None, now: datetime
+    ) -> PendingReceipt | None:
+        """Return the receipt of a delivery's new status, or None if that status has none."""
+        return (receipts.delivery_receipt(job, status, now, reason), job) if status in REPORTED_STATUSES else None
 
     async def build_documents(self, pending: Sequence[PendingReceipt], now: datetime) -> dict[str, list[Document]]:
         """Return the documents to insert, by collection."""
         if not pending:
             return {}
         documents = {receipts.COLLECTION: [receipt for receipt, _ in pending]}
-        tenants = await self._tenants({receipt["tenant"] for receipt, _ in pending})
+        tenants = await self._tenants.get_many({receipt["tenant"] for receipt, _ in pending})
         if calls := webhook_calls_for(pending, tenants, now):
             documents[webhook_calls.COLLECTION] = calls
         return documents

@@ -10,7 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from hub.ids import first_id_at
 from hub.model import Channel, DeliveryStatus, Notification, Reason, Send, SendStatus
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.decoding import decode, decode_all, decode_page
+from hub.platform.decoding import decode, decode_page
 
 COLLECTION = "sends"
 CANCELLATION_REASONS = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
@@ -63,8 +63,13 @@ class Sends:
 
     async def list_interrupted(self, before: datetime) -> list[Send]:
         """Return some sends whose cancellation began before `before` and was interrupted."""
-        found = self._database[COLLECTION].find({"cancelling_since": {"$lt": before}}).limit(INTERRUPTED_BATCH_SIZE)
-        return await decode_all(found, Send)
+        interrupted = self._database[COLLECTION].find({"cancelling_since": {"$lt": before}})
+        return await decode_page(interrupted.sort("cancelling_since", ASCENDING), Send, INTERRUPTED_BATCH_SIZE)
+
+    async def mark_resumed(self, send: Send, at: datetime) -> None:
+        """Record that the cancellation is resumed at `at`."""
+        still = {"_id": send.id, "cancelling_since": {"$exists": True}}
+        await self._database[COLLECTION].update_one(still, {"$set": {"cancelling_since": at}})
 
     async def finish_cancellation(self, send: Send) -> None:
         """Record that the cancellation is complete."""
@@ -72,11 +77,12 @@ class Sends:
             {"_id": send.id, "status": send.status}, {"$unset": {"cancelling_since": ""}}
         )
 
-    async def list_in_inboxes(self, send: Send, limit: int) -> list[tuple[str, str]]:
-        """Return mailbox and id of the send's notifications that are still in inboxes."""
-        wanted = {"send": send.id, "state": {"$exists": True}}
-        found = self._database.notifications.find(wanted, {"mailbox": 1}, hint="send").limit(limit)
-        return [(doc["mailbox"], doc["_id"]) async for doc in found]
+    async def list_in_inboxes(self, send: Send, limit: int, after: str = "") -> list[tuple[str, str]]:
+        """Return mailbox and id of the send's notifications that are still in inboxes, after the id `after`, in order
+        of their ids."""
+        match = {"send": send.id, "_id": {"$gt": after}, "state": {"$exists": True}}
+        found = self._database.notifications.find(match, {"mailbox": 1}, hint="send").sort("_id", ASCENDING)
+        return [(doc["mailbox"], doc["_id"]) async for doc in found.limit(limit)]
 
     async def page(
         self,

@@ -1,8 +1,8 @@
-"""What other stages do around a commit of the inbox.
+"""The work of other stages around a commit of the inbox.
 
 - Before it: `load_decision_data` reads the users and tenants that a send decides about.
-- Inside its transaction: `create_missing_users` and `add_webhook_deliveries` add documents that are committed with it.
-- After it: `after_commit` publishes live changes, enqueues deliveries and starts read propagation. It only fills
+- Inside its transaction: `new_mailbox_updates` and `add_follow_ups` add documents that are committed with it.
+- After it: `on_commit` publishes live changes, enqueues deliveries and starts read propagation. It only fills
   bounded queues in memory and never waits. Entries that are lost with the process are recovered: subscribers reconcile
   with the store, the scheduler enqueues overdue deliveries, and each delivery is checked again before its call.
 """
@@ -12,9 +12,9 @@ from collections.abc import Collection
 
 from pymongo import UpdateOne
 
-from hub.audience import users
 from hub.audience.tenants import Tenants
-from hub.audience.users import Users
+from hub.audience.users import COLLECTION as USERS
+from hub.audience.users import Users, create_missing
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.live.publisher import Publisher
 from hub.model import MailboxChange, tenant_of
@@ -26,44 +26,42 @@ from hub.webhooks import webhook_calls
 from hub.workflows.publish import DecisionData
 
 
-class CommitHooks:
-    """The functions that the committer calls."""
+class AfterCommit:
+    """Implements `hub.inbox.transaction.CommitHooks`."""
 
     def __init__(
         self,
-        audience: Users,
+        users: Users,
         tenants: Tenants,
         publisher: Publisher,
         enqueuer: Enqueuer,
         read_propagation: ReadPropagation,
     ) -> None:
-        self._users = audience
+        self._users = users
         self._tenants = tenants
         self._publisher = publisher
         self._enqueuer = enqueuer
         self._read_propagation = read_propagation
 
-    async def load_decision_data(self, mailboxes: Collection[str], deciding: Collection[str]) -> DecisionData:
-        """Return the tenants of `mailboxes` and the users of `deciding`."""
+    async def load_decision_data(self, mailboxes: Collection[str], recipients: Collection[str]) -> DecisionData:
+        """Return the tenants of `mailboxes` and the users of `recipients`."""
         tenants = self._tenants.get_many({tenant_of(mailbox) for mailbox in mailboxes})
-        if not deciding:
+        if not recipients:
             return DecisionData({}, await tenants)
-        return DecisionData(*await asyncio.gather(self._users.get_many(deciding), tenants))
+        return DecisionData(*await asyncio.gather(self._users.get_many(recipients), tenants))
 
-    @staticmethod
-    def create_missing_users(mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
+    def new_mailbox_updates(self, mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
         """Return the updates that create the users of new mailboxes, by collection."""
-        return {users.COLLECTION: users.create_missing(mailboxes, unit.now)}
+        return {USERS: create_missing(mailboxes, unit.now)}
 
-    @staticmethod
-    def add_webhook_deliveries(unit: UnitOfWork) -> None:
-        """Add the calls of webhook endpoints that the receipts of this unit cause."""
+    def add_follow_ups(self, unit: UnitOfWork) -> None:
+        """Add the calls of webhook endpoints that the receipts of `unit` cause."""
         written = unit.inserts.get(receipts.COLLECTION, [])
-        about = [(receipt, unit.notifications[receipt["notification_id"]]) for receipt in written]
-        if calls := webhook_calls_for(about, unit.decision_data.tenants, unit.now):
+        pending = [(receipt, unit.notifications[receipt["notification_id"]]) for receipt in written]
+        if calls := webhook_calls_for(pending, unit.decision_data.tenants, unit.now):
             unit.inserts[webhook_calls.COLLECTION] = calls
 
-    def after_commit(self, unit: UnitOfWork, changes: list[MailboxChange]) -> None:
+    def on_commit(self, unit: UnitOfWork, changes: list[MailboxChange]) -> None:
         """Publish `changes`, enqueue new deliveries, and skip deliveries of notifications that were read."""
         if changes:
             self._publisher.enqueue(changes)
@@ -71,3 +69,7 @@ class CommitHooks:
             self._enqueuer.put([(doc["lane"], doc["_id"]) for doc in created])
         if unit.read_with_deliveries:
             self._read_propagation.put(unit.read_with_deliveries)
+
+    def on_unknown_outcome(self) -> None:
+        """Make subscribers compare with the store."""
+        self._publisher.request_reconcile()

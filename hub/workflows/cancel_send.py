@@ -1,10 +1,13 @@
 """Cancels or recalls a send.
 
 The send is marked first, which stops every call that has not started. Then waiting deliveries are ended and, on recall,
-notifications are removed from the inboxes and the removal is published. If the process dies, a scheduler resumes.
+notifications are removed from the inboxes and the removal is published. If the process dies, a scheduler resumes. It
+also retries notifications that could not be decoded.
 """
 
 from datetime import timedelta
+
+import structlog
 
 from hub.clock import Clock
 from hub.errors import NotFound
@@ -13,15 +16,17 @@ from hub.status.deliveries import Deliveries
 from hub.status.sends import Sends
 from hub.workflows.inbox_actions import InboxActions
 
-CHUNK = 250  # notifications per transaction, so that other changes are not delayed
+CHUNK = 250  # notifications per transaction; more would delay other changes
 RESUME_AFTER = timedelta(seconds=30)
+
+log = structlog.get_logger(__name__)
 
 
 class SendCancellation:
-    def __init__(self, sends: Sends, deliveries: Deliveries, change: InboxActions, clock: Clock) -> None:
+    def __init__(self, sends: Sends, deliveries: Deliveries, inbox_actions: InboxActions, clock: Clock) -> None:
         self._sends = sends
         self._deliveries = deliveries
-        self._change = change
+        self._inbox_actions = inbox_actions
         self._clock = clock
 
     async def cancel(self, tenant: str, id: str) -> Send:
@@ -34,10 +39,12 @@ class SendCancellation:
 
     async def resume_interrupted(self) -> int:
         """Resume cancellations of processes that died. Return the number of sends."""
-        found = await self._sends.list_interrupted(self._clock() - RESUME_AFTER)
-        for send in found:
+        now = self._clock()
+        interrupted = await self._sends.list_interrupted(now - RESUME_AFTER)
+        for send in interrupted:
+            await self._sends.mark_resumed(send, now)  # if it fails again, others go first
             await self._apply(send)
-        return len(found)
+        return len(interrupted)
 
     async def _begin(self, tenant: str, id: str, status: SendStatus) -> Send:
         send = await self._sends.mark_cancelled(tenant, id, status, self._clock())
@@ -49,6 +56,12 @@ class SendCancellation:
     async def _apply(self, send: Send) -> None:
         recalled = send.status is SendStatus.RECALLED
         await self._deliveries.cancel(send.id, Reason.RECALLED if recalled else Reason.CANCELLED)
-        while recalled and (standing := await self._sends.list_in_inboxes(send, CHUNK)):
-            await self._change.recall(standing)
+        after = ""
+        while recalled and (chunk := await self._sends.list_in_inboxes(send, CHUNK, after)):
+            await self._inbox_actions.recall(chunk)
+            after = chunk[-1][1]
+        if recalled and (left := await self._sends.list_in_inboxes(send, CHUNK)):
+            mailbox, notification = left[0]
+            log.warning("recall_incomplete", send=send.id, mailbox=mailbox, notification=notification)
+            return
         await self._sends.finish_cancellation(send)

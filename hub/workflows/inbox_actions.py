@@ -1,15 +1,16 @@
 """Changes of inboxes: marks of single notifications, marks of all, recalls, clicks, and changes by time."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 from msgspec import Struct
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.inbox import state
 from hub.inbox.committer import Committer
+from hub.inbox.mailbox_decoding import UnreadableMailbox
 from hub.inbox.store import Inboxes, InboxQuery
 from hub.inbox.unit_of_work import UnitOfWork
+from hub.live.publisher import Publisher
 from hub.model import (
     Channel,
     Delivery,
@@ -25,8 +26,9 @@ from hub.model import (
 )
 from hub.platform import tracing
 from hub.status import receipts
+from hub.status.deliveries import Deliveries
 
-CHUNK = 250  # notifications per transaction of a bulk change, so that other changes are not delayed
+CHUNK = 250  # notifications per transaction of a bulk change; more would delay other changes
 RESPONSE_MAX = 100  # notifications in a response, and events of a filtered change; above it, one RESYNC
 
 ALL_EVENTS: dict[state.Mark, InboxEventKind] = {
@@ -42,10 +44,6 @@ UNAFFECTED_STATES: dict[state.Mark, frozenset[InboxState]] = {
 """States in which a mark has no effect."""
 
 
-RecordClick = Callable[[str, datetime, AsyncClientSession], Awaitable[bool]]
-"""Records a click on a delivery and returns whether it is the first."""
-
-
 class Marked(Struct, frozen=True):
     """The result of a mark. `notifications`: the changed ones, at most 100. `changed`: their number. `head`: the
     mailbox after the change."""
@@ -56,12 +54,15 @@ class Marked(Struct, frozen=True):
 
 
 class InboxActions:
+    """`bulk_max`: the notifications that one transaction may change."""
+
     def __init__(
-        self, committer: Committer, inboxes: Inboxes, tell: Callable[[list[MailboxChange]], None], bulk_max: int
+        self, committer: Committer, inboxes: Inboxes, deliveries: Deliveries, publisher: Publisher, bulk_max: int
     ) -> None:
         self._committer = committer
         self._inboxes = inboxes
-        self._publish = tell
+        self._deliveries = deliveries
+        self._publisher = publisher
         self._bulk_max = bulk_max
 
     async def mark(self, mailbox: str, ids: Sequence[str], mark: state.Mark) -> Marked:
@@ -74,33 +75,33 @@ class InboxActions:
         Without a filter, and if one transaction can hold it, this is one change with an ALL_* event. Otherwise it is
         done in chunks. Other devices get up to 100 UPDATED events, or one RESYNC.
         """
-        boxes = [place for place in state.VIEWS[wanted.view] if place not in UNAFFECTED_STATES[mark]]
+        states = [one for one in state.VIEWS[wanted.view] if one not in UNAFFECTED_STATES[mark]]
         if wanted.is_empty:
             head = await self.get_or_create_mailbox(mailbox)
             if (mark is state.seen and not head.unseen) or (mark is state.read and not head.unread):
                 return Marked([], 0, head)
-            work = _MarkAllWork(mailbox, mark, boxes, self._inboxes, self._bulk_max)
+            work = _MarkAllWork(mailbox, mark, states, self._inboxes, self._bulk_max)
             if marked := await self._committer.submit(work):
                 return marked
         head = await self.get_or_create_mailbox(mailbox)
-        found = await self._inboxes.list_ids(mailbox, wanted, boxes, RESPONSE_MAX + 1, upto=head.modseq)
+        found = await self._inboxes.list_ids(mailbox, wanted, states, RESPONSE_MAX + 1, upto=head.modseq)
         if len(found) <= RESPONSE_MAX:
             return await self.mark(mailbox, [id for id, _ in found], mark)
-        answered: list[Notification] = []
+        first_changed: list[Notification] = []
         changed, upto = 0, head.modseq
         try:
-            while found := await self._inboxes.list_ids(mailbox, wanted, boxes, self._bulk_max, upto=upto):
+            while found := await self._inboxes.list_ids(mailbox, wanted, states, self._bulk_max, upto=upto):
                 upto = found[-1][1] - 1
                 for start in range(0, len(found), CHUNK):
                     ids = tuple(id for id, _ in found[start : start + CHUNK])
-                    marked = await self._committer.submit(_MarkWork(mailbox, ids, mark, quiet=True))
-                    answered = (answered + marked.notifications)[:RESPONSE_MAX]
+                    marked = await self._committer.submit(_MarkWork(mailbox, ids, mark, publish=False))
+                    first_changed = (first_changed + marked.notifications)[:RESPONSE_MAX]
                     changed += marked.changed
                     head = marked.head
         finally:  # also if only a part was changed before an error
             if changed:
-                self._publish([_resync(head)])
-        return Marked(answered, changed, head)
+                self._publisher.enqueue([_resync(head)])
+        return Marked(first_changed, changed, head)
 
     async def get_or_create_mailbox(self, mailbox: str) -> Mailbox:
         """Return the mailbox. Create it if it does not exist."""
@@ -113,16 +114,24 @@ class InboxActions:
         return (await self.mark(mailbox, (), state.seen)).head
 
     async def recall(self, ids: Sequence[tuple[str, str]]) -> None:
-        """Remove notifications, `(mailbox, id)`, and their content."""
-        await self._committer.submit(_RecallWork(ids))
+        """Remove notifications, `(mailbox, id)`, and their content. Those of mailboxes that cannot be decoded stay."""
+        try:
+            await self._committer.submit(_RecallWork(ids))
+        except UnreadableMailbox as error:
+            if readable := [(mailbox, id) for mailbox, id in ids if mailbox not in error.mailboxes]:
+                await self._committer.submit(_RecallWork(readable))
 
-    async def click(self, delivery: Delivery, note: RecordClick) -> None:
+    async def click(self, delivery: Delivery) -> None:
         """Mark the notification of a clicked delivery as read. The first click writes a receipt."""
-        await self._committer.submit(_ClickWork(delivery, note))
+        await self._committer.submit(_ClickWork(delivery, self._deliveries))
 
-    async def apply_due(self, mailbox: str, ids: Sequence[str]) -> int:
-        """End snoozes and remove expired notifications. Return the number of changed ones."""
-        return (await self._committer.submit(_MarkWork(mailbox, tuple(ids), state.apply_clock, by_clock=True))).changed
+    async def apply_due(self, mailbox: str, ids: Sequence[str]) -> list[str]:
+        """End snoozes and remove expired notifications. Return the ids of those that cannot be processed, because this
+        version cannot decode them or their mailbox."""
+        try:
+            return await self._committer.submit(_DueWork(mailbox, tuple(ids)))
+        except UnreadableMailbox:
+            return list(ids)
 
 
 class _MarkWork:
@@ -130,13 +139,10 @@ class _MarkWork:
     exclusive = False
     needs_recipients = False
 
-    def __init__(
-        self, mailbox: str, ids: tuple[str, ...], mark: state.Mark, *, quiet: bool = False, by_clock: bool = False
-    ) -> None:
+    def __init__(self, mailbox: str, ids: tuple[str, ...], mark: state.Mark, *, publish: bool = True) -> None:
         self._mailbox = mailbox
         self._mark = mark
-        self._silent = quiet
-        self._by_clock = by_clock
+        self._publish = publish
         self.mailboxes = (mailbox,)
         self.reads = ids
         self.documents = len(ids)
@@ -148,14 +154,39 @@ class _MarkWork:
             before = unit.get(self._mailbox, id)
             after = before and self._mark(before, unit.now)
             if before and after:
-                changed.append(unit.change(after, publish=not self._silent))
-                if not self._by_clock:
-                    _receipt(unit, before, after)
-                elif after.removed_as:
-                    unit.insert(
-                        receipts.COLLECTION, receipts.channel_receipt(after, Channel.IN_APP, after.removed_as, unit.now)
-                    )
+                changed.append(unit.change(after, publish=self._publish))
+                _add_receipts(unit, before, after)
         return Marked(changed[:RESPONSE_MAX], len(changed), unit.get_mailbox(self._mailbox))
+
+
+class _DueWork:
+    """Notifications of one mailbox whose snooze or lifetime has ended."""
+
+    keys = ()
+    exclusive = False
+    needs_recipients = False
+    size = 0
+
+    def __init__(self, mailbox: str, ids: tuple[str, ...]) -> None:
+        self._mailbox = mailbox
+        self.mailboxes = (mailbox,)
+        self.reads = ids
+        self.documents = len(ids)
+
+    async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> list[str]:
+        """Return the ids that stay due."""
+        unprocessed = []
+        for id in self.reads:
+            before = unit.notifications.get(id)
+            after = before and before.state and state.apply_clock(before, unit.now)
+            if after:
+                unit.change(after)
+                if after.removed_as:
+                    receipt = receipts.channel_receipt(after, Channel.IN_APP, after.removed_as, unit.now)
+                    unit.insert(receipts.COLLECTION, receipt)
+            elif before is None or (before.wake_at and before.wake_at <= unit.now):
+                unprocessed.append(id)
+        return unprocessed
 
 
 class _ClickWork:
@@ -165,9 +196,9 @@ class _ClickWork:
     documents = 2
     size = 0
 
-    def __init__(self, delivery: Delivery, note: RecordClick) -> None:
+    def __init__(self, delivery: Delivery, deliveries: Deliveries) -> None:
         self._delivery = delivery
-        self._record_click = note
+        self._deliveries = deliveries
         self.mailboxes = (delivery.mailbox,)
         self.reads = (delivery.notification,)
 
@@ -175,12 +206,12 @@ class _ClickWork:
         n = unit.notifications.get(self._delivery.notification)
         if n is None:
             return
-        if await self._record_click(self._delivery.id, unit.now, session):
-            told = receipts.user_receipt(n, ReceiptKind.CLICKED, unit.now, self._delivery.channel)
-            unit.insert(receipts.COLLECTION, told)
+        if await self._deliveries.record_click(self._delivery.id, unit.now, session):
+            receipt = receipts.user_receipt(n, ReceiptKind.CLICKED, unit.now, self._delivery.channel)
+            unit.insert(receipts.COLLECTION, receipt)
         if (n.state or n.hidden) and (after := state.clicked(self._delivery.channel)(n, unit.now)):
             where = self._delivery.channel if n.hidden else Channel.IN_APP
-            _receipt(unit, n, unit.change(after), where)
+            _add_receipts(unit, n, unit.change(after), where)
 
 
 class _RecallWork:
@@ -189,25 +220,26 @@ class _RecallWork:
     needs_recipients = False
     size = 0
 
-    def __init__(self, found: Sequence[tuple[str, str]]) -> None:
-        self._found = found
-        self.mailboxes = {mailbox for mailbox, _ in found}
-        self.reads = tuple(id for _, id in found)
-        self.documents = len(found)
+    def __init__(self, ids: Sequence[tuple[str, str]]) -> None:
+        self._ids = ids
+        self.mailboxes = {mailbox for mailbox, _ in ids}
+        self.reads = tuple(id for _, id in ids)
+        self.documents = len(ids)
 
     async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> None:
-        for mailbox, id in self._found:
+        for mailbox, id in self._ids:
             before = unit.get(mailbox, id)
             if before and (after := state.recalled(before, unit.now)):
-                gone = unit.change(after)
-                told = receipts.channel_receipt(
-                    gone, Channel.IN_APP, DeliveryStatus.CANCELLED, unit.now, Reason.RECALLED
+                removed = unit.change(after)
+                receipt = receipts.channel_receipt(
+                    removed, Channel.IN_APP, DeliveryStatus.CANCELLED, unit.now, Reason.RECALLED
                 )
-                unit.insert(receipts.COLLECTION, told)
+                unit.insert(receipts.COLLECTION, receipt)
 
 
 class _MarkAllWork:
-    """Everything in those boxes under one number; None, and nothing changed, if that is more than `most`."""
+    """All notifications in `states`, with one modseq. If there are more than `limit`, the result is None and nothing is
+    changed."""
 
     keys = ()
     reads = ()
@@ -216,18 +248,18 @@ class _MarkAllWork:
     size = 0
 
     def __init__(
-        self, mailbox: str, mark: state.Mark, boxes: Sequence[InboxState], inboxes: Inboxes, most: int
+        self, mailbox: str, mark: state.Mark, states: Sequence[InboxState], inboxes: Inboxes, limit: int
     ) -> None:
         self._mailbox = mailbox
         self._mark = mark
-        self._boxes = boxes
+        self._states = states
         self._inboxes = inboxes
-        self._limit = most
+        self._limit = limit
         self.mailboxes = (mailbox,)
-        self.documents = most
+        self.documents = limit
 
     async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> Marked | None:
-        found = await self._inboxes.list_in_states(self._mailbox, self._boxes, self._limit + 1, session)
+        found = await self._inboxes.list_in_states(self._mailbox, self._states, self._limit + 1, session)
         if len(found) > self._limit:
             return None
         pairs = [(before, after) for before in found if (after := self._mark(before, unit.now))]
@@ -236,11 +268,11 @@ class _MarkAllWork:
             unit.load(found)
             changed = unit.change_all(ALL_EVENTS[self._mark], [after for _, after in pairs])
             for before, after in pairs:
-                _receipt(unit, before, after)
+                _add_receipts(unit, before, after)
         return Marked(changed[:RESPONSE_MAX], len(changed), unit.get_mailbox(self._mailbox))
 
 
-def _receipt(unit: UnitOfWork, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
+def _add_receipts(unit: UnitOfWork, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
     for kind in state.receipt_kinds(before, after):
         unit.insert(receipts.COLLECTION, receipts.user_receipt(after, kind, unit.now, where))
         if kind is ReceiptKind.READ and after.has_deliveries:

@@ -1,18 +1,17 @@
-"""Publishes sends: audience, decide, inbox and status in one transaction. `after_commit` runs after the commit."""
+"""Publishes sends: each is stored in one transaction. `after_commit` does the rest."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
-from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.audience import tenants
-from hub.audience.tenants import default_category
+from hub.audience.tenants import COLLECTION as TENANTS
+from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import unknown_user
 from hub.clock import Clock
 from hub.decide.plan import Decision, Plan, Requested, plan
@@ -41,20 +40,15 @@ from hub.settings import Settings
 from hub.status import deliveries, receipts, sends
 from hub.webhooks import events, webhook_calls
 
-NOTIFICATION_BYTES = 1024  # of a notification beside what its sender wrote, with one receipt
+NOTIFICATION_BYTES = 1024  # of a notification without its content, with one receipt
 DELIVERY_BYTES = 900  # with its receipt
 WEBHOOK_CALL_BYTES = 900  # of a call of a tenant's endpoint
 CREATED, SKIPPED = events.IN_APP_EVENTS[DeliveryStatus.DELIVERED], events.DELIVERY_EVENTS[DeliveryStatus.SKIPPED]
 
-CreateCategory = Callable[[Tenant, str], UpdateOne]
-"""Returns the update that creates a category on first use."""
-CachedTenant = Callable[[str], Tenant]
-"""Returns the cached tenant of this process."""
-
 
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A validated send request. `data` is JSON text. `users` has no duplicates. Default values are not part of the hash
-    that idempotency compares, so that a new field does not change the hash of old requests."""
+    that idempotency compares: a new field does not change the hash of old requests."""
 
     users: tuple[str, ...]
     category: str
@@ -91,33 +85,28 @@ class Publish:
         self,
         committer: Committer,
         records: sends.Sends,
-        first_use: CreateCategory,
-        remembered: CachedTenant,
+        tenants: Tenants,
         settings: Settings,
         clock: Clock,
     ) -> None:
         self._clock = clock
         self._committer = committer
         self._records = records
-        self._create_category = first_use
-        self._cached_tenant = remembered
+        self._tenants = tenants
         self._settings = settings
-        self._configured = settings.configured
 
     async def send(self, tenant: str, request: SendRequest, key: str | None) -> Published:
         """Publish a send. A repeated request with the same `key` changes nothing and returns the first send. Raise
         Conflict if `key` was used with another request, TooLarge if one transaction cannot hold the send."""
-        remembered = self._cached_tenant(tenant)
-        work = _SendWork(
-            remembered, request, key, self._create_category, self._configured, self._settings, self._clock()
+        result = await self._committer.submit(
+            _SendWork(tenant, request, key, self._tenants, self._settings, self._clock())
         )
-        first = await self._committer.submit(work)
-        if isinstance(first, Send):
-            return Published(first, duplicate=False)
-        known = await self._records.get(tenant, first)
-        if known is None:
-            raise Conflict("This idempotency key belongs to a send that was erased: use a fresh key.")
-        return Published(known, duplicate=True)
+        if isinstance(result, Send):
+            return Published(result, duplicate=False)
+        first = await self._records.get(tenant, result)
+        if first is None:
+            raise Conflict("This idempotency key belongs to a send that was erased. Use a new key.")
+        return Published(first, duplicate=True)
 
     async def send_many(
         self, tenant: str, requests: Sequence[tuple[SendRequest, str | None]]
@@ -137,65 +126,67 @@ class _SendWork:
 
     def __init__(
         self,
-        remembered: Tenant,
+        tenant: str,
         request: SendRequest,
         key: str | None,
-        first_use: CreateCategory,
-        configured: frozenset[Channel],
+        tenants: Tenants,
         settings: Settings,
         now: datetime,
     ) -> None:
-        self._tenant = tenant = remembered.id
+        self._tenant = tenant
         self._request = request
-        self._create_category = first_use
-        self._configured = configured
+        self._tenants = tenants
+        self._configured = settings.configured
         self._requeue_after = timedelta(seconds=settings.requeue_after_s)
         self._size_max = settings.commit_max_bytes
         self._key = f"{tenant}/{sha256(key.encode()).hexdigest()}" if key else None  # it may name a person
         self._hash = _hash(request) if key else ""
-        self._trace = tracing.current_traceparent()
+        self._traceparent = tracing.current_traceparent()
         self._id = new_id(now)
         self._ids = [new_id(now) for _ in request.users]  # the same in every attempt
         self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self._key,) if self._key else ()
         self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
-        category = remembered.category(request.category) or default_category(request.category)
-        asked = category.default_channels if request.channels is None else request.channels
-        people = len(request.users)
+        cached = tenants.cached(tenant)  # may be outdated: `_check` counts again
+        category = cached.category(request.category) or default_category(request.category)
+        channels = category.default_channels if request.channels is None else request.channels
+        recipients = len(request.users)
         self._estimate_size(
-            people * sum(channel in configured for channel in asked if channel is not Channel.IN_APP),
-            people * len(webhook_calls.subscribed_endpoints(remembered.endpoints, CREATED)),
+            recipients * sum(channel in self._configured for channel in channels if channel is not Channel.IN_APP),
+            recipients * len(webhook_calls.subscribed_endpoints(cached.endpoints, CREATED)),
         )
 
-    def _estimate_size(self, outside: int, calls: int) -> None:
+    def _estimate_size(self, delivery_count: int, call_count: int) -> None:
         """Estimate the number of documents and bytes to write, which the committer uses to form batches."""
-        people = len(self.mailboxes)
-        self.documents = people + outside + calls
+        recipients = len(self.mailboxes)
+        self.documents = recipients + delivery_count + call_count
         self.size = (
-            people * (NOTIFICATION_BYTES + self._content_bytes) + DELIVERY_BYTES * outside + WEBHOOK_CALL_BYTES * calls
+            recipients * (NOTIFICATION_BYTES + self._content_bytes)
+            + DELIVERY_BYTES * delivery_count
+            + WEBHOOK_CALL_BYTES * call_count
         )
 
     async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> Send | str:
         """Return the new send, or the id of the send that this key created before."""
-        request, now, known = self._request, unit.now, unit.decision_data
-        if self._key:
-            if answered := unit.idempotency_records.get(self._key):
-                return _first_send(answered, self._hash)
-            answer = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
-        tenant: Tenant = known.tenants[self._tenant]
+        request, now = self._request, unit.now
+        data: DecisionData = unit.decision_data
+        if self._key and (record := unit.idempotency_records.get(self._key)):
+            return _first_send(record, self._hash)
+        tenant = data.tenants[self._tenant]
         category = tenant.category(request.category)
-        first_use = None if category else self._create_category(tenant, request.category)
+        new_category = None if category else self._tenants.create_category_update(tenant, request.category)
         category = category or default_category(request.category)
-        people = [known.users.get(mailbox) or unknown_user(mailbox, now) for mailbox in self.mailboxes]
-        plans = [plan(request.requested, category, tenant.preferences, user, self._configured, now) for user in people]
+        users = [data.users.get(mailbox) or unknown_user(mailbox, now) for mailbox in self.mailboxes]
+        plans = [plan(request.requested, category, tenant.preferences, user, self._configured, now) for user in users]
         self._check(plans, tenant)
-        if first_use:
-            unit.update(tenants.COLLECTION, f"{tenant.id}/{request.category}", first_use)
+        if new_category:
+            unit.update(TENANTS, f"{tenant.id}/{request.category}", new_category)
         if self._key:
-            unit.idempotency_records[self._key] = answer
-            unit.insert("idempotency", answer)
-        for id, mailbox, decided in zip(self._ids, self.mailboxes, plans, strict=True):
-            self._add_recipient(unit, id, mailbox, category, decided)
+            record = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
+            unit.idempotency_records[self._key] = record
+            unit.insert("idempotency", record)
+        for id, mailbox, recipient_plan in zip(self._ids, self.mailboxes, plans, strict=True):
+            self._add_recipient(unit, id, mailbox, category, recipient_plan)
         send = Send(
             id=self._id,
             tenant=self._tenant,
@@ -217,11 +208,11 @@ class _SendWork:
             sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans),
         )
         if self.size > self._size_max:
-            fewer = max(1, self._size_max * len(plans) // self.size)
+            users_max = max(1, self._size_max * len(plans) // self.size)
             raise TooLarge(
-                f"This is too much for one transaction (HUB_COMMIT_MAX_BYTES, {self._size_max}): with content of this "
-                f"size, that many channels and as many webhooks to tell, name at most {fewer} users a call, or link to "
-                "what `data` holds."
+                f"This send is too large for one transaction (HUB_COMMIT_MAX_BYTES, {self._size_max}). With content of "
+                f"this size and this number of channels and webhooks, name at most {users_max} users per call, or "
+                "shorten `data`."
             )
 
     def _add_recipient(self, unit: UnitOfWork, id: str, mailbox: str, category: Category, plan: Plan) -> None:
@@ -255,8 +246,8 @@ class _SendWork:
         if not n.hidden:
             unit.insert(receipts.COLLECTION, receipts.channel_receipt(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now))
         for channel, reason in plan.skipped.items():
-            told = receipts.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
-            unit.insert(receipts.COLLECTION, told)
+            receipt = receipts.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
+            unit.insert(receipts.COLLECTION, receipt)
         for decision in plan.external:
             for device in decision.devices or (None,):
                 unit.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))
@@ -280,19 +271,20 @@ class _SendWork:
             expires_at=n.expires_at,
             created_at=n.created_at,
             updated_at=n.created_at,
-            traceparent=self._trace,
+            traceparent=self._traceparent,
         )
 
 
 def _hash(request: SendRequest) -> str:
     """Return the hash of a request. The order of users and explicit default values do not change it."""
-    asked = replace(request, users=tuple(sorted(request.users)), priority=request.priority or Priority.MEDIUM)
-    return sha256(msgspec.json.encode(asked)).hexdigest()
+    normalized = replace(request, users=tuple(sorted(request.users)), priority=request.priority or Priority.MEDIUM)
+    return sha256(msgspec.json.encode(normalized)).hexdigest()
 
 
-def _first_send(answer: dict[str, str], hashed: str) -> str:
-    if answer["hash"] != hashed or "send" not in answer:
+def _first_send(record: Mapping[str, str], request_hash: str) -> str:
+    """Return the id of the send that an idempotency key created. Raise Conflict if the request was another."""
+    if record["hash"] != request_hash or "send" not in record:
         raise Conflict(
-            "This idempotency key was used before with another input: use a fresh key, or repeat the first input."
+            "This idempotency key was used before with another input. Use a new key, or repeat the first input."
         )
-    return answer["send"]
+    return record["send"]

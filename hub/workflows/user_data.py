@@ -1,17 +1,16 @@
 """Exports all stored data of one user as JSON, or erases it.
 
-Erasing goes in transactions of bounded size. Each takes some notifications away, with their deliveries, adjusts the
-counts and gives the mailbox a new epoch, so that every open client loads anew; the last one takes mailbox and person.
-The mailbox is the lock: a send or mark at the same time comes before or after, never between. A crash leaves a smaller
-mailbox that is right in itself; calling again goes on. Records of sends stay, as numbers, and so do calls of the
-tenant's endpoints, without who they were about.
+A user is erased in transactions of bounded size. Each deletes some notifications and deliveries, adjusts the counts and
+gives the mailbox a new epoch, which makes every open client load the inbox again. The last one deletes the mailbox and
+the user. The mailbox is the lock: a concurrent send or mark is committed before or after a transaction, never within.
+After a crash the mailbox is smaller and consistent, and another call continues. Records of sends stay, as counts. Calls
+of webhook endpoints stay without the user id.
 """
 
 import asyncio
 import re
 import secrets
 from collections import Counter
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -26,13 +25,14 @@ from hub.inbox import state
 from hub.inbox.committer import Committer
 from hub.inbox.store import RESPONSE_NOT_STORED
 from hub.inbox.unit_of_work import UnitOfWork
+from hub.live.publisher import Publisher
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
 from hub.status import captured, deliveries, receipts
 from hub.status.proof import with_proven_status
 from hub.webhooks import webhook_calls
 
-SCAN_TIMEOUT_S = 60.0  # a person's receipts have no index: they are kept for days only, and this is rare
+SCAN_TIMEOUT_S = 60.0  # a user's receipts have no index: they are kept for days only, and this is rare
 EXCLUDED_FIELDS = frozenset(
     {
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
@@ -43,22 +43,22 @@ EXCLUDED_FIELDS = frozenset(
 
 
 class UserData:
-    """`chunk`: notifications that one transaction erases. `most`: of each kind in an export."""
+    """`chunk`: the notifications that one transaction erases. `export_max`: the documents of each kind in an export."""
 
     def __init__(
         self,
         database: Database,
         committer: Committer,
-        tell: Callable[[list[MailboxChange]], None],
+        publisher: Publisher,
         *,
         chunk: int,
-        most: int,
+        export_max: int,
     ) -> None:
         self._database = database
         self._committer = committer
-        self._publish = tell
+        self._publisher = publisher
         self._chunk = chunk
-        self._limit = most
+        self._export_max = export_max
 
     async def export(self, mailbox: str) -> str | None:
         """Return all stored data of a user as JSON, newest first, or None if the user does not exist. `complete` is
@@ -66,8 +66,8 @@ class UserData:
         user = await self._database[users.COLLECTION].find_one({"_id": mailbox})
         if user is None:
             return None
-        person = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox)}
-        told: Document = {
+        user_match = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox)}
+        data: Document = {
             "id": user_of(mailbox),
             "profile": {name: value for name, value in user.items() if name not in ("_id", *users.REPLACED_FIELDS)},
             "devices": user.get("devices", []),
@@ -79,58 +79,62 @@ class UserData:
                 with_proven_status(doc)
                 for doc in await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id")
             ],
-            "receipts": await self._newest(receipts.COLLECTION, person, "_id"),
+            "receipts": await self._newest(receipts.COLLECTION, user_match, "_id"),
             "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.match_user(mailbox), "_id"),
         }
-        kinds = [told[name] for name in ("notifications", "deliveries", "receipts", "webhook_calls")]
-        told["complete"] = all(len(kind) <= self._limit for kind in kinds)
-        for kind in kinds:
-            del kind[self._limit :]
-        return await asyncio.to_thread(lambda: orjson.dumps(_exported(told), default=str).decode())
+        lists = [data[name] for name in ("notifications", "deliveries", "receipts", "webhook_calls")]
+        data["complete"] = all(len(documents) <= self._export_max for documents in lists)
+        for documents in lists:
+            del documents[self._export_max :]
+        return await asyncio.to_thread(lambda: orjson.dumps(_exported(data), default=str).decode())
 
     async def erase(self, mailbox: str) -> bool:
         """Erase a user. Return True if the user existed. Idempotent."""
-        there, whole = False, False
-        while not whole:
+        existed, complete = False, False
+        while not complete:
             erased = await self._committer.submit(_EraseWork(self._database, mailbox, self._chunk))
-            there, whole = there or erased.there, erased.whole
-            if erased.there:
+            existed, complete = existed or erased.existed, erased.complete
+            if erased.existed:
                 event = InboxEvent(kind=InboxEventKind.RESYNC, modseq=0, unread=0, unseen=0)
-                self._publish([MailboxChange(mailbox=mailbox, epoch=erased.epoch, first=0, last=0, events=(event,))])
-        told: Document = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox), "at": {"$lte": erased.at}}
-        # What began before and was committed after came to somebody new, and is whole.
+                change = MailboxChange(mailbox=mailbox, epoch=erased.epoch, first=0, last=0, events=(event,))
+                self._publisher.enqueue([change])
+        about: Document = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox), "at": {"$lte": erased.at}}
+        # A send that was committed after the erasure belongs to a new user of this id, whose receipts are kept.
         newer = self._database.notifications.find({"mailbox": mailbox}, {"_id": 1}, hint="feed").limit(self._chunk)
         with pymongo.timeout(SCAN_TIMEOUT_S):
-            told["notification_id"] = {"$nin": [doc["_id"] async for doc in newer]}
-            await self._database[receipts.COLLECTION].delete_many(told)
+            about["notification_id"] = {"$nin": [doc["_id"] async for doc in newer]}
+            await self._database[receipts.COLLECTION].delete_many(about)
             calls = webhook_calls.match_user(mailbox) | {"created_at": {"$lte": erased.at}}
             await self._database[webhook_calls.COLLECTION].update_many(calls, webhook_calls.erase_user_update(mailbox))
             await self._erase_copies(mailbox)
-        return there
+        return existed
 
     async def _erase_copies(self, mailbox: str) -> None:
         """Erase stored responses about the user and, in development, captured messages."""
         dropped = {"$set": {"response": RESPONSE_NOT_STORED}, "$unset": {"mailboxes": ""}}
         await self._database.idempotency.update_many({"mailboxes": mailbox}, dropped)
-        theirs = {"tenant": tenant_of(mailbox), "user": user_of(mailbox)}
-        await self._database[captured.COLLECTION].delete_many(theirs)
+        user_match = {"tenant": tenant_of(mailbox), "user": user_of(mailbox)}
+        await self._database[captured.COLLECTION].delete_many(user_match)
 
-    async def _newest(self, collection: str, of: Document, by: str) -> list[Document]:
+    async def _newest(self, collection: str, match: Document, order: str) -> list[Document]:
+        """Return one document more than an export may have, newest first."""
         with pymongo.timeout(SCAN_TIMEOUT_S):
-            found = self._database[collection].find(of).sort(by, DESCENDING).limit(self._limit + 1)
+            found = self._database[collection].find(match).sort(order, DESCENDING).limit(self._export_max + 1)
             return await found.to_list()
 
 
 class _Erased(Struct, frozen=True):
-    there: bool
-    whole: bool
+    """The result of one transaction. `existed`: something was erased. `complete`: nothing is left."""
+
+    existed: bool
+    complete: bool
     epoch: str
     at: datetime
 
 
 class _EraseWork:
-    """Up to `chunk` notifications and deliveries of a mailbox; where there are no more, the mailbox and its person. It
-    writes by itself: a unit knows of no mailbox that ends."""
+    """Erases up to `chunk` notifications and deliveries of a mailbox. The last one also erases the mailbox and the
+    user. It writes in the session itself, because a unit of work cannot delete a mailbox."""
 
     exclusive = True
     needs_recipients = False
@@ -146,25 +150,25 @@ class _EraseWork:
 
     async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> _Erased:
         notifications = await self._next_batch("notifications", session)
-        outside = await self._next_batch(deliveries.COLLECTION, session)
-        of_it, epoch = {"_id": self._mailbox}, secrets.token_hex(4)
-        if whole := max(len(notifications), len(outside)) < self.documents:
-            mailbox = await self._database.mailboxes.delete_one(of_it, session=session)
-            person = await self._database[users.COLLECTION].delete_one(of_it, session=session)
-            there = mailbox.deleted_count + person.deleted_count
+        external = await self._next_batch(deliveries.COLLECTION, session)
+        match, epoch = {"_id": self._mailbox}, secrets.token_hex(4)
+        if complete := max(len(notifications), len(external)) < self.documents:
+            mailbox = await self._database.mailboxes.delete_one(match, session=session)
+            user = await self._database[users.COLLECTION].delete_one(match, session=session)
+            affected = mailbox.deleted_count + user.deleted_count
         else:
-            lay = Counter(str(doc["state"]) for doc in notifications if "state" in doc)  # maybe of another version
+            by_state = Counter(str(doc["state"]) for doc in notifications if "state" in doc)  # maybe of another version
             counts = {
-                "unread": -sum(lay[place] for place in state.UNREAD),
-                "unseen": -sum(lay[place] for place in state.UNSEEN),
+                "unread": -sum(by_state[name] for name in state.UNREAD),
+                "unseen": -sum(by_state[name] for name in state.UNSEEN),
             }
             update = {"$set": {"epoch": epoch}, "$inc": counts}
-            there = (await self._database.mailboxes.update_one(of_it, update, session=session)).matched_count
-        for collection, docs in (("notifications", notifications), (deliveries.COLLECTION, outside)):
+            affected = (await self._database.mailboxes.update_one(match, update, session=session)).matched_count
+        for collection, docs in (("notifications", notifications), (deliveries.COLLECTION, external)):
             if docs:
-                gone = {"_id": {"$in": [doc["_id"] for doc in docs]}}
-                await self._database[collection].delete_many(gone, session=session)
-        return _Erased(bool(there), whole, epoch, unit.now)
+                ids = {"_id": {"$in": [doc["_id"] for doc in docs]}}
+                await self._database[collection].delete_many(ids, session=session)
+        return _Erased(bool(affected), complete, epoch, unit.now)
 
     async def _next_batch(self, collection: str, session: AsyncClientSession) -> list[Document]:
         found = self._database[collection].find({"mailbox": self._mailbox}, {"state": 1}, session=session)
@@ -175,7 +179,7 @@ def _exported_suppressions(stored: Any) -> Any:
     """Return each suppressed address with its reason. Documents of other versions may have another type."""
     if not isinstance(stored, dict):
         return stored
-    return [{"address": address, "reason": why} for address, why in stored.items()]
+    return [{"address": address, "reason": reason} for address, reason in stored.items()]
 
 
 def _exported(value: Any) -> Any:
@@ -185,12 +189,13 @@ def _exported(value: Any) -> Any:
         return [_exported(item) for item in value]
     if not isinstance(value, dict):
         return value
-    told = {}
+    exported = {}
     for name, inner in value.items():
         if name in EXCLUDED_FIELDS:
             continue
         if name in {"data", "attributes", "payload"} and isinstance(inner, str):
-            told[name] = orjson.Fragment(inner)
+            exported[name] = orjson.Fragment(inner)
         else:
-            told["id" if name == "_id" else re.sub("_([a-z])", lambda found: found[1].upper(), name)] = _exported(inner)
-    return told
+            api_name = "id" if name == "_id" else re.sub("_([a-z])", lambda match: match[1].upper(), name)
+            exported[api_name] = _exported(inner)
+    return exported

@@ -148,7 +148,7 @@ class EmailLinkEndpoints:
             delivery, tries = await self._services.deliveries.get_of_any_tenant(delivery.id) or delivery, tries - 1
 
     async def _record_click(self, delivery: Delivery) -> None:
-        await self._services.inbox_actions.click(delivery, self._services.deliveries.record_click)
+        await self._services.inbox_actions.click(delivery)
 
     # ------------------------------------------------------------- tokens
 

@@ -10,7 +10,7 @@ import asyncio
 import re
 import socket
 import ssl
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -26,8 +26,8 @@ from aiosmtplib import (
 )
 
 from hub.model import Channel
-from hub.platform.outbound_http import OutboundHTTP
 from hub.send import aws, email_layout
+from hub.send.channel import ChannelResources
 from hub.send.email_message import Email, InvalidAddress, Sender, build_email, parse_sender
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent, sanitize_error
@@ -45,8 +45,9 @@ QUEUED_AS = re.compile(r"queued as <?([\w.-]+)", re.IGNORECASE)
 SES_DEAD = {"MessageRejected", "BadRequestException"}
 
 
-async def create_providers(settings: Settings, egress: OutboundHTTP, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001 - mail is no HTTP
+async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
     """Return SMTP, then SES, as configured."""
+    settings, stack = resources.settings, resources.stack
     providers: list[Provider] = []
     if settings.smtp_url and settings.smtp_from:
         smtp = Smtp(settings, await asyncio.to_thread(socket.getfqdn))

@@ -1,14 +1,13 @@
 """MOBILE_PUSH: to apps on phones, through Amazon SNS to APNs and FCM.
 
-SNS requires an endpoint for each device. It is created with the first message, and its ARN is passed to
-`store_endpoint`. Creating it twice is harmless: SNS returns the existing one. SNS disables an endpoint when APNs or FCM
+SNS requires an endpoint for each device. It is created with the first message, and its ARN is stored with the device.
+Creating it twice is harmless: SNS returns the existing one. SNS disables an endpoint when APNs or FCM
 reports an invalid token. It is enabled again only when an app registers the device again.
 """
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +15,13 @@ import orjson
 from botocore.exceptions import ClientError
 
 from hub import clock
+from hub.audience.devices import Devices
+from hub.clock import Clock
 from hub.model import Channel, Device, Notification, Priority
-from hub.platform.outbound_http import OutboundHTTP
 from hub.send import aws
+from hub.send.channel import ChannelResources
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Outcome, Sent
-from hub.settings import Settings
 
 CHANNEL = Channel.MOBILE_PUSH
 
@@ -34,25 +34,17 @@ GONE = {"EndpointDisabled", "EndpointDisabledException"}
 ENDPOINT = re.compile(r"arn:[\w-]+:sns:[\w-]+:\d+:endpoint/\S+")  # in SNS's words that it exists with other attributes
 LEVELS = {Priority.CRITICAL: "time-sensitive", Priority.LOW: "passive"}  # how iOS may interrupt; the others: `active`
 
-StoreEndpoint = Callable[[str, str, str], Awaitable[None]]
-"""Stores the SNS endpoint of a device: the user's id in the store (the mailbox key), the device's, and the ARN."""
 
-
-async def create_providers(
-    settings: Settings,
-    egress: OutboundHTTP,  # noqa: ARG001 - boto brings its own
-    stack: AsyncExitStack,
-    store_endpoint: StoreEndpoint | None = None,
-    now: clock.Clock = clock.now,
-) -> tuple[Provider, ...]:
-    """`store_endpoint` is called with each new endpoint."""
+async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
+    """Return Amazon SNS, if a platform application is configured."""
+    settings = resources.settings
     applications = {"fcm": settings.sns_platform_fcm, "apns": settings.sns_platform_apns}
     applications = {platform: arn for platform, arn in applications.items() if arn}
     if not applications:
         return ()
     region = next(iter(applications.values())).split(":")[3]  # the settings allow one only
-    client = await aws.open_client("sns", settings, stack, region)
-    return (Sns(client, applications, settings.provider_timeout_s, store_endpoint, now),)
+    client = await aws.open_client("sns", settings, resources.stack, region)
+    return (Sns(client, applications, settings.provider_timeout_s, resources.devices, resources.clock),)
 
 
 def preview(message: Message) -> Preview:
@@ -72,12 +64,14 @@ class Sns:
         client: Any,
         applications: dict[str, str],
         timeout_s: float,
-        store_endpoint: StoreEndpoint | None,
-        now: clock.Clock,
+        devices: Devices,
+        clock: Clock,
     ) -> None:
         self.timeout_s = timeout_s
-        self._now = now
-        self._client, self._applications, self._store_endpoint = client, applications, store_endpoint
+        self._client = client
+        self._applications = applications
+        self._devices = devices
+        self._clock = clock
 
     def breakers(self, message: Message) -> tuple[str, ...]:
         """Return one breaker per platform application: the certificate of one may have expired."""
@@ -102,7 +96,7 @@ class Sns:
             return aws.outcome_of_error(error, DEAD, GONE)
 
     async def _publish(self, message: Message, application: str, arn: str) -> Outcome:
-        kind, now = application.split("/")[1], self._now()  # arn:aws:sns:region:account:app/KIND/name
+        kind, now = application.split("/")[1], self._clock()  # arn:aws:sns:region:account:app/KIND/name
         body = fcm(message, now) if kind == "GCM" else apns(message, now)
         answer = await self._client.publish(
             TargetArn=arn,
@@ -123,8 +117,8 @@ class Sns:
                 raise
             arn = found[0]
         await self._client.set_endpoint_attributes(EndpointArn=arn, Attributes={"Enabled": "true", "Token": token})
-        if self._store_endpoint and message.device:
-            await self._store_endpoint(message.user.id, message.device.id, arn)
+        if message.device:
+            await self._devices.set_sns_endpoint(message.user.id, message.device.id, arn)
         return arn
 
 
@@ -139,7 +133,7 @@ def apns(message: Message, now: datetime) -> dict[str, Any]:  # noqa: ARG001 - i
             "sound": "default",
             "thread-id": notification.category,
             "interruption-level": LEVELS.get(notification.priority, "active"),
-            "mutable-content": 1,  # so that an extension of the app may load the picture
+            "mutable-content": 1,  # lets an extension of the app load the image
         }
         return {"aps": aps, **more}
 

@@ -9,7 +9,6 @@ fetches nothing: it has no token, and notifications hidden from the inbox are no
 import asyncio
 import hashlib
 from bisect import bisect_right
-from contextlib import AsyncExitStack
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -19,42 +18,41 @@ from py_vapid import Vapid, VapidException
 from pywebpush import WebPusher, WebPushException
 
 from hub import base64url, clock
+from hub.clock import Clock
 from hub.model import Channel, Notification, Priority
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import AddressNotAllowed, HTTPResponse, OutboundHTTP, OutboundHTTPError
+from hub.send.channel import ChannelResources
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent
 from hub.send.retry_after import retry_after_s
-from hub.settings import Settings
 from hub.settings.values import vapid_key
 
 CHANNEL = Channel.WEB_PUSH
 
-RECORD_BYTES = 4096  # RFC 8291 4: what every push service takes
+RECORD_BYTES = 4096  # RFC 8291 4: every push service accepts this size
 OVERHEAD_BYTES = 86 + 1 + 16  # header with the key, delimiter, tag
 PAYLOAD_BYTES = RECORD_BYTES - OVERHEAD_BYTES
-SHORT_BYTES = 800  # for a push service that takes less than it should
+SHORT_BYTES = 800  # for a push service that accepts less than RFC 8291 requires
 TITLE_CHARS = 256
-BODY_CHARS = 1000  # of a cut one: more than any banner shows
-TTL_MAX_S = 28 * 86_400  # what the large push services keep at most
+BODY_CHARS = 1000  # of a truncated body: more than a system notification shows
+TTL_MAX_S = 28 * 86_400  # the maximum of the large push services
 TOKEN_S = 12 * 3600  # RFC 8292 2: no longer than 24 h
-TOKEN_FRESH_S = TOKEN_S - 3600  # made anew while the old one still holds for a while
-TOKENS_MAX = 1000  # push services are few, but their addresses are what browsers say
+TOKEN_FRESH_S = TOKEN_S - 3600  # age at which a token is replaced, while the old one is still valid
+TOKENS_MAX = 1000  # push services are few, but clients choose their addresses
 
 URGENCY = {Priority.CRITICAL: "high", Priority.HIGH: "high", Priority.MEDIUM: "normal", Priority.LOW: "low"}
 RETRY_STATUSES = {408, 425, 429}
 
 
-async def create_providers(
-    settings: Settings,
-    egress: OutboundHTTP,
-    stack: AsyncExitStack,  # noqa: ARG001 - holds nothing open
-    now: clock.Clock = clock.now,
-) -> tuple[Provider, ...]:
+async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
+    """Return the client of all push services, if HUB_VAPID_PRIVATE_KEY is set."""
+    settings = resources.settings
     if not (key := settings.vapid_private_key.get_secret_value()):
         return ()
     vapid = Vapid(vapid_key(key))
-    return (WebPush(egress, vapid, settings.vapid_subject, settings.provider_timeout_s, now),)
+    subject, timeout_s = settings.vapid_subject, settings.provider_timeout_s
+    return (WebPush(resources.outbound_http, vapid, subject, timeout_s, resources.clock),)
 
 
 def preview(message: Message) -> Preview:
@@ -67,10 +65,12 @@ class WebPush:
 
     name = "web_push"
 
-    def __init__(self, egress: OutboundHTTP, vapid: Vapid, subject: str, timeout_s: float, now: clock.Clock) -> None:
+    def __init__(self, outbound_http: OutboundHTTP, vapid: Vapid, subject: str, timeout_s: float, clock: Clock) -> None:
         self.timeout_s = timeout_s
-        self._now = now
-        self._egress, self._vapid, self._subject = egress, vapid, subject
+        self._outbound_http = outbound_http
+        self._vapid = vapid
+        self._subject = subject
+        self._clock = clock
         self._tokens: LRUCache[str, tuple[float, str]] = LRUCache(TOKENS_MAX)
         """The token of each push service, with the Unix time (seconds) when it was signed."""
 
@@ -95,11 +95,11 @@ class WebPush:
         except TimeoutError:
             return Retry("no answer in time")
         except (ValueError, IndexError, WebPushException, VapidException):  # their texts may hold the keys
-            return Dead("the keys or the address of the subscription are none")
+            return Dead("the keys or the URL of the subscription are not valid")
         return _outcome(answer)
 
     async def _post(self, message: Message, content: bytes) -> HTTPResponse:
-        device, now = message.device, self._now()
+        device, now = message.device, self._clock()
         assert device
         keys = {"p256dh": device.p256dh or "", "auth": device.auth or ""}
         encrypted = WebPusher({"endpoint": device.url, "keys": keys}).encode(content)
@@ -111,7 +111,7 @@ class WebPush:
             "urgency": URGENCY[message.notification.priority],
             "topic": topic(message.notification.id),
         }
-        return await self._egress.post(_url(message), encrypted["body"], headers, self.timeout_s)
+        return await self._outbound_http.post(_url(message), encrypted["body"], headers, self.timeout_s)
 
     def _token(self, url: str, now: datetime) -> str:
         """Return the VAPID token for one push service (RFC 8292)."""

@@ -1,7 +1,6 @@
 """WEBHOOK: a POST of the notification to a user's own endpoint (Standard Webhooks). It is signed with the secret that
 the user got when the endpoint was registered."""
 
-from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any
 
@@ -13,25 +12,26 @@ from hub.model import Channel, Device, Notification
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import signing
+from hub.send.channel import ChannelResources
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Outcome
-from hub.settings import Settings
 
 CHANNEL = Channel.WEBHOOK
 EVENT = "notification.created"
 
 
-async def create_providers(
-    settings: Settings, egress: OutboundHTTP, _: AsyncExitStack, now: Clock = clock.now
-) -> tuple[Provider, ...]:
-    return (WebhookProvider(egress, settings.provider_timeout_s, now),) if settings.personal_webhooks else ()
+async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
+    """Return the webhook client, unless HUB_PERSONAL_WEBHOOKS is false."""
+    if not resources.settings.personal_webhooks:
+        return ()
+    return (WebhookProvider(resources.outbound_http, resources.settings.provider_timeout_s, resources.clock),)
 
 
 class WebhookProvider:
     name = "webhook"
 
-    def __init__(self, egress: OutboundHTTP, timeout_s: float, clock: Clock) -> None:
-        self._egress = egress
+    def __init__(self, outbound_http: OutboundHTTP, timeout_s: float, clock: Clock) -> None:
+        self._outbound_http = outbound_http
         self._clock = clock
         self.timeout_s = timeout_s
 
@@ -47,7 +47,7 @@ class WebhookProvider:
             return Dead("the device has no address, or no secret")
         now, body = self._clock(), body_of(message)
         headers = signing.sign_headers(message.id, body, [secret], now)
-        return await signing.post(self._egress, url, body, headers, self.timeout_s, now)
+        return await signing.post(self._outbound_http, url, body, headers, self.timeout_s, now)
 
 
 def preview(message: Message) -> Preview:

@@ -1,0 +1,24 @@
+"""The indexes of all collections."""
+
+from hub.audience import tenants, users
+from hub.inbox import store
+from hub.platform import signed_links
+from hub.platform.connections import Indexes
+from hub.settings import Settings
+from hub.status import deliveries, receipts, sends, workers
+from hub.webhooks import webhook_calls
+
+
+def indexes(settings: Settings) -> list[Indexes]:
+    """Return the indexes of every collection."""
+    return [
+        store.indexes(settings),
+        sends.indexes(),
+        receipts.indexes(settings),
+        users.indexes(),
+        tenants.indexes(),
+        deliveries.indexes(),
+        webhook_calls.indexes(settings),
+        workers.indexes(),
+        signed_links.indexes(),
+    ]

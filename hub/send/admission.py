@@ -1,0 +1,70 @@
+"""Decides which calls may start now: circuit breakers first, then rate limits."""
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from hub.clock import Clock
+from hub.model import DeliveryStatus, Reason
+from hub.outbox.claims import Job
+from hub.platform.circuit_breaker import Breakers
+from hub.send.job_handler import ReadyToSend
+from hub.send.retry_policy import Transition
+from hub.send.throttle import DeliveryThrottle
+
+J = TypeVar("J", bound=Job)
+
+
+class Admission:
+    def __init__(self, channel: str, breakers: Breakers, throttle: DeliveryThrottle, clock: Clock) -> None:
+        self._channel = channel
+        self._breakers = breakers
+        self._throttle = throttle
+        self._clock = clock
+
+    async def admit(self, jobs: Sequence[tuple[J, ReadyToSend]]) -> list[tuple[J, ReadyToSend | Transition]]:
+        """Return, for each job, the message with the providers that may be called now, or HELD until one may be
+        called."""
+        waits = await self._breaker_waits([ready for _, ready in jobs])
+        results = [(job, self._admit(job, ready, waits)) for job, ready in jobs]
+        await self._breakers.release_probes([name for name, wait_s in waits.items() if wait_s == 0])
+        return results
+
+    async def _breaker_waits(self, messages: Sequence[ReadyToSend]) -> dict[str, float]:
+        """Return the waits of the circuit breakers of these calls. A fallback provider hands out a probe only where the
+        first provider is blocked."""
+        chains = [[provider.breakers(ready.message) for provider in ready.providers] for ready in messages]
+        names = {name for chain in chains for breakers in chain for name in breakers}
+        waits = await self._breakers.check(names, {name for first, *_ in chains for name in first})
+        blocked = [chain for chain in chains if max(waits[name] for name in chain[0]) > 0]
+        if fallback_names := {name for chain in blocked for breakers in chain[1:] for name in breakers}:
+            waits |= await self._breakers.check(fallback_names)
+        return waits
+
+    def _admit(self, job: Job, ready: ReadyToSend, waits: dict[str, float]) -> ReadyToSend | Transition:
+        allowed = []
+        shortest_s, probing = float("inf"), False
+        for provider in ready.providers:
+            breakers = provider.breakers(ready.message)
+            wait_s = _longest_wait(breakers, waits)
+            if wait_s <= 0:
+                allowed.append(provider)
+                for name in breakers:
+                    if waits[name] == 0:  # one probe, which no rate limit delays
+                        waits[name], probing = 1.0, True
+            shortest_s = min(shortest_s, wait_s)
+        if not allowed:
+            return self._hold(Reason.PROVIDER_DOWN, shortest_s + random.uniform(0, 1))  # noqa: S311 - jitter
+        if not probing and (wait_s := self._throttle.wait_s(self._channel, job.tenant, ready.user, job.priority)):
+            return self._hold(Reason.RATE_LIMITED, wait_s)
+        return replace(ready, providers=allowed)
+
+    def _hold(self, reason: Reason, wait_s: float) -> Transition:
+        return Transition(DeliveryStatus.HELD, reason, self._clock() + timedelta(seconds=wait_s))
+
+
+def _longest_wait(breakers: Collection[str], waits: Mapping[str, float]) -> float:
+    return max(waits[name] for name in breakers)

@@ -1,0 +1,69 @@
+"""Loads what deliveries are prepared from."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from hub.audience.devices import Devices
+from hub.audience.tenants import Tenants
+from hub.audience.users import Users
+from hub.model import Delivery, Mailbox, Notification, Reason, Tenant, User
+from hub.status.sends import Sends
+
+
+class Inboxes(Protocol):
+    """The reads of inboxes that deliveries need: `hub.inbox.store.Inboxes`, which `send` does not import."""
+
+    async def get_notifications(self, ids: Collection[str]) -> Mapping[str, Notification]:
+        """Return the notifications that exist and can be decoded, by id."""
+        ...
+
+    async def get_mailboxes(self, ids: Collection[str]) -> Mapping[str, Mailbox]:
+        """Return the mailboxes that exist and can be decoded, by id."""
+        ...
+
+    async def find_stored(self, ids: Collection[str]) -> set[str]:
+        """Return those of `ids` that a notification or a mailbox has, even if it cannot be decoded."""
+        ...
+
+
+class DeliveryData(Struct, frozen=True):
+    """The documents of a batch of deliveries, by id. `cancelled`: the cancelled sends, with the reason. `unreadable`:
+    the ids of notifications, users and mailboxes that exist but cannot be decoded."""
+
+    notifications: Mapping[str, Notification]
+    users: Mapping[str, User]
+    mailboxes: Mapping[str, Mailbox]
+    tenants: Mapping[str, Tenant]
+    cancelled: Mapping[str, Reason]
+    unreadable: Collection[str]
+
+
+class DeliveryStores(Struct, frozen=True):
+    """The stores that deliveries are prepared from and recorded in."""
+
+    inboxes: Inboxes
+    users: Users
+    devices: Devices
+    tenants: Tenants
+    sends: Sends
+
+    async def load(self, jobs: Sequence[Delivery]) -> DeliveryData:
+        """Return the documents of these deliveries. Raise PyMongoError."""
+        notification_ids = {job.notification for job in jobs}
+        mailbox_ids = {job.mailbox for job in jobs}  # also the ids of the users
+        notifications, users, mailboxes, tenants, cancelled = await asyncio.gather(
+            self.inboxes.get_notifications(notification_ids),
+            self.users.get_many(mailbox_ids),
+            self.inboxes.get_mailboxes(mailbox_ids),
+            self.tenants.get_many({job.tenant for job in jobs}),
+            self.sends.find_cancelled({job.send for job in jobs}),
+        )
+        unreadable: set[str] = set()
+        if missing := (notification_ids - notifications.keys()) | (mailbox_ids - mailboxes.keys()):
+            unreadable |= await self.inboxes.find_stored(missing)
+        if missing := mailbox_ids - users.keys():
+            unreadable |= await self.users.find_stored(missing)
+        return DeliveryData(notifications, users, mailboxes, tenants, cancelled, unreadable)

@@ -1,0 +1,158 @@
+"""Settles the results of one dispatcher in batches, in the background.
+
+Guarantees
+- A result that cannot be stored because MongoDB is unavailable is tried again. After any other error the results of the
+  batch are settled one by one, so that one of them does not stop the others. A job that is never settled becomes due
+  when its lease ends.
+- `run` raises only if settling itself crashes.
+
+How it stops: after `finish` it settles what is left and returns.
+"""
+
+import asyncio
+import random
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+import structlog
+from pymongo.errors import PyMongoError
+
+from hub.clock import Clock
+from hub.model import Attempt, DeliveryStatus
+from hub.outbox.claims import Claims, Job, Settlement
+from hub.platform import metrics
+from hub.platform.circuit_breaker import Breakers
+from hub.platform.connections import is_cancelling, is_outage
+from hub.send.job_handler import JobHandler
+from hub.send.retry_policy import Transition
+
+BATCH_SIZE = 500
+ERROR_PAUSE_S = 0.5  # after an error of a store
+
+log = structlog.get_logger(__name__)
+
+J = TypeVar("J", bound=Job)
+
+
+class Settler(Generic[J]):
+    """`on_batch` is called after each batch."""
+
+    def __init__(
+        self,
+        channel: str,
+        handler: JobHandler[J],
+        claims: Claims[J],
+        breakers: Breakers,
+        clock: Clock,
+        on_batch: Callable[[], None],
+    ) -> None:
+        self._channel = channel
+        self._handler = handler
+        self._claims = claims
+        self._breakers = breakers
+        self._clock = clock
+        self._on_batch = on_batch
+        self._results: deque[Settlement[J]] = deque()
+        self._results_ready = asyncio.Event()
+        self._all_settled = asyncio.Event()
+        self._call_results: defaultdict[str, list[bool]] = defaultdict(list)  # by circuit breaker
+        self._finishing = False
+
+    @property
+    def waiting(self) -> int:
+        """The number of results that are not settled yet."""
+        return len(self._results)
+
+    def put(
+        self,
+        job: J,
+        transition: Transition,
+        attempts: tuple[Attempt, ...] | None = None,
+        tries: int | None = None,
+        provider_id: str | None = None,
+    ) -> None:
+        """Queue the next state of a claimed job. `attempts` and `tries` are set if it was called."""
+        settlement = Settlement(
+            job=job,
+            status=transition.status,
+            reason=transition.reason,
+            due_at=transition.due_at,
+            attempts=job.attempts if attempts is None else attempts,
+            tries=job.tries if tries is None else tries,
+            lease_expirations=job.lease_expirations,
+            provider_id=provider_id,
+        )
+        self._results.append(settlement)
+        self._all_settled.clear()
+        self._results_ready.set()
+
+    def reschedule(self, job: J, due_at: datetime) -> None:
+        """Schedule a job again without counting a try."""
+        self.put(job, Transition(DeliveryStatus.ACCEPTED, None, due_at))
+
+    def reschedule_all(self, jobs: Iterable[J]) -> None:
+        """Schedule jobs again after an error of a store. None of them was called."""
+        for job in jobs:
+            self.reschedule(job, self._clock() + timedelta(seconds=random.uniform(1, 2)))  # noqa: S311 - jitter
+
+    def add_call_results(self, results: Iterable[tuple[str, bool]]) -> None:
+        """Queue successes and failures of calls, by circuit breaker."""
+        for breaker, ok in results:
+            self._call_results[breaker].append(ok)
+
+    async def wait_settled(self) -> None:
+        """Wait until nothing is left to settle, or until `stop_waiting`."""
+        await self._all_settled.wait()
+
+    def stop_waiting(self) -> None:
+        """End `wait_settled`."""
+        self._all_settled.set()
+
+    def finish(self) -> None:
+        """Make `run` return when nothing is left to settle."""
+        self._finishing = True
+        self._results_ready.set()
+
+    async def run(self) -> None:
+        """Settle until `finish` or cancellation."""
+        while not is_cancelling() and not (self._finishing and not self._results):
+            self._results_ready.clear()
+            if self._results:
+                await self._settle_next()
+            else:
+                self._all_settled.set()
+                await self._results_ready.wait()
+
+    async def _settle_next(self) -> None:
+        batch = [self._results.popleft() for _ in range(min(len(self._results), BATCH_SIZE))]
+        try:
+            await self._settle(batch)
+        except Exception as error:  # noqa: BLE001 - the next batch must be settled after any error
+            log.warning("settling_failed", channel=self._channel, error=error, jobs=len(batch))
+            if isinstance(error, PyMongoError) and is_outage(error):
+                self._results.extendleft(reversed(batch))
+            elif len(batch) > 1:
+                for settlement in batch:
+                    with suppress(Exception):
+                        await self._settle([settlement])
+            await asyncio.sleep(ERROR_PAUSE_S)
+        finally:
+            self._on_batch()
+
+    async def _settle(self, batch: Sequence[Settlement[J]]) -> None:
+        call_results, self._call_results = self._call_results, defaultdict(list)
+        await self._breakers.record(call_results)
+        settled, now = await self._claims.settle(batch), self._clock()
+        for one in settled:
+            metrics.deliveries.labels(self._channel, one.status).inc()
+            if one.status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
+                waited_s = (now - one.job.created_at).total_seconds()
+                metrics.accept_to_sent.labels(self._channel, one.job.priority).observe(waited_s)
+        if finished := [(one.job, one.status) for one in settled if one.due_at is None]:
+            try:
+                await self._handler.on_settled(finished)
+            except PyMongoError as error:
+                log.warning("settlement_hooks_failed", channel=self._channel, jobs=len(finished), error=error)

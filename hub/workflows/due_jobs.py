@@ -1,0 +1,106 @@
+"""Enqueues due jobs: retries, jobs that never reached their lane or were lost there, and jobs whose leases expired.
+
+Every worker may do it. A lock in Redis gives each round to one of them. Two at once are wasteful but harmless: a job
+that is queued twice is claimed once.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from msgspec.structs import replace
+
+from hub.clock import Clock
+from hub.model import Attempt, DeliveryStatus, Reason
+from hub.outbox.claims import UNQUEUE_ALL_TIMEOUT_S, Claims, DueEntry, Job, Settlement
+from hub.outbox.due_index import wait_s
+from hub.outbox.lanes import Lanes
+from hub.platform import metrics
+from hub.settings import Settings
+
+BATCH_SIZE = 500  # jobs per query
+BACKPRESSURE_PAUSE_S = 0.05  # between rounds while the lanes are full
+LOCK_MARGIN_MS = 20  # the lock expires this much before the next tick
+
+log = structlog.get_logger(__name__)
+
+
+class DueJobs:
+    """Due jobs of one kind: deliveries, or calls of webhook endpoints. `name`: the kind, in locks and metrics."""
+
+    def __init__(self, name: str, claims: Claims[Any], lanes: Lanes, clock: Clock, settings: Settings) -> None:
+        self._name = name
+        self._claims = claims
+        self._lanes = lanes
+        self._clock = clock
+        self._settings = settings
+        self._lock_ms = max(1, int(settings.scheduler_interval_s * 1000) - LOCK_MARGIN_MS)
+
+    async def tick(self) -> int:
+        """Enqueue one batch of due jobs per lane. Return the number of jobs that did not fit."""
+        if not await self._lanes.acquire_tick_lock(self._name, self._lock_ms):
+            return 0
+        if await self._lanes.detect_flush(self._name, UNQUEUE_ALL_TIMEOUT_S):
+            metrics.flushes.inc()
+            log.info("queue_refilled", queue=self._name, jobs=await self._claims.unmark_all_queued())
+            await self._lanes.mark_restored(self._name)
+        now, lane, remaining = self._clock(), "", 0
+        while due := await self._claims.due(now, lane, BATCH_SIZE):
+            by_lane: dict[str, list[DueEntry]] = defaultdict(list)
+            for job in due:
+                by_lane[job.lane].append(job)
+            if expired := [job.id for job in due if job.claim_expired]:
+                await self._expire_leases(await self._claims.list_expired(expired, now), now)
+            for capacity, jobs in zip(await self._lanes.free_capacity(list(by_lane)), by_lane.values(), strict=True):
+                waiting = [job.id for job in jobs if not job.claim_expired]
+                remaining += max(0, len(waiting) - capacity)
+                if enqueued := waiting[:capacity]:
+                    await self._claims.mark_queued(enqueued, now)
+                    await self._claims.unmark_queued(await self._lanes.put([(jobs[0].lane, id) for id in enqueued]))
+            lane = due[-1].lane
+            remaining += len(due) == BATCH_SIZE
+        if remaining:
+            await asyncio.sleep(BACKPRESSURE_PAUSE_S)
+            await self._lanes.release_tick_lock(self._name)
+        return remaining
+
+    async def _expire_leases(self, jobs: Sequence[Job], now: datetime) -> None:
+        """Settle jobs whose workers died or stalled.
+
+        Each job may be the cause. Jobs whose calls had started are retried with a delay. After repeated lease
+        expirations a job is run in isolation: it must not be blamed for another job's crash. Expirations before a call
+        count half, because an unavailable store may cause them.
+        """
+        settlements = []
+        for job in jobs:
+            expirations, expirations_max = job.lease_expirations + 1, self._settings.lease_max_expirations
+            called = any(attempt.ms is None for attempt in job.attempts[-1:])
+            schedule = self._settings.schedule_of(job.lane.partition("/")[0])
+            suspect = called or expirations >= expirations_max
+            due_at = now + timedelta(seconds=wait_s(schedule, expirations, random.random) if suspect else 0)
+            poison = expirations >= (expirations_max if called else 2 * expirations_max)
+            status = DeliveryStatus.RETRYING if job.tries else DeliveryStatus.ACCEPTED
+            status, reason = (DeliveryStatus.FAILED, Reason.POISON) if poison else (status, None)
+            settlements.append(
+                Settlement(
+                    job=job,
+                    status=status,
+                    reason=reason,
+                    due_at=None if poison else due_at,
+                    attempts=tuple(_closed_attempt(attempt) for attempt in job.attempts),
+                    tries=job.tries,
+                    lease_expirations=expirations,
+                )
+            )
+        for settled in await self._claims.settle(settlements):
+            metrics.lease_expirations.labels(self._name).inc()
+            log.warning("lease_expired", job=settled.job.id, status=settled.status)
+
+
+def _closed_attempt(attempt: Attempt) -> Attempt:
+    """Return the attempt with an error if its call did not end."""
+    return attempt if attempt.ms is not None else replace(attempt, error="its worker died", ms=0)
