@@ -144,7 +144,7 @@ async def test_health_with_failed_emails_is_not_ok_and_doctor_exits_with_1(
     found = await eventually(counted, 20)
     assert (found["ok"], found["deadLetters"]) == (False, 12)
     assert found["problems"][0] == "EMAIL through smtp fails: 12 of 12 calls in the last 15 minutes."
-    assert found["problems"][1].startswith("12 deliveries have FAILED for good, 12 of them within a day")
+    assert found["problems"][1].startswith("12 deliveries are FAILED, 12 of them within a day")
     code, said = await doctor(tenant, "--url", running.urls[0].removesuffix("/graphql"))
     assert code == 1
     assert "All is well" not in said
@@ -160,7 +160,7 @@ async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: Fake
         return found if any(provider["open"] for provider in found["providers"]) else None
 
     found = await eventually(opened, 20)
-    assert found["problems"][0].startswith("EMAIL through smtp is held back since ")
+    assert found["problems"][0].startswith("EMAIL through smtp is on hold since ")
     [smtp, webhook] = found["providers"]
     assert smtp["since"]
     assert not webhook["open"]
@@ -180,8 +180,8 @@ async def test_health_without_redis_and_workers_reports_both(
         await store["workers"].update_one({}, {"$set": {"stopped": False}, **strange})
         found = await reader.read(tenant.name)
         assert [provider.provider for provider in found.providers] == ["smtp", "webhook"]
-        assert found.problems == [problem for problem in found.problems if problem.startswith("Redis does not answer")]
-        assert found.redis_away
+        assert found.problems == [problem for problem in found.problems if problem.startswith("Redis is unavailable")]
+        assert found.redis_unavailable
         await store["workers"].update_one({}, {"$set": {"stopped": True}})
         assert (await reader.read(tenant.name)).problems[0].startswith("No worker runs")
     stages = Backlog(store, clock.now, 60)._overdue_on("EMAIL/HIGH/acme")

@@ -193,8 +193,8 @@ def test_doctor_and_serve_report_the_same_errors(servers: tuple[Mongod, Redis]) 
     stores = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET, "port": "0"}
     for invalid, words in (
         ({"delivery_concurrency_by_channel": "{"}, "HUB_DELIVERY_CONCURRENCY_BY_CHANNEL: write a JSON object"),
-        ({"ssl_certfile": "/nowhere.pem"}, "HUB_SSL_CERTFILE (--ssl-certfile): /nowhere.pem can't be read"),
-        ({"host": "203.0.113.7"}, "HUB_HOST: 203.0.113.7 is no address of this machine"),
+        ({"ssl_certfile": "/nowhere.pem"}, "HUB_SSL_CERTFILE (--ssl-certfile): /nowhere.pem cannot be read"),
+        ({"host": "203.0.113.7"}, "HUB_HOST: 203.0.113.7 is not an address of this machine"),
         ({"mongo_url": f"{mongod.url}&tls=true&tlsCAFile=/nowhere.pem"}, "HUB_MONGO_URL is not a valid MongoDB URL"),
         ({"redis_url": f"{redis.url}?colour=red"}, "HUB_REDIS_URL is not a valid Redis URL"),
     ):

@@ -99,27 +99,30 @@ def test_serve_with_an_unusable_certificate_names_the_setting(tmp_path: Path) ->
     empty.touch()
     missing = tmp_path / "missing.pem"
     cases: list[tuple[dict[str, Path | str], str]] = [
-        ({"ssl_keyfile": mine.key}, "HUB_SSL_CERTFILE (--ssl-certfile) is missing: without it there is no TLS."),
-        ({"ssl_certfile": missing}, f"HUB_SSL_CERTFILE (--ssl-certfile): {missing} can't be read (No such file"),
-        ({"ssl_certfile": tmp_path}, f"HUB_SSL_CERTFILE (--ssl-certfile): {tmp_path} can't be read (Is a directory"),
+        ({"ssl_keyfile": mine.key}, "HUB_SSL_CERTFILE (--ssl-certfile) is missing: TLS requires it."),
+        ({"ssl_certfile": missing}, f"HUB_SSL_CERTFILE (--ssl-certfile): {missing} cannot be read (No such file"),
+        ({"ssl_certfile": tmp_path}, f"HUB_SSL_CERTFILE (--ssl-certfile): {tmp_path} cannot be read (Is a directory"),
         ({"ssl_certfile": mine.file, "ssl_keyfile": missing}, f"HUB_SSL_KEYFILE (--ssl-keyfile): {missing} can't"),
         ({"ssl_certfile": empty, "ssl_keyfile": mine.key}, f"HUB_SSL_CERTFILE (--ssl-certfile): {empty} holds no"),
-        ({"ssl_certfile": mine.file}, f"HUB_SSL_KEYFILE (--ssl-keyfile): {mine.file} holds no private key in PEM."),
+        (
+            {"ssl_certfile": mine.file},
+            f"HUB_SSL_KEYFILE (--ssl-keyfile): {mine.file} does not contain a private key in PEM format.",
+        ),
         (
             {"ssl_certfile": mine.file, "ssl_keyfile": other.key},
             f"HUB_SSL_KEYFILE (--ssl-keyfile): {other.key} is not the key of {mine.file}.",
         ),
         (
             {"ssl_certfile": locked.file, "ssl_keyfile": locked.key},
-            f"HUB_SSL_KEYFILE_PASSWORD (--ssl-keyfile-password) does not open {locked.key}.",
+            f"HUB_SSL_KEYFILE_PASSWORD (--ssl-keyfile-password) is not the password of {locked.key}.",
         ),
         (
             {"ssl_certfile": locked.file, "ssl_keyfile": locked.key, "ssl_keyfile_password": "wrong"},
-            f"HUB_SSL_KEYFILE_PASSWORD (--ssl-keyfile-password) does not open {locked.key}.",
+            f"HUB_SSL_KEYFILE_PASSWORD (--ssl-keyfile-password) is not the password of {locked.key}.",
         ),
         (
             {"ssl_certfile": mine.file, "ssl_keyfile": mine.key, "ssl_ca_certs": empty},
-            f"HUB_SSL_CA_CERTS (--ssl-ca-certs): {empty} holds no certificate in PEM.",
+            f"HUB_SSL_CA_CERTS (--ssl-ca-certs): {empty} does not contain a certificate in PEM format.",
         ),
     ]
     for given, said in cases:

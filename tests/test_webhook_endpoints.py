@@ -241,7 +241,7 @@ async def test_endpoint_that_fails_for_days_is_disabled(tenant: Tenant, database
     assert (await settled(DeliveryStatus.FAILED)).enabled is False, "five days, and nothing but failure"
     [shown, beside] = await execute_as(tenant, LIST)
     assert (shown["id"], shown["enabled"]) == (id, False)
-    assert shown["disabledReason"] == f"Nothing but failure since {clock.rfc3339(began)}."
+    assert shown["disabledReason"] == f"All calls have failed since {clock.rfc3339(began)}."
     assert (beside["id"], beside["enabled"], beside["disabledReason"]) == (bystander, True, None)
     back = await execute_as(tenant, UPDATE, id=id, enabled=True)
     assert (back["enabled"], back["disabledReason"]) == (True, None)

@@ -6,8 +6,8 @@ Guarantees
 - A job that waits or is claimed has a `due_at`. A finished job has none. A job of a dead worker, a job that Redis lost
   and a job that never reached its lane become due like a retry.
 - A settlement and its receipts are one transaction.
-- A job that is cancelled or read while a worker has it does not wait again: the field `override` of its document holds
-  the final state, and the settlement applies it.
+- A job whose send is cancelled, or whose notification is read, while a worker has it does not wait again: the field
+  `override` of its document holds the final state, and the settlement applies it.
 
 `enqueue_count` is set while a job is on a lane. Only such a job can be claimed: a duplicate id on a lane never starts a
 job before it is due.
@@ -34,8 +34,8 @@ from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
 from hub.platform.decoding import report_unreadable
 
-FAST_WRITES = WriteConcern(w=1)  # a claim that a failover loses is made again
-DOUBLINGS_MAX = 2
+FAST_WRITES = WriteConcern(w=1)  # a claim that is lost in a failover is made again
+DOUBLINGS_MAX = 2  # of the time that a job may be on its lane
 TRANSACTION_RETRIES_MAX = 8
 UNQUEUE_ALL_TIMEOUT_S = 120.0  # updates every waiting job
 IN_LANE: Document = {"status": {"$in": WAITING}, "enqueue_count": {"$gte": 1}}
@@ -138,9 +138,9 @@ class Claims(Generic[J]):
         """Claim those of `ids` that are on a lane, for `lease_s`, and return them. With `expirations_below`,
         only jobs with fewer expired leases."""
         token, now = new_id(), self._clock()
-        wanted: Document = {"_id": {"$in": list(ids)}, **IN_LANE}
+        match: Document = {"_id": {"$in": list(ids)}, **IN_LANE}
         if expirations_below is not None:
-            wanted["lease_expirations"] = {"$not": {"$gte": expirations_below}}
+            match["lease_expirations"] = {"$not": {"$gte": expirations_below}}
         claim_values = {
             "status": DeliveryStatus.PROCESSING,
             "claim": token,
@@ -148,7 +148,7 @@ class Claims(Generic[J]):
             "updated_at": now,
         }
         result = await self._fast_jobs.update_many(
-            wanted, {"$set": claim_values, "$unset": {"enqueue_count": "", "reason": ""}}
+            match, {"$set": claim_values, "$unset": {"enqueue_count": "", "reason": ""}}
         )
         if not result.modified_count:
             return []
@@ -156,8 +156,8 @@ class Claims(Generic[J]):
 
     async def find_suspects(self, ids: Sequence[str], lease_expirations: int) -> list[str]:
         """Return those of `ids` that are on a lane and have at least `lease_expirations` expired leases."""
-        wanted = {"_id": {"$in": list(ids)}, **IN_LANE, "lease_expirations": {"$gte": lease_expirations}}
-        return [doc["_id"] async for doc in self._fast_jobs.find(wanted, {"_id": 1})]
+        match = {"_id": {"$in": list(ids)}, **IN_LANE, "lease_expirations": {"$gte": lease_expirations}}
+        return [doc["_id"] async for doc in self._fast_jobs.find(match, {"_id": 1})]
 
     async def start(self, jobs: Mapping[str, str], claim: str) -> set[str]:
         """Record an attempt of each job (id to provider) before its call. Return the ids whose claim still holds: only
@@ -167,13 +167,13 @@ class Claims(Generic[J]):
             by_provider.setdefault(provider, []).append(id)
         started_ids: set[str] = set()
         for provider, ids in by_provider.items():
-            wanted = {"_id": {"$in": ids}, "claim": claim}
+            match = {"_id": {"$in": ids}, "claim": claim}
             attempt = document(Attempt(at=self._clock(), provider=provider))
-            started = await self._fast_jobs.update_many(wanted, {"$push": {"attempts": attempt}})
+            started = await self._fast_jobs.update_many(match, {"$push": {"attempts": attempt}})
             if started.modified_count == len(ids):
                 started_ids.update(ids)
             else:
-                started_ids.update([doc["_id"] async for doc in self._fast_jobs.find(wanted, {"_id": 1})])
+                started_ids.update([doc["_id"] async for doc in self._fast_jobs.find(match, {"_id": 1})])
         return started_ids
 
     async def settle(self, settlements: Sequence[Settlement[J]]) -> list[Settlement[J]]:
@@ -193,8 +193,8 @@ class Claims(Generic[J]):
             self._database.client.start_session(causal_consistency=False) as session,
             await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE),
         ):
-            wanted = {"_id": {"$in": [settlement.job.id for settlement in settlements]}}
-            cursor = self._jobs.find(wanted, {"claim": 1, "override": 1}, session=session)
+            match = {"_id": {"$in": [settlement.job.id for settlement in settlements]}}
+            cursor = self._jobs.find(match, {"claim": 1, "override": 1}, session=session)
             docs = {doc["_id"]: doc async for doc in cursor}
             still_claimed = [
                 _apply_override(settlement, doc.get("override"))
@@ -216,14 +216,14 @@ class Claims(Generic[J]):
 
     async def due(self, now: datetime, after: str, limit: int) -> list[DueEntry]:
         """Return due jobs of the lanes after `after`, lane by lane, the longest overdue first."""
-        wanted = {"lane": {"$gt": after}, "due_at": {"$lte": now}}
-        found = self._jobs.find(wanted, {"lane": 1, "status": 1}, hint="due").sort(DUE).limit(limit)
-        return [DueEntry(doc["_id"], doc["lane"], doc["status"] == DeliveryStatus.PROCESSING) async for doc in found]
+        match = {"lane": {"$gt": after}, "due_at": {"$lte": now}}
+        docs = self._jobs.find(match, {"lane": 1, "status": 1}, hint="due").sort(DUE).limit(limit)
+        return [DueEntry(doc["_id"], doc["lane"], doc["status"] == DeliveryStatus.PROCESSING) async for doc in docs]
 
     async def list_expired(self, ids: Sequence[str], now: datetime) -> list[J]:
         """Return those of `ids` whose lease has ended."""
-        wanted = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.PROCESSING, "due_at": {"$lte": now}}
-        return await self._decode(self._jobs.find(wanted))
+        match = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.PROCESSING, "due_at": {"$lte": now}}
+        return await self._decode(self._jobs.find(match))
 
     async def _decode(self, docs: AsyncIterable[Document]) -> list[J]:
         """Return the jobs that this version can decode. The others become FAILED with reason UNREADABLE; a replay
@@ -252,15 +252,15 @@ class Claims(Generic[J]):
 
     async def unmark_queued(self, ids: Sequence[str]) -> None:
         """Record that these jobs are not on their lanes. They are due at once."""
-        wanted = {"_id": {"$in": list(ids)}, "enqueue_count": {"$gte": 1}}
-        await self._fast_jobs.update_many(wanted, {"$set": {"due_at": self._clock()}, "$unset": {"enqueue_count": ""}})
+        match = {"_id": {"$in": list(ids)}, "enqueue_count": {"$gte": 1}}
+        await self._fast_jobs.update_many(match, {"$set": {"due_at": self._clock()}, "$unset": {"enqueue_count": ""}})
 
     async def unmark_all_queued(self) -> int:
         """Make every queued job due at once, because the lanes are lost. Return the number of jobs."""
-        wanted = {"due_at": {"$exists": True}, "enqueue_count": {"$gte": 1}}
+        match = {"due_at": {"$exists": True}, "enqueue_count": {"$gte": 1}}
         update = {"$set": {"due_at": self._clock()}, "$unset": {"enqueue_count": ""}}
         with pymongo.timeout(UNQUEUE_ALL_TIMEOUT_S):
-            return (await self._jobs.update_many(wanted, update, hint="due")).modified_count
+            return (await self._jobs.update_many(match, update, hint="due")).modified_count
 
 
 def _apply_override(settlement: Settlement[J], override: Mapping[str, str] | None) -> Settlement[J]:

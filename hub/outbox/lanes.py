@@ -11,8 +11,8 @@ Properties
 
 `put` pushes one wake-up token per channel; one idle worker pops it. A worker that leaves ids behind pushes it again.
 
-Lists, not streams: `take` is one atomic pop over all lanes, and MongoDB tracks the ids of dead workers, which leaves no
-use for consumer groups and pending entries.
+The lanes are lists, not streams: `take` is one atomic pop over all lanes, and MongoDB tracks the jobs of dead workers.
+Consumer groups and pending entries are not needed.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -37,7 +37,7 @@ ANTI_STARVATION_SHARE = 4  # a lower priority that goes first gets a quarter of 
 WAIT_SCRIPT = """
 local function wait(prefix, lane)
     local channel, priority = string.match(lane, '^([^/]+)/([^/]+)/')
-    if not channel then return nil end -- no lane of ours
+    if not channel then return nil end -- not a lane of the hub
     local waiting = prefix .. 'waiting:' .. channel .. '/' .. priority
     local last = redis.call('ZREVRANGE', waiting, 0, 0, 'WITHSCORES')[2]
     redis.call('ZADD', waiting, 'NX', tonumber(last or 0) + 1, lane)
@@ -48,12 +48,12 @@ end
 PUT_SCRIPT = (
     WAIT_SCRIPT
     + """
-local prefix, most = ARGV[1], tonumber(ARGV[2])
+local prefix, lane_max = ARGV[1], tonumber(ARGV[2])
 local refused, listed, wakeups = {}, {}, {}
 for i = 3, #ARGV, 2 do
     local lane, id = ARGV[i], ARGV[i + 1]
     local key = prefix .. 'lane:' .. lane
-    if redis.call('LLEN', key) >= most then
+    if redis.call('LLEN', key) >= lane_max then
         refused[#refused + 1] = id
     else
         redis.call('RPUSH', key, id)
@@ -73,42 +73,42 @@ end
 return refused
 """
 )
-FREE_CAPACITY = (
+FREE_CAPACITY_SCRIPT = (
     WAIT_SCRIPT
     + """
-local prefix, most = ARGV[1], tonumber(ARGV[2])
-local rooms = {}
+local prefix, lane_max = ARGV[1], tonumber(ARGV[2])
+local capacities = {}
 for i = 3, #ARGV do
-    local lying = redis.call('LLEN', prefix .. 'lane:' .. ARGV[i])
-    if lying > 0 then wait(prefix, ARGV[i]) end
-    rooms[#rooms + 1] = math.max(0, most - lying)
+    local length = redis.call('LLEN', prefix .. 'lane:' .. ARGV[i])
+    if length > 0 then wait(prefix, ARGV[i]) end
+    capacities[#capacities + 1] = math.max(0, lane_max - length)
 end
-return rooms
+return capacities
 """
 )
 TAKE_SCRIPT = (
     WAIT_SCRIPT
     + """
-local prefix, channel, wanted, share = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local prefix, channel, limit, share = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local orders = cjson.decode(ARGV[5])
-local each, held = tonumber(ARGV[7]), {}
+local per_tenant_max, held = tonumber(ARGV[7]), {}
 for i = 8, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local turn = (tonumber(redis.call('GET', prefix .. 'rotation:' .. channel) or 0) + 1) % #ARGV[6] + 1
 local order = orders[tonumber(string.sub(ARGV[6], turn, turn))]
 local taken, from, left = {}, {}, false
 
-local function drain(priority, most)
+local function drain(priority, share_max)
     local waiting = prefix .. 'waiting:' .. channel .. '/' .. priority
     local passed = {}
-    local until_now = #taken
-    while #taken - until_now < most do
+    local taken_before = #taken
+    while #taken - taken_before < share_max do
         local lanes, before = redis.call('ZCARD', waiting), #taken
         for n = lanes, 1, -1 do
-            local room = most - (#taken - until_now)
+            local room = share_max - (#taken - taken_before)
             if room <= 0 then break end
             local lane = redis.call('ZPOPMIN', waiting)[1]
             local tenant = string.match(lane, '^[^/]+/[^/]+/(.*)$') or ''
-            local allowed = math.min(math.ceil(room / n), each - (held[tenant] or 0))
+            local allowed = math.min(math.ceil(room / n), per_tenant_max - (held[tenant] or 0))
             if allowed <= 0 then
                 passed[#passed + 1] = lane
             else
@@ -128,12 +128,12 @@ local function drain(priority, most)
     for _, lane in ipairs(passed) do wait(prefix, lane) end
 end
 
-if order ~= orders[1] then drain(order[1], math.ceil(wanted / share)) end
+if order ~= orders[1] then drain(order[1], math.ceil(limit / share)) end
 for _, priority in ipairs(orders[1]) do
-    if #taken >= wanted then
+    if #taken >= limit then
         if redis.call('EXISTS', prefix .. 'waiting:' .. channel .. '/' .. priority) > 0 then left = true end
     else
-        drain(priority, wanted - #taken)
+        drain(priority, limit - #taken)
     end
 end
 if #taken > 0 then redis.call('INCR', prefix .. 'rotation:' .. channel) end
@@ -188,14 +188,14 @@ class Lanes:
         self._prefix = prefix
         self._lane_max = lane_max
         self._put_script = redis.register_script(PUT_SCRIPT)
-        self._free_capacity_script = redis.register_script(FREE_CAPACITY)
+        self._free_capacity_script = redis.register_script(FREE_CAPACITY_SCRIPT)
         self._take_script = redis.register_script(TAKE_SCRIPT)
         self._tick_script = redis.register_script(TICK_SCRIPT)
         self._orders = "[" + ",".join('["' + '","'.join(order) + '"]' for order in PRIORITY_ORDERS) + "]"
 
     async def put(self, entries: Sequence[tuple[str, str]]) -> list[str]:
         """Push ids to lanes, as `(lane, id)`. Return the ids that did not fit."""
-        args = [word for entry in entries for word in entry]
+        args = [value for entry in entries for value in entry]
         refused: Any = await self._with_repair(lambda: self._put_script(args=[self._prefix, self._lane_max, *args]))
         return [id.decode() for id in refused]
 
@@ -204,17 +204,17 @@ class Lanes:
     ) -> list[tuple[str, str]]:
         """Pop up to `limit` ids of one channel, as `(lane, id)`. With the jobs that the caller has already (`held`, by
         tenant), no tenant gets more than `per_tenant_max`."""
-        held_args = [word for pair in held.items() for word in pair]
+        held_args = [value for pair in held.items() for value in pair]
         args = [self._prefix, channel, limit, ANTI_STARVATION_SHARE, self._orders, ROTATION, per_tenant_max, *held_args]
         lanes, ids = await self._with_repair(lambda: self._take_script(args=args))
         return [(_text(lane), id.decode()) for lane, id in zip(lanes, ids, strict=True)]
 
     async def free_capacity(self, lanes: Sequence[str]) -> list[int]:
         """Return how many more ids each lane takes."""
-        rooms: list[int] = await self._with_repair(
+        capacities: list[int] = await self._with_repair(
             lambda: self._free_capacity_script(args=[self._prefix, self._lane_max, *lanes])
         )
-        return rooms
+        return capacities
 
     async def detect_flush(self, queue: str, for_s: float) -> bool:
         """Return True to one caller if Redis lost its data since `mark_restored`. That caller holds the recovery lock

@@ -18,10 +18,14 @@ MOVES: dict[S, frozenset[S]] = {
     S.CANCELLED: frozenset(),
     S.EXPIRED: frozenset(),
 }
-"""READ: the channel itself proved it, by the inbox or by a click in an email or push. Reading in the inbox changes no
-other channel. An IN_APP delivery stays DELIVERED or READ: marked unread it is DELIVERED again, recalled it is
-CANCELLED. A replay moves FAILED to ACCEPTED. The PROCESSING of a dead worker becomes ACCEPTED. An accepted email may
-still bounce."""
+"""Notes on the moves:
+
+- READ requires a proof by the channel itself: the inbox, or a click in an email or push. A read in the inbox does not
+  change other channels.
+- An IN_APP delivery stays DELIVERED or READ. Marked as unread it is DELIVERED again, recalled it is CANCELLED.
+- A replay moves FAILED to ACCEPTED.
+- PROCESSING becomes ACCEPTED when a worker has died.
+- SENT and DELIVERED may become FAILED, because an accepted email may still bounce."""
 
 WAITING = [S.ACCEPTED, S.HELD, S.RETRYING]
 """States in which a delivery can be claimed."""

@@ -1,4 +1,4 @@
-"""Tasks that run beside the body of a process. If one of them crashes, the process ends: no process runs in part."""
+"""Background tasks of a process. If one of them crashes, the process ends: no process runs in part."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def run_background(loops: Collection[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run `loops` beside the body, and cancel them after it."""
+    """Run `loops` during the body, and cancel them after it."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(log_crash(loop)) for loop in loops]
         yield
@@ -26,8 +26,8 @@ async def run_background(loops: Collection[Coroutine[Any, Any, None]]) -> AsyncI
 
 @asynccontextmanager
 async def run_dispatchers(dispatchers: Sequence[Dispatcher[Any]], shutdown_s: float) -> AsyncIterator[None]:
-    """Run dispatchers beside the body. After it they claim nothing more, and calls under way have until SETTLING_S
-    before the end of `shutdown_s` to finish."""
+    """Run dispatchers during the body. After it they claim nothing more. Running calls may finish until SETTLING_S
+    before the end of `shutdown_s`."""
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(log_crash(dispatcher.run(), dispatcher.channel)) for dispatcher in dispatchers]
         try:

@@ -1,4 +1,4 @@
-"""Binds the sockets of a process before anything else is opened, so that a used port is reported at once."""
+"""Binds the sockets of a process. This is the first step of a start: a used port is reported at once."""
 
 import errno
 import resource
@@ -20,38 +20,39 @@ def bind(host: str, port: int) -> list[socket.socket]:
     """Return a bound socket for each address of the host, all on one port. Port 0 selects a free port. Raise
     PortUnavailable."""
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        resolved = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError, OverflowError) as error:
-        raise HostUnavailable(f"HUB_HOST: {host} is no address of this machine ({_reason(error)})") from None
+        raise HostUnavailable(f"HUB_HOST: {host} is not an address of this machine ({_reason(error)})") from None
     bound: list[socket.socket] = []
-    refused: OSError | None = None
+    last_error: OSError | None = None
     with ExitStack() as opened:
-        for family, _, _, _, address in dict.fromkeys(found):
+        for family, _, _, _, address in dict.fromkeys(resolved):
             try:
                 listener = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
                     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                taken = bound[0].getsockname()[1] if bound else port
-                listener.bind((address[0], taken, *address[2:]))
+                bound_port = bound[0].getsockname()[1] if bound else port
+                listener.bind((address[0], bound_port, *address[2:]))
             except OSError as error:
-                refused = error
+                last_error = error
                 if error.errno not in ADDRESS_MISSING:
                     raise port_error(host, port, error) from None
             else:
                 bound.append(listener)
-        if not bound and isinstance(refused, OSError) and refused.errno in ADDRESS_MISSING:
-            raise HostUnavailable(f"HUB_HOST: {host} is no address of this machine ({_reason(refused)})")
+        if not bound and isinstance(last_error, OSError) and last_error.errno in ADDRESS_MISSING:
+            raise HostUnavailable(f"HUB_HOST: {host} is not an address of this machine ({_reason(last_error)})")
         if not bound:
-            raise port_error(host, port, refused)
+            raise port_error(host, port, last_error)
         opened.pop_all()
     return bound
 
 
 def port_error(host: str, port: int, error: Exception | None) -> PortUnavailable:
+    """Return the error of a port that cannot be bound."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return PortUnavailable(f"Port {port} on {host} is taken")
-    return PortUnavailable(f"Port {port} on {host} can't be had ({_reason(error)})")
+    return PortUnavailable(f"Port {port} on {host} cannot be bound ({_reason(error)})")
 
 
 def _reason(error: Exception | None) -> str:
@@ -60,7 +61,7 @@ def _reason(error: Exception | None) -> str:
 
 def raise_open_file_limit() -> int:
     """Raise the limit of open files to the maximum, because each socket is one. Return the new limit."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS refuses "unlimited"
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -1,6 +1,6 @@
 """The API process.
 
-It stops in this order: the server accepts no more requests and closes WebSockets with 1012; changes under way are
+It stops in this order: the server accepts no more requests and closes WebSockets with 1012; submitted changes are
 committed; committed changes are published; connections are closed.
 """
 
@@ -30,8 +30,8 @@ from hub.runtime.dispatchers import build_dispatchers, load_channels
 from hub.runtime.stop_deadline import StopDeadline
 from hub.settings import Settings
 
-GC_THRESHOLD = 20_000  # new objects per collection of the youngest generation; Python's default is 700
-KEEP_ALIVE_S = 75  # longer than usual proxies, so that they never reuse a connection that we are closing
+GC_THRESHOLD = 20_000  # new objects before the youngest generation is collected; Python's default is 700
+KEEP_ALIVE_S = 75  # longer than usual proxies, which must not reuse a connection that the hub closes
 BACKLOG = 4096  # connections the kernel queues: all clients reconnect at once after a restart
 
 log = structlog.get_logger(__name__)
@@ -68,8 +68,8 @@ async def serve(
         async with run_background(loops), run_dispatchers(dispatchers, settings.shutdown_timeout_s):
             with _signals(server):
                 await server.serve(listeners)
-        if server.refused:
-            raise server.refused
+        if server.bind_error:
+            raise server.bind_error
 
 
 def _uvicorn_config(hub: Components, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
@@ -86,7 +86,7 @@ def _uvicorn_config(hub: Components, settings: Settings, tls: ssl.SSLContext | N
         http=functools.partial(HubHTTPProtocol, settings, addresses),  # type: ignore[arg-type]
         ws=functools.partial(HubWebSocketProtocol, settings, addresses),  # type: ignore[arg-type]
         ws_max_size=settings.websocket_message_max_bytes,
-        ws_per_message_deflate=False,  # 29 kB a connection instead of 70
+        ws_per_message_deflate=False,  # 29 kB per connection instead of 70
         ws_ping_interval=settings.websocket_ping_interval_s,
         ws_ping_timeout=settings.websocket_ping_timeout_s,
         timeout_graceful_shutdown=max(1, int(settings.shutdown_timeout_s) - 2),
@@ -118,13 +118,13 @@ class _Server(uvicorn.Server):
         self.deadline = deadline
         self._ready = ready
         self._closing = closing
-        self.refused: listen.PortUnavailable | None = None
+        self.bind_error: listen.PortUnavailable | None = None
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         try:
             await super().startup(sockets)
         except OSError as error:  # another process bound the same port and listened first
-            self.refused = listen.port_error(self.config.host, self.config.port, error)
+            self.bind_error = listen.port_error(self.config.host, self.config.port, error)
             self.should_exit = True
             return
         if self.started:
@@ -142,8 +142,8 @@ class _Server(uvicorn.Server):
 
 
 class _signals:  # noqa: N801 - used like a function
-    """Stop `server` on SIGTERM and SIGINT, also before uvicorn handles signals and after it has stopped. uvicorn raises
-    the signal again when it is done, which would end the process before it has cleaned up."""
+    """Stop `server` on SIGTERM and SIGINT, also before uvicorn handles signals and after it has stopped: uvicorn raises
+    the signal again at its end, which would end the process before its cleanup."""
 
     def __init__(self, server: _Server) -> None:
         self._server = server

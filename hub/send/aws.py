@@ -35,15 +35,15 @@ async def open_client(service: str, settings: Settings, stack: AsyncExitStack, r
     try:
         return await stack.enter_async_context(aioboto3.Session().client(service, region_name=region, config=config))
     except NoRegionError:
-        raise ValueError("set AWS_REGION: Amazon's services are reached in a region") from None
+        raise ValueError("set AWS_REGION: the services of AWS are regional") from None
 
 
 async def detect_credentials() -> tuple[str | None, str | None]:
-    """Return the region and the source of the credentials, from AWS's variables and files; None for what is not set.
-    May raise one of AWS_ERRORS."""
+    """Return the region and the source of the credentials, from the variables and files of AWS, each None if not set.
+    Raise one of AWS_ERRORS."""
     session = aioboto3.Session()
-    key = await session.get_credentials()
-    return os.environ.get("AWS_REGION") or session.region_name, key and key.method
+    credentials = await session.get_credentials()
+    return os.environ.get("AWS_REGION") or session.region_name, credentials and credentials.method
 
 
 def outcome_of_error(

@@ -21,7 +21,7 @@ class IsolationLock:
         self._no_holders.set()
         self._shared_allowed = asyncio.Event()
         self._shared_allowed.set()
-        self._exclusive_lock = asyncio.Lock()  # first come, first served
+        self._exclusive_lock = asyncio.Lock()  # fair: first come, first served
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:

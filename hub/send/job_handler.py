@@ -24,10 +24,10 @@ class ReadyToSend(Struct, frozen=True):
 
 
 class JobHandler(Protocol[J_contra]):
-    """What differs between kinds of jobs."""
+    """The differences between kinds of jobs."""
 
     async def prepare(self, jobs: Sequence[J_contra], now: datetime) -> list[ReadyToSend | Transition]:
-        """Return, for each job in order, what to send, or its next state if nothing is sent. This is the last check of
+        """Return the message of each job in order, or its next state if nothing is sent. This is the last check of
         whether the message is still wanted."""
         ...
 

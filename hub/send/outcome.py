@@ -24,8 +24,9 @@ class Delivered(Struct, frozen=True):
 
 
 class Retry(Struct, frozen=True, eq=False):
-    """Temporary failure. `after_s`: the wait that the provider asked for. `shared`: whether the provider or host failed
-    for everybody. None: yes for a configured provider, no for a host that a user or tenant chose."""
+    """Temporary failure. `after_s`: the wait that the provider asked for. `shared`: True if the failure concerns all
+    messages to the provider or host. None means True for a configured provider, and False for a host that a user or
+    tenant chose."""
 
     error: str
     after_s: float | None = None
@@ -46,7 +47,7 @@ class Dead(Struct, frozen=True):
 
 
 class Gone(Struct, frozen=True):
-    """Permanent failure: the provider says that the address no longer exists. The address is deactivated."""
+    """Permanent failure: according to the provider the address no longer exists. The address is deactivated."""
 
     error: str
 

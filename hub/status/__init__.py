@@ -1,1 +1,1 @@
-"""What became of it: states, the status of the in-app channel, receipts."""
+"""Stage 8, the status of sends and deliveries: their records, receipts and counts."""

@@ -11,7 +11,7 @@ from hub.outbox.claims import DOUBLINGS_MAX
 from hub.platform.connections import Database, Document
 from hub.status.deliveries import COLLECTION
 
-COUNTED_MAX = 10_000  # of one lane, or dead letters
+COUNTED_MAX = 10_000  # deliveries of one lane, or dead letters
 RECENT_S = 24 * 3600
 NO_ADDRESS_LEFT = (Reason.ADDRESS_GONE, Reason.SUPPRESSED)
 
@@ -24,8 +24,8 @@ class Overdue(Struct, frozen=True):
 
 
 class DeadLetters(Struct, frozen=True):
-    """FAILED deliveries: all, those of the last day, and those whose address was gone or suppressed; at most
-    `COUNTED_MAX` of them are counted."""
+    """FAILED deliveries, at most `COUNTED_MAX`. `recent`: of the last day. `without_address`: older ones whose address
+    is gone or suppressed."""
 
     total: int = 0
     recent: int = 0
@@ -60,14 +60,14 @@ class Backlog:
 
     async def queued_since(self, ids: Collection[str]) -> dict[str, datetime]:
         """Return since when each of these deliveries has been on its lane, if it still is."""
-        wanted = {"_id": {"$in": list(ids)}, "enqueue_count": {"$gte": 1}, "due_at": {"$exists": True}}
-        found = self._deliveries.find(wanted, {"enqueue_count": 1, "due_at": 1})
+        match = {"_id": {"$in": list(ids)}, "enqueue_count": {"$gte": 1}, "due_at": {"$exists": True}}
+        found = self._deliveries.find(match, {"enqueue_count": 1, "due_at": 1})
         return {
             doc["_id"]: doc["due_at"] - queued_for(doc["enqueue_count"], self._requeue_after_s) async for doc in found
         }
 
     async def dead_letters(self, tenant: str) -> DeadLetters:
-        """Count them, the newest first. Served by the index `failed`."""
+        """Count the dead letters of a tenant, the newest first. Served by the index `failed`."""
         since = self._clock() - timedelta(seconds=RECENT_S)
         gone = {"$and": [{"$lt": ["$updated_at", since]}, {"$in": ["$reason", list(NO_ADDRESS_LEFT)]}]}
         cursor = await self._deliveries.aggregate(

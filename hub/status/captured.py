@@ -16,8 +16,8 @@ COLLECTION_MAX_BYTES = 64 << 20
 
 
 class CapturedMessage(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
-    """One message. `provider` is None if the channel has none. `text` and `html`: the content as the recipient sees
-    it."""
+    """A captured message. `provider` is None if the channel has none. `text` and `html`: the content as the recipient
+    sees it."""
 
     id: str
     at: datetime
@@ -53,8 +53,8 @@ class CapturedMessages:
 
     async def newest(self, limit: int, after: str = "") -> list[CapturedMessage]:
         """Return up to `limit` messages with an id above `after`, newest first."""
-        wanted: dict[str, Any] = {"_id": {"$gt": after}} if after else {}
-        found = self._messages.find(wanted).sort("_id", DESCENDING).limit(limit)
+        match: dict[str, Any] = {"_id": {"$gt": after}} if after else {}
+        found = self._messages.find(match).sort("_id", DESCENDING).limit(limit)
         return await decode_all(found, CapturedMessage)
 
     async def get(self, id: str) -> CapturedMessage | None:

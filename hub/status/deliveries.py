@@ -42,7 +42,7 @@ REPLAY_BATCH_SIZE = 1000
 REPLAYS_PER_ROUND = 10
 PREVIEW_COUNT_MAX = 100_000
 READ_CHECKED_MAX = 10_000
-NO_REASON = "NONE"  # of deliveries that wait for a retry
+NO_REASON = "NONE"  # the reason of deliveries that wait for a retry
 SENT_STATUSES = [DeliveryStatus.SENT, DeliveryStatus.DELIVERED]
 READABLE_STATUSES = [state for state in SENT_STATUSES if may_move(state, DeliveryStatus.READ)]
 SENT_EMAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
@@ -52,22 +52,22 @@ def indexes() -> Indexes:
     return {
         COLLECTION: [
             due_index(),
-            # all of one send, and its counts
+            # the deliveries of a send, and their counts
             IndexModel([("send", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)], name="send"),
-            # a tenant's in some states, newest first: dead letters
+            # a tenant's deliveries in some states, newest first: dead letters
             IndexModel([("tenant", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)], name="status"),
-            # a tenant's dead letters and what is tried again, by the time they failed last
+            # a tenant's FAILED and RETRYING deliveries, by the time of their last failure
             IndexModel(
                 [(name, ASCENDING) for name in ("tenant", "status", "updated_at", "_id", "reason")],
                 name="failed",
                 partialFilterExpression={"status": {"$in": REPLAYABLE_STATUSES}},
             ),
-            # one person's, newest first
+            # a user's deliveries, newest first
             IndexModel([("mailbox", ASCENDING), ("_id", DESCENDING)], name="mailbox"),
-            # the mail that a bounce is about, by the number that its provider gave it
+            # the email that a bounce concerns, by the id that its provider returned
             IndexModel([("provider_id", ASCENDING)], name="provider_id", partialFilterExpression=SENT_EMAIL),
         ],
-        "replays": [],  # read without an index: few, and deleted when done
+        "replays": [],  # read without an index: there are few, and they are deleted when done
     }
 
 
@@ -83,8 +83,8 @@ class ReplayPreview(Struct, frozen=True):
 
 
 class _Replay(Struct, frozen=True, rename={"id": "_id"}):
-    """A replay that was too large for its call. A document with fields that this version does not know is not used,
-    because it would match more than was asked for."""
+    """A replay that was too large for its call. A document with unknown fields is not used, because it would match more
+    than was requested."""
 
     id: str
     tenant: str
@@ -139,17 +139,18 @@ class Deliveries:
         }
         return (await self._deliveries.update_one(first, [{"$set": values}], session=session)).matched_count > 0
 
-    async def page(self, tenant: str, wanted: DeliveryQuery, first: int, after: str | None) -> list[Delivery]:
-        """Return up to `first` deliveries after the cursor, newest first. ValueError for another order's cursor."""
-        if not can_match(wanted):
+    async def page(self, tenant: str, query: DeliveryQuery, first: int, after: str | None) -> list[Delivery]:
+        """Return up to `first` deliveries after the cursor, newest first. Raise ValueError if the cursor is of another
+        order."""
+        if not can_match(query):
             return []
-        match = match_of(tenant, wanted)
+        match = match_of(tenant, query)
         if after is not None:
-            following = match_after_cursor(wanted, after)
+            following = match_after_cursor(query, after)
             if following is None:
                 raise ValueError(after)
             match = {"$and": [match, following]}
-        found = self._deliveries.find(match, hint=index_of(wanted)).sort(order_of(wanted))
+        found = self._deliveries.find(match, hint=index_of(query)).sort(order_of(query))
         return await decode_page(found, Delivery, first)
 
     async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
@@ -178,35 +179,35 @@ class Deliveries:
         await self._deliveries.bulk_write([_set_override({"send": send}, DeliveryStatus.CANCELLED, reason)])
         return await self._finish({"send": send}, DeliveryStatus.CANCELLED, reason)
 
-    async def replay(self, tenant: str, wanted: DeliveryQuery) -> int:
+    async def replay(self, tenant: str, query: DeliveryQuery) -> int:
         """Send FAILED deliveries again, with a full retry schedule. Return the number of matches.
 
         RETRYING deliveries are replayed too if the query names their ids or status: their next try is now. Deliveries
         whose address is gone or suppressed are left out unless the query names their ids or reasons.
         `continue_replays` does what exceeds the first batch."""
-        if not can_match(wanted, failed=True):
+        if not can_match(query, failed=True):
             return 0
         now = self._clock()
-        match, index = replay_match_of(tenant, wanted), index_of(wanted, failed=True)
+        match, index = replay_match_of(tenant, query), index_of(query, failed=True)
         matching = await self._deliveries.count_documents(match, hint=index)
         if matching > REPLAY_BATCH_SIZE:
             await self._replays.insert_one(
-                {"_id": new_id(), "tenant": tenant, "query": to_builtins(wanted), "started_at": now}
+                {"_id": new_id(), "tenant": tenant, "query": to_builtins(query), "started_at": now}
             )
         await self._replay(match, index, now)
         return matching
 
-    async def replay_preview(self, tenant: str, wanted: DeliveryQuery) -> ReplayPreview:
+    async def replay_preview(self, tenant: str, query: DeliveryQuery) -> ReplayPreview:
         """Return what `replay` would do. Count at most `PREVIEW_COUNT_MAX` deliveries, and check the first
         `READ_CHECKED_MAX` for reads."""
-        if not can_match(wanted, failed=True):
+        if not can_match(query, failed=True):
             return ReplayPreview(0, 0, 0, 0, {})
-        index = index_of(wanted, failed=True)
+        index = index_of(query, failed=True)
         group = {"$group": {"_id": "$reason", "count": {"$sum": 1}}}
-        stages: list[Document] = [{"$match": failed_match_of(tenant, wanted)}, {"$limit": PREVIEW_COUNT_MAX}, group]
+        stages: list[Document] = [{"$match": failed_match_of(tenant, query)}, {"$limit": PREVIEW_COUNT_MAX}, group]
         reasons = {doc["_id"]: doc["count"] async for doc in await self._deliveries.aggregate(stages, hint=index)}
-        left_out = () if wanted.reasons or wanted.ids is not None else WITHOUT_ADDRESS
-        match = replay_match_of(tenant, wanted)
+        left_out = () if query.reasons or query.ids is not None else WITHOUT_ADDRESS
+        match = replay_match_of(tenant, query)
         cursor = self._deliveries.find(match, {"notification": 1}, hint=index).limit(READ_CHECKED_MAX)
         notifications = [doc["notification"] async for doc in cursor]
         read = 0
@@ -254,10 +255,10 @@ class Deliveries:
             "$set": {"status": DeliveryStatus.ACCEPTED, "due_at": now, "updated_at": now},
             "$unset": {"tries": "", "lease_expirations": "", "reason": "", "enqueue_count": "", "claim": ""},
         }
-        mine = {"_id": {"$in": ids}}
-        await self._deliveries.update_many({**mine, "status": DeliveryStatus.FAILED}, update)
+        batch = {"_id": {"$in": ids}}
+        await self._deliveries.update_many({**batch, "status": DeliveryStatus.FAILED}, update)
         if DeliveryStatus.RETRYING in match["status"]["$in"]:
-            waiting = {**mine, "status": DeliveryStatus.RETRYING, **UNQUEUED}
+            waiting = {**batch, "status": DeliveryStatus.RETRYING, **UNQUEUED}
             await self._deliveries.update_many(waiting, {"$set": {"due_at": now, "updated_at": now}})
         return len(ids)
 
@@ -329,5 +330,5 @@ def _finish_update(status: DeliveryStatus, reason: Reason | None, now: datetime)
 def _set_override(match: Document, status: DeliveryStatus, reason: Reason) -> UpdateMany:
     """Return an update that sets the final state of running deliveries, which then do not wait again. Write it before
     waiting deliveries are finished: otherwise one could start waiting in between."""
-    under_way = match | {"status": DeliveryStatus.PROCESSING}
-    return UpdateMany(under_way, {"$set": {"override": {"status": status, "reason": reason}}})
+    running = match | {"status": DeliveryStatus.PROCESSING}
+    return UpdateMany(running, {"$set": {"override": {"status": status, "reason": reason}}})

@@ -48,14 +48,14 @@ def match_statuses(statuses: Collection[DeliveryStatus]) -> Document:
     """Return the match of stored deliveries in any of `statuses`; empty is all. `status` is bounded for the indexes."""
     if not statuses:
         return {"status": {"$in": list(DeliveryStatus)}}
-    asked = set(statuses)
-    if not asked & {DeliveryStatus.READ, DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
+    requested = set(statuses)
+    if not requested & {DeliveryStatus.READ, DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
         return {"status": {"$in": list(statuses)}}
-    either: list[Document] = [{"status": {"$in": sorted(asked - {DeliveryStatus.READ})}}]
-    if DeliveryStatus.READ in asked:
+    either: list[Document] = [{"status": {"$in": sorted(requested - {DeliveryStatus.READ})}}]
+    if DeliveryStatus.READ in requested:
         either.append(_PROVEN)
-    if DeliveryStatus.DELIVERED in asked:
+    if DeliveryStatus.DELIVERED in requested:
         either.append({**_UNPROVEN, "channel": RECIPIENT_CONFIRMED_CHANNEL})
-    if DeliveryStatus.SENT in asked:
+    if DeliveryStatus.SENT in requested:
         either.append({**_UNPROVEN, "channel": {"$ne": RECIPIENT_CONFIRMED_CHANNEL}})
-    return {"status": {"$in": sorted(asked | {DeliveryStatus.READ})}, "$or": either}
+    return {"status": {"$in": sorted(requested | {DeliveryStatus.READ})}, "$or": either}

@@ -1,7 +1,7 @@
 """Receipts: written in the transaction that causes them, streamed through a MongoDB change stream.
 
-Cursors are the resume tokens of the stream: a reader that reconnects misses nothing while the oplog reaches back.
-Delivery is at least once: readers drop ids that they have seen.
+Cursors are the resume tokens of the stream. A reader that reconnects misses nothing while the oplog still contains its
+position. Delivery is at least once: readers drop ids that they have seen.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from hub.settings import Settings
 
 COLLECTION = "receipts"
 DAY_S = 86_400
-CLOCK_MARGIN = timedelta(seconds=60)  # between this process and MongoDB
+CLOCK_MARGIN = timedelta(seconds=60)  # difference between the clocks of this process and MongoDB
 HISTORY_LOST = 286
 RETRY_AFTER_S = 10.0  # after RateLimited
 WAIT_MS = 1000  # how long MongoDB holds a read without results
@@ -116,10 +116,14 @@ class ReceiptStreams:
         Raise CursorExpired if MongoDB no longer has the position, RateLimited if too many streams are open."""
         if self._open[tenant] >= self._per_tenant_max:
             raise RateLimited(
-                f"A tenant has at most {self._per_tenant_max} readers (HUB_TENANT_MAX_RECEIPT_STREAMS).", RETRY_AFTER_S
+                f"A tenant has at most {self._per_tenant_max} receipt streams (HUB_TENANT_MAX_RECEIPT_STREAMS).",
+                RETRY_AFTER_S,
             )
         if self._open.total() >= self._process_max:
-            raise RateLimited(f"This process has {self._process_max} readers (HUB_RECEIPT_MAX_STREAMS).", RETRY_AFTER_S)
+            raise RateLimited(
+                f"This process has at most {self._process_max} receipt streams (HUB_RECEIPT_MAX_STREAMS).",
+                RETRY_AFTER_S,
+            )
         self._open[tenant] += 1
         metrics.receipt_readers.inc()
         try:
@@ -129,7 +133,9 @@ class ReceiptStreams:
                         change = await stream.try_next()
                     except OperationFailure as error:
                         if error.code == HISTORY_LOST:
-                            raise CursorExpired("This reader fell behind what is kept: start anew.") from error
+                            raise CursorExpired(
+                                "This reader is older than the stored receipts. Start again without a cursor."
+                            ) from error
                         raise
                     if change is not None and (receipt := decode(change["fullDocument"], Receipt)):
                         yield StreamedReceipt(receipt, _cursor(change["_id"]["_data"]))
@@ -140,16 +146,16 @@ class ReceiptStreams:
                 del self._open[tenant]
 
     async def _open_stream(self, tenant: str, send_id: str | None, after: str | None, since: datetime | None) -> Any:
-        wanted: Document = {"operationType": "insert", "fullDocument.tenant": tenant}
+        match: Document = {"operationType": "insert", "fullDocument.tenant": tenant}
         if send_id is not None:
-            wanted["fullDocument.send_id"] = send_id
+            match["fullDocument.send_id"] = send_id
         start: dict[str, Any] = {}
         if after is not None:
             start["resume_after"] = {"_data": _token(after)}
         elif since is not None:
             start["start_at_operation_time"] = Timestamp(int((since - CLOCK_MARGIN).timestamp()), 0)
         receipts = self._database[COLLECTION]
-        stages = [{"$match": wanted}]
+        stages = [{"$match": match}]
         try:
             return await receipts.watch(stages, max_await_time_ms=WAIT_MS, **start)
         except OperationFailure as error:
@@ -157,7 +163,8 @@ class ReceiptStreams:
                 raise
             if after is not None or since is not None:
                 raise CursorExpired(
-                    "Nothing can be resumed from there: older than what is kept, or of other receipts. Start anew."
+                    "The cursor is older than the stored receipts, or belongs to other receipts. Start again without "
+                    "a cursor."
                 ) from error
             return await receipts.watch(stages, max_await_time_ms=WAIT_MS)
 
@@ -170,4 +177,6 @@ def _token(cursor: str) -> str:
     try:
         return base64url.decode(cursor).hex().upper()
     except ValueError:
-        raise BadUserInput("after is not a cursor of these receipts: hand one back unchanged.", "after") from None
+        raise BadUserInput(
+            "after is not a valid cursor of these receipts. Pass a returned cursor unchanged.", "after"
+        ) from None

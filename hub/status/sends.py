@@ -45,20 +45,21 @@ class Sends:
         self._database = database
 
     async def get(self, tenant: str, id: str) -> Send | None:
+        """Return a send, or None if the tenant has no such send."""
         doc = await self._database[COLLECTION].find_one({"_id": id, "tenant": tenant})
         return decode(doc, Send) if doc else None
 
     async def find_cancelled(self, ids: Collection[str]) -> dict[str, Reason]:
         """Return those of `ids` that were cancelled or recalled, with the reason."""
-        wanted = {"_id": {"$in": list(ids)}, "status": {"$in": list(CANCELLATION_REASONS)}}
-        found = self._database[COLLECTION].find(wanted, {"status": 1})
+        match = {"_id": {"$in": list(ids)}, "status": {"$in": list(CANCELLATION_REASONS)}}
+        found = self._database[COLLECTION].find(match, {"status": 1})
         return {doc["_id"]: CANCELLATION_REASONS[SendStatus(doc["status"])] async for doc in found}
 
     async def mark_cancelled(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
         """Cancel or recall a send: no further delivery of it is sent. The field `cancelling_since` is set until
         `finish_cancellation`. A recalled send stays recalled."""
-        wanted: Document = {"_id": id, "tenant": tenant, "status": {"$ne": SendStatus.RECALLED}}
-        await self._database[COLLECTION].update_one(wanted, {"$set": {"status": status, "cancelling_since": at}})
+        match: Document = {"_id": id, "tenant": tenant, "status": {"$ne": SendStatus.RECALLED}}
+        await self._database[COLLECTION].update_one(match, {"$set": {"status": status, "cancelling_since": at}})
         return await self.get(tenant, id)
 
     async def list_interrupted(self, before: datetime) -> list[Send]:
@@ -68,8 +69,8 @@ class Sends:
 
     async def mark_resumed(self, send: Send, at: datetime) -> None:
         """Record that the cancellation is resumed at `at`."""
-        still = {"_id": send.id, "cancelling_since": {"$exists": True}}
-        await self._database[COLLECTION].update_one(still, {"$set": {"cancelling_since": at}})
+        match = {"_id": send.id, "cancelling_since": {"$exists": True}}
+        await self._database[COLLECTION].update_one(match, {"$set": {"cancelling_since": at}})
 
     async def finish_cancellation(self, send: Send) -> None:
         """Record that the cancellation is complete."""
@@ -95,9 +96,9 @@ class Sends:
         after: str | None,
     ) -> list[Send]:
         """Return up to `first` sends below the id `after`, newest first, created from `since` to before `until`."""
-        wanted: Document = {"tenant": tenant}
+        match: Document = {"tenant": tenant}
         if category is not None:
-            wanted["category"] = category
+            match["category"] = category
         below = [bound for bound in (after, first_id_at(until) if until else None) if bound]
         bounds: dict[str, Any] = {}
         if below:
@@ -105,21 +106,21 @@ class Sends:
         if since:
             bounds["$gte"] = first_id_at(since)
         if bounds:
-            wanted["_id"] = bounds
-        found = self._database[COLLECTION].find(wanted).sort("_id", DESCENDING)
+            match["_id"] = bounds
+        found = self._database[COLLECTION].find(match).sort("_id", DESCENDING)
         return await decode_page(found, Send, first)
 
     async def notifications(
         self, send: Send, first: int, after: str | None, *, hidden: bool = False
     ) -> list[Notification]:
-        """Return the send's notifications in inboxes after the id `after`, oldest first, with tombstones. With `hidden`
-        also those that no inbox shows."""
-        wanted: Document = {"send": send.id}
+        """Return the send's notifications after the id `after`, oldest first, with tombstones. With `hidden`, include
+        those that no inbox shows."""
+        match: Document = {"send": send.id}
         if not hidden:
-            wanted["hidden"] = {"$ne": True}
+            match["hidden"] = {"$ne": True}
         if after:
-            wanted["_id"] = {"$gt": after}
-        found = self._database.notifications.find(wanted).sort("_id", ASCENDING)
+            match["_id"] = {"$gt": after}
+        found = self._database.notifications.find(match).sort("_id", ASCENDING)
         return await decode_page(found, Notification, first)
 
     async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
@@ -162,13 +163,14 @@ class Sends:
 
 
 async def counts_by_send(groups: AsyncIterable[Document], sends: Collection[str]) -> dict[str, Counts]:
-    """Return the counts of aggregation groups. Unknown statuses follow `READINGS`; unknown channels are left out."""
+    """Return the counts of aggregation groups. Unknown statuses are replaced (`ENUM_FALLBACKS`); unknown channels are
+    left out."""
     counts: dict[str, Counts] = {send: {} for send in sends}
     async for doc in groups:
         if group := decode(doc["_id"], _Group):
             key = group.k, group.v, group.r
-            of = counts[group.send]
-            of[key] = of.get(key, 0) + doc["count"]
+            of_send = counts[group.send]
+            of_send[key] = of_send.get(key, 0) + doc["count"]
     return counts
 
 

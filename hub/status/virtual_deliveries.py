@@ -13,8 +13,8 @@ def in_app_status(n: Notification) -> DeliveryStatus:
 
 def virtual_deliveries(n: Notification) -> list[Delivery]:
     """Return one delivery per channel: IN_APP first, then skipped channels with the reason."""
-    found = [] if n.hidden else [_delivery(n, Channel.IN_APP, in_app_status(n), None)]
-    return found + [_delivery(n, Channel(name), DeliveryStatus.SKIPPED, reason) for name, reason in n.skipped.items()]
+    in_app = [] if n.hidden else [_delivery(n, Channel.IN_APP, in_app_status(n), None)]
+    return in_app + [_delivery(n, Channel(name), DeliveryStatus.SKIPPED, reason) for name, reason in n.skipped.items()]
 
 
 def _delivery(n: Notification, channel: Channel, status: DeliveryStatus, reason: str | None) -> Delivery:

@@ -1,7 +1,8 @@
-"""Heartbeats of workers: running processes, their providers, and the results of their calls.
+"""Heartbeats of workers: the running processes, their providers, and the results of their calls.
 
 - Each process with dispatchers writes one document every `HEARTBEAT_S`. A crash loses the calls counted since.
-- They are in MongoDB: they survive the loss of Redis and the restart of any process. A process that stops records it.
+- They are stored in MongoDB: they survive the loss of Redis and the restart of any process. A process that stops
+  normally records that.
 - A process without a heartbeat for `ALIVE_S` counts as dead. A TTL index removes its document (`KEPT_S`); until then
   its calls count in the failure rate.
 - Calls are counted by minute, channel and provider, never by host or tenant.
@@ -37,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 
 class ProviderName(Struct, frozen=True):
-    """A provider that a worker has, and the channel that it sends on."""
+    """A provider of a worker, and the channel that it sends on."""
 
     channel: str
     provider: str
@@ -54,7 +55,7 @@ class MinuteCalls(Struct, frozen=True):
 
 
 class Worker(Struct, frozen=True, rename={"id": "_id"}):
-    """The document of one process. `total`: calls since its start; `stopped`: it ended in order."""
+    """The document of one process. `total`: calls since its start; `stopped`: it has stopped normally."""
 
     id: str
     host: str
@@ -156,16 +157,16 @@ class Workers:
         async for doc in cursor:
             try:
                 found.append(convert(doc, Worker))
-            except ValidationError as error:  # of another version
+            except ValidationError as error:  # written by another version
                 log.warning("worker_not_readable", worker=str(doc["_id"]), error=str(error))
         return found
 
 
 def alive(workers: Sequence[Worker], now: datetime) -> list[Worker]:
-    """Return those that work now, the oldest first."""
+    """Return the workers that are running, the oldest first."""
     since = now - timedelta(seconds=ALIVE_S)
-    there = [worker for worker in workers if not worker.stopped and worker.heartbeat_at >= since]
-    return sorted(there, key=lambda worker: (worker.started_at, worker.id))
+    running = [worker for worker in workers if not worker.stopped and worker.heartbeat_at >= since]
+    return sorted(running, key=lambda worker: (worker.started_at, worker.id))
 
 
 def recent_calls(workers: Sequence[Worker], now: datetime) -> dict[ProviderName, tuple[int, int]]:

@@ -1,1 +1,1 @@
-"""Tenants' webhook endpoints, the events they are called with, and those calls."""
+"""Tenants' webhook endpoints, their events and their calls."""

@@ -62,7 +62,8 @@ class Endpoints:
         events: Sequence[str] | UnsetType = UNSET,
         enabled: bool | UnsetType = UNSET,
     ) -> WebhookEndpoint:
-        """Change the given fields. A new URL, or enabling the endpoint, clears its failures."""
+        """Change the fields that are not UNSET. A new URL, or enabling the endpoint, clears its failures. Raise
+        NotFound."""
         values: Document = {}
         cleared: list[str] = []
         if url is not UNSET:
@@ -76,16 +77,16 @@ class Endpoints:
         return await self._change(tenant, id, _endpoint_update(values, cleared))
 
     async def rotate(self, tenant: str, id: str) -> WebhookEndpoint:
-        """Add a new secret. The previous one also signs for a day; older ones do not."""
+        """Add a new secret. The previous one also signs for a day; older ones do not. Raise NotFound."""
         newest = {"$each": [new_secret()], "$position": 0, "$slice": 2}
         change = _endpoint_update({"rotated_at": self._clock()}, []) | {"$push": {"endpoints.$.secrets": newest}}
         return await self._change(tenant, id, change)
 
     async def delete(self, tenant: str, id: str) -> bool:
         """Return True if the endpoint existed. Its waiting calls are not made."""
-        found = {"_id": tenant, "endpoints.id": id}
+        match = {"_id": tenant, "endpoints.id": id}
         change: Document = {"$pull": {"endpoints": {"id": id}}, "$inc": {"version": 1}}
-        return (await self._tenants.update_one(found, change)).modified_count == 1
+        return (await self._tenants.update_one(match, change)).modified_count == 1
 
     async def record_result(self, tenant: str, endpoint: WebhookEndpoint, status: DeliveryStatus) -> None:
         """Record how a call ended, DELIVERED or FAILED. Disable an endpoint after days of failures without a success.
@@ -101,7 +102,7 @@ class Endpoints:
         since = endpoint.failing_since
         if now - since < timedelta(days=self._failing_days):
             return
-        disabled = {"enabled": False, "disabled_reason": f"Nothing but failure since {rfc3339(since)}."}
+        disabled = {"enabled": False, "disabled_reason": f"All calls have failed since {rfc3339(since)}."}
         if await self._update_if(tenant, endpoint, {"enabled": {"$ne": False}, "failing_since": since}, disabled, []):
             log.warning("endpoint_disabled", tenant=tenant, endpoint=endpoint.id, failing_since=rfc3339(since))
 
@@ -109,8 +110,8 @@ class Endpoints:
         self, tenant: str, endpoint: WebhookEndpoint, conditions: Document, values: Document, cleared: list[str]
     ) -> bool:
         """Change the endpoint if `conditions` hold. Return True if they did."""
-        found = {"_id": tenant, "endpoints": {"$elemMatch": {"id": endpoint.id, **conditions}}}
-        return (await self._tenants.update_one(found, _endpoint_update(values, cleared))).modified_count == 1
+        match = {"_id": tenant, "endpoints": {"$elemMatch": {"id": endpoint.id, **conditions}}}
+        return (await self._tenants.update_one(match, _endpoint_update(values, cleared))).modified_count == 1
 
     async def _change(self, tenant: str, id: str, change: Document) -> WebhookEndpoint:
         doc = await self._tenants.find_one_and_update(
@@ -119,7 +120,7 @@ class Endpoints:
         for endpoint in _endpoints(doc):
             if endpoint.id == id:
                 return endpoint
-        raise NotFound("There is no such webhook.")
+        raise NotFound("This webhook does not exist.")
 
 
 def _endpoint_update(values: Document, cleared: Sequence[str]) -> Document:
@@ -133,5 +134,5 @@ def _endpoint_update(values: Document, cleared: Sequence[str]) -> Document:
 
 
 def _endpoints(doc: Document | None) -> list[WebhookEndpoint]:
-    listed = (doc or {}).get("endpoints", [])
-    return [endpoint for one in listed if (endpoint := decode(one, WebhookEndpoint))]
+    stored = (doc or {}).get("endpoints", [])
+    return [endpoint for one in stored if (endpoint := decode(one, WebhookEndpoint))]

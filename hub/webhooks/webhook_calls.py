@@ -117,8 +117,8 @@ def match_user(mailbox: str) -> Document:
 
 def erase_user_update(mailbox: str) -> list[Document]:
     """Return the update that removes the user id from calls, including waiting ones."""
-    nobody = {"input": "$payload", "find": {"$literal": _user_json(mailbox)}, "replacement": '"userId":null'}
-    return [{"$set": {"payload": {"$replaceOne": nobody}}}]
+    replacement = {"input": "$payload", "find": {"$literal": _user_json(mailbox)}, "replacement": '"userId":null'}
+    return [{"$set": {"payload": {"$replaceOne": replacement}}}]
 
 
 def _user_json(mailbox: str) -> str:
@@ -135,20 +135,20 @@ class WebhookCalls:
         self, tenant: str, endpoint: str, statuses: Collection[DeliveryStatus] | None, first: int, after: str | None
     ) -> list[WebhookCall]:
         """Return up to `first` of an endpoint's calls below the id `after`, newest first."""
-        wanted: Document = {"tenant": tenant, "endpoint": endpoint}
+        match: Document = {"tenant": tenant, "endpoint": endpoint}
         index = "endpoint"
         if statuses is not None:
-            wanted["status"], index = {"$in": list(statuses)}, "status"
+            match["status"], index = {"$in": list(statuses)}, "status"
         if after:
-            wanted["_id"] = {"$lt": after}
-        found = self._calls.find(wanted, hint=index).sort("_id", DESCENDING)
+            match["_id"] = {"$lt": after}
+        found = self._calls.find(match, hint=index).sort("_id", DESCENDING)
         return await decode_page(found, WebhookCall, first)
 
     async def replay(self, tenant: str, ids: Sequence[str], endpoints: Sequence[str]) -> int:
         """Send those of `ids` again that FAILED and whose endpoint is among `endpoints`, with a full retry schedule.
         Return the number of calls."""
         now = self._clock()
-        wanted = {
+        match = {
             "_id": {"$in": list(ids)},
             "tenant": tenant,
             "endpoint": {"$in": list(endpoints)},
@@ -158,4 +158,4 @@ class WebhookCalls:
             "$set": {"status": DeliveryStatus.ACCEPTED, "due_at": now, "updated_at": now},
             "$unset": {"tries": "", "lease_expirations": "", "reason": "", "enqueue_count": "", "claim": ""},
         }
-        return (await self._calls.update_many(wanted, update)).modified_count
+        return (await self._calls.update_many(match, update)).modified_count

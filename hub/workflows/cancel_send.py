@@ -49,7 +49,7 @@ class SendCancellation:
     async def _begin(self, tenant: str, id: str, status: SendStatus) -> Send:
         send = await self._sends.mark_cancelled(tenant, id, status, self._clock())
         if send is None:
-            raise NotFound("There is no such send.")
+            raise NotFound("This send does not exist.")
         await self._apply(send)
         return send
 

@@ -1,7 +1,7 @@
-"""What the running hub knows of itself: workers, providers, queues, dead letters, and what of it is a problem.
+"""The health of the running hub: workers, providers, queues, dead letters, and the problems among them.
 
-Workers and providers are those of the whole hub, without any host or tenant; queues, dead letters and the oldest due
-delivery are those of one tenant. Without Redis its part is left out, and that is the first problem.
+Workers and providers are those of the whole hub, without hosts and tenants. Queues, dead letters and the oldest due
+delivery are those of one tenant. If Redis is unavailable, the values from Redis are left out, and that is a problem.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,16 +20,16 @@ from hub.webhooks.webhook_calls import LANE
 
 DELIVERY_CHANNELS = tuple(channel for channel in Channel if channel is not Channel.IN_APP)
 BREAKERS: Mapping[str, tuple[str, ...]] = {"smtp": ("smtp",), "ses": ("ses",), "sns": ("sns-fcm", "sns-apns")}
-"""Circuit breakers of providers. Others have one for each host or address of people."""
+"""The circuit breakers of providers. The other providers have one per host or address of users."""
 PERSONAL_CHANNEL = Channel.WEBHOOK
-"""Calls go to addresses of people: their failures are theirs."""
-LATE_S = 60.0  # what is due for longer says that workers are missing, or too few
-CALLS_MIN = 5  # a failure rate of fewer calls says nothing
+"""Its calls go to endpoints of users: a failure rate says nothing about the hub."""
+LATE_S = 60.0  # a delivery that is due for longer means that there are too few workers
+CALLS_MIN = 5  # below this number the failure rate means nothing
 FAILURE_RATE_MAX = 0.25
 
 
 class ProviderState(Struct, frozen=True):
-    """`open`: its circuit breaker holds calls back, `since` when. `calls` and `failed`: of the last 15 minutes."""
+    """`open`: its circuit breaker is open, `since` when. `calls` and `failed`: of the last 15 minutes."""
 
     provider: str
     channel: Channel
@@ -44,7 +44,7 @@ class ProviderState(Struct, frozen=True):
 
 
 class QueueState(Struct, frozen=True):
-    """What waits of one tenant on one channel."""
+    """The waiting deliveries of one tenant, channel and priority."""
 
     channel: Channel
     priority: Priority
@@ -53,7 +53,7 @@ class QueueState(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """`configured`: the channels that sends can use, as the API has them; None where that is not known."""
+    """`configured`: the channels that are configured in the API; None if that is not known."""
 
     providers: list[ProviderState]
     queues: list[QueueState]
@@ -61,7 +61,7 @@ class Health(Struct, frozen=True, kw_only=True):
     dead_letters: DeadLetters
     calls: int
     failed: int
-    redis_away: bool
+    redis_unavailable: bool
     configured: frozenset[Channel] | None
 
     @property
@@ -74,12 +74,12 @@ class Health(Struct, frozen=True, kw_only=True):
 
     @property
     def problems(self) -> list[str]:
-        """One sentence each, worst first."""
+        """One or two sentences each, the worst first."""
         return [*_outages(self), *_failures(self)]
 
 
 class HealthReader:
-    """Every query is served by an index and bounded; one follows another, because nobody is in a hurry."""
+    """Reads the health. Every query is bounded and served by an index. They run one after another to limit the load."""
 
     def __init__(
         self,
@@ -98,11 +98,11 @@ class HealthReader:
         self._configured = configured
 
     async def read(self, tenant: str) -> Health:
-        """Raises PyMongoError."""
+        """Return the health. Raise PyMongoError."""
         workers = await self._workers.recent()
         dead_letters = await self._backlog.dead_letters(tenant)
-        queues, no_queues = await self._queues(tenant)
-        providers, no_breakers = await self._providers(workers)
+        queues, lanes_unavailable = await self._queues(tenant)
+        providers, breakers_unavailable = await self._providers(workers)
         now = self._clock()
         calls = [pair for name, pair in recent_calls(workers, now).items() if name.channel != LANE]
         return Health(
@@ -112,16 +112,16 @@ class HealthReader:
             dead_letters=dead_letters,
             calls=sum(ok + failed for ok, failed in calls),
             failed=sum(failed for _, failed in calls),
-            redis_away=no_queues or no_breakers,
+            redis_unavailable=lanes_unavailable or breakers_unavailable,
             configured=self._configured,
         )
 
     async def providers(self) -> list[ProviderState]:
-        """Return the providers that workers have, without Redis as if no circuit breaker were open."""
+        """Return the providers of the workers. Without Redis, every circuit breaker counts as closed."""
         return (await self._providers(await self._workers.recent()))[0]
 
     async def queues(self, tenant: str) -> list[QueueState]:
-        """Return what waits of a tenant, without Redis only what is overdue."""
+        """Return the queues of a tenant. Without Redis, only overdue deliveries are counted."""
         return (await self._queues(tenant))[0]
 
     async def _providers(self, workers: Sequence[Worker]) -> tuple[list[ProviderState], bool]:
@@ -131,18 +131,18 @@ class HealthReader:
             name
             for worker in alive(workers, now)
             for name in worker.providers
-            if name.channel in Channel.__members__  # not calls of tenants' endpoints, nor channels of another version
+            if name.channel in Channel.__members__  # not webhook calls, nor channels of another version
         }
-        away = False
+        unavailable = False
         try:
             opened = await self._breakers.open_since([key for keys in BREAKERS.values() for key in keys])
         except REDIS_ERRORS:
-            opened, away = {}, True
-        found = []
+            opened, unavailable = {}, True
+        providers = []
         for name in sorted(names, key=lambda name: (name.channel, name.provider)):
             since = [opened[key] for key in BREAKERS.get(name.provider, ()) if key in opened]
             ok, failed = calls.get(name, (0, 0))
-            found.append(
+            providers.append(
                 ProviderState(
                     provider=name.provider,
                     channel=Channel(name.channel),
@@ -152,7 +152,7 @@ class HealthReader:
                     failed=failed,
                 )
             )
-        return found, away
+        return providers, unavailable
 
     async def _queues(self, tenant: str) -> tuple[list[QueueState], bool]:
         lanes = {
@@ -160,65 +160,65 @@ class HealthReader:
             for channel in DELIVERY_CHANNELS
             for priority in Priority
         }
-        away = False
+        unavailable = False
         try:
             queued = await self._lanes.heads(list(lanes))
         except REDIS_ERRORS:
-            queued, away = {}, True
+            queued, unavailable = {}, True
         overdue = await self._backlog.overdue(list(lanes))
         since = await self._backlog.queued_since([head for _, head in queued.values()])
-        now, found = self._clock(), []
+        now, queues = self._clock(), []
         for lane, (channel, priority) in lanes.items():
             on_lane, head = queued.get(lane, (0, ""))
-            due = overdue.get(lane)
-            waiting = on_lane + (due.count if due else 0)
-            times = [at for at in (since.get(head), due and due.since) if at]
+            overdue_here = overdue.get(lane)
+            waiting = on_lane + (overdue_here.count if overdue_here else 0)
+            times = [at for at in (since.get(head), overdue_here and overdue_here.since) if at]
             if waiting:
                 oldest_s = max([(now - at).total_seconds() for at in times], default=0.0)
-                found.append(QueueState(channel, priority, waiting, max(0.0, oldest_s)))
-        return found, away
+                queues.append(QueueState(channel, priority, waiting, max(0.0, oldest_s)))
+        return queues, unavailable
 
 
 def _outages(health: Health) -> list[str]:
-    found = []
+    problems = []
     if not health.workers:
-        found.append("No worker runs: nothing is sent and no snooze ends. Start `hub work`.")
-    if health.redis_away:
-        found.append("Redis does not answer: deliveries leave late, and queues and circuit breakers are not known.")
+        problems.append("No worker runs: nothing is sent and no snooze ends. Start `hub work`.")
+    if health.redis_unavailable:
+        problems.append("Redis is unavailable: deliveries are late, and queues and circuit breakers cannot be read.")
     for provider in health.providers:
         if provider.open:
             since = f" since {provider.since:%H:%M:%S} UTC" if provider.since else ""
-            found.append(
-                f"{provider.channel} through {provider.provider} is held back{since}: calls failed, and its circuit "
+            problems.append(
+                f"{provider.channel} through {provider.provider} is on hold{since}: calls failed, and its circuit "
                 "breaker is open."
             )
     if health.oldest_due_seconds > LATE_S:
         waiting = sum(queue.waiting for queue in health.queues)
-        found.append(
-            f"{waiting} deliveries wait, and the oldest is due for {health.oldest_due_seconds:.0f} s: start more of "
-            "`hub work`, or look at its log."
+        problems.append(
+            f"{waiting} deliveries wait, and the oldest has been due for {health.oldest_due_seconds:.0f} s. Start more "
+            "workers (`hub work`), or read their logs."
         )
     if health.workers and health.configured is not None:
-        found += _setting_mismatches({Channel(provider.channel) for provider in health.providers}, health.configured)
-    return found
+        problems += _setting_mismatches({Channel(provider.channel) for provider in health.providers}, health.configured)
+    return problems
 
 
 def _setting_mismatches(workers: Collection[Channel], api: Collection[Channel]) -> list[str]:
-    """Settings of workers and of the API that do not fit together."""
-    fix = "give `hub serve` and `hub work` the same settings"
+    """Return the channels that only the workers or only the API have."""
+    fix = "Give `hub serve` and `hub work` the same settings."
     return [
-        f"{channel} is set up for the API, but no worker has a provider for it, so that it is never sent: {fix}."
+        f"{channel} is configured in the API, but no worker has a provider for it, so it is never sent. {fix}"
         for channel in DELIVERY_CHANNELS
         if channel in api and channel not in workers
     ] + [
-        f"{channel} has a provider in the workers, but the API skips it as NOT_CONFIGURED: {fix}."
+        f"The workers have a provider for {channel}, but the API skips it as NOT_CONFIGURED. {fix}"
         for channel in DELIVERY_CHANNELS
         if channel in workers and channel not in api
     ]
 
 
 def _failures(health: Health) -> list[str]:
-    found = [
+    problems = [
         f"{provider.channel} through {provider.provider} fails: {provider.failed} of {provider.calls} calls in "
         f"the last {WINDOW_MINUTES} minutes."
         for provider in sorted(health.providers, key=lambda provider: -provider.failure_rate)
@@ -228,9 +228,9 @@ def _failures(health: Health) -> list[str]:
     ]
     dead = health.dead_letters
     if dead.recent or dead.older_to_replay:
-        some = f"{dead.total}{' or more' if dead.total == COUNTED_MAX else ''}"
-        found.append(
-            f"{some} {'delivery has' if dead.total == 1 else 'deliveries have'} FAILED for good, {dead.recent} of them "
-            "within a day: see why with `hub replay --all --dry-run`, then replay what can be sent."
+        count = f"{dead.total}{' or more' if dead.total == COUNTED_MAX else ''}"
+        problems.append(
+            f"{count} {'delivery is' if dead.total == 1 else 'deliveries are'} FAILED, {dead.recent} of them within a "
+            "day. List the reasons with `hub replay --all --dry-run`, then replay those that can be sent."
         )
-    return found
+    return problems

@@ -69,14 +69,14 @@ class InboxActions:
         """Mark the notifications of `ids` that exist. Those that the mark does not change cause no event."""
         return await self._committer.submit(_MarkWork(mailbox, tuple(dict.fromkeys(ids)), mark))
 
-    async def mark_all(self, mailbox: str, wanted: InboxQuery, mark: state.Mark) -> Marked:
+    async def mark_all(self, mailbox: str, query: InboxQuery, mark: state.Mark) -> Marked:
         """Mark all matching notifications that exist at the time of the call.
 
         Without a filter, and if one transaction can hold it, this is one change with an ALL_* event. Otherwise it is
         done in chunks. Other devices get up to 100 UPDATED events, or one RESYNC.
         """
-        states = [one for one in state.VIEWS[wanted.view] if one not in UNAFFECTED_STATES[mark]]
-        if wanted.is_empty:
+        states = [one for one in state.VIEWS[query.view] if one not in UNAFFECTED_STATES[mark]]
+        if query.is_empty:
             head = await self.get_or_create_mailbox(mailbox)
             if (mark is state.seen and not head.unseen) or (mark is state.read and not head.unread):
                 return Marked([], 0, head)
@@ -84,13 +84,13 @@ class InboxActions:
             if marked := await self._committer.submit(work):
                 return marked
         head = await self.get_or_create_mailbox(mailbox)
-        found = await self._inboxes.list_ids(mailbox, wanted, states, RESPONSE_MAX + 1, upto=head.modseq)
+        found = await self._inboxes.list_ids(mailbox, query, states, RESPONSE_MAX + 1, upto=head.modseq)
         if len(found) <= RESPONSE_MAX:
             return await self.mark(mailbox, [id for id, _ in found], mark)
         first_changed: list[Notification] = []
         changed, upto = 0, head.modseq
         try:
-            while found := await self._inboxes.list_ids(mailbox, wanted, states, self._bulk_max, upto=upto):
+            while found := await self._inboxes.list_ids(mailbox, query, states, self._bulk_max, upto=upto):
                 upto = found[-1][1] - 1
                 for start in range(0, len(found), CHUNK):
                     ids = tuple(id for id, _ in found[start : start + CHUNK])

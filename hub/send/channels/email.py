@@ -103,7 +103,7 @@ class Smtp:
             async with asyncio.timeout(self.timeout_s), self._slots:
                 return await self._deliver(email)
         except TimeoutError:  # SMTPTimeoutError is one
-            return Retry("no answer in time")
+            return Retry("no response in time")
         except SMTPResponseException as error:  # before the message: greeting, EHLO, STARTTLS, AUTH
             return Retry(sanitize_error(f"{error.code} {error.message}"))
         except SMTPException as error:
@@ -143,9 +143,9 @@ class Smtp:
             await smtp.mail(mail.sender, options=options, encoding=encoding)
             begun = True
             await smtp.rcpt(mail.recipient, encoding=encoding)
-            answer = await smtp.data(mail.data)
+            response = await smtp.data(mail.data)
             keep = True
-            queued = QUEUED_AS.search(answer.message)
+            queued = QUEUED_AS.search(response.message)
             return Sent(queued[1] if queued else None)
         except SMTPServerDisconnected:
             if used and not begun:
@@ -193,12 +193,12 @@ class Ses:
             return Dead("Amazon SES takes no address with letters beyond ASCII before its @")
         try:
             async with asyncio.timeout(self.timeout_s):
-                answer = await self._client.send_email(
+                response = await self._client.send_email(
                     Destination={"ToAddresses": [email.recipient]}, Content={"Raw": {"Data": email.data}}
                 )
         except aws.AWS_ERRORS as error:
             return aws.outcome_of_error(error, dead_codes=SES_DEAD)
-        return Sent(answer["MessageId"])
+        return Sent(response["MessageId"])
 
 
 def _outcome_of_reply(error: SMTPResponseException) -> Retry | Dead | Gone:

@@ -25,14 +25,19 @@ from hub.send.outcome import Dead, Outcome, Sent
 
 CHANNEL = Channel.MOBILE_PUSH
 
-PAYLOAD_BYTES = 4000  # APNs and FCM take 4,096, and FCM counts its own words
-TITLE_CHARS, BODY_CHARS = 256, 300  # of one that does not fit; a phone shows about four lines
+PAYLOAD_BYTES = 4000  # APNs and FCM accept 4,096, and FCM counts its own field names
+TITLE_CHARS, BODY_CHARS = 256, 300  # of a payload that does not fit; a phone shows about four lines
 TTL_MAX_S = 28 * 86_400
 
 DEAD = {"InvalidParameter", "InvalidParameterException", "ParameterValueInvalid"}
 GONE = {"EndpointDisabled", "EndpointDisabledException"}
-ENDPOINT = re.compile(r"arn:[\w-]+:sns:[\w-]+:\d+:endpoint/\S+")  # in SNS's words that it exists with other attributes
-LEVELS = {Priority.CRITICAL: "time-sensitive", Priority.LOW: "passive"}  # how iOS may interrupt; the others: `active`
+ENDPOINT = re.compile(
+    r"arn:[\w-]+:sns:[\w-]+:\d+:endpoint/\S+"
+)  # in the error that the endpoint exists with other attributes
+LEVELS = {
+    Priority.CRITICAL: "time-sensitive",
+    Priority.LOW: "passive",
+}  # iOS interruption levels; other priorities: `active`
 
 
 async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
@@ -98,24 +103,24 @@ class Sns:
     async def _publish(self, message: Message, application: str, arn: str) -> Outcome:
         kind, now = application.split("/")[1], self._clock()  # arn:aws:sns:region:account:app/KIND/name
         body = fcm(message, now) if kind == "GCM" else apns(message, now)
-        answer = await self._client.publish(
+        response = await self._client.publish(
             TargetArn=arn,
             MessageStructure="json",
             Message=orjson.dumps({"default": message.notification.title, kind: orjson.dumps(body).decode()}).decode(),
             MessageAttributes={} if kind == "GCM" else _apns_attributes(message.notification, kind, now),
         )
-        return Sent(answer["MessageId"])
+        return Sent(response["MessageId"])
 
     async def _create_endpoint(self, message: Message, application: str, token: str) -> str:
         """Create the endpoint of a device, or find it and enable it. Return its ARN."""
         try:
-            made = await self._client.create_platform_endpoint(PlatformApplicationArn=application, Token=token)
-            arn = str(made["EndpointArn"])
+            created = await self._client.create_platform_endpoint(PlatformApplicationArn=application, Token=token)
+            arn = str(created["EndpointArn"])
         except ClientError as error:
-            found = ENDPOINT.search(error.response["Error"].get("Message", ""))
-            if not found:
+            existing = ENDPOINT.search(error.response["Error"].get("Message", ""))
+            if not existing:
                 raise
-            arn = found[0]
+            arn = existing[0]
         await self._client.set_endpoint_attributes(EndpointArn=arn, Attributes={"Enabled": "true", "Token": token})
         if message.device:
             await self._devices.set_sns_endpoint(message.user.id, message.device.id, arn)
@@ -177,8 +182,10 @@ def _fit_payload(message: Message, build: Callable[[str, str, dict[str, Any]], d
     if len(orjson.dumps(body)) <= PAYLOAD_BYTES:
         return body
     minimal: dict[str, Any] = {name: present[name] for name in ("id", "receipt") if name in present}
-    cut = notification.body if len(notification.body) <= BODY_CHARS else notification.body[: BODY_CHARS - 1] + "…"
-    return build(notification.title[:TITLE_CHARS], cut, {**minimal, "partial": True})
+    short_body = (
+        notification.body if len(notification.body) <= BODY_CHARS else notification.body[: BODY_CHARS - 1] + "…"
+    )
+    return build(notification.title[:TITLE_CHARS], short_body, {**minimal, "partial": True})
 
 
 def _apns_attributes(notification: Notification, kind: str, now: datetime) -> dict[str, Any]:
@@ -198,10 +205,10 @@ def _ttl_s(notification: Notification, now: datetime) -> int:
 
 
 def _platform(device: Device | None) -> str:
-    """`fcm` or `apns`."""
+    """Return `fcm` or `apns`, or an empty string if the device has no platform."""
     return (device and device.platform) or ""
 
 
 def _endpoint_deleted(error: ClientError) -> bool:
-    about = error.response.get("Error", {})
-    return about.get("Code") in {"NotFound", "NotFoundException"} or "No endpoint found" in about.get("Message", "")
+    details = error.response.get("Error", {})
+    return details.get("Code") in {"NotFound", "NotFoundException"} or "No endpoint found" in details.get("Message", "")

@@ -85,18 +85,18 @@ class WebPush:
         try:
             async with asyncio.timeout(self.timeout_s):
                 content = payload(message)
-                answer = await self._post(message, content)
-                if answer.status == 413 and len(content) > len(short := payload(message, room=SHORT_BYTES)):
-                    answer = await self._post(message, short)
+                response = await self._post(message, content)
+                if response.status == 413 and len(content) > len(short := payload(message, room=SHORT_BYTES)):
+                    response = await self._post(message, short)
         except AddressNotAllowed as error:
             return Dead(str(error))
         except OutboundHTTPError as error:
             return Retry(str(error), shared=error.host_down or None)
         except TimeoutError:
             return Retry("no answer in time")
-        except (ValueError, IndexError, WebPushException, VapidException):  # their texts may hold the keys
+        except (ValueError, IndexError, WebPushException, VapidException):  # the error texts may contain the keys
             return Dead("the keys or the URL of the subscription are not valid")
-        return _outcome(answer)
+        return _outcome(response)
 
     async def _post(self, message: Message, content: bytes) -> HTTPResponse:
         device, now = message.device, self._clock()
@@ -157,15 +157,15 @@ def payload(message: Message, option: int = 0, room: int = PAYLOAD_BYTES) -> byt
     return orjson.dumps(kept, option=option)
 
 
-def _truncate(text: str, room: int) -> str:
-    """Return the text cut to `room` bytes of JSON, with an ellipsis if it was cut."""
+def _truncate(text: str, max_bytes: int) -> str:
+    """Return the text cut to `max_bytes` bytes of JSON, with an ellipsis if it was cut."""
 
     def size(chars: int) -> int:
         return len(orjson.dumps(text[:chars] + "…")) - len('""')
 
-    if len(text) <= BODY_CHARS and size(len(text)) <= room:
+    if len(text) <= BODY_CHARS and size(len(text)) <= max_bytes:
         return text
-    return text[: bisect_right(range(1, BODY_CHARS), room, key=size)] + "…"
+    return text[: bisect_right(range(1, BODY_CHARS), max_bytes, key=size)] + "…"
 
 
 def ttl_s(notification: Notification, now: datetime) -> int:
@@ -185,12 +185,12 @@ def _url(message: Message) -> str:
     return (message.device and message.device.url) or ""
 
 
-def _outcome(answer: HTTPResponse) -> Outcome:
-    error = f"the push service answered {answer.status}"
-    if 200 <= answer.status < 300:
+def _outcome(response: HTTPResponse) -> Outcome:
+    error = f"the push service answered {response.status}"
+    if 200 <= response.status < 300:
         return Sent()
-    if answer.status in (404, 410):  # RFC 8030 7.3: the subscription has ended
+    if response.status in (404, 410):  # RFC 8030 7.3: the subscription has ended
         return Gone(error)
-    if answer.status in RETRY_STATUSES or answer.status >= 500:
-        return Retry(error, retry_after_s(answer.headers.get("retry-after"), clock.now()))
-    return Dead(error)  # a redirect too: none is followed
+    if response.status in RETRY_STATUSES or response.status >= 500:
+        return Retry(error, retry_after_s(response.headers.get("retry-after"), clock.now()))
+    return Dead(error)  # also a redirect: it is not followed
