@@ -26,8 +26,7 @@ class Admission:
         self._clock = clock
 
     async def admit(self, jobs: Sequence[tuple[J, ReadyToSend]]) -> list[tuple[J, ReadyToSend | Transition]]:
-        """Return, for each job, the message with the providers that may be called now, or HELD until one may be
-        called."""
+        """Return each job with the providers that may be called now, or with HELD until one may be called."""
         waits = await self._breaker_waits([ready for _, ready in jobs])
         results = [(job, self._admit(job, ready, waits)) for job, ready in jobs]
         await self._breakers.release_probes([name for name, wait_s in waits.items() if wait_s == 0])

@@ -2,8 +2,8 @@
 
 Guarantees
 - A result that cannot be stored because MongoDB is unavailable is tried again. After any other error the results of the
-  batch are settled one by one, so that one of them does not stop the others. A job that is never settled becomes due
-  when its lease ends.
+  batch are settled one by one: one of them may cause the error. A job that is never settled becomes due when its lease
+  ends.
 - `run` raises only if settling itself crashes.
 
 How it stops: after `finish` it settles what is left and returns.

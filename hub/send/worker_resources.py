@@ -1,4 +1,4 @@
-"""What a dispatcher is built from, besides its jobs."""
+"""The shared components and the limits that a dispatcher is built from."""
 
 from collections.abc import Sequence
 
