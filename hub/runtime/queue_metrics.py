@@ -1,4 +1,4 @@
-"""Samples queue lengths and open circuit breakers for `/metrics`. They are shared: every worker reports all of them."""
+"""Samples queue lengths and open circuit breakers for `/metrics`. Both are shared: every worker reports all of them."""
 
 import asyncio
 from collections import Counter
@@ -10,14 +10,12 @@ from hub.ids import id_time
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
 from hub.platform import metrics
-from hub.platform.circuit_breaker import Breakers
+from hub.platform.circuit_breaker import SEPARATOR, Breakers
 from hub.platform.connections import is_cancelling
 from hub.platform.redis_keys import REDIS_ERRORS
 from hub.webhooks.webhook_calls import LANE
 
 SAMPLE_EVERY_S = 2.0
-PROVIDERS = frozenset({"smtp", "ses", "sns-fcm", "sns-apns", "catcher"})
-"""Circuit breakers with a label of their own. Names of the others contain addresses, which are not used as labels."""
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +52,5 @@ class QueueMetrics:
 
 
 def provider_label(breaker: str) -> str:
-    """Return the metric label of a circuit breaker."""
-    if breaker in PROVIDERS:
-        return breaker
-    return "webhook" if breaker.startswith("webhook/") else "web_push"
+    """Return the metric label of a circuit breaker: its name without the host or address."""
+    return breaker.partition(SEPARATOR)[0]

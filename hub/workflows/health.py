@@ -15,12 +15,12 @@ from hub.outbox.lanes import Lanes, lane_of
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.redis_keys import REDIS_ERRORS
 from hub.status.backlog import COUNTED_MAX, Backlog, DeadLetters
-from hub.status.workers import WINDOW_MINUTES, Worker, Workers, alive, recent_calls
+from hub.status.workers import WINDOW_MINUTES, ProviderName, Worker, Workers, alive, recent_calls
 from hub.webhooks.webhook_calls import LANE
 
 DELIVERY_CHANNELS = tuple(channel for channel in Channel if channel is not Channel.IN_APP)
-BREAKERS: Mapping[str, tuple[str, ...]] = {"smtp": ("smtp",), "ses": ("ses",), "sns": ("sns-fcm", "sns-apns")}
-"""The circuit breakers of providers. The other providers have one per host or address of users."""
+BREAKERS: Mapping[str, tuple[str, ...]] = {"sns": ("sns-fcm", "sns-apns"), "web_push": (), "webhook": ()}
+"""The circuit breakers of providers that do not have one with their own name. Breakers of hosts are not reported."""
 PERSONAL_CHANNEL = Channel.WEBHOOK
 """Its calls go to endpoints of users: a failure rate says nothing about the hub."""
 LATE_S = 60.0  # a delivery that is due for longer means that there are too few workers
@@ -135,12 +135,12 @@ class HealthReader:
         }
         unavailable = False
         try:
-            opened = await self._breakers.open_since([key for keys in BREAKERS.values() for key in keys])
+            opened = await self._breakers.open_since(sorted({key for name in names for key in _breakers(name)}))
         except REDIS_ERRORS:
             opened, unavailable = {}, True
         providers = []
         for name in sorted(names, key=lambda name: (name.channel, name.provider)):
-            since = [opened[key] for key in BREAKERS.get(name.provider, ()) if key in opened]
+            since = [opened[key] for key in _breakers(name) if key in opened]
             ok, failed = calls.get(name, (0, 0))
             providers.append(
                 ProviderState(
@@ -177,6 +177,10 @@ class HealthReader:
                 oldest_s = max([(now - at).total_seconds() for at in times], default=0.0)
                 queues.append(QueueState(channel, priority, waiting, max(0.0, oldest_s)))
         return queues, unavailable
+
+
+def _breakers(name: ProviderName) -> tuple[str, ...]:
+    return BREAKERS.get(name.provider, (name.provider,))
 
 
 def _outages(health: Health) -> list[str]:
