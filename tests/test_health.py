@@ -148,7 +148,7 @@ async def test_health_with_failed_emails_is_not_ok_and_doctor_exits_with_1(
     code, said = await doctor(tenant, "--url", running.urls[0].removesuffix("/graphql"))
     assert code == 1
     assert "All is well" not in said
-    assert "wrong  12 deliveries have FAILED" in said
+    assert "wrong  12 deliveries are FAILED" in said
 
 
 async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: FakeMailServer) -> None:
