@@ -103,7 +103,10 @@ def test_serve_with_an_unusable_certificate_names_the_setting(tmp_path: Path) ->
         ({"ssl_certfile": missing}, f"HUB_SSL_CERTFILE (--ssl-certfile): {missing} cannot be read (No such file"),
         ({"ssl_certfile": tmp_path}, f"HUB_SSL_CERTFILE (--ssl-certfile): {tmp_path} cannot be read (Is a directory"),
         ({"ssl_certfile": mine.file, "ssl_keyfile": missing}, f"HUB_SSL_KEYFILE (--ssl-keyfile): {missing} cannot"),
-        ({"ssl_certfile": empty, "ssl_keyfile": mine.key}, f"HUB_SSL_CERTFILE (--ssl-certfile): {empty} does not contain"),
+        (
+            {"ssl_certfile": empty, "ssl_keyfile": mine.key},
+            f"HUB_SSL_CERTFILE (--ssl-certfile): {empty} does not contain",
+        ),
         (
             {"ssl_certfile": mine.file},
             f"HUB_SSL_KEYFILE (--ssl-keyfile): {mine.file} does not contain a private key in PEM format.",

@@ -1,21 +1,20 @@
 """SMS: append each text message to a file."""
 
 import asyncio
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import orjson
 
 from hub.model import Channel
-from hub.platform.outbound_http import OutboundHTTP
+from hub.send.channel import ChannelResources
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Outcome, Retry, Sent
-from hub.settings import Settings
 
 CHANNEL = Channel.SMS
 
 
-async def create_providers(settings: Settings, egress: OutboundHTTP, stack: AsyncExitStack) -> tuple[Provider, ...]:  # noqa: ARG001
+async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
+    settings = resources.settings
     return (FileSmsProvider(settings.sms_file, settings.provider_timeout_s),) if settings.sms_file else ()
 
 
