@@ -217,7 +217,7 @@ class _CategoryPages(Struct, frozen=True):
 
     def required(self) -> HtmlPage:
         text = self._text(
-            "{tenant} must send {category} to everyone concerned, so these emails can't be turned off. Nothing was "
+            "{tenant} must send emails about {category} to everyone concerned, so you can't turn them off. Nothing was "
             "changed."
         )
         return self._page(self._text("{category} can't be turned off"), text)
