@@ -41,6 +41,12 @@ async def test_example_client_prints_a_new_notification(tenant: Tenant, node: st
         await process.wait()
 
 
+def _replace(path: Path, old: str, new: str) -> None:
+    source = path.read_text()
+    assert source.count(old) == 1, f"{path.name}: {old!r}"
+    path.write_text(source.replace(old, new))
+
+
 def _insert(path: Path, anchor: str, text: str, *, before: bool = False) -> None:
     source = path.read_text()
     assert source.count(anchor) == 1, f"{path.name}: {anchor!r}"
@@ -48,7 +54,7 @@ def _insert(path: Path, anchor: str, text: str, *, before: bool = False) -> None
 
 
 def _section(name: str, indent: int) -> str:
-    code = (EXAMPLES / "sms_changes.py").read_text().partition(f"[start:{name}]\n")[2].partition("[end:")[0]
+    code = (EXAMPLES / "pager_changes.py").read_text().partition(f"[start:{name}]\n")[2].partition("[end:")[0]
     lines = code.splitlines()[:-1]
     return "".join(f"{' ' * indent}{line.strip()}\n" for line in lines if line.strip())
 
@@ -59,18 +65,23 @@ async def test_channel_of_the_guide_sends(tmp_path: Path) -> None:
         ignored = shutil.ignore_patterns("node_modules", "__pycache__", "front", "browser")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    settings, dispatchers = tmp_path / "hub" / "settings.py", tmp_path / "hub" / "runtime" / "dispatchers.py"
-    _insert(settings, "    smtp_url: ", _section("setting", 4), before=True)
-    _insert(settings, "Channel.MOBILE_PUSH, Channel.WEBHOOK", ", Channel.SMS")
-    _insert(settings, "            Channel.WEBHOOK: self.webhooks,\n", _section("provided", 12))
+    hub = tmp_path / "hub"
+    _insert(hub / "model" / "channels.py", "\n\nclass DeviceKind(StrEnum)", _section("channel", 4), before=True)
+    _replace(hub / "decide" / "plan.py", "PHONE_CHANNELS = (Channel.SMS, Channel.WHATSAPP)\n", _section("address", 0))
+    _insert(hub / "settings" / "delivery.py", "    smtp_url: ", _section("setting", 4), before=True)
+    settings = hub / "settings" / "__init__.py"
+    _insert(settings, "Channel.MOBILE_PUSH, Channel.WEBHOOK", ", Channel.PAGER")
+    _insert(settings, "            Channel.WEBHOOK: self.personal_webhooks,\n", _section("provided", 12))
+    _insert(hub / "cli" / "environment_checks.py", "REQUIRED_SETTINGS = {\n", _section("required", 4))
+    dispatchers = hub / "runtime" / "dispatchers.py"
     source = dispatchers.read_text()
     old = source[source.index("    from hub.send.channels import") : source.index("web_push, webhook]\n")]
-    dispatchers.write_text(source.replace(f"{old}web_push, webhook]\n", _section("channels", 4)))
-    shutil.copy(EXAMPLES / "sms.py", tmp_path / "hub" / "send" / "channels")
-    shutil.copy(EXAMPLES / "test_sms.py", tmp_path / "tests")
+    _replace(dispatchers, f"{old}web_push, webhook]\n", _section("channels", 4))
+    shutil.copy(EXAMPLES / "pager.py", hub / "send" / "channels")
+    shutil.copy(EXAMPLES / "test_pager.py", tmp_path / "tests")
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_sms.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_pager.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

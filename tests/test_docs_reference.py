@@ -14,7 +14,7 @@ from hub.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 NAMED_FILE = re.compile(r"\b((?:hub|tests)/[\w./-]+\.(?:py|html|c|po))\b")
-EXAMPLES = ("hub/send/channels/sms.py", "tests/test_sms.py")  # files that add-a-channel.md creates
+EXAMPLES = ("hub/send/channels/pager.py", "tests/test_pager.py")  # files that add-a-channel.md creates
 
 
 @pytest.mark.parametrize("command", [commands, metrics, settings], ids=["commands", "metrics", "settings"])
