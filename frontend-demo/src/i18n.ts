@@ -2,7 +2,7 @@
 
 /** One text per CLDR plural category of the language. */
 export type PluralForms = Partial<Record<Intl.LDMLPluralRule, string>> & { other: string };
-export type Catalog = Record<string, string | PluralForms>;
+export type Catalog = Record<string, string | PluralForms> & { justNow: string };
 
 /** A catalog with the keys of `English`, in any language. */
 export type Translation<English> = { [Key in keyof English]: English[Key] extends string ? string : PluralForms };
@@ -80,12 +80,12 @@ export class I18n<Messages extends Catalog> {
     return this.#number.format(n);
   }
 
-  /** Format a time in the past: "5 min. ago", "yesterday", after a week the date. `now` in milliseconds. */
+  /** Format a time in the past: "just now", "5 min. ago", "yesterday", after a week the date. `now` in milliseconds. */
   ago(at: string, now: number): string {
     const passed = (now - Date.parse(at)) / 1_000;
     if (passed >= WEEK_S) return this.#date.format(Date.parse(at));
     for (const [unit, seconds] of UNITS) if (passed >= seconds) return this.#relative.format(-Math.floor(passed / seconds), unit);
-    return this.#relative.format(0, "second");
+    return this.#messages.justNow;
   }
 
   /** Format a time in the future: the time today, the weekday and time within a week, later the date. */

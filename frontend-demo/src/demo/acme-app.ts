@@ -91,7 +91,7 @@ class AcmeApp extends LitElement {
         padding: 16px;
       }
       h1 {
-        margin: 0 0 8px;
+        margin: 0 0 12px;
         font-size: 1.125rem;
         letter-spacing: -0.01em;
       }

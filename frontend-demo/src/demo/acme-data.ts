@@ -11,7 +11,7 @@ export interface Issue {
 export const ISSUES: readonly Issue[] = [
   { key: "PAY-412", title: "Retry failed payments", state: "doing", label: "payments", assignee: "bob" },
   { key: "PAY-409", title: "Refunds show the wrong currency", state: "open", label: "bug", assignee: "alice" },
-  { key: "WEB-233", title: "Health check answers within a second", state: "doing", label: "deploys", assignee: "alice" },
+  { key: "WEB-233", title: "Health check responds within a second", state: "doing", label: "deploys", assignee: "alice" },
   { key: "WEB-230", title: "Sign in with a passkey", state: "open", label: "accounts", assignee: "bob" },
   { key: "WEB-228", title: "Invoices as PDF", state: "done", label: "billing", assignee: "alice" },
   { key: "PAY-397", title: "Remind before a card expires", state: "done", label: "payments", assignee: "bob" },

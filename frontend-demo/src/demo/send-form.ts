@@ -50,6 +50,11 @@ export class DemoSendForm extends LitElement {
         grid-template-columns: 1fr 1fr;
         gap: 12px;
       }
+      @media (max-width: 400px) {
+        .pair {
+          grid-template-columns: minmax(0, 1fr);
+        }
+      }
       .actions {
         display: grid;
         grid-template-columns: 1fr 1fr;
@@ -175,7 +180,7 @@ export class DemoSendForm extends LitElement {
               ? html`Custom<button type="button" class="plain" @click=${this.resetChannels}>
                     Reset to category defaults
                   </button>`
-              : "Defaults of the category"}
+              : "Category defaults"}
           </div>
         </fieldset>
         ${this.error ? html`<p class="error small" role="alert">${this.error}</p>` : nothing}

@@ -36,6 +36,7 @@ export const ar: Messages = {
   acknowledge: "تأكيد",
   acknowledged: "تم التأكيد",
   urgent: "عاجل",
+  justNow: "الآن",
   until: "حتى {when}",
   undo: "تراجع",
   dismiss: "إخفاء",

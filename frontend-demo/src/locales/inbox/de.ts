@@ -23,6 +23,7 @@ export const de: Messages = {
   acknowledge: "Bestätigen",
   acknowledged: "Bestätigt",
   urgent: "Dringend",
+  justNow: "gerade eben",
   until: "Bis {when}",
   undo: "Rückgängig",
   dismiss: "Ausblenden",

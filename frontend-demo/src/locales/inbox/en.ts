@@ -27,6 +27,7 @@ export const en = {
   acknowledge: "Confirm",
   acknowledged: "Confirmed",
   urgent: "Urgent",
+  justNow: "just now",
   until: "Until {when}",
   undo: "Undo",
   dismiss: "Dismiss",

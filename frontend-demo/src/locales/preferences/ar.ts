@@ -25,6 +25,7 @@ export const ar: Messages = {
 
   devices: "الأجهزة",
   noDevices: "ليس لديك أجهزة بعد.",
+  justNow: "الآن",
   added: "أضيف {time}",
   used: "آخر استخدام {time}",
   here: "هذا المتصفح",

@@ -25,8 +25,9 @@ export const de: Messages = {
 
   devices: "Geräte",
   noDevices: "Sie haben noch keine Geräte.",
-  added: "Hinzugefügt {time}",
-  used: "Zuletzt benutzt {time}",
+  justNow: "gerade eben",
+  added: "Hinzugefügt: {time}",
+  used: "Zuletzt verwendet: {time}",
   here: "Dieser Browser",
   remove: "Entfernen",
   removeTitle: "{device} entfernen?",
@@ -50,7 +51,7 @@ export const de: Messages = {
   whyGone: "Diese Mitteilung ist nicht mehr in Ihrem Posteingang.",
   whyMute: "{category} dauerhaft stummschalten",
   whyMuted: "{category} ist stummgeschaltet.",
-  when: "Erhalten {time}",
+  when: "Erhalten: {time}",
 
   cancel: "Abbrechen",
   close: "Schließen",

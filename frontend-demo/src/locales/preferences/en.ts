@@ -26,6 +26,7 @@ export const en = {
 
   devices: "Devices",
   noDevices: "You have no devices yet.",
+  justNow: "just now",
   added: "Added {time}",
   used: "Last used {time}",
   here: "This browser",
