@@ -199,13 +199,13 @@ async def open_all(lines: Iterable[BulkClient], port: int, at_once: int = 64) ->
     """Some at a time."""
     waiting = iter(list(lines))
 
-    async def some() -> None:
+    async def part() -> None:
         for line in waiting:
             await line.open(port)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
-            group.create_task(some())
+            group.create_task(part())
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -221,18 +221,18 @@ async def read_metric(tenant: Tenant, api: Process, name: str) -> float:
 async def wait_for_subscriptions(api: Process, count: int, tenant: Tenant) -> None:
     """Returns when that many subscriptions are open."""
 
-    async def open() -> bool:
+    async def connection() -> bool:
         return await read_metric(tenant, api, "hub_feeds") == count
 
-    await eventually(open, 60)
+    await eventually(connection, 60)
 
 
 async def measure_queries(stop: asyncio.Event, tenant: Tenant, url: str, every_s: float = 0.02) -> list[float]:
     """How long an unrelated person's query took each time, in milliseconds."""
-    took = []
+    durations = []
     while not stop.is_set():
-        began = time.monotonic()
+        started_at = time.monotonic()
         await tenant.inbox("somebody-else", first=5, url=url)
-        took.append((time.monotonic() - began) * 1000)
+        durations.append((time.monotonic() - started_at) * 1000)
         await asyncio.sleep(every_s)
-    return took
+    return durations

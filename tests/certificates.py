@@ -30,10 +30,10 @@ class Certificate:
 def create_certificate(folder: Path, name: str = "hub", password: str = "") -> Certificate:
     """Two new files in that folder."""
     key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    user = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number())
+    created = (
+        x509.CertificateBuilder(user, user, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
@@ -41,7 +41,7 @@ def create_certificate(folder: Path, name: str = "hub", password: str = "") -> C
         .sign(key, hashes.SHA256())
     )
     paths = Certificate(folder / f"{name}.pem", folder / f"{name}.key")
-    paths.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths.file.write_bytes(created.public_bytes(serialization.Encoding.PEM))
     locked = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
     paths.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
     return paths

@@ -93,8 +93,8 @@ class FakeChannels:
     async def browser(self, tenant: Tenant, user: str) -> str:
         """One more browser; answers its path at the push service."""
         browser = self.push.subscribe()
-        given = {"endpoint": browser.endpoint, "p256dh": browser.p256dh_text, "auth": browser.auth_text}
-        device = (await tenant.execute(REGISTER_WEB_PUSH, user=user, input=given))["registerWebPush"]["id"]
+        fields = {"endpoint": browser.endpoint, "p256dh": browser.p256dh_text, "auth": browser.auth_text}
+        device = (await tenant.execute(REGISTER_WEB_PUSH, user=user, input=fields))["registerWebPush"]["id"]
         path = browser.endpoint.removeprefix(self.push.url)
         self._devices[path] = device
         return path
@@ -102,8 +102,8 @@ class FakeChannels:
     async def phone(self, tenant: Tenant, user: str) -> str:
         """One more phone; answers its token."""
         token = uuid4().hex
-        given = {"platform": "fcm", "token": token}
-        self._devices[token] = (await tenant.execute(REGISTER_MOBILE_DEVICE, user=user, input=given))[
+        fields = {"platform": "fcm", "token": token}
+        self._devices[token] = (await tenant.execute(REGISTER_MOBILE_DEVICE, user=user, input=fields))[
             "registerMobileDevice"
         ]["id"]
         return token
@@ -128,8 +128,8 @@ class FakeChannels:
 async def connect_webhook(tenant: Tenant, receiver: WebhookReceiver, *users: str) -> None:
     """Each of them has a webhook at `/user`."""
     for user in users:
-        made = (await tenant.execute(CONNECT_WEBHOOK, user=user, to=f"{receiver.url}/{user}"))["connectWebhook"]
-        receiver.secrets[f"/{user}"] = made["secret"]
+        created = (await tenant.execute(CONNECT_WEBHOOK, user=user, to=f"{receiver.url}/{user}"))["connectWebhook"]
+        receiver.secrets[f"/{user}"] = created["secret"]
 
 
 async def list_deliveries(tenant: Tenant, **filter: Any) -> list[Json]:
@@ -152,11 +152,11 @@ async def list_all_deliveries(tenant: Tenant, **filter: Any) -> list[Json]:
 async def wait_for_deliveries(tenant: Tenant, status: str, count: int = 1, within_s: float = 20) -> list[Json]:
     """That many deliveries in that state."""
 
-    async def there() -> list[Json] | None:
+    async def exists() -> list[Json] | None:
         found = await list_deliveries(tenant, statuses=[status])
         return found if len(found) >= count else None
 
-    found: list[Json] = await eventually(there, within_s)
+    found: list[Json] = await eventually(exists, within_s)
     return found
 
 
@@ -182,8 +182,8 @@ async def deployment_with_channels(
     """All of that, and a deployment with a database of its own. Nobody may log a fault."""
     name = f"outside{uuid4().hex[:8]}"
     async with FakeChannels() as outside:
-        given = {**SHORT_TIMES, **outside.settings, "mongo_database": name, "redis_prefix": f"{name}:", **settings}
-        async with Deployment(mongo_url, redis_url, apis=apis, workers=workers, **given) as deployment:
+        options = {**SHORT_TIMES, **outside.settings, "mongo_database": name, "redis_prefix": f"{name}:", **settings}
+        async with Deployment(mongo_url, redis_url, apis=apis, workers=workers, **options) as deployment:
             async with Tenant("acme", deployment.urls) as tenant:
                 yield deployment, tenant, outside
             assert not find_log_faults([*deployment.apis, *deployment.workers])

@@ -18,8 +18,8 @@ COMMAND_TIMEOUT_S = 30.0
 
 def environment(**settings: str) -> dict[str, str]:
     """This process's without the hub's settings, and those given by their names without the prefix."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
-    return {**kept, "PYTHONWARNINGS": "error", **{f"HUB_{name.upper()}": value for name, value in settings.items()}}
+    stored = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+    return {**stored, "PYTHONWARNINGS": "error", **{f"HUB_{name.upper()}": value for name, value in settings.items()}}
 
 
 def run_command(*arguments: str, cwd: Path | str | None = None, **settings: str) -> "subprocess.CompletedProcess[str]":

@@ -90,31 +90,31 @@ class Tenant:
         sent = {"authorization": f"Bearer {self.token(user)}", **(headers or {})}
         body = {"query": query, "variables": variables}
         async with self.http.post(url or self.next_url(), json=body, headers=sent) as response:
-            answer: Json = await response.json()
-            return answer
+            result: Json = await response.json()
+            return result
 
     async def execute(self, query: str, *, user: str | None = None, url: str | None = None, **variables: Any) -> Json:
         """The data; raises Refused where there are errors."""
-        answer = await self.execute_raw(query, user=user, url=url, **variables)
-        if "errors" in answer:
-            raise GraphQLErrors(answer["errors"])
-        data: Json = answer["data"]
+        response = await self.execute_raw(query, user=user, url=url, **variables)
+        if "errors" in response:
+            raise GraphQLErrors(response["errors"])
+        data: Json = response["data"]
         return data
 
     async def execute_as_admin(self, query: str, **variables: Any) -> Json:
         """The data, asked with role admin."""
         headers = {"authorization": f"Bearer {self.token(role=Role.ADMIN)}"}
-        answer = await self.execute_raw(query, headers=headers, **variables)
-        if "errors" in answer:
-            raise GraphQLErrors(answer["errors"])
-        data: Json = answer["data"]
+        response = await self.execute_raw(query, headers=headers, **variables)
+        if "errors" in response:
+            raise GraphQLErrors(response["errors"])
+        data: Json = response["data"]
         return data
 
     async def define_category(self, key: str, *channels: str, **more: Any) -> Json:
         """A category, named like its key."""
-        given = {"key": key, "name": key.title(), "defaultChannels": list(channels) or ["IN_APP"], **more}
+        fields = {"key": key, "name": key.title(), "defaultChannels": list(channels) or ["IN_APP"], **more}
         query = "mutation ($input: CategoryInput!) { upsertCategory(input: $input) { key } }"
-        category: Json = (await self.execute_as_admin(query, input=given))["upsertCategory"]
+        category: Json = (await self.execute_as_admin(query, input=fields))["upsertCategory"]
         return category
 
     async def send(
@@ -122,8 +122,8 @@ class Tenant:
     ) -> Json:
         """A send in category `news`; answers `{duplicate, send}`."""
         content = {"title": title, "body": body, **more.pop("content", {})}
-        given = {"to": {"users": list(users)}, "category": "news", "content": content, **more}
-        sent: Json = (await self.execute(SEND, input=given, url=url))["send"]
+        fields = {"to": {"users": list(users)}, "category": "news", "content": content, **more}
+        sent: Json = (await self.execute(SEND, input=fields, url=url))["send"]
         return sent
 
     async def fill_inbox(self, user: str, count: int) -> None:
@@ -285,7 +285,7 @@ class Replica:
     @property
     def order(self) -> list[str]:
         """Newest first, as the server lists it."""
-        return sorted(self.items, key=lambda known: -self.items[known]["sortKey"])
+        return sorted(self.items, key=lambda existing: -self.items[existing]["sortKey"])
 
     @property
     def state(self) -> list[tuple[str, bool, bool, bool, bool, bool]]:

@@ -119,10 +119,10 @@ def no_internal_errors(deployment: Deployment) -> Iterator[None]:
     before = [len(api.log) for api in deployment.apis]
     yield
     for api, start in zip(deployment.apis, before, strict=True):
-        told = CANCELLATION_WARNINGS.sub("", api.log[start:])
-        assert "Traceback" not in told
-        assert "error" not in [json.loads(line)["level"] for line in told.splitlines()]
-        assert "internal_error" not in told
+        received = CANCELLATION_WARNINGS.sub("", api.log[start:])
+        assert "Traceback" not in received
+        assert "error" not in [json.loads(line)["level"] for line in received.splitlines()]
+        assert "internal_error" not in received
 
 
 class Stopwatch:
@@ -133,9 +133,9 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, what: str) -> Iterator[None]:
-        begun_at = time.perf_counter()
+        started_at = time.perf_counter()
         yield
-        self.taken.append((time.perf_counter() - begun_at, what))
+        self.taken.append((time.perf_counter() - started_at, what))
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +144,9 @@ def stopwatch() -> Iterator[Stopwatch]:
     watch = Stopwatch()
     yield watch
     slowest = sorted(watch.taken, reverse=True)
-    told = "; ".join(f"{s * 1000:.0f} ms {what}" for s, what in slowest[:3])
+    received = "; ".join(f"{s * 1000:.0f} ms {what}" for s, what in slowest[:3])
     p99_s = slowest[len(slowest) // 100][0]
-    log.info("%d answers, 99 %% within %.0f ms; the slowest: %s", len(slowest), p99_s * 1000, told)
+    log.info("%d answers, 99 %% within %.0f ms; the slowest: %s", len(slowest), p99_s * 1000, received)
     assert slowest[0][0] < SLOWEST_S
 
 
@@ -219,14 +219,14 @@ async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Listener]:
 @pytest.fixture
 def fake_dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
     """What names resolve to, instead of the DNS: the answers in turn, the last one for ever."""
-    answers: dict[str, list[list[str]]] = {}
+    responses: dict[str, list[list[str]]] = {}
 
     def look_up(host: str, *_: object) -> list[tuple[int, str]]:
-        known = answers.get(host)
-        if not known:
+        existing = responses.get(host)
+        if not existing:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        found = known.pop(0) if len(known) > 1 else known[0]
+        found = existing.pop(0) if len(existing) > 1 else existing[0]
         return [(socket.AF_INET6 if ":" in one else socket.AF_INET, one) for one in found]
 
     monkeypatch.setattr(outbound_http, "resolve_name", look_up)
-    return answers
+    return responses

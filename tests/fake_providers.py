@@ -106,8 +106,8 @@ class FakeMailServer:
             assert server.transport
             asyncio.get_running_loop().call_soon(server.transport.close)
             return "421 4.7.0 too many messages in this session"
-        if said := await self._reply("MAIL"):
-            return said
+        if output := await self._reply("MAIL"):
+            return output
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 OK"
@@ -115,14 +115,14 @@ class FakeMailServer:
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if said := await self._reply("RCPT"):
-            return said.format(address=address)
+        if output := await self._reply("RCPT"):
+            return output.format(address=address)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        if said := await self._reply("DATA"):
-            return said
+        if output := await self._reply("DATA"):
+            return output
         self._taken[id(session)] = self._taken.get(id(session), 0) + 1
         self.envelopes.append(envelope)
         content = envelope.content
@@ -176,9 +176,9 @@ class FakeHTTPServer:
             await asyncio.sleep(60)
         if callable(self.fault):
             return self.fault()
-        answer = await self.respond(request, body)
+        response = await self.respond(request, body)
         await asyncio.sleep(random.uniform(0, self.max_delay_s))
-        return answer
+        return response
 
 
 class FakeAmazon(FakeHTTPServer):
@@ -197,8 +197,10 @@ class FakeAmazon(FakeHTTPServer):
             self.requests.append((form.get("Action", ""), form))
         async with ClientSession(auto_decompress=False) as session:
             url = f"{self._moto_url}{request.path_qs}"
-            async with session.request(request.method, url, data=body, headers=request.headers) as answer:
-                return web.Response(status=answer.status, body=await answer.read(), content_type=answer.content_type)
+            async with session.request(request.method, url, data=body, headers=request.headers) as response:
+                return web.Response(
+                    status=response.status, body=await response.read(), content_type=response.content_type
+                )
 
     @staticmethod
     def json_error(status: int, code: str, message: str = "No.", **headers: str) -> Callable[[], web.Response]:
@@ -222,18 +224,20 @@ class FastFakeAmazon(FakeHTTPServer):
 
     async def respond(self, request: web.Request, body: bytes) -> web.Response:
         if request.path == "/v2/email/outbound-emails":
-            asked = json.loads(body)
-            mail = email.message_from_bytes(base64.b64decode(asked["Content"]["Raw"]["Data"]), policy=email.policy.SMTP)
-            [address] = asked["Destination"]["ToAddresses"]
-            self.received_at[address, str(mail["Message-ID"])].append(monotonic())
+            requested = json.loads(body)
+            message = email.message_from_bytes(
+                base64.b64decode(requested["Content"]["Raw"]["Data"]), policy=email.policy.SMTP
+            )
+            [address] = requested["Destination"]["ToAddresses"]
+            self.received_at[address, str(message["Message-ID"])].append(monotonic())
             return web.json_response({"MessageId": os.urandom(8).hex()})
         form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         action, inside = form["Action"], ""
         if action == "CreatePlatformEndpoint":
             inside = f"<EndpointArn>{self.application.replace(':app/', ':endpoint/')}/{form['Token']}</EndpointArn>"
         elif action == "Publish":
-            told = json.loads(json.loads(form["Message"])["GCM"])["fcmV1Message"]["message"]
-            self.received_at[form["TargetArn"].rpartition("/")[2], told["data"]["id"]].append(monotonic())
+            received = json.loads(json.loads(form["Message"])["GCM"])["fcmV1Message"]["message"]
+            self.received_at[form["TargetArn"].rpartition("/")[2], received["data"]["id"]].append(monotonic())
             inside = f"<MessageId>{os.urandom(8).hex()}</MessageId>"
         else:
             assert action == "SetEndpointAttributes"
@@ -261,10 +265,10 @@ class FakeBrowser:
         return base64.urlsafe_b64encode(self.auth).rstrip(b"=").decode()
 
     def read(self, body: bytes) -> dict[str, Any]:
-        opened: dict[str, Any] = json.loads(
+        context: dict[str, Any] = json.loads(
             http_ece.decrypt(body, private_key=self._key, auth_secret=self.auth, version="aes128gcm")
         )
-        return opened
+        return context
 
 
 class FakePushService(FakeHTTPServer):
@@ -292,8 +296,8 @@ class FakePushService(FakeHTTPServer):
             return web.Response(status=self.replies[request.path].pop(0))
         if len(body) > self.max_bytes:
             return web.Response(status=413)
-        if why := self._forgery(request):
-            return web.Response(status=403, text=why)
+        if reason := self._forgery(request):
+            return web.Response(status=403, text=reason)
         if not request.headers["ttl"].isdecimal() or request.headers["content-encoding"] != "aes128gcm":
             return web.Response(status=400)
         if len(request.headers.get("topic", "")) > 32:
@@ -312,8 +316,10 @@ class FakePushService(FakeHTTPServer):
         pem = self._key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         claims = jwt.decode(token, ECKey.import_key(pem), algorithms=["ES256"]).claims
         now = datetime.datetime.now(datetime.UTC).timestamp()
-        good = claims["aud"] == self.url and now < claims["exp"] <= now + 86_400 and claims["sub"].startswith("mailto:")
-        return None if good else "other claims"
+        valid = (
+            claims["aud"] == self.url and now < claims["exp"] <= now + 86_400 and claims["sub"].startswith("mailto:")
+        )
+        return None if valid else "other claims"
 
 
 def create_certificate(folder: Path) -> tuple[Path, Path]:
@@ -321,7 +327,7 @@ def create_certificate(folder: Path) -> tuple[Path, Path]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
-    made = (
+    created = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -334,7 +340,7 @@ def create_certificate(folder: Path) -> tuple[Path, Path]:
         .sign(key, hashes.SHA256())
     )
     paths = folder / "cert.pem", folder / "key.pem"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[0].write_bytes(created.public_bytes(serialization.Encoding.PEM))
     paths[1].write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

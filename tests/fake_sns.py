@@ -33,7 +33,7 @@ class FakeSnsTopic(FakeHTTPServer):
 
     def message(self, text: str, kind: str = "Notification", version: str = "2", **more: str) -> dict[str, Any]:
         """As SNS POSTs it."""
-        made = {
+        created = {
             "Type": kind,
             "MessageId": str(uuid4()),
             "TopicArn": self.arn,
@@ -43,10 +43,10 @@ class FakeSnsTopic(FakeHTTPServer):
             "SigningCertURL": f"{self.url}{CERTIFICATE}",
             **more,
         }
-        signed = "".join(f"{name}\n{made[name]}\n" for name in SIGNED_FIELDS if name in made)
+        signed = "".join(f"{name}\n{created[name]}\n" for name in SIGNED_FIELDS if name in created)
         hash_ = hashes.SHA1() if version == "1" else hashes.SHA256()
-        made["Signature"] = b64encode(self._key.sign(signed.encode(), padding.PKCS1v15(), hash_)).decode()
-        return {**made, "UnsubscribeURL": f"{self.url}/?Action=Unsubscribe"}
+        created["Signature"] = b64encode(self._key.sign(signed.encode(), padding.PKCS1v15(), hash_)).decode()
+        return {**created, "UnsubscribeURL": f"{self.url}/?Action=Unsubscribe"}
 
     def ses_event(
         self, kind: str, provider_id: str, *addresses: str, version: str = "2", **more: Any
@@ -58,8 +58,8 @@ class FakeSnsTopic(FakeHTTPServer):
             "Complaint": {"complainedRecipients": recipients},
             "Delivery": {"recipients": list(addresses)},
         }
-        mail = {"messageId": provider_id, "timestamp": more.pop("timestamp", "2026-11-20T08:15:29.000Z")}
-        text = {"notificationType": kind, "mail": mail, kind.lower(): {**details[kind], **more}}
+        email = {"messageId": provider_id, "timestamp": more.pop("timestamp", "2026-11-20T08:15:29.000Z")}
+        text = {"notificationType": kind, "mail": email, kind.lower(): {**details[kind], **more}}
         return self.message(json.dumps(text), version=version)
 
 
@@ -67,10 +67,10 @@ def create_certificate(key: rsa.RSAPrivateKey) -> bytes:
     """Of SNS, signed by itself, as PEM."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
     now = datetime.now(UTC)
-    made = (
+    created = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
         .sign(key, hashes.SHA256())
     )
-    return made.public_bytes(serialization.Encoding.PEM)
+    return created.public_bytes(serialization.Encoding.PEM)

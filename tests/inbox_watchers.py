@@ -150,6 +150,6 @@ def find_log_faults(processes: Iterable[Process]) -> list[str]:
     return found
 
 
-def error_codes(answer: Json) -> set[str]:
+def error_codes(response: Json) -> set[str]:
     """The codes of an answer's errors."""
-    return {error["extensions"]["code"] for error in answer.get("errors", ())}
+    return {error["extensions"]["code"] for error in response.get("errors", ())}

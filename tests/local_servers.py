@@ -62,7 +62,7 @@ def create_dns_certificate(name: str, folder: Path) -> tuple[Path, Path]:
     """A certificate that signs itself, and its key."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    made = (
+    created = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -76,7 +76,7 @@ def create_dns_certificate(name: str, folder: Path) -> tuple[Path, Path]:
     )
     paths = folder / "cert.pem", folder / "key.pem"
     plain = serialization.NoEncryption()
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[0].write_bytes(created.public_bytes(serialization.Encoding.PEM))
     paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
     return paths
 

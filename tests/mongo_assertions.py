@@ -39,8 +39,8 @@ class StoredTenant:
 
     async def due(self, before: datetime) -> int:
         """How many notifications the clock will change before then."""
-        wanted = {"mailbox": {"$regex": f"^{self._tenant}/"}, "wake_at": {"$lt": before}}
-        return await self._database.notifications.count_documents(wanted)
+        expected = {"mailbox": {"$regex": f"^{self._tenant}/"}, "wake_at": {"$lt": before}}
+        return await self._database.notifications.count_documents(expected)
 
     async def per_send(self) -> Counter[str]:
         """How many notifications each send made."""

@@ -11,8 +11,8 @@ PREFERENCES = f"{{ preferences {{ {MATRIX} }} }}"
 UPDATE_PREFERENCES = f"mutation ($input: PreferencesInput!) {{ updatePreferences(input: $input) {{ {MATRIX} }} }}"
 
 
-async def update_preferences(tenant: Tenant, user: str, **given: Any) -> Json:
-    return summarize((await tenant.execute(UPDATE_PREFERENCES, user=user, input=given))["updatePreferences"])
+async def update_preferences(tenant: Tenant, user: str, **fields: Any) -> Json:
+    return summarize((await tenant.execute(UPDATE_PREFERENCES, user=user, input=fields))["updatePreferences"])
 
 
 async def read_preferences(tenant: Tenant, user: str) -> Json:

@@ -45,11 +45,11 @@ PRIVATE_VALUES = {
 FCM, APNS = "fcm", "apns"
 
 
-def provider_settings(**given: Any) -> Settings:
-    return Settings(**{"jwt_secret": ("s" * 32,), "provider_timeout_s": 10, **given})
+def provider_settings(**fields: Any) -> Settings:
+    return Settings(**{"jwt_secret": ("s" * 32,), "provider_timeout_s": 10, **fields})
 
 
-def new_message(**given: Any) -> Message:
+def new_message(**fields: Any) -> Message:
     """A delivery to Alice. `n_...` and `t_...` are about the notification and the tenant."""
     notification: dict[str, Any] = {
         "id": str(uuid4()),
@@ -69,22 +69,22 @@ def new_message(**given: Any) -> Message:
         "color": "#4f46e5",
         "categories": (Category(key="builds", name="Build results"),),
     }
-    whole: dict[str, Any] = {
+    complete: dict[str, Any] = {
         "user": User(id="acme/alice", created_at=NOW, updated_at=NOW, email=PRIVATE_VALUES["address"]),
         "device": None,
         "unseen": 3,
         "created_at": NOW,
         "unsubscribe_url": PRIVATE_VALUES["unsubscribe"],
     }
-    for name, value in given.items():
+    for name, value in fields.items():
         kind, _, field = name.partition("_")
-        {"n": notification, "t": tenant}.get(kind, whole)[field if kind in {"n", "t"} else name] = value
-    made = Notification(**notification)
-    return Message(id=f"{made.id}-x", notification=made, tenant=Tenant(**tenant), **whole)
+        {"n": notification, "t": tenant}.get(kind, complete)[field if kind in {"n", "t"} else name] = value
+    created = Notification(**notification)
+    return Message(id=f"{created.id}-x", notification=created, tenant=Tenant(**tenant), **complete)
 
 
-def message_to(address: str, **given: Any) -> Message:
-    return new_message(user=User(id="acme/alice", created_at=NOW, updated_at=NOW, email=address), **given)
+def message_to(address: str, **fields: Any) -> Message:
+    return new_message(user=User(id="acme/alice", created_at=NOW, updated_at=NOW, email=address), **fields)
 
 
 @dataclass
@@ -116,41 +116,41 @@ class FakeServers:
     async def amazon(self) -> FakeAmazon:
         async with ClientSession() as session, session.post(f"{self.moto_url}/moto-api/reset"):
             pass
-        peer: FakeAmazon = await self.stack.enter_async_context(FakeAmazon(self.moto_url))
-        self.environment.setenv("AWS_ENDPOINT_URL", peer.url)
+        server: FakeAmazon = await self.stack.enter_async_context(FakeAmazon(self.moto_url))
+        self.environment.setenv("AWS_ENDPOINT_URL", server.url)
         self.environment.setenv("AWS_REGION", "eu-west-1")
         self.environment.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
         self.environment.setenv("AWS_SECRET_ACCESS_KEY", PRIVATE_VALUES["aws"])
-        return peer
+        return server
 
-    async def mail_server(self, **given: Any) -> FakeMailServer:
-        return await self.stack.enter_async_context(FakeMailServer(**given))
+    async def mail_server(self, **fields: Any) -> FakeMailServer:
+        return await self.stack.enter_async_context(FakeMailServer(**fields))
 
     async def push_service(self) -> FakePushService:
         service: FakePushService = await self.stack.enter_async_context(FakePushService(VAPID_KEY.public_key()))
         return service
 
 
-def http_fault_setter(peer: FakeHTTPServer, faults: dict[str, Callable[[], web.Response]]) -> Callable[[str], None]:
+def http_fault_setter(server: FakeHTTPServer, faults: dict[str, Callable[[], web.Response]]) -> Callable[[str], None]:
     def redirect() -> web.Response:
-        return web.Response(status=302, headers={"location": f"{peer.url}/elsewhere"})
+        return web.Response(status=302, headers={"location": f"{server.url}/elsewhere"})
 
     def misbehave(fault: str) -> None:
         replies: dict[str, Any] = {**faults, HANG: HANG, "redirect": redirect}
-        peer.fault = replies[fault]
+        server.fault = replies[fault]
 
     return misbehave
 
 
 async def smtp_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
     server = await fakes.mail_server()
-    given = provider_settings(
+    fields = provider_settings(
         smtp_url=f"smtp://127.0.0.1:{server.port}",
         smtp_from=SENDER,
         smtp_max_connections=2,
         provider_timeout_s=timeout_s,
     )
-    [provider] = await email.create_providers(fakes.resources(given))
+    [provider] = await email.create_providers(fakes.resources(fields))
     faults = {
         "slow_down": {"RCPT": "451 4.7.1 {address}: too many mails"},
         "down": {"MAIL": "421 4.3.2 down for a while"},
@@ -175,8 +175,8 @@ async def smtp_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
 
 async def ses_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
     amazon = await fakes.amazon()
-    given = provider_settings(ses_from=SENDER, provider_timeout_s=timeout_s)
-    [provider] = await email.create_providers(fakes.resources(given))
+    fields = provider_settings(ses_from=SENDER, provider_timeout_s=timeout_s)
+    [provider] = await email.create_providers(fakes.resources(fields))
     await provider._client.create_email_identity(EmailIdentity="no-reply@acme.example")  # type: ignore[attr-defined]
     amazon.calls = 0
     amazon.requests.clear()
@@ -197,8 +197,8 @@ async def ses_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
 
 
 async def open_web_push(fakes: FakeServers, timeout_s: float = 10) -> tuple[Provider, ...]:
-    given = {"vapid_private_key": VAPID_TEXT, "vapid_subject": "mailto:ops@acme.example"}
-    return await web_push.create_providers(fakes.resources(provider_settings(**given, provider_timeout_s=timeout_s)))
+    fields = {"vapid_private_key": VAPID_TEXT, "vapid_subject": "mailto:ops@acme.example"}
+    return await web_push.create_providers(fakes.resources(provider_settings(**fields, provider_timeout_s=timeout_s)))
 
 
 async def web_push_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
@@ -243,14 +243,16 @@ async def sns_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
     )
 
 
-def browser_device(browser: FakeBrowser, **given: Any) -> Device:
-    keys = {"url": browser.endpoint, "p256dh": browser.p256dh_text, "auth": browser.auth_text, **given}
+def browser_device(browser: FakeBrowser, **fields: Any) -> Device:
+    keys = {"url": browser.endpoint, "p256dh": browser.p256dh_text, "auth": browser.auth_text, **fields}
     return Device(id="d1", kind=DeviceKind.WEB_PUSH, key=browser.endpoint, created_at=NOW, **keys)
 
 
-def phone_device(platform: str = FCM, **given: Any) -> Device:
-    given = {"token": PRIVATE_VALUES["token"], **given}
-    return Device(id="d2", kind=DeviceKind.MOBILE_PUSH, key=given["token"], created_at=NOW, platform=platform, **given)
+def phone_device(platform: str = FCM, **fields: Any) -> Device:
+    fields = {"token": PRIVATE_VALUES["token"], **fields}
+    return Device(
+        id="d2", kind=DeviceKind.MOBILE_PUSH, key=fields["token"], created_at=NOW, platform=platform, **fields
+    )
 
 
 @dataclass
@@ -263,19 +265,19 @@ class SnsClient:
     remembered: list[tuple[str, str, str]]
 
     async def endpoint(self, token: str = PRIVATE_VALUES["token"], **attributes: str) -> str:
-        made = await self.client.create_platform_endpoint(
+        created = await self.client.create_platform_endpoint(
             PlatformApplicationArn=self.applications[FCM], Token=token, Attributes=attributes
         )
-        return str(made["EndpointArn"])
+        return str(created["EndpointArn"])
 
 
 async def open_sns(fakes: FakeServers, timeout_s: float = 10) -> SnsClient:
-    given, remembered = provider_settings(provider_timeout_s=timeout_s), []
-    client = await aws.open_client("sns", given, fakes.stack)
+    fields, remembered = provider_settings(provider_timeout_s=timeout_s), []
+    client = await aws.open_client("sns", fields, fakes.stack)
     applications = {}
     for platform, kind in ((FCM, "GCM"), (APNS, "APNS")):
-        made = await client.create_platform_application(Name=f"a{uuid4().hex}", Platform=kind, Attributes={})
-        applications[platform] = made["PlatformApplicationArn"]
+        created = await client.create_platform_application(Name=f"a{uuid4().hex}", Platform=kind, Attributes={})
+        applications[platform] = created["PlatformApplicationArn"]
 
     class Devices:
         async def set_sns_endpoint(self, user: str, device: str, arn: str) -> None:

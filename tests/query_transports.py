@@ -34,15 +34,15 @@ def authorized_headers(tenant: Tenant, **more: str) -> dict[str, str]:
 
 async def send_post(tenant: Tenant, request: Json, url: str = "") -> Json:
     async with tenant.http.post(url or tenant.next_url(), json=request, headers=authorized_headers(tenant)) as response:
-        answer: Json = await response.json()
-        return answer
+        result: Json = await response.json()
+        return result
 
 
 async def send_get(tenant: Tenant, request: Json, url: str = "") -> Json:
-    said = urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in request.items()})
-    async with tenant.http.get(f"{url or tenant.next_url()}?{said}", headers=authorized_headers(tenant)) as response:
-        answer: Json = await response.json()
-        return answer
+    output = urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in request.items()})
+    async with tenant.http.get(f"{url or tenant.next_url()}?{output}", headers=authorized_headers(tenant)) as response:
+        result: Json = await response.json()
+        return result
 
 
 async def send_stream(tenant: Tenant, request: Json, url: str = "") -> Json:
@@ -52,15 +52,15 @@ async def send_stream(tenant: Tenant, request: Json, url: str = "") -> Json:
         if response.content_type == "application/json":
             refused: Json = await response.json()
             return refused
-        [said] = [line for line in (await response.text()).splitlines() if line.startswith("data: ")]
-        answer: Json = json.loads(said.removeprefix("data: "))
-        return answer
+        [output] = [line for line in (await response.text()).splitlines() if line.startswith("data: ")]
+        result: Json = json.loads(output.removeprefix("data: "))
+        return result
 
 
 async def send_over_websocket(tenant: Tenant, request: Json, url: str = "") -> Json:
-    async with tenant.socket("alice", url=url or None) as open:
-        await open.write({"id": "1", "type": "subscribe", "payload": request})
-        message = await open.read()
+    async with tenant.socket("alice", url=url or None) as connection:
+        await connection.write({"id": "1", "type": "subscribe", "payload": request})
+        message = await connection.read()
         payload: Json = {"errors": message["payload"]} if message["type"] == "error" else message["payload"]
         return payload
 
@@ -70,8 +70,8 @@ EVERY_TRANSPORT = pytest.mark.parametrize("send_request", [send_post, send_get, 
 ALICE_RESPONSE = {"data": {"me": {"id": "alice"}}}
 
 
-def error_code(answer: Json) -> str:
-    [error] = answer["errors"]
+def error_code(response: Json) -> str:
+    [error] = response["errors"]
     return str(error["extensions"]["code"])
 
 

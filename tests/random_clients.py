@@ -51,10 +51,10 @@ class FollowingClient:
                     left = left and left - 1
 
     async def caught_up(self, modseq: int) -> None:
-        async def there() -> bool:
+        async def exists() -> bool:
             return self.replica.modseq >= modseq
 
-        await eventually(there, 20)
+        await eventually(exists, 20)
 
 
 @asynccontextmanager
@@ -116,9 +116,9 @@ class RandomUsers:
 
     async def mark_all(self, random: Random, *, bridged: bool = False) -> None:
         dice = random.random()
-        wanted: Json = {}
+        expected: Json = {}
         if dice > 0.3:
-            wanted["view"] = random.choice(["ACTIVE", "ACTIVE", "UNREAD", "SNOOZED", "ARCHIVED", "ALL"])
+            expected["view"] = random.choice(["ACTIVE", "ACTIVE", "UNREAD", "SNOOZED", "ARCHIVED", "ALL"])
             narrowings: list[Json] = [
                 {"search": random.choice(["build 1", "deploy 2", "invoice 3"])},
                 {"search": random.choice(["build", "deploy", "invoice"])},
@@ -126,8 +126,8 @@ class RandomUsers:
                 {"tags": [random.choice(TAGS)]},
                 {},
             ]
-            wanted |= narrowings[0] if bridged else random.choice(narrowings)
-        await self.tenant.mark_all(random.choice(self.users), random.choice(ALL_MARKS), **wanted)
+            expected |= narrowings[0] if bridged else random.choice(narrowings)
+        await self.tenant.mark_all(random.choice(self.users), random.choice(ALL_MARKS), **expected)
 
     def _pick(self, random: Random) -> tuple[str, list[str]]:
         user = random.choice(self.users)

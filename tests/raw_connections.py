@@ -63,11 +63,11 @@ async def open_raw(
 
 def small_buffer_socket(source: str = CLIENT_ADDRESS) -> socket.socket:
     """A socket whose kernel keeps little of what nobody reads."""
-    made = socket.socket()
-    made.setblocking(False)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    made.bind((source, 0))
-    return made
+    created = socket.socket()
+    created.setblocking(False)
+    created.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    created.bind((source, 0))
+    return created
 
 
 async def sum_metric(session: aiohttp.ClientSession, url: str, name: str, tls: ssl.SSLContext | None = None) -> float:

@@ -43,8 +43,8 @@ def main() -> None:
 
     before = ConnectionPool.__init__
 
-    def init(self: ConnectionPool, connection_class: type[AbstractConnection] = Connection, **given: Any) -> None:
-        before(self, CutConnection if connection_class is Connection else connection_class, **given)
+    def init(self: ConnectionPool, connection_class: type[AbstractConnection] = Connection, **fields: Any) -> None:
+        before(self, CutConnection if connection_class is Connection else connection_class, **fields)
 
     ConnectionPool.__init__ = init  # type: ignore[method-assign, assignment]
     from hub.cli import main as command_line

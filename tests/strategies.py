@@ -21,7 +21,7 @@ optional_instants = st.none() | instants
 texts = st.text(max_size=8)
 
 
-def notifications(**given: Any) -> st.SearchStrategy[Notification]:
+def notifications(**settings: Any) -> st.SearchStrategy[Notification]:
     """Any notification that the rules can meet, placed."""
     fields: dict[str, Any] = {
         "id": st.uuids().map(str),
@@ -55,7 +55,7 @@ def notifications(**given: Any) -> st.SearchStrategy[Notification]:
         "hidden": st.booleans(),
         "skipped": st.dictionaries(st.sampled_from(["EMAIL", "SMS"]), st.just("NOT_CONFIGURED"), max_size=2),
     }
-    return st.builds(Notification, **(fields | given)).map(normalized).map(state.with_state)
+    return st.builds(Notification, **(fields | settings)).map(normalized).map(state.with_state)
 
 
 def normalized(n: Notification) -> Notification:

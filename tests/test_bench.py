@@ -31,16 +31,16 @@ async def bench(*words: str) -> str:
 
 @needs_compiler
 async def test_bench_send_prints_a_table() -> None:
-    said = await bench("send", "--seconds", "0.5", "--repeat", "1")
-    assert "send: to one user each" in said
-    assert "floor: insert and publish" in said
+    output = await bench("send", "--seconds", "0.5", "--repeat", "1")
+    assert "send: to one user each" in output
+    assert "floor: insert and publish" in output
 
 
 @needs_compiler
 @pytest.mark.skipif(not FULL_SCALE, reason="takes most of a minute: `make prove` runs it")
 async def test_bench_all_at_a_small_size_writes_its_page_and_chart(tmp_path: Path) -> None:
     small = ["--seconds", "0.5", "--repeat", "1", "--size", "2000", "--sockets", "100", "--deliveries", "500"]
-    said = await bench("all", *small, "--into", str(tmp_path))
+    output = await bench("all", *small, "--into", str(tmp_path))
     page = (tmp_path / "benchmarks.md").read_text()
     for figure in (
         "send: to one user",
@@ -50,7 +50,7 @@ async def test_bench_all_at_a_small_size_writes_its_page_and_chart(tmp_path: Pat
         "memory: an idle",
         "dispatch: webhooks",
     ):
-        assert figure in said
+        assert figure in output
         assert figure in page
     assert (tmp_path / "benchmarks.svg").exists()
 

@@ -24,8 +24,8 @@ OWN = {
 
 
 async def join(tenant: Tenant, receiver: WebhookReceiver, user: str) -> None:
-    made = (await tenant.execute(CONNECT_WEBHOOK, user=user, to=f"{receiver.url}/{user}"))["connectWebhook"]
-    receiver.secrets[f"/{user}"] = made["secret"]
+    created = (await tenant.execute(CONNECT_WEBHOOK, user=user, to=f"{receiver.url}/{user}"))["connectWebhook"]
+    receiver.secrets[f"/{user}"] = created["secret"]
 
 
 async def test_failing_url_does_not_block_other_urls_of_its_host(
@@ -57,8 +57,10 @@ async def test_failing_url_does_not_block_other_urls_of_its_host(
                 return len({d["userId"] for d in found if d["reason"] == "PROVIDER_DOWN"}) == 3
 
             await eventually(left_alone, 20)
-            made = (await tenant.execute_as_admin(ENDPOINT, input={"url": f"{receiver.url}/tenant"}))["createWebhook"]
-            receiver.secrets["/tenant"] = made["secret"]
+            created = (await tenant.execute_as_admin(ENDPOINT, input={"url": f"{receiver.url}/tenant"}))[
+                "createWebhook"
+            ]
+            receiver.secrets["/tenant"] = created["secret"]
             for _ in range(3):
                 await tenant.send("good", channels=["IN_APP", "WEBHOOK"])
 

@@ -54,12 +54,12 @@ async def test_breaker_opens_exactly_at_7_failures_of_the_last_10(servers: tuple
         for number in range(scaled(40, 1000)):
             results: list[bool] = []
             while True:
-                told = [chosen.random() < 0.45 for _ in range(chosen.randrange(1, 4))]
-                await breakers.record({f"host-{number}": told})
-                results += told
-                opened = results[-10:].count(False) >= 7 and len(results) >= 10
-                assert (await wait_s(breakers, f"host-{number}") > 0) == opened, results
-                if opened or len(results) > 60:
+                received = [chosen.random() < 0.45 for _ in range(chosen.randrange(1, 4))]
+                await breakers.record({f"host-{number}": received})
+                results += received
+                context = results[-10:].count(False) >= 7 and len(results) >= 10
+                assert (await wait_s(breakers, f"host-{number}") > 0) == context, results
+                if context or len(results) > 60:
                     break
 
 
@@ -73,10 +73,10 @@ async def test_two_processes_share_a_breaker_and_one_probe_closes_it(two: tuple[
     assert await wait_s(other, "ses") < 0, "the others are not meant"
     assert set(await one.list_open()) == {"smtp"}
     await asyncio.sleep(OPEN_S)
-    asked = await asyncio.gather(*(wait_s(breakers) for breakers in two * 10))
-    assert asked.count(0) == 1, "one of all who ask"
-    assert min(wait for wait in asked if wait) > 0
-    assert max(asked) <= PROBE_RETRY_S, "nobody waits for as long as a probe may take"
+    requested = await asyncio.gather(*(wait_s(breakers) for breakers in two * 10))
+    assert requested.count(0) == 1, "one of all who ask"
+    assert min(wait for wait in requested if wait) > 0
+    assert max(requested) <= PROBE_RETRY_S, "nobody waits for as long as a probe may take"
     await other.record({"smtp": [True]})
     assert await wait_s(one) < 0
     assert await one.list_open() == {}

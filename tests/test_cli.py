@@ -54,15 +54,15 @@ def test_reference_names_every_setting() -> None:
 async def test_token_command_prints_a_valid_token_for_the_user_and_role(deployment: Deployment) -> None:
     tenant = f"t{uuid4().hex[:12]}"
     url = base_url(deployment)
-    made = run_command("token", "--role", "service", "--tenant", tenant, "--expires", "PT5M", jwt_secret=SECRET)
+    created = run_command("token", "--role", "service", "--tenant", tenant, "--expires", "PT5M", jwt_secret=SECRET)
     await execute(
         url,
-        made.stdout.strip(),
+        created.stdout.strip(),
         SEND,
         input={"to": {"users": ["zoe"]}, "category": "a", "content": {"title": "Hi", "body": ""}},
     )
-    mine = run_command("token", "--user", "zoe", "--tenant", tenant, jwt_secret=SECRET)
-    assert (await execute(url, mine.stdout.strip(), "{ me { id } inbox { unread } }")) == {
+    own = run_command("token", "--user", "zoe", "--tenant", tenant, jwt_secret=SECRET)
+    assert (await execute(url, own.stdout.strip(), "{ me { id } inbox { unread } }")) == {
         "me": {"id": "zoe"},
         "inbox": {"unread": 1},
     }
@@ -70,15 +70,15 @@ async def test_token_command_prints_a_valid_token_for_the_user_and_role(deployme
 
 def test_vapid_command_prints_valid_settings() -> None:
     lines = run_command("vapid").stdout.splitlines()
-    given = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
-    assert set(given) == {"HUB_VAPID_PRIVATE_KEY", "HUB_VAPID_SUBJECT"}
+    fields = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert set(fields) == {"HUB_VAPID_PRIVATE_KEY", "HUB_VAPID_SUBJECT"}
     settings = Settings(
-        jwt_secret=SECRET, vapid_private_key=given["HUB_VAPID_PRIVATE_KEY"], vapid_subject=given["HUB_VAPID_SUBJECT"]
+        jwt_secret=SECRET, vapid_private_key=fields["HUB_VAPID_PRIVATE_KEY"], vapid_subject=fields["HUB_VAPID_SUBJECT"]
     )
     assert Channel.WEB_PUSH in settings.configured
-    public = vapid_public_key(given["HUB_VAPID_PRIVATE_KEY"])
+    public = vapid_public_key(fields["HUB_VAPID_PRIVATE_KEY"])
     assert lines[0] == f"# Public key: {public}"
-    signer = Vapid.from_string(given["HUB_VAPID_PRIVATE_KEY"])
+    signer = Vapid.from_string(fields["HUB_VAPID_PRIVATE_KEY"])
     assert (
         f"k={public}"
         in signer.sign({"aud": "https://push.example.org", "sub": "mailto:a@example.org"})["Authorization"]
@@ -96,11 +96,11 @@ def test_token_command_with_an_invalid_duration_fails(capsys: pytest.CaptureFixt
     done = run_command("token", "--user", "a", "--expires", "1h", jwt_secret=SECRET)
     assert (done.returncode, done.stdout) == (2, "")
     assert "PT1H" in done.stderr
-    for wrong in ("", "P", "PT", "P1Y", "P1M", "PT0S", "-PT1H", "P999999D"):
+    for invalid in ("", "P", "PT", "P1Y", "P1M", "PT0S", "-PT1H", "P999999D"):
         with pytest.raises(SystemExit):
-            parse_duration(wrong)
+            parse_duration(invalid)
     capsys.readouterr()
-    assert [parse_duration(right) for right in ("PT1.5S", "P1DT2H3M", "P2W", "P1W2D")] == [
+    assert [parse_duration(original) for original in ("PT1.5S", "P1DT2H3M", "P2W", "P1W2D")] == [
         1.5,
         93_780,
         1_209_600,
@@ -162,13 +162,13 @@ def test_version_is_printed() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_serve_on_a_used_port_fails_and_names_the_setting(host: str) -> None:
     address = "127.0.0.1" if host == "localhost" else host
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as taken:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as accepted:
         try:
-            taken.bind((address, 0))
+            accepted.bind((address, 0))
         except OSError:
             pytest.skip("this machine has no IPv6")
-        taken.listen()
-        port = taken.getsockname()[1]
+        accepted.listen()
+        port = accepted.getsockname()[1]
         done = run_command("serve", jwt_secret=SECRET, host=host, port=str(port), mongo_url="mongodb://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"Port {port} on {host} is taken: choose another with HUB_PORT.\n"
@@ -183,8 +183,8 @@ def test_start_without_mongodb_fails_without_printing_the_password(command: list
         ),
         ("mongodb://me:pass-word@[x:y", "HUB_MONGO_URL is not a valid MongoDB URL"),
     ]:
-        given = {"mongo_url": url, "redis_url": "redis://127.0.0.1:1", "jwt_secret": SECRET}
-        done = run_command(*command, **given, port="0", commit_deadline_s="0.5", cwd=tmp_path)
+        settings = {"mongo_url": url, "redis_url": "redis://127.0.0.1:1", "jwt_secret": SECRET}
+        done = run_command(*command, **settings, port="0", commit_deadline_s="0.5", cwd=tmp_path)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith(words)
         assert "pass-word" not in done.stderr

@@ -89,10 +89,10 @@ async def test_dev_prints_commands_that_work(folder: Path) -> None:
             assert sent.returncode == 0, sent.stderr
             await watch.wait_for_output("new +By command")
         admin = hub.out.partition("is printed by: ")[2].partition("\n")[0]
-        made = subprocess.run(  # noqa: ASYNC221 - the hub runs elsewhere
+        created = subprocess.run(  # noqa: ASYNC221 - the hub runs elsewhere
             admin, shell=True, text=True, capture_output=True, timeout=20, check=True, env=environment(), cwd=ROOT
         )
-        assert (await execute(url, made.stdout.strip(), "{ tenant { id } }")) == {"tenant": {"id": "default"}}
+        assert (await execute(url, created.stdout.strip(), "{ tenant { id } }")) == {"tenant": {"id": "default"}}
         page, _, fragment = line_after(hub.out, "Explore the API").partition("#token=")
         both = await execute(url, fragment, "{ inbox { unread } sends { nodes { id } } }")
         assert both["sends"]["nodes"]
@@ -112,13 +112,18 @@ async def test_dev_captures_outgoing_messages_and_calls_local_webhooks(folder: P
             return found if len(found) >= count else []
 
         demo = await eventually(lambda: outbox(7))
-        assert Counter(told["channel"] for told in demo) == {"EMAIL": 4, "WEB_PUSH": 1, "MOBILE_PUSH": 1, "WEBHOOK": 1}
-        assert {told["outcome"] for told in demo} == {"Delivered"}
-        assert {told["channel"]: told["provider"] for told in demo} == {
+        assert Counter(received["channel"] for received in demo) == {
+            "EMAIL": 4,
+            "WEB_PUSH": 1,
+            "MOBILE_PUSH": 1,
+            "WEBHOOK": 1,
+        }
+        assert {received["outcome"] for received in demo} == {"Delivered"}
+        assert {received["channel"]: received["provider"] for received in demo} == {
             **dict.fromkeys(("EMAIL", "WEB_PUSH", "MOBILE_PUSH"), None),
             "WEBHOOK": "webhook",
         }
-        [push] = [told for told in demo if told["channel"] == "WEB_PUSH"]
+        [push] = [received for received in demo if received["channel"] == "WEB_PUSH"]
         assert json.loads(push["text"])["title"] == "Bob asks for your review"
 
         connected = await execute(url, alice, CONNECT, to=f"{receiver.url}/alice")
@@ -131,20 +136,20 @@ async def test_dev_captures_outgoing_messages_and_calls_local_webhooks(folder: P
             == 0
         )
         service = token_of(hub.out, "service")
-        given = {"to": {"users": ["alice"]}, "category": "code", "content": {"title": "4711", "body": ""}}
-        await execute(url, service, SEND, input={**given, "channels": ["WEBHOOK", "SMS"]})
+        fields = {"to": {"users": ["alice"]}, "category": "code", "content": {"title": "4711", "body": ""}}
+        await execute(url, service, SEND, input={**fields, "channels": ["WEBHOOK", "SMS"]})
         added = (await eventually(lambda: outbox(10)))[:3]
-        assert Counter(told["channel"] for told in added) == {"EMAIL": 1, "WEBHOOK": 2}
-        assert [told["data"]["title"] for told in receiver.bodies["/alice"]] == ["4711"]
+        assert Counter(received["channel"] for received in added) == {"EMAIL": 1, "WEBHOOK": 2}
+        assert [received["data"]["title"] for received in receiver.bodies["/alice"]] == ["4711"]
         assert receiver.invalid_signatures == 0
-        [called] = [told for told in added if told["to"] == f"{receiver.url}/alice"]
+        [called] = [received for received in added if received["to"] == f"{receiver.url}/alice"]
         assert "\nwebhook-signature: v1," in called["text"]
         skipped = await execute(url, alice, "{ inbox { unread } }")
         assert skipped["inbox"]["unread"] == 4
 
-        [mail] = [told for told in added if told["channel"] == "EMAIL"]
-        assert (mail["to"], mail["subject"]) == ("alice@example.org", "<b>Two</b> for one")
-        async with http.get(f"{url}/dev/outbox/{mail['id']}") as response:
+        [email] = [received for received in added if received["channel"] == "EMAIL"]
+        assert (email["to"], email["subject"]) == ("alice@example.org", "<b>Two</b> for one")
+        async with http.get(f"{url}/dev/outbox/{email['id']}") as response:
             policy = response.headers["content-security-policy"]
             assert "sandbox allow-popups" in policy
             assert "script-src" not in policy
@@ -152,9 +157,9 @@ async def test_dev_captures_outgoing_messages_and_calls_local_webhooks(folder: P
         async with http.get(f"{url}/dev/outbox") as response:
             assert "default-src 'none'; script-src 'nonce-" in response.headers["content-security-policy"]
             assert "unsafe" not in response.headers["content-security-policy"]
-        after = mail["id"]
+        after = email["id"]
         async with http.get(f"{url}/dev/outbox.json", params={"after": after}) as response:
-            assert all(told["id"] > after for told in (await response.json())["messages"])
+            assert all(received["id"] > after for received in (await response.json())["messages"])
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the examples call curl")
@@ -191,11 +196,11 @@ async def test_dev_ends_within_5_s_of_ctrl_c_with_code_0_and_one_line(folder: Pa
         ports = children(folder)
         async with Command("watch", "--user", "alice", "--data", str(folder)) as watch:
             await watch.wait_for_output("Live")
-            said = hub.out
+            output = hub.out
             hub.interrupt()
             assert await hub.wait(CTRL_C_S) == 0
             await watch.wait_for_output("lost")
-        assert hub.out.removeprefix(said).split("\n") == ["", f"Stopped. The data stays in {folder}.", ""]
+        assert hub.out.removeprefix(output).split("\n") == ["", f"Stopped. The data stays in {folder}.", ""]
         assert hub.err == ""
         assert not any(server_process.is_listening(port) for port in ports)
         assert not (folder / "running.json").exists()
@@ -291,10 +296,10 @@ async def test_dev_on_locked_data_prints_where_the_other_runs(folder: Path) -> N
 
 
 def test_dev_on_a_used_port_names_the_option(folder: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as accepted:
+        accepted.bind(("127.0.0.1", 0))
+        accepted.listen()
+        port = accepted.getsockname()[1]
         done = run_command("dev", "--port", str(port), "--data", str(folder))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"Port {port} on 127.0.0.1 is taken: choose another with --port (under make: PORT=8001).\n"
@@ -313,8 +318,8 @@ async def test_commands_resolve_hub_and_key_and_print_the_source(folder: Path) -
     async with Command("dev", "--port", "0", cwd=folder) as hub:
         url = (await hub.wait_for_output(SERVES))[1]
 
-        def send(*more: str, **given: str) -> tuple[int, str]:
-            done = run_command("send", "Hi", "--to", "alice", *more, cwd=folder, **given)
+        def send(*more: str, **fields: str) -> tuple[int, str]:
+            done = run_command("send", "Hi", "--to", "alice", *more, cwd=folder, **fields)
             return done.returncode, done.stderr
 
         other = {"jwt_secret": SECRET}
@@ -329,16 +334,16 @@ async def test_commands_resolve_hub_and_key_and_print_the_source(folder: Path) -
         status, text = send(url="http://127.0.0.1:1")
         assert (status, text.split(":")[0]) == (1, "No key for the hub at http")
         assert "HUB_JWT_SECRET" in text
-        made = run_command("token", "--user", "alice", cwd=folder, **other).stdout
-        assert send("--token", made.strip())[0] == 1
-        made = run_command("token", "--role", "service", "--data", str(folder / ".hub"), cwd=folder, **other).stdout
-        assert send("--token", made.strip()) == (0, "")
+        created = run_command("token", "--user", "alice", cwd=folder, **other).stdout
+        assert send("--token", created.strip())[0] == 1
+        created = run_command("token", "--role", "service", "--data", str(folder / ".hub"), cwd=folder, **other).stdout
+        assert send("--token", created.strip()) == (0, "")
 
 
 async def test_dev_with_configured_servers_starts_none(folder: Path, servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}
-    async with dev(folder, **given, mongo_database="dev_test", redis_prefix="dev:", mode="production") as hub:
+    settings = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}
+    async with dev(folder, **settings, mongo_database="dev_test", redis_prefix="dev:", mode="production") as hub:
         url = (await hub.wait_for_output(SERVES))[1]
         assert "Starting" not in hub.out
         assert not (folder / "jwt-secret").exists()

@@ -27,19 +27,19 @@ def test_doctor_of_a_healthy_hub_reports_no_problem(servers: tuple[Mongod, Redis
 
 def test_doctor_checks_the_settings_of_channels(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}
+    settings = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET}
     push = {"vapid_private_key": "no-key", "vapid_subject": "mailto:a@example.org"}
-    mail = {"smtp_url": "smtp://127.0.0.1:1", "smtp_from": "a@example.org"}
-    wrong = run_command("doctor", **given, **push)
-    assert wrong.returncode == 1
-    assert "wrong  HUB_VAPID_PRIVATE_KEY is not a valid key: `hub vapid` creates one." in wrong.stdout
-    away = run_command("doctor", **given, **mail)
+    email = {"smtp_url": "smtp://127.0.0.1:1", "smtp_from": "a@example.org"}
+    invalid = run_command("doctor", **settings, **push)
+    assert invalid.returncode == 1
+    assert "wrong  HUB_VAPID_PRIVATE_KEY is not a valid key: `hub vapid` creates one." in invalid.stdout
+    away = run_command("doctor", **settings, **email)
     assert "no mail server responds at 127.0.0.1:1" in away.stdout
     assert "set HUB_PUBLIC_URL" in away.stdout
     assert away.stdout.count("HUB_APP_URL") == 1
-    assert "HUB_APP_URL" not in run_command("doctor", **given, **mail, app_url="https://app.example").stdout
-    assert "/dev/outbox" in run_command("doctor", **given, mode="development").stdout
-    for done in (wrong, away):
+    assert "HUB_APP_URL" not in run_command("doctor", **settings, **email, app_url="https://app.example").stdout
+    assert "/dev/outbox" in run_command("doctor", **settings, mode="development").stdout
+    for done in (invalid, away):
         assert "Traceback" not in done.stderr
 
 
@@ -48,14 +48,14 @@ async def test_doctor_warns_about_a_redis_that_evicts_keys(servers: tuple[Mongod
     await redis.start()
     try:
         async with RedisClient.from_url(redis.url) as client:
-            given = {"mongo_url": servers[0].url, "redis_url": redis.url, "jwt_secret": SECRET}
+            settings = {"mongo_url": servers[0].url, "redis_url": redis.url, "jwt_secret": SECRET}
             await client.config_set("maxmemory-policy", "allkeys-lru")
-            assert "noeviction" not in run_command("doctor", **given).stdout, "without a bound nothing is dropped"
+            assert "noeviction" not in run_command("doctor", **settings).stdout, "without a bound nothing is dropped"
             await client.config_set("maxmemory", "100mb")
             for policy, warned in (("allkeys-lru", True), ("volatile-lru", False), ("noeviction", False)):
                 await client.config_set("maxmemory-policy", policy)
-                told = run_command("doctor", **given).stdout
-                assert ("set its maxmemory-policy to noeviction (it is allkeys-lru)" in told) is warned, policy
+                received = run_command("doctor", **settings).stdout
+                assert ("set its maxmemory-policy to noeviction (it is allkeys-lru)" in received) is warned, policy
     finally:
         await redis.stop()
 
@@ -66,20 +66,20 @@ def test_doctor_checks_the_aws_settings(servers: tuple[Mongod, Redis], monkeypat
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-    given = {"mongo_url": servers[0].url, "redis_url": servers[1].url, "jwt_secret": SECRET}
+    settings = {"mongo_url": servers[0].url, "redis_url": servers[1].url, "jwt_secret": SECRET}
     phones = {"sns_platform_apns": "arn:aws:sns:eu-west-1:123456789012:app/APNS_SANDBOX/hub"}
-    lost = run_command("doctor", **given, ses_from="a@example.org")
+    lost = run_command("doctor", **settings, ses_from="a@example.org")
     assert lost.returncode == 1
     assert "wrong  HUB_SES_FROM needs AWS_REGION too" in lost.stdout
-    keyless = run_command("doctor", **given, **phones).stdout
+    keyless = run_command("doctor", **settings, **phones).stdout
     assert "note   no AWS key found, required by HUB_SNS_PLATFORM_APNS" in keyless
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    well = run_command("doctor", **given, **phones, ses_from="a@example.org")
+    well = run_command("doctor", **settings, **phones, ses_from="a@example.org")
     assert "ok     AWS is called with the key from env, SES in eu-west-1" in well.stdout
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-    strange = run_command("doctor", **given, **phones)
+    strange = run_command("doctor", **settings, **phones)
     assert "wrong  the AWS variables and files cannot be used (HUB_SNS_PLATFORM_APNS)" in strange.stdout
     for done in (lost, well, strange):
         assert "Traceback" not in done.stdout + done.stderr
@@ -112,8 +112,8 @@ def test_doctor_reports_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: P
 
 def test_doctor_with_a_closed_pipe_ends_without_an_error(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    given = environment(mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET)
-    process = subprocess.Popen([HUB, "doctor"], env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    fields = environment(mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET)
+    process = subprocess.Popen([HUB, "doctor"], env=fields, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
     process.stdout.readline()
     process.stdout.close()

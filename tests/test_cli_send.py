@@ -9,8 +9,8 @@ from tests.processes import SECRET, Deployment
 
 
 async def test_send_command_delivers_everything_once(tenant: Tenant, deployment: Deployment) -> None:
-    given = ["send", "Build failed", "Two tests are red.", "--to", "alice", "--to", "bob", "--category", "builds"]
-    given += [
+    options = ["send", "Build failed", "Two tests are red.", "--to", "alice", "--to", "bob", "--category", "builds"]
+    options += [
         "--priority",
         "high",
         "--tag",
@@ -23,9 +23,9 @@ async def test_send_command_delivers_everything_once(tenant: Tenant, deployment:
         "b7",
         "--ack",
     ]
-    given += ["--expires", "P1D", "--url", base_url(deployment), "--tenant", tenant.name]
+    options += ["--expires", "P1D", "--url", base_url(deployment), "--tenant", tenant.name]
     # an instant of expiry is another input each time, so the repeat must go without it
-    first = run_command(*given, jwt_secret=SECRET)
+    first = run_command(*options, jwt_secret=SECRET)
     assert first.returncode == 0, first.stderr
     assert first.stdout.endswith(" sent to 2 people.\n")
     fields = "title body category priority tags data actionUrl requireAck expiresAt"
@@ -44,8 +44,8 @@ async def test_send_command_delivers_everything_once(tenant: Tenant, deployment:
 
 
 async def test_send_command_uses_the_given_channels(tenant: Tenant, deployment: Deployment) -> None:
-    given = ["send", "Hi", "--to", "alice", "--channel", "in_app", "--channel", "EMAIL"]
-    done = run_command(*given, "--url", base_url(deployment), "--tenant", tenant.name, jwt_secret=SECRET)
+    fields = ["send", "Hi", "--to", "alice", "--channel", "in_app", "--channel", "EMAIL"]
+    done = run_command(*fields, "--url", base_url(deployment), "--tenant", tenant.name, jwt_secret=SECRET)
     assert done.returncode == 0, done.stderr
     query = "{ inbox { nodes { deliveries { channel status } } } }"
     [n] = (await tenant.execute(query, user="alice"))["inbox"]["nodes"]
@@ -54,16 +54,16 @@ async def test_send_command_uses_the_given_channels(tenant: Tenant, deployment: 
         ("EMAIL", "SKIPPED"),
     ]
     assert done.stderr == "EMAIL skipped: NOT_CONFIGURED (1).\n"
-    assert "--channel" in run_command(*given[:-1], "pigeon", jwt_secret=SECRET).stderr
+    assert "--channel" in run_command(*fields[:-1], "pigeon", jwt_secret=SECRET).stderr
 
 
 async def test_send_command_with_a_used_key_reports_a_duplicate(tenant: Tenant, deployment: Deployment) -> None:
-    given = ["send", "Hi", "--to", "alice", "--key", "k", "--url", base_url(deployment), "--tenant", tenant.name]
-    first, again = run_command(*given, jwt_secret=SECRET), run_command(*given, jwt_secret=SECRET)
+    fields = ["send", "Hi", "--to", "alice", "--key", "k", "--url", base_url(deployment), "--tenant", tenant.name]
+    first, again = run_command(*fields, jwt_secret=SECRET), run_command(*fields, jwt_secret=SECRET)
     assert "already sent" in again.stdout
     assert first.stdout.split()[0] == again.stdout.split()[0]
-    given[1] = "Other"
-    assert run_command(*given, jwt_secret=SECRET).stderr.startswith("CONFLICT: ")
+    fields[1] = "Other"
+    assert run_command(*fields, jwt_secret=SECRET).stderr.startswith("CONFLICT: ")
 
 
 def test_send_command_reports_rejections_and_connection_errors(deployment: Deployment, tmp_path: Path) -> None:

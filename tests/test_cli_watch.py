@@ -21,8 +21,8 @@ async def pair(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
 
 
 def watching(deployment: Deployment, tenant: str, *more: str) -> Command:
-    given = ["--user", "alice", "--tenant", tenant, "--url", base_url(deployment)]
-    return Command("watch", *given, *more, jwt_secret=SECRET)
+    fields = ["--user", "alice", "--tenant", tenant, "--url", base_url(deployment)]
+    return Command("watch", *fields, *more, jwt_secret=SECRET)
 
 
 async def test_watch_prints_new_read_and_marked_notifications(tenant: Tenant, deployment: Deployment) -> None:
@@ -92,9 +92,9 @@ async def test_watch_reloads_after_too_many_changes(pair: Deployment) -> None:
 
 
 async def test_watch_with_a_closed_pipe_ends(tenant: Tenant, deployment: Deployment) -> None:
-    given = ["watch", "--user", "alice", "--tenant", tenant.name, "--url", base_url(deployment)]
+    fields = ["watch", "--user", "alice", "--tenant", tenant.name, "--url", base_url(deployment)]
     process = subprocess.Popen(  # noqa: ASYNC220 - it is polled
-        [HUB, *given], env=environment(jwt_secret=SECRET), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [HUB, *fields], env=environment(jwt_secret=SECRET), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout
     assert process.stderr

@@ -49,14 +49,14 @@ async def test_address_at_its_connection_limit_is_rejected_immediately(narrow: D
         protocols: Any = {"subprotocols": [SUBPROTOCOL]}
         open_socket = await stack.enter_async_context(connect(url, **protocols))
         silent = await stack.enter_async_context(open_raw(port))
-        asked = await stack.enter_async_context(open_raw(port))
-        asked.write(HEALTH)
-        assert (await asked.read_response())[0] == 200
+        requested = await stack.enter_async_context(open_raw(port))
+        requested.write(HEALTH)
+        assert (await requested.read_response())[0] == 200
         async with open_raw(port) as fourth:
             fourth.write(HEALTH)
-            status, answer = await fourth.read_response()
+            status, response = await fourth.read_response()
         assert status == 429
-        [error] = answer["errors"]
+        [error] = response["errors"]
         assert error["extensions"] == {"code": "RATE_LIMITED", "retryAfter": 5}
         assert "HUB_ADDRESS_MAX_CONNECTIONS" in error["message"]
         with pytest.raises(InvalidStatus) as refused:
@@ -64,8 +64,8 @@ async def test_address_at_its_connection_limit_is_rejected_immediately(narrow: D
         assert refused.value.response.status_code == 429
         async with open_raw(port) as mute:
             assert await mute.read_to_end() == b""
-        asked.write(HEALTH)  # those who are in stay in
-        assert (await asked.read_response())[0] == 200
+        requested.write(HEALTH)  # those who are in stay in
+        assert (await requested.read_response())[0] == 200
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(OTHER, 0))) as other:
             assert await sum_metric(other, narrow.urls[0], "hub_connections_refused_total") >= 3
 
@@ -167,8 +167,8 @@ def test_forwarded_for_is_read_from_the_end(header: str, client: str | None) -> 
 
 
 def test_invalid_trusted_proxy_is_named() -> None:
-    for wrong, said in [("10.0.0.1/8", "has host bits set"), ("*", "does not appear to be")]:
-        done = run_command("serve", jwt_secret=SECRET, trusted_proxies=wrong)
+    for invalid, output in [("10.0.0.1/8", "has host bits set"), ("*", "does not appear to be")]:
+        done = run_command("serve", jwt_secret=SECRET, trusted_proxies=invalid)
         assert done.returncode == 2
         assert done.stderr.startswith("HUB_TRUSTED_PROXIES: ")
-        assert said in done.stderr
+        assert output in done.stderr

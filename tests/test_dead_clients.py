@@ -105,10 +105,10 @@ class Measurement:
         return len(dead)
 
     async def summary(self) -> str:
-        without, beside = median(self.p99_without_ms), median(self.p99_with_ms)
+        without, concurrent = median(self.p99_without_ms), median(self.p99_with_ms)
         return (
             f"{SOCKETS} sockets: p99 without the dead {without:.1f} ms (median of {len(self.p99_without_ms)} rounds), "
-            f"with them {beside:.1f} ms ({len(self.p99_with_ms)}); ratio {beside / without:.3f}; "
+            f"with them {concurrent:.1f} ms ({len(self.p99_with_ms)}); ratio {concurrent / without:.3f}; "
             f"disconnected after {', '.join(f'{s:.1f}' for s in self.disconnected_after_s)} s; "
             f"memory {self.memory_before >> 20} -> {self.memory_max >> 20} MiB; "
             f"resyncs {await read_metric(self.tenant, self.api, 'hub_resyncs_total')}"
@@ -157,9 +157,9 @@ async def stop_with_dead_clients(measurement: Measurement) -> None:
     stopped_at = time.monotonic()
     while time.monotonic() < stopped_at + PING_TIMEOUT_S * 0.8:  # the kernels' buffers take megabytes
         await asyncio.gather(*(measurement.send_round() for _ in range(4)))
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert await measurement.api.stop(SHUTDOWN_S) == 0
-    print(f"SIGTERM: ended after {time.monotonic() - began:.1f} s")  # noqa: T201
+    print(f"SIGTERM: ended after {time.monotonic() - started_at:.1f} s")  # noqa: T201
     assert {code for client in measurement.healthy for code in client.close_codes} == {1012}
 
 
@@ -172,17 +172,17 @@ async def test_slow_client_gets_resync_and_bounded_buffering(tenant: Tenant, dep
         await wait_for_subscriptions(api, 1, tenant)
         resyncs = await read_metric(tenant, api, "hub_resyncs_total")
         line.pause_reading()
-        most = 0.0
+        maximum = 0.0
         for number in range(500):  # the kernels' buffers take megabytes
             await tenant.send("ann", title=str(number), body=LARGE["content"]["body"], data=LARGE["data"])
-            most = max(most, await read_metric(tenant, api, "hub_feed_events_max"))
+            maximum = max(maximum, await read_metric(tenant, api, "hub_feed_events_max"))
             if await read_metric(tenant, api, "hub_resyncs_total") > resyncs:
                 break
-        assert 1 < most <= KEPT_BYTES // (48 << 10) + 1, f"after {number} events"
+        assert 1 < maximum <= KEPT_BYTES // (48 << 10) + 1, f"after {number} events"
         line.resume_reading()
 
-        async def told() -> bool:
+        async def received() -> bool:
             return line.other_kinds == ["RESYNC"]
 
-        await eventually(told)
+        await eventually(received)
         assert line.titles == [str(number) for number in range(len(line.titles))]

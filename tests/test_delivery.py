@@ -45,12 +45,12 @@ async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
 
 async def test_personal_webhook_is_called_immediately_and_delivered(tenant: Tenant, receiver: WebhookReceiver) -> None:
     await connect_webhook(tenant, receiver, "alice")
-    began = monotonic()
+    started_at = monotonic()
     sent = (await tenant.send("alice", title="Hello", channels=["IN_APP", "WEBHOOK"]))["send"]
     [delivery] = await wait_for_deliveries(tenant, "DELIVERED")
-    [told] = receiver.bodies["/alice"]
-    assert (told["type"], told["data"]["title"]) == ("notification.created", "Hello")
-    assert receiver.received_at[delivery["id"]][0] - began < 5
+    [received] = receiver.bodies["/alice"]
+    assert (received["type"], received["data"]["title"]) == ("notification.created", "Hello")
+    assert receiver.received_at[delivery["id"]][0] - started_at < 5
     assert (delivery["sendId"], delivery["userId"], delivery["channel"]) == (sent["id"], "alice", "WEBHOOK")
     [attempt] = delivery["attempts"]
     assert (attempt["ok"], attempt["provider"], attempt["error"]) == (True, "webhook", None)
@@ -85,8 +85,8 @@ async def test_device_that_accepted_has_last_used_and_one_that_rejected_has_not(
     tenant: Tenant, receiver: WebhookReceiver
 ) -> None:
     for url in ("/yes", "/no"):
-        made = (await tenant.execute(CONNECT_WEBHOOK, user="alice", to=f"{receiver.url}{url}"))["connectWebhook"]
-        receiver.secrets[url] = made["secret"]
+        created = (await tenant.execute(CONNECT_WEBHOOK, user="alice", to=f"{receiver.url}{url}"))["connectWebhook"]
+        receiver.secrets[url] = created["secret"]
     receiver.responses["/no"] = lambda *_: web.Response(status=413)
 
     async def used() -> list[str | None]:
@@ -168,9 +168,9 @@ async def test_replay_of_a_retrying_delivery_tries_it_now(
     named = {"userId": "bob", "statuses": ["RETRYING", "DELIVERED"]}
     assert (await tenant.execute(REPLAY, f=named))["replay"] == 1
     await wait_for_deliveries(tenant, "DELIVERED", 2)
-    given = ["--user", "carol", "--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
-    assert run_command("replay", *given, jwt_secret=SECRET).stdout == "0 deliveries will be sent again.\n"
-    assert run_command("replay", "--retrying", *given, jwt_secret=SECRET).stdout == (
+    fields = ["--user", "carol", "--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
+    assert run_command("replay", *fields, jwt_secret=SECRET).stdout == "0 deliveries will be sent again.\n"
+    assert run_command("replay", "--retrying", *fields, jwt_secret=SECRET).stdout == (
         f"{waiting['carol']['id']}\n1 delivery will be sent again.\n"
     )
     await wait_for_deliveries(tenant, "DELIVERED", 3)
@@ -180,23 +180,23 @@ async def test_replay_without_an_address_keeps_the_dead_letter(tenant: Tenant, r
     await connect_webhook(tenant, receiver, "alice", "bob")
     receiver.responses["/alice"] = lambda *_: web.Response(status=410)
     await tenant.send("alice", channels=["WEBHOOK"])
-    [gone] = await wait_for_deliveries(tenant, "FAILED")
+    [removed] = await wait_for_deliveries(tenant, "FAILED")
     query = "query ($id: ID!) { delivery(id: $id) { status reason updatedAt attempts { ok } } }"
-    before = (await tenant.execute(query, id=gone["id"]))["delivery"]
-    assert (await tenant.execute(REPLAY, ids=[gone["id"]]))["replay"] == 1
+    before = (await tenant.execute(query, id=removed["id"]))["delivery"]
+    assert (await tenant.execute(REPLAY, ids=[removed["id"]]))["replay"] == 1
 
     async def again() -> bool:
-        after = (await tenant.execute(query, id=gone["id"]))["delivery"]
+        after = (await tenant.execute(query, id=removed["id"]))["delivery"]
         return after["status"] == "FAILED" and after.pop("updatedAt") > before["updatedAt"] and after
 
     assert await eventually(again, 20) == {"status": "FAILED", "reason": "ADDRESS_GONE", "attempts": [{"ok": False}]}
-    assert len(receiver.received_at[gone["id"]]) == 1
+    assert len(receiver.received_at[removed["id"]]) == 1
 
 
 async def test_retry_after_is_respected(tenant: Tenant, receiver: WebhookReceiver) -> None:
     await connect_webhook(tenant, receiver, "alice")
-    told = {"retry-after": "2"}
-    receiver.responses["/alice"] = lambda _, times: web.Response(status=429 if times < 2 else 204, headers=told)
+    received = {"retry-after": "2"}
+    receiver.responses["/alice"] = lambda _, times: web.Response(status=429 if times < 2 else 204, headers=received)
     await tenant.send("alice", channels=["WEBHOOK"])
     [delivery] = await wait_for_deliveries(tenant, "DELIVERED")
     first, second = receiver.received_at[delivery["id"]]
@@ -242,13 +242,13 @@ async def test_read_in_the_inbox_does_not_change_finished_deliveries(
     assert {one["sendId"] for one in both} == {sent["id"], later["id"]}
     expected = {("IN_APP", "READ"), ("WEBHOOK", "DELIVERED")}
 
-    async def counted() -> set[tuple[str, str]]:
+    async def recounted() -> set[tuple[str, str]]:
         rows = (await tenant.execute(COUNTS, id=sent["id"]))["send"]["counts"]
         return {(row["channel"], row["status"]) for row in rows}
 
-    assert await counted() == expected
+    assert await recounted() == expected
     await store["deliveries"].update_one({"_id": delivery["id"]}, {"$set": {"status": "READ"}})
-    assert await counted() == expected
+    assert await recounted() == expected
     assert not await list_deliveries(tenant, statuses=["READ", "SENT"])
     assert delivery["id"] in {one["id"] for one in await list_deliveries(tenant, statuses=["DELIVERED"])}
     await store["deliveries"].update_one({"_id": delivery["id"]}, {"$set": {"channel": "EMAIL"}})
@@ -326,8 +326,8 @@ async def test_webhook_endpoint_receives_the_events(tenant: Tenant, receiver: We
         json={"query": create, "variables": {"input": {"url": f"{receiver.url}/events"}}},
         headers={"authorization": f"Bearer {tenant.token(role=Role.ADMIN)}"},
     ) as response:
-        made = (await response.json())["data"]["createWebhook"]
-    receiver.secrets["/events"] = made["secret"]
+        created = (await response.json())["data"]["createWebhook"]
+    receiver.secrets["/events"] = created["secret"]
     await connect_webhook(tenant, receiver, "alice")
     await tenant.send("alice", channels=["IN_APP", "WEBHOOK"])
     await wait_for_deliveries(tenant, "DELIVERED")
@@ -335,7 +335,7 @@ async def test_webhook_endpoint_receives_the_events(tenant: Tenant, receiver: We
 
     async def all_told() -> bool:
         return {"notification.created", "delivery.delivered", "notification.seen", "notification.read"} <= {
-            told["type"] for told in receiver.bodies["/events"]
+            received["type"] for received in receiver.bodies["/events"]
         }
 
     await eventually(all_told, 15)
@@ -351,10 +351,10 @@ async def test_replay_command_brings_back_dead_letters(
     sent = [(await tenant.send(user, channels=["WEBHOOK"]))["send"] for user in ("alice", "bob")]
     dead = {delivery["userId"]: delivery["id"] for delivery in await wait_for_deliveries(tenant, "FAILED", 2)}
     receiver.responses.clear()
-    given = ["--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
+    fields = ["--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
 
     def replay(*arguments: str) -> str:
-        done = run_command("replay", *arguments, *given, jwt_secret=SECRET)
+        done = run_command("replay", *arguments, *fields, jwt_secret=SECRET)
         return done.stdout + done.stderr
 
     assert replay("--channel", "email", "--since", "PT1H") == "0 deliveries will be sent again.\n"

@@ -52,7 +52,7 @@ async def test_workers_killed_during_calls_lose_nothing_and_repeat_only_their_ow
     ):
         await outside.join(tenant, *users)
         outside.slow(0.2)
-        begun_at = time.monotonic()
+        started_at = time.monotonic()
         in_flight: Counter[str] = Counter()
         sent = 0
         starting: list[asyncio.Task[None] | None] = [None] * WORKERS
@@ -73,19 +73,19 @@ async def test_workers_killed_during_calls_lose_nothing_and_repeat_only_their_ow
         await asyncio.gather(*filter(None, starting))
         # Who was popped by a worker that died before it could claim comes back by the clock: after requeue_after_s x 2^6 at most.
         found = await wait_until_settled(tenant, sent, ENDED_S)
-        came = outside.arrivals()
-        doubles = sum(len(times) - 1 for times in came.values())
+        arrivals = outside.arrivals()
+        doubles = sum(len(times) - 1 for times in arrivals.values())
         died = {d["id"]: sum(attempt["error"] == WORKER_DIED for attempt in d["attempts"]) for d in found}
         log.info(
             "%d deliveries, %d kills in %.0f s: %d calls in flight at kills, %d cut off, %d arrived twice",
-            *(sent, KILLS, time.monotonic() - begun_at, in_flight.total(), sum(died.values()), doubles),
+            *(sent, KILLS, time.monotonic() - started_at, in_flight.total(), sum(died.values()), doubles),
         )
         assert {d["id"]: d["status"] for d in found if d["status"] not in {"SENT", "DELIVERED"}} == {}
-        assert came.keys() == {d["id"] for d in found}, "none lost, none unknown"
+        assert arrivals.keys() == {d["id"] for d in found}, "none lost, none unknown"
         late = Counter(a["error"] for d in found for a in d["attempts"] if not a["ok"] and a["error"] != WORKER_DIED)
         log.info("calls that ended otherwise without an answer, on a machine this busy: %s", dict(late))
         vain = {d["id"]: sum(not attempt["ok"] for attempt in d["attempts"]) for d in found}
-        assert {id: times for id, times in came.items() if len(times) > 1 + vain[id]} == {}
+        assert {id: times for id, times in arrivals.items() if len(times) > 1 + vain[id]} == {}
         assert {id: times for id, times in died.items() if times > in_flight[id]} == {}
         assert sum(died.values()), "the kills were felt"
         assert outside.receiver.invalid_signatures == 0
@@ -166,10 +166,10 @@ async def test_delivery_taken_while_mongodb_is_away_is_sent_when_it_is_back() ->
             mongod.kill()
             gate.set()
 
-            async def taken() -> bool:
+            async def accepted() -> bool:
                 return "dispatch_failed" in worker.log
 
-            await eventually(taken, 60)
+            await eventually(accepted, 60)
             await mongod.start()
             found = await wait_until_settled(tenant, 2, 60)
             assert {delivery["status"] for delivery in found} == {"DELIVERED"}
@@ -194,11 +194,11 @@ async def test_sigterm_during_sending_finishes_running_calls_and_repeats_none(se
 
         for _ in range(scaled(1, 2)):
             await eventually(in_the_middle, 30)
-            begun_at = time.monotonic()
+            started_at = time.monotonic()
             assert await worker.stop(within_s=10) == 0
             left = await list_all_deliveries(tenant, statuses=["PROCESSING"])
             log.info(
-                "stopped after %.2f s with %d of %d sent", time.monotonic() - begun_at, len(outside.arrivals()), sent
+                "stopped after %.2f s with %d of %d sent", time.monotonic() - started_at, len(outside.arrivals()), sent
             )
             assert left == [], "what was claimed is settled or given back"
             await worker.start()

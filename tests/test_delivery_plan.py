@@ -76,12 +76,12 @@ def wanted(case: Case) -> set[Channel]:
 
 def reachable(case: Case) -> set[Channel]:
     """Where the facts are in favour."""
-    user, there = case[3], {Channel.IN_APP, *(Channel(device.kind.value) for device in case[3].devices)}
+    user, exists = case[3], {Channel.IN_APP, *(Channel(device.kind.value) for device in case[3].devices)}
     if user.email and not user.suppressed:
-        there.add(Channel.EMAIL)
+        exists.add(Channel.EMAIL)
     if user.phone:
-        there |= {Channel.SMS, Channel.WHATSAPP}
-    return there & case[4]
+        exists |= {Channel.SMS, Channel.WHATSAPP}
+    return exists & case[4]
 
 
 @properties
@@ -118,12 +118,12 @@ def test_required_category_is_sent_on_every_reachable_channel(case: Case) -> Non
 @properties
 @given(cases, st.integers(1, 1000))
 def test_muted_category_is_not_sent_and_hidden_in_the_inbox(case: Case, hours: int) -> None:
-    asked, category, defaults, user, configured = case
+    requested, category, defaults, user, configured = case
     category = replace(category, required=False)
-    others = tuple(wish for wish in user.preferences.categories if wish.category != category.key)
+    others = tuple(preference for preference in user.preferences.categories if preference.category != category.key)
     muted = CategoryPreference(category=category.key, muted_until=NOW + timedelta(hours=hours))
     user = replace(user, preferences=replace(user.preferences, categories=(*others, muted)))
-    found = plan(asked, category, defaults, user, configured, NOW)
+    found = plan(requested, category, defaults, user, configured, NOW)
     assert found.hidden
     assert found.external == ()
     assert set(found.skipped.values()) <= {Reason.MUTED}
@@ -132,15 +132,15 @@ def test_muted_category_is_not_sent_and_hidden_in_the_inbox(case: Case, hours: i
 @properties
 @given(cases)
 def test_disabled_channel_is_used_only_for_required_categories(case: Case) -> None:
-    asked, category, defaults, user, configured = case
+    requested, category, defaults, user, configured = case
     switched_off = dict.fromkeys(Channel, False)
     user = replace(user, preferences=replace(user.preferences, channels=switched_off))
-    found = plan(asked, category, defaults, user, configured, NOW)
+    found = plan(requested, category, defaults, user, configured, NOW)
     if not category.required:
         assert found.hidden
         assert found.external == ()
     own = replace(defaults, channels=switched_off), replace(user, preferences=Preferences(channels={}))
-    assert category.required or plan(asked, category, *own, configured, NOW).external == ()
+    assert category.required or plan(requested, category, *own, configured, NOW).external == ()
 
 
 @properties
@@ -148,9 +148,9 @@ def test_disabled_channel_is_used_only_for_required_categories(case: Case) -> No
 def test_preference_of_the_user_overrides_the_tenant_default(case: Case, channel: Channel) -> None:
     _asked, category, _, user, _ = case
     against = CategoryPreference(category=category.key, channels={channel: False})
-    mine = CategoryPreference(category=category.key, channels={channel: True})
+    own = CategoryPreference(category=category.key, channels={channel: True})
     defaults = Preferences(channels={channel: False}, categories=(against,))
-    user = replace(user, preferences=Preferences(channels={channel: True}, categories=(mine,)))
+    user = replace(user, preferences=Preferences(channels={channel: True}, categories=(own,)))
     reason = skip_reason(channel, category, defaults, user, EVERYTHING, NOW)
     assert reason not in {Reason.PREFERENCE, Reason.MUTED}
 
@@ -161,10 +161,10 @@ def test_plan_is_deterministic_and_a_cached_plan_is_equal(case: Case) -> None:
     """A mute that is over is a wish without effect, which keeps the plan from being looked up."""
     found = decided(case)
     assert found == decided(case)
-    asked, category, defaults, user, configured = case
+    requested, category, defaults, user, configured = case
     if user.preferences == NO_PREFERENCES:
         without_effect = Preferences(categories=(CategoryPreference(category="nobody's", muted_until=NOW),))
-        assert found == plan(asked, category, defaults, replace(user, preferences=without_effect), configured, NOW)
+        assert found == plan(requested, category, defaults, replace(user, preferences=without_effect), configured, NOW)
 
 
 @properties
@@ -187,6 +187,6 @@ def test_decision_lists_the_devices_of_the_user_of_that_kind(case: Case) -> None
 def test_mute_ends_at_its_instant() -> None:
     category = Category(key="news", name="News")
     for hours, hidden in ((1, True), (0, False), (-1, False)):
-        wish = CategoryPreference(category="news", muted_until=NOW + timedelta(hours=hours))
-        user = User(id="t/a", created_at=NOW, updated_at=NOW, preferences=Preferences(categories=(wish,)))
+        preference = CategoryPreference(category="news", muted_until=NOW + timedelta(hours=hours))
+        user = User(id="t/a", created_at=NOW, updated_at=NOW, preferences=Preferences(categories=(preference,)))
         assert plan(Requested(), category, NO_PREFERENCES, user, EVERYTHING, NOW).hidden is hidden

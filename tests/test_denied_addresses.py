@@ -147,8 +147,8 @@ async def test_denied_address_is_rejected_even_without_the_resolver_check(
     """The last word is at the socket: with a resolver that checks nothing, still nothing is connected to."""
 
     async def unchecked(_: object, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
-        answer = {"hostname": host, "host": "127.0.0.1", "port": port, "family": socket.AF_INET, "proto": 0}
-        return [answer | {"flags": family and socket.AI_NUMERICHOST}]
+        response = {"hostname": host, "host": "127.0.0.1", "port": port, "family": socket.AF_INET, "proto": 0}
+        return [response | {"flags": family and socket.AI_NUMERICHOST}]
 
     monkeypatch.setattr(outbound_http._Resolver, "resolve", unchecked)
     async with OutboundHTTP() as out:

@@ -43,41 +43,45 @@ async def test_browser_is_registered_listed_and_removed(tenant: Tenant) -> None:
 
 async def test_browser_registered_again_keeps_its_id_and_gets_the_new_keys(tenant: Tenant, database: Database) -> None:
     first = await register(tenant, "alice", input=new_browser("https://push.example/a", label="Old"))
-    given = new_browser("https://push.example/a", label="New")
-    again = await register(tenant, "alice", input=given | {"auth": given["auth"] + "=="})
+    fields = new_browser("https://push.example/a", label="New")
+    again = await register(tenant, "alice", input=fields | {"auth": fields["auth"] + "=="})
     assert (again["id"], again["createdAt"], again["label"]) == (first["id"], first["createdAt"], "New")
     assert again["lastUsedAt"] > first["createdAt"]
     doc = await database.users.find_one({"_id": f"{tenant.name}/alice"})
     assert doc
     [stored] = doc["devices"]
-    assert (stored["p256dh"], stored["auth"]) == (given["p256dh"], given["auth"])
+    assert (stored["p256dh"], stored["auth"]) == (fields["p256dh"], fields["auth"])
 
 
 @pytest.mark.parametrize("query", [REGISTER_WEB_PUSH, REGISTER_MOBILE_DEVICE])
 async def test_device_belongs_to_the_user_who_registered_it_last(tenant: Tenant, query: str) -> None:
-    given = new_browser() if query is REGISTER_WEB_PUSH else {"platform": "fcm", "token": "t" * 160}
-    await register(tenant, "alice", query, input=given)
-    moved = await register(tenant, "bob", query, input=given)
+    fields = new_browser() if query is REGISTER_WEB_PUSH else {"platform": "fcm", "token": "t" * 160}
+    await register(tenant, "alice", query, input=fields)
+    moved = await register(tenant, "bob", query, input=fields)
     assert await list_devices(tenant, "alice") == []
     assert await list_devices(tenant, "bob") == [moved]
 
 
 async def test_device_registered_by_20_users_at_once_belongs_to_one(tenant: Tenant) -> None:
-    given = new_browser()
+    fields = new_browser()
     users = [f"u{number}" for number in range(20)]
-    await asyncio.gather(*(register(tenant, user, input=given) for user in users))
+    await asyncio.gather(*(register(tenant, user, input=fields) for user in users))
     found = await asyncio.gather(*(list_devices(tenant, user) for user in users))
     assert sum(map(len, found)) == 1
 
 
 async def test_devices_above_20_are_rejected_also_concurrently(tenant: Tenant) -> None:
-    given = [new_browser() for _ in range(24)]
-    answers = await asyncio.gather(*(register(tenant, "alice", input=one) for one in given), return_exceptions=True)
-    refused = [answer for answer in answers if isinstance(answer, GraphQLErrors)]
-    assert [(answer.code, "HUB_USER_MAX_DEVICES" in str(answer)) for answer in refused] == [("TOO_LARGE", True)] * 4
+    fields = [new_browser() for _ in range(24)]
+    responses = await asyncio.gather(*(register(tenant, "alice", input=one) for one in fields), return_exceptions=True)
+    refused = [response for response in responses if isinstance(response, GraphQLErrors)]
+    assert [(response.code, "HUB_USER_MAX_DEVICES" in str(response)) for response in refused] == [
+        ("TOO_LARGE", True)
+    ] * 4
     assert len(await list_devices(tenant, "alice")) == 20
-    known = next(one for one, answer in zip(given, answers, strict=True) if not isinstance(answer, BaseException))
-    await register(tenant, "alice", input=known)
+    existing = next(
+        one for one, response in zip(fields, responses, strict=True) if not isinstance(response, BaseException)
+    )
+    await register(tenant, "alice", input=existing)
 
 
 P256DH, AUTH = "input.p256dh", "input.auth"
@@ -104,8 +108,8 @@ P256DH, AUTH = "input.p256dh", "input.auth"
     ],
 )
 async def test_invalid_browser_is_rejected(tenant: Tenant, given: Json, field: str) -> None:
-    answer = tenant.execute(REGISTER_WEB_PUSH, user="alice", input=new_browser() | given)
-    assert await expect_error(answer) == ("BAD_USER_INPUT", field)
+    response = tenant.execute(REGISTER_WEB_PUSH, user="alice", input=new_browser() | given)
+    assert await expect_error(response) == ("BAD_USER_INPUT", field)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +123,8 @@ async def test_invalid_browser_is_rejected(tenant: Tenant, given: Json, field: s
     ],
 )
 async def test_invalid_app_is_rejected(tenant: Tenant, given: Json, field: str) -> None:
-    whole = {"platform": "apns", "token": "ab12"} | given
-    assert await expect_error(tenant.execute(REGISTER_MOBILE_DEVICE, user="alice", input=whole)) == (
+    complete = {"platform": "apns", "token": "ab12"} | given
+    assert await expect_error(tenant.execute(REGISTER_MOBILE_DEVICE, user="alice", input=complete)) == (
         "BAD_USER_INPUT",
         field,
     )
@@ -131,8 +135,8 @@ async def test_webhook_url_is_visible_only_to_its_user(tenant: Tenant) -> None:
     await register(tenant, "alice", CONNECT_WEBHOOK, at=url)
     await register(tenant, "alice", input=new_browser())
     fields = "devices { kind url }"
-    mine = (await tenant.execute(f"{{ me {{ {fields} }} }}", user="alice"))["me"]["devices"]
-    assert mine == [{"kind": "WEBHOOK", "url": url}, {"kind": "WEB_PUSH", "url": None}]
+    own = (await tenant.execute(f"{{ me {{ {fields} }} }}", user="alice"))["me"]["devices"]
+    assert own == [{"kind": "WEBHOOK", "url": url}, {"kind": "WEB_PUSH", "url": None}]
     query = f'{{ user(id: "alice") {{ {fields} }} }}'
     headers = [{"authorization": f"Bearer {tenant.token(user, role=Role.ADMIN)}"} for user in (None, "bob")]
     for header in headers:
@@ -198,6 +202,6 @@ async def test_web_push_key_is_the_public_key_or_a_clear_error(tenant: Tenant, s
     assert urlsafe_b64decode(key + "=") == point
     der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     assert vapid_public_key(base64url(der)) == key
-    for wrong in ("x", base64url(b"\0" * 32), base64url(b"\1" * 40)):
+    for invalid in ("x", base64url(b"\0" * 32), base64url(b"\1" * 40)):
         with pytest.raises(Unavailable):
-            vapid_public_key(wrong)
+            vapid_public_key(invalid)

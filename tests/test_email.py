@@ -57,9 +57,9 @@ async def test_smtp_reply_determines_the_outcome(fakes: FakeServers, command: st
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server)
     server.replies = {command: reply}
-    answer = await smtp.send(new_message())
-    assert isinstance(answer, outcome)
-    assert PRIVATE_VALUES["address"] not in repr(answer)
+    response = await smtp.send(new_message())
+    assert isinstance(response, outcome)
+    assert PRIVATE_VALUES["address"] not in repr(response)
     server.clear_fault()
     assert isinstance(await smtp.send(new_message()), Sent)
 
@@ -163,13 +163,13 @@ async def test_invalid_address_is_dead_without_a_connection(fakes: FakeServers, 
 @given(st.text(max_size=300))
 def test_random_text_is_an_address_or_rejected(text: str) -> None:
     try:
-        made = envelope_address(text)
+        created = envelope_address(text)
     except InvalidEmailAddress:
         return
-    assert made.count("@") == 1
-    assert not CONTROL_CHARACTERS.search(made)
-    assert not any(c.isspace() or c in '<>,;:"' for c in made)
-    assert envelope_address(made) == made
+    assert created.count("@") == 1
+    assert not CONTROL_CHARACTERS.search(created)
+    assert not any(c.isspace() or c in '<>,;:"' for c in created)
+    assert envelope_address(created) == created
 
 
 async def test_starttls_with_password_sends(
@@ -187,10 +187,10 @@ async def test_starttls_with_password_sends(
     monkeypatch.setenv("SSL_CERT_FILE", str(certified))
     smtp = await open_smtp(fakes, server, query="?starttls=on", login="me:a-mail-p%40ss@")
     assert isinstance(await smtp.send(new_message()), Sent)
-    wrong = await open_smtp(fakes, server, query="?starttls=on", login="me:another@")
-    answer = await wrong.send(new_message())
-    assert isinstance(answer, Retry)
-    assert answer.error.startswith("535")
+    invalid = await open_smtp(fakes, server, query="?starttls=on", login="me:another@")
+    response = await invalid.send(new_message())
+    assert isinstance(response, Retry)
+    assert response.error.startswith("535")
 
     bare = await fakes.mail_server()
     smtp = await open_smtp(fakes, bare, query="?starttls=on")
@@ -230,8 +230,8 @@ def test_invalid_smtp_setting_is_rejected(name: str, value: str) -> None:
 async def test_smtp_is_tried_before_ses(fakes: FakeServers) -> None:
     await fakes.amazon()
     server = await fakes.mail_server()
-    given = provider_settings(smtp_url=f"smtp://127.0.0.1:{server.port}", smtp_from=SENDER, ses_from=SENDER)
-    providers = await email.create_providers(fakes.resources(given))
+    fields = provider_settings(smtp_url=f"smtp://127.0.0.1:{server.port}", smtp_from=SENDER, ses_from=SENDER)
+    providers = await email.create_providers(fakes.resources(fields))
     assert [provider.name for provider in providers] == ["smtp", "ses"]
     assert await email.create_providers(fakes.resources(provider_settings())) == ()
 
@@ -245,10 +245,10 @@ async def test_ses_gets_the_same_email(fakes: FakeServers) -> None:
     outcome = await ses.send(sent)
     assert isinstance(outcome, Sent)
     assert outcome.provider_id
-    [(path, asked)] = amazon.requests
+    [(path, requested)] = amazon.requests
     assert path == "/v2/email/outbound-emails"
-    assert asked["Destination"] == {"ToAddresses": [PRIVATE_VALUES["address"]]}
-    assert base64_decode(asked["Content"]["Raw"]["Data"]) == build_email(sent, ACME).data
+    assert requested["Destination"] == {"ToAddresses": [PRIVATE_VALUES["address"]]}
+    assert base64_decode(requested["Content"]["Raw"]["Data"]) == build_email(sent, ACME).data
     assert isinstance(await ses.send(message_to("jürgen@people.example")), Dead)
 
 
@@ -274,7 +274,7 @@ async def test_ses_error_determines_the_outcome(
     amazon = await fakes.amazon()
     [ses] = await email.create_providers(fakes.resources(provider_settings(ses_from=SENDER)))
     amazon.fault = FakeAmazon.json_error(status, code, f"about {PRIVATE_VALUES['address']}")
-    answer = await ses.send(new_message())
-    assert isinstance(answer, outcome)
-    assert answer.error == f"{code}: about (address)"
+    response = await ses.send(new_message())
+    assert isinstance(response, outcome)
+    assert response.error == f"{code}: about (address)"
     assert amazon.calls == 1

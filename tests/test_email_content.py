@@ -23,17 +23,17 @@ async def test_email_has_both_parts_and_the_required_headers(fakes: FakeServers)
     smtp = await open_smtp(fakes, server)
     sent = new_message(n_title="Grüße ✓ aus Köln", n_body="One.\n\nSee https://ci.example/1?a=b&c=d.\n.dot")
     assert await smtp.send(sent) == Sent("000001")
-    [mail] = server.emails
-    assert mail.keys() == [*HEADERS, *UNSUBSCRIBE]
-    assert mail["Message-ID"] == f"<{sent.id}@acme.example>"
-    assert mail["From"] == SENDER
-    assert mail["To"] == PRIVATE_VALUES["address"]
-    assert mail["Subject"] == "Grüße ✓ aus Köln"
-    assert mail["Auto-Submitted"] == "auto-generated"
-    assert mail["List-Unsubscribe"] == f"<{PRIVATE_VALUES['unsubscribe']}>"
-    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert mail["Date"].datetime == sent.created_at
-    plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    [message] = server.emails
+    assert message.keys() == [*HEADERS, *UNSUBSCRIBE]
+    assert message["Message-ID"] == f"<{sent.id}@acme.example>"
+    assert message["From"] == SENDER
+    assert message["To"] == PRIVATE_VALUES["address"]
+    assert message["Subject"] == "Grüße ✓ aus Köln"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["List-Unsubscribe"] == f"<{PRIVATE_VALUES['unsubscribe']}>"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert message["Date"].datetime == sent.created_at
+    plain, html = message.get_body(("plain",)), message.get_body(("html",))
     assert plain
     assert html
     assert (
@@ -70,9 +70,9 @@ async def test_non_ascii_address_is_encoded_or_sent_with_smtputf8(fakes: FakeSer
 
     old = await fakes.mail_server(utf8=False)
     smtp = await open_smtp(fakes, old)
-    answer = await smtp.send(message_to("jürgen@people.example"))
-    assert isinstance(answer, Dead)
-    assert "SMTPUTF8" in answer.error
+    response = await smtp.send(message_to("jürgen@people.example"))
+    assert isinstance(response, Dead)
+    assert "SMTPUTF8" in response.error
     assert isinstance(await smtp.send(new_message()), Sent)
     assert old.connections == 1
 
@@ -100,17 +100,17 @@ def test_user_text_cannot_change_the_structure_of_the_email(title: str, name: st
     title, body = (text.encode(errors="replace").decode() for text in (title, body))
     name = name.encode(errors="replace").decode()
     sent = new_message(n_title=title, n_body=body, t_name=name)
-    made = build_email(sent, Sender(" ".join(CONTROL_CHARACTERS.sub(" ", name).split()), ACME.address))
-    assert made.data.isascii()
-    assert all(len(line) <= 998 and b"\n" not in line and b"\r" not in line for line in made.data.split(b"\r\n"))
-    parsed = message_from_bytes(made.data, policy=policy.default)
+    created = build_email(sent, Sender(" ".join(CONTROL_CHARACTERS.sub(" ", name).split()), ACME.address))
+    assert created.data.isascii()
+    assert all(len(line) <= 998 and b"\n" not in line and b"\r" not in line for line in created.data.split(b"\r\n"))
+    parsed = message_from_bytes(created.data, policy=policy.default)
     assert parsed.keys() == [*HEADERS, *UNSUBSCRIBE]
     assert parsed["Subject"] == " ".join(CONTROL_CHARACTERS.sub(" ", title).split())
     assert [part.get_content_type() for part in parsed.walk()] == ["multipart/alternative", "text/plain", "text/html"]
     assert not parsed.defects
     [sender] = parsed["From"].addresses
-    said = "".join(sender.display_name.split())  # Python's parser puts a space between encoded words of a name
-    assert (said, sender.addr_spec) == ("".join(CONTROL_CHARACTERS.sub(" ", name).split()), ACME.address)
+    output = "".join(sender.display_name.split())  # Python's parser puts a space between encoded words of a name
+    assert (output, sender.addr_spec) == ("".join(CONTROL_CHARACTERS.sub(" ", name).split()), ACME.address)
 
 
 class Tags(HTMLParser):
@@ -147,7 +147,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_html_contains_no_tag_or_link_from_user_text(text: str) -> None:
-    shown = email.preview(
+    displayed = email.preview(
         new_message(
             n_title=text,
             n_body=text,
@@ -161,8 +161,8 @@ def test_html_contains_no_tag_or_link_from_user_text(text: str) -> None:
             t_color=text,
         )
     )
-    assert shown.html
-    seen = Tags(shown.html)
+    assert displayed.html
+    seen = Tags(displayed.html)
     assert seen.tags <= {
         *[
             "html",
@@ -190,12 +190,12 @@ def test_html_contains_no_tag_or_link_from_user_text(text: str) -> None:
 
 def test_preview_is_what_is_sent() -> None:
     sent = new_message(n_actions=(Action(key="open", label="Open build", url="https://ci.example/1", primary=True),))
-    shown = email.preview(sent)
+    displayed = email.preview(sent)
     parsed = message_from_bytes(build_email(sent, ACME).data, policy=policy.default)
     plain, html = parsed.get_body(("plain",)), parsed.get_body(("html",))
     assert plain
     assert html
     contents = [part.get_content().replace("\r\n", "\n") for part in (plain, html)]
-    assert contents == [shown.text, shown.html]
-    assert shown.subject == PRIVATE_VALUES["title"]
-    assert "Open build: https://ci.example/1" in shown.text
+    assert contents == [displayed.text, displayed.html]
+    assert displayed.subject == PRIVATE_VALUES["title"]
+    assert "Open build: https://ci.example/1" in displayed.text

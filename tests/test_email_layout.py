@@ -24,8 +24,8 @@ def reader(locale: str) -> User:
     return User(id="acme/alice", created_at=NOW, updated_at=NOW, email="alice@people.example", locale=locale)
 
 
-def html_of(**given: object) -> str:
-    html = email.preview(new_message(**given)).html
+def html_of(**fields: object) -> str:
+    html = email.preview(new_message(**fields)).html
     assert html
     return html
 
@@ -136,20 +136,20 @@ DECLINE = Action(key="no", label="Decline", url="https://x.example/no")
 def test_action_without_address_leads_to_the_item(app_url: str, action_url: str | None, shown: str | None) -> None:
     """Without HUB_APP_URL and `actionUrl` there is no such place. Then it is left out, and no other becomes primary."""
     sent = new_message(n_actions=(APPROVE, DECLINE), n_action_url=action_url, app_url=app_url)
-    made = email.preview(sent)
-    assert made.html
+    created = email.preview(sent)
+    assert created.html
     links = {
         attributes["class"]: attributes["href"]
-        for tag, attributes in Elements(made.html).found
+        for tag, attributes in Elements(created.html).found
         if tag == "a" and attributes["class"].startswith("button")
     }
     assert links["button second"] == "https://x.example/no"
     if shown is None:
         assert list(links) == ["button second"]
-        assert "Approve" not in made.text
+        assert "Approve" not in created.text
         return
     assert links["button"] == shown.format(id=sent.notification.id)
-    assert f"Approve: {shown.format(id=sent.notification.id)}\nDecline: " in made.text
+    assert f"Approve: {shown.format(id=sent.notification.id)}\nDecline: " in created.text
 
 
 @example("x" * 256, "ünï " * 30)
@@ -159,15 +159,15 @@ def test_action_without_address_leads_to_the_item(app_url: str, action_url: str 
 def test_encoded_word_has_at_most_75_characters(title: str, name: str) -> None:
     """And no line with one has more than 76 (RFC 2047, 2), whatever header it is in."""
     title, name = (" ".join(text.encode(errors="replace").decode().split()) for text in (title, name))
-    made = build_email(new_message(n_title=title), Sender(name, "no-reply@" + "a" * 60 + ".example")).data
-    head = made.partition(b"\r\n\r\n")[0].decode()
+    created = build_email(new_message(n_title=title), Sender(name, "no-reply@" + "a" * 60 + ".example")).data
+    head = created.partition(b"\r\n\r\n")[0].decode()
     for line in head.split("\r\n"):
         words = re.findall(r"=\?[^ ?]*\?[bqBQ]\?[^ ?]*\?=", line)
         assert all(len(word) <= 75 for word in words)
         assert not words or len(line) <= 76
         for word in words:
             decode_header(word)[0][0].decode()  # no character is split
-    assert message_from_bytes(made, policy=policy.default)["Subject"] is not None
+    assert message_from_bytes(created, policy=policy.default)["Subject"] is not None
 
 
 async def test_quoted_local_part_reaches_the_server(fakes: FakeServers) -> None:

@@ -54,11 +54,11 @@ async def mailed(tenant: Tenant, server: FakeMailServer, locale: str, **content:
     await tenant.execute(UPSERT, users=[{"id": user, "email": address, "locale": locale}])
     await tenant.send(user, channels=["IN_APP", "EMAIL"], content=content)
 
-    async def there() -> EmailMessage | None:
-        return next((mail for mail in server.emails if mail["To"] == address), None)
+    async def exists() -> EmailMessage | None:
+        return next((email for email in server.emails if email["To"] == address), None)
 
-    mail = await eventually(there, 20)
-    return mail.get_body(("plain",)).get_content(), mail.get_body(("html",)).get_content()
+    email = await eventually(exists, 20)
+    return email.get_body(("plain",)).get_content(), email.get_body(("html",)).get_content()
 
 
 async def fetched(tenant: Tenant, method: str, path: str, **headers: str) -> tuple[int, str, str]:

@@ -66,8 +66,8 @@ async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod,
 
             await tenant.execute_as_admin(ENDPOINT, input={"url": f"{outside.receiver.url}/tenant"})
             await tenant.define_category("news", "IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK")
-            given = {"id": alice, "email": email, "phone": phone, "attributes": {"name": f"Name {unique}"}}
-            assert "errors" not in await keyed(UPSERT, Role.SERVICE, u=[given])
+            fields = {"id": alice, "email": email, "phone": phone, "attributes": {"name": f"Name {unique}"}}
+            assert "errors" not in await keyed(UPSERT, Role.SERVICE, u=[fields])
             await outside.join(tenant, alice, channels=["WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"])
             off = {"categories": [{"category": "news", "channel": "SMS", "enabled": False}]}
             await tenant.execute(WISH, user=alice, input=off, i=off)

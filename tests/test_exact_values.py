@@ -40,8 +40,8 @@ async def test_id_as_a_number_of_more_than_64_bits_reaches_exactly_that_user(ten
 async def test_number_that_loses_precision_is_rejected_with_its_field(tenant: Tenant, number: str) -> None:
     """As a variable and as a literal."""
     literal = f'mutation {{ send(input: {{ to: {{ users: ["a"] }}, category: "c", content: {{ title: "T", body: "B" }}, data: {{ n: [{number}] }} }}) {{ duplicate }} }}'
-    for answer in (await post(tenant, SEND, send(f'{{"n": [{number}]}}')), await post(tenant, literal)):
-        extensions = answer["errors"][0]["extensions"]
+    for response in (await post(tenant, SEND, send(f'{{"n": [{number}]}}')), await post(tenant, literal)):
+        extensions = response["errors"][0]["extensions"]
         assert extensions["code"] == "BAD_USER_INPUT"
         assert extensions["field"] in ("input.data", "body")  # a variable out of a float's range spoils the body
 
@@ -54,8 +54,8 @@ async def test_instant_out_of_range_is_rejected_as_literal_variable_and_default(
         ("query ($a: DateTime) { sends(since: $a) { nodes { id } } }", json.dumps({"a": text})),
         (f'query ($a: DateTime = "{text}") {{ sends(since: $a) {{ nodes {{ id }} }} }}', "{}"),
     ):
-        answer = await post(tenant, query, variables)
-        assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_USER_INPUT"]
+        response = await post(tenant, query, variables)
+        assert [error["extensions"]["code"] for error in response["errors"]] == ["BAD_USER_INPUT"]
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "1e" + "9" * 400])
@@ -66,8 +66,8 @@ async def test_number_literal_of_thousands_of_digits_is_rejected(tenant: Tenant,
         f"query ($n: Int = {number}) {{ sends(first: $n) {{ nodes {{ id }} }} }}",
         f"query ($n: Float = {number}) {{ __typename }}",
     ):
-        answer = await post(tenant, query)
-        assert {error["extensions"]["code"] for error in answer["errors"]} == {"BAD_USER_INPUT"}
+        response = await post(tenant, query)
+        assert {error["extensions"]["code"] for error in response["errors"]} == {"BAD_USER_INPUT"}
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -91,9 +91,9 @@ async def test_search_folds_sharp_s_and_dotted_i(tenant: Tenant) -> None:
 
 async def test_invisible_characters_in_key_and_title_are_rejected(tenant: Tenant) -> None:
     """The error names the field."""
-    for field, wrong in (("input.category", {"category": " c "}), ("input.content.title", {"title": "\u200b\u3164"})):
+    for field, invalid in (("input.category", {"category": " c "}), ("input.content.title", {"title": "\u200b\u3164"})):
         with pytest.raises(GraphQLErrors) as refused:
-            await tenant.send("alice", **wrong)
+            await tenant.send("alice", **invalid)
         assert refused.value.errors[0]["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
 
 

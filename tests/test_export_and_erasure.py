@@ -25,24 +25,24 @@ ME = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
 
 
 async def delete(tenant: Tenant, user: str, url: str | None = None) -> bool:
-    gone: bool = (await tenant.execute_as_admin(DELETE, id=user, url=url))["deleteUser"]
-    return gone
+    removed: bool = (await tenant.execute_as_admin(DELETE, id=user, url=url))["deleteUser"]
+    return removed
 
 
 async def kept(database: Database, tenant: Tenant, user: str) -> dict[str, list[Json]]:
     """Every document of anything that names the person."""
     key = f"{tenant.name}/{user}"
-    wanted = {"$or": [{"_id": key}, {"mailbox": key}, {"tenant": tenant.name, "user_id": user}]}
+    expected = {"$or": [{"_id": key}, {"mailbox": key}, {"tenant": tenant.name, "user_id": user}]}
     names = await database.list_collection_names()
-    found = {name: await database[name].find(wanted).to_list() for name in names if not name.startswith("system.")}
+    found = {name: await database[name].find(expected).to_list() for name in names if not name.startswith("system.")}
     return {name: docs for name, docs in found.items() if docs}
 
 
 async def furnish(tenant: Tenant, user: str, database: Database) -> None:
     """Some of everything."""
     await tenant.define_category("news")
-    given = {"id": user, "email": f"{user}_x@example.org", "attributes": {"plan": "gold"}}
-    await tenant.execute(ME, users=[given])
+    fields = {"id": user, "email": f"{user}_x@example.org", "attributes": {"plan": "gold"}}
+    await tenant.execute(ME, users=[fields])
     await register(tenant, user, input=new_browser(label="Firefox"))
     await register(tenant, user, REGISTER_MOBILE_DEVICE, input={"platform": "fcm", "token": secrets.token_hex(80)})
     await register(tenant, user, CONNECT_WEBHOOK, at="https://hooks.example/mine")
@@ -72,22 +72,22 @@ async def furnish(tenant: Tenant, user: str, database: Database) -> None:
 
 async def test_export_contains_all_stored_data_and_no_secret(tenant: Tenant, database: Database) -> None:
     await furnish(tenant, "alice", database)
-    told = (await tenant.execute_as_admin(EXPORT, id="alice"))["exportUser"]
-    assert (told["id"], told["complete"]) == ("alice", True)
-    assert told["profile"]["email"] == "alice_x@example.org"
-    assert told["profile"]["attributes"] == {"plan": "gold"}
-    assert told["suppressed"] == [{"address": "alice_x@example.org", "reason": "BOUNCED"}]
-    assert [device["kind"] for device in told["devices"]] == ["WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"]
-    assert told["preferences"] == {"channels": {"EMAIL": False}}
-    assert told["inbox"] == {"unread": 0, "unseen": 0}
-    assert [n["title"] for n in told["notifications"]] == ["First", "Hidden"]
-    assert told["notifications"][0]["data"] == {"order": 1}
-    assert told["notifications"][0]["readAt"]
-    assert [delivery["channel"] for delivery in told["deliveries"]] == ["WEBHOOK"]
-    assert {"READ", "SEEN", "DELIVERY"} == {receipt["kind"] for receipt in told["receipts"]}
+    received = (await tenant.execute_as_admin(EXPORT, id="alice"))["exportUser"]
+    assert (received["id"], received["complete"]) == ("alice", True)
+    assert received["profile"]["email"] == "alice_x@example.org"
+    assert received["profile"]["attributes"] == {"plan": "gold"}
+    assert received["suppressed"] == [{"address": "alice_x@example.org", "reason": "BOUNCED"}]
+    assert [device["kind"] for device in received["devices"]] == ["WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"]
+    assert received["preferences"] == {"channels": {"EMAIL": False}}
+    assert received["inbox"] == {"unread": 0, "unseen": 0}
+    assert [n["title"] for n in received["notifications"]] == ["First", "Hidden"]
+    assert received["notifications"][0]["data"] == {"order": 1}
+    assert received["notifications"][0]["readAt"]
+    assert [delivery["channel"] for delivery in received["deliveries"]] == ["WEBHOOK"]
+    assert {"READ", "SEEN", "DELIVERY"} == {receipt["kind"] for receipt in received["receipts"]}
     doc = await database.users.find_one({"_id": f"{tenant.name}/alice"})
     assert doc
-    text = json.dumps(told)
+    text = json.dumps(received)
     for device in doc["devices"]:
         for name in ("p256dh", "auth", "token", "secret", "key"):
             assert name not in device or device[name] not in text
@@ -125,15 +125,15 @@ async def test_webhook_calls_are_exported_and_kept_without_the_user(tenant: Tena
         await tenant.execute("mutation { markAllRead { changed } }", user=user)
     events = ["notification.created", "notification.read", "notification.seen"]
     for user in people:
-        told = (await tenant.execute_as_admin(EXPORT, id=user))["exportUser"]["webhookCalls"]
-        assert sorted(call["event"] for call in told) == events
-        assert {call["payload"]["data"]["userId"] for call in told} == {user}
+        received = (await tenant.execute_as_admin(EXPORT, id=user))["exportUser"]["webhookCalls"]
+        assert sorted(call["event"] for call in received) == events
+        assert {call["payload"]["data"]["userId"] for call in received} == {user}
 
     async def named() -> list[tuple[str, str | None]]:
         found = await database.webhook_calls.find({"tenant": tenant.name}).to_list()
-        told = [json.loads(call["payload"]) for call in found]
-        assert {bool(call["data"]["notificationId"] and call["data"]["receiptId"]) for call in told} == {True}
-        return sorted(((call["type"], call["data"]["userId"]) for call in told), key=str)
+        received = [json.loads(call["payload"]) for call in found]
+        assert {bool(call["data"]["notificationId"] and call["data"]["receiptId"]) for call in received} == {True}
+        return sorted(((call["type"], call["data"]["userId"]) for call in received), key=str)
 
     assert await delete(tenant, people[0]) is True
     assert await named() == sorted([(event, user) for event in events for user in (None, "alice")], key=str)
@@ -207,10 +207,10 @@ async def test_large_inbox_is_erased_in_parts_and_a_crash_keeps_it_consistent(
         await hub.start()
         erasing = asyncio.create_task(delete(tenant, "alice", url=hub.url))
 
-        async def begun() -> bool:
+        async def started_at() -> bool:
             return await database.notifications.count_documents({"mailbox": mailbox}) < count
 
-        await eventually(begun)
+        await eventually(started_at)
         hub.kill()
         with pytest.raises(Exception, match=r".*"):
             await erasing
@@ -269,5 +269,5 @@ async def test_sends_during_an_erasure_leave_no_partial_data(tenant: Tenant, dat
 
 @pytest.mark.parametrize("query", [EXPORT, DELETE])
 async def test_invalid_user_id_is_rejected(tenant: Tenant, query: str) -> None:
-    given: Any = "x" * 257
-    assert await expect_error(tenant.execute_as_admin(query, id=given)) == ("BAD_USER_INPUT", "id")
+    fields: Any = "x" * 257
+    assert await expect_error(tenant.execute_as_admin(query, id=fields)) == ("BAD_USER_INPUT", "id")

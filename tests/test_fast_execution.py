@@ -104,12 +104,12 @@ async def test_projected_response_equals_the_executed_one(tenant: Tenant, name: 
     assert ("errors" in projected) == (refused or name == "some fail"), projected
 
 
-def plain(answer: Json) -> Any:
+def plain(response: Json) -> Any:
     """Without places in the text, which differ."""
     errors = [
-        {name: error.get(name) for name in ("message", "path", "extensions")} for error in answer.get("errors", [])
+        {name: error.get(name) for name in ("message", "path", "extensions")} for error in response.get("errors", [])
     ]
-    return answer.get("data", "none"), errors
+    return response.get("data", "none"), errors
 
 
 SCHEMA = make_schema()._schema
@@ -130,9 +130,11 @@ def object_of(
     required: dict[str, st.SearchStrategy[Any]], **optional: st.SearchStrategy[Any]
 ) -> st.SearchStrategy[Any]:
     """Mostly what the schema wants, and now and then something else in one place."""
-    right = st.fixed_dictionaries(required, optional=optional)
+    original = st.fixed_dictionaries(required, optional=optional)
     names = st.sampled_from([*required, *optional, "odd"])
-    return st.one_of(right, right, right, st.builds(lambda d, name, value: d | {name: value}, right, names, ODD), ODD)
+    return st.one_of(
+        original, original, original, st.builds(lambda d, name, value: d | {name: value}, original, names, ODD), ODD
+    )
 
 
 ACTION = object_of({"key": TEXT, "label": TEXT}, url=st.one_of(st.none(), TEXT), primary=st.booleans())

@@ -187,10 +187,10 @@ async def test_notification_added_and_removed_while_away_arrives_as_removed(tena
     await replica.load(tenant, "alice")
     assert len(replica.items) == 2
 
-    async def gone() -> bool:
+    async def removed() -> bool:
         return (await tenant.inbox("alice"))["unread"] == 1
 
-    await eventually(gone)
+    await eventually(removed)
     [event] = await caught_up(tenant, "alice", replica, replica.modseq + 1)
     assert (event["kind"], event["notification"]["title"], event["unread"]) == ("REMOVED", "goes", 1)
     async with tenant.feed("alice", knows_neither) as feed:

@@ -70,9 +70,9 @@ async def posted(tenant: Tenant, stopwatch: Stopwatch, body: bytes, user: str | 
     headers = {"authorization": f"Bearer {tenant.token(user)}"}
     with stopwatch(f"body {body[:100]!r}"):
         async with tenant.http.post(tenant.next_url(), data=BytesIO(body), headers=headers | JSON) as response:
-            answer = orjson.loads(await response.read())
+            result = orjson.loads(await response.read())
             assert response.status in {200, 400, 405, 413, 415, 429}
-    assert {error["extensions"]["code"] for error in answer.get("errors", [])} <= CODES
+    assert {error["extensions"]["code"] for error in result.get("errors", [])} <= CODES
 
 
 async def written(tenant: Tenant, stopwatch: Stopwatch, message: str | bytes, user: str | None = "alice") -> None:
@@ -83,9 +83,9 @@ async def written(tenant: Tenant, stopwatch: Stopwatch, message: str | bytes, us
             try:
                 await socket.connection.send('{"type": "ping"}')
                 async with asyncio.timeout(10):
-                    while (said := await socket.read())["type"] != "pong":
-                        errors = said["payload"] if said["type"] == "error" else []
-                        errors = said["payload"].get("errors", []) if said["type"] == "next" else errors
+                    while (output := await socket.read())["type"] != "pong":
+                        errors = output["payload"] if output["type"] == "error" else []
+                        errors = output["payload"].get("errors", []) if output["type"] == "next" else errors
                         assert {error["extensions"]["code"] for error in errors} <= CODES
             except ConnectionClosed as closed:
                 assert closed.rcvd
@@ -108,9 +108,9 @@ async def test_fuzzed_bytes_in_a_request_break_nothing(
 ) -> None:
     """Noise in the place of some of it."""
     request = {"query": "query ($n: Int) { inbox(first: $n) { unread } }", "variables": {"n": 5}, "extensions": {}}
-    whole = json.dumps(request).encode()
-    at %= len(whole)
-    body = whole[:at] + noise + whole[at + gone :]
+    complete = json.dumps(request).encode()
+    at %= len(complete)
+    body = complete[:at] + noise + complete[at + gone :]
     await posted(tenant, stopwatch, body)
     await written(tenant, stopwatch, body.decode(errors="replace"))
 
@@ -142,11 +142,11 @@ def values(draw: st.DrawFn, kind: Any) -> Any:
     if isinstance(kind, GraphQLEnumType):
         return draw(st.sampled_from([*kind.values, "NOTHING"]))
     if isinstance(kind, GraphQLInputObjectType):
-        given = {}
+        fields = {}
         for name, field in kind.fields.items():
             if is_non_null_type(field.type) or draw(st.booleans()):
-                given[name] = draw(values(field.type))
-        return given
+                fields[name] = draw(values(field.type))
+        return fields
     return draw(st.sampled_from(FAIR[kind.name]))
 
 
@@ -266,12 +266,12 @@ async def test_fuzzed_scalars_as_literal_variable_and_default_are_accepted_or_re
     text, user = PLACES[scalar]
     written_value = literal(value)
     default = "" if scalar == "ID" else f" = {written_value}"
-    asked = [
+    requested = [
         {"query": text % ("", written_value)},
         {"query": text % ("", "$v"), "variables": {"v": value}},
         {"query": text % (default, "$v")},
     ]
-    for request in asked:
+    for request in requested:
         try:
             body = json.dumps(request, allow_nan=False).encode()
         except (ValueError, UnicodeEncodeError):

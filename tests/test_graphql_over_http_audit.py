@@ -22,7 +22,7 @@ async def test_hub_passes_all_graphql_over_http_audits(node: str, servers: tuple
         audit = await asyncio.create_subprocess_exec(
             *(node, NODE / "audit.mjs", hub.urls[0], tenant.token("alice")), cwd=NODE, stdout=asyncio.subprocess.PIPE
         )
-        told, _ = await asyncio.wait_for(audit.communicate(), 60)
-    *failed, counted = [json.loads(line) for line in told.splitlines()]
+        received, _ = await asyncio.wait_for(audit.communicate(), 60)
+    *failed, recounted = [json.loads(line) for line in received.splitlines()]
     assert failed == []
-    assert counted == {"audits": AUDITS}
+    assert recounted == {"audits": AUDITS}

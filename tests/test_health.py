@@ -51,10 +51,10 @@ async def running(servers: tuple[Mongod, Redis], mail: FakeMailServer) -> AsyncI
 
 @pytest.fixture
 async def tenant(running: Deployment) -> AsyncIterator[Tenant]:
-    async with Tenant("acme", running.urls) as made:
+    async with Tenant("acme", running.urls) as created:
         users = [{"id": f"u{n}", "email": f"u{n}@people.example"} for n in range(12)]
-        await made.execute(PEOPLE, users=users)
-        yield made
+        await created.execute(PEOPLE, users=users)
+        yield created
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ async def health(tenant: Tenant) -> Json:
 
 
 async def doctor(tenant: Tenant, *arguments: str, **environment: str) -> tuple[int, str]:
-    given = ["doctor", "--tenant", tenant.name, *arguments]
-    done = await asyncio.to_thread(run_command, *given, jwt_secret=SECRET, **environment)
+    fields = ["doctor", "--tenant", tenant.name, *arguments]
+    done = await asyncio.to_thread(run_command, *fields, jwt_secret=SECRET, **environment)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout
 
@@ -82,11 +82,11 @@ async def test_health_of_a_working_hub_is_ok_also_in_doctor(
     await tenant.send("u1", channels=["EMAIL"])
     await wait_for_deliveries(tenant, "SENT")
 
-    async def counted() -> Json | None:
+    async def recounted() -> Json | None:
         found = await health(tenant)
         return found if found["workers"] and found["workers"][0]["calls"] == 1 else None
 
-    found = await eventually(counted, 20)
+    found = await eventually(recounted, 20)
     assert (found["ok"], found["problems"], found["deadLetters"], found["failureRate"]) == (True, [], 0, 0)
     assert (found["queues"], found["oldestDueSeconds"]) == ([], 0)
     state = {"open": False, "failureRate": 0, "since": None}
@@ -99,18 +99,18 @@ async def test_health_of_a_working_hub_is_ok_also_in_doctor(
         with pytest.raises(GraphQLErrors, match="FORBIDDEN"):
             await tenant.execute(query, user="u1" if "health" not in query else None)
     url = running.urls[0].removesuffix("/graphql")
-    code, said = await doctor(tenant, "--url", url)
-    assert code == 0, said
-    assert said.endswith("All is well.\n")
-    assert "ok     EMAIL is sent through smtp" in said
-    assert "EMAIL is not set up" not in said
+    code, output = await doctor(tenant, "--url", url)
+    assert code == 0, output
+    assert output.endswith("All is well.\n")
+    assert "ok     EMAIL is sent through smtp" in output
+    assert "EMAIL is not set up" not in output
     stores = {"mongo_url": servers[0].url, "redis_url": servers[1].url, "mongo_database": DATABASE}
-    code, said = await doctor(tenant, **stores)
-    assert "EMAIL is not set up in this environment; running workers send it through smtp" in said
-    assert "no running hub was queried" in said
-    code, said = await doctor(tenant, "--url", "http://127.0.0.1:1")
+    code, output = await doctor(tenant, **stores)
+    assert "EMAIL is not set up in this environment; running workers send it through smtp" in output
+    assert "no running hub was queried" in output
+    code, output = await doctor(tenant, "--url", "http://127.0.0.1:1")
     assert code == 1
-    assert "wrong  Nothing responds at http://127.0.0.1:1" in said
+    assert "wrong  Nothing responds at http://127.0.0.1:1" in output
     running.workers[0].kill()
     stale = datetime.now(UTC) - timedelta(seconds=ALIVE_S + 1)
     await store["workers"].update_many({}, {"$set": {"heartbeat_at": stale}})
@@ -137,29 +137,29 @@ async def test_health_with_failed_emails_is_not_ok_and_doctor_exits_with_1(
     await tenant.send(*(f"u{n}" for n in range(12)), channels=["EMAIL"])
     await wait_for_deliveries(tenant, "FAILED", 12)
 
-    async def counted() -> Json | None:
+    async def recounted() -> Json | None:
         found = await health(tenant)
         return found if found["failureRate"] == 1 else None
 
-    found = await eventually(counted, 20)
+    found = await eventually(recounted, 20)
     assert (found["ok"], found["deadLetters"]) == (False, 12)
     assert found["problems"][0] == "EMAIL through smtp fails: 12 of 12 calls in the last 15 minutes."
     assert found["problems"][1].startswith("12 deliveries are FAILED, 12 of them within a day")
-    code, said = await doctor(tenant, "--url", running.urls[0].removesuffix("/graphql"))
+    code, output = await doctor(tenant, "--url", running.urls[0].removesuffix("/graphql"))
     assert code == 1
-    assert "All is well" not in said
-    assert "wrong  12 deliveries are FAILED" in said
+    assert "All is well" not in output
+    assert "wrong  12 deliveries are FAILED" in output
 
 
 async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: FakeMailServer) -> None:
     mail.replies = {"MAIL": "451 4.3.2 later"}
     await tenant.send(*(f"u{n}" for n in range(12)), channels=["EMAIL"])
 
-    async def opened() -> Json | None:
+    async def context() -> Json | None:
         found = await health(tenant)
         return found if any(provider["open"] for provider in found["providers"]) else None
 
-    found = await eventually(opened, 20)
+    found = await eventually(context, 20)
     assert found["problems"][0].startswith("EMAIL through smtp is on hold since ")
     [smtp, webhook] = found["providers"]
     assert smtp["since"]
@@ -171,10 +171,10 @@ async def test_health_without_redis_and_workers_reports_both(
     tenant: Tenant, running: Deployment, store: Database
 ) -> None:
     """A worker that stops in order is gone at once; providers that this version does not know are left out."""
-    given = provider_settings(redis_url="redis://127.0.0.1:1")
+    fields = provider_settings(redis_url="redis://127.0.0.1:1")
     strange = {"$push": {"providers": {"channel": "FAX", "provider": "fax"}}}
-    async with redis(given) as client:
-        reader = health_reader(store, client, given, clock.now, None)
+    async with redis(fields) as client:
+        reader = health_reader(store, client, fields, clock.now, None)
         await eventually(lambda: store["workers"].find_one({}), 20)
         assert await running.workers[0].stop() == 0
         await store["workers"].update_one({}, {"$set": {"stopped": False}, **strange})

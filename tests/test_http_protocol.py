@@ -148,18 +148,18 @@ async def test_body_with_a_json_media_type_variant_is_accepted(here: Tenant, hea
 
 async def test_page_of_an_allowed_origin_may_send_any_header(here: Tenant) -> None:
     """What tracing and error trackers add, for one; credentials are never allowed, because there are no cookies."""
-    asked = "authorization,baggage,sentry-trace,tracestate,apollographql-client-name,x-anything"
-    headers = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": asked}
+    requested = "authorization,baggage,sentry-trace,tracestate,apollographql-client-name,x-anything"
+    headers = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": requested}
     async with here.http.options(here.urls[0], headers=headers) as response:
         assert response.status == 200
         assert response.headers["access-control-allow-origin"] == PAGE
-        assert response.headers["access-control-allow-headers"] == asked
+        assert response.headers["access-control-allow-headers"] == requested
         assert "access-control-allow-credentials" not in response.headers
     async with here.http.options(here.urls[0], headers=headers | {"origin": "https://evil.example"}) as response:
         assert "access-control-allow-origin" not in response.headers
     receipts = here.urls[0].replace("/graphql", "/r/x")
     async with here.http.options(receipts, headers=headers) as response:
-        assert response.headers["access-control-allow-headers"] == asked
+        assert response.headers["access-control-allow-headers"] == requested
 
 
 # ---------------------------------------------------------------- the Host header
@@ -180,15 +180,15 @@ async def test_path_with_an_extra_slash_does_not_redirect_to_the_host_header(her
 # ---------------------------------------------------------------- bytes without a token
 
 
-async def flood(peer: RawConnection, part: bytes) -> int:
+async def flood(server: RawConnection, part: bytes) -> int:
     """Sends that again and again, up to FLOOD_BYTES, and reads nothing, until the hub takes no more for a second.
     Returns how much it took."""
     parts = part * (65_536 // len(part) + 1)
     sent = 0
     while sent < FLOOD_BYTES:
-        peer.write(parts)
+        server.write(parts)
         try:
-            await asyncio.wait_for(peer.writer.drain(), 1)
+            await asyncio.wait_for(server.writer.drain(), 1)
         except (TimeoutError, ConnectionError):
             break
         sent += len(parts)
@@ -200,19 +200,19 @@ async def test_pipelined_requests_are_not_read_ahead(api: Process) -> None:
     before = resident_bytes(api)
     post = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
     for request in (GET, post):
-        async with open_raw(api.port) as peer:
-            await flood(peer, request)
+        async with open_raw(api.port) as server:
+            await flood(server, request)
             assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
 
 
 async def test_pipelined_requests_are_all_answered_in_order(api: Process) -> None:
     count = 3000
-    async with open_raw(api.port) as peer:
-        peer.write(b"".join(GET.replace(b"/healthz", b"/%d" % n) if n % 10 else GET for n in range(count)))
+    async with open_raw(api.port) as server:
+        server.write(b"".join(GET.replace(b"/healthz", b"/%d" % n) if n % 10 else GET for n in range(count)))
         for n in range(count):
-            head = (await asyncio.wait_for(peer.reader.readuntil(b"\r\n\r\n"), 10)).decode().lower()
+            head = (await asyncio.wait_for(server.reader.readuntil(b"\r\n\r\n"), 10)).decode().lower()
             size = int(head.partition("content-length: ")[2].split()[0])
-            body = await peer.reader.readexactly(size)
+            body = await server.reader.readexactly(size)
             assert head.split()[1] == ("404" if n % 10 else "200"), (n, head, body)
 
 
@@ -222,14 +222,14 @@ async def test_pipelined_requests_with_split_bodies_are_answered(here: Tenant, a
     body = body.replace(b"\r\n\r\n", b"\\r\\n ")
     token = here.token("alice")
     head = f"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\nauthorization: Bearer {token}\r\n"
-    whole = (f"{head}content-length: {len(body)}\r\n\r\n".encode() + body) * 3
-    async with open_raw(api.port) as peer:
-        for start in range(0, len(whole), 70_001):
-            peer.write(whole[start : start + 70_001])
+    complete = (f"{head}content-length: {len(body)}\r\n\r\n".encode() + body) * 3
+    async with open_raw(api.port) as server:
+        for start in range(0, len(complete), 70_001):
+            server.write(complete[start : start + 70_001])
             await asyncio.sleep(0)
         for _ in range(3):
-            status, answer = await peer.read_response()
-            assert (status, answer) == (200, {"data": {"me": {"id": "alice"}}})
+            status, response = await server.read_response()
+            assert (status, response) == (200, {"data": {"me": {"id": "alice"}}})
 
 
 async def test_unsupported_upgrade_is_ignored(here: Tenant, api: Process) -> None:
@@ -237,31 +237,31 @@ async def test_unsupported_upgrade_is_ignored(here: Tenant, api: Process) -> Non
     token = f"authorization: Bearer {here.token('alice')}\r\ncontent-type: {JSON}\r\n"
     upgrade = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
     head = f"POST /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}{token}content-length: {len(QUERY)}\r\n\r\n".encode()
-    async with open_raw(api.port) as peer:
+    async with open_raw(api.port) as server:
         for _ in range(2):
-            peer.write(head + QUERY)
-            assert await peer.read_response() == (200, {"data": {"me": {"id": "alice"}}})
+            server.write(head + QUERY)
+            assert await server.read_response() == (200, {"data": {"me": {"id": "alice"}}})
 
 
 async def test_invalid_bytes_after_a_request_are_answered_after_it(api: Process) -> None:
-    async with open_raw(api.port) as peer:
-        peer.write(GET + GET + b"garbage\r\n\r\n")
-        assert [(await peer.read_response())[0] for _ in range(3)] == [200, 200, 400]
-        assert await peer.read_to_end() == b""
-    for wrong in (b"GET / HTTP/2.0\r\nhost: x\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
-        async with open_raw(api.port) as peer:
-            peer.write(GET)
-            assert (await peer.read_response())[0] == 200
-            peer.write(GET + wrong + GET)
-            assert (await peer.read_response())[0] == 200
-            status, answer = await peer.read_response()
-            assert (status, answer["errors"][0]["extensions"]["code"]) == (400, "BAD_USER_INPUT")
-            assert await peer.read_to_end() == b""
-    async with open_raw(api.port) as peer:
-        peer.write(GET + handshake() + GET)
-        assert (await peer.read_response())[0] == 200
-        assert (await peer.read_response())[0] == 400
-        assert await peer.read_to_end() == b""
+    async with open_raw(api.port) as server:
+        server.write(GET + GET + b"garbage\r\n\r\n")
+        assert [(await server.read_response())[0] for _ in range(3)] == [200, 200, 400]
+        assert await server.read_to_end() == b""
+    for invalid in (b"GET / HTTP/2.0\r\nhost: x\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
+        async with open_raw(api.port) as server:
+            server.write(GET)
+            assert (await server.read_response())[0] == 200
+            server.write(GET + invalid + GET)
+            assert (await server.read_response())[0] == 200
+            status, response = await server.read_response()
+            assert (status, response["errors"][0]["extensions"]["code"]) == (400, "BAD_USER_INPUT")
+            assert await server.read_to_end() == b""
+    async with open_raw(api.port) as server:
+        server.write(GET + handshake() + GET)
+        assert (await server.read_response())[0] == 200
+        assert (await server.read_response())[0] == 400
+        assert await server.read_to_end() == b""
 
 
 async def test_stream_followed_by_a_request_ends_with_its_connection(here: Tenant, api: Process) -> None:
@@ -270,23 +270,23 @@ async def test_stream_followed_by_a_request_ends_with_its_connection(here: Tenan
     token = f"authorization: Bearer {here.token('bob')}\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
     head = f"POST /graphql HTTP/1.1\r\nhost: x\r\n{token}content-length: {len(body)}\r\n\r\n"
 
-    async def opened() -> bool:
-        async with open_raw(api.port) as peer:
-            peer.write(head.encode() + body + GET * 50)
-            return b" 200 " in await peer.reader.readuntil(b"\r\n")
+    async def context() -> bool:
+        async with open_raw(api.port) as server:
+            server.write(head.encode() + body + GET * 50)
+            return b" 200 " in await server.reader.readuntil(b"\r\n")
 
     for _ in range(50):
-        await eventually(opened)
+        await eventually(context)
 
 
 async def test_pings_without_reading_the_pongs_are_not_read_ahead(api: Process) -> None:
     """And so do messages in a heap, before anybody has said who they are."""
     before = resident_bytes(api)
     for part in (frame(FIN | PING, b"x" * 125), frame(FIN | TEXT, b'{"type": "ping"}'), frame(FIN | PING)):
-        async with open_raw(api.port) as peer:
-            peer.write(handshake())
-            await peer.reader.readuntil(b"\r\n\r\n")
-            assert await flood(peer, part) < FLOOD_BYTES
+        async with open_raw(api.port) as server:
+            server.write(handshake())
+            await server.reader.readuntil(b"\r\n\r\n")
+            assert await flood(server, part) < FLOOD_BYTES
             assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
 
 
@@ -320,12 +320,12 @@ async def test_many_frames_at_once_do_not_block_other_clients(monkeypatch: pytes
 
 async def test_socket_that_reads_gets_a_pong_for_each_ping(api: Process) -> None:
     count = 20_000
-    async with open_raw(api.port) as peer:
-        peer.write(handshake())
-        await peer.reader.readuntil(b"\r\n\r\n")
-        peer.write(b"".join(frame(FIN | PING, b"%05d" % n) for n in range(count)))
+    async with open_raw(api.port) as server:
+        server.write(handshake())
+        await server.reader.readuntil(b"\r\n\r\n")
+        server.write(b"".join(frame(FIN | PING, b"%05d" % n) for n in range(count)))
         for n in range(count):
-            pong = await asyncio.wait_for(peer.reader.readexactly(7), 10)
+            pong = await asyncio.wait_for(server.reader.readexactly(7), 10)
             assert pong == bytes((FIN | 0xA, 5)) + b"%05d" % n
 
 
@@ -334,11 +334,11 @@ async def test_many_connections_with_large_headers_use_little_memory(api: Proces
     before = resident_bytes(api)
     async with AsyncExitStack() as stack:
         for _ in range(200):
-            peer = await stack.enter_async_context(open_raw(api.port))
-            peer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + b"a:\r\n" * 15_000)
-        async with open_raw(api.port) as peer:
-            peer.write(GET)
-            assert (await peer.read_response())[0] == 200
+            server = await stack.enter_async_context(open_raw(api.port))
+            server.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + b"a:\r\n" * 15_000)
+        async with open_raw(api.port) as server:
+            server.write(GET)
+            assert (await server.read_response())[0] == 200
         assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
 
 
@@ -349,17 +349,17 @@ async def test_close_during_messages_logs_no_traceback(here: Tenant, api: Proces
     query = b'{"id": "%d", "type": "subscribe", "payload": {"query": "{ me { id } }"}}'
     feed = b'{"id": "f%d", "type": "subscribe", "payload": {"query": "subscription { inbox { kind } }"}}'
     for round in range(30):
-        async with open_raw(api.port) as peer:
+        async with open_raw(api.port) as server:
             messages = [init, *[b'{"type": "ping"}'] * (round % 7), *(query % n for n in range(round % 5))]
             messages += [feed % n for n in range(round % 3)] + [b'{"type": "ping"}'] * (round % 4)
-            said = handshake() + b"".join(frame(FIN | TEXT, message) for message in messages)
+            output = handshake() + b"".join(frame(FIN | TEXT, message) for message in messages)
             if round % 2:
-                peer.write(handshake())
-                await peer.reader.readuntil(b"\r\n\r\n")
-                said = said[len(handshake()) :]
-            peer.write(said + (goodbye if round % 3 else b""))
+                server.write(handshake())
+                await server.reader.readuntil(b"\r\n\r\n")
+                output = output[len(handshake()) :]
+            server.write(output + (goodbye if round % 3 else b""))
             if round % 4 == 0:
                 await asyncio.sleep(0.01)
             if round % 5:
-                await asyncio.wait_for(peer.reader.read(1), 5)
+                await asyncio.wait_for(server.reader.read(1), 5)
     assert (await here.execute("{ me { id } }", user="alice"))["me"]

@@ -41,16 +41,18 @@ async def test_invalid_body_is_rejected(tenant: Tenant) -> None:
         (b'{"query": "{ me { id } }", "operationName": 1}', "operationName"),
         (b'{"query": "{ me { id } }", "extensions": []}', "extensions"),
     ):
-        status, answer = await post(tenant, body)
-        assert (status, answer["errors"][0]["extensions"]) == (400, {"code": BAD_USER_INPUT, "field": field}), body[:60]
+        status, response = await post(tenant, body)
+        assert (status, response["errors"][0]["extensions"]) == (400, {"code": BAD_USER_INPUT, "field": field}), body[
+            :60
+        ]
 
 
 async def test_content_type_other_than_json_is_rejected(tenant: Tenant) -> None:
     body = b'{"query": "{ me { id } }"}'
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
-        status, answer = await post(tenant, body, content_type, "alice")
+        status, response = await post(tenant, body, content_type, "alice")
         assert status in {400, 415}
-        assert answer["errors"][0]["extensions"] == {"code": BAD_USER_INPUT, "field": "content-type"}
+        assert response["errors"][0]["extensions"] == {"code": BAD_USER_INPUT, "field": "content-type"}
     assert await post(tenant, body, "Application/JSON; charset=utf-8", "alice") == (
         200,
         {"data": {"me": {"id": "alice"}}},
@@ -71,10 +73,10 @@ async def test_body_too_large_is_413(tenant: Tenant) -> None:
         (many, 3 << 20, 200),
         (many, 4 << 20, 413),
     ):
-        status, answer = await post(tenant, padded(query, size), user=None if query == many else "alice")
+        status, response = await post(tenant, padded(query, size), user=None if query == many else "alice")
         assert status == expected, (query, size)
         if expected == 413:
-            assert answer["errors"][0]["extensions"]["code"] == LARGE
+            assert response["errors"][0]["extensions"]["code"] == LARGE
 
 
 async def test_very_large_body_is_not_read_to_its_end(tenant: Tenant) -> None:
@@ -102,11 +104,11 @@ async def test_get_allows_only_queries(tenant: Tenant) -> None:
     query = "query A($n: Int) { inbox(first: $n) { unread } } query B { me { id } }"
     assert await get(query=query, variables='{"n": 1}', operationName="A") == (200, {"data": {"inbox": {"unread": 0}}})
     await tenant.send("alice")
-    status, answer = await get(query="mutation { markAllRead { changed } }")
-    assert (status, answer["errors"][0]["extensions"]["code"]) == (405, BAD_USER_INPUT)
-    for wrong in ({}, {"query": ""}, {"query": "{ me { id } }", "variables": "{"}):
-        status, answer = await get(**wrong)
-        assert (status, answer["errors"][0]["extensions"]["code"]) == (400, BAD_USER_INPUT)
+    status, result = await get(query="mutation { markAllRead { changed } }")
+    assert (status, result["errors"][0]["extensions"]["code"]) == (405, BAD_USER_INPUT)
+    for invalid in ({}, {"query": ""}, {"query": "{ me { id } }", "variables": "{"}):
+        status, result = await get(**invalid)
+        assert (status, result["errors"][0]["extensions"]["code"]) == (400, BAD_USER_INPUT)
     for method in ("PUT", "DELETE", "PATCH"):
         async with tenant.http.request(method, tenant.next_url()) as response:
             assert response.status == 405
@@ -121,9 +123,9 @@ async def test_get_allows_only_queries(tenant: Tenant) -> None:
 async def test_production_has_no_suggestions_and_no_graphiql(tenant: Tenant) -> None:
     by_variable = "query ($p: [Priority!]) { inbox(filter: {priorities: $p}) { unread } }"
     for query in ("{ inbx { unread } }", "{ inbox { unred } }", "{ inbox(frist: 1) { unread } }", by_variable):
-        answer = await tenant.execute_raw(query, user="alice", p=["HIHG"])
-        assert [error["extensions"]["code"] for error in answer["errors"]] == [BAD_USER_INPUT]
-        assert "Did you mean" not in str(answer)
+        result = await tenant.execute_raw(query, user="alice", p=["HIHG"])
+        assert [error["extensions"]["code"] for error in result["errors"]] == [BAD_USER_INPUT]
+        assert "Did you mean" not in str(result)
     async with tenant.http.get(tenant.next_url().replace("/graphql", "/graphiql")) as response:
         assert response.status == 404
 
@@ -140,8 +142,8 @@ async def test_internal_errors_show_no_details(tenant: Tenant) -> None:
             ("query ($v: String!) { sends(after: $v) { nodes { id } } }", None),
             ("query ($v: String!) { sends(category: $v) { nodes { id } } }", None),
         ):
-            answer = await tenant.execute_raw(query, user=user, v=value)
-            assert {error["extensions"]["code"] for error in answer.get("errors", [])} <= {BAD_USER_INPUT}, (
+            response = await tenant.execute_raw(query, user=user, v=value)
+            assert {error["extensions"]["code"] for error in response.get("errors", [])} <= {BAD_USER_INPUT}, (
                 query,
                 value[:20],
             )
@@ -160,8 +162,8 @@ async def events_of(response: aiohttp.ClientResponse, count: int) -> list[tuple[
             if line.startswith("event: "):
                 name = line.removeprefix("event: ")
             elif line.startswith("data:"):
-                said = line.removeprefix("data:").strip()
-                found.append((name, json.loads(said) if said else None))
+                output = line.removeprefix("data:").strip()
+                found.append((name, json.loads(output) if output else None))
     return found
 
 
@@ -195,12 +197,12 @@ async def test_event_stream_serves_queries_and_subscriptions(tenant: Tenant) -> 
         sending.cancel()
     body = {"query": feed, "variables": {"a": "x"}}
     async with tenant.http.post(url, json=body, headers=sent) as response:
-        [(name, answer), end] = await events_of(response, 2)
-    assert answer
-    assert (name, answer["errors"][0]["extensions"]["code"], end) == ("next", BAD_USER_INPUT, ("complete", None))
+        [(name, result), end] = await events_of(response, 2)
+    assert result
+    assert (name, result["errors"][0]["extensions"]["code"], end) == ("next", BAD_USER_INPUT, ("complete", None))
 
 
 async def test_subscription_over_plain_http_is_rejected(tenant: Tenant) -> None:
-    status, answer = await post(tenant, b'{"query": "subscription { inbox { kind } }"}', user="alice")
-    assert answer["errors"][0]["extensions"]["code"] == BAD_USER_INPUT
+    status, response = await post(tenant, b'{"query": "subscription { inbox { kind } }"}', user="alice")
+    assert response["errors"][0]["extensions"]["code"] == BAD_USER_INPUT
     assert status in {200, 400}

@@ -68,7 +68,7 @@ async def test_send_uses_the_hub_clock_for_ids_creation_and_order(servers: tuple
     finds it."""
     mongod, redis = servers
     tenant = f"t{uuid4().hex[:12]}"
-    made = []
+    created = []
     settings = Settings(mongo_url=mongod.url, redis_url=redis.url, jwt_secret=("s" * 32,))
     async with build_components(settings) as hub:
         real = hub.server_clock.now
@@ -78,15 +78,15 @@ async def test_send_uses_the_hub_clock_for_ids_creation_and_order(servers: tuple
             publish = hub.services.publish
             publish._clock = publish._committer._transactions._clock = hub.server_clock.now
             request = SendRequest(users=("alice",), category="news", content=Content(title="Hello", body="you"))
-            made.append((off, (await publish.send(tenant, request, None)).send))
-        for off, send in made:
+            created.append((off, (await publish.send(tenant, request, None)).send))
+        for off, send in created:
             assert abs(send.created_at - real() - off) < timedelta(minutes=1)
             assert abs(ids.id_time(send.id) - real() - off) < timedelta(minutes=1)
-        asked: Any = {"category": None, "until": None, "first": 10, "after": None}
-        page = await hub.services.sends.page(tenant, since=None, **asked)
-        assert [send.id for send in page] == [made[1][1].id, made[2][1].id, made[0][1].id]
-        late = await hub.services.sends.page(tenant, since=real() + timedelta(hours=12), **asked)
-        assert [send.id for send in late] == [made[1][1].id, made[2][1].id]
+        requested: Any = {"category": None, "until": None, "first": 10, "after": None}
+        page = await hub.services.sends.page(tenant, since=None, **requested)
+        assert [send.id for send in page] == [created[1][1].id, created[2][1].id, created[0][1].id]
+        late = await hub.services.sends.page(tenant, since=real() + timedelta(hours=12), **requested)
+        assert [send.id for send in late] == [created[1][1].id, created[2][1].id]
     async with AsyncMongoClient(mongod.url, tz_aware=True) as client:
         async for receipt in client["hub"].receipts.find({"tenant": tenant}):
             assert abs(ids.id_time(receipt["_id"]) - receipt["at"]) < timedelta(seconds=2)
@@ -96,19 +96,19 @@ async def test_send_uses_the_hub_clock_for_ids_creation_and_order(servers: tuple
 def test_ids_are_uuids_of_their_instant_and_sort_by_creation(moments: list[datetime]) -> None:
     """Also many of one millisecond."""
     for at in sorted(moments):
-        made = [ids.new_id(at) for _ in range(20)]
-        assert made == sorted(set(made))
-        for id in made:
+        created = [ids.new_id(at) for _ in range(20)]
+        assert created == sorted(set(created))
+        for id in created:
             assert UUID(id).version == 7
             assert timedelta() <= ids.id_time(id) - clock.floor_ms(at) <= timedelta(milliseconds=ids.CLOCK_STEP_BACK_MS)
-        assert made[0] >= ids.first_id_at(clock.floor_ms(at))
+        assert created[0] >= ids.first_id_at(clock.floor_ms(at))
 
 
 def test_ids_keep_their_order_when_the_clock_goes_back_a_little() -> None:
     """By less than a second, as a reading of MongoDB's clock may move it."""
     now = clock.now()
-    made = [ids.new_id(now - timedelta(milliseconds=back)) for back in (0, 1, 500, 999)]
-    assert made == sorted(made)
+    created = [ids.new_id(now - timedelta(milliseconds=back)) for back in (0, 1, 500, 999)]
+    assert created == sorted(created)
 
 
 async def test_clock_runs_on_while_mongodb_is_away() -> None:

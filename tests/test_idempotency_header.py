@@ -32,8 +32,8 @@ async def keyed(tenant: Tenant, query: str, key: str, *, role: Role = Role.ADMIN
     return await tenant.execute_raw(query, headers=headers, **variables)
 
 
-def codes(answer: Json) -> set[str]:
-    return {error["extensions"]["code"] for error in answer.get("errors", [])}
+def codes(response: Json) -> set[str]:
+    return {error["extensions"]["code"] for error in response.get("errors", [])}
 
 
 async def endpoints(tenant: Tenant) -> int:
@@ -82,8 +82,8 @@ async def test_user_export_is_not_stored(tenant: Tenant, database: Database, how
     await tenant.execute(query, user="alice", l=label)
     await tenant.send("alice", title=title)
     for _ in range(2):
-        answer = await keyed(tenant, EXPORTS[how], "k", role=role)
-        assert answer
+        response = await keyed(tenant, EXPORTS[how], "k", role=role)
+        assert response
     found = await kept(database, tenant)
     assert not [text for text in ("alice", "+4915112345678", label, title) if text in found]
     service = await keyed(tenant, EXPORTS["fragment"], "k", role=Role.SERVICE)
@@ -92,10 +92,10 @@ async def test_user_export_is_not_stored(tenant: Tenant, database: Database, how
 
 async def test_partially_failed_mutation_runs_once(tenant: Tenant) -> None:
     """What took effect is not repeated, also where the error makes `data` null."""
-    answers = [await keyed(tenant, PARTS, "k", one=GOOD, two=BAD) for _ in range(3)]
+    responses = [await keyed(tenant, PARTS, "k", one=GOOD, two=BAD) for _ in range(3)]
     assert await endpoints(tenant) == 1
-    assert codes(answers[0]) == {"BAD_USER_INPUT"}
-    assert answers[1] == answers[2] == answers[0]
+    assert codes(responses[0]) == {"BAD_USER_INPUT"}
+    assert responses[1] == responses[2] == responses[0]
 
 
 async def test_mutation_without_effect_may_run_again_under_its_key(tenant: Tenant) -> None:

@@ -91,9 +91,9 @@ async def test_notification_has_every_field_as_it_was_sent(tenant: Tenant) -> No
 
 async def test_me_and_user_return_the_same_user_and_inbox(tenant: Tenant) -> None:
     await tenant.send("alice")
-    person = "id email locale timezone attributes createdAt updatedAt inbox { unread unseen nodes { id title } }"
-    me = (await tenant.execute(f"{{ me {{ {person} }} }}", user="alice"))["me"]
-    assert me == (await tenant.execute(f'{{ user(id: "alice") {{ {person} }} }}'))["user"]
+    user = "id email locale timezone attributes createdAt updatedAt inbox { unread unseen nodes { id title } }"
+    me = (await tenant.execute(f"{{ me {{ {user} }} }}", user="alice"))["me"]
+    assert me == (await tenant.execute(f'{{ user(id: "alice") {{ {user} }} }}'))["user"]
     assert (me["id"], me["locale"], me["timezone"], me["inbox"]["unread"]) == ("alice", "en", "UTC", 1)
     query = 'query ($n: Int, $a: String) { user(id: "alice") { inbox(first: $n, after: $a, filter: {view: UNREAD}) { edges { cursor } } } }'
     [edge] = (await tenant.execute(query, n=1))["user"]["inbox"]["edges"]

@@ -65,7 +65,7 @@ async def test_every_inbox_query_uses_an_index_and_sorts_nothing(tenant: Tenant,
         assert head
         for view in InboxView:
             for after in (None, 20):
-                for wanted in (
+                for expected in (
                     InboxQuery(view=view),
                     InboxQuery(view=view, categories=("news",)),
                     InboxQuery(view=view, categories=("a", "news", "z")),
@@ -73,7 +73,7 @@ async def test_every_inbox_query_uses_an_index_and_sorts_nothing(tenant: Tenant,
                     InboxQuery(view=view, words=("number",)),
                     InboxQuery(view=view, categories=("news",), words=("number",)),
                 ):
-                    await store.get_page(key, wanted, 20, after)
+                    await store.get_page(key, expected, 20, after)
         await store.list_ids(key, InboxQuery(), VIEWS[InboxView.UNREAD], 1000, upto=head.modseq)
         async with client.start_session() as session:
             await store.list_in_states(key, VIEWS[InboxView.ACTIVE], 1001, session)
@@ -88,9 +88,9 @@ async def test_every_inbox_query_uses_an_index_and_sorts_nothing(tenant: Tenant,
             for category in (None, "news"):
                 for since in (None, now() - timedelta(days=1)):
                     await sends.page(tenant.name, category=category, since=since, until=None, first=20, after=at)
-        asked = [*commands.sent]
-        assert len(asked) > 60
-        for command in asked:
+        requested = [*commands.sent]
+        assert len(requested) > 60
+        for command in requested:
             found = await explained(database, command)
             assert found & {"IXSCAN", "IDHACK"}, command
             assert not found & {"COLLSCAN", "SORT"}, (command, found)

@@ -80,9 +80,9 @@ def test_mark_leads_to_its_state_and_receipts(n: Notification, name: str) -> Non
         "due": placed.wake_at is None or placed.wake_at > NOW,
         "removed": placed.state is None,
     }[name]
-    told = [kind.name.lower() for kind in state.receipt_kinds(n, after)]
-    assert len(set(told)) == len(told)
+    received = [kind.name.lower() for kind in state.receipt_kinds(n, after)]
+    assert len(set(received)) == len(received)
     for kind, field in (("seen", "seen_at"), ("read", "read_at"), ("archived", "archived_at")):
-        assert (kind in told) == (not getattr(n, field) and bool(getattr(after, field)))
-    assert ("unread" in told) == (bool(n.read_at) and not after.read_at)
+        assert (kind in received) == (not getattr(n, field) and bool(getattr(after, field)))
+    assert ("unread" in received) == (bool(n.read_at) and not after.read_at)
     assert state.receipt_kinds(n, n) == []

@@ -103,8 +103,8 @@ SENDS: list[tuple[Json, str, str | None]] = [
 async def test_send_above_a_limit_returns_code_and_field(
     tenant: Tenant, input: Json, code: str, field: str | None
 ) -> None:
-    answer = await tenant.execute_raw(SEND, input=input)
-    [error] = answer["errors"]
+    response = await tenant.execute_raw(SEND, input=input)
+    [error] = response["errors"]
     assert error["extensions"]["code"] == code
     if field:
         assert error["extensions"]["field"] == field
@@ -215,8 +215,8 @@ async def test_attributes_above_their_limit_are_rejected(tenant: Tenant) -> None
 
 async def test_idempotency_key_above_its_limit_is_rejected(tenant: Tenant) -> None:
     for key in ("k" * 257, ""):
-        answer = await tenant.execute_raw(UPSERT, headers={"Idempotency-Key": key}, users=[])
-        assert answer["errors"][0]["extensions"] == {"code": BAD_USER_INPUT, "field": "Idempotency-Key"}
+        response = await tenant.execute_raw(UPSERT, headers={"Idempotency-Key": key}, users=[])
+        assert response["errors"][0]["extensions"] == {"code": BAD_USER_INPUT, "field": "Idempotency-Key"}
 
 
 SMALL = {
@@ -335,8 +335,8 @@ async def test_query_above_its_limits_is_rejected(tenant: Tenant) -> None:
         "#",
     ):
         async with asyncio.timeout(2):
-            told = await error_codes_and_fields(tenant, query)
-        assert {code for code, _ in told} == {BAD_USER_INPUT}, query[:60]
+            received = await error_codes_and_fields(tenant, query)
+        assert {code for code, _ in received} == {BAD_USER_INPUT}, query[:60]
 
 
 @pytest.mark.parametrize(
@@ -350,8 +350,8 @@ async def test_query_above_its_limits_is_rejected(tenant: Tenant) -> None:
     ],
 )
 async def test_invalid_scalar_literal_is_rejected(tenant: Tenant, query: str) -> None:
-    answer = await tenant.execute_raw(query, user="alice")
-    assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_USER_INPUT"]
+    response = await tenant.execute_raw(query, user="alice")
+    assert [error["extensions"]["code"] for error in response["errors"]] == ["BAD_USER_INPUT"]
 
 
 async def test_send_with_users_in_another_order_is_a_duplicate(tenant: Tenant) -> None:
@@ -363,10 +363,10 @@ async def test_send_with_users_in_another_order_is_a_duplicate(tenant: Tenant) -
 @pytest.mark.parametrize("field", ["sends", "send"])
 async def test_cursor_of_another_list_is_rejected(tenant: Tenant, field: str) -> None:
     sent = (await tenant.send("alice"))["send"]["id"]
-    place = (await tenant.inbox("alice"))["pageInfo"]["endCursor"]
+    cursor = (await tenant.inbox("alice"))["pageInfo"]["endCursor"]
     query = {
-        "sends": f'{{ sends(after: "{place}") {{ nodes {{ id }} }} }}',
-        "send": f'{{ send(id: "{sent}") {{ notifications(after: "{place}") {{ nodes {{ id }} }} }} }}',
+        "sends": f'{{ sends(after: "{cursor}") {{ nodes {{ id }} }} }}',
+        "send": f'{{ send(id: "{sent}") {{ notifications(after: "{cursor}") {{ nodes {{ id }} }} }} }}',
     }[field]
     with pytest.raises(GraphQLErrors) as refused:
         await tenant.execute(query)

@@ -39,25 +39,25 @@ async def put(lanes: Lanes, priority: str, tenant: str, many: int) -> None:
     assert not await lanes.put(entries)
 
 
-def shares(taken: list[tuple[str, str]], word: int) -> Counter[str]:
+def shares(accepted: list[tuple[str, str]], word: int) -> Counter[str]:
     """How many of each priority (0) or tenant (1)."""
-    assert all(lane == lane_of("EMAIL", *id.split("/")[:2]) for lane, id in taken)
-    return Counter(id.split("/")[word] for _, id in taken)
+    assert all(lane == lane_of("EMAIL", *id.split("/")[:2]) for lane, id in accepted)
+    return Counter(id.split("/")[word] for _, id in accepted)
 
 
 async def test_critical_goes_first_and_low_is_not_starved(lanes: Lanes) -> None:
-    taken: list[tuple[str, str]] = []
+    accepted: list[tuple[str, str]] = []
     for priority in ("LOW", "MEDIUM", "HIGH", "CRITICAL"):
         await put(lanes, priority, "acme", 500)
     rounds = 160
     for _ in range(rounds):
         ids = await lanes.take("EMAIL", 10, 10, {})
-        taken += ids
+        accepted += ids
         await put(lanes, "CRITICAL", "acme", shares(ids, 0)["CRITICAL"])
-    found = shares(taken, 0)
-    log.info("of %d taken while CRITICAL never ended: %s", len(taken), dict(found))
-    assert len(taken) == 10 * rounds
-    assert found["CRITICAL"] > 0.9 * len(taken)
+    found = shares(accepted, 0)
+    log.info("of %d taken while CRITICAL never ended: %s", len(accepted), dict(found))
+    assert len(accepted) == 10 * rounds
+    assert found["CRITICAL"] > 0.9 * len(accepted)
     assert found["MEDIUM"] == 2 * found["HIGH"] == 2 * found["LOW"] > 0
 
 
@@ -79,8 +79,8 @@ async def test_lane_with_an_evicted_turn_gets_a_new_one(servers: tuple[Mongod, R
         lane = lane_of("EMAIL", "HIGH", "acme")
 
         async def evict() -> None:
-            gone = [key async for key in client.scan_iter(match=f"{prefix}*") if b"lane:" not in key]
-            await client.delete(*gone)
+            removed = [key async for key in client.scan_iter(match=f"{prefix}*") if b"lane:" not in key]
+            await client.delete(*removed)
             assert await lanes.take("EMAIL", 12, 12, {}) == []
 
         await put(lanes, "HIGH", "acme", 3)
@@ -117,8 +117,8 @@ async def test_every_enqueued_id_is_taken_once(lanes: Lanes) -> None:
         held = {tenant: chosen.randrange(4) for tenant in chosen.sample(tenants, 2)}
         waiting.subtract(id for _, id in await lanes.take("EMAIL", chosen.randrange(1, 6), 3, held))
         assert min(waiting.values(), default=0) >= 0
-    while taken := await lanes.take("EMAIL", 50, 50, {}):
-        waiting.subtract(id for _, id in taken)
+    while accepted := await lanes.take("EMAIL", 50, 50, {}):
+        waiting.subtract(id for _, id in accepted)
     assert not any(waiting.values())
 
 
@@ -132,7 +132,7 @@ async def waits_s(tenant: Tenant, outside: FakeChannels, many: int) -> list[floa
     """How long each of `many` HIGH deliveries takes, one after the other: from the call of `send` to its arrival."""
     waits = []
     for _ in range(many):
-        begun_at = time.monotonic()
+        started_at = time.monotonic()
         before = len(outside.receiver.bodies["/bob"])
         await tenant.send("bob", channels=["WEBHOOK"], priority="HIGH")
 
@@ -140,7 +140,7 @@ async def waits_s(tenant: Tenant, outside: FakeChannels, many: int) -> list[floa
             return len(outside.receiver.bodies["/bob"]) > before
 
         await eventually(arrived, 60)
-        waits.append(time.monotonic() - begun_at)
+        waits.append(time.monotonic() - started_at)
     return waits
 
 
@@ -164,9 +164,9 @@ async def test_flood_and_hanging_endpoints_of_one_tenant_do_not_delay_another(se
             outside.receiver.responses["/carol"] = lambda *_: gate
             outside.receiver.responses["/bob"] = lambda *_: 0.0
             alone = await waits_s(small, outside, many)
-            begun_at = time.monotonic()
+            started_at = time.monotonic()
             await flood(big, "alice", FLOOD, priority="HIGH")
-            beside = await waits_s(small, outside, many)
+            concurrent = await waits_s(small, outside, many)
             assert len(outside.receiver.bodies["/alice"]) < FLOOD - AT_ONCE // 4, "it is not over yet"
             await flood(hung, "carol", 100, priority="CRITICAL")
             hanging = await waits_s(small, outside, many)
@@ -174,12 +174,15 @@ async def test_flood_and_hanging_endpoints_of_one_tenant_do_not_delay_another(se
             outside.slow(0)
             log.info("p50 and p95 of HIGH, ms: alone %s", p50_p95_ms(alone))
             log.info(
-                "beside a flood of %d %s, and endpoints that hang %s", FLOOD, p50_p95_ms(beside), p50_p95_ms(hanging)
+                "beside a flood of %d %s, and endpoints that hang %s",
+                FLOOD,
+                p50_p95_ms(concurrent),
+                p50_p95_ms(hanging),
             )
-            assert p50_p95_ms(beside)[1] < p50_p95_ms(alone)[1] + 1000
+            assert p50_p95_ms(concurrent)[1] < p50_p95_ms(alone)[1] + 1000
             assert p50_p95_ms(hanging)[1] < p50_p95_ms(alone)[1] + 1000
             found = await wait_until_settled(big, FLOOD, 600)
-            log.info("the flood was over after %.1f s", time.monotonic() - begun_at)
+            log.info("the flood was over after %.1f s", time.monotonic() - started_at)
             assert {delivery["status"] for delivery in found} == {"DELIVERED"}
 
 
@@ -199,8 +202,8 @@ async def test_critical_overtakes_a_batch_of_low_which_continues(servers: tuple[
         await flood(tenant, "bob", 300, priority="CRITICAL")
         await deployment.workers[0].start()
         found = await wait_until_settled(tenant, 400, 60)
-        came = outside.arrivals()
-        order = [d["userId"] for d in sorted(found, key=lambda d: came[d["id"]])]
+        arrivals = outside.arrivals()
+        order = [d["userId"] for d in sorted(found, key=lambda d: arrivals[d["id"]])]
         last = len(order) - order[::-1].index("bob")
         log.info("%d LOW arrived among the first %d, until the last CRITICAL had", order[:last].count("alice"), last)
         assert order[:50].count("bob") > 35

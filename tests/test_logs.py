@@ -27,9 +27,9 @@ async def test_request_id_is_kept_if_it_is_safe_in_a_log(tenant: Tenant, given: 
     sent = {"authorization": f"Bearer {tenant.token('ann')}", "x-request-id": given}
     async with tenant.http.post(tenant.next_url(), json={"query": "{ __typename }"}, headers=sent) as response:
         assert response.status == 200
-        answered = response.headers["x-request-id"]
-    assert (answered == given) is kept
-    assert re.fullmatch(r"[\x21-\x7e]{1,128}", answered)
+        acknowledged = response.headers["x-request-id"]
+    assert (acknowledged == given) is kept
+    assert re.fullmatch(r"[\x21-\x7e]{1,128}", acknowledged)
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
@@ -80,8 +80,8 @@ async def test_internal_error_over_http_is_one_line_in_the_log(
     tenant: Tenant, deployment: Deployment, broken: Broken
 ) -> None:
     id = uuid4().hex
-    answer = await tenant.execute_raw(INBOX, user=broken.user, headers={"x-request-id": id})
-    assert answer["errors"][0]["extensions"] == {"code": INTERNAL, "requestId": id}
+    response = await tenant.execute_raw(INBOX, user=broken.user, headers={"x-request-id": id})
+    assert response["errors"][0]["extensions"] == {"code": INTERNAL, "requestId": id}
     the_fault(deployment, tenant, id)
 
 
@@ -90,8 +90,8 @@ async def test_several_internal_errors_of_one_request_are_one_line(
 ) -> None:
     id = uuid4().hex
     query = "query ($id: ID!) { a: user(id: $id) { inbox { unread } } b: user(id: $id) { inbox { unseen } } }"
-    answer = await tenant.execute_raw(query, headers={"x-request-id": id}, id=broken.user)
-    assert [error["extensions"]["requestId"] for error in answer["errors"]] == [id, id]
+    response = await tenant.execute_raw(query, headers={"x-request-id": id}, id=broken.user)
+    assert [error["extensions"]["requestId"] for error in response["errors"]] == [id, id]
     assert the_fault(deployment, tenant, id, user="").count("Missing fields: unread") == 2
 
 
@@ -128,11 +128,11 @@ async def test_mongodb_errors_are_logged_without_documents(
     id, title = uuid4().hex, f"never-to-be-logged-{uuid4().hex}"
     await database.command("collMod", "notifications", validator={"title": {"$ne": title}})
     try:
-        given = {"to": {"users": ["ann"]}, "category": "news", "content": {"title": title, "body": ""}}
-        answer = await tenant.execute_raw(SEND, input=given, headers={"x-request-id": id})
+        fields = {"to": {"users": ["ann"]}, "category": "news", "content": {"title": title, "body": ""}}
+        response = await tenant.execute_raw(SEND, input=fields, headers={"x-request-id": id})
     finally:
         await database.command("collMod", "notifications", validator={})
-    assert answer["errors"][0]["extensions"] == {"code": INTERNAL, "requestId": id}
+    assert response["errors"][0]["extensions"] == {"code": INTERNAL, "requestId": id}
     assert "BulkWriteError: batch op errors occurred" in the_fault(deployment, tenant, id, user="")
     assert not any(title in api.log for api in deployment.apis)
 
@@ -153,16 +153,16 @@ async def test_operations_are_logged_at_debug_without_content(
                 await tenant.execute_raw("query A($x: Int) { inbox(first: $x) { unread } }", user="bob", x=1000)
                 await tenant.send("ann", title="not for the log")
                 await feed.take(1)
-            said = log_lines(process, event="operation", tenant=tenant.name)
+            output = log_lines(process, event="operation", tenant=tenant.name)
     finally:
         process.kill()
-    told = [(line["transport"], line["kind"], line["field"], line["code"], line["user"]) for line in said]
-    assert sorted(told) == [
+    received = [(line["transport"], line["kind"], line["field"], line["code"], line["user"]) for line in output]
+    assert sorted(received) == [
         ("http", "mutation", "send", "OK", ""),
         ("http", "mutation", "send", "OK", ""),
         ("http", "query", "inbox", "BAD_USER_INPUT", "bob"),
         ("websocket", "subscription", "inbox", "OK", "ann"),
     ]
-    assert len({line["request_id"] for line in said}) == 4
+    assert len({line["request_id"] for line in output}) == 4
     assert "not for the log" not in process.log
     assert "eyJ" not in process.log  # as tokens begin

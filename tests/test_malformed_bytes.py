@@ -103,16 +103,16 @@ async def wire(tenant: Tenant) -> AsyncIterator[Wire]:
 @pytest.mark.parametrize("what", FRAMES)
 async def test_invalid_frame_closes_the_socket(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
     sent, code = FRAMES[what]
-    async with wire(tenant) as open:
-        open.writer.write(handshake())
-        assert await open.status() == 101
+    async with wire(tenant) as connection:
+        connection.writer.write(handshake())
+        assert await connection.status() == 101
         with stopwatch(what):
-            open.writer.write(sent)
-            assert await open.close_code() == code
+            connection.writer.write(sent)
+            assert await connection.close_code() == code
         if code >= BAD_REQUEST:  # the hub waits for an answer to these
-            open.writer.write(frame(FIN | CLOSE, struct.pack("!H", code)))
+            connection.writer.write(frame(FIN | CLOSE, struct.pack("!H", code)))
         with suppress(ConnectionResetError):
-            assert not await open.reader.read()  # and it is closed
+            assert not await connection.reader.read()  # and it is closed
 
 
 @pytest.mark.parametrize(
@@ -128,17 +128,17 @@ async def test_invalid_frame_closes_the_socket(tenant: Tenant, stopwatch: Stopwa
     ],
 )
 async def test_socket_aborted_in_the_middle_is_released(tenant: Tenant, left: bytes) -> None:
-    async with wire(tenant) as open:
-        open.writer.write(handshake() + left)
-        assert await open.status() == 101
+    async with wire(tenant) as connection:
+        connection.writer.write(handshake() + left)
+        assert await connection.status() == 101
     assert (await tenant.execute("{ me { id } }", user="alice"))["me"]
 
 
 async def status(tenant: Tenant, stopwatch: Stopwatch, what: str, sent: bytes) -> int:
-    async with wire(tenant) as open:
+    async with wire(tenant) as connection:
         with stopwatch(what):
-            open.writer.write(sent)
-            return await open.status()
+            connection.writer.write(sent)
+            return await connection.status()
 
 
 @pytest.mark.parametrize(
@@ -300,20 +300,20 @@ async def test_nonsense_headers_are_harmless(tenant: Tenant, stopwatch: Stopwatc
     ids=lambda query: str(query)[:60],
 )
 async def test_unknown_paths_are_rejected(tenant: Tenant, stopwatch: Stopwatch, query: str) -> None:
-    async with wire(tenant) as open:
+    async with wire(tenant) as connection:
         with stopwatch(query[:60]):
             lines = [f"GET /graphql{query} HTTP/1.1", "host: x", f"authorization: Bearer {tenant.token('alice')}"]
-            open.writer.write("\r\n".join([*lines, "", ""]).encode())
-            head = (await open.reader.readuntil(b"\r\n\r\n")).decode().lower()
+            connection.writer.write("\r\n".join([*lines, "", ""]).encode())
+            head = (await connection.reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = int(head.partition("content-length:")[2].split()[0])
-            answer = json.loads(await open.reader.readexactly(length))
-    assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+            response = json.loads(await connection.reader.readexactly(length))
+    assert response["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
 async def test_incomplete_body_is_released(tenant: Tenant) -> None:
     for length, sent in ((100, b'{"query":'), (1 << 20, b"x" * 100_000), (27, b"")):
-        async with wire(tenant) as open:
+        async with wire(tenant) as connection:
             token = f"authorization: Bearer {tenant.token('alice')}"
-            open.writer.write(posted(sent, f"content-length: {length}", AS_JSON, token))
-            await open.writer.drain()
+            connection.writer.write(posted(sent, f"content-length: {length}", AS_JSON, token))
+            await connection.writer.drain()
     assert (await tenant.execute("{ me { id } }", user="alice"))["me"]

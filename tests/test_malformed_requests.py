@@ -102,9 +102,9 @@ async def test_query_that_is_costly_to_validate_is_rejected_immediately(
     with stopwatch(f"query, {what}"):
         async with tenant.http.post(tenant.next_url(), data=BytesIO(body), headers=headers | JSON) as response:
             assert response.status == 200
-            answer = await response.read()
-    assert {error["extensions"]["code"] for error in orjson.loads(answer)["errors"]} == {"BAD_USER_INPUT"}
-    assert len(answer) < 10_000
+            result = await response.read()
+    assert {error["extensions"]["code"] for error in orjson.loads(result)["errors"]} == {"BAD_USER_INPUT"}
+    assert len(result) < 10_000
 
 
 @pytest.mark.parametrize("what", BODIES)
@@ -112,8 +112,8 @@ async def test_invalid_body_is_rejected(tenant: Tenant, stopwatch: Stopwatch, wh
     headers = {"authorization": f"Bearer {tenant.token('alice')}"}
     with stopwatch(f"body, {what}"):
         async with tenant.http.post(tenant.next_url(), data=BytesIO(BODIES[what]), headers=headers | JSON) as response:
-            answer = await response.read()
+            result = await response.read()
             assert response.status == (415 if what in NO_UTF8 else 400)
             assert (response.headers.get("accept-post") == "application/json") is (what in NO_UTF8)
-    assert orjson.loads(answer)["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
-    assert len(answer) < 1000
+    assert orjson.loads(result)["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert len(result) < 1000

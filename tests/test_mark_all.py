@@ -103,9 +103,9 @@ async def running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 async def sending(tenant: Tenant, url: str, took_s: list[float]) -> None:
     """Sends to other people through that process, one after another, for ever."""
     while True:
-        begun = time.monotonic()
+        started_at = time.monotonic()
         await tenant.send(f"other-{len(took_s) % 50}", url=url)
-        took_s.append(time.monotonic() - begun)
+        took_s.append(time.monotonic() - started_at)
 
 
 async def surviving(database: Database, tenant: Tenant, url: str) -> None:
@@ -114,11 +114,11 @@ async def surviving(database: Database, tenant: Tenant, url: str) -> None:
     head = await database.mailboxes.find_one({"_id": key})
     assert head
 
-    async def begun() -> bool:
+    async def started_at() -> bool:
         now = await database.mailboxes.find_one({"_id": key})
         return bool(now and now["modseq"] > head["modseq"])
 
-    await eventually(begun, 60)
+    await eventually(started_at, 60)
     for number in range(MEANWHILE):
         await tenant.send("alice", title=f"Meanwhile {number}", url=url)
 
@@ -129,20 +129,20 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
 ) -> None:
     """New, then seen, then read, then archived: each of the three changes everything that was there."""
     await seed(database, tenant, "alice", MANY)
-    here, there = tenant.urls
-    device = Device(tenant, "alice", there)
+    here, exists = tenant.urls
+    device = Device(tenant, "alice", exists)
     expected = MANY
     async with running(device.run()):
         for field in FIELDS:
             await eventually(lambda: _up_to_date(database, tenant, device), 120)
             device.kinds.clear()
             took_s: list[float] = []
-            meanwhile = asyncio.create_task(surviving(database, tenant, there))
+            meanwhile = asyncio.create_task(surviving(database, tenant, exists))
             async with running(sending(tenant, here, took_s)):
-                begun = time.monotonic()
+                started_at = time.monotonic()
                 async with asyncio.timeout(600):
                     payload = await tenant.mark_all("alice", field, url=here)
-                lasted_s = time.monotonic() - begun
+                lasted_s = time.monotonic() - started_at
             await meanwhile
             assert payload["changed"] == expected
             unread = expected + MEANWHILE if field == "markAllSeen" else MEANWHILE
@@ -151,7 +151,7 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
                 == await counts(database, tenant, "alice")
                 == (unread, MEANWHILE)
             )
-            page = await tenant.inbox("alice", url=there)
+            page = await tenant.inbox("alice", url=exists)
             assert (page["unread"], page["unseen"]) == (unread, MEANWHILE)
             assert {n["title"] for n in page["nodes"][:MEANWHILE]} == {f"Meanwhile {n}" for n in range(MEANWHILE)}
             with capsys.disabled():
@@ -178,8 +178,8 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
 
 async def _up_to_date(database: Database, tenant: Tenant, device: Device) -> bool:
     """Whether the device is up to date with the store."""
-    kept = device.replica.unread, device.replica.unseen
-    return device.listening and kept == await counts(database, tenant, "alice")
+    stored = device.replica.unread, device.replica.unseen
+    return device.listening and stored == await counts(database, tenant, "alice")
 
 
 @pytest.mark.parametrize("field", FIELDS)

@@ -34,14 +34,14 @@ def test_messages_contain_every_change_unchanged(rows: list[tuple[int, bool, Inb
         )  # fmt: skip
         event = model.InboxEvent(kind=kind, modseq=number, unread=number, unseen=1, notification=n)
         changes.append(MailboxChange(mailbox=mailbox, epoch="e", first=number, last=number, events=(event,)))
-    heard: list[MailboxChange] = []
+    received: list[MailboxChange] = []
     for name, data in message_codec.encode_changes(changes):
         if name:
-            heard.append(message_codec.decode_changed(data))
-            assert heard[-1].mailbox == name
+            received.append(message_codec.decode_changed(data))
+            assert received[-1].mailbox == name
         else:
             message = message_codec.decode_common(data)
             assert isinstance(message, message_codec.Broadcast)
             assert len(message.rows) >= message_codec.BROADCAST_MIN_MAILBOXES
-            heard += [message.change_of(row) for row in message.rows]
-    assert sorted(heard, key=lambda changed: changed.first) == changes
+            received += [message.change_of(row) for row in message.rows]
+    assert sorted(received, key=lambda changed: changed.first) == changes

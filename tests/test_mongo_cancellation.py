@@ -29,9 +29,9 @@ STOP_WITHIN_S = 25.0  # HUB_SHUTDOWN_TIMEOUT_S and 5 s, and something for the ma
 @pytest.fixture
 async def client(servers: tuple[Mongod, Redis]) -> AsyncIterator[Client]:
     """At most 5 calls at once."""
-    made = Client(servers[0].url, 5, timeoutMS=TIMEOUT_MS, serverSelectionTimeoutMS=TIMEOUT_MS)
-    yield made
-    await made.close()
+    created = Client(servers[0].url, 5, timeoutMS=TIMEOUT_MS, serverSelectionTimeoutMS=TIMEOUT_MS)
+    yield created
+    await created.close()
 
 
 async def cancel_twice(tasks: list[asyncio.Task[object]]) -> None:
@@ -140,14 +140,14 @@ async def test_watchdog_does_not_end_a_process_while_mongodb_is_down(monkeypatch
         assert ended == []
         watching.cancel()
 
-        async def answers() -> bool:
+        async def responses() -> bool:
             try:
                 await client.admin.command("ping")
             except PyMongoError:
                 return False
             return True
 
-        await eventually(answers, 15)
+        await eventually(responses, 15)
         await client.close()
 
 
@@ -160,7 +160,7 @@ async def test_api_recovers_after_mongodb_was_suspended_under_load_and_ends_on_s
         stack.callback(api.kill)
         tenant = await stack.enter_async_context(Tenant("frozen", [api.url]))
         await tenant.send("alice", title="One")
-        asking = [asyncio.create_task(_ask_for_ever(tenant, f"user{n}")) for n in range(CLIENTS)]
+        requesting = [asyncio.create_task(_ask_for_ever(tenant, f"user{n}")) for n in range(CLIENTS)]
         await asyncio.sleep(1)
         mongod.suspend()
         frozen_at = time.monotonic()
@@ -169,16 +169,16 @@ async def test_api_recovers_after_mongodb_was_suspended_under_load_and_ends_on_s
         await asyncio.sleep(FROZEN_S - (time.monotonic() - frozen_at))
         mongod.resume()
 
-        async def answers() -> bool:
-            answer = await tenant.execute_raw(ASKING, user="alice")
-            return "errors" not in answer and await _ready(api) == 200
+        async def responses() -> bool:
+            response = await tenant.execute_raw(ASKING, user="alice")
+            return "errors" not in response and await _ready(api) == 200
 
-        await eventually(answers, 20)
+        await eventually(responses, 20)
         mongod.suspend()
         await asyncio.sleep(1)
-        for task in asking:
+        for task in requesting:
             task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await asyncio.gather(*requesting, return_exceptions=True)
         await api.stop(STOP_WITHIN_S)
         mongod.resume()
 

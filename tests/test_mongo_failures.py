@@ -71,9 +71,9 @@ class Scene:
     watchers: list[Watcher]
 
     async def everybody_has_it(self, label: str) -> None:
-        begun_at = time.monotonic()
+        started_at = time.monotonic()
         await wait_until_caught_up(self.watchers, RECOVERED_S)
-        log.info("%s: everywhere after %.2f s", label, time.monotonic() - begun_at)
+        log.info("%s: everywhere after %.2f s", label, time.monotonic() - started_at)
 
 
 @asynccontextmanager
@@ -93,14 +93,14 @@ async def scene(mongo_url: str, redis_url: str) -> AsyncIterator[Scene]:
 
 async def refused(call: Callable[[], Awaitable[Json]], what: str) -> None:
     """It is answered in time, with UNAVAILABLE and nothing else."""
-    begun_at = time.monotonic()
+    started_at = time.monotonic()
     try:
         async with asyncio.timeout(ANSWER_S + SLACK_S):
-            answer = await call()
+            response = await call()
     except TimeoutError:
         raise AssertionError(f"{what} was not answered within {ANSWER_S + SLACK_S} s") from None
-    log.info("%s refused after %.2f s", what, time.monotonic() - begun_at)
-    assert error_codes(answer) == {"UNAVAILABLE"}, f"{what}: {answer}"
+    log.info("%s refused after %.2f s", what, time.monotonic() - started_at)
+    assert error_codes(response) == {"UNAVAILABLE"}, f"{what}: {response}"
 
 
 async def subscribed(tenant: Tenant, user: str | None, query: str, **variables: Any) -> Json:
@@ -118,8 +118,8 @@ async def stream(tenant: Tenant, user: str, query: str) -> Json:
     async with tenant.http.post(tenant.next_url(), json={"query": query}, headers=headers) as response:
         async for line in response.content:
             if line.startswith(b"data:") and line[5:].strip():
-                answer: Json = json.loads(line[5:])
-                return answer
+                result: Json = json.loads(line[5:])
+                return result
     raise AssertionError("the stream ended without an answer")
 
 
@@ -184,12 +184,12 @@ async def test_mongodb_outage_returns_unavailable_in_time_and_recovers(
                 await leave(mongod)
                 for _ in range(scaled(1, 3)):
                     await everything_is_refused(tenant, send_id)
-                begun_at = time.monotonic()
+                started_at = time.monotonic()
                 await come_back(mongod)
                 await retry_until_answered(lambda: tenant.send("dora", title="back"), RECOVERED_S)
-                log.info("first send after %.2f s", time.monotonic() - begun_at)
+                log.info("first send after %.2f s", time.monotonic() - started_at)
                 await submits.some_answered(scaled(20, 200))
-            log.info("all submits answered after %.2f s", time.monotonic() - begun_at)
+            log.info("all submits answered after %.2f s", time.monotonic() - started_at)
             assert_no_flood(set.deployment.apis)
             await submits.verify()
             with suppress(GraphQLErrors):  # told why, or still told of receipts: both are fine, silence is not
@@ -256,10 +256,10 @@ class Submits:
         return await self.tenant.send(user, title=key, idempotencyKey=key)
 
     async def some_answered(self, more: int) -> None:
-        wanted = len(self.answered) + more
+        expected = len(self.answered) + more
 
         async def reached() -> bool:
-            return len(self.answered) >= wanted
+            return len(self.answered) >= expected
 
         await eventually(reached, 60)
 
@@ -310,16 +310,16 @@ async def test_new_primary_during_sends_loses_and_duplicates_nothing(
                     for _ in range(scaled(1, 4)):
                         await submits.some_answered(scaled(50, 200))
                         old = await eventually(members.primary)
-                        begun_at = time.monotonic()
+                        started_at = time.monotonic()
                         await lose(old)
 
                         async def replaced(old: Mongod = old) -> bool:
                             return await members.primary() not in {None, old}
 
                         await eventually(replaced, RECOVERED_S)
-                        log.info("new primary after %.2f s", time.monotonic() - begun_at)
+                        log.info("new primary after %.2f s", time.monotonic() - started_at)
                         await submits.some_answered(scaled(50, 200))
-                        log.info("sends go on after %.2f s", time.monotonic() - begun_at)
+                        log.info("sends go on after %.2f s", time.monotonic() - started_at)
                         await set.everybody_has_it("new primary")
                         old.resume()
                         await members.start()

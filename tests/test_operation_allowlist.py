@@ -46,8 +46,8 @@ async def test_only_allowed_operations_run(servers: tuple[Mongod, Redis], tmp_pa
     plain = {each["id"]: each["body"] for each in rows}
     manifest.write_text(json.dumps(apollo(*rows) if form == "apollo" else plain))
     mongod, redis = servers
-    given = {"operation_allowlist": str(manifest)}
-    async with Deployment(mongod.url, redis.url, apis=1, workers=0, **given) as hub, Tenant("l", hub.urls) as tenant:
+    fields = {"operation_allowlist": str(manifest)}
+    async with Deployment(mongod.url, redis.url, apis=1, workers=0, **fields) as hub, Tenant("l", hub.urls) as tenant:
         [url] = tenant.urls
         for ask in (send_post, send_get, send_stream, send_over_websocket):
             for request in (
@@ -67,9 +67,9 @@ async def test_only_allowed_operations_run(servers: tuple[Mongod, Redis], tmp_pa
                 persisted_request("me-2"),
                 persisted_request("0" * 64),
             ):
-                answer = await ask(tenant, request, "")
-                assert error_code(answer) == NOT_IN_LIST
-                assert "HUB_OPERATION_ALLOWLIST" in answer["errors"][0]["message"]
+                result = await ask(tenant, request, "")
+                assert error_code(result) == NOT_IN_LIST
+                assert "HUB_OPERATION_ALLOWLIST" in result["errors"][0]["message"]
             assert error_code(await ask(tenant, persisted_request("me-1", MARK), "")) == BAD_USER_INPUT
         async with tenant.http.post(
             url, json={"query": "{ me { id } }"}, headers=authorized_headers(tenant)
@@ -87,16 +87,16 @@ async def test_invalid_manifest_prevents_the_start(servers: tuple[Mongod, Redis]
     mongod, redis = servers
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps(apollo(row("Me", ME), row("Broken", "query Broken { nothing }"))))
-    given = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET, "port": "0"}
+    settings = {"mongo_url": mongod.url, "redis_url": redis.url, "jwt_secret": SECRET, "port": "0"}
     for command, path, words in (
         ("serve", manifest, ["operation Broken", "Cannot query field 'nothing'"]),
         ("doctor", manifest, ["operation Broken", "Cannot query field 'nothing'"]),
         ("serve", tmp_path / "nowhere.json", ["nowhere.json", "No such file"]),
     ):
-        done = await asyncio.to_thread(run_command, command, operation_allowlist=str(path), **given)
-        told = done.stdout if command == "doctor" else done.stderr
+        done = await asyncio.to_thread(run_command, command, operation_allowlist=str(path), **settings)
+        received = done.stdout if command == "doctor" else done.stderr
         assert done.returncode == 1
-        assert all(word in told for word in ["HUB_OPERATION_ALLOWLIST", *words]), told
+        assert all(word in received for word in ["HUB_OPERATION_ALLOWLIST", *words]), received
         assert "Traceback" not in done.stderr
 
 

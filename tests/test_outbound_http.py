@@ -44,8 +44,8 @@ async def test_redirect_is_returned_and_not_followed(listener: Listener, status:
     async with serve(handler) as port, OutboundHTTP(LOOPBACK) as out:
         connected_addresses.clear()
         for to in ("http://169.254.169.254/latest/meta-data/", f"http://127.0.0.1:{listener.port}/"):
-            answer = await out.post(f"http://127.0.0.1:{port}/?to={to}", b"{}", {}, HANG_S)
-            assert (answer.status, answer.headers["location"]) == (status, to)
+            response = await out.post(f"http://127.0.0.1:{port}/?to={to}", b"{}", {}, HANG_S)
+            assert (response.status, response.headers["location"]) == (status, to)
     assert listener.count == 0
     assert {one[1] for one in connected_addresses} & {80, 443, listener.port} == set()
 
@@ -62,8 +62,8 @@ async def test_post_sends_the_request_and_reuses_connections(fake_dns: dict[str,
         connected_addresses.clear()
         for _ in range(3):
             url = f"http://hooks.example.org:{port}/a%2Fb?c=%20d"
-            answer = await out.post(url, b'{"a": 1}', {"x-given": "1", "content-type": "application/json"}, HANG_S)
-    assert (answer.status, answer.body, answer.headers["x-answer"]) == (202, b"fine", "Yes")
+            response = await out.post(url, b'{"a": 1}', {"x-given": "1", "content-type": "application/json"}, HANG_S)
+    assert (response.status, response.body, response.headers["x-answer"]) == (202, b"fine", "Yes")
     method, path, headers, body = got[0]
     assert (method, path, body) == ("POST", "/a%2Fb?c=%20d", b'{"a": 1}')
     assert (headers["Host"], headers["x-given"]) == (f"hooks.example.org:{port}", "1")
@@ -76,10 +76,10 @@ async def test_certificate_is_checked_against_the_name(
 ) -> None:
     """Though the connection goes to an address, TLS is with the name."""
     fake_dns["hooks.example.org"] = fake_dns["else.example.org"] = [["127.0.0.1"]]
-    paths, asked = create_dns_certificate("hooks.example.org", tmp_path), []
+    paths, requested = create_dns_certificate("hooks.example.org", tmp_path), []
     server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server_side.load_cert_chain(*paths)
-    server_side.sni_callback = lambda _, name, __: asked.append(name)
+    server_side.sni_callback = lambda _, name, __: requested.append(name)
 
     async def handler(_: web.BaseRequest) -> web.Response:
         return web.Response()
@@ -95,7 +95,7 @@ async def test_certificate_is_checked_against_the_name(
             for host in ("else.example.org", "127.0.0.1"):
                 with pytest.raises(OutboundHTTPError, match="certificate"):
                     await out.post(f"https://{host}:{port}/", b"{}", {}, HANG_S)
-    assert asked[:3] == ["hooks.example.org", "hooks.example.org", "else.example.org"]
+    assert requested[:3] == ["hooks.example.org", "hooks.example.org", "else.example.org"]
 
 
 @pytest.mark.parametrize("words", ["10.0.0.1/8", "example.org", "10.0.0.0/8 nothing"])
@@ -119,10 +119,10 @@ async def test_response_size_is_bounded() -> None:
 
     async with serve(handler) as port, OutboundHTTP(LOOPBACK) as out:
         for path in ("bomb", "endless"):
-            answer = await out.post(f"http://127.0.0.1:{port}/{path}", b"{}", {}, HANG_S)
-            assert answer.status == 200
-            assert 0 < len(answer.body) <= outbound_http.RESPONSE_MAX_BYTES
-            assert answer.body[:2] == (b"\x1f\x8b" if path == "bomb" else b"00"), "nothing is unpacked"
+            result = await out.post(f"http://127.0.0.1:{port}/{path}", b"{}", {}, HANG_S)
+            assert result.status == 200
+            assert 0 < len(result.body) <= outbound_http.RESPONSE_MAX_BYTES
+            assert result.body[:2] == (b"\x1f\x8b" if path == "bomb" else b"00"), "nothing is unpacked"
 
 
 async def test_silent_slow_or_invalid_response_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ async def test_silent_slow_or_invalid_response_is_an_error(monkeypatch: pytest.M
     released = threading.Event()
     monkeypatch.setattr(outbound_http, "resolve_name", lambda *_: released.wait(HANG_S) and [])
     async with server, OutboundHTTP(LOOPBACK) as out:
-        began = time.monotonic()
+        started_at = time.monotonic()
         for path in ("silent", "drip", "rubbish", "headers", "cut"):
             with pytest.raises(OutboundHTTPError) as failed:
                 await out.post(f"http://127.0.0.1:{port}/{path}", b"{}", {}, 0.4)
@@ -163,7 +163,7 @@ async def test_silent_slow_or_invalid_response_is_an_error(monkeypatch: pytest.M
             await out.post("http://slow.example.org/", b"{}", {}, 0.4)
         with pytest.raises(OutboundHTTPError, match=r"^Connection refused$"):  # nobody listens
             await out.post("http://127.0.0.1:1/", b"{}", {}, HANG_S)
-        assert time.monotonic() - began < HANG_S
+        assert time.monotonic() - started_at < HANG_S
         released.set()
 
 

@@ -43,18 +43,18 @@ async def test_registered_hash_works_on_every_process(tenant: Tenant, send_reque
     assert await send_request(tenant, persisted_request(sha256_hex(text), text), first) == ALICE_RESPONSE
     assert await send_request(tenant, persisted_request(sha256_hex(text)), first) == ALICE_RESPONSE
 
-    async def known() -> bool:
+    async def existing() -> bool:
         return await send_request(tenant, persisted_request(sha256_hex(text)), second) == ALICE_RESPONSE
 
-    await eventually(known)
+    await eventually(existing)
 
 
 @EVERY_TRANSPORT
 async def test_hash_that_does_not_match_is_rejected_and_not_stored(tenant: Tenant, send_request: SendRequest) -> None:
     text, other = unique_query(), unique_query()
     for _ in range(2):
-        answer = await send_request(tenant, persisted_request(sha256_hex(other), text), "")
-        assert answer["errors"][0]["extensions"] == {
+        response = await send_request(tenant, persisted_request(sha256_hex(other), text), "")
+        assert response["errors"][0]["extensions"] == {
             "code": BAD_USER_INPUT,
             "field": "extensions.persistedQuery.sha256Hash",
         }
@@ -65,13 +65,13 @@ async def test_hash_that_does_not_match_is_rejected_and_not_stored(tenant: Tenan
 async def test_invalid_query_is_not_stored(tenant: Tenant) -> None:
     for text in ("{ nothing }", "{", f"{{ {'me ' * 2000} }}", f"{{ me {{ id }} }} # {'x' * 9000}"):
         for url in tenant.urls * 2:
-            answer = await send_post(tenant, persisted_request(sha256_hex(text), text), url)
-            assert answer == ALICE_RESPONSE if "#" in text else code_of_first(answer) == BAD_USER_INPUT
+            response = await send_post(tenant, persisted_request(sha256_hex(text), text), url)
+            assert response == ALICE_RESPONSE if "#" in text else code_of_first(response) == BAD_USER_INPUT
             assert error_code(await send_post(tenant, persisted_request(sha256_hex(text)), url)) == NOT_FOUND
 
 
-def code_of_first(answer: Json) -> str:
-    return str(answer["errors"][0]["extensions"]["code"])
+def code_of_first(response: Json) -> str:
+    return str(response["errors"][0]["extensions"]["code"])
 
 
 @pytest.mark.parametrize(
@@ -116,24 +116,29 @@ async def test_responses_have_a_status_and_are_not_cacheable(tenant: Tenant) -> 
 
 async def test_subscriptions_mutations_variables_and_idempotency_work_by_hash(tenant: Tenant) -> None:
     mutation = f"mutation m{uuid4().hex} ($i: SendInput!) {{ send(input: $i) {{ duplicate send {{ id }} }} }}"
-    given = {"to": {"users": ["alice"]}, "category": "c", "content": {"title": "t", "body": "b"}, "idempotencyKey": "k"}
+    fields = {
+        "to": {"users": ["alice"]},
+        "category": "c",
+        "content": {"title": "t", "body": "b"},
+        "idempotencyKey": "k",
+    }
     sent = {"authorization": f"Bearer {tenant.token()}"}
     found = []
     for request in (persisted_request(sha256_hex(mutation), mutation), *[persisted_request(sha256_hex(mutation))] * 2):
         url = tenant.urls[0]
-        async with tenant.http.post(url, json={**request, "variables": {"i": given}}, headers=sent) as response:
+        async with tenant.http.post(url, json={**request, "variables": {"i": fields}}, headers=sent) as response:
             found.append((await response.json())["data"]["send"])
     assert [one["duplicate"] for one in found] == [False, True, True]
     assert (await tenant.inbox("alice"))["unread"] == 1
     # By GET a mutation is refused, known or not; a person's token may not send.
     assert (
         error_code(
-            await send_get(tenant, persisted_request(sha256_hex(mutation), variables={"i": given}), tenant.urls[0])
+            await send_get(tenant, persisted_request(sha256_hex(mutation), variables={"i": fields}), tenant.urls[0])
         )
         == BAD_USER_INPUT
     )
-    answer = await send_post(tenant, persisted_request(sha256_hex(mutation), variables={"i": given}), tenant.urls[0])
-    assert error_code(answer) == "FORBIDDEN"
+    result = await send_post(tenant, persisted_request(sha256_hex(mutation), variables={"i": fields}), tenant.urls[0])
+    assert error_code(result) == "FORBIDDEN"
 
     upsert = f'mutation u{uuid4().hex} {{ upsertUsers(users: [{{id: "a"}}]) {{ id }} }}'
     keyed = {**sent, "idempotency-key": "key"}
@@ -147,20 +152,20 @@ async def test_subscriptions_mutations_variables_and_idempotency_work_by_hash(te
 
     feed = f"subscription s{uuid4().hex} {{ inbox {{ kind notification {{ title }} }} }}"
     for request in (persisted_request(sha256_hex(feed), feed), persisted_request(sha256_hex(feed))):
-        async with tenant.socket("alice", url=tenant.urls[0]) as open:
-            await open.write({"id": "1", "type": "subscribe", "payload": request})
-            await open.write({"type": "ping"})
-            assert (await open.read())["type"] == "pong"
+        async with tenant.socket("alice", url=tenant.urls[0]) as connection:
+            await connection.write({"id": "1", "type": "subscribe", "payload": request})
+            await connection.write({"type": "ping"})
+            assert (await connection.read())["type"] == "pong"
 
-            async def heard(open: Any = open) -> bool:
+            async def received(connection: Any = connection) -> bool:
                 await tenant.send("alice", title="news")
                 try:
                     async with asyncio.timeout(0.2):
-                        return bool((await open.read())["payload"]["data"]["inbox"]["kind"] == "ADDED")
+                        return bool((await connection.read())["payload"]["data"]["inbox"]["kind"] == "ADDED")
                 except TimeoutError:
                     return False
 
-            await eventually(heard)
+            await eventually(received)
 
 
 async def test_known_hash_skips_parsing_and_validation(tenant: Tenant) -> None:
@@ -184,19 +189,21 @@ async def test_registered_queries_survive_restarts_are_bounded_and_expire(server
         async def teach(text: str) -> None:
             """Until the others have it too: nobody waits for Redis."""
 
-            async def known() -> bool:
+            async def existing() -> bool:
                 await send_post(tenant, persisted_request(sha256_hex(text), text), first)
                 return await send_post(tenant, persisted_request(sha256_hex(text)), second) == ALICE_RESPONSE
 
-            await eventually(known)
+            await eventually(existing)
 
         for text in texts:
             await teach(text)
         async with RedisClient.from_url(redis.url) as client:
             prefix = limits["redis_prefix"]
-            kept = {key.decode().removeprefix(f"{prefix}query:") async for key in client.scan_iter(f"{prefix}query:*")}
-            assert kept == {sha256_hex(text) for text in texts[2:]}
-            for key in [*(f"{prefix}query:{hash}" for hash in kept), f"{prefix}queries"]:
+            stored = {
+                key.decode().removeprefix(f"{prefix}query:") async for key in client.scan_iter(f"{prefix}query:*")
+            }
+            assert stored == {sha256_hex(text) for text in texts[2:]}
+            for key in [*(f"{prefix}query:{hash}" for hash in stored), f"{prefix}queries"]:
                 assert 0 < await client.ttl(key) <= 2 * 86_400
             assert await client.zcard(f"{prefix}queries") == 3
         assert error_code(await send_post(tenant, persisted_request(sha256_hex(texts[0])), first)) == NOT_FOUND
@@ -209,10 +216,10 @@ async def test_registered_queries_survive_restarts_are_bounded_and_expire(server
 
             await eventually(back)
         # What stands in Redis under a hash is believed only if it is the text of that hash.
-        wrong = sha256_hex(unique_query())
+        invalid = sha256_hex(unique_query())
         async with RedisClient.from_url(redis.url) as client:
-            await client.set(f"{prefix}query:{wrong}", "{ me { id } }")
-        assert error_code(await send_post(tenant, persisted_request(wrong), first)) == NOT_FOUND
+            await client.set(f"{prefix}query:{invalid}", "{ me { id } }")
+        assert error_code(await send_post(tenant, persisted_request(invalid), first)) == NOT_FOUND
 
 
 async def test_without_redis_clients_are_asked_for_the_query_without_delay() -> None:
@@ -249,14 +256,21 @@ async def test_apollo_client_registers_its_queries_and_then_sends_hashes(
         cwd=NODE,
         stdout=asyncio.subprocess.PIPE,
     )
-    told, _ = await asyncio.wait_for(apollo.communicate(), 60)
-    lines = [json.loads(line) for line in told.splitlines()]
+    received, _ = await asyncio.wait_for(apollo.communicate(), 60)
+    lines = [json.loads(line) for line in received.splitlines()]
     counts = [
-        answer["unread" if "unread" in answer else "changed"]
+        response["unread" if "unread" in response else "changed"]
         for line in lines
-        for answer in line.get("data", {}).values()
+        for response in line.get("data", {}).values()
     ]
     assert counts == [0, 0, 0, 0]
-    asked = [(line["method"], line["text"]) for line in lines if "method" in line]
-    retry = method if method == "GET" and (method, True) in asked else "POST"
-    assert asked == [(method, False), (retry, True), (method, False), ("POST", False), ("POST", True), ("POST", False)]
+    requested = [(line["method"], line["text"]) for line in lines if "method" in line]
+    retry = method if method == "GET" and (method, True) in requested else "POST"
+    assert requested == [
+        (method, False),
+        (retry, True),
+        (method, False),
+        ("POST", False),
+        ("POST", True),
+        ("POST", False),
+    ]

@@ -88,8 +88,8 @@ async def test_suspects_are_isolated_one_after_another_and_others_proceed(
     ):
         [worker] = deployment.workers
         await outside.join(tenant, *INNOCENTS, channels=["WEBHOOK"])
-        made = await tenant.execute_as_admin(ENDPOINT, to=f"{outside.receiver.url}/events")
-        outside.receiver.secrets["/events"] = made["createWebhook"]["secret"]
+        created = await tenant.execute_as_admin(ENDPOINT, to=f"{outside.receiver.url}/events")
+        outside.receiver.secrets["/events"] = created["createWebhook"]["secret"]
         await worker.stop()
         for user in INNOCENTS:
             await tenant.send(user, channels=["WEBHOOK"])
@@ -99,12 +99,12 @@ async def test_suspects_are_isolated_one_after_another_and_others_proceed(
         await deliveries.update_many(
             {"_id": {"$in": suspects}}, {"$set": {"lease_expirations": LAPSES_MAX - ISOLATED_TRIES}}
         )
-        begun: list[str] = []
+        started_at: list[str] = []
         under_way: set[str] = set()
         besides: dict[str, set[str]] = {}  # who was called while another was
 
-        async def answer(id: str) -> web.Response:
-            begun.append(id)
+        async def response(id: str) -> web.Response:
+            started_at.append(id)
             for other in under_way:
                 besides.setdefault(other, set()).add(id)
             besides.setdefault(id, set()).update(under_way)
@@ -113,11 +113,11 @@ async def test_suspects_are_isolated_one_after_another_and_others_proceed(
             under_way.remove(id)
             return web.Response(status=204)
 
-        outside.receiver.default_response = lambda key, _: answer(key)
+        outside.receiver.default_response = lambda key, _: response(key)
         await worker.start()
 
         async def second() -> bool:
-            return sum(id in suspects for id in begun) == 2
+            return sum(id in suspects for id in started_at) == 2
 
         await eventually(second, 30)
         assert await worker.stop(within_s=10) == 0
@@ -128,7 +128,7 @@ async def test_suspects_are_isolated_one_after_another_and_others_proceed(
         assert {len(delivery["attempts"]) for delivery in found} == {1}
         assert {id: besides[id] for id in suspects if besides[id]} == {}
         assert max(map(len, besides.values())) > 3, "others are called beside one another"
-        turns = "".join("a" if id in suspects else "-" for id in begun)
+        turns = "".join("a" if id in suspects else "-" for id in started_at)
         log.info("calls in their order, those alone as `a`: %s", turns)
         until_the_second = turns[: turns.index("a", turns.index("a") + 1) + 1]
         assert "aa" not in until_the_second, "newcomers go before the next who is alone"

@@ -23,14 +23,14 @@ LATER = "2090-01-01T00:00:00.000Z"
 
 
 async def simulate(tenant: Tenant, user: str, category: str, **more: Any) -> dict[str, tuple[str, str | None]]:
-    given = {"to": {"users": [user]}, "category": category, "content": {"title": "T", "body": "B"}, **more}
-    [one] = (await tenant.execute(SIMULATE, input=given))["simulate"]
+    fields = {"to": {"users": [user]}, "category": category, "content": {"title": "T", "body": "B"}, **more}
+    [one] = (await tenant.execute(SIMULATE, input=fields))["simulate"]
     assert one["userId"] == user
     return {decision["channel"]: (decision["outcome"], decision["reason"]) for decision in one["decisions"]}
 
 
 async def test_category_is_created_changed_and_listed_in_order(tenant: Tenant) -> None:
-    made = {
+    created = {
         "key": "a.b/$c",
         "name": "News",
         "description": "What is new",
@@ -39,7 +39,7 @@ async def test_category_is_created_changed_and_listed_in_order(tenant: Tenant) -
         "priority": "HIGH",
         "retention": "P1DT12H",
     }
-    assert (await tenant.execute_as_admin(UPSERT, input=made))["upsertCategory"] == made
+    assert (await tenant.execute_as_admin(UPSERT, input=created))["upsertCategory"] == created
     await tenant.define_category("other")
     again = {"key": "a.b/$c", "name": "Newer", "defaultChannels": ["EMAIL", "EMAIL"]}
     changed = (await tenant.execute_as_admin(UPSERT, input=again))["upsertCategory"]
@@ -69,8 +69,8 @@ async def test_category_is_created_changed_and_listed_in_order(tenant: Tenant) -
     ],
 )
 async def test_invalid_category_is_rejected(tenant: Tenant, given: Json, field: str | None) -> None:
-    whole = {"key": "k", "name": "n", "defaultChannels": ["IN_APP"]} | given
-    assert await expect_error(tenant.execute_as_admin(UPSERT, input=whole)) == ("BAD_USER_INPUT", field)
+    complete = {"key": "k", "name": "n", "defaultChannels": ["IN_APP"]} | given
+    assert await expect_error(tenant.execute_as_admin(UPSERT, input=complete)) == ("BAD_USER_INPUT", field)
 
 
 async def test_100_concurrent_categories_are_stored_and_the_201st_is_rejected(tenant: Tenant) -> None:
@@ -84,18 +84,18 @@ async def test_100_concurrent_categories_are_stored_and_the_201st_is_rejected(te
 
 async def test_notification_keeps_the_category_name_at_its_send(tenant: Tenant, database: Database) -> None:
     query = "subscription ($after: Cursor) { inbox(after: $after) { notification { category categoryName } } }"
-    told = [{"category": "billing", "categoryName": name} for name in ("billing", "Invoices", "Invoices")]
+    received = [{"category": "billing", "categoryName": name} for name in ("billing", "Invoices", "Invoices")]
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"], query=query) as feed:
         await tenant.send("alice", category="billing")  # made on first use
         await tenant.define_category("billing", name="Invoices")
         await tenant.send("alice", category="billing")
         await tenant.send("alice", *(f"user{number}" for number in range(10)), category="billing")
         await tenant.define_category("billing", name="Bills")
-        assert [event["notification"] for event in await feed.take(3)] == told
+        assert [event["notification"] for event in await feed.take(3)] == received
     inbox = (await tenant.execute("{ inbox { nodes { category categoryName } } }", user="alice"))["inbox"]
-    assert inbox["nodes"] == told[::-1]
-    kept = await database.notifications.find({"mailbox": f"{tenant.name}/alice"}).sort("modseq").to_list()
-    assert [doc.get("category_name") for doc in kept] == [None, "Invoices", "Invoices"]  # as those from before it was
+    assert inbox["nodes"] == received[::-1]
+    stored = await database.notifications.find({"mailbox": f"{tenant.name}/alice"}).sort("modseq").to_list()
+    assert [doc.get("category_name") for doc in stored] == [None, "Invoices", "Invoices"]  # as those from before it was
     exported = (await tenant.execute_as_admin('mutation { exportUser(id: "alice") }'))["exportUser"]["notifications"]
     assert [n.get("categoryName") for n in exported] == ["Invoices", "Invoices", None]
 
@@ -145,16 +145,16 @@ async def test_absent_preference_is_unchanged_and_null_clears(tenant: Tenant) ->
 async def test_invalid_preferences_are_rejected(tenant: Tenant) -> None:
     await tenant.define_category("news")
 
-    async def why(**given: Any) -> tuple[str, str | None]:
-        return await expect_error(tenant.execute(UPDATE_PREFERENCES, user="alice", input=given))
+    async def reason(**fields: Any) -> tuple[str, str | None]:
+        return await expect_error(tenant.execute(UPDATE_PREFERENCES, user="alice", input=fields))
 
-    assert await why(categories=[{"category": "news"}, {"category": "nwes", "enabled": False}]) == (
+    assert await reason(categories=[{"category": "news"}, {"category": "nwes", "enabled": False}]) == (
         "BAD_USER_INPUT",
         "input.categories.1.category",
     )
     many = [{"category": "news", "channel": "EMAIL", "enabled": False}] * 1001
-    assert await why(categories=many) == ("BAD_USER_INPUT", "input.categories")
-    assert await why(channels=[{"channel": "EMAIL", "enabled": True}] * 1001) == ("BAD_USER_INPUT", "input.channels")
+    assert await reason(categories=many) == ("BAD_USER_INPUT", "input.categories")
+    assert await reason(channels=[{"channel": "EMAIL", "enabled": True}] * 1001) == ("BAD_USER_INPUT", "input.channels")
 
 
 async def test_locked_cell_cannot_be_disabled_nor_its_category_muted(tenant: Tenant) -> None:
@@ -166,18 +166,18 @@ async def test_locked_cell_cannot_be_disabled_nor_its_category_muted(tenant: Ten
         ({**off, "channel": "IN_APP"}, "enabled"),
         ({"category": "security", "mutedUntil": LATER}, "mutedUntil"),
     ]:
-        asked = {"categories": [{"category": "news", "enabled": False}, cell]}
+        requested = {"categories": [{"category": "news", "enabled": False}, cell]}
         where = f"categories.1.{field}"
-        refused = tenant.execute(UPDATE_PREFERENCES, user="alice", input=asked)
+        refused = tenant.execute(UPDATE_PREFERENCES, user="alice", input=requested)
         assert await expect_error(refused) == ("BAD_USER_INPUT", f"input.{where}")
-        refused = tenant.execute_as_admin(TENANT, input={"preferences": asked})
+        refused = tenant.execute_as_admin(TENANT, input={"preferences": requested})
         assert await expect_error(refused) == ("BAD_USER_INPUT", f"input.preferences.{where}")
     assert "IN_APP" in (await read_preferences(tenant, "alice"))["on"]["news"], "all or nothing"
-    whole = [
+    complete = [
         {"category": "security", "channel": "IN_APP", "enabled": True},
         {"category": "security", "enabled": None, "mutedUntil": None},
     ]
-    assert "IN_APP" in (await update_preferences(tenant, "alice", categories=whole))["on"]["security"]
+    assert "IN_APP" in (await update_preferences(tenant, "alice", categories=complete))["on"]["security"]
 
 
 async def test_required_category_is_locked_despite_earlier_preferences(tenant: Tenant) -> None:
@@ -213,19 +213,19 @@ async def test_users_inherit_the_preferences_of_the_tenant(tenant: Tenant) -> No
         "channels": [{"channel": "EMAIL", "enabled": False}],
         "categories": [{"category": "news", "channel": "SMS", "enabled": False}],
     }
-    given = {"name": "Acme", "logoUrl": "https://acme.example/logo.png", "color": "#00ff7F", "preferences": start}
-    made = (await tenant.execute_as_admin(TENANT, input=given))["updateTenant"]
-    assert {name: made[name] for name in ("id", "name", "logoUrl", "color")} == {
+    fields = {"name": "Acme", "logoUrl": "https://acme.example/logo.png", "color": "#00ff7F", "preferences": start}
+    created = (await tenant.execute_as_admin(TENANT, input=fields))["updateTenant"]
+    assert {name: created[name] for name in ("id", "name", "logoUrl", "color")} == {
         "id": tenant.name,
-        **{name: given[name] for name in ("name", "logoUrl", "color")},
+        **{name: fields[name] for name in ("name", "logoUrl", "color")},
     }
-    assert summarize(made["preferences"]) == await read_preferences(tenant, "alice")
+    assert summarize(created["preferences"]) == await read_preferences(tenant, "alice")
     assert (await simulate(tenant, "alice", "news"))["EMAIL"] == ("SKIPPED", "PREFERENCE")
     found = await update_preferences(tenant, "alice", channels=[{"channel": "EMAIL", "enabled": True}])
     assert ("EMAIL" in found["on"][None], "SMS" in found["on"]["news"]) == (True, False)
     assert (await simulate(tenant, "alice", "news"))["EMAIL"][1] != "PREFERENCE"
-    made = (await tenant.execute_as_admin(TENANT, input={"name": None, "preferences": None}))["updateTenant"]
-    assert (made["name"], made["color"]) == (tenant.name, "#00ff7F")
+    created = (await tenant.execute_as_admin(TENANT, input={"name": None, "preferences": None}))["updateTenant"]
+    assert (created["name"], created["color"]) == (tenant.name, "#00ff7F")
     assert "EMAIL" in (await read_preferences(tenant, "bob"))["on"][None]
     assert (await tenant.execute_as_admin("{ tenant { id color } }"))["tenant"] == {
         "id": tenant.name,
@@ -236,7 +236,7 @@ async def test_users_inherit_the_preferences_of_the_tenant(tenant: Tenant) -> No
 async def test_category_of_first_use_is_created_once_and_tenant_caches_are_current(
     tenant: Tenant, database: Database
 ) -> None:
-    here, there = Tenants(database, 3, 5), Tenants(database, 3, 5)
+    here, exists = Tenants(database, 3, 5), Tenants(database, 3, 5)
 
     async def use(tenants: Tenants, key: str) -> None:
         """As a send does: known beside its transaction, which is made anew after a conflict."""
@@ -244,31 +244,33 @@ async def test_category_of_first_use_is_created_once_and_tenant_caches_are_curre
             async with database.client.start_session() as session:
                 await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE)
                 try:
-                    known = (await tenants.get_many([tenant.name]))[tenant.name]
-                    if known.category(key) is None:
+                    existing = (await tenants.get_many([tenant.name]))[tenant.name]
+                    if existing.category(key) is None:
                         await database.tenants.bulk_write(
-                            [tenants.create_category_update(known, key)] * 2, session=session
+                            [tenants.create_category_update(existing, key)] * 2, session=session
                         )
                     await session.commit_transaction()
                     return
                 except PyMongoError as error:
                     assert error.has_error_label("TransientTransactionError") or "E11000" in str(error)
 
-    await asyncio.gather(*(use(tenants, key) for tenants in (here, there) for key in ("a", "b.c", "$d") for _ in "123"))
-    for tenants in (here, there):
+    await asyncio.gather(
+        *(use(tenants, key) for tenants in (here, exists) for key in ("a", "b.c", "$d") for _ in "123")
+    )
+    for tenants in (here, exists):
         found = await tenants.get(tenant.name)
         assert sorted(category.key for category in found.categories) == ["$d", "a", "b.c"]
         assert found.category("a") == Category(key="a", name="a")
         with pytest.raises(TooLarge, match="HUB_TENANT_MAX_CATEGORIES"):
             tenants.create_category_update(found, "one more")
     await tenant.define_category("a", "EMAIL")
-    for tenants in (here, there):
+    for tenants in (here, exists):
         category = (await tenants.get(tenant.name)).category("a")
         assert category
         assert category.default_channels == ("EMAIL",)
     assert await here.get_many(["nobody's", tenant.name]) == {
         "nobody's": model.Tenant(id="nobody's"),
-        tenant.name: await there.get(tenant.name),
+        tenant.name: await exists.get(tenant.name),
     }
 
 
@@ -289,14 +291,14 @@ async def test_simulate_decides_every_channel_and_stores_nothing(tenant: Tenant,
     users = [{"id": "alice", "email": "alice@example.org"}]
     await tenant.execute("mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }", users=users)
     before = [await database[name].find({"_id": {"$regex": f"^{tenant.name}"}}).to_list() for name in KEPT]
-    given = {
+    fields = {
         "to": {"users": ["alice", "nobody", "alice", "third"]},
         "category": "never heard of",
         "content": {"title": "T", "body": "B"},
         "channels": ["IN_APP", "EMAIL", "WEBHOOK", "SLACK"],
         "priority": "HIGH",
     }
-    found = (await tenant.execute(SIMULATE, input=given, first=2))["simulate"]
+    found = (await tenant.execute(SIMULATE, input=fields, first=2))["simulate"]
     assert [one["userId"] for one in found] == ["alice", "nobody"]
     for one in found:
         assert len(one["decisions"]) == 10
@@ -323,10 +325,10 @@ KEPT = ["users", "tenants", "mailboxes", "idempotency"]
 
 
 async def test_simulate_rejects_what_send_rejects(tenant: Tenant) -> None:
-    given = {"to": {"users": ["alice"]}, "category": "c", "content": {"title": " ", "body": "B"}}
-    assert await expect_error(tenant.execute(SIMULATE, input=given)) == ("BAD_USER_INPUT", "input.content.title")
-    given["content"] = {"title": "T", "body": "B"}
-    assert await expect_error(tenant.execute(SIMULATE, input=given, first=101)) == ("BAD_USER_INPUT", "first")
+    fields = {"to": {"users": ["alice"]}, "category": "c", "content": {"title": " ", "body": "B"}}
+    assert await expect_error(tenant.execute(SIMULATE, input=fields)) == ("BAD_USER_INPUT", "input.content.title")
+    fields["content"] = {"title": "T", "body": "B"}
+    assert await expect_error(tenant.execute(SIMULATE, input=fields, first=101)) == ("BAD_USER_INPUT", "first")
 
 
 async def test_simulate_respects_preferences_and_mutes(tenant: Tenant) -> None:

@@ -58,13 +58,13 @@ class Submits:
         keys = [f"{number}/{part}" for part in range(len(recipients))]
         inputs = [_input(users, key) for users, key in zip(recipients, keys, strict=True)]
         self.recipients |= dict(zip(keys, recipients, strict=True))
-        begun_at = time.monotonic()
+        started_at = time.monotonic()
         if number % IMPATIENT == 0:
             with suppress(TimeoutError, aiohttp.ClientError, OSError):
                 async with asyncio.timeout(self._random.uniform(0.002, 0.03)):
                     await self._try(inputs)
         sent = await retry_until_answered(lambda: self._try(inputs))
-        self.slowest_s = max(self.slowest_s, time.monotonic() - begun_at)
+        self.slowest_s = max(self.slowest_s, time.monotonic() - started_at)
         for key, payload in zip(keys, sent, strict=True):
             self.answered[key] = payload["send"]["id"]
             self.duplicates += payload["duplicate"]
@@ -142,7 +142,7 @@ async def test_sigkill_of_the_api_during_sends_loses_and_duplicates_nothing() ->
     async with running(apis=2) as (deployment, tenant):
         submits = Submits(tenant)
         chosen = random.Random(1)
-        begun_at = time.monotonic()
+        started_at = time.monotonic()
         each = SUBMITS // KILLS
         for kill in range(KILLS):
             batch = list(range(kill * each, (kill + 1) * each))
@@ -163,7 +163,7 @@ async def test_sigkill_of_the_api_during_sends_loses_and_duplicates_nothing() ->
             submits.tries,
             submits.duplicates,
             submits.slowest_s,
-            time.monotonic() - begun_at,
+            time.monotonic() - started_at,
         )
         assert submits.tries > submits.submitted + SUBMITS // IMPATIENT  # the kills were felt
         assert submits.duplicates  # and some tries were stored although nobody heard of it
@@ -173,7 +173,7 @@ async def test_sigkill_of_the_api_during_sends_loses_and_duplicates_nothing() ->
 async def test_sigterm_under_load_keeps_acknowledged_sends_and_closes_sockets_with_1012() -> None:
     async with running(apis=1, shutdown_timeout_s=str(SHUTDOWN_S)) as (deployment, tenant):
         [api] = deployment.apis
-        answered: dict[str, str] = {}
+        acknowledged: dict[str, str] = {}
         stopping = asyncio.Event()
 
         async def submit(number: int) -> None:
@@ -181,7 +181,7 @@ async def test_sigterm_under_load_keeps_acknowledged_sends_and_closes_sockets_wi
                 return
             user = USERS[number % len(USERS)]
             try:
-                answered[str(number)] = (await tenant.send(user, title=str(number)))["send"]["id"]
+                acknowledged[str(number)] = (await tenant.send(user, title=str(number)))["send"]["id"]
             except GraphQLErrors as refused:
                 assert refused.code == "UNAVAILABLE"
                 stopping.set()
@@ -197,12 +197,12 @@ async def test_sigterm_under_load_keeps_acknowledged_sends_and_closes_sockets_wi
                 submitting = asyncio.create_task(work_off(list(range(100_000)), submit))
 
                 async def well_under_way() -> bool:
-                    return len(answered) > 200
+                    return len(acknowledged) > 200
 
                 await eventually(well_under_way, 30)
-                begun_at = time.monotonic()
+                started_at = time.monotonic()
                 assert await api.stop(within_s=SHUTDOWN_S) == 0
-                log.info("stopped after %.2f s, %d answered", time.monotonic() - begun_at, len(answered))
+                log.info("stopped after %.2f s, %d answered", time.monotonic() - started_at, len(acknowledged))
                 await stream.content.read()
             await submitting
             for each in (socket, idle):
@@ -216,8 +216,8 @@ async def test_sigterm_under_load_keeps_acknowledged_sends_and_closes_sockets_wi
         for user in USERS:
             found += await count_titles(tenant, user)
         assert max(found.values()) == 1
-        assert answered.keys() <= found.keys()
-        assert len(found) <= len(answered) + CALLERS
+        assert acknowledged.keys() <= found.keys()
+        assert len(found) <= len(acknowledged) + CALLERS
 
 
 async def test_sigterm_while_mongodb_and_redis_are_suspended_ends_in_time() -> None:
@@ -238,11 +238,11 @@ async def test_sigterm_while_mongodb_and_redis_are_suspended_ends_in_time() -> N
                             return response.status == 200
 
                     await eventually(under_way)
-                    begun_at = time.monotonic()
+                    started_at = time.monotonic()
                     ended = await asyncio.gather(
                         *(process.stop(within_s=SHUTDOWN_S + 1) for process in [*deployment.apis, *deployment.workers])
                     )
-                    log.info("stopped after %.2f s", time.monotonic() - begun_at)
+                    log.info("stopped after %.2f s", time.monotonic() - started_at)
                     assert ended == [0, 0]
                     with pytest.raises((GraphQLErrors, aiohttp.ClientError, OSError)):
                         await sending

@@ -68,9 +68,9 @@ async def test_gone_is_gone(rig: ProviderCase, kind: str) -> None:
 
 async def test_hanging_provider_times_out_and_leaves_no_connection(hasty: ProviderCase) -> None:
     hasty.misbehave(HANG)
-    began = time.monotonic()
+    started_at = time.monotonic()
     outcomes = await asyncio.gather(*(hasty.provider.send(hasty.message()) for _ in range(40)))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started_at < 5
     assert all(isinstance(without_secrets(outcome), Retry) for outcome in outcomes)
 
 

@@ -46,25 +46,25 @@ class Traffic:
         """Some sends, a little apart; their ids."""
         ids = set()
         for number in range(EACH):
-            begun_at = time.monotonic()
+            started_at = time.monotonic()
             user = self.users[number % len(self.users)]
             id = (await self.tenant.send(user, channels=list(CHANNELS)))["send"]["id"]
-            self.begun[id] = begun_at
+            self.begun[id] = started_at
             ids.add(id)
             await asyncio.sleep(0.02)
         return ids
 
     def p95_ms(self, found: list[Json], sends: set[str]) -> dict[str, int]:
         """From the call of `send` to the arrival, by channel."""
-        came, waits = self.outside.arrivals(), defaultdict(list)
+        arrivals, waits = self.outside.arrivals(), defaultdict(list)
         for d in found:
             if d["sendId"] in sends:
-                waits[d["channel"]].append(came[d["id"]][0] - self.begun[d["sendId"]])
-        return {channel: round(quantiles(some, n=20, method="inclusive")[18] * 1000) for channel, some in waits.items()}
+                waits[d["channel"]].append(arrivals[d["id"]][0] - self.begun[d["sendId"]])
+        return {channel: round(quantiles(part, n=20, method="inclusive")[18] * 1000) for channel, part in waits.items()}
 
 
-def failed(mails: list[Json]) -> int:
-    return sum(not attempt["ok"] for mail in mails for attempt in mail["attempts"])
+def failed(emails: list[Json]) -> int:
+    return sum(not attempt["ok"] for email in emails for attempt in email["attempts"])
 
 
 @pytest.mark.timeout(600)
@@ -85,7 +85,7 @@ async def test_outage_of_one_provider_does_not_affect_others_and_uses_no_attempt
     ):
         breakers = Breakers(client, "down:", 0)
 
-        async def mails() -> list[Json]:
+        async def emails() -> list[Json]:
             return await list_all_deliveries(tenant, channels=["EMAIL"])
 
         async def others_there() -> bool:
@@ -106,7 +106,7 @@ async def test_outage_of_one_provider_does_not_affect_others_and_uses_no_attempt
         waiting: list[Json] = []
         first = await openings()
         while (times := await openings()) < first + 2:
-            waiting = await mails()
+            waiting = await emails()
             if await openings() == times:
                 tried[times].append(failed(waiting))
             await asyncio.sleep(0.05)
@@ -166,8 +166,8 @@ async def test_email_falls_back_to_the_second_provider_immediately(servers: tupl
 async def test_gone_browser_is_called_once_and_an_outage_removes_no_device(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     async with deployment_with_channels(mongod.url, redis.url, workers=1) as (_, tenant, outside):
-        gone, away, well = [await outside.browser(tenant, "alice") for _ in range(3)]
-        outside.push.replies = {gone: [410], away: [503, 503]}
+        removed, away, well = [await outside.browser(tenant, "alice") for _ in range(3)]
+        outside.push.replies = {removed: [410], away: [503, 503]}
 
         async def devices() -> int:
             return len((await tenant.execute("{ me { devices { id } } }", user="alice"))["me"]["devices"])
@@ -183,7 +183,7 @@ async def test_gone_browser_is_called_once_and_an_outage_removes_no_device(serve
         await tenant.send("alice", channels=["WEB_PUSH"])
         await wait_for_deliveries(tenant, "SENT", 4)
         assert len(await list_all_deliveries(tenant)) == 5
-        assert outside.push.call_counts == {gone: 1, away: 4, well: 2}
+        assert outside.push.call_counts == {removed: 1, away: 4, well: 2}
         assert await devices() == 2
 
 
@@ -196,13 +196,13 @@ async def test_only_the_address_that_was_called_is_suppressed(
         tenant,
         outside,
     ):
-        asked, moved, answer = asyncio.Event(), asyncio.Event(), outside.mail._reply
+        requested, moved, response = asyncio.Event(), asyncio.Event(), outside.mail._reply
 
         async def slow(command: str) -> str | None:
             if command == "RCPT":
-                asked.set()
+                requested.set()
                 await moved.wait()
-            return await answer(command)
+            return await response(command)
 
         async def living_at(address: str) -> None:
             await tenant.execute(UPSERT_USERS, users=[{"id": "alice", "email": f"{address}@people.example"}])
@@ -211,14 +211,14 @@ async def test_only_the_address_that_was_called_is_suppressed(
         outside.mail.replies = {"RCPT": "550 5.1.1 <{address}>: no such user"}
         await living_at("old")
         await tenant.send("alice", channels=["EMAIL"])
-        await asyncio.wait_for(asked.wait(), 20)
+        await asyncio.wait_for(requested.wait(), 20)
         await living_at("new")
         moved.set()
         [failed] = await wait_for_deliveries(tenant, "FAILED")
         assert failed["reason"] == "ADDRESS_GONE"
         outside.mail.clear_fault()
 
-        async def counted(status: str) -> bool:
+        async def recounted(status: str) -> bool:
             """Sends another, and says how it ends."""
             sent = (await tenant.send("alice", channels=["EMAIL"]))["send"]
             query = "query ($id: ID!) { send(id: $id) { counts { channel status } } }"
@@ -229,7 +229,7 @@ async def test_only_the_address_that_was_called_is_suppressed(
 
             return {row["status"] for row in await eventually(settled, 20)} == {status}
 
-        assert await counted("SENT"), "at the new address"
+        assert await recounted("SENT"), "at the new address"
         await living_at("old")
-        assert await eventually(lambda: counted("SKIPPED"), 20)
-        assert [mail["to"] for mail in outside.mail.emails] == ["new@people.example"]
+        assert await eventually(lambda: recounted("SKIPPED"), 20)
+        assert [email["to"] for email in outside.mail.emails] == ["new@people.example"]

@@ -225,9 +225,9 @@ async def test_invalid_vapid_key_prevents_the_start(fakes: FakeServers) -> None:
 
 @given(st.text(max_size=100))
 def test_topic_is_short_and_url_safe(key: str) -> None:
-    made = topic(key.encode(errors="replace").decode())
-    assert len(made) == 32
-    assert made.replace("-", "").replace("_", "").isalnum()
+    created = topic(key.encode(errors="replace").decode())
+    assert len(created) == 32
+    assert created.replace("-", "").replace("_", "").isalnum()
 
 
 def published(amazon: FakeAmazon) -> list[dict[str, Any]]:
@@ -270,13 +270,13 @@ async def test_disabled_endpoint_is_gone_until_the_app_registers_again(fakes: Fa
 async def test_existing_endpoint_of_another_user_is_found_and_used(fakes: FakeServers) -> None:
     await fakes.amazon()
     phones = await open_sns(fakes)
-    made = await phones.client.create_platform_endpoint(
+    created = await phones.client.create_platform_endpoint(
         PlatformApplicationArn=phones.applications["fcm"],
         Token=PRIVATE_VALUES["token"],
         CustomUserData="before the hub",
     )
     assert isinstance(await phones.provider.send(new_message(device=phone_device())), Sent)
-    assert phones.remembered == [("acme/alice", "d2", made["EndpointArn"])]
+    assert phones.remembered == [("acme/alice", "d2", created["EndpointArn"])]
 
 
 async def test_deleted_endpoint_is_created_again(fakes: FakeServers) -> None:
@@ -332,15 +332,15 @@ async def test_android_payload_has_the_fcm_fields(fakes: FakeServers) -> None:
     sent = new_message(device=phone_device(), n_data='{"build": 1}', n_image_url="https://img.example/1.png")
     assert isinstance(await phones.provider.send(sent), Sent)
     content = json.loads(published(amazon)[0]["Message"])
-    told = json.loads(content["GCM"])["fcmV1Message"]["message"]
-    assert told["notification"] == {"title": PRIVATE_VALUES["title"], "body": PRIVATE_VALUES["text"]}
-    assert told["data"] == {
+    received = json.loads(content["GCM"])["fcmV1Message"]["message"]
+    assert received["notification"] == {"title": PRIVATE_VALUES["title"], "body": PRIVATE_VALUES["text"]}
+    assert received["data"] == {
         "id": sent.notification.id,
         "image": "https://img.example/1.png",
         "category": "builds",
         "data": '{"build":1}',
     }
-    assert told["android"] == {
+    assert received["android"] == {
         "priority": "HIGH",
         "ttl": f"{MONTH_S}s",
         "collapse_key": sent.notification.id,

@@ -67,23 +67,23 @@ def test_queries_of_the_front_end_and_the_docs_are_within_the_cost_limit() -> No
 
 
 async def ask_refused(tenant: Tenant, text: str, user: str | None = None, **variables: Any) -> str:
-    answer = await tenant.execute_raw(text, user=user, **variables)
-    [error] = answer["errors"]
+    response = await tenant.execute_raw(text, user=user, **variables)
+    [error] = response["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
-    assert "data" not in answer
+    assert "data" not in response
     return str(error["message"])
 
 
 async def test_operation_that_multiplies_lists_is_rejected_with_its_cost(tenant: Tenant) -> None:
     aliases = " ".join(f"p{n}: preferences {{ ...P }}" for n in range(90))
     fragment = f"fragment P on Preferences {PREFERENCES.removeprefix('preferences')}"
-    told = await ask_refused(tenant, "{ me { %s } } %s" % (aliases, fragment), "alice")
-    assert re.search(r"costs [\d,]+, and at most 10,000 is allowed \(HUB_QUERY_MAX_COST\)", told)
+    received = await ask_refused(tenant, "{ me { %s } } %s" % (aliases, fragment), "alice")
+    assert re.search(r"costs [\d,]+, and at most 10,000 is allowed \(HUB_QUERY_MAX_COST\)", received)
     inboxes = " ".join(f"i{n}: inbox(first: 100) {{ nodes {{ id title body data }} }}" for n in range(10))
     assert "HUB_QUERY_MAX_COST" in await ask_refused(tenant, "{ %s }" % inboxes, "alice")
     many = " ".join(f"i{n}: inbox(first: 100) {{ nodes {{ id }} }}" for n in range(60))
-    told = await ask_refused(tenant, "{ %s }" % " ".join(f"m{n}: me {{ {many} }}" for n in range(10)), "alice")
-    assert "HUB_QUERY_MAX" in told
+    received = await ask_refused(tenant, "{ %s }" % " ".join(f"m{n}: me {{ {many} }}" for n in range(10)), "alice")
+    assert "HUB_QUERY_MAX" in received
     few = " ".join(f"i{n}: inbox(first: 1) {{ nodes {{ id }} }}" for n in range(21))
     assert "21 pages of lists" in await ask_refused(tenant, "{ me { %s } }" % few, "alice")
     users = [{"id": f"user{n}"} for n in range(120)]
@@ -163,8 +163,8 @@ async def test_cost_budget_is_per_caller_and_returns_retry_after(servers: tuple[
     try:
         async with Tenant(f"t{uuid4().hex[:12]}", [api.url]) as tenant:
             page = "{ inbox(first: 100) { nodes { id deliveries { id } } } }"  # 1,211 each
-            answers: list[Json] = await asyncio.gather(*(tenant.execute_raw(page, user="alice") for _ in range(40)))
-            refused = [answer["errors"][0] for answer in answers if "errors" in answer]
+            responses: list[Json] = await asyncio.gather(*(tenant.execute_raw(page, user="alice") for _ in range(40)))
+            refused = [response["errors"][0] for response in responses if "errors" in response]
             assert len(refused) >= 20
             assert {error["extensions"]["code"] for error in refused} == {"RATE_LIMITED"}
             assert all(error["extensions"]["retryAfter"] > 0 for error in refused)

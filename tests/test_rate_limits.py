@@ -40,15 +40,15 @@ async def test_rate_limit_is_shared_by_processes_and_returns_429_with_headers(st
         await eventually(refused_elsewhere)
         headers = {"authorization": f"Bearer {tenant.token('alice')}"}
         async with tenant.http.post(strict.urls[0], json={"query": "{ __typename }"}, headers=headers) as response:
-            answer = await response.json()
+            result = await response.json()
             assert response.status == 429
             assert int(response.headers["retry-after"]) >= 1
             assert response.headers["ratelimit-policy"] == f'"user";q={MOST};w=3600'
             assert "r=0" in response.headers["ratelimit"]
-        extensions = answer["errors"][0]["extensions"]
+        extensions = result["errors"][0]["extensions"]
         assert extensions["code"] == "RATE_LIMITED"
         assert extensions["retryAfter"] > 0
-        assert "HUB_RATE_LIMIT_PER_USER" in answer["errors"][0]["message"]
+        assert "HUB_RATE_LIMIT_PER_USER" in result["errors"][0]["message"]
         await tenant.inbox("bob")  # others are not held up
 
 

@@ -114,20 +114,20 @@ async def test_receipts_resumed_after_each_one_lose_none(tenant: Tenant) -> None
         expected.append(("DELIVERY", await sent(tenant, f"u{number}", "v")))
         expected.append(("DELIVERY", expected[-1][1]))
     await tenant.mark_all("v", "markAllSeen")
-    told: list[tuple[str, str]] = []
+    received: list[tuple[str, str]] = []
     ids = set()
-    while len(told) < 18:
+    while len(received) < 18:
         async with reading(tenant, after=cursor) as feed:
             [receipt] = await feed.take(1)
         assert receipt["id"] not in ids
         ids.add(receipt["id"])
         cursor = receipt["cursor"]
-        told.append((receipt["kind"], receipt["sendId"]))
-        if len(told) == 9:  # and what happens while nobody reads
+        received.append((receipt["kind"], receipt["sendId"]))
+        if len(received) == 9:  # and what happens while nobody reads
             await tenant.send("meanwhile")
             expected.append(("DELIVERY", ""))
-    assert told[:12] == expected[:12]
-    assert [kind for kind, _ in told[12:]] == ["SEEN"] * 6
+    assert received[:12] == expected[:12]
+    assert [kind for kind, _ in received[12:]] == ["SEEN"] * 6
     async with reading(tenant, after=cursor) as feed:
         assert (await feed.take(1))[0]["userId"] == "meanwhile"
 

@@ -92,18 +92,18 @@ async def test_connection_cut_during_a_write_ends_no_process_and_loses_nothing(
                 query = f"query Q{sent} {{ me {{ id }} }}"
                 hash = {"version": 1, "sha256Hash": sha256(query.encode()).hexdigest()}
                 headers = {"authorization": f"Bearer {tenant.token('alice')}"}
-                for given in ({}, {"query": query}):
-                    body = {"extensions": {"persistedQuery": hash}, **given}
+                for fields in ({}, {"query": query}):
+                    body = {"extensions": {"persistedQuery": hash}, **fields}
                     async with tenant.http.post(api.url, json=body, headers=headers) as response:
-                        answer = await response.json()
-                assert answer == {"data": {"me": {"id": "alice"}}}
+                        result = await response.json()
+                assert result == {"data": {"me": {"id": "alice"}}}
                 await asyncio.sleep(0.3)
                 return False
 
             async with tenant.feed("alice") as feed:
                 await eventually(everywhere, 60)
-                heard = await feed.take(sent, 20)
-            assert [event["notification"]["title"] for event in heard] == [str(n) for n in range(sent)]
+                received = await feed.take(sent, 20)
+            assert [event["notification"]["title"] for event in received] == [str(n) for n in range(sent)]
             await wait_for_deliveries(tenant, "DELIVERED", sent, within_s=30)
         for process in (api, worker):
             assert process.running, process.log[-3000:]
@@ -200,7 +200,7 @@ async def test_limiter_on_keys_of_a_wrong_type_counts_again(redis: RedisClient) 
     try:
         limiter.check((first, "alice"), (second, "alice"))
 
-        async def counted(name: str) -> dict[bytes, bytes | None]:
+        async def recounted(name: str) -> dict[bytes, bytes | None]:
             found: dict[bytes, bytes | None] = {}
             async for key in redis.scan_iter(match=f"{prefix}rate:{name}:*"):
                 value = await redis.get(key) if await redis.type(key) == b"string" else None
@@ -208,17 +208,17 @@ async def test_limiter_on_keys_of_a_wrong_type_counts_again(redis: RedisClient) 
                 found[key] = value
             return found
 
-        [foreign] = await eventually(lambda: counted("a"))
+        [foreign] = await eventually(lambda: recounted("a"))
         for put in (lambda: put_foreign(redis, {foreign.decode(): "string"}), lambda: redis.set(foreign, "much")):
             await put()
             limiter.check((first, "alice"), (second, "alice"))
 
             async def again() -> bool:
-                return (await counted("a")).get(foreign) == b"1"
+                return (await recounted("a")).get(foreign) == b"1"
 
             await eventually(again, 5)
         await asyncio.sleep(2 * SYNC_S)
-        assert list((await counted("b")).values()) == [b"3"]
+        assert list((await recounted("b")).values()) == [b"3"]
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -38,7 +38,7 @@ class Scene:
 
     async def traffic(self, label: str, sends: int = SENDS) -> None:
         """Sends one after the other, and marks; nobody may wait long for an answer."""
-        begun_at = time.monotonic()
+        started_at = time.monotonic()
         async with asyncio.timeout(sends):
             for _ in range(sends):
                 await self.tenant.send(*USERS, title=f"{label} {uuid4()}")
@@ -46,12 +46,12 @@ class Scene:
                 newest = (await self.tenant.inbox(user, first=2))["nodes"]
                 await self.tenant.mark(user, "markRead", newest[0]["id"])
                 await self.tenant.mark(user, "archive", newest[1]["id"])
-        log.info("%s: %d sends answered in %.2f s", label, sends, time.monotonic() - begun_at)
+        log.info("%s: %d sends answered in %.2f s", label, sends, time.monotonic() - started_at)
 
     async def everybody_has_it(self, within_s: float, label: str, watchers: Sequence[Watcher] = ()) -> None:
-        begun_at = time.monotonic()
+        started_at = time.monotonic()
         await wait_until_caught_up(watchers or self.watchers, within_s + SLACK_S)
-        log.info("%s: everywhere after %.2f s", label, time.monotonic() - begun_at)
+        log.info("%s: everywhere after %.2f s", label, time.monotonic() - started_at)
 
 
 @asynccontextmanager
@@ -77,12 +77,12 @@ async def heard(set: Scene, realtime: str) -> None:
     """Every process says that of its connection to the others."""
 
     async def agreed() -> bool:
-        said = []
+        output = []
         for url in set.deployment.urls:
             async with set.tenant.http.get(url.replace("/graphql", "/readyz")) as response:
                 assert response.status == 200
-                said.append((await response.json())["realtime"])
-        return said == [realtime] * len(said)
+                output.append((await response.json())["realtime"])
+        return output == [realtime] * len(output)
 
     await eventually(agreed, BACK_S + SLACK_S)
 
@@ -192,10 +192,10 @@ class Wire:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.append(writer)
-        there, to_there = await asyncio.open_connection(HOST, self._port)
+        exists, to_there = await asyncio.open_connection(HOST, self._port)
         self._open.append(to_there)
         with suppress(OSError):
-            await asyncio.gather(self._pass(reader, to_there, writer), self._pass(there, writer, writer))
+            await asyncio.gather(self._pass(reader, to_there, writer), self._pass(exists, writer, writer))
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: asyncio.StreamWriter

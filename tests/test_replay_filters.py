@@ -108,9 +108,9 @@ async def test_filters_find_failures_by_reason_provider_and_time(tenant: Tenant)
         if not page["pageInfo"]["hasNextPage"]:
             break
     assert pages == [ids["carol"], ids["bob"], ids["alice"]], "the last failure first"
-    for wrong, field in (({"reasons": ["GONE"]}, "filter.reasons"), ({"providers": ["x" * 300]}, "filter.providers")):
+    for invalid, field in (({"reasons": ["GONE"]}, "filter.reasons"), ({"providers": ["x" * 300]}, "filter.providers")):
         with pytest.raises(GraphQLErrors, match=field):
-            await tenant.execute(DELIVERIES, f=wrong)
+            await tenant.execute(DELIVERIES, f=invalid)
     with pytest.raises(GraphQLErrors, match="another order"):
         await tenant.execute(PAGE, f={"failedSince": "2026-01-01T00:00:00Z"}, a=ids["bob"])
 
@@ -150,15 +150,15 @@ async def test_replay_command_counts_confirms_and_prints_ids(
 ) -> None:
     async with WebhookReceiver() as receiver:
         dead = await dead_letters(tenant, receiver)
-    given = ["--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
+    fields = ["--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
 
     async def replay(*arguments: str) -> tuple[int, str, str]:
-        done = await asyncio.to_thread(run_command, "replay", *arguments, *given, jwt_secret=SECRET)
+        done = await asyncio.to_thread(run_command, "replay", *arguments, *fields, jwt_secret=SECRET)
         return done.returncode, done.stdout, done.stderr
 
-    code, told, _ = await replay("--all", "--dry-run")
+    code, received, _ = await replay("--all", "--dry-run")
     assert code == 0
-    assert told.splitlines() == [
+    assert received.splitlines() == [
         "2 deliveries would be sent again.",
         "       1  ADDRESS_GONE (left out without --reason ADDRESS_GONE)",
         "       1  ATTEMPTS_USED_UP",
@@ -169,25 +169,25 @@ async def test_replay_command_counts_confirms_and_prints_ids(
     assert one
     copies = [{**one, "_id": f"{uuid4()}-webhook", "notification": str(uuid4())} for _ in range(101)]
     await store["deliveries"].insert_many(copies)
-    code, told, wrong = await replay("--reason", "refused", "--failed-since", "PT1H")
-    assert (code, told) == (1, "")
-    assert wrong.startswith("102 deliveries would be sent again")
-    assert "--yes" in wrong
+    code, received, invalid = await replay("--reason", "refused", "--failed-since", "PT1H")
+    assert (code, received) == (1, "")
+    assert invalid.startswith("102 deliveries would be sent again")
+    assert "--yes" in invalid
     assert len(await list_deliveries(tenant, statuses=["FAILED"])) == 100, "nothing was replayed"
-    code, told, _ = await replay("--reason", "refused", "--failed-since", "PT1H", "--yes")
-    *ids, last = told.splitlines()
+    code, received, _ = await replay("--reason", "refused", "--failed-since", "PT1H", "--yes")
+    *ids, last = received.splitlines()
     assert (code, last) == (0, "102 deliveries will be sent again.")
     assert set(ids) == {dead["alice"]["id"], *(copy["_id"] for copy in copies)}
 
-    async def gone() -> bool:
+    async def removed() -> bool:
         return not await list_deliveries(tenant, reasons=["REFUSED"])
 
-    await eventually(gone, 20)
+    await eventually(removed, 20)
 
 
 async def test_every_filter_uses_an_index_in_its_order(store: Database, quick: Deployment) -> None:  # noqa: ARG001 - it makes the indexes
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    for wanted in (
+    for expected in (
         DeliveryQuery(),
         DeliveryQuery(statuses=(DeliveryStatus.FAILED, DeliveryStatus.SENT), reasons=("REFUSED",), providers=("smtp",)),
         DeliveryQuery(failed_since=at, failed_until=at, channels=(Channel.EMAIL,)),
@@ -196,12 +196,12 @@ async def test_every_filter_uses_an_index_in_its_order(store: Database, quick: D
         DeliveryQuery(ids=("x",)),
     ):
         for match, index in (
-            (match_of("a", wanted), index_of(wanted)),
-            (replay_match_of("a", wanted), index_of(wanted, failed=True)),
+            (match_of("a", expected), index_of(expected)),
+            (replay_match_of("a", expected), index_of(expected, failed=True)),
         ):
-            find = {"find": "deliveries", "filter": match, "hint": index, "sort": dict(order_of(wanted)), "limit": 10}
-            if index != index_of(wanted):  # a replay goes in the order of its index
+            find = {"find": "deliveries", "filter": match, "hint": index, "sort": dict(order_of(expected)), "limit": 10}
+            if index != index_of(expected):  # a replay goes in the order of its index
                 del find["sort"]
             plan = str((await store.command("explain", find, verbosity="queryPlanner"))["queryPlanner"]["winningPlan"])
             assert f"'indexName': '{index}'" in plan
-            assert "'stage': 'SORT'" not in plan or index == "send", (wanted, plan)
+            assert "'stage': 'SORT'" not in plan or index == "send", (expected, plan)

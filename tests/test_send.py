@@ -43,9 +43,9 @@ async def test_send_same_key_and_input_is_a_duplicate_and_other_input_a_conflict
 
 
 async def test_200_concurrent_sends_with_one_key_make_one_notification(tenant: Tenant) -> None:
-    answers = await asyncio.gather(*(tenant.send("alice", idempotencyKey="k") for _ in range(200)))
-    assert len({answer["send"]["id"] for answer in answers}) == 1
-    assert sum(not answer["duplicate"] for answer in answers) == 1
+    responses = await asyncio.gather(*(tenant.send("alice", idempotencyKey="k") for _ in range(200)))
+    assert len({response["send"]["id"] for response in responses}) == 1
+    assert sum(not response["duplicate"] for response in responses) == 1
     assert (await tenant.inbox("alice"))["unread"] == 1
 
 
@@ -142,12 +142,12 @@ async def test_send_many_responds_in_order_and_reports_failures(tenant: Tenant) 
         given("alice", title="x" * 257),
         given("alice", "bob", title="5", idempotencyKey="five"),
     ]
-    answer = await tenant.execute_raw(MANY, inputs=inputs)
-    rows = answer["data"]["sendMany"]
+    response = await tenant.execute_raw(MANY, inputs=inputs)
+    rows = response["data"]["sendMany"]
     assert [row and row["send"]["recipients"] for row in rows] == [1, None, 1, None, None, 2]
-    told = {error["path"][-1]: error["extensions"] for error in answer["errors"]}
-    assert [error["path"][0] for error in answer["errors"]] == ["sendMany"] * 3
-    assert told == {
+    received = {error["path"][-1]: error["extensions"] for error in response["errors"]}
+    assert [error["path"][0] for error in response["errors"]] == ["sendMany"] * 3
+    assert received == {
         1: {"code": "BAD_USER_INPUT", "field": "inputs.1.content.title"},
         3: {"code": "BAD_USER_INPUT", "field": "inputs.3.expiresAt"},
         4: {"code": "TOO_LARGE", "field": "inputs.4.content.title"},
@@ -158,11 +158,11 @@ async def test_send_many_responds_in_order_and_reports_failures(tenant: Tenant) 
 
 async def test_send_many_with_a_repeated_key_sends_once_and_reports_conflicts(tenant: Tenant) -> None:
     inputs = [given("a", idempotencyKey="k"), given("a", idempotencyKey="k"), given("a", title="x", idempotencyKey="k")]
-    answer = await tenant.execute_raw(MANY, inputs=inputs)
-    rows = answer["data"]["sendMany"]
+    response = await tenant.execute_raw(MANY, inputs=inputs)
+    rows = response["data"]["sendMany"]
     assert [row and row["duplicate"] for row in rows] == [False, True, None]
     assert rows[0]["send"] == rows[1]["send"]
-    assert [(error["path"][-1], error["extensions"]["code"]) for error in answer["errors"]] == [(2, "CONFLICT")]
+    assert [(error["path"][-1], error["extensions"]["code"]) for error in response["errors"]] == [(2, "CONFLICT")]
     assert (await tenant.inbox("a"))["unread"] == 1
 
 
@@ -208,11 +208,13 @@ async def test_idempotency_header_of_a_mutation_that_failed_may_be_used_again(te
 async def test_concurrent_requests_with_one_idempotency_key_run_once(tenant: Tenant) -> None:
     header = {"Idempotency-Key": "k"}
     users = [{"id": "a", "attributes": {"n": 1}}]
-    answers = await asyncio.gather(*(tenant.execute_raw(UPSERT, headers=header, users=users) for _ in range(20)))
-    done = [answer["data"] for answer in answers if "errors" not in answer]
+    responses = await asyncio.gather(*(tenant.execute_raw(UPSERT, headers=header, users=users) for _ in range(20)))
+    done = [response["data"] for response in responses if "errors" not in response]
     assert done
-    assert all(answer == done[0] for answer in done)
-    assert {error["extensions"]["code"] for answer in answers for error in answer.get("errors", [])} <= {"UNAVAILABLE"}
+    assert all(response == done[0] for response in done)
+    assert {error["extensions"]["code"] for response in responses for error in response.get("errors", [])} <= {
+        "UNAVAILABLE"
+    }
 
 
 async def test_channels_that_are_not_configured_are_skipped_with_the_reason(tenant: Tenant) -> None:
@@ -270,10 +272,10 @@ async def test_send_without_in_app_is_hidden_and_counted(tenant: Tenant) -> None
     send = (await tenant.execute(COUNTS, id=id))["send"]
     assert send["recipients"] == 1
     assert send["counts"] == [{"channel": "SMS", "status": "SKIPPED", "count": 1}]
-    why = (await tenant.execute(WHY, id=id))["send"]
-    assert (why["notifications"]["nodes"], why["deliveries"]["nodes"]) == ([], [])
+    reason = (await tenant.execute(WHY, id=id))["send"]
+    assert (reason["notifications"]["nodes"], reason["deliveries"]["nodes"]) == ([], [])
     skipped = {"channel": "SMS", "status": "SKIPPED", "reason": "NOT_CONFIGURED"}
-    assert why["all"]["nodes"] == [{"userId": "alice", "deliveries": [skipped]}]
+    assert reason["all"]["nodes"] == [{"userId": "alice", "deliveries": [skipped]}]
     for field in ("markAllSeen", "markAllRead", "archiveAll"):
         assert (await tenant.mark_all("alice", field))["changed"] == 1
     # Even somebody who got nothing else has an empty inbox.
@@ -283,8 +285,8 @@ async def test_send_without_in_app_is_hidden_and_counted(tenant: Tenant) -> None
 
 
 async def test_upsert_users_absent_field_is_unchanged_and_null_clears(tenant: Tenant) -> None:
-    async def upsert(**given: Any) -> Json:
-        [user] = (await tenant.execute(UPSERT, users=[{"id": "alice", **given}]))["upsertUsers"]
+    async def upsert(**fields: Any) -> Json:
+        [user] = (await tenant.execute(UPSERT, users=[{"id": "alice", **fields}]))["upsertUsers"]
         assert (await tenant.execute('{ user(id: "alice") { id email phone locale timezone attributes createdAt updatedAt } }'))["user"] == user  # fmt: skip
         return {name: user[name] for name in ("email", "phone", "locale", "timezone", "attributes")}
 
@@ -310,8 +312,8 @@ async def test_upsert_users_absent_field_is_unchanged_and_null_clears(tenant: Te
 
 async def test_upsert_users_responds_in_order_and_the_last_one_wins(tenant: Tenant) -> None:
     users = [{"id": id, "email": email} for id, email in (("b", "1@x.example"), ("a", None), ("b", "2@x.example"))]
-    answered = (await tenant.execute(UPSERT, users=users))["upsertUsers"]
-    assert [(user["id"], user["email"]) for user in answered] == [
+    acknowledged = (await tenant.execute(UPSERT, users=users))["upsertUsers"]
+    assert [(user["id"], user["email"]) for user in acknowledged] == [
         ("b", "2@x.example"),
         ("a", None),
         ("b", "2@x.example"),
@@ -328,22 +330,24 @@ async def test_upsert_users_with_one_invalid_user_changes_none(tenant: Tenant) -
         {"phone": "x" * 321},
     ):
         [name] = bad
-        answer = await tenant.execute_raw(UPSERT, users=[{"id": "good", "email": "g@x.example"}, {"id": "bad", **bad}])
-        assert answer["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "field": f"users.1.{name}"}
+        response = await tenant.execute_raw(
+            UPSERT, users=[{"id": "good", "email": "g@x.example"}, {"id": "bad", **bad}]
+        )
+        assert response["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "field": f"users.1.{name}"}
     assert (await tenant.execute('{ user(id: "good") { id } }'))["user"] is None
 
 
 async def test_send_does_not_change_an_existing_profile(tenant: Tenant) -> None:
     await tenant.execute(UPSERT, users=[{"id": "alice", "email": "a@b.example", "locale": "de"}])
     await tenant.send("alice")
-    person = (await tenant.execute('{ user(id: "alice") { email locale inbox { unread } } }'))["user"]
-    assert person == {"email": "a@b.example", "locale": "de", "inbox": {"unread": 1}}
+    user = (await tenant.execute('{ user(id: "alice") { email locale inbox { unread } } }'))["user"]
+    assert user == {"email": "a@b.example", "locale": "de", "inbox": {"unread": 1}}
 
 
 async def test_external_deliveries_count_toward_the_transaction_size(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    most = {"commit_max_documents": "12", "commit_max_bytes": "200000", "commit_deadline_s": "60"}
-    async with Deployment(mongod.url, redis.url, apis=1, workers=0, **most) as running:
+    maximum = {"commit_max_documents": "12", "commit_max_bytes": "200000", "commit_deadline_s": "60"}
+    async with Deployment(mongod.url, redis.url, apis=1, workers=0, **maximum) as running:
         async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
             query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
             for number in range(5):
@@ -374,9 +378,9 @@ async def test_external_deliveries_count_toward_the_transaction_size(servers: tu
 async def test_send_larger_than_one_write_command_reaches_every_user(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(STATEMENTS_PER_COMMAND + 100)]
-    most = {"call_max_users": str(len(users))}
+    maximum = {"call_max_users": str(len(users))}
     async with (
-        Deployment(mongod.url, redis.url, apis=1, workers=0, **most) as running,
+        Deployment(mongod.url, redis.url, apis=1, workers=0, **maximum) as running,
         Tenant(f"large-{uuid4().hex[:8]}", running.urls) as tenant,
     ):
         for times in (1, 2):  # at first their mailboxes are made, then they are counted on

@@ -100,9 +100,9 @@ async def create_users(tenant: Tenant, outside: FakeChannels, random: Random) ->
     await tenant.define_category("news", "IN_APP", "EMAIL", "WEBHOOK")
     await tenant.define_category("builds", "WEB_PUSH", "MOBILE_PUSH", "SMS")
     await tenant.define_category("security", "IN_APP", "EMAIL", "WEB_PUSH")
-    unwanted = {"categories": [{"category": "security", "enabled": False}]}
+    disabled = {"categories": [{"category": "security", "enabled": False}]}
     for user in USERS[::2]:
-        await tenant.execute(UPDATE_PREFERENCES, user=user, input=unwanted)
+        await tenant.execute(UPDATE_PREFERENCES, user=user, input=disabled)
     await tenant.define_category("security", "IN_APP", "EMAIL", "WEB_PUSH", required=True)
     for user in USERS:
         for channel in random.sample(CHANNELS, random.randrange(len(CHANNELS) + 1)):

@@ -87,9 +87,9 @@ async def test_client_that_does_not_finish_its_request_is_disconnected(impatient
             assert (await slow.read_response())[0] == 200
         dripping = asyncio.create_task(drip())
         if status:
-            got, answer = await slow.read_response()
+            got, response = await slow.read_response()
             assert got == status
-            assert "HUB_REQUEST_TIMEOUT_S" in answer["errors"][0]["message"]
+            assert "HUB_REQUEST_TIMEOUT_S" in response["errors"][0]["message"]
         assert await slow.read_to_end() == b""
         dripping.cancel()
 
@@ -98,8 +98,8 @@ async def test_client_that_does_not_finish_its_body_is_disconnected(impatient: I
     async with impatient.tenant("slow") as tenant, open_raw(impatient.api.port, impatient.tls) as slow:
         before = await impatient.metric('hub_connections_aborted_total{why="request"}')
         slow.write(subscription_request(tenant, FEED, size=1000))
-        status, answer = await slow.read_response()
-        assert (status, answer["errors"][0]["extensions"]["code"]) == (408, "BAD_USER_INPUT")
+        status, response = await slow.read_response()
+        assert (status, response["errors"][0]["extensions"]["code"]) == (408, "BAD_USER_INPUT")
         assert await slow.read_to_end() == b""
         assert await impatient.metric('hub_connections_aborted_total{why="request"}') == before + 1
     assert "Traceback" not in impatient.api.log
@@ -145,8 +145,8 @@ async def test_endless_request_head_is_rejected(impatient: Impatient, upgrade: s
     async with open_raw(impatient.api.port, impatient.tls) as long:  # within our limit, not within the WebSocket's
         long.write(f"GET /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}cookie: {'a' * 10_000}\r\n\r\n".encode())
         async with asyncio.timeout(HANG_S):
-            said = await long.reader.readuntil(b"\r\n")
-        assert said.split()[1] == (b"431" if upgrade else b"401")
+            output = await long.reader.readuntil(b"\r\n")
+        assert output.split()[1] == (b"431" if upgrade else b"401")
     assert "Traceback" not in impatient.api.log
 
 

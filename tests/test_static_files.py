@@ -60,11 +60,11 @@ def test_front_serves_its_files_with_their_types(folder: Path) -> None:
     assert front.built
     with browser(front) as client:
         for address, kind in (("/", "text/html"), ("/inbox.js", "text/javascript"), ("/demo/demo-Ab1.css", "text/css")):
-            answer = client.get(address)
-            assert answer.text == FILES[PAGES.get(address, address[1:])]
-            assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
-            assert answer.headers["x-content-type-options"] == "nosniff"
-            assert client.head(address).headers["etag"] == answer.headers["etag"]
+            response = client.get(address)
+            assert response.text == FILES[PAGES.get(address, address[1:])]
+            assert response.headers["content-type"] == f"{kind}; charset=utf-8"
+            assert response.headers["x-content-type-options"] == "nosniff"
+            assert client.head(address).headers["etag"] == response.headers["etag"]
             refused = client.post(address)
             assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
 
@@ -86,16 +86,16 @@ def test_front_allows_embedding_of_components_and_not_of_the_demo(folder: Path) 
 def test_front_pages_have_a_strict_content_security_policy(folder: Path) -> None:
     with browser(FrontendFiles(True, folder)) as client:
         for address in PAGES:
-            answer = client.get(address)
-            allowed = policy(answer.headers["content-security-policy"])
+            response = client.get(address)
+            allowed = policy(response.headers["content-security-policy"])
             assert allowed["default-src"] == allowed["base-uri"] == allowed["form-action"] == {"'none'"}
             for directive in ("script-src", "style-src", "connect-src", "frame-src", "frame-ancestors"):
                 assert allowed[directive] == {"'self'"}
             assert allowed.pop("require-trusted-types-for") == {"'script'"}
             assert allowed.pop("trusted-types") == {"lit-html", "hub-push"}
             assert set.union(*allowed.values()) == {"'none'", "'self'", "data:"}
-            assert answer.headers["referrer-policy"] == "no-referrer"
-            assert "geolocation=()" in answer.headers["permissions-policy"]
+            assert response.headers["referrer-policy"] == "no-referrer"
+            assert "geolocation=()" in response.headers["permissions-policy"]
 
 
 def test_front_responds_304_to_a_known_etag(folder: Path) -> None:
@@ -143,11 +143,11 @@ def test_front_that_is_not_built_explains_how_to_build_it(tmp_path: Path) -> Non
     front = FrontendFiles(True, tmp_path / "nowhere")
     assert not front.built
     with browser(front) as client:
-        answer = client.get("/")
-        assert answer.status_code == 200
-        assert "<code>make front</code>" in answer.text
-        assert 'href="/graphiql"' in answer.text
-        assert "unsafe" not in answer.headers["content-security-policy"]
+        response = client.get("/")
+        assert response.status_code == 200
+        assert "<code>make front</code>" in response.text
+        assert 'href="/graphiql"' in response.text
+        assert "unsafe" not in response.headers["content-security-policy"]
     assert "/inbox.js" not in front
     assert "/" not in FrontendFiles(False, tmp_path / "nowhere")
 
@@ -167,9 +167,9 @@ def test_front_built_after_the_start_is_served(folder: Path) -> None:
 def test_front_serves_the_app_at_each_of_its_routes(folder: Path) -> None:
     with browser(FrontendFiles(True, folder)) as client:
         for address in ("/app/", "/app/deploys/web-9", "/app/a/b%2fc"):
-            answer = client.get(address)
-            assert (answer.status_code, answer.text) == (200, FILES["app.html"])
-            assert answer.headers["content-security-policy"] == client.get("/app").headers["content-security-policy"]
+            response = client.get(address)
+            assert (response.status_code, response.text) == (200, FILES["app.html"])
+            assert response.headers["content-security-policy"] == client.get("/app").headers["content-security-policy"]
     for address in ("/deploys/web-9", "/apps", "/graphql", "/dev/outbox"):
         assert address not in FrontendFiles(True, folder)
 
@@ -187,10 +187,10 @@ TOKENS = Starlette(routes=dev_token_routes(Settings(jwt_secret=(SECRET,))))
 def test_demo_tokens_are_given_to_the_local_page_of_the_hub() -> None:
     for host in (HOST, "localhost:8000", "[::1]:8000"):
         with browser(TOKENS) as client:
-            answer = client.post(PATH, headers={**OWN, "host": host, "origin": f"http://{host}"})
-            assert answer.status_code == 200
-            assert answer.json()["tokens"].keys() == {"alice", "bob", "service"}
-            assert answer.headers["cache-control"] == "no-store"
+            response = client.post(PATH, headers={**OWN, "host": host, "origin": f"http://{host}"})
+            assert response.status_code == 200
+            assert response.json()["tokens"].keys() == {"alice", "bob", "service"}
+            assert response.headers["cache-control"] == "no-store"
             assert client.get(PATH, headers=OWN).status_code == 405
 
 
@@ -217,10 +217,10 @@ def test_demo_tokens_are_given_to_the_local_page_of_the_hub() -> None:
     ],
 )
 def test_demo_tokens_are_refused_to_other_callers(client: str, headers: dict[str, str]) -> None:
-    with browser(TOKENS, client) as asking:
-        answer = asking.post(PATH, headers=headers)
-        assert answer.status_code == 403
-        assert "tokens" not in answer.json()
+    with browser(TOKENS, client) as requesting:
+        response = requesting.post(PATH, headers=headers)
+        assert response.status_code == 403
+        assert "tokens" not in response.json()
 
 
 def test_demo_tokens_are_unavailable_with_an_external_issuer() -> None:

@@ -41,16 +41,16 @@ async def stored(database: Database, tenant: Tenant) -> str:
     return json.dumps(found, default=str)
 
 
-def alike(answer: Json, id: str) -> Json:
+def alike(response: Json, id: str) -> Json:
     """The answer without what differs by nature: the id that was asked for, and the time in a position."""
-    text = json.dumps(answer).replace(id, "ID")
-    told: Json = json.loads(text)
-    for payload in (told.get("data") or {}).values():
+    text = json.dumps(response).replace(id, "ID")
+    received: Json = json.loads(text)
+    for payload in (received.get("data") or {}).values():
         if isinstance(payload, dict):
             payload.pop("position", None)
-    for error in told.get("errors", []):
+    for error in received.get("errors", []):
         error["extensions"].pop("requestId", None)
-    return told
+    return received
 
 
 async def foreign(tenant: Tenant, other: Tenant) -> list[tuple[Tenant, str]]:
@@ -62,14 +62,14 @@ async def foreign(tenant: Tenant, other: Tenant) -> list[tuple[Tenant, str]]:
 
 async def test_notification_of_another_user_looks_missing(tenant: Tenant, other: Tenant) -> None:
     await tenant.send("alice")
-    [mine] = (await tenant.inbox("alice"))["nodes"]
+    [own] = (await tenant.inbox("alice"))["nodes"]
     missing = new_id()
     query = f"query ($id: ID!) {{ notification(id: $id) {{ {NOTIFICATION} }} }}"
-    assert (await tenant.execute(query, user="alice", id=mine["id"]))["notification"] == mine
-    for where, who in await foreign(tenant, other):
-        theirs = await where.execute_raw(query, user=who, id=mine["id"])
+    assert (await tenant.execute(query, user="alice", id=own["id"]))["notification"] == own
+    for where, user in await foreign(tenant, other):
+        theirs = await where.execute_raw(query, user=user, id=own["id"])
         assert theirs == {"data": {"notification": None}}
-        assert alike(theirs, mine["id"]) == alike(await where.execute_raw(query, user=who, id=missing), missing)
+        assert alike(theirs, own["id"]) == alike(await where.execute_raw(query, user=user, id=missing), missing)
 
 
 @pytest.mark.parametrize("field", MARKS)
@@ -78,7 +78,7 @@ async def test_mark_of_a_foreign_notification_changes_nothing_and_looks_missing(
 ) -> None:
     await tenant.send("alice", requireAck=True)
     await tenant.send("alice", requireAck=True)
-    mine, second = [n["id"] for n in (await tenant.inbox("alice"))["nodes"]]
+    own, second = [n["id"] for n in (await tenant.inbox("alice"))["nodes"]]
     # One is in a state that the mark would end.
     await tenant.mark("alice", "markRead", second)
     await tenant.mark("alice", "snooze", second, until=LATER) if field == "unsnooze" else None
@@ -87,20 +87,20 @@ async def test_mark_of_a_foreign_notification_changes_nothing_and_looks_missing(
     before = await stored(database, tenant), await stored(database, other)
     until = f', until: "{LATER}"' if field == "snooze" else ""
     query = f"mutation ($ids: [ID!]!) {{ m: {field}(ids: $ids{until}) {{ changed unread unseen position notifications {{ id }} }} }}"
-    for where, who in others:
-        for id in (mine, second):
-            theirs = await where.execute_raw(query, user=who, ids=[id])
+    for where, user in others:
+        for id in (own, second):
+            theirs = await where.execute_raw(query, user=user, ids=[id])
             assert theirs["data"]["m"]["changed"] == 0
             missing = new_id()
-            assert alike(theirs, id) == alike(await where.execute_raw(query, user=who, ids=[missing]), missing)
+            assert alike(theirs, id) == alike(await where.execute_raw(query, user=user, ids=[missing]), missing)
     assert before == (await stored(database, tenant), await stored(database, other))
 
 
 async def test_mark_of_mixed_ids_changes_only_own_notifications(tenant: Tenant, other: Tenant) -> None:
     ids = []
-    for where, who in ((tenant, "alice"), (tenant, "bob"), (other, "alice")):
-        await where.send(who)
-        ids.append((await where.inbox(who))["nodes"][0]["id"])
+    for where, user in ((tenant, "alice"), (tenant, "bob"), (other, "alice")):
+        await where.send(user)
+        ids.append((await where.inbox(user))["nodes"][0]["id"])
     payload = await tenant.mark("alice", "markRead", *ids)
     assert (payload["changed"], [n["id"] for n in payload["notifications"]]) == (1, ids[:1])
     assert (await tenant.inbox("bob"))["unread"] == (await other.inbox("alice"))["unread"] == 1
@@ -145,21 +145,21 @@ async def test_device_of_another_user_looks_missing_and_stays(
     tenant: Tenant, other: Tenant, database: Database
 ) -> None:
     connect = 'mutation { connectWebhook(url: "https://hooks.example/a") { device { id } } }'
-    mine = (await tenant.execute(connect, user="alice"))["connectWebhook"]["device"]["id"]
+    own = (await tenant.execute(connect, user="alice"))["connectWebhook"]["device"]["id"]
     others = await foreign(tenant, other)
     before = await stored(database, tenant)
     query = "mutation ($id: ID!) { removeDevice(id: $id) }"
-    for where, who in others:
-        answers = [await where.execute_raw(query, user=who, id=id) for id in (mine, new_id())]
-        assert answers == [{"data": {"removeDevice": False}}] * 2
+    for where, user in others:
+        responses = [await where.execute_raw(query, user=user, id=id) for id in (own, new_id())]
+        assert responses == [{"data": {"removeDevice": False}}] * 2
     assert before == await stored(database, tenant)
 
 
 async def test_browser_registered_in_two_tenants_stays_in_both(tenant: Tenant, other: Tenant) -> None:
-    given = {"endpoint": "https://push.example/both", "p256dh": POINT, "auth": "A" * 22}
+    fields = {"endpoint": "https://push.example/both", "p256dh": POINT, "auth": "A" * 22}
     query = "mutation ($input: WebPushInput!) { registerWebPush(input: $input) { id } }"
     for where in (tenant, other):
-        await where.execute(query, user="alice", input=given)
+        await where.execute(query, user="alice", input=fields)
     for where in (tenant, other):
         assert len((await where.execute("{ me { devices { id } } }", user="alice"))["me"]["devices"]) == 1
 
@@ -174,8 +174,8 @@ async def test_categories_and_settings_of_tenants_are_separate(
     assert errors[0] == errors[1]
     await tenant.define_category("theirs", "EMAIL")
     assert before == await stored(database, other)
-    [mine] = (await tenant.execute("{ categories { required } }"))["categories"]
-    assert mine["required"] is False
+    [own] = (await tenant.execute("{ categories { required } }"))["categories"]
+    assert own["required"] is False
 
 
 @pytest.mark.parametrize("field", ["exportUser", "deleteUser"])
@@ -205,41 +205,41 @@ async def test_send_of_another_tenant_looks_missing(tenant: Tenant, other: Tenan
 
 
 async def test_sends_and_their_cursors_show_only_the_own_tenant(tenant: Tenant, other: Tenant) -> None:
-    mine = [(await tenant.send("alice"))["send"]["id"]]
+    own = [(await tenant.send("alice"))["send"]["id"]]
     theirs = [(await other.send("alice"))["send"]["id"] for _ in range(3)]
-    mine.append((await tenant.send("alice"))["send"]["id"])
+    own.append((await tenant.send("alice"))["send"]["id"])
     query = "query ($after: String) { sends(after: $after) { nodes { id } edges { cursor } } }"
     found = (await tenant.execute(query))["sends"]
-    assert [node["id"] for node in found["nodes"]] == mine[::-1]
+    assert [node["id"] for node in found["nodes"]] == own[::-1]
     cursors = [edge["cursor"] for edge in (await other.execute(query))["sends"]["edges"]]
     assert len(cursors) == 3
     for cursor in cursors:  # made between the two of this tenant
-        assert [node["id"] for node in (await tenant.execute(query, after=cursor))["sends"]["nodes"]] == mine[:1]
+        assert [node["id"] for node in (await tenant.execute(query, after=cursor))["sends"]["nodes"]] == own[:1]
     query = "query ($id: ID!, $after: String) { send(id: $id) { notifications(after: $after) { nodes { userId } } } }"
     inner = (await other.execute("{ sends { nodes { notifications { edges { cursor } } } } }"))["sends"]["nodes"]
     after = inner[0]["notifications"]["edges"][0]["cursor"]
-    assert (await tenant.execute(query, id=mine[0], after=after))["send"]["notifications"]["nodes"] == []
-    assert len((await tenant.execute(query, id=mine[1], after=after))["send"]["notifications"]["nodes"]) == 1
+    assert (await tenant.execute(query, id=own[0], after=after))["send"]["notifications"]["nodes"] == []
+    assert len((await tenant.execute(query, id=own[1], after=after))["send"]["notifications"]["nodes"]) == 1
     assert (await tenant.execute(query, id=theirs[0], after=after))["send"] is None
 
 
 async def test_inbox_cursor_of_another_user_shows_only_the_own_inbox(tenant: Tenant, other: Tenant) -> None:
     query = "query ($after: String) { inbox(after: $after) { nodes { title } edges { cursor } } }"
-    for where, who in ((tenant, "alice"), (tenant, "bob"), (other, "alice")):
+    for where, user in ((tenant, "alice"), (tenant, "bob"), (other, "alice")):
         for number in range(3):
-            await where.send(who, title=f"{where.name} {who} {number}")
+            await where.send(user, title=f"{where.name} {user} {number}")
     [_, cursor, _] = [edge["cursor"] for edge in (await other.execute(query, user="alice"))["inbox"]["edges"]]
-    for where, who in ((tenant, "alice"), (tenant, "bob")):
-        [node] = (await where.execute(query, user=who, after=cursor))["inbox"]["nodes"]
-        assert node["title"] == f"{where.name} {who} 0"
+    for where, user in ((tenant, "alice"), (tenant, "bob")):
+        [node] = (await where.execute(query, user=user, after=cursor))["inbox"]["nodes"]
+        assert node["title"] == f"{where.name} {user} 0"
 
 
 async def test_position_of_another_inbox_is_a_resync(tenant: Tenant, other: Tenant) -> None:
     positions = []
-    for where, who in ((tenant, "bob"), (other, "alice")):
-        positions.append((await where.inbox(who))["position"])
-        await where.send(who, title="Theirs")
-        positions.append((await where.inbox(who))["position"])
+    for where, user in ((tenant, "bob"), (other, "alice")):
+        positions.append((await where.inbox(user))["position"])
+        await where.send(user, title="Theirs")
+        positions.append((await where.inbox(user))["position"])
     await tenant.send("alice", title="Mine")
     for position in positions:
         async with tenant.feed("alice", position) as feed:
@@ -249,7 +249,7 @@ async def test_position_of_another_inbox_is_a_resync(tenant: Tenant, other: Tena
 
 
 async def test_feed_shows_only_the_own_inbox(tenant: Tenant, other: Tenant) -> None:
-    positions = [(await tenant.inbox(who))["position"] for who in ("alice", "bob")]
+    positions = [(await tenant.inbox(user))["position"] for user in ("alice", "bob")]
     async with tenant.feed("alice", positions[0]) as alice, tenant.feed("bob", positions[1]) as bob:
         await other.send("alice", "bob", title="Theirs")
         await tenant.send("alice", title="For alice")
@@ -262,13 +262,13 @@ async def test_feed_shows_only_the_own_inbox(tenant: Tenant, other: Tenant) -> N
 
 async def test_receipts_of_a_foreign_send_look_missing(tenant: Tenant, other: Tenant) -> None:
     theirs = (await other.send("alice"))["send"]["id"]
-    told = []
+    received = []
     for id in (theirs, new_id()):
         async with tenant.socket() as socket:
             with pytest.raises(GraphQLErrors) as refused:
                 await (await socket.subscribe(RECEIPTS, variables={"id": id})).take(1)
-        told.append(refused.value.errors)
-    assert told[0] == told[1]
+        received.append(refused.value.errors)
+    assert received[0] == received[1]
     assert refused.value.code == "NOT_FOUND"
 
 
@@ -290,8 +290,10 @@ async def test_idempotency_keys_of_tenants_are_separate(tenant: Tenant, other: T
     assert (first["duplicate"], second["duplicate"]) == (False, False)
     query = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id locale } }"
     for where, locale in ((tenant, "de"), (other, "fr")):
-        answer = await where.execute_raw(query, users=[{"id": "u", "locale": locale}], headers={"Idempotency-Key": "h"})
-        assert answer["data"]["upsertUsers"] == [{"id": "u", "locale": locale}]
+        response = await where.execute_raw(
+            query, users=[{"id": "u", "locale": locale}], headers={"Idempotency-Key": "h"}
+        )
+        assert response["data"]["upsertUsers"] == [{"id": "u", "locale": locale}]
 
 
 POINT = (
@@ -334,21 +336,21 @@ ADMIN_FIELDS = [
 
 @pytest.mark.parametrize("query", USER_FIELDS)
 async def test_service_without_a_user_on_a_users_field_is_forbidden(tenant: Tenant, query: str) -> None:
-    answer = await tenant.execute_raw(query)
-    assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+    response = await tenant.execute_raw(query)
+    assert [error["extensions"]["code"] for error in response["errors"]] == ["FORBIDDEN"]
 
 
 @pytest.mark.parametrize("query", SERVICE_FIELDS + ADMIN_FIELDS)
 async def test_user_on_a_services_field_is_forbidden(tenant: Tenant, database: Database, query: str) -> None:
-    answer = await tenant.execute_raw(query, user="alice")
-    assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+    response = await tenant.execute_raw(query, user="alice")
+    assert [error["extensions"]["code"] for error in response["errors"]] == ["FORBIDDEN"]
     assert await stored(database, tenant) == "[[], [], [], [], [], [], []]"
 
 
 @pytest.mark.parametrize("query", ADMIN_FIELDS)
 async def test_service_on_an_admins_field_is_forbidden(tenant: Tenant, database: Database, query: str) -> None:
-    answer = await tenant.execute_raw(query)
-    assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+    response = await tenant.execute_raw(query)
+    assert [error["extensions"]["code"] for error in response["errors"]] == ["FORBIDDEN"]
     assert await stored(database, tenant) == "[[], [], [], [], [], [], []]"
 
 
@@ -370,5 +372,5 @@ async def test_admin_has_service_rights_and_a_service_with_a_user_sees_that_inbo
 
     for query in SERVICE_FIELDS + ADMIN_FIELDS[:-1]:
         assert "errors" not in await ask(tenant.token(role=Role.ADMIN), query)
-    answer = await ask(tenant.token("alice", role=Role.SERVICE), "{ me { id } inbox { unread } }")
-    assert answer == {"data": {"me": {"id": "alice"}, "inbox": {"unread": 2}}}
+    result = await ask(tenant.token("alice", role=Role.SERVICE), "{ me { id } inbox { unread } }")
+    assert result == {"data": {"me": {"id": "alice"}, "inbox": {"unread": 2}}}

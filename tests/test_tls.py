@@ -37,13 +37,13 @@ async def started(command: Command) -> str:
 async def test_serve_with_a_certificate_works_over_https_and_wss(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
     """Sends, resumes and pushes arrive, in messages of one TLS record and of many; goodbye is 1012."""
     mongod, redis = servers
-    mine = create_certificate(tmp_path, password=PASSWORD)
-    options = ["--ssl-certfile", str(mine.file), "--ssl-keyfile", str(mine.key)]
-    given = {"mongo_url": mongod.url, "redis_url": redis.url, "redis_prefix": "tls:", "jwt_secret": SECRET}
+    own = create_certificate(tmp_path, password=PASSWORD)
+    options = ["--ssl-certfile", str(own.file), "--ssl-keyfile", str(own.key)]
+    settings = {"mongo_url": mongod.url, "redis_url": redis.url, "redis_prefix": "tls:", "jwt_secret": SECRET}
     secret = {"ssl_keyfile_password": PASSWORD, "ssl_certfile": "/option/wins"}
-    async with Command("serve", *options, **given, **secret, port="0") as hub:
+    async with Command("serve", *options, **settings, **secret, port="0") as hub:
         url = await started(hub)
-        async with Tenant("tls", [url], mine.trusting) as tenant:
+        async with Tenant("tls", [url], own.trusting) as tenant:
             await tenant.send("alice", title="First")
             position = (await tenant.inbox("alice"))["position"]
             await tenant.fill_inbox("alice", 100)
@@ -76,44 +76,44 @@ async def test_serve_with_client_ca_requires_a_client_certificate(
     servers: tuple[Mongod, Redis], tmp_path: Path
 ) -> None:
     mongod, redis = servers
-    mine, theirs = create_certificate(tmp_path), create_certificate(tmp_path, "client")
-    given = {"mongo_url": mongod.url, "redis_url": redis.url, "redis_prefix": "tls:", "jwt_secret": SECRET}
-    files = {"ssl_certfile": str(mine.file), "ssl_keyfile": str(mine.key), "ssl_ca_certs": str(theirs.file)}
-    async with Command("serve", **given, **files, port="0") as hub:
+    own, foreign = create_certificate(tmp_path), create_certificate(tmp_path, "client")
+    settings = {"mongo_url": mongod.url, "redis_url": redis.url, "redis_prefix": "tls:", "jwt_secret": SECRET}
+    files = {"ssl_certfile": str(own.file), "ssl_keyfile": str(own.key), "ssl_ca_certs": str(foreign.file)}
+    async with Command("serve", **settings, **files, port="0") as hub:
         url = (await started(hub)).replace("/graphql", "/healthz")
-        known = ssl.create_default_context(cafile=str(mine.file))
+        existing = ssl.create_default_context(cafile=str(own.file))
         async with aiohttp.ClientSession() as session:
             with pytest.raises((aiohttp.ClientError, OSError)):
-                async with asyncio.timeout(10), session.get(url, ssl=known):
+                async with asyncio.timeout(10), session.get(url, ssl=existing):
                     pass
-            known = ssl.create_default_context(cafile=str(mine.file))
-            known.load_cert_chain(theirs.file, theirs.key)
-            async with session.get(url, ssl=known) as response:
+            existing = ssl.create_default_context(cafile=str(own.file))
+            existing.load_cert_chain(foreign.file, foreign.key)
+            async with session.get(url, ssl=existing) as response:
                 assert response.status == 200
 
 
 def test_serve_with_an_unusable_certificate_names_the_setting(tmp_path: Path) -> None:
-    mine, other = create_certificate(tmp_path), create_certificate(tmp_path, "other")
+    own, other = create_certificate(tmp_path), create_certificate(tmp_path, "other")
     locked = create_certificate(tmp_path, "locked", PASSWORD)
     empty = tmp_path / "empty.pem"
     empty.touch()
     missing = tmp_path / "missing.pem"
     cases: list[tuple[dict[str, Path | str], str]] = [
-        ({"ssl_keyfile": mine.key}, "HUB_SSL_CERTFILE (--ssl-certfile) is missing: TLS requires it."),
+        ({"ssl_keyfile": own.key}, "HUB_SSL_CERTFILE (--ssl-certfile) is missing: TLS requires it."),
         ({"ssl_certfile": missing}, f"HUB_SSL_CERTFILE (--ssl-certfile): {missing} cannot be read (No such file"),
         ({"ssl_certfile": tmp_path}, f"HUB_SSL_CERTFILE (--ssl-certfile): {tmp_path} cannot be read (Is a directory"),
-        ({"ssl_certfile": mine.file, "ssl_keyfile": missing}, f"HUB_SSL_KEYFILE (--ssl-keyfile): {missing} cannot"),
+        ({"ssl_certfile": own.file, "ssl_keyfile": missing}, f"HUB_SSL_KEYFILE (--ssl-keyfile): {missing} cannot"),
         (
-            {"ssl_certfile": empty, "ssl_keyfile": mine.key},
+            {"ssl_certfile": empty, "ssl_keyfile": own.key},
             f"HUB_SSL_CERTFILE (--ssl-certfile): {empty} does not contain",
         ),
         (
-            {"ssl_certfile": mine.file},
-            f"HUB_SSL_KEYFILE (--ssl-keyfile): {mine.file} does not contain a private key in PEM format.",
+            {"ssl_certfile": own.file},
+            f"HUB_SSL_KEYFILE (--ssl-keyfile): {own.file} does not contain a private key in PEM format.",
         ),
         (
-            {"ssl_certfile": mine.file, "ssl_keyfile": other.key},
-            f"HUB_SSL_KEYFILE (--ssl-keyfile): {other.key} is not the key of {mine.file}.",
+            {"ssl_certfile": own.file, "ssl_keyfile": other.key},
+            f"HUB_SSL_KEYFILE (--ssl-keyfile): {other.key} is not the key of {own.file}.",
         ),
         (
             {"ssl_certfile": locked.file, "ssl_keyfile": locked.key},
@@ -124,16 +124,16 @@ def test_serve_with_an_unusable_certificate_names_the_setting(tmp_path: Path) ->
             f"HUB_SSL_KEYFILE_PASSWORD (--ssl-keyfile-password) is not the password of {locked.key}.",
         ),
         (
-            {"ssl_certfile": mine.file, "ssl_keyfile": mine.key, "ssl_ca_certs": empty},
+            {"ssl_certfile": own.file, "ssl_keyfile": own.key, "ssl_ca_certs": empty},
             f"HUB_SSL_CA_CERTS (--ssl-ca-certs): {empty} does not contain a certificate in PEM format.",
         ),
     ]
-    for given, said in cases:
+    for fields, output in cases:
         with pytest.raises(tls.CertificateError) as refused:
-            tls.server_context(Settings(jwt_secret=SECRET, **given))  # type: ignore[arg-type]
-        assert str(refused.value).startswith(said), given
+            tls.server_context(Settings(jwt_secret=SECRET, **fields))  # type: ignore[arg-type]
+        assert str(refused.value).startswith(output), fields
     done = run_command(
-        "serve", "--ssl-certfile", str(mine.file), "--ssl-keyfile", str(other.key), jwt_secret=SECRET, port="0"
+        "serve", "--ssl-certfile", str(own.file), "--ssl-keyfile", str(other.key), jwt_secret=SECRET, port="0"
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"HUB_SSL_KEYFILE (--ssl-keyfile): {other.key} is not the key of {mine.file}.\n"
+    assert done.stderr == f"HUB_SSL_KEYFILE (--ssl-keyfile): {other.key} is not the key of {own.file}.\n"

@@ -28,8 +28,8 @@ OLD_SECRET = "the-secret-before-that-one-also-long-enough"
 
 def claims(**more: Any) -> Json:
     """Those of a good token; what is given as None is left out."""
-    given = {"sub": "alice", "tenant": "t", "role": "user", "exp": int(time.time()) + 600} | more
-    return {name: value for name, value in given.items() if value is not None}
+    fields = {"sub": "alice", "tenant": "t", "role": "user", "exp": int(time.time()) + 600} | more
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def signed(secret: str = SECRET, algorithm: str = "HS256", **more: Any) -> str:
@@ -49,8 +49,8 @@ def unsigned(**more: Any) -> Iterator[str]:
 async def by_http(http: aiohttp.ClientSession, url: str, token: str) -> tuple[int, Json]:
     sent = {"authorization": f"Bearer {token}"}
     async with http.post(url, json={"query": "{ me { id } }"}, headers=sent) as response:
-        answer: Json = await response.json()
-        return response.status, answer
+        result: Json = await response.json()
+        return response.status, result
 
 
 async def by_socket(url: str, token: str) -> Any:
@@ -64,20 +64,20 @@ async def by_socket(url: str, token: str) -> Any:
 
 
 async def refused(http: aiohttp.ClientSession, url: str, token: str) -> bool:
-    status, answer = await by_http(http, url, token)
+    status, response = await by_http(http, url, token)
     if status != 401:
         return False
-    assert [error["extensions"]["code"] for error in answer["errors"]] == ["UNAUTHENTICATED"]
-    assert "data" not in answer
+    assert [error["extensions"]["code"] for error in response["errors"]] == ["UNAUTHENTICATED"]
+    assert "data" not in response
     assert await by_socket(url, token) == 4403
     return True
 
 
 async def accepted(http: aiohttp.ClientSession, url: str, token: str) -> bool:
-    status, answer = await by_http(http, url, token)
+    status, response = await by_http(http, url, token)
     if status != 200:
         return False
-    assert answer == {"data": {"me": {"id": "alice"}}}
+    assert response == {"data": {"me": {"id": "alice"}}}
     assert await by_socket(url, token) == "ack"
     return True
 
@@ -85,14 +85,14 @@ async def accepted(http: aiohttp.ClientSession, url: str, token: str) -> bool:
 def tampered(token: str, **more: Any) -> str:
     """The same signature under other claims."""
     head, body, signature = token.split(".")
-    said = json.loads(urlsafe_b64decode(body + "=="))
-    return f"{head}.{part(said | more)}.{signature}"
+    output = json.loads(urlsafe_b64decode(body + "=="))
+    return f"{head}.{part(output | more)}.{signature}"
 
 
 def nested() -> str:
     """Signed, and with a payload that no parser of ours reads."""
-    said = json.dumps(claims()).removesuffix("}").encode() + b', "x": ' + b"[" * 2500 + b"]" * 2500 + b"}"
-    return jws.serialize_compact({"alg": "HS256"}, said, OctKey.import_key(SECRET))
+    output = json.dumps(claims()).removesuffix("}").encode() + b', "x": ' + b"[" * 2500 + b"]" * 2500 + b"}"
+    return jws.serialize_compact({"alg": "HS256"}, output, OctKey.import_key(SECRET))
 
 
 BAD = {
@@ -204,12 +204,12 @@ async def test_event_stream_ends_when_its_token_expires(tenant: Tenant) -> None:
     }
     query = {"query": "subscription { inbox { kind } }"}
     async with asyncio.timeout(10), tenant.http.post(tenant.next_url(), json=query, headers=sent) as response:
-        said = (await response.text()).strip(":\n").splitlines()
+        output = (await response.text()).strip(":\n").splitlines()
     assert expires_at - 0.1 <= time.time() < expires_at + 2
-    assert said[0] == "event: next"
-    [error] = json.loads(said[1].removeprefix("data: "))["errors"]
+    assert output[0] == "event: next"
+    [error] = json.loads(output[1].removeprefix("data: "))["errors"]
     assert error["extensions"]["code"] == "UNAUTHENTICATED"
-    assert "event: complete" in said
+    assert "event: complete" in output
 
 
 async def test_socket_accepts_the_token_of_its_http_header(tenant: Tenant) -> None:
@@ -274,8 +274,8 @@ class Issuer:
 
     def token(self, key: RSAKey | ECKey, **more: Any) -> str:
         algorithm = "RS256" if isinstance(key, RSAKey) else "ES256"
-        said = claims(**{"iss": ISSUER, "aud": AUDIENCE} | more)
-        return jwt.encode({"alg": algorithm, "kid": key.kid}, said, key, algorithms=[algorithm])
+        output = claims(**{"iss": ISSUER, "aud": AUDIENCE} | more)
+        return jwt.encode({"alg": algorithm, "kid": key.kid}, output, key, algorithms=[algorithm])
 
 
 async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mongod, Redis]) -> None:
@@ -288,7 +288,7 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
             for key in (rsa, ec):
                 assert await accepted(http, url, issuer.token(key))
                 assert await accepted(http, url, issuer.token(key, aud=["other", AUDIENCE]))
-                for wrong in (
+                for invalid in (
                     {"iss": "https://else.example"},
                     {"iss": None},
                     {"aud": "other"},
@@ -297,7 +297,7 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
                     {"exp": None},
                     {"exp": int(time.time()) - 1},
                 ):
-                    assert await refused(http, url, issuer.token(key, **wrong))
+                    assert await refused(http, url, issuer.token(key, **invalid))
                 assert await refused(http, url, tampered(issuer.token(key), role="admin"))
             assert await refused(http, url, issuer.token(never))
             for forged in confused(rsa, ec):
@@ -308,18 +308,18 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
             # A key that is published later is found without a restart; one that is withdrawn goes out of use.
             issuer.keys = [ec, later]
 
-            async def known() -> bool:
+            async def existing() -> bool:
                 return await accepted(http, url, issuer.token(later))
 
-            await eventually(known, 15)
+            await eventually(existing, 15)
             assert await accepted(http, url, issuer.token(ec))
             assert await refused(http, url, issuer.token(rsa, jti="never seen before"))
 
             # Strangers can't make the hub ask its issuer again and again.
-            asked = issuer.asked
+            requested = issuer.asked
             for number in range(50):
                 assert (await by_http(http, url, issuer.token(never, jti=str(number))))[0] == 401
-            assert issuer.asked <= asked + 2
+            assert issuer.asked <= requested + 2
 
             # While the issuer is away, the keys that are known serve.
             issuer.away = True
@@ -329,7 +329,7 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
 def confused(rsa: RSAKey, ec: ECKey) -> Iterator[str]:
     """HS256 with what everybody knows as the secret: the public keys, in every spelling. RS256 that names an EC key,
     and the other way round."""
-    said = part(claims(iss=ISSUER, aud=AUDIENCE))
+    output = part(claims(iss=ISSUER, aud=AUDIENCE))
     for key in (rsa, ec):
         for secret in (
             key.as_pem(private=False),
@@ -340,7 +340,7 @@ def confused(rsa: RSAKey, ec: ECKey) -> Iterator[str]:
             b"",
         ):
             for header in ({"alg": "HS256", "kid": key.kid}, {"alg": "HS256"}):
-                text = f"{part(header)}.{said}"
+                text = f"{part(header)}.{output}"
                 signature = hmac.digest(secret, text.encode(), "sha256")
                 yield f"{text}.{urlsafe_b64encode(signature).decode().rstrip('=')}"
     for key, kid in ((rsa, ec.kid), (ec, rsa.kid)):
@@ -374,18 +374,18 @@ async def test_issuer_that_does_not_respond_is_unavailable_until_it_does(servers
     async with Issuer() as issuer:
         issuer.keys, issuer.away = [key], True
         async with hub_with(servers, jwks_url=issuer.url) as (http, url):
-            status, answer = await by_http(http, url, issuer.token(key))
-            assert (status, answer["errors"][0]["extensions"]["code"]) == (503, "UNAVAILABLE")
+            status, response = await by_http(http, url, issuer.token(key))
+            assert (status, response["errors"][0]["extensions"]["code"]) == (503, "UNAVAILABLE")
             # 1013, try again later: the npm client gives up for good at 1011.
             assert await by_socket(url, issuer.token(key)) == 1013
             # The hub's own tokens need no issuer.
             assert await accepted(http, url, signed())
             issuer.away = False
 
-            async def known() -> bool:
+            async def existing() -> bool:
                 return await accepted(http, url, issuer.token(key))
 
-            await eventually(known, 15)
+            await eventually(existing, 15)
 
 
 async def test_token_determines_the_role(tenant: Tenant) -> None:

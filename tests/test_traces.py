@@ -38,8 +38,8 @@ class Collector:
         await self._runner.cleanup()
 
     async def _take(self, request: web.Request) -> web.Response:
-        told = ExportTraceServiceRequest.FromString(await request.read())
-        for resource in told.resource_spans:
+        received = ExportTraceServiceRequest.FromString(await request.read())
+        for resource in received.resource_spans:
             [service] = [a.value.string_value for a in resource.resource.attributes if a.key == "service.name"]
             self.spans += [(service, span) for scope in resource.scope_spans for span in scope.spans]
         return web.Response(body=b"", content_type="application/x-protobuf")
@@ -74,12 +74,12 @@ async def test_one_trace_spans_the_mutation_and_the_socket(
     trace, caller = uuid4().hex, uuid4().hex[:16]
     others = [f"user{number}" for number in range(10)] if transport == "websocket" else []  # told in one message
     users = {"users": ["ann", *others]}
-    given = {"to": users, "category": "news", "content": {"title": "not for a trace", "body": ""}}
+    fields = {"to": users, "category": "news", "content": {"title": "not for a trace", "body": ""}}
     headers = {"traceparent": f"00-{trace}-{caller}-01"}
 
     async def send() -> None:
-        answer = await tenant.execute_raw(SEND, input=given, headers=headers, url=tenant.urls[0])
-        assert "errors" not in answer
+        response = await tenant.execute_raw(SEND, input=fields, headers=headers, url=tenant.urls[0])
+        assert "errors" not in response
 
     if transport == "websocket":
         async with tenant.feed("ann", url=tenant.urls[1]) as feed:
@@ -121,9 +121,9 @@ async def test_works_of_one_transaction_are_linked_to_its_span(traced: tuple[Ten
     async with tenant.socket("user0", url=url) as socket:
 
         async def send(number: int) -> None:
-            given = {"to": {"users": [f"user{number}"]}, "category": "news", "content": {"title": "a", "body": ""}}
+            fields = {"to": {"users": [f"user{number}"]}, "category": "news", "content": {"title": "a", "body": ""}}
             headers = {"traceparent": f"00-{traces[number]}-{uuid4().hex[:16]}-01"}
-            assert "errors" not in await tenant.execute_raw(SEND, input=given, headers=headers, url=url)
+            assert "errors" not in await tenant.execute_raw(SEND, input=fields, headers=headers, url=url)
 
         await asyncio.gather(*(send(number) for number in range(len(traces))))
         mark = {"extensions": {"traceparent": f"00-{traces[0]}-{uuid4().hex[:16]}-01"}}
@@ -152,8 +152,8 @@ async def test_unreachable_collector_delays_nothing(
     await process.start()
     try:
         async with Tenant(f"t{uuid4().hex[:12]}", [process.url]) as tenant:
-            answer = await tenant.execute_raw("{ __typename }", headers={"traceparent": "nonsense"})
-            assert answer == {"data": {"__typename": "Query"}}
+            response = await tenant.execute_raw("{ __typename }", headers={"traceparent": "nonsense"})
+            assert response == {"data": {"__typename": "Query"}}
         assert await process.stop(within_s=10) == 0
     finally:
         process.kill()

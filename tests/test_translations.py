@@ -53,9 +53,9 @@ def marked_in_code() -> set[str | tuple[str, ...]]:
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            given = [str(value.value) for value in node.args[: MARKS.get(name, 0)] if isinstance(value, ast.Constant)]
-            if given and name != "plural":
-                found.add(given[0])
+            fields = [str(value.value) for value in node.args[: MARKS.get(name, 0)] if isinstance(value, ast.Constant)]
+            if fields and name != "plural":
+                found.add(fields[0])
         tree = ast.parse(path.read_text())
         texts = {node.targets[0].id: str(node.value.value) for node in ast.walk(tree)
                  if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)}  # fmt: skip
@@ -73,11 +73,11 @@ def test_english_catalog_contains_exactly_the_messages_of_the_code() -> None:
 @pytest.mark.parametrize("locale", LOCALES)
 def test_catalog_has_every_message_with_the_same_placeholders(locale: str) -> None:
     """No text is missing, no plural form is missing, and nothing is filled in that the English text does not have."""
-    english, mine = messages_of("en"), messages_of(locale)
-    assert mine.keys() == english.keys()
+    english, own = messages_of("en"), messages_of(locale)
+    assert own.keys() == english.keys()
     with (CATALOGS / f"{locale}.po").open("rb") as file:
         forms = read_po(file, locale=locale).num_plurals
-    for id, entry in mine.items():
+    for id, entry in own.items():
         assert not entry.fuzzy
         texts = entry.string if isinstance(entry.string, tuple | list) else (str(entry.string),)
         assert len(texts) == (forms if isinstance(id, tuple) else 1)
@@ -174,10 +174,10 @@ async def test_reason_is_in_the_language_of_the_reader(tenant: Tenant, database:
 
 
 def test_email_is_in_the_language_of_its_reader() -> None:
-    shown = email.preview(new_message(n_because="NAMED", n_action_url="https://ci.example/1", user=reader("de-CH")))
-    assert "Öffnen: https://ci.example/1" in shown.text
-    assert f"-- \n{SAID_DE}\nBuild results abbestellen: " in shown.text
-    assert shown.html
-    assert ">Öffnen</a>" in shown.html
-    assert SAID_DE in shown.html
-    assert '<html lang="de"' in shown.html
+    displayed = email.preview(new_message(n_because="NAMED", n_action_url="https://ci.example/1", user=reader("de-CH")))
+    assert "Öffnen: https://ci.example/1" in displayed.text
+    assert f"-- \n{SAID_DE}\nBuild results abbestellen: " in displayed.text
+    assert displayed.html
+    assert ">Öffnen</a>" in displayed.html
+    assert SAID_DE in displayed.html
+    assert '<html lang="de"' in displayed.html

@@ -51,8 +51,8 @@ async def test_undecodable_delivery_fails_and_others_are_sent(tenant: Tenant, st
         receiver.default_response = lambda _, times: 0.0 if times > 1 else _unavailable()
         await tenant.send(*people, channels=["WEBHOOK"])
         await eventually(lambda: store.deliveries.find_one({"tenant": tenant.name, "status": "RETRYING"}), 10)
-        mine = {"tenant": tenant.name, "status": "RETRYING"}
-        bad = await store.deliveries.find_one_and_update(mine, {"$set": spoilt})
+        own = {"tenant": tenant.name, "status": "RETRYING"}
+        bad = await store.deliveries.find_one_and_update(own, {"$set": spoilt})
         await wait_for_deliveries(tenant, "DELIVERED", 5, within_s=20)
 
         async def unreadable() -> bool:
@@ -76,9 +76,9 @@ async def test_delivery_of_an_undecodable_notification_fails_and_is_not_cancelle
         field, id = ("mailbox" if collection == "notifications" else "_id"), f"{tenant.name}/alice"
         await eventually(lambda: store.deliveries.find_one({"mailbox": id, "status": "RETRYING"}), 10)
         await store[collection].update_one({field: id}, {"$set": {"created_at": "yesterday"}})
-        [good] = await wait_for_deliveries(tenant, "DELIVERED", 1, within_s=20)
+        [valid] = await wait_for_deliveries(tenant, "DELIVERED", 1, within_s=20)
         [bad] = await wait_for_deliveries(tenant, "FAILED", 1, within_s=20)
-        assert (good["userId"], bad["userId"], bad["reason"]) == ("bob", "alice", "UNREADABLE")
+        assert (valid["userId"], bad["userId"], bad["reason"]) == ("bob", "alice", "UNREADABLE")
 
 
 def _unavailable() -> Any:
@@ -104,8 +104,8 @@ async def test_undecodable_notification_does_not_hide_others(tenant: Tenant, sto
             break
     assert found == [("4", "MEDIUM"), ("3", "MEDIUM"), ("1", "MEDIUM"), ("0", "MEDIUM")]
     await tenant.mark("alice", "markRead", docs[1]["_id"])
-    kept = await store.notifications.find_one({"_id": docs[1]["_id"]})
-    assert (kept["priority"], kept["mood"]) == ("URGENT", {"x": 1})
+    stored = await store.notifications.find_one({"_id": docs[1]["_id"]})
+    assert (stored["priority"], stored["mood"]) == ("URGENT", {"x": 1})
     sends = (await tenant.execute("{ sends { nodes { id } } }"))["sends"]["nodes"]
     assert len(sends) == 5
 
@@ -114,9 +114,9 @@ async def test_user_with_values_of_another_version_keeps_them(tenant: Tenant, st
     """Devices, wishes and fields that this version does not know outlive a change by it."""
     await tenant.send("alice", title="Hello", category="news")
     alice = {"_id": f"{tenant.name}/alice"}
-    wish = {"category": "news", "channels": {"EMAIL": False, "PAGER": True}, "digest": "DAILY"}
+    preference = {"category": "news", "channels": {"EMAIL": False, "PAGER": True}, "digest": "DAILY"}
     device = {"id": "d1", "kind": "WATCH", "key": "k1", "created_at": NOW}
-    preferences = {"channels": {"PAGER": False, "SMS": False}, "categories": [wish], "quiet": {"from": "22:00"}}
+    preferences = {"channels": {"PAGER": False, "SMS": False}, "categories": [preference], "quiet": {"from": "22:00"}}
     await store.users.update_one(alice, {"$set": {"devices": [device], "preferences": preferences, "pets": ["cat"]}})
     update = (
         "mutation { updatePreferences(input: {channels: [{channel: EMAIL, enabled: false}], categories: "
@@ -131,16 +131,16 @@ async def test_user_with_values_of_another_version_keeps_them(tenant: Tenant, st
     exported = (await tenant.execute_as_admin('mutation { exportUser(id: "alice") }'))["exportUser"]
     assert exported["suppressed"] == ["a@people.example"]
     await store.users.update_one(alice, {"$unset": {"suppressed": ""}})
-    asked = await tenant.execute(f"{{ me {{ id devices {{ id }} }} {MATRIX} }}", user="alice")
-    assert asked["me"] == {"id": "alice", "devices": []}
+    requested = await tenant.execute(f"{{ me {{ id devices {{ id }} }} {MATRIX} }}", user="alice")
+    assert requested["me"] == {"id": "alice", "devices": []}
     await tenant.execute(update, user="alice")
-    kept = await store.users.find_one(alice)
-    assert kept["devices"] == [device]
-    assert kept["pets"] == ["cat"]
-    assert kept["preferences"]["quiet"] == {"from": "22:00"}
-    assert kept["preferences"]["channels"] == {"PAGER": False, "SMS": False, "EMAIL": False}
-    [news] = kept["preferences"]["categories"]
-    assert news == wish | {"channels": {"EMAIL": False, "PAGER": True, "WEBHOOK": False}}
+    stored = await store.users.find_one(alice)
+    assert stored["devices"] == [device]
+    assert stored["pets"] == ["cat"]
+    assert stored["preferences"]["quiet"] == {"from": "22:00"}
+    assert stored["preferences"]["channels"] == {"PAGER": False, "SMS": False, "EMAIL": False}
+    [news] = stored["preferences"]["categories"]
+    assert news == preference | {"channels": {"EMAIL": False, "PAGER": True, "WEBHOOK": False}}
 
 
 async def test_tenant_with_values_of_another_version_keeps_them(tenant: Tenant, store: Any) -> None:
@@ -153,16 +153,16 @@ async def test_tenant_with_values_of_another_version_keeps_them(tenant: Tenant, 
     endpoint = {"id": "e1", "url": {"host": "x"}}
     change = {"$set": {"categories": categories, "endpoints": [endpoint]}, "$inc": {"version": 1}}
     await store.tenants.update_one({"_id": tenant.name}, change)
-    asked = await tenant.execute_as_admin("{ categories { key priority defaultChannels } webhooks { id } }")
-    assert asked["webhooks"] == []
-    assert asked["categories"] == [{"key": "news", "priority": "MEDIUM", "defaultChannels": ["IN_APP"]}]
+    requested = await tenant.execute_as_admin("{ categories { key priority defaultChannels } webhooks { id } }")
+    assert requested["webhooks"] == []
+    assert requested["categories"] == [{"key": "news", "priority": "MEDIUM", "defaultChannels": ["IN_APP"]}]
     assert (await tenant.send("alice", title="Again", category="news"))["send"]["recipients"] == 1
     define = 'mutation { upsertCategory(input: {key: "more", name: "More", defaultChannels: [IN_APP]}) { key } }'
     await tenant.execute_as_admin(define)
-    kept = await store.tenants.find_one({"_id": tenant.name})
-    assert [category["key"] for category in kept["categories"]] == ["news", "more", "other"]
-    assert kept["categories"][0] == categories[0]
-    assert kept["endpoints"] == [endpoint]
+    stored = await store.tenants.find_one({"_id": tenant.name})
+    assert [category["key"] for category in stored["categories"]] == ["news", "more", "other"]
+    assert stored["categories"][0] == categories[0]
+    assert stored["endpoints"] == [endpoint]
 
 
 async def test_data_of_a_newer_version_prevents_the_start_with_instructions(servers: tuple[Mongod, Redis]) -> None:
@@ -179,9 +179,9 @@ async def test_data_of_a_newer_version_prevents_the_start_with_instructions(serv
         await client.drop_database(name)
 
 
-def whole(**given: Any) -> Json:
+def whole(**fields: Any) -> Json:
     base = {"_id": "n", "mailbox": "t/u", "send": "s", "category": "c", "title": "t", "body": "b"}
-    return {**base, "priority": "LOW", "because": "x", "created_at": NOW, "updated_at": NOW, **given}
+    return {**base, "priority": "LOW", "because": "x", "created_at": NOW, "updated_at": NOW, **fields}
 
 
 def test_unknown_enum_values_are_readable() -> None:
@@ -229,14 +229,16 @@ def test_changes_are_merged_into_the_stored_document(before: list[Json], after: 
     """Without anything unknown the result is what was asked for; with it, that is kept beside."""
     assert merged(before, before, after) == after
     unknown = {"category": "z", "digest": "DAILY", "channels": 5}
-    raw = [*({**wish, "more": 1} for wish in before), unknown]
+    raw = [*({**preference, "more": 1} for preference in before), unknown]
     result = merged(raw, before, after)
     assert unknown in result
     assert merged(raw, before, before) == raw
-    known = [
-        {k: v for k, v in wish.items() if k != "more"} for wish in result if "channels" in wish and wish != unknown
+    existing = [
+        {k: v for k, v in preference.items() if k != "more"}
+        for preference in result
+        if "channels" in preference and preference != unknown
     ]
-    assert known == after
+    assert existing == after
 
 
 def test_user_read_and_written_is_unchanged() -> None:

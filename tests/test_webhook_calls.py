@@ -71,13 +71,13 @@ def test_receipt_creates_a_call_for_each_subscribed_endpoint() -> None:
 
 
 def test_every_receipt_kind_has_an_event_or_is_intermediate() -> None:
-    n, told = new_notification(), {}
+    n, received = new_notification(), {}
     for kind in ReceiptKind:
         if kind is not ReceiptKind.DELIVERY:
-            told[kind] = [
+            received[kind] = [
                 one["event"] for one in calls_for_receipt(receipts.user_receipt(n, kind, NOW), n, [new_endpoint()], NOW)
             ]
-    assert told == {kind: [f"notification.{kind.lower()}"] for kind in told}
+    assert received == {kind: [f"notification.{kind.lower()}"] for kind in received}
     on_the_way = {DeliveryStatus.ACCEPTED, DeliveryStatus.HELD, DeliveryStatus.PROCESSING, DeliveryStatus.RETRYING}
     silent = on_the_way | {DeliveryStatus.READ}  # which is told as notification.read
     inner = {
@@ -143,8 +143,8 @@ async def test_calls_are_listed_newest_first_by_page_and_status(tenant: Tenant, 
         ids[2],
     ]
     assert (await page(statuses=[]))["nodes"] == []
-    for given in ({"after": "rubbish"}, {"after": new_id()}, {"first": 0}, {"first": 101}):
-        assert (await error_of(tenant, CALLS.replace("id\n", "", 1), **given))["code"] == "BAD_USER_INPUT"
+    for fields in ({"after": "rubbish"}, {"after": new_id()}, {"first": 0}, {"first": 101}):
+        assert (await error_of(tenant, CALLS.replace("id\n", "", 1), **fields))["code"] == "BAD_USER_INPUT"
 
 
 async def test_replay_sends_failed_calls_of_enabled_endpoints_again(tenant: Tenant, database: Database) -> None:
@@ -155,9 +155,9 @@ async def test_replay_sends_failed_calls_of_enabled_endpoints_again(tenant: Tena
     ids = await insert_calls(database, tenant, id, states)
     [elsewhere] = await insert_calls(database, tenant, off, [DeliveryStatus.FAILED])
     [lost] = await insert_calls(database, tenant, new_id(), [DeliveryStatus.FAILED])
-    asked = [*ids[:3], elsewhere, lost, new_id()]
-    assert await execute_as(tenant, REPLAY, ids=asked) == 1
-    assert await execute_as(tenant, REPLAY, ids=asked) == 0
+    requested = [*ids[:3], elsewhere, lost, new_id()]
+    assert await execute_as(tenant, REPLAY, ids=requested) == 1
+    assert await execute_as(tenant, REPLAY, ids=requested) == 0
     found = {doc["_id"]: doc async for doc in database.webhook_calls.find({"tenant": tenant.name})}
     assert found[ids[0]]["status"] in {"ACCEPTED", "PROCESSING", "RETRYING"}, "a worker may have it by now"
     assert [found[id]["status"] for id in (*ids[1:], elsewhere, lost)] == [
@@ -173,11 +173,11 @@ async def test_replay_sends_failed_calls_of_enabled_endpoints_again(tenant: Tena
 
 async def test_call_queries_use_indexes(tenant: Tenant, database: Database) -> None:
     await insert_calls(database, tenant, "e", [*[DeliveryStatus.DELIVERED] * 100, DeliveryStatus.FAILED])
-    wanted: Json = {"tenant": tenant.name, "endpoint": "e"}
+    expected: Json = {"tenant": tenant.name, "endpoint": "e"}
     due = {"lane": f"WEBHOOK_ENDPOINT/HIGH/{tenant.name}", "due_at": {"$lte": NOW}}
     for query, order, index in (
-        (wanted, ("_id", -1), "endpoint"),
-        (wanted | {"status": {"$in": ["FAILED", "EXPIRED"]}}, ("_id", -1), "status"),
+        (expected, ("_id", -1), "endpoint"),
+        (expected | {"status": {"$in": ["FAILED", "EXPIRED"]}}, ("_id", -1), "status"),
         (due, ("due_at", 1), "due"),
     ):
         plan = await database.webhook_calls.find(query, hint=index).sort(*order).explain()

@@ -92,7 +92,7 @@ class Receiver:
         return web.Response(status=204)
 
 
-def message(url: str, **given: Any) -> Message:
+def message(url: str, **options: Any) -> Message:
     fields: dict[str, Any] = {
         "id": new_id(),
         "mailbox": "acme/alice",
@@ -110,7 +110,7 @@ def message(url: str, **given: Any) -> Message:
     }
     n = Notification(**fields)
     device = Device(id="d1", kind=DeviceKind.WEBHOOK, key=url, created_at=NOW, url=url, secret=SECRET)
-    whole: dict[str, Any] = {
+    complete: dict[str, Any] = {
         "id": f"{n.id}-d1",
         "notification": n,
         "user": User(id=n.mailbox, created_at=NOW, updated_at=NOW),
@@ -119,7 +119,7 @@ def message(url: str, **given: Any) -> Message:
         "unseen": 3,
         "created_at": NOW,
     }
-    return Message(**whole | given)
+    return Message(**complete | options)
 
 
 def call_of(payload: str = '{"type":"notification.read"}') -> WebhookCall:
@@ -142,8 +142,8 @@ def addressed(to: WebhookEndpoint) -> WebhookMessage:
 
 
 def endpoint(url: str, *secrets: str, rotated_at: datetime | None = None) -> WebhookEndpoint:
-    given = secrets or (SECRET,)
-    return WebhookEndpoint(id="e", url=url, events=(), secrets=given, created_at=NOW, rotated_at=rotated_at)
+    fields = secrets or (SECRET,)
+    return WebhookEndpoint(id="e", url=url, events=(), secrets=fields, created_at=NOW, rotated_at=rotated_at)
 
 
 @dataclass
@@ -165,24 +165,24 @@ async def make(kind: str) -> AsyncIterator[Callable[[float], Any]]:
     async with AsyncExitStack() as stack:
         egress = await stack.enter_async_context(OutboundHTTP(["127.0.0.1/32"]))
 
-        async def made(timeout_s: float) -> Rig:
+        async def created(timeout_s: float) -> Rig:
             receiver = await stack.enter_async_context(Receiver())
             if kind == "person":
-                given = Settings(jwt_secret=("s" * 32,), provider_timeout_s=timeout_s)
+                fields = Settings(jwt_secret=("s" * 32,), provider_timeout_s=timeout_s)
                 [provider] = await webhook.create_providers(
-                    ChannelResources(given, egress, stack, clock.now, NO_DEVICES)
+                    ChannelResources(fields, egress, stack, clock.now, NO_DEVICES)
                 )
                 return Rig(receiver, lambda: provider.send(message(receiver.url)))
             caller = WebhookEndpointProvider(egress, timeout_s, clock.now)
             return Rig(receiver, lambda: caller.send(addressed(endpoint(receiver.url))))
 
-        yield made
+        yield created
 
 
 @pytest.fixture
 async def rig(make: Callable[[float], Any]) -> Rig:
-    made: Rig = await make(PROMPT_S)
-    return made
+    created: Rig = await make(PROMPT_S)
+    return created
 
 
 async def outcome_of(rig: Rig) -> Outcome:
@@ -252,9 +252,9 @@ async def test_redirect_is_not_followed_and_is_retried(rig: Rig, status: int) ->
 async def test_hanging_receiver_times_out(make: Callable[[float], Any]) -> None:
     rig = await make(0.5)
     rig.receiver.hang = True
-    began = time.monotonic()
+    started_at = time.monotonic()
     outcomes = await asyncio.gather(*(outcome_of(rig) for _ in range(4)))
-    assert time.monotonic() - began < PROMPT_S
+    assert time.monotonic() - started_at < PROMPT_S
     assert outcomes == [Retry("no response within 0.5 s")] * 4
     rig.receiver.hang = False
     assert await outcome_of(rig) == Delivered()
@@ -286,14 +286,14 @@ async def test_retry_keeps_id_and_body_and_has_a_new_timestamp() -> None:
 
 async def test_personal_webhook_contains_the_notification() -> None:
     async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:
-        told = message(receiver.url)
-        await WebhookProvider(egress, PROMPT_S, clock.now).send(told)
+        received = message(receiver.url)
+        await WebhookProvider(egress, PROMPT_S, clock.now).send(received)
         [(_, body)] = receiver.bodies
     assert body == {
         "type": "notification.created",
         "timestamp": "2026-11-20T08:15:30.000Z",
         "data": {
-            "id": told.notification.id,
+            "id": received.notification.id,
             "userId": "alice",
             "category": "builds",
             "title": PRIVATE["title"],
@@ -319,31 +319,31 @@ async def test_device_without_url_or_secret_is_dead() -> None:
 
 
 def test_preview_is_the_signed_request() -> None:
-    told = message("https://hooks.example.org/in")
-    text = webhook.preview(told).text
+    received = message("https://hooks.example.org/in")
+    text = webhook.preview(received).text
     assert text.startswith("POST https://hooks.example.org/in\ncontent-type: application/json\n")
-    assert f"webhook-id: {told.id}\n" in text
+    assert f"webhook-id: {received.id}\n" in text
     assert "webhook-signature: v1," in text
     assert SECRET not in text
 
 
 async def test_disabled_webhooks_create_no_provider() -> None:
     async with AsyncExitStack() as stack, OutboundHTTP() as egress:
-        given = Settings(jwt_secret=("s" * 32,), personal_webhooks=False)
-        assert await webhook.create_providers(ChannelResources(given, egress, stack, clock.now, NO_DEVICES)) == ()
+        fields = Settings(jwt_secret=("s" * 32,), personal_webhooks=False)
+        assert await webhook.create_providers(ChannelResources(fields, egress, stack, clock.now, NO_DEVICES)) == ()
 
 
 def test_host_breakers_are_shared_within_a_tenant_and_url_breakers_are_not() -> None:
     """Another port or scheme is another host."""
-    given = [(tenant, host, path) for tenant in "ab" for host in ("x", "Y:8443") for path in "12"]
+    fields = [(tenant, host, path) for tenant in "ab" for host in ("x", "Y:8443") for path in "12"]
     named = {
         circuit_breaker.breaker_names("webhook", tenant, f"https://{host}/{path}", f"{path}{host}")
-        for tenant, host, path in given
+        for tenant, host, path in fields
     }
     assert {shared for shared, _ in named} == {
         f"webhook/{tenant}/https://{host}" for tenant in "ab" for host in ("x:443", "y:8443")
     }
-    assert len({own for _, own in named}) == len(given)
+    assert len({own for _, own in named}) == len(fields)
     assert circuit_breaker.breaker_names("webhook", "a", "http://x/", "1")[0] == "webhook/a/http://x:80"
 
 

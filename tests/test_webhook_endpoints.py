@@ -66,11 +66,11 @@ async def test_webhooks_require_the_admin_role(tenant: Tenant, database: Databas
 
 
 async def test_secret_is_shown_once_and_the_endpoint_is_unchanged(tenant: Tenant, database: Database) -> None:
-    made = await execute_as(
+    created = await execute_as(
         tenant, CREATE, input={"url": URL, "events": ["notification.read", "delivery.failed", "notification.read"]}
     )
-    endpoint = made["endpoint"]
-    assert made["secret"].startswith("whsec_")
+    endpoint = created["endpoint"]
+    assert created["secret"].startswith("whsec_")
     assert endpoint | {"id": "", "createdAt": ""} == {
         "id": "",
         "createdAt": "",
@@ -83,10 +83,11 @@ async def test_secret_is_shown_once_and_the_endpoint_is_unchanged(tenant: Tenant
     assert listed["data"]["webhooks"] == [endpoint]
     for query in (UPDATE, CALLS):
         assert (
-            made["secret"] not in orjson.dumps(await post_as(tenant, query, id=endpoint["id"], enabled=True)).decode()
+            created["secret"]
+            not in orjson.dumps(await post_as(tenant, query, id=endpoint["id"], enabled=True)).decode()
         )
-    [kept] = (await stored_tenant(database, tenant))["endpoints"]
-    assert kept["secrets"] == [made["secret"]]
+    [stored] = (await stored_tenant(database, tenant))["endpoints"]
+    assert stored["secrets"] == [created["secret"]]
     assert (await error_of(tenant, "{ webhooks { secrets } }"))["code"] == "BAD_USER_INPUT"
 
 
@@ -97,11 +98,11 @@ async def test_webhook_of_another_tenant_looks_missing(tenant: Tenant, other: Te
     before = await stored_tenant(database, other)
     await create_endpoint(tenant)
     for query, variables in ((UPDATE, Json(enabled=False)), (ROTATE, Json()), (DELETE, Json())):
-        told = [await post_as(tenant, query, id=which, **variables) for which in (id, new_id())]
-        for one in told:
+        received = [await post_as(tenant, query, id=which, **variables) for which in (id, new_id())]
+        for one in received:
             for error in one.get("errors", []):
                 error["extensions"].pop("requestId", None)
-        assert told[0] == told[1]
+        assert received[0] == received[1]
     assert await execute_as(tenant, REPLAY, ids=[call["id"]]) == 0
     assert [one["id"] for one in await execute_as(tenant, LIST)] != [id]
     assert await stored_tenant(database, other) == before
@@ -117,7 +118,7 @@ async def test_update_changes_only_the_given_fields(tenant: Tenant, database: Da
     await create_endpoint(tenant, "https://second.example.org/")
     [first, second] = await execute_as(tenant, LIST)
     assert second["events"] == []
-    for given, changed in (
+    for fields, changed in (
         ({}, {}),
         ({"url": "https://moved.example.org/x"}, {"url": "https://moved.example.org/x"}),
         ({"events": ["delivery.sent"]}, {"events": ["delivery.sent"]}),
@@ -127,7 +128,7 @@ async def test_update_changes_only_the_given_fields(tenant: Tenant, database: Da
         ({"enabled": True}, {"enabled": True}),
     ):
         first |= changed
-        assert await execute_as(tenant, UPDATE, id=id, **given) == first
+        assert await execute_as(tenant, UPDATE, id=id, **fields) == first
         assert await execute_as(tenant, LIST) == [first, second]
     assert (await stored_tenant(database, tenant))["endpoints"][0]["secrets"] == [secret]
 
@@ -151,15 +152,15 @@ async def test_every_change_increments_the_version(tenant: Tenant, database: Dat
 
 async def test_rotation_keeps_the_previous_secret(tenant: Tenant, database: Database) -> None:
     id, first = await create_endpoint(tenant)
-    known = [first]
+    existing = [first]
     for _ in range(3):
-        made = await execute_as(tenant, ROTATE, id=id)
-        assert made["endpoint"]["id"] == id
-        known.insert(0, made["secret"])
-        [kept] = (await stored_tenant(database, tenant))["endpoints"]
-        assert kept["secrets"] == known[:2]
-        assert abs(clock.now() - kept["rotated_at"]) < timedelta(minutes=1)
-    assert len(set(known)) == 4
+        created = await execute_as(tenant, ROTATE, id=id)
+        assert created["endpoint"]["id"] == id
+        existing.insert(0, created["secret"])
+        [stored] = (await stored_tenant(database, tenant))["endpoints"]
+        assert stored["secrets"] == existing[:2]
+        assert abs(clock.now() - stored["rotated_at"]) < timedelta(minutes=1)
+    assert len(set(existing)) == 4
 
 
 @pytest.mark.parametrize(
@@ -202,8 +203,8 @@ async def test_every_event_can_be_subscribed(tenant: Tenant) -> None:
 
 
 async def test_webhook_limit_holds_for_concurrent_creation(tenant: Tenant) -> None:
-    told = await asyncio.gather(*(post_as(tenant, CREATE, input={"url": URL}) for _ in range(30)))
-    refused = [one["errors"][0] for one in told if "errors" in one]
+    received = await asyncio.gather(*(post_as(tenant, CREATE, input={"url": URL}) for _ in range(30)))
+    refused = [one["errors"][0] for one in received if "errors" in one]
     assert len(refused) == 10
     assert {error["extensions"]["code"] for error in refused} == {"TOO_LARGE"}
     assert all("HUB_TENANT_MAX_WEBHOOKS" in error["message"] for error in refused)
@@ -227,23 +228,23 @@ async def test_endpoint_that_fails_for_days_is_disabled(tenant: Tenant, database
         return (await book.list_all(tenant.name))[0]
 
     fresh = (await book.list_all(tenant.name))[0]
-    began = at
+    started_at = at
     failing = await settled(DeliveryStatus.FAILED)
-    assert (failing.failing_since, failing.enabled) == (began, True)
+    assert (failing.failing_since, failing.enabled) == (started_at, True)
     at += timedelta(days=4)
     assert (await settled(DeliveryStatus.FAILED)) == failing
     assert (await settled(DeliveryStatus.FAILED, fresh)) == failing, "an old copy does not begin anew"
     assert (await settled(DeliveryStatus.DELIVERED)).failing_since is None
     assert (await settled(DeliveryStatus.FAILED)).failing_since == at
-    began = at
+    started_at = at
     at += timedelta(days=5)
     assert (await settled(DeliveryStatus.FAILED, failing)).enabled is True, "an old copy does not disable"
     assert (await settled(DeliveryStatus.FAILED)).enabled is False, "five days, and nothing but failure"
-    [shown, beside] = await execute_as(tenant, LIST)
-    assert (shown["id"], shown["enabled"]) == (id, False)
-    assert shown["disabledReason"] == f"All calls have failed since {clock.rfc3339(began)}."
-    assert (beside["id"], beside["enabled"], beside["disabledReason"]) == (bystander, True, None)
+    [displayed, concurrent] = await execute_as(tenant, LIST)
+    assert (displayed["id"], displayed["enabled"]) == (id, False)
+    assert displayed["disabledReason"] == f"All calls have failed since {clock.rfc3339(started_at)}."
+    assert (concurrent["id"], concurrent["enabled"], concurrent["disabledReason"]) == (bystander, True, None)
     back = await execute_as(tenant, UPDATE, id=id, enabled=True)
     assert (back["enabled"], back["disabledReason"]) == (True, None)
-    old = replace(failing, failing_since=began)
+    old = replace(failing, failing_since=started_at)
     assert (await settled(DeliveryStatus.FAILED, old)).enabled is True, "an old copy does not disable what was mended"

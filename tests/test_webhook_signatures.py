@@ -26,15 +26,15 @@ def test_signatures_verify_with_each_secret_and_no_other(known: list[str], other
     assert len(headers["webhook-signature"].split(" ")) == len(known)
     for secret in known:
         assert Verifier(secret).verify(body, headers) == {"text": text}
-    wrong = [(other, body, headers)] if other not in known else []
-    wrong += [
+    invalid = [(other, body, headers)] if other not in known else []
+    invalid += [
         (known[0], body + b" ", headers),
         (known[0], body, headers | {"webhook-id": "another"}),
         (known[0], body, headers | {"webhook-timestamp": str(int(headers["webhook-timestamp"]) + 1)}),
     ]
-    for secret, said, under in wrong:
+    for secret, output, under in invalid:
         with pytest.raises(WebhookVerificationError):
-            Verifier(secret).verify(said, under)
+            Verifier(secret).verify(output, under)
 
 
 def test_signature_equals_the_example_of_the_standard() -> None:
@@ -49,6 +49,6 @@ def test_signature_equals_the_example_of_the_standard() -> None:
 
 
 def test_new_secret_is_valid_in_the_standard() -> None:
-    known = {new_secret() for _ in range(100)}
-    assert len(known) == 100
-    assert all(secret.startswith("whsec_") for secret in known)
+    existing = {new_secret() for _ in range(100)}
+    assert len(existing) == 100
+    assert all(secret.startswith("whsec_") for secret in existing)

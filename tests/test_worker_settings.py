@@ -56,8 +56,8 @@ async def test_webhook_endpoints_can_have_their_own_retry_schedule(
     create = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
     async with Deployment(mongod.url, redis.url, apis=1, workers=1, **SHORT_TIMES, **own, **apart) as running:
         async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
-            made = await tenant.execute_as_admin(create, input={"url": f"{receiver.url}/events"})
-            receiver.secrets["/events"] = made["createWebhook"]["secret"]
+            created = await tenant.execute_as_admin(create, input={"url": f"{receiver.url}/events"})
+            receiver.secrets["/events"] = created["createWebhook"]["secret"]
             receiver.responses["/events"] = lambda *_: web.Response(status=500)
             await tenant.send("alice")
             query = "{ webhooks { calls(statuses: [FAILED]) { nodes { attempts { error } } } } }"
@@ -81,14 +81,14 @@ async def test_worker_with_a_crashed_component_exits_and_logs_it(servers: tuple[
             put = client.register_script(PUT_SCRIPT)
             await put(args=[prefix, 10, "WEBHOOK/HIGH/acme", b"\xff"])
 
-        async def gone() -> bool:
+        async def removed() -> bool:
             return not worker.running
 
-        await eventually(gone, 20)
+        await eventually(removed, 20)
         assert await worker.stop() != 0
-        told = [json.loads(line) for line in worker.log.splitlines() if '"event": "component_crashed"' in line]
-        assert told, worker.log
-        for event in told:
+        received = [json.loads(line) for line in worker.log.splitlines() if '"event": "component_crashed"' in line]
+        assert received, worker.log
+        for event in received:
             assert (event["level"], event["part"]) == ("critical", "Dispatcher.run")
     finally:
         worker.kill()
@@ -114,9 +114,9 @@ async def test_metrics_and_doctor_report_waiting_deliveries_and_open_breakers(
     servers: tuple[Mongod, Redis], receiver: WebhookReceiver
 ) -> None:
     mongod, redis = servers
-    given = {"mongo_database": "waiting", "redis_prefix": "waiting:"}
+    settings = {"mongo_database": "waiting", "redis_prefix": "waiting:"}
     own = {"work_port": "0", "delivery_concurrency": "1", "provider_timeout_s": "0.4", "circuit_breaker_open_s": "60"}
-    async with Deployment(mongod.url, redis.url, apis=1, workers=1, **{**SHORT_TIMES, **given, **own}) as running:
+    async with Deployment(mongod.url, redis.url, apis=1, workers=1, **{**SHORT_TIMES, **settings, **own}) as running:
         async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
             await connect_webhook(tenant, receiver, "alice")
             receiver.responses["/alice"] = lambda *_: 5.0
@@ -134,10 +134,12 @@ async def test_metrics_and_doctor_report_waiting_deliveries_and_open_breakers(
 
             await eventually(waiting, 20)
 
-            async def opened() -> bool:
+            async def context() -> bool:
                 return metric_value(await scrape_metrics(url), "hub_breakers_open", provider="webhook") == 1
 
-            await eventually(opened, 30)
-            told = run_command("doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, **given).stdout
-            assert f"webhook/{tenant.name}/" in told
-            assert "(open circuit breaker)" in told
+            await eventually(context, 30)
+            received = run_command(
+                "doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, **settings
+            ).stdout
+            assert f"webhook/{tenant.name}/" in received
+            assert "(open circuit breaker)" in received

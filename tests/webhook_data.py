@@ -43,23 +43,23 @@ async def post_as(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variabl
     headers = {"authorization": f"Bearer {tenant.token(user, role=role)}"}
     body = {"query": query, "variables": variables}
     async with tenant.http.post(tenant.next_url(), json=body, headers=headers) as response:
-        told: Json = await response.json()
-        return told
+        received: Json = await response.json()
+        return received
 
 
 async def execute_as(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variables: Any) -> Any:
     """The one field of the data; raises Refused where there are errors."""
-    told = await post_as(tenant, query, role, **variables)
-    if "errors" in told:
-        raise GraphQLErrors(told["errors"])
-    [value] = told["data"].values()
+    received = await post_as(tenant, query, role, **variables)
+    if "errors" in received:
+        raise GraphQLErrors(received["errors"])
+    [value] = received["data"].values()
     return value
 
 
 async def create_endpoint(tenant: Tenant, url: str = URL, events: list[str] | None = None) -> tuple[str, str]:
     """The id and the secret of a new endpoint."""
-    made = await execute_as(tenant, CREATE, input={"url": url, "events": events})
-    return made["endpoint"]["id"], made["secret"]
+    created = await execute_as(tenant, CREATE, input={"url": url, "events": events})
+    return created["endpoint"]["id"], created["secret"]
 
 
 async def stored_tenant(database: Database, tenant: Tenant) -> Json:
@@ -77,7 +77,7 @@ async def error_of(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variab
 # ---------------------------------------------------------------- what an event makes
 
 
-def new_notification(tenant: str = "acme", **given: Any) -> Notification:
+def new_notification(tenant: str = "acme", **options: Any) -> Notification:
     fields: dict[str, Any] = {
         "id": new_id(),
         "mailbox": mailbox_of(tenant, "alice"),
@@ -90,16 +90,16 @@ def new_notification(tenant: str = "acme", **given: Any) -> Notification:
         "created_at": NOW,
         "updated_at": NOW,
     }
-    return Notification(**fields | given)
+    return Notification(**fields | options)
 
 
-def new_endpoint(id: str = "", *events: str, **given: Any) -> WebhookEndpoint:
-    return WebhookEndpoint(id=id or new_id(), url=URL, events=events, secrets=("whsec_AAAA",), created_at=NOW, **given)
+def new_endpoint(id: str = "", *events: str, **fields: Any) -> WebhookEndpoint:
+    return WebhookEndpoint(id=id or new_id(), url=URL, events=events, secrets=("whsec_AAAA",), created_at=NOW, **fields)
 
 
 async def insert_calls(database: Database, tenant: Tenant, id: str, statuses: list[DeliveryStatus]) -> list[str]:
     """Calls to an endpoint as transactions write them, in those states; their ids, oldest first."""
-    made = []
+    created = []
     for status in statuses:
         n = new_notification(tenant.name)
         [call] = calls_for_receipt(receipts.user_receipt(n, ReceiptKind.READ, NOW), n, [new_endpoint(id)], NOW)
@@ -117,6 +117,6 @@ async def insert_calls(database: Database, tenant: Tenant, id: str, statuses: li
                 "reason": "ATTEMPTS_USED_UP",
             }
             del call["due_at"]
-        made.append(call)
-    await database.webhook_calls.insert_many(made)
-    return [call["_id"] for call in made]
+        created.append(call)
+    await database.webhook_calls.insert_many(created)
+    return [call["_id"] for call in created]

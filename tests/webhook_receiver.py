@@ -43,20 +43,20 @@ class WebhookReceiver:
         id = request.headers.get("webhook-id", "")
         self.received_at[id].append(monotonic())
         try:
-            told = Verifier(self.secrets[request.path]).verify(body, dict(request.headers))
+            received = Verifier(self.secrets[request.path]).verify(body, dict(request.headers))
         except (WebhookVerificationError, KeyError):
             self.invalid_signatures += 1
             return web.Response(status=400)
-        answer = self.responses.get(request.path, self.default_response)(id, len(self.received_at[id]))
-        if isinstance(answer, Coroutine):
-            answer = await answer
-        if isinstance(answer, asyncio.Event):
-            await answer.wait()
-            answer = 0.0
-        if isinstance(answer, float | int):
-            await asyncio.sleep(answer)
-            answer = web.Response(status=204)
-        self.status_counts[answer.status] += 1
-        if answer.status < 300:
-            self.bodies[request.path].append(told)
-        return answer
+        response = self.responses.get(request.path, self.default_response)(id, len(self.received_at[id]))
+        if isinstance(response, Coroutine):
+            response = await response
+        if isinstance(response, asyncio.Event):
+            await response.wait()
+            response = 0.0
+        if isinstance(response, float | int):
+            await asyncio.sleep(response)
+            response = web.Response(status=204)
+        self.status_counts[response.status] += 1
+        if response.status < 300:
+            self.bodies[request.path].append(received)
+        return response

@@ -60,7 +60,7 @@ document.querySelector("hub-inbox").getToken = (refused) => giveToken(refused ??
 def built_front_end() -> Path:
     """The built front end, of the sources as they are now."""
     npm = shutil.which("npm")
-    missing = [what for what, there in ((CHROMIUM, Path(CHROMIUM).exists()), ("npm", npm)) if not there]
+    missing = [what for what, exists in ((CHROMIUM, Path(CHROMIUM).exists()), ("npm", npm)) if not exists]
     if missing:
         if os.environ.get("CI"):
             pytest.fail(f"CI has no {missing}")
@@ -96,9 +96,9 @@ class HeldOperation:
 class Tab:
     """One page with a bell in it. `tokens`: those it was given; `expires_in_s` and `refuse` say what it gets next."""
 
-    def __init__(self, page: Page, person: "BrowserUser") -> None:
+    def __init__(self, page: Page, user: "BrowserUser") -> None:
         self.page = page
-        self.person = person
+        self.person = user
         self.bell = page.locator("hub-inbox button.bell")
         self.panel = page.locator("hub-inbox #panel")
         self.items = page.locator("hub-inbox-item")
@@ -106,7 +106,9 @@ class Tab:
         self.toast = page.locator("hub-inbox-panel .toast")
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda said: self.errors.append(said.text) if "Content Security" in said.text else None)
+        page.on(
+            "console", lambda output: self.errors.append(output.text) if "Content Security" in output.text else None
+        )
 
     async def load(self) -> None:
         await self.page.goto(f"{self.person.origin}/page")
@@ -147,8 +149,8 @@ class Tab:
         """Waits until the bell shows this number; 0 is no badge."""
 
         async def check() -> bool:
-            shown = await self.bell.locator(".badge").all_inner_texts()
-            return shown == ([str(unread)] if unread else [])
+            displayed = await self.bell.locator(".badge").all_inner_texts()
+            return displayed == ([str(unread)] if unread else [])
 
         await eventually(check, 15)
 
@@ -164,9 +166,9 @@ class Tab:
             server = socket.connect_to_server()
 
             def pass_on(message: str | bytes) -> None:
-                told = json.loads(message)
-                if operation in told.get("payload", {}).get("query", ""):
-                    held.append(HeldOperation(socket, told["id"]))
+                received = json.loads(message)
+                if operation in received.get("payload", {}).get("query", ""):
+                    held.append(HeldOperation(socket, received["id"]))
                 else:
                     server.send(message)
 
@@ -262,10 +264,10 @@ class Browsers:
         self, user: str, *, url: str | None = None, page: dict[str, str] | None = None, **context: Any
     ) -> BrowserUser:
         """`page`: lang, dir and attributes of the page; `context`: what Playwright's contexts take."""
-        given = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", "locale": "en-GB", **context}
-        opened = await self._browser.new_context(**given)
-        made = BrowserUser(opened, self._tenant, user, url or self._tenant.urls[0], **(page or {}))
-        return await self._stack.enter_async_context(made)
+        fields = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", "locale": "en-GB", **context}
+        opened = await self._browser.new_context(**fields)
+        created = BrowserUser(opened, self._tenant, user, url or self._tenant.urls[0], **(page or {}))
+        return await self._stack.enter_async_context(created)
 
 
 class CuttableProxy:
@@ -307,8 +309,8 @@ class CuttableProxy:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            while some := await reader.read(65_536):
-                writer.write(some)
+            while part := await reader.read(65_536):
+                writer.write(part)
                 await writer.drain()
         writer.transport.abort()
 

@@ -43,7 +43,7 @@ class Desktop(ServiceInterface):
 
     def click(self, title: str, button: str = "") -> None:
         """On the banner, or on one of its buttons."""
-        [(id, buttons)] = [(id, buttons) for id, (shown, _, buttons) in self.banners.items() if shown == title]
+        [(id, buttons)] = [(id, buttons) for id, (displayed, _, buttons) in self.banners.items() if displayed == title]
         self.ActionInvoked(id, buttons[button])
 
     @dbus_method()

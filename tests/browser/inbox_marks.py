@@ -14,7 +14,7 @@ async def wait_for_marks(tenant: Tenant, title: str, **marks: bool) -> None:
 
     async def check() -> bool:
         state = await stored_notification(tenant, title)
-        return all(bool(state[mark]) is wanted for mark, wanted in marks.items())
+        return all(bool(state[mark]) is expected for mark, expected in marks.items())
 
     await eventually(check, 15)
 

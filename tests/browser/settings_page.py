@@ -37,18 +37,18 @@ class SettingsPage(FakeHTTPServer):
         super().__init__()
         self._front = FrontendFiles(False, dist)
 
-    def address(self, endpoint: str, token: str, **shown: str) -> str:
+    def address(self, endpoint: str, token: str, **displayed: str) -> str:
         """Of the page for that person. `inbox`: with a bell on it."""
-        query = {"endpoint": endpoint, "token": token, **shown}
+        query = {"endpoint": endpoint, "token": token, **displayed}
         return f"{self.url}/settings?" + "&".join(f"{name}={value}" for name, value in query.items())
 
     async def respond(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002 - a page takes none
         name = request.path.removeprefix("/")
         if name == "settings":
-            given: dict[str, Any] = {"lang": "en", "attributes": "", **request.query}
-            given = {key: escape(value) for key, value in given.items()}  # `attributes` too: names only
-            more = INBOX.format(**given) if "inbox" in given else ""
-            html = HTML.format(**given, dir="rtl" if given["lang"] == "ar" else "ltr", more=more)
+            fields: dict[str, Any] = {"lang": "en", "attributes": "", **request.query}
+            fields = {key: escape(value) for key, value in fields.items()}  # `attributes` too: names only
+            more = INBOX.format(**fields) if "inbox" in fields else ""
+            html = HTML.format(**fields, dir="rtl" if fields["lang"] == "ar" else "ltr", more=more)
             return web.Response(text=html, content_type="text/html", headers={"content-security-policy": POLICY})
         if name == "page.css":
             return web.Response(text=CSS, content_type="text/css")

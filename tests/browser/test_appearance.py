@@ -118,10 +118,10 @@ async def test_empty_states_are_accessible(look: str, browsers: Browsers) -> Non
     held = await failed.hold("query Inbox")
     await failed.open()
 
-    async def asked() -> bool:
+    async def requested() -> bool:
         return bool(held)
 
-    await eventually(asked, 15)
+    await eventually(requested, 15)
     held[0].refuse("No", "BAD_USER_INPUT")
     await failed.page.locator("hub-inbox-panel .state .pill").wait_for()
     await picture(failed, look, "failed")

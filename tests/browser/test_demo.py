@@ -40,8 +40,8 @@ async def demo(built_front_end: Path, tmp_path_factory: pytest.TempPathFactory) 
             yield (await hub.wait_for_output(SERVES))[1] + "/"
 
 
-def is_wrong(said: ConsoleMessage) -> bool:
-    return said.type == "error" or "Content Security Policy" in said.text
+def is_wrong(output: ConsoleMessage) -> bool:
+    return output.type == "error" or "Content Security Policy" in output.text
 
 
 class Stage:
@@ -52,7 +52,7 @@ class Stage:
         self.address = address
         self.wrong: list[str] = []
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("console", lambda said: self.wrong.append(said.text) if is_wrong(said) else None)
+        page.on("console", lambda output: self.wrong.append(output.text) if is_wrong(output) else None)
         page.on("request", lambda request: self._left(request.url))
         page.on("websocket", lambda socket: self._left(socket.url.replace("ws", "http", 1)))
 
@@ -178,8 +178,8 @@ async def test_simulate_shows_decisions_with_reasons_and_sends_nothing(open_stag
     await stage.title.fill("Something else")
     await expect(bob).to_have_count(0)  # it is no longer what would be sent
 
-    for person in ("alice", "bob"):
-        await stage.page.get_by_role("checkbox", name=person).uncheck()
+    for user in ("alice", "bob"):
+        await stage.page.get_by_role("checkbox", name=user).uncheck()
     await stage.press("Simulate")
     await expect(stage.page.get_by_role("alert")).to_have_text("Choose at least one recipient.")
 
@@ -193,7 +193,9 @@ async def test_send_form_offers_configured_channels_and_category_defaults(open_s
 
     def between(socket: WebSocketRoute) -> None:
         named = '"defaultChannels":["IN_APP"'
-        socket.connect_to_server().on_message(lambda told: socket.send(str(told).replace(named, named + ',"SMS"')))
+        socket.connect_to_server().on_message(
+            lambda received: socket.send(str(received).replace(named, named + ',"SMS"'))
+        )
 
     await stage.page.route_web_socket("**/graphql", between)
     await stage.page.reload()
@@ -210,17 +212,17 @@ async def test_preference_of_the_user_is_the_reason_in_the_send_form(open_stage:
     await stage.device(0).get_by_role("link", name="Notifications").click()
     switch = stage.device(0).get_by_role("switch", name="Browser for Reviews")
     alice = stage.page.locator("demo-simulation table").filter(has_text="alice")
-    for on, said in ((False, "Web push No The user turned it off"), (True, "Web push Yes All checks passed")):
+    for on, output in ((False, "Web push No The user turned it off"), (True, "Web push Yes All checks passed")):
         await switch.click()
         await expect(switch).to_have_attribute("aria-checked", str(on).lower())
 
-        async def told(said: str = said) -> bool:
+        async def received(output: str = output) -> bool:
             """The switch shows what was wished before the hub has taken it."""
             await stage.press("Simulate")
             await expect(alice).to_be_visible()
-            return bool(await alice.get_by_role("row", name=said).count())
+            return bool(await alice.get_by_role("row", name=output).count())
 
-        await eventually(told, 30)
+        await eventually(received, 30)
     assert "\n".join(await stage.faults()) == ""
 
 
@@ -230,9 +232,9 @@ async def test_item_shows_why_it_was_sent(open_stage: Any) -> None:
     item = stage.device(0).locator("hub-inbox-item").first
     await item.hover()
     await item.locator("[data-tool=why]").click()
-    why = stage.device(0).get_by_role("dialog", name="Why did I get this?")
-    await expect(why.get_by_role("definition").first).to_be_visible()
-    await why.get_by_role("button", name="Close").click()
+    reason = stage.device(0).get_by_role("dialog", name="Why did I get this?")
+    await expect(reason.get_by_role("definition").first).to_be_visible()
+    await reason.get_by_role("button", name="Close").click()
     await stage.device(0).get_by_role("link", name="Notifications").click()
     await expect(stage.device(0).get_by_role("heading", name="Devices")).to_be_visible()
     await expect(stage.device(0).locator("hub-push")).to_have_count(1)
@@ -300,9 +302,9 @@ async def test_device_uses_the_selected_language(open_stage: Any) -> None:
 
 async def test_page_explains_why_it_has_no_tokens(browser: Browser, demo: str) -> None:
     page = await browser.new_page()
-    why = {"error": "Tokens are for the demo page on the hub's own machine."}
-    await page.route("**/dev/tokens", lambda route: route.fulfill(status=403, json=why))
+    reason = {"error": "Tokens are for the demo page on the hub's own machine."}
+    await page.route("**/dev/tokens", lambda route: route.fulfill(status=403, json=reason))
     await page.goto(demo)
-    await expect(page.get_by_role("alert")).to_have_text(why["error"])
+    await expect(page.get_by_role("alert")).to_have_text(reason["error"])
     await expect(page.locator("iframe")).to_have_count(0)
     await page.close()

@@ -58,9 +58,9 @@ async def test_wrong_device_clock_does_not_change_snoozes_or_ages(tenant: Tenant
     for offset_ms in (2 * HOUR_MS, -2 * HOUR_MS):
         user = f"user{offset_ms}"
         await tenant.send(user, title="One")
-        person = await browsers.person(user)
-        await person.context.add_init_script(CLOCK % offset_ms)
-        tab = await (await person.tab()).open()
+        recipient = await browsers.person(user)
+        await recipient.context.add_init_script(CLOCK % offset_ms)
+        tab = await (await recipient.tab()).open()
         await tab.live()
         await expect(tab.item("One").locator("time")).to_have_text("just now")
         await tab.press("One", "snooze")

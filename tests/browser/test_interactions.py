@@ -45,8 +45,8 @@ async def test_app_with_a_router_handles_links_itself(tenant: Tenant, alice: Bro
     await tab.page.evaluate("window.stay = true")
     await tab.item("Go").locator(".open").click()
     await tab.item("Go").get_by_text("Later").click()
-    told = [entry for entry in await tab.page.evaluate("told") if entry[0] != "hub-count"]
-    assert told == [["hub-open", "/elsewhere?1"], ["hub-action", "later"]]
+    received = [entry for entry in await tab.page.evaluate("told") if entry[0] != "hub-count"]
+    assert received == [["hub-open", "/elsewhere?1"], ["hub-action", "later"]]
     await wait_for_marks(tenant, "Go", readAt=True)
     assert await tab.page.evaluate("location.href") == f"{alice.origin}/page"
 
@@ -59,8 +59,8 @@ async def test_app_with_a_router_gets_absolute_urls_of_other_origins(tenant: Ten
     await tab.page.evaluate("window.stay = true")
     await tab.item("Away").locator(".open").click()
     await tab.item("Slashes").locator(".open").click()
-    told = [url for name, url in await tab.page.evaluate("told") if name == "hub-open"]
-    assert told == ["https://other.example.org/a", f"{alice.origin}//b.example.org/"]
+    received = [url for name, url in await tab.page.evaluate("told") if name == "hub-open"]
+    assert received == ["https://other.example.org/a", f"{alice.origin}//b.example.org/"]
 
 
 async def test_mark_all_read_marks_every_item(tenant: Tenant, alice: BrowserUser) -> None:
@@ -189,7 +189,7 @@ async def test_list_and_badge_agree_while_marks_are_pending(tenant: Tenant, alic
     tab = await alice.tab()
     held = await tab.hold("markAllRead")
 
-    async def asked() -> bool:
+    async def requested() -> bool:
         return bool(held)
 
     await tab.open()
@@ -205,7 +205,7 @@ async def test_list_and_badge_agree_while_marks_are_pending(tenant: Tenant, alic
     await tab.counts(2)
     await tab.tab("UNREAD").click()
     await tab.lists("Dog", "Bee")
-    await eventually(asked, 15)
+    await eventually(requested, 15)
     held[0].refuse("No more today")
     await tab.lists("Dog", "Cat", "Bee")
     await tab.counts(3)
@@ -240,8 +240,8 @@ async def test_item_that_arrived_in_an_open_panel_is_seen_when_the_page_is_visib
     await tab.page.evaluate(show, "hidden")
     await tenant.send("alice", title="News")
     await tab.lists("News")
-    said = tab.page.locator("hub-inbox > [role=status]").filter(has_text="News")
-    await said.wait_for(state="attached")
+    output = tab.page.locator("hub-inbox > [role=status]").filter(has_text="News")
+    await output.wait_for(state="attached")
     assert not (await stored_notification(tenant, "News"))["seenAt"]
     await tab.page.evaluate(show, "visible")
     await wait_for_marks(tenant, "News", seenAt=True)

@@ -137,10 +137,10 @@ async def test_stored_page_is_shown_before_the_hub_responds(
     tab = await (await alice.tab()).open()
     await tab.lists(*titles)
 
-    async def kept() -> bool:
+    async def stored() -> bool:
         return "Number 002" in await tab.page.evaluate("JSON.stringify(localStorage)")
 
-    await eventually(kept)
+    await eventually(stored)
     await proxy.cut()
     await tab.page.reload()
     await tab.counts(3)
@@ -201,10 +201,10 @@ async def test_rejected_mark_rolls_back_in_every_tab_with_a_message(
     await tab.counts(1)
     await other.counts(1)
 
-    async def asked() -> bool:
+    async def requested() -> bool:
         return bool(held)
 
-    await eventually(asked)
+    await eventually(requested)
     held[0].refuse("No more today")
     await tab.toast.filter(has_text="No more today").wait_for()
     for each in (tab, other):
@@ -265,12 +265,12 @@ async def test_banners_close_when_read_on_another_device(
     await tab.counts(25)
     await tab.live()
 
-    async def show(*wanted: str) -> None:
-        await tab.page.evaluate("(ids) => { banners.open = ids }", list(wanted))
+    async def show(*expected: str) -> None:
+        await tab.page.evaluate("(ids) => { banners.open = ids }", list(expected))
 
-    async def shows(*wanted: str) -> None:
+    async def shows(*expected: str) -> None:
         async def check() -> bool:
-            return bool(await tab.page.evaluate("banners.open") == list(wanted))
+            return bool(await tab.page.evaluate("banners.open") == list(expected))
 
         await eventually(check, 15)
 

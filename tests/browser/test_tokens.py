@@ -43,9 +43,9 @@ async def test_token_without_an_inbox_counts_as_signed_out(tenant: Tenant, alice
     await tenant.send("alice", title="First")
     alice.token = tenant.token()  # of a service
     tab = await alice.blank()
-    async with tab.page.expect_console_message(lambda said: "hub: no inbox" in said.text) as told:
+    async with tab.page.expect_console_message(lambda output: "hub: no inbox" in output.text) as received:
         await tab.load()
-    assert "use a token whose `sub` names the user" in (await told.value).text
+    assert "use a token whose `sub` names the user" in (await received.value).text
     await tab.open()
     await tab.page.get_by_text("You are signed out").wait_for()
     assert await tab.page.get_by_role("button", name="Try again").count() == 0
@@ -78,14 +78,14 @@ async def test_connection_error_is_logged_for_the_developer(alice: BrowserUser) 
 
     await alice.context.route(f"{other}/**", serve)
     tab = await alice.blank()
-    async with tab.page.expect_console_message(lambda said: "HUB_ALLOWED_ORIGINS" in said.text) as refused:
+    async with tab.page.expect_console_message(lambda output: "HUB_ALLOWED_ORIGINS" in output.text) as refused:
         await tab.page.goto(f"{other}/page")
     assert f"is {other} among its HUB_ALLOWED_ORIGINS" in (await refused.value).text
 
     alice.token = "no.token.atall"
-    async with tab.page.expect_console_message(lambda said: "the token is refused" in said.text) as told:
+    async with tab.page.expect_console_message(lambda output: "the token is refused" in output.text) as received:
         await tab.load()
-    assert (await told.value).text == "hub: the token is refused: The token is not valid here."
+    assert (await received.value).text == "hub: the token is refused: The token is not valid here."
 
 
 async def test_second_user_sees_nothing_of_the_first(tenant: Tenant, alice: BrowserUser) -> None:
@@ -116,10 +116,10 @@ async def test_last_connected_element_provides_tokens_and_a_removed_one_does_not
     before = await tab.page.evaluate("asked")
     await second.evaluate("(bell) => bell.refresh()")
 
-    async def asked() -> bool:
+    async def requested() -> bool:
         return bool(await tab.page.evaluate("asked") > before)
 
-    await eventually(asked, 15)
+    await eventually(requested, 15)
     await tenant.send("alice", title="After")
     await second.locator(".badge").filter(has_text="1").wait_for()
 
@@ -148,16 +148,16 @@ async def test_page_in_the_background_takes_a_new_token_immediately(tenant: Tena
     tab = await alice.blank()
     await tab.page.add_init_script("""Math.random = () => 100; // waits of minutes
       Object.defineProperty(document, "visibilityState", {value: "hidden"})""")
-    async with tab.page.expect_websocket() as opened:
+    async with tab.page.expect_websocket() as context:
         await tab.load()
-    socket = await opened.value
+    socket = await context.value
     if not socket.is_closed():
         await socket.wait_for_event("close")
     await tab.open()
     alice.token, alice.expires_in_s = None, 3600
 
-    async def there() -> bool:
+    async def exists() -> bool:
         await tab.page.evaluate("document.querySelector('hub-inbox').refresh()")
         return await tab.titles() == ["After"]
 
-    await eventually(there, 15)
+    await eventually(exists, 15)

@@ -32,12 +32,12 @@ class FakeSes:
 
     def emails(self, to: str) -> list[EmailMessage]:
         found = []
-        for _, asked in self.amazon.requests:
-            if asked.get("Destination", {}).get("ToAddresses") == [to]:
-                raw = base64.b64decode(asked["Content"]["Raw"]["Data"])
-                mail = email.message_from_bytes(raw, policy=email.policy.SMTPUTF8)
-                assert isinstance(mail, EmailMessage)
-                found.append(mail)
+        for _, requested in self.amazon.requests:
+            if requested.get("Destination", {}).get("ToAddresses") == [to]:
+                raw = base64.b64decode(requested["Content"]["Raw"]["Data"])
+                message = email.message_from_bytes(raw, policy=email.policy.SMTPUTF8)
+                assert isinstance(message, EmailMessage)
+                found.append(message)
         return found
 
 
@@ -56,24 +56,24 @@ class EmailRecipient:
 
     async def mailed(self, *channels: str, category: str = "news", **more: Any) -> EmailMessage:
         """The next mail, sent and taken."""
-        known = len(self.ses.emails(self.address))
+        existing = len(self.ses.emails(self.address))
         await self.tenant.send(self.id, category=category, channels=list(channels) or ["IN_APP", "EMAIL"], **more)
 
-        async def there() -> list[EmailMessage]:
-            return self.ses.emails(self.address)[known:]
+        async def exists() -> list[EmailMessage]:
+            return self.ses.emails(self.address)[existing:]
 
-        [mail] = await eventually(there, 20)
+        [message] = await eventually(exists, 20)
         await self.settled("SENT")
-        return mail
+        return message
 
     async def settled(self, status: str) -> Json:
         """The newest delivery, in that state."""
 
-        async def there() -> Json | None:
+        async def exists() -> Json | None:
             newest = (await list_deliveries(self.tenant, userId=self.id))[0]
             return newest if newest["status"] == status else None
 
-        found: Json = await eventually(there, 20)
+        found: Json = await eventually(exists, 20)
         return found
 
     async def user(self, store: Database) -> Json:
@@ -82,17 +82,17 @@ class EmailRecipient:
         return doc
 
 
-def unsubscribe_path(mail: EmailMessage) -> str:
+def unsubscribe_path(message: EmailMessage) -> str:
     """The path of the link in its header."""
-    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    found = re.fullmatch(rf"<{PUBLIC_URL}(/unsubscribe/[\w.-]+)>", str(mail["List-Unsubscribe"]))
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    found = re.fullmatch(rf"<{PUBLIC_URL}(/unsubscribe/[\w.-]+)>", str(message["List-Unsubscribe"]))
     assert found
     return found[1]
 
 
-def link_paths(mail: EmailMessage) -> dict[str, str]:
+def link_paths(message: EmailMessage) -> dict[str, str]:
     """Label to address, of everything that can be clicked in it."""
-    html = mail.get_body(("html",))
+    html = message.get_body(("html",))
     assert html
     found = re.findall(r'<a [^>]*href="([^"]*)"[^>]*>([^<]*)</a>', html.get_content())
     return {unescape(label): unescape(href).removeprefix(PUBLIC_URL) for href, label in found}
@@ -102,8 +102,8 @@ def url_of(tenant: Tenant, path: str) -> str:
     return tenant.next_url().removesuffix("/graphql") + path
 
 
-async def request_path(tenant: Tenant, method: str, path: str, **given: Any) -> tuple[ClientResponse, str]:
-    async with tenant.http.request(method, url_of(tenant, path), allow_redirects=False, **given) as response:
+async def request_path(tenant: Tenant, method: str, path: str, **fields: Any) -> tuple[ClientResponse, str]:
+    async with tenant.http.request(method, url_of(tenant, path), allow_redirects=False, **fields) as response:
         return response, await response.text()
 
 

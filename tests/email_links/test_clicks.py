@@ -33,10 +33,10 @@ async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
 ) -> None:
     query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
     async with WebhookReceiver() as receiver:
-        made = await tenant.execute_as_admin(query, input={"url": f"{receiver.url}/events"})
-        receiver.secrets["/events"] = made["createWebhook"]["secret"]
-        mail = await alice.mailed(content={"actionUrl": "https://app.example/x"})
-        link = link_paths(mail)["Open"]
+        created = await tenant.execute_as_admin(query, input={"url": f"{receiver.url}/events"})
+        receiver.secrets["/events"] = created["createWebhook"]["secret"]
+        email = await alice.mailed(content={"actionUrl": "https://app.example/x"})
+        link = link_paths(email)["Open"]
         for _ in range(2):
             response, _ = await request_path(
                 tenant, "POST", link, data='{"event": "delivered"}'
@@ -61,8 +61,8 @@ async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
         assert await store["receipts"].count_documents(delivered) == 1
 
         async def all_told() -> bool:
-            told = [call["type"] for call in receiver.bodies["/events"]]
-            return told.count("notification.clicked") == 1 and "delivery.delivered" in told
+            received = [call["type"] for call in receiver.bodies["/events"]]
+            return received.count("notification.clicked") == 1 and "delivery.delivered" in received
 
         await eventually(all_told, 15)
     response, _ = await request_path(tenant, "POST", link, json={"event": "delivered"})
@@ -73,23 +73,25 @@ async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
 async def test_report_before_the_call_is_settled_counts(
     alice: EmailRecipient, tenant: Tenant, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right, answered = ses.amazon.respond, asyncio.Event()
+    original, acknowledged = ses.amazon.respond, asyncio.Event()
 
     async def slow(request: web.Request, body: bytes) -> web.Response:
-        response = await right(request, body)
-        await asyncio.wait_for(answered.wait(), 10)
+        response = await original(request, body)
+        await asyncio.wait_for(acknowledged.wait(), 10)
         return response
 
     monkeypatch.setattr(ses.amazon, "respond", slow)
     await tenant.send(alice.id, channels=["IN_APP", "EMAIL"], content={"actionUrl": "https://app.example/x"})
 
-    async def there() -> list[EmailMessage]:
+    async def exists() -> list[EmailMessage]:
         return ses.emails(alice.address)
 
-    [mail] = await eventually(there, 20)
-    reporting = asyncio.create_task(request_path(tenant, "POST", link_paths(mail)["Open"], json={"event": "delivered"}))
+    [email] = await eventually(exists, 20)
+    reporting = asyncio.create_task(
+        request_path(tenant, "POST", link_paths(email)["Open"], json={"event": "delivered"})
+    )
     await asyncio.sleep(0.3)
-    answered.set()
+    acknowledged.set()
     assert (await reporting)[0].status == 204
     await alice.settled("DELIVERED")
 
@@ -106,30 +108,30 @@ async def test_report_without_an_event_is_rejected(alice: EmailRecipient, tenant
         b"\xff",
         b"[" * 5000,
     ):
-        response, told = await request_path(tenant, "POST", link, data=body)
+        response, received = await request_path(tenant, "POST", link, data=body)
         assert response.status == 400, body
-        assert "errors" in told
+        assert "errors" in received
     for path in (link, "/providers/ses"):
-        response, told = await request_path(tenant, "POST", path, data=BytesIO(b"x" * (2 << 20)))
+        response, received = await request_path(tenant, "POST", path, data=BytesIO(b"x" * (2 << 20)))
         assert response.status == 413
-        assert "HUB_REQUEST_MAX_BYTES" in told
+        assert "HUB_REQUEST_MAX_BYTES" in received
     await alice.settled("SENT")
 
 
 async def test_email_buttons_record_the_click_and_redirect_only_to_urls_of_the_notification(
     alice: EmailRecipient, tenant: Tenant
 ) -> None:
-    mail = await alice.mailed(content={"actionUrl": "https://app.example/own", "actions": ACTIONS})
-    buttons = link_paths(mail)
+    email = await alice.mailed(content={"actionUrl": "https://app.example/own", "actions": ACTIONS})
+    buttons = link_paths(email)
     token = buttons["Hello"]
     assert buttons == {
         "Hello": token,
         "Open it": f"{token}?to=0",
         "Local": f"{token}?to=1",
         "Ignore": f"{token}?to=2",
-        "Unsubscribe from news": unsubscribe_path(mail),
+        "Unsubscribe from news": unsubscribe_path(email),
     }
-    plain = mail.get_body(("plain",))
+    plain = email.get_body(("plain",))
     assert plain
     assert "Open it: https://app.example/open?a=1&b=2" in plain.get_content(), "text shows where a link leads"
     evil = "https://evil.example"
@@ -157,18 +159,18 @@ async def test_relative_url_is_absolute_in_emails_and_unchanged_in_the_inbox(
     async with WebhookReceiver() as receiver:
         await connect_webhook(tenant, receiver, alice.id)
         content = {"actionUrl": "/builds/7?a=1", "imageUrl": "/seven.png"}
-        mail = await alice.mailed("IN_APP", "WEBHOOK", "EMAIL", content=content)
+        email = await alice.mailed("IN_APP", "WEBHOOK", "EMAIL", content=content)
         await wait_for_deliveries(tenant, "DELIVERED")
-        [told] = receiver.bodies[f"/{alice.id}"]
-    whole = {"actionUrl": "https://app.example/builds/7?a=1", "imageUrl": "https://app.example/seven.png"}
-    assert {name: told["data"][name] for name in whole} == whole
-    plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
+        [received] = receiver.bodies[f"/{alice.id}"]
+    complete = {"actionUrl": "https://app.example/builds/7?a=1", "imageUrl": "https://app.example/seven.png"}
+    assert {name: received["data"][name] for name in complete} == complete
+    plain, html = email.get_body(("plain",)), email.get_body(("html",))
     assert plain
     assert html
-    assert f"Open: {whole['actionUrl']}" in plain.get_content()
-    assert f'src="{whole["imageUrl"]}"' in html.get_content()
-    response, _ = await request_path(tenant, "GET", link_paths(mail)["Open"])
-    assert (response.status, response.headers["location"]) == (303, whole["actionUrl"])
+    assert f"Open: {complete['actionUrl']}" in plain.get_content()
+    assert f'src="{complete["imageUrl"]}"' in html.get_content()
+    response, _ = await request_path(tenant, "GET", link_paths(email)["Open"])
+    assert (response.status, response.headers["location"]) == (303, complete["actionUrl"])
     [n] = (await tenant.execute("{ inbox { nodes { actionUrl imageUrl } } }", user=alice.id))["inbox"]["nodes"]
     assert n == content
 
@@ -177,12 +179,12 @@ async def test_click_in_an_email_skips_the_other_channels(alice: EmailRecipient,
     async with WebhookReceiver() as receiver:
         await connect_webhook(tenant, receiver, alice.id)
         receiver.responses[f"/{alice.id}"] = lambda *_: web.Response(status=503, headers={"retry-after": "60"})
-        given: Json = {"content": {"actionUrl": "https://app.example/x"}}
-        await tenant.send(alice.id, channels=["EMAIL", "WEBHOOK"], **given)
+        fields: Json = {"content": {"actionUrl": "https://app.example/x"}}
+        await tenant.send(alice.id, channels=["EMAIL", "WEBHOOK"], **fields)
         await wait_for_deliveries(tenant, "RETRYING")
         await wait_for_deliveries(tenant, "SENT")
-        [mail] = alice.ses.emails(alice.address)
-        response, _ = await request_path(tenant, "GET", link_paths(mail)["Open"])
+        [email] = alice.ses.emails(alice.address)
+        response, _ = await request_path(tenant, "GET", link_paths(email)["Open"])
         assert response.status == 303
         [waiting] = await wait_for_deliveries(tenant, "SKIPPED")
         assert (waiting["channel"], waiting["reason"]) == ("WEBHOOK", "ALREADY_READ")
@@ -193,18 +195,18 @@ async def test_click_on_a_hidden_notification_is_stored_as_read_with_a_receipt(
 ) -> None:
     query = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret } }"
     async with WebhookReceiver() as receiver:
-        made = await tenant.execute_as_admin(query, input={"url": f"{receiver.url}/events"})
-        receiver.secrets["/events"] = made["createWebhook"]["secret"]
+        created = await tenant.execute_as_admin(query, input={"url": f"{receiver.url}/events"})
+        receiver.secrets["/events"] = created["createWebhook"]["secret"]
         await connect_webhook(tenant, receiver, alice.id)
         going = asyncio.Event()
         receiver.responses[f"/{alice.id}"] = lambda *_: going
-        given: Json = {"content": {"actionUrl": "https://app.example/x"}}
-        await tenant.send(alice.id, channels=["EMAIL", "WEBHOOK"], **given)
+        fields: Json = {"content": {"actionUrl": "https://app.example/x"}}
+        await tenant.send(alice.id, channels=["EMAIL", "WEBHOOK"], **fields)
         await wait_for_deliveries(tenant, "SENT")
         await wait_for_deliveries(tenant, "PROCESSING")
-        [mail] = alice.ses.emails(alice.address)
+        [email] = alice.ses.emails(alice.address)
         for _ in range(2):
-            response, _ = await request_path(tenant, "POST", link_paths(mail)["Open"], json={"event": "clicked"})
+            response, _ = await request_path(tenant, "POST", link_paths(email)["Open"], json={"event": "clicked"})
             assert response.status == 204
         [clicked] = await list_deliveries(tenant, channels=["EMAIL"])
         assert clicked["status"] == "READ", "with the answer"
@@ -213,8 +215,8 @@ async def test_click_on_a_hidden_notification_is_stored_as_read_with_a_receipt(
         assert await receipt_kinds(store, tenant) == [("CLICKED", "EMAIL"), ("SEEN", "EMAIL"), ("READ", "EMAIL")]
 
         async def all_told() -> bool:
-            told = {(call["type"], call["data"]["channel"]) for call in receiver.bodies["/events"]}
-            return {("notification.clicked", "EMAIL"), ("notification.read", "EMAIL")} <= told
+            received = {(call["type"], call["data"]["channel"]) for call in receiver.bodies["/events"]}
+            return {("notification.clicked", "EMAIL"), ("notification.read", "EMAIL")} <= received
 
         await eventually(all_told, 15)
     page = await tenant.inbox(alice.id)
@@ -235,15 +237,15 @@ async def test_link_of_a_recalled_notification_does_not_redirect(alice: EmailRec
 
 async def test_pages_of_any_origin_may_only_report(alice: EmailRecipient, tenant: Tenant) -> None:
     link = link_paths(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
-    asking = {
+    requesting = {
         "origin": "https://elsewhere.example",
         "access-control-request-method": "POST",
         "access-control-request-headers": "content-type",
     }
-    response, _ = await request_path(tenant, "OPTIONS", link, headers=asking)
+    response, _ = await request_path(tenant, "OPTIONS", link, headers=requesting)
     assert response.status == 204
     assert response.headers["access-control-allow-origin"] == "*"
     assert response.headers["access-control-allow-headers"] == "content-type"
     assert "access-control-allow-credentials" not in response.headers
-    response, _ = await request_path(tenant, "OPTIONS", "/graphql", headers=asking)
+    response, _ = await request_path(tenant, "OPTIONS", "/graphql", headers=requesting)
     assert response.status == 400

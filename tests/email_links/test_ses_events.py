@@ -35,8 +35,8 @@ async def test_bounce_and_complaint_suppress_the_address_and_fail_the_delivery(
     await alice.mailed()
     delivery = await alice.settled("SENT")
     for _ in range(2):  # SNS tells at least once
-        told = ses.topic.ses_event(kind, delivery["providerId"], alice.address.upper(), version=version)
-        assert await post_event(tenant, told) == 204
+        received = ses.topic.ses_event(kind, delivery["providerId"], alice.address.upper(), version=version)
+        assert await post_event(tenant, received) == 204
     assert (await alice.settled("FAILED"))["reason"] == reason
     assert (await alice.user(store))["suppressed"] == {alice.address: why}
     failed = {"tenant": tenant.name, "channel": "EMAIL", "status": "FAILED"}
@@ -50,12 +50,12 @@ LIFT = "mutation ($id: ID!, $address: String!) { liftSuppression(userId: $id, ad
 
 
 async def test_suppressions_are_paginated_and_lifted_by_an_admin(tenant: Tenant, ses: FakeSes, store: Database) -> None:
-    people = sorted([await EmailRecipient(tenant, ses).arrive() for _ in range(3)], key=lambda person: person.id)
-    asked = zip(people, ("Bounce", "Complaint", "Bounce"), strict=True)
-    for person, kind in asked:
-        await person.mailed()
-        id = (await person.settled("SENT"))["providerId"]
-        assert await post_event(tenant, ses.topic.ses_event(kind, id, person.address)) == 204
+    people = sorted([await EmailRecipient(tenant, ses).arrive() for _ in range(3)], key=lambda user: user.id)
+    requested = zip(people, ("Bounce", "Complaint", "Bounce"), strict=True)
+    for user, kind in requested:
+        await user.mailed()
+        id = (await user.settled("SENT"))["providerId"]
+        assert await post_event(tenant, ses.topic.ses_event(kind, id, user.address)) == 204
     await people[0].arrive()  # a profile that comes again changes nothing
     older = {"suppressed.zoe@people\uff0eexample": "gone"}  # one who has changed her address
     await store["users"].update_one({"_id": f"{tenant.name}/{people[0].id}"}, {"$set": older})
@@ -71,8 +71,8 @@ async def test_suppressions_are_paginated_and_lifted_by_an_admin(tenant: Tenant,
         after = page["pageInfo"]["endCursor"]
     assert page["pageInfo"]["hasNextPage"] is False
     assert rows[:1] + rows[2:] == [
-        {"userId": person.id, "address": person.address, "reason": why}
-        for person, why in zip(people, ("bounced", "complained", "bounced"), strict=True)
+        {"userId": user.id, "address": user.address, "reason": reason}
+        for user, reason in zip(people, ("bounced", "complained", "bounced"), strict=True)
     ]
     assert (rows[1]["userId"], rows[1]["reason"]) == (people[0].id, "gone")
     first = people[0]
@@ -96,8 +96,8 @@ async def test_suppressions_are_paginated_and_lifted_by_an_admin(tenant: Tenant,
     for query, variables in ((SUPPRESSIONS, {}), (LIFT, {"id": first.id, "address": first.address})):
         assert await expect_error(tenant.execute(query, **variables)) == ("FORBIDDEN", None)
     assert await expect_error(tenant.execute_as_admin(LIFT, id="nobody", address="a@b.c")) == ("NOT_FOUND", None)
-    for wrong in ("", "x", "!", f"{after}=", "Yé"):
-        assert await expect_error(tenant.execute_as_admin(SUPPRESSIONS, after=wrong)) == ("BAD_USER_INPUT", "after")
+    for invalid in ("", "x", "!", f"{after}=", "Yé"):
+        assert await expect_error(tenant.execute_as_admin(SUPPRESSIONS, after=invalid)) == ("BAD_USER_INPUT", "after")
 
 
 async def test_delivery_and_transient_bounce_do_not_suppress_and_a_late_bounce_does(
@@ -135,32 +135,32 @@ async def test_message_without_a_valid_signature_is_rejected(
 ) -> None:
     await alice.mailed()
     id = (await alice.settled("SENT"))["providerId"]
-    good = ses.topic.ses_event("Bounce", id, alice.address)
+    valid = ses.topic.ses_event("Bounce", id, alice.address)
     stranger = FakeSnsTopic(TOPIC_ARN)
     stranger.url = ses.topic.url
-    text = good["Message"]
+    text = valid["Message"]
     calls = ses.topic.calls
-    wrong: list[Any] = [
-        {**good, "Message": text.replace(alice.address, "bob@people.example")},
-        {**good, "Message": text + " "},
-        {**good, "Timestamp": "2027-01-01T00:00:00.000Z"},
-        {**good, "Subject": "new"},
-        {**good, "Type": "SubscriptionConfirmation", "SubscribeURL": ses.topic.url, "Token": "t"},
-        {**good, "TopicArn": f"{TOPIC_ARN}-2"},
-        {**good, "SignatureVersion": "1"},
-        {**good, "SignatureVersion": "3"},
-        {**good, "Signature": ""},
-        {**good, "Signature": "no base64"},
-        {name: value for name, value in good.items() if name != "Signature"},
+    invalid: list[Any] = [
+        {**valid, "Message": text.replace(alice.address, "bob@people.example")},
+        {**valid, "Message": text + " "},
+        {**valid, "Timestamp": "2027-01-01T00:00:00.000Z"},
+        {**valid, "Subject": "new"},
+        {**valid, "Type": "SubscriptionConfirmation", "SubscribeURL": ses.topic.url, "Token": "t"},
+        {**valid, "TopicArn": f"{TOPIC_ARN}-2"},
+        {**valid, "SignatureVersion": "1"},
+        {**valid, "SignatureVersion": "3"},
+        {**valid, "Signature": ""},
+        {**valid, "Signature": "no base64"},
+        {name: value for name, value in valid.items() if name != "Signature"},
         stranger.ses_event("Bounce", id, alice.address),
-        {**good, "TopicArn": "arn:aws:sns:eu-west-1:999999999999:other"},
-        *({**good, "SigningCertURL": url} for url in untrusted_urls(ses.topic.url)),
+        {**valid, "TopicArn": "arn:aws:sns:eu-west-1:999999999999:other"},
+        *({**valid, "SigningCertURL": url} for url in untrusted_urls(ses.topic.url)),
         {"notificationType": "Bounce"},
         [],
         "text",
         None,
     ]
-    for message in wrong:
+    for message in invalid:
         assert await post_event(tenant, message) == 403, message
     assert ses.topic.calls - calls <= len(tenant.urls), "the certificate, once a process"
     assert "suppressed" not in await alice.user(store)
@@ -168,7 +168,7 @@ async def test_message_without_a_valid_signature_is_rejected(
 
 
 async def test_subscription_is_confirmed_only_at_sns(tenant: Tenant, ses: FakeSes) -> None:
-    def asking(url: str) -> Json:
+    def requesting(url: str) -> Json:
         return ses.topic.message("You have chosen.", "SubscriptionConfirmation", SubscribeURL=url, Token="t0k")
 
     path = "/?Action=ConfirmSubscription&Token=t0k"
@@ -179,9 +179,9 @@ async def test_subscription_is_confirmed_only_at_sns(tenant: Tenant, ses: FakeSe
         "file:///etc/passwd",
         "",
     ):
-        assert await post_event(tenant, asking(url)) == 403
+        assert await post_event(tenant, requesting(url)) == 403
     assert path not in ses.topic.requested_paths
-    assert await post_event(tenant, asking(ses.topic.url + path)) == 204
+    assert await post_event(tenant, requesting(ses.topic.url + path)) == 204
     assert ses.topic.requested_paths.count(path) == 1
     other = ses.topic.message(
         "",
@@ -194,11 +194,11 @@ async def test_subscription_is_confirmed_only_at_sns(tenant: Tenant, ses: FakeSe
     assert ses.topic.requested_paths.count(path) == 1
 
 
-def untrusted_urls(right: str) -> list[str]:
+def untrusted_urls(original: str) -> list[str]:
     """Addresses that are not Amazon's, where `right` is."""
     return [
-        f"{right}/elsewhere.pem",
-        f"{right}{CERTIFICATE}?x=1#{right}".replace("?x=1#", "/../"),
+        f"{original}/elsewhere.pem",
+        f"{original}{CERTIFICATE}?x=1#{original}".replace("?x=1#", "/../"),
         f"http://sns.eu-west-1.amazonaws.com{CERTIFICATE}",
         f"https://sns.us-east-1.amazonaws.com{CERTIFICATE}",
         f"https://sns.eu-west-1.amazonaws.com.evil.example{CERTIFICATE}",
@@ -227,13 +227,13 @@ async def test_only_sns_urls_of_the_region_of_the_topic_are_trusted() -> None:
 
 
 async def test_expired_or_invalid_certificate_verifies_no_message(tenant: Tenant, ses: FakeSes) -> None:
-    good = ses.topic.message("x")
-    kept = ses.topic.certificate
+    valid = ses.topic.message("x")
+    stored = ses.topic.certificate
     other = create_certificate(rsa.generate_private_key(public_exponent=65537, key_size=2048))
     try:
         for number, pem in enumerate((b"", b"-----BEGIN CERTIFICATE-----\n", other)):
             ses.topic.certificate = pem
             url = f"{ses.topic.url}/SimpleNotificationService-{number}.pem"
-            assert await post_event(tenant, {**good, "SigningCertURL": url}) == 403
+            assert await post_event(tenant, {**valid, "SigningCertURL": url}) == 403
     finally:
-        ses.topic.certificate = kept
+        ses.topic.certificate = stored

@@ -91,24 +91,24 @@ async def test_required_category_cannot_be_unsubscribed(alice: EmailRecipient, t
         assert "Security can&#39;t be turned off" in page
         assert "<button" not in page
     assert await alice.user(store) == before
-    mail = await alice.mailed(category="security")
-    assert mail["List-Unsubscribe"] is None, "no way out is offered where there is none"
+    email = await alice.mailed(category="security")
+    assert email["List-Unsubscribe"] is None, "no way out is offered where there is none"
 
 
 async def test_forged_altered_and_foreign_tokens_change_nothing(
     alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes
 ) -> None:
     bob = await EmailRecipient(tenant, ses).arrive()
-    mail = await alice.mailed(content={"actionUrl": "https://app.example/x"})
-    token = unsubscribe_path(mail).removeprefix("/unsubscribe/")
-    receipt = link_paths(mail)["Open"].removeprefix("/r/")
-    theirs = unsubscribe_path(await bob.mailed()).removeprefix("/unsubscribe/")
+    email = await alice.mailed(content={"actionUrl": "https://app.example/x"})
+    token = unsubscribe_path(email).removeprefix("/unsubscribe/")
+    receipt = link_paths(email)["Open"].removeprefix("/r/")
+    foreign = unsubscribe_path(await bob.mailed()).removeprefix("/unsubscribe/")
     _, id, seal = token.split(".")
     forged = [
         *(token[:at] + ("a" if token[at] != "a" else "b") + token[at + 1 :] for at in range(len(token))),
         receipt,
-        f"1.{theirs.split('.')[1]}.{seal}",
-        f"1.{id}.{theirs.split('.')[2]}",
+        f"1.{foreign.split('.')[1]}.{seal}",
+        f"1.{id}.{foreign.split('.')[2]}",
         f"1.{id}.{receipt.split('.')[2]}",
         f"2.{id}.{seal}",
         f"1.{id}",
@@ -121,30 +121,30 @@ async def test_forged_altered_and_foreign_tokens_change_nothing(
         "é" * 22,
         "x" * 5000,
     ]
-    people = [await person.user(store) for person in (alice, bob)]
+    people = [await user.user(store) for user in (alice, bob)]
     count = await store["receipts"].count_documents({})
-    for wrong in forged:
+    for invalid in forged:
         for method, path in (("GET", "unsubscribe"), ("POST", "unsubscribe")):
             response, page = await request_path(
-                tenant, method, f"/{path}/{wrong}", data=ONE_CLICK if method == "POST" else None
+                tenant, method, f"/{path}/{invalid}", data=ONE_CLICK if method == "POST" else None
             )
-            assert response.status == 404, wrong
+            assert response.status == 404, invalid
             assert id not in page
-    for wrong in [token, *(f[: len(receipt)] for f in (receipt[:-1] + "A", "1.x.y"))]:
-        if wrong == receipt:
+    for invalid in [token, *(f[: len(receipt)] for f in (receipt[:-1] + "A", "1.x.y"))]:
+        if invalid == receipt:
             continue
         for method in ("GET", "POST"):
-            response, _ = await request_path(tenant, method, f"/r/{wrong}", json={"event": "clicked"})
-            assert response.status == 404, wrong
-    assert [await person.user(store) for person in (alice, bob)] == people
+            response, _ = await request_path(tenant, method, f"/r/{invalid}", json={"event": "clicked"})
+            assert response.status == 404, invalid
+    assert [await user.user(store) for user in (alice, bob)] == people
     assert await store["receipts"].count_documents({}) == count
     assert (await tenant.inbox(alice.id))["unread"] == 1
 
 
 async def test_link_of_an_erased_user_is_not_found(alice: EmailRecipient, tenant: Tenant, store: Database) -> None:
-    mail = await alice.mailed(content={"actionUrl": "https://app.example/x"})
+    email = await alice.mailed(content={"actionUrl": "https://app.example/x"})
     await tenant.execute_as_admin("mutation ($id: ID!) { deleteUser(id: $id) }", id=alice.id)
-    for method, path in (("POST", unsubscribe_path(mail)), ("GET", link_paths(mail)["Open"])):
+    for method, path in (("POST", unsubscribe_path(email)), ("GET", link_paths(email)["Open"])):
         response, _ = await request_path(tenant, method, path)
         assert response.status == 404
     assert await store["users"].find_one({"_id": f"{tenant.name}/{alice.id}"}) is None
@@ -152,9 +152,9 @@ async def test_link_of_an_erased_user_is_not_found(alice: EmailRecipient, tenant
 
 async def test_link_used_too_often_is_rate_limited(alice: EmailRecipient, tenant: Tenant) -> None:
     link = unsubscribe_path(await alice.mailed())
-    answers = [await request_path(tenant, "GET", link) for _ in range(2 * MAX_REQUESTS_PER_LINK + 10)]
-    assert answers[0][0].status == 200
-    refused, page = answers[-1]
+    responses = [await request_path(tenant, "GET", link) for _ in range(2 * MAX_REQUESTS_PER_LINK + 10)]
+    assert responses[0][0].status == 200
+    refused, page = responses[-1]
     assert refused.status == 429
     assert "HUB_RATE_LIMIT_PER_LINK" in page
     assert int(refused.headers["retry-after"]) > 0

@@ -24,9 +24,9 @@ async def preferences_hub(
     mongod, redis = servers
     name = f"wishes{uuid4().hex[:8]}"
     async with SettingsPage(built_front_end) as pages:
-        given = {**SHORT_TIMES, "mongo_database": name, "redis_prefix": f"{name}:", "allowed_origins": pages.url}
-        given |= {"vapid_private_key": VAPID_TEXT, "vapid_subject": "mailto:ops@acme.example"}
-        async with Deployment(mongod.url, redis.url, apis=1, workers=0, **given) as deployment:
+        settings = {**SHORT_TIMES, "mongo_database": name, "redis_prefix": f"{name}:", "allowed_origins": pages.url}
+        settings |= {"vapid_private_key": VAPID_TEXT, "vapid_subject": "mailto:ops@acme.example"}
+        async with Deployment(mongod.url, redis.url, apis=1, workers=0, **settings) as deployment:
             yield deployment, pages
 
 

@@ -23,16 +23,16 @@ class PreferencesUser:
         self.tenant, self.pages, self._browser, self._stack = tenant, pages, browser, stack
         self.user = "alice"
 
-    async def page(self, look: dict[str, Any] | None = None, scheme: Any = "light", **shown: str) -> Page:
+    async def page(self, look: dict[str, Any] | None = None, scheme: Any = "light", **displayed: str) -> Page:
         context = await self._browser.new_context(**(look or DESKTOP), color_scheme=scheme, locale="en-GB")
         self._stack.push_async_callback(context.close)
         context.set_default_timeout(WITHIN_S * 1_000)
         page = await context.new_page()
-        await page.goto(self.address(**shown))
+        await page.goto(self.address(**displayed))
         return page
 
-    def address(self, **shown: str) -> str:
-        return self.pages.address(self.tenant.urls[0], self.tenant.token(self.user), **shown)
+    def address(self, **displayed: str) -> str:
+        return self.pages.address(self.tenant.urls[0], self.tenant.token(self.user), **displayed)
 
     async def matrix(self) -> Json:
         """Cells by category and channel; `ALL` for the channels; `mutes` by category."""
@@ -46,8 +46,8 @@ class PreferencesUser:
 
     async def decided(self, category: str, channel: str) -> str:
         """What would become of a send."""
-        given = {"to": {"users": [self.user]}, "category": category, "content": {"title": "x", "body": ""}}
-        [simulation] = (await self.tenant.execute(SIMULATE, input={**given, "channels": [channel]}))["simulate"]
+        fields = {"to": {"users": [self.user]}, "category": category, "content": {"title": "x", "body": ""}}
+        [simulation] = (await self.tenant.execute(SIMULATE, input={**fields, "channels": [channel]}))["simulate"]
         [found] = [one for one in simulation["decisions"] if one["channel"] == channel]
         return str(found["reason"] or found["outcome"])
 

@@ -34,14 +34,14 @@ async def test_page_has_no_axe_violations_and_does_not_overflow(alice: Preferenc
     )
     await alice.tenant.execute(REGISTER_PHONE % (uuid4().hex, "Pixel 9"), user="alice")
     await alice.tenant.send("alice", title="October", category="news")
-    [told] = (await alice.tenant.inbox("alice"))["nodes"]
+    [received] = (await alice.tenant.inbox("alice"))["nodes"]
     page = await alice.page(look, scheme, lang=language)
     await page.locator("hub-push button").wait_for()
     await _look(page, name)
     await page.locator("hub-preferences tbody tr .end button").first.click()
     await _look(page, f"{name}-mute")
     await page.keyboard.press("Escape")
-    await page.evaluate("(id) => document.querySelector('hub-preferences').explain(id)", told["id"])
+    await page.evaluate("(id) => document.querySelector('hub-preferences').explain(id)", received["id"])
     await page.locator("dialog dl").wait_for()
     await _look(page, f"{name}-why")
 

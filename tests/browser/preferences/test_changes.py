@@ -110,18 +110,18 @@ async def test_mute_without_end_and_until_tomorrow(alice: PreferencesUser) -> No
 
 async def test_explanation_lists_channels_and_reasons_and_offers_mute(alice: PreferencesUser) -> None:
     await alice.tenant.send("alice", title="<b>October</b>", category="news")
-    [told] = (await alice.tenant.inbox("alice"))["nodes"]
+    [received] = (await alice.tenant.inbox("alice"))["nodes"]
     page = await alice.page(attributes="only-why")
     await page.locator("hub-preferences").wait_for(state="attached")
-    heard = await page.evaluate(
+    titles = await page.evaluate(
         """async (id) => {
           await customElements.whenDefined("hub-preferences");
           const ask = new CustomEvent("hub-why", { detail: { id }, bubbles: true, composed: true, cancelable: true });
           return !document.body.dispatchEvent(ask);
         }""",
-        told["id"],
+        received["id"],
     )
-    assert heard is True
+    assert titles is True
     dialog = page.get_by_role("dialog", name="Why did I get this?")
     await expect(dialog).to_contain_text("<b>October</b>")
     await expect(dialog).to_contain_text("You were named by the sender.")
@@ -151,8 +151,8 @@ async def test_reason_equal_to_the_status_is_shown_once(alice: PreferencesUser) 
           element.explain("any");
         }"""
     )
-    said = page.get_by_role("dialog").get_by_role("definition")
-    await expect(said).to_have_text(["Canceled", "Canceled: the sender recalled it"])
+    output = page.get_by_role("dialog").get_by_role("definition")
+    await expect(output).to_have_text(["Canceled", "Canceled: the sender recalled it"])
 
 
 async def test_inbox_item_opens_its_explanation(alice: PreferencesUser) -> None:
@@ -196,9 +196,9 @@ async def test_device_is_removed_after_confirmation(alice: PreferencesUser) -> N
 async def test_push_without_a_service_worker_shows_an_error_and_logs_the_cause(alice: PreferencesUser) -> None:
     page = await alice.page(attributes="worker=/none.js")
     await page.context.grant_permissions(["notifications"])
-    async with page.expect_console_message(lambda said: "/none.js" in said.text) as told:
+    async with page.expect_console_message(lambda output: "/none.js" in output.text) as received:
         await page.get_by_role("button", name="Turn on").click()
-    assert "see docs/frontend/web-push.md of the hub: SecurityError" in (await told.value).text
+    assert "see docs/frontend/web-push.md of the hub: SecurityError" in (await received.value).text
     await expect(page.locator("hub-push [role=status]")).to_have_text(
         "Not available on this page: its service worker could not be loaded."
     )

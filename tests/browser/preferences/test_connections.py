@@ -20,10 +20,10 @@ async def test_change_while_offline_is_sent_after_reconnecting(alice: Preference
     assert (await alice.matrix())["news"]["EMAIL"] is True
     await page.context.set_offline(False)
 
-    async def told() -> bool:
+    async def received() -> bool:
         return (await alice.matrix())["news"]["EMAIL"] is False
 
-    await eventually(told, WITHIN_S)
+    await eventually(received, WITHIN_S)
     await expect(waiting).to_have_count(0)
     await expect(cell).not_to_be_checked()
 
@@ -69,10 +69,10 @@ async def test_pages_opened_while_offline_load_once_after_reconnecting(alice: Pr
     await cell.click()  # it is told after what waits
     await page.evaluate("comeBack()")
 
-    async def told() -> bool:
+    async def received() -> bool:
         return (await alice.matrix())["news"]["EMAIL"] is False
 
-    await eventually(told, WITHIN_S)
+    await eventually(received, WITHIN_S)
     assert await page.evaluate("asked") == 3  # the first, the one that waited, and the change
 
 
@@ -114,10 +114,10 @@ async def test_new_get_token_keeps_the_connection_and_removing_it_signs_out(alic
     assert same
     await switch(page, "Email for Product news").click()
 
-    async def told() -> bool:
+    async def received() -> bool:
         return (await alice.matrix())["news"]["EMAIL"] is False
 
-    await eventually(told, WITHIN_S)
+    await eventually(received, WITHIN_S)
     await element.evaluate("(element) => (element.getToken = undefined)")
     await expect(page.get_by_role("table")).to_have_count(0)
     await expect(page.get_by_text("You are signed out")).to_be_visible()
@@ -133,8 +133,8 @@ async def test_rejected_token_hides_the_page_until_a_valid_one_arrives(alice: Pr
     await cell.click()
     await expect(page.get_by_role("table")).to_have_count(0)
     await expect(page.get_by_text("You are signed out")).to_be_visible()
-    good = alice.tenant.token("alice", expires_in_s=1800)
-    await element.evaluate("(element, token) => element.setAttribute('token', token)", good)
+    valid = alice.tenant.token("alice", expires_in_s=1800)
+    await element.evaluate("(element, token) => element.setAttribute('token', token)", valid)
     await cell.wait_for()
 
 
@@ -147,11 +147,11 @@ async def test_quick_changes_end_in_the_last_state(alice: PreferencesUser) -> No
     for cell in cells:
         await expect(cell).not_to_be_checked()
 
-    async def told() -> bool:
+    async def received() -> bool:
         found = await alice.matrix()
         return not found["news"]["EMAIL"] and not found["builds"]["EMAIL"]
 
-    await eventually(told, WITHIN_S)
+    await eventually(received, WITHIN_S)
     for cell in cells:
         await expect(cell).not_to_be_checked()
 

@@ -51,21 +51,21 @@ class PushUser:
         self.pages = pages
         self.user = f"u{uuid4().hex[:8]}"
 
-    def address(self, **shown: str) -> str:
-        return self.pages.address(self.tenant.urls[0], self.token, **shown)
+    def address(self, **displayed: str) -> str:
+        return self.pages.address(self.tenant.urls[0], self.token, **displayed)
 
     @property
     def token(self) -> str:
         return self.tenant.token(self.user)
 
-    async def page(self, **shown: str) -> Page:
+    async def page(self, **displayed: str) -> Page:
         page = await self.context.new_page()
-        await page.goto(self.address(**shown))
+        await page.goto(self.address(**displayed))
         return page
 
-    async def subscribed(self, **shown: str) -> Page:
+    async def subscribed(self, **displayed: str) -> Page:
         """A page whose person has turned push on."""
-        page = await self.page(**shown)
+        page = await self.page(**displayed)
         await page.get_by_role("button", name="Turn on").click()
         await page.get_by_role("button", name="Turn off").wait_for()
         return page
@@ -74,9 +74,9 @@ class PushUser:
         found: list[Json] = (await self.tenant.execute(DEVICES, user=self.user))["me"]["devices"]
         return found
 
-    async def send(self, **given: Any) -> str:
+    async def send(self, **fields: Any) -> str:
         """By web push and into the inbox; answers the notification's id."""
-        sent = await self.tenant.send(self.user, channels=["IN_APP", "WEB_PUSH"], **given)
+        sent = await self.tenant.send(self.user, channels=["IN_APP", "WEB_PUSH"], **fields)
         query = "query ($id: ID!) { send(id: $id) { notifications { nodes { id } } } }"
         found = await self.tenant.execute(query, id=sent["send"]["id"])
         return str(found["send"]["notifications"]["nodes"][0]["id"])
@@ -84,13 +84,13 @@ class PushUser:
     async def delivery(self, notification: str, status: str) -> Json:
         """Its delivery by web push, once that is in this state."""
 
-        async def there() -> Json | None:
+        async def exists() -> Json | None:
             for found in await list_deliveries(self.tenant, userId=self.user):
                 if (found["notificationId"], found["channel"], found["status"]) == (notification, "WEB_PUSH", status):
                     return found
             return None
 
-        found: Json = await eventually(there, PUSHED_WITHIN_S)
+        found: Json = await eventually(exists, PUSHED_WITHIN_S)
         return found
 
     async def read_at(self, notification: str) -> str | None:
@@ -106,34 +106,34 @@ class PushUser:
 
         await eventually(on_the_desktop, PUSHED_WITHIN_S)
 
-        async def known() -> bool:
+        async def existing() -> bool:
             return len(await page.evaluate(BANNERS)) == count
 
-        await eventually(known, WITHIN_S)
+        await eventually(existing, WITHIN_S)
         found: list[Json] = await page.evaluate(BANNERS)
         return found
 
     async def clicked(self, title: str, button: str = "") -> None:
         """Somebody clicks on that banner, once it is there; then it is not."""
 
-        async def there() -> bool:
-            return title in [shown for shown, _, _ in self.desktop.banners.values()]
+        async def exists() -> bool:
+            return title in [displayed for displayed, _, _ in self.desktop.banners.values()]
 
-        async def gone() -> bool:
-            return not await there()
+        async def removed() -> bool:
+            return not await exists()
 
-        await eventually(there, PUSHED_WITHIN_S)
+        await eventually(exists, PUSHED_WITHIN_S)
         self.desktop.click(title, button)
-        await eventually(gone, WITHIN_S)
+        await eventually(removed, WITHIN_S)
 
     async def shows(self, urls: list[str]) -> None:
         """Waits until these pages are open, beside the first one."""
 
-        async def there() -> bool:
+        async def exists() -> bool:
             return [page.url for page in self.context.pages[1:]] == urls
 
         try:
-            await eventually(there, WITHIN_S)
+            await eventually(exists, WITHIN_S)
         except AssertionError:
             assert [page.url for page in self.context.pages[1:]] == urls
 

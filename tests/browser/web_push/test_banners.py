@@ -13,7 +13,7 @@ async def test_encrypted_push_shows_a_banner_and_is_reported(push_user: PushUser
     [banner] = await push_user.banners(page)
     assert (banner["title"], banner["body"], banner["tag"]) == (secret, "Two tests are red.", id)
     assert banner["requireInteraction"] is True
-    assert [shown[0] for shown in push_user.desktop.banners.values()] == [secret]
+    assert [displayed[0] for displayed in push_user.desktop.banners.values()] == [secret]
     [(_, headers, body)] = [push for push in push_user.service.pushes if push[1]["authorization"]][-1:]
     assert headers["content-encoding"] == "aes128gcm"
     assert secret.encode() not in body

@@ -18,18 +18,18 @@ async def deliveries_to(push_user: PushUser, page: Page) -> Any:
     cdp: CDPSession = await push_user.context.new_cdp_session(page)
     registered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def told(event: Json) -> None:
+    def received(event: Json) -> None:
         for one in event["registrations"]:
             if one["scopeURL"].startswith(push_user.pages.url) and not one["isDeleted"] and not registered.done():
                 registered.set_result(one["registrationId"])
 
-    cdp.on("ServiceWorker.workerRegistrationUpdated", told)
+    cdp.on("ServiceWorker.workerRegistrationUpdated", received)
     await cdp.send("ServiceWorker.enable")
     id = await asyncio.wait_for(registered, WITHIN_S)
 
     async def hand(data: str) -> Page:
-        given = {"origin": push_user.pages.url, "registrationId": id, "data": data}
-        await cdp.send("ServiceWorker.deliverPushMessage", given)
+        fields = {"origin": push_user.pages.url, "registrationId": id, "data": data}
+        await cdp.send("ServiceWorker.deliverPushMessage", fields)
         return page
 
     return hand
@@ -82,10 +82,10 @@ async def test_push_with_the_same_tag_replaces_the_banner_and_alerts_only_if_it_
         before = push_user.desktop.shown
         page = await deliver(json.dumps({"id": id, "tag": tag, "title": f"Build {id}"}))
 
-        async def shown(before: int = before) -> bool:
+        async def displayed(before: int = before) -> bool:
             return push_user.desktop.shown > before
 
-        await eventually(shown, PUSHED_WITHIN_S)
+        await eventually(displayed, PUSHED_WITHIN_S)
         [banner] = await push_user.banners(page)
         assert (banner["data"]["hub"]["id"], banner["renotify"]) == (id, renotified)
     page = await deliver(json.dumps({"id": "3", "title": "Another"}))
