@@ -1,5 +1,5 @@
-"""Thousands of clients in one process: subscriptions to inboxes on bare asyncio protocols, which cost the machine a
-fraction of what they cost the server."""
+"""Thousands of clients in one process: inbox subscriptions on asyncio protocols, which cost the machine a fraction of
+what they cost the server."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from tests.client import Json, Tenant, eventually
 from tests.processes import Process
 
 OPENING_S = 20.0
-SMALL_BYTES = 4096  # what the kernel takes in for one that stops reading
+SMALL_BYTES = 4096  # receive buffer of a client that stops reading
 TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
 UPGRADE = (
     b"GET /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -27,8 +27,8 @@ EVENT = re.compile(rb'"cursor":"([^"]*)","kind":"([A-Z_]+)","notification":(?:nu
 
 
 class BulkClient(asyncio.Protocol):
-    """One socket with one subscription. `heard` are the titles that came over all its connections, in order, and
-    `cursor` the last one, which the next connection hands back."""
+    """One socket with one subscription. `titles`: the titles that arrived over all its connections, in order. `cursor`:
+    the last one, with which the next connection resumes."""
 
     def __init__(self, token: str, on_title: Callable[[str], None] = lambda _: None) -> None:
         self._token = token
@@ -40,14 +40,14 @@ class BulkClient(asyncio.Protocol):
         self.subscribed: asyncio.Future[None] | None = None
         self.titles: list[str] = []
         self.other_kinds: list[str] = []
-        """Kinds other than ADDED."""
+        """Event kinds other than ADDED."""
         self.cursor: str | None = None
         self.close_codes: list[int] = []
-        """With which the server closed its connections."""
+        """The close codes that the server sent."""
         self.errors: list[Json] = []
 
     async def open(self, port: int) -> None:
-        """Returns when it has asked for its subscription. OSError where nobody listens or the server goes away."""
+        """Connect and subscribe. Raise OSError if nothing listens or the server goes away."""
         loop = asyncio.get_running_loop()
         self._bytes.clear()
         self._shaken = False
@@ -57,12 +57,13 @@ class BulkClient(asyncio.Protocol):
             await self.subscribed
 
     async def wait_closed(self) -> None:
-        """Returns when the connection has ended."""
+        """Return when the connection has ended."""
         assert self._gone
         await self._gone
 
     async def reconnect_forever(self, port: int, random: Random, pace: float) -> None:
-        """Until cancelled. Comes back by itself with the waits of the npm package graphql-ws, times `pace`."""
+        """Keep the connection open until cancelled. Reconnect with the delays of the npm package graphql-ws, times
+        `pace`."""
         attempt = 0
         while True:
             with suppress(OSError):
@@ -74,13 +75,13 @@ class BulkClient(asyncio.Protocol):
             attempt += 1
 
     def stop_reading(self) -> None:
-        """For good, as a laptop does whose lid was closed."""
+        """Stop reading permanently, like a laptop whose lid was closed."""
         assert self._transport
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BYTES)
         self.pause_reading()
 
     def pause_reading(self) -> None:
-        """Until it reads on, as a tab does that was put to sleep."""
+        """Pause until `resume_reading`, like a suspended tab."""
         assert self._transport
         self._transport.pause_reading()
 
@@ -163,14 +164,14 @@ class BulkClient(asyncio.Protocol):
         self._write(TEXT, json.dumps(message).encode())
 
     def _write(self, opcode: int, payload: bytes) -> None:
-        """Masked with zeroes, which leaves it as it is (RFC 6455, 5.3)."""
+        """Write a frame. The mask is zeros, which leaves the payload unchanged (RFC 6455, 5.3)."""
         if self._transport and not self._transport.is_closing():
             size = bytes((0x80 | len(payload),)) if len(payload) < 126 else b"\xfe" + struct.pack("!H", len(payload))
             self._transport.write(bytes((opcode,)) + size + bytes(4) + payload)
 
 
 def _frame_bounds(data: bytearray, at: int) -> tuple[int, int] | None:
-    """Where the payload of the frame at `at` begins and ends; None while some of it is missing."""
+    """Return where the payload of the frame at `at` begins and ends, or None if it is incomplete."""
     have = len(data)
     if have < at + 2:
         return None
@@ -186,7 +187,7 @@ def _frame_bounds(data: bytearray, at: int) -> tuple[int, int] | None:
 
 @asynccontextmanager
 async def closing_clients(lines: list[BulkClient]) -> AsyncIterator[None]:
-    """Closes them, and those added meanwhile."""
+    """Close these clients at the end, and those added to the list meanwhile."""
     try:
         yield
     finally:
@@ -196,7 +197,7 @@ async def closing_clients(lines: list[BulkClient]) -> AsyncIterator[None]:
 
 
 async def open_all(lines: Iterable[BulkClient], port: int, at_once: int = 64) -> None:
-    """Some at a time."""
+    """Open the clients, `at_once` at a time."""
     waiting = iter(list(lines))
 
     async def part() -> None:
@@ -219,7 +220,7 @@ async def read_metric(tenant: Tenant, api: Process, name: str) -> float:
 
 
 async def wait_for_subscriptions(api: Process, count: int, tenant: Tenant) -> None:
-    """Returns when that many subscriptions are open."""
+    """Return when that many subscriptions are open."""
 
     async def connection() -> bool:
         return await read_metric(tenant, api, "hub_feeds") == count
@@ -228,7 +229,7 @@ async def wait_for_subscriptions(api: Process, count: int, tenant: Tenant) -> No
 
 
 async def measure_queries(stop: asyncio.Event, tenant: Tenant, url: str, every_s: float = 0.02) -> list[float]:
-    """How long an unrelated person's query took each time, in milliseconds."""
+    """Return the latencies of the queries of an unrelated user, in milliseconds."""
     durations = []
     while not stop.is_set():
         started_at = time.monotonic()

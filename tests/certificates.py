@@ -1,4 +1,4 @@
-"""Certificates made on the spot."""
+"""Certificates created for a test."""
 
 import ssl
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Certificate:
-    """Of 127.0.0.1, signed by itself."""
+    """A self-signed certificate of 127.0.0.1."""
 
     file: Path
     key: Path
 
     @property
     def trusting(self) -> ssl.SSLContext:
-        """For clients that trust it, and show it where they are asked for one."""
+        """For clients that trust it, and present it if a client certificate is requested."""
         context = ssl.create_default_context(cafile=str(self.file))
         context.load_cert_chain(self.file, self.key, "open sesame")
         return context
 
 
 def create_certificate(folder: Path, name: str = "hub", password: str = "") -> Certificate:
-    """Two new files in that folder."""
+    """Create a certificate and its key in that folder."""
     key = ec.generate_private_key(ec.SECP256R1())
     user = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)

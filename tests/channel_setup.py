@@ -1,4 +1,4 @@
-"""The world outside a hub: a peer of every channel at once, people whom each of them reaches, and what arrived."""
+"""A fake server for every channel, users who are reachable on each of them, and the deliveries that arrived."""
 
 import random
 from collections.abc import AsyncIterator, Iterable
@@ -42,7 +42,7 @@ SHORT_TIMES = {
 
 
 class FakeChannels:
-    """`settings` are what processes reach it with. `ids`: the delivery's id by what a peer sees of it."""
+    """`settings`: the settings with which hub processes reach the fake servers."""
 
     async def __aenter__(self) -> "FakeChannels":
         self._stack = AsyncExitStack()
@@ -55,7 +55,7 @@ class FakeChannels:
         environment.setenv("AWS_REGION", "eu-west-1")
         environment.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        self._devices: dict[str, str] = {}  # path of a push subscription, or token, to device id
+        self._devices: dict[str, str] = {}  # device id by path of a push subscription, or by token
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -72,12 +72,12 @@ class FakeChannels:
         }
 
     def slow(self, seconds: float) -> None:
-        """Every peer answers up to so much later."""
+        """Delay every response by up to that many seconds."""
         self.mail.max_delay_s = self.push.max_delay_s = self.amazon.max_delay_s = seconds
         self.receiver.default_response = lambda *_: random.uniform(0, seconds)
 
     async def join(self, tenant: Tenant, *users: str, channels: Iterable[str] = CHANNELS) -> None:
-        """Each of them is reached on each of these channels."""
+        """Make each user reachable on each of these channels."""
         chosen = set(channels)
         if "EMAIL" in chosen:
             people = [{"id": user, "email": f"{user}@people.example"} for user in users]
@@ -91,7 +91,7 @@ class FakeChannels:
                 await connect_webhook(tenant, self.receiver, user)
 
     async def browser(self, tenant: Tenant, user: str) -> str:
-        """One more browser; answers its path at the push service."""
+        """Register one more browser. Return its path at the push service."""
         browser = self.push.subscribe()
         fields = {"endpoint": browser.endpoint, "p256dh": browser.p256dh_text, "auth": browser.auth_text}
         device = (await tenant.execute(REGISTER_WEB_PUSH, user=user, input=fields))["registerWebPush"]["id"]
@@ -100,7 +100,7 @@ class FakeChannels:
         return path
 
     async def phone(self, tenant: Tenant, user: str) -> str:
-        """One more phone; answers its token."""
+        """Register one more phone. Return its token."""
         token = uuid4().hex
         fields = {"platform": "fcm", "token": token}
         self._devices[token] = (await tenant.execute(REGISTER_MOBILE_DEVICE, user=user, input=fields))[
@@ -109,7 +109,7 @@ class FakeChannels:
         return token
 
     def arrivals(self) -> dict[str, list[float]]:
-        """When each delivery arrived, by its id."""
+        """Return when each delivery arrived, by delivery id."""
         pushed = {
             **self.push.received_at,
             **{key: at for key, at in self.amazon.received_at.items() if key[0] in self._devices},
@@ -126,14 +126,14 @@ class FakeChannels:
 
 
 async def connect_webhook(tenant: Tenant, receiver: WebhookReceiver, *users: str) -> None:
-    """Each of them has a webhook at `/user`."""
+    """Connect a webhook at `/user` for each user."""
     for user in users:
         created = (await tenant.execute(CONNECT_WEBHOOK, user=user, to=f"{receiver.url}/{user}"))["connectWebhook"]
         receiver.secrets[f"/{user}"] = created["secret"]
 
 
 async def list_deliveries(tenant: Tenant, **filter: Any) -> list[Json]:
-    """The newest hundred."""
+    """Return the newest hundred deliveries."""
     found: list[Json] = (await tenant.execute(DELIVERIES, f=filter or None))["deliveries"]["nodes"]
     return found
 
@@ -150,7 +150,7 @@ async def list_all_deliveries(tenant: Tenant, **filter: Any) -> list[Json]:
 
 
 async def wait_for_deliveries(tenant: Tenant, status: str, count: int = 1, within_s: float = 20) -> list[Json]:
-    """That many deliveries in that state."""
+    """Return the deliveries with that status once there are `count` of them."""
 
     async def exists() -> list[Json] | None:
         found = await list_deliveries(tenant, statuses=[status])
@@ -161,7 +161,7 @@ async def wait_for_deliveries(tenant: Tenant, status: str, count: int = 1, withi
 
 
 async def wait_until_settled(tenant: Tenant, count: int, within_s: float) -> list[Json]:
-    """Every delivery of the tenant, `count` of them, once none waits and none is under way."""
+    """Return all `count` deliveries of the tenant once none waits and none is being processed."""
     ends = {"SENT", "DELIVERED", "READ", "FAILED", "SKIPPED", "CANCELLED", "EXPIRED"}
     open_ones = ["ACCEPTED", "HELD", "RETRYING", "PROCESSING"]
 
@@ -179,7 +179,7 @@ async def wait_until_settled(tenant: Tenant, count: int, within_s: float) -> lis
 async def deployment_with_channels(
     mongo_url: str, redis_url: str, *, apis: int = 1, workers: int, **settings: str
 ) -> AsyncIterator[tuple[Deployment, Tenant, FakeChannels]]:
-    """All of that, and a deployment with a database of its own. Nobody may log a fault."""
+    """Open fake channels and a deployment with its own database. At the end, no process may have logged an error."""
     name = f"outside{uuid4().hex[:8]}"
     async with FakeChannels() as outside:
         options = {**SHORT_TIMES, **outside.settings, "mongo_database": name, "redis_prefix": f"{name}:", **settings}

@@ -1,4 +1,4 @@
-"""The `hub` command as a person runs it: the console script, with its output in files that can be read meanwhile."""
+"""Runs the `hub` command as a user does: the console script, with its output in files that can be read meanwhile."""
 
 import asyncio
 import os
@@ -17,13 +17,13 @@ COMMAND_TIMEOUT_S = 30.0
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's without the hub's settings, and those given by their names without the prefix."""
+    """Return this process's environment without the settings of the hub, plus the given settings (without prefix)."""
     stored = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
     return {**stored, "PYTHONWARNINGS": "error", **{f"HUB_{name.upper()}": value for name, value in settings.items()}}
 
 
 def run_command(*arguments: str, cwd: Path | str | None = None, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """A command that ends by itself."""
+    """Run a command that ends by itself."""
     return subprocess.run(
         [HUB, *arguments],
         env=environment(**settings),
@@ -36,13 +36,13 @@ def run_command(*arguments: str, cwd: Path | str | None = None, **settings: str)
 
 
 def _restore_interrupts() -> None:
-    """What a shell without job control starts in the background ignores Ctrl-C, and hands that down: to these tests,
-    and through them to the commands."""
+    """Restore the default handler of SIGINT. A shell without job control starts background processes with SIGINT
+    ignored, and these tests and the commands inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Command:
-    """A command that goes on until it is told to end. It is killed when the block is left."""
+    """A command that runs until it is stopped. It is killed at the end of the block."""
 
     def __init__(self, *arguments: str, cwd: Path | str | None = None, **settings: str) -> None:
         self._arguments = arguments
@@ -76,7 +76,7 @@ class Command:
         return Path(self._err.name).read_text()
 
     async def wait_for_output(self, pattern: str, within_s: float = 30.0) -> "re.Match[str]":
-        """Returns when the output matches."""
+        """Return when the output matches the pattern."""
         deadline = time.monotonic() + within_s
         while not (match := re.search(pattern, self.out)):
             assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.out}{self.err}"
@@ -85,7 +85,7 @@ class Command:
         return match
 
     async def wait(self, within_s: float) -> int:
-        """The exit code."""
+        """Wait until the process ends. Return its exit code."""
         deadline = time.monotonic() + within_s
         while self.process.poll() is None:
             assert time.monotonic() < deadline, f"still running after {within_s} s: {self.out}{self.err}"
@@ -93,11 +93,11 @@ class Command:
         return self.process.returncode
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
+        """Send SIGINT, as Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """-9."""
+        """Send SIGKILL."""
         self.process.kill()
         self.process.wait()
 

@@ -1,4 +1,4 @@
-"""What tests talk to the hub with: HTTP, WebSocket, and a client that keeps an inbox as a front end would."""
+"""GraphQL clients for tests: HTTP, WebSocket, and a client that maintains an inbox as a front end does."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ SEND = "mutation ($input: SendInput!) { send(input: $input) { duplicate send { i
 
 
 class GraphQLErrors(Exception):
-    """The answer held errors."""
+    """The response contains errors."""
 
     def __init__(self, errors: list[Json]) -> None:
         super().__init__(str(errors))
@@ -41,7 +41,7 @@ class GraphQLErrors(Exception):
 
 
 async def eventually(check: Callable[[], Awaitable[Any]], within_s: float = 10.0) -> Any:
-    """The first true answer of `check`; an AssertionError with the last one if there is none in time."""
+    """Return the first true result of `check`. Raise AssertionError with the last result if there is none in time."""
     deadline = time.monotonic() + within_s
     while True:
         found = await check()
@@ -52,7 +52,7 @@ async def eventually(check: Callable[[], Awaitable[Any]], within_s: float = 10.0
 
 
 class Tenant:
-    """One tenant, and the connections to it. Calls go to the API processes in turn."""
+    """A client for one tenant. Calls alternate between the API processes."""
 
     def __init__(self, name: str, urls: list[str], tls: ssl.SSLContext | None = None) -> None:
         self.name = name
@@ -61,7 +61,7 @@ class Tenant:
         self._turn = 0
         self.http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2, ssl=tls or True)
-        )  # uvicorn hangs up after 5
+        )  # uvicorn closes idle connections after 5 s
 
     async def __aenter__(self) -> "Tenant":
         return self
@@ -86,7 +86,7 @@ class Tenant:
         headers: Json | None = None,
         **variables: Any,
     ) -> Json:
-        """The whole answer, errors and all. Without `user` it is a service that asks."""
+        """Return the whole response with its errors. Without `user`, the caller is a service."""
         sent = {"authorization": f"Bearer {self.token(user)}", **(headers or {})}
         body = {"query": query, "variables": variables}
         async with self.http.post(url or self.next_url(), json=body, headers=sent) as response:
@@ -94,7 +94,7 @@ class Tenant:
             return result
 
     async def execute(self, query: str, *, user: str | None = None, url: str | None = None, **variables: Any) -> Json:
-        """The data; raises Refused where there are errors."""
+        """Return the data. Raise GraphQLErrors if there are errors."""
         response = await self.execute_raw(query, user=user, url=url, **variables)
         if "errors" in response:
             raise GraphQLErrors(response["errors"])
@@ -102,7 +102,7 @@ class Tenant:
         return data
 
     async def execute_as_admin(self, query: str, **variables: Any) -> Json:
-        """The data, asked with role admin."""
+        """Return the data, requested with the role admin."""
         headers = {"authorization": f"Bearer {self.token(role=Role.ADMIN)}"}
         response = await self.execute_raw(query, headers=headers, **variables)
         if "errors" in response:
@@ -111,7 +111,7 @@ class Tenant:
         return data
 
     async def define_category(self, key: str, *channels: str, **more: Any) -> Json:
-        """A category, named like its key."""
+        """Create or change a category. Its name is its key."""
         fields = {"key": key, "name": key.title(), "defaultChannels": list(channels) or ["IN_APP"], **more}
         query = "mutation ($input: CategoryInput!) { upsertCategory(input: $input) { key } }"
         category: Json = (await self.execute_as_admin(query, input=fields))["upsertCategory"]
@@ -120,14 +120,14 @@ class Tenant:
     async def send(
         self, *users: str, title: str = "Hello", body: str = "there", url: str | None = None, **more: Any
     ) -> Json:
-        """A send in category `news`; answers `{duplicate, send}`."""
+        """Send in the category `news`. Return `{duplicate, send}`."""
         content = {"title": title, "body": body, **more.pop("content", {})}
         fields = {"to": {"users": list(users)}, "category": "news", "content": content, **more}
         sent: Json = (await self.execute(SEND, input=fields, url=url))["send"]
         return sent
 
     async def fill_inbox(self, user: str, count: int) -> None:
-        """That many more notifications, at most 1,000."""
+        """Send that many more notifications, at most 1,000."""
         query = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { duplicate } }"
         one = {"to": {"users": [user]}, "category": "news", "content": {"title": "Hello", "body": ""}}
         assert all((await self.execute(query, inputs=[one] * count))["sendMany"])
@@ -139,7 +139,7 @@ class Tenant:
         return page
 
     async def mark(self, user: str, field: str, *ids: str, until: str | None = None, url: str | None = None) -> Json:
-        """`markRead` and its siblings; answers the payload."""
+        """Call `markRead` or a similar mutation. Return the payload."""
         more = f', until: "{until}"' if until else ""
         query = f"mutation ($ids: [ID!]!) {{ m: {field}(ids: $ids{more}) {{ changed unread unseen position notifications {{ {NOTIFICATION} }} }} }}"
         payload: Json = (await self.execute(query, user=user, ids=list(ids), url=url))["m"]
@@ -154,14 +154,14 @@ class Tenant:
     async def feed(
         self, user: str, after: str | None = None, *, url: str | None = None, query: str = FEED
     ) -> AsyncIterator["Subscription"]:
-        """An open subscription of that user."""
+        """Open a subscription of that user."""
         async with self.socket(user, url=url) as socket:
             yield await socket.subscribe(query, after=after)
 
     async def stream_events(
         self, user: str, after: str | None = None, *, url: str | None = None
     ) -> AsyncGenerator[Json]:
-        """The same feed as server-sent events: payloads of `next`, until `complete`."""
+        """Yield the payloads of the same feed as server-sent events, until `complete`."""
         sent = {"authorization": f"Bearer {self.token(user)}", "accept": "text/event-stream"}
         body = {"query": FEED, "variables": {"after": after}}
         async with self.http.post(url or self.next_url(), json=body, headers=sent) as response:
@@ -177,7 +177,7 @@ class Tenant:
 
     @asynccontextmanager
     async def socket(self, user: str | None = None, *, url: str | None = None) -> AsyncIterator["Socket"]:
-        """A WebSocket, acknowledged."""
+        """Open a WebSocket and wait for its acknowledgment."""
         address = (url or self.next_url()).replace("http", "ws", 1)
         options: Any = {"max_size": None, "max_queue": None, "ssl": self.tls}
         async with connect(address, subprotocols=[SUBPROTOCOL], **options) as connection:
@@ -188,7 +188,7 @@ class Tenant:
 
 
 class Socket:
-    """Speaks graphql-transport-ws, one subscription at a time."""
+    """A graphql-transport-ws connection with one subscription at a time."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -203,14 +203,14 @@ class Socket:
     async def subscribe(
         self, query: str, id: str = "1", *, variables: Json | None = None, **more: Any
     ) -> "Subscription":
-        """`variables`: for those that are named as an argument here."""
+        """`variables`: for names that are parameters of this method."""
         variables = {**more, **(variables or {})}
         await self.write({"id": id, "type": "subscribe", "payload": {"query": query, "variables": variables}})
         return Subscription(self)
 
 
 class Subscription:
-    """The events of one subscription, in order. Ends with the server's `complete`."""
+    """The events of one subscription, in order. Ends with `complete` of the server."""
 
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
@@ -232,17 +232,16 @@ class Subscription:
         return found
 
     async def take(self, count: int, within_s: float = 10.0) -> list[Json]:
-        """The next `count` events."""
+        """Return the next `count` events."""
         async with asyncio.timeout(within_s):
             return [await anext(self) for _ in range(count)]
 
 
 class Replica:
-    """An inbox as a client keeps it: loads the pages once, then lives on events alone.
+    """An inbox as a client maintains it: loads the pages once, then applies events.
 
-    `items` is everything the ALL view holds, by id. An event brings a notification whole, so it is simply put in the
-    place of what was there, known or not; `sortKey` gives the order of the inbox.
-    """
+    `items`: everything in the ALL view, by id. An event contains the whole notification, which replaces the stored one.
+    `sortKey` gives the order of the inbox."""
 
     def __init__(self) -> None:
         self.items: dict[str, Json] = {}
@@ -251,8 +250,9 @@ class Replica:
         self.cursor = ""
 
     async def load(self, tenant: Tenant, user: str, url: str | None = None) -> None:
-        """The whole inbox. Pages are stable while items arrive, and the position of the first one counts: what changed
-        while the rest was read comes as an event and is simply newer."""
+        """Load the whole inbox. Pages are stable while items arrive. The position of the first page counts: later
+        changes
+        arrive as events."""
         first = page = await tenant.inbox(user, first=100, view="ALL", url=url)
         found = list(page["nodes"])
         while page["pageInfo"]["hasNextPage"]:
@@ -275,16 +275,16 @@ class Replica:
                 marks = dict.fromkeys(ALL_MARKS[kind], "then")
                 self.items[id] = item | {mark: item[mark] or then for mark, then in marks.items()}
         else:
-            raise AssertionError(f"{kind}: load anew")
+            raise AssertionError(f"{kind}: reload the inbox")
 
     @property
     def modseq(self) -> int:
-        """The last change it knows of. Only tests look inside a cursor."""
+        """The number of the last change. Only tests look inside a cursor."""
         return decode_position(self.cursor, "cursor").modseq
 
     @property
     def order(self) -> list[str]:
-        """Newest first, as the server lists it."""
+        """Newest first, as the server lists them."""
         return sorted(self.items, key=lambda existing: -self.items[existing]["sortKey"])
 
     @property
@@ -295,11 +295,11 @@ class Replica:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Unread and unseen, as it was told."""
+        """Unread and unseen, as the server sent them."""
         return self.unread, self.unseen
 
     @property
     def recounted(self) -> tuple[int, int]:
-        """Unread and unseen, counted anew from the items."""
+        """Unread and unseen, counted again from the items."""
         active = [n for n in self.items.values() if not n["archivedAt"] and not n["snoozedUntil"]]
         return sum(not n["readAt"] for n in active), sum(not n["seenAt"] and not n["readAt"] for n in active)

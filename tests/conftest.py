@@ -1,4 +1,4 @@
-"""Real servers and real hub processes. Every test works in a tenant of its own."""
+"""Fixtures: real servers and real hub processes. Every test works in its own tenant."""
 
 import fcntl
 import json
@@ -64,19 +64,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Load
 
 
 def scaled(small: T, full: T) -> T:
-    """How much of something: `small` in `make test`, `full` in `make prove`."""
+    """Return `small` in `make test` and `full` in `make prove`."""
     return full if FULL_SCALE else small
 
 
 @pytest.fixture(scope="session")
 async def servers() -> AsyncIterator[tuple[Mongod, Redis]]:
-    """Shared by all tests that leave them alone."""
+    """Servers shared by all tests that do not stop or change them."""
     async with fresh_servers() as pair:
         yield pair
 
 
 class fresh_servers:  # noqa: N801 - used like a function
-    """A mongod and a redis-server of one's own, to kill and to freeze."""
+    """A new mongod and redis-server that a test may kill and suspend."""
 
     async def __aenter__(self) -> tuple[Mongod, Redis]:
         self._folder = tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True)
@@ -93,29 +93,29 @@ class fresh_servers:  # noqa: N801 - used like a function
 
 @pytest.fixture(scope="session")
 async def deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
-    """Two API processes and a worker, for tests that leave them alone. Users here are faster than people."""
+    """Two API processes and a worker, for tests that do not stop them. Users have no rate limit."""
     mongod, redis = servers
     async with Deployment(mongod.url, redis.url, apis=2, workers=1, rate_limit_per_user="0") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-async def database(servers: tuple[Mongod, Redis], deployment: Deployment) -> AsyncIterator[Database]:  # noqa: ARG001 - it makes the indexes
-    """What the deployment stores, to seed and to recount."""
+async def database(servers: tuple[Mongod, Redis], deployment: Deployment) -> AsyncIterator[Database]:  # noqa: ARG001 - it creates the indexes
+    """The database of the shared deployment, to insert and count documents."""
     async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
         yield client["hub"]
 
 
 @pytest.fixture
 async def tenant(deployment: Deployment) -> AsyncIterator[Tenant]:
-    """A fresh tenant on the shared deployment."""
+    """A new tenant on the shared deployment."""
     async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as fresh:
         yield fresh
 
 
 @pytest.fixture
 def no_internal_errors(deployment: Deployment) -> Iterator[None]:
-    """Nothing of what the test does may show as an error inside."""
+    """Fail if the test makes an API process log an error."""
     before = [len(api.log) for api in deployment.apis]
     yield
     for api, start in zip(deployment.apis, before, strict=True):
@@ -126,7 +126,7 @@ def no_internal_errors(deployment: Deployment) -> Iterator[None]:
 
 
 class Stopwatch:
-    """How long answers took, as a client sees it."""
+    """Measures response times as a client sees them."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[float, str]] = []
@@ -140,7 +140,7 @@ class Stopwatch:
 
 @pytest.fixture(scope="module")
 def stopwatch() -> Iterator[Stopwatch]:
-    """No answer may take long; the bound is for a machine that others use as well. The log says what it really was."""
+    """Fail if a response takes long. The limit allows for a busy machine; the log contains the measured times."""
     watch = Stopwatch()
     yield watch
     slowest = sorted(watch.taken, reverse=True)
@@ -152,14 +152,14 @@ def stopwatch() -> Iterator[Stopwatch]:
 
 @pytest.fixture
 async def stored(servers: tuple[Mongod, Redis], tenant: Tenant) -> AsyncIterator[StoredTenant]:
-    """What MongoDB holds of that tenant."""
+    """The documents of that tenant in MongoDB."""
     async with StoredTenant(servers[0].url, tenant.name) as reader:
         yield reader
 
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """Node, with the packages that `tests/node/package-lock.json` names."""
+    """Node with the packages of `tests/node/package-lock.json`."""
     program, npm = shutil.which("node"), shutil.which("npm")
     if not program or not npm:
         if os.environ.get("CI"):
@@ -167,7 +167,7 @@ def node() -> str:
         pytest.skip("node and npm are not on the PATH: install Node 20 or later")
     installed = NODE / "node_modules" / ".package-lock.json"
     with (NODE / "package-lock.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of the processes that share the tests one installs
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one of the parallel test processes installs them
         if not installed.exists() or installed.stat().st_mtime < (NODE / "package-lock.json").stat().st_mtime:
             subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=NODE, check=True, timeout=120)
     return program
@@ -182,7 +182,7 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
-    """Amazon's services."""
+    """A fake of Amazon's services."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -192,7 +192,7 @@ def moto_url() -> Iterator[str]:
 
 @pytest.fixture
 async def fakes(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeServers]:
-    """Where the peers of channels and their providers are opened."""
+    """Opens fake servers and providers that use them."""
     async with AsyncExitStack() as stack:
         egress = await stack.enter_async_context(OutboundHTTP(allow=["127.0.0.0/8"]))
         yield FakeServers(stack, egress, moto_url, monkeypatch)
@@ -200,9 +200,9 @@ async def fakes(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 @pytest.fixture
 def no_secrets_in_logs(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """No log line holds a secret, an address or a text."""
+    """Fail if a log line contains a secret, an address or the text of a notification."""
     caplog.set_level(logging.INFO)
-    logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # the peer's own
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # the fake mail server's own log
     yield
     out, err = capfd.readouterr()
     for what, value in PRIVATE_VALUES.items():
@@ -218,7 +218,7 @@ async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Listener]:
 
 @pytest.fixture
 def fake_dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """What names resolve to, instead of the DNS: the answers in turn, the last one for ever."""
+    """Responses used instead of DNS, by name, in turn. The last one is repeated."""
     responses: dict[str, list[list[str]]] = {}
 
     def look_up(host: str, *_: object) -> list[tuple[int, str]]:

@@ -1,5 +1,5 @@
-"""The other end of every channel: a mail server, Amazon's services, a push service. Each takes what is right, and can be
-told to misbehave."""
+"""Fake providers of every channel: a mail server, Amazon's services and a push service. They validate requests, and can
+be made to fail."""
 
 import asyncio
 import base64
@@ -32,9 +32,10 @@ CUT = "cut"
 
 
 class FakeMailServer:
-    """Keeps the mails it took. `says` has replies for commands, in place of the right ones: `RCPT`: `550 ...`,
-    HANG, or CUT: the connection ends without a word. `ends_after`: mails after which it ends the connection with 421.
-    `came`: when it took each Message-ID; it answers up to `slow_s` later."""
+    """Stores the emails that it accepted. `replies`: replies by command instead of the normal ones, for example
+    `RCPT`: `550 ...`, HANG, or CUT, which aborts the connection. `close_after`: the number of emails after which it
+    closes
+    the connection with 421. `received_at`: when each Message-ID was accepted. It replies up to `max_delay_s` later."""
 
     def __init__(self, *, tls: Any = None, starttls: Any = None, utf8: bool = True, password: str = "") -> None:
         self.emails: list[EmailMessage] = []
@@ -61,13 +62,13 @@ class FakeMailServer:
         self.replies = {}
 
     async def close(self) -> None:
-        """Nobody listens any more."""
+        """Stop listening."""
         self._server.close()
         self.cut()
         await asyncio.sleep(0)
 
     def cut(self) -> None:
-        """Ends every connection without a word."""
+        """Abort all connections."""
         for protocol in self._transports:
             if isinstance(protocol.transport, asyncio.Transport):
                 protocol.transport.abort()
@@ -136,8 +137,8 @@ class FakeMailServer:
 
 
 class FakeHTTPServer:
-    """An HTTP server that answers `right`, or with what it was told to, up to `slow_s` later. Counts its calls; `came`:
-    when it took each message, by its address and id."""
+    """An HTTP server that responds with `respond`, or with `fault` if set, up to `max_delay_s` later. `calls`: the
+    number of requests. `received_at`: when each message was accepted, by address and id."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -166,7 +167,7 @@ class FakeHTTPServer:
         self.fault = None
 
     async def close(self) -> None:
-        """Nobody listens any more."""
+        """Stop listening."""
         await self._runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.Response:
@@ -182,7 +183,7 @@ class FakeHTTPServer:
 
 
 class FakeAmazon(FakeHTTPServer):
-    """In front of moto's server. `requests`: action or path, and what was asked."""
+    """A proxy in front of moto's server. `requests`: action or path, and parameters."""
 
     def __init__(self, moto_url: str) -> None:
         super().__init__()
@@ -204,21 +205,21 @@ class FakeAmazon(FakeHTTPServer):
 
     @staticmethod
     def json_error(status: int, code: str, message: str = "No.", **headers: str) -> Callable[[], web.Response]:
-        """As SESv2 says no."""
+        """Return an error response of SESv2."""
         return lambda: web.json_response(
             {"message": message}, status=status, headers={"x-amzn-ErrorType": code, **headers}
         )
 
     @staticmethod
     def xml_error(status: int, code: str, message: str = "No.", **headers: str) -> Callable[[], web.Response]:
-        """As SNS says no."""
+        """Return an error response of SNS."""
         text = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>1</RequestId></ErrorResponse>"
         return lambda: web.Response(status=status, text=text, content_type="text/xml", headers=headers)
 
 
 class FastFakeAmazon(FakeHTTPServer):
-    """SNS and SES as far as the hub calls them, and no further. `came` has the token of a phone
-    or the address of a mail, and the notification's id or the mail's Message-ID."""
+    """The parts of SNS and SES that the hub calls. `received_at`: by the token of a phone or an email address, and the
+    notification's id or the email's Message-ID."""
 
     application = "arn:aws:sns:eu-west-1:123456789012:app/GCM/hub"
 
@@ -246,7 +247,7 @@ class FastFakeAmazon(FakeHTTPServer):
 
 
 class FakeBrowser:
-    """A subscription, and what can be read with its private key."""
+    """A web push subscription with its private key, which decrypts pushes."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -272,9 +273,9 @@ class FakeBrowser:
 
 
 class FakePushService(FakeHTTPServer):
-    """RFC 8030 as far as an application server sees it. Takes only what is signed for it by `public_key` (RFC 8292), has
-    the headers it needs, and is no larger than `takes_bytes`. `says`: statuses that it answers first, by path; `called`:
-    how often each path was."""
+    """The application-server side of RFC 8030. Accepts only requests that are signed with `public_key` (RFC 8292), have
+    the required headers, and are not larger than `max_bytes`. `replies`: statuses that it returns first, by path.
+    `call_counts`: the number of calls by path."""
 
     def __init__(self, public_key: ec.EllipticCurvePublicKey) -> None:
         super().__init__()
@@ -323,7 +324,7 @@ class FakePushService(FakeHTTPServer):
 
 
 def create_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    """Create a self-signed certificate for 127.0.0.1 and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)

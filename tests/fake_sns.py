@@ -1,5 +1,5 @@
-"""Amazon SNS as it tells of bounces: signs messages with a key of its own, serves the certificate, and hears what it asks
-to be called."""
+"""A fake Amazon SNS topic: it signs messages with its own key, serves the certificate, and records the requested
+paths."""
 
 import json
 from base64 import b64encode
@@ -27,12 +27,12 @@ class FakeSnsTopic(FakeHTTPServer):
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.certificate = create_certificate(self._key)
 
-    async def respond(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002 - nothing is posted
+    async def respond(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002 - GET requests have no body
         self.requested_paths.append(request.path_qs)
         return web.Response(body=self.certificate if request.path == CERTIFICATE else b"<ok/>")
 
     def message(self, text: str, kind: str = "Notification", version: str = "2", **more: str) -> dict[str, Any]:
-        """As SNS POSTs it."""
+        """Return a message as SNS posts it."""
         created = {
             "Type": kind,
             "MessageId": str(uuid4()),
@@ -51,7 +51,7 @@ class FakeSnsTopic(FakeHTTPServer):
     def ses_event(
         self, kind: str, provider_id: str, *addresses: str, version: str = "2", **more: Any
     ) -> dict[str, Any]:
-        """A bounce, complaint or delivery of SES."""
+        """Return a bounce, complaint or delivery event of SES."""
         recipients = [{"emailAddress": address} for address in addresses]
         details: dict[str, dict[str, Any]] = {
             "Bounce": {"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": recipients},
@@ -64,7 +64,7 @@ class FakeSnsTopic(FakeHTTPServer):
 
 
 def create_certificate(key: rsa.RSAPrivateKey) -> bytes:
-    """Of SNS, signed by itself, as PEM."""
+    """Return a self-signed certificate of SNS as PEM."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
     now = datetime.now(UTC)
     created = (

@@ -14,7 +14,7 @@ def seconds_from_now(seconds: float) -> str:
 
 
 async def send_numbered(tenant: Tenant, user: str, count: int, **more: Any) -> list[str]:
-    """Sends one after another; answers the ids, newest first."""
+    """Send `count` notifications one after another. Return their ids, newest first."""
     for number in range(count):
         await tenant.send(user, title=f"Number {number}", **more)
     return [n["id"] for n in (await tenant.inbox(user, first=count))["nodes"]]

@@ -1,4 +1,4 @@
-"""People who look at their inboxes while things break, and callers who do not give up."""
+"""Clients that watch their inboxes during failures, and callers that retry."""
 
 import asyncio
 import json
@@ -21,7 +21,8 @@ RETRY_PAUSE_S = 0.05  # between two tries of a caller
 
 
 class Watcher:
-    """One open client: an inbox that was loaded once and lives on the events of one socket, which is never reopened."""
+    """One open client: an inbox that was loaded once and then applies the events of one socket, which is never
+    reopened."""
 
     def __init__(self, tenant: Tenant, user: str, url: str) -> None:
         self.tenant = tenant
@@ -34,7 +35,7 @@ class Watcher:
 
     @asynccontextmanager
     async def open(self, replica: Replica | None = None) -> AsyncIterator["Watcher"]:
-        """Goes on from `replica`, or loads the inbox. What went wrong while it was open is raised at the end."""
+        """Continue from `replica`, or load the inbox. Errors while it was open are raised at the end."""
         if replica:
             self.replica = replica
         else:
@@ -54,7 +55,7 @@ class Watcher:
         return modseq(self.replica.cursor)
 
     def check_open(self) -> None:
-        """Raises what ended the subscription, if it has ended."""
+        """Raise the error that ended the subscription, if it has ended."""
         if self._reading.done():
             self._reading.result()
             raise AssertionError(f"{self.user}'s subscription was completed")
@@ -77,13 +78,13 @@ def modseq(cursor: str) -> int:
 
 @asynccontextmanager
 async def open_watchers(tenant: Tenant, users: Iterable[str], urls: Sequence[str]) -> AsyncIterator[list[Watcher]]:
-    """A watcher of every user on every API process."""
+    """Open a watcher of every user on every API process."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(Watcher(tenant, user, url).open()) for user in users for url in urls]
 
 
 async def wait_until_caught_up(watchers: Sequence[Watcher], within_s: float) -> None:
-    """Every watcher has every change that is in the store now, over the socket it had, in order and once."""
+    """Wait until every watcher has every stored change, in order and once, over the socket that it had."""
     heads = {}
     for watcher in watchers:
         if watcher.user not in heads:
@@ -99,8 +100,8 @@ async def wait_until_caught_up(watchers: Sequence[Watcher], within_s: float) -> 
 
 
 async def check_against_store(watchers: Sequence[Watcher]) -> None:
-    """What each watcher holds, and what it counts, is what a client that comes now would load. Order is left out: what
-    was added and changed while nobody told comes in the order of the changes."""
+    """Check that each watcher holds and counts what a new client would load. The order is not compared: items that were
+    added and changed while nothing was published arrive in the order of the changes."""
     for watcher in watchers:
         fresh = Replica()
         await fresh.load(watcher.tenant, watcher.user)
@@ -111,8 +112,7 @@ async def check_against_store(watchers: Sequence[Watcher]) -> None:
 
 
 async def retry_until_answered(call: Callable[[], Awaitable[T]], within_s: float = 60) -> T:
-    """Tries until it is answered, as a caller of a service that may be away does. Any refusal but UNAVAILABLE is
-    raised."""
+    """Retry the call until it succeeds. Errors other than UNAVAILABLE and lost connections are raised."""
     deadline = time.monotonic() + within_s
     while True:
         try:
@@ -129,7 +129,7 @@ async def retry_until_answered(call: Callable[[], Awaitable[T]], within_s: float
 
 
 async def count_titles(tenant: Tenant, user: str) -> Counter[str]:
-    """Everything in an inbox by title, after its counts were compared with a recount."""
+    """Return the titles in an inbox with their numbers, after comparing its counts with a recount."""
     replica = Replica()
     await replica.load(tenant, user)
     assert replica.recounted == (replica.unread, replica.unseen)
@@ -137,7 +137,7 @@ async def count_titles(tenant: Tenant, user: str) -> Counter[str]:
 
 
 def find_log_faults(processes: Iterable[Process]) -> list[str]:
-    """What a log must not hold, whatever happened: lines that are no JSON object, tracebacks, errors."""
+    """Return log lines that must not occur: lines that are not JSON objects, tracebacks, and errors."""
     found = []
     for process in processes:
         for line in process.log.splitlines():
@@ -151,5 +151,5 @@ def find_log_faults(processes: Iterable[Process]) -> list[str]:
 
 
 def error_codes(response: Json) -> set[str]:
-    """The codes of an answer's errors."""
+    """Return the codes of the errors in a response."""
     return {error["extensions"]["code"] for error in response.get("errors", ())}

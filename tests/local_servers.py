@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 LOOPBACK = ["127.0.0.1/32"]
-HANG_S = 8.0  # a generous bound for what must not hang
+HANG_S = 8.0  # a generous limit for calls that must not hang
 
 connected_addresses: list[tuple[str, int]] = []
 
@@ -30,7 +30,7 @@ sys.addaudithook(_audit)
 
 
 class Listener:
-    """Accepts, counts, and says nothing."""
+    """A server that accepts and closes connections, and counts them."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -59,7 +59,7 @@ class Listener:
 
 
 def create_dns_certificate(name: str, folder: Path) -> tuple[Path, Path]:
-    """A certificate that signs itself, and its key."""
+    """Create a self-signed certificate for a name, and its key."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     created = (
@@ -86,7 +86,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def serve(handler: Handler, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """A server for any request; its port."""
+    """Serve every request with `handler`. Yield the port."""
     runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, host, 0, ssl_context=tls).start()

@@ -1,4 +1,4 @@
-"""What MongoDB holds, read past the hub and counted by rules written down a second time."""
+"""The documents in MongoDB, read directly and counted by independent rules."""
 
 from collections import Counter
 from datetime import datetime
@@ -30,38 +30,38 @@ class StoredTenant:
         return found
 
     async def notifications(self, user: str) -> list[Json]:
-        """All of them: visible, hidden and removed."""
+        """Return all notifications: visible, hidden and removed."""
         return await self._database.notifications.find({"mailbox": f"{self._tenant}/{user}"}).to_list()
 
     async def changed(self, user: str, after: int) -> list[tuple[int, str]]:
-        """Number and id of what changed after a number, in that order."""
+        """Return number and id of the changes after a number, in that order."""
         return sorted((n["modseq"], n["_id"]) for n in await self.notifications(user) if n.get("modseq", 0) > after)
 
     async def due(self, before: datetime) -> int:
-        """How many notifications the clock will change before then."""
+        """Return how many notifications the clock will change before then."""
         expected = {"mailbox": {"$regex": f"^{self._tenant}/"}, "wake_at": {"$lt": before}}
         return await self._database.notifications.count_documents(expected)
 
     async def per_send(self) -> Counter[str]:
-        """How many notifications each send made."""
+        """Return how many notifications each send made."""
         found = self._database.notifications.find({"mailbox": {"$regex": f"^{self._tenant}/"}}, {"send": 1})
         return Counter([n["send"] async for n in found])
 
 
 def visible_notifications(notifications: list[Json]) -> list[Json]:
-    """What its owner may see, newest first."""
+    """Return the notifications that their user may see, newest first."""
     visible = [n for n in notifications if not n.get("removed_at") and not n.get("hidden")]
     return sorted(visible, key=lambda n: -n["added_modseq"])
 
 
 def mark_rows(notifications: list[Json]) -> list[MarkRow]:
-    """As `Replica.state`: id, seen, read, archived, snoozed, acknowledged."""
+    """Return rows like `Replica.state`: id, seen, read, archived, snoozed, acknowledged."""
     marks = ("seen_at", "read_at", "archived_at", "snoozed_until", "acknowledged_at")
     return [(n["_id"], *(bool(n.get(mark)) for mark in marks)) for n in visible_notifications(notifications)]
 
 
 def count_unread_unseen(notifications: list[Json]) -> tuple[int, int]:
-    """Unread and unseen."""
+    """Return unread and unseen."""
     active = [
         n for n in visible_notifications(notifications) if not n.get("archived_at") and not n.get("snoozed_until")
     ]

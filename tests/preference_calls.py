@@ -20,7 +20,7 @@ async def read_preferences(tenant: Tenant, user: str) -> Json:
 
 
 def summarize(matrix: Json) -> Json:
-    """`on`: channels by category, those of the switches under None."""
+    """Return the matrix as sets. `on`: enabled channels by category; the key None stands for the channel switches."""
     on = {None: {switch["channel"] for switch in matrix["channels"] if switch["enabled"]}}
     for row in matrix["categories"]:
         on[row["category"]["key"]] = {cell["channel"] for cell in row["channels"] if cell["enabled"]}

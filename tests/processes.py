@@ -1,4 +1,4 @@
-"""Hub processes for tests: started as anybody would start them, and killed as nobody should."""
+"""Hub processes that tests start, stop and kill."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ class Process:
     """One `hub serve` or `hub work`. Settings are given by their names without the prefix: `port="8001"`."""
 
     def __init__(self, command: str, mongo_url: str, redis_url: str, **settings: str) -> None:
-        unknown = settings.keys() - Settings.model_fields.keys()  # the hub ignores variables that it does not know
+        unknown = settings.keys() - Settings.model_fields.keys()  # the hub ignores unknown variables
         assert not unknown, f"not settings: {sorted(unknown)}"
         self._command = command
         self._environment = {
@@ -63,7 +63,7 @@ class Process:
         return self._log.read_text()
 
     async def start(self) -> None:
-        """Returns when it serves (or works). The port stays the same over restarts."""
+        """Return when it serves or works. The port stays the same after a restart."""
         offset = len(self.log)
         if self.port:
             self._environment["HUB_PORT"] = str(self.port)
@@ -87,13 +87,13 @@ class Process:
             )
 
     def kill(self) -> None:
-        """-9."""
+        """Send SIGKILL."""
         if self._process and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
     async def stop(self, within_s: float = 15) -> int:
-        """SIGTERM; answers the exit code."""
+        """Send SIGTERM. Return the exit code."""
         assert self._process
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
@@ -105,7 +105,7 @@ class Process:
 
 
 class Deployment:
-    """Some API processes and workers on the same servers."""
+    """API processes and workers that share MongoDB and Redis."""
 
     def __init__(self, mongo_url: str, redis_url: str, *, apis: int, workers: int, **settings: str) -> None:
         self.apis = [Process("serve", mongo_url, redis_url, **settings) for _ in range(apis)]

@@ -1,4 +1,4 @@
-"""Providers of every channel, opened for tests, each with its peer."""
+"""Providers of every channel, each with its fake server."""
 
 import base64
 from collections.abc import Callable
@@ -39,7 +39,7 @@ PRIVATE_VALUES = {
     "aws": "an-aws-secret-key",
     "unsubscribe": "https://hub.example/unsubscribe/a-signed-token",
 }
-"""What stands in no log line and in no error."""
+"""Values that no log line and no error may contain."""
 
 
 FCM, APNS = "fcm", "apns"
@@ -50,7 +50,7 @@ def provider_settings(**fields: Any) -> Settings:
 
 
 def new_message(**fields: Any) -> Message:
-    """A delivery to Alice. `n_...` and `t_...` are about the notification and the tenant."""
+    """Return a delivery to alice. Names that begin with `n_` and `t_` are fields of the notification and the tenant."""
     notification: dict[str, Any] = {
         "id": str(uuid4()),
         "mailbox": "acme/alice",
@@ -89,7 +89,8 @@ def message_to(address: str, **fields: Any) -> Message:
 
 @dataclass
 class ProviderCase:
-    """A provider, its peer, and how that is made to misbehave. `calls` counts what reached it, `took` what it took."""
+    """A provider, its fake server, and how to make that fail. `calls`: the number of requests. `took`: the number of
+    accepted messages."""
 
     provider: Provider
     peer: FakeMailServer | FakeHTTPServer
@@ -102,7 +103,7 @@ class ProviderCase:
 
 @dataclass
 class FakeServers:
-    """What peers and providers are opened in."""
+    """Opens fake servers and closes them at the end."""
 
     stack: AsyncExitStack
     egress: OutboundHTTP
@@ -257,7 +258,7 @@ def phone_device(platform: str = FCM, **fields: Any) -> Device:
 
 @dataclass
 class SnsClient:
-    """The provider, a client of the same service, and what was remembered."""
+    """The provider, a client of the same service, and the stored endpoints."""
 
     provider: Provider
     client: Any

@@ -1,4 +1,4 @@
-"""One request by POST, GET, server-sent events or WebSocket, with or without its text."""
+"""One request by POST, GET, server-sent events or WebSocket, with or without the query text."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ BAD_USER_INPUT, NOT_FOUND, NOT_IN_LIST = "BAD_USER_INPUT", "PERSISTED_QUERY_NOT_
 
 
 def unique_query() -> str:
-    """A text that nobody has sent before."""
+    """Return a query that was never sent before."""
     return f"query q{uuid4().hex} {{ me {{ id }} }}"
 
 
@@ -46,7 +46,7 @@ async def send_get(tenant: Tenant, request: Json, url: str = "") -> Json:
 
 
 async def send_stream(tenant: Tenant, request: Json, url: str = "") -> Json:
-    """As server-sent events; what is refused before it begins is a plain answer."""
+    """Send over server-sent events. A request that is rejected before the stream begins gets a JSON response."""
     sent = authorized_headers(tenant, accept="text/event-stream")
     async with tenant.http.post(url or tenant.next_url(), json=request, headers=sent) as response:
         if response.content_type == "application/json":
@@ -76,7 +76,7 @@ def error_code(response: Json) -> str:
 
 
 async def count_parsed_queries(tenant: Tenant, url: str) -> float:
-    """How many texts that process has parsed and validated."""
+    """Return how many queries that process has parsed and validated."""
     async with tenant.http.get(url.replace("/graphql", "/metrics")) as response:
         for line in (await response.text()).splitlines():
             if line.startswith("hub_queries_parsed_total "):

@@ -1,4 +1,4 @@
-"""Random things that people and services do, and clients that watch them."""
+"""Random operations of users and services, and clients that follow the inboxes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ def instant_ahead(**ahead: float) -> str:
 
 
 class FollowingClient:
-    """A client with an open subscription. `told` is every event it got, over all its connections."""
+    """A client with a subscription. `events`: every event, over all its connections."""
 
     def __init__(self, tenant: Tenant, user: str) -> None:
         self.tenant = tenant
@@ -33,8 +33,9 @@ class FollowingClient:
         await self.replica.load(self.tenant, self.user)
 
     async def follow(self, cut: Random | None = None, most: int = 1) -> None:
-        """Until cancelled. With `cut` its connections last for 0 to `most` events, after which it comes back with its
-        cursor. On RESYNC it loads anew."""
+        """Follow the inbox until cancelled. With `cut`, each connection lasts for 0 to `most` events, and the next one
+        resumes.
+        On RESYNC, load the inbox again."""
         while True:
             left = cut.randint(0, most) if cut else None
             async with self.tenant.feed(self.user, self.replica.cursor) as feed:
@@ -59,7 +60,7 @@ class FollowingClient:
 
 @asynccontextmanager
 async def follow_inboxes(*watchers: FollowingClient, cut: Random | None = None, most: int = 1) -> AsyncIterator[None]:
-    """They watch while the body runs. One that breaks breaks the body."""
+    """Follow the inboxes while the body runs. An error of a client is raised."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(watcher.follow(cut, most)) for watcher in watchers]
         yield
@@ -68,7 +69,7 @@ async def follow_inboxes(*watchers: FollowingClient, cut: Random | None = None, 
 
 
 class RandomUsers:
-    """Does random things, each with the choices of the `Random` it is given. People act on what their `eyes` show."""
+    """Executes random operations, with the choices of a `Random`. Users act on their replica of the inbox."""
 
     def __init__(self, tenant: Tenant, eyes: dict[str, Replica]) -> None:
         self.tenant = tenant
@@ -77,8 +78,9 @@ class RandomUsers:
         self.sent: dict[str, int] = {}
 
     async def act(self, random: Random, *, lasting: bool = False, bridged: bool = False) -> None:
-        """One operation. `lasting`: nothing that the clock would change soon after. `bridged`: nothing that the feed
-        may answer with RESYNC."""
+        """Execute one operation. `lasting`: no operation that the clock would change soon. `bridged`: no operation that
+        the
+        feed may answer with RESYNC."""
         dice = random.random()
         if dice < 0.35:
             await self.send(random, lasting=lasting)

@@ -12,13 +12,13 @@ import aiohttp
 from tests.client import Json, Tenant
 
 PROXY, CLIENT_ADDRESS, OTHER = "127.0.0.9", "127.0.0.1", "127.0.0.2"
-HANG_S = 10.0  # a bound for hangs
+HANG_S = 10.0  # a limit for calls that must not hang
 HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 FEED = "subscription { inbox { kind notification { body data } } }"
 
 
 class RawConnection:
-    """A connection that says what it is told, and reads only when asked to."""
+    """A connection that writes exact bytes and reads only on request."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -28,14 +28,14 @@ class RawConnection:
         self.writer.write(words)
 
     async def read_response(self) -> tuple[int, Json]:
-        """Status and body of the next response."""
+        """Return status and body of the next response."""
         async with asyncio.timeout(HANG_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
             size = int(head.partition("content-length: ")[2].split()[0])
             return int(head.split()[1]), json.loads(await self.reader.readexactly(size))
 
     async def read_to_end(self) -> bytes:
-        """What comes until the server hangs up."""
+        """Return everything until the server closes the connection."""
         async with asyncio.timeout(HANG_S):
             found = b""
             try:
@@ -50,7 +50,7 @@ class RawConnection:
 async def open_raw(
     port: int, tls: ssl.SSLContext | None = None, source: str = CLIENT_ADDRESS
 ) -> AsyncIterator[RawConnection]:
-    """With small buffers, so that who does not read is felt soon."""
+    """Connect with small buffers, so the server notices soon that the client does not read."""
     plain = small_buffer_socket(source)
     await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", port))
     name = "127.0.0.1" if tls else None
@@ -62,7 +62,7 @@ async def open_raw(
 
 
 def small_buffer_socket(source: str = CLIENT_ADDRESS) -> socket.socket:
-    """A socket whose kernel keeps little of what nobody reads."""
+    """Return a socket with a small receive buffer."""
     created = socket.socket()
     created.setblocking(False)
     created.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -77,7 +77,7 @@ async def sum_metric(session: aiohttp.ClientSession, url: str, name: str, tls: s
 
 
 def subscription_request(tenant: Tenant, query: str, *, size: int | None = None) -> bytes:
-    """A subscription by POST, as bytes; of another `size` than it has, if wanted."""
+    """Return a subscription by POST as bytes, optionally with another content length."""
     body = json.dumps({"query": query}).encode()
     head = (
         "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\naccept: text/event-stream\r\n"

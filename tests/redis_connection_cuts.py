@@ -1,8 +1,7 @@
-"""A hub process whose connections to Redis are cut while commands are written: once in each function of the hub that
-calls Redis, with the error that uvloop raises for it. The Redis behind it is a real one.
+"""A hub process whose Redis connections are cut while commands are written: once in each function of the hub that calls
+Redis, with the error that uvloop raises. Redis itself is real.
 
-`python -m tests.redis_connection_cuts serve` (or `work`). Each cut is a line of the process's log.
-"""
+Run `python -m tests.redis_connection_cuts serve` (or `work`). Each cut is a line in the log of the process."""
 
 import json
 import sys
@@ -16,7 +15,7 @@ cut_functions: set[str] = set()
 
 
 def calling_function() -> str | None:
-    """The innermost function of the hub that is on the stack."""
+    """Return the innermost function of the hub on the stack."""
     frame: Any = sys._getframe(1)
     while frame:
         module, function = str(frame.f_globals.get("__name__", "")), frame.f_code.co_name

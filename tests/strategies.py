@@ -22,7 +22,7 @@ texts = st.text(max_size=8)
 
 
 def notifications(**settings: Any) -> st.SearchStrategy[Notification]:
-    """Any notification that the rules can meet, placed."""
+    """Return a strategy for every notification that can exist, with its state."""
     fields: dict[str, Any] = {
         "id": st.uuids().map(str),
         "mailbox": st.just("t/alice"),
@@ -59,7 +59,7 @@ def notifications(**settings: Any) -> st.SearchStrategy[Notification]:
 
 
 def normalized(n: Notification) -> Notification:
-    """What every mark keeps: read implies seen, archived is not snoozed."""
+    """Apply what every mark keeps: read implies seen, and archived is not snoozed."""
     return replace(n, seen_at=n.seen_at or n.read_at, snoozed_until=None if n.archived_at else n.snoozed_until)
 
 

@@ -13,13 +13,13 @@ from tests.processes import Process
 
 
 def log_lines(*processes: Process, **having: str) -> list[Json]:
-    """Log lines with those fields."""
+    """Return the log lines with those fields."""
     found = [json.loads(line) for process in processes for line in process.log.splitlines() if line.startswith("{")]
     return [line for line in found if all(line.get(name) == value for name, value in having.items())]
 
 
 async def scrape_metrics(url: str, token: str = "") -> dict[str, Metric]:
-    """By name."""
+    """Return the metrics by name."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     async with aiohttp.request("GET", url.replace("/graphql", "/metrics"), headers=headers) as response:
         assert response.status == 200, await response.text()
@@ -32,7 +32,7 @@ def metric_value(metrics: dict[str, Metric], name: str, **labels: str) -> float:
 
 
 def resident_bytes(api: Process) -> int:
-    """Resident memory in bytes."""
+    """Return the resident memory in bytes."""
     found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{api.pid}/status").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) << 10

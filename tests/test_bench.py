@@ -1,4 +1,4 @@
-"""`hub bench` runs, and says what it found. Its figures are for people to read: a machine that runs tests has none."""
+"""`hub bench` runs and reports its results. The figures themselves are not tested."""
 
 import asyncio
 import shutil

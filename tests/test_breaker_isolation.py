@@ -1,4 +1,4 @@
-"""Parties who do not know each other share a host: what one of them answers holds back nobody else."""
+"""Unrelated users share a host: a failing URL does not block other URLs of the host."""
 
 import socket
 
@@ -31,8 +31,9 @@ async def join(tenant: Tenant, receiver: WebhookReceiver, user: str) -> None:
 async def test_failing_url_does_not_block_other_urls_of_its_host(
     servers: tuple[Mongod, Redis], receiver: WebhookReceiver
 ) -> None:
-    """4xx, 5xx and silence of one person's webhook concern that webhook: another person's and the tenant's own endpoint
-    on the host are called as ever, and only the failing address is left alone."""
+    """Failures of one user's webhook (4xx, 5xx, timeouts) concern only that URL. Another user's webhook and the
+    tenant's
+    endpoint on the same host are still called."""
     mongod, redis = servers
     own = {**SHORT_TIMES, **OWN, "provider_timeout_s": "0.3", "lease_margin_s": "2"}
     async with Deployment(mongod.url, redis.url, apis=1, workers=1, **own) as running:
@@ -72,7 +73,7 @@ async def test_failing_url_does_not_block_other_urls_of_its_host(
 
 
 async def test_unreachable_host_blocks_all_its_urls(servers: tuple[Mongod, Redis], receiver: WebhookReceiver) -> None:
-    """No connection proves that the host is down: an address that was never called waits, too."""
+    """A refused connection proves that the host is down, so also URLs that were never called wait."""
     mongod, redis = servers
     own = {**SHORT_TIMES, **OWN, "mongo_database": "breakers2", "redis_prefix": "breakers2:"}
     with socket.socket() as free:
@@ -105,7 +106,7 @@ async def _came(receiver: WebhookReceiver, path: str) -> bool:
 
 
 def test_outcome_counts_for_the_host_only_if_the_host_is_unreachable() -> None:
-    """A provider of the settings has one breaker, which counts all but what is said to one recipient."""
+    """A configured provider has one breaker, which counts all failures except those about one recipient."""
     both, one = ("host", "address"), ("smtp",)
     for fine in (Delivered(), Dead("HTTP 405"), Gone("HTTP 410")):
         assert breaker_results(both, fine) == [("host", True), ("address", True)]
@@ -116,7 +117,7 @@ def test_outcome_counts_for_the_host_only_if_the_host_is_unreachable() -> None:
 
 
 async def test_url_breakers_store_nothing_on_success_and_expire(servers: tuple[Mongod, Redis]) -> None:
-    """However many addresses users register, Redis has keys only of those that failed lately."""
+    """Redis has keys only of URLs that failed recently, however many URLs users register."""
     async with RedisClient.from_url(servers[1].url) as client:
         breakers = Breakers(client, "sparse:", 30)
         called = [name for n in range(100) for name in breaker_names("webhook", "a", f"https://h{n}.example/", str(n))]
@@ -131,7 +132,7 @@ async def test_url_breakers_store_nothing_on_success_and_expire(servers: tuple[M
 
 
 async def test_unused_probe_is_granted_again(servers: tuple[Mongod, Redis]) -> None:
-    """A call has two breakers: the probe of one is given back where the other refuses."""
+    """A call has two breakers: the probe of one is returned if the other rejects the call."""
     async with RedisClient.from_url(servers[1].url) as client:
         breakers = Breakers(client, "probes:", 0.05)
         await breakers.record({"host": [False] * 10})

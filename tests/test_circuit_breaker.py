@@ -1,4 +1,4 @@
-"""Circuit breakers, shared through a real Redis; and what follows an outcome."""
+"""Circuit breakers that share state in Redis, and the state that follows an outcome."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 @pytest.fixture
 async def two(servers: tuple[Mongod, Redis]) -> AsyncIterator[tuple[Breakers, Breakers]]:
-    """As two processes have them."""
+    """Breakers of two processes."""
     prefix = f"breaker{uuid4().hex}:"
     async with RedisClient.from_url(servers[1].url) as one, RedisClient.from_url(servers[1].url) as other:
         yield Breakers(one, prefix, OPEN_S), Breakers(other, prefix, OPEN_S)
@@ -39,7 +39,7 @@ async def wait_s(breakers: Breakers, name: str = "smtp") -> float:
 
 
 async def probe(breakers: Breakers, within_s: float = 5) -> None:
-    """Waits until one call may go through."""
+    """Wait until a call is allowed."""
 
     async def granted() -> bool:
         return await wait_s(breakers) == 0
@@ -70,18 +70,18 @@ async def test_two_processes_share_a_breaker_and_one_probe_closes_it(two: tuple[
         await other.record({"smtp": [False]})
     assert 0 < await wait_s(one) <= OPEN_S
     assert 0 < await wait_s(other) <= OPEN_S
-    assert await wait_s(other, "ses") < 0, "the others are not meant"
+    assert await wait_s(other, "ses") < 0, "the others are not affected"
     assert set(await one.list_open()) == {"smtp"}
     await asyncio.sleep(OPEN_S)
     requested = await asyncio.gather(*(wait_s(breakers) for breakers in two * 10))
-    assert requested.count(0) == 1, "one of all who ask"
+    assert requested.count(0) == 1, "one of all callers"
     assert min(wait for wait in requested if wait) > 0
-    assert max(requested) <= PROBE_RETRY_S, "nobody waits for as long as a probe may take"
+    assert max(requested) <= PROBE_RETRY_S, "no caller waits as long as a probe may take"
     await other.record({"smtp": [True]})
     assert await wait_s(one) < 0
     assert await one.list_open() == {}
     await one.record({"smtp": [False] * 6})
-    assert await wait_s(other) < 0, "it has begun anew"
+    assert await wait_s(other) < 0, "it has started again"
 
 
 async def test_failed_probes_double_the_wait_up_to_the_maximum(
@@ -151,7 +151,7 @@ def test_outcome_determines_the_next_state(
         assert (step.status, step.reason) == (DeliveryStatus.RETRYING, None)
         assert step.due_at
         wait_s, told_s = (step.due_at - NOW) / timedelta(seconds=1), min(outcome.after_s or 0, after_max_s)
-        assert wait_s >= told_s - 1e-5, "never before the provider wants it"
+        assert wait_s >= told_s - 1e-5, "never earlier than the provider allows"
         assert wait_s <= max(2 * schedule[tries - 1], told_s + 1) + 1e-5
 
 

@@ -1,4 +1,4 @@
-"""`hub dev`, as a newcomer meets it."""
+"""`hub dev` as a new user runs it."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ SERVES = r"(?s)serves at (http://[0-9.:]+) .*/graphiql#token=\S+\n"
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Removed after the test: a data folder of MongoDB is 300 MB."""
+    """A folder that is removed after the test, because a data folder of MongoDB has 300 MB."""
     with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as name:
         yield Path(name)
 
@@ -57,7 +57,7 @@ def token_of(text: str, name: str) -> str:
 
 
 def children(data: Path) -> list[int]:
-    """The ports of MongoDB and Redis."""
+    """Return the ports of MongoDB and Redis."""
     running = json.loads((data / "running.json").read_text())
     return [port for key in ("mongo_url", "redis_url") if (port := urlsplit(running[key]).port)]
 
@@ -80,7 +80,7 @@ async def test_dev_prints_commands_that_work(folder: Path) -> None:
             await watch.wait_for_output("3 unread, 3 unseen")
             curl = line_after(hub.out, "Send a notification, in a third")
             if shutil.which("curl"):
-                done = subprocess.run(  # noqa: ASYNC221 - the hub runs elsewhere
+                done = subprocess.run(  # noqa: ASYNC221 - the hub runs in another process
                     curl, shell=True, text=True, capture_output=True, timeout=20, check=True
                 )
                 assert "errors" not in json.loads(done.stdout)
@@ -89,7 +89,7 @@ async def test_dev_prints_commands_that_work(folder: Path) -> None:
             assert sent.returncode == 0, sent.stderr
             await watch.wait_for_output("new +By command")
         admin = hub.out.partition("is printed by: ")[2].partition("\n")[0]
-        created = subprocess.run(  # noqa: ASYNC221 - the hub runs elsewhere
+        created = subprocess.run(  # noqa: ASYNC221 - the hub runs in another process
             admin, shell=True, text=True, capture_output=True, timeout=20, check=True, env=environment(), cwd=ROOT
         )
         assert (await execute(url, created.stdout.strip(), "{ tenant { id } }")) == {"tenant": {"id": "default"}}
@@ -231,9 +231,9 @@ async def test_dev_killed_leaves_no_child_and_keeps_its_data(folder: Path) -> No
     assert "stale running.json" in left.stderr
     async with dev(folder) as hub:
         url = (await hub.wait_for_output(SERVES))[1]
-        inbox = (await execute(url, token, INBOX))["inbox"]  # the old token: the key is kept too
+        inbox = (await execute(url, token, INBOX))["inbox"]  # the old token is still valid: the key is stored too
         assert inbox["nodes"][0]["title"] == "Kept"
-        assert inbox["unread"] == 4  # the demo was not made twice
+        assert inbox["unread"] == 4  # the demo data was not created twice
         for secret in ("jwt-secret", "running.json"):
             assert stat.S_IMODE((folder / secret).stat().st_mode) == 0o600
 
@@ -323,7 +323,7 @@ async def test_commands_resolve_hub_and_key_and_print_the_source(folder: Path) -
             return done.returncode, done.stderr
 
         other = {"jwt_secret": SECRET}
-        assert send(**other) == (0, ""), "the folder's hub with the folder's key, whatever the environment's is"
+        assert send(**other) == (0, ""), "the hub and the key of the folder, also if the environment has others"
         assert send("--url", url) == (0, "")
         assert send("--url", url, "--data", str(folder / ".hub"), **other) == (0, "")
         status, text = send(url=url, **other)
@@ -350,6 +350,6 @@ async def test_dev_with_configured_servers_starts_none(folder: Path, servers: tu
         async with aiohttp.ClientSession() as session:
             for path in ("graphiql", "dev/outbox", "dev/outbox.json"):
                 async with session.get(f"{url}/{path}") as response:
-                    assert response.status == 404, path  # the environment's mode wins
+                    assert response.status == 404, path  # the mode of the environment wins
         hub.interrupt()
         assert await hub.wait(CTRL_C_S) == 0

@@ -50,7 +50,9 @@ async def test_doctor_warns_about_a_redis_that_evicts_keys(servers: tuple[Mongod
         async with RedisClient.from_url(redis.url) as client:
             settings = {"mongo_url": servers[0].url, "redis_url": redis.url, "jwt_secret": SECRET}
             await client.config_set("maxmemory-policy", "allkeys-lru")
-            assert "noeviction" not in run_command("doctor", **settings).stdout, "without a bound nothing is dropped"
+            assert "noeviction" not in run_command("doctor", **settings).stdout, (
+                "without a memory limit nothing is evicted"
+            )
             await client.config_set("maxmemory", "100mb")
             for policy, warned in (("allkeys-lru", True), ("volatile-lru", False), ("noeviction", False)):
                 await client.config_set("maxmemory-policy", policy)

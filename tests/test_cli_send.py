@@ -24,7 +24,7 @@ async def test_send_command_delivers_everything_once(tenant: Tenant, deployment:
         "--ack",
     ]
     options += ["--expires", "P1D", "--url", base_url(deployment), "--tenant", tenant.name]
-    # an instant of expiry is another input each time, so the repeat must go without it
+    # an expiry relative to now is another input each time, so the repetition omits it
     first = run_command(*options, jwt_secret=SECRET)
     assert first.returncode == 0, first.stderr
     assert first.stdout.endswith(" sent to 2 people.\n")

@@ -14,7 +14,7 @@ from tests.processes import SECRET, Deployment
 
 @pytest.fixture
 async def pair(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
-    """Two API processes of which one may be killed. A client that missed more than 3 changes gets RESYNC."""
+    """Two API processes of which a test may kill one. A client that missed more than 3 changes gets RESYNC."""
     mongod, redis = servers
     async with Deployment(mongod.url, redis.url, apis=2, workers=0, backlog_max_changes="3") as running:
         yield running

@@ -1,4 +1,4 @@
-"""Client addresses behind proxies, and the limit of connections per address."""
+"""Client addresses behind proxies, and the connection limit per address."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ MOST = 3
 
 @pytest.fixture(scope="module")
 async def narrow(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
-    """Few connections an address; believes one proxy, whatever uvicorn would."""
+    """A process with few connections per address, which trusts one proxy, whatever uvicorn's variable allows."""
     mongod, redis = servers
     settings = {
         "address_max_connections": str(MOST),
@@ -64,7 +64,7 @@ async def test_address_at_its_connection_limit_is_rejected_immediately(narrow: D
         assert refused.value.response.status_code == 429
         async with open_raw(port) as mute:
             assert await mute.read_to_end() == b""
-        requested.write(HEALTH)  # those who are in stay in
+        requested.write(HEALTH)  # open connections stay open
         assert (await requested.read_response())[0] == 200
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(OTHER, 0))) as other:
             assert await sum_metric(other, narrow.urls[0], "hub_connections_refused_total") >= 3
@@ -97,7 +97,7 @@ async def test_client_named_by_a_trusted_proxy_is_counted_instead_of_the_proxy(n
                 one.write(forwarded(client))
                 return (await one.read_response())[0]
 
-        for spoofed in range(MOST):  # what stands before the client's own address is the client's word
+        for spoofed in range(MOST):  # entries before the client's address were sent by the client itself
             assert await streams(f"6.6.6.{spoofed}, 203.0.113.5, 10.1.1.1") == 200
         assert await asks("203.0.113.5:4711") == 429
         assert await asks("6.6.6.6, 203.0.113.5") == 429

@@ -21,7 +21,7 @@ words = st.text("0123456789abcdef-", max_size=40)
 def test_position_survives_encoding(position: Position) -> None:
     cursor = encode_position(position)
     assert decode_position(cursor, "after") == position
-    assert not set(cursor) & set("+/= "), "it stands in a URL as it is"
+    assert not set(cursor) & set("+/= "), "it needs no escaping in a URL"
 
 
 @given(numbers)

@@ -28,7 +28,7 @@ KEPT_BYTES = 1 << 20  # QUEUE_MAX_BYTES of hub/live/feed.py
 GONE_WITHIN_S = PING_TIMEOUT_S + 2
 SHUTDOWN_S = 10.0
 GROWS_LESS_THAN_BYTES = 50 << 20
-P99_UP_BY_LESS_THAN = 1.1 if FULL_SCALE else 1.5  # `make test` shares its cores with anybody
+P99_UP_BY_LESS_THAN = 1.1 if FULL_SCALE else 1.5  # `make test` shares the cores with other programs
 NOISE_MS = 2.0 if FULL_SCALE else 20.0
 
 

@@ -1,4 +1,4 @@
-"""What leaves the hub: claimed, tried again, explained, and called off."""
+"""Deliveries: claims, retries, reasons, cancellation and replay."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -78,7 +78,9 @@ async def test_deliveries_of_a_notification_are_complete_and_hide_errors_from_us
     assert n["deliveries"][2]["attempts"] == [{"ok": False, "error": None}]
     [delivery] = await list_deliveries(tenant)
     assert delivery["attempts"][0]["error"] == "HTTP 410"
-    assert (await tenant.execute("{ me { devices { id } } }", user="alice"))["me"]["devices"] == [], "gone, and removed"
+    assert (await tenant.execute("{ me { devices { id } } }", user="alice"))["me"]["devices"] == [], (
+        "gone, so it is removed"
+    )
 
 
 async def test_device_that_accepted_has_last_used_and_one_that_rejected_has_not(
@@ -103,7 +105,7 @@ async def test_device_that_accepted_has_last_used_and_one_that_rejected_has_not(
     await tenant.send("alice", channels=["WEBHOOK"])
     await wait_for_deliveries(tenant, "FAILED", 2)
     await wait_for_deliveries(tenant, "DELIVERED", 2)
-    assert await used() == [at, None], "once an hour"
+    assert await used() == [at, None], "at most once an hour"
 
 
 async def test_feed_that_selects_deliveries_includes_external_channels(
@@ -161,7 +163,7 @@ async def test_replay_of_a_retrying_delivery_tries_it_now(
     waiting = {delivery["userId"]: delivery for delivery in await wait_for_deliveries(tenant, "RETRYING", 3)}
     assert all(delivery["dueAt"] for delivery in waiting.values())
     receiver.default_response = lambda *_: 0.0
-    assert (await tenant.execute(REPLAY, f={"channels": ["WEBHOOK"]}))["replay"] == 0, "dead letters only"
+    assert (await tenant.execute(REPLAY, f={"channels": ["WEBHOOK"]}))["replay"] == 0, "only dead letters"
     assert (await tenant.execute(REPLAY, ids=[waiting["alice"]["id"]]))["replay"] == 1
     [alive] = await wait_for_deliveries(tenant, "DELIVERED")
     assert (alive["userId"], len(alive["attempts"])) == ("alice", 2)
@@ -209,7 +211,7 @@ async def test_hanging_receiver_is_called_once_at_a_time(tenant: Tenant, receive
     await tenant.send("alice", channels=["WEBHOOK"])
     [delivery] = await wait_for_deliveries(tenant, "DELIVERED")
     first, second = receiver.received_at[delivery["id"]]
-    assert second - first >= 2, "the first call had its time"
+    assert second - first >= 2, "the first call had its whole timeout"
     assert [attempt["ok"] for attempt in delivery["attempts"]] == [False, True]
 
 
@@ -230,7 +232,8 @@ async def test_notification_read_before_it_is_sent_is_skipped(tenant: Tenant, re
 async def test_read_in_the_inbox_does_not_change_finished_deliveries(
     tenant: Tenant, receiver: WebhookReceiver, store: Database
 ) -> None:
-    """READ of a delivery is what its own channel proved; READ that earlier versions wrote is read as what it was."""
+    """READ of a delivery means that its own channel proved it. READ that earlier versions stored is interpreted by its
+    channel."""
     await connect_webhook(tenant, receiver, "alice")
     sent = (await tenant.send("alice", channels=["IN_APP", "WEBHOOK"]))["send"]
     [delivery] = await wait_for_deliveries(tenant, "DELIVERED")
@@ -309,7 +312,7 @@ async def test_delivery_cancelled_during_its_call_is_not_retried(
     else:
         await tenant.execute(query, user="alice")
 
-        async def noted() -> bool:  # after the answer
+        async def noted() -> bool:  # after the response
             return bool(await store.deliveries.find_one({"tenant": tenant.name, "override": {"$exists": True}}))
 
         await eventually(noted)

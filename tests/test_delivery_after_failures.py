@@ -1,4 +1,4 @@
-"""Workers that are killed, a Redis that forgets, providers that go away: nothing that was accepted is lost."""
+"""Killed workers, a flushed Redis and unavailable providers: no accepted delivery is lost."""
 
 import asyncio
 import logging
@@ -24,15 +24,15 @@ FLUSHED = scaled(300, 2_000)
 WORKERS = 3
 TIMEOUT_S = scaled(5, 10)
 SCHEDULE = scaled("1s,2s,4s,8s,8s,8s", "5s,60s,120s,120s,120s,120s")
-"""Who was cut off again and again has its later tries when nobody kills any more."""
+# The last retry comes when workers are no longer killed.
 ENDED_S = scaled(300, 1000)
-EACH = 5  # recipients of a send
+EACH = 5  # recipients per send
 
 log = logging.getLogger(__name__)
 
 
 def unended(delivery: Json) -> bool:
-    """Its call has begun, and what came of it is not known."""
+    """The call has begun, and its result is unknown."""
     last = delivery["attempts"][-1:]
     return bool(last) and not last[0]["ok"] and last[0]["error"] is None
 
@@ -66,12 +66,12 @@ async def test_workers_killed_during_calls_lose_nothing_and_repeat_only_their_ow
             if again := starting[kill % WORKERS]:
                 await again
             worker.kill()
-            await tenant.send("nobody", channels=["IN_APP"])  # what is read now is no older than the kill
+            await tenant.send("nobody", channels=["IN_APP"])  # so this is read after the kill
             held = await list_all_deliveries(tenant, statuses=["PROCESSING"])
             in_flight.update(delivery["id"] for delivery in held if unended(delivery))
             starting[kill % WORKERS] = asyncio.create_task(worker.start())
         await asyncio.gather(*filter(None, starting))
-        # Who was popped by a worker that died before it could claim comes back by the clock: after requeue_after_s x 2^6 at most.
+        # A delivery that was popped by a worker that died before the claim comes back after requeue_after_s x 2^6 at most.
         found = await wait_until_settled(tenant, sent, ENDED_S)
         arrivals = outside.arrivals()
         doubles = sum(len(times) - 1 for times in arrivals.values())
@@ -87,13 +87,13 @@ async def test_workers_killed_during_calls_lose_nothing_and_repeat_only_their_ow
         vain = {d["id"]: sum(not attempt["ok"] for attempt in d["attempts"]) for d in found}
         assert {id: times for id, times in arrivals.items() if len(times) > 1 + vain[id]} == {}
         assert {id: times for id, times in died.items() if times > in_flight[id]} == {}
-        assert sum(died.values()), "the kills were felt"
+        assert sum(died.values()), "the kills had an effect"
         assert outside.receiver.invalid_signatures == 0
 
 
 async def test_flushed_redis_is_refilled_within_two_scheduler_intervals() -> None:
-    """Only the ticker's look for a flush can bring them back: by the clock they would be due in ten minutes. What is
-    measured is until they are on their lanes again; how long it then takes to send them is the receiver's affair."""
+    """Only the flush detection of the scheduler can restore them: by the clock they are due in ten minutes. The test
+    measures until they are on their lanes again, not until the receiver has them."""
     tick_s, slots = 1.5, 10
     users = [f"user-{number}" for number in range(10)]
     settings: dict[str, Any] = {
@@ -102,7 +102,7 @@ async def test_flushed_redis_is_refilled_within_two_scheduler_intervals() -> Non
         "delivery_concurrency": str(slots),
         "provider_timeout_s": "300",
     }
-    settings |= {"lane_max_ids": str(2 * FLUSHED)}  # on a slow machine two tickers may fill them
+    settings |= {"lane_max_ids": str(2 * FLUSHED)}  # on a slow machine two schedulers may fill them
     async with fresh_servers() as (mongod, redis):
         async with (
             deployment_with_channels(mongod.url, redis.url, workers=2, **settings) as (_, tenant, outside),
@@ -130,7 +130,7 @@ async def test_flushed_redis_is_refilled_within_two_scheduler_intervals() -> Non
             await eventually(all_queued, 30)
             took_s = time.monotonic() - flushed_at
             gate.set()
-            for _ in range(4):  # and again while they are taken, and more are put
+            for _ in range(4):  # a second flush while they are taken and more are enqueued
                 await tenant.send(*users, channels=["WEBHOOK"])
                 await client.flushall()
             found = await wait_until_settled(tenant, FLUSHED + 4 * len(users), 60)
@@ -156,7 +156,7 @@ async def test_delivery_taken_while_mongodb_is_away_is_sent_when_it_is_back() ->
             await outside.join(tenant, "alice", channels=["WEBHOOK"])
             gate = asyncio.Event()
             outside.receiver.default_response = lambda *_: gate
-            for _ in range(2):  # one holds the only slot, the other lies on its lane
+            for _ in range(2):  # one uses the only slot, the other is on its lane
                 await tenant.send("alice", channels=["WEBHOOK"])
 
             async def called() -> bool:
@@ -200,7 +200,7 @@ async def test_sigterm_during_sending_finishes_running_calls_and_repeats_none(se
             log.info(
                 "stopped after %.2f s with %d of %d sent", time.monotonic() - started_at, len(outside.arrivals()), sent
             )
-            assert left == [], "what was claimed is settled or given back"
+            assert left == [], "claimed deliveries are settled or released"
             await worker.start()
         found = await wait_until_settled(tenant, sent, 60)
         assert {delivery["status"] for delivery in found} == {"SENT", "DELIVERED"}

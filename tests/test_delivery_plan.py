@@ -1,4 +1,4 @@
-"""What goes where, against properties: whatever the send, the category and the person, these hold."""
+"""Properties of delivery plans for all sends, categories and users."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -75,7 +75,7 @@ def wanted(case: Case) -> set[Channel]:
 
 
 def reachable(case: Case) -> set[Channel]:
-    """Where the facts are in favour."""
+    """Return the channels that can deliver to the user."""
     user, exists = case[3], {Channel.IN_APP, *(Channel(device.kind.value) for device in case[3].devices)}
     if user.email and not user.suppressed:
         exists.add(Channel.EMAIL)
@@ -158,7 +158,7 @@ def test_preference_of_the_user_overrides_the_tenant_default(case: Case, channel
 @properties
 @given(cases)
 def test_plan_is_deterministic_and_a_cached_plan_is_equal(case: Case) -> None:
-    """A mute that is over is a wish without effect, which keeps the plan from being looked up."""
+    """An ended mute has no effect, but prevents the use of the cached plan."""
     found = decided(case)
     assert found == decided(case)
     requested, category, defaults, user, configured = case

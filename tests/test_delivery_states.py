@@ -11,7 +11,7 @@ from hub.outbox import states
 
 def test_delivery_states_are_all_reachable() -> None:
     assert states.MOVES.keys() == set(DeliveryStatus)
-    assert all(state not in moves for state, moves in states.MOVES.items()), "staying is no move"
+    assert all(state not in moves for state, moves in states.MOVES.items()), "no transition leads to the same state"
     reached, fresh = set(), {DeliveryStatus.ACCEPTED}
     while fresh:
         reached |= fresh
@@ -19,7 +19,7 @@ def test_delivery_states_are_all_reachable() -> None:
     assert reached == set(DeliveryStatus), "every state can be reached"
     for end in states.ENDS - {DeliveryStatus.FAILED}:
         assert not states.MOVES[end]
-    assert states.MOVES[DeliveryStatus.FAILED] == {DeliveryStatus.ACCEPTED}, "by a replay"
+    assert states.MOVES[DeliveryStatus.FAILED] == {DeliveryStatus.ACCEPTED}, "only by a replay"
 
 
 @given(st.sampled_from(DeliveryStatus))

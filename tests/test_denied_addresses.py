@@ -19,7 +19,7 @@ from tests.conftest import scaled
 from tests.local_servers import HANG_S, LOOPBACK, Listener, connected_addresses
 
 FORBIDDEN_HOSTS = [
-    # this machine, as people write it
+    # this machine, in common notations
     *("127.0.0.1", "127.0.0.2", "127.255.255.254", "0.0.0.0", "localhost", "LOCALHOST", "[::1]", "[::]"),
     # decimal, hexadecimal, octal, short, and mixed
     *("2130706433", "0x7f000001", "0x7F.0.0.1", "0x7f.0x0.0x0.0x1", "017700000001", "0177.0.0.1", "127.1", "127.0.1"),
@@ -44,7 +44,7 @@ FORBIDDEN_HOSTS = [
     *("[127.0.0.1]", "[::1", "::1", "[]", "", "[v1.127]", "-", "a" * 300),
 ]
 FORBIDDEN_URLS = [
-    # tricks around the host; `{port}` is the listener's
+    # tricks around the host; `{port}` is the port of the listener
     "http://example.org@127.0.0.1:{port}/",
     "http://example.org:80@127.0.0.1:{port}/",
     "http://@127.0.0.1:{port}/",
@@ -97,7 +97,7 @@ async def test_denied_address_is_never_connected_to(listener: Listener) -> None:
 
 
 async def test_denied_notations_reach_this_machine_without_the_check(listener: Listener) -> None:
-    """That the test above proves something: the system's resolver takes these for this machine."""
+    """Proof that the test above can fail: the system's resolver accepts these notations for this machine."""
     loop = asyncio.get_running_loop()
     for host in ("2130706433", "0x7f000001", "0177.0.0.1", "127.1", "localhost", "0"):
         with socket.socket() as one:
@@ -136,7 +136,7 @@ async def test_name_with_any_denied_address_is_never_connected_to(
     async with OutboundHTTP() as out:
         with pytest.raises(AddressNotAllowed) as refused:
             await out.post(f"http://hooks.example.org:{listener.port}/", b"{}", {}, HANG_S)
-    assert addresses[-1] not in str(refused.value), "who asks learns nothing of what a name resolves to in here"
+    assert addresses[-1] not in str(refused.value), "the error does not reveal the addresses of a name"
     assert listener.count == 0
     assert [one for one in connected_addresses if one[1] == listener.port] == []
 
@@ -144,7 +144,7 @@ async def test_name_with_any_denied_address_is_never_connected_to(
 async def test_denied_address_is_rejected_even_without_the_resolver_check(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last word is at the socket: with a resolver that checks nothing, still nothing is connected to."""
+    """The socket has the last check: with a resolver that checks nothing, no connection is made."""
 
     async def unchecked(_: object, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
         response = {"hostname": host, "host": "127.0.0.1", "port": port, "family": socket.AF_INET, "proto": 0}

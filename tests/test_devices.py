@@ -1,4 +1,4 @@
-"""Browsers, apps and webhooks of people, through the front door."""
+"""Browsers, apps and personal webhooks."""
 
 import asyncio
 from base64 import b64decode, urlsafe_b64decode
@@ -155,7 +155,7 @@ async def test_webhook_secret_is_shown_once_and_replaced_when_connected_again(
     again = await register(tenant, "alice", CONNECT_WEBHOOK, at=url)
     assert again["secret"] != first["secret"]
     assert again["device"]["id"] == first["device"]["id"]
-    await register(tenant, "bob", CONNECT_WEBHOOK, at=url)  # several people may have one address
+    await register(tenant, "bob", CONNECT_WEBHOOK, at=url)  # several users may use one URL
     assert [device["id"] for device in await list_devices(tenant, "alice")] == [first["device"]["id"]]
     doc = await database.users.find_one({"_id": f"{tenant.name}/alice"})
     assert doc

@@ -84,12 +84,12 @@ async def test_connections_do_not_exceed_the_setting(fakes: FakeServers) -> None
 async def test_connection_closed_by_the_server_costs_no_attempt(fakes: FakeServers) -> None:
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server)
-    server.close_after = 4  # and then says 421 to the next MAIL
+    server.close_after = 4  # the server sends 421 to the next MAIL
     for _ in range(10):
         assert isinstance(await smtp.send(new_message()), Sent)
     assert server.connections == 3
     for _ in range(3):
-        server.cut()  # without a word; it may be seen now, or only as the next mail begins
+        server.cut()  # without a reply; the client notices now or when the next email begins
         assert isinstance(await smtp.send(new_message()), Sent)
     assert len(server.emails) == 13
 
@@ -98,7 +98,7 @@ async def test_email_cut_off_during_data_is_retried(fakes: FakeServers) -> None:
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server)
     await smtp.send(new_message())
-    server.replies = {"DATA": CUT}  # the server may have it
+    server.replies = {"DATA": CUT}  # the server may have accepted it
     assert isinstance(await smtp.send(new_message()), Retry)
     assert server.connections == 1
     server.clear_fault()

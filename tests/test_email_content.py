@@ -109,7 +109,7 @@ def test_user_text_cannot_change_the_structure_of_the_email(title: str, name: st
     assert [part.get_content_type() for part in parsed.walk()] == ["multipart/alternative", "text/plain", "text/html"]
     assert not parsed.defects
     [sender] = parsed["From"].addresses
-    output = "".join(sender.display_name.split())  # Python's parser puts a space between encoded words of a name
+    output = "".join(sender.display_name.split())  # Python's parser adds a space between encoded words of a name
     assert (output, sender.addr_spec) == ("".join(CONTROL_CHARACTERS.sub(" ", name).split()), ACME.address)
 
 

@@ -1,6 +1,6 @@
-"""What an email looks like: links, directions, buttons, headers."""
+"""The layout of an email: links, text direction, buttons and headers."""
 
-# ruff: noqa: RUF001 - full-width punctuation is what some of this is about
+# ruff: noqa: RUF001 - some tests need full-width punctuation
 
 import itertools
 import re
@@ -31,7 +31,7 @@ def html_of(**fields: object) -> str:
 
 
 class Elements(HTMLParser):
-    """The elements with a class: tag and attributes."""
+    """Yields tag and attributes of the elements that have a class."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ def test_text_with_links_is_the_same_text(text: str) -> None:
 
 
 def test_each_block_says_its_direction_and_side() -> None:
-    """Webmail drops <html> and <body> with their attributes, and style sheets."""
+    """Webmail removes <html> and <body> with their attributes, and style sheets."""
     html = html_of(
         n_title="طلب موافقة 4.2", n_body="يرجى المراجعة.\n\nIn English.", user=reader("ar"), n_because="NAMED"
     )
@@ -134,7 +134,7 @@ DECLINE = Action(key="no", label="Decline", url="https://x.example/no")
     ],
 )
 def test_action_without_address_leads_to_the_item(app_url: str, action_url: str | None, shown: str | None) -> None:
-    """Without HUB_APP_URL and `actionUrl` there is no such place. Then it is left out, and no other becomes primary."""
+    """Without HUB_APP_URL and `actionUrl` the target is missing. The action is omitted, and no other becomes primary."""
     sent = new_message(n_actions=(APPROVE, DECLINE), n_action_url=action_url, app_url=app_url)
     created = email.preview(sent)
     assert created.html
@@ -157,7 +157,7 @@ def test_action_without_address_leads_to_the_item(app_url: str, action_url: str 
 @example("a" + "漢" * 100, "Ä")
 @given(st.text(max_size=300), st.text(max_size=100))
 def test_encoded_word_has_at_most_75_characters(title: str, name: str) -> None:
-    """And no line with one has more than 76 (RFC 2047, 2), whatever header it is in."""
+    """A line with an encoded word has at most 76 characters (RFC 2047, 2), in every header."""
     title, name = (" ".join(text.encode(errors="replace").decode().split()) for text in (title, name))
     created = build_email(new_message(n_title=title), Sender(name, "no-reply@" + "a" * 60 + ".example")).data
     head = created.partition(b"\r\n\r\n")[0].decode()

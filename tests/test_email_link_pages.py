@@ -1,4 +1,4 @@
-"""Signed links as mail programs hand them on, and the pages behind them in the reader's language."""
+"""Signed links as mail programs pass them on, and their pages in the language of the reader."""
 
 import re
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ async def mail_server() -> AsyncIterator[FakeMailServer]:
 
 @pytest.fixture(scope="module")
 async def mailing(servers: tuple[Mongod, Redis], mail_server: FakeMailServer) -> AsyncIterator[Deployment]:
-    """One API process and a worker that mails over SMTP."""
+    """One API process, and a worker that sends emails over SMTP."""
     mongod, redis = servers
     settings = {
         "mongo_database": "mail",
@@ -48,7 +48,7 @@ async def tenant(mailing: Deployment) -> AsyncIterator[Tenant]:
 
 
 async def mailed(tenant: Tenant, server: FakeMailServer, locale: str, **content: Any) -> tuple[str, str]:
-    """Both parts of the mail that somebody with that locale gets: text and HTML."""
+    """Return text and HTML of an email to a user with that locale."""
     user = f"u{uuid4().hex[:8]}"
     address = f"{user}@people.example"
     await tenant.execute(UPSERT, users=[{"id": user, "email": address, "locale": locale}])
@@ -62,7 +62,7 @@ async def mailed(tenant: Tenant, server: FakeMailServer, locale: str, **content:
 
 
 async def fetched(tenant: Tenant, method: str, path: str, **headers: str) -> tuple[int, str, str]:
-    """Status, text, and where it leads."""
+    """Return status, text and redirect target."""
     url = tenant.next_url().removesuffix("/graphql") + path
     async with tenant.http.request(method, url, allow_redirects=False, headers=headers) as response:
         return response.status, await response.text(), response.headers.get("location", "")

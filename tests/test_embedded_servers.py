@@ -1,4 +1,4 @@
-"""The local servers: they start, keep their data, and never outlive their parent."""
+"""The local servers start, keep their data, and never outlive their parent."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Removed after the test: a data folder of MongoDB is 300 MB."""
+    """A folder that is removed after the test, because a data folder of MongoDB has 300 MB."""
     with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as name:
         yield Path(name)
 
@@ -77,7 +77,7 @@ async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
 async def test_mongod_restarted_keeps_data_and_port(folder: Path) -> None:
     async with started(Mongod(folder)) as first:
         await insert(first.url, 1)
-        await first.start()  # does nothing: it runs
+        await first.start()  # no effect: it runs
         first.kill()
         assert first.pid is None
         await first.start()
@@ -134,7 +134,7 @@ async def test_servers_stop_within_the_ctrl_c_timeout(folder: Path) -> None:
         await redis.stop()
         await mongod.stop()
         assert time.monotonic() - since < 4
-        await mongod.stop()  # does nothing: it does not run
+        await mongod.stop()  # no effect: it does not run
 
 
 async def test_servers_die_with_a_killed_parent(folder: Path) -> None:
@@ -209,7 +209,7 @@ def test_find_prefers_setting_then_path_then_wheel(folder: Path, monkeypatch: py
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PATH", str(folder / "bin"))
     assert server_programs.find(server_programs.MONGOD) == str(wheel)
-    assert os.access(wheel, os.X_OK)  # wheels do not always keep the bit
+    assert os.access(wheel, os.X_OK)  # wheels do not always preserve the executable bit
     on_path = folder / "bin/mongod"
     on_path.parent.mkdir()
     on_path.write_text("#!/bin/sh\n")

@@ -1,4 +1,4 @@
-"""Erasing a person, checked against everything that is stored, whatever collections there are."""
+"""Erasure of a user, checked in every stored document and key."""
 
 from typing import Any
 from uuid import uuid4
@@ -22,7 +22,7 @@ WISH = "mutation ($i: PreferencesInput!) { updatePreferences(input: $i) { channe
 
 
 async def everything(database: Database, redis: RedisClient) -> list[str]:
-    """Each stored document and Redis key, as text."""
+    """Return each stored document and Redis key as text."""
     found = [
         f"{name}: {doc!r}"
         for name in await database.list_collection_names()
@@ -44,7 +44,7 @@ async def everything(database: Database, redis: RedisClient) -> list[str]:
 
 @pytest.mark.parametrize("mode", ["development", "production"])
 async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod, Redis], mode: str) -> None:
-    """A person who has used every feature: neither id, address, phone number, device, nor title is left as text."""
+    """A user who has used every feature: no id, address, phone number, device or title remains as text."""
     mongod, server = servers
     unique = uuid4().hex[:12]
     alice, title = f"alice{unique}", f"Title {unique}"

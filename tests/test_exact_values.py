@@ -1,4 +1,4 @@
-"""Values as they were written: numbers, ids, scalars, words of a search. Exact, or BAD_USER_INPUT."""
+"""Values are returned exactly as sent, or rejected: numbers, ids, scalars and search words."""
 
 import json
 from decimal import Decimal
@@ -16,7 +16,7 @@ HUGE = 2**64 + 1
 
 
 async def post(tenant: Tenant, query: str, variables: str = "{}") -> Any:
-    """The answer to variables that are sent as this very text."""
+    """Return the response to variables that are sent as exactly this text."""
     body = f'{{"query": {json.dumps(query)}, "variables": {variables}}}'
     sent = {"authorization": f"Bearer {tenant.token()}", "content-type": "application/json"}
     async with tenant.http.post(tenant.next_url(), data=body, headers=sent) as response:
@@ -29,7 +29,7 @@ def send(data: str, user: str = '"alice"') -> str:
 
 
 async def test_id_as_a_number_of_more_than_64_bits_reaches_exactly_that_user(tenant: Tenant) -> None:
-    """Neighboring numbers are different people."""
+    """Adjacent numbers are different users."""
     assert "errors" not in await post(tenant, SEND, send("{}", str(HUGE)))
     for user, count in ((str(HUGE), 1), (str(HUGE - 1), 0)):
         found = await tenant.execute_raw("{ inbox { unread } }", user=user)
@@ -43,12 +43,15 @@ async def test_number_that_loses_precision_is_rejected_with_its_field(tenant: Te
     for response in (await post(tenant, SEND, send(f'{{"n": [{number}]}}')), await post(tenant, literal)):
         extensions = response["errors"][0]["extensions"]
         assert extensions["code"] == "BAD_USER_INPUT"
-        assert extensions["field"] in ("input.data", "body")  # a variable out of a float's range spoils the body
+        assert extensions["field"] in (
+            "input.data",
+            "body",
+        )  # a variable out of the range of floats makes the whole body invalid
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00", "x"])
 async def test_instant_out_of_range_is_rejected_as_literal_variable_and_default(tenant: Tenant, text: str) -> None:
-    """Nothing that a client writes is a fault of the hub."""
+    """No input is an internal error."""
     for query, variables in (
         (f'{{ sends(since: "{text}") {{ nodes {{ id }} }} }}', "{}"),
         ("query ($a: DateTime) { sends(since: $a) { nodes { id } } }", json.dumps({"a": text})),
@@ -60,7 +63,7 @@ async def test_instant_out_of_range_is_rejected_as_literal_variable_and_default(
 
 @pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "1e" + "9" * 400])
 async def test_number_literal_of_thousands_of_digits_is_rejected(tenant: Tenant, number: str) -> None:
-    """Python itself refuses to read so many digits, which is no fault of the hub."""
+    """Python itself refuses to parse so many digits. That is not an internal error."""
     for query in (
         f"{{ sends(first: {number}) {{ nodes {{ id }} }} }}",
         f"query ($n: Int = {number}) {{ sends(first: $n) {{ nodes {{ id }} }} }}",
@@ -78,12 +81,12 @@ def test_float_in_its_shortest_form_is_returned_unchanged(number: float) -> None
 
 @pytest.mark.parametrize("text", ["", " a", "a ", "a\u200b", "\u202ea", "a\u00a0b", "e\u0301", "a\ufe0f", "x" * 257])
 def test_lookalike_identifier_is_rejected(text: str) -> None:
-    """One rule for tokens and inputs."""
+    """The same rule applies to tokens and inputs."""
     assert not is_identifier(text)
 
 
 async def test_search_folds_sharp_s_and_dotted_i(tenant: Tenant) -> None:
-    """In title and body, whichever way it is written."""
+    """In title and body, in every spelling."""
     await tenant.send("alice", title="Straße", body="nach İstanbul, ﬁnal")
     for search in ("STRASSE", "straße", "istanbul", "İSTANBUL", "FINAL"):
         assert len((await tenant.inbox("alice", search=search))["nodes"]) == 1
@@ -98,7 +101,7 @@ async def test_invisible_characters_in_key_and_title_are_rejected(tenant: Tenant
 
 
 def test_search_words_are_case_folded() -> None:
-    """Whatever their case, width and spelling."""
+    """Independent of case, width and spelling."""
     assert folded("Straße") == folded("STRASSE")
     assert folded("İstanbul") == folded("istanbul") == folded("ISTANBUL")
     assert is_blank("\u200b\u3164 ")

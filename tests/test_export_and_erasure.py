@@ -1,4 +1,4 @@
-"""What is kept of a person, told and erased."""
+"""Export and erasure of the data of a user."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ async def delete(tenant: Tenant, user: str, url: str | None = None) -> bool:
 
 
 async def kept(database: Database, tenant: Tenant, user: str) -> dict[str, list[Json]]:
-    """Every document of anything that names the person."""
+    """Return every document that names the user."""
     key = f"{tenant.name}/{user}"
     expected = {"$or": [{"_id": key}, {"mailbox": key}, {"tenant": tenant.name, "user_id": user}]}
     names = await database.list_collection_names()
@@ -39,7 +39,7 @@ async def kept(database: Database, tenant: Tenant, user: str) -> dict[str, list[
 
 
 async def furnish(tenant: Tenant, user: str, database: Database) -> None:
-    """Some of everything."""
+    """Create data of every kind."""
     await tenant.define_category("news")
     fields = {"id": user, "email": f"{user}_x@example.org", "attributes": {"plan": "gold"}}
     await tenant.execute(ME, users=[fields])
@@ -233,7 +233,7 @@ async def test_large_inbox_is_erased_in_parts_and_a_crash_keeps_it_consistent(
 async def test_inbox_with_a_state_of_another_version_is_erased_in_parts(
     servers: tuple[Mongod, Redis], tenant: Tenant, database: Database
 ) -> None:
-    """What this version cannot read keeps nobody from being erased."""
+    """Data that this version cannot read does not prevent an erasure."""
     for n in range(5):
         await tenant.send("alice", title=str(n))
     await database.notifications.update_many({"mailbox": f"{tenant.name}/alice"}, {"$set": {"state": "pinned"}})
@@ -247,7 +247,7 @@ async def test_inbox_with_a_state_of_another_version_is_erased_in_parts(
 
 
 async def test_sends_during_an_erasure_leave_no_partial_data(tenant: Tenant, database: Database) -> None:
-    """Whatever came before is gone and whatever came after is whole: counts and notifications agree."""
+    """Everything before it is removed, and everything after it is complete: counts and notifications agree."""
 
     async def sending() -> None:
         for _ in range(30):

@@ -1,5 +1,5 @@
-"""Variables are coerced the quick way, and operations of one root field are projected, where that is possible. A
-directive on that field leaves all of it to graphql-core: both ways answer the same."""
+"""Fast execution equals graphql-core: compiled coercion of variables, and projected results of operations with one root
+field. A directive on that field disables both."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -36,7 +36,7 @@ SIMULATE = (
     "query ($i: SendInput!) { simulate(input: $i) % { userId decisions { channel outcome reason dueAt title body } } }"
 )
 
-# name: whose, query, variables
+# name: user, query, variables
 ASKED: dict[str, tuple[str | None, str, Json]] = {
     "page": ("alice", f"{{ inbox(first: 3) % {{ nodes {{ {WHOLE} }} edges {{ cursor node {{ id }} }} }} }}", {}),
     "counts": ("alice", "{ inbox % { unread unseen position pageInfo { hasNextPage endCursor } } }", {}),
@@ -95,7 +95,7 @@ async def tenant(servers: tuple[Mongod, Redis]) -> AsyncIterator[Tenant]:
 @pytest.mark.parametrize("name", ASKED)
 async def test_projected_response_equals_the_executed_one(tenant: Tenant, name: str) -> None:
     user, query, variables = ASKED[name]
-    for _ in range(2):  # at first it is worked out how
+    for _ in range(2):  # the first execution analyzes the query
         projected = await tenant.execute_raw(query.replace("%", ""), user=user, **variables)
     executed = await tenant.execute_raw(query.replace("%", EXECUTED), user=user, **variables)
     assert plain(projected) == plain(executed)
@@ -105,7 +105,7 @@ async def test_projected_response_equals_the_executed_one(tenant: Tenant, name: 
 
 
 def plain(response: Json) -> Any:
-    """Without places in the text, which differ."""
+    """Return the errors without their locations, which differ."""
     errors = [
         {name: error.get(name) for name in ("message", "path", "extensions")} for error in response.get("errors", [])
     ]
@@ -129,7 +129,7 @@ ODD = st.one_of(
 def object_of(
     required: dict[str, st.SearchStrategy[Any]], **optional: st.SearchStrategy[Any]
 ) -> st.SearchStrategy[Any]:
-    """Mostly what the schema wants, and now and then something else in one place."""
+    """Usually a valid value, sometimes a wrong one somewhere in it."""
     original = st.fixed_dictionaries(required, optional=optional)
     names = st.sampled_from([*required, *optional, "odd"])
     return st.one_of(
@@ -159,7 +159,7 @@ def test_fast_coercion_equals_graphql_core(given: Json) -> None:
     slowly = get_variable_values(SCHEMA, operation.variable_definitions or (), given)
     try:
         quickly = compile_coercion(SCHEMA, operation)(given)
-    except Exception:  # noqa: BLE001 - left to graphql-core
+    except Exception:  # noqa: BLE001 - passed to graphql-core
         return
     assert isinstance(slowly, VariableValues)
     assert quickly.coerced == slowly.coerced

@@ -1,5 +1,5 @@
-"""Coming back: a client that hands back its last cursor misses nothing, gets nothing twice, and ends where a client
-ends that stayed."""
+"""Resumed feeds: a client with its last cursor misses nothing, gets nothing twice, and ends equal to a client that
+stayed connected."""
 
 import asyncio
 import time
@@ -23,15 +23,16 @@ def modseq(cursor: str) -> int:
 
 
 def forged(cursor: str, **changes: object) -> str:
-    """A cursor that the hub could have given, with some of its parts changed."""
+    """Return a cursor that the hub could have issued, with some of its parts changed."""
     return encode_position(decode_position(cursor, "cursor")._replace(**changes))  # type: ignore[arg-type]
 
 
 async def caught_up(
     tenant: Tenant, user: str, replica: Replica, upto: int, *, at_once: int | None = None
 ) -> list[Json]:
-    """Subscribes from the replica's cursor until the change `upto`, and is cut again after every `at_once` events.
-    Answers the events."""
+    """Subscribe from the cursor of the replica up to the change `upto`, with a new connection after every `at_once`
+    events.
+    Return the events."""
     events: list[Json] = []
     async with asyncio.timeout(60):
         while replica.modseq < upto or decode_position(replica.cursor, "cursor").up_to_id:
@@ -46,7 +47,7 @@ async def caught_up(
 
 
 def places(events: list[Json]) -> list[tuple[int, str]]:
-    """Number and notification of each event."""
+    """Return number and notification of each event."""
     return [(modseq(event["cursor"]), (event["notification"] or {"id": ""})["id"]) for event in events]
 
 
@@ -60,7 +61,7 @@ async def test_client_away_for_500_changes_gets_each_once_and_equals_one_that_st
     tenant: Tenant, stored: StoredTenant
 ) -> None:
     seed = time.time_ns()
-    print(f"seed {seed}")  # noqa: T201 - shown where the test fails
+    print(f"seed {seed}")  # noqa: T201 - printed if the test fails
     random = Random(seed)
     await tenant.fill_inbox("alice", 60)
     stayed = FollowingClient(tenant, "alice")
@@ -110,7 +111,7 @@ async def test_client_away_for_500_changes_gets_each_once_and_equals_one_that_st
 @pytest.mark.parametrize("at_once", [1, 7, None])
 async def test_client_resuming_during_changes_gets_each_once(tenant: Tenant, at_once: int | None) -> None:
     seed = time.time_ns()
-    print(f"seed {seed}")  # noqa: T201 - shown where the test fails
+    print(f"seed {seed}")  # noqa: T201 - printed if the test fails
     await tenant.fill_inbox("alice", 200)
     stayed = FollowingClient(tenant, "alice")
     await stayed.load()
@@ -132,7 +133,7 @@ async def test_client_resuming_during_changes_gets_each_once(tenant: Tenant, at_
             done.set()
 
         async def settled() -> int:
-            """The last number, once the clock has nothing left to do."""
+            """Return the last number, once the clock has nothing left to change."""
             snoozed = await tenant.inbox("alice", view="SNOOZED", first=100)
             late = [n for n in snoozed["nodes"] if n["snoozedUntil"] < instant_ahead(minutes=1)]
             page = await tenant.inbox("alice")
@@ -144,7 +145,7 @@ async def test_client_resuming_during_changes_gets_each_once(tenant: Tenant, at_
     assert places(events) == sorted(set(places(events)))
     loaded = Replica()
     await loaded.load(tenant, "alice")
-    if loaded.modseq == end:  # nothing expired since
+    if loaded.modseq == end:  # nothing has expired since
         assert away.state == stayed.replica.state == loaded.state
         assert away.counts == away.recounted == stayed.replica.counts == loaded.counts
 
@@ -162,7 +163,7 @@ async def test_backlog_of_mark_all_cut_in_the_middle_loses_and_duplicates_nothin
     events = await caught_up(tenant, "alice", copied(away), start + 1, at_once=1)
     assert places(events) == changed
 
-    # What has come already changes again, and so does what has not.
+    # Notifications that have arrived change again, and so do those that have not.
     async with tenant.feed("alice", away.cursor) as feed:
         for event in await feed.take(10):
             away.apply(event)
@@ -208,7 +209,7 @@ async def test_more_than_1000_missed_changes_are_a_resync(tenant: Tenant) -> Non
     async with tenant.feed("alice", cursor) as feed:
         events = await feed.take(FEED_MAX_CHANGES, 30)
         assert [modseq(event["cursor"]) for event in events] == list(range(2, FEED_MAX_CHANGES + 2))
-        # A long backlog doesn't count against what a slow client may leave waiting.
+        # A long backlog does not count toward the limit of a slow client.
         await tenant.send("alice", title="live")
         [event] = await feed.take(1)
         assert (event["kind"], event["notification"]["title"]) == ("ADDED", "live")
@@ -221,7 +222,7 @@ async def test_live_changes_after_a_long_backlog_cause_no_resync(tenant: Tenant,
     cursor = (await tenant.inbox("alice"))["position"]
     await tenant.fill_inbox("alice", waiting)
     async with tenant.feed("alice", cursor) as feed:
-        await feed.take(1)  # the rest waits on its way here, most of it in the hub
+        await feed.take(1)  # the rest waits, most of it in the hub
         for _ in range(20):
             await tenant.send("alice")
         events = await feed.take(waiting + 19, 30)
@@ -229,7 +230,7 @@ async def test_live_changes_after_a_long_backlog_cause_no_resync(tenant: Tenant,
 
 
 async def assert_resync(tenant: Tenant, cursor: str) -> None:
-    """RESYNC with the counts of now, then the end; and from its cursor on the feed goes on."""
+    """RESYNC with the current counts, then the end. The feed continues from its cursor."""
     page = await tenant.inbox("alice")
     async with tenant.feed("alice", cursor) as feed:
         async with asyncio.timeout(10):

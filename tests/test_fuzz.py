@@ -1,4 +1,4 @@
-"""What nobody thought of: shapes of JSON, operations of the schema with whatever arguments, and bytes."""
+"""Random JSON, operations of the schema with random arguments, and random bytes."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ messages = anything | st.fixed_dictionaries(
 
 
 async def posted(tenant: Tenant, stopwatch: Stopwatch, body: bytes, user: str | None = "alice") -> None:
-    """Whatever it is, it is answered well."""
+    """The response is well-formed, whatever the input."""
     headers = {"authorization": f"Bearer {tenant.token(user)}"}
     with stopwatch(f"body {body[:100]!r}"):
         async with tenant.http.post(tenant.next_url(), data=BytesIO(body), headers=headers | JSON) as response:
@@ -76,7 +76,7 @@ async def posted(tenant: Tenant, stopwatch: Stopwatch, body: bytes, user: str | 
 
 
 async def written(tenant: Tenant, stopwatch: Stopwatch, message: str | bytes, user: str | None = "alice") -> None:
-    """After it the socket is closed with a code of the protocol, or goes on."""
+    """Afterwards, the socket is closed with a code of the protocol, or still works."""
     async with tenant.socket(user) as socket:
         with stopwatch(f"message {message[:100]!r}"):
             await socket.connection.send(message)
@@ -106,7 +106,7 @@ async def test_fuzzed_messages_and_bodies_break_nothing(
 async def test_fuzzed_bytes_in_a_request_break_nothing(
     tenant: Tenant, stopwatch: Stopwatch, noise: bytes, at: int, gone: int
 ) -> None:
-    """Noise in the place of some of it."""
+    """Replace part of it with random bytes."""
     request = {"query": "query ($n: Int) { inbox(first: $n) { unread } }", "variables": {"n": 5}, "extensions": {}}
     complete = json.dumps(request).encode()
     at %= len(complete)
@@ -114,8 +114,6 @@ async def test_fuzzed_bytes_in_a_request_break_nothing(
     await posted(tenant, stopwatch, body)
     await written(tenant, stopwatch, body.decode(errors="replace"))
 
-
-# ------------------------------------------------------------- operations of the schema
 
 ODD = [None, True, 0, -1, 2**31, 2**63, 1.5, 1e308, "", "\0", "x" * 300, "$ne", "🎉", [], [[]], {}, {"$gt": ""}]
 FAIR: dict[str, list[Any]] = {
@@ -132,7 +130,7 @@ FAIR: dict[str, list[Any]] = {
 
 @st.composite
 def values(draw: st.DrawFn, kind: Any) -> Any:
-    """Of that type, or nearly."""
+    """Return a value of that type, or almost."""
     if draw(st.integers(0, 9)) == 0:
         return draw(st.sampled_from(ODD))
     if is_non_null_type(kind):
@@ -152,7 +150,7 @@ def values(draw: st.DrawFn, kind: Any) -> Any:
 
 @st.composite
 def operations(draw: st.DrawFn) -> Json:
-    """An operation with any of the schema's fields, its arguments in variables."""
+    """Return an operation with any fields of the schema, with their arguments in variables."""
     variables: Json = {}
     declared: list[str] = []
 
@@ -193,8 +191,6 @@ async def test_fuzzed_operations_of_the_schema_break_nothing(
     await posted(tenant, stopwatch, json.dumps(request_).encode(), user)
     await written(tenant, stopwatch, json.dumps({"id": "1", "type": "subscribe", "payload": request_}), user)
 
-
-# ------------------------------------------------------------------------------------------------------- scalars
 
 PLACES = {
     "DateTime": ("query ($v: DateTime%s) { sends(since: %s) { nodes { id } } }", None),
@@ -250,7 +246,7 @@ scalars = st.sampled_from(EDGES) | anything
 
 
 def literal(value: Any) -> str:
-    """The value as it is written in a query."""
+    """Return the value as it is written in a query."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"k{index}: {literal(one)}" for index, one in enumerate(value.values())) + "}"
     if isinstance(value, list):

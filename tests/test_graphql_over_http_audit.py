@@ -1,5 +1,4 @@
-"""The npm package `graphql-http` audits the hub: everything the specification GraphQL over HTTP says it must, should
-and may do."""
+"""The npm package `graphql-http` audits the hub against the specification GraphQL over HTTP: MUST, SHOULD and MAY."""
 
 import asyncio
 import json
@@ -14,7 +13,7 @@ AUDITS = 61
 
 async def test_hub_passes_all_graphql_over_http_audits(node: str, servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    development = {"mode": "development"}  # some audits ask for introspection
+    development = {"mode": "development"}  # some audits require introspection
     async with (
         Deployment(mongod.url, redis.url, apis=1, workers=0, **development) as hub,
         Tenant("a", hub.urls) as tenant,

@@ -1,4 +1,4 @@
-"""The npm package `graphql-ws`, used for real from Node: it is cut off, comes back by itself, and misses nothing."""
+"""The npm package `graphql-ws` in Node: it is disconnected, reconnects, and misses nothing."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ CUTS = scaled(2, 20)  # of each kind
 
 
 class Proxy:
-    """Stands before an API process, on a port of its own, and cuts connections as a network does."""
+    """A proxy in front of an API process that cuts connections like a network failure."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -65,7 +65,7 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class Watch:
-    """`watch.mjs` in a process of its own; `lines` is what it said."""
+    """`watch.mjs` in its own process. `lines`: its output."""
 
     def __init__(self) -> None:
         self.lines: list[Json] = []

@@ -1,4 +1,4 @@
-"""What the running hub says of itself: `health`, `queues`, `providers` and `hub doctor`."""
+"""The state that the hub reports: `health`, `queues`, `providers` and `hub doctor`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -78,7 +78,7 @@ async def doctor(tenant: Tenant, *arguments: str, **environment: str) -> tuple[i
 async def test_health_of_a_working_hub_is_ok_also_in_doctor(
     tenant: Tenant, running: Deployment, store: Database, servers: tuple[Mongod, Redis]
 ) -> None:
-    """The hub's own word counts: a shell without HUB_SMTP_URL is no hub without email."""
+    """The running hub counts: a shell without HUB_SMTP_URL does not mean that the hub has no email."""
     await tenant.send("u1", channels=["EMAIL"])
     await wait_for_deliveries(tenant, "SENT")
 
@@ -170,7 +170,7 @@ async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: Fake
 async def test_health_without_redis_and_workers_reports_both(
     tenant: Tenant, running: Deployment, store: Database
 ) -> None:
-    """A worker that stops in order is gone at once; providers that this version does not know are left out."""
+    """A worker that stops normally disappears immediately. Unknown providers are left out."""
     fields = provider_settings(redis_url="redis://127.0.0.1:1")
     strange = {"$push": {"providers": {"channel": "FAX", "provider": "fax"}}}
     async with redis(fields) as client:
@@ -192,5 +192,5 @@ async def test_health_without_redis_and_workers_reports_both(
 
 
 def test_lane_wait_time_is_the_sum_over_its_turns() -> None:
-    """The first turn lasts `requeue_after_s`, later ones twice and four times that."""
+    """The first turn lasts `requeue_after_s`, later ones two and four times that."""
     assert [queued_for(times, 60).total_seconds() for times in (0, 1, 2, 3, 4)] == [0, 60, 180, 420, 660]

@@ -1,4 +1,4 @@
-"""What HTTP clients may send and accept, from which pages, and how bytes without a token are bounded."""
+"""HTTP clients: media types, origins, pipelining, and bounds for bytes without a token."""
 
 import asyncio
 import gzip
@@ -29,7 +29,7 @@ GET = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 
 @pytest.fixture(scope="module")
 async def api(servers: tuple[Mongod, Redis]) -> AsyncIterator[Process]:
-    """One process, which pages of one origin may call."""
+    """One process whose pages of one origin may call it."""
     mongod, redis = servers
     settings = {"allowed_origins": "HTTPS://App.example.org:443/", "redis_prefix": "http:", "write_timeout_s": "2"}
     async with Deployment(mongod.url, redis.url, apis=1, workers=0, **settings) as running:
@@ -41,9 +41,6 @@ async def here(api: Process) -> AsyncIterator[Tenant]:
     async with Tenant("http", [api.url]) as tenant:
         yield tenant
     assert "Traceback" not in CANCELLATION_WARNINGS.sub("", api.log)
-
-
-# ---------------------------------------------------------------- Accept
 
 
 @pytest.mark.parametrize(
@@ -80,7 +77,7 @@ def test_accept_header_selects_the_best_media_type(header: str, single: str, eve
     "accept", [f"{GRAPHQL_JSON}, {EVENTS}", f"{JSON}, {EVENTS};q=0.1", f"{EVENTS}", "application/*, text/*"]
 )
 async def test_subscription_by_post_is_a_stream_if_accepted(here: Tenant, accept: str) -> None:
-    """And a query of the same client is answered by order and q."""
+    """A query of the same client is answered by order and q."""
     headers = {"authorization": f"Bearer {here.token('alice')}", "accept": accept}
     async with here.http.post(here.urls[0], json={"query": FEED}, headers=headers) as response:
         assert (response.status, response.content_type) == (200, EVENTS)
@@ -93,9 +90,6 @@ async def test_subscription_by_post_without_a_stream_names_the_media_type(here: 
     async with here.http.post(here.urls[0], json={"query": FEED}, headers=headers) as response:
         assert response.status == 400
         assert EVENTS in (await response.json())["errors"][0]["message"]
-
-
-# ---------------------------------------------------------------- bodies
 
 
 @pytest.mark.parametrize(
@@ -143,11 +137,9 @@ async def test_body_with_a_json_media_type_variant_is_accepted(here: Tenant, hea
         assert response.status == 200
 
 
-# ---------------------------------------------------------------- pages of other origins
-
-
 async def test_page_of_an_allowed_origin_may_send_any_header(here: Tenant) -> None:
-    """What tracing and error trackers add, for one; credentials are never allowed, because there are no cookies."""
+    """For example headers of tracing and error trackers. Credentials are never allowed, because there are no
+    cookies."""
     requested = "authorization,baggage,sentry-trace,tracestate,apollographql-client-name,x-anything"
     headers = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": requested}
     async with here.http.options(here.urls[0], headers=headers) as response:
@@ -162,9 +154,6 @@ async def test_page_of_an_allowed_origin_may_send_any_header(here: Tenant) -> No
         assert response.headers["access-control-allow-headers"] == requested
 
 
-# ---------------------------------------------------------------- the Host header
-
-
 @pytest.mark.parametrize(
     "path", ["/unsubscribe/x/", "/r/x/", "/providers/ses/", "/healthz/", "/readyz/", "/metrics/", "/graphql/", "//x/"]
 )
@@ -177,12 +166,9 @@ async def test_path_with_an_extra_slash_does_not_redirect_to_the_host_header(her
             assert "evil.example" not in f"{response.headers} {await response.text()}"
 
 
-# ---------------------------------------------------------------- bytes without a token
-
-
 async def flood(server: RawConnection, part: bytes) -> int:
-    """Sends that again and again, up to FLOOD_BYTES, and reads nothing, until the hub takes no more for a second.
-    Returns how much it took."""
+    """Send this repeatedly without reading, up to FLOOD_BYTES, until the hub accepts nothing for a second. Return the
+    number of accepted bytes."""
     parts = part * (65_536 // len(part) + 1)
     sent = 0
     while sent < FLOOD_BYTES:
@@ -196,7 +182,7 @@ async def flood(server: RawConnection, part: bytes) -> int:
 
 
 async def test_pipelined_requests_are_not_read_ahead(api: Process) -> None:
-    """Megabytes of requests on one connection, whose answers nobody reads, without a token."""
+    """Megabytes of requests on one connection without a token, whose responses are not read."""
     before = resident_bytes(api)
     post = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
     for request in (GET, post):
@@ -217,7 +203,7 @@ async def test_pipelined_requests_are_all_answered_in_order(api: Process) -> Non
 
 
 async def test_pipelined_requests_with_split_bodies_are_answered(here: Tenant, api: Process) -> None:
-    """Whatever the pieces are that arrive."""
+    """In whatever pieces they arrive."""
     body = b'{"query": "{ me { id } }", "x": "' + b"\r\n\r\n" * 100_000 + b'"}'
     body = body.replace(b"\r\n\r\n", b"\\r\\n ")
     token = here.token("alice")
@@ -233,7 +219,7 @@ async def test_pipelined_requests_with_split_bodies_are_answered(here: Tenant, a
 
 
 async def test_unsupported_upgrade_is_ignored(here: Tenant, api: Process) -> None:
-    """As Java's HttpClient asks with every first request (RFC 9110, 7.8)."""
+    """Java's HttpClient sends this with every first request (RFC 9110, 7.8)."""
     token = f"authorization: Bearer {here.token('alice')}\r\ncontent-type: {JSON}\r\n"
     upgrade = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
     head = f"POST /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}{token}content-length: {len(QUERY)}\r\n\r\n".encode()
@@ -265,7 +251,7 @@ async def test_invalid_bytes_after_a_request_are_answered_after_it(api: Process)
 
 
 async def test_stream_followed_by_a_request_ends_with_its_connection(here: Tenant, api: Process) -> None:
-    """The stream's place among its user's sockets is free again, again and again."""
+    """The stream frees its slot among the sockets of its user each time."""
     body = b'{"query": "subscription { inbox { kind } }"}'
     token = f"authorization: Bearer {here.token('bob')}\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
     head = f"POST /graphql HTTP/1.1\r\nhost: x\r\n{token}content-length: {len(body)}\r\n\r\n"
@@ -280,7 +266,7 @@ async def test_stream_followed_by_a_request_ends_with_its_connection(here: Tenan
 
 
 async def test_pings_without_reading_the_pongs_are_not_read_ahead(api: Process) -> None:
-    """And so do messages in a heap, before anybody has said who they are."""
+    """The same holds for many messages before `connection_init`."""
     before = resident_bytes(api)
     for part in (frame(FIN | PING, b"x" * 125), frame(FIN | TEXT, b'{"type": "ping"}'), frame(FIN | PING)):
         async with open_raw(api.port) as server:
@@ -291,12 +277,12 @@ async def test_pings_without_reading_the_pongs_are_not_read_ahead(api: Process) 
 
 
 async def test_many_frames_at_once_do_not_block_other_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that sends nothing but empty frames holds nobody up."""
+    """A client that sends only empty frames does not block others."""
     read: list[bytes] = []
-    others = 0  # turns of others
+    others = 0  # turns of other clients
 
     def parse(_: object, data: bytes) -> None:
-        time.sleep(0.002)  # as long as hundreds of frames take
+        time.sleep(0.002)  # the time of a few hundred frames
         read.append(data)
 
     class Reader(WebSocketReader):
@@ -330,7 +316,7 @@ async def test_socket_that_reads_gets_a_pong_for_each_ping(api: Process) -> None
 
 
 async def test_many_connections_with_large_headers_use_little_memory(api: Process) -> None:
-    """200 connections, each with as many headers as fit and no end."""
+    """200 connections, each with the maximum of headers and without an end."""
     before = resident_bytes(api)
     async with AsyncExitStack() as stack:
         for _ in range(200):
@@ -343,7 +329,7 @@ async def test_many_connections_with_large_headers_use_little_memory(api: Proces
 
 
 async def test_close_during_messages_logs_no_traceback(here: Tenant, api: Process) -> None:
-    """Messages, and in the same segment the client's close; or the connection just ends."""
+    """Messages and the close of the client in one segment, or only the end of the connection."""
     goodbye = frame(FIN | 0x8, b"\x03\xe8")
     init = f'{{"type": "connection_init", "payload": {{"authorization": "Bearer {here.token("alice")}"}}}}'.encode()
     query = b'{"id": "%d", "type": "subscribe", "payload": {"query": "{ me { id } }"}}'

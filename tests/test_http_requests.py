@@ -11,8 +11,6 @@ import aiohttp
 from tests.client import Json, Tenant
 from tests.graphql_errors import BAD_USER_INPUT, LARGE
 
-# ------------------------------------------------------------- HTTP itself
-
 
 async def post(
     tenant: Tenant, body: bytes, content_type: str = "application/json", user: str | None = None, **headers: str
@@ -60,7 +58,7 @@ async def test_content_type_other_than_json_is_rejected(tenant: Tenant) -> None:
 
 
 async def test_body_too_large_is_413(tenant: Tenant) -> None:
-    """1 MiB for everything, 4 MiB for sendMany."""
+    """1 MiB in general, 4 MiB for sendMany."""
 
     def padded(query: str, size: int) -> bytes:
         return json.dumps({"variables": {"pad": "x" * size}, "query": query}).encode()
@@ -90,7 +88,7 @@ async def test_very_large_body_is_not_read_to_its_end(tenant: Tenant) -> None:
             async with tenant.http.post(tenant.next_url(), data=endless(), headers=sent) as response:
                 assert response.status == 413
         except aiohttp.ClientError:
-            pass  # the connection may be closed under the rest
+            pass  # the connection may be closed before the rest is sent
     assert (await tenant.execute("{ me { id } }", user="alice"))["me"]
 
 
@@ -112,7 +110,7 @@ async def test_get_allows_only_queries(tenant: Tenant) -> None:
     for method in ("PUT", "DELETE", "PATCH"):
         async with tenant.http.request(method, tenant.next_url()) as response:
             assert response.status == 405
-    # Not as a stream of events either.
+    # Also not as an event stream.
     sent = {"authorization": f"Bearer {tenant.token('alice')}", "accept": "text/event-stream"}
     url = f"{tenant.next_url()}?{urlencode({'query': 'mutation { markAllRead { changed } }'})}"
     async with tenant.http.get(url, headers=sent) as response:
@@ -131,7 +129,7 @@ async def test_production_has_no_suggestions_and_no_graphiql(tenant: Tenant) -> 
 
 
 async def test_internal_errors_show_no_details(tenant: Tenant) -> None:
-    """Odd but well-formed input: whatever comes back, nothing broke."""
+    """Unusual but well-formed input never causes an internal error."""
     odd = ["", "\0", "\ud83d\ude00", "$where", "x" * 100_000, "../..", "{}", "ü" * 1000]
     for value in odd:
         for query, user in (
@@ -149,11 +147,8 @@ async def test_internal_errors_show_no_details(tenant: Tenant) -> None:
             )
 
 
-# ------------------------------------------------------------- server-sent events
-
-
 async def events_of(response: aiohttp.ClientResponse, count: int) -> list[tuple[str, Json | None]]:
-    """The next events of a stream; comments are passed over."""
+    """Return the next events of a stream, without comments."""
     found: list[tuple[str, Json | None]] = []
     name = ""
     async with asyncio.timeout(10):

@@ -1,4 +1,4 @@
-"""The hub's clock is MongoDB's, and nothing that happens to the clock of this machine shows."""
+"""The hub uses MongoDB's clock. Changes of the machine's clock have no effect."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ STEP = timedelta(minutes=10)
 
 
 async def test_step_of_the_machine_clock_does_not_change_the_hub_clock(database: Database) -> None:
-    """Neither before the next reading of MongoDB's clock nor after it."""
+    """Neither before nor after the next reading of MongoDB's clock."""
     steps = [timedelta()]
     hub = ServerClock(database, lambda: clock.now() + steps[-1])
     await hub.sync()
@@ -36,14 +36,14 @@ async def test_step_of_the_machine_clock_does_not_change_the_hub_clock(database:
 
 
 async def test_wrong_machine_clock_is_corrected_by_mongodb(database: Database) -> None:
-    """Whatever the local clock said."""
+    """Independent of the local clock."""
     hub = ServerClock(database, lambda: clock.now() + timedelta(days=400))
     await hub.sync()
     assert abs(hub.now() - clock.now()) < timedelta(seconds=5)
 
 
 async def test_clock_advances_with_the_monotonic_clock(database: Database) -> None:
-    """And not with the local one."""
+    """Independent of the local clock."""
     passed_s = 0.0
     hub = ServerClock(database, clock.now, lambda: time.monotonic() + passed_s)
     await hub.sync()
@@ -53,7 +53,7 @@ async def test_clock_advances_with_the_monotonic_clock(database: Database) -> No
 
 
 async def test_clock_read_often_never_goes_back(database: Database) -> None:
-    """A reading that differs by no more than its own error moves nothing back by more than that error."""
+    """A reading that differs by no more than its own error moves the clock back by no more than that error."""
     hub = ServerClock(database, clock.now)
     await hub.sync()
     newest = hub.now()
@@ -64,8 +64,7 @@ async def test_clock_read_often_never_goes_back(database: Database) -> None:
 
 
 async def test_send_uses_the_hub_clock_for_ids_creation_and_order(servers: tuple[Mongod, Redis]) -> None:
-    """A process whose clock is a day behind sends in between two others; its send sorts between theirs, and `since`
-    finds it."""
+    """The clock of a process is a day behind two others: its send sorts between theirs, and `since` finds it."""
     mongod, redis = servers
     tenant = f"t{uuid4().hex[:12]}"
     created = []
@@ -94,7 +93,7 @@ async def test_send_uses_the_hub_clock_for_ids_creation_and_order(servers: tuple
 
 @given(st.lists(MOMENTS, min_size=1, max_size=20))
 def test_ids_are_uuids_of_their_instant_and_sort_by_creation(moments: list[datetime]) -> None:
-    """Also many of one millisecond."""
+    """Also for many ids of one millisecond."""
     for at in sorted(moments):
         created = [ids.new_id(at) for _ in range(20)]
         assert created == sorted(set(created))
@@ -105,14 +104,14 @@ def test_ids_are_uuids_of_their_instant_and_sort_by_creation(moments: list[datet
 
 
 def test_ids_keep_their_order_when_the_clock_goes_back_a_little() -> None:
-    """By less than a second, as a reading of MongoDB's clock may move it."""
+    """By less than a second, like a reading of MongoDB's clock."""
     now = clock.now()
     created = [ids.new_id(now - timedelta(milliseconds=back)) for back in (0, 1, 500, 999)]
     assert created == sorted(created)
 
 
 async def test_clock_runs_on_while_mongodb_is_away() -> None:
-    """It keeps what it knew."""
+    """It keeps its last reading."""
     async with AsyncMongoClient("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=50) as client:
         hub = ServerClock(client["hub"], clock.now)
         running = asyncio.create_task(hub.run())

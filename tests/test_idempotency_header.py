@@ -1,4 +1,4 @@
-"""The `Idempotency-Key` header: whose it is, what is kept for it, and what is never kept."""
+"""The `Idempotency-Key` header: its scope, what is stored for it, and what is never stored."""
 
 from typing import Any
 from uuid import uuid4
@@ -41,13 +41,13 @@ async def endpoints(tenant: Tenant) -> int:
 
 
 async def kept(database: Database, tenant: Tenant) -> str:
-    """All that is kept for keys of a tenant, as text."""
+    """Return everything that is stored for keys of a tenant, as text."""
     docs = await database.idempotency.find({"_id": {"$regex": f"^{tenant.name}/"}}).to_list()
     return str(docs)
 
 
 async def test_idempotency_key_of_an_admin_returns_nothing_to_a_service(tenant: Tenant) -> None:
-    """The same text and key from another role or subject is another request, whose own rights are checked."""
+    """The same text and key with another role or subject is another request, whose own rights are checked."""
     first = await keyed(tenant, CREATE, "k", input=GOOD)
     assert first["data"]["createWebhook"]["secret"]
     second = await keyed(tenant, CREATE, "k", role=Role.SERVICE, input=GOOD)
@@ -60,7 +60,7 @@ async def test_idempotency_key_of_an_admin_returns_nothing_to_a_service(tenant: 
 
 
 async def test_secret_is_not_stored_and_its_mutation_runs_once(tenant: Tenant, database: Database) -> None:
-    """A repeated key makes no second webhook, and its answer names no secret."""
+    """A repeated key creates no second webhook, and its response contains no secret."""
     query = "mutation ($input: WebhookInput!) { ...F } fragment F on Mutation { category: createWebhook(input: $input) { ... { key: secret } } }"
     secret = (await keyed(tenant, query, "k", input=GOOD))["data"]["category"]["key"]
     for _ in range(2):
@@ -75,7 +75,7 @@ async def test_secret_is_not_stored_and_its_mutation_runs_once(tenant: Tenant, d
 @pytest.mark.parametrize("role", [Role.ADMIN, Role.SERVICE])
 @pytest.mark.parametrize("how", EXPORTS)
 async def test_user_export_is_not_stored(tenant: Tenant, database: Database, how: str, role: Role) -> None:
-    """Whatever the text looks like, the selected fields of the schema decide."""
+    """The fields of the schema decide, not the text of the query."""
     label, title = uuid4().hex, uuid4().hex
     await tenant.execute('mutation { upsertUsers(users: [{id: "alice", phone: "+4915112345678"}]) { id } }')
     query = 'mutation ($l: String!) { connectWebhook(url: "https://hooks.example/a", label: $l) { secret } }'
@@ -91,7 +91,7 @@ async def test_user_export_is_not_stored(tenant: Tenant, database: Database, how
 
 
 async def test_partially_failed_mutation_runs_once(tenant: Tenant) -> None:
-    """What took effect is not repeated, also where the error makes `data` null."""
+    """Finished work is not repeated, also if the error makes `data` null."""
     responses = [await keyed(tenant, PARTS, "k", one=GOOD, two=BAD) for _ in range(3)]
     assert await endpoints(tenant) == 1
     assert codes(responses[0]) == {"BAD_USER_INPUT"}
@@ -99,7 +99,7 @@ async def test_partially_failed_mutation_runs_once(tenant: Tenant) -> None:
 
 
 async def test_mutation_without_effect_may_run_again_under_its_key(tenant: Tenant) -> None:
-    """One bad field before a good one ends the operation before anything was made."""
+    """An invalid field before a valid one ends the operation before anything is created."""
     assert codes(await keyed(tenant, PARTS, "k", one=BAD, two=GOOD)) == {"BAD_USER_INPUT"}
     assert await endpoints(tenant) == 0
     assert codes(await keyed(tenant, PARTS, "k", one=GOOD, two=GOOD)) == set()
@@ -107,7 +107,7 @@ async def test_mutation_without_effect_may_run_again_under_its_key(tenant: Tenan
 
 
 async def test_stored_response_about_a_user_is_erased_with_the_user(tenant: Tenant, database: Database) -> None:
-    """The request is still not carried out again: that would bring the person back."""
+    """The request is not executed again, because that would create the user again."""
     query = 'mutation { upsertUsers(users: [{id: "alice", email: "al@people.example"}]) { id email } }'
     first = await keyed(tenant, query, "k")
     assert await keyed(tenant, query, "k") == first

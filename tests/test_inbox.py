@@ -116,7 +116,7 @@ async def test_view_contains_the_notifications_in_its_states(tenant: Tenant) -> 
     }.items():
         page = await tenant.inbox("alice", **(Json(view=view) if view else {}))
         assert notification_ids(page) == expected, view
-        assert (page["unread"], page["unseen"]) == (2, 1)  # of the whole inbox, whatever the view
+        assert (page["unread"], page["unseen"]) == (2, 1)  # of the whole inbox, in every view
 
 
 async def test_filters_narrow_and_combine(tenant: Tenant) -> None:
@@ -204,8 +204,8 @@ async def test_pages_stay_stable_while_items_arrive_and_leave(tenant: Tenant) ->
         assert info["hasPreviousPage"] == (after is not None)
         found += notification_ids(page)
         await tenant.send("alice", title="Newer")
-        await tenant.mark("alice", "archive", found[0])  # what was on an earlier page leaves
-        await tenant.mark("alice", "markRead", before[-1])  # what is still to come changes
+        await tenant.mark("alice", "archive", found[0])  # an item of an earlier page leaves
+        await tenant.mark("alice", "markRead", before[-1])  # an item of a later page changes
         if not info["hasNextPage"]:
             break
         after = info["endCursor"]

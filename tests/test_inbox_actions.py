@@ -14,7 +14,7 @@ MARKS = ["markSeen", "markRead", "markUnread", "archive", "unarchive", "snooze",
 
 @asynccontextmanager
 async def quiet_but_for(tenant: Tenant, user: str, *kinds: str) -> AsyncIterator[list[Json]]:
-    """What happens inside makes exactly these events, in this order; they are in the list afterwards."""
+    """Check that the block causes exactly these events, in this order. They are in the list afterwards."""
     events: list[Json] = []
     async with tenant.feed(user, (await tenant.inbox(user))["position"]) as feed:
         yield events
@@ -27,7 +27,7 @@ async def quiet_but_for(tenant: Tenant, user: str, *kinds: str) -> AsyncIterator
     assert [event["kind"] for event in events] == list(kinds)
 
 
-# field: set up first, what it sets, what else, unread and unseen after it
+# field: marks before it, fields that it sets, counts after it, kind of the event
 EFFECTS: dict[str, tuple[list[str], dict[str, bool], tuple[int, int], str]] = {
     "markSeen": ([], {"seenAt": True}, (1, 0), "UPDATED"),
     "markRead": ([], {"seenAt": True, "readAt": True}, (0, 0), "UPDATED"),
@@ -42,7 +42,7 @@ EFFECTS: dict[str, tuple[list[str], dict[str, bool], tuple[int, int], str]] = {
 
 @pytest.mark.parametrize("field", MARKS)
 async def test_mark_changes_its_fields_once(tenant: Tenant, field: str) -> None:
-    """The second time changes nothing and makes no event."""
+    """The second call changes nothing and sends no event."""
     before, effects, counts, kind = EFFECTS[field]
 
     [id] = await send_numbered(tenant, "alice", 1, requireAck=True)
@@ -176,7 +176,7 @@ async def test_expired_notification_is_removed_in_every_state(tenant: Tenant, be
     page = await tenant.inbox("alice", view="ALL")
     assert (page["nodes"], page["unread"], page["unseen"]) == ([], 0, 0)
     assert (await tenant.execute(f'{{ notification(id: "{id}") {{ id }} }}', user="alice"))["notification"] is None
-    for field in MARKS:  # and stays away
+    for field in MARKS:  # and it stays removed
         payload = await tenant.mark("alice", field, id, until=FAR_FUTURE if field == "snooze" else None)
         assert payload["changed"] == 0
     send = (await tenant.execute(f'{{ send(id: "{sent["send"]["id"]}") {{ counts {{ channel status count }} }} }}'))[

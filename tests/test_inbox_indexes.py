@@ -19,7 +19,7 @@ from tests.processes import SECRET
 
 
 class Commands(CommandListener):
-    """What a client asked the server, as it was sent."""
+    """The commands that a client sent."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -36,7 +36,7 @@ class Commands(CommandListener):
 
 
 def stages(plan: Any) -> set[str]:
-    """Every stage name within a winning plan."""
+    """Return the names of all stages of a winning plan."""
     found: set[str] = set()
     if isinstance(plan, dict):
         if isinstance(plan.get("stage"), str):
@@ -95,7 +95,7 @@ async def test_every_inbox_query_uses_an_index_and_sorts_nothing(tenant: Tenant,
             assert found & {"IXSCAN", "IDHACK"}, command
             assert not found & {"COLLSCAN", "SORT"}, (command, found)
         commands.sent.clear()
-        await sends.counts([send.id])  # sorts its few groups, nothing else
+        await sends.counts([send.id])  # it sorts only its few groups
         [command] = commands.sent
         found = await explained(database, command)
         assert "IXSCAN" in found
@@ -103,7 +103,7 @@ async def test_every_inbox_query_uses_an_index_and_sorts_nothing(tenant: Tenant,
 
 
 async def explained(database: Any, command: dict[str, Any]) -> set[str]:
-    """The stages of the plan that the server chooses for a command that was sent."""
+    """Return the stages of the plan that the server chooses for a command."""
     session = {"lsid", "readConcern", "txnNumber", "startTransaction", "autocommit"}
     bare = {name: value for name, value in command.items() if name[0] != "$" and name not in session}
     return stages(await database.command({"explain": bare, "verbosity": "queryPlanner"}))

@@ -43,7 +43,7 @@ def test_views_are_unions_of_states() -> None:
 def test_mark_twice_changes_nothing_the_second_time(n: Notification, name: str) -> None:
     after = MARKS[name](n, NOW)
     if after is not None:
-        assert after != n, "what changes nothing is None: it makes no event"
+        assert after != n, "a mark without effect returns None, so it sends no event"
         assert MARKS[name](replace(after, added_modseq=9), NOW) is None
         assert state.with_state(normalized(after)) == state.with_state(after), (
             "read implies seen, archived is not snoozed"
@@ -53,7 +53,7 @@ def test_mark_twice_changes_nothing_the_second_time(n: Notification, name: str) 
 
 @given(visible_notifications, marks)
 def test_mark_changes_only_fields_that_the_committer_writes(n: Notification, name: str) -> None:
-    """The committer writes the fields of MARKED only: what a mark changed beside them would be told and then lost."""
+    """The committer writes only MUTABLE_FIELDS: other changes would be published and then lost."""
     after = state.with_state(MARKS[name](n, NOW) or n)
     before_document, after_document = document(n), document(after)
     changed = {

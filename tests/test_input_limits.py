@@ -298,7 +298,7 @@ async def test_every_limit_is_a_setting_named_in_its_error(servers: tuple[Mongod
 
 
 async def ended(connection: ClientConnection) -> tuple[int, str]:
-    """The close code, and the setting in its reason."""
+    """Return the close code, and the setting in its reason."""
     async with asyncio.timeout(5):
         with pytest.raises(ConnectionClosed) as closed:
             while True:
@@ -309,7 +309,7 @@ async def ended(connection: ClientConnection) -> tuple[int, str]:
 
 
 async def test_query_at_its_limits_is_accepted(tenant: Tenant) -> None:
-    """1,000 tokens, and 10 fields at the root, wherever they stand."""
+    """1,000 tokens, and 10 root fields, also in fragments."""
     thousand = "{ me { " + " ".join(["id"] * 20 + [f"a{n}: id" for n in range(325)]) + " } }"  # 5 + 20 + 3 * 325
     assert await tenant.execute(thousand, user="alice")
     assert await error_codes_and_fields(tenant, thousand.replace("id", "id id", 1)) == [(BAD_USER_INPUT, None)]

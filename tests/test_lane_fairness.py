@@ -1,4 +1,4 @@
-"""Whose turn it is: by priority, by tenant, and nobody is starved."""
+"""The order of lanes: by priority, then tenants in turn, without starvation."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ async def put(lanes: Lanes, priority: str, tenant: str, many: int) -> None:
 
 
 def shares(accepted: list[tuple[str, str]], word: int) -> Counter[str]:
-    """How many of each priority (0) or tenant (1)."""
+    """Count the ids of each priority (0) or tenant (1)."""
     assert all(lane == lane_of("EMAIL", *id.split("/")[:2]) for lane, id in accepted)
     return Counter(id.split("/")[word] for _, id in accepted)
 
@@ -70,7 +70,7 @@ async def test_tenants_take_turns_within_their_limits(lanes: Lanes) -> None:
     assert await lanes.take("EMAIL", 12, 9, {"flood": 9}) == []
     await put(lanes, "LOW", "small", 1)
     assert shares(await lanes.take("EMAIL", 12, 9, {"flood": 9}), 1) == {"small": 1}
-    assert len(await lanes.take("EMAIL", 12, 12, {})) == 12, "what was passed over is still there"
+    assert len(await lanes.take("EMAIL", 12, 12, {})) == 12, "skipped ids are still there"
 
 
 async def test_lane_with_an_evicted_turn_gets_a_new_one(servers: tuple[Mongod, Redis]) -> None:
@@ -89,7 +89,7 @@ async def test_lane_with_an_evicted_turn_gets_a_new_one(servers: tuple[Mongod, R
         assert len(await lanes.take("EMAIL", 2, 12, {})) == 2
         await put(lanes, "HIGH", "acme", 2)
         await evict()
-        assert await lanes.free_capacity([lane]) == [0], "nothing can be put on a lane that is full"
+        assert await lanes.free_capacity([lane]) == [0], "a full lane accepts nothing"
         assert len(await lanes.take("EMAIL", 12, 12, {})) == 4
 
 
@@ -129,7 +129,8 @@ async def flood(tenant: Tenant, user: str, many: int, **more: object) -> None:
 
 
 async def waits_s(tenant: Tenant, outside: FakeChannels, many: int) -> list[float]:
-    """How long each of `many` HIGH deliveries takes, one after the other: from the call of `send` to its arrival."""
+    """Return how long each of `many` HIGH deliveries takes, one after another, from the call of `send` to its
+    arrival."""
     waits = []
     for _ in range(many):
         started_at = time.monotonic()

@@ -16,9 +16,6 @@ from tests.telemetry import log_lines
 INTERNAL = "INTERNAL_SERVER_ERROR"
 
 
-# ---------------------------------------------------------------------------------------------------- request ids
-
-
 @pytest.mark.parametrize(
     ("given", "kept"),
     [("build-1041/retry:2", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("a{}", False), ("", False)],
@@ -43,12 +40,9 @@ async def test_error_responses_have_a_request_id(tenant: Tenant, accept: str, to
         assert "errors" in await response.json()
 
 
-# ---------------------------------------------------------------------------------------------------- internal errors
-
-
 @dataclass(frozen=True)
 class Broken:
-    """A user with a mailbox that nobody can read, the id of a notification, and a cursor from before it."""
+    """A user with an unreadable mailbox, the id of a notification, and a cursor from before it."""
 
     user: str
     id: str
@@ -67,7 +61,7 @@ async def broken(tenant: Tenant, database: Database) -> AsyncIterator[Broken]:
 
 
 def the_fault(deployment: Deployment, tenant: Tenant, request_id: str, user: str = "ann") -> str:
-    """The traceback in the one line about an internal error, which says whose request it was, and no more."""
+    """Return the traceback of the only line about an internal error. It contains the caller and no data."""
     [line] = log_lines(*deployment.apis, request_id=request_id, level="error")
     assert (line["event"], line["tenant"], line["user"]) == ("internal_error", tenant.name, user)
     assert set(line) == {"event", "tenant", "user", "request_id", "level", "timestamp", "exception"}
@@ -137,9 +131,6 @@ async def test_mongodb_errors_are_logged_without_documents(
     assert not any(title in api.log for api in deployment.apis)
 
 
-# ---------------------------------------------------------------------------------------------------- operations
-
-
 async def test_operations_are_logged_at_debug_without_content(
     servers: tuple[Mongod, Redis],
 ) -> None:
@@ -165,4 +156,4 @@ async def test_operations_are_logged_at_debug_without_content(
     ]
     assert len({line["request_id"] for line in output}) == 4
     assert "not for the log" not in process.log
-    assert "eyJ" not in process.log  # as tokens begin
+    assert "eyJ" not in process.log  # tokens begin like that

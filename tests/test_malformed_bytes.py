@@ -63,14 +63,14 @@ FRAMES: dict[str, tuple[bytes, int]] = {
 
 
 class Wire:
-    """A bare connection to an API process."""
+    """A connection to an API process that sends raw bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
     async def status(self) -> int:
-        """Of the next answer; 0 where the connection was closed without one."""
+        """Return the status of the next response, or 0 if the connection was closed without one."""
         line = await self.reader.readline()
         if not line:
             return 0
@@ -79,7 +79,7 @@ class Wire:
         return int(line.split()[1])
 
     async def close_code(self) -> int:
-        """Of the close frame that comes; other frames are passed over."""
+        """Return the code of the next close frame. Other frames are skipped."""
         while True:
             opcode, size = await self.reader.readexactly(2)
             if size == 126:
@@ -109,7 +109,7 @@ async def test_invalid_frame_closes_the_socket(tenant: Tenant, stopwatch: Stopwa
         with stopwatch(what):
             connection.writer.write(sent)
             assert await connection.close_code() == code
-        if code >= BAD_REQUEST:  # the hub waits for an answer to these
+        if code >= BAD_REQUEST:  # the hub waits for a close frame of the client
             connection.writer.write(frame(FIN | CLOSE, struct.pack("!H", code)))
         with suppress(ConnectionResetError):
             assert not await connection.reader.read()  # and it is closed
@@ -154,7 +154,7 @@ async def status(tenant: Tenant, stopwatch: Stopwatch, what: str, sent: bytes) -
         ({"upgrade": "h2c"}, {401}),
         ({"sec_websocket_protocol": ", ,"}, {101, 400}),
         ({"sec_websocket_protocol": '"'}, {101, 400}),
-        ({"sec_websocket_protocol": None}, {101}),  # to be told with 4406
+        ({"sec_websocket_protocol": None}, {101}),  # it is rejected with 4406
         ({"sec_websocket_extensions": "permessage-deflate; server_max_window_bits=999"}, {101, 400}),
         ({"sec_websocket_extensions": ";;;"}, {101, 400}),
         ({"origin": "https://evil.example"}, {403}),
@@ -188,7 +188,7 @@ REQUESTS: dict[str, tuple[bytes, set[int]]] = {
     "HTTP 2.0": (b"GET /healthz HTTP/2.0\r\nhost: x\r\n\r\n", {400}),
     "HTTP 0.9 in a whole line": (b"GET /healthz HTTP/0.9\r\nhost: x\r\n\r\n", {400}),
     "300 headers": (b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 300 + b"\r\n", {431}),
-    # 0: closed without a word, which some of this deserves
+    # 0: closed without a response, which is acceptable for some of these
     "no HTTP": (b"hello\r\n\r\n", {400}),
     "zeros": (b"\0" * 1000, {400}),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200)), {400}),

@@ -30,7 +30,7 @@ def subscribe(payload: Any = None, **more: Any) -> str:
 
 
 def bomb(levels: int = LEVELS) -> str:
-    """Doubled fragments, chained: 2 ** levels fields in some kilobytes."""
+    """Return chained fragments that double each time: 2 ** levels fields in a few kilobytes."""
     chain = "".join(f"fragment f{n} on Query {{ ...f{n + 1} ...f{n + 1} }} " for n in range(levels))
     return f"{{ ...f0 }} {chain} fragment f{levels} on Query {{ __typename }}"
 
@@ -192,7 +192,7 @@ REFUSED_OPERATIONS = {
 
 
 async def closed_with(connection: ClientConnection) -> int:
-    """The close code that the server ends it with; messages before that are passed over."""
+    """Return the code with which the server closes the socket. Earlier messages are skipped."""
     async with asyncio.timeout(5):
         try:
             while True:
@@ -234,7 +234,7 @@ async def test_harmless_message_keeps_the_socket_open(tenant: Tenant, stopwatch:
 
 
 async def still_there(socket: Socket) -> None:
-    """It answers; what it says before that is passed over."""
+    """Check that the socket still responds. Earlier messages are skipped."""
     await socket.write({"type": "ping"})
     async with asyncio.timeout(5):
         while (await socket.read())["type"] != "pong":
@@ -242,7 +242,7 @@ async def still_there(socket: Socket) -> None:
 
 
 async def test_ping_before_init_is_answered(tenant: Tenant) -> None:
-    """The protocol allows them at any time."""
+    """The protocol allows pings at any time."""
     url = tenant.next_url().replace("http", "ws", 1)
     async with connect(url, subprotocols=[SUBPROTOCOL]) as connection:
         await connection.send('{"type": "pong"}')
@@ -300,5 +300,5 @@ async def test_invalid_operation_is_rejected_over_http_and_socket(
 
 
 async def test_fragment_bomb_is_counted_without_expansion() -> None:
-    """2 ** 60 fields: whoever spread them would not come back."""
+    """2 ** 60 fields: expanding them would never end."""
     assert find_limit_error(parse(bomb(), max_tokens=1000), Settings(jwt_secret=(SECRET,)))

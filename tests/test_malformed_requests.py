@@ -69,8 +69,8 @@ BODIES: dict[str, bytes] = {
     "XML": b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>',
 }
 NO_UTF8 = {"a byte order mark", "UTF-16", "UTF-32", "gzip", "a bomb of gzip"}
-"""Bodies of another encoding: the answer says which is accepted."""
-COSTLY_QUERIES = {  # well-formed JSON, but nothing to run
+"""For bodies of another encoding, the response names the accepted ones."""
+COSTLY_QUERIES = {  # well-formed JSON, but without a query
     "braces": "{" * 200_000,
     "a comment of 900 kB": "#" * 900_000,
     "comments": "#\n" * 300_000,

@@ -1,4 +1,4 @@
-"""Changes of a whole inbox: everything marked, counted right, and nobody else held up."""
+"""Changes of a whole inbox: everything is marked and counted correctly, and other calls are not delayed."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ FIELDS = {"markAllSeen": "ALL_SEEN", "markAllRead": "ALL_READ", "archiveAll": "A
 
 
 async def seed(database: Database, tenant: Tenant, user: str, count: int) -> None:
-    """An inbox of `count` new notifications, as the hub would have written them."""
+    """Insert an inbox of `count` new notifications, as the hub writes them."""
     key, now = mailbox_of(tenant.name, user), datetime.now(UTC)
     for start in range(1, count + 1, 10_000):
         documents = [
@@ -50,7 +50,7 @@ async def seed(database: Database, tenant: Tenant, user: str, count: int) -> Non
 
 
 async def recounted(database: Database, tenant: Tenant, user: str) -> tuple[int, int]:
-    """Unread and unseen, counted from the documents alone."""
+    """Return unread and unseen, counted only from the documents."""
     active = {"mailbox": mailbox_of(tenant.name, user), "archived_at": None, "snoozed_until": None, "removed_at": None}
     found = database.notifications
     return (
@@ -66,7 +66,7 @@ async def counts(database: Database, tenant: Tenant, user: str) -> tuple[int, in
 
 
 class Device:
-    """A client that loads the inbox, lives on events, and loads it anew when it is told to."""
+    """A client that loads the inbox, applies events, and loads it again on RESYNC."""
 
     def __init__(self, tenant: Tenant, user: str, url: str) -> None:
         self.replica = Replica()
@@ -101,7 +101,7 @@ async def running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 async def sending(tenant: Tenant, url: str, took_s: list[float]) -> None:
-    """Sends to other people through that process, one after another, for ever."""
+    """Send to other users through that process, one send after another, until cancelled."""
     while True:
         started_at = time.monotonic()
         await tenant.send(f"other-{len(took_s) % 50}", url=url)
@@ -109,7 +109,7 @@ async def sending(tenant: Tenant, url: str, took_s: list[float]) -> None:
 
 
 async def surviving(database: Database, tenant: Tenant, url: str) -> None:
-    """Sends into the mailbox that is being changed, once that has begun."""
+    """Send into the mailbox that is being changed, once the change has begun."""
     key = mailbox_of(tenant.name, "alice")
     head = await database.mailboxes.find_one({"_id": key})
     assert head
@@ -127,7 +127,7 @@ async def surviving(database: Database, tenant: Tenant, url: str) -> None:
 async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_others(
     tenant: Tenant, database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """New, then seen, then read, then archived: each of the three changes everything that was there."""
+    """New, then seen, then read, then archived: each of the three calls changes every notification."""
     await seed(database, tenant, "alice", MANY)
     here, exists = tenant.urls
     device = Device(tenant, "alice", exists)
@@ -156,7 +156,7 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
             assert {n["title"] for n in page["nodes"][:MEANWHILE]} == {f"Meanwhile {n}" for n in range(MEANWHILE)}
             with capsys.disabled():
                 worst_s, middle_s = max(took_s), sorted(took_s)[len(took_s) // 2]
-                print(  # noqa: T201 - the numbers are what one runs this for at full scale
+                print(  # noqa: T201 - the figures of a run at full scale
                     f"\n{field}: {expected} in {lasted_s:.1f} s; meanwhile {len(took_s)} sends to others,"
                     f" median {middle_s * 1000:.0f} ms, worst {worst_s * 1000:.0f} ms"
                 )
@@ -177,7 +177,7 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
 
 
 async def _up_to_date(database: Database, tenant: Tenant, device: Device) -> bool:
-    """Whether the device is up to date with the store."""
+    """Return True if the device equals the store."""
     stored = device.replica.unread, device.replica.unseen
     return device.listening and stored == await counts(database, tenant, "alice")
 
@@ -228,7 +228,7 @@ async def test_mark_all_of_one_more_than_a_transaction_is_one_resync(
     assert payload["changed"] == 1001
     assert [event["kind"] for event in events] == ["RESYNC"]
     assert (events[0]["unread"], events[0]["unseen"]) == (payload["unread"], payload["unseen"])
-    # The position of the answer is one to go on from.
+    # the position of the payload can be resumed
     async with tenant.feed("alice", payload["position"]) as feed:
         await tenant.send("alice", title="Next")
         assert [event["kind"] for event in await feed.take(1)] == ["ADDED"]

@@ -77,14 +77,14 @@ async def test_events_waiting_in_feeds_are_measured_at_scrape_time(servers: tupl
                     if metric_value(found, "hub_feed_events") > 0:
                         break
                 assert metric_value(found, "hub_feed_events_max") == metric_value(found, "hub_feed_events") > 0
-                feed.socket.connection.transport.abort()  # it would wait for an answer that it does not read
+                feed.socket.connection.transport.abort()  # it would wait for a close frame that it does not read
     finally:
         process.kill()
 
 
 async def test_worker_serves_metrics_with_a_token_and_detects_drift(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    name = f"observe{uuid4().hex[:8]}"  # the recount picks mailboxes at random: here there is one
+    name = f"observe{uuid4().hex[:8]}"  # the recount picks mailboxes at random, and this database has one
     settings = {"mongo_database": name, "metrics_token": "for-prometheus", "work_port": "0"}
     async with Deployment(mongod.url, redis.url, apis=1, workers=1, **settings) as running:
         [worker] = running.workers

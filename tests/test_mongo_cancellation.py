@@ -1,4 +1,4 @@
-"""Calls to MongoDB that are cancelled: whatever is cancelled, however often, the connection pool keeps working."""
+"""Cancelled MongoDB calls: the connection pool keeps working, whatever is cancelled and however often."""
 
 import asyncio
 import json
@@ -21,21 +21,21 @@ from tests.processes import Process
 TIMEOUT_MS = 3_000
 ASKING = "{ me { id } inbox(first: 3) { unread nodes { id } } preferences { channels { channel enabled } } }"
 CLIENTS = 50
-FROZEN_S = 8.0  # longer than any call's own deadline
+FROZEN_S = 8.0  # longer than the deadline of each call
 PINGS = 60
-STOP_WITHIN_S = 25.0  # HUB_SHUTDOWN_TIMEOUT_S and 5 s, and something for the machine
+STOP_WITHIN_S = 25.0  # HUB_SHUTDOWN_TIMEOUT_S and 5 s, and some time for a slow machine
 
 
 @pytest.fixture
 async def client(servers: tuple[Mongod, Redis]) -> AsyncIterator[Client]:
-    """At most 5 calls at once."""
+    """At most 5 concurrent calls."""
     created = Client(servers[0].url, 5, timeoutMS=TIMEOUT_MS, serverSelectionTimeoutMS=TIMEOUT_MS)
     yield created
     await created.close()
 
 
 async def cancel_twice(tasks: list[asyncio.Task[object]]) -> None:
-    """As nested task groups do: once, and again when the task has begun to clean up."""
+    """Like nested task groups: cancel once, and again while the task cleans up."""
     for _ in range(2):
         for task in tasks:
             task.cancel()
@@ -53,7 +53,7 @@ async def test_client_with_waiting_calls_cancelled_twice_still_works(client: Cli
 
 
 async def test_client_with_cursors_and_transactions_cancelled_twice_still_works(client: Client) -> None:
-    """A transaction and a cursor make several calls each, and clean up by calling again."""
+    """A transaction and a cursor make several calls each, and further calls to clean up."""
     items = client["driver"]["items"]
     await items.insert_many([{"n": n} for n in range(300)])
 
@@ -112,7 +112,7 @@ async def test_watchdog_ends_a_process_only_when_its_pool_is_stuck(
         topology = await client._get_topology()
         pools = [server.pool for server in topology._servers.values()]
         for pool in pools:
-            await pool.lock.acquire()  # what a lost cancellation leaves behind
+            await pool.lock.acquire()  # the state after a lost cancellation
 
         async def done() -> bool:
             return watching.done()
@@ -152,7 +152,7 @@ async def test_watchdog_does_not_end_a_process_while_mongodb_is_down(monkeypatch
 
 
 async def test_api_recovers_after_mongodb_was_suspended_under_load_and_ends_on_sigterm() -> None:
-    """Requests whose fields fail one beside another cancel what is still under way."""
+    """Requests with concurrent fields cancel the running calls if one field fails."""
     async with AsyncExitStack() as stack:
         mongod, redis = await stack.enter_async_context(fresh_servers())
         api = Process("serve", mongod.url, redis.url)

@@ -1,4 +1,5 @@
-"""MongoDB killed, frozen, and changing its primary: refusals come in time and are true, and nothing is lost or doubled."""
+"""MongoDB killed, suspended, and electing a new primary: errors come in time and are correct, and nothing is lost or
+duplicated."""
 
 import asyncio
 import json
@@ -35,9 +36,9 @@ from tests.inbox_watchers import (
 )
 from tests.processes import Deployment, Process
 
-ANSWER_S = 5.0  # HUB_COMMIT_DEADLINE_S: a refusal comes within this time
-SLACK_S = 4.0  # a machine of two cores that others use as well; two deadlines in a row are still too long
-RECOVERED_S = 20.0  # from the store's return to the first answer, an open subscription's next event included
+ANSWER_S = 5.0  # HUB_COMMIT_DEADLINE_S: errors come within this time
+SLACK_S = 4.0  # for a busy machine with two cores; two deadlines in a row are still too long
+RECOVERED_S = 20.0  # from the return of MongoDB to the first success, also the next event of an open subscription
 USERS = ("alice", "bob", "carol")
 RECEIPTS = (
     "subscription ($id: ID, $after: Cursor) { receipts(sendId: $id, after: $after) { id cursor kind notificationId } }"
@@ -78,7 +79,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene(mongo_url: str, redis_url: str) -> AsyncIterator[Scene]:
-    """In the end everybody holds what is stored, and no process has logged a fault."""
+    """At the end every client holds what is stored, and no process has logged an error."""
     async with Deployment(mongo_url, redis_url, apis=2, workers=1) as deployment:
         async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as tenant:
             await tenant.send(*USERS, title="first")
@@ -92,7 +93,7 @@ async def scene(mongo_url: str, redis_url: str) -> AsyncIterator[Scene]:
 
 
 async def refused(call: Callable[[], Awaitable[Json]], what: str) -> None:
-    """It is answered in time, with UNAVAILABLE and nothing else."""
+    """Check that the call fails in time, with UNAVAILABLE and no other code."""
     started_at = time.monotonic()
     try:
         async with asyncio.timeout(ANSWER_S + SLACK_S):
@@ -104,7 +105,7 @@ async def refused(call: Callable[[], Awaitable[Json]], what: str) -> None:
 
 
 async def subscribed(tenant: Tenant, user: str | None, query: str, **variables: Any) -> Json:
-    """The first message that answers a new subscription."""
+    """Return the first message of a new subscription."""
     async with tenant.socket(user) as socket:
         await socket.subscribe(query, **variables)
         message = await socket.read()
@@ -113,7 +114,7 @@ async def subscribed(tenant: Tenant, user: str | None, query: str, **variables: 
 
 
 async def stream(tenant: Tenant, user: str, query: str) -> Json:
-    """What a new subscription over SSE is answered, as one answer."""
+    """Return the first response of a new subscription over SSE."""
     headers = {"authorization": f"Bearer {tenant.token(user)}", "accept": "text/event-stream"}
     async with tenant.http.post(tenant.next_url(), json={"query": query}, headers=headers) as response:
         async for line in response.content:
@@ -124,7 +125,7 @@ async def stream(tenant: Tenant, user: str, query: str) -> Json:
 
 
 async def everything_is_refused(tenant: Tenant, send_id: str) -> None:
-    """All at once: sends with keys, every kind of call and subscription."""
+    """All at the same time: sends with keys, every kind of call and subscription."""
     calls: list[Awaitable[None]] = []
     for what, query in SERVICE_CALLS.items():
         calls.append(refused(partial(tenant.execute_raw, query), what))
@@ -141,7 +142,7 @@ async def everything_is_refused(tenant: Tenant, send_id: str) -> None:
 
 
 async def receipts_after(tenant: Tenant, cursor: str, notifications: set[str]) -> None:
-    """A reader that comes back with its cursor is told of all of these, and of none twice."""
+    """Check that a reader that resumes with its cursor gets all of these sends, each once."""
     async with tenant.socket() as socket:
         reader = await socket.subscribe(RECEIPTS, after=cursor)
         seen: Counter[str] = Counter()
@@ -192,7 +193,7 @@ async def test_mongodb_outage_returns_unavailable_in_time_and_recovers(
             log.info("all submits answered after %.2f s", time.monotonic() - started_at)
             assert_no_flood(set.deployment.apis)
             await submits.verify()
-            with suppress(GraphQLErrors):  # told why, or still told of receipts: both are fine, silence is not
+            with suppress(GraphQLErrors):  # an error, or further receipts, but not silence
                 async with asyncio.timeout(RECOVERED_S):
                     while (await anext(reader))["notificationId"] not in submits.last_ids:
                         pass
@@ -209,7 +210,7 @@ def assert_no_flood(apis: list[Process]) -> None:
 
 
 async def first_receipt(tenant: Tenant, socket: Socket) -> tuple[str, str]:
-    """Sends until the reader on that socket has begun and is told; answers a send and the cursor."""
+    """Send until the reader on that socket gets a receipt. Return the id of a send and the cursor."""
     message = asyncio.create_task(socket.read())
 
     async def send() -> str | None:
@@ -222,7 +223,7 @@ async def first_receipt(tenant: Tenant, socket: Socket) -> tuple[str, str]:
 
 
 class Submits:
-    """Callers who send to one user each, one after the other, every send under a key of its own until it is answered."""
+    """Callers who send to one user each, one send after another, each with its own key, until it succeeds."""
 
     def __init__(self, tenant: Tenant, callers_a_user: int = 3) -> None:
         self.tenant = tenant
@@ -234,7 +235,7 @@ class Submits:
 
     @asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
-        """In the end every key that was ever tried has its answer."""
+        """At the end every key that was tried has its response."""
         async with asyncio.TaskGroup() as group:
             for user, number in self._callers:
                 group.create_task(self._go_on(user, number))
@@ -264,7 +265,8 @@ class Submits:
         await eventually(reached, 60)
 
     async def verify(self) -> None:
-        """Each key made one notification, in its user's inbox, by the send that was answered; and does so for ever."""
+        """Check that each key made one notification in its user's inbox, by the send that was returned, also if
+        repeated."""
         log.info("%d keys, the most tries of one %d", len(self.answered), max(self.tried.values()))
         for user in USERS:
             expected = Counter(key for key, (_, owner) in self.answered.items() if owner == user)
@@ -281,9 +283,9 @@ class Submits:
 
 
 async def step_down(old: Mongod) -> None:
-    """The primary hands over."""
+    """Make the primary step down."""
     async with AsyncMongoClient[Json]("127.0.0.1", old.port, directConnection=True) as client:
-        with suppress(PyMongoError):  # older servers close the connection instead of answering
+        with suppress(PyMongoError):  # older servers close the connection without a response
             await client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=4)
 
 
@@ -295,7 +297,7 @@ async def freeze_primary(old: Mongod) -> None:
     old.suspend()
 
 
-# After a freeze MongoDB needs 20 s itself: the secondary that is left keeps waiting for the one it copied from.
+# After a suspension MongoDB itself needs 20 s: the remaining secondary waits for the one from which it copied.
 @pytest.mark.parametrize("lose", [step_down, kill_primary, *([freeze_primary] if FULL_SCALE else [])])
 async def test_new_primary_during_sends_loses_and_duplicates_nothing(
     lose: Callable[[Mongod], Awaitable[None]],

@@ -1,4 +1,4 @@
-"""Text of users where MongoDB has operators and paths: dollar signs, dots, empty keys, and names of JavaScript."""
+"""User text that contains MongoDB operators and paths: dollar signs, dots, empty keys, and names of JavaScript."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ ODD: dict[str, Any] = {name: {name: [name]} for name in (*NAMES, "", " ")}
 
 @pytest.mark.usefixtures("no_internal_errors")
 async def test_suppressed_address_with_operators_allows_changes_of_its_user(tenant: Tenant, database: Database) -> None:
-    """Preferences, devices and the suppressions themselves change as anybody's do."""
+    """Preferences, devices and suppressions of that user can still be changed."""
     await tenant.execute('mutation { upsertUsers(users: [{id: "alice"}]) { id } }')
     suppressed = {address.lower(): "bounced" for address in ADDRESSES}
     alice = {"_id": mailbox_of(tenant.name, "alice")}

@@ -79,7 +79,7 @@ async def test_only_allowed_operations_run(servers: tuple[Mongod, Redis], tmp_pa
         async with tenant.feed("alice", query=FEED) as feed:
             await feed.socket.write({"type": "ping"})
             assert (await feed.socket.read())["type"] == "pong"
-        # They were parsed when it started, and nothing else ever is.
+        # They were parsed at the start, and nothing else is parsed.
         assert await count_parsed_queries(tenant, url) == 3
 
 

@@ -20,7 +20,7 @@ from tests.local_servers import HANG_S, LOOPBACK, Listener, connected_addresses,
 async def test_name_that_resolves_to_a_denied_address_later_is_rejected(
     fake_dns: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One resolution serves the check and the connection, so that there is no second one in between."""
+    """The check and the connection use the same resolution, not a second one."""
     monkeypatch.setattr(outbound_http, "DNS_CACHE_S", 0)
     fake_dns["turns.example.org"] = [["127.0.0.1"], ["127.0.0.2"]]
 
@@ -74,7 +74,7 @@ async def test_post_sends_the_request_and_reuses_connections(fake_dns: dict[str,
 async def test_certificate_is_checked_against_the_name(
     fake_dns: dict[str, list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though the connection goes to an address, TLS is with the name."""
+    """The connection goes to an IP address, but TLS verifies the name."""
     fake_dns["hooks.example.org"] = fake_dns["else.example.org"] = [["127.0.0.1"]]
     paths, requested = create_dns_certificate("hooks.example.org", tmp_path), []
     server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -86,7 +86,7 @@ async def test_certificate_is_checked_against_the_name(
 
     async with serve(handler, tls=server_side) as port:
         async with OutboundHTTP(LOOPBACK) as out:
-            with pytest.raises(OutboundHTTPError, match="certificate"):  # of an authority that nobody knows
+            with pytest.raises(OutboundHTTPError, match="certificate"):  # signed by an unknown authority
                 await out.post(f"https://hooks.example.org:{port}/", b"{}", {}, HANG_S)
         trusting = ssl.create_default_context(cafile=str(paths[0]))
         monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
@@ -122,7 +122,7 @@ async def test_response_size_is_bounded() -> None:
             result = await out.post(f"http://127.0.0.1:{port}/{path}", b"{}", {}, HANG_S)
             assert result.status == 200
             assert 0 < len(result.body) <= outbound_http.RESPONSE_MAX_BYTES
-            assert result.body[:2] == (b"\x1f\x8b" if path == "bomb" else b"00"), "nothing is unpacked"
+            assert result.body[:2] == (b"\x1f\x8b" if path == "bomb" else b"00"), "the response is not decompressed"
 
 
 async def test_silent_slow_or_invalid_response_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ async def test_silent_slow_or_invalid_response_is_an_error(monkeypatch: pytest.M
             elif b"/cut" in line:
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n0")
             else:
-                await reader.read()  # until the caller gives up
+                await reader.read()  # until the caller times out
         except OSError:
             pass
         finally:
@@ -158,10 +158,10 @@ async def test_silent_slow_or_invalid_response_is_an_error(monkeypatch: pytest.M
             with pytest.raises(OutboundHTTPError) as failed:
                 await out.post(f"http://127.0.0.1:{port}/{path}", b"{}", {}, 0.4)
             assert not isinstance(failed.value, AddressNotAllowed)
-            assert str(port) not in str(failed.value), "addresses may hold secrets"
-        with pytest.raises(OutboundHTTPError):  # a name server that does not answer
+            assert str(port) not in str(failed.value), "URLs may contain secrets"
+        with pytest.raises(OutboundHTTPError):  # a name server that does not respond
             await out.post("http://slow.example.org/", b"{}", {}, 0.4)
-        with pytest.raises(OutboundHTTPError, match=r"^Connection refused$"):  # nobody listens
+        with pytest.raises(OutboundHTTPError, match=r"^Connection refused$"):  # nothing listens
             await out.post("http://127.0.0.1:1/", b"{}", {}, HANG_S)
         assert time.monotonic() - started_at < HANG_S
         released.set()

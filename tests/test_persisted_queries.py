@@ -130,7 +130,7 @@ async def test_subscriptions_mutations_variables_and_idempotency_work_by_hash(te
             found.append((await response.json())["data"]["send"])
     assert [one["duplicate"] for one in found] == [False, True, True]
     assert (await tenant.inbox("alice"))["unread"] == 1
-    # By GET a mutation is refused, known or not; a person's token may not send.
+    # A mutation by GET is rejected, known or not. The token of a user may not send.
     assert (
         error_code(
             await send_get(tenant, persisted_request(sha256_hex(mutation), variables={"i": fields}), tenant.urls[0])
@@ -148,7 +148,7 @@ async def test_subscriptions_mutations_variables_and_idempotency_work_by_hash(te
         {"query": upsert},
     ):
         async with tenant.http.post(tenant.urls[0], json=request, headers=keyed) as response:
-            assert (await response.json())["data"]  # the same request, however it is said
+            assert (await response.json())["data"]  # the same request in another notation
 
     feed = f"subscription s{uuid4().hex} {{ inbox {{ kind notification {{ title }} }} }}"
     for request in (persisted_request(sha256_hex(feed), feed), persisted_request(sha256_hex(feed))):
@@ -187,7 +187,7 @@ async def test_registered_queries_survive_restarts_are_bounded_and_expire(server
         first, second = tenant.urls
 
         async def teach(text: str) -> None:
-            """Until the others have it too: nobody waits for Redis."""
+            """Until the other processes have it too. No call waits for Redis."""
 
             async def existing() -> bool:
                 await send_post(tenant, persisted_request(sha256_hex(text), text), first)
@@ -215,7 +215,7 @@ async def test_registered_queries_survive_restarts_are_bounded_and_expire(server
                 return await send_post(tenant, persisted_request(sha256_hex(text)), first) == ALICE_RESPONSE
 
             await eventually(back)
-        # What stands in Redis under a hash is believed only if it is the text of that hash.
+        # A text in Redis is accepted only if its hash matches the key.
         invalid = sha256_hex(unique_query())
         async with RedisClient.from_url(redis.url) as client:
             await client.set(f"{prefix}query:{invalid}", "{ me { id } }")

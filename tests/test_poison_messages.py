@@ -1,4 +1,4 @@
-"""A message that kills each worker which calls its address ends as a dead letter, and takes nobody with it."""
+"""A delivery that kills each worker that calls its URL becomes a dead letter. Other deliveries are not affected."""
 
 import asyncio
 import logging
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 async def test_poison_delivery_fails_after_isolated_calls_and_others_are_delivered(
     servers: tuple[Mongod, Redis],
 ) -> None:
-    """The waits are so short that whoever died with it is called with it again: only the call alone tells them
-    apart."""
+    """The delays are so short that deliveries that died with it are called with it again. Only isolated calls separate
+    them."""
     mongod, redis = servers
     settings: dict[str, Any] = {
         "delivery_concurrency": "40",
@@ -66,14 +66,14 @@ async def test_poison_delivery_fails_after_isolated_calls_and_others_are_deliver
         assert {each["status"] for each in found.values()} == {"DELIVERED"}
         assert (poison["status"], poison["reason"]) == ("FAILED", "POISON")
         assert [attempt["error"] for attempt in poison["attempts"]] == [WORKER_DIED] * LAPSES_MAX
-        assert under_way[-ISOLATED_TRIES:] == [1] * ISOLATED_TRIES, "alone at last"
-        assert died[LAPSES_MAX - ISOLATED_TRIES], "and innocents were as suspect as it was"
+        assert under_way[-ISOLATED_TRIES:] == [1] * ISOLATED_TRIES, "isolated in the end"
+        assert died[LAPSES_MAX - ISOLATED_TRIES], "innocent deliveries were as suspect as the poison"
 
 
 async def test_suspects_are_isolated_one_after_another_and_others_proceed(
     servers: tuple[Mongod, Redis],
 ) -> None:
-    """Also where the process is told to stop in the middle of it."""
+    """Also if the process is stopped in between."""
     mongod, redis = servers
     name = f"alone{uuid4().hex[:8]}"
     settings: dict[str, Any] = {
@@ -101,7 +101,7 @@ async def test_suspects_are_isolated_one_after_another_and_others_proceed(
         )
         started_at: list[str] = []
         under_way: set[str] = set()
-        besides: dict[str, set[str]] = {}  # who was called while another was
+        besides: dict[str, set[str]] = {}  # calls that overlapped with another
 
         async def response(id: str) -> web.Response:
             started_at.append(id)
@@ -127,11 +127,11 @@ async def test_suspects_are_isolated_one_after_another_and_others_proceed(
         assert {delivery["status"] for delivery in found} == {"DELIVERED"}
         assert {len(delivery["attempts"]) for delivery in found} == {1}
         assert {id: besides[id] for id in suspects if besides[id]} == {}
-        assert max(map(len, besides.values())) > 3, "others are called beside one another"
+        assert max(map(len, besides.values())) > 3, "other deliveries are called concurrently"
         turns = "".join("a" if id in suspects else "-" for id in started_at)
         log.info("calls in their order, those alone as `a`: %s", turns)
         until_the_second = turns[: turns.index("a", turns.index("a") + 1) + 1]
-        assert "aa" not in until_the_second, "newcomers go before the next who is alone"
+        assert "aa" not in until_the_second, "new deliveries are called before the next isolated one"
 
 
 async def test_expired_calls_are_retried_later_and_uncalled_deliveries_immediately(
@@ -179,7 +179,7 @@ async def test_expired_calls_are_retried_later_and_uncalled_deliveries_immediate
         assert {(found[id]["status"], found[id]["lease_expirations"]) for id in called} == {("ACCEPTED", 2)}
         assert {(found[id]["status"], len(outside.arrivals()[id])) for id in waiting} == {("DELIVERED", 1)}
         assert (found[last]["status"], found[last]["lease_expirations"]) == ("ACCEPTED", 3), (
-            "MongoDB may have been away"
+            "MongoDB may have been unavailable"
         )
         assert found[last]["due_at"] > found[last]["updated_at"]
         assert (found[hopeless]["status"], found[hopeless]["reason"]) == ("FAILED", "POISON")

@@ -1,4 +1,4 @@
-"""Categories, wishes and what tenants start from, through the front door."""
+"""Categories, preferences and defaults of tenants."""
 
 import asyncio
 from typing import Any
@@ -86,7 +86,7 @@ async def test_notification_keeps_the_category_name_at_its_send(tenant: Tenant, 
     query = "subscription ($after: Cursor) { inbox(after: $after) { notification { category categoryName } } }"
     received = [{"category": "billing", "categoryName": name} for name in ("billing", "Invoices", "Invoices")]
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"], query=query) as feed:
-        await tenant.send("alice", category="billing")  # made on first use
+        await tenant.send("alice", category="billing")  # created on first use
         await tenant.define_category("billing", name="Invoices")
         await tenant.send("alice", category="billing")
         await tenant.send("alice", *(f"user{number}" for number in range(10)), category="billing")
@@ -95,7 +95,11 @@ async def test_notification_keeps_the_category_name_at_its_send(tenant: Tenant, 
     inbox = (await tenant.execute("{ inbox { nodes { category categoryName } } }", user="alice"))["inbox"]
     assert inbox["nodes"] == received[::-1]
     stored = await database.notifications.find({"mailbox": f"{tenant.name}/alice"}).sort("modseq").to_list()
-    assert [doc.get("category_name") for doc in stored] == [None, "Invoices", "Invoices"]  # as those from before it was
+    assert [doc.get("category_name") for doc in stored] == [
+        None,
+        "Invoices",
+        "Invoices",
+    ]  # like those from before it existed
     exported = (await tenant.execute_as_admin('mutation { exportUser(id: "alice") }'))["exportUser"]["notifications"]
     assert [n.get("categoryName") for n in exported] == ["Invoices", "Invoices", None]
 
@@ -239,7 +243,7 @@ async def test_category_of_first_use_is_created_once_and_tenant_caches_are_curre
     here, exists = Tenants(database, 3, 5), Tenants(database, 3, 5)
 
     async def use(tenants: Tenants, key: str) -> None:
-        """As a send does: known beside its transaction, which is made anew after a conflict."""
+        """As a send does: the category is read outside the transaction, which is repeated after a conflict."""
         while True:
             async with database.client.start_session() as session:
                 await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE)

@@ -1,4 +1,4 @@
-"""Processes that are killed with -9, and processes that are told to stop, in the middle of work."""
+"""Processes that are killed or stopped during their work."""
 
 import asyncio
 import logging
@@ -22,8 +22,8 @@ KILLS = scaled(3, 20)
 SUBMITS = scaled(300, 2000)
 CALLERS = 24
 USERS = [f"user-{number}" for number in range(40)]
-MANY = USERS[:30]  # recipients of a send to many
-IMPATIENT = 5  # one caller in so many hangs up at first, and does not know what became of it
+MANY = USERS[:30]  # recipients of a large send
+IMPATIENT = 5  # one caller in so many disconnects at first and does not get the result
 PARTS = 5  # sends of one sendMany
 SHUTDOWN_S = 10.0  # HUB_SHUTDOWN_TIMEOUT_S
 SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { duplicate send { id } } }"
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Submits:
-    """What callers submitted, and what they were answered: key to send id, and the recipients of each key."""
+    """The calls of callers, and their results: send id by key, and the recipients of each key."""
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
@@ -45,7 +45,7 @@ class Submits:
         self._random = random.Random(2)
 
     async def submit(self, number: int) -> None:
-        """One call, tried until it is answered: to one user, to many users, or several sends at once."""
+        """Make one call, retried until it succeeds: to one user, to many users, or several sends at once."""
         if number % 20 == 7:
             await self._send([MANY], number)
         elif number % 20 in {3, 13}:
@@ -77,8 +77,9 @@ class Submits:
         return sent
 
     async def verify(self) -> None:
-        """Every answered id is in the inboxes of its recipients once, every key made one notification for each of
-        them, and every count is what a recount finds."""
+        """Check that every returned id is in the inboxes of its recipients once, that every key made one notification
+        per
+        recipient, and that every count equals a recount."""
         expected: dict[str, Counter[str]] = defaultdict(Counter)
         for key, users in self.recipients.items():
             for user in users:
@@ -117,7 +118,7 @@ def _input(users: list[str], key: str) -> Json:
 
 @asynccontextmanager
 async def running(apis: int, **settings: str) -> AsyncIterator[tuple[Deployment, Tenant]]:
-    """Some API processes on servers of their own. No process may log a fault."""
+    """API processes with their own servers. No process may log an error."""
     async with fresh_servers() as (mongod, redis):
         async with Deployment(mongod.url, redis.url, apis=apis, workers=0, **settings) as deployment:
             async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as tenant:
@@ -126,7 +127,7 @@ async def running(apis: int, **settings: str) -> AsyncIterator[tuple[Deployment,
 
 
 async def work_off(numbers: list[int], work: Callable[[int], Awaitable[None]]) -> None:
-    """All of them, by some callers at once."""
+    """Make all calls, by several concurrent callers."""
 
     async def caller() -> None:
         while numbers:
@@ -153,7 +154,7 @@ async def test_sigkill_of_the_api_during_sends_loses_and_duplicates_nothing() ->
                 return submits.submitted >= due
 
             await eventually(so_many, 60)
-            assert batch  # in the middle of it
+            assert batch  # during a call
             api = deployment.apis[kill % 2]
             api.kill()
             await asyncio.gather(submitting, api.start())
@@ -165,8 +166,8 @@ async def test_sigkill_of_the_api_during_sends_loses_and_duplicates_nothing() ->
             submits.slowest_s,
             time.monotonic() - started_at,
         )
-        assert submits.tries > submits.submitted + SUBMITS // IMPATIENT  # the kills were felt
-        assert submits.duplicates  # and some tries were stored although nobody heard of it
+        assert submits.tries > submits.submitted + SUBMITS // IMPATIENT  # the kills had an effect
+        assert submits.duplicates  # and some calls were stored although their caller got no response
         await submits.verify()
 
 
@@ -221,7 +222,7 @@ async def test_sigterm_under_load_keeps_acknowledged_sends_and_closes_sockets_wi
 
 
 async def test_sigterm_while_mongodb_and_redis_are_suspended_ends_in_time() -> None:
-    """What is under way is refused, and nothing that does not answer holds up the end."""
+    """Running calls are rejected, and servers that do not respond do not delay the exit."""
     async with fresh_servers() as (mongod, redis):
         async with Deployment(
             mongod.url, redis.url, apis=1, workers=1, shutdown_timeout_s=str(SHUTDOWN_S)

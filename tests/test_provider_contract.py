@@ -1,4 +1,4 @@
-"""What holds for every provider of every channel. The peers are real: see `peers`."""
+"""The contract of every provider of every channel, tested against fake servers."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ async def rig(kind: str, fakes: FakeServers) -> ProviderCase:
 
 @pytest.fixture
 async def hasty(kind: str, fakes: FakeServers) -> ProviderCase:
-    """One whose provider waits for half a second."""
+    """A provider with a timeout of half a second."""
     return await PROVIDER_CASES[kind](fakes, 0.5)
 
 
@@ -60,7 +60,7 @@ async def test_permanent_error_is_dead(rig: ProviderCase) -> None:
 
 async def test_gone_is_gone(rig: ProviderCase, kind: str) -> None:
     if kind == "ses":
-        return  # says so later, by a bounce
+        return  # it reports this later, by a bounce
     rig.misbehave("gone")
     assert isinstance(without_secrets(await rig.provider.send(rig.message())), Gone)
     assert rig.calls() == 1
@@ -76,7 +76,7 @@ async def test_hanging_provider_times_out_and_leaves_no_connection(hasty: Provid
 
 async def test_redirect_is_not_followed(rig: ProviderCase, kind: str) -> None:
     if kind == "smtp":
-        return  # knows none
+        return  # it sends none
     rig.misbehave("redirect")
     assert isinstance(without_secrets(await rig.provider.send(rig.message())), Dead | Retry)
     assert rig.calls() == 1
@@ -107,7 +107,7 @@ def test_retry_after_in_seconds_is_parsed(seconds: int) -> None:
     assert retry_after_s(f" {seconds} ", NOW) == min(seconds, HUGE_S)
 
 
-@given(st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1)))  # noqa: DTZ001 - the strategy wants them naive
+@given(st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1)))  # noqa: DTZ001 - the strategy requires naive datetimes
 def test_retry_after_as_a_date_is_parsed(at: datetime) -> None:
     at = at.replace(microsecond=0, tzinfo=UTC)
     expected = min(max((at - NOW).total_seconds(), 0), HUGE_S)

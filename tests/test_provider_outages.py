@@ -1,4 +1,4 @@
-"""One provider is away, and the others do not notice."""
+"""An outage of one provider does not affect the others."""
 
 import asyncio
 import logging
@@ -36,14 +36,14 @@ log = logging.getLogger(__name__)
 
 
 class Traffic:
-    """Sends over all channels, and when each was begun."""
+    """Sends over all channels, and when each of them was called."""
 
     def __init__(self, tenant: Tenant, outside: FakeChannels, users: list[str]) -> None:
         self.tenant, self.outside, self.users = tenant, outside, users
         self.begun: dict[str, float] = {}
 
     async def phase(self) -> set[str]:
-        """Some sends, a little apart; their ids."""
+        """Send several times with short pauses. Return the ids."""
         ids = set()
         for number in range(EACH):
             started_at = time.monotonic()
@@ -55,7 +55,7 @@ class Traffic:
         return ids
 
     def p95_ms(self, found: list[Json], sends: set[str]) -> dict[str, int]:
-        """From the call of `send` to the arrival, by channel."""
+        """Return the time from the call of `send` to the arrival, by channel."""
         arrivals, waits = self.outside.arrivals(), defaultdict(list)
         for d in found:
             if d["sendId"] in sends:
@@ -102,7 +102,7 @@ async def test_outage_of_one_provider_does_not_affect_others_and_uses_no_attempt
         outside.mail.replies = DOWN
         down = await traffic.phase()
         await eventually(others_there, 30)
-        tried: defaultdict[int, list[int]] = defaultdict(list)  # calls in vain, by how often the breaker had opened
+        tried: defaultdict[int, list[int]] = defaultdict(list)  # failed calls, by how often the breaker had opened
         waiting: list[Json] = []
         first = await openings()
         while (times := await openings()) < first + 2:
@@ -111,7 +111,7 @@ async def test_outage_of_one_provider_does_not_affect_others_and_uses_no_attempt
                 tried[times].append(failed(waiting))
             await asyncio.sleep(0.05)
         burnt = tried[first + 1][-1]
-        assert burnt - tried[first][-1] == 1, "one probe for each time, and nothing in between"
+        assert burnt - tried[first][-1] == 1, "one probe each time, and no other call"
         assert FAILURE_THRESHOLD <= burnt - first <= WINDOW + SLOTS
         held = [d for d in waiting if d["reason"] == "PROVIDER_DOWN"]
         assert {d["status"] for d in held} == {"HELD"}
@@ -219,7 +219,7 @@ async def test_only_the_address_that_was_called_is_suppressed(
         outside.mail.clear_fault()
 
         async def recounted(status: str) -> bool:
-            """Sends another, and says how it ends."""
+            """Send another one. Return how it ends."""
             sent = (await tenant.send("alice", channels=["EMAIL"]))["send"]
             query = "query ($id: ID!) { send(id: $id) { counts { channel status } } }"
 

@@ -1,4 +1,4 @@
-"""Web push as a browser reads it, and mobile push as Amazon SNS gets it."""
+"""Web push as a browser decrypts it, and mobile push as Amazon SNS gets it."""
 
 import json
 from datetime import timedelta
@@ -250,7 +250,7 @@ async def test_sns_endpoint_is_created_on_first_use_and_stored(fakes: FakeServer
 
     assert isinstance(
         await phones.provider.send(new_message(device=phone_device(APNS))), Sent
-    )  # not remembered: made again
+    )  # it is not stored, so it is created again
     assert phones.remembered[1] == phones.remembered[0]
     amazon.requests.clear()
     assert isinstance(await phones.provider.send(new_message(device=phone_device(APNS, arn=arn))), Sent)

@@ -1,5 +1,7 @@
-"""What operations may cost: refused before they run, with the numbers; read in one query per level; nobody waits."""
-# ruff: noqa: UP031 - GraphQL is full of braces
+"""The cost limit of operations: rejected before they run, with the cost; lists need one query per level and do not
+block
+others."""
+# ruff: noqa: UP031 - GraphQL contains many braces
 
 import asyncio
 import json
@@ -89,7 +91,7 @@ async def test_operation_that_multiplies_lists_is_rejected_with_its_cost(tenant:
     users = [{"id": f"user{n}"} for n in range(120)]
     assert "HUB_QUERY_MAX_COST" in await ask_refused(tenant, UPSERT % PREFERENCES, users=users)
     found = await tenant.execute_raw('{ user(id: "user0") { id } }')
-    assert found["data"]["user"] is None  # it was refused before it ran
+    assert found["data"]["user"] is None  # it was rejected before it ran
 
 
 async def test_cost_limit_applies_over_a_websocket(tenant: Tenant) -> None:
@@ -102,7 +104,7 @@ async def test_cost_limit_applies_over_a_websocket(tenant: Tenant) -> None:
 
 
 async def test_long_lists_do_not_block_others_and_have_the_same_result() -> None:
-    """A list of plain objects, completed in turns: another task gets on meanwhile."""
+    """A list of plain objects is completed in turns: another task proceeds meanwhile."""
     item = GraphQLObjectType(
         "Item", {f"f{n}": GraphQLField(GraphQLInt, resolve=lambda value, _: value) for n in range(20)}
     )
@@ -145,7 +147,7 @@ async def test_error_deep_in_a_long_list_has_its_path() -> None:
 
 
 async def test_counts_of_a_page_of_sends_are_two_queries(tenant: Tenant) -> None:
-    """Each send has its own counts, whoever else is on the page."""
+    """Each send has its own counts, independent of the other sends on the page."""
     for n in range(1, 4):
         await tenant.send(*(f"user{i}" for i in range(n)), title=f"to {n}")
     page = (await tenant.execute("{ sends { nodes { recipients counts { channel status count } } } }"))["sends"][
@@ -170,6 +172,8 @@ async def test_cost_budget_is_per_caller_and_returns_retry_after(servers: tuple[
             assert all(error["extensions"]["retryAfter"] > 0 for error in refused)
             assert "HUB_RATE_LIMIT_COST_PER_USER" in refused[0]["message"]
             assert "errors" not in await tenant.execute_raw(page, user="bob")
-            assert "errors" not in await tenant.execute_raw("{ me { id } }", user="alice")  # cheap ones are not refused
+            assert "errors" not in await tenant.execute_raw(
+                "{ me { id } }", user="alice"
+            )  # cheap queries are still allowed
     finally:
         api.kill()

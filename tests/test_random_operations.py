@@ -1,5 +1,5 @@
-"""A storm of random operations over two API processes, after which everybody has to agree: every client however it
-listened, the inbox query, a recount of the documents and the counts of the mailboxes."""
+"""Random operations over two API processes. Afterwards all views agree: every client, the inbox query, a recount of the
+documents, and the counts of the mailboxes."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from tests.conftest import scaled
 from tests.mongo_assertions import StoredTenant
 from tests.random_clients import FollowingClient, RandomUsers, follow_inboxes, instant_ahead
 
-USERS = [f"user{number}" for number in range(10)]  # enough that a send to all of them travels as one broadcast
+USERS = [f"user{number}" for number in range(10)]  # enough that a send to all of them is published as one broadcast
 CROWDED = USERS[:3]
 ACTORS = 12
 OPERATIONS = scaled(900, 5000)
@@ -27,9 +27,9 @@ SETTLED_WITHIN_S = 20.0
 
 @pytest.fixture
 def seed() -> str:
-    """HUB_TEST_SEED repeats the choices of an earlier run, if not its timing."""
+    """HUB_TEST_SEED repeats the choices of an earlier run, but not its timing."""
     chosen = os.environ.get("HUB_TEST_SEED", str(time.time_ns()))
-    print(f"HUB_TEST_SEED={chosen}")  # noqa: T201 - shown where the test fails
+    print(f"HUB_TEST_SEED={chosen}")  # noqa: T201 - printed if the test fails
     return chosen
 
 
@@ -51,7 +51,7 @@ async def test_random_operations_leave_all_clients_and_the_store_equal(
             await crowd.act(random)
 
     async def change_much() -> None:
-        """Filtered, and too much to be told one by one; again if others were quicker or the feed bridged it."""
+        """A filtered change, too large for single events. It is repeated if it was not large enough."""
         while not any(watcher.resyncs for watcher in staying):
             await tenant.fill_inbox(CROWDED[0], 150)
             await tenant.mark_all(CROWDED[0], "markAllRead", categories=["news"])
@@ -88,12 +88,14 @@ async def test_random_operations_leave_all_clients_and_the_store_equal(
                 assert watcher.replica.state == loaded.state, (user, watcher.resyncs)
                 assert watcher.replica.counts == watcher.replica.recounted == counts, (user, watcher.resyncs)
         assert await views(tenant, user) == expected_views(found), user
-    assert crowd.sent.items() <= (await stored.per_send()).items()  # answered means stored, for everybody, once
+    assert (
+        crowd.sent.items() <= (await stored.per_send()).items()
+    )  # a successful send is stored for every recipient, once
     print(Counter(event["kind"] for watcher in staying for event in watcher.told))  # noqa: T201
 
 
 async def test_concurrent_large_filtered_changes_reach_open_clients(tenant: Tenant, stored: StoredTenant) -> None:
-    """They may share a transaction, of which only a part is told."""
+    """They may share a transaction, of which only a part is published."""
     url = tenant.urls[0]
     await tenant.fill_inbox("alice", 200)
     watcher = FollowingClient(tenant, "alice")
@@ -114,7 +116,7 @@ async def test_concurrent_large_filtered_changes_reach_open_clients(tenant: Tena
 
 
 async def test_snoozes_of_one_send_that_end_together_return_to_each_user(tenant: Tenant, stored: StoredTenant) -> None:
-    """Many changes of one send travel as one message; these differ."""
+    """Many changes of one send are published as one message; these differ."""
     watchers = [FollowingClient(tenant, user) for user in USERS]
     await tenant.send(*USERS, requireAck=True)
     await asyncio.gather(*(watcher.load() for watcher in watchers))
@@ -140,7 +142,7 @@ async def test_snoozes_of_one_send_that_end_together_return_to_each_user(tenant:
 
 
 def assert_numbered(found: list[dict[str, object]], last: int) -> None:
-    """Places are unique, and no number is above the mailbox's."""
+    """Sort keys are unique, and no number exceeds the mailbox's."""
     listed = [n for n in found if not n.get("hidden")]
     added = [n["added_modseq"] for n in listed]
     assert len(set(added)) == len(added)

@@ -1,4 +1,4 @@
-"""Rate limits: shared by processes, told to clients, and lax rather than strict when Redis is away."""
+"""Rate limits: shared by processes, returned to clients, and per process while Redis is unavailable."""
 
 from collections.abc import AsyncIterator
 
@@ -49,7 +49,7 @@ async def test_rate_limit_is_shared_by_processes_and_returns_429_with_headers(st
         assert extensions["code"] == "RATE_LIMITED"
         assert extensions["retryAfter"] > 0
         assert "HUB_RATE_LIMIT_PER_USER" in result["errors"][0]["message"]
-        await tenant.inbox("bob")  # others are not held up
+        await tenant.inbox("bob")  # other users are not delayed
 
 
 async def test_rate_limit_on_a_socket_does_not_close_it(strict: Deployment) -> None:
@@ -78,7 +78,8 @@ async def test_rate_limit_without_redis_is_per_process() -> None:
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=200), st.integers(1, 20))
 def test_rate_limit_never_allows_more_than_its_maximum(gaps: list[float], most: int) -> None:
-    """In any window of the limit's length, up to what the sliding estimate can be off by: one window's worth."""
+    """In any window of the limit's length, at most one window more than the limit, which is the error of the
+    estimate."""
     clock = 1000.0
     limiter = RateLimiter(None, "", now=lambda: clock)  # type: ignore[arg-type]
     limit = Limit("user", most, 10)

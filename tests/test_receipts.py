@@ -1,4 +1,4 @@
-"""Receipts: what recipients and channels did, told to the tenant that sent it."""
+"""Receipts: changes by recipients and channels, published to the tenant that sent."""
 
 import asyncio
 from base64 import urlsafe_b64encode
@@ -33,7 +33,7 @@ async def sent(tenant: Tenant, *users: str, **more: Any) -> str:
 
 
 async def started(tenant: Tenant, feed: Subscription) -> str:
-    """The cursor from which a reader of everything has surely begun: it is told a send made after that."""
+    """Return a cursor from which a reader of everything has certainly begun: it received a send made after that."""
 
     async def ping() -> None:
         while True:
@@ -56,7 +56,7 @@ async def test_receipts_of_a_send_start_at_its_beginning(tenant: Tenant) -> None
     [n] = (await tenant.inbox("alice"))["nodes"]
     for field in ("markSeen", "markRead", "markUnread", "archive", "unarchive", "acknowledge"):
         await tenant.mark("alice", field, n["id"])
-    await tenant.mark("alice", "snooze", n["id"], until=LATER)  # nobody's business
+    await tenant.mark("alice", "snooze", n["id"], until=LATER)  # not reported to anyone
     await tenant.mark("alice", "markUnread", n["id"])
     expected: list[Told] = [
         ("DELIVERY", "IN_APP", "DELIVERED"),
@@ -77,7 +77,7 @@ async def test_receipts_are_live_and_one_per_change(tenant: Tenant) -> None:
     async with reading(tenant, id) as feed:
         assert {receipt["userId"] for receipt in await feed.take(2)} == {"alice", "bob"}
         [n] = (await tenant.inbox("alice"))["nodes"]
-        for _ in range(2):  # the second time is no change
+        for _ in range(2):  # the second call changes nothing
             await tenant.mark("alice", "markRead", n["id"])
         await tenant.mark_all("bob", "archiveAll")
         assert said(await feed.take(3)) == [
@@ -123,7 +123,7 @@ async def test_receipts_resumed_after_each_one_lose_none(tenant: Tenant) -> None
         ids.add(receipt["id"])
         cursor = receipt["cursor"]
         received.append((receipt["kind"], receipt["sendId"]))
-        if len(received) == 9:  # and what happens while nobody reads
+        if len(received) == 9:  # and changes while no client reads
             await tenant.send("meanwhile")
             expected.append(("DELIVERY", ""))
     assert received[:12] == expected[:12]
@@ -135,7 +135,7 @@ async def test_receipts_resumed_after_each_one_lose_none(tenant: Tenant) -> None
 @pytest.mark.parametrize(
     "cursor",
     [
-        # a resume token of another deployment: well-formed, and of a time long past
+        # a resume token of another deployment: well-formed and long past
         urlsafe_b64encode(
             bytes.fromhex("825F0000000000000A2B022C01002B066E5A1004AAAAAAAAAAAA4AAAAAAAAAAAAAAAAAAA46645F6964000004")
         ),

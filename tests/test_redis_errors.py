@@ -1,5 +1,5 @@
-"""Redis connections that break in mid-write, and keys under our prefix that hold something else: nothing ends, nothing
-stops, and what was lost is made good."""
+"""Redis connections that break during a write, and keys of a wrong type: no process ends, nothing stops, and lost data
+is restored."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ PLACES = {
         "hub.outbox.lanes._depths",
     },
 }
-"""Where each kind of process calls Redis."""
+"""The functions in which each kind of process calls Redis."""
 
 
 class CutProcess(Process):
@@ -114,7 +114,7 @@ async def test_connection_cut_during_a_write_ends_no_process_and_loses_nothing(
 
 
 async def put_foreign(redis: RedisClient, keys: dict[str, str]) -> None:
-    """Whatever stands under those names becomes another type than they say."""
+    """Replace every key by one of another type."""
     for key, type_ in keys.items():
         await redis.delete(key)
         if type_ in {"hash", "list", "zset"}:
@@ -167,7 +167,7 @@ async def test_keys_of_a_wrong_type_are_replaced_and_the_queue_continues(
 
 
 async def test_breaker_on_keys_of_a_wrong_type_still_opens_and_probes(redis: RedisClient) -> None:
-    """Also one whose probe was taken by a key that never ends, and one that has no number."""
+    """Also a breaker whose probe key never expires, and one without a number."""
     prefix = f"b{uuid4().hex}:"
     breakers = Breakers(redis, prefix, 0.2)
     key = f"{prefix}breaker:smtp"
@@ -192,7 +192,7 @@ async def test_breaker_on_keys_of_a_wrong_type_still_opens_and_probes(redis: Red
 
 
 async def test_limiter_on_keys_of_a_wrong_type_counts_again(redis: RedisClient) -> None:
-    """And the keys beside them are counted meanwhile."""
+    """Other keys are counted meanwhile."""
     prefix = f"l{uuid4().hex}:"
     limiter = RateLimiter(redis, prefix)
     first, second = (Limit(name, 5, 10**9) for name in "ab")
@@ -225,7 +225,7 @@ async def test_limiter_on_keys_of_a_wrong_type_counts_again(redis: RedisClient) 
 
 
 async def test_lanes_on_keys_of_a_wrong_type_still_work(redis: RedisClient) -> None:
-    """Every call by itself."""
+    """Each call separately."""
     prefix = f"q{uuid4().hex}:"
     lanes, lane = Lanes(redis, prefix, 10), "EMAIL/HIGH/acme"
     keys = {f"{prefix}lane:{lane}": "list", f"{prefix}waiting:EMAIL/HIGH": "zset", f"{prefix}wakeup:EMAIL": "list"}

@@ -1,4 +1,5 @@
-"""Redis flushed, killed, frozen, cut off and unreachable: nobody waits for it, and no open client misses anything."""
+"""Redis flushed, killed, suspended, disconnected and unreachable: no call waits for it, and no open client misses
+anything."""
 
 import asyncio
 import logging
@@ -19,9 +20,9 @@ from tests.inbox_watchers import Watcher, check_against_store, find_log_faults, 
 from tests.processes import Deployment
 
 AWAY_S = 4.0  # design.md: a change arrives within this time while Redis is away
-BACK_S = 6.0  # and within this after it is back
-SLACK_S = 4.0  # a machine of two cores that others use as well
-SENDS = 20  # one by one, in as many seconds; if each waited for Redis, they would take twice as many
+BACK_S = 6.0  # and within this time after it is back
+SLACK_S = 4.0  # for a busy machine with two cores
+SENDS = 20  # one by one, one per second; if each waited for Redis, they would take twice as long
 USERS = ("alice", "bob")
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Scene:
     watchers: list[Watcher]
 
     async def traffic(self, label: str, sends: int = SENDS) -> None:
-        """Sends one after the other, and marks; nobody may wait long for an answer."""
+        """Send one after another, and mark. No response may take long."""
         started_at = time.monotonic()
         async with asyncio.timeout(sends):
             for _ in range(sends):
@@ -56,8 +57,9 @@ class Scene:
 
 @asynccontextmanager
 async def scene(through: Callable[[Redis], Awaitable[str]] | None = None) -> AsyncIterator[Scene]:
-    """`through` answers with another address for Redis. In the end everybody holds what is stored, and no process
-    has logged a fault."""
+    """`through` returns another URL for Redis. At the end every client holds what is stored, and no process has logged
+    an
+    error."""
     async with fresh_servers() as (mongod, redis):
         url = await through(redis) if through else redis.url
         async with Deployment(mongod.url, url, apis=2, workers=0) as deployment:
@@ -74,7 +76,7 @@ async def scene(through: Callable[[Redis], Awaitable[str]] | None = None) -> Asy
 
 
 async def heard(set: Scene, realtime: str) -> None:
-    """Every process says that of its connection to the others."""
+    """Wait until every process reports this state of its connection to Redis."""
 
     async def agreed() -> bool:
         output = []
@@ -88,7 +90,7 @@ async def heard(set: Scene, realtime: str) -> None:
 
 
 async def newcomer_gets_changes(set: Scene) -> None:
-    """A subscription that is opened now delivers."""
+    """Check that a new subscription delivers."""
     replica = Replica()
     await replica.load(set.tenant, "alice")
     await set.tenant.send("alice", title="between load and subscription")
@@ -151,7 +153,7 @@ async def test_redis_flushed_under_traffic_open_clients_get_every_change() -> No
 
 
 async def test_redis_cutting_subscribers_repeatedly_open_clients_get_every_change() -> None:
-    """What is published while a process connects anew is lost for it, and nothing says so."""
+    """Messages that are published while a process reconnects are lost for it without an error."""
     async with scene() as set:
         async with RedisClient.from_url(set.redis.url) as client:
             cut = 0
@@ -164,7 +166,7 @@ async def test_redis_cutting_subscribers_repeatedly_open_clients_get_every_chang
 
 
 class Wire:
-    """A way to Redis through which nothing may come any more, while its connections stay open."""
+    """A proxy in front of Redis that can stop forwarding while its connections stay open."""
 
     def __init__(self) -> None:
         self.stalled = False
@@ -177,11 +179,11 @@ class Wire:
         return f"redis://{HOST}:{self._server.sockets[0].getsockname()[1]}/0"
 
     def stall(self) -> None:
-        """From now on nothing passes: not on the connections there are, and not on new ones."""
+        """Forward nothing from now on, neither on existing nor on new connections."""
         self.stalled = True
 
     def mend(self) -> None:
-        """New connections pass. Those there are stay open and silent for ever, as after a router's restart."""
+        """Forward new connections. Existing ones stay open and silent, as after the restart of a router."""
         self.stalled = False
         self._lost, self._open = self._open, []
 
@@ -207,7 +209,7 @@ class Wire:
 
 
 async def test_redis_silently_unreachable_open_clients_get_every_change() -> None:
-    """Connections that stay open and carry nothing, among them some that were just being made."""
+    """Connections that stay open and transport nothing, some of them while they are being opened."""
     wire = Wire()
     try:
         async with scene(wire.lead) as set:

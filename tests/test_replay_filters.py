@@ -1,4 +1,4 @@
-"""Dead letters are looked at before they are sent again: filters, previews, and `hub replay`."""
+"""Dead letters: filters, previews, and `hub replay`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
 
 
 async def dead_letters(tenant: Tenant, receiver: WebhookReceiver) -> dict[str, Json]:
-    """One of each kind, by user: refused, gone, and used up."""
+    """Create one dead letter of each kind, by user: rejected, gone, and attempts used up."""
     for count, (user, status) in enumerate({"alice": 413, "bob": 410, "carol": 503}.items(), 1):
         await connect_webhook(tenant, receiver, user)
         receiver.responses[f"/{user}"] = lambda *_, status=status: web.Response(status=status)
@@ -57,7 +57,7 @@ async def dead_letters(tenant: Tenant, receiver: WebhookReceiver) -> dict[str, J
 
 @pytest.mark.parametrize("odd", [{"channels": ["PAGER"]}, {"region": "eu"}])
 async def test_replay_with_an_incomplete_selection_replays_nothing(tenant: Tenant, store: Database, odd: Json) -> None:
-    """Without what is not known of it, it would match everything. Others go on."""
+    """A selection with unknown values would match everything. Other replays continue."""
     async with WebhookReceiver() as receiver:
         dead = await dead_letters(tenant, receiver)
         common = {"tenant": tenant.name, "at": datetime.now(UTC)}
@@ -185,7 +185,7 @@ async def test_replay_command_counts_confirms_and_prints_ids(
     await eventually(removed, 20)
 
 
-async def test_every_filter_uses_an_index_in_its_order(store: Database, quick: Deployment) -> None:  # noqa: ARG001 - it makes the indexes
+async def test_every_filter_uses_an_index_in_its_order(store: Database, quick: Deployment) -> None:  # noqa: ARG001 - it creates the indexes
     at = datetime(2026, 1, 1, tzinfo=UTC)
     for expected in (
         DeliveryQuery(),
@@ -200,7 +200,7 @@ async def test_every_filter_uses_an_index_in_its_order(store: Database, quick: D
             (replay_match_of("a", expected), index_of(expected, failed=True)),
         ):
             find = {"find": "deliveries", "filter": match, "hint": index, "sort": dict(order_of(expected)), "limit": 10}
-            if index != index_of(expected):  # a replay goes in the order of its index
+            if index != index_of(expected):  # a replay uses the order of its index
                 del find["sort"]
             plan = str((await store.command("explain", find, verbosity="queryPlanner"))["queryPlanner"]["winningPlan"])
             assert f"'indexName': '{index}'" in plan

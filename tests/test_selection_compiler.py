@@ -25,7 +25,7 @@ TYPES: dict[str, dict[str, str]] = {
     name: {
         field: str(definition.type).strip("[]!")
         for field, definition in SCHEMA.type_map[name].fields.items()  # type: ignore[attr-defined]
-        if field != "deliveries"  # has to be read, so who selects it has each event executed
+        if field != "deliveries"  # it must be read, so events with it are executed
     }
     for name in ("InboxEvent", "Notification", "Action")
 }
@@ -33,7 +33,7 @@ TYPES: dict[str, dict[str, str]] = {
 
 @st.composite
 def selections(draw: st.DrawFn, type_: str, fragments: list[str], depth: int = 0) -> str:
-    """A selection set. An alias is made from the field's name, so that what is answered under one key may be merged."""
+    """Return a selection set. An alias is derived from the field's name, so results with one key can be merged."""
     parts = ["__typename"] if draw(st.booleans()) else []
     for _ in range(draw(st.integers(1, 5))):
         kind = draw(st.sampled_from(["field", "field", "field", "inline", "spread"])) if depth < 4 else "field"

@@ -1,4 +1,4 @@
-"""Sends, through the front door."""
+"""Sends: recipients, idempotency, counts, lists, limits, and the users that they create."""
 
 import asyncio
 import json
@@ -107,7 +107,7 @@ async def test_sends_are_listed_newest_first_by_category_and_time(tenant: Tenant
     async def one(category: str) -> tuple[str, str]:
         query = "mutation ($input: SendInput!) { send(input: $input) { send { id createdAt } } }"
         sent = (await tenant.execute(query, input=given("alice") | {"category": category}))["send"]["send"]
-        await asyncio.sleep(0.002)  # each in a millisecond of its own
+        await asyncio.sleep(0.002)  # each in its own millisecond
         return sent["id"], sent["createdAt"]
 
     sent = [await one(category) for category in ("a", "b", "a", "b", "a")]
@@ -226,7 +226,7 @@ async def test_channels_that_are_not_configured_are_skipped_with_the_reason(tena
     assert (n["deliveries"][0]["status"], n["deliveries"][0]["reason"]) == ("DELIVERED", None)
     assert {row["status"] for row in n["deliveries"][1:]} == {"SKIPPED"}
     reasons = {row["channel"]: row["reason"] for row in n["deliveries"][1:]}
-    assert reasons.pop("WEBHOOK") == "NO_ADDRESS", "which needs no provider"
+    assert reasons.pop("WEBHOOK") == "NO_ADDRESS", "in-app needs no provider"
     assert set(reasons.values()) == {"NOT_CONFIGURED"}
     assert len({row["id"] for row in n["deliveries"]}) == 10
 
@@ -278,7 +278,7 @@ async def test_send_without_in_app_is_hidden_and_counted(tenant: Tenant) -> None
     assert reason["all"]["nodes"] == [{"userId": "alice", "deliveries": [skipped]}]
     for field in ("markAllSeen", "markAllRead", "archiveAll"):
         assert (await tenant.mark_all("alice", field))["changed"] == 1
-    # Even somebody who got nothing else has an empty inbox.
+    # Also a user who got nothing else has an empty inbox.
     await tenant.send("bob", channels=["EMAIL"])
     page = await tenant.inbox("bob", view="ALL")
     assert (page["nodes"], page["unread"], page["unseen"]) == ([], 0, 0)
@@ -353,7 +353,7 @@ async def test_external_deliveries_count_toward_the_transaction_size(servers: tu
             for number in range(5):
                 events = ["notification.created"] if number % 2 else None
                 await tenant.execute_as_admin(query, input={"url": f"https://hooks.example/{number}", "events": events})
-            await tenant.send("alice")  # from here on the process knows what that takes
+            await tenant.send("alice")  # from here on the process has measured the size
             url = running.urls[0].removesuffix("/graphql") + "/metrics"
             before = await scrape_metrics(url)
             await asyncio.gather(*(tenant.send(f"user-{number}") for number in range(40)))
@@ -372,7 +372,7 @@ async def test_external_deliveries_count_toward_the_transaction_size(servers: tu
             fewer = int(re.findall(r"at most (\d+) users", str(refused.value))[0])
             assert 10 < fewer < 50
             assert (await tenant.send(*crowd[:fewer]))["send"]["recipients"] == fewer
-            assert (await tenant.inbox("user-39"))["unread"] == 1, "nobody has anything of what was refused"
+            assert (await tenant.inbox("user-39"))["unread"] == 1, "no user has a notification of the rejected send"
 
 
 async def test_send_larger_than_one_write_command_reaches_every_user(servers: tuple[Mongod, Redis]) -> None:
@@ -383,7 +383,7 @@ async def test_send_larger_than_one_write_command_reaches_every_user(servers: tu
         Deployment(mongod.url, redis.url, apis=1, workers=0, **maximum) as running,
         Tenant(f"large-{uuid4().hex[:8]}", running.urls) as tenant,
     ):
-        for times in (1, 2):  # at first their mailboxes are made, then they are counted on
+        for times in (1, 2):  # first their mailboxes are created, then they are updated
             sent = await tenant.send(*users)
             found = (await tenant.execute(COUNTED, id=sent["send"]["id"]))["send"]
             assert found == {"recipients": len(users), "counts": [{"status": "DELIVERED", "count": len(users)}]}

@@ -21,7 +21,7 @@ from tests.raw_connections import FEED, HANG_S, HEALTH, open_raw, small_buffer_s
 
 REQUEST_TIMEOUT_S = 1.0
 SHUTDOWN_S = 10.0
-ENDED_S = 6.0  # clients that do not go are not waited for that long
+ENDED_S = 6.0  # clients that do not close are not waited for that long
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 async def impatient(
     request: pytest.FixtureRequest, servers: tuple[Mongod, Redis], mine: Certificate
 ) -> AsyncIterator["Impatient"]:
-    """Waits for nobody, over plain TCP and over TLS."""
+    """A process with short timeouts, over plain TCP and over TLS."""
     mongod, redis = servers
     settings = {
         "request_timeout_s": str(REQUEST_TIMEOUT_S),
@@ -184,7 +184,7 @@ async def test_event_streams_count_toward_the_socket_limit(impatient: Impatient)
 
 
 async def rain(tenant: Tenant) -> None:
-    """Some megabytes for alice."""
+    """Send several megabytes to alice."""
     query = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { duplicate } }"
     one = {
         "to": {"users": ["alice"]},
@@ -198,7 +198,7 @@ async def rain(tenant: Tenant) -> None:
 
 @asynccontextmanager
 async def deaf(tenant: Tenant, port: int, door: str) -> AsyncIterator[None]:
-    """A subscription of alice's that nobody reads from, with much to read."""
+    """A subscription of alice that is not read, with much to read."""
     async with AsyncExitStack() as stack:
         if door == "sse":
             stream = await stack.enter_async_context(open_raw(port, tenant.tls))

@@ -1,4 +1,4 @@
-"""The front end as the hub serves it, from a folder such as `make front` fills."""
+"""The front end that the hub serves from a folder like that of `make front`."""
 
 import gzip
 from collections.abc import Iterator
@@ -44,14 +44,14 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def browser(app: ASGIApp, client: str = "127.0.0.1") -> Iterator[TestClient]:
-    """Calls the app, which has no lifespan."""
+    """Call the app, which has no lifespan."""
     caller = TestClient(app, base_url=f"http://{HOST}", client=(client, 50_000))
     yield caller
     caller.close()
 
 
 def policy(header: str) -> dict[str, set[str]]:
-    """Directives of a Content-Security-Policy."""
+    """Return the directives of a Content-Security-Policy."""
     return {words[0]: set(words[1:]) for words in (directive.split() for directive in header.split(";"))}
 
 

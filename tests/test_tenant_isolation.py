@@ -1,5 +1,5 @@
-"""Two users, and two tenants with the same user ids: nothing of the other's is seen or changed, and what belongs to
-another looks exactly like what does not exist."""
+"""Two users, and two tenants with the same user ids: no data of the other is visible or changed. Data of another caller
+looks exactly like missing data."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ async def other(deployment: Deployment) -> AsyncIterator[Tenant]:
 
 
 async def stored(database: Database, tenant: Tenant) -> str:
-    """Everything there is of a tenant, comparable."""
+    """Return all data of a tenant, comparable."""
     within = {"$regex": f"^{tenant.name}/"}
     found = [
         await database.notifications.find({"mailbox": within}).sort("_id", 1).to_list(),
@@ -42,7 +42,7 @@ async def stored(database: Database, tenant: Tenant) -> str:
 
 
 def alike(response: Json, id: str) -> Json:
-    """The answer without what differs by nature: the id that was asked for, and the time in a position."""
+    """Return the response without the values that differ by nature: the requested id, and the time in a position."""
     text = json.dumps(response).replace(id, "ID")
     received: Json = json.loads(text)
     for payload in (received.get("data") or {}).values():
@@ -54,7 +54,8 @@ def alike(response: Json, id: str) -> Json:
 
 
 async def foreign(tenant: Tenant, other: Tenant) -> list[tuple[Tenant, str]]:
-    """Who may not touch alice's notification: bob beside her, and her namesake in the other tenant."""
+    """Callers that may not change alice's notification: bob in her tenant, and the user with her id in the other
+    tenant."""
     await tenant.send("bob")
     await other.send("alice")
     return [(tenant, "bob"), (other, "alice")]
@@ -129,7 +130,7 @@ async def test_user_of_another_tenant_looks_missing(tenant: Tenant, other: Tenan
         == await tenant.execute_raw(query, id="nobody")
         == {"data": {"user": None}}
     )
-    # A key is tenant and user: neither can be written into the other.
+    # A key consists of tenant and user, so neither can be injected into the other.
     for id in (f"{other.name}/carol", f"../{other.name}/carol"):
         assert await tenant.execute_raw(query, id=id) == {"data": {"user": None}}
 
@@ -213,7 +214,7 @@ async def test_sends_and_their_cursors_show_only_the_own_tenant(tenant: Tenant, 
     assert [node["id"] for node in found["nodes"]] == own[::-1]
     cursors = [edge["cursor"] for edge in (await other.execute(query))["sends"]["edges"]]
     assert len(cursors) == 3
-    for cursor in cursors:  # made between the two of this tenant
+    for cursor in cursors:  # between the two of this tenant
         assert [node["id"] for node in (await tenant.execute(query, after=cursor))["sends"]["nodes"]] == own[:1]
     query = "query ($id: ID!, $after: String) { send(id: $id) { notifications(after: $after) { nodes { userId } } } }"
     inner = (await other.execute("{ sends { nodes { notifications { edges { cursor } } } } }"))["sends"]["nodes"]
@@ -273,7 +274,7 @@ async def test_receipts_of_a_foreign_send_look_missing(tenant: Tenant, other: Te
 
 
 async def test_receipt_cursors_of_another_tenant_are_rejected(tenant: Tenant, other: Tenant) -> None:
-    """MongoDB resumes a stream at what that stream has held; to another it is a position no longer known."""
+    """MongoDB resumes a stream with a token of that stream. For another stream it is an unknown position."""
     sent = (await other.send("alice"))["send"]["id"]
     async with other.socket() as socket:
         [theirs] = await (await socket.subscribe(RECEIPTS, variables={"id": sent})).take(1)

@@ -1,4 +1,4 @@
-"""`hub serve` with a certificate of its own."""
+"""`hub serve` with its own certificate."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ PASSWORD = "open sesame"
 
 
 async def started(command: Command) -> str:
-    """Its address, once it serves."""
+    """Return its URL once it serves."""
 
     async def serving() -> int:
         for line in command.err.splitlines():
@@ -35,7 +35,7 @@ async def started(command: Command) -> str:
 
 
 async def test_serve_with_a_certificate_works_over_https_and_wss(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
-    """Sends, resumes and pushes arrive, in messages of one TLS record and of many; goodbye is 1012."""
+    """Sends, resumes and pushes arrive, in messages of one TLS record and of many. The close code is 1012."""
     mongod, redis = servers
     own = create_certificate(tmp_path, password=PASSWORD)
     options = ["--ssl-certfile", str(own.file), "--ssl-keyfile", str(own.key)]

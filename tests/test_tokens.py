@@ -1,4 +1,4 @@
-"""Tokens: only what is plainly valid opens the door, over HTTP and in `connection_init`."""
+"""Tokens over HTTP and in `connection_init`: only valid ones are accepted."""
 
 import asyncio
 import hmac
@@ -27,7 +27,7 @@ OLD_SECRET = "the-secret-before-that-one-also-long-enough"
 
 
 def claims(**more: Any) -> Json:
-    """Those of a good token; what is given as None is left out."""
+    """Return the claims of a valid token. Claims that are None are left out."""
     fields = {"sub": "alice", "tenant": "t", "role": "user", "exp": int(time.time()) + 600} | more
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -54,7 +54,7 @@ async def by_http(http: aiohttp.ClientSession, url: str, token: str) -> tuple[in
 
 
 async def by_socket(url: str, token: str) -> Any:
-    """`ack`, or the code of the close."""
+    """Return `ack`, or the close code."""
     async with connect(url.replace("http", "ws", 1), subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
         await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}))
         try:
@@ -83,14 +83,14 @@ async def accepted(http: aiohttp.ClientSession, url: str, token: str) -> bool:
 
 
 def tampered(token: str, **more: Any) -> str:
-    """The same signature under other claims."""
+    """Return a token with the signature of another one."""
     head, body, signature = token.split(".")
     output = json.loads(urlsafe_b64decode(body + "=="))
     return f"{head}.{part(output | more)}.{signature}"
 
 
 def nested() -> str:
-    """Signed, and with a payload that no parser of ours reads."""
+    """Return a signed token whose payload is not valid JSON."""
     output = json.dumps(claims()).removesuffix("}").encode() + b', "x": ' + b"[" * 2500 + b"]" * 2500 + b"}"
     return jws.serialize_compact({"alg": "HS256"}, output, OctKey.import_key(SECRET))
 
@@ -168,7 +168,7 @@ async def test_request_without_a_token_is_rejected(tenant: Tenant) -> None:
 
 
 async def test_token_that_expires_between_requests_is_rejected(tenant: Tenant) -> None:
-    """A process remembers tokens that it has checked, but not beyond their time."""
+    """A process caches verified tokens, but not after their expiry."""
     url, token = tenant.next_url(), signed(exp=int(time.time()) + 2)
     assert await accepted(tenant.http, url, token)
 
@@ -245,7 +245,7 @@ async def test_old_and_new_secret_are_valid_during_rotation(servers: tuple[Mongo
 
 
 class Issuer:
-    """Publishes keys, and counts how often it is asked."""
+    """Publishes keys, and counts the requests."""
 
     def __init__(self) -> None:
         self.keys: list[Any] = []
@@ -305,7 +305,7 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
             for token in unsigned(iss=ISSUER, aud=AUDIENCE):
                 assert await refused(http, url, token)
 
-            # A key that is published later is found without a restart; one that is withdrawn goes out of use.
+            # A key published later is found without a restart. A withdrawn key is no longer accepted.
             issuer.keys = [ec, later]
 
             async def existing() -> bool:
@@ -315,20 +315,20 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
             assert await accepted(http, url, issuer.token(ec))
             assert await refused(http, url, issuer.token(rsa, jti="never seen before"))
 
-            # Strangers can't make the hub ask its issuer again and again.
+            # Invalid tokens cannot make the hub request the keys repeatedly.
             requested = issuer.asked
             for number in range(50):
                 assert (await by_http(http, url, issuer.token(never, jti=str(number))))[0] == 401
             assert issuer.asked <= requested + 2
 
-            # While the issuer is away, the keys that are known serve.
+            # While the issuer is unavailable, cached keys are used.
             issuer.away = True
             assert await accepted(http, url, issuer.token(ec, jti="away"))
 
 
 def confused(rsa: RSAKey, ec: ECKey) -> Iterator[str]:
-    """HS256 with what everybody knows as the secret: the public keys, in every spelling. RS256 that names an EC key,
-    and the other way round."""
+    """HS256 with public data as the secret: the public keys, in every spelling. RS256 with an EC key, and the other way
+    round."""
     output = part(claims(iss=ISSUER, aud=AUDIENCE))
     for key in (rsa, ec):
         for secret in (
@@ -349,7 +349,7 @@ def confused(rsa: RSAKey, ec: ECKey) -> Iterator[str]:
 
 
 async def test_unreadable_key_of_an_issuer_is_skipped(servers: tuple[Mongod, Redis]) -> None:
-    """The others serve."""
+    """The other keys are used."""
     key = ECKey.generate_key("P-256", auto_kid=True)
     async with Issuer() as issuer:
         issuer.keys = [key]
@@ -376,7 +376,7 @@ async def test_issuer_that_does_not_respond_is_unavailable_until_it_does(servers
         async with hub_with(servers, jwks_url=issuer.url) as (http, url):
             status, response = await by_http(http, url, issuer.token(key))
             assert (status, response["errors"][0]["extensions"]["code"]) == (503, "UNAVAILABLE")
-            # 1013, try again later: the npm client gives up for good at 1011.
+            # 1013, try again later: after 1011 the npm client gives up.
             assert await by_socket(url, issuer.token(key)) == 1013
             # The hub's own tokens need no issuer.
             assert await accepted(http, url, signed())

@@ -18,11 +18,11 @@ from tests.telemetry import log_lines, metric_value, scrape_metrics
 
 
 class Collector:
-    """Takes OTLP over HTTP, as an OpenTelemetry collector does."""
+    """Accepts OTLP over HTTP, like an OpenTelemetry collector."""
 
     def __init__(self) -> None:
         self.spans: list[tuple[str, Span]] = []
-        """With the service that told of it."""
+        """Yield the spans with the names of their services."""
 
     async def __aenter__(self) -> "Collector":
         app = web.Application()
@@ -52,7 +52,7 @@ class Collector:
 async def traced(
     servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Tenant, Collector, Deployment]]:
-    """A deployment that tells a collector, and its tenant."""
+    """A deployment that exports to a collector, and a tenant."""
     mongod, redis = servers
     async with Collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
@@ -72,7 +72,7 @@ async def test_one_trace_spans_the_mutation_and_the_socket(
     tenant, collector, running = traced
     await tenant.send("ann", url=tenant.urls[0])
     trace, caller = uuid4().hex, uuid4().hex[:16]
-    others = [f"user{number}" for number in range(10)] if transport == "websocket" else []  # told in one message
+    others = [f"user{number}" for number in range(10)] if transport == "websocket" else []  # published in one message
     users = {"users": ["ann", *others]}
     fields = {"to": users, "category": "news", "content": {"title": "not for a trace", "body": ""}}
     headers = {"traceparent": f"00-{trace}-{caller}-01"}
@@ -92,7 +92,7 @@ async def test_one_trace_spans_the_mutation_and_the_socket(
         await eventually(lambda: subscribed(tenant.urls[1]))
         await send()
         assert (await first)["data"]["inbox"]["kind"] == "ADDED"
-        await tenant.send("ann", url=tenant.urls[0])  # asked for the next one, the first is written
+        await tenant.send("ann", url=tenant.urls[0])  # the next event was requested, so the first one is written
         await anext(events)
         await events.aclose()
 
@@ -140,7 +140,7 @@ async def test_works_of_one_transaction_are_linked_to_its_span(traced: tuple[Ten
     linked = [link.trace_id.hex() for _, span in collector.spans if span.name == "transaction" for link in span.links]
     assert Counter(linked) >= Counter(traces)
     together = [span for _, span in collector.spans if span.name == "transaction" and len(span.links) > 1]
-    assert together, "nothing was committed together"
+    assert together, "no works were committed together"
 
 
 async def test_unreachable_collector_delays_nothing(

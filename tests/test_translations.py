@@ -1,4 +1,4 @@
-"""What recipients read is in their language, whichever it is."""
+"""Texts for recipients are in their language."""
 
 import ast
 import re
@@ -46,7 +46,7 @@ def reader(locale: str) -> User:
 
 
 def marked_in_code() -> set[str | tuple[str, ...]]:
-    """Every message that the code has translated."""
+    """Return every message that the code translates."""
     found: set[str | tuple[str, ...]] = set()
     for path in CODE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -66,13 +66,13 @@ def marked_in_code() -> set[str | tuple[str, ...]]:
 
 
 def test_english_catalog_contains_exactly_the_messages_of_the_code() -> None:
-    """A new message needs an entry in `en.po`, and one that is no longer used leaves it."""
+    """A new message needs an entry in `en.po`, and an unused entry is removed."""
     assert set(messages_of("en")) == marked_in_code()
 
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_catalog_has_every_message_with_the_same_placeholders(locale: str) -> None:
-    """No text is missing, no plural form is missing, and nothing is filled in that the English text does not have."""
+    """No text or plural form is missing, and placeholders are those of the English text."""
     english, own = messages_of("en"), messages_of(locale)
     assert own.keys() == english.keys()
     with (CATALOGS / f"{locale}.po").open("rb") as file:
@@ -115,7 +115,7 @@ def test_browser_language_is_the_first_that_has_a_catalog() -> None:
 
 
 def test_placeholder_value_is_inserted_unchanged() -> None:
-    """A category that is named like a placeholder stays that name, and keeps its own direction in Arabic."""
+    """A category named like a placeholder keeps its name, and its own text direction in Arabic."""
     assert (
         language("en").text("Unsubscribe from {category}", category="{tenant} {0}") == "Unsubscribe from {tenant} {0}"
     )
@@ -153,7 +153,7 @@ UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }
 
 
 async def test_reason_is_in_the_language_of_the_reader(tenant: Tenant, database: Database) -> None:
-    """A change of the language changes what is read; subscriptions and services read the recipient's language too."""
+    """A new language applies to what is read. Subscriptions and services also use the language of the recipient."""
     user = f"u{uuid4().hex[:8]}"
     await tenant.execute(UPSERT, users=[{"id": user, "locale": "de-AT"}])
     expected = {"because": SAID_DE, "becauseKind": "NAMED", "becauseOf": None}

@@ -1,4 +1,4 @@
-"""Documents of another version of the hub: each costs itself only, and what is not known of it is kept."""
+"""Documents of another version of the hub: unreadable ones affect only themselves, and unknown values are kept."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -88,7 +88,7 @@ def _unavailable() -> Any:
 
 
 async def test_undecodable_notification_does_not_hide_others(tenant: Tenant, store: Any) -> None:
-    """And pages go on behind it; an unknown priority is read as MEDIUM."""
+    """Pages continue after it. An unknown priority is read as MEDIUM."""
     for n in range(5):
         await tenant.send("alice", title=str(n))
     docs = await store.notifications.find({"mailbox": f"{tenant.name}/alice"}).sort("added_modseq", -1).to_list()
@@ -111,7 +111,7 @@ async def test_undecodable_notification_does_not_hide_others(tenant: Tenant, sto
 
 
 async def test_user_with_values_of_another_version_keeps_them(tenant: Tenant, store: Any) -> None:
-    """Devices, wishes and fields that this version does not know outlive a change by it."""
+    """Unknown devices, preferences and fields survive a change by this version."""
     await tenant.send("alice", title="Hello", category="news")
     alice = {"_id": f"{tenant.name}/alice"}
     preference = {"category": "news", "channels": {"EMAIL": False, "PAGER": True}, "digest": "DAILY"}
@@ -144,7 +144,8 @@ async def test_user_with_values_of_another_version_keeps_them(tenant: Tenant, st
 
 
 async def test_tenant_with_values_of_another_version_keeps_them(tenant: Tenant, store: Any) -> None:
-    """Categories with an unknown channel or priority are read without it; unreadable ones and webhooks stay stored."""
+    """Categories with an unknown channel or priority are read without it. Unreadable categories and webhooks stay
+    stored."""
     await tenant.send("alice", title="Hello", category="news")
     categories = [
         {"key": "news", "name": "News", "priority": "URGENT", "default_channels": ["IN_APP", "PAGER"], "icon": "n"},
@@ -175,7 +176,7 @@ async def test_data_of_a_newer_version_prevents_the_start_with_instructions(serv
             with pytest.raises(AssertionError, match=r"version 99.*reads version 1"):
                 await process.start()
             assert "Traceback" not in process.log
-        assert await client[name].list_collection_names() == ["migrations"], "nothing was touched"
+        assert await client[name].list_collection_names() == ["migrations"], "nothing was changed"
         await client.drop_database(name)
 
 
@@ -185,7 +186,8 @@ def whole(**fields: Any) -> Json:
 
 
 def test_unknown_enum_values_are_readable() -> None:
-    """Required fields a value, optional ones their default, items of lists and maps are left out."""
+    """Unknown values of required fields are replaced, of optional fields set to the default, and in lists and maps left
+    out."""
     n = decode(whole(priority="URGENT", state="PINNED", removed_as="EATEN", more=1), Notification)
     assert n
     assert (n.priority, n.state, n.removed_as) == (Priority.MEDIUM, None, None)
@@ -204,7 +206,7 @@ def test_unknown_enum_values_are_readable() -> None:
 
 @pytest.mark.parametrize("override", [{"status": "EATEN", "reason": "HUNGRY"}, {"status": "SKIPPED"}, "later"])
 def test_unknown_override_status_ends_the_delivery(override: Any) -> None:
-    """A delivery that was called off meanwhile never waits again, or its recipient would get it twice."""
+    """A delivery that was cancelled meanwhile is never retried, because its recipient would get it twice."""
     stored = {"_id": "d", "tenant": "t", "notification": "n", "send": "s", "mailbox": "t/u", "category": "c"}
     more = {"channel": "EMAIL", "status": "PROCESSING", "priority": "LOW", "created_at": NOW, "updated_at": NOW}
     job = decode(stored | more, Delivery)
@@ -226,7 +228,7 @@ WISHES = st.builds(
 
 @given(WISHES, WISHES)
 def test_changes_are_merged_into_the_stored_document(before: list[Json], after: list[Json]) -> None:
-    """Without anything unknown the result is what was asked for; with it, that is kept beside."""
+    """Without unknown values the result is the requested one. Unknown values are kept in addition."""
     assert merged(before, before, after) == after
     unknown = {"category": "z", "digest": "DAILY", "channels": 5}
     raw = [*({**preference, "more": 1} for preference in before), unknown]

@@ -41,7 +41,7 @@ def test_receipt_creates_a_call_for_each_subscribed_endpoint() -> None:
     others = [new_endpoint("d", "notification.seen"), new_endpoint("e", enabled=False)]
     calls = calls_for_receipt(receipt, n, wanting + others, NOW)
     assert [call["endpoint"] for call in calls] == ["a", "b", "c"]
-    assert calls == calls_for_receipt(receipt, n, wanting + others, NOW), "the same again is the same"
+    assert calls == calls_for_receipt(receipt, n, wanting + others, NOW), "the same receipt makes the same calls"
     assert len({call["_id"] for call in calls}) == 3
     [first, *_] = calls
     assert {key: first[key] for key in ("tenant", "event", "status", "due_at", "priority", "lane")} == {
@@ -79,7 +79,7 @@ def test_every_receipt_kind_has_an_event_or_is_intermediate() -> None:
             ]
     assert received == {kind: [f"notification.{kind.lower()}"] for kind in received}
     on_the_way = {DeliveryStatus.ACCEPTED, DeliveryStatus.HELD, DeliveryStatus.PROCESSING, DeliveryStatus.RETRYING}
-    silent = on_the_way | {DeliveryStatus.READ}  # which is told as notification.read
+    silent = on_the_way | {DeliveryStatus.READ}  # which is published as notification.read
     inner = {
         "DELIVERED": "notification.created",
         "EXPIRED": "notification.expired",
@@ -159,15 +159,15 @@ async def test_replay_sends_failed_calls_of_enabled_endpoints_again(tenant: Tena
     assert await execute_as(tenant, REPLAY, ids=requested) == 1
     assert await execute_as(tenant, REPLAY, ids=requested) == 0
     found = {doc["_id"]: doc async for doc in database.webhook_calls.find({"tenant": tenant.name})}
-    assert found[ids[0]]["status"] in {"ACCEPTED", "PROCESSING", "RETRYING"}, "a worker may have it by now"
+    assert found[ids[0]]["status"] in {"ACCEPTED", "PROCESSING", "RETRYING"}, "a worker may have claimed it"
     assert [found[id]["status"] for id in (*ids[1:], elsewhere, lost)] == [
         *("DELIVERED", "PROCESSING", "FAILED", "FAILED", "FAILED")
     ]
     again = found[ids[0]]
     assert again["due_at"] > NOW
-    assert "lease_expirations" not in again, "with all tries before it"
+    assert "lease_expirations" not in again, "with all attempts left"
     assert again.get("tries", 0) < 2
-    assert len(again["attempts"]) >= 2, "what was tried before is not forgotten"
+    assert len(again["attempts"]) >= 2, "earlier attempts are kept"
     assert (await error_of(tenant, REPLAY, ids=["x"] * 1001))["code"] == "TOO_LARGE"
 
 

@@ -1,4 +1,5 @@
-"""Webhooks, a person's own and a tenant's endpoint, against a receiver that verifies as the standard's own library does."""
+"""Personal webhooks and webhook endpoints, against a receiver that verifies signatures with the standard's own
+library."""
 
 import asyncio
 import logging
@@ -44,12 +45,12 @@ NO_DEVICES: Any = None
 SECRET = new_secret()
 TOKEN = f"path-{uuid4().hex}"
 PRIVATE = {"secret": SECRET, "bare secret": SECRET[6:], "address": TOKEN, "title": "A private headline"}
-PROMPT_S = 8.0  # a generous bound for what must not hang
+PROMPT_S = 8.0  # a generous limit for calls that must not hang
 
 
 @pytest.fixture(autouse=True)
 def no_secrets_in_logs(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """No log line holds a secret, an address or a text."""
+    """Fail if a log line contains a secret, an address or a text."""
     caplog.set_level(logging.DEBUG)
     yield
     out, err = capfd.readouterr()
@@ -58,7 +59,7 @@ def no_secrets_in_logs(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFi
 
 
 class Receiver:
-    """Answers as it is told to, 204 for what verifies and 400 for what does not."""
+    """Responds as configured: by default 204 to verified requests and 400 to others."""
 
     def __init__(self) -> None:
         self.bodies: list[tuple[dict[str, str], Any]] = []
@@ -148,7 +149,7 @@ def endpoint(url: str, *secrets: str, rotated_at: datetime | None = None) -> Web
 
 @dataclass
 class Rig:
-    """What sends, and its receiver."""
+    """A sender and its receiver."""
 
     receiver: Receiver
     send: Callable[[], Any]
@@ -161,7 +162,7 @@ async def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def make(kind: str) -> AsyncIterator[Callable[[float], Any]]:
-    """Rigs whose calls take no longer than given."""
+    """Create senders whose calls time out after `timeout_s`."""
     async with AsyncExitStack() as stack:
         egress = await stack.enter_async_context(OutboundHTTP(["127.0.0.1/32"]))
 
@@ -217,7 +218,7 @@ async def test_every_2xx_is_delivered(rig: Rig, status: int) -> None:
 )
 async def test_retry_after_is_returned(rig: Rig, status: int, header: str | None, after_s: float | None) -> None:
     headers = {"retry-after": header} if header else {}
-    if header and "GMT" in header:  # past, whenever this runs
+    if header and "GMT" in header:  # always in the past
         headers = {"retry-after": "Fri, 20 Nov 2020 00:00:00 GMT"}
     rig.receiver.fault = lambda: web.Response(status=status, headers=headers)
     assert await outcome_of(rig) == Retry(f"HTTP {status}", after_s)
@@ -358,7 +359,10 @@ async def test_rotation_signs_with_both_secrets_for_a_day() -> None:
     )
     assert signing_secrets(rotating, rotated + SECRET_OVERLAP) == (newest,)
     assert signing_secrets(endpoint("http://127.0.0.1/", newest), rotated) == (newest,)
-    async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:  # who knows the old one only
+    async with (
+        OutboundHTTP(["127.0.0.1/32"]) as egress,
+        Receiver() as receiver,
+    ):  # a receiver that has only the old secret
         caller = WebhookEndpointProvider(egress, PROMPT_S, clock.now)
         rotating = endpoint(receiver.url, newest, before, rotated_at=rotated - timedelta(hours=23))
         assert await caller.send(addressed(rotating)) == Delivered()

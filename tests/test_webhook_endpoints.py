@@ -1,4 +1,4 @@
-"""Webhook endpoints of tenants: who may change them, secrets, events, limits and disabling."""
+"""Webhook endpoints of tenants: roles, secrets, events, limits and disabling."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,9 +44,6 @@ from tests.webhook_data import (
 async def other(deployment: Deployment) -> AsyncIterator[Tenant]:
     async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as fresh:
         yield fresh
-
-
-# ---------------------------------------------------------------- who, and what is shown
 
 
 @pytest.mark.parametrize("role", [Role.USER, Role.SERVICE])
@@ -108,9 +105,6 @@ async def test_webhook_of_another_tenant_looks_missing(tenant: Tenant, other: Te
     assert await stored_tenant(database, other) == before
     assert (await execute_as(other, CALLS))[0]["calls"]["nodes"] == [call]
     assert await execute_as(other, REPLAY, ids=[call["id"]]) == 1
-
-
-# ---------------------------------------------------------------- set-up
 
 
 async def test_update_changes_only_the_given_fields(tenant: Tenant, database: Database) -> None:
@@ -214,9 +208,6 @@ async def test_webhook_limit_holds_for_concurrent_creation(tenant: Tenant) -> No
     await create_endpoint(tenant)
 
 
-# ---------------------------------------------------------------- an endpoint that fails
-
-
 async def test_endpoint_that_fails_for_days_is_disabled(tenant: Tenant, database: Database) -> None:
     at = clock.now()
     book = Endpoints(database, Settings(jwt_secret=("s" * 32,)), lambda: at)
@@ -233,13 +224,13 @@ async def test_endpoint_that_fails_for_days_is_disabled(tenant: Tenant, database
     assert (failing.failing_since, failing.enabled) == (started_at, True)
     at += timedelta(days=4)
     assert (await settled(DeliveryStatus.FAILED)) == failing
-    assert (await settled(DeliveryStatus.FAILED, fresh)) == failing, "an old copy does not begin anew"
+    assert (await settled(DeliveryStatus.FAILED, fresh)) == failing, "an outdated copy does not restart the count"
     assert (await settled(DeliveryStatus.DELIVERED)).failing_since is None
     assert (await settled(DeliveryStatus.FAILED)).failing_since == at
     started_at = at
     at += timedelta(days=5)
-    assert (await settled(DeliveryStatus.FAILED, failing)).enabled is True, "an old copy does not disable"
-    assert (await settled(DeliveryStatus.FAILED)).enabled is False, "five days, and nothing but failure"
+    assert (await settled(DeliveryStatus.FAILED, failing)).enabled is True, "an outdated copy does not disable"
+    assert (await settled(DeliveryStatus.FAILED)).enabled is False, "five days with failures only"
     [displayed, concurrent] = await execute_as(tenant, LIST)
     assert (displayed["id"], displayed["enabled"]) == (id, False)
     assert displayed["disabledReason"] == f"All calls have failed since {clock.rfc3339(started_at)}."
@@ -247,4 +238,6 @@ async def test_endpoint_that_fails_for_days_is_disabled(tenant: Tenant, database
     back = await execute_as(tenant, UPDATE, id=id, enabled=True)
     assert (back["enabled"], back["disabledReason"]) == (True, None)
     old = replace(failing, failing_since=started_at)
-    assert (await settled(DeliveryStatus.FAILED, old)).enabled is True, "an old copy does not disable what was mended"
+    assert (await settled(DeliveryStatus.FAILED, old)).enabled is True, (
+        "an outdated copy does not disable a repaired endpoint"
+    )

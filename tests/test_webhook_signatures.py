@@ -14,7 +14,7 @@ from standardwebhooks import WebhookVerificationError
 from hub.ids import new_secret
 from hub.send import signing
 
-# All of one length: to HMAC a short key and the same with zeros at its end are one.
+# All of one length, because HMAC treats a short key and the same key with trailing zeros alike.
 keys = st.binary(min_size=32, max_size=32).map(lambda key: f"whsec_{b64encode(key).decode()}")
 
 

@@ -1,4 +1,4 @@
-"""Workers with settings of their own: rate limits, retry schedules, crashes and metrics."""
+"""Workers with special settings: rate limits, retry schedules, crashes and metrics."""
 
 import asyncio
 import json

@@ -48,7 +48,7 @@ async def post_as(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variabl
 
 
 async def execute_as(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variables: Any) -> Any:
-    """The one field of the data; raises Refused where there are errors."""
+    """Return the one field of the data. Raise GraphQLErrors if there are errors."""
     received = await post_as(tenant, query, role, **variables)
     if "errors" in received:
         raise GraphQLErrors(received["errors"])
@@ -57,7 +57,7 @@ async def execute_as(tenant: Tenant, query: str, role: Role = Role.ADMIN, **vari
 
 
 async def create_endpoint(tenant: Tenant, url: str = URL, events: list[str] | None = None) -> tuple[str, str]:
-    """The id and the secret of a new endpoint."""
+    """Return the id and the secret of a new endpoint."""
     created = await execute_as(tenant, CREATE, input={"url": url, "events": events})
     return created["endpoint"]["id"], created["secret"]
 
@@ -72,9 +72,6 @@ async def error_of(tenant: Tenant, query: str, role: Role = Role.ADMIN, **variab
         await execute_as(tenant, query, role, **variables)
     [error] = refused.value.errors
     return {"message": error["message"], **error["extensions"]}
-
-
-# ---------------------------------------------------------------- what an event makes
 
 
 def new_notification(tenant: str = "acme", **options: Any) -> Notification:
@@ -98,13 +95,13 @@ def new_endpoint(id: str = "", *events: str, **fields: Any) -> WebhookEndpoint:
 
 
 async def insert_calls(database: Database, tenant: Tenant, id: str, statuses: list[DeliveryStatus]) -> list[str]:
-    """Calls to an endpoint as transactions write them, in those states; their ids, oldest first."""
+    """Insert calls to an endpoint with those statuses, as transactions write them. Return their ids, oldest first."""
     created = []
     for status in statuses:
         n = new_notification(tenant.name)
         [call] = calls_for_receipt(receipts.user_receipt(n, ReceiptKind.READ, NOW), n, [new_endpoint(id)], NOW)
         call["status"] = status
-        call["due_at"] = FAR_FUTURE  # no worker takes it
+        call["due_at"] = FAR_FUTURE  # so no worker takes it
         if status is DeliveryStatus.FAILED:
             tried = [
                 Attempt(at=NOW, provider="endpoint", error="HTTP 500", ms=12),

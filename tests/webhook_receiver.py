@@ -1,4 +1,4 @@
-"""An HTTP receiver of webhooks that counts what comes in by its id, and answers as it is told to."""
+"""An HTTP receiver that verifies webhooks, counts them by id, and responds as a test requires."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -11,12 +11,14 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 Response = Callable[[str, int], web.Response | float | asyncio.Event | Coroutine[Any, Any, web.Response]]
-"""From an id and how often it came, what to answer; a number is seconds to wait before a 204, an event is waited for."""
+"""Returns the response to an id and its number of calls. A number is a delay in seconds before 204; an event is waited
+for."""
 
 
 class WebhookReceiver:
-    """`secrets`: by path, what verifies. `got`: bodies by path; `times`: when each id came. `answers`: by path, in place of
-    `otherwise`."""
+    """`secrets`: the secret by path. `bodies`: verified bodies by path. `received_at`: when each id arrived.
+    `responses`:
+    responses by path, instead of `default_response`."""
 
     def __init__(self) -> None:
         self.secrets: dict[str, str] = {}

@@ -8,7 +8,7 @@ TEXT, BINARY, CLOSE, PING, FIN = 0x1, 0x2, 0x8, 0x9, 0x80
 
 
 def frame(first: int, payload: bytes = b"", *, masked: bool = True) -> bytes:
-    """RFC 6455, 5.2, with `first` as its first byte. The mask is of zeros."""
+    """Return a frame (RFC 6455, 5.2) with `first` as its first byte. The mask is zeros."""
     mask = 0x80 if masked else 0
     size = len(payload)
     if size < 126:
@@ -21,12 +21,12 @@ def frame(first: int, payload: bytes = b"", *, masked: bool = True) -> bytes:
 
 
 def truncated_frame(size: int) -> bytes:
-    """The beginning of a text message that says it is so long."""
+    """Return the beginning of a text message that claims that size."""
     return bytes((FIN | TEXT, 0x80 | 127)) + struct.pack("!Q", size) + b"\0\0\0\0" + b"x" * 100
 
 
 def handshake(**headers: str | None) -> bytes:
-    """With `None` a header is left out. Underscores stand for dashes."""
+    """Return a handshake. A header with the value None is left out. Underscores stand for dashes."""
     key = base64.b64encode(os.urandom(16)).decode()
     sent: dict[str, str | None] = {
         "host": "x",

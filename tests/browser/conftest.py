@@ -1,4 +1,4 @@
-"""A real browser, and pages in it that embed what the front end builds."""
+"""A real browser, and pages that embed the built front end."""
 
 import asyncio
 import json
@@ -32,13 +32,13 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # A page that a test answers itself comes from nowhere, and then may not call this machine.
+    # A page that a test serves itself has no network address, and may then not call this machine.
     "--disable-features=LocalNetworkAccessChecks",
 ]
 WITHIN_MS = 15_000
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src https:; trusted-types lit-html; require-trusted-types-for 'script'"
-"""Strict, so that whatever the component does goes with a page that allows next to nothing."""
+"""A strict policy: the components work on a page that allows almost nothing."""
 HTML = """<!doctype html><html lang="{lang}" dir="{dir}"><meta charset="utf-8"><title>An app</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="stylesheet" href="/page.css"><script type="module" src="/inbox.js"></script>
@@ -58,7 +58,7 @@ document.querySelector("hub-inbox").getToken = (refused) => giveToken(refused ??
 
 @pytest.fixture(scope="session")
 def built_front_end() -> Path:
-    """The built front end, of the sources as they are now."""
+    """Build the front end from its current sources. Return its folder."""
     npm = shutil.which("npm")
     missing = [what for what, exists in ((CHROMIUM, Path(CHROMIUM).exists()), ("npm", npm)) if not exists]
     if missing:
@@ -74,7 +74,7 @@ def built_front_end() -> Path:
 
 
 @pytest.fixture(scope="session")
-async def browser(built_front_end: Path) -> AsyncIterator[Browser]:  # noqa: ARG001 - what it shows
+async def browser(built_front_end: Path) -> AsyncIterator[Browser]:  # noqa: ARG001 - the browser shows it
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         yield chromium
@@ -83,7 +83,7 @@ async def browser(built_front_end: Path) -> AsyncIterator[Browser]:  # noqa: ARG
 
 @dataclass
 class HeldOperation:
-    """An operation that the hub has not heard of."""
+    """An operation that was held back before it reached the hub."""
 
     socket: WebSocketRoute
     id: str
@@ -94,7 +94,7 @@ class HeldOperation:
 
 
 class Tab:
-    """One page with a bell in it. `tokens`: those it was given; `expires_in_s` and `refuse` say what it gets next."""
+    """One page with a bell. `expires_in_s` and `refuse` control the next token."""
 
     def __init__(self, page: Page, user: "BrowserUser") -> None:
         self.page = page
@@ -119,14 +119,14 @@ class Tab:
         return self
 
     def tab(self, view: str) -> Locator:
-        """`view`: ACTIVE, UNREAD, ARCHIVED or SNOOZED."""
+        """Return the tab of a view: ACTIVE, UNREAD, ARCHIVED or SNOOZED."""
         return self.page.locator(f"hub-inbox-panel #{view}")
 
     def item(self, title: str) -> Locator:
         return self.items.filter(has_text=title)
 
     async def press(self, title: str, tool: str) -> None:
-        """A tool of an item: markRead, archive, snooze and so on."""
+        """Click a tool of an item, for example markRead, archive or snooze."""
         item = self.item(title)
         await item.hover()
         await item.locator(f"[data-tool={tool}]").click()
@@ -135,7 +135,7 @@ class Tab:
         return await self.items.locator(".open bdi").all_inner_texts()
 
     async def lists(self, *titles: str) -> None:
-        """Waits until these are listed, and no others, in this order."""
+        """Wait until exactly these items are listed, in this order."""
 
         async def check() -> bool:
             return await self.titles() == list(titles)
@@ -146,7 +146,7 @@ class Tab:
             assert await self.titles() == list(titles)
 
     async def counts(self, unread: int | str) -> None:
-        """Waits until the bell shows this number; 0 is no badge."""
+        """Wait until the bell shows this number. 0 means no badge."""
 
         async def check() -> bool:
             displayed = await self.bell.locator(".badge").all_inner_texts()
@@ -155,11 +155,11 @@ class Tab:
         await eventually(check, 15)
 
     async def live(self) -> None:
-        """Waits until the panel says that it is connected."""
+        """Wait until the panel shows that it is connected."""
         await self.page.locator("hub-inbox-panel .status.live").wait_for(state="attached")
 
     async def hold(self, operation: str) -> list[HeldOperation]:
-        """From now on, after a reload, this operation does not reach the hub. Answers where those that were held go."""
+        """Hold back this operation after a reload. Return the list to which held operations are added."""
         held: list[HeldOperation] = []
 
         def between(socket: WebSocketRoute) -> None:
@@ -179,7 +179,7 @@ class Tab:
         return held
 
     async def faults(self) -> list[str]:
-        """What axe finds against WCAG 2.2 AA, on the whole page."""
+        """Return the axe violations of WCAG 2.2 AA on the whole page."""
         await self.page.evaluate(AXE.read_text())
         found: Json = await self.page.evaluate(
             "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}})", AXE_TAGS
@@ -192,7 +192,7 @@ class Tab:
 
 
 class BrowserUser:
-    """One person's browser: tabs share its storage. It serves the page itself, on the hub's origin."""
+    """The browser of one user. Its tabs share storage. It serves the page itself, on the origin of the hub."""
 
     def __init__(self, context: BrowserContext, tenant: Tenant, user: str, url: str, **page: str) -> None:
         self.context = context
@@ -202,9 +202,9 @@ class BrowserUser:
         self.shown = {"lang": "en", "dir": "ltr", "attributes": "", **page}
         self.expires_in_s = 3600.0
         self.token: str | None = None
-        """If set, what `getToken` answers, whatever was refused."""
+        """If set, `getToken` returns it, whatever token was rejected."""
         self.asked: list[str | None] = []
-        """The refused token, at each call of `getToken`."""
+        """The rejected token of each call of `getToken`."""
 
     async def __aenter__(self) -> "BrowserUser":
         await self.context.expose_function("giveToken", self._give_token)
@@ -242,18 +242,18 @@ class BrowserUser:
             await route.fulfill(body="<title>Elsewhere</title>", content_type="text/html")
 
     async def blank(self) -> Tab:
-        """A new tab with nothing in it yet."""
+        """Return a new, empty tab."""
         return Tab(await self.context.new_page(), self)
 
     async def tab(self) -> Tab:
-        """A new tab with the page in it."""
+        """Return a new tab with the page."""
         tab = await self.blank()
         await tab.load()
         return tab
 
 
 class Browsers:
-    """Browsers for people of a tenant."""
+    """Creates browsers for users of a tenant."""
 
     def __init__(self, browser: Browser, tenant: Tenant, stack: AsyncExitStack) -> None:
         self._browser = browser
@@ -263,7 +263,7 @@ class Browsers:
     async def person(
         self, user: str, *, url: str | None = None, page: dict[str, str] | None = None, **context: Any
     ) -> BrowserUser:
-        """`page`: lang, dir and attributes of the page; `context`: what Playwright's contexts take."""
+        """`page`: lang, dir and attributes of the page. `context`: options of Playwright's contexts."""
         fields = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", "locale": "en-GB", **context}
         opened = await self._browser.new_context(**fields)
         created = BrowserUser(opened, self._tenant, user, url or self._tenant.urls[0], **(page or {}))
@@ -271,7 +271,7 @@ class Browsers:
 
 
 class CuttableProxy:
-    """Between a browser and a hub: what is cut ends in the middle of a word, and nobody answers until it is mended."""
+    """A proxy between a browser and a hub. `cut` aborts all connections and refuses new ones until `mend`."""
 
     def __init__(self, url: str) -> None:
         self._to = urlsplit(url)
@@ -317,7 +317,7 @@ class CuttableProxy:
 
 @pytest.fixture
 async def proxy(tenant: Tenant) -> AsyncIterator[CuttableProxy]:
-    """To the first API process."""
+    """A proxy to the first API process."""
     async with CuttableProxy(tenant.urls[0]) as carrying:
         yield carrying
 

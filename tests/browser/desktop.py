@@ -1,8 +1,7 @@
-"""The desktop around a browser without a screen: it shows its banners, and people click on them.
+"""A fake desktop for a headless browser. It shows the banners, and tests click on them.
 
-A D-Bus session of its own, on which this is the server of notifications (freedesktop's Desktop Notifications). A click is
-the signal that a real one sends, so that Chromium takes it for a person's.
-"""
+It runs a D-Bus session and implements freedesktop's Desktop Notifications. A click sends the same signal as a real
+desktop, so Chromium treats it as a user action."""
 
 import asyncio
 import shutil
@@ -16,8 +15,8 @@ DAEMON = shutil.which("dbus-daemon")
 
 
 class Desktop(ServiceInterface):
-    """`banners`: what is shown, by id: its title, its text, and its buttons, by what they are called, `` for itself.
-    `shown`: how many were, replaced ones too."""
+    """`banners`: the visible banners by id: title, text, and the action key of each button by its label. The key "" is
+    the banner itself. `shown`: the number of banners shown, including replacements."""
 
     def __init__(self) -> None:
         super().__init__(NAME)
@@ -42,7 +41,7 @@ class Desktop(ServiceInterface):
         await self._daemon.wait()
 
     def click(self, title: str, button: str = "") -> None:
-        """On the banner, or on one of its buttons."""
+        """Click the banner, or one of its buttons."""
         [(id, buttons)] = [(id, buttons) for id, (displayed, _, buttons) in self.banners.items() if displayed == title]
         self.ActionInvoked(id, buttons[button])
 

@@ -10,7 +10,7 @@ async def stored_notification(tenant: Tenant, title: str) -> Json:
 
 
 async def wait_for_marks(tenant: Tenant, title: str, **marks: bool) -> None:
-    """Waits until the hub has exactly these marks set or not set."""
+    """Wait until exactly these marks are set or not set in the hub."""
 
     async def check() -> bool:
         state = await stored_notification(tenant, title)
@@ -27,7 +27,7 @@ async def open_panel(alice: BrowserUser, *titles: str) -> Tab:
 
 
 async def send_numbered(tenant: Tenant, count: int, first: int = 0) -> list[str]:
-    """Sends so many, one after the other; answers their titles, newest first."""
+    """Send that many notifications one after another. Return their titles, newest first."""
     titles = [f"Number {n:03}" for n in range(first, first + count)]
     for title in titles:
         await tenant.send("alice", title=title)

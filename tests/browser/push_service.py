@@ -1,10 +1,9 @@
-"""A push service that Chromium takes for the one of its vendor, so that a push comes in as any other: through its own
-connection, decrypted by its own code.
+"""A fake push service for Chromium. A push arrives as from the vendor: over Chromium's own connection, decrypted by its
+own code.
 
-Chromium speaks GCM: it checks in, registers each subscription, and holds a TLS connection (MCS) on which pushes come.
-Each speaks protobuf, of which this writes the few fields that count. What is not shown is the vendor's own server: its
-address in a subscription is exchanged for this one's, in the page, before the hub gets to know it.
-"""
+Chromium speaks GCM: it checks in, registers each subscription, and holds a TLS connection (MCS) that delivers pushes.
+All of them use protobuf; this module writes only the required fields. One thing is not tested: the vendor's own server.
+A script in the page replaces the vendor's URL in a subscription by the URL of this server before the hub gets it."""
 
 import asyncio
 import ssl
@@ -18,8 +17,8 @@ from aiohttp import web
 from tests.fake_providers import FakeHTTPServer, create_certificate
 
 VERSION = bytes([41])
-PING, PONG, LOGIN, LOGGED_IN, MESSAGE = 0, 1, 2, 3, 8  # tags of MCS
-HAS = 10  # field of LOGIN: ids of what came over the connection before
+PING, PONG, LOGIN, LOGGED_IN, MESSAGE = 0, 1, 2, 3, 8  # MCS tags
+HAS = 10  # field of LOGIN: ids of messages that arrived before
 EXCHANGE = """(url) => {
   const endpoint = Object.getOwnPropertyDescriptor(PushSubscription.prototype, "endpoint");
   const exchange = (given) => given.replace(/^https:.*[/]fcm[/]send/, url);
@@ -34,7 +33,7 @@ EXCHANGE = """(url) => {
 
 
 def number(value: int) -> bytes:
-    """A varint."""
+    """Encode a varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -43,7 +42,7 @@ def number(value: int) -> bytes:
 
 
 def field(key: int, value: str | bytes | int) -> bytes:
-    """Text, bytes or a message; an int as varint."""
+    """Encode a field: text, bytes or a message; an int as varint."""
     if isinstance(value, int):
         return number(key << 3) + number(value)
     raw = value.encode() if isinstance(value, str) else value
@@ -51,7 +50,7 @@ def field(key: int, value: str | bytes | int) -> bytes:
 
 
 def texts(message: bytes, key: int) -> list[str]:
-    """The texts of a field."""
+    """Return the texts of a field."""
     found, at = [], 0
 
     def varint() -> int:
@@ -83,10 +82,10 @@ def fixed(key: int, value: int) -> bytes:
 
 
 class LocalPushService(FakeHTTPServer):
-    """`pushes`: what the hub posted, as it came: the path, the headers and the encrypted body.
+    """`pushes`: the requests of the hub, unchanged: path, headers and encrypted body.
 
-    Chromium drops its connection now and then, with what was just written to it. When it comes back it says what it has,
-    and gets the rest."""
+    Chromium sometimes drops its connection, together with data that was just written. When it reconnects, it lists the
+    messages that it received, and gets the others."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +95,7 @@ class LocalPushService(FakeHTTPServer):
         self._forwarded: dict[str, bytes] = {}
 
     async def open(self, folder: Path) -> "LocalPushService":
-        """Listens for Chromium too, with a certificate of its own."""
+        """Listen for Chromium too, with a new certificate."""
         await self.__aenter__()
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(*create_certificate(folder))
@@ -111,7 +110,7 @@ class LocalPushService(FakeHTTPServer):
 
     @property
     def arguments(self) -> list[str]:
-        """What Chromium is started with."""
+        """The command-line arguments for Chromium."""
         port = self._mcs.sockets[0].getsockname()[1]
         return [
             f"--gcm-checkin-url={self.url}/checkin",
@@ -122,7 +121,7 @@ class LocalPushService(FakeHTTPServer):
 
     @property
     def script(self) -> str:
-        """Run in every page: its subscriptions are here."""
+        """A script for every page, which replaces the URL of its subscriptions."""
         return f"({EXCHANGE})('{self.url}/push')"
 
     async def respond(self, request: web.Request, body: bytes) -> web.Response:

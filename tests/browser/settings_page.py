@@ -1,4 +1,4 @@
-"""An app's page with the preferences in it, on an origin of its own, as strict about scripts as one can be."""
+"""A page of an app that embeds the preferences, on its own origin, with a strict content security policy."""
 
 from html import escape
 from pathlib import Path
@@ -24,29 +24,31 @@ addEventListener("push", (event) => {
   const { mine } = event.data.json();
   if (mine) event.waitUntil(registration.showNotification(mine, { tag: "mine" }));
 });"""
-"""A service worker of the app, which takes in the hub's."""
+"""A service worker of the app that imports the worker of the hub."""
 CSS = """body { margin: 0; font: 16px system-ui; color-scheme: light dark; background: light-dark(#f7f8fa, #101216);
   color: light-dark(#16181d, #eceef2) } main { max-width: 860px; margin: 0 auto; padding: 24px 16px }
   h1 { font-size: 22px }"""
 
 
 class SettingsPage(FakeHTTPServer):
-    """`shown`: what the page is made with."""
+    """`shown`: values for the template of the page."""
 
     def __init__(self, dist: Path) -> None:
         super().__init__()
         self._front = FrontendFiles(False, dist)
 
     def address(self, endpoint: str, token: str, **displayed: str) -> str:
-        """Of the page for that person. `inbox`: with a bell on it."""
+        """Return the URL of the page for that token. With `inbox`, the page has a bell."""
         query = {"endpoint": endpoint, "token": token, **displayed}
         return f"{self.url}/settings?" + "&".join(f"{name}={value}" for name, value in query.items())
 
-    async def respond(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002 - a page takes none
+    async def respond(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002 - pages ignore the body
         name = request.path.removeprefix("/")
         if name == "settings":
             fields: dict[str, Any] = {"lang": "en", "attributes": "", **request.query}
-            fields = {key: escape(value) for key, value in fields.items()}  # `attributes` too: names only
+            fields = {
+                key: escape(value) for key, value in fields.items()
+            }  # also `attributes`, which contains only names
             more = INBOX.format(**fields) if "inbox" in fields else ""
             html = HTML.format(**fields, dir="rtl" if fields["lang"] == "ar" else "ltr", more=more)
             return web.Response(text=html, content_type="text/html", headers={"content-security-policy": POLICY})
@@ -55,7 +57,7 @@ class SettingsPage(FakeHTTPServer):
         if name == "own.js":
             headers = {"content-security-policy": "default-src 'self' http: https:"}
             return web.Response(text=OWN, content_type="text/javascript", headers=headers)
-        if name in {"preferences.js", "inbox.js", "sw.js"}:  # as the hub serves them
+        if name in {"preferences.js", "inbox.js", "sw.js"}:  # with the headers of the hub
             file = self._front.files[f"/{name}"]
             return web.Response(body=file.body, headers=file.headers)
         return web.Response(text="<title>Elsewhere</title>", content_type="text/html")

@@ -1,5 +1,5 @@
-"""Every state of the inbox, on phone and desktop, light and dark, from left and from right: axe finds nothing, and
-nothing runs over. HUB_PICTURES names a folder to keep pictures in."""
+"""Every state of the inbox on phone and desktop, light and dark, left-to-right and right-to-left: axe finds no
+violation, and nothing overflows. HUB_PICTURES names a folder for screenshots."""
 
 import os
 from pathlib import Path
@@ -83,7 +83,7 @@ async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, bro
     await tab.item("Build failed").locator(".choices").wait_for()
     await picture(tab, look, "snooze")
     await tab.item("Build failed").locator(".choices button").nth(1).click()
-    await tab.toast.hover()  # so that it stays
+    await tab.toast.hover()  # to keep it visible
     await picture(tab, look, "toast")
     await tab.press("Your report", "archive")
     for view in ("UNREAD", "ARCHIVED", "SNOOZED"):

@@ -1,4 +1,4 @@
-"""The demo page of a development hub: what is sent from the desk arrives, and what is read is seen to be read."""
+"""The demo page of a development hub: sends from the form arrive, and reads are reported."""
 
 import re
 import shutil
@@ -27,8 +27,8 @@ expect.set_options(timeout=WITHIN_MS)
 
 @pytest.fixture(scope="module")
 async def demo(built_front_end: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The address of the demo page, as `hub dev` prints it. The hub is this one, with a front end of its own: what is
-    built in the checkout is left alone."""
+    """The URL of the demo page, as `hub dev` prints it. The hub is a copy with its own front end, so the built files of
+    the checkout do not change."""
     path = tmp_path_factory.mktemp("hub")
     shutil.copytree(FOLDER.parent, path / "hub", ignore=shutil.ignore_patterns(FOLDER.name, "__pycache__"))
     shutil.copytree(built_front_end, path / "hub" / FOLDER.name)
@@ -45,7 +45,7 @@ def is_wrong(output: ConsoleMessage) -> bool:
 
 
 class Stage:
-    """The page, and what went wrong in it: errors, violations of its policy, requests that left its origin."""
+    """The demo page, and its errors: script errors, policy violations, and requests to other origins."""
 
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
@@ -77,14 +77,14 @@ class Stage:
         await self.page.get_by_role("button", name=button, exact=True).click()
 
     async def send(self, title: str, *, category: str = "reviews") -> None:
-        """From the desk, to whom is chosen there."""
+        """Send from the form to the selected users."""
         await self.title.fill(title)
         await self.page.get_by_label("Category").select_option(category)
         await self.press("Send")
         await expect(self.page.get_by_text(re.compile("^Sent to "))).to_be_visible()
 
     async def faults(self) -> list[str]:
-        """What axe finds, in the page and in the frames of it."""
+        """Return the axe violations of the page and its frames."""
         found: list[str] = []
         for frame in self.page.frames:
             await frame.evaluate(AXE.read_text())
@@ -100,7 +100,7 @@ def read_at(row: Locator) -> Locator:
 
 @pytest.fixture
 async def open_stage(browser: Browser, demo: str) -> AsyncIterator[Any]:
-    """Opens the page. In the end nothing may have gone wrong in any."""
+    """Open the page. At the end, no page may have errors."""
     stages: list[Stage] = []
 
     async def opened(**options: Any) -> Stage:
@@ -143,7 +143,7 @@ async def test_send_arrives_and_read_shows_on_the_other_device_and_in_the_receip
     await expect(arrived[1].locator("article:not(.unread)")).to_be_visible()
     await expect(read_at(row)).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
     await expect(read_at(stage.row("bob", "IN_APP"))).to_have_count(0)
-    for channel in ("WEB_PUSH", "WEBHOOK"):  # which can't report it
+    for channel in ("WEB_PUSH", "WEBHOOK"):  # which cannot report it
         for cell in (2, 3):
             await expect(stage.row("alice", channel).locator("td").nth(cell)).to_have_text("")
 
@@ -176,7 +176,7 @@ async def test_simulate_shows_decisions_with_reasons_and_sends_nothing(open_stag
     await expect(stage.page.get_by_text("Not requested: Email")).to_have_count(2)
     await expect(stage.bell(0).locator(".badge")).to_have_text(before)
     await stage.title.fill("Something else")
-    await expect(bob).to_have_count(0)  # it is no longer what would be sent
+    await expect(bob).to_have_count(0)  # the result no longer matches the form
 
     for user in ("alice", "bob"):
         await stage.page.get_by_role("checkbox", name=user).uncheck()
@@ -200,7 +200,7 @@ async def test_send_form_offers_configured_channels_and_category_defaults(open_s
     await stage.page.route_web_socket("**/graphql", between)
     await stage.page.reload()
     await stage.page.get_by_role("checkbox", name="SMS").uncheck()
-    await stage.page.get_by_role("checkbox", name="SMS").check()  # now the choice is the desk's own
+    await stage.page.get_by_role("checkbox", name="SMS").check()  # now the selection of the form counts
     assert await channels.evaluate_all(values) == [*offered, "SMS"]
     await stage.press("Simulate")
     bob = stage.page.locator("demo-simulation table").filter(has_text="bob")
@@ -217,7 +217,7 @@ async def test_preference_of_the_user_is_the_reason_in_the_send_form(open_stage:
         await expect(switch).to_have_attribute("aria-checked", str(on).lower())
 
         async def received(output: str = output) -> bool:
-            """The switch shows what was wished before the hub has taken it."""
+            """The switch shows the new state before the hub has stored it."""
             await stage.press("Simulate")
             await expect(alice).to_be_visible()
             return bool(await alice.get_by_role("row", name=output).count())
@@ -286,7 +286,7 @@ async def test_demo_page_has_no_axe_violations(open_stage: Any, viewport: Any, s
     await expect(stage.page.locator("demo-simulation")).to_be_visible()
     assert "\n".join(await stage.faults()) == ""
     wide = await stage.page.evaluate("document.documentElement.scrollWidth")
-    assert wide == viewport["width"]  # nothing sticks out
+    assert wide == viewport["width"]  # nothing overflows
 
 
 async def test_device_uses_the_selected_language(open_stage: Any) -> None:

@@ -1,4 +1,4 @@
-"""The components on pages as they are: scripts loaded twice, device clocks that are wrong, a language that changes."""
+"""The components on real pages: scripts loaded twice, wrong device clocks, and a language that changes."""
 
 from datetime import datetime, timedelta
 
@@ -18,12 +18,12 @@ CLOCK = """(() => {
     static now() { return wrong(); }
   };
 })()"""
-"""A device whose clock is off by so many milliseconds."""
+"""A device whose clock is off by that many milliseconds."""
 HOUR_MS = 3_600_000
 
 
 async def embed_two_copies(alice: BrowserUser) -> Page:
-    """A page that loads `/inbox.js` under two addresses: its own, and the one that `/preferences.js` imports."""
+    """A page that loads `/inbox.js` under two URLs: its own, and the one that `/preferences.js` imports."""
 
     async def serve(route: Route) -> None:
         path = route.request.url.removeprefix(f"{alice.origin}/").partition("?")[0]

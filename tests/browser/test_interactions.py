@@ -27,7 +27,7 @@ async def test_opening_the_panel_marks_seen_and_opening_an_item_marks_read(tenan
 async def test_mark_of_a_clicked_link_arrives_although_the_page_unloads(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="Go", content={"actionUrl": "/elsewhere?1"})
     tab = await alice.tab()
-    await tab.hold("markAllSeen")  # marks go one after the other, so that the next one has not left yet
+    await tab.hold("markAllSeen")  # marks are sent one after another, so the next one has not been sent yet
     await tab.counts(1)
     await tab.open()
     await tab.item("Go").locator(".open").click()
@@ -52,7 +52,7 @@ async def test_app_with_a_router_handles_links_itself(tenant: Tenant, alice: Bro
 
 
 async def test_app_with_a_router_gets_absolute_urls_of_other_origins(tenant: Tenant, alice: BrowserUser) -> None:
-    """A path with two slashes is another site to whoever follows it."""
+    """A path with two slashes would be another site for a browser."""
     for title, url in (("Away", "https://other.example.org/a"), ("Slashes", f"{alice.origin}//b.example.org/")):
         await tenant.send("alice", title=title, content={"actionUrl": url})
     tab = await open_panel(alice, "Slashes", "Away")
@@ -85,7 +85,7 @@ async def test_archiving_can_be_undone(how: str, tenant: Tenant, alice: BrowserU
     tab = await open_panel(alice, "Two", "One")
     await tab.press("Two", "archive")
     await tab.lists("One")
-    if how == "mouse":  # the offer does not stay for ever: the hub is asked afterwards
+    if how == "mouse":  # the undo offer ends; the hub is asked afterwards
         await tab.toast.get_by_text("Undo").click()
     else:
         await tab.item("One").locator(".open").focus()
@@ -157,7 +157,7 @@ async def test_restored_page_does_not_send_its_marks_again(tenant: Tenant, alice
     await tenant.mark("alice", "markUnread", *ids)
     await tab.counts(1)
     await tab.page.evaluate(leave)
-    await tab.press("One", "archive")  # the next in the line is not held up by those that were posted
+    await tab.press("One", "archive")  # the next mark does not wait for the posted ones
     await wait_for_marks(tenant, "One", archivedAt=True, readAt=False)
     assert await tab.page.evaluate("localStorage.posts") == "1"
 
@@ -167,7 +167,7 @@ async def test_nothing_is_posted_without_a_token(tenant: Tenant, alice: BrowserU
     tab = await alice.tab()
     await tab.counts(1)
     await tab.page.add_init_script(COUNT_POSTS)
-    await tab.page.reload()  # so that it is kept
+    await tab.page.reload()  # so it is stored
     await tab.page.evaluate("""async () => {
       document.querySelector("hub-inbox").remove();
       await null;

@@ -52,13 +52,13 @@ async def test_inbox_is_usable_with_the_keyboard_alone(tenant: Tenant, alice: Br
         await at(tool)
     await keys.press("Enter")
     await tab.lists("Three", "One")
-    await at("One")  # its neighbour, not the top of the page
+    await at("One")  # the next item, not the top of the page
     await keys.press("Tab")
     await keys.press("Tab")
     await at("snooze")
     await keys.press("Enter")
     await at("In 1 hour")
-    await keys.press("Escape")  # the choice, not the panel
+    await keys.press("Escape")  # closes the choice, not the panel
     await at("snooze")
     await keys.press("Enter")
     await keys.press("Enter")

@@ -114,7 +114,7 @@ async def test_inbox_reconnects_after_the_hub_was_killed(browser: Browser) -> No
                     await tab.live()
                     deployment.apis[0].kill()
                     await tab.connection_status.filter(has_text="Connecting").wait_for()
-                    await tab.press("Before", "archive")  # nobody is there to take it yet
+                    await tab.press("Before", "archive")  # no hub can accept it yet
                     await tab.lists()
                     await deployment.apis[0].start()
                     await tenant.send("alice", title="After")

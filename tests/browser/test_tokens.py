@@ -1,4 +1,4 @@
-"""Tokens of the inbox: renewal, refusal, and a change of the signed-in user."""
+"""Tokens of the inbox: renewal, rejection, and a change of the signed-in user."""
 
 from playwright.async_api import Route
 
@@ -20,7 +20,7 @@ async def test_token_is_renewed_before_it_expires(tenant: Tenant, browsers: Brow
     await eventually(renewed, 40)
     await tenant.send("alice", title="After")
     await tab.item("After").wait_for()
-    assert not any(alice.asked), "one ended before there was another"
+    assert not any(alice.asked), "a token expired before there was a new one"
 
 
 async def test_rejected_token_hides_the_inbox_until_a_valid_one_arrives(tenant: Tenant, browsers: Browsers) -> None:

@@ -37,7 +37,7 @@ async def test_scripts_in_texts_urls_and_data_do_not_run(tenant: Tenant, alice: 
 
 
 async def test_unsafe_urls_do_not_become_links(tenant: Tenant, browsers: Browsers) -> None:
-    """The hub refuses most of them. A hub that does not, or an inbox kept from before, must do no harm either."""
+    """The hub rejects most of these URLs. They must be harmless too if an older hub stored them."""
     action = {"key": "a", "label": "Press", "url": BAIT}
     await tenant.send("alice", title="Bait", content={"actionUrl": BAIT, "imageUrl": BAIT, "actions": [action]})
     for unsafe in UNSAFE:

@@ -36,8 +36,8 @@ async def ses(moto_url: str) -> AsyncIterator[FakeSes]:
 
 
 @pytest.fixture(scope="package")
-async def email_deployment(servers: tuple[Mongod, Redis], ses: FakeSes) -> AsyncIterator[Deployment]:  # noqa: ARG001 - it says where Amazon is
-    """Two API processes and a worker that mails through SES."""
+async def email_deployment(servers: tuple[Mongod, Redis], ses: FakeSes) -> AsyncIterator[Deployment]:  # noqa: ARG001 - it sets the address of Amazon
+    """Two API processes and a worker that sends emails through SES."""
     mongod, redis = servers
     settings = {
         **SHORT_TIMES,
@@ -61,7 +61,7 @@ async def tenant(email_deployment: Deployment) -> AsyncIterator[Tenant]:
 
 
 @pytest.fixture
-async def store(servers: tuple[Mongod, Redis], email_deployment: Deployment) -> AsyncIterator[Database]:  # noqa: ARG001 - it makes the indexes
+async def store(servers: tuple[Mongod, Redis], email_deployment: Deployment) -> AsyncIterator[Database]:  # noqa: ARG001 - it creates the indexes
     async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
         yield client["links"]
 

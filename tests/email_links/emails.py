@@ -1,4 +1,4 @@
-"""Emails that the fake SES accepted, the people who get them, and the links in them."""
+"""Emails that the fake SES accepted, their recipients, and the links in them."""
 
 import base64
 import email
@@ -24,7 +24,7 @@ MAX_REQUESTS_PER_LINK = 60
 
 
 class FakeSes:
-    """Amazon's two services: mails that SES took, and the topic that tells of them."""
+    """Fakes of two Amazon services: the emails that SES accepted, and the topic that publishes their events."""
 
     def __init__(self, amazon: FakeAmazon, topic: FakeSnsTopic) -> None:
         self.amazon = amazon
@@ -42,7 +42,7 @@ class FakeSes:
 
 
 class EmailRecipient:
-    """Somebody with a mail address, and what their mails hold."""
+    """A user with an email address, and the emails to that user."""
 
     def __init__(self, tenant: Tenant, ses: FakeSes) -> None:
         self.id = f"u{uuid4().hex[:8]}"
@@ -55,7 +55,7 @@ class EmailRecipient:
         return self
 
     async def mailed(self, *channels: str, category: str = "news", **more: Any) -> EmailMessage:
-        """The next mail, sent and taken."""
+        """Send an email. Return it once it is accepted."""
         existing = len(self.ses.emails(self.address))
         await self.tenant.send(self.id, category=category, channels=list(channels) or ["IN_APP", "EMAIL"], **more)
 
@@ -67,7 +67,7 @@ class EmailRecipient:
         return message
 
     async def settled(self, status: str) -> Json:
-        """The newest delivery, in that state."""
+        """Return the newest delivery once it has that status."""
 
         async def exists() -> Json | None:
             newest = (await list_deliveries(self.tenant, userId=self.id))[0]
@@ -83,7 +83,7 @@ class EmailRecipient:
 
 
 def unsubscribe_path(message: EmailMessage) -> str:
-    """The path of the link in its header."""
+    """Return the path of the link in the List-Unsubscribe header."""
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     found = re.fullmatch(rf"<{PUBLIC_URL}(/unsubscribe/[\w.-]+)>", str(message["List-Unsubscribe"]))
     assert found
@@ -91,7 +91,7 @@ def unsubscribe_path(message: EmailMessage) -> str:
 
 
 def link_paths(message: EmailMessage) -> dict[str, str]:
-    """Label to address, of everything that can be clicked in it."""
+    """Return the URLs of all links in the email, by label."""
     html = message.get_body(("html",))
     assert html
     found = re.findall(r'<a [^>]*href="([^"]*)"[^>]*>([^<]*)</a>', html.get_content())
@@ -108,7 +108,7 @@ async def request_path(tenant: Tenant, method: str, path: str, **fields: Any) ->
 
 
 async def skipped_channels(tenant: Tenant, user: str) -> list[tuple[str, str]]:
-    """What the newest notification did not go out on, and why."""
+    """Return the skipped channels of the newest notification with their reasons."""
     query = "{ inbox(first: 1) { nodes { deliveries { channel status reason } } } }"
     [n] = (await tenant.execute(query, user=user))["inbox"]["nodes"]
     return [(row["channel"], row["reason"]) for row in n["deliveries"] if row["status"] == "SKIPPED"]

@@ -20,9 +20,6 @@ ACTIONS = [
 ]
 
 
-# ---------------------------------------------------------------- delivered and clicked
-
-
 async def receipt_kinds(store: Database, tenant: Tenant) -> list[tuple[str, str]]:
     found = store["receipts"].find({"tenant": tenant.name, "kind": {"$ne": "DELIVERY"}}).sort("_id")
     return [(doc["kind"], doc["channel"]) async for doc in found]
@@ -40,7 +37,7 @@ async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
         for _ in range(2):
             response, _ = await request_path(
                 tenant, "POST", link, data='{"event": "delivered"}'
-            )  # as text, without preflight
+            )  # as text, which needs no preflight
             assert response.status == 204
         await alice.settled("DELIVERED")
         assert (await tenant.inbox(alice.id))["unread"] == 1
@@ -55,7 +52,7 @@ async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
         clicked = (await list_deliveries(tenant, channels=["EMAIL"]))[0]
         [item] = (await tenant.execute(of_item, id=clicked["sendId"]))["send"]["notifications"]["nodes"]
         statuses = {one["channel"]: one["status"] for one in item["deliveries"]}
-        assert statuses == {"IN_APP": "DELIVERED", "EMAIL": "READ"}, "the mail proved it, not the inbox"
+        assert statuses == {"IN_APP": "DELIVERED", "EMAIL": "READ"}, "the email proved the read, not the inbox"
         assert await receipt_kinds(store, tenant) == [("CLICKED", "EMAIL"), ("SEEN", "IN_APP"), ("READ", "IN_APP")]
         delivered = {"tenant": tenant.name, "channel": "EMAIL", "status": "DELIVERED"}
         assert await store["receipts"].count_documents(delivered) == 1
@@ -133,7 +130,7 @@ async def test_email_buttons_record_the_click_and_redirect_only_to_urls_of_the_n
     }
     plain = email.get_body(("plain",))
     assert plain
-    assert "Open it: https://app.example/open?a=1&b=2" in plain.get_content(), "text shows where a link leads"
+    assert "Open it: https://app.example/open?a=1&b=2" in plain.get_content(), "the text shows the URL of a link"
     evil = "https://evil.example"
     for query in ("?to=3", "?to=-1", "?to=99999999999", "?to=", f"?to={evil}", "?to=//evil.example", "?to=²"):
         response, page = await request_path(tenant, "GET", token + query)
@@ -209,9 +206,9 @@ async def test_click_on_a_hidden_notification_is_stored_as_read_with_a_receipt(
             response, _ = await request_path(tenant, "POST", link_paths(email)["Open"], json={"event": "clicked"})
             assert response.status == 204
         [clicked] = await list_deliveries(tenant, channels=["EMAIL"])
-        assert clicked["status"] == "READ", "with the answer"
+        assert clicked["status"] == "READ", "with the payload"
         going.set()
-        await wait_for_deliveries(tenant, "DELIVERED")  # a click in the mail says nothing of the webhook
+        await wait_for_deliveries(tenant, "DELIVERED")  # a click in the email does not concern the webhook
         assert await receipt_kinds(store, tenant) == [("CLICKED", "EMAIL"), ("SEEN", "EMAIL"), ("READ", "EMAIL")]
 
         async def all_told() -> bool:
@@ -223,7 +220,7 @@ async def test_click_on_a_hidden_notification_is_stored_as_read_with_a_receipt(
     assert (page["nodes"], page["unread"], page["unseen"]) == ([], 0, 0)
     [hidden] = await store["notifications"].find({"mailbox": f"{tenant.name}/{alice.id}"}).to_list()
     assert hidden["read_at"]
-    assert "modseq" not in hidden, "it takes no number, and so is no change of the inbox"
+    assert "modseq" not in hidden, "it takes no number, so the inbox has not changed"
 
 
 async def test_link_of_a_recalled_notification_does_not_redirect(alice: EmailRecipient, tenant: Tenant) -> None:

@@ -15,8 +15,6 @@ from tests.email_links.emails import TOPIC_ARN, EmailRecipient, FakeSes, request
 from tests.fake_sns import CERTIFICATE, FakeSnsTopic, create_certificate
 from tests.graphql_errors import expect_error
 
-# ---------------------------------------------------------------- bounces and complaints
-
 
 async def post_event(tenant: Tenant, message: Json) -> int:
     response, _ = await request_path(
@@ -34,7 +32,7 @@ async def test_bounce_and_complaint_suppress_the_address_and_fail_the_delivery(
 ) -> None:
     await alice.mailed()
     delivery = await alice.settled("SENT")
-    for _ in range(2):  # SNS tells at least once
+    for _ in range(2):  # SNS delivers at least once
         received = ses.topic.ses_event(kind, delivery["providerId"], alice.address.upper(), version=version)
         assert await post_event(tenant, received) == 204
     assert (await alice.settled("FAILED"))["reason"] == reason
@@ -56,8 +54,8 @@ async def test_suppressions_are_paginated_and_lifted_by_an_admin(tenant: Tenant,
         await user.mailed()
         id = (await user.settled("SENT"))["providerId"]
         assert await post_event(tenant, ses.topic.ses_event(kind, id, user.address)) == 204
-    await people[0].arrive()  # a profile that comes again changes nothing
-    older = {"suppressed.zoe@people\uff0eexample": "gone"}  # one who has changed her address
+    await people[0].arrive()  # an unchanged profile changes nothing
+    older = {"suppressed.zoe@people\uff0eexample": "gone"}  # a user who has changed her address
     await store["users"].update_one({"_id": f"{tenant.name}/{people[0].id}"}, {"$set": older})
     async with Tenant(f"{tenant.name}-2", tenant.urls) as other:
         assert (await other.execute_as_admin(SUPPRESSIONS))["suppressions"]["nodes"] == []
@@ -162,7 +160,7 @@ async def test_message_without_a_valid_signature_is_rejected(
     ]
     for message in invalid:
         assert await post_event(tenant, message) == 403, message
-    assert ses.topic.calls - calls <= len(tenant.urls), "the certificate, once a process"
+    assert ses.topic.calls - calls <= len(tenant.urls), "the certificate is fetched once per process"
     assert "suppressed" not in await alice.user(store)
     await alice.settled("SENT")
 
@@ -195,7 +193,7 @@ async def test_subscription_is_confirmed_only_at_sns(tenant: Tenant, ses: FakeSe
 
 
 def untrusted_urls(original: str) -> list[str]:
-    """Addresses that are not Amazon's, where `right` is."""
+    """Return URLs that do not belong to Amazon, given one that does."""
     return [
         f"{original}/elsewhere.pem",
         f"{original}{CERTIFICATE}?x=1#{original}".replace("?x=1#", "/../"),
@@ -214,7 +212,7 @@ def untrusted_urls(original: str) -> list[str]:
 
 
 async def test_only_sns_urls_of_the_region_of_the_topic_are_trusted() -> None:
-    """Without a stand-in for Amazon, as in production."""
+    """Without a fake of Amazon, as in production."""
     sns = SNSVerifier(OutboundHTTP(), (TOPIC_ARN,))
     assert sns.is_sns_url(f"https://sns.eu-west-1.amazonaws.com{CERTIFICATE}", TOPIC_ARN)
     assert sns.is_sns_url(

@@ -23,8 +23,6 @@ from tests.email_links.emails import (
 )
 from tests.fake_providers import FakeAmazon
 
-# ---------------------------------------------------------------- unsubscribing
-
 
 async def test_unsubscribe_link_asks_unsubscribes_with_one_click_and_can_be_undone(
     alice: EmailRecipient, tenant: Tenant, store: Database
@@ -37,7 +35,7 @@ async def test_unsubscribe_link_asks_unsubscribes_with_one_click_and_can_be_undo
         response, page = await request_path(tenant, method, link)
         assert response.status == 200
         assert "preferences" not in await alice.user(store)
-        assert await alice.user(store) == before, "asking changes nothing"
+        assert await alice.user(store) == before, "GET changes nothing"
         headers = response.headers
         assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
@@ -49,7 +47,7 @@ async def test_unsubscribe_link_asks_unsubscribes_with_one_click_and_can_be_undo
     assert "Unsubscribe from News?" in page
     assert "Ac&lt;me&gt;" in page
     assert '<form method="post" action="?"><button>Unsubscribe</button></form>' in page
-    for _ in range(2):  # as a mail program does it, and again
+    for _ in range(2):  # as a mail program does it, twice
         response, page = await request_path(tenant, "POST", link, data=ONE_CLICK)
         assert response.status == 200
         assert "You are unsubscribed" in page
@@ -92,7 +90,7 @@ async def test_required_category_cannot_be_unsubscribed(alice: EmailRecipient, t
         assert "<button" not in page
     assert await alice.user(store) == before
     email = await alice.mailed(category="security")
-    assert email["List-Unsubscribe"] is None, "no way out is offered where there is none"
+    assert email["List-Unsubscribe"] is None, "a required category has no unsubscribe link"
 
 
 async def test_forged_altered_and_foreign_tokens_change_nothing(

@@ -1,4 +1,4 @@
-"""A user, the page that shows their preferences, and what the hub decides for them."""
+"""A user with their preferences page, and the decisions of the hub for that user."""
 
 from contextlib import AsyncExitStack
 from typing import Any
@@ -17,7 +17,7 @@ SIMULATE = "query ($input: SendInput!) { simulate(input: $input) { decisions { c
 
 
 class PreferencesUser:
-    """Somebody of a tenant with three categories, and their browser."""
+    """A user of a tenant with three categories, and their browser."""
 
     def __init__(self, tenant: Tenant, pages: SettingsPage, browser: Browser, stack: AsyncExitStack) -> None:
         self.tenant, self.pages, self._browser, self._stack = tenant, pages, browser, stack
@@ -35,7 +35,7 @@ class PreferencesUser:
         return self.pages.address(self.tenant.urls[0], self.tenant.token(self.user), **displayed)
 
     async def matrix(self) -> Json:
-        """Cells by category and channel; `ALL` for the channels; `mutes` by category."""
+        """Return cells by category and channel. `ALL` contains the channels, `mutes` the mutes by category."""
         found = (await self.tenant.execute(MATRIX, user=self.user))["preferences"]
         rows = {row["category"]["key"]: row for row in found["categories"]}
         return {
@@ -45,7 +45,7 @@ class PreferencesUser:
         }
 
     async def decided(self, category: str, channel: str) -> str:
-        """What would become of a send."""
+        """Return the simulated reason or outcome of a send."""
         fields = {"to": {"users": [self.user]}, "category": category, "content": {"title": "x", "body": ""}}
         [simulation] = (await self.tenant.execute(SIMULATE, input={**fields, "channels": [channel]}))["simulate"]
         [found] = [one for one in simulation["decisions"] if one["channel"] == channel]

@@ -66,14 +66,14 @@ async def test_pages_opened_while_offline_load_once_after_reconnecting(alice: Pr
     await page.wait_for_function("asked === 1")
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    await cell.click()  # it is told after what waits
+    await cell.click()  # it is sent after the waiting request
     await page.evaluate("comeBack()")
 
     async def received() -> bool:
         return (await alice.matrix())["news"]["EMAIL"] is False
 
     await eventually(received, WITHIN_S)
-    assert await page.evaluate("asked") == 3  # the first, the one that waited, and the change
+    assert await page.evaluate("asked") == 3  # the first request, the waiting one, and the change
 
 
 async def test_sign_out_or_user_change_leaves_no_data_behind(alice: PreferencesUser) -> None:

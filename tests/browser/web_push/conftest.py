@@ -86,7 +86,7 @@ async def foreign_pages(built_front_end: Path) -> AsyncIterator[SettingsPage]:
 
 @pytest.fixture
 async def push_user(push_setup: PushSetup, built_front_end: Path) -> AsyncIterator[PushUser]:
-    """Somebody new, on a page of an origin that this browser has not met: no service worker is left there."""
+    """A new user, on a page whose origin is new to this browser, so no service worker is registered."""
     async with SettingsPage(built_front_end) as pages:
         await push_setup.context.grant_permissions(["notifications"], origin=pages.url)
         yield PushUser(push_setup, pages)

@@ -25,12 +25,12 @@ UNSUBSCRIBED = "navigator.serviceWorker.ready.then((r) => r.pushManager.getSubsc
 DEVICES = "{ me { devices { id kind label } } }"
 WITHIN_S = 30
 PUSHED_WITHIN_S = 90
-"""Chromium that lost its connection waits for up to 45 s, as measured, before it makes another."""
+"""Chromium needs up to 45 s (measured) to reconnect after it lost its connection."""
 
 
 @dataclass(frozen=True)
 class PushSetup:
-    """A hub with keys for web push, and a browser with a profile and a desktop of its own."""
+    """A hub with VAPID keys, and a browser with its own profile and desktop."""
 
     tenant: Tenant
     service: LocalPushService
@@ -39,7 +39,7 @@ class PushSetup:
 
 
 class PushUser:
-    """Somebody there, and an app's pages."""
+    """A user, and the pages of an app."""
 
     def __init__(self, fakes: PushSetup, pages: SettingsPage) -> None:
         self.tenant, self.service, self.desktop, self.context = (
@@ -64,7 +64,7 @@ class PushUser:
         return page
 
     async def subscribed(self, **displayed: str) -> Page:
-        """A page whose person has turned push on."""
+        """Return a page whose user has turned push on."""
         page = await self.page(**displayed)
         await page.get_by_role("button", name="Turn on").click()
         await page.get_by_role("button", name="Turn off").wait_for()
@@ -75,14 +75,14 @@ class PushUser:
         return found
 
     async def send(self, **fields: Any) -> str:
-        """By web push and into the inbox; answers the notification's id."""
+        """Send by web push and to the inbox. Return the notification's id."""
         sent = await self.tenant.send(self.user, channels=["IN_APP", "WEB_PUSH"], **fields)
         query = "query ($id: ID!) { send(id: $id) { notifications { nodes { id } } } }"
         found = await self.tenant.execute(query, id=sent["send"]["id"])
         return str(found["send"]["notifications"]["nodes"][0]["id"])
 
     async def delivery(self, notification: str, status: str) -> Json:
-        """Its delivery by web push, once that is in this state."""
+        """Return its web push delivery once it has this status."""
 
         async def exists() -> Json | None:
             for found in await list_deliveries(self.tenant, userId=self.user):
@@ -98,8 +98,8 @@ class PushUser:
         return next(node["readAt"] for node in nodes if node["id"] == notification)
 
     async def banners(self, page: Page, count: int = 1) -> list[Json]:
-        """What this browser shows, once it is so many. It is not asked before the desktop shows them: Chromium on Linux
-        forgets a banner that it is asked about between storing and showing it."""
+        """Return the banners once there are that many. The browser is asked only after the desktop shows them, because
+        Chromium on Linux forgets a banner that it is asked about between storing and showing it."""
 
         async def on_the_desktop() -> bool:
             return len(self.desktop.banners) == count
@@ -114,7 +114,7 @@ class PushUser:
         return found
 
     async def clicked(self, title: str, button: str = "") -> None:
-        """Somebody clicks on that banner, once it is there; then it is not."""
+        """Click the banner once it is visible, and wait until it is closed."""
 
         async def exists() -> bool:
             return title in [displayed for displayed, _, _ in self.desktop.banners.values()]
@@ -127,7 +127,7 @@ class PushUser:
         await eventually(removed, WITHIN_S)
 
     async def shows(self, urls: list[str]) -> None:
-        """Waits until these pages are open, beside the first one."""
+        """Wait until these pages are open, besides the first one."""
 
         async def exists() -> bool:
             return [page.url for page in self.context.pages[1:]] == urls

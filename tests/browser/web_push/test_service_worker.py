@@ -10,11 +10,9 @@ from playwright.async_api import CDPSession, Page
 from tests.browser.web_push.push_page import PUSHED_WITHIN_S, WITHIN_S, PushUser
 from tests.client import Json, eventually
 
-# ---------------------------------------------------------------- what no hub would send, handed to the worker in plain
-
 
 async def deliveries_to(push_user: PushUser, page: Page) -> Any:
-    """Hands a payload to the service worker of that page, as if decrypted."""
+    """Deliver a payload to the service worker of that page, as if decrypted."""
     cdp: CDPSession = await push_user.context.new_cdp_session(page)
     registered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
