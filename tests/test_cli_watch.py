@@ -114,7 +114,7 @@ def test_watch_reports_a_rejected_token_and_a_missing_hub(deployment: Deployment
     refused = run_command("watch", "--token", "x", "--url", base_url(deployment))
     assert refused.returncode == 1
     assert refused.stderr == (
-        "The hub closed the connection: The token is not valid here. "
+        "The hub closed the connection: The access token is not valid for this hub. "
         f"The hub is {base_url(deployment)}; the token was taken from --token or HUB_TOKEN.\n"
     )
     away = run_command("watch", "--user", "a", "--url", "http://127.0.0.1:1", jwt_secret=SECRET)

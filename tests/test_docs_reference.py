@@ -5,10 +5,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from graphql import GraphQLEnumType, build_schema
 from prometheus_client import REGISTRY
 
 from hub import __version__
-from hub.cli import commands, metrics, settings
+from hub.api.schema.reference_page import graphql_page
+from hub.cli import commands, metrics, schema, settings
 from hub.cli.settings import rows
 from hub.settings import Settings
 
@@ -37,6 +39,25 @@ def test_command_has_a_description_and_an_example() -> None:
         section = page.partition(f"## hub {name}\n")[2].partition("\n## ")[0]
         assert re.match(r"\n[A-Z][^\n]+\.\n\n.*```text\n(?:[A-Z_]+=\S+ )*hub ", section, re.DOTALL), name
         assert "| | |" not in section, f"an option of {name} has no description"
+
+
+def test_graphql_reference_links_every_type_to_its_definition() -> None:
+    page = (ROOT / schema.PAGE).read_text()
+    assert page == graphql_page((ROOT / schema.SCHEMA_FILE).read_text())
+    defined = re.findall(r"^### \w+ \{ #([\w-]+) \}$", page, re.MULTILINE)
+    assert len(defined) == len(set(defined))
+    assert set(re.findall(r"\]\(#([\w-]+)\)", page)) <= set(defined)
+    assert {"query-send", "mutation-send", "subscription-inbox", "type-sendinput", "type-json"} <= set(defined)
+
+
+def test_graphql_schema_describes_every_enum_value_and_root_field() -> None:
+    built = build_schema((ROOT / schema.SCHEMA_FILE).read_text())
+    roots = [built.query_type, built.mutation_type, built.subscription_type]
+    for type_ in built.type_map.values():
+        members = type_.values if isinstance(type_, GraphQLEnumType) else type_.fields if type_ in roots else {}
+        for name, member in members.items():
+            if not type_.name.startswith("__"):
+                assert member.description, f"{type_.name}.{name}"
 
 
 def test_setting_has_one_sentence_and_a_group() -> None:

@@ -1,5 +1,4 @@
-"""Fast execution equals graphql-core: compiled coercion of variables, and projected results of operations with one root
-field. A directive on that field disables both."""
+"""The fast path returns what graphql-core returns: one hub runs with HUB_FAST_EXECUTION and one without."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,13 +10,12 @@ from graphql.execution.values import VariableValues, get_variable_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.api.execution.variables import compile_coercion
+from hub.api.execution.fast_path.variables import compile_coercion
 from hub.api.schema.root import make_schema
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Tenant
 from tests.processes import Deployment
 
-EXECUTED = "@include(if: true)"
 CONTENT = {"title": "Hello", "body": "there", "actions": [{"key": "go", "label": "Go", "url": "https://acme.example"}]}
 ONE: Json = {"to": {"users": ["alice", "bob"]}, "category": "news", "content": {"title": "Hello", "body": "there"}}
 KEPT: Json = ONE | {
@@ -31,85 +29,83 @@ WHOLE = (
     "id userId sortKey title body imageUrl actionUrl actions { key label url primary } data tags category categoryName priority "
     "because requireAck createdAt updatedAt seenAt readAt archivedAt snoozedUntil acknowledgedAt expiresAt"
 )
-SEND = "mutation ($i: SendInput!) { send(input: $i) % { duplicate send { id status category recipients createdAt } } }"
+SEND = "mutation ($i: SendInput!) { send(input: $i) { duplicate send { id status category recipients createdAt } } }"
 SIMULATE = (
-    "query ($i: SendInput!) { simulate(input: $i) % { userId decisions { channel outcome reason dueAt title body } } }"
+    "query ($i: SendInput!) { simulate(input: $i) { userId decisions { channel outcome reason dueAt title body } } }"
 )
 
 # name: user, query, variables
-ASKED: dict[str, tuple[str | None, str, Json]] = {
-    "page": ("alice", f"{{ inbox(first: 3) % {{ nodes {{ {WHOLE} }} edges {{ cursor node {{ id }} }} }} }}", {}),
-    "counts": ("alice", "{ inbox % { unread unseen position pageInfo { hasNextPage endCursor } } }", {}),
-    "filter": ("alice", "query ($f: InboxFilter) { inbox(filter: $f) % { unread nodes { title } } }", {"f": {"tags": ["x"]}}),
-    "default": ("alice", "query ($n: Int = 1) { inbox(first: $n) % { nodes { __typename id } } }", {}),
-    "null": ("alice", '{ notification(id: "none") % { id } }', {}),
-    "alias": ("alice", "{ mine: inbox % { n: nodes { i: id i: id a: actions { l: label } } } }", {}),
-    "fragments": ("alice", "{ inbox % { ...a ... on NotificationConnection { unread } } } fragment a on NotificationConnection { nodes { id } }", {}),
-    "inner directive": ("alice", "query ($x: Boolean!) { inbox % { unread @skip(if: $x) unseen } }", {"x": True}),
-    "waits": ("alice", "{ inbox(first: 2) % { nodes { id deliveries { channel status reason } } } }", {}),
-    "me": ("alice", "{ me % { id email createdAt } }", {}),
-    "preferences": ("alice", "{ preferences % { channels { channel enabled } categories { category { key name } mutedUntil channels { channel enabled locked } } } }", {}),
-    "devices": ("alice", "{ me % { devices { id kind label createdAt } } }", {}),
-    "sends": (None, "{ sends(first: 2) % { nodes { id category status recipients } pageInfo { hasNextPage } } }", {}),
-    "user": (None, '{ user(id: "alice") % { id email attributes } }', {}),
-    "categories": (None, "{ categories % { key name required defaultChannels } }", {}),
+REQUESTS: dict[str, tuple[str | None, str, Json]] = {
+    "page": ("alice", f"{{ inbox(first: 3) {{ nodes {{ {WHOLE} }} edges {{ cursor node {{ id }} }} }} }}", {}),
+    "counts": ("alice", "{ inbox { unread unseen position pageInfo { hasNextPage endCursor } } }", {}),
+    "filter": ("alice", "query ($f: InboxFilter) { inbox(filter: $f) { unread nodes { title } } }", {"f": {"tags": ["x"]}}),
+    "default": ("alice", "query ($n: Int = 1) { inbox(first: $n) { nodes { __typename id } } }", {}),
+    "null": ("alice", '{ notification(id: "none") { id } }', {}),
+    "alias": ("alice", "{ mine: inbox { n: nodes { i: id i: id a: actions { l: label } } } }", {}),
+    "fragments": ("alice", "{ inbox { ...a ... on NotificationConnection { unread } } } fragment a on NotificationConnection { nodes { id } }", {}),
+    "inner directive": ("alice", "query ($x: Boolean!) { inbox { unread @skip(if: $x) unseen } }", {"x": True}),
+    "waits": ("alice", "{ inbox(first: 2) { nodes { id deliveries { channel status reason } } } }", {}),
+    "me": ("alice", "{ me { id email createdAt } }", {}),
+    "preferences": ("alice", "{ preferences { channels { channel enabled } categories { category { key name } mutedUntil channels { channel enabled locked } } } }", {}),
+    "devices": ("alice", "{ me { devices { id kind label createdAt } } }", {}),
+    "sends": (None, "{ sends(first: 2) { nodes { id category status recipients } pageInfo { hasNextPage } } }", {}),
+    "user": (None, '{ user(id: "alice") { id email attributes } }', {}),
+    "categories": (None, "{ categories { key name required defaultChannels } }", {}),
     "simulate": (None, SIMULATE, {"i": ONE}),
     "nulls": (None, SIMULATE, {"i": ONE | {"priority": None, "tags": None, "channels": None, "data": None}}),
     "number for an id": (None, SIMULATE, {"i": ONE | {"to": {"users": [7]}}}),
     "single for a list": (None, SIMULATE, {"i": ONE | {"tags": "x", "to": {"users": "alice"}}}),
     "unasked variable": (None, SIMULATE, {"i": ONE, "other": 1}),
-    "no filter": ("alice", "query ($f: InboxFilter) { inbox(filter: $f) % { unread } }", {}),
+    "no filter": ("alice", "query ($f: InboxFilter) { inbox(filter: $f) { unread } }", {}),
     "bad enum": (None, SIMULATE, {"i": ONE | {"priority": "LOUD"}}),
     "bad field": (None, SIMULATE, {"i": ONE | {"unknown": 1}}),
-    "bad number": ("alice", "query ($n: Int) { inbox(first: $n) % { unread } }", {"n": "1"}),
+    "bad number": ("alice", "query ($n: Int) { inbox(first: $n) { unread } }", {"n": "1"}),
     "bad null": (None, SIMULATE, {"i": None}),
     "again": (None, SEND, {"i": KEPT}),
-    "marked": ("alice", "mutation { markAllRead % { unread unseen position } }", {}),
+    "marked": ("alice", "mutation { markAllRead { unread unseen position } }", {}),
     "some fail": (
         None,
-        "mutation ($i: [SendInput!]!) { sendMany(inputs: $i) % { duplicate send { id } } }",
+        "mutation ($i: [SendInput!]!) { sendMany(inputs: $i) { duplicate send { id } } }",
         {"i": [KEPT, ONE | {"to": {"users": []}}, KEPT, ONE | {"category": ""}]},
     ),
     "forbidden": ("alice", SEND, {"i": ONE}),
-    "not found": (None, 'mutation { cancelSend(id: "none") % { id } }', {}),
+    "not found": (None, 'mutation { cancelSend(id: "none") { id } }', {}),
     "bad input": (None, SEND, {"i": ONE | {"category": ""}}),
-    "bad argument": ("alice", "{ inbox(first: -1) % { unread } }", {}),
+    "bad argument": ("alice", "{ inbox(first: -1) { unread } }", {}),
     "bad variable": (None, SEND, {"i": {"to": 1}}),
     "no variable": (None, SEND, {}),
-    "nobody's": (None, "{ inbox % { unread } }", {}),
-    "nullable fails": (None, "{ me % { id } }", {}),
+    "nobody's": (None, "{ inbox { unread } }", {}),
+    "nullable fails": (None, "{ me { id } }", {}),
 }  # fmt: skip
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def tenant(servers: tuple[Mongod, Redis]) -> AsyncIterator[Tenant]:
+    """A tenant whose first URL has the fast path. The second has not."""
     mongod, redis = servers
-    async with Deployment(mongod.url, redis.url, apis=1, workers=0) as hub, Tenant("projection", hub.urls) as tenant:
+    async with (
+        Deployment(mongod.url, redis.url, apis=1, workers=0) as fast,
+        Deployment(mongod.url, redis.url, apis=1, workers=0, fast_execution="false") as standard,
+        Tenant("fast_path", [*fast.urls, *standard.urls]) as tenant,
+    ):
         await tenant.send("alice", content=CONTENT)
-        await tenant.execute(SEND.replace("%", ""), i=KEPT)
+        await tenant.execute(SEND, i=KEPT)
         await tenant.execute("mutation { markAllRead { unread } }", user="alice")
         yield tenant
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("name", ASKED)
-async def test_projected_response_equals_the_executed_one(tenant: Tenant, name: str) -> None:
-    user, query, variables = ASKED[name]
-    for _ in range(2):  # the first execution analyzes the query
-        projected = await tenant.execute_raw(query.replace("%", ""), user=user, **variables)
-    executed = await tenant.execute_raw(query.replace("%", EXECUTED), user=user, **variables)
-    assert plain(projected) == plain(executed)
-    assert list(projected) == list(executed)
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_fast_response_equals_the_executed_one(tenant: Tenant, name: str) -> None:
+    user, query, variables = REQUESTS[name]
+    fast_url, standard_url = tenant.urls
+    for _ in range(2):  # the first request compiles the operation
+        fast = await tenant.execute_raw(query, user=user, url=fast_url, **variables)
+    standard = await tenant.execute_raw(query, user=user, url=standard_url, **variables)
+    assert fast == standard
+    assert list(fast) == list(standard)
     refused = name in {"forbidden", "not found", "nobody's", "nullable fails"} or name.startswith(("bad", "no var"))
-    assert ("errors" in projected) == (refused or name == "some fail"), projected
-
-
-def plain(response: Json) -> Any:
-    """Return the errors without their locations, which differ."""
-    errors = [
-        {name: error.get(name) for name in ("message", "path", "extensions")} for error in response.get("errors", [])
-    ]
-    return response.get("data", "none"), errors
+    assert ("errors" in fast) == (refused or name == "some fail"), fast
 
 
 SCHEMA = make_schema()._schema
@@ -129,12 +125,10 @@ ODD = st.one_of(
 def object_of(
     required: dict[str, st.SearchStrategy[Any]], **optional: st.SearchStrategy[Any]
 ) -> st.SearchStrategy[Any]:
-    """Usually a valid value, sometimes a wrong one somewhere in it."""
-    original = st.fixed_dictionaries(required, optional=optional)
-    names = st.sampled_from([*required, *optional, "odd"])
-    return st.one_of(
-        original, original, original, st.builds(lambda d, name, value: d | {name: value}, original, names, ODD), ODD
-    )
+    """Mostly valid objects, and some with another value in one field."""
+    valid = st.fixed_dictionaries(required, optional=optional)
+    names = st.sampled_from([*required, *optional, "unknown"])
+    return st.one_of(valid, valid, valid, st.builds(lambda d, name, value: d | {name: value}, valid, names, ODD), ODD)
 
 
 ACTION = object_of({"key": TEXT, "label": TEXT}, url=st.one_of(st.none(), TEXT), primary=st.booleans())
@@ -153,14 +147,14 @@ SENT = object_of(
 
 
 @given(st.fixed_dictionaries({}, optional={"inputs": st.one_of(st.lists(SENT, max_size=2), SENT), "once": SENT}))
-def test_fast_coercion_equals_graphql_core(given: Json) -> None:
+def test_fast_coercion_equals_graphql_core(variables: Json) -> None:
     [operation] = parse(MANY).definitions
     assert isinstance(operation, OperationDefinitionNode)
-    slowly = get_variable_values(SCHEMA, operation.variable_definitions or (), given)
+    expected = get_variable_values(SCHEMA, operation.variable_definitions or (), variables)
     try:
-        quickly = compile_coercion(SCHEMA, operation)(given)
+        compiled = compile_coercion(SCHEMA, operation)(variables)
     except Exception:  # noqa: BLE001 - passed to graphql-core
         return
-    assert isinstance(slowly, VariableValues)
-    assert quickly.coerced == slowly.coerced
-    assert quickly.sources.keys() == slowly.sources.keys()
+    assert isinstance(expected, VariableValues)
+    assert compiled.coerced == expected.coerced
+    assert compiled.sources.keys() == expected.sources.keys()

@@ -10,7 +10,7 @@ from graphql import parse
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from hub.api.execution.query_cache import find_limit_error
+from hub.api.execution.query_limits import find_limit_error
 from hub.settings import Settings
 from tests.client import SUBPROTOCOL, Json, Socket, Tenant
 from tests.conftest import Stopwatch

@@ -8,10 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hub.api.execution.engine import encode
-from hub.api.execution.projection import NotProjectable, SelectionCompiler
+from hub.api.execution.fast_path.projection import NotProjectable, SelectionCompiler
+from hub.api.schema.inbox_stream import InboxEvent
 from hub.api.schema.root import make_schema
 from hub.api.schema.scalars import Cursor
-from hub.api.schema.types import InboxEvent
 from hub.model import (
     InboxEventKind,
 )

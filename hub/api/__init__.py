@@ -1,1 +1,1 @@
-"""The door: GraphQL over HTTP, WebSocket and SSE."""
+"""The API: GraphQL over HTTP, WebSocket and server-sent events, and the endpoints without access tokens."""

@@ -15,13 +15,13 @@ from hub.api.context import Services
 from hub.api.dev.demo_tokens import dev_token_routes
 from hub.api.dev.outbox import dev_outbox_routes
 from hub.api.execution.engine import Engine
+from hub.api.execution.fast_path.arguments import install_direct_resolvers
 from hub.api.execution.idempotency import IdempotentResponses
 from hub.api.public.email_links import email_link_routes
 from hub.api.public.probes import probe_routes
 from hub.api.public.ses_events import provider_routes
 from hub.api.public.static_files import FrontendFiles
 from hub.api.responses import TEMPLATES
-from hub.api.schema.fast_inputs import install_direct_resolvers
 from hub.api.schema.root import make_schema
 from hub.api.transport.concurrency import KeyedLimiter
 from hub.api.transport.http import METHODS, GraphQLOverHTTP
@@ -43,7 +43,8 @@ def make_app(
     It has no lifespan: the code that created `services` closes them."""
     development = services.settings.mode == "development"
     schema = make_schema()._schema
-    install_direct_resolvers(schema)
+    if services.settings.fast_execution:
+        install_direct_resolvers(schema)
     time_resolvers(schema)
     engine = Engine(schema, services.settings, services.persisted_queries)
     user_max_connections = KeyedLimiter(services.settings.user_max_connections)  # WebSockets and event streams together

@@ -1,7 +1,7 @@
 """Authentication by JSON Web Tokens: HS256 with the secrets of the hub, or signed by an issuer with a JWKS.
 
-It fails closed: any token that is not valid is UNAUTHENTICATED. Algorithms are pinned, so that a token cannot choose
-how it is verified.
+It fails closed: any invalid token is UNAUTHENTICATED. Algorithms are pinned, so a token cannot choose how it is
+verified.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from hub.text import IDENTIFIER_RULE, is_identifier
 
 JWKS_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
 JWKS_MAX_AGE_S = 300.0
-JWKS_MIN_AGE_S = 5.0  # an unknown key is looked up at most this often
+JWKS_MIN_AGE_S = 5.0  # minimum time between two lookups of unknown keys
 CACHE_SIZE = 10_000  # verified tokens
 TOKEN_MAX_CHARS = 8192
-KID_MAX_CHARS = 128  # of a key, in the log
-NUMERIC_DATE_MAX = 2**53  # seconds; a larger number is no time
+KID_MAX_CHARS = 128  # length of a key id in the log
+NUMERIC_DATE_MAX = 2**53  # seconds; larger numbers are not accepted as a time
 DEFAULT_TENANT = "default"
 TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -44,7 +44,10 @@ def sign_token(
     issuer: str = "",
     audience: str = "",
 ) -> str:
-    """A token of the hub's own. `issuer` and `audience` are given where the settings pin them."""
+    """Return a token that is signed with a secret of the hub.
+
+    `issuer` and `audience` are required if the settings pin them. `user`: the subject, or None.
+    """
     claims: dict[str, Any] = {"tenant": tenant, "role": role.value, "exp": int(time.time() + expires_in_s)}
     if user is not None:
         claims["sub"] = user
@@ -56,7 +59,7 @@ def sign_token(
 
 
 def sign_token_for(settings: Settings, user: str | None, role: Role, expires_in_s: float) -> str:
-    """A token for a caller of the hub with these settings, in the tenant that needs no name."""
+    """Return a token for a hub with these settings, in the default tenant."""
     return sign_token(
         settings.jwt_secret[0].get_secret_value(),
         user=user,
@@ -69,34 +72,34 @@ def sign_token_for(settings: Settings, user: str | None, role: Role, expires_in_
 
 
 class Authenticator:
-    def __init__(self, settings: Settings, egress: OutboundHTTP) -> None:
+    def __init__(self, settings: Settings, outbound_http: OutboundHTTP) -> None:
         self._keys = [OctKey.import_key(secret.get_secret_value()) for secret in settings.jwt_secret]
         self._jwks_url = settings.jwks_url
-        self._egress = egress
+        self._outbound_http = outbound_http
         self._jwks: KeySet | None = None
         self._fetched_at = -JWKS_MAX_AGE_S
         self._fetching = asyncio.Lock()
         self._cached: LRUCache[str, tuple[Principal, float]] = LRUCache(CACHE_SIZE)
-        wanted: dict[str, Any] = {"exp": {"essential": True}}
+        required: dict[str, Any] = {"exp": {"essential": True}}
         if settings.jwt_issuer:
-            wanted["iss"] = {"essential": True, "value": settings.jwt_issuer}
+            required["iss"] = {"essential": True, "value": settings.jwt_issuer}
         if settings.jwt_audience:
-            wanted["aud"] = {"essential": True, "value": settings.jwt_audience}
-        self._registry = _ClaimsRegistry(now=time.time, leeway=settings.jwt_leeway_s, **wanted)  # type: ignore[arg-type]
+            required["aud"] = {"essential": True, "value": settings.jwt_audience}
+        self._registry = _ClaimsRegistry(now=time.time, leeway=settings.jwt_leeway_s, **required)  # type: ignore[arg-type]
         self._skipped: frozenset[str] = frozenset()
 
     async def authenticate(self, authorization: str | None) -> Principal:
-        """The caller that an `Authorization` value names. Unauthenticated if it names nobody for certain."""
+        """Return the caller of an `Authorization` header. Raise Unauthenticated."""
         scheme, _, token = (authorization or "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("Send a token: `Authorization: Bearer ...`.")
+            raise Unauthenticated("The access token is missing. Send `Authorization: Bearer <token>`.")
         if len(token) > TOKEN_MAX_CHARS:
-            raise Unauthenticated("The token is too long.")
-        known = self._cached.get(token)
-        if known and known[1] > time.time():
-            return known[0]
-        caller = _caller(await self._claims(token))
+            raise Unauthenticated(f"The access token has more than {TOKEN_MAX_CHARS} characters.")
+        cached = self._cached.get(token)
+        if cached and cached[1] > time.time():
+            return cached[0]
+        caller = _to_principal(await self._claims(token))
         self._cached[token] = caller, min(caller.expires_at, time.time() + JWKS_MAX_AGE_S)
         return caller
 
@@ -105,11 +108,11 @@ class Authenticator:
             if claims := self._verify(token, key, ["HS256"]):
                 return claims
         if self._jwks_url:
-            for most_s in (JWKS_MAX_AGE_S, JWKS_MIN_AGE_S):
-                keys = await self._key_set(most_s)
+            for max_age_s in (JWKS_MAX_AGE_S, JWKS_MIN_AGE_S):
+                keys = await self._key_set(max_age_s)
                 if claims := self._verify(token, keys, JWKS_ALGORITHMS):
                     return claims
-        raise Unauthenticated("The token is not valid here.")
+        raise Unauthenticated("The access token is not valid for this hub.")
 
     def _verify(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any] | None:
         try:
@@ -121,47 +124,47 @@ class Authenticator:
         except JoseError as error:
             claim = getattr(error, "claim", "")
             raise Unauthenticated(
-                f"The token is refused: {error.error.replace('_', ' ')}{f' ({claim})' if claim else ''}."
+                f"The access token is rejected: {error.error.replace('_', ' ')}{f' ({claim})' if claim else ''}."
             ) from None
         except (ValueError, TypeError, RecursionError):
             return None
         return decoded.claims
 
-    async def _key_set(self, most_s: float) -> KeySet:
-        """The issuer's keys, at most `most_s` seconds old. Old ones serve while the issuer is away."""
+    async def _key_set(self, max_age_s: float) -> KeySet:
+        """Return the issuer's keys, at most `max_age_s` old. Older keys are used while the issuer does not respond."""
         async with self._fetching:
-            if self._jwks is None or time.monotonic() - self._fetched_at > most_s:
+            if self._jwks is None or time.monotonic() - self._fetched_at > max_age_s:
                 try:
-                    self._jwks = self._readable(await self._egress.fetch_json(self._jwks_url))
+                    self._jwks = self._parse_keys(await self._outbound_http.fetch_json(self._jwks_url))
                 except (OutboundHTTPError, ValueError, TypeError, KeyError) as error:
                     log.warning("jwks_not_fetched", url=self._jwks_url, error=error)
                 self._fetched_at = time.monotonic()
         if self._jwks is None:
-            raise Unavailable("The issuer of tokens does not answer: try again shortly.")
+            raise Unavailable("The token issuer did not respond. Try again shortly.")
         return self._jwks
 
-    def _readable(self, published: Any) -> KeySet:
-        """The keys that can be read. Others are skipped, with one warning each; ValueError if none is left."""
+    def _parse_keys(self, document: Any) -> KeySet:
+        """Return the valid keys. Skip others, with one warning each. Raise ValueError if no key is valid."""
         keys, skipped = [], {}
-        for index, given in enumerate(published["keys"]):
+        for index, jwk in enumerate(document["keys"]):
             try:
-                key = JWKRegistry.import_key(given)
-                _ = key.public_key if key.key_type != "oct" else None  # some faults show only when it is used
+                key = JWKRegistry.import_key(jwk)
+                _ = key.public_key if key.key_type != "oct" else None  # some errors occur only on use
                 keys.append(key)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one key, the others serve
-                kid = given.get("kid") if isinstance(given, dict) else None
+            except Exception as error:  # noqa: BLE001 - an invalid key must not affect the others
+                kid = jwk.get("kid") if isinstance(jwk, dict) else None
                 skipped[str(index if kid is None else kid)[:KID_MAX_CHARS]] = error
-        for kid, fault in skipped.items():
+        for kid, reason in skipped.items():
             if kid not in self._skipped:
-                log.warning("jwks_key_skipped", url=self._jwks_url, kid=kid, error=fault)
+                log.warning("jwks_key_skipped", url=self._jwks_url, kid=kid, error=reason)
         self._skipped = frozenset(skipped)
         if not keys:
-            raise ValueError("no key of the set can be read")
+            raise ValueError("the key set has no valid key")
         return KeySet(keys)
 
 
 class _ClaimsRegistry(jwt.JWTClaimsRegistry):
-    """The leeway is for clocks that are ahead. A token ends when it says so."""
+    """Claims without leeway for `exp`. The leeway of `iat` and `nbf` is for issuers whose clock is ahead."""
 
     def validate_exp(self, value: object) -> None:
         super().validate_exp(value)
@@ -171,21 +174,23 @@ class _ClaimsRegistry(jwt.JWTClaimsRegistry):
             raise InvalidClaimError("exp", "Claim 'exp' is out of range")
 
     def validate_sub(self, value: object) -> None:
-        """Checked against the rule for identifiers, which has an error of its own."""
+        """Do nothing: `_to_principal` checks it, with an error that explains the rule."""
 
 
-def _caller(claims: dict[str, Any]) -> Principal:
+def _to_principal(claims: dict[str, Any]) -> Principal:
     user = claims.get("sub", "")
     tenant = claims.get("tenant", DEFAULT_TENANT)
     role = claims.get("role", Role.USER.value)
     if not isinstance(user, str):
-        raise Unauthenticated(f'`sub` must be a JSON string, such as "42": {IDENTIFIER_RULE}.')
+        raise Unauthenticated(f'`sub` must be a JSON string such as "42", with {IDENTIFIER_RULE}.')
     if user and not is_identifier(user):
-        raise Unauthenticated(f"`sub` must be an id: {IDENTIFIER_RULE}.")
+        raise Unauthenticated(f"`sub` must have {IDENTIFIER_RULE}.")
     if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
-        raise Unauthenticated("`tenant` has 1 to 64 letters, digits, dots, dashes or underscores.")
+        raise Unauthenticated(
+            "`tenant` must have 1 to 64 letters, digits, dots, dashes or underscores, and start with a letter or digit."
+        )
     if not isinstance(role, str) or role not in set(Role):
-        raise Unauthenticated("`role` is user, service or admin.")
+        raise Unauthenticated("`role` must be user, service or admin.")
     if role == Role.USER and not user:
-        raise Unauthenticated("A token of role user needs `sub`.")
+        raise Unauthenticated("A token with role user requires `sub`.")
     return Principal(tenant=tenant, user=user, role=Role(role), expires_at=float(claims["exp"]))

@@ -1,4 +1,4 @@
-"""The context of resolvers: the caller, and the services to call."""
+"""The context of resolvers: the caller, and the services that they call."""
 
 import asyncio
 import time
@@ -40,11 +40,11 @@ from hub.workflows.user_data import UserData
 class PersistedQueries(Protocol):
     """Operations that clients name by the hash of their text."""
 
-    async def resolve(self, hash: str, given: str) -> str:
-        """Return the text of a hash, or `given` if that is not empty. Raise PersistedQueryNotFound or BadUserInput."""
+    async def resolve(self, hash: str, query: str) -> str:
+        """Return `query`, or the text of a hash if it is empty. Raise PersistedQueryNotFound or BadUserInput."""
 
     async def store(self, hash: str, text: str) -> None:
-        """Keep a text that is valid."""
+        """Store a valid text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,12 @@ class Services:
 
 @dataclass(slots=True)
 class Context:
-    """One operation. `idempotency_key` is the header's, or None. `people`: the mailboxes it wrote to, so that what is
-    kept of its answer is dropped when one of them is erased."""
+    """The context of one operation.
+
+    - `idempotency_key`: the `Idempotency-Key` header, or None.
+    - `touched_mailboxes`: the mailboxes that it changed. Erasing one of them removes the stored response.
+    - `language`: the caller's language, once `load_language` has read it.
+    """
 
     caller: Principal
     services: Services
@@ -90,30 +94,29 @@ class Context:
     _send_counts: DataLoader[str, Counter[tuple[Channel, DeliveryStatus, str | None]]] | None = None
     _tenants: DataLoader[str, Tenant] | None = None
     language: Language | None = None
-    """The caller's own, once `load_language` has read it."""
     _languages: DataLoader[str, Language] | None = None
     _read_deadline: float | None = None
 
     def reading(self) -> AbstractContextManager[None]:
-        """One deadline (HUB_COMMIT_DEADLINE_S) for all that the answer of this operation reads, from the first use."""
+        """Limit all reads of this operation to HUB_COMMIT_DEADLINE_S in total, counted from the first use."""
         now = time.monotonic()
         if self._read_deadline is None:
             self._read_deadline = now + self.services.settings.commit_deadline_s
         return pymongo.timeout(max(0.001, self._read_deadline - now))
 
     async def external_deliveries(self, notification: str) -> list[Delivery]:
-        """The deliveries of a notification that leave the hub; asked for many at once, that is one query."""
+        """Return the stored deliveries of a notification. Concurrent calls share one database query."""
         if self._external_deliveries is None:
             self._external_deliveries = DataLoader(self._load_external_deliveries, cache=False)
         return await self._external_deliveries.load(notification)
 
     async def _load_external_deliveries(self, notifications: list[str]) -> list[list[Delivery]]:
         with self.reading():
-            found = await self.services.deliveries.by_notification(notifications)
-        return [found.get(id, []) for id in notifications]
+            deliveries = await self.services.deliveries.by_notification(notifications)
+        return [deliveries.get(id, []) for id in notifications]
 
     async def send_counts(self, send: str) -> Counter[tuple[Channel, DeliveryStatus, str | None]]:
-        """The deliveries of a send by channel, status and reason; asked for many at once, that is two queries."""
+        """Return the delivery counts of a send by channel, status and reason. Concurrent calls share two queries."""
         if self._send_counts is None:
             self._send_counts = DataLoader(self._load_send_counts, cache=False)
         return await self._send_counts.load(send)
@@ -121,22 +124,24 @@ class Context:
     async def _load_send_counts(self, sends: list[str]) -> list[Counter[tuple[Channel, DeliveryStatus, str | None]]]:
         services = self.services
         with self.reading():
-            inside, outside = await asyncio.gather(services.sends.counts(sends), services.deliveries.counts(sends))
-        return [Counter(inside[send]) + Counter(outside[send]) for send in sends]
+            virtual, stored = await asyncio.gather(services.sends.counts(sends), services.deliveries.counts(sends))
+        return [Counter(virtual[send]) + Counter(stored[send]) for send in sends]
 
     async def tenant(self, id: str) -> Tenant:
-        """A tenant, read once an operation."""
+        """Return a tenant. It is read once per operation."""
         if self._tenants is None:
             self._tenants = DataLoader(self._load_tenants)
         return await self._tenants.load(id)
 
     async def _load_tenants(self, ids: list[str]) -> list[Tenant]:
         with self.reading():
-            return [await self.services.tenants.get(id) for id in ids]  # there is one: the caller's
+            return [await self.services.tenants.get(id) for id in ids]  # one id: the caller's tenant
 
     async def load_language(self) -> None:
-        """Read the caller's language, for texts of the hub in what the caller reads. English for tokens of no user, and
-        where MongoDB does not answer: what is asked for will say so."""
+        """Read the caller's language, for texts that the hub writes. It is English for tokens without a user.
+
+        It is also English if MongoDB does not respond. The operation itself then reports the outage.
+        """
         if self.language is not None:
             return
         self.language = language(DEFAULT)
@@ -145,34 +150,34 @@ class Context:
                 [self.language] = await self._load_languages([self.caller.mailbox])
 
     async def language_of(self, mailbox: str) -> Language:
-        """The language of the user of a mailbox; asked for many at once, that is one query."""
+        """Return the language of a mailbox's user. Concurrent calls share one query."""
         if self._languages is None:
             self._languages = DataLoader(self._load_languages)
         return await self._languages.load(mailbox)
 
     async def _load_languages(self, mailboxes: list[str]) -> list[Language]:
         with self.reading():
-            found = await self.services.users.locales(mailboxes)
-        return [language(found.get(mailbox, DEFAULT)) for mailbox in mailboxes]
+            locales = await self.services.users.locales(mailboxes)
+        return [language(locales.get(mailbox, DEFAULT)) for mailbox in mailboxes]
 
     @property
     def mailbox(self) -> str:
-        """The caller's own; Forbidden for tokens that name no user."""
+        """The caller's mailbox. Raise Forbidden for tokens without a user."""
         if not self.caller.user:
-            raise Forbidden("This is a person's own: use a token whose `sub` names the user.")
+            raise Forbidden("This operation belongs to a user. Use a token whose `sub` is the user's id.")
         self.touched_mailboxes.add(self.caller.mailbox)
         return self.caller.mailbox
 
     def require_service(self) -> str:
-        """The tenant; Forbidden for role user."""
+        """Return the caller's tenant. Raise Forbidden for role user."""
         if self.caller.role is Role.USER:
-            raise Forbidden("This needs a token with role service or admin.")
+            raise Forbidden("This operation requires a token with role service or admin.")
         return self.caller.tenant
 
     def require_admin(self) -> str:
-        """The tenant; Forbidden for all but role admin."""
+        """Return the caller's tenant. Raise Forbidden for any role but admin."""
         if self.caller.role is not Role.ADMIN:
-            raise Forbidden("This needs a token with role admin.")
+            raise Forbidden("This operation requires a token with role admin.")
         return self.caller.tenant
 
 

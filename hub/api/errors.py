@@ -19,11 +19,12 @@ log = structlog.get_logger(__name__)
 
 def format_errors(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
     """Convert the errors of one operation. All internal errors share one log line, with their tracebacks."""
-    broken: list[Exception] = []
-    told = [_format(error, request_id, broken) for error in errors]
-    if broken:
-        _log_internal(broken[0] if len(broken) == 1 else ExceptionGroup("several fields broke", broken), request_id)
-    return told
+    internal: list[Exception] = []
+    formatted = [_format(error, request_id, internal) for error in errors]
+    if internal:
+        group = internal[0] if len(internal) == 1 else ExceptionGroup("several fields failed", internal)
+        _log_internal(group, request_id)
+    return formatted
 
 
 def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
@@ -33,44 +34,46 @@ def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
 
 def to_graphql_error(error: Exception, request_id: str) -> dict[str, Any]:
     """Convert any exception to an error without a path."""
-    known = _expected(error, request_id)
-    if known is None or known.code == INTERNAL:
+    expected = _expected(error, request_id)
+    if expected is None or expected.code == INTERNAL:
         _log_internal(error, request_id)
-    return _payload(known, request_id)
+    return _payload(expected, request_id)
 
 
-def _format(error: GraphQLError, request_id: str, broken: list[Exception]) -> dict[str, Any]:
+def _format(error: GraphQLError, request_id: str, internal: list[Exception]) -> dict[str, Any]:
+    """Convert one error. Append its cause to `internal` if it is an internal error."""
     cause = error.original_error
-    told: dict[str, Any] = {"message": error.message}
+    formatted: dict[str, Any] = {"message": error.message}
     if len(error.message) > MESSAGE_MAX_CHARS:  # it quotes the query or its variables
-        told["message"] = error.message[:MESSAGE_MAX_CHARS] + "..."
+        formatted["message"] = error.message[:MESSAGE_MAX_CHARS] + "..."
     if error.locations:
-        told["locations"] = [location.formatted for location in error.locations]
+        formatted["locations"] = [location.formatted for location in error.locations]
     if error.path:
-        told["path"] = error.path
+        formatted["path"] = error.path
     if cause is None or isinstance(cause, GraphQLError):
-        told["extensions"] = {"code": BAD_USER_INPUT}
-        return told
-    known = _expected(cause, request_id)
-    if known is None or known.code == INTERNAL:
-        broken.append(cause)
-    return told | _payload(known, request_id)
+        formatted["extensions"] = {"code": BAD_USER_INPUT}
+        return formatted
+    expected = _expected(cause, request_id)
+    if expected is None or expected.code == INTERNAL:
+        internal.append(cause)
+    return formatted | _payload(expected, request_id)
 
 
 def _expected(error: Exception, request_id: str) -> HubError | None:
     """Return the error that the caller may see, or None for an internal error."""
     if isinstance(error, PyMongoError) and is_outage(error):
         log.warning("store_failed", error=error, request_id=request_id, throttled=True)
-        return Unavailable("The store did not answer: try again shortly.")
+        return Unavailable("The database did not respond. Try again shortly.")
     return error if isinstance(error, HubError) else None
 
 
-def _payload(known: HubError | None, request_id: str) -> dict[str, Any]:
-    if known is not None:
-        request = {"requestId": request_id} if known.code == INTERNAL else {}
-        return {"message": known.message, "extensions": {"code": known.code, **request, **known.extensions}}
+def _payload(expected: HubError | None, request_id: str) -> dict[str, Any]:
+    """Return message and extensions. None is an unexpected error."""
+    if expected is not None:
+        request = {"requestId": request_id} if expected.code == INTERNAL else {}
+        return {"message": expected.message, "extensions": {"code": expected.code, **request, **expected.extensions}}
     return {
-        "message": "Something broke inside; the log knows it by this request id.",
+        "message": "Internal error. The log has the details under this request id.",
         "extensions": {"code": INTERNAL, "requestId": request_id},
     }
 

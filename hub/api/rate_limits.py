@@ -7,7 +7,7 @@ from hub.model import Principal, Role
 from hub.platform.rate_limiter import Limit, RateLimiter, RateLimitResult
 from hub.settings import Settings
 
-CHARGED_COST_MIN = 100.0  # an operation that costs less is limited by number only
+CHARGED_COST_MIN = 100.0  # cheaper operations are limited only by number
 
 
 class RateLimits:
@@ -24,8 +24,8 @@ class RateLimits:
 
     def check(self, caller: Principal) -> RateLimitResult | None:
         """Count one operation. Return None if nothing is limited. See `to_error` for a rejection."""
-        mine = self._user if caller.role is Role.USER else self._service
-        return self._limiter.check((mine, caller.mailbox), (self._tenant, caller.tenant), (self._overall, ""))
+        per_caller = self._user if caller.role is Role.USER else self._service
+        return self._limiter.check((per_caller, caller.mailbox), (self._tenant, caller.tenant), (self._overall, ""))
 
     def charge(self, caller: Principal, cost: float) -> RateLimited | None:
         """Charge the cost of an operation to its caller. Return an error if the budget is exceeded.
@@ -34,13 +34,13 @@ class RateLimits:
         if cost < CHARGED_COST_MIN:
             return None
         limit = self._cost_user if caller.role is Role.USER else self._cost_service
-        verdict = self._limiter.check((limit, caller.mailbox), amount=math.ceil(cost))
-        if verdict is None or verdict.retry_after_s is None:
+        result = self._limiter.check((limit, caller.mailbox), amount=math.ceil(cost))
+        if result is None or result.retry_after_s is None:
             return None
         return RateLimited(
-            f"Operations that cost more than {limit.max_requests:,} in all within {limit.window_s} s "
+            f"Your operations cost more than {limit.max_requests:,} in total within {limit.window_s} s "
             f"(HUB_RATE_LIMIT_{limit.name.upper()}); this one costs {cost:,.0f}.",
-            round(verdict.retry_after_s, 1),
+            round(result.retry_after_s, 1),
         )
 
     def check_link(self, delivery: str) -> RateLimitResult | None:
@@ -48,27 +48,27 @@ class RateLimits:
         return self._limiter.check((self._link, delivery))
 
 
-def to_error(verdict: RateLimitResult | None) -> RateLimited | None:
+def to_error(result: RateLimitResult | None) -> RateLimited | None:
     """Return the error of a rejection, or None."""
-    if verdict is None or verdict.retry_after_s is None:
+    if result is None or result.retry_after_s is None:
         return None
-    limit = verdict.limit
+    limit = result.limit
     name = limit.name if limit.name == "overall" else f"per_{limit.name}"
     setting = f"HUB_RATE_LIMIT_{name.upper()}"
     return RateLimited(
-        f"More than {limit.max_requests} operations in {limit.window_s} s ({setting}).", round(verdict.retry_after_s, 1)
+        f"More than {limit.max_requests} operations in {limit.window_s} s ({setting}).", round(result.retry_after_s, 1)
     )
 
 
-def rate_limit_headers(verdict: RateLimitResult | None) -> dict[str, str]:
-    """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers), and Retry-After where it refuses."""
-    if verdict is None:
+def rate_limit_headers(result: RateLimitResult | None) -> dict[str, str]:
+    """Return RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers), and Retry-After for a rejection."""
+    if result is None:
         return {}
-    limit = verdict.limit
-    told = {
+    limit = result.limit
+    headers = {
         "ratelimit-policy": f'"{limit.name}";q={limit.max_requests};w={limit.window_s}',
-        "ratelimit": f'"{limit.name}";r={verdict.remaining};t={math.ceil(verdict.reset_s)}',
+        "ratelimit": f'"{limit.name}";r={result.remaining};t={math.ceil(result.reset_s)}',
     }
-    if verdict.retry_after_s is not None:
-        told["retry-after"] = str(math.ceil(verdict.retry_after_s))
-    return told
+    if result.retry_after_s is not None:
+        headers["retry-after"] = str(math.ceil(result.retry_after_s))
+    return headers

@@ -1,7 +1,7 @@
-"""JSON of requests: numbers keep the digits that were written, or are refused.
+"""JSON of requests. Numbers keep the digits that were written, or are rejected.
 
-Integers have any size. A decimal that a 64-bit float holds as written is a float; any other is `Inexact`, which every
-type refuses except for `JSON`, which keeps it as text where it names one float for certain.
+Integers have any size. A decimal that a 64-bit float represents exactly as written is a float. Any other is an
+`InexactNumber`. Only the scalar `JSON` accepts it, as text, if its digits identify a single float.
 """
 
 from datetime import datetime
@@ -14,15 +14,15 @@ import orjson
 from hub.clock import rfc3339
 from hub.errors import BadUserInput
 
-FLOAT_DIGITS = 17  # as many significant digits name every 64-bit float
+FLOAT_DIGITS = 17  # significant digits that identify every 64-bit float
 NUMBERS = (
-    f"A number is an integer from -2^63 to 2^64-1, or a decimal of at most {FLOAT_DIGITS} digits within the range of a "
-    "64-bit float: send any other as a string"
+    f"A number must be an integer from -2^63 to 2^64-1, or a decimal with at most {FLOAT_DIGITS} digits in the range "
+    "of a 64-bit float. Send other numbers as strings"
 )
 
 
 class InexactNumber:
-    """A number that no 64-bit float holds as it is written."""
+    """A number that no 64-bit float represents exactly as written."""
 
     __slots__ = ("text",)
 
@@ -37,13 +37,13 @@ class InexactNumber:
 
 
 def decimal(text: str) -> float | InexactNumber:
-    """Return the float that has exactly the value of `text`, or else Inexact."""
+    """Return the float with exactly the digits of `text`, or else an InexactNumber."""
     number = float(text)
     return number if _normal(repr(number)) == _normal(text) else InexactNumber(text)
 
 
 def integer(text: str) -> int | InexactNumber:
-    """Return the integer; Inexact where Python refuses to read so many digits."""
+    """Return the integer, or an InexactNumber if Python does not parse so many digits."""
     try:
         return int(text)
     except ValueError:
@@ -51,20 +51,20 @@ def integer(text: str) -> int | InexactNumber:
 
 
 def _normal(text: str) -> tuple[str, int]:
-    """The digits without zeros at the ends, and the exponent of the last one."""
+    """Return the digits without zeros at the ends, and the exponent of the last digit."""
     mantissa, _, exponent = text.lower().lstrip("-").partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = (whole + fraction).lstrip("0")
     significant = digits.rstrip("0")
     if not significant:
         return "", 0
-    if len(exponent) > FLOAT_DIGITS:  # far out of range, and maybe too long to be read
+    if len(exponent) > FLOAT_DIGITS:  # far out of range, and possibly too long to parse
         return "out of range", 0
     return significant, int(exponent or 0) - len(fraction) + len(digits) - len(significant)
 
 
 def _finite(text: str) -> float | InexactNumber:
-    """A decimal; ValueError where it is beyond the range of a float."""
+    """Return a decimal. Raise ValueError if it exceeds the range of a float."""
     number = decimal(text)
     if isinstance(number, InexactNumber) and isinf(float(text)):
         raise ValueError(f"the number {number!r} is out of range")
@@ -75,28 +75,28 @@ _decoder = msgspec.json.Decoder(float_hook=_finite)
 
 
 def loads(text: str | bytes, field: str) -> Any:
-    """Return the value; BadUserInput if there is none."""
+    """Return the value of a JSON text. Raise BadUserInput for invalid JSON."""
     try:
         return _decoder.decode(text)
     except (msgspec.DecodeError, ValueError) as error:
-        raise BadUserInput(f"This is not JSON: {error}.", field) from None
+        raise BadUserInput(f"This is not valid JSON: {error}.", field) from None
     except RecursionError:
-        raise BadUserInput("This is nested too deep.", field) from None
+        raise BadUserInput("This JSON is nested too deeply.", field) from None
 
 
 def dumps(value: object, field: str) -> bytes:
-    """Return a value of the scalar JSON as text; BadUserInput for what JSON does not hold exactly."""
+    """Return a value of the scalar JSON as text. Raise BadUserInput for values that JSON cannot represent exactly."""
     options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
     try:
         return orjson.dumps(value, _encode, options)
     except orjson.JSONEncodeError as error:
         if isinstance(error.__cause__, ValueError) or "64-bit" in str(error):
             raise BadUserInput(f"{NUMBERS}.", field) from None
-        raise BadUserInput("This is nested too deep, or holds a value that is not JSON.", field) from None
+        raise BadUserInput("This value is nested too deeply, or contains a value that is not JSON.", field) from None
 
 
 def _encode(value: object) -> object:
-    """For what orjson does not write: numbers as they were given, and the variables that a literal may hold."""
+    """Convert values that orjson does not encode: numbers as written, and instants from variables in a literal."""
     if isinstance(value, InexactNumber):
         digits, _ = _normal(value.text)
         if len(digits) <= FLOAT_DIGITS and 0 < abs(float(value.text)) < float("inf"):

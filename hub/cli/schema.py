@@ -1,4 +1,4 @@
-"""`hub schema`: print the GraphQL schema."""
+"""`hub schema`: print the GraphQL schema, or the reference page that describes it."""
 
 import sys
 from pathlib import Path
@@ -9,19 +9,28 @@ import typer
 from hub.cli.targets import fail
 
 SCHEMA_FILE = Path("schema.graphql")
+PAGE = Path("docs/reference/graphql.md")
 
 
 def schema(
-    check: Annotated[bool, typer.Option("--check", help="Fail if schema.graphql differs from the code.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help=f"Print {PAGE} instead.")] = False,
+    check: Annotated[bool, typer.Option("--check", help=f"Fail if {SCHEMA_FILE} or {PAGE} is out of date.")] = False,
 ) -> None:
     """Print the GraphQL schema.
 
     Example: hub schema > schema.graphql
     """
+    from hub.api.schema.reference_page import graphql_page
     from hub.api.schema.root import make_schema
 
     text = make_schema().as_str() + "\n"
-    if not check:
-        sys.stdout.write(text)
-    elif not SCHEMA_FILE.exists() or SCHEMA_FILE.read_text() != text:
-        fail(f"{SCHEMA_FILE} is out of date: run `hub schema > {SCHEMA_FILE}`.")
+    if check:
+        _check(SCHEMA_FILE, text, "hub schema")
+        _check(PAGE, graphql_page(text), "hub schema --markdown")
+    else:
+        sys.stdout.write(graphql_page(text) if markdown else text)
+
+
+def _check(file: Path, text: str, command: str) -> None:
+    if not file.exists() or file.read_text() != text:
+        fail(f"{file} is out of date: run `{command} > {file}`.")

@@ -75,6 +75,10 @@ class QuerySettings(BaseModel):
     persisted_query_days: int = Field(
         7, ge=1, le=DAYS_MAX, description="Days that an automatic persisted query is stored after its last use."
     )
+    fast_execution: bool = Field(
+        True,
+        description="Execute common operations without most of graphql-core; `false` rules this out while debugging.",
+    )
 
 
 class RateLimitSettings(BaseModel):

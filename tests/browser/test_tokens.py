@@ -85,7 +85,7 @@ async def test_connection_error_is_logged_for_the_developer(alice: BrowserUser) 
     alice.token = "no.token.atall"
     async with tab.page.expect_console_message(lambda output: "the token is refused" in output.text) as received:
         await tab.load()
-    assert (await received.value).text == "hub: the token is refused: The token is not valid here."
+    assert (await received.value).text == "hub: the token is refused: The access token is not valid for this hub."
 
 
 async def test_second_user_sees_nothing_of_the_first(tenant: Tenant, alice: BrowserUser) -> None:

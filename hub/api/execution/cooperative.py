@@ -1,7 +1,7 @@
-"""An executor that lets others run while it completes long lists.
+"""An executor that yields to other requests while it completes long lists.
 
-graphql-core completes a list of plain values in one piece: a thousand objects hold up every other request of the
-process for tens of milliseconds. Here a list of more than a few objects gives way whenever it has worked for a while.
+graphql-core completes a list of plain values without yielding. A thousand objects delay every other request of the
+process by tens of milliseconds. This executor yields after each `TIME_SLICE_S` of work.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path
 from graphql.pyutils.gather_with_cancel import gather_with_cancel
 
-SHORT_LIST_MAX = 10  # items; a list that is not longer is completed in one piece
+SHORT_LIST_MAX = 10  # items; such a list is completed without yielding
 TIME_SLICE_S = 0.005
 
 
 class CooperativeExecutor(Executor[Any]):
-    """As graphql-core's, with the same answers and errors."""
+    """Like graphql-core's executor, with the same results and errors."""
 
     def complete_iterable_value(
         self,
@@ -30,9 +30,8 @@ class CooperativeExecutor(Executor[Any]):
         items: Iterable[Any],
         position_context: Any,
     ) -> Any:
-        given = field_details_list, info, path, items, position_context
         if not isinstance(items, list) or len(items) <= SHORT_LIST_MAX or is_leaf_type(get_named_type(item_type)):
-            return super().complete_iterable_value(item_type, *given)
+            return super().complete_iterable_value(item_type, field_details_list, info, path, items, position_context)
         return self._complete_in_slices(item_type, field_details_list, info, path, items, position_context)
 
     async def _complete_in_slices(
@@ -45,23 +44,23 @@ class CooperativeExecutor(Executor[Any]):
         position_context: Any,
     ) -> list[Any]:
         completed: list[Any] = []
-        waiting: list[int] = []
-        began = time.perf_counter()
+        awaitable_indexes: list[int] = []
+        slice_started = time.perf_counter()
         try:
             for index, item in enumerate(items):
-                if time.perf_counter() - began > TIME_SLICE_S:
+                if time.perf_counter() - slice_started > TIME_SLICE_S:
                     await asyncio.sleep(0)
-                    began = time.perf_counter()
-                at = path.add_key(index, None)
+                    slice_started = time.perf_counter()
+                item_path = path.add_key(index, None)
                 if self.complete_list_item_value(
-                    item, completed, item_type, field_details_list, info, at, position_context
+                    item, completed, item_type, field_details_list, info, item_path, position_context
                 ):
-                    waiting.append(index)
+                    awaitable_indexes.append(index)
         except BaseException:
-            if waiting:
-                self.settle_in_background([completed[index] for index in waiting])
+            if awaitable_indexes:
+                self.settle_in_background([completed[index] for index in awaitable_indexes])
             raise
-        results = await gather_with_cancel(*(completed[index] for index in waiting))
-        for index, value in zip(waiting, results, strict=True):
+        results = await gather_with_cancel(*(completed[index] for index in awaitable_indexes))
+        for index, value in zip(awaitable_indexes, results, strict=True):
             completed[index] = value
         return completed

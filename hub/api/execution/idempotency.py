@@ -1,12 +1,14 @@
 """The `Idempotency-Key` header, for any mutation of a service.
 
-A key belongs to tenant, role and subject. Sends carry it into their own transaction (see `publish`), so it is exact for
-them. For other mutations the key is claimed before they run and their answer kept after: the same request again gets
-the same answer, also where a part of it failed. Only where nothing took effect may the key be used again. A claim whose
-process died without an answer can be taken over after `CLAIM_S`.
-
-An answer that may not be kept (see `kept_answers`) is returned once: the same request again is not carried out, and
-gets CONFLICT. Kept answers name the people they are about, so that erasing a person drops them.
+- A key belongs to tenant, role and subject.
+- Sends store the key in their own transaction (see `publish`), so for them it is exact.
+- For other mutations the key is claimed before they run, and their response is stored afterwards. A repeated request
+  gets the stored response, also if a part of it failed.
+- A key can be used again if nothing took effect.
+- A claim whose process died can be taken over after `CLAIM_S`.
+- A response that may not be stored (see `storable_responses`) is returned once. A repeated request is not executed and
+  gets CONFLICT.
+- A stored response names the mailboxes that it is about. Erasing a user removes it.
 """
 
 from datetime import timedelta
@@ -18,8 +20,9 @@ from graphql import OperationType
 from pymongo.errors import DuplicateKeyError
 
 from hub.api.context import Context
-from hub.api.execution.engine import Engine, GraphQLResponse, Operation, encode
-from hub.api.execution.kept_answers import is_storable, root_response_keys, took_effect
+from hub.api.execution.engine import Engine, GraphQLResponse, encode
+from hub.api.execution.operation import Operation
+from hub.api.execution.storable_responses import is_storable, root_response_keys, took_effect
 from hub.clock import Clock
 from hub.errors import BadUserInput, Conflict, Unavailable
 from hub.inbox.store import RESPONSE_NOT_STORED
@@ -29,7 +32,7 @@ from hub.platform.connections import Database
 CLAIM_S = 60
 TRANSACTIONAL = frozenset({"send", "sendMany"})
 READ_ONLY = frozenset({"exportUser"})
-"""It changes nothing, so it may run again."""
+"""Mutations that change nothing, so they may run again."""
 
 
 class IdempotentResponses:
@@ -39,7 +42,7 @@ class IdempotentResponses:
         self._clock = clock
 
     async def run(self, operation: Operation, context: Context, engine: Engine) -> GraphQLResponse:
-        """Run an operation, or return its first answer. Conflict if the key came with another request."""
+        """Run an operation, or return its stored response. Raise Conflict if the key was used for another request."""
         key = context.idempotency_key
         if key is None or operation.kind is not OperationType.MUTATION or context.caller.role is Role.USER:
             return await engine.run(operation, context)
@@ -47,53 +50,54 @@ class IdempotentResponses:
         if set(fields.values()) <= TRANSACTIONAL | READ_ONLY:
             return await engine.run(operation, context)
         request = operation.request
-        said = [request.query, request.operation_name, request.variables]
+        request_parts = [request.query, request.operation_name, request.variables]
         try:
-            hashed = sha256(msgspec.json.encode(said, order="sorted", enc_hook=str)).hexdigest()
+            request_hash = sha256(msgspec.json.encode(request_parts, order="sorted", enc_hook=str)).hexdigest()
         except RecursionError:
-            raise BadUserInput("The variables are nested too deep.", "variables") from None
-        name = _key_id(context.caller, key)
+            raise BadUserInput("The variables are nested too deeply.", "variables") from None
+        id = _key_id(context.caller, key)
         now = self._clock()
-        lapsed = {"_id": name, "hash": hashed, "response": None, "at": {"$lt": now - timedelta(seconds=CLAIM_S)}}
+        expired_at = now - timedelta(seconds=CLAIM_S)
+        expired_claim = {"_id": id, "hash": request_hash, "response": None, "at": {"$lt": expired_at}}
         try:
-            await self._responses.update_one(lapsed, {"$set": {"at": now}}, upsert=True)
+            await self._responses.update_one(expired_claim, {"$set": {"at": now}}, upsert=True)
         except DuplicateKeyError:
-            return await self._stored_response(name, hashed)
-        answer = await engine.run(operation, context)
-        if not took_effect(answer, list(fields)):
-            await self._responses.delete_one({"_id": name})  # nothing to repeat: the caller may try again
-        elif answer["data"] is None or is_storable(engine.schema, operation.document, operation.node):
-            await self._store(name, encode(answer), context.touched_mailboxes)
+            return await self._stored_response(id, request_hash)
+        response = await engine.run(operation, context)
+        if not took_effect(response, list(fields)):
+            await self._responses.delete_one({"_id": id})  # the caller may try again
+        elif response["data"] is None or is_storable(engine.schema, operation.document, operation.node):
+            await self._store(id, encode(response), context.touched_mailboxes)
         else:
-            await self._responses.update_one({"_id": name}, {"$set": {"response": RESPONSE_NOT_STORED}})
-        return answer
+            await self._responses.update_one({"_id": id}, {"$set": {"response": RESPONSE_NOT_STORED}})
+        return response
 
-    async def _store(self, name: str, answer: bytes, people: set[str]) -> None:
-        """Keep an answer that is about these people, unless one of them was erased meanwhile."""
-        about = {"mailboxes": sorted(people)} if people else {}
-        await self._responses.update_one({"_id": name}, {"$set": {"response": answer, **about}})
-        if people and await self._users.count_documents({"_id": {"$in": sorted(people)}}) < len(people):
+    async def _store(self, id: str, response: bytes, mailboxes: set[str]) -> None:
+        """Store a response that is about these mailboxes, unless one of them was erased in the meantime."""
+        about = {"mailboxes": sorted(mailboxes)} if mailboxes else {}
+        await self._responses.update_one({"_id": id}, {"$set": {"response": response, **about}})
+        if mailboxes and await self._users.count_documents({"_id": {"$in": sorted(mailboxes)}}) < len(mailboxes):
             await self._responses.update_one(
-                {"_id": name}, {"$set": {"response": RESPONSE_NOT_STORED}, "$unset": {"mailboxes": ""}}
+                {"_id": id}, {"$set": {"response": RESPONSE_NOT_STORED}, "$unset": {"mailboxes": ""}}
             )
 
-    async def _stored_response(self, name: str, hashed: str) -> GraphQLResponse:
-        known = await self._responses.find_one({"_id": name})
-        if known is None or known["hash"] != hashed:
-            raise Conflict("This idempotency key was used before with another request: use a fresh key.")
-        if known.get("response") is None:
-            raise Unavailable("The first request with this idempotency key is still running: try again shortly.")
-        if known["response"] == RESPONSE_NOT_STORED:
+    async def _stored_response(self, id: str, request_hash: str) -> GraphQLResponse:
+        stored = await self._responses.find_one({"_id": id})
+        if stored is None or stored["hash"] != request_hash:
+            raise Conflict("This idempotency key was used before with another request. Use a new key.")
+        if stored.get("response") is None:
+            raise Unavailable("The first request with this idempotency key is still running. Try again shortly.")
+        if stored["response"] == RESPONSE_NOT_STORED:
             raise Conflict(
-                "This request was carried out before under this idempotency key and is not carried out again. Its "
-                "answer is not kept, because it held a secret or was about a person: query what it made, and make "
-                "a new secret if the first one is lost."
+                "This request was executed before with this idempotency key and is not executed again. Its response "
+                "is not stored, because it contained a secret or a user's data. Query what it created. If a secret is "
+                "lost, create a new one."
             )
-        answer: GraphQLResponse = orjson.loads(known["response"])
-        return answer
+        response: GraphQLResponse = orjson.loads(stored["response"])
+        return response
 
 
 def _key_id(caller: Principal, key: str) -> str:
-    """The id of a caller's key. It is hashed, because a key or a subject may name a person."""
+    """Return the stored id of a caller's key. It is hashed, because a key or a subject may name a person."""
     parts = orjson.dumps([caller.role, caller.user, key])
     return f"{caller.tenant}/#{sha256(parts).hexdigest()}"

@@ -1,11 +1,10 @@
-"""Operations that are known by a hash of their text, so that clients need not send it.
+"""Operations that clients name by the hash of their text, instead of sending the text.
 
-Without a list, clients teach the hub: a hash that nobody knows is answered with PersistedQueryNotFound, upon which the
-client sends it once more with its text (automatic persisted queries, as Apollo's clients do it). Processes share what
-they were taught through Redis, and keep what they have met. Without Redis a client is asked for a text more often, and
-that is all.
+Without a manifest these are automatic persisted queries, in the format of Apollo clients. An unknown hash gets
+PersistedQueryNotFound, and the client sends the hash again together with the text. Processes share texts through Redis
+and cache them. Without Redis clients have to send texts more often.
 
-With `HUB_OPERATION_ALLOWLIST` the operations of that manifest run and no others.
+With `HUB_OPERATION_ALLOWLIST` only the operations of that manifest run.
 """
 
 import asyncio
@@ -29,10 +28,10 @@ from hub.settings import ConfigurationError, Settings
 SETTING = "HUB_OPERATION_ALLOWLIST"
 APOLLO_FORMAT = "apollo-persisted-query-manifest"
 HASH = re.compile(r"[0-9a-f]{64}")
-TEXT_MAX_CHARS = 8 << 10  # a longer text is not kept: its hash is asked for anew each time
-REDIS_TIMEOUT_S = 0.1  # a client that is asked for its text is served sooner than one that waits
-REDIS_PAUSE_S = 1.0  # after it did not answer
-REDIS_CONCURRENCY = 4  # the pool of connections serves others too
+TEXT_MAX_CHARS = 8 << 10  # a longer text is not stored: the client sends it each time
+REDIS_TIMEOUT_S = 0.1  # asking the client for its text is faster than waiting longer
+REDIS_PAUSE_S = 1.0  # pause after Redis did not respond
+REDIS_CONCURRENCY = 4  # calls at once: others share the connection pool
 
 T = TypeVar("T")
 
@@ -44,40 +43,43 @@ def sha256_hex(text: str) -> str:
 
 
 class AutomaticPersistedQueries:
-    """Texts that clients have sent with their hash. The ones used last stay, here and in Redis."""
+    """Texts that clients have sent with their hash. The most recently used ones are kept, here and in Redis."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._prefix = f"{settings.redis_prefix}query:"
         self._used_at = f"{settings.redis_prefix}queries"
         self._max_entries = settings.persisted_max_queries
-        self._kept_s = settings.persisted_query_days * 86_400
+        self._ttl_s = settings.persisted_query_days * 86_400
         self._texts: LRUCache[str, str] = LRUCache(settings.persisted_max_queries)
         self._slots = asyncio.Semaphore(REDIS_CONCURRENCY)
         self._redis_retry_at = 0.0
 
-    async def resolve(self, hash: str, given: str) -> str:
-        """The text of that hash. PersistedQueryNotFound if it is not known; BadUserInput if `given` is another."""
-        if given:
-            if self._texts.get(hash) != given and sha256_hex(given) != hash:
+    async def resolve(self, hash: str, query: str) -> str:
+        """Return `query`, or the stored text if it is empty.
+
+        Raise PersistedQueryNotFound for an unknown hash, BadUserInput if `query` has another hash.
+        """
+        if query:
+            if self._texts.get(hash) != query and sha256_hex(query) != hash:
                 raise BadUserInput("The hash is not the SHA-256 of `query`.", "extensions.persistedQuery.sha256Hash")
-            return given
-        found = self._texts.get(hash)
-        if found is None and HASH.fullmatch(hash):
-            found = await self._try_redis(hash, lambda: self._fetch(hash))
-        metrics.persisted.labels("unknown" if found is None else "known").inc()
-        if found is None:
+            return query
+        text = self._texts.get(hash)
+        if text is None and HASH.fullmatch(hash):
+            text = await self._try_redis(hash, lambda: self._fetch(hash))
+        metrics.persisted.labels("unknown" if text is None else "known").inc()
+        if text is None:
             raise PersistedQueryNotFound
-        return found
+        return text
 
     async def store(self, hash: str, text: str) -> None:
-        """From now on the hash is enough. The text is valid."""
+        """Store a valid text, so clients need not send it again."""
         if hash not in self._texts and len(text) <= TEXT_MAX_CHARS:
             self._texts[hash] = text
             await self._try_redis(hash, lambda: self._share(hash, text))
 
-    async def _try_redis(self, hash: str, ask: Callable[[], Awaitable[T]]) -> T | None:
-        """What Redis says; None if it is away."""
+    async def _try_redis(self, hash: str, call: Callable[[], Awaitable[T]]) -> T | None:
+        """Return the result of a Redis call, or None if Redis does not respond."""
 
         async def types() -> dict[str, str]:
             return {self._prefix + hash: "string", self._used_at: "zset"}
@@ -86,29 +88,29 @@ class AutomaticPersistedQueries:
             return None
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_S), self._slots:
-                return await with_key_repair(self._redis, ask, types)
+                return await with_key_repair(self._redis, call, types)
         except REDIS_ERRORS as error:
             self._redis_retry_at = monotonic() + REDIS_PAUSE_S
             metrics.persisted_redis_errors.inc()
-            log.debug("persisted_alone", error=repr(error))
+            log.debug("persisted_query_redis_failed", error=repr(error))
             return None
 
     async def _fetch(self, hash: str) -> str | None:
-        if known := self._texts.get(hash):  # fetched by another request while this one waited
-            return known
-        found: Any = await self._redis.getex(self._prefix + hash, ex=self._kept_s)
-        if found is None or sha256(found).hexdigest() != hash:
+        if cached := self._texts.get(hash):  # another request fetched it while this one waited
+            return cached
+        stored: Any = await self._redis.getex(self._prefix + hash, ex=self._ttl_s)
+        if stored is None or sha256(stored).hexdigest() != hash:
             return None
         await self._redis.zadd(self._used_at, {hash: time()})
-        text: str = found.decode()
+        text: str = stored.decode()
         self._texts[hash] = text
         return text
 
     async def _share(self, hash: str, text: str) -> None:
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.set(self._prefix + hash, text, ex=self._kept_s)
+        pipeline.set(self._prefix + hash, text, ex=self._ttl_s)
         pipeline.zadd(self._used_at, {hash: time()})
-        pipeline.expire(self._used_at, self._kept_s)
+        pipeline.expire(self._used_at, self._ttl_s)
         pipeline.zcard(self._used_at)
         *_, count = await pipeline.execute()
         if count > self._max_entries:
@@ -117,60 +119,63 @@ class AutomaticPersistedQueries:
 
 
 class OperationAllowlist:
-    """The operations of a manifest: by id, by the SHA-256 of their text, or by the very text."""
+    """The operations of a manifest, by id, by the SHA-256 of their text, or by their exact text."""
 
     def __init__(self, operations: dict[str, str]) -> None:
         self.texts = frozenset(operations.values())
         self._by_id = {sha256_hex(text): text for text in self.texts} | operations
 
-    async def resolve(self, hash: str, given: str) -> str:
-        """Return the listed text with this id, or `given` if it is listed. `hash` may be empty.
+    async def resolve(self, hash: str, query: str) -> str:
+        """Return the listed text with this id, or `query` if it is listed. `hash` may be empty.
 
-        Raise OperationNotAllowed, or BadUserInput if the two are different operations."""
-        text = self._by_id.get(hash) if hash else given
+        Raise OperationNotAllowed, or BadUserInput if the two are different operations.
+        """
+        text = self._by_id.get(hash) if hash else query
         if text not in self.texts:
-            raise OperationNotAllowed(f"Only listed operations run here ({SETTING}), and this is none.")
-        if given not in {"", text}:
-            raise BadUserInput("The hash is that of another `query`.", "extensions.persistedQuery.sha256Hash")
+            raise OperationNotAllowed(f"This operation is not listed in the manifest ({SETTING}).")
+        if query not in {"", text}:
+            raise BadUserInput("The hash belongs to another `query`.", "extensions.persistedQuery.sha256Hash")
         metrics.persisted.labels("listed").inc()
         return text
 
     async def store(self, hash: str, text: str) -> None:
-        """Nothing is learnt."""
+        """Do nothing: the list does not change."""
 
 
-def read_manifest(path: Path, fault: Callable[[str], str | None]) -> OperationAllowlist:
-    """The operations of Apollo's manifest, or of a plain object of texts by their ids. `fault` says what is wrong with
-    a text. Raises ConfigurationError, which names the operation at fault."""
+def read_manifest(path: Path, validate: Callable[[str], str | None]) -> OperationAllowlist:
+    """Return the operations of an Apollo manifest, or of a JSON object of texts by id.
+
+    `validate` returns an error message for an invalid text. Raise ConfigurationError, which names the operation.
+    """
     try:
-        given = orjson.loads(path.read_bytes())
+        manifest = orjson.loads(path.read_bytes())
     except OSError as error:
-        raise ConfigurationError(f"{SETTING}: {path} can't be read: {error.strerror}.") from None
+        raise ConfigurationError(f"{SETTING}: {path} cannot be read: {error.strerror}.") from None
     except orjson.JSONDecodeError as error:
         raise ConfigurationError(f"{SETTING}: {path} is not JSON: {error}.") from None
     operations: dict[str, str] = {}
-    for name, id, text in _entries(given, path):
-        where = f"{SETTING}: {path}: operation {name or id or text!s:.80}"
+    for name, id, text in _entries(manifest, path):
+        subject = f"{SETTING}: {path}: operation {name or id or text!s:.80}"
         if not isinstance(id, str) or not id or not isinstance(text, str):
-            raise ConfigurationError(f"{where} has an id and a text, which are strings.")
+            raise ConfigurationError(f"{subject} must have an id and a text, both strings.")
         if operations.get(id, text) != text:
-            raise ConfigurationError(f"{where}: its id {id:.80} is also that of another.")
-        if wrong := fault(text):
-            raise ConfigurationError(f"{where} does not fit the schema: {wrong}")
+            raise ConfigurationError(f"{subject}: another operation has the same id {id:.80}.")
+        if message := validate(text):
+            raise ConfigurationError(f"{subject} does not fit the schema: {message}")
         operations[id] = text
     if not operations:
-        raise ConfigurationError(f"{SETTING}: {path} lists no operation, so that nothing would run.")
+        raise ConfigurationError(f"{SETTING}: {path} lists no operations, so nothing could run.")
     return OperationAllowlist(operations)
 
 
-def _entries(given: Any, path: Path) -> list[tuple[Any, Any, Any]]:
-    """Name, id and text of each."""
-    if isinstance(given, dict) and "format" not in given:
-        return [(None, id, text) for id, text in given.items()]
-    listed = given.get("operations") if isinstance(given, dict) else None
-    if not isinstance(listed, list) or (given["format"], given.get("version")) != (APOLLO_FORMAT, 1):
+def _entries(manifest: Any, path: Path) -> list[tuple[Any, Any, Any]]:
+    """Return name, id and text of each operation."""
+    if isinstance(manifest, dict) and "format" not in manifest:
+        return [(None, id, text) for id, text in manifest.items()]
+    entries = manifest.get("operations") if isinstance(manifest, dict) else None
+    if not isinstance(entries, list) or (manifest["format"], manifest.get("version")) != (APOLLO_FORMAT, 1):
         raise ConfigurationError(
-            f"{SETTING}: {path} is neither {APOLLO_FORMAT} of version 1 nor an object of texts by their ids."
+            f"{SETTING}: {path} is neither an {APOLLO_FORMAT} of version 1 nor a JSON object of texts by id."
         )
-    rows = [row if isinstance(row, dict) else {} for row in listed]
+    rows = [row if isinstance(row, dict) else {} for row in entries]
     return [(row.get("name"), row.get("id"), row.get("body")) for row in rows]

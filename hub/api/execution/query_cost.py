@@ -1,12 +1,13 @@
-"""What an operation may cost, known before it is executed.
+"""The cost of an operation, computed before it is executed.
 
-An object costs 1 and a plain field 0.1. Inside a list everything counts once for each item that there may be: the size
-of the page, the length of the list that the caller gives, or the greatest length that the hub keeps. Long texts count
-more, by what they may hold. `@include` and `@skip` are not looked at.
+- An object costs 1, a plain field 0.1.
+- Inside a list everything counts once per possible item: the page size, the length of the list that the caller passes,
+  or the maximum length that the hub stores.
+- Long texts cost more, according to their maximum size.
+- `@include` and `@skip` are ignored.
+- Each page of a list below other items (`users { inbox }`) is a database query, so pages are counted too.
 
-A page of a list that stands below other items (`users { inbox }`) is a query of its own, so pages are counted, too.
-
-The text of an operation is compiled once. Where the cost depends on no variable it is a number from then on.
+The text of an operation is compiled once. A cost that depends on no variable is then a number.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,10 +43,10 @@ from hub.settings import Settings
 
 OBJECT_COST = 1.0
 FIELD_COST = 0.1
-BYTES_PER_UNIT = 2048  # of a field that may be long
-EXPORT_COST = 1000.0  # everything about a user, which is read from each collection
-DEFAULT_LIST_LENGTH = 10  # of a list whose length nothing says
-USUAL_ATTEMPTS = 2  # they are read with their delivery, and nearly all have one
+BYTES_PER_UNIT = 2048  # bytes of a long field that cost 1
+EXPORT_COST = 1000.0  # all data of a user, read from each collection
+DEFAULT_LIST_LENGTH = 10  # assumed for a list of unknown length
+TYPICAL_ATTEMPTS = 2  # attempts are read with their delivery; nearly all deliveries have one
 PAGE_FIELDS = {
     ("Query", "inbox"),
     ("User", "inbox"),
@@ -54,21 +55,21 @@ PAGE_FIELDS = {
     ("WebhookEndpoint", "calls"),
 }
 PAGE_LISTS = {"nodes", "edges"}
-LIST_ARGUMENTS = ("ids", "users", "inputs")  # an answer has as many items as one of these
+LIST_ARGUMENTS = ("ids", "users", "inputs")  # a field returns as many items as one of these arguments has
 
 Variables = Mapping[str, Any]
 Number = float | Callable[[Variables], float]
 
 
 class Cost(Struct, frozen=True):
-    """Of one operation. `total` and `pages` are numbers, or depend on the variables."""
+    """The cost of one operation. `total` and `pages` are numbers, or functions of the variables."""
 
     total: Number
     pages: Number
 
 
 class QueryCosts:
-    """Compiles and judges operations by the settings of this hub."""
+    """Compiles the costs of operations and checks them against the settings."""
 
     def __init__(self, schema: GraphQLSchema, settings: Settings) -> None:
         self._schema = schema
@@ -79,8 +80,8 @@ class QueryCosts:
             ("Preferences", "categories"): settings.tenant_max_categories,
             ("CategoryPreference", "channels"): len(Channel),
             ("Query", "categories"): settings.tenant_max_categories,
-            ("Delivery", "attempts"): USUAL_ATTEMPTS,
-            ("WebhookCall", "attempts"): USUAL_ATTEMPTS,
+            ("Delivery", "attempts"): TYPICAL_ATTEMPTS,
+            ("WebhookCall", "attempts"): TYPICAL_ATTEMPTS,
             ("InboxPayload", "notifications"): settings.call_max_ids,
         }
         self._weights = {
@@ -92,25 +93,25 @@ class QueryCosts:
         }
 
     def compile(self, document: DocumentNode, operation: OperationDefinitionNode) -> Cost:
-        """The cost of a valid operation."""
+        """Return the cost of a valid operation."""
         fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
         root = self._schema.get_root_type(operation.operation)
         assert root
         return _Compiler(self, operation, fragments).selection(root, operation.selection_set, None)
 
     def check(self, cost: Cost, variables: Variables) -> tuple[float, GraphQLError | None]:
-        """The cost with these variables, and the error if that is too much."""
+        """Return the cost with these variables, and an error if it exceeds a limit."""
         total, pages = _evaluate(cost.total, variables), _evaluate(cost.pages, variables)
         settings = self._settings
         if total > settings.query_max_cost:
             return total, GraphQLError(
-                f"The operation costs {total:,.0f}, and at most {settings.query_max_cost:,} is allowed "
-                "(HUB_QUERY_MAX_COST). Ask for smaller pages, fewer items or fewer fields."
+                f"The operation costs {total:,.0f}, more than {settings.query_max_cost:,} (HUB_QUERY_MAX_COST). "
+                "Request smaller pages, fewer items or fewer fields."
             )
         if pages > settings.query_max_pages:
             return total, GraphQLError(
-                f"The operation reads {pages:,.0f} pages of lists, and at most {settings.query_max_pages} are allowed "
-                "(HUB_QUERY_MAX_PAGES). Ask for fewer inboxes, or for fewer items that have a list."
+                f"The operation reads {pages:,.0f} pages of lists, more than {settings.query_max_pages} "
+                "(HUB_QUERY_MAX_PAGES). Request fewer inboxes, or fewer items that have a list."
             )
         return total, None
 
@@ -126,7 +127,7 @@ class QueryCosts:
 
 
 class _Compiler:
-    """Walks one operation. Fragments are counted wherever they are spread; the number of fields is limited before."""
+    """Walks one operation. Fragments count wherever they are used; `query_limits` bounds the number of fields."""
 
     def __init__(
         self, costs: QueryCosts, operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
@@ -140,7 +141,7 @@ class _Compiler:
         }
 
     def selection(self, type_: Any, selections: SelectionSetNode, page: Number | None) -> Cost:
-        """What one object of `type_` costs below itself. `page`: how many items its lists of nodes have."""
+        """Return the cost of the selection of one object of `type_`. `page`: length of its `nodes` and `edges`."""
         total: Number = 0.0
         pages: Number = 0.0
         for node in selections.selections:
@@ -167,37 +168,37 @@ class _Compiler:
         key = (parent.name, name)
         if node.selection_set is None or not isinstance(inner_type, GraphQLObjectType):
             return Cost(self._costs.weight(*key), 0.0)
-        given = self._given_length(field, node)
-        inner = self.selection(inner_type, node.selection_set, given)
-        times: Number = 1.0
+        requested = self._requested_length(field, node)
+        inner = self.selection(inner_type, node.selection_set, requested)
+        items: Number = 1.0
         if _is_list(field.type):
-            own = page if name in PAGE_LISTS or key == ("InboxPayload", "notifications") else given
-            times = own if own is not None else float(self._costs.length(*key))
+            length = page if name in PAGE_LISTS or key == ("InboxPayload", "notifications") else requested
+            items = length if length is not None else float(self._costs.length(*key))
         own_page = 1.0 if key in PAGE_FIELDS else 0.0
-        return Cost(_multiply(times, _add(OBJECT_COST, inner.total)), _multiply(times, _add(own_page, inner.pages)))
+        return Cost(_multiply(items, _add(OBJECT_COST, inner.total)), _multiply(items, _add(own_page, inner.pages)))
 
-    def _given_length(self, field: GraphQLField, node: FieldNode) -> Number | None:
-        """How many items the arguments of a field ask for; None where they do not say."""
-        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+    def _requested_length(self, field: GraphQLField, node: FieldNode) -> Number | None:
+        """Return the number of items that the arguments of a field request, or None if no argument determines it."""
+        arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
         if "first" in field.args:
-            usual = field.args["first"].default_value
-            usual = usual if isinstance(usual, int) else DEFAULT_LIST_LENGTH
-            return self._number(given.get("first"), lambda value: self._page(value, usual))
+            default = field.args["first"].default_value
+            default = default if isinstance(default, int) else DEFAULT_LIST_LENGTH
+            return self._number(arguments.get("first"), lambda value: self._page(value, default))
         for name in LIST_ARGUMENTS:
             if name in field.args:
-                return self._number(given.get(name), _length_of)
+                return self._number(arguments.get(name), _length_of)
         return None
 
-    def _page(self, value: Any, usual: int) -> float:
-        wanted = value if isinstance(value, int) else usual
-        return float(min(max(wanted, 0), self._costs.page_max_items))
+    def _page(self, value: Any, default: int) -> float:
+        size = value if isinstance(value, int) else default
+        return float(min(max(size, 0), self._costs.page_max_items))
 
-    def _number(self, node: Any, read: Callable[[Any], float]) -> Number:
+    def _number(self, node: Any, convert: Callable[[Any], float]) -> Number:
         if isinstance(node, VariableNode):
             name = node.name.value
             default = self._defaults.get(name)
-            return lambda variables: read(variables.get(name, default))
-        return read(_literal(node))
+            return lambda variables: convert(variables.get(name, default))
+        return convert(_literal(node))
 
 
 def _is_list(type_: GraphQLOutputType) -> bool:
@@ -205,7 +206,7 @@ def _is_list(type_: GraphQLOutputType) -> bool:
 
 
 def _literal(node: Any) -> Any:
-    """What a length is read from: a number, or a list of as many items."""
+    """Return an integer or list literal as a value. Only its size matters. Return None for any other literal."""
     if isinstance(node, IntValueNode):
         return int(node.value)
     if isinstance(node, ListValueNode):

@@ -1,8 +1,9 @@
-"""A person's devices: browsers, apps, and webhooks of their own."""
+"""The devices of a user: browsers, apps and personal webhooks."""
 
 import re
 from datetime import datetime
 from hashlib import sha256
+from typing import Annotated
 
 import strawberry
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,83 +13,80 @@ from strawberry import ID, Parent
 
 from hub import base64url, model
 from hub.api.context import Context, Info
-from hub.api.schema.fast_inputs import fast_input
-from hub.api.schema.inputs import public_url, valid_label
+from hub.api.schema.validation import public_url, valid_label
 from hub.audience.devices import EXCLUSIVE_KINDS, device_key
 from hub.errors import BadUserInput, NotFound, Unavailable
 from hub.ids import new_id, new_secret
 from hub.model import DeviceKind
 from hub.settings.values import vapid_key
 
-POINT_BYTES = 65  # RFC 8291: an uncompressed point of P-256
+POINT_BYTES = 65  # an uncompressed point of P-256 (RFC 8291)
 AUTH_BYTES = 16
 TOKEN = re.compile(r"[!-~]{1,4096}")
 PLATFORMS = ("fcm", "apns")
 UNUSED_KEY = base64url.encode(sha256(b"development").digest())
-"""So that browsers can subscribe in development, where the catcher takes what would be pushed. Nothing is ever signed
-with it."""
-
-strawberry.enum(model.DeviceKind)
+"""A key with which browsers can subscribe in development. Pushes are captured there, and nothing is signed with it."""
 
 
 def _own_url(root: Parent[model.Device], info: Info) -> str | None:
-    """A device that nobody passes on has its owner in its key. The address of a push service is of no use to people."""
-    own = (
+    """Return the URL of a webhook of the caller, whose key contains its owner. URLs of push services are internal."""
+    is_own = (
         root.kind not in EXCLUSIVE_KINDS
         and root.url
         and device_key(info.context.caller.mailbox, root.kind, root.url) == root.key
     )
-    return root.url if own else None
+    return root.url if is_own else None
 
 
-@strawberry.type(description="Where a person is reached beside mail and phone.")
+@strawberry.type(description="A browser, an app or a personal webhook of a user.")
 class Device:
     id: ID
     kind: model.DeviceKind
-    platform: str | None
-    label: str | None
+    platform: str | None = strawberry.field(description="fcm or apns. Null for browsers and webhooks.")
+    label: str | None = strawberry.field(description="The name that the user gave it.")
     url: str | None = strawberry.field(
-        resolver=_own_url, description="Where a webhook of the caller's own is called; null for all else."
+        resolver=_own_url, description="The URL of a personal webhook of the caller. Null for all other devices."
     )
     created_at: datetime
     last_used_at: datetime | None = strawberry.field(
-        description="When it was last reached, to the hour, or registered again."
+        description="When a notification last reached it, to the hour, or when it was registered again."
     )
 
 
-@strawberry.type(description="`secret` is shown once, here.")
+@strawberry.type(description="A personal webhook with its secret.")
 class DeviceSecretPayload:
     device: model.Device = strawberry.field(graphql_type=Device)
-    secret: str
+    secret: str = strawberry.field(description="The secret that signs calls. It is shown only here.")
 
 
-@fast_input
-@strawberry.input(description="As `PushSubscription.toJSON()` of a browser says.")
+@strawberry.input(description="The subscription of a browser, from `PushSubscription.toJSON()`.")
 class WebPushInput:
-    endpoint: str
-    p256dh: str
-    auth: str
-    label: str | None = None
+    endpoint: str = strawberry.field(description="`endpoint` of the subscription.")
+    p256dh: str = strawberry.field(description="`keys.p256dh` of the subscription, base64url.")
+    auth: str = strawberry.field(description="`keys.auth` of the subscription, base64url.")
+    label: str | None = strawberry.field(default=None, description="A name to show to the user.")
 
 
-@fast_input
-@strawberry.input
+@strawberry.input(description="An app with its push token.")
 class MobileDeviceInput:
     platform: str = strawberry.field(description="fcm or apns.")
-    token: str
-    label: str | None = None
+    token: str = strawberry.field(description="The token from FCM or APNs, at most 4,096 characters.")
+    label: str | None = strawberry.field(default=None, description="A name to show to the user.")
 
 
 @strawberry.type
 class DeviceQuery:
-    @strawberry.field(description="VAPID public key, base64url, for PushManager.subscribe.")
+    @strawberry.field(
+        description="Return the public VAPID key in base64url. Pass it to `PushManager.subscribe` as "
+        "`applicationServerKey`."
+    )
     async def web_push_key(self, info: Info) -> str:
         settings = info.context.services.settings
         key = settings.vapid_private_key.get_secret_value()
         if not key and settings.mode == "development":
             key = UNUSED_KEY
         if not key:
-            raise NotFound("Web push is not set up here: HUB_VAPID_PRIVATE_KEY is empty; `hub vapid` makes one.")
+            raise NotFound("Web push is not configured: HUB_VAPID_PRIVATE_KEY is empty. `hub vapid` creates a key.")
         return vapid_public_key(key)
 
 
@@ -96,17 +94,18 @@ class DeviceQuery:
 class DeviceMutation:
     @strawberry.mutation(
         graphql_type=Device,
-        description="The caller's own browser. Whoever in the tenant registered it before has it no more.",
+        description="Register a browser of the caller for web pushes. It is removed from the user of the tenant who "
+        "registered it before.",
     )
     async def register_web_push(self, info: Info, input: WebPushInput) -> model.Device:
         context = info.context
-        address = _address(context, input.endpoint, "input.endpoint", secure=True)
-        point = _bytes(input.p256dh, POINT_BYTES, "input.p256dh")
+        address = _callable_url(context, input.endpoint, "input.endpoint", require_tls=True)
+        point = _decode_exact(input.p256dh, POINT_BYTES, "input.p256dh")
         try:
             ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
         except ValueError:
-            raise BadUserInput("This is no point of the curve P-256.", "input.p256dh") from None
-        auth = _bytes(input.auth, AUTH_BYTES, "input.auth")
+            raise BadUserInput("`p256dh` is not a point of the curve P-256.", "input.p256dh") from None
+        auth = _decode_exact(input.auth, AUTH_BYTES, "input.auth")
         device = _device(context, DeviceKind.WEB_PUSH, address, input.label, "input.label")
         return await _register(
             context, device, url=address, p256dh=base64url.encode(point), auth=base64url.encode(auth)
@@ -114,26 +113,32 @@ class DeviceMutation:
 
     @strawberry.mutation(
         graphql_type=Device,
-        description="The caller's own app. Whoever in the tenant registered its token before has it no more.",
+        description="Register an app of the caller for pushes. Its token is removed from the user of the tenant who "
+        "registered it before.",
     )
     async def register_mobile_device(self, info: Info, input: MobileDeviceInput) -> model.Device:
         context = info.context
         if input.platform not in PLATFORMS:
-            raise BadUserInput("A platform is fcm or apns.", "input.platform")
+            raise BadUserInput("`platform` must be fcm or apns.", "input.platform")
         if not TOKEN.fullmatch(input.token):
-            raise BadUserInput("A token has 1 to 4096 printable characters, and no spaces.", "input.token")
+            raise BadUserInput("`token` must have 1 to 4096 printable ASCII characters, without spaces.", "input.token")
         device = _device(context, DeviceKind.MOBILE_PUSH, input.token, input.label, "input.label")
         return await _register(context, device, token=input.token, platform=input.platform)
 
     @strawberry.mutation(
-        description="An address of the caller's own that is called with each notification, signed as Standard Webhooks "
-        "says. Connected again, it gets a new secret."
+        description="Connect a personal webhook of the caller. The hub posts each notification of the channel WEBHOOK "
+        "to it, signed according to Standard Webhooks. Connecting the same URL again creates a new secret."
     )
-    async def connect_webhook(self, info: Info, url: str, label: str | None = None) -> DeviceSecretPayload:
+    async def connect_webhook(
+        self,
+        info: Info,
+        url: Annotated[str, strawberry.argument(description="A public http(s) URL, on port 80 or 443.")],
+        label: Annotated[str | None, strawberry.argument(description="A name to show to the user.")] = None,
+    ) -> DeviceSecretPayload:
         context = info.context
         if not context.services.settings.personal_webhooks:
-            raise NotFound("People's own webhooks are switched off here (HUB_PERSONAL_WEBHOOKS).")
-        address = _address(context, url, "url", secure=False)
+            raise NotFound("Personal webhooks are disabled (HUB_PERSONAL_WEBHOOKS).")
+        address = _callable_url(context, url, "url", require_tls=False)
         secret = new_secret()
         device = _device(context, DeviceKind.WEBHOOK, address, label, "label")
         return DeviceSecretPayload(
@@ -141,19 +146,21 @@ class DeviceMutation:
             secret=secret,
         )
 
-    @strawberry.mutation(description="One of the caller's own. Answers whether it was there.")
+    @strawberry.mutation(description="Remove a device of the caller. Return true if it existed.")
     async def remove_device(self, info: Info, id: ID) -> bool:
         return await info.context.services.devices.remove(info.context.mailbox, id)
 
 
 def vapid_public_key(private: str) -> str:
-    """The uncompressed point in base64url (RFC 8292), of a key as `hub vapid` writes it: 32 bytes or DER in base64url.
-    Unavailable for anything else."""
+    """Return the uncompressed point of a private key in base64url (RFC 8292).
+
+    `private`: a key in the format of `hub vapid`, 32 bytes or DER in base64url. Raise Unavailable for anything else.
+    """
     try:
         key = vapid_key(private)
     except ValueError:
         raise Unavailable(
-            "Web push is not set up rightly: HUB_VAPID_PRIVATE_KEY is no key; `hub vapid` makes one."
+            "Web push is misconfigured: HUB_VAPID_PRIVATE_KEY is not a valid key. `hub vapid` creates one."
         ) from None
     return base64url.encode(key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
 
@@ -174,19 +181,19 @@ def _device(context: Context, kind: DeviceKind, address: str, label: str | None,
     )
 
 
-def _address(context: Context, given: str, field: str, *, secure: bool) -> str:
-    """An address that may be called, as far as can be told without asking for it. Where networks of one's own are
-    allowed (HUB_EGRESS_ALLOW), push services may be there without TLS."""
-    if secure and not context.services.settings.egress_allow and not given.startswith("https:"):
-        raise BadUserInput("This is an https address.", field)
-    return public_url(given, context.services.outbound_http, field)
+def _callable_url(context: Context, url: str, field: str, *, require_tls: bool) -> str:
+    """Return a URL that the hub may call. With private networks (HUB_EGRESS_ALLOW) push services need no TLS."""
+    if require_tls and not context.services.settings.egress_allow and not url.startswith("https:"):
+        raise BadUserInput("The URL must start with https:.", field)
+    return public_url(url, context.services.outbound_http, field)
 
 
-def _bytes(given: str, length: int, field: str) -> bytes:
+def _decode_exact(text: str, length: int, field: str) -> bytes:
+    """Return `length` bytes from base64url. Raise BadUserInput."""
     try:
-        raw = base64url.decode(given)
+        raw = base64url.decode(text)
     except ValueError:
         raw = b""
     if len(raw) != length:
-        raise BadUserInput(f"This is {length} bytes in base64url, as the browser gives them.", field)
+        raise BadUserInput(f"The value must be {length} bytes in base64url, as returned by the browser.", field)
     return raw

@@ -1,15 +1,34 @@
-"""The source of an inbox subscription: events of a feed, as GraphQL objects."""
+"""The subscription to an inbox: events of its feed, as GraphQL objects."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated
+
+import strawberry
 
 from hub import model
+from hub.api.context import Info
+from hub.api.schema.notifications import Notification
 from hub.api.schema.scalars import Cursor
-from hub.api.schema.types import InboxEvent
 from hub.clock import Clock
-from hub.inbox.cursors import encode_position
+from hub.errors import NotFound
+from hub.inbox.cursors import decode_position, encode_position
 from hub.live.feed import Feed
 from hub.live.subscriptions import SubscriptionHub
 from hub.model import Position
+
+
+@strawberry.type(description="A change of an inbox. Changes arrive in order.")
+class InboxEvent:
+    kind: model.InboxEventKind
+    cursor: Cursor = strawberry.field(
+        description="The position after this change. Store the last one and pass it as `after` to resume."
+    )
+    notification: model.Notification | None = strawberry.field(
+        graphql_type=Notification | None,
+        description="The notification after the change. Null for ALL_READ, ALL_SEEN, ALL_ARCHIVED and RESYNC.",
+    )
+    unread: int = strawberry.field(description="The unread count of the inbox after the change.")
+    unseen: int = strawberry.field(description="The unseen count of the inbox after the change.")
 
 
 class InboxStream:
@@ -41,6 +60,7 @@ class InboxStream:
         self._feed.on_ready(wake)
 
     def poll(self) -> InboxEvent | None:
+        """Return the next event if it is ready."""
         event = self._feed.poll()
         return None if event is None else self._to_event(event)
 
@@ -60,3 +80,30 @@ class InboxStream:
             unread=event.unread,
             unseen=event.unseen,
         )
+
+
+@strawberry.type
+class InboxSubscription:
+    @strawberry.subscription(
+        description="Subscribe to the changes of the caller's inbox. With `after` it begins with everything that "
+        "changed since that position, each notification once and in its newest state."
+    )
+    async def inbox(
+        self,
+        info: Info,
+        after: Annotated[
+            Cursor | None,
+            strawberry.argument(
+                description="The `position` of a page, or the `cursor` of the last event. Null: later changes only."
+            ),
+        ] = None,
+    ) -> AsyncIterator[InboxEvent]:
+        context = info.context
+        services = context.services
+        position = decode_position(after, "after") if after is not None else None
+        try:
+            feed = await services.subscriptions.subscribe(context.mailbox, position)
+        except NotFound:
+            await services.inbox_actions.create_mailbox(context.mailbox)
+            feed = await services.subscriptions.subscribe(context.mailbox, position)
+        return InboxStream(feed, services.subscriptions, services.clock)

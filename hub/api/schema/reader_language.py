@@ -6,10 +6,10 @@ from hub.model import Notification
 from hub.platform.translations import DEFAULT, Language, because, language
 
 PROJECTION = "projected"
-"""Metadata key: how a projection reads a field whose resolver needs a context."""
+"""Metadata key: the function with which a projection reads a field whose resolver needs a context."""
 
 reader_language: ContextVar[Language | None] = ContextVar("reader", default=None)
-"""The language of the reader of the response, set before a projection that may need it."""
+"""The language of the caller. It is set before a projection that may need it."""
 
 
 def because_for_reader(n: Notification) -> str:

@@ -1,4 +1,4 @@
-"""The contract's scalars, and how each is written and read."""
+"""The scalars of the schema: how they are parsed and serialized."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -28,7 +28,7 @@ from hub.api.request_json import decimal, integer
 from hub.clock import floor_ms, rfc3339
 
 JSON = NewType("JSON", object)
-"""Parsed on its way in. On its way out the nouns hold JSON text, which is put into the answer as it is."""
+"""A parsed value in inputs. In responses it is JSON text, which is embedded unchanged."""
 Cursor = NewType("Cursor", str)
 Duration = NewType("Duration", int)
 """In seconds."""
@@ -37,24 +37,24 @@ DURATION_MAX_S = 100 * 366 * iso_duration.DAY_S
 
 
 def parse_instant(value: object) -> datetime:
-    """An instant with its offset; GraphQLError for anything else."""
+    """Return an instant. Raise GraphQLError for anything but a date and time with a UTC offset."""
     if not isinstance(value, str):
-        raise GraphQLError("DateTime is a string such as 2026-11-20T08:15:30Z")
+        raise GraphQLError("DateTime must be a string such as 2026-11-20T08:15:30Z")
     try:
         at = datetime.fromisoformat(value)
     except ValueError:
-        raise GraphQLError("DateTime is RFC 3339, such as 2026-11-20T08:15:30Z") from None
+        raise GraphQLError("DateTime must have the format of RFC 3339, such as 2026-11-20T08:15:30Z") from None
     if at.tzinfo is None:
-        raise GraphQLError("DateTime needs its offset from UTC: 2026-11-20T08:15:30Z")
+        raise GraphQLError("DateTime must have a UTC offset, such as the Z in 2026-11-20T08:15:30Z")
     try:
         return floor_ms(at)
     except OverflowError:
-        raise GraphQLError("DateTime is, in UTC, from the year 1 to the year 9999") from None
+        raise GraphQLError("DateTime must be from the year 1 to the year 9999 in UTC") from None
 
 
 def _string(value: object) -> str:
     if not isinstance(value, str):
-        raise GraphQLError("Cursor is a string")
+        raise GraphQLError("Cursor must be a string")
     return value
 
 
@@ -65,9 +65,9 @@ def parse_duration(value: object) -> int:
             raise ValueError
         seconds = int(iso_duration.parse(value))
     except ValueError:
-        raise GraphQLError("Duration is ISO 8601, such as PT30S, PT10M or P1D") from None
+        raise GraphQLError("Duration must have the format of ISO 8601, such as PT30S, PT10M or P1D") from None
     if seconds > DURATION_MAX_S:
-        raise GraphQLError("Duration is a hundred years at most")
+        raise GraphQLError("Duration must be at most 100 years")
     return seconds
 
 
@@ -80,16 +80,16 @@ def _identity(value: object) -> object:
 
 
 def parse_id(value: object) -> str:
-    """A string, or an integer with exactly its digits. graphql-core also takes 1e3, and floats that lost digits."""
+    """Return a string or an integer as text. graphql-core also accepts 1e3, and floats that lost digits."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise GraphQLError(f"ID is a string or an integer, not {value!r}")
+    raise GraphQLError(f"ID must be a string or an integer, not {value!r}")
 
 
 def parse_json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
-    """A literal as the same value that a variable would give."""
+    """Return the value of a literal, the same as that of a variable."""
     if isinstance(node, IntValueNode):
         return integer(node.value)
     if isinstance(node, FloatValueNode):
@@ -106,22 +106,22 @@ def parse_json_literal(node: ValueNode, variables: dict[str, Any] | None = None)
 
 
 def _with_input_errors(parse: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes whatever a parser raises a refusal of the input: it is the client's value that broke it."""
+    """Turn every exception of a parser into a GraphQLError: the value of the client caused it."""
 
     @wraps(parse)
-    def parsed(*given: Any) -> Any:
+    def parse_input(*arguments: Any) -> Any:
         try:
-            return parse(*given)
+            return parse(*arguments)
         except GraphQLError:
             raise
-        except Exception as error:  # noqa: BLE001 - any error is about the given value
-            raise GraphQLError(f"This value can't be read ({type(error).__name__})") from None
+        except Exception as error:  # noqa: BLE001 - any error is about the value
+            raise GraphQLError(f"This value is not valid ({type(error).__name__})") from None
 
-    return parsed
+    return parse_input
 
 
-GraphQLID.coerce_input_value = parse_id  # Strawberry has no setting for a built-in scalar
-for _scalar in (GraphQLInt, GraphQLFloat):  # Python refuses to read thousands of digits
+GraphQLID.coerce_input_value = parse_id  # Strawberry has no option for built-in scalars
+for _scalar in (GraphQLInt, GraphQLFloat):  # Python does not parse thousands of digits
     _scalar.coerce_input_literal = _with_input_errors(_scalar.coerce_input_literal)  # type: ignore[arg-type]
 
 
@@ -129,23 +129,28 @@ CONFIG = StrawberryConfig(
     scalar_map={
         datetime: strawberry.scalar(
             name="DateTime",
-            description="An instant, RFC 3339, always UTC in answers.",
+            description="An instant in the format of RFC 3339, such as 2026-11-20T08:15:30Z. Always UTC in responses.",
             serialize=rfc3339,
             parse_value=_with_input_errors(parse_instant),
             specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
         ),
         Duration: strawberry.scalar(
             name="Duration",
-            description="ISO 8601 duration: PT30S, PT10M, P1D.",
+            description="A duration in the format of ISO 8601: weeks, days, hours, minutes and seconds, such as P1D or "
+            "PT10M.",
             serialize=iso_duration.format,
             parse_value=_with_input_errors(parse_duration),
         ),
         JSON: strawberry.scalar(
-            name="JSON", serialize=_json, parse_value=_identity, parse_literal=_with_input_errors(parse_json_literal)
+            name="JSON",
+            description="Any JSON value. Numbers are 64-bit integers, or decimals with at most 17 digits.",
+            serialize=_json,
+            parse_value=_identity,
+            parse_literal=_with_input_errors(parse_json_literal),
         ),
         Cursor: strawberry.scalar(
             name="Cursor",
-            description="An opaque position in a change feed. Keep it, hand it back as `after`, never look inside.",
+            description="An opaque position in a change feed. Store it and pass it as `after`. Its format may change.",
             parse_value=_with_input_errors(_string),
         ),
     }

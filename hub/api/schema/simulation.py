@@ -1,72 +1,87 @@
-"""`simulate`: what a send would do, with nothing stored and nothing sent."""
+"""`simulate`: the decisions of a send that is neither stored nor sent."""
 
 from datetime import datetime
+from typing import Annotated
 
 import strawberry
 from strawberry import ID
 
 from hub import model
 from hub.api.context import Info
-from hub.api.schema.inputs import SendInput, to_send_request, valid_page_size
+from hub.api.schema.send_input import SendInput, to_send_request
+from hub.api.schema.validation import valid_page_size
 from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
-from hub.decide.plan import Decision as Decided
+from hub.decide.plan import Decision as PlannedDecision
 from hub.decide.plan import plan
-from hub.model import DeliveryStatus, User, mailbox_of
+from hub.model import DeliveryStatus, mailbox_of
+
+DEFAULT_RECIPIENTS = 20
 
 
-@strawberry.type(
-    description="What would become of a send on one channel: `title` and `body` as they would be read there."
-)
+@strawberry.type(description="The decision for one recipient on one channel.")
 class Decision:
     channel: model.Channel
-    outcome: model.DeliveryStatus
-    reason: str | None
-    due_at: datetime | None
-    title: str | None
-    body: str | None
+    outcome: model.DeliveryStatus = strawberry.field(
+        description="ACCEPTED: it would be delivered. SKIPPED: it would not, see `reason`."
+    )
+    reason: str | None = strawberry.field(description="Why the channel is SKIPPED, such as NO_ADDRESS.")
+    due_at: datetime | None = strawberry.field(description="The time of a delivery that waits. Always null today.")
+    title: str | None = strawberry.field(description="The title on this channel. Null if SKIPPED.")
+    body: str | None = strawberry.field(description="The body on this channel. Null if SKIPPED.")
 
 
-@strawberry.type(description="One recipient, with a decision for every channel.")
+@strawberry.type(description="The decisions for one recipient.")
 class Simulation:
-    user_id: ID
-    decisions: list[Decision]
+    user_id: ID = strawberry.field(description="The recipient.")
+    decisions: list[Decision] = strawberry.field(description="One for every channel.")
 
 
 @strawberry.type
 class SimulationQuery:
     @strawberry.field(
-        description="Role service and up. What would happen to this send, recipient by recipient, with nothing stored "
-        "and nothing sent."
+        description="Return what a send would do for each recipient. Nothing is stored and nothing is sent. Requires "
+        "role `service` or `admin`."
     )
-    async def simulate(self, info: Info, input: SendInput, first: int | None = 20) -> list[Simulation]:
+    async def simulate(
+        self,
+        info: Info,
+        input: SendInput,
+        first: Annotated[
+            int | None,
+            strawberry.argument(
+                description="The number of recipients to simulate, from 1 to `HUB_PAGE_MAX_ITEMS` (default 100)."
+            ),
+        ] = DEFAULT_RECIPIENTS,
+    ) -> list[Simulation]:
         context = info.context
         services, now = context.services, context.services.clock()
         id = context.require_service()
         request = to_send_request(input, services.settings, now, "input")
-        named = request.users[: valid_page_size(first, 20, services.settings)]
+        users = request.users[: valid_page_size(first, DEFAULT_RECIPIENTS, services.settings)]
         tenant = await services.tenants.get(id)
-        people = await services.users.get_many([mailbox_of(id, user) for user in named])
+        stored = await services.users.get_many([mailbox_of(id, user) for user in users])
         category = tenant.category(request.category) or default_category(request.category)
+        configured = services.settings.configured
 
-        def decided(user: User) -> tuple[Decided, ...]:
-            return plan(
-                request.requested, category, tenant.preferences, user, services.settings.configured, now
-            ).decisions
-
-        def told(decision: Decided) -> Decision:
-            goes = decision.outcome is not DeliveryStatus.SKIPPED
-            return Decision(
-                channel=decision.channel,
-                outcome=decision.outcome,
-                reason=decision.reason,
-                due_at=None,
-                title=request.content.title if goes else None,
-                body=request.content.body if goes else None,
+        def simulate_user(user_id: str) -> Simulation:
+            user = stored.get(mailbox_of(id, user_id)) or unknown_user(mailbox_of(id, user_id), now)
+            planned = plan(request.requested, category, tenant.preferences, user, configured, now)
+            return Simulation(
+                user_id=ID(user_id),
+                decisions=[_to_decision(decision, request.content) for decision in planned.decisions],
             )
 
-        return [
-            Simulation(user_id=ID(user), decisions=[told(decision) for decision in decided(somebody)])
-            for user in named
-            for somebody in [people.get(mailbox_of(id, user)) or unknown_user(mailbox_of(id, user), now)]
-        ]
+        return [simulate_user(user) for user in users]
+
+
+def _to_decision(decision: PlannedDecision, content: model.Content) -> Decision:
+    skipped = decision.outcome is DeliveryStatus.SKIPPED
+    return Decision(
+        channel=decision.channel,
+        outcome=decision.outcome,
+        reason=decision.reason,
+        due_at=None,
+        title=None if skipped else content.title,
+        body=None if skipped else content.body,
+    )

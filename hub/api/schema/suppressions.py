@@ -1,4 +1,6 @@
-"""Suppressed email addresses: they bounced or the recipient complained. All fields need role admin."""
+"""Suppressed email addresses: they bounced, or the recipient complained. All fields require role admin."""
+
+from typing import Annotated
 
 import strawberry
 import structlog
@@ -6,69 +8,64 @@ from strawberry import ID
 
 from hub import base64url
 from hub.api.context import Info
-from hub.api.schema.inputs import valid_page_size
-from hub.api.schema.inputs import valid_user_id as checked_id
-from hub.api.schema.types import PageInfo
+from hub.api.schema.connections import After, Connection, First, sliced_page_fields
+from hub.api.schema.validation import INVALID_CURSOR, valid_page_size, valid_user_id
 from hub.errors import BadUserInput
 from hub.model import mailbox_of
 
-SUPPRESSIONS = 50  # of a page where none is asked for
+DEFAULT_PAGE_SIZE = 50
 
 log = structlog.get_logger(__name__)
 
 
-@strawberry.type(description="An address of one person that mails no longer go to: SKIPPED, with SUPPRESSED.")
+@strawberry.type(
+    description="An email address of one user that gets no emails. Deliveries to it are SKIPPED with SUPPRESSED."
+)
 class Suppression:
-    user_id: ID
-    address: str
+    user_id: ID = strawberry.field(description="The user.")
+    address: str = strawberry.field(description="The email address, in lower case.")
     reason: str = strawberry.field(
-        description="bounced, complained, or gone, where the mail server said that there is no such mailbox."
+        description="bounced: emails bounced. complained: the user reported an email as spam. gone: the mail server "
+        "reported that the mailbox does not exist."
     )
 
 
 @strawberry.type
-class SuppressionEdge:
-    cursor: str
-    node: Suppression
-
-
-@strawberry.type
-class SuppressionConnection:
-    edges: list[SuppressionEdge]
-    nodes: list[Suppression]
-    page_info: PageInfo
-
-
-@strawberry.type
 class SuppressionQuery:
-    @strawberry.field(description="Role admin. Addresses that bounced or complained, by person and address.")
+    @strawberry.field(
+        description="Return the suppressed email addresses of the tenant, by user and address. Requires role `admin`."
+    )
     async def suppressions(
-        self, info: Info, first: int | None = SUPPRESSIONS, after: str | None = None
-    ) -> SuppressionConnection:
+        self, info: Info, first: First = DEFAULT_PAGE_SIZE, after: After = None
+    ) -> Connection[Suppression]:
         context = info.context
         tenant = context.require_admin()
-        size = valid_page_size(first, SUPPRESSIONS, context.services.settings)
-        since = None if after is None else _decode_cursor(after)
-        found = await context.services.users.list_suppressions(tenant, size + 1, since)
-        nodes = [Suppression(user_id=ID(user), address=address, reason=why) for user, address, why in found[:size]]
-        edges = [SuppressionEdge(cursor=_encode_cursor(node.user_id, node.address), node=node) for node in nodes]
-        return SuppressionConnection(
-            edges=edges,
-            nodes=nodes,
-            page_info=PageInfo.of([edge.cursor for edge in edges], more=len(found) > size, after=after),
-        )
+        size = valid_page_size(first, DEFAULT_PAGE_SIZE, context.services.settings)
+        last = None if after is None else _decode_cursor(after)
+        rows = [
+            Suppression(user_id=ID(user), address=address, reason=reason)
+            for user, address, reason in await context.services.users.list_suppressions(tenant, size + 1, last)
+        ]
+        fields = sliced_page_fields(rows, size, after, lambda row: _encode_cursor(row.user_id, row.address))
+        return Connection(**fields)
 
 
 @strawberry.type
 class SuppressionMutation:
     @strawberry.mutation(
-        description="Role admin. Mails go to that address of that person again. Answers whether it was suppressed. "
-        "What was SKIPPED meanwhile stays so; what FAILED can be replayed by its id or by `reasons`."
+        description="Lift the suppression of an email address: later emails go to it again. Return true if it was "
+        "suppressed. Deliveries that were SKIPPED stay SKIPPED. FAILED ones can be replayed by id or by "
+        "`filter.reasons`. Requires role `admin`."
     )
-    async def lift_suppression(self, info: Info, user_id: ID, address: str) -> bool:
+    async def lift_suppression(
+        self,
+        info: Info,
+        user_id: ID,
+        address: Annotated[str, strawberry.argument(description="The email address. Case does not matter.")],
+    ) -> bool:
         context = info.context
         tenant = context.require_admin()
-        lifted = await context.services.users.unsuppress(mailbox_of(tenant, checked_id(user_id, "userId")), address)
+        lifted = await context.services.users.unsuppress(mailbox_of(tenant, valid_user_id(user_id, "userId")), address)
         if lifted:
             log.info("suppression_lifted", person=user_id)
         return lifted
@@ -85,5 +82,5 @@ def _decode_cursor(cursor: str) -> tuple[str, str]:
     except ValueError:
         user = address = ""
     if not user or _encode_cursor(user, address) != cursor:
-        raise BadUserInput("after is not a cursor of this hub: hand back one that it gave, unchanged.", "after")
+        raise BadUserInput(INVALID_CURSOR, "after")
     return user, address

@@ -1,7 +1,8 @@
-"""The tenant's own webhooks: where it is called about events, and what became of each call. Role admin, all of it."""
+"""Webhook endpoints of the tenant, and their calls. All fields require role admin."""
 
 import re
 from datetime import datetime
+from typing import Annotated
 
 import strawberry
 from msgspec import UNSET
@@ -9,14 +10,15 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Info
+from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.deliveries import Attempt
-from hub.api.schema.fast_inputs import fast_input
-from hub.api.schema.inputs import public_url, valid_ids, valid_page_size
-from hub.api.schema.types import PageInfo, connection
+from hub.api.schema.validation import INVALID_CURSOR, public_url, valid_ids, valid_page_size
 from hub.errors import BadUserInput
 from hub.webhooks.events import EVENTS
 
-CALLS = 50  # of a page where none is asked for
+DEFAULT_PAGE_SIZE = 50
+URL_DESCRIPTION = "A public http(s) URL, on port 80 or 443. `HUB_EGRESS_ALLOW` opens private networks."
+EVENTS_DESCRIPTION = f"Any of {', '.join(EVENTS)}. Null: all of them, including those that are added later."
 CALL_CURSOR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -24,84 +26,87 @@ def _due_at(root: Parent[model.WebhookCall]) -> datetime | None:
     return None if root.enqueue_count or root.claim else root.due_at
 
 
-@strawberry.type(description="One event on its way to one endpoint of the tenant. Makes no events of its own.")
+@strawberry.type(description="A call of a webhook endpoint about one event.")
 class WebhookCall:
-    id: ID = strawberry.field(description="What the call carries as `webhook-id`, in every attempt.")
-    event: str
+    id: ID = strawberry.field(description="The header `webhook-id` of every attempt.")
+    event: str = strawberry.field(description="The type of the event, such as notification.read.")
     status: model.DeliveryStatus
-    attempts: list[model.Attempt] = strawberry.field(graphql_type=list[Attempt])
-    due_at: datetime | None = strawberry.field(resolver=_due_at, description="When it is tried again, if it waits.")
+    attempts: list[model.Attempt] = strawberry.field(
+        graphql_type=list[Attempt], description="The HTTP requests, oldest first."
+    )
+    due_at: datetime | None = strawberry.field(
+        resolver=_due_at, description="The time of the next attempt. Null if it does not wait for a time."
+    )
     created_at: datetime
-
-
-@strawberry.type
-class WebhookCallEdge:
-    cursor: str
-    node: model.WebhookCall = strawberry.field(graphql_type=WebhookCall)
-
-
-@strawberry.type
-class WebhookCallConnection:
-    edges: list[WebhookCallEdge]
-    nodes: list[model.WebhookCall] = strawberry.field(graphql_type=list[WebhookCall])
-    page_info: PageInfo
 
 
 async def _calls(
     root: Parent[model.WebhookEndpoint],
     info: Info,
-    statuses: list[model.DeliveryStatus] | None = None,
-    first: int | None = CALLS,
-    after: str | None = None,
-) -> WebhookCallConnection:
+    statuses: Annotated[
+        list[model.DeliveryStatus] | None, strawberry.argument(description="Any of them matches. Null: all calls.")
+    ] = None,
+    first: First = DEFAULT_PAGE_SIZE,
+    after: After = None,
+) -> Connection[WebhookCall]:
     context = info.context
     if after is not None and not CALL_CURSOR.fullmatch(after):
-        raise BadUserInput("after is not a cursor of this hub: hand back one that it gave, unchanged.", "after")
-    size = valid_page_size(first, CALLS, context.services.settings)
-    found = await context.services.webhook_calls.page(context.require_admin(), root.id, statuses, size + 1, after)
-    return connection(WebhookCallConnection, WebhookCallEdge, found, size, after)
+        raise BadUserInput(INVALID_CURSOR, "after")
+    size = valid_page_size(first, DEFAULT_PAGE_SIZE, context.services.settings)
+    rows = await context.services.webhook_calls.page(context.require_admin(), root.id, statuses, size + 1, after)
+    return Connection(**sliced_page_fields(rows, size, after))
 
 
-@strawberry.type(description="Where the tenant is called about events, signed as Standard Webhooks says.")
+@strawberry.type(
+    description="A URL that the hub calls about events of the tenant. Calls are signed according to Standard Webhooks."
+)
 class WebhookEndpoint:
     id: ID
     url: str
-    events: list[str] = strawberry.field(description="Empty: all of them, also those to come.")
-    enabled: bool
-    disabled_reason: str | None = strawberry.field(description="Set where the hub disabled it: nothing but failure.")
+    events: list[str] = strawberry.field(
+        description="The types of events that it receives. Empty: all types, including those that are added later."
+    )
+    enabled: bool = strawberry.field(description="False: it is not called.")
+    disabled_reason: str | None = strawberry.field(
+        description="Set if the hub disabled it, because all calls failed for `HUB_WEBHOOK_FAILING_DAYS` (default 5)."
+    )
     created_at: datetime
-    calls: WebhookCallConnection = strawberry.field(resolver=_calls, description="Newest first.")
+    calls: Connection[WebhookCall] = strawberry.field(
+        resolver=_calls,
+        description="Its calls, newest first. They are kept for `HUB_WEBHOOK_CALL_DAYS` (default 30).",
+    )
 
 
-@strawberry.type(description="`secret` is shown once, here.")
+@strawberry.type(description="A webhook endpoint with its secret.")
 class WebhookSecretPayload:
     endpoint: model.WebhookEndpoint = strawberry.field(graphql_type=WebhookEndpoint)
-    secret: str
+    secret: str = strawberry.field(description="The secret that signs calls. It is shown only here.")
 
     @classmethod
     def of(cls, endpoint: model.WebhookEndpoint) -> "WebhookSecretPayload":
         return cls(endpoint=endpoint, secret=endpoint.secrets[0])
 
 
-@fast_input
-@strawberry.input(
-    description=f"`events` is any of {', '.join(EVENTS)}; left out or null: all of them, also those to come."
-)
+@strawberry.input(description="A webhook endpoint.")
 class WebhookInput:
-    url: str
-    events: list[str] | None = None
+    url: str = strawberry.field(description=URL_DESCRIPTION)
+    events: list[str] | None = strawberry.field(default=None, description=EVENTS_DESCRIPTION)
 
 
 @strawberry.type
 class WebhookQuery:
-    @strawberry.field(graphql_type=list[WebhookEndpoint], description="Role admin. In the order they were made.")
+    @strawberry.field(
+        graphql_type=list[WebhookEndpoint],
+        description="Return the webhook endpoints of the tenant, in the order of their creation. Requires role "
+        "`admin`.",
+    )
     async def webhooks(self, info: Info) -> list[model.WebhookEndpoint]:
         return await info.context.services.webhook_endpoints.list_all(info.context.require_admin())
 
 
 @strawberry.type
 class WebhookMutation:
-    @strawberry.mutation(description="Role admin.")
+    @strawberry.mutation(description="Create a webhook endpoint. Requires role `admin`.")
     async def create_webhook(self, info: Info, input: WebhookInput) -> WebhookSecretPayload:
         context = info.context
         tenant = context.require_admin()
@@ -111,15 +116,18 @@ class WebhookMutation:
 
     @strawberry.mutation(
         graphql_type=WebhookEndpoint,
-        description="Role admin. What is left out stays as it is; `events` null is all of them.",
+        description="Change a webhook endpoint. An argument that is left out keeps its value. Enabling it, or a new "
+        "URL, clears its failures. Requires role `admin`.",
     )
     async def update_webhook(
         self,
         info: Info,
         id: ID,
-        url: str | None = None,
-        events: list[str] | None = strawberry.UNSET,
-        enabled: bool | None = None,
+        url: Annotated[str | None, strawberry.argument(description=URL_DESCRIPTION)] = None,
+        events: Annotated[list[str] | None, strawberry.argument(description=EVENTS_DESCRIPTION)] = strawberry.UNSET,
+        enabled: Annotated[
+            bool | None, strawberry.argument(description="False stops all calls. Null: unchanged.")
+        ] = None,
     ) -> model.WebhookEndpoint:
         context = info.context
         return await context.services.webhook_endpoints.update(
@@ -130,34 +138,46 @@ class WebhookMutation:
             enabled=UNSET if enabled is None else enabled,
         )
 
-    @strawberry.mutation(description="Role admin. For a day the secret before it signs, too.")
+    @strawberry.mutation(
+        description="Create a new secret for a webhook endpoint. For one day calls are signed with the previous secret "
+        "too. Requires role `admin`."
+    )
     async def rotate_webhook_secret(self, info: Info, id: ID) -> WebhookSecretPayload:
         context = info.context
         return WebhookSecretPayload.of(await context.services.webhook_endpoints.rotate(context.require_admin(), id))
 
-    @strawberry.mutation(description="Role admin. Answers whether it was there.")
+    @strawberry.mutation(description="Delete a webhook endpoint. Return true if it existed. Requires role `admin`.")
     async def delete_webhook(self, info: Info, id: ID) -> bool:
         context = info.context
         return await context.services.webhook_endpoints.delete(context.require_admin(), id)
 
     @strawberry.mutation(
-        description="Role admin. Calls that FAILED back to work, where their endpoint is enabled. Answers how many."
+        description="Send FAILED calls of enabled webhook endpoints again. Return their number. Requires role `admin`."
     )
-    async def replay_webhook_calls(self, info: Info, ids: list[ID]) -> int:
+    async def replay_webhook_calls(
+        self,
+        info: Info,
+        ids: Annotated[
+            list[ID],
+            strawberry.argument(description="Ids of calls, at most `HUB_CALL_MAX_IDS` (default 1,000)."),
+        ],
+    ) -> int:
         context = info.context
         services = context.services
         tenant = context.require_admin()
-        chosen = valid_ids(ids, services.settings)
+        call_ids = valid_ids(ids, services.settings)
         enabled = [endpoint.id for endpoint in await services.webhook_endpoints.list_all(tenant) if endpoint.enabled]
-        return await services.webhook_calls.replay(tenant, chosen, enabled)
+        return await services.webhook_calls.replay(tenant, call_ids, enabled)
 
 
-def _valid_events(given: list[str] | None, field: str) -> tuple[str, ...]:
-    if given is None:
+def _valid_events(events: list[str] | None, field: str) -> tuple[str, ...]:
+    if events is None:
         return ()
-    if not given:
-        raise BadUserInput("Name at least one event; null is all of them.", field)
-    for index, event in enumerate(given):
+    if not events:
+        raise BadUserInput("`events` must name at least one event, or be null for all events.", field)
+    for index, event in enumerate(events):
         if event not in EVENTS:
-            raise BadUserInput(f"There is no such event. There are {', '.join(EVENTS)}.", f"{field}.{index}")
-    return tuple(dict.fromkeys(given))
+            raise BadUserInput(
+                f"{event[:64]!r} is not an event. The events are {', '.join(EVENTS)}.", f"{field}.{index}"
+            )
+    return tuple(dict.fromkeys(events))

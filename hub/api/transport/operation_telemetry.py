@@ -14,7 +14,8 @@ from graphql import FieldNode, GraphQLField, GraphQLSchema
 from structlog.contextvars import bind_contextvars
 
 from hub.api.errors import INTERNAL
-from hub.api.execution.engine import GraphQLResponse, Operation
+from hub.api.execution.engine import GraphQLResponse
+from hub.api.execution.operation import Operation
 from hub.ids import new_id
 from hub.model import Principal
 from hub.platform import metrics, tracing

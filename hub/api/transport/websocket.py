@@ -22,7 +22,8 @@ from hub.api import request_json
 from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
 from hub.api.errors import to_graphql_error
-from hub.api.execution.engine import Engine, GraphQLResponse, Operation, Request, SubscriptionResults, parse_request
+from hub.api.execution.engine import Engine, GraphQLResponse, SubscriptionResults
+from hub.api.execution.operation import Operation, Request, parse_request
 from hub.api.rate_limits import to_error
 from hub.api.schema.inbox_stream import InboxStream
 from hub.api.transport.concurrency import KeyedLimiter

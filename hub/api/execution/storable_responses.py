@@ -1,7 +1,7 @@
-"""Which answers may be kept for an idempotency key, decided by the types and fields of the schema: pure.
+"""Decides which responses may be stored for an idempotency key, from the types and fields that are selected.
 
-A kept answer outlives what it is about, so it holds no secret, and of people only what is found again when a person is
-erased. Aliases, fragments and nesting make no difference: what counts is the field that is selected.
+A stored response outlives the objects in it. It must contain no secret, and of users only what is found again when a
+user is erased. Aliases, fragments and nesting make no difference. The functions are pure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,22 +27,22 @@ STORABLE_TYPES = frozenset(
         *("User", "InboxPayload", "WebhookEndpoint", "WebhookSecretPayload"),
     }
 )
-"""Object types whose fields may be kept. A type that is not listed is never kept, as a device or a notification."""
+"""Object types whose fields may be stored. All others are never stored, such as Device and Notification."""
 EXCLUDED_FIELDS = frozenset(
     {("Mutation", "exportUser"), ("WebhookSecretPayload", "secret"), ("WebhookEndpoint", "url")}
 )
-"""All data of a person; a secret; an address that may be a secret by itself."""
+"""All data of a user; a secret; a URL that may contain a secret."""
 
 
 def is_storable(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> bool:
-    """Whether the answer of this operation may be kept."""
+    """Return True if the response of this operation may be stored."""
     root = schema.get_root_type(operation.operation)
     assert root
     fragments = _fragments(document)
     seen: set[str] = set()
-    waiting: list[tuple[GraphQLObjectType, SelectionSetNode]] = [(root, operation.selection_set)]
-    while waiting:
-        parent, selection = waiting.pop()
+    pending: list[tuple[GraphQLObjectType, SelectionSetNode]] = [(root, operation.selection_set)]
+    while pending:
+        parent, selection = pending.pop()
         if parent.name not in STORABLE_TYPES:
             return False
         for node in selection.selections:
@@ -51,39 +51,42 @@ def is_storable(schema: GraphQLSchema, document: DocumentNode, operation: Operat
                     return False
                 if node.selection_set:
                     inner: Any = get_named_type(parent.fields[node.name.value].type)
-                    waiting.append((inner, node.selection_set))
+                    pending.append((inner, node.selection_set))
             elif isinstance(node, InlineFragmentNode):
-                waiting.append((parent, node.selection_set))  # the schema has no interfaces: the type is the same
+                pending.append((parent, node.selection_set))  # the schema has no interfaces, so the type is the same
             elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
                 seen.add(node.name.value)
-                waiting.append((parent, fragments[node.name.value].selection_set))
+                pending.append((parent, fragments[node.name.value].selection_set))
     return True
 
 
 def root_response_keys(document: DocumentNode, operation: OperationDefinitionNode) -> dict[str, str]:
-    """The response keys of the root fields, in the order in which they run, with the names of their fields."""
-    found: dict[str, str] = {}
+    """Return the names of the root fields by response key, in the order in which they run."""
+    keys: dict[str, str] = {}
     for node in _root_nodes(operation.selection_set, _fragments(document), set()):
-        found.setdefault(node.alias.value if node.alias else node.name.value, node.name.value)
-    return found
+        keys.setdefault(node.alias.value if node.alias else node.name.value, node.name.value)
+    return keys
 
 
-def took_effect(answer: Mapping[str, Any], keys: Sequence[str]) -> bool:
-    """Whether any root field of a mutation ran to its end, so that running it again would do that twice. Mutations run
-    one after the other, and one that fails and may not be null ends the operation."""
-    if "data" not in answer:
+def took_effect(response: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    """Return True if any root field of a mutation completed. Running the mutation again would repeat it.
+
+    Mutations run one after the other. A failed one that is not nullable ends the operation. `keys`: the response keys
+    of the root fields, in order.
+    """
+    if "data" not in response:
         return False
-    paths = [error["path"] for error in answer.get("errors", ()) if error.get("path")]
+    paths = [error["path"] for error in response.get("errors", ()) if error.get("path")]
     failed = {path[0] for path in paths if len(path) == 1}
-    if answer["data"] is not None:
-        return any(key not in failed for key in answer["data"])
+    if response["data"] is not None:
+        return any(key not in failed for key in response["data"])
     last = max((keys.index(path[0]) for path in paths if path[0] in keys), default=-1)
     return any(key not in failed for key in keys[: last + 1])
 
 
 def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
-    found = [node for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
-    return {fragment.name.value: fragment for fragment in found}
+    fragments = [node for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
+    return {fragment.name.value: fragment for fragment in fragments}
 
 
 def _root_nodes(

@@ -1,8 +1,8 @@
-"""Compile a selection once into a function from an event to its response.
+"""Compile a selection once into a function from a value to its response.
 
-A full GraphQL execution costs tens of microseconds for each event and subscriber. A projection costs about one. This is
-possible because nearly every field below a subscription is a plain attribute or a pure method without arguments.
-`SelectionCompiler` raises NotProjectable for all others, and such a selection is executed by graphql-core.
+graphql-core needs tens of microseconds for each event and subscriber. A projection needs about one. It is possible
+because nearly every field below a subscription is a plain attribute or a pure function without arguments.
+`SelectionCompiler` raises NotProjectable for all other fields, and graphql-core executes such a selection.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,31 +29,31 @@ Getter = Callable[[Any], Any]
 
 
 class NotProjectable(Exception):
-    """A field that a projection can't answer: the selection has to be executed."""
+    """The selection contains a field that only graphql-core can resolve."""
 
 
 class SelectionCompiler:
-    """The operation around a selection: its fragments and the values of its variables."""
+    """Compiles selections of one operation, with its fragments and the values of its variables."""
 
     def __init__(self, fragments: dict[str, FragmentDefinitionNode], variables: VariableValues) -> None:
         self._fragments = fragments
         self._variables = variables
 
     def compile_root(self, type_: GraphQLObjectType, operation: OperationDefinitionNode) -> Getter:
-        """A function from the value of the one root field, of a subscription an event, to the `data` of its answer."""
-        chosen: dict[str, list[FieldNode]] = {}
-        self._collect(operation.selection_set.selections, chosen)
-        [(key, nodes)] = chosen.items()
+        """Return a function from the value of the only root field (an event of a subscription) to the `data`."""
+        collected: dict[str, list[FieldNode]] = {}
+        self._collect(operation.selection_set.selections, collected)
+        [(key, nodes)] = collected.items()
         project = self.compile(type_.fields[nodes[0].name.value].type, nodes)
         return lambda event: {key: project(event)}
 
     def compile(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Getter:
-        """A function from a value of `type_` to its answer, for the merged selections of `nodes`."""
+        """Return a function from a value of `type_` to its response, for the merged selections of `nodes`."""
         if isinstance(type_, GraphQLNonNull):
             return self.compile(type_.of_type, nodes)
         if isinstance(type_, GraphQLList):
-            each = self.compile(type_.of_type, nodes)
-            return lambda values: None if values is None else [each(value) for value in values]
+            project_item = self.compile(type_.of_type, nodes)
+            return lambda values: None if values is None else [project_item(value) for value in values]
         if isinstance(type_, GraphQLEnumType):
             return lambda value: None if value is None else value.value
         if isinstance(type_, GraphQLScalarType):
@@ -66,36 +66,36 @@ class SelectionCompiler:
         raise NotProjectable(f"{type_} can't be projected")
 
     def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Getter:
-        chosen: dict[str, list[FieldNode]] = {}
+        collected: dict[str, list[FieldNode]] = {}
         for node in nodes:
-            self._collect(node.selection_set.selections if node.selection_set else (), chosen)
+            self._collect(node.selection_set.selections if node.selection_set else (), collected)
         fields: list[tuple[str, Getter, Getter]] = []
-        for key, same in chosen.items():
-            name = same[0].name.value
+        for key, same_key in collected.items():
+            name = same_key[0].name.value
             if name == "__typename":
                 fields.append((key, lambda _: type_.name, lambda name: name))
                 continue
             field = type_.fields[name]
             fields.append(
-                (key, _field_getter(field.extensions["strawberry-definition"]), self.compile(field.type, same))
+                (key, _field_getter(field.extensions["strawberry-definition"]), self.compile(field.type, same_key))
             )
 
         def project(value: Any) -> Any:
-            return None if value is None else {key: finish(read(value)) for key, read, finish in fields}
+            return None if value is None else {key: complete(get(value)) for key, get, complete in fields}
 
         return project
 
-    def _collect(self, selections: Iterable[SelectionNode], chosen: dict[str, list[FieldNode]]) -> None:
-        """Fields by the key they answer under, in the order of the query; fragments spread, directives obeyed."""
+    def _collect(self, selections: Iterable[SelectionNode], collected: dict[str, list[FieldNode]]) -> None:
+        """Add the fields by response key, in the order of the query. Apply fragments and directives."""
         for node in selections:
             if not self._is_included(node):
                 continue
             if isinstance(node, FieldNode):
-                chosen.setdefault(node.alias.value if node.alias else node.name.value, []).append(node)
+                collected.setdefault(node.alias.value if node.alias else node.name.value, []).append(node)
             elif isinstance(node, InlineFragmentNode):
-                self._collect(node.selection_set.selections, chosen)
+                self._collect(node.selection_set.selections, collected)
             elif isinstance(node, FragmentSpreadNode):
-                self._collect(self._fragments[node.name.value].selection_set.selections, chosen)
+                self._collect(self._fragments[node.name.value].selection_set.selections, collected)
 
     def _is_included(self, node: SelectionNode) -> bool:
         skip = get_directive_values(GraphQLSkipDirective, node, self._variables)
@@ -104,7 +104,7 @@ class SelectionCompiler:
 
 
 def _field_getter(definition: Any) -> Getter:
-    """How a Strawberry field takes its value from its parent."""
+    """Return how a Strawberry field gets its value from its parent. Raise NotProjectable."""
     if PROJECTION in definition.metadata:
         getter: Getter = definition.metadata[PROJECTION]
         return getter
@@ -113,6 +113,6 @@ def _field_getter(definition: Any) -> Getter:
         return lambda parent: getattr(parent, name)
     resolver = definition.base_resolver
     if definition.arguments or definition.is_async or resolver.info_parameter:
-        raise NotProjectable(f"{definition.python_name} takes arguments or waits")
+        raise NotProjectable(f"{definition.python_name} takes arguments or is asynchronous")
     resolve: Getter = resolver.wrapped_func
     return resolve

@@ -1,8 +1,8 @@
-"""Compiled variable coercion: a fast path for values that already have the right type.
+"""Compiled variable coercion for values that already have the right type.
 
 graphql-core resolves the type of every variable for every request, and walks each value twice. This module compiles the
-coercion once per operation. Any other value raises `FallBack` and is coerced by graphql-core, which may accept it (a
-single value for a list, a number for an ID, a default of the operation) or reports the error.
+coercion once per operation. Any other value raises `FallBack` and is coerced by graphql-core. It may accept the value
+(a single value for a list, a number for an ID, a default of the operation), or it reports the error.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,39 +38,43 @@ class FallBack(Exception):
 def compile_coercion(schema: GraphQLSchema, operation: OperationDefinitionNode) -> CoerceVariables:
     """Return a function from the variables of a request to their values. It raises if graphql-core is needed."""
     signatures = [get_variable_signature(schema, node) for node in operation.variable_definitions or ()]
-    taking = [(one, _coercer(one.type)) for one in signatures if not isinstance(one, GraphQLError) and not one.default]
-    odd = len(taking) < len(signatures)
+    supported = [
+        (signature, _coercer(signature.type))
+        for signature in signatures
+        if not isinstance(signature, GraphQLError) and not signature.default
+    ]
+    unsupported = len(supported) < len(signatures)
 
-    def coerce(given: Mapping[str, Any]) -> VariableValues:
-        if odd:
+    def coerce_variables(variables: Mapping[str, Any]) -> VariableValues:
+        if unsupported:
             raise FallBack
         sources: dict[str, VariableValueSource] = {}
         coerced: dict[str, Any] = {}
-        for signature, take in taking:
+        for signature, coerce in supported:
             name = signature.name
-            value = given.get(name, Undefined)
+            value = variables.get(name, Undefined)
             sources[name] = VariableValueSource(signature, value)
             if value is not Undefined:
-                coerced[name] = take(value)
+                coerced[name] = coerce(value)
             elif isinstance(signature.type, GraphQLNonNull):
                 raise FallBack
         return VariableValues(sources, coerced)
 
-    return coerce
+    return coerce_variables
 
 
 def _coercer(type_: GraphQLInputType) -> Coercer:
     if isinstance(type_, GraphQLNonNull):
         return _non_null_coercer(type_.of_type)
-    present = _non_null_coercer(type_)
-    return lambda value: None if value is None else present(value)
+    coerce = _non_null_coercer(type_)
+    return lambda value: None if value is None else coerce(value)
 
 
 def _non_null_coercer(type_: GraphQLInputType) -> Coercer:
     """Return the coercer of non-null values. No input type of this schema is recursive."""
     if isinstance(type_, GraphQLList):
-        each = _coercer(type_.of_type)
-        return lambda values: [each(value) for value in _require_type(list, values)]
+        coerce_item = _coercer(type_.of_type)
+        return lambda values: [coerce_item(value) for value in _require_type(list, values)]
     if isinstance(type_, GraphQLInputObjectType):
         return _input_object(type_)
     if type_ in PLAIN_SCALARS:
@@ -78,12 +82,12 @@ def _non_null_coercer(type_: GraphQLInputType) -> Coercer:
         return lambda value: _require_type(kind, value)
     coerce: Coercer = type_.coerce_input_value  # type: ignore[union-attr]
 
-    def leaf(value: Any) -> Any:
+    def coerce_leaf(value: Any) -> Any:
         if value is None:
             raise FallBack
         return coerce(value)
 
-    return leaf
+    return coerce_leaf
 
 
 def _input_object(type_: GraphQLInputObjectType) -> Coercer:
@@ -91,25 +95,25 @@ def _input_object(type_: GraphQLInputObjectType) -> Coercer:
     for name, field in type_.fields.items():
         default = FallBack if is_required_input_field(field) else coerce_default_value(field)
         fields.append((name, field.out_name or name, _coercer(field.type), default))
-    odd, out_type = type_.is_one_of, type_.out_type
+    one_of, out_type = type_.is_one_of, type_.out_type
 
-    def whole(given: Any) -> Any:
-        left = len(_require_type(dict, given))
+    def coerce_object(values: Any) -> Any:
+        unknown = len(_require_type(dict, values))
         coerced = {}
-        for name, out_name, take, default in fields:
-            value = given.get(name, Undefined)
+        for name, out_name, coerce, default in fields:
+            value = values.get(name, Undefined)
             if value is not Undefined:
-                coerced[out_name] = take(value)
-                left -= 1
+                coerced[out_name] = coerce(value)
+                unknown -= 1
             elif default is FallBack:
                 raise FallBack
             elif default is not Undefined:
                 coerced[out_name] = default
-        if left or odd:
+        if unknown or one_of:
             raise FallBack
         return out_type(coerced)
 
-    return whole
+    return coerce_object
 
 
 def _require_type(kind: type, value: Any) -> Any:

@@ -1,0 +1,63 @@
+"""Pages of lists, in the shape of the GraphQL Cursor Connections Specification, with `nodes` besides `edges`.
+
+Strawberry names generic types by their parameter: `Connection[Delivery]` is `DeliveryConnection` in the schema.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Generic, TypeVar
+
+import strawberry
+
+T = TypeVar("T")
+
+First = Annotated[
+    int | None, strawberry.argument(description="The size of the page, from 1 to `HUB_PAGE_MAX_ITEMS` (default 100).")
+]
+After = Annotated[
+    str | None, strawberry.argument(description="The `endCursor` of the previous page. Null: the first page.")
+]
+
+
+@strawberry.type(description="The position of a page in its list.")
+class PageInfo:
+    has_next_page: bool = strawberry.field(description="True if more items follow this page.")
+    has_previous_page: bool = strawberry.field(description="True if the page was requested with `after`.")
+    start_cursor: str | None = strawberry.field(description="The cursor of the first item. Null if the page is empty.")
+    end_cursor: str | None = strawberry.field(
+        description="The cursor of the last item. Pass it as `after` to get the next page. Null if the page is empty."
+    )
+
+
+@strawberry.type(description="An item of a page, with its cursor.")
+class Edge(Generic[T]):
+    cursor: str = strawberry.field(description="The position of the item in the list. Pass it as `after`.")
+    node: T = strawberry.field(description="The item.")
+
+
+@strawberry.type(description="A page of a list.")
+class Connection(Generic[T]):
+    edges: list[Edge[T]] = strawberry.field(description="The items with their cursors.")
+    nodes: list[T] = strawberry.field(description="The items without their cursors.")
+    page_info: PageInfo = strawberry.field(description="The position of the page in the list.")
+
+
+def page_fields(nodes: Sequence[Any], cursors: list[str], *, more: bool, after: str | None) -> dict[str, Any]:
+    """Return the keyword arguments of a `Connection`. `more`: more items follow."""
+    return {
+        "edges": [Edge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)],
+        "nodes": list(nodes),
+        "page_info": PageInfo(
+            has_next_page=more,
+            has_previous_page=after is not None,
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else None,
+        ),
+    }
+
+
+def sliced_page_fields(
+    rows: Sequence[Any], size: int, after: str | None, cursor_of: Callable[[Any], str] = lambda node: node.id
+) -> dict[str, Any]:
+    """Return the keyword arguments of a `Connection` from up to `size` + 1 rows. The last one means more follow."""
+    nodes = rows[:size]
+    return page_fields(nodes, [cursor_of(node) for node in nodes], more=len(rows) > size, after=after)

@@ -1,0 +1,159 @@
+"""The input of a send, and its checks."""
+
+from datetime import datetime
+
+import strawberry
+from strawberry import ID
+
+from hub import model
+from hub.api.schema.scalars import JSON
+from hub.api.schema.validation import (
+    json_text,
+    valid_key,
+    valid_keys,
+    valid_label,
+    valid_url,
+    valid_user_id,
+)
+from hub.errors import BadUserInput, TooLarge
+from hub.settings import Settings
+from hub.text import is_blank
+from hub.workflows.publish import SendRequest
+
+ACTIONS_MAX = 10
+TAGS_MAX = 20
+LINK = "An http(s) URL, or a path within your app that starts with a slash."
+
+
+@strawberry.input(description="The recipients of a send. Exactly one field must be set.", one_of=True)
+class RecipientsInput:
+    users: list[ID] | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Ids of users, at most `HUB_CALL_MAX_USERS` (default 1,000). Users that do not exist are created.",
+    )
+
+
+@strawberry.input(description="A button of a notification.")
+class ActionInput:
+    key: str = strawberry.field(description="A key for programs. Unique in the notification.")
+    label: str = strawberry.field(description="The text of the button, at most 256 characters.")
+    url: str | None = strawberry.field(
+        default=None, description=f"{LINK} Without it the button links to `actionUrl` in emails."
+    )
+    primary: bool | None = strawberry.field(default=False, description="True for a button to emphasize.")
+
+
+@strawberry.input(description="The content of a notification.")
+class ContentInput:
+    title: str = strawberry.field(
+        description="Plain text, at most `HUB_NOTIFICATION_TITLE_MAX_CHARS` (default 256) characters."
+    )
+    body: str = strawberry.field(
+        description="Plain text, at most `HUB_NOTIFICATION_BODY_MAX_BYTES` (default 16 KiB). May be empty."
+    )
+    image_url: str | None = strawberry.field(default=None, description=LINK)
+    action_url: str | None = strawberry.field(default=None, description=f"The link of the whole notification. {LINK}")
+    actions: list[ActionInput] | None = strawberry.field(default=None, description=f"Buttons, at most {ACTIONS_MAX}.")
+
+
+@strawberry.input(description="A send: one notification for each recipient.")
+class SendInput:
+    to: RecipientsInput = strawberry.field(description="The recipients.")
+    category: str = strawberry.field(
+        description="The key of the category. A category that does not exist is created, with channel IN_APP and "
+        "priority MEDIUM."
+    )
+    content: ContentInput | None = strawberry.field(default=None, description="The content. Required.")
+    data: JSON | None = strawberry.field(
+        default=None,
+        description="Data for the client, at most `HUB_NOTIFICATION_DATA_MAX_BYTES` (default 32 KiB). Recipients see "
+        "it as `Notification.data`.",
+    )
+    tags: list[str] | None = strawberry.field(
+        default=None, description=f"At most {TAGS_MAX}. Recipients can filter their inbox by them."
+    )
+    priority: model.Priority | None = strawberry.field(default=None, description="Null: the priority of the category.")
+    channels: list[model.Channel] | None = strawberry.field(
+        default=None,
+        description="Null: the default channels of the category. Preferences of the recipients apply in both cases.",
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="A send with the key of an earlier one is not executed again. The earlier send is returned, with "
+        "`duplicate` true. Another input with the same key is CONFLICT. It takes precedence over the header "
+        "`Idempotency-Key`.",
+    )
+    expires_at: datetime | None = strawberry.field(
+        default=None,
+        description="A time in the future. Then the notification leaves the inboxes, and deliveries that were not sent "
+        "yet are EXPIRED.",
+    )
+    require_ack: bool | None = strawberry.field(
+        default=False, description="True to ask recipients for an acknowledgment: see the mutation `acknowledge`."
+    )
+
+
+def to_send_request(send: SendInput, settings: Settings, now: datetime, field: str) -> SendRequest:
+    """Check an input and convert it. `field` is its path, such as `input` or `inputs.3`."""
+    users = send.to.users
+    if not users:
+        raise BadUserInput("`to.users` must name at least one user.", f"{field}.to.users")
+    if len(users) > settings.call_max_users:
+        raise TooLarge(
+            f"{field}.to.users names more than {settings.call_max_users} users (HUB_CALL_MAX_USERS).",
+            field=f"{field}.to.users",
+        )
+    if send.content is None:
+        raise BadUserInput("`content` is missing. Pass an object with `title` and `body`.", f"{field}.content")
+    if send.expires_at and send.expires_at <= now:
+        raise BadUserInput("`expiresAt` must be in the future.", f"{field}.expiresAt")
+    if send.channels is not None and not send.channels:
+        raise BadUserInput("`channels` must name at least one channel, or be left out.", f"{field}.channels")
+    return SendRequest(
+        users=tuple(dict.fromkeys(valid_user_id(user, f"{field}.to.users") for user in users)),
+        category=valid_key(send.category, f"{field}.category"),
+        content=_to_content(send.content, settings, f"{field}.content"),
+        data=json_text(send.data, settings, f"{field}.data"),
+        tags=valid_keys(send.tags, TAGS_MAX, f"{field}.tags"),
+        priority=send.priority,
+        channels=tuple(send.channels) if send.channels is not None else None,
+        expires_at=send.expires_at,
+        require_ack=bool(send.require_ack),
+    )
+
+
+def _to_content(content: ContentInput, settings: Settings, field: str) -> model.Content:
+    if is_blank(content.title):
+        raise BadUserInput("The title must have at least one visible character.", f"{field}.title")
+    if len(content.title) > settings.notification_title_max_chars:
+        raise TooLarge(
+            f"{field}.title has more than {settings.notification_title_max_chars} characters "
+            "(HUB_NOTIFICATION_TITLE_MAX_CHARS).",
+            field=f"{field}.title",
+        )
+    if len(content.body.encode()) > settings.notification_body_max_bytes:
+        raise TooLarge(
+            f"{field}.body has more than {settings.notification_body_max_bytes} bytes "
+            "(HUB_NOTIFICATION_BODY_MAX_BYTES).",
+            field=f"{field}.body",
+        )
+    actions = content.actions or []
+    if len(actions) > ACTIONS_MAX:
+        raise BadUserInput(f"At most {ACTIONS_MAX} actions are allowed.", f"{field}.actions")
+    if len({action.key for action in actions}) < len(actions):
+        raise BadUserInput("Two actions have the same key. Keys must be unique.", f"{field}.actions")
+    return model.Content(
+        title=content.title,
+        body=content.body,
+        image_url=valid_url(content.image_url, f"{field}.imageUrl"),
+        action_url=valid_url(content.action_url, f"{field}.actionUrl"),
+        actions=tuple(
+            model.Action(
+                key=valid_key(action.key, f"{field}.actions.{index}.key"),
+                label=valid_label(action.label, f"{field}.actions.{index}.label"),
+                url=valid_url(action.url, f"{field}.actions.{index}.url"),
+                primary=bool(action.primary),
+            )
+            for index, action in enumerate(actions)
+        ),
+    )

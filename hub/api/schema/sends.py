@@ -1,0 +1,245 @@
+"""Sends: their status and counts, and the mutations that send, cancel and recall."""
+
+from collections import Counter, defaultdict
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+from strawberry import ID, Parent
+
+from hub import model
+from hub.api.context import Context, Info
+from hub.api.schema.connections import After, Connection, First, sliced_page_fields
+from hub.api.schema.deliveries import DEFAULT_PAGE_SIZE as DELIVERIES_PAGE_SIZE
+from hub.api.schema.deliveries import Delivery, OptionalDeliveryFilter, delivery_page, to_delivery_selection
+from hub.api.schema.notifications import Notification
+from hub.api.schema.send_input import SendInput, to_send_request
+from hub.api.schema.validation import valid_id_cursor, valid_idempotency_key, valid_page_size
+from hub.errors import HubError, TooLarge
+from hub.workflows.publish import Published, SendRequest
+
+DEFAULT_PAGE_SIZE = 20
+
+
+@strawberry.type(description="A page of the notifications of a send.")
+class SendNotificationConnection(Connection[Notification]):
+    pass
+
+
+@strawberry.type(description="The number of deliveries with one reason.")
+class ReasonCount:
+    reason: str = strawberry.field(description="The reason, such as NO_ADDRESS.")
+    count: int = strawberry.field(description="The number of deliveries.")
+
+
+@strawberry.type(description="The number of deliveries of a send with one status on one channel.")
+class StatusCount:
+    channel: model.Channel
+    status: model.DeliveryStatus
+    count: int = strawberry.field(description="All of them, with and without a reason.")
+    reasons: list[ReasonCount] = strawberry.field(
+        description="Those that have a reason, by reason, the most frequent first."
+    )
+
+
+async def _counts(root: Parent[model.Send], info: Info) -> list[StatusCount]:
+    by_status: defaultdict[tuple[model.Channel, model.DeliveryStatus], Counter[str | None]] = defaultdict(Counter)
+    for (channel, status, reason), count in (await info.context.send_counts(root.id)).items():
+        by_status[channel, status][reason] += count
+    return [
+        StatusCount(
+            channel=channel,
+            status=status,
+            count=reasons.total(),
+            reasons=[
+                ReasonCount(reason=reason, count=reasons[reason])
+                for reason in sorted(filter(None, reasons), key=lambda reason: (-reasons[reason], reason))
+            ],
+        )
+        for (channel, status), reasons in sorted(by_status.items(), key=lambda row: row[0])
+    ]
+
+
+async def _deliveries(
+    root: Parent[model.Send],
+    info: Info,
+    filter: OptionalDeliveryFilter = None,
+    first: First = DELIVERIES_PAGE_SIZE,
+    after: After = None,
+) -> Connection[Delivery]:
+    selection = to_delivery_selection(filter, root.tenant, send=root.id)
+    with info.context.reading():
+        return await delivery_page(info.context, root.tenant, selection, first, after)
+
+
+async def _notifications(
+    root: Parent[model.Send],
+    info: Info,
+    first: First = DEFAULT_PAGE_SIZE,
+    after: After = None,
+    hidden: Annotated[
+        bool | None,
+        strawberry.argument(
+            description="True to include notifications that no inbox shows, because IN_APP was not requested or was "
+            "SKIPPED."
+        ),
+    ] = False,
+) -> SendNotificationConnection:
+    services = info.context.services
+    size = valid_page_size(first, DEFAULT_PAGE_SIZE, services.settings)
+    with info.context.reading():
+        rows = await services.sends.notifications(root, size + 1, valid_id_cursor(after), hidden=bool(hidden))
+    return SendNotificationConnection(**sliced_page_fields(rows, size, after))
+
+
+@strawberry.type(description="A call of `send`.")
+class Send:
+    id: ID
+    category: str = strawberry.field(description="The key of its category.")
+    status: model.SendStatus
+    created_at: datetime
+    recipients: int = strawberry.field(description="The number of recipients.")
+    counts: list[StatusCount] = strawberry.field(
+        resolver=_counts, description="Its deliveries on every channel, counted by channel and status."
+    )
+    notifications: SendNotificationConnection = strawberry.field(
+        resolver=_notifications,
+        description="Its notifications, oldest first, including those that were removed from inboxes.",
+    )
+    deliveries: Connection[Delivery] = strawberry.field(
+        resolver=_deliveries,
+        description="Its deliveries that leave the hub, newest first. IN_APP and channels that were not used are in "
+        "`notifications(hidden: true) { nodes { deliveries { channel status reason } } }`.",
+    )
+
+
+@strawberry.type(description="The result of a send.")
+class SendPayload:
+    send: model.Send = strawberry.field(graphql_type=Send, description="The send, or the earlier one if `duplicate`.")
+    duplicate: bool = strawberry.field(
+        description="True if the idempotency key was used before with the same input. Nothing was sent again."
+    )
+
+    @classmethod
+    def of(cls, published: Published) -> "SendPayload":
+        return cls(send=published.send, duplicate=published.duplicate)
+
+
+@strawberry.type
+class SendQuery:
+    @strawberry.field(
+        graphql_type=Send | None,
+        description="Return a send. Null if it does not exist. Requires role `service` or `admin`.",
+    )
+    async def send(self, info: Info, id: ID) -> model.Send | None:
+        return await info.context.services.sends.get(info.context.require_service(), id)
+
+    @strawberry.field(description="Return the sends of the tenant, newest first. Requires role `service` or `admin`.")
+    async def sends(
+        self,
+        info: Info,
+        category: Annotated[str | None, strawberry.argument(description="Only sends of this category key.")] = None,
+        since: Annotated[
+            datetime | None, strawberry.argument(description="Only sends created at this time or later.")
+        ] = None,
+        until: Annotated[
+            datetime | None, strawberry.argument(description="Only sends created before this time.")
+        ] = None,
+        first: First = DEFAULT_PAGE_SIZE,
+        after: After = None,
+    ) -> Connection[Send]:
+        context = info.context
+        tenant = context.require_service()
+        size = valid_page_size(first, DEFAULT_PAGE_SIZE, context.services.settings)
+        rows = await context.services.sends.page(
+            tenant, category=category, since=since, until=until, first=size + 1, after=valid_id_cursor(after)
+        )
+        return Connection(**sliced_page_fields(rows, size, after))
+
+
+@strawberry.type
+class SendMutation:
+    @strawberry.mutation(
+        description="Send a notification. Returns when everything is stored durably. UNAVAILABLE may mean that the "
+        "send was stored: retry with the same idempotency key. Requires role `service` or `admin`."
+    )
+    async def send(self, info: Info, input: SendInput) -> SendPayload:
+        context = info.context
+        tenant = context.require_service()
+        request, key = _to_request(context, input, "input", _header_key(info))
+        return SendPayload.of(await context.services.publish.send(tenant, request, key))
+
+    @strawberry.mutation(
+        description="Execute several sends. Return the results in the order of the inputs. The result of a send that "
+        "failed is null, with an error whose path ends in its index. Requires role `service` or `admin`."
+    )
+    async def send_many(
+        self,
+        info: Info,
+        inputs: Annotated[
+            list[SendInput],
+            strawberry.argument(
+                description="At most `HUB_CALL_MAX_SENDS` (default 1,000), which name at most `HUB_CALL_MAX_USERS` "
+                "(default 1,000) users in total."
+            ),
+        ],
+    ) -> list[SendPayload | None]:
+        context = info.context
+        tenant = context.require_service()
+        settings = context.services.settings
+        if len(inputs) > settings.call_max_sends:
+            raise TooLarge(
+                f"`inputs` has more than {settings.call_max_sends} sends (HUB_CALL_MAX_SENDS). Split them into several "
+                "calls."
+            )
+        if sum(len(input.to.users or ()) for input in inputs) > settings.call_max_users:
+            raise TooLarge(
+                f"`inputs` names more than {settings.call_max_users} users in total (HUB_CALL_MAX_USERS). Split them "
+                "into several calls."
+            )
+        header_key = _header_key(info)
+        results: list[Published | BaseException | None] = [None] * len(inputs)
+        requests: list[tuple[SendRequest, str | None]] = []
+        indexes: list[int] = []
+        for index, input in enumerate(inputs):
+            try:
+                key = header_key and f"{header_key}/{index}"
+                requests.append(_to_request(context, input, f"inputs.{index}", key))
+                indexes.append(index)
+            except HubError as error:
+                results[index] = error
+        for index, result in zip(indexes, await context.services.publish.send_many(tenant, requests), strict=True):
+            results[index] = result
+        # An exception in the list becomes an error at its index.
+        return [SendPayload.of(result) if isinstance(result, Published) else result for result in results]  # type: ignore[misc]
+
+    @strawberry.mutation(
+        graphql_type=Send,
+        description="Cancel the deliveries of a send that were not sent yet. Notifications stay in the inboxes. "
+        "Requires role `service` or `admin`.",
+    )
+    async def cancel_send(self, info: Info, id: ID) -> model.Send:
+        return await info.context.services.send_cancellation.cancel(info.context.require_service(), id)
+
+    @strawberry.mutation(
+        graphql_type=Send,
+        description="Recall a send: cancel its deliveries that were not sent yet, and remove its notifications from "
+        "all inboxes, live in every open client. Requires role `service` or `admin`.",
+    )
+    async def recall_send(self, info: Info, id: ID) -> model.Send:
+        return await info.context.services.send_cancellation.recall(info.context.require_service(), id)
+
+
+def _to_request(
+    context: Context, input: SendInput, field: str, header_key: str | None
+) -> tuple[SendRequest, str | None]:
+    """Return the request and its idempotency key."""
+    services = context.services
+    key = valid_idempotency_key(input.idempotency_key, f"{field}.idempotencyKey") or header_key
+    return to_send_request(input, services.settings, services.clock(), field), key
+
+
+def _header_key(info: Info) -> str | None:
+    """Return the `Idempotency-Key` header, extended by the response key: a request may contain several sends."""
+    key = info.context.idempotency_key
+    return key and f"{key}/{info.path.key}"

@@ -1,0 +1,173 @@
+"""Users: the type, and the mutation that writes profiles."""
+
+import re
+from datetime import datetime
+from functools import cache
+from typing import Annotated
+from zoneinfo import available_timezones
+
+import strawberry
+from msgspec import UNSET, UnsetType
+from strawberry import ID, Parent
+
+from hub import model
+from hub.api.context import Info
+from hub.api.schema.connections import After, First
+from hub.api.schema.devices import Device
+from hub.api.schema.inbox import DEFAULT_PAGE_SIZE, NotificationConnection, OptionalFilter, inbox_page
+from hub.api.schema.preferences import Preferences, user_preferences
+from hub.api.schema.scalars import JSON
+from hub.api.schema.validation import json_text, valid_profile_text, valid_user_id
+from hub.audience.preferences import Matrix
+from hub.audience.users import ProfileUpdate
+from hub.email_address import InvalidEmailAddress, envelope_address
+from hub.errors import BadUserInput, TooLarge, Unavailable
+from hub.model import mailbox_of
+from hub.settings import Settings
+
+LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    """Return all IANA names of this machine. Cached, because listing them takes milliseconds."""
+    return frozenset(available_timezones())
+
+
+def _user_id(root: Parent[model.User]) -> ID:
+    return ID(root.user_id)
+
+
+async def _inbox(
+    root: Parent[model.User],
+    info: Info,
+    filter: OptionalFilter = None,
+    first: First = DEFAULT_PAGE_SIZE,
+    after: After = None,
+) -> NotificationConnection:
+    with info.context.reading():
+        return await inbox_page(info.context, root.id, filter, first, after)
+
+
+@strawberry.type(description="A user of the tenant.")
+class User:
+    id: ID = strawberry.field(resolver=_user_id, description="The id that the tenant chose.")
+    created_at: datetime
+    updated_at: datetime = strawberry.field(description="The time of the last change of the profile or preferences.")
+    email: str | None = strawberry.field(description="The address for the channel EMAIL.")
+    phone: str | None = strawberry.field(description="Stored for SMS and WhatsApp, which are not implemented yet.")
+    locale: str = strawberry.field(
+        description="A BCP 47 tag. It selects the language of emails and of `because`. Default: `en`."
+    )
+    timezone: str = strawberry.field(description="An IANA name such as Europe/Berlin. Default: UTC.")
+    attributes: JSON | None = strawberry.field(description="Data of the tenant about the user.")
+    devices: list[model.Device] = strawberry.field(
+        graphql_type=list[Device], description="The user's browsers, apps and personal webhooks."
+    )
+    preferences: Matrix = strawberry.field(
+        resolver=user_preferences,
+        graphql_type=Preferences,
+        description="The user's preferences, merged with the defaults of the tenant.",
+    )
+    inbox: NotificationConnection = strawberry.field(
+        resolver=_inbox, description="A page of the user's inbox, newest first."
+    )
+
+
+@strawberry.input(
+    description="A profile. A field that is left out keeps its value. Null clears it. Users that do not exist are "
+    "created."
+)
+class UserInput:
+    id: ID = strawberry.field(description="The id that the tenant chooses, at most 256 characters.")
+    email: str | None = strawberry.field(
+        default=strawberry.UNSET, description="The address for the channel EMAIL, without a display name."
+    )
+    phone: str | None = strawberry.field(
+        default=strawberry.UNSET, description="Stored for SMS and WhatsApp, which are not implemented yet."
+    )
+    locale: str | None = strawberry.field(default=strawberry.UNSET, description="A BCP 47 tag such as de or pt-BR.")
+    timezone: str | None = strawberry.field(default=strawberry.UNSET, description="An IANA name such as Europe/Berlin.")
+    attributes: JSON | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Any data about the user, at most `HUB_NOTIFICATION_DATA_MAX_BYTES` (default 32 KiB).",
+    )
+
+
+def to_profile(user: UserInput, tenant: str, settings: Settings, field: str) -> ProfileUpdate:
+    """Check an input and convert it. `field` is its path, such as `users.3`."""
+    attributes: str | UnsetType | None = UNSET
+    if user.attributes is not strawberry.UNSET:
+        attributes = json_text(user.attributes, settings, f"{field}.attributes")
+    timezone = valid_profile_text(user.timezone, f"{field}.timezone")
+    if timezone and timezone not in _timezones():
+        raise BadUserInput("A time zone must be an IANA name such as Europe/Berlin.", f"{field}.timezone")
+    locale = valid_profile_text(user.locale, f"{field}.locale")
+    if locale and not LOCALE.fullmatch(locale):
+        raise BadUserInput("A locale must be a BCP 47 tag such as de or pt-BR.", f"{field}.locale")
+    email = valid_profile_text(user.email, f"{field}.email")
+    if isinstance(email, str):
+        try:
+            envelope_address(email)
+        except InvalidEmailAddress as error:
+            raise BadUserInput(f"This is not a valid email address. {error}", f"{field}.email") from None
+    return ProfileUpdate(
+        id=mailbox_of(tenant, valid_user_id(user.id, f"{field}.id")),
+        email=email,
+        phone=valid_profile_text(user.phone, f"{field}.phone"),
+        locale=locale,
+        timezone=timezone,
+        attributes=attributes,
+    )
+
+
+@strawberry.type
+class UserQuery:
+    @strawberry.field(graphql_type=User, description="Return the caller. The user is created on first use.")
+    async def me(self, info: Info) -> model.User:
+        context = info.context
+        user = await context.services.users.get(context.mailbox)
+        if user is None:
+            await context.services.inbox_actions.get_or_create_mailbox(context.mailbox)
+            user = await context.services.users.get(context.mailbox)
+        if user is None:
+            raise Unavailable("The user was erased during this request. Try again.")
+        return user
+
+    @strawberry.field(
+        graphql_type=User | None,
+        description="Return a user. Null if the user does not exist. Requires role `service` or `admin`.",
+    )
+    async def user(self, info: Info, id: ID) -> model.User | None:
+        tenant = info.context.require_service()
+        return await info.context.services.users.get(mailbox_of(tenant, valid_user_id(id, "id")))
+
+
+@strawberry.type
+class UserMutation:
+    @strawberry.mutation(
+        graphql_type=list[User],
+        description="Create or change users. Return them in the order of the input. Requires role `service` or "
+        "`admin`.",
+    )
+    async def upsert_users(
+        self,
+        info: Info,
+        users: Annotated[
+            list[UserInput],
+            strawberry.argument(description="At most `HUB_CALL_MAX_USERS` (default 1,000)."),
+        ],
+    ) -> list[model.User]:
+        context = info.context
+        tenant = context.require_service()
+        settings = context.services.settings
+        if len(users) > settings.call_max_users:
+            raise TooLarge(
+                f"`users` has more than {settings.call_max_users} items (HUB_CALL_MAX_USERS). Split them into several "
+                "calls."
+            )
+        if not users:
+            return []
+        profiles = [to_profile(user, tenant, settings, f"users.{index}") for index, user in enumerate(users)]
+        context.touched_mailboxes.update(profile.id for profile in profiles)
+        return await context.services.users.upsert(profiles)

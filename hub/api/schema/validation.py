@@ -1,0 +1,133 @@
+"""Checks of arguments and input fields that several domains use. Each error names the field and the limit."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import strawberry
+from msgspec import UNSET, UnsetType
+
+from hub.api import request_json
+from hub.errors import BadUserInput, TooLarge
+from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP
+from hub.settings import Settings
+from hub.text import IDENTIFIER_MAX_CHARS, IDENTIFIER_RULE, is_blank, is_identifier, is_single_line
+
+ID_MAX_CHARS = IDENTIFIER_MAX_CHARS
+LABEL_MAX_CHARS = 256
+URL_MAX_CHARS = 2048
+PROFILE_MAX_CHARS = 320  # the longest email address (RFC 5321)
+FILTER_MAX = 20  # values of one field of a filter
+ID_CURSOR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+INVALID_CURSOR = "`after` is not a cursor of this list. Pass a cursor that the hub returned, unchanged."
+
+
+def valid_user_id(id: str, field: str) -> str:
+    """Return the id of a user. The tenant chooses it."""
+    if not is_identifier(id):
+        raise BadUserInput(f"An id must have {IDENTIFIER_RULE}.", field)
+    return id
+
+
+def valid_ids(ids: Sequence[str], settings: Settings) -> list[str]:
+    """Return the ids that can exist."""
+    if len(ids) > settings.call_max_ids:
+        raise TooLarge(
+            f"`ids` has more than {settings.call_max_ids} items (HUB_CALL_MAX_IDS). Split them into several calls."
+        )
+    return [id for id in ids if len(id) <= ID_MAX_CHARS]
+
+
+def valid_id_cursor(after: str | None) -> str | None:
+    """Return the cursor of a list that is sorted by id."""
+    if after is not None and not ID_CURSOR.fullmatch(after):
+        raise BadUserInput(INVALID_CURSOR, "after")
+    return after
+
+
+def valid_page_size(first: int | None, default: int, settings: Settings) -> int:
+    first = default if first is None else first
+    if not 1 <= first <= settings.page_max_items:
+        raise BadUserInput(f"`first` must be from 1 to {settings.page_max_items} (HUB_PAGE_MAX_ITEMS).", "first")
+    return first
+
+
+def valid_key(key: str, field: str) -> str:
+    """Return the key of a category, tag, action or request."""
+    if not is_identifier(key):
+        raise BadUserInput(f"A key must have {IDENTIFIER_RULE}.", field)
+    return key
+
+
+def valid_keys(keys: Sequence[str] | None, max_keys: int, field: str) -> tuple[str, ...]:
+    """Return the distinct keys in their order."""
+    if not keys:
+        return ()
+    if len(keys) > max_keys:
+        raise BadUserInput(f"At most {max_keys} items are allowed.", field)
+    return tuple(dict.fromkeys(valid_key(key, f"{field}.{index}") for index, key in enumerate(keys)))
+
+
+def valid_idempotency_key(key: str | None, field: str) -> str | None:
+    return None if key is None else valid_key(key, field)
+
+
+def valid_label(label: str, field: str) -> str:
+    """Return a text that people read."""
+    if is_blank(label) or len(label) > LABEL_MAX_CHARS or not is_single_line(label):
+        raise BadUserInput(
+            f"A label must have 1 to {LABEL_MAX_CHARS} characters, at least one of them visible, and no control "
+            "characters.",
+            field,
+        )
+    return label
+
+
+def valid_url(url: str | None, field: str) -> str | None:
+    """Return a link that cannot run code: http, https, or a path within the app."""
+    if url is None:
+        return None
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        scheme = "invalid"
+    is_path = url.startswith("/") and not url.startswith(("//", "/\\"))
+    if len(url) > URL_MAX_CHARS or not is_single_line(url) or not (scheme in {"http", "https"} or is_path):
+        raise BadUserInput(
+            f"A link must be an http(s) URL or a path that starts with a single slash, with at most {URL_MAX_CHARS} "
+            "characters.",
+            field,
+        )
+    return url
+
+
+def valid_profile_text(text: str | None, field: str) -> str | UnsetType | None:
+    """Return a field of a profile. Strawberry's UNSET becomes that of msgspec."""
+    if text is strawberry.UNSET:
+        return UNSET
+    if text is not None and (len(text) > PROFILE_MAX_CHARS or not is_single_line(text)):
+        raise BadUserInput(f"At most {PROFILE_MAX_CHARS} characters and no control characters are allowed.", field)
+    return text
+
+
+def public_url(url: str, outbound_http: OutboundHTTP, field: str) -> str:
+    """Return a URL that the hub may call. Its host name is not resolved here."""
+    try:
+        outbound_http.check(url)
+    except AddressNotAllowed as error:
+        raise BadUserInput(f"The hub cannot call this URL: {error}.", field) from None
+    return url
+
+
+def json_text(value: object, settings: Settings, field: str) -> str | None:
+    """Return a value as the JSON text that is stored. None stays None."""
+    if value is None:
+        return None
+    text = request_json.dumps(value, field)
+    if len(text) > settings.notification_data_max_bytes:
+        raise TooLarge(
+            f"{field} has {len(text)} bytes as JSON, more than {settings.notification_data_max_bytes} "
+            "(HUB_NOTIFICATION_DATA_MAX_BYTES).",
+            field=field,
+        )
+    return text.decode()
