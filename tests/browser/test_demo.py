@@ -40,25 +40,25 @@ async def demo(built_front_end: Path, tmp_path_factory: pytest.TempPathFactory) 
             yield (await hub.wait_for_output(SERVES))[1] + "/"
 
 
-def is_wrong(output: ConsoleMessage) -> bool:
+def is_error(output: ConsoleMessage) -> bool:
     return output.type == "error" or "Content Security Policy" in output.text
 
 
-class Stage:
+class DemoPage:
     """The demo page, and its errors: script errors, policy violations, and requests to other origins."""
 
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
         self.address = address
-        self.wrong: list[str] = []
-        page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("console", lambda output: self.wrong.append(output.text) if is_wrong(output) else None)
-        page.on("request", lambda request: self._left(request.url))
-        page.on("websocket", lambda socket: self._left(socket.url.replace("ws", "http", 1)))
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda output: self.errors.append(output.text) if is_error(output) else None)
+        page.on("request", lambda request: self._check_origin(request.url))
+        page.on("websocket", lambda socket: self._check_origin(socket.url.replace("ws", "http", 1)))
 
-    def _left(self, url: str) -> None:
+    def _check_origin(self, url: str) -> None:
         if not url.startswith((self.address, "data:")):
-            self.wrong.append(f"asked {url}")
+            self.errors.append(f"requested {url}")
 
     @property
     def title(self) -> Locator:
@@ -99,94 +99,94 @@ def read_at(row: Locator) -> Locator:
 
 
 @pytest.fixture
-async def open_stage(browser: Browser, demo: str) -> AsyncIterator[Any]:
+async def open_demo(browser: Browser, demo: str) -> AsyncIterator[Any]:
     """Open the page. At the end, no page may have errors."""
-    stages: list[Stage] = []
+    pages: list[DemoPage] = []
 
-    async def opened(**options: Any) -> Stage:
+    async def open_page(**options: Any) -> DemoPage:
         context = await browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
         context.set_default_timeout(WITHIN_MS)
-        stage = Stage(await context.new_page(), demo)
-        stages.append(stage)
-        await stage.page.goto(demo)
+        demo_page = DemoPage(await context.new_page(), demo)
+        pages.append(demo_page)
+        await demo_page.page.goto(demo)
         for index in range(2):
-            await expect(stage.bell(index).locator(".badge")).to_be_visible()
-        await expect(stage.page.locator("tbody tr").first).to_be_visible()
-        return stage
+            await expect(demo_page.bell(index).locator(".badge")).to_be_visible()
+        await expect(demo_page.page.locator("tbody tr").first).to_be_visible()
+        return demo_page
 
-    yield opened
-    for stage in stages:
-        await stage.page.context.close()
-        assert stage.wrong == []
+    yield open_page
+    for demo_page in pages:
+        await demo_page.page.context.close()
+        assert demo_page.errors == []
 
 
 async def test_send_arrives_and_read_shows_on_the_other_device_and_in_the_receipts(
-    open_stage: Any,
+    open_demo: Any,
 ) -> None:
-    stage = await open_stage()
-    await stage.page.get_by_text("alice on two devices").click()
+    demo_page = await open_demo()
+    await demo_page.page.get_by_text("alice on two devices").click()
     title = f"News {uuid4().hex[:8]}"
     for index in range(2):
-        await stage.bell(index).click()
-    await stage.send(title)
-    arrived = [stage.device(index).locator("hub-inbox-item").filter(has_text=title) for index in range(2)]
+        await demo_page.bell(index).click()
+    await demo_page.send(title)
+    arrived = [demo_page.device(index).locator("hub-inbox-item").filter(has_text=title) for index in range(2)]
     for item in arrived:
         await expect(item.locator("article.unread")).to_be_visible()
-    row = stage.row("alice", "IN_APP")
+    row = demo_page.row("alice", "IN_APP")
     await expect(row.locator(".badge")).to_have_text("Delivered")
     await expect(read_at(row)).to_have_count(0)
     await expect(row.locator("td").nth(3)).to_have_text("\u2013")
-    await expect(stage.row("bob", "IN_APP").locator(".badge")).to_have_text("Delivered")
+    await expect(demo_page.row("bob", "IN_APP").locator(".badge")).to_have_text("Delivered")
 
     await arrived[0].get_by_role("link", name=title).click()
-    await expect(stage.device(0).get_by_role("heading", name="Change 412")).to_be_visible()
+    await expect(demo_page.device(0).get_by_role("heading", name="Change 412")).to_be_visible()
     await expect(arrived[1].locator("article:not(.unread)")).to_be_visible()
     await expect(read_at(row)).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
-    await expect(read_at(stage.row("bob", "IN_APP"))).to_have_count(0)
+    await expect(read_at(demo_page.row("bob", "IN_APP"))).to_have_count(0)
     for channel in ("WEB_PUSH", "WEBHOOK"):  # which cannot report it
         for cell in (2, 3):
-            await expect(stage.row("alice", channel).locator("td").nth(cell)).to_have_text("")
+            await expect(demo_page.row("alice", channel).locator("td").nth(cell)).to_have_text("")
 
-    await stage.press("Recall")
+    await demo_page.press("Recall")
     await expect(arrived[1]).to_have_count(0)
     await expect(row.locator(".badge")).to_have_text("Cancelled")
 
 
-async def test_users_see_only_their_own_notifications(open_stage: Any) -> None:
-    stage = await open_stage()
+async def test_users_see_only_their_own_notifications(open_demo: Any) -> None:
+    demo_page = await open_demo()
     title = f"For bob {uuid4().hex[:8]}"
-    await stage.page.get_by_role("checkbox", name="alice").uncheck()
-    await stage.send(title)
+    await demo_page.page.get_by_role("checkbox", name="alice").uncheck()
+    await demo_page.send(title)
     for index in range(2):
-        await stage.bell(index).click()
-    await expect(stage.device(1).locator("hub-inbox-item").filter(has_text=title)).to_be_visible()
-    await expect(stage.device(0).locator("hub-inbox-item").first).to_be_visible()
-    await expect(stage.device(0).locator("hub-inbox-item").filter(has_text=title)).to_have_count(0)
-    await expect(stage.row("bob", "IN_APP")).to_be_visible()
-    await expect(stage.row("alice", "IN_APP")).to_have_count(0)
+        await demo_page.bell(index).click()
+    await expect(demo_page.device(1).locator("hub-inbox-item").filter(has_text=title)).to_be_visible()
+    await expect(demo_page.device(0).locator("hub-inbox-item").first).to_be_visible()
+    await expect(demo_page.device(0).locator("hub-inbox-item").filter(has_text=title)).to_have_count(0)
+    await expect(demo_page.row("bob", "IN_APP")).to_be_visible()
+    await expect(demo_page.row("alice", "IN_APP")).to_have_count(0)
 
 
-async def test_simulate_shows_decisions_with_reasons_and_sends_nothing(open_stage: Any) -> None:
-    stage = await open_stage()
-    before = await stage.bell(0).locator(".badge").inner_text()
-    await stage.press("Simulate")
-    bob = stage.page.locator("demo-simulation table").filter(has_text="bob")
+async def test_simulate_shows_decisions_with_reasons_and_sends_nothing(open_demo: Any) -> None:
+    demo_page = await open_demo()
+    before = await demo_page.bell(0).locator(".badge").inner_text()
+    await demo_page.press("Simulate")
+    bob = demo_page.page.locator("demo-simulation table").filter(has_text="bob")
     await expect(bob.get_by_role("row", name="Inbox Yes")).to_be_visible()
     await expect(bob.get_by_role("row", name="Web push No The user has no address or device for it")).to_be_visible()
-    await expect(stage.page.get_by_text("Not requested: Email")).to_have_count(2)
-    await expect(stage.bell(0).locator(".badge")).to_have_text(before)
-    await stage.title.fill("Something else")
+    await expect(demo_page.page.get_by_text("Not requested: Email")).to_have_count(2)
+    await expect(demo_page.bell(0).locator(".badge")).to_have_text(before)
+    await demo_page.title.fill("Something else")
     await expect(bob).to_have_count(0)  # the result no longer matches the form
 
     for user in ("alice", "bob"):
-        await stage.page.get_by_role("checkbox", name=user).uncheck()
-    await stage.press("Simulate")
-    await expect(stage.page.get_by_role("alert")).to_have_text("Choose at least one recipient.")
+        await demo_page.page.get_by_role("checkbox", name=user).uncheck()
+    await demo_page.press("Simulate")
+    await expect(demo_page.page.get_by_role("alert")).to_have_text("Choose at least one recipient.")
 
 
-async def test_send_form_offers_configured_channels_and_category_defaults(open_stage: Any) -> None:
-    stage = await open_stage()
-    channels = stage.page.get_by_role("group", name="Channels").get_by_role("checkbox")
+async def test_send_form_offers_configured_channels_and_category_defaults(open_demo: Any) -> None:
+    demo_page = await open_demo()
+    channels = demo_page.page.get_by_role("group", name="Channels").get_by_role("checkbox")
     offered = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"]
     values = "(boxes) => boxes.map((box) => box.value)"
     assert await channels.evaluate_all(values) == offered
@@ -197,107 +197,107 @@ async def test_send_form_offers_configured_channels_and_category_defaults(open_s
             lambda received: socket.send(str(received).replace(named, named + ',"SMS"'))
         )
 
-    await stage.page.route_web_socket("**/graphql", between)
-    await stage.page.reload()
-    await stage.page.get_by_role("checkbox", name="SMS").uncheck()
-    await stage.page.get_by_role("checkbox", name="SMS").check()  # now the selection of the form counts
+    await demo_page.page.route_web_socket("**/graphql", between)
+    await demo_page.page.reload()
+    await demo_page.page.get_by_role("checkbox", name="SMS").uncheck()
+    await demo_page.page.get_by_role("checkbox", name="SMS").check()  # now the selection of the form counts
     assert await channels.evaluate_all(values) == [*offered, "SMS"]
-    await stage.press("Simulate")
-    bob = stage.page.locator("demo-simulation table").filter(has_text="bob")
+    await demo_page.press("Simulate")
+    bob = demo_page.page.locator("demo-simulation table").filter(has_text="bob")
     await expect(bob.get_by_role("row", name="SMS No This hub has no provider for it")).to_be_visible()
 
 
-async def test_preference_of_the_user_is_the_reason_in_the_send_form(open_stage: Any) -> None:
-    stage = await open_stage()
-    await stage.device(0).get_by_role("link", name="Notifications").click()
-    switch = stage.device(0).get_by_role("switch", name="Browser for Reviews")
-    alice = stage.page.locator("demo-simulation table").filter(has_text="alice")
+async def test_preference_of_the_user_is_the_reason_in_the_send_form(open_demo: Any) -> None:
+    demo_page = await open_demo()
+    await demo_page.device(0).get_by_role("link", name="Notifications").click()
+    switch = demo_page.device(0).get_by_role("switch", name="Browser for Reviews")
+    alice = demo_page.page.locator("demo-simulation table").filter(has_text="alice")
     for on, output in ((False, "Web push No The user turned it off"), (True, "Web push Yes All checks passed")):
         await switch.click()
         await expect(switch).to_have_attribute("aria-checked", str(on).lower())
 
         async def received(output: str = output) -> bool:
             """The switch shows the new state before the hub has stored it."""
-            await stage.press("Simulate")
+            await demo_page.press("Simulate")
             await expect(alice).to_be_visible()
             return bool(await alice.get_by_role("row", name=output).count())
 
         await eventually(received, 30)
-    assert "\n".join(await stage.faults()) == ""
+    assert "\n".join(await demo_page.faults()) == ""
 
 
-async def test_item_shows_why_it_was_sent(open_stage: Any) -> None:
-    stage = await open_stage()
-    await stage.bell(0).click()
-    item = stage.device(0).locator("hub-inbox-item").first
+async def test_item_shows_why_it_was_sent(open_demo: Any) -> None:
+    demo_page = await open_demo()
+    await demo_page.bell(0).click()
+    item = demo_page.device(0).locator("hub-inbox-item").first
     await item.hover()
     await item.locator("[data-tool=why]").click()
-    reason = stage.device(0).get_by_role("dialog", name="Why did I get this?")
+    reason = demo_page.device(0).get_by_role("dialog", name="Why did I get this?")
     await expect(reason.get_by_role("definition").first).to_be_visible()
     await reason.get_by_role("button", name="Close").click()
-    await stage.device(0).get_by_role("link", name="Notifications").click()
-    await expect(stage.device(0).get_by_role("heading", name="Devices")).to_be_visible()
-    await expect(stage.device(0).locator("hub-push")).to_have_count(1)
+    await demo_page.device(0).get_by_role("link", name="Notifications").click()
+    await expect(demo_page.device(0).get_by_role("heading", name="Devices")).to_be_visible()
+    await expect(demo_page.device(0).locator("hub-push")).to_have_count(1)
 
 
-async def test_external_links_open_the_route_in_the_app(open_stage: Any) -> None:
-    stage = await open_stage()
+async def test_external_links_open_the_route_in_the_app(open_demo: Any) -> None:
+    demo_page = await open_demo()
     for path, heading in (
         ("app/deploys/web-9", "Deploy web-9"),
         ("app/deploys/%zz?locale=!", "Deploy %zz"),
         ("app/", "Issues"),
     ):
-        await stage.page.goto(stage.address + path)
-        await expect(stage.page.get_by_role("heading", name=heading)).to_be_visible()
-    await stage.page.get_by_role("link", name="Notifications").click()
-    await expect(stage.page.get_by_role("heading", name="Devices")).to_be_visible()
+        await demo_page.page.goto(demo_page.address + path)
+        await expect(demo_page.page.get_by_role("heading", name=heading)).to_be_visible()
+    await demo_page.page.get_by_role("link", name="Notifications").click()
+    await expect(demo_page.page.get_by_role("heading", name="Devices")).to_be_visible()
 
 
-async def test_rejected_send_shows_the_error(open_stage: Any) -> None:
-    stage = await open_stage()
-    await stage.page.get_by_label("Link").fill("javascript:alert(1)")
-    await stage.press("Send")
-    await expect(stage.page.get_by_role("alert")).to_be_visible()
-    await stage.title.fill("")
-    await stage.press("Send")
-    assert await stage.title.evaluate("(input) => input === input.getRootNode().activeElement")
+async def test_rejected_send_shows_the_error(open_demo: Any) -> None:
+    demo_page = await open_demo()
+    await demo_page.page.get_by_label("Link").fill("javascript:alert(1)")
+    await demo_page.press("Send")
+    await expect(demo_page.page.get_by_role("alert")).to_be_visible()
+    await demo_page.title.fill("")
+    await demo_page.press("Send")
+    assert await demo_page.title.evaluate("(input) => input === input.getRootNode().activeElement")
 
 
-async def test_send_form_is_usable_with_the_keyboard_alone(open_stage: Any) -> None:
-    stage = await open_stage()
+async def test_send_form_is_usable_with_the_keyboard_alone(open_demo: Any) -> None:
+    demo_page = await open_demo()
     title = f"Typed {uuid4().hex[:8]}"
-    await stage.title.focus()
-    await stage.page.keyboard.press("ControlOrMeta+A")
-    await stage.page.keyboard.type(title)
-    await stage.page.get_by_role("checkbox", name="bob").focus()
-    await stage.page.keyboard.press("Space")
-    await stage.title.focus()
-    await stage.page.keyboard.press("Enter")
-    await expect(stage.page.get_by_text("Sent to alice.")).to_be_visible()
-    await expect(stage.row("alice", "IN_APP")).to_be_visible()
-    await expect(stage.row("bob", "IN_APP")).to_have_count(0)
+    await demo_page.title.focus()
+    await demo_page.page.keyboard.press("ControlOrMeta+A")
+    await demo_page.page.keyboard.type(title)
+    await demo_page.page.get_by_role("checkbox", name="bob").focus()
+    await demo_page.page.keyboard.press("Space")
+    await demo_page.title.focus()
+    await demo_page.page.keyboard.press("Enter")
+    await expect(demo_page.page.get_by_text("Sent to alice.")).to_be_visible()
+    await expect(demo_page.row("alice", "IN_APP")).to_be_visible()
+    await expect(demo_page.row("bob", "IN_APP")).to_have_count(0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-async def test_demo_page_has_no_axe_violations(open_stage: Any, viewport: Any, scheme: str) -> None:
-    stage = await open_stage(viewport=viewport, color_scheme=scheme, has_touch=viewport is PHONE)
-    await stage.press("Simulate")
-    await expect(stage.page.locator("demo-simulation")).to_be_visible()
-    assert "\n".join(await stage.faults()) == ""
-    wide = await stage.page.evaluate("document.documentElement.scrollWidth")
+async def test_demo_page_has_no_axe_violations(open_demo: Any, viewport: Any, scheme: str) -> None:
+    demo_page = await open_demo(viewport=viewport, color_scheme=scheme, has_touch=viewport is PHONE)
+    await demo_page.press("Simulate")
+    await expect(demo_page.page.locator("demo-simulation")).to_be_visible()
+    assert "\n".join(await demo_page.faults()) == ""
+    wide = await demo_page.page.evaluate("document.documentElement.scrollWidth")
     assert wide == viewport["width"]  # nothing overflows
 
 
-async def test_device_uses_the_selected_language(open_stage: Any) -> None:
-    stage = await open_stage()
-    await stage.page.get_by_label("Language of bob's phone").select_option("ar")
-    await expect(stage.device(1).locator("html[dir=rtl][lang=ar]")).to_have_count(1)
-    assert "\n".join(await stage.faults()) == ""
-    await stage.bell(1).click()
-    await expect(stage.device(1).locator("hub-inbox #panel[lang=ar]")).to_be_visible()
-    assert "\n".join(await stage.faults()) == ""
-    await expect(stage.device(0).locator("html[dir=ltr]")).to_have_count(1)
+async def test_device_uses_the_selected_language(open_demo: Any) -> None:
+    demo_page = await open_demo()
+    await demo_page.page.get_by_label("Language of bob's phone").select_option("ar")
+    await expect(demo_page.device(1).locator("html[dir=rtl][lang=ar]")).to_have_count(1)
+    assert "\n".join(await demo_page.faults()) == ""
+    await demo_page.bell(1).click()
+    await expect(demo_page.device(1).locator("hub-inbox #panel[lang=ar]")).to_be_visible()
+    assert "\n".join(await demo_page.faults()) == ""
+    await expect(demo_page.device(0).locator("html[dir=ltr]")).to_have_count(1)
 
 
 async def test_page_explains_why_it_has_no_tokens(browser: Browser, demo: str) -> None:
