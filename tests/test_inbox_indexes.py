@@ -7,6 +7,7 @@ from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from hub.clock import now
+from hub.inbox.notifications import Notifications
 from hub.inbox.state import VIEWS
 from hub.inbox.store import Inboxes, InboxQuery
 from hub.model import InboxView, Position, Priority, mailbox_of
@@ -60,7 +61,7 @@ async def test_every_inbox_query_uses_an_index_and_sorts_nothing(tenant: Tenant,
     commands = Commands()
     async with AsyncMongoClient[Json](servers[0].url, tz_aware=True, event_listeners=[commands]) as client:
         database = client["hub"]
-        store, sends = Inboxes(database, settings, now), Sends(database)
+        store, sends = Inboxes(database, settings, now), Sends(database, Notifications(database))
         head = await store.get_mailbox(key)
         assert head
         for view in InboxView:

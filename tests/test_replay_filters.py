@@ -60,12 +60,12 @@ async def test_replay_with_an_incomplete_selection_replays_nothing(tenant: Tenan
     """A selection with unknown values would match everything. Other replays continue."""
     async with WebhookReceiver() as receiver:
         dead = await dead_letters(tenant, receiver)
-        common = {"tenant": tenant.name, "at": datetime.now(UTC)}
+        common = {"tenant": tenant.name, "started_at": datetime.now(UTC)}
         await store.replays.insert_many(
             [
-                {"_id": f"{tenant.name}0", **common, "wanted": odd},
+                {"_id": f"{tenant.name}0", **common, "query": odd},
                 {"_id": f"{tenant.name}1", "tenant": tenant.name},
-                {"_id": f"{tenant.name}2", **common, "wanted": {"mailbox": f"{tenant.name}/carol"}},
+                {"_id": f"{tenant.name}2", **common, "query": {"mailbox": f"{tenant.name}/carol"}},
             ]
         )
 

@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.clock import Clock
 from hub.errors import NotFound
-from hub.inbox import search
+from hub.inbox import idempotency_records, search
 from hub.inbox.mailbox_decoding import decode_mailbox, decode_mailboxes
 from hub.inbox.mailbox_loader import MailboxLoader
 from hub.inbox.state import UNREAD, UNSEEN, VIEWS
@@ -58,7 +58,7 @@ class InboxPage(Struct, frozen=True):
 
 
 def indexes(settings: Settings) -> Indexes:
-    return {
+    own: Indexes = {
         "mailboxes": [],
         "notifications": [
             # `get_page` of any view, newest first. A view is a set of states.
@@ -82,19 +82,8 @@ def indexes(settings: Settings) -> Indexes:
                 partialFilterExpression={"removed_at": {"$exists": True}},
             ),
         ],
-        # deletes old idempotency records, which are read by `_id`
-        "idempotency": [
-            IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=settings.idempotency_days * DAY_S),
-            # stored responses about a user, which are deleted with the user
-            IndexModel(
-                [("mailboxes", ASCENDING)], name="mailboxes", partialFilterExpression={"mailboxes": {"$exists": True}}
-            ),
-        ],
     }
-
-
-RESPONSE_NOT_STORED = b""
-"""Stored for a request that has succeeded if its response is never stored."""
+    return {**own, **idempotency_records.indexes(settings)}
 
 
 def _page_index(name: str, *within: str) -> IndexModel:

@@ -24,7 +24,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from hub.clock import Clock
 from hub.errors import HubError, Unavailable
-from hub.inbox import search
+from hub.inbox import idempotency_records, search
 from hub.inbox.mailbox_decoding import decode_mailboxes
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import (
@@ -241,7 +241,8 @@ class TransactionRunner:
             docs = self._database.notifications.find({"_id": {"$in": ids}}, session=session)
             unit.notifications.update(await decode_by_id(docs, Notification))
         if idempotency := list({key for job in batch for key in job.work.keys}):
-            async for doc in self._database.idempotency.find({"_id": {"$in": idempotency}}, session=session):
+            records = self._database[idempotency_records.COLLECTION]
+            async for doc in records.find({"_id": {"$in": idempotency}}, session=session):
                 unit.idempotency_records[doc["_id"]] = doc
         return unit
 

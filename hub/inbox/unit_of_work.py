@@ -98,9 +98,9 @@ class UnitOfWork:
             self._add_event(n, kind)
         return n
 
-    def load(self, found: Iterable[Notification]) -> None:
+    def load(self, notifications: Iterable[Notification]) -> None:
         """Add notifications that a work has read in its session."""
-        for n in found:
+        for n in notifications:
             self.notifications.setdefault(n.id, n)
 
     def change_all(self, kind: InboxEventKind, after: list[Notification]) -> list[Notification]:

@@ -149,8 +149,8 @@ class Breakers:
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
             pipeline.hmget(self._key(name), "until", "since")
-        found = zip(names, await pipeline.execute(raise_on_error=False), strict=True)
-        rows = [(name, *row) for name, row in found if isinstance(row, list) and _is_number(row[0])]
+        replies = zip(names, await pipeline.execute(raise_on_error=False), strict=True)
+        rows = [(name, *row) for name, row in replies if isinstance(row, list) and _is_number(row[0])]
         return {
             name: datetime.fromtimestamp(int(since) / 1000, UTC) if _is_number(since) else None
             for name, _, since in rows
@@ -167,15 +167,15 @@ class Breakers:
 
     async def list_open(self) -> dict[str, float]:
         """Return the breakers that are not closed, and the seconds until each allows a probe."""
-        names = [key async for key in self._redis.scan_iter(match=f"{self._prefix}breaker:*", count=1000, _type="hash")]
-        found = [key.decode(errors="replace").removeprefix(f"{self._prefix}breaker:") for key in names]
+        keys = [key async for key in self._redis.scan_iter(match=f"{self._prefix}breaker:*", count=1000, _type="hash")]
+        names = [key.decode(errors="replace").removeprefix(f"{self._prefix}breaker:") for key in keys]
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.time()
-        for name in found:
+        for name in names:
             pipeline.hget(self._key(name), "until")
         (seconds, micros), *until = await pipeline.execute(raise_on_error=False)
         now = seconds + micros / 1_000_000
-        return {name: max(0.0, int(at) / 1000 - now) for name, at in zip(found, until, strict=True) if _is_number(at)}
+        return {name: max(0.0, int(at) / 1000 - now) for name, at in zip(names, until, strict=True) if _is_number(at)}
 
     async def _with_repair(self, names: Collection[str], call: Callable[[], Awaitable[Any]]) -> Any:
         async def types() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Local MongoDB and Redis servers for `hub dev` and the tests.
 
 - `start` returns when the server is ready: for MongoDB, when the replica set has a primary.
-- MongoDB's data in a folder is found again, also if the port has changed.
+- MongoDB's data stays in its folder. It is used again, also on another port.
 - A server never outlives the process that started it (see `server_process.py`).
 """
 

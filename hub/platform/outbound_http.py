@@ -256,15 +256,15 @@ class _Resolver(AbstractResolver):
         lookup = loop.run_in_executor(self._threads, resolve_name, host, port, family)
         try:
             async with asyncio.timeout(DNS_TIMEOUT_S):
-                found = await lookup
+                addresses = await lookup
         except TimeoutError:
             raise OSError(None, "the DNS lookup timed out") from None
-        for _, address in found:
+        for _, address in addresses:
             if why := denial_reason(ip_address(address), port, self._allowed):
                 raise AddressNotAllowed(f"{host}: {why}")  # without the address: it may be internal
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
-            for kind, address in found
+            for kind, address in addresses
         ]
 
     async def close(self) -> None:
@@ -273,8 +273,8 @@ class _Resolver(AbstractResolver):
 
 def resolve_name(host: str, port: int, family: socket.AddressFamily) -> list[tuple[int, str]]:
     """Return the families and addresses of a host name. Blocks. Raise OSError if there are none."""
-    found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    return list(dict.fromkeys((int(kind), str(address[0])) for kind, _, _, _, address in found))
+    entries = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return list(dict.fromkeys((int(kind), str(address[0])) for kind, _, _, _, address in entries))
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -18,6 +18,7 @@ from hub.audience.devices import Devices
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
 from hub.inbox.committer import Committer
+from hub.inbox.notifications import Notifications
 from hub.inbox.store import Inboxes
 from hub.live.feed import QUEUE_MAX_EVENTS
 from hub.live.publisher import Publisher
@@ -166,7 +167,7 @@ def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
     database, now, requeue_after_s = stores.database, stores.server_clock.now, settings.requeue_after_s
     tenants = Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s)
     receipt_writer = ReceiptWriter(tenants)
-    deliveries = Deliveries(database, now, receipt_writer)
+    deliveries = Deliveries(database, now, receipt_writer, Notifications(database))
     lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max_ids)
     delivery_claims = Claims(database, DELIVERIES, Delivery, now, requeue_after_s, receipt_writer)
     return _Queue(
@@ -197,7 +198,7 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     database, now = stores.database, stores.server_clock.now
     users = Users(database, now, settings.commit_deadline_s)
     inboxes = Inboxes(database, settings, now)
-    sends = Sends(database)
+    sends = Sends(database, Notifications(database))
     publisher = Publisher(stores.redis, settings.redis_prefix)
     hooks = AfterCommit(users, queue.tenants, publisher, queue.enqueuer, queue.read_propagation)
     committer = Committer(database, settings, now, hooks)

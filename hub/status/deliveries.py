@@ -31,6 +31,7 @@ from hub.status.delivery_filter import (
     order_of,
     replay_match_of,
 )
+from hub.status.notification_reader import NotificationReader
 from hub.status.proof import PROVEN_STATUS
 from hub.status.receipt_writer import PendingReceipt, ReceiptWriter
 from hub.status.sends import Counts, counts_by_send
@@ -93,8 +94,11 @@ class _Replay(Struct, frozen=True, rename={"id": "_id"}):
 
 
 class Deliveries:
-    def __init__(self, database: Database, clock: Clock, receipt_writer: ReceiptWriter) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, receipt_writer: ReceiptWriter, notifications: NotificationReader
+    ) -> None:
         self._database = database
+        self._notifications = notifications
         self._receipt_writer = receipt_writer
         self._deliveries = database[COLLECTION]
         self._replays = database.replays
@@ -213,8 +217,7 @@ class Deliveries:
         read = 0
         for start in range(0, len(notifications), REPLAY_BATCH_SIZE):
             part = Counter(notifications[start : start + REPLAY_BATCH_SIZE])
-            was_read = {"_id": {"$in": list(part)}, "read_at": {"$exists": True}}
-            read += sum([part[doc["_id"]] async for doc in self._database.notifications.find(was_read, {"_id": 1})])
+            read += sum(part[id] for id in await self._notifications.list_read(part))
         return ReplayPreview(
             count=sum(count for reason, count in reasons.items() if reason not in left_out),
             address_gone=reasons.get(Reason.ADDRESS_GONE, 0),

@@ -11,13 +11,11 @@ from hub.ids import first_id_at
 from hub.model import Channel, DeliveryStatus, Notification, Reason, Send, SendStatus
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.decoding import decode, decode_page
+from hub.status.notification_reader import NotificationReader
 
 COLLECTION = "sends"
 CANCELLATION_REASONS = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
 INTERRUPTED_BATCH_SIZE = 10
-READ_IN_INBOX: Document = {"$and": [{"$ifNull": ["$read_at", False]}, {"$not": [{"$ifNull": ["$read_on", False]}]}]}
-"""An expression over notifications: read in the inbox, not by a click in an email or push."""
-
 
 Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
 """The number of deliveries by channel, status and reason."""
@@ -41,8 +39,9 @@ def indexes() -> Indexes:
 
 
 class Sends:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, notifications: NotificationReader) -> None:
         self._database = database
+        self._notifications = notifications
 
     async def get(self, tenant: str, id: str) -> Send | None:
         """Return a send, or None if the tenant has no such send."""
@@ -81,9 +80,7 @@ class Sends:
     async def list_in_inboxes(self, send: Send, limit: int, after: str = "") -> list[tuple[str, str]]:
         """Return mailbox and id of the send's notifications that are still in inboxes, after the id `after`, in order
         of their ids."""
-        match = {"send": send.id, "_id": {"$gt": after}, "state": {"$exists": True}}
-        found = self._database.notifications.find(match, {"mailbox": 1}, hint="send").sort("_id", ASCENDING)
-        return [(doc["mailbox"], doc["_id"]) async for doc in found.limit(limit)]
+        return await self._notifications.list_in_inboxes(send.id, limit, after)
 
     async def page(
         self,
@@ -115,51 +112,11 @@ class Sends:
     ) -> list[Notification]:
         """Return the send's notifications after the id `after`, oldest first, with tombstones. With `hidden`, include
         those that no inbox shows."""
-        match: Document = {"send": send.id}
-        if not hidden:
-            match["hidden"] = {"$ne": True}
-        if after:
-            match["_id"] = {"$gt": after}
-        found = self._database.notifications.find(match).sort("_id", ASCENDING)
-        return await decode_page(found, Notification, first)
+        return await self._notifications.list_of_send(send.id, first, after, hidden=hidden)
 
     async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
         """Count the statuses that notifications themselves store, by send, in one query."""
-        in_app = {
-            "$ifNull": [
-                "$removed_as",
-                {"$cond": [READ_IN_INBOX, DeliveryStatus.READ, DeliveryStatus.DELIVERED]},
-            ]
-        }
-        cursor = await self._database.notifications.aggregate(
-            [
-                {"$match": {"send": {"$in": list(sends)}}},
-                {
-                    "$project": {
-                        "send": 1,
-                        "rows": {
-                            "$concatArrays": [
-                                {"$cond": ["$hidden", [], [{"k": Channel.IN_APP, "v": in_app}]]},
-                                {
-                                    "$map": {
-                                        "input": {"$objectToArray": {"$ifNull": ["$skipped", {}]}},
-                                        "in": {"k": "$$this.k", "v": DeliveryStatus.SKIPPED, "r": "$$this.v"},
-                                    }
-                                },
-                            ]
-                        },
-                    }
-                },
-                {"$unwind": "$rows"},
-                {
-                    "$group": {
-                        "_id": {"send": "$send", "k": "$rows.k", "v": "$rows.v", "r": "$rows.r"},
-                        "count": {"$sum": 1},
-                    }
-                },
-            ]
-        )
-        return await counts_by_send(cursor, sends)
+        return await counts_by_send(await self._notifications.count_statuses(sends), sends)
 
 
 async def counts_by_send(groups: AsyncIterable[Document], sends: Collection[str]) -> dict[str, Counts]:

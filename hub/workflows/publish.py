@@ -17,6 +17,7 @@ from hub.clock import Clock
 from hub.decide.plan import Decision, Plan, Requested, plan
 from hub.errors import Conflict, TooLarge
 from hub.ids import id_time, new_id
+from hub.inbox import idempotency_records
 from hub.inbox.committer import Committer
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import (
@@ -184,7 +185,7 @@ class _SendWork:
         if self._key:
             record = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
             unit.idempotency_records[self._key] = record
-            unit.insert("idempotency", record)
+            unit.insert(idempotency_records.COLLECTION, record)
         for id, mailbox, recipient_plan in zip(self._ids, self.mailboxes, plans, strict=True):
             self._add_recipient(unit, id, mailbox, category, recipient_plan)
         send = Send(

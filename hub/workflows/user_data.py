@@ -10,7 +10,6 @@ of webhook endpoints stay without the user id.
 import asyncio
 import re
 import secrets
-from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -21,10 +20,10 @@ from pymongo import DESCENDING
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience import users
-from hub.inbox import state
+from hub.inbox import idempotency_records
 from hub.inbox.committer import Committer
-from hub.inbox.store import RESPONSE_NOT_STORED
 from hub.inbox.unit_of_work import UnitOfWork
+from hub.inbox.user_data import InboxUserData
 from hub.live.publisher import Publisher
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
@@ -55,6 +54,7 @@ class UserData:
         export_max: int,
     ) -> None:
         self._database = database
+        self._inbox_data = InboxUserData(database)
         self._committer = committer
         self._publisher = publisher
         self._chunk = chunk
@@ -73,8 +73,8 @@ class UserData:
             "devices": user.get("devices", []),
             "preferences": user.get("preferences", {}),
             "suppressed": _exported_suppressions(user.get("suppressed", {})),
-            "inbox": await self._database.mailboxes.find_one({"_id": mailbox}, {"_id": 0, "unread": 1, "unseen": 1}),
-            "notifications": await self._newest("notifications", {"mailbox": mailbox}, "modseq"),
+            "inbox": await self._inbox_data.export_counts(mailbox),
+            "notifications": await self._newest_notifications(mailbox),
             "deliveries": [
                 with_proven_status(doc)
                 for doc in await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id")
@@ -92,7 +92,8 @@ class UserData:
         """Erase a user. Return True if the user existed. Idempotent."""
         existed, complete = False, False
         while not complete:
-            erased = await self._committer.submit(_EraseWork(self._database, mailbox, self._chunk))
+            work = _EraseWork(self._database, self._inbox_data, mailbox, self._chunk)
+            erased = await self._committer.submit(work)
             existed, complete = existed or erased.existed, erased.complete
             if erased.existed:
                 event = InboxEvent(kind=InboxEventKind.RESYNC, modseq=0, unread=0, unseen=0)
@@ -100,9 +101,8 @@ class UserData:
                 self._publisher.enqueue([change])
         about: Document = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox), "at": {"$lte": erased.at}}
         # A send that was committed after the erasure belongs to a new user of this id, whose receipts are kept.
-        newer = self._database.notifications.find({"mailbox": mailbox}, {"_id": 1}, hint="feed").limit(self._chunk)
         with pymongo.timeout(SCAN_TIMEOUT_S):
-            about["notification_id"] = {"$nin": [doc["_id"] async for doc in newer]}
+            about["notification_id"] = {"$nin": await self._inbox_data.list_ids(mailbox, self._chunk)}
             await self._database[receipts.COLLECTION].delete_many(about)
             calls = webhook_calls.match_user(mailbox) | {"created_at": {"$lte": erased.at}}
             await self._database[webhook_calls.COLLECTION].update_many(calls, webhook_calls.erase_user_update(mailbox))
@@ -111,10 +111,14 @@ class UserData:
 
     async def _erase_copies(self, mailbox: str) -> None:
         """Erase stored responses about the user and, in development, captured messages."""
-        dropped = {"$set": {"response": RESPONSE_NOT_STORED}, "$unset": {"mailboxes": ""}}
-        await self._database.idempotency.update_many({"mailboxes": mailbox}, dropped)
+        records = self._database[idempotency_records.COLLECTION]
+        await records.update_many({"mailboxes": mailbox}, idempotency_records.DELETE_RESPONSE)
         user_match = {"tenant": tenant_of(mailbox), "user": user_of(mailbox)}
         await self._database[captured.COLLECTION].delete_many(user_match)
+
+    async def _newest_notifications(self, mailbox: str) -> list[Document]:
+        with pymongo.timeout(SCAN_TIMEOUT_S):
+            return await self._inbox_data.export_notifications(mailbox, self._export_max + 1)
 
     async def _newest(self, collection: str, match: Document, order: str) -> list[Document]:
         """Return one document more than an export may have, newest first."""
@@ -143,36 +147,28 @@ class _EraseWork:
     keys = ()
     size = 0
 
-    def __init__(self, database: Database, mailbox: str, chunk: int) -> None:
+    def __init__(self, database: Database, inbox_data: InboxUserData, mailbox: str, chunk: int) -> None:
         self._database = database
+        self._inbox_data = inbox_data
         self._mailbox = mailbox
         self.documents = chunk
 
     async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> _Erased:
-        notifications = await self._next_batch("notifications", session)
-        external = await self._next_batch(deliveries.COLLECTION, session)
-        match, epoch = {"_id": self._mailbox}, secrets.token_hex(4)
+        notifications = await self._inbox_data.next_batch(self._mailbox, self.documents, session)
+        deliveries_of_user = self._database[deliveries.COLLECTION]
+        found = deliveries_of_user.find({"mailbox": self._mailbox}, {"_id": 1}, session=session)
+        external = [doc["_id"] for doc in await found.limit(self.documents).to_list()]
+        epoch = secrets.token_hex(4)
         if complete := max(len(notifications), len(external)) < self.documents:
-            mailbox = await self._database.mailboxes.delete_one(match, session=session)
-            user = await self._database[users.COLLECTION].delete_one(match, session=session)
-            affected = mailbox.deleted_count + user.deleted_count
+            existed = await self._inbox_data.delete_mailbox(self._mailbox, session)
+            user = await self._database[users.COLLECTION].delete_one({"_id": self._mailbox}, session=session)
+            existed = existed or user.deleted_count == 1
         else:
-            by_state = Counter(str(doc["state"]) for doc in notifications if "state" in doc)  # maybe of another version
-            counts = {
-                "unread": -sum(by_state[name] for name in state.UNREAD),
-                "unseen": -sum(by_state[name] for name in state.UNSEEN),
-            }
-            update = {"$set": {"epoch": epoch}, "$inc": counts}
-            affected = (await self._database.mailboxes.update_one(match, update, session=session)).matched_count
-        for collection, docs in (("notifications", notifications), (deliveries.COLLECTION, external)):
-            if docs:
-                ids = {"_id": {"$in": [doc["_id"] for doc in docs]}}
-                await self._database[collection].delete_many(ids, session=session)
-        return _Erased(bool(affected), complete, epoch, unit.now)
-
-    async def _next_batch(self, collection: str, session: AsyncClientSession) -> list[Document]:
-        found = self._database[collection].find({"mailbox": self._mailbox}, {"state": 1}, session=session)
-        return await found.limit(self.documents).to_list()
+            existed = await self._inbox_data.shrink_mailbox(self._mailbox, notifications, epoch, session)
+        await self._inbox_data.delete_notifications(notifications, session)
+        if external:
+            await deliveries_of_user.delete_many({"_id": {"$in": external}}, session=session)
+        return _Erased(existed, complete, epoch, unit.now)
 
 
 def _exported_suppressions(stored: Any) -> Any:

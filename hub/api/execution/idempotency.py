@@ -23,9 +23,11 @@ from hub.api.context import Context
 from hub.api.execution.engine import Engine, GraphQLResponse, encode
 from hub.api.execution.operation import Operation
 from hub.api.execution.storable_responses import is_storable, root_response_keys, took_effect
+from hub.audience import users
 from hub.clock import Clock
 from hub.errors import BadUserInput, Conflict, Unavailable
-from hub.inbox.store import RESPONSE_NOT_STORED
+from hub.inbox import idempotency_records
+from hub.inbox.idempotency_records import RESPONSE_NOT_STORED
 from hub.model import Principal, Role
 from hub.platform.connections import Database
 
@@ -37,8 +39,8 @@ READ_ONLY = frozenset({"exportUser"})
 
 class IdempotentResponses:
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._responses = database.idempotency
-        self._users = database.users
+        self._responses = database[idempotency_records.COLLECTION]
+        self._users = database[users.COLLECTION]
         self._clock = clock
 
     async def run(self, operation: Operation, context: Context, engine: Engine) -> GraphQLResponse:
@@ -77,9 +79,7 @@ class IdempotentResponses:
         about = {"mailboxes": sorted(mailboxes)} if mailboxes else {}
         await self._responses.update_one({"_id": id}, {"$set": {"response": response, **about}})
         if mailboxes and await self._users.count_documents({"_id": {"$in": sorted(mailboxes)}}) < len(mailboxes):
-            await self._responses.update_one(
-                {"_id": id}, {"$set": {"response": RESPONSE_NOT_STORED}, "$unset": {"mailboxes": ""}}
-            )
+            await self._responses.update_one({"_id": id}, idempotency_records.DELETE_RESPONSE)
 
     async def _stored_response(self, id: str, request_hash: str) -> GraphQLResponse:
         stored = await self._responses.find_one({"_id": id})

@@ -1,0 +1,65 @@
+"""Reads notifications across mailboxes, by their sends and ids."""
+
+from collections.abc import Collection
+from typing import Any
+
+from pymongo import ASCENDING
+from pymongo.asynchronous.command_cursor import AsyncCommandCursor
+
+from hub.model import Channel, DeliveryStatus, Notification
+from hub.platform.connections import Database, Document
+from hub.platform.decoding import decode_page
+
+READ_IN_INBOX: Document = {"$and": [{"$ifNull": ["$read_at", False]}, {"$not": [{"$ifNull": ["$read_on", False]}]}]}
+"""An expression over notifications: read in the inbox, not by a click in an email or push message."""
+
+
+class Notifications:
+    def __init__(self, database: Database) -> None:
+        self._notifications = database.notifications
+
+    async def list_in_inboxes(self, send: str, limit: int, after: str = "") -> list[tuple[str, str]]:
+        """Return mailbox and id of a send's notifications in inboxes, after the id `after`, in the order of ids."""
+        condition = {"send": send, "_id": {"$gt": after}, "state": {"$exists": True}}
+        docs = self._notifications.find(condition, {"mailbox": 1}, hint="send").sort("_id", ASCENDING).limit(limit)
+        return [(doc["mailbox"], doc["_id"]) async for doc in docs]
+
+    async def list_of_send(
+        self, send: str, first: int, after: str | None, *, hidden: bool = False
+    ) -> list[Notification]:
+        """Return up to `first` notifications of a send after the id `after`, oldest first, including removed ones.
+
+        With `hidden`, notifications that are not in an inbox are included."""
+        condition: Document = {"send": send}
+        if not hidden:
+            condition["hidden"] = {"$ne": True}
+        if after:
+            condition["_id"] = {"$gt": after}
+        return await decode_page(self._notifications.find(condition).sort("_id", ASCENDING), Notification, first)
+
+    async def list_read(self, ids: Collection[str]) -> list[str]:
+        """Return those of `ids` that have been read."""
+        docs = self._notifications.find({"_id": {"$in": list(ids)}, "read_at": {"$exists": True}}, {"_id": 1})
+        return [doc["_id"] async for doc in docs]
+
+    async def count_statuses(self, sends: Collection[str]) -> AsyncCommandCursor[dict[str, Any]]:
+        """Return groups of the statuses that notifications store: IN_APP, and the skipped channels.
+
+        The id of a group has `send`, `k` (channel), `v` (status) and `r` (reason). `count` is its size."""
+        in_app = {"$ifNull": ["$removed_as", {"$cond": [READ_IN_INBOX, DeliveryStatus.READ, DeliveryStatus.DELIVERED]}]}
+        skipped = {
+            "$map": {
+                "input": {"$objectToArray": {"$ifNull": ["$skipped", {}]}},
+                "in": {"k": "$$this.k", "v": DeliveryStatus.SKIPPED, "r": "$$this.v"},
+            }
+        }
+        rows = {"$concatArrays": [{"$cond": ["$hidden", [], [{"k": Channel.IN_APP, "v": in_app}]]}, skipped]}
+        key = {"send": "$send", "k": "$rows.k", "v": "$rows.v", "r": "$rows.r"}
+        return await self._notifications.aggregate(
+            [
+                {"$match": {"send": {"$in": list(sends)}}},
+                {"$project": {"send": 1, "rows": rows}},
+                {"$unwind": "$rows"},
+                {"$group": {"_id": key, "count": {"$sum": 1}}},
+            ]
+        )

@@ -1,0 +1,16 @@
+"""The reads of notifications that this stage needs. `hub/inbox/notifications.py` implements them."""
+
+from collections.abc import AsyncIterable, Collection
+from typing import Protocol
+
+from hub.model import Notification
+from hub.platform.connections import Document
+
+
+class NotificationReader(Protocol):
+    async def list_in_inboxes(self, send: str, limit: int, after: str = "") -> list[tuple[str, str]]: ...
+    async def list_of_send(
+        self, send: str, first: int, after: str | None, *, hidden: bool = False
+    ) -> list[Notification]: ...
+    async def list_read(self, ids: Collection[str]) -> list[str]: ...
+    async def count_statuses(self, sends: Collection[str]) -> AsyncIterable[Document]: ...
