@@ -311,3 +311,6 @@ async def open_smtp(
     [smtp] = await email.create_providers(fakes.resources(provider_settings(smtp_url=url, smtp_from=SENDER, **more)))
     assert isinstance(smtp, email.Smtp)
     return smtp
+
+
+MONTH_S = 28 * 86_400

@@ -121,7 +121,7 @@ def test_token_command_without_a_subject_or_key_names_the_option(tmp_path: Path)
 def test_weak_secret_is_rejected_with_a_message(command: list[str], tmp_path: Path) -> None:
     done = run_command(*command, cwd=tmp_path, jwt_secret="too-short")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("HUB_JWT_SECRET: each secret has 32 bytes or more; make one with `openssl rand")
+    assert done.stderr.startswith("HUB_JWT_SECRET: each secret has 32 bytes or more; create one with `openssl rand")
 
 
 def test_wrong_setting_is_named() -> None:

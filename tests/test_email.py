@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("no_secrets_in_logs")
     [
         ("MAIL", "450 4.7.1 wait", Retry),
         ("MAIL", "530 5.7.0 authentication required", Retry),
-        ("MAIL", "550 5.1.1 <{address}> is no sender", Dead),
+        ("MAIL", "550 5.1.1 <{address}> is not a sender", Dead),
         ("RCPT", "450 4.2.0 greylisted", Retry),
         ("RCPT", "452 4.2.2 mailbox full", Retry),
         ("RCPT", "421 4.7.0 closing", Retry),

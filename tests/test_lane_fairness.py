@@ -175,7 +175,7 @@ async def test_flood_and_hanging_endpoints_of_one_tenant_do_not_delay_another(se
             outside.slow(0)
             log.info("p50 and p95 of HIGH, ms: alone %s", p50_p95_ms(alone))
             log.info(
-                "beside a flood of %d %s, and endpoints that hang %s",
+                "next to a flood of %d %s, next to endpoints that hang %s",
                 FLOOD,
                 p50_p95_ms(concurrent),
                 p50_p95_ms(hanging),

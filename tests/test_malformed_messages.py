@@ -73,7 +73,7 @@ BEFORE_INIT = {
     "types, the last unknown": ('{"type": "connection_init", "type": "hello"}', UNAUTHORIZED),
     "a token of 60 kB": (json.dumps(INIT | {"payload": {"authorization": "Bearer " + "x" * 60_000}}), FORBIDDEN),
     "a token with a lone CR": (json.dumps(INIT | {"payload": {"authorization": "Bearer a\rb"}}), FORBIDDEN),
-    "a token that is no Bearer": (json.dumps(INIT | {"payload": {"authorization": "Basic YTpi"}}), FORBIDDEN),
+    "a token without Bearer": (json.dumps(INIT | {"payload": {"authorization": "Basic YTpi"}}), FORBIDDEN),
     "a token that signs nothing": (json.dumps(INIT | {"payload": {"authorization": f"Bearer {NONE}"}}), FORBIDDEN),
 }
 AFTER_INIT = {

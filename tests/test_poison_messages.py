@@ -70,6 +70,25 @@ async def test_poison_delivery_fails_after_isolated_calls_and_others_are_deliver
         assert died[LAPSES_MAX - ISOLATED_TRIES], "innocent deliveries were as suspect as the poison"
 
 
+class Calls:
+    """Calls to a receiver in their order, and which of them overlapped."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.concurrent: dict[str, set[str]] = {}
+        self._running: set[str] = set()
+
+    async def respond(self, id: str) -> web.Response:
+        self.started.append(id)
+        for other in self._running:
+            self.concurrent.setdefault(other, set()).add(id)
+        self.concurrent.setdefault(id, set()).update(self._running)
+        self._running.add(id)
+        await asyncio.sleep(0.2)
+        self._running.remove(id)
+        return web.Response(status=204)
+
+
 async def test_suspects_are_isolated_one_after_another_and_others_proceed(
     servers: tuple[Mongod, Redis],
 ) -> None:
@@ -99,25 +118,12 @@ async def test_suspects_are_isolated_one_after_another_and_others_proceed(
         await deliveries.update_many(
             {"_id": {"$in": suspects}}, {"$set": {"lease_expirations": LAPSES_MAX - ISOLATED_TRIES}}
         )
-        started_at: list[str] = []
-        under_way: set[str] = set()
-        besides: dict[str, set[str]] = {}  # calls that overlapped with another
-
-        async def response(id: str) -> web.Response:
-            started_at.append(id)
-            for other in under_way:
-                besides.setdefault(other, set()).add(id)
-            besides.setdefault(id, set()).update(under_way)
-            under_way.add(id)
-            await asyncio.sleep(0.2)
-            under_way.remove(id)
-            return web.Response(status=204)
-
-        outside.receiver.default_response = lambda key, _: response(key)
+        calls = Calls()
+        outside.receiver.default_response = lambda key, _: calls.respond(key)
         await worker.start()
 
         async def second() -> bool:
-            return sum(id in suspects for id in started_at) == 2
+            return sum(id in suspects for id in calls.started) == 2
 
         await eventually(second, 30)
         assert await worker.stop(within_s=10) == 0
@@ -126,10 +132,10 @@ async def test_suspects_are_isolated_one_after_another_and_others_proceed(
         found = await wait_until_settled(tenant, len(INNOCENTS), 60)
         assert {delivery["status"] for delivery in found} == {"DELIVERED"}
         assert {len(delivery["attempts"]) for delivery in found} == {1}
-        assert {id: besides[id] for id in suspects if besides[id]} == {}
-        assert max(map(len, besides.values())) > 3, "other deliveries are called concurrently"
-        turns = "".join("a" if id in suspects else "-" for id in started_at)
-        log.info("calls in their order, those alone as `a`: %s", turns)
+        assert {id: calls.concurrent[id] for id in suspects if calls.concurrent[id]} == {}
+        assert max(map(len, calls.concurrent.values())) > 3, "other deliveries are called concurrently"
+        turns = "".join("a" if id in suspects else "-" for id in calls.started)
+        log.info("calls in their order, isolated ones as `a`: %s", turns)
         until_the_second = turns[: turns.index("a", turns.index("a") + 1) + 1]
         assert "aa" not in until_the_second, "new deliveries are called before the next isolated one"
 

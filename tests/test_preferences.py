@@ -33,7 +33,7 @@ async def test_category_is_created_changed_and_listed_in_order(tenant: Tenant) -
     created = {
         "key": "a.b/$c",
         "name": "News",
-        "description": "What is new",
+        "description": "New features",
         "required": True,
         "defaultChannels": ["IN_APP", "EMAIL"],
         "priority": "HIGH",
