@@ -35,7 +35,7 @@ class BulkClient(asyncio.Protocol):
         self._on_title = on_title
         self._transport: asyncio.Transport | None = None
         self._bytes = bytearray()
-        self._shaken = False
+        self._upgraded = False
         self._gone: asyncio.Future[None] | None = None
         self.subscribed: asyncio.Future[None] | None = None
         self.titles: list[str] = []
@@ -50,7 +50,7 @@ class BulkClient(asyncio.Protocol):
         """Connect and subscribe. Raise OSError if nothing listens or the server goes away."""
         loop = asyncio.get_running_loop()
         self._bytes.clear()
-        self._shaken = False
+        self._upgraded = False
         self.subscribed, self._gone = loop.create_future(), loop.create_future()
         async with asyncio.timeout(OPENING_S):
             await loop.create_connection(lambda: self, "127.0.0.1", port)
@@ -107,22 +107,22 @@ class BulkClient(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._bytes += data
-        if not self._shaken:
+        if not self._upgraded:
             head, end, rest = bytes(self._bytes).partition(b"\r\n\r\n")
             if not end:
                 return
             assert head.startswith(b"HTTP/1.1 101"), head
-            self._shaken = True
+            self._upgraded = True
             self._bytes[:] = rest
-            self._say({"type": "connection_init", "payload": {"authorization": f"Bearer {self._token}"}})
+            self._send_json({"type": "connection_init", "payload": {"authorization": f"Bearer {self._token}"}})
         at = 0
         while size := _frame_bounds(self._bytes, at):
             start, end_at = size
-            self._take(self._bytes[at], bytes(self._bytes[start:end_at]))
+            self._handle_frame(self._bytes[at], bytes(self._bytes[start:end_at]))
             at = end_at
         del self._bytes[:at]
 
-    def _take(self, opcode: int, payload: bytes) -> None:
+    def _handle_frame(self, opcode: int, payload: bytes) -> None:
         if opcode == PING:
             self._write(PONG, payload)
         elif opcode == CLOSE:
@@ -139,9 +139,9 @@ class BulkClient(asyncio.Protocol):
             else:
                 self.other_kinds.append(kind)
         else:
-            self._answer(json.loads(payload))
+            self._handle_message(json.loads(payload))
 
-    def _answer(self, message: Json) -> None:
+    def _handle_message(self, message: Json) -> None:
         match message["type"]:
             case "connection_ack":
                 self._subscribe()
@@ -158,9 +158,9 @@ class BulkClient(asyncio.Protocol):
 
     def _subscribe(self) -> None:
         payload = {"query": FEED, "variables": {"after": self.cursor}}
-        self._say({"id": "1", "type": "subscribe", "payload": payload})
+        self._send_json({"id": "1", "type": "subscribe", "payload": payload})
 
-    def _say(self, message: Json) -> None:
+    def _send_json(self, message: Json) -> None:
         self._write(TEXT, json.dumps(message).encode())
 
     def _write(self, opcode: int, payload: bytes) -> None:

@@ -71,12 +71,12 @@ class FakeChannels:
             "sns_platform_fcm": self.amazon.application,
         }
 
-    def slow(self, seconds: float) -> None:
+    def set_delay(self, seconds: float) -> None:
         """Delay every response by up to that many seconds."""
         self.mail.max_delay_s = self.push.max_delay_s = self.amazon.max_delay_s = seconds
         self.receiver.default_response = lambda *_: random.uniform(0, seconds)
 
-    async def join(self, tenant: Tenant, *users: str, channels: Iterable[str] = CHANNELS) -> None:
+    async def add_addresses(self, tenant: Tenant, *users: str, channels: Iterable[str] = CHANNELS) -> None:
         """Make each user reachable on each of these channels."""
         chosen = set(channels)
         if "EMAIL" in chosen:
@@ -84,13 +84,13 @@ class FakeChannels:
             await tenant.execute(UPSERT_USERS, users=people)
         for user in users:
             if "WEB_PUSH" in chosen:
-                await self.browser(tenant, user)
+                await self.add_browser(tenant, user)
             if "MOBILE_PUSH" in chosen:
-                await self.phone(tenant, user)
+                await self.add_phone(tenant, user)
             if "WEBHOOK" in chosen:
                 await connect_webhook(tenant, self.receiver, user)
 
-    async def browser(self, tenant: Tenant, user: str) -> str:
+    async def add_browser(self, tenant: Tenant, user: str) -> str:
         """Register one more browser. Return its path at the push service."""
         browser = self.push.subscribe()
         fields = {"endpoint": browser.endpoint, "p256dh": browser.p256dh_text, "auth": browser.auth_text}
@@ -99,7 +99,7 @@ class FakeChannels:
         self._devices[path] = device
         return path
 
-    async def phone(self, tenant: Tenant, user: str) -> str:
+    async def add_phone(self, tenant: Tenant, user: str) -> str:
         """Register one more phone. Return its token."""
         token = uuid4().hex
         fields = {"platform": "fcm", "token": token}
@@ -180,10 +180,10 @@ async def deployment_with_channels(
     mongo_url: str, redis_url: str, *, apis: int = 1, workers: int, **settings: str
 ) -> AsyncIterator[tuple[Deployment, Tenant, FakeChannels]]:
     """Open fake channels and a deployment with its own database. At the end, no process may have logged an error."""
-    name = f"outside{uuid4().hex[:8]}"
-    async with FakeChannels() as outside:
-        options = {**SHORT_TIMES, **outside.settings, "mongo_database": name, "redis_prefix": f"{name}:", **settings}
+    name = f"fakes{uuid4().hex[:8]}"
+    async with FakeChannels() as fakes:
+        options = {**SHORT_TIMES, **fakes.settings, "mongo_database": name, "redis_prefix": f"{name}:", **settings}
         async with Deployment(mongo_url, redis_url, apis=apis, workers=workers, **options) as deployment:
             async with Tenant("acme", deployment.urls) as tenant:
-                yield deployment, tenant, outside
+                yield deployment, tenant, fakes
             assert not find_log_faults([*deployment.apis, *deployment.workers])

@@ -33,16 +33,16 @@ class StoredTenant:
         """Return all notifications: visible, hidden and removed."""
         return await self._database.notifications.find({"mailbox": f"{self._tenant}/{user}"}).to_list()
 
-    async def changed(self, user: str, after: int) -> list[tuple[int, str]]:
+    async def list_changes_after(self, user: str, after: int) -> list[tuple[int, str]]:
         """Return number and id of the changes after a number, in that order."""
         return sorted((n["modseq"], n["_id"]) for n in await self.notifications(user) if n.get("modseq", 0) > after)
 
-    async def due(self, before: datetime) -> int:
+    async def count_due(self, before: datetime) -> int:
         """Return how many notifications the clock will change before then."""
         expected = {"mailbox": {"$regex": f"^{self._tenant}/"}, "wake_at": {"$lt": before}}
         return await self._database.notifications.count_documents(expected)
 
-    async def per_send(self) -> Counter[str]:
+    async def count_per_send(self) -> Counter[str]:
         """Return how many notifications each send made."""
         found = self._database.notifications.find({"mailbox": {"$regex": f"^{self._tenant}/"}}, {"send": 1})
         return Counter([n["send"] async for n in found])

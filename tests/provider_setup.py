@@ -89,15 +89,15 @@ def message_to(address: str, **fields: Any) -> Message:
 
 @dataclass
 class ProviderCase:
-    """A provider, its fake server, and how to make that fail. `calls`: the number of requests. `took`: the number of
+    """A provider, its fake server, and how to make that fail. `calls`: the number of requests. `accepted_count`: the number of
     accepted messages."""
 
     provider: Provider
-    peer: FakeMailServer | FakeHTTPServer
+    server: FakeMailServer | FakeHTTPServer
     message: Callable[[], Message]
-    misbehave: Callable[[str], None]
+    set_fault: Callable[[str], None]
     calls: Callable[[], int]
-    took: Callable[[], int]
+    accepted_count: Callable[[], int]
     retry_after_s: float | None = 2
 
 
@@ -136,11 +136,11 @@ def http_fault_setter(server: FakeHTTPServer, faults: dict[str, Callable[[], web
     def redirect() -> web.Response:
         return web.Response(status=302, headers={"location": f"{server.url}/elsewhere"})
 
-    def misbehave(fault: str) -> None:
+    def set_fault(fault: str) -> None:
         replies: dict[str, Any] = {**faults, HANG: HANG, "redirect": redirect}
         server.fault = replies[fault]
 
-    return misbehave
+    return set_fault
 
 
 async def smtp_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
@@ -160,14 +160,14 @@ async def smtp_case(fakes: FakeServers, timeout_s: float) -> ProviderCase:
         HANG: {"DATA": HANG},
     }
 
-    def misbehave(fault: str) -> None:
+    def set_fault(fault: str) -> None:
         server.replies = faults[fault]
 
     return ProviderCase(
         provider,
         server,
         new_message,
-        misbehave,
+        set_fault,
         lambda: server.connections,
         lambda: len(server.emails),
         retry_after_s=None,
@@ -263,7 +263,7 @@ class SnsClient:
     provider: Provider
     client: Any
     applications: dict[str, str]
-    remembered: list[tuple[str, str, str]]
+    stored_endpoints: list[tuple[str, str, str]]
 
     async def endpoint(self, token: str = PRIVATE_VALUES["token"], **attributes: str) -> str:
         created = await self.client.create_platform_endpoint(

@@ -26,18 +26,18 @@ class FollowingClient:
         self.tenant = tenant
         self.user = user
         self.replica = Replica()
-        self.told: list[Json] = []
+        self.events: list[Json] = []
         self.resyncs = 0
 
     async def load(self) -> None:
         await self.replica.load(self.tenant, self.user)
 
-    async def follow(self, cut: Random | None = None, most: int = 1) -> None:
-        """Follow the inbox until cancelled. With `cut`, each connection lasts for 0 to `most` events, and the next one
+    async def follow(self, cut: Random | None = None, max_events: int = 1) -> None:
+        """Follow the inbox until cancelled. With `cut`, each connection lasts for 0 to `max_events` events, and the next one
         resumes.
         On RESYNC, load the inbox again."""
         while True:
-            left = cut.randint(0, most) if cut else None
+            left = cut.randint(0, max_events) if cut else None
             async with self.tenant.feed(self.user, self.replica.cursor) as feed:
                 while left is None or left > 0:
                     event = await anext(feed)
@@ -47,7 +47,7 @@ class FollowingClient:
                             raise AssertionError(f"after RESYNC: {more}")
                         await self.load()
                         break
-                    self.told.append(event)
+                    self.events.append(event)
                     self.replica.apply(event)
                     left = left and left - 1
 
@@ -59,10 +59,12 @@ class FollowingClient:
 
 
 @asynccontextmanager
-async def follow_inboxes(*watchers: FollowingClient, cut: Random | None = None, most: int = 1) -> AsyncIterator[None]:
+async def follow_inboxes(
+    *watchers: FollowingClient, cut: Random | None = None, max_events: int = 1
+) -> AsyncIterator[None]:
     """Follow the inboxes while the body runs. An error of a client is raised."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(watcher.follow(cut, most)) for watcher in watchers]
+        tasks = [group.create_task(watcher.follow(cut, max_events)) for watcher in watchers]
         yield
         for task in tasks:
             task.cancel()
@@ -71,29 +73,29 @@ async def follow_inboxes(*watchers: FollowingClient, cut: Random | None = None, 
 class RandomUsers:
     """Executes random operations, with the choices of a `Random`. Users act on their replica of the inbox."""
 
-    def __init__(self, tenant: Tenant, eyes: dict[str, Replica]) -> None:
+    def __init__(self, tenant: Tenant, replicas: dict[str, Replica]) -> None:
         self.tenant = tenant
-        self.eyes = eyes
-        self.users = sorted(eyes)
+        self.replicas = replicas
+        self.users = sorted(replicas)
         self.sent: dict[str, int] = {}
 
-    async def act(self, random: Random, *, lasting: bool = False, bridged: bool = False) -> None:
-        """Execute one operation. `lasting`: no operation that the clock would change soon. `bridged`: no operation that
+    async def act(self, random: Random, *, no_clock_changes: bool = False, no_resync: bool = False) -> None:
+        """Execute one operation. `no_clock_changes`: no operation that the clock would change soon. `no_resync`: no operation that
         the
         feed may answer with RESYNC."""
         dice = random.random()
         if dice < 0.35:
-            await self.send(random, lasting=lasting)
+            await self.send(random, no_clock_changes=no_clock_changes)
         elif dice < 0.80:
             await self.mark(random)
         elif dice < 0.90:
-            await self.snooze(random, lasting=lasting)
+            await self.snooze(random, no_clock_changes=no_clock_changes)
         else:
-            await self.mark_all(random, bridged=bridged)
+            await self.mark_all(random, no_resync=no_resync)
 
-    async def send(self, random: Random, *, lasting: bool = False) -> None:
+    async def send(self, random: Random, *, no_clock_changes: bool = False) -> None:
         users = random.sample(self.users, random.choice([1, 2, 3, len(self.users)]) if len(self.users) > 3 else 1)
-        expiring = not lasting and random.random() < 0.15
+        expiring = not no_clock_changes and random.random() < 0.15
         sent = await self.tenant.send(
             *users,
             title=f"{random.choice(['Build', 'Deploy', 'Invoice'])} {random.randint(1, 1000)}",
@@ -110,13 +112,13 @@ class RandomUsers:
         user, ids = self._pick(random)
         await self.tenant.mark(user, random.choice(MARKS), *ids)
 
-    async def snooze(self, random: Random, *, lasting: bool = False) -> None:
+    async def snooze(self, random: Random, *, no_clock_changes: bool = False) -> None:
         user, ids = self._pick(random)
-        short = not lasting and random.random() < 0.8
+        short = not no_clock_changes and random.random() < 0.8
         until = instant_ahead(seconds=random.uniform(0.5, 3)) if short else instant_ahead(hours=random.randint(1, 9))
         await self.tenant.mark(user, "snooze", *ids, until=until)
 
-    async def mark_all(self, random: Random, *, bridged: bool = False) -> None:
+    async def mark_all(self, random: Random, *, no_resync: bool = False) -> None:
         dice = random.random()
         expected: Json = {}
         if dice > 0.3:
@@ -128,11 +130,11 @@ class RandomUsers:
                 {"tags": [random.choice(TAGS)]},
                 {},
             ]
-            expected |= narrowings[0] if bridged else random.choice(narrowings)
+            expected |= narrowings[0] if no_resync else random.choice(narrowings)
         await self.tenant.mark_all(random.choice(self.users), random.choice(ALL_MARKS), **expected)
 
     def _pick(self, random: Random) -> tuple[str, list[str]]:
         user = random.choice(self.users)
-        order = self.eyes[user].order
+        order = self.replicas[user].order
         newest = order[:30] if random.random() < 0.8 else order
         return user, random.sample(newest, min(len(newest), random.choice([1, 1, 2, 5])))

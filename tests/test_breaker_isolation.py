@@ -15,7 +15,7 @@ from tests.webhook_receiver import WebhookReceiver
 
 ENDPOINT = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { secret endpoint { id } } }"
 CALLS = "{ webhooks { calls(first: 100) { nodes { status attempts { ok } } } } }"
-OWN = {
+BREAKER_SETTINGS = {
     "mongo_database": "breakers",
     "redis_prefix": "breakers:",
     "circuit_breaker_open_s": "600",
@@ -23,7 +23,7 @@ OWN = {
 }
 
 
-async def join(tenant: Tenant, receiver: WebhookReceiver, user: str) -> None:
+async def connect(tenant: Tenant, receiver: WebhookReceiver, user: str) -> None:
     created = (await tenant.execute(CONNECT_WEBHOOK, user=user, to=f"{receiver.url}/{user}"))["connectWebhook"]
     receiver.secrets[f"/{user}"] = created["secret"]
 
@@ -35,11 +35,11 @@ async def test_failing_url_does_not_block_other_urls_of_its_host(
     tenant's
     endpoint on the same host are still called."""
     mongod, redis = servers
-    own = {**SHORT_TIMES, **OWN, "provider_timeout_s": "0.3", "lease_margin_s": "2"}
+    own = {**SHORT_TIMES, **BREAKER_SETTINGS, "provider_timeout_s": "0.3", "lease_margin_s": "2"}
     async with Deployment(mongod.url, redis.url, apis=1, workers=1, **own) as running:
         async with Tenant("breakers", running.urls) as tenant:
             for user in ("dead", "broken", "silent", "good"):
-                await join(tenant, receiver, user)
+                await connect(tenant, receiver, user)
             receiver.responses["/dead"] = lambda *_: web.Response(status=404)
             receiver.responses["/broken"] = lambda *_: web.Response(status=503)
             receiver.responses["/silent"] = lambda *_: 3.0
@@ -75,7 +75,7 @@ async def test_failing_url_does_not_block_other_urls_of_its_host(
 async def test_unreachable_host_blocks_all_its_urls(servers: tuple[Mongod, Redis], receiver: WebhookReceiver) -> None:
     """A refused connection proves that the host is down, so also URLs that were never called wait."""
     mongod, redis = servers
-    own = {**SHORT_TIMES, **OWN, "mongo_database": "breakers2", "redis_prefix": "breakers2:"}
+    own = {**SHORT_TIMES, **BREAKER_SETTINGS, "mongo_database": "breakers2", "redis_prefix": "breakers2:"}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -83,7 +83,7 @@ async def test_unreachable_host_blocks_all_its_urls(servers: tuple[Mongod, Redis
             async with Tenant("breakers2", running.urls) as tenant:
                 for user in ("alice", "bob"):
                     await tenant.execute(CONNECT_WEBHOOK, user=user, to=f"{closed}/{user}")
-                await join(tenant, receiver, "good")
+                await connect(tenant, receiver, "good")
                 for _ in range(12):
                     await tenant.send("alice", channels=["WEBHOOK"])
 
@@ -98,10 +98,10 @@ async def test_unreachable_host_blocks_all_its_urls(servers: tuple[Mongod, Redis
                     return "bob" in {d["userId"] for d in found if d["reason"] == "PROVIDER_DOWN"}
 
                 await eventually(held, 20)
-                await eventually(lambda: _came(receiver, "/good"), 20)
+                await eventually(lambda: _received_ids(receiver, "/good"), 20)
 
 
-async def _came(receiver: WebhookReceiver, path: str) -> bool:
+async def _received_ids(receiver: WebhookReceiver, path: str) -> bool:
     return bool(receiver.bodies[path])
 
 

@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 @pytest.fixture
-async def two(servers: tuple[Mongod, Redis]) -> AsyncIterator[tuple[Breakers, Breakers]]:
+async def two_breakers(servers: tuple[Mongod, Redis]) -> AsyncIterator[tuple[Breakers, Breakers]]:
     """Breakers of two processes."""
     prefix = f"breaker{uuid4().hex}:"
     async with RedisClient.from_url(servers[1].url) as one, RedisClient.from_url(servers[1].url) as other:
@@ -63,8 +63,8 @@ async def test_breaker_opens_exactly_at_7_failures_of_the_last_10(servers: tuple
                     break
 
 
-async def test_two_processes_share_a_breaker_and_one_probe_closes_it(two: tuple[Breakers, Breakers]) -> None:
-    one, other = two
+async def test_two_processes_share_a_breaker_and_one_probe_closes_it(two_breakers: tuple[Breakers, Breakers]) -> None:
+    one, other = two_breakers
     for _ in range(5):
         await one.record({"smtp": [False]})
         await other.record({"smtp": [False]})
@@ -73,7 +73,7 @@ async def test_two_processes_share_a_breaker_and_one_probe_closes_it(two: tuple[
     assert await wait_s(other, "ses") < 0, "the others are not affected"
     assert set(await one.list_open()) == {"smtp"}
     await asyncio.sleep(OPEN_S)
-    requested = await asyncio.gather(*(wait_s(breakers) for breakers in two * 10))
+    requested = await asyncio.gather(*(wait_s(breakers) for breakers in two_breakers * 10))
     assert requested.count(0) == 1, "one of all callers"
     assert min(wait for wait in requested if wait) > 0
     assert max(requested) <= PROBE_RETRY_S, "no caller waits as long as a probe may take"
@@ -85,10 +85,10 @@ async def test_two_processes_share_a_breaker_and_one_probe_closes_it(two: tuple[
 
 
 async def test_failed_probes_double_the_wait_up_to_the_maximum(
-    two: tuple[Breakers, Breakers], monkeypatch: pytest.MonkeyPatch
+    two_breakers: tuple[Breakers, Breakers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(circuit_breaker, "OPEN_MAX_S", 1.0)
-    one, other = two
+    one, other = two_breakers
     await one.record({"smtp": [False] * 10})
     for expected in (2 * OPEN_S, 1.0, 1.0):
         await probe(other)
@@ -97,9 +97,9 @@ async def test_failed_probes_double_the_wait_up_to_the_maximum(
 
 
 async def test_calls_running_when_the_breaker_opened_do_not_change_it(
-    two: tuple[Breakers, Breakers],
+    two_breakers: tuple[Breakers, Breakers],
 ) -> None:
-    one, other = two
+    one, other = two_breakers
     await one.record({"smtp": [False] * 10})
     await other.record({"smtp": [True]})
     assert 0 < await wait_s(one) <= OPEN_S
@@ -107,8 +107,8 @@ async def test_calls_running_when_the_breaker_opened_do_not_change_it(
     assert 0 < await wait_s(one) <= OPEN_S
 
 
-async def test_check_without_a_call_does_not_use_up_the_probe(two: tuple[Breakers, Breakers]) -> None:
-    one, other = two
+async def test_check_without_a_call_does_not_use_up_the_probe(two_breakers: tuple[Breakers, Breakers]) -> None:
+    one, other = two_breakers
     await one.record({"smtp": [False] * 10})
     await asyncio.sleep(OPEN_S)
     assert (await one.check(["smtp"], probing=[]))["smtp"] > 0

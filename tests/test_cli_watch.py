@@ -13,21 +13,21 @@ from tests.processes import SECRET, Deployment
 
 
 @pytest.fixture
-async def pair(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+async def two_apis(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
     """Two API processes of which a test may kill one. A client that missed more than 3 changes gets RESYNC."""
     mongod, redis = servers
     async with Deployment(mongod.url, redis.url, apis=2, workers=0, backlog_max_changes="3") as running:
         yield running
 
 
-def watching(deployment: Deployment, tenant: str, *more: str) -> Command:
+def watch_command(deployment: Deployment, tenant: str, *more: str) -> Command:
     fields = ["--user", "alice", "--tenant", tenant, "--url", base_url(deployment)]
     return Command("watch", *fields, *more, jwt_secret=SECRET)
 
 
 async def test_watch_prints_new_read_and_marked_notifications(tenant: Tenant, deployment: Deployment) -> None:
     await tenant.send("alice", title="Before")
-    async with watching(deployment, tenant.name) as watch:
+    async with watch_command(deployment, tenant.name) as watch:
         await watch.wait_for_output("Live")
         assert "unread       Before (news)" in watch.out
         await tenant.send("alice", title="Red\x1b[2Jalert", body="two\nlines", priority="HIGH")
@@ -55,39 +55,39 @@ async def test_watch_prints_new_read_and_marked_notifications(tenant: Tenant, de
         assert watch.err == ""
 
 
-async def test_watch_resumes_after_the_api_was_killed_and_prints_what_it_missed(pair: Deployment) -> None:
-    async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
+async def test_watch_resumes_after_the_api_was_killed_and_prints_what_it_missed(two_apis: Deployment) -> None:
+    async with Tenant(f"t{uuid4().hex[:12]}", two_apis.urls) as tenant, watch_command(two_apis, tenant.name) as watch:
         await watch.wait_for_output("Live")
-        pair.apis[0].kill()
+        two_apis.apis[0].kill()
         await watch.wait_for_output("lost +")
         for title in ("one", "two"):
-            await tenant.send("alice", title=title, url=pair.urls[1])
-        await pair.apis[0].start()
+            await tenant.send("alice", title=title, url=two_apis.urls[1])
+        await two_apis.apis[0].start()
         await watch.wait_for_output(r"new +two [^\n]* 2 unread, 2 unseen\n.*resumed +caught up on 2 changes")
         assert watch.out.count(" one ") == 1
-        pair.apis[0].kill()
-        await pair.apis[0].start()
+        two_apis.apis[0].kill()
+        await two_apis.apis[0].start()
         await watch.wait_for_output("nothing was missed")
-        await tenant.send("alice", title="three", url=pair.urls[1])
+        await tenant.send("alice", title="three", url=two_apis.urls[1])
         await watch.wait_for_output("new +three")
 
 
-async def test_watch_reports_that_the_hub_stops(pair: Deployment) -> None:
-    async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
+async def test_watch_reports_that_the_hub_stops(two_apis: Deployment) -> None:
+    async with Tenant(f"t{uuid4().hex[:12]}", two_apis.urls) as tenant, watch_command(two_apis, tenant.name) as watch:
         await watch.wait_for_output("Live")
-        await pair.apis[0].stop()
-        await watch.wait_for_output(f"lost +The hub at {base_url(pair)} is stopping or restarting. Reconnecting.")
+        await two_apis.apis[0].stop()
+        await watch.wait_for_output(f"lost +The hub at {base_url(two_apis)} is stopping or restarting. Reconnecting.")
 
 
-async def test_watch_reloads_after_too_many_changes(pair: Deployment) -> None:
-    async with Tenant(f"t{uuid4().hex[:12]}", pair.urls) as tenant, watching(pair, tenant.name) as watch:
+async def test_watch_reloads_after_too_many_changes(two_apis: Deployment) -> None:
+    async with Tenant(f"t{uuid4().hex[:12]}", two_apis.urls) as tenant, watch_command(two_apis, tenant.name) as watch:
         await watch.wait_for_output("Live")
-        pair.apis[0].kill()
+        two_apis.apis[0].kill()
         for number in range(5):
-            await tenant.send("alice", title=f"n{number}", url=pair.urls[1])
-        await pair.apis[0].start()
+            await tenant.send("alice", title=f"n{number}", url=two_apis.urls[1])
+        await two_apis.apis[0].start()
         await watch.wait_for_output("(?s)reloaded.*5 unread, 5 unseen.*unread +n4")
-        await tenant.send("alice", title="later", url=pair.urls[1])
+        await tenant.send("alice", title="later", url=two_apis.urls[1])
         await watch.wait_for_output("new +later .*6 unread")
 
 

@@ -19,15 +19,15 @@ from tests.client import SUBPROTOCOL, Tenant, eventually
 from tests.processes import SECRET, Deployment
 from tests.raw_connections import FEED, HANG_S, HEALTH, OTHER, PROXY, open_raw, subscription_request, sum_metric
 
-MOST = 3
+MAX_CONNECTIONS = 3
 
 
 @pytest.fixture(scope="module")
-async def narrow(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+async def limited_hub(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
     """A process with few connections per address, which trusts one proxy, whatever uvicorn's variable allows."""
     mongod, redis = servers
     settings = {
-        "address_max_connections": str(MOST),
+        "address_max_connections": str(MAX_CONNECTIONS),
         "trusted_proxies": f"{PROXY}, 10.0.0.0/8",
         "redis_prefix": "narrow:",
     }
@@ -42,8 +42,8 @@ def forwarded(client: str, proto: str = "https") -> bytes:
     return HEALTH[:-2] + f"x-forwarded-for: {client}\r\nx-forwarded-proto: {proto}\r\n\r\n".encode()
 
 
-async def test_address_at_its_connection_limit_is_rejected_immediately(narrow: Deployment) -> None:
-    port = narrow.apis[0].port
+async def test_address_at_its_connection_limit_is_rejected_immediately(limited_hub: Deployment) -> None:
+    port = limited_hub.apis[0].port
     url = f"ws://127.0.0.1:{port}/graphql"
     async with AsyncExitStack() as stack:
         protocols: Any = {"subprotocols": [SUBPROTOCOL]}
@@ -67,7 +67,7 @@ async def test_address_at_its_connection_limit_is_rejected_immediately(narrow: D
         requested.write(HEALTH)  # open connections stay open
         assert (await requested.read_response())[0] == 200
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(OTHER, 0))) as other:
-            assert await sum_metric(other, narrow.urls[0], "hub_connections_refused_total") >= 3
+            assert await sum_metric(other, limited_hub.urls[0], "hub_connections_refused_total") >= 3
 
         async def let_in() -> bool:
             async with open_raw(port) as again:
@@ -78,12 +78,12 @@ async def test_address_at_its_connection_limit_is_rejected_immediately(narrow: D
         await open_socket.close()
         await eventually(let_in)
         silent.writer.close()
-    assert narrow.apis[0].log.count("address_refused") == 1
+    assert limited_hub.apis[0].log.count("address_refused") == 1
 
 
-async def test_client_named_by_a_trusted_proxy_is_counted_instead_of_the_proxy(narrow: Deployment) -> None:
-    api = narrow.apis[0]
-    async with Tenant("proxied", narrow.urls) as tenant, AsyncExitStack() as stack:
+async def test_client_named_by_a_trusted_proxy_is_counted_instead_of_the_proxy(limited_hub: Deployment) -> None:
+    api = limited_hub.apis[0]
+    async with Tenant("proxied", limited_hub.urls) as tenant, AsyncExitStack() as stack:
 
         async def streams(client: str) -> int:
             held = await stack.enter_async_context(open_raw(api.port, source=PROXY))
@@ -97,7 +97,7 @@ async def test_client_named_by_a_trusted_proxy_is_counted_instead_of_the_proxy(n
                 one.write(forwarded(client))
                 return (await one.read_response())[0]
 
-        for spoofed in range(MOST):  # entries before the client's address were sent by the client itself
+        for spoofed in range(MAX_CONNECTIONS):  # entries before the client's address were sent by the client itself
             assert await streams(f"6.6.6.{spoofed}, 203.0.113.5, 10.1.1.1") == 200
         assert await asks("203.0.113.5:4711") == 429
         assert await asks("6.6.6.6, 203.0.113.5") == 429
@@ -109,7 +109,7 @@ async def test_client_named_by_a_trusted_proxy_is_counted_instead_of_the_proxy(n
         assert refused.value.response.status_code == 429
         assert await asks("203.0.113.6") == 200
         assert await asks("unknown") == 200
-        for host in range(MOST):  # an IPv6 network is one client
+        for host in range(MAX_CONNECTIONS):  # an IPv6 network is one client
             assert await streams(f"2001:db8::{host + 1:x}") == 200
         assert await asks("[2001:db8::abcd]:443") == 429
         assert await asks("2001:db8:0:1::1") == 200
@@ -121,13 +121,13 @@ async def test_client_named_by_a_trusted_proxy_is_counted_instead_of_the_proxy(n
         await eventually(left)
 
 
-async def test_forwarded_headers_of_untrusted_clients_are_ignored(narrow: Deployment) -> None:
-    port = narrow.apis[0].port
+async def test_forwarded_headers_of_untrusted_clients_are_ignored(limited_hub: Deployment) -> None:
+    port = limited_hub.apis[0].port
     async with AsyncExitStack() as stack:
-        for number in range(MOST + 1):
+        for number in range(MAX_CONNECTIONS + 1):
             one = await stack.enter_async_context(open_raw(port, source=OTHER))
             one.write(forwarded(f"8.8.8.{number}"))
-            assert (await one.read_response())[0] == (200 if number < MOST else 429)
+            assert (await one.read_response())[0] == (200 if number < MAX_CONNECTIONS else 429)
 
 
 @pytest.mark.parametrize(("source", "scheme"), [(PROXY, "https"), (OTHER, "http")])

@@ -23,7 +23,7 @@ COUNTS = "query ($id: ID!) { send(id: $id) { status counts { channel status coun
 
 
 @pytest.fixture(scope="module")
-async def quick(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+async def fast_deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
     """One API process and one worker, with short times."""
     mongod, redis = servers
     settings = {**SHORT_TIMES, "mongo_database": "dispatch", "redis_prefix": "dispatch:"}
@@ -32,8 +32,8 @@ async def quick(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
 
 
 @pytest.fixture
-async def tenant(quick: Deployment) -> AsyncIterator[Tenant]:
-    async with Tenant(f"t{uuid4().hex[:12]}", quick.urls) as fresh:
+async def tenant(fast_deployment: Deployment) -> AsyncIterator[Tenant]:
+    async with Tenant(f"t{uuid4().hex[:12]}", fast_deployment.urls) as fresh:
         yield fresh
 
 
@@ -153,7 +153,7 @@ async def test_exhausted_attempts_make_a_dead_letter_that_replay_sends_again(
 
 
 async def test_replay_of_a_retrying_delivery_tries_it_now(
-    tenant: Tenant, receiver: WebhookReceiver, quick: Deployment
+    tenant: Tenant, receiver: WebhookReceiver, fast_deployment: Deployment
 ) -> None:
     users = ["alice", "bob", "carol"]
     await connect_webhook(tenant, receiver, *users)
@@ -170,7 +170,7 @@ async def test_replay_of_a_retrying_delivery_tries_it_now(
     named = {"userId": "bob", "statuses": ["RETRYING", "DELIVERED"]}
     assert (await tenant.execute(REPLAY, f=named))["replay"] == 1
     await wait_for_deliveries(tenant, "DELIVERED", 2)
-    fields = ["--user", "carol", "--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
+    fields = ["--user", "carol", "--url", fast_deployment.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
     assert run_command("replay", *fields, jwt_secret=SECRET).stdout == "0 deliveries will be sent again.\n"
     assert run_command("replay", "--retrying", *fields, jwt_secret=SECRET).stdout == (
         f"{waiting['carol']['id']}\n1 delivery will be sent again.\n"
@@ -346,7 +346,7 @@ async def test_webhook_endpoint_receives_the_events(tenant: Tenant, receiver: We
 
 
 async def test_replay_command_brings_back_dead_letters(
-    tenant: Tenant, receiver: WebhookReceiver, quick: Deployment
+    tenant: Tenant, receiver: WebhookReceiver, fast_deployment: Deployment
 ) -> None:
     await connect_webhook(tenant, receiver, "alice", "bob")
     for user in ("alice", "bob"):
@@ -354,7 +354,7 @@ async def test_replay_command_brings_back_dead_letters(
     sent = [(await tenant.send(user, channels=["WEBHOOK"]))["send"] for user in ("alice", "bob")]
     dead = {delivery["userId"]: delivery["id"] for delivery in await wait_for_deliveries(tenant, "FAILED", 2)}
     receiver.responses.clear()
-    fields = ["--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
+    fields = ["--url", fast_deployment.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
 
     def replay(*arguments: str) -> str:
         done = run_command("replay", *arguments, *fields, jwt_secret=SECRET)

@@ -25,13 +25,13 @@ WORKERS = 3
 TIMEOUT_S = scaled(5, 10)
 SCHEDULE = scaled("1s,2s,4s,8s,8s,8s", "5s,60s,120s,120s,120s,120s")
 # The last retry comes when workers are no longer killed.
-ENDED_S = scaled(300, 1000)
-EACH = 5  # recipients per send
+SETTLED_WITHIN_S = scaled(300, 1000)
+RECIPIENTS_PER_SEND = 5  # recipients per send
 
 log = logging.getLogger(__name__)
 
 
-def unended(delivery: Json) -> bool:
+def count_unfinished(delivery: Json) -> bool:
     """The call has begun, and its result is unknown."""
     last = delivery["attempts"][-1:]
     return bool(last) and not last[0]["ok"] and last[0]["error"] is None
@@ -48,19 +48,19 @@ async def test_workers_killed_during_calls_lose_nothing_and_repeat_only_their_ow
     async with deployment_with_channels(mongod.url, redis.url, workers=WORKERS, **settings) as (
         deployment,
         tenant,
-        outside,
+        fakes,
     ):
-        await outside.join(tenant, *users)
-        outside.slow(0.2)
+        await fakes.add_addresses(tenant, *users)
+        fakes.set_delay(0.2)
         started_at = time.monotonic()
         in_flight: Counter[str] = Counter()
         sent = 0
         starting: list[asyncio.Task[None] | None] = [None] * WORKERS
         for kill in range(KILLS):
             while sent < DELIVERIES * (kill + 1) // KILLS:
-                to = [users[(sent + n) % len(users)] for n in range(EACH)]
+                to = [users[(sent + n) % len(users)] for n in range(RECIPIENTS_PER_SEND)]
                 await tenant.send(*to, channels=list(CHANNELS))
-                sent += EACH * len(CHANNELS)
+                sent += RECIPIENTS_PER_SEND * len(CHANNELS)
             await asyncio.sleep(chosen.uniform(0, 0.3))
             worker = deployment.workers[kill % WORKERS]
             if again := starting[kill % WORKERS]:
@@ -68,12 +68,12 @@ async def test_workers_killed_during_calls_lose_nothing_and_repeat_only_their_ow
             worker.kill()
             await tenant.send("nobody", channels=["IN_APP"])  # so this is read after the kill
             held = await list_all_deliveries(tenant, statuses=["PROCESSING"])
-            in_flight.update(delivery["id"] for delivery in held if unended(delivery))
+            in_flight.update(delivery["id"] for delivery in held if count_unfinished(delivery))
             starting[kill % WORKERS] = asyncio.create_task(worker.start())
         await asyncio.gather(*filter(None, starting))
         # A delivery that was popped by a worker that died before the claim comes back after requeue_after_s x 2^6 at most.
-        found = await wait_until_settled(tenant, sent, ENDED_S)
-        arrivals = outside.arrivals()
+        found = await wait_until_settled(tenant, sent, SETTLED_WITHIN_S)
+        arrivals = fakes.arrivals()
         doubles = sum(len(times) - 1 for times in arrivals.values())
         died = {d["id"]: sum(attempt["error"] == WORKER_DIED for attempt in d["attempts"]) for d in found}
         log.info(
@@ -88,7 +88,7 @@ async def test_workers_killed_during_calls_lose_nothing_and_repeat_only_their_ow
         assert {id: times for id, times in arrivals.items() if len(times) > 1 + vain[id]} == {}
         assert {id: times for id, times in died.items() if times > in_flight[id]} == {}
         assert sum(died.values()), "the kills had an effect"
-        assert outside.receiver.invalid_signatures == 0
+        assert fakes.receiver.invalid_signatures == 0
 
 
 async def test_flushed_redis_is_refilled_within_two_scheduler_intervals() -> None:
@@ -105,12 +105,12 @@ async def test_flushed_redis_is_refilled_within_two_scheduler_intervals() -> Non
     settings |= {"lane_max_ids": str(2 * FLUSHED)}  # on a slow machine two schedulers may fill them
     async with fresh_servers() as (mongod, redis):
         async with (
-            deployment_with_channels(mongod.url, redis.url, workers=2, **settings) as (_, tenant, outside),
+            deployment_with_channels(mongod.url, redis.url, workers=2, **settings) as (_, tenant, fakes),
             RedisClient.from_url(redis.url) as client,
         ):
-            await outside.join(tenant, *users, channels=["WEBHOOK"])
+            await fakes.add_addresses(tenant, *users, channels=["WEBHOOK"])
             gate = asyncio.Event()
-            outside.receiver.default_response = lambda *_: gate
+            fakes.receiver.default_response = lambda *_: gate
             for _ in range(FLUSHED // len(users)):
                 await tenant.send(*users, channels=["WEBHOOK"])
 
@@ -121,7 +121,7 @@ async def test_flushed_redis_is_refilled_within_two_scheduler_intervals() -> Non
             under_way = 2 * int(slots * TENANT_SHARE)
 
             async def all_queued() -> bool:
-                return await on_lanes() == FLUSHED - under_way == FLUSHED - len(outside.arrivals())
+                return await on_lanes() == FLUSHED - under_way == FLUSHED - len(fakes.arrivals())
 
             await eventually(all_queued, 20)
             await client.flushall()
@@ -140,7 +140,7 @@ async def test_flushed_redis_is_refilled_within_two_scheduler_intervals() -> Non
             )
             assert took_s < 2 * tick_s + 1
             assert {delivery["status"] for delivery in found} == {"DELIVERED"}
-            assert {id: len(times) for id, times in outside.arrivals().items()} == {d["id"]: 1 for d in found}
+            assert {id: len(times) for id, times in fakes.arrivals().items()} == {d["id"]: 1 for d in found}
 
 
 async def test_delivery_taken_while_mongodb_is_away_is_sent_when_it_is_back() -> None:
@@ -150,17 +150,17 @@ async def test_delivery_taken_while_mongodb_is_away_is_sent_when_it_is_back() ->
         async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (
             deployment,
             tenant,
-            outside,
+            fakes,
         ):
             [worker] = deployment.workers
-            await outside.join(tenant, "alice", channels=["WEBHOOK"])
+            await fakes.add_addresses(tenant, "alice", channels=["WEBHOOK"])
             gate = asyncio.Event()
-            outside.receiver.default_response = lambda *_: gate
+            fakes.receiver.default_response = lambda *_: gate
             for _ in range(2):  # one uses the only slot, the other is on its lane
                 await tenant.send("alice", channels=["WEBHOOK"])
 
             async def called() -> bool:
-                return bool(outside.arrivals())
+                return bool(fakes.arrivals())
 
             await eventually(called, 20)
             mongod.kill()
@@ -173,24 +173,24 @@ async def test_delivery_taken_while_mongodb_is_away_is_sent_when_it_is_back() ->
             await mongod.start()
             found = await wait_until_settled(tenant, 2, 60)
             assert {delivery["status"] for delivery in found} == {"DELIVERED"}
-            assert sum(map(len, outside.arrivals().values())) == 2
+            assert sum(map(len, fakes.arrivals().values())) == 2
 
 
 async def test_sigterm_during_sending_finishes_running_calls_and_repeats_none(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(10)]
     settings: dict[str, Any] = {"provider_timeout_s": "6", "shutdown_timeout_s": "10", "delivery_concurrency": "20"}
-    async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside):
+    async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, fakes):
         [worker] = deployment.workers
-        await outside.join(tenant, *users)
-        outside.slow(1)
+        await fakes.add_addresses(tenant, *users)
+        fakes.set_delay(1)
         sent = 0
         for _ in range(scaled(8, 40)):
             await tenant.send(*users, channels=list(CHANNELS))
             sent += len(users) * len(CHANNELS)
 
         async def in_the_middle() -> bool:
-            return 30 < len(outside.arrivals()) < sent - 80
+            return 30 < len(fakes.arrivals()) < sent - 80
 
         for _ in range(scaled(1, 2)):
             await eventually(in_the_middle, 30)
@@ -198,11 +198,11 @@ async def test_sigterm_during_sending_finishes_running_calls_and_repeats_none(se
             assert await worker.stop(within_s=10) == 0
             left = await list_all_deliveries(tenant, statuses=["PROCESSING"])
             log.info(
-                "stopped after %.2f s with %d of %d sent", time.monotonic() - started_at, len(outside.arrivals()), sent
+                "stopped after %.2f s with %d of %d sent", time.monotonic() - started_at, len(fakes.arrivals()), sent
             )
             assert left == [], "claimed deliveries are settled or released"
             await worker.start()
         found = await wait_until_settled(tenant, sent, 60)
         assert {delivery["status"] for delivery in found} == {"SENT", "DELIVERED"}
         assert {len(delivery["attempts"]) for delivery in found} == {1}
-        assert {id: len(times) for id, times in outside.arrivals().items()} == {d["id"]: 1 for d in found}
+        assert {id: len(times) for id, times in fakes.arrivals().items()} == {d["id"]: 1 for d in found}

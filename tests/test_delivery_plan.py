@@ -29,11 +29,11 @@ channels = st.lists(st.sampled_from(Channel), unique=True).map(tuple)
 instants = st.none() | st.integers(-3, 3).map(lambda hours: NOW + timedelta(hours=hours))
 switches = st.dictionaries(st.sampled_from(Channel), st.booleans(), max_size=4)
 keys = st.sampled_from(["news", "security", "other"])
-wishes = st.builds(CategoryPreference, category=keys, channels=switches, muted_until=instants)
+category_preferences = st.builds(CategoryPreference, category=keys, channels=switches, muted_until=instants)
 preferences = st.builds(
     Preferences,
     channels=switches,
-    categories=st.lists(wishes, max_size=3, unique_by=lambda wish: wish.category).map(tuple),
+    categories=st.lists(category_preferences, max_size=3, unique_by=lambda wish: wish.category).map(tuple),
 )
 categories = st.builds(
     Category,
@@ -43,7 +43,7 @@ categories = st.builds(
     default_channels=channels,
     priority=st.sampled_from(Priority),
 )
-asked = st.builds(Requested, channels=st.none() | channels, priority=st.none() | st.sampled_from(Priority))
+requested_channels = st.builds(Requested, channels=st.none() | channels, priority=st.none() | st.sampled_from(Priority))
 configured = st.frozensets(st.sampled_from(Channel)).map(lambda some: some | {Channel.IN_APP})
 devices = st.lists(st.sampled_from(DeviceKind), max_size=4).map(
     lambda kinds: tuple(
@@ -61,12 +61,12 @@ users = st.builds(
     preferences=st.just(NO_PREFERENCES) | preferences,
     suppressed=st.just({}) | st.just({"alice@example.org": "BOUNCED"}),
 )
-cases = st.tuples(asked, categories, st.just(NO_PREFERENCES) | preferences, users, configured)
+cases = st.tuples(requested_channels, categories, st.just(NO_PREFERENCES) | preferences, users, configured)
 Case = tuple[Requested, Category, Preferences, User, frozenset[Channel]]
 properties = settings(max_examples=scaled(60, 5000), deadline=None)
 
 
-def decided(case: Case) -> Plan:
+def decide_case(case: Case) -> Plan:
     return plan(*case, NOW)
 
 
@@ -87,7 +87,7 @@ def reachable(case: Case) -> set[Channel]:
 @properties
 @given(cases)
 def test_every_channel_has_a_decision_and_every_skip_a_reason(case: Case) -> None:
-    found = decided(case)
+    found = decide_case(case)
     assert [decision.channel for decision in found.decisions] == list(Channel)
     for decision in found.decisions:
         assert (decision.outcome is DeliveryStatus.SKIPPED) == (decision.reason is not None)
@@ -97,7 +97,7 @@ def test_every_channel_has_a_decision_and_every_skip_a_reason(case: Case) -> Non
 @properties
 @given(cases)
 def test_every_requested_channel_is_sent_or_has_a_reason(case: Case) -> None:
-    found = decided(case)
+    found = decide_case(case)
     going = {decision.channel for decision in found.external} | (set() if found.hidden else {Channel.IN_APP})
     assert going | {Channel(name) for name in found.skipped} == wanted(case) | ({Channel.IN_APP} & going)
     assert not going & {Channel(name) for name in found.skipped}
@@ -109,7 +109,7 @@ def test_every_requested_channel_is_sent_or_has_a_reason(case: Case) -> None:
 @given(cases)
 def test_required_category_is_sent_on_every_reachable_channel(case: Case) -> None:
     case = (case[0], replace(case[1], required=True), *case[2:])
-    found = decided(case)
+    found = decide_case(case)
     going = {decision.channel for decision in found.decisions if decision.outcome is DeliveryStatus.ACCEPTED}
     assert going == wanted(case) & reachable(case)
     assert {decision.reason for decision in found.decisions if decision.reason} <= FACTS
@@ -159,8 +159,8 @@ def test_preference_of_the_user_overrides_the_tenant_default(case: Case, channel
 @given(cases)
 def test_plan_is_deterministic_and_a_cached_plan_is_equal(case: Case) -> None:
     """An ended mute has no effect, but prevents the use of the cached plan."""
-    found = decided(case)
-    assert found == decided(case)
+    found = decide_case(case)
+    assert found == decide_case(case)
     requested, category, defaults, user, configured = case
     if user.preferences == NO_PREFERENCES:
         without_effect = Preferences(categories=(CategoryPreference(category="nobody's", muted_until=NOW),))
@@ -171,7 +171,7 @@ def test_plan_is_deterministic_and_a_cached_plan_is_equal(case: Case) -> None:
 @given(cases)
 def test_accepted_channel_has_no_skip_reason_afterwards(case: Case) -> None:
     _asked, category, defaults, user, configured = case
-    for decision in decided(case).decisions:
+    for decision in decide_case(case).decisions:
         if decision.reason is not Reason.NOT_REQUESTED:
             assert skip_reason(decision.channel, category, defaults, user, configured, NOW) == decision.reason
 
@@ -179,7 +179,7 @@ def test_accepted_channel_has_no_skip_reason_afterwards(case: Case) -> None:
 @properties
 @given(cases)
 def test_decision_lists_the_devices_of_the_user_of_that_kind(case: Case) -> None:
-    for decision in decided(case).external:
+    for decision in decide_case(case).external:
         kind = DeviceKind(decision.channel) if decision.channel.value in {kind.value for kind in DeviceKind} else None
         assert decision.devices == tuple(device.id for device in case[3].devices if device.kind is kind)
 

@@ -18,7 +18,7 @@ from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP, Outbound
 from tests.conftest import scaled
 from tests.local_servers import HANG_S, LOOPBACK, Listener, connected_addresses
 
-FORBIDDEN_HOSTS = [
+DENIED_HOSTS = [
     # this machine, in common notations
     *("127.0.0.1", "127.0.0.2", "127.255.255.254", "0.0.0.0", "localhost", "LOCALHOST", "[::1]", "[::]"),
     # decimal, hexadecimal, octal, short, and mixed
@@ -43,7 +43,7 @@ FORBIDDEN_HOSTS = [
     *("%31%32%37.0.0.1", "127.0.0.1%00.example.org", "127.0.0.1%2eexample.org", "localhost%23.example.org"),
     *("[127.0.0.1]", "[::1", "::1", "[]", "", "[v1.127]", "-", "a" * 300),
 ]
-FORBIDDEN_URLS = [
+DENIED_URLS = [
     # tricks around the host; `{port}` is the port of the listener
     "http://example.org@127.0.0.1:{port}/",
     "http://example.org:80@127.0.0.1:{port}/",
@@ -77,18 +77,18 @@ FORBIDDEN_URLS = [
 ]
 
 
-def forbidden() -> Iterator[str]:
-    for host in FORBIDDEN_HOSTS:
+def denied_urls() -> Iterator[str]:
+    for host in DENIED_HOSTS:
         yield f"http://{host}:{{port}}/"
         yield f"https://{host}/"
-    yield from FORBIDDEN_URLS
+    yield from DENIED_URLS
 
 
 async def test_denied_address_is_never_connected_to(listener: Listener) -> None:
-    assert len(FORBIDDEN_HOSTS) > 40
+    assert len(DENIED_HOSTS) > 40
     connected_addresses.clear()
     async with OutboundHTTP() as out:
-        for form in forbidden():
+        for form in denied_urls():
             url = form.replace("{port}", str(listener.port))
             with pytest.raises(AddressNotAllowed):
                 await out.post(url, b"{}", {}, HANG_S)
@@ -171,10 +171,10 @@ EMBEDDINGS: dict[str, Callable[[int], int]] = {
     "Teredo": lambda v4: 0x20010000 << 96 | (v4 ^ 0xFFFFFFFF),
     "Teredo server": lambda v4: 0x20010000 << 96 | v4 << 64,
 }
-MANY = scaled(500, 20_000)
+MAX_EXAMPLES = scaled(500, 20_000)
 
 
-@settings(max_examples=MANY)
+@settings(max_examples=MAX_EXAMPLES)
 @given(st.ip_addresses(v=4) | st.ip_addresses(v=6))
 def test_allowed_address_is_global_and_not_special(address: IPv4Address | IPv6Address) -> None:
     if denial_reason(address, 443, ()) is None:
@@ -184,13 +184,13 @@ def test_allowed_address_is_global_and_not_special(address: IPv4Address | IPv6Ad
     assert denial_reason(address, 22, [ip_network(address)]) is None
 
 
-@settings(max_examples=MANY)
+@settings(max_examples=MAX_EXAMPLES)
 @given(st.ip_addresses(v=4), st.sampled_from(sorted(EMBEDDINGS)))
 def test_ipv4_embedded_in_ipv6_is_denied(address: IPv4Address, embedding: str) -> None:
     assert denial_reason(IPv6Address(EMBEDDINGS[embedding](int(address))), 443, ()) is not None
 
 
-@settings(max_examples=MANY)
+@settings(max_examples=MAX_EXAMPLES)
 @given(private, st.data())
 def test_private_address_is_denied_in_every_notation(address: IPv4Address, data: st.DataObject) -> None:
     value = int(address)
@@ -211,7 +211,7 @@ def test_private_address_is_denied_in_every_notation(address: IPv4Address, data:
         OutboundHTTP().check(f"http://{host}/")
 
 
-@settings(max_examples=MANY)
+@settings(max_examples=MAX_EXAMPLES)
 @given(st.text(max_size=40), st.sampled_from(["", "http://", "https://", "http://["]))
 def test_random_text_is_rejected_or_a_public_address_or_a_name(text: str, before: str) -> None:
     try:

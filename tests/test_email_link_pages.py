@@ -26,7 +26,7 @@ async def mail_server() -> AsyncIterator[FakeMailServer]:
 
 
 @pytest.fixture(scope="module")
-async def mailing(servers: tuple[Mongod, Redis], mail_server: FakeMailServer) -> AsyncIterator[Deployment]:
+async def email_deployment(servers: tuple[Mongod, Redis], mail_server: FakeMailServer) -> AsyncIterator[Deployment]:
     """One API process, and a worker that sends emails over SMTP."""
     mongod, redis = servers
     settings = {
@@ -42,12 +42,12 @@ async def mailing(servers: tuple[Mongod, Redis], mail_server: FakeMailServer) ->
 
 
 @pytest.fixture
-async def tenant(mailing: Deployment) -> AsyncIterator[Tenant]:
+async def tenant(email_deployment: Deployment) -> AsyncIterator[Tenant]:
     async with AsyncExitStack() as stack:
-        yield await stack.enter_async_context(Tenant(f"t{uuid4().hex[:12]}", mailing.urls))
+        yield await stack.enter_async_context(Tenant(f"t{uuid4().hex[:12]}", email_deployment.urls))
 
 
-async def mailed(tenant: Tenant, server: FakeMailServer, locale: str, **content: Any) -> tuple[str, str]:
+async def receive_email(tenant: Tenant, server: FakeMailServer, locale: str, **content: Any) -> tuple[str, str]:
     """Return text and HTML of an email to a user with that locale."""
     user = f"u{uuid4().hex[:8]}"
     address = f"{user}@people.example"
@@ -61,7 +61,7 @@ async def mailed(tenant: Tenant, server: FakeMailServer, locale: str, **content:
     return email.get_body(("plain",)).get_content(), email.get_body(("html",)).get_content()
 
 
-async def fetched(tenant: Tenant, method: str, path: str, **headers: str) -> tuple[int, str, str]:
+async def fetch(tenant: Tenant, method: str, path: str, **headers: str) -> tuple[int, str, str]:
     """Return status, text and redirect target."""
     url = tenant.next_url().removesuffix("/graphql") + path
     async with tenant.http.request(method, url, allow_redirects=False, headers=headers) as response:
@@ -76,18 +76,18 @@ def path_of(kind: str, text: str) -> str:
 
 async def test_link_followed_by_punctuation_works(tenant: Tenant, mail_server: FakeMailServer) -> None:
     actions = [{"key": "a", "label": "Approve"}, {"key": "b", "label": "Build", "url": "https://ci.example/1"}]
-    text, html = await mailed(tenant, mail_server, "en", actions=actions)
+    text, html = await receive_email(tenant, mail_server, "en", actions=actions)
     unsubscribe, receipt = path_of("unsubscribe", text), path_of("r", html)
     for mark in (".", ">", ",", ")", "_", "*", "...", ").", "。", "”", "'", "]"):
-        assert (await fetched(tenant, "GET", unsubscribe + quote(mark)))[0] == 200, mark
-        status, _, target = await fetched(tenant, "GET", f"{receipt}?to=1{quote(mark)}")
+        assert (await fetch(tenant, "GET", unsubscribe + quote(mark)))[0] == 200, mark
+        status, _, target = await fetch(tenant, "GET", f"{receipt}?to=1{quote(mark)}")
         assert (status, target) == (303, "https://ci.example/1"), mark
     for mark in ("x", "=", "%0a", ".x", "%00", "A."):
-        assert (await fetched(tenant, "GET", unsubscribe + mark))[0] == 404, mark
-    status, _, target = await fetched(tenant, "GET", f"{receipt}?to=0")
+        assert (await fetch(tenant, "GET", unsubscribe + mark))[0] == 404, mark
+    status, _, target = await fetch(tenant, "GET", f"{receipt}?to=0")
     assert status == 303
     assert re.fullmatch(rf"{APP}/\?notification=[\w-]+&action=a", target)
-    status, page, _ = await fetched(tenant, "POST", f"{unsubscribe}.")
+    status, page, _ = await fetch(tenant, "POST", f"{unsubscribe}.")
     assert (status, "You are unsubscribed" in page) == (200, True)
 
 
@@ -103,23 +103,23 @@ async def test_email_and_page_are_in_the_language_of_the_recipient(
     tenant: Tenant, mail_server: FakeMailServer, locale: str, tag: str, direction: str, asks: str, done: str, opens: str
 ) -> None:
     await tenant.define_category("news", "IN_APP", "EMAIL")
-    text, html = await mailed(tenant, mail_server, locale, actionUrl="/x")
+    text, html = await receive_email(tenant, mail_server, locale, actionUrl="/x")
     assert opens in html
     assert "Unsubscribe" not in text + html
     assert "You were named" not in text + html
     link = path_of("unsubscribe", text)
     for method, expected in (("GET", asks), ("POST", done)):
-        status, page, _ = await fetched(tenant, method, link, **{"accept-language": "fr"})
+        status, page, _ = await fetch(tenant, method, link, **{"accept-language": "fr"})
         assert status == 200
         assert expected in page
         assert f'<html lang="{tag}" dir="{direction}">' in page
 
 
 async def test_page_of_an_invalid_link_is_in_the_language_of_the_browser(tenant: Tenant) -> None:
-    status, page, _ = await fetched(
+    status, page, _ = await fetch(
         tenant, "GET", "/unsubscribe/1.x.y", **{"accept-language": "sv, fr-CA;q=0.9, en;q=0.1"}
     )
     assert status == 404
     assert "est pas valide</h1>" in page
     assert '<html lang="fr" dir="ltr">' in page
-    assert "This link is not valid" in (await fetched(tenant, "GET", "/r/1.x.y"))[1]
+    assert "This link is not valid" in (await fetch(tenant, "GET", "/r/1.x.y"))[1]

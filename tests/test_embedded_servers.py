@@ -67,7 +67,7 @@ async def stored(url: str) -> list[int]:
         return [thing["_id"] async for thing in client.test.things.find().sort("_id")]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+async def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "not in time"
@@ -145,7 +145,7 @@ async def test_servers_die_with_a_killed_parent(folder: Path) -> None:
     await insert(f"mongodb://127.0.0.1:{ports[0]}/?replicaSet=hub", 1)
     parent.kill()
     await parent.wait()
-    await until(lambda: not any(server_process.is_listening(port) for port in ports))
+    await wait_until(lambda: not any(server_process.is_listening(port) for port in ports))
     async with started(Mongod(folder)) as server:
         assert await stored(server.url) == [1]
 

@@ -18,10 +18,10 @@ ENDPOINT = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { en
 UPSERT = "mutation ($u: [UserInput!]!) { upsertUsers(users: $u) { id email phone attributes } }"
 SEND = "mutation ($i: SendInput!) { send(input: $i) { send { id } } }"
 EXPORT = "mutation ($id: ID!) { x: exportUser(id: $id) ...F } fragment F on Mutation { replay(ids: []) }"
-WISH = "mutation ($i: PreferencesInput!) { updatePreferences(input: $i) { channels { channel } } }"
+UPDATE_PREFERENCES = "mutation ($i: PreferencesInput!) { updatePreferences(input: $i) { channels { channel } } }"
 
 
-async def everything(database: Database, redis: RedisClient) -> list[str]:
+async def all_stored_texts(database: Database, redis: RedisClient) -> list[str]:
     """Return each stored document and Redis key as text."""
     found = [
         f"{name}: {doc!r}"
@@ -50,8 +50,8 @@ async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod,
     alice, title = f"alice{unique}", f"Title {unique}"
     email, phone = f"mail{unique}@people.example", "+4915112345678"
     own = {**SHORT_TIMES, "mongo_database": f"erased{mode}", "redis_prefix": f"erased{mode}:", "mode": mode}
-    async with FakeChannels() as outside, RedisClient.from_url(server.url) as redis:
-        settings = {**own, **outside.settings}
+    async with FakeChannels() as fakes, RedisClient.from_url(server.url) as redis:
+        settings = {**own, **fakes.settings}
         async with (
             Deployment(mongod.url, server.url, apis=1, workers=1, **settings) as running,
             Tenant(f"t{unique}", running.urls) as tenant,
@@ -64,13 +64,13 @@ async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod,
                 headers = {"authorization": f"Bearer {tenant.token(role=role)}", **key}
                 return await tenant.execute_raw(query, headers=headers, **variables)
 
-            await tenant.execute_as_admin(ENDPOINT, input={"url": f"{outside.receiver.url}/tenant"})
+            await tenant.execute_as_admin(ENDPOINT, input={"url": f"{fakes.receiver.url}/tenant"})
             await tenant.define_category("news", "IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK")
             fields = {"id": alice, "email": email, "phone": phone, "attributes": {"name": f"Name {unique}"}}
             assert "errors" not in await keyed(UPSERT, Role.SERVICE, u=[fields])
-            await outside.join(tenant, alice, channels=["WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"])
+            await fakes.add_addresses(tenant, alice, channels=["WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"])
             off = {"categories": [{"category": "news", "channel": "SMS", "enabled": False}]}
-            await tenant.execute(WISH, user=alice, input=off, i=off)
+            await tenant.execute(UPDATE_PREFERENCES, user=alice, input=off, i=off)
             content = {"title": title, "body": f"Body {unique}", "actions": [{"key": "a", "label": f"Label {unique}"}]}
             more = {"category": "news", "content": content, "data": {"for": unique}, "tags": [f"tag-{unique}"]}
             for n in range(2):
@@ -89,13 +89,13 @@ async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod,
             await eventually(left, 30)
             await keyed(EXPORT, Role.ADMIN, id=alice)
             await tenant.mark("bob", "markRead", *[n["id"] for n in (await tenant.inbox("bob"))["nodes"]])
-            before = await everything(database, redis)
+            before = await all_stored_texts(database, redis)
             assert [text for text in before if alice in text]
             bobs = [n["id"] for n in (await tenant.inbox("bob"))["nodes"]]
             assert await tenant.execute_as_admin("mutation ($id: ID!) { deleteUser(id: $id) }", id=alice) == {
                 "deleteUser": True
             }
-            for text in await everything(database, redis):
+            for text in await all_stored_texts(database, redis):
                 if "/bob'" in text or "'user': 'bob'" in text:  # bob got the same text
                     assert alice not in text
                     assert email not in text

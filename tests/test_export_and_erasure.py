@@ -29,7 +29,7 @@ async def delete(tenant: Tenant, user: str, url: str | None = None) -> bool:
     return removed
 
 
-async def kept(database: Database, tenant: Tenant, user: str) -> dict[str, list[Json]]:
+async def documents_about(database: Database, tenant: Tenant, user: str) -> dict[str, list[Json]]:
     """Return every document that names the user."""
     key = f"{tenant.name}/{user}"
     expected = {"$or": [{"_id": key}, {"mailbox": key}, {"tenant": tenant.name, "user_id": user}]}
@@ -38,7 +38,7 @@ async def kept(database: Database, tenant: Tenant, user: str) -> dict[str, list[
     return {name: docs for name, docs in found.items() if docs}
 
 
-async def furnish(tenant: Tenant, user: str, database: Database) -> None:
+async def create_data(tenant: Tenant, user: str, database: Database) -> None:
     """Create data of every kind."""
     await tenant.define_category("news")
     fields = {"id": user, "email": f"{user}_x@example.org", "attributes": {"plan": "gold"}}
@@ -71,7 +71,7 @@ async def furnish(tenant: Tenant, user: str, database: Database) -> None:
 
 
 async def test_export_contains_all_stored_data_and_no_secret(tenant: Tenant, database: Database) -> None:
-    await furnish(tenant, "alice", database)
+    await create_data(tenant, "alice", database)
     received = (await tenant.execute_as_admin(EXPORT, id="alice"))["exportUser"]
     assert (received["id"], received["complete"]) == ("alice", True)
     assert received["profile"]["email"] == "alice_x@example.org"
@@ -94,16 +94,16 @@ async def test_export_contains_all_stored_data_and_no_secret(tenant: Tenant, dat
 
 
 async def test_erased_user_leaves_only_counts(tenant: Tenant, database: Database) -> None:
-    await furnish(tenant, "alice", database)
-    await furnish(tenant, "bob", database)
-    bobs = await kept(database, tenant, "bob")
-    assert set(await kept(database, tenant, "alice")) == {
+    await create_data(tenant, "alice", database)
+    await create_data(tenant, "bob", database)
+    bobs = await documents_about(database, tenant, "bob")
+    assert set(await documents_about(database, tenant, "alice")) == {
         *("users", "mailboxes", "notifications", "receipts", "deliveries"),
     }
     sends = await database.sends.find({"tenant": tenant.name}).to_list()
     assert await delete(tenant, "alice") is True
-    assert await kept(database, tenant, "alice") == {}
-    assert await kept(database, tenant, "bob") == bobs
+    assert await documents_about(database, tenant, "alice") == {}
+    assert await documents_about(database, tenant, "bob") == bobs
     assert await database.sends.find({"tenant": tenant.name}).to_list() == sends
     assert await delete(tenant, "alice") is False
     assert (await tenant.execute('{ user(id: "alice") { id } }'))["user"] is None
@@ -151,7 +151,7 @@ async def test_export_is_not_stored_for_its_idempotency_key(tenant: Tenant, data
 async def test_user_without_an_inbox_is_erased(tenant: Tenant, database: Database) -> None:
     await tenant.execute(ME, users=[{"id": "alice"}])
     assert await delete(tenant, "alice") is True
-    assert await kept(database, tenant, "alice") == {}
+    assert await documents_about(database, tenant, "alice") == {}
 
 
 async def test_open_clients_see_the_erasure_and_can_start_again(tenant: Tenant) -> None:
@@ -227,7 +227,7 @@ async def test_large_inbox_is_erased_in_parts_and_a_crash_keeps_it_consistent(
             return False
 
     assert await eventually(again, within_s=30)
-    assert await kept(database, tenant, "alice") == {}
+    assert await documents_about(database, tenant, "alice") == {}
 
 
 async def test_inbox_with_a_state_of_another_version_is_erased_in_parts(
@@ -243,7 +243,7 @@ async def test_inbox_with_a_state_of_another_version_is_erased_in_parts(
         assert await delete(tenant, "alice", url=hub.url)
     finally:
         hub.kill()
-    assert await kept(database, tenant, "alice") == {}
+    assert await documents_about(database, tenant, "alice") == {}
 
 
 async def test_sends_during_an_erasure_leave_no_partial_data(tenant: Tenant, database: Database) -> None:
@@ -264,7 +264,7 @@ async def test_sends_during_an_erasure_leave_no_partial_data(tenant: Tenant, dat
     receipts = await database.receipts.find({"tenant": tenant.name}).to_list()
     assert {receipt["notification_id"] for receipt in receipts} == {n["_id"] for n in stored}
     assert await delete(tenant, "alice") is bool(page)
-    assert await kept(database, tenant, "alice") == {}
+    assert await documents_about(database, tenant, "alice") == {}
 
 
 @pytest.mark.parametrize("query", [EXPORT, DELETE])

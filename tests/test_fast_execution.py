@@ -17,15 +17,19 @@ from tests.client import Json, Tenant
 from tests.processes import Deployment
 
 CONTENT = {"title": "Hello", "body": "there", "actions": [{"key": "go", "label": "Go", "url": "https://acme.example"}]}
-ONE: Json = {"to": {"users": ["alice", "bob"]}, "category": "news", "content": {"title": "Hello", "body": "there"}}
-KEPT: Json = ONE | {
+SEND_INPUT: Json = {
+    "to": {"users": ["alice", "bob"]},
+    "category": "news",
+    "content": {"title": "Hello", "body": "there"},
+}
+KEYED_INPUT: Json = SEND_INPUT | {
     "idempotencyKey": "kept",
     "data": {"a": [1, None, {"b": "c"}]},
     "tags": ["x"],
     "priority": "HIGH",
     "channels": ["IN_APP"],
 }
-WHOLE = (
+ALL_FIELDS = (
     "id userId sortKey title body imageUrl actionUrl actions { key label url primary } data tags category categoryName priority "
     "because requireAck createdAt updatedAt seenAt readAt archivedAt snoozedUntil acknowledgedAt expiresAt"
 )
@@ -36,7 +40,7 @@ SIMULATE = (
 
 # name: user, query, variables
 REQUESTS: dict[str, tuple[str | None, str, Json]] = {
-    "page": ("alice", f"{{ inbox(first: 3) {{ nodes {{ {WHOLE} }} edges {{ cursor node {{ id }} }} }} }}", {}),
+    "page": ("alice", f"{{ inbox(first: 3) {{ nodes {{ {ALL_FIELDS} }} edges {{ cursor node {{ id }} }} }} }}", {}),
     "counts": ("alice", "{ inbox { unread unseen position pageInfo { hasNextPage endCursor } } }", {}),
     "filter": ("alice", "query ($f: InboxFilter) { inbox(filter: $f) { unread nodes { title } } }", {"f": {"tags": ["x"]}}),
     "default": ("alice", "query ($n: Int = 1) { inbox(first: $n) { nodes { __typename id } } }", {}),
@@ -51,26 +55,26 @@ REQUESTS: dict[str, tuple[str | None, str, Json]] = {
     "sends": (None, "{ sends(first: 2) { nodes { id category status recipients } pageInfo { hasNextPage } } }", {}),
     "user": (None, '{ user(id: "alice") { id email attributes } }', {}),
     "categories": (None, "{ categories { key name required defaultChannels } }", {}),
-    "simulate": (None, SIMULATE, {"i": ONE}),
-    "nulls": (None, SIMULATE, {"i": ONE | {"priority": None, "tags": None, "channels": None, "data": None}}),
-    "number for an id": (None, SIMULATE, {"i": ONE | {"to": {"users": [7]}}}),
-    "single for a list": (None, SIMULATE, {"i": ONE | {"tags": "x", "to": {"users": "alice"}}}),
-    "unasked variable": (None, SIMULATE, {"i": ONE, "other": 1}),
+    "simulate": (None, SIMULATE, {"i": SEND_INPUT}),
+    "nulls": (None, SIMULATE, {"i": SEND_INPUT | {"priority": None, "tags": None, "channels": None, "data": None}}),
+    "number for an id": (None, SIMULATE, {"i": SEND_INPUT | {"to": {"users": [7]}}}),
+    "single for a list": (None, SIMULATE, {"i": SEND_INPUT | {"tags": "x", "to": {"users": "alice"}}}),
+    "unasked variable": (None, SIMULATE, {"i": SEND_INPUT, "other": 1}),
     "no filter": ("alice", "query ($f: InboxFilter) { inbox(filter: $f) { unread } }", {}),
-    "bad enum": (None, SIMULATE, {"i": ONE | {"priority": "LOUD"}}),
-    "bad field": (None, SIMULATE, {"i": ONE | {"unknown": 1}}),
+    "bad enum": (None, SIMULATE, {"i": SEND_INPUT | {"priority": "LOUD"}}),
+    "bad field": (None, SIMULATE, {"i": SEND_INPUT | {"unknown": 1}}),
     "bad number": ("alice", "query ($n: Int) { inbox(first: $n) { unread } }", {"n": "1"}),
     "bad null": (None, SIMULATE, {"i": None}),
-    "again": (None, SEND, {"i": KEPT}),
+    "again": (None, SEND, {"i": KEYED_INPUT}),
     "marked": ("alice", "mutation { markAllRead { unread unseen position } }", {}),
     "some fail": (
         None,
         "mutation ($i: [SendInput!]!) { sendMany(inputs: $i) { duplicate send { id } } }",
-        {"i": [KEPT, ONE | {"to": {"users": []}}, KEPT, ONE | {"category": ""}]},
+        {"i": [KEYED_INPUT, SEND_INPUT | {"to": {"users": []}}, KEYED_INPUT, SEND_INPUT | {"category": ""}]},
     ),
-    "forbidden": ("alice", SEND, {"i": ONE}),
+    "forbidden": ("alice", SEND, {"i": SEND_INPUT}),
     "not found": (None, 'mutation { cancelSend(id: "none") { id } }', {}),
-    "bad input": (None, SEND, {"i": ONE | {"category": ""}}),
+    "bad input": (None, SEND, {"i": SEND_INPUT | {"category": ""}}),
     "bad argument": ("alice", "{ inbox(first: -1) { unread } }", {}),
     "bad variable": (None, SEND, {"i": {"to": 1}}),
     "no variable": (None, SEND, {}),
@@ -89,7 +93,7 @@ async def tenant(servers: tuple[Mongod, Redis]) -> AsyncIterator[Tenant]:
         Tenant("fast_path", [*fast.urls, *standard.urls]) as tenant,
     ):
         await tenant.send("alice", content=CONTENT)
-        await tenant.execute(SEND, i=KEPT)
+        await tenant.execute(SEND, i=KEYED_INPUT)
         await tenant.execute("mutation { markAllRead { unread } }", user="alice")
         yield tenant
 
@@ -111,7 +115,7 @@ async def test_fast_response_equals_the_executed_one(tenant: Tenant, name: str) 
 SCHEMA = make_schema()._schema
 MANY = "mutation ($inputs: [SendInput!]!, $once: SendInput) { sendMany(inputs: $inputs) { duplicate } send(input: $once) { duplicate } }"
 TEXT = st.text(max_size=3)
-ODD = st.one_of(
+INVALID_VALUES = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-9, 9),
@@ -128,7 +132,13 @@ def object_of(
     """Mostly valid objects, and some with another value in one field."""
     valid = st.fixed_dictionaries(required, optional=optional)
     names = st.sampled_from([*required, *optional, "unknown"])
-    return st.one_of(valid, valid, valid, st.builds(lambda d, name, value: d | {name: value}, valid, names, ODD), ODD)
+    return st.one_of(
+        valid,
+        valid,
+        valid,
+        st.builds(lambda d, name, value: d | {name: value}, valid, names, INVALID_VALUES),
+        INVALID_VALUES,
+    )
 
 
 ACTION = object_of({"key": TEXT, "label": TEXT}, url=st.one_of(st.none(), TEXT), primary=st.booleans())
@@ -138,7 +148,7 @@ SENT = object_of(
         "category": TEXT,
         "content": object_of({"title": TEXT, "body": TEXT}, actions=st.lists(ACTION, max_size=2)),
     },
-    data=ODD,
+    data=INVALID_VALUES,
     tags=st.lists(TEXT, max_size=2),
     priority=st.sampled_from(["HIGH", "LOUD", None]),
     channels=st.lists(st.sampled_from(["EMAIL", "IN_APP"]), max_size=2),

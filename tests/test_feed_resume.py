@@ -22,14 +22,12 @@ def modseq(cursor: str) -> int:
     return decode_position(cursor, "cursor").modseq
 
 
-def forged(cursor: str, **changes: object) -> str:
+def alter_cursor(cursor: str, **changes: object) -> str:
     """Return a cursor that the hub could have issued, with some of its parts changed."""
     return encode_position(decode_position(cursor, "cursor")._replace(**changes))  # type: ignore[arg-type]
 
 
-async def caught_up(
-    tenant: Tenant, user: str, replica: Replica, upto: int, *, at_once: int | None = None
-) -> list[Json]:
+async def catch_up(tenant: Tenant, user: str, replica: Replica, upto: int, *, at_once: int | None = None) -> list[Json]:
     """Subscribe from the cursor of the replica up to the change `upto`, with a new connection after every `at_once`
     events.
     Return the events."""
@@ -46,12 +44,12 @@ async def caught_up(
     return events
 
 
-def places(events: list[Json]) -> list[tuple[int, str]]:
+def sort_keys(events: list[Json]) -> list[tuple[int, str]]:
     """Return number and notification of each event."""
     return [(modseq(event["cursor"]), (event["notification"] or {"id": ""})["id"]) for event in events]
 
 
-def copied(replica: Replica) -> Replica:
+def copy_replica(replica: Replica) -> Replica:
     copy = Replica()
     copy.items, copy.cursor, copy.unread, copy.unseen = dict(replica.items), replica.cursor, *replica.counts
     return copy
@@ -66,29 +64,29 @@ async def test_client_away_for_500_changes_gets_each_once_and_equals_one_that_st
     await tenant.fill_inbox("alice", 60)
     stayed = FollowingClient(tenant, "alice")
     await stayed.load()
-    away, often_cut, over_sse = copied(stayed.replica), copied(stayed.replica), copied(stayed.replica)
+    away, often_cut, over_sse = copy_replica(stayed.replica), copy_replica(stayed.replica), copy_replica(stayed.replica)
     start = away.modseq
     crowd = RandomUsers(tenant, {"alice": stayed.replica})
     async with follow_inboxes(stayed):
         while stayed.replica.modseq < start + AWAY_CHANGES:
-            await asyncio.gather(*(crowd.act(random, lasting=True, bridged=True) for _ in range(4)))
-            untold = not {"ALL_READ", "ALL_ARCHIVED"} <= {event["kind"] for event in stayed.told}
+            await asyncio.gather(*(crowd.act(random, no_clock_changes=True, no_resync=True) for _ in range(4)))
+            untold = not {"ALL_READ", "ALL_ARCHIVED"} <= {event["kind"] for event in stayed.events}
             for field in ("markAllRead", "archiveAll") if untold or random.random() < 0.03 else ():
                 await tenant.fill_inbox("alice", 5)
                 await tenant.mark_all("alice", field)
         end = modseq((await tenant.inbox("alice"))["position"])
         await stayed.caught_up(end)
-    kinds = {event["kind"] for event in stayed.told}
+    kinds = {event["kind"] for event in stayed.events}
     assert {"ADDED", "UPDATED", "ALL_READ", "ALL_ARCHIVED"} <= kinds
     assert stayed.resyncs == 0
 
     loaded = Replica()
     await loaded.load(tenant, "alice")
-    changed = await stored.changed("alice", start)
+    changed = await stored.list_changes_after("alice", start)
     heads = (loaded.unread, loaded.unseen)
 
     def assert_same(replica: Replica, events: list[Json]) -> None:
-        assert places(events) == changed
+        assert sort_keys(events) == changed
         assert {event["notification"]["id"]: event["notification"] for event in events} == {
             id: loaded.items[id] for _, id in changed
         }
@@ -96,8 +94,8 @@ async def test_client_away_for_500_changes_gets_each_once_and_equals_one_that_st
         assert replica.state == stayed.replica.state == loaded.state
         assert replica.counts == replica.recounted == stayed.replica.counts == heads
 
-    assert_same(away, await caught_up(tenant, "alice", away, end))
-    assert_same(often_cut, await caught_up(tenant, "alice", often_cut, end, at_once=1))
+    assert_same(away, await catch_up(tenant, "alice", away, end))
+    assert_same(often_cut, await catch_up(tenant, "alice", often_cut, end, at_once=1))
     events = []
     async for payload in tenant.stream_events("alice", over_sse.cursor):
         [event] = payload["data"].values()
@@ -115,13 +113,13 @@ async def test_client_resuming_during_changes_gets_each_once(tenant: Tenant, at_
     await tenant.fill_inbox("alice", 200)
     stayed = FollowingClient(tenant, "alice")
     await stayed.load()
-    away = copied(stayed.replica)
+    away = copy_replica(stayed.replica)
     crowd = RandomUsers(tenant, {"alice": stayed.replica})
     done = asyncio.Event()
 
     async def go_on(random: Random) -> None:
         while not done.is_set():
-            await crowd.act(random, bridged=True)
+            await crowd.act(random, no_resync=True)
 
     async with follow_inboxes(stayed):
         await tenant.fill_inbox("alice", scaled(50, 300) if at_once == 1 else 300)
@@ -129,7 +127,7 @@ async def test_client_resuming_during_changes_gets_each_once(tenant: Tenant, at_
             for actor in range(2):
                 group.create_task(go_on(Random(f"{seed}/{actor}")))
             start = (await tenant.inbox("alice"))["position"]
-            events = await caught_up(tenant, "alice", away, modseq(start) + scaled(30, 200), at_once=at_once)
+            events = await catch_up(tenant, "alice", away, modseq(start) + scaled(30, 200), at_once=at_once)
             done.set()
 
         async def settled() -> int:
@@ -141,8 +139,8 @@ async def test_client_resuming_during_changes_gets_each_once(tenant: Tenant, at_
 
         end = await eventually(settled)
         await stayed.caught_up(end)
-        events += await caught_up(tenant, "alice", away, end, at_once=at_once)
-    assert places(events) == sorted(set(places(events)))
+        events += await catch_up(tenant, "alice", away, end, at_once=at_once)
+    assert sort_keys(events) == sorted(set(sort_keys(events)))
     loaded = Replica()
     await loaded.load(tenant, "alice")
     if loaded.modseq == end:  # nothing has expired since
@@ -158,10 +156,10 @@ async def test_backlog_of_mark_all_cut_in_the_middle_loses_and_duplicates_nothin
     await away.load(tenant, "alice")
     start = away.modseq
     await tenant.mark_all("alice", "markAllRead")
-    changed = await stored.changed("alice", start)
+    changed = await stored.list_changes_after("alice", start)
     assert {number for number, _ in changed} == {start + 1}
-    events = await caught_up(tenant, "alice", copied(away), start + 1, at_once=1)
-    assert places(events) == changed
+    events = await catch_up(tenant, "alice", copy_replica(away), start + 1, at_once=1)
+    assert sort_keys(events) == changed
 
     # Notifications that have arrived change again, and so do those that have not.
     async with tenant.feed("alice", away.cursor) as feed:
@@ -170,9 +168,9 @@ async def test_backlog_of_mark_all_cut_in_the_middle_loses_and_duplicates_nothin
     got, missing = changed[:10], changed[10:]
     await tenant.mark("alice", "markUnread", got[0][1], missing[0][1])
     await tenant.mark("alice", "archive", got[9][1], missing[-1][1])
-    events = await caught_up(tenant, "alice", away, start + 5)
+    events = await catch_up(tenant, "alice", away, start + 5)
     again = [(start + 2, got[0][1]), (start + 3, missing[0][1]), (start + 4, got[9][1]), (start + 5, missing[-1][1])]
-    assert places(events) == missing[1:-1] + again
+    assert sort_keys(events) == missing[1:-1] + again
     loaded = Replica()
     await loaded.load(tenant, "alice")
     assert (away.state, away.counts) == (loaded.state, loaded.counts)
@@ -192,7 +190,7 @@ async def test_notification_added_and_removed_while_away_arrives_as_removed(tena
         return (await tenant.inbox("alice"))["unread"] == 1
 
     await eventually(removed)
-    [event] = await caught_up(tenant, "alice", replica, replica.modseq + 1)
+    [event] = await catch_up(tenant, "alice", replica, replica.modseq + 1)
     assert (event["kind"], event["notification"]["title"], event["unread"]) == ("REMOVED", "goes", 1)
     async with tenant.feed("alice", knows_neither) as feed:
         events = await feed.take(2)
@@ -251,13 +249,13 @@ async def test_cursor_that_cannot_be_resumed_is_a_resync(tenant: Tenant) -> None
     cursor = (await tenant.inbox("alice"))["position"]
     now = int(time.time())
     for foreign in (
-        forged(cursor, epoch="deadbeef"),
-        forged(cursor, modseq=1_000_000),
-        forged(cursor, modseq=10**18 - 1, time=0),
-        forged(cursor, modseq=1, time=now - 31 * DAY_S),
+        alter_cursor(cursor, epoch="deadbeef"),
+        alter_cursor(cursor, modseq=1_000_000),
+        alter_cursor(cursor, modseq=10**18 - 1, time=0),
+        alter_cursor(cursor, modseq=1, time=now - 31 * DAY_S),
     ):
         await assert_resync(tenant, foreign)
-    async with tenant.feed("alice", forged(cursor, modseq=1, time=now - 29 * DAY_S)) as feed:
+    async with tenant.feed("alice", alter_cursor(cursor, modseq=1, time=now - 29 * DAY_S)) as feed:
         events = await feed.take(2)
         assert [event["kind"] for event in events] == ["ADDED", "ADDED"]
 

@@ -33,39 +33,43 @@ CODES = {"BAD_USER_INPUT", "FORBIDDEN", "NOT_FOUND", "TOO_LARGE", "RATE_LIMITED"
 CODES |= {"PERSISTED_QUERY_NOT_FOUND"}
 JSON = {"content-type": "application/json"}
 
-anything = st.recursive(
+json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=6,
 )
 hashes = st.fixed_dictionaries(
-    {"persistedQuery": st.fixed_dictionaries({}, optional={"version": st.just(1) | anything, "sha256Hash": anything})}
+    {
+        "persistedQuery": st.fixed_dictionaries(
+            {}, optional={"version": st.just(1) | json_values, "sha256Hash": json_values}
+        )
+    }
 )
 queries = st.sampled_from(
     ["{ __typename }", "subscription { inbox { kind } }", "query ($a: Int) { inbox(first: $a) { unread } }", "{", ""]
 )
-payloads = anything | st.fixed_dictionaries(
+payloads = json_values | st.fixed_dictionaries(
     {},
     optional={
-        "query": queries | anything,
-        "variables": anything,
-        "operationName": anything,
-        "extensions": hashes | anything,
-        "x": anything,
+        "query": queries | json_values,
+        "variables": json_values,
+        "operationName": json_values,
+        "extensions": hashes | json_values,
+        "x": json_values,
     },
 )
-messages = anything | st.fixed_dictionaries(
+messages = json_values | st.fixed_dictionaries(
     {},
     optional={
-        "id": st.sampled_from(["1", "2"]) | anything,
-        "type": st.sampled_from(["subscribe", "subscribe", "complete", "ping", "pong"]) | anything,
+        "id": st.sampled_from(["1", "2"]) | json_values,
+        "type": st.sampled_from(["subscribe", "subscribe", "complete", "ping", "pong"]) | json_values,
         "payload": payloads,
-        "x": anything,
+        "x": json_values,
     },
 )
 
 
-async def posted(tenant: Tenant, stopwatch: Stopwatch, body: bytes, user: str | None = "alice") -> None:
+async def post_bytes(tenant: Tenant, stopwatch: Stopwatch, body: bytes, user: str | None = "alice") -> None:
     """The response is well-formed, whatever the input."""
     headers = {"authorization": f"Bearer {tenant.token(user)}"}
     with stopwatch(f"body {body[:100]!r}"):
@@ -97,7 +101,7 @@ async def written(tenant: Tenant, stopwatch: Stopwatch, message: str | bytes, us
 async def test_fuzzed_messages_and_bodies_break_nothing(
     tenant: Tenant, stopwatch: Stopwatch, message: Any, body: Any
 ) -> None:
-    await posted(tenant, stopwatch, json.dumps(body).encode())
+    await post_bytes(tenant, stopwatch, json.dumps(body).encode())
     await written(tenant, stopwatch, json.dumps(message))
 
 
@@ -111,7 +115,7 @@ async def test_fuzzed_bytes_in_a_request_break_nothing(
     complete = json.dumps(request).encode()
     at %= len(complete)
     body = complete[:at] + noise + complete[at + gone :]
-    await posted(tenant, stopwatch, body)
+    await post_bytes(tenant, stopwatch, body)
     await written(tenant, stopwatch, body.decode(errors="replace"))
 
 
@@ -188,7 +192,7 @@ async def test_fuzzed_operations_of_the_schema_break_nothing(
     tenant: Tenant, stopwatch: Stopwatch, request_: Json, service: bool
 ) -> None:
     user = None if service else "alice"
-    await posted(tenant, stopwatch, json.dumps(request_).encode(), user)
+    await post_bytes(tenant, stopwatch, json.dumps(request_).encode(), user)
     await written(tenant, stopwatch, json.dumps({"id": "1", "type": "subscribe", "payload": request_}), user)
 
 
@@ -242,7 +246,7 @@ EDGES = [
         {"__proto__": 1},
     ),
 ]
-scalars = st.sampled_from(EDGES) | anything
+scalars = st.sampled_from(EDGES) | json_values
 
 
 def literal(value: Any) -> str:
@@ -272,6 +276,6 @@ async def test_fuzzed_scalars_as_literal_variable_and_default_are_accepted_or_re
             body = json.dumps(request, allow_nan=False).encode()
         except (ValueError, UnicodeEncodeError):
             continue  # not JSON
-        await posted(tenant, stopwatch, body, user)
+        await post_bytes(tenant, stopwatch, body, user)
         if scalar == "Cursor":
             await written(tenant, stopwatch, json.dumps({"id": "1", "type": "subscribe", "payload": request}), user)

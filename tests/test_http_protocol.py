@@ -37,7 +37,7 @@ async def api(servers: tuple[Mongod, Redis]) -> AsyncIterator[Process]:
 
 
 @pytest.fixture
-async def here(api: Process) -> AsyncIterator[Tenant]:
+async def local_tenant(api: Process) -> AsyncIterator[Tenant]:
     async with Tenant("http", [api.url]) as tenant:
         yield tenant
     assert "Traceback" not in CANCELLATION_WARNINGS.sub("", api.log)
@@ -76,18 +76,20 @@ def test_accept_header_selects_the_best_media_type(header: str, single: str, eve
 @pytest.mark.parametrize(
     "accept", [f"{GRAPHQL_JSON}, {EVENTS}", f"{JSON}, {EVENTS};q=0.1", f"{EVENTS}", "application/*, text/*"]
 )
-async def test_subscription_by_post_is_a_stream_if_accepted(here: Tenant, accept: str) -> None:
+async def test_subscription_by_post_is_a_stream_if_accepted(local_tenant: Tenant, accept: str) -> None:
     """A query of the same client is answered by order and q."""
-    headers = {"authorization": f"Bearer {here.token('alice')}", "accept": accept}
-    async with here.http.post(here.urls[0], json={"query": FEED}, headers=headers) as response:
+    headers = {"authorization": f"Bearer {local_tenant.token('alice')}", "accept": accept}
+    async with local_tenant.http.post(local_tenant.urls[0], json={"query": FEED}, headers=headers) as response:
         assert (response.status, response.content_type) == (200, EVENTS)
-    async with here.http.post(here.urls[0], json={"query": "{ me { id } }"}, headers=headers) as response:
+    async with local_tenant.http.post(
+        local_tenant.urls[0], json={"query": "{ me { id } }"}, headers=headers
+    ) as response:
         assert (response.status, response.content_type) == (200, parse_accept(accept).single)
 
 
-async def test_subscription_by_post_without_a_stream_names_the_media_type(here: Tenant) -> None:
-    headers = {"authorization": f"Bearer {here.token('alice')}", "accept": JSON}
-    async with here.http.post(here.urls[0], json={"query": FEED}, headers=headers) as response:
+async def test_subscription_by_post_without_a_stream_names_the_media_type(local_tenant: Tenant) -> None:
+    headers = {"authorization": f"Bearer {local_tenant.token('alice')}", "accept": JSON}
+    async with local_tenant.http.post(local_tenant.urls[0], json={"query": FEED}, headers=headers) as response:
         assert response.status == 400
         assert EVENTS in (await response.json())["errors"][0]["message"]
 
@@ -112,10 +114,10 @@ async def test_subscription_by_post_without_a_stream_names_the_media_type(here: 
     ],
 )
 async def test_body_of_another_media_type_is_rejected_with_the_accepted_ones(
-    here: Tenant, headers: dict[str, str], body: bytes, field: str
+    local_tenant: Tenant, headers: dict[str, str], body: bytes, field: str
 ) -> None:
-    token = {"authorization": f"Bearer {here.token('alice')}"}
-    async with here.http.post(here.urls[0], data=body, headers=token | headers) as response:
+    token = {"authorization": f"Bearer {local_tenant.token('alice')}"}
+    async with local_tenant.http.post(local_tenant.urls[0], data=body, headers=token | headers) as response:
         [error] = (await response.json())["errors"]
         assert response.status == 415
         assert (response.headers["accept-post"], response.headers["accept-encoding"]) == (JSON, "identity")
@@ -131,37 +133,39 @@ async def test_body_of_another_media_type_is_rejected_with_the_accepted_ones(
         {"content-type": JSON, "content-encoding": "identity"},
     ],
 )
-async def test_body_with_a_json_media_type_variant_is_accepted(here: Tenant, headers: dict[str, str]) -> None:
-    token = {"authorization": f"Bearer {here.token('alice')}"}
-    async with here.http.post(here.urls[0], data=QUERY, headers=token | headers) as response:
+async def test_body_with_a_json_media_type_variant_is_accepted(local_tenant: Tenant, headers: dict[str, str]) -> None:
+    token = {"authorization": f"Bearer {local_tenant.token('alice')}"}
+    async with local_tenant.http.post(local_tenant.urls[0], data=QUERY, headers=token | headers) as response:
         assert response.status == 200
 
 
-async def test_page_of_an_allowed_origin_may_send_any_header(here: Tenant) -> None:
+async def test_page_of_an_allowed_origin_may_send_any_header(local_tenant: Tenant) -> None:
     """For example headers of tracing and error trackers. Credentials are never allowed, because there are no
     cookies."""
     requested = "authorization,baggage,sentry-trace,tracestate,apollographql-client-name,x-anything"
     headers = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": requested}
-    async with here.http.options(here.urls[0], headers=headers) as response:
+    async with local_tenant.http.options(local_tenant.urls[0], headers=headers) as response:
         assert response.status == 200
         assert response.headers["access-control-allow-origin"] == PAGE
         assert response.headers["access-control-allow-headers"] == requested
         assert "access-control-allow-credentials" not in response.headers
-    async with here.http.options(here.urls[0], headers=headers | {"origin": "https://evil.example"}) as response:
+    async with local_tenant.http.options(
+        local_tenant.urls[0], headers=headers | {"origin": "https://evil.example"}
+    ) as response:
         assert "access-control-allow-origin" not in response.headers
-    receipts = here.urls[0].replace("/graphql", "/r/x")
-    async with here.http.options(receipts, headers=headers) as response:
+    receipts = local_tenant.urls[0].replace("/graphql", "/r/x")
+    async with local_tenant.http.options(receipts, headers=headers) as response:
         assert response.headers["access-control-allow-headers"] == requested
 
 
 @pytest.mark.parametrize(
     "path", ["/unsubscribe/x/", "/r/x/", "/providers/ses/", "/healthz/", "/readyz/", "/metrics/", "/graphql/", "//x/"]
 )
-async def test_path_with_an_extra_slash_does_not_redirect_to_the_host_header(here: Tenant, path: str) -> None:
-    address = here.urls[0].replace("/graphql", path)
+async def test_path_with_an_extra_slash_does_not_redirect_to_the_host_header(local_tenant: Tenant, path: str) -> None:
+    address = local_tenant.urls[0].replace("/graphql", path)
     for method in ("GET", "POST"):
         headers = {"host": "evil.example"}
-        async with here.http.request(method, address, headers=headers, allow_redirects=False) as response:
+        async with local_tenant.http.request(method, address, headers=headers, allow_redirects=False) as response:
             assert response.status >= 400
             assert "evil.example" not in f"{response.headers} {await response.text()}"
 
@@ -202,11 +206,11 @@ async def test_pipelined_requests_are_all_answered_in_order(api: Process) -> Non
             assert head.split()[1] == ("404" if n % 10 else "200"), (n, head, body)
 
 
-async def test_pipelined_requests_with_split_bodies_are_answered(here: Tenant, api: Process) -> None:
+async def test_pipelined_requests_with_split_bodies_are_answered(local_tenant: Tenant, api: Process) -> None:
     """In whatever pieces they arrive."""
     body = b'{"query": "{ me { id } }", "x": "' + b"\r\n\r\n" * 100_000 + b'"}'
     body = body.replace(b"\r\n\r\n", b"\\r\\n ")
-    token = here.token("alice")
+    token = local_tenant.token("alice")
     head = f"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\nauthorization: Bearer {token}\r\n"
     complete = (f"{head}content-length: {len(body)}\r\n\r\n".encode() + body) * 3
     async with open_raw(api.port) as server:
@@ -218,9 +222,9 @@ async def test_pipelined_requests_with_split_bodies_are_answered(here: Tenant, a
             assert (status, response) == (200, {"data": {"me": {"id": "alice"}}})
 
 
-async def test_unsupported_upgrade_is_ignored(here: Tenant, api: Process) -> None:
+async def test_unsupported_upgrade_is_ignored(local_tenant: Tenant, api: Process) -> None:
     """Java's HttpClient sends this with every first request (RFC 9110, 7.8)."""
-    token = f"authorization: Bearer {here.token('alice')}\r\ncontent-type: {JSON}\r\n"
+    token = f"authorization: Bearer {local_tenant.token('alice')}\r\ncontent-type: {JSON}\r\n"
     upgrade = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
     head = f"POST /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}{token}content-length: {len(QUERY)}\r\n\r\n".encode()
     async with open_raw(api.port) as server:
@@ -250,10 +254,10 @@ async def test_invalid_bytes_after_a_request_are_answered_after_it(api: Process)
         assert await server.read_to_end() == b""
 
 
-async def test_stream_followed_by_a_request_ends_with_its_connection(here: Tenant, api: Process) -> None:
+async def test_stream_followed_by_a_request_ends_with_its_connection(local_tenant: Tenant, api: Process) -> None:
     """The stream frees its slot among the sockets of its user each time."""
     body = b'{"query": "subscription { inbox { kind } }"}'
-    token = f"authorization: Bearer {here.token('bob')}\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
+    token = f"authorization: Bearer {local_tenant.token('bob')}\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
     head = f"POST /graphql HTTP/1.1\r\nhost: x\r\n{token}content-length: {len(body)}\r\n\r\n"
 
     async def context() -> bool:
@@ -328,10 +332,10 @@ async def test_many_connections_with_large_headers_use_little_memory(api: Proces
         assert resident_bytes(api) - before < GROWS_LESS_THAN_BYTES
 
 
-async def test_close_during_messages_logs_no_traceback(here: Tenant, api: Process) -> None:
+async def test_close_during_messages_logs_no_traceback(local_tenant: Tenant, api: Process) -> None:
     """Messages and the close of the client in one segment, or only the end of the connection."""
     goodbye = frame(FIN | 0x8, b"\x03\xe8")
-    init = f'{{"type": "connection_init", "payload": {{"authorization": "Bearer {here.token("alice")}"}}}}'.encode()
+    init = f'{{"type": "connection_init", "payload": {{"authorization": "Bearer {local_tenant.token("alice")}"}}}}'.encode()
     query = b'{"id": "%d", "type": "subscribe", "payload": {"query": "{ me { id } }"}}'
     feed = b'{"id": "f%d", "type": "subscribe", "payload": {"query": "subscription { inbox { kind } }"}}'
     for round in range(30):
@@ -348,4 +352,4 @@ async def test_close_during_messages_logs_no_traceback(here: Tenant, api: Proces
                 await asyncio.sleep(0.01)
             if round % 5:
                 await asyncio.wait_for(server.reader.read(1), 5)
-    assert (await here.execute("{ me { id } }", user="alice"))["me"]
+    assert (await local_tenant.execute("{ me { id } }", user="alice"))["me"]

@@ -13,7 +13,7 @@ MARKS = ["markSeen", "markRead", "markUnread", "archive", "unarchive", "snooze",
 
 
 @asynccontextmanager
-async def quiet_but_for(tenant: Tenant, user: str, *kinds: str) -> AsyncIterator[list[Json]]:
+async def expect_events(tenant: Tenant, user: str, *kinds: str) -> AsyncIterator[list[Json]]:
     """Check that the block causes exactly these events, in this order. They are in the list afterwards."""
     events: list[Json] = []
     async with tenant.feed(user, (await tenant.inbox(user))["position"]) as feed:
@@ -52,7 +52,7 @@ async def test_mark_changes_its_fields_once(tenant: Tenant, field: str) -> None:
 
     for earlier in before:
         await mark(earlier)
-    async with quiet_but_for(tenant, "alice", kind) as events:
+    async with expect_events(tenant, "alice", kind) as events:
         first = await mark(field)
         second = await mark(field)
     assert (first["changed"], notification_ids({"nodes": first["notifications"]})) == (1, [id])
@@ -68,7 +68,7 @@ async def test_mark_changes_its_fields_once(tenant: Tenant, field: str) -> None:
 
 async def test_mark_of_many_ids_numbers_each_and_responds_in_order(tenant: Tenant) -> None:
     found = await send_numbered(tenant, "alice", 5)
-    async with quiet_but_for(tenant, "alice", *["UPDATED"] * 4) as events:
+    async with expect_events(tenant, "alice", *["UPDATED"] * 4) as events:
         payload = await tenant.mark("alice", "markRead", *found[:4], found[0], "no-such-id", "")
     assert payload["changed"] == 4
     assert (
@@ -92,7 +92,7 @@ async def test_payload_position_is_after_its_events(tenant: Tenant) -> None:
 
 async def test_acknowledge_requires_require_ack(tenant: Tenant) -> None:
     [id] = await send_numbered(tenant, "alice", 1)
-    async with quiet_but_for(tenant, "alice"):
+    async with expect_events(tenant, "alice"):
         assert (await tenant.mark("alice", "acknowledge", id))["changed"] == 0
     assert (await tenant.inbox("alice"))["nodes"][-1]["readAt"] is None
 

@@ -36,7 +36,7 @@ class Commands(CommandListener):
         raise AssertionError(event.failure)
 
 
-def stages(plan: Any) -> set[str]:
+def stage_names(plan: Any) -> set[str]:
     """Return the names of all stages of a winning plan."""
     found: set[str] = set()
     if isinstance(plan, dict):
@@ -46,10 +46,10 @@ def stages(plan: Any) -> set[str]:
             if name == "$sort":
                 found.add("SORT")
             if name not in {"rejectedPlans", "command"}:
-                found |= stages(value)
+                found |= stage_names(value)
     elif isinstance(plan, list):
         for value in plan:
-            found |= stages(value)
+            found |= stage_names(value)
     return found
 
 
@@ -92,19 +92,19 @@ async def test_every_inbox_query_uses_an_index_and_sorts_nothing(tenant: Tenant,
         requested = [*commands.sent]
         assert len(requested) > 60
         for command in requested:
-            found = await explained(database, command)
+            found = await explain_stages(database, command)
             assert found & {"IXSCAN", "IDHACK"}, command
             assert not found & {"COLLSCAN", "SORT"}, (command, found)
         commands.sent.clear()
         await sends.counts([send.id])  # it sorts only its few groups
         [command] = commands.sent
-        found = await explained(database, command)
+        found = await explain_stages(database, command)
         assert "IXSCAN" in found
         assert "COLLSCAN" not in found
 
 
-async def explained(database: Any, command: dict[str, Any]) -> set[str]:
+async def explain_stages(database: Any, command: dict[str, Any]) -> set[str]:
     """Return the stages of the plan that the server chooses for a command."""
     session = {"lsid", "readConcern", "txnNumber", "startTransaction", "autocommit"}
     bare = {name: value for name, value in command.items() if name[0] != "$" and name not in session}
-    return stages(await database.command({"explain": bare, "verbosity": "queryPlanner"}))
+    return stage_names(await database.command({"explain": bare, "verbosity": "queryPlanner"}))

@@ -16,10 +16,10 @@ from tests.processes import Deployment
 
 SEND = "mutation ($input: SendInput!) { send(input: $input) { send { id } } }"
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
-FAR = "2090-01-01T00:00:00Z"
+FAR_FUTURE = "2090-01-01T00:00:00Z"
 
 
-def given(**more: Any) -> Json:
+def send_input(**more: Any) -> Json:
     content = {"title": "t", "body": "b", **more.pop("content", {})}
     return {"to": {"users": ["alice"]}, "category": "c", "content": content, **more}
 
@@ -36,24 +36,24 @@ def nested(depth: int) -> Any:
 
 
 SENDS: list[tuple[Json, str, str | None]] = [
-    (given(to={"users": []}), BAD_USER_INPUT, "input.to.users"),
-    (given(to={"users": [""]}), BAD_USER_INPUT, "input.to.users"),
-    (given(to={"users": ["a\0"]}), BAD_USER_INPUT, "input.to.users"),
-    (given(to={"users": ["a" * 257]}), BAD_USER_INPUT, "input.to.users"),
-    (given(to={"users": [f"u{n}" for n in range(1001)]}), LARGE, None),
-    (given(to={}), BAD_USER_INPUT, None),
-    (given(to={"users": None}), BAD_USER_INPUT, None),
-    (given(category=""), BAD_USER_INPUT, "input.category"),
-    (given(category="c" * 257), BAD_USER_INPUT, "input.category"),
-    (given(category="a\n"), BAD_USER_INPUT, "input.category"),
-    (given() | {"content": None}, BAD_USER_INPUT, "input.content"),
-    (given(content={"title": ""}), BAD_USER_INPUT, "input.content.title"),
-    (given(content={"title": " \n"}), BAD_USER_INPUT, "input.content.title"),
-    (given(content={"title": "t" * 257}), LARGE, "input.content.title"),
-    (given(content={"body": "b" * ((16 << 10) + 1)}), LARGE, "input.content.body"),
-    (given(content={"body": "ü" * (8 << 10) + "b"}), LARGE, "input.content.body"),
+    (send_input(to={"users": []}), BAD_USER_INPUT, "input.to.users"),
+    (send_input(to={"users": [""]}), BAD_USER_INPUT, "input.to.users"),
+    (send_input(to={"users": ["a\0"]}), BAD_USER_INPUT, "input.to.users"),
+    (send_input(to={"users": ["a" * 257]}), BAD_USER_INPUT, "input.to.users"),
+    (send_input(to={"users": [f"u{n}" for n in range(1001)]}), LARGE, None),
+    (send_input(to={}), BAD_USER_INPUT, None),
+    (send_input(to={"users": None}), BAD_USER_INPUT, None),
+    (send_input(category=""), BAD_USER_INPUT, "input.category"),
+    (send_input(category="c" * 257), BAD_USER_INPUT, "input.category"),
+    (send_input(category="a\n"), BAD_USER_INPUT, "input.category"),
+    (send_input() | {"content": None}, BAD_USER_INPUT, "input.content"),
+    (send_input(content={"title": ""}), BAD_USER_INPUT, "input.content.title"),
+    (send_input(content={"title": " \n"}), BAD_USER_INPUT, "input.content.title"),
+    (send_input(content={"title": "t" * 257}), LARGE, "input.content.title"),
+    (send_input(content={"body": "b" * ((16 << 10) + 1)}), LARGE, "input.content.body"),
+    (send_input(content={"body": "ü" * (8 << 10) + "b"}), LARGE, "input.content.body"),
     *(
-        (given(content={name: url}), BAD_USER_INPUT, f"input.content.{name}")
+        (send_input(content={name: url}), BAD_USER_INPUT, f"input.content.{name}")
         for name in ("imageUrl", "actionUrl")
         for url in (
             "javascript:alert(1)",
@@ -66,25 +66,25 @@ SENDS: list[tuple[Json, str, str | None]] = [
             "http://[",
         )
     ),
-    (given(content={"actionUrl": "https://a.example/" + "a" * 2048}), BAD_USER_INPUT, "input.content.actionUrl"),
-    (given(content={"actionUrl": "https://a.example/\n"}), BAD_USER_INPUT, "input.content.actionUrl"),
-    (given(**action(key="")), BAD_USER_INPUT, "input.content.actions.0.key"),
-    (given(**action(label="")), BAD_USER_INPUT, "input.content.actions.0.label"),
-    (given(**action(label="l" * 257)), BAD_USER_INPUT, "input.content.actions.0.label"),
-    (given(**action(url="javascript:x")), BAD_USER_INPUT, "input.content.actions.0.url"),
-    (given(content={"actions": [{"key": "k", "label": "l"}] * 11}), BAD_USER_INPUT, "input.content.actions"),
-    (given(data="x" * (32 << 10)), LARGE, "input.data"),
-    (given(data=nested(260)), BAD_USER_INPUT, "input.data"),
-    (given(tags=[str(n) for n in range(21)]), BAD_USER_INPUT, "input.tags"),
-    (given(tags=[""]), BAD_USER_INPUT, "input.tags.0"),
-    (given(channels=[]), BAD_USER_INPUT, "input.channels"),
-    (given(channels=["PIGEON"]), BAD_USER_INPUT, None),
-    (given(priority="URGENT"), BAD_USER_INPUT, None),
-    (given(idempotencyKey=""), BAD_USER_INPUT, "input.idempotencyKey"),
-    (given(idempotencyKey="k" * 257), BAD_USER_INPUT, "input.idempotencyKey"),
-    (given(expiresAt="2001-01-01T00:00:00Z"), BAD_USER_INPUT, "input.expiresAt"),
+    (send_input(content={"actionUrl": "https://a.example/" + "a" * 2048}), BAD_USER_INPUT, "input.content.actionUrl"),
+    (send_input(content={"actionUrl": "https://a.example/\n"}), BAD_USER_INPUT, "input.content.actionUrl"),
+    (send_input(**action(key="")), BAD_USER_INPUT, "input.content.actions.0.key"),
+    (send_input(**action(label="")), BAD_USER_INPUT, "input.content.actions.0.label"),
+    (send_input(**action(label="l" * 257)), BAD_USER_INPUT, "input.content.actions.0.label"),
+    (send_input(**action(url="javascript:x")), BAD_USER_INPUT, "input.content.actions.0.url"),
+    (send_input(content={"actions": [{"key": "k", "label": "l"}] * 11}), BAD_USER_INPUT, "input.content.actions"),
+    (send_input(data="x" * (32 << 10)), LARGE, "input.data"),
+    (send_input(data=nested(260)), BAD_USER_INPUT, "input.data"),
+    (send_input(tags=[str(n) for n in range(21)]), BAD_USER_INPUT, "input.tags"),
+    (send_input(tags=[""]), BAD_USER_INPUT, "input.tags.0"),
+    (send_input(channels=[]), BAD_USER_INPUT, "input.channels"),
+    (send_input(channels=["PIGEON"]), BAD_USER_INPUT, None),
+    (send_input(priority="URGENT"), BAD_USER_INPUT, None),
+    (send_input(idempotencyKey=""), BAD_USER_INPUT, "input.idempotencyKey"),
+    (send_input(idempotencyKey="k" * 257), BAD_USER_INPUT, "input.idempotencyKey"),
+    (send_input(expiresAt="2001-01-01T00:00:00Z"), BAD_USER_INPUT, "input.expiresAt"),
     *(
-        (given(expiresAt=at), BAD_USER_INPUT, None)
+        (send_input(expiresAt=at), BAD_USER_INPUT, None)
         for at in (
             "",
             "tomorrow",
@@ -95,7 +95,7 @@ SENDS: list[tuple[Json, str, str | None]] = [
             "0001-01-01T00:00:00+14:00",
         )
     ),
-    (given(unknown=1), BAD_USER_INPUT, None),
+    (send_input(unknown=1), BAD_USER_INPUT, None),
 ]
 
 
@@ -115,20 +115,20 @@ async def test_send_above_a_limit_returns_code_and_field(
 @pytest.mark.parametrize(
     "input",
     [
-        given(to={"users": ["a" * 256]}),
-        given(to={"users": ["t/../x y ü 🎉"]}),
-        given(content={"title": "t" * 256, "body": "b" * (16 << 10)}),
-        given(content={"title": "🎉" * 256, "body": ""}),
-        given(content={"title": "\ufdfd\u200d\u0000\u202e", "body": "\0"}),
-        given(content={"actionUrl": "/a?b#c", "imageUrl": "HTTPS://a.example"}),
-        given(**action(label="\u0645\u06cc\u200c\u062e 👩\u200d💻")),
-        given(data="x" * ((32 << 10) - 2)),
-        given(data=nested(200)),
-        given(data={"$ne": None, "": {"a.b": "\0", "\0": -1e308}}),
-        given(data=None),
-        given(tags=[]),
-        given(expiresAt="2090-01-01t00:00:00.123456789+14:00"),
-        given(expiresAt="9999-12-31T23:59:59Z"),
+        send_input(to={"users": ["a" * 256]}),
+        send_input(to={"users": ["t/../x y ü 🎉"]}),
+        send_input(content={"title": "t" * 256, "body": "b" * (16 << 10)}),
+        send_input(content={"title": "🎉" * 256, "body": ""}),
+        send_input(content={"title": "\ufdfd\u200d\u0000\u202e", "body": "\0"}),
+        send_input(content={"actionUrl": "/a?b#c", "imageUrl": "HTTPS://a.example"}),
+        send_input(**action(label="\u0645\u06cc\u200c\u062e 👩\u200d💻")),
+        send_input(data="x" * ((32 << 10) - 2)),
+        send_input(data=nested(200)),
+        send_input(data={"$ne": None, "": {"a.b": "\0", "\0": -1e308}}),
+        send_input(data=None),
+        send_input(tags=[]),
+        send_input(expiresAt="2090-01-01t00:00:00.123456789+14:00"),
+        send_input(expiresAt="9999-12-31T23:59:59Z"),
     ],
     ids=lambda value: str(value)[-60:],
 )
@@ -200,8 +200,8 @@ async def test_too_many_items_are_rejected_as_a_whole(tenant: Tenant) -> None:
     assert (await error_codes_and_fields(tenant, UPSERT, None, users=[{"id": id} for id in ids]))[0][0] == LARGE
     assert len((await tenant.execute(UPSERT, users=[{"id": id} for id in ids[:1000]]))["upsertUsers"]) == 1000
     many = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { duplicate } }"
-    assert (await error_codes_and_fields(tenant, many, None, inputs=[given()] * 1001))[0][0] == LARGE
-    half = given(to={"users": ids[:501]})
+    assert (await error_codes_and_fields(tenant, many, None, inputs=[send_input()] * 1001))[0][0] == LARGE
+    half = send_input(to={"users": ids[:501]})
     assert (await error_codes_and_fields(tenant, many, None, inputs=[half, half]))[0][0] == LARGE
     assert (await tenant.execute("{ sends { nodes { id } } }"))["sends"]["nodes"] == []
 
@@ -219,7 +219,7 @@ async def test_idempotency_key_above_its_limit_is_rejected(tenant: Tenant) -> No
         assert response["errors"][0]["extensions"] == {"code": BAD_USER_INPUT, "field": "Idempotency-Key"}
 
 
-SMALL = {
+SMALL_LIMITS = {
     "request_max_bytes": "2000",
     "send_many_max_bytes": "4000",
     "websocket_message_max_bytes": "1500",
@@ -240,14 +240,14 @@ SMALL = {
     "query_max_root_fields": "3",
 }
 MANY = "mutation ($i: [SendInput!]!) { sendMany(inputs: $i) { duplicate } }"
-REFUSED: dict[str, tuple[str, Json, str]] = {
+LIMITED_INPUTS: dict[str, tuple[str, Json, str]] = {
     "send_many_max_bytes": ("{ me { id } }", {"pad": "x" * 4000}, LARGE),
     "request_max_bytes": ("{ me { id } }", {"pad": "x" * 2000}, LARGE),
-    "notification_title_max_chars": (SEND, {"input": given(content={"title": "x" * 11})}, LARGE),
-    "notification_body_max_bytes": (SEND, {"input": given(content={"body": "x" * 21})}, LARGE),
-    "notification_data_max_bytes": (SEND, {"input": given(data="x" * 30)}, LARGE),
-    "call_max_users": (SEND, {"input": given(to={"users": ["a", "b", "c"]})}, LARGE),
-    "call_max_sends": (MANY, {"i": [given()] * 3}, LARGE),
+    "notification_title_max_chars": (SEND, {"input": send_input(content={"title": "x" * 11})}, LARGE),
+    "notification_body_max_bytes": (SEND, {"input": send_input(content={"body": "x" * 21})}, LARGE),
+    "notification_data_max_bytes": (SEND, {"input": send_input(data="x" * 30)}, LARGE),
+    "call_max_users": (SEND, {"input": send_input(to={"users": ["a", "b", "c"]})}, LARGE),
+    "call_max_sends": (MANY, {"i": [send_input()] * 3}, LARGE),
     "call_max_ids": ('mutation { markRead(ids: ["a", "b", "c"]) { changed } }', {}, LARGE),
     "page_max_items": ("{ sends(first: 6) { nodes { id } } }", {}, BAD_USER_INPUT),
     "query_max_chars": ("{ me { id } } #" + "x" * 386, {}, BAD_USER_INPUT),
@@ -269,17 +269,17 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
 async def test_every_limit_is_a_setting_named_in_its_error(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     async with (
-        Deployment(mongod.url, redis.url, apis=1, workers=0, **SMALL) as hub,
+        Deployment(mongod.url, redis.url, apis=1, workers=0, **SMALL_LIMITS) as hub,
         Tenant(f"t{uuid4().hex[:12]}", hub.urls) as tenant,
     ):
-        for setting, (query, variables, code) in REFUSED.items():
+        for setting, (query, variables, code) in LIMITED_INPUTS.items():
             user = "alice" if setting == "call_max_ids" else None
             error = (await tenant.execute_raw(query, user=user, **variables))["errors"][0]
             assert (error["extensions"]["code"], f"HUB_{setting.upper()}" in error["message"]) == (code, True), error
         async with tenant.socket("alice") as socket, tenant.socket("alice"):
             for id in "abc":
                 await socket.subscribe("subscription { inbox { kind } }", id)
-            assert await ended(socket.connection) == (4429, "HUB_WEBSOCKET_MAX_SUBSCRIPTIONS")
+            assert await close_reason(socket.connection) == (4429, "HUB_WEBSOCKET_MAX_SUBSCRIPTIONS")
         async with tenant.socket("alice"), tenant.socket("alice"):
             with pytest.raises(ConnectionClosed) as closed:
                 async with tenant.socket("alice"):
@@ -288,7 +288,7 @@ async def test_every_limit_is_a_setting_named_in_its_error(servers: tuple[Mongod
             assert (closed.value.rcvd.code, "HUB_USER_MAX_CONNECTIONS" in closed.value.rcvd.reason) == (4429, True)
         async with tenant.socket("bob") as socket:
             await socket.connection.send("x" * 1501)
-            assert await ended(socket.connection) == (1009, "HUB_WEBSOCKET_MESSAGE_MAX_BYTES")
+            assert await close_reason(socket.connection) == (1009, "HUB_WEBSOCKET_MESSAGE_MAX_BYTES")
         async with tenant.socket() as socket:
             await socket.subscribe("subscription { receipts { id } }", "a")
             await socket.subscribe("subscription { receipts { id } }", "b")
@@ -297,7 +297,7 @@ async def test_every_limit_is_a_setting_named_in_its_error(servers: tuple[Mongod
             assert "HUB_TENANT_MAX_RECEIPT_STREAMS" in error["message"]
 
 
-async def ended(connection: ClientConnection) -> tuple[int, str]:
+async def close_reason(connection: ClientConnection) -> tuple[int, str]:
     """Return the close code, and the setting in its reason."""
     async with asyncio.timeout(5):
         with pytest.raises(ConnectionClosed) as closed:

@@ -39,7 +39,7 @@ async def put(lanes: Lanes, priority: str, tenant: str, many: int) -> None:
     assert not await lanes.put(entries)
 
 
-def shares(accepted: list[tuple[str, str]], word: int) -> Counter[str]:
+def count_by(accepted: list[tuple[str, str]], word: int) -> Counter[str]:
     """Count the ids of each priority (0) or tenant (1)."""
     assert all(lane == lane_of("EMAIL", *id.split("/")[:2]) for lane, id in accepted)
     return Counter(id.split("/")[word] for _, id in accepted)
@@ -53,8 +53,8 @@ async def test_critical_goes_first_and_low_is_not_starved(lanes: Lanes) -> None:
     for _ in range(rounds):
         ids = await lanes.take("EMAIL", 10, 10, {})
         accepted += ids
-        await put(lanes, "CRITICAL", "acme", shares(ids, 0)["CRITICAL"])
-    found = shares(accepted, 0)
+        await put(lanes, "CRITICAL", "acme", count_by(ids, 0)["CRITICAL"])
+    found = count_by(accepted, 0)
     log.info("of %d taken while CRITICAL never ended: %s", len(accepted), dict(found))
     assert len(accepted) == 10 * rounds
     assert found["CRITICAL"] > 0.9 * len(accepted)
@@ -65,11 +65,11 @@ async def test_tenants_take_turns_within_their_limits(lanes: Lanes) -> None:
     await put(lanes, "HIGH", "flood", 900)
     await put(lanes, "HIGH", "small", 3)
     await put(lanes, "HIGH", "other", 3)
-    assert shares(await lanes.take("EMAIL", 12, 9, {}), 1) == {"flood": 6, "small": 3, "other": 3}
-    assert shares(await lanes.take("EMAIL", 12, 9, {"flood": 2}), 1) == {"flood": 7}
+    assert count_by(await lanes.take("EMAIL", 12, 9, {}), 1) == {"flood": 6, "small": 3, "other": 3}
+    assert count_by(await lanes.take("EMAIL", 12, 9, {"flood": 2}), 1) == {"flood": 7}
     assert await lanes.take("EMAIL", 12, 9, {"flood": 9}) == []
     await put(lanes, "LOW", "small", 1)
-    assert shares(await lanes.take("EMAIL", 12, 9, {"flood": 9}), 1) == {"small": 1}
+    assert count_by(await lanes.take("EMAIL", 12, 9, {"flood": 9}), 1) == {"small": 1}
     assert len(await lanes.take("EMAIL", 12, 12, {})) == 12, "skipped ids are still there"
 
 
@@ -128,17 +128,17 @@ async def flood(tenant: Tenant, user: str, many: int, **more: object) -> None:
         await tenant.execute(SEND_MANY, inputs=[one | {"channels": ["WEBHOOK"]}] * min(AT_ONCE, many - start))
 
 
-async def waits_s(tenant: Tenant, outside: FakeChannels, many: int) -> list[float]:
+async def waits_s(tenant: Tenant, fakes: FakeChannels, many: int) -> list[float]:
     """Return how long each of `many` HIGH deliveries takes, one after another, from the call of `send` to its
     arrival."""
     waits = []
     for _ in range(many):
         started_at = time.monotonic()
-        before = len(outside.receiver.bodies["/bob"])
+        before = len(fakes.receiver.bodies["/bob"])
         await tenant.send("bob", channels=["WEBHOOK"], priority="HIGH")
 
         async def arrived(before: int = before) -> bool:
-            return len(outside.receiver.bodies["/bob"]) > before
+            return len(fakes.receiver.bodies["/bob"]) > before
 
         await eventually(arrived, 60)
         waits.append(time.monotonic() - started_at)
@@ -155,24 +155,24 @@ async def test_flood_and_hanging_endpoints_of_one_tenant_do_not_delay_another(se
     mongod, redis = servers
     settings: dict[str, Any] = {"delivery_concurrency": "40", "provider_timeout_s": "5", "rate_limit_per_user": "0"}
     many = scaled(20, 200)
-    async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, small, outside):
+    async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, small, fakes):
         async with Tenant("flood", deployment.urls) as big, Tenant("hung", deployment.urls) as hung:
-            await outside.join(small, "bob", channels=["WEBHOOK"])
-            await outside.join(big, "alice", channels=["WEBHOOK"])
-            await outside.join(hung, "carol", channels=["WEBHOOK"])
-            outside.slow(0.2)
+            await fakes.add_addresses(small, "bob", channels=["WEBHOOK"])
+            await fakes.add_addresses(big, "alice", channels=["WEBHOOK"])
+            await fakes.add_addresses(hung, "carol", channels=["WEBHOOK"])
+            fakes.set_delay(0.2)
             gate = asyncio.Event()
-            outside.receiver.responses["/carol"] = lambda *_: gate
-            outside.receiver.responses["/bob"] = lambda *_: 0.0
-            alone = await waits_s(small, outside, many)
+            fakes.receiver.responses["/carol"] = lambda *_: gate
+            fakes.receiver.responses["/bob"] = lambda *_: 0.0
+            alone = await waits_s(small, fakes, many)
             started_at = time.monotonic()
             await flood(big, "alice", FLOOD, priority="HIGH")
-            concurrent = await waits_s(small, outside, many)
-            assert len(outside.receiver.bodies["/alice"]) < FLOOD - AT_ONCE // 4, "it is not over yet"
+            concurrent = await waits_s(small, fakes, many)
+            assert len(fakes.receiver.bodies["/alice"]) < FLOOD - AT_ONCE // 4, "it is not over yet"
             await flood(hung, "carol", 100, priority="CRITICAL")
-            hanging = await waits_s(small, outside, many)
+            hanging = await waits_s(small, fakes, many)
             gate.set()
-            outside.slow(0)
+            fakes.set_delay(0)
             log.info("p50 and p95 of HIGH, ms: alone %s", p50_p95_ms(alone))
             log.info(
                 "next to a flood of %d %s, next to endpoints that hang %s",
@@ -194,16 +194,16 @@ async def test_critical_overtakes_a_batch_of_low_which_continues(servers: tuple[
     ) as (
         deployment,
         tenant,
-        outside,
+        fakes,
     ):
-        await outside.join(tenant, "alice", "bob", channels=["WEBHOOK"])
-        outside.slow(0.01)
+        await fakes.add_addresses(tenant, "alice", "bob", channels=["WEBHOOK"])
+        fakes.set_delay(0.01)
         await deployment.workers[0].stop()
         await flood(tenant, "alice", 100, priority="LOW")
         await flood(tenant, "bob", 300, priority="CRITICAL")
         await deployment.workers[0].start()
         found = await wait_until_settled(tenant, 400, 60)
-        arrivals = outside.arrivals()
+        arrivals = fakes.arrivals()
         order = [d["userId"] for d in sorted(found, key=lambda d: arrivals[d["id"]])]
         last = len(order) - order[::-1].index("bob")
         log.info("%d LOW arrived among the first %d, until the last CRITICAL had", order[:last].count("alice"), last)

@@ -41,7 +41,7 @@ async def test_error_responses_have_a_request_id(tenant: Tenant, accept: str, to
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenMailbox:
     """A user with an unreadable mailbox, the id of a notification, and a cursor from before it."""
 
     user: str
@@ -50,17 +50,17 @@ class Broken:
 
 
 @pytest.fixture
-async def broken(tenant: Tenant, database: Database) -> AsyncIterator[Broken]:
+async def broken_mailbox(tenant: Tenant, database: Database) -> AsyncIterator[BrokenMailbox]:
     await tenant.send("ann")
     before = (await tenant.inbox("ann"))["position"]
     await tenant.send("ann", title="a secret title", body="a secret body")
     id = (await tenant.inbox("ann"))["nodes"][0]["id"]
     await database.mailboxes.update_one({"_id": f"{tenant.name}/ann"}, {"$unset": {"unread": ""}})
-    yield Broken("ann", id, before)
+    yield BrokenMailbox("ann", id, before)
     await database.mailboxes.update_one({"_id": f"{tenant.name}/ann"}, {"$set": {"unread": 2}})
 
 
-def the_fault(deployment: Deployment, tenant: Tenant, request_id: str, user: str = "ann") -> str:
+def internal_error_traceback(deployment: Deployment, tenant: Tenant, request_id: str, user: str = "ann") -> str:
     """Return the traceback of the only line about an internal error. It contains the caller and no data."""
     [line] = log_lines(*deployment.apis, request_id=request_id, level="error")
     assert (line["event"], line["tenant"], line["user"]) == ("internal_error", tenant.name, user)
@@ -71,29 +71,29 @@ def the_fault(deployment: Deployment, tenant: Tenant, request_id: str, user: str
 
 
 async def test_internal_error_over_http_is_one_line_in_the_log(
-    tenant: Tenant, deployment: Deployment, broken: Broken
+    tenant: Tenant, deployment: Deployment, broken_mailbox: BrokenMailbox
 ) -> None:
     id = uuid4().hex
-    response = await tenant.execute_raw(INBOX, user=broken.user, headers={"x-request-id": id})
+    response = await tenant.execute_raw(INBOX, user=broken_mailbox.user, headers={"x-request-id": id})
     assert response["errors"][0]["extensions"] == {"code": INTERNAL, "requestId": id}
-    the_fault(deployment, tenant, id)
+    internal_error_traceback(deployment, tenant, id)
 
 
 async def test_several_internal_errors_of_one_request_are_one_line(
-    tenant: Tenant, deployment: Deployment, broken: Broken
+    tenant: Tenant, deployment: Deployment, broken_mailbox: BrokenMailbox
 ) -> None:
     id = uuid4().hex
     query = "query ($id: ID!) { a: user(id: $id) { inbox { unread } } b: user(id: $id) { inbox { unseen } } }"
-    response = await tenant.execute_raw(query, headers={"x-request-id": id}, id=broken.user)
+    response = await tenant.execute_raw(query, headers={"x-request-id": id}, id=broken_mailbox.user)
     assert [error["extensions"]["requestId"] for error in response["errors"]] == [id, id]
-    assert the_fault(deployment, tenant, id, user="").count("Missing fields: unread") == 2
+    assert internal_error_traceback(deployment, tenant, id, user="").count("Missing fields: unread") == 2
 
 
 async def test_internal_error_over_sse_is_one_line_in_the_log(
-    tenant: Tenant, deployment: Deployment, broken: Broken
+    tenant: Tenant, deployment: Deployment, broken_mailbox: BrokenMailbox
 ) -> None:
-    sent = {"authorization": f"Bearer {tenant.token(broken.user)}", "accept": "text/event-stream"}
-    for query, variables in ((FEED, {"after": broken.before}), (INBOX, {})):
+    sent = {"authorization": f"Bearer {tenant.token(broken_mailbox.user)}", "accept": "text/event-stream"}
+    for query, variables in ((FEED, {"after": broken_mailbox.before}), (INBOX, {})):
         id = uuid4().hex
         body = {"query": query, "variables": variables}
         headers = {**sent, "x-request-id": id}
@@ -102,18 +102,18 @@ async def test_internal_error_over_sse_is_one_line_in_the_log(
             events = await response.text()
         assert f'"requestId":"{id}"' in events
         assert events.endswith("event: complete\ndata:\n\n")
-        the_fault(deployment, tenant, id)
+        internal_error_traceback(deployment, tenant, id)
 
 
 async def test_internal_error_over_websocket_is_one_line_in_the_log(
-    tenant: Tenant, deployment: Deployment, broken: Broken
+    tenant: Tenant, deployment: Deployment, broken_mailbox: BrokenMailbox
 ) -> None:
-    for query, variables in ((FEED, {"after": broken.before}), (INBOX, {})):
-        async with tenant.socket(broken.user) as socket:
+    for query, variables in ((FEED, {"after": broken_mailbox.before}), (INBOX, {})):
+        async with tenant.socket(broken_mailbox.user) as socket:
             with pytest.raises(GraphQLErrors) as refused:
                 await anext(await socket.subscribe(query, variables=variables))
         assert refused.value.code == INTERNAL
-        the_fault(deployment, tenant, refused.value.errors[0]["extensions"]["requestId"])
+        internal_error_traceback(deployment, tenant, refused.value.errors[0]["extensions"]["requestId"])
 
 
 async def test_mongodb_errors_are_logged_without_documents(
@@ -127,7 +127,7 @@ async def test_mongodb_errors_are_logged_without_documents(
     finally:
         await database.command("collMod", "notifications", validator={})
     assert response["errors"][0]["extensions"] == {"code": INTERNAL, "requestId": id}
-    assert "BulkWriteError: batch op errors occurred" in the_fault(deployment, tenant, id, user="")
+    assert "BulkWriteError: batch op errors occurred" in internal_error_traceback(deployment, tenant, id, user="")
     assert not any(title in api.log for api in deployment.apis)
 
 

@@ -62,7 +62,7 @@ FRAMES: dict[str, tuple[bytes, int]] = {
 }
 
 
-class Wire:
+class RawClient:
     """A connection to an API process that sends raw bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -90,12 +90,12 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(tenant: Tenant) -> AsyncIterator[Wire]:
+async def open_client(tenant: Tenant) -> AsyncIterator[RawClient]:
     to = urlsplit(tenant.next_url())
     reader, writer = await asyncio.open_connection(to.hostname, to.port)
     try:
         async with asyncio.timeout(HANG_S):
-            yield Wire(reader, writer)
+            yield RawClient(reader, writer)
     finally:
         writer.transport.abort()
 
@@ -103,7 +103,7 @@ async def wire(tenant: Tenant) -> AsyncIterator[Wire]:
 @pytest.mark.parametrize("what", FRAMES)
 async def test_invalid_frame_closes_the_socket(tenant: Tenant, stopwatch: Stopwatch, what: str) -> None:
     sent, code = FRAMES[what]
-    async with wire(tenant) as connection:
+    async with open_client(tenant) as connection:
         connection.writer.write(handshake())
         assert await connection.status() == 101
         with stopwatch(what):
@@ -128,14 +128,14 @@ async def test_invalid_frame_closes_the_socket(tenant: Tenant, stopwatch: Stopwa
     ],
 )
 async def test_socket_aborted_in_the_middle_is_released(tenant: Tenant, left: bytes) -> None:
-    async with wire(tenant) as connection:
+    async with open_client(tenant) as connection:
         connection.writer.write(handshake() + left)
         assert await connection.status() == 101
     assert (await tenant.execute("{ me { id } }", user="alice"))["me"]
 
 
 async def status(tenant: Tenant, stopwatch: Stopwatch, what: str, sent: bytes) -> int:
-    async with wire(tenant) as connection:
+    async with open_client(tenant) as connection:
         with stopwatch(what):
             connection.writer.write(sent)
             return await connection.status()
@@ -300,7 +300,7 @@ async def test_nonsense_headers_are_harmless(tenant: Tenant, stopwatch: Stopwatc
     ids=lambda query: str(query)[:60],
 )
 async def test_unknown_paths_are_rejected(tenant: Tenant, stopwatch: Stopwatch, query: str) -> None:
-    async with wire(tenant) as connection:
+    async with open_client(tenant) as connection:
         with stopwatch(query[:60]):
             lines = [f"GET /graphql{query} HTTP/1.1", "host: x", f"authorization: Bearer {tenant.token('alice')}"]
             connection.writer.write("\r\n".join([*lines, "", ""]).encode())
@@ -312,7 +312,7 @@ async def test_unknown_paths_are_rejected(tenant: Tenant, stopwatch: Stopwatch, 
 
 async def test_incomplete_body_is_released(tenant: Tenant) -> None:
     for length, sent in ((100, b'{"query":'), (1 << 20, b"x" * 100_000), (27, b"")):
-        async with wire(tenant) as connection:
+        async with open_client(tenant) as connection:
             token = f"authorization: Bearer {tenant.token('alice')}"
             connection.writer.write(posted(sent, f"content-length: {length}", AS_JSON, token))
             await connection.writer.drain()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("no_internal_errors")
 BAD_REQUEST = 4400
 UNAUTHORIZED = 4401
 FORBIDDEN = 4403
-EXISTS = 4409
+ALREADY_EXISTS = 4409
 TOO_MANY = 4429
 LEVELS = 60
 
@@ -29,7 +29,7 @@ def subscribe(payload: Any = None, **more: Any) -> str:
     return json.dumps({"id": "1", "type": "subscribe", "payload": payload, **more})
 
 
-def bomb(levels: int = LEVELS) -> str:
+def fragment_bomb(levels: int = LEVELS) -> str:
     """Return chained fragments that double each time: 2 ** levels fields in a few kilobytes."""
     chain = "".join(f"fragment f{n} on Query {{ ...f{n + 1} ...f{n + 1} }} " for n in range(levels))
     return f"{{ ...f0 }} {chain} fragment f{levels} on Query {{ __typename }}"
@@ -161,13 +161,13 @@ HARMLESS: dict[str, Json] = {
         "payload": {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "x"}}},
     },
 }
-REFUSED_OPERATIONS = {
+INVALID_OPERATIONS = {
     "nothing to parse": {"query": "{"},
     "an empty query": {"query": " "},
     "an unknown field": {"query": "{ nothing }"},
     "an unknown operation": {"query": "{ __typename }", "operationName": "Other"},
     "two operations and no name": {"query": "query A { __typename } query B { __typename }"},
-    "a fragment bomb": {"query": bomb()},
+    "a fragment bomb": {"query": fragment_bomb()},
     "fragments in a circle": {"query": "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }"},
     "a fragment of itself": {"query": "{ ...a } fragment a on Query { ...a }"},
     "too many tokens": {"query": "{ " + "__typename " * 2000 + "}"},
@@ -191,7 +191,7 @@ REFUSED_OPERATIONS = {
 }
 
 
-async def closed_with(connection: ClientConnection) -> int:
+async def close_code(connection: ClientConnection) -> int:
     """Return the code with which the server closes the socket. Earlier messages are skipped."""
     async with asyncio.timeout(5):
         try:
@@ -211,7 +211,7 @@ async def test_malformed_message_before_init_closes_with_the_protocol_code(
     async with connect(url, subprotocols=[SUBPROTOCOL]) as connection:
         with stopwatch(f"before init, {what}"):
             await connection.send(message)
-            assert await closed_with(connection) == code
+            assert await close_code(connection) == code
 
 
 @pytest.mark.parametrize("what", AFTER_INIT)
@@ -222,7 +222,7 @@ async def test_malformed_message_after_init_closes_with_the_protocol_code(
     async with tenant.socket("alice") as socket:
         with stopwatch(f"message, {what}"):
             await socket.connection.send(message)
-            assert await closed_with(socket.connection) == code
+            assert await close_code(socket.connection) == code
 
 
 @pytest.mark.parametrize("what", HARMLESS)
@@ -230,10 +230,10 @@ async def test_harmless_message_keeps_the_socket_open(tenant: Tenant, stopwatch:
     async with tenant.socket("alice") as socket:
         with stopwatch(f"message, {what}"):
             await socket.write(HARMLESS[what])
-            await still_there(socket)
+            await check_open(socket)
 
 
-async def still_there(socket: Socket) -> None:
+async def check_open(socket: Socket) -> None:
     """Check that the socket still responds. Earlier messages are skipped."""
     await socket.write({"type": "ping"})
     async with asyncio.timeout(5):
@@ -253,17 +253,17 @@ async def test_ping_before_init_is_answered(tenant: Tenant) -> None:
 async def test_number_as_operation_id_is_rejected(tenant: Tenant) -> None:
     async with tenant.socket("alice") as socket:
         await socket.connection.send(subscribe({"query": "{ __typename }"}, id=1))
-        await closed_with(socket.connection)
+        await close_code(socket.connection)
     assert socket.connection.close_reason == "`id` of `subscribe` must be a string."
 
 
 async def test_binary_or_huge_message_closes_the_socket(tenant: Tenant) -> None:
     async with tenant.socket("alice") as socket:
         await socket.connection.send(b"\x00\x01")
-        assert await closed_with(socket.connection) == BAD_REQUEST
+        assert await close_code(socket.connection) == BAD_REQUEST
     async with tenant.socket("alice") as socket:
         await socket.connection.send("x" * 200_000)
-        assert await closed_with(socket.connection) == 1009
+        assert await close_code(socket.connection) == 1009
 
 
 async def test_duplicate_operation_id_closes_the_socket(tenant: Tenant) -> None:
@@ -271,20 +271,20 @@ async def test_duplicate_operation_id_closes_the_socket(tenant: Tenant) -> None:
     async with tenant.socket("alice") as socket:
         for _ in range(2):
             await socket.connection.send(subscribe({"query": "subscription { inbox { kind } }"}))
-        assert await closed_with(socket.connection) == EXISTS
+        assert await close_code(socket.connection) == ALREADY_EXISTS
 
 
 async def test_other_subprotocol_is_rejected(tenant: Tenant) -> None:
     url = tenant.next_url().replace("http", "ws", 1)
     async with connect(url) as connection:
-        assert await closed_with(connection) == 4406
+        assert await close_code(connection) == 4406
 
 
-@pytest.mark.parametrize("what", REFUSED_OPERATIONS)
+@pytest.mark.parametrize("what", INVALID_OPERATIONS)
 async def test_invalid_operation_is_rejected_over_http_and_socket(
     tenant: Tenant, stopwatch: Stopwatch, what: str
 ) -> None:
-    request = REFUSED_OPERATIONS[what]
+    request = INVALID_OPERATIONS[what]
     headers = {"authorization": f"Bearer {tenant.token('alice')}"}
     with stopwatch(f"operation, {what}"):
         async with tenant.http.post(tenant.next_url(), json=request, headers=headers) as response:
@@ -296,9 +296,9 @@ async def test_invalid_operation_is_rejected_over_http_and_socket(
         message = await socket.read()
         errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
         assert {error["extensions"]["code"] for error in errors} <= {"BAD_USER_INPUT", "FORBIDDEN"}
-        await still_there(socket)
+        await check_open(socket)
 
 
 async def test_fragment_bomb_is_counted_without_expansion() -> None:
     """2 ** 60 fields: expanding them would never end."""
-    assert find_limit_error(parse(bomb(), max_tokens=1000), Settings(jwt_secret=(SECRET,)))
+    assert find_limit_error(parse(fragment_bomb(), max_tokens=1000), Settings(jwt_secret=(SECRET,)))

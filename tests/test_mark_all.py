@@ -19,7 +19,7 @@ MEANWHILE = 5  # sends into the inbox that is being changed
 FIELDS = {"markAllSeen": "ALL_SEEN", "markAllRead": "ALL_READ", "archiveAll": "ALL_ARCHIVED"}
 
 
-async def seed(database: Database, tenant: Tenant, user: str, count: int) -> None:
+async def insert_inbox(database: Database, tenant: Tenant, user: str, count: int) -> None:
     """Insert an inbox of `count` new notifications, as the hub writes them."""
     key, now = mailbox_of(tenant.name, user), datetime.now(UTC)
     for start in range(1, count + 1, 10_000):
@@ -49,7 +49,7 @@ async def seed(database: Database, tenant: Tenant, user: str, count: int) -> Non
     await database.mailboxes.insert_one(document(head))
 
 
-async def recounted(database: Database, tenant: Tenant, user: str) -> tuple[int, int]:
+async def count_documents(database: Database, tenant: Tenant, user: str) -> tuple[int, int]:
     """Return unread and unseen, counted only from the documents."""
     active = {"mailbox": mailbox_of(tenant.name, user), "archived_at": None, "snoozed_until": None, "removed_at": None}
     found = database.notifications
@@ -65,7 +65,7 @@ async def counts(database: Database, tenant: Tenant, user: str) -> tuple[int, in
     return head["unread"], head["unseen"]
 
 
-class Device:
+class InboxClient:
     """A client that loads the inbox, applies events, and loads it again on RESYNC."""
 
     def __init__(self, tenant: Tenant, user: str, url: str) -> None:
@@ -100,7 +100,7 @@ async def running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def sending(tenant: Tenant, url: str, took_s: list[float]) -> None:
+async def keep_sending(tenant: Tenant, url: str, took_s: list[float]) -> None:
     """Send to other users through that process, one send after another, until cancelled."""
     while True:
         started_at = time.monotonic()
@@ -128,9 +128,9 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
     tenant: Tenant, database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """New, then seen, then read, then archived: each of the three calls changes every notification."""
-    await seed(database, tenant, "alice", MANY)
+    await insert_inbox(database, tenant, "alice", MANY)
     here, exists = tenant.urls
-    device = Device(tenant, "alice", exists)
+    device = InboxClient(tenant, "alice", exists)
     expected = MANY
     async with running(device.run()):
         for field in FIELDS:
@@ -138,7 +138,7 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
             device.kinds.clear()
             took_s: list[float] = []
             meanwhile = asyncio.create_task(surviving(database, tenant, exists))
-            async with running(sending(tenant, here, took_s)):
+            async with running(keep_sending(tenant, here, took_s)):
                 started_at = time.monotonic()
                 async with asyncio.timeout(600):
                     payload = await tenant.mark_all("alice", field, url=here)
@@ -147,7 +147,7 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
             assert payload["changed"] == expected
             unread = expected + MEANWHILE if field == "markAllSeen" else MEANWHILE
             assert (
-                await recounted(database, tenant, "alice")
+                await count_documents(database, tenant, "alice")
                 == await counts(database, tenant, "alice")
                 == (unread, MEANWHILE)
             )
@@ -176,7 +176,7 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
     assert len(fresh.order) == expected
 
 
-async def _up_to_date(database: Database, tenant: Tenant, device: Device) -> bool:
+async def _up_to_date(database: Database, tenant: Tenant, device: InboxClient) -> bool:
     """Return True if the device equals the store."""
     stored = device.replica.unread, device.replica.unseen
     return device.listening and stored == await counts(database, tenant, "alice")
@@ -184,7 +184,7 @@ async def _up_to_date(database: Database, tenant: Tenant, device: Device) -> boo
 
 @pytest.mark.parametrize("field", FIELDS)
 async def test_mark_all_within_one_transaction_is_one_event(tenant: Tenant, database: Database, field: str) -> None:
-    await seed(database, tenant, "alice", 1000)
+    await insert_inbox(database, tenant, "alice", 1000)
     replica = Replica()
     await replica.load(tenant, "alice")
     async with tenant.feed("alice", replica.cursor, url=tenant.urls[0]) as feed:
@@ -196,7 +196,7 @@ async def test_mark_all_within_one_transaction_is_one_event(tenant: Tenant, data
     assert payload["changed"] == 1000
     left = 1000 if field == "markAllSeen" else 0
     assert (payload["unread"], payload["unseen"]) == (events[0]["unread"], events[0]["unseen"]) == (left, 0)
-    assert await recounted(database, tenant, "alice") == (left + 1, 1)
+    assert await count_documents(database, tenant, "alice") == (left + 1, 1)
     for event in events:
         replica.apply(event)
     fresh = Replica()
@@ -220,7 +220,7 @@ async def test_mark_all_twice_changes_nothing_the_second_time(tenant: Tenant, fi
 async def test_mark_all_of_one_more_than_a_transaction_is_one_resync(
     tenant: Tenant, database: Database, field: str
 ) -> None:
-    await seed(database, tenant, "alice", 1001)
+    await insert_inbox(database, tenant, "alice", 1001)
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"]) as feed:
         payload = await tenant.mark_all("alice", field)
         async with asyncio.timeout(10):
@@ -235,7 +235,7 @@ async def test_mark_all_of_one_more_than_a_transaction_is_one_resync(
 
 
 async def test_filtered_mark_all_up_to_100_sends_one_event_each(tenant: Tenant, database: Database) -> None:
-    await seed(database, tenant, "alice", 5)
+    await insert_inbox(database, tenant, "alice", 5)
     await asyncio.gather(*(tenant.send("alice", category="ours") for _ in range(100)))
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"]) as feed:
         payload = await tenant.mark_all("alice", "markAllRead", categories=["ours"])
@@ -246,11 +246,11 @@ async def test_filtered_mark_all_up_to_100_sends_one_event_each(tenant: Tenant, 
     assert {event["notification"]["category"] for event in events[:100]} == {"ours"}
     assert len({event["notification"]["id"] for event in events[:100]}) == 100
     assert events[99]["unread"] == payload["unread"] == 5
-    assert await recounted(database, tenant, "alice") == await counts(database, tenant, "alice") == (6, 6)
+    assert await count_documents(database, tenant, "alice") == await counts(database, tenant, "alice") == (6, 6)
 
 
 async def test_filtered_mark_all_above_100_is_one_resync(tenant: Tenant, database: Database) -> None:
-    await seed(database, tenant, "alice", 5)
+    await insert_inbox(database, tenant, "alice", 5)
     await asyncio.gather(*(tenant.send("alice", category="ours") for _ in range(101)))
     async with tenant.feed("alice", (await tenant.inbox("alice"))["position"]) as feed:
         payload = await tenant.mark_all("alice", "archiveAll", categories=["ours"])
@@ -259,7 +259,7 @@ async def test_filtered_mark_all_above_100_is_one_resync(tenant: Tenant, databas
     assert payload["changed"] == 101
     assert [event["kind"] for event in events] == ["RESYNC"]
     assert (events[0]["unread"], events[0]["unseen"]) == (5, 5)
-    assert await recounted(database, tenant, "alice") == await counts(database, tenant, "alice") == (5, 5)
+    assert await count_documents(database, tenant, "alice") == await counts(database, tenant, "alice") == (5, 5)
     archived = await tenant.inbox("alice", first=100, view="ARCHIVED")
     assert len(archived["nodes"]) == 100
     assert archived["pageInfo"]["hasNextPage"]

@@ -37,14 +37,14 @@ async def test_sns_endpoint_is_created_on_first_use_and_stored(fakes: FakeServer
     amazon.requests.clear()
     assert isinstance(await phones.provider.send(new_message(device=phone_device(APNS))), Sent)
     assert actions(amazon) == ["CreatePlatformEndpoint", "SetEndpointAttributes", "Publish"]
-    [(user, device, arn)] = phones.remembered
+    [(user, device, arn)] = phones.stored_endpoints
     assert (user, device) == ("acme/alice", "d2")
     assert "endpoint/APNS/" in arn
 
     assert isinstance(
         await phones.provider.send(new_message(device=phone_device(APNS))), Sent
     )  # it is not stored, so it is created again
-    assert phones.remembered[1] == phones.remembered[0]
+    assert phones.stored_endpoints[1] == phones.stored_endpoints[0]
     amazon.requests.clear()
     assert isinstance(await phones.provider.send(new_message(device=phone_device(APNS, arn=arn))), Sent)
     assert actions(amazon) == ["Publish"]
@@ -57,7 +57,7 @@ async def test_disabled_endpoint_is_gone_until_the_app_registers_again(fakes: Fa
     await phones.client.set_endpoint_attributes(EndpointArn=arn, Attributes={"Enabled": "false"})
     assert isinstance(await phones.provider.send(new_message(device=phone_device(arn=arn))), Gone)
     assert isinstance(await phones.provider.send(new_message(device=phone_device())), Sent)
-    assert phones.remembered == [("acme/alice", "d2", arn)]
+    assert phones.stored_endpoints == [("acme/alice", "d2", arn)]
 
 
 async def test_existing_endpoint_of_another_user_is_found_and_used(fakes: FakeServers) -> None:
@@ -69,7 +69,7 @@ async def test_existing_endpoint_of_another_user_is_found_and_used(fakes: FakeSe
         CustomUserData="before the hub",
     )
     assert isinstance(await phones.provider.send(new_message(device=phone_device())), Sent)
-    assert phones.remembered == [("acme/alice", "d2", created["EndpointArn"])]
+    assert phones.stored_endpoints == [("acme/alice", "d2", created["EndpointArn"])]
 
 
 async def test_deleted_endpoint_is_created_again(fakes: FakeServers) -> None:
@@ -78,8 +78,8 @@ async def test_deleted_endpoint_is_created_again(fakes: FakeServers) -> None:
     arn = await phones.endpoint()
     await phones.client.delete_endpoint(EndpointArn=arn)
     assert isinstance(await phones.provider.send(new_message(device=phone_device(arn=arn))), Sent)
-    assert len(phones.remembered) == 1
-    assert phones.remembered[0][2] != arn
+    assert len(phones.stored_endpoints) == 1
+    assert phones.stored_endpoints[0][2] != arn
 
 
 async def test_ios_payload_has_the_apns_fields(fakes: FakeServers) -> None:

@@ -19,9 +19,9 @@ from tests.conftest import fresh_servers, scaled
 from tests.processes import Process
 
 TIMEOUT_MS = 3_000
-ASKING = "{ me { id } inbox(first: 3) { unread nodes { id } } preferences { channels { channel enabled } } }"
+QUERY = "{ me { id } inbox(first: 3) { unread nodes { id } } preferences { channels { channel enabled } } }"
 CLIENTS = 50
-FROZEN_S = 8.0  # longer than the deadline of each call
+SUSPENDED_S = 8.0  # longer than the deadline of each call
 PINGS = 60
 STOP_WITHIN_S = 25.0  # HUB_SHUTDOWN_TIMEOUT_S and 5 s, and some time for a slow machine
 
@@ -160,17 +160,17 @@ async def test_api_recovers_after_mongodb_was_suspended_under_load_and_ends_on_s
         stack.callback(api.kill)
         tenant = await stack.enter_async_context(Tenant("frozen", [api.url]))
         await tenant.send("alice", title="One")
-        requesting = [asyncio.create_task(_ask_for_ever(tenant, f"user{n}")) for n in range(CLIENTS)]
+        requesting = [asyncio.create_task(_query_repeatedly(tenant, f"user{n}")) for n in range(CLIENTS)]
         await asyncio.sleep(1)
         mongod.suspend()
         frozen_at = time.monotonic()
         ready = await _ready(api)
         assert ready == 503
-        await asyncio.sleep(FROZEN_S - (time.monotonic() - frozen_at))
+        await asyncio.sleep(SUSPENDED_S - (time.monotonic() - frozen_at))
         mongod.resume()
 
         async def responses() -> bool:
-            response = await tenant.execute_raw(ASKING, user="alice")
+            response = await tenant.execute_raw(QUERY, user="alice")
             return "errors" not in response and await _ready(api) == 200
 
         await eventually(responses, 20)
@@ -183,11 +183,11 @@ async def test_api_recovers_after_mongodb_was_suspended_under_load_and_ends_on_s
         mongod.resume()
 
 
-async def _ask_for_ever(tenant: Tenant, user: str) -> None:
+async def _query_repeatedly(tenant: Tenant, user: str) -> None:
     while True:
         try:
             async with asyncio.timeout(2):
-                await tenant.execute_raw(ASKING, user=user)
+                await tenant.execute_raw(QUERY, user=user)
         except (TimeoutError, aiohttp.ClientError, json.JSONDecodeError):
             continue
         await asyncio.sleep(scaled(0.3, 1.0))

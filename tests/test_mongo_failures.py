@@ -78,7 +78,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(mongo_url: str, redis_url: str) -> AsyncIterator[Scene]:
+async def open_scene(mongo_url: str, redis_url: str) -> AsyncIterator[Scene]:
     """At the end every client holds what is stored, and no process has logged an error."""
     async with Deployment(mongo_url, redis_url, apis=2, workers=1) as deployment:
         async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as tenant:
@@ -92,7 +92,7 @@ async def scene(mongo_url: str, redis_url: str) -> AsyncIterator[Scene]:
         assert not find_log_faults([*deployment.apis, *deployment.workers])
 
 
-async def refused(call: Callable[[], Awaitable[Json]], what: str) -> None:
+async def expect_unavailable(call: Callable[[], Awaitable[Json]], what: str) -> None:
     """Check that the call fails in time, with UNAVAILABLE and no other code."""
     started_at = time.monotonic()
     try:
@@ -104,7 +104,7 @@ async def refused(call: Callable[[], Awaitable[Json]], what: str) -> None:
     assert error_codes(response) == {"UNAVAILABLE"}, f"{what}: {response}"
 
 
-async def subscribed(tenant: Tenant, user: str | None, query: str, **variables: Any) -> Json:
+async def first_message(tenant: Tenant, user: str | None, query: str, **variables: Any) -> Json:
     """Return the first message of a new subscription."""
     async with tenant.socket(user) as socket:
         await socket.subscribe(query, **variables)
@@ -113,7 +113,7 @@ async def subscribed(tenant: Tenant, user: str | None, query: str, **variables: 
         return {"errors": message["payload"]}
 
 
-async def stream(tenant: Tenant, user: str, query: str) -> Json:
+async def first_sse_response(tenant: Tenant, user: str, query: str) -> Json:
     """Return the first response of a new subscription over SSE."""
     headers = {"authorization": f"Bearer {tenant.token(user)}", "accept": "text/event-stream"}
     async with tenant.http.post(tenant.next_url(), json={"query": query}, headers=headers) as response:
@@ -124,20 +124,30 @@ async def stream(tenant: Tenant, user: str, query: str) -> Json:
     raise AssertionError("the stream ended without an answer")
 
 
-async def everything_is_refused(tenant: Tenant, send_id: str) -> None:
+async def expect_all_unavailable(tenant: Tenant, send_id: str) -> None:
     """All at the same time: sends with keys, every kind of call and subscription."""
     calls: list[Awaitable[None]] = []
     for what, query in SERVICE_CALLS.items():
-        calls.append(refused(partial(tenant.execute_raw, query), what))
+        calls.append(expect_unavailable(partial(tenant.execute_raw, query), what))
         key = {"idempotency-key": uuid4().hex}
         if query.startswith("mutation"):
-            calls.append(refused(partial(tenant.execute_raw, query, headers=key), f"{what} with a key"))
+            calls.append(expect_unavailable(partial(tenant.execute_raw, query, headers=key), f"{what} with a key"))
     for what, query in PERSONAL_CALLS.items():
-        calls.append(refused(partial(tenant.execute_raw, query, user="alice"), what))
-    calls.append(refused(lambda: subscribed(tenant, "alice", "subscription { inbox { kind } }"), "inbox subscription"))
-    calls.append(refused(lambda: stream(tenant, "alice", "subscription { inbox { kind } }"), "inbox stream"))
-    calls.append(refused(lambda: subscribed(tenant, None, "subscription { receipts { id } }"), "receipts"))
-    calls.append(refused(lambda: subscribed(tenant, None, RECEIPTS, id=send_id), "receipts of one send"))
+        calls.append(expect_unavailable(partial(tenant.execute_raw, query, user="alice"), what))
+    calls.append(
+        expect_unavailable(
+            lambda: first_message(tenant, "alice", "subscription { inbox { kind } }"), "inbox subscription"
+        )
+    )
+    calls.append(
+        expect_unavailable(
+            lambda: first_sse_response(tenant, "alice", "subscription { inbox { kind } }"), "inbox stream"
+        )
+    )
+    calls.append(
+        expect_unavailable(lambda: first_message(tenant, None, "subscription { receipts { id } }"), "receipts")
+    )
+    calls.append(expect_unavailable(lambda: first_message(tenant, None, RECEIPTS, id=send_id), "receipts of one send"))
     await asyncio.gather(*calls)
 
 
@@ -154,11 +164,11 @@ async def receipts_after(tenant: Tenant, cursor: str, notifications: set[str]) -
         assert not {id for id, times in seen.items() if times > 1}
 
 
-async def freeze(mongod: Mongod) -> None:
+async def suspend(mongod: Mongod) -> None:
     mongod.suspend()
 
 
-async def thaw(mongod: Mongod) -> None:
+async def resume(mongod: Mongod) -> None:
     mongod.resume()
 
 
@@ -170,21 +180,21 @@ async def start(mongod: Mongod) -> None:
     await mongod.start()
 
 
-@pytest.mark.parametrize(("leave", "come_back"), [(freeze, thaw), (kill, start)], ids=["frozen", "killed"])
+@pytest.mark.parametrize(("leave", "come_back"), [(suspend, resume), (kill, start)], ids=["frozen", "killed"])
 async def test_mongodb_outage_returns_unavailable_in_time_and_recovers(
     leave: Callable[[Mongod], Awaitable[None]], come_back: Callable[[Mongod], Awaitable[None]]
 ) -> None:
-    async with fresh_servers() as (mongod, redis), scene(mongod.url, redis.url) as set:
+    async with fresh_servers() as (mongod, redis), open_scene(mongod.url, redis.url) as set:
         tenant = set.tenant
         async with tenant.socket() as socket:
             reader = await socket.subscribe(RECEIPTS)
             send_id, cursor = await first_receipt(tenant, socket)
-            submits = Submits(tenant)
+            submits = Callers(tenant)
             async with submits.going_on():
                 await submits.some_answered(scaled(50, 500))
                 await leave(mongod)
                 for _ in range(scaled(1, 3)):
-                    await everything_is_refused(tenant, send_id)
+                    await expect_all_unavailable(tenant, send_id)
                 started_at = time.monotonic()
                 await come_back(mongod)
                 await retry_until_answered(lambda: tenant.send("dora", title="back"), RECOVERED_S)
@@ -222,7 +232,7 @@ async def first_receipt(tenant: Tenant, socket: Socket) -> tuple[str, str]:
     return send_id, message.result()["payload"]["data"]["receipts"]["cursor"]
 
 
-class Submits:
+class Callers:
     """Callers who send to one user each, one send after another, each with its own key, until it succeeds."""
 
     def __init__(self, tenant: Tenant, callers_a_user: int = 3) -> None:
@@ -293,12 +303,12 @@ async def kill_primary(old: Mongod) -> None:
     old.kill()
 
 
-async def freeze_primary(old: Mongod) -> None:
+async def suspend_primary(old: Mongod) -> None:
     old.suspend()
 
 
 # After a suspension MongoDB itself needs 20 s: the remaining secondary waits for the one from which it copied.
-@pytest.mark.parametrize("lose", [step_down, kill_primary, *([freeze_primary] if FULL_SCALE else [])])
+@pytest.mark.parametrize("lose", [step_down, kill_primary, *([suspend_primary] if FULL_SCALE else [])])
 async def test_new_primary_during_sends_loses_and_duplicates_nothing(
     lose: Callable[[Mongod], Awaitable[None]],
 ) -> None:
@@ -306,8 +316,8 @@ async def test_new_primary_during_sends_loses_and_duplicates_nothing(
         members = ReplicaSet(Path(folder))
         await members.start()
         try:
-            async with fresh_servers() as (_, redis), scene(members.url, redis.url) as set:
-                submits = Submits(set.tenant)
+            async with fresh_servers() as (_, redis), open_scene(members.url, redis.url) as set:
+                submits = Callers(set.tenant)
                 async with submits.going_on():
                     for _ in range(scaled(1, 4)):
                         await submits.some_answered(scaled(50, 200))

@@ -39,10 +39,10 @@ async def test_poison_delivery_fails_after_isolated_calls_and_others_are_deliver
         "lease_max_expirations": str(LAPSES_MAX),
         "retry_schedule": ",".join(["0.1s"] * 9),
     }
-    async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside):
+    async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, fakes):
         [worker] = deployment.workers
-        await outside.join(tenant, "poison", *INNOCENTS, channels=["WEBHOOK"])
-        receiver = outside.receiver
+        await fakes.add_addresses(tenant, "poison", *INNOCENTS, channels=["WEBHOOK"])
+        receiver = fakes.receiver
         receiver.default_response = lambda *_: 0.3
         under_way: list[int] = []
         restarts: list[asyncio.Task[None]] = []
@@ -102,13 +102,13 @@ async def test_suspects_are_isolated_one_after_another_and_others_proceed(
         "lease_margin_s": "10",
     }
     async with (
-        deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside),
+        deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, fakes),
         AsyncMongoClient(mongod.url, tz_aware=True) as client,
     ):
         [worker] = deployment.workers
-        await outside.join(tenant, *INNOCENTS, channels=["WEBHOOK"])
-        created = await tenant.execute_as_admin(ENDPOINT, to=f"{outside.receiver.url}/events")
-        outside.receiver.secrets["/events"] = created["createWebhook"]["secret"]
+        await fakes.add_addresses(tenant, *INNOCENTS, channels=["WEBHOOK"])
+        created = await tenant.execute_as_admin(ENDPOINT, to=f"{fakes.receiver.url}/events")
+        fakes.receiver.secrets["/events"] = created["createWebhook"]["secret"]
         await worker.stop()
         for user in INNOCENTS:
             await tenant.send(user, channels=["WEBHOOK"])
@@ -119,7 +119,7 @@ async def test_suspects_are_isolated_one_after_another_and_others_proceed(
             {"_id": {"$in": suspects}}, {"$set": {"lease_expirations": LAPSES_MAX - ISOLATED_TRIES}}
         )
         calls = Calls()
-        outside.receiver.default_response = lambda key, _: calls.respond(key)
+        fakes.receiver.default_response = lambda key, _: calls.respond(key)
         await worker.start()
 
         async def second() -> bool:
@@ -152,12 +152,12 @@ async def test_expired_calls_are_retried_later_and_uncalled_deliveries_immediate
         "lease_max_expirations": "3",
     }
     async with (
-        deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, outside),
+        deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, fakes),
         AsyncMongoClient(mongod.url, tz_aware=True) as client,
     ):
         users, dead = INNOCENTS[:24], {"claim": "a dead worker's", "status": "PROCESSING", "due_at": clock.now()}
         [worker] = deployment.workers
-        await outside.join(tenant, *users, channels=["WEBHOOK"])
+        await fakes.add_addresses(tenant, *users, channels=["WEBHOOK"])
         await worker.stop()
         for user in users:
             await tenant.send(user, channels=["WEBHOOK"])
@@ -183,10 +183,10 @@ async def test_expired_calls_are_retried_later_and_uncalled_deliveries_immediate
         assert 0 <= waits[0] <= waits[-1] <= 1200
         assert waits[-1] - waits[0] > 300, "spread evenly over twice the step"
         assert {(found[id]["status"], found[id]["lease_expirations"]) for id in called} == {("ACCEPTED", 2)}
-        assert {(found[id]["status"], len(outside.arrivals()[id])) for id in waiting} == {("DELIVERED", 1)}
+        assert {(found[id]["status"], len(fakes.arrivals()[id])) for id in waiting} == {("DELIVERED", 1)}
         assert (found[last]["status"], found[last]["lease_expirations"]) == ("ACCEPTED", 3), (
             "MongoDB may have been unavailable"
         )
         assert found[last]["due_at"] > found[last]["updated_at"]
         assert (found[hopeless]["status"], found[hopeless]["reason"]) == ("FAILED", "POISON")
-        assert outside.arrivals().keys() == set(waiting)
+        assert fakes.arrivals().keys() == set(waiting)

@@ -31,7 +31,7 @@ SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { dup
 log = logging.getLogger(__name__)
 
 
-class Submits:
+class Callers:
     """The calls of callers, and their results: send id by key, and the recipients of each key."""
 
     def __init__(self, tenant: Tenant) -> None:
@@ -126,7 +126,7 @@ async def running(apis: int, **settings: str) -> AsyncIterator[tuple[Deployment,
             assert not find_log_faults(deployment.apis)
 
 
-async def work_off(numbers: list[int], work: Callable[[int], Awaitable[None]]) -> None:
+async def run_calls(numbers: list[int], work: Callable[[int], Awaitable[None]]) -> None:
     """Make all calls, by several concurrent callers."""
 
     async def caller() -> None:
@@ -141,14 +141,14 @@ async def work_off(numbers: list[int], work: Callable[[int], Awaitable[None]]) -
 @pytest.mark.timeout(900)
 async def test_sigkill_of_the_api_during_sends_loses_and_duplicates_nothing() -> None:
     async with running(apis=2) as (deployment, tenant):
-        submits = Submits(tenant)
+        submits = Callers(tenant)
         chosen = random.Random(1)
         started_at = time.monotonic()
         each = SUBMITS // KILLS
         for kill in range(KILLS):
             batch = list(range(kill * each, (kill + 1) * each))
             due = kill * each + chosen.randrange(each // 2)
-            submitting = asyncio.create_task(work_off(batch, submits.submit))
+            submitting = asyncio.create_task(run_calls(batch, submits.submit))
 
             async def so_many(due: int = due) -> bool:
                 return submits.submitted >= due
@@ -195,7 +195,7 @@ async def test_sigterm_under_load_keeps_acknowledged_sends_and_closes_sockets_wi
             headers = {"authorization": f"Bearer {tenant.token('watcher')}", "accept": "text/event-stream"}
             body = {"query": "subscription { inbox { kind } }"}
             async with tenant.http.post(api.url, json=body, headers=headers) as stream:
-                submitting = asyncio.create_task(work_off(list(range(100_000)), submit))
+                submitting = asyncio.create_task(run_calls(list(range(100_000)), submit))
 
                 async def well_under_way() -> bool:
                     return len(acknowledged) > 200

@@ -23,83 +23,83 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def rig(kind: str, fakes: FakeServers) -> ProviderCase:
+async def case(kind: str, fakes: FakeServers) -> ProviderCase:
     return await PROVIDER_CASES[kind](fakes, 10)
 
 
 @pytest.fixture
-async def hasty(kind: str, fakes: FakeServers) -> ProviderCase:
+async def impatient_case(kind: str, fakes: FakeServers) -> ProviderCase:
     """A provider with a timeout of half a second."""
     return await PROVIDER_CASES[kind](fakes, 0.5)
 
 
-async def test_accepted_message_is_sent_once(rig: ProviderCase) -> None:
-    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Sent)
-    assert rig.took() == 1
+async def test_accepted_message_is_sent_once(case: ProviderCase) -> None:
+    assert isinstance(without_secrets(await case.provider.send(case.message())), Sent)
+    assert case.accepted_count() == 1
 
 
-async def test_throttled_message_is_retried_after_the_given_time(rig: ProviderCase) -> None:
-    rig.misbehave("slow_down")
-    outcome = without_secrets(await rig.provider.send(rig.message()))
+async def test_throttled_message_is_retried_after_the_given_time(case: ProviderCase) -> None:
+    case.set_fault("slow_down")
+    outcome = without_secrets(await case.provider.send(case.message()))
     assert isinstance(outcome, Retry)
-    assert outcome.after_s == rig.retry_after_s
-    assert (rig.calls(), rig.took()) == (1, 0)
+    assert outcome.after_s == case.retry_after_s
+    assert (case.calls(), case.accepted_count()) == (1, 0)
 
 
-async def test_server_error_is_retried_by_the_hub_and_not_by_the_client(rig: ProviderCase) -> None:
-    rig.misbehave("down")
-    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Retry)
-    assert rig.calls() == 1
+async def test_server_error_is_retried_by_the_hub_and_not_by_the_client(case: ProviderCase) -> None:
+    case.set_fault("down")
+    assert isinstance(without_secrets(await case.provider.send(case.message())), Retry)
+    assert case.calls() == 1
 
 
-async def test_permanent_error_is_dead(rig: ProviderCase) -> None:
-    rig.misbehave("permanent")
-    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Dead)
-    assert rig.calls() == 1
+async def test_permanent_error_is_dead(case: ProviderCase) -> None:
+    case.set_fault("permanent")
+    assert isinstance(without_secrets(await case.provider.send(case.message())), Dead)
+    assert case.calls() == 1
 
 
-async def test_gone_is_gone(rig: ProviderCase, kind: str) -> None:
+async def test_gone_is_gone(case: ProviderCase, kind: str) -> None:
     if kind == "ses":
         return  # it reports this later, by a bounce
-    rig.misbehave("gone")
-    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Gone)
-    assert rig.calls() == 1
+    case.set_fault("gone")
+    assert isinstance(without_secrets(await case.provider.send(case.message())), Gone)
+    assert case.calls() == 1
 
 
-async def test_hanging_provider_times_out_and_leaves_no_connection(hasty: ProviderCase) -> None:
-    hasty.misbehave(HANG)
+async def test_hanging_provider_times_out_and_leaves_no_connection(impatient_case: ProviderCase) -> None:
+    impatient_case.set_fault(HANG)
     started_at = time.monotonic()
-    outcomes = await asyncio.gather(*(hasty.provider.send(hasty.message()) for _ in range(40)))
+    outcomes = await asyncio.gather(*(impatient_case.provider.send(impatient_case.message()) for _ in range(40)))
     assert time.monotonic() - started_at < 5
     assert all(isinstance(without_secrets(outcome), Retry) for outcome in outcomes)
 
 
-async def test_redirect_is_not_followed(rig: ProviderCase, kind: str) -> None:
+async def test_redirect_is_not_followed(case: ProviderCase, kind: str) -> None:
     if kind == "smtp":
         return  # it sends none
-    rig.misbehave("redirect")
-    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Dead | Retry)
-    assert rig.calls() == 1
+    case.set_fault("redirect")
+    assert isinstance(without_secrets(await case.provider.send(case.message())), Dead | Retry)
+    assert case.calls() == 1
 
 
-async def test_next_message_after_a_failure_is_sent(rig: ProviderCase) -> None:
+async def test_next_message_after_a_failure_is_sent(case: ProviderCase) -> None:
     for fault in ("slow_down", "down", "permanent"):
-        rig.misbehave(fault)
-        await rig.provider.send(rig.message())
-    rig.peer.clear_fault()
-    assert isinstance(await rig.provider.send(rig.message()), Sent)
-    assert rig.took() == 1
+        case.set_fault(fault)
+        await case.provider.send(case.message())
+    case.server.clear_fault()
+    assert isinstance(await case.provider.send(case.message()), Sent)
+    assert case.accepted_count() == 1
 
 
-async def test_concurrent_messages_all_arrive(rig: ProviderCase) -> None:
-    outcomes = await asyncio.gather(*(rig.provider.send(rig.message()) for _ in range(40)))
+async def test_concurrent_messages_all_arrive(case: ProviderCase) -> None:
+    outcomes = await asyncio.gather(*(case.provider.send(case.message()) for _ in range(40)))
     assert all(isinstance(outcome, Sent) for outcome in outcomes)
-    assert rig.took() == 40
+    assert case.accepted_count() == 40
 
 
-async def test_unreachable_provider_is_retried(rig: ProviderCase) -> None:
-    await rig.peer.close()
-    assert isinstance(without_secrets(await rig.provider.send(rig.message())), Retry)
+async def test_unreachable_provider_is_retried(case: ProviderCase) -> None:
+    await case.server.close()
+    assert isinstance(without_secrets(await case.provider.send(case.message())), Retry)
 
 
 @given(st.integers(0, 10**40))

@@ -27,7 +27,7 @@ from tests.provider_setup import SENDER
 
 pytestmark = pytest.mark.serial
 
-EACH = scaled(30, 300)  # sends of a phase
+SENDS_PER_PHASE = scaled(30, 300)  # sends of a phase
 SLOTS = 4
 OPEN_S = 1
 DOWN = {"MAIL": "421 4.3.2 down for a while"}
@@ -38,14 +38,14 @@ log = logging.getLogger(__name__)
 class Traffic:
     """Sends over all channels, and when each of them was called."""
 
-    def __init__(self, tenant: Tenant, outside: FakeChannels, users: list[str]) -> None:
-        self.tenant, self.outside, self.users = tenant, outside, users
+    def __init__(self, tenant: Tenant, fakes: FakeChannels, users: list[str]) -> None:
+        self.tenant, self.fakes, self.users = tenant, fakes, users
         self.begun: dict[str, float] = {}
 
     async def phase(self) -> set[str]:
         """Send several times with short pauses. Return the ids."""
         ids = set()
-        for number in range(EACH):
+        for number in range(SENDS_PER_PHASE):
             started_at = time.monotonic()
             user = self.users[number % len(self.users)]
             id = (await self.tenant.send(user, channels=list(CHANNELS)))["send"]["id"]
@@ -56,7 +56,7 @@ class Traffic:
 
     def p95_ms(self, found: list[Json], sends: set[str]) -> dict[str, int]:
         """Return the time from the call of `send` to the arrival, by channel."""
-        arrivals, waits = self.outside.arrivals(), defaultdict(list)
+        arrivals, waits = self.fakes.arrivals(), defaultdict(list)
         for d in found:
             if d["sendId"] in sends:
                 waits[d["channel"]].append(arrivals[d["id"]][0] - self.begun[d["sendId"]])
@@ -80,7 +80,7 @@ async def test_outage_of_one_provider_does_not_affect_others_and_uses_no_attempt
     }
     settings |= {"redis_prefix": "down:"}
     async with (
-        deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (_, tenant, outside),
+        deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (_, tenant, fakes),
         RedisClient.from_url(redis.url) as client,
     ):
         breakers = Breakers(client, "down:", 0)
@@ -95,11 +95,11 @@ async def test_outage_of_one_provider_does_not_affect_others_and_uses_no_attempt
         async def openings() -> int:
             return int(await client.hget("down:breaker:smtp", "times") or 0)
 
-        await outside.join(tenant, *users)
-        traffic = Traffic(tenant, outside, users)
+        await fakes.add_addresses(tenant, *users)
+        traffic = Traffic(tenant, fakes, users)
         before = await traffic.phase()
-        await wait_until_settled(tenant, EACH * 4, 30)
-        outside.mail.replies = DOWN
+        await wait_until_settled(tenant, SENDS_PER_PHASE * 4, 30)
+        fakes.mail.replies = DOWN
         down = await traffic.phase()
         await eventually(others_there, 30)
         tried: defaultdict[int, list[int]] = defaultdict(list)  # failed calls, by how often the breaker had opened
@@ -115,14 +115,14 @@ async def test_outage_of_one_provider_does_not_affect_others_and_uses_no_attempt
         assert FAILURE_THRESHOLD <= burnt - first <= WINDOW + SLOTS
         held = [d for d in waiting if d["reason"] == "PROVIDER_DOWN"]
         assert {d["status"] for d in held} == {"HELD"}
-        assert sum(not d["attempts"] for d in held) >= EACH - WINDOW - SLOTS - first
-        outside.mail.clear_fault()
-        found = await wait_until_settled(tenant, EACH * 8, 60)
+        assert sum(not d["attempts"] for d in held) >= SENDS_PER_PHASE - WINDOW - SLOTS - first
+        fakes.mail.clear_fault()
+        found = await wait_until_settled(tenant, SENDS_PER_PHASE * 8, 60)
         assert await breakers.list_open() == {}
         then, now = traffic.p95_ms(found, before), traffic.p95_ms(found, down)
         log.info("p95 in ms before %s, and while mail was down %s; %d mails tried in vain", then, now, burnt + 1)
         assert {d["status"] for d in found} == {"SENT", "DELIVERED"}
-        assert {id: len(times) for id, times in outside.arrivals().items()} == {d["id"]: 1 for d in found}
+        assert {id: len(times) for id, times in fakes.arrivals().items()} == {d["id"]: 1 for d in found}
         for channel in CHANNELS[1:]:
             assert now[channel] < then[channel] + 500
 
@@ -136,9 +136,9 @@ async def test_email_falls_back_to_the_second_provider_immediately(servers: tupl
         "ses_from": SENDER,
         "retry_schedule": "600s",
     }
-    async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (_, tenant, outside):
-        await outside.join(tenant, *users, channels=["EMAIL"])
-        outside.mail.replies = DOWN
+    async with deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (_, tenant, fakes):
+        await fakes.add_addresses(tenant, *users, channels=["EMAIL"])
+        fakes.mail.replies = DOWN
         for _ in range(8):
             await tenant.send(*users, channels=["EMAIL"])
         await wait_until_settled(tenant, 40, 30)
@@ -148,26 +148,26 @@ async def test_email_falls_back_to_the_second_provider_immediately(servers: tupl
             await asyncio.sleep(0.3)
         found = await wait_until_settled(tenant, 60, 30)
         assert {d["status"] for d in found} == {"SENT"}
-        assert outside.mail.emails == []
+        assert fakes.mail.emails == []
         ways = [[(attempt["provider"], attempt["ok"]) for attempt in d["attempts"]] for d in found]
         tried = ways.count([("smtp", False), ("ses", True)])
         log.info("of %d mails %d were tried at the first provider", len(found), tried)
         assert tried + ways.count([("ses", True)]) == len(found)
         assert FAILURE_THRESHOLD < tried <= WINDOW + SLOTS + 4
-        outside.mail.clear_fault()
+        fakes.mail.clear_fault()
 
         async def first_again() -> bool:
             await tenant.send(users[0], channels=["EMAIL"])
-            return bool(outside.mail.emails)
+            return bool(fakes.mail.emails)
 
         await eventually(first_again, 20)
 
 
 async def test_gone_browser_is_called_once_and_an_outage_removes_no_device(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
-    async with deployment_with_channels(mongod.url, redis.url, workers=1) as (_, tenant, outside):
-        removed, away, well = [await outside.browser(tenant, "alice") for _ in range(3)]
-        outside.push.replies = {removed: [410], away: [503, 503]}
+    async with deployment_with_channels(mongod.url, redis.url, workers=1) as (_, tenant, fakes):
+        removed, away, well = [await fakes.add_browser(tenant, "alice") for _ in range(3)]
+        fakes.push.replies = {removed: [410], away: [503, 503]}
 
         async def devices() -> int:
             return len((await tenant.execute("{ me { devices { id } } }", user="alice"))["me"]["devices"])
@@ -183,7 +183,7 @@ async def test_gone_browser_is_called_once_and_an_outage_removes_no_device(serve
         await tenant.send("alice", channels=["WEB_PUSH"])
         await wait_for_deliveries(tenant, "SENT", 4)
         assert len(await list_all_deliveries(tenant)) == 5
-        assert outside.push.call_counts == {removed: 1, away: 4, well: 2}
+        assert fakes.push.call_counts == {removed: 1, away: 4, well: 2}
         assert await devices() == 2
 
 
@@ -194,9 +194,9 @@ async def test_only_the_address_that_was_called_is_suppressed(
     async with deployment_with_channels(mongod.url, redis.url, workers=1, provider_timeout_s="10") as (
         _,
         tenant,
-        outside,
+        fakes,
     ):
-        requested, moved, response = asyncio.Event(), asyncio.Event(), outside.mail._reply
+        requested, moved, response = asyncio.Event(), asyncio.Event(), fakes.mail._reply
 
         async def slow(command: str) -> str | None:
             if command == "RCPT":
@@ -207,8 +207,8 @@ async def test_only_the_address_that_was_called_is_suppressed(
         async def living_at(address: str) -> None:
             await tenant.execute(UPSERT_USERS, users=[{"id": "alice", "email": f"{address}@people.example"}])
 
-        monkeypatch.setattr(outside.mail, "_reply", slow)
-        outside.mail.replies = {"RCPT": "550 5.1.1 <{address}>: no such user"}
+        monkeypatch.setattr(fakes.mail, "_reply", slow)
+        fakes.mail.replies = {"RCPT": "550 5.1.1 <{address}>: no such user"}
         await living_at("old")
         await tenant.send("alice", channels=["EMAIL"])
         await asyncio.wait_for(requested.wait(), 20)
@@ -216,7 +216,7 @@ async def test_only_the_address_that_was_called_is_suppressed(
         moved.set()
         [failed] = await wait_for_deliveries(tenant, "FAILED")
         assert failed["reason"] == "ADDRESS_GONE"
-        outside.mail.clear_fault()
+        fakes.mail.clear_fault()
 
         async def recounted(status: str) -> bool:
             """Send another one. Return how it ends."""
@@ -232,4 +232,4 @@ async def test_only_the_address_that_was_called_is_suppressed(
         assert await recounted("SENT"), "at the new address"
         await living_at("old")
         assert await eventually(lambda: recounted("SKIPPED"), 20)
-        assert [email["to"] for email in outside.mail.emails] == ["new@people.example"]
+        assert [email["to"] for email in fakes.mail.emails] == ["new@people.example"]

@@ -68,7 +68,7 @@ def test_queries_of_the_front_end_and_the_docs_are_within_the_cost_limit() -> No
         assert cost(text)[1] is None, (text, cost(text))
 
 
-async def ask_refused(tenant: Tenant, text: str, user: str | None = None, **variables: Any) -> str:
+async def expect_rejection(tenant: Tenant, text: str, user: str | None = None, **variables: Any) -> str:
     response = await tenant.execute_raw(text, user=user, **variables)
     [error] = response["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
@@ -79,17 +79,17 @@ async def ask_refused(tenant: Tenant, text: str, user: str | None = None, **vari
 async def test_operation_that_multiplies_lists_is_rejected_with_its_cost(tenant: Tenant) -> None:
     aliases = " ".join(f"p{n}: preferences {{ ...P }}" for n in range(90))
     fragment = f"fragment P on Preferences {PREFERENCES.removeprefix('preferences')}"
-    received = await ask_refused(tenant, "{ me { %s } } %s" % (aliases, fragment), "alice")
+    received = await expect_rejection(tenant, "{ me { %s } } %s" % (aliases, fragment), "alice")
     assert re.search(r"costs [\d,]+, more than 10,000 \(HUB_QUERY_MAX_COST\)", received)
     inboxes = " ".join(f"i{n}: inbox(first: 100) {{ nodes {{ id title body data }} }}" for n in range(10))
-    assert "HUB_QUERY_MAX_COST" in await ask_refused(tenant, "{ %s }" % inboxes, "alice")
+    assert "HUB_QUERY_MAX_COST" in await expect_rejection(tenant, "{ %s }" % inboxes, "alice")
     many = " ".join(f"i{n}: inbox(first: 100) {{ nodes {{ id }} }}" for n in range(60))
-    received = await ask_refused(tenant, "{ %s }" % " ".join(f"m{n}: me {{ {many} }}" for n in range(10)), "alice")
+    received = await expect_rejection(tenant, "{ %s }" % " ".join(f"m{n}: me {{ {many} }}" for n in range(10)), "alice")
     assert "HUB_QUERY_MAX" in received
     few = " ".join(f"i{n}: inbox(first: 1) {{ nodes {{ id }} }}" for n in range(21))
-    assert "21 pages of lists" in await ask_refused(tenant, "{ me { %s } }" % few, "alice")
+    assert "21 pages of lists" in await expect_rejection(tenant, "{ me { %s } }" % few, "alice")
     users = [{"id": f"user{n}"} for n in range(120)]
-    assert "HUB_QUERY_MAX_COST" in await ask_refused(tenant, UPSERT % PREFERENCES, users=users)
+    assert "HUB_QUERY_MAX_COST" in await expect_rejection(tenant, UPSERT % PREFERENCES, users=users)
     found = await tenant.execute_raw('{ user(id: "user0") { id } }')
     assert found["data"]["user"] is None  # it was rejected before it ran
 

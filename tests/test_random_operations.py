@@ -58,15 +58,15 @@ async def test_random_operations_leave_all_clients_and_the_store_equal(
 
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(follow_inboxes(*staying))
-        await stack.enter_async_context(follow_inboxes(*returning, cut=Random(f"{seed}/returning"), most=60))
-        await stack.enter_async_context(follow_inboxes(*hasty, cut=Random(f"{seed}/hasty"), most=3))
+        await stack.enter_async_context(follow_inboxes(*returning, cut=Random(f"{seed}/returning"), max_events=60))
+        await stack.enter_async_context(follow_inboxes(*hasty, cut=Random(f"{seed}/hasty"), max_events=3))
         async with asyncio.TaskGroup() as group:
             for actor in range(ACTORS):
                 group.create_task(act(Random(f"{seed}/{actor}")))
             group.create_task(change_much())
 
         async def nothing_due() -> bool:
-            return not await stored.due(datetime.now(UTC) + timedelta(minutes=10))
+            return not await stored.count_due(datetime.now(UTC) + timedelta(minutes=10))
 
         await eventually(nothing_due, SETTLED_WITHIN_S)
         heads = {user: await stored.mailbox(user) for user in USERS}
@@ -89,9 +89,9 @@ async def test_random_operations_leave_all_clients_and_the_store_equal(
                 assert watcher.replica.counts == watcher.replica.recounted == counts, (user, watcher.resyncs)
         assert await views(tenant, user) == expected_views(found), user
     assert (
-        crowd.sent.items() <= (await stored.per_send()).items()
+        crowd.sent.items() <= (await stored.count_per_send()).items()
     )  # a successful send is stored for every recipient, once
-    print(Counter(event["kind"] for watcher in staying for event in watcher.told))  # noqa: T201
+    print(Counter(event["kind"] for watcher in staying for event in watcher.events))  # noqa: T201
 
 
 async def test_concurrent_large_filtered_changes_reach_open_clients(tenant: Tenant, stored: StoredTenant) -> None:
@@ -129,7 +129,7 @@ async def test_snoozes_of_one_send_that_end_together_return_to_each_user(tenant:
             await tenant.mark(watcher.user, "snooze", id, until=until)
 
         async def awake() -> bool:
-            return not await stored.due(datetime.now(UTC) + timedelta(minutes=10))
+            return not await stored.count_due(datetime.now(UTC) + timedelta(minutes=10))
 
         await eventually(awake)
         for index, watcher in enumerate(watchers):

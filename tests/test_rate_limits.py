@@ -14,36 +14,36 @@ from tests.client import GraphQLErrors, Tenant, eventually
 from tests.conftest import fresh_servers
 from tests.processes import SECRET, Deployment
 
-MOST = 20
+MAX_REQUESTS = 20
 
 
 @pytest.fixture(scope="module")
-async def strict(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+async def limited_hub(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
     mongod, redis = servers
-    settings = {"rate_limit_per_user": str(MOST), "rate_limit_window_s": "3600", "redis_prefix": "strict:"}
+    settings = {"rate_limit_per_user": str(MAX_REQUESTS), "rate_limit_window_s": "3600", "redis_prefix": "strict:"}
     async with Deployment(mongod.url, redis.url, apis=2, workers=0, **settings) as running:
         yield running
 
 
-async def test_rate_limit_is_shared_by_processes_and_returns_429_with_headers(strict: Deployment) -> None:
-    async with Tenant("rates", strict.urls) as tenant:
-        for _ in range(MOST):
-            await tenant.inbox("alice", url=strict.urls[0])
+async def test_rate_limit_is_shared_by_processes_and_returns_429_with_headers(limited_hub: Deployment) -> None:
+    async with Tenant("rates", limited_hub.urls) as tenant:
+        for _ in range(MAX_REQUESTS):
+            await tenant.inbox("alice", url=limited_hub.urls[0])
 
         async def refused_elsewhere() -> bool:
             try:
-                await tenant.inbox("alice", url=strict.urls[1])
+                await tenant.inbox("alice", url=limited_hub.urls[1])
             except GraphQLErrors as refused:
                 return refused.code == "RATE_LIMITED"
             return False
 
         await eventually(refused_elsewhere)
         headers = {"authorization": f"Bearer {tenant.token('alice')}"}
-        async with tenant.http.post(strict.urls[0], json={"query": "{ __typename }"}, headers=headers) as response:
+        async with tenant.http.post(limited_hub.urls[0], json={"query": "{ __typename }"}, headers=headers) as response:
             result = await response.json()
             assert response.status == 429
             assert int(response.headers["retry-after"]) >= 1
-            assert response.headers["ratelimit-policy"] == f'"user";q={MOST};w=3600'
+            assert response.headers["ratelimit-policy"] == f'"user";q={MAX_REQUESTS};w=3600'
             assert "r=0" in response.headers["ratelimit"]
         extensions = result["errors"][0]["extensions"]
         assert extensions["code"] == "RATE_LIMITED"
@@ -52,9 +52,12 @@ async def test_rate_limit_is_shared_by_processes_and_returns_429_with_headers(st
         await tenant.inbox("bob")  # other users are not delayed
 
 
-async def test_rate_limit_on_a_socket_does_not_close_it(strict: Deployment) -> None:
-    async with Tenant("rates-ws", strict.urls) as tenant, tenant.socket("alice", url=strict.urls[0]) as socket:
-        for turn in range(MOST):
+async def test_rate_limit_on_a_socket_does_not_close_it(limited_hub: Deployment) -> None:
+    async with (
+        Tenant("rates-ws", limited_hub.urls) as tenant,
+        tenant.socket("alice", url=limited_hub.urls[0]) as socket,
+    ):
+        for turn in range(MAX_REQUESTS):
             await socket.write({"id": str(turn), "type": "subscribe", "payload": {"query": "{ __typename }"}})
             assert [(await socket.read())["type"] for _ in range(2)] == ["next", "complete"]
         await socket.write({"id": "more", "type": "subscribe", "payload": {"query": "{ __typename }"}})

@@ -14,25 +14,27 @@ from tests.client import GraphQLErrors, Json, Subscription, Tenant, eventually
 
 RECEIPTS = "subscription ($sendId: ID, $after: Cursor) { receipts(sendId: $sendId, after: $after) { id cursor kind at sendId notificationId userId channel status reason } }"
 LATER = "2090-01-01T00:00:00Z"
-Told = tuple[str, str | None, str | None]
+ReceiptRow = tuple[str, str | None, str | None]
 
 
 @asynccontextmanager
-async def reading(tenant: Tenant, send: str | None = None, after: str | None = None) -> AsyncIterator[Subscription]:
+async def open_receipts(
+    tenant: Tenant, send: str | None = None, after: str | None = None
+) -> AsyncIterator[Subscription]:
     async with tenant.socket() as socket:
         yield await socket.subscribe(RECEIPTS, sendId=send, after=after)
 
 
-def said(receipts: list[Json]) -> list[Told]:
+def receipt_rows(receipts: list[Json]) -> list[ReceiptRow]:
     return [(receipt["kind"], receipt["channel"], receipt["status"]) for receipt in receipts]
 
 
-async def sent(tenant: Tenant, *users: str, **more: Any) -> str:
+async def send_id(tenant: Tenant, *users: str, **more: Any) -> str:
     id: str = (await tenant.send(*users, **more))["send"]["id"]
     return id
 
 
-async def started(tenant: Tenant, feed: Subscription) -> str:
+async def start_cursor(tenant: Tenant, feed: Subscription) -> str:
     """Return a cursor from which a reader of everything has certainly begun: it received a send made after that."""
 
     async def ping() -> None:
@@ -44,7 +46,7 @@ async def started(tenant: Tenant, feed: Subscription) -> str:
     [receipt] = await feed.take(1)
     pinging.cancel()
     await asyncio.gather(pinging, return_exceptions=True)
-    last = await sent(tenant, "last-ping")
+    last = await send_id(tenant, "last-ping")
     while receipt["sendId"] != last:
         [receipt] = await feed.take(1)
     cursor: str = receipt["cursor"]
@@ -52,20 +54,20 @@ async def started(tenant: Tenant, feed: Subscription) -> str:
 
 
 async def test_receipts_of_a_send_start_at_its_beginning(tenant: Tenant) -> None:
-    id = await sent(tenant, "alice", requireAck=True, channels=["IN_APP", "SMS"])
+    id = await send_id(tenant, "alice", requireAck=True, channels=["IN_APP", "SMS"])
     [n] = (await tenant.inbox("alice"))["nodes"]
     for field in ("markSeen", "markRead", "markUnread", "archive", "unarchive", "acknowledge"):
         await tenant.mark("alice", field, n["id"])
     await tenant.mark("alice", "snooze", n["id"], until=LATER)  # not reported to anyone
     await tenant.mark("alice", "markUnread", n["id"])
-    expected: list[Told] = [
+    expected: list[ReceiptRow] = [
         ("DELIVERY", "IN_APP", "DELIVERED"),
         ("DELIVERY", "SMS", "SKIPPED"),
         *((kind, "IN_APP", None) for kind in ("SEEN", "READ", "UNREAD", "ARCHIVED", "READ", "ACKNOWLEDGED", "UNREAD")),
     ]
-    async with reading(tenant, id) as feed:
+    async with open_receipts(tenant, id) as feed:
         receipts = await feed.take(len(expected))
-    assert said(receipts) == expected
+    assert receipt_rows(receipts) == expected
     assert [receipt["reason"] for receipt in receipts] == [None, "NOT_CONFIGURED"] + [None] * 7
     assert {(r["sendId"], r["notificationId"], r["userId"]) for r in receipts} == {(id, n["id"], "alice")}
     assert len({receipt["id"] for receipt in receipts}) == len(expected)
@@ -73,14 +75,14 @@ async def test_receipts_of_a_send_start_at_its_beginning(tenant: Tenant) -> None
 
 
 async def test_receipts_are_live_and_one_per_change(tenant: Tenant) -> None:
-    id = await sent(tenant, "alice", "bob")
-    async with reading(tenant, id) as feed:
+    id = await send_id(tenant, "alice", "bob")
+    async with open_receipts(tenant, id) as feed:
         assert {receipt["userId"] for receipt in await feed.take(2)} == {"alice", "bob"}
         [n] = (await tenant.inbox("alice"))["nodes"]
         for _ in range(2):  # the second call changes nothing
             await tenant.mark("alice", "markRead", n["id"])
         await tenant.mark_all("bob", "archiveAll")
-        assert said(await feed.take(3)) == [
+        assert receipt_rows(await feed.take(3)) == [
             ("SEEN", "IN_APP", None),
             ("READ", "IN_APP", None),
             ("ARCHIVED", "IN_APP", None),
@@ -89,13 +91,16 @@ async def test_receipts_are_live_and_one_per_change(tenant: Tenant) -> None:
 
 async def test_expiry_is_a_receipt(tenant: Tenant) -> None:
     at = rfc3339(datetime.now(UTC) + timedelta(seconds=0.5))
-    async with reading(tenant, await sent(tenant, "alice", expiresAt=at)) as feed:
-        assert said(await feed.take(2)) == [("DELIVERY", "IN_APP", "DELIVERED"), ("DELIVERY", "IN_APP", "EXPIRED")]
+    async with open_receipts(tenant, await send_id(tenant, "alice", expiresAt=at)) as feed:
+        assert receipt_rows(await feed.take(2)) == [
+            ("DELIVERY", "IN_APP", "DELIVERED"),
+            ("DELIVERY", "IN_APP", "EXPIRED"),
+        ]
 
 
 async def test_mark_all_makes_one_receipt_per_notification(tenant: Tenant) -> None:
-    async with reading(tenant) as feed:
-        await started(tenant, feed)
+    async with open_receipts(tenant) as feed:
+        await start_cursor(tenant, feed)
         for _ in range(3):
             await tenant.send("alice")
         await tenant.mark_all("alice", "markAllRead")
@@ -107,17 +112,17 @@ async def test_mark_all_makes_one_receipt_per_notification(tenant: Tenant) -> No
 
 
 async def test_receipts_resumed_after_each_one_lose_none(tenant: Tenant) -> None:
-    async with reading(tenant) as feed:
-        cursor = await started(tenant, feed)
+    async with open_receipts(tenant) as feed:
+        cursor = await start_cursor(tenant, feed)
     expected = []
     for number in range(6):
-        expected.append(("DELIVERY", await sent(tenant, f"u{number}", "v")))
+        expected.append(("DELIVERY", await send_id(tenant, f"u{number}", "v")))
         expected.append(("DELIVERY", expected[-1][1]))
     await tenant.mark_all("v", "markAllSeen")
     received: list[tuple[str, str]] = []
     ids = set()
     while len(received) < 18:
-        async with reading(tenant, after=cursor) as feed:
+        async with open_receipts(tenant, after=cursor) as feed:
             [receipt] = await feed.take(1)
         assert receipt["id"] not in ids
         ids.add(receipt["id"])
@@ -128,7 +133,7 @@ async def test_receipts_resumed_after_each_one_lose_none(tenant: Tenant) -> None
             expected.append(("DELIVERY", ""))
     assert received[:12] == expected[:12]
     assert [kind for kind, _ in received[12:]] == ["SEEN"] * 6
-    async with reading(tenant, after=cursor) as feed:
+    async with open_receipts(tenant, after=cursor) as feed:
         assert (await feed.take(1))[0]["userId"] == "meanwhile"
 
 
@@ -145,7 +150,7 @@ async def test_receipts_resumed_after_each_one_lose_none(tenant: Tenant) -> None
     ],
 )
 async def test_receipts_after_an_unknown_cursor_are_rejected(tenant: Tenant, cursor: bytes) -> None:
-    async with reading(tenant, after=cursor.decode().rstrip("=")) as feed:
+    async with open_receipts(tenant, after=cursor.decode().rstrip("=")) as feed:
         with pytest.raises(GraphQLErrors) as refused:
             await feed.take(1)
     assert refused.value.code == "CURSOR_EXPIRED"
@@ -153,7 +158,7 @@ async def test_receipts_after_an_unknown_cursor_are_rejected(tenant: Tenant, cur
 
 @pytest.mark.parametrize("cursor", ["ü", "a", "not base64!"])
 async def test_receipts_after_an_invalid_cursor_are_rejected(tenant: Tenant, cursor: str) -> None:
-    async with reading(tenant, after=cursor) as feed:
+    async with open_receipts(tenant, after=cursor) as feed:
         with pytest.raises(GraphQLErrors) as refused:
             await feed.take(1)
     assert refused.value.code in {"BAD_USER_INPUT", "CURSOR_EXPIRED"}
@@ -161,7 +166,7 @@ async def test_receipts_after_an_invalid_cursor_are_rejected(tenant: Tenant, cur
 
 async def test_tenant_has_at_most_ten_receipt_streams(tenant: Tenant) -> None:
     url = tenant.urls[0]
-    id = await sent(tenant, "alice")
+    id = await send_id(tenant, "alice")
     async with AsyncExitStack() as stack:
         for _ in range(10):
             socket = await stack.enter_async_context(tenant.socket(url=url))

@@ -21,7 +21,7 @@ from tests.client import Tenant, eventually
 from tests.processes import Process
 from tests.webhook_receiver import WebhookReceiver
 
-PLACES = {
+CUT_FUNCTIONS = {
     "serve": {
         "hub.platform.rate_limiter._sync",
         "hub.live.pubsub._send_heartbeats",
@@ -83,7 +83,7 @@ async def test_connection_cut_during_a_write_ends_no_process_and_loses_nothing(
 
             async def everywhere() -> bool:
                 nonlocal sent
-                missing = PLACES["serve"] - api.cut, PLACES["work"] - worker.cut
+                missing = CUT_FUNCTIONS["serve"] - api.cut, CUT_FUNCTIONS["work"] - worker.cut
                 if not any(missing):
                     return True
                 assert asyncio.get_running_loop().time() < deadline, missing
@@ -113,7 +113,7 @@ async def test_connection_cut_during_a_write_ends_no_process_and_loses_nothing(
         worker.kill()
 
 
-async def put_foreign(redis: RedisClient, keys: dict[str, str]) -> None:
+async def replace_with_wrong_types(redis: RedisClient, keys: dict[str, str]) -> None:
     """Replace every key by one of another type."""
     for key, type_ in keys.items():
         await redis.delete(key)
@@ -155,7 +155,7 @@ async def test_keys_of_a_wrong_type_are_replaced_and_the_queue_continues(
             for key in [f"webhook/{tenant.name}/{receiver.url.removeprefix('http://')}"]:
                 keys |= {f"{prefix}breaker:{key}": "hash", f"{prefix}breaker:{key}:results": "list"}
             for times in (2, 3):
-                await put_foreign(redis, keys)
+                await replace_with_wrong_types(redis, keys)
                 await tenant.send("alice", channels=["WEBHOOK"])
                 await wait_for_deliveries(tenant, "DELIVERED", times, within_s=20)
         for process in (api, worker):
@@ -172,9 +172,9 @@ async def test_breaker_on_keys_of_a_wrong_type_still_opens_and_probes(redis: Red
     breakers = Breakers(redis, prefix, 0.2)
     key = f"{prefix}breaker:smtp"
     keys = {key: "hash", f"{key}:results": "list", f"{key}:probe": "string"}
-    await put_foreign(redis, keys)
+    await replace_with_wrong_types(redis, keys)
     assert await breakers.check(["smtp"]) == {"smtp": -1}
-    await put_foreign(redis, keys)
+    await replace_with_wrong_types(redis, keys)
     assert await breakers.list_open() == {}
     await breakers.record({"smtp": [False] * 10})
     assert list(await breakers.list_open()) == ["smtp"]
@@ -209,7 +209,10 @@ async def test_limiter_on_keys_of_a_wrong_type_counts_again(redis: RedisClient) 
             return found
 
         [foreign] = await eventually(lambda: recounted("a"))
-        for put in (lambda: put_foreign(redis, {foreign.decode(): "string"}), lambda: redis.set(foreign, "much")):
+        for put in (
+            lambda: replace_with_wrong_types(redis, {foreign.decode(): "string"}),
+            lambda: redis.set(foreign, "much"),
+        ):
             await put()
             limiter.check((first, "alice"), (second, "alice"))
 
@@ -230,16 +233,16 @@ async def test_lanes_on_keys_of_a_wrong_type_still_work(redis: RedisClient) -> N
     lanes, lane = Lanes(redis, prefix, 10), "EMAIL/HIGH/acme"
     keys = {f"{prefix}lane:{lane}": "list", f"{prefix}waiting:EMAIL/HIGH": "zset", f"{prefix}wakeup:EMAIL": "list"}
     keys |= {f"{prefix}rotation:EMAIL": "string", f"{prefix}tick_lock:deliveries": "string"}
-    await put_foreign(redis, keys)
+    await replace_with_wrong_types(redis, keys)
     assert await lanes.put([(lane, "one")]) == []
     assert await lanes.take("EMAIL", 10, 10, {}) == [(lane, "one")]
-    await put_foreign(redis, keys)
+    await replace_with_wrong_types(redis, keys)
     assert await lanes.free_capacity([lane]) == [10]
-    await put_foreign(redis, keys)
+    await replace_with_wrong_types(redis, keys)
     assert await lanes.depths(["EMAIL"]) == []
-    await put_foreign(redis, keys)
+    await replace_with_wrong_types(redis, keys)
     assert await lanes.wait_for_wakeup(["EMAIL"], 0.1) is None
-    await put_foreign(redis, keys)
+    await replace_with_wrong_types(redis, keys)
     assert [await lanes.acquire_tick_lock("deliveries", 60_000) for _ in range(2)] == [True, False]
     await redis.set(f"{prefix}tick_lock:deliveries", "for ever")
     assert [await lanes.acquire_tick_lock("deliveries", 60_000) for _ in range(2)] == [True, False]

@@ -56,7 +56,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(through: Callable[[Redis], Awaitable[str]] | None = None) -> AsyncIterator[Scene]:
+async def open_scene(through: Callable[[Redis], Awaitable[str]] | None = None) -> AsyncIterator[Scene]:
     """`through` returns another URL for Redis. At the end every client holds what is stored, and no process has logged
     an
     error."""
@@ -67,7 +67,7 @@ async def scene(through: Callable[[Redis], Awaitable[str]] | None = None) -> Asy
                 await tenant.send(*USERS, title="first")
                 async with open_watchers(tenant, USERS, deployment.urls) as watchers:
                     set = Scene(redis, deployment, tenant, watchers)
-                    await heard(set, "ok")
+                    await wait_for_redis_state(set, "ok")
                     await set.traffic("before")
                     await set.everybody_has_it(AWAY_S, "before")
                     yield set
@@ -75,7 +75,7 @@ async def scene(through: Callable[[Redis], Awaitable[str]] | None = None) -> Asy
             assert not find_log_faults(deployment.apis)
 
 
-async def heard(set: Scene, realtime: str) -> None:
+async def wait_for_redis_state(set: Scene, realtime: str) -> None:
     """Wait until every process reports this state of its connection to Redis."""
 
     async def agreed() -> bool:
@@ -105,11 +105,11 @@ def set_of(watcher: Watcher) -> set[str]:
     return set(watcher.added)
 
 
-async def freeze(redis: Redis) -> None:
+async def suspend(redis: Redis) -> None:
     redis.suspend()
 
 
-async def thaw(redis: Redis) -> None:
+async def resume(redis: Redis) -> None:
     redis.resume()
 
 
@@ -121,15 +121,15 @@ async def start(redis: Redis) -> None:
     await redis.start()
 
 
-@pytest.mark.parametrize(("leave", "come_back"), [(freeze, thaw), (kill, start)], ids=["frozen", "killed"])
+@pytest.mark.parametrize(("leave", "come_back"), [(suspend, resume), (kill, start)], ids=["frozen", "killed"])
 async def test_redis_outage_delays_no_call_and_open_clients_get_every_change(
     leave: Callable[[Redis], Awaitable[None]], come_back: Callable[[Redis], Awaitable[None]]
 ) -> None:
-    async with scene() as set:
+    async with open_scene() as set:
         await leave(set.redis)
         await set.traffic("away")
         await set.everybody_has_it(AWAY_S, "away")
-        await heard(set, "degraded")
+        await wait_for_redis_state(set, "degraded")
         await newcomer_gets_changes(set)
         await set.traffic("still away")
         await set.everybody_has_it(AWAY_S, "still away")
@@ -137,13 +137,13 @@ async def test_redis_outage_delays_no_call_and_open_clients_get_every_change(
         await come_back(set.redis)
         await set.traffic("just after it is back")
         await set.everybody_has_it(BACK_S, "just back")
-        await heard(set, "ok")
+        await wait_for_redis_state(set, "ok")
         await set.traffic("back")
         await set.everybody_has_it(BACK_S, "back")
 
 
 async def test_redis_flushed_under_traffic_open_clients_get_every_change() -> None:
-    async with scene() as set:
+    async with open_scene() as set:
         async with RedisClient.from_url(set.redis.url) as client:
             for number in range(scaled(3, 20)):
                 sending = asyncio.create_task(set.traffic(f"flushed {number}"))
@@ -154,7 +154,7 @@ async def test_redis_flushed_under_traffic_open_clients_get_every_change() -> No
 
 async def test_redis_cutting_subscribers_repeatedly_open_clients_get_every_change() -> None:
     """Messages that are published while a process reconnects are lost for it without an error."""
-    async with scene() as set:
+    async with open_scene() as set:
         async with RedisClient.from_url(set.redis.url) as client:
             cut = 0
             while cut < scaled(5, 40):
@@ -162,10 +162,10 @@ async def test_redis_cutting_subscribers_repeatedly_open_clients_get_every_chang
                 cut += await client.client_kill_filter(_type="pubsub")
                 await sending
             await set.everybody_has_it(BACK_S, f"cut {cut} times")
-            await heard(set, "ok")
+            await wait_for_redis_state(set, "ok")
 
 
-class Wire:
+class StallingProxy:
     """A proxy in front of Redis that can stop forwarding while its connections stay open."""
 
     def __init__(self) -> None:
@@ -210,16 +210,16 @@ class Wire:
 
 async def test_redis_silently_unreachable_open_clients_get_every_change() -> None:
     """Connections that stay open and transport nothing, some of them while they are being opened."""
-    wire = Wire()
+    wire = StallingProxy()
     try:
-        async with scene(wire.lead) as set:
+        async with open_scene(wire.lead) as set:
             wire.stall()
             await set.traffic("unreachable")
             await set.everybody_has_it(AWAY_S, "unreachable")
-            await heard(set, "degraded")
+            await wait_for_redis_state(set, "degraded")
             await newcomer_gets_changes(set)
             wire.mend()
-            await heard(set, "ok")
+            await wait_for_redis_state(set, "ok")
             await set.traffic("reachable")
             await set.everybody_has_it(BACK_S, "reachable")
     finally:

@@ -27,15 +27,15 @@ PAGE = """query ($f: DeliveryFilter, $a: String) {
 
 
 @pytest.fixture(scope="module")
-async def quick(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+async def fast_deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
     settings = {**SHORT_TIMES, "retry_schedule": "0s", "mongo_database": "replay", "redis_prefix": "replay:"}
     async with Deployment(servers[0].url, servers[1].url, apis=1, workers=1, **settings) as running:
         yield running
 
 
 @pytest.fixture
-async def tenant(quick: Deployment) -> AsyncIterator[Tenant]:
-    async with Tenant(f"t{uuid4().hex[:12]}", quick.urls) as fresh:
+async def tenant(fast_deployment: Deployment) -> AsyncIterator[Tenant]:
+    async with Tenant(f"t{uuid4().hex[:12]}", fast_deployment.urls) as fresh:
         yield fresh
 
 
@@ -146,11 +146,11 @@ async def test_replay_omits_deliveries_without_an_address_unless_named(tenant: T
 
 
 async def test_replay_command_counts_confirms_and_prints_ids(
-    tenant: Tenant, quick: Deployment, store: Database
+    tenant: Tenant, fast_deployment: Deployment, store: Database
 ) -> None:
     async with WebhookReceiver() as receiver:
         dead = await dead_letters(tenant, receiver)
-    fields = ["--url", quick.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
+    fields = ["--url", fast_deployment.urls[0].removesuffix("/graphql"), "--tenant", tenant.name]
 
     async def replay(*arguments: str) -> tuple[int, str, str]:
         done = await asyncio.to_thread(run_command, "replay", *arguments, *fields, jwt_secret=SECRET)
@@ -185,7 +185,7 @@ async def test_replay_command_counts_confirms_and_prints_ids(
     await eventually(removed, 20)
 
 
-async def test_every_filter_uses_an_index_in_its_order(store: Database, quick: Deployment) -> None:  # noqa: ARG001 - it creates the indexes
+async def test_every_filter_uses_an_index_in_its_order(store: Database, fast_deployment: Deployment) -> None:  # noqa: ARG001 - it creates the indexes
     at = datetime(2026, 1, 1, tzinfo=UTC)
     for expected in (
         DeliveryQuery(),

@@ -51,7 +51,7 @@ async def test_200_concurrent_sends_with_one_key_make_one_notification(tenant: T
 
 MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { duplicate send { id recipients } } }"
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id email phone locale timezone attributes createdAt updatedAt } }"
-WHY = """query ($id: ID!) { send(id: $id) {
+REASONS = """query ($id: ID!) { send(id: $id) {
   counts { channel status count reasons { reason count } }
   notifications { nodes { id } }
   all: notifications(hidden: true) { nodes { userId deliveries { channel status reason } } }
@@ -60,14 +60,14 @@ WHY = """query ($id: ID!) { send(id: $id) {
 COUNTS = "query ($id: ID!) { send(id: $id) { recipients status counts { channel status count } } }"
 
 
-def given(*users: str, title: str = "Hello", **more: Any) -> Json:
+def send_input(*users: str, title: str = "Hello", **more: Any) -> Json:
     return {"to": {"users": list(users)}, "category": "news", "content": {"title": title, "body": "there"}, **more}
 
 
 async def test_send_by_id_equals_the_send_response(tenant: Tenant) -> None:
     fields = "id category status createdAt recipients"
     query = f"mutation ($input: SendInput!) {{ send(input: $input) {{ send {{ {fields} }} }} }}"
-    sent = (await tenant.execute(query, input=given("alice", "bob")))["send"]["send"]
+    sent = (await tenant.execute(query, input=send_input("alice", "bob")))["send"]["send"]
     assert (sent["category"], sent["status"], sent["recipients"]) == ("news", "ACCEPTED", 2)
     assert (await tenant.execute(f'{{ send(id: "{sent["id"]}") {{ {fields} }} }}'))["send"] == sent
 
@@ -106,7 +106,7 @@ async def test_send_notifications_page_through_all_recipients(tenant: Tenant) ->
 async def test_sends_are_listed_newest_first_by_category_and_time(tenant: Tenant) -> None:
     async def one(category: str) -> tuple[str, str]:
         query = "mutation ($input: SendInput!) { send(input: $input) { send { id createdAt } } }"
-        sent = (await tenant.execute(query, input=given("alice") | {"category": category}))["send"]["send"]
+        sent = (await tenant.execute(query, input=send_input("alice") | {"category": category}))["send"]["send"]
         await asyncio.sleep(0.002)  # each in its own millisecond
         return sent["id"], sent["createdAt"]
 
@@ -135,12 +135,12 @@ async def test_sends_are_listed_newest_first_by_category_and_time(tenant: Tenant
 
 async def test_send_many_responds_in_order_and_reports_failures(tenant: Tenant) -> None:
     inputs = [
-        given("alice", title="0"),
-        given("alice", title=" "),
-        given("bob", title="2"),
-        given("alice", title="3", expiresAt="2001-01-01T00:00:00Z"),
-        given("alice", title="x" * 257),
-        given("alice", "bob", title="5", idempotencyKey="five"),
+        send_input("alice", title="0"),
+        send_input("alice", title=" "),
+        send_input("bob", title="2"),
+        send_input("alice", title="3", expiresAt="2001-01-01T00:00:00Z"),
+        send_input("alice", title="x" * 257),
+        send_input("alice", "bob", title="5", idempotencyKey="five"),
     ]
     response = await tenant.execute_raw(MANY, inputs=inputs)
     rows = response["data"]["sendMany"]
@@ -157,7 +157,11 @@ async def test_send_many_responds_in_order_and_reports_failures(tenant: Tenant) 
 
 
 async def test_send_many_with_a_repeated_key_sends_once_and_reports_conflicts(tenant: Tenant) -> None:
-    inputs = [given("a", idempotencyKey="k"), given("a", idempotencyKey="k"), given("a", title="x", idempotencyKey="k")]
+    inputs = [
+        send_input("a", idempotencyKey="k"),
+        send_input("a", idempotencyKey="k"),
+        send_input("a", title="x", idempotencyKey="k"),
+    ]
     response = await tenant.execute_raw(MANY, inputs=inputs)
     rows = response["data"]["sendMany"]
     assert [row and row["duplicate"] for row in rows] == [False, True, None]
@@ -168,7 +172,7 @@ async def test_send_many_with_a_repeated_key_sends_once_and_reports_conflicts(te
 
 async def test_send_many_of_a_thousand_keeps_order_within_an_inbox(tenant: Tenant) -> None:
     assert await tenant.execute(MANY, inputs=[]) == {"sendMany": []}
-    rows = (await tenant.execute(MANY, inputs=[given("alice", title=str(n)) for n in range(1000)]))["sendMany"]
+    rows = (await tenant.execute(MANY, inputs=[send_input("alice", title=str(n)) for n in range(1000)]))["sendMany"]
     assert len({row["send"]["id"] for row in rows}) == 1000
     page = await tenant.inbox("alice", first=100)
     assert page["unread"] == 1000
@@ -179,8 +183,13 @@ async def test_idempotency_header_replays_and_conflicts_for_every_mutation(tenan
     header = {"Idempotency-Key": "once"}
     send = "mutation ($input: SendInput!) { send(input: $input) { duplicate send { id } } }"
     for query, name, first, other in (
-        (send, "input", given("alice"), given("alice", title="Other")),
-        (MANY, "inputs", [given("bob"), given("carol")], [given("bob", title="Other"), given("carol")]),
+        (send, "input", send_input("alice"), send_input("alice", title="Other")),
+        (
+            MANY,
+            "inputs",
+            [send_input("bob"), send_input("carol")],
+            [send_input("bob", title="Other"), send_input("carol")],
+        ),
         (UPSERT, "users", [{"id": "dave", "email": "d@a.example"}], [{"id": "dave", "email": "other@a.example"}]),
     ):
         header = {"Idempotency-Key": f"once {name}"}
@@ -238,7 +247,7 @@ async def test_skipped_send_reports_the_reasons(tenant: Tenant) -> None:
     mute = 'mutation { updatePreferences(input: {categories: [{category: "news", mutedUntil: "2090-01-01T00:00:00Z"}]}) { channels { channel } } }'
     await tenant.execute(mute, user="alice")
     sent = await tenant.send("alice", "bob")
-    found = (await tenant.execute(WHY, id=sent["send"]["id"]))["send"]
+    found = (await tenant.execute(REASONS, id=sent["send"]["id"]))["send"]
     assert {(row["channel"], row["status"], row["count"]): row["reasons"] for row in found["counts"]} == {
         ("IN_APP", "DELIVERED", 1): [],
         ("IN_APP", "SKIPPED", 1): [{"reason": "MUTED", "count": 1}],
@@ -272,7 +281,7 @@ async def test_send_without_in_app_is_hidden_and_counted(tenant: Tenant) -> None
     send = (await tenant.execute(COUNTS, id=id))["send"]
     assert send["recipients"] == 1
     assert send["counts"] == [{"channel": "SMS", "status": "SKIPPED", "count": 1}]
-    reason = (await tenant.execute(WHY, id=id))["send"]
+    reason = (await tenant.execute(REASONS, id=id))["send"]
     assert (reason["notifications"]["nodes"], reason["deliveries"]["nodes"]) == ([], [])
     skipped = {"channel": "SMS", "status": "SKIPPED", "reason": "NOT_CONFIGURED"}
     assert reason["all"]["nodes"] == [{"userId": "alice", "deliveries": [skipped]}]

@@ -95,7 +95,7 @@ class Simulations:
         return rows
 
 
-async def create_users(tenant: Tenant, outside: FakeChannels, random: Random) -> None:
+async def create_users(tenant: Tenant, fakes: FakeChannels, random: Random) -> None:
     """Define the categories, and give each user some addresses and a preference that becomes ineffective."""
     await tenant.define_category("news", "IN_APP", "EMAIL", "WEBHOOK")
     await tenant.define_category("builds", "WEB_PUSH", "MOBILE_PUSH", "SMS")
@@ -106,9 +106,9 @@ async def create_users(tenant: Tenant, outside: FakeChannels, random: Random) ->
     await tenant.define_category("security", "IN_APP", "EMAIL", "WEB_PUSH", required=True)
     for user in USERS:
         for channel in random.sample(CHANNELS, random.randrange(len(CHANNELS) + 1)):
-            await outside.join(tenant, user, channels=[channel])
+            await fakes.add_addresses(tenant, user, channels=[channel])
         if random.random() < 0.3:
-            await outside.browser(tenant, user)
+            await fakes.add_browser(tenant, user)
 
 
 async def test_simulate_predicts_the_arrivals_and_the_reasons_of_skipped_deliveries(
@@ -117,7 +117,7 @@ async def test_simulate_predicts_the_arrivals_and_the_reasons_of_skipped_deliver
     mongod, redis = servers
     random = Random(11)
     async with (
-        deployment_with_channels(mongod.url, redis.url, workers=1) as (_, tenant, outside),
+        deployment_with_channels(mongod.url, redis.url, workers=1) as (_, tenant, fakes),
         tenant.socket() as socket,
     ):
         receipts = await socket.subscribe(RECEIPTS)
@@ -128,7 +128,7 @@ async def test_simulate_predicts_the_arrivals_and_the_reasons_of_skipped_deliver
                 if receipt["status"] == "SKIPPED":
                     received[receipt["sendId"], receipt["userId"], receipt["channel"]] = receipt["reason"]
 
-        await create_users(tenant, outside, random)
+        await create_users(tenant, fakes, random)
         collecting = asyncio.create_task(collect_receipts())
         simulations = Simulations(tenant)
         for number in range(SENDS):
@@ -137,8 +137,8 @@ async def test_simulate_predicts_the_arrivals_and_the_reasons_of_skipped_deliver
                 await tenant.execute_as_admin(UPDATE_TENANT, input={"preferences": random_preferences(random)})
             await simulations.send(random_send(random, number))
             await wait_until_nothing_waits(tenant)  # before the next change of a preference
-        deliveries = await wait_until_settled(tenant, len(outside.arrivals()), 30)
-        assert {delivery["id"] for delivery in deliveries} == outside.arrivals().keys()
+        deliveries = await wait_until_settled(tenant, len(fakes.arrivals()), 30)
+        assert {delivery["id"] for delivery in deliveries} == fakes.arrivals().keys()
         arrived = {(delivery["sendId"], delivery["userId"], delivery["channel"]) for delivery in deliveries}
         listed = await simulations.list_deliveries()
         arrived |= {row for row in listed if row[2] == "IN_APP" and listed[row][0] == "DELIVERED"}

@@ -21,18 +21,18 @@ from tests.raw_connections import FEED, HANG_S, HEALTH, open_raw, small_buffer_s
 
 REQUEST_TIMEOUT_S = 1.0
 SHUTDOWN_S = 10.0
-ENDED_S = 6.0  # clients that do not close are not waited for that long
+EXIT_WITHIN_S = 6.0  # clients that do not close are not waited for that long
 
 
 @pytest.fixture(scope="module")
-def mine(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+def server_certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return create_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module", params=["plain", "tls"])
-async def impatient(
-    request: pytest.FixtureRequest, servers: tuple[Mongod, Redis], mine: Certificate
-) -> AsyncIterator["Impatient"]:
+async def impatient_hub(
+    request: pytest.FixtureRequest, servers: tuple[Mongod, Redis], server_certificate: Certificate
+) -> AsyncIterator["ImpatientHub"]:
     """A process with short timeouts, over plain TCP and over TLS."""
     mongod, redis = servers
     settings = {
@@ -42,14 +42,14 @@ async def impatient(
         "user_max_connections": "2",
         "redis_prefix": f"impatient-{request.param}:",
     }
-    tls = mine.trusting if request.param == "tls" else None
+    tls = server_certificate.trusting if request.param == "tls" else None
     if tls:
-        settings |= {"ssl_certfile": str(mine.file), "ssl_keyfile": str(mine.key)}
+        settings |= {"ssl_certfile": str(server_certificate.file), "ssl_keyfile": str(server_certificate.key)}
     async with Deployment(mongod.url, redis.url, apis=1, workers=0, **settings) as running:
-        yield Impatient(running.apis[0], tls)
+        yield ImpatientHub(running.apis[0], tls)
 
 
-class Impatient:
+class ImpatientHub:
     def __init__(self, api: Process, tls: ssl.SSLContext | None) -> None:
         self.api = api
         self.tls = tls
@@ -73,9 +73,9 @@ SLOW = {
 
 
 @pytest.mark.parametrize("what", SLOW)
-async def test_client_that_does_not_finish_its_request_is_disconnected(impatient: Impatient, what: str) -> None:
+async def test_client_that_does_not_finish_its_request_is_disconnected(impatient_hub: ImpatientHub, what: str) -> None:
     first, drops, status = SLOW[what]
-    async with open_raw(impatient.api.port, impatient.tls) as slow:
+    async with open_raw(impatient_hub.api.port, impatient_hub.tls) as slow:
 
         async def drip() -> None:
             for drop in drops:
@@ -94,19 +94,19 @@ async def test_client_that_does_not_finish_its_request_is_disconnected(impatient
         dripping.cancel()
 
 
-async def test_client_that_does_not_finish_its_body_is_disconnected(impatient: Impatient) -> None:
-    async with impatient.tenant("slow") as tenant, open_raw(impatient.api.port, impatient.tls) as slow:
-        before = await impatient.metric('hub_connections_aborted_total{why="request"}')
+async def test_client_that_does_not_finish_its_body_is_disconnected(impatient_hub: ImpatientHub) -> None:
+    async with impatient_hub.tenant("slow") as tenant, open_raw(impatient_hub.api.port, impatient_hub.tls) as slow:
+        before = await impatient_hub.metric('hub_connections_aborted_total{why="request"}')
         slow.write(subscription_request(tenant, FEED, size=1000))
         status, response = await slow.read_response()
         assert (status, response["errors"][0]["extensions"]["code"]) == (408, "BAD_USER_INPUT")
         assert await slow.read_to_end() == b""
-        assert await impatient.metric('hub_connections_aborted_total{why="request"}') == before + 1
-    assert "Traceback" not in impatient.api.log
+        assert await impatient_hub.metric('hub_connections_aborted_total{why="request"}') == before + 1
+    assert "Traceback" not in impatient_hub.api.log
 
 
-async def test_request_timeout_is_per_request_not_per_connection(impatient: Impatient) -> None:
-    async with open_raw(impatient.api.port, impatient.tls) as steady:
+async def test_request_timeout_is_per_request_not_per_connection(impatient_hub: ImpatientHub) -> None:
+    async with open_raw(impatient_hub.api.port, impatient_hub.tls) as steady:
         until = time.monotonic() + 2 * REQUEST_TIMEOUT_S
         while time.monotonic() < until:
             steady.write(HEALTH[:20])
@@ -115,9 +115,9 @@ async def test_request_timeout_is_per_request_not_per_connection(impatient: Impa
             assert (await steady.read_response())[0] == 200
 
 
-async def test_socket_without_connection_init_is_closed(impatient: Impatient) -> None:
-    address = impatient.url.replace("http", "ws", 1)
-    async with connect(address, subprotocols=[SUBPROTOCOL], ssl=impatient.tls) as silent:
+async def test_socket_without_connection_init_is_closed(impatient_hub: ImpatientHub) -> None:
+    address = impatient_hub.url.replace("http", "ws", 1)
+    async with connect(address, subprotocols=[SUBPROTOCOL], ssl=impatient_hub.tls) as silent:
         with pytest.raises(ConnectionClosed) as closed:
             async with asyncio.timeout(HANG_S):
                 await silent.recv()
@@ -125,8 +125,8 @@ async def test_socket_without_connection_init_is_closed(impatient: Impatient) ->
     assert closed.value.rcvd.code == 4408
 
 
-async def test_socket_and_stream_outlive_the_request_timeout(impatient: Impatient) -> None:
-    async with impatient.tenant("lasting") as tenant, open_raw(impatient.api.port, impatient.tls) as stream:
+async def test_socket_and_stream_outlive_the_request_timeout(impatient_hub: ImpatientHub) -> None:
+    async with impatient_hub.tenant("lasting") as tenant, open_raw(impatient_hub.api.port, impatient_hub.tls) as stream:
         stream.write(subscription_request(tenant, FEED))
         async with tenant.feed("alice") as feed:
             await asyncio.sleep(1.5 * REQUEST_TIMEOUT_S)
@@ -137,25 +137,27 @@ async def test_socket_and_stream_outlive_the_request_timeout(impatient: Impatien
 
 
 @pytest.mark.parametrize("upgrade", ["", "connection: upgrade\r\nupgrade: websocket\r\n"])
-async def test_endless_request_head_is_rejected(impatient: Impatient, upgrade: str) -> None:
-    async with open_raw(impatient.api.port, impatient.tls) as endless:
+async def test_endless_request_head_is_rejected(impatient_hub: ImpatientHub, upgrade: str) -> None:
+    async with open_raw(impatient_hub.api.port, impatient_hub.tls) as endless:
         endless.write(f"GET /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}".encode())
         endless.write((b"x-filler: " + b"y" * 1000 + b"\r\n") * 400)
         assert b" 431 " in (await endless.read_to_end()).splitlines()[0]
-    async with open_raw(impatient.api.port, impatient.tls) as long:  # within our limit, not within the WebSocket's
+    async with open_raw(
+        impatient_hub.api.port, impatient_hub.tls
+    ) as long:  # within our limit, not within the WebSocket's
         long.write(f"GET /graphql HTTP/1.1\r\nhost: x\r\n{upgrade}cookie: {'a' * 10_000}\r\n\r\n".encode())
         async with asyncio.timeout(HANG_S):
             output = await long.reader.readuntil(b"\r\n")
         assert output.split()[1] == (b"431" if upgrade else b"401")
-    assert "Traceback" not in impatient.api.log
+    assert "Traceback" not in impatient_hub.api.log
 
 
-async def test_event_streams_count_toward_the_socket_limit(impatient: Impatient) -> None:
-    async with impatient.tenant("streams") as tenant:
+async def test_event_streams_count_toward_the_socket_limit(impatient_hub: ImpatientHub) -> None:
+    async with impatient_hub.tenant("streams") as tenant:
         headers = {"authorization": f"Bearer {tenant.token('alice')}", "accept": "text/event-stream"}
 
         def stream() -> aiohttp.client._RequestContextManager:
-            return tenant.http.post(impatient.url, json={"query": FEED}, headers=headers)
+            return tenant.http.post(impatient_hub.url, json={"query": FEED}, headers=headers)
 
         async with tenant.socket("alice"):
             async with stream() as first:
@@ -183,7 +185,7 @@ async def test_event_streams_count_toward_the_socket_limit(impatient: Impatient)
                 await eventually(room_again)
 
 
-async def rain(tenant: Tenant) -> None:
+async def send_megabytes(tenant: Tenant) -> None:
     """Send several megabytes to alice."""
     query = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { duplicate } }"
     one = {
@@ -197,7 +199,7 @@ async def rain(tenant: Tenant) -> None:
 
 
 @asynccontextmanager
-async def deaf(tenant: Tenant, port: int, door: str) -> AsyncIterator[None]:
+async def unread_subscription(tenant: Tenant, port: int, door: str) -> AsyncIterator[None]:
     """A subscription of alice that is not read, with much to read."""
     async with AsyncExitStack() as stack:
         if door == "sse":
@@ -218,7 +220,7 @@ async def deaf(tenant: Tenant, port: int, door: str) -> AsyncIterator[None]:
             await socket.send(json.dumps({"type": "ping"}))
             assert "pong" in str(await socket.recv())
         await asyncio.sleep(0.2)
-        await rain(tenant)
+        await send_megabytes(tenant)
         yield
 
 
@@ -227,41 +229,41 @@ async def deaf(tenant: Tenant, port: int, door: str) -> AsyncIterator[None]:
     [("sse", 'hub_connections_aborted_total{why="stalled"}'), ("ws", 'hub_websockets_aborted_total{why="stalled"}')],
 )
 async def test_client_that_stops_reading_is_disconnected_and_frees_its_slot(
-    impatient: Impatient, door: str, cut: str
+    impatient_hub: ImpatientHub, door: str, cut: str
 ) -> None:
-    async with impatient.tenant(f"deaf-{door}") as tenant:
-        before = await impatient.metric(cut)
-        async with deaf(tenant, impatient.api.port, door):
+    async with impatient_hub.tenant(f"deaf-{door}") as tenant:
+        before = await impatient_hub.metric(cut)
+        async with unread_subscription(tenant, impatient_hub.api.port, door):
 
             async def is_cut() -> bool:
-                return await impatient.metric(cut) == before + 1
+                return await impatient_hub.metric(cut) == before + 1
 
             await eventually(is_cut)
             async with tenant.socket("alice"), tenant.socket("alice"):
                 pass
-    assert "Traceback" not in impatient.api.log
+    assert "Traceback" not in impatient_hub.api.log
 
 
 @pytest.mark.parametrize("secure", [False, True])
 async def test_sigterm_ends_in_time_with_unresponsive_clients(
-    servers: tuple[Mongod, Redis], mine: Certificate, secure: bool
+    servers: tuple[Mongod, Redis], server_certificate: Certificate, secure: bool
 ) -> None:
     mongod, redis = servers
     settings = {"shutdown_timeout_s": str(SHUTDOWN_S), "request_timeout_s": "60", "write_timeout_s": "60"}
     if secure:
-        settings |= {"ssl_certfile": str(mine.file), "ssl_keyfile": str(mine.key)}
-    tls = mine.trusting if secure else None
+        settings |= {"ssl_certfile": str(server_certificate.file), "ssl_keyfile": str(server_certificate.key)}
+    tls = server_certificate.trusting if secure else None
     api = Process("serve", mongod.url, redis.url, redis_prefix="ending:", **settings)
     await api.start()
     url = api.url.replace("http", "https") if secure else api.url
     try:
         async with Tenant(f"ending-{secure}", [url], tls) as tenant, AsyncExitStack() as stack:
             for door in ("sse", "ws"):
-                await stack.enter_async_context(deaf(tenant, api.port, door))
+                await stack.enter_async_context(unread_subscription(tenant, api.port, door))
             for words in (b"", HEALTH, HEALTH[:-2], subscription_request(tenant, FEED, size=1000)):
                 (await stack.enter_async_context(open_raw(api.port, tls))).write(words)
             await asyncio.sleep(0.3)
-            assert await api.stop(within_s=ENDED_S) == 0
+            assert await api.stop(within_s=EXIT_WITHIN_S) == 0
     finally:
         api.kill()
     assert "Traceback" not in api.log

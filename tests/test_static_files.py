@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def browser(app: ASGIApp, client: str = "127.0.0.1") -> Iterator[TestClient]:
+def http_client(app: ASGIApp, client: str = "127.0.0.1") -> Iterator[TestClient]:
     """Call the app, which has no lifespan."""
     caller = TestClient(app, base_url=f"http://{HOST}", client=(client, 50_000))
     yield caller
@@ -58,7 +58,7 @@ def policy(header: str) -> dict[str, set[str]]:
 def test_front_serves_its_files_with_their_types(folder: Path) -> None:
     front = FrontendFiles(True, folder)
     assert front.built
-    with browser(front) as client:
+    with http_client(front) as client:
         for address, kind in (("/", "text/html"), ("/inbox.js", "text/javascript"), ("/demo/demo-Ab1.css", "text/css")):
             response = client.get(address)
             assert response.text == FILES[PAGES.get(address, address[1:])]
@@ -70,7 +70,7 @@ def test_front_serves_its_files_with_their_types(folder: Path) -> None:
 
 
 def test_front_allows_embedding_of_components_and_not_of_the_demo(folder: Path) -> None:
-    with browser(FrontendFiles(True, folder)) as client:
+    with http_client(FrontendFiles(True, folder)) as client:
         for address in ("/inbox.js", "/sw.js"):
             headers = client.get(address, headers={"origin": "https://app.example.org"}).headers
             assert headers["access-control-allow-origin"] == "*"
@@ -84,7 +84,7 @@ def test_front_allows_embedding_of_components_and_not_of_the_demo(folder: Path) 
 
 
 def test_front_pages_have_a_strict_content_security_policy(folder: Path) -> None:
-    with browser(FrontendFiles(True, folder)) as client:
+    with http_client(FrontendFiles(True, folder)) as client:
         for address in PAGES:
             response = client.get(address)
             allowed = policy(response.headers["content-security-policy"])
@@ -99,7 +99,7 @@ def test_front_pages_have_a_strict_content_security_policy(folder: Path) -> None
 
 
 def test_front_responds_304_to_a_known_etag(folder: Path) -> None:
-    with browser(FrontendFiles(True, folder)) as client:
+    with http_client(FrontendFiles(True, folder)) as client:
         first = client.get("/inbox.js")
         assert first.headers["cache-control"] == "no-cache"
         again = client.get("/inbox.js", headers={"if-none-match": f'"other", {first.headers["etag"]}'})
@@ -111,7 +111,7 @@ def test_front_responds_304_to_a_known_etag(folder: Path) -> None:
 
 
 def test_front_is_compressed_for_clients_that_accept_it(folder: Path) -> None:
-    with browser(FrontendFiles(True, folder)) as client:
+    with http_client(FrontendFiles(True, folder)) as client:
         plain = client.get("/inbox.js", headers={"accept-encoding": "identity"})
         assert "content-encoding" not in plain.headers
         packed = client.get("/inbox.js", headers={"accept-encoding": "br, gzip"})
@@ -142,7 +142,7 @@ def test_front_in_production_serves_only_the_components(folder: Path) -> None:
 def test_front_that_is_not_built_explains_how_to_build_it(tmp_path: Path) -> None:
     front = FrontendFiles(True, tmp_path / "nowhere")
     assert not front.built
-    with browser(front) as client:
+    with http_client(front) as client:
         response = client.get("/")
         assert response.status_code == 200
         assert "<code>make front</code>" in response.text
@@ -156,7 +156,7 @@ def test_front_built_after_the_start_is_served(folder: Path) -> None:
     index = folder / "index.html"
     index.unlink()
     front = FrontendFiles(True, folder)
-    with browser(front) as client:
+    with http_client(front) as client:
         assert "make front" in client.get("/").text
         index.write_text("<!doctype html><title>Built</title>")
         (folder / "inbox.js").unlink()
@@ -165,7 +165,7 @@ def test_front_built_after_the_start_is_served(folder: Path) -> None:
 
 
 def test_front_serves_the_app_at_each_of_its_routes(folder: Path) -> None:
-    with browser(FrontendFiles(True, folder)) as client:
+    with http_client(FrontendFiles(True, folder)) as client:
         for address in ("/app/", "/app/deploys/web-9", "/app/a/b%2fc"):
             response = client.get(address)
             assert (response.status_code, response.text) == (200, FILES["app.html"])
@@ -186,7 +186,7 @@ TOKENS = Starlette(routes=dev_token_routes(Settings(jwt_secret=(SECRET,))))
 
 def test_demo_tokens_are_given_to_the_local_page_of_the_hub() -> None:
     for host in (HOST, "localhost:8000", "[::1]:8000"):
-        with browser(TOKENS) as client:
+        with http_client(TOKENS) as client:
             response = client.post(PATH, headers={**OWN, "host": host, "origin": f"http://{host}"})
             assert response.status_code == 200
             assert response.json()["tokens"].keys() == {"alice", "bob", "service"}
@@ -217,7 +217,7 @@ def test_demo_tokens_are_given_to_the_local_page_of_the_hub() -> None:
     ],
 )
 def test_demo_tokens_are_refused_to_other_callers(client: str, headers: dict[str, str]) -> None:
-    with browser(TOKENS, client) as requesting:
+    with http_client(TOKENS, client) as requesting:
         response = requesting.post(PATH, headers=headers)
         assert response.status_code == 403
         assert "tokens" not in response.json()

@@ -26,7 +26,7 @@ async def other(deployment: Deployment) -> AsyncIterator[Tenant]:
         yield fresh
 
 
-async def stored(database: Database, tenant: Tenant) -> str:
+async def stored_data(database: Database, tenant: Tenant) -> str:
     """Return all data of a tenant, comparable."""
     within = {"$regex": f"^{tenant.name}/"}
     found = [
@@ -41,7 +41,7 @@ async def stored(database: Database, tenant: Tenant) -> str:
     return json.dumps(found, default=str)
 
 
-def alike(response: Json, id: str) -> Json:
+def normalize(response: Json, id: str) -> Json:
     """Return the response without the values that differ by nature: the requested id, and the time in a position."""
     text = json.dumps(response).replace(id, "ID")
     received: Json = json.loads(text)
@@ -53,7 +53,7 @@ def alike(response: Json, id: str) -> Json:
     return received
 
 
-async def foreign(tenant: Tenant, other: Tenant) -> list[tuple[Tenant, str]]:
+async def foreign_callers(tenant: Tenant, other: Tenant) -> list[tuple[Tenant, str]]:
     """Callers that may not change alice's notification: bob in her tenant, and the user with her id in the other
     tenant."""
     await tenant.send("bob")
@@ -67,10 +67,10 @@ async def test_notification_of_another_user_looks_missing(tenant: Tenant, other:
     missing = new_id()
     query = f"query ($id: ID!) {{ notification(id: $id) {{ {NOTIFICATION} }} }}"
     assert (await tenant.execute(query, user="alice", id=own["id"]))["notification"] == own
-    for where, user in await foreign(tenant, other):
+    for where, user in await foreign_callers(tenant, other):
         theirs = await where.execute_raw(query, user=user, id=own["id"])
         assert theirs == {"data": {"notification": None}}
-        assert alike(theirs, own["id"]) == alike(await where.execute_raw(query, user=user, id=missing), missing)
+        assert normalize(theirs, own["id"]) == normalize(await where.execute_raw(query, user=user, id=missing), missing)
 
 
 @pytest.mark.parametrize("field", MARKS)
@@ -84,8 +84,8 @@ async def test_mark_of_a_foreign_notification_changes_nothing_and_looks_missing(
     await tenant.mark("alice", "markRead", second)
     await tenant.mark("alice", "snooze", second, until=LATER) if field == "unsnooze" else None
     await tenant.mark("alice", "archive", second) if field == "unarchive" else None
-    others = await foreign(tenant, other)
-    before = await stored(database, tenant), await stored(database, other)
+    others = await foreign_callers(tenant, other)
+    before = await stored_data(database, tenant), await stored_data(database, other)
     until = f', until: "{LATER}"' if field == "snooze" else ""
     query = f"mutation ($ids: [ID!]!) {{ m: {field}(ids: $ids{until}) {{ changed unread unseen position notifications {{ id }} }} }}"
     for where, user in others:
@@ -93,8 +93,8 @@ async def test_mark_of_a_foreign_notification_changes_nothing_and_looks_missing(
             theirs = await where.execute_raw(query, user=user, ids=[id])
             assert theirs["data"]["m"]["changed"] == 0
             missing = new_id()
-            assert alike(theirs, id) == alike(await where.execute_raw(query, user=user, ids=[missing]), missing)
-    assert before == (await stored(database, tenant), await stored(database, other))
+            assert normalize(theirs, id) == normalize(await where.execute_raw(query, user=user, ids=[missing]), missing)
+    assert before == (await stored_data(database, tenant), await stored_data(database, other))
 
 
 async def test_mark_of_mixed_ids_changes_only_own_notifications(tenant: Tenant, other: Tenant) -> None:
@@ -113,10 +113,10 @@ async def test_mark_all_changes_only_the_inbox_of_the_caller(
 ) -> None:
     await tenant.send("bob")
     await other.send("alice")
-    before = await stored(database, other)
+    before = await stored_data(database, other)
     await tenant.send("alice")
     assert (await tenant.mark_all("alice", field))["changed"] == 1
-    assert before == await stored(database, other)
+    assert before == await stored_data(database, other)
     page = await tenant.inbox("bob")
     assert (page["unread"], page["unseen"]) == (1, 1)
 
@@ -147,13 +147,13 @@ async def test_device_of_another_user_looks_missing_and_stays(
 ) -> None:
     connect = 'mutation { connectWebhook(url: "https://hooks.example/a") { device { id } } }'
     own = (await tenant.execute(connect, user="alice"))["connectWebhook"]["device"]["id"]
-    others = await foreign(tenant, other)
-    before = await stored(database, tenant)
+    others = await foreign_callers(tenant, other)
+    before = await stored_data(database, tenant)
     query = "mutation ($id: ID!) { removeDevice(id: $id) }"
     for where, user in others:
         responses = [await where.execute_raw(query, user=user, id=id) for id in (own, new_id())]
         assert responses == [{"data": {"removeDevice": False}}] * 2
-    assert before == await stored(database, tenant)
+    assert before == await stored_data(database, tenant)
 
 
 async def test_browser_registered_in_two_tenants_stays_in_both(tenant: Tenant, other: Tenant) -> None:
@@ -170,11 +170,11 @@ async def test_categories_and_settings_of_tenants_are_separate(
 ) -> None:
     await other.define_category("theirs", "IN_APP", required=True)
     off = "mutation ($k: String!) { updatePreferences(input: {categories: [{category: $k, enabled: false}]}) { categories { category { key } } } }"
-    before = await stored(database, other)
+    before = await stored_data(database, other)
     errors = [(await tenant.execute_raw(off, user="alice", k=key))["errors"] for key in ("theirs", "nobody's")]
     assert errors[0] == errors[1]
     await tenant.define_category("theirs", "EMAIL")
-    assert before == await stored(database, other)
+    assert before == await stored_data(database, other)
     [own] = (await tenant.execute("{ categories { required } }"))["categories"]
     assert own["required"] is False
 
@@ -184,14 +184,14 @@ async def test_user_of_another_tenant_is_neither_exported_nor_erased(
     tenant: Tenant, other: Tenant, database: Database, field: str
 ) -> None:
     await other.send("carol")
-    before = await stored(database, other)
+    before = await stored_data(database, other)
     query = f"mutation ($id: ID!) {{ {field}(id: $id) }}"
     headers = {"authorization": f"Bearer {tenant.token(role=Role.ADMIN)}"}
     theirs = [
         await tenant.execute_raw(query, headers=headers, id=id) for id in ("carol", "nobody", f"../{other.name}/carol")
     ]
     assert theirs[0] == theirs[1] == theirs[2]
-    assert before == await stored(database, other)
+    assert before == await stored_data(database, other)
 
 
 async def test_send_of_another_tenant_looks_missing(tenant: Tenant, other: Tenant) -> None:
@@ -345,14 +345,14 @@ async def test_service_without_a_user_on_a_users_field_is_forbidden(tenant: Tena
 async def test_user_on_a_services_field_is_forbidden(tenant: Tenant, database: Database, query: str) -> None:
     response = await tenant.execute_raw(query, user="alice")
     assert [error["extensions"]["code"] for error in response["errors"]] == ["FORBIDDEN"]
-    assert await stored(database, tenant) == "[[], [], [], [], [], [], []]"
+    assert await stored_data(database, tenant) == "[[], [], [], [], [], [], []]"
 
 
 @pytest.mark.parametrize("query", ADMIN_FIELDS)
 async def test_service_on_an_admins_field_is_forbidden(tenant: Tenant, database: Database, query: str) -> None:
     response = await tenant.execute_raw(query)
     assert [error["extensions"]["code"] for error in response["errors"]] == ["FORBIDDEN"]
-    assert await stored(database, tenant) == "[[], [], [], [], [], [], []]"
+    assert await stored_data(database, tenant) == "[[], [], [], [], [], [], []]"
 
 
 @pytest.mark.parametrize(("query", "user"), [(FEED, None), (RECEIPTS, "alice")])

@@ -20,7 +20,7 @@ from tests.processes import SECRET
 PASSWORD = "open sesame"
 
 
-async def started(command: Command) -> str:
+async def wait_for_url(command: Command) -> str:
     """Return its URL once it serves."""
 
     async def serving() -> int:
@@ -42,7 +42,7 @@ async def test_serve_with_a_certificate_works_over_https_and_wss(servers: tuple[
     settings = {"mongo_url": mongod.url, "redis_url": redis.url, "redis_prefix": "tls:", "jwt_secret": SECRET}
     secret = {"ssl_keyfile_password": PASSWORD, "ssl_certfile": "/option/wins"}
     async with Command("serve", *options, **settings, **secret, port="0") as hub:
-        url = await started(hub)
+        url = await wait_for_url(hub)
         async with Tenant("tls", [url], own.trusting) as tenant:
             await tenant.send("alice", title="First")
             position = (await tenant.inbox("alice"))["position"]
@@ -80,7 +80,7 @@ async def test_serve_with_client_ca_requires_a_client_certificate(
     settings = {"mongo_url": mongod.url, "redis_url": redis.url, "redis_prefix": "tls:", "jwt_secret": SECRET}
     files = {"ssl_certfile": str(own.file), "ssl_keyfile": str(own.key), "ssl_ca_certs": str(foreign.file)}
     async with Command("serve", **settings, **files, port="0") as hub:
-        url = (await started(hub)).replace("/graphql", "/healthz")
+        url = (await wait_for_url(hub)).replace("/graphql", "/healthz")
         existing = ssl.create_default_context(cafile=str(own.file))
         async with aiohttp.ClientSession() as session:
             with pytest.raises((aiohttp.ClientError, OSError)):

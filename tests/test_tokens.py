@@ -63,7 +63,7 @@ async def by_socket(url: str, token: str) -> Any:
             return closed.rcvd and closed.rcvd.code
 
 
-async def refused(http: aiohttp.ClientSession, url: str, token: str) -> bool:
+async def is_rejected(http: aiohttp.ClientSession, url: str, token: str) -> bool:
     status, response = await by_http(http, url, token)
     if status != 401:
         return False
@@ -73,7 +73,7 @@ async def refused(http: aiohttp.ClientSession, url: str, token: str) -> bool:
     return True
 
 
-async def accepted(http: aiohttp.ClientSession, url: str, token: str) -> bool:
+async def is_accepted(http: aiohttp.ClientSession, url: str, token: str) -> bool:
     status, response = await by_http(http, url, token)
     if status != 200:
         return False
@@ -95,7 +95,7 @@ def nested() -> str:
     return jws.serialize_compact({"alg": "HS256"}, output, OctKey.import_key(SECRET))
 
 
-BAD = {
+INVALID_CLAIMS = {
     "nothing": "",
     "no token at all": "x",
     "three empty parts": "..",
@@ -134,14 +134,14 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("token", [pytest.param(token, id=name) for name, token in BAD.items()])
+@pytest.mark.parametrize("token", [pytest.param(token, id=name) for name, token in INVALID_CLAIMS.items()])
 async def test_invalid_token_is_rejected(tenant: Tenant, token: str) -> None:
-    assert await refused(tenant.http, tenant.next_url(), token)
+    assert await is_rejected(tenant.http, tenant.next_url(), token)
 
 
 async def test_token_without_a_signature_is_rejected(tenant: Tenant) -> None:
     for token in unsigned():
-        assert await refused(tenant.http, tenant.next_url(), token)
+        assert await is_rejected(tenant.http, tenant.next_url(), token)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ async def test_token_without_a_signature_is_rejected(tenant: Tenant) -> None:
     ],
 )
 async def test_valid_token_is_accepted(tenant: Tenant, more: Json) -> None:
-    assert await accepted(tenant.http, tenant.next_url(), signed(**more))
+    assert await is_accepted(tenant.http, tenant.next_url(), signed(**more))
 
 
 async def test_request_without_a_token_is_rejected(tenant: Tenant) -> None:
@@ -170,10 +170,10 @@ async def test_request_without_a_token_is_rejected(tenant: Tenant) -> None:
 async def test_token_that_expires_between_requests_is_rejected(tenant: Tenant) -> None:
     """A process caches verified tokens, but not after their expiry."""
     url, token = tenant.next_url(), signed(exp=int(time.time()) + 2)
-    assert await accepted(tenant.http, url, token)
+    assert await is_accepted(tenant.http, url, token)
 
     async def check() -> bool:
-        return await refused(tenant.http, url, token)
+        return await is_rejected(tenant.http, url, token)
 
     await eventually(check, 5)
 
@@ -230,18 +230,20 @@ async def test_socket_accepts_the_token_of_its_http_header(tenant: Tenant) -> No
 
 
 @asynccontextmanager
-async def hub_with(servers: tuple[Mongod, Redis], **settings: str) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+async def hub_with_settings(
+    servers: tuple[Mongod, Redis], **settings: str
+) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
     async with Deployment(servers[0].url, servers[1].url, apis=1, workers=0, **settings) as running:
         async with aiohttp.ClientSession() as http:
             yield http, running.urls[0]
 
 
 async def test_old_and_new_secret_are_valid_during_rotation(servers: tuple[Mongod, Redis]) -> None:
-    async with hub_with(servers, jwt_secret=f"{SECRET} {OLD_SECRET}") as (http, url):
-        assert await accepted(http, url, signed(SECRET))
-        assert await accepted(http, url, signed(OLD_SECRET))
-        assert await refused(http, url, signed("another-secret-that-is-long-enough-too"))
-        assert await refused(http, url, signed(f"{SECRET} {OLD_SECRET}"))
+    async with hub_with_settings(servers, jwt_secret=f"{SECRET} {OLD_SECRET}") as (http, url):
+        assert await is_accepted(http, url, signed(SECRET))
+        assert await is_accepted(http, url, signed(OLD_SECRET))
+        assert await is_rejected(http, url, signed("another-secret-that-is-long-enough-too"))
+        assert await is_rejected(http, url, signed(f"{SECRET} {OLD_SECRET}"))
 
 
 class Issuer:
@@ -284,10 +286,10 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
     async with Issuer() as issuer:
         issuer.keys = [rsa, ec]
         settings = {"jwks_url": issuer.url, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
-        async with hub_with(servers, **settings) as (http, url):
+        async with hub_with_settings(servers, **settings) as (http, url):
             for key in (rsa, ec):
-                assert await accepted(http, url, issuer.token(key))
-                assert await accepted(http, url, issuer.token(key, aud=["other", AUDIENCE]))
+                assert await is_accepted(http, url, issuer.token(key))
+                assert await is_accepted(http, url, issuer.token(key, aud=["other", AUDIENCE]))
                 for invalid in (
                     {"iss": "https://else.example"},
                     {"iss": None},
@@ -297,23 +299,23 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
                     {"exp": None},
                     {"exp": int(time.time()) - 1},
                 ):
-                    assert await refused(http, url, issuer.token(key, **invalid))
-                assert await refused(http, url, tampered(issuer.token(key), role="admin"))
-            assert await refused(http, url, issuer.token(never))
-            for forged in confused(rsa, ec):
-                assert await refused(http, url, forged)
+                    assert await is_rejected(http, url, issuer.token(key, **invalid))
+                assert await is_rejected(http, url, tampered(issuer.token(key), role="admin"))
+            assert await is_rejected(http, url, issuer.token(never))
+            for forged in confused_tokens(rsa, ec):
+                assert await is_rejected(http, url, forged)
             for token in unsigned(iss=ISSUER, aud=AUDIENCE):
-                assert await refused(http, url, token)
+                assert await is_rejected(http, url, token)
 
             # A key published later is found without a restart. A withdrawn key is no longer accepted.
             issuer.keys = [ec, later]
 
             async def existing() -> bool:
-                return await accepted(http, url, issuer.token(later))
+                return await is_accepted(http, url, issuer.token(later))
 
             await eventually(existing, 15)
-            assert await accepted(http, url, issuer.token(ec))
-            assert await refused(http, url, issuer.token(rsa, jti="never seen before"))
+            assert await is_accepted(http, url, issuer.token(ec))
+            assert await is_rejected(http, url, issuer.token(rsa, jti="never seen before"))
 
             # Invalid tokens cannot make the hub request the keys repeatedly.
             requested = issuer.asked
@@ -323,10 +325,10 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
 
             # While the issuer is unavailable, cached keys are used.
             issuer.away = True
-            assert await accepted(http, url, issuer.token(ec, jti="away"))
+            assert await is_accepted(http, url, issuer.token(ec, jti="away"))
 
 
-def confused(rsa: RSAKey, ec: ECKey) -> Iterator[str]:
+def confused_tokens(rsa: RSAKey, ec: ECKey) -> Iterator[str]:
     """HS256 with public data as the secret: the public keys, in every spelling. RS256 with an EC key, and the other way
     round."""
     output = part(claims(iss=ISSUER, aud=AUDIENCE))
@@ -365,25 +367,25 @@ async def test_unreadable_key_of_an_issuer_is_skipped(servers: tuple[Mongod, Red
             "no key",
             None,
         ]
-        async with hub_with(servers, jwks_url=issuer.url) as (http, url):
-            assert await accepted(http, url, issuer.token(key))
+        async with hub_with_settings(servers, jwks_url=issuer.url) as (http, url):
+            assert await is_accepted(http, url, issuer.token(key))
 
 
 async def test_issuer_that_does_not_respond_is_unavailable_until_it_does(servers: tuple[Mongod, Redis]) -> None:
     key = ECKey.generate_key("P-256", auto_kid=True)
     async with Issuer() as issuer:
         issuer.keys, issuer.away = [key], True
-        async with hub_with(servers, jwks_url=issuer.url) as (http, url):
+        async with hub_with_settings(servers, jwks_url=issuer.url) as (http, url):
             status, response = await by_http(http, url, issuer.token(key))
             assert (status, response["errors"][0]["extensions"]["code"]) == (503, "UNAVAILABLE")
             # 1013, try again later: after 1011 the npm client gives up.
             assert await by_socket(url, issuer.token(key)) == 1013
             # The hub's own tokens need no issuer.
-            assert await accepted(http, url, signed())
+            assert await is_accepted(http, url, signed())
             issuer.away = False
 
             async def existing() -> bool:
-                return await accepted(http, url, issuer.token(key))
+                return await is_accepted(http, url, issuer.token(key))
 
             await eventually(existing, 15)
 

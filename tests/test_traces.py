@@ -83,13 +83,13 @@ async def test_one_trace_spans_the_mutation_and_the_socket(
 
     if transport == "websocket":
         async with tenant.feed("ann", url=tenant.urls[1]) as feed:
-            await eventually(lambda: subscribed(tenant.urls[1]))
+            await eventually(lambda: has_feed(tenant.urls[1]))
             await send()
             assert (await feed.take(1))[0]["notification"]["title"] == "not for a trace"
     else:
         events = tenant.stream_events("ann", url=tenant.urls[1])
         first = asyncio.ensure_future(anext(events))
-        await eventually(lambda: subscribed(tenant.urls[1]))
+        await eventually(lambda: has_feed(tenant.urls[1]))
         await send()
         assert (await first)["data"]["inbox"]["kind"] == "ADDED"
         await tenant.send("ann", url=tenant.urls[0])  # the next event was requested, so the first one is written
@@ -159,5 +159,5 @@ async def test_unreachable_collector_delays_nothing(
         process.kill()
 
 
-async def subscribed(url: str) -> bool:
+async def has_feed(url: str) -> bool:
     return metric_value(await scrape_metrics(url), "hub_feeds") > 0

@@ -28,8 +28,8 @@ from tests.client import Tenant
 from tests.provider_setup import NOW, new_message
 
 CODE = Path(hub.__file__).parent
-MARKS = {"text": 1, "_text": 1, "marked": 1, "plural": 2}
-SAID_DE, SAID_AR = "Der Absender hat Sie als Empfänger angegeben.", "حدّدك المرسل ضمن المستلمين."
+TRANSLATE_FUNCTIONS = {"text": 1, "_text": 1, "marked": 1, "plural": 2}
+REASON_DE, REASON_AR = "Der Absender hat Sie als Empfänger angegeben.", "حدّدك المرسل ضمن المستلمين."
 
 
 def _key(message: Message) -> str | tuple[str, ...]:
@@ -53,7 +53,11 @@ def marked_in_code() -> set[str | tuple[str, ...]]:
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            fields = [str(value.value) for value in node.args[: MARKS.get(name, 0)] if isinstance(value, ast.Constant)]
+            fields = [
+                str(value.value)
+                for value in node.args[: TRANSLATE_FUNCTIONS.get(name, 0)]
+                if isinstance(value, ast.Constant)
+            ]
             if fields and name != "plural":
                 found.add(fields[0])
         tree = ast.parse(path.read_text())
@@ -134,8 +138,8 @@ def test_plural_form_follows_the_number() -> None:
 
 def test_stored_reason_is_translated_unless_it_is_a_sentence() -> None:
     """Older versions stored an English sentence."""
-    assert because(new_message(n_because="NAMED").notification, language("de")) == SAID_DE
-    assert because(new_message(n_because=NAMED).notification, language("de")) == SAID_DE
+    assert because(new_message(n_because="NAMED").notification, language("de")) == REASON_DE
+    assert because(new_message(n_because=NAMED).notification, language("de")) == REASON_DE
     assert (
         because(new_message(n_because="Somebody said so: yes.").notification, language("de"))
         == "Somebody said so: yes."
@@ -156,7 +160,7 @@ async def test_reason_is_in_the_language_of_the_reader(tenant: Tenant, database:
     """A new language applies to what is read. Subscriptions and services also use the language of the recipient."""
     user = f"u{uuid4().hex[:8]}"
     await tenant.execute(UPSERT, users=[{"id": user, "locale": "de-AT"}])
-    expected = {"because": SAID_DE, "becauseKind": "NAMED", "becauseOf": None}
+    expected = {"because": REASON_DE, "becauseKind": "NAMED", "becauseOf": None}
     position = (await tenant.execute("{ inbox { position } }", user=user))["inbox"]["position"]
     async with tenant.feed(user, position, query=LIVE) as live:
         await tenant.send(user)
@@ -165,9 +169,9 @@ async def test_reason_is_in_the_language_of_the_reader(tenant: Tenant, database:
     assert (await tenant.execute(f"{{ {READ} }}", user=user))["inbox"]["nodes"] == [expected]
     assert (await tenant.execute(f"{{ me {{ {READ} }} }}", user=user))["me"]["inbox"]["nodes"] == [expected]
     await tenant.execute(UPSERT, users=[{"id": user, "locale": "ar"}])
-    assert (await tenant.execute(f"{{ {READ} }}", user=user))["inbox"]["nodes"][0]["because"] == SAID_AR
+    assert (await tenant.execute(f"{{ {READ} }}", user=user))["inbox"]["nodes"][0]["because"] == REASON_AR
     query = f"query ($id: ID!) {{ user(id: $id) {{ {READ} }} }}"
-    assert (await tenant.execute(query, id=user))["user"]["inbox"]["nodes"][0]["because"] == SAID_AR
+    assert (await tenant.execute(query, id=user))["user"]["inbox"]["nodes"][0]["because"] == REASON_AR
     stored = await database["notifications"].find_one({"mailbox": f"{tenant.name}/{user}"})
     assert stored
     assert stored["because"] == "NAMED"
@@ -176,8 +180,8 @@ async def test_reason_is_in_the_language_of_the_reader(tenant: Tenant, database:
 def test_email_is_in_the_language_of_its_reader() -> None:
     displayed = email.preview(new_message(n_because="NAMED", n_action_url="https://ci.example/1", user=reader("de-CH")))
     assert "Öffnen: https://ci.example/1" in displayed.text
-    assert f"-- \n{SAID_DE}\nBuild results abbestellen: " in displayed.text
+    assert f"-- \n{REASON_DE}\nBuild results abbestellen: " in displayed.text
     assert displayed.html
     assert ">Öffnen</a>" in displayed.html
-    assert SAID_DE in displayed.html
+    assert REASON_DE in displayed.html
     assert '<html lang="de"' in displayed.html

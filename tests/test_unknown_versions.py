@@ -24,15 +24,15 @@ MATRIX = "preferences { channels { channel enabled } categories { category { key
 
 
 @pytest.fixture(scope="module")
-async def quick(servers: tuple[Mongod, Redis]) -> Any:
+async def fast_deployment(servers: tuple[Mongod, Redis]) -> Any:
     mongod, redis = servers
     async with Deployment(mongod.url, redis.url, apis=1, workers=1, **SHORT_TIMES, **APART) as running:
         yield running
 
 
 @pytest.fixture
-async def tenant(quick: Deployment) -> Any:
-    async with Tenant(f"t{uuid4().hex[:12]}", quick.urls) as fresh:
+async def tenant(fast_deployment: Deployment) -> Any:
+    async with Tenant(f"t{uuid4().hex[:12]}", fast_deployment.urls) as fresh:
         yield fresh
 
 
@@ -219,14 +219,14 @@ def test_unknown_override_status_ends_the_delivery(override: Any) -> None:
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
-WISHES = st.builds(
+PREFERENCES = st.builds(
     lambda keys, on: [{"category": key, "channels": {"EMAIL": on}} for key in sorted(keys)],
     st.sets(NAMES),
     st.booleans(),
 )
 
 
-@given(WISHES, WISHES)
+@given(PREFERENCES, PREFERENCES)
 def test_changes_are_merged_into_the_stored_document(before: list[Json], after: list[Json]) -> None:
     """Without unknown values the result is the requested one. Unknown values are kept in addition."""
     assert merged(before, before, after) == after

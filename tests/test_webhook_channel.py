@@ -137,7 +137,7 @@ def call_of(payload: str = '{"type":"notification.read"}') -> WebhookCall:
     )
 
 
-def addressed(to: WebhookEndpoint) -> WebhookMessage:
+def addressed_call(to: WebhookEndpoint) -> WebhookMessage:
     call = call_of()
     return WebhookMessage(call.id, call, to)
 
@@ -148,7 +148,7 @@ def endpoint(url: str, *secrets: str, rotated_at: datetime | None = None) -> Web
 
 
 @dataclass
-class Rig:
+class SenderCase:
     """A sender and its receiver."""
 
     receiver: Receiver
@@ -166,34 +166,34 @@ async def make(kind: str) -> AsyncIterator[Callable[[float], Any]]:
     async with AsyncExitStack() as stack:
         egress = await stack.enter_async_context(OutboundHTTP(["127.0.0.1/32"]))
 
-        async def created(timeout_s: float) -> Rig:
+        async def created(timeout_s: float) -> SenderCase:
             receiver = await stack.enter_async_context(Receiver())
             if kind == "person":
                 fields = Settings(jwt_secret=("s" * 32,), provider_timeout_s=timeout_s)
                 [provider] = await webhook.create_providers(
                     ChannelResources(fields, egress, stack, clock.now, NO_DEVICES)
                 )
-                return Rig(receiver, lambda: provider.send(message(receiver.url)))
+                return SenderCase(receiver, lambda: provider.send(message(receiver.url)))
             caller = WebhookEndpointProvider(egress, timeout_s, clock.now)
-            return Rig(receiver, lambda: caller.send(addressed(endpoint(receiver.url))))
+            return SenderCase(receiver, lambda: caller.send(addressed_call(endpoint(receiver.url))))
 
         yield created
 
 
 @pytest.fixture
-async def rig(make: Callable[[float], Any]) -> Rig:
-    created: Rig = await make(PROMPT_S)
+async def rig(make: Callable[[float], Any]) -> SenderCase:
+    created: SenderCase = await make(PROMPT_S)
     return created
 
 
-async def outcome_of(rig: Rig) -> Outcome:
+async def outcome_of(rig: SenderCase) -> Outcome:
     outcome: Outcome = await rig.send()
     for what, value in PRIVATE.items():
         assert value not in repr(outcome), f"{what} in an outcome"
     return outcome
 
 
-async def test_accepted_webhook_is_delivered_and_its_signature_verifies(rig: Rig) -> None:
+async def test_accepted_webhook_is_delivered_and_its_signature_verifies(rig: SenderCase) -> None:
     assert await outcome_of(rig) == Delivered()
     [(headers, body)] = rig.receiver.bodies
     assert headers["content-type"] == "application/json"
@@ -201,7 +201,7 @@ async def test_accepted_webhook_is_delivered_and_its_signature_verifies(rig: Rig
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-async def test_every_2xx_is_delivered(rig: Rig, status: int) -> None:
+async def test_every_2xx_is_delivered(rig: SenderCase, status: int) -> None:
     rig.receiver.fault = lambda: web.Response(status=status)
     assert await outcome_of(rig) == Delivered()
 
@@ -216,7 +216,7 @@ async def test_every_2xx_is_delivered(rig: Rig, status: int) -> None:
         (503, "Fri, 20 Nov 2026 00:00:00 GMT", 0),
     ],
 )
-async def test_retry_after_is_returned(rig: Rig, status: int, header: str | None, after_s: float | None) -> None:
+async def test_retry_after_is_returned(rig: SenderCase, status: int, header: str | None, after_s: float | None) -> None:
     headers = {"retry-after": header} if header else {}
     if header and "GMT" in header:  # always in the past
         headers = {"retry-after": "Fri, 20 Nov 2020 00:00:00 GMT"}
@@ -226,25 +226,25 @@ async def test_retry_after_is_returned(rig: Rig, status: int, header: str | None
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 425, 500, 502, 503, 504, 599])
-async def test_temporary_failure_is_retried(rig: Rig, status: int) -> None:
+async def test_temporary_failure_is_retried(rig: SenderCase, status: int) -> None:
     rig.receiver.fault = lambda: web.Response(status=status, text=PRIVATE["title"])
     assert await outcome_of(rig) == Retry(f"HTTP {status}")
     assert rig.receiver.calls == 1
 
 
 @pytest.mark.parametrize("status", [405, 413, 414, 415, 431])
-async def test_rejection_of_the_request_is_permanent(rig: Rig, status: int) -> None:
+async def test_rejection_of_the_request_is_permanent(rig: SenderCase, status: int) -> None:
     rig.receiver.fault = lambda: web.Response(status=status)
     assert await outcome_of(rig) == Dead(f"HTTP {status}")
 
 
-async def test_gone_is_gone(rig: Rig) -> None:
+async def test_gone_is_gone(rig: SenderCase) -> None:
     rig.receiver.fault = lambda: web.Response(status=410)
     assert await outcome_of(rig) == Gone("HTTP 410")
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_redirect_is_not_followed_and_is_retried(rig: Rig, status: int) -> None:
+async def test_redirect_is_not_followed_and_is_retried(rig: SenderCase, status: int) -> None:
     rig.receiver.fault = lambda: web.Response(status=status, headers={"location": f"{rig.receiver.url}/elsewhere"})
     assert await outcome_of(rig) == Retry(f"HTTP {status}")
     assert rig.receiver.calls == 1
@@ -261,7 +261,7 @@ async def test_hanging_receiver_times_out(make: Callable[[float], Any]) -> None:
     assert await outcome_of(rig) == Delivered()
 
 
-async def test_unreachable_receiver_is_retried(rig: Rig) -> None:
+async def test_unreachable_receiver_is_retried(rig: SenderCase) -> None:
     await rig.receiver.__aexit__()
     assert await outcome_of(rig) == Retry("Connection refused")
 
@@ -271,7 +271,7 @@ async def test_denied_address_is_dead() -> None:
         for url in ("http://127.0.0.1/x", "http://169.254.169.254/latest/meta-data/", "http://localhost/"):
             assert isinstance(await WebhookProvider(egress, PROMPT_S, clock.now).send(message(url)), Dead)
             caller = WebhookEndpointProvider(egress, PROMPT_S, clock.now)
-            assert isinstance(await caller.send(addressed(endpoint(url))), Dead)
+            assert isinstance(await caller.send(addressed_call(endpoint(url))), Dead)
 
 
 async def test_retry_keeps_id_and_body_and_has_a_new_timestamp() -> None:
@@ -365,8 +365,8 @@ async def test_rotation_signs_with_both_secrets_for_a_day() -> None:
     ):  # a receiver that has only the old secret
         caller = WebhookEndpointProvider(egress, PROMPT_S, clock.now)
         rotating = endpoint(receiver.url, newest, before, rotated_at=rotated - timedelta(hours=23))
-        assert await caller.send(addressed(rotating)) == Delivered()
+        assert await caller.send(addressed_call(rotating)) == Delivered()
         [(headers, _)] = receiver.bodies
         assert Verifier(newest).verify(b'{"type":"notification.read"}', headers)
         rotating = endpoint(receiver.url, newest, before, rotated_at=rotated - timedelta(hours=25))
-        assert await caller.send(addressed(rotating)) == Retry("HTTP 400")
+        assert await caller.send(addressed_call(rotating)) == Retry("HTTP 400")

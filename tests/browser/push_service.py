@@ -18,8 +18,8 @@ from tests.fake_providers import FakeHTTPServer, create_certificate
 
 VERSION = bytes([41])
 PING, PONG, LOGIN, LOGGED_IN, MESSAGE = 0, 1, 2, 3, 8  # MCS tags
-HAS = 10  # field of LOGIN: ids of messages that arrived before
-EXCHANGE = """(url) => {
+RECEIVED_IDS = 10  # field of LOGIN: ids of messages that arrived before
+REPLACE_ENDPOINT = """(url) => {
   const endpoint = Object.getOwnPropertyDescriptor(PushSubscription.prototype, "endpoint");
   const exchange = (given) => given.replace(/^https:.*[/]fcm[/]send/, url);
   Object.defineProperty(PushSubscription.prototype, "endpoint", {
@@ -32,7 +32,7 @@ EXCHANGE = """(url) => {
 }"""
 
 
-def number(value: int) -> bytes:
+def encode_varint(value: int) -> bytes:
     """Encode a varint."""
     out = bytearray()
     while value > 0x7F:
@@ -41,15 +41,15 @@ def number(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def field(key: int, value: str | bytes | int) -> bytes:
+def encode_field(key: int, value: str | bytes | int) -> bytes:
     """Encode a field: text, bytes or a message; an int as varint."""
     if isinstance(value, int):
-        return number(key << 3) + number(value)
+        return encode_varint(key << 3) + encode_varint(value)
     raw = value.encode() if isinstance(value, str) else value
-    return number(key << 3 | 2) + number(len(raw)) + raw
+    return encode_varint(key << 3 | 2) + encode_varint(len(raw)) + raw
 
 
-def texts(message: bytes, key: int) -> list[str]:
+def decode_texts(message: bytes, key: int) -> list[str]:
     """Return the texts of a field."""
     found, at = [], 0
 
@@ -77,8 +77,8 @@ def texts(message: bytes, key: int) -> list[str]:
     return found
 
 
-def fixed(key: int, value: int) -> bytes:
-    return number(key << 3 | 1) + value.to_bytes(8, "little")
+def encode_fixed64(key: int, value: int) -> bytes:
+    return encode_varint(key << 3 | 1) + value.to_bytes(8, "little")
 
 
 class LocalPushService(FakeHTTPServer):
@@ -122,11 +122,13 @@ class LocalPushService(FakeHTTPServer):
     @property
     def script(self) -> str:
         """A script for every page, which replaces the URL of its subscriptions."""
-        return f"({EXCHANGE})('{self.url}/push')"
+        return f"({REPLACE_ENDPOINT})('{self.url}/push')"
 
     async def respond(self, request: web.Request, body: bytes) -> web.Response:
         if request.path == "/checkin":
-            return web.Response(body=field(1, 1) + field(3, 1) + fixed(7, 1) + fixed(8, 1))
+            return web.Response(
+                body=encode_field(1, 1) + encode_field(3, 1) + encode_fixed64(7, 1) + encode_fixed64(8, 1)
+            )
         if request.path == "/register":
             form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
             token = f"subscription-{len(self._registered)}"
@@ -141,18 +143,18 @@ class LocalPushService(FakeHTTPServer):
 
     def _forward(self, registered: dict[str, str], body: bytes) -> None:
         def text(key: str, value: str) -> bytes:
-            return field(7, field(1, key) + field(2, value))
+            return encode_field(7, encode_field(1, key) + encode_field(2, value))
 
         id = f"push-{len(self.pushes)}"
         message = (
-            field(3, registered["sender"])
-            + field(5, registered["app"])
+            encode_field(3, registered["sender"])
+            + encode_field(5, registered["app"])
             + text("content-encoding", "aes128gcm")
             + text("subtype", registered["X-subtype"])
-            + field(9, id)
-            + field(21, body)
+            + encode_field(9, id)
+            + encode_field(21, body)
         )
-        self._forwarded[id] = bytes([MESSAGE]) + number(len(message)) + message
+        self._forwarded[id] = bytes([MESSAGE]) + encode_varint(len(message)) + message
         for connection in self._connections[-1:]:
             connection.write(self._forwarded[id])
 
@@ -164,9 +166,9 @@ class LocalPushService(FakeHTTPServer):
                 tag, size = (await reader.readexactly(1))[0], await self._number(reader)
                 message = await reader.readexactly(size)
                 if tag == LOGIN:
-                    welcome = field(1, "here")
-                    writer.write(bytes([LOGGED_IN]) + number(len(welcome)) + welcome)
-                    for id in texts(message, HAS):
+                    welcome = encode_field(1, "here")
+                    writer.write(bytes([LOGGED_IN]) + encode_varint(len(welcome)) + welcome)
+                    for id in decode_texts(message, RECEIVED_IDS):
                         self._forwarded.pop(id, None)
                     writer.writelines(self._forwarded.values())
                     self._connections.append(writer)

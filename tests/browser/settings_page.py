@@ -19,7 +19,7 @@ HTML = """<!doctype html><html lang="{lang}" dir="{dir}"><meta charset="utf-8"><
 <main><h1>Settings</h1><hub-preferences endpoint="{endpoint}" token="{token}" locale="{lang}" {attributes}></hub-preferences>
 </main></html>"""
 INBOX = '<script type="module" src="/inbox.js"></script><hub-inbox endpoint="{endpoint}" token="{token}"></hub-inbox>'
-OWN = """importScripts("/sw.js");
+APP_WORKER = """importScripts("/sw.js");
 addEventListener("push", (event) => {
   const { mine } = event.data.json();
   if (mine) event.waitUntil(registration.showNotification(mine, { tag: "mine" }));
@@ -56,7 +56,7 @@ class SettingsPage(FakeHTTPServer):
             return web.Response(text=CSS, content_type="text/css")
         if name == "own.js":
             headers = {"content-security-policy": "default-src 'self' http: https:"}
-            return web.Response(text=OWN, content_type="text/javascript", headers=headers)
+            return web.Response(text=APP_WORKER, content_type="text/javascript", headers=headers)
         if name in {"preferences.js", "inbox.js", "sw.js"}:  # with the headers of the hub
             file = self._front.files[f"/{name}"]
             return web.Response(body=file.body, headers=file.headers)

@@ -49,7 +49,7 @@ SAMPLES: list[dict[str, object]] = [
 ]
 
 
-async def seed(tenant: Tenant) -> None:
+async def send_samples(tenant: Tenant) -> None:
     for sample in SAMPLES:
         await tenant.send("alice", **sample)  # type: ignore[arg-type]
     page = await tenant.inbox("alice")
@@ -57,7 +57,7 @@ async def seed(tenant: Tenant) -> None:
     await tenant.mark("alice", "markRead", *read)
 
 
-async def picture(tab: Tab, look: str, state: str) -> None:
+async def check_state(tab: Tab, look: str, state: str) -> None:
     faults = await tab.faults()
     if PICTURES:
         await tab.page.screenshot(path=Path(PICTURES, f"{look}-{state}.png"))
@@ -69,27 +69,27 @@ async def picture(tab: Tab, look: str, state: str) -> None:
 async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, browsers: Browsers) -> None:
     device, scheme, language = LOOKS[look]
     page = {"lang": language, "dir": "rtl" if language == "ar" else "ltr"}
-    await seed(tenant)
+    await send_samples(tenant)
     alice = await browsers.person("alice", page=page, color_scheme=scheme, reduced_motion="reduce", **device)
     tab = await alice.tab()
     await tab.bell.locator(".badge").wait_for()
-    await picture(tab, look, "closed")
+    await check_state(tab, look, "closed")
     await tab.open()
     await tab.live()
     await tab.items.nth(5).wait_for()
-    await picture(tab, look, "open")
+    await check_state(tab, look, "open")
     await tab.item("Build failed").hover()
     await tab.press("Build failed", "snooze")
     await tab.item("Build failed").locator(".choices").wait_for()
-    await picture(tab, look, "snooze")
+    await check_state(tab, look, "snooze")
     await tab.item("Build failed").locator(".choices button").nth(1).click()
     await tab.toast.hover()  # to keep it visible
-    await picture(tab, look, "toast")
+    await check_state(tab, look, "toast")
     await tab.press("Your report", "archive")
     for view in ("UNREAD", "ARCHIVED", "SNOOZED"):
         await tab.tab(view).click()
         await tab.items.first.wait_for()
-        await picture(tab, look, view.lower())
+        await check_state(tab, look, view.lower())
 
 
 @pytest.mark.parametrize("look", ["desktop-light", "phone-dark-german"])
@@ -102,17 +102,17 @@ async def test_empty_states_are_accessible(look: str, browsers: Browsers) -> Non
     for view in ("ACTIVE", "UNREAD", "ARCHIVED", "SNOOZED"):
         await tab.tab(view).click()
         await tab.page.locator("hub-inbox-panel .state").wait_for()
-        await picture(tab, look, f"empty-{view.lower()}")
+        await check_state(tab, look, f"empty-{view.lower()}")
     waiting = await alice.tab()
     await waiting.hold("query Inbox")
     await waiting.open()
     await waiting.page.locator("hub-inbox-panel .skeleton").first.wait_for()
-    await picture(waiting, look, "loading")
+    await check_state(waiting, look, "loading")
     alice.token = "none"
     await waiting.page.reload()
     await waiting.open()
     await waiting.page.get_by_text({"en": "You are signed out", "de": "Sie sind abgemeldet"}[language]).wait_for()
-    await picture(waiting, look, "signed-out")
+    await check_state(waiting, look, "signed-out")
     alice.token = None
     failed = await alice.tab()
     held = await failed.hold("query Inbox")
@@ -124,7 +124,7 @@ async def test_empty_states_are_accessible(look: str, browsers: Browsers) -> Non
     await eventually(requested, 15)
     held[0].refuse("No", "BAD_USER_INPUT")
     await failed.page.locator("hub-inbox-panel .state .pill").wait_for()
-    await picture(failed, look, "failed")
+    await check_state(failed, look, "failed")
 
 
 async def test_dark_panel_on_a_light_page_keeps_the_bell_in_the_page_color(browsers: Browsers) -> None:

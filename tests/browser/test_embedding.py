@@ -10,7 +10,7 @@ from tests.client import Tenant, eventually
 TWO_COPIES = """<!doctype html><html lang="en"><meta charset="utf-8"><title>An app</title>
 <script type="module" src="/inbox.js?ver=1"></script><script type="module" src="/preferences.js"></script>
 <script defer src="/page.js"></script><hub-inbox></hub-inbox><hub-preferences token="{token}"></hub-preferences>"""
-CLOCK = """(() => {
+SHIFT_CLOCK = """(() => {
   const RealDate = Date;
   const wrong = () => RealDate.now() + %d;
   globalThis.Date = class extends RealDate {
@@ -59,7 +59,7 @@ async def test_wrong_device_clock_does_not_change_snoozes_or_ages(tenant: Tenant
         user = f"user{offset_ms}"
         await tenant.send(user, title="One")
         recipient = await browsers.person(user)
-        await recipient.context.add_init_script(CLOCK % offset_ms)
+        await recipient.context.add_init_script(SHIFT_CLOCK % offset_ms)
         tab = await (await recipient.tab()).open()
         await tab.live()
         await expect(tab.item("One").locator("time")).to_have_text("just now")

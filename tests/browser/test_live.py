@@ -9,7 +9,7 @@ from tests.client import Tenant, eventually
 from tests.conftest import fresh_servers
 from tests.processes import Deployment
 
-AWAY = 200
+MISSED_COUNT = 200
 
 
 async def test_notification_arrives_in_two_tabs_and_is_announced_once(tenant: Tenant, alice: BrowserUser) -> None:
@@ -92,7 +92,7 @@ async def test_notifications_sent_while_offline_appear_once_and_in_order(
     await alice.context.set_offline(True)
     await proxy.cut()
     await tab.connection_status.filter(has_text="Offline").wait_for()
-    missed = await send_numbered(tenant, AWAY, first=3)
+    missed = await send_numbered(tenant, MISSED_COUNT, first=3)
     assert await tab.titles() == before
     await proxy.mend()
     await alice.context.set_offline(False)

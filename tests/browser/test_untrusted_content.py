@@ -7,9 +7,9 @@ from tests.browser.conftest import Browsers, BrowserUser
 from tests.browser.inbox_marks import open_panel, wait_for_marks
 from tests.client import Tenant
 
-HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>${window.pwned=1}'
-BAIT = "https://bait.invalid/"
-UNSAFE = [
+SCRIPT_TEXT = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>${window.pwned=1}'
+DECOY_URL = "https://bait.invalid/"
+UNSAFE_URLS = [
     "javascript:window.pwned=1",
     " java\nscript:window.pwned=1",
     "data:text/html,<script>window.opener.pwned=1</script>",
@@ -22,11 +22,13 @@ UNSAFE = [
 async def test_scripts_in_texts_urls_and_data_do_not_run(tenant: Tenant, alice: BrowserUser) -> None:
     content: dict[str, Any] = {
         "imageUrl": 'https://images.invalid/x.png?" onerror="window.pwned=1',
-        "actions": [{"key": HOSTILE, "label": HOSTILE, "primary": True}],
+        "actions": [{"key": SCRIPT_TEXT, "label": SCRIPT_TEXT, "primary": True}],
     }
-    await tenant.send("alice", title=HOSTILE, body=HOSTILE, content=content, data={HOSTILE: HOSTILE}, category="news")
-    tab = await open_panel(alice, HOSTILE)
-    assert await tab.items.locator(".body").inner_text() == HOSTILE
+    await tenant.send(
+        "alice", title=SCRIPT_TEXT, body=SCRIPT_TEXT, content=content, data={SCRIPT_TEXT: SCRIPT_TEXT}, category="news"
+    )
+    tab = await open_panel(alice, SCRIPT_TEXT)
+    assert await tab.items.locator(".body").inner_text() == SCRIPT_TEXT
     assert await tab.items.locator("img").count() == 1
     await tab.items.locator(".pill").click()
     await tab.items.locator(".open").click()
@@ -38,15 +40,17 @@ async def test_scripts_in_texts_urls_and_data_do_not_run(tenant: Tenant, alice: 
 
 async def test_unsafe_urls_do_not_become_links(tenant: Tenant, browsers: Browsers) -> None:
     """The hub rejects most of these URLs. They must be harmless too if an older hub stored them."""
-    action = {"key": "a", "label": "Press", "url": BAIT}
-    await tenant.send("alice", title="Bait", content={"actionUrl": BAIT, "imageUrl": BAIT, "actions": [action]})
-    for unsafe in UNSAFE:
+    action = {"key": "a", "label": "Press", "url": DECOY_URL}
+    await tenant.send(
+        "alice", title="Bait", content={"actionUrl": DECOY_URL, "imageUrl": DECOY_URL, "actions": [action]}
+    )
+    for unsafe in UNSAFE_URLS:
         alice = await browsers.person("alice")
         tab = await alice.blank()
 
         def poison(socket: Any, unsafe: str = unsafe) -> None:
             server = socket.connect_to_server()
-            server.on_message(lambda message: socket.send(message.replace(json.dumps(BAIT), json.dumps(unsafe))))
+            server.on_message(lambda message: socket.send(message.replace(json.dumps(DECOY_URL), json.dumps(unsafe))))
 
         await tab.page.route_web_socket("**/graphql", poison)
         await tab.load()

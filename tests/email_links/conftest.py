@@ -68,4 +68,4 @@ async def store(servers: tuple[Mongod, Redis], email_deployment: Deployment) -> 
 
 @pytest.fixture
 async def alice(tenant: Tenant, ses: FakeSes) -> EmailRecipient:
-    return await EmailRecipient(tenant, ses).arrive()
+    return await EmailRecipient(tenant, ses).create()

@@ -49,12 +49,12 @@ class EmailRecipient:
         self.address = f"{self.id}@people.example"
         self.tenant, self.ses = tenant, ses
 
-    async def arrive(self) -> "EmailRecipient":
+    async def create(self) -> "EmailRecipient":
         query = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
         await self.tenant.execute(query, users=[{"id": self.id, "email": self.address}])
         return self
 
-    async def mailed(self, *channels: str, category: str = "news", **more: Any) -> EmailMessage:
+    async def receive_email(self, *channels: str, category: str = "news", **more: Any) -> EmailMessage:
         """Send an email. Return it once it is accepted."""
         existing = len(self.ses.emails(self.address))
         await self.tenant.send(self.id, category=category, channels=list(channels) or ["IN_APP", "EMAIL"], **more)
@@ -63,10 +63,10 @@ class EmailRecipient:
             return self.ses.emails(self.address)[existing:]
 
         [message] = await eventually(exists, 20)
-        await self.settled("SENT")
+        await self.wait_for_status("SENT")
         return message
 
-    async def settled(self, status: str) -> Json:
+    async def wait_for_status(self, status: str) -> Json:
         """Return the newest delivery once it has that status."""
 
         async def exists() -> Json | None:
@@ -76,7 +76,7 @@ class EmailRecipient:
         found: Json = await eventually(exists, 20)
         return found
 
-    async def user(self, store: Database) -> Json:
+    async def stored_user(self, store: Database) -> Json:
         doc = await store["users"].find_one({"_id": f"{self.tenant.name}/{self.id}"})
         assert doc
         return doc

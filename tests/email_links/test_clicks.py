@@ -32,20 +32,20 @@ async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
     async with WebhookReceiver() as receiver:
         created = await tenant.execute_as_admin(query, input={"url": f"{receiver.url}/events"})
         receiver.secrets["/events"] = created["createWebhook"]["secret"]
-        email = await alice.mailed(content={"actionUrl": "https://app.example/x"})
+        email = await alice.receive_email(content={"actionUrl": "https://app.example/x"})
         link = link_paths(email)["Open"]
         for _ in range(2):
             response, _ = await request_path(
                 tenant, "POST", link, data='{"event": "delivered"}'
             )  # as text, which needs no preflight
             assert response.status == 204
-        await alice.settled("DELIVERED")
+        await alice.wait_for_status("DELIVERED")
         assert (await tenant.inbox(alice.id))["unread"] == 1
         for _ in range(2):
             response, _ = await request_path(tenant, "POST", link, json={"event": "clicked"})
             assert response.status == 204
             assert response.headers["access-control-allow-origin"] == "*"
-        await alice.settled("READ")
+        await alice.wait_for_status("READ")
         inbox = await tenant.inbox(alice.id)
         assert inbox["unread"] == 0
         of_item = "query ($id: ID!) { send(id: $id) { notifications { nodes { deliveries { channel status } } } } }"
@@ -64,7 +64,7 @@ async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
         await eventually(all_told, 15)
     response, _ = await request_path(tenant, "POST", link, json={"event": "delivered"})
     assert response.status == 204
-    await alice.settled("READ")
+    await alice.wait_for_status("READ")
 
 
 async def test_report_before_the_call_is_settled_counts(
@@ -90,11 +90,11 @@ async def test_report_before_the_call_is_settled_counts(
     await asyncio.sleep(0.3)
     acknowledged.set()
     assert (await reporting)[0].status == 204
-    await alice.settled("DELIVERED")
+    await alice.wait_for_status("DELIVERED")
 
 
 async def test_report_without_an_event_is_rejected(alice: EmailRecipient, tenant: Tenant) -> None:
-    link = link_paths(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
+    link = link_paths(await alice.receive_email(content={"actionUrl": "https://app.example/x"}))["Open"]
     for body in (
         b"",
         b"{}",
@@ -112,13 +112,13 @@ async def test_report_without_an_event_is_rejected(alice: EmailRecipient, tenant
         response, received = await request_path(tenant, "POST", path, data=BytesIO(b"x" * (2 << 20)))
         assert response.status == 413
         assert "HUB_REQUEST_MAX_BYTES" in received
-    await alice.settled("SENT")
+    await alice.wait_for_status("SENT")
 
 
 async def test_email_buttons_record_the_click_and_redirect_only_to_urls_of_the_notification(
     alice: EmailRecipient, tenant: Tenant
 ) -> None:
-    email = await alice.mailed(content={"actionUrl": "https://app.example/own", "actions": ACTIONS})
+    email = await alice.receive_email(content={"actionUrl": "https://app.example/own", "actions": ACTIONS})
     buttons = link_paths(email)
     token = buttons["Hello"]
     assert buttons == {
@@ -147,7 +147,7 @@ async def test_email_buttons_record_the_click_and_redirect_only_to_urls_of_the_n
     assert (response.status, response.headers["location"]) == (303, "https://app.example/open?a=1&b=2")
     assert response.headers["referrer-policy"] == "no-referrer"
     assert (await tenant.inbox(alice.id))["unread"] == 0
-    await alice.settled("READ")
+    await alice.wait_for_status("READ")
 
 
 async def test_relative_url_is_absolute_in_emails_and_unchanged_in_the_inbox(
@@ -156,7 +156,7 @@ async def test_relative_url_is_absolute_in_emails_and_unchanged_in_the_inbox(
     async with WebhookReceiver() as receiver:
         await connect_webhook(tenant, receiver, alice.id)
         content = {"actionUrl": "/builds/7?a=1", "imageUrl": "/seven.png"}
-        email = await alice.mailed("IN_APP", "WEBHOOK", "EMAIL", content=content)
+        email = await alice.receive_email("IN_APP", "WEBHOOK", "EMAIL", content=content)
         await wait_for_deliveries(tenant, "DELIVERED")
         [received] = receiver.bodies[f"/{alice.id}"]
     complete = {"actionUrl": "https://app.example/builds/7?a=1", "imageUrl": "https://app.example/seven.png"}
@@ -224,7 +224,7 @@ async def test_click_on_a_hidden_notification_is_stored_as_read_with_a_receipt(
 
 
 async def test_link_of_a_recalled_notification_does_not_redirect(alice: EmailRecipient, tenant: Tenant) -> None:
-    link = link_paths(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
+    link = link_paths(await alice.receive_email(content={"actionUrl": "https://app.example/x"}))["Open"]
     [delivery] = await list_deliveries(tenant)
     await tenant.execute("mutation ($id: ID!) { recallSend(id: $id) { id } }", id=delivery["sendId"])
     response, page = await request_path(tenant, "GET", link)
@@ -233,7 +233,7 @@ async def test_link_of_a_recalled_notification_does_not_redirect(alice: EmailRec
 
 
 async def test_pages_of_any_origin_may_only_report(alice: EmailRecipient, tenant: Tenant) -> None:
-    link = link_paths(await alice.mailed(content={"actionUrl": "https://app.example/x"}))["Open"]
+    link = link_paths(await alice.receive_email(content={"actionUrl": "https://app.example/x"}))["Open"]
     requesting = {
         "origin": "https://elsewhere.example",
         "access-control-request-method": "POST",

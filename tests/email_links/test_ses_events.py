@@ -30,13 +30,13 @@ async def post_event(tenant: Tenant, message: Json) -> int:
 async def test_bounce_and_complaint_suppress_the_address_and_fail_the_delivery(
     alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes, kind: str, reason: str, why: str, version: str
 ) -> None:
-    await alice.mailed()
-    delivery = await alice.settled("SENT")
+    await alice.receive_email()
+    delivery = await alice.wait_for_status("SENT")
     for _ in range(2):  # SNS delivers at least once
         received = ses.topic.ses_event(kind, delivery["providerId"], alice.address.upper(), version=version)
         assert await post_event(tenant, received) == 204
-    assert (await alice.settled("FAILED"))["reason"] == reason
-    assert (await alice.user(store))["suppressed"] == {alice.address: why}
+    assert (await alice.wait_for_status("FAILED"))["reason"] == reason
+    assert (await alice.stored_user(store))["suppressed"] == {alice.address: why}
     failed = {"tenant": tenant.name, "channel": "EMAIL", "status": "FAILED"}
     assert await store["receipts"].count_documents(failed) == 1
     await tenant.send(alice.id, channels=["IN_APP", "EMAIL"])
@@ -48,13 +48,13 @@ LIFT = "mutation ($id: ID!, $address: String!) { liftSuppression(userId: $id, ad
 
 
 async def test_suppressions_are_paginated_and_lifted_by_an_admin(tenant: Tenant, ses: FakeSes, store: Database) -> None:
-    people = sorted([await EmailRecipient(tenant, ses).arrive() for _ in range(3)], key=lambda user: user.id)
+    people = sorted([await EmailRecipient(tenant, ses).create() for _ in range(3)], key=lambda user: user.id)
     requested = zip(people, ("Bounce", "Complaint", "Bounce"), strict=True)
     for user, kind in requested:
-        await user.mailed()
-        id = (await user.settled("SENT"))["providerId"]
+        await user.receive_email()
+        id = (await user.wait_for_status("SENT"))["providerId"]
         assert await post_event(tenant, ses.topic.ses_event(kind, id, user.address)) == 204
-    await people[0].arrive()  # an unchanged profile changes nothing
+    await people[0].create()  # an unchanged profile changes nothing
     older = {"suppressed.zoe@people\uff0eexample": "gone"}  # a user who has changed her address
     await store["users"].update_one({"_id": f"{tenant.name}/{people[0].id}"}, {"$set": older})
     async with Tenant(f"{tenant.name}-2", tenant.urls) as other:
@@ -89,7 +89,7 @@ async def test_suppressions_are_paginated_and_lifted_by_an_admin(tenant: Tenant,
         row["address"] for row in rows[1:]
     ]
     assert (await tenant.execute(replay, id=bounced))["replay"] == 1
-    await first.settled("SENT")
+    await first.wait_for_status("SENT")
     assert len(ses.emails(first.address)) == 2
     for query, variables in ((SUPPRESSIONS, {}), (LIFT, {"id": first.id, "address": first.address})):
         assert await expect_error(tenant.execute(query, **variables)) == ("FORBIDDEN", None)
@@ -101,19 +101,19 @@ async def test_suppressions_are_paginated_and_lifted_by_an_admin(tenant: Tenant,
 async def test_delivery_and_transient_bounce_do_not_suppress_and_a_late_bounce_does(
     alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes
 ) -> None:
-    await alice.mailed()
-    id = (await alice.settled("SENT"))["providerId"]
+    await alice.receive_email()
+    id = (await alice.wait_for_status("SENT"))["providerId"]
     assert await post_event(tenant, ses.topic.ses_event("Bounce", id, alice.address, bounceType="Transient")) == 204
     assert (
         await post_event(tenant, ses.topic.ses_event("Complaint", id, alice.address, complaintFeedbackType="not-spam"))
         == 204
     )
-    await alice.settled("SENT")
+    await alice.wait_for_status("SENT")
     assert await post_event(tenant, ses.topic.ses_event("Delivery", id, alice.address)) == 204
-    await alice.settled("DELIVERED")
-    assert "suppressed" not in await alice.user(store)
+    await alice.wait_for_status("DELIVERED")
+    assert "suppressed" not in await alice.stored_user(store)
     assert await post_event(tenant, ses.topic.ses_event("Bounce", id, alice.address)) == 204
-    await alice.settled("FAILED")
+    await alice.wait_for_status("FAILED")
 
 
 async def test_event_of_an_unknown_email_is_retried_while_it_is_recent(tenant: Tenant, ses: FakeSes) -> None:
@@ -131,8 +131,8 @@ async def test_event_of_an_unknown_email_is_retried_while_it_is_recent(tenant: T
 async def test_message_without_a_valid_signature_is_rejected(
     alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes
 ) -> None:
-    await alice.mailed()
-    id = (await alice.settled("SENT"))["providerId"]
+    await alice.receive_email()
+    id = (await alice.wait_for_status("SENT"))["providerId"]
     valid = ses.topic.ses_event("Bounce", id, alice.address)
     stranger = FakeSnsTopic(TOPIC_ARN)
     stranger.url = ses.topic.url
@@ -161,8 +161,8 @@ async def test_message_without_a_valid_signature_is_rejected(
     for message in invalid:
         assert await post_event(tenant, message) == 403, message
     assert ses.topic.calls - calls <= len(tenant.urls), "the certificate is fetched once per process"
-    assert "suppressed" not in await alice.user(store)
-    await alice.settled("SENT")
+    assert "suppressed" not in await alice.stored_user(store)
+    await alice.wait_for_status("SENT")
 
 
 async def test_subscription_is_confirmed_only_at_sns(tenant: Tenant, ses: FakeSes) -> None:

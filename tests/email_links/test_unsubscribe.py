@@ -29,13 +29,13 @@ async def test_unsubscribe_link_asks_unsubscribes_with_one_click_and_can_be_undo
 ) -> None:
     await tenant.execute_as_admin('mutation { updateTenant(input: { name: "Ac<me>" }) { id } }')
     await tenant.define_category("news", "IN_APP", "EMAIL")
-    link = unsubscribe_path(await alice.mailed())
-    before = await alice.user(store)
+    link = unsubscribe_path(await alice.receive_email())
+    before = await alice.stored_user(store)
     for method in ("GET", "HEAD"):
         response, page = await request_path(tenant, method, link)
         assert response.status == 200
-        assert "preferences" not in await alice.user(store)
-        assert await alice.user(store) == before, "GET changes nothing"
+        assert "preferences" not in await alice.stored_user(store)
+        assert await alice.stored_user(store) == before, "GET changes nothing"
         headers = response.headers
         assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
@@ -51,56 +51,56 @@ async def test_unsubscribe_link_asks_unsubscribes_with_one_click_and_can_be_undo
         response, page = await request_path(tenant, "POST", link, data=ONE_CLICK)
         assert response.status == 200
         assert "You are unsubscribed" in page
-    assert (await alice.user(store))["preferences"] == {
+    assert (await alice.stored_user(store))["preferences"] == {
         "categories": [{"category": "news", "channels": {"EMAIL": False}}]
     }
     await tenant.send(alice.id, channels=["IN_APP", "EMAIL"])
     assert await skipped_channels(tenant, alice.id) == [("EMAIL", "PREFERENCE")]
-    await alice.mailed(category="other")
+    await alice.receive_email(category="other")
     _, page = await request_path(tenant, "GET", link)
     assert 'action="?undo"' in page
     _, page = await request_path(tenant, "POST", f"{link}?undo")
     assert "You are subscribed again" in page
-    await alice.mailed()
+    await alice.receive_email()
 
 
 async def test_email_that_waits_when_the_user_unsubscribes_is_not_sent(
     alice: EmailRecipient, tenant: Tenant, ses: FakeSes
 ) -> None:
-    link = unsubscribe_path(await alice.mailed())
+    link = unsubscribe_path(await alice.receive_email())
     ses.amazon.fault = FakeAmazon.json_error(503, "ServiceUnavailable")
     try:
         await tenant.send(alice.id, channels=["IN_APP", "EMAIL"])
-        await alice.settled("RETRYING")
+        await alice.wait_for_status("RETRYING")
         await request_path(tenant, "POST", link, data=ONE_CLICK)
     finally:
         ses.amazon.clear_fault()
-    assert (await alice.settled("SKIPPED"))["reason"] == "PREFERENCE"
+    assert (await alice.wait_for_status("SKIPPED"))["reason"] == "PREFERENCE"
     assert len(ses.emails(alice.address)) == 1
 
 
 async def test_required_category_cannot_be_unsubscribed(alice: EmailRecipient, tenant: Tenant, store: Database) -> None:
-    link = unsubscribe_path(await alice.mailed(category="security"))
+    link = unsubscribe_path(await alice.receive_email(category="security"))
     await tenant.define_category("security", "IN_APP", "EMAIL", required=True)
-    before = await alice.user(store)
+    before = await alice.stored_user(store)
     for method, status in (("GET", 200), ("POST", 403)):
         response, page = await request_path(tenant, method, link)
         assert response.status == status
         assert "Security can&#39;t be turned off" in page
         assert "<button" not in page
-    assert await alice.user(store) == before
-    email = await alice.mailed(category="security")
+    assert await alice.stored_user(store) == before
+    email = await alice.receive_email(category="security")
     assert email["List-Unsubscribe"] is None, "a required category has no unsubscribe link"
 
 
 async def test_forged_altered_and_foreign_tokens_change_nothing(
     alice: EmailRecipient, tenant: Tenant, store: Database, ses: FakeSes
 ) -> None:
-    bob = await EmailRecipient(tenant, ses).arrive()
-    email = await alice.mailed(content={"actionUrl": "https://app.example/x"})
+    bob = await EmailRecipient(tenant, ses).create()
+    email = await alice.receive_email(content={"actionUrl": "https://app.example/x"})
     token = unsubscribe_path(email).removeprefix("/unsubscribe/")
     receipt = link_paths(email)["Open"].removeprefix("/r/")
-    foreign = unsubscribe_path(await bob.mailed()).removeprefix("/unsubscribe/")
+    foreign = unsubscribe_path(await bob.receive_email()).removeprefix("/unsubscribe/")
     _, id, seal = token.split(".")
     forged = [
         *(token[:at] + ("a" if token[at] != "a" else "b") + token[at + 1 :] for at in range(len(token))),
@@ -119,7 +119,7 @@ async def test_forged_altered_and_foreign_tokens_change_nothing(
         "é" * 22,
         "x" * 5000,
     ]
-    people = [await user.user(store) for user in (alice, bob)]
+    people = [await user.stored_user(store) for user in (alice, bob)]
     count = await store["receipts"].count_documents({})
     for invalid in forged:
         for method, path in (("GET", "unsubscribe"), ("POST", "unsubscribe")):
@@ -134,13 +134,13 @@ async def test_forged_altered_and_foreign_tokens_change_nothing(
         for method in ("GET", "POST"):
             response, _ = await request_path(tenant, method, f"/r/{invalid}", json={"event": "clicked"})
             assert response.status == 404, invalid
-    assert [await user.user(store) for user in (alice, bob)] == people
+    assert [await user.stored_user(store) for user in (alice, bob)] == people
     assert await store["receipts"].count_documents({}) == count
     assert (await tenant.inbox(alice.id))["unread"] == 1
 
 
 async def test_link_of_an_erased_user_is_not_found(alice: EmailRecipient, tenant: Tenant, store: Database) -> None:
-    email = await alice.mailed(content={"actionUrl": "https://app.example/x"})
+    email = await alice.receive_email(content={"actionUrl": "https://app.example/x"})
     await tenant.execute_as_admin("mutation ($id: ID!) { deleteUser(id: $id) }", id=alice.id)
     for method, path in (("POST", unsubscribe_path(email)), ("GET", link_paths(email)["Open"])):
         response, _ = await request_path(tenant, method, path)
@@ -149,7 +149,7 @@ async def test_link_of_an_erased_user_is_not_found(alice: EmailRecipient, tenant
 
 
 async def test_link_used_too_often_is_rate_limited(alice: EmailRecipient, tenant: Tenant) -> None:
-    link = unsubscribe_path(await alice.mailed())
+    link = unsubscribe_path(await alice.receive_email())
     responses = [await request_path(tenant, "GET", link) for _ in range(2 * MAX_REQUESTS_PER_LINK + 10)]
     assert responses[0][0].status == 200
     refused, page = responses[-1]
