@@ -42,7 +42,7 @@ export abstract class ConnectedElement<Messages extends Catalog> extends LitElem
 
   protected abstract createI18n(): I18n<Messages>;
 
-  /** Requests a new token now, instead of when the current one expires. */
+  /** Request a new token now, instead of when the current one expires. */
   refresh(): void {
     this.#joined?.refresh();
   }

@@ -27,7 +27,7 @@ export class WakeableTimer {
     if (document.visibilityState !== "hidden") this.wake();
   };
 
-  /** Ends all waits, also on a hidden page. */
+  /** End all waits, also on a hidden page. */
   wake(): void {
     for (const resume of this.#waits) resume();
     this.#onWake?.();

@@ -91,7 +91,7 @@ export class Inbox extends EventTarget {
     this.#tabs.close();
   }
 
-  /** Removes all data of the user, also from storage. */
+  /** Remove all data of the user, also from storage. */
   forget(): void {
     this.#generation++;
     this.#stop();
@@ -119,7 +119,7 @@ export class Inbox extends EventTarget {
     return countWithMarks(this.#unseen, "unseen", this.#items, [...this.#marks.values()]);
   }
 
-  /** Returns the items of a view, newest first, as far down as pages were loaded without gaps. */
+  /** Return the items of a view, newest first, as far down as pages were loaded without gaps. */
   items(view: View): Item[] {
     const { floor } = this.#lists[view];
     const found: Item[] = [];
@@ -127,7 +127,7 @@ export class Inbox extends EventTarget {
       const item = this.#withMarks(original);
       if (item.sortKey >= floor && views[view](item)) found.push(item);
     }
-    return found.sort((one, other) => other.sortKey - one.sortKey);
+    return found.sort((a, b) => b.sortKey - a.sortKey);
   }
 
   list(view: View): Readonly<Pick<List, "state" | "more">> {
@@ -141,13 +141,13 @@ export class Inbox extends EventTarget {
 
   // ------------------------------------------------------------ pages
 
-  /** Selects a view, and loads its first page if necessary. */
+  /** Select a view, and load its first page if necessary. */
   show(view: View): void {
     this.#view = view;
     if (["new", "failed"].includes(this.#lists[view].state)) void this.more(view);
   }
 
-  /** Loads the first page, or one more. */
+  /** Load the first page, or one more. */
   async more(view: View): Promise<void> {
     if (!this.#cursor) return this.#lists.ACTIVE.state === "failed" ? this.#load() : undefined;
     const list = this.#lists[view];
@@ -163,7 +163,7 @@ export class Inbox extends EventTarget {
     this.#changed();
   }
 
-  /** Returns false if a bulk event arrived meanwhile and the page may be outdated. */
+  /** Return false if a bulk event arrived meanwhile and the page may be outdated. */
   async #loadPage(view: View, list: List, first = PAGE_SIZE): Promise<boolean> {
     const [generation, events] = [this.#generation, this.#events];
     const { inbox: page } = await this.#hub.query(InboxPage, { view, first, after: list.after });
@@ -183,7 +183,7 @@ export class Inbox extends EventTarget {
     return true;
   }
 
-  /** Loads the newest page and subscribes to the feed from there. Items stay on screen until they are replaced. */
+  /** Load the newest page and subscribe to the feed from there. Items stay on screen until they are replaced. */
   async #load(): Promise<void> {
     const generation = ++this.#generation;
     const shown = this.items("ACTIVE").length;
@@ -267,7 +267,7 @@ export class Inbox extends EventTarget {
     this.#changed();
   }
 
-  /** Removes an item from the marks whose effect the feed has delivered. */
+  /** Remove an item from the marks whose effect the feed has delivered. */
   #removeAppliedMarks(id: string): void {
     const item = this.#items.get(id);
     for (const mark of this.#marks.values()) {
@@ -279,7 +279,7 @@ export class Inbox extends EventTarget {
 
   // ------------------------------------------------------------ marks
 
-  /** Shows a mark at once in all tabs of this browser. Marks are sent to the hub one after the other. */
+  /** Show a mark at once in all tabs of this browser. Marks are sent to the hub one after the other. */
   mark(verb: Verb, ids: string[] = [], until?: string): void {
     const key = `${Date.now()} ${Math.random()}`;
     const mark: Mark = { key, verb, ids, at: new Date(this.now).toISOString(), until, unread: 0, unseen: 0 };
@@ -322,7 +322,7 @@ export class Inbox extends EventTarget {
     this.#changed();
   }
 
-  /** Keeps a confirmed mark until the feed delivers its effect. */
+  /** Keep a confirmed mark until the feed delivers its effect. */
   #confirm(key: string): void {
     const mark = this.#marks.get(key);
     if (!mark) return;
@@ -349,7 +349,7 @@ export class Inbox extends EventTarget {
     }
   };
 
-  /** Sends pending marks by requests that outlive the page. */
+  /** Send pending marks by requests that outlive the page. */
   readonly #flushOnUnload = async (): Promise<void> => {
     this.#persist();
     if (!this.#hub.signedIn) return;
@@ -378,11 +378,11 @@ export class Inbox extends EventTarget {
     this.#persistTimer = setTimeout(this.#persist, PERSIST_DELAY_MS);
   }
 
-  /** Stores the newest page for the next visit, without unconfirmed marks. */
+  /** Store the newest page for the next visit, without unconfirmed marks. */
   readonly #persist = (): void => {
     clearTimeout(this.#persistTimer);
     if (!this.#cursor) return;
-    const items = [...this.#items.values()].filter(views.ACTIVE).sort((one, other) => other.sortKey - one.sortKey);
+    const items = [...this.#items.values()].filter(views.ACTIVE).sort((a, b) => b.sortKey - a.sortKey);
     const { floor } = this.#lists.ACTIVE;
     this.#tabs.save({
       items: items.filter((item) => item.sortKey >= floor).slice(0, PAGE_SIZE),

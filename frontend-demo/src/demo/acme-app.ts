@@ -218,7 +218,7 @@ class AcmeApp extends LitElement {
     `;
   }
 
-  /** Opens the URL of a notification inside the app if the app has that route. */
+  /** Open the URL of a notification inside the app if the app has that route. */
   private openInApp(event: CustomEvent<{ url?: string }>): void {
     if (!event.detail.url || !this.navigate(event.detail.url)) return;
     event.preventDefault();
@@ -231,7 +231,7 @@ class AcmeApp extends LitElement {
     if (this.navigate(link.href)) event.preventDefault();
   };
 
-  /** Shows the URL if it is on the app's origin. Returns false otherwise. */
+  /** Show the URL if it is on the app's origin. Returns false otherwise. */
   private navigate(url: string): boolean {
     const { origin, pathname } = new URL(url, location.href);
     if (origin === location.origin) this.path = pathname;

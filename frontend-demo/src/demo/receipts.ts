@@ -225,7 +225,7 @@ export class DemoReceipts extends LitElement {
                   <span class="hidden">Send</span>
                   <select @change=${this.select}>
                     ${this.sends.map(
-                      (one) => html`<option value=${one.id} ?selected=${one.id === this.send}>${sendLabel(one)}</option>`,
+                      (sent) => html`<option value=${sent.id} ?selected=${sent.id === this.send}>${sendLabel(sent)}</option>`,
                     )}
                   </select>
                 </label>

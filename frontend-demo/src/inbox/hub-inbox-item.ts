@@ -8,7 +8,7 @@ import { itemStyles, theme } from "./styles";
 
 type Action = Item["actions"][number];
 
-/** Returns the end of a snooze. `now` in milliseconds, by the hub's clock. */
+/** Return the end of a snooze. `now` in milliseconds, by the hub's clock. */
 type Until = (now: number) => string;
 
 /** The detail of the event `mark`, which an item sends to the panel. */

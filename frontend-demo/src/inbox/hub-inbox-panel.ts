@@ -241,7 +241,7 @@ export class InboxPanel extends LitElement {
     if (focused) void this.updateComplete.then(() => this.#restoreFocus(item, at));
   }
 
-  /** Moves the focus to the next item if the focused item has left the list. */
+  /** Move the focus to the next item if the focused item has left the list. */
   #restoreFocus(item: Item, at: number): void {
     const elements = this.#itemElements();
     if (elements.some((element) => element.item.id === item.id)) return;

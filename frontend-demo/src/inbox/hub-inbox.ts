@@ -49,7 +49,7 @@ export class HubInbox extends ConnectedElement<Messages> {
     this._announcement = "";
   }
 
-  /** Opens the panel. */
+  /** Open the panel. */
   open(): void {
     this.#panel?.showPopover();
   }
@@ -58,7 +58,7 @@ export class HubInbox extends ConnectedElement<Messages> {
     this.#panel?.hidePopover();
   }
 
-  /** Requests a new token now, instead of when the current one expires. */
+  /** Request a new token now, instead of when the current one expires. */
   override refresh(): void {
     if (this._inbox?.forbidden) void this.rejoin();
     else super.refresh();
@@ -131,7 +131,7 @@ export class HubInbox extends ConnectedElement<Messages> {
     this.dispatchEvent(new CustomEvent("hub-count", { detail: { unread, unseen }, bubbles: true, composed: true }));
   };
 
-  /** Announces new notifications to screen readers, once for all that arrive within a short time. */
+  /** Announce new notifications to screen readers, once for all that arrive within a short time. */
   readonly #onArrived = (event: Event): void => {
     this.#arrived.push((event as CustomEvent<Item>).detail);
     clearTimeout(this.#announceTimer);
@@ -144,7 +144,7 @@ export class HubInbox extends ConnectedElement<Messages> {
     }, ANNOUNCE_DELAY_MS);
   };
 
-  /** Marks all notifications as seen if the panel is open on a visible page. */
+  /** Mark all notifications as seen if the panel is open on a visible page. */
   readonly #markSeen = (): void => {
     if (this._open && this._inbox?.unseen && document.visibilityState === "visible") this._inbox.mark("markAllSeen");
   };
@@ -174,7 +174,7 @@ export class HubInbox extends ConnectedElement<Messages> {
     this.renderRoot.querySelector<InboxPanel>("hub-inbox-panel")?.focus();
   }
 
-  /** Places the panel below the bell, or above it if there is more room, aligned with the bell's end within the page. */
+  /** Place the panel below the bell, or above it if there is more room, aligned with the bell's end within the page. */
   readonly #position = (): void => {
     const panel = this.#panel;
     const bell = this.renderRoot.querySelector(".bell")?.getBoundingClientRect();

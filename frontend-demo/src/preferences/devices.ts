@@ -19,7 +19,7 @@ export const devices: Section = ({ devices, i18n, t, now, thisDevice, openDialog
               <div class="grow">
                 <strong><bdi>${deviceName(device, i18n)}</bdi></strong>
                 ${device.id === thisDevice ? html`<span class="badge">${t("here")}</span>` : nothing}
-                <p class="soft">
+                <p class="muted-text">
                   ${t("added", { time: i18n.ago(device.createdAt, now) })}${device.lastUsedAt
                     ? html` · ${t("used", { time: i18n.ago(device.lastUsedAt, now) })}`
                     : nothing}

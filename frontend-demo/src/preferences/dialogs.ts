@@ -12,7 +12,7 @@ export function renderDialog(dialog: DialogState, props: SectionProps, close: ()
   if (dialog.kind === "remove") {
     const { device } = dialog;
     return html`<h2 id="dialog-title">${t("removeTitle", { device: deviceName(device, i18n) })}</h2>
-      <p class="soft">${t("removeHint")}</p>
+      <p class="muted-text">${t("removeHint")}</p>
       <div class="choices side">
         <button class="button" autofocus @click=${close}>${t("cancel")}</button>
         <button class="button danger" @click=${() => (close(), store.remove(device.id), props.focusHeading("devices"))}>
@@ -22,16 +22,16 @@ export function renderDialog(dialog: DialogState, props: SectionProps, close: ()
   }
   return html`<h2 id="dialog-title">${t("why")}</h2>
     ${dialog.explanation === undefined
-      ? html`<p class="soft" role="status">${t("loading")}</p>`
+      ? html`<p class="muted-text" role="status">${t("loading")}</p>`
       : dialog.explanation
         ? explain(dialog.explanation, props, close)
-        : html`<p class="soft">${t("whyGone")}</p>`}
+        : html`<p class="muted-text">${t("whyGone")}</p>`}
     <div class="choices side"><button class="button" autofocus @click=${close}>${t("close")}</button></div>`;
 }
 
 function mute({ key, name }: { key: string; name: string }, { t, i18n, store, now }: SectionProps, close: () => void): TemplateResult {
   return html`<h2 id="dialog-title">${t("muteTitle", { category: name })}</h2>
-    <p class="soft">${t("muteHint")}</p>
+    <p class="muted-text">${t("muteHint")}</p>
     <div class="choices">
       ${muteChoices(i18n, now).map(
         ([label, until]) =>
@@ -47,20 +47,20 @@ function explain(explanation: Explanation, props: SectionProps, close: () => voi
   const named = { category: row?.category.name ?? explanation.category };
   return html`<p class="title" dir="auto">${explanation.title}</p>
     <p dir="auto">${explanation.because}</p>
-    <p class="soft">${named.category} · ${t("when", { time: i18n.ago(explanation.createdAt, now) })}</p>
+    <p class="muted-text">${named.category} · ${t("when", { time: i18n.ago(explanation.createdAt, now) })}</p>
     <dl>
       ${explanation.deliveries.map(
         ({ channel, status, reason }) =>
           html`<dt>${i18n.label(channel)}</dt>
-            <dd class=${status === "SKIPPED" || status === "FAILED" ? "soft" : ""}>
+            <dd class=${status === "SKIPPED" || status === "FAILED" ? "muted-text" : ""}>
               ${i18n.label(status)}${reason && reason !== status ? html`: ${i18n.label(reason)}` : nothing}
             </dd>`,
       )}
     </dl>
     ${row?.category.required
-      ? html`<p class="soft">${t("required")}</p>`
+      ? html`<p class="muted-text">${t("required")}</p>`
       : row?.mutedUntil
-        ? html`<p class="soft">${t("whyMuted", named)}</p>`
+        ? html`<p class="muted-text">${t("whyMuted", named)}</p>`
         : row
           ? html`<div class="choices">
               <button

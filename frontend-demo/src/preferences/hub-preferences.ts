@@ -60,7 +60,7 @@ export class HubPreferences extends ConnectedElement<Messages> {
     document.removeEventListener("hub-why", this.#onWhy);
   }
 
-  /** Opens the dialog "Why did I get this?" for a notification. */
+  /** Open the dialog "Why did I get this?" for a notification. */
   explain(id: string): Promise<void> {
     this.dialog = { kind: "why", id };
     return this.#loadExplanation(id);

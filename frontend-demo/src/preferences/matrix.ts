@@ -24,7 +24,7 @@ export const matrix: Section = (props) => {
           <tr role="row" class="everything">
             <th role="rowheader" scope="row">
               <span class="name">${t("everything")}</span>
-              <span class="soft">${t("everythingHint")}</span>
+              <span class="muted-text">${t("everythingHint")}</span>
             </th>
             ${matrix.channels.map(
               ({ channel, enabled }) =>
@@ -55,13 +55,13 @@ function categoryRow(props: SectionProps, { category, channels: cells, mutedUnti
   return html`<tr role="row" class=${mutedUntil ? "muted" : ""}>
     <th role="rowheader" scope="row">
       <span class="name"><bdi>${category.name}</bdi></span>
-      ${category.description ? html`<span class="soft"><bdi>${category.description}</bdi></span>` : nothing}
-      ${category.required ? html`<span class="mark">${lock} ${t("required")}</span>` : nothing}
-      ${mutedUntil ? html`<span class="mark">${bellOff} ${muteLabel(i18n, mutedUntil, now)}</span>` : nothing}
+      ${category.description ? html`<span class="muted-text"><bdi>${category.description}</bdi></span>` : nothing}
+      ${category.required ? html`<span class="note">${lock} ${t("required")}</span>` : nothing}
+      ${mutedUntil ? html`<span class="note">${bellOff} ${muteLabel(i18n, mutedUntil, now)}</span>` : nothing}
     </th>
     ${cells.map(({ channel, enabled, locked }) => {
       const name = t("cell", { channel: i18n.label(channel), ...named });
-      const off = !matrix.channels.find((one) => one.channel === channel)?.enabled;
+      const off = !matrix.channels.find((setting) => setting.channel === channel)?.enabled;
       const reason = locked ? t("required") : off ? t("channelOff", { channel: i18n.label(channel) }) : "";
       return html`<td role="cell" data-channel=${i18n.label(channel)}>
         ${toggle(

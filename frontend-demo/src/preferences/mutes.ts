@@ -41,7 +41,7 @@ export const mutes: Section = ({ matrix, i18n, t, now, store, focusHeading }) =>
           html`<li class="row">
             <div class="grow">
               <strong><bdi>${category.name}</bdi></strong>
-              <p class="soft">${muteLabel(i18n, mutedUntil!, now)}</p>
+              <p class="muted-text">${muteLabel(i18n, mutedUntil!, now)}</p>
             </div>
             <button
               class="button"

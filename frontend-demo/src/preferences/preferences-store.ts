@@ -49,7 +49,7 @@ export class PreferencesStore extends EventTarget {
     return this.#confirmed && this.#pending.reduce((matrix, change) => change.apply(matrix), this.#confirmed);
   }
 
-  /** Loads everything after the pending changes. Calls share a load that has not started yet. Resolves to false on failure. */
+  /** Load everything after the pending changes. Calls share a load that has not started yet. Resolves to false on failure. */
   load(): Promise<boolean> {
     return (this.#queuedLoad ??= this.#enqueue(async () => {
       this.#queuedLoad = undefined;
@@ -66,27 +66,27 @@ export class PreferencesStore extends EventTarget {
     }));
   }
 
-  /** Switches a channel for all categories. */
+  /** Switch a channel for all categories. */
   switchChannel(channel: Channel, enabled: boolean): Promise<boolean> {
     return this.#change({ channels: [{ channel, enabled }] }, (matrix) => ({
       ...matrix,
-      channels: matrix.channels.map((one) => (one.channel === channel ? { ...one, enabled } : one)),
+      channels: matrix.channels.map((cell) => (cell.channel === channel ? { ...cell, enabled } : cell)),
     }));
   }
 
-  /** Switches a channel for one category. */
+  /** Switch a channel for one category. */
   switchCell(category: string, channel: Channel, enabled: boolean): Promise<boolean> {
     return this.#change({ categories: [{ category, channel, enabled }] }, (matrix) => ({
       ...matrix,
       categories: matrix.categories.map((row) =>
         row.category.key === category
-          ? { ...row, channels: row.channels.map((one) => (one.channel === channel ? { ...one, enabled } : one)) }
+          ? { ...row, channels: row.channels.map((cell) => (cell.channel === channel ? { ...cell, enabled } : cell)) }
           : row,
       ),
     }));
   }
 
-  /** Mutes a category until a time; null unmutes it. */
+  /** Mute a category until a time; null unmutes it. */
   mute(category: string, until: string | null): Promise<boolean> {
     return this.#change({ categories: [{ category, mutedUntil: until }] }, (matrix) => ({
       ...matrix,
@@ -112,7 +112,7 @@ export class PreferencesStore extends EventTarget {
     }
   }
 
-  /** Resolves to false if the hub refused the change. */
+  /** Resolve to false if the hub refused the change. */
   #change(input: PreferencesInput, apply: Change["apply"]): Promise<boolean> {
     const change = { apply };
     this.#pending.push(change);
@@ -125,7 +125,7 @@ export class PreferencesStore extends EventTarget {
       } catch (error) {
         return this.#discard(error);
       } finally {
-        this.#pending = this.#pending.filter((one) => one !== change);
+        this.#pending = this.#pending.filter((pending) => pending !== change);
       }
     });
   }

@@ -11,8 +11,8 @@ const own = css`
   ul { margin: 0; padding: 0; list-style: none; }
   strong, .name { font-weight: 550; }
   svg { width: 1.15em; height: 1.15em; }
-  .soft { color: var(--muted); font-size: 13px; }
-  .mark { display: flex; align-items: center; gap: 5px; margin-block-start: 2px; color: var(--muted); font-size: 12px; }
+  .muted-text { color: var(--muted); font-size: 13px; }
+  .note { display: flex; align-items: center; gap: 5px; margin-block-start: 2px; color: var(--muted); font-size: 12px; }
   .badge {
     margin-inline-start: 8px;
     padding: 1px 8px;
@@ -66,7 +66,7 @@ const own = css`
   tbody :is(th, td) { border-block-start: 1px solid var(--border); }
   thead th { padding-block: 10px; color: var(--muted); font-size: 12px; font-weight: 550; }
   tbody th { min-width: 170px; font-weight: 400; }
-  th .name, th .soft { display: block; }
+  th .name, th .muted-text { display: block; }
   .everything :is(th, td) { background: var(--hover); }
   .end { width: 1%; padding-inline-end: 16px; text-align: end; }
   .muted td:not(.end) .switch { opacity: 0.45; }

@@ -19,9 +19,9 @@ export interface SectionProps {
   /** The current time in milliseconds, by the hub's clock. */
   now: number;
   openDialog(dialog: DialogState): void;
-  /** Shows a message and announces it to screen readers. */
+  /** Show a message and announce it to screen readers. */
   showMessage(text: string): void;
-  /** Moves the focus to a heading, after the focused element was removed. */
+  /** Move the focus to a heading, after the focused element was removed. */
   focusHeading(id: string): void;
   /** The id of the device that is this browser, if it is known. */
   thisDevice: string | undefined;

@@ -52,7 +52,7 @@ export class HubPush extends ConnectedElement<Messages> {
     navigator.serviceWorker?.removeEventListener("message", this.#onMessage);
   }
 
-  /** Unsubscribes this browser. Call and await it before the user signs out, and remove the token afterward. */
+  /** Unsubscribe this browser. Call and await it before the user signs out, and remove the token afterward. */
   async turnOff(): Promise<void> {
     const subscriber = this.#subscriber;
     await subscriber?.leave();
@@ -111,7 +111,7 @@ export class HubPush extends ConnectedElement<Messages> {
     return html`<div class="row push" dir=${i18n.dir} lang=${i18n.locale} aria-busy=${this.busy}>
       <div class="grow">
         <strong>${i18n.t("push")}</strong>
-        <p class="soft" role="status">
+        <p class="muted-text" role="status">
           ${this.failed ? i18n.t("pushFailed") : state ? i18n.t(STATE_TEXTS[state]) : html`&nbsp;`}
         </p>
       </div>

@@ -71,7 +71,7 @@ export class PushSubscriber {
     return "on";
   }
 
-  /** Asks for the permission. Call it in the handler of a click, before any `await`. */
+  /** Ask for the permission. Call it in the handler of a click, before any `await`. */
   async turnOn(): Promise<PushState> {
     const permission = await Notification.requestPermission();
     if (permission !== "granted") return permission === "denied" ? "denied" : "off";

@@ -14,7 +14,7 @@ export class SystemNotifications {
     this.#isUnread = isUnread;
   }
 
-  /** Closes what is read, once for all calls of a short time. `isGone` decides about notifications that are not loaded. */
+  /** Close what is read, once for all calls of a short time. `isGone` decides about notifications that are not loaded. */
   closeStale(isGone: (id: string) => boolean = () => false): void {
     if (this.#conditions.push(isGone) > 1) return;
     setTimeout(() => {
