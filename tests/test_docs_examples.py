@@ -68,6 +68,7 @@ async def test_channel_of_the_guide_sends(tmp_path: Path) -> None:
     hub = tmp_path / "hub"
     _insert(hub / "model" / "channels.py", "\n\nclass DeviceKind(StrEnum)", _section("channel", 4), before=True)
     _replace(hub / "decide" / "plan.py", "PHONE_CHANNELS = (Channel.SMS, Channel.WHATSAPP)\n", _section("address", 0))
+    _insert(hub / "api" / "schema" / "enums.py", '    SMS="Not', '    PAGER="The pager.",\n', before=True)
     _insert(hub / "settings" / "delivery.py", "    smtp_url: ", _section("setting", 4), before=True)
     settings = hub / "settings" / "__init__.py"
     _insert(settings, "Channel.MOBILE_PUSH, Channel.WEBHOOK", ", Channel.PAGER")

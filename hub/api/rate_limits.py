@@ -1,4 +1,4 @@
-"""Rate limits: per caller, per tenant and overall."""
+"""Rate limits of operations: per caller, per tenant and overall."""
 
 import math
 
@@ -30,7 +30,8 @@ class RateLimits:
     def charge(self, caller: Principal, cost: float) -> RateLimited | None:
         """Charge the cost of an operation to its caller. Return an error if the budget is exceeded.
 
-        Cheap operations are limited only by number."""
+        Cheap operations are limited only by number.
+        """
         if cost < CHARGED_COST_MIN:
             return None
         limit = self._cost_user if caller.role is Role.USER else self._cost_service
@@ -39,7 +40,7 @@ class RateLimits:
             return None
         return RateLimited(
             f"Your operations cost more than {limit.max_requests:,} in total within {limit.window_s} s "
-            f"(HUB_RATE_LIMIT_{limit.name.upper()}); this one costs {cost:,.0f}.",
+            f"(HUB_RATE_LIMIT_{limit.name.upper()}). This one costs {cost:,.0f}. Try again later, or request less.",
             round(result.retry_after_s, 1),
         )
 
@@ -56,7 +57,8 @@ def to_error(result: RateLimitResult | None) -> RateLimited | None:
     name = limit.name if limit.name == "overall" else f"per_{limit.name}"
     setting = f"HUB_RATE_LIMIT_{name.upper()}"
     return RateLimited(
-        f"More than {limit.max_requests} operations in {limit.window_s} s ({setting}).", round(result.retry_after_s, 1)
+        f"There were more than {limit.max_requests} operations in {limit.window_s} s ({setting}). Try again later.",
+        round(result.retry_after_s, 1),
     )
 
 

@@ -67,21 +67,21 @@ def html_errors(handler: Handler) -> Handler:
             return await handler(request)
         except Exception as error:  # noqa: BLE001 - returned to the client; internal errors are logged
             status, message, headers = _error_response(error)
-            reader = accepted_language(request.headers.get("accept-language", ""))
+            language = accepted_language(request.headers.get("accept-language", ""))
             title = LINK_NOT_VALID if status == 404 else REQUEST_FAILED
-            page = HtmlPage(reader.text(title), _advice(error, message, reader), reader, comment=message)
+            page = HtmlPage(language.text(title), _advice(error, message, language), language, comment=message)
             return render_page(page, status, headers)
 
     return handle
 
 
-def _advice(error: Exception, message: str, reader: Language) -> str:
+def _advice(error: Exception, message: str, language: Language) -> str:
     """Return what a user can do. Messages for developers appear only in the comment of the page."""
     if isinstance(error, RateLimited):
         one = "This link was opened too often. Try again in {number} second."
         many = "This link was opened too often. Try again in {number} seconds."
-        return reader.plural(one, many, math.ceil(error.extensions["retryAfter"]))
-    return reader.text(message if isinstance(error, NotFound) else TRY_LATER)
+        return language.plural(one, many, math.ceil(error.extensions["retryAfter"]))
+    return language.text(message if isinstance(error, NotFound) else TRY_LATER)
 
 
 def json_errors(handler: Handler) -> Handler:

@@ -1,7 +1,7 @@
 """Decides which responses may be stored for an idempotency key, from the types and fields that are selected.
 
-A stored response outlives the objects in it. It must contain no secret, and of users only what is found again when a
-user is erased. Aliases, fragments and nesting make no difference. The functions are pure.
+A stored response outlives the objects in it. It must not contain a secret, nor data of a user that erasing the user
+does not find. Aliases, fragments and nesting make no difference. The functions are pure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

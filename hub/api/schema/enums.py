@@ -11,7 +11,7 @@ def _register(enum_type: type[Enum], description: str, **values: str) -> None:
     """Make an enum a GraphQL type. `values`: a description for each value."""
     strawberry.enum(enum_type, description=description)
     for value in enum_type.__strawberry_definition__.values:  # type: ignore[attr-defined]
-        value.description = values[value.name]
+        value.description = values.get(value.name)
 
 
 _register(

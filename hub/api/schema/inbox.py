@@ -177,7 +177,9 @@ class InboxMutation:
     async def mark_unread(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.unread)
 
-    @strawberry.mutation(description="Archive notifications of the caller. This ends a snooze and marks nothing read.")
+    @strawberry.mutation(
+        description="Archive notifications of the caller. This ends their snooze and does not mark them as read."
+    )
     async def archive(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.archived)
 
@@ -214,22 +216,21 @@ class InboxMutation:
         return await _mark(info.context, ids, state.acknowledged)
 
     @strawberry.mutation(
-        description="Mark all notifications of the caller that match the filter as seen. Without a filter: the view "
-        "ACTIVE. Returns when all of it is done."
+        description="Mark all notifications of the caller that match the filter as seen. "
+        "Returns when all of it is done."
     )
     async def mark_all_seen(self, info: Info, filter: OptionalFilter = None) -> InboxPayload:
         return await _mark_all(info.context, filter, state.seen)
 
     @strawberry.mutation(
-        description="Mark all notifications of the caller that match the filter as read. Without a filter: the view "
-        "ACTIVE. Returns when all of it is done."
+        description="Mark all notifications of the caller that match the filter as read. "
+        "Returns when all of it is done."
     )
     async def mark_all_read(self, info: Info, filter: OptionalFilter = None) -> InboxPayload:
         return await _mark_all(info.context, filter, state.read)
 
     @strawberry.mutation(
-        description="Archive all notifications of the caller that match the filter. Without a filter: the view ACTIVE. "
-        "Returns when all of it is done."
+        description="Archive all notifications of the caller that match the filter. Returns when all of it is done."
     )
     async def archive_all(self, info: Info, filter: OptionalFilter = None) -> InboxPayload:
         return await _mark_all(info.context, filter, state.archived)

@@ -138,7 +138,9 @@ class SendQuery:
     async def sends(
         self,
         info: Info,
-        category: Annotated[str | None, strawberry.argument(description="Only sends of this category key.")] = None,
+        category: Annotated[
+            str | None, strawberry.argument(description="The key of a category. Null: all categories.")
+        ] = None,
         since: Annotated[
             datetime | None, strawberry.argument(description="Only sends created at this time or later.")
         ] = None,

@@ -67,7 +67,7 @@ class SuppressionMutation:
         tenant = context.require_admin()
         lifted = await context.services.users.unsuppress(mailbox_of(tenant, valid_user_id(user_id, "userId")), address)
         if lifted:
-            log.info("suppression_lifted", person=user_id)
+            log.info("suppression_lifted", recipient=user_id)
         return lifted
 
 

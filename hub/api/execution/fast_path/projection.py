@@ -98,6 +98,7 @@ class SelectionCompiler:
                 self._collect(self._fragments[node.name.value].selection_set.selections, collected)
 
     def _is_included(self, node: SelectionNode) -> bool:
+        """Return True unless `@skip` or `@include` excludes the node."""
         skip = get_directive_values(GraphQLSkipDirective, node, self._variables)
         include = get_directive_values(GraphQLIncludeDirective, node, self._variables)
         return not (skip and skip["if"]) and not (include and not include["if"])
