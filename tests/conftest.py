@@ -129,13 +129,13 @@ class Stopwatch:
     """Measures response times as a client sees them."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[float, str]] = []
+        self.durations: list[tuple[float, str]] = []
 
     @contextmanager
     def __call__(self, what: str) -> Iterator[None]:
         started_at = time.perf_counter()
         yield
-        self.taken.append((time.perf_counter() - started_at, what))
+        self.durations.append((time.perf_counter() - started_at, what))
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def stopwatch() -> Iterator[Stopwatch]:
     """Fail if a response takes long. The limit allows for a busy machine; the log contains the measured times."""
     watch = Stopwatch()
     yield watch
-    slowest = sorted(watch.taken, reverse=True)
+    slowest = sorted(watch.durations, reverse=True)
     received = "; ".join(f"{s * 1000:.0f} ms {what}" for s, what in slowest[:3])
     p99_s = slowest[len(slowest) // 100][0]
     log.info("%d answers, 99 %% within %.0f ms; the slowest: %s", len(slowest), p99_s * 1000, received)

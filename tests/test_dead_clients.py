@@ -166,12 +166,12 @@ async def stop_with_dead_clients(measurement: Measurement) -> None:
 async def test_slow_client_gets_resync_and_bounded_buffering(tenant: Tenant, deployment: Deployment) -> None:
     api = deployment.apis[0]
     await tenant.send("ann")
-    line = BulkClient(tenant.token("ann"))
-    async with closing_clients([line]):
-        await line.open(api.port)
+    client = BulkClient(tenant.token("ann"))
+    async with closing_clients([client]):
+        await client.open(api.port)
         await wait_for_subscriptions(api, 1, tenant)
         resyncs = await read_metric(tenant, api, "hub_resyncs_total")
-        line.pause_reading()
+        client.pause_reading()
         maximum = 0.0
         for number in range(500):  # the kernels' buffers take megabytes
             await tenant.send("ann", title=str(number), body=LARGE["content"]["body"], data=LARGE["data"])
@@ -179,10 +179,10 @@ async def test_slow_client_gets_resync_and_bounded_buffering(tenant: Tenant, dep
             if await read_metric(tenant, api, "hub_resyncs_total") > resyncs:
                 break
         assert 1 < maximum <= KEPT_BYTES // (48 << 10) + 1, f"after {number} events"
-        line.resume_reading()
+        client.resume_reading()
 
         async def received() -> bool:
-            return line.other_kinds == ["RESYNC"]
+            return client.other_kinds == ["RESYNC"]
 
         await eventually(received)
-        assert line.titles == [str(number) for number in range(len(line.titles))]
+        assert client.titles == [str(number) for number in range(len(client.titles))]

@@ -76,12 +76,12 @@ def wanted(case: Case) -> set[Channel]:
 
 def reachable(case: Case) -> set[Channel]:
     """Return the channels that can deliver to the user."""
-    user, exists = case[3], {Channel.IN_APP, *(Channel(device.kind.value) for device in case[3].devices)}
+    user, channels_of_user = case[3], {Channel.IN_APP, *(Channel(device.kind.value) for device in case[3].devices)}
     if user.email and not user.suppressed:
-        exists.add(Channel.EMAIL)
+        channels_of_user.add(Channel.EMAIL)
     if user.phone:
-        exists |= {Channel.SMS, Channel.WHATSAPP}
-    return exists & case[4]
+        channels_of_user |= {Channel.SMS, Channel.WHATSAPP}
+    return channels_of_user & case[4]
 
 
 @properties

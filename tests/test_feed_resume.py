@@ -66,10 +66,10 @@ async def test_client_away_for_500_changes_gets_each_once_and_equals_one_that_st
     await stayed.load()
     away, often_cut, over_sse = copy_replica(stayed.replica), copy_replica(stayed.replica), copy_replica(stayed.replica)
     start = away.modseq
-    crowd = RandomUsers(tenant, {"alice": stayed.replica})
+    random_users = RandomUsers(tenant, {"alice": stayed.replica})
     async with follow_inboxes(stayed):
         while stayed.replica.modseq < start + AWAY_CHANGES:
-            await asyncio.gather(*(crowd.act(random, no_clock_changes=True, no_resync=True) for _ in range(4)))
+            await asyncio.gather(*(random_users.act(random, no_clock_changes=True, no_resync=True) for _ in range(4)))
             untold = not {"ALL_READ", "ALL_ARCHIVED"} <= {event["kind"] for event in stayed.events}
             for field in ("markAllRead", "archiveAll") if untold or random.random() < 0.03 else ():
                 await tenant.fill_inbox("alice", 5)
@@ -114,12 +114,12 @@ async def test_client_resuming_during_changes_gets_each_once(tenant: Tenant, at_
     stayed = FollowingClient(tenant, "alice")
     await stayed.load()
     away = copy_replica(stayed.replica)
-    crowd = RandomUsers(tenant, {"alice": stayed.replica})
+    random_users = RandomUsers(tenant, {"alice": stayed.replica})
     done = asyncio.Event()
 
     async def go_on(random: Random) -> None:
         while not done.is_set():
-            await crowd.act(random, no_resync=True)
+            await random_users.act(random, no_resync=True)
 
     async with follow_inboxes(stayed):
         await tenant.fill_inbox("alice", scaled(50, 300) if at_once == 1 else 300)

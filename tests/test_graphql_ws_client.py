@@ -42,10 +42,10 @@ class Proxy:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
-            there_reader, exists = await asyncio.open_connection("127.0.0.1", self._to)
-            self._open.add(exists)
-            await asyncio.gather(_pour(reader, exists), _pour(there_reader, writer))
-            self._open.discard(exists)
+            upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._to)
+            self._open.add(upstream)
+            await asyncio.gather(_pour(reader, upstream), _pour(upstream_reader, writer))
+            self._open.discard(upstream)
         except OSError:
             pass
         finally:

@@ -129,19 +129,19 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
 ) -> None:
     """New, then seen, then read, then archived: each of the three calls changes every notification."""
     await insert_inbox(database, tenant, "alice", MANY)
-    here, exists = tenant.urls
-    device = InboxClient(tenant, "alice", exists)
+    local_url, remote_url = tenant.urls
+    device = InboxClient(tenant, "alice", remote_url)
     expected = MANY
     async with running(device.run()):
         for field in FIELDS:
             await eventually(lambda: _up_to_date(database, tenant, device), 120)
             device.kinds.clear()
             took_s: list[float] = []
-            meanwhile = asyncio.create_task(surviving(database, tenant, exists))
-            async with running(keep_sending(tenant, here, took_s)):
+            meanwhile = asyncio.create_task(surviving(database, tenant, remote_url))
+            async with running(keep_sending(tenant, local_url, took_s)):
                 started_at = time.monotonic()
                 async with asyncio.timeout(600):
-                    payload = await tenant.mark_all("alice", field, url=here)
+                    payload = await tenant.mark_all("alice", field, url=local_url)
                 lasted_s = time.monotonic() - started_at
             await meanwhile
             assert payload["changed"] == expected
@@ -151,7 +151,7 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
                 == await counts(database, tenant, "alice")
                 == (unread, MEANWHILE)
             )
-            page = await tenant.inbox("alice", url=exists)
+            page = await tenant.inbox("alice", url=remote_url)
             assert (page["unread"], page["unseen"]) == (unread, MEANWHILE)
             assert {n["title"] for n in page["nodes"][:MEANWHILE]} == {f"Meanwhile {n}" for n in range(MEANWHILE)}
             with capsys.disabled():

@@ -71,7 +71,7 @@ class Scene:
     tenant: Tenant
     watchers: list[Watcher]
 
-    async def everybody_has_it(self, label: str) -> None:
+    async def wait_for_all(self, label: str) -> None:
         started_at = time.monotonic()
         await wait_until_caught_up(self.watchers, RECOVERED_S)
         log.info("%s: everywhere after %.2f s", label, time.monotonic() - started_at)
@@ -84,10 +84,10 @@ async def open_scene(mongo_url: str, redis_url: str) -> AsyncIterator[Scene]:
         async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as tenant:
             await tenant.send(*USERS, title="first")
             async with open_watchers(tenant, USERS, deployment.urls) as watchers:
-                set = Scene(deployment, tenant, watchers)
-                await set.everybody_has_it("before")
-                yield set
-                await set.everybody_has_it("in the end")
+                scene = Scene(deployment, tenant, watchers)
+                await scene.wait_for_all("before")
+                yield scene
+                await scene.wait_for_all("in the end")
                 await check_against_store(watchers)
         assert not find_log_faults([*deployment.apis, *deployment.workers])
 
@@ -184,14 +184,14 @@ async def start(mongod: Mongod) -> None:
 async def test_mongodb_outage_returns_unavailable_in_time_and_recovers(
     leave: Callable[[Mongod], Awaitable[None]], come_back: Callable[[Mongod], Awaitable[None]]
 ) -> None:
-    async with fresh_servers() as (mongod, redis), open_scene(mongod.url, redis.url) as set:
-        tenant = set.tenant
+    async with fresh_servers() as (mongod, redis), open_scene(mongod.url, redis.url) as scene:
+        tenant = scene.tenant
         async with tenant.socket() as socket:
             reader = await socket.subscribe(RECEIPTS)
             send_id, cursor = await first_receipt(tenant, socket)
             submits = Callers(tenant)
-            async with submits.going_on():
-                await submits.some_answered(scaled(50, 500))
+            async with submits.keep_sending():
+                await submits.wait_for_some(scaled(50, 500))
                 await leave(mongod)
                 for _ in range(scaled(1, 3)):
                     await expect_all_unavailable(tenant, send_id)
@@ -199,9 +199,9 @@ async def test_mongodb_outage_returns_unavailable_in_time_and_recovers(
                 await come_back(mongod)
                 await retry_until_answered(lambda: tenant.send("dora", title="back"), RECOVERED_S)
                 log.info("first send after %.2f s", time.monotonic() - started_at)
-                await submits.some_answered(scaled(20, 200))
+                await submits.wait_for_some(scaled(20, 200))
             log.info("all submits answered after %.2f s", time.monotonic() - started_at)
-            assert_no_flood(set.deployment.apis)
+            assert_no_flood(scene.deployment.apis)
             await submits.verify()
             with suppress(GraphQLErrors):  # an error, or further receipts, but not silence
                 async with asyncio.timeout(RECOVERED_S):
@@ -244,17 +244,17 @@ class Callers:
         self._stop = False
 
     @asynccontextmanager
-    async def going_on(self) -> AsyncIterator[None]:
+    async def keep_sending(self) -> AsyncIterator[None]:
         """At the end every key that was tried has its response."""
         async with asyncio.TaskGroup() as group:
             for user, number in self._callers:
-                group.create_task(self._go_on(user, number))
+                group.create_task(self._send_repeatedly(user, number))
             try:
                 yield
             finally:
                 self._stop = True
 
-    async def _go_on(self, user: str, caller: int) -> None:
+    async def _send_repeatedly(self, user: str, caller: int) -> None:
         number = 0
         while not self._stop:
             key = f"{user}/{caller}/{number}"
@@ -266,7 +266,7 @@ class Callers:
         self.tried[key] += 1
         return await self.tenant.send(user, title=key, idempotencyKey=key)
 
-    async def some_answered(self, more: int) -> None:
+    async def wait_for_some(self, more: int) -> None:
         expected = len(self.answered) + more
 
         async def reached() -> bool:
@@ -316,11 +316,11 @@ async def test_new_primary_during_sends_loses_and_duplicates_nothing(
         members = ReplicaSet(Path(folder))
         await members.start()
         try:
-            async with fresh_servers() as (_, redis), open_scene(members.url, redis.url) as set:
-                submits = Callers(set.tenant)
-                async with submits.going_on():
+            async with fresh_servers() as (_, redis), open_scene(members.url, redis.url) as scene:
+                submits = Callers(scene.tenant)
+                async with submits.keep_sending():
                     for _ in range(scaled(1, 4)):
-                        await submits.some_answered(scaled(50, 200))
+                        await submits.wait_for_some(scaled(50, 200))
                         old = await eventually(members.primary)
                         started_at = time.monotonic()
                         await lose(old)
@@ -330,9 +330,9 @@ async def test_new_primary_during_sends_loses_and_duplicates_nothing(
 
                         await eventually(replaced, RECOVERED_S)
                         log.info("new primary after %.2f s", time.monotonic() - started_at)
-                        await submits.some_answered(scaled(50, 200))
+                        await submits.wait_for_some(scaled(50, 200))
                         log.info("sends go on after %.2f s", time.monotonic() - started_at)
-                        await set.everybody_has_it("new primary")
+                        await scene.wait_for_all("new primary")
                         old.resume()
                         await members.start()
                 await submits.verify()

@@ -240,7 +240,7 @@ async def test_users_inherit_the_preferences_of_the_tenant(tenant: Tenant) -> No
 async def test_category_of_first_use_is_created_once_and_tenant_caches_are_current(
     tenant: Tenant, database: Database
 ) -> None:
-    here, exists = Tenants(database, 3, 5), Tenants(database, 3, 5)
+    first_cache, second_cache = Tenants(database, 3, 5), Tenants(database, 3, 5)
 
     async def use(tenants: Tenants, key: str) -> None:
         """As a send does: the category is read outside the transaction, which is repeated after a conflict."""
@@ -259,22 +259,22 @@ async def test_category_of_first_use_is_created_once_and_tenant_caches_are_curre
                     assert error.has_error_label("TransientTransactionError") or "E11000" in str(error)
 
     await asyncio.gather(
-        *(use(tenants, key) for tenants in (here, exists) for key in ("a", "b.c", "$d") for _ in "123")
+        *(use(tenants, key) for tenants in (first_cache, second_cache) for key in ("a", "b.c", "$d") for _ in "123")
     )
-    for tenants in (here, exists):
+    for tenants in (first_cache, second_cache):
         found = await tenants.get(tenant.name)
         assert sorted(category.key for category in found.categories) == ["$d", "a", "b.c"]
         assert found.category("a") == Category(key="a", name="a")
         with pytest.raises(TooLarge, match="HUB_TENANT_MAX_CATEGORIES"):
             tenants.create_category_update(found, "one more")
     await tenant.define_category("a", "EMAIL")
-    for tenants in (here, exists):
+    for tenants in (first_cache, second_cache):
         category = (await tenants.get(tenant.name)).category("a")
         assert category
         assert category.default_channels == ("EMAIL",)
-    assert await here.get_many(["nobody's", tenant.name]) == {
+    assert await first_cache.get_many(["nobody's", tenant.name]) == {
         "nobody's": model.Tenant(id="nobody's"),
-        tenant.name: await exists.get(tenant.name),
+        tenant.name: await second_cache.get(tenant.name),
     }
 
 

@@ -43,12 +43,12 @@ async def test_random_operations_leave_all_clients_and_the_store_equal(
     hasty = [FollowingClient(tenant, user) for user in USERS[1:6]]
     watchers = [*staying, *returning, *hasty]
     await asyncio.gather(*(watcher.load() for watcher in watchers))
-    crowd = RandomUsers(tenant, {watcher.user: watcher.replica for watcher in staying})
+    random_users = RandomUsers(tenant, {watcher.user: watcher.replica for watcher in staying})
     left = iter(range(OPERATIONS))
 
     async def act(random: Random) -> None:
         for _ in left:
-            await crowd.act(random)
+            await random_users.act(random)
 
     async def change_much() -> None:
         """A filtered change, too large for single events. It is repeated if it was not large enough."""
@@ -89,7 +89,7 @@ async def test_random_operations_leave_all_clients_and_the_store_equal(
                 assert watcher.replica.counts == watcher.replica.recounted == counts, (user, watcher.resyncs)
         assert await views(tenant, user) == expected_views(found), user
     assert (
-        crowd.sent.items() <= (await stored.count_per_send()).items()
+        random_users.sent.items() <= (await stored.count_per_send()).items()
     )  # a successful send is stored for every recipient, once
     print(Counter(event["kind"] for watcher in staying for event in watcher.events))  # noqa: T201
 

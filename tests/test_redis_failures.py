@@ -49,7 +49,7 @@ class Scene:
                 await self.tenant.mark(user, "archive", newest[1]["id"])
         log.info("%s: %d sends answered in %.2f s", label, sends, time.monotonic() - started_at)
 
-    async def everybody_has_it(self, within_s: float, label: str, watchers: Sequence[Watcher] = ()) -> None:
+    async def wait_for_all(self, within_s: float, label: str, watchers: Sequence[Watcher] = ()) -> None:
         started_at = time.monotonic()
         await wait_until_caught_up(watchers or self.watchers, within_s + SLACK_S)
         log.info("%s: everywhere after %.2f s", label, time.monotonic() - started_at)
@@ -66,22 +66,22 @@ async def open_scene(through: Callable[[Redis], Awaitable[str]] | None = None) -
             async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as tenant:
                 await tenant.send(*USERS, title="first")
                 async with open_watchers(tenant, USERS, deployment.urls) as watchers:
-                    set = Scene(redis, deployment, tenant, watchers)
-                    await wait_for_redis_state(set, "ok")
-                    await set.traffic("before")
-                    await set.everybody_has_it(AWAY_S, "before")
-                    yield set
+                    scene = Scene(redis, deployment, tenant, watchers)
+                    await wait_for_redis_state(scene, "ok")
+                    await scene.traffic("before")
+                    await scene.wait_for_all(AWAY_S, "before")
+                    yield scene
                     await check_against_store(watchers)
             assert not find_log_faults(deployment.apis)
 
 
-async def wait_for_redis_state(set: Scene, realtime: str) -> None:
+async def wait_for_redis_state(scene: Scene, realtime: str) -> None:
     """Wait until every process reports this state of its connection to Redis."""
 
     async def agreed() -> bool:
         output = []
-        for url in set.deployment.urls:
-            async with set.tenant.http.get(url.replace("/graphql", "/readyz")) as response:
+        for url in scene.deployment.urls:
+            async with scene.tenant.http.get(url.replace("/graphql", "/readyz")) as response:
                 assert response.status == 200
                 output.append((await response.json())["realtime"])
         return output == [realtime] * len(output)
@@ -89,15 +89,15 @@ async def wait_for_redis_state(set: Scene, realtime: str) -> None:
     await eventually(agreed, BACK_S + SLACK_S)
 
 
-async def newcomer_gets_changes(set: Scene) -> None:
+async def newcomer_gets_changes(scene: Scene) -> None:
     """Check that a new subscription delivers."""
     replica = Replica()
-    await replica.load(set.tenant, "alice")
-    await set.tenant.send("alice", title="between load and subscription")
-    async with Watcher(set.tenant, "alice", set.deployment.urls[1]).open(replica) as watcher:
-        await set.everybody_has_it(AWAY_S, "newcomer's backlog", [watcher])
-        await set.tenant.send("alice", title="to a newcomer")
-        await set.everybody_has_it(AWAY_S, "newcomer", [watcher])
+    await replica.load(scene.tenant, "alice")
+    await scene.tenant.send("alice", title="between load and subscription")
+    async with Watcher(scene.tenant, "alice", scene.deployment.urls[1]).open(replica) as watcher:
+        await scene.wait_for_all(AWAY_S, "newcomer's backlog", [watcher])
+        await scene.tenant.send("alice", title="to a newcomer")
+        await scene.wait_for_all(AWAY_S, "newcomer", [watcher])
         assert set_of(watcher) == {"between load and subscription", "to a newcomer"}
 
 
@@ -125,66 +125,66 @@ async def start(redis: Redis) -> None:
 async def test_redis_outage_delays_no_call_and_open_clients_get_every_change(
     leave: Callable[[Redis], Awaitable[None]], come_back: Callable[[Redis], Awaitable[None]]
 ) -> None:
-    async with open_scene() as set:
-        await leave(set.redis)
-        await set.traffic("away")
-        await set.everybody_has_it(AWAY_S, "away")
-        await wait_for_redis_state(set, "degraded")
-        await newcomer_gets_changes(set)
-        await set.traffic("still away")
-        await set.everybody_has_it(AWAY_S, "still away")
-        await set.traffic("just before it is back")
-        await come_back(set.redis)
-        await set.traffic("just after it is back")
-        await set.everybody_has_it(BACK_S, "just back")
-        await wait_for_redis_state(set, "ok")
-        await set.traffic("back")
-        await set.everybody_has_it(BACK_S, "back")
+    async with open_scene() as scene:
+        await leave(scene.redis)
+        await scene.traffic("away")
+        await scene.wait_for_all(AWAY_S, "away")
+        await wait_for_redis_state(scene, "degraded")
+        await newcomer_gets_changes(scene)
+        await scene.traffic("still away")
+        await scene.wait_for_all(AWAY_S, "still away")
+        await scene.traffic("just before it is back")
+        await come_back(scene.redis)
+        await scene.traffic("just after it is back")
+        await scene.wait_for_all(BACK_S, "just back")
+        await wait_for_redis_state(scene, "ok")
+        await scene.traffic("back")
+        await scene.wait_for_all(BACK_S, "back")
 
 
 async def test_redis_flushed_under_traffic_open_clients_get_every_change() -> None:
-    async with open_scene() as set:
-        async with RedisClient.from_url(set.redis.url) as client:
+    async with open_scene() as scene:
+        async with RedisClient.from_url(scene.redis.url) as client:
             for number in range(scaled(3, 20)):
-                sending = asyncio.create_task(set.traffic(f"flushed {number}"))
+                sending = asyncio.create_task(scene.traffic(f"flushed {number}"))
                 await client.flushall()
                 await sending
-                await set.everybody_has_it(AWAY_S, "flushed")
+                await scene.wait_for_all(AWAY_S, "flushed")
 
 
 async def test_redis_cutting_subscribers_repeatedly_open_clients_get_every_change() -> None:
     """Messages that are published while a process reconnects are lost for it without an error."""
-    async with open_scene() as set:
-        async with RedisClient.from_url(set.redis.url) as client:
+    async with open_scene() as scene:
+        async with RedisClient.from_url(scene.redis.url) as client:
             cut = 0
             while cut < scaled(5, 40):
-                sending = asyncio.create_task(set.traffic("cut"))
+                sending = asyncio.create_task(scene.traffic("cut"))
                 cut += await client.client_kill_filter(_type="pubsub")
                 await sending
-            await set.everybody_has_it(BACK_S, f"cut {cut} times")
-            await wait_for_redis_state(set, "ok")
+            await scene.wait_for_all(BACK_S, f"cut {cut} times")
+            await wait_for_redis_state(scene, "ok")
 
 
 class StallingProxy:
     """A proxy in front of Redis that can stop forwarding while its connections stay open."""
 
     def __init__(self) -> None:
-        self.stalled = False
+        self._stalled = False
         self._open: list[asyncio.StreamWriter] = []
         self._lost: list[asyncio.StreamWriter] = []
 
-    async def lead(self, redis: Redis) -> str:
+    async def start(self, redis: Redis) -> str:
         self._port = redis.port
         self._server = await asyncio.start_server(self._connected, HOST, 0)
         return f"redis://{HOST}:{self._server.sockets[0].getsockname()[1]}/0"
 
     def stall(self) -> None:
         """Forward nothing from now on, neither on existing nor on new connections."""
-        self.stalled = True
+        self._stalled = True
 
-    def mend(self) -> None:
+    def accept_new_connections(self) -> None:
         """Forward new connections. Existing ones stay open and silent, as after the restart of a router."""
-        self.stalled = False
+        self._stalled = False
         self._lost, self._open = self._open, []
 
     async def close(self) -> None:
@@ -194,16 +194,16 @@ class StallingProxy:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.append(writer)
-        exists, to_there = await asyncio.open_connection(HOST, self._port)
-        self._open.append(to_there)
+        upstream_reader, upstream = await asyncio.open_connection(HOST, self._port)
+        self._open.append(upstream)
         with suppress(OSError):
-            await asyncio.gather(self._pass(reader, to_there, writer), self._pass(exists, writer, writer))
+            await asyncio.gather(self._pass(reader, upstream, writer), self._pass(upstream_reader, writer, writer))
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: asyncio.StreamWriter
     ) -> None:
         while data := await reader.read(1 << 16):
-            if not self.stalled and connection in self._open:
+            if not self._stalled and connection in self._open:
                 writer.write(data)
         writer.close()
 
@@ -212,15 +212,15 @@ async def test_redis_silently_unreachable_open_clients_get_every_change() -> Non
     """Connections that stay open and transport nothing, some of them while they are being opened."""
     wire = StallingProxy()
     try:
-        async with open_scene(wire.lead) as set:
+        async with open_scene(wire.start) as scene:
             wire.stall()
-            await set.traffic("unreachable")
-            await set.everybody_has_it(AWAY_S, "unreachable")
-            await wait_for_redis_state(set, "degraded")
-            await newcomer_gets_changes(set)
-            wire.mend()
-            await wait_for_redis_state(set, "ok")
-            await set.traffic("reachable")
-            await set.everybody_has_it(BACK_S, "reachable")
+            await scene.traffic("unreachable")
+            await scene.wait_for_all(AWAY_S, "unreachable")
+            await wait_for_redis_state(scene, "degraded")
+            await newcomer_gets_changes(scene)
+            wire.accept_new_connections()
+            await wait_for_redis_state(scene, "ok")
+            await scene.traffic("reachable")
+            await scene.wait_for_all(BACK_S, "reachable")
     finally:
         await wire.close()

@@ -310,13 +310,12 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
             # A key published later is found without a restart. A withdrawn key is no longer accepted.
             issuer.keys = [ec, later]
 
-            async def existing() -> bool:
+            async def key_is_accepted() -> bool:
                 return await is_accepted(http, url, issuer.token(later))
 
-            await eventually(existing, 15)
+            await eventually(key_is_accepted, 15)
             assert await is_accepted(http, url, issuer.token(ec))
             assert await is_rejected(http, url, issuer.token(rsa, jti="never seen before"))
-
             # Invalid tokens cannot make the hub request the keys repeatedly.
             requested = issuer.asked
             for number in range(50):
@@ -384,10 +383,10 @@ async def test_issuer_that_does_not_respond_is_unavailable_until_it_does(servers
             assert await is_accepted(http, url, signed())
             issuer.away = False
 
-            async def existing() -> bool:
+            async def key_is_accepted() -> bool:
                 return await is_accepted(http, url, issuer.token(key))
 
-            await eventually(existing, 15)
+            await eventually(key_is_accepted, 15)
 
 
 async def test_token_determines_the_role(tenant: Tenant) -> None:
