@@ -128,7 +128,7 @@ async def test_body_is_complete_if_only_the_data_is_too_large(fakes: FakeServers
 def test_payload_never_exceeds_its_limit(title: str, body: str, url: str, room: int) -> None:
     sent = new_message(n_title=title, n_body=body, n_action_url=f"/{url}")
     least = len(orjson.dumps({"id": sent.notification.id, "title": title[:256], "partial": True}))
-    assert len(web_push.payload(sent, room=room)) <= max(room, least)
+    assert len(web_push.payload(sent, max_bytes=room)) <= max(room, least)
 
 
 async def test_largest_payload_fits_one_record(fakes: FakeServers) -> None:

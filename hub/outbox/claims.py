@@ -203,12 +203,14 @@ class Claims(Generic[J]):
             ]
             if still_claimed:
                 await self._jobs.bulk_write(
-                    [_settlement_update(one, now) for one in still_claimed], ordered=False, session=session
+                    [_settlement_update(settlement, now) for settlement in still_claimed],
+                    ordered=False,
+                    session=session,
                 )
             pending = [
                 receipt
-                for one in still_claimed
-                if (receipt := self._receipts.receipt_for(one.job, one.status, one.reason, now))
+                for settlement in still_claimed
+                if (receipt := self._receipts.receipt_for(settlement.job, settlement.status, settlement.reason, now))
             ]
             for collection, documents in (await self._receipts.build_documents(pending, now)).items():
                 await self._database[collection].insert_many(documents, ordered=False, session=session)

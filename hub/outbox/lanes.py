@@ -104,11 +104,11 @@ local function drain(priority, share_max)
     while #taken - taken_before < share_max do
         local lanes, before = redis.call('ZCARD', waiting), #taken
         for n = lanes, 1, -1 do
-            local room = share_max - (#taken - taken_before)
-            if room <= 0 then break end
+            local remaining = share_max - (#taken - taken_before)
+            if remaining <= 0 then break end
             local lane = redis.call('ZPOPMIN', waiting)[1]
             local tenant = string.match(lane, '^[^/]+/[^/]+/(.*)$') or ''
-            local allowed = math.min(math.ceil(room / n), per_tenant_max - (held[tenant] or 0))
+            local allowed = math.min(math.ceil(remaining / n), per_tenant_max - (held[tenant] or 0))
             if allowed <= 0 then
                 passed[#passed + 1] = lane
             else
@@ -265,7 +265,7 @@ class Lanes:
         pipeline = self._redis.pipeline(transaction=False)
         for channel, priority in groups:
             pipeline.zrange(f"{self._prefix}waiting:{channel}/{priority}", 0, -1)
-        found = []
+        depths = []
         for (channel, priority), lanes in zip(groups, await pipeline.execute(), strict=True):
             pipeline = self._redis.pipeline(transaction=False)
             for lane in lanes:
@@ -275,20 +275,20 @@ class Lanes:
             replies = await pipeline.execute() if lanes else []
             heads = [_text(head) for head in replies[1::2] if head]  # a lane may have been emptied in between
             if heads:
-                found.append(LaneDepth(channel, priority, sum(replies[::2]), len(heads), min(heads)))
-        return found
+                depths.append(LaneDepth(channel, priority, sum(replies[::2]), len(heads), min(heads)))
+        return depths
 
     async def _with_repair(self, call: Callable[[], Awaitable[T]]) -> T:
         """Delete keys of a wrong type and call again. The ids that they held become due again in MongoDB."""
         return await with_key_repair(self._redis, call, self._key_types)
 
     async def _key_types(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        types: dict[str, str] = {}
         async for key in self._redis.scan_iter(match=f"{self._prefix}*", count=SCAN_BATCH_SIZE):
             name = _text(key)
             if type_ := KEY_TYPES.get(name.removeprefix(self._prefix).partition(":")[0]):
-                found[name] = type_
-        return found
+                types[name] = type_
+        return types
 
 
 def _text(raw: bytes) -> str:

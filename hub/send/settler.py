@@ -146,12 +146,12 @@ class Settler(Generic[J]):
         call_results, self._call_results = self._call_results, defaultdict(list)
         await self._breakers.record(call_results)
         settled, now = await self._claims.settle(batch), self._clock()
-        for one in settled:
-            metrics.deliveries.labels(self._channel, one.status).inc()
-            if one.status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
-                waited_s = (now - one.job.created_at).total_seconds()
-                metrics.accept_to_sent.labels(self._channel, one.job.priority).observe(waited_s)
-        if finished := [(one.job, one.status) for one in settled if one.due_at is None]:
+        for settlement in settled:
+            metrics.deliveries.labels(self._channel, settlement.status).inc()
+            if settlement.status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
+                waited_s = (now - settlement.job.created_at).total_seconds()
+                metrics.accept_to_sent.labels(self._channel, settlement.job.priority).observe(waited_s)
+        if finished := [(settlement.job, settlement.status) for settlement in settled if settlement.due_at is None]:
             try:
                 await self._handler.on_settled(finished)
             except PyMongoError as error:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from hub.audience.tenants import Tenants
 from hub.clock import Clock
-from hub.model import DeliveryStatus, Reason, WebhookCall, WebhookEndpoint
+from hub.model import DeliveryStatus, Reason, Tenant, WebhookCall, WebhookEndpoint
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import signing
@@ -62,7 +62,7 @@ class WebhookHandler:
         tenants = await self._tenants.get_many({job.tenant for job in jobs})
         results: list[ReadyToSend | Transition] = []
         for job in jobs:
-            endpoint = next((one for one in tenants[job.tenant].endpoints if one.id == job.endpoint), None)
+            endpoint = _find_endpoint(tenants[job.tenant], job.endpoint)
             if endpoint is None or not endpoint.enabled:
                 results.append(Transition(DeliveryStatus.FAILED, Reason.ADDRESS_GONE))
                 continue
@@ -78,6 +78,10 @@ class WebhookHandler:
 
     async def on_address_gone(self, job: WebhookCall, message: WebhookMessage) -> None:
         """Do nothing: 410 from a tenant's endpoint fails this call only."""
+
+
+def _find_endpoint(tenant: Tenant, id: str) -> WebhookEndpoint | None:
+    return next((endpoint for endpoint in tenant.endpoints if endpoint.id == id), None)
 
 
 def signing_secrets(endpoint: WebhookEndpoint, now: datetime) -> tuple[str, ...]:

@@ -61,9 +61,9 @@ class Backlog:
     async def queued_since(self, ids: Collection[str]) -> dict[str, datetime]:
         """Return since when each of these deliveries has been on its lane, if it still is."""
         match = {"_id": {"$in": list(ids)}, "enqueue_count": {"$gte": 1}, "due_at": {"$exists": True}}
-        found = self._deliveries.find(match, {"enqueue_count": 1, "due_at": 1})
+        docs = self._deliveries.find(match, {"enqueue_count": 1, "due_at": 1})
         return {
-            doc["_id"]: doc["due_at"] - queued_for(doc["enqueue_count"], self._requeue_after_s) async for doc in found
+            doc["_id"]: doc["due_at"] - queued_for(doc["enqueue_count"], self._requeue_after_s) async for doc in docs
         }
 
     async def dead_letters(self, tenant: str) -> DeadLetters:
@@ -86,10 +86,10 @@ class Backlog:
             ],
             hint="failed",
         )
-        found = await cursor.to_list()
-        if not found:
+        groups = await cursor.to_list()
+        if not groups:
             return DeadLetters()
-        return DeadLetters(found[0]["total"], found[0]["recent"], found[0]["without_address"])
+        return DeadLetters(groups[0]["total"], groups[0]["recent"], groups[0]["without_address"])
 
 
 def queued_for(times: int, requeue_after_s: float) -> timedelta:

@@ -54,8 +54,8 @@ class CapturedMessages:
     async def newest(self, limit: int, after: str = "") -> list[CapturedMessage]:
         """Return up to `limit` messages with an id above `after`, newest first."""
         match: dict[str, Any] = {"_id": {"$gt": after}} if after else {}
-        found = self._messages.find(match).sort("_id", DESCENDING).limit(limit)
-        return await decode_all(found, CapturedMessage)
+        docs = self._messages.find(match).sort("_id", DESCENDING).limit(limit)
+        return await decode_all(docs, CapturedMessage)
 
     async def get(self, id: str) -> CapturedMessage | None:
         doc = await self._messages.find_one({"_id": id})

@@ -106,13 +106,13 @@ class Deliveries:
 
     async def by_notification(self, ids: Collection[str]) -> dict[str, list[Delivery]]:
         """Return the deliveries of each notification, by its id. A delivery id begins with the notification id."""
-        found: dict[str, list[Delivery]] = {}
+        deliveries: dict[str, list[Delivery]] = {}
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in ids]
         if ranges:
             async for doc in self._deliveries.find({"$or": ranges}).sort("_id", ASCENDING):
                 if delivery := decode(doc, Delivery):
-                    found.setdefault(delivery.notification, []).append(delivery)
-        return found
+                    deliveries.setdefault(delivery.notification, []).append(delivery)
+        return deliveries
 
     async def get(self, tenant: str, id: str) -> Delivery | None:
         doc = await self._deliveries.find_one({"_id": id, "tenant": tenant})
@@ -154,8 +154,8 @@ class Deliveries:
             if following is None:
                 raise ValueError(after)
             match = {"$and": [match, following]}
-        found = self._deliveries.find(match, hint=index_of(query)).sort(order_of(query))
-        return await decode_page(found, Delivery, first)
+        docs = self._deliveries.find(match, hint=index_of(query)).sort(order_of(query))
+        return await decode_page(docs, Delivery, first)
 
     async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
         """Count the deliveries of each send that leave the hub, in one query."""
@@ -249,8 +249,8 @@ class Deliveries:
         """Replay one batch of deliveries that failed before `before`: one that fails again is not replayed twice. A
         delivery that was claimed meanwhile has another status and is left unchanged."""
         earlier = {"$and": [match, {"updated_at": {"$lte": before}}]}
-        found = self._deliveries.find(earlier, {"_id": 1}, hint=index).limit(REPLAY_BATCH_SIZE)
-        ids = [doc["_id"] async for doc in found]
+        docs = self._deliveries.find(earlier, {"_id": 1}, hint=index).limit(REPLAY_BATCH_SIZE)
+        ids = [doc["_id"] async for doc in docs]
         if not ids:
             return 0
         now = self._clock()
@@ -275,18 +275,18 @@ class Deliveries:
         waiting = match | {"status": {"$in": before}}
         while True:
             docs = await self._deliveries.find(waiting).limit(FINISH_BATCH_SIZE).to_list()
-            found = [delivery for doc in docs if (delivery := decode(doc, Delivery))]
-            if len(found) < len(docs):
-                undecodable = {doc["_id"] for doc in docs} - {delivery.id for delivery in found}
+            deliveries = [delivery for doc in docs if (delivery := decode(doc, Delivery))]
+            if len(deliveries) < len(docs):
+                undecodable = {doc["_id"] for doc in docs} - {delivery.id for delivery in deliveries}
                 undecodable_match = {"_id": {"$in": list(undecodable)}, "status": {"$in": before}}
                 finished += (
                     await self._deliveries.update_many(undecodable_match, _finish_update(status, reason, self._clock()))
                 ).modified_count
-            if not found and len(docs) < FINISH_BATCH_SIZE:
+            if not deliveries and len(docs) < FINISH_BATCH_SIZE:
                 return finished
 
-            async def finish_batch(session: Any, found: Sequence[Delivery] = found) -> int:
-                return await self._finish_batch(found, status, reason, before, session)
+            async def finish_batch(session: Any, deliveries: Sequence[Delivery] = deliveries) -> int:
+                return await self._finish_batch(deliveries, status, reason, before, session)
 
             session_of = self._database.client.start_session
             with pymongo.timeout(FINISH_TIMEOUT_S):
@@ -299,16 +299,16 @@ class Deliveries:
 
     async def _finish_batch(
         self,
-        found: Sequence[Delivery],
+        deliveries: Sequence[Delivery],
         status: DeliveryStatus,
         reason: Reason | None,
         before: Sequence[DeliveryStatus],
         session: Any,
     ) -> int:
         now = self._clock()
-        still = {"_id": {"$in": [delivery.id for delivery in found]}, "status": {"$in": before}}
-        ids = {doc["_id"] async for doc in self._deliveries.find(still, {"_id": 1}, session=session)}
-        current = [delivery for delivery in found if delivery.id in ids]
+        unfinished = {"_id": {"$in": [delivery.id for delivery in deliveries]}, "status": {"$in": before}}
+        ids = {doc["_id"] async for doc in self._deliveries.find(unfinished, {"_id": 1}, session=session)}
+        current = [delivery for delivery in deliveries if delivery.id in ids]
         if not current:
             return 0
         change = _finish_update(status, reason, now)

@@ -51,8 +51,8 @@ class Sends:
     async def find_cancelled(self, ids: Collection[str]) -> dict[str, Reason]:
         """Return those of `ids` that were cancelled or recalled, with the reason."""
         match = {"_id": {"$in": list(ids)}, "status": {"$in": list(CANCELLATION_REASONS)}}
-        found = self._database[COLLECTION].find(match, {"status": 1})
-        return {doc["_id"]: CANCELLATION_REASONS[SendStatus(doc["status"])] async for doc in found}
+        docs = self._database[COLLECTION].find(match, {"status": 1})
+        return {doc["_id"]: CANCELLATION_REASONS[SendStatus(doc["status"])] async for doc in docs}
 
     async def mark_cancelled(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
         """Cancel or recall a send: no further delivery of it is sent. The field `cancelling_since` is set until
@@ -104,8 +104,8 @@ class Sends:
             bounds["$gte"] = first_id_at(since)
         if bounds:
             match["_id"] = bounds
-        found = self._database[COLLECTION].find(match).sort("_id", DESCENDING)
-        return await decode_page(found, Send, first)
+        docs = self._database[COLLECTION].find(match).sort("_id", DESCENDING)
+        return await decode_page(docs, Send, first)
 
     async def notifications(
         self, send: Send, first: int, after: str | None, *, hidden: bool = False

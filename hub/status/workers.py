@@ -153,13 +153,13 @@ class Workers:
         """Return the workers of the last `WINDOW_MINUTES`, including those that stopped."""
         since = self._clock() - timedelta(minutes=WINDOW_MINUTES)
         cursor = self._workers.find({"heartbeat_at": {"$gte": since}}, hint="heartbeat").limit(WORKERS_MAX)
-        found = []
+        workers = []
         async for doc in cursor:
             try:
-                found.append(convert(doc, Worker))
+                workers.append(convert(doc, Worker))
             except ValidationError as error:  # written by another version
                 log.warning("worker_not_readable", worker=str(doc["_id"]), error=str(error))
-        return found
+        return workers
 
 
 def alive(workers: Sequence[Worker], now: datetime) -> list[Worker]:
@@ -172,12 +172,12 @@ def alive(workers: Sequence[Worker], now: datetime) -> list[Worker]:
 def recent_calls(workers: Sequence[Worker], now: datetime) -> dict[ProviderName, tuple[int, int]]:
     """Return how many calls succeeded and failed within the window, by provider."""
     oldest = _minute(now) - WINDOW_MINUTES
-    found: dict[ProviderName, tuple[int, int]] = {}
+    totals: dict[ProviderName, tuple[int, int]] = {}
     for calls in (calls for worker in workers for calls in worker.calls if calls.minute > oldest):
         name = ProviderName(calls.channel, calls.provider)
-        ok, failed = found.get(name, (0, 0))
-        found[name] = ok + calls.ok, failed + calls.failed
-    return found
+        ok, failed = totals.get(name, (0, 0))
+        totals[name] = ok + calls.ok, failed + calls.failed
+    return totals
 
 
 def _minute(at: datetime) -> int:

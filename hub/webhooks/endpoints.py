@@ -135,4 +135,4 @@ def _endpoint_update(values: Document, cleared: Sequence[str]) -> Document:
 
 def _endpoints(doc: Document | None) -> list[WebhookEndpoint]:
     stored = (doc or {}).get("endpoints", [])
-    return [endpoint for one in stored if (endpoint := decode(one, WebhookEndpoint))]
+    return [endpoint for item in stored if (endpoint := decode(item, WebhookEndpoint))]

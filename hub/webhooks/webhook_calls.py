@@ -86,7 +86,9 @@ def calls_for_receipt(
 
 def subscribed_endpoints(endpoints: Iterable[WebhookEndpoint], event: str) -> list[WebhookEndpoint]:
     """Return the enabled endpoints that subscribe to the event."""
-    return [one for one in endpoints if one.enabled and (not one.events or event in one.events)]
+    return [
+        endpoint for endpoint in endpoints if endpoint.enabled and (not endpoint.events or event in endpoint.events)
+    ]
 
 
 def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> str:
@@ -141,8 +143,8 @@ class WebhookCalls:
             match["status"], index = {"$in": list(statuses)}, "status"
         if after:
             match["_id"] = {"$lt": after}
-        found = self._calls.find(match, hint=index).sort("_id", DESCENDING)
-        return await decode_page(found, WebhookCall, first)
+        docs = self._calls.find(match, hint=index).sort("_id", DESCENDING)
+        return await decode_page(docs, WebhookCall, first)
 
     async def replay(self, tenant: str, ids: Sequence[str], endpoints: Sequence[str]) -> int:
         """Send those of `ids` again that FAILED and whose endpoint is among `endpoints`, with a full retry schedule.

@@ -123,8 +123,8 @@ class UserData:
     async def _newest(self, collection: str, match: Document, order: str) -> list[Document]:
         """Return one document more than an export may have, newest first."""
         with pymongo.timeout(SCAN_TIMEOUT_S):
-            found = self._database[collection].find(match).sort(order, DESCENDING).limit(self._export_max + 1)
-            return await found.to_list()
+            docs = self._database[collection].find(match).sort(order, DESCENDING).limit(self._export_max + 1)
+            return await docs.to_list()
 
 
 class _Erased(Struct, frozen=True):

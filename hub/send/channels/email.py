@@ -75,8 +75,8 @@ class Smtp:
         self.timeout_s = settings.provider_timeout_s
         self._sender = parse_sender(settings.smtp_from)
         tls = url.scheme == "smtps"
-        asked = parse_qs(url.query).get("starttls", [""])[0]
-        start_tls = not tls and (asked == "on" or (asked != "off" and not _is_loopback(url.hostname or "")))
+        option = parse_qs(url.query).get("starttls", [""])[0]
+        start_tls = not tls and (option == "on" or (option != "off" and not _is_loopback(url.hostname or "")))
         self._options: dict[str, Any] = {
             "hostname": url.hostname,
             "port": url.port or (465 if tls else 587 if start_tls else 25),

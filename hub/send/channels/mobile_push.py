@@ -151,13 +151,15 @@ def fcm(message: Message, now: datetime) -> dict[str, Any]:
 
     def build(title: str, body: str, more: dict[str, Any]) -> dict[str, Any]:
         texts = {key: value if isinstance(value, str) else orjson.dumps(value).decode() for key, value in more.items()}
-        shown = {"notification_count": message.unseen, "tag": notification.id}
+        android_notification = {"notification_count": message.unseen, "tag": notification.id}
         urgent = notification.priority in (Priority.CRITICAL, Priority.HIGH)
         android = {
             "priority": "HIGH" if urgent else "NORMAL",
             "ttl": f"{_ttl_s(notification, now)}s",
             "collapse_key": notification.id,
-            "notification": {**shown, "image": notification.image_url} if notification.image_url else shown,
+            "notification": {**android_notification, "image": notification.image_url}
+            if notification.image_url
+            else android_notification,
         }
         content = {"notification": {"title": title, "body": body}, "data": texts, "android": android}
         return {"fcmV1Message": {"message": content}}

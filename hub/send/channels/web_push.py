@@ -86,7 +86,7 @@ class WebPush:
             async with asyncio.timeout(self.timeout_s):
                 content = payload(message)
                 response = await self._post(message, content)
-                if response.status == 413 and len(content) > len(short := payload(message, room=SHORT_BYTES)):
+                if response.status == 413 and len(content) > len(short := payload(message, max_bytes=SHORT_BYTES)):
                     response = await self._post(message, short)
         except AddressNotAllowed as error:
             return Dead(str(error))
@@ -125,10 +125,10 @@ class WebPush:
         return token
 
 
-def payload(message: Message, option: int = 0, room: int = PAYLOAD_BYTES) -> bytes:
-    """Return the JSON of a push in at most `room` bytes: all fields, or the most important ones that fit."""
+def payload(message: Message, option: int = 0, max_bytes: int = PAYLOAD_BYTES) -> bytes:
+    """Return the JSON of a push in at most `max_bytes` bytes: all fields, or the most important ones that fit."""
     notification = message.notification
-    whole = {
+    values = {
         "id": notification.id,
         "title": notification.title,
         "receipt": message.receipt_url or None,
@@ -144,17 +144,17 @@ def payload(message: Message, option: int = 0, room: int = PAYLOAD_BYTES) -> byt
         "image": notification.image_url,
         "data": orjson.loads(notification.data) if notification.data else None,
     }
-    fields = {name: value for name, value in whole.items() if value not in (None, [])}
-    if len(orjson.dumps(fields)) <= room:
+    fields = {name: value for name, value in values.items() if value not in (None, [])}
+    if len(orjson.dumps(fields)) <= max_bytes:
         return orjson.dumps(fields, option=option)
-    kept = {"id": notification.id, "title": notification.title[:TITLE_CHARS], "partial": True}
-    for name in [name for name in fields if name not in kept]:
+    minimal = {"id": notification.id, "title": notification.title[:TITLE_CHARS], "partial": True}
+    for name in [name for name in fields if name not in minimal]:
         more = {name: fields[name]}
         if name == "body":
-            more = {name: _truncate(notification.body, room - len(orjson.dumps(kept | {name: ""})))}
-        if len(orjson.dumps(kept | more)) <= room:
-            kept |= more
-    return orjson.dumps(kept, option=option)
+            more = {name: _truncate(notification.body, max_bytes - len(orjson.dumps(minimal | {name: ""})))}
+        if len(orjson.dumps(minimal | more)) <= max_bytes:
+            minimal |= more
+    return orjson.dumps(minimal, option=option)
 
 
 def _truncate(text: str, max_bytes: int) -> str:
