@@ -75,7 +75,7 @@ class InboxActions:
         Without a filter, and if one transaction can hold it, this is one change with an ALL_* event. Otherwise it is
         done in chunks. Other devices get up to 100 UPDATED events, or one RESYNC.
         """
-        states = [one for one in state.VIEWS[query.view] if one not in UNAFFECTED_STATES[mark]]
+        states = [name for name in state.VIEWS[query.view] if name not in UNAFFECTED_STATES[mark]]
         if query.is_empty:
             head = await self.get_or_create_mailbox(mailbox)
             if (mark is state.seen and not head.unseen) or (mark is state.read and not head.unread):
@@ -84,16 +84,16 @@ class InboxActions:
             if marked := await self._committer.submit(work):
                 return marked
         head = await self.get_or_create_mailbox(mailbox)
-        found = await self._inboxes.list_ids(mailbox, query, states, RESPONSE_MAX + 1, upto=head.modseq)
-        if len(found) <= RESPONSE_MAX:
-            return await self.mark(mailbox, [id for id, _ in found], mark)
+        rows = await self._inboxes.list_ids(mailbox, query, states, RESPONSE_MAX + 1, upto=head.modseq)
+        if len(rows) <= RESPONSE_MAX:
+            return await self.mark(mailbox, [id for id, _ in rows], mark)
         first_changed: list[Notification] = []
         changed, upto = 0, head.modseq
         try:
-            while found := await self._inboxes.list_ids(mailbox, query, states, self._bulk_max, upto=upto):
-                upto = found[-1][1] - 1
-                for start in range(0, len(found), CHUNK):
-                    ids = tuple(id for id, _ in found[start : start + CHUNK])
+            while rows := await self._inboxes.list_ids(mailbox, query, states, self._bulk_max, upto=upto):
+                upto = rows[-1][1] - 1
+                for start in range(0, len(rows), CHUNK):
+                    ids = tuple(id for id, _ in rows[start : start + CHUNK])
                     marked = await self._committer.submit(_MarkWork(mailbox, ids, mark, publish=False))
                     first_changed = (first_changed + marked.notifications)[:RESPONSE_MAX]
                     changed += marked.changed
