@@ -22,10 +22,10 @@ from hub.api.public.probes import probe_routes
 from hub.api.public.ses_events import provider_routes
 from hub.api.public.static_files import FrontendFiles
 from hub.api.responses import TEMPLATES
+from hub.api.schema.resolver_metrics import time_resolvers
 from hub.api.schema.root import make_schema
 from hub.api.transport.concurrency import KeyedLimiter
 from hub.api.transport.http import METHODS, GraphQLOverHTTP
-from hub.api.transport.operation_telemetry import time_resolvers
 from hub.api.transport.origins import Origins
 from hub.api.transport.websocket import GraphQLOverWebSocket
 from hub.platform.connections import Database

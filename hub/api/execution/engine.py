@@ -14,7 +14,6 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
-    OperationType,
     create_source_event_stream,
     get_operation_ast,
     map_source_to_response_event,
@@ -93,7 +92,7 @@ class Engine:
 
     async def run(self, operation: Operation, context: Context) -> GraphQLResponse:
         """Execute a query or mutation. All reads of a query share one deadline."""
-        if operation.kind is not OperationType.QUERY:
+        if not operation.is_query:
             return await self._run(operation, context)
         with context.reading():
             return await self._run(operation, context)

@@ -34,6 +34,21 @@ class Operation(Struct, frozen=True):
     def kind(self) -> OperationType:
         return self.node.operation
 
+    @property
+    def is_query(self) -> bool:
+        return self.kind is OperationType.QUERY
+
+    @property
+    def is_subscription(self) -> bool:
+        return self.kind is OperationType.SUBSCRIPTION
+
+    @property
+    def root_field(self) -> str | None:
+        """The name of the only root field. None if there are several, or if it is in a fragment."""
+        selections = self.node.selection_set.selections
+        root = selections[0] if len(selections) == 1 else None
+        return root.name.value if isinstance(root, FieldNode) else None
+
 
 def parse_request(body: Any) -> Request:
     """Return the request in a JSON value. Every transport uses the same format. Raise BadUserInput."""

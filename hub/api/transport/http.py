@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 
-from graphql import OperationType
 from msgspec import Struct
 from pymongo.errors import PyMongoError
 from starlette.datastructures import QueryParams
@@ -135,14 +134,13 @@ class GraphQLOverHTTP:
         telemetry.set_operation(operation)
         if too_costly := self._services.rate_limits.charge(caller, operation.cost):
             return exchange.error(too_costly, {"retry-after": str(math.ceil(too_costly.retry_after_s))})
-        subscribes = operation.kind is OperationType.SUBSCRIPTION
-        if subscribes and parse_accept(headers.get("accept", "")).events:
+        if operation.is_subscription and parse_accept(headers.get("accept", "")).events:
             exchange.accept = EVENTS
             telemetry.set_streaming()
         if rejection := self._reject(exchange, operation, body_bytes):
             return rejection
         context = Context(caller, self._services, telemetry.request_id, key)
-        if subscribes:
+        if operation.is_subscription:
             return self._subscribe(exchange, operation, context)
         return await self._execute(exchange, operation, context, limits)
 
@@ -177,17 +175,15 @@ class GraphQLOverHTTP:
 
     def _reject(self, exchange: _Exchange, operation: Operation, body_bytes: int) -> Response | None:
         """Return an error if the method, the size or the `Accept` header does not fit the operation, else None."""
-        readable = {OperationType.QUERY}
-        if exchange.accept == EVENTS:
-            readable.add(OperationType.SUBSCRIPTION)
-        if exchange.scope["method"] == "GET" and operation.kind not in readable:
+        allows_get = operation.is_query or (operation.is_subscription and exchange.accept == EVENTS)
+        if exchange.scope["method"] == "GET" and not allows_get:
             return exchange.bad_request("GET is for queries: POST this one.", 405, {"allow": "POST"})
         request_max_bytes = self._services.settings.request_max_bytes
         if body_bytes > request_max_bytes and "sendMany" not in root_fields(operation):
             return exchange.error(
                 TooLarge(f"The body is larger than {request_max_bytes} bytes (HUB_REQUEST_MAX_BYTES).")
             )
-        if operation.kind is OperationType.SUBSCRIPTION and exchange.accept != EVENTS:
+        if operation.is_subscription and exchange.accept != EVENTS:
             return exchange.bad_request(f"Subscribe over a WebSocket, or accept {EVENTS}.", 400)
         return None
 

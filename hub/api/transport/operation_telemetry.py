@@ -4,13 +4,10 @@ Every transport creates one per operation, in the task of the operation."""
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
 from functools import cache
 from time import perf_counter
-from typing import Any
 
 import structlog
-from graphql import FieldNode, GraphQLField, GraphQLSchema
 from structlog.contextvars import bind_contextvars
 
 from hub.api.errors import INTERNAL
@@ -65,9 +62,7 @@ class OperationTelemetry:
     def set_operation(self, operation: Operation) -> None:
         """Set kind and root field. Names chosen by clients never become metric labels."""
         self._kind = operation.kind.value
-        selections = operation.node.selection_set.selections
-        root = selections[0] if len(selections) == 1 else None
-        self._field = root.name.value if isinstance(root, FieldNode) else MULTIPLE
+        self._field = operation.root_field or MULTIPLE
 
     def finish(self, response: GraphQLResponse) -> None:
         """Record the outcome. Later calls are ignored: a subscription counts once, when it starts."""
@@ -98,26 +93,3 @@ class OperationTelemetry:
                     "hub.code": code,
                 },
             )
-
-
-def time_resolvers(schema: GraphQLSchema) -> None:
-    """Wrap the root fields of queries and mutations to measure their time."""
-    for type_ in (schema.query_type, schema.mutation_type):
-        for name, field in type_.fields.items() if type_ else ():
-            _time_resolver(field, f"{type_.name}.{name}" if type_ else name)
-
-
-def _time_resolver(field: GraphQLField, name: str) -> None:
-    resolve: Callable[..., Awaitable[Any]] | None = field.resolve
-    assert resolve, f"{name} has no resolver"
-    observe = metrics.resolver_seconds.labels(name).observe
-
-    async def timed(*source: Any, **arguments: Any) -> Any:
-        started = perf_counter()
-        try:
-            with tracing.span(name):
-                return await resolve(*source, **arguments)
-        finally:
-            observe(perf_counter() - started)
-
-    field.resolve = timed

@@ -14,7 +14,6 @@ from typing import Any
 
 import orjson
 import structlog
-from graphql import OperationType
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from structlog.contextvars import bound_contextvars
 
@@ -279,7 +278,7 @@ class _Session:
         """Send the results. Return the errors that ended the operation (an empty list if it completed), or None if it
         continues as a direct subscription."""
         telemetry.set_operation(operation)
-        if operation.kind is not OperationType.SUBSCRIPTION:
+        if not operation.is_subscription:
             response = await self._engine.run(operation, context)
             if "data" not in response:
                 return list(response["errors"])
