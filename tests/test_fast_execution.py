@@ -1,5 +1,6 @@
 """The fast path returns what graphql-core returns: one hub runs with HUB_FAST_EXECUTION and one without."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -110,6 +111,26 @@ async def test_fast_response_equals_the_executed_one(tenant: Tenant, name: str) 
     assert list(fast) == list(standard)
     refused = name in {"forbidden", "not found", "nobody's", "nullable fails"} or name.startswith(("bad", "no var"))
     assert ("errors" in fast) == (refused or name == "some fail"), fast
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_fast_subscription_equals_the_executed_one(tenant: Tenant) -> None:
+    fields = f"kind unread unseen notification {{ {ALL_FIELDS} becauseKind }}"
+    query = f"subscription ($after: Cursor) {{ inbox(after: $after) {{ {fields} }} }}"
+    fast_url, standard_url = tenant.urls
+    position = (await tenant.inbox("erin"))["position"]
+    await tenant.send("erin", content=CONTENT)
+    async with (
+        tenant.feed("erin", position, url=fast_url, query=query) as fast,
+        tenant.feed("erin", position, url=standard_url, query=query) as standard,
+    ):
+        missed = [await feed.take(1) for feed in (fast, standard)]
+        await tenant.send("erin")
+        await tenant.execute("mutation { markAllRead { unread } }", user="erin")
+        live = [await feed.take(2) for feed in (fast, standard)]
+    assert [event["kind"] for event in missed[0] + live[0]] == ["ADDED", "ADDED", "ALL_READ"]
+    for events in (missed, live):
+        assert json.dumps(events[0]) == json.dumps(events[1]), "and in the order of the query"
 
 
 SCHEMA = make_schema()._schema
