@@ -61,7 +61,7 @@ compat:  ## run some of the tests under Python 3.12 and 3.13, if installed
 		.venv-$$version/bin/python -m pytest -p no:cacheprovider $(COMPAT_TESTS) || exit 1; \
 	done
 
-check: $(INSTALLED)  ## lint, format, types, imports, dependencies, the exported schema, reference pages and examples
+check: $(INSTALLED)  ## lint, types, imports, dependencies, generated pages, examples, sizes and wording
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -72,6 +72,8 @@ check: $(INSTALLED)  ## lint, format, types, imports, dependencies, the exported
 	@$(BIN)/hub commands --check
 	@$(BIN)/hub metrics --check
 	@$(BIN)/python infra/checks/examples.py
+	@$(BIN)/python infra/checks/sizes.py
+	@$(BIN)/python infra/checks/prose.py
 
 docs: $(INSTALLED)  ## build the documentation into site/; broken links and anchors are errors
 	@$(BIN)/zensical build --strict --clean

@@ -1,4 +1,4 @@
-"""What the checks of `hub doctor` report."""
+"""Findings: the results that the checks of `hub doctor` report."""
 
 from msgspec import Struct, field
 

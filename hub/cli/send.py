@@ -72,6 +72,10 @@ def send(
     hub = resolve_hub(url, token, data)
     access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
     sent = run_or_exit(execute(hub.url, access_token, SEND_MUTATION, input=send_input), hub)["send"]
+    _print_result(sent)
+
+
+def _print_result(sent: dict[str, Any]) -> None:
     id, count = sent["send"]["id"], sent["send"]["recipients"]
     people = "1 person" if count == 1 else f"{count} people"
     for row in sent["send"]["counts"]:
