@@ -45,7 +45,7 @@ async def test_token_without_an_inbox_counts_as_signed_out(tenant: Tenant, alice
     tab = await alice.blank()
     async with tab.page.expect_console_message(lambda output: "hub: no inbox" in output.text) as received:
         await tab.load()
-    assert "use a token whose `sub` names the user" in (await received.value).text
+    assert "Use a token whose `sub` is the user's id" in (await received.value).text
     await tab.open()
     await tab.page.get_by_text("You are signed out").wait_for()
     assert await tab.page.get_by_role("button", name="Try again").count() == 0

@@ -12,7 +12,8 @@ const own = css`
   strong, .name { font-weight: 550; }
   svg { width: 1.15em; height: 1.15em; }
   .muted-text { color: var(--muted); font-size: 13px; }
-  .note { display: flex; align-items: center; gap: 5px; margin-block-start: 2px; color: var(--muted); font-size: 12px; }
+  .note { display: flex; align-items: flex-start; gap: 5px; margin-block-start: 2px; color: var(--muted); font-size: 12px; }
+  .note svg { margin-block-start: 2px; }
   .badge {
     margin-inline-start: 8px;
     padding: 1px 8px;
@@ -127,6 +128,7 @@ const own = css`
   }
   dialog::backdrop { background: rgb(0 0 0 / 0.4); }
   .sheet { padding: 20px; overflow-wrap: anywhere; }
+  .sheet [dir] { text-align: match-parent; } /* texts in another direction stay on the dialog's side */
   .sheet h2 { margin-block-end: 6px; font-size: 16px; }
   .sheet p + p { margin-block-start: 6px; }
   .sheet .title { margin-block-start: 10px; font-weight: 550; }

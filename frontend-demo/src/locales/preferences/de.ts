@@ -20,8 +20,8 @@ export const de: Messages = {
   muted: "Stummgeschaltete Kategorien",
   mutedUntil: "Stumm bis {time}",
   mutedForever: "Dauerhaft stumm",
-  unmute: "Stummschaltung aufheben",
-  unmuteTitle: "Stummschaltung aufheben: {category}",
+  unmute: "Wieder aktivieren",
+  unmuteTitle: "{category} wieder aktivieren",
 
   devices: "Geräte",
   noDevices: "Sie haben noch keine Geräte.",
