@@ -44,14 +44,14 @@ class PagerService:
             return Dead(str(error))
         except OutboundHTTPError as error:
             return Retry(str(error))
-        error = f"HTTP {response.status}"
+        failure = f"HTTP {response.status}"
         if 200 <= response.status < 300:
             return Sent(message.id)
         if response.status == 410:
-            return Gone(error)
+            return Gone(failure)
         if response.status in (408, 429) or response.status >= 500:
-            return Retry(error, retry_after_s(response.headers.get("retry-after"), clock.now()))
-        return Dead(error)
+            return Retry(failure, retry_after_s(response.headers.get("retry-after"), clock.now()))
+        return Dead(failure)
 
 
 def preview(message: Message) -> Preview:

@@ -85,4 +85,6 @@ def _address(channel: Channel, message: Message) -> str:
     if channel is Channel.EMAIL:
         return message.user.email or ""
     device = message.device
-    return (device and (device.label or device.platform or device.url)) or ""
+    if device is None:
+        return message.user.phone or ""
+    return device.label or device.platform or device.url or ""
