@@ -13,4 +13,7 @@ def encode(data: bytes) -> str:
 def decode(text: str) -> bytes:
     """Return the bytes of a text in base64url or base64, with or without padding. Raise ValueError for other texts."""
     unpadded = text.rstrip("=").translate(_STANDARD_ALPHABET)
-    return b64decode(unpadded + "=" * (-len(unpadded) % 4), validate=True)
+    try:
+        return b64decode(unpadded + "=" * (-len(unpadded) % 4), validate=True)
+    except ValueError:
+        raise ValueError("this is not valid base64url") from None
