@@ -128,7 +128,8 @@ const own = css`
   }
   dialog::backdrop { background: rgb(0 0 0 / 0.4); }
   .sheet { padding: 20px; overflow-wrap: anywhere; }
-  .sheet [dir] { text-align: match-parent; } /* texts in another direction stay on the dialog's side */
+  .sheet [dir] { text-align: left; } /* texts in another direction stay on the dialog's side */
+  .all:dir(rtl) .sheet [dir] { text-align: right; }
   .sheet h2 { margin-block-end: 6px; font-size: 16px; }
   .sheet p + p { margin-block-start: 6px; }
   .sheet .title { margin-block-start: 10px; font-weight: 550; }
