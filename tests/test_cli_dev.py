@@ -88,7 +88,7 @@ async def test_dev_prints_commands_that_work(folder: Path) -> None:
             sent = run_command("send", "By command", "--to", "alice", "--data", str(folder))
             assert sent.returncode == 0, sent.stderr
             await watch.wait_for_output("new +By command")
-        admin = hub.out.partition("is printed by: ")[2].partition("\n")[0]
+        admin = hub.out.partition("token for an administrator ")[2].partition("): ")[2].partition("\n")[0]
         created = subprocess.run(  # noqa: ASYNC221 - the hub runs in another process
             admin, shell=True, text=True, capture_output=True, timeout=20, check=True, env=environment(), cwd=ROOT
         )
