@@ -33,7 +33,7 @@ category_preferences = st.builds(CategoryPreference, category=keys, channels=swi
 preferences = st.builds(
     Preferences,
     channels=switches,
-    categories=st.lists(category_preferences, max_size=3, unique_by=lambda wish: wish.category).map(tuple),
+    categories=st.lists(category_preferences, max_size=3, unique_by=lambda preference: preference.category).map(tuple),
 )
 categories = st.builds(
     Category,
@@ -70,7 +70,7 @@ def decide_case(case: Case) -> Plan:
     return plan(*case, NOW)
 
 
-def wanted(case: Case) -> set[Channel]:
+def default_or_requested(case: Case) -> set[Channel]:
     return set(case[1].default_channels if case[0].channels is None else case[0].channels)
 
 
@@ -91,7 +91,7 @@ def test_every_channel_has_a_decision_and_every_skip_a_reason(case: Case) -> Non
     assert [decision.channel for decision in found.decisions] == list(Channel)
     for decision in found.decisions:
         assert (decision.outcome is DeliveryStatus.SKIPPED) == (decision.reason is not None)
-        assert (decision.reason is Reason.NOT_REQUESTED) == (decision.channel not in wanted(case))
+        assert (decision.reason is Reason.NOT_REQUESTED) == (decision.channel not in default_or_requested(case))
 
 
 @properties
@@ -99,7 +99,7 @@ def test_every_channel_has_a_decision_and_every_skip_a_reason(case: Case) -> Non
 def test_every_requested_channel_is_sent_or_has_a_reason(case: Case) -> None:
     found = decide_case(case)
     going = {decision.channel for decision in found.external} | (set() if found.hidden else {Channel.IN_APP})
-    assert going | {Channel(name) for name in found.skipped} == wanted(case) | ({Channel.IN_APP} & going)
+    assert going | {Channel(name) for name in found.skipped} == default_or_requested(case) | ({Channel.IN_APP} & going)
     assert not going & {Channel(name) for name in found.skipped}
     assert all(decision.outcome is not DeliveryStatus.SKIPPED for decision in found.external)
     assert found.priority == (case[0].priority or case[1].priority)
@@ -111,7 +111,7 @@ def test_required_category_is_sent_on_every_reachable_channel(case: Case) -> Non
     case = (case[0], replace(case[1], required=True), *case[2:])
     found = decide_case(case)
     going = {decision.channel for decision in found.decisions if decision.outcome is DeliveryStatus.ACCEPTED}
-    assert going == wanted(case) & reachable(case)
+    assert going == default_or_requested(case) & reachable(case)
     assert {decision.reason for decision in found.decisions if decision.reason} <= FACTS
 
 
@@ -146,7 +146,7 @@ def test_disabled_channel_is_used_only_for_required_categories(case: Case) -> No
 @properties
 @given(cases, st.sampled_from(Channel))
 def test_preference_of_the_user_overrides_the_tenant_default(case: Case, channel: Channel) -> None:
-    _asked, category, _, user, _ = case
+    _requested, category, _, user, _ = case
     against = CategoryPreference(category=category.key, channels={channel: False})
     own = CategoryPreference(category=category.key, channels={channel: True})
     defaults = Preferences(channels={channel: False}, categories=(against,))
@@ -170,7 +170,7 @@ def test_plan_is_deterministic_and_a_cached_plan_is_equal(case: Case) -> None:
 @properties
 @given(cases)
 def test_accepted_channel_has_no_skip_reason_afterwards(case: Case) -> None:
-    _asked, category, defaults, user, configured = case
+    _requested, category, defaults, user, configured = case
     for decision in decide_case(case).decisions:
         if decision.reason is not Reason.NOT_REQUESTED:
             assert skip_reason(decision.channel, category, defaults, user, configured, NOW) == decision.reason

@@ -88,7 +88,7 @@ P256DH, AUTH = "input.p256dh", "input.auth"
 
 
 @pytest.mark.parametrize(
-    ("given", "field"),
+    ("fields", "field"),
     [
         ({"endpoint": "http://push.example/a"}, "input.endpoint"),
         ({"endpoint": "https://"}, "input.endpoint"),
@@ -107,13 +107,13 @@ P256DH, AUTH = "input.p256dh", "input.auth"
         ({"label": "x" * 257}, "input.label"),
     ],
 )
-async def test_invalid_browser_is_rejected(tenant: Tenant, given: Json, field: str) -> None:
-    response = tenant.execute(REGISTER_WEB_PUSH, user="alice", input=new_browser() | given)
+async def test_invalid_browser_is_rejected(tenant: Tenant, fields: Json, field: str) -> None:
+    response = tenant.execute(REGISTER_WEB_PUSH, user="alice", input=new_browser() | fields)
     assert await expect_error(response) == ("BAD_USER_INPUT", field)
 
 
 @pytest.mark.parametrize(
-    ("given", "field"),
+    ("fields", "field"),
     [
         ({"platform": "windows"}, "input.platform"),
         ({"token": ""}, "input.token"),
@@ -122,8 +122,8 @@ async def test_invalid_browser_is_rejected(tenant: Tenant, given: Json, field: s
         ({"label": "\n"}, "input.label"),
     ],
 )
-async def test_invalid_app_is_rejected(tenant: Tenant, given: Json, field: str) -> None:
-    complete = {"platform": "apns", "token": "ab12"} | given
+async def test_invalid_app_is_rejected(tenant: Tenant, fields: Json, field: str) -> None:
+    complete = {"platform": "apns", "token": "ab12"} | fields
     assert await expect_error(tenant.execute(REGISTER_MOBILE_DEVICE, user="alice", input=complete)) == (
         "BAD_USER_INPUT",
         field,

@@ -124,7 +124,7 @@ DECLINE = Action(key="no", label="Decline", url="https://x.example/no")
 
 
 @pytest.mark.parametrize(
-    ("app_url", "action_url", "shown"),
+    ("app_url", "action_url", "expected_url"),
     [
         ("https://app.example", None, "https://app.example/?notification={id}&action=ok+now"),
         ("https://app.example", "https://ci.example/1", "https://ci.example/1"),
@@ -133,7 +133,9 @@ DECLINE = Action(key="no", label="Decline", url="https://x.example/no")
         ("https://app.example", "javascript:alert(1)", "https://app.example/?notification={id}&action=ok+now"),
     ],
 )
-def test_action_without_address_leads_to_the_item(app_url: str, action_url: str | None, shown: str | None) -> None:
+def test_action_without_address_leads_to_the_item(
+    app_url: str, action_url: str | None, expected_url: str | None
+) -> None:
     """Without HUB_APP_URL and `actionUrl` the target is missing. The action is omitted, and no other becomes primary."""
     sent = new_message(n_actions=(APPROVE, DECLINE), n_action_url=action_url, app_url=app_url)
     created = email.preview(sent)
@@ -144,12 +146,12 @@ def test_action_without_address_leads_to_the_item(app_url: str, action_url: str 
         if tag == "a" and attributes["class"].startswith("button")
     }
     assert links["button second"] == "https://x.example/no"
-    if shown is None:
+    if expected_url is None:
         assert list(links) == ["button second"]
         assert "Approve" not in created.text
         return
-    assert links["button"] == shown.format(id=sent.notification.id)
-    assert f"Approve: {shown.format(id=sent.notification.id)}\nDecline: " in created.text
+    assert links["button"] == expected_url.format(id=sent.notification.id)
+    assert f"Approve: {expected_url.format(id=sent.notification.id)}\nDecline: " in created.text
 
 
 @example("x" * 256, "ünï " * 30)

@@ -116,11 +116,11 @@ async def test_health_of_a_working_hub_is_ok_also_in_doctor(
     await store["workers"].update_many({}, {"$set": {"heartbeat_at": stale}})
     await tenant.send("u1", channels=["EMAIL"], priority="HIGH")
 
-    async def alone() -> Json | None:
+    async def only_queue_is_reported() -> Json | None:
         found = await health(tenant)
         return found if found["queues"] and found["oldestDueSeconds"] > 0 else None
 
-    found = await eventually(alone, 20)
+    found = await eventually(only_queue_is_reported, 20)
     assert found["problems"][0].startswith("No worker runs")
     assert (found["workers"], found["providers"]) == ([], [])
     [queue] = found["queues"]

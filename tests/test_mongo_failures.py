@@ -237,7 +237,7 @@ class Callers:
 
     def __init__(self, tenant: Tenant, callers_a_user: int = 3) -> None:
         self.tenant = tenant
-        self.answered: dict[str, tuple[str, str]] = {}
+        self.acknowledged: dict[str, tuple[str, str]] = {}
         self.tried: Counter[str] = Counter()
         self.last_ids: set[str] = set()
         self._callers = [(user, number) for user in USERS for number in range(callers_a_user)]
@@ -259,7 +259,7 @@ class Callers:
         while not self._stop:
             key = f"{user}/{caller}/{number}"
             sent = await retry_until_answered(partial(self._submit, user, key))
-            self.answered[key] = sent["send"]["id"], user
+            self.acknowledged[key] = sent["send"]["id"], user
             number += 1
 
     async def _submit(self, user: str, key: str) -> Json:
@@ -267,25 +267,25 @@ class Callers:
         return await self.tenant.send(user, title=key, idempotencyKey=key)
 
     async def wait_for_some(self, more: int) -> None:
-        expected = len(self.answered) + more
+        expected = len(self.acknowledged) + more
 
         async def reached() -> bool:
-            return len(self.answered) >= expected
+            return len(self.acknowledged) >= expected
 
         await eventually(reached, 60)
 
     async def verify(self) -> None:
         """Check that each key made one notification in its user's inbox, by the send that was returned, also if
         repeated."""
-        log.info("%d keys, the most tries of one %d", len(self.answered), max(self.tried.values()))
+        log.info("%d keys, the most tries of one %d", len(self.acknowledged), max(self.tried.values()))
         for user in USERS:
-            expected = Counter(key for key, (_, owner) in self.answered.items() if owner == user)
+            expected = Counter(key for key, (_, owner) in self.acknowledged.items() if owner == user)
             found = await count_titles(self.tenant, user)
             del found["first"]
             assert found == expected
-        newest = list(self.answered)[-10:]
+        newest = list(self.acknowledged)[-10:]
         for key in newest:
-            id, user = self.answered[key]
+            id, user = self.acknowledged[key]
             again = await self.tenant.send(user, title=key, idempotencyKey=key)
             assert (again["duplicate"], again["send"]["id"]) == (True, id)
             data = await self.tenant.execute(f'{{ send(id: "{id}") {{ notifications {{ nodes {{ id }} }} }} }}')

@@ -57,7 +57,7 @@ async def test_category_is_created_changed_and_listed_in_order(tenant: Tenant) -
 
 
 @pytest.mark.parametrize(
-    ("given", "field"),
+    ("fields", "field"),
     [
         ({"key": ""}, "input.key"),
         ({"name": " "}, "input.name"),
@@ -68,8 +68,8 @@ async def test_category_is_created_changed_and_listed_in_order(tenant: Tenant) -
         ({"retention": "soon"}, None),
     ],
 )
-async def test_invalid_category_is_rejected(tenant: Tenant, given: Json, field: str | None) -> None:
-    complete = {"key": "k", "name": "n", "defaultChannels": ["IN_APP"]} | given
+async def test_invalid_category_is_rejected(tenant: Tenant, fields: Json, field: str | None) -> None:
+    complete = {"key": "k", "name": "n", "defaultChannels": ["IN_APP"]} | fields
     assert await expect_error(tenant.execute_as_admin(UPSERT, input=complete)) == ("BAD_USER_INPUT", field)
 
 
@@ -279,7 +279,7 @@ async def test_category_of_first_use_is_created_once_and_tenant_caches_are_curre
 
 
 @pytest.mark.parametrize(
-    ("given", "field"),
+    ("fields", "field"),
     [
         ({"name": ""}, "input.name"),
         ({"logoUrl": "javascript:alert(1)"}, "input.logoUrl"),
@@ -287,8 +287,8 @@ async def test_category_of_first_use_is_created_once_and_tenant_caches_are_curre
         ({"preferences": {"categories": [{"category": "none"}]}}, "input.preferences.categories.0.category"),
     ],
 )
-async def test_invalid_tenant_is_rejected(tenant: Tenant, given: Json, field: str) -> None:
-    assert await expect_error(tenant.execute_as_admin(TENANT, input=given)) == ("BAD_USER_INPUT", field)
+async def test_invalid_tenant_is_rejected(tenant: Tenant, fields: Json, field: str) -> None:
+    assert await expect_error(tenant.execute_as_admin(TENANT, input=fields)) == ("BAD_USER_INPUT", field)
 
 
 async def test_simulate_decides_every_channel_and_stores_nothing(tenant: Tenant, database: Database) -> None:

@@ -36,7 +36,7 @@ class Callers:
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
-        self.answered: dict[str, str] = {}
+        self.acknowledged: dict[str, str] = {}
         self.recipients: dict[str, list[str]] = {}
         self.tries = 0
         self.submitted = 0
@@ -66,7 +66,7 @@ class Callers:
         sent = await retry_until_answered(lambda: self._try(inputs))
         self.slowest_s = max(self.slowest_s, time.monotonic() - started_at)
         for key, payload in zip(keys, sent, strict=True):
-            self.answered[key] = payload["send"]["id"]
+            self.acknowledged[key] = payload["send"]["id"]
             self.duplicates += payload["duplicate"]
 
     async def _try(self, inputs: list[Json]) -> list[Json]:
@@ -88,7 +88,7 @@ class Callers:
             assert await count_titles(self.tenant, user) == expected[user]
             page = await self.tenant.inbox(user)
             assert modseq(page["position"]) == page["unread"] == expected[user].total()
-        for key, id in self.answered.items():
+        for key, id in self.acknowledged.items():
             data = await self.tenant.execute(
                 f'{{ send(id: "{id}") {{ recipients notifications(first: 100) {{ nodes {{ title userId }} }} }} }}'
             )

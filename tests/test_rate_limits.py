@@ -80,12 +80,12 @@ async def test_rate_limit_without_redis_is_per_process() -> None:
 
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=200), st.integers(1, 20))
-def test_rate_limit_never_allows_more_than_its_maximum(gaps: list[float], most: int) -> None:
+def test_rate_limit_never_allows_more_than_its_maximum(gaps: list[float], maximum: int) -> None:
     """In any window of the limit's length, at most one window more than the limit, which is the error of the
     estimate."""
     clock = 1000.0
     limiter = RateLimiter(None, "", now=lambda: clock)  # type: ignore[arg-type]
-    limit = Limit("user", most, 10)
+    limit = Limit("user", maximum, 10)
     passed: list[float] = []
     for gap in gaps:
         clock += gap
@@ -96,4 +96,4 @@ def test_rate_limit_never_allows_more_than_its_maximum(gaps: list[float], most: 
         else:
             assert verdict.retry_after_s > 0
     fixed = {int(at // 10) for at in passed}
-    assert all(sum(int(at // 10) == window for at in passed) <= most for window in fixed)
+    assert all(sum(int(at // 10) == window for at in passed) <= maximum for window in fixed)

@@ -68,9 +68,11 @@ async def test_notification_of_another_user_looks_missing(tenant: Tenant, other:
     query = f"query ($id: ID!) {{ notification(id: $id) {{ {NOTIFICATION} }} }}"
     assert (await tenant.execute(query, user="alice", id=own["id"]))["notification"] == own
     for where, user in await foreign_callers(tenant, other):
-        theirs = await where.execute_raw(query, user=user, id=own["id"])
-        assert theirs == {"data": {"notification": None}}
-        assert normalize(theirs, own["id"]) == normalize(await where.execute_raw(query, user=user, id=missing), missing)
+        foreign_result = await where.execute_raw(query, user=user, id=own["id"])
+        assert foreign_result == {"data": {"notification": None}}
+        assert normalize(foreign_result, own["id"]) == normalize(
+            await where.execute_raw(query, user=user, id=missing), missing
+        )
 
 
 @pytest.mark.parametrize("field", MARKS)
@@ -90,10 +92,12 @@ async def test_mark_of_a_foreign_notification_changes_nothing_and_looks_missing(
     query = f"mutation ($ids: [ID!]!) {{ m: {field}(ids: $ids{until}) {{ changed unread unseen position notifications {{ id }} }} }}"
     for where, user in others:
         for id in (own, second):
-            theirs = await where.execute_raw(query, user=user, ids=[id])
-            assert theirs["data"]["m"]["changed"] == 0
+            foreign_result = await where.execute_raw(query, user=user, ids=[id])
+            assert foreign_result["data"]["m"]["changed"] == 0
             missing = new_id()
-            assert normalize(theirs, id) == normalize(await where.execute_raw(query, user=user, ids=[missing]), missing)
+            assert normalize(foreign_result, id) == normalize(
+                await where.execute_raw(query, user=user, ids=[missing]), missing
+            )
     assert before == (await stored_data(database, tenant), await stored_data(database, other))
 
 
@@ -187,10 +191,10 @@ async def test_user_of_another_tenant_is_neither_exported_nor_erased(
     before = await stored_data(database, other)
     query = f"mutation ($id: ID!) {{ {field}(id: $id) }}"
     headers = {"authorization": f"Bearer {tenant.token(role=Role.ADMIN)}"}
-    theirs = [
+    foreign_result = [
         await tenant.execute_raw(query, headers=headers, id=id) for id in ("carol", "nobody", f"../{other.name}/carol")
     ]
-    assert theirs[0] == theirs[1] == theirs[2]
+    assert foreign_result[0] == foreign_result[1] == foreign_result[2]
     assert before == await stored_data(database, other)
 
 
@@ -207,7 +211,7 @@ async def test_send_of_another_tenant_looks_missing(tenant: Tenant, other: Tenan
 
 async def test_sends_and_their_cursors_show_only_the_own_tenant(tenant: Tenant, other: Tenant) -> None:
     own = [(await tenant.send("alice"))["send"]["id"]]
-    theirs = [(await other.send("alice"))["send"]["id"] for _ in range(3)]
+    foreign_result = [(await other.send("alice"))["send"]["id"] for _ in range(3)]
     own.append((await tenant.send("alice"))["send"]["id"])
     query = "query ($after: String) { sends(after: $after) { nodes { id } edges { cursor } } }"
     found = (await tenant.execute(query))["sends"]
@@ -221,7 +225,7 @@ async def test_sends_and_their_cursors_show_only_the_own_tenant(tenant: Tenant, 
     after = inner[0]["notifications"]["edges"][0]["cursor"]
     assert (await tenant.execute(query, id=own[0], after=after))["send"]["notifications"]["nodes"] == []
     assert len((await tenant.execute(query, id=own[1], after=after))["send"]["notifications"]["nodes"]) == 1
-    assert (await tenant.execute(query, id=theirs[0], after=after))["send"] is None
+    assert (await tenant.execute(query, id=foreign_result[0], after=after))["send"] is None
 
 
 async def test_inbox_cursor_of_another_user_shows_only_the_own_inbox(tenant: Tenant, other: Tenant) -> None:
@@ -262,9 +266,9 @@ async def test_feed_shows_only_the_own_inbox(tenant: Tenant, other: Tenant) -> N
 
 
 async def test_receipts_of_a_foreign_send_look_missing(tenant: Tenant, other: Tenant) -> None:
-    theirs = (await other.send("alice"))["send"]["id"]
+    foreign_result = (await other.send("alice"))["send"]["id"]
     received = []
-    for id in (theirs, new_id()):
+    for id in (foreign_result, new_id()):
         async with tenant.socket() as socket:
             with pytest.raises(GraphQLErrors) as refused:
                 await (await socket.subscribe(RECEIPTS, variables={"id": id})).take(1)
@@ -277,11 +281,11 @@ async def test_receipt_cursors_of_another_tenant_are_rejected(tenant: Tenant, ot
     """MongoDB resumes a stream with a token of that stream. For another stream it is an unknown position."""
     sent = (await other.send("alice"))["send"]["id"]
     async with other.socket() as socket:
-        [theirs] = await (await socket.subscribe(RECEIPTS, variables={"id": sent})).take(1)
+        [foreign_result] = await (await socket.subscribe(RECEIPTS, variables={"id": sent})).take(1)
     await tenant.send("bob")
     async with tenant.socket() as socket:
         with pytest.raises(GraphQLErrors) as refused:
-            await (await socket.subscribe(RECEIPTS, variables={"after": theirs["cursor"]})).take(1)
+            await (await socket.subscribe(RECEIPTS, variables={"after": foreign_result["cursor"]})).take(1)
     assert refused.value.code == "CURSOR_EXPIRED"
 
 

@@ -252,8 +252,8 @@ class Issuer:
     def __init__(self) -> None:
         self.keys: list[Any] = []
         self.unreadable: list[Any] = []
-        self.asked = 0
-        self.away = False
+        self.request_count = 0
+        self.unavailable = False
 
     async def __aenter__(self) -> "Issuer":
         app = web.Application()
@@ -268,8 +268,8 @@ class Issuer:
         await self._runner.cleanup()
 
     async def _jwks(self, _: web.Request) -> web.Response:
-        self.asked += 1
-        if self.away:
+        self.request_count += 1
+        if self.unavailable:
             return web.Response(status=503)
         published = KeySet(self.keys).as_dict(private=False)["keys"]
         return web.json_response({"keys": [*self.unreadable, *published]})
@@ -317,13 +317,13 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
             assert await is_accepted(http, url, issuer.token(ec))
             assert await is_rejected(http, url, issuer.token(rsa, jti="never seen before"))
             # Invalid tokens cannot make the hub request the keys repeatedly.
-            requested = issuer.asked
+            requested = issuer.request_count
             for number in range(50):
                 assert (await by_http(http, url, issuer.token(never, jti=str(number))))[0] == 401
-            assert issuer.asked <= requested + 2
+            assert issuer.request_count <= requested + 2
 
             # While the issuer is unavailable, cached keys are used.
-            issuer.away = True
+            issuer.unavailable = True
             assert await is_accepted(http, url, issuer.token(ec, jti="away"))
 
 
@@ -373,7 +373,7 @@ async def test_unreadable_key_of_an_issuer_is_skipped(servers: tuple[Mongod, Red
 async def test_issuer_that_does_not_respond_is_unavailable_until_it_does(servers: tuple[Mongod, Redis]) -> None:
     key = ECKey.generate_key("P-256", auto_kid=True)
     async with Issuer() as issuer:
-        issuer.keys, issuer.away = [key], True
+        issuer.keys, issuer.unavailable = [key], True
         async with hub_with_settings(servers, jwks_url=issuer.url) as (http, url):
             status, response = await by_http(http, url, issuer.token(key))
             assert (status, response["errors"][0]["extensions"]["code"]) == (503, "UNAVAILABLE")
@@ -381,7 +381,7 @@ async def test_issuer_that_does_not_respond_is_unavailable_until_it_does(servers
             assert await by_socket(url, issuer.token(key)) == 1013
             # The hub's own tokens need no issuer.
             assert await is_accepted(http, url, signed())
-            issuer.away = False
+            issuer.unavailable = False
 
             async def key_is_accepted() -> bool:
                 return await is_accepted(http, url, issuer.token(key))

@@ -98,7 +98,7 @@ def test_catalogs_cover_eight_languages_and_both_directions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "tag"),
+    ("requested", "tag"),
     [
         ("de", "de"), ("de-AT", "de"), ("DE_ch", "de"), ("de_DE.UTF-8", "de"), ("de-u-co-phonebk", "de"),
         ("pt", "pt-BR"), ("pt-PT", "pt-BR"), ("zh", "zh-Hans"), ("zh-CN", "zh-Hans"), ("zh-Hans-SG", "zh-Hans"),
@@ -106,8 +106,8 @@ def test_catalogs_cover_eight_languages_and_both_directions() -> None:
         ("en-GB", "en"), ("xx", "en"), ("", "en"), ("../../etc", "en"), ("english", "en"), ("x" * 5000, "en"),
     ],
 )  # fmt: skip
-def test_locale_falls_back_to_its_language_and_then_to_english(asked: str, tag: str) -> None:
-    assert language(asked).tag == tag
+def test_locale_falls_back_to_its_language_and_then_to_english(requested: str, tag: str) -> None:
+    assert language(requested).tag == tag
 
 
 def test_browser_language_is_the_first_that_has_a_catalog() -> None:

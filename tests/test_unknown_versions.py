@@ -180,7 +180,7 @@ async def test_data_of_a_newer_version_prevents_the_start_with_instructions(serv
         await client.drop_database(name)
 
 
-def whole(**fields: Any) -> Json:
+def document_with(**fields: Any) -> Json:
     base = {"_id": "n", "mailbox": "t/u", "send": "s", "category": "c", "title": "t", "body": "b"}
     return {**base, "priority": "LOW", "because": "x", "created_at": NOW, "updated_at": NOW, **fields}
 
@@ -188,10 +188,10 @@ def whole(**fields: Any) -> Json:
 def test_unknown_enum_values_are_readable() -> None:
     """Unknown values of required fields are replaced, of optional fields set to the default, and in lists and maps left
     out."""
-    n = decode(whole(priority="URGENT", state="PINNED", removed_as="EATEN", more=1), Notification)
+    n = decode(document_with(priority="URGENT", state="PINNED", removed_as="EATEN", more=1), Notification)
     assert n
     assert (n.priority, n.state, n.removed_as) == (Priority.MEDIUM, None, None)
-    assert decode(whole(title=5), Notification) is None
+    assert decode(document_with(title=5), Notification) is None
     assert decode({"_id": "n"}, Notification) is None
     delivery = {"_id": "d", "tenant": "t", "notification": "n", "send": "s", "mailbox": "t/u", "category": "c"}
     more = {"channel": "EMAIL", "status": "DIGESTED", "priority": "LOW", "created_at": NOW, "updated_at": NOW}

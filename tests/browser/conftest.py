@@ -134,7 +134,7 @@ class Tab:
     async def titles(self) -> list[str]:
         return await self.items.locator(".open bdi").all_inner_texts()
 
-    async def lists(self, *titles: str) -> None:
+    async def wait_for_items(self, *titles: str) -> None:
         """Wait until exactly these items are listed, in this order."""
 
         async def check() -> bool:
@@ -145,7 +145,7 @@ class Tab:
         except AssertionError:
             assert await self.titles() == list(titles)
 
-    async def counts(self, unread: int | str) -> None:
+    async def wait_for_unread(self, unread: int | str) -> None:
         """Wait until the bell shows this number. 0 means no badge."""
 
         async def check() -> bool:
@@ -154,7 +154,7 @@ class Tab:
 
         await eventually(check, 15)
 
-    async def live(self) -> None:
+    async def wait_until_live(self) -> None:
         """Wait until the panel shows that it is connected."""
         await self.page.locator("hub-inbox-panel .status.live").wait_for(state="attached")
 
@@ -178,7 +178,7 @@ class Tab:
         await self.page.reload()
         return held
 
-    async def faults(self) -> list[str]:
+    async def axe_violations(self) -> list[str]:
         """Return the axe violations of WCAG 2.2 AA on the whole page."""
         await self.page.evaluate(AXE.read_text())
         found: Json = await self.page.evaluate(
@@ -199,11 +199,11 @@ class BrowserUser:
         self.tenant = tenant
         self.user = user
         self.origin = url.removesuffix("/graphql")
-        self.shown = {"lang": "en", "dir": "ltr", "attributes": "", **page}
+        self.template_values = {"lang": "en", "dir": "ltr", "attributes": "", **page}
         self.expires_in_s = 3600.0
         self.token: str | None = None
         """If set, `getToken` returns it, whatever token was rejected."""
-        self.asked: list[str | None] = []
+        self.token_requests: list[str | None] = []
         """The rejected token of each call of `getToken`."""
 
     async def __aenter__(self) -> "BrowserUser":
@@ -217,7 +217,7 @@ class BrowserUser:
         await self.context.close()
 
     def _give_token(self, refused: str | None) -> str:
-        self.asked.append(refused)
+        self.token_requests.append(refused)
         if self.token:
             return self.token
         return self.sign()
@@ -237,7 +237,7 @@ class BrowserUser:
             await route.fulfill(body=CSS, content_type="text/css")
         elif path == "page":
             headers = {"content-security-policy": POLICY}
-            await route.fulfill(body=HTML.format(**self.shown), content_type="text/html", headers=headers)
+            await route.fulfill(body=HTML.format(**self.template_values), content_type="text/html", headers=headers)
         else:
             await route.fulfill(body="<title>Elsewhere</title>", content_type="text/html")
 
@@ -271,7 +271,7 @@ class Browsers:
 
 
 class CuttableProxy:
-    """A proxy between a browser and a hub. `cut` aborts all connections and refuses new ones until `mend`."""
+    """A proxy between a browser and a hub. `cut` aborts all connections and refuses new ones until `accept_connections`."""
 
     def __init__(self, url: str) -> None:
         self._to = urlsplit(url)
@@ -284,13 +284,13 @@ class CuttableProxy:
         return f"http://127.0.0.1:{self._port}/graphql"
 
     async def __aenter__(self) -> "CuttableProxy":
-        await self.mend()
+        await self.accept_connections()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.cut()
 
-    async def mend(self) -> None:
+    async def accept_connections(self) -> None:
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 

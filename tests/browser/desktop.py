@@ -21,7 +21,7 @@ class Desktop(ServiceInterface):
     def __init__(self) -> None:
         super().__init__(NAME)
         self.banners: dict[int, tuple[str, str, dict[str, str]]] = {}
-        self.shown = 0
+        self.shown_count = 0
 
     async def __aenter__(self) -> "Desktop":
         assert DAEMON
@@ -65,11 +65,11 @@ class Desktop(ServiceInterface):
         hints: "a{sv}",  # type: ignore[valid-type]  # noqa: ARG002, F722
         timeout: "i",  # type: ignore[name-defined]  # noqa: ARG002, F821
     ) -> "u":  # type: ignore[name-defined]  # noqa: F821
-        self.shown += 1
+        self.shown_count += 1
         keys, words = actions[::2], actions[1::2]
         buttons = dict(zip(words, keys, strict=True))
-        self.banners[replaces or self.shown] = (summary, body, {**buttons, "": "default"})
-        return replaces or self.shown
+        self.banners[replaces or self.shown_count] = (summary, body, {**buttons, "": "default"})
+        return replaces or self.shown_count
 
     @dbus_method()
     def CloseNotification(self, id: "u") -> None:  # type: ignore[name-defined]  # noqa: F821, N802

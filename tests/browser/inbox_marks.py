@@ -21,8 +21,8 @@ async def wait_for_marks(tenant: Tenant, title: str, **marks: bool) -> None:
 
 async def open_panel(alice: BrowserUser, *titles: str) -> Tab:
     tab = await (await alice.tab()).open()
-    await tab.lists(*titles)
-    await tab.live()
+    await tab.wait_for_items(*titles)
+    await tab.wait_until_live()
     return tab
 
 

@@ -58,7 +58,7 @@ async def send_samples(tenant: Tenant) -> None:
 
 
 async def check_state(tab: Tab, look: str, state: str) -> None:
-    faults = await tab.faults()
+    faults = await tab.axe_violations()
     if PICTURES:
         await tab.page.screenshot(path=Path(PICTURES, f"{look}-{state}.png"))
     assert not faults, "\n".join([f"{look} {state}", *faults])
@@ -75,7 +75,7 @@ async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, bro
     await tab.bell.locator(".badge").wait_for()
     await check_state(tab, look, "closed")
     await tab.open()
-    await tab.live()
+    await tab.wait_until_live()
     await tab.items.nth(5).wait_for()
     await check_state(tab, look, "open")
     await tab.item("Build failed").hover()

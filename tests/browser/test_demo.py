@@ -83,7 +83,7 @@ class DemoPage:
         await self.press("Send")
         await expect(self.page.get_by_text(re.compile("^Sent to "))).to_be_visible()
 
-    async def faults(self) -> list[str]:
+    async def axe_violations(self) -> list[str]:
         """Return the axe violations of the page and its frames."""
         found: list[str] = []
         for frame in self.page.frames:
@@ -223,7 +223,7 @@ async def test_preference_of_the_user_is_the_reason_in_the_send_form(open_demo: 
             return bool(await alice.get_by_role("row", name=output).count())
 
         await eventually(received, 30)
-    assert "\n".join(await demo_page.faults()) == ""
+    assert "\n".join(await demo_page.axe_violations()) == ""
 
 
 async def test_item_shows_why_it_was_sent(open_demo: Any) -> None:
@@ -284,7 +284,7 @@ async def test_demo_page_has_no_axe_violations(open_demo: Any, viewport: Any, sc
     demo_page = await open_demo(viewport=viewport, color_scheme=scheme, has_touch=viewport is PHONE)
     await demo_page.press("Simulate")
     await expect(demo_page.page.locator("demo-simulation")).to_be_visible()
-    assert "\n".join(await demo_page.faults()) == ""
+    assert "\n".join(await demo_page.axe_violations()) == ""
     wide = await demo_page.page.evaluate("document.documentElement.scrollWidth")
     assert wide == viewport["width"]  # nothing overflows
 
@@ -293,10 +293,10 @@ async def test_device_uses_the_selected_language(open_demo: Any) -> None:
     demo_page = await open_demo()
     await demo_page.page.get_by_label("Language of bob's phone").select_option("ar")
     await expect(demo_page.device(1).locator("html[dir=rtl][lang=ar]")).to_have_count(1)
-    assert "\n".join(await demo_page.faults()) == ""
+    assert "\n".join(await demo_page.axe_violations()) == ""
     await demo_page.bell(1).click()
     await expect(demo_page.device(1).locator("hub-inbox #panel[lang=ar]")).to_be_visible()
-    assert "\n".join(await demo_page.faults()) == ""
+    assert "\n".join(await demo_page.axe_violations()) == ""
     await expect(demo_page.device(0).locator("html[dir=ltr]")).to_have_count(1)
 
 

@@ -61,7 +61,7 @@ async def test_wrong_device_clock_does_not_change_snoozes_or_ages(tenant: Tenant
         recipient = await browsers.person(user)
         await recipient.context.add_init_script(SHIFT_CLOCK % offset_ms)
         tab = await (await recipient.tab()).open()
-        await tab.live()
+        await tab.wait_until_live()
         await expect(tab.item("One").locator("time")).to_have_text("just now")
         await tab.press("One", "snooze")
         await tab.item("One").locator(".choices button").first.click()
@@ -79,7 +79,7 @@ async def test_wrong_device_clock_does_not_change_snoozes_or_ages(tenant: Tenant
 async def test_inbox_follows_a_language_change_of_the_page(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     tab = await alice.tab()
-    await tab.counts(1)
+    await tab.wait_for_unread(1)
     await tab.page.evaluate("document.documentElement.lang = 'de'")
     await expect(tab.bell).to_have_attribute("aria-label", "Mitteilungen, 1 ungelesen")
     await expect(tab.page.locator("hub-inbox #panel")).to_have_attribute("lang", "de")

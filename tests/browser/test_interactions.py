@@ -13,7 +13,7 @@ window.fetch = (...given) => ((localStorage.posts = Number(localStorage.posts ??
 async def test_opening_the_panel_marks_seen_and_opening_an_item_marks_read(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     tab = await alice.tab()
-    await tab.counts(1)
+    await tab.wait_for_unread(1)
     assert not await tab.bell.locator(".badge.seen").count()
     assert not (await stored_notification(tenant, "One"))["seenAt"]
     await tab.open()
@@ -21,14 +21,14 @@ async def test_opening_the_panel_marks_seen_and_opening_an_item_marks_read(tenan
     await tab.bell.locator(".badge.seen").wait_for()
     await tab.item("One").locator(".open").click()
     await wait_for_marks(tenant, "One", readAt=True)
-    await tab.counts(0)
+    await tab.wait_for_unread(0)
 
 
 async def test_mark_of_a_clicked_link_arrives_although_the_page_unloads(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="Go", content={"actionUrl": "/elsewhere?1"})
     tab = await alice.tab()
     await tab.hold("markAllSeen")  # marks are sent one after another, so the next one has not been sent yet
-    await tab.counts(1)
+    await tab.wait_for_unread(1)
     await tab.open()
     await tab.item("Go").locator(".open").click()
     await tab.page.wait_for_url("**/elsewhere?1")
@@ -68,14 +68,14 @@ async def test_mark_all_read_marks_every_item(tenant: Tenant, alice: BrowserUser
         await tenant.send("alice", title=title)
     tab = await open_panel(alice, "C", "B", "A")
     await tab.page.locator("hub-inbox-panel [data-tool=markAllRead]").click()
-    await tab.counts(0)
+    await tab.wait_for_unread(0)
     for title in "ABC":
         await wait_for_marks(tenant, title, readAt=True)
     await tab.tab("UNREAD").click()
     await tab.page.get_by_text("No unread notifications").wait_for()
     await tenant.send("alice", title="D")
-    await tab.lists("D")
-    await tab.counts(1)
+    await tab.wait_for_items("D")
+    await tab.wait_for_unread(1)
 
 
 @pytest.mark.parametrize("how", ["mouse", "keyboard"])
@@ -84,22 +84,22 @@ async def test_archiving_can_be_undone(how: str, tenant: Tenant, alice: BrowserU
     await tenant.send("alice", title="Two")
     tab = await open_panel(alice, "Two", "One")
     await tab.press("Two", "archive")
-    await tab.lists("One")
+    await tab.wait_for_items("One")
     if how == "mouse":  # the undo offer ends; the hub is asked afterwards
         await tab.toast.get_by_text("Undo").click()
     else:
         await tab.item("One").locator(".open").focus()
         await tab.page.keyboard.press("Control+z")
-    await tab.lists("Two", "One")
+    await tab.wait_for_items("Two", "One")
     await wait_for_marks(tenant, "Two", archivedAt=False)
     await tab.press("Two", "archive")
     await wait_for_marks(tenant, "Two", archivedAt=True)
     await tab.tab("ARCHIVED").click()
-    await tab.lists("Two")
+    await tab.wait_for_items("Two")
     await tab.press("Two", "unarchive")
-    await tab.lists()
+    await tab.wait_for_items()
     await tab.tab("ACTIVE").click()
-    await tab.lists("Two", "One")
+    await tab.wait_for_items("Two", "One")
 
 
 async def test_snoozing_can_be_undone_and_ended(tenant: Tenant, alice: BrowserUser) -> None:
@@ -109,19 +109,19 @@ async def test_snoozing_can_be_undone_and_ended(tenant: Tenant, alice: BrowserUs
     for again in (False, True):
         await tab.press("One", "snooze")
         await tab.item("One").get_by_text("Tomorrow").click()
-        await tab.lists("Two")
-        await tab.counts(1)
+        await tab.wait_for_items("Two")
+        await tab.wait_for_unread(1)
         if not again:
             await tab.toast.get_by_text("Undo").click()
-            await tab.lists("One", "Two")
+            await tab.wait_for_items("One", "Two")
             await wait_for_marks(tenant, "One", snoozedUntil=False)
     await wait_for_marks(tenant, "One", snoozedUntil=True)
     await tab.tab("SNOOZED").click()
-    await tab.lists("One")
+    await tab.wait_for_items("One")
     await tab.press("One", "unsnooze")
-    await tab.lists()
+    await tab.wait_for_items()
     await wait_for_marks(tenant, "One", snoozedUntil=False)
-    await tab.counts(2)
+    await tab.wait_for_unread(2)
 
 
 async def test_pending_marks_are_sent_in_order_when_the_page_unloads(tenant: Tenant, alice: BrowserUser) -> None:
@@ -130,12 +130,12 @@ async def test_pending_marks_are_sent_in_order_when_the_page_unloads(tenant: Ten
     tab = await alice.tab()
     await tab.page.add_init_script(COUNT_POSTS)
     await tab.hold("markAllSeen")
-    await tab.counts(2)
+    await tab.wait_for_unread(2)
     await tab.open()
     await tab.press("One", "markRead")
     await tab.press("One", "markUnread")
     await tab.press("Two", "archive")
-    await tab.lists("One")
+    await tab.wait_for_items("One")
     await tab.page.goto(f"{alice.origin}/elsewhere")
     await wait_for_marks(tenant, "Two", archivedAt=True)
     await wait_for_marks(tenant, "One", seenAt=True, readAt=False)
@@ -147,7 +147,7 @@ async def test_restored_page_does_not_send_its_marks_again(tenant: Tenant, alice
     tab = await alice.tab()
     await tab.page.add_init_script(COUNT_POSTS)
     await tab.hold("markAllSeen")
-    await tab.counts(1)
+    await tab.wait_for_unread(1)
     await tab.open()
     await tab.press("One", "markRead")
     leave = "dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))"
@@ -155,7 +155,7 @@ async def test_restored_page_does_not_send_its_marks_again(tenant: Tenant, alice
     await wait_for_marks(tenant, "One", readAt=True)
     ids = [n["id"] for n in (await tenant.inbox("alice"))["nodes"]]
     await tenant.mark("alice", "markUnread", *ids)
-    await tab.counts(1)
+    await tab.wait_for_unread(1)
     await tab.page.evaluate(leave)
     await tab.press("One", "archive")  # the next mark does not wait for the posted ones
     await wait_for_marks(tenant, "One", archivedAt=True, readAt=False)
@@ -165,7 +165,7 @@ async def test_restored_page_does_not_send_its_marks_again(tenant: Tenant, alice
 async def test_nothing_is_posted_without_a_token(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="One")
     tab = await alice.tab()
-    await tab.counts(1)
+    await tab.wait_for_unread(1)
     await tab.page.add_init_script(COUNT_POSTS)
     await tab.page.reload()  # so it is stored
     await tab.page.evaluate("""async () => {
@@ -178,7 +178,7 @@ async def test_nothing_is_posted_without_a_token(tenant: Tenant, alice: BrowserU
     }""")
     await tab.open()
     await tab.press("One", "markRead")
-    await tab.counts(0)
+    await tab.wait_for_unread(0)
     await tab.page.goto(f"{alice.origin}/elsewhere")
     assert not await tab.page.evaluate("localStorage.posts")
 
@@ -193,22 +193,22 @@ async def test_list_and_badge_agree_while_marks_are_pending(tenant: Tenant, alic
         return bool(held)
 
     await tab.open()
-    await tab.counts(3)
+    await tab.wait_for_unread(3)
     await tab.page.locator("hub-inbox-panel [data-tool=markAllRead]").click()
-    await tab.counts(0)
+    await tab.wait_for_unread(0)
     await tab.press("Bee", "markUnread")
-    await tab.counts(1)
+    await tab.wait_for_unread(1)
     await tab.press("Ant", "archive")
-    await tab.counts(1)
+    await tab.wait_for_unread(1)
     await tenant.send("alice", title="Dog")
-    await tab.lists("Dog", "Cat", "Bee")
-    await tab.counts(2)
+    await tab.wait_for_items("Dog", "Cat", "Bee")
+    await tab.wait_for_unread(2)
     await tab.tab("UNREAD").click()
-    await tab.lists("Dog", "Bee")
+    await tab.wait_for_items("Dog", "Bee")
     await eventually(requested, 15)
     held[0].refuse("No more today")
-    await tab.lists("Dog", "Cat", "Bee")
-    await tab.counts(3)
+    await tab.wait_for_items("Dog", "Cat", "Bee")
+    await tab.wait_for_unread(3)
     await wait_for_marks(tenant, "Ant", archivedAt=True)
 
 
@@ -222,24 +222,24 @@ async def test_mark_all_applies_to_the_items_of_the_view(tenant: Tenant, alice: 
     await tab.hold("markAllRead")
     await tab.open()
     await tab.tab("UNREAD").click()
-    await tab.lists("Older", "Old")
+    await tab.wait_for_items("Older", "Old")
     await tab.page.locator("hub-inbox-panel [data-tool=markAllRead]").click()
-    await tab.counts(0)
-    await tab.lists()
+    await tab.wait_for_unread(0)
+    await tab.wait_for_items()
 
 
 async def test_item_that_arrived_in_an_open_panel_is_seen_when_the_page_is_visible_again(
     tenant: Tenant, alice: BrowserUser
 ) -> None:
     tab = await (await alice.tab()).open()
-    await tab.live()
+    await tab.wait_until_live()
     show = """(state) => {
       Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
       document.dispatchEvent(new Event("visibilitychange", {bubbles: true}));
     }"""
     await tab.page.evaluate(show, "hidden")
     await tenant.send("alice", title="News")
-    await tab.lists("News")
+    await tab.wait_for_items("News")
     output = tab.page.locator("hub-inbox > [role=status]").filter(has_text="News")
     await output.wait_for(state="attached")
     assert not (await stored_notification(tenant, "News"))["seenAt"]

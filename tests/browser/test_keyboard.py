@@ -28,7 +28,7 @@ async def test_inbox_is_usable_with_the_keyboard_alone(tenant: Tenant, alice: Br
     for title in ("One", "Two", "Three"):
         await tenant.send("alice", title=title)
     tab = await alice.tab()
-    await tab.counts(3)
+    await tab.wait_for_unread(3)
     keys = tab.page.keyboard
 
     async def at(element: str) -> None:
@@ -42,7 +42,7 @@ async def test_inbox_is_usable_with_the_keyboard_alone(tenant: Tenant, alice: Br
         await keys.press(key)
         await at(view)
     await keys.press("Home")
-    await tab.lists("Three", "Two", "One")
+    await tab.wait_for_items("Three", "Two", "One")
     await keys.press("Tab")
     await at("Three")
     await keys.press("ArrowDown")
@@ -51,7 +51,7 @@ async def test_inbox_is_usable_with_the_keyboard_alone(tenant: Tenant, alice: Br
         await keys.press("Tab")
         await at(tool)
     await keys.press("Enter")
-    await tab.lists("Three", "One")
+    await tab.wait_for_items("Three", "One")
     await at("One")  # the next item, not the top of the page
     await keys.press("Tab")
     await keys.press("Tab")
@@ -62,10 +62,10 @@ async def test_inbox_is_usable_with_the_keyboard_alone(tenant: Tenant, alice: Br
     await at("snooze")
     await keys.press("Enter")
     await keys.press("Enter")
-    await tab.lists("Three")
+    await tab.wait_for_items("Three")
     await at("Three")
     await keys.press("Control+z")
-    await tab.lists("One", "Three")
+    await tab.wait_for_items("One", "Three")
     await keys.press("Escape")
     await tab.panel.wait_for(state="hidden")
     await at("bell")

@@ -15,13 +15,13 @@ MISSED_COUNT = 200
 async def test_notification_arrives_in_two_tabs_and_is_announced_once(tenant: Tenant, alice: BrowserUser) -> None:
     one, other = await alice.tab(), await alice.tab()
     await one.open()
-    await one.live()
-    await other.live()
+    await one.wait_until_live()
+    await other.wait_until_live()
     await tenant.send("alice", title="First")
     await tenant.send("alice", title="Second")
-    await one.lists("Second", "First")
-    await one.counts(2)
-    await other.counts(2)
+    await one.wait_for_items("Second", "First")
+    await one.wait_for_unread(2)
+    await other.wait_for_unread(2)
     assert await other.bell.get_attribute("aria-label") == "Notifications, 2 unread"
     aloud = other.page.locator("hub-inbox > [role=status]").filter(has_text="new notification")
     await aloud.wait_for(state="attached")
@@ -31,10 +31,10 @@ async def test_item_shows_the_name_of_its_category(tenant: Tenant, alice: Browse
     await tenant.define_category("billing", name="Invoices")
     await tenant.send("alice", title="Loaded", category="billing")
     tab = await (await alice.tab()).open()
-    await tab.live()
-    await tab.lists("Loaded")
+    await tab.wait_until_live()
+    await tab.wait_for_items("Loaded")
     await tenant.send("alice", title="Told", category="billing")
-    await tab.lists("Told", "Loaded")
+    await tab.wait_for_items("Told", "Loaded")
     for title in ("Told", "Loaded"):
         await tab.item(title).get_by_text("Invoices", exact=True).wait_for()
 
@@ -46,38 +46,38 @@ async def test_mark_in_one_tab_shows_in_the_other_before_the_hub_responds(
     alice = await browsers.person("alice", url=proxy.url)
     one, other = await alice.tab(), await alice.tab()
     for tab in (one, other):
-        await tab.counts(2)
-        await tab.live()
+        await tab.wait_for_unread(2)
+        await tab.wait_until_live()
     await other.open()
     await proxy.cut()
     await one.open()
     await one.press("Number 001", "markRead")
     await other.item("Number 001").locator("[data-tool=markUnread]").wait_for(state="attached")
-    await other.counts(1)
+    await other.wait_for_unread(1)
     assert (await tenant.inbox("alice"))["unread"] == 2
-    await proxy.mend()
+    await proxy.accept_connections()
 
     async def stored() -> bool:
         return bool((await tenant.inbox("alice"))["unread"] == 1)
 
     await eventually(stored, 20)
-    await one.counts(1)
-    await other.counts(1)
+    await one.wait_for_unread(1)
+    await other.wait_for_unread(1)
 
 
 async def test_marks_of_other_devices_show_immediately(tenant: Tenant, alice: BrowserUser) -> None:
     newest, *_ = await send_numbered(tenant, 3)
     tab = await (await alice.tab()).open()
-    await tab.counts(3)
+    await tab.wait_for_unread(3)
     ids = {n["title"]: n["id"] for n in (await tenant.inbox("alice"))["nodes"]}
     await tenant.mark("alice", "markRead", ids[newest])
-    await tab.counts(2)
+    await tab.wait_for_unread(2)
     await tenant.mark("alice", "archive", ids[newest])
-    await tab.lists("Number 001", "Number 000")
+    await tab.wait_for_items("Number 001", "Number 000")
     await tenant.mark_all("alice", "markAllRead")
-    await tab.counts(0)
+    await tab.wait_for_unread(0)
     await tenant.mark_all("alice", "archiveAll")
-    await tab.lists()
+    await tab.wait_for_items()
     await tab.page.get_by_text("You are all caught up").wait_for()
 
 
@@ -87,17 +87,17 @@ async def test_notifications_sent_while_offline_appear_once_and_in_order(
     before = await send_numbered(tenant, 3)
     alice = await browsers.person("alice", url=proxy.url)
     tab = await (await alice.tab()).open()
-    await tab.lists(*before)
-    await tab.live()
+    await tab.wait_for_items(*before)
+    await tab.wait_until_live()
     await alice.context.set_offline(True)
     await proxy.cut()
     await tab.connection_status.filter(has_text="Offline").wait_for()
     missed = await send_numbered(tenant, MISSED_COUNT, first=3)
     assert await tab.titles() == before
-    await proxy.mend()
+    await proxy.accept_connections()
     await alice.context.set_offline(False)
-    await tab.lists(*missed, *before)
-    await tab.counts("99+")
+    await tab.wait_for_items(*missed, *before)
+    await tab.wait_for_unread("99+")
     assert not await tab.page.evaluate("told.some(([name, count]) => name === 'hub-count' && count > 203)")
 
 
@@ -110,16 +110,16 @@ async def test_inbox_reconnects_after_the_hub_was_killed(browser: Browser) -> No
                 ) as alice:
                     tab = await (await alice.tab()).open()
                     await tenant.send("alice", title="Before")
-                    await tab.lists("Before")
-                    await tab.live()
+                    await tab.wait_for_items("Before")
+                    await tab.wait_until_live()
                     deployment.apis[0].kill()
                     await tab.connection_status.filter(has_text="Connecting").wait_for()
                     await tab.press("Before", "archive")  # no hub can accept it yet
-                    await tab.lists()
+                    await tab.wait_for_items()
                     await deployment.apis[0].start()
                     await tenant.send("alice", title="After")
-                    await tab.lists("After")
-                    await tab.live()
+                    await tab.wait_for_items("After")
+                    await tab.wait_until_live()
 
                     async def archived() -> bool:
                         return [n["title"] for n in (await tenant.inbox("alice", view="ARCHIVED"))["nodes"]] == [
@@ -135,7 +135,7 @@ async def test_stored_page_is_shown_before_the_hub_responds(
     titles = await send_numbered(tenant, 3)
     alice = await browsers.person("alice", url=proxy.url)
     tab = await (await alice.tab()).open()
-    await tab.lists(*titles)
+    await tab.wait_for_items(*titles)
 
     async def stored() -> bool:
         return "Number 002" in await tab.page.evaluate("JSON.stringify(localStorage)")
@@ -143,13 +143,13 @@ async def test_stored_page_is_shown_before_the_hub_responds(
     await eventually(stored)
     await proxy.cut()
     await tab.page.reload()
-    await tab.counts(3)
+    await tab.wait_for_unread(3)
     await tab.open()
-    await tab.lists(*titles)
+    await tab.wait_for_items(*titles)
     await tab.connection_status.wait_for()
     newer = await send_numbered(tenant, 1, first=3)
-    await proxy.mend()
-    await tab.lists(*newer, *titles)
+    await proxy.accept_connections()
+    await tab.wait_for_items(*newer, *titles)
 
 
 async def test_too_many_missed_changes_reload_the_inbox(
@@ -158,17 +158,17 @@ async def test_too_many_missed_changes_reload_the_inbox(
     await tenant.send("alice", title="Old")
     alice = await browsers.person("alice", url=proxy.url)
     tab = await (await alice.tab()).open()
-    await tab.lists("Old")
-    await tab.live()
+    await tab.wait_for_items("Old")
+    await tab.wait_until_live()
     kinds: list[str] = []
     tab.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: kinds.append(str(frame))))
     await proxy.cut()
     await tenant.fill_inbox("alice", 1_000)
     await tenant.fill_inbox("alice", 1)
     await tenant.send("alice", title="New")
-    await proxy.mend()
-    await tab.counts("99+")
-    await tab.lists("New", *["Hello"] * 19)
+    await proxy.accept_connections()
+    await tab.wait_for_unread("99+")
+    await tab.wait_for_items("New", *["Hello"] * 19)
     assert any('"kind":"RESYNC"' in frame for frame in kinds)
     await tenant.send("alice", title="Newer")
     await tab.item("Newer").wait_for()
@@ -196,10 +196,10 @@ async def test_rejected_mark_rolls_back_in_every_tab_with_a_message(
     held = await tab.hold(f"{tool}(")
     await other.open()
     await tab.open()
-    await tab.lists(*titles)
+    await tab.wait_for_items(*titles)
     await tab.press(titles[0], tool)
-    await tab.counts(1)
-    await other.counts(1)
+    await tab.wait_for_unread(1)
+    await other.wait_for_unread(1)
 
     async def requested() -> bool:
         return bool(held)
@@ -208,13 +208,13 @@ async def test_rejected_mark_rolls_back_in_every_tab_with_a_message(
     held[0].refuse("No more today")
     await tab.toast.filter(has_text="No more today").wait_for()
     for each in (tab, other):
-        await each.counts(2)
-        await each.lists(*titles)
+        await each.wait_for_unread(2)
+        await each.wait_for_items(*titles)
 
 
 async def test_bell_removed_right_after_connecting_leaves_nothing_behind(alice: BrowserUser) -> None:
     tab = await alice.tab()
-    await tab.live()
+    await tab.wait_until_live()
     left = await tab.page.evaluate("""async () => {
       const bell = document.createElement("hub-inbox");
       bell.getToken = () => giveToken(null);
@@ -236,14 +236,14 @@ async def test_bell_removed_right_after_connecting_leaves_nothing_behind(alice: 
 async def test_stored_page_of_another_version_is_ignored(tenant: Tenant, alice: BrowserUser) -> None:
     titles = await send_numbered(tenant, 2)
     tab = await (await alice.tab()).open()
-    await tab.lists(*titles)
+    await tab.wait_for_items(*titles)
     await tab.page.add_init_script("""window.found = Object.keys(localStorage);
       for (const key of found) localStorage[key] = JSON.stringify({items: 7, unread: 1, unseen: 1, at: Date.now()})""")
     await tab.page.reload()
     assert await tab.page.evaluate("found.length") == 1
     await tab.open()
-    await tab.lists(*titles)
-    await tab.live()
+    await tab.wait_for_items(*titles)
+    await tab.wait_until_live()
 
 
 BANNERS = """window.banners = {looks: 0, open: []};
@@ -262,8 +262,8 @@ async def test_banners_close_when_read_on_another_device(
     tab = await alice.blank()
     await tab.page.add_init_script(BANNERS)
     await tab.load()
-    await tab.counts(25)
-    await tab.live()
+    await tab.wait_for_unread(25)
+    await tab.wait_until_live()
 
     async def show(*expected: str) -> None:
         await tab.page.evaluate("(ids) => { banners.open = ids }", list(expected))
@@ -278,7 +278,7 @@ async def test_banners_close_when_read_on_another_device(
     await show(newest, deep)
     looks = await tab.page.evaluate("banners.looks")
     await tenant.mark("alice", "markRead", *list(ids.values())[:20])
-    await tab.counts(5)
+    await tab.wait_for_unread(5)
     await shows(deep)
     assert await tab.page.evaluate("banners.looks") - looks < 20, "once for each"
     await proxy.cut()
@@ -286,9 +286,9 @@ async def test_banners_close_when_read_on_another_device(
     [read, *_] = (await tenant.inbox("alice"))["nodes"]
     await tenant.mark("alice", "markRead", read["id"])
     await show(read["id"], deep)
-    await proxy.mend()
+    await proxy.accept_connections()
     await shows(deep)
     await tenant.send("alice", title="Unread")
-    await tab.counts(6)
+    await tab.wait_for_unread(6)
     await tenant.mark_all("alice", "markAllRead")
     await shows()

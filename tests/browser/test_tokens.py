@@ -11,16 +11,16 @@ async def test_token_is_renewed_before_it_expires(tenant: Tenant, browsers: Brow
     alice = await browsers.person("alice")
     alice.expires_in_s = 20
     tab = await (await alice.tab()).open()
-    await tab.live()
-    before = len(alice.asked)
+    await tab.wait_until_live()
+    before = len(alice.token_requests)
 
     async def renewed() -> bool:
-        return len(alice.asked) > before
+        return len(alice.token_requests) > before
 
     await eventually(renewed, 40)
     await tenant.send("alice", title="After")
     await tab.item("After").wait_for()
-    assert not any(alice.asked), "a token expired before there was a new one"
+    assert not any(alice.token_requests), "a token expired before there was a new one"
 
 
 async def test_rejected_token_hides_the_inbox_until_a_valid_one_arrives(tenant: Tenant, browsers: Browsers) -> None:
@@ -30,13 +30,13 @@ async def test_rejected_token_hides_the_inbox_until_a_valid_one_arrives(tenant: 
     alice.token = alice.sign()
     tab = await (await alice.tab()).open()
     await tab.page.get_by_text("You are signed out").wait_for()
-    await tab.lists()
-    await tab.counts(0)
+    await tab.wait_for_items()
+    await tab.wait_for_unread(0)
     assert await tab.page.evaluate("JSON.stringify(localStorage)") == "{}"
-    assert alice.token in alice.asked
+    assert alice.token in alice.token_requests
     alice.token, alice.expires_in_s = None, 3600
-    await tab.lists("Number 001", "Number 000")
-    await tab.live()
+    await tab.wait_for_items("Number 001", "Number 000")
+    await tab.wait_until_live()
 
 
 async def test_token_without_an_inbox_counts_as_signed_out(tenant: Tenant, alice: BrowserUser) -> None:
@@ -51,17 +51,17 @@ async def test_token_without_an_inbox_counts_as_signed_out(tenant: Tenant, alice
     assert await tab.page.get_by_role("button", name="Try again").count() == 0
     alice.token = None
     await tab.page.evaluate("document.querySelector('hub-inbox').refresh()")
-    await tab.lists("First")
-    await tab.live()
+    await tab.wait_for_items("First")
+    await tab.wait_until_live()
 
 
 async def test_signed_out_user_sees_a_message_instead_of_loading(alice: BrowserUser) -> None:
     tab = await (await alice.tab()).open()
-    await tab.live()
+    await tab.wait_until_live()
     await tab.page.evaluate("document.querySelector('hub-inbox').getToken = null")
     await tab.page.get_by_text("You are signed out").wait_for()
     await tab.page.evaluate("document.querySelector('hub-inbox').getToken = giveToken")
-    await tab.live()
+    await tab.wait_until_live()
 
 
 async def test_connection_error_is_logged_for_the_developer(alice: BrowserUser) -> None:
@@ -92,10 +92,10 @@ async def test_second_user_sees_nothing_of_the_first(tenant: Tenant, alice: Brow
     await tenant.send("alice", title="For Alice")
     await tenant.send("bob", title="For Bob")
     tab = await (await alice.tab()).open()
-    await tab.lists("For Alice")
+    await tab.wait_for_items("For Alice")
     alice.user = "bob"
     await tab.page.evaluate("document.querySelector('hub-inbox').refresh()")
-    await tab.lists("For Bob")
+    await tab.wait_for_items("For Bob")
     assert "For Alice" not in await tab.page.evaluate("JSON.stringify(localStorage)")
 
 
@@ -103,7 +103,7 @@ async def test_last_connected_element_provides_tokens_and_a_removed_one_does_not
     tenant: Tenant, alice: BrowserUser
 ) -> None:
     tab = await alice.tab()
-    await tab.live()
+    await tab.wait_until_live()
     await tab.page.evaluate("""async () => {
       const bell = document.createElement("hub-inbox");
       window.asked = 0;
@@ -129,13 +129,13 @@ async def test_replaced_get_token_keeps_the_connection(tenant: Tenant, alice: Br
     sockets: list[str] = []
     tab.page.on("websocket", lambda socket: sockets.append(socket.url))
     await tab.load()
-    await tab.live()
+    await tab.wait_until_live()
     bell = tab.page.locator("hub-inbox")
     await bell.evaluate(
         "(bell) => { bell.getToken = () => (window.asked = giveToken(null)); return bell.updateComplete }"
     )
     await tenant.send("alice", title="After")
-    await tab.counts(1)
+    await tab.wait_for_unread(1)
     assert len(sockets) == 1
     await bell.evaluate("(bell) => bell.refresh()")
     await tab.page.wait_for_function("window.asked")

@@ -55,7 +55,7 @@ async def test_unsafe_urls_do_not_become_links(tenant: Tenant, browsers: Browser
         await tab.page.route_web_socket("**/graphql", poison)
         await tab.load()
         await tab.open()
-        await tab.lists("Bait")
+        await tab.wait_for_items("Bait")
         assert await tab.items.locator("a, img").count() == 0
         await tab.items.locator(".open").click()
         await tab.items.get_by_text("Press").click()

@@ -44,7 +44,7 @@ class PreferencesUser:
             **{key: {one["channel"]: one["enabled"] for one in row["channels"]} for key, row in rows.items()},
         }
 
-    async def decided(self, category: str, channel: str) -> str:
+    async def simulated_decision(self, category: str, channel: str) -> str:
         """Return the simulated reason or outcome of a send."""
         fields = {"to": {"users": [self.user]}, "category": category, "content": {"title": "x", "body": ""}}
         [simulation] = (await self.tenant.execute(SIMULATE, input={**fields, "channels": [channel]}))["simulate"]

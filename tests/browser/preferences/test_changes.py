@@ -24,7 +24,7 @@ async def test_switch_changes_the_preference_and_changes_it_back(alice: Preferen
 
     await eventually(off, WITHIN_S)
     assert (await alice.matrix())["builds"]["EMAIL"] is True
-    assert await alice.decided("news", "EMAIL") == "PREFERENCE"
+    assert await alice.simulated_decision("news", "EMAIL") == "PREFERENCE"
 
     await switch(page, "Inbox for All notifications").click()
 
@@ -77,7 +77,7 @@ async def test_mute_has_an_end_and_can_be_removed(alice: PreferencesUser, choice
 
     until = datetime.fromisoformat(await eventually(muted, WITHIN_S))
     assert timedelta(minutes=-5) < until - datetime.now(UTC) - timedelta(hours=hours) < timedelta(minutes=5)
-    assert await alice.decided("news", "IN_APP") == "MUTED"
+    assert await alice.simulated_decision("news", "IN_APP") == "MUTED"
     listed = page.get_by_role("region", name="Muted categories")
     await expect(listed).to_contain_text("Muted until")
     await listed.get_by_role("button", name="Unmute Product news").click()
@@ -131,7 +131,7 @@ async def test_explanation_lists_channels_and_reasons_and_offers_mute(alice: Pre
     await expect(dialog).to_have_count(0)
 
     async def silent() -> bool:
-        return await alice.decided("news", "IN_APP") == "MUTED"
+        return await alice.simulated_decision("news", "IN_APP") == "MUTED"
 
     await eventually(silent, WITHIN_S)
 

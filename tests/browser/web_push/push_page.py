@@ -113,7 +113,7 @@ class PushUser:
         found: list[Json] = await page.evaluate(BANNERS)
         return found
 
-    async def clicked(self, title: str, button: str = "") -> None:
+    async def click_banner(self, title: str, button: str = "") -> None:
         """Click the banner once it is visible, and wait until it is closed."""
 
         async def exists() -> bool:
@@ -126,7 +126,7 @@ class PushUser:
         self.desktop.click(title, button)
         await eventually(removed, WITHIN_S)
 
-    async def shows(self, urls: list[str]) -> None:
+    async def wait_for_pages(self, urls: list[str]) -> None:
         """Wait until these pages are open, besides the first one."""
 
         async def exists() -> bool:

@@ -44,8 +44,8 @@ async def test_click_is_reported_marks_read_and_opens_the_url(push_user: PushUse
         id = await push_user.send(title=f"Build failed {button}", content=content)
         await push_user.delivery(id, "DELIVERED")
         assert await push_user.read_at(id) is None
-        await push_user.clicked(f"Build failed {button}", button)
-        await push_user.shows(leads_to)
+        await push_user.click_banner(f"Build failed {button}", button)
+        await push_user.wait_for_pages(leads_to)
         await push_user.delivery(id, "READ")
         assert await push_user.read_at(id)
 
@@ -61,8 +61,8 @@ async def test_click_navigates_a_window_and_not_a_frame(push_user: PushUser) -> 
     await page.close()
     id = await push_user.send(title="Build failed", content={"actionUrl": "/builds/1"})
     await push_user.delivery(id, "DELIVERED")
-    await push_user.clicked("Build failed")
-    await push_user.shows([blank.url, f"{push_user.pages.url}/builds/1"])
+    await push_user.click_banner("Build failed")
+    await push_user.wait_for_pages([blank.url, f"{push_user.pages.url}/builds/1"])
 
 
 async def test_click_without_a_window_opens_one(push_user: PushUser) -> None:
@@ -71,8 +71,8 @@ async def test_click_without_a_window_opens_one(push_user: PushUser) -> None:
     await page.close()
     id = await push_user.send(title="Build failed", content={"actionUrl": "/builds/1"})
     await push_user.delivery(id, "DELIVERED")
-    await push_user.clicked("Build failed")
-    await push_user.shows([blank.url, f"{push_user.pages.url}/builds/1"])
+    await push_user.click_banner("Build failed")
+    await push_user.wait_for_pages([blank.url, f"{push_user.pages.url}/builds/1"])
 
 
 async def test_banner_closes_when_read_on_another_device(push_user: PushUser) -> None:

@@ -68,20 +68,20 @@ async def test_malformed_push_shows_a_banner_without_a_link(push_user: PushUser,
     [banner] = await push_user.banners(page)
     assert banner["title"] == "New notification"
     assert set(banner["data"]["hub"]["urls"].values()) == {""}
-    await push_user.clicked("New notification")
+    await push_user.click_banner("New notification")
     await push_user.banners(page, 0)
-    await push_user.shows([page.url])
+    await push_user.wait_for_pages([page.url])
 
 
 async def test_push_with_the_same_tag_replaces_the_banner_and_alerts_only_if_it_differs(
     push_user: PushUser, deliver: Any
 ) -> None:
     for id, tag, renotified in (("1", "build", False), ("1", "build", False), ("2", "build", True)):
-        before = push_user.desktop.shown
+        before = push_user.desktop.shown_count
         page = await deliver(json.dumps({"id": id, "tag": tag, "title": f"Build {id}"}))
 
         async def displayed(before: int = before) -> bool:
-            return push_user.desktop.shown > before
+            return push_user.desktop.shown_count > before
 
         await eventually(displayed, PUSHED_WITHIN_S)
         [banner] = await push_user.banners(page)
