@@ -73,7 +73,7 @@ def test_send_command_reports_rejections_and_connection_errors(deployment: Deplo
     for arguments, words in [
         (
             ["--to", "a", "--url", base_url(deployment)],
-            "BAD_USER_INPUT (input.content.title): The title is empty: give at least one visible character.",
+            "BAD_USER_INPUT (input.content.title): The title must have at least one visible character.",
         ),
         (
             ["--to", "a", "--url", nowhere],
