@@ -1,4 +1,4 @@
-"""The command line: `hub --help`."""
+"""The command-line interface: `hub --help`."""
 
 from hub.cli.main import main
 

@@ -1,4 +1,4 @@
-"""GraphQL calls to a hub over HTTP, for the commands."""
+"""The GraphQL calls that the commands make to a hub over HTTP."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class HubUnreachable(Exception):
-    """Nothing responds at the URL, or the response is not from a hub."""
+    """No server responds at the URL, or the server is not a hub."""
 
 
 class ApiError(HubError):
@@ -23,7 +23,7 @@ class ApiError(HubError):
 
 
 async def execute(url: str, token: str, query: str, **variables: Any) -> dict[str, Any]:
-    """Return the data. Raise ApiError with the first error, HubUnreachable if no hub responds."""
+    """Return the data of the response. Raise ApiError with the first error, or HubUnreachable if no hub responds."""
     timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
     body = {"query": query, "variables": variables}
     try:
@@ -49,7 +49,7 @@ async def execute(url: str, token: str, query: str, **variables: Any) -> dict[st
 
 
 def run_or_exit(call: Coroutine[Any, Any, T], hub: TargetHub) -> T:
-    """Return the result of a call. Exit with the error message if the hub rejects it or does not respond."""
+    """Return the result of a call. If the hub rejects the call or does not respond, print the error and exit."""
     try:
         return asyncio.run(call)
     except HubUnreachable as error:

@@ -21,18 +21,25 @@ class Benchmark(StrEnum):
 
 def bench(
     name: Annotated[Benchmark, typer.Argument(help="The benchmark to run.")] = Benchmark.ALL,
-    seconds: Annotated[float, typer.Option(help="Duration of one measurement.", min=0.5)] = 5,
-    repeat: Annotated[int, typer.Option(help="Number of measurements; the best one counts.", min=1)] = 3,
-    size: Annotated[int, typer.Option(help="Notifications in the mailbox of `inbox`.", min=100)] = 1_000_000,
-    sockets: Annotated[int, typer.Option(help="Open sockets in `fanout` and `memory`.", min=10)] = 5_000,
-    deliveries: Annotated[int, typer.Option(help="Deliveries in the queue of `dispatch`.", min=100)] = 20_000,
-    into: Annotated[Path, typer.Option(help="Folder for the benchmarks.md and benchmarks.svg of `all`.")] = Path(
+    seconds: Annotated[float, typer.Option(help="Duration of one measurement, in seconds.", min=0.5)] = 5,
+    repeat: Annotated[int, typer.Option(help="Number of measurements; the best result is reported.", min=1)] = 3,
+    size: Annotated[
+        int, typer.Option(help="Number of notifications in the mailbox of the `inbox` benchmark.", min=100)
+    ] = 1_000_000,
+    sockets: Annotated[
+        int, typer.Option(help="Number of open sockets in the `fanout` and `memory` benchmarks.", min=10)
+    ] = 5_000,
+    deliveries: Annotated[
+        int, typer.Option(help="Number of queued deliveries in the `dispatch` benchmark.", min=100)
+    ] = 20_000,
+    into: Annotated[Path, typer.Option(help="Folder in which `all` writes benchmarks.md and benchmarks.svg.")] = Path(
         "infra"
     ),
 ) -> None:
-    """Measure a hub on this machine.
+    """Measure the performance of a hub on this machine.
 
-    Starts its own MongoDB, Redis and hub; running ones are not touched. Needs a checkout of the source.
+    Starts separate MongoDB, Redis, and hub processes. Processes that are already running are not affected. Requires a
+    checkout of the source code.
 
     Example: hub bench send --seconds 2
     """

@@ -1,4 +1,4 @@
-"""The data folder of `hub dev`. Other commands find the running hub here.
+"""The data folder of `hub dev`. Other commands read it to find the running hub.
 
 | file | content |
 | --- | --- |
@@ -24,7 +24,7 @@ PRIVATE_MODE = 0o600
 
 
 class RunningHub(Struct, frozen=True):
-    """A hub that is running, or was killed without a clean shutdown."""
+    """A hub that is running or that did not shut down cleanly."""
 
     url: str
     secret: str
@@ -42,7 +42,7 @@ class DataDirectory:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
-        """Lock the folder for this process. Yield False if another process holds the lock."""
+        """Lock the folder for this process. Yield True, or False if another process holds the lock."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             try:
@@ -62,7 +62,7 @@ class DataDirectory:
         return False
 
     def secret(self) -> str:
-        """Return the signing key. Create it at the first start."""
+        """Return the signing key. Create the key if it does not exist."""
         if not self._secret.exists():
             _write_private(self._secret, secrets.token_hex(SECRET_BYTES))
         return self._secret.read_text().strip()
@@ -90,7 +90,7 @@ class DataDirectory:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write the file atomically, with mode 0600 from the start."""
+    """Write the file atomically. Its mode is 0600 at all times."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE), "w") as file:

@@ -22,7 +22,7 @@ SEND_TEXT = (
     'content: {title: "Hello", body: "It works."}}) { send { id } } }'
 )
 SEND_BODY = json.dumps({"query": SEND_TEXT})
-"""The body of the example HTTP request in the greeting."""
+"""The body of the HTTP request in the greeting."""
 
 USERS = [
     {"id": "alice", "email": "alice@example.org", "locale": "en", "timezone": "Europe/Berlin"},
@@ -101,8 +101,8 @@ BOB_PHONE = {"platform": "fcm", "token": "bobs-phone", "label": "Pixel"}
 async def create_demo_data(url: str, admin_token: str, user_tokens: Mapping[str, str]) -> None:
     """Create the demo data that does not exist yet. Raise ApiError or HubUnreachable.
 
-    The users' attributes are set last: if they exist, all demo data does. An interrupted run is completed by the next
-    one; idempotency keys prevent duplicates. `user_tokens` maps user ids to tokens.
+    The attributes of the users are set last: if they exist, the demo data is complete. The next start completes an
+    interrupted run; idempotency keys prevent duplicates. `user_tokens` maps user ids to tokens.
     """
     existing = await execute(url, admin_token, USER_QUERY)
     if existing["user"] is not None and existing["user"]["attributes"] is not None:

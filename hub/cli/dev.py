@@ -1,8 +1,8 @@
 """`hub dev`: run everything on one machine.
 
-MongoDB and Redis run as child processes; the API, the workers and the scheduler run in this process. Ctrl-C stops the
-API first, then the servers. The children always end with this process (see `hub.platform.server_process`). Settings
-are checked before anything starts.
+MongoDB and Redis run as child processes. The API, the workers, and the scheduler run in this process. Ctrl-C stops the
+API first, then the servers. The child processes never outlive this process (see `hub.platform.server_process`). The
+settings are checked before the first process starts.
 """
 
 import asyncio
@@ -36,9 +36,9 @@ from hub.settings import ConfigurationError, Settings
 DEFAULT_PORT = 8000
 TOKEN_LIFETIME_S = 365 * DAY_S
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")  # allowed for webhooks in development
-MAX_RESTARTS = 3  # of a server that exits unexpectedly
+MAX_RESTARTS = 3  # per server that exits unexpectedly
 POLL_S = 0.5
-SHUTDOWN_S = 3.0  # including the servers, Ctrl-C takes at most 5 s
+SHUTDOWN_S = 3.0  # stopping everything, servers included, takes at most 5 s
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - bind address to URL host
 
 
@@ -47,16 +47,16 @@ def dev(
         int | None,
         typer.Option("--port", show_default="HUB_PORT, else 8000", min=0, max=65535, help="Port of the API."),
     ] = None,
-    data: Annotated[Path, typer.Option("--data", help="Folder for all data.")] = DEFAULT_DATA,
+    data: Annotated[Path, typer.Option("--data", help="Folder in which all data is stored.")] = DEFAULT_DATA,
 ) -> None:
-    """Run everything on this machine.
+    """Run the hub and its servers on this machine.
 
-    Starts MongoDB, Redis, the API and the workers, and creates demo data. Ctrl-C stops it.
+    Starts MongoDB, Redis, the API, and the workers, and creates demo data. Press Ctrl-C to stop all of them.
 
-    /dev/outbox shows messages of channels that have no provider.
+    The page /dev/outbox shows the messages of channels that have no provider.
 
-    Settings in the environment take precedence. HUB_MONGO_URL and HUB_REDIS_URL name servers that run already: the
-    command then starts none. HUB_MONGOD and HUB_REDIS_SERVER name the programs to start.
+    Settings in the environment take precedence. If HUB_MONGO_URL or HUB_REDIS_URL is set, the command uses that server
+    and does not start its own. HUB_MONGOD and HUB_REDIS_SERVER are the paths of the programs to start.
 
     Example: hub dev --port 8001 --data /tmp/try
     """
@@ -126,7 +126,7 @@ async def _run(settings: Settings, data_dir: DataDirectory, listeners: list[sock
 
 @asynccontextmanager
 async def _servers(settings: Settings, data_dir: DataDirectory) -> AsyncIterator[tuple[Settings, list[ServerProcess]]]:
-    """Yield the settings with the server URLs, and the started servers. Servers in the environment are not started."""
+    """Start the servers that the environment does not name. Yield the settings with the URLs, and the servers."""
     mongod = Mongod(data_dir.folder / "mongo", binary=_binary(settings.mongod))
     redis = Redis(data_dir.folder / "redis", binary=_binary(settings.redis_server))
     children: list[ServerProcess] = []
@@ -157,7 +157,7 @@ async def _start(server: ServerProcess) -> None:
 
 
 async def _restart_on_exit(server: ServerProcess) -> None:
-    """Restart the server when it exits. After MAX_RESTARTS, stop the hub and raise ServerError."""
+    """Restart the server whenever it exits. After MAX_RESTARTS restarts, stop the hub and raise ServerError."""
     for starts_left in range(MAX_RESTARTS, -1, -1):
         try:
             while True:
@@ -187,7 +187,7 @@ def _binary(path: Path | None) -> str | None:
 
 
 async def _print_greeting(settings: Settings, data_dir: DataDirectory, port: int) -> None:
-    """Create the demo data, write running.json and print the greeting."""
+    """Create the demo data, write running.json, and print the greeting."""
     from hub.api.public.static_files import FrontendFiles
 
     url = _url(settings.host, port)

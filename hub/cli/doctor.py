@@ -33,7 +33,7 @@ from hub.runtime import listen, tls
 from hub.settings import ConfigurationError, Settings
 
 MONGO_TIMEOUT_S = 2.0
-CONNECTION_SETTINGS = ("mongo_url", "redis_url", "jwt_secret", "jwks_url")  # if one is set, only the environment counts
+CONNECTION_SETTINGS = ("mongo_url", "redis_url", "jwt_secret", "jwks_url")  # if one is set, read the environment only
 SERVER_SETTINGS = ("mongo_url", "redis_url")
 CLIENT_VARIABLES = {"HUB_URL", "HUB_TOKEN"}  # options of commands that call a hub
 FAILURES = (
@@ -46,13 +46,13 @@ FAILURES = (
 
 
 def doctor(url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
-    """Check the running hub, settings, MongoDB, Redis, channels and the queue.
+    """Check the running hub, the settings, MongoDB, Redis, the channels, and the queue.
 
-    Prints what to change. Exits with code 1 if something is wrong.
+    Prints the changes to make. Exits with status 1 if a check fails.
 
-    Queries the hub at --url, or the `hub dev` that runs on --data, with role admin. Then checks the servers and keys of
-    the environment, or those of that `hub dev` if the environment has none. Without a running hub, its state is read
-    from MongoDB and Redis.
+    Queries the hub at --url, or the `hub dev` process that uses the --data folder, with the admin role. Then checks the
+    servers and keys in the environment. If the environment contains none, checks those of the `hub dev` process.
+    Without a running hub, reads the state of the hub from MongoDB and Redis.
 
     Example: hub doctor --url https://hub.example.org
     """
@@ -95,7 +95,7 @@ def _diagnose(data_dir: DataDirectory, url: str, token: str, tenant: str) -> Non
 
 
 def _settings(data_dir: DataDirectory) -> Settings:
-    """Return the settings of the environment, or of the running `hub dev`. The two are never mixed."""
+    """Return the settings of the environment or of the running `hub dev`, never a mixture of both."""
     checks: dict[str, Any] = {"commit_deadline_s": MONGO_TIMEOUT_S}
     if any(is_set(name) for name in CONNECTION_SETTINGS):
         return Settings(**checks)
@@ -127,7 +127,7 @@ def _report_unknown_variables() -> None:
 
 
 async def _check_environment(settings: Settings, report: HealthReport | None, tenant: str) -> bool:
-    """Print the findings. Return True if all checks passed. Without a `report`, read the state of the hub here."""
+    """Print the findings. Return True if all checks passed. Without a `report`, read the state from the stores."""
     healthy, read_here = True, report is None
     running = {**report.configured_channels} if report else {}
     for check in (
@@ -162,7 +162,7 @@ async def _check_environment(settings: Settings, report: HealthReport | None, te
 
 
 async def _read_state(settings: Settings, tenant: str) -> HealthReport | None:
-    """Read the state of the hub from its stores. Return None if they do not respond: other checks report that."""
+    """Return the state of the hub from its stores, or None if a store is unavailable. Other checks report that."""
     with contextlib.suppress(PyMongoError, connections.StoreUnavailable):
         return await read_stores(settings, tenant)
     return None

@@ -1,4 +1,4 @@
-"""Checks of `hub doctor` that need no store: the machine, the listener, operations, channels and their providers."""
+"""Checks of `hub doctor` that do not use a store: machine, listener, operations, channels, and providers."""
 
 import asyncio
 import sys
@@ -45,7 +45,7 @@ async def check_machine(settings: Settings, findings: Findings) -> None:
 
 
 async def check_listening(settings: Settings, findings: Findings) -> None:
-    """Check the host, the certificate and the allowed origins. The port may be in use by the running hub."""
+    """Check the host, the certificate, and the allowed origins. The running hub may use the port."""
     for listener in listen.bind(settings.host, 0):
         listener.close()
     if tls.server_context(settings):
@@ -97,7 +97,7 @@ async def check_channels(running: Mapping[Channel, str], settings: Settings, fin
 
 
 async def _check_aws(settings: Settings, findings: Findings) -> None:
-    """Check region and key without a call to AWS. The region of SNS is part of the ARNs."""
+    """Check the AWS region and key without calling AWS. The ARNs contain the region of SNS."""
     used = [variable_name(name) for name in ("ses_from", *SNS_PLATFORM_KINDS) if getattr(settings, name)]
     if not used:
         return

@@ -1,14 +1,14 @@
-"""Findings: the results that the checks of `hub doctor` report."""
+"""The results of the checks of `hub doctor`."""
 
 from msgspec import Struct, field
 
 
 class CheckFailed(Exception):
-    """A check failed. The text names what to change."""
+    """A check failed. The text states what to change."""
 
 
 class Findings(Struct):
-    """The lines of one check, in order: ("ok" or "note", text)."""
+    """The output lines of one check in order, each as ("ok" or "note", text)."""
 
     lines: list[tuple[str, str]] = field(default_factory=list)
 
@@ -16,7 +16,7 @@ class Findings(Struct):
         self.lines.append(("ok", text))
 
     def note(self, text: str) -> None:
-        """Add a warning. It does not fail the check."""
+        """Add a warning, which does not fail the check."""
         self.lines.append(("note", text))
 
 

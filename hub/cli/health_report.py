@@ -1,4 +1,4 @@
-"""The health section of `hub doctor`, from the running hub or directly from MongoDB and Redis."""
+"""The health section of `hub doctor`, read from the running hub or directly from MongoDB and Redis."""
 
 import asyncio
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class HealthReport(Struct, frozen=True):
 
 
 def query_hub(hub: TargetHub, tenant: str) -> HealthReport:
-    """Query the running hub. If it does not respond, report that as the problem."""
+    """Return the health of the running hub. If the hub does not respond, the report contains that as a problem."""
     token = hub.token(user=None, role=Role.ADMIN, tenant=tenant)
     try:
         health = asyncio.run(execute(hub.url, token, HEALTH_QUERY))["health"]
@@ -56,7 +56,7 @@ def query_hub(hub: TargetHub, tenant: str) -> HealthReport:
 
 
 async def read_stores(settings: Settings, tenant: str) -> HealthReport:
-    """Read the health from MongoDB and Redis. Raise connections.StoreUnavailable and PyMongoError."""
+    """Return the health from MongoDB and Redis. Raise connections.StoreUnavailable or PyMongoError."""
     from hub.api.schema.health import Health
     from hub.runtime.container import health_reader
 

@@ -1,4 +1,4 @@
-"""The command line application. Each command has its own module and a `--help`."""
+"""The command-line application. Each command has its own module and a `--help` option."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"max_content_width": 110},
-    help="A notification hub that a team runs itself. `hub dev` starts everything on this machine.",
+    help="A self-hosted notification hub. `hub dev` runs the hub and its servers on this machine.",
 )
 
 for command in (

@@ -18,10 +18,10 @@ INTRODUCTION = """# Metrics
 
 Each process serves its own metrics at `/metrics`, in the Prometheus text format: `hub serve` at `HUB_PORT`, `hub work`
 at `HUB_WORK_PORT`. [Monitoring](../operations/monitoring.md#metrics) explains how to scrape and protect them, and which
-alerts to set. Labels have few values. They contain no tenant, no user and no client input.
+alerts to set. Each label has few values. Labels never contain a tenant, a user, or client input.
 
 The processes also serve the standard metrics of the Prometheus client for Python, such as
-`process_resident_memory_bytes`. A histogram has the series `_bucket`, `_sum` and `_count`.
+`process_resident_memory_bytes`. A histogram consists of the series `_bucket`, `_sum`, and `_count`.
 """
 
 
@@ -36,7 +36,7 @@ def metrics(
     markdown: Annotated[bool, typer.Option("--markdown", help=f"Print {PAGE} instead.")] = False,
     check: Annotated[bool, typer.Option("--check", help=f"Fail if {PAGE} is out of date.")] = False,
 ) -> None:
-    """Print every metric: name, type, labels and description.
+    """Print the name, labels, type, and description of every metric.
 
     Example: hub metrics
     """

@@ -1,4 +1,4 @@
-"""Reference pages that the commands generate: printed, or compared with the file in docs/."""
+"""Print generated reference pages, or compare them with the files in docs/."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from hub.cli.targets import fail
 
 
 def write_or_check(page: Path, text: str, command: str, *, check: bool) -> None:
-    """Print the page. With `check`, exit if the file differs from it. `command` is what generates the file."""
+    """Print the page. With `check`, exit with an error if the file is different. `command` generates the file."""
     if not check:
         sys.stdout.write(text)
     elif not page.exists() or page.read_text() != text:

@@ -15,8 +15,8 @@ from hub.cli.token import parse_duration
 from hub.model import Channel, Reason, Role
 from hub.status.delivery_filter import REPLAYABLE_STATUSES, WITHOUT_ADDRESS
 
-BATCH_SIZE = 500  # ids in one call
-LOOKUP_BATCH_SIZE = 10  # root fields in one query
+BATCH_SIZE = 500  # ids per call
+LOOKUP_BATCH_SIZE = 10  # root fields per query
 CONFIRM_ABOVE = 100  # deliveries
 REPLAY_MUTATION = "mutation ($ids: [ID!]) { replay(ids: $ids) }"
 SEND_QUERY = "query ($id: ID!) { send(id: $id) { id } }"
@@ -28,36 +28,63 @@ DELIVERIES_QUERY = """query ($filter: DeliveryFilter, $after: String) {
 }"""
 
 
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids of deliveries.", show_default=False)]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of the deliveries to replay.", show_default=False)]
 ChannelOption = Annotated[
-    list[Channel] | None, typer.Option("--channel", case_sensitive=False, help="Only this channel. Can be repeated.")
+    list[Channel] | None,
+    typer.Option("--channel", case_sensitive=False, help="Replay only deliveries on this channel. Can be repeated."),
 ]
 ReasonOption = Annotated[
     list[Reason] | None,
-    typer.Option("--reason", case_sensitive=False, help="Only this failure reason. Can be repeated."),
+    typer.Option(
+        "--reason", case_sensitive=False, help="Replay only deliveries that failed for this reason. Can be repeated."
+    ),
 ]
 ProviderOption = Annotated[
-    list[str] | None, typer.Option("--provider", help="Only this provider: smtp, ses, sns, ... Can be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--provider",
+        help="Replay only deliveries for which this provider was called, such as smtp or ses. Can be repeated.",
+    ),
 ]
-UserOption = Annotated[str | None, typer.Option("--user", help="Only this user.")]
-CategoryOption = Annotated[str | None, typer.Option("--category", help="Only this category.")]
-SendOption = Annotated[str | None, typer.Option("--send", help="Only this send, by its id.")]
-Since = Annotated[str | None, typer.Option("--since", help="Created since: PT2H (two hours ago), or a time.")]
-Until = Annotated[str | None, typer.Option("--until", help="Created before: PT2H (two hours ago), or a time.")]
+UserOption = Annotated[str | None, typer.Option("--user", help="Replay only deliveries to this user.")]
+CategoryOption = Annotated[str | None, typer.Option("--category", help="Replay only deliveries in this category.")]
+SendOption = Annotated[str | None, typer.Option("--send", help="Replay only deliveries of the send with this id.")]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since", help="Replay only deliveries created since this time, or since a duration ago such as PT2H."
+    ),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--until", help="Replay only deliveries created before this time, or before a duration ago such as PT2H."
+    ),
+]
 FailedSince = Annotated[
-    str | None, typer.Option("--failed-since", help="Last failed since: PT2H (two hours ago), or a time.")
+    str | None,
+    typer.Option(
+        "--failed-since",
+        help="Replay only deliveries that last failed since this time, or since a duration ago such as PT2H.",
+    ),
 ]
 FailedUntil = Annotated[
-    str | None, typer.Option("--failed-until", help="Last failed before: PT2H (two hours ago), or a time.")
+    str | None,
+    typer.Option(
+        "--failed-until",
+        help="Replay only deliveries that last failed before this time, or before a duration ago such as PT2H.",
+    ),
 ]
-Retrying = Annotated[bool, typer.Option("--retrying", help="Also deliveries that wait for a retry.")]
-Everything = Annotated[bool, typer.Option("--all", help="All failed deliveries.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Count by reason, send nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", help=f"Do not ask for confirmation above {CONFIRM_ABOVE}.")]
+Retrying = Annotated[bool, typer.Option("--retrying", help="Include deliveries that wait for a retry.")]
+Everything = Annotated[bool, typer.Option("--all", help="Replay all failed deliveries.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the number of deliveries by reason without replaying them.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help=f"Replay more than {CONFIRM_ABOVE} deliveries without confirmation.")]
 
 
 class Preview(Struct, frozen=True):
-    """The deliveries that a replay would send. `reasons` counts all matches, including those left out."""
+    """The deliveries that a replay would send. `reasons` counts all matching deliveries, including excluded ones."""
 
     count: int
     reasons: dict[str, int]
@@ -88,9 +115,10 @@ def replay(
 ) -> None:
     """Send failed deliveries again.
 
-    Select deliveries by id or with options; their ids are printed. Deliveries that wait for a retry are sent now if you
-    give their id or --retrying. Sent, skipped and canceled deliveries are not replayed. Deliveries whose address is
-    gone or suppressed are left out, unless you name their id or --reason. More than 100 need a confirmation.
+    Select deliveries by id or with options. The ids of the replayed deliveries are printed. Deliveries that wait for a
+    retry are included if you specify their ids or --retrying. Sent, skipped, and canceled deliveries are not replayed.
+    Deliveries whose address is gone or suppressed are excluded unless you specify their ids or --reason. To replay more
+    than 100 deliveries, you must confirm.
 
     Example: hub replay --channel email --failed-since PT6H --dry-run
     """
@@ -108,7 +136,7 @@ def replay(
     }
     filter = {
         name: value for name, value in filter.items() if value is not None
-    }  # an empty value is an error, not absent
+    }  # keep empty values: the hub rejects them
     if bool(ids) + bool(filter) + everything != 1:
         fail("Choose what to replay: ids, options such as --channel email, or --all; one of these.", 2)
     filter["statuses"] = ["FAILED", "RETRYING"] if retrying else ["FAILED"]
@@ -150,7 +178,7 @@ class _Replays:
         return Preview(preview["count"], reasons, sum(reasons.values()) - preview["count"], preview["alreadyRead"])
 
     async def run(self) -> int:
-        """Replay page by page and print the ids. Return the number of replayed deliveries."""
+        """Replay the deliveries in pages and print their ids. Return the number of replayed deliveries."""
         count = 0
         async for ids in self._pages():
             count += (await execute(self._url, self._token, REPLAY_MUTATION, ids=ids))["replay"]
@@ -174,7 +202,7 @@ class _Replays:
             after = page["pageInfo"]["endCursor"]
 
     async def _preview_ids(self) -> Preview:
-        """Keep the ids that can be replayed. Count their reasons."""
+        """Select the ids that can be replayed, and count their reasons."""
         reasons: Counter[str] = Counter()
         replayable: list[str] = []
         for start in range(0, len(self._ids), LOOKUP_BATCH_SIZE):
@@ -209,7 +237,7 @@ def _confirm(preview: Preview) -> None:
 
 
 def _to_instant(text: str, option: str) -> str:
-    """Return the instant a duration ago. Return other text unchanged: the hub validates it."""
+    """Convert a duration to the time that long ago. Return other text unchanged: the hub validates it."""
     return (
         (datetime.now(UTC) - timedelta(seconds=parse_duration(text, option))).isoformat()
         if text.startswith("P")

@@ -18,30 +18,41 @@ SEND_MUTATION = """mutation ($input: SendInput!) {
 
 
 def send(
-    title: Annotated[str, typer.Argument(help="The title.", show_default=False)],
-    body: Annotated[str, typer.Argument(help="The body.")] = "",
-    to: Annotated[list[str] | None, typer.Option("--to", help="The id of a user. Can be repeated.")] = None,
-    category: Annotated[str, typer.Option("--category", help="The category.")] = "news",
+    title: Annotated[str, typer.Argument(help="The title of the notification.", show_default=False)],
+    body: Annotated[str, typer.Argument(help="The body of the notification.")] = "",
+    to: Annotated[list[str] | None, typer.Option("--to", help="The id of a recipient. Can be repeated.")] = None,
+    category: Annotated[str, typer.Option("--category", help="The category of the notification.")] = "news",
     channel: Annotated[
         list[Channel] | None,
         typer.Option(
-            "--channel", case_sensitive=False, help="Used instead of the category's channels. Can be repeated."
+            "--channel",
+            case_sensitive=False,
+            help="A channel to use instead of the category's channels. Can be repeated.",
         ),
     ] = None,
     priority: Annotated[
         Priority | None,
-        typer.Option("--priority", case_sensitive=False, help="Used instead of the category's priority."),
+        typer.Option(
+            "--priority", case_sensitive=False, help="The priority to use instead of the category's priority."
+        ),
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag to filter by. Can be repeated.")] = None,
-    data_json: Annotated[str | None, typer.Option("--json", help="Data for your app, as JSON.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="A tag that clients can filter by. Can be repeated.")
+    ] = None,
+    data_json: Annotated[str | None, typer.Option("--json", help="Data for your app as JSON.")] = None,
     link: Annotated[
-        str | None, typer.Option("--link", help="The target of a click: an http(s) URL, or /a/path.")
+        str | None,
+        typer.Option("--link", help="The URL to open on a click: an http or https URL, or a path such as /a/path."),
     ] = None,
-    key: Annotated[str | None, typer.Option("--key", help="Idempotency key: a repeated call sends once.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="The idempotency key. Calls with the same key send the notification once."),
+    ] = None,
     expires: Annotated[
-        str | None, typer.Option("--expires", help="Time until it is removed from inboxes: PT1H, P7D.")
+        str | None,
+        typer.Option("--expires", help="The time until the notification is removed from inboxes, such as PT1H or P7D."),
     ] = None,
-    ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge it.")] = False,
+    ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge the notification.")] = False,
     url: Url = "",
     token: Token = "",
     tenant: Tenant = "default",
@@ -49,7 +60,7 @@ def send(
 ) -> None:
     """Send a notification.
 
-    The notification is stored when the command returns.
+    Returns after the notification is stored.
 
     Example: hub send "Build failed" "Two tests are red." --to alice --priority high --key build-1041
     """

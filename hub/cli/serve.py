@@ -17,18 +17,29 @@ from hub.settings import ConfigurationError
 
 
 def serve(
-    ssl_certfile: Annotated[Path | None, typer.Option(help="Serve TLS with this PEM certificate chain.")] = None,
-    ssl_keyfile: Annotated[Path | None, typer.Option(help="The private key, if it is in a separate file.")] = None,
+    ssl_certfile: Annotated[
+        Path | None, typer.Option(help="The PEM file with the certificate chain. Enables HTTPS.")
+    ] = None,
+    ssl_keyfile: Annotated[
+        Path | None, typer.Option(help="The PEM file with the private key, if it is separate.")
+    ] = None,
     ssl_keyfile_password: Annotated[
-        str | None, typer.Option(help="Visible to other users: prefer HUB_SSL_KEYFILE_PASSWORD.")
+        str | None,
+        typer.Option(
+            help="The password of the private key. Other users of the machine can see it: "
+            "prefer HUB_SSL_KEYFILE_PASSWORD."
+        ),
     ] = None,
     ssl_ca_certs: Annotated[
-        Path | None, typer.Option(help="Require client certificates signed by one of these.")
+        Path | None,
+        typer.Option(
+            help="The PEM file with CA certificates. Clients must present a certificate signed by one of these CAs."
+        ),
     ] = None,
 ) -> None:
-    """Run the API. You can run any number of processes.
+    """Run an API process. You can run any number of them.
 
-    Each option overrides the setting of the same name, such as HUB_SSL_CERTFILE.
+    Each option overrides the setting with the same name, such as HUB_SSL_CERTFILE.
 
     Example: HUB_PORT=443 hub serve --ssl-certfile fullchain.pem --ssl-keyfile privkey.pem
     """
@@ -50,10 +61,10 @@ def serve(
 
 
 def work() -> None:
-    """Run the workers and the scheduler. You can run any number of processes.
+    """Run a worker process with the scheduler. You can run any number of them.
 
-    They send and retry deliveries, end snoozes and remove expired notifications. After SIGTERM, calls in
-    progress have HUB_SHUTDOWN_TIMEOUT_S to finish.
+    Workers send and retry deliveries, end snoozes, and remove expired notifications. After SIGTERM, calls in progress
+    must finish within HUB_SHUTDOWN_TIMEOUT_S.
 
     Example: HUB_SMTP_URL=smtps://hub:secret@mail.example.org HUB_SMTP_FROM=hub@example.org hub work
     """

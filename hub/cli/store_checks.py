@@ -1,4 +1,4 @@
-"""Checks of `hub doctor` that read MongoDB and Redis: servers, indexes and the queue."""
+"""Checks of `hub doctor` that read MongoDB and Redis: the servers, the indexes, and the queue."""
 
 import contextlib
 import time
@@ -22,7 +22,7 @@ MIN_MONGODB_VERSION = (6, 0)
 MIN_REDIS_VERSION = (6, 2)
 MAX_CLOCK_SKEW_S = 2.0  # tokens and cursors contain times
 MAX_TRANSACTION_LIFETIME_S = 6  # see docs/adr/0007-limit-transactions-to-6-seconds.md
-OVERDUE_S = 60.0  # deliveries overdue for longer mean that there are too few workers
+OVERDUE_S = 60.0  # a longer delay means that there are too few workers
 
 
 async def check_mongo(settings: Settings, findings: Findings) -> None:
@@ -56,7 +56,7 @@ async def _check_replica_set(database: Database, settings: Settings, findings: F
 
 
 async def _transaction_lifetime_s(database: Database) -> int | None:
-    """Return None if the MongoDB user is not allowed to read it."""
+    """Return the limit, or None if the MongoDB user is not allowed to read it."""
     with contextlib.suppress(PyMongoError):
         parameter = await database.client.admin.command("getParameter", transactionLifetimeLimitSeconds=1)
         return int(parameter["transactionLifetimeLimitSeconds"])
@@ -104,7 +104,7 @@ async def check_redis(settings: Settings, findings: Findings) -> None:
 
 
 async def check_queue(settings: Settings, findings: Findings) -> None:
-    """Report overdue deliveries, lanes and open circuit breakers. Other checks report unavailable stores."""
+    """Report overdue deliveries, lanes, and open circuit breakers. Other checks report unavailable stores."""
     with contextlib.suppress(PyMongoError, *REDIS_ERRORS, ValueError, connections.StoreUnavailable):
         async with connections.mongo(settings) as database, connections.redis(settings) as redis:
             for collection, items in (
@@ -124,7 +124,7 @@ async def check_queue(settings: Settings, findings: Findings) -> None:
 
 
 async def _report_overdue(database: Database, collection: str, items: str, findings: Findings) -> None:
-    """Report how many entries are due but not yet on a lane."""
+    """Report the number of entries that are due but not on a lane."""
     now = datetime.now(UTC)
     due = {"lane": {"$gt": ""}, "due_at": {"$lte": now}}
     count = {"$group": {"_id": None, "count": {"$sum": 1}, "first": {"$min": "$due_at"}}}

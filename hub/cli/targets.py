@@ -1,4 +1,4 @@
-"""The hub that a command calls, its key, common options, and settings with their error messages."""
+"""Common options, the hub that a command calls with its key, and the error messages of settings."""
 
 import os
 import re
@@ -19,19 +19,23 @@ from hub.text import IDENTIFIER_RULE, is_identifier
 DEFAULT_DATA = Path(".hub")
 DAY_S = 86_400.0
 SECRET_NAMES = re.compile("SECRET|URL|TOKEN|PASSWORD|PRIVATE_KEY")  # never print the values of these settings
-TOKEN_LIFETIME_S = DAY_S  # of tokens that commands create for their own calls
+TOKEN_LIFETIME_S = DAY_S  # for tokens that commands create for their own calls
 
-Data = Annotated[Path, typer.Option("--data", help="The data folder of a `hub dev`, with its URL and key.")]
+Data = Annotated[
+    Path, typer.Option("--data", help="The data folder of a `hub dev` process, which contains its URL and key.")
+]
 Url = Annotated[
     str,
-    typer.Option("--url", envvar="HUB_URL", show_default="the `hub dev` of --data", help="The URL of the hub."),
+    typer.Option(
+        "--url", envvar="HUB_URL", show_default="the `hub dev` process that uses --data", help="The URL of the hub."
+    ),
 ]
 Token = Annotated[
     str,
     typer.Option(
         "--token",
         envvar="HUB_TOKEN",
-        show_default="signed with HUB_JWT_SECRET for --url, else with the key of --data",
+        show_default="signed with HUB_JWT_SECRET for --url, otherwise with the key in --data",
         help="The access token.",
     ),
 ]
@@ -45,7 +49,7 @@ def fail(message: str, status: int = 1) -> NoReturn:
 
 
 def load_settings(**defaults: Any) -> Settings:
-    """Return the settings. The environment overrides `defaults`. Exit with the invalid settings."""
+    """Return the settings. The environment overrides `defaults`. If settings are invalid, print them and exit."""
     try:
         return Settings(**{name: value for name, value in defaults.items() if not is_set(name)})
     except ValidationError as error:
@@ -61,11 +65,11 @@ def variable_name(name: str) -> str:
 
 
 def describe_faults(error: ValidationError) -> list[str]:
-    """Return one line per invalid setting, with its name."""
+    """Return one line for each invalid setting, with the name of the setting."""
     lines = []
     for fault in error.errors():
         text = fault["msg"].removeprefix("Value error, ")
-        if not fault["loc"]:  # a check of several settings; its text names them
+        if not fault["loc"]:  # a rule for several settings, whose text names them
             lines.append(text if text.startswith("HUB_") else f"settings: {text}")
             continue
         name = variable_name(str(fault["loc"][0]))
@@ -77,7 +81,7 @@ def describe_faults(error: ValidationError) -> list[str]:
 
 
 class SigningKey(Struct, frozen=True):
-    """A signing key. `description` names its source, for error messages."""
+    """A signing key. `description` is the source of the key, for error messages."""
 
     secret: str
     description: str
@@ -114,14 +118,14 @@ class TargetHub(Struct, frozen=True):
         return self.key.sign(user=user, role=role, tenant=tenant) if self.key else self.explicit_token
 
     def format_error(self, error: HubError) -> str:
-        """Return the error message with its code, and the field or token at fault."""
+        """Return the error message with its code and the field or token that caused it."""
         field = error.extensions.get("field")
         code = error.extensions.get("code", error.code)
         text = f"{code}{f' ({field})' if field else ''}: {error.message}"
         return f"{text} {self.describe_target()}" if code == "UNAUTHENTICATED" else text
 
     def describe_target(self) -> str:
-        """Return which hub was called and where the token comes from."""
+        """Return the URL of the hub and the source of the token."""
         origin = f"signed with {self.key.description}" if self.key else "taken from --token or HUB_TOKEN"
         return f"The hub is {self.url}; the token was {origin}."
 
@@ -129,8 +133,8 @@ class TargetHub(Struct, frozen=True):
 def resolve_hub(url: str, token: str, data: Path) -> TargetHub:
     """Return the hub to call.
 
-    With `url`: that hub, with the key of the environment. Without: the running `hub dev` of `data`, with its key. The
-    two are never mixed. An explicit token or folder takes precedence.
+    With `url`, this is that hub with the key in the environment. Without `url`, it is the `hub dev` process that uses
+    `data`, with the key of that process. The two are never mixed. An explicit token or folder takes precedence.
     """
     data_dir = DataDirectory(data)
     running = data_dir.running
@@ -154,7 +158,7 @@ def resolve_hub(url: str, token: str, data: Path) -> TargetHub:
 
 
 def resolve_key(data: Path) -> SigningKey:
-    """Return the environment's key, or the key of `hub dev` if `data` is given or the environment has none."""
+    """Return the key in the environment. Return the key of `hub dev` if `data` is set or the environment has none."""
     if data == DEFAULT_DATA and is_set("jwt_secret"):
         return _environment_key()
     return _data_dir_key(DataDirectory(data))

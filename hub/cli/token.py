@@ -12,22 +12,25 @@ MAX_DURATION_S = 3660 * DAY_S
 
 
 def token(
-    user: Annotated[str | None, typer.Option("--user", help="The user of the token.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="The user that the token authenticates.")] = None,
     role: Annotated[
         str | None,
         typer.Option(
             "--role",
             metavar="service|admin",
-            help="For a back end. With --user, the token can also read that user's inbox.",
+            help="The role of a back end. With --user, the token also gives access to the inbox of that user.",
         ),
     ] = None,
     tenant: Tenant = "default",
-    expires: Annotated[str, typer.Option("--expires", help="Lifetime: PT15M, PT1H, P30D (ISO 8601).")] = "PT1H",
+    expires: Annotated[
+        str, typer.Option("--expires", help="The lifetime as an ISO 8601 duration, such as PT15M, PT1H, or P30D.")
+    ] = "PT1H",
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Print an access token.
 
-    It is signed with HUB_JWT_SECRET, or with the key of a `hub dev` if --data is given or HUB_JWT_SECRET is not set.
+    The token is signed with HUB_JWT_SECRET. If --data is used or HUB_JWT_SECRET is not set, the token is signed with
+    the key of `hub dev` in the data folder.
 
     Example: hub token --role service --expires P30D
     """
@@ -42,7 +45,7 @@ def token(
 
 
 def parse_duration(text: str, option: str = "--expires") -> float:
-    """Return the seconds of an ISO 8601 duration. Exit with an error if it is invalid, zero or too long."""
+    """Return the seconds of an ISO 8601 duration. Exit with an error if the duration is invalid, zero, or too long."""
     try:
         seconds = iso_duration.parse(text)
     except ValueError:

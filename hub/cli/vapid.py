@@ -1,13 +1,13 @@
-"""`hub vapid`: create a key for web push."""
+"""`hub vapid`: create a key pair for web push."""
 
 from hub import base64url
 
 
 def vapid() -> None:
-    """Create a key for web push.
+    """Create a key pair for web push.
 
-    Prints the settings in the format of an environment file, and the public key as a comment. Browsers get the public
-    key from `webPushKey`. Keep the private key. After a change, every browser must subscribe again.
+    Prints the settings in the format of an environment file, with the public key as a comment. Browsers read the public
+    key from the `webPushKey` field. Do not change the private key later: every browser would have to subscribe again.
 
     Example: hub vapid >> hub.env
     """

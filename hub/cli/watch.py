@@ -1,8 +1,8 @@
 """`hub watch`: an inbox in the terminal.
 
-It loads the newest page and then follows the change feed. After a lost connection it reconnects with
-exponential backoff and full jitter. The feed resumes from the last cursor without gaps or duplicates. RESYNC reloads
-the page.
+The command loads the newest page and then follows the change feed. If the connection is lost, the command reconnects
+with exponential backoff and full jitter. The feed resumes at the last cursor without gaps or duplicates. After a RESYNC
+event, the command loads the page again.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ INITIAL_BACKOFF_S = 0.25
 MAX_BACKOFF_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
-CATCH_UP_IDLE_S = 0.3  # the catch-up is complete after this long without a change
+CATCH_UP_IDLE_S = 0.3  # the catch-up is complete after this time without a change
 EXPIRED_REASON = "The token has expired."
 CLOSE_RESTART = 1012  # sent by a hub that shuts down
 CLOSE_FORBIDDEN = 4403
-PROTOCOL_CLOSE_CODES = range(4400, 4500)  # close codes of graphql-transport-ws: a retry cannot help
+PROTOCOL_CLOSE_CODES = range(4400, 4500)  # close codes of graphql-transport-ws: a retry would not succeed
 TRANSIENT_CODES = {"UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"}
 
 FIELDS = "id title body category priority createdAt seenAt readAt archivedAt snoozedUntil acknowledgedAt"
@@ -45,16 +45,20 @@ INBOX_SUBSCRIPTION = (
 
 
 def watch(
-    user: Annotated[str | None, typer.Option("--user", help="The user; not needed with --token.")] = None,
-    first: Annotated[int, typer.Option("--first", help="Number of notifications to list first.", min=1, max=100)] = 10,
+    user: Annotated[
+        str | None, typer.Option("--user", help="The user whose inbox is printed; not required with --token.")
+    ] = None,
+    first: Annotated[
+        int, typer.Option("--first", help="Number of notifications to print at the start.", min=1, max=100)
+    ] = 10,
     url: Url = "",
     token: Token = "",
     tenant: Tenant = "default",
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Show an inbox live.
+    """Print an inbox and its changes as they happen.
 
-    Prints new, changed and removed notifications, and the counts. Ctrl-C stops it.
+    Prints new, changed, and removed notifications with the counts. Press Ctrl-C to stop.
 
     Example: hub watch --user alice
     """
@@ -81,7 +85,7 @@ def watch(
 
 
 class _PermanentError(Exception):
-    """A retry cannot help."""
+    """A retry would not succeed."""
 
 
 class _ConnectionLost(Exception):
@@ -100,7 +104,7 @@ class _Watcher:
         self._failures = 0
 
     async def run(self) -> None:
-        """Run until interrupted. Raise _PermanentError or ApiError if a retry cannot help."""
+        """Run until interrupted. Raise _PermanentError or ApiError if a retry would not succeed."""
         while True:
             try:
                 async with self._connection() as connection:
@@ -111,7 +115,7 @@ class _Watcher:
                 await self._back_off(str(lost))
 
     async def _back_off(self, cause: str) -> None:
-        """Wait with full jitter, to spread the reconnects of many clients."""
+        """Wait with full jitter, which spreads the reconnects of many clients."""
         pause_s = random.uniform(0, min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2**self._failures))  # noqa: S311
         if self._failures == 0:
             self._printer.lost(cause)
@@ -178,7 +182,7 @@ class _Watcher:
 
 
 class _Connection:
-    """graphql-transport-ws, one operation at a time."""
+    """A graphql-transport-ws connection with one operation at a time."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -195,7 +199,8 @@ class _Connection:
         await self._send({"type": "subscribe", "id": str(self._id), "payload": payload})
 
     async def next(self) -> dict[str, Any] | None:
-        """Return the next data, or None at the end. Raise ApiError, or _ConnectionLost for a transient error."""
+        """Return the next data, or None when the operation completes. Raise ApiError, or _ConnectionLost if
+        transient."""
         message = await self._receive("next", "error", "complete")
         if message["type"] == "complete":
             return None
@@ -217,7 +222,7 @@ class _Connection:
         return data
 
     async def _receive(self, *types: str) -> dict[str, Any]:
-        """Return the next message of these types. Respond to pings meanwhile."""
+        """Return the next message of one of these types. Respond to pings in the meantime."""
         while True:
             message: dict[str, Any] = json.loads(await self._socket.recv())
             if message["type"] == "ping":

@@ -1,4 +1,4 @@
-"""The output of `hub watch`: one line per change, for terminals and pipes."""
+"""The output of `hub watch`: one line for each change, on terminals and in pipes."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from cachetools import LRUCache
 
 BODY_CHARS = 60
 TITLE_CHARS = 100
-MAX_CACHED = 5000  # notifications, kept to detect what changed
+MAX_CACHED = 5000  # notifications that are cached to detect what changed
 
 MARK_LABELS = (  # field, label when set, label when cleared
     ("archivedAt", "archived", "unarchived"),
@@ -26,7 +26,7 @@ Item = dict[str, Any]
 
 
 class InboxPrinter:
-    """Prints an inbox. Control characters in titles are removed: senders are not trusted."""
+    """Prints an inbox. Control characters in titles are removed because senders are not trusted."""
 
     def __init__(self, title: str, url: str) -> None:
         self._title = title
@@ -97,7 +97,7 @@ class InboxPrinter:
 
 
 def _describe_change(before: Item | None, after: Item) -> str:
-    """Return the label of the first mark that differs. Without a previous state, use the current marks."""
+    """Return the label of the first mark that changed. Without a previous state, use the current marks."""
     for field, set_label, cleared_label in MARK_LABELS:
         is_set = after[field] is not None
         was_set = before is not None and before[field] is not None

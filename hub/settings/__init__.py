@@ -31,11 +31,11 @@ GROUPS: dict[str, type[BaseModel]] = {
     "Channels": ChannelSettings,
     "Delivery": DeliverySettings,
 }
-"""The groups of settings, by title."""
+"""The groups of settings by title."""
 
 
 class ConfigurationError(Exception):
-    """The object that a setting names cannot be used. The message names the setting and the reason."""
+    """The resource that a setting names cannot be used. The message contains the setting and the reason."""
 
 
 class Settings(
@@ -51,7 +51,7 @@ class Settings(
     DeliverySettings,
     BaseSettings,
 ):
-    """All settings, and the rules that combine several of them."""
+    """All settings and the validation rules that involve several settings."""
 
     model_config = SettingsConfigDict(
         env_prefix="HUB_", frozen=True, extra="ignore", str_strip_whitespace=True, allow_inf_nan=False
@@ -60,7 +60,7 @@ class Settings(
     @model_validator(mode="before")
     @classmethod
     def _reject_control_characters(cls, given: Any) -> Any:
-        """Reject control characters, and surrogates: bytes in the environment that are not UTF-8."""
+        """Reject control characters and surrogates. Python decodes bytes that are not valid UTF-8 to surrogates."""
         for name, value in given.items() if isinstance(given, dict) else ():
             if isinstance(value, str) and values.FORBIDDEN_CHARACTERS.search(value):
                 raise ValueError(f"HUB_{name.upper()} contains control characters or is not UTF-8: write it again")
@@ -100,7 +100,7 @@ class Settings(
         return self
 
     def concurrency_of(self, lane: str) -> int:
-        """Return the number of concurrent calls on a channel. Email through SMTP is limited by its connections."""
+        """Return the maximum number of concurrent calls on a lane. For SMTP it is at most the number of connections."""
         default = self.delivery_concurrency
         if lane == Channel.EMAIL and self.smtp_url:
             default = min(default, self.smtp_max_connections)
@@ -108,13 +108,13 @@ class Settings(
         return by_lane.get(lane, default)
 
     def schedule_of(self, lane: str) -> tuple[float, ...]:
-        """Return the delays between attempts on a channel, in seconds."""
+        """Return the delays between attempts on a lane, in seconds."""
         by_lane = {str(name): delays for name, delays in self.retry_schedule_by_channel.items()}
         return by_lane.get(lane) or self.retry_schedule
 
     @property
     def configured(self) -> frozenset[Channel]:
-        """The channels that a send can use. In development, messages of channels without a provider are captured."""
+        """The channels that a send can use: all implemented channels in development, else those with a provider."""
         return IMPLEMENTED_CHANNELS if self.mode == "development" else self.provided
 
     @property

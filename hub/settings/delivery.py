@@ -1,4 +1,4 @@
-"""Settings of channels and workers."""
+"""Settings of the channels and the workers."""
 
 from pydantic import BaseModel, Field, SecretStr
 
@@ -29,36 +29,37 @@ class ChannelSettings(BaseModel):
     """Channels and their providers."""
 
     public_url: WebURL = Field(
-        "", description="Public address of this hub, used for links in emails, such as `https://hub.example.org`."
+        "", description="Public URL of this hub for the links in emails, such as `https://hub.example.org`."
     )
     app_url: AppOrigin = Field(
         "",
-        description="Origin of the app, prepended to action URLs that are a path, such as `https://app.example.org`.",
+        description="Origin of the app, such as `https://app.example.org`, which is prepended to action URLs that "
+        "are a path.",
     )
     smtp_url: MailServer = Field(
         "",
-        description="Mail server: `smtps://user:password@host:465`, or `smtp://` with required STARTTLS, "
-        "which `?starttls=on` or `off` overrides.",
+        description="URL of the mail server: `smtps://user:password@host:465`, or `smtp://`, which requires STARTTLS "
+        "unless the host is this machine; `?starttls=on` or `?starttls=off` overrides this.",
     )
     smtp_max_connections: PositiveCount = Field(
-        10, description="Maximum number of open connections of one worker to the mail server."
+        10, description="Maximum number of open connections from one worker to the mail server."
     )
     smtp_from: Sender = Field("", description="Sender of emails through SMTP, such as `Acme <no-reply@example.org>`.")
     ses_from: Sender = Field("", description="Sender of emails through Amazon SES.")
     sns_topics: SnsTopics = Field(
-        (), description="ARNs of the SNS topics that publish bounces, complaints and deliveries of SES."
+        (), description="ARNs of the SNS topics on which SES publishes bounces, complaints, and deliveries."
     )
     vapid_private_key: SecretStr = Field(
         SecretStr(""), description="Private key that signs web pushes, as printed by `hub vapid`."
     )
     vapid_subject: VapidSubject = Field(
-        "", description="Contact for operators of push services, such as `mailto:ops@example.org`."
+        "", description="Contact URL for the operators of push services, such as `mailto:ops@example.org`."
     )
     sns_platform_fcm: FcmApplication = Field("", description="ARN of the SNS platform application for Android.")
     sns_platform_apns: ApnsApplication = Field("", description="ARN of the SNS platform application for iOS.")
     personal_webhooks: bool = Field(True, description="Allow users to connect personal webhooks.")
     webhook_failing_days: Days = Field(
-        5, description="A webhook endpoint whose calls all failed for this many days is disabled."
+        5, description="Number of days without a successful call after which a failing webhook endpoint is disabled."
     )
     webhook_call_days: Days = Field(
         30, description="Days that calls of webhook endpoints are stored and can be replayed."
@@ -76,32 +77,34 @@ class DeliverySettings(BaseModel):
     )
     delivery_concurrency_by_channel: Concurrencies = Field(
         {},
-        description="Concurrency of single channels, or of WEBHOOK_ENDPOINT (tenants' webhooks), as JSON such "
-        'as `{"EMAIL": 20}`.',
+        description="Concurrency of single channels or of WEBHOOK_ENDPOINT (tenants' webhooks), as a JSON object "
+        'such as `{"EMAIL": 20}`.',
     )
     provider_timeout_s: PositiveSeconds = Field(
-        15, description="A provider call without a response after this time has failed."
+        15, description="Time after which a provider call without a response fails."
     )
-    lease_margin_s: Seconds = Field(30, description="Time that a worker's lease lasts beyond the provider timeout.")
+    lease_margin_s: Seconds = Field(30, description="Time by which a worker's lease exceeds the provider timeout.")
     lease_max_expirations: int = Field(
         5,
         ge=2,
         le=COUNT_MAX,
-        description="Expired leases after which a delivery is FAILED with POISON; the last two attempts run "
-        "in isolation.",
+        description="Number of expired leases after which a delivery is FAILED with POISON; its last two attempts "
+        "run in isolation.",
     )
     retry_schedule: RetrySchedule = Field(
         (5, 300, 1800, 7200, 18000, 36000, 36000),
-        description="Delays between delivery attempts before jitter, such as `5s,5m,30m,2h`.",
+        description="Delays between delivery attempts, before jitter, such as `5s,5m,30m,2h`.",
     )
     retry_schedule_by_channel: RetrySchedules = Field(
-        {}, description='Delays for single channels in seconds, as JSON such as `{"EMAIL": [60, 3600]}`.'
+        {}, description='Retry delays of single channels in seconds, as a JSON object such as `{"EMAIL": [60, 3600]}`.'
     )
-    retry_after_max_s: Seconds = Field(86_400, description="Longest `Retry-After` of a provider that is honored.")
+    retry_after_max_s: Seconds = Field(
+        86_400, description="Maximum delay that a provider can request with `Retry-After`."
+    )
     circuit_breaker_open_s: PositiveSeconds = Field(
-        30, description="Time that an open circuit breaker waits before it allows a probe."
+        30, description="Time for which an open circuit breaker blocks all calls before it allows a probe."
     )
-    delivery_limit_window_s: WholeSeconds = Field(60, description="Window of the delivery rate limits.")
+    delivery_limit_window_s: WholeSeconds = Field(60, description="Length of the window of the delivery rate limits.")
     delivery_limit_per_user: Count = Field(
         0, description="Maximum number of deliveries to one user on one channel in the window; 0 is unlimited."
     )
@@ -115,10 +118,10 @@ class DeliverySettings(BaseModel):
         0, description="Maximum number of deliveries of the whole hub in the window; 0 is unlimited."
     )
     lane_max_ids: PositiveCount = Field(
-        1000, description="Maximum number of ids in one lane of the Redis queue; the rest waits in MongoDB."
+        1000, description="Maximum number of ids in one lane of the Redis queue; further deliveries wait in MongoDB."
     )
     requeue_after_s: PositiveSeconds = Field(
-        60, description="A delivery that no worker claimed for this time is enqueued again."
+        60, description="Time after which a delivery that no worker has claimed is enqueued again."
     )
     scheduler_interval_s: PositiveSeconds = Field(0.5, description="Time between two runs of the scheduler.")
     shutdown_timeout_s: PositiveSeconds = Field(

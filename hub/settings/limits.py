@@ -1,4 +1,4 @@
-"""Limits of requests, operations and inputs."""
+"""Limits of requests, operations, and inputs."""
 
 from pathlib import Path
 
@@ -16,24 +16,24 @@ class RequestSettings(BaseModel):
     )
     request_timeout_s: PositiveSeconds = Field(30, description="Time in which a client must send a complete request.")
     write_timeout_s: PositiveSeconds = Field(
-        20, description="A client that reads nothing for this time while data waits for it is disconnected."
+        20, description="Time after which a client that does not read its pending data is disconnected."
     )
     address_max_connections: Count = Field(
-        1000, description="Maximum number of connections of one client address to one process; 0 is unlimited."
+        1000, description="Maximum number of connections from one client address to one process; 0 is unlimited."
     )
     user_max_connections: Count = Field(
-        20, description="Maximum number of WebSockets and event streams of one user in one process."
+        20, description="Maximum number of open WebSockets and event streams of one user in one process."
     )
     websocket_message_max_bytes: PositiveCount = Field(
         64 << 10, description="Maximum size of a WebSocket message from a client."
     )
-    websocket_max_subscriptions: Count = Field(20, description="Maximum number of subscriptions of one WebSocket.")
+    websocket_max_subscriptions: Count = Field(20, description="Maximum number of open subscriptions on one WebSocket.")
     websocket_init_timeout_s: PositiveSeconds = Field(
         10, description="Time in which a WebSocket client must send `connection_init`."
     )
-    websocket_ping_interval_s: PositiveSeconds = Field(20, description="Time between two pings to an open WebSocket.")
+    websocket_ping_interval_s: PositiveSeconds = Field(20, description="Time between two pings on an open WebSocket.")
     websocket_ping_timeout_s: PositiveSeconds = Field(
-        20, description="Time in which a WebSocket client must answer a ping."
+        20, description="Time in which a WebSocket client must respond to a ping."
     )
     tenant_max_receipt_streams: Count = Field(
         10, description="Maximum number of open receipt subscriptions of one tenant in one process."
@@ -47,16 +47,18 @@ class QuerySettings(BaseModel):
     """Limits of GraphQL operations."""
 
     query_max_chars: PositiveCount = Field(
-        100_000, description="Maximum length of the text of a GraphQL operation; long values belong in variables."
+        100_000, description="Maximum length of the text of a GraphQL operation; pass long values as variables."
     )
-    query_max_tokens: PositiveCount = Field(1000, description="Maximum number of tokens of an operation.")
+    query_max_tokens: PositiveCount = Field(1000, description="Maximum number of tokens in an operation.")
     query_max_depth: PositiveCount = Field(
-        12, description="Maximum levels of fields in an operation; introspection may have twice as many."
+        12,
+        description="Maximum number of nested field levels in an operation; an introspection query may have twice as "
+        "many.",
     )
     query_max_fields: PositiveCount = Field(
-        2000, description="Maximum number of fields of an operation after its fragments are expanded."
+        2000, description="Maximum number of fields in an operation after its fragments are expanded."
     )
-    query_max_root_fields: PositiveCount = Field(10, description="Maximum number of root fields of an operation.")
+    query_max_root_fields: PositiveCount = Field(10, description="Maximum number of root fields in an operation.")
     query_max_cost: int = Field(
         10_000,
         ge=100,
@@ -67,24 +69,27 @@ class QuerySettings(BaseModel):
         20, description="Maximum number of inboxes and other paged lists that one operation reads."
     )
     operation_allowlist: Path | None = Field(
-        None, description="Manifest of allowed operations; if set, no other operation runs."
+        None, description="Manifest of allowed operations; if set, all other operations are rejected."
     )
     persisted_max_queries: PositiveCount = Field(
         1000, description="Maximum number of automatic persisted queries that are stored."
     )
     persisted_query_days: int = Field(
-        7, ge=1, le=DAYS_MAX, description="Days that an automatic persisted query is stored after its last use."
+        7, ge=1, le=DAYS_MAX, description="Days that an automatic persisted query is stored after it was last used."
     )
     fast_execution: bool = Field(
         True,
-        description="Execute common operations without most of graphql-core; `false` rules this out while debugging.",
+        description="Execute common operations without most of graphql-core; set `false` to bypass this while "
+        "debugging.",
     )
 
 
 class RateLimitSettings(BaseModel):
     """Rate limits of requests."""
 
-    rate_limit_window_s: WholeSeconds = Field(10, description="Sliding window of the request rate limits.")
+    rate_limit_window_s: WholeSeconds = Field(
+        10, description="Length of the sliding window of the request rate limits."
+    )
     rate_limit_per_user: Count = Field(
         1000, description="Maximum number of operations of one user in the window; 0 is unlimited."
     )
@@ -104,14 +109,16 @@ class RateLimitSettings(BaseModel):
         500_000, description="Maximum total cost of one service's operations in the window; 0 is unlimited."
     )
     rate_limit_per_link: Count = Field(
-        100, description="Maximum number of uses of the links of one email or push in the window; 0 is unlimited."
+        100,
+        description="Maximum number of requests to the links in one email or push message in the window; 0 is "
+        "unlimited.",
     )
 
 
 class ContentSettings(BaseModel):
-    """Limits of inputs and of stored objects."""
+    """Limits of inputs and stored objects."""
 
-    notification_title_max_chars: PositiveCount = Field(256, description="Maximum length of a title.")
+    notification_title_max_chars: PositiveCount = Field(256, description="Maximum length of a notification's title.")
     notification_body_max_bytes: Count = Field(16 << 10, description="Maximum size of a notification's body.")
     notification_data_max_bytes: Count = Field(
         32 << 10, description="Maximum size of a notification's `data`, as JSON."
@@ -119,16 +126,16 @@ class ContentSettings(BaseModel):
     call_max_users: PositiveCount = Field(1000, description="Maximum number of users that one call may name.")
     call_max_sends: PositiveCount = Field(1000, description="Maximum number of sends in one `sendMany` call.")
     call_max_ids: PositiveCount = Field(1000, description="Maximum number of ids that one call may name.")
-    page_max_items: PositiveCount = Field(100, description="Maximum size of a page.")
+    page_max_items: PositiveCount = Field(100, description="Maximum number of items on one page.")
     tenant_max_categories: Count = Field(200, description="Maximum number of categories of one tenant.")
     tenant_max_webhooks: Count = Field(20, description="Maximum number of webhook endpoints of one tenant.")
     user_max_devices: Count = Field(
-        20, description="Maximum number of browsers, apps and personal webhooks of one user."
+        20, description="Maximum number of browsers, apps, and personal webhooks of one user."
     )
     export_max_items: Count = Field(
         100_000,
-        description="Maximum number of notifications, deliveries and receipts, each, in the export of a user's data.",
+        description="Maximum number of notifications, of deliveries, and of receipts in the export of one user's data.",
     )
     search_max_notifications: Count = Field(
-        10_000, description="Number of the user's newest notifications that a search reads."
+        10_000, description="Maximum number of notifications that a search reads, starting with the newest."
     )

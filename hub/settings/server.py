@@ -1,4 +1,4 @@
-"""Settings of the stores, the HTTP server and access tokens."""
+"""Settings of the stores, the HTTP server, and access tokens."""
 
 from pathlib import Path
 from typing import Literal
@@ -29,10 +29,12 @@ class StoreSettings(BaseModel):
     mongo_database: DatabaseName = Field("hub", description="Name of the MongoDB database.")
     redis_url: str = Field("redis://127.0.0.1:6379", description="Address of the Redis server.")
     redis_prefix: str = Field(
-        "hub:", description="Prefix of every Redis key and channel; hubs that share a server need different prefixes."
+        "hub:",
+        description="Prefix of every Redis key and channel; hubs that share a Redis server must use different "
+        "prefixes.",
     )
-    mongod: Path | None = Field(None, description="Path of the `mongod` that `hub dev` starts.")
-    redis_server: Path | None = Field(None, description="Path of the `redis-server` that `hub dev` starts.")
+    mongod: Path | None = Field(None, description="Path of the `mongod` program that `hub dev` starts.")
+    redis_server: Path | None = Field(None, description="Path of the `redis-server` program that `hub dev` starts.")
 
 
 class ServerSettings(BaseModel):
@@ -42,7 +44,8 @@ class ServerSettings(BaseModel):
     port: Port = Field(8000, description="Port that the HTTP server listens on.")
     mode: Literal["production", "development"] = Field(
         "production",
-        description="`development` serves the demo page and captures outgoing messages that have no provider.",
+        description="In `development`, the hub serves the demo page and captures messages of channels without a "
+        "provider.",
     )
     allowed_origins: Origins = Field(
         (), description="Browser origins that may call the API, such as `https://app.example.org`."
@@ -51,7 +54,7 @@ class ServerSettings(BaseModel):
         (), description="Addresses and networks of proxies whose `X-Forwarded-For` is trusted, such as `10.0.0.0/24`."
     )
     ssl_certfile: Path | None = Field(
-        None, description="PEM file with the certificate and its chain; if set, `hub serve` serves TLS."
+        None, description="PEM file with the certificate and its chain; if set, `hub serve` uses HTTPS."
     )
     ssl_keyfile: Path | None = Field(
         None, description="PEM file with the private key, if it is not in `HUB_SSL_CERTFILE`."
@@ -59,17 +62,17 @@ class ServerSettings(BaseModel):
     ssl_keyfile_password: SecretStr | None = Field(None, description="Password of the private key.")
     ssl_ca_certs: Path | None = Field(
         None,
-        description="PEM file of certificate authorities; if set, clients must present a certificate that one"
-        " of them signed.",
+        description="PEM file with CA certificates; if set, clients must present a certificate signed by one of "
+        "these CAs.",
     )
     metrics_token: HeaderToken = Field(
-        SecretStr(""), description="Bearer token that `/metrics` requires; if empty, `/metrics` is open."
+        SecretStr(""), description="Bearer token that `/metrics` requires; if empty, `/metrics` requires no token."
     )
     work_port: Port | None = Field(
-        None, description="Port on which `hub work` serves `/metrics`, `/healthz` and `/readyz`."
+        None, description="Port on which `hub work` serves `/metrics`, `/healthz`, and `/readyz`."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level that is logged."
+        "info", description="Lowest severity level that is logged."
     )
 
 
@@ -77,31 +80,38 @@ class AuthSettings(BaseModel):
     """Access tokens."""
 
     jwt_secret: SecretKeys = Field(
-        (), description="HS256 keys of at least 32 bytes, separated by spaces during rotation; the first one signs."
+        (),
+        description="HS256 keys of at least 32 bytes. Separate keys with spaces during rotation; the first key signs.",
     )
-    jwks_url: URLToFetch = Field("", description="Address of the JSON Web Key Set that verifies access tokens.")
-    jwt_issuer: str = Field("", description="Required `iss` claim of access tokens; empty accepts any.")
-    jwt_audience: str = Field("", description="Required `aud` claim of access tokens; empty accepts any.")
+    jwks_url: URLToFetch = Field("", description="URL of the JSON Web Key Set that is used to verify access tokens.")
+    jwt_issuer: str = Field("", description="Required `iss` claim of access tokens; if empty, any issuer is accepted.")
+    jwt_audience: str = Field(
+        "", description="Required `aud` claim of access tokens; if empty, any audience is accepted."
+    )
     jwt_leeway_s: float = Field(
-        60, ge=0, le=3600, description="Clock difference accepted in `iat` and `nbf`; `exp` has no leeway."
+        60, ge=0, le=3600, description="Clock difference that is accepted for `iat` and `nbf`; `exp` has no leeway."
     )
 
 
 class StorageSettings(BaseModel):
-    """Transactions, the change feed, and how long documents are stored."""
+    """Transactions, the change feed, and the retention of documents."""
 
     commit_deadline_s: PositiveSeconds = Field(
-        5, description="A change that MongoDB has not committed after this time fails with UNAVAILABLE."
+        5, description="Time in which MongoDB must commit a change; otherwise the change fails with UNAVAILABLE."
     )
     commit_max_documents: PositiveCount = Field(1000, description="Maximum number of documents in one transaction.")
     commit_max_bytes: int = Field(
-        8 << 20, gt=0, le=12 << 20, description="Maximum size of one transaction; MongoDB's own limit is 16 MiB."
+        8 << 20, gt=0, le=12 << 20, description="Maximum size of one transaction; MongoDB has a limit of 16 MiB."
     )
-    backlog_max_changes: Count = Field(1000, description="A client that missed more changes than this gets RESYNC.")
+    backlog_max_changes: Count = Field(
+        1000, description="Number of missed changes above which a client receives RESYNC."
+    )
     tombstone_days: Days = Field(
-        30, description="Days that a removed notification is kept as a tombstone for clients that resume."
+        30, description="Days that the tombstone of a removed notification is stored for clients that resume."
     )
     idempotency_days: Days = Field(30, description="Days that idempotency keys are stored.")
     receipt_days: Days = Field(
-        3, description="Days that receipts are stored; MongoDB's oplog often limits resuming to a shorter time."
+        3,
+        description="Days that receipts are stored; the size of MongoDB's oplog often limits resuming to a shorter "
+        "time.",
     )

@@ -1,4 +1,4 @@
-"""Types of settings: how their text is parsed, and the bounds of numbers."""
+"""Types of settings: the parsers of their text and the bounds of numbers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -34,7 +34,7 @@ def _split_durations(value: object) -> object:
 
 
 def _each(parse: Callable[[str], str]) -> AfterValidator:
-    """Parse every word, and drop repeated ones."""
+    """Parse each word and remove duplicates."""
     return AfterValidator(lambda words: tuple(dict.fromkeys(parse(word) for word in words)))
 
 

@@ -1,5 +1,5 @@
-"""Parsers of setting values. Each function returns the normalized value, or raises ValueError with what to write
-instead. No message quotes a value that may contain a password.
+"""Parsers of setting values. Each function returns the normalized value or raises ValueError. The message states what
+to write instead. It never quotes a value that may contain a password.
 """
 
 import json
@@ -19,7 +19,7 @@ from hub import base64url
 from hub.email_address import InvalidEmailAddress, envelope_address
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-"""The ports that browsers leave out of an origin."""
+"""The ports that browsers omit from an origin."""
 NOT_ORIGINS = {"ws", "wss", "file", "data", "blob", "javascript", "about"}
 """Schemes that browsers never send in an origin."""
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
@@ -29,21 +29,21 @@ NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 NAME_MAX_CHARS = 253
 PORT_MAX = 65_535
 VISIBLE = re.compile(r"[!#-;=?-\[\]_a-z~%]+")
-"""ASCII that a URL may contain unescaped: no spaces, quotes, angle brackets or backslashes."""
+"""ASCII characters that a URL may contain unescaped: no spaces, quotes, angle brackets, or backslashes."""
 ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")  # RFC 5322, dot-atom
 APPLICATION = re.compile(r"arn:aws[\w-]*:sns:([a-z0-9-]+):\d{12}:app/(\w+)/[\w.-]+", re.ASCII)
 """The ARN of an SNS platform application, with its region and kind."""
 TOPIC = re.compile(r"arn:(aws[a-z-]*):sns:([a-z0-9-]+):\d{12}:[\w.-]+", re.ASCII)
 """The ARN of an SNS topic, with its partition and region."""
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-YEAR_S = 31_536_000.0  # timers and dates overflow far above
+YEAR_S = 31_536_000.0  # far below the values at which timers and dates overflow
 DATABASE_NAME = re.compile(r'[^\x00-\x20/\\."$*<>:|?]{1,63}')
 FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-MIN_SECRET_BYTES = 32  # RFC 7518 3.2: an HS256 key is at least as long as the hash
+MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: an HS256 key must be at least as long as the hash
 
 
 def origin(value: str) -> str:
-    """Return an origin as browsers send it: lower case, `xn--` names, no default port, no path."""
+    """Return an origin as browsers send it: in lowercase, with `xn--` names, without a default port or a path."""
     quoted = "the value" if "@" in value else f"`{value}`"
     scheme, separator, rest = value.partition("://")
     scheme, rest = scheme.lower(), rest.removesuffix("/")
@@ -70,14 +70,14 @@ def origin(value: str) -> str:
 
 
 def web_origin(value: str) -> str:
-    """Return an origin with http or https."""
+    """Return an http or https origin."""
     if value.partition("://")[0].lower() not in DEFAULT_PORTS:
         raise ValueError("begin with https:// or http://, as in https://app.example.org")
     return origin(value)
 
 
 def web_url(value: str) -> str:
-    """Return an http or https URL to which a path can be appended: no user, query, fragment or final slash."""
+    """Return an http or https URL to which a path can be appended: no user, query, fragment, or trailing slash."""
     parts = _split(value)
     if "?" in value or "#" in value:
         raise ValueError("leave out what begins with ? or #: paths are appended to this address")
@@ -133,13 +133,13 @@ def _port(text: str | None) -> int | None:
 
 
 def sender(value: str) -> tuple[str, str]:
-    """Return name and address of a sender, with the domain in ASCII (IDNA 2008)."""
+    """Return the name and address of a sender, with the domain in ASCII (IDNA 2008)."""
     example = "write one sender: `Acme <no-reply@example.org>`"
     if any(not character.isprintable() for character in value):
         raise ValueError(f"it contains control characters: {example}")
     try:
         header = email_policy.header_factory("From", value)
-    except Exception:  # noqa: BLE001 - Python's parser raises many kinds for broken text, IndexError among them
+    except Exception:  # noqa: BLE001 - for malformed text, Python's parser raises many types, such as IndexError
         raise ValueError(f"this is not a valid sender: {example}") from None
     if len(header.addresses) > 1:
         raise ValueError(f"these are {len(header.addresses)} senders: {example}, and put a name with a comma in quotes")
@@ -194,7 +194,7 @@ def vapid_key(text: str) -> ec.EllipticCurvePrivateKey:
 
 
 def json_object(value: object) -> object:
-    """Return the JSON object in a text, empty for an empty text. Values of other types are returned unchanged."""
+    """Return the JSON object in a text, or an empty object for empty text. Return other types unchanged."""
     if not isinstance(value, str):
         return value
     try:
@@ -207,7 +207,7 @@ def json_object(value: object) -> object:
 
 
 def duration_s(word: str) -> float:
-    """Return the seconds of `5s`, `5m`, `2h` or `1d`, at most a year."""
+    """Return the seconds of a duration such as `5s`, `5m`, `2h`, or `1d`. The maximum is a year."""
     word = word.strip()
     try:
         seconds = float(word[:-1]) * UNITS_S[word[-1:]]
@@ -224,7 +224,7 @@ def mail_server(value: str) -> str:
     try:
         valid = parts.scheme in {"smtp", "smtps"} and parts.hostname and parts.port != 0
         valid = valid and parts.path in {"", "/"} and not parts.fragment
-    except ValueError:  # its message may quote a part of the password
+    except ValueError:  # the message may quote part of the password
         valid = False
     if not valid:
         raise ValueError(
@@ -251,7 +251,7 @@ def sns_topic(value: str) -> str:
 
 
 def sns_application(value: str, kinds: tuple[str, ...]) -> str:
-    """Check the ARN of an SNS platform application of one of `kinds`."""
+    """Check the ARN of an SNS platform application. `kinds` are the allowed platforms."""
     matched = APPLICATION.fullmatch(value)
     if not matched or matched[2] not in kinds:
         raise ValueError(
