@@ -1,1 +1,1 @@
-"""7: dispatchers. One conductor, one file per channel in `channels`."""
+"""Stage 7, dispatchers: one worker loop for all channels, and one module per channel in `channels`."""

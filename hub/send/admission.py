@@ -1,4 +1,4 @@
-"""Decides which calls may start now: circuit breakers first, then rate limits."""
+"""The decision which calls may start now. Circuit breakers are checked first, then rate limits."""
 
 import random
 from collections.abc import Collection, Mapping, Sequence
@@ -26,14 +26,14 @@ class Admission:
         self._clock = clock
 
     async def admit(self, jobs: Sequence[tuple[J, ReadyToSend]]) -> list[tuple[J, ReadyToSend | Transition]]:
-        """Return each job with the providers that may be called now, or with HELD until one may be called."""
+        """Return each job with the providers that may be called now, or with HELD if none may be called yet."""
         waits = await self._breaker_waits([ready for _, ready in jobs])
         results = [(job, self._admit(job, ready, waits)) for job, ready in jobs]
         await self._breakers.release_probes([name for name, wait_s in waits.items() if wait_s == 0])
         return results
 
     async def _breaker_waits(self, messages: Sequence[ReadyToSend]) -> dict[str, float]:
-        """Return the waits of the circuit breakers of these calls. A fallback provider hands out a probe only where the
+        """Return the wait of each circuit breaker of these calls. A fallback provider receives a probe only if the
         first provider is blocked."""
         chains = [[provider.breakers(ready.message) for provider in ready.providers] for ready in messages]
         names = {name for chain in chains for breakers in chain for name in breakers}
@@ -52,7 +52,7 @@ class Admission:
             if wait_s <= 0:
                 allowed.append(provider)
                 for name in breakers:
-                    if waits[name] == 0:  # one probe, which no rate limit delays
+                    if waits[name] == 0:  # one probe; rate limits do not delay it
                         waits[name], probing = 1.0, True
             shortest_s = min(shortest_s, wait_s)
         if not allowed:

@@ -1,4 +1,4 @@
-"""AWS clients, configured by the standard AWS variables, and the outcomes of their errors."""
+"""AWS clients that the standard AWS variables configure, and the outcomes of their errors."""
 
 import functools
 import os
@@ -19,11 +19,12 @@ from hub.send.retry_after import retry_after_s
 from hub.settings import Settings
 
 AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError, TimeoutError)
-"""Expected errors of a call."""
+"""The errors that a call is expected to raise."""
 
 
 async def open_client(service: str, settings: Settings, stack: AsyncExitStack, region: str | None = None) -> Any:
-    """Open a client for the whole process. It makes no retries: the hub retries. Raise ValueError without a region."""
+    """Open a client for the whole process. The client does not retry; the hub does. Raise ValueError if no region is
+    set."""
     config = AioConfig(
         connect_timeout=settings.provider_timeout_s,
         read_timeout=settings.provider_timeout_s,
@@ -39,8 +40,8 @@ async def open_client(service: str, settings: Settings, stack: AsyncExitStack, r
 
 
 async def detect_credentials() -> tuple[str | None, str | None]:
-    """Return the region and the source of the credentials, from the variables and files of AWS, each None if not set.
-    Raise one of AWS_ERRORS."""
+    """Return the region and the source of the credentials. Both are read from the AWS variables and files, and are None
+    if not set. Raise one of AWS_ERRORS."""
     session = aioboto3.Session()
     credentials = await session.get_credentials()
     return os.environ.get("AWS_REGION") or session.region_name, credentials and credentials.method
@@ -49,10 +50,10 @@ async def detect_credentials() -> tuple[str | None, str | None]:
 def outcome_of_error(
     error: BaseException, dead_codes: Collection[str] = (), gone_codes: Collection[str] = ()
 ) -> Retry | Dead | Gone:
-    """Return the outcome of one of AWS_ERRORS. Codes in neither `dead_codes` nor `gone_codes` do not concern the
-    message (expired keys, a suspended account, throttling): it is retried."""
+    """Return the outcome of one of AWS_ERRORS. An error code that is not in `dead_codes` or `gone_codes` does not
+    concern the message (expired keys, a suspended account, throttling), so the message is retried."""
     if isinstance(error, ParamValidationError):
-        return Dead("ParamValidationError")  # its text contains the request
+        return Dead("ParamValidationError")  # the error text contains the request
     if not isinstance(error, ClientError):
         return Retry("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
     details, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
@@ -66,7 +67,7 @@ def outcome_of_error(
 
 
 class _NoRedirectSession(AIOHTTPSession):  # type: ignore[misc]  # it has no types
-    """Does not follow redirects, which aiohttp does by default."""
+    """A session that does not follow redirects. By default, aiohttp follows them."""
 
     async def _get_session(self, proxy_url: str | None) -> SimpleNamespace:
         session = await super()._get_session(proxy_url)

@@ -15,7 +15,7 @@ from hub.settings import Settings
 
 
 class ChannelResources(Struct, frozen=True):
-    """What providers are created from. A provider that must be closed is registered on `stack`."""
+    """The components from which providers are created. Register a provider that must be closed on `stack`."""
 
     settings: Settings
     outbound_http: OutboundHTTP
@@ -33,10 +33,10 @@ class ChannelModule(Protocol):
         ...
 
     async def create_providers(self, resources: ChannelResources) -> Sequence[Provider]:
-        """Return the providers in the order in which they are tried; none if the settings do not configure one. Raise
-        ValueError for a setting that cannot be used."""
+        """Return the providers in the order in which they are called, or an empty sequence if none is configured. Raise
+        ValueError if a setting cannot be used."""
         ...
 
     def preview(self, message: Message) -> Preview:
-        """Return what would be sent, for the outbox page of development mode. Pure."""
+        """Return a preview of the message for the outbox page of development mode. Pure."""
         ...

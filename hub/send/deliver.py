@@ -1,4 +1,4 @@
-"""Prepares deliveries: loads their data, checks whether they are still wanted, builds the messages."""
+"""The preparation of deliveries: load their data, check that they are not obsolete, and build the messages."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ ADDRESS_LOST_REASONS = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSE
 
 
 class DeliveryHandler:
-    """The job handler of one channel's deliveries. `configured`: the channels that have a provider."""
+    """The job handler for the deliveries of one channel. `configured` are the channels that have a provider."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class DeliveryHandler:
         self._configured = frozenset(configured)
 
     async def prepare(self, jobs: Sequence[Delivery], now: datetime) -> list[ReadyToSend | Transition]:
-        """Return the message of each delivery, or the next state of one that is no longer wanted."""
+        """Return the message of each delivery, or its next state if the delivery is obsolete."""
         data = await self._stores.load(jobs)
         return [self._prepare(job, data, now) for job in jobs]
 
@@ -46,7 +46,7 @@ class DeliveryHandler:
             data.users.get(job.mailbox),
             data.mailboxes.get(job.mailbox),
         )
-        if n is None or user is None or mailbox is None:  # erased
+        if n is None or user is None or mailbox is None:  # the user was erased
             return Transition(DeliveryStatus.CANCELLED)
         if transition := obsolete_transition(job, n, now):
             return transition
@@ -60,25 +60,25 @@ class DeliveryHandler:
         return ReadyToSend(message, self._providers, user.id, job.traceparent)
 
     async def on_settled(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
-        """Record the devices that were reached."""
+        """Record the devices that received a message."""
         if reached := [(job.mailbox, job.device) for job, status in jobs if status in SENT_STATUSES and job.device]:
             await self._stores.devices.touch(reached)
 
     async def on_address_gone(self, job: Delivery, message: Message) -> None:
-        """Deactivate the address."""
+        """Deactivate the user's email address."""
         await self._stores.users.deactivate_address(job, message.user.email)
 
 
 def skip_transition(job: Delivery, reason: Reason) -> Transition:
-    """Return the state of a delivery that is skipped for `reason`. If it was tried before and its address is gone now,
-    it stays FAILED: it can be replayed when there is an address again."""
+    """Return the state of a delivery that is skipped for `reason`. A delivery that was tried before and whose address
+    is gone becomes FAILED: it can be replayed when the user has an address again."""
     if job.attempts and reason in ADDRESS_LOST_REASONS:
         return Transition(DeliveryStatus.FAILED, ADDRESS_LOST_REASONS[reason])
     return Transition(DeliveryStatus.SKIPPED, reason)
 
 
 def obsolete_transition(job: Delivery, n: Notification, now: datetime) -> Transition | None:
-    """Return the final state of a delivery whose notification is expired, removed or read, else None."""
+    """Return the final state of a delivery whose notification is expired, removed, or read. Otherwise return None."""
     expires_at = job.expires_at or n.expires_at
     if n.removed_as is DeliveryStatus.EXPIRED or (expires_at and expires_at <= now):
         return Transition(DeliveryStatus.EXPIRED)

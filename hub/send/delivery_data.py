@@ -1,4 +1,4 @@
-"""Loads what deliveries are prepared from."""
+"""The documents from which deliveries are prepared."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -14,10 +14,10 @@ from hub.status.sends import Sends
 
 
 class Inboxes(Protocol):
-    """The reads of inboxes that deliveries need: `hub.inbox.store.Inboxes`, which `send` does not import."""
+    """The methods of `hub.inbox.store.Inboxes` that this stage uses. `send` does not import that class."""
 
     async def get_notifications(self, ids: Collection[str]) -> Mapping[str, Notification]:
-        """Return the notifications that exist and can be decoded, by id."""
+        """Return the notifications that exist and can be decoded by id."""
         ...
 
     async def get_mailboxes(self, ids: Collection[str]) -> Mapping[str, Mailbox]:
@@ -25,13 +25,13 @@ class Inboxes(Protocol):
         ...
 
     async def find_stored(self, ids: Collection[str]) -> set[str]:
-        """Return those of `ids` that a notification or a mailbox has, even if it cannot be decoded."""
+        """Return the ids that belong to a stored notification or mailbox, even if it cannot be decoded."""
         ...
 
 
 class DeliveryData(Struct, frozen=True):
-    """The documents of a batch of deliveries, by id. `cancelled`: the cancelled sends, with the reason. `unreadable`:
-    the ids of notifications, users and mailboxes that exist but cannot be decoded."""
+    """The documents of a batch of deliveries, by id. `cancelled` maps cancelled sends to the reason. `unreadable` are
+    the ids of notifications, users, and mailboxes that exist but cannot be decoded."""
 
     notifications: Mapping[str, Notification]
     users: Mapping[str, User]
@@ -42,7 +42,7 @@ class DeliveryData(Struct, frozen=True):
 
 
 class DeliveryStores(Struct, frozen=True):
-    """The stores that deliveries are prepared from and recorded in."""
+    """The stores that are read to prepare deliveries and written to record their results."""
 
     inboxes: Inboxes
     users: Users

@@ -1,4 +1,4 @@
-"""Captures outgoing messages in development. A channel without a provider captures only."""
+"""The capture of outgoing messages in development. Messages of a channel without a provider are only captured."""
 
 from collections.abc import Sequence
 
@@ -19,15 +19,15 @@ log = structlog.get_logger(__name__)
 def capture(
     channel: ChannelModule, providers: Sequence[Provider], captured: CapturedMessages, clock: Clock, timeout_s: float
 ) -> tuple[Provider, ...]:
-    """Wrap the providers of a channel to store each message in `captured`. Without a provider, return one that only
-    stores."""
+    """Wrap the providers of a channel to store each message in `captured`. For a channel without a provider, return one
+    that only stores messages."""
     return tuple(
         _CapturingProvider(channel, provider, captured, clock) for provider in providers or [_NullProvider(timeout_s)]
     )
 
 
 class _NullProvider:
-    """Accepts every message and sends nothing."""
+    """A provider that accepts every message and sends nothing."""
 
     name = "catcher"
 
@@ -42,7 +42,7 @@ class _NullProvider:
 
 
 class _CapturingProvider:
-    """Stores a preview of each message that its provider sends."""
+    """A provider that stores a preview of each message that the wrapped provider sends."""
 
     def __init__(self, channel: ChannelModule, provider: Provider, captured: CapturedMessages, clock: Clock) -> None:
         self.name = provider.name

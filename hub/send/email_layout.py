@@ -1,7 +1,8 @@
-"""The content of an email, as text and as HTML. Pure.
+"""The content of an email as plain text and as HTML. Pure.
 
-The HTML suits email clients: tables, inline styles, no script. It loads only the tenant's logo and the notification's
-image. User text is escaped; links are http or https. The template is `templates/email.html`.
+The HTML is made for email clients: it uses tables and inline styles, and no scripts. It loads only the tenant's logo
+and the notification's image. User text is escaped. Links have the scheme http or https. The template is
+`templates/email.html`.
 """
 
 import re
@@ -26,7 +27,7 @@ BUTTON_GAP = "10px"
 
 
 class Button(Struct, frozen=True):
-    """`action_index`: the index of the action; None for the notification's URL."""
+    """A link in the email. `action_index` is the index of the action, or None for the notification's URL."""
 
     label: str
     url: str
@@ -76,10 +77,10 @@ def html(message: Message) -> str:
 
 
 def buttons(message: Message) -> list[Button]:
-    """Return the buttons: the actions, else the notification's URL.
+    """Return the buttons of the actions, or one for the notification's URL if there are no actions.
 
-    An action without a URL links to the item in the app; without HUB_APP_URL and `actionUrl` it is left out. If no
-    action is primary, the first button is."""
+    An action without a URL links to the item in the app. Without HUB_APP_URL and `actionUrl`, the action is omitted. If
+    no action is primary, the first button is the primary one."""
     notification = message.notification
     result = [
         Button(action.label, address, action.primary, index)
@@ -94,9 +95,9 @@ def buttons(message: Message) -> list[Button]:
 
 
 def _load_template() -> Template:
-    """Return the template of the HTML part with its CSS inlined.
+    """Return the template of the HTML part with inlined CSS.
 
-    Inlining the template instead of each email halves the time to render one (docs/adr/0058)."""
+    Inlining the CSS once in the template, not in each email, halves the time to render an email (docs/adr/0058)."""
     inliner = CSSInliner(load_remote_stylesheets=False, minify_css=True)
     source = inliner.inline((TEMPLATES / "email.html").read_text(encoding="utf-8"))
     environment = Environment(
@@ -117,13 +118,13 @@ EMAIL = _load_template()
 
 
 class _Side(Struct, frozen=True):
-    """A text direction and the side where lines start. Each block sets both because webmail removes `<html>`."""
+    """A text direction and the side where lines start. Each block sets both because webmail clients remove `<html>`."""
 
     direction: str
     start: str
     left_gap: str
     right_gap: str
-    """Padding of a button on each side."""
+    """The padding on each side of a button."""
 
 
 LEFT_TO_RIGHT = _Side("ltr", "left", left_gap="0", right_gap=BUTTON_GAP)
@@ -139,13 +140,13 @@ def _recipient_language(message: Message) -> Language:
 
 
 def _paragraphs(body: str, whole: _Side) -> list[tuple[_Side, list[tuple[str, bool]]]]:
-    """Return the paragraphs: each with the side of its own text, and as pieces of text that are links or not."""
+    """Return the paragraphs, each with its text direction and its text split into links and other text."""
     paragraphs = [part.strip() for part in re.split(r"\n\s*\n", _newlines(body)) if part.strip()]
     return [(_side_for(direction_of(part) or whole.direction), _split_links(part)) for part in paragraphs]
 
 
 def _split_links(paragraph: str) -> list[tuple[str, bool]]:
-    """Return the pieces of a paragraph in order. True marks a URL."""
+    """Return the pieces of a paragraph in order, each with True if the piece is a URL."""
     pieces, done = [], 0
     for start, end in find_addresses(paragraph):
         pieces += [(paragraph[done:start], False), (paragraph[start:end], True)]
@@ -163,7 +164,7 @@ def _html_button(message: Message, button: Button) -> dict[str, object]:
 
 
 def _tracked_url(message: Message, address: str, action_index: int | None = None) -> str:
-    """Return the URL that records a click and redirects, or the address itself without HUB_PUBLIC_URL."""
+    """Return the URL that records a click and redirects. Without HUB_PUBLIC_URL, return the address itself."""
     if not message.receipt_url:
         return address
     return message.receipt_url if action_index is None else f"{message.receipt_url}?to={action_index}"
@@ -174,13 +175,13 @@ def _unsubscribe_label(message: Message, reader: Language) -> str:
 
 
 def _category_name(message: Message) -> str:
-    """Return the tenant's name of the category."""
+    """Return the name that the tenant gave to the category."""
     key = message.notification.category
     return next((category.name for category in message.tenant.categories if category.key == key), key)
 
 
 def _contrast_color(color: str) -> str:
-    """Return white or near black, whichever contrasts better with `color` (relative luminance, WCAG 2)."""
+    """Return white or near-black, whichever has more contrast with `color` (relative luminance, WCAG 2)."""
     channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return "#ffffff" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.36 else "#14171d"

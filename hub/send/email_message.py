@@ -1,7 +1,7 @@
-"""Builds the email of a notification. The bytes are the same in every attempt. Pure.
+"""The email of a notification. The bytes are the same in every attempt. Pure.
 
-The headers are not written by `email.message`. It decodes encoded words in a title, and it breaks or encodes a long
-`List-Unsubscribe` or `Message-ID`, which then no longer works (see docs/adr/0026).
+The headers are not written with `email.message`, which decodes encoded words in a title and breaks or encodes a long
+`List-Unsubscribe` or `Message-ID` header, which then does not work (see docs/adr/0026).
 """
 
 import binascii
@@ -22,7 +22,7 @@ ENCODED_WORD = "=?utf-8?b?{}?="
 
 
 class InvalidAddress(ValueError):
-    """The user has no valid email address. The text does not contain the address."""
+    """The user has no valid email address. The error text does not contain the address."""
 
 
 class Sender(Struct, frozen=True):
@@ -37,7 +37,7 @@ class Sender(Struct, frozen=True):
 
 
 class Email(Struct, frozen=True):
-    """An email with its envelope. `utf8`: it requires a server with SMTPUTF8 (RFC 6531)."""
+    """An email with its envelope. If `utf8` is True, the mail server must support SMTPUTF8 (RFC 6531)."""
 
     sender: str
     recipient: str
@@ -46,7 +46,7 @@ class Email(Struct, frozen=True):
 
 
 def parse_sender(setting: str) -> Sender:
-    """Return the sender of a validated setting."""
+    """Return the sender in a validated setting."""
     name, address = values.sender(setting)
     return Sender(single_line(name), address)
 
@@ -60,14 +60,14 @@ def build_email(message: Message, sender: Sender) -> Email:
     except InvalidEmailAddress as error:
         raise InvalidAddress(f"the email address is not valid: {error}") from None
     utf8 = not recipient.isascii()
-    boundary = f"=_{message.id}"  # no line of quoted-printable contains `=_`
+    boundary = f"=_{message.id}"  # a quoted-printable line never contains `=_`
     headers = [
         f"Date: {format_datetime(message.created_at)}",
         f"From: {_from_header(sender)}",
         f"To: {recipient}",
         f"Subject: {_encode_header('Subject', message.notification.title)}",
         f"Message-ID: <{message.id}@{sender.domain}>",
-        "Auto-Submitted: auto-generated",  # RFC 3834: no out-of-office answers
+        "Auto-Submitted: auto-generated",  # RFC 3834: prevents out-of-office replies
         "MIME-Version: 1.0",
         f'Content-Type: multipart/alternative; boundary="{boundary}"',
     ]
@@ -100,15 +100,15 @@ def _from_header(sender: Sender) -> str:
         return sender.address
     name = _encode_header("From", sender.name)
     if name == sender.name:
-        return f'"{name}" <{sender.address}>'  # quoted for its dots
+        return f'"{name}" <{sender.address}>'  # quoted because it may contain dots
     return f"{name}\r\n <{sender.address}>"
 
 
 def _encode_header(header: str, value: str) -> str:
-    """Return user text for a header.
+    """Encode user text for a header.
 
-    Short plain text is unchanged. Other text becomes encoded words (RFC 2047) of at most 75 characters each, on lines
-    of at most 76."""
+    Short plain text is not changed. Other text is converted to encoded words (RFC 2047) of at most 75 characters, on
+    lines of at most 76 characters."""
     value = single_line(value)
     if len(value) < 60 and re.fullmatch(r"[A-Za-z0-9 !.'-]*", value):
         return value
@@ -123,6 +123,6 @@ def _encode_header(header: str, value: str) -> str:
 
 
 def _encoded_word_capacity(before: int) -> int:
-    """Return how many bytes an encoded word holds after `before` characters on its line."""
+    """Return the number of bytes that fit in an encoded word after `before` characters on the line."""
     chars = ENCODED_WORD_MAX_CHARS + 1 - max(before, 1) - len(ENCODED_WORD.format(""))
     return chars // 4 * 3

@@ -1,12 +1,12 @@
 """A shared/exclusive lock that isolates a suspected poison job from all other calls of the process.
 
-When a worker dies, every running call is a suspect. A job that runs in isolation is the only suspect. All dispatchers
-of a process share one lock.
+When a worker process dies, each running job may be the cause. If a job runs in isolation, it is the only possible
+cause. All dispatchers of a process share one lock.
 
 Guarantees
 - While the lock is held exclusively, no other job is prepared or called.
-- No starvation: an exclusive holder waits for the running calls only, not for new ones. New shared holders wait for the
-  current exclusive holder and go before the next one.
+- No starvation: an exclusive request waits only for the running calls, not for new ones. New shared requests wait for
+  the current exclusive holder and acquire the lock before the next exclusive request.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class IsolationLock:
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
-        """Hold the lock shared."""
+        """Hold the lock in shared mode."""
         while not self._shared_allowed.is_set():
             await self._shared_allowed.wait()
         self.acquire_shared()
@@ -36,9 +36,9 @@ class IsolationLock:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """Hold the lock exclusively."""
+        """Hold the lock in exclusive mode."""
         async with self._exclusive_lock:
-            await asyncio.sleep(0)  # lets in the shared holders that waited for the previous exclusive holder
+            await asyncio.sleep(0)  # first admit the shared requests that waited for the previous exclusive holder
             self._shared_allowed.clear()
             try:
                 await self._no_holders.wait()
@@ -47,7 +47,7 @@ class IsolationLock:
                 self._shared_allowed.set()
 
     def acquire_shared(self) -> None:
-        """Add a shared holder. The caller must hold the lock shared or exclusively. Release with `release_shared`."""
+        """Add a shared holder. The caller must hold the lock in either mode, and must call `release_shared` later."""
         self._holders += 1
         self._no_holders.clear()
 

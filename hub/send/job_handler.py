@@ -14,8 +14,8 @@ J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
 
 
 class ReadyToSend(Struct, frozen=True):
-    """A message to send now, and its providers in the order they are tried. `user`: the user whose rate limit it counts
-    against. `traceparent`: the W3C trace context of the call."""
+    """A message to send now, and its providers in the order in which they are called. The message counts toward the
+    rate limit of `user`. `traceparent` is the W3C trace context of the call."""
 
     message: Any
     providers: Sequence[Any]
@@ -24,17 +24,17 @@ class ReadyToSend(Struct, frozen=True):
 
 
 class JobHandler(Protocol[J_contra]):
-    """The differences between kinds of jobs."""
+    """The methods that differ between kinds of jobs."""
 
     async def prepare(self, jobs: Sequence[J_contra], now: datetime) -> list[ReadyToSend | Transition]:
-        """Return the message of each job in order, or its next state if nothing is sent. This is the last check of
-        whether the message is still wanted."""
+        """Return the message of each job in order, or the next state of the job if nothing is sent. This is the last
+        check that the job is not obsolete."""
         ...
 
     async def on_settled(self, jobs: Sequence[tuple[J_contra, DeliveryStatus]]) -> None:
-        """Handle jobs that were settled together and are finished."""
+        """Handle finished jobs that were settled in one batch."""
         ...
 
     async def on_address_gone(self, job: J_contra, message: Any) -> None:
-        """Handle an address that no longer exists: the one this message went to."""
+        """Handle a message that failed because its address no longer exists."""
         ...

@@ -10,8 +10,9 @@ from hub.send.outcome import Outcome
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """One delivery, ready to send. `id` is the delivery's id, the same in every attempt: a receiver can drop
-    duplicates. `unseen`: the user's count, for badges. The URLs are empty if HUB_PUBLIC_URL is not set."""
+    """A delivery that is ready to send. `id` is the id of the delivery. It is the same in every attempt, so receivers
+    can discard duplicates. `unseen` is the number for the app badge. The URLs are empty if HUB_PUBLIC_URL is not
+    set."""
 
     id: str
     notification: Notification
@@ -22,13 +23,13 @@ class Message(Struct, frozen=True, kw_only=True):
     created_at: datetime
     unsubscribe_url: str = ""
     receipt_url: str = ""
-    """Base of the links that report delivered and clicked: `/r/{token}`."""
+    """The base URL of the links that report a delivery or a click: `/r/{token}`."""
     app_url: str = ""
-    """HUB_APP_URL, the target of an action without a URL."""
+    """The value of HUB_APP_URL. An action without a URL links to it."""
 
 
 class Preview(Struct, frozen=True):
-    """A message for display: an email, or the JSON payload as `text`."""
+    """A message for display: the content of an email, or a JSON payload in `text`."""
 
     subject: str
     text: str
@@ -36,20 +37,20 @@ class Preview(Struct, frozen=True):
 
 
 class Provider(Protocol):
-    """One way to send on one channel."""
+    """A service that sends messages on one channel."""
 
     @property
     def name(self) -> str:
-        """The name in attempts and metrics: `smtp`, `ses`, `sns`, `web_push`, `webhook`."""
+        """The name of the provider in attempts and metrics: `smtp`, `ses`, `sns`, `web_push`, or `webhook`."""
 
     @property
     def timeout_s(self) -> float:
-        """The longest time of a call. The provider enforces it."""
+        """The maximum duration of a call, in seconds. The provider enforces it."""
 
     def breakers(self, message: Message) -> tuple[str, ...]:
-        """Return the circuit breakers of a call: first the shared one of the provider or host, then, if a user or
-        tenant chose the address, the one of that address (see `circuit_breaker`)."""
+        """Return the names of the circuit breakers of a call. The first is shared by all calls to the provider or host.
+        If a user or tenant chose the address, the second is for that address only (see `circuit_breaker`)."""
 
     async def send(self, message: Message) -> Outcome:
-        """Make one attempt. Must not log secrets, addresses or content."""
+        """Make one attempt. Implementations must not log secrets, addresses, or content."""
         ...

@@ -1,4 +1,4 @@
-"""Builds the messages of deliveries."""
+"""The construction of messages from deliveries."""
 
 from msgspec.structs import replace
 
@@ -8,7 +8,7 @@ from hub.send.message import Message
 
 
 class MessageBuilder:
-    """`app_url`: HUB_APP_URL, the base of relative URLs."""
+    """Builds messages. `app_url` is the value of HUB_APP_URL, the base of relative URLs."""
 
     def __init__(self, links: SignedLinks, app_url: str) -> None:
         self._links = links

@@ -12,20 +12,20 @@ ERROR_MAX_CHARS = 200
 
 
 class Sent(Struct, frozen=True):
-    """The provider accepted the message. `provider_id`: its id of the message."""
+    """The provider accepted the message. `provider_id` is the id that the provider assigned to the message."""
 
     provider_id: str | None = None
 
 
 class Delivered(Struct, frozen=True):
-    """The recipient's endpoint has the message."""
+    """The recipient's endpoint received the message."""
 
     provider_id: str | None = None
 
 
 class Retry(Struct, frozen=True, eq=False):
-    """Temporary failure. `after_s`: the wait that the provider asked for. `shared`: True if the failure concerns all
-    messages to the provider or host. None means True for a configured provider, and False for a host that a user or
+    """A temporary failure. `after_s` is the delay that the provider requested. `shared` is True if the failure concerns
+    all messages to the provider or host. None means True for a configured provider, and False for a host that a user or
     tenant chose."""
 
     error: str
@@ -33,7 +33,7 @@ class Retry(Struct, frozen=True, eq=False):
     shared: bool | None = None
 
     def __eq__(self, other: object) -> bool:
-        """Compare without `shared`, which only circuit breakers use."""
+        """Compare all fields except `shared`, which only circuit breakers use."""
         return isinstance(other, Retry) and (self.error, self.after_s) == (other.error, other.after_s)
 
     def __hash__(self) -> int:
@@ -41,13 +41,13 @@ class Retry(Struct, frozen=True, eq=False):
 
 
 class Dead(Struct, frozen=True):
-    """Permanent failure: a retry would fail the same way."""
+    """A permanent failure: a retry would fail in the same way."""
 
     error: str
 
 
 class Gone(Struct, frozen=True):
-    """Permanent failure: according to the provider the address no longer exists. The address is deactivated."""
+    """A permanent failure: the provider reported that the address no longer exists. The address is deactivated."""
 
     error: str
 
@@ -56,8 +56,8 @@ Outcome = Sent | Delivered | Retry | Dead | Gone
 
 
 def breaker_results(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str, bool]]:
-    """Return success or failure for each circuit breaker of a call. The shared breaker comes first: a failure that
-    concerns the address alone does not count there."""
+    """Return success or failure for each circuit breaker of a call. The shared breaker is the first one. A failure that
+    concerns only the address does not count for it."""
     if not isinstance(outcome, Retry):
         return [(name, True) for name in breakers]
     shared, *of_address = breakers
@@ -66,5 +66,5 @@ def breaker_results(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str
 
 
 def sanitize_error(text: str) -> str:
-    """Return a provider's text as one short line without email addresses."""
+    """Return an error text of a provider as one short line without email addresses."""
     return ADDRESS.sub("(address)", single_line(text))[:ERROR_MAX_CHARS]

@@ -1,4 +1,4 @@
-"""Makes one attempt of a job: calls its providers in order until one returns something other than `Retry`."""
+"""One attempt of a job: its providers are called in order until one returns an outcome other than `Retry`."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ from hub.send.retry_policy import next_state
 from hub.send.settler import Settler
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 
-CANCEL_GRACE_S = 1.0  # a provider ends its call by itself; after this time it is cancelled
+CANCEL_GRACE_S = 1.0  # providers enforce their own timeout; a call that exceeds it by this time is cancelled
 ATTEMPTS_KEPT = 50
 NOT_CALLED = Retry("not called")
 
@@ -48,8 +48,8 @@ class ProviderCalls(Generic[J]):
     async def attempt(self, job: J, ready: ReadyToSend, ends_at: float) -> None:
         """Make one attempt of a job whose first call was recorded with `Claims.start`, and queue its next state.
 
-        No call outlasts `ends_at`, the loop time at which the lease ends. If cancelled, the job is retried, because the
-        message may have arrived."""
+        No call outlasts `ends_at`, the event loop time at which the lease ends. If the attempt is cancelled, the job is
+        retried, although the message may have arrived."""
         attempts = list(job.attempts)
         try:
             outcome = await self._call_providers(job, ready, ends_at, attempts)
@@ -59,7 +59,7 @@ class ProviderCalls(Generic[J]):
             attempts.append(Attempt(at=at, provider=provider, error=stopped.error, ms=0))
             self._settle(job, stopped, attempts)
             raise
-        except Exception:  # the job becomes due when its lease ends
+        except Exception:  # the job becomes due again when its lease ends
             log.exception("call_crashed", channel=self._channel, job=job.id)
             return
         if outcome is None:
@@ -74,8 +74,8 @@ class ProviderCalls(Generic[J]):
     async def _call_providers(
         self, job: J, ready: ReadyToSend, ends_at: float, attempts: list[Attempt]
     ) -> Outcome | None:
-        """Return the last outcome, NOT_CALLED if a call could outlast the lease, or None if the claim was lost. Add
-        each call to `attempts`."""
+        """Add each call to `attempts`. Return the last outcome, NOT_CALLED if a call could outlast the lease, or None
+        if the claim was lost."""
         outcome: Outcome = NOT_CALLED
         for index, provider in enumerate(ready.providers):
             if asyncio.get_running_loop().time() + provider.timeout_s + CANCEL_GRACE_S > ends_at:
@@ -83,7 +83,7 @@ class ProviderCalls(Generic[J]):
             if index:
                 try:
                     still_claimed = await self._claims.start({job.id: provider.name}, job.claim or "")
-                except PyMongoError as error:  # the outcome of the previous provider counts
+                except PyMongoError as error:  # the outcome of the previous provider is used
                     log.warning("fallback_provider_skipped", channel=self._channel, job=job.id, error=error)
                     break
                 if not still_claimed:

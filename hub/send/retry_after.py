@@ -1,4 +1,4 @@
-"""Parse `Retry-After` headers."""
+"""The parser of `Retry-After` headers."""
 
 import re
 from datetime import UTC, datetime
@@ -9,14 +9,15 @@ HUGE_S = 1e9  # about 30 years
 
 
 def retry_after_s(value: str | None, now: datetime) -> float | None:
-    """Return the seconds of a `Retry-After` header, a number or a date (RFC 9110 10.2.3), from 0 to HUGE_S. A past date
-    is 0. None without a header, or if it is not valid. The caller caps the result."""
+    """Return the seconds in a `Retry-After` header (RFC 9110, 10.2.3), from 0 to HUGE_S. The header contains a number
+    or a date; a past date results in 0. Return None if the header is missing or invalid. The caller limits the
+    result."""
     value = (value or "").strip()
     if SECONDS.fullmatch(value):
         return min(float(value), HUGE_S)
     try:
         at = parsedate_to_datetime(value)
         seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
-    except (ValueError, TypeError, IndexError, OverflowError):  # errors of the date parser
+    except (ValueError, TypeError, IndexError, OverflowError):  # the errors that the date parser raises
         return None
     return min(max(seconds, 0.0), HUGE_S)

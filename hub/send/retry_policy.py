@@ -1,4 +1,4 @@
-"""The next state of a job after an outcome. Pure."""
+"""The state of a job after an outcome. Pure."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from hub.send.outcome import Dead, Delivered, Gone, Outcome, Sent
 
 
 class Transition(Struct, frozen=True):
-    """The next state of a job. `due_at` is set if it waits again."""
+    """The next state of a job. `due_at` is set if the job has to wait."""
 
     status: DeliveryStatus
     reason: Reason | None = None
@@ -26,10 +26,10 @@ def next_state(
     now: datetime,
     jitter: Callable[[], float],
 ) -> Transition:
-    """Return the next state of a delivery after `tries` attempts, the last of which ended with `outcome`.
+    """Return the next state of a delivery after `tries` attempts. `outcome` is the result of the last attempt.
 
-    The wait before a retry follows the schedule, with jitter. It is never shorter than what the provider asked for, up
-    to `after_max_s`."""
+    The delay before a retry follows the schedule, with jitter. The delay is never shorter than the provider requested,
+    up to `after_max_s`."""
     match outcome:
         case Sent():
             return Transition(DeliveryStatus.SENT)

@@ -1,12 +1,11 @@
-"""Settles the results of one dispatcher in batches, in the background.
+"""The background task that settles the results of one dispatcher in batches.
 
 Guarantees
-- A result that cannot be stored because MongoDB is unavailable is tried again. After any other error the results of the
-  batch are settled one by one: one of them may cause the error. A job that is never settled becomes due when its lease
-  ends.
+- If MongoDB is unavailable, storing a result is retried. After any other error, the results of the batch are settled
+  one by one, because one of them may have caused the error. A job that is not settled becomes due when its lease ends.
 - `run` raises only if settling itself crashes.
 
-How it stops: after `finish` it settles what is left and returns.
+How it stops: after `finish`, `run` settles the remaining results and returns.
 """
 
 import asyncio
@@ -30,7 +29,7 @@ from hub.send.job_handler import JobHandler
 from hub.send.retry_policy import Transition
 
 BATCH_SIZE = 500
-ERROR_PAUSE_S = 0.5  # after an error of a store
+ERROR_PAUSE_S = 0.5  # after a store error
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +37,7 @@ J = TypeVar("J", bound=Job)
 
 
 class Settler(Generic[J]):
-    """`on_batch` is called after each batch."""
+    """Settles results. `on_batch` is called after each batch."""
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class Settler(Generic[J]):
 
     @property
     def waiting(self) -> int:
-        """The number of results that are not settled yet."""
+        """The number of results that are not yet settled."""
         return len(self._results)
 
     def put(
@@ -74,7 +73,7 @@ class Settler(Generic[J]):
         tries: int | None = None,
         provider_id: str | None = None,
     ) -> None:
-        """Queue the next state of a claimed job. `attempts` and `tries` are set if it was called."""
+        """Queue the next state of a claimed job. `attempts` and `tries` are set if a provider was called."""
         settlement = Settlement(
             job=job,
             status=transition.status,
@@ -90,34 +89,34 @@ class Settler(Generic[J]):
         self._results_ready.set()
 
     def reschedule(self, job: J, due_at: datetime) -> None:
-        """Schedule a job again without counting a try."""
+        """Schedule a job again. This does not count as a try."""
         self.put(job, Transition(DeliveryStatus.ACCEPTED, None, due_at))
 
     def reschedule_all(self, jobs: Iterable[J]) -> None:
-        """Schedule jobs again after an error of a store. None of them was called."""
+        """Schedule jobs again after a store error. No provider was called for them."""
         for job in jobs:
             self.reschedule(job, self._clock() + timedelta(seconds=random.uniform(1, 2)))  # noqa: S311 - jitter
 
     def add_call_results(self, results: Iterable[tuple[str, bool]]) -> None:
-        """Queue successes and failures of calls, by circuit breaker."""
+        """Queue the successes and failures of calls for the circuit breakers."""
         for breaker, ok in results:
             self._call_results[breaker].append(ok)
 
     async def wait_settled(self) -> None:
-        """Wait until nothing is left to settle, or until `stop_waiting`."""
+        """Wait until all results are settled, or until `stop_waiting` is called."""
         await self._all_settled.wait()
 
     def stop_waiting(self) -> None:
-        """End `wait_settled`."""
+        """Make `wait_settled` return."""
         self._all_settled.set()
 
     def finish(self) -> None:
-        """Make `run` return when nothing is left to settle."""
+        """Make `run` return after all results are settled."""
         self._finishing = True
         self._results_ready.set()
 
     async def run(self) -> None:
-        """Settle until `finish` or cancellation."""
+        """Settle results until `finish` is called or the task is cancelled."""
         while not is_cancelling() and not (self._finishing and not self._results):
             self._results_ready.clear()
             if self._results:

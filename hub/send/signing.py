@@ -1,4 +1,4 @@
-"""Signed POST requests (Standard Webhooks 1.0), and the outcome of their responses."""
+"""Signed POST requests (Standard Webhooks 1.0) and the outcomes of their responses."""
 
 import hmac
 from base64 import b64decode, b64encode
@@ -12,11 +12,11 @@ from hub.send.retry_after import retry_after_s
 PREFIX = "whsec_"
 GONE = 410
 PERMANENT_STATUSES = frozenset({405, 413, 414, 415, 431})
-"""The receiver does not accept POST, JSON or this size: a retry would fail the same way."""
+"""Statuses of receivers that do not accept POST, JSON, or this size. A retry would fail in the same way."""
 
 
 def sign_headers(id: str, body: bytes, secrets: Sequence[str], at: datetime) -> dict[str, str]:
-    """Return the signature headers of a body: one signature per secret, over id, time and body."""
+    """Return the signature headers of a body, with one signature per secret over the id, the time, and the body."""
     time = str(int(at.timestamp()))
     content = b".".join((id.encode(), time.encode(), body))
     keys = [b64decode(secret.removeprefix(PREFIX)) for secret in secrets]
@@ -31,7 +31,7 @@ def sign_headers(id: str, body: bytes, secrets: Sequence[str], at: datetime) -> 
 async def post(
     outbound_http: OutboundHTTP, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float, now: datetime
 ) -> Outcome:
-    """Make one attempt at `url`. The outcome contains the HTTP status, never the response body."""
+    """Send one request to `url`. The outcome contains the HTTP status but never the response body."""
     try:
         response = await outbound_http.post(url, body, headers, timeout_s)
     except AddressNotAllowed as error:
@@ -44,9 +44,9 @@ async def post(
 def outcome_of_response(response: HTTPResponse, now: datetime) -> Outcome:
     """Return the outcome of a response.
 
-    As in Svix and Standard Webhooks, most errors are retried: receivers return 400, 401 and 404 during deployments or
-    before they have the secret. Redirects are not followed but retried. Only 410 means that the address no longer
-    exists."""
+    As in Svix and Standard Webhooks, most errors are retried, because receivers return 400, 401, and 404 during
+    deployments or before they have the secret. Redirects are not followed; they are retried. Only 410 means that the
+    address no longer exists."""
     if 200 <= response.status < 300:
         return Delivered()
     error = f"HTTP {response.status}"

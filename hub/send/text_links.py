@@ -1,7 +1,7 @@
-"""Finds URLs in plain text. Pure.
+"""The search for URLs in plain text. Pure.
 
-`linkify-it-py` 2.2 is not used: it misses a URL that follows a CJK letter, includes CJK punctuation and typographic
-quotes in the URL, and ignores hosts with an underscore.
+`linkify-it-py` 2.2 is not used because it misses a URL that follows a CJK letter, includes CJK punctuation and
+typographic quotes in the URL, and ignores hosts with an underscore.
 """
 
 import re
@@ -14,7 +14,7 @@ ADDRESS_MAX_CHARS = 2048
 CLOSING = {")": "(", "]": "[", "}": "{"}
 OPENING = frozenset(CLOSING.values())
 TRAILING = frozenset(".,;:!?'*~") | OPENING
-"""Allowed inside a URL but not at its end."""
+"""Characters that are allowed inside a URL but not at its end."""
 INSIDE = frozenset("\u00b7\u30fb\u200c\u200d")  # middle dots and joiners, which are part of words
 QUOTES_AND_BRACKETS = {"Pi", "Pf", "Ps", "Pe"}
 WIDE = {"W", "F", "H"}  # East Asian width
@@ -22,7 +22,7 @@ END_CATEGORIES = {"Cc", "Cf", "Zl", "Zp", "Zs"}
 
 
 def find_addresses(text: str) -> list[tuple[int, int]]:
-    """Return start and end of each http or https URL, without the punctuation around it."""
+    """Return the start and end of each http or https URL, without the surrounding punctuation."""
     spans, at = [], 0
     while match := CANDIDATE.search(text, at):
         start, at = match.start(), match.end()
@@ -34,7 +34,7 @@ def find_addresses(text: str) -> list[tuple[int, int]]:
 
 
 def _trim(candidate: str) -> str:
-    """Return the candidate up to a quote, CJK punctuation or an unbalanced closing bracket."""
+    """Return the candidate up to the first quote, CJK punctuation, or unbalanced closing bracket."""
     open_brackets: list[str] = []
     end = len(candidate)
     for at, character in enumerate(candidate):
@@ -53,7 +53,7 @@ def _trim(candidate: str) -> str:
 
 
 def _ends_url(character: str) -> bool:
-    """Return True for white space, quotes, brackets and CJK punctuation. The character is not ASCII."""
+    """Return True if a non-ASCII character is whitespace, a quote, a bracket, or CJK punctuation."""
     if character in INSIDE:
         return False
     category = unicodedata.category(character)
@@ -67,6 +67,6 @@ def _is_foreign_punctuation(character: str) -> bool:
 
 
 def _is_address(text: str) -> bool:
-    """Return True for a valid URL. IPv6 hosts are in brackets; other hosts begin with a letter or digit."""
+    """Return True if the URL is valid. IPv6 hosts are in brackets; other hosts begin with a letter or digit."""
     host = text.partition("://")[2]
     return bool(http_url(text)) and (host[:1].isalnum() or host[:1] == "[")

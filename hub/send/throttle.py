@@ -1,6 +1,6 @@
-"""Delivery rate limits: per user and channel, per channel, per tenant and overall.
+"""Delivery rate limits: per user and channel, per channel, per tenant, and overall.
 
-Deliveries above a limit are deferred, not dropped.
+Deliveries above a limit are delayed, not discarded.
 """
 
 from time import monotonic
@@ -25,9 +25,9 @@ class DeliveryThrottle:
         self._free_at: LRUCache[tuple[Limit, str, str, str], float] = LRUCache(TRACKED_KEYS_MAX)
 
     def wait_s(self, channel: str, tenant: str, user: str, priority: str) -> float:
-        """Return the seconds until this delivery may be sent; 0 for now. `user` is empty for a job without a user.
-        Deliveries of one tenant and priority that wait for the same limit get spread times, which keeps them from
-        all returning at once."""
+        """Return the seconds until this delivery may be sent, or 0 if it may be sent now. `user` is empty for a job
+        without a user. The times of deliveries with the same tenant, priority, and limit are spread, so they do not all
+        become due at once."""
         keys = [(self._channel, channel), (self._tenant, tenant), (self._overall, "")]
         result = self._limiter.check(*([(self._user, f"{channel}:{user}"), *keys] if user else keys))
         if result is None or result.retry_after_s is None:

@@ -1,4 +1,4 @@
-"""Calls of tenants' webhook endpoints. Signature and status codes are those of the WEBHOOK channel."""
+"""Calls of tenants' webhook endpoints. The signature and the status codes are the same as in the WEBHOOK channel."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,11 +19,11 @@ from hub.webhooks.endpoints import Endpoints
 
 ENDPOINT_CACHE_SIZE = 10_000
 SECRET_OVERLAP = timedelta(days=1)
-"""How long the previous secret also signs after a rotation."""
+"""The time after a rotation in which the previous secret is also used to sign."""
 
 
 class WebhookMessage(Struct, frozen=True):
-    """A webhook call and its endpoint."""
+    """A webhook call with its endpoint."""
 
     id: str
     call: WebhookCall
@@ -42,7 +42,7 @@ class WebhookEndpointProvider:
         return circuit_breaker.breaker_names("webhook", message.call.tenant, message.endpoint.url, message.endpoint.id)
 
     async def send(self, message: WebhookMessage) -> Outcome:
-        """Make one attempt. The `webhook-id` is the same in every attempt."""
+        """Make one attempt. The `webhook-id` header is the same in every attempt."""
         now, body = self._clock(), message.call.payload.encode()
         headers = signing.sign_headers(message.id, body, signing_secrets(message.endpoint, now), now)
         return await signing.post(self._outbound_http, message.endpoint.url, body, headers, self.timeout_s, now)
@@ -55,10 +55,12 @@ class WebhookHandler:
         self._provider = provider
         self._tenants = tenants
         self._endpoints = endpoints
-        self._called: LRUCache[tuple[str, str], WebhookEndpoint] = LRUCache(ENDPOINT_CACHE_SIZE)  # by tenant and id
+        self._called: LRUCache[tuple[str, str], WebhookEndpoint] = LRUCache(
+            ENDPOINT_CACHE_SIZE
+        )  # endpoints by tenant and id
 
     async def prepare(self, jobs: Sequence[WebhookCall], now: datetime) -> list[ReadyToSend | Transition]:  # noqa: ARG002 - part of JobHandler
-        """Return a message for each call. A call of a deleted or disabled endpoint fails; it can be replayed later."""
+        """Return the message of each call. A call of a deleted or disabled endpoint fails and can be replayed later."""
         tenants = await self._tenants.get_many({job.tenant for job in jobs})
         results: list[ReadyToSend | Transition] = []
         for job in jobs:
@@ -71,13 +73,13 @@ class WebhookHandler:
         return results
 
     async def on_settled(self, jobs: Sequence[tuple[WebhookCall, DeliveryStatus]]) -> None:
-        """Record how the calls ended."""
+        """Record the results of the calls."""
         for job, status in jobs:
             if endpoint := self._called.get((job.tenant, job.endpoint)):
                 await self._endpoints.record_result(job.tenant, endpoint, status)
 
     async def on_address_gone(self, job: WebhookCall, message: WebhookMessage) -> None:
-        """Do nothing: 410 from a tenant's endpoint fails this call only."""
+        """Do nothing: if a tenant's endpoint returns 410, only this call fails."""
 
 
 def _find_endpoint(tenant: Tenant, id: str) -> WebhookEndpoint | None:
@@ -85,6 +87,6 @@ def _find_endpoint(tenant: Tenant, id: str) -> WebhookEndpoint | None:
 
 
 def signing_secrets(endpoint: WebhookEndpoint, now: datetime) -> tuple[str, ...]:
-    """Return the secrets that sign now, the newest first."""
+    """Return the secrets that are used to sign, newest first."""
     rotating = endpoint.rotated_at is not None and now < endpoint.rotated_at + SECRET_OVERLAP
     return endpoint.secrets[: 2 if rotating else 1]

@@ -1,24 +1,24 @@
-"""The worker loop of one channel: take, claim, prepare, call, settle.
+"""The worker loop of one channel: take, claim, prepare, call, and settle.
 
 What runs when
 - One loop takes ids from the lanes, up to the number of free slots, and prepares them as one batch. The batch size
-  follows the load: it is 1 when the worker is idle.
-- Each attempt (`provider_calls`) is a task and holds a slot. No tenant holds more than `TENANT_SHARE` of the slots:
-  slow endpoints of one tenant do not block the others.
-- Results are settled in batches (`settler`). A slot is free when its attempt ends. A worker that cannot settle stops
-  taking.
-- A job with only `ISOLATED_TRIES` lease expirations left is claimed, called and settled while the process makes no
-  other call (`isolation`). Such jobs of one batch run one after the other in a separate task. Further ones are not
-  claimed meanwhile; the scheduler puts them on their lane again.
+  depends on the load; it is 1 when the worker is idle.
+- Each attempt (`provider_calls`) is a task and uses a slot. A tenant uses at most `TENANT_SHARE` of the slots, so the
+  slow endpoints of one tenant do not block other tenants.
+- Results are settled in batches (`settler`). A slot is free when its attempt ends. A worker that cannot settle results
+  stops taking jobs.
+- A job with only `ISOLATED_TRIES` lease expirations left is claimed, called, and settled while the process makes no
+  other call (`isolation`). Such jobs of one batch run one after the other in a separate task. Until that task ends, the
+  worker does not claim more of them; the scheduler enqueues them again.
 
 Guarantees
 - No call is made without a claim, and no call outlasts its claim.
-- After an error a job is either rescheduled or stays claimed and becomes due when its lease ends.
-- A job becomes FAILED with POISON only if its last leases expired while it ran in isolation.
-- `run` raises if taking or settling crashes: no half of it goes on alone.
+- After an error, a job is either rescheduled, or it remains claimed and becomes due when its lease ends.
+- A job becomes FAILED with POISON only if its last leases expired while the job ran in isolation.
+- If either the taking or the settling task crashes, `run` raises; neither continues without the other.
 
-How it stops: `stop` ends the taking. Running calls may finish for as long as the process allows. Their results are
-settled. Jobs that are claimed but not called are released.
+How it stops: after `stop`, the worker takes no more jobs. Running calls may finish within the time that the process
+allows, and their results are settled. Jobs that were claimed but not called are released.
 """
 
 import asyncio
@@ -40,12 +40,12 @@ from hub.send.retry_policy import Transition
 from hub.send.settler import ERROR_PAUSE_S, Settler
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 
-WAKEUP_TIMEOUT_S = 1.0  # lanes are polled this often even without a wake-up token
-SHARE_REACHED_PAUSE_S = 0.02  # between polls while a tenant holds its share of slots
+WAKEUP_TIMEOUT_S = 1.0  # interval at which lanes are polled without a wake-up token
+SHARE_REACHED_PAUSE_S = 0.02  # between polls while a tenant uses its whole share of slots
 TENANT_SHARE = 0.75
 STOP_SETTLE_TIMEOUT_S = 1.5  # to settle the last results when the process stops
-ISOLATED_TRIES = 2  # more than one: the worker may have been killed for another reason
-UNSETTLED_PER_SLOT = 4  # a worker with more results to settle takes nothing
+ISOLATED_TRIES = 2  # more than one, because a worker may be killed for an unrelated reason
+UNSETTLED_PER_SLOT = 4  # a worker with more unsettled results takes no jobs
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +82,7 @@ class Dispatcher(Generic[J]):
         self._stopping = False
 
     async def run(self) -> None:
-        """Work until `stop` or cancellation."""
+        """Process jobs until `stop` is called or the task is cancelled."""
         settling = asyncio.create_task(self._settler.run())
         settling.add_done_callback(lambda _: self.stop())
         try:
@@ -102,7 +102,7 @@ class Dispatcher(Generic[J]):
             settling.result()
 
     def stop(self) -> None:
-        """Take no further jobs. `run` returns when the running calls have ended."""
+        """Take no more jobs. `run` returns after the running calls have ended."""
         self._stopping = True
         self._slot_freed.set()
         self._settler.stop_waiting()
@@ -149,14 +149,14 @@ class Dispatcher(Generic[J]):
             await asyncio.sleep(ERROR_PAUSE_S)
 
     async def _process(self, taken: Sequence[tuple[str, str]]) -> None:
-        """Claim and start the jobs that need no isolation. Suspects run in the isolated task; if it is busy, they are
-        not claimed and come back later."""
+        """Claim and start the jobs that do not need isolation. Suspected poison jobs run in the isolated task. If that
+        task is busy, the jobs are not claimed and are enqueued again later."""
         ids = [id for _, id in taken]
         ends_at = asyncio.get_running_loop().time() + self._lease_s
         try:
             jobs = await self._claims.claim(ids, self._lease_s, self._isolate_from)
         except PyMongoError as error:
-            if is_outage(error):  # perhaps an election: without this the ids would wait until they are due again
+            if is_outage(error):  # perhaps an election; without this, the ids would wait until they are due again
                 with suppress(*REDIS_ERRORS):
                     await self._lanes.put(taken)
             raise
@@ -167,8 +167,8 @@ class Dispatcher(Generic[J]):
             self._isolated_task = self._spawn(self._run_isolated(suspects))
 
     async def _run_isolated(self, ids: Sequence[str]) -> None:
-        """Run suspects one by one. Each is claimed only when the lock is held, and the lock is released after
-        the job is settled: only the job itself can make its lease expire."""
+        """Run suspected poison jobs one by one. The lock is acquired before a job is claimed and released after the job
+        is settled, so only the job itself can make its lease expire."""
         for id in ids:
             async with self._isolation.exclusive():
                 if self._stopping:
@@ -186,7 +186,7 @@ class Dispatcher(Generic[J]):
             await self._settler.wait_settled()
 
     async def _start(self, jobs: Sequence[J], ends_at: float) -> list[asyncio.Task[None]]:
-        """Check the jobs and start the attempts of those that may be called now. Return their tasks."""
+        """Start the attempts of the jobs that may be called now. Return the tasks."""
         try:
             checked = await self._check(jobs)
         except Exception:
@@ -206,7 +206,7 @@ class Dispatcher(Generic[J]):
         return [self._spawn_attempt(*to_start[id], ends_at) for id in started]
 
     async def _check(self, jobs: Sequence[J]) -> list[tuple[J, ReadyToSend | Transition]]:
-        """Return the next state of the jobs that are not called now, and the messages of the others."""
+        """Return the next states of the jobs that are not called now, and the messages of the other jobs."""
         if not jobs:
             return []
         prepared = list(zip(jobs, await self._handler.prepare(jobs, self._clock()), strict=True))
@@ -215,10 +215,10 @@ class Dispatcher(Generic[J]):
         return [*ended, *(await self._admission.admit(ready) if ready else [])]
 
     async def _record_start(self, to_start: dict[str, tuple[J, ReadyToSend]]) -> set[str]:
-        """Record the first call of each job. Return the ids of those whose claim still holds."""
+        """Record the first call of each job. Return the ids of the jobs that are still claimed by this worker."""
         if not to_start:
             return set()
-        claim = next(iter(to_start.values()))[0].claim  # jobs of one batch share a claim
+        claim = next(iter(to_start.values()))[0].claim  # the jobs of a batch share one claim
         assert claim
         return await self._claims.start({id: ready.providers[0].name for id, (_, ready) in to_start.items()}, claim)
 

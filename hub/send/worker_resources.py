@@ -1,4 +1,4 @@
-"""The shared components and the limits that a dispatcher is built from."""
+"""The shared components and the limits of a dispatcher."""
 
 from collections.abc import Sequence
 
@@ -24,9 +24,9 @@ class WorkerResources(Struct, frozen=True):
 
 
 class DispatchPolicy(Struct, frozen=True, kw_only=True):
-    """The limits of one dispatcher. `concurrency`: calls at once. `lease_s`: how long a claim lasts. `schedule`: the
-    waits between attempts, in seconds. `retry_after_max_s`: the longest wait that a provider may ask for.
-    `lease_max_expirations`: how often its lease may expire before a job becomes FAILED."""
+    """The limits of one dispatcher. `concurrency` is the maximum number of concurrent calls. `lease_s` is the duration
+    of a claim. `schedule` contains the delays between attempts, in seconds. `retry_after_max_s` is the longest delay
+    that a provider can request. `lease_max_expirations` is the number of expired leases after which a job is FAILED."""
 
     concurrency: int
     lease_s: float

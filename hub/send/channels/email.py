@@ -1,9 +1,9 @@
-"""EMAIL: over SMTP, and through Amazon SES.
+"""The EMAIL channel, over SMTP or through Amazon SES.
 
-Emails are sent over a pool of SMTP connections, one email at a time each. A connection is reused until it was idle for
-IDLE_S, the server closes it, or its state is unknown. A connection that the server closed is detected before a message
-is sent on it, and replaced at once. If a connection breaks later, the message may have arrived; it is retried with the
-same Message-ID.
+Emails are sent over a pool of SMTP connections. Each connection sends one email at a time. A connection is reused until
+it is idle for IDLE_S, the server closes it, or its state is unknown. Before an email is sent, a connection that the
+server has closed is detected and replaced. If a connection breaks later, the email may have arrived; it is sent again
+with the same Message-ID.
 """
 
 import asyncio
@@ -35,18 +35,18 @@ from hub.settings import Settings
 
 CHANNEL = Channel.EMAIL
 
-IDLE_S = 30.0  # servers end idle connections after 10 s to 5 min
+IDLE_S = 30.0  # servers close idle connections after 10 s to 5 min
 QUIT_S = 1.0
-CLOSING = 421  # RFC 5321: the server ends the connection, whatever was asked
-AUTH_ERRORS = {530, 534, 535, 538}  # RFC 4954: about our password, not about the message
-NO_SUCH_MAILBOX = re.compile(r"5\.1\.1\b")  # RFC 3463; a bare 550 may as well be a policy
+CLOSING = 421  # RFC 5321: the server closes the connection, whatever the command was
+AUTH_ERRORS = {530, 534, 535, 538}  # RFC 4954: concerns the credentials of the hub, not the message
+NO_SUCH_MAILBOX = re.compile(r"5\.1\.1\b")  # RFC 3463; a 550 without this code may also be caused by a policy
 QUEUED_AS = re.compile(r"queued as <?([\w.-]+)", re.IGNORECASE)
 
 SES_DEAD = {"MessageRejected", "BadRequestException"}
 
 
 async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
-    """Return SMTP, then SES, as configured."""
+    """Return the configured providers: SMTP first, then SES."""
     settings, stack = resources.settings, resources.stack
     providers: list[Provider] = []
     if settings.smtp_url and settings.smtp_from:
@@ -65,8 +65,8 @@ def preview(message: Message) -> Preview:
 
 
 class Smtp:
-    """One mail server. `smtp://` requires STARTTLS unless the host is this machine; `?starttls=on` or `off` overrides
-    that. `smtps://` uses TLS from the start. Certificates are verified."""
+    """A mail server. `smtp://` requires STARTTLS unless the host is this machine; `?starttls=on` or `?starttls=off`
+    overrides this. `smtps://` uses TLS from the start. Certificates are verified."""
 
     name = "smtp"
 
@@ -102,9 +102,9 @@ class Smtp:
         try:
             async with asyncio.timeout(self.timeout_s), self._slots:
                 return await self._deliver(email)
-        except TimeoutError:  # SMTPTimeoutError is one
+        except TimeoutError:  # SMTPTimeoutError is a subclass
             return Retry("no response in time")
-        except SMTPResponseException as error:  # before the message: greeting, EHLO, STARTTLS, AUTH
+        except SMTPResponseException as error:  # an error before the message: greeting, EHLO, STARTTLS, or AUTH
             return Retry(sanitize_error(f"{error.code} {error.message}"))
         except SMTPException as error:
             return Retry(sanitize_error(error.message))
@@ -119,7 +119,7 @@ class Smtp:
         await asyncio.gather(*(_quit(smtp) for smtp in idle))
 
     async def _deliver(self, mail: Email) -> Outcome:
-        while self._idle:  # the newest first: unused ones expire
+        while self._idle:  # reuse the newest: unused connections expire
             smtp = next(reversed(self._idle))
             self._take_idle(smtp)
             if outcome := await self._send_over(smtp, mail, used=True):
@@ -131,8 +131,8 @@ class Smtp:
         return outcome
 
     async def _send_over(self, smtp: SMTP, mail: Email, *, used: bool) -> Outcome | None:
-        """Send one email over one connection, which is kept if that ends cleanly. Return None if the server closed this
-        `used` connection before the email was sent."""
+        """Send one email over one connection, and keep the connection if no error occurs. Return None if the connection
+        is `used` and the server closed it before the email was sent."""
         begun, keep = False, False
         try:
             if mail.utf8 and not smtp.supports_extension("smtputf8"):
@@ -173,7 +173,7 @@ class Smtp:
 
 
 class Ses:
-    """Amazon SES, API version 2. SES replaces the Message-ID."""
+    """Amazon SES with API version 2. SES replaces the Message-ID."""
 
     name = "ses"
 
@@ -203,9 +203,9 @@ class Ses:
 
 def _outcome_of_reply(error: SMTPResponseException) -> Retry | Dead | Gone:
     """Return the outcome of an error reply. Only `no such mailbox` means that the address no longer exists. A temporary
-    error of a recipient (greylisting, a full mailbox) is not a failure of the server."""
+    error for one recipient, such as greylisting or a full mailbox, is not a failure of the server."""
     text = sanitize_error(f"{error.code} {error.message}")
-    if not 500 <= error.code < 600 or error.code in AUTH_ERRORS:  # an unknown class is not permanent
+    if not 500 <= error.code < 600 or error.code in AUTH_ERRORS:  # an unknown class is not a permanent error
         of_recipient = isinstance(error, SMTPRecipientRefused) and error.code not in AUTH_ERRORS
         return Retry(text, shared=False if of_recipient else None)
     if not isinstance(error, SMTPSenderRefused) and NO_SUCH_MAILBOX.match(error.message):

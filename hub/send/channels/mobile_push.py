@@ -1,8 +1,8 @@
-"""MOBILE_PUSH: to apps on phones, through Amazon SNS to APNs and FCM.
+"""The MOBILE_PUSH channel, which sends to apps on phones through Amazon SNS, APNs, and FCM.
 
-SNS requires an endpoint for each device. It is created with the first message, and its ARN is stored with the device.
-Creating it twice is harmless: SNS returns the existing one. SNS disables an endpoint when APNs or FCM
-reports an invalid token. It is enabled again only when an app registers the device again.
+SNS requires an endpoint for each device. The endpoint is created with the first message, and its ARN is stored with the
+device. Creating an endpoint twice is harmless because SNS returns the existing one. SNS disables an endpoint when APNs
+or FCM reports an invalid token. The endpoint is enabled again only if the app registers the device again.
 """
 
 import asyncio
@@ -25,35 +25,35 @@ from hub.send.outcome import Dead, Outcome, Sent
 
 CHANNEL = Channel.MOBILE_PUSH
 
-PAYLOAD_BYTES = 4000  # APNs and FCM accept 4,096, and FCM counts its own field names
-TITLE_CHARS, BODY_CHARS = 256, 300  # of a payload that does not fit; a phone shows about four lines
+PAYLOAD_BYTES = 4000  # APNs and FCM accept 4,096 bytes, and FCM counts its own field names
+TITLE_CHARS, BODY_CHARS = 256, 300  # of a payload that is too large; a phone shows about four lines
 TTL_MAX_S = 28 * 86_400
 
 DEAD = {"InvalidParameter", "InvalidParameterException", "ParameterValueInvalid"}
 GONE = {"EndpointDisabled", "EndpointDisabledException"}
 ENDPOINT = re.compile(
     r"arn:[\w-]+:sns:[\w-]+:\d+:endpoint/\S+"
-)  # in the error that the endpoint exists with other attributes
+)  # in the error of an endpoint that exists with other attributes
 LEVELS = {
     Priority.CRITICAL: "time-sensitive",
     Priority.LOW: "passive",
-}  # iOS interruption levels; other priorities: `active`
+}  # iOS interruption levels; other priorities use `active`
 
 
 async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
-    """Return Amazon SNS, if a platform application is configured."""
+    """Return the Amazon SNS provider if a platform application is configured."""
     settings = resources.settings
     applications = {"fcm": settings.sns_platform_fcm, "apns": settings.sns_platform_apns}
     applications = {platform: arn for platform, arn in applications.items() if arn}
     if not applications:
         return ()
-    region = next(iter(applications.values())).split(":")[3]  # the settings allow one only
+    region = next(iter(applications.values())).split(":")[3]  # the settings allow only one region
     client = await aws.open_client("sns", settings, resources.stack, region)
     return (Sns(client, applications, settings.provider_timeout_s, resources.devices, resources.clock),)
 
 
 def preview(message: Message) -> Preview:
-    """Return the payload that APNs or FCM would get."""
+    """Return the payload that APNs or FCM would receive."""
     make = fcm if _platform(message.device) == "fcm" else apns
     body = orjson.dumps(make(message, clock.now()), option=orjson.OPT_INDENT_2)
     return Preview(message.notification.title, body.decode())
@@ -79,7 +79,7 @@ class Sns:
         self._clock = clock
 
     def breakers(self, message: Message) -> tuple[str, ...]:
-        """Return one breaker per platform application: the certificate of one may have expired."""
+        """Return one breaker per platform application, because the certificate of only one may have expired."""
         return (f"sns-{_platform(message.device)}",)
 
     async def send(self, message: Message) -> Outcome:
@@ -112,7 +112,7 @@ class Sns:
         return Sent(response["MessageId"])
 
     async def _create_endpoint(self, message: Message, application: str, token: str) -> str:
-        """Create the endpoint of a device, or find it and enable it. Return its ARN."""
+        """Create the endpoint of a device, or enable the existing one. Return the ARN of the endpoint."""
         try:
             created = await self._client.create_platform_endpoint(PlatformApplicationArn=application, Token=token)
             arn = str(created["EndpointArn"])
@@ -138,7 +138,7 @@ def apns(message: Message, now: datetime) -> dict[str, Any]:  # noqa: ARG001 - i
             "sound": "default",
             "thread-id": notification.category,
             "interruption-level": LEVELS.get(notification.priority, "active"),
-            "mutable-content": 1,  # lets an extension of the app load the image
+            "mutable-content": 1,  # allows an app extension to load the image
         }
         return {"aps": aps, **more}
 
@@ -168,7 +168,7 @@ def fcm(message: Message, now: datetime) -> dict[str, Any]:
 
 
 def _fit_payload(message: Message, build: Callable[[str, str, dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """Return the full payload if it fits, else the minimum to show: the app fetches the rest by id."""
+    """Return the full payload if it fits. Otherwise return the minimum to show; the app loads the rest by id."""
     notification = message.notification
     fields = {
         "id": notification.id,
@@ -194,7 +194,7 @@ def _apns_attributes(notification: Notification, kind: str, now: datetime) -> di
     values = {
         "AWS.SNS.MOBILE.APNS.PUSH_TYPE": "alert",
         "AWS.SNS.MOBILE.APNS.PRIORITY": "5" if notification.priority == Priority.LOW else "10",
-        "AWS.SNS.MOBILE.APNS.COLLAPSE_ID": notification.id,  # a double replaces the first
+        "AWS.SNS.MOBILE.APNS.COLLAPSE_ID": notification.id,  # a duplicate replaces the first message
         f"AWS.SNS.MOBILE.{kind}.TTL": str(_ttl_s(notification, now)),
     }
     return {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
@@ -207,7 +207,7 @@ def _ttl_s(notification: Notification, now: datetime) -> int:
 
 
 def _platform(device: Device | None) -> str:
-    """Return `fcm` or `apns`, or an empty string if the device has no platform."""
+    """Return `fcm`, `apns`, or an empty string if the device has no platform."""
     return (device and device.platform) or ""
 
 

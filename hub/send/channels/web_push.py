@@ -1,9 +1,10 @@
-"""WEB_PUSH: to browsers, through the push service that each of them chose (RFC 8030, 8291, 8292).
+"""The WEB_PUSH channel, which sends to browsers through their push services (RFC 8030, 8291, and 8292).
 
-The service worker gets JSON: `id`, `title`, `body`, `url`, `icon`, `image`, `actions`, `tag`, `unseen`, `category`,
-`priority`, `createdAt`, `data`, and `receipt`, the URL where it reports delivered and clicked. A payload that is too
-large is reduced to its most important fields, with `partial: true` and a body that may be cut. The service worker
-fetches nothing: it has no token, and notifications hidden from the inbox are not readable.
+The service worker receives a JSON object with the fields `id`, `title`, `body`, `url`, `icon`, `image`, `actions`,
+`tag`, `unseen`, `category`, `priority`, `createdAt`, `data`, and `receipt`, the URL to which it reports deliveries and
+clicks. A payload that is too large is reduced to its most important fields, with `partial: true` and a body that may be
+truncated. The service worker loads nothing from the hub: it has no token, and it could not read notifications that are
+hidden from the inbox.
 """
 
 import asyncio
@@ -33,20 +34,20 @@ CHANNEL = Channel.WEB_PUSH
 RECORD_BYTES = 4096  # RFC 8291 4: every push service accepts this size
 OVERHEAD_BYTES = 86 + 1 + 16  # header with the key, delimiter, tag
 PAYLOAD_BYTES = RECORD_BYTES - OVERHEAD_BYTES
-SHORT_BYTES = 800  # for a push service that accepts less than RFC 8291 requires
+SHORT_BYTES = 800  # for push services that accept less than RFC 8291 requires
 TITLE_CHARS = 256
-BODY_CHARS = 1000  # of a truncated body: more than a system notification shows
+BODY_CHARS = 1000  # of a truncated body; system notifications show less
 TTL_MAX_S = 28 * 86_400  # the maximum of the large push services
 TOKEN_S = 12 * 3600  # RFC 8292 2: no longer than 24 h
-TOKEN_FRESH_S = TOKEN_S - 3600  # age at which a token is replaced, while the old one is still valid
-TOKENS_MAX = 1000  # push services are few, but clients choose their addresses
+TOKEN_FRESH_S = TOKEN_S - 3600  # age at which a token is replaced; it is still valid then
+TOKENS_MAX = 1000  # there are few push services, but clients choose the addresses
 
 URGENCY = {Priority.CRITICAL: "high", Priority.HIGH: "high", Priority.MEDIUM: "normal", Priority.LOW: "low"}
 RETRY_STATUSES = {408, 425, 429}
 
 
 async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
-    """Return the client of all push services, if HUB_VAPID_PRIVATE_KEY is set."""
+    """Return the client for all push services if HUB_VAPID_PRIVATE_KEY is set."""
     settings = resources.settings
     if not (key := settings.vapid_private_key.get_secret_value()):
         return ()
@@ -56,12 +57,12 @@ async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
 
 
 def preview(message: Message) -> Preview:
-    """Return the payload that the service worker would get."""
+    """Return the payload that the service worker would receive."""
     return Preview(message.notification.title, payload(message, orjson.OPT_INDENT_2).decode())
 
 
 class WebPush:
-    """All push services."""
+    """The client for all push services."""
 
     name = "web_push"
 
@@ -72,10 +73,11 @@ class WebPush:
         self._subject = subject
         self._clock = clock
         self._tokens: LRUCache[str, tuple[float, str]] = LRUCache(TOKENS_MAX)
-        """The token of each push service, with the Unix time (seconds) when it was signed."""
+        """The token for each push service, with the Unix time in seconds at which the token was signed."""
 
     def breakers(self, message: Message) -> tuple[str, ...]:
-        """Return the breakers of the push service, whose address the user registered, and of the device."""
+        """Return the breakers of the push service and of the device. The user registered the address of the push
+        service."""
         device = message.device
         return circuit_breaker.breaker_names(
             self.name, message.notification.tenant, _url(message), device.id if device else ""
@@ -126,7 +128,8 @@ class WebPush:
 
 
 def payload(message: Message, option: int = 0, max_bytes: int = PAYLOAD_BYTES) -> bytes:
-    """Return the JSON of a push in at most `max_bytes` bytes: all fields, or the most important ones that fit."""
+    """Return the JSON of a push message in at most `max_bytes` bytes: all fields, or the most important ones that
+    fit."""
     notification = message.notification
     values = {
         "id": notification.id,
@@ -158,7 +161,7 @@ def payload(message: Message, option: int = 0, max_bytes: int = PAYLOAD_BYTES) -
 
 
 def _truncate(text: str, max_bytes: int) -> str:
-    """Return the text cut to `max_bytes` bytes of JSON, with an ellipsis if it was cut."""
+    """Return the text truncated to `max_bytes` bytes of JSON. Truncated text ends with an ellipsis."""
 
     def size(chars: int) -> int:
         return len(orjson.dumps(text[:chars] + "…")) - len('""')
@@ -169,15 +172,15 @@ def _truncate(text: str, max_bytes: int) -> str:
 
 
 def ttl_s(notification: Notification, now: datetime) -> int:
-    """Return how long the push service keeps the message for an offline browser."""
+    """Return the time for which the push service stores the message for an offline browser."""
     if not notification.expires_at:
         return TTL_MAX_S
     return max(0, min(TTL_MAX_S, int((notification.expires_at - now).total_seconds())))
 
 
 def topic(key: str) -> str:
-    """Return the topic of a notification, 32 characters of base64url (RFC 8030 5.4). The push service keeps only the
-    newest message of a topic: a duplicate replaces the undelivered one."""
+    """Return the topic of a notification, 32 base64url characters (RFC 8030, 5.4). The push service stores only the
+    newest message of a topic, so a duplicate replaces an undelivered message."""
     return base64url.encode(hashlib.sha256(key.encode()).digest()[:24])
 
 
@@ -189,8 +192,8 @@ def _outcome(response: HTTPResponse) -> Outcome:
     error = f"the push service answered {response.status}"
     if 200 <= response.status < 300:
         return Sent()
-    if response.status in (404, 410):  # RFC 8030 7.3: the subscription has ended
+    if response.status in (404, 410):  # RFC 8030, 7.3: the subscription has expired
         return Gone(error)
     if response.status in RETRY_STATUSES or response.status >= 500:
         return Retry(error, retry_after_s(response.headers.get("retry-after"), clock.now()))
-    return Dead(error)  # also a redirect: it is not followed
+    return Dead(error)  # also redirects, which are not followed

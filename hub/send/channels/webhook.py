@@ -1,5 +1,5 @@
-"""WEBHOOK: a POST of the notification to a user's own endpoint (Standard Webhooks). It is signed with the secret that
-the user got when the endpoint was registered."""
+"""The WEBHOOK channel, which sends the notification in a POST request to an endpoint of the user (Standard Webhooks).
+The request is signed with the secret that the user received when the endpoint was registered."""
 
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ EVENT = "notification.created"
 
 
 async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
-    """Return the webhook client, unless HUB_PERSONAL_WEBHOOKS is false."""
+    """Return the webhook provider unless HUB_PERSONAL_WEBHOOKS is false."""
     if not resources.settings.personal_webhooks:
         return ()
     return (WebhookProvider(resources.outbound_http, resources.settings.provider_timeout_s, resources.clock),)
@@ -61,7 +61,7 @@ def preview(message: Message) -> Preview:
 
 
 def body_of(message: Message) -> bytes:
-    """Return the request body, the same in every attempt."""
+    """Return the request body, which is the same in every attempt."""
     return orjson.dumps(
         {
             "type": EVENT,
@@ -72,7 +72,7 @@ def body_of(message: Message) -> bytes:
 
 
 def _notification_json(n: Notification) -> dict[str, Any]:
-    """Return the notification with the field names of the API."""
+    """Return the fields of the notification under their API names."""
     return {
         "id": n.id,
         "userId": n.user_id,
