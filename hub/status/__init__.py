@@ -1,1 +1,1 @@
-"""Stage 8, the status of sends and deliveries: their records, receipts and counts."""
+"""Stage 8, the status of sends and deliveries: records, receipts, and counts."""

@@ -1,4 +1,4 @@
-"""Counts of waiting and failed deliveries of one tenant, served by indexes and capped."""
+"""The counts of waiting and failed deliveries of one tenant. The counts are served by indexes and limited."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -17,15 +17,15 @@ NO_ADDRESS_LEFT = (Reason.ADDRESS_GONE, Reason.SUPPRESSED)
 
 
 class Overdue(Struct, frozen=True):
-    """Due deliveries of one lane that are not in Redis."""
+    """The due deliveries of one lane that are not in Redis."""
 
     count: int
     since: datetime
 
 
 class DeadLetters(Struct, frozen=True):
-    """FAILED deliveries, at most `COUNTED_MAX`. `recent`: of the last day. `without_address`: older ones whose address
-    is gone or suppressed."""
+    """The number of FAILED deliveries, at most `COUNTED_MAX`. `recent` counts deliveries that failed in the last day.
+    `without_address` counts older deliveries whose address is gone or suppressed."""
 
     total: int = 0
     recent: int = 0
@@ -33,7 +33,7 @@ class DeadLetters(Struct, frozen=True):
 
     @property
     def older_to_replay(self) -> bool:
-        """Return True if a replay may help some older ones."""
+        """Return True if a replay of some older deliveries may succeed."""
         return self.total > self.recent + self.without_address
 
 
@@ -44,7 +44,7 @@ class Backlog:
         self._requeue_after_s = requeue_after_s
 
     async def overdue(self, lanes: Sequence[str]) -> dict[str, Overdue]:
-        """Return the due deliveries of each lane that has any. Served by the index `due`."""
+        """Return the due deliveries of each lane that has any. The index `due` serves the query."""
         first, *rest = [self._overdue_on(lane) for lane in lanes]
         unions = [{"$unionWith": {"coll": COLLECTION, "pipeline": stages}} for stages in rest]
         cursor = await self._deliveries.aggregate([*first, *unions])
@@ -59,7 +59,8 @@ class Backlog:
         ]
 
     async def queued_since(self, ids: Collection[str]) -> dict[str, datetime]:
-        """Return since when each of these deliveries has been on its lane, if it still is."""
+        """Return the time at which each of these deliveries was put on its lane. Omit deliveries that left their
+        lane."""
         match = {"_id": {"$in": list(ids)}, "enqueue_count": {"$gte": 1}, "due_at": {"$exists": True}}
         docs = self._deliveries.find(match, {"enqueue_count": 1, "due_at": 1})
         return {
@@ -67,7 +68,7 @@ class Backlog:
         }
 
     async def dead_letters(self, tenant: str) -> DeadLetters:
-        """Count the dead letters of a tenant, the newest first. Served by the index `failed`."""
+        """Count the dead letters of a tenant, newest first. The index `failed` serves the query."""
         since = self._clock() - timedelta(seconds=RECENT_S)
         gone = {"$and": [{"$lt": ["$updated_at", since]}, {"$in": ["$reason", list(NO_ADDRESS_LEFT)]}]}
         cursor = await self._deliveries.aggregate(
@@ -93,5 +94,5 @@ class Backlog:
 
 
 def queued_for(times: int, requeue_after_s: float) -> timedelta:
-    """Return how long a delivery that was queued `times` times has been on its lane at its `due_at`."""
+    """Return the time that a delivery has been on its lane at its `due_at` if it was enqueued `times` times."""
     return timedelta(seconds=sum(requeue_after_s * 2 ** min(turn, DOUBLINGS_MAX) for turn in range(times)))

@@ -1,4 +1,4 @@
-"""Messages captured in development for `/dev/outbox`, the newest only."""
+"""The newest messages that were captured in development, for `/dev/outbox`."""
 
 from datetime import datetime
 from typing import Any
@@ -16,8 +16,8 @@ COLLECTION_MAX_BYTES = 64 << 20
 
 
 class CapturedMessage(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
-    """A captured message. `provider` is None if the channel has none. `text` and `html`: the content as the recipient
-    sees it."""
+    """A captured message. `provider` is None if the channel has no provider. `text` and `html` are the content as the
+    recipient sees it."""
 
     id: str
     at: datetime
@@ -39,7 +39,7 @@ class CapturedMessages:
         self._messages = database[COLLECTION]
 
     async def create_collection(self) -> None:
-        """Create the capped collection, which drops the oldest messages."""
+        """Create the capped collection, which deletes the oldest messages."""
         try:
             await self._database.create_collection(COLLECTION, capped=True, size=COLLECTION_MAX_BYTES, max=MESSAGES_MAX)
         except CollectionInvalid:
@@ -52,7 +52,7 @@ class CapturedMessages:
         await self._messages.insert_one(document(message))
 
     async def newest(self, limit: int, after: str = "") -> list[CapturedMessage]:
-        """Return up to `limit` messages with an id above `after`, newest first."""
+        """Return up to `limit` messages whose id is greater than `after`, newest first."""
         match: dict[str, Any] = {"_id": {"$gt": after}} if after else {}
         docs = self._messages.find(match).sort("_id", DESCENDING).limit(limit)
         return await decode_all(docs, CapturedMessage)

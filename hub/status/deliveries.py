@@ -1,4 +1,4 @@
-"""Reads deliveries, and changes them outside the workers: cancel, skip after a read, replay."""
+"""The queries of deliveries and the changes outside the workers: cancel, skip after a read, and replay."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -37,8 +37,8 @@ from hub.status.receipt_writer import PendingReceipt, ReceiptWriter
 from hub.status.sends import Counts, counts_by_send
 
 COLLECTION = "deliveries"
-FINISH_BATCH_SIZE = 500  # deliveries a transaction
-FINISH_TIMEOUT_S = 10.0  # of one transaction, with its retries
+FINISH_BATCH_SIZE = 500  # deliveries per transaction
+FINISH_TIMEOUT_S = 10.0  # of one transaction, including its retries
 REPLAY_BATCH_SIZE = 1000
 REPLAYS_PER_ROUND = 10
 PREVIEW_COUNT_MAX = 100_000
@@ -53,11 +53,11 @@ def indexes() -> Indexes:
     return {
         COLLECTION: [
             due_index(),
-            # the deliveries of a send, and their counts
+            # the deliveries of a send and their counts
             IndexModel([("send", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)], name="send"),
-            # a tenant's deliveries in some states, newest first: dead letters
+            # a tenant's deliveries with given statuses, newest first, such as dead letters
             IndexModel([("tenant", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)], name="status"),
-            # a tenant's FAILED and RETRYING deliveries, by the time of their last failure
+            # a tenant's FAILED and RETRYING deliveries by the time of the last failure
             IndexModel(
                 [(name, ASCENDING) for name in ("tenant", "status", "updated_at", "_id", "reason")],
                 name="failed",
@@ -65,16 +65,16 @@ def indexes() -> Indexes:
             ),
             # a user's deliveries, newest first
             IndexModel([("mailbox", ASCENDING), ("_id", DESCENDING)], name="mailbox"),
-            # the email that a bounce concerns, by the id that its provider returned
+            # the email that a bounce concerns, by the id that the provider returned
             IndexModel([("provider_id", ASCENDING)], name="provider_id", partialFilterExpression=SENT_EMAIL),
         ],
-        "replays": [],  # read without an index: there are few, and they are deleted when done
+        "replays": [],  # needs no index: there are few replays, and completed ones are deleted
     }
 
 
 class ReplayPreview(Struct, frozen=True):
-    """The effect of a replay. `count`: deliveries that it would send again; `already_read` of them were read.
-    `address_gone`, `suppressed` and `reasons` count all matching deliveries."""
+    """The effect of a replay. `count` is the number of deliveries that would be sent again, of which `already_read`
+    were read. `address_gone`, `suppressed`, and `reasons` count all matching deliveries."""
 
     count: int
     address_gone: int
@@ -84,8 +84,8 @@ class ReplayPreview(Struct, frozen=True):
 
 
 class _Replay(Struct, frozen=True, rename={"id": "_id"}):
-    """A replay that was too large for its call. A document with unknown fields is not used, because it would match more
-    than was requested."""
+    """A replay that was too large for one call. A document with unknown fields is not used because it would match more
+    deliveries than requested."""
 
     id: str
     tenant: str
@@ -105,7 +105,7 @@ class Deliveries:
         self._clock = clock
 
     async def by_notification(self, ids: Collection[str]) -> dict[str, list[Delivery]]:
-        """Return the deliveries of each notification, by its id. A delivery id begins with the notification id."""
+        """Return the deliveries by notification id. A delivery id begins with the notification id."""
         deliveries: dict[str, list[Delivery]] = {}
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in ids]
         if ranges:
@@ -119,21 +119,22 @@ class Deliveries:
         return decode(doc, Delivery) if doc else None
 
     async def get_of_any_tenant(self, id: str) -> Delivery | None:
-        """Return a delivery of any tenant. For callers that hold a signed link of it."""
+        """Return a delivery of any tenant. The caller must have a signed link for the delivery."""
         doc = await self._deliveries.find_one({"_id": id})
         return decode(doc, Delivery) if doc else None
 
     async def find_by_provider_id(self, provider_id: str) -> Delivery | None:
-        """Return the email with this id of its provider."""
+        """Return the email delivery with this provider id."""
         doc = await self._deliveries.find_one({**SENT_EMAIL, "provider_id": provider_id}, hint="provider_id")
         return decode(doc, Delivery) if doc else None
 
     async def record_provider_status(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
-        """Record a later status of a sent delivery, DELIVERED or FAILED. Return True if that changed it."""
+        """Record DELIVERED or FAILED for a sent delivery. Return True if its status changed."""
         return await self._finish({"_id": id}, status, reason, SENT_STATUSES) > 0
 
     async def record_click(self, id: str, now: datetime, session: AsyncClientSession) -> bool:
-        """Record a click, in a transaction: it proves that this delivery was read. Return True for the first click."""
+        """Record a click in a transaction. A click proves that the delivery was read. Return True for the first
+        click."""
         first = {"_id": id, "clicked_at": {"$exists": False}}
         readable: Document = {"$in": ["$status", READABLE_STATUSES]}
         values = {
@@ -144,8 +145,8 @@ class Deliveries:
         return (await self._deliveries.update_one(first, [{"$set": values}], session=session)).matched_count > 0
 
     async def page(self, tenant: str, query: DeliveryQuery, first: int, after: str | None) -> list[Delivery]:
-        """Return up to `first` deliveries after the cursor, newest first. Raise ValueError if the cursor is of another
-        order."""
+        """Return up to `first` deliveries after the cursor, newest first. Raise ValueError if the cursor belongs to a
+        query with another order."""
         if not can_match(query):
             return []
         match = match_of(tenant, query)
@@ -158,7 +159,7 @@ class Deliveries:
         return await decode_page(docs, Delivery, first)
 
     async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
-        """Count the deliveries of each send that leave the hub, in one query."""
+        """Count the stored deliveries of each send in one query."""
         of = {"send": "$send", "k": "$channel", "v": PROVEN_STATUS, "r": "$reason"}
         stages: list[Document] = [
             {"$match": {"send": {"$in": list(sends)}}},
@@ -169,8 +170,9 @@ class Deliveries:
     async def skip_read(self, notifications: Collection[str]) -> int:
         """Skip the waiting deliveries of notifications that were read. Return the number of skipped deliveries.
 
-        Running calls do not wait again. Sent deliveries keep their status: a read in the inbox does not prove that
-        this channel's message was read. Idempotent, and safe to omit: the check before each call is authoritative."""
+        Running deliveries are not retried. Sent deliveries keep their status: a read in the inbox does not prove that
+        the message on this channel was read. The method is idempotent, and safe to omit because the check before each
+        call is authoritative."""
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in notifications]
         if not ranges:
             return 0
@@ -178,17 +180,17 @@ class Deliveries:
         return await self._finish({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
 
     async def cancel(self, send: str, reason: Reason) -> int:
-        """Cancel the waiting deliveries of a send, and running ones that would be retried. Return the number of
+        """Cancel the waiting deliveries of a send, and running deliveries that would be retried. Return the number of
         cancelled deliveries."""
         await self._deliveries.bulk_write([_set_override({"send": send}, DeliveryStatus.CANCELLED, reason)])
         return await self._finish({"send": send}, DeliveryStatus.CANCELLED, reason)
 
     async def replay(self, tenant: str, query: DeliveryQuery) -> int:
-        """Send FAILED deliveries again, with a full retry schedule. Return the number of matches.
+        """Send FAILED deliveries again with a full retry schedule. Return the number of matching deliveries.
 
-        RETRYING deliveries are replayed too if the query names their ids or status: their next try is now. Deliveries
-        whose address is gone or suppressed are left out unless the query names their ids or reasons.
-        `continue_replays` does what exceeds the first batch."""
+        If the query names their ids or status, RETRYING deliveries are also replayed: their next try is now. Deliveries
+        whose address is gone or suppressed are excluded unless the query names their ids or reasons. `continue_replays`
+        processes the batches after the first one."""
         if not can_match(query, failed=True):
             return 0
         now = self._clock()
@@ -202,8 +204,8 @@ class Deliveries:
         return matching
 
     async def replay_preview(self, tenant: str, query: DeliveryQuery) -> ReplayPreview:
-        """Return what `replay` would do. Count at most `PREVIEW_COUNT_MAX` deliveries, and check the first
-        `READ_CHECKED_MAX` for reads."""
+        """Return the effect that `replay` would have. Count at most `PREVIEW_COUNT_MAX` deliveries, and check the first
+        `READ_CHECKED_MAX` deliveries for reads."""
         if not can_match(query, failed=True):
             return ReplayPreview(0, 0, 0, 0, {})
         index = index_of(query, failed=True)
@@ -227,13 +229,13 @@ class Deliveries:
         )
 
     async def continue_replays(self) -> int:
-        """Do the next batch of each large replay. Return the number of replayed deliveries."""
+        """Process the next batch of each large replay. Return the number of replayed deliveries."""
         replayed = rounds = 0
         async for doc in self._replays.find({}):
             try:
                 replay = convert(doc, _Replay)
             except ValidationError as error:
-                report_unreadable(doc, _Replay, error)  # a process of the version that wrote it continues it
+                report_unreadable(doc, _Replay, error)  # a process of the version that wrote the document continues it
                 continue
             match, index = replay_match_of(replay.tenant, replay.query), index_of(replay.query, failed=True)
             done = await self._replay(match, index, replay.started_at)
@@ -246,8 +248,8 @@ class Deliveries:
         return replayed
 
     async def _replay(self, match: Document, index: str, before: datetime) -> int:
-        """Replay one batch of deliveries that failed before `before`: one that fails again is not replayed twice. A
-        delivery that was claimed meanwhile has another status and is left unchanged."""
+        """Replay one batch of deliveries that failed before `before`, so a delivery that fails again is not replayed
+        twice. A delivery that was claimed in the meantime has another status and is not changed."""
         earlier = {"$and": [match, {"updated_at": {"$lte": before}}]}
         docs = self._deliveries.find(earlier, {"_id": 1}, hint=index).limit(REPLAY_BATCH_SIZE)
         ids = [doc["_id"] async for doc in docs]
@@ -268,8 +270,8 @@ class Deliveries:
     async def _finish(
         self, match: Document, status: DeliveryStatus, reason: Reason | None, before: Sequence[DeliveryStatus] = WAITING
     ) -> int:
-        """Move matching deliveries in one of the states `before` to their final status, with receipts, in bounded
-        transactions. Return the number of deliveries."""
+        """Set the final status of matching deliveries whose status is in `before`, and write receipts, in transactions
+        of limited size. Return the number of deliveries."""
         finished = 0
         before = [old for old in before if may_move(old, status)]
         waiting = match | {"status": {"$in": before}}
@@ -331,7 +333,7 @@ def _finish_update(status: DeliveryStatus, reason: Reason | None, now: datetime)
 
 
 def _set_override(match: Document, status: DeliveryStatus, reason: Reason) -> UpdateMany:
-    """Return an update that sets the final state of running deliveries, which then do not wait again. Write it before
-    waiting deliveries are finished: otherwise one could start waiting in between."""
+    """Return an update that sets the final status of running deliveries, which are then not retried. Write the update
+    before the waiting deliveries are finished: otherwise a running delivery could start to wait in between."""
     running = match | {"status": DeliveryStatus.PROCESSING}
     return UpdateMany(running, {"$set": {"override": {"status": status, "reason": reason}}})

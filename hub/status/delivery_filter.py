@@ -1,7 +1,7 @@
-"""Queries over deliveries: the match, its index, the order and the cursors. Pure.
+"""Queries of deliveries: the match, the index, the order, and the cursors. Pure.
 
-Every query uses an index: `_id_` for named ids, `send`, `mailbox`, `failed` (FAILED and RETRYING by time of failure),
-else `status`. Conditions outside the index are checked on the documents that it finds.
+Every query uses an index: `_id_` for given ids, `send`, `mailbox`, `failed` (FAILED and RETRYING deliveries by time of
+failure), or otherwise `status`. Conditions that are not in the index are checked on the documents that the index finds.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,18 @@ from hub.platform.connections import Document
 from hub.status.proof import match_statuses
 
 REPLAYABLE_STATUSES = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]
-"""Statuses that a replay includes. Not HELD: a replay does not override a limit, a circuit breaker or a user."""
+"""The statuses that a replay includes. HELD is excluded: a replay overrides no limit, circuit breaker, or user."""
 UNQUEUED: Document = {"enqueue_count": {"$exists": False}}
 WITHOUT_ADDRESS = (Reason.ADDRESS_GONE, Reason.SUPPRESSED)
-"""Reasons that a replay by filter leaves out unless it names them: the delivery would fail again."""
+"""The reasons that a replay excludes unless the filter names them, because the delivery would fail again."""
 BY_ID = [("_id", DESCENDING)]
 BY_FAILURE = [("updated_at", DESCENDING), ("_id", DESCENDING)]
 
 
 class DeliveryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Selects deliveries of a tenant. Without conditions it selects all. `providers`: those that were called.
-    `failed_since` (inclusive) and `failed_until`: the time of the last failure of FAILED and RETRYING deliveries."""
+    """A selection of a tenant's deliveries. Without conditions, all are selected. `providers` are providers that were
+    called. `failed_since` (inclusive) and `failed_until` (exclusive) limit the time of the last failure of FAILED and
+    RETRYING deliveries."""
 
     channels: tuple[Channel, ...] = ()
     statuses: tuple[DeliveryStatus, ...] = ()
@@ -43,7 +44,7 @@ class DeliveryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def by_failure(self) -> bool:
-        """Return True if the query has a time of failure."""
+        """Return True if the query limits the time of failure."""
         return self.failed_since is not None or self.failed_until is not None
 
 
@@ -80,12 +81,13 @@ def match_of(tenant: str, query: DeliveryQuery) -> Document:
 
 
 def can_match(query: DeliveryQuery, *, failed: bool = False) -> bool:
-    """Return False if no delivery can match. `failed`: only FAILED and RETRYING count."""
+    """Return False if no delivery can match. With `failed`, only FAILED and RETRYING deliveries can match."""
     return not (failed or query.by_failure) or not query.statuses or bool(_replayable_among(query.statuses))
 
 
 def failed_match_of(tenant: str, query: DeliveryQuery) -> Document:
-    """Return the match of failed deliveries, for every reason. Those on a lane are left out: they are sent anyway."""
+    """Return the match of failed deliveries with any reason. Deliveries on a lane are excluded: they are sent
+    anyway."""
     named = query.statuses or (REPLAYABLE_STATUSES if query.ids is not None else [DeliveryStatus.FAILED])
     match = match_of(tenant, query) | {"status": {"$in": _replayable_among(named)}} | UNQUEUED
     match.pop("$or", None)
@@ -93,7 +95,7 @@ def failed_match_of(tenant: str, query: DeliveryQuery) -> Document:
 
 
 def replay_match_of(tenant: str, query: DeliveryQuery) -> Document:
-    """Return the match of the deliveries that a replay sends again."""
+    """Return the match of the deliveries that a replay would send again."""
     match = failed_match_of(tenant, query)
     if query.ids is None and not query.reasons:
         match["reason"] = {"$nin": list(WITHOUT_ADDRESS)}
@@ -101,7 +103,7 @@ def replay_match_of(tenant: str, query: DeliveryQuery) -> Document:
 
 
 def index_of(query: DeliveryQuery, *, failed: bool = False) -> str:
-    """Return the name of the index for a match; `failed`: for a match of failed deliveries."""
+    """Return the name of the index for a match. With `failed`, the match is one of failed deliveries."""
     if query.ids is not None:
         return "_id_"
     if query.send is not None:
@@ -112,7 +114,7 @@ def index_of(query: DeliveryQuery, *, failed: bool = False) -> str:
 
 
 def order_of(query: DeliveryQuery) -> list[tuple[str, int]]:
-    """Return the order, newest first: by time of failure if its index is used, else by creation."""
+    """Return the order, newest first: by time of failure if the index `failed` is used, otherwise by creation."""
     return BY_FAILURE if index_of(query) == "failed" else BY_ID
 
 
@@ -124,7 +126,7 @@ def cursor_of(query: DeliveryQuery, delivery: Delivery) -> str:
 
 
 def match_after_cursor(query: DeliveryQuery, cursor: str) -> Document | None:
-    """Return the match of deliveries after a cursor; None if the cursor has another order."""
+    """Return the match of deliveries after a cursor, or None if the cursor belongs to another order."""
     if order_of(query) is BY_ID:
         return {"_id": {"$lt": cursor}}
     at_ms, _, id = cursor.partition("~")

@@ -1,4 +1,4 @@
-"""The reads of notifications that this stage needs. `hub/inbox/notifications.py` implements them."""
+"""The notification queries that this stage requires. `hub/inbox/notifications.py` implements them."""
 
 from collections.abc import AsyncIterable, Collection
 from typing import Protocol

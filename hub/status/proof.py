@@ -1,8 +1,9 @@
-"""READ of an outgoing delivery requires a proof: a click in its message. Pure.
+"""The READ status of an outgoing delivery requires a proof, which is a click in its message. Pure.
 
-Earlier versions wrote READ on every delivery of a notification that was read in the inbox. Such a document has no
-`clicked_at`. It is read as the status that its provider confirmed: DELIVERED for a webhook, SENT otherwise. The check
-is made on each read, because processes of an earlier version may write such documents during an upgrade.
+Earlier versions set every delivery of a notification to READ when the notification was read in the inbox. Such a
+document has no `clicked_at` field. Queries return the status that the provider confirmed instead: DELIVERED for a
+webhook, SENT otherwise. Each query does this, because processes of an earlier version may write such documents during
+an upgrade.
 """
 
 from collections.abc import Collection
@@ -11,7 +12,7 @@ from hub.model import Channel, Delivery, DeliveryStatus
 from hub.platform.connections import Document
 
 RECIPIENT_CONFIRMED_CHANNEL = Channel.WEBHOOK
-"""The channel whose provider is the recipient's own endpoint: a successful response means DELIVERED."""
+"""The channel whose provider is the recipient's endpoint, so a successful response means DELIVERED."""
 
 _UNPROVEN: Document = {"status": DeliveryStatus.READ, "clicked_at": {"$exists": False}}
 _PROVEN: Document = {"status": DeliveryStatus.READ, "clicked_at": {"$exists": True}}
@@ -27,14 +28,14 @@ PROVEN_STATUS: Document = {
 
 
 def proven_status(delivery: Delivery) -> DeliveryStatus:
-    """Return the status of a delivery, READ only if its own channel proved it."""
+    """Return the status of a delivery. It is READ only with a proof on the same channel."""
     if delivery.status is not DeliveryStatus.READ or delivery.clicked_at or delivery.channel is Channel.IN_APP:
         return delivery.status
     return _without_proof(delivery.channel)
 
 
 def with_proven_status(stored: Document) -> Document:
-    """Return a stored delivery with its proven status."""
+    """Return a stored delivery with the status that is proven."""
     if stored.get("status") != DeliveryStatus.READ or "clicked_at" in stored:
         return stored
     return stored | {"status": _without_proof(stored.get("channel"))}
@@ -45,7 +46,8 @@ def _without_proof(channel: str | None) -> DeliveryStatus:
 
 
 def match_statuses(statuses: Collection[DeliveryStatus]) -> Document:
-    """Return the match of stored deliveries in any of `statuses`; empty is all. `status` is bounded for the indexes."""
+    """Return the match of stored deliveries with one of `statuses`, or with any status if `statuses` is empty. The
+    match limits `status`, so indexes can be used."""
     if not statuses:
         return {"status": {"$in": list(DeliveryStatus)}}
     requested = set(statuses)

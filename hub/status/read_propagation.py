@@ -1,6 +1,6 @@
-"""Skips deliveries on other channels after a notification was read.
+"""The background task that skips deliveries on other channels after a notification was read.
 
-It runs in the background after the commit. It is an optimization: the check before each call is authoritative.
+The task runs after the commit. It is only an optimization, because the check before each call is authoritative.
 """
 
 from collections.abc import Sequence
@@ -23,15 +23,16 @@ class ReadPropagation:
         self._queue: BatchQueue[str] = BatchQueue(self._skip, BATCH_SIZE, QUEUE_MAX)
 
     def put(self, notifications: Sequence[str]) -> None:
-        """Queue notifications that were read and have deliveries on other channels. Drop them if the queue is full."""
+        """Queue notifications that were read and have deliveries on other channels. Discard them if the queue is
+        full."""
         self._queue.put(notifications)
 
     async def run(self) -> None:
-        """Skip until cancelled."""
+        """Skip deliveries until cancelled."""
         await self._queue.run()
 
     async def flush(self) -> None:
-        """Skip what is left after `run` has ended."""
+        """Skip the deliveries that are still queued after `run` has ended."""
         await self._queue.flush()
 
     async def _skip(self, notifications: Sequence[str]) -> None:

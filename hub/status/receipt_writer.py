@@ -1,4 +1,4 @@
-"""Builds receipts and the webhook calls that they cause. The caller writes both in the transaction that causes them."""
+"""Receipts and the webhook calls that they cause. The caller writes both in the transaction that causes them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,14 +10,14 @@ from hub.status import receipts
 from hub.webhooks import webhook_calls
 
 PendingReceipt = tuple[Document, Notification | Delivery]
-"""A receipt, and the notification or delivery that it concerns."""
+"""A receipt with the notification or delivery that it concerns."""
 REPORTED_STATUSES = frozenset(
     {
         *(DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED),
         *(DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.EXPIRED),
     }
 )
-"""Delivery statuses that produce a receipt."""
+"""The delivery statuses for which a receipt is written."""
 
 
 def webhook_calls_for(
@@ -41,11 +41,11 @@ class ReceiptWriter:
     def receipt_for(
         self, job: Delivery, status: DeliveryStatus, reason: Reason | None, now: datetime
     ) -> PendingReceipt | None:
-        """Return the receipt of a delivery's new status, or None if that status has none."""
+        """Return the receipt of a delivery's new status, or None if no receipt is written for that status."""
         return (receipts.delivery_receipt(job, status, now, reason), job) if status in REPORTED_STATUSES else None
 
     async def build_documents(self, pending: Sequence[PendingReceipt], now: datetime) -> dict[str, list[Document]]:
-        """Return the documents to insert, by collection."""
+        """Return the documents to insert by collection."""
         if not pending:
             return {}
         documents = {receipts.COLLECTION: [receipt for receipt, _ in pending]}

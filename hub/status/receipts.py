@@ -1,7 +1,7 @@
-"""Receipts: written in the transaction that causes them, streamed through a MongoDB change stream.
+"""Receipts. They are written in the transaction that causes them and streamed through a MongoDB change stream.
 
-Cursors are the resume tokens of the stream. A reader that reconnects misses nothing while the oplog still contains its
-position. Delivery is at least once: readers drop ids that they have seen.
+Cursors are the resume tokens of the stream. A reader that reconnects misses no receipt if the oplog still contains the
+reader's position. Each receipt is delivered at least once; readers discard ids that they have already received.
 """
 
 from collections import Counter
@@ -25,28 +25,28 @@ from hub.settings import Settings
 
 COLLECTION = "receipts"
 DAY_S = 86_400
-CLOCK_MARGIN = timedelta(seconds=60)  # difference between the clocks of this process and MongoDB
+CLOCK_MARGIN = timedelta(seconds=60)  # tolerated difference between the clocks of this process and of MongoDB
 HISTORY_LOST = 286
 RETRY_AFTER_S = 10.0  # after RateLimited
-WAIT_MS = 1000  # how long MongoDB holds a read without results
+WAIT_MS = 1000  # time for which MongoDB blocks a read without results
 
 
 class StreamedReceipt(Struct, frozen=True):
-    """A receipt and the position after it."""
+    """A receipt and the stream position after it."""
 
     receipt: Receipt
     cursor: str
 
 
 def indexes(settings: Settings) -> Indexes:
-    # read through the change stream only; this index deletes old receipts
+    # receipts are read only through the change stream; this index deletes old ones
     return {
         COLLECTION: [IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=settings.receipt_days * DAY_S)]
     }
 
 
 def user_receipt(n: Notification, kind: ReceiptKind, at: datetime, channel: Channel = Channel.IN_APP) -> Document:
-    """Return the receipt of an action of the user."""
+    """Return the receipt of a user action."""
     return _document(n, kind, at, channel, None, None)
 
 
@@ -100,7 +100,8 @@ def _document(
 
 
 class ReceiptStreams:
-    """Open receipt streams of this process. Each costs MongoDB a cursor over its oplog: the number is limited."""
+    """The open receipt streams of this process. Their number is limited because each uses a cursor on MongoDB's
+    oplog."""
 
     def __init__(self, database: Database, per_tenant_max: int, process_max: int) -> None:
         self._database = database
@@ -111,9 +112,11 @@ class ReceiptStreams:
     async def stream(
         self, tenant: str, send_id: str | None, after: str | None, since: datetime | None
     ) -> AsyncGenerator[StreamedReceipt, None]:
-        """Yield receipts of a tenant, or of one send, after the cursor `after`, else since `since`, else new ones.
+        """Yield the receipts of a tenant or of one send: after the cursor `after`, since the time `since`, or only new
+        ones.
 
-        Raise CursorExpired if MongoDB no longer has the position, RateLimited if too many streams are open."""
+        Raise CursorExpired if the oplog no longer contains the position, or RateLimited if too many streams are
+        open."""
         if self._open[tenant] >= self._per_tenant_max:
             raise RateLimited(
                 f"A tenant has at most {self._per_tenant_max} receipt streams (HUB_TENANT_MAX_RECEIPT_STREAMS).",

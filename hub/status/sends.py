@@ -1,4 +1,4 @@
-"""Send records, their cancellation and their counts."""
+"""Send records with their cancellation and their counts."""
 
 from collections.abc import AsyncIterable, Collection
 from datetime import datetime
@@ -18,17 +18,17 @@ CANCELLATION_REASONS = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECAL
 INTERRUPTED_BATCH_SIZE = 10
 
 Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
-"""The number of deliveries by channel, status and reason."""
+"""The number of deliveries by channel, status, and reason."""
 
 
 def indexes() -> Indexes:
     return {
         COLLECTION: [
-            # a tenant's sends, newest first: ids sort by time
+            # a tenant's sends, newest first, because ids sort by time
             IndexModel([("tenant", ASCENDING), ("_id", DESCENDING)], name="tenant"),
-            # the same within a category
+            # a tenant's sends in one category, newest first
             IndexModel([("tenant", ASCENDING), ("category", ASCENDING), ("_id", DESCENDING)], name="category"),
-            # cancellations that are not finished
+            # cancellations that are not complete
             IndexModel(
                 [("cancelling_since", ASCENDING)],
                 name="cancelling_since",
@@ -44,25 +44,25 @@ class Sends:
         self._notifications = notifications
 
     async def get(self, tenant: str, id: str) -> Send | None:
-        """Return a send, or None if the tenant has no such send."""
+        """Return a send, or None if the tenant has no send with this id."""
         doc = await self._database[COLLECTION].find_one({"_id": id, "tenant": tenant})
         return decode(doc, Send) if doc else None
 
     async def find_cancelled(self, ids: Collection[str]) -> dict[str, Reason]:
-        """Return those of `ids` that were cancelled or recalled, with the reason."""
+        """Return the ids of the sends that were cancelled or recalled, with the reason."""
         match = {"_id": {"$in": list(ids)}, "status": {"$in": list(CANCELLATION_REASONS)}}
         docs = self._database[COLLECTION].find(match, {"status": 1})
         return {doc["_id"]: CANCELLATION_REASONS[SendStatus(doc["status"])] async for doc in docs}
 
     async def mark_cancelled(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
-        """Cancel or recall a send: no further delivery of it is sent. The field `cancelling_since` is set until
-        `finish_cancellation`. A recalled send stays recalled."""
+        """Mark a send as cancelled or recalled. After this, none of its deliveries is sent. The field
+        `cancelling_since` is set until `finish_cancellation` is called. A recalled send remains recalled."""
         match: Document = {"_id": id, "tenant": tenant, "status": {"$ne": SendStatus.RECALLED}}
         await self._database[COLLECTION].update_one(match, {"$set": {"status": status, "cancelling_since": at}})
         return await self.get(tenant, id)
 
     async def list_interrupted(self, before: datetime) -> list[Send]:
-        """Return some sends whose cancellation began before `before` and was interrupted."""
+        """Return a batch of sends whose cancellation began before `before` and was interrupted."""
         interrupted = self._database[COLLECTION].find({"cancelling_since": {"$lt": before}})
         return await decode_page(interrupted.sort("cancelling_since", ASCENDING), Send, INTERRUPTED_BATCH_SIZE)
 
@@ -78,8 +78,8 @@ class Sends:
         )
 
     async def list_in_inboxes(self, send: Send, limit: int, after: str = "") -> list[tuple[str, str]]:
-        """Return mailbox and id of the send's notifications that are still in inboxes, after the id `after`, in order
-        of their ids."""
+        """Return the mailbox and id of each notification of the send that is still in an inbox, after the id `after`,
+        in the order of ids."""
         return await self._notifications.list_in_inboxes(send.id, limit, after)
 
     async def page(
@@ -92,7 +92,8 @@ class Sends:
         first: int,
         after: str | None,
     ) -> list[Send]:
-        """Return up to `first` sends below the id `after`, newest first, created from `since` to before `until`."""
+        """Return up to `first` sends with an id less than `after`, newest first, created since `since` and before
+        `until`."""
         match: Document = {"tenant": tenant}
         if category is not None:
             match["category"] = category
@@ -110,18 +111,18 @@ class Sends:
     async def notifications(
         self, send: Send, first: int, after: str | None, *, hidden: bool = False
     ) -> list[Notification]:
-        """Return the send's notifications after the id `after`, oldest first, with tombstones. With `hidden`, include
-        those that no inbox shows."""
+        """Return the notifications of the send after the id `after`, oldest first, including tombstones. With `hidden`,
+        include notifications that no inbox shows."""
         return await self._notifications.list_of_send(send.id, first, after, hidden=hidden)
 
     async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
-        """Count the statuses that notifications themselves store, by send, in one query."""
+        """Count the statuses that are stored in notifications, by send, in one query."""
         return await counts_by_send(await self._notifications.count_statuses(sends), sends)
 
 
 async def counts_by_send(groups: AsyncIterable[Document], sends: Collection[str]) -> dict[str, Counts]:
-    """Return the counts of aggregation groups. Unknown statuses are replaced (`ENUM_FALLBACKS`); unknown channels are
-    left out."""
+    """Return the counts of aggregation groups. Unknown statuses are replaced (`ENUM_FALLBACKS`), and unknown channels
+    are omitted."""
     counts: dict[str, Counts] = {send: {} for send in sends}
     async for doc in groups:
         if group := decode(doc["_id"], _Group):
@@ -132,7 +133,7 @@ async def counts_by_send(groups: AsyncIterable[Document], sends: Collection[str]
 
 
 class _Group(Struct, frozen=True):
-    """Send, channel, status and reason."""
+    """The send, channel, status, and reason of a count."""
 
     send: str
     k: Channel

@@ -1,18 +1,18 @@
-"""Deliveries that exist only in the notification: the inbox, and skipped channels."""
+"""Deliveries that are stored only in the notification: IN_APP and skipped channels."""
 
 from hub.model import Channel, Delivery, DeliveryStatus, Notification
 
 
 def in_app_status(n: Notification) -> DeliveryStatus:
-    """Return the status of the IN_APP delivery. It is DELIVERED in the transaction that creates it. A click in an
-    email or push does not make it READ."""
+    """Return the status of the IN_APP delivery. The status is DELIVERED from its creation. A click in an email or push
+    message does not change the status to READ."""
     if n.removed_as:
         return n.removed_as
     return DeliveryStatus.READ if n.read_at and not n.read_on else DeliveryStatus.DELIVERED
 
 
 def virtual_deliveries(n: Notification) -> list[Delivery]:
-    """Return one delivery per channel: IN_APP first, then skipped channels with the reason."""
+    """Return one delivery per channel: IN_APP first, then the skipped channels with the reason."""
     in_app = [] if n.hidden else [_delivery(n, Channel.IN_APP, in_app_status(n), None)]
     return in_app + [_delivery(n, Channel(name), DeliveryStatus.SKIPPED, reason) for name, reason in n.skipped.items()]
 

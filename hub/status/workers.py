@@ -1,11 +1,12 @@
-"""Heartbeats of workers: the running processes, their providers, and the results of their calls.
+"""The heartbeats of workers, which contain the running processes, their providers, and the results of their calls.
 
-- Each process with dispatchers writes one document every `HEARTBEAT_S`. A crash loses the calls counted since.
-- They are stored in MongoDB: they survive the loss of Redis and the restart of any process. A process that stops
-  normally records that.
-- A process without a heartbeat for `ALIVE_S` counts as dead. A TTL index removes its document (`KEPT_S`); until then
-  its calls count in the failure rate.
-- Calls are counted by minute, channel and provider, never by host or tenant.
+- Each process with dispatchers writes one document every `HEARTBEAT_S`. If the process crashes, the calls since the
+  last heartbeat are not counted.
+- Heartbeats are stored in MongoDB, so they survive the loss of Redis and the restart of any process. A process that
+  stops normally records this in its document.
+- A process without a heartbeat for `ALIVE_S` is considered dead. A TTL index removes its document after `KEPT_S`; until
+  then, its calls are part of the failure rate.
+- Calls are counted by minute, channel, and provider, never by host or tenant.
 """
 
 import asyncio
@@ -31,21 +32,21 @@ HEARTBEAT_S = 2.0
 ALIVE_S = 30.0
 WINDOW_MINUTES = 15  # of the failure rate
 KEPT_S = 20 * 60  # longer than the window
-WORKERS_MAX = 1000  # read at once
+WORKERS_MAX = 1000  # maximum number that is read
 MINUTE_S = 60
 
 log = structlog.get_logger(__name__)
 
 
 class ProviderName(Struct, frozen=True):
-    """A provider of a worker, and the channel that it sends on."""
+    """A provider of a worker with the channel that it sends on."""
 
     channel: str
     provider: str
 
 
 class MinuteCalls(Struct, frozen=True):
-    """Calls that ended in one minute, `minute` in minutes since 1970."""
+    """The calls that ended in one minute. `minute` is the number of minutes since 1970."""
 
     minute: int
     channel: str
@@ -55,7 +56,7 @@ class MinuteCalls(Struct, frozen=True):
 
 
 class Worker(Struct, frozen=True, rename={"id": "_id"}):
-    """The document of one process. `total`: calls since its start; `stopped`: it has stopped normally."""
+    """The document of one process. `total` counts the calls since its start. `stopped` is True after a normal stop."""
 
     id: str
     host: str
@@ -69,12 +70,12 @@ class Worker(Struct, frozen=True, rename={"id": "_id"}):
 
 
 def indexes() -> Indexes:
-    # recent heartbeats; old documents expire
+    # finds recent heartbeats and deletes old documents
     return {COLLECTION: [IndexModel([("heartbeat_at", ASCENDING)], name="heartbeat", expireAfterSeconds=KEPT_S)]}
 
 
 class CallTally:
-    """Counts this process's calls of the last `WINDOW_MINUTES`, and lists its providers."""
+    """Counts the calls of this process in the last `WINDOW_MINUTES`, and lists its providers."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -91,7 +92,7 @@ class CallTally:
         self.total += 1
 
     def recent(self, now: datetime) -> list[MinuteCalls]:
-        """Return the calls of the window, and drop older ones."""
+        """Return the calls in the window, and delete older ones."""
         oldest = _minute(now) - WINDOW_MINUTES
         for old in [key for key in self._calls if key[0] <= oldest]:
             del self._calls[old]
@@ -150,27 +151,27 @@ class Workers:
         self._clock = clock
 
     async def recent(self) -> list[Worker]:
-        """Return the workers of the last `WINDOW_MINUTES`, including those that stopped."""
+        """Return the workers of the last `WINDOW_MINUTES`, including stopped ones."""
         since = self._clock() - timedelta(minutes=WINDOW_MINUTES)
         cursor = self._workers.find({"heartbeat_at": {"$gte": since}}, hint="heartbeat").limit(WORKERS_MAX)
         workers = []
         async for doc in cursor:
             try:
                 workers.append(convert(doc, Worker))
-            except ValidationError as error:  # written by another version
+            except ValidationError as error:  # the document was written by another version
                 log.warning("worker_not_readable", worker=str(doc["_id"]), error=str(error))
         return workers
 
 
 def alive(workers: Sequence[Worker], now: datetime) -> list[Worker]:
-    """Return the workers that are running, the oldest first."""
+    """Return the running workers, oldest first."""
     since = now - timedelta(seconds=ALIVE_S)
     running = [worker for worker in workers if not worker.stopped and worker.heartbeat_at >= since]
     return sorted(running, key=lambda worker: (worker.started_at, worker.id))
 
 
 def recent_calls(workers: Sequence[Worker], now: datetime) -> dict[ProviderName, tuple[int, int]]:
-    """Return how many calls succeeded and failed within the window, by provider."""
+    """Return the number of successful and failed calls in the window by provider."""
     oldest = _minute(now) - WINDOW_MINUTES
     totals: dict[ProviderName, tuple[int, int]] = {}
     for calls in (calls for worker in workers for calls in worker.calls if calls.minute > oldest):

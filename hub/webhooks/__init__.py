@@ -1,1 +1,1 @@
-"""Tenants' webhook endpoints, their events and their calls."""
+"""Tenants' webhook endpoints with their events and calls."""

@@ -1,6 +1,7 @@
 """Tenants' webhook endpoints.
 
-They are stored in the tenant's document. Its `version` increases with every change, which reveals stale copies.
+Endpoints are stored in the tenant's document. The `version` of the document increases with every change, so stale
+copies can be detected.
 """
 
 from collections.abc import Sequence
@@ -32,12 +33,12 @@ class Endpoints:
         self._clock = clock
 
     async def list_all(self, tenant: str) -> list[WebhookEndpoint]:
-        """Return the endpoints in order of creation."""
+        """Return the endpoints in the order of creation."""
         doc = await self._tenants.find_one({"_id": tenant}, {"endpoints": 1})
         return _endpoints(doc)
 
     async def create(self, tenant: str, url: str, events: Sequence[str]) -> WebhookEndpoint:
-        """Create an endpoint with its first secret. Raise TooLarge above the limit per tenant."""
+        """Create an endpoint with its first secret. Raise TooLarge if the tenant has reached the limit."""
         now = self._clock()
         endpoint = WebhookEndpoint(
             id=new_id(now), url=url, events=tuple(events), secrets=(new_secret(),), created_at=now
@@ -46,7 +47,7 @@ class Endpoints:
         change = {"$push": {"endpoints": document(endpoint)}, "$inc": {"version": 1}}
         try:
             await self._tenants.update_one(below_limit, change, upsert=True)
-        except DuplicateKeyError:  # the document exists: at the limit, or created concurrently
+        except DuplicateKeyError:  # the document exists: the limit is reached, or another call created it
             if not (await self._tenants.update_one(below_limit, change)).matched_count:
                 raise TooLarge(
                     f"A tenant has at most {self._per_tenant_max} webhooks (HUB_TENANT_MAX_WEBHOOKS)."
@@ -62,7 +63,7 @@ class Endpoints:
         events: Sequence[str] | UnsetType = UNSET,
         enabled: bool | UnsetType = UNSET,
     ) -> WebhookEndpoint:
-        """Change the fields that are not UNSET. A new URL, or enabling the endpoint, clears its failures. Raise
+        """Change the fields that are not UNSET. A new URL or enabling the endpoint clears its failures. Raise
         NotFound."""
         values: Document = {}
         cleared: list[str] = []
@@ -77,20 +78,20 @@ class Endpoints:
         return await self._change(tenant, id, _endpoint_update(values, cleared))
 
     async def rotate(self, tenant: str, id: str) -> WebhookEndpoint:
-        """Add a new secret. The previous one also signs for a day; older ones do not. Raise NotFound."""
+        """Add a secret. For a day, the previous secret is also used to sign; older ones are not. Raise NotFound."""
         newest = {"$each": [new_secret()], "$position": 0, "$slice": 2}
         change = _endpoint_update({"rotated_at": self._clock()}, []) | {"$push": {"endpoints.$.secrets": newest}}
         return await self._change(tenant, id, change)
 
     async def delete(self, tenant: str, id: str) -> bool:
-        """Return True if the endpoint existed. Its waiting calls are not made."""
+        """Delete an endpoint, whose waiting calls are then not made. Return True if the endpoint existed."""
         match = {"_id": tenant, "endpoints.id": id}
         change: Document = {"$pull": {"endpoints": {"id": id}}, "$inc": {"version": 1}}
         return (await self._tenants.update_one(match, change)).modified_count == 1
 
     async def record_result(self, tenant: str, endpoint: WebhookEndpoint, status: DeliveryStatus) -> None:
-        """Record how a call ended, DELIVERED or FAILED. Disable an endpoint after days of failures without a success.
-        `endpoint` may be a stale copy: the update checks it."""
+        """Record the result of a call, DELIVERED or FAILED. Disable an endpoint after days of failures without a
+        success. `endpoint` may be a stale copy, which the update detects."""
         now = self._clock()
         if status is DeliveryStatus.DELIVERED:
             if endpoint.failing_since:
@@ -109,7 +110,7 @@ class Endpoints:
     async def _update_if(
         self, tenant: str, endpoint: WebhookEndpoint, conditions: Document, values: Document, cleared: list[str]
     ) -> bool:
-        """Change the endpoint if `conditions` hold. Return True if they did."""
+        """Change the endpoint if it matches `conditions`. Return True if it did."""
         match = {"_id": tenant, "endpoints": {"$elemMatch": {"id": endpoint.id, **conditions}}}
         return (await self._tenants.update_one(match, _endpoint_update(values, cleared))).modified_count == 1
 

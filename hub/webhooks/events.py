@@ -1,4 +1,4 @@
-"""The events of webhook endpoints. Each is a receipt with an event name. Pure."""
+"""The events of webhook endpoints. Each event is a receipt with an event name. Pure."""
 
 from hub.model import Channel, DeliveryStatus, Receipt, ReceiptKind
 
@@ -19,14 +19,14 @@ DELIVERY_EVENTS: dict[DeliveryStatus | None, str] = {
         DeliveryStatus.EXPIRED,
     )
 }
-"""Intermediate states (HELD, RETRYING ...) have no events. The event of READ is `notification.read`."""
+"""Intermediate statuses such as HELD and RETRYING have no events. The event for READ is `notification.read`."""
 USER_EVENTS = {kind: f"notification.{kind.lower()}" for kind in ReceiptKind if kind is not ReceiptKind.DELIVERY}
 
 EVENTS = (*IN_APP_EVENTS.values(), *USER_EVENTS.values(), *DELIVERY_EVENTS.values())
 
 
 def event_name(receipt: Receipt) -> str | None:
-    """Return the event name of a receipt; None if it has no event."""
+    """Return the event name of a receipt, or None if the receipt has no event."""
     if receipt.kind is not ReceiptKind.DELIVERY:
         return USER_EVENTS[receipt.kind]
     within = receipt.channel is Channel.IN_APP

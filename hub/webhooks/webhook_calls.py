@@ -1,6 +1,6 @@
 """Webhook calls: one document per event and endpoint, written in the transaction that causes the event.
 
-They are claimed, retried and settled like deliveries. They cause no events themselves.
+Calls are claimed, retried, and settled like deliveries. Calls do not cause events.
 """
 
 import re
@@ -40,7 +40,7 @@ def indexes(settings: Settings) -> Indexes:
         COLLECTION: [
             # an endpoint's calls, newest first
             IndexModel([("tenant", ASCENDING), ("endpoint", ASCENDING), newest], name="endpoint"),
-            # the same by status: finds the few that failed
+            # an endpoint's calls by status, which finds the few that failed
             IndexModel([("tenant", ASCENDING), ("endpoint", ASCENDING), ("status", ASCENDING), newest], name="status"),
             due_index(),
             # deletes old calls
@@ -54,8 +54,8 @@ def indexes(settings: Settings) -> Indexes:
 def calls_for_receipt(
     receipt: Document, about: Notification | Delivery, endpoints: Iterable[WebhookEndpoint], now: datetime
 ) -> list[Document]:
-    """Return the calls that a receipt causes: one for each enabled endpoint that subscribes to its event. The same
-    receipt gives the same ids, which sort like receipts."""
+    """Return the calls that a receipt causes, one for each enabled endpoint that subscribes to the event. The ids
+    depend only on the receipt and the endpoint, and have the same order as receipts."""
     endpoints = [endpoint for endpoint in endpoints if endpoint.enabled]
     if not endpoints:
         return []
@@ -92,7 +92,7 @@ def subscribed_endpoints(endpoints: Iterable[WebhookEndpoint], event: str) -> li
 
 
 def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> str:
-    """Return the payload: ids without content, because it may pass through third parties."""
+    """Return the payload. It contains ids but no content, because it may pass through third parties."""
     return orjson.dumps(
         {
             "type": event,
@@ -113,18 +113,18 @@ def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> st
 
 
 def match_user(mailbox: str) -> Document:
-    """Return the match of calls about a user. No index serves it: calls are kept for days only."""
+    """Return the match of calls about a user. No index serves the query, because calls are stored only for days."""
     return {"tenant": tenant_of(mailbox), "payload": {"$regex": re.escape(_user_json(mailbox))}}
 
 
 def erase_user_update(mailbox: str) -> list[Document]:
-    """Return the update that removes the user id from calls, including waiting ones."""
+    """Return the update that removes the user id from calls, including waiting calls."""
     replacement = {"input": "$payload", "find": {"$literal": _user_json(mailbox)}, "replacement": '"userId":null'}
     return [{"$set": {"payload": {"$replaceOne": replacement}}}]
 
 
 def _user_json(mailbox: str) -> str:
-    """Return the JSON of the user id as `_payload` writes it. Nothing else matches: other quotes are escaped."""
+    """Return the JSON of the user id as in `_payload`. No other text matches, because quotes in values are escaped."""
     return f'"userId":{orjson.dumps(user_of(mailbox)).decode()}'
 
 
@@ -136,7 +136,7 @@ class WebhookCalls:
     async def page(
         self, tenant: str, endpoint: str, statuses: Collection[DeliveryStatus] | None, first: int, after: str | None
     ) -> list[WebhookCall]:
-        """Return up to `first` of an endpoint's calls below the id `after`, newest first."""
+        """Return up to `first` calls of an endpoint with an id less than `after`, newest first."""
         match: Document = {"tenant": tenant, "endpoint": endpoint}
         index = "endpoint"
         if statuses is not None:
@@ -147,8 +147,8 @@ class WebhookCalls:
         return await decode_page(docs, WebhookCall, first)
 
     async def replay(self, tenant: str, ids: Sequence[str], endpoints: Sequence[str]) -> int:
-        """Send those of `ids` again that FAILED and whose endpoint is among `endpoints`, with a full retry schedule.
-        Return the number of calls."""
+        """Send the FAILED calls in `ids` whose endpoint is in `endpoints` again, with a full retry schedule. Return the
+        number of calls."""
         now = self._clock()
         match = {
             "_id": {"$in": list(ids)},
