@@ -1,1 +1,1 @@
-"""Processes: their components, how they start and how they stop."""
+"""The processes: their components, startup, and shutdown."""

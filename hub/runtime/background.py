@@ -1,4 +1,4 @@
-"""Background tasks of a process. If one of them crashes, the process ends: no process runs in part."""
+"""The background tasks of a process. If a task crashes, the whole process ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
@@ -9,14 +9,14 @@ import structlog
 
 from hub.send.worker import Dispatcher
 
-SETTLING_S = 2.0  # part of the shutdown time, reserved for settling finished calls
+SETTLING_S = 2.0  # part of the shutdown time that is reserved for settling finished calls
 
 log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
 async def run_background(loops: Collection[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run `loops` during the body, and cancel them after it."""
+    """Run `loops` while the body of the `async with` statement runs, and cancel them afterward."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(log_crash(loop)) for loop in loops]
         yield
@@ -26,8 +26,8 @@ async def run_background(loops: Collection[Coroutine[Any, Any, None]]) -> AsyncI
 
 @asynccontextmanager
 async def run_dispatchers(dispatchers: Sequence[Dispatcher[Any]], shutdown_s: float) -> AsyncIterator[None]:
-    """Run dispatchers during the body. After it they claim nothing more. Running calls may finish until SETTLING_S
-    before the end of `shutdown_s`."""
+    """Run dispatchers while the body of the `async with` statement runs. Afterward they claim no more jobs, and running
+    calls may finish until SETTLING_S before the end of `shutdown_s`."""
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(log_crash(dispatcher.run(), dispatcher.channel)) for dispatcher in dispatchers]
         try:
@@ -42,7 +42,7 @@ async def run_dispatchers(dispatchers: Sequence[Dispatcher[Any]], shutdown_s: fl
 
 
 async def log_crash(work: Coroutine[Any, Any, None], channel: str = "") -> None:
-    """Await `work`. Log its exception before raising it, because it ends the process."""
+    """Await `work`. If it raises an exception, log the exception first, because it ends the process."""
     try:
         await work
     except Exception:

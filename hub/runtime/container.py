@@ -1,4 +1,4 @@
-"""The composition root: every component of a process is built here once and passed down."""
+"""The composition root. Every component of a process is built here once and passed to the components that use it."""
 
 import asyncio
 import functools
@@ -106,7 +106,7 @@ class Components:
 
 @asynccontextmanager
 async def build_components(settings: Settings) -> AsyncIterator[Components]:
-    """Connect to the stores, create missing indexes and build the components of one process. Raise
+    """Connect to the stores, create missing indexes, and build the components of one process. Raise
     connections.StoreUnavailable."""
     async with AsyncExitStack() as stack:
         stack.enter_context(tracing.export_traces())
@@ -122,8 +122,8 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
 
 @dataclass(frozen=True, slots=True)
 class _Stores:
-    """Connections. `streams` is a second MongoDB client, because a receipt reader holds its connection nearly all the
-    time: commits have a pool of their own."""
+    """The connections. `streams` is a second MongoDB client with its own pool, because a receipt reader occupies its
+    connection most of the time and would delay commits."""
 
     database: Database
     streams: Database
@@ -152,7 +152,7 @@ async def _connect(settings: Settings, stack: AsyncExitStack) -> _Stores:
 
 @dataclass(frozen=True, slots=True)
 class _Queue:
-    """Deliveries and webhook calls, and the lanes on which they wait."""
+    """The deliveries and webhook calls, and the lanes on which they wait."""
 
     tenants: Tenants
     deliveries: Deliveries
@@ -301,7 +301,7 @@ def _assemble(
 def health_reader(
     database: Database, redis: Redis, settings: Settings, now: clock.Clock, configured: frozenset[Channel] | None
 ) -> HealthReader:
-    """Return a reader of the health of the hub. `configured`: the channels that the API can use, if known."""
+    """Return a reader of the hub's health. `configured` are the channels that the API can use, or None if unknown."""
     prefix = settings.redis_prefix
     return HealthReader(
         Workers(database, now),
@@ -314,7 +314,7 @@ def health_reader(
 
 
 async def _flush_writers(inbox: _Inbox, queue: _Queue) -> None:
-    """Commit the submitted changes, then write what the commits left in queues."""
+    """Commit the submitted changes, then write the queued results of the commits."""
     await inbox.committer.close()
     await inbox.publisher.flush()
     await queue.enqueuer.flush()
@@ -322,7 +322,7 @@ async def _flush_writers(inbox: _Inbox, queue: _Queue) -> None:
 
 
 def _register_gauges(inbox: _Inbox, subscriptions: SubscriptionHub) -> None:
-    """Register the gauges that are computed when `/metrics` is read."""
+    """Register the gauges whose values are computed when `/metrics` is read."""
     half = QUEUE_MAX_EVENTS // 2
     metrics.commits_waiting.set_function(lambda: inbox.committer.waiting)
     metrics.publish_waiting.set_function(lambda: inbox.publisher.waiting)

@@ -1,4 +1,4 @@
-"""Builds the dispatchers of one process: one per channel with a provider, and one for calls of webhook endpoints."""
+"""The dispatchers of one process: one for each channel with a provider, and one for webhook calls."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -27,17 +27,17 @@ from hub.webhooks import webhook_calls
 async def build_dispatchers(
     hub: Components, settings: Settings, channels: Sequence[ChannelModule], stack: AsyncExitStack
 ) -> list[Dispatcher[Any]]:
-    """Return a dispatcher for each of `channels` that has a provider, and one for calls of webhook endpoints.
+    """Return a dispatcher for each channel in `channels` that has a provider, and one for webhook calls.
 
-    In development messages are captured, and a channel without a provider captures only. Raise ConfigurationError for a
-    setting that cannot be used."""
+    In development, messages are captured; on a channel without a provider, they are only captured. Raise
+    ConfigurationError if a setting cannot be used."""
     builder = _DispatcherBuilder(hub, settings)
     deliveries = await _delivery_dispatchers(builder, hub, settings, channels, stack)
     return [*deliveries, _webhook_dispatcher(builder, hub, settings)]
 
 
 def load_channels() -> list[ChannelModule]:
-    """Return the modules of all channels. Their libraries are large: processes that send nothing do not load them."""
+    """Import and return the modules of all channels. Processes that send nothing do not load their large libraries."""
     from hub.send.channels import email, mobile_push, web_push, webhook
 
     return [email, mobile_push, web_push, webhook]

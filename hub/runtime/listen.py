@@ -1,23 +1,23 @@
-"""Binds the sockets of a process. This is the first step of a start: a used port is reported at once."""
+"""The listening sockets of a process. They are bound first at startup, so a port in use is reported immediately."""
 
 import errno
 import resource
 import socket
 from contextlib import ExitStack, suppress
 
-ADDRESS_MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # for example ::1 in a container without IPv6
+ADDRESS_MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # such as ::1 in a container without IPv6
 
 
 class PortUnavailable(Exception):
-    """The port cannot be bound. The text names the port and the reason, without a final period."""
+    """The port cannot be bound. The text contains the port and the reason, without a final period."""
 
 
 class HostUnavailable(PortUnavailable):
-    """The host is not an address of this machine. The text names the setting."""
+    """The host is not an address of this machine. The text contains the name of the setting."""
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Return a bound socket for each address of the host, all on one port. Port 0 selects a free port. Raise
+    """Return a bound socket for each address of the host, all on the same port. Port 0 selects a free port. Raise
     PortUnavailable."""
     try:
         resolved = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -49,7 +49,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
 
 def port_error(host: str, port: int, error: Exception | None) -> PortUnavailable:
-    """Return the error of a port that cannot be bound."""
+    """Return the error for a port that cannot be bound."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return PortUnavailable(f"Port {port} on {host} is taken")
     return PortUnavailable(f"Port {port} on {host} cannot be bound ({_reason(error)})")
@@ -60,7 +60,7 @@ def _reason(error: Exception | None) -> str:
 
 
 def raise_open_file_limit() -> int:
-    """Raise the limit of open files to the maximum, because each socket is one. Return the new limit."""
+    """Raise the limit of open files to the maximum, because each socket uses one. Return the new limit."""
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS refuses "unlimited"
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))

@@ -1,4 +1,5 @@
-"""Samples queue lengths and open circuit breakers for `/metrics`. Both are shared: every worker reports all of them."""
+"""The gauges of queues and open circuit breakers in `/metrics`. Both are shared, so every worker reports all of
+them."""
 
 import asyncio
 from collections import Counter
@@ -52,5 +53,5 @@ class QueueMetrics:
 
 
 def provider_label(breaker: str) -> str:
-    """Return the metric label of a circuit breaker: its name without the host or address."""
+    """Return the metric label of a circuit breaker, which is its name without the host or address."""
     return breaker.partition(SEPARATOR)[0]

@@ -1,7 +1,7 @@
 """The API process.
 
-It stops in this order: the server accepts no more requests and closes WebSockets with 1012; submitted changes are
-committed; committed changes are published; connections are closed.
+The process stops in this order: the server stops accepting requests and closes WebSockets with code 1012; submitted
+changes are committed; committed changes are published; connections to the stores are closed.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ from hub.runtime.stop_deadline import StopDeadline
 from hub.settings import Settings
 
 GC_THRESHOLD = 20_000  # new objects before the youngest generation is collected; Python's default is 700
-KEEP_ALIVE_S = 75  # longer than usual proxies, which must not reuse a connection that the hub closes
-BACKLOG = 4096  # connections the kernel queues: all clients reconnect at once after a restart
+KEEP_ALIVE_S = 75  # longer than in common proxies, which must not reuse a connection that the hub closes
+BACKLOG = 4096  # connections that the kernel queues; after a restart, all clients reconnect at once
 
 log = structlog.get_logger(__name__)
 
@@ -47,9 +47,9 @@ async def serve(
 ) -> None:
     """Serve the API until SIGTERM or SIGINT.
 
-    `with_worker` also runs dispatchers and the scheduler. `ready` is called with the port once connections are
-    accepted. `bound` are sockets that the caller has bound. `tls` enables HTTPS. Raise listen.PortUnavailable,
-    connections.StoreUnavailable or settings.ConfigurationError.
+    If `with_worker` is True, also run dispatchers and the scheduler. `ready` is called with the port when the server
+    accepts connections. `bound` are sockets that the caller has bound. `tls` enables HTTPS. Raise
+    listen.PortUnavailable, connections.StoreUnavailable, or settings.ConfigurationError.
     """
     listen.raise_open_file_limit()
     async with AsyncExitStack() as stack:
@@ -100,7 +100,8 @@ def _uvicorn_config(hub: Components, settings: Settings, tls: ssl.SSLContext | N
 
 
 def tune_gc() -> None:
-    """Exclude the objects of the start from garbage collection and collect less often: requests leave few cycles."""
+    """Exclude the objects created at startup from garbage collection, and collect less often: requests leave few
+    cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)
@@ -142,8 +143,8 @@ class _Server(uvicorn.Server):
 
 
 class _signals:  # noqa: N801 - used like a function
-    """Stop `server` on SIGTERM and SIGINT, also before uvicorn handles signals and after it has stopped: uvicorn raises
-    the signal again at its end, which would end the process before its cleanup."""
+    """Stop `server` on SIGTERM and SIGINT, even before uvicorn handles signals and after it has stopped. When uvicorn
+    stops, it raises the signal again, which would end the process before its cleanup."""
 
     def __init__(self, server: _Server) -> None:
         self._server = server

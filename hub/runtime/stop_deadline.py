@@ -1,4 +1,4 @@
-"""Ends a process that does not stop within `HUB_SHUTDOWN_TIMEOUT_S` and 5 s after SIGTERM or SIGINT."""
+"""The deadline of a shutdown: `HUB_SHUTDOWN_TIMEOUT_S` plus 5 s after SIGTERM or SIGINT, the process is ended."""
 
 import os
 import threading
@@ -12,10 +12,10 @@ log = structlog.get_logger(__name__)
 
 
 class StopDeadline:
-    """Ends the process if it still runs `shutdown_s` + MARGIN_S after `start`.
+    """Ends the process if it is still running `shutdown_s` + MARGIN_S after `start`.
 
-    It is a thread, so it works even if the event loop is blocked. Accepted sends are stored already. Deliveries under
-    way are claimed by other workers when their leases expire.
+    The deadline runs in a thread, so it works even if the event loop is blocked. Accepted sends are already stored.
+    Other workers claim the deliveries in progress when their leases expire.
     """
 
     def __init__(self, shutdown_s: float) -> None:

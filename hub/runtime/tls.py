@@ -7,11 +7,11 @@ from hub.settings import Settings
 
 
 class CertificateError(Exception):
-    """The certificate cannot be used. The text gives the reason and the setting."""
+    """The certificate cannot be used. The text contains the reason and the name of the setting."""
 
 
 def server_context(settings: Settings) -> ssl.SSLContext | None:
-    """Return the SSL context of the settings, or None for plain HTTP. Raise CertificateError."""
+    """Return the SSL context that the settings configure, or None for plain HTTP. Raise CertificateError."""
     certificate, key, authorities = settings.ssl_certfile, settings.ssl_keyfile, settings.ssl_ca_certs
     if certificate is None:
         if key or authorities:
@@ -23,8 +23,8 @@ def server_context(settings: Settings) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(
             certificate, key, lambda: password
-        )  # without a function OpenSSL prompts on the terminal
-    except (ssl.SSLError, ValueError) as error:  # ValueError: a password that is too long
+        )  # without a function, OpenSSL would prompt on the terminal
+    except (ssl.SSLError, ValueError) as error:  # ValueError: the password is too long
         raise CertificateError(_load_error(settings, *files, error)) from None
     if authorities:
         _read("CA_CERTS", authorities)

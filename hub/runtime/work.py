@@ -1,7 +1,7 @@
 """The worker process: dispatchers and the scheduler.
 
-It stops in this order: nothing more is claimed; calls under way finish if there is time; their results are settled;
-claims without a call are released.
+The process stops in this order: it claims no more jobs; calls in progress finish if there is time; their results are
+settled; claimed jobs without a call are released.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def work(settings: Settings, channels: Sequence[ChannelModule] | None = No
     async with AsyncExitStack() as stack:
         listeners = [] if settings.work_port is None else listen.bind(settings.host, settings.work_port)
         for listener in listeners:
-            stack.enter_context(listener).listen()  # early requests wait in its backlog
+            stack.enter_context(listener).listen()  # early requests wait in the backlog of the socket
         hub = await stack.enter_async_context(build_components(settings))
         dispatchers = await build_dispatchers(hub, settings, load_channels() if channels is None else channels, stack)
         loops = [*hub.common_loops(), *hub.worker_loops()]
@@ -49,7 +49,7 @@ async def work(settings: Settings, channels: Sequence[ChannelModule] | None = No
 
 
 def _stop_on_signal(deadline: StopDeadline) -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set. They also start `deadline`."""
+    """Return an event that is set on SIGTERM and SIGINT. The signals also start `deadline`."""
     stop = asyncio.Event()
 
     def end() -> None:
@@ -62,7 +62,7 @@ def _stop_on_signal(deadline: StopDeadline) -> asyncio.Event:
 
 
 async def serve_probes(hub: Components, settings: Settings, listeners: list[socket.socket]) -> None:
-    """Serve `/metrics`, `/healthz` and `/readyz` until cancelled."""
+    """Serve `/metrics`, `/healthz`, and `/readyz` until cancelled."""
     config = uvicorn.Config(
         probe_app(settings, hub.database),
         host=settings.host,
@@ -86,5 +86,5 @@ async def serve_probes(hub: Components, settings: Settings, listeners: list[sock
 class _ProbeServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `work`."""
+        """Do not handle signals, because `work` handles them."""
         yield

@@ -1,1 +1,1 @@
-"""Joins the stages: publishing, inbox actions, cancelling, the scheduler, exporting and erasing users."""
+"""Workflows that combine the stages: publish, change inboxes, cancel, schedule, and export or erase users."""

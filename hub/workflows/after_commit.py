@@ -1,10 +1,11 @@
-"""The work of other stages around a commit of the inbox.
+"""The work that other stages do before, in, and after a commit of the inbox.
 
-- Before it: `load_decision_data` reads the users and tenants that a send decides about.
-- Inside its transaction: `new_mailbox_updates` and `add_follow_ups` add documents that are committed with it.
-- After it: `on_commit` publishes live changes, enqueues deliveries and starts read propagation. It only fills
-  bounded queues in memory and never waits. Entries that are lost with the process are recovered: subscribers reconcile
-  with the store, the scheduler enqueues overdue deliveries, and each delivery is checked again before its call.
+- Before the commit: `load_decision_data` reads the users and tenants that the decisions of a send require.
+- In the transaction: `new_mailbox_updates` and `add_follow_ups` add documents that are committed with it.
+- After the commit: `on_commit` publishes live changes, enqueues deliveries, and starts read propagation. `on_commit`
+  only fills bounded queues in memory and never waits. Queued entries that are lost in a crash are recovered:
+  subscribers compare their state with the store, the scheduler enqueues overdue deliveries, and each delivery is
+  checked again before its call.
 """
 
 import asyncio
@@ -51,18 +52,18 @@ class AfterCommit:
         return DecisionData(*await asyncio.gather(self._users.get_many(recipients), tenants))
 
     def new_mailbox_updates(self, mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
-        """Return the updates that create the users of new mailboxes, by collection."""
+        """Return the updates that create the users of new mailboxes by collection."""
         return {USERS: create_missing(mailboxes, unit.now)}
 
     def add_follow_ups(self, unit: UnitOfWork) -> None:
-        """Add the calls of webhook endpoints that the receipts of `unit` cause."""
+        """Add the webhook calls that the receipts of `unit` cause."""
         written = unit.inserts.get(receipts.COLLECTION, [])
         pending = [(receipt, unit.notifications[receipt["notification_id"]]) for receipt in written]
         if calls := webhook_calls_for(pending, unit.decision_data.tenants, unit.now):
             unit.inserts[webhook_calls.COLLECTION] = calls
 
     def on_commit(self, unit: UnitOfWork, changes: list[MailboxChange]) -> None:
-        """Publish `changes`, enqueue new deliveries, and skip deliveries of notifications that were read."""
+        """Publish `changes`, enqueue new deliveries, and skip the deliveries of notifications that were read."""
         if changes:
             self._publisher.enqueue(changes)
         if created := unit.inserts.get(deliveries.COLLECTION):
@@ -71,5 +72,5 @@ class AfterCommit:
             self._read_propagation.put(unit.read_with_deliveries)
 
     def on_unknown_outcome(self) -> None:
-        """Make subscribers compare with the store."""
+        """Make subscribers compare their state with the store."""
         self._publisher.request_reconcile()

@@ -1,8 +1,8 @@
-"""Cancels or recalls a send.
+"""The cancellation or recall of a send.
 
-The send is marked first, which stops every call that has not started. Then waiting deliveries are ended and, on recall,
-notifications are removed from the inboxes and the removal is published. If the process dies, a scheduler resumes. It
-also retries notifications that could not be decoded.
+The send is marked first, which prevents every call that has not started. Then the waiting deliveries are cancelled. A
+recall also removes the notifications from the inboxes and publishes the removal. If the process dies, a scheduler
+resumes the work. The scheduler also retries notifications that could not be decoded.
 """
 
 from datetime import timedelta
@@ -16,7 +16,7 @@ from hub.status.deliveries import Deliveries
 from hub.status.sends import Sends
 from hub.workflows.inbox_actions import InboxActions
 
-CHUNK = 250  # notifications per transaction; more would delay other changes
+CHUNK = 250  # notifications per transaction; larger transactions would delay other changes
 RESUME_AFTER = timedelta(seconds=30)
 
 log = structlog.get_logger(__name__)
@@ -30,19 +30,19 @@ class SendCancellation:
         self._clock = clock
 
     async def cancel(self, tenant: str, id: str) -> Send:
-        """Cancel deliveries that were not sent. Notifications stay in the inboxes. Raise NotFound."""
+        """Cancel the deliveries that were not sent. The notifications remain in the inboxes. Raise NotFound."""
         return await self._begin(tenant, id, SendStatus.CANCELLED)
 
     async def recall(self, tenant: str, id: str) -> Send:
-        """Cancel deliveries that were not sent, and remove the notifications from every inbox. Raise NotFound."""
+        """Cancel the deliveries that were not sent, and remove the notifications from all inboxes. Raise NotFound."""
         return await self._begin(tenant, id, SendStatus.RECALLED)
 
     async def resume_interrupted(self) -> int:
-        """Resume cancellations of processes that died. Return the number of sends."""
+        """Resume the cancellations of processes that died. Return the number of sends."""
         now = self._clock()
         interrupted = await self._sends.list_interrupted(now - RESUME_AFTER)
         for send in interrupted:
-            await self._sends.mark_resumed(send, now)  # if it fails again, others go first
+            await self._sends.mark_resumed(send, now)  # if it fails again, other sends are resumed first
             await self._apply(send)
         return len(interrupted)
 

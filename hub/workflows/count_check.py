@@ -1,4 +1,4 @@
-"""Recounts one mailbox after another. A wrong count is a bug that should be found before users see it."""
+"""The background task that recounts one mailbox after another, to find bugs before users see wrong counts."""
 
 import asyncio
 

@@ -1,7 +1,7 @@
-"""Enqueues due jobs: retries, jobs that never reached their lane or were lost there, and jobs whose leases expired.
+"""The task that enqueues due jobs: retries, jobs that never reached or were lost from their lane, and expired leases.
 
-Every worker may do it. A lock in Redis gives each round to one of them. Two at once are wasteful but harmless: a job
-that is queued twice is claimed once.
+Every worker may run the task. A Redis lock assigns each round to one worker. Two concurrent rounds do redundant work
+but no harm, because a job that is enqueued twice is claimed only once.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from hub.settings import Settings
 
 BATCH_SIZE = 500  # jobs per query
 BACKPRESSURE_PAUSE_S = 0.05  # between rounds while the lanes are full
-LOCK_MARGIN_MS = 20  # the lock expires this much before the next tick
+LOCK_MARGIN_MS = 20  # the lock expires this time before the next tick
 
 log = structlog.get_logger(__name__)
 
 
 class DueJobs:
-    """Due jobs of one kind: deliveries, or calls of webhook endpoints. `name`: the kind, in locks and metrics."""
+    """The due jobs of one kind, deliveries or webhook calls. `name` is the kind in locks and metrics."""
 
     def __init__(self, name: str, claims: Claims[Any], lanes: Lanes, clock: Clock, settings: Settings) -> None:
         self._name = name
@@ -41,7 +41,7 @@ class DueJobs:
         self._lock_ms = max(1, int(settings.scheduler_interval_s * 1000) - LOCK_MARGIN_MS)
 
     async def tick(self) -> int:
-        """Enqueue one batch of due jobs per lane. Return the number of jobs that did not fit."""
+        """Enqueue one batch of due jobs per lane. Return the number of jobs for which a lane had no space."""
         if not await self._lanes.acquire_tick_lock(self._name, self._lock_ms):
             return 0
         if await self._lanes.detect_flush(self._name, UNQUEUE_ALL_TIMEOUT_S):
@@ -69,11 +69,11 @@ class DueJobs:
         return remaining
 
     async def _expire_leases(self, jobs: Sequence[Job], now: datetime) -> None:
-        """Settle jobs whose workers died or stalled.
+        """Settle the jobs whose workers died or stalled.
 
-        Each job may be the cause. Jobs whose calls had started are retried with a delay. After repeated lease
-        expirations a job is run in isolation: it must not be blamed for another job's crash. Expirations before a call
-        count half, because an unavailable store may cause them.
+        Each of these jobs may be the cause. Jobs whose calls had started are retried with a delay. After repeated lease
+        expirations, a job runs in isolation, to exclude that another job is the cause. An expiration before a call
+        counts half, because an unavailable store may have caused it.
         """
         settlements = []
         for job in jobs:
@@ -102,5 +102,5 @@ class DueJobs:
 
 
 def _closed_attempt(attempt: Attempt) -> Attempt:
-    """Return the attempt with an error if its call did not end."""
+    """Return the attempt. If its call did not end, add an error."""
     return attempt if attempt.ms is not None else replace(attempt, error="its worker died", ms=0)

@@ -1,7 +1,7 @@
-"""Ends snoozes and removes expired notifications.
+"""The task that ends snoozes and removes expired notifications.
 
-Every worker may do it: each change checks again in its transaction. Failed changes stay due. Notifications that cannot
-be decoded, or whose mailbox cannot, are postponed: they do not delay the others.
+Every worker may run the task, because each change is checked again in its transaction. Failed changes remain due. If a
+notification or its mailbox cannot be decoded, the notification is postponed, so it does not delay the others.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class DueNotifications:
         self._clock = clock
 
     async def tick(self) -> int:
-        """Process one batch of due notifications, the longest overdue first. Return their number."""
+        """Process one batch of due notifications, longest overdue first. Return the number of notifications."""
         now = self._clock()
         due = await self._inboxes.list_due(now, BATCH_SIZE)
         by_mailbox: dict[str, list[str]] = defaultdict(list)

@@ -1,7 +1,8 @@
-"""The health of the running hub: workers, providers, queues, dead letters, and the problems among them.
+"""The health of the running hub: workers, providers, queues, dead letters, and problems.
 
-Workers and providers are those of the whole hub, without hosts and tenants. Queues, dead letters and the oldest due
-delivery are those of one tenant. If Redis is unavailable, the values from Redis are left out, and that is a problem.
+Workers and providers are reported for the whole hub, without hosts and tenants. Queues, dead letters, and the oldest
+due delivery are reported for one tenant. If Redis is unavailable, the values from Redis are omitted, and a problem is
+reported.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,16 +21,17 @@ from hub.webhooks.webhook_calls import LANE
 
 DELIVERY_CHANNELS = tuple(channel for channel in Channel if channel is not Channel.IN_APP)
 BREAKERS: Mapping[str, tuple[str, ...]] = {"sns": ("sns-fcm", "sns-apns"), "web_push": (), "webhook": ()}
-"""The circuit breakers of providers that do not have one with their own name. Breakers of hosts are not reported."""
+"""The circuit breakers of providers whose breakers have other names. Breakers of hosts are not reported."""
 PERSONAL_CHANNEL = Channel.WEBHOOK
-"""Its calls go to endpoints of users: a failure rate says nothing about the hub."""
-LATE_S = 60.0  # a delivery that is due for longer means that there are too few workers
-CALLS_MIN = 5  # below this number the failure rate means nothing
+"""The provider that calls the endpoints of users. Its failure rate is not a problem of the hub."""
+LATE_S = 60.0  # if a delivery is due for longer, there are too few workers
+CALLS_MIN = 5  # with fewer calls, the failure rate is not significant
 FAILURE_RATE_MAX = 0.25
 
 
 class ProviderState(Struct, frozen=True):
-    """`open`: its circuit breaker is open, `since` when. `calls` and `failed`: of the last 15 minutes."""
+    """A provider. `open` is True if its circuit breaker is open, since the time `since`. `calls` and `failed` count the
+    last 15 minutes."""
 
     provider: str
     channel: Channel
@@ -53,7 +55,8 @@ class QueueState(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """`configured`: the channels that are configured in the API; None if that is not known."""
+    """The values from which problems are derived. `configured` are the channels that are configured in the API, or None
+    if unknown."""
 
     providers: list[ProviderState]
     queues: list[QueueState]
@@ -74,12 +77,12 @@ class Health(Struct, frozen=True, kw_only=True):
 
     @property
     def problems(self) -> list[str]:
-        """One or two sentences each, the worst first."""
+        """The problems, worst first, in one or two sentences each."""
         return [*_outages(self), *_failures(self)]
 
 
 class HealthReader:
-    """Reads the health. Every query is bounded and served by an index. They run one after another to limit the load."""
+    """Reads the health. Every query is limited and served by an index. To limit the load, queries run one by one."""
 
     def __init__(
         self,
@@ -117,7 +120,7 @@ class HealthReader:
         )
 
     async def providers(self) -> list[ProviderState]:
-        """Return the providers of the workers. Without Redis, every circuit breaker counts as closed."""
+        """Return the providers of the workers. Without Redis, every circuit breaker is reported as closed."""
         return (await self._providers(await self._workers.recent()))[0]
 
     async def queues(self, tenant: str) -> list[QueueState]:
@@ -131,7 +134,7 @@ class HealthReader:
             name
             for worker in alive(workers, now)
             for name in worker.providers
-            if name.channel in Channel.__members__  # not webhook calls, nor channels of another version
+            if name.channel in Channel.__members__  # neither webhook calls nor channels of another version
         }
         unavailable = False
         try:
@@ -208,7 +211,7 @@ def _outages(health: Health) -> list[str]:
 
 
 def _setting_mismatches(workers: Collection[Channel], api: Collection[Channel]) -> list[str]:
-    """Return the channels that only the workers or only the API have."""
+    """Return the channels that are configured only in the workers or only in the API."""
     fix = "Give `hub serve` and `hub work` the same settings."
     return [
         f"{channel} is configured in the API, but no worker has a provider for it, so it is never sent. {fix}"

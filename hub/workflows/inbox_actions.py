@@ -1,4 +1,4 @@
-"""Changes of inboxes: marks of single notifications, marks of all, recalls, clicks, and changes by time."""
+"""Changes of inboxes: marking notifications, marking all, recalls, clicks, and changes that time causes."""
 
 from collections.abc import Sequence
 
@@ -28,8 +28,8 @@ from hub.platform import tracing
 from hub.status import receipts
 from hub.status.deliveries import Deliveries
 
-CHUNK = 250  # notifications per transaction of a bulk change; more would delay other changes
-RESPONSE_MAX = 100  # notifications in a response, and events of a filtered change; above it, one RESYNC
+CHUNK = 250  # notifications per transaction of a bulk change; larger transactions would delay other changes
+RESPONSE_MAX = 100  # notifications in a response, and events of a filtered change; a larger change causes one RESYNC
 
 ALL_EVENTS: dict[state.Mark, InboxEventKind] = {
     state.seen: InboxEventKind.ALL_SEEN,
@@ -41,12 +41,12 @@ UNAFFECTED_STATES: dict[state.Mark, frozenset[InboxState]] = {
     state.read: frozenset({InboxState.READ}),
     state.archived: frozenset({InboxState.ARCHIVED}),
 }
-"""States in which a mark has no effect."""
+"""The states in which a mark has no effect."""
 
 
 class Marked(Struct, frozen=True):
-    """The result of a mark. `notifications`: the changed ones, at most 100. `changed`: their number. `head`: the
-    mailbox after the change."""
+    """The result of a mark. `notifications` are the changed notifications, at most 100. `changed` is the number of all
+    changed ones. `head` is the mailbox after the change."""
 
     notifications: list[Notification]
     changed: int
@@ -54,7 +54,7 @@ class Marked(Struct, frozen=True):
 
 
 class InboxActions:
-    """`bulk_max`: the notifications that one transaction may change."""
+    """Changes inboxes. `bulk_max` is the maximum number of notifications that one transaction changes."""
 
     def __init__(
         self, committer: Committer, inboxes: Inboxes, deliveries: Deliveries, publisher: Publisher, bulk_max: int
@@ -66,14 +66,14 @@ class InboxActions:
         self._bulk_max = bulk_max
 
     async def mark(self, mailbox: str, ids: Sequence[str], mark: state.Mark) -> Marked:
-        """Mark the notifications of `ids` that exist. Those that the mark does not change cause no event."""
+        """Mark the existing notifications in `ids`. A notification that the mark does not change causes no event."""
         return await self._committer.submit(_MarkWork(mailbox, tuple(dict.fromkeys(ids)), mark))
 
     async def mark_all(self, mailbox: str, query: InboxQuery, mark: state.Mark) -> Marked:
-        """Mark all matching notifications that exist at the time of the call.
+        """Mark all matching notifications that exist when the method is called.
 
-        Without a filter, and if one transaction can hold it, this is one change with an ALL_* event. Otherwise it is
-        done in chunks. Other devices get up to 100 UPDATED events, or one RESYNC.
+        Without a filter, and if it fits in one transaction, the mark is one change with an ALL_* event. Otherwise the
+        notifications are marked in chunks, and other devices receive up to 100 UPDATED events or one RESYNC event.
         """
         states = [name for name in state.VIEWS[query.view] if name not in UNAFFECTED_STATES[mark]]
         if query.is_empty:
@@ -98,23 +98,24 @@ class InboxActions:
                     first_changed = (first_changed + marked.notifications)[:RESPONSE_MAX]
                     changed += marked.changed
                     head = marked.head
-        finally:  # also if only a part was changed before an error
+        finally:  # also if only some notifications were changed before an error
             if changed:
                 self._publisher.enqueue([_resync(head)])
         return Marked(first_changed, changed, head)
 
     async def get_or_create_mailbox(self, mailbox: str) -> Mailbox:
-        """Return the mailbox. Create it if it does not exist."""
+        """Return the mailbox. Create the mailbox if it does not exist."""
         if head := await self._inboxes.get_mailbox(mailbox):
             return head
         return await self.create_mailbox(mailbox)
 
     async def create_mailbox(self, mailbox: str) -> Mailbox:
-        """Return the mailbox of a user who probably has none. Concurrent calls are committed together."""
+        """Return the mailbox of a user who probably does not have one. Concurrent calls are committed together."""
         return (await self.mark(mailbox, (), state.seen)).head
 
     async def recall(self, ids: Sequence[tuple[str, str]]) -> None:
-        """Remove notifications, `(mailbox, id)`, and their content. Those of mailboxes that cannot be decoded stay."""
+        """Remove notifications, given as `(mailbox, id)`, and their content, except from mailboxes that cannot be
+        decoded."""
         try:
             await self._committer.submit(_RecallWork(ids))
         except UnreadableMailbox as error:
@@ -122,12 +123,12 @@ class InboxActions:
                 await self._committer.submit(_RecallWork(readable))
 
     async def click(self, delivery: Delivery) -> None:
-        """Mark the notification of a clicked delivery as read. The first click writes a receipt."""
+        """Mark the notification of a clicked delivery as read. For the first click, write a receipt."""
         await self._committer.submit(_ClickWork(delivery, self._deliveries))
 
     async def apply_due(self, mailbox: str, ids: Sequence[str]) -> list[str]:
-        """End snoozes and remove expired notifications. Return the ids of those that cannot be processed, because this
-        version cannot decode them or their mailbox."""
+        """End snoozes and remove expired notifications. Return the ids of the notifications that cannot be processed
+        because this version cannot decode them or their mailbox."""
         try:
             return await self._committer.submit(_DueWork(mailbox, tuple(ids)))
         except UnreadableMailbox:
@@ -160,7 +161,7 @@ class _MarkWork:
 
 
 class _DueWork:
-    """Notifications of one mailbox whose snooze or lifetime has ended."""
+    """The notifications of one mailbox whose snooze or lifetime has ended."""
 
     keys = ()
     exclusive = False
@@ -174,7 +175,7 @@ class _DueWork:
         self.documents = len(ids)
 
     async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> list[str]:
-        """Return the ids that stay due."""
+        """Return the ids of the notifications that remain due."""
         unprocessed = []
         for id in self.reads:
             before = unit.notifications.get(id)
@@ -238,8 +239,8 @@ class _RecallWork:
 
 
 class _MarkAllWork:
-    """All notifications in `states`, with one modseq. If there are more than `limit`, the result is None and nothing is
-    changed."""
+    """A mark of all notifications in `states`, with one modseq. If there are more than `limit`, nothing is changed and
+    the result is None."""
 
     keys = ()
     reads = ()

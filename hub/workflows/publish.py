@@ -1,4 +1,4 @@
-"""Publishes sends: each is stored in one transaction. `after_commit` does the rest."""
+"""The publishing of sends. Each send is stored in one transaction. `after_commit` starts its deliveries."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -41,15 +41,15 @@ from hub.settings import Settings
 from hub.status import deliveries, receipts, sends
 from hub.webhooks import events, webhook_calls
 
-NOTIFICATION_BYTES = 1024  # of a notification without its content, with one receipt
-DELIVERY_BYTES = 900  # with its receipt
-WEBHOOK_CALL_BYTES = 900  # of a call of a tenant's endpoint
+NOTIFICATION_BYTES = 1024  # size of a notification without content, with one receipt
+DELIVERY_BYTES = 900  # size with the receipt
+WEBHOOK_CALL_BYTES = 900  # size of a webhook call
 CREATED, SKIPPED = events.IN_APP_EVENTS[DeliveryStatus.DELIVERED], events.DELIVERY_EVENTS[DeliveryStatus.SKIPPED]
 
 
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A validated send request. `data` is JSON text. `users` has no duplicates. Default values are not part of the hash
-    that idempotency compares: a new field does not change the hash of old requests."""
+    """A validated send request. `data` is JSON text. `users` contains no duplicates. Default values are not part of the
+    hash that is compared for idempotency, so a new field does not change the hash of earlier requests."""
 
     users: tuple[str, ...]
     category: str
@@ -63,7 +63,7 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def requested(self) -> Requested:
-        """The input of the decision."""
+        """The part of the request that the decision requires."""
         return Requested(self.channels, self.priority)
 
 
@@ -73,14 +73,14 @@ class Published(Struct, frozen=True):
 
 
 class DecisionData(Struct, frozen=True):
-    """The input of decisions, read when their transaction begins."""
+    """The data that decisions require. It is read when the transaction begins."""
 
     users: Mapping[str, User]
     tenants: Mapping[str, Tenant]
 
 
 class Publish:
-    """Publishes sends. Each call returns after the commit."""
+    """Publishes sends. Each method returns after the commit."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Publish:
 
     async def send(self, tenant: str, request: SendRequest, key: str | None) -> Published:
         """Publish a send. A repeated request with the same `key` changes nothing and returns the first send. Raise
-        Conflict if `key` was used with another request, TooLarge if one transaction cannot hold the send."""
+        Conflict if `key` was used for another request, or TooLarge if the send does not fit in one transaction."""
         result = await self._committer.submit(
             _SendWork(tenant, request, key, self._tenants, self._settings, self._clock())
         )
@@ -112,14 +112,14 @@ class Publish:
     async def send_many(
         self, tenant: str, requests: Sequence[tuple[SendRequest, str | None]]
     ) -> list[Published | BaseException]:
-        """Publish sends independently. Return the result or the error of each."""
+        """Publish sends independently. Return the result or the error of each send."""
         return await asyncio.gather(
             *(self.send(tenant, request, key) for request, key in requests), return_exceptions=True
         )
 
 
 class _SendWork:
-    """One send: its record, and the notifications, receipts and deliveries of its recipients."""
+    """One send: its record and the notifications, receipts, and deliveries of its recipients."""
 
     exclusive = False
     needs_recipients = True
@@ -140,7 +140,9 @@ class _SendWork:
         self._configured = settings.configured
         self._requeue_after = timedelta(seconds=settings.requeue_after_s)
         self._size_max = settings.commit_max_bytes
-        self._key = f"{tenant}/{sha256(key.encode()).hexdigest()}" if key else None  # it may name a person
+        self._key = (
+            f"{tenant}/{sha256(key.encode()).hexdigest()}" if key else None
+        )  # the text may contain the name of a person
         self._hash = _hash(request) if key else ""
         self._traceparent = tracing.current_traceparent()
         self._id = new_id(now)
@@ -148,7 +150,7 @@ class _SendWork:
         self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self._key,) if self._key else ()
         self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
-        cached = tenants.cached(tenant)  # may be outdated: `_check` counts again
+        cached = tenants.cached(tenant)  # may be outdated; `_check` counts again
         category = cached.category(request.category) or default_category(request.category)
         channels = category.default_channels if request.channels is None else request.channels
         recipients = len(request.users)
@@ -158,7 +160,7 @@ class _SendWork:
         )
 
     def _estimate_size(self, delivery_count: int, call_count: int) -> None:
-        """Estimate the number of documents and bytes to write, which the committer uses to form batches."""
+        """Estimate the number of documents and bytes to write. The committer uses the estimate to form batches."""
         recipients = len(self.mailboxes)
         self.documents = recipients + delivery_count + call_count
         self.size = (
@@ -168,7 +170,7 @@ class _SendWork:
         )
 
     async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> Send | str:
-        """Return the new send, or the id of the send that this key created before."""
+        """Return the new send, or the id of the send that was created earlier with this key."""
         request, now = self._request, unit.now
         data: DecisionData = unit.decision_data
         if self._key and (record := unit.idempotency_records.get(self._key)):
@@ -193,14 +195,14 @@ class _SendWork:
             tenant=self._tenant,
             category=request.category,
             status=SendStatus.ACCEPTED,
-            created_at=id_time(self._id),  # lists of sends are bounded by their ids
+            created_at=id_time(self._id),  # lists of sends are limited by ids
             recipients=len(self.mailboxes),
         )
         unit.insert(sends.COLLECTION, document(send))
         return send
 
     def _check(self, plans: Sequence[Plan], tenant: Tenant) -> None:
-        """Raise TooLarge if one transaction cannot hold the send."""
+        """Raise TooLarge if the send does not fit in one transaction."""
         created, skipped = (
             len(webhook_calls.subscribed_endpoints(tenant.endpoints, event)) for event in (CREATED, SKIPPED)
         )
@@ -217,7 +219,7 @@ class _SendWork:
             )
 
     def _add_recipient(self, unit: UnitOfWork, id: str, mailbox: str, category: Category, plan: Plan) -> None:
-        """Add the notification, receipts and deliveries of one recipient."""
+        """Add the notification, receipts, and deliveries of one recipient."""
         request, content, now = self._request, self._request.content, unit.now
         n = unit.add(
             Notification(
@@ -254,7 +256,7 @@ class _SendWork:
                 unit.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))
 
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
-        """Return a delivery that is enqueued after the commit, and due again if it is not claimed in time."""
+        """Return a delivery, which is enqueued after the commit and becomes due again if it is not claimed in time."""
         return Delivery(
             id=f"{n.id}-{device or decision.channel.lower()}",
             tenant=self._tenant,
@@ -277,13 +279,14 @@ class _SendWork:
 
 
 def _hash(request: SendRequest) -> str:
-    """Return the hash of a request. The order of users and explicit default values do not change it."""
+    """Return the hash of a request. It does not depend on the order of users or on explicit default values."""
     normalized = replace(request, users=tuple(sorted(request.users)), priority=request.priority or Priority.MEDIUM)
     return sha256(msgspec.json.encode(normalized)).hexdigest()
 
 
 def _first_send(record: Mapping[str, str], request_hash: str) -> str:
-    """Return the id of the send that an idempotency key created. Raise Conflict if the request was another."""
+    """Return the id of the send that was created with an idempotency key. Raise Conflict if the request was
+    different."""
     if record["hash"] != request_hash or "send" not in record:
         raise Conflict(
             "This idempotency key was used before with another input. Use a new key, or repeat the first input."

@@ -1,7 +1,7 @@
-"""Runs periodic tasks in every worker: due notifications, due jobs, interrupted cancellations and replays.
+"""The periodic tasks of every worker: due notifications, due jobs, interrupted cancellations, and replays.
 
-Work that two workers find is done once: each change checks again in its transaction. Failed work stays due and is found
-by a later round. A task that fails does not stop the others.
+If two workers find the same work, it is done once, because each change is checked again in its transaction. Failed work
+remains due, and a later round finds it. A task that fails does not stop the others.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ log = structlog.get_logger(__name__)
 
 
 class PeriodicTask(Struct, frozen=True):
-    """`tick` processes one batch and returns its size. After a batch of at least `full` items it is called again at
-    once."""
+    """A periodic task. `tick` processes one batch and returns its size. After a batch of at least `full` items, `tick`
+    is called again immediately."""
 
     name: str
     tick: Callable[[], Awaitable[int]]

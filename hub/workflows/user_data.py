@@ -1,10 +1,10 @@
-"""Exports all stored data of one user as JSON, or erases it.
+"""The export and erasure of all stored data of one user.
 
-A user is erased in transactions of bounded size. Each deletes some notifications and deliveries, adjusts the counts and
-gives the mailbox a new epoch, which makes every open client load the inbox again. The last one deletes the mailbox and
-the user. The mailbox is the lock: a concurrent send or mark is committed before or after a transaction, never within.
-After a crash the mailbox is smaller and consistent, and another call continues. Records of sends stay, as counts. Calls
-of webhook endpoints stay without the user id.
+A user is erased in transactions of limited size. Each transaction deletes some notifications and deliveries, adjusts
+the counts, and sets a new epoch in the mailbox, which makes every open client load the inbox again. The last
+transaction deletes the mailbox and the user. The mailbox document serves as the lock: a concurrent send or mark is
+committed before or after a transaction, never during one. After a crash, the mailbox is smaller but consistent, and
+another call continues. The records of sends are kept with their counts. Webhook calls are kept without the user id.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from hub.status import captured, deliveries, receipts
 from hub.status.proof import with_proven_status
 from hub.webhooks import webhook_calls
 
-SCAN_TIMEOUT_S = 60.0  # a user's receipts have no index: they are kept for days only, and this is rare
+SCAN_TIMEOUT_S = 60.0  # no index serves this query: receipts are stored only for days, and the query is rare
 EXCLUDED_FIELDS = frozenset(
     {
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
@@ -42,7 +42,8 @@ EXCLUDED_FIELDS = frozenset(
 
 
 class UserData:
-    """`chunk`: the notifications that one transaction erases. `export_max`: the documents of each kind in an export."""
+    """Exports and erases users. `chunk` is the number of notifications that one transaction erases. `export_max` is the
+    maximum number of documents of each kind in an export."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class UserData:
 
     async def export(self, mailbox: str) -> str | None:
         """Return all stored data of a user as JSON, newest first, or None if the user does not exist. `complete` is
-        false if the limit of an export was reached. Secrets of devices are left out."""
+        false if the export exceeded a limit. Secrets of devices are omitted."""
         user = await self._database[users.COLLECTION].find_one({"_id": mailbox})
         if user is None:
             return None
@@ -89,7 +90,7 @@ class UserData:
         return await asyncio.to_thread(lambda: orjson.dumps(_exported(data), default=str).decode())
 
     async def erase(self, mailbox: str) -> bool:
-        """Erase a user. Return True if the user existed. Idempotent."""
+        """Erase a user. Return True if the user existed. The method is idempotent."""
         existed, complete = False, False
         while not complete:
             work = _EraseWork(self._database, self._inbox_data, mailbox, self._chunk)
@@ -100,7 +101,7 @@ class UserData:
                 change = MailboxChange(mailbox=mailbox, epoch=erased.epoch, first=0, last=0, events=(event,))
                 self._publisher.enqueue([change])
         about: Document = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox), "at": {"$lte": erased.at}}
-        # A send that was committed after the erasure belongs to a new user of this id, whose receipts are kept.
+        # A send that is committed after the erasure belongs to a new user with this id, whose receipts are kept.
         with pymongo.timeout(SCAN_TIMEOUT_S):
             about["notification_id"] = {"$nin": await self._inbox_data.list_ids(mailbox, self._chunk)}
             await self._database[receipts.COLLECTION].delete_many(about)
@@ -121,14 +122,15 @@ class UserData:
             return await self._inbox_data.export_notifications(mailbox, self._export_max + 1)
 
     async def _newest(self, collection: str, match: Document, order: str) -> list[Document]:
-        """Return one document more than an export may have, newest first."""
+        """Return documents, newest first, up to one more than an export may contain."""
         with pymongo.timeout(SCAN_TIMEOUT_S):
             docs = self._database[collection].find(match).sort(order, DESCENDING).limit(self._export_max + 1)
             return await docs.to_list()
 
 
 class _Erased(Struct, frozen=True):
-    """The result of one transaction. `existed`: something was erased. `complete`: nothing is left."""
+    """The result of one transaction. `existed` is True if something was erased. `complete` is True if nothing is
+    left."""
 
     existed: bool
     complete: bool
@@ -137,8 +139,8 @@ class _Erased(Struct, frozen=True):
 
 
 class _EraseWork:
-    """Erases up to `chunk` notifications and deliveries of a mailbox. The last one also erases the mailbox and the
-    user. It writes in the session itself, because a unit of work cannot delete a mailbox."""
+    """A transaction that erases up to `chunk` notifications and deliveries of a mailbox. The last one also erases the
+    mailbox and the user. It uses the session directly because a unit of work cannot delete a mailbox."""
 
     exclusive = True
     needs_recipients = False
@@ -172,15 +174,16 @@ class _EraseWork:
 
 
 def _exported_suppressions(stored: Any) -> Any:
-    """Return each suppressed address with its reason. Documents of other versions may have another type."""
+    """Return each suppressed address with its reason. In documents of other versions, the value may have another
+    type."""
     if not isinstance(stored, dict):
         return stored
     return [{"address": address, "reason": reason} for address, reason in stored.items()]
 
 
 def _exported(value: Any) -> Any:
-    """Return the value with the field names of the API, without internal fields and secrets. JSON texts are
-    embedded."""
+    """Return the value with the field names of the API, without internal fields and secrets. JSON texts are embedded as
+    values."""
     if isinstance(value, list):
         return [_exported(item) for item in value]
     if not isinstance(value, dict):
