@@ -1,1 +1,1 @@
-"""`hub bench`: measure a hub against minimal baselines. The results call the result of a baseline the "floor"."""
+"""`hub bench`: compare a hub with minimal baselines. In the results, the value of a baseline is called the "floor"."""

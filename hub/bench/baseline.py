@@ -1,10 +1,10 @@
-"""The baseline: the minimum that any hub must do, with the same server library.
+"""The baseline: the minimum work that any hub must do, with the same server library.
 
 `python -m hub.bench.baseline MONGO_URL REDIS_URL journaled|plain [FILE]`
 
-A POST inserts one document, publishes it and responds, without GraphQL, tokens, inboxes or transactions. With FILE, a
-POST sends the text of the file to every open WebSocket instead. Sockets speak enough `graphql-transport-ws` for the
-same load client.
+A POST request inserts one document, publishes it, and responds, without GraphQL, tokens, inboxes, or transactions. With
+FILE, a POST request sends the text of the file to every open WebSocket instead. Sockets implement enough of
+`graphql-transport-ws` for the same load client.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class BaselineApp:
 
 
 async def serve(mongo_url: str, redis_url: str, writes: str, file: str | None = None) -> None:
-    """Serve until SIGTERM."""
+    """Serve requests until SIGTERM."""
     journaled = writes == "journaled"
     concern = WriteConcern("majority", j=True) if journaled else WriteConcern(1, j=False)
     listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)

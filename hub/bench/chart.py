@@ -1,4 +1,4 @@
-"""The chart of a run as SVG: one bar per target, for light and dark pages."""
+"""The chart of a run as an SVG image with one bar per target, for light and dark pages."""
 
 from collections.abc import Sequence
 from html import escape
@@ -6,7 +6,7 @@ from html import escape
 from hub.bench.results import Figure, format_number
 
 WIDTH, LABEL, BAR, ROW, TOP = 860, 330, 330, 34, 46
-MAX_SCORE = 2.0  # the full bar is twice the target
+MAX_SCORE = 2.0  # a full bar is twice the target
 
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
@@ -22,7 +22,7 @@ STYLE = """
 
 
 def draw(figures: Sequence[Figure]) -> str:
-    """Return the SVG. The line marks the target; a bar that reaches it meets the target."""
+    """Return the SVG image. The line marks the target. A bar that reaches the line meets its target."""
     with_target = [figure for figure in figures if figure.target_met is not None and (figure.minimum or figure.maximum)]
     height = TOP + ROW * len(with_target) + 14
     target_x = LABEL + BAR / MAX_SCORE
@@ -53,7 +53,7 @@ def draw(figures: Sequence[Figure]) -> str:
 
 
 def _score(figure: Figure) -> float:
-    """Return 1 at the target, 2 if twice as good or better."""
+    """Return the length of a bar: 1 at the target, or 2 if the value is at least twice as good."""
     if figure.minimum is not None:
         return min(MAX_SCORE, figure.value / figure.minimum)
     assert figure.maximum is not None

@@ -1,7 +1,7 @@
-"""The benchmark environment: local servers, the process under test and the load client.
+"""The benchmark environment: local servers, the process under test, and the load client.
 
-The process under test runs alone on the first core. MongoDB, Redis and the load client share the second. Without a
-second core, nothing is pinned.
+The process under test runs alone on the first core. MongoDB, Redis, and the load client share the second core. Without
+a second core, no process is pinned.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.listen import raise_open_file_limit
 
 SECRET = "only-for-benchmarks-on-this-machine"  # noqa: S105 - used only within this run
-START_TIMEOUT_S = 180.0  # includes creating indexes over a million notifications
+START_TIMEOUT_S = 180.0  # includes the creation of indexes over a million notifications
 STOP_TIMEOUT_S = 10.0
 WARMUP_S = 2.0
 MB = 1e6
-IDLE_CPU_S = 0.02  # per half second; below it a process is idle
+IDLE_CPU_S = 0.02  # CPU time per half second below which a process is idle
 SETTLE_TIMEOUT_S = 60.0
 
 LoadResult = dict[str, Any]
 
 
 class BenchError(Exception):
-    """A measurement failed; the text says why."""
+    """A measurement failed. The text contains the reason."""
 
 
 class MeasuredProcess:
@@ -50,13 +50,13 @@ class MeasuredProcess:
 
     @property
     def memory_bytes(self) -> int:
-        """Resident memory."""
+        """The resident memory."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     @property
     def cpu_s(self) -> float:
-        """CPU time since its start."""
+        """The CPU time since the start of the process."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -71,7 +71,7 @@ class MeasuredProcess:
 
 
 class BenchEnvironment:
-    """The servers of one run, in a temporary folder."""
+    """The servers of one run with their temporary folder."""
 
     async def __aenter__(self) -> "BenchEnvironment":
         if sys.platform != "linux":
@@ -113,20 +113,20 @@ class BenchEnvironment:
 
     @asynccontextmanager
     async def hub(self, database: str, **settings: str) -> AsyncIterator[MeasuredProcess]:
-        """Run `hub serve`. Setting names have no HUB_ prefix."""
+        """Run `hub serve`. The names of settings are passed without the HUB_ prefix."""
         async with self._start_process("hub", "serve", environment=self._environment(database, settings)) as target:
             yield target
 
     @asynccontextmanager
     async def worker(self, database: str, *, null: bool = False, **settings: str) -> AsyncIterator[MeasuredProcess]:
-        """Run `hub work`; with `null`, its webhooks are not sent."""
+        """Run `hub work`. With `null`, webhooks are not sent."""
         arguments = ("hub.bench.null_worker",) if null else ("hub", "work")
         async with self._start_process(*arguments, environment=self._environment(database, settings)) as target:
             yield target
 
     @asynccontextmanager
     async def sink(self, delay_ms: int) -> AsyncIterator[int]:
-        """Run the webhook receiver on the servers' core. Yield its port."""
+        """Run the webhook receiver on the core of the servers. Yield its port."""
         async with self._start_process("hub.bench.sink", str(delay_ms), environment={}, on_first_core=False) as target:
             yield target.port
 
@@ -179,7 +179,7 @@ class BenchEnvironment:
 
     @asynccontextmanager
     async def idle(self, target: MeasuredProcess, **options: object) -> AsyncIterator[LoadResult]:
-        """Hold idle sockets open."""
+        """Keep idle sockets open."""
         process = await self._spawn_load("idle", target, options)
         assert process.stdout
         try:
@@ -210,7 +210,7 @@ class BenchEnvironment:
     async def _start_process(
         self, module: str, *arguments: str, environment: dict[str, str], on_first_core: bool = True
     ) -> AsyncIterator[MeasuredProcess]:
-        """Run a Python process on the first core. It logs its port in a JSON line, as the hub does."""
+        """Run a Python process on the first core. The process must log its port as JSON, as the hub does."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
         log = self.folder / f"{'-'.join([module, *arguments[:1]]).replace('/', '_')}.log"
         with log.open("wb") as out:
@@ -265,7 +265,7 @@ async def _terminate(process: Process) -> None:
 
 
 def _pin_to_second_core() -> list[int] | None:
-    """Pin this process and its children to the second core. Return all cores, or None if there is only one."""
+    """Pin this process and its child processes to the second core. Return all cores, or None if there is only one."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         return None

@@ -1,4 +1,4 @@
-// The load client of `hub bench`, compiled when it runs. A client in Python would be slower than the server it measures.
+// The load client of `hub bench`, compiled at run time. A Python client would be slower than the server under test.
 //
 //   load post     --request FILE --connections N --warm S --seconds S --users N
 //   load latency  --request FILE --connections N --tokens FILE --subscribe FILE --rate N --warm S --seconds S
@@ -38,7 +38,7 @@
 #define TITLE "\"title\":\""
 #define OFFSETS_MAX 4096
 #define OPENING_MAX 64          // simultaneous handshakes
-#define OPENED_PER_S 700        // subscription rate; a burst of them is not what is measured
+#define OPENED_PER_S 700        // subscriptions per second, to avoid a burst, which is not measured
 #define EVENTS_MAX 512
 #define INPUT_BYTES (4 << 20)   // of one message or one response, at most
 #define SECOND_NS 1000000000LL
@@ -80,7 +80,7 @@ static int opened, opening, lost;
 static int64_t opening_since_ns;
 
 static bool recording;
-static Sample waits;               // from request to response, or from request to socket
+static Sample waits;               // from a request to its response or to its arrival at a socket
 static long sent, responses, refused, received, skipped;
 static int64_t last_response_ns, first_message_ns, last_message_ns;
 static char input[INPUT_BYTES + 1], message[1 << 16];
@@ -310,7 +310,7 @@ static void take_text(Peer *socket, char *text, size_t length, int64_t at_ns) {
         opening--;
         opened++;
     } else if (!strncmp(type, "error\"", 6) && !recording && memmem(text, length, "UNAVAILABLE", 11)) {
-        subscribe(socket);  // retry, as any client does
+        subscribe(socket);  // retry, as every client does
     } else if (!strncmp(type, "ping\"", 5)) {
         send_frame(socket, TEXT, "{\"type\":\"pong\"}", 15);
     } else {

@@ -1,4 +1,4 @@
-"""`hub work` that sends no webhooks, to measure claiming and settling alone."""
+"""A `hub work` process that sends no webhooks, to measure only claiming and settling."""
 
 import uvloop
 

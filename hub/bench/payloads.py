@@ -10,8 +10,8 @@ from hub.model import Role
 
 TENANT = "bench"
 TOKEN_LIFETIME_S = 86_400.0
-USER_PLACEHOLDER = "######"  # the load client inserts the number of a user
-TIME_PLACEHOLDER = "@" * 19  # the load client inserts the time
+USER_PLACEHOLDER = "######"  # replaced by the load client with the number of a user
+TIME_PLACEHOLDER = "@" * 19  # replaced by the load client with the time
 TEXT = "x" * 120
 
 SEND = "mutation($input: SendInput!) { send(input: $input) { send { id } duplicate } }"
@@ -32,12 +32,12 @@ def operation(query: str, **variables: Any) -> bytes:
 
 
 def operation_id() -> str:
-    """Return an id as long as the ids of clients."""
+    """Return an id with the same length as ids of clients."""
     return f"{USER_PLACEHOLDER}00-0000-4000-8000-000000000000"
 
 
 def write_request(env: BenchEnvironment, name: str, body: bytes, user: str | None = None) -> object:
-    """Write a complete HTTP request as a service, or as `user`. Return its file."""
+    """Write a complete HTTP request that a service or `user` sends. Return the file."""
     token = sign_token(
         SECRET, user=user, tenant=TENANT, role=Role.USER if user else Role.SERVICE, expires_in_s=TOKEN_LIFETIME_S
     )
@@ -49,7 +49,7 @@ def write_request(env: BenchEnvironment, name: str, body: bytes, user: str | Non
 
 
 def write_subscribers(env: BenchEnvironment, count: int, name: str = "all", since: int = 0) -> dict[str, object]:
-    """Write the files for one socket per user, from number `since` on."""
+    """Write the files for one socket per user, starting with user number `since`."""
     users = [user_id(number) for number in range(since, since + count)]
     tokens = [
         sign_token(SECRET, user=user, tenant=TENANT, role=Role.USER, expires_in_s=TOKEN_LIFETIME_S) for user in users
@@ -62,7 +62,7 @@ def write_subscribers(env: BenchEnvironment, count: int, name: str = "all", sinc
 
 
 def event_message() -> bytes:
-    """Return a message with the exact length of the hub's."""
+    """Return a message with the same length as a message of the hub."""
     notification = {
         "id": "0" * 36,
         "title": TIME_PLACEHOLDER,

@@ -1,4 +1,4 @@
-"""The sizes and durations of a run."""
+"""The parameters of a run."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes and durations. `users` is for `send` and `latency`, `sockets` for `fanout` and `memory`."""
+    """The sizes and durations of a run. `send` and `latency` use `users`; `fanout` and `memory` use `sockets`."""
 
     seconds: float
     repeat: int
@@ -22,5 +22,5 @@ class Plan:
     progress: Callable[[str], None] = lambda _: None
 
     async def best(self, measure: Callable[[], Awaitable[T]], badness: Callable[[T], float]) -> T:
-        """Return the best of `repeat` results. Other load on the machine only makes results worse."""
+        """Return the best of `repeat` results, because other load on the machine only makes results worse."""
         return min([await measure() for _ in range(self.repeat)], key=badness)

@@ -1,4 +1,4 @@
-"""Requests over connections that are always busy."""
+"""The measurement of requests over connections that are always busy."""
 
 from dataclasses import dataclass
 

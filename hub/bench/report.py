@@ -1,4 +1,4 @@
-"""Run benchmarks and report the results: the table, `benchmarks.md` and its chart."""
+"""The run of benchmarks and the report of the results: the table, `benchmarks.md`, and its chart."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ from hub.bench.results import Figure, rows, table
 
 
 class Progress:
-    """Prints the current step. On a terminal it overwrites one line."""
+    """Prints the current step. On a terminal, the step is printed over the previous one."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -39,7 +39,7 @@ class Report:
     plan: Plan
     pinned: bool
     took_s: float
-    load: float  # average before the run
+    load: float  # load average before the run
     failures: Sequence[str] = ()
 
     def text(self) -> str:
@@ -95,7 +95,7 @@ async def run_benchmarks(names: Sequence[str], plan: Plan) -> Report:
         for name in names:
             try:
                 figures += await BENCHMARKS[name](env, plan)
-            except BenchError as error:  # the other benchmarks are still useful
+            except BenchError as error:  # the results of the other benchmarks are still useful
                 failures.append(f"{name} could not be measured: {error}")
         pinned = env.pinned
     plan.progress("")

@@ -1,4 +1,4 @@
-"""The results: figures with their target and floor."""
+"""The results, which are figures with a target and a floor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,14 +32,14 @@ class Figure:
 
     @property
     def target_met(self) -> bool | None:
-        """Return None without a target."""
+        """Return True if the value meets the target, or None without a target."""
         if self.minimum is not None:
             return self.value >= self.minimum
         return self.value <= self.maximum if self.maximum is not None else None
 
     @property
     def floor_ratio(self) -> float | None:
-        """Return the value relative to the floor: 1 is equal, 0.5 half as good."""
+        """Return the value relative to the floor. 1 means equal, and 0.5 means half as good."""
         if not self.floor or not self.value:
             return None
         return self.value / self.floor if self.unit.endswith("/s") else self.floor / self.value
@@ -49,7 +49,7 @@ HEADER = ("", "measured", "target", "", "p50 ms", "p99 ms", "RSS MB", "CPU us ea
 
 
 def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
-    """Return the cells of the table, header first."""
+    """Return the rows of the table. The first row is the header."""
     marks = {True: "ok", False: "MISSED", None: ""}
     head: list[tuple[str, ...]] = [HEADER]
     return head + [
@@ -70,7 +70,7 @@ def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
 
 
 def format_number(value: float | None) -> str:
-    """Format with three significant digits."""
+    """Format a number with three significant digits."""
     if value is None:
         return ""
     if abs(value) >= 100 or value == int(value):

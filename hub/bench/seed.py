@@ -1,4 +1,4 @@
-"""Initial data, written directly to MongoDB in the hub's format: one large mailbox, a full queue."""
+"""The initial data, which is written directly to MongoDB in the hub's format: one large mailbox and a full queue."""
 
 import secrets
 from base64 import b64encode
@@ -31,7 +31,7 @@ CATEGORIES = 10
 TENANTS = 10
 USERS = 1_000
 DEVICE = "0" * 36
-STATE_CYCLE = 100  # of 100 notifications: 1 new, 9 unread, 10 archived, the others read
+STATE_CYCLE = 100  # of 100 notifications, 1 is new, 9 are unread, 10 are archived, and the others are read
 
 
 def create_mailbox(mongo_url: str, database: str, mailbox: str, size: int, progress: Callable[[float], None]) -> None:
@@ -62,9 +62,9 @@ def create_mailbox(mongo_url: str, database: str, mailbox: str, size: int, progr
 
 
 def create_deliveries(mongo_url: str, database: str, count: int, url: str) -> list[tuple[str, str]]:
-    """Write deliveries to users' webhooks at `url` with their notifications, as after a commit.
+    """Write deliveries to users' webhooks at `url` and their notifications in the state after a commit.
 
-    Return the lane and id of each, to be put on the lanes.
+    Return the lane and id of each delivery. The caller must put them on the lanes.
     """
     client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
     now = datetime.now(UTC).replace(microsecond=0)

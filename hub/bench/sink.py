@@ -1,7 +1,7 @@
 """The webhook receiver: `python -m hub.bench.sink DELAY_MS`.
 
-A POST gets its response after the delay. GET returns the time from the creation of each notification to its arrival, in
-ms.
+A POST request receives its response after the delay. A GET request returns the time from the creation of each
+notification to its arrival, in milliseconds.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class Sink(asyncio.Protocol):
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # the transport of uvloop is not a subclass
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is not a subclass
 
     def data_received(self, data: bytes) -> None:
         self._read += data

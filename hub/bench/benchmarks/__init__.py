@@ -1,4 +1,4 @@
-"""The benchmarks, one module each. A benchmark starts new processes, measures and returns figures."""
+"""The benchmarks, with one module each. A benchmark starts new processes, measures them, and returns figures."""
 
 from collections.abc import Awaitable, Callable, Mapping
 

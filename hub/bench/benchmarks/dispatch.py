@@ -1,4 +1,4 @@
-"""`dispatch`: deliveries of one worker per second, and the time until a single delivery is called."""
+"""`dispatch`: the deliveries per second of one worker, and the time until the call of a single delivery."""
 
 import asyncio
 import functools
@@ -26,7 +26,7 @@ CONNECT_WEBHOOK = "mutation($to: String!) { connectWebhook(url: $to) { device { 
 
 
 async def run(env: BenchEnvironment, plan: Plan) -> list[Figure]:
-    """Measure deliveries per second of one worker, and the wait of one delivery on an idle hub."""
+    """Measure the deliveries per second of one worker, and the wait of a single delivery on an idle hub."""
     figures = []
     for name, delay_ms, minimum in (
         ("into nothing", None, 3500),
@@ -73,7 +73,7 @@ class _DrainResult:
 
 
 async def _measure_drain(env: BenchEnvironment, plan: Plan, delay_ms: int | None) -> _DrainResult:
-    """Measure a worker that empties a full queue. The first tenth does not count."""
+    """Measure a worker that empties a full queue. The first tenth is not measured."""
     database = f"dispatch-{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         port = 1 if delay_ms is None else await stack.enter_async_context(env.sink(delay_ms))
@@ -83,7 +83,7 @@ async def _measure_drain(env: BenchEnvironment, plan: Plan, delay_ms: int | None
             lanes = Lanes(redis, f"{database}:", plan.deliveries)
             for start in range(0, len(queued), ENQUEUE_BATCH_SIZE):
                 await lanes.put(queued[start : start + ENQUEUE_BATCH_SIZE])
-            await lanes.mark_restored("deliveries")  # Redis has lost nothing
+            await lanes.mark_restored("deliveries")  # Redis has lost no data
         worker = await stack.enter_async_context(
             env.worker(database, null=delay_ms is None, egress_allow="127.0.0.0/8", delivery_concurrency="250")
         )
@@ -92,7 +92,7 @@ async def _measure_drain(env: BenchEnvironment, plan: Plan, delay_ms: int | None
         while pending := await client[database].deliveries.count_documents({"due_at": {"$exists": True}}):
             if not started_at and pending < plan.deliveries * 0.9:
                 started_at, cpu_s, measured = time.perf_counter(), worker.cpu_s, pending
-            await asyncio.sleep(0.05 if pending < plan.deliveries / 10 else 0.5)  # each count costs MongoDB time
+            await asyncio.sleep(0.05 if pending < plan.deliveries / 10 else 0.5)  # each count uses time of MongoDB
         took_s = time.perf_counter() - started_at
         sent = await client[database].deliveries.count_documents({"status": {"$in": ["SENT", "DELIVERED"]}})
         if sent != plan.deliveries:
@@ -102,7 +102,7 @@ async def _measure_drain(env: BenchEnvironment, plan: Plan, delay_ms: int | None
 
 
 async def _measure_waits(env: BenchEnvironment, plan: Plan) -> list[float]:
-    """Return the sorted waits from the creation of a notification to its webhook call, in ms."""
+    """Return the times from the creation of each notification to its webhook call, in milliseconds, sorted."""
     database = f"waits-{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(env.sink(0))

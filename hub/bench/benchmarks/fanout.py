@@ -7,7 +7,7 @@ from hub.bench.results import Figure
 
 
 async def run(env: BenchEnvironment, plan: Plan) -> list[Figure]:
-    """Measure one send to all users with a socket. The baseline writes the same bytes to the same number of sockets."""
+    """Measure one send to all users with a socket. The baseline writes the same bytes to equally many sockets."""
     users = [user_id(number) for number in range(plan.sockets)]
     request = write_request(env, "all", operation(SEND, input=send_input(*users)))
     sockets = write_subscribers(env, plan.sockets)

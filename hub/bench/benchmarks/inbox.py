@@ -14,7 +14,7 @@ from hub.inbox.state import VIEWS
 from hub.model import InboxView, mailbox_of
 from hub.platform.connections import Mongo
 
-DIRECT_READS = 2000  # pages read without the hub, for the floor
+DIRECT_READS = 2000  # pages that are read without the hub, for the floor
 INBOX_QUERY = (
     "{ inbox(first: 20) { unread unseen position pageInfo { hasNextPage endCursor } "
     "nodes { id title body category priority createdAt seenAt readAt } } }"
@@ -22,7 +22,7 @@ INBOX_QUERY = (
 
 
 async def run(env: BenchEnvironment, plan: Plan) -> list[Figure]:
-    """Measure a page of 20 and the counts of one large mailbox, one request after another."""
+    """Measure requests for a page of 20 and the counts of one large mailbox, one after another."""
     mailbox = mailbox_of(TENANT, user_id(0))
     started_at = time.monotonic()
 
@@ -82,7 +82,7 @@ async def _explain_page(env: BenchEnvironment, client: Mongo, hub: MeasuredProce
 
 
 def _stages(explained: Any) -> Iterator[str]:
-    """Yield the stages of the winning plan at any depth."""
+    """Yield the stages of the winning plan at all levels."""
     if isinstance(explained, list):
         for part in explained:
             yield from _stages(part)
@@ -97,7 +97,7 @@ def _stages(explained: Any) -> Iterator[str]:
 
 
 async def _read_directly(client: Mongo, mailbox: str) -> float:
-    """Return the p99 of the two reads of a page, in ms."""
+    """Return the 99th percentile of the two reads of a page, in milliseconds."""
     database = client["inbox"]
     filter = {"mailbox": mailbox, "state": {"$in": [state.value for state in VIEWS[InboxView.ACTIVE]]}}
     took_ms = []

@@ -31,7 +31,8 @@ async def run(env: BenchEnvironment, plan: Plan) -> list[Figure]:
 async def _measure_idle(
     env: BenchEnvironment, target: MeasuredProcess, sockets: dict[str, object], count: int
 ) -> tuple[float, float]:
-    """Return bytes per socket and the total memory in MB. Some sockets are opened first, to exclude shared memory."""
+    """Return the bytes per socket and the total memory in MB. To exclude shared memory, some sockets are opened
+    first."""
     first = write_subscribers(env, count // 10, "first", since=count)
     async with env.idle(target, **first):
         await target.settle()

@@ -8,12 +8,12 @@ from hub.bench.results import Figure
 
 CONNECTIONS = 64
 BATCH_CONNECTIONS = 8
-SENDS_PER_BATCH = 100  # sends in one sendMany
+SENDS_PER_BATCH = 100  # sends per sendMany call
 SEND_MANY = "mutation($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } duplicate } }"
 
 
 async def run(env: BenchEnvironment, plan: Plan) -> list[Figure]:
-    """Measure sends to one user each over 64 connections."""
+    """Measure sends with one recipient each over 64 connections."""
     single = write_request(env, "send", operation(SEND, input=send_input()))
     batch = write_request(env, "many", operation(SEND_MANY, inputs=[send_input() for _ in range(SENDS_PER_BATCH)]))
     async with env.hub("send") as hub:
