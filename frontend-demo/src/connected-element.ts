@@ -1,4 +1,4 @@
-/** The base class of the elements that talk to the hub: token, connection and language. */
+/** The base class of the elements that connect to the hub, with their token, connection, and language. */
 import { LitElement, type PropertyDeclarations, type PropertyValues } from "lit";
 import { join, type GetToken, type HubConnection, type Status } from "./client/connection";
 import { userOf } from "./client/token";
@@ -9,8 +9,8 @@ import { followPageLanguage } from "./page";
  * Attributes: `endpoint` (default: `/graphql` on the origin of this script), `token`, `locale`. Property: `getToken`,
  * used instead of `token` if set.
  *
- * The element joins the page's connection when it is on the page and has a token, and leaves it when one of them is
- * gone. Moving it within the page keeps the connection.
+ * The element joins the page's connection when it is on the page and has a token. It leaves the connection when it is
+ * removed or has no token. If the element is moved within the page, it keeps the connection.
  */
 export abstract class ConnectedElement<Messages extends Catalog> extends LitElement {
   static override properties: PropertyDeclarations = {
@@ -25,10 +25,10 @@ export abstract class ConnectedElement<Messages extends Catalog> extends LitElem
   declare getToken: GetToken | null | undefined;
   declare locale: string | null | undefined;
 
-  /** The connection, while it can be used: see `keepsRefusedConnection`. */
+  /** The connection while it can be used (see `keepsRefusedConnection`). */
   protected hub: HubConnection | undefined;
   protected i18n: I18n<Messages> = this.createI18n();
-  /** Set this to handle a refused token in the element instead of disconnecting it. */
+  /** If true, the element handles a refused token and is not disconnected. */
   protected readonly keepsRefusedConnection: boolean = false;
   #joined: HubConnection | undefined;
   #joining: AbortController | undefined;
@@ -37,22 +37,22 @@ export abstract class ConnectedElement<Messages extends Catalog> extends LitElem
   /** Called with a new connection. */
   protected abstract onConnect(hub: HubConnection): void;
 
-  /** Called when the connection is no longer used. `forget`: the user has changed or signed out; remove their data. */
+  /** Called when the connection is no longer used. If `forget` is true (sign-out or another user), remove the data. */
   protected abstract onDisconnect(forget: boolean): void;
 
   protected abstract createI18n(): I18n<Messages>;
 
-  /** Request a new token now, instead of when the current one expires. */
+  /** Request a new token now, before the current token expires. */
   refresh(): void {
     this.#joined?.refresh();
   }
 
-  /** The status of the connection; `refused` also without a token. */
+  /** The status of the connection. Without a token, the status is `refused`. */
   protected get status(): Status {
     return this.#joined?.status ?? (this.#hasToken ? "connecting" : "refused");
   }
 
-  /** The current time in milliseconds, by the hub's clock if it is known. */
+  /** The current time in milliseconds, on the hub's clock if its time is available. */
   protected now(): number {
     return this.hub?.now() ?? Date.now();
   }
@@ -73,7 +73,7 @@ export abstract class ConnectedElement<Messages extends Catalog> extends LitElem
     if (changed.has("locale")) this.i18n = this.createI18n();
     if (!this.isConnected) return;
     const isOtherUser = !this.getToken && !!this.token && !!this.#joined && userOf(this.token) !== this.#joined.user;
-    // Some pages create a getToken function at each rendering: replacing one by another changes nothing.
+    // Some pages create a new getToken function on each render, so replacing one with another changes nothing.
     const getTokenToggled = changed.has("getToken") && !(changed.get("getToken") && this.getToken);
     if (isOtherUser) this.#leave(true);
     if (changed.has("endpoint") || this.#hasToken !== !!this.#joining) void this.rejoin();

@@ -1,4 +1,4 @@
-/** Texts, plurals, numbers and times in one language. */
+/** Texts, plurals, numbers, and times in one language. */
 
 /** One text per CLDR plural category of the language. */
 export type PluralForms = Partial<Record<Intl.LDMLPluralRule, string>> & { other: string };
@@ -10,9 +10,9 @@ export type TextKey<Messages> = { [Key in keyof Messages]: Messages[Key] extends
 type PluralKey<Messages> = Exclude<keyof Messages, TextKey<Messages>>;
 
 interface Options<Messages> {
-  /** Texts that replace those of the catalog: an app's own tone, or a translation that is not included. */
+  /** Texts that replace texts of the catalog, for another tone or a language that is not included. */
   overrides?: Partial<Messages>;
-  /** `short` writes "5 min. ago", `long` "5 minutes ago". */
+  /** `short` formats "5 min. ago", and `long` formats "5 minutes ago". */
   relativeTime?: "short" | "long";
 }
 
@@ -33,8 +33,8 @@ export class I18n<Messages extends Catalog> {
   readonly #time: Intl.DateTimeFormat;
 
   /**
-   * `catalogs` by language; `locale` is a BCP 47 tag. A language without a catalog becomes English throughout, unless
-   * there are overrides: English texts with the plurals and dates of another language would be wrong.
+   * `catalogs` are the texts by language. `locale` is a BCP 47 tag. For a language without a catalog and overrides,
+   * everything is English, because English texts with plurals and dates of another language would be wrong.
    */
   constructor(
     catalogs: { en: Messages } & Record<string, Messages>,
@@ -60,18 +60,18 @@ export class I18n<Messages extends Catalog> {
     this.#time = new Intl.DateTimeFormat(this.locale, { hour: "numeric", minute: "2-digit" });
   }
 
-  /** Return a text with its `{placeholders}` filled. */
+  /** Return a text with values in place of its `{placeholders}`. */
   t(key: TextKey<Messages>, values: Record<string, string> = {}): string {
     return (this.#messages[key] as string).replace(/\{(\w+)\}/g, (placeholder, name: string) => values[name] ?? placeholder);
   }
 
-  /** Return the form of a plural text for `n`. */
+  /** Return the plural form of a text for `n`. */
   plural(key: PluralKey<Messages>, n: number): string {
     const forms = this.#messages[key] as PluralForms;
     return (forms[this.#plural.select(n)] ?? forms.other).replace("{n}", this.number(n));
   }
 
-  /** Return the text of an enum value of the API. A value without a text is newer than this script: it is shown in lower case. */
+  /** Return the text of an enum value. A value without a text, which a newer hub may return, is shown in lowercase. */
   label(code: string): string {
     return Object.hasOwn(this.#messages, code) ? (this.#messages[code] as string) : code.toLowerCase().replaceAll("_", " ");
   }
@@ -80,7 +80,7 @@ export class I18n<Messages extends Catalog> {
     return this.#number.format(n);
   }
 
-  /** Format a time in the past: "just now", "5 min. ago", "yesterday", after a week the date. `now` in milliseconds. */
+  /** Format a past time: "just now", "5 min. ago", "yesterday", or the date after a week. `now` is in milliseconds. */
   ago(at: string, now: number): string {
     const passed = (now - Date.parse(at)) / 1_000;
     if (passed >= WEEK_S) return this.#date.format(Date.parse(at));
@@ -88,7 +88,7 @@ export class I18n<Messages extends Catalog> {
     return this.#messages.justNow;
   }
 
-  /** Format a time in the future: the time today, the weekday and time within a week, later the date. */
+  /** Format a future time: today as the time, within a week as the weekday and time, and later as the date. */
   when(at: string, now: number): string {
     const then = new Date(at);
     if (then.toDateString() === new Date(now).toDateString()) return this.#time.format(then);

@@ -1,4 +1,4 @@
-/** The exports of `/inbox.js`: `<hub-inbox>`, and its connection for other scripts of the page. */
+/** The exports of `/inbox.js`: `<hub-inbox>` and its connection, for other scripts on the page. */
 export { HubInbox } from "./inbox/hub-inbox";
 export { HubError, join, type GetToken, type HubConnection, type Sink, type Status } from "./client/connection";
 export type { Item } from "./client/inbox";

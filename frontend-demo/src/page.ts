@@ -1,8 +1,8 @@
-/** Access to the page around the elements. */
+/** Access to the page that contains the elements. */
 
 /**
- * Register an element unless its name is taken. A page may load a script twice, under two addresses (`/inbox.js` and
- * `/inbox.js?v=1`): the first copy is used.
+ * Register an element unless its name is already registered. If a page loads a script under two URLs, such as
+ * `/inbox.js` and `/inbox.js?v=1`, the first copy is used.
  */
 export function define(name: string, element: CustomElementConstructor): void {
   if (!customElements.get(name)) customElements.define(name, element);
@@ -11,7 +11,7 @@ export function define(name: string, element: CustomElementConstructor): void {
 /** Return the page's language, or the browser's if the page has none. */
 export const pageLocale = (): string => document.documentElement.lang || navigator.language;
 
-/** Call `onChange` whenever the page's `lang` attribute changes. Return a function that stops it. */
+/** Call `onChange` when the page's `lang` attribute changes. Return a function that stops the calls. */
 export function followPageLanguage(onChange: () => void): () => void {
   const observer = new MutationObserver(onChange);
   observer.observe(document.documentElement, { attributeFilter: ["lang"] });

@@ -1,8 +1,8 @@
-/** Retry delays, and waits that end early when the page becomes active. */
+/** Retry delays and waits that end early when the page becomes active. */
 
 const RETRY_MAX_MS = 30_000;
 
-/** Return a random delay in milliseconds, up to `base` doubled with each attempt. */
+/** Return a random delay in milliseconds. The maximum is `base`, which doubles with each attempt. */
 export const jitter = (attempt: number, base: number): number => Math.random() * Math.min(RETRY_MAX_MS, base * 2 ** attempt);
 
 /** Waits that end early when the page becomes visible or the network returns. */
@@ -27,7 +27,7 @@ export class WakeableTimer {
     if (document.visibilityState !== "hidden") this.wake();
   };
 
-  /** End all waits, also on a hidden page. */
+  /** End all waits, even if the page is hidden. */
   wake(): void {
     for (const resume of this.#waits) resume();
     this.#onWake?.();

@@ -1,11 +1,11 @@
 /**
- * One WebSocket to the hub, shared by all elements of a page that have the same endpoint and user.
+ * One WebSocket to the hub, which all elements of a page with the same endpoint and user share.
  *
- * - It is open while at least one element has joined it.
- * - It reconnects: with jitter after a loss, at once when the page becomes active, and with a new token when the current
- *   one was refused or is about to expire.
- * - Operations outlive a socket: an interrupted operation is sent again on the next one. Mutations must therefore be safe
- *   to repeat.
+ * - The connection is open while at least one element has joined it.
+ * - The connection reconnects with jitter after a loss, immediately when the page becomes active, and with a new token
+ *   when the current token was refused or is about to expire.
+ * - Operations outlive a socket: an interrupted operation is sent again on the next socket. Therefore mutations must be
+ *   idempotent.
  */
 import { createClient, type Client } from "graphql-ws";
 import type { TadaDocumentNode } from "gql.tada";
@@ -16,12 +16,12 @@ import { claims, userOf, type GetToken } from "./token";
 export { HubError };
 export type { GetToken };
 
-/** `refused`: the hub refused the token, and there is no other token yet. */
+/** `refused`: the hub refused the token, and no other token is available yet. */
 export type Status = "connecting" | "live" | "offline" | "refused";
 
 export interface Sink<Result> {
   next(result: Result): void;
-  /** The operation failed with an error that a repetition would not solve. */
+  /** The operation failed with an error for which a retry would not succeed. */
   error(error: HubError): void;
   /** The hub completed the operation. */
   complete(): void;
@@ -41,13 +41,13 @@ const UNUSED = 1000; // no operation is left
 const RESTARTS = [1012, 1013];
 const FORBIDDEN = 4403;
 
-/** All copies of this script on a page share connections. The number changes when versions become incompatible. */
+/** All copies of this script on a page share connections. The number changes with each incompatible version. */
 const CONNECTIONS = Symbol.for("notification-hub.connections.1");
 const connections = ((globalThis as { [CONNECTIONS]?: Map<string, HubConnection> })[CONNECTIONS] ??= new Map());
 
 /**
- * Return the page's connection to the endpoint for the user of the token. Waits until `getToken` returns a token. Call
- * `hub.leave(getToken)` when it is no longer needed.
+ * Return the page's connection to the endpoint for the user of the token. Wait until `getToken` returns a token. Call
+ * `hub.leave(getToken)` when the connection is no longer required.
  */
 export async function join(endpoint: string, getToken: GetToken, signal?: AbortSignal): Promise<HubConnection> {
   const url = new URL(endpoint, location.href);
@@ -76,12 +76,12 @@ export async function join(endpoint: string, getToken: GetToken, signal?: AbortS
 }
 
 /**
- * Dispatches `status` when the status changes, and `user` when `getToken` returns a token of another user: leave the
- * connection then, and join again.
+ * Dispatches `status` when the status changes, and `user` when `getToken` returns a token of another user. After
+ * `user`, leave the connection and join again.
  */
 export class HubConnection extends EventTarget {
   readonly endpoint: string;
-  /** `tenant/user`, from the token. */
+  /** `tenant/user` in the token. */
   readonly user: string;
   status: Status = "connecting";
 
@@ -144,7 +144,7 @@ export class HubConnection extends EventTarget {
     void Promise.resolve(this.#client.dispose()).catch(() => {}); // rejects if it was about to connect
   }
 
-  /** Return the current time in milliseconds, by the hub's clock once connected. */
+  /** Return the current time in milliseconds, on the hub's clock after the first connection. */
   now(): number {
     return Date.now() + this.#clockOffsetMs;
   }
@@ -155,7 +155,7 @@ export class HubConnection extends EventTarget {
     else this.#timer.wake();
   }
 
-  /** Return one result. Waits for the connection without a limit. Rejects with HubError. */
+  /** Return one result. Waits for the connection without a time limit. Rejects with HubError. */
   async query<Result, Variables>(
     document: TadaDocumentNode<Result, Variables>,
     variables?: Variables,
@@ -176,7 +176,7 @@ export class HubConnection extends EventTarget {
     });
   }
 
-  /** Like `query`, but repeated after transient errors. */
+  /** Like `query`, but retried after transient errors. */
   async mutate<Result, Variables>(
     document: TadaDocumentNode<Result, Variables>,
     variables?: Variables,
@@ -192,12 +192,12 @@ export class HubConnection extends EventTarget {
     }
   }
 
-  /** True if there is a token that `post` can use. */
+  /** True if a token is available for `post`. */
   get signedIn(): boolean {
     return this.#token !== "";
   }
 
-  /** Send a mutation that survives the end of the page. Rejects if it fails while the page is still there. */
+  /** Send a mutation in a request that outlives the page. Rejects if the request fails while the page is open. */
   async post<Result, Variables>(document: TadaDocumentNode<Result, Variables>, variables?: Variables): Promise<void> {
     await fetch(this.endpoint.replace("ws", "http"), {
       method: "POST",
@@ -208,8 +208,8 @@ export class HubConnection extends EventTarget {
   }
 
   /**
-   * Receive results over any number of sockets. `variables` are read again for each socket: use a getter that returns the
-   * last cursor. Returns a function that ends the subscription.
+   * Receive results over any number of sockets. `variables` are read again for each socket, so use a getter that
+   * returns the last cursor. Returns a function that ends the subscription.
    */
   subscribe<Result, Variables>(
     document: TadaDocumentNode<Result, Variables>,
@@ -264,7 +264,7 @@ export class HubConnection extends EventTarget {
               ended = true;
               return sink.error(toHubError(error));
             }
-            // The client library gave up: it considers this close code final.
+            // The client library does not reconnect after this close code.
             await this.#timer.sleep(jitter(attempt, RETRY_BASE_MS));
             if (!ended) start(attempt + 1);
           },
@@ -282,7 +282,7 @@ export class HubConnection extends EventTarget {
     };
   }
 
-  /** Get a token that was not refused, then return the URL. Must not throw, because the client library would hang. */
+  /** Get a token that was not refused, and return the URL. Must not throw, because the client library would hang. */
   async #prepare(): Promise<string> {
     for (let attempt = 0; ; attempt++) {
       if (!this.#members.length) return new Promise(() => {}); // all elements have left
@@ -317,7 +317,7 @@ export class HubConnection extends EventTarget {
     await this.#timer.sleep(jitter(attempt, base));
   }
 
-  /** The acknowledgment contains the hub's time; assume that it is from the middle of the exchange. */
+  /** The acknowledgment contains the hub's time. It is assumed to be the time in the middle of the exchange. */
   #synchronizeClock(payload: unknown): void {
     const { serverTime } = (payload ?? {}) as { serverTime?: string };
     const at = Date.parse(serverTime ?? "");
@@ -354,7 +354,7 @@ export class HubConnection extends EventTarget {
     if (code !== RENEW && code !== UNUSED) this.#setStatus("offline");
   }
 
-  /** Reconnect with a new token if there is one. */
+  /** Reconnect with a new token if one is available. */
   async #renew(): Promise<void> {
     const socket = this.#socket;
     try {
@@ -368,12 +368,12 @@ export class HubConnection extends EventTarget {
     }
   }
 
-  /** Ask the element that joined last. */
+  /** Return the token of the element that joined last. */
   #requestToken(refused?: string): string | Promise<string> {
     return this.#members.at(-1)?.(refused) ?? "";
   }
 
-  /** Check the socket: after sleep it may be dead without an event. */
+  /** Check the socket, because after sleep it may be dead without an event. */
   readonly #probe = (): void => {
     if (this.#socket?.readyState !== WebSocket.OPEN) return;
     this.#socket.send('{"type":"ping"}');

@@ -1,11 +1,11 @@
-/** Shares marks between the tabs of one browser, and stores the newest page of the inbox for the next visit. */
+/** Share marks between the tabs of a browser, and store the newest page of the inbox for the next visit. */
 import type { Mark } from "./optimistic-marks";
 import type { Item } from "./operations";
 
-/** A mark was made, confirmed by the hub, or discarded; the last two by key. */
+/** A message about a mark that was made, confirmed by the hub, or discarded. The last two contain only the key. */
 export type TabMessage = { made: Mark } | { confirmed: string } | { discarded: string };
 
-/** The newest page of the inbox, with its counts. */
+/** The newest page of the inbox with the counts. */
 export interface Snapshot {
   items: Item[];
   unread: number;
@@ -15,7 +15,7 @@ export interface Snapshot {
 const FORMAT = 4; // of messages and snapshots: another number keeps versions of this script apart
 const SNAPSHOT_TTL_MS = 7 * 24 * 3_600_000;
 
-/** One channel and one local-storage key per endpoint and user. */
+/** Uses one channel and one local storage key per endpoint and user. */
 export class CrossTab {
   readonly #name: string;
   readonly #channel: BroadcastChannel;
@@ -44,7 +44,7 @@ export class CrossTab {
       const stored = JSON.parse(localStorage.getItem(this.#name) ?? "null") as (Snapshot & { at: number }) | null;
       if (stored && Date.now() - stored.at < SNAPSHOT_TTL_MS && Array.isArray(stored.items)) return stored;
     } catch {
-      // Unreadable: removed below.
+      // The data cannot be read and is removed below.
     }
     this.remove();
     return undefined;
@@ -54,7 +54,7 @@ export class CrossTab {
     try {
       localStorage.removeItem(this.#name);
     } catch {
-      // Storage is blocked: nothing is stored.
+      // Storage is blocked, so nothing is stored.
     }
   }
 

@@ -2,7 +2,7 @@
 
 const TRANSIENT = ["UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"];
 
-/** An error of the GraphQL API; `code` is its `extensions.code`. */
+/** An error of the GraphQL API. `code` is the value of `extensions.code`. */
 export class HubError extends Error {
   readonly code: string;
 

@@ -1,4 +1,4 @@
-/** GraphQL operations as strings. Their types are inferred from `schema.graphql` and cost nothing at run time. */
+/** GraphQL operations as strings. Their types are inferred from `schema.graphql`, without any cost at run time. */
 import type { initGraphQLTada } from "gql.tada";
 import type { introspection } from "../schema";
 
@@ -10,6 +10,6 @@ type Schema = {
   scalars: { DateTime: string; Duration: string; Cursor: string; JSON: unknown };
 };
 
-/** Return the operation's text followed by the fragments that it uses. `@_unmask` only affects types and is removed. */
+/** Return the operation's text with the fragments that it uses. `@_unmask` affects only types and is removed. */
 export const graphql = ((text: string, fragments: string[] = []) =>
   [text, ...fragments].join("\n").replaceAll("@_unmask", "")) as unknown as initGraphQLTada<Schema>;

@@ -1,9 +1,9 @@
 /**
- * The inbox of one user, as this page shows it.
+ * The inbox of one user as this page shows it.
  *
- * The items that the hub sent are kept apart from marks that the hub has not confirmed. The shown items are computed by
- * applying the marks to them. Rolling back a refused mark means discarding it. Only loaded pages and the feed change
- * items. After a lost connection the feed continues from the last cursor.
+ * Items from the hub are stored separately from marks that the hub has not confirmed. The displayed items are computed
+ * by applying the marks to the items. To roll back a refused mark, the mark is discarded. Only loaded pages and the
+ * feed change items. After the connection was lost, the feed resumes at the last cursor.
  */
 import { SystemNotifications } from "../push/system-notifications";
 import { HubError, type HubConnection } from "./connection";
@@ -24,7 +24,7 @@ const FOREIGN_MARK_TTL_MS = 60_000; // the tab that made it may be closed
 
 interface List {
   state: "new" | "loading" | "ready" | "failed";
-  /** The lowest sort key that is listed. Below it, items may be missing. */
+  /** The lowest sort key that is listed. Items with a lower key may be missing. */
   floor: number;
   after: string | null;
   more: boolean;
@@ -36,11 +36,11 @@ const emptyLists = (): Record<View, List> => {
 };
 
 /**
- * Dispatches `change` when anything shown may have changed, `arrived` with each new item, and `refused` with a mark that
- * was rolled back and the hub's error.
+ * Dispatches `change` when the displayed state may have changed, `arrived` with each new item, and `refused` with each
+ * mark that was rolled back and the hub's error.
  */
 export class Inbox extends EventTarget {
-  /** True if the token is valid but has no inbox, such as a service token. Shown like a signed-out user. */
+  /** True if a valid token has no inbox, such as a service token. The display is the same as when signed out. */
   forbidden = false;
   readonly #hub: HubConnection;
   readonly #tabs: CrossTab;
@@ -91,7 +91,7 @@ export class Inbox extends EventTarget {
     this.#tabs.close();
   }
 
-  /** Remove all data of the user, also from storage. */
+  /** Remove all data of the user from memory and storage. */
   forget(): void {
     this.#generation++;
     this.#stop();
@@ -119,7 +119,7 @@ export class Inbox extends EventTarget {
     return countWithMarks(this.#unseen, "unseen", this.#items, [...this.#marks.values()]);
   }
 
-  /** Return the items of a view, newest first, as far down as pages were loaded without gaps. */
+  /** Return the items of a view, newest first, down to the first gap between loaded pages. */
   items(view: View): Item[] {
     const { floor } = this.#lists[view];
     const found: Item[] = [];
@@ -147,7 +147,7 @@ export class Inbox extends EventTarget {
     if (["new", "failed"].includes(this.#lists[view].state)) void this.more(view);
   }
 
-  /** Load the first page, or one more. */
+  /** Load the first page or the next one. */
   async more(view: View): Promise<void> {
     if (!this.#cursor) return this.#lists.ACTIVE.state === "failed" ? this.#load() : undefined;
     const list = this.#lists[view];
@@ -163,7 +163,7 @@ export class Inbox extends EventTarget {
     this.#changed();
   }
 
-  /** Return false if a bulk event arrived meanwhile and the page may be outdated. */
+  /** Return false if a bulk event arrived in the meantime, so the page may be outdated. */
   async #loadPage(view: View, list: List, first = PAGE_SIZE): Promise<boolean> {
     const [generation, events] = [this.#generation, this.#events];
     const { inbox: page } = await this.#hub.query(InboxPage, { view, first, after: list.after });
@@ -183,7 +183,7 @@ export class Inbox extends EventTarget {
     return true;
   }
 
-  /** Load the newest page and subscribe to the feed from there. Items stay on screen until they are replaced. */
+  /** Load the newest page and subscribe to the feed at its position. Items are displayed until they are replaced. */
   async #load(): Promise<void> {
     const generation = ++this.#generation;
     const shown = this.items("ACTIVE").length;
@@ -279,7 +279,7 @@ export class Inbox extends EventTarget {
 
   // ------------------------------------------------------------ marks
 
-  /** Show a mark at once in all tabs of this browser. Marks are sent to the hub one after the other. */
+  /** Show a mark immediately in all tabs of this browser. Marks are sent to the hub one after the other. */
   mark(verb: Verb, ids: string[] = [], until?: string): void {
     const key = `${Date.now()} ${Math.random()}`;
     const mark: Mark = { key, verb, ids, at: new Date(this.now).toISOString(), until, unread: 0, unseen: 0 };
@@ -349,7 +349,7 @@ export class Inbox extends EventTarget {
     }
   };
 
-  /** Send pending marks by requests that outlive the page. */
+  /** Send pending marks in requests that outlive the page. */
   readonly #flushOnUnload = async (): Promise<void> => {
     this.#persist();
     if (!this.#hub.signedIn) return;

@@ -1,4 +1,4 @@
-/** GraphQL mutations for marks: read, archive, snooze and so on. */
+/** The GraphQL mutations for marks, such as read, archive, and snooze. */
 import type { TadaDocumentNode } from "gql.tada";
 import type { Verb } from "./optimistic-marks";
 import { AllRead, AllSeen, byIds, Snooze } from "./operations";

@@ -50,14 +50,14 @@ export const InboxFeed = graphql(
 );
 export type InboxEvent = ResultOf<typeof InboxFeed>["inbox"];
 
-// The feed delivers the changed notifications, so mutations only return how many changed.
+// The feed delivers the changed notifications, so mutations return only their number.
 export const Snooze = graphql(
   `mutation Snooze($ids: [ID!]!, $until: DateTime!) { snooze(ids: $ids, until: $until) { changed } }`,
 );
 export const AllSeen = graphql(`mutation AllSeen { markAllSeen { changed } }`);
 export const AllRead = graphql(`mutation AllRead { markAllRead { changed } }`);
 
-/** Mutations whose only argument is `ids`. */
+/** The mutations whose only argument is `ids`. */
 export const byIds = {
   markRead: graphql(`mutation MarkRead($ids: [ID!]!) { markRead(ids: $ids) { changed } }`),
   markUnread: graphql(`mutation MarkUnread($ids: [ID!]!) { markUnread(ids: $ids) { changed } }`),

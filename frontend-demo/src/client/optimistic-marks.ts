@@ -1,21 +1,21 @@
-/** The effect of each mark on a notification, as the hub will apply it, to show it before the hub has responded. */
+/** The effects of marks on notifications, which are shown before the hub responds. */
 import type { byIds, InboxEvent, Item } from "./operations";
 
 export type Verb = keyof typeof byIds | "snooze" | "markAllSeen" | "markAllRead";
 export type View = "ACTIVE" | "UNREAD" | "SNOOZED" | "ARCHIVED";
 
-/** A mark of this or another tab that the feed has not delivered yet. */
+/** A mark from this tab or another tab that the feed has not yet delivered. */
 export interface Mark {
   key: string;
   verb: Verb;
-  /** The notifications it applies to. For "mark all" each tab fills in those that it has loaded. */
+  /** The notifications that the mark applies to. For "mark all", each tab adds the notifications that it has loaded. */
   ids: string[];
   at: string;
   until?: string;
-  /** For "mark all": how many notifications that are not loaded it removes from each count. */
+  /** For "mark all", the number of notifications that are not loaded and that the mark removes from each count. */
   unread: number;
   unseen: number;
-  /** The generation of the inbox in which a tab added it. */
+  /** The generation of the inbox in which a tab added the mark. */
   generation?: number;
 }
 
@@ -31,7 +31,7 @@ export const views: Record<View, (item: Item) => boolean> = {
 };
 
 export const isUnread = views.UNREAD;
-/** Reading implies seeing. */
+/** A read notification is also seen. */
 export const isUnseen = (item: Item): boolean => isUnread(item) && !item.seenAt;
 
 const counts: Record<Count, (item: Item) => boolean> = { unread: isUnread, unseen: isUnseen };
@@ -54,7 +54,7 @@ const effects: Record<Verb, (item: Item, mark: Mark) => Item> = {
 
 export const withMark = (item: Item, mark: Mark): Item => effects[mark.verb](item, mark);
 
-/** Return true if the mark no longer changes the item: the feed has delivered its effect. */
+/** Return true if the mark no longer changes the item because the feed has delivered its effect. */
 export function isApplied(item: Item, mark: Mark): boolean {
   const after = withMark(item, mark);
   return (
@@ -67,14 +67,14 @@ export function isApplied(item: Item, mark: Mark): boolean {
   );
 }
 
-/** Return the item with all its marks applied, in the order in which they were made. */
+/** Return the item with all marks applied in the order in which they were made. */
 export function withMarks(item: Item, marks: Iterable<Mark>): Item {
   let result = item;
   for (const mark of marks) if (mark.ids.includes(item.id)) result = withMark(result, mark);
   return result;
 }
 
-/** Return the hub's count with all marks applied. The difference is computed from the loaded items. */
+/** Return the hub's count with all marks applied. The difference is computed with the loaded items. */
 export function countWithMarks(hubCount: number, count: Count, items: ReadonlyMap<string, Item>, marks: readonly Mark[]): number {
   let sum = hubCount;
   for (const mark of marks) sum -= mark[count];
@@ -85,7 +85,7 @@ export function countWithMarks(hubCount: number, count: Count, items: ReadonlyMa
   return Math.max(0, sum);
 }
 
-/** Fill in the ids and counts of a "mark all", for the items that are loaded in this tab. */
+/** Add the ids and counts to a "mark all" for the items that this tab has loaded. */
 export function fillMarkAll(mark: Mark, hubCounts: Record<Count, number>, items: ReadonlyMap<string, Item>, marks: readonly Mark[]): void {
   const current = [...items.values()].map((item) => withMarks(item, marks));
   const notLoaded = (count: Count) =>
@@ -99,11 +99,11 @@ type BulkKind = "ALL_SEEN" | "ALL_READ" | "ALL_ARCHIVED";
 
 export const isBulk = (kind: InboxEvent["kind"]): kind is BulkKind => kind.startsWith("ALL_");
 
-/** Return true if a bulk event leaves nothing to do for a mark with this verb. */
+/** Return true if a bulk event includes the effect of a mark with this verb. */
 export const supersedes = (kind: BulkKind, verb: Verb): boolean =>
   verb === "markAllSeen" || (verb === "markAllRead" && kind !== "ALL_SEEN");
 
-/** Return the item as it is after a bulk event. */
+/** Return the state of the item after a bulk event. */
 export function applyBulkEvent(item: Item, kind: BulkKind, at: string): Item {
   if (!isActive(item)) return item;
   if (kind === "ALL_SEEN") return seen(item, at);

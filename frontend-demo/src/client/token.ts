@@ -1,4 +1,4 @@
-/** Reads the claims of tokens in the browser, without verifying them. */
+/** Read the claims of tokens in the browser without verifying them. */
 
 /** Return a valid token. `refused` is the token that the hub refused, if any. */
 export type GetToken = (refused?: string) => string | Promise<string>;
@@ -9,7 +9,7 @@ interface Claims {
   exp?: number;
 }
 
-/** Return the claims of a JWT; none if it is malformed, because the hub reports that. The signature is not verified. */
+/** Return the claims of a JWT, or none if it is malformed, which the hub reports. The signature is not verified. */
 export function claims(token: string): Claims {
   try {
     const bytes = atob((token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/"));

@@ -1,8 +1,8 @@
 /**
- * Acme: a sample app that embeds the bell and the preferences: `/app?user=alice&device=phone&locale=en`.
+ * Acme, a sample app that embeds the bell and the preferences: `/app?user=alice&device=phone&locale=en`.
  *
- * Notifications link to routes under `/app/`. The app shows them without leaving the page, and starts with that route
- * when a link is opened from outside, such as from an email.
+ * Notifications link to routes under `/app/`. The app shows the routes without leaving the page. If a link is opened
+ * elsewhere, such as in an email, the app starts with that route.
  */
 import { LitElement, css, html, nothing, svg } from "lit";
 import { ISSUES, parseRoute, type Issue } from "./acme-data";
@@ -218,7 +218,7 @@ class AcmeApp extends LitElement {
     `;
   }
 
-  /** Open the URL of a notification inside the app if the app has that route. */
+  /** Open the URL of a notification in the app if the app has that route. */
   private openInApp(event: CustomEvent<{ url?: string }>): void {
     if (!event.detail.url || !this.navigate(event.detail.url)) return;
     event.preventDefault();
@@ -231,7 +231,7 @@ class AcmeApp extends LitElement {
     if (this.navigate(link.href)) event.preventDefault();
   };
 
-  /** Show the URL if it is on the app's origin. Returns false otherwise. */
+  /** Show the URL if it is on the app's origin. Otherwise return false. */
   private navigate(url: string): boolean {
     const { origin, pathname } = new URL(url, location.href);
     if (origin === location.origin) this.path = pathname;

@@ -17,7 +17,7 @@ export const ISSUES: readonly Issue[] = [
   { key: "PAY-397", title: "Remind before a card expires", state: "done", label: "payments", assignee: "bob" },
 ];
 
-/** Parse a path inside the app, such as `/deploys/web-9`, into the kind and name of what it shows. */
+/** Parse a path in the app, such as `/deploys/web-9`, into the kind and the name of the object. */
 export function parseRoute(path: string): { kind: string; name: string } {
   const [kind = "", ...rest] = path.split("/").filter(Boolean);
   const singular = kind.replace(/s$/, "");

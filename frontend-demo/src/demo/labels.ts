@@ -34,7 +34,7 @@ const REASONS: Record<string, string> = {
 
 export const CHANNEL_ORDER = Object.keys(CHANNELS);
 
-/** `NOT_REQUESTED` as `Not requested`; also covers codes that are newer than this page. */
+/** Convert `NOT_REQUESTED` to `Not requested`. This also works for codes that are newer than this page. */
 const humanized = (code: string): string => code.charAt(0) + code.slice(1).toLowerCase().replaceAll("_", " ");
 
 export const channelLabel = (channel: string): string => CHANNELS[channel] ?? humanized(channel);

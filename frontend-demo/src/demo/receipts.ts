@@ -5,7 +5,7 @@ import { CHANNEL_ORDER, channelLabel, codeLabel, reasonLabel } from "./labels";
 import { Recall, Receipts, Sends, type Receipt, type Sent } from "./sender-api";
 import { sharedStyles } from "./shared-styles";
 
-/** One user and channel. `at`, `seen` and `read` are the times of the last receipt of each kind; `at` is the delivery's. */
+/** One user and channel. `at`, `seen`, and `read` are the times of the last receipts; `at` is that of the delivery. */
 interface Row {
   user: string;
   channel: string;
@@ -35,7 +35,7 @@ const BADGE_STATUSES: Record<string, string[]> = {
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 const time = (at: string | undefined) =>
   at ? html`<time datetime=${at}>${clock.format(new Date(at))}</time>` : html`<span class="quiet">–</span>`;
-/** Only the inbox reports SEEN and READ reliably, so other channels show nothing instead of a dash. */
+/** Only the inbox reports SEEN and READ reliably, so the cells of other channels are empty and show no dash. */
 const receiptTime = (channel: string, at: string | undefined) => (at || channel === "IN_APP" ? time(at) : nothing);
 
 export class DemoReceipts extends LitElement {
@@ -131,7 +131,7 @@ export class DemoReceipts extends LitElement {
   };
 
   declare hub: HubConnection | undefined;
-  /** The id of the send to show; empty for the newest. */
+  /** The id of the displayed send, or empty for the newest send. */
   declare send: string;
   declare private sends: Sent[];
   declare private rows: ReadonlyMap<string, Row>;

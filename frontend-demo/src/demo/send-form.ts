@@ -1,4 +1,4 @@
-/** A form that sends a notification, or simulates the send, as a back end would. */
+/** A form that sends a notification or simulates the send, as a back end does. */
 import { LitElement, css, html, nothing, type PropertyValues } from "lit";
 import type { HubConnection } from "../client/connection";
 import { CHANNEL_ORDER, channelLabel, codeLabel } from "./labels";
@@ -7,7 +7,7 @@ import { sharedStyles } from "./shared-styles";
 import "./simulation";
 
 const USERS = ["alice", "bob"];
-/** Channels that the hub implements. Others are offered if a category names them. */
+/** The channels that the hub implements. Other channels are offered if a category contains them. */
 const IMPLEMENTED: Channel[] = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"];
 const PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW"] as const;
 const EXAMPLES = [
@@ -213,7 +213,7 @@ export class DemoSendForm extends LitElement {
     this.clearResult();
   }
 
-  /** A changed form invalidates the simulation. */
+  /** A change of the form invalidates the simulation. */
   private clearResult(): void {
     this.simulations = undefined;
     this.error = this.result = "";
@@ -236,7 +236,7 @@ export class DemoSendForm extends LitElement {
     this.clearResult();
   }
 
-  /** The values of the form. Shows an error and returns undefined if something is missing. */
+  /** Return the values of the form. If a value is missing, show an error and return undefined. */
   private input(): SendInput | undefined {
     const form = this.renderRoot.querySelector("form")!;
     if (!form.reportValidity()) return undefined;

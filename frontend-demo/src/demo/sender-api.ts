@@ -38,7 +38,7 @@ export type Receipt = ResultOf<typeof Receipts>["receipts"];
 export type SendInput = VariablesOf<typeof Send>["input"];
 export type Channel = Receipt["channel"] & string;
 
-/** Connect with a service token. Rejects with `TokensUnavailable` if the hub issues none. */
+/** Connect with a service token. Rejects with `TokensUnavailable` if the hub does not issue tokens. */
 export async function connect(): Promise<HubConnection> {
   await getDemoToken("service");
   return join("/graphql", (refused) => getDemoToken("service", refused));

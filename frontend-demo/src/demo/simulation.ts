@@ -1,4 +1,4 @@
-/** The result of `simulate`: for each user, which channels would send, and the reason if not. */
+/** The result of `simulate`: the channels that would send to each user, and the reason for each other channel. */
 import { LitElement, css, html, nothing } from "lit";
 import { channelLabel, codeLabel, reasonLabel } from "./labels";
 import type { Simulation } from "./sender-api";

@@ -9,12 +9,12 @@ interface IssuedTokens {
 
 const EXPIRY_MARGIN_S = 60;
 
-/** The hub issues no tokens; the message is its reason. */
+/** The hub does not issue tokens. The message is the reason. */
 export class TokensUnavailable extends Error {}
 
 let issued: Promise<IssuedTokens> | undefined;
 
-/** Return a valid token; a new one if the cached token is `refused` or about to expire. */
+/** Return a valid token. The token is new if the cached one is `refused` or about to expire. */
 export async function getDemoToken(role: DemoRole, refused?: string): Promise<string> {
   issued ??= requestTokens();
   try {

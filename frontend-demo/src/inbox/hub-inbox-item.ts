@@ -8,7 +8,7 @@ import { itemStyles, theme } from "./styles";
 
 type Action = Item["actions"][number];
 
-/** Return the end of a snooze. `now` in milliseconds, by the hub's clock. */
+/** Return the end of a snooze. `now` is in milliseconds on the hub's clock. */
 type Until = (now: number) => string;
 
 /** The detail of the event `mark`, which an item sends to the panel. */
@@ -17,7 +17,7 @@ export type MarkDetail = { verb: Verb; item: Item; until?: Until };
 const MORNING_H = 8;
 const MONDAY = 1;
 
-/** Return the absolute URL if it is http or https. Others, such as `javascript:`, could run scripts. */
+/** Return the absolute URL if it is http or https. Other schemes, such as `javascript:`, could run scripts. */
 export function safeUrl(url: string | null | undefined): string | undefined {
   try {
     const { protocol, href } = new URL(url ?? "", document.baseURI);
@@ -27,7 +27,7 @@ export function safeUrl(url: string | null | undefined): string | undefined {
   }
 }
 
-/** Return the path if the URL is on the page's own origin, as routers expect it, otherwise the absolute URL. */
+/** Return the path, as routers expect, if the URL is on the page's origin. Otherwise return the absolute URL. */
 function toRouterUrl(url: string | undefined): string | undefined {
   const path = url?.startsWith(`${location.origin}/`) ? url.slice(location.origin.length) : url;
   return path?.startsWith("//") ? url : path;
@@ -44,7 +44,7 @@ const inAnHour: Until = (now) => new Date(now + 3_600_000).toISOString();
 const tomorrow: Until = (now) => morningIn(1, now);
 const nextWeek: Until = (now) => morningIn((MONDAY - new Date(now).getDay() + 7) % 7 || 7, now);
 
-/** One notification. Dispatches `mark` to the panel, and `hub-open`, `hub-action` and `hub-why` to the page. */
+/** One notification. Dispatches `mark` to the panel, and `hub-open`, `hub-action`, and `hub-why` to the page. */
 export class InboxItem extends LitElement {
   static override styles = [theme, itemStyles];
   static override properties = {
@@ -116,7 +116,7 @@ export class InboxItem extends LitElement {
     ${customElements.get("hub-preferences") ? this.#why() : nothing}`;
   }
 
-  /** `<hub-preferences>` listens for it on the document. */
+  /** `<hub-preferences>` listens for this event on the document. */
   #why(): TemplateResult {
     const label = this.i18n.t("why");
     const detail = { id: this.item.id };

@@ -15,7 +15,7 @@ const TOAST_MS = 10_000;
 const SKELETONS = [1, 2, 3, 4, 5];
 const PRELOAD_MARGIN = "600px"; // the next page is loaded when its place is this close
 
-/** Label, and title, text and icon if the view is empty. */
+/** The label of a view, and the title, text, and icon of the empty view. */
 const VIEWS = {
   ACTIVE: ["all", "emptyAll", "emptyAllMore", icons.read],
   UNREAD: ["unread", "emptyUnread", "emptyUnreadMore", icons.readAll],
@@ -29,7 +29,7 @@ interface Toast {
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** The content of the panel: tabs, the list, and a message about the last action. */
+/** The content of the panel: the tabs, the list, and a message about the last action. */
 export class InboxPanel extends LitElement {
   static override styles = [theme, panelStyles];
   static override properties = {
@@ -275,7 +275,7 @@ export class InboxPanel extends LitElement {
     this._toast = { text, undo, timer: setTimeout(this.#dismiss, TOAST_MS) };
   }
 
-  /** The toast stays while it is used. */
+  /** Do not hide the toast while the user interacts with it. */
   readonly #holdToast = (): void => clearTimeout(this._toast?.timer);
 
   readonly #dismiss = (): void => {

@@ -14,12 +14,13 @@ const ANNOUNCE_DELAY_MS = 700;
 const EDGE_PX = 8;
 
 /**
- * A bell with the unread count, and the inbox behind it: `<hub-inbox token="...">`.
+ * A bell with the unread count, which opens the inbox: `<hub-inbox token="...">`.
  *
  * Attributes: `endpoint`, `token`, `locale`, `theme` (`light`, `dark`, `auto`; default: the page's color scheme).
  * Properties: `getToken`, and `words`, which replace texts of the language. Slot: `header`. Events: `hub-count` with
- * `{unread, unseen}`; `hub-open` with `{notification, url}` and `hub-action` with `{notification, action, url}`. If they
- * are canceled, the browser does not follow the link. `url` is a path if it is on the page's own origin.
+ * `{unread, unseen}`, `hub-open` with `{notification, url}`, and `hub-action` with `{notification, action, url}`. If
+ * the page cancels one of the last two, the browser does not follow the link. `url` is a path if it is on the page's
+ * origin.
  */
 export class HubInbox extends ConnectedElement<Messages> {
   static override styles = [theme, bellStyles];
@@ -36,7 +37,7 @@ export class HubInbox extends ConnectedElement<Messages> {
   declare _open: boolean;
   declare _announcement: string;
 
-  /** The inbox hides everything by itself, and keeps marks that are not sent yet. */
+  /** The inbox hides its content itself, and keeps marks that have not been sent. */
   protected override readonly keepsRefusedConnection = true;
   #lastCounts = "";
   #returnsFocus = false; // to the bell, unless the focus has moved elsewhere
@@ -58,7 +59,7 @@ export class HubInbox extends ConnectedElement<Messages> {
     this.#panel?.hidePopover();
   }
 
-  /** Request a new token now, instead of when the current one expires. */
+  /** Request a new token now, before the current token expires. */
   override refresh(): void {
     if (this._inbox?.forbidden) void this.rejoin();
     else super.refresh();
@@ -131,7 +132,7 @@ export class HubInbox extends ConnectedElement<Messages> {
     this.dispatchEvent(new CustomEvent("hub-count", { detail: { unread, unseen }, bubbles: true, composed: true }));
   };
 
-  /** Announce new notifications to screen readers, once for all that arrive within a short time. */
+  /** Announce new notifications to screen readers, with one message for all that arrive within a short time. */
   readonly #onArrived = (event: Event): void => {
     this.#arrived.push((event as CustomEvent<Item>).detail);
     clearTimeout(this.#announceTimer);
@@ -174,7 +175,7 @@ export class HubInbox extends ConnectedElement<Messages> {
     this.renderRoot.querySelector<InboxPanel>("hub-inbox-panel")?.focus();
   }
 
-  /** Place the panel below the bell, or above it if there is more room, aligned with the bell's end within the page. */
+  /** Place the panel below the bell, or above it if there is more space, aligned with the end of the bell. */
   readonly #position = (): void => {
     const panel = this.#panel;
     const bell = this.renderRoot.querySelector(".bell")?.getBoundingClientRect();

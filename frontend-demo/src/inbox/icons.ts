@@ -1,4 +1,4 @@
-/** Icons on a grid of 24 by 24, in the color of the surrounding text. */
+/** Icons on a grid of 24 by 24 units, in the color of the surrounding text. */
 import { svg, type SVGTemplateResult } from "lit";
 
 const icon = (paths: SVGTemplateResult) => svg`<svg viewBox="0 0 24 24" width="1.25em" height="1.25em" fill="none"

@@ -1,4 +1,4 @@
-/** Styles of the inbox. Pages change them by custom properties: see `docs/frontend/theming.md`. */
+/** The styles of the inbox. Pages change them with custom properties (see `docs/frontend/theming.md`). */
 import { css } from "lit";
 
 export const theme = css`

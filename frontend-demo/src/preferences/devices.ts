@@ -1,4 +1,4 @@
-/** The user's devices: browsers, apps and webhooks that notifications are sent to. */
+/** The user's devices: the browsers, apps, and webhooks to which notifications are sent. */
 import { html, nothing } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import type { PreferencesI18n } from "../locales/preferences";

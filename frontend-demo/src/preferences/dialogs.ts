@@ -1,4 +1,4 @@
-/** The dialogs: mute a category, remove a device, and "Why did I get this?". */
+/** The dialogs to mute a category, to remove a device, and to answer "Why did I get this?". */
 import { html, nothing, type TemplateResult } from "lit";
 import { deviceName } from "./devices";
 import { bellOff } from "./icons";

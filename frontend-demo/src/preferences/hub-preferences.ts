@@ -1,4 +1,4 @@
-/** `<hub-preferences>`: what a user receives, on which channel, and why they received a notification. */
+/** `<hub-preferences>`: the categories and channels of a user, and the reasons for a notification. */
 import { html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import type { HubConnection } from "../client/connection";
 import { ConnectedElement } from "../connected-element";
@@ -17,9 +17,9 @@ const MESSAGE_MS = 6_000;
 const SECTIONS: Section[] = [matrix, mutes];
 
 /**
- * Attributes, besides those of `ConnectedElement`: `worker`, the path of the service worker on this origin; `theme`, as in
- * `<hub-inbox>`; `why`, the id of a notification to explain; `only-why`, to show nothing but that dialog. The event
- * `hub-why` of an item of `<hub-inbox>` opens the dialog, too.
+ * Attributes in addition to those of `ConnectedElement`: `worker`, the path of the service worker on this origin;
+ * `theme`, as in `<hub-inbox>`; `why`, the id of a notification to explain; and `only-why`, to show only that dialog.
+ * The event `hub-why` of an item in `<hub-inbox>` also opens the dialog.
  */
 export class HubPreferences extends ConnectedElement<Messages> {
   static override styles = styles;
@@ -175,7 +175,7 @@ export class HubPreferences extends ConnectedElement<Messages> {
     this.why = null;
   };
 
-  /** The event arrives a moment later, when the dialog may be open again for another notification. */
+  /** The event is dispatched after a delay, when the dialog may already be open for another notification. */
   readonly #onClose = ({ target }: Event): void => {
     if (!(target as HTMLDialogElement).open) this.#close();
   };

@@ -1,4 +1,4 @@
-/** One row per category, one switch per channel. */
+/** The preferences as a table with one row per category and one switch per channel. */
 import { html, nothing, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import { bell, bellOff, lock } from "./icons";
@@ -88,7 +88,7 @@ function categoryRow(props: SectionProps, { category, channels: cells, mutedUnti
   </tr>`;
 }
 
-/** `reason`: why the switch cannot be changed. It can still be focused, and pressing it shows the reason. */
+/** A switch. `reason` is the reason why it cannot be changed. It can still be focused, and a press shows the reason. */
 function toggle(name: string, on: boolean, change: () => void, reason = "", locked = false): TemplateResult {
   return html`<button
     class="switch"

@@ -1,22 +1,22 @@
-/** Muted categories, and the choices of how long to mute. */
+/** The muted categories and the durations for which a category can be muted. */
 import { html, nothing } from "lit";
 import type { PreferencesI18n } from "../locales/preferences";
 import { bell } from "./icons";
 import type { Section } from "./types";
 
-/** The end of a mute without an end: MongoDB and all browsers can store it. */
+/** The end time of an unlimited mute, which MongoDB and all browsers can store. */
 export const FOREVER = "9999-01-01T00:00:00.000Z";
 
 const HOUR_MS = 3_600_000;
 const MORNING_HOUR = 8;
 
-/** Return "Muted until ...". `now` in milliseconds. */
+/** Return the text "Muted until ...". `now` is in milliseconds. */
 export function muteLabel(i18n: PreferencesI18n, until: string, now: number): string {
   const forever = Date.parse(until) >= Date.parse(FOREVER);
   return forever ? i18n.t("mutedForever") : i18n.t("mutedUntil", { time: i18n.when(until, now) });
 }
 
-/** Return the choices of how long to mute, each with its label and its end. */
+/** Return the durations that can be chosen, each with its label and end time. */
 export function muteChoices(i18n: PreferencesI18n, now: number): [label: string, until: string][] {
   const hoursFromNow = (hours: number) => new Date(now + hours * HOUR_MS).toISOString();
   const morning = new Date(now);

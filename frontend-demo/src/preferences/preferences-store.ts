@@ -1,8 +1,8 @@
 /**
- * The user's preferences: the state of the hub with the pending changes applied.
+ * The user's preferences: the state in the hub with the pending changes applied.
  *
- * A change shows at once. Changes are sent one after the other, because each response contains the complete state after
- * that change. A refused change is discarded.
+ * A change is shown immediately. Changes are sent one after the other, because each response contains the complete
+ * state after the change. A refused change is discarded.
  */
 import type { HubConnection } from "../client/connection";
 import type { VariablesOf } from "../client/graphql";
@@ -17,11 +17,11 @@ interface Change {
   apply(matrix: Matrix): Matrix;
 }
 
-/** Dispatches `change` when the shown state changes, and `refused` when a change was discarded. */
+/** Dispatches `change` when the displayed state changes, and `refused` when a change is discarded. */
 export class PreferencesStore extends EventTarget {
   devices: Device[] = [];
   failed = false;
-  /** True if the hub has not responded for a while. */
+  /** True if the hub has not responded for some time. */
   slow = false;
 
   readonly #hub: HubConnection;
@@ -44,12 +44,12 @@ export class PreferencesStore extends EventTarget {
     document.removeEventListener("visibilitychange", this.#onVisible);
   }
 
-  /** Undefined until it is loaded. */
+  /** The displayed state, or undefined until it is loaded. */
   get matrix(): Matrix | undefined {
     return this.#confirmed && this.#pending.reduce((matrix, change) => change.apply(matrix), this.#confirmed);
   }
 
-  /** Load everything after the pending changes. Calls share a load that has not started yet. Resolves to false on failure. */
+  /** Load everything after the pending changes. Calls share a load that has not started. False on failure. */
   load(): Promise<boolean> {
     return (this.#queuedLoad ??= this.#enqueue(async () => {
       this.#queuedLoad = undefined;
@@ -66,7 +66,7 @@ export class PreferencesStore extends EventTarget {
     }));
   }
 
-  /** Switch a channel for all categories. */
+  /** Turn a channel on or off for all categories. */
   switchChannel(channel: Channel, enabled: boolean): Promise<boolean> {
     return this.#change({ channels: [{ channel, enabled }] }, (matrix) => ({
       ...matrix,
@@ -74,7 +74,7 @@ export class PreferencesStore extends EventTarget {
     }));
   }
 
-  /** Switch a channel for one category. */
+  /** Turn a channel on or off for one category. */
   switchCell(category: string, channel: Channel, enabled: boolean): Promise<boolean> {
     return this.#change({ categories: [{ category, channel, enabled }] }, (matrix) => ({
       ...matrix,
@@ -86,7 +86,7 @@ export class PreferencesStore extends EventTarget {
     }));
   }
 
-  /** Mute a category until a time; null unmutes it. */
+  /** Mute a category until a time, or unmute it if the time is null. */
   mute(category: string, until: string | null): Promise<boolean> {
     return this.#change({ categories: [{ category, mutedUntil: until }] }, (matrix) => ({
       ...matrix,
@@ -112,7 +112,7 @@ export class PreferencesStore extends EventTarget {
     }
   }
 
-  /** Resolve to false if the hub refused the change. */
+  /** Resolves to false if the hub refuses the change. */
   #change(input: PreferencesInput, apply: Change["apply"]): Promise<boolean> {
     const change = { apply };
     this.#pending.push(change);

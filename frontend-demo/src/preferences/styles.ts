@@ -1,4 +1,4 @@
-/** Styles of the preferences, with the custom properties of the inbox. */
+/** The styles of the preferences, which use the custom properties of the inbox. */
 import { css } from "lit";
 import { theme } from "../inbox/styles";
 

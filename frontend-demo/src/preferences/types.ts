@@ -1,10 +1,10 @@
-/** The input of the sections of `<hub-preferences>`. */
+/** The input for the sections of `<hub-preferences>`. */
 import type { nothing, TemplateResult } from "lit";
 import type { PreferencesI18n } from "../locales/preferences";
 import type { Device, Explanation, Matrix, Row } from "./operations";
 import type { PreferencesStore } from "./preferences-store";
 
-/** `explanation`: undefined while it is loading, null if the notification is not in the inbox. */
+/** `explanation` is undefined while it is loading, and null if the notification is not in the inbox. */
 export type DialogState =
   | { kind: "mute"; category: Row["category"] }
   | { kind: "remove"; device: Device }
@@ -16,14 +16,14 @@ export interface SectionProps {
   store: PreferencesStore;
   i18n: PreferencesI18n;
   t: PreferencesI18n["t"];
-  /** The current time in milliseconds, by the hub's clock. */
+  /** The current time in milliseconds on the hub's clock. */
   now: number;
   openDialog(dialog: DialogState): void;
   /** Show a message and announce it to screen readers. */
   showMessage(text: string): void;
-  /** Move the focus to a heading, after the focused element was removed. */
+  /** Move the focus to a heading after the focused element was removed. */
   focusHeading(id: string): void;
-  /** The id of the device that is this browser, if it is known. */
+  /** The id of the device that represents this browser, if it is registered. */
   thisDevice: string | undefined;
 }
 

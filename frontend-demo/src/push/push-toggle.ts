@@ -18,8 +18,8 @@ const STATE_TEXTS = {
 } as const;
 
 /**
- * Dispatches `hub-push` with `{ state, device }` when the state is known and when it changes. Asks for the permission only
- * when the button is pressed. Attribute `worker`: the path of the service worker on this origin.
+ * Dispatches `hub-push` with `{ state, device }` when the state is determined and when it changes. Requests the
+ * permission only when the button is pressed. The attribute `worker` is the path of the service worker on this origin.
  */
 export class HubPush extends ConnectedElement<Messages> {
   static override styles = styles;
@@ -52,7 +52,7 @@ export class HubPush extends ConnectedElement<Messages> {
     navigator.serviceWorker?.removeEventListener("message", this.#onMessage);
   }
 
-  /** Unsubscribe this browser. Call and await it before the user signs out, and remove the token afterward. */
+  /** Unsubscribe this browser. Await this method before you sign the user out, and remove the token afterward. */
   async turnOff(): Promise<void> {
     const subscriber = this.#subscriber;
     await subscriber?.leave();

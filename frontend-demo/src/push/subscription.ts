@@ -1,15 +1,15 @@
 /**
- * This browser's web push subscription for one user: on, off, and synchronized with the hub.
+ * The web push subscription of this browser for one user, which is synchronized with the hub.
  *
- * Local storage holds the registered device per hub and user. Another user of the same browser therefore finds push off,
- * and a subscription that the browser renewed is registered again.
+ * Local storage contains the registered device per hub and user. Therefore push is off for another user of the same
+ * browser, and a subscription that the browser renewed is registered again.
  */
 import { HubError, type HubConnection } from "../client/connection";
 import { graphql } from "../client/graphql";
 
 /**
- * `unavailable`: the hub has no key. `taken`: the app has a subscription of its own, with another key. `missing`: the
- * service worker cannot be loaded.
+ * `unavailable`: the hub has no key. `taken`: the app has its own subscription with another key. `missing`: the service
+ * worker cannot be loaded.
  */
 export type PushState = "unsupported" | "unavailable" | "denied" | "taken" | "missing" | "off" | "on";
 
@@ -43,7 +43,7 @@ export class PushSubscriber {
   readonly #hub: HubConnection;
   readonly #worker: string;
 
-  /** `worker`: the path of the service worker on this origin. */
+  /** `worker` is the path of the service worker on this origin. */
   constructor(hub: HubConnection, worker: string) {
     this.#hub = hub;
     this.#worker = worker;
@@ -54,7 +54,7 @@ export class PushSubscriber {
     return this.#registered?.device;
   }
 
-  /** Return the state. Registers a renewed subscription, and removes one whose device is gone. */
+  /** Return the state. Register a renewed subscription, and remove a subscription whose device no longer exists. */
   async state(): Promise<PushState> {
     if (!supported()) return "unsupported";
     if (Notification.permission === "denied") return "denied";
@@ -71,7 +71,7 @@ export class PushSubscriber {
     return "on";
   }
 
-  /** Ask for the permission. Call it in the handler of a click, before any `await`. */
+  /** Request the permission. Call this method in a click handler, before any `await`. */
   async turnOn(): Promise<PushState> {
     const permission = await Notification.requestPermission();
     if (permission !== "granted") return permission === "denied" ? "denied" : "off";
@@ -85,7 +85,7 @@ export class PushSubscriber {
     return "off";
   }
 
-  /** Like `turnOff`, without waiting for the hub's response. No push reaches this browser afterward in any case. */
+  /** Like `turnOff`, but does not wait for the hub. In any case, this browser then receives no push messages. */
   async leave(): Promise<void> {
     const { device } = this;
     if (!device) return;
@@ -152,7 +152,7 @@ export class PushSubscriber {
       if (registered) localStorage.setItem(this.#storageKey, JSON.stringify(registered));
       else localStorage.removeItem(this.#storageKey);
     } catch {
-      // Storage is blocked: push is off at the next visit.
+      // Storage is blocked, so push is off on the next visit.
     }
   }
 
@@ -160,12 +160,12 @@ export class PushSubscriber {
     return `${this.#storagePrefix}${this.#hub.user}`;
   }
 
-  /** The start of the keys of all users of this browser. */
+  /** The prefix of the storage keys of all users of this browser. */
   get #storagePrefix(): string {
     return `hub-push ${this.#hub.endpoint} `;
   }
 
-  /** Return true if a user of this browser registered it with the hub, and false if it is the app's own. */
+  /** Return true if a user of this browser registered the subscription, or false if it belongs to the app. */
   #isOurs({ endpoint }: PushSubscription): boolean {
     try {
       const keys = Object.keys(localStorage).filter((key) => key.startsWith(this.#storagePrefix));
@@ -201,7 +201,7 @@ function trustedScriptUrl(url: string): string {
   return policy?.createScriptURL(url) ?? url;
 }
 
-/** Wait until the worker is active, because only then it can subscribe. */
+/** Wait until the worker is active, because an inactive worker cannot subscribe. */
 function activated(registration: ServiceWorkerRegistration): Promise<void> {
   return new Promise((resolve) => {
     const worker = registration.installing ?? registration.waiting;

@@ -1,14 +1,16 @@
 /**
- * The hub's service worker: shows each push as a system notification, opens its URL on a click, and reports both.
+ * The hub's service worker. It shows each push message as a system notification, opens its URL on a click, and reports
+ * both to the hub.
  *
- * It has no token and stores nothing: everything it needs is in the push (see `hub/send/channels/web_push.py`). An app
- * with a service worker of its own loads this one by `importScripts`. Pushes and notifications of the app are ignored.
+ * The worker has no token and stores nothing, because the push message contains everything (see
+ * `hub/send/channels/web_push.py`). An app with its own service worker loads this one with `importScripts`. Push
+ * messages and notifications of the app are ignored.
  */
 export type {}; // makes this a module for the compiler; the built file has neither imports nor exports
 
 declare const self: ServiceWorkerGlobalScope;
 
-/** The payload of a push. It is untrusted input: any field may be missing or of another type. */
+/** The payload of a push message. It is untrusted: any field may be missing or have another type. */
 interface Payload {
   id: string;
   title: string;
@@ -23,18 +25,18 @@ interface Payload {
   actions: { action: string; title: string; url: string }[];
 }
 
-/** Stored with a system notification for its click. */
+/** The data that is stored with a system notification and used on a click. */
 interface ClickData {
   id: string;
   receipt: string;
-  /** By the key of the action; "" is the notification itself. */
+  /** The URLs by the key of the action. The key "" is the notification itself. */
   urls: Record<string, string>;
 }
 
 const DEFAULT_TAG = "hub";
 const DEFAULT_TITLE = "New notification";
 
-/** The file name shows that no app shares this worker. Only then it takes control of pages and handles every push. */
+/** True if, by its file name, no app shares this worker. Only then does it control pages and handle every push. */
 const STANDALONE = self.location.pathname === "/sw.js";
 
 if (STANDALONE) {
@@ -66,7 +68,7 @@ function parse(data: PushMessageData | null): Partial<Payload> {
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 
-/** Return the absolute URL if it is http, https or a path on this origin, otherwise an empty string. */
+/** Return the absolute URL of an http or https URL or a path on this origin. Otherwise return an empty string. */
 function safeUrl(value: unknown): string {
   try {
     const url = text(value) && new URL(text(value), self.registration.scope);
@@ -76,7 +78,7 @@ function safeUrl(value: unknown): string {
   }
 }
 
-/** Show a notification for every push: browsers revoke the permission otherwise. */
+/** Show a notification for every push message, because browsers revoke the permission otherwise. */
 async function show(payload: Partial<Payload>): Promise<void> {
   const id = text(payload.id);
   const tag = text(payload.tag) || id || DEFAULT_TAG;
@@ -90,7 +92,7 @@ async function show(payload: Partial<Payload>): Promise<void> {
     await self.registration.showNotification(text(payload.title) || DEFAULT_TITLE, {
       body: text(payload.body),
       tag,
-      // Alert again if another notification is replaced, not if the same one arrives twice.
+      // Alert again if another notification is replaced, but not if the same one arrives twice.
       renotify: replaced !== undefined && replaced.data?.hub?.id !== id,
       requireInteraction: payload.priority === "CRITICAL",
       data: { hub: data },
@@ -105,7 +107,7 @@ async function show(payload: Partial<Payload>): Promise<void> {
   await report(data.receipt, "delivered");
 }
 
-/** Report to the hub. Errors are ignored: the delivery then stays SENT. */
+/** Report to the hub. Errors are ignored; the delivery then remains SENT. */
 async function report(receipt: string, event: "delivered" | "clicked"): Promise<void> {
   if (!receipt) return;
   try {
@@ -117,7 +119,7 @@ async function report(receipt: string, event: "delivered" | "clicked"): Promise<
   }
 }
 
-/** Open the URL: in an open window, preferably the frontmost, if it is on this origin, otherwise in a new window. */
+/** Open a URL on this origin in an open window, preferably the frontmost. Open other URLs in a new window. */
 async function open(url: string | undefined): Promise<void> {
   try {
     const all = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
@@ -134,7 +136,7 @@ async function open(url: string | undefined): Promise<void> {
 
 const frontness = (window: WindowClient): number => Number(window.visibilityState === "visible") + Number(window.focused);
 
-/** Subscribe again after the browser replaced the subscription. An open page registers it, or the next visit does. */
+/** Subscribe again after the browser replaced the subscription. An open page or the next visit registers it. */
 async function renew(event: PushSubscriptionChangeEvent): Promise<void> {
   try {
     const options = event.oldSubscription?.options;

@@ -1,10 +1,10 @@
-/** Closes system notifications that are no longer unread. */
+/** Close system notifications that are no longer unread. */
 
 const DELAY_MS = 100;
 
 /**
- * Pages close them, not pushes: browsers require every push to show a notification. `isUnread` returns undefined for
- * notifications that are not loaded.
+ * System notifications are closed by pages, not by push messages, because browsers require that every push message
+ * shows a notification. `isUnread` returns undefined for notifications that are not loaded.
  */
 export class SystemNotifications {
   readonly #isUnread: (id: string) => boolean | undefined;
@@ -14,7 +14,7 @@ export class SystemNotifications {
     this.#isUnread = isUnread;
   }
 
-  /** Close what is read, once for all calls of a short time. `isGone` decides about notifications that are not loaded. */
+  /** Close read notifications, once for all calls within a short time. `isGone` checks those that are not loaded. */
   closeStale(isGone: (id: string) => boolean = () => false): void {
     if (this.#conditions.push(isGone) > 1) return;
     setTimeout(() => {

@@ -1,8 +1,8 @@
 import type { Translation } from "../../i18n";
 
 /**
- * English texts of `<hub-inbox>`. A plural text has one form per CLDR plural category, chosen by the number `{n}`. The
- * other languages have the same keys, and pages override them by the property `words`.
+ * The English texts of `<hub-inbox>`. A plural text has one form per CLDR plural category, which the number `{n}`
+ * selects. The other languages have the same keys. Pages override texts with the property `words`.
  */
 export const en = {
   notifications: "Notifications",

@@ -1,6 +1,6 @@
 import type { Translation } from "../../i18n";
 
-/** English texts of `<hub-preferences>` and `<hub-push>`. The other languages have the same keys. */
+/** The English texts of `<hub-preferences>` and `<hub-push>`. The other languages have the same keys. */
 export const en = {
   matrix: "What you receive",
   category: "Category",
