@@ -66,7 +66,7 @@ export abstract class ConnectedElement<Messages extends Catalog> extends LitElem
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.#stopFollowing();
-    queueMicrotask(() => this.isConnected || this.#leave()); // it may only have been moved
+    queueMicrotask(() => this.isConnected || this.#leave()); // the element may only have been moved
   }
 
   protected override willUpdate(changed: PropertyValues): void {

@@ -38,7 +38,7 @@ TOKEN_LIFETIME_S = 365 * DAY_S
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")  # allowed for webhooks in development
 MAX_RESTARTS = 3  # per server that exits unexpectedly
 POLL_S = 0.5
-SHUTDOWN_S = 3.0  # stopping everything, servers included, takes at most 5 s
+SHUTDOWN_S = 3.0  # with the servers, a shutdown takes at most 5 s
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - bind address to URL host
 
 
@@ -168,7 +168,7 @@ async def _restart_on_exit(server: ServerProcess) -> None:
                 _request_shutdown()
                 raise
             print(f"{error}\nStarting {server.program.name} again ...", file=sys.stderr, flush=True)
-        server.kill()  # in case it still runs
+        server.kill()  # in case it is still running
         try:
             await server.start()
         except ServerError:

@@ -58,7 +58,7 @@ def doctor(url: Url = "", token: Token = "", tenant: Tenant = "default", data: D
     """
     try:
         _diagnose(DataDirectory(data), url, token, tenant)
-    except BrokenPipeError:  # `hub doctor | head` ended: avoid an error for buffered output at exit
+    except BrokenPipeError:  # the reader has ended (`hub doctor | head`): avoid an error for buffered output at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -17,7 +17,7 @@ from hub.status.delivery_filter import REPLAYABLE_STATUSES, WITHOUT_ADDRESS
 
 BATCH_SIZE = 500  # ids per call
 LOOKUP_BATCH_SIZE = 10  # root fields per query
-CONFIRM_ABOVE = 100  # deliveries
+CONFIRM_ABOVE = 100  # number of deliveries
 REPLAY_MUTATION = "mutation ($ids: [ID!]) { replay(ids: $ids) }"
 SEND_QUERY = "query ($id: ID!) { send(id: $id) { id } }"
 PREVIEW_QUERY = """query ($filter: DeliveryFilter!) {

@@ -24,21 +24,13 @@ def send(
     category: Annotated[str, typer.Option("--category", help="The category of the notification.")] = "news",
     channel: Annotated[
         list[Channel] | None,
-        typer.Option(
-            "--channel",
-            case_sensitive=False,
-            help="A channel to use instead of the category's channels. Can be repeated.",
-        ),
+        typer.Option("--channel", case_sensitive=False, help="Overrides the category's channels. Can be repeated."),
     ] = None,
     priority: Annotated[
         Priority | None,
-        typer.Option(
-            "--priority", case_sensitive=False, help="The priority to use instead of the category's priority."
-        ),
+        typer.Option("--priority", case_sensitive=False, help="Overrides the category's priority."),
     ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", help="A tag that clients can filter by. Can be repeated.")
-    ] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag to filter by. Can be repeated.")] = None,
     data_json: Annotated[str | None, typer.Option("--json", help="Data for your app as JSON.")] = None,
     link: Annotated[
         str | None,

@@ -31,7 +31,7 @@ CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 CATCH_UP_IDLE_S = 0.3  # the catch-up is complete after this time without a change
 EXPIRED_REASON = "The token has expired."
-CLOSE_RESTART = 1012  # sent by a hub that shuts down
+CLOSE_RESTART = 1012  # sent by a hub that is shutting down
 CLOSE_FORBIDDEN = 4403
 PROTOCOL_CLOSE_CODES = range(4400, 4500)  # close codes of graphql-transport-ws: a retry would not succeed
 TRANSIENT_CODES = {"UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"}
@@ -76,7 +76,7 @@ def watch(
         asyncio.run(_Watcher(hub, fresh_token, first, printer).run())
     except KeyboardInterrupt:
         printer.end()
-    except BrokenPipeError:  # `hub watch | head` ended: avoid an error for buffered output at exit
+    except BrokenPipeError:  # the reader has ended (`hub watch | head`): avoid an error for buffered output at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except ApiError as error:
         fail(hub.format_error(error))
@@ -170,7 +170,7 @@ class _Watcher:
                     self._printer.resumed(missed or 0)
                     missed = None
                     continue
-                if payload is None:  # the feed completes after RESYNC only
+                if payload is None:  # the feed completes only after RESYNC
                     self._cursor = missed = None
                     self._printer.resync()
                     continue

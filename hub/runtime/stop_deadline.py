@@ -1,4 +1,4 @@
-"""The deadline of a shutdown: `HUB_SHUTDOWN_TIMEOUT_S` plus 5 s after SIGTERM or SIGINT, the process is ended."""
+"""The deadline of a shutdown, which is `HUB_SHUTDOWN_TIMEOUT_S` plus 5 s after SIGTERM or SIGINT."""
 
 import os
 import threading

@@ -28,7 +28,7 @@ export interface Sink<Result> {
 }
 
 const RETRY_BASE_MS = 1_000;
-const RETRY_BASE_RESTART_MS = 3_000; // all clients of a process reconnect at the same moment
+const RETRY_BASE_RESTART_MS = 3_000; // all clients of a process reconnect at the same time
 const CONNECT_TIMEOUT_MS = 15_000;
 const PING_EVERY_MS = 20_000;
 const PONG_TIMEOUT_MS = 8_000;
@@ -36,8 +36,8 @@ const MUTATE_ATTEMPTS_MAX = 3;
 const TOKEN_REFRESH_MARGIN_MS = 30_000;
 const TIMER_MAX_MS = 2 ** 31 - 1;
 const RENEW = 4205; // our own code; the client library reconnects after it
-const ABNORMAL = 1006; // also if the hub does not allow the page's origin: browsers hide the reason
-const UNUSED = 1000; // no operation is left
+const ABNORMAL = 1006; // also used if the hub does not allow the page's origin, because browsers hide the reason
+const UNUSED = 1000; // no operations remain
 const RESTARTS = [1012, 1013];
 const FORBIDDEN = 4403;
 
@@ -141,7 +141,7 @@ export class HubConnection extends EventTarget {
     removeEventListener("offline", this.#probe);
     clearTimeout(this.#refreshTimer);
     clearTimeout(this.#connectTimer);
-    void Promise.resolve(this.#client.dispose()).catch(() => {}); // rejects if it was about to connect
+    void Promise.resolve(this.#client.dispose()).catch(() => {}); // rejects if the client was about to connect
   }
 
   /** Return the current time in milliseconds, on the hub's clock after the first connection. */
@@ -331,7 +331,7 @@ export class HubConnection extends EventTarget {
     this.#setStatus("live");
     const { exp } = claims(this.#token);
     const left = (exp ?? 0) * 1_000 - this.now();
-    if (left <= 0) return; // expired, but within the hub's leeway: the hub closes the socket later
+    if (left <= 0) return; // the token has expired but is within the hub's leeway; the hub closes the socket later
     const margin = Math.min(TOKEN_REFRESH_MARGIN_MS, left / 4);
     clearTimeout(this.#refreshTimer);
     this.#refreshTimer = setTimeout(() => void this.#renew(), Math.min(Math.max(0, left - margin), TIMER_MAX_MS));
@@ -348,7 +348,7 @@ export class HubConnection extends EventTarget {
     if (code === FORBIDDEN) {
       console.warn("hub: the token is refused:", reason);
       this.#refusedToken = this.#token;
-      this.#reconnectNow = this.#socket !== undefined; // it was accepted before: it has expired
+      this.#reconnectNow = this.#socket !== undefined; // the token was accepted before, so it has expired
     }
     this.#socket = undefined;
     if (code !== RENEW && code !== UNUSED) this.#setStatus("offline");

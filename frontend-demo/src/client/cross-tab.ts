@@ -12,7 +12,7 @@ export interface Snapshot {
   unseen: number;
 }
 
-const FORMAT = 4; // of messages and snapshots: another number keeps versions of this script apart
+const FORMAT = 4; // the format of messages and snapshots; versions of this script with other formats ignore them
 const SNAPSHOT_TTL_MS = 7 * 24 * 3_600_000;
 
 /** Uses one channel and one local storage key per endpoint and user. */

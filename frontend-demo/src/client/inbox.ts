@@ -19,8 +19,8 @@ const PAGE_SIZE = 20;
 const PAGE_SIZE_MAX = 100;
 const PERSIST_DELAY_MS = 500;
 const RELOAD_DELAY_MS = 3_000;
-const CONFIRMED_MARK_TTL_MS = 10_000; // a confirmed mark that the feed does not deliver has changed nothing
-const FOREIGN_MARK_TTL_MS = 60_000; // the tab that made it may be closed
+const CONFIRMED_MARK_TTL_MS = 10_000; // a confirmed mark without an event in the feed has changed nothing
+const FOREIGN_MARK_TTL_MS = 60_000; // the tab that made the mark may be closed
 
 interface List {
   state: "new" | "loading" | "ready" | "failed";
@@ -52,7 +52,7 @@ export class Inbox extends EventTarget {
     const item = this.find(id);
     return item && isUnread(item);
   });
-  readonly #lastEventOf = new Map<string, number>(); // by id, the value of #events
+  readonly #lastEventOf = new Map<string, number>(); // the value of #events by id
   #lists = emptyLists();
   #view: View = "ACTIVE";
   #cursor: string | null = null;
@@ -244,7 +244,7 @@ export class Inbox extends EventTarget {
   }
 
   #apply({ kind, cursor, unread, unseen, notification }: InboxEvent): void {
-    if (kind === "RESYNC") return; // the feed completes after it
+    if (kind === "RESYNC") return; // the feed completes after this event
     this.#events++;
     this.#cursor = cursor;
     [this.#unread, this.#unseen] = [unread, unseen];
@@ -326,7 +326,7 @@ export class Inbox extends EventTarget {
   #confirm(key: string): void {
     const mark = this.#marks.get(key);
     if (!mark) return;
-    const feedEnded = this.#cursor && mark.generation !== this.#generation; // it will not deliver the effect
+    const feedEnded = this.#cursor && mark.generation !== this.#generation; // the feed will not deliver the effect
     if (feedEnded && mark.verb.startsWith("markAll")) return this.#discard(key);
     this.#confirmed.add(key);
     setTimeout(() => this.#discard(key), CONFIRMED_MARK_TTL_MS);

@@ -24,7 +24,7 @@ export function toMutation({ verb, ids, until }: MarkRequest): Mutation {
 /** Combine marks into as few mutations as possible. The hub executes the fields of a mutation in order. */
 export function batch(requests: MarkRequest[]): Mutation[] {
   const [only] = requests;
-  if (only && requests.length === 1) return [toMutation(only)]; // its text may be on the hub's list of allowed operations
+  if (only && requests.length === 1) return [toMutation(only)]; // its text may be in the hub's allowlist
   const fields = requests.map(({ verb, ids, until }, n) => {
     const untilArgument = until ? ` until: ${JSON.stringify(until)}` : "";
     return `m${n}: ${verb}${ids.length ? `(ids: ${JSON.stringify(ids)}${untilArgument})` : ""} { changed }`;

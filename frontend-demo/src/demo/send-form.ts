@@ -94,7 +94,7 @@ export class DemoSendForm extends LitElement {
   declare private categories: Category[];
   declare private recipients: ReadonlySet<string>;
   declare private category: string;
-  declare private channels: ReadonlySet<Channel> | undefined; // undefined: the category's defaults
+  declare private channels: ReadonlySet<Channel> | undefined; // undefined means the category's channels
   declare private busy: boolean;
   declare private simulations: Simulation[] | undefined;
   declare private error: string;
@@ -252,7 +252,7 @@ export class DemoSendForm extends LitElement {
       content: { title: text("title"), body: text("body"), actionUrl: text("url") || null },
       priority: (text("priority") || null) as SendInput["priority"],
       channels: this.channels ? CHANNEL_ORDER.filter((channel) => this.channels!.has(channel as Channel)) as Channel[] : null,
-      idempotencyKey: crypto.randomUUID(), // `mutate` may repeat the request
+      idempotencyKey: crypto.randomUUID(), // `mutate` may send the request again
     };
   }
 

@@ -177,7 +177,7 @@ export class InboxItem extends LitElement {
 
   #onKey(event: KeyboardEvent): void {
     if (event.key !== "Escape" || !this._snoozing) return;
-    event.preventDefault(); // or the panel closes
+    event.preventDefault(); // otherwise the panel closes
     event.stopPropagation();
     void this.#toggleSnooze();
   }

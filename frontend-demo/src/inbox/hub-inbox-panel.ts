@@ -13,7 +13,7 @@ const TABS: View[] = ["ACTIVE", "UNREAD", "ARCHIVED", "SNOOZED"];
 const TICK_MS = 20_000;
 const TOAST_MS = 10_000;
 const SKELETONS = [1, 2, 3, 4, 5];
-const PRELOAD_MARGIN = "600px"; // the next page is loaded when its place is this close
+const PRELOAD_MARGIN = "600px"; // the distance to the end of the list at which the next page is loaded
 
 /** The label of a view, and the title, text, and icon of the empty view. */
 const VIEWS = {
@@ -58,7 +58,7 @@ export class InboxPanel extends LitElement {
   readonly #tick = () => (this._now = this.inbox?.now ?? Date.now());
   readonly #onRefused = (event: Event) => {
     const { verb, error } = (event as CustomEvent<{ verb: Verb; error: HubError }>).detail;
-    if (verb === "markAllSeen") return; // the user did not ask for it
+    if (verb === "markAllSeen") return; // the user did not request this change
     this.#showToast(this.i18n.t("refused", { why: error.message }));
   };
 
@@ -87,7 +87,7 @@ export class InboxPanel extends LitElement {
       this.inbox?.addEventListener("refused", this.#onRefused);
       this.inbox?.show(this._view);
     }
-    if (changed.has("inbox") || changed.has("status")) this.#tick(); // a new connection has the hub's clock
+    if (changed.has("inbox") || changed.has("status")) this.#tick(); // a new connection provides the hub's clock
     if (changed.has("open")) {
       clearInterval(this.#clock);
       this.#tick();

@@ -49,7 +49,7 @@ export class PreferencesStore extends EventTarget {
     return this.#confirmed && this.#pending.reduce((matrix, change) => change.apply(matrix), this.#confirmed);
   }
 
-  /** Load everything after the pending changes. Calls share a load that has not started. False on failure. */
+  /** Load everything after pending changes. Calls share a load that has not started. Resolve to false on failure. */
   load(): Promise<boolean> {
     return (this.#queuedLoad ??= this.#enqueue(async () => {
       this.#queuedLoad = undefined;

@@ -63,7 +63,7 @@ export class PushSubscriber {
     const { me } = await this.#hub.query(Devices);
     const current = await this.#currentSubscription();
     if (!me.devices.some(({ id }) => id === registered.device) && current?.endpoint === registered.endpoint) {
-      this.#registered = undefined; // removed on another device, or taken over by another user of this browser
+      this.#registered = undefined; // removed on another device, or registered by another user of this browser
       if (!this.#isOurs(current)) await current.unsubscribe();
       return "off";
     }

@@ -6,7 +6,7 @@
  * `hub/send/channels/web_push.py`). An app with its own service worker loads this one with `importScripts`. Push
  * messages and notifications of the app are ignored.
  */
-export type {}; // makes this a module for the compiler; the built file has neither imports nor exports
+export type {}; // makes this file a module for the compiler; the built file has neither imports nor exports
 
 declare const self: ServiceWorkerGlobalScope;
 
