@@ -139,6 +139,8 @@ class BenchEnvironment:
             "HUB_JWT_SECRET": SECRET,
             "HUB_PORT": "0",
             "HUB_RATE_LIMIT_PER_USER": "0",
+            "HUB_RATE_LIMIT_COST_PER_USER": "0",
+            "HUB_RATE_LIMIT_COST_PER_SERVICE": "0",
             "HUB_ADDRESS_MAX_CONNECTIONS": "0",
             **{f"HUB_{name.upper()}": value for name, value in settings.items()},
         }

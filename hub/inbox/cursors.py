@@ -50,4 +50,4 @@ def _number(text: str, field: str) -> int:
 
 
 def _invalid(field: str) -> BadUserInput:
-    return BadUserInput(f"{field} is not a cursor of this hub: hand back one that it gave, unchanged.", field)
+    return BadUserInput(f"{field} is not a cursor of this hub: pass one that the hub returned, unchanged.", field)
