@@ -1,3 +1,3 @@
-"""A notification hub that a team runs itself."""
+"""A self-hosted notification hub."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m hub` is the command line."""
+"""The entry point of `python -m hub`, which runs the `hub` command."""
 
 from hub.cli import main
 

@@ -11,7 +11,8 @@ def encode(data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """Return the bytes of a text in base64url or base64, with or without padding. Raise ValueError for other texts."""
+    """Return the bytes of a text in base64url or base64, with or without padding. Raise ValueError
+    if it is invalid."""
     unpadded = text.rstrip("=").translate(_STANDARD_ALPHABET)
     try:
         return b64decode(unpadded + "=" * (-len(unpadded) % 4), validate=True)

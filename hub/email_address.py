@@ -1,7 +1,7 @@
 """The rule for email addresses: the API accepts an address only if it can be used in an SMTP envelope.
 
 Accepted: any local part of RFC 5321, quoted or not, with letters beyond ASCII (RFC 6531), at a domain name (IDNA 2008).
-Rejected: IP literals, underscores in the domain, comments and display names. Large email providers reject those too.
+Rejected: IP literals, underscores in the domain, comments, and display names. Large email providers also reject these.
 """
 
 import re
@@ -9,14 +9,14 @@ import re
 import email_validator
 
 PLAIN = re.compile(r"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@((?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,63})")
-"""Matches nearly all addresses. They only need a length check, which keeps user imports fast."""
+"""Matches nearly all addresses. A matching address requires only a length check, which keeps user imports fast."""
 LOCAL_MAX_BYTES, DOMAIN_LABEL_MAX_BYTES, DOMAIN_MAX_BYTES, ADDRESS_MAX_BYTES = 64, 63, 253, 254  # RFC 5321, RFC 1035
 
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # internal mail servers also deliver to `.local` and `.test`
 
 
 class InvalidEmailAddress(ValueError):
-    """The address is not valid. The text gives the reason and does not quote the address."""
+    """The address is not valid. The error text states the reason and does not quote the address."""
 
 
 def envelope_address(address: str) -> str:
@@ -36,7 +36,7 @@ def envelope_address(address: str) -> str:
 
 
 def is_email_address(text: str | None) -> bool:
-    """Return whether `text` is a valid email address."""
+    """Return True if `text` is a valid email address."""
     try:
         return bool(text and envelope_address(text))
     except InvalidEmailAddress:
@@ -54,7 +54,7 @@ def _is_short(local: str, domain: str) -> bool:
 
 
 def _reason(address: str, error: Exception) -> str:
-    """Return the reason in one sentence. The texts of the library may quote parts of the address."""
+    """Return the reason in one sentence. The error texts of the library may quote parts of the address."""
     if "<" in address or ">" in address:
         return "Write the address alone, without a name and angle brackets."
     if address.lower().startswith("mailto:"):

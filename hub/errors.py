@@ -4,11 +4,11 @@ from typing import Any, ClassVar
 
 
 class HubError(Exception):
-    """An error that the caller can act on. The message says what to change and contains nothing internal."""
+    """An error that the caller can act on. The message states what to change and contains no internal details."""
 
     code: ClassVar[str] = "INTERNAL_SERVER_ERROR"
     status: ClassVar[int] = 500
-    """HTTP status if the whole request is rejected."""
+    """The HTTP status if the whole request is rejected."""
 
     def __init__(self, message: str, **extensions: Any) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class Forbidden(HubError):
 
 
 class BadUserInput(HubError):
-    """`field` is the path of the invalid argument or input field, with dots: `input.content.title`."""
+    """An argument or input field is invalid. `field` is its path, separated by dots: `input.content.title`."""
 
     code = "BAD_USER_INPUT"
     status = 400
@@ -37,20 +37,20 @@ class BadUserInput(HubError):
 
 
 class WrongMediaType(BadUserInput):
-    """The media type of the body is not supported. The message lists the supported ones."""
+    """The media type of the body is not supported. The message lists the supported types."""
 
     status = 415
 
 
 class NotFound(HubError):
-    """The object does not exist or belongs to somebody else. The two cases look the same to callers."""
+    """The object does not exist or belongs to another user or tenant. Callers cannot distinguish the two cases."""
 
     code = "NOT_FOUND"
     status = 404
 
 
 class Conflict(HubError):
-    """The idempotency key was used before with another input."""
+    """The idempotency key was already used with a different input."""
 
     code = "CONFLICT"
     status = 409
@@ -62,7 +62,7 @@ class TooLarge(HubError):
 
 
 class RateLimited(HubError):
-    """`retry_after_s`: seconds after which the same call may be accepted."""
+    """A rate limit was exceeded. `retry_after_s`: the seconds to wait before the same call may be accepted."""
 
     code = "RATE_LIMITED"
     status = 429
@@ -73,7 +73,7 @@ class RateLimited(HubError):
 
 
 class PersistedQueryNotFound(HubError):
-    """No stored query has this hash. Apollo clients check for this message and code."""
+    """No stored query has this hash. Apollo clients depend on this message and code."""
 
     code = "PERSISTED_QUERY_NOT_FOUND"
     status = 400

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from uuid_utils import uuid7
 
-CLOCK_STEP_BACK_MS = 1000  # a smaller step back of the clock is ignored to keep ids in order
-STEP_BITS = 32  # of the random step between two ids of one millisecond
+CLOCK_STEP_BACK_MS = 1000  # if the clock is set back by less, the step is ignored to keep ids in order
+STEP_BITS = 32  # size of the random step between two ids of one millisecond
 RANDOM_BITS = 74
 MILLISECOND = timedelta(milliseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,7 +24,7 @@ class _Generator:
 
     def make(self, ms: int) -> str:
         if ms > self._ms or ms < self._ms - CLOCK_STEP_BACK_MS:
-            self._ms, self._random = ms, secrets.randbits(RANDOM_BITS - 1)  # the top bit is left for the steps
+            self._ms, self._random = ms, secrets.randbits(RANDOM_BITS - 1)  # the top bit is reserved for the steps
         else:
             step = 1 + random.getrandbits(STEP_BITS)
             self._random = (self._random + step) % (1 << RANDOM_BITS)
@@ -37,8 +37,8 @@ _generator = _Generator()
 
 
 def new_id(at: datetime | None = None) -> str:
-    """Return a new id of 36 characters. Pass the hub's time as `at` for documents that are sorted by id. Without `at`
-    the id contains the time of this machine."""
+    """Return a new id of 36 characters. Pass the hub's time as `at` for documents that are sorted by id. Without `at`,
+    the id contains the local time of this machine."""
     if at is None:
         return str(uuid7())
     return _generator.make((at - EPOCH) // MILLISECOND)
@@ -50,11 +50,11 @@ def new_secret() -> str:
 
 
 def id_time(id: str) -> datetime:
-    """Return the creation time of an id, in milliseconds."""
+    """Return the creation time of an id, with millisecond precision."""
     return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(id[:8] + id[9:13], 16))
 
 
 def first_id_at(at: datetime) -> str:
-    """Return the smallest id of `at` or later, as a bound for queries by time on `_id`."""
+    """Return the smallest possible id for the time `at`, as a lower bound for queries by time on `_id`."""
     millis = f"{max(0, round(at.timestamp() * 1000)):012x}"
     return f"{millis[:8]}-{millis[8:12]}-7000-8000-000000000000"

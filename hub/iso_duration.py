@@ -1,4 +1,4 @@
-"""Durations in ISO 8601 format, in weeks, days, hours, minutes and seconds.
+"""Durations in ISO 8601 format, with weeks, days, hours, minutes, and seconds.
 
 Years and months are rejected because their length varies.
 """
@@ -12,7 +12,7 @@ DURATION = re.compile(r"P(?!$)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+
 
 
 def parse(text: str) -> float:
-    """Return the seconds of a duration such as P1DT12H or PT1.5S. Raise ValueError for other texts."""
+    """Return the seconds of a duration such as P1DT12H or PT1.5S. Raise ValueError if `text` is not a duration."""
     match = DURATION.fullmatch(text) if len(text) <= MAX_CHARS else None
     if match is None:
         raise ValueError("a duration is in ISO 8601 format, such as PT15M or P1D")
@@ -20,7 +20,7 @@ def parse(text: str) -> float:
 
 
 def format(seconds: int) -> str:
-    """Return the duration, such as P1DT12H or PT30S."""
+    """Return the duration in ISO 8601 format, such as P1DT12H or PT30S."""
     days, rest = divmod(seconds, DAY_S)
     hours, rest = divmod(rest, 3600)
     minutes, rest = divmod(rest, 60)

@@ -1,4 +1,4 @@
-"""Rules for Unicode text: valid identifiers, single lines, blank text, and case folding for search."""
+"""Rules for Unicode text: valid identifiers, single lines, blank texts, and case folding for searches."""
 
 import re
 import unicodedata
@@ -8,13 +8,13 @@ IDENTIFIER_RULE = (
     f"1 to {IDENTIFIER_MAX_CHARS} characters in Unicode form NFC, with no control, formatting or invisible characters, "
     "no space other than U+0020, and none at its ends"
 )
-"""Ends a sentence: `An id is ...`."""
+"""Completes a sentence: `An id is ...`."""
 
-# Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt), other than the category Cf.
+# Default_Ignorable_Code_Point in Unicode 16 (DerivedCoreProperties.txt), except characters of category Cf.
 _IGNORABLE = (
     "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff"
 )
-_FORMAT = (  # the category Cf
+_FORMAT = (  # characters of category Cf
     "\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
     "\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
 )
@@ -27,7 +27,7 @@ IGNORED = re.compile(f"[{_FORMAT}{_IGNORABLE}]")
 
 
 def is_identifier(text: str) -> bool:
-    """Return whether `text` follows IDENTIFIER_RULE. Different identifiers also look different."""
+    """Return True if `text` follows IDENTIFIER_RULE, which ensures that different identifiers also look different."""
     if not 0 < len(text) <= IDENTIFIER_MAX_CHARS or text[0] == " " or text[-1] == " ":
         return False
     return (text.isascii() and text.isprintable()) or (
@@ -36,23 +36,23 @@ def is_identifier(text: str) -> bool:
 
 
 def is_single_line(text: str) -> bool:
-    """Return True if `text` has no control characters and no line breaks. Joiners and emoji are allowed."""
+    """Return True if `text` contains no control characters and no line breaks. Joiners and emoji are allowed."""
     return not CONTROL_CHARACTERS.search(text)
 
 
 def single_line(text: str) -> str:
-    """Return `text` with each run of control characters, line breaks and white space replaced by one space."""
+    """Return `text` with each run of control characters, line breaks, and whitespace replaced by one space."""
     return " ".join(CONTROL_CHARACTERS.sub(" ", text).split())
 
 
 def is_blank(text: str) -> bool:
-    """Return whether `text` has no visible character."""
+    """Return True if `text` contains no visible character."""
     return BLANK.fullmatch(text) is not None
 
 
 def folded(text: str) -> str:
-    """Return the form that a search compares: NFKC_Casefold (Unicode 3.13). The Turkish letters I become one letter,
-    because a search does not know the language of a text."""
+    """Return the form of a text that searches compare: NFKC_Casefold (Unicode 3.13). The dotted and dotless letters I
+    of Turkish become one letter, because the language of a text is unknown."""
     if text.isascii():
         return text.lower()
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
@@ -61,7 +61,7 @@ def folded(text: str) -> str:
 
 
 def needs_folding(text: str) -> bool:
-    """Return whether a case-insensitive comparison letter by letter misses matches of `folded`."""
+    """Return True if a case-insensitive comparison of single characters misses matches that `folded` finds."""
     if text.isascii():
         return False
     form = folded(text)

@@ -1,1 +1,1 @@
-"""Inboxes: notifications, mailboxes and the change feed, in MongoDB."""
+"""Inboxes: notifications, mailboxes, and the change feed, stored in MongoDB."""

@@ -1,23 +1,23 @@
-"""Group commit: concurrent changes are gathered and committed together.
+"""Group commit: concurrent changes are collected and committed together.
 
-A change is called a work (see `transaction.Work`). The works of one transaction are a batch.
+A change is called a work (see `transaction.Work`). The works of one transaction are called a batch.
 
 Guarantees
 - A caller gets its result only after the transaction is committed by a majority and journaled.
-- Two transactions of one process never change the same mailbox at once. A process never conflicts with itself.
+- Two transactions of one process never change the same mailbox at the same time, so they do not conflict.
 - Small works on one mailbox are committed in the order in which they were submitted.
-- A work whose `apply` raises a HubError fails alone.
+- If `apply` of a work raises a HubError, only that work fails.
 
 When transactions run
-- An idle committer starts a transaction at once. Works that arrive in the meantime wait for the next one.
-- Up to `SMALL_TRANSACTIONS` transactions run small works, many at a time. The next one starts when the previous one has
-  written its changes, or when `FULL_BATCH` works are waiting. This keeps batches large, because each transaction costs
-  milliseconds, and the CPU busy during commits.
-- One more transaction runs large works (many documents) and exclusive works. They do not delay small works.
-- If the first large work waits for busy mailboxes, they are reserved for it. Small works cannot starve it.
-- A batch runs in a context of its own, without the deadline and log fields of the request that started it.
+- An idle committer starts a transaction immediately. Works that arrive in the meantime wait for the next transaction.
+- Up to `SMALL_TRANSACTIONS` concurrent transactions run batches of small works. The next transaction starts when the
+  previous one has written its changes, or when `FULL_BATCH` works are waiting. Batches are therefore large, which
+  matters because each transaction takes milliseconds, and the CPU is used during commits.
+- One more transaction runs large works (many documents) and exclusive works. Large works do not delay small works.
+- If the first large work waits for busy mailboxes, they are reserved for it, so small works cannot starve it.
+- A batch runs in a separate context, without the deadline and log fields of the request that started it.
 
-How it stops: `close` rejects new works and waits for the submitted ones.
+Shutdown: `close` rejects new works and waits for the submitted works.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ from hub.platform import tracing
 from hub.platform.connections import Database
 from hub.settings import Settings
 
-SMALL_TRANSACTIONS = 3  # at once
+SMALL_TRANSACTIONS = 3  # concurrent transactions
 FULL_BATCH = 64  # works
-LARGE_MIN_DOCUMENTS = 64  # a work with more documents is a large one
-MAX_SCANNED = 2000  # works checked for one batch. The cost does not grow with the queue.
-WAITING_MAX = 20_000  # works of one process. Further works are rejected.
+LARGE_MIN_DOCUMENTS = 64  # a work with more documents is a large work
+MAX_SCANNED = 2000  # works checked for one batch, so the cost does not grow with the queue
+WAITING_MAX = 20_000  # waiting works of one process. Further works are rejected.
 MIN_START_TIME_S = 0.5  # a work with less time before its deadline is not started
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 
 class Committer:
-    """Gathers works and commits them in batches."""
+    """Collects works and commits them in batches."""
 
     def __init__(self, database: Database, settings: Settings, clock: Clock, hooks: CommitHooks) -> None:
         self._settings = settings
@@ -65,13 +65,13 @@ class Committer:
 
     @property
     def waiting(self) -> int:
-        """The number of works that are in no transaction yet."""
+        """The number of works that are not in a transaction yet."""
         return len(self._small) + len(self._large)
 
     async def submit(self, work: Work[T]) -> T:
         """Return the result of `work` after it is committed.
 
-        Raise Unavailable after the deadline. The work may have been committed nevertheless."""
+        Raise Unavailable after the deadline. The work may still have been committed."""
         if self._closed:
             raise Unavailable("The hub is shutting down.")
         if self.waiting >= WAITING_MAX:
@@ -92,7 +92,7 @@ class Committer:
             return await future
 
     async def close(self) -> None:
-        """Reject new works and wait for the submitted ones."""
+        """Reject new works and wait for the submitted works."""
         self._closed = True
         while self._small or self._large or self._tasks:
             self._schedule()
@@ -121,7 +121,7 @@ class Committer:
         )
 
     def _next_batch(self, queue: deque[Submission[Any]], reserved: set[str]) -> Batch:
-        """Take the next works whose mailboxes are free, in order. The others keep their positions in the queue."""
+        """Take the next works whose mailboxes are free, in order. The other works keep their positions in the queue."""
         settings = self._settings
         too_late = asyncio.get_running_loop().time() + MIN_START_TIME_S
         batch: Batch = []
@@ -142,7 +142,7 @@ class Committer:
                 skipped.append(job)
                 skipped_mailboxes.update(work.mailboxes)
                 if queue is self._large:
-                    break  # it is the next large work, and its mailboxes are reserved
+                    break  # this is the next large work, and its mailboxes are reserved
                 continue
             documents += work.documents
             size += work.size

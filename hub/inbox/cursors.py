@@ -1,4 +1,4 @@
-"""Opaque cursors: positions in the change feed, and positions in the pages of an inbox."""
+"""Opaque cursors for positions in the change feed and in the pages of an inbox."""
 
 from hub import base64url
 from hub.errors import BadUserInput
@@ -10,7 +10,7 @@ def encode_position(position: Position) -> str:
 
 
 def decode_position(cursor: str, field: str) -> Position:
-    """Return the position of a cursor. Raise BadUserInput for `field` if the hub has not created the cursor."""
+    """Return the position of a cursor. Raise BadUserInput for `field` if the hub did not create the cursor."""
     epoch, modseq, time, up_to_id = _parts(cursor, 4, field)
     return Position(epoch, _number(modseq, field), _number(time, field), up_to_id)
 
@@ -38,7 +38,7 @@ def _parts(cursor: str, count: int, field: str) -> list[str]:
     except ValueError:
         raise _invalid(field) from None
     parts = text.split(".")
-    if len(parts) != count or _encode(text) != cursor:  # the decoder accepts several spellings
+    if len(parts) != count or _encode(text) != cursor:  # the decoder accepts several encodings of the same text
         raise _invalid(field)
     return parts
 

@@ -1,4 +1,4 @@
-"""Decodes mailbox documents. A document that cannot be decoded affects its own user only."""
+"""Decodes mailbox documents. A document that cannot be decoded affects only its user."""
 
 from collections.abc import AsyncIterable, Collection
 
@@ -10,7 +10,7 @@ from hub.platform.connections import Document
 from hub.platform.decoding import report_unreadable
 
 REQUIRED_FIELDS = frozenset({"_id", "epoch", "modseq", "unread", "unseen"})
-"""A default for a missing count would be a wrong count."""
+"""These fields are required, because a default for a missing count would be wrong."""
 
 
 class UnreadableMailbox(HubError):
@@ -26,7 +26,7 @@ class UnreadableMailbox(HubError):
 
 
 def decode_mailbox(doc: Document) -> Mailbox:
-    """Return the mailbox. Raise UnreadableMailbox; the document is counted and logged."""
+    """Return the mailbox. If it cannot be decoded, count and log the document, and raise UnreadableMailbox."""
     try:
         if missing := REQUIRED_FIELDS - doc.keys():
             raise ValidationError(f"Missing fields: {', '.join(sorted(missing))}")
@@ -37,7 +37,7 @@ def decode_mailbox(doc: Document) -> Mailbox:
 
 
 async def decode_mailboxes(docs: AsyncIterable[Document]) -> tuple[dict[str, Mailbox], frozenset[str]]:
-    """Return the mailboxes by id, and the ids of those that cannot be decoded."""
+    """Return the mailboxes by id, and the ids of the mailboxes that cannot be decoded."""
     mailboxes: dict[str, Mailbox] = {}
     unreadable: set[str] = set()
     async for doc in docs:

@@ -1,4 +1,4 @@
-"""Batches reads of mailboxes, because many clients reconnect at once after a restart."""
+"""Batches reads of mailboxes, because many clients reconnect at the same time after a restart."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -10,7 +10,7 @@ from hub.model import Mailbox
 MAILBOXES_PER_QUERY = 1000
 
 Read = Callable[[Sequence[str]], Awaitable[tuple[Mapping[str, Mailbox], Collection[str]]]]
-"""Returns the mailboxes by id, and the ids of those that cannot be decoded."""
+"""Returns the mailboxes by id, and the ids of the mailboxes that cannot be decoded."""
 
 
 class MailboxLoader:
@@ -26,7 +26,7 @@ class MailboxLoader:
         if mailbox not in self._pending:
             self._pending[mailbox] = asyncio.get_running_loop().create_future()
         future = self._pending[mailbox]
-        if self._reading is None:  # in a context of its own, without the deadline of the first caller
+        if self._reading is None:  # in a separate context, without the deadline of the first caller
             self._reading = asyncio.create_task(self._read_pending(), context=Context())
         return await asyncio.shield(future)
 

@@ -1,4 +1,4 @@
-"""Reads notifications across mailboxes, by their sends and ids."""
+"""Reads notifications of several mailboxes by send or id."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,7 +11,7 @@ from hub.platform.connections import Database, Document
 from hub.platform.decoding import decode_page
 
 READ_IN_INBOX: Document = {"$and": [{"$ifNull": ["$read_at", False]}, {"$not": [{"$ifNull": ["$read_on", False]}]}]}
-"""An expression over notifications: read in the inbox, not by a click in an email or push message."""
+"""An aggregation expression: the notification was read in the inbox, not by a click in an email or push message."""
 
 
 class Notifications:
@@ -19,7 +19,7 @@ class Notifications:
         self._notifications = database.notifications
 
     async def list_in_inboxes(self, send: str, limit: int, after: str = "") -> list[tuple[str, str]]:
-        """Return mailbox and id of a send's notifications in inboxes, after the id `after`, in the order of ids."""
+        """Return the mailbox and id of a send's notifications in inboxes, after the id `after`, ordered by id."""
         condition = {"send": send, "_id": {"$gt": after}, "state": {"$exists": True}}
         docs = self._notifications.find(condition, {"mailbox": 1}, hint="send").sort("_id", ASCENDING).limit(limit)
         return [(doc["mailbox"], doc["_id"]) async for doc in docs]
@@ -29,7 +29,7 @@ class Notifications:
     ) -> list[Notification]:
         """Return up to `first` notifications of a send after the id `after`, oldest first, including removed ones.
 
-        With `hidden`, notifications that are not in an inbox are included."""
+        If `hidden` is True, notifications that are not in an inbox are included."""
         condition: Document = {"send": send}
         if not hidden:
             condition["hidden"] = {"$ne": True}
@@ -38,14 +38,14 @@ class Notifications:
         return await decode_page(self._notifications.find(condition).sort("_id", ASCENDING), Notification, first)
 
     async def list_read(self, ids: Collection[str]) -> list[str]:
-        """Return those of `ids` that have been read."""
+        """Return the ids of the notifications in `ids` that were read."""
         docs = self._notifications.find({"_id": {"$in": list(ids)}, "read_at": {"$exists": True}}, {"_id": 1})
         return [doc["_id"] async for doc in docs]
 
     async def count_statuses(self, sends: Collection[str]) -> AsyncCommandCursor[dict[str, Any]]:
-        """Return groups of the statuses that notifications store: IN_APP, and the skipped channels.
+        """Count the statuses that notifications store: those of IN_APP and of the skipped channels.
 
-        The id of a group has `send`, `k` (channel), `v` (status) and `r` (reason). `count` is its size."""
+        The id of a group contains `send`, `k` (channel), `v` (status), and `r` (reason). `count` is its size."""
         in_app = {"$ifNull": ["$removed_as", {"$cond": [READ_IN_INBOX, DeliveryStatus.READ, DeliveryStatus.DELIVERED]}]}
         skipped = {
             "$map": {

@@ -1,7 +1,8 @@
-"""Search for words in title or body, ignoring case and Unicode variants (see `text.folded`).
+"""Searches for words in titles and bodies, ignoring case and Unicode variants (see `text.folded`).
 
-MongoDB's regular expressions ignore case letter by letter. That is not enough for texts with ß or full-width letters,
-for example. Such a notification is stored with the folded form of its text, which is searched too.
+A case-insensitive regular expression in MongoDB compares one character at a time. This misses matches in texts that
+contain ß or full-width letters, for example. A notification with such a text is stored with the folded form of the
+text, which is also searched.
 """
 
 import re
@@ -12,8 +13,8 @@ from hub.platform.connections import Document
 from hub.text import folded, needs_folding
 
 SEARCH_TEXT = "search_text"
-"""The field of a notification's document that holds the folded text."""
-CACHE_SIZE = 64  # texts. All recipients of a send have the same.
+"""The field of a notification document that contains the folded text."""
+CACHE_SIZE = 64  # texts. All recipients of a send have the same text.
 
 
 def stored_document(n: Notification) -> Document:
@@ -25,10 +26,10 @@ def stored_document(n: Notification) -> Document:
 
 
 def contains_word(word: str) -> Document:
-    """Return a query condition: the notification contains this word. No index is used for it."""
+    """Return the query condition that a notification contains this word. The condition uses no index."""
     form = folded(word) or word  # folding removes invisible characters, and an empty word would match every text
     conditions = [{field: _pattern(form)} for field in ("title", "body", SEARCH_TEXT)]
-    if needs_folding(word):  # for notifications that are stored without their folded text
+    if needs_folding(word):  # finds notifications that are stored without a folded text
         conditions += [{field: _pattern(word)} for field in ("title", "body")]
     return {"$or": conditions}
 

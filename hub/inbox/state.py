@@ -1,4 +1,4 @@
-"""The state machine of one notification in an inbox, without I/O: its state, and the effect of each mark."""
+"""The state machine of a notification in an inbox: its states, and the effect of each mark. Performs no I/O."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,7 +18,7 @@ UNREAD = frozenset({InboxState.NEW, InboxState.UNREAD})
 UNSEEN = frozenset({InboxState.NEW})
 
 Mark = Callable[[Notification, datetime], Notification | None]
-"""Returns the changed notification. None: nothing changes and nothing is published."""
+"""Returns the changed notification, or None if nothing changes and nothing is to be published."""
 
 
 def with_state(n: Notification) -> Notification:
@@ -44,12 +44,12 @@ def seen(n: Notification, now: datetime) -> Notification | None:
 
 
 def read(n: Notification, now: datetime) -> Notification | None:
-    """Reading implies seeing."""
+    """Mark as read, which also marks as seen."""
     return None if n.read_at else replace(n, read_at=now, read_on=None, seen_at=n.seen_at or now)
 
 
 def clicked(channel: Channel) -> Mark:
-    """Mark as read by a click in another channel."""
+    """Return the mark for a notification that was read by a click in another channel."""
 
     def mark(n: Notification, now: datetime) -> Notification | None:
         after = read(n, now)
@@ -63,7 +63,7 @@ def unread(n: Notification, _: datetime) -> Notification | None:
 
 
 def archived(n: Notification, now: datetime) -> Notification | None:
-    """Archiving ends a snooze; it does not mark as read."""
+    """Archive, which also ends a snooze but does not mark as read."""
     return None if n.archived_at else replace(n, archived_at=now, snoozed_until=None)
 
 
@@ -72,7 +72,7 @@ def unarchived(n: Notification, _: datetime) -> Notification | None:
 
 
 def snoozed(until: datetime) -> Mark:
-    """Hide until `until`. An archived notification also returns to the inbox then."""
+    """Return the mark that hides a notification until `until`. Then even an archived one returns to the inbox."""
 
     def mark(n: Notification, _: datetime) -> Notification | None:
         return None if n.snoozed_until == until else replace(n, snoozed_until=until, archived_at=None)
@@ -86,14 +86,14 @@ def unsnoozed(n: Notification, _: datetime) -> Notification | None:
 
 
 def acknowledged(n: Notification, now: datetime) -> Notification | None:
-    """Acknowledge, if the notification requires it. Acknowledging implies reading."""
+    """Acknowledge, if the notification requires it. This also marks the notification as read."""
     if n.acknowledged_at or not n.require_ack:
         return None
     return replace(n, acknowledged_at=now, read_at=n.read_at or now, seen_at=n.seen_at or now)
 
 
 def apply_clock(n: Notification, now: datetime) -> Notification | None:
-    """Remove an expired notification. Move one whose snooze has ended to the top, as new: it is a reminder."""
+    """Remove an expired notification. If its snooze has ended, move it to the top as new, because it is a reminder."""
     if n.expires_at and n.expires_at <= now:
         return removed(DeliveryStatus.EXPIRED)(n, now)
     if n.snoozed_until and n.snoozed_until <= now:
@@ -102,7 +102,7 @@ def apply_clock(n: Notification, now: datetime) -> Notification | None:
 
 
 def removed(why: DeliveryStatus) -> Mark:
-    """Remove from the inbox and leave a tombstone for the feed."""
+    """Return the mark that removes a notification from the inbox and keeps a tombstone for the change feed."""
 
     def mark(n: Notification, now: datetime) -> Notification | None:
         return None if n.removed_at else replace(n, removed_at=now, removed_as=why)
@@ -111,13 +111,13 @@ def removed(why: DeliveryStatus) -> Mark:
 
 
 def recalled(n: Notification, now: datetime) -> Notification | None:
-    """Remove from the inbox and delete the content."""
+    """Remove a notification from the inbox and delete its content."""
     after = removed(DeliveryStatus.CANCELLED)(n, now)
     return after and replace(after, title="", body="", data=None, image_url=None, action_url=None, actions=())
 
 
 def receipt_kinds(before: Notification, after: Notification) -> list[ReceiptKind]:
-    """Return the receipts for a change by the recipient."""
+    """Return the kinds of receipts for a change that the recipient made."""
     kinds = [
         kind
         for kind, was, now in (

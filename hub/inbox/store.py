@@ -1,4 +1,4 @@
-"""Reads of inboxes: pages, the change feed and due notifications. Every index names the query it serves."""
+"""Reads inboxes: pages, the change feed, and due notifications. Comments on the indexes name the queries that use them."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -30,11 +30,11 @@ from hub.platform.decoding import decode, decode_all, decode_by_id
 from hub.settings import Settings
 
 DAY_S = 86_400
-BACKLOG_MAX_BYTES = 4 << 20  # of texts; a client that missed more gets RESYNC
+BACKLOG_MAX_BYTES = 4 << 20  # size of texts. A client that missed more receives RESYNC.
 
 
 class InboxQuery(Struct, frozen=True, kw_only=True):
-    """Selects notifications of an inbox. Title or body must contain each of `words`, ignoring case."""
+    """Selects notifications of an inbox. The title or body must contain each of `words`, ignoring case."""
 
     view: InboxView = InboxView.ACTIVE
     categories: tuple[str, ...] = ()
@@ -44,12 +44,12 @@ class InboxQuery(Struct, frozen=True, kw_only=True):
 
     @property
     def is_empty(self) -> bool:
-        """True if nothing is filtered."""
+        """True if the query has no filters."""
         return self == InboxQuery()
 
 
 class InboxPage(Struct, frozen=True):
-    """A page, newest first. `position` is the feed position of the page and the counts."""
+    """A page of notifications, newest first. `position` is the feed position at which the page and counts were read."""
 
     notifications: list[Notification]
     more: bool
@@ -61,9 +61,9 @@ def indexes(settings: Settings) -> Indexes:
     own: Indexes = {
         "mailboxes": [],
         "notifications": [
-            # `get_page` of any view, newest first. A view is a set of states.
+            # `get_page` for any view, newest first. A view is a set of states.
             _page_index("page"),
-            # `get_page` filtered by category, and by tag
+            # `get_page` filtered by category or tag
             _page_index("page_by_category", "category"),
             _page_index("page_by_tag", "tags"),
             # `backlog`: the change feed after a position
@@ -87,7 +87,7 @@ def indexes(settings: Settings) -> Indexes:
 
 
 def _page_index(name: str, *within: str) -> IndexModel:
-    """Return the index of a view. With its last field, priorities are filtered without reading documents."""
+    """Return the index for a view. The last field allows filtering by priority without reading documents."""
     first = [("mailbox", ASCENDING), *((field, ASCENDING) for field in within), ("state", ASCENDING)]
     return IndexModel(
         [*first, ("added_modseq", DESCENDING), ("priority", ASCENDING)],
@@ -97,7 +97,7 @@ def _page_index(name: str, *within: str) -> IndexModel:
 
 
 class Inboxes:
-    """Reads inboxes on the primary, each page or backlog from one snapshot."""
+    """Reads inboxes from the primary. Each page or backlog is read from one snapshot."""
 
     def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
         self._database = database
@@ -118,7 +118,7 @@ class Inboxes:
         return mailboxes
 
     async def _read_mailboxes(self, ids: Collection[str]) -> tuple[dict[str, Mailbox], frozenset[str]]:
-        """Return the mailboxes by id, and the ids of those that cannot be decoded."""
+        """Return the mailboxes by id, and the ids of the mailboxes that cannot be decoded."""
         return await decode_mailboxes(self._database.mailboxes.find({"_id": {"$in": list(ids)}}))
 
     async def get_notifications(self, ids: Collection[str]) -> dict[str, Notification]:
@@ -127,7 +127,7 @@ class Inboxes:
         return await decode_by_id(docs, Notification)
 
     async def find_stored(self, ids: Collection[str]) -> set[str]:
-        """Return those of `ids` that a notification or a mailbox has, even if it cannot be decoded."""
+        """Return the ids in `ids` for which a notification or mailbox is stored, even if it cannot be decoded."""
         match = {"_id": {"$in": list(ids)}}
         found = [self._database.notifications.find(match, {"_id": 1}), self._database.mailboxes.find(match, {"_id": 1})]
         return {doc["_id"] for docs in found for doc in await docs.to_list()}
@@ -147,7 +147,7 @@ class Inboxes:
     async def list_ids(
         self, mailbox: str, query: InboxQuery, states: Sequence[InboxState], limit: int, *, upto: int
     ) -> list[tuple[str, int]]:
-        """Return id and added modseq of matching notifications in `states`, newest first, from `upto` downwards."""
+        """Return the id and added modseq of matching notifications in `states`, newest first, starting at `upto`."""
         stages = self._pipeline(mailbox, query, states, limit, after=upto + 1)
         cursor = await self._database.notifications.aggregate(
             [*stages, {"$project": {"added_modseq": 1}}], hint=_index_for(query)
@@ -167,7 +167,7 @@ class Inboxes:
         return decode(doc, Notification) if doc else None
 
     async def peek_backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
-        """Return the backlog if it is empty or requires RESYNC, which the mailbox alone shows. Otherwise return None.
+        """Return the backlog if the mailbox shows that it is empty or requires RESYNC. Otherwise return None.
 
         Concurrent calls share queries. Raise NotFound if the mailbox does not exist."""
         head = await self._mailbox_loader.get(mailbox)
@@ -178,7 +178,7 @@ class Inboxes:
     async def backlog(self, mailbox: str, after: Position | None) -> Backlog | None:
         """Return every notification that changed since `after`, once, in its current state.
 
-        Without `after` the backlog is empty. Return None if the mailbox does not exist."""
+        Without `after`, the backlog is empty. Return None if the mailbox does not exist."""
         async with self._database.client.start_session(snapshot=True) as session:
             doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
             if doc is None:
@@ -205,7 +205,7 @@ class Inboxes:
         return Backlog(head, []) if after.modseq == head.modseq and not after.up_to_id else None
 
     async def list_due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """Return mailbox and id of notifications whose snooze or lifetime has ended, oldest first."""
+        """Return the mailbox and id of notifications whose snooze or lifetime has ended, oldest first."""
         docs = (
             self._database.notifications.find({"wake_at": {"$lte": now}}, {"mailbox": 1})
             .sort("wake_at", ASCENDING)
@@ -214,17 +214,17 @@ class Inboxes:
         return [(doc["mailbox"], doc["_id"]) async for doc in docs]
 
     async def postpone(self, ids: Collection[str], until: datetime) -> None:
-        """Make due notifications that cannot be processed due again at `until`, so they do not delay the others."""
+        """Postpone due notifications that cannot be processed to `until`, so they do not delay other notifications."""
         due: Document = {"_id": {"$in": list(ids)}, "wake_at": {"$lt": until}}
         await self._database.notifications.update_many(due, {"$set": {"wake_at": until}})
 
     async def sample_mailbox(self) -> str | None:
-        """Return a random mailbox, or None if there is none."""
+        """Return the id of a random mailbox, or None if there are no mailboxes."""
         cursor = await self._database.mailboxes.aggregate([{"$sample": {"size": 1}}, {"$project": {"_id": 1}}])
         return next((doc["_id"] for doc in await cursor.to_list()), None)
 
     async def recount(self, mailbox: str) -> tuple[Mailbox, int, int] | None:
-        """Return the mailbox, and its unread and unseen counted from the index in the same snapshot."""
+        """Return the mailbox, and its unread and unseen counts as computed from the index in the same snapshot."""
         async with self._database.client.start_session(snapshot=True) as session:
             doc = await self._database.mailboxes.find_one({"_id": mailbox}, session=session)
             if doc is None:
@@ -269,7 +269,7 @@ class Inboxes:
     def _pipeline(
         self, mailbox: str, query: InboxQuery, states: Sequence[InboxState], limit: int, *, after: int | None
     ) -> list[dict[str, Any]]:
-        """Return the aggregation of a query. A search for words reads only the newest notifications of the view."""
+        """Return the aggregation of a query. A word search reads only the newest notifications of the view."""
         newest_first = {"$sort": {"added_modseq": DESCENDING}}
         match: Document = {"mailbox": mailbox, "state": {"$in": [state.value for state in states]}}
         if query.categories:
@@ -299,10 +299,10 @@ def _index_for(query: InboxQuery) -> str:
 
 
 def _backlog_events(notifications: Sequence[Notification], after: int, head: Mailbox) -> list[InboxEvent]:
-    """Return the current states as events, in order.
+    """Return the current states of notifications as events, in order.
 
-    Events with the same modseq, except the last, contain the id of their notification. A client that disconnects
-    between two of them resumes there."""
+    If several events have the same modseq, all except the last contain the id of their notification. A client that
+    disconnects between two such events resumes at that position."""
     events = []
     for index, n in enumerate(notifications):
         if n.state is None:

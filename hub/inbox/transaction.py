@@ -1,10 +1,10 @@
-"""One transaction of the group commit: read, apply the works, write, commit.
+"""Runs a transaction of the group commit: reads data, applies the works, writes the changes, and commits.
 
-- Each attempt reads a snapshot, applies the works to a `UnitOfWork`, and writes it. If another process has changed one
-  of the mailboxes since the snapshot, MongoDB reports a write conflict, and the attempt is repeated.
-- After the second conflict the batch is split. One contested mailbox then does not delay the others.
-- A work whose `apply` raises a HubError fails alone. `apply` must make its checks before it changes the unit.
-- A work on a mailbox that cannot be decoded fails alone with UnreadableMailbox.
+- Each attempt reads a snapshot, applies the works to a `UnitOfWork`, and writes the unit. If another process has changed
+  one of the mailboxes since the snapshot, MongoDB reports a write conflict, and the attempt is repeated.
+- After the second conflict, the batch is split, so one contested mailbox does not delay the other works.
+- If `apply` of a work raises a HubError, only that work fails. `apply` must make its checks before it changes the unit.
+- If the mailbox of a work cannot be decoded, only that work fails, with UnreadableMailbox.
 """
 
 import asyncio
@@ -51,14 +51,14 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class CommitHooks(Protocol):
-    """The work of other stages around a commit."""
+    """The callbacks of other stages around a commit."""
 
     async def load_decision_data(self, mailboxes: Collection[str], recipients: Collection[str]) -> Any:
         """Return the tenants of `mailboxes` and the users of `recipients`, as `unit.decision_data`."""
         ...
 
     def new_mailbox_updates(self, mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
-        """Return the further updates, by collection, that new mailboxes need (such as their users)."""
+        """Return additional updates that new mailboxes require, such as creating their users, by collection."""
         ...
 
     def add_follow_ups(self, unit: UnitOfWork) -> None:
@@ -79,7 +79,7 @@ class Work(Protocol[T_co]):
 
     @property
     def mailboxes(self) -> Collection[str]:
-        """Every mailbox that the work may change. Missing ones are created."""
+        """Every mailbox that the work may change. Missing mailboxes are created."""
 
     @property
     def reads(self) -> Collection[str]:
@@ -91,7 +91,7 @@ class Work(Protocol[T_co]):
 
     @property
     def documents(self) -> int:
-        """The approximate number of notifications, deliveries and webhook deliveries to write."""
+        """The approximate number of notifications, deliveries, and webhook calls to write."""
 
     @property
     def size(self) -> int:
@@ -103,10 +103,10 @@ class Work(Protocol[T_co]):
 
     @property
     def exclusive(self) -> bool:
-        """True if the work needs a transaction of its own. It may read and write in the session."""
+        """True if the work requires a separate transaction, in whose session it may read and write."""
 
     async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> T_co:
-        """Apply the work to the unit. Called once per attempt, each time with a new unit."""
+        """Apply the work to the unit. This method is called once per attempt, each time with a new unit."""
         ...
 
 
@@ -136,8 +136,8 @@ class TransactionRunner:
     async def run(self, batch: Batch, on_written: Callable[[], None]) -> None:
         """Run transactions until every work of the batch is committed or has failed.
 
-        A work past its deadline fails, and the others continue. `on_written` is called before the commit and after an
-        error."""
+        A work whose deadline has passed fails, and the other works continue. `on_written` is called before the commit
+        and after an error."""
         conflicts = 0
         loop = asyncio.get_running_loop()
         while True:
@@ -172,14 +172,14 @@ class TransactionRunner:
                 return
 
     def _abandon(self, batch: Batch) -> None:
-        """Fail works that may have been committed. Their changes are not published."""
+        """Fail the works of a batch that may have been committed. Their changes are not published."""
         if batch:
             self._hooks.on_unknown_outcome()
         for job in batch:
             fail(job, Unavailable("The store did not respond in time. Retry with an idempotency key."))
 
     async def _split(self, batch: Batch, on_written: Callable[[], None]) -> None:
-        """Run the two halves in sequence, because works on one mailbox must stay in order."""
+        """Run the two halves of a batch in sequence, because works on one mailbox must stay in order."""
         middle = len(batch) // 2
         await self.run(batch[:middle], on_written)
         await self.run(batch[middle:], on_written)
@@ -218,12 +218,12 @@ class TransactionRunner:
     async def _build_unit(self, batch: Batch, session: AsyncClientSession) -> UnitOfWork:
         """Read the data of the batch.
 
-        Tenants and users are read at the same time, outside the transaction. The reads see every preference that was
+        Tenants and users are read concurrently, outside the transaction. The result includes every preference that was
         stored before the works were submitted."""
         mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
         recipients = {mailbox for job in batch if job.work.needs_recipients for mailbox in job.work.mailboxes}
         loading = asyncio.create_task(self._hooks.load_decision_data(mailboxes, recipients))
-        loading.add_done_callback(_ignore_error)  # if `_read` fails, it is not cancelled: that would close a connection
+        loading.add_done_callback(_ignore_error)  # not cancelled if `_read` fails: that would close a connection
         unit = await self._read(batch, session)
         unit.decision_data = await loading
         return unit
@@ -247,7 +247,7 @@ class TransactionRunner:
         return unit
 
     async def _write(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
-        """Write the unit, mailboxes first, because they are the lock between processes."""
+        """Write the unit. Mailboxes are written first, because they act as locks between processes."""
         if new := [document(head) for head in unit.mailboxes_to_write if head.id in unit.new_mailboxes]:
             await self._insert("mailboxes", new, session)
         if changed := [_counts_update(head) for head in unit.mailboxes_to_write if head.id not in unit.new_mailboxes]:
@@ -288,15 +288,15 @@ def _counts_update(head: Mailbox) -> Document:
 
 
 def _ignore_error(task: asyncio.Task[Any]) -> None:
-    """Mark the exception as retrieved. Otherwise asyncio logs it."""
+    """Mark the exception as retrieved, because asyncio would otherwise log it."""
     if not task.cancelled():
         task.exception()
 
 
 def _with_traces(batch: Batch, changed: list[MailboxChange], began_ns: int) -> list[MailboxChange]:
-    """Record the transaction in the trace of its work. Several traces are linked from a trace of its own.
+    """Record the transaction in the trace of its work. For several works, record a separate trace that links to theirs.
 
-    Return the changes, each with the trace of the last work that changed its mailbox."""
+    Return the changes, each with the trace context of the last work that changed its mailbox."""
     traces = [job.traceparent for job in batch if job.traceparent]
     tracing.record("transaction", traces[0] if len(traces) == 1 else None, began_ns, "CLIENT", traces)
     by_mailbox = {mailbox: job.traceparent for job in batch for mailbox in job.work.mailboxes}
@@ -309,7 +309,7 @@ def _with_traces(batch: Batch, changed: list[MailboxChange], began_ns: int) -> l
 
 
 def _notification_update(n: Notification) -> UpdateOne:
-    """Return the update of the fields that a mark may change, and of the content if the notification is recalled."""
+    """Return the update for the fields that a mark may change, and for the content if the notification is recalled."""
     doc = document(n)
     names = (
         (*MUTABLE_FIELDS, *CONTENT_FIELDS, search.SEARCH_TEXT)
@@ -323,7 +323,7 @@ def _notification_update(n: Notification) -> UpdateOne:
 
 
 async def _commit(session: AsyncClientSession) -> None:
-    """Commit, and retry while the result is unknown, until the deadline of the caller."""
+    """Commit the transaction. Retry while the result is unknown, until the deadline of the caller."""
     while True:
         try:
             await session.commit_transaction()
@@ -335,7 +335,7 @@ async def _commit(session: AsyncClientSession) -> None:
 
 
 def _is_retryable(error: PyMongoError) -> bool:
-    """Return True for conflicts, elections, connections lost before the commit, and duplicate keys.
+    """Return True for write conflicts, elections, connections lost before the commit, and duplicate keys.
 
     After a duplicate key, the next attempt reads the conflicting document."""
     if error.timeout:

@@ -1,4 +1,4 @@
-"""The unit of work of one transaction, without I/O: the documents it has read, writes and publishes."""
+"""The unit of work of a transaction: the documents that it read, writes, and publishes. Performs no I/O."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -14,10 +14,10 @@ from hub.model import InboxEvent, InboxEventKind, InboxState, Mailbox, MailboxCh
 
 
 class UnitOfWork:
-    """Works apply their changes to a unit in sequence. Each sees the changes of the previous ones.
+    """Collects the changes of works, which run in sequence. Each work sees the changes of the previous works.
 
-    A change takes the next modseq of its mailbox, updates the counts and adds an event. The unit is then written in one
-    transaction.
+    A change is assigned the next modseq of its mailbox, updates the counts, and adds an event. The unit is then written
+    in one transaction.
 
     - `decision_data`: data that another stage has loaded for the works, outside the transaction.
     - `read_with_deliveries`: ids of the notifications that were marked as read and have external deliveries.
@@ -52,12 +52,12 @@ class UnitOfWork:
             raise UnreadableMailbox(unreadable)
 
     def get(self, mailbox: str, id: str) -> Notification | None:
-        """Return a visible notification of a mailbox, as changed so far, or None."""
+        """Return a visible notification of a mailbox with the changes so far, or None."""
         n = self.notifications.get(id)
         return n if n and n.mailbox == mailbox and n.state else None
 
     def add(self, n: Notification) -> Notification:
-        """Add a new notification. A hidden one takes no modseq, because it is not in views, counts and feed."""
+        """Add a new notification. A hidden one gets no modseq, because it is not in views, counts, or the feed."""
         if n.hidden:
             n = state.with_state(n)
             self.inserted[n.id] = self.notifications[n.id] = n
@@ -72,10 +72,10 @@ class UnitOfWork:
     def change(self, after: Notification, *, publish: bool = True, modseq: int = 0) -> Notification:
         """Replace the notification that has the id of `after`, and return it as stored.
 
-        - An `added_modseq` of 0 moves it to the top of the inbox.
-        - `publish=False` adds no event, and `modseq` is a number that is already taken. Both are for changes of whole
-          inboxes.
-        - A hidden notification takes no modseq.
+        - If `added_modseq` is 0, the notification moves to the top of the inbox.
+        - `publish=False` adds no event, and `modseq` is a number that was already assigned. Both are for changes to
+          whole inboxes.
+        - A hidden notification is assigned no modseq.
         """
         before = self.notifications[after.id]
         if before.hidden:
@@ -99,7 +99,7 @@ class UnitOfWork:
         return n
 
     def load(self, notifications: Iterable[Notification]) -> None:
-        """Add notifications that a work has read in its session."""
+        """Add notifications that a work read in its session."""
         for n in notifications:
             self.notifications.setdefault(n.id, n)
 
@@ -121,7 +121,7 @@ class UnitOfWork:
         self.updates.setdefault(collection, {})[key] = update
 
     def get_mailbox(self, mailbox: str) -> Mailbox:
-        """Return the mailbox as changed so far. Raise NotFound if it does not exist."""
+        """Return the mailbox with the changes so far. Raise NotFound if it does not exist."""
         try:
             return self.mailboxes[mailbox]
         except KeyError:
@@ -130,8 +130,8 @@ class UnitOfWork:
     def changes(self) -> list[MailboxChange]:
         """Return the changes to publish after the commit.
 
-        A mailbox with unpublished changes is left out. Publishing a part of its changes would hide the gap, and
-        subscribers would not read the rest from the store."""
+        A mailbox with unpublished changes is omitted. If only some of its changes were published, subscribers would not
+        detect the gap and would not read the other changes from the store."""
         return [
             MailboxChange(
                 mailbox=mailbox,
@@ -146,7 +146,7 @@ class UnitOfWork:
 
     @property
     def mailboxes_to_write(self) -> list[Mailbox]:
-        """The changed and the new mailboxes."""
+        """The changed and new mailboxes."""
         return [self.mailboxes[key] for key in self.mailboxes if key in self._first or key in self.new_mailboxes]
 
     def _store(self, n: Notification) -> Notification:

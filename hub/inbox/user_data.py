@@ -1,4 +1,4 @@
-"""Export and erasure of one user's inbox."""
+"""Exports and erases the inbox of a user."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,9 @@ from hub.platform.connections import Database, Document
 
 
 class InboxUserData:
-    """The erasure runs in the session of an exclusive work, because a unit of work cannot delete a mailbox."""
+    """Exports and erases inboxes.
+
+    Erasure runs in the session of an exclusive work, because a unit of work cannot delete a mailbox."""
 
     def __init__(self, database: Database) -> None:
         self._mailboxes = database.mailboxes
@@ -22,7 +24,7 @@ class InboxUserData:
         return await self._mailboxes.find_one({"_id": mailbox}, {"_id": 0, "unread": 1, "unseen": 1})
 
     async def export_notifications(self, mailbox: str, limit: int) -> list[Document]:
-        """Return the newest `limit` notifications as they are stored."""
+        """Return the newest `limit` notifications as stored."""
         docs = self._notifications.find({"mailbox": mailbox}).sort("modseq", DESCENDING).limit(limit)
         return await docs.to_list()
 
@@ -32,7 +34,7 @@ class InboxUserData:
         return [doc["_id"] async for doc in docs]
 
     async def next_batch(self, mailbox: str, limit: int, session: AsyncClientSession) -> list[Document]:
-        """Return id and state of up to `limit` notifications to erase."""
+        """Return the id and state of up to `limit` notifications to erase."""
         docs = self._notifications.find({"mailbox": mailbox}, {"state": 1}, session=session).limit(limit)
         return await docs.to_list()
 
@@ -47,8 +49,8 @@ class InboxUserData:
     async def shrink_mailbox(
         self, mailbox: str, batch: Sequence[Document], epoch: str, session: AsyncClientSession
     ) -> bool:
-        """Reduce the counts by those of a deleted batch, and change the epoch. Return True if the mailbox exists."""
-        states = Counter(str(doc["state"]) for doc in batch if "state" in doc)  # maybe states of another version
+        """Subtract a deleted batch from the counts, and change the epoch. Return True if the mailbox exists."""
+        states = Counter(str(doc["state"]) for doc in batch if "state" in doc)  # may contain states of another version
         counts = {
             "unread": -sum(states[name] for name in state.UNREAD),
             "unseen": -sum(states[name] for name in state.UNSEEN),
