@@ -1,1 +1,1 @@
-"""Recipients: users, devices, preferences and tenants."""
+"""Recipients: users, devices, preferences, and tenants."""

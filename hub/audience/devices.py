@@ -1,7 +1,7 @@
-"""Devices of users: browsers, apps and personal webhooks.
+"""Devices of users: browsers, apps, and personal webhooks.
 
-A browser or an app belongs to the user of the tenant who registered it last. A user who signs in on a shared device
-takes it over from the previous user.
+Within a tenant, a browser or an app belongs to the user who registered it last. A user who signs in on a shared device
+takes over the device from the previous user.
 """
 
 from collections.abc import Collection
@@ -20,14 +20,14 @@ from hub.model import Device, DeviceKind, User, tenant_of
 from hub.platform.connections import Database
 
 EXCLUSIVE_KINDS = frozenset({DeviceKind.WEB_PUSH, DeviceKind.MOBILE_PUSH})
-"""The kinds that belong to one user at a time. Several users may share an address of another kind."""
+"""The kinds of devices that belong to one user at a time. Several users may share the address of another kind."""
 TOUCH_INTERVAL = timedelta(hours=1)
 """The shortest interval between two updates of a device's `last_used_at`."""
 LAST_USED_CACHE_SIZE = 50_000  # devices
 
 
 def device_key(mailbox: str, kind: DeviceKind, address: str) -> str:
-    """Return the key that identifies a device: within its tenant for exclusive kinds, otherwise within its user."""
+    """Return the key that identifies a device: within the tenant for exclusive kinds, otherwise within the user."""
     owner = tenant_of(mailbox) if kind in EXCLUSIVE_KINDS else mailbox
     return sha256("\n".join((owner, kind, address)).encode()).hexdigest()
 
@@ -35,22 +35,22 @@ def device_key(mailbox: str, kind: DeviceKind, address: str) -> str:
 class Devices:
     def __init__(self, database: Database, users: Users, clock: Clock, max_devices: int) -> None:
         self._docs = database[COLLECTION]
-        self._fast_writes = self._docs.with_options(write_concern=WriteConcern(w=1))  # a failover may lose them
+        self._fast_writes = self._docs.with_options(write_concern=WriteConcern(w=1))  # writes that a failover may lose
         self._users = users
         self._clock = clock
         self._max_devices = max_devices
         self._touched: LRUCache[tuple[str, str], datetime] = LRUCache(LAST_USED_CACHE_SIZE)
 
     async def register(self, mailbox: str, device: Device) -> Device:
-        """Register a device for a user, and take it from any other user. Return it with its id.
+        """Register a device for a user, and remove it from any other user. Return the device with its id.
 
-        A device that the user has registered before keeps its id. Raise TooLarge if the user has too many."""
+        A device that the user has already registered keeps its id. Raise TooLarge if the user has too many."""
         while True:
             other_owners = {"devices.key": device.key, "_id": {"$ne": mailbox}}
             await self._docs.update_many(other_owners, {"$pull": {"devices": {"key": device.key}}})
             try:
                 user = await self._users.change(mailbox, lambda user: self._with_device(user, device))
-            except DuplicateKeyError:  # another user has registered it in the meantime
+            except DuplicateKeyError:  # another user registered the device in the meantime
                 continue
             return next(registered for registered in user.devices if registered.key == device.key)
 
@@ -66,7 +66,7 @@ class Devices:
     async def touch(self, used: Collection[tuple[str, str]]) -> None:
         """Update `last_used_at` of devices, given as pairs of mailbox and device id.
 
-        Devices that this process has updated within TOUCH_INTERVAL are skipped."""
+        Devices that this process updated within TOUCH_INTERVAL are skipped."""
         now = self._clock()
         oldest = now - TOUCH_INTERVAL
         due = {device for device in used if self._touched.get(device, oldest) <= oldest}
@@ -87,7 +87,7 @@ class Devices:
         for index, existing in enumerate(user.devices):
             if existing.key == device.key:
                 kept = {"id": existing.id, "created_at": existing.created_at, "last_used_at": device.created_at}
-                registered = replace(device, **kept)  # without its ARN, so SNS enables the endpoint again
+                registered = replace(device, **kept)  # without the ARN, so SNS enables the endpoint again
                 return replace(user, devices=(*user.devices[:index], registered, *user.devices[index + 1 :]))
         if len(user.devices) >= self._max_devices:
             raise TooLarge(f"A user has at most {self._max_devices} devices (HUB_USER_MAX_DEVICES). Remove one first.")

@@ -1,4 +1,4 @@
-"""Optimistic updates: read a document, compute the new one, and write it if it has not changed in between."""
+"""Optimistic updates: read a document, compute the new document, and write it if the stored one has not changed."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ class SerializedUpdates:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self, id: str, attempt: Callable[[], Awaitable[T | None]]) -> T:
-        """Call `attempt` until it returns a value, and return that value. Raise PyMongoError at the deadline."""
+        """Call `attempt` until it returns a value, and return the value. Raise PyMongoError at the deadline."""
         lock = self._locks.setdefault(id, asyncio.Lock())
         async with lock:
             with pymongo.timeout(self._deadline_s):

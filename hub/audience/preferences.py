@@ -1,4 +1,4 @@
-"""Preferences, without I/O: changes of stored preferences, and the matrix of all effective preferences."""
+"""Computes changes to stored preferences, and the matrix of all effective preferences. Performs no I/O."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from hub.model import Category, CategoryPreference, Channel, Preferences
 
 
 class CellChange(Struct, frozen=True, kw_only=True):
-    """A change of one cell, or of the whole row if `channel` is None. UNSET keeps a value, None clears it."""
+    """A change to one cell, or to the whole row if `channel` is None. UNSET keeps a value, and None clears it."""
 
     category: str
     channel: Channel | None = None
@@ -19,7 +19,7 @@ class CellChange(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """A change of preferences. UNSET keeps a value, None clears it."""
+    """A change to preferences. UNSET keeps a value, and None clears it."""
 
     channels: dict[Channel, bool] | UnsetType | None = UNSET
     categories: tuple[CellChange, ...] | UnsetType | None = UNSET
@@ -31,7 +31,7 @@ class ChannelSwitch(Struct, frozen=True):
 
 
 class Cell(Struct, frozen=True):
-    """`locked`: the category is required and always on."""
+    """One channel of one category. `locked`: the category is required, so the channel is always on."""
 
     channel: Channel
     enabled: bool
@@ -47,7 +47,7 @@ class Row(Struct, frozen=True):
 class Matrix(Struct, frozen=True):
     """Preferences in a form that is ready to display. Every row has the same channels.
 
-    Rows are computed only if they are requested. There may be hundreds for each of hundreds of users."""
+    Rows are computed only if they are requested, because there may be hundreds for each of hundreds of users."""
 
     channels: list[ChannelSwitch]
     effective: EffectivePreferences
@@ -103,10 +103,10 @@ def matrix(
     configured: Collection[Channel],
     now: datetime,
 ) -> Matrix:
-    """Return the matrix of the user's `own` preferences with the tenant's `defaults`.
+    """Return the matrix of the user's `own` preferences combined with the tenant's `defaults`.
 
     The columns are the channels that are configured, that a category uses, or that a preference names. A mute that has
-    ended is left out."""
+    ended is omitted."""
     effective = EffectivePreferences(own, defaults)
     columns = {*configured, *effective.channels}
     columns.update(channel for category in categories for channel in category.default_channels)

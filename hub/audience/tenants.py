@@ -1,7 +1,7 @@
-"""Tenants: categories, default preferences and branding, in one document per tenant.
+"""Tenants: categories, default preferences, and branding, in one document per tenant.
 
-Every change increments `version`. A cached tenant is valid while its version equals the stored one. A decision
-therefore costs one query for versions.
+Every change increments `version`. A cached tenant is valid while its version equals the stored version. A decision
+therefore requires only one query, which reads versions.
 """
 
 from collections.abc import Callable, Collection
@@ -28,7 +28,7 @@ def indexes() -> Indexes:
 
 
 class Tenants:
-    """`max_categories` is per tenant."""
+    """Reads and changes tenants. `max_categories` is the limit per tenant."""
 
     def __init__(self, database: Database, max_categories: int, deadline_s: float) -> None:
         self._tenants = database[COLLECTION]
@@ -37,9 +37,9 @@ class Tenants:
         self._updates = SerializedUpdates(deadline_s)
 
     async def get_many(self, ids: Collection[str]) -> dict[str, Tenant]:
-        """Return each tenant of `ids`. A tenant that does not exist is returned empty.
+        """Return each tenant of `ids`. For a tenant that does not exist, return an empty tenant.
 
-        One query reads the versions. A second query reads the tenants that are not cached in this version."""
+        One query reads the versions. A second query reads the tenants whose stored version is not cached."""
         docs = self._tenants.find({"_id": {"$in": list(ids)}}, {"version": 1})
         versions = {doc["_id"]: doc.get("version", 0) async for doc in docs}
         empty = {id: Tenant(id=id) for id in ids}
@@ -51,16 +51,16 @@ class Tenants:
         return tenants
 
     def cached(self, id: str) -> Tenant:
-        """Return the cached tenant, which may be outdated, or an empty one."""
+        """Return the cached tenant, which may be outdated, or an empty tenant if it is not cached."""
         return self._cache.get(id) or Tenant(id=id)
 
     async def get(self, id: str) -> Tenant:
         return (await self.get_many([id]))[id]
 
     async def change(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant:
-        """Replace a tenant's name, branding, defaults and categories with those that `step` returns.
+        """Replace a tenant's name, branding, defaults, and categories with those that `step` returns.
 
-        If the tenant has changed in between, `step` is called again. No change is lost."""
+        If the tenant changes in the meantime, `step` is called again, so no change is lost."""
         return await self._updates.run(id, lambda: self._try_change(id, step))
 
     async def _try_change(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant | None:
@@ -88,7 +88,9 @@ class Tenants:
         return after if result.matched_count else None
 
     async def upsert_category(self, id: str, category: Category) -> Category:
-        """Create a category, or replace the one with its key. Raise TooLarge if the tenant has too many."""
+        """Create a category, or replace the category with the same key.
+
+        Raise TooLarge if the tenant has too many categories."""
 
         def step(tenant: Tenant) -> Tenant:
             categories = {existing.key: existing for existing in tenant.categories}
@@ -101,7 +103,7 @@ class Tenants:
     def create_category_update(self, tenant: Tenant, key: str) -> UpdateOne:
         """Return the update that creates a category when it is first used, for the transaction that uses it.
 
-        The update does not change an existing category. Raise TooLarge if the tenant has too many."""
+        The update does not change an existing category. Raise TooLarge if the tenant has too many categories."""
         self._check_limit(tenant, key)
         existing: dict[str, Any] = {"$ifNull": ["$categories", []]}
         is_unchanged = {
@@ -123,5 +125,5 @@ class Tenants:
 
 
 def default_category(key: str) -> Category:
-    """Return a category as it is created when it is first used."""
+    """Return the category that is created when a key is first used."""
     return Category(key=key, name=key)

@@ -1,4 +1,4 @@
-"""Users. `upsertUsers` creates them, or the first send to them.
+"""Users. A user is created by `upsertUsers` or by the first send to the user.
 
 A user is one document, which contains the user's devices, preferences and suppressed addresses.
 """
@@ -26,7 +26,7 @@ HAS_SUPPRESSED = {SUPPRESSED: {"$exists": True}}
 
 
 class ProfileUpdate(Struct, frozen=True, kw_only=True):
-    """The profile of a user. UNSET keeps the value, None clears it. `attributes` is JSON text."""
+    """The profile of a user. UNSET keeps a value, and None clears it. `attributes` is JSON text."""
 
     id: str
     email: str | UnsetType | None = UNSET
@@ -39,7 +39,7 @@ class ProfileUpdate(Struct, frozen=True, kw_only=True):
 def indexes() -> Indexes:
     return {
         COLLECTION: [
-            # guarantees that a device belongs to one user
+            # guarantees that a device belongs to only one user
             IndexModel(
                 [("devices.key", ASCENDING)],
                 name="device",
@@ -55,7 +55,7 @@ def indexes() -> Indexes:
 
 
 def create_missing(ids: Collection[str], now: datetime) -> list[UpdateOne]:
-    """Return the updates that create the users who do not exist yet. Existing users are not changed."""
+    """Return updates that create the users who do not exist yet. Existing users are not changed."""
     return [UpdateOne({"_id": id}, {"$setOnInsert": {"created_at": now, "updated_at": now}}, upsert=True) for id in ids]
 
 
@@ -75,7 +75,7 @@ class Users:
         return decode(doc, User) if doc else None
 
     async def locales(self, ids: Collection[str]) -> dict[str, str]:
-        """Return the locales of the users who have set one."""
+        """Return the locales of the users who have a locale."""
         docs = self._users.find({"_id": {"$in": list(ids)}, "locale": {"$exists": True}}, {"locale": 1})
         return {doc["_id"]: str(doc["locale"]) async for doc in docs}
 
@@ -85,14 +85,14 @@ class Users:
         return await decode_by_id(docs, User)
 
     async def find_stored(self, ids: Collection[str]) -> set[str]:
-        """Return those of `ids` that have a document, even if it cannot be decoded."""
+        """Return the ids in `ids` for which a document is stored, even if it cannot be decoded."""
         return {doc["_id"] async for doc in self._users.find({"_id": {"$in": list(ids)}}, {"_id": 1})}
 
     async def change(self, id: str, step: Callable[[User], User]) -> User:
-        """Replace a user's devices, preferences and suppressed addresses with those that `step` returns.
+        """Replace a user's devices, preferences, and suppressed addresses with those that `step` returns.
 
-        If the user has changed in between, `step` is called again. No change is lost. Raise NotFound if the user does
-        not exist."""
+        If the user changes in the meantime, `step` is called again, so no change is lost. Raise NotFound if the user
+        does not exist."""
         return await self._updates.run(id, lambda: self._try_change(id, step))
 
     async def _try_change(self, id: str, step: Callable[[User], User]) -> User | None:
@@ -116,7 +116,7 @@ class Users:
         return after if (await self._users.update_one({"_id": id, **unchanged}, update)).matched_count else None
 
     async def suppress(self, id: str, address: str, reason: str) -> None:
-        """Stop sending to an address that bounced or complained."""
+        """Stop sending emails to an address, because a message bounced or the recipient reported it as spam."""
         await self.change(id, lambda user: replace(user, suppressed=user.suppressed | {address.lower(): reason}))
 
     async def unsuppress(self, id: str, address: str) -> bool:
@@ -135,7 +135,7 @@ class Users:
     async def list_suppressions(
         self, tenant: str, first: int, after: tuple[str, str] | None
     ) -> list[tuple[str, str, str]]:
-        """Return up to `first` suppressions of a tenant in order, as user id, address and reason.
+        """Return up to `first` suppressions of a tenant in order, as user id, address, and reason.
 
         `after` is the user id and address of the last suppression of the previous page."""
         begin = mailbox_of(tenant, after[0] if after else "")
@@ -152,7 +152,7 @@ class Users:
         return [row for row in rows if not after or row[0] != after[0] or row[1] > after[1]][:first]
 
     async def deactivate_address(self, delivery: Delivery, email: str | None) -> None:
-        """Remove the device of a delivery, or suppress `email`. The provider has reported that it no longer exists."""
+        """Remove the device of a delivery, or suppress `email`, because the provider reported that it is gone."""
         if delivery.device:
             await self._users.update_one({"_id": delivery.mailbox}, {"$pull": {"devices": {"id": delivery.device}}})
         elif email:
@@ -160,7 +160,7 @@ class Users:
                 await self.suppress(delivery.mailbox, email, "gone")
 
     async def upsert(self, profiles: Sequence[ProfileUpdate]) -> list[User]:
-        """Create or update users and return them in order. If a user is in the list twice, the last profile wins."""
+        """Create or update users and return them in order. For a repeated user, the last profile is used."""
         now = self._clock()
         await self._users.bulk_write([_upsert_operation(profile, now) for profile in profiles])
         docs = self._users.find({"_id": {"$in": [profile.id for profile in profiles]}})

@@ -1,1 +1,1 @@
-"""Delivery policy without I/O: a decision for every channel, with a reason if it is skipped."""
+"""The delivery policy: a decision for every channel, with a reason if the channel is skipped. Performs no I/O."""

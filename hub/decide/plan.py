@@ -1,7 +1,8 @@
-"""The plan for one recipient of one send, computed without I/O.
+"""Computes the plan for one recipient of one send. Performs no I/O.
 
-For each channel the checks run in order, and the first one that fails decides. For a required category, only the
-checks of preferences are skipped. All users without preferences and devices get the same plan, which is cached.
+For each channel, the checks run in order, and the first check that fails determines the decision. For a required
+category, only the preference checks are skipped. All users without preferences and devices get the same plan, which is
+cached.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ PHONE_CHANNELS = (Channel.SMS, Channel.WHATSAPP)
 
 
 class Requested(Struct, frozen=True):
-    """The channels and the priority that a send requests. None means the default of the category."""
+    """The channels and the priority that a send requests. None means the category's default."""
 
     channels: tuple[Channel, ...] | None = None
     priority: Priority | None = None
@@ -42,7 +43,7 @@ class Requested(Struct, frozen=True):
 class Decision(Struct, frozen=True):
     """The decision for one channel: ACCEPTED, or SKIPPED with its reason.
 
-    `devices` are the ids of the target devices, if the channel delivers to devices. Each gets a delivery."""
+    `devices` are the ids of the target devices, if the channel delivers to devices. Each device gets a delivery."""
 
     channel: Channel
     outcome: DeliveryStatus
@@ -53,8 +54,8 @@ class Decision(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """The decisions for one recipient.
 
-    - `decisions`: one for every channel.
-    - `hidden`: not shown in the inbox, because IN_APP is not accepted.
+    - `decisions`: one decision for every channel.
+    - `hidden`: the notification is not shown in the inbox, because IN_APP is not accepted.
     - `skipped`: the requested channels that are skipped, with the reason.
     - `external`: the accepted decisions that become deliveries.
     """
@@ -68,7 +69,7 @@ class Plan(Struct, frozen=True):
 
 
 class Recipient(Struct, frozen=True):
-    """The input of the checks: one user, one category, one instant.
+    """The input of the checks: one user, one category, and one point in time.
 
     `switches` (for all categories) and `preference` (for this category) are effective preferences."""
 
@@ -125,7 +126,7 @@ def plan(
     configured: frozenset[Channel],
     now: datetime,
 ) -> Plan:
-    """Return the plan. `defaults` are the tenant's preferences, `configured` the channels that have a provider."""
+    """Return the plan. `defaults` are the tenant's preferences. `configured` are the channels that have a provider."""
     if not user.devices and not user.suppressed and user.preferences == NO_PREFERENCES and defaults == NO_PREFERENCES:
         return _default_plan(requested, category, configured, is_email_address(user.email), bool(user.phone))
     return _plan(requested, category, _recipient(category, defaults, user, configured, now))
@@ -139,7 +140,7 @@ def skip_reason(
     configured: frozenset[Channel],
     now: datetime,
 ) -> Reason | None:
-    """Return the reason to skip a delivery that was planned earlier, or None. The same checks apply."""
+    """Return the reason to skip a delivery that was planned earlier, or None. This runs the same checks as `plan`."""
     return _decide(_recipient(category, defaults, user, configured, now), channel).reason
 
 
@@ -170,7 +171,7 @@ def _recipient(
 
 
 def _by_channel(devices: tuple[Device, ...]) -> dict[Channel, tuple[str, ...]]:
-    """Return device ids by channel. A device kind has the name of its channel."""
+    """Return device ids by channel. A device kind has the same name as its channel."""
     ids: dict[Channel, tuple[str, ...]] = {}
     for device in devices:
         channel = Channel(device.kind.value)

@@ -1,6 +1,6 @@
-"""The preferences that apply to a user: the user's own, with the tenant's defaults for everything that is not set.
+"""The preferences that apply to a user: the user's own preferences, with the tenant's defaults for unset values.
 
-Plans, the preferences query and the unsubscribe page all use these rules.
+Plans, the preferences query, and the unsubscribe page all use these rules.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from hub.model import CategoryPreference, Channel, Preferences
 
 
 class EffectivePreferences(Struct, frozen=True):
-    """`own` are the user's preferences, `defaults` the tenant's."""
+    """Effective preferences. `own` are the user's preferences, and `defaults` are the tenant's."""
 
     own: Preferences
     defaults: Preferences
 
     @property
     def channels(self) -> dict[Channel, bool]:
-        """The channels that are switched on or off for all categories. All others are on."""
+        """The channels that are switched on or off for all categories. All other channels are on."""
         return self.defaults.channels | self.own.channels
 
     def is_channel_on(self, channel: Channel) -> bool:
@@ -26,7 +26,7 @@ class EffectivePreferences(Struct, frozen=True):
         return self.own.channels.get(channel, self.defaults.channels.get(channel, True))
 
     def for_category(self, category: str) -> CategoryPreference:
-        """Return the preference for one category, regardless of `channels`."""
+        """Return the preference for one category, without considering `channels`."""
         return self.own.for_category(category).with_defaults(self.defaults.for_category(category))
 
     def for_categories(self, categories: Sequence[str]) -> list[CategoryPreference]:

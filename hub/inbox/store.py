@@ -1,4 +1,4 @@
-"""Reads inboxes: pages, the change feed, and due notifications. Comments on the indexes name the queries that use them."""
+"""Reads inboxes: pages, the change feed, and due notifications. A comment on each index names its query."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta

@@ -1,6 +1,6 @@
 """Runs a transaction of the group commit: reads data, applies the works, writes the changes, and commits.
 
-- Each attempt reads a snapshot, applies the works to a `UnitOfWork`, and writes the unit. If another process has changed
+- Each attempt reads a snapshot, applies the works to a `UnitOfWork`, and writes the unit. If another process changed
   one of the mailboxes since the snapshot, MongoDB reports a write conflict, and the attempt is repeated.
 - After the second conflict, the batch is split, so one contested mailbox does not delay the other works.
 - If `apply` of a work raises a HubError, only that work fails. `apply` must make its checks before it changes the unit.

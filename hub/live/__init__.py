@@ -1,1 +1,1 @@
-"""Live updates: processes exchange changes over Redis pub/sub, and clients get them through bounded feeds."""
+"""Live updates: processes exchange changes over Redis pub/sub, and clients receive them through bounded feeds."""

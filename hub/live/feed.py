@@ -1,7 +1,7 @@
 """The bounded event queue of one subscription.
 
 Guarantee: a feed yields every change after its start position, once and in the order of `modseq`, or it ends with
-RESYNC. `SubscriptionHub` fills it.
+RESYNC. `SubscriptionHub` puts the changes into the feed.
 """
 
 import asyncio
@@ -15,14 +15,15 @@ from msgspec.structs import replace
 from hub.model import Backlog, InboxEvent, InboxEventKind, Mailbox, MailboxChange
 from hub.platform import metrics
 
-QUEUE_MAX_EVENTS = 256  # of a client that reads slowly; then it gets RESYNC
+QUEUE_MAX_EVENTS = 256  # for a client that reads slowly. Above this, it receives RESYNC.
 QUEUE_MAX_BYTES = 1 << 20
 
 
 class Feed:
-    """The events of one mailbox, in order. It ends after a RESYNC or when it is closed.
+    """The events of one mailbox, in order. A feed ends after a RESYNC event or when it is closed.
 
-    A reader iterates (`async for`), or registers a callback (`on_ready`) and calls `poll`, which needs no task.
+    A reader iterates over the feed (`async for`), or registers a callback (`on_ready`) and calls `poll`, which requires
+    no task.
     """
 
     __slots__ = (
@@ -36,8 +37,8 @@ class Feed:
         self.epoch = ""
         self.position = -1
         self.known_at: int | None = None
-        """The Unix time (seconds) up to which the client has all changes. Set while the last event that was taken is in
-        the backlog. None means now."""
+        """The Unix time in seconds up to which the client has all changes, set while the last event that was taken is
+        part of the backlog. None means the current time."""
         self._backlog = 0
         self._backlog_since = 0
         self._bytes = 0
@@ -60,37 +61,37 @@ class Feed:
         return self._pop()
 
     def on_ready(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when an event is available or the feed has ended, and at once if that is the case now.
+        """Call `callback` when an event is available or the feed has ended, or immediately if this is already the case.
 
-        The callback polls until no event is left. It must not raise."""
+        The callback must call `poll` until no event is left, and must not raise."""
         self._on_ready = callback
         if self._queue or self._ended:
             callback()
 
     def poll(self) -> InboxEvent | None:
-        """Return the next event, or None."""
+        """Return the next event, or None if no event is available."""
         return self._pop() if self._queue else None
 
     @property
     def waiting(self) -> int:
-        """The number of events not taken yet."""
+        """The number of events that were not taken yet."""
         return len(self._queue)
 
     @property
     def ended(self) -> bool:
-        """True if the feed is closed and all its events have been taken."""
+        """True if the feed is closed and all its events were taken."""
         return self._ended and not self._queue
 
     @property
     def live(self) -> bool:
-        """True if the feed has read its backlog and has not ended."""
+        """True if the backlog was added to the feed and the feed has not ended."""
         return self._buffered is None and not self._ended
 
     def start(self, backlog: Backlog, since: int) -> bool:
-        """Queue the backlog and then the buffered changes. Return False if a change between them is missing.
+        """Queue the backlog and then the buffered changes. Return False if a change between the two is missing.
 
-        `since` is the time of the position before the backlog. A client that disconnects within the backlog resumes
-        with that time, not with the current time."""
+        `since` is the time of the position before the backlog. A client that disconnects before it has read the whole
+        backlog resumes with that time instead of the current time."""
         buffered, self._buffered = self._buffered or [], None
         buffer_complete, self._bytes = not self._is_full(len(buffered)), 0
         self.epoch = backlog.head.epoch
@@ -126,7 +127,7 @@ class Feed:
         return True
 
     def catch_up(self, backlog: Backlog) -> None:
-        """Queue missed changes that were read from the store. The backlog may begin before this feed's position."""
+        """Queue missed changes that were read from the store. The backlog may start before this feed's position."""
         head = backlog.head
         if head.epoch != self.epoch:
             self.resync(head)
@@ -137,7 +138,7 @@ class Feed:
                 self._push([self._relative_to_position(event) for event in backlog.events], head.modseq)
 
     def resync(self, head: Mailbox) -> None:
-        """End with RESYNC."""
+        """End the feed with a RESYNC event."""
         self._end_with(
             InboxEvent(kind=InboxEventKind.RESYNC, modseq=head.modseq, unread=head.unread, unseen=head.unseen)
         )
@@ -147,7 +148,7 @@ class Feed:
         self._notify()
 
     def _push(self, events: Sequence[InboxEvent], last: int) -> None:
-        """Queue events, or end with RESYNC if the queue is full because the client is too slow.
+        """Queue events, or end the feed with RESYNC if the queue is full because the client is too slow.
 
         Events of the backlog do not count toward the limit, because the client requested them."""
         if self._is_full(len(self._queue) - self._backlog):
@@ -176,7 +177,7 @@ class Feed:
         return event
 
     def _relative_to_position(self, event: InboxEvent) -> InboxEvent:
-        """Return ADDED as UPDATED if the client already has the notification."""
+        """Return the event, with ADDED replaced by UPDATED if the client already has the notification."""
         n = event.notification
         if event.kind is InboxEventKind.ADDED and n and n.added_modseq <= self.position:
             return replace(event, kind=InboxEventKind.UPDATED)
@@ -198,6 +199,6 @@ class Feed:
 
 
 def _size(event: InboxEvent) -> int:
-    """Return the memory in bytes of the parts of an event that can be large."""
+    """Return the size in bytes of the parts of an event that can be large."""
     n = event.notification
     return sys.getsizeof(n.body) + sys.getsizeof(n.data) if n else 0

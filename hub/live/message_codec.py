@@ -1,7 +1,7 @@
 """The pub/sub messages, encoded as MessagePack.
 
-A user channel has `MailboxChange` messages. The common channel has `Broadcast` messages (one send to many users: the
-content once, then one row per user) and `Reconcile` messages (compare the open mailboxes with the store).
+User channels carry `MailboxChange` messages. The common channel carries `Broadcast` messages (one send to many users,
+with the content once and one row per user) and `Reconcile` messages (compare the open mailboxes with the store).
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, Notification
 
-BROADCAST_MIN_MAILBOXES = 8  # below that, each mailbox gets a message of its own
+BROADCAST_MIN_MAILBOXES = 8  # below this number, each mailbox gets a separate message
 MAX_ROWS = 1000  # per message
 
 
@@ -45,7 +45,7 @@ class Broadcast(Struct, array_like=True, tag=True, frozen=True):
 
 
 class Reconcile(Struct, array_like=True, tag=True, frozen=True):
-    """Requests all processes to compare their open mailboxes with the store, because messages were lost."""
+    """Tells all processes to compare their open mailboxes with the store, because messages were lost."""
 
 
 encode = msgpack.Encoder().encode
@@ -54,9 +54,9 @@ decode_common = msgpack.Decoder(Broadcast | Reconcile).decode
 
 
 def encode_changes(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | None, bytes]]:
-    """Yield the messages for the changes of one commit, as mailbox and bytes. None: the common channel.
+    """Yield the messages for the changes of one commit, as mailbox and bytes. None stands for the common channel.
 
-    The order of the messages does not matter, because each mailbox is in exactly one."""
+    The order of the messages does not matter, because each mailbox is in exactly one message."""
     by_send: dict[str, list[MailboxChange]] = defaultdict(list)
     for change in changed:
         event = change.events[0]
@@ -81,7 +81,7 @@ def encode_changes(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | Non
 def _same_content(n: Notification, other: Notification | None) -> bool:
     """Return True if the notifications differ only in the fields of a row.
 
-    Notifications of one send can differ: the end of a snooze is ADDED too, with other marks."""
+    Notifications of one send can differ, because the end of a snooze is also an ADDED event, with other marks."""
     return other is not None and n == replace(
         other, id=n.id, mailbox=n.mailbox, modseq=n.modseq, added_modseq=n.added_modseq
     )

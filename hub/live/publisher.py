@@ -1,7 +1,8 @@
 """Publishes committed changes to the other processes.
 
-No request waits for it, and no guarantee depends on it. The queue is bounded. After a loss (Redis is unavailable, or
-the queue is full) the next successful publish includes one `Reconcile`, and the subscribers compare with the store.
+Requests do not wait for publishing, and no guarantee depends on it. The queue is bounded. If changes are lost because
+Redis is unavailable or the queue is full, the next successful publish includes one `Reconcile` message, and subscribers
+compare their mailboxes with the store.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from hub.platform.redis_keys import REDIS_ERRORS
 
 CHANGES_PER_ROUND_TRIP = 500
 RETRY_DELAY_S = 0.2
-WAITING_MAX = 10_000  # changes of one process; further changes are lost, and subscribers read the store
+WAITING_MAX = 10_000  # changes of one process. Further changes are not published, and subscribers read the store.
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,7 @@ class Publisher:
         self._lost = False
 
     def enqueue(self, changed: list[MailboxChange]) -> None:
-        """Queue the changes of one commit. Drop them if the queue is full."""
+        """Queue the changes of one commit, or drop them if the queue is full."""
         if self._waiting >= WAITING_MAX:
             if not self._lost:
                 log.warning("publish_queue_full", waiting=self._waiting)
@@ -60,7 +61,7 @@ class Publisher:
         return self._waiting
 
     def request_reconcile(self) -> None:
-        """Request all subscribers to compare with the store, because a commit may have succeeded without publishing."""
+        """Tell all subscribers to compare with the store, because a commit may not have been published."""
         self._lost = True
         self._wake.set()
 
@@ -90,7 +91,7 @@ class Publisher:
                     _record_spans(commits, began_ns)
 
     async def flush(self) -> None:
-        """Publish the rest of the queue after `run` has ended. Give up at the first Redis error."""
+        """Publish the rest of the queue after `run` has ended. Stop at the first Redis error."""
         with suppress(*REDIS_ERRORS):
             while self._queue or self._lost:
                 await self._publish(_messages(self._next_commits()))

@@ -1,8 +1,8 @@
-"""The single Redis pub/sub connection of a process.
+"""The Redis pub/sub connection of a process.
 
 Each process publishes heartbeats to itself. If a heartbeat does not arrive, or the connection breaks, the state is
-`disconnected` until all channels are subscribed again and a heartbeat has arrived. Messages that were published in
-between are lost. `on_change` is called when the state changes, and the owner compares with the store.
+`disconnected` until all channels are subscribed again and a heartbeat has arrived. Messages that are published in the
+meantime are lost. `on_change` is called when the state changes, and the owner then compares mailboxes with the store.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from hub.platform.connections import is_cancelling
 from hub.platform.redis_keys import REDIS_ERRORS
 
 HEARTBEAT_S = 1.0
-HEARTBEAT_TIMEOUT_S = 2.2  # two heartbeats missed
+HEARTBEAT_TIMEOUT_S = 2.2  # two heartbeats were missed
 HEARTBEAT_CHECK_S = 0.2
 RECONNECT_DELAY_S = 0.3
 CONFIRMATION_TIMEOUT_S = 2.0  # of `wait_subscribed`
@@ -71,9 +71,9 @@ class PubSubConnection:
         self._has_changes.set()
 
     async def wait_subscribed(self, channel: str) -> None:
-        """Return after Redis has confirmed `channel`, or at once while disconnected.
+        """Return after Redis has confirmed `channel`, or immediately while disconnected.
 
-        After the reconnection `on_change` is called. A missed message is then found in the store."""
+        After a reconnection, `on_change` is called, and the changes in missed messages are read from the store."""
         if self.disconnected or channel in self._subscribed:
             return
         event = self._waiters.setdefault(channel, asyncio.Event())
@@ -138,7 +138,7 @@ class PubSubConnection:
                 self._on_confirmation(channel)
 
     def _on_confirmation(self, channel: str) -> None:
-        """Count a confirmation. The state of a channel is certain after its last outstanding confirmation."""
+        """Count a confirmation. The state of a channel is known after its last outstanding confirmation."""
         self._unconfirmed[channel] -= 1
         if self._unconfirmed[channel] > 0:
             return
@@ -150,7 +150,7 @@ class PubSubConnection:
                 event.set()
 
     async def _apply_changes(self, pubsub: PubSub) -> None:
-        """Subscribe and unsubscribe channels in Redis when the wanted channels change."""
+        """Subscribe to channels in Redis and unsubscribe from them when the wanted channels change."""
         while not is_cancelling():
             await self._has_changes.wait()
             await self._send_changes(pubsub)

@@ -1,14 +1,14 @@
 """The open inbox subscriptions of this process, and the repair of gaps in them.
 
-Each subscription is a `Feed` with a position of its own.
+Each subscription is a `Feed` with its own position.
 
 Guarantee: a feed yields every change after its start position, once and in the order of `modseq`, or it ends with
 RESYNC.
 
-- Subscribing: the feed buffers live changes, reads the backlog from the store, then queues the buffered changes.
-- A gap is a message whose `first` is not the next `modseq` of a feed. Its mailbox is marked as behind, and its feeds
-  catch up from the store.
-- Reconciling compares every open mailbox with the store: every 30 s, after every loss of messages, and every 1.5 s
+- Subscribing: the feed buffers live changes, receives the backlog from the store, and then queues the buffered changes.
+- Gaps: if the `first` of a message is not the next `modseq` of a feed, the mailbox is marked as behind, and its feeds
+  receive the missing changes from the store.
+- Reconciling: every open mailbox is compared with the store every 30 s, after every loss of messages, and every 1.5 s
   while pub/sub is disconnected.
 """
 
@@ -33,7 +33,7 @@ RECONCILE_INTERVAL_DISCONNECTED_S = 1.5
 MAILBOXES_PER_QUERY = 1000
 CATCH_UP_TASKS = 8
 RETRY_DELAY_S = 0.5
-CONCURRENT_BACKLOGS = 16  # more reads would delay other queries, because MongoDB connections are limited
+CONCURRENT_BACKLOGS = 16  # more would delay other queries, because MongoDB connections are limited
 BACKLOG_SLOT_TIMEOUT_S = 30.0  # about as long as clients wait
 FAR_FUTURE_S = 1 << 40  # a Unix time
 
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 class Store(Protocol):
-    """The reads of the inbox that subscriptions need."""
+    """The methods that subscriptions use to read inboxes."""
 
     async def get_mailboxes(self, ids: Sequence[str]) -> Mapping[str, Mailbox]: ...
     async def peek_backlog(self, mailbox: str, after: Position | None) -> Backlog | None: ...
@@ -51,7 +51,7 @@ class Store(Protocol):
 class SubscriptionHub:
     """The feeds of this process, by mailbox.
 
-    `connect` returns the pub/sub connection. It calls `on_message`, and `reconcile` after a loss.
+    `connect` returns the pub/sub connection, which calls `on_message`, and calls `reconcile` after messages were lost.
     """
 
     def __init__(
@@ -73,7 +73,9 @@ class SubscriptionHub:
         self.pubsub.subscribe(self._common_channel)
 
     async def subscribe(self, mailbox: str, after: Position | None) -> Feed:
-        """Return a feed of all changes after `after`, or from now on. Raise NotFound if the mailbox does not exist."""
+        """Return a feed of all changes after `after`, or of all future changes if `after` is None.
+
+        Raise NotFound if the mailbox does not exist."""
         feed = Feed(mailbox)
         if mailbox not in self._mailbox_feeds:
             self._mailbox_feeds[mailbox] = set()
@@ -92,7 +94,7 @@ class SubscriptionHub:
         return feed
 
     async def _read_backlog(self, mailbox: str, after: Position | None) -> Backlog:
-        """Read a backlog. At most CONCURRENT_BACKLOGS are read at once. The others wait in order."""
+        """Read a backlog. At most CONCURRENT_BACKLOGS are read concurrently. Further reads wait in order."""
         try:
             async with asyncio.timeout(BACKLOG_SLOT_TIMEOUT_S):
                 await self._backlog_slots.acquire()
@@ -107,7 +109,7 @@ class SubscriptionHub:
         return backlog
 
     def unsubscribe(self, feed: Feed) -> None:
-        """Close the feed and stop filling it."""
+        """Close the feed and add no further events."""
         feed.close()
         feeds = self._mailbox_feeds.get(feed.mailbox)
         if feeds is None or feed not in feeds:
@@ -134,7 +136,7 @@ class SubscriptionHub:
                 self._deliver(message_codec.decode_changed(data))
                 return
             message = message_codec.decode_common(data)
-        except (MsgspecError, ValueError, IndexError) as error:  # of another version. The store has the change.
+        except (MsgspecError, ValueError, IndexError) as error:  # from another version. The store has the change.
             metrics.unreadable.labels("live").inc()
             log.warning("live_message_invalid", throttled=True, error=error)
             if channel == self._common_channel:
@@ -213,7 +215,7 @@ class SubscriptionHub:
         except PyMongoError:
             raise
         except Exception:
-            log.exception("backlog_failed", mailbox=mailbox)  # the client gets the error when it reloads the inbox
+            log.exception("backlog_failed", mailbox=mailbox)  # the client receives the error when it reloads the inbox
             backlog = Backlog(Mailbox(id=mailbox, epoch=""), UNSET)
         for feed in feeds:
             if feed.live:
@@ -226,7 +228,7 @@ class SubscriptionHub:
 
 
 async def _retry_until_ok(step: Callable[..., Awaitable[None]], *args: str) -> None:
-    """Call `step`, and again after each MongoDB error. Otherwise a feed would stay behind.
+    """Call `step`, and repeat the call after each MongoDB error. Otherwise, a feed would miss changes.
 
     Other errors are logged and ignored, because they must not stop the process."""
     while True:

@@ -1,5 +1,5 @@
-"""Documents and values without I/O. A document is at once the value that the code works with, the MongoDB document and
-the live message."""
+"""Documents and values, without I/O. The same class defines the value in the code, the MongoDB document, and the live
+message."""
 
 from hub.model.channels import Channel, DeviceKind, Priority
 from hub.model.deliveries import Attempt, Delivery, WebhookCall

@@ -1,4 +1,4 @@
-"""Channels, kinds of devices, and priorities."""
+"""Channels, device kinds, and priorities."""
 
 from enum import StrEnum
 

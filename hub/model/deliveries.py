@@ -1,4 +1,4 @@
-"""Jobs of the outbox: deliveries, and calls of tenants' webhook endpoints."""
+"""Jobs of the outbox: deliveries, and calls to tenants' webhook endpoints."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from hub.model.statuses import DeliveryStatus
 
 
 class Attempt(Record, frozen=True):
-    """One call of a provider. `ms`: duration; None while the call runs, and forever if its worker crashed."""
+    """One call to a provider. `ms`: the duration. None while the call runs, and permanently if the worker crashed."""
 
     at: datetime
     provider: str
@@ -21,14 +21,16 @@ class Attempt(Record, frozen=True):
 class Delivery(Record, frozen=True, rename={"id": "_id"}):
     """A notification on one channel and, if the channel sends to devices, one device.
 
-    Stored only if it may leave the hub. The others are computed from the notification.
+    A delivery is stored only if it may leave the hub. Other deliveries are computed from the notification.
 
-    - `lane`: its queue. `enqueue_count`: how often it was enqueued since the last claim.
-    - `due_at`: when the scheduler has to enqueue it or expire its lease. None when it is finished.
-    - `claim`: token of the worker that has it. `lease_expirations`: number of leases that ended before a result.
-    - `tries`: rounds of attempts. A round calls the providers of the channel until one returns no Retry.
-    - `traceparent`: W3C trace context of the send, if that is traced.
-    - `clicked_at`: time of the first click.
+    - `lane`: the delivery's queue. `enqueue_count`: the number of times it was enqueued since the last claim.
+    - `due_at`: the time when the scheduler must enqueue the delivery or expire its lease. None when it is finished.
+    - `claim`: the token of the worker that claimed it. `lease_expirations`: the number of leases that expired before a
+      result was stored.
+    - `tries`: the number of rounds of attempts. A round calls the providers of the channel until one does not return
+      Retry.
+    - `traceparent`: the W3C trace context of the send, if the send is traced.
+    - `clicked_at`: the time of the first click.
     """
 
     id: str
@@ -62,8 +64,8 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
 
 
 class WebhookCall(Record, frozen=True, rename={"id": "_id"}):
-    """One event for one endpoint of a tenant. `payload`: the JSON text of the body, built when the event happened. The
-    other fields are those of a delivery."""
+    """One event for one endpoint of a tenant. `payload`: the JSON text of the body, created when the event occurred.
+    The other fields have the same meaning as those of a delivery."""
 
     id: str
     tenant: str

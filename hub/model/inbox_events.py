@@ -1,4 +1,4 @@
-"""Changes of inboxes, as published to live subscriptions and returned as a backlog."""
+"""Changes to inboxes, as published to live subscriptions and returned in a backlog."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -21,11 +21,12 @@ class InboxEventKind(StrEnum):
 
 
 class InboxEvent(Record, frozen=True, array_like=True, omit_defaults=False):
-    """One change of one inbox, with the counts after it.
+    """One change to one inbox, with the counts after the change.
 
-    - `up_to_id`: set if several notifications have the number `modseq` (an ALL_* change that is read from the store).
-      The client then has those with an id up to this one.
-    - `traceparent`: W3C trace context of the operation that caused it, if that is traced and published live.
+    - `up_to_id`: set if several notifications have this `modseq` (an ALL_* change that is read from the store). After
+      this event, the client has the notifications whose id is not greater.
+    - `traceparent`: the W3C trace context of the operation that caused the change, if the operation is traced and the
+      change is published live.
     """
 
     kind: InboxEventKind
@@ -38,7 +39,7 @@ class InboxEvent(Record, frozen=True, array_like=True, omit_defaults=False):
 
 
 class MailboxChange(Record, frozen=True, array_like=True, omit_defaults=False):
-    """The changes of one mailbox in one transaction: the numbers `first` to `last` and their events."""
+    """The changes to one mailbox in one transaction: the modseq numbers `first` to `last`, and the events."""
 
     mailbox: str
     epoch: str
@@ -49,7 +50,7 @@ class MailboxChange(Record, frozen=True, array_like=True, omit_defaults=False):
 
 class Position(NamedTuple):
     """A point in the feed of one mailbox. The client has every change up to `modseq`; if `up_to_id` is set, only those
-    changes numbered `modseq` whose id is not greater. `time`: Unix time in seconds at which that was true."""
+    changes numbered `modseq` whose id is not greater. `time`: the Unix time in seconds at which this was true."""
 
     epoch: str
     modseq: int
@@ -58,8 +59,8 @@ class Position(NamedTuple):
 
 
 class Backlog(Struct, frozen=True):
-    """The changes that a client missed, in order, and the mailbox after them. `events` is unset if the client needs a
-    RESYNC."""
+    """The changes that a client missed, in order, and the mailbox after these changes. `events` is unset if the client
+    requires a RESYNC."""
 
     head: Mailbox
     events: list[InboxEvent] | UnsetType

@@ -1,4 +1,4 @@
-"""Mailboxes, their keys, and where in a mailbox a notification is."""
+"""Mailboxes, their keys, and the views and states of notifications."""
 
 from enum import StrEnum
 
@@ -14,8 +14,8 @@ class InboxView(StrEnum):
 
 
 class InboxState(StrEnum):
-    """The state of a visible notification. It has exactly one, which lets one index serve every view and every
-    count."""
+    """The state of a visible notification. Each notification has exactly one state, so one index serves every view and
+    every count."""
 
     NEW = "new"  # neither seen nor read
     UNREAD = "unread"  # seen
@@ -25,10 +25,10 @@ class InboxState(StrEnum):
 
 
 class Mailbox(Record, frozen=True, rename={"id": "_id"}, omit_defaults=False):
-    """The head of one user's inbox: the last modseq and the counts. They change in one transaction with the
+    """The head of one user's inbox: the last modseq and the counts. They are updated in the same transaction as the
     notifications.
 
-    `epoch` is random at creation. It keeps cursors of an erased mailbox from matching the mailbox that replaces it.
+    `epoch` is a random value set at creation. It prevents cursors of an erased mailbox from matching its replacement.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Mailbox(Record, frozen=True, rename={"id": "_id"}, omit_defaults=False):
 
 
 def mailbox_of(tenant: str, user: str) -> str:
-    """Return the key of a user's mailbox and user document. Names of tenants contain no slash."""
+    """Return the key of a user's mailbox and user document. Tenant names contain no slash."""
     return f"{tenant}/{user}"
 
 

@@ -47,15 +47,16 @@ class Content(Record, frozen=True):
 class Notification(Record, frozen=True, rename={"id": "_id"}):
     """A notification in the inbox of one user.
 
-    - `modseq`: number of the last change within the mailbox (RFC 7162). The inbox is sorted by `added_modseq`.
-    - `category_name`: name of the category when the notification was sent; None if it was the key.
+    - `modseq`: the number of the last change within the mailbox (RFC 7162). The inbox is sorted by `added_modseq`.
+    - `category_name`: the name of the category when the notification was sent. None if the name was the key.
     - `data`: JSON text.
-    - `state`: None if the notification is hidden or removed. A removed one stays as a tombstone; `removed_as` is why.
-    - `wake_at`: when the scheduler has to change it (end of a snooze, expiry).
-    - `because`: a BecauseKind, with `:` and a key for some kinds. Older versions stored an English sentence.
-    - `read_on`: the channel of the click that marked it as read; None if it was read in the inbox.
-    - `has_deliveries`: it was also sent on other channels than IN_APP.
-    - `skipped`: reason for each requested channel on which it is not sent.
+    - `state`: None if the notification is hidden or removed. A removed notification is kept as a tombstone, and
+      `removed_as` is the reason.
+    - `wake_at`: the time when the scheduler must change the notification (the end of a snooze, or expiry).
+    - `because`: a BecauseKind, for some kinds followed by `:` and a key. Older versions stored an English sentence.
+    - `read_on`: the channel of the click that marked it as read. None if it was read in the inbox.
+    - `has_deliveries`: True if the notification was also sent on channels other than IN_APP.
+    - `skipped`: the reason for each requested channel on which the notification is not sent.
     """
 
     id: str
@@ -102,13 +103,13 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
 
     @property
     def because_kind(self) -> BecauseKind:
-        """NAMED if the notification has a sentence instead of a code. Older versions stored sentences."""
+        """The kind of reason. NAMED if an older version stored a sentence instead of a code."""
         kind = self.because.partition(":")[0]
         return BecauseKind(kind) if kind in BECAUSE_KINDS else BecauseKind.NAMED
 
     @property
     def because_of(self) -> str | None:
-        """The key of the topic or rule, if there is one."""
+        """The key of the topic or rule, or None if there is none."""
         kind, _, key = self.because.partition(":")
         return key or None if kind in BECAUSE_KINDS else None
 
@@ -117,12 +118,12 @@ MUTABLE_FIELDS = (
     *("seen_at", "read_at", "read_on", "archived_at", "snoozed_until", "acknowledged_at", "removed_at", "removed_as"),
     *("state", "wake_at", "modseq", "added_modseq", "updated_at"),
 )
-"""The fields that change after a notification was sent."""
+"""The fields that may change after a notification was sent."""
 
 CONTENT_FIELDS = ("title", "body", "data", "image_url", "action_url", "actions")
 """The fields that a recall deletes."""
 
 
 def notification_from(doc: dict[str, Any]) -> Notification:
-    """Return the notification of a document. Raise ValidationError if the document is not one."""
+    """Return the notification in a document. Raise ValidationError if the document is not a notification."""
     return convert(doc, Notification)

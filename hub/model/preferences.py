@@ -7,14 +7,14 @@ from hub.model.record import Record
 
 
 class CategoryPreference(Record, frozen=True):
-    """A preference for one category. A channel that is not in `channels` has its default."""
+    """A preference for one category. For a channel that is not in `channels`, the default applies."""
 
     category: str
     channels: dict[Channel, bool] = {}
     muted_until: datetime | None = None
 
     def with_defaults(self, defaults: "CategoryPreference") -> "CategoryPreference":
-        """Return this preference with the values of `defaults` for everything that it does not set."""
+        """Return this preference with unset values taken from `defaults`."""
         return CategoryPreference(
             category=self.category,
             channels=defaults.channels | self.channels,
@@ -23,13 +23,13 @@ class CategoryPreference(Record, frozen=True):
 
 
 class Preferences(Record, frozen=True):
-    """The preferences that differ from the default, which is everything enabled."""
+    """The preferences that differ from the default. By default, everything is enabled."""
 
     channels: dict[Channel, bool] = {}
     categories: tuple[CategoryPreference, ...] = ()
 
     def for_category(self, category: str) -> CategoryPreference:
-        """Return the preference for a category, empty if there is none."""
+        """Return the preference for a category, or an empty preference if there is none."""
         stored = (preference for preference in self.categories if preference.category == category)
         return next(stored, CategoryPreference(category=category))
 

@@ -13,7 +13,7 @@ class Role(StrEnum):
 
 
 class Principal(Record, frozen=True):
-    """The caller that a verified token names. `expires_at`: seconds since 1970."""
+    """The caller that a verified token identifies. `expires_at`: the expiry as a Unix time in seconds."""
 
     tenant: str
     user: str

@@ -19,7 +19,7 @@ class ReceiptKind(StrEnum):
 
 
 class Receipt(Record, frozen=True, rename={"id": "_id"}):
-    """An event of a notification, caused by its recipient or a channel. Stored in the transaction of that change."""
+    """An event of a notification, caused by the recipient or a channel, and stored in the transaction of the change."""
 
     id: str
     tenant: str

@@ -7,7 +7,7 @@ from msgspec import Struct, to_builtins
 
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Fields that have their default value are left out of documents and messages."""
+    """The base class. Fields with their default value are omitted from documents and messages."""
 
 
 def document(record: Record) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from hub.model.statuses import SendStatus
 
 
 class Send(Record, frozen=True, rename={"id": "_id"}):
-    """One accepted `send`. `recipients`: number of users."""
+    """One accepted `send`. `recipients`: the number of users."""
 
     id: str
     tenant: str

@@ -30,18 +30,18 @@ class Reason(StrEnum):
     """The reason why a delivery is not sent, or is delayed."""
 
     NOT_REQUESTED = "NOT_REQUESTED"  # neither the send nor the category names the channel
-    PREFERENCE = "PREFERENCE"  # the recipient disabled it
+    PREFERENCE = "PREFERENCE"  # the recipient disabled the channel or category
     MUTED = "MUTED"
     NOT_CONFIGURED = "NOT_CONFIGURED"  # this hub has no provider for the channel
     NO_ADDRESS = "NO_ADDRESS"
-    SUPPRESSED = "SUPPRESSED"  # the address bounced or complained
+    SUPPRESSED = "SUPPRESSED"  # a message bounced, or the recipient reported it as spam
     ALREADY_READ = "ALREADY_READ"
     RATE_LIMITED = "RATE_LIMITED"
-    PROVIDER_DOWN = "PROVIDER_DOWN"  # its circuit breaker is open
+    PROVIDER_DOWN = "PROVIDER_DOWN"  # the provider's circuit breaker is open
     CANCELLED = "CANCELLED"  # the send was cancelled
     RECALLED = "RECALLED"  # the send was recalled
     ATTEMPTS_USED_UP = "ATTEMPTS_USED_UP"
-    REFUSED = "REFUSED"  # the provider rejected it permanently
+    REFUSED = "REFUSED"  # the provider permanently rejected the message
     ADDRESS_GONE = "ADDRESS_GONE"  # the provider reported that the address no longer exists
-    POISON = "POISON"  # the workers that tried it crashed
-    UNREADABLE = "UNREADABLE"  # the worker's version cannot decode it
+    POISON = "POISON"  # the workers that processed the delivery crashed
+    UNREADABLE = "UNREADABLE"  # the worker's version cannot decode the documents

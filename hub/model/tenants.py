@@ -8,7 +8,7 @@ from hub.model.record import Record
 
 
 class Category(Record, frozen=True):
-    """A kind of notification with its own preferences. Users cannot disable a `required` one."""
+    """A kind of notification with its own preferences. Users cannot disable a `required` category."""
 
     key: str
     name: str
@@ -20,11 +20,12 @@ class Category(Record, frozen=True):
 
 
 class WebhookEndpoint(Record, frozen=True):
-    """A URL of a tenant that is called about events.
+    """A URL of a tenant that the hub calls when events occur.
 
-    - `events`: empty for all, including future ones.
-    - `secrets`: the newest one signs. The previous one signs too until a day after `rotated_at`.
-    - `failing_since`: since then no call succeeded, and at least one was given up.
+    - `events`: the event types. Empty for all types, including future types.
+    - `secrets`: the signing keys. Calls are signed with the newest key, and until a day after `rotated_at` also with
+      the previous key.
+    - `failing_since`: the time since which no call has succeeded and at least one call has failed finally.
     """
 
     id: str
@@ -39,8 +40,8 @@ class WebhookEndpoint(Record, frozen=True):
 
 
 class Tenant(Record, frozen=True, rename={"id": "_id"}):
-    """The configuration of a tenant in one document. `version` increases with every change. `preferences`: the defaults
-    of its users."""
+    """The configuration of a tenant in one document. `version` increases with every change. `preferences`: the
+    default preferences of the tenant's users."""
 
     id: str
     version: int = 0

@@ -12,9 +12,9 @@ class Device(Record, frozen=True):
     """A browser, mobile app or personal webhook of a user.
 
     - `key`: identifies the device across users.
-    - `url`: address of the push service or webhook. `p256dh`, `auth`: keys of a browser (RFC 8291), base64url.
-    - `token`: of the mobile app. `arn`: the SNS endpoint that was created for it.
-    - `secret`: signs the calls of a webhook.
+    - `url`: the URL of the push service or webhook. `p256dh`, `auth`: the keys of a browser (RFC 8291) in base64url.
+    - `token`: the device token of the mobile app. `arn`: the SNS endpoint that was created for the token.
+    - `secret`: the key that signs webhook calls.
     """
 
     id: str
@@ -33,8 +33,8 @@ class Device(Record, frozen=True):
 
 
 class User(Record, frozen=True, rename={"id": "_id"}):
-    """A user. `id` is the mailbox key. `attributes` is JSON text. `suppressed`: addresses in lower case that bounced or
-    complained, with the reason."""
+    """A user. `id` is the mailbox key. `attributes` is JSON text. `suppressed`: addresses that no email is
+    sent to, in lower case, with the reason."""
 
     id: str
     created_at: datetime

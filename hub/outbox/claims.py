@@ -1,16 +1,16 @@
-"""Claim jobs, settle them, and list what is due.
+"""Claims jobs, settles them, and lists due jobs.
 
 Guarantees
-- A claim is atomic: one worker gets the job. It carries a fresh token that starting a call and settling require. A
-  worker that lost its claim (a pause longer than the lease) changes nothing.
-- A job that waits or is claimed has a `due_at`. A finished job has none. A job of a dead worker, a job that Redis lost
-  and a job that never reached its lane become due like a retry.
-- A settlement and its receipts are one transaction.
-- A job whose send is cancelled, or whose notification is read, while a worker has it does not wait again: the field
-  `override` of its document holds the final state, and the settlement applies it.
+- A claim is atomic: one worker claims the job. The claim has a new token, which is required to start a call and to
+  settle the job. A worker that lost its claim, because it paused for longer than the lease, cannot change the job.
+- A job that is waiting or claimed has a `due_at`. A finished job has none. A job of a dead worker, a job that Redis
+  lost, and a job that never reached its lane become due in the same way as a retry.
+- A settlement and its receipts are written in one transaction.
+- If the send is cancelled or the notification is read while a worker processes a job, the job does not wait again. The
+  `override` field of its document contains the final state, and the settlement applies this state.
 
-`enqueue_count` is set while a job is on a lane. Only such a job can be claimed: a duplicate id on a lane never starts a
-job before it is due.
+`enqueue_count` is set while a job is on a lane. Only such a job can be claimed, so a duplicate id on a lane never
+starts a job before it is due.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
 from hub.platform.decoding import report_unreadable
 
-FAST_WRITES = WriteConcern(w=1)  # a claim that is lost in a failover is made again
-DOUBLINGS_MAX = 2  # of the time that a job may be on its lane
+FAST_WRITES = WriteConcern(w=1)  # a claim that is lost in a failover is repeated
+DOUBLINGS_MAX = 2  # doublings of the time that a job may be on its lane
 TRANSACTION_RETRIES_MAX = 8
 UNQUEUE_ALL_TIMEOUT_S = 120.0  # updates every waiting job
 IN_LANE: Document = {"status": {"$in": WAITING}, "enqueue_count": {"$gte": 1}}
@@ -43,7 +43,7 @@ CLAIM_FIELDS = ("claim", "enqueue_count", "override")  # set while a worker has 
 
 
 class Job(Protocol):
-    """A unit of work: a delivery, or a call of a tenant's webhook endpoint."""
+    """A delivery, or a call to a tenant's webhook endpoint."""
 
     @property
     def id(self) -> str: ...
@@ -72,7 +72,7 @@ J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
 
 
 class DueEntry(Struct, frozen=True):
-    """A job that is due. `claim_expired`: a worker claimed it and the lease ended."""
+    """A due job. `claim_expired`: a worker claimed the job, and the lease has expired."""
 
     id: str
     lane: str
@@ -80,7 +80,7 @@ class DueEntry(Struct, frozen=True):
 
 
 class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
-    """The next state of a claimed job. `due_at` is set if the job waits again, None if it is finished."""
+    """The next state of a claimed job. `due_at` is set if the job waits again, and None if the job is finished."""
 
     job: J
     status: DeliveryStatus
@@ -96,7 +96,7 @@ class Receipts(Protocol[J_contra]):
     """The receipts of the jobs of one collection."""
 
     def receipt_for(self, job: J_contra, status: DeliveryStatus, reason: Reason | None, now: datetime) -> Any | None:
-        """Return the receipt of a job's new status, or None if that status has none."""
+        """Return the receipt for a job's new status, or None if this status has no receipt."""
         ...
 
     async def build_documents(self, pending: Sequence[Any], now: datetime) -> dict[str, list[Document]]:
@@ -135,8 +135,9 @@ class Claims(Generic[J]):
         self._requeue_after_ms = int(requeue_after_s * 1000)
 
     async def claim(self, ids: Sequence[str], lease_s: float, expirations_below: int | None = None) -> list[J]:
-        """Claim those of `ids` that are on a lane, for `lease_s`, and return them. With `expirations_below`,
-        only jobs with fewer expired leases."""
+        """Claim the jobs in `ids` that are on a lane, with a lease of `lease_s` seconds, and return them.
+
+        With `expirations_below`, claim only jobs with fewer expired leases."""
         token, now = new_id(), self._clock()
         match: Document = {"_id": {"$in": list(ids)}, **IN_LANE}
         if expirations_below is not None:
@@ -155,13 +156,14 @@ class Claims(Generic[J]):
         return await self._decode(self._fast_jobs.find({"_id": {"$in": list(ids)}, "claim": token}))
 
     async def find_suspects(self, ids: Sequence[str], lease_expirations: int) -> list[str]:
-        """Return those of `ids` that are on a lane and have at least `lease_expirations` expired leases."""
+        """Return the ids in `ids` of jobs on a lane that have at least `lease_expirations` expired leases."""
         match = {"_id": {"$in": list(ids)}, **IN_LANE, "lease_expirations": {"$gte": lease_expirations}}
         return [doc["_id"] async for doc in self._fast_jobs.find(match, {"_id": 1})]
 
     async def start(self, jobs: Mapping[str, str], claim: str) -> set[str]:
-        """Record an attempt of each job (id to provider) before its call. Return the ids whose claim still holds: only
-        those may be called."""
+        """Record an attempt of each job (id to provider) before its call. Return the ids whose claim is still valid.
+
+        Calls are allowed only for these jobs."""
         by_provider: dict[str, list[str]] = {}
         for id, provider in jobs.items():
             by_provider.setdefault(provider, []).append(id)
@@ -177,7 +179,7 @@ class Claims(Generic[J]):
         return started_ids
 
     async def settle(self, settlements: Sequence[Settlement[J]]) -> list[Settlement[J]]:
-        """Apply each settlement whose claim still holds, and return those as applied. Raise PyMongoError."""
+        """Apply each settlement whose claim is still valid, and return the applied settlements. Raise PyMongoError."""
         for _ in range(TRANSACTION_RETRIES_MAX):
             try:
                 return await self._settle(settlements)
@@ -217,19 +219,19 @@ class Claims(Generic[J]):
         return still_claimed
 
     async def due(self, now: datetime, after: str, limit: int) -> list[DueEntry]:
-        """Return due jobs of the lanes after `after`, lane by lane, the longest overdue first."""
+        """Return due jobs of the lanes after `after`, by lane, longest overdue first."""
         match = {"lane": {"$gt": after}, "due_at": {"$lte": now}}
         docs = self._jobs.find(match, {"lane": 1, "status": 1}, hint="due").sort(DUE).limit(limit)
         return [DueEntry(doc["_id"], doc["lane"], doc["status"] == DeliveryStatus.PROCESSING) async for doc in docs]
 
     async def list_expired(self, ids: Sequence[str], now: datetime) -> list[J]:
-        """Return those of `ids` whose lease has ended."""
+        """Return the jobs in `ids` whose lease has expired."""
         match = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.PROCESSING, "due_at": {"$lte": now}}
         return await self._decode(self._jobs.find(match))
 
     async def _decode(self, docs: AsyncIterable[Document]) -> list[J]:
-        """Return the jobs that this version can decode. The others become FAILED with reason UNREADABLE; a replay
-        brings them back."""
+        """Return the jobs that this version can decode. The others become FAILED with the reason
+        UNREADABLE and can be replayed."""
         jobs, undecodable = [], []
         async for doc in docs:
             try:
@@ -244,7 +246,7 @@ class Claims(Generic[J]):
         return jobs
 
     async def mark_queued(self, ids: Sequence[str], now: datetime) -> None:
-        """Record that these jobs go on their lanes now. They are due again after a time that doubles with each call."""
+        """Record that these jobs are put on lanes now. They are due again after a time that doubles with each call."""
         times_queued = {"$ifNull": ["$enqueue_count", 0]}
         wait_ms = {"$multiply": [self._requeue_after_ms, {"$pow": [2, {"$min": [times_queued, DOUBLINGS_MAX]}]}]}
         await self._fast_jobs.update_many(
@@ -253,12 +255,12 @@ class Claims(Generic[J]):
         )
 
     async def unmark_queued(self, ids: Sequence[str]) -> None:
-        """Record that these jobs are not on their lanes. They are due at once."""
+        """Record that these jobs are not on lanes. They are due immediately."""
         match = {"_id": {"$in": list(ids)}, "enqueue_count": {"$gte": 1}}
         await self._fast_jobs.update_many(match, {"$set": {"due_at": self._clock()}, "$unset": {"enqueue_count": ""}})
 
     async def unmark_all_queued(self) -> int:
-        """Make every queued job due at once, because the lanes are lost. Return the number of jobs."""
+        """Make every queued job due immediately, because the lanes are lost. Return the number of jobs."""
         match = {"due_at": {"$exists": True}, "enqueue_count": {"$gte": 1}}
         update = {"$set": {"due_at": self._clock()}, "$unset": {"enqueue_count": ""}}
         with pymongo.timeout(UNQUEUE_ALL_TIMEOUT_S):
@@ -266,7 +268,7 @@ class Claims(Generic[J]):
 
 
 def _apply_override(settlement: Settlement[J], override: Mapping[str, str] | None) -> Settlement[J]:
-    """Return the settlement with the final state that was set meanwhile, if the job would wait again."""
+    """Return the settlement. If the job would wait again, use the final state that was set in the meantime."""
     if override is None or settlement.due_at is None:
         return settlement
     try:

@@ -1,6 +1,6 @@
 """Pushes committed jobs to their lanes, in the background.
 
-A job that does not reach its lane is due in MongoDB: at once if that can be stored, otherwise at its `due_at`.
+A job that does not reach its lane becomes due in MongoDB: immediately if this can be stored, otherwise at `due_at`.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from hub.platform.redis_keys import REDIS_ERRORS
 BATCH_SIZE = 500  # ids per round trip
 QUEUE_MAX = 50_000
 LaneEntry = tuple[str, str]
-"""Lane and id."""
+"""A lane and a job id."""
 
 log = structlog.get_logger(__name__)
 
@@ -30,16 +30,16 @@ class Enqueuer:
         self._queue: BatchQueue[LaneEntry] = BatchQueue(self._push, BATCH_SIZE, QUEUE_MAX)
 
     def put(self, entries: Sequence[LaneEntry]) -> None:
-        """Queue committed jobs. If the queue is full, they are enqueued when they are due."""
+        """Queue committed jobs. If the queue is full, the jobs are enqueued when they become due."""
         if not self._queue.put(entries):
             metrics.enqueue_failures.inc(len(entries))
 
     async def run(self) -> None:
-        """Push until cancelled."""
+        """Push queued jobs until cancelled."""
         await self._queue.run()
 
     async def flush(self) -> None:
-        """Push what is left after `run` has ended."""
+        """Push the remaining jobs after `run` has ended."""
         await self._queue.flush()
 
     async def _push(self, entries: Sequence[LaneEntry]) -> None:

@@ -1,15 +1,16 @@
-"""Lanes: Redis lists of job ids, one list per channel, priority and tenant.
+"""Lanes: Redis lists of job ids, with one list per channel, priority, and tenant.
 
 Properties
-- No durability: MongoDB is the source of truth. An id that is lost here is pushed again when it is due. A duplicate id
-  is claimed once.
-- Order: CRITICAL before HIGH before MEDIUM before LOW. From time to time a lower priority goes first for a part of the
-  batch, which prevents starvation. Within a priority the tenants' lanes take turns.
-- A lane holds at most `lane_max` ids. The rest waits in MongoDB until the lane has capacity.
-- Each lane with ids is in the sorted set of waiting lanes. If Redis evicts that set but not the lane, the next `put` or
+- Lanes are not durable: MongoDB is the source of truth. An id that Redis loses is pushed again when its job is due. The
+  job of a duplicate id is claimed only once.
+- Order: CRITICAL before HIGH before MEDIUM before LOW. To prevent starvation, a lower priority is sometimes taken first
+  for a part of the batch. Within a priority, the tenants' lanes take turns.
+- A lane contains at most `lane_max` ids. Further jobs wait in MongoDB until the lane has capacity.
+- Each lane with ids is in the sorted set of waiting lanes. If Redis evicts this set but not the lane, the next `put` or
   `free_capacity` adds the lane again.
 
-`put` pushes one wake-up token per channel; one idle worker pops it. A worker that leaves ids behind pushes it again.
+`put` pushes one wake-up token per channel, which one idle worker pops. If the worker does not take all ids, a new token
+is pushed.
 
 The lanes are lists, not streams: `take` is one atomic pop over all lanes, and MongoDB tracks the jobs of dead workers.
 Consumer groups and pending entries are not needed.
@@ -30,9 +31,9 @@ PRIORITY_ORDERS: tuple[tuple[Priority, ...], ...] = (
     (Priority.MEDIUM, Priority.CRITICAL, Priority.HIGH, Priority.LOW),
     (Priority.LOW, Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM),
 )
-ROTATION = "1112111311141113"  # index of the order for each of 16 calls of `take`
+ROTATION = "1112111311141113"  # number of the priority order for each of 16 calls to `take`
 T = TypeVar("T")
-ANTI_STARVATION_SHARE = 4  # a lower priority that goes first gets a quarter of the batch
+ANTI_STARVATION_SHARE = 4  # a lower priority that is taken first gets a quarter of the batch
 
 WAIT_SCRIPT = """
 local function wait(prefix, lane)
@@ -44,7 +45,7 @@ local function wait(prefix, lane)
     return channel
 end
 """
-"""Adds a lane behind all waiting lanes, unless it already waits."""
+"""Adds a lane after all waiting lanes, unless it is already waiting."""
 PUT_SCRIPT = (
     WAIT_SCRIPT
     + """
@@ -152,7 +153,7 @@ if left >= 0 and left <= tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
 return 1
 """
-"""The lock expires by itself. A key with a longer expiry, or none, was not written by the hub and is replaced."""
+"""The lock expires automatically. A key with a longer or no expiry was not written by the hub and is replaced."""
 KEY_TYPES = {
     "lane": "list",
     "waiting": "zset",
@@ -161,7 +162,7 @@ KEY_TYPES = {
     "flush_marker": "string",
     "tick_lock": "string",
 }
-"""The types of the keys, by the first word of their names."""
+"""The types of the keys, by the first word of the key."""
 SCAN_BATCH_SIZE = 1000  # keys per round trip
 
 
@@ -181,7 +182,7 @@ def lane_of(channel: str, priority: str, tenant: str) -> str:
 
 
 class Lanes:
-    """Every method raises one of REDIS_ERRORS when Redis is unavailable."""
+    """The lanes of all channels. If Redis is unavailable, every method raises one of REDIS_ERRORS."""
 
     def __init__(self, redis: Redis, prefix: str, lane_max: int) -> None:
         self._redis = redis
@@ -202,23 +203,23 @@ class Lanes:
     async def take(
         self, channel: str, limit: int, per_tenant_max: int, held: Mapping[str, int]
     ) -> list[tuple[str, str]]:
-        """Pop up to `limit` ids of one channel, as `(lane, id)`. With the jobs that the caller has already (`held`, by
-        tenant), no tenant gets more than `per_tenant_max`."""
+        """Pop up to `limit` ids of one channel, as `(lane, id)`. Including the jobs that the caller already has
+        (`held`, by tenant), no tenant gets more than `per_tenant_max`."""
         held_args = [value for pair in held.items() for value in pair]
         args = [self._prefix, channel, limit, ANTI_STARVATION_SHARE, self._orders, ROTATION, per_tenant_max, *held_args]
         lanes, ids = await self._with_repair(lambda: self._take_script(args=args))
         return [(_text(lane), id.decode()) for lane, id in zip(lanes, ids, strict=True)]
 
     async def free_capacity(self, lanes: Sequence[str]) -> list[int]:
-        """Return how many more ids each lane takes."""
+        """Return the number of ids that can be added to each lane."""
         capacities: list[int] = await self._with_repair(
             lambda: self._free_capacity_script(args=[self._prefix, self._lane_max, *lanes])
         )
         return capacities
 
     async def detect_flush(self, queue: str, for_s: float) -> bool:
-        """Return True to one caller if Redis lost its data since `mark_restored`. That caller holds the recovery lock
-        for `for_s`."""
+        """Return True to one caller if Redis lost its data since `mark_restored`. This caller then holds the recovery
+        lock for `for_s` seconds."""
         return bool(await self._redis.set(f"{self._prefix}flush_marker:{queue}", 1, nx=True, px=int(for_s * 1000)))
 
     async def mark_restored(self, queue: str) -> None:
@@ -226,7 +227,7 @@ class Lanes:
         await self._redis.set(f"{self._prefix}flush_marker:{queue}", 1)
 
     async def acquire_tick_lock(self, queue: str, for_ms: int) -> bool:
-        """Return True if the caller may run this round for `for_ms`. Two at once are wasteful but harmless."""
+        """Return True if the caller may run this round for `for_ms`. Concurrent rounds are wasteful but harmless."""
         return bool(await self._tick_script(keys=[f"{self._prefix}tick_lock:{queue}"], args=[for_ms]))
 
     async def release_tick_lock(self, queue: str) -> None:
@@ -234,7 +235,7 @@ class Lanes:
         await self._redis.delete(f"{self._prefix}tick_lock:{queue}")
 
     async def wait_for_wakeup(self, channels: Collection[str], timeout_s: float) -> str | None:
-        """Return the channel whose wake-up token was popped, None after `timeout_s`. Blocks its connection."""
+        """Return the channel whose wake-up token was popped, or None after `timeout_s`. Blocks its connection."""
         wakeup_keys = [f"{self._prefix}wakeup:{channel}" for channel in channels]
         popped: list[bytes] | None = await self._with_repair(
             lambda: self._redis.execute_command("BLPOP", *wakeup_keys, timeout_s)  # type: ignore[no-untyped-call]
@@ -242,7 +243,7 @@ class Lanes:
         return popped[0].decode().rpartition(":")[2] if popped else None
 
     async def heads(self, lanes: Sequence[str]) -> dict[str, tuple[int, str]]:
-        """Return the number of ids on each lane and the first id. Empty lanes are left out."""
+        """Return the number of ids on each lane and the first id. Empty lanes are omitted."""
 
         async def read_heads() -> list[Any]:
             pipeline = self._redis.pipeline(transaction=False)
@@ -273,13 +274,13 @@ class Lanes:
                 pipeline.llen(key)
                 pipeline.lindex(key, 0)
             replies = await pipeline.execute() if lanes else []
-            heads = [_text(head) for head in replies[1::2] if head]  # a lane may have been emptied in between
+            heads = [_text(head) for head in replies[1::2] if head]  # a lane may have become empty in the meantime
             if heads:
                 depths.append(LaneDepth(channel, priority, sum(replies[::2]), len(heads), min(heads)))
         return depths
 
     async def _with_repair(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Delete keys of a wrong type and call again. The ids that they held become due again in MongoDB."""
+        """Run `call`. If a key has a wrong type, delete it and run `call` again. Lost jobs become due in MongoDB."""
         return await with_key_repair(self._redis, call, self._key_types)
 
     async def _key_types(self) -> dict[str, str]:

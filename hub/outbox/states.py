@@ -1,5 +1,5 @@
-"""The states of a delivery and the transitions between them. Every transition is checked with `may_move`, except the
-claim, which takes any WAITING state, and the replay of FAILED."""
+"""The states of a delivery and the transitions between them. `may_move` checks every transition except a
+claim, which is possible in any WAITING state, and a replay of a FAILED delivery."""
 
 from hub.model import DeliveryStatus as S
 
@@ -18,13 +18,14 @@ MOVES: dict[S, frozenset[S]] = {
     S.CANCELLED: frozenset(),
     S.EXPIRED: frozenset(),
 }
-"""Notes on the moves:
+"""Notes on the transitions:
 
-- READ requires a proof by the channel itself: the inbox, or a click in an email or push. A read in the inbox does not
-  change other channels.
-- An IN_APP delivery stays DELIVERED or READ. Marked as unread it is DELIVERED again, recalled it is CANCELLED.
-- A replay moves FAILED to ACCEPTED.
-- PROCESSING becomes ACCEPTED when a worker has died.
+- READ requires confirmation on the channel itself: the inbox, or a click in an email or push message. Reading in the
+  inbox does not change deliveries on other channels.
+- An IN_APP delivery stays DELIVERED or READ. If it is marked as unread, it becomes DELIVERED again. If it is recalled,
+  it becomes CANCELLED.
+- A replay changes FAILED to ACCEPTED.
+- PROCESSING becomes ACCEPTED if the worker died.
 - SENT and DELIVERED may become FAILED, because an accepted email may still bounce."""
 
 WAITING = [S.ACCEPTED, S.HELD, S.RETRYING]
@@ -34,5 +35,5 @@ ENDS = frozenset(state for state, moves in MOVES.items() if not moves) | {S.FAIL
 
 
 def may_move(old: S, new: S) -> bool:
-    """Return True if `old` may become `new`. The same state is not a transition."""
+    """Return True if `old` may become `new`. A state cannot become itself."""
     return new in MOVES[old]
