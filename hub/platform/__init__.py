@@ -1,1 +1,1 @@
-"""Clients of the outside world and tools of the whole process."""
+"""Clients for external systems, and utilities that the whole process shares."""

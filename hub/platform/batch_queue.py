@@ -1,4 +1,4 @@
-"""A bounded queue in memory that one background task empties in batches."""
+"""A bounded in-memory queue that one background task processes in batches."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class BatchQueue(Generic[T]):
-    """`process` handles one batch of up to `batch_size` items and handles its own errors."""
+    """A queue of items. `process` handles a batch of up to `batch_size` items and must handle its own errors."""
 
     def __init__(self, process: Callable[[list[T]], Awaitable[None]], batch_size: int, queue_max: int) -> None:
         self._process = process
@@ -21,7 +21,7 @@ class BatchQueue(Generic[T]):
         self._not_empty = asyncio.Event()
 
     def put(self, items: Sequence[T]) -> bool:
-        """Queue all items. Return False, and queue none, if they do not fit."""
+        """Queue all items. If they do not fit, queue no item and return False."""
         if len(self._items) + len(items) > self._queue_max:
             return False
         self._items.extend(items)
@@ -37,7 +37,7 @@ class BatchQueue(Generic[T]):
             await self._process_batch()
 
     async def flush(self) -> None:
-        """Process the rest after `run` has ended."""
+        """Process the remaining items after `run` has ended."""
         while self._items:
             await self._process_batch()
 

@@ -1,17 +1,17 @@
 """Circuit breakers, shared by all workers through Redis.
 
-Each provider in the settings has one breaker. The URLs of users and tenants have two: one per URL and one per host, for
-each tenant. The breaker of a host counts only failures that prove that the host is down (no connection, or a TLS
-error), because unrelated users share a host. Other failures count only for the URL. Redis keeps keys only for URLs and
-hosts that failed within `KEY_TTL_S`.
+Each provider in the settings has one breaker. Each URL of a user or tenant has two breakers per tenant: one for the URL
+and one for its host. The breaker of a host counts only failures that prove that the host is down (no connection, or a
+TLS error), because unrelated users share a host. Other failures count only for the URL. Redis stores keys only for URLs
+and hosts that failed within `KEY_TTL_S`.
 
 | state | calls | change |
 |---|---|---|
-| closed | allowed; the last `WINDOW` results are kept | opens after `FAILURE_THRESHOLD` failures in a full window |
+| closed | allowed; the last `WINDOW` results are stored | opens after `FAILURE_THRESHOLD` failures in a full window |
 | open | none for `open_s`, which doubles each time up to `OPEN_MAX_S` | half open after that |
-| half open | one call as a probe | success closes it, failure opens it again |
+| half open | one call as a probe | success closes the breaker; failure opens it again |
 
-Results of calls that started before the breaker opened are ignored. Without Redis all calls are allowed.
+Results of calls that started before the breaker opened are ignored. If Redis is unavailable, all calls are allowed.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -27,7 +27,7 @@ WINDOW = 10
 FAILURE_THRESHOLD = 7
 OPEN_MAX_S = 600
 PROBE_TIMEOUT_S = 60  # a probe without a result for this long is lost
-PROBE_RETRY_S = 2  # wait while another worker's probe is under way
+PROBE_RETRY_S = 2  # wait while another worker's probe is in progress
 KEY_TTL_S = 3600
 SEPARATOR = "/"  # in the names of URLs and hosts. Provider names do not contain it.
 
@@ -91,9 +91,9 @@ end
 
 
 def breaker_names(kind: str, tenant: str, url: str, id: str) -> tuple[str, str]:
-    """Return the breaker names of a call to a tenant's URL: for its host, and for the URL, which has the id `id`.
+    """Return the breaker names for a call to a tenant's URL: one for the host, and one for the URL, identified by `id`.
 
-    A host is an origin, because another port or scheme may be another server."""
+    A host is identified by its origin, because another port or scheme may be another server."""
     try:
         parsed = URL(url, encoded=True)
         origin = f"{parsed.scheme}://{(parsed.raw_host or '').lower()}:{parsed.port}"
@@ -111,8 +111,8 @@ class Breakers:
         self._record_script = redis.register_script(RECORD_SCRIPT)
 
     async def check(self, names: Collection[str], probing: Collection[str] | None = None) -> dict[str, float]:
-        """Return the seconds to wait before a call, by name. Negative: the breaker is closed. 0: this caller may send
-        one probe and must do so. Pass `probing` to limit the names that may hand out a probe."""
+        """Return the seconds to wait before a call, by name. A negative value means that the breaker is closed. 0 means
+        that this caller must send one probe. Pass `probing` to limit the names for which a probe may be granted."""
         listed = list(names)
         flags = [int(probing is None or name in probing) for name in listed]
         try:
@@ -128,7 +128,7 @@ class Breakers:
         return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, waits_ms, strict=True)}
 
     async def record(self, results: Mapping[str, Sequence[bool]]) -> None:
-        """Record results of calls by name. True: the provider works."""
+        """Record the results of calls by name. True means that the provider works."""
         recent = {name: "".join("01"[ok] for ok in oks[-WINDOW:]) for name, oks in results.items() if oks}
         if not recent:
             return
@@ -145,7 +145,7 @@ class Breakers:
             return
 
     async def open_since(self, names: Sequence[str]) -> dict[str, datetime | None]:
-        """Return the names whose breakers are not closed, with the time when they opened, or None if it is unknown."""
+        """Return the names of breakers that are not closed, with the time when each opened, or None if unknown."""
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
             pipeline.hmget(self._key(name), "until", "since")
@@ -157,7 +157,7 @@ class Breakers:
         }
 
     async def release_probes(self, names: Collection[str]) -> None:
-        """Release probes that were granted but not used. Other workers may then send them."""
+        """Release probes that were granted but not sent, so other workers may send them."""
         if not names:
             return
         try:
@@ -166,7 +166,7 @@ class Breakers:
             return
 
     async def list_open(self) -> dict[str, float]:
-        """Return the breakers that are not closed, and the seconds until each allows a probe."""
+        """Return the names of breakers that are not closed, with the seconds until each allows a probe."""
         keys = [key async for key in self._redis.scan_iter(match=f"{self._prefix}breaker:*", count=1000, _type="hash")]
         names = [key.decode(errors="replace").removeprefix(f"{self._prefix}breaker:") for key in keys]
         pipeline = self._redis.pipeline(transaction=False)

@@ -1,4 +1,4 @@
-"""Creates the clients of MongoDB and Redis, and the indexes."""
+"""Creates the MongoDB and Redis clients and the indexes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -27,25 +27,25 @@ Document = dict[str, Any]
 Mongo = AsyncMongoClient[Document]
 Database = AsyncDatabase[Document]
 Indexes = Mapping[str, list[IndexModel]]
-"""Indexes by collection. Each stage names its own."""
+"""Indexes by collection. Each stage defines its own indexes."""
 
 DURABLE = WriteConcern(w="majority", j=True)
 SNAPSHOT = ReadConcern("snapshot")
 
 NODE_STATE_CHANGE_CODES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
-"""Error codes of a node that shuts down or steps down."""
+"""Error codes of a node that is shutting down or stepping down."""
 
 NAMESPACE_EXISTS = 48
-INDEX_BUILD_TIMEOUT_S = 3600.0  # over millions of notifications it takes minutes. None means the client's timeoutMS.
+INDEX_BUILD_TIMEOUT_S = 3600.0  # takes minutes for millions of notifications. None means the client's timeoutMS.
 MAX_CALLS = 96  # concurrent calls per client. Its pool has a few more connections.
-REDIS_TIMEOUT_S = 2.0  # detects a suspended server, and waiting messages are sent again
+REDIS_TIMEOUT_S = 2.0  # detects a suspended server. Waiting messages are sent again.
 
 
 @asynccontextmanager
 async def mongo(settings: Settings, calls: int = MAX_CALLS) -> AsyncIterator[Database]:
     """Yield the database. Writes are majority-committed and journaled. The client belongs to the running event loop.
 
-    No call waits longer than the commit deadline. Raise StoreUnavailable for an invalid URL."""
+    No call takes longer than the commit deadline. Raise StoreUnavailable for an invalid URL."""
     deadline_ms = int(settings.commit_deadline_s * 1000)
     try:
         client = Client(
@@ -58,7 +58,7 @@ async def mongo(settings: Settings, calls: int = MAX_CALLS) -> AsyncIterator[Dat
             connectTimeoutMS=2000,
         )
     except (PyMongoError, ValueError, OSError) as error:  # OSError: a file in the URL's options
-        why = "" if "@" in settings.mongo_url else f": {first_line(error)}"  # the text may quote a password
+        why = "" if "@" in settings.mongo_url else f": {first_line(error)}"  # the error text may quote a password
         raise StoreUnavailable(f"HUB_MONGO_URL is not a valid MongoDB URL{why}") from None
     try:
         yield client.get_database(
@@ -84,7 +84,7 @@ async def connect_and_migrate(database: Database, settings: Settings, *indexes: 
 
 
 def redacted_host(url: str) -> str:
-    """Return the hosts of a URL, without user, password and options."""
+    """Return the hosts in a URL, without the user, password, and options."""
     return url.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
 
 
@@ -93,7 +93,7 @@ def first_line(error: Exception) -> str:
 
 
 async def make_indexes(database: Database, *indexes: Indexes) -> None:
-    """Create missing indexes and collections. Safe to run in several processes at once."""
+    """Create missing indexes and collections. Several processes may do this at the same time."""
     with pymongo.timeout(INDEX_BUILD_TIMEOUT_S):
         for stage in indexes:
             for collection, models in stage.items():
@@ -111,7 +111,7 @@ async def make_indexes(database: Database, *indexes: Indexes) -> None:
 
 
 def is_outage(error: PyMongoError) -> bool:
-    """Return True if MongoDB is unavailable, holds an election or is too slow. False: the request is wrong."""
+    """Return True if MongoDB is unavailable, is holding an election, or is too slow. False: the request is wrong."""
     return (
         error.timeout
         or isinstance(error, ConnectionFailure)
@@ -123,7 +123,7 @@ def is_outage(error: PyMongoError) -> bool:
 
 @asynccontextmanager
 async def redis(settings: Settings) -> AsyncIterator[Redis]:
-    """Yield the client for commands. It has short timeouts and does not retry; callers handle REDIS_ERRORS.
+    """Yield the client for commands. The client has short timeouts and does not retry. Callers handle REDIS_ERRORS.
 
     Raise StoreUnavailable for an invalid URL."""
     try:
@@ -149,7 +149,7 @@ def is_cancelling() -> bool:
     """Return True if this task was cancelled.
 
     redis-py uses `asyncio.wait_for`, which can lose a cancellation before Python 3.12. Loops that call Redis check this
-    to end."""
+    to determine when to end."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -157,8 +157,8 @@ def is_cancelling() -> bool:
 def pubsub_client(settings: Settings) -> Redis:
     """Return a client for one pub/sub connection.
 
-    It does not reconnect by itself, because messages published in between are lost and the subscriber has to reconcile.
-    The timeout applies to connecting. Listening has no timeout."""
+    The client does not reconnect automatically, because messages that are published in the meantime are lost and the
+    subscriber must reconcile. The timeout applies only to connecting, not to listening."""
     return Redis.from_url(
         settings.redis_url,
         socket_timeout=REDIS_TIMEOUT_S,

@@ -1,9 +1,9 @@
 """Decodes documents that other versions of the hub have written.
 
-- Unknown fields are ignored, and kept when the document is changed (`merged`).
-- Unknown enum values are replaced (`ENUM_FALLBACKS`), or the field gets its default.
-- List items and map entries that cannot be read are left out. They stay stored.
-- Other documents that cannot be read are skipped, counted (`hub_unreadable`) and logged.
+- Unknown fields are ignored, and preserved when the document is changed (`merged`).
+- Unknown enum values are replaced (`ENUM_FALLBACKS`), or the field is set to its default.
+- List items and map entries that cannot be decoded are omitted from the result but stay stored.
+- Other documents that cannot be decoded are skipped, counted (`hub_unreadable`), and logged.
 """
 
 from collections.abc import AsyncIterable, Mapping
@@ -25,7 +25,7 @@ ENUM_FALLBACKS: Mapping[type, Enum] = {
 }
 """Replacements for unknown values of required fields."""
 IDENTITIES = ("id", "category", "key")
-"""Fields that identify the items of a stored list. The first that exists is used."""
+"""Fields that identify the items of a stored list. The first field that exists is used."""
 UNREADABLE = object()
 """Returned for a value that cannot be decoded and has no replacement."""
 
@@ -35,7 +35,7 @@ S = TypeVar("S", bound=Struct)
 
 
 def decode(doc: Mapping[str, Any], type_: type[S]) -> S | None:
-    """Return the decoded document, or None if this version cannot read it."""
+    """Return the decoded document, or None if this version cannot decode it."""
     try:
         return convert(doc, type_)
     except ValidationError as error:
@@ -47,12 +47,12 @@ def decode(doc: Mapping[str, Any], type_: type[S]) -> S | None:
 
 
 async def decode_all(docs: AsyncIterable[Mapping[str, Any]], type_: type[S]) -> list[S]:
-    """Return the documents that this version can read, in order."""
+    """Return the documents that this version can decode, in order."""
     return [decoded async for doc in docs if (decoded := decode(doc, type_)) is not None]
 
 
 async def decode_page(cursor: AsyncCursor[dict[str, Any]], type_: type[S], size: int) -> list[S]:
-    """Return up to `size` documents in order. Unreadable documents do not make the page shorter."""
+    """Return up to `size` documents in order. Documents that cannot be decoded do not make the page shorter."""
     page: list[S] = []
     read = 0
     while True:
@@ -65,7 +65,7 @@ async def decode_page(cursor: AsyncCursor[dict[str, Any]], type_: type[S], size:
 
 
 async def decode_by_id(docs: AsyncIterable[Mapping[str, Any]], type_: type[S]) -> dict[str, S]:
-    """Return the documents that this version can read, by id."""
+    """Return the documents that this version can decode, by id."""
     return {doc["_id"]: decoded async for doc in docs if (decoded := decode(doc, type_)) is not None}
 
 
@@ -80,7 +80,7 @@ def report_unreadable(doc: Mapping[str, Any], type_: type, error: Exception) -> 
 def merged(raw: Any, before: Any, after: Any) -> Any:
     """Return the stored value `raw` with the difference between `before` and `after` applied.
 
-    Parts that this version cannot read are kept."""
+    Parts that this version cannot decode are preserved."""
     if isinstance(raw, dict) and isinstance(before, dict) and isinstance(after, dict):
         result = dict(raw)
         for name in {*before, *after}:
@@ -115,7 +115,7 @@ def _merged_list(raw: list[Any], before: list[Any], after: list[Any]) -> list[An
         if id in kept:
             continue
         if id not in readable:
-            result.append(item)  # this version cannot read it
+            result.append(item)  # this version cannot decode the item
         elif name == "category" and set(item) - {"category", "channels", "muted_until"}:
             result.append(merged(item, readable[id], {name: id}))  # a preference of another version
     return result

@@ -1,7 +1,7 @@
 """Local MongoDB and Redis servers for `hub dev` and the tests.
 
 - `start` returns when the server is ready: for MongoDB, when the replica set has a primary.
-- MongoDB's data stays in its folder. It is used again, also on another port.
+- MongoDB's data stays in its folder and is used again by the next start, even on another port.
 - A server never outlives the process that started it (see `server_process.py`).
 """
 
@@ -16,11 +16,11 @@ from hub.platform.server_programs import MONGOD, REDIS, ServerError
 
 DATA_LOCK_TIMEOUT_S = 3.0  # a mongod whose parent was just killed may still hold its data folder
 TRANSACTION_LIFETIME_S = 6
-"""Just above HUB_COMMIT_DEADLINE_S: a transaction that a killed process left open locks mailboxes for this long."""
+"""Slightly longer than HUB_COMMIT_DEADLINE_S. An open transaction of a killed process locks mailboxes for this long."""
 
 
 class Redis(ServerProcess):
-    """A Redis without persistence. Its data is lost when it stops, which the hub allows for."""
+    """A Redis server without persistence. Its data is lost when it stops, which the hub tolerates."""
 
     program = REDIS
 
@@ -37,10 +37,10 @@ class Redis(ServerProcess):
 
 
 class Mongod(ServerProcess):
-    """A MongoDB: a replica set with one member, or with `single_member=False` one member of a ReplicaSet.
+    """A MongoDB server: a replica set with one member, or with `single_member=False`, one member of a ReplicaSet.
 
-    The folder contains its data and its port. If another process uses that port, `start` takes a new one and changes
-    the configuration of the replica set.
+    The folder contains the server's data and port. If another process uses that port, `start` chooses a new port and
+    updates the configuration of the replica set.
     """
 
     program = MONGOD
@@ -92,14 +92,14 @@ class Mongod(ServerProcess):
             await form_replica_set([self])
 
     def _log_tail(self) -> list[str]:
-        """Return its last error lines, because mongod logs many other lines after an error."""
+        """Return the last error lines of the log, because mongod logs many other lines after an error."""
         lines = self.log.read_text(errors="replace").splitlines()
         errors = [line for line in lines if '"s":"E"' in line or '"s":"F"' in line]
         return errors[-LOG_TAIL_LINES:] or lines[-LOG_TAIL_LINES:]
 
 
 class ReplicaSet:
-    """Several MongoDB members, for failover tests. Each can be killed, suspended and started again."""
+    """A replica set with several members, for failover tests. Each member can be killed, suspended, and restarted."""
 
     def __init__(self, data: Path, members: int = 3, *, binary: str | None = None) -> None:
         self.members = [Mongod(data / str(number), binary=binary, single_member=False) for number in range(members)]
@@ -109,7 +109,7 @@ class ReplicaSet:
         return f"mongodb://{','.join(f'{HOST}:{m.port}' for m in self.members)}/?replicaSet={REPLICA_SET}"
 
     async def start(self) -> None:
-        """Start the members that are not running, and return when one of them is primary."""
+        """Start the members that are not running, and return when one member is the primary."""
         try:
             await asyncio.gather(*(member.start() for member in self.members))
             async with asyncio.timeout(START_TIMEOUT_S):

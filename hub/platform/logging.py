@@ -1,8 +1,8 @@
 """Structured logs: JSON lines in production, colors on a terminal.
 
-Request id, tenant and user of an operation are bound to the context (`structlog.contextvars`) and are in every line of
-that operation. A line never contains a token, a secret or the content of a notification. Database errors quote
-documents in their texts. `error_summary` removes quoted values from errors, and tracebacks are redacted too.
+The request id, tenant, and user of an operation are bound to the context (`structlog.contextvars`) and are included in
+every line of the operation. A line never contains a token, a secret, or the content of a notification. Database error
+texts quote documents. `error_summary` removes quoted values from errors. Tracebacks are also redacted.
 """
 
 import logging
@@ -23,7 +23,7 @@ QUOTED = re.compile(r"^Command # .*? of pipeline caused error: ", re.DOTALL)  # 
 
 
 def configure(level: str) -> None:
-    """Send the logs of this process to stderr. Call this once, before anything logs."""
+    """Send the logs of this process to stderr. Call this function once, before anything is logged."""
     terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -46,7 +46,7 @@ def configure(level: str) -> None:
 
 
 def error_summary(error: BaseException) -> str:
-    """Return the error in one line, without quoted values."""
+    """Return the error on one line, without quoted values."""
     return f"{type(error).__name__}: {_redacted(error)}"[:ERROR_MAX_CHARS].rstrip(": ")
 
 
@@ -56,9 +56,9 @@ def _redacted(error: BaseException) -> str:
 
 
 class _Throttle:
-    """Keep one line per second of each event that is logged with `throttled=True`. An outage does not flood the log.
+    """Keeps one line per second of each event logged with `throttled=True`, so an outage does not flood the log.
 
-    `left_out` is the number of lines that were dropped before this one."""
+    `left_out` is the number of lines that were dropped before the line."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[float, int]] = {}
@@ -93,7 +93,7 @@ def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
 
 
 def _related_errors(error: BaseException | None, seen: set[int]) -> Iterator[BaseException]:
-    """Yield the error, its causes and the members of exception groups."""
+    """Yield the error, its causes, and the members of exception groups."""
     if error is None or id(error) in seen:
         return
     seen.add(id(error))

@@ -1,6 +1,7 @@
 """The Prometheus metrics of one process, served at `/metrics`.
 
-Label values come from the schema, the error table or the settings. They never contain a tenant, a user or client input.
+Label values are taken from the schema, the error table, or the settings. They never contain tenants, users, or client
+input.
 """
 
 from functools import cache
@@ -14,7 +15,7 @@ SECONDS = [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 # Requests
 requests = Counter(
     "hub_requests",
-    "Operations by result code. A subscription is counted once, when it starts or is refused.",
+    "Operations by result code. A subscription is counted once, when it starts or is rejected.",
     ["transport", "kind", "field", "code"],
 )
 request_seconds = Histogram(
@@ -24,10 +25,10 @@ request_seconds = Histogram(
     buckets=SECONDS,
 )
 resolver_seconds = Histogram(
-    "hub_resolver_seconds", "Seconds that root fields of queries and mutations take.", ["field"], buckets=SECONDS
+    "hub_resolver_seconds", "Seconds taken by root fields of queries and mutations.", ["field"], buckets=SECONDS
 )
-queries_parsed = Counter("hub_queries_parsed", "Query texts parsed and validated. All others came from the cache.")
-rate_limited = Counter("hub_rate_limited", "Requests refused by a rate limit.", ["limit"])
+queries_parsed = Counter("hub_queries_parsed", "Queries that were parsed and validated because they were not cached.")
+rate_limited = Counter("hub_rate_limited", "Requests rejected by a rate limit.", ["limit"])
 limiter_redis_errors = Counter(
     "hub_limiter_redis_errors", "Synchronizations of the rate limiter that failed because Redis was unavailable."
 )
@@ -40,12 +41,12 @@ connections_aborted = Counter(
     "hub_connections_aborted", "HTTP connections aborted because the client did not send or did not read.", ["why"]
 )
 connections_refused = Counter(
-    "hub_connections_refused", "Connections refused because their address had too many open connections."
+    "hub_connections_refused", "Connections rejected because the client address had too many open connections."
 )
 feeds = Gauge("hub_feeds", "Open inbox subscriptions.")
 feed_events = Gauge("hub_feed_events", "Events queued in all inbox subscriptions.")
 feed_events_max = Gauge("hub_feed_events_max", "Events queued in the fullest inbox subscription.")
-feeds_over_half_full = Gauge("hub_feeds_over_half_full", "Inbox subscriptions more than half full.")
+feeds_over_half_full = Gauge("hub_feeds_over_half_full", "Inbox subscriptions whose queue is more than half full.")
 mailboxes_open = Gauge("hub_mailboxes_open", "Mailboxes with an open inbox subscription.")
 receipt_readers = Gauge("hub_receipt_readers", "Open subscriptions to receipts.")
 resyncs = Counter("hub_resyncs", "RESYNC events sent to inbox subscriptions.")
@@ -65,14 +66,14 @@ commits_unavailable = Counter("hub_commit_unavailable", "Transactions that excee
 
 # Live
 pubsub_disconnected = Gauge(
-    "hub_pubsub_disconnected", "1 while an API process has no pub/sub connection to Redis, else 0."
+    "hub_pubsub_disconnected", "1 while an API process has no pub/sub connection to Redis, otherwise 0."
 )
-publish_waiting = Gauge("hub_live_waiting", "Live messages waiting for Redis.")
+publish_waiting = Gauge("hub_live_waiting", "Live messages waiting to be published to Redis.")
 published = Counter("hub_live_published", "Live messages published to Redis.")
 publish_lost = Counter(
     "hub_live_lost", "Live messages that could not be published. Subscribers read those changes from MongoDB."
 )
-gaps = Counter("hub_gaps_healed", "Missed live messages that were read from MongoDB.")
+gaps = Counter("hub_gaps_healed", "Missed live messages whose changes were read from MongoDB.")
 
 # Consistency checks
 mailboxes_recounted = Counter(
@@ -85,7 +86,7 @@ mailboxes_drifted = Counter(
 # Persisted operations
 persisted = Counter("hub_persisted_operations", "Persisted operations by outcome.", ["outcome"])
 persisted_redis_errors = Counter(
-    "hub_persisted_redis_errors", "Persisted operations that Redis could not load or store."
+    "hub_persisted_redis_errors", "Persisted operations that could not be loaded from Redis or stored there."
 )
 
 # Deliveries
@@ -110,7 +111,7 @@ lane_oldest = Gauge(
     "hub_lane_oldest_seconds", "Seconds since the oldest queued delivery was accepted.", ["channel", "priority"]
 )
 breakers_open = Gauge("hub_breakers_open", "Circuit breakers that are open, across all workers.", ["provider"])
-flushes = Counter("hub_queue_flushes", "Times the queue in Redis was found empty and refilled.")
+flushes = Counter("hub_queue_flushes", "Number of times the queue was refilled because Redis had lost its data.")
 
 
 @cache

@@ -1,15 +1,15 @@
-"""A MongoDB client that cancelled tasks cannot harm.
+"""A MongoDB client that is safe to use from tasks that are cancelled.
 
-- A call in the driver ends by itself or at its `timeoutMS`, even if the task that waits for it is cancelled. PyMongo
+- A call in the driver runs until it finishes or reaches its `timeoutMS`, even if the waiting task is cancelled. PyMongo
   4.20 on Python 3.11 can lose the lock of its connection pool if a task that waits for a connection is cancelled twice.
   Every later call then waits forever. graphql-core, closed sockets and shutdown cancel tasks.
-- At most `max_calls` calls are in the driver at once. The pool has more connections than that, so no call waits for a
-  connection in the driver. Other calls wait here, where they can be cancelled, until their deadline.
+- At most `max_calls` calls are in the driver at the same time. The pool has more connections, so no call waits for a
+  connection in the driver. Further calls wait in this client, where they can be cancelled, until their deadline.
 
-If a pool is stuck nevertheless, `PoolWatchdog` ends the process.
+If a pool still gets stuck, `PoolWatchdog` ends the process.
 
-Every PyMongo command passes through one of the two methods that are overridden here. Both are private, so
-`pyproject.toml` bounds the version of PyMongo.
+Every PyMongo command calls one of the two methods that are overridden here. Both methods are private, so
+`pyproject.toml` limits the version of PyMongo.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ SPARE_CONNECTIONS = 4  # in each pool, for the driver's cleanup of cursors and f
 PING_EVERY_S = 5.0
 PING_TIMEOUT_S = 3.0
 BUSY_LOOP_S = 1.0  # pings also fail if the event loop is late by this much, so they are ignored then
-STUCK_AFTER_S = 15.0  # how long pings through the pool must fail while a new client gets a response
+STUCK_AFTER_S = 15.0  # time for which pings through the pool must fail while a new client gets a response
 CLOSE_TIMEOUT_S = 1.0  # the server may be suspended
 EXIT_STUCK = 70  # EX_SOFTWARE. A supervisor restarts the process.
 
@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 class Client(AsyncMongoClient[Document]):
     """An `AsyncMongoClient` with at most `max_calls` concurrent calls. It belongs to the running event loop.
 
-    `options` are those of AsyncMongoClient. Without `timeoutMS` calls have no deadline.
+    `options` are the options of AsyncMongoClient. Without `timeoutMS`, calls have no deadline.
     """
 
     def __init__(self, url: str, max_calls: int, **options: Any) -> None:
@@ -59,7 +59,7 @@ class Client(AsyncMongoClient[Document]):
         await self._run(super()._kill_cursors(*arguments, **options))
 
     async def _run(self, call: Coroutine[Any, Any, T]) -> T:
-        """Run a call of the driver in a task of its own, which is never cancelled.
+        """Run a driver call in a separate task, which is never cancelled.
 
         Raise WaitQueueTimeoutError if no slot is free before the deadline."""
         if _unqueued.get():
@@ -88,10 +88,10 @@ class Client(AsyncMongoClient[Document]):
         self._slots.release()
         self._calls.discard(task)
         if not task.cancelled():
-            task.exception()  # the caller may be gone
+            task.exception()  # the caller may have been cancelled
 
     async def close(self) -> None:
-        """Wait for running calls, for at most CLOSE_TIMEOUT_S, and close all connections."""
+        """Wait at most CLOSE_TIMEOUT_S for running calls, and close all connections."""
         if self._calls:
             await asyncio.wait(self._calls, timeout=CLOSE_TIMEOUT_S)
         with pymongo.timeout(CLOSE_TIMEOUT_S):
@@ -99,7 +99,7 @@ class Client(AsyncMongoClient[Document]):
 
 
 async def _without_queue(call: Coroutine[Any, Any, T]) -> T:
-    """Run a call whose caller already has a slot, or needs none."""
+    """Run a call whose caller already has a slot or requires none."""
     _unqueued.set(True)
     return await call
 
@@ -107,7 +107,7 @@ async def _without_queue(call: Coroutine[Any, Any, T]) -> T:
 class PoolWatchdog:
     """Ends the process if its connection pool is stuck while MongoDB responds to a new client.
 
-    `end` is called once, with the exit code."""
+    `end` is called once with the exit code."""
 
     def __init__(
         self,
@@ -143,8 +143,8 @@ class PoolWatchdog:
         return await self._new_client_responds() and not await self._pool_responds()
 
     async def _pool_responds(self) -> bool:
-        """Ping through the pool. A ping that hangs is not cancelled, because that could damage the pool. It is used
-        again."""
+        """Ping through the pool. A ping that hangs is not cancelled, because that could damage the pool. The
+        next check waits for the same ping."""
         if self._pinging is None or self._pinging.done():
             self._pinging = asyncio.create_task(_without_queue(_responds(self._client)))
         await asyncio.wait({self._pinging}, timeout=PING_TIMEOUT_S)

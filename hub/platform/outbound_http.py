@@ -1,12 +1,12 @@
-"""The HTTP client for all outgoing requests. It limits time and size, and does not follow redirects.
+"""The HTTP client for all outgoing requests. It limits the duration and size of requests and does not follow redirects.
 
-A URL of the operator may point anywhere. A URL of a user or tenant (webhooks, push services) may point only to ports 80
-and 443 of the public internet, and to the networks in HUB_EGRESS_ALLOW (protection against SSRF):
+The operator's URLs may refer to any host. To prevent SSRF, URLs of users and tenants (webhooks, push services) may
+refer only to ports 80 and 443 on the public internet, and to the networks in HUB_EGRESS_ALLOW:
 
-- The URL is parsed strictly. URLs that parsers may read differently are rejected.
-- The host name is resolved here. If one of its addresses is not allowed, the request is rejected.
-- The connection uses a checked address. It is checked again when the socket is created, which protects against DNS
-  rebinding and against mistakes in the checks above.
+- The URL is parsed strictly. URLs that parsers may interpret differently are rejected.
+- The client resolves the host name. If one of its addresses is not allowed, the request is rejected.
+- The connection uses a checked address. The address is checked again when the socket is created, which protects against
+  DNS rebinding and against mistakes in the other checks.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ from yarl import URL
 from hub import __version__
 
 CONNECT_TIMEOUT_SHARE = 0.8  # of the timeout, to distinguish a slow connection from a slow response
-TIMEOUT_S = 3.0  # callers wait for it
+TIMEOUT_S = 3.0  # callers wait for the response
 JSON_MAX_BYTES = 1 << 20
-RESPONSE_MAX_BYTES = 64 << 10  # only the status and an error message matter
+RESPONSE_MAX_BYTES = 64 << 10  # only the status and an error message are used
 DNS_TIMEOUT_S = 5.0
 DNS_CACHE_S = 10  # of a checked DNS response
-DNS_THREADS = 16  # slow lookups of user-supplied names do not delay those of MongoDB and Redis
+DNS_THREADS = 16  # so slow lookups of user-supplied names do not delay those of MongoDB and Redis
 CONNECTIONS, CONNECTIONS_PER_HOST = 1000, 200  # above the concurrency of one worker, below its file limit
 KEEP_ALIVE_S = 4.0  # below that of servers (uvicorn: 5 s), because a POST on a closing connection is lost
 URL_MAX_CHARS = 2048
@@ -95,11 +95,11 @@ class OutboundHTTPError(Exception):
 
 
 class AddressNotAllowed(OutboundHTTPError):
-    """This URL may not be called. The text gives the reason. Of the URL, it contains only the host."""
+    """This URL may not be called. The error text states the reason and contains no part of the URL except the host."""
 
 
 class HTTPResponse(Struct, frozen=True):
-    """A response. `headers` have lower-case names. `body` is cut at 64 KiB."""
+    """A response. `headers` have lowercase names. `body` is truncated to 64 KiB."""
 
     status: int
     headers: Mapping[str, str]
@@ -112,7 +112,7 @@ def networks(words: Iterable[str]) -> tuple[Network, ...]:
 
 
 def denial_reason(address: Address, port: int, allowed: Sequence[Network]) -> str | None:
-    """Return why this address may not be called, or None if it may."""
+    """Return the reason why this address may not be called, or None if it may be called."""
     if any(address in network for network in allowed):
         return None
     if port not in ALLOWED_PORTS:
@@ -129,7 +129,7 @@ def denial_reason(address: Address, port: int, allowed: Sequence[Network]) -> st
 
 
 class OutboundHTTP:
-    """The client, an async context manager. There is one per process. `allow`: see HUB_EGRESS_ALLOW."""
+    """The client, which is an async context manager. Each process has one client. `allow`: see HUB_EGRESS_ALLOW."""
 
     def __init__(self, allow: Iterable[str] = ()) -> None:
         self._allowed = networks(allow)
@@ -223,7 +223,7 @@ class OutboundHTTP:
             ):
                 received = await _read(response, RESPONSE_MAX_BYTES)
                 if not response.content.at_eof():
-                    response.close()  # otherwise the connection would be kept, with the rest unread
+                    response.close()  # otherwise the connection would stay open with unread data
                 received_headers = {name.lower(): value for name, value in response.headers.items()}
                 return HTTPResponse(response.status, received_headers, received)
         except aiohttp.ConnectionTimeoutError:
@@ -261,7 +261,7 @@ class _Resolver(AbstractResolver):
             raise OSError(None, "the DNS lookup timed out") from None
         for _, address in addresses:
             if why := denial_reason(ip_address(address), port, self._allowed):
-                raise AddressNotAllowed(f"{host}: {why}")  # without the address: it may be internal
+                raise AddressNotAllowed(f"{host}: {why}")  # without the address, which may be internal
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
             for kind, address in addresses
@@ -272,7 +272,7 @@ class _Resolver(AbstractResolver):
 
 
 def resolve_name(host: str, port: int, family: socket.AddressFamily) -> list[tuple[int, str]]:
-    """Return the families and addresses of a host name. Blocks. Raise OSError if there are none."""
+    """Return the families and addresses of a host name. Blocks the thread. Raise OSError if there are no addresses."""
     entries = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     return list(dict.fromkeys((int(kind), str(address[0])) for kind, _, _, _, address in entries))
 
@@ -286,7 +286,7 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 
 
 def describe_error(error: Exception) -> str:
-    """Return the cause of an error in a text without URLs."""
+    """Return a description of the cause of an error, without URLs."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name does not resolve"
     if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError):

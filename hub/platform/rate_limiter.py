@@ -1,12 +1,12 @@
 """Rate limits, shared by all processes through Redis.
 
 Each limit is a sliding window: the requests of the current window, plus the share of the previous window that the
-sliding window still covers. A request is checked against counts held by this process, without a round trip. Every
-`SYNC_S` one pipeline adds this process's requests to the shared counts and reads the totals back. A limit can therefore
-be exceeded by the requests that all processes admit within `SYNC_S`.
+sliding window still covers. A request is checked against counts in this process, without a round trip. Every `SYNC_S`,
+one pipeline adds this process's requests to the shared counts and reads the totals back. A limit can therefore be
+exceeded by the requests that all processes admit within `SYNC_S`.
 
-Without Redis each process uses its own count: limits become laxer, never stricter. `hub_limiter_redis_errors` counts
-the failed synchronizations.
+Without Redis, each process uses only its own counts, so limits become less strict, never stricter.
+`hub_limiter_redis_errors` counts the failed synchronizations.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class Limit(Struct, frozen=True):
-    """At most `max_requests` requests in any `window_s` seconds. 0 means unlimited. Clients see the `name`."""
+    """At most `max_requests` requests in any `window_s` seconds. 0 means unlimited. `name` is shown to clients."""
 
     name: str
     max_requests: int
@@ -45,7 +45,7 @@ class RateLimitResult(Struct, frozen=True):
 
     - `remaining`: the number of requests left.
     - `reset_s`: seconds until the next window.
-    - `retry_after_s`: seconds until the request is allowed. None: it is allowed now.
+    - `retry_after_s`: seconds until the request is allowed. None if it is allowed now.
     """
 
     limit: Limit

@@ -1,7 +1,6 @@
-"""The errors of Redis calls, and the repair of keys under the hub's prefix that the hub has not written.
+"""The errors of Redis calls, and the repair of keys with the hub's prefix that the hub did not write.
 
-Redis is only a cache of MongoDB. A key with an unexpected type or value is deleted, and written again when it is
-needed.
+Data in Redis can be recreated. A key with an unexpected type or value is deleted, and written again when it is needed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,14 +24,14 @@ log = structlog.get_logger(__name__)
 
 
 def is_foreign(error: BaseException) -> bool:
-    """Return True if the error is about a key with an unexpected value."""
+    """Return True if a key with an unexpected value caused the error."""
     return isinstance(error, ResponseError) and any(part in str(error) for part in FOREIGN)
 
 
 async def with_key_repair(
     redis: Redis, call: Callable[[], Awaitable[T]], types: Callable[[], Awaitable[Mapping[str, str]]]
 ) -> T:
-    """Return the result of `call`. If a key has an unexpected type, delete it and call again.
+    """Return the result of `call`. If a key has an unexpected type, delete it and run `call` again.
 
     `types` returns the expected type of each key."""
     try:

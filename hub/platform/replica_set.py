@@ -20,7 +20,7 @@ ALREADY_INITIALIZED = 23
 
 
 async def form_replica_set(members: Sequence[ServerProcess]) -> None:
-    """Configure the members with their current ports, and return when one of them is primary. Raise ServerError."""
+    """Configure the members with their current ports, and return when one member is the primary. Raise ServerError."""
     async with contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(_client(member)) for member in members]
         try:
@@ -60,7 +60,7 @@ async def _configure(client: AsyncMongoClient[dict[str, Any]], hosts: list[str])
         try:
             await admin.command("replSetInitiate", {"_id": NAME, "members": members, "settings": timeouts})
         except OperationFailure as error:
-            if error.code != ALREADY_INITIALIZED:  # it was still reading its configuration
+            if error.code != ALREADY_INITIALIZED:  # the member was still reading its configuration
                 raise
             await asyncio.sleep(POLL_S)
     if [member["host"] for member in config["members"]] != hosts:

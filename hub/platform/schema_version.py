@@ -1,8 +1,8 @@
 """The version of the stored data. A process checks it when it starts.
 
-- A new field, enum value or collection does not change the major version. Processes of both versions run at the same
+- A new field, enum value, or collection does not change the major version. Processes of both versions run at the same
   time during an upgrade.
-- A change that older processes would misread increments the major version. Older processes then do not start.
+- A change that older processes would misinterpret increments the major version. Older processes then do not start.
 """
 
 from msgspec import Struct

@@ -1,7 +1,8 @@
-"""The hub's clock: MongoDB's time, which all processes use for leases, expirations and ids.
+"""The hub's clock: MongoDB's time, which all processes use for leases, expirations, and ids.
 
-Between two readings of MongoDB's clock it advances with `time.monotonic()`. Steps of the local clock (NTP, an
-administrator, a resumed virtual machine) have no effect. The local clock is used only before the first reading.
+Between two readings of MongoDB's clock, the hub's clock advances with `time.monotonic()`. Steps of the local clock
+(NTP, an administrator, a resumed virtual machine) have no effect. The local clock is used only before the first
+reading.
 """
 
 import asyncio
@@ -19,13 +20,13 @@ SYNC_EVERY_S = 30.0
 
 
 class ServerClock:
-    """`local` is read once, as the start value. `monotonic` returns seconds."""
+    """The hub's clock. `local` is read once, for the initial value. `monotonic` returns seconds."""
 
     def __init__(self, database: Database, local: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._monotonic = monotonic
         self._zero = local() - timedelta(seconds=monotonic())  # the hub's time at the monotonic clock's zero
-        self._error_s = float("inf")  # how far `_zero` may be off
+        self._error_s = float("inf")  # the maximum error of `_zero`
 
     def now(self) -> datetime:
         return floor_ms(self._zero + timedelta(seconds=self._monotonic()))
@@ -33,7 +34,7 @@ class ServerClock:
     async def sync(self) -> None:
         """Read MongoDB's clock. Raise PyMongoError.
 
-        A reading that agrees with the current value, within the errors of both, is ignored. The clock does not
+        A reading that agrees with the current value, within the errors of both, is ignored, so the clock does not
         jitter."""
         sent_s = self._monotonic()
         response = await self._database.command("hello")

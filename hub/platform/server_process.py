@@ -1,9 +1,9 @@
 """A server as a child process that never outlives its parent, even if the parent is killed with SIGKILL.
 
-`sh` starts a watcher that reads from a pipe which the parent holds open, and then becomes the server. The pid of the
-child is therefore the pid of the server. When the parent ends, the pipe closes, and the watcher kills its process
-group: the server and itself. While the watcher lives, no other process can get the id of the group. This works on every
-POSIX system. Each server has a session of its own, so Ctrl-C reaches only the parent.
+`sh` starts a watcher that reads from a pipe which the parent holds open, and then becomes the server. The process id of
+the child is therefore the process id of the server. When the parent ends, the pipe closes, and the watcher kills its
+process group: the server and itself. While the watcher is running, no other process can get the id of the group. This
+works on every POSIX system. Each server has a separate session, so Ctrl-C reaches only the parent.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ DIE_WITH_PARENT = 'exec 3<&0; (read -r _ <&3; kill -9 0) & exec "$@" 3<&- </dev/
 
 
 class ServerProcess:
-    """One server on 127.0.0.1. With port 0 the first start chooses a free port, and later starts use the same."""
+    """One server on 127.0.0.1. With port 0, the first start chooses a free port, and later starts use the same port."""
 
     program: Program
 
@@ -52,8 +52,8 @@ class ServerProcess:
         return self._process is not None and self._process.poll() is None
 
     async def start(self) -> None:
-        """Start the server if it is not running, and return when it is ready. Raise ServerError with its last log
-        lines."""
+        """Start the server if it is not running, and return when it is ready. Raise ServerError with the last
+        log lines."""
         if self.running:
             return
         path = find(self.program, self._binary)

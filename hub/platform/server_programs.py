@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class ServerError(Exception):
-    """A local server is missing or has stopped. The text says what to do."""
+    """A local server is missing or has stopped. The error text explains what to do."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Program:
     """The program of a server.
 
     - `name`: the file name on PATH.
-    - `package`, `path_in_package`: a Python package of pyproject.toml's extra `servers`, and the program in it.
+    - `package`, `path_in_package`: a Python package of the extra `servers` in pyproject.toml, and the program's path.
     - `url_setting`: the setting for the URL of a running server.
-    - `install`: how to install it, by operating system.
+    - `install`: the installation instructions, by operating system.
     """
 
     name: str
@@ -55,9 +55,9 @@ REDIS = Program(
 
 
 def find(program: Program, configured: str | None = None) -> str:
-    """Return the path of a program: the configured one, else from PATH, else from the Python package.
+    """Return the path of a program: the configured path, or else a path from PATH, or else from the Python package.
 
-    Raise ServerError with instructions if there is none."""
+    Raise ServerError with instructions if the program is not found."""
     if configured:
         if path := shutil.which(configured):
             return path

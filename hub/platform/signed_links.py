@@ -1,8 +1,8 @@
 """Signed links in emails and push messages. A link allows one action on one delivery without signing in.
 
-A token is `1.{delivery}.{mac}`. The MAC covers the version, the purpose and the delivery id. A token is therefore valid
-for one purpose only and cannot be altered. It contains no user and no category: they are read from the delivery. All
-processes share the signing key in MongoDB. It must be kept as long as emails with links exist.
+A token has the format `1.{delivery}.{mac}`. The MAC covers the version, the purpose, and the delivery id. A token is
+therefore valid for only one purpose and cannot be altered. It contains no user and no category, because these are read
+from the delivery. All processes share the signing key in MongoDB. Keep the key as long as emails with links exist.
 """
 
 import re
@@ -26,7 +26,7 @@ KEY_BYTES = 32
 MAC_BYTES = 16  # the first half of HMAC-SHA256, as RFC 2104 allows
 TOKEN = re.compile(r"1\.([0-9a-z_-]{1,100})\.([A-Za-z0-9_-]{22})")
 TRAILING_PUNCTUATION = ".,;:!?'*_~>)]}\"\u201d\u2019\u00bb\u2026\u3002\u3001\uff0c\u300d\uff09"
-"""Characters after a link that email programs may include in it. They are ignored after a complete token."""
+"""Characters after a link that email programs may include in the link. They are ignored after a complete token."""
 
 
 class LinkPurpose(StrEnum):
@@ -37,25 +37,25 @@ class LinkPurpose(StrEnum):
 
 
 class SignedLinks:
-    """`public_url`: HUB_PUBLIC_URL, or empty."""
+    """Signs and verifies links. `public_url`: HUB_PUBLIC_URL, or empty."""
 
     def __init__(self, key: bytes, public_url: str = "") -> None:
         self._key = key
         self._public_url = public_url.rstrip("/")
 
     def sign(self, purpose: LinkPurpose, delivery: str) -> str:
-        """Return the token for a purpose and a delivery."""
+        """Return the token for a purpose and delivery."""
         return f"{VERSION}.{delivery}.{self._mac(purpose, delivery)}"
 
     def verify(self, purpose: LinkPurpose, token: str) -> str | None:
-        """Return the delivery id, or None if the token is not a valid token of this hub for that purpose."""
+        """Return the delivery id, or None if this hub did not issue the token for this purpose."""
         match = TOKEN.match(token)
         if match and token[match.end() :].strip(TRAILING_PUNCTUATION):
             return None
         return match[1] if match and compare_digest(match[2], self._mac(purpose, match[1])) else None
 
     def url(self, purpose: LinkPurpose, delivery: str) -> str:
-        """Return the URL of the link, or an empty string without HUB_PUBLIC_URL."""
+        """Return the URL of the link, or an empty string if HUB_PUBLIC_URL is not set."""
         return f"{self._public_url}/{purpose}/{self.sign(purpose, delivery)}" if self._public_url else ""
 
     def _mac(self, purpose: LinkPurpose, delivery: str) -> str:
@@ -86,16 +86,16 @@ def absolute_url(url: str | None, app_url: str) -> str | None:
 
 
 def item_url(n: Notification, app_url: str, action: str) -> str | None:
-    """Return the URL for an action without a URL of its own, or None if there is none.
+    """Return the URL for an action that has no URL, or None if no URL is known.
 
-    It is the URL of the notification, or the URL of the app with the notification and the action in the query."""
+    The result is the notification's URL, or the app's URL with the notification and the action in the query."""
     if url := http_url(absolute_url(n.action_url, app_url)):
         return url
     return f"{app_url}/?{urlencode({'notification': n.id, 'action': action})}" if app_url else None
 
 
 def http_url(url: str | None) -> str | None:
-    """Return `url` if it is an absolute HTTP or HTTPS URL, else None. Other URLs are useless or unsafe in an email."""
+    """Return `url` if it is an absolute HTTP or HTTPS URL, or None. Other URLs are useless or unsafe in an email."""
     try:
         parts = urlsplit(url or "")
     except ValueError:

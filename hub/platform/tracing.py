@@ -1,7 +1,7 @@
 """OpenTelemetry traces, from the request to the socket and to provider calls.
 
-The standard variables (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_EXPORTER`) enable them. They require the extra
-`otel`. If they are disabled, nothing is imported and every function returns at once.
+The standard environment variables (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_EXPORTER`) enable traces, which require
+the extra `otel`. If traces are disabled, nothing is imported and every function returns immediately.
 
 A position in a trace is passed as the text of a W3C `traceparent` header, also in live messages and stored documents.
 """
@@ -31,7 +31,7 @@ _NO_SPAN = nullcontext()
 
 @contextmanager
 def export_traces() -> Iterator[None]:
-    """Export the traces of this process, if the environment names a collector, and flush them at the end."""
+    """Export the traces of this process if the environment specifies a collector, and flush them at the end."""
     global _tracer  # noqa: PLW0603
     if not _exporter_configured():
         yield
@@ -65,7 +65,7 @@ def enabled() -> bool:
 
 
 def current_traceparent() -> str | None:
-    """Return the current `traceparent`, or None outside a trace."""
+    """Return the current `traceparent`, or None outside of a trace."""
     if _tracer is None:
         return None
     from opentelemetry.trace import get_current_span  # noqa: PLC0415
@@ -81,7 +81,7 @@ def span(name: str, parent: str | None = None, kind: str = "INTERNAL") -> Abstra
 
 
 def start_span(name: str, parent: str | None = None) -> "Span | None":
-    """Start a span that is current until the task ends. Call `finish_span` on it."""
+    """Start a span that is current until the task ends. Pass the span to `finish_span`."""
     if _tracer is None:
         return None
     from opentelemetry.context import attach  # noqa: PLC0415
@@ -93,7 +93,7 @@ def start_span(name: str, parent: str | None = None) -> "Span | None":
 
 
 def finish_span(span: "Span", name: str, *, failed: bool, **attributes: str) -> None:
-    """End a span of `start_span`, with its final name."""
+    """End a span that `start_span` returned, and set its final name."""
     from opentelemetry.trace import StatusCode  # noqa: PLC0415
 
     span.update_name(name)
@@ -104,7 +104,7 @@ def finish_span(span: "Span", name: str, *, failed: bool, **attributes: str) -> 
 
 
 def record(name: str, parent: str | None, began_ns: int, kind: str = "INTERNAL", links: Iterable[str] = ()) -> None:
-    """Record a span from `began_ns` (`time.time_ns`) until now. Without `parent` it starts a new trace."""
+    """Record a span from `began_ns` (`time.time_ns`) until now. Without `parent`, the span starts a new trace."""
     if _tracer is None:
         return
     from opentelemetry.trace import Link, get_current_span  # noqa: PLC0415

@@ -1,7 +1,7 @@
-"""Translations of texts for recipients: emails, the pages behind email links, and `because`.
+"""Translations of texts for recipients: emails, the pages that email links open, and `because`.
 
 Each language has one file, `catalogs/<locale>.po`. `en.po` contains every message. To add a language, add a file. A
-process reads a file when it first needs the language, which takes a few milliseconds.
+process reads the file when it first uses the language, which takes a few milliseconds.
 """
 
 import re
@@ -26,11 +26,11 @@ CACHED_TAGS = 1024
 ACCEPT_LANGUAGE_MAX_CHARS = 1000
 TAG = re.compile(r"([a-z]{2,3})(?:[-_]([a-z]{4}))?(?:[-_]([a-z]{2}|[0-9]{3}))?(?:[-_.@].*)?", re.IGNORECASE)
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
-ISOLATE, END_ISOLATE = "\u2068", "\u2069"  # the text between them keeps its own direction (Unicode, UAX 9)
+ISOLATE, END_ISOLATE = "\u2068", "\u2069"  # text between these characters keeps its own direction (Unicode, UAX 9)
 
 
 def marked(message: str) -> str:
-    """Return `message`, which is translated elsewhere. The test of the catalogs finds messages by this call."""
+    """Return `message`, which is translated elsewhere. A test of the catalogs finds messages by this call."""
     return message
 
 
@@ -45,7 +45,7 @@ BECAUSE = {
 
 
 class Language(Struct, frozen=True):
-    """One catalog. `tag` is its BCP 47 tag, `direction` is `ltr` or `rtl`."""
+    """One catalog. `tag` is its BCP 47 tag. `direction` is `ltr` or `rtl`."""
 
     tag: str
     direction: str
@@ -56,7 +56,7 @@ class Language(Struct, frozen=True):
         return self._replace_placeholders(self.messages.gettext(message), values)
 
     def plural(self, one: str, many: str, number: int) -> str:
-        """Return the form that this language uses for `number`, which replaces `{number}`."""
+        """Return the plural form that this language uses for `number`, with `{number}` replaced."""
         return self._replace_placeholders(self.messages.ngettext(one, many, number), {"number": str(number)})
 
     def _replace_placeholders(self, text: str, values: dict[str, str]) -> str:
@@ -68,7 +68,7 @@ class Language(Struct, frozen=True):
 
 
 def because(n: Notification, reader: Language) -> str:
-    """Return the reason why the recipient got a notification. A sentence that an older version stored is returned
+    """Return the reason why the recipient received a notification. A sentence that an older version stored is returned
     unchanged, unless it has a translation."""
     if n.because == NAMED or n.because.partition(":")[0] in BECAUSE_KINDS:
         return reader.text(BECAUSE[n.because_kind], topic=n.because_of or "")
@@ -77,12 +77,12 @@ def because(n: Notification, reader: Language) -> str:
 
 @lru_cache(CACHED_TAGS)
 def language(tag: str) -> Language:
-    """Return the catalog of a locale, else of its language and script, else English."""
+    """Return the catalog for a locale, or else for its language and script, or else the English catalog."""
     return _load(_catalog_for(tag) or DEFAULT)
 
 
 def accepted_language(header: str) -> Language:
-    """Return the catalog that an Accept-Language header (RFC 9110, 12.5.4) prefers, else English."""
+    """Return the catalog that an Accept-Language header (RFC 9110, 12.5.4) prefers, or else the English catalog."""
     requested: list[tuple[float, str]] = []
     for part in header[:ACCEPT_LANGUAGE_MAX_CHARS].split(","):
         tag, _, parameter = part.partition(";")
@@ -99,7 +99,7 @@ def accepted_language(header: str) -> Language:
 
 
 def direction_of(text: str) -> str | None:
-    """Return the direction of the first letter that has one, as `dir="auto"` does; None if there is none."""
+    """Return the direction of the first letter that has one, as `dir="auto"` does, or None if no letter has one."""
     for character in text:
         bidi_class = bidirectional(character)
         if bidi_class in {"R", "AL"}:
