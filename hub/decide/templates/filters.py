@@ -75,9 +75,8 @@ def join(value: Any, separator: Any = " ") -> str:
     if not isinstance(value, list | tuple | range):
         return text(value)
     items = checked_items(value)
-    separator = text(separator)
-    parts: list[str] = texts(items if isinstance(items, range) else flatten(items), len(separator))
-    return separator.join(parts)
+    between = text(separator)
+    return between.join(texts(items if isinstance(items, range) else flatten(items), len(between)))
 
 
 def split(value: Any, separator: Any) -> list[str]:
