@@ -2,5 +2,6 @@
 
 from hub.decide.templates.environment import ParsedTemplate, Syntax, parse
 from hub.decide.templates.errors import TemplateError
+from hub.decide.templates.html import compile_html
 
-__all__ = ["ParsedTemplate", "Syntax", "TemplateError", "parse"]
+__all__ = ["ParsedTemplate", "Syntax", "TemplateError", "compile_html", "parse"]

@@ -1,0 +1,99 @@
+"""Compile the HTML of a template: MJML becomes HTML, and CSS is moved into `style` attributes.
+
+Both parsers would move, cut or escape Liquid: a loop around table rows is lost, quotes in an attribute end it. So each
+tag and output of Liquid is replaced by a placeholder before, and put back after: a comment between elements, and a
+word inside a tag or in an element that has text only.
+"""
+
+import re
+from collections.abc import Iterator
+
+import mrml
+from css_inline import CSSInliner, InlineError
+
+from hub.decide.templates.errors import TemplateError
+
+_LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_MARKUP = re.compile(r"<!--|-->|<(?=[a-zA-Z/!])|>|\{\{.*?\}\}|\{%.*?%\}|[\"']", re.DOTALL)
+_TEXT_ONLY = re.compile(
+    r"<(title|style|textarea|mj-title|mj-preview|mj-style)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE
+)
+_PLACEHOLDER = re.compile(r'(?:<!--hublq(\d+)x-->|hublq(\d+)x(?:="")?)')
+_LOOP_BEFORE_BODY = re.compile(r"(<table\b[^>]*>)((?:\s*<!--hublq\d+x-->)+)\s*(<tbody>)")
+_INCLUDE = re.compile(r"<mj-include\b", re.IGNORECASE)
+_RENDER_OPTIONS = mrml.RenderOptions(fonts={})  # without the library's font from a server of somebody else
+_inliner = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
+
+
+def is_mjml(source: str) -> bool:
+    """Return True if the source is MJML, not HTML."""
+    return source.lstrip()[:5].lower() == "<mjml"
+
+
+def compile_html(source: str) -> str:
+    """Return Liquid whose HTML is ready for email clients.
+
+    Raises:
+        TemplateError: the MJML is not valid, or Liquid stands where HTML allows neither text nor a comment.
+    """
+    word = "liquid"
+    while word in source.lower():
+        word += "q"
+    liquid: list[tuple[str, int]] = []
+    prepared = "".join(_with_placeholders(source, word, liquid))
+    if is_mjml(source):
+        prepared = _mjml_to_html(prepared)
+    try:
+        compiled = _inliner.inline(prepared)
+    except (InlineError, ValueError) as error:
+        raise TemplateError(f"the HTML is not valid: {error}") from error
+    # A loop around rows is a comment before the `tbody` that the parser adds, and has to stand in it.
+    compiled = re.sub(rf"(<table\b[^>]*>)((?:\s*<!--{word}\d+x-->)+)\s*(<tbody>)", r"\1\3\2", compiled)
+    placeholder = re.compile(rf'<!--{word}(\d+)x-->|{word}(\d+)x(?:="")?')
+    kept = {int(comment or attribute) for comment, attribute in placeholder.findall(compiled)}
+    for number, (text, line) in enumerate(liquid):
+        if number not in kept:
+            raise TemplateError(f"`{text[:60]}` stands where HTML has no place for it", line)
+    return placeholder.sub(lambda match: liquid[int(match[1] or match[2])][0], compiled)
+
+
+def _mjml_to_html(source: str) -> str:
+    if _INCLUDE.search(source):
+        raise TemplateError("`mj-include` is not supported")
+    try:
+        return str(mrml.to_html(source, render_options=_RENDER_OPTIONS).content)
+    except OSError as error:
+        raise TemplateError(f"the MJML is not valid: {error}") from error
+
+
+def _with_placeholders(source: str, word: str, liquid: list[tuple[str, int]]) -> Iterator[str]:
+    """Yield the source with placeholders, and add what they stand for to `liquid`, with its line."""
+    text_only = [match.span() for match in _TEXT_ONLY.finditer(source)]
+    in_tag, quote, in_comment = False, "", False
+    end = 0
+    for match in _MARKUP.finditer(source):
+        found = match[0]
+        if _LIQUID.fullmatch(found):
+            name = f"{word}{len(liquid)}x"
+            start = match.start()
+            as_word = (
+                in_tag
+                or in_comment
+                or found.startswith("{{")
+                or any(first <= start < last for first, last in text_only)
+            )
+            yield source[end:start]
+            yield name if as_word else f"<!--{name}-->"
+            liquid.append((found, source.count("\n", 0, start) + 1))
+            end = match.end()
+        elif in_comment:
+            in_comment = found != "-->"
+        elif quote:
+            quote = "" if found == quote else quote
+        elif found == "<!--":
+            in_comment = True
+        elif found in {'"', "'"}:
+            quote = found if in_tag else ""
+        else:
+            in_tag = found == "<"
+    yield source[end:]
