@@ -39,7 +39,7 @@ from hub.decide.templates.localized import LOCALE_FILTERS, TIMEZONE_FILTERS, con
 from hub.decide.templates.markdown import escape_markdown
 from hub.decide.templates.values import checked_items, checked_length, text
 
-RENDER_MAX_S = 0.05  # processor time of the thread, so that a busy machine fails no template
+RENDER_MAX_S = 0.05  # processor time of the thread: a busy machine fails no template
 RENDER_MAX_NODES = 20_000
 CLOCK_EVERY_NODES = 16
 SOURCE_MAX_LENGTH = 64 * 1024
@@ -53,12 +53,12 @@ TOO_DEEP = re.compile(r"(?:\[[^\[\]]*){31}")
 NESTED_TOO_DEEPLY = "an expression is too long or nested too deeply"
 LEFT_OUT_TAGS = ("include", "render")  # a partial can render partials: 14 levels of two took 4 s
 
-# What a recipient does not share with others. All other names belong to the send.
+# Names whose values differ between the recipients of one send.
 PERSONAL_NAMES = frozenset({"user", "notification", "items", "count"})
 
 
 class Syntax(StrEnum):
-    """What a template's values are escaped for."""
+    """The format for which a template's values are escaped."""
 
     TEXT = "text"
     MARKDOWN = "markdown"
@@ -124,7 +124,7 @@ class _CycleNode(CycleNode):
 
 
 class _CaptureNode(CaptureNode):
-    """Marks what it captured as escaped, so that printing does not escape it again."""
+    """Mark the captured text as escaped: printing does not escape it again."""
 
     __slots__ = ()
 
