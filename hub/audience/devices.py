@@ -64,7 +64,7 @@ class Devices:
         await self._docs.update_one({"_id": mailbox, "devices.id": id}, {"$set": {"devices.$.arn": arn}})
 
     async def touch(self, used: Collection[tuple[str, str]]) -> None:
-        """Update `last_used_at` of devices, given as pairs of mailbox and device id.
+        """Update `last_used_at` of devices, given as pairs of a mailbox and a device id.
 
         Devices that this process updated within TOUCH_INTERVAL are skipped."""
         now = self._clock()

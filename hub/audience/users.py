@@ -1,6 +1,6 @@
 """Users. A user is created by `upsertUsers` or by the first send to the user.
 
-A user is one document, which contains the user's devices, preferences and suppressed addresses.
+A user is one document, which contains the user's devices, preferences, and suppressed addresses.
 """
 
 from collections.abc import Callable, Collection, Sequence

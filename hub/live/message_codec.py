@@ -54,7 +54,7 @@ decode_common = msgpack.Decoder(Broadcast | Reconcile).decode
 
 
 def encode_changes(changed: Iterable[MailboxChange]) -> Iterator[tuple[str | None, bytes]]:
-    """Yield the messages for the changes of one commit, as mailbox and bytes. None stands for the common channel.
+    """Yield the messages for the changes of one commit, each as a mailbox and bytes. None: the common channel.
 
     The order of the messages does not matter, because each mailbox is in exactly one message."""
     by_send: dict[str, list[MailboxChange]] = defaultdict(list)

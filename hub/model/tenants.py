@@ -1,4 +1,4 @@
-"""Tenants, their categories and their webhook endpoints."""
+"""Tenants, their categories, and their webhook endpoints."""
 
 from datetime import datetime
 

@@ -9,7 +9,7 @@ from hub.model.record import Record
 
 
 class Device(Record, frozen=True):
-    """A browser, mobile app or personal webhook of a user.
+    """A browser, mobile app, or personal webhook of a user.
 
     - `key`: identifies the device across users.
     - `url`: the URL of the push service or webhook. `p256dh`, `auth`: the keys of a browser (RFC 8291) in base64url.

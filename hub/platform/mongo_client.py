@@ -2,7 +2,7 @@
 
 - A call in the driver runs until it finishes or reaches its `timeoutMS`, even if the waiting task is cancelled. PyMongo
   4.20 on Python 3.11 can lose the lock of its connection pool if a task that waits for a connection is cancelled twice.
-  Every later call then waits forever. graphql-core, closed sockets and shutdown cancel tasks.
+  Every later call then waits forever. graphql-core, closed sockets, and shutdown cancel tasks.
 - At most `max_calls` calls are in the driver at the same time. The pool has more connections, so no call waits for a
   connection in the driver. Further calls wait in this client, where they can be cancelled, until their deadline.
 

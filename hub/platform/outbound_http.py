@@ -71,8 +71,8 @@ FORBIDDEN_V4 = tuple(
     )
 )
 GLOBAL_V6 = IPv6Network("2000::/3")
-"""Global unicast (RFC 4291). It excludes loopback, link-local, private, multicast, mapped and compatible IPv4, and
-NAT64 (64:ff9b::/96, 64:ff9b:1::/48)."""
+"""Global unicast (RFC 4291). It excludes loopback, link-local, private, and multicast addresses, mapped and
+compatible IPv4 addresses, and NAT64 (64:ff9b::/96, 64:ff9b:1::/48)."""
 FORBIDDEN_V6 = tuple(
     IPv6Network(network)
     for network in (

@@ -1,4 +1,4 @@
-"""OpenTelemetry traces, from the request to the socket and to provider calls.
+"""OpenTelemetry traces, from the request to the client's connection and to provider calls.
 
 The standard environment variables (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_EXPORTER`) enable traces, which require
 the extra `otel`. If traces are disabled, nothing is imported and every function returns immediately.
