@@ -81,7 +81,7 @@ class AuthSettings(BaseModel):
 
     jwt_secret: SecretKeys = Field(
         (),
-        description="HS256 keys of at least 32 bytes. Separate keys with spaces during rotation; the first key signs.",
+        description="HS256 keys of at least 32 bytes, separated by spaces during rotation; the first key signs.",
     )
     jwks_url: URLToFetch = Field("", description="URL of the JSON Web Key Set that is used to verify access tokens.")
     jwt_issuer: str = Field("", description="Required `iss` claim of access tokens; if empty, any issuer is accepted.")
