@@ -1,6 +1,6 @@
-"""The GraphQL types and fields, one module per domain.
+"""The GraphQL types and fields, in one module per domain.
 
-The enums are registered before any type uses them: Strawberry keeps the first definition that it sees.
+The enums must be registered before any type uses them, because Strawberry keeps the first definition.
 """
 
 import hub.api.schema.enums  # noqa: F401

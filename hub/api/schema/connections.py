@@ -1,4 +1,4 @@
-"""Pages of lists, in the shape of the GraphQL Cursor Connections Specification, with `nodes` besides `edges`.
+"""Pages of lists in the format of the GraphQL Cursor Connections Specification, with `nodes` in addition to `edges`.
 
 Strawberry names generic types by their parameter: `Connection[Delivery]` is `DeliveryConnection` in the schema.
 """
@@ -11,38 +11,44 @@ import strawberry
 T = TypeVar("T")
 
 First = Annotated[
-    int | None, strawberry.argument(description="The size of the page, from 1 to `HUB_PAGE_MAX_ITEMS` (default 100).")
+    int | None,
+    strawberry.argument(
+        description="The maximum number of items in the page, from 1 to `HUB_PAGE_MAX_ITEMS` (default 100)."
+    ),
 ]
 After = Annotated[
-    str | None, strawberry.argument(description="The `endCursor` of the previous page. Null: the first page.")
+    str | None, strawberry.argument(description="The `endCursor` of the previous page. Null returns the first page.")
 ]
 
 
-@strawberry.type(description="The position of a page in its list.")
+@strawberry.type(description="The position of a page in a list.")
 class PageInfo:
     has_next_page: bool = strawberry.field(description="True if more items follow this page.")
     has_previous_page: bool = strawberry.field(description="True if the page was requested with `after`.")
     start_cursor: str | None = strawberry.field(description="The cursor of the first item. Null if the page is empty.")
     end_cursor: str | None = strawberry.field(
-        description="The cursor of the last item. Pass it as `after` to get the next page. Null if the page is empty."
+        description="The cursor of the last item. Pass this cursor as `after` to get the next page. Null if the page "
+        "is empty."
     )
 
 
-@strawberry.type(description="An item of a page, with its cursor.")
+@strawberry.type(description="An item in a page and its cursor.")
 class Edge(Generic[T]):
-    cursor: str = strawberry.field(description="The position of the item in the list. Pass it as `after`.")
+    cursor: str = strawberry.field(
+        description="The position of the item in the list. Pass this cursor as `after` to get the items that follow."
+    )
     node: T = strawberry.field(description="The item.")
 
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
-    edges: list[Edge[T]] = strawberry.field(description="The items with their cursors.")
-    nodes: list[T] = strawberry.field(description="The items without their cursors.")
+    edges: list[Edge[T]] = strawberry.field(description="The items in the page, with their cursors.")
+    nodes: list[T] = strawberry.field(description="The items in the page, without cursors.")
     page_info: PageInfo = strawberry.field(description="The position of the page in the list.")
 
 
 def page_fields(nodes: Sequence[Any], cursors: list[str], *, more: bool, after: str | None) -> dict[str, Any]:
-    """Return the keyword arguments of a `Connection`. `more`: more items follow."""
+    """Return the keyword arguments of a `Connection`. `more` is True if more items follow."""
     return {
         "edges": [Edge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)],
         "nodes": list(nodes),
@@ -58,6 +64,6 @@ def page_fields(nodes: Sequence[Any], cursors: list[str], *, more: bool, after: 
 def sliced_page_fields(
     rows: Sequence[Any], size: int, after: str | None, cursor_of: Callable[[Any], str] = lambda node: node.id
 ) -> dict[str, Any]:
-    """Return the keyword arguments of a `Connection` from up to `size` + 1 rows. The last one means more follow."""
+    """Return the keyword arguments of a `Connection` from up to `size` + 1 rows. An extra row means more follow."""
     nodes = rows[:size]
     return page_fields(nodes, [cursor_of(node) for node in nodes], more=len(rows) > size, after=after)

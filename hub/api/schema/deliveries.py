@@ -24,34 +24,46 @@ CURSOR_MAX_CHARS = 128
 DEFAULT_PAGE_SIZE = 50
 
 
-@strawberry.input(description="Selects deliveries. A delivery must match all fields. Empty: all deliveries.")
+@strawberry.input(description="Selects deliveries that match all fields. An empty filter selects all deliveries.")
 class DeliveryFilter:
-    channels: list[model.Channel] | None = strawberry.field(default=None, description="Any of them matches.")
-    statuses: list[model.DeliveryStatus] | None = strawberry.field(default=None, description="Any of them matches.")
+    channels: list[model.Channel] | None = strawberry.field(
+        default=None, description="A delivery must be on one of these channels."
+    )
+    statuses: list[model.DeliveryStatus] | None = strawberry.field(
+        default=None, description="A delivery must have one of these statuses."
+    )
     reasons: list[str] | None = strawberry.field(
-        default=None, description="Reasons such as ADDRESS_GONE or REFUSED. Any of them matches."
+        default=None, description="Reasons such as ADDRESS_GONE or REFUSED. A delivery must have one of them."
     )
     providers: list[str] | None = strawberry.field(
         default=None,
-        description="Names as in `Attempt.provider`: smtp, ses, sns, web_push. A delivery matches if any of its "
-        "attempts called one of them.",
+        description="Provider names, as in `Attempt.provider`: smtp, ses, sns, or web_push. A delivery matches if "
+        "any of its attempts called one of these providers.",
     )
-    user_id: ID | None = strawberry.field(default=None, description="The recipient.")
-    send_id: ID | None = strawberry.field(default=None, description="The send.")
+    user_id: ID | None = strawberry.field(default=None, description="The id of the recipient.")
+    send_id: ID | None = strawberry.field(default=None, description="The id of the send.")
     category: str | None = strawberry.field(default=None, description="The key of the category.")
-    since: datetime | None = strawberry.field(default=None, description="Created at this time or later.")
-    until: datetime | None = strawberry.field(default=None, description="Created before this time.")
+    since: datetime | None = strawberry.field(
+        default=None, description="Selects deliveries that were created at this time or later."
+    )
+    until: datetime | None = strawberry.field(
+        default=None, description="Selects deliveries that were created before this time."
+    )
     failed_since: datetime | None = strawberry.field(
         default=None,
-        description="Last failed at this time or later. Only FAILED and RETRYING deliveries match. They are sorted by "
-        "the time of the failure, newest first.",
+        description="Selects FAILED and RETRYING deliveries whose last failure was at this time or later. The result "
+        "is sorted by the time of the failure, newest first.",
     )
     failed_until: datetime | None = strawberry.field(
-        default=None, description="Last failed before this time. Otherwise like `failedSince`."
+        default=None,
+        description="Selects FAILED and RETRYING deliveries whose last failure was before this time. The result "
+        "is sorted as with `failedSince`.",
     )
 
 
-OptionalDeliveryFilter = Annotated[DeliveryFilter | None, strawberry.argument(description="Null: all deliveries.")]
+OptionalDeliveryFilter = Annotated[
+    DeliveryFilter | None, strawberry.argument(description="Selects deliveries. Null selects all deliveries.")
+]
 
 
 def _error(root: Parent[model.Attempt], info: Info) -> str | None:
@@ -62,17 +74,21 @@ def _duration_ms(root: Parent[model.Attempt]) -> int:
     return root.ms or 0
 
 
-@strawberry.type(description="A call of a provider.")
+@strawberry.type(description="A call to a provider.")
 class Attempt:
-    at: datetime = strawberry.field(description="The start of the call.")
+    at: datetime = strawberry.field(description="The time at which the call started.")
     ok: bool = strawberry.field(description="True if the provider accepted the message.")
-    provider: str = strawberry.field(description="The provider that was called: smtp, ses, sns, web_push, webhook.")
+    provider: str = strawberry.field(
+        description="The name of the provider that was called: smtp, ses, sns, web_push, or webhook."
+    )
     error: str | None = strawberry.field(
-        resolver=_error, description="Why the call failed. Only for roles `service` and `admin`; null for users."
+        resolver=_error,
+        description="The error that the call failed with. Visible to the `service` and `admin` roles; null for users.",
     )
     duration_ms: int = strawberry.field(
         resolver=_duration_ms,
-        description="The duration of the call in milliseconds. 0 while it runs, or if its worker died.",
+        description="The duration of the call in milliseconds. 0 while the call is running, or if the worker died "
+        "during the call.",
     )
 
 
@@ -85,36 +101,40 @@ def _status(root: Parent[model.Delivery]) -> model.DeliveryStatus:
 
 
 def _due_at(root: Parent[model.Delivery]) -> datetime | None:
-    """Return None for a delivery that is enqueued or claimed: its `due_at` is internal then."""
+    """Return None for an enqueued or claimed delivery, because its `due_at` is then used internally."""
     return None if root.enqueue_count or root.claim else root.due_at
 
 
 @strawberry.type(
-    description="A notification on one channel and, if the channel has several, on one device. Its id is sent along "
-    "(as Message-ID, `webhook-id` or push topic), so receivers can drop duplicates."
+    description="A notification on one channel and, if the channel has devices, for one device. The message contains "
+    "the id of the delivery (as Message-ID, `webhook-id`, or push topic), so receivers can discard "
+    "duplicates."
 )
 class Delivery:
     id: ID
-    notification: ID = strawberry.field(name="notificationId", description="The notification.")
-    send: ID = strawberry.field(name="sendId", description="The send.")
-    user_id: ID = strawberry.field(description="The recipient.")
+    notification: ID = strawberry.field(name="notificationId", description="The id of the notification.")
+    send: ID = strawberry.field(name="sendId", description="The id of the send.")
+    user_id: ID = strawberry.field(description="The id of the recipient.")
     channel: model.Channel
     device: ID | None = strawberry.field(
-        name="deviceId", description="The device that it goes to. Null if the channel has no devices."
+        name="deviceId",
+        description="The id of the device that receives the message. Null if the channel has no devices.",
     )
     status: model.DeliveryStatus = strawberry.field(resolver=_status)
     reason: str | None = strawberry.field(
-        description="Why it is HELD, SKIPPED, FAILED or CANCELLED, such as NO_ADDRESS. Null for other statuses."
+        description="The reason that the delivery is HELD, SKIPPED, FAILED, or CANCELLED, such as NO_ADDRESS. Null "
+        "for other statuses."
     )
     attempts: list[model.Attempt] = strawberry.field(
-        graphql_type=list[Attempt], description="The calls of providers, oldest first."
+        graphql_type=list[Attempt], description="The calls to providers, oldest first."
     )
     due_at: datetime | None = strawberry.field(
-        resolver=_due_at, description="The time of the next attempt. Null if it does not wait for a time."
+        resolver=_due_at, description="The time of the next attempt. Null if no attempt is scheduled."
     )
     provider_id: str | None = strawberry.field(
         resolver=_provider_id,
-        description="The provider's id of the message. Only for roles `service` and `admin`; null for users.",
+        description="The id that the provider assigned to the message. Visible to the `service` and `admin` roles; "
+        "null for users.",
     )
     created_at: datetime
     updated_at: datetime = strawberry.field(description="The time of the last change.")
@@ -122,7 +142,9 @@ class Delivery:
 
 @strawberry.type(description="The number of deliveries with one reason.")
 class DeliveryReasonCount:
-    reason: str = strawberry.field(description="The reason. NONE: the delivery waits for its next attempt.")
+    reason: str = strawberry.field(
+        description="The reason. NONE means that the deliveries wait for their next attempt."
+    )
     count: int = strawberry.field(description="The number of deliveries.")
 
 
@@ -130,20 +152,21 @@ class DeliveryReasonCount:
     description=f"The effect of `replay` with the same filter. Deliveries are counted up to {PREVIEW_COUNT_MAX:,}."
 )
 class ReplayPreview:
-    count: int = strawberry.field(description="Deliveries that would be sent again.")
+    count: int = strawberry.field(description="The number of deliveries that would be sent again.")
     address_gone: int = strawberry.field(
-        description="Matching deliveries whose address is gone. They are left out unless `reasons` names ADDRESS_GONE."
+        description="The number of matching deliveries whose address no longer exists. They are not sent again "
+        "unless `reasons` contains ADDRESS_GONE."
     )
     suppressed: int = strawberry.field(
-        description="Matching deliveries whose address is suppressed. They are left out unless `reasons` names "
-        "SUPPRESSED."
+        description="The number of matching deliveries whose address is suppressed. They are not sent again unless "
+        "`reasons` contains SUPPRESSED."
     )
     already_read: int = strawberry.field(
-        description="Deliveries of `count` that were read in the meantime and would be SKIPPED. Only the first "
-        f"{READ_CHECKED_MAX:,} are checked."
+        description="The number of deliveries in `count` that would be SKIPPED because the notification was read in "
+        f"the meantime. Only the first {READ_CHECKED_MAX:,} deliveries are checked."
     )
     reasons: list[DeliveryReasonCount] = strawberry.field(
-        description="All matching deliveries by reason, the most frequent first."
+        description="The number of matching deliveries by reason, most frequent first."
     )
 
     @classmethod
@@ -163,7 +186,7 @@ class ReplayPreview:
 def to_delivery_selection(
     filter: DeliveryFilter | None, tenant: str, field: str = "filter", *, send: str | None = None
 ) -> DeliverySelection:
-    """Check a filter and convert it. `field` is its path. `send`: only deliveries of that send."""
+    """Validate and convert a filter. `field` is the path of the filter. `send` limits the selection to one send."""
     filter = filter or DeliveryFilter()
     _check_sizes(filter, field)
     if send is not None and filter.send_id not in (None, send):
@@ -226,7 +249,7 @@ async def delivery_page(
 def to_replay_selection(
     context: Context, tenant: str, ids: Sequence[str] | None, filter: DeliveryFilter | None
 ) -> DeliverySelection:
-    """Return what `replay` selects. Exactly one of `ids` and `filter` must be given."""
+    """Return the selection for `replay`. Exactly one of `ids` and `filter` must be set."""
     if (ids is None) == (filter is None):
         raise BadUserInput("Pass either `ids` or `filter`.", "ids")
     if ids is None:
@@ -243,7 +266,8 @@ def to_replay_selection(
 class DeliveryQuery:
     @strawberry.field(
         graphql_type=Delivery | None,
-        description="Return a delivery of the tenant. Null if it does not exist. Requires role `service` or `admin`.",
+        description="Return a delivery of the tenant, or null if the delivery does not exist. Requires the `service` "
+        "or `admin` role.",
     )
     async def delivery(self, info: Info, id: ID) -> model.Delivery | None:
         services, tenant = info.context.services, info.context.require_service()
@@ -254,8 +278,9 @@ class DeliveryQuery:
         return next((delivery for delivery in virtual if delivery.id == id), None)
 
     @strawberry.field(
-        description="Return deliveries that leave the hub, newest first. IN_APP and channels that were not used are "
-        "in `Notification.deliveries`, and `Send.counts` counts them. Requires role `service` or `admin`."
+        description="Return the deliveries to external providers, newest first. IN_APP deliveries and deliveries on "
+        "channels that were not used are in `Notification.deliveries` and are counted in `Send.counts`. "
+        "Requires the `service` or `admin` role."
     )
     async def deliveries(
         self,
@@ -268,8 +293,8 @@ class DeliveryQuery:
         return await delivery_page(info.context, tenant, to_delivery_selection(filter, tenant), first, after)
 
     @strawberry.field(
-        description="Return what `replay` with this filter would do. Nothing is sent. Requires role `service` or "
-        "`admin`."
+        description="Return the effect that `replay` would have with this filter, without sending anything. Requires "
+        "the `service` or `admin` role."
     )
     async def replay_preview(self, info: Info, filter: DeliveryFilter) -> ReplayPreview:
         context = info.context
@@ -281,10 +306,11 @@ class DeliveryQuery:
 @strawberry.type
 class DeliveryMutation:
     @strawberry.mutation(
-        description="Send failed deliveries again. Return the number of matching deliveries; beyond 1,000 the rest "
-        "follows in the background. FAILED ones are replayed. RETRYING ones become due now if `ids` or "
-        "`filter.statuses` names them. Those whose address is gone or suppressed are replayed only if `ids` or "
-        "`filter.reasons` names them. Requires role `service` or `admin`."
+        description="Send failed deliveries again. Return the number of matching deliveries. The first 1,000 are "
+        "replayed immediately, the others in the background. FAILED deliveries are replayed. RETRYING "
+        "deliveries become due immediately if they are selected by `ids` or `filter.statuses`. "
+        "Deliveries whose address no longer exists or is suppressed are replayed only if they are "
+        "selected by `ids` or `filter.reasons`. Requires the `service` or `admin` role."
     )
     async def replay(
         self,
@@ -292,7 +318,7 @@ class DeliveryMutation:
         ids: Annotated[
             list[ID] | None,
             strawberry.argument(
-                description="Ids of deliveries, at most `HUB_CALL_MAX_IDS` (default 1,000). Pass either `ids` or "
+                description="The ids of deliveries, at most `HUB_CALL_MAX_IDS` (default 1,000). Pass either `ids` or "
                 "`filter`."
             ),
         ] = None,

@@ -25,11 +25,12 @@ AUTH_BYTES = 16
 TOKEN = re.compile(r"[!-~]{1,4096}")
 PLATFORMS = ("fcm", "apns")
 UNUSED_KEY = base64url.encode(sha256(b"development").digest())
-"""A key with which browsers can subscribe in development. Pushes are captured there, and nothing is signed with it."""
+"""A key that browsers can use to subscribe in development. Push messages are captured there, so nothing is signed with
+this key."""
 
 
 def _own_url(root: Parent[model.Device], info: Info) -> str | None:
-    """Return the URL of a webhook of the caller, whose key contains its owner. URLs of push services are internal."""
+    """Return the URL of a personal webhook of the caller, else None. URLs of push services are internal."""
     is_own = (
         root.kind not in EXCLUSIVE_KINDS
         and root.url
@@ -38,39 +39,46 @@ def _own_url(root: Parent[model.Device], info: Info) -> str | None:
     return root.url if is_own else None
 
 
-@strawberry.type(description="A browser, an app or a personal webhook of a user.")
+@strawberry.type(description="A browser, app, or personal webhook of a user.")
 class Device:
     id: ID
     kind: model.DeviceKind
-    platform: str | None = strawberry.field(description="fcm or apns. Null for browsers and webhooks.")
-    label: str | None = strawberry.field(description="The name that the user gave it.")
+    platform: str | None = strawberry.field(
+        description="The push service of an app: fcm or apns. Null for browsers and webhooks."
+    )
+    label: str | None = strawberry.field(description="The name that the device was registered with.")
     url: str | None = strawberry.field(
-        resolver=_own_url, description="The URL of a personal webhook of the caller. Null for all other devices."
+        resolver=_own_url,
+        description="The URL of the webhook, if the device is a personal webhook of the caller. Null for all "
+        "other devices.",
     )
     created_at: datetime
     last_used_at: datetime | None = strawberry.field(
-        description="When a notification last reached it, to the hour, or when it was registered again."
+        description="The time at which a notification last reached the device, accurate to the hour, or at which the "
+        "device was registered again."
     )
 
 
-@strawberry.type(description="A personal webhook with its secret.")
+@strawberry.type(description="A personal webhook and its secret.")
 class DeviceSecretPayload:
     device: model.Device = strawberry.field(graphql_type=Device)
-    secret: str = strawberry.field(description="The secret that signs calls. It is shown only here.")
+    secret: str = strawberry.field(
+        description="The secret that the hub signs calls with. It is returned only by this operation."
+    )
 
 
-@strawberry.input(description="The subscription of a browser, from `PushSubscription.toJSON()`.")
+@strawberry.input(description="The push subscription of a browser, as returned by `PushSubscription.toJSON()`.")
 class WebPushInput:
-    endpoint: str = strawberry.field(description="`endpoint` of the subscription.")
-    p256dh: str = strawberry.field(description="`keys.p256dh` of the subscription, base64url.")
-    auth: str = strawberry.field(description="`keys.auth` of the subscription, base64url.")
+    endpoint: str = strawberry.field(description="The `endpoint` of the subscription.")
+    p256dh: str = strawberry.field(description="The `keys.p256dh` of the subscription, in base64url.")
+    auth: str = strawberry.field(description="The `keys.auth` of the subscription, in base64url.")
     label: str | None = strawberry.field(default=None, description="A name to show to the user.")
 
 
-@strawberry.input(description="An app with its push token.")
+@strawberry.input(description="An app and its push token.")
 class MobileDeviceInput:
-    platform: str = strawberry.field(description="fcm or apns.")
-    token: str = strawberry.field(description="The token from FCM or APNs, at most 4,096 characters.")
+    platform: str = strawberry.field(description="The push service of the app: fcm or apns.")
+    token: str = strawberry.field(description="The push token from FCM or APNs, at most 4,096 characters.")
     label: str | None = strawberry.field(default=None, description="A name to show to the user.")
 
 
@@ -94,8 +102,8 @@ class DeviceQuery:
 class DeviceMutation:
     @strawberry.mutation(
         graphql_type=Device,
-        description="Register a browser of the caller for web pushes. It is removed from the user of the tenant who "
-        "registered it before.",
+        description="Register a browser of the caller for web push. If another user of the tenant registered this "
+        "browser before, it is removed from that user.",
     )
     async def register_web_push(self, info: Info, input: WebPushInput) -> model.Device:
         context = info.context
@@ -113,8 +121,8 @@ class DeviceMutation:
 
     @strawberry.mutation(
         graphql_type=Device,
-        description="Register an app of the caller for pushes. Its token is removed from the user of the tenant who "
-        "registered it before.",
+        description="Register an app of the caller for push messages. If another user of the tenant registered this "
+        "token before, it is removed from that user.",
     )
     async def register_mobile_device(self, info: Info, input: MobileDeviceInput) -> model.Device:
         context = info.context
@@ -126,13 +134,14 @@ class DeviceMutation:
         return await _register(context, device, token=input.token, platform=input.platform)
 
     @strawberry.mutation(
-        description="Connect a personal webhook of the caller. The hub posts each notification of the channel WEBHOOK "
-        "to it, signed according to Standard Webhooks. Connecting the same URL again creates a new secret."
+        description="Connect a personal webhook of the caller. The hub sends each notification on the WEBHOOK "
+        "channel to this URL in a POST request that is signed according to Standard Webhooks. Connecting "
+        "the same URL again creates a new secret."
     )
     async def connect_webhook(
         self,
         info: Info,
-        url: Annotated[str, strawberry.argument(description="A public http(s) URL, on port 80 or 443.")],
+        url: Annotated[str, strawberry.argument(description="A public http(s) URL with port 80 or 443.")],
         label: Annotated[str | None, strawberry.argument(description="A name to show to the user.")] = None,
     ) -> DeviceSecretPayload:
         context = info.context
@@ -146,13 +155,13 @@ class DeviceMutation:
             secret=secret,
         )
 
-    @strawberry.mutation(description="Remove a device of the caller. Return true if it existed.")
+    @strawberry.mutation(description="Remove a device of the caller. Return true if the device existed.")
     async def remove_device(self, info: Info, id: ID) -> bool:
         return await info.context.services.devices.remove(info.context.mailbox, id)
 
 
 def vapid_public_key(private: str) -> str:
-    """Return the uncompressed point of a private key in base64url (RFC 8292).
+    """Return the public key of a private key, as an uncompressed point in base64url (RFC 8292).
 
     `private`: a key in the format of `hub vapid`, 32 bytes or DER in base64url. Raise Unavailable for anything else.
     """
@@ -182,14 +191,15 @@ def _device(context: Context, kind: DeviceKind, address: str, label: str | None,
 
 
 def _callable_url(context: Context, url: str, field: str, *, require_tls: bool) -> str:
-    """Return a URL that the hub may call. With private networks (HUB_EGRESS_ALLOW) push services need no TLS."""
+    """Return a URL that the hub may call. Push services do not need TLS if private networks are allowed
+    (HUB_EGRESS_ALLOW)."""
     if require_tls and not context.services.settings.egress_allow and not url.startswith("https:"):
         raise BadUserInput("The URL must start with https:.", field)
     return public_url(url, context.services.outbound_http, field)
 
 
 def _decode_exact(text: str, length: int, field: str) -> bytes:
-    """Return `length` bytes from base64url. Raise BadUserInput."""
+    """Decode exactly `length` bytes from base64url. Raise BadUserInput for any other value."""
     try:
         raw = base64url.decode(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The enums of `hub.model` as GraphQL types, with descriptions. Importing this module registers them."""
+"""Registers the enums of `hub.model` as GraphQL types, with descriptions. Import this module to register them."""
 
 from enum import Enum
 
@@ -16,68 +16,72 @@ def _register(enum_type: type[Enum], description: str, **values: str) -> None:
 
 _register(
     model.Channel,
-    "A way to reach a user. Each channel of a notification is a delivery of its own.",
-    IN_APP="The inbox.",
-    EMAIL="Email to the user's address.",
-    WEB_PUSH="Web push to each browser that the user registered.",
-    MOBILE_PUSH="Push to each app that the user registered.",
+    "A way to reach a user. A notification has a separate delivery for each channel.",
+    IN_APP="The user's inbox.",
+    EMAIL="Email to the user's email address.",
+    WEB_PUSH="A web push message to each browser that the user registered.",
+    MOBILE_PUSH="A push message to each app that the user registered.",
     SMS="Not implemented yet.",
     WHATSAPP="Not implemented yet.",
-    WEBHOOK="Each personal webhook that the user connected.",
+    WEBHOOK="A call to each personal webhook that the user connected.",
     SLACK="Not implemented yet.",
     DISCORD="Not implemented yet.",
     TEAMS="Not implemented yet.",
 )
 _register(
     model.Priority,
-    "Deliveries with a higher priority are sent first. Lower ones are not starved.",
-    CRITICAL="Sent before everything else.",
+    "The priority of a notification. Deliveries with a higher priority are sent first, but deliveries with a lower "
+    "priority are not starved.",
+    CRITICAL="Sent before all other priorities.",
     HIGH="Sent before MEDIUM and LOW.",
-    MEDIUM="The default of a category.",
-    LOW="Sent when nothing more urgent waits.",
+    MEDIUM="The default priority of a category.",
+    LOW="Sent when no delivery with a higher priority is waiting.",
 )
 _register(
     model.DeliveryStatus,
-    "The state of a delivery. SENT, DELIVERED and READ follow each other; a delivery may stay at any of them.",
-    ACCEPTED="Stored and due.",
-    HELD="Waits for a rate limit or for a provider that is down: see `reason` and `dueAt`.",
+    "The state of a delivery. A delivery passes through SENT, DELIVERED, and READ in this order and may remain in "
+    "any of these states.",
+    ACCEPTED="The delivery is stored and due.",
+    HELD="The delivery waits because a delivery limit is reached or the provider is down. See `reason` and `dueAt`.",
     PROCESSING="A worker is calling the provider.",
-    RETRYING="An attempt failed. The next one is at `dueAt`.",
-    SENT="The provider accepted it.",
-    DELIVERED="The provider, the device or the inbox confirmed it.",
-    READ="Its own channel proved that the recipient read it: the inbox, or a click in an email or push. "
-    "`Notification.readAt` shows whether it was read on any channel.",
-    SKIPPED="The channel was not used. `reason` says why.",
-    FAILED="A dead letter: a permanent error, or all attempts failed. `replay` sends it again.",
+    RETRYING="An attempt failed. The next attempt is at `dueAt`.",
+    SENT="The provider accepted the message.",
+    DELIVERED="The provider, the device, or the inbox confirmed the delivery.",
+    READ="The channel of this delivery proved that the recipient read the notification: in the inbox, or by clicking "
+    "a link in an email or push. `Notification.readAt` shows whether the notification was read on any channel.",
+    SKIPPED="The channel was not used. `reason` contains the cause.",
+    FAILED="The delivery is a dead letter: a permanent error occurred, or all attempts failed. `replay` sends the "
+    "delivery again.",
     CANCELLED="The send was canceled or recalled before this delivery was sent.",
     EXPIRED="The notification expired before this delivery was sent.",
 )
 _register(
     model.SendStatus,
-    "The state of a send. More values may be added: clients must accept unknown ones.",
+    "The state of a send. Clients must accept unknown values because more may be added.",
     SCHEDULED="Not used yet.",
     EXPANDING="Not used yet.",
-    ACCEPTED="Stored. Its deliveries are due or done.",
+    ACCEPTED="The send is stored, and its deliveries are due or complete.",
     PAUSED="Not used yet.",
-    CANCELLED="Canceled with `cancelSend`. Deliveries that were not sent yet are CANCELLED.",
-    RECALLED="Recalled with `recallSend`. Its notifications are also removed from the inboxes.",
+    CANCELLED="The send was canceled with `cancelSend`. Deliveries that had not been sent are CANCELLED.",
+    RECALLED="The send was recalled with `recallSend`. Deliveries that had not been sent are CANCELLED, and the "
+    "notifications are removed from all inboxes.",
 )
 _register(
     model.ReceiptKind,
-    "What happened to a notification or one of its deliveries.",
-    DELIVERY="A delivery reached a new status: see `channel`, `status` and `reason`.",
-    SEEN="The user saw it.",
-    READ="The user read it.",
-    UNREAD="The user marked it unread.",
-    ARCHIVED="The user archived it.",
-    ACKNOWLEDGED="The user acknowledged it.",
+    "The kind of event that a receipt reports.",
+    DELIVERY="A delivery reached a new status. See `channel`, `status`, and `reason`.",
+    SEEN="The user saw the notification.",
+    READ="The user read the notification.",
+    UNREAD="The user marked the notification as unread.",
+    ARCHIVED="The user archived the notification.",
+    ACKNOWLEDGED="The user acknowledged the notification.",
     CLICKED="The user clicked a link in an email or push, for the first time.",
 )
 _register(
     model.DeviceKind,
     "The kind of a device.",
-    WEB_PUSH="A browser that receives web pushes.",
-    MOBILE_PUSH="An app that receives pushes through FCM or APNs.",
+    WEB_PUSH="A browser that receives web push messages.",
+    MOBILE_PUSH="An app that receives push messages through FCM or APNs.",
     SLACK="Not implemented yet.",
     DISCORD="Not implemented yet.",
     TEAMS="Not implemented yet.",
@@ -85,7 +89,7 @@ _register(
 )
 _register(
     model.BecauseKind,
-    "Why a user received a notification.",
+    "The reason that a user received a notification.",
     NAMED="The sender named the user.",
     TOPIC="The user follows a topic. Not used yet.",
     EVERYONE="The send went to all users. Not used yet.",
@@ -94,23 +98,23 @@ _register(
 )
 _register(
     model.InboxEventKind,
-    "The kind of a change of an inbox.",
-    ADDED="A notification is new in the inbox, or came back to its top after a snooze.",
+    "The kind of change to an inbox.",
+    ADDED="A notification was added to the inbox, or returned to the top of the inbox after a snooze.",
     UPDATED="A notification changed, for example because it was read.",
-    REMOVED="A notification left the inbox: it was recalled, has expired or was erased. After a recall its title and "
-    "body are empty.",
-    ALL_READ="All notifications of the view ACTIVE were marked read.",
-    ALL_SEEN="All notifications of the view ACTIVE were marked seen.",
-    ALL_ARCHIVED="All notifications of the view ACTIVE were archived.",
-    RESYNC="The changes since `after` cannot be replayed, or the client was too slow. The subscription completes. Load "
-    "the inbox again and subscribe from its `position`.",
+    REMOVED="A notification was removed from the inbox because it was recalled, expired, or was erased. After a "
+    "recall, the title and body are empty.",
+    ALL_READ="All notifications in the ACTIVE view were marked as read.",
+    ALL_SEEN="All notifications in the ACTIVE view were marked as seen.",
+    ALL_ARCHIVED="All notifications in the ACTIVE view were archived.",
+    RESYNC="The changes since `after` cannot be replayed, or the client was too slow. The subscription completes "
+    "after this event. Load the inbox again and subscribe from its `position`.",
 )
 _register(
     model.InboxView,
-    "A part of an inbox.",
-    ACTIVE="Neither archived nor snoozed.",
-    UNREAD="Not read, not archived and not snoozed.",
-    SNOOZED="Snoozed until an instant.",
-    ARCHIVED="Archived.",
-    ALL="All of these.",
+    "A view of an inbox: a subset of its notifications.",
+    ACTIVE="Notifications that are neither archived nor snoozed.",
+    UNREAD="Notifications that are not read, archived, or snoozed.",
+    SNOOZED="Snoozed notifications.",
+    ARCHIVED="Archived notifications.",
+    ALL="All notifications.",
 )

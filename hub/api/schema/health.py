@@ -1,4 +1,4 @@
-"""The state of the running hub, for operators, `hub doctor` and monitoring."""
+"""The state of the running hub, for operators, `hub doctor`, and monitoring."""
 
 from datetime import datetime
 
@@ -11,16 +11,16 @@ from hub.status.backlog import COUNTED_MAX
 from hub.workflows import health
 
 
-@strawberry.type(description="A provider that is configured for the running workers.")
+@strawberry.type(description="A provider that the running workers are configured to use.")
 class ProviderState:
     provider: str = strawberry.field(description="The name of the provider, such as smtp.")
     channel: model.Channel
     open: bool = strawberry.field(
-        description="True if its circuit breaker is open: no calls are made. Circuit breakers of single users' "
-        "addresses are not included."
+        description="True if the circuit breaker of the provider is open: the provider is not called. The circuit "
+        "breakers of individual users' addresses are not included."
     )
     failure_rate: float = strawberry.field(
-        description="The failed share of its calls in the last 15 minutes, from 0 to 1."
+        description="The share of calls to the provider that failed in the last 15 minutes, from 0 to 1."
     )
     since: datetime | None = strawberry.field(
         description="The time at which the circuit breaker opened. Null if it is closed."
@@ -37,14 +37,15 @@ class ProviderState:
         )
 
 
-@strawberry.type(description="The deliveries of the tenant that are due on one channel, with one priority.")
+@strawberry.type(description="The due deliveries of the tenant on one channel with one priority.")
 class QueueState:
     channel: model.Channel
     priority: model.Priority
     waiting: int = strawberry.field(
-        description=f"The number of deliveries. Those that are not in the queue yet are counted up to {COUNTED_MAX:,}."
+        description="The number of due deliveries. Deliveries that are not in the queue yet are counted up to "
+        f"{COUNTED_MAX:,}."
     )
-    oldest_seconds: float = strawberry.field(description="How long the oldest one has been due.")
+    oldest_seconds: float = strawberry.field(description="The time in seconds since the oldest delivery became due.")
 
     @classmethod
     def of(cls, state: health.QueueState) -> "QueueState":
@@ -56,33 +57,33 @@ class QueueState:
         )
 
 
-@strawberry.type(description="A worker process. A worker that died is removed after 30 seconds without a heartbeat.")
+@strawberry.type(description="A worker process. A worker is removed after 30 seconds without a heartbeat.")
 class WorkerState:
-    id: str = strawberry.field(description="A random id, new at each start.")
-    host: str = strawberry.field(description="The name of its machine.")
-    version: str = strawberry.field(description="The version of the hub.")
+    id: str = strawberry.field(description="A random id that changes at each start.")
+    host: str = strawberry.field(description="The host name of the worker's machine.")
+    version: str = strawberry.field(description="The version of the hub that the worker runs.")
     started_at: datetime
-    heartbeat_at: datetime = strawberry.field(description="The time of its last heartbeat.")
-    calls: int = strawberry.field(description="The number of provider calls since it started.")
+    heartbeat_at: datetime = strawberry.field(description="The time of the worker's last heartbeat.")
+    calls: int = strawberry.field(description="The number of provider calls since the worker started.")
 
 
 @strawberry.type(
-    description="The state of the running hub. Queues, dead letters and the oldest due delivery are those of the "
-    "caller's tenant. Workers, providers and the failure rate are those of the whole hub."
+    description="The state of the running hub. Queues, dead letters, and the oldest due delivery cover only the "
+    "caller's tenant. Workers, providers, and the failure rate cover the whole hub."
 )
 class Health:
     ok: bool = strawberry.field(description="True if there are no problems.")
-    problems: list[str] = strawberry.field(description="One sentence for each problem, the worst first.")
+    problems: list[str] = strawberry.field(description="One sentence for each problem, most severe first.")
     providers: list[ProviderState] = strawberry.field(description="The configured providers.")
     queues: list[QueueState] = strawberry.field(description="The queues that are not empty.")
     workers: list[WorkerState] = strawberry.field(description="The running workers.")
-    dead_letters: int = strawberry.field(description=f"FAILED deliveries, counted up to {COUNTED_MAX:,}.")
+    dead_letters: int = strawberry.field(description=f"The number of FAILED deliveries, counted up to {COUNTED_MAX:,}.")
     failure_rate: float = strawberry.field(
-        description="The failed share of all provider calls in the last 15 minutes, from 0 to 1. 0 if there were "
-        "none. Calls of webhook endpoints do not count."
+        description="The share of all provider calls that failed in the last 15 minutes, from 0 to 1. 0 if no calls "
+        "were made. Calls to webhook endpoints are not included."
     )
     oldest_due_seconds: float = strawberry.field(
-        description="How long the oldest waiting delivery has been due. 0 if none is waiting."
+        description="The time in seconds since the oldest waiting delivery became due. 0 if no delivery is waiting."
     )
 
     @classmethod
@@ -113,23 +114,24 @@ class Health:
 @strawberry.type
 class HealthQuery:
     @strawberry.field(
-        description="Return the state of the running hub, which `hub doctor` also prints. Requires role `admin`."
+        description="Return the state of the running hub. `hub doctor` prints the same state. Requires the `admin` "
+        "role."
     )
     async def health(self, info: Info) -> Health:
         tenant = info.context.require_admin()
         return Health.of(await info.context.services.health.read(tenant))
 
     @strawberry.field(
-        description="Return the due deliveries of the caller's tenant, by channel and priority. Requires role "
-        "`service` or `admin`."
+        description="Return the number and age of the due deliveries of the caller's tenant, by channel and "
+        "priority. Requires the `service` or `admin` role."
     )
     async def queues(self, info: Info) -> list[QueueState]:
         tenant = info.context.require_service()
         return [QueueState.of(queue) for queue in await info.context.services.health.queues(tenant)]
 
     @strawberry.field(
-        description="Return the providers that are configured. Hosts of users' and tenants' own URLs are not included. "
-        "Requires role `service` or `admin`."
+        description="Return the configured providers. Hosts of webhook URLs that users and tenants registered are "
+        "not included. Requires the `service` or `admin` role."
     )
     async def providers(self, info: Info) -> list[ProviderState]:
         info.context.require_service()

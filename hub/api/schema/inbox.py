@@ -1,4 +1,4 @@
-"""The inbox: pages, counts and the mutations that change it."""
+"""The inbox: pages, counts, and mutations."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,48 +28,57 @@ SEARCH_MAX_WORDS = 10
 Ids = Annotated[
     list[ID],
     strawberry.argument(
-        description="Ids of notifications, at most `HUB_CALL_MAX_IDS` (default 1,000). Ids that are not in the "
+        description="The ids of notifications, at most `HUB_CALL_MAX_IDS` (default 1,000). Ids that are not in the "
         "caller's inbox are ignored."
     ),
 ]
 
 
-@strawberry.type(description="A page of an inbox, newest first, with the counts of the inbox.")
+@strawberry.type(description="A page of an inbox, newest first, and the counts of the inbox.")
 class NotificationConnection(Connection[Notification]):
     unread: int = strawberry.field(
-        description="Unread notifications in the whole inbox, whatever the filter. Archived and snoozed ones do not "
-        "count."
+        description="The number of unread notifications in the inbox, regardless of the filter. Archived and snoozed "
+        "notifications are not counted."
     )
     unseen: int = strawberry.field(
-        description="Unseen notifications in the whole inbox, whatever the filter. Reading implies seeing."
+        description="The number of unseen notifications in the inbox, regardless of the filter. A notification that "
+        "was read is also seen."
     )
     position: Cursor = strawberry.field(
-        description="The state of the inbox that this page shows. Subscribe with `inbox(after:)` from here to get "
-        "every later change once."
+        description="The position in the change feed that this page reflects. Pass it to the subscription "
+        "`inbox(after:)` to get each later change once."
     )
 
 
-@strawberry.input(description="Selects notifications of an inbox. A notification must match all fields.")
+@strawberry.input(description="Selects notifications in an inbox that match all fields.")
 class InboxFilter:
-    view: model.InboxView | None = strawberry.field(default=InboxView.ACTIVE, description="The part of the inbox.")
-    categories: list[str] | None = strawberry.field(
-        default=None, description=f"Keys of categories, at most {FILTER_MAX}. Any of them matches."
+    view: model.InboxView | None = strawberry.field(
+        default=InboxView.ACTIVE, description="The view of the inbox to select from."
     )
-    tags: list[str] | None = strawberry.field(default=None, description=f"At most {FILTER_MAX}. Any of them matches.")
-    priorities: list[model.Priority] | None = strawberry.field(default=None, description="Any of them matches.")
+    categories: list[str] | None = strawberry.field(
+        default=None,
+        description=f"The keys of categories, at most {FILTER_MAX}. A notification must be in one of these categories.",
+    )
+    tags: list[str] | None = strawberry.field(
+        default=None, description=f"Tags, at most {FILTER_MAX}. A notification must have one of these tags."
+    )
+    priorities: list[model.Priority] | None = strawberry.field(
+        default=None, description="A notification must have one of these priorities."
+    )
     search: str | None = strawberry.field(
         default=None,
-        description=f"At most {SEARCH_MAX_WORDS} words. Each must occur in title or body. Only the newest "
-        "notifications of the view are searched (`HUB_SEARCH_MAX_NOTIFICATIONS`, default 10,000).",
+        description=f"At most {SEARCH_MAX_WORDS} words, each of which must occur in the title or body. Only the "
+        "newest notifications in the view are searched (`HUB_SEARCH_MAX_NOTIFICATIONS`, default 10,000).",
     )
 
 
 OptionalFilter = Annotated[
-    InboxFilter | None, strawberry.argument(description="Null: all notifications of the view ACTIVE.")
+    InboxFilter | None,
+    strawberry.argument(description="Selects notifications. Null selects all notifications in the ACTIVE view."),
 ]
 
 
-@strawberry.type(description="The result of a change of the caller's inbox.")
+@strawberry.type(description="The result of a change to the caller's inbox.")
 class InboxPayload:
     notifications: list[model.Notification] = strawberry.field(
         graphql_type=list[Notification], description="The notifications that changed, at most 100."
@@ -97,7 +106,7 @@ async def inbox_page(
     first: int | None,
     after: str | None,
 ) -> NotificationConnection:
-    """Return a page of a mailbox, with its counts and its feed position. Create the mailbox if it does not exist."""
+    """Return a page of a mailbox, with counts and feed position. Create the mailbox if it does not exist."""
     services = context.services
     selection = to_inbox_selection(filter)
     size = valid_page_size(first, DEFAULT_PAGE_SIZE, services.settings)
@@ -118,7 +127,7 @@ async def inbox_page(
 
 
 def to_inbox_selection(filter: InboxFilter | None) -> InboxSelection:
-    """Check a filter and convert it."""
+    """Validate and convert a filter."""
     if filter is None:
         return InboxSelection()
     search = filter.search or ""
@@ -154,7 +163,7 @@ class InboxQuery:
 
     @strawberry.field(
         graphql_type=Notification | None,
-        description="Return a notification of the caller. Null if the caller has none with this id.",
+        description="Return a notification of the caller, or null if the caller has no notification with this id.",
     )
     async def notification(self, info: Info, id: ID) -> model.Notification | None:
         return await info.context.services.inboxes.get_notification(id, info.context.mailbox)
@@ -162,75 +171,83 @@ class InboxQuery:
 
 @strawberry.type
 class InboxMutation:
-    @strawberry.mutation(description="Mark notifications of the caller as seen. They stay unread.")
+    @strawberry.mutation(description="Mark notifications of the caller as seen. Unread notifications remain unread.")
     async def mark_seen(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.seen)
 
     @strawberry.mutation(
-        description="Mark notifications of the caller as read, and as seen. Their deliveries on other channels that "
-        "were not sent yet are SKIPPED with ALREADY_READ."
+        description="Mark notifications of the caller as read and seen. Deliveries on other channels that have not "
+        "been sent become SKIPPED with reason ALREADY_READ."
     )
     async def mark_read(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.read)
 
-    @strawberry.mutation(description="Mark notifications of the caller as unread. They stay seen.")
+    @strawberry.mutation(description="Mark notifications of the caller as unread. The notifications remain seen.")
     async def mark_unread(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.unread)
 
     @strawberry.mutation(
-        description="Archive notifications of the caller. This ends their snooze and does not mark them as read."
+        description="Archive notifications of the caller. Archiving ends a snooze but does not mark the "
+        "notifications as read."
     )
     async def archive(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.archived)
 
-    @strawberry.mutation(description="Move notifications of the caller from the archive back to the inbox.")
+    @strawberry.mutation(description="Move notifications of the caller from the archive to the inbox.")
     async def unarchive(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.unarchived)
 
     @strawberry.mutation(
-        description="Hide notifications of the caller until an instant. Then they return to the top of the inbox, "
-        "unread and unseen. Archived ones leave the archive."
+        description="Hide notifications of the caller until a specified time. At that time, the notifications return "
+        "to the top of the inbox as unread and unseen. Archived notifications are removed from the "
+        "archive."
     )
     async def snooze(
         self,
         info: Info,
         ids: Ids,
-        until: Annotated[datetime, strawberry.argument(description="A time in the future.")],
+        until: Annotated[
+            datetime,
+            strawberry.argument(
+                description="The time at which the notifications return to the inbox. Must be in the future."
+            ),
+        ],
     ) -> InboxPayload:
         if until <= info.context.services.clock():
             raise BadUserInput("`until` must be in the future.", "until")
         return await _mark(info.context, ids, state.snoozed(until))
 
     @strawberry.mutation(
-        description="End the snooze of notifications of the caller. They return to the top of the inbox. Their other "
-        "marks do not change."
+        description="End the snooze of notifications of the caller. The notifications return to the top of the inbox "
+        "and otherwise do not change."
     )
     async def unsnooze(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.unsnoozed)
 
     @strawberry.mutation(
-        description="Acknowledge notifications of the caller that were sent with `requireAck`. Acknowledging implies "
-        "reading."
+        description="Acknowledge notifications of the caller that were sent with `requireAck`. Acknowledged "
+        "notifications are also marked as read."
     )
     async def acknowledge(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.acknowledged)
 
     @strawberry.mutation(
-        description="Mark all notifications of the caller that match the filter as seen. "
-        "Returns when all of it is done."
+        description="Mark all notifications of the caller that match the filter as seen. The operation returns when "
+        "all notifications are marked."
     )
     async def mark_all_seen(self, info: Info, filter: OptionalFilter = None) -> InboxPayload:
         return await _mark_all(info.context, filter, state.seen)
 
     @strawberry.mutation(
-        description="Mark all notifications of the caller that match the filter as read. "
-        "Returns when all of it is done."
+        description="Mark all notifications of the caller that match the filter as read. The operation returns when "
+        "all notifications are marked."
     )
     async def mark_all_read(self, info: Info, filter: OptionalFilter = None) -> InboxPayload:
         return await _mark_all(info.context, filter, state.read)
 
     @strawberry.mutation(
-        description="Archive all notifications of the caller that match the filter. Returns when all of it is done."
+        description="Archive all notifications of the caller that match the filter. The operation returns when all "
+        "notifications are archived."
     )
     async def archive_all(self, info: Info, filter: OptionalFilter = None) -> InboxPayload:
         return await _mark_all(info.context, filter, state.archived)

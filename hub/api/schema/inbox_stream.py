@@ -1,4 +1,4 @@
-"""The subscription to an inbox: events of its feed, as GraphQL objects."""
+"""The subscription to an inbox. It yields the events of the change feed as GraphQL objects."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated
@@ -17,22 +17,23 @@ from hub.live.subscriptions import SubscriptionHub
 from hub.model import Position
 
 
-@strawberry.type(description="A change of an inbox. Changes arrive in order.")
+@strawberry.type(description="A change to an inbox. Changes arrive in order.")
 class InboxEvent:
     kind: model.InboxEventKind
     cursor: Cursor = strawberry.field(
-        description="The position after this change. Store the last one and pass it as `after` to resume."
+        description="The position in the change feed after this change. Store the latest cursor and pass it as "
+        "`after` to resume."
     )
     notification: model.Notification | None = strawberry.field(
         graphql_type=Notification | None,
-        description="The notification after the change. Null for ALL_READ, ALL_SEEN, ALL_ARCHIVED and RESYNC.",
+        description="The notification after the change. Null for ALL_READ, ALL_SEEN, ALL_ARCHIVED, and RESYNC.",
     )
     unread: int = strawberry.field(description="The unread count of the inbox after the change.")
     unseen: int = strawberry.field(description="The unseen count of the inbox after the change.")
 
 
 class InboxStream:
-    """An async iterator that can also be polled without waiting. Call `close` when done."""
+    """An async iterator that can also be polled without waiting. Call `close` after use."""
 
     __slots__ = ("_clock", "_feed", "_subscriptions", "traceparent")
 
@@ -41,7 +42,7 @@ class InboxStream:
         self._subscriptions = subscriptions
         self._clock = clock
         self.traceparent: str | None = None
-        """The `traceparent` of the cause of the last event, if it is traced."""
+        """The `traceparent` of the operation that caused the last event, or None if that operation is not traced."""
 
     def __aiter__(self) -> "InboxStream":
         return self
@@ -60,7 +61,7 @@ class InboxStream:
         self._feed.on_ready(wake)
 
     def poll(self) -> InboxEvent | None:
-        """Return the next event if it is ready."""
+        """Return the next event, or None if no event is ready."""
         event = self._feed.poll()
         return None if event is None else self._to_event(event)
 
@@ -85,8 +86,8 @@ class InboxStream:
 @strawberry.type
 class InboxSubscription:
     @strawberry.subscription(
-        description="Subscribe to the changes of the caller's inbox. With `after` it begins with everything that "
-        "changed since that position, each notification once and in its newest state."
+        description="Subscribe to changes to the caller's inbox. With `after`, the subscription first returns each "
+        "notification that changed since that position, once and in its latest state."
     )
     async def inbox(
         self,
@@ -94,7 +95,8 @@ class InboxSubscription:
         after: Annotated[
             Cursor | None,
             strawberry.argument(
-                description="The `position` of a page, or the `cursor` of the last event. Null: later changes only."
+                description="The `position` of a page, or the `cursor` of the last event. With null, only changes "
+                "from now on are returned."
             ),
         ] = None,
     ) -> AsyncIterator[InboxEvent]:

@@ -1,4 +1,4 @@
-"""The type Notification."""
+"""The GraphQL type Notification."""
 
 from datetime import datetime
 from typing import Any
@@ -17,10 +17,10 @@ from hub.status.virtual_deliveries import virtual_deliveries
 
 @strawberry.type(description="A button of a notification.")
 class Action:
-    key: str = strawberry.field(description="The key that the sender chose. Unique in the notification.")
-    label: str = strawberry.field(description="The text of the button.")
+    key: str = strawberry.field(description="The key that the sender chose. Unique within the notification.")
+    label: str = strawberry.field(description="The label of the button.")
     url: str | None = strawberry.field(description="An http(s) URL, or a path within your app.")
-    primary: bool = strawberry.field(description="True for a button to emphasize.")
+    primary: bool = strawberry.field(description="True if clients should emphasize the button.")
 
 
 def _category_name(root: Parent[model.Notification]) -> str:
@@ -46,57 +46,69 @@ async def _deliveries(root: Parent[model.Notification], info: Info) -> list[mode
 @strawberry.type(description="A notification in the inbox of one user.")
 class Notification:
     id: ID
-    user_id: ID = strawberry.field(description="The recipient.")
-    category: str = strawberry.field(description="The key of its category.")
+    user_id: ID = strawberry.field(description="The id of the recipient.")
+    category: str = strawberry.field(description="The key of the category.")
     category_name: str = strawberry.field(
         resolver=_category_name,
-        description="The name of the category at the time of the send, to show to users. Renaming the category does "
-        "not change it.",
+        description="The display name of the category at the time of the send. Renaming the category does not change "
+        "this value.",
     )
-    title: str = strawberry.field(description="Plain text. Empty after a recall.")
-    body: str = strawberry.field(description="Plain text. Empty after a recall.")
-    data: JSON | None = strawberry.field(description="The sender's data for the client.")
+    title: str = strawberry.field(description="Plain text. Empty after the send is recalled.")
+    body: str = strawberry.field(description="Plain text. Empty after the send is recalled.")
+    data: JSON | None = strawberry.field(description="The data that the sender passed for clients.")
     image_url: str | None = strawberry.field(description="An http(s) URL, or a path within your app.")
     action_url: str | None = strawberry.field(
-        description="The link of the whole notification: an http(s) URL, or a path within your app."
+        description="The link that the notification opens: an http(s) URL, or a path within your app."
     )
-    actions: list[Action] = strawberry.field(description="The buttons.")
+    actions: list[Action] = strawberry.field(description="The buttons of the notification.")
     priority: model.Priority
-    tags: list[str] = strawberry.field(description="The sender's tags. `InboxFilter.tags` selects by them.")
+    tags: list[str] = strawberry.field(
+        description="The tags that the sender set. `InboxFilter.tags` selects notifications by tag."
+    )
     created_at: datetime = strawberry.field(description="The time of the send.")
     updated_at: datetime = strawberry.field(description="The time of the last change.")
-    expires_at: datetime | None = strawberry.field(description="It leaves the inbox at this time.")
-    seen_at: datetime | None = strawberry.field(description="When the user saw it in a list. Null: unseen.")
-    read_at: datetime | None = strawberry.field(
-        description="When the user read it, in the inbox or by a click in an email or push. Null: unread."
+    expires_at: datetime | None = strawberry.field(
+        description="The time at which the notification is removed from the inbox. Null if the notification does not "
+        "expire."
     )
-    archived_at: datetime | None = strawberry.field(description="When the user archived it. Null: not archived.")
+    seen_at: datetime | None = strawberry.field(
+        description="The time at which the user saw the notification. Null if unseen."
+    )
+    read_at: datetime | None = strawberry.field(
+        description="The time at which the user read the notification in the inbox, or clicked a link in an email or "
+        "push. Null if unread."
+    )
+    archived_at: datetime | None = strawberry.field(
+        description="The time at which the user archived the notification. Null if not archived."
+    )
     snoozed_until: datetime | None = strawberry.field(
-        description="It returns to the top of the inbox at this time, as unread. Null: not snoozed."
+        description="The time at which the notification returns to the top of the inbox as unread. Null if not snoozed."
     )
     acknowledged_at: datetime | None = strawberry.field(
-        description="When the user acknowledged it. Only notifications with `requireAck` can be acknowledged."
+        description="The time at which the user acknowledged the notification. Null if not acknowledged. Only "
+        "notifications with `requireAck` can be acknowledged."
     )
-    require_ack: bool = strawberry.field(description="True if the sender asks for an acknowledgment.")
+    require_ack: bool = strawberry.field(description="True if the sender requests an acknowledgment.")
     added_modseq: int = strawberry.field(
         name="sortKey",
-        description="The position in the inbox; the highest comes first. A notification that returns from a snooze "
-        "gets a new one. A subscription sends changes in another order: store notifications by `id` and sort them by "
-        "`sortKey`.",
+        description="The position in the inbox. The notification with the highest `sortKey` is first. A notification "
+        "that returns from a snooze has a new `sortKey`. A subscription returns changes in a different "
+        "order, so clients should store notifications by `id` and sort them by `sortKey`.",
     )
     because: str = strawberry.field(
         resolver=_because,
         graphql_type=str,
         metadata={PROJECTION: because_for_reader},
-        description="Why the user received it, as a sentence. Users get it in their own language, services and admins "
-        "in that of the recipient.",
+        description="A sentence that explains why the user received the notification. The language is the caller's "
+        "for users, and the recipient's for services and admins.",
     )
-    because_kind: model.BecauseKind = strawberry.field(description="The reason in `because`, for programs.")
+    because_kind: model.BecauseKind = strawberry.field(description="The reason in `because` in machine-readable form.")
     because_of: str | None = strawberry.field(
         description="The key of the topic or rule in `because`. Null for other reasons."
     )
     deliveries: list[model.Delivery] = strawberry.field(
         resolver=_deliveries,
         graphql_type=list[Delivery],
-        description="One per channel and device. Channels that were not used are included: SKIPPED, with the reason.",
+        description="The deliveries of the notification, one for each channel and device. Channels that were not "
+        "used are included as SKIPPED deliveries with a reason.",
     )

@@ -1,4 +1,4 @@
-"""Preferences of users: the types, the query and the mutation."""
+"""Preferences of users: the types, the query, and the mutation."""
 
 from datetime import datetime
 
@@ -14,64 +14,69 @@ from hub.audience import preferences as preference_rules
 from hub.errors import BadUserInput
 from hub.model import NO_PREFERENCES, tenant_of
 
-CHANGES_MAX = 1000  # items of each list in one call
+CHANGES_MAX = 1000  # maximum items of each list in one call
 
 
-@strawberry.type(description="A kind of notification, which users can disable or mute.")
+@strawberry.type(description="A kind of notification that users can disable or mute.")
 class Category:
-    key: str = strawberry.field(description="The key that sends name.")
-    name: str = strawberry.field(description="The name to show to users.")
-    description: str | None = strawberry.field(description="A text to show to users.")
+    key: str = strawberry.field(description="The key that identifies the category in sends.")
+    name: str = strawberry.field(description="The display name of the category.")
+    description: str | None = strawberry.field(description="The display text that describes the category.")
     required: bool = strawberry.field(
-        description="True if users cannot disable or mute it, for example for security or legal reasons."
+        description="True if users cannot disable or mute the category, for example for security or legal reasons."
     )
-    default_channels: list[model.Channel] = strawberry.field(description="The channels of sends that name none.")
-    priority: model.Priority = strawberry.field(description="The priority of sends that name none.")
+    default_channels: list[model.Channel] = strawberry.field(
+        description="The channels of a send that does not specify `channels`."
+    )
+    priority: model.Priority = strawberry.field(description="The priority of a send that does not specify `priority`.")
     retention_s: Duration | None = strawberry.field(
         name="retention",
-        description="How long notifications of the category are kept. It is stored, but not applied yet.",
+        description="How long notifications in the category are kept. The value is stored but not applied yet.",
     )
 
 
-@strawberry.type(description="The preference for one channel, in all categories.")
+@strawberry.type(description="The preference for one channel in all categories.")
 class ChannelPreference:
     channel: model.Channel
-    enabled: bool = strawberry.field(description="False: only required categories use the channel.")
+    enabled: bool = strawberry.field(description="False if only required categories use the channel.")
 
 
 @strawberry.type(description="The preference for one category on one channel.")
 class CategoryChannelPreference:
     channel: model.Channel
     enabled: bool = strawberry.field(
-        description="The user's choice, or the default of the tenant. Always true for required categories. "
-        "`Preferences.channels` applies too."
+        description="The user's choice, or the tenant's default. Always true for required categories. The channel "
+        "must also be enabled in `Preferences.channels`, except for required categories."
     )
-    locked: bool = strawberry.field(description="True if the category is required: the user cannot change it.")
+    locked: bool = strawberry.field(
+        description="True if the user cannot change this preference because the category is required."
+    )
 
 
 @strawberry.type(description="The preferences for one category.")
 class CategoryPreference:
     category: model.Category = strawberry.field(graphql_type=Category)
     muted_until: datetime | None = strawberry.field(
-        description="Until this time nothing of the category arrives on any channel, including the inbox. Null: not "
-        "muted."
+        description="The time until which notifications in the category are not delivered on any channel, including "
+        "the inbox. Null if not muted."
     )
     channels: list[preference_rules.Cell] = strawberry.field(
-        graphql_type=list[CategoryChannelPreference], description="The same channels as in every other category."
+        graphql_type=list[CategoryChannelPreference],
+        description="The preference for each channel. All categories have the same channels.",
     )
 
 
 @strawberry.type(
-    description="The preferences of a user, merged with the defaults of the tenant: a matrix of categories and "
-    "channels that is ready to display."
+    description="The preferences of a user, merged with the defaults of the tenant, as a matrix of categories and "
+    "channels to display."
 )
 class Preferences:
     channels: list[preference_rules.ChannelSwitch] = strawberry.field(
         graphql_type=list[ChannelPreference],
-        description="The channels that are configured, used by a category, or named by a preference.",
+        description="The channels that are configured, used by a category, or set in a preference.",
     )
     categories: list[preference_rules.Row] = strawberry.field(
-        graphql_type=list[CategoryPreference], description="One row for each category of the tenant."
+        graphql_type=list[CategoryPreference], description="The preferences for each category of the tenant."
     )
 
 
@@ -95,35 +100,38 @@ class ChannelPreferenceInput:
 
 
 @strawberry.input(
-    description="Changes the preferences for one category. Disabling or muting a required category is BAD_USER_INPUT."
+    description="Changes the preferences for one category. Disabling or muting a required category fails with "
+    "BAD_USER_INPUT."
 )
 class CategoryPreferenceInput:
     category: str = strawberry.field(description="The key of the category.")
     channel: model.Channel | None = strawberry.field(
-        default=None, description="The channel that `enabled` changes. Null: all channels."
+        default=None, description="The channel that `enabled` applies to. Null applies `enabled` to all channels."
     )
     enabled: bool | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Null: back to the default of the tenant. Left out: unchanged.",
+        description="True to enable, false to disable. Null restores the default of the tenant. If omitted, the "
+        "preference does not change.",
     )
     muted_until: datetime | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Mutes the category on all channels until this time. Null: not muted. Left out: unchanged.",
+        description="Mutes the category on all channels until this time. Null unmutes the category. If omitted, the "
+        "value does not change.",
     )
 
 
 @strawberry.input(
-    description="A change of preferences. A field that is left out keeps its value. Null resets it to the defaults of "
+    description="A change to preferences. An omitted field keeps its value. Null resets a field to the defaults of "
     "the tenant."
 )
 class PreferencesInput:
     channels: list[ChannelPreferenceInput] | None = strawberry.field(
         default=strawberry.UNSET,
-        description=f"The channels to change, at most {CHANGES_MAX:,}. Other channels keep their value.",
+        description=f"The channels to change, at most {CHANGES_MAX:,}. Other channels keep their preferences.",
     )
     categories: list[CategoryPreferenceInput] | None = strawberry.field(
         default=strawberry.UNSET,
-        description=f"The categories to change, at most {CHANGES_MAX:,}. Other categories keep their value.",
+        description=f"The categories to change, at most {CHANGES_MAX:,}. Other categories keep their preferences.",
     )
 
 
@@ -138,7 +146,9 @@ class PreferencesQuery:
 
 @strawberry.type
 class PreferencesMutation:
-    @strawberry.mutation(graphql_type=Preferences, description="Change the caller's preferences. Return all of them.")
+    @strawberry.mutation(
+        graphql_type=Preferences, description="Change the caller's preferences. Return all preferences."
+    )
     async def update_preferences(self, info: Info, input: PreferencesInput) -> preference_rules.Matrix:
         context = info.context
         services, mailbox = context.services, context.mailbox
@@ -151,7 +161,7 @@ class PreferencesMutation:
 
 
 def preference_changes(input: PreferencesInput, tenant: model.Tenant, field: str) -> preference_rules.Changes:
-    """Check an input and convert it. `field` is its path."""
+    """Validate and convert an input. `field` is the path of the input."""
     channels: dict[model.Channel, bool] | UnsetType | None = UNSET
     cells: tuple[preference_rules.CellChange, ...] | UnsetType | None = UNSET
     for name, items in (("channels", input.channels), ("categories", input.categories)):
@@ -177,7 +187,7 @@ def preference_changes(input: PreferencesInput, tenant: model.Tenant, field: str
 
 
 def _require_changeable(input: CategoryPreferenceInput, tenant: model.Tenant, field: str) -> str:
-    """Return the key of the category. Raise BadUserInput for a required one that would be disabled or muted."""
+    """Return the key of the category. Raise BadUserInput if the input disables or mutes a required category."""
     category = tenant.category(input.category)
     if category is None:
         raise BadUserInput("This category does not exist.", f"{field}.category")

@@ -1,4 +1,4 @@
-"""Texts of the hub in the language of the reader."""
+"""Texts of the hub in the reader's language."""
 
 from contextvars import ContextVar
 
@@ -6,10 +6,10 @@ from hub.model import Notification
 from hub.platform.translations import DEFAULT, Language, because, language
 
 PROJECTION = "projected"
-"""Metadata key: the function with which a projection reads a field whose resolver needs a context."""
+"""The metadata key of the function that a projection uses to read a field whose resolver needs a context."""
 
 reader_language: ContextVar[Language | None] = ContextVar("reader", default=None)
-"""The language of the caller. It is set before a projection that may need it."""
+"""The caller's language. It is set before each projection that may need it."""
 
 
 def because_for_reader(n: Notification) -> str:

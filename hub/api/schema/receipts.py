@@ -1,4 +1,4 @@
-"""Receipts: what happened to notifications and deliveries of a tenant."""
+"""Receipts: the events of notifications and deliveries of a tenant."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -15,41 +15,49 @@ from hub.errors import NotFound
 
 
 @strawberry.type(
-    description="An event of a notification or delivery. Receipts arrive at least once: drop the ids that you have "
-    "processed already."
+    description="An event of a notification or delivery. A receipt can arrive more than once: discard receipts whose "
+    "`id` was already processed."
 )
 class Receipt:
     id: ID
-    cursor: Cursor = strawberry.field(description="Pass the last one as `after` to resume the subscription.")
+    cursor: Cursor = strawberry.field(
+        description="The position of the receipt. Pass the cursor of the last receipt as `after` to resume the "
+        "subscription."
+    )
     kind: model.ReceiptKind
     at: datetime = strawberry.field(description="The time of the event.")
-    send_id: ID = strawberry.field(description="The send.")
-    notification_id: ID = strawberry.field(description="The notification.")
-    user_id: ID = strawberry.field(description="The recipient.")
+    send_id: ID = strawberry.field(description="The id of the send.")
+    notification_id: ID = strawberry.field(description="The id of the notification.")
+    user_id: ID = strawberry.field(description="The id of the recipient.")
     channel: model.Channel | None = strawberry.field(
-        description="The channel of the delivery, or the one in which the user acted: IN_APP for the inbox."
+        description="The channel of the delivery, or the channel on which the user acted. IN_APP for the inbox."
     )
     status: model.DeliveryStatus | None = strawberry.field(
-        description="The new status of the delivery. Only for DELIVERY."
+        description="The new status of the delivery. Null for kinds other than DELIVERY."
     )
-    reason: str | None = strawberry.field(description="The reason of the status, such as REFUSED. Only for DELIVERY.")
+    reason: str | None = strawberry.field(
+        description="The reason for the status, such as REFUSED. Null for kinds other than DELIVERY."
+    )
 
 
 @strawberry.type
 class ReceiptSubscription:
     @strawberry.subscription(
-        description="Subscribe to receipts: those of one send from its beginning, or all of the tenant from now on. "
-        "Requires role `service` or `admin`."
+        description="Subscribe to receipts: all receipts of one send, or the receipts of the tenant from now on. "
+        "Requires the `service` or `admin` role."
     )
     async def receipts(
         self,
         info: Info,
-        send_id: Annotated[ID | None, strawberry.argument(description="Null: all sends of the tenant.")] = None,
+        send_id: Annotated[
+            ID | None, strawberry.argument(description="The id of a send. Null selects all sends of the tenant.")
+        ] = None,
         after: Annotated[
             Cursor | None,
             strawberry.argument(
-                description="The `cursor` of the last receipt, to resume. CURSOR_EXPIRED if it is older than receipts "
-                "are kept (`HUB_RECEIPT_DAYS`) or than MongoDB's oplog."
+                description="The `cursor` of the last receipt, to resume the subscription. Fails with CURSOR_EXPIRED "
+                "if the cursor is older than the retention period of receipts (`HUB_RECEIPT_DAYS`) or "
+                "than MongoDB's oplog."
             ),
         ] = None,
     ) -> AsyncGenerator[Receipt, None]:

@@ -1,4 +1,4 @@
-"""The reference page of the GraphQL schema: every operation, type, input, enum and scalar, linked to each other."""
+"""Generates the reference page of the GraphQL schema, with links between operations, types, and scalars."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -28,7 +28,7 @@ The endpoint is `/graphql`. See [HTTP and authentication](../guides/http-and-aut
 
 
 def graphql_page(text: str) -> str:
-    """Return the page of a schema in GraphQL's schema definition language."""
+    """Return the reference page for a schema in the GraphQL schema definition language."""
     schema = build_schema(text)
     lines = [INTRODUCTION]
     for title, root in (
@@ -91,7 +91,8 @@ def _arguments(arguments: Mapping[str, Any], title: str = "Argument") -> Iterato
 
 
 def _linked(type_: Any) -> str:
-    """Return a type with a link to its definition. Brackets are escaped because links have brackets too."""
+    """Return a type with a link to its definition. The brackets of lists are escaped because Markdown links use
+    brackets."""
     if isinstance(type_, GraphQLNonNull):
         return f"{_linked(type_.of_type)}!"
     if isinstance(type_, GraphQLList):
@@ -105,5 +106,5 @@ def _anchor(name: str) -> str:
 
 
 def _sentence(description: str | None) -> str:
-    """Return a description in one line, for a table cell."""
+    """Return a description on one line, for a table cell."""
     return " ".join((description or "").split()).replace("|", "\\|")

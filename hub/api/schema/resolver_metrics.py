@@ -1,4 +1,4 @@
-"""Measures the time of resolvers, for metrics and traces."""
+"""Measures the duration of resolvers, for metrics and traces."""
 
 from collections.abc import Awaitable, Callable
 from time import perf_counter
@@ -10,7 +10,7 @@ from hub.platform import metrics, tracing
 
 
 def time_resolvers(schema: GraphQLSchema) -> None:
-    """Wrap the root fields of queries and mutations to measure their time."""
+    """Wrap the root fields of queries and mutations to measure their duration."""
     for type_ in (schema.query_type, schema.mutation_type):
         for name, field in type_.fields.items() if type_ else ():
             _time_resolver(field, f"{type_.name}.{name}" if type_ else name)

@@ -1,6 +1,6 @@
-"""The schema. Its root fields are in one module per domain.
+"""The GraphQL schema. The root fields are defined in one module per domain.
 
-Each root field checks the role, converts the input and calls one workflow or reader.
+Each root field checks the role, converts the input, and calls one workflow or reader.
 """
 
 import strawberry
@@ -22,7 +22,7 @@ from hub.api.schema.users import UserMutation, UserQuery
 from hub.api.schema.webhooks import WebhookMutation, WebhookQuery
 
 
-@strawberry.type(description="Read data.")
+@strawberry.type(description="Operations that read data.")
 class Query(
     UserQuery,
     InboxQuery,
@@ -39,7 +39,7 @@ class Query(
     pass
 
 
-@strawberry.type(description="Change data. The fields of one operation run one after the other.")
+@strawberry.type(description="Operations that change data. The fields of an operation are executed in sequence.")
 class Mutation(
     InboxMutation,
     PreferencesMutation,
@@ -55,7 +55,7 @@ class Mutation(
     pass
 
 
-@strawberry.type(description="Receive events as they happen, over WebSocket or server-sent events.")
+@strawberry.type(description="Operations that return events as they happen, over WebSocket or server-sent events.")
 class Subscription(InboxSubscription, ReceiptSubscription):
     pass
 

@@ -1,4 +1,4 @@
-"""The scalars of the schema: how they are parsed and serialized."""
+"""Parses and serializes the scalars of the schema."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -28,16 +28,16 @@ from hub.api.request_json import decimal, integer
 from hub.clock import floor_ms, rfc3339
 
 JSON = NewType("JSON", object)
-"""A parsed value in inputs. In responses it is JSON text, which is embedded unchanged."""
+"""In inputs, a parsed value. In responses, JSON text that is embedded unchanged."""
 Cursor = NewType("Cursor", str)
 Duration = NewType("Duration", int)
-"""In seconds."""
+"""A duration in seconds."""
 
 DURATION_MAX_S = 100 * 366 * iso_duration.DAY_S
 
 
 def parse_instant(value: object) -> datetime:
-    """Return an instant. Raise GraphQLError for anything but a date and time with a UTC offset."""
+    """Return an instant. Raise GraphQLError unless the value is a date and time with a UTC offset."""
     if not isinstance(value, str):
         raise GraphQLError("DateTime must be a string such as 2026-11-20T08:15:30Z")
     try:
@@ -59,7 +59,7 @@ def _string(value: object) -> str:
 
 
 def parse_duration(value: object) -> int:
-    """Return the seconds of an ISO 8601 duration. Raise GraphQLError for other values and for fractions of a second."""
+    """Return an ISO 8601 duration in seconds. Raise GraphQLError for other values and for fractions of a second."""
     try:
         if not isinstance(value, str) or "." in value:
             raise ValueError
@@ -80,7 +80,7 @@ def _identity(value: object) -> object:
 
 
 def parse_id(value: object) -> str:
-    """Return a string or an integer as text. graphql-core also accepts 1e3, and floats that lost digits."""
+    """Return a string or an integer as text. graphql-core would also accept 1e3, and floats that have lost digits."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -89,7 +89,7 @@ def parse_id(value: object) -> str:
 
 
 def parse_json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
-    """Return the value of a literal, the same as that of a variable."""
+    """Return the value of a literal. It equals the value of a variable with the same JSON."""
     if isinstance(node, IntValueNode):
         return integer(node.value)
     if isinstance(node, FloatValueNode):
@@ -106,7 +106,7 @@ def parse_json_literal(node: ValueNode, variables: dict[str, Any] | None = None)
 
 
 def _with_input_errors(parse: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn every exception of a parser into a GraphQLError: the value of the client caused it."""
+    """Convert every exception of a parser to a GraphQLError, because the client's value caused the exception."""
 
     @wraps(parse)
     def parse_input(*arguments: Any) -> Any:
@@ -129,28 +129,29 @@ CONFIG = StrawberryConfig(
     scalar_map={
         datetime: strawberry.scalar(
             name="DateTime",
-            description="An instant in the format of RFC 3339, such as 2026-11-20T08:15:30Z. Always UTC in responses.",
+            description="An instant in RFC 3339 format, such as 2026-11-20T08:15:30Z. Responses always use UTC.",
             serialize=rfc3339,
             parse_value=_with_input_errors(parse_instant),
             specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
         ),
         Duration: strawberry.scalar(
             name="Duration",
-            description="A duration in the format of ISO 8601: weeks, days, hours, minutes and seconds, such as P1D or "
+            description="A duration in ISO 8601 format, in weeks, days, hours, minutes, and seconds, such as P1D or "
             "PT10M.",
             serialize=iso_duration.format,
             parse_value=_with_input_errors(parse_duration),
         ),
         JSON: strawberry.scalar(
             name="JSON",
-            description="Any JSON value. Numbers are 64-bit integers, or decimals with at most 17 digits.",
+            description="Any JSON value. Numbers must be 64-bit integers, or decimals with at most 17 digits.",
             serialize=_json,
             parse_value=_identity,
             parse_literal=_with_input_errors(parse_json_literal),
         ),
         Cursor: strawberry.scalar(
             name="Cursor",
-            description="An opaque position in a change feed. Store it and pass it as `after`. Its format may change.",
+            description="An opaque position in a change feed. Store the cursor and pass it as `after` to resume. The "
+            "format may change.",
             parse_value=_with_input_errors(_string),
         ),
     }

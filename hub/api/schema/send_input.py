@@ -1,4 +1,4 @@
-"""The input of a send, and its checks."""
+"""The input of a send, and its validation."""
 
 from datetime import datetime
 
@@ -29,72 +29,85 @@ LINK = "An http(s) URL, or a path within your app that starts with a slash."
 class RecipientsInput:
     users: list[ID] | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Ids of users, at most `HUB_CALL_MAX_USERS` (default 1,000). Users that do not exist are created.",
+        description="The ids of the recipients, at most `HUB_CALL_MAX_USERS` (default 1,000). Users that do not "
+        "exist are created.",
     )
 
 
 @strawberry.input(description="A button of a notification.")
 class ActionInput:
-    key: str = strawberry.field(description="A key for programs. Unique in the notification.")
-    label: str = strawberry.field(description="The text of the button, at most 256 characters.")
-    url: str | None = strawberry.field(
-        default=None, description=f"{LINK} Without it the button links to `actionUrl` in emails."
+    key: str = strawberry.field(
+        description="The machine-readable key of the button. Must be unique within the notification."
     )
-    primary: bool | None = strawberry.field(default=False, description="True for a button to emphasize.")
+    label: str = strawberry.field(description="The label of the button, at most 256 characters.")
+    url: str | None = strawberry.field(
+        default=None, description=f"{LINK} If omitted, the button links to `actionUrl` in emails."
+    )
+    primary: bool | None = strawberry.field(default=False, description="True if clients should emphasize the button.")
 
 
 @strawberry.input(description="The content of a notification.")
 class ContentInput:
     title: str = strawberry.field(
-        description="Plain text, at most `HUB_NOTIFICATION_TITLE_MAX_CHARS` (default 256) characters."
+        description="The title in plain text, at most `HUB_NOTIFICATION_TITLE_MAX_CHARS` (default 256) characters."
     )
     body: str = strawberry.field(
-        description="Plain text, at most `HUB_NOTIFICATION_BODY_MAX_BYTES` (default 16 KiB). May be empty."
+        description="The body in plain text, at most `HUB_NOTIFICATION_BODY_MAX_BYTES` (default 16 KiB). May be empty."
     )
     image_url: str | None = strawberry.field(default=None, description=LINK)
-    action_url: str | None = strawberry.field(default=None, description=f"The link of the whole notification. {LINK}")
-    actions: list[ActionInput] | None = strawberry.field(default=None, description=f"Buttons, at most {ACTIONS_MAX}.")
+    action_url: str | None = strawberry.field(default=None, description=f"The link that the notification opens. {LINK}")
+    actions: list[ActionInput] | None = strawberry.field(
+        default=None, description=f"The buttons of the notification, at most {ACTIONS_MAX}."
+    )
 
 
-@strawberry.input(description="A send: one notification for each recipient.")
+@strawberry.input(description="A send, which creates one notification for each recipient.")
 class SendInput:
     to: RecipientsInput = strawberry.field(description="The recipients.")
     category: str = strawberry.field(
-        description="The key of the category. A category that does not exist is created, with channel IN_APP and "
+        description="The key of the category. A category that does not exist is created with channel IN_APP and "
         "priority MEDIUM."
     )
-    content: ContentInput | None = strawberry.field(default=None, description="The content. Required.")
+    content: ContentInput | None = strawberry.field(
+        default=None, description="The content of the notification. Required."
+    )
     data: JSON | None = strawberry.field(
         default=None,
-        description="Data for the client, at most `HUB_NOTIFICATION_DATA_MAX_BYTES` (default 32 KiB). Recipients see "
-        "it as `Notification.data`.",
+        description="Data for clients, at most `HUB_NOTIFICATION_DATA_MAX_BYTES` (default 32 KiB). "
+        "`Notification.data` returns this value.",
     )
     tags: list[str] | None = strawberry.field(
-        default=None, description=f"At most {TAGS_MAX}. Recipients can filter their inbox by them."
+        default=None,
+        description=f"The tags of the notification, at most {TAGS_MAX}. Clients can filter the inbox by tag.",
     )
-    priority: model.Priority | None = strawberry.field(default=None, description="Null: the priority of the category.")
+    priority: model.Priority | None = strawberry.field(
+        default=None, description="The priority of the notification. Null uses the priority of the category."
+    )
     channels: list[model.Channel] | None = strawberry.field(
         default=None,
-        description="Null: the default channels of the category. Preferences of the recipients apply in both cases.",
+        description="The channels to use. Null uses the default channels of the category. The preferences of the "
+        "recipients always apply.",
     )
     idempotency_key: str | None = strawberry.field(
         default=None,
-        description="A send with the key of an earlier one is not executed again. The earlier send is returned, with "
-        "`duplicate` true. Another input with the same key is CONFLICT. It takes precedence over the header "
-        "`Idempotency-Key`.",
+        description="A key that identifies the send. If the key was used before with the same input, nothing is "
+        "sent, and the earlier send is returned with `duplicate` true. If the key was used with a "
+        "different input, the send fails with CONFLICT. This key takes precedence over the "
+        "`Idempotency-Key` header.",
     )
     expires_at: datetime | None = strawberry.field(
         default=None,
-        description="A time in the future. Then the notification leaves the inboxes, and deliveries that were not sent "
-        "yet are EXPIRED.",
+        description="A time in the future at which the notification expires. It is then removed from the inboxes, "
+        "and deliveries that have not been sent become EXPIRED.",
     )
     require_ack: bool | None = strawberry.field(
-        default=False, description="True to ask recipients for an acknowledgment: see the mutation `acknowledge`."
+        default=False,
+        description="True to request an acknowledgment from the recipients. See the mutation `acknowledge`.",
     )
 
 
 def to_send_request(send: SendInput, settings: Settings, now: datetime, field: str) -> SendRequest:
-    """Check an input and convert it. `field` is its path, such as `input` or `inputs.3`."""
+    """Validate and convert an input. `field` is the path of the input, such as `input` or `inputs.3`."""
     users = send.to.users
     if not users:
         raise BadUserInput("`to.users` must name at least one user.", f"{field}.to.users")

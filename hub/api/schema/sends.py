@@ -1,4 +1,4 @@
-"""Sends: their status and counts, and the mutations that send, cancel and recall."""
+"""Sends: status, counts, and the mutations that send, cancel, and recall."""
 
 from collections import Counter, defaultdict
 from datetime import datetime
@@ -36,9 +36,9 @@ class ReasonCount:
 class StatusCount:
     channel: model.Channel
     status: model.DeliveryStatus
-    count: int = strawberry.field(description="All of them, with and without a reason.")
+    count: int = strawberry.field(description="The number of deliveries, with and without a reason.")
     reasons: list[ReasonCount] = strawberry.field(
-        description="Those that have a reason, by reason, the most frequent first."
+        description="Deliveries with a reason, counted by reason, most frequent first."
     )
 
 
@@ -80,8 +80,8 @@ async def _notifications(
     hidden: Annotated[
         bool | None,
         strawberry.argument(
-            description="True to include notifications that no inbox shows, because IN_APP was not requested or was "
-            "SKIPPED."
+            description="True to include notifications that are not in an inbox because IN_APP was not requested or "
+            "was SKIPPED."
         ),
     ] = False,
 ) -> SendNotificationConnection:
@@ -92,32 +92,36 @@ async def _notifications(
     return SendNotificationConnection(**sliced_page_fields(rows, size, after))
 
 
-@strawberry.type(description="A call of `send`.")
+@strawberry.type(description="A send: one call to `send`, or one input of `sendMany`.")
 class Send:
     id: ID
-    category: str = strawberry.field(description="The key of its category.")
+    category: str = strawberry.field(description="The key of the category.")
     status: model.SendStatus
     created_at: datetime
     recipients: int = strawberry.field(description="The number of recipients.")
     counts: list[StatusCount] = strawberry.field(
-        resolver=_counts, description="Its deliveries on every channel, counted by channel and status."
+        resolver=_counts, description="The number of deliveries by channel and status."
     )
     notifications: SendNotificationConnection = strawberry.field(
         resolver=_notifications,
-        description="Its notifications, oldest first, including those that were removed from inboxes.",
+        description="The notifications of the send, oldest first, including notifications that were removed from "
+        "inboxes.",
     )
     deliveries: Connection[Delivery] = strawberry.field(
         resolver=_deliveries,
-        description="Its deliveries that leave the hub, newest first. IN_APP and channels that were not used are in "
-        "`notifications(hidden: true) { nodes { deliveries { channel status reason } } }`.",
+        description="The deliveries of the send to external providers, newest first. IN_APP deliveries and "
+        "deliveries on channels that were not used are in `notifications(hidden: true) { nodes { "
+        "deliveries { channel status reason } } }`.",
     )
 
 
 @strawberry.type(description="The result of a send.")
 class SendPayload:
-    send: model.Send = strawberry.field(graphql_type=Send, description="The send, or the earlier one if `duplicate`.")
+    send: model.Send = strawberry.field(
+        graphql_type=Send, description="The new send, or the earlier send if `duplicate` is true."
+    )
     duplicate: bool = strawberry.field(
-        description="True if the idempotency key was used before with the same input. Nothing was sent again."
+        description="True if nothing was sent because the idempotency key was used before with the same input."
     )
 
     @classmethod
@@ -129,23 +133,25 @@ class SendPayload:
 class SendQuery:
     @strawberry.field(
         graphql_type=Send | None,
-        description="Return a send. Null if it does not exist. Requires role `service` or `admin`.",
+        description="Return a send, or null if the send does not exist. Requires the `service` or `admin` role.",
     )
     async def send(self, info: Info, id: ID) -> model.Send | None:
         return await info.context.services.sends.get(info.context.require_service(), id)
 
-    @strawberry.field(description="Return the sends of the tenant, newest first. Requires role `service` or `admin`.")
+    @strawberry.field(
+        description="Return the sends of the tenant, newest first. Requires the `service` or `admin` role."
+    )
     async def sends(
         self,
         info: Info,
         category: Annotated[
-            str | None, strawberry.argument(description="The key of a category. Null: all categories.")
+            str | None, strawberry.argument(description="The key of a category. Null selects all categories.")
         ] = None,
         since: Annotated[
-            datetime | None, strawberry.argument(description="Only sends created at this time or later.")
+            datetime | None, strawberry.argument(description="Selects sends that were created at this time or later.")
         ] = None,
         until: Annotated[
-            datetime | None, strawberry.argument(description="Only sends created before this time.")
+            datetime | None, strawberry.argument(description="Selects sends that were created before this time.")
         ] = None,
         first: First = DEFAULT_PAGE_SIZE,
         after: After = None,
@@ -162,8 +168,9 @@ class SendQuery:
 @strawberry.type
 class SendMutation:
     @strawberry.mutation(
-        description="Send a notification. Returns when everything is stored durably. UNAVAILABLE may mean that the "
-        "send was stored: retry with the same idempotency key. Requires role `service` or `admin`."
+        description="Send a notification. The operation returns when the send is stored durably. If it fails with "
+        "UNAVAILABLE, the send may have been stored: retry with the same idempotency key. Requires the "
+        "`service` or `admin` role."
     )
     async def send(self, info: Info, input: SendInput) -> SendPayload:
         context = info.context
@@ -172,8 +179,9 @@ class SendMutation:
         return SendPayload.of(await context.services.publish.send(tenant, request, key))
 
     @strawberry.mutation(
-        description="Execute several sends. Return the results in the order of the inputs. The result of a send that "
-        "failed is null, with an error whose path ends in its index. Requires role `service` or `admin`."
+        description="Execute several sends. Return the results in the order of the inputs. The result of a failed "
+        "send is null, and `errors` contains an error whose path ends with the index of the send. "
+        "Requires the `service` or `admin` role."
     )
     async def send_many(
         self,
@@ -181,8 +189,8 @@ class SendMutation:
         inputs: Annotated[
             list[SendInput],
             strawberry.argument(
-                description="At most `HUB_CALL_MAX_SENDS` (default 1,000), which name at most `HUB_CALL_MAX_USERS` "
-                "(default 1,000) users in total."
+                description="The sends, at most `HUB_CALL_MAX_SENDS` (default 1,000), with at most "
+                "`HUB_CALL_MAX_USERS` (default 1,000) users in total."
             ),
         ],
     ) -> list[SendPayload | None]:
@@ -212,21 +220,22 @@ class SendMutation:
                 results[index] = error
         for index, result in zip(indexes, await context.services.publish.send_many(tenant, requests), strict=True):
             results[index] = result
-        # An exception in the list becomes an error at its index.
+        # GraphQL converts an exception in the list to an error at the index of the exception.
         return [SendPayload.of(result) if isinstance(result, Published) else result for result in results]  # type: ignore[misc]
 
     @strawberry.mutation(
         graphql_type=Send,
-        description="Cancel the deliveries of a send that were not sent yet. Notifications stay in the inboxes. "
-        "Requires role `service` or `admin`.",
+        description="Cancel the deliveries of a send that have not been sent. The notifications remain in the "
+        "inboxes. Requires the `service` or `admin` role.",
     )
     async def cancel_send(self, info: Info, id: ID) -> model.Send:
         return await info.context.services.send_cancellation.cancel(info.context.require_service(), id)
 
     @strawberry.mutation(
         graphql_type=Send,
-        description="Recall a send: cancel its deliveries that were not sent yet, and remove its notifications from "
-        "all inboxes, live in every open client. Requires role `service` or `admin`.",
+        description="Recall a send: cancel the deliveries that have not been sent, and remove the notifications from "
+        "all inboxes. Subscribed clients receive the removal immediately. Requires the `service` or "
+        "`admin` role.",
     )
     async def recall_send(self, info: Info, id: ID) -> model.Send:
         return await info.context.services.send_cancellation.recall(info.context.require_service(), id)
@@ -235,13 +244,13 @@ class SendMutation:
 def _to_request(
     context: Context, input: SendInput, field: str, header_key: str | None
 ) -> tuple[SendRequest, str | None]:
-    """Return the request and its idempotency key."""
+    """Return the request and the idempotency key."""
     services = context.services
     key = valid_idempotency_key(input.idempotency_key, f"{field}.idempotencyKey") or header_key
     return to_send_request(input, services.settings, services.clock(), field), key
 
 
 def _header_key(info: Info) -> str | None:
-    """Return the `Idempotency-Key` header, extended by the response key: a request may contain several sends."""
+    """Return the `Idempotency-Key` header plus the response key, because a request may contain several sends."""
     key = info.context.idempotency_key
     return key and f"{key}/{info.path.key}"

@@ -1,4 +1,4 @@
-"""`simulate`: the decisions of a send that is neither stored nor sent."""
+"""`simulate`: the decisions for a send that is neither stored nor sent."""
 
 from datetime import datetime
 from typing import Annotated
@@ -23,25 +23,29 @@ DEFAULT_RECIPIENTS = 20
 class Decision:
     channel: model.Channel
     outcome: model.DeliveryStatus = strawberry.field(
-        description="ACCEPTED: it would be delivered. SKIPPED: it would not, see `reason`."
+        description="ACCEPTED if the notification would be delivered on the channel, SKIPPED if not."
     )
-    reason: str | None = strawberry.field(description="Why the channel is SKIPPED, such as NO_ADDRESS.")
-    due_at: datetime | None = strawberry.field(description="The time of a delivery that waits. Always null today.")
+    reason: str | None = strawberry.field(
+        description="The reason that the channel is SKIPPED, such as NO_ADDRESS. Null if ACCEPTED."
+    )
+    due_at: datetime | None = strawberry.field(
+        description="The time at which a waiting delivery becomes due. Currently always null."
+    )
     title: str | None = strawberry.field(description="The title on this channel. Null if SKIPPED.")
     body: str | None = strawberry.field(description="The body on this channel. Null if SKIPPED.")
 
 
 @strawberry.type(description="The decisions for one recipient.")
 class Simulation:
-    user_id: ID = strawberry.field(description="The recipient.")
-    decisions: list[Decision] = strawberry.field(description="One for every channel.")
+    user_id: ID = strawberry.field(description="The id of the recipient.")
+    decisions: list[Decision] = strawberry.field(description="The decisions, one for each channel.")
 
 
 @strawberry.type
 class SimulationQuery:
     @strawberry.field(
-        description="Return what a send would do for each recipient. Nothing is stored and nothing is sent. Requires "
-        "role `service` or `admin`."
+        description="Return the decisions of a send for each recipient, without storing or sending anything. "
+        "Requires the `service` or `admin` role."
     )
     async def simulate(
         self,

@@ -1,4 +1,4 @@
-"""Suppressed email addresses: they bounced, or the recipient complained. All fields require role admin."""
+"""Email addresses that are suppressed because of a bounce or a spam report. All fields require the admin role."""
 
 from typing import Annotated
 
@@ -19,21 +19,23 @@ log = structlog.get_logger(__name__)
 
 
 @strawberry.type(
-    description="An email address of one user that gets no emails. Deliveries to it are SKIPPED with SUPPRESSED."
+    description="A suppressed email address of one user. No email is sent to the address: deliveries are SKIPPED "
+    "with reason SUPPRESSED."
 )
 class Suppression:
-    user_id: ID = strawberry.field(description="The user.")
-    address: str = strawberry.field(description="The email address, in lower case.")
+    user_id: ID = strawberry.field(description="The id of the user.")
+    address: str = strawberry.field(description="The email address in lowercase.")
     reason: str = strawberry.field(
-        description="bounced: emails bounced. complained: the user reported an email as spam. gone: the mail server "
-        "reported that the mailbox does not exist."
+        description="`bounced` if emails bounced, `complained` if the user reported an email as spam, or `gone` if "
+        "the mail server reported that the mailbox does not exist."
     )
 
 
 @strawberry.type
 class SuppressionQuery:
     @strawberry.field(
-        description="Return the suppressed email addresses of the tenant, by user and address. Requires role `admin`."
+        description="Return the suppressed email addresses of the tenant, sorted by user and address. Requires the "
+        "`admin` role."
     )
     async def suppressions(
         self, info: Info, first: First = DEFAULT_PAGE_SIZE, after: After = None
@@ -53,15 +55,15 @@ class SuppressionQuery:
 @strawberry.type
 class SuppressionMutation:
     @strawberry.mutation(
-        description="Lift the suppression of an email address: later emails go to it again. Return true if it was "
-        "suppressed. Deliveries that were SKIPPED stay SKIPPED. FAILED ones can be replayed by id or by "
-        "`filter.reasons`. Requires role `admin`."
+        description="Lift the suppression of an email address, so later emails are sent to this address again. "
+        "Return true if the address was suppressed. SKIPPED deliveries remain SKIPPED. FAILED deliveries "
+        "can be replayed by id or by `filter.reasons`. Requires the `admin` role."
     )
     async def lift_suppression(
         self,
         info: Info,
         user_id: ID,
-        address: Annotated[str, strawberry.argument(description="The email address. Case does not matter.")],
+        address: Annotated[str, strawberry.argument(description="The email address. Case is ignored.")],
     ) -> bool:
         context = info.context
         tenant = context.require_admin()

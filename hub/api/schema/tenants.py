@@ -1,4 +1,4 @@
-"""Tenants and their categories. Only admins change them."""
+"""Tenants and categories. Only admins can change them."""
 
 import re
 from collections.abc import Callable
@@ -35,49 +35,57 @@ def _initial_preferences(root: Parent[model.Tenant], info: Info) -> preference_r
 @strawberry.type(description="The settings of a tenant.")
 class Tenant:
     id: ID
-    name: str = strawberry.field(resolver=_name, description="The name that emails and pages show. Default: the id.")
-    logo_url: str | None = strawberry.field(description="The logo that emails show.")
-    color: str | None = strawberry.field(description="The color of buttons in emails, as #rrggbb.")
+    name: str = strawberry.field(
+        resolver=_name, description="The name that is shown in emails and pages. Defaults to the id."
+    )
+    logo_url: str | None = strawberry.field(description="The URL of the logo that is shown in emails.")
+    color: str | None = strawberry.field(description="The color of buttons in emails, in the format #rrggbb.")
     preferences: preference_rules.Matrix = strawberry.field(
         resolver=_initial_preferences,
         graphql_type=Preferences,
-        description="The defaults of users who have not changed their preferences.",
+        description="The default preferences of users who have not changed them.",
     )
 
 
-@strawberry.input(description="A category. It replaces the whole category: a field that is left out gets its default.")
+@strawberry.input(
+    description="A category. An existing category with the same key is replaced as a whole: omitted fields are set "
+    "to their defaults."
+)
 class CategoryInput:
-    key: str = strawberry.field(description="The key that sends name, at most 256 characters.")
-    name: str = strawberry.field(description="The name to show to users, at most 256 characters.")
+    key: str = strawberry.field(description="The key that identifies the category in sends, at most 256 characters.")
+    name: str = strawberry.field(description="The display name of the category, at most 256 characters.")
     default_channels: list[model.Channel] = strawberry.field(
-        description="The channels of sends that name none. At least one."
+        description="The channels of a send that does not specify `channels`. At least one channel is required."
     )
     description: str | None = strawberry.field(
-        default=None, description=f"A text to show to users, at most {DESCRIPTION_MAX_CHARS:,} characters."
+        default=None,
+        description=f"The display text that describes the category, at most {DESCRIPTION_MAX_CHARS:,} characters.",
     )
-    required: bool | None = strawberry.field(default=False, description="True if users must not disable or mute it.")
+    required: bool | None = strawberry.field(
+        default=False, description="True to prevent users from disabling or muting the category."
+    )
     priority: model.Priority | None = strawberry.field(
-        default=model.Priority.MEDIUM, description="The priority of sends that name none."
+        default=model.Priority.MEDIUM, description="The priority of a send that does not specify `priority`."
     )
     retention: Duration | None = strawberry.field(
         default=None,
-        description="How long notifications of the category are kept. It is stored, but not applied yet.",
+        description="How long notifications in the category are kept. The value is stored but not applied yet.",
     )
 
 
-@strawberry.input(description="A change of a tenant. A field that is left out keeps its value. Null clears it.")
+@strawberry.input(description="A change to a tenant. An omitted field keeps its value. Null clears a field.")
 class TenantInput:
     name: str | None = strawberry.field(
-        default=strawberry.UNSET, description="The name that emails and pages show, at most 256 characters."
+        default=strawberry.UNSET, description="The name that is shown in emails and pages, at most 256 characters."
     )
     logo_url: str | None = strawberry.field(
         default=strawberry.UNSET, description="An http(s) URL, or a path within your app."
     )
     color: str | None = strawberry.field(
-        default=strawberry.UNSET, description="The color of buttons in emails, as #rrggbb."
+        default=strawberry.UNSET, description="The color of buttons in emails, in the format #rrggbb."
     )
     preferences: PreferencesInput | None = strawberry.field(
-        default=strawberry.UNSET, description="The defaults of users who have not changed their preferences."
+        default=strawberry.UNSET, description="The default preferences of users who have not changed them."
     )
 
 
@@ -85,14 +93,14 @@ class TenantInput:
 class TenantQuery:
     @strawberry.field(
         graphql_type=list[Category],
-        description="Return the categories of the tenant, in the order of their creation. Users get them from "
-        "`preferences`. Requires role `service` or `admin`.",
+        description="Return the categories of the tenant in the order of creation. Users can read the categories in "
+        "`preferences`. Requires the `service` or `admin` role.",
     )
     async def categories(self, info: Info) -> list[model.Category]:
         context = info.context
         return list((await context.services.tenants.get(context.require_service())).categories)
 
-    @strawberry.field(graphql_type=Tenant, description="Return the tenant of the caller. Requires role `admin`.")
+    @strawberry.field(graphql_type=Tenant, description="Return the caller's tenant. Requires the `admin` role.")
     async def tenant(self, info: Info) -> model.Tenant:
         context = info.context
         return await context.services.tenants.get(context.require_admin())
@@ -100,12 +108,12 @@ class TenantQuery:
 
 @strawberry.type
 class TenantMutation:
-    @strawberry.mutation(graphql_type=Category, description="Create or replace a category. Requires role `admin`.")
+    @strawberry.mutation(graphql_type=Category, description="Create or replace a category. Requires the `admin` role.")
     async def upsert_category(self, info: Info, input: CategoryInput) -> model.Category:
         context = info.context
         return await context.services.tenants.upsert_category(context.require_admin(), _category_from_input(input))
 
-    @strawberry.mutation(graphql_type=Tenant, description="Change the tenant of the caller. Requires role `admin`.")
+    @strawberry.mutation(graphql_type=Tenant, description="Change the caller's tenant. Requires the `admin` role.")
     async def update_tenant(self, info: Info, input: TenantInput) -> model.Tenant:
         context = info.context
         id = context.require_admin()

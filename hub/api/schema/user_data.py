@@ -1,4 +1,4 @@
-"""Export and delete the data of a user."""
+"""Exports and erases the data of a user."""
 
 import strawberry
 from strawberry import ID
@@ -13,9 +13,9 @@ from hub.model import mailbox_of
 @strawberry.type
 class UserDataMutation:
     @strawberry.mutation(
-        description="Return all stored data of a user, newest first. `complete` in the result is false if the export "
-        "reached `HUB_EXPORT_MAX_ITEMS` (default 100,000) notifications, deliveries, receipts or webhook calls. "
-        "Requires role `admin`."
+        description="Return all stored data of a user, newest first. In the result, `complete` is false if the "
+        "export reached the limit of `HUB_EXPORT_MAX_ITEMS` (default 100,000) notifications, deliveries, "
+        "receipts, or webhook calls. Requires the `admin` role."
     )
     async def export_user(self, info: Info, id: ID) -> JSON:
         context = info.context
@@ -26,8 +26,9 @@ class UserDataMutation:
         return JSON(exported)
 
     @strawberry.mutation(
-        description="Erase a user: profile, devices, preferences, inbox, deliveries and receipts. Counts of sends are "
-        "kept. Return true if the user existed. If it fails, call it again: it continues. Requires role `admin`."
+        description="Erase a user: profile, devices, preferences, inbox, deliveries, and receipts. The counts of "
+        "sends are kept. Return true if the user existed. If the operation fails, call it again to "
+        "continue. Requires the `admin` role."
     )
     async def delete_user(self, info: Info, id: ID) -> bool:
         context = info.context

@@ -1,4 +1,4 @@
-"""Users: the type, and the mutation that writes profiles."""
+"""Users: the type, the queries, and the mutation that writes profiles."""
 
 import re
 from datetime import datetime
@@ -30,7 +30,8 @@ LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
 
 @cache
 def _timezones() -> frozenset[str]:
-    """Return all IANA names of this machine. Cached, because listing them takes milliseconds."""
+    """Return all IANA time zone names on this machine. The result is cached because listing the names takes
+    milliseconds."""
     return frozenset(available_timezones())
 
 
@@ -54,15 +55,19 @@ class User:
     id: ID = strawberry.field(resolver=_user_id, description="The id that the tenant chose.")
     created_at: datetime
     updated_at: datetime = strawberry.field(description="The time of the last change of the profile or preferences.")
-    email: str | None = strawberry.field(description="The address for the channel EMAIL.")
-    phone: str | None = strawberry.field(description="Stored for SMS and WhatsApp, which are not implemented yet.")
-    locale: str = strawberry.field(
-        description="A BCP 47 tag. It selects the language of emails and of `because`. Default: `en`."
+    email: str | None = strawberry.field(description="The address for the EMAIL channel.")
+    phone: str | None = strawberry.field(
+        description="The phone number for SMS and WhatsApp, which are not implemented yet."
     )
-    timezone: str = strawberry.field(description="An IANA name such as Europe/Berlin. Default: UTC.")
-    attributes: JSON | None = strawberry.field(description="Data of the tenant about the user.")
+    locale: str = strawberry.field(
+        description="The language of emails and of `because`, as a BCP 47 tag. Defaults to `en`."
+    )
+    timezone: str = strawberry.field(
+        description="The time zone, as an IANA name such as Europe/Berlin. Defaults to UTC."
+    )
+    attributes: JSON | None = strawberry.field(description="Arbitrary data that the tenant stores about the user.")
     devices: list[model.Device] = strawberry.field(
-        graphql_type=list[Device], description="The user's browsers, apps and personal webhooks."
+        graphql_type=list[Device], description="The user's browsers, apps, and personal webhooks."
     )
     preferences: Matrix = strawberry.field(
         resolver=user_preferences,
@@ -75,27 +80,31 @@ class User:
 
 
 @strawberry.input(
-    description="A profile. A field that is left out keeps its value. Null clears it. Users that do not exist are "
-    "created."
+    description="The profile of a user. An omitted field keeps its value. Null clears a field. A user that does not "
+    "exist is created."
 )
 class UserInput:
     id: ID = strawberry.field(description="The id that the tenant chooses, at most 256 characters.")
     email: str | None = strawberry.field(
-        default=strawberry.UNSET, description="The address for the channel EMAIL, without a display name."
+        default=strawberry.UNSET, description="The address for the EMAIL channel, without a display name."
     )
     phone: str | None = strawberry.field(
-        default=strawberry.UNSET, description="Stored for SMS and WhatsApp, which are not implemented yet."
+        default=strawberry.UNSET, description="The phone number for SMS and WhatsApp, which are not implemented yet."
     )
-    locale: str | None = strawberry.field(default=strawberry.UNSET, description="A BCP 47 tag such as de or pt-BR.")
-    timezone: str | None = strawberry.field(default=strawberry.UNSET, description="An IANA name such as Europe/Berlin.")
+    locale: str | None = strawberry.field(
+        default=strawberry.UNSET, description="The user's language, as a BCP 47 tag such as de or pt-BR."
+    )
+    timezone: str | None = strawberry.field(
+        default=strawberry.UNSET, description="The user's time zone, as an IANA name such as Europe/Berlin."
+    )
     attributes: JSON | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Any data about the user, at most `HUB_NOTIFICATION_DATA_MAX_BYTES` (default 32 KiB).",
+        description="Arbitrary data about the user, at most `HUB_NOTIFICATION_DATA_MAX_BYTES` (default 32 KiB).",
     )
 
 
 def to_profile(user: UserInput, tenant: str, settings: Settings, field: str) -> ProfileUpdate:
-    """Check an input and convert it. `field` is its path, such as `users.3`."""
+    """Validate and convert an input. `field` is the path of the input, such as `users.3`."""
     attributes: str | UnsetType | None = UNSET
     if user.attributes is not strawberry.UNSET:
         attributes = json_text(user.attributes, settings, f"{field}.attributes")
@@ -123,7 +132,7 @@ def to_profile(user: UserInput, tenant: str, settings: Settings, field: str) -> 
 
 @strawberry.type
 class UserQuery:
-    @strawberry.field(graphql_type=User, description="Return the caller. The user is created on first use.")
+    @strawberry.field(graphql_type=User, description="Return the calling user. The user is created on first use.")
     async def me(self, info: Info) -> model.User:
         context = info.context
         user = await context.services.users.get(context.mailbox)
@@ -136,7 +145,7 @@ class UserQuery:
 
     @strawberry.field(
         graphql_type=User | None,
-        description="Return a user. Null if the user does not exist. Requires role `service` or `admin`.",
+        description="Return a user, or null if the user does not exist. Requires the `service` or `admin` role.",
     )
     async def user(self, info: Info, id: ID) -> model.User | None:
         tenant = info.context.require_service()
@@ -147,15 +156,15 @@ class UserQuery:
 class UserMutation:
     @strawberry.mutation(
         graphql_type=list[User],
-        description="Create or change users. Return them in the order of the input. Requires role `service` or "
-        "`admin`.",
+        description="Create or change users. Return the users in the order of the input. Requires the `service` or "
+        "`admin` role.",
     )
     async def upsert_users(
         self,
         info: Info,
         users: Annotated[
             list[UserInput],
-            strawberry.argument(description="At most `HUB_CALL_MAX_USERS` (default 1,000)."),
+            strawberry.argument(description="The profiles to write, at most `HUB_CALL_MAX_USERS` (default 1,000)."),
         ],
     ) -> list[model.User]:
         context = info.context

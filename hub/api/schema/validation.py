@@ -1,4 +1,4 @@
-"""Checks of arguments and input fields that several domains use. Each error names the field and the limit."""
+"""Validation of arguments and input fields that several domains use. Each error names the field and the limit."""
 
 import re
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ ID_MAX_CHARS = IDENTIFIER_MAX_CHARS
 LABEL_MAX_CHARS = 256
 URL_MAX_CHARS = 2048
 PROFILE_MAX_CHARS = 320  # the longest email address (RFC 5321)
-FILTER_MAX = 20  # values of one field of a filter
+FILTER_MAX = 20  # maximum values of one filter field
 ID_CURSOR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 INVALID_CURSOR = "`after` is not a cursor of this list. Pass a cursor that the hub returned, unchanged."
 
 
 def valid_user_id(id: str, field: str) -> str:
-    """Return the id of a user. The tenant chooses it."""
+    """Return a user id, which the tenant chose."""
     if not is_identifier(id):
         raise BadUserInput(f"An id must have {IDENTIFIER_RULE}.", field)
     return id
 
 
 def valid_ids(ids: Sequence[str], settings: Settings) -> list[str]:
-    """Return the ids that can exist."""
+    """Return the ids that are short enough to exist."""
     if len(ids) > settings.call_max_ids:
         raise TooLarge(
             f"`ids` has more than {settings.call_max_ids} items (HUB_CALL_MAX_IDS). Split them into several calls."
@@ -39,7 +39,7 @@ def valid_ids(ids: Sequence[str], settings: Settings) -> list[str]:
 
 
 def valid_id_cursor(after: str | None) -> str | None:
-    """Return the cursor of a list that is sorted by id."""
+    """Return a cursor of a list that is sorted by id."""
     if after is not None and not ID_CURSOR.fullmatch(after):
         raise BadUserInput(INVALID_CURSOR, "after")
     return after
@@ -60,7 +60,7 @@ def valid_key(key: str, field: str) -> str:
 
 
 def valid_keys(keys: Sequence[str] | None, max_keys: int, field: str) -> tuple[str, ...]:
-    """Return the distinct keys in their order."""
+    """Return the distinct keys in their original order."""
     if not keys:
         return ()
     if len(keys) > max_keys:
@@ -73,7 +73,7 @@ def valid_idempotency_key(key: str | None, field: str) -> str | None:
 
 
 def valid_label(label: str, field: str) -> str:
-    """Return a text that people read."""
+    """Return a display text."""
     if is_blank(label) or len(label) > LABEL_MAX_CHARS or not is_single_line(label):
         raise BadUserInput(
             f"A label must have 1 to {LABEL_MAX_CHARS} characters, at least one of them visible, and no control "
@@ -102,7 +102,7 @@ def valid_url(url: str | None, field: str) -> str | None:
 
 
 def valid_profile_text(text: str | None, field: str) -> str | UnsetType | None:
-    """Return a field of a profile. Strawberry's UNSET becomes that of msgspec."""
+    """Return a profile field. Convert Strawberry's UNSET to msgspec's UNSET."""
     if text is strawberry.UNSET:
         return UNSET
     if text is not None and (len(text) > PROFILE_MAX_CHARS or not is_single_line(text)):
@@ -111,7 +111,7 @@ def valid_profile_text(text: str | None, field: str) -> str | UnsetType | None:
 
 
 def public_url(url: str, outbound_http: OutboundHTTP, field: str) -> str:
-    """Return a URL that the hub may call. Its host name is not resolved here."""
+    """Return a URL that the hub may call. The host name is not resolved here."""
     try:
         outbound_http.check(url)
     except AddressNotAllowed as error:
@@ -120,7 +120,7 @@ def public_url(url: str, outbound_http: OutboundHTTP, field: str) -> str:
 
 
 def json_text(value: object, settings: Settings, field: str) -> str | None:
-    """Return a value as the JSON text that is stored. None stays None."""
+    """Return a value as JSON text for storage. Return None for None."""
     if value is None:
         return None
     text = request_json.dumps(value, field)

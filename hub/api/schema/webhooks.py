@@ -1,4 +1,4 @@
-"""Webhook endpoints of the tenant, and their calls. All fields require role admin."""
+"""Webhook endpoints of the tenant and their calls. All fields require the admin role."""
 
 import re
 from datetime import datetime
@@ -17,8 +17,11 @@ from hub.errors import BadUserInput
 from hub.webhooks.events import EVENTS
 
 DEFAULT_PAGE_SIZE = 50
-URL_DESCRIPTION = "A public http(s) URL, on port 80 or 443. `HUB_EGRESS_ALLOW` opens private networks."
-EVENTS_DESCRIPTION = f"Any of {', '.join(EVENTS)}. Null: all of them, including those that are added later."
+URL_DESCRIPTION = "A public http(s) URL with port 80 or 443. `HUB_EGRESS_ALLOW` allows private networks."
+EVENTS_DESCRIPTION = (
+    f"The event types to receive: any of {', '.join(EVENTS)}. Null selects all event types, including types that are "
+    "added later."
+)
 CALL_CURSOR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -26,16 +29,16 @@ def _due_at(root: Parent[model.WebhookCall]) -> datetime | None:
     return None if root.enqueue_count or root.claim else root.due_at
 
 
-@strawberry.type(description="A call of a webhook endpoint about one event.")
+@strawberry.type(description="A call to a webhook endpoint for one event.")
 class WebhookCall:
-    id: ID = strawberry.field(description="The header `webhook-id` of every attempt.")
+    id: ID = strawberry.field(description="The id of the call. Every attempt sends this id in the `webhook-id` header.")
     event: str = strawberry.field(description="The type of the event, such as notification.read.")
     status: model.DeliveryStatus
     attempts: list[model.Attempt] = strawberry.field(
         graphql_type=list[Attempt], description="The HTTP requests, oldest first."
     )
     due_at: datetime | None = strawberry.field(
-        resolver=_due_at, description="The time of the next attempt. Null if it does not wait for a time."
+        resolver=_due_at, description="The time of the next attempt. Null if no attempt is scheduled."
     )
     created_at: datetime
 
@@ -44,7 +47,8 @@ async def _calls(
     root: Parent[model.WebhookEndpoint],
     info: Info,
     statuses: Annotated[
-        list[model.DeliveryStatus] | None, strawberry.argument(description="Any of them matches. Null: all calls.")
+        list[model.DeliveryStatus] | None,
+        strawberry.argument(description="The statuses of calls to return. Null selects all calls."),
     ] = None,
     first: First = DEFAULT_PAGE_SIZE,
     after: After = None,
@@ -58,29 +62,35 @@ async def _calls(
 
 
 @strawberry.type(
-    description="A URL that the hub calls about events of the tenant. Calls are signed according to Standard Webhooks."
+    description="A URL that the hub calls for each event of the tenant. Calls are signed according to Standard "
+    "Webhooks."
 )
 class WebhookEndpoint:
     id: ID
     url: str
     events: list[str] = strawberry.field(
-        description="The types of events that it receives. Empty: all types, including those that are added later."
+        description="The event types that the endpoint receives. An empty list means all types, including types that "
+        "are added later."
     )
-    enabled: bool = strawberry.field(description="False: it is not called.")
+    enabled: bool = strawberry.field(description="True if the hub calls the endpoint.")
     disabled_reason: str | None = strawberry.field(
-        description="Set if the hub disabled it, because all calls failed for `HUB_WEBHOOK_FAILING_DAYS` (default 5)."
+        description="The reason that the hub disabled the endpoint: all calls failed for `HUB_WEBHOOK_FAILING_DAYS` "
+        "(default 5) days. Null if the hub did not disable the endpoint."
     )
     created_at: datetime
     calls: Connection[WebhookCall] = strawberry.field(
         resolver=_calls,
-        description="Its calls, newest first. They are kept for `HUB_WEBHOOK_CALL_DAYS` (default 30).",
+        description="The calls to the endpoint, newest first. Calls are kept for `HUB_WEBHOOK_CALL_DAYS` (default "
+        "30) days.",
     )
 
 
-@strawberry.type(description="A webhook endpoint with its secret.")
+@strawberry.type(description="A webhook endpoint and its secret.")
 class WebhookSecretPayload:
     endpoint: model.WebhookEndpoint = strawberry.field(graphql_type=WebhookEndpoint)
-    secret: str = strawberry.field(description="The secret that signs calls. It is shown only here.")
+    secret: str = strawberry.field(
+        description="The secret that the hub signs calls with. It is returned only by this operation."
+    )
 
     @classmethod
     def of(cls, endpoint: model.WebhookEndpoint) -> "WebhookSecretPayload":
@@ -97,8 +107,7 @@ class WebhookInput:
 class WebhookQuery:
     @strawberry.field(
         graphql_type=list[WebhookEndpoint],
-        description="Return the webhook endpoints of the tenant, in the order of their creation. Requires role "
-        "`admin`.",
+        description="Return the webhook endpoints of the tenant in the order of creation. Requires the `admin` role.",
     )
     async def webhooks(self, info: Info) -> list[model.WebhookEndpoint]:
         return await info.context.services.webhook_endpoints.list_all(info.context.require_admin())
@@ -106,7 +115,7 @@ class WebhookQuery:
 
 @strawberry.type
 class WebhookMutation:
-    @strawberry.mutation(description="Create a webhook endpoint. Requires role `admin`.")
+    @strawberry.mutation(description="Create a webhook endpoint. Requires the `admin` role.")
     async def create_webhook(self, info: Info, input: WebhookInput) -> WebhookSecretPayload:
         context = info.context
         tenant = context.require_admin()
@@ -116,8 +125,8 @@ class WebhookMutation:
 
     @strawberry.mutation(
         graphql_type=WebhookEndpoint,
-        description="Change a webhook endpoint. An argument that is left out keeps its value. Enabling it, or a new "
-        "URL, clears its failures. Requires role `admin`.",
+        description="Change a webhook endpoint. An omitted argument keeps its value. Enabling the endpoint or "
+        "changing its URL clears its failures. Requires the `admin` role.",
     )
     async def update_webhook(
         self,
@@ -126,7 +135,10 @@ class WebhookMutation:
         url: Annotated[str | None, strawberry.argument(description=URL_DESCRIPTION)] = None,
         events: Annotated[list[str] | None, strawberry.argument(description=EVENTS_DESCRIPTION)] = strawberry.UNSET,
         enabled: Annotated[
-            bool | None, strawberry.argument(description="False stops all calls. Null: unchanged.")
+            bool | None,
+            strawberry.argument(
+                description="True to enable the endpoint, false to stop all calls. Null does not change the value."
+            ),
         ] = None,
     ) -> model.WebhookEndpoint:
         context = info.context
@@ -139,27 +151,30 @@ class WebhookMutation:
         )
 
     @strawberry.mutation(
-        description="Create a new secret for a webhook endpoint. For one day calls are signed with the previous secret "
-        "too. Requires role `admin`."
+        description="Create a new secret for a webhook endpoint. For one day, calls are also signed with the "
+        "previous secret. Requires the `admin` role."
     )
     async def rotate_webhook_secret(self, info: Info, id: ID) -> WebhookSecretPayload:
         context = info.context
         return WebhookSecretPayload.of(await context.services.webhook_endpoints.rotate(context.require_admin(), id))
 
-    @strawberry.mutation(description="Delete a webhook endpoint. Return true if it existed. Requires role `admin`.")
+    @strawberry.mutation(
+        description="Delete a webhook endpoint. Return true if the endpoint existed. Requires the `admin` role."
+    )
     async def delete_webhook(self, info: Info, id: ID) -> bool:
         context = info.context
         return await context.services.webhook_endpoints.delete(context.require_admin(), id)
 
     @strawberry.mutation(
-        description="Send FAILED calls of enabled webhook endpoints again. Return their number. Requires role `admin`."
+        description="Send FAILED calls to enabled webhook endpoints again. Return the number of calls. Requires the "
+        "`admin` role."
     )
     async def replay_webhook_calls(
         self,
         info: Info,
         ids: Annotated[
             list[ID],
-            strawberry.argument(description="Ids of calls, at most `HUB_CALL_MAX_IDS` (default 1,000)."),
+            strawberry.argument(description="The ids of calls, at most `HUB_CALL_MAX_IDS` (default 1,000)."),
         ],
     ) -> int:
         context = info.context
