@@ -1,1 +1,1 @@
-"""The API: GraphQL over HTTP, WebSocket and server-sent events, and the endpoints without access tokens."""
+"""The API: GraphQL over HTTP, WebSocket, and server-sent events, and endpoints that need no access token."""

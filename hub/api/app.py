@@ -38,9 +38,9 @@ PUBLIC_PREFIXES = ("/unsubscribe/", "/r/", "/providers/")
 def make_app(
     services: Services, auth: Authenticator, idempotent_responses: IdempotentResponses, database: Database
 ) -> ASGIApp:
-    """Return the app of one process. Raise settings.ConfigurationError.
+    """Return the app of one process. Raise settings.ConfigurationError for invalid settings.
 
-    It has no lifespan: the code that created `services` closes them."""
+    The app has no lifespan: the code that created `services` must close them."""
     development = services.settings.mode == "development"
     schema = make_schema()._schema
     if services.settings.fast_execution:
@@ -61,19 +61,20 @@ def make_app(
         allow_origins=origins.allowed,
         allow_origin_regex=origins.pattern,
         allow_methods=METHODS,
-        allow_headers=["*"],  # safe, because the API uses tokens and no cookies
+        allow_headers=["*"],  # safe because the API uses tokens, not cookies
         expose_headers=["x-request-id"],
     )
     starlette = Starlette(routes=routes, middleware=[cors] if origins.allowed or origins.pattern else [])
     public = Starlette(routes=[*email_link_routes(services), *provider_routes(services)])
     for application in (starlette, public):
-        application.router.redirect_slashes = False  # such a redirect repeats the client's Host header
+        application.router.redirect_slashes = False  # a redirect would contain the client's Host header
     frontend = FrontendFiles(development)
     websocket = GraphQLOverWebSocket(engine, services, auth, origins, user_max_connections)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        """Dispatch by path. WebSockets bypass Starlette because its wrappers would stay in memory as long as they do.
-        GraphQL requests without an origin bypass it too: they come from back ends and are the most frequent."""
+        """Dispatch by path. WebSockets bypass Starlette, whose wrappers would stay in memory as long as the WebSocket
+        is open. GraphQL requests without an origin also bypass Starlette, because they come from back ends and are the
+        most frequent."""
         if scope["type"] == "websocket" and scope["path"] == GRAPHQL:
             await websocket.handle(WebSocket(scope, receive, send))
         elif scope["type"] == "http" and scope["path"].startswith(PUBLIC_PREFIXES):

@@ -1,7 +1,7 @@
 """Authentication by JSON Web Tokens: HS256 with the secrets of the hub, or signed by an issuer with a JWKS.
 
-It fails closed: any invalid token is UNAUTHENTICATED. Algorithms are pinned, so a token cannot choose how it is
-verified.
+Every invalid token is rejected as UNAUTHENTICATED. Algorithms are pinned, so a token cannot choose the algorithm that
+verifies it.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from hub.text import IDENTIFIER_RULE, is_identifier
 JWKS_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
 JWKS_MAX_AGE_S = 300.0
 JWKS_MIN_AGE_S = 5.0  # minimum time between two lookups of unknown keys
-CACHE_SIZE = 10_000  # verified tokens
+CACHE_SIZE = 10_000  # number of verified tokens
 TOKEN_MAX_CHARS = 8192
-KID_MAX_CHARS = 128  # length of a key id in the log
-NUMERIC_DATE_MAX = 2**53  # seconds; larger numbers are not accepted as a time
+KID_MAX_CHARS = 128  # maximum length of a key id in the log
+NUMERIC_DATE_MAX = 2**53  # seconds; larger numbers are not accepted as times
 DEFAULT_TENANT = "default"
 TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -89,7 +89,7 @@ class Authenticator:
         self._skipped: frozenset[str] = frozenset()
 
     async def authenticate(self, authorization: str | None) -> Principal:
-        """Return the caller of an `Authorization` header. Raise Unauthenticated."""
+        """Return the caller that an `Authorization` header identifies. Raise Unauthenticated for an invalid token."""
         scheme, _, token = (authorization or "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
@@ -144,12 +144,12 @@ class Authenticator:
         return self._jwks
 
     def _parse_keys(self, document: Any) -> KeySet:
-        """Return the valid keys. Skip others, with one warning each. Raise ValueError if no key is valid."""
+        """Return the valid keys. Log a warning for each invalid key. Raise ValueError if no key is valid."""
         keys, skipped = [], {}
         for index, jwk in enumerate(document["keys"]):
             try:
                 key = JWKRegistry.import_key(jwk)
-                _ = key.public_key if key.key_type != "oct" else None  # some errors occur only on use
+                _ = key.public_key if key.key_type != "oct" else None  # some errors occur only when the key is used
                 keys.append(key)
             except Exception as error:  # noqa: BLE001 - an invalid key must not affect the others
                 kid = jwk.get("kid") if isinstance(jwk, dict) else None
@@ -164,7 +164,7 @@ class Authenticator:
 
 
 class _ClaimsRegistry(jwt.JWTClaimsRegistry):
-    """Claims without leeway for `exp`. The leeway of `iat` and `nbf` is for issuers whose clock is ahead."""
+    """A claims registry without leeway for `exp`. `iat` and `nbf` have leeway for issuers whose clock is ahead."""
 
     def validate_exp(self, value: object) -> None:
         super().validate_exp(value)
@@ -174,7 +174,7 @@ class _ClaimsRegistry(jwt.JWTClaimsRegistry):
             raise InvalidClaimError("exp", "Claim 'exp' is out of range")
 
     def validate_sub(self, value: object) -> None:
-        """Do nothing: `_to_principal` checks it, with an error that explains the rule."""
+        """Do nothing: `_to_principal` checks the claim and raises an error that explains the rule."""
 
 
 def _to_principal(claims: dict[str, Any]) -> Principal:

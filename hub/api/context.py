@@ -1,4 +1,4 @@
-"""The context of resolvers: the caller, and the services that they call."""
+"""The context of resolvers: the caller and the services."""
 
 import asyncio
 import time
@@ -38,18 +38,18 @@ from hub.workflows.user_data import UserData
 
 
 class PersistedQueries(Protocol):
-    """Operations that clients name by the hash of their text."""
+    """Operations that clients identify by the hash of the query text."""
 
     async def resolve(self, hash: str, query: str) -> str:
-        """Return `query`, or the text of a hash if it is empty. Raise PersistedQueryNotFound or BadUserInput."""
+        """Return `query`, or the text of the hash if it is empty. Raise PersistedQueryNotFound or BadUserInput."""
 
     async def store(self, hash: str, text: str) -> None:
-        """Store a valid text."""
+        """Store a valid query text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """All services that the API calls, built once."""
+    """All services that the API calls. Created once per process."""
 
     settings: Settings
     clock: Clock
@@ -73,7 +73,7 @@ class Services:
     persisted_queries: PersistedQueries
     health: HealthReader
     shutting_down: asyncio.Event
-    """Set when the process stops. Streams then end without `complete`."""
+    """An event that is set when the process stops. Streams then end without `complete`."""
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Context:
     """The context of one operation.
 
     - `idempotency_key`: the `Idempotency-Key` header, or None.
-    - `touched_mailboxes`: the mailboxes that it changed. Erasing one of them removes the stored response.
+    - `touched_mailboxes`: the mailboxes that the operation changed. Erasing one of them removes the stored response.
     - `language`: the caller's language, once `load_language` has read it.
     """
 
@@ -98,7 +98,7 @@ class Context:
     _read_deadline: float | None = None
 
     def reading(self) -> AbstractContextManager[None]:
-        """Limit all reads of this operation to HUB_COMMIT_DEADLINE_S in total, counted from the first use."""
+        """Limit the total time of all reads of this operation to HUB_COMMIT_DEADLINE_S, starting at the first use."""
         now = time.monotonic()
         if self._read_deadline is None:
             self._read_deadline = now + self.services.settings.commit_deadline_s
@@ -116,7 +116,7 @@ class Context:
         return [deliveries.get(id, []) for id in notifications]
 
     async def send_counts(self, send: str) -> Counter[tuple[Channel, DeliveryStatus, str | None]]:
-        """Return the delivery counts of a send by channel, status and reason. Concurrent calls share two queries."""
+        """Return the delivery counts of a send by channel, status, and reason. Concurrent calls share two queries."""
         if self._send_counts is None:
             self._send_counts = DataLoader(self._load_send_counts, cache=False)
         return await self._send_counts.load(send)
@@ -128,19 +128,19 @@ class Context:
         return [Counter(virtual[send]) + Counter(stored[send]) for send in sends]
 
     async def tenant(self, id: str) -> Tenant:
-        """Return a tenant. It is read once per operation."""
+        """Return a tenant. Each tenant is read once per operation."""
         if self._tenants is None:
             self._tenants = DataLoader(self._load_tenants)
         return await self._tenants.load(id)
 
     async def _load_tenants(self, ids: list[str]) -> list[Tenant]:
         with self.reading():
-            return [await self.services.tenants.get(id) for id in ids]  # one id: the caller's tenant
+            return [await self.services.tenants.get(id) for id in ids]  # the only id is the caller's tenant
 
     async def load_language(self) -> None:
-        """Read the caller's language, for texts that the hub writes. It is English for tokens without a user.
+        """Read the caller's language, for texts that the hub writes. The language is English for tokens without a user.
 
-        It is also English if MongoDB does not respond. The operation itself then reports the outage.
+        The language is also English if MongoDB does not respond. The operation itself then reports the outage.
         """
         if self.language is not None:
             return
@@ -169,13 +169,13 @@ class Context:
         return self.caller.mailbox
 
     def require_service(self) -> str:
-        """Return the caller's tenant. Raise Forbidden for role user."""
+        """Return the caller's tenant. Raise Forbidden for the user role."""
         if self.caller.role is Role.USER:
             raise Forbidden("This operation requires a token with role service or admin.")
         return self.caller.tenant
 
     def require_admin(self) -> str:
-        """Return the caller's tenant. Raise Forbidden for any role but admin."""
+        """Return the caller's tenant. Raise Forbidden for all roles except admin."""
         if self.caller.role is not Role.ADMIN:
             raise Forbidden("This operation requires a token with role admin.")
         return self.caller.tenant

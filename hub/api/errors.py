@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 def format_errors(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
-    """Convert the errors of one operation. All internal errors share one log line, with their tracebacks."""
+    """Convert the errors of one operation. Log all internal errors in one line with their tracebacks."""
     internal: list[Exception] = []
     formatted = [_format(error, request_id, internal) for error in errors]
     if internal:
@@ -28,12 +28,12 @@ def format_errors(errors: Sequence[GraphQLError], request_id: str) -> list[dict[
 
 
 def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    """Convert a GraphQL error. Internal errors are logged with the request id and sent without details."""
+    """Convert a GraphQL error. An internal error is logged with the request id and returned without details."""
     return format_errors([error], request_id)[0]
 
 
 def to_graphql_error(error: Exception, request_id: str) -> dict[str, Any]:
-    """Convert any exception to an error without a path."""
+    """Convert any exception to a GraphQL error without a path."""
     expected = _expected(error, request_id)
     if expected is None or expected.code == INTERNAL:
         _log_internal(error, request_id)
@@ -44,7 +44,7 @@ def _format(error: GraphQLError, request_id: str, internal: list[Exception]) -> 
     """Convert one error. Append its cause to `internal` if it is an internal error."""
     cause = error.original_error
     formatted: dict[str, Any] = {"message": error.message}
-    if len(error.message) > MESSAGE_MAX_CHARS:  # it quotes the query or its variables
+    if len(error.message) > MESSAGE_MAX_CHARS:  # the message quotes the query or its variables
         formatted["message"] = error.message[:MESSAGE_MAX_CHARS] + "..."
     if error.locations:
         formatted["locations"] = [location.formatted for location in error.locations]
@@ -68,7 +68,7 @@ def _expected(error: Exception, request_id: str) -> HubError | None:
 
 
 def _payload(expected: HubError | None, request_id: str) -> dict[str, Any]:
-    """Return message and extensions. None is an unexpected error."""
+    """Return the message and extensions of an error. None means an unexpected error."""
     if expected is not None:
         request = {"requestId": request_id} if expected.code == INTERNAL else {}
         return {"message": expected.message, "extensions": {"code": expected.code, **request, **expected.extensions}}

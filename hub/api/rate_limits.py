@@ -1,4 +1,4 @@
-"""Rate limits of operations: per caller, per tenant and overall."""
+"""Rate limits for operations: per caller, per tenant, and overall."""
 
 import math
 
@@ -7,7 +7,7 @@ from hub.model import Principal, Role
 from hub.platform.rate_limiter import Limit, RateLimiter, RateLimitResult
 from hub.settings import Settings
 
-CHARGED_COST_MIN = 100.0  # cheaper operations are limited only by number
+CHARGED_COST_MIN = 100.0  # operations that cost less are limited only by number
 
 
 class RateLimits:
@@ -23,14 +23,14 @@ class RateLimits:
         self._link = Limit("link", settings.rate_limit_per_link, window_s)
 
     def check(self, caller: Principal) -> RateLimitResult | None:
-        """Count one operation. Return None if nothing is limited. See `to_error` for a rejection."""
+        """Count one operation. Return None if no limit is configured. `to_error` converts a rejection to an error."""
         per_caller = self._user if caller.role is Role.USER else self._service
         return self._limiter.check((per_caller, caller.mailbox), (self._tenant, caller.tenant), (self._overall, ""))
 
     def charge(self, caller: Principal, cost: float) -> RateLimited | None:
         """Charge the cost of an operation to its caller. Return an error if the budget is exceeded.
 
-        Cheap operations are limited only by number.
+        Operations that cost less than `CHARGED_COST_MIN` are limited only by number.
         """
         if cost < CHARGED_COST_MIN:
             return None
@@ -45,12 +45,12 @@ class RateLimits:
         )
 
     def check_link(self, delivery: str) -> RateLimitResult | None:
-        """Count one use of the links of a delivery, which need no access token."""
+        """Count one request to the links of a delivery, which need no access token."""
         return self._limiter.check((self._link, delivery))
 
 
 def to_error(result: RateLimitResult | None) -> RateLimited | None:
-    """Return the error of a rejection, or None."""
+    """Return the error for a rejection, or None if the operation is allowed."""
     if result is None or result.retry_after_s is None:
         return None
     limit = result.limit
@@ -63,7 +63,8 @@ def to_error(result: RateLimitResult | None) -> RateLimited | None:
 
 
 def rate_limit_headers(result: RateLimitResult | None) -> dict[str, str]:
-    """Return RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers), and Retry-After for a rejection."""
+    """Return the headers RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers), and Retry-After for a
+    rejection."""
     if result is None:
         return {}
     limit = result.limit

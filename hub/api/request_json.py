@@ -1,7 +1,8 @@
-"""JSON of requests. Numbers keep the digits that were written, or are rejected.
+"""Parses and writes the JSON of requests. A number keeps its original digits or is rejected.
 
-Integers have any size. A decimal that a 64-bit float represents exactly as written is a float. Any other is an
-`InexactNumber`. Only the scalar `JSON` accepts it, as text, if its digits identify a single float.
+Integers can have any size. A decimal that a 64-bit float represents exactly as written is a float. All other decimals
+are an `InexactNumber`. Only the scalar `JSON` accepts an `InexactNumber`, as text, if the digits identify a single
+float.
 """
 
 from datetime import datetime
@@ -37,13 +38,13 @@ class InexactNumber:
 
 
 def decimal(text: str) -> float | InexactNumber:
-    """Return the float with exactly the digits of `text`, or else an InexactNumber."""
+    """Return the float with exactly the digits of `text`, or an InexactNumber if there is none."""
     number = float(text)
     return number if _normal(repr(number)) == _normal(text) else InexactNumber(text)
 
 
 def integer(text: str) -> int | InexactNumber:
-    """Return the integer, or an InexactNumber if Python does not parse so many digits."""
+    """Return the integer, or an InexactNumber if the text has too many digits for Python."""
     try:
         return int(text)
     except ValueError:
@@ -51,14 +52,14 @@ def integer(text: str) -> int | InexactNumber:
 
 
 def _normal(text: str) -> tuple[str, int]:
-    """Return the digits without zeros at the ends, and the exponent of the last digit."""
+    """Return the digits without leading and trailing zeros, and the exponent of the last digit."""
     mantissa, _, exponent = text.lower().lstrip("-").partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = (whole + fraction).lstrip("0")
     significant = digits.rstrip("0")
     if not significant:
         return "", 0
-    if len(exponent) > FLOAT_DIGITS:  # far out of range, and possibly too long to parse
+    if len(exponent) > FLOAT_DIGITS:  # far out of range and possibly too long to parse
         return "out of range", 0
     return significant, int(exponent or 0) - len(fraction) + len(digits) - len(significant)
 
@@ -85,7 +86,7 @@ def loads(text: str | bytes, field: str) -> Any:
 
 
 def dumps(value: object, field: str) -> bytes:
-    """Return a value of the scalar JSON as text. Raise BadUserInput for values that JSON cannot represent exactly."""
+    """Return a value of the scalar `JSON` as text. Raise BadUserInput for values that JSON cannot represent exactly."""
     options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
     try:
         return orjson.dumps(value, _encode, options)

@@ -1,4 +1,4 @@
-"""Helpers for endpoints that need no access token: pages, error responses, security headers, body limit."""
+"""Helpers for endpoints that need no access token: pages, error responses, security headers, and the body limit."""
 
 import math
 from base64 import b64encode
@@ -46,7 +46,7 @@ class HtmlPage(Struct, frozen=True):
     language: Language
     tenant: str = ""
     button: tuple[str, str] | None = None
-    """Its label, and the query of the POST to the same URL."""
+    """The label of the button, and the query of the POST request to the same URL."""
     secondary: bool = False
     """The button has less emphasis."""
     comment: str = ""
@@ -54,13 +54,13 @@ class HtmlPage(Struct, frozen=True):
 
 
 def render_page(page: HtmlPage, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the page as a response. It has no script and loads nothing."""
+    """Return the page as a response. The page has no scripts and loads no other files."""
     html = TEMPLATES.get_template("page.html").render(page=page)
     return HTMLResponse(html, status, {**PRIVATE_HEADERS, "content-security-policy": PAGE_CSP, **(headers or {})})
 
 
 def html_errors(handler: Handler) -> Handler:
-    """Return errors as pages, in the language of `Accept-Language`."""
+    """Return errors as pages in the language of the `Accept-Language` header."""
 
     async def handle(request: Request) -> Response:
         try:
@@ -76,7 +76,7 @@ def html_errors(handler: Handler) -> Handler:
 
 
 def _advice(error: Exception, message: str, language: Language) -> str:
-    """Return what a user can do. Messages for developers appear only in the comment of the page."""
+    """Return instructions for the user. Messages for developers appear only in an HTML comment."""
     if isinstance(error, RateLimited):
         one = "This link was opened too often. Try again in {number} second."
         many = "This link was opened too often. Try again in {number} seconds."
@@ -85,7 +85,7 @@ def _advice(error: Exception, message: str, language: Language) -> str:
 
 
 def json_errors(handler: Handler) -> Handler:
-    """Return errors as JSON. Any origin may call, because the token in the URL is the only credential."""
+    """Return errors as JSON. All origins are allowed because the token in the URL is the only credential."""
 
     async def handle(request: Request) -> Response:
         try:
@@ -102,7 +102,7 @@ def json_errors(handler: Handler) -> Handler:
 
 
 async def read_body(request: Request, settings: Settings) -> bytes:
-    """Return the body. Raise TooLarge above HUB_REQUEST_MAX_BYTES."""
+    """Return the body of the request. Raise TooLarge if it exceeds HUB_REQUEST_MAX_BYTES."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -112,7 +112,7 @@ async def read_body(request: Request, settings: Settings) -> bytes:
 
 
 def _error_response(error: Exception) -> tuple[int, str, dict[str, str]]:
-    """Return the HTTP status, message and headers of an error. Log internal errors."""
+    """Return the HTTP status, message, and headers for an error. Log internal errors."""
     formatted = to_graphql_error(error, new_id())
     code, message = formatted["extensions"]["code"], formatted["message"]
     if isinstance(error, RateLimited):

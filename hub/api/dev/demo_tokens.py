@@ -1,10 +1,10 @@
 """`POST /dev/tokens`, in development only: access tokens for the demo page, valid for minutes.
 
-Only the hub's own page on this machine gets them:
+Only the hub's own page on this machine can get tokens:
 
-- The connection comes from this machine, not through a proxy or tunnel.
-- `Host` is a name of this machine, not another name that resolves to it (DNS rebinding).
-- `Origin` is the hub's. A page on another port has another origin, and a webhook has none.
+- The connection comes directly from this machine, not through a proxy or tunnel.
+- `Host` is a name of this machine, not another name that resolves to the same address (DNS rebinding).
+- `Origin` is the hub's origin. A page on another port has a different origin, and a webhook call has no origin.
 """
 
 import re
@@ -32,7 +32,7 @@ REJECTION = {
 
 
 def dev_token_routes(settings: Settings) -> list[BaseRoute]:
-    """Return the route, or no route if an issuer signs the tokens and the hub cannot."""
+    """Return the route. Return no route if only an external issuer can sign tokens."""
     if not settings.jwt_secret:
         return []
 
@@ -61,5 +61,5 @@ def _from_own_page(request: Request) -> bool:
 def _is_loopback(client: str) -> bool:
     try:
         return ip_address(client).is_loopback
-    except ValueError:  # a name, for example from a UNIX socket or a test client
+    except ValueError:  # not an IP address, for example for a UNIX socket or a test client
         return False

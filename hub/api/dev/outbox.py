@@ -1,7 +1,7 @@
 """`/dev/outbox`, in development only: the messages that the hub sent, or would have sent with a provider.
 
-The page loads nothing from other origins and runs only its own script. Messages are inserted as text. An email is a
-separate document in a frame without scripts, forms and access to the page.
+The page loads nothing from other origins and runs only its own script. Messages are inserted as text. An email is shown
+in a sandboxed frame that cannot run scripts, submit forms, or access the page.
 """
 
 import re
@@ -27,7 +27,7 @@ HEAD_TAG = re.compile(r"<head>", re.IGNORECASE)
 
 
 def dev_outbox_routes(database: Database) -> list[BaseRoute]:
-    """Return the routes. `/dev/hook` accepts every webhook."""
+    """Return the routes. `/dev/hook` accepts all webhook calls."""
     captured = CapturedMessages(database)
 
     async def page(_: Request) -> Response:
@@ -36,7 +36,7 @@ def dev_outbox_routes(database: Database) -> list[BaseRoute]:
         return HTMLResponse(html, headers=HEADERS | {"content-security-policy": PAGE_CSP.format(nonce) + CLOSED})
 
     async def list_messages(request: Request) -> Response:
-        """Return the newest messages first, or with `?after=` only those after that id."""
+        """Return the messages, newest first. `?after=` returns only messages after that id."""
         messages = await captured.newest(PAGE_SIZE, request.query_params.get("after", ""))
         body = orjson.dumps({"messages": [_to_json(message) for message in messages]}, option=orjson.OPT_INDENT_2)
         return Response(body, media_type="application/json", headers=HEADERS)
@@ -60,5 +60,5 @@ def dev_outbox_routes(database: Database) -> list[BaseRoute]:
 
 
 def _to_json(message: CapturedMessage) -> dict[str, object]:
-    """Return every field, including those that are null."""
+    """Return all fields of a message, including fields that are null."""
     return {name: getattr(message, name) for name in message.__struct_fields__} | {"at": rfc3339(message.at)}

@@ -14,12 +14,12 @@ from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path
 from graphql.pyutils.gather_with_cancel import gather_with_cancel
 
-SHORT_LIST_MAX = 10  # items; such a list is completed without yielding
+SHORT_LIST_MAX = 10  # items; a list of at most this length is completed without yielding
 TIME_SLICE_S = 0.005
 
 
 class CooperativeExecutor(Executor[Any]):
-    """Like graphql-core's executor, with the same results and errors."""
+    """An executor with the same results and errors as graphql-core's executor."""
 
     def complete_iterable_value(
         self,

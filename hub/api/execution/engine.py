@@ -1,4 +1,4 @@
-"""Runs operations. HTTP, server-sent events and WebSocket all use it."""
+"""Executes operations for all transports: HTTP, server-sent events, and WebSocket."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -38,7 +38,7 @@ from hub.settings import Settings
 TRANSLATED_FIELD = "because"
 """A query that contains this word may select the field whose value depends on the reader's language."""
 GraphQLResponse = dict[str, Any]
-"""A GraphQL response: `data`, `errors`. Without `data` nothing was executed."""
+"""A GraphQL response with `data` and `errors`. A response without `data` means that nothing was executed."""
 
 
 class Engine:
@@ -157,7 +157,7 @@ async def _execute_events(
 
 
 class SubscriptionResults:
-    """The projected responses of a subscription, as an async iterator. An error is the last response."""
+    """The projected responses of a subscription, as an async iterator. An error is returned as the last response."""
 
     __slots__ = ("_failed", "_language", "_projection", "_request_id", "_stream")
 
@@ -189,11 +189,11 @@ class SubscriptionResults:
 
     @property
     def inbox_stream(self) -> InboxStream | None:
-        """The stream, if `poll` can be used."""
+        """The stream if it supports `poll`, else None."""
         return self._stream if isinstance(self._stream, InboxStream) else None
 
     def poll(self) -> GraphQLResponse | None:
-        """Return the next response if it is ready, without waiting."""
+        """Return the next response, or None if no response is ready."""
         event = self._stream.poll()
         if event is None:
             return None
@@ -211,7 +211,7 @@ def _to_response(result: ExecutionResult, request_id: str) -> GraphQLResponse:
 
 
 def _failed_before_execution(result: ExecutionResult) -> bool:
-    """Return True for errors of variables. They have no path."""
+    """Return True for an error in a variable. Such an error has no path."""
     return any(error.path is None for error in result.errors or ())
 
 

@@ -1,14 +1,14 @@
 """The `Idempotency-Key` header, for any mutation of a service.
 
-- A key belongs to tenant, role and subject.
-- Sends store the key in their own transaction (see `publish`), so for them it is exact.
-- For other mutations the key is claimed before they run, and their response is stored afterwards. A repeated request
-  gets the stored response, also if a part of it failed.
-- A key can be used again if nothing took effect.
-- A claim whose process died can be taken over after `CLAIM_S`.
-- A response that may not be stored (see `storable_responses`) is returned once. A repeated request is not executed and
-  gets CONFLICT.
-- A stored response names the mailboxes that it is about. Erasing a user removes it.
+- A key belongs to a tenant, role, and subject.
+- A send stores the key in its own transaction (see `publish`), so a send is never repeated.
+- For other mutations, the key is claimed before execution, and the response is stored afterward. A repeated request
+  receives the stored response, even if a part of the mutation failed.
+- A key can be used again if the request had no effect.
+- A claim of a process that died can be taken over after `CLAIM_S`.
+- A response that must not be stored (see `storable_responses`) is returned once. A repeated request is not executed
+  and fails with CONFLICT.
+- A stored response contains the ids of the mailboxes that it concerns. Erasing a user removes the response.
 """
 
 from datetime import timedelta
@@ -34,7 +34,7 @@ from hub.platform.connections import Database
 CLAIM_S = 60
 TRANSACTIONAL = frozenset({"send", "sendMany"})
 READ_ONLY = frozenset({"exportUser"})
-"""Mutations that change nothing, so they may run again."""
+"""Mutations that may be executed again because they change nothing."""
 
 
 class IdempotentResponses:
@@ -67,7 +67,7 @@ class IdempotentResponses:
             return await self._stored_response(id, request_hash)
         response = await engine.run(operation, context)
         if not took_effect(response, list(fields)):
-            await self._responses.delete_one({"_id": id})  # the caller may try again
+            await self._responses.delete_one({"_id": id})  # the caller may use the key again
         elif response["data"] is None or is_storable(engine.schema, operation.document, operation.node):
             await self._store(id, encode(response), context.touched_mailboxes)
         else:
@@ -75,7 +75,7 @@ class IdempotentResponses:
         return response
 
     async def _store(self, id: str, response: bytes, mailboxes: set[str]) -> None:
-        """Store a response that is about these mailboxes, unless one of them was erased in the meantime."""
+        """Store a response that concerns these mailboxes, unless one of the mailboxes was erased in the meantime."""
         about = {"mailboxes": sorted(mailboxes)} if mailboxes else {}
         await self._responses.update_one({"_id": id}, {"$set": {"response": response, **about}})
         if mailboxes and await self._users.count_documents({"_id": {"$in": sorted(mailboxes)}}) < len(mailboxes):
@@ -98,6 +98,6 @@ class IdempotentResponses:
 
 
 def _key_id(caller: Principal, key: str) -> str:
-    """Return the stored id of a caller's key. It is hashed, because a key or a subject may name a person."""
+    """Return the stored id of a caller's key. The id is hashed because a key or a subject may name a person."""
     parts = orjson.dumps([caller.role, caller.user, key])
     return f"{caller.tenant}/#{sha256(parts).hexdigest()}"

@@ -1,4 +1,4 @@
-"""The request of a client, and the operation that it selects."""
+"""A client's request and the operation that it selects."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ class Request(Struct, frozen=True):
 
     @property
     def cache_key(self) -> tuple[str, str | None]:
-        """The key under which everything that is compiled from the request is cached."""
+        """The cache key of everything that is compiled from the request."""
         return self.query, self.operation_name
 
 
 class Operation(Struct, frozen=True):
-    """A parsed and validated request. `cost` is what it costs with its variables (see `query_cost`)."""
+    """A parsed and validated request. `cost` is the cost of the operation with its variables (see `query_cost`)."""
 
     request: Request
     document: DocumentNode
@@ -44,14 +44,16 @@ class Operation(Struct, frozen=True):
 
     @property
     def root_field(self) -> str | None:
-        """The name of the only root field. None if there are several, or if it is in a fragment."""
+        """The name of the only root field. None if the operation has several root fields, or if the field is in a
+        fragment."""
         selections = self.node.selection_set.selections
         root = selections[0] if len(selections) == 1 else None
         return root.name.value if isinstance(root, FieldNode) else None
 
 
 def parse_request(body: Any) -> Request:
-    """Return the request in a JSON value. Every transport uses the same format. Raise BadUserInput."""
+    """Return the request from a JSON value. All transports use the same format. Raise BadUserInput for an invalid
+    request."""
     if not isinstance(body, dict):
         raise BadUserInput("A request must be a JSON object with `query`.", "body")
     query, name, variables = body.get("query"), body.get("operationName"), body.get("variables")
@@ -70,7 +72,7 @@ def parse_request(body: Any) -> Request:
 
 
 def _persisted_hash(persisted: Any) -> str:
-    """Return the hash of `extensions.persistedQuery`, which has the format of Apollo clients."""
+    """Return the hash from `extensions.persistedQuery`, in the format of Apollo clients."""
     if not isinstance(persisted, dict) or persisted.get("version") != 1:
         raise BadUserInput("`persistedQuery` must be an object with `version: 1`.", "extensions.persistedQuery")
     hash = persisted.get("sha256Hash")
@@ -80,7 +82,7 @@ def _persisted_hash(persisted: Any) -> str:
 
 
 def root_fields(operation: Operation) -> set[str]:
-    """Return the names of the root fields, or an empty set if some of them are in fragments."""
+    """Return the names of the root fields, or an empty set if any root field is in a fragment."""
     selections = operation.node.selection_set.selections
     names = {node.name.value for node in selections if isinstance(node, FieldNode)}
     return names if len(selections) == sum(isinstance(node, FieldNode) for node in selections) else set()

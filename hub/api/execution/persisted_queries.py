@@ -1,10 +1,10 @@
-"""Operations that clients name by the hash of their text, instead of sending the text.
+"""Operations that clients identify by the hash of the query text instead of sending the text.
 
-Without a manifest these are automatic persisted queries, in the format of Apollo clients. An unknown hash gets
-PersistedQueryNotFound, and the client sends the hash again together with the text. Processes share texts through Redis
-and cache them. Without Redis clients have to send texts more often.
+Without a manifest, the hub supports automatic persisted queries in the format of Apollo clients. An unknown hash raises
+PersistedQueryNotFound, and the client sends the hash again with the text. Processes cache the texts and share them
+through Redis. Without Redis, clients must send texts more often.
 
-With `HUB_OPERATION_ALLOWLIST` only the operations of that manifest run.
+With `HUB_OPERATION_ALLOWLIST`, only the operations in that manifest are executed.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from hub.settings import ConfigurationError, Settings
 SETTING = "HUB_OPERATION_ALLOWLIST"
 APOLLO_FORMAT = "apollo-persisted-query-manifest"
 HASH = re.compile(r"[0-9a-f]{64}")
-TEXT_MAX_CHARS = 8 << 10  # a longer text is not stored: the client sends it each time
-REDIS_TIMEOUT_S = 0.1  # asking the client for its text is faster than waiting longer
-REDIS_PAUSE_S = 1.0  # pause after Redis did not respond
-REDIS_CONCURRENCY = 4  # calls at once: others share the connection pool
+TEXT_MAX_CHARS = 8 << 10  # characters; a longer text is not stored, so the client sends it each time
+REDIS_TIMEOUT_S = 0.1  # waiting longer would be slower than requesting the text from the client
+REDIS_PAUSE_S = 1.0  # time without Redis calls after Redis did not respond
+REDIS_CONCURRENCY = 4  # concurrent calls, because other code shares the connection pool
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ def sha256_hex(text: str) -> str:
 
 
 class AutomaticPersistedQueries:
-    """Texts that clients have sent with their hash. The most recently used ones are kept, here and in Redis."""
+    """Texts that clients have sent with their hash. The most recently used texts are kept here and in Redis."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
@@ -56,9 +56,9 @@ class AutomaticPersistedQueries:
         self._redis_retry_at = 0.0
 
     async def resolve(self, hash: str, query: str) -> str:
-        """Return `query`, or the stored text if it is empty.
+        """Return `query`, or the stored text if `query` is empty.
 
-        Raise PersistedQueryNotFound for an unknown hash, BadUserInput if `query` has another hash.
+        Raise PersistedQueryNotFound for an unknown hash, and BadUserInput if `query` has a different hash.
         """
         if query:
             if self._texts.get(hash) != query and sha256_hex(query) != hash:
@@ -73,7 +73,7 @@ class AutomaticPersistedQueries:
         return text
 
     async def store(self, hash: str, text: str) -> None:
-        """Store a valid text, so clients need not send it again."""
+        """Store a valid query text, so clients do not need to send it again."""
         if hash not in self._texts and len(text) <= TEXT_MAX_CHARS:
             self._texts[hash] = text
             await self._try_redis(hash, lambda: self._share(hash, text))
@@ -96,7 +96,7 @@ class AutomaticPersistedQueries:
             return None
 
     async def _fetch(self, hash: str) -> str | None:
-        if cached := self._texts.get(hash):  # another request fetched it while this one waited
+        if cached := self._texts.get(hash):  # another request fetched the text while this request waited
             return cached
         stored: Any = await self._redis.getex(self._prefix + hash, ex=self._ttl_s)
         if stored is None or sha256(stored).hexdigest() != hash:
@@ -119,7 +119,7 @@ class AutomaticPersistedQueries:
 
 
 class OperationAllowlist:
-    """The operations of a manifest, by id, by the SHA-256 of their text, or by their exact text."""
+    """The operations of a manifest by id, by the SHA-256 of the text, and by the exact text."""
 
     def __init__(self, operations: dict[str, str]) -> None:
         self.texts = frozenset(operations.values())
@@ -139,7 +139,7 @@ class OperationAllowlist:
         return text
 
     async def store(self, hash: str, text: str) -> None:
-        """Do nothing: the list does not change."""
+        """Do nothing, because the list does not change."""
 
 
 def read_manifest(path: Path, validate: Callable[[str], str | None]) -> OperationAllowlist:
@@ -169,7 +169,7 @@ def read_manifest(path: Path, validate: Callable[[str], str | None]) -> Operatio
 
 
 def _entries(manifest: Any, path: Path) -> list[tuple[Any, Any, Any]]:
-    """Return name, id and text of each operation."""
+    """Return the name, id, and text of each operation."""
     if isinstance(manifest, dict) and "format" not in manifest:
         return [(None, id, text) for id, text in manifest.items()]
     entries = manifest.get("operations") if isinstance(manifest, dict) else None

@@ -9,7 +9,7 @@ from hub.api.execution.query_limits import find_limit_error
 from hub.platform import metrics
 from hub.settings import Settings
 
-CACHE_SIZE = 250  # texts; a parsed one takes up to some hundred kilobytes
+CACHE_SIZE = 250  # texts; a parsed text uses up to several hundred kilobytes of memory
 CACHED_TEXT_MAX = 8 << 10  # characters; a longer text is parsed each time
 
 
@@ -22,7 +22,7 @@ class QueryCache:
         self._pinned: dict[str, DocumentNode] = {}
 
     def get(self, text: str) -> DocumentNode | Sequence[GraphQLError]:
-        """Return the document, or its errors."""
+        """Return the parsed document, or the errors of the text."""
         if pinned := self._pinned.get(text):
             return pinned
         if cached := self._cache.get(text):
@@ -33,7 +33,7 @@ class QueryCache:
         return document
 
     def pin(self, text: str) -> str | None:
-        """Parse a text and keep it forever. Return an error message if it is invalid."""
+        """Parse a text and cache it permanently. Return an error message if the text is invalid."""
         document = self._parse(text)
         if not isinstance(document, DocumentNode):
             return document[0].message

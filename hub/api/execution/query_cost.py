@@ -1,13 +1,13 @@
 """The cost of an operation, computed before it is executed.
 
-- An object costs 1, a plain field 0.1.
-- Inside a list everything counts once per possible item: the page size, the length of the list that the caller passes,
-  or the maximum length that the hub stores.
-- Long texts cost more, according to their maximum size.
+- An object costs 1. A plain field costs 0.1.
+- The cost of a selection inside a list is multiplied by the maximum number of items: the page size, the length of the
+  list that the caller passes, or the maximum length that the hub stores.
+- Long texts cost more, in proportion to their maximum size.
 - `@include` and `@skip` are ignored.
-- Each page of a list below other items (`users { inbox }`) is a database query, so pages are counted too.
+- Pages are also counted, because each page of a list in other items (`users { inbox }`) is a database query.
 
-The text of an operation is compiled once. A cost that depends on no variable is then a number.
+The text of an operation is compiled once. The result is a number if the cost does not depend on variables.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,10 +43,10 @@ from hub.settings import Settings
 
 OBJECT_COST = 1.0
 FIELD_COST = 0.1
-BYTES_PER_UNIT = 2048  # bytes of a long field that cost 1
-EXPORT_COST = 1000.0  # all data of a user, read from each collection
+BYTES_PER_UNIT = 2048  # number of bytes of a long field that cost 1
+EXPORT_COST = 1000.0  # an export reads all data of a user from each collection
 DEFAULT_LIST_LENGTH = 10  # assumed for a list of unknown length
-TYPICAL_ATTEMPTS = 2  # attempts are read with their delivery; nearly all deliveries have one
+TYPICAL_ATTEMPTS = 2  # attempts are stored in the delivery, and nearly all deliveries have only one
 PAGE_FIELDS = {
     ("Query", "inbox"),
     ("User", "inbox"),
@@ -55,7 +55,7 @@ PAGE_FIELDS = {
     ("WebhookEndpoint", "calls"),
 }
 PAGE_LISTS = {"nodes", "edges"}
-LIST_ARGUMENTS = ("ids", "users", "inputs")  # a field returns as many items as one of these arguments has
+LIST_ARGUMENTS = ("ids", "users", "inputs")  # a field returns as many items as one of these arguments contains
 
 Variables = Mapping[str, Any]
 Number = float | Callable[[Variables], float]
@@ -127,7 +127,7 @@ class QueryCosts:
 
 
 class _Compiler:
-    """Walks one operation. Fragments count wherever they are used; `query_limits` bounds the number of fields."""
+    """Walks one operation. A fragment counts each time it is used; `query_limits` limits the number of fields."""
 
     def __init__(
         self, costs: QueryCosts, operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
@@ -141,7 +141,7 @@ class _Compiler:
         }
 
     def selection(self, type_: Any, selections: SelectionSetNode, page: Number | None) -> Cost:
-        """Return the cost of the selection of one object of `type_`. `page`: length of its `nodes` and `edges`."""
+        """Return the cost of the selection of one object of `type_`. `page` is the length of `nodes` and `edges`."""
         total: Number = 0.0
         pages: Number = 0.0
         for node in selections.selections:
@@ -206,7 +206,8 @@ def _is_list(type_: GraphQLOutputType) -> bool:
 
 
 def _literal(node: Any) -> Any:
-    """Return an integer or list literal as a value. Only its size matters. Return None for any other literal."""
+    """Return the value of an integer literal, or a list of the same length as a list literal. Return None for other
+    literals."""
     if isinstance(node, IntValueNode):
         return int(node.value)
     if isinstance(node, ListValueNode):

@@ -1,7 +1,7 @@
-"""Limits on the shape of a document: depth, fields, root fields and repeated names. Checked before validation.
+"""Limits the depth, fields, root fields, and repeated names of a document. The limits are checked before validation.
 
-Every fragment counts wherever it is used, but is measured only once. The check is fast for any document. Validation
-alone is not: a few hundred bytes of chained fragments keep it busy for seconds.
+A fragment counts each time it is used but is measured only once, so the check is fast for any document. Validation can
+be slow: a few hundred bytes of chained fragments can take seconds.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ class _Size(Struct, frozen=True):
 
 
 def find_limit_error(document: DocumentNode, settings: Settings) -> GraphQLError | None:
-    """Return the error of the first operation that exceeds a limit, or None."""
+    """Return an error for the first operation that exceeds a limit, or None."""
     measure = _Measure(document, settings.query_max_fields + 1)
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode) and (
@@ -54,7 +54,7 @@ def _limit_message(measure: "_Measure", selections: SelectionSetNode, settings: 
 
 
 class _Measure:
-    """Measures selections of one document. Numbers of fields stop at `fields_max`, so they stay small."""
+    """Measures the selections of one document. Field counts are capped at `fields_max`, so the numbers remain small."""
 
     def __init__(self, document: DocumentNode, fields_max: int) -> None:
         fragments = [node for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
@@ -91,7 +91,7 @@ class _Measure:
         if name in self._measured:
             return self._measured[name]
         if name in self._in_progress or name not in self._fragments:
-            return _Size()  # validation reports it
+            return _Size()  # validation reports the error
         self._in_progress.add(name)
         self._measured[name] = self.selection(self._fragments[name].selection_set)
         return self._measured[name]

@@ -1,7 +1,8 @@
-"""Decides which responses may be stored for an idempotency key, from the types and fields that are selected.
+"""Decides from the selected types and fields whether a response may be stored for an idempotency key.
 
-A stored response outlives the objects in it. It must not contain a secret, nor data of a user that erasing the user
-does not find. Aliases, fragments and nesting make no difference. The functions are pure.
+A stored response is kept after the objects in it are deleted. The response must not contain secrets, or user data that
+is not found when the user is erased. Aliases, fragments, and nesting do not affect the decision. The functions are
+pure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,11 +28,11 @@ STORABLE_TYPES = frozenset(
         *("User", "InboxPayload", "WebhookEndpoint", "WebhookSecretPayload"),
     }
 )
-"""Object types whose fields may be stored. All others are never stored, such as Device and Notification."""
+"""Object types whose fields may be stored. Other types, such as Device and Notification, are never stored."""
 EXCLUDED_FIELDS = frozenset(
     {("Mutation", "exportUser"), ("WebhookSecretPayload", "secret"), ("WebhookEndpoint", "url")}
 )
-"""All data of a user; a secret; a URL that may contain a secret."""
+"""Fields that are never stored: all data of a user, a secret, and a URL that may contain a secret."""
 
 
 def is_storable(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> bool:
@@ -61,7 +62,7 @@ def is_storable(schema: GraphQLSchema, document: DocumentNode, operation: Operat
 
 
 def root_response_keys(document: DocumentNode, operation: OperationDefinitionNode) -> dict[str, str]:
-    """Return the names of the root fields by response key, in the order in which they run."""
+    """Return the names of the root fields by response key, in the order of execution."""
     keys: dict[str, str] = {}
     for node in _root_nodes(operation.selection_set, _fragments(document), set()):
         keys.setdefault(node.alias.value if node.alias else node.name.value, node.name.value)
@@ -69,10 +70,10 @@ def root_response_keys(document: DocumentNode, operation: OperationDefinitionNod
 
 
 def took_effect(response: Mapping[str, Any], keys: Sequence[str]) -> bool:
-    """Return True if any root field of a mutation completed. Running the mutation again would repeat it.
+    """Return True if any root field of a mutation completed. Executing the mutation again would repeat this field.
 
-    Mutations run one after the other. A failed one that is not nullable ends the operation. `keys`: the response keys
-    of the root fields, in order.
+    Mutations are executed in sequence. If a field that is not nullable fails, the operation ends. `keys`: the response
+    keys of the root fields, in order.
     """
     if "data" not in response:
         return False

@@ -1,11 +1,11 @@
-"""Endpoints of the links in emails and push messages: `/unsubscribe/{token}` and `/r/{token}`.
+"""Endpoints for the links in emails and push messages: `/unsubscribe/{token}` and `/r/{token}`.
 
 The token is the only credential. Cookies and origins are ignored.
 
-- `/unsubscribe`: GET shows a confirmation page. POST turns off email for one category, as `updatePreferences` does.
-  Email clients POST directly (one-click, RFC 8058).
-- `/r`: a service worker POSTs that a push message was delivered or clicked. A button in an email is a GET: it counts as
-  a click and redirects to a URL of the notification.
+- `/unsubscribe`: A GET request returns a confirmation page. A POST request turns off email for one category, like
+  `updatePreferences`. Email clients send the POST request directly (one-click, RFC 8058).
+- `/r`: A service worker sends a POST request when a push message is delivered or clicked. A button in an email sends a
+  GET request, which is recorded as a click and redirects to a URL of the notification.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ UNDO = "undo"
 LINK_INCOMPLETE = marked("The link may be incomplete. Open it again from the message.")
 NO_LONGER_AVAILABLE = marked("The notification it belongs to no longer exists.")
 TARGET_MISSING = marked("The page it leads to no longer exists.")
-SETTLED_TRIES, SETTLED_PAUSE_S = 20, 0.1  # a browser may report before the worker has settled the delivery
+SETTLED_TRIES, SETTLED_PAUSE_S = 20, 0.1  # a browser may report before the worker has stored the result
 
 
 def email_link_routes(services: Services) -> list[BaseRoute]:
@@ -49,7 +49,8 @@ def email_link_routes(services: Services) -> list[BaseRoute]:
 
 
 class EmailLinkEndpoints:
-    """The handlers. They raise NotFound for an invalid token and RateLimited for one that is used too often."""
+    """The request handlers. They raise NotFound for an invalid token, and RateLimited for a token that is used too
+    often."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -69,9 +70,9 @@ class EmailLinkEndpoints:
         return render_page(pages.unsubscribed(preferences))
 
     async def unsubscribe(self, request: Request) -> Response:
-        """Turn off email for the category, or on again with `?undo`. Idempotent.
+        """Turn off email for the category, or turn it on again with `?undo`. Idempotent.
 
-        The body is ignored. Email clients send `List-Unsubscribe=One-Click`."""
+        The body, in which email clients send `List-Unsubscribe=One-Click`, is ignored."""
         delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
         user, tenant, category = await self._recipient_and_category(delivery)
         pages = _CategoryPages(tenant, category, language(user.locale))
@@ -110,9 +111,9 @@ class EmailLinkEndpoints:
         return Response(status_code=204)
 
     async def redirect(self, request: Request) -> Response:
-        """Redirect to the notification's URL, or with `?to=N` to the URL of an action.
+        """Redirect to the URL of the notification, or to the URL of action N with `?to=N`.
 
-        Counts as a click unless the browser only prefetches the page."""
+        Record a click unless the browser only prefetches the page."""
         delivery = await self._delivery(request, LinkPurpose.RECEIPT)
         target = await self._target(delivery, request.query_params.get("to"))
         if request.method == "GET" and not _is_prefetch(request):
@@ -153,7 +154,8 @@ class EmailLinkEndpoints:
     # ------------------------------------------------------------- tokens
 
     async def _delivery(self, request: Request, kind: LinkPurpose) -> Delivery:
-        """Return the delivery of the token in the path. Raise NotFound if the token or its delivery does not exist."""
+        """Return the delivery of the token in the path. Raise NotFound if the token is invalid or the delivery does not
+        exist."""
         id = self._services.signed_links.verify(kind, request.path_params["token"])
         if id is None:
             raise NotFound(LINK_INCOMPLETE)
@@ -178,17 +180,17 @@ async def _preflight(request: Request) -> Response:
 
 
 def _is_prefetch(request: Request) -> bool:
-    """Return True if the browser fetches the page before a click."""
+    """Return True if the browser prefetches the page without a click."""
     return any("prefetch" in request.headers.get(name, "").lower() for name in ("sec-purpose", "purpose", "x-moz"))
 
 
 def _receives_email(preferences: EffectivePreferences, category: Category) -> bool:
-    """Return True if the preferences allow emails about the category."""
+    """Return True if the preferences allow emails in the category."""
     return preferences.is_channel_on(Channel.EMAIL) and _is_category_on(preferences, category)
 
 
 def _is_category_on(preferences: EffectivePreferences, category: Category) -> bool:
-    """Return True if the switch for emails about the category is on."""
+    """Return True if email is enabled for the category."""
     return preferences.for_category(category.key).channels.get(Channel.EMAIL, True)
 
 

@@ -1,4 +1,4 @@
-"""Endpoints for monitoring: `/healthz`, `/readyz` and `/metrics`."""
+"""Endpoints for monitoring: `/healthz`, `/readyz`, and `/metrics`."""
 
 import asyncio
 from hmac import compare_digest
@@ -19,21 +19,21 @@ READY_TIMEOUT_S = 2.0  # load balancers poll every few seconds
 
 
 def probe_app(settings: Settings, database: Database) -> Starlette:
-    """Return an application with these endpoints only, for worker processes."""
+    """Return an app with only these endpoints, for worker processes."""
     app = Starlette(routes=probe_routes(settings, database))
     app.router.redirect_slashes = False
     return app
 
 
 def probe_routes(settings: Settings, database: Database, pubsub: PubSubConnection | None = None) -> list[BaseRoute]:
-    """Return the routes. `pubsub` is the connection to Redis of a process that has subscriptions."""
+    """Return the routes. `pubsub` is the Redis connection of a process that serves subscriptions."""
     token = settings.metrics_token.get_secret_value().encode()
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        """Return 503 if MongoDB does not respond in time. Without Redis the hub is degraded but ready."""
+        """Return 503 if MongoDB does not respond in time. Without Redis, the hub is degraded but ready."""
         realtime = {"realtime": "degraded" if pubsub.disconnected else "ok"} if pubsub else {}
         try:
             with pymongo.timeout(READY_TIMEOUT_S):

@@ -1,4 +1,4 @@
-"""`/providers/ses`: bounces, complaints and deliveries of Amazon SES, received through an Amazon SNS topic."""
+"""`/providers/ses`: bounces, complaints, and deliveries from Amazon SES, received through an Amazon SNS topic."""
 
 import os
 from datetime import datetime, timedelta
@@ -20,7 +20,8 @@ from hub.errors import Forbidden, NotFound, Unavailable
 from hub.model import Delivery, DeliveryStatus, Reason
 
 UNKNOWN_EMAIL_GRACE = timedelta(minutes=1)
-"""An event may arrive before the worker has stored the message id of the email. SNS sends it again after an error."""
+"""An event may arrive before the worker has stored the message id of the email. SNS resends the event after an error.
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +46,7 @@ class _Complaint(Struct, rename="camel"):
 
 
 class _SesEvent(Struct, rename="camel"):
-    """An event of an identity (`notificationType`) or of a configuration set (`eventType`)."""
+    """An SES event, sent by an identity (`notificationType`) or a configuration set (`eventType`)."""
 
     mail: _Mail
     notification_type: str = ""
@@ -55,7 +56,7 @@ class _SesEvent(Struct, rename="camel"):
 
 
 def provider_routes(services: Services) -> list[BaseRoute]:
-    """Return the routes. AWS_ENDPOINT_URL_SNS and AWS_ENDPOINT_URL replace the endpoint of SNS."""
+    """Return the routes. AWS_ENDPOINT_URL_SNS and AWS_ENDPOINT_URL override the SNS endpoint."""
     endpoint_override = os.environ.get("AWS_ENDPOINT_URL_SNS") or os.environ.get("AWS_ENDPOINT_URL") or ""
     sns = SNSVerifier(services.outbound_http, services.settings.sns_topics, endpoint_override)
     return [Route("/providers/ses", json_errors(SESEndpoint(services, sns).receive), methods=["POST"])]
@@ -75,14 +76,14 @@ class SESEndpoint:
             if message.get("Type") == CONFIRMATION:
                 await self._sns.confirm(message)
         except Forbidden as error:
-            if error.message not in self._logged:  # once each, because the endpoint is public
+            if error.message not in self._logged:  # each message is logged once, because the endpoint is public
                 self._logged.add(error.message)
                 log.warning("sns_message_rejected", reason=error.message)
             raise
         if message.get("Type") == NOTIFICATION:
             try:
                 event = msgspec.json.decode(message.get("Message", ""), type=_SesEvent)
-            except msgspec.DecodeError:  # SES sends a sentence to a new topic
+            except msgspec.DecodeError:  # SES sends plain text to a new topic
                 log.info("ses_message_ignored")
             else:
                 await self._handle(event)
@@ -96,7 +97,7 @@ class SESEndpoint:
         if delivery is None:
             if self._services.clock() - event.mail.timestamp < UNKNOWN_EMAIL_GRACE:
                 raise Unavailable("The email is not stored yet. Send the event again.")
-            return  # the email was sent by another system through the same account
+            return  # another system sent the email through the same account
         if kind == "Delivery":
             await deliveries.record_provider_status(delivery.id, DeliveryStatus.DELIVERED)
         elif event.bounce and event.bounce.bounce_type == "Permanent":
@@ -121,7 +122,7 @@ class SESEndpoint:
 
 
 def _normalize_address(address: str) -> str:
-    """Return the address for comparison. SES returns the domain as in the envelope, in ASCII."""
+    """Return the address for comparison. SES returns the domain in ASCII, as in the envelope."""
     local, _, domain = address.strip().lower().rpartition("@")
     try:
         domain = idna.encode(domain, uts46=True).decode()

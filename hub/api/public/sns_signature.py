@@ -1,8 +1,8 @@
-"""Verify messages of Amazon SNS: signature versions 1 and 2.
+"""Verifies messages from Amazon SNS with signature versions 1 and 2.
 
-The certificate is fetched from the URL in the message. That URL must belong to SNS: https, the SNS host of the topic's
-region, and the path of an SNS certificate. With AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_SNS), for example for a local
-replacement of SNS, the origin of that URL is accepted too.
+The certificate is fetched from the URL in the message. The URL must belong to SNS: https, the SNS host of the topic's
+region, and the path of an SNS certificate. The origin of AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_SNS), for example of a
+local replacement for SNS, is also accepted.
 
 API: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 """
@@ -32,7 +32,7 @@ NOTIFICATION_SIGNED_FIELDS = tuple(name for name in SIGNED_FIELDS if name not in
 HASHES: Mapping[str, type[hashes.SHA1 | hashes.SHA256]] = {"1": hashes.SHA1, "2": hashes.SHA256}
 CERTIFICATE_PATH = re.compile(r"/(?:[\w-]+/)*SimpleNotificationService-[0-9a-zA-Z]+\.pem")
 TIMEOUT_S = 5.0
-CONCURRENT_FETCHES_MAX = 4  # of certificates, because anyone can send a URL
+CONCURRENT_FETCHES_MAX = 4  # certificate fetches; limited because anyone can send a URL
 CACHED_CERTIFICATES_MAX = 16
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,8 @@ class SNSVerifier:
     async def verify(self, body: bytes) -> Mapping[str, str]:
         """Return the string fields of a message.
 
-        Raise Forbidden if it is not signed by one of `topics`, or Unavailable if that cannot be checked now."""
+        Raise Forbidden if the message is not signed by one of `topics`, or Unavailable if the signature cannot be
+        verified now."""
         try:
             fields = orjson.loads(body)
         except orjson.JSONDecodeError:

@@ -1,9 +1,9 @@
-"""Serves the front end that `make front` builds into `hub/front/`: the components for any page, and in development the
+"""Serves the front end that `make front` builds in `hub/front/`: the components for all pages and, in development, the
 demo page.
 
-Files are read when the process starts (in development also with each load of the demo page) and are served from memory.
-A URL path is looked up as a whole and never becomes a file path. File names are the same in every version, except under
-`demo/`, where they contain a hash of the content.
+Files are read at startup (in development, also when the demo page is loaded) and are served from memory. A URL path is
+looked up as a whole and is never used as a file path. File names are the same in every version, except in `demo/`,
+where file names contain a hash of the content.
 """
 
 import gzip
@@ -21,7 +21,7 @@ from hub.api.responses import PAGE_CSP, TEMPLATES
 FOLDER = Path(__file__).parents[2] / "front"
 ROOT = "/"
 APP = "/app"
-APP_PREFIX = f"{APP}/"  # the demo app has client-side routes, to which notifications link
+APP_PREFIX = f"{APP}/"  # the demo app has client-side routes, which notifications link to
 DEMO_PREFIX = "demo/"  # files that the demo page loads
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -34,16 +34,16 @@ DEMO_PAGE_CSP = (
     "worker-src 'self'; frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'; "
     "require-trusted-types-for 'script'; trusted-types lit-html hub-push"
 )
-"""For the demo page. `'self'` in `connect-src` includes WebSockets. Lit's style sheets need no permission."""
-ASSET_CSP = "default-src 'none'; frame-ancestors 'none'"  # for scripts and images that are opened as a page
+"""The policy of the demo page. `'self'` in `connect-src` includes WebSockets. Lit's style sheets need no permission."""
+ASSET_CSP = "default-src 'none'; frame-ancestors 'none'"  # for scripts and images that are opened as pages
 WORKER_CSP = "default-src 'none'; connect-src http: https:; img-src http: https: data:"
-"""For the service worker. It reports to HUB_PUBLIC_URL, which may have another origin than the script, and shows images
-at URLs of senders."""
+"""The policy of the service worker. The worker sends reports to HUB_PUBLIC_URL, which may have a different origin than
+the script, and shows images at URLs that senders choose."""
 PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
 class File(Struct, frozen=True):
-    """The content of one URL path, plain and compressed, with its headers."""
+    """The plain and compressed content for one URL path, and the headers."""
 
     body: bytes
     gzipped: bytes
@@ -51,7 +51,7 @@ class File(Struct, frozen=True):
 
 
 class FrontendFiles:
-    """An ASGI app for the URL paths that it contains (`path in files`)."""
+    """An ASGI app that serves the URL paths that it contains (`path in files`)."""
 
     def __init__(self, development: bool, folder: Path = FOLDER) -> None:
         self._folder = folder
@@ -60,7 +60,7 @@ class FrontendFiles:
 
     @property
     def built(self) -> bool:
-        """True if there is a demo page."""
+        """True if the front end contains a demo page."""
         return ROOT in self.files
 
     def __contains__(self, path: str) -> bool:

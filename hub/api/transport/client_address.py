@@ -1,9 +1,9 @@
 """Client addresses and the connection limit per address.
 
-A connection is counted when it is accepted, before a byte is read. The connections of a trusted proxy carry requests
-of many clients. They are not counted. Instead, each request and each WebSocket that comes through the proxy is counted
-by the client address in `X-Forwarded-For` until it ends. uvicorn's own handling of `X-Forwarded-For` is off: it trusts
-127.0.0.1 by default and accepts any text as an address.
+A connection is counted when it is accepted, before any data is read. Connections from a trusted proxy are not counted,
+because they contain requests from many clients. Instead, each request and each WebSocket from the proxy is counted by
+the client address in `X-Forwarded-For` until it ends. uvicorn's handling of `X-Forwarded-For` is disabled because
+uvicorn trusts 127.0.0.1 by default and accepts any text as an address.
 """
 
 from collections.abc import Awaitable, Iterable
@@ -22,13 +22,13 @@ from hub.errors import RateLimited
 from hub.platform import metrics
 from hub.settings import Settings
 
-IPV6_PREFIX_BITS = 64  # one client usually has all IPv6 addresses with the same prefix
+IPV6_PREFIX_BITS = 64  # all IPv6 addresses with the same prefix usually belong to one client
 
 log = structlog.get_logger(__name__)
 
 
 class ClientAddresses:
-    """Count the connections of this process by client address."""
+    """Counts the connections of this process by client address."""
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = settings.trusted_proxies
@@ -41,11 +41,11 @@ class ClientAddresses:
         self.refusal_body = orjson.dumps({"errors": [to_graphql_error(RateLimited(message, RETRY_AFTER_S), "")]})
 
     def is_proxy(self, address: str) -> bool:
-        """Return True if the forwarding headers of this address are trusted."""
+        """Return True if the forwarding headers from this address are trusted."""
         return bool(self._trusted) and self._trusts(_parse_address(address))
 
     def acquire(self, address: str) -> str | None:
-        """Count one connection. Return the key for `release`, or None if the limit is reached."""
+        """Count one connection. Return the key to pass to `release`, or None if the limit is reached."""
         key = _rate_limit_key(address)
         if self._connections.acquire(key):
             return key
@@ -56,13 +56,13 @@ class ClientAddresses:
         return None
 
     def release(self, key: str) -> None:
-        """End one connection that `acquire` counted."""
+        """Remove one connection that `acquire` counted."""
         self._connections.release(key)
 
     def from_forwarded_for(self, forwarded_for: Iterable[str]) -> str | None:
         """Return the last address in `X-Forwarded-For` that is not a trusted proxy, or None.
 
-        Addresses before it are not trusted because a client can send any header."""
+        Earlier addresses are not trusted because a client can send any header."""
         nearest = None
         for part in reversed(",".join(forwarded_for).split(",")):
             address = _parse_address(part)
@@ -78,10 +78,10 @@ class ClientAddresses:
 
 
 def proxy_headers(app: ASGIApp, addresses: ClientAddresses) -> ASGIApp:
-    """Return an app that reads `client` and `scheme` from the headers of trusted proxies."""
+    """Return an app that sets `client` and `scheme` from the headers of trusted proxies."""
 
     def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Return the awaitable of the app. A coroutine here would stay in memory as long as the WebSocket."""
+        """Return the awaitable of the app. A coroutine here would stay in memory as long as the WebSocket is open."""
         direct = not scope.get("client") or not addresses.is_proxy(scope["client"][0])
         return app(scope, receive, send) if direct else forwarded(scope, receive, send)
 
@@ -109,7 +109,7 @@ def proxy_headers(app: ASGIApp, addresses: ClientAddresses) -> ASGIApp:
 
 
 def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Parse an address as proxies write it, with or without a port. Return None if it is not an IP address."""
+    """Parse an address from a proxy header, with or without a port. Return None if it is not an IP address."""
     host = text.strip()
     if host.startswith("["):
         host = host[1:].partition("]")[0]

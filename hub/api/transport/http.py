@@ -1,7 +1,8 @@
 """GraphQL over HTTP and server-sent events.
 
-`POST` with a JSON body, `GET` for queries (GraphQL over HTTP). A client that accepts `text/event-stream` gets the
-results as server-sent events (graphql-sse, distinct connections mode): one `next` per result, then `complete`.
+The endpoint accepts `POST` requests with a JSON body, and `GET` requests for queries (GraphQL over HTTP). A client that
+accepts `text/event-stream` receives the results as server-sent events (graphql-sse, distinct connections mode): one
+`next` event per result, then `complete`.
 """
 
 import asyncio
@@ -44,12 +45,12 @@ from hub.platform.connections import is_outage
 from hub.platform.rate_limiter import RateLimitResult
 
 ERROR_HEADERS = {Unauthenticated: {"www-authenticate": "Bearer"}, WrongMediaType: UNSUPPORTED_TYPE_HEADERS}
-KEEPALIVE_S = 12.0  # a comment keeps idle streams open through proxies
+KEEPALIVE_S = 12.0  # comments prevent proxies from closing idle streams
 METHODS = ["GET", "POST"]
 
 
 class _Exchange(Struct):
-    """One HTTP request, and how to respond to it."""
+    """One HTTP request and the format of the response."""
 
     scope: Scope
     receive: Receive
@@ -69,13 +70,13 @@ class _Exchange(Struct):
 
     @property
     def not_executed_status(self) -> int:
-        """The status of a well-formed request whose operation was not executed. With `application/json` it is 200, as
-        older clients expect."""
+        """The HTTP status for a well-formed request whose operation was not executed. For `application/json`, the
+        status is 200, as older clients expect."""
         return 200 if self.accept == JSON else 400
 
 
 class GraphQLOverHTTP:
-    """The ASGI endpoint. It uses no Starlette routing because that costs more than the endpoint itself."""
+    """The ASGI endpoint. It does not use Starlette routing, which would take longer than the endpoint itself."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class GraphQLOverHTTP:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
-        if "accept" in headers:  # it may have several lines
+        if "accept" in headers:  # the request may have several `Accept` headers
             headers["accept"] = ",".join(
                 value.decode("latin-1") for name, value in scope["headers"] if name == b"accept"
             )
@@ -114,7 +115,7 @@ class GraphQLOverHTTP:
         await response(scope, receive, send)
 
     async def _respond(self, exchange: _Exchange) -> Response:
-        """Authenticate, limit, read, prepare and execute one request."""
+        """Authenticate, limit, read, prepare, and execute one request."""
         telemetry, headers = exchange.telemetry, exchange.headers
         try:
             caller = await self._auth.authenticate(headers.get("authorization"))
@@ -145,8 +146,8 @@ class GraphQLOverHTTP:
         return await self._execute(exchange, operation, context, limits)
 
     async def _read(self, exchange: _Exchange) -> tuple[Request, int]:
-        """Return the GraphQL request and the size of its body in bytes. Raise BadUserInput, WrongMediaType, TooLarge or
-        ClientDisconnect."""
+        """Return the GraphQL request and the size of the body in bytes. Raise BadUserInput, WrongMediaType, TooLarge,
+        or ClientDisconnect."""
         scope, headers = exchange.scope, exchange.headers
         if scope["method"] == "GET":
             query = QueryParams(scope["query_string"])
@@ -174,7 +175,7 @@ class GraphQLOverHTTP:
         return parse_request(loads(bytes(body), "body")), len(body)
 
     def _reject(self, exchange: _Exchange, operation: Operation, body_bytes: int) -> Response | None:
-        """Return an error if the method, the size or the `Accept` header does not fit the operation, else None."""
+        """Return an error if the method, size, or `Accept` header is not allowed for the operation, else None."""
         allows_get = operation.is_query or (operation.is_subscription and exchange.accept == EVENTS)
         if exchange.scope["method"] == "GET" and not allows_get:
             return exchange.bad_request("GET is for queries: POST this one.", 405, {"allow": "POST"})
@@ -188,7 +189,7 @@ class GraphQLOverHTTP:
         return None
 
     def _subscribe(self, exchange: _Exchange, operation: Operation, context: Context) -> Response:
-        """Return the event stream of a subscription. A user's streams count as WebSockets."""
+        """Return the event stream of a subscription. Streams and WebSockets share one limit per user."""
         caller = context.caller
         mailbox = caller.mailbox if caller.role is Role.USER else None
         if mailbox and not self._sockets.acquire(mailbox):
@@ -231,7 +232,7 @@ class GraphQLOverHTTP:
         async with aclosing(results):
             async for result in results:
                 started_ns = time.time_ns()
-                yield result  # the next one is requested after this one is written
+                yield result  # the next result is requested after this result is written
                 if (
                     isinstance(results, SubscriptionResults)
                     and results.inbox_stream
@@ -285,9 +286,9 @@ class _LimitedStream(Response):
 async def _write_events(
     results: AsyncGenerator[GraphQLResponse, None], shutting_down: asyncio.Event, expires_at: float
 ) -> AsyncIterator[bytes]:
-    """Yield the events, and a comment every KEEPALIVE_S if there are none.
+    """Yield the events, and a comment after each KEEPALIVE_S without events.
 
-    At shutdown the stream ends without `complete`, so clients reconnect. When the token expires, at `expires_at` (Unix
+    At shutdown, the stream ends without `complete`, so clients reconnect. When the token expires at `expires_at` (Unix
     time), the last event is an error."""
     yield b":\n\n"
     stop = asyncio.ensure_future(shutting_down.wait())

@@ -9,18 +9,19 @@ from hub.errors import WrongMediaType
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
 EVENTS = "text/event-stream"
-STREAM_RANGES = {EVENTS, "text/*"}  # ranges that name a stream
+STREAM_RANGES = {EVENTS, "text/*"}  # media ranges that request a stream
 CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 IDENTITY_ENCODINGS = {"", "identity"}
 EXPECTED = f"Send {JSON} in UTF-8, without a byte order mark and not compressed"
 UNSUPPORTED_TYPE_HEADERS = {"accept-post": JSON, "accept-encoding": "identity"}
-"""Headers of a 415 response (RFC 9110, 15.5.16)."""
+"""The headers of a 415 response (RFC 9110, 15.5.16)."""
 QUOTED_MAX_CHARS = 80
-CACHE_SIZE = 100  # parsed `Accept` headers
+CACHE_SIZE = 100  # number of parsed `Accept` headers
 
 
 class AcceptedTypes(Struct, frozen=True):
-    """`single`: the media type of the response to a query or mutation. `events`: the client accepts a stream."""
+    """`single` is the media type of the response to a query or mutation. `events` is True if the client accepts a
+    stream."""
 
     single: str
     events: bool
@@ -28,10 +29,10 @@ class AcceptedTypes(Struct, frozen=True):
 
 @lru_cache(CACHE_SIZE)
 def parse_accept(header: str) -> AcceptedTypes:
-    """Parse an `Accept` header. The highest q wins, then the first in the header.
+    """Parse an `Accept` header. Use the type with the highest q, or the first such type in the header.
 
-    The default is `application/json`. A stream requires a range that names it: most clients send `*/*` and would wait
-    for the end of the stream."""
+    The default is `application/json`. A stream must be requested explicitly, because most clients send `*/*` and would
+    wait for the end of the stream."""
     ranges: dict[str, tuple[float, int]] = {}
     for index, part in enumerate(header.split(",")):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
@@ -47,7 +48,7 @@ def parse_accept(header: str) -> AcceptedTypes:
 
 
 def _match(ranges: dict[str, tuple[float, int]], media: str) -> tuple[float, int]:
-    """Return quality and position of the most specific range that matches a media type."""
+    """Return the quality and position of the most specific range that matches a media type."""
     for name in (media, f"{media.partition('/')[0]}/*", "*/*"):
         if name in ranges:
             return ranges[name]

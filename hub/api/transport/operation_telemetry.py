@@ -1,6 +1,6 @@
-"""Telemetry of one operation: request id, log context, metrics and span.
+"""Telemetry of one operation: request id, log context, metrics, and span.
 
-Every transport creates one per operation, in the task of the operation."""
+Each transport creates an instance per operation, in the task of the operation."""
 
 import logging
 import re
@@ -18,7 +18,7 @@ from hub.model import Principal
 from hub.platform import metrics, tracing
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=@-]{1,128}")
-UNKNOWN = "none"  # rejected before the operation was known
+UNKNOWN = "none"  # the label if the request is rejected before the operation is parsed
 MULTIPLE = "several"
 
 log = structlog.get_logger(__name__)
@@ -26,12 +26,12 @@ log = structlog.get_logger(__name__)
 
 @cache
 def _debug_enabled() -> bool:
-    """Return True if debug events are logged. Cached because the check is slow."""
+    """Return True if debug events are logged. The result is cached because the check is slow."""
     return bool(log.is_enabled_for(logging.DEBUG))
 
 
 def valid_request_id(client_id: str | None) -> str:
-    """Return the client's request id if it is safe to log, else a new one."""
+    """Return the client's request id if it is safe to log, else a new id."""
     return client_id if client_id and REQUEST_ID.fullmatch(client_id) else new_id()
 
 
@@ -60,12 +60,12 @@ class OperationTelemetry:
         self._transport = "sse"
 
     def set_operation(self, operation: Operation) -> None:
-        """Set kind and root field. Names chosen by clients never become metric labels."""
+        """Set the operation kind and root field. Names that clients choose are never used as metric labels."""
         self._kind = operation.kind.value
         self._field = operation.root_field or MULTIPLE
 
     def finish(self, response: GraphQLResponse) -> None:
-        """Record the outcome. Later calls are ignored: a subscription counts once, when it starts."""
+        """Record the outcome. Later calls are ignored, so a subscription is counted once, when it starts."""
         if self._finished:
             return
         self._finished = True

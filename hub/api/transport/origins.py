@@ -8,13 +8,13 @@ from hub.settings import Settings
 
 LOCAL = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 """Front ends on the developer's machine, on any port."""
-LOGGED_MAX = 100  # origins are client input
+LOGGED_MAX = 100  # limited because clients choose the origins
 
 log = structlog.get_logger(__name__)
 
 
 class Origins:
-    """Allow the hub's own origin, those of HUB_ALLOWED_ORIGINS and, in development, those of this machine."""
+    """Allows the hub's own origin, the origins in HUB_ALLOWED_ORIGINS, and, in development, origins on this machine."""
 
     def __init__(self, settings: Settings) -> None:
         self.allowed = settings.allowed_origins
@@ -22,7 +22,7 @@ class Origins:
         self._logged: set[str] = set()
 
     def allows(self, origin: str | None, host: str | None) -> bool:
-        """Return True if a page of `origin` may call the hub at `host`. A rejected origin is logged once."""
+        """Return True if a page from `origin` may call the hub at `host`. A rejected origin is logged once."""
         if origin is None or origin in self.allowed or origin.partition("://")[2] == host:
             return True
         if self.pattern and re.fullmatch(self.pattern, origin):

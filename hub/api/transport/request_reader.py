@@ -1,13 +1,14 @@
-"""Backpressure and validation for reading HTTP requests from a connection.
+"""Backpressure and validation for HTTP requests on a connection.
 
 Guarantees:
-- Few pipelined requests wait for the current one: `WAITING_MAX`, and the rest of the same `SLICE_BYTES`. Later requests
-  stay unparsed, and reading pauses above `UNREAD_MAX_BYTES`. uvicorn itself would make an object of every request in
-  the bytes that it has read, 70 times their size, and would read on after each response.
-- When the connection ends, the current request is notified and waiting requests are dropped. uvicorn notifies only the
-  newest, so an event stream with another request behind it would never end.
-- An invalid request (RFC 9112: a version other than 1.0 and 1.1, no `Host`, two, or one with invalid characters) gets a
-  400 response after all earlier responses. Then the connection is closed.
+- At most `WAITING_MAX` pipelined requests, and the other requests in the same slice of `SLICE_BYTES`, wait for the
+  current request. Later requests remain unparsed, and reading pauses above `UNREAD_MAX_BYTES`. uvicorn itself would
+  create an object for every received request, which uses 70 times the size of the request, and would resume reading
+  after each response.
+- When the connection is closed, the current request is notified and waiting requests are dropped. uvicorn notifies only
+  the newest request, so an event stream that is followed by another request would never end.
+- An invalid request (RFC 9112: a version other than 1.0 and 1.1, or a `Host` header that is missing, repeated, or
+  contains invalid characters) receives a 400 response after all earlier responses. Then the connection is closed.
 """
 
 import asyncio
@@ -24,13 +25,13 @@ from hub.api.errors import to_graphql_error
 from hub.errors import BadUserInput, HubError, TooLarge
 
 WAITING_MAX = 8
-SLICE_BYTES = 256  # parsed at least between two checks of the waiting requests
+SLICE_BYTES = 256  # number of bytes to parse between two checks of the waiting requests
 UNREAD_MAX_BYTES = 64 << 10
-HEADERS_MAX = 256  # each uses ten times its bytes
+HEADERS_MAX = 256  # a header uses ten times its size in memory
 HEAD_END = b"\r\n\r\n"
 VERSIONS = {"1.0", "1.1"}
 HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
-"""Characters that a `Host` may contain (RFC 3986, 3.2.2 and 3.2.3)."""
+"""The characters that a `Host` header may contain (RFC 3986, 3.2.2 and 3.2.3)."""
 
 
 class RequestReader(HttpToolsProtocol):
@@ -39,7 +40,7 @@ class RequestReader(HttpToolsProtocol):
     _unread = b""
     _parsed = 0  # bytes of `_unread`
     _current_cycle: RequestResponseCycle | None = None
-    _final_response = b""  # waits for earlier responses
+    _final_response = b""  # sent after all earlier responses
     _request_error: tuple[int, HubError] | None = None  # status and error of an invalid request
     _receiving = False  # a request has started and is not complete
     _in_head = True
@@ -56,7 +57,7 @@ class RequestReader(HttpToolsProtocol):
         self._parse_pending()
 
     def parse(self, data: bytes) -> None:
-        """Parse a slice of the bytes that were read."""
+        """Parse a slice of the received bytes."""
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
@@ -69,9 +70,10 @@ class RequestReader(HttpToolsProtocol):
                 self._ignore_upgrade(data[upgrade.args[0] :])
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Parse the request again without its upgrade, which a server may ignore (RFC 9110, 7.8).
+        """Parse the request again without the upgrade, which a server may ignore (RFC 9110, 7.8).
 
-        The parser would treat the body as another protocol. Java's client requests an upgrade to HTTP/2."""
+        Otherwise, the parser would treat the body as another protocol. Java's HTTP client requests an upgrade to
+        HTTP/2."""
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         if method == b"CONNECT":
             self.reject(405, BadUserInput("This server is not a proxy.", "method"), owed=True)
@@ -88,7 +90,7 @@ class RequestReader(HttpToolsProtocol):
         self.parse(b"\r\n".join(lines) + HEAD_END + rest)
 
     def _parse_pending(self) -> None:
-        """Parse the bytes that were read until enough requests wait."""
+        """Parse the received bytes until enough requests are waiting."""
         data, at_most_one = self._unread, not self._parsed and self._unread.count(HEAD_END) < 2
         while self._parsed < len(data) and len(self.pipeline) < WAITING_MAX and not self._ended:
             start = self._parsed
@@ -101,7 +103,7 @@ class RequestReader(HttpToolsProtocol):
 
     @property
     def _ended(self) -> bool:
-        """True if no more requests are read."""
+        """True if no further requests are read."""
         return self.transport.is_closing() or bool(self._final_response) or self.transport.get_protocol() is not self
 
     def _update_reading(self) -> None:
@@ -118,7 +120,7 @@ class RequestReader(HttpToolsProtocol):
 
     @property
     def blocked(self) -> bool:
-        """True if the bytes of the client wait for earlier responses."""
+        """True if received bytes remain unparsed until earlier responses are sent."""
         return bool(self._unread or self.pipeline or self._final_response)
 
     # ------------------------------------------------------------- one request
@@ -141,7 +143,7 @@ class RequestReader(HttpToolsProtocol):
             self._request_error = 400, BadUserInput(message, header)
             raise ValueError(message)
         if self._refuses_upgrade:
-            return  # `parse` handles it after the head
+            return  # `parse` handles the upgrade after the head
         self._in_head = False
         super().on_headers_complete()
         if self._stopping and self.cycle is not None:
@@ -198,13 +200,13 @@ class RequestReader(HttpToolsProtocol):
     def reject(self, status: int, error: HubError, *, owed: bool = False) -> None:
         """Close the connection after all earlier responses.
 
-        The error is sent if a request was being received, or if `owed`, unless its response has started."""
+        The error is sent if a request was being received or `owed` is True, unless the response has started."""
         response = (
             build_response(status, orjson.dumps({"errors": [to_graphql_error(error, "")]}))
             if owed or self._receiving
             else b""
         )
-        if self._receiving and not self._in_head and self.cycle is not None:  # in its body
+        if self._receiving and not self._in_head and self.cycle is not None:  # the request body is incomplete
             if self.cycle is self._current_cycle:
                 self._close_with(b"" if self.cycle.response_started else response)
                 return
@@ -225,7 +227,7 @@ class RequestReader(HttpToolsProtocol):
         self.abort_after_linger()
 
     def abort_after_linger(self) -> None:
-        """Limit the time of a close, which otherwise waits until the client has read all data."""
+        """Limit the time of a close. Without a limit, a close waits until the client has read all data."""
 
     def shutdown(self) -> None:
         self._stopping = True
@@ -242,7 +244,7 @@ class RequestReader(HttpToolsProtocol):
                 cycle.disconnected = True
                 cycle.message_event.set()
             if cycle is not self._current_cycle:
-                cycle.on_response = _ignore  # it never ran, and its callback keeps this connection in memory
+                cycle.on_response = _ignore  # the callback would keep this connection in memory
         super().connection_lost(exc)
 
 
@@ -258,6 +260,6 @@ def _ignore() -> None: ...
 
 
 def build_response(status: int, body: bytes, headers: str = "") -> bytes:
-    """Return the bytes of a JSON response that closes the connection."""
+    """Return the bytes of a JSON response after which the connection is closed."""
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n{headers}"
     return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body

@@ -1,12 +1,12 @@
-"""Backpressure for reading from a WebSocket.
+"""Backpressure for messages from a WebSocket.
 
 Guarantees:
-- At most the messages of one slice (`SLICE_BYTES`) wait for the session. The rest stays unparsed and reading pauses.
-  uvicorn itself would make an object of every message in the bytes that it has read.
-- After `TIME_SLICE_S` of parsing, other connections get a turn. One read may contain ten thousand empty frames.
-- Nothing is read while the write buffer is full. Each ping is answered at once (RFC 6455, 5.5.2), so pings could fill
-  the buffer further.
-- Sending a message while the socket is closing raises ClientDisconnected, whichever side closed it.
+- At most the messages of one slice (`SLICE_BYTES`) wait for the session. Later messages remain unparsed, and reading
+  pauses. uvicorn itself would create an object for every received message.
+- After `TIME_SLICE_S` of parsing, other connections are served, because one read may contain ten thousand empty frames.
+- Nothing is read while the write buffer is full. Otherwise, pings could fill the buffer further, because each ping is
+  answered immediately (RFC 6455, 5.5.2).
+- Sending a message while the socket is closing raises ClientDisconnected, regardless of which side closed the socket.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ TIME_SLICE_S = 0.005
 
 
 class WebSocketReader(WebSocketsSansIOProtocol):
-    """`read_paused`, which uvicorn sets too, is True while the transport does not read."""
+    """`read_paused`, which uvicorn also sets, is True while the transport does not read."""
 
     _unread = b""
     _parsed = 0  # bytes of `_unread`
-    _pongs = b""  # they wait for room in the write buffer
+    _pongs = b""  # pongs that wait for space in the write buffer
     _next_turn: asyncio.Handle | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -34,7 +34,7 @@ class WebSocketReader(WebSocketsSansIOProtocol):
         self._parse_pending()
 
     def _parse_pending(self) -> None:
-        """Parse the bytes that were read while the session accepts messages."""
+        """Parse the received bytes while the session accepts messages."""
         data, started = self._unread, time.perf_counter()
         while self._parsed < len(data) and self._can_accept:
             if time.perf_counter() - started > TIME_SLICE_S:
@@ -76,7 +76,7 @@ class WebSocketReader(WebSocketsSansIOProtocol):
         if self.writable.is_set():
             self.transport.write(pongs)
         else:
-            self._pongs += pongs  # at most those of one slice, because reading pauses
+            self._pongs += pongs  # at most the pongs of one slice, because reading pauses
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -99,7 +99,7 @@ class WebSocketReader(WebSocketsSansIOProtocol):
         if self.close_sent or (self.transport.is_closing() and self.handshake_complete):
             raise ClientDisconnected
         await super().send(message)
-        if message["type"] == "websocket.close":  # the unread bytes may contain the client's close frame
+        if message["type"] == "websocket.close":  # the unparsed bytes may contain the client's close frame
             self._parse_pending()
 
     def connection_lost(self, exc: Exception | None) -> None:

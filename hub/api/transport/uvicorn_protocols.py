@@ -1,17 +1,18 @@
-"""uvicorn's protocols with timeouts for clients that do not send or do not read.
+"""uvicorn's protocols with timeouts for clients that do not send or read data.
 
 `close` waits until the client has read all data. A client that does not read would keep its connection open despite
-missed pings and would delay the shutdown. A connection is therefore aborted if the client
+missed pings and would delay the shutdown. A connection is therefore aborted if the client:
 
 - does not answer a ping in time,
 - does not finish a request within HUB_REQUEST_TIMEOUT_S,
-- reads nothing for HUB_WRITE_TIMEOUT_S, or
+- does not read data for HUB_WRITE_TIMEOUT_S, or
 - is still connected `LINGER_S` after the close.
 
-A client whose address has reached its connection limit gets an error, and none of its requests is read. A connection
-counts until it is lost. A WebSocket takes over the count of its HTTP connection.
+If an address has reached its connection limit, a new connection from this address receives an error, and its requests
+are not read. A connection is counted until it is lost. A WebSocket takes over the slot of its HTTP connection.
 
-Code that sends many events finds the protocol of a WebSocket in the scope (`find_protocol`) and writes without waiting.
+Code that sends many events gets the protocol of a WebSocket from the scope (`find_protocol`) and writes without
+waiting.
 """
 
 import asyncio
@@ -38,12 +39,12 @@ SCOPE_EXTENSION = "hub.transport"  # key in the `extensions` of the ASGI scope
 
 
 class HubHTTPProtocol(RequestReader):
-    """An HTTP connection with time, size and connection limits."""
+    """An HTTP connection with time, size, and connection limits."""
 
     _deadline: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
     _connection_key: str | None = None
-    _pending_refusal: bytes | None = None  # sent with the first bytes of the client
+    _pending_refusal: bytes | None = None  # sent when the first bytes of the client arrive
     _refused = False
     _head_bytes = 0
     _is_lost = False
@@ -80,7 +81,7 @@ class HubHTTPProtocol(RequestReader):
         if self._in_head:
             self._head_bytes += len(data)
         super().parse(data)
-        if self.transport.get_protocol() is not self:  # a WebSocket now, with its own timers
+        if self.transport.get_protocol() is not self:  # the connection is now a WebSocket, which has its own timers
             self._clear_deadline()
         elif self.transport.is_closing():
             self.abort_after_linger()
@@ -98,11 +99,13 @@ class HubHTTPProtocol(RequestReader):
     def handle_websocket_upgrade(self) -> None:
         super().handle_websocket_upgrade()
         socket = self.transport.get_protocol()
-        if socket is self:  # it was rejected
+        if socket is self:  # the WebSocket was rejected
             return
         if isinstance(socket, HubWebSocketProtocol):
             socket.connection_key, self._connection_key = self._connection_key, None
-            if socket.conn.handshake_exc:  # a header over 8 KiB, or too many headers; uvicorn would not respond
+            if (
+                socket.conn.handshake_exc
+            ):  # a header exceeds 8 KiB, or there are too many headers; uvicorn would not respond
                 self.transport.write(b"".join(socket.conn.data_to_send()))
                 self.transport.close()
         self.parser = None  # type: ignore[assignment]  # breaks the reference cycle
@@ -144,7 +147,7 @@ class HubHTTPProtocol(RequestReader):
         return not self._busy
 
     def _start_deadline(self) -> None:
-        """Start the timer in which the client must finish its request. More bytes do not restart it."""
+        """Start the timeout for the request. Received bytes do not restart the timeout."""
         if self._deadline is None:
             self._deadline = self.loop.call_later(self._settings.request_timeout_s, self._timed_out)
 
@@ -168,7 +171,7 @@ class HubHTTPProtocol(RequestReader):
             self.loop.call_later(LINGER_S, self._abort, "close")
 
     def _abort_unless_answering(self) -> None:
-        """At shutdown, wait for responses but not for slow clients."""
+        """Abort the connection at shutdown if its client is slow. Otherwise, pending responses are sent first."""
         if self.transport.is_closing() or self._receiving or self.flow.write_paused:
             self._abort("shutdown")
 
@@ -183,7 +186,7 @@ class HubWebSocketProtocol(WebSocketReader):
 
     _stall_timer: asyncio.TimerHandle | None = None
     connection_key: str | None = None
-    """The key of its slot in the connection limit of its address."""
+    """The key of the connection's slot in the limit of the client address."""
 
     def __init__(self, settings: Settings, addresses: ClientAddresses, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -200,13 +203,13 @@ class HubWebSocketProtocol(WebSocketReader):
 
     @property
     def can_write(self) -> bool:
-        """True if the write buffer is not full: `write_text` may be called."""
+        """True if the write buffer is not full and `write_text` may be called."""
         return self.writable.is_set()
 
     def write_text(self, text: bytes) -> None:
-        """Write one text message now (RFC 6455, 5.2), or nothing if the socket is closing.
+        """Write one text message immediately (RFC 6455, 5.2), or nothing if the socket is closing.
 
-        All other writes of this protocol are also immediate, so frames never interleave."""
+        All other writes of this protocol are also immediate, so frames are never interleaved."""
         if self.disconnected or self.close_sent or self.transport.is_closing():
             return
         size = len(text)
@@ -219,14 +222,14 @@ class HubWebSocketProtocol(WebSocketReader):
         self.transport.write(head + text)
 
     def handle_cont(self, event: Frame) -> None:
-        """Limit the frames of a message. Frames may be empty, so a limit of bytes is not enough."""
+        """Limit the number of frames in a message. A byte limit is not sufficient because frames may be empty."""
         if len(self.frames) < FRAMES_PER_MESSAGE_MAX:
             super().handle_cont(event)
         else:
             self._fail_message(CloseCode.MESSAGE_TOO_BIG)
 
     def send_receive_event_to_app(self) -> None:
-        """Close the socket if a text message is not valid UTF-8. uvicorn would log a traceback."""
+        """Close the socket if a text message is not valid UTF-8. Otherwise, uvicorn would log a traceback."""
         try:
             if self.curr_msg_data_type == "text":
                 b"".join(self.frames).decode()
@@ -289,7 +292,7 @@ class _HubServerProtocol(ServerProtocol):
 
 
 class _LightQueue:
-    """The part of `asyncio.Queue` that uvicorn uses, for one reader. It takes a fifth of the memory."""
+    """A queue for one reader, with the methods of `asyncio.Queue` that uvicorn uses and a fifth of its memory usage."""
 
     __slots__ = ("_loop", "_messages", "_reader")
 
@@ -317,7 +320,7 @@ class _LightQueue:
 
 
 class _LightEvent:
-    """The part of `asyncio.Event` that uvicorn uses. While it is set it has no list of waiters."""
+    """An event with the methods of `asyncio.Event` that uvicorn uses. A set event has no list of waiters."""
 
     __slots__ = ("_closed",)
 
@@ -341,6 +344,6 @@ class _LightEvent:
 
 
 def find_protocol(scope: Scope) -> HubWebSocketProtocol | None:
-    """Return the protocol of a WebSocket if it is ours and may be written to directly, else None."""
+    """Return the protocol of a WebSocket if it supports direct writes, else None."""
     protocol = scope.get("extensions", {}).get(SCOPE_EXTENSION)
     return protocol if isinstance(protocol, HubWebSocketProtocol) else None

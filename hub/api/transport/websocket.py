@@ -1,9 +1,9 @@
-"""GraphQL over WebSocket: the `graphql-transport-ws` protocol of the npm package `graphql-ws`.
+"""GraphQL over WebSocket, with the `graphql-transport-ws` protocol of the npm package `graphql-ws`.
 
 One task reads the socket. Each operation has a task until it ends. An inbox subscription has a task only until it has
-started; after that its events are written directly (`_DirectSubscription`). The response to any input is one that the
-protocol defines: a `next` with errors, an `error`, or a close code. An open socket is closed with 4403 when its token
-expires.
+started. After that, its events are written directly (`_DirectSubscription`). Every input gets a response that the
+protocol defines: a `next` message with errors, an `error` message, or a close code. An open socket is closed with code
+4403 when its token expires.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from hub.platform import metrics, tracing
 PROTOCOL = "graphql-transport-ws"
 ID_MAX_CHARS = 128
 ABNORMAL_CLOSURE = 1006  # RFC 6455: no close frame
-TIMER_MAX_S = 31_536_000.0  # one year: a token may be valid for longer than a timer can be set
+TIMER_MAX_S = 31_536_000.0  # one year; a token may be valid for longer than the maximum of a timer
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class CloseCode(IntEnum):
 
 
 class CloseSocket(Exception):
-    """Close the socket with a code and a reason for the client."""
+    """Closes the socket with a code and a reason for the client."""
 
     def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(reason)
@@ -78,7 +78,7 @@ class GraphQLOverWebSocket:
         self._sockets = sockets
 
     async def handle(self, socket: WebSocket) -> None:
-        """Serve one socket until it ends. The client may disconnect at any time."""
+        """Serve one socket until it is closed. The client may disconnect at any time."""
         with suppress(WebSocketDisconnect):
             await self._handle(socket)
 
@@ -115,7 +115,7 @@ class GraphQLOverWebSocket:
                 self._sockets.release(mailbox)
 
     async def _initialize(self, session: "_Session") -> Principal:
-        """Wait for `connection_init` and return its caller. Raise CloseSocket."""
+        """Wait for `connection_init` and return the caller. Raise CloseSocket if the message is missing or invalid."""
         try:
             async with asyncio.timeout(self._services.settings.websocket_init_timeout_s):
                 while (message := await session.receive())["type"] in {"ping", "pong"}:
@@ -149,8 +149,8 @@ class _Session:
         self._operations: dict[str, asyncio.Task[None] | _DirectSubscription] = {}
 
     async def serve(self, caller: Principal) -> None:
-        """Handle messages until the client disconnects (WebSocketDisconnect), breaks the protocol or its token expires
-        (CloseSocket)."""
+        """Handle messages until the client disconnects (WebSocketDisconnect), or until the client violates the protocol
+        or the token expires (CloseSocket)."""
         try:
             async with asyncio.timeout(min(max(0.0, caller.expires_at - time.time()), TIMER_MAX_S)):
                 while True:
@@ -174,7 +174,7 @@ class _Session:
             log.debug("socket_already_closed", code=int(close.code))
 
     async def receive(self) -> dict[str, Any]:
-        """Return the next message. Raise CloseSocket if it is not an object of a valid shape."""
+        """Return the next message. Raise CloseSocket if the message is not a valid object."""
         received = await self.socket.receive()
         if received["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(received.get("code", 1005))
@@ -237,7 +237,7 @@ class _Session:
         task.add_done_callback(lambda task: self.forget(id, task))
 
     def forget(self, id: str, operation: "asyncio.Task[None] | _DirectSubscription") -> None:
-        """Remove an operation that has ended. Its id may be used again."""
+        """Remove an operation that has ended. The client may reuse its id."""
         if self._operations.get(id) is operation:
             del self._operations[id]
 
@@ -269,14 +269,14 @@ class _Session:
         except Exception as error:  # noqa: BLE001 - returned to the client and logged
             errors = [to_graphql_error(error, context.request_id)]
             telemetry.finish({"errors": errors})
-            with suppress(WebSocketDisconnect, RuntimeError):  # the socket is closed
+            with suppress(WebSocketDisconnect, RuntimeError):  # the socket is already closed
                 await self.send({"id": id, "type": "error", "payload": errors})
 
     async def _execute(
         self, id: str, operation: Operation, context: Context, telemetry: OperationTelemetry
     ) -> list[GraphQLResponse] | None:
-        """Send the results. Return the errors that ended the operation (an empty list if it completed), or None if it
-        continues as a direct subscription."""
+        """Send the results. Return the errors that ended the operation (an empty list if the operation completed), or
+        None if the operation continues as a direct subscription."""
         telemetry.set_operation(operation)
         if not operation.is_subscription:
             response = await self._engine.run(operation, context)
@@ -304,7 +304,7 @@ class _Session:
 
 
 def _message_error(message: dict[str, Any]) -> str | None:
-    """Return what is wrong with the shape of a message, or None. Unknown types are not checked."""
+    """Return an error if the format of a message is invalid, else None. Unknown types are not checked."""
     kind, id, payload = message["type"], message.get("id"), message.get("payload")
     if kind in {"subscribe", "complete"}:
         if not isinstance(id, str):
@@ -319,8 +319,9 @@ def _message_error(message: dict[str, Any]) -> str | None:
 class _DirectSubscription:
     """A running inbox subscription without a task of its own.
 
-    The code that publishes an event writes it to the socket at once. Only if the write buffer is full does a task wait
-    for room. A task per subscription, and a switch to it for every event, would cost more than the event itself."""
+    The code that publishes an event immediately writes it to the socket. A task waits for space only if the write
+    buffer is full. A task per subscription, and a task switch for every event, would cost more than the event itself.
+    """
 
     __slots__ = ("_context", "_done", "_id", "_prefix", "_protocol", "_results", "_session", "_stream", "_waiting")
 
@@ -347,7 +348,7 @@ class _DirectSubscription:
         self._stream.on_ready(self._write_available)
 
     def cancel(self) -> None:
-        """Stop without a message to the client."""
+        """Stop the subscription without sending a message to the client."""
         if not self._done:
             self._done = True
             if self._waiting:
@@ -355,7 +356,7 @@ class _DirectSubscription:
             self._stream.close()
 
     def _write_available(self) -> None:
-        """Write all available events, or wait when the write buffer is full."""
+        """Write all available events. Start to wait if the write buffer is full."""
         if self._done or self._waiting:
             return
         try:

@@ -1,5 +1,5 @@
-"""Common operations without most of graphql-core: compiled variables, direct resolvers and projected responses.
+"""Executes common operations faster than graphql-core: compiled variables, direct resolvers, and projected responses.
 
-graphql-core executes everything that this package cannot, and both ways return the same response.
-`HUB_FAST_EXECUTION=false` turns the package off.
+Operations that this package cannot execute are executed by graphql-core, with the same responses.
+`HUB_FAST_EXECUTION=false` disables this package.
 """

@@ -1,6 +1,6 @@
 """Direct resolvers for root fields.
 
-Strawberry resolves the type of every argument and input field for every request. That was a third of the cost of a
+Strawberry resolves the type of every argument and input field for every request, which was a third of the cost of a
 `send`. `install_direct_resolvers` resolves the types once per root field and calls the resolver method directly.
 """
 
@@ -33,7 +33,7 @@ def _direct_resolver(definition: Any) -> Callable[..., Any]:
 
 
 def _keywords_converter(members: list[tuple[Any, Any]]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """Return a function from coerced values by GraphQL name to keyword arguments. Absent values stay absent.
+    """Return a function that converts coerced values by GraphQL name to keyword arguments. Absent values remain absent.
 
     `members`: arguments or input fields, each with its resolved type.
     """
@@ -54,7 +54,7 @@ def _keywords_converter(members: list[tuple[Any, Any]]) -> Callable[[Mapping[str
 
 
 def _converter(type_: Any) -> Convert | None:
-    """Return the conversion from a coerced value to an argument, or None if none is needed.
+    """Return the function that converts a coerced value to an argument, or None if no conversion is needed.
 
     No input type of this schema is recursive.
     """

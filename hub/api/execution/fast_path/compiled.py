@@ -37,7 +37,8 @@ DEFAULT_RESOLVERS = default_field_resolver, default_type_resolver, default_field
 
 
 class CompiledOperation(Struct, frozen=True):
-    """The parts of an operation that depend only on its text. `projection` is None if it has to be executed."""
+    """The parts of an operation that depend only on the text. `projection` is None if graphql-core must execute the
+    operation."""
 
     coerce: CoerceVariables
     fragment_definitions: dict[str, FragmentDefinitionNode]
@@ -46,7 +47,7 @@ class CompiledOperation(Struct, frozen=True):
 
 
 class CompiledOperations:
-    """A cache of compiled operations. With `enabled` false every method leaves the operation to graphql-core."""
+    """A cache of compiled operations. If `enabled` is False, graphql-core executes all operations."""
 
     def __init__(self, schema: GraphQLSchema, *, enabled: bool, hide_suggestions: bool) -> None:
         self._schema = schema
@@ -55,7 +56,7 @@ class CompiledOperations:
         self._cache: LRUCache[tuple[str, str | None], CompiledOperation] = LRUCache(CACHE_SIZE)
 
     def executor(self, operation: Operation, context: Context) -> CooperativeExecutor | None:
-        """Return an executor with coerced variables, or None if graphql-core has to coerce them."""
+        """Return an executor with coerced variables, or None if graphql-core must coerce the variables."""
         compiled = self._cache.get(operation.request.cache_key)
         if compiled is None:
             return None
@@ -76,7 +77,7 @@ class CompiledOperations:
         )
 
     def projection(self, operation: Operation, executor: Executor[Any]) -> Getter | None:
-        """Return the projection of the operation, or None if it has to be executed."""
+        """Return the projection of the operation, or None if graphql-core must execute the operation."""
         if not self._enabled:
             return None
         request = operation.request
@@ -96,7 +97,7 @@ class CompiledOperations:
 
 
 def single_root_field(operation: OperationDefinitionNode) -> FieldNode | None:
-    """Return the only root field, or None if there are several, directives, a fragment or introspection."""
+    """Return the only root field. Return None for several root fields, directives, a fragment, or introspection."""
     [node, *more] = operation.selection_set.selections
     if more or operation.directives or node.directives or not isinstance(node, FieldNode):
         return None
@@ -104,7 +105,7 @@ def single_root_field(operation: OperationDefinitionNode) -> FieldNode | None:
 
 
 async def resolve_projected(node: FieldNode, executor: Executor[Any], projection: Getter) -> ExecutionResult:
-    """Resolve an operation of one root field and project its value.
+    """Resolve an operation with one root field and project the value.
 
     If the projection fails, graphql-core completes the value and reports the error.
     """

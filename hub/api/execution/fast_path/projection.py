@@ -1,8 +1,8 @@
-"""Compile a selection once into a function from a value to its response.
+"""Compiles a selection once to a function from a value to its response.
 
-graphql-core needs tens of microseconds for each event and subscriber. A projection needs about one. It is possible
-because nearly every field below a subscription is a plain attribute or a pure function without arguments.
-`SelectionCompiler` raises NotProjectable for all other fields, and graphql-core executes such a selection.
+graphql-core needs tens of microseconds for each event and subscriber. A projection needs about one microsecond. Nearly
+every field below a subscription can be projected, because it is a plain attribute or a pure function without arguments.
+For all other fields, `SelectionCompiler` raises NotProjectable, and graphql-core executes the selection.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,7 +40,7 @@ class SelectionCompiler:
         self._variables = variables
 
     def compile_root(self, type_: GraphQLObjectType, operation: OperationDefinitionNode) -> Getter:
-        """Return a function from the value of the only root field (an event of a subscription) to the `data`."""
+        """Return a function from the value of the only root field (an event of a subscription) to `data`."""
         collected: dict[str, list[FieldNode]] = {}
         self._collect(operation.selection_set.selections, collected)
         [(key, nodes)] = collected.items()

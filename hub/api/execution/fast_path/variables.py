@@ -1,8 +1,8 @@
 """Compiled variable coercion for values that already have the right type.
 
-graphql-core resolves the type of every variable for every request, and walks each value twice. This module compiles the
-coercion once per operation. Any other value raises `FallBack` and is coerced by graphql-core. It may accept the value
-(a single value for a list, a number for an ID, a default of the operation), or it reports the error.
+graphql-core resolves the type of every variable for every request and walks each value twice. This module compiles the
+coercion once per operation. A value of another type raises `FallBack`, and graphql-core coerces the value. graphql-core
+may accept the value (a single value for a list, a number for an ID, or a default of the operation) or report an error.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,11 +32,12 @@ PLAIN_SCALARS = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
 
 
 class FallBack(Exception):
-    """The value needs the coercion of graphql-core."""
+    """The value must be coerced by graphql-core."""
 
 
 def compile_coercion(schema: GraphQLSchema, operation: OperationDefinitionNode) -> CoerceVariables:
-    """Return a function from the variables of a request to their values. It raises if graphql-core is needed."""
+    """Return a function that coerces the variables of a request. The function raises FallBack if graphql-core is
+    needed."""
     signatures = [get_variable_signature(schema, node) for node in operation.variable_definitions or ()]
     supported = [
         (signature, _coercer(signature.type))
