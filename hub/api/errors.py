@@ -1,4 +1,4 @@
-"""Conversion of exceptions to GraphQL errors."""
+"""Converts exceptions to GraphQL errors."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -63,8 +63,7 @@ def to_error(result: RateLimitResult | None) -> RateLimited | None:
 
 
 def rate_limit_headers(result: RateLimitResult | None) -> dict[str, str]:
-    """Return the headers RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers), and Retry-After for a
-    rejection."""
+    """Return RateLimit-Policy, RateLimit (draft-ietf-httpapi-ratelimit-headers), and, if rejected, Retry-After."""
     if result is None:
         return {}
     limit = result.limit

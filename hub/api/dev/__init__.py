@@ -1,1 +1,1 @@
-"""Endpoints of development mode."""
+"""Endpoints that exist only in development mode."""

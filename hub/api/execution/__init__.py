@@ -1,1 +1,1 @@
-"""Runs GraphQL operations."""
+"""Executes GraphQL operations."""

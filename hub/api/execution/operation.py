@@ -9,7 +9,7 @@ from hub.errors import BadUserInput
 
 
 class Request(Struct, frozen=True):
-    """A GraphQL request. `query` may be empty if `hash` is set: the SHA-256 of a persisted query, or its id."""
+    """A GraphQL request. If `hash` (the SHA-256 or the id of a persisted query) is set, `query` may be empty."""
 
     query: str
     variables: dict[str, Any] | None = None
@@ -44,16 +44,14 @@ class Operation(Struct, frozen=True):
 
     @property
     def root_field(self) -> str | None:
-        """The name of the only root field. None if the operation has several root fields, or if the field is in a
-        fragment."""
+        """The name of the only root field. None for several root fields, or for a field in a fragment."""
         selections = self.node.selection_set.selections
         root = selections[0] if len(selections) == 1 else None
         return root.name.value if isinstance(root, FieldNode) else None
 
 
 def parse_request(body: Any) -> Request:
-    """Return the request from a JSON value. All transports use the same format. Raise BadUserInput for an invalid
-    request."""
+    """Return the request from a JSON value. All transports use the same format. Raise BadUserInput if it is invalid."""
     if not isinstance(body, dict):
         raise BadUserInput("A request must be a JSON object with `query`.", "body")
     query, name, variables = body.get("query"), body.get("operationName"), body.get("variables")

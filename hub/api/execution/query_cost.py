@@ -1,4 +1,4 @@
-"""The cost of an operation, computed before it is executed.
+"""Computes the cost of an operation before it is executed.
 
 - An object costs 1. A plain field costs 0.1.
 - The cost of a selection inside a list is multiplied by the maximum number of items: the page size, the length of the

@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from hub.settings import Settings
 
-SAME_NAME_MAX = 20  # fields with one response key in a selection: validation compares each with each
+SAME_NAME_MAX = 20  # fields with the same response key in a selection; validation compares every pair
 
 
 class _Size(Struct, frozen=True):
-    """The size of a selection. `fields`: of all levels; `depth`: levels; `first_level`: fields of the first level."""
+    """The size of a selection: fields on all levels (`fields`), levels (`depth`), and fields on the first level."""
 
     fields: int = 0
     depth: int = 0

@@ -49,8 +49,7 @@ def email_link_routes(services: Services) -> list[BaseRoute]:
 
 
 class EmailLinkEndpoints:
-    """The request handlers. They raise NotFound for an invalid token, and RateLimited for a token that is used too
-    often."""
+    """The request handlers. Raise NotFound for an invalid token, RateLimited for a token that is used too often."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -58,7 +57,7 @@ class EmailLinkEndpoints:
     # ------------------------------------------------------------- unsubscribe
 
     async def confirm_unsubscribe(self, request: Request) -> Response:
-        """Show the current state without changing it."""
+        """Show the current state without changing the preferences."""
         delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
         user, tenant, category = await self._recipient_and_category(delivery)
         pages = _CategoryPages(tenant, category, language(user.locale))
@@ -154,8 +153,7 @@ class EmailLinkEndpoints:
     # ------------------------------------------------------------- tokens
 
     async def _delivery(self, request: Request, kind: LinkPurpose) -> Delivery:
-        """Return the delivery of the token in the path. Raise NotFound if the token is invalid or the delivery does not
-        exist."""
+        """Return the delivery of the token in the path. Raise NotFound if either does not exist."""
         id = self._services.signed_links.verify(kind, request.path_params["token"])
         if id is None:
             raise NotFound(LINK_INCOMPLETE)

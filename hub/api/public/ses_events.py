@@ -20,8 +20,7 @@ from hub.errors import Forbidden, NotFound, Unavailable
 from hub.model import Delivery, DeliveryStatus, Reason
 
 UNKNOWN_EMAIL_GRACE = timedelta(minutes=1)
-"""An event may arrive before the worker has stored the message id of the email. SNS resends the event after an error.
-"""
+"""An event may arrive before the worker has stored the message id of the email. SNS resends rejected events."""
 
 log = structlog.get_logger(__name__)
 

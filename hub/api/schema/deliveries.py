@@ -62,7 +62,8 @@ class DeliveryFilter:
 
 
 OptionalDeliveryFilter = Annotated[
-    DeliveryFilter | None, strawberry.argument(description="Selects deliveries. Null selects all deliveries.")
+    DeliveryFilter | None,
+    strawberry.argument(description="The filter that selects deliveries. Null selects all deliveries."),
 ]
 
 
@@ -323,7 +324,8 @@ class DeliveryMutation:
             ),
         ] = None,
         filter: Annotated[
-            DeliveryFilter | None, strawberry.argument(description="Selects deliveries. Pass either `ids` or `filter`.")
+            DeliveryFilter | None,
+            strawberry.argument(description="The filter that selects deliveries. Pass either `ids` or `filter`."),
         ] = None,
     ) -> int:
         context = info.context

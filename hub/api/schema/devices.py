@@ -72,14 +72,14 @@ class WebPushInput:
     endpoint: str = strawberry.field(description="The `endpoint` of the subscription.")
     p256dh: str = strawberry.field(description="The `keys.p256dh` of the subscription, in base64url.")
     auth: str = strawberry.field(description="The `keys.auth` of the subscription, in base64url.")
-    label: str | None = strawberry.field(default=None, description="A name to show to the user.")
+    label: str | None = strawberry.field(default=None, description="The display name of the device.")
 
 
 @strawberry.input(description="An app and its push token.")
 class MobileDeviceInput:
     platform: str = strawberry.field(description="The push service of the app: fcm or apns.")
     token: str = strawberry.field(description="The push token from FCM or APNs, at most 4,096 characters.")
-    label: str | None = strawberry.field(default=None, description="A name to show to the user.")
+    label: str | None = strawberry.field(default=None, description="The display name of the device.")
 
 
 @strawberry.type
@@ -142,7 +142,7 @@ class DeviceMutation:
         self,
         info: Info,
         url: Annotated[str, strawberry.argument(description="A public http(s) URL with port 80 or 443.")],
-        label: Annotated[str | None, strawberry.argument(description="A name to show to the user.")] = None,
+        label: Annotated[str | None, strawberry.argument(description="The display name of the device.")] = None,
     ) -> DeviceSecretPayload:
         context = info.context
         if not context.services.settings.personal_webhooks:

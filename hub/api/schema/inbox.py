@@ -74,7 +74,9 @@ class InboxFilter:
 
 OptionalFilter = Annotated[
     InboxFilter | None,
-    strawberry.argument(description="Selects notifications. Null selects all notifications in the ACTIVE view."),
+    strawberry.argument(
+        description="The filter that selects notifications. Null selects all notifications in the ACTIVE view."
+    ),
 ]
 
 

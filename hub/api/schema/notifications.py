@@ -19,7 +19,7 @@ from hub.status.virtual_deliveries import virtual_deliveries
 class Action:
     key: str = strawberry.field(description="The key that the sender chose. Unique within the notification.")
     label: str = strawberry.field(description="The label of the button.")
-    url: str | None = strawberry.field(description="An http(s) URL, or a path within your app.")
+    url: str | None = strawberry.field(description="The link of the button: an http(s) URL, or a path within your app.")
     primary: bool = strawberry.field(description="True if clients should emphasize the button.")
 
 
@@ -53,10 +53,12 @@ class Notification:
         description="The display name of the category at the time of the send. Renaming the category does not change "
         "this value.",
     )
-    title: str = strawberry.field(description="Plain text. Empty after the send is recalled.")
-    body: str = strawberry.field(description="Plain text. Empty after the send is recalled.")
+    title: str = strawberry.field(description="The title in plain text. Empty after the send is recalled.")
+    body: str = strawberry.field(description="The body in plain text. Empty after the send is recalled.")
     data: JSON | None = strawberry.field(description="The data that the sender passed for clients.")
-    image_url: str | None = strawberry.field(description="An http(s) URL, or a path within your app.")
+    image_url: str | None = strawberry.field(
+        description="The URL of the image: an http(s) URL, or a path within your app."
+    )
     action_url: str | None = strawberry.field(
         description="The link that the notification opens: an http(s) URL, or a path within your app."
     )

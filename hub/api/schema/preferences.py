@@ -31,7 +31,7 @@ class Category:
     priority: model.Priority = strawberry.field(description="The priority of a send that does not specify `priority`.")
     retention_s: Duration | None = strawberry.field(
         name="retention",
-        description="How long notifications in the category are kept. The value is stored but not applied yet.",
+        description="The retention period of notifications in the category. The value is stored but not applied yet.",
     )
 
 

@@ -41,7 +41,8 @@ class ActionInput:
     )
     label: str = strawberry.field(description="The label of the button, at most 256 characters.")
     url: str | None = strawberry.field(
-        default=None, description=f"{LINK} If omitted, the button links to `actionUrl` in emails."
+        default=None,
+        description=f"The link of the button. {LINK} If omitted, the button links to `actionUrl` in emails.",
     )
     primary: bool | None = strawberry.field(default=False, description="True if clients should emphasize the button.")
 
@@ -54,7 +55,7 @@ class ContentInput:
     body: str = strawberry.field(
         description="The body in plain text, at most `HUB_NOTIFICATION_BODY_MAX_BYTES` (default 16 KiB). May be empty."
     )
-    image_url: str | None = strawberry.field(default=None, description=LINK)
+    image_url: str | None = strawberry.field(default=None, description=f"The URL of the image. {LINK}")
     action_url: str | None = strawberry.field(default=None, description=f"The link that the notification opens. {LINK}")
     actions: list[ActionInput] | None = strawberry.field(
         default=None, description=f"The buttons of the notification, at most {ACTIONS_MAX}."

@@ -69,7 +69,7 @@ class CategoryInput:
     )
     retention: Duration | None = strawberry.field(
         default=None,
-        description="How long notifications in the category are kept. The value is stored but not applied yet.",
+        description="The retention period of notifications in the category. The value is stored but not applied yet.",
     )
 
 
@@ -79,7 +79,7 @@ class TenantInput:
         default=strawberry.UNSET, description="The name that is shown in emails and pages, at most 256 characters."
     )
     logo_url: str | None = strawberry.field(
-        default=strawberry.UNSET, description="An http(s) URL, or a path within your app."
+        default=strawberry.UNSET, description="The URL of the logo: an http(s) URL, or a path within your app."
     )
     color: str | None = strawberry.field(
         default=strawberry.UNSET, description="The color of buttons in emails, in the format #rrggbb."

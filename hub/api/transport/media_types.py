@@ -20,8 +20,7 @@ CACHE_SIZE = 100  # number of parsed `Accept` headers
 
 
 class AcceptedTypes(Struct, frozen=True):
-    """`single` is the media type of the response to a query or mutation. `events` is True if the client accepts a
-    stream."""
+    """`single`: the media type for a query or mutation. `events`: True if the client accepts an event stream."""
 
     single: str
     events: bool

@@ -36,7 +36,7 @@ def valid_request_id(client_id: str | None) -> str:
 
 
 class OperationTelemetry:
-    """`transport`: `http`, `sse` or `websocket`. `traceparent`: the client's header (W3C Trace Context), if any."""
+    """`transport`: `http`, `sse`, or `websocket`. `traceparent`: the client's header (W3C Trace Context), if any."""
 
     __slots__ = ("_field", "_finished", "_kind", "_span", "_started", "_transport", "request_id")
 

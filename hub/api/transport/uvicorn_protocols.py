@@ -103,9 +103,7 @@ class HubHTTPProtocol(RequestReader):
             return
         if isinstance(socket, HubWebSocketProtocol):
             socket.connection_key, self._connection_key = self._connection_key, None
-            if (
-                socket.conn.handshake_exc
-            ):  # a header exceeds 8 KiB, or there are too many headers; uvicorn would not respond
+            if socket.conn.handshake_exc:  # a header over 8 KiB, or too many headers; uvicorn would not respond
                 self.transport.write(b"".join(socket.conn.data_to_send()))
                 self.transport.close()
         self.parser = None  # type: ignore[assignment]  # breaks the reference cycle

@@ -1,7 +1,7 @@
 """Operations that are compiled on first use.
 
-A compiled operation is cached if its text has no directive. Its projection then depends on no variable and serves every
-caller that sends the same text.
+A compiled operation is cached if its text contains no directives. The projection then does not depend on variables and
+is used for every caller that sends the same text.
 """
 
 from contextlib import suppress
@@ -37,8 +37,7 @@ DEFAULT_RESOLVERS = default_field_resolver, default_type_resolver, default_field
 
 
 class CompiledOperation(Struct, frozen=True):
-    """The parts of an operation that depend only on the text. `projection` is None if graphql-core must execute the
-    operation."""
+    """The parts of an operation that depend only on the text. `projection` is None if graphql-core must execute it."""
 
     coerce: CoerceVariables
     fragment_definitions: dict[str, FragmentDefinitionNode]

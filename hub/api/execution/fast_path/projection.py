@@ -105,7 +105,7 @@ class SelectionCompiler:
 
 
 def _field_getter(definition: Any) -> Getter:
-    """Return how a Strawberry field gets its value from its parent. Raise NotProjectable."""
+    """Return a function that reads a Strawberry field from its parent. Raise NotProjectable if there is none."""
     if PROJECTION in definition.metadata:
         getter: Getter = definition.metadata[PROJECTION]
         return getter

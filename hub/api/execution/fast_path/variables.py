@@ -36,8 +36,7 @@ class FallBack(Exception):
 
 
 def compile_coercion(schema: GraphQLSchema, operation: OperationDefinitionNode) -> CoerceVariables:
-    """Return a function that coerces the variables of a request. The function raises FallBack if graphql-core is
-    needed."""
+    """Return a function that coerces the variables of a request, or raises FallBack if that needs graphql-core."""
     signatures = [get_variable_signature(schema, node) for node in operation.variable_definitions or ()]
     supported = [
         (signature, _coercer(signature.type))
