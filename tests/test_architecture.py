@@ -18,7 +18,7 @@ OWNERS = {
     "deliveries": "status/deliveries.py",
     "replays": "status/deliveries.py",
     "sends": "status/sends.py",
-    "receipts": "status/receipts.py",
+    "receipts": "status/receipt_streams.py",
     "workers": "status/workers.py",
     "captured_messages": "status/captured.py",
     "webhook_calls": "webhooks/webhook_calls.py",

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from hub.bench.plan import Plan
-from hub.bench.report import Report
 from hub.bench.results import Figure
+from hub.bench.runner import Report
 from tests.conftest import FULL_SCALE
 
 pytestmark = pytest.mark.serial

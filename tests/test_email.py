@@ -14,7 +14,7 @@ from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.send.channels import email
 from hub.send.email_message import build_email
 from hub.send.outcome import Dead, Gone, Retry, Sent
-from hub.text import CONTROL_CHARACTERS
+from hub.unicode_text import CONTROL_CHARACTERS
 from tests.fake_providers import CUT, HANG, FakeAmazon, create_certificate
 from tests.provider_setup import (
     ACME,

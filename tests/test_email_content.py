@@ -11,7 +11,7 @@ from hub.model import Action
 from hub.send.channels import email
 from hub.send.email_message import Sender, build_email
 from hub.send.outcome import Dead, Retry, Sent
-from hub.text import CONTROL_CHARACTERS
+from hub.unicode_text import CONTROL_CHARACTERS
 from tests.provider_setup import ACME, PRIVATE_VALUES, SENDER, FakeServers, message_to, new_message, open_smtp
 
 HEADERS = ["Date", "From", "To", "Subject", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hub.model import Action, User
 from hub.send.channels import email
 from hub.send.email_message import Sender, build_email
-from hub.send.text_links import find_addresses
+from hub.send.url_finder import find_addresses
 from tests.provider_setup import NOW, FakeServers, message_to, new_message, provider_settings
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.api import request_json
-from hub.text import folded, is_blank, is_identifier
+from hub.unicode_text import folded, is_blank, is_identifier
 from tests.client import SEND, GraphQLErrors, Tenant
 
 HUGE = 2**64 + 1

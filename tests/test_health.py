@@ -12,7 +12,7 @@ from hub import clock
 from hub.platform.connections import Database, redis
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.container import health_reader
-from hub.status.backlog import Backlog, queued_for
+from hub.status.delivery_totals import Backlog, queued_for
 from hub.status.workers import ALIVE_S
 from tests.channel_setup import SHORT_TIMES, list_deliveries, wait_for_deliveries
 from tests.cli_commands import run_command

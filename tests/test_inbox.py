@@ -6,7 +6,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from hub.clock import now
-from hub.inbox.store import Inboxes, InboxQuery
+from hub.inbox.inbox_reader import Inboxes, InboxQuery
 from hub.model import mailbox_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis

@@ -7,9 +7,9 @@ from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from hub.clock import now
-from hub.inbox.notifications import Notifications
+from hub.inbox.inbox_reader import Inboxes, InboxQuery
+from hub.inbox.notification_lookup import Notifications
 from hub.inbox.state import VIEWS
-from hub.inbox.store import Inboxes, InboxQuery
 from hub.model import InboxView, Position, Priority, mailbox_of
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings

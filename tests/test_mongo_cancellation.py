@@ -11,9 +11,9 @@ import pymongo
 import pytest
 from pymongo.errors import PyMongoError, WaitQueueTimeoutError
 
-from hub.platform import mongo_client
+from hub.platform import cancel_safe_mongo
+from hub.platform.cancel_safe_mongo import Client, PoolWatchdog
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.platform.mongo_client import Client, PoolWatchdog
 from tests.client import Tenant, eventually
 from tests.conftest import fresh_servers, scaled
 from tests.processes import Process
@@ -98,7 +98,7 @@ async def test_call_without_a_free_connection_fails_at_its_deadline(servers: tup
 async def test_watchdog_ends_a_process_only_when_its_pool_is_stuck(
     servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mongo_client, "PING_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(cancel_safe_mongo, "PING_TIMEOUT_S", 0.5)
     mongod = servers[0]
     client = Client(mongod.url, 5, timeoutMS=TIMEOUT_MS)
     ended: list[int] = []
@@ -118,7 +118,7 @@ async def test_watchdog_ends_a_process_only_when_its_pool_is_stuck(
             return watching.done()
 
         await eventually(done, 10)
-        assert ended == [mongo_client.EXIT_STUCK]
+        assert ended == [cancel_safe_mongo.EXIT_STUCK]
         for pool in pools:
             pool.lock.release()
     finally:
@@ -127,7 +127,7 @@ async def test_watchdog_ends_a_process_only_when_its_pool_is_stuck(
 
 
 async def test_watchdog_does_not_end_a_process_while_mongodb_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mongo_client, "PING_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(cancel_safe_mongo, "PING_TIMEOUT_S", 0.3)
     async with fresh_servers() as (mongod, _):
         client = Client(mongod.url, 5, timeoutMS=500, serverSelectionTimeoutMS=500)
         await client.admin.command("ping")

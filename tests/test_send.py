@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from hub.inbox.transaction import STATEMENTS_PER_COMMAND
+from hub.inbox.batch_transaction import STATEMENTS_PER_COMMAND
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import GraphQLErrors, Json, Tenant
 from tests.processes import Deployment

@@ -12,7 +12,7 @@ from aiohttp import web
 from pymongo import AsyncMongoClient
 
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.workflows.due_notifications import BATCH_SIZE
+from hub.workflows.snooze_and_expiry import BATCH_SIZE
 from tests.channel_setup import SHORT_TIMES, connect_webhook, wait_for_deliveries
 from tests.client import FEED, Json, Tenant, eventually
 from tests.processes import Deployment, Process

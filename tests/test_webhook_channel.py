@@ -37,7 +37,7 @@ from hub.send.channels import webhook
 from hub.send.channels.webhook import WebhookProvider
 from hub.send.message import Message
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry
-from hub.send.webhook_endpoint import SECRET_OVERLAP, WebhookEndpointProvider, WebhookMessage, signing_secrets
+from hub.send.tenant_webhook_handler import SECRET_OVERLAP, WebhookEndpointProvider, WebhookMessage, signing_secrets
 from hub.settings import Settings
 
 NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)

@@ -12,7 +12,7 @@ from redis.asyncio import Redis as RedisClient
 from hub import clock
 from hub.outbox.lanes import PUT_SCRIPT, Lanes
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.send.isolation import IsolationLock
+from hub.send.poison_isolation import IsolationLock
 from hub.send.worker import Dispatcher
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 from tests.channel_setup import SHORT_TIMES, connect_webhook, wait_for_deliveries

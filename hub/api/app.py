@@ -15,17 +15,17 @@ from hub.api.context import Services
 from hub.api.dev.demo_tokens import dev_token_routes
 from hub.api.dev.outbox import dev_outbox_routes
 from hub.api.execution.engine import Engine
-from hub.api.execution.fast_path.arguments import install_direct_resolvers
+from hub.api.execution.fast_path.direct_resolvers import install_direct_resolvers
 from hub.api.execution.idempotency import IdempotentResponses
 from hub.api.public.email_links import email_link_routes
 from hub.api.public.probes import probe_routes
 from hub.api.public.ses_events import provider_routes
 from hub.api.public.static_files import FrontendFiles
-from hub.api.responses import TEMPLATES
+from hub.api.public_responses import TEMPLATES
 from hub.api.schema.resolver_metrics import time_resolvers
 from hub.api.schema.root import make_schema
-from hub.api.transport.concurrency import KeyedLimiter
 from hub.api.transport.http import METHODS, GraphQLOverHTTP
+from hub.api.transport.keyed_limiter import KeyedLimiter
 from hub.api.transport.origins import Origins
 from hub.api.transport.websocket import GraphQLOverWebSocket
 from hub.platform.connections import Database

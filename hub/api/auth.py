@@ -19,7 +19,7 @@ from hub.errors import Unauthenticated, Unavailable
 from hub.model import Principal, Role
 from hub.platform.outbound_http import OutboundHTTP, OutboundHTTPError
 from hub.settings import Settings
-from hub.text import IDENTIFIER_RULE, is_identifier
+from hub.unicode_text import IDENTIFIER_RULE, is_identifier
 
 JWKS_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
 JWKS_MAX_AGE_S = 300.0

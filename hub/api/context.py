@@ -18,7 +18,7 @@ from hub.audience.tenants import Tenants
 from hub.audience.users import Users
 from hub.clock import Clock
 from hub.errors import Forbidden
-from hub.inbox.store import Inboxes
+from hub.inbox.inbox_reader import Inboxes
 from hub.live.subscriptions import SubscriptionHub
 from hub.model import Channel, Delivery, DeliveryStatus, Principal, Role, Tenant
 from hub.platform.outbound_http import OutboundHTTP
@@ -26,11 +26,11 @@ from hub.platform.signed_links import SignedLinks
 from hub.platform.translations import DEFAULT, Language, language
 from hub.settings import Settings
 from hub.status.deliveries import Deliveries
-from hub.status.receipts import ReceiptStreams
+from hub.status.receipt_streams import ReceiptStreams
 from hub.status.sends import Sends
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import WebhookCalls
-from hub.workflows.cancel_send import SendCancellation
+from hub.workflows.cancel_or_recall import SendCancellation
 from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish

@@ -17,7 +17,7 @@ from hub.clock import Clock
 from hub.errors import NotFound, Unavailable
 from hub.model import Delivery, User, document, mailbox_of, user_of
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.decoding import decode, decode_by_id, merged
+from hub.platform.document_decoding import decode, decode_by_id, merged
 
 COLLECTION = "users"
 REPLACED_FIELDS = ("devices", "preferences", "suppressed")

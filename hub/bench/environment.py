@@ -147,9 +147,9 @@ class BenchEnvironment:
 
     @asynccontextmanager
     async def baseline(self, *arguments: str) -> AsyncIterator[MeasuredProcess]:
-        """Run `hub.bench.baseline`."""
+        """Run `hub.bench.minimal_server`."""
         async with self._start_process(
-            "hub.bench.baseline", self.mongod.url, self.redis.url, *arguments, environment={}
+            "hub.bench.minimal_server", self.mongod.url, self.redis.url, *arguments, environment={}
         ) as target:
             yield target
 

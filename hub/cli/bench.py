@@ -44,7 +44,7 @@ def bench(
     Example: hub bench send --seconds 2
     """
     try:
-        from hub.bench import environment, report
+        from hub.bench import environment, runner
         from hub.bench.benchmarks import BENCHMARKS
         from hub.bench.plan import Plan
     except ModuleNotFoundError as error:
@@ -61,11 +61,11 @@ def bench(
         size=size,
         sockets=sockets,
         deliveries=deliveries,
-        progress=report.Progress(sys.stderr),
+        progress=runner.Progress(sys.stderr),
     )
     names = list(BENCHMARKS) if name is Benchmark.ALL else [name.value]
     try:
-        result = asyncio.run(report.run_benchmarks(names, plan))
+        result = asyncio.run(runner.run_benchmarks(names, plan))
     except (environment.BenchError, ServerError) as error:
         sys.exit(str(error))
     print(result.text())

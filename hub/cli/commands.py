@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 import typer.main
 
-from hub.cli.reference_page import table, write_or_check
+from hub.cli.generated_page import table, write_or_check
 
 PAGE = Path("docs/reference/commands.md")
 EXAMPLE = "Example: "

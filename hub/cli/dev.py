@@ -21,7 +21,7 @@ import typer
 import uvloop
 
 from hub.api.auth import sign_token_for
-from hub.cli import demo
+from hub.cli import demo_data
 from hub.cli.api_client import ApiError, HubUnreachable
 from hub.cli.data_dir import DataDirectory, RunningHub
 from hub.cli.targets import DAY_S, DEFAULT_DATA, fail, is_set, load_settings
@@ -194,7 +194,7 @@ async def _print_greeting(settings: Settings, data_dir: DataDirectory, port: int
     service = sign_token_for(settings, None, Role.SERVICE, TOKEN_LIFETIME_S)
     user_tokens = {user: sign_token_for(settings, user, Role.USER, TOKEN_LIFETIME_S) for user in ("alice", "bob")}
     try:
-        await demo.create_demo_data(url, sign_token_for(settings, None, Role.ADMIN, TOKEN_LIFETIME_S), user_tokens)
+        await demo_data.create_demo_data(url, sign_token_for(settings, None, Role.ADMIN, TOKEN_LIFETIME_S), user_tokens)
     except (ApiError, HubUnreachable) as error:
         _print(f"The demo data could not be created: {error}")
     data_dir.write_running(
@@ -219,7 +219,7 @@ async def _print_greeting(settings: Settings, data_dir: DataDirectory, port: int
             explorer=sign_token_for(settings, "alice", Role.SERVICE, TOKEN_LIFETIME_S),
             admin=f"{_command()} token --role admin{folder}",
             watch=f"{_command()} watch --user alice{folder}",
-            body=shlex.quote(demo.SEND_BODY),
+            body=shlex.quote(demo_data.SEND_BODY),
             outbox=OUTBOX.format(url=url, command=_command(), folder=folder) if development else "",
         )
     )

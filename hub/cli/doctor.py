@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
 from hub.cli.data_dir import DataDirectory
+from hub.cli.doctor_health import HealthReport, query_hub, read_stores
 from hub.cli.environment_checks import check_channels, check_listening, check_machine, check_operations
 from hub.cli.findings import CheckFailed, Findings, print_finding
-from hub.cli.health_report import HealthReport, query_hub, read_stores
 from hub.cli.store_checks import check_mongo, check_queue, check_redis
 from hub.cli.targets import (
     DEFAULT_DATA,

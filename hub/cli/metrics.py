@@ -8,7 +8,7 @@ import typer
 from msgspec import Struct
 from prometheus_client.metrics import MetricWrapperBase
 
-from hub.cli.reference_page import table, write_or_check
+from hub.cli.generated_page import table, write_or_check
 from hub.platform import metrics as registry
 
 PAGE = Path("docs/reference/metrics.md")

@@ -13,7 +13,7 @@ from hub.outbox.lanes import Lanes
 from hub.platform import connections
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database, first_line
-from hub.platform.redis_keys import REDIS_ERRORS
+from hub.platform.redis_errors import REDIS_ERRORS
 from hub.settings import Settings
 from hub.status import deliveries
 from hub.webhooks import webhook_calls

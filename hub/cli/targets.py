@@ -14,7 +14,7 @@ from hub.cli.data_dir import DataDirectory
 from hub.errors import HubError
 from hub.model import Channel, Role
 from hub.settings import Settings
-from hub.text import IDENTIFIER_RULE, is_identifier
+from hub.unicode_text import IDENTIFIER_RULE, is_identifier
 
 DEFAULT_DATA = Path(".hub")
 DAY_S = 86_400.0

@@ -29,7 +29,7 @@ import structlog
 
 from hub.clock import Clock
 from hub.errors import Unavailable
-from hub.inbox.transaction import Batch, CommitHooks, Submission, TransactionRunner, Work, fail
+from hub.inbox.batch_transaction import Batch, CommitHooks, Submission, TransactionRunner, Work, fail
 from hub.platform import tracing
 from hub.platform.connections import Database
 from hub.settings import Settings

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from hub.model import Notification, document
 from hub.platform.connections import Document
-from hub.text import folded, needs_folding
+from hub.unicode_text import folded, needs_folding
 
 SEARCH_TEXT = "search_text"
 """The field of a notification document that contains the folded text."""

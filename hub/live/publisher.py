@@ -17,7 +17,7 @@ from hub.live import message_codec
 from hub.model import MailboxChange
 from hub.platform import metrics, tracing
 from hub.platform.connections import is_cancelling
-from hub.platform.redis_keys import REDIS_ERRORS
+from hub.platform.redis_errors import REDIS_ERRORS
 
 CHANGES_PER_ROUND_TRIP = 500
 RETRY_DELAY_S = 0.2

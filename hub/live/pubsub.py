@@ -17,7 +17,7 @@ from redis.asyncio.client import PubSub
 
 from hub.ids import new_id
 from hub.platform.connections import is_cancelling
-from hub.platform.redis_keys import REDIS_ERRORS
+from hub.platform.redis_errors import REDIS_ERRORS
 
 HEARTBEAT_S = 1.0
 HEARTBEAT_TIMEOUT_S = 2.2  # two heartbeats were missed

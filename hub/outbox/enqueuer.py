@@ -13,7 +13,7 @@ from hub.outbox.claims import Claims
 from hub.outbox.lanes import Lanes
 from hub.platform import metrics
 from hub.platform.batch_queue import BatchQueue
-from hub.platform.redis_keys import REDIS_ERRORS
+from hub.platform.redis_errors import REDIS_ERRORS
 
 BATCH_SIZE = 500  # ids per round trip
 QUEUE_MAX = 50_000

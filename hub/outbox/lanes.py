@@ -23,7 +23,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from hub.model import Priority
-from hub.platform.redis_keys import INTEGER, with_key_repair
+from hub.platform.redis_errors import INTEGER, with_key_repair
 
 PRIORITY_ORDERS: tuple[tuple[Priority, ...], ...] = (
     (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM, Priority.LOW),

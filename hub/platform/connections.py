@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from hub.platform.mongo_client import Client
+from hub.platform.cancel_safe_mongo import Client
 from hub.settings import Settings
 
 

@@ -18,8 +18,8 @@ from hub.audience.devices import Devices
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
 from hub.inbox.committer import Committer
-from hub.inbox.notifications import Notifications
-from hub.inbox.store import Inboxes
+from hub.inbox.inbox_reader import Inboxes
+from hub.inbox.notification_lookup import Notifications
 from hub.live.feed import QUEUE_MAX_EVENTS
 from hub.live.publisher import Publisher
 from hub.live.pubsub import PubSubConnection
@@ -29,9 +29,9 @@ from hub.outbox.claims import Claims, NoReceipts
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.lanes import Lanes
 from hub.platform import connections, metrics, schema_version, tracing
+from hub.platform.cancel_safe_mongo import PoolWatchdog
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database
-from hub.platform.mongo_client import PoolWatchdog
 from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.rate_limiter import RateLimiter
 from hub.platform.server_clock import ServerClock
@@ -39,27 +39,27 @@ from hub.platform.signed_links import SignedLinks, load_signing_key
 from hub.runtime.indexes import indexes
 from hub.runtime.queue_metrics import QueueMetrics
 from hub.settings import Settings
-from hub.status.backlog import Backlog
 from hub.status.deliveries import COLLECTION as DELIVERIES
 from hub.status.deliveries import Deliveries
+from hub.status.delivery_totals import Backlog
 from hub.status.read_propagation import ReadPropagation
-from hub.status.receipt_writer import ReceiptWriter
-from hub.status.receipts import ReceiptStreams
+from hub.status.receipt_builder import ReceiptBuilder
+from hub.status.receipt_streams import ReceiptStreams
 from hub.status.sends import Sends
 from hub.status.workers import CallTally, Heartbeat, Workers
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import COLLECTION as WEBHOOK_CALLS
 from hub.webhooks.webhook_calls import WebhookCalls
-from hub.workflows import due_notifications
+from hub.workflows import snooze_and_expiry
 from hub.workflows.after_commit import AfterCommit
-from hub.workflows.cancel_send import SendCancellation
+from hub.workflows.cancel_or_recall import SendCancellation
 from hub.workflows.count_check import CountCheck
 from hub.workflows.due_jobs import DueJobs
-from hub.workflows.due_notifications import DueNotifications
 from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish
 from hub.workflows.scheduler import PeriodicTask, Scheduler
+from hub.workflows.snooze_and_expiry import DueNotifications
 from hub.workflows.user_data import UserData
 
 
@@ -166,10 +166,10 @@ class _Queue:
 def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
     database, now, requeue_after_s = stores.database, stores.server_clock.now, settings.requeue_after_s
     tenants = Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s)
-    receipt_writer = ReceiptWriter(tenants)
-    deliveries = Deliveries(database, now, receipt_writer, Notifications(database))
+    receipt_builder = ReceiptBuilder(tenants)
+    deliveries = Deliveries(database, now, receipt_builder, Notifications(database))
     lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max_ids)
-    delivery_claims = Claims(database, DELIVERIES, Delivery, now, requeue_after_s, receipt_writer)
+    delivery_claims = Claims(database, DELIVERIES, Delivery, now, requeue_after_s, receipt_builder)
     return _Queue(
         tenants=tenants,
         deliveries=deliveries,
@@ -259,7 +259,7 @@ def _build_scheduler(settings: Settings, stores: _Stores, queue: _Queue, inbox: 
     deliveries = DueJobs("deliveries", queue.delivery_claims, queue.lanes, now, settings)
     webhook_calls = DueJobs("webhook_calls", queue.webhook_claims, queue.lanes, now, settings)
     tasks = [
-        PeriodicTask("due_notifications", notifications.tick, due_notifications.BATCH_SIZE),
+        PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
         PeriodicTask("due_deliveries", deliveries.tick),
         PeriodicTask("due_webhook_calls", webhook_calls.tick),
         PeriodicTask("interrupted_cancellations", inbox.cancellation.resume_interrupted),

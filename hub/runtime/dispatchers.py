@@ -9,14 +9,14 @@ from hub.outbox.claims import Claims
 from hub.runtime.container import Components
 from hub.send import dev_capture
 from hub.send.channel import ChannelModule, ChannelResources
-from hub.send.deliver import DeliveryHandler
+from hub.send.delivery_attempt import CANCEL_GRACE_S
 from hub.send.delivery_data import DeliveryStores
-from hub.send.isolation import IsolationLock
-from hub.send.job_handler import JobHandler
+from hub.send.delivery_handler import DeliveryHandler
+from hub.send.delivery_rate_limits import DeliveryThrottle
+from hub.send.job_kind import JobHandler
 from hub.send.message_builder import MessageBuilder
-from hub.send.provider_calls import CANCEL_GRACE_S
-from hub.send.throttle import DeliveryThrottle
-from hub.send.webhook_endpoint import WebhookEndpointProvider, WebhookHandler
+from hub.send.poison_isolation import IsolationLock
+from hub.send.tenant_webhook_handler import WebhookEndpointProvider, WebhookHandler
 from hub.send.worker import Dispatcher
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 from hub.settings import ConfigurationError, Settings

@@ -1,20 +1,20 @@
 """The indexes of all collections."""
 
 from hub.audience import tenants, users
-from hub.inbox import store
+from hub.inbox import inbox_reader
 from hub.platform import signed_links
 from hub.platform.connections import Indexes
 from hub.settings import Settings
-from hub.status import deliveries, receipts, sends, workers
+from hub.status import deliveries, receipt_streams, sends, workers
 from hub.webhooks import webhook_calls
 
 
 def indexes(settings: Settings) -> list[Indexes]:
     """Return the indexes of every collection."""
     return [
-        store.indexes(settings),
+        inbox_reader.indexes(settings),
         sends.indexes(),
-        receipts.indexes(settings),
+        receipt_streams.indexes(settings),
         users.indexes(),
         tenants.indexes(),
         deliveries.indexes(),

@@ -13,7 +13,7 @@ from hub.outbox.lanes import Lanes
 from hub.platform import metrics
 from hub.platform.circuit_breaker import SEPARATOR, Breakers
 from hub.platform.connections import is_cancelling
-from hub.platform.redis_keys import REDIS_ERRORS
+from hub.platform.redis_errors import REDIS_ERRORS
 from hub.webhooks.webhook_calls import LANE
 
 SAMPLE_EVERY_S = 2.0

@@ -11,9 +11,9 @@ from hub.clock import Clock
 from hub.model import DeliveryStatus, Reason
 from hub.outbox.claims import Job
 from hub.platform.circuit_breaker import Breakers
-from hub.send.job_handler import ReadyToSend
-from hub.send.retry_policy import Transition
-from hub.send.throttle import DeliveryThrottle
+from hub.send.delivery_rate_limits import DeliveryThrottle
+from hub.send.job_kind import ReadyToSend
+from hub.send.job_transitions import Transition
 
 J = TypeVar("J", bound=Job)
 

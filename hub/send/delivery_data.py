@@ -14,7 +14,7 @@ from hub.status.sends import Sends
 
 
 class Inboxes(Protocol):
-    """The methods of `hub.inbox.store.Inboxes` that this stage uses. `send` does not import that class."""
+    """The methods of `hub.inbox.inbox_reader.Inboxes` that this stage uses. `send` does not import that class."""
 
     async def get_notifications(self, ids: Collection[str]) -> Mapping[str, Notification]:
         """Return the notifications that exist and can be decoded by id."""

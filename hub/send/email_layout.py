@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from hub.platform.signed_links import http_url, item_url
 from hub.platform.translations import Language, because, direction_of, language
 from hub.send.message import Message
-from hub.send.text_links import find_addresses
+from hub.send.url_finder import find_addresses
 
 TEMPLATES = Path(__file__).parent / "templates"
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")

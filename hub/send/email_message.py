@@ -15,7 +15,7 @@ from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.send.email_layout import html, text
 from hub.send.message import Message
 from hub.settings import values
-from hub.text import single_line
+from hub.unicode_text import single_line
 
 ENCODED_WORD_MAX_CHARS = 75  # RFC 2047 2
 ENCODED_WORD = "=?utf-8?b?{}?="

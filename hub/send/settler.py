@@ -25,8 +25,8 @@ from hub.outbox.claims import Claims, Job, Settlement
 from hub.platform import metrics
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import is_cancelling, is_outage
-from hub.send.job_handler import JobHandler
-from hub.send.retry_policy import Transition
+from hub.send.job_kind import JobHandler
+from hub.send.job_transitions import Transition
 
 BATCH_SIZE = 500
 ERROR_PAUSE_S = 0.5  # after a store error

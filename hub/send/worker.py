@@ -3,7 +3,7 @@
 What runs when
 - One loop takes ids from the lanes, up to the number of free slots, and prepares them as one batch. The batch size
   depends on the load; it is 1 when the worker is idle.
-- Each attempt (`provider_calls`) is a task and uses a slot. A tenant uses at most `TENANT_SHARE` of the slots, so the
+- Each attempt (`delivery_attempt`) is a task and uses a slot. A tenant uses at most `TENANT_SHARE` of the slots, so the
   slow endpoints of one tenant do not block other tenants.
 - Results are settled in batches (`settler`). A slot is free when its attempt ends. A worker that cannot settle results
   stops taking jobs.
@@ -32,11 +32,11 @@ from pymongo.errors import PyMongoError
 
 from hub.outbox.claims import Claims, Job
 from hub.platform.connections import is_cancelling, is_outage
-from hub.platform.redis_keys import REDIS_ERRORS
+from hub.platform.redis_errors import REDIS_ERRORS
 from hub.send.admission import Admission
-from hub.send.job_handler import JobHandler, ReadyToSend
-from hub.send.provider_calls import ProviderCalls
-from hub.send.retry_policy import Transition
+from hub.send.delivery_attempt import ProviderCalls
+from hub.send.job_kind import JobHandler, ReadyToSend
+from hub.send.job_transitions import Transition
 from hub.send.settler import ERROR_PAUSE_S, Settler
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 

@@ -7,8 +7,8 @@ from msgspec import Struct
 from hub.clock import Clock
 from hub.outbox.lanes import Lanes
 from hub.platform.circuit_breaker import Breakers
-from hub.send.isolation import IsolationLock
-from hub.send.throttle import DeliveryThrottle
+from hub.send.delivery_rate_limits import DeliveryThrottle
+from hub.send.poison_isolation import IsolationLock
 from hub.status.workers import CallTally
 
 

@@ -13,11 +13,11 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.clock import Clock
 from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
-from hub.outbox.due_index import due_index
+from hub.outbox.retry_delay import due_index
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
-from hub.platform.decoding import decode, decode_page, report_unreadable
-from hub.status import receipts
+from hub.platform.document_decoding import decode, decode_page, report_unreadable
+from hub.status import receipt_streams
 from hub.status.delivery_filter import (
     REPLAYABLE_STATUSES,
     UNQUEUED,
@@ -31,9 +31,9 @@ from hub.status.delivery_filter import (
     order_of,
     replay_match_of,
 )
-from hub.status.notification_reader import NotificationReader
-from hub.status.proof import PROVEN_STATUS
-from hub.status.receipt_writer import PendingReceipt, ReceiptWriter
+from hub.status.notification_protocol import NotificationReader
+from hub.status.read_requires_click import PROVEN_STATUS
+from hub.status.receipt_builder import PendingReceipt, ReceiptBuilder
 from hub.status.sends import Counts, counts_by_send
 
 COLLECTION = "deliveries"
@@ -95,11 +95,11 @@ class _Replay(Struct, frozen=True, rename={"id": "_id"}):
 
 class Deliveries:
     def __init__(
-        self, database: Database, clock: Clock, receipt_writer: ReceiptWriter, notifications: NotificationReader
+        self, database: Database, clock: Clock, receipt_builder: ReceiptBuilder, notifications: NotificationReader
     ) -> None:
         self._database = database
         self._notifications = notifications
-        self._receipt_writer = receipt_writer
+        self._receipt_writer = receipt_builder
         self._deliveries = database[COLLECTION]
         self._replays = database.replays
         self._clock = clock
@@ -318,7 +318,7 @@ class Deliveries:
             [UpdateOne({"_id": delivery.id}, change) for delivery in current], ordered=False, session=session
         )
         receipt_list: list[PendingReceipt] = [
-            (receipts.delivery_receipt(delivery, status, now, reason), delivery) for delivery in current
+            (receipt_streams.delivery_receipt(delivery, status, now, reason), delivery) for delivery in current
         ]
         for collection, documents in (await self._receipt_writer.build_documents(receipt_list, now)).items():
             await self._database[collection].insert_many(documents, ordered=False, session=session)

@@ -19,7 +19,7 @@ from hub.errors import NotFound, TooLarge
 from hub.ids import new_id, new_secret
 from hub.model import DeliveryStatus, WebhookEndpoint, document
 from hub.platform.connections import Database, Document
-from hub.platform.decoding import decode
+from hub.platform.document_decoding import decode
 from hub.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -23,9 +23,9 @@ from hub.model import (
     tenant_of,
     user_of,
 )
-from hub.outbox.due_index import due_index
+from hub.outbox.retry_delay import due_index
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.decoding import decode_page
+from hub.platform.document_decoding import decode_page
 from hub.settings import Settings
 from hub.webhooks.events import event_name
 

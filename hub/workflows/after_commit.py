@@ -20,15 +20,15 @@ from hub.inbox.unit_of_work import UnitOfWork
 from hub.live.publisher import Publisher
 from hub.model import MailboxChange, tenant_of
 from hub.outbox.enqueuer import Enqueuer
-from hub.status import deliveries, receipts
+from hub.status import deliveries, receipt_streams
 from hub.status.read_propagation import ReadPropagation
-from hub.status.receipt_writer import webhook_calls_for
+from hub.status.receipt_builder import webhook_calls_for
 from hub.webhooks import webhook_calls
 from hub.workflows.publish import DecisionData
 
 
 class AfterCommit:
-    """Implements `hub.inbox.transaction.CommitHooks`."""
+    """Implements `hub.inbox.batch_transaction.CommitHooks`."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class AfterCommit:
 
     def add_follow_ups(self, unit: UnitOfWork) -> None:
         """Add the webhook calls that the receipts of `unit` cause."""
-        written = unit.inserts.get(receipts.COLLECTION, [])
+        written = unit.inserts.get(receipt_streams.COLLECTION, [])
         pending = [(receipt, unit.notifications[receipt["notification_id"]]) for receipt in written]
         if calls := webhook_calls_for(pending, unit.decision_data.tenants, unit.now):
             unit.inserts[webhook_calls.COLLECTION] = calls

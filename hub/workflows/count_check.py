@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from hub.inbox.store import Inboxes
+from hub.inbox.inbox_reader import Inboxes
 from hub.platform import metrics
 
 CHECK_EVERY_S = 5.0

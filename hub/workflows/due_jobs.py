@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from hub.clock import Clock
 from hub.model import Attempt, DeliveryStatus, Reason
 from hub.outbox.claims import UNQUEUE_ALL_TIMEOUT_S, Claims, DueEntry, Job, Settlement
-from hub.outbox.due_index import wait_s
 from hub.outbox.lanes import Lanes
+from hub.outbox.retry_delay import wait_s
 from hub.platform import metrics
 from hub.settings import Settings
 

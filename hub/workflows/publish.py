@@ -38,7 +38,7 @@ from hub.model import (
 from hub.outbox.lanes import lane_of
 from hub.platform import tracing
 from hub.settings import Settings
-from hub.status import deliveries, receipts, sends
+from hub.status import deliveries, receipt_streams, sends
 from hub.webhooks import events, webhook_calls
 
 NOTIFICATION_BYTES = 1024  # size of a notification without content, with one receipt
@@ -247,10 +247,13 @@ class _SendWork:
             )
         )
         if not n.hidden:
-            unit.insert(receipts.COLLECTION, receipts.channel_receipt(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now))
+            unit.insert(
+                receipt_streams.COLLECTION,
+                receipt_streams.channel_receipt(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now),
+            )
         for channel, reason in plan.skipped.items():
-            receipt = receipts.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
-            unit.insert(receipts.COLLECTION, receipt)
+            receipt = receipt_streams.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
+            unit.insert(receipt_streams.COLLECTION, receipt)
         for decision in plan.external:
             for device in decision.devices or (None,):
                 unit.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))

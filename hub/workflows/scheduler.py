@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 
 from hub.errors import HubError
 from hub.platform.connections import is_cancelling
-from hub.platform.redis_keys import REDIS_ERRORS
+from hub.platform.redis_errors import REDIS_ERRORS
 
 RETRY_PAUSE_S = 1.0
 

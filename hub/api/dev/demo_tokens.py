@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from hub.api.auth import sign_token_for
-from hub.api.responses import PRIVATE_HEADERS
+from hub.api.public_responses import PRIVATE_HEADERS
 from hub.model import Role
 from hub.settings import Settings
 

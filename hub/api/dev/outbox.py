@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from hub.api.responses import TEMPLATES
+from hub.api.public_responses import TEMPLATES
 from hub.clock import rfc3339
 from hub.platform.connections import Database
 from hub.status.captured import CapturedMessage, CapturedMessages

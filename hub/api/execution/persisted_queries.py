@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 
 from hub.errors import BadUserInput, OperationNotAllowed, PersistedQueryNotFound
 from hub.platform import metrics
-from hub.platform.redis_keys import REDIS_ERRORS, with_key_repair
+from hub.platform.redis_errors import REDIS_ERRORS, with_key_repair
 from hub.settings import ConfigurationError, Settings
 
 SETTING = "HUB_OPERATION_ALLOWLIST"

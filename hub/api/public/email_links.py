@@ -18,9 +18,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from hub.api.context import Services
+from hub.api.public_responses import PRIVATE_HEADERS, HtmlPage, html_errors, json_errors, read_body, render_page
 from hub.api.rate_limits import to_error
-from hub.api.responses import PRIVATE_HEADERS, HtmlPage, html_errors, json_errors, read_body, render_page
-from hub.audience.preferences import CellChange, Changes, apply_changes
+from hub.audience.preference_changes import CellChange, Changes, apply_changes
 from hub.audience.tenants import default_category
 from hub.decide.preferences import EffectivePreferences
 from hub.errors import BadUserInput, NotFound

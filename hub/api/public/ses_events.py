@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from hub.api.context import Services
 from hub.api.public.sns_signature import CONFIRMATION, NOTIFICATION, SNSVerifier
-from hub.api.responses import json_errors, read_body
+from hub.api.public_responses import json_errors, read_body
 from hub.errors import Forbidden, NotFound, Unavailable
 from hub.model import Delivery, DeliveryStatus, Reason
 

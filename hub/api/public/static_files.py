@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from hub.api.responses import PAGE_CSP, TEMPLATES
+from hub.api.public_responses import PAGE_CSP, TEMPLATES
 
 FOLDER = Path(__file__).parents[2] / "front"
 ROOT = "/"

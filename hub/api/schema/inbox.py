@@ -16,9 +16,9 @@ from hub.api.schema.validation import FILTER_MAX, valid_ids, valid_keys, valid_p
 from hub.errors import BadUserInput, NotFound
 from hub.inbox import state
 from hub.inbox.cursors import decode_page_cursor, encode_page_cursor, encode_position
-from hub.inbox.store import InboxQuery as InboxSelection
+from hub.inbox.inbox_reader import InboxQuery as InboxSelection
 from hub.model import InboxView
-from hub.text import is_single_line
+from hub.unicode_text import is_single_line
 from hub.workflows.inbox_actions import Marked
 
 DEFAULT_PAGE_SIZE = 20

@@ -17,7 +17,7 @@ from hub.api.schema.validation import (
 )
 from hub.errors import BadUserInput, TooLarge
 from hub.settings import Settings
-from hub.text import is_blank
+from hub.unicode_text import is_blank
 from hub.workflows.publish import SendRequest
 
 ACTIONS_MAX = 10

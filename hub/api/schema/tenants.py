@@ -12,10 +12,10 @@ from hub.api.context import Info
 from hub.api.schema.preferences import Category, Preferences, PreferencesInput, preference_changes
 from hub.api.schema.scalars import Duration
 from hub.api.schema.validation import valid_key, valid_label, valid_url
-from hub.audience import preferences as preference_rules
+from hub.audience import preference_changes as preference_rules
 from hub.errors import BadUserInput
 from hub.model import NO_PREFERENCES
-from hub.text import is_single_line
+from hub.unicode_text import is_single_line
 
 DESCRIPTION_MAX_CHARS = 1024
 COLOR = re.compile("#[0-9a-fA-F]{6}")

@@ -11,7 +11,7 @@ from hub.api import request_json
 from hub.errors import BadUserInput, TooLarge
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP
 from hub.settings import Settings
-from hub.text import IDENTIFIER_MAX_CHARS, IDENTIFIER_RULE, is_blank, is_identifier, is_single_line
+from hub.unicode_text import IDENTIFIER_MAX_CHARS, IDENTIFIER_RULE, is_blank, is_identifier, is_single_line
 
 ID_MAX_CHARS = IDENTIFIER_MAX_CHARS
 LABEL_MAX_CHARS = 256

@@ -27,7 +27,7 @@ from hub.api.execution.operation import Operation, Request, parse_request, root_
 from hub.api.rate_limits import rate_limit_headers, to_error
 from hub.api.request_json import loads
 from hub.api.schema.validation import valid_idempotency_key
-from hub.api.transport.concurrency import RETRY_AFTER_S, KeyedLimiter
+from hub.api.transport.keyed_limiter import RETRY_AFTER_S, KeyedLimiter
 from hub.api.transport.media_types import (
     EVENTS,
     GRAPHQL_JSON,

@@ -23,10 +23,10 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from hub.api.transport.client_address import ClientAddresses
-from hub.api.transport.concurrency import RETRY_AFTER_S
-from hub.api.transport.request_reader import RequestReader, build_response
-from hub.api.transport.socket_reader import WebSocketReader
+from hub.api.transport.client_connections import ClientAddresses
+from hub.api.transport.http_backpressure import RequestReader, build_response
+from hub.api.transport.keyed_limiter import RETRY_AFTER_S
+from hub.api.transport.websocket_backpressure import WebSocketReader
 from hub.errors import BadUserInput, TooLarge
 from hub.platform import metrics
 from hub.settings import Settings

@@ -25,7 +25,7 @@ from hub.api.execution.engine import Engine, GraphQLResponse, SubscriptionResult
 from hub.api.execution.operation import Operation, Request, parse_request
 from hub.api.rate_limits import to_error
 from hub.api.schema.inbox_stream import InboxStream
-from hub.api.transport.concurrency import KeyedLimiter
+from hub.api.transport.keyed_limiter import KeyedLimiter
 from hub.api.transport.operation_telemetry import OperationTelemetry
 from hub.api.transport.origins import Origins
 from hub.api.transport.uvicorn_protocols import HubWebSocketProtocol, find_protocol

@@ -11,7 +11,7 @@ from hub.clock import Clock
 from hub.model import Channel, Device, Notification
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
-from hub.send import signing
+from hub.send import signed_post
 from hub.send.channel import ChannelResources
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Outcome
@@ -46,15 +46,15 @@ class WebhookProvider:
         if not url or not secret:
             return Dead("the device has no address, or no secret")
         now, body = self._clock(), body_of(message)
-        headers = signing.sign_headers(message.id, body, [secret], now)
-        return await signing.post(self._outbound_http, url, body, headers, self.timeout_s, now)
+        headers = signed_post.sign_headers(message.id, body, [secret], now)
+        return await signed_post.post(self._outbound_http, url, body, headers, self.timeout_s, now)
 
 
 def preview(message: Message) -> Preview:
     """Return the request that would be sent."""
     url, secret = _address(message.device)
     body = body_of(message)
-    headers = signing.sign_headers(message.id, body, [secret] if secret else [], message.created_at)
+    headers = signed_post.sign_headers(message.id, body, [secret] if secret else [], message.created_at)
     pretty = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
     lines = [f"POST {url}", *(f"{name}: {value}" for name, value in headers.items()), "", pretty]
     return Preview(message.notification.title, "\n".join(lines))

@@ -26,7 +26,7 @@ from hub.model import (
     Priority,
 )
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.decoding import decode, decode_all, decode_by_id
+from hub.platform.document_decoding import decode, decode_all, decode_by_id
 from hub.settings import Settings
 
 DAY_S = 86_400

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.api.errors import to_graphql_error
-from hub.api.transport.concurrency import RETRY_AFTER_S, KeyedLimiter
+from hub.api.transport.keyed_limiter import RETRY_AFTER_S, KeyedLimiter
 from hub.errors import RateLimited
 from hub.platform import metrics
 from hub.settings import Settings

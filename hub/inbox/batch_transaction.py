@@ -38,7 +38,7 @@ from hub.model import (
 )
 from hub.platform import metrics, tracing
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
-from hub.platform.decoding import decode_by_id
+from hub.platform.document_decoding import decode_by_id
 
 STATEMENTS_PER_COMMAND = 1000
 MIN_ATTEMPT_TIME_S = 0.05

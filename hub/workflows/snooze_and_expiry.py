@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 
 from hub.clock import Clock
-from hub.inbox.store import Inboxes
+from hub.inbox.inbox_reader import Inboxes
 from hub.workflows.inbox_actions import InboxActions
 
 BATCH_SIZE = 500

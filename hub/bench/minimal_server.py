@@ -1,6 +1,6 @@
 """The baseline: the minimum work that any hub must do, with the same server library.
 
-`python -m hub.bench.baseline MONGO_URL REDIS_URL journaled|plain [FILE]`
+`python -m hub.bench.minimal_server MONGO_URL REDIS_URL journaled|plain [FILE]`
 
 A POST request inserts one document, publishes it, and responds, without GraphQL, tokens, inboxes, or transactions. With
 FILE, a POST request sends the text of the file to every open WebSocket instead. Sockets implement enough of

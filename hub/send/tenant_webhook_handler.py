@@ -11,10 +11,10 @@ from hub.clock import Clock
 from hub.model import DeliveryStatus, Reason, Tenant, WebhookCall, WebhookEndpoint
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
-from hub.send import signing
-from hub.send.job_handler import ReadyToSend
+from hub.send import signed_post
+from hub.send.job_kind import ReadyToSend
+from hub.send.job_transitions import Transition
 from hub.send.outcome import Outcome
-from hub.send.retry_policy import Transition
 from hub.webhooks.endpoints import Endpoints
 
 ENDPOINT_CACHE_SIZE = 10_000
@@ -44,8 +44,8 @@ class WebhookEndpointProvider:
     async def send(self, message: WebhookMessage) -> Outcome:
         """Make one attempt. The `webhook-id` header is the same in every attempt."""
         now, body = self._clock(), message.call.payload.encode()
-        headers = signing.sign_headers(message.id, body, signing_secrets(message.endpoint, now), now)
-        return await signing.post(self._outbound_http, message.endpoint.url, body, headers, self.timeout_s, now)
+        headers = signed_post.sign_headers(message.id, body, signing_secrets(message.endpoint, now), now)
+        return await signed_post.post(self._outbound_http, message.endpoint.url, body, headers, self.timeout_s, now)
 
 
 class WebhookHandler:

@@ -12,9 +12,9 @@ from pymongo.errors import PyMongoError
 from hub.model import Attempt
 from hub.outbox.claims import Claims, Job
 from hub.platform import metrics, tracing
-from hub.send.job_handler import JobHandler, ReadyToSend
+from hub.send.job_kind import JobHandler, ReadyToSend
+from hub.send.job_transitions import next_state
 from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, breaker_results
-from hub.send.retry_policy import next_state
 from hub.send.settler import Settler
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 

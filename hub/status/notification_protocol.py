@@ -1,4 +1,4 @@
-"""The notification queries that this stage requires. `hub/inbox/notifications.py` implements them."""
+"""The notification queries that this stage requires. `hub/inbox/notification_lookup.py` implements them."""
 
 from collections.abc import AsyncIterable, Collection
 from typing import Protocol

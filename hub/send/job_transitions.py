@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from hub.model import DeliveryStatus, Reason
-from hub.outbox.due_index import wait_s
+from hub.outbox.retry_delay import wait_s
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Sent
 
 
