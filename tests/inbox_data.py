@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hub.clock import rfc3339
+from hub.utc_time import rfc3339
 from tests.client import Json, Tenant
 
 FAR_FUTURE = "2090-01-01T00:00:00.000Z"

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession, web
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from hub import clock
+from hub import utc_time
 from hub.model import Category, Device, DeviceKind, Notification, Priority, Tenant, User
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import aws
@@ -112,7 +112,7 @@ class FakeServers:
 
     def resources(self, settings: Settings, devices: Any = None) -> ChannelResources:
         """Return the resources of providers with these settings."""
-        return ChannelResources(settings, self.egress, self.stack, clock.now, devices)
+        return ChannelResources(settings, self.egress, self.stack, utc_time.now, devices)
 
     async def amazon(self) -> FakeAmazon:
         async with ClientSession() as session, session.post(f"{self.moto_url}/moto-api/reset"):

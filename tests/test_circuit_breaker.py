@@ -17,8 +17,8 @@ from hub.model import DeliveryStatus, Reason
 from hub.platform import circuit_breaker
 from hub.platform.circuit_breaker import PROBE_RETRY_S, Breakers
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.send.job_transitions import Transition, next_state
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry, Sent
+from hub.send.state_after_outcome import Transition, next_state
 from tests.client import eventually
 from tests.conftest import scaled
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.decide.preferences import EffectivePreferences
+from hub.decide.effective_preferences import EffectivePreferences
 from hub.model import CategoryPreference, Channel, Preferences
 
 CATEGORIES = ("news", "builds", "security")

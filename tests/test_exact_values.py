@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.api import request_json
+from hub.api import exact_json
 from hub.unicode_text import folded, is_blank, is_identifier
 from tests.client import SEND, GraphQLErrors, Tenant
 
@@ -76,7 +76,7 @@ async def test_number_literal_of_thousands_of_digits_is_rejected(tenant: Tenant,
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_float_in_its_shortest_form_is_returned_unchanged(number: float) -> None:
     """The form that JSON libraries write."""
-    assert json.loads(request_json.dumps(request_json.loads(repr(number), "f"), "f")) == number
+    assert json.loads(exact_json.dumps(exact_json.loads(repr(number), "f"), "f")) == number
 
 
 @pytest.mark.parametrize("text", ["", " a", "a ", "a\u200b", "\u202ea", "a\u00a0b", "e\u0301", "a\ufe0f", "x" * 257])

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from pymongo import AsyncMongoClient
 
-from hub import clock
+from hub import utc_time
 from hub.platform.connections import Database, redis
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.container import health_reader
@@ -174,7 +174,7 @@ async def test_health_without_redis_and_workers_reports_both(
     fields = provider_settings(redis_url="redis://127.0.0.1:1")
     strange = {"$push": {"providers": {"channel": "FAX", "provider": "fax"}}}
     async with redis(fields) as client:
-        reader = health_reader(store, client, fields, clock.now, None)
+        reader = health_reader(store, client, fields, utc_time.now, None)
         await eventually(lambda: store["workers"].find_one({}), 20)
         assert await running.workers[0].stop() == 0
         await store["workers"].update_one({}, {"$set": {"stopped": False}, **strange})
@@ -184,7 +184,7 @@ async def test_health_without_redis_and_workers_reports_both(
         assert found.redis_unavailable
         await store["workers"].update_one({}, {"$set": {"stopped": True}})
         assert (await reader.read(tenant.name)).problems[0].startswith("No worker runs")
-    stages = Backlog(store, clock.now, 60)._overdue_on("EMAIL/HIGH/acme")
+    stages = Backlog(store, utc_time.now, 60)._overdue_on("EMAIL/HIGH/acme")
     explain = {"aggregate": "deliveries", "pipeline": stages, "cursor": {}}
     plan = str(await store.command("explain", explain, verbosity="queryPlanner"))
     assert "'indexName': 'due'" in plan

@@ -11,7 +11,7 @@ import pytest
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from hub.api.transport.media_types import EVENTS, GRAPHQL_JSON, JSON, parse_accept
-from hub.api.transport.websocket_backpressure import WebSocketReader
+from hub.api.transport.websocket_read_flow import WebSocketReader
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Tenant, eventually
 from tests.conftest import CANCELLATION_WARNINGS

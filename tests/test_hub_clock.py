@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
-from hub import clock, ids
+from hub import ids, utc_time
 from hub.model import Content
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
@@ -26,26 +26,26 @@ STEP = timedelta(minutes=10)
 async def test_step_of_the_machine_clock_does_not_change_the_hub_clock(database: Database) -> None:
     """Neither before nor after the next reading of MongoDB's clock."""
     steps = [timedelta()]
-    hub = ServerClock(database, lambda: clock.now() + steps[-1])
+    hub = ServerClock(database, lambda: utc_time.now() + steps[-1])
     await hub.sync()
     for step in (STEP, -STEP):
         steps.append(step)
-        assert abs(hub.now() - clock.now()) < timedelta(seconds=5)
+        assert abs(hub.now() - utc_time.now()) < timedelta(seconds=5)
         await hub.sync()
-        assert abs(hub.now() - clock.now()) < timedelta(seconds=5)
+        assert abs(hub.now() - utc_time.now()) < timedelta(seconds=5)
 
 
 async def test_wrong_machine_clock_is_corrected_by_mongodb(database: Database) -> None:
     """Independent of the local clock."""
-    hub = ServerClock(database, lambda: clock.now() + timedelta(days=400))
+    hub = ServerClock(database, lambda: utc_time.now() + timedelta(days=400))
     await hub.sync()
-    assert abs(hub.now() - clock.now()) < timedelta(seconds=5)
+    assert abs(hub.now() - utc_time.now()) < timedelta(seconds=5)
 
 
 async def test_clock_advances_with_the_monotonic_clock(database: Database) -> None:
     """Independent of the local clock."""
     passed_s = 0.0
-    hub = ServerClock(database, clock.now, lambda: time.monotonic() + passed_s)
+    hub = ServerClock(database, utc_time.now, lambda: time.monotonic() + passed_s)
     await hub.sync()
     before = hub.now()
     passed_s = 600.0
@@ -54,7 +54,7 @@ async def test_clock_advances_with_the_monotonic_clock(database: Database) -> No
 
 async def test_clock_read_often_never_goes_back(database: Database) -> None:
     """A reading that differs by no more than its own error moves the clock back by no more than that error."""
-    hub = ServerClock(database, clock.now)
+    hub = ServerClock(database, utc_time.now)
     await hub.sync()
     newest = hub.now()
     for _ in range(50):
@@ -99,13 +99,15 @@ def test_ids_are_uuids_of_their_instant_and_sort_by_creation(moments: list[datet
         assert created == sorted(set(created))
         for id in created:
             assert UUID(id).version == 7
-            assert timedelta() <= ids.id_time(id) - clock.floor_ms(at) <= timedelta(milliseconds=ids.CLOCK_STEP_BACK_MS)
-        assert created[0] >= ids.first_id_at(clock.floor_ms(at))
+            assert (
+                timedelta() <= ids.id_time(id) - utc_time.floor_ms(at) <= timedelta(milliseconds=ids.CLOCK_STEP_BACK_MS)
+            )
+        assert created[0] >= ids.first_id_at(utc_time.floor_ms(at))
 
 
 def test_ids_keep_their_order_when_the_clock_goes_back_a_little() -> None:
     """By less than a second, like a reading of MongoDB's clock."""
-    now = clock.now()
+    now = utc_time.now()
     created = [ids.new_id(now - timedelta(milliseconds=back)) for back in (0, 1, 500, 999)]
     assert created == sorted(created)
 
@@ -113,9 +115,9 @@ def test_ids_keep_their_order_when_the_clock_goes_back_a_little() -> None:
 async def test_clock_runs_on_while_mongodb_is_away() -> None:
     """It keeps its last reading."""
     async with AsyncMongoClient("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=50) as client:
-        hub = ServerClock(client["hub"], clock.now)
+        hub = ServerClock(client["hub"], utc_time.now)
         running = asyncio.create_task(hub.run())
         await asyncio.sleep(0.1)
-        assert abs(hub.now() - clock.now()) < timedelta(seconds=5)
+        assert abs(hub.now() - utc_time.now()) < timedelta(seconds=5)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
-from hub.clock import now
 from hub.inbox.inbox_reader import Inboxes, InboxQuery
 from hub.model import mailbox_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
+from hub.utc_time import now
 from tests.client import GraphQLErrors, Json, Tenant
 from tests.inbox_data import FAR_FUTURE, notification_ids, send_numbered
 from tests.processes import SECRET

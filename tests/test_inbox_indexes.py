@@ -6,7 +6,6 @@ from typing import Any
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from hub.clock import now
 from hub.inbox.inbox_reader import Inboxes, InboxQuery
 from hub.inbox.notification_lookup import Notifications
 from hub.inbox.state import VIEWS
@@ -14,6 +13,7 @@ from hub.model import InboxView, Position, Priority, mailbox_of
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from hub.status.sends import Sends
+from hub.utc_time import now
 from tests.client import Json, Tenant
 from tests.inbox_data import FAR_FUTURE, send_numbered
 from tests.processes import SECRET

@@ -9,7 +9,7 @@ from uuid import uuid4
 from aiohttp import web
 from pymongo import AsyncMongoClient
 
-from hub import clock
+from hub import utc_time
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.send.worker import ISOLATED_TRIES
 from tests.channel_setup import (
@@ -155,7 +155,7 @@ async def test_expired_calls_are_retried_later_and_uncalled_deliveries_immediate
         deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, fakes),
         AsyncMongoClient(mongod.url, tz_aware=True) as client,
     ):
-        users, dead = INNOCENTS[:24], {"claim": "a dead worker's", "status": "PROCESSING", "due_at": clock.now()}
+        users, dead = INNOCENTS[:24], {"claim": "a dead worker's", "status": "PROCESSING", "due_at": utc_time.now()}
         [worker] = deployment.workers
         await fakes.add_addresses(tenant, *users, channels=["WEBHOOK"])
         await worker.stop()
@@ -164,7 +164,7 @@ async def test_expired_calls_are_retried_later_and_uncalled_deliveries_immediate
         stored = client[name].deliveries
         ids = [doc["_id"] async for doc in stored.find({}, {"_id": 1})]
         called, waiting, last, hopeless = ids[:20], ids[20:22], ids[22], ids[23]
-        call = {"at": clock.now(), "provider": "webhook", "ok": False}
+        call = {"at": utc_time.now(), "provider": "webhook", "ok": False}
         await stored.update_many(
             {"_id": {"$in": called}}, {"$set": {**dead, "lease_expirations": 1, "attempts": [call]}}
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hub.clock import rfc3339
+from hub.utc_time import rfc3339
 from tests.client import GraphQLErrors, Json, Subscription, Tenant, eventually
 
 RECEIPTS = "subscription ($sendId: ID, $after: Cursor) { receipts(sendId: $sendId, after: $after) { id cursor kind at sendId notificationId userId channel status reason } }"

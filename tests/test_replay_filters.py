@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient
 from hub.model import Channel, DeliveryStatus
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.status.delivery_filter import DeliveryQuery, index_of, match_of, order_of, replay_match_of
+from hub.status.delivery_query import DeliveryQuery, index_of, match_of, order_of, replay_match_of
 from tests.channel_setup import DELIVERIES, SHORT_TIMES, connect_webhook, list_deliveries, wait_for_deliveries
 from tests.cli_commands import run_command
 from tests.client import GraphQLErrors, Json, Tenant, eventually

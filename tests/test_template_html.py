@@ -57,6 +57,12 @@ def test_mjml_with_loops_around_sections_columns_and_rows_has_every_value() -> N
     ("source", "reason"),
     [
         ("<mjml><mj-body><mj-section></mj-body></mjml>", "the MJML is not valid"),
+        ("<div>" * 20_000, "line 1: the HTML has more than 200 nested or unclosed elements"),
+        ("<mjml><mj-body>\n" + "<mj-wrapper>" * 300, "line 2: the HTML has more than 200 nested or unclosed elements"),
+        ("<br>" * 10_001, "the HTML has more than 10000 elements"),
+        ("<style>" * 300 + "x" * 200_000, "line 1: the HTML has more than 200 nested or unclosed elements"),
+        ("{{" * 999 + "x" * 200_000, "line 1: `{{` is not closed"),
+        ("\n{{ '" + "x" * 5_000 + "' }}", "line 2: a tag is longer than 4000 characters"),
         ("<mjml><mj-body><mj-include path='/etc/passwd' /></mj-body></mjml>", "`mj-include` is not supported"),
         (
             "<mjml><mj-head>\n{% if x %}<mj-title>x</mj-title>{% endif %}</mj-head><mj-body></mj-body></mjml>",

@@ -153,6 +153,7 @@ HOSTILE = {
     "long condition": "{% if " + " or ".join(["1==2"] * 7000) + " %}x{% endif %}",
     "too many filters": "{{ text " + "| upcase" * 6000 + " }}",
     "many strips": "{{ angles " + "| strip_html" * 990 + " }}",
+    "unclosed tags": "{{" * 999 + "x" * 60_000,
     "many tags": "{{ 1 }}" * 9000,
     "deep blocks": "{% if true %}" * 900 + "{% endif %}" * 900,
     "shared arrays": "{% assign a = nested | map: 'x' %}"

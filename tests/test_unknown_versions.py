@@ -11,8 +11,8 @@ from pymongo import AsyncMongoClient
 
 from hub.model import Category, Channel, Delivery, DeliveryStatus, Notification, Preferences, Priority, User, document
 from hub.outbox.claims import Settlement, _apply_override
-from hub.platform.document_decoding import decode, merged
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.tolerant_decoding import decode, merged
 from tests.channel_setup import SHORT_TIMES, connect_webhook, list_deliveries, wait_for_deliveries
 from tests.client import Json, Tenant, eventually
 from tests.processes import Deployment, Process

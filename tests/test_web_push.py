@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub import clock
+from hub import utc_time
 from hub.model import Action, Priority
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send.channels import web_push
@@ -70,7 +70,7 @@ async def test_browser_can_decrypt_the_push(fakes: FakeServers) -> None:
 async def test_urgency_follows_priority_and_ttl_follows_expiry(fakes: FakeServers, priority: str, urgency: str) -> None:
     service = await fakes.push_service()
     [push] = await open_web_push(fakes)
-    expires_at = clock.now() + timedelta(hours=1)
+    expires_at = utc_time.now() + timedelta(hours=1)
     device = browser_device(service.subscribe())
     await push.send(new_message(device=device, n_priority=Priority(priority), n_expires_at=expires_at))
     [(_, headers)] = service.pushes

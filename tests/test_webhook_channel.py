@@ -16,7 +16,7 @@ from aiohttp import web
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from hub import clock
+from hub import utc_time
 from hub.ids import new_id, new_secret
 from hub.model import (
     Action,
@@ -171,10 +171,10 @@ async def make(kind: str) -> AsyncIterator[Callable[[float], Any]]:
             if kind == "person":
                 fields = Settings(jwt_secret=("s" * 32,), provider_timeout_s=timeout_s)
                 [provider] = await webhook.create_providers(
-                    ChannelResources(fields, egress, stack, clock.now, NO_DEVICES)
+                    ChannelResources(fields, egress, stack, utc_time.now, NO_DEVICES)
                 )
                 return SenderCase(receiver, lambda: provider.send(message(receiver.url)))
-            caller = WebhookEndpointProvider(egress, timeout_s, clock.now)
+            caller = WebhookEndpointProvider(egress, timeout_s, utc_time.now)
             return SenderCase(receiver, lambda: caller.send(addressed_call(endpoint(receiver.url))))
 
         yield created
@@ -269,14 +269,14 @@ async def test_unreachable_receiver_is_retried(rig: SenderCase) -> None:
 async def test_denied_address_is_dead() -> None:
     async with OutboundHTTP() as egress:
         for url in ("http://127.0.0.1/x", "http://169.254.169.254/latest/meta-data/", "http://localhost/"):
-            assert isinstance(await WebhookProvider(egress, PROMPT_S, clock.now).send(message(url)), Dead)
-            caller = WebhookEndpointProvider(egress, PROMPT_S, clock.now)
+            assert isinstance(await WebhookProvider(egress, PROMPT_S, utc_time.now).send(message(url)), Dead)
+            caller = WebhookEndpointProvider(egress, PROMPT_S, utc_time.now)
             assert isinstance(await caller.send(addressed_call(endpoint(url))), Dead)
 
 
 async def test_retry_keeps_id_and_body_and_has_a_new_timestamp() -> None:
     async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:
-        times = iter([clock.now() - timedelta(seconds=60), clock.now()])
+        times = iter([utc_time.now() - timedelta(seconds=60), utc_time.now()])
         provider, same = WebhookProvider(egress, PROMPT_S, lambda: next(times)), message(receiver.url)
         assert [await provider.send(same) for _ in range(2)] == [Delivered()] * 2
         (first, body), (second, again) = receiver.bodies
@@ -288,7 +288,7 @@ async def test_retry_keeps_id_and_body_and_has_a_new_timestamp() -> None:
 async def test_personal_webhook_contains_the_notification() -> None:
     async with OutboundHTTP(["127.0.0.1/32"]) as egress, Receiver() as receiver:
         received = message(receiver.url)
-        await WebhookProvider(egress, PROMPT_S, clock.now).send(received)
+        await WebhookProvider(egress, PROMPT_S, utc_time.now).send(received)
         [(_, body)] = receiver.bodies
     assert body == {
         "type": "notification.created",
@@ -316,7 +316,7 @@ async def test_device_without_url_or_secret_is_dead() -> None:
     async with OutboundHTTP() as egress:
         bare = Device(id="d", kind=DeviceKind.WEBHOOK, key="k", created_at=NOW)
         for device in (None, bare):
-            assert isinstance(await WebhookProvider(egress, 1, clock.now).send(message("", device=device)), Dead)
+            assert isinstance(await WebhookProvider(egress, 1, utc_time.now).send(message("", device=device)), Dead)
 
 
 def test_preview_is_the_signed_request() -> None:
@@ -331,7 +331,7 @@ def test_preview_is_the_signed_request() -> None:
 async def test_disabled_webhooks_create_no_provider() -> None:
     async with AsyncExitStack() as stack, OutboundHTTP() as egress:
         fields = Settings(jwt_secret=("s" * 32,), personal_webhooks=False)
-        assert await webhook.create_providers(ChannelResources(fields, egress, stack, clock.now, NO_DEVICES)) == ()
+        assert await webhook.create_providers(ChannelResources(fields, egress, stack, utc_time.now, NO_DEVICES)) == ()
 
 
 def test_host_breakers_are_shared_within_a_tenant_and_url_breakers_are_not() -> None:
@@ -350,7 +350,7 @@ def test_host_breakers_are_shared_within_a_tenant_and_url_breakers_are_not() -> 
 
 async def test_rotation_signs_with_both_secrets_for_a_day() -> None:
     newest, before = new_secret(), SECRET
-    rotated = clock.now()
+    rotated = utc_time.now()
     rotating = endpoint("http://127.0.0.1/", newest, before, rotated_at=rotated)
     assert (
         signing_secrets(rotating, rotated)
@@ -363,7 +363,7 @@ async def test_rotation_signs_with_both_secrets_for_a_day() -> None:
         OutboundHTTP(["127.0.0.1/32"]) as egress,
         Receiver() as receiver,
     ):  # a receiver that has only the old secret
-        caller = WebhookEndpointProvider(egress, PROMPT_S, clock.now)
+        caller = WebhookEndpointProvider(egress, PROMPT_S, utc_time.now)
         rotating = endpoint(receiver.url, newest, before, rotated_at=rotated - timedelta(hours=23))
         assert await caller.send(addressed_call(rotating)) == Delivered()
         [(headers, _)] = receiver.bodies

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
-from hub import clock
+from hub import utc_time
 from hub.ids import new_id
 from hub.model import (
     DeliveryStatus,
@@ -153,7 +153,7 @@ async def test_rotation_keeps_the_previous_secret(tenant: Tenant, database: Data
         existing.insert(0, created["secret"])
         [stored] = (await stored_tenant(database, tenant))["endpoints"]
         assert stored["secrets"] == existing[:2]
-        assert abs(clock.now() - stored["rotated_at"]) < timedelta(minutes=1)
+        assert abs(utc_time.now() - stored["rotated_at"]) < timedelta(minutes=1)
     assert len(set(existing)) == 4
 
 
@@ -209,7 +209,7 @@ async def test_webhook_limit_holds_for_concurrent_creation(tenant: Tenant) -> No
 
 
 async def test_endpoint_that_fails_for_days_is_disabled(tenant: Tenant, database: Database) -> None:
-    at = clock.now()
+    at = utc_time.now()
     book = Endpoints(database, Settings(jwt_secret=("s" * 32,)), lambda: at)
     id, _ = await create_endpoint(tenant)
     bystander, _ = await create_endpoint(tenant)
@@ -233,7 +233,7 @@ async def test_endpoint_that_fails_for_days_is_disabled(tenant: Tenant, database
     assert (await settled(DeliveryStatus.FAILED)).enabled is False, "five days with failures only"
     [displayed, concurrent] = await execute_as(tenant, LIST)
     assert (displayed["id"], displayed["enabled"]) == (id, False)
-    assert displayed["disabledReason"] == f"All calls have failed since {clock.rfc3339(started_at)}."
+    assert displayed["disabledReason"] == f"All calls have failed since {utc_time.rfc3339(started_at)}."
     assert (concurrent["id"], concurrent["enabled"], concurrent["disabledReason"]) == (bystander, True, None)
     back = await execute_as(tenant, UPDATE, id=id, enabled=True)
     assert (back["enabled"], back["disabledReason"]) == (True, None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from hub import clock
+from hub import utc_time
 from hub.model import Channel
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP, OutboundHTTPError
 from hub.send.channel import ChannelResources
@@ -50,7 +50,7 @@ class PagerService:
         if response.status == 410:
             return Gone(failure)
         if response.status in (408, 429) or response.status >= 500:
-            return Retry(failure, retry_after_s(response.headers.get("retry-after"), clock.now()))
+            return Retry(failure, retry_after_s(response.headers.get("retry-after"), utc_time.now()))
         return Dead(failure)
 
 

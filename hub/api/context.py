@@ -16,7 +16,6 @@ from hub.api.rate_limits import RateLimits
 from hub.audience.devices import Devices
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
-from hub.clock import Clock
 from hub.errors import Forbidden
 from hub.inbox.inbox_reader import Inboxes
 from hub.live.subscriptions import SubscriptionHub
@@ -28,6 +27,7 @@ from hub.settings import Settings
 from hub.status.deliveries import Deliveries
 from hub.status.receipt_streams import ReceiptStreams
 from hub.status.sends import Sends
+from hub.utc_time import Clock
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import WebhookCalls
 from hub.workflows.cancel_or_recall import SendCancellation

@@ -14,10 +14,10 @@ from pymongo import UpdateOne, WriteConcern
 from pymongo.errors import DuplicateKeyError
 
 from hub.audience.users import COLLECTION, Users
-from hub.clock import Clock
 from hub.errors import TooLarge
 from hub.model import Device, DeviceKind, User, tenant_of
 from hub.platform.connections import Database
+from hub.utc_time import Clock
 
 EXCLUSIVE_KINDS = frozenset({DeviceKind.WEB_PUSH, DeviceKind.MOBILE_PUSH})
 """The kinds of devices that belong to one user at a time. Several users may share the address of another kind."""

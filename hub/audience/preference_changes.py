@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import UNSET, Struct, UnsetType
 
-from hub.decide.preferences import EffectivePreferences
+from hub.decide.effective_preferences import EffectivePreferences
 from hub.model import Category, CategoryPreference, Channel, Preferences
 
 

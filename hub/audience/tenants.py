@@ -16,7 +16,7 @@ from hub.audience.optimistic_update import SerializedUpdates
 from hub.errors import TooLarge, Unavailable
 from hub.model import Category, Tenant, document
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.document_decoding import decode, decode_by_id, merged
+from hub.platform.tolerant_decoding import decode, decode_by_id, merged
 
 COLLECTION = "tenants"
 CACHE_SIZE = 10_000  # tenants

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
 from hub.audience.optimistic_update import SerializedUpdates
-from hub.clock import Clock
 from hub.errors import NotFound, Unavailable
 from hub.model import Delivery, User, document, mailbox_of, user_of
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.document_decoding import decode, decode_by_id, merged
+from hub.platform.tolerant_decoding import decode, decode_by_id, merged
+from hub.utc_time import Clock
 
 COLLECTION = "users"
 REPLACED_FIELDS = ("devices", "preferences", "suppressed")

@@ -120,7 +120,7 @@ class BenchEnvironment:
     @asynccontextmanager
     async def worker(self, database: str, *, null: bool = False, **settings: str) -> AsyncIterator[MeasuredProcess]:
         """Run `hub work`. With `null`, webhooks are not sent."""
-        arguments = ("hub.bench.null_worker",) if null else ("hub", "work")
+        arguments = ("hub.bench.worker_without_calls",) if null else ("hub", "work")
         async with self._start_process(*arguments, environment=self._environment(database, settings)) as target:
             yield target
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from hub import clock
+from hub import utc_time
 from hub.cli.api_client import ApiError, HubUnreachable, execute
 from hub.cli.targets import TargetHub
 from hub.model import Channel, Role
@@ -61,7 +61,7 @@ async def read_stores(settings: Settings, tenant: str) -> HealthReport:
     from hub.runtime.container import health_reader
 
     async with connections.mongo(settings) as database, connections.redis(settings) as redis:
-        time = ServerClock(database, clock.now)
+        time = ServerClock(database, utc_time.now)
         await time.sync()
         snapshot = await health_reader(database, redis, settings, time.now, configured=None).read(tenant)
     health = Health.of(snapshot)

@@ -13,7 +13,7 @@ from hub.cli.api_client import execute, run_or_exit
 from hub.cli.targets import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
 from hub.model import Channel, Reason, Role
-from hub.status.delivery_filter import REPLAYABLE_STATUSES, WITHOUT_ADDRESS
+from hub.status.delivery_query import REPLAYABLE_STATUSES, WITHOUT_ADDRESS
 
 BATCH_SIZE = 500  # ids per call
 LOOKUP_BATCH_SIZE = 10  # root fields per query

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from hub.decide.preferences import EffectivePreferences
+from hub.decide.effective_preferences import EffectivePreferences
 from hub.email_address import is_email_address
 from hub.model import (
     NO_PREFERENCES,

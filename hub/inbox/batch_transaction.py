@@ -22,7 +22,6 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
-from hub.clock import Clock
 from hub.errors import HubError, Unavailable
 from hub.inbox import idempotency_records, search
 from hub.inbox.mailbox_decoding import decode_mailboxes
@@ -38,7 +37,8 @@ from hub.model import (
 )
 from hub.platform import metrics, tracing
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
-from hub.platform.document_decoding import decode_by_id
+from hub.platform.tolerant_decoding import decode_by_id
+from hub.utc_time import Clock
 
 STATEMENTS_PER_COMMAND = 1000
 MIN_ATTEMPT_TIME_S = 0.05

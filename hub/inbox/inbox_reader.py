@@ -8,7 +8,6 @@ from msgspec import UNSET, Struct
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.clock import Clock
 from hub.errors import NotFound
 from hub.inbox import idempotency_records, search
 from hub.inbox.mailbox_decoding import decode_mailbox, decode_mailboxes
@@ -26,8 +25,9 @@ from hub.model import (
     Priority,
 )
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.document_decoding import decode, decode_all, decode_by_id
+from hub.platform.tolerant_decoding import decode, decode_all, decode_by_id
 from hub.settings import Settings
+from hub.utc_time import Clock
 
 DAY_S = 86_400
 BACKLOG_MAX_BYTES = 4 << 20  # size of texts. A client that missed more receives RESYNC.

@@ -7,7 +7,7 @@ from msgspec import ValidationError, convert
 from hub.errors import HubError
 from hub.model import Mailbox, user_of
 from hub.platform.connections import Document
-from hub.platform.document_decoding import report_unreadable
+from hub.platform.tolerant_decoding import report_unreadable
 
 REQUIRED_FIELDS = frozenset({"_id", "epoch", "modseq", "unread", "unseen"})
 """These fields are required, because a default for a missing count would be wrong."""

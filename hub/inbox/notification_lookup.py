@@ -8,7 +8,7 @@ from pymongo.asynchronous.command_cursor import AsyncCommandCursor
 
 from hub.model import Channel, DeliveryStatus, Notification
 from hub.platform.connections import Database, Document
-from hub.platform.document_decoding import decode_page
+from hub.platform.tolerant_decoding import decode_page
 
 READ_IN_INBOX: Document = {"$and": [{"$ifNull": ["$read_at", False]}, {"$not": [{"$ifNull": ["$read_on", False]}]}]}
 """An aggregation expression: the notification was read in the inbox, not by a click in an email or push message."""

@@ -1,4 +1,4 @@
-"""Searches for words in titles and bodies, ignoring case and Unicode variants (see `text.folded`).
+"""Searches for words in titles and bodies, ignoring case and Unicode variants (see `unicode_text.folded`).
 
 A case-insensitive regular expression in MongoDB compares one character at a time. This misses matches in texts that
 contain ß or full-width letters, for example. A notification with such a text is stored with the folded form of the

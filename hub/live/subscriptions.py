@@ -22,9 +22,9 @@ from pymongo.errors import PyMongoError
 
 from hub.errors import NotFound, Unavailable
 from hub.live import message_codec
-from hub.live.feed import Feed
 from hub.live.publisher import common_channel, user_channel
 from hub.live.pubsub import PubSubConnection
+from hub.live.subscription_feed import Feed
 from hub.model import Backlog, Mailbox, MailboxChange, Position
 from hub.platform import metrics
 

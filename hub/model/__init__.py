@@ -2,7 +2,6 @@
 message."""
 
 from hub.model.channels import Channel, DeviceKind, Priority
-from hub.model.deliveries import Attempt, Delivery, WebhookCall
 from hub.model.inbox_events import Backlog, InboxEvent, InboxEventKind, MailboxChange, Position
 from hub.model.mailboxes import InboxState, InboxView, Mailbox, mailbox_of, tenant_of, user_of
 from hub.model.notifications import (
@@ -15,6 +14,7 @@ from hub.model.notifications import (
     Notification,
     notification_from,
 )
+from hub.model.outbox_jobs import Attempt, Delivery, WebhookCall
 from hub.model.preferences import NO_PREFERENCES, CategoryPreference, Preferences
 from hub.model.principals import Principal, Role
 from hub.model.receipts import Receipt, ReceiptKind

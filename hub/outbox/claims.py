@@ -26,13 +26,13 @@ from pymongo import UpdateOne, WriteConcern
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from hub.clock import Clock
 from hub.ids import new_id
 from hub.model import Attempt, DeliveryStatus, Priority, Reason, document
 from hub.outbox.retry_delay import DUE
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
-from hub.platform.document_decoding import report_unreadable
+from hub.platform.tolerant_decoding import report_unreadable
+from hub.utc_time import Clock
 
 FAST_WRITES = WriteConcern(w=1)  # a claim that is lost in a failover is repeated
 DOUBLINGS_MAX = 2  # doublings of the time that a job may be on its lane

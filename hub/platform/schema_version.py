@@ -10,7 +10,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
 
 from hub.platform.connections import Database, StoreUnavailable, first_line
-from hub.platform.document_decoding import decode
+from hub.platform.tolerant_decoding import decode
 
 MAJOR = 1
 COLLECTION = "migrations"

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 from pymongo.errors import PyMongoError
 
-from hub.clock import Clock, floor_ms
 from hub.platform.connections import Database
+from hub.utc_time import Clock, floor_ms
 
 SYNC_EVERY_S = 30.0
 

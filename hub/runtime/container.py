@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from hub import clock
+from hub import utc_time
 from hub.api.auth import Authenticator
 from hub.api.context import Services
 from hub.api.execution.persisted_queries import AutomaticPersistedQueries
@@ -20,9 +20,9 @@ from hub.audience.users import Users
 from hub.inbox.committer import Committer
 from hub.inbox.inbox_reader import Inboxes
 from hub.inbox.notification_lookup import Notifications
-from hub.live.feed import QUEUE_MAX_EVENTS
 from hub.live.publisher import Publisher
 from hub.live.pubsub import PubSubConnection
+from hub.live.subscription_feed import QUEUE_MAX_EVENTS
 from hub.live.subscriptions import SubscriptionHub
 from hub.model import Channel, Delivery, WebhookCall
 from hub.outbox.claims import Claims, NoReceipts
@@ -138,7 +138,7 @@ async def _connect(settings: Settings, stack: AsyncExitStack) -> _Stores:
     await connections.connect_and_migrate(database, settings)
     await schema_version.check_version(database)
     await connections.connect_and_migrate(database, settings, *indexes(settings))
-    server_clock = ServerClock(database, clock.now)
+    server_clock = ServerClock(database, utc_time.now)
     await server_clock.sync()
     return _Stores(
         database=database,
@@ -299,7 +299,7 @@ def _assemble(
 
 
 def health_reader(
-    database: Database, redis: Redis, settings: Settings, now: clock.Clock, configured: frozenset[Channel] | None
+    database: Database, redis: Redis, settings: Settings, now: utc_time.Clock, configured: frozenset[Channel] | None
 ) -> HealthReader:
     """Return a reader of the hub's health. `configured` are the channels that the API can use, or None if unknown."""
     prefix = settings.redis_prefix

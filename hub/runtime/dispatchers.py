@@ -11,7 +11,7 @@ from hub.send import dev_capture
 from hub.send.channel import ChannelModule, ChannelResources
 from hub.send.delivery_attempt import CANCEL_GRACE_S
 from hub.send.delivery_data import DeliveryStores
-from hub.send.delivery_handler import DeliveryHandler
+from hub.send.delivery_preparation import DeliveryHandler
 from hub.send.delivery_rate_limits import DeliveryThrottle
 from hub.send.job_kind import JobHandler
 from hub.send.message_builder import MessageBuilder

@@ -6,7 +6,6 @@ from collections import Counter
 
 import structlog
 
-from hub.clock import Clock
 from hub.ids import id_time
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
@@ -14,6 +13,7 @@ from hub.platform import metrics
 from hub.platform.circuit_breaker import SEPARATOR, Breakers
 from hub.platform.connections import is_cancelling
 from hub.platform.redis_errors import REDIS_ERRORS
+from hub.utc_time import Clock
 from hub.webhooks.webhook_calls import LANE
 
 SAMPLE_EVERY_S = 2.0

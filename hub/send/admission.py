@@ -7,13 +7,13 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from hub.clock import Clock
 from hub.model import DeliveryStatus, Reason
 from hub.outbox.claims import Job
 from hub.platform.circuit_breaker import Breakers
 from hub.send.delivery_rate_limits import DeliveryThrottle
 from hub.send.job_kind import ReadyToSend
-from hub.send.job_transitions import Transition
+from hub.send.state_after_outcome import Transition
+from hub.utc_time import Clock
 
 J = TypeVar("J", bound=Job)
 

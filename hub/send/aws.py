@@ -13,7 +13,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ParamValidationError
 from botocore.parsers import ResponseParserError
 
-from hub import clock
+from hub import utc_time
 from hub.send.outcome import Dead, Gone, Retry, sanitize_error
 from hub.send.retry_after import retry_after_s
 from hub.settings import Settings
@@ -63,7 +63,7 @@ def outcome_of_error(
         return Gone(text)
     if status < 500 and code in dead_codes:
         return Dead(text)
-    return Retry(text, retry_after_s(metadata.get("HTTPHeaders", {}).get("retry-after"), clock.now()))
+    return Retry(text, retry_after_s(metadata.get("HTTPHeaders", {}).get("retry-after"), utc_time.now()))
 
 
 class _NoRedirectSession(AIOHTTPSession):  # type: ignore[misc]  # it has no types

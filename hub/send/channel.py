@@ -7,11 +7,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from hub.audience.devices import Devices
-from hub.clock import Clock
 from hub.model import Channel
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send.message import Message, Preview, Provider
 from hub.settings import Settings
+from hub.utc_time import Clock
 
 
 class ChannelResources(Struct, frozen=True):

@@ -13,9 +13,9 @@ from hub.model import Attempt
 from hub.outbox.claims import Claims, Job
 from hub.platform import metrics, tracing
 from hub.send.job_kind import JobHandler, ReadyToSend
-from hub.send.job_transitions import next_state
 from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, breaker_results
 from hub.send.settler import Settler
+from hub.send.state_after_outcome import next_state
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 
 CANCEL_GRACE_S = 1.0  # providers enforce their own timeout; a call that exceeds it by this time is cancelled

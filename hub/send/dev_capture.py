@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import structlog
 from pymongo.errors import PyMongoError
 
-from hub.clock import Clock
 from hub.ids import new_id
 from hub.model import Channel
 from hub.send.channel import ChannelModule
 from hub.send.message import Message, Provider
 from hub.send.outcome import Delivered, Outcome, Sent
 from hub.status.captured import CapturedMessage, CapturedMessages
+from hub.utc_time import Clock
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from email.utils import format_datetime
 from msgspec import Struct
 
 from hub.email_address import InvalidEmailAddress, envelope_address
-from hub.send.email_layout import html, text
+from hub.send.email_body import html, text
 from hub.send.message import Message
 from hub.settings import values
 from hub.unicode_text import single_line

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from hub.model import DeliveryStatus
 from hub.outbox.claims import Job
-from hub.send.job_transitions import Transition
+from hub.send.state_after_outcome import Transition
 
 J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
 

@@ -19,14 +19,14 @@ from typing import Generic, TypeVar
 import structlog
 from pymongo.errors import PyMongoError
 
-from hub.clock import Clock
 from hub.model import Attempt, DeliveryStatus
 from hub.outbox.claims import Claims, Job, Settlement
 from hub.platform import metrics
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import is_cancelling, is_outage
 from hub.send.job_kind import JobHandler
-from hub.send.job_transitions import Transition
+from hub.send.state_after_outcome import Transition
+from hub.utc_time import Clock
 
 BATCH_SIZE = 500
 ERROR_PAUSE_S = 0.5  # after a store error

@@ -7,14 +7,14 @@ from cachetools import LRUCache
 from msgspec import Struct
 
 from hub.audience.tenants import Tenants
-from hub.clock import Clock
 from hub.model import DeliveryStatus, Reason, Tenant, WebhookCall, WebhookEndpoint
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import signed_post
 from hub.send.job_kind import ReadyToSend
-from hub.send.job_transitions import Transition
 from hub.send.outcome import Outcome
+from hub.send.state_after_outcome import Transition
+from hub.utc_time import Clock
 from hub.webhooks.endpoints import Endpoints
 
 ENDPOINT_CACHE_SIZE = 10_000

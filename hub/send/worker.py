@@ -36,8 +36,8 @@ from hub.platform.redis_errors import REDIS_ERRORS
 from hub.send.admission import Admission
 from hub.send.delivery_attempt import ProviderCalls
 from hub.send.job_kind import JobHandler, ReadyToSend
-from hub.send.job_transitions import Transition
 from hub.send.settler import ERROR_PAUSE_S, Settler
+from hub.send.state_after_outcome import Transition
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 
 WAKEUP_TIMEOUT_S = 1.0  # interval at which lanes are polled without a wake-up token

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from hub.clock import Clock
 from hub.outbox.lanes import Lanes
 from hub.platform.circuit_breaker import Breakers
 from hub.send.delivery_rate_limits import DeliveryThrottle
 from hub.send.poison_isolation import IsolationLock
 from hub.status.workers import CallTally
+from hub.utc_time import Clock
 
 
 class WorkerResources(Struct, frozen=True):

@@ -8,7 +8,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 
 from hub.model import Channel, Record, document
 from hub.platform.connections import NAMESPACE_EXISTS, Database
-from hub.platform.document_decoding import decode, decode_all
+from hub.platform.tolerant_decoding import decode, decode_all
 
 COLLECTION = "captured_messages"
 MESSAGES_MAX = 500

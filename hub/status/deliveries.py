@@ -10,15 +10,14 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.clock import Clock
 from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.outbox.retry_delay import due_index
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
-from hub.platform.document_decoding import decode, decode_page, report_unreadable
+from hub.platform.tolerant_decoding import decode, decode_page, report_unreadable
 from hub.status import receipt_streams
-from hub.status.delivery_filter import (
+from hub.status.delivery_query import (
     REPLAYABLE_STATUSES,
     UNQUEUED,
     WITHOUT_ADDRESS,
@@ -35,6 +34,7 @@ from hub.status.notification_protocol import NotificationReader
 from hub.status.read_requires_click import PROVEN_STATUS
 from hub.status.receipt_builder import PendingReceipt, ReceiptBuilder
 from hub.status.sends import Counts, counts_by_send
+from hub.utc_time import Clock
 
 COLLECTION = "deliveries"
 FINISH_BATCH_SIZE = 500  # deliveries per transaction

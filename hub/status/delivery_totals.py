@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from hub.clock import Clock
 from hub.model import DeliveryStatus, Reason
 from hub.outbox.claims import DOUBLINGS_MAX
 from hub.platform.connections import Database, Document
 from hub.status.deliveries import COLLECTION
+from hub.utc_time import Clock
 
 COUNTED_MAX = 10_000  # deliveries of one lane, or dead letters
 RECENT_S = 24 * 3600

@@ -20,7 +20,7 @@ from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Notification, Receipt, ReceiptKind, document
 from hub.platform import metrics
 from hub.platform.connections import Database, Document, Indexes, is_outage
-from hub.platform.document_decoding import decode
+from hub.platform.tolerant_decoding import decode
 from hub.settings import Settings
 
 COLLECTION = "receipts"

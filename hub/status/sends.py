@@ -10,7 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from hub.ids import first_id_at
 from hub.model import Channel, DeliveryStatus, Notification, Reason, Send, SendStatus
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.document_decoding import decode, decode_page
+from hub.platform.tolerant_decoding import decode, decode_page
 from hub.status.notification_protocol import NotificationReader
 
 COLLECTION = "sends"

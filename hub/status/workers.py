@@ -22,10 +22,10 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.errors import PyMongoError
 
 from hub import __version__
-from hub.clock import Clock
 from hub.ids import new_id
 from hub.platform.cancel_safe_mongo import CLOSE_TIMEOUT_S
 from hub.platform.connections import Database, Document, Indexes
+from hub.utc_time import Clock
 
 COLLECTION = "workers"
 HEARTBEAT_S = 2.0

@@ -14,13 +14,13 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from hub.audience.tenants import COLLECTION
-from hub.clock import Clock, rfc3339
 from hub.errors import NotFound, TooLarge
 from hub.ids import new_id, new_secret
 from hub.model import DeliveryStatus, WebhookEndpoint, document
 from hub.platform.connections import Database, Document
-from hub.platform.document_decoding import decode
+from hub.platform.tolerant_decoding import decode
 from hub.settings import Settings
+from hub.utc_time import Clock, rfc3339
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,6 @@ import orjson
 from msgspec import convert
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from hub.clock import Clock, rfc3339
 from hub.model import (
     Delivery,
     DeliveryStatus,
@@ -25,8 +24,9 @@ from hub.model import (
 )
 from hub.outbox.retry_delay import due_index
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.document_decoding import decode_page
+from hub.platform.tolerant_decoding import decode_page
 from hub.settings import Settings
+from hub.utc_time import Clock, rfc3339
 from hub.webhooks.events import event_name
 
 COLLECTION = "webhook_calls"

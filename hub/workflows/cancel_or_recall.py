@@ -9,11 +9,11 @@ from datetime import timedelta
 
 import structlog
 
-from hub.clock import Clock
 from hub.errors import NotFound
 from hub.model import Reason, Send, SendStatus
 from hub.status.deliveries import Deliveries
 from hub.status.sends import Sends
+from hub.utc_time import Clock
 from hub.workflows.inbox_actions import InboxActions
 
 CHUNK = 250  # notifications per transaction; larger transactions would delay other changes

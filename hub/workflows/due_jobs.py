@@ -14,13 +14,13 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
-from hub.clock import Clock
 from hub.model import Attempt, DeliveryStatus, Reason
 from hub.outbox.claims import UNQUEUE_ALL_TIMEOUT_S, Claims, DueEntry, Job, Settlement
 from hub.outbox.lanes import Lanes
 from hub.outbox.retry_delay import wait_s
 from hub.platform import metrics
 from hub.settings import Settings
+from hub.utc_time import Clock
 
 BATCH_SIZE = 500  # jobs per query
 BACKPRESSURE_PAUSE_S = 0.05  # between rounds while the lanes are full

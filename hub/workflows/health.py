@@ -10,13 +10,13 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from hub.clock import Clock
 from hub.model import Channel, Priority
 from hub.outbox.lanes import Lanes, lane_of
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.redis_errors import REDIS_ERRORS
 from hub.status.delivery_totals import COUNTED_MAX, Backlog, DeadLetters
 from hub.status.workers import WINDOW_MINUTES, ProviderName, Worker, Workers, alive, recent_calls
+from hub.utc_time import Clock
 from hub.webhooks.webhook_calls import LANE
 
 DELIVERY_CHANNELS = tuple(channel for channel in Channel if channel is not Channel.IN_APP)

@@ -13,7 +13,6 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.audience.tenants import COLLECTION as TENANTS
 from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import unknown_user
-from hub.clock import Clock
 from hub.decide.plan import Decision, Plan, Requested, plan
 from hub.errors import Conflict, TooLarge
 from hub.ids import id_time, new_id
@@ -39,6 +38,7 @@ from hub.outbox.lanes import lane_of
 from hub.platform import tracing
 from hub.settings import Settings
 from hub.status import deliveries, receipt_streams, sends
+from hub.utc_time import Clock
 from hub.webhooks import events, webhook_calls
 
 NOTIFICATION_BYTES = 1024  # size of a notification without content, with one receipt

@@ -10,8 +10,8 @@ from datetime import timedelta
 
 import structlog
 
-from hub.clock import Clock
 from hub.inbox.inbox_reader import Inboxes
+from hub.utc_time import Clock
 from hub.workflows.inbox_actions import InboxActions
 
 BATCH_SIZE = 500

@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from hub.api.public_responses import TEMPLATES
-from hub.clock import rfc3339
 from hub.platform.connections import Database
 from hub.status.captured import CapturedMessage, CapturedMessages
+from hub.utc_time import rfc3339
 
 PAGE_CSP = "default-src 'none'; script-src 'nonce-{0}'; style-src 'nonce-{0}'; connect-src 'self'; frame-src 'self'"
 EMAIL_CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src http: https: data:; frame-ancestors 'self'; "

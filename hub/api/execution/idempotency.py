@@ -24,12 +24,12 @@ from hub.api.execution.engine import Engine, GraphQLResponse, encode
 from hub.api.execution.operation import Operation
 from hub.api.execution.storable_responses import is_storable, root_response_keys, took_effect
 from hub.audience import users
-from hub.clock import Clock
 from hub.errors import BadUserInput, Conflict, Unavailable
 from hub.inbox import idempotency_records
 from hub.inbox.idempotency_records import RESPONSE_NOT_STORED
 from hub.model import Principal, Role
 from hub.platform.connections import Database
+from hub.utc_time import Clock
 
 CLAIM_S = 60
 TRANSACTIONAL = frozenset({"send", "sendMany"})

@@ -22,7 +22,7 @@ from hub.api.public_responses import PRIVATE_HEADERS, HtmlPage, html_errors, jso
 from hub.api.rate_limits import to_error
 from hub.audience.preference_changes import CellChange, Changes, apply_changes
 from hub.audience.tenants import default_category
-from hub.decide.preferences import EffectivePreferences
+from hub.decide.effective_preferences import EffectivePreferences
 from hub.errors import BadUserInput, NotFound
 from hub.model import Category, Channel, Delivery, DeliveryStatus, Tenant, User
 from hub.outbox.states import WAITING

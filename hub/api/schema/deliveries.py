@@ -15,8 +15,8 @@ from hub.errors import BadUserInput, TooLarge
 from hub.model import Role, mailbox_of
 from hub.status.deliveries import PREVIEW_COUNT_MAX, READ_CHECKED_MAX
 from hub.status.deliveries import ReplayPreview as Preview
-from hub.status.delivery_filter import DeliveryQuery as DeliverySelection
-from hub.status.delivery_filter import cursor_of
+from hub.status.delivery_query import DeliveryQuery as DeliverySelection
+from hub.status.delivery_query import cursor_of
 from hub.status.read_requires_click import proven_status
 from hub.status.virtual_deliveries import virtual_deliveries
 

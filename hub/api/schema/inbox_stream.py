@@ -9,12 +9,12 @@ from hub import model
 from hub.api.context import Info
 from hub.api.schema.notifications import Notification
 from hub.api.schema.scalars import Cursor
-from hub.clock import Clock
 from hub.errors import NotFound
 from hub.inbox.cursors import decode_position, encode_position
-from hub.live.feed import Feed
+from hub.live.subscription_feed import Feed
 from hub.live.subscriptions import SubscriptionHub
 from hub.model import Position
+from hub.utc_time import Clock
 
 
 @strawberry.type(description="A change to an inbox. Changes arrive in order.")

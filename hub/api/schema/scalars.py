@@ -24,8 +24,8 @@ from graphql import (
 from strawberry.schema.config import StrawberryConfig
 
 from hub import iso_duration
-from hub.api.request_json import decimal, integer
-from hub.clock import floor_ms, rfc3339
+from hub.api.exact_json import decimal, integer
+from hub.utc_time import floor_ms, rfc3339
 
 JSON = NewType("JSON", object)
 """In inputs, a parsed value. In responses, JSON text that is embedded unchanged."""

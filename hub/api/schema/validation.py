@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import strawberry
 from msgspec import UNSET, UnsetType
 
-from hub.api import request_json
+from hub.api import exact_json
 from hub.errors import BadUserInput, TooLarge
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP
 from hub.settings import Settings
@@ -123,7 +123,7 @@ def json_text(value: object, settings: Settings, field: str) -> str | None:
     """Return a value as JSON text for storage. Return None for None."""
     if value is None:
         return None
-    text = request_json.dumps(value, field)
+    text = exact_json.dumps(value, field)
     if len(text) > settings.notification_data_max_bytes:
         raise TooLarge(
             f"{field} has {len(text)} bytes as JSON, more than {settings.notification_data_max_bytes} "

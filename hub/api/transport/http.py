@@ -21,11 +21,11 @@ from starlette.types import Receive, Scope, Send
 from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
 from hub.api.errors import to_graphql_error
+from hub.api.exact_json import loads
 from hub.api.execution.engine import Engine, GraphQLResponse, SubscriptionResults, encode
 from hub.api.execution.idempotency import IdempotentResponses
 from hub.api.execution.operation import Operation, Request, parse_request, root_fields
 from hub.api.rate_limits import rate_limit_headers, to_error
-from hub.api.request_json import loads
 from hub.api.schema.validation import valid_idempotency_key
 from hub.api.transport.keyed_limiter import RETRY_AFTER_S, KeyedLimiter
 from hub.api.transport.media_types import (

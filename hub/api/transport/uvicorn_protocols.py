@@ -24,9 +24,9 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from hub.api.transport.client_connections import ClientAddresses
-from hub.api.transport.http_backpressure import RequestReader, build_response
+from hub.api.transport.http_read_flow import RequestReader, build_response
 from hub.api.transport.keyed_limiter import RETRY_AFTER_S
-from hub.api.transport.websocket_backpressure import WebSocketReader
+from hub.api.transport.websocket_read_flow import WebSocketReader
 from hub.errors import BadUserInput, TooLarge
 from hub.platform import metrics
 from hub.settings import Settings

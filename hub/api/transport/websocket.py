@@ -17,7 +17,7 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from structlog.contextvars import bound_contextvars
 
-from hub.api import request_json
+from hub.api import exact_json
 from hub.api.auth import Authenticator
 from hub.api.context import Context, Services
 from hub.api.errors import to_graphql_error
@@ -182,7 +182,7 @@ class _Session:
         if text is None:
             raise CloseSocket(CloseCode.BAD_REQUEST, "Messages must be text.")
         try:
-            message = request_json.loads(text, "payload")
+            message = exact_json.loads(text, "payload")
         except BadUserInput:
             raise CloseSocket(CloseCode.BAD_REQUEST, "Messages must be JSON.") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):

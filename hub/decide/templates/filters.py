@@ -8,14 +8,22 @@ from typing import Any
 
 import nh3
 from liquid.builtin.filters import array, extra, math, misc, string
-from liquid.exceptions import LiquidTypeError
+from liquid.exceptions import LiquidTypeError, ResourceLimitError
 from liquid.filter import flatten, num_arg
 from liquid.undefined import Undefined
 
-from hub.decide.templates import localized
-from hub.decide.templates.values import ARRAY_MAX_ITEMS, checked_items, checked_length, checked_number, text, texts
+from hub.decide.templates import locale_filters
+from hub.decide.templates.value_limits import (
+    ARRAY_MAX_ITEMS,
+    checked_items,
+    checked_length,
+    checked_number,
+    text,
+    texts,
+)
 
 Filter = Callable[..., Any]
+HTML_MAX_TAGS = 1_000  # the time of nh3 grows with their square
 
 
 def _argument(value: Any) -> Any:
@@ -103,6 +111,8 @@ def slice_(value: Any, start: Any, length: Any = 1) -> Any:
 
 def strip_html(value: str) -> str:
     """Return a text without HTML tags, and without the content of scripts and styles."""
+    if value.count("<") > HTML_MAX_TAGS:
+        raise ResourceLimitError(f"`strip_html` accepts at most {HTML_MAX_TAGS} tags", token=None)
     cleaned: str = nh3.clean(value, tags=set())
     return html.unescape(cleaned)
 
@@ -200,14 +210,14 @@ FILTERS: dict[str, Filter] = {
     **TEXT_FILTERS,
     **ARRAY_FILTERS,
     **NUMBER_FILTERS,
-    "currency": localized.format_currency,
-    "date": localized.format_date,
-    "datetime": localized.format_datetime,
-    "decimal": localized.format_decimal,
+    "currency": locale_filters.format_currency,
+    "date": locale_filters.format_date,
+    "datetime": locale_filters.format_datetime,
+    "decimal": locale_filters.format_decimal,
     "default": misc.default,
     "join": join,
     "json": to_json,
-    "money": localized.format_currency,
+    "money": locale_filters.format_currency,
     "size": misc.size,
     "slice": slice_,
     "split": split,

@@ -26,7 +26,7 @@ from aiosmtplib import (
 )
 
 from hub.model import Channel
-from hub.send import aws, email_layout
+from hub.send import aws, email_body
 from hub.send.channel import ChannelResources
 from hub.send.email_message import Email, InvalidAddress, Sender, build_email, parse_sender
 from hub.send.message import Message, Preview, Provider
@@ -61,7 +61,7 @@ async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
 
 def preview(message: Message) -> Preview:
     """Return the email that would be sent."""
-    return Preview(message.notification.title, email_layout.text(message), email_layout.html(message))
+    return Preview(message.notification.title, email_body.text(message), email_body.html(message))
 
 
 class Smtp:

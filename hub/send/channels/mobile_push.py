@@ -14,14 +14,14 @@ from typing import Any
 import orjson
 from botocore.exceptions import ClientError
 
-from hub import clock
+from hub import utc_time
 from hub.audience.devices import Devices
-from hub.clock import Clock
 from hub.model import Channel, Device, Notification, Priority
 from hub.send import aws
 from hub.send.channel import ChannelResources
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Outcome, Sent
+from hub.utc_time import Clock
 
 CHANNEL = Channel.MOBILE_PUSH
 
@@ -55,7 +55,7 @@ async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
 def preview(message: Message) -> Preview:
     """Return the payload that APNs or FCM would receive."""
     make = fcm if _platform(message.device) == "fcm" else apns
-    body = orjson.dumps(make(message, clock.now()), option=orjson.OPT_INDENT_2)
+    body = orjson.dumps(make(message, utc_time.now()), option=orjson.OPT_INDENT_2)
     return Preview(message.notification.title, body.decode())
 
 

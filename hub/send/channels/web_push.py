@@ -18,8 +18,7 @@ from cachetools import LRUCache
 from py_vapid import Vapid, VapidException
 from pywebpush import WebPusher, WebPushException
 
-from hub import base64url, clock
-from hub.clock import Clock
+from hub import base64url, utc_time
 from hub.model import Channel, Notification, Priority
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import AddressNotAllowed, HTTPResponse, OutboundHTTP, OutboundHTTPError
@@ -28,6 +27,7 @@ from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent
 from hub.send.retry_after import retry_after_s
 from hub.settings.values import vapid_key
+from hub.utc_time import Clock
 
 CHANNEL = Channel.WEB_PUSH
 
@@ -140,7 +140,7 @@ def payload(message: Message, option: int = 0, max_bytes: int = PAYLOAD_BYTES) -
         "unseen": message.unseen,
         "category": notification.category,
         "priority": notification.priority,
-        "createdAt": clock.rfc3339(notification.created_at),
+        "createdAt": utc_time.rfc3339(notification.created_at),
         "body": notification.body,
         "icon": message.tenant.logo_url,
         "actions": [{"action": a.key, "title": a.label, "url": a.url} for a in notification.actions],
@@ -195,5 +195,5 @@ def _outcome(response: HTTPResponse) -> Outcome:
     if response.status in (404, 410):  # RFC 8030, 7.3: the subscription has expired
         return Gone(error)
     if response.status in RETRY_STATUSES or response.status >= 500:
-        return Retry(error, retry_after_s(response.headers.get("retry-after"), clock.now()))
+        return Retry(error, retry_after_s(response.headers.get("retry-after"), utc_time.now()))
     return Dead(error)  # also redirects, which are not followed

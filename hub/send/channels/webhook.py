@@ -6,8 +6,7 @@ from typing import Any
 
 import orjson
 
-from hub import clock
-from hub.clock import Clock
+from hub import utc_time
 from hub.model import Channel, Device, Notification
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
@@ -15,6 +14,7 @@ from hub.send import signed_post
 from hub.send.channel import ChannelResources
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Outcome
+from hub.utc_time import Clock
 
 CHANNEL = Channel.WEBHOOK
 EVENT = "notification.created"
@@ -65,7 +65,7 @@ def body_of(message: Message) -> bytes:
     return orjson.dumps(
         {
             "type": EVENT,
-            "timestamp": clock.rfc3339(message.created_at),
+            "timestamp": utc_time.rfc3339(message.created_at),
             "data": _notification_json(message.notification),
         }
     )
@@ -88,14 +88,14 @@ def _notification_json(n: Notification) -> dict[str, Any]:
         ],
         "priority": n.priority,
         "tags": n.tags,
-        "createdAt": clock.rfc3339(n.created_at),
+        "createdAt": utc_time.rfc3339(n.created_at),
         "expiresAt": _instant(n.expires_at),
         "requireAck": n.require_ack,
     }
 
 
 def _instant(at: datetime | None) -> str | None:
-    return clock.rfc3339(at) if at else None
+    return utc_time.rfc3339(at) if at else None
 
 
 def _address(device: Device | None) -> tuple[str, str]:

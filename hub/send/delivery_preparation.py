@@ -8,9 +8,9 @@ from hub.decide.plan import skip_reason
 from hub.model import Channel, Delivery, DeliveryStatus, Notification, Reason
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.job_kind import ReadyToSend
-from hub.send.job_transitions import Transition
 from hub.send.message import Message, Provider
 from hub.send.message_builder import MessageBuilder
+from hub.send.state_after_outcome import Transition
 from hub.status.deliveries import SENT_STATUSES
 
 ADDRESS_LOST_REASONS = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}

@@ -15,7 +15,7 @@ from liquid import RenderContext
 from liquid.exceptions import FilterArgumentError
 from liquid.filter import with_context
 
-from hub.decide.templates.values import checked_number, text
+from hub.decide.templates.value_limits import checked_number, text
 
 LOCALE = "_hub_locale"
 TIMEZONE = "_hub_timezone"

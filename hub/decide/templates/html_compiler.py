@@ -12,12 +12,11 @@ import mrml
 from css_inline import CSSInliner, InlineError
 
 from hub.decide.templates.errors import TemplateError
+from hub.decide.templates.source_limits import HTML_SOURCE_MAX_LENGTH, check_html, check_source
 
 _LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _MARKUP = re.compile(r"<!--|-->|<(?=[a-zA-Z/!])|>|\{\{.*?\}\}|\{%.*?%\}|[\"']", re.DOTALL)
-_TEXT_ONLY = re.compile(
-    r"<(title|style|textarea|mj-title|mj-preview|mj-style)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE
-)
+_TEXT_ONLY = re.compile(r"<(/?)(title|style|textarea|mj-title|mj-preview|mj-style)\b", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r'(?:<!--hublq(\d+)x-->|hublq(\d+)x(?:="")?)')
 _LOOP_BEFORE_BODY = re.compile(r"(<table\b[^>]*>)((?:\s*<!--hublq\d+x-->)+)\s*(<tbody>)")
 _INCLUDE = re.compile(r"<mj-include\b", re.IGNORECASE)
@@ -36,6 +35,8 @@ def compile_html(source: str) -> str:
     Raises:
         TemplateError: the MJML is not valid, or Liquid stands where HTML allows neither text nor a comment.
     """
+    check_source(source, HTML_SOURCE_MAX_LENGTH)
+    check_html(source)
     word = "liquid"
     while word in source.lower():
         word += "q"
@@ -68,7 +69,7 @@ def _mjml_to_html(source: str) -> str:
 
 def _with_placeholders(source: str, word: str, liquid: list[tuple[str, int]]) -> Iterator[str]:
     """Yield the source with placeholders, and add what they stand for to `liquid`, with its line."""
-    text_only = [match.span() for match in _TEXT_ONLY.finditer(source)]
+    text_only = _text_only(source)
     in_tag, quote, in_comment = False, "", False
     end = 0
     for match in _MARKUP.finditer(source):
@@ -97,3 +98,16 @@ def _with_placeholders(source: str, word: str, liquid: list[tuple[str, int]]) ->
         else:
             in_tag = found == "<"
     yield source[end:]
+
+
+def _text_only(source: str) -> list[tuple[int, int]]:
+    """Return the positions of elements that contain only text."""
+    found: list[tuple[int, int]] = []
+    start = name = None
+    for match in _TEXT_ONLY.finditer(source):
+        if name is None and not match[1]:
+            start, name = match.start(), match[2].lower()
+        elif start is not None and match[1] and match[2].lower() == name:
+            found.append((start, match.end()))
+            start = name = None
+    return found

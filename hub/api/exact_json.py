@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from hub.clock import rfc3339
 from hub.errors import BadUserInput
+from hub.utc_time import rfc3339
 
 FLOAT_DIGITS = 17  # significant digits that identify every 64-bit float
 NUMBERS = (

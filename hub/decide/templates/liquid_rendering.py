@@ -10,7 +10,6 @@ python-liquid limits single loops, the output and local names. It has no limit o
 context is asked for `disabled_tags` before each node is rendered, and for each filter: the budget is charged there.
 """
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,21 +34,17 @@ from markupsafe import Markup, escape
 
 from hub.decide.templates.errors import TemplateError, from_liquid
 from hub.decide.templates.filters import FILTERS, HTML_FILTERS
-from hub.decide.templates.localized import LOCALE_FILTERS, TIMEZONE_FILTERS, context_values
+from hub.decide.templates.locale_filters import LOCALE_FILTERS, TIMEZONE_FILTERS, context_values
 from hub.decide.templates.markdown import escape_markdown
-from hub.decide.templates.values import checked_items, checked_length, text
+from hub.decide.templates.source_limits import HTML_SOURCE_MAX_LENGTH, SOURCE_MAX_LENGTH, check_source
+from hub.decide.templates.value_limits import checked_items, checked_length, text
 
 RENDER_MAX_S = 0.05  # processor time of the thread: a busy machine fails no template
 RENDER_MAX_NODES = 20_000
 CLOCK_EVERY_NODES = 16
-SOURCE_MAX_LENGTH = 64 * 1024
-HTML_SOURCE_MAX_LENGTH = 256 * 1024
 OUTPUT_MAX_BYTES = 64 * 1024
 HTML_OUTPUT_MAX_BYTES = 512 * 1024
 LOCALS_MAX_BYTES = 1024 * 1024
-SOURCE_MAX_TAGS = 1_000  # of `{{` and `{%`: 13,000 take a quarter of a second to parse
-SOURCE_MAX_FILTERS = 1_000
-TOO_DEEP = re.compile(r"(?:\[[^\[\]]*){31}")
 NESTED_TOO_DEEPLY = "an expression is too long or nested too deeply"
 LEFT_OUT_TAGS = ("include", "render")  # a partial can render partials: 14 levels of two took 4 s
 
@@ -241,15 +236,7 @@ def parse(source: str, syntax: Syntax = Syntax.TEXT) -> ParsedTemplate:
     Raises:
         TemplateError: the source is too long, not valid Liquid, or uses a filter or tag that does not exist.
     """
-    longest = HTML_SOURCE_MAX_LENGTH if syntax is Syntax.HTML else SOURCE_MAX_LENGTH
-    if len(source) > longest:
-        raise TemplateError(f"the template has more than {longest} characters")
-    if source.count("{{") + source.count("{%") > SOURCE_MAX_TAGS:
-        raise TemplateError(f"the template has more than {SOURCE_MAX_TAGS} tags")
-    if source.count("|") > SOURCE_MAX_FILTERS:
-        raise TemplateError(f"the template has more than {SOURCE_MAX_FILTERS} filters")
-    if TOO_DEEP.search(source):
-        raise TemplateError(NESTED_TOO_DEEPLY)
+    check_source(source, HTML_SOURCE_MAX_LENGTH if syntax is Syntax.HTML else SOURCE_MAX_LENGTH)
     environment = _ENVIRONMENTS[syntax]
     try:
         template = environment.from_string(source)
