@@ -46,7 +46,7 @@ class PagerService:
             return Retry(str(error))
         failure = f"HTTP {response.status}"
         if 200 <= response.status < 300:
-            return Sent(message.id)
+            return Sent()
         if response.status == 410:
             return Gone(failure)
         if response.status in (408, 429) or response.status >= 500:
