@@ -8,8 +8,11 @@ DUE = [("lane", ASCENDING), ("due_at", ASCENDING)]
 
 
 def wait_s(schedule: Sequence[float], times: int, jitter: Callable[[], float]) -> float:
-    """Return the seconds to wait after `times` failures: full jitter based on the entry of the schedule, or on its
-    last entry. `jitter` returns a number from 0 to 1."""
+    """Return the number of seconds to wait after `times` failures.
+
+    The wait has full jitter around entry `times` of the schedule, or around its last entry if the schedule is shorter.
+    `jitter` returns a number from 0 to 1.
+    """
     return 2 * schedule[min(times, len(schedule)) - 1] * jitter()
 
 
