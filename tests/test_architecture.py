@@ -18,12 +18,12 @@ OWNERS = {
     "deliveries": "status/deliveries.py",
     "replays": "status/deliveries.py",
     "sends": "status/sends.py",
-    "receipts": "status/receipt_streams.py",
+    "receipts": "status/receipt_change_stream.py",
     "workers": "status/workers.py",
     "captured_messages": "status/captured.py",
     "webhook_calls": "webhooks/webhook_calls.py",
     "secrets": "platform/signed_links.py",
-    "migrations": "platform/schema_version.py",
+    "migrations": "platform/stored_data_version.py",
 }
 """The module or package, relative to `hub/`, that contains the name of the collection.
 

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from hub.api.transport.client_connections import ClientAddresses, proxy_headers
+from hub.api.transport.connections_per_address import ClientAddresses, proxy_headers
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from tests.cli_commands import run_command

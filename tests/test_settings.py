@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hub.cli.targets import describe_faults
+from hub.cli.target_hub import describe_faults
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.settings import Settings, values
+from hub.settings import Settings, value_parsers
 from tests.cli_commands import run_command
 from tests.processes import SECRET
 
@@ -75,10 +75,10 @@ def test_allowed_origin_that_no_browser_sends_is_rejected(word: str) -> None:
 def test_parsed_origin_is_parsed_to_itself(text: str) -> None:
     """Normalizing is idempotent, and no exception other than ValueError is raised."""
     try:
-        parsed = values.origin(text)
+        parsed = value_parsers.origin(text)
     except ValueError:
         return
-    assert values.origin(parsed) == parsed
+    assert value_parsers.origin(parsed) == parsed
     assert parsed.isascii()
     assert parsed == parsed.lower()
 
@@ -87,7 +87,7 @@ def test_parsed_origin_is_parsed_to_itself(text: str) -> None:
 def test_sender_is_rejected_or_one_address(text: str) -> None:
     """Any text is one address that can be used in a header, or ValueError."""
     try:
-        _, address = values.sender(text)
+        _, address = value_parsers.sender(text)
     except ValueError:
         return
     assert re.fullmatch(r"[!-~]+@[a-z0-9.-]+", address)

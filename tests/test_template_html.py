@@ -1,5 +1,6 @@
 """HTML and MJML of templates: Liquid survives both parsers, and CSS ends up where email clients read it."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,6 +60,12 @@ def test_mjml_with_loops_around_sections_columns_and_rows_has_every_value() -> N
         ("<mjml><mj-body><mj-section></mj-body></mjml>", "the MJML is not valid"),
         ("<div>" * 20_000, "line 1: the HTML has more than 200 nested or unclosed elements"),
         ("<mjml><mj-body>\n" + "<mj-wrapper>" * 300, "line 2: the HTML has more than 200 nested or unclosed elements"),
+        (
+            "<mjml><mj-body><!--" + "</b>" * 3_200 + "-->" + "<mj-section>" * 3_200,
+            "line 1: the HTML has more than 200 nested or unclosed elements",
+        ),
+        ("<div></b>" * 4_900, "line 1: the HTML has more than 200 nested or unclosed elements"),
+        ("<div/>" * 9_000, "line 1: the HTML has more than 200 nested or unclosed elements"),
         ("<br>" * 10_001, "the HTML has more than 10000 elements"),
         ("<style>" * 300 + "x" * 200_000, "line 1: the HTML has more than 200 nested or unclosed elements"),
         ("{{" * 999 + "x" * 200_000, "line 1: `{{` is not closed"),
@@ -78,3 +85,10 @@ def test_html_that_cannot_be_compiled_is_refused_with_its_reason(source: str, re
 
 def test_html_that_looks_like_a_placeholder_stays() -> None:
     assert "<p>liquid7x liquidq0x 1</p>" in rendered("<p>liquid7x liquidq0x {{ 1 }}</p>")
+
+
+def test_html_full_of_words_like_placeholders_is_compiled_quickly() -> None:
+    word = "liquid" + "q" * 32_000
+    begun_at = time.thread_time()
+    assert word in rendered(f"<p>{word} {{{{ 1 }}}}</p>")
+    assert time.thread_time() - begun_at < 0.5

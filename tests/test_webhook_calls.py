@@ -11,7 +11,7 @@ from hub.model import (
     ReceiptKind,
 )
 from hub.platform.connections import Database
-from hub.status import receipt_streams
+from hub.status import receipt_change_stream
 from hub.webhooks import webhook_calls
 from hub.webhooks.events import EVENTS
 from hub.webhooks.webhook_calls import calls_for_receipt
@@ -32,7 +32,7 @@ from tests.webhook_data import (
 
 def test_receipt_creates_a_call_for_each_subscribed_endpoint() -> None:
     n = new_notification()
-    receipt = receipt_streams.user_receipt(n, ReceiptKind.READ, NOW)
+    receipt = receipt_change_stream.user_receipt(n, ReceiptKind.READ, NOW)
     wanting = [
         new_endpoint("a"),
         new_endpoint("b", "notification.read"),
@@ -76,7 +76,7 @@ def test_every_receipt_kind_has_an_event_or_is_intermediate() -> None:
         if kind is not ReceiptKind.DELIVERY:
             received[kind] = [
                 one["event"]
-                for one in calls_for_receipt(receipt_streams.user_receipt(n, kind, NOW), n, [new_endpoint()], NOW)
+                for one in calls_for_receipt(receipt_change_stream.user_receipt(n, kind, NOW), n, [new_endpoint()], NOW)
             ]
     assert received == {kind: [f"notification.{kind.lower()}"] for kind in received}
     on_the_way = {DeliveryStatus.ACCEPTED, DeliveryStatus.HELD, DeliveryStatus.PROCESSING, DeliveryStatus.RETRYING}
@@ -88,7 +88,7 @@ def test_every_receipt_kind_has_an_event_or_is_intermediate() -> None:
     }
     for channel in Channel:
         for status in DeliveryStatus:
-            receipt = receipt_streams.channel_receipt(n, channel, status, NOW, "NOT_CONFIGURED")
+            receipt = receipt_change_stream.channel_receipt(n, channel, status, NOW, "NOT_CONFIGURED")
             events = [one["event"] for one in calls_for_receipt(receipt, n, [new_endpoint()], NOW)]
             usual = f"delivery.{status.lower()}"
             event = inner.get(status, usual) if channel is Channel.IN_APP else usual

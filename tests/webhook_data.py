@@ -18,7 +18,7 @@ from hub.model import (
     mailbox_of,
 )
 from hub.platform.connections import Database
-from hub.status import receipt_streams
+from hub.status import receipt_change_stream
 from hub.webhooks.webhook_calls import calls_for_receipt
 from tests.client import GraphQLErrors, Json, Tenant
 
@@ -99,7 +99,9 @@ async def insert_calls(database: Database, tenant: Tenant, id: str, statuses: li
     created = []
     for status in statuses:
         n = new_notification(tenant.name)
-        [call] = calls_for_receipt(receipt_streams.user_receipt(n, ReceiptKind.READ, NOW), n, [new_endpoint(id)], NOW)
+        [call] = calls_for_receipt(
+            receipt_change_stream.user_receipt(n, ReceiptKind.READ, NOW), n, [new_endpoint(id)], NOW
+        )
         call["status"] = status
         call["due_at"] = FAR_FUTURE  # so no worker takes it
         if status is DeliveryStatus.FAILED:

@@ -25,7 +25,7 @@ from hub.platform.signed_links import SignedLinks
 from hub.platform.translations import DEFAULT, Language, language
 from hub.settings import Settings
 from hub.status.deliveries import Deliveries
-from hub.status.receipt_streams import ReceiptStreams
+from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.sends import Sends
 from hub.utc_time import Clock
 from hub.webhooks.endpoints import Endpoints

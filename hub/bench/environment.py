@@ -127,7 +127,9 @@ class BenchEnvironment:
     @asynccontextmanager
     async def sink(self, delay_ms: int) -> AsyncIterator[int]:
         """Run the webhook receiver on the core of the servers. Yield its port."""
-        async with self._start_process("hub.bench.sink", str(delay_ms), environment={}, on_first_core=False) as target:
+        async with self._start_process(
+            "hub.bench.webhook_receiver", str(delay_ms), environment={}, on_first_core=False
+        ) as target:
             yield target.port
 
     def _environment(self, database: str, settings: dict[str, str]) -> dict[str, str]:

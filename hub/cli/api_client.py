@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from hub.cli.targets import TargetHub, fail
+from hub.cli.target_hub import TargetHub, fail
 from hub.errors import HubError
 
 CALL_TIMEOUT_S = 15.0

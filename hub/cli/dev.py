@@ -24,7 +24,7 @@ from hub.api.auth import sign_token_for
 from hub.cli import demo_data
 from hub.cli.api_client import ApiError, HubUnreachable
 from hub.cli.data_dir import DataDirectory, RunningHub
-from hub.cli.targets import DAY_S, DEFAULT_DATA, fail, is_set, load_settings
+from hub.cli.target_hub import DAY_S, DEFAULT_DATA, fail, is_set, load_settings
 from hub.model import Role
 from hub.platform import connections, logging
 from hub.platform.embedded_servers import Mongod, Redis

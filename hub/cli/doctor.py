@@ -16,7 +16,7 @@ from hub.cli.doctor_health import HealthReport, query_hub, read_stores
 from hub.cli.environment_checks import check_channels, check_listening, check_machine, check_operations
 from hub.cli.findings import CheckFailed, Findings, print_finding
 from hub.cli.store_checks import check_mongo, check_queue, check_redis
-from hub.cli.targets import (
+from hub.cli.target_hub import (
     DEFAULT_DATA,
     Data,
     Tenant,

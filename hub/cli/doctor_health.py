@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from hub import utc_time
 from hub.cli.api_client import ApiError, HubUnreachable, execute
-from hub.cli.targets import TargetHub
+from hub.cli.target_hub import TargetHub
 from hub.model import Channel, Role
 from hub.platform import connections
 from hub.platform.server_clock import ServerClock

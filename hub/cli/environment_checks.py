@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from hub.cli.findings import CheckFailed, Findings
-from hub.cli.targets import variable_name
+from hub.cli.target_hub import variable_name
 from hub.model import Channel
 from hub.platform.connections import first_line
 from hub.runtime import listen, tls

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hub.cli.targets import fail
+from hub.cli.target_hub import fail
 
 
 def write_or_check(page: Path, text: str, command: str, *, check: bool) -> None:

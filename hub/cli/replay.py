@@ -10,7 +10,7 @@ import typer
 from msgspec import Struct
 
 from hub.cli.api_client import execute, run_or_exit
-from hub.cli.targets import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
+from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
 from hub.model import Channel, Reason, Role
 from hub.status.delivery_query import REPLAYABLE_STATUSES, WITHOUT_ADDRESS

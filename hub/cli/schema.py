@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.targets import fail
+from hub.cli.target_hub import fail
 
 SCHEMA_FILE = Path("schema.graphql")
 PAGE = Path("docs/reference/graphql.md")

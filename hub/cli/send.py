@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hub.cli.api_client import execute, run_or_exit
-from hub.cli.targets import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
+from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
 from hub.model import Channel, DeliveryStatus, Priority, Role
 

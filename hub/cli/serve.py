@@ -8,7 +8,7 @@ import typer
 import uvloop
 from pydantic import SecretStr
 
-from hub.cli.targets import fail, load_settings
+from hub.cli.target_hub import fail, load_settings
 from hub.platform import logging
 from hub.platform.connections import StoreUnavailable
 from hub.runtime import tls

@@ -12,7 +12,7 @@ from msgspec import Struct
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from hub.cli.targets import SECRET_NAMES, fail, variable_name
+from hub.cli.target_hub import SECRET_NAMES, fail, variable_name
 from hub.settings import GROUPS
 
 PAGE = Path("docs/reference/settings.md")

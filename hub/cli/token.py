@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hub import iso_duration
-from hub.cli.targets import DAY_S, DEFAULT_DATA, Data, Tenant, fail, resolve_key
+from hub.cli.target_hub import DAY_S, DEFAULT_DATA, Data, Tenant, fail, resolve_key
 from hub.model import Role
 
 MAX_DURATION_S = 3660 * DAY_S

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
 
 from hub.cli.api_client import ApiError
-from hub.cli.targets import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
+from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.watch_output import InboxPrinter
 from hub.model import Role
 

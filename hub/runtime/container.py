@@ -28,7 +28,7 @@ from hub.model import Channel, Delivery, WebhookCall
 from hub.outbox.claims import Claims, NoReceipts
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.lanes import Lanes
-from hub.platform import connections, metrics, schema_version, tracing
+from hub.platform import connections, metrics, stored_data_version, tracing
 from hub.platform.cancel_safe_mongo import PoolWatchdog
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database
@@ -44,7 +44,7 @@ from hub.status.deliveries import Deliveries
 from hub.status.delivery_totals import Backlog
 from hub.status.read_propagation import ReadPropagation
 from hub.status.receipt_builder import ReceiptBuilder
-from hub.status.receipt_streams import ReceiptStreams
+from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.sends import Sends
 from hub.status.workers import CallTally, Heartbeat, Workers
 from hub.webhooks.endpoints import Endpoints
@@ -136,7 +136,7 @@ class _Stores:
 async def _connect(settings: Settings, stack: AsyncExitStack) -> _Stores:
     database = await stack.enter_async_context(connections.mongo(settings))
     await connections.connect_and_migrate(database, settings)
-    await schema_version.check_version(database)
+    await stored_data_version.check_version(database)
     await connections.connect_and_migrate(database, settings, *indexes(settings))
     server_clock = ServerClock(database, utc_time.now)
     await server_clock.sync()

@@ -5,7 +5,7 @@ from hub.inbox import inbox_reader
 from hub.platform import signed_links
 from hub.platform.connections import Indexes
 from hub.settings import Settings
-from hub.status import deliveries, receipt_streams, sends, workers
+from hub.status import deliveries, receipt_change_stream, sends, workers
 from hub.webhooks import webhook_calls
 
 
@@ -14,7 +14,7 @@ def indexes(settings: Settings) -> list[Indexes]:
     return [
         inbox_reader.indexes(settings),
         sends.indexes(),
-        receipt_streams.indexes(settings),
+        receipt_change_stream.indexes(settings),
         users.indexes(),
         tenants.indexes(),
         deliveries.indexes(),

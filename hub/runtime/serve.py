@@ -20,7 +20,7 @@ import uvicorn
 
 from hub.api.app import make_app
 from hub.api.execution.idempotency import IdempotentResponses
-from hub.api.transport.client_connections import ClientAddresses, proxy_headers
+from hub.api.transport.connections_per_address import ClientAddresses, proxy_headers
 from hub.api.transport.uvicorn_protocols import HubHTTPProtocol, HubWebSocketProtocol
 from hub.platform import metrics
 from hub.runtime import listen

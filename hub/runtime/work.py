@@ -15,7 +15,7 @@ import structlog
 import uvicorn
 
 from hub.api.public.probes import probe_app
-from hub.api.transport.client_connections import ClientAddresses
+from hub.api.transport.connections_per_address import ClientAddresses
 from hub.api.transport.uvicorn_protocols import HubHTTPProtocol
 from hub.runtime import listen
 from hub.runtime.background import run_background, run_dispatchers

@@ -14,7 +14,7 @@ from msgspec import Struct
 from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.send.email_body import html, text
 from hub.send.message import Message
-from hub.settings import values
+from hub.settings import value_parsers
 from hub.unicode_text import single_line
 
 ENCODED_WORD_MAX_CHARS = 75  # RFC 2047 2
@@ -47,7 +47,7 @@ class Email(Struct, frozen=True):
 
 def parse_sender(setting: str) -> Sender:
     """Return the sender in a validated setting."""
-    name, address = values.sender(setting)
+    name, address = value_parsers.sender(setting)
     return Sender(single_line(name), address)
 
 

@@ -8,8 +8,8 @@ What runs when
 - Results are settled in batches (`settler`). A slot is free when its attempt ends. A worker that cannot settle results
   stops taking jobs.
 - A job with only `ISOLATED_TRIES` lease expirations left is claimed, called, and settled while the process makes no
-  other call (`isolation`). Such jobs of one batch run one after the other in a separate task. Until that task ends, the
-  worker does not claim more of them; the scheduler enqueues them again.
+  other call (`poison_isolation`). Such jobs of one batch run one after the other in a separate task. Until that task
+  ends, the worker does not claim more of them; the scheduler enqueues them again.
 
 Guarantees
 - No call is made without a claim, and no call outlasts its claim.

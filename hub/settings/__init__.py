@@ -10,7 +10,7 @@ from pydantic import BaseModel, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hub.model import Channel
-from hub.settings import values
+from hub.settings import value_parsers
 from hub.settings.delivery import ChannelSettings, DeliverySettings
 from hub.settings.limits import ContentSettings, QuerySettings, RateLimitSettings, RequestSettings
 from hub.settings.server import AuthSettings, ServerSettings, StorageSettings, StoreSettings
@@ -62,7 +62,7 @@ class Settings(
     def _reject_control_characters(cls, given: Any) -> Any:
         """Reject control characters and surrogates. Python decodes bytes that are not valid UTF-8 to surrogates."""
         for name, value in given.items() if isinstance(given, dict) else ():
-            if isinstance(value, str) and values.FORBIDDEN_CHARACTERS.search(value):
+            if isinstance(value, str) and value_parsers.FORBIDDEN_CHARACTERS.search(value):
                 raise ValueError(f"HUB_{name.upper()} contains control characters or is not UTF-8: write it again")
         return given
 
@@ -85,7 +85,7 @@ class Settings(
             raise ValueError("HUB_VAPID_PRIVATE_KEY also requires HUB_VAPID_SUBJECT: mailto:ops@example.org")
         if key:
             try:
-                values.vapid_key(key)
+                value_parsers.vapid_key(key)
             except ValueError:
                 raise ValueError("HUB_VAPID_PRIVATE_KEY is not a valid key: `hub vapid` creates one.") from None
         return self

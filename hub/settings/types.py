@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from hub.model import Channel
-from hub.settings import values
+from hub.settings import value_parsers
 
 DAYS_MAX = 20_000  # MongoDB's TTL indexes count seconds in 32 bits
 COUNT_MAX = 2**31 - 1
@@ -30,7 +30,7 @@ def _split_networks(value: object) -> object:
 
 
 def _split_durations(value: object) -> object:
-    return tuple(values.duration_s(word) for word in value.split(",")) if isinstance(value, str) else value
+    return tuple(value_parsers.duration_s(word) for word in value.split(",")) if isinstance(value, str) else value
 
 
 def _each(parse: Callable[[str], str]) -> AfterValidator:
@@ -43,7 +43,7 @@ def _unless_empty(parse: Callable[[str], Any]) -> AfterValidator:
 
 
 def _check_sender(value: str) -> str:
-    values.sender(value)
+    value_parsers.sender(value)
     return value
 
 
@@ -59,49 +59,49 @@ def _check_visible_ascii(value: SecretStr) -> SecretStr:
 
 
 def _check_secret_lengths(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    if any(len(secret.get_secret_value().encode()) < values.MIN_SECRET_BYTES for secret in secrets):
+    if any(len(secret.get_secret_value().encode()) < value_parsers.MIN_SECRET_BYTES for secret in secrets):
         raise ValueError(
-            f"each secret has {values.MIN_SECRET_BYTES} bytes or more; create one with `openssl rand -hex 32`"
+            f"each secret has {value_parsers.MIN_SECRET_BYTES} bytes or more; create one with `openssl rand -hex 32`"
         )
     return secrets
 
 
 Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 PositiveCount = Annotated[int, Field(gt=0, le=COUNT_MAX)]
-Seconds = Annotated[float, Field(ge=0, le=values.YEAR_S)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=values.YEAR_S)]
-WholeSeconds = Annotated[int, Field(gt=0, le=int(values.YEAR_S))]
+Seconds = Annotated[float, Field(ge=0, le=value_parsers.YEAR_S)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=value_parsers.YEAR_S)]
+WholeSeconds = Annotated[int, Field(gt=0, le=int(value_parsers.YEAR_S))]
 Days = Annotated[int, Field(ge=0, le=DAYS_MAX)]
-Port = Annotated[int, Field(ge=0, le=values.PORT_MAX)]
+Port = Annotated[int, Field(ge=0, le=value_parsers.PORT_MAX)]
 
 SpaceSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_words)]
 """Values separated by spaces or commas."""
-Origins = Annotated[SpaceSeparated, _each(values.origin)]
+Origins = Annotated[SpaceSeparated, _each(value_parsers.origin)]
 PrivateNetworks = Annotated[SpaceSeparated, _each(_check_network)]
-SnsTopics = Annotated[SpaceSeparated, _each(values.sns_topic)]
+SnsTopics = Annotated[SpaceSeparated, _each(value_parsers.sns_topic)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split_networks)]
 SecretKeys = Annotated[
     tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_secrets), AfterValidator(_check_secret_lengths)
 ]
 
-AppOrigin = Annotated[str, _unless_empty(values.web_origin)]
-WebURL = Annotated[str, _unless_empty(values.web_url)]
-URLToFetch = Annotated[str, _unless_empty(values.url_to_fetch)]
-MailServer = Annotated[str, _unless_empty(values.mail_server)]
+AppOrigin = Annotated[str, _unless_empty(value_parsers.web_origin)]
+WebURL = Annotated[str, _unless_empty(value_parsers.web_url)]
+URLToFetch = Annotated[str, _unless_empty(value_parsers.url_to_fetch)]
+MailServer = Annotated[str, _unless_empty(value_parsers.mail_server)]
 Sender = Annotated[str, _unless_empty(_check_sender)]
-VapidSubject = Annotated[str, _unless_empty(values.vapid_subject)]
+VapidSubject = Annotated[str, _unless_empty(value_parsers.vapid_subject)]
 FcmApplication = Annotated[
-    str, _unless_empty(partial(values.sns_application, kinds=SNS_PLATFORM_KINDS["sns_platform_fcm"]))
+    str, _unless_empty(partial(value_parsers.sns_application, kinds=SNS_PLATFORM_KINDS["sns_platform_fcm"]))
 ]
 ApnsApplication = Annotated[
-    str, _unless_empty(partial(values.sns_application, kinds=SNS_PLATFORM_KINDS["sns_platform_apns"]))
+    str, _unless_empty(partial(value_parsers.sns_application, kinds=SNS_PLATFORM_KINDS["sns_platform_apns"]))
 ]
-DatabaseName = Annotated[str, AfterValidator(values.database_name)]
+DatabaseName = Annotated[str, AfterValidator(value_parsers.database_name)]
 HeaderToken = Annotated[SecretStr, AfterValidator(_check_visible_ascii)]
 
 Lane = Channel | Literal["WEBHOOK_ENDPOINT"]
 """A channel, or the calls of tenants' webhook endpoints."""
-JSON = BeforeValidator(values.json_object)
+JSON = BeforeValidator(value_parsers.json_object)
 Concurrencies = Annotated[dict[Lane, PositiveCount], NoDecode, JSON]
 RetrySchedule = Annotated[tuple[float, ...], NoDecode, BeforeValidator(_split_durations)]
 RetrySchedules = Annotated[dict[Lane, tuple[Seconds, ...]], NoDecode, JSON]

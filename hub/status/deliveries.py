@@ -16,7 +16,7 @@ from hub.outbox.retry_delay import due_index
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_page, report_unreadable
-from hub.status import receipt_streams
+from hub.status import receipt_change_stream
 from hub.status.delivery_query import (
     REPLAYABLE_STATUSES,
     UNQUEUED,
@@ -31,9 +31,9 @@ from hub.status.delivery_query import (
     replay_match_of,
 )
 from hub.status.notification_protocol import NotificationReader
-from hub.status.read_requires_click import PROVEN_STATUS
 from hub.status.receipt_builder import PendingReceipt, ReceiptBuilder
 from hub.status.sends import Counts, counts_by_send
+from hub.status.unproven_read import PROVEN_STATUS
 from hub.utc_time import Clock
 
 COLLECTION = "deliveries"
@@ -99,7 +99,7 @@ class Deliveries:
     ) -> None:
         self._database = database
         self._notifications = notifications
-        self._receipt_writer = receipt_builder
+        self._receipt_builder = receipt_builder
         self._deliveries = database[COLLECTION]
         self._replays = database.replays
         self._clock = clock
@@ -318,9 +318,9 @@ class Deliveries:
             [UpdateOne({"_id": delivery.id}, change) for delivery in current], ordered=False, session=session
         )
         receipt_list: list[PendingReceipt] = [
-            (receipt_streams.delivery_receipt(delivery, status, now, reason), delivery) for delivery in current
+            (receipt_change_stream.delivery_receipt(delivery, status, now, reason), delivery) for delivery in current
         ]
-        for collection, documents in (await self._receipt_writer.build_documents(receipt_list, now)).items():
+        for collection, documents in (await self._receipt_builder.build_documents(receipt_list, now)).items():
             await self._database[collection].insert_many(documents, ordered=False, session=session)
         return len(current)
 

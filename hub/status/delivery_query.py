@@ -13,7 +13,7 @@ from pymongo import DESCENDING
 from hub.ids import first_id_at
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.platform.connections import Document
-from hub.status.read_requires_click import match_statuses
+from hub.status.unproven_read import match_statuses
 
 REPLAYABLE_STATUSES = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]
 """The statuses that a replay includes. HELD is excluded: a replay overrides no limit, circuit breaker, or user."""

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from hub.model import DeliveryStatus, Reason
+from hub.model import DeliveryStatus
 from hub.outbox.claims import DOUBLINGS_MAX
 from hub.platform.connections import Database, Document
 from hub.status.deliveries import COLLECTION
+from hub.status.delivery_query import WITHOUT_ADDRESS
 from hub.utc_time import Clock
 
 COUNTED_MAX = 10_000  # deliveries of one lane, or dead letters
 RECENT_S = 24 * 3600
-NO_ADDRESS_LEFT = (Reason.ADDRESS_GONE, Reason.SUPPRESSED)
 
 
 class Overdue(Struct, frozen=True):
@@ -70,7 +70,7 @@ class Backlog:
     async def dead_letters(self, tenant: str) -> DeadLetters:
         """Count the dead letters of a tenant, newest first. The index `failed` serves the query."""
         since = self._clock() - timedelta(seconds=RECENT_S)
-        gone = {"$and": [{"$lt": ["$updated_at", since]}, {"$in": ["$reason", list(NO_ADDRESS_LEFT)]}]}
+        gone = {"$and": [{"$lt": ["$updated_at", since]}, {"$in": ["$reason", list(WITHOUT_ADDRESS)]}]}
         cursor = await self._deliveries.aggregate(
             [
                 {"$match": {"tenant": tenant, "status": DeliveryStatus.FAILED}},

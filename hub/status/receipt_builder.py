@@ -6,7 +6,7 @@ from datetime import datetime
 from hub.audience.tenants import Tenants
 from hub.model import Delivery, DeliveryStatus, Notification, Reason, Tenant
 from hub.platform.connections import Document
-from hub.status import receipt_streams
+from hub.status import receipt_change_stream
 from hub.webhooks import webhook_calls
 
 PendingReceipt = tuple[Document, Notification | Delivery]
@@ -43,14 +43,16 @@ class ReceiptBuilder:
     ) -> PendingReceipt | None:
         """Return the receipt of a delivery's new status, or None if no receipt is written for that status."""
         return (
-            (receipt_streams.delivery_receipt(job, status, now, reason), job) if status in REPORTED_STATUSES else None
+            (receipt_change_stream.delivery_receipt(job, status, now, reason), job)
+            if status in REPORTED_STATUSES
+            else None
         )
 
     async def build_documents(self, pending: Sequence[PendingReceipt], now: datetime) -> dict[str, list[Document]]:
         """Return the documents to insert by collection."""
         if not pending:
             return {}
-        documents = {receipt_streams.COLLECTION: [receipt for receipt, _ in pending]}
+        documents = {receipt_change_stream.COLLECTION: [receipt for receipt, _ in pending]}
         tenants = await self._tenants.get_many({receipt["tenant"] for receipt, _ in pending})
         if calls := webhook_calls_for(pending, tenants, now):
             documents[webhook_calls.COLLECTION] = calls

@@ -20,7 +20,7 @@ from hub.inbox.unit_of_work import UnitOfWork
 from hub.live.publisher import Publisher
 from hub.model import MailboxChange, tenant_of
 from hub.outbox.enqueuer import Enqueuer
-from hub.status import deliveries, receipt_streams
+from hub.status import deliveries, receipt_change_stream
 from hub.status.read_propagation import ReadPropagation
 from hub.status.receipt_builder import webhook_calls_for
 from hub.webhooks import webhook_calls
@@ -57,7 +57,7 @@ class AfterCommit:
 
     def add_follow_ups(self, unit: UnitOfWork) -> None:
         """Add the webhook calls that the receipts of `unit` cause."""
-        written = unit.inserts.get(receipt_streams.COLLECTION, [])
+        written = unit.inserts.get(receipt_change_stream.COLLECTION, [])
         pending = [(receipt, unit.notifications[receipt["notification_id"]]) for receipt in written]
         if calls := webhook_calls_for(pending, unit.decision_data.tenants, unit.now):
             unit.inserts[webhook_calls.COLLECTION] = calls

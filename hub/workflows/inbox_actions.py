@@ -25,7 +25,7 @@ from hub.model import (
     ReceiptKind,
 )
 from hub.platform import tracing
-from hub.status import receipt_streams
+from hub.status import receipt_change_stream
 from hub.status.deliveries import Deliveries
 
 CHUNK = 250  # notifications per transaction of a bulk change; larger transactions would delay other changes
@@ -183,8 +183,8 @@ class _DueWork:
             if after:
                 unit.change(after)
                 if after.removed_as:
-                    receipt = receipt_streams.channel_receipt(after, Channel.IN_APP, after.removed_as, unit.now)
-                    unit.insert(receipt_streams.COLLECTION, receipt)
+                    receipt = receipt_change_stream.channel_receipt(after, Channel.IN_APP, after.removed_as, unit.now)
+                    unit.insert(receipt_change_stream.COLLECTION, receipt)
             elif before is None or (before.wake_at and before.wake_at <= unit.now):
                 unprocessed.append(id)
         return unprocessed
@@ -208,8 +208,8 @@ class _ClickWork:
         if n is None:
             return
         if await self._deliveries.record_click(self._delivery.id, unit.now, session):
-            receipt = receipt_streams.user_receipt(n, ReceiptKind.CLICKED, unit.now, self._delivery.channel)
-            unit.insert(receipt_streams.COLLECTION, receipt)
+            receipt = receipt_change_stream.user_receipt(n, ReceiptKind.CLICKED, unit.now, self._delivery.channel)
+            unit.insert(receipt_change_stream.COLLECTION, receipt)
         if (n.state or n.hidden) and (after := state.clicked(self._delivery.channel)(n, unit.now)):
             where = self._delivery.channel if n.hidden else Channel.IN_APP
             _add_receipts(unit, n, unit.change(after), where)
@@ -232,10 +232,10 @@ class _RecallWork:
             before = unit.get(mailbox, id)
             if before and (after := state.recalled(before, unit.now)):
                 removed = unit.change(after)
-                receipt = receipt_streams.channel_receipt(
+                receipt = receipt_change_stream.channel_receipt(
                     removed, Channel.IN_APP, DeliveryStatus.CANCELLED, unit.now, Reason.RECALLED
                 )
-                unit.insert(receipt_streams.COLLECTION, receipt)
+                unit.insert(receipt_change_stream.COLLECTION, receipt)
 
 
 class _MarkAllWork:
@@ -275,7 +275,7 @@ class _MarkAllWork:
 
 def _add_receipts(unit: UnitOfWork, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
     for kind in state.receipt_kinds(before, after):
-        unit.insert(receipt_streams.COLLECTION, receipt_streams.user_receipt(after, kind, unit.now, where))
+        unit.insert(receipt_change_stream.COLLECTION, receipt_change_stream.user_receipt(after, kind, unit.now, where))
         if kind is ReceiptKind.READ and after.has_deliveries:
             unit.read_with_deliveries.append(after.id)
 

@@ -37,7 +37,7 @@ from hub.model import (
 from hub.outbox.lanes import lane_of
 from hub.platform import tracing
 from hub.settings import Settings
-from hub.status import deliveries, receipt_streams, sends
+from hub.status import deliveries, receipt_change_stream, sends
 from hub.utc_time import Clock
 from hub.webhooks import events, webhook_calls
 
@@ -248,12 +248,12 @@ class _SendWork:
         )
         if not n.hidden:
             unit.insert(
-                receipt_streams.COLLECTION,
-                receipt_streams.channel_receipt(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now),
+                receipt_change_stream.COLLECTION,
+                receipt_change_stream.channel_receipt(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now),
             )
         for channel, reason in plan.skipped.items():
-            receipt = receipt_streams.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
-            unit.insert(receipt_streams.COLLECTION, receipt)
+            receipt = receipt_change_stream.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
+            unit.insert(receipt_change_stream.COLLECTION, receipt)
         for decision in plan.external:
             for device in decision.devices or (None,):
                 unit.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))

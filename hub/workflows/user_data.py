@@ -27,8 +27,8 @@ from hub.inbox.user_data import InboxUserData
 from hub.live.publisher import Publisher
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
-from hub.status import captured, deliveries, receipt_streams
-from hub.status.read_requires_click import with_proven_status
+from hub.status import captured, deliveries, receipt_change_stream
+from hub.status.unproven_read import with_proven_status
 from hub.webhooks import webhook_calls
 
 SCAN_TIMEOUT_S = 60.0  # no index serves this query: receipts are stored only for days, and the query is rare
@@ -80,7 +80,7 @@ class UserData:
                 with_proven_status(doc)
                 for doc in await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id")
             ],
-            "receipts": await self._newest(receipt_streams.COLLECTION, user_match, "_id"),
+            "receipts": await self._newest(receipt_change_stream.COLLECTION, user_match, "_id"),
             "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.match_user(mailbox), "_id"),
         }
         lists = [data[name] for name in ("notifications", "deliveries", "receipts", "webhook_calls")]
@@ -104,7 +104,7 @@ class UserData:
         # A send that is committed after the erasure belongs to a new user with this id, whose receipts are kept.
         with pymongo.timeout(SCAN_TIMEOUT_S):
             about["notification_id"] = {"$nin": await self._inbox_data.list_ids(mailbox, self._chunk)}
-            await self._database[receipt_streams.COLLECTION].delete_many(about)
+            await self._database[receipt_change_stream.COLLECTION].delete_many(about)
             calls = webhook_calls.match_user(mailbox) | {"created_at": {"$lte": erased.at}}
             await self._database[webhook_calls.COLLECTION].update_many(calls, webhook_calls.erase_user_update(mailbox))
             await self._erase_copies(mailbox)

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from hub.errors import Forbidden, Unavailable
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP, OutboundHTTPError
-from hub.settings.values import TOPIC
+from hub.settings.value_parsers import TOPIC
 
 NOTIFICATION, CONFIRMATION = "Notification", "SubscriptionConfirmation"
 SIGNED_FIELDS = ("Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")

@@ -17,7 +17,7 @@ from hub.status.deliveries import PREVIEW_COUNT_MAX, READ_CHECKED_MAX
 from hub.status.deliveries import ReplayPreview as Preview
 from hub.status.delivery_query import DeliveryQuery as DeliverySelection
 from hub.status.delivery_query import cursor_of
-from hub.status.read_requires_click import proven_status
+from hub.status.unproven_read import proven_status
 from hub.status.virtual_deliveries import virtual_deliveries
 
 CURSOR_MAX_CHARS = 128

@@ -18,7 +18,7 @@ from hub.audience.devices import EXCLUSIVE_KINDS, device_key
 from hub.errors import BadUserInput, NotFound, Unavailable
 from hub.ids import new_id, new_secret
 from hub.model import DeviceKind
-from hub.settings.values import vapid_key
+from hub.settings.value_parsers import vapid_key
 
 POINT_BYTES = 65  # an uncompressed point of P-256 (RFC 8291)
 AUTH_BYTES = 16

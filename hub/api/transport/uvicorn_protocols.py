@@ -23,7 +23,7 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from hub.api.transport.client_connections import ClientAddresses
+from hub.api.transport.connections_per_address import ClientAddresses
 from hub.api.transport.http_read_flow import RequestReader, build_response
 from hub.api.transport.keyed_limiter import RETRY_AFTER_S
 from hub.api.transport.websocket_read_flow import WebSocketReader

@@ -18,7 +18,7 @@ HTML_MAX_ELEMENTS = 10_000
 HTML_MAX_DEPTH = 200
 
 _BRACKETS = re.compile(rf"(?:\[[^\[\]]*){{{BRACKETS_MAX_DEPTH + 1}}}")
-_HTML_TOKEN = re.compile(r"<(/?)([a-zA-Z][\w:-]*)|(/?)>")
+_HTML_TOKEN = re.compile(r"<!--|-->|<(/?)([a-zA-Z][\w:-]*)|(/?)>")
 _VOID = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 )
@@ -47,19 +47,31 @@ def check_source(source: str, max_length: int = SOURCE_MAX_LENGTH) -> None:
 
 
 def check_html(source: str) -> None:
-    """Raise TemplateError if HTML or MJML has too many elements, or if they are nested too deeply."""
-    depth = elements = 0
-    name, closes = "", False
+    """Raise TemplateError if HTML or MJML has too many elements, or if they are nested too deeply.
+
+    Depth counts every element that is opened and not closed by a tag of its own name, as the parsers do at worst.
+    """
+    open_names: list[str] = []
+    elements = 0
+    name = ""
+    in_comment = False
     for match in _HTML_TOKEN.finditer(source):
-        if match[2]:
-            name, closes = match[2].lower(), bool(match[1])
+        if in_comment or match[0] == "<!--":
+            in_comment = match[0] != "-->"
+        elif match[2]:
+            name = match[2].lower()
             elements += 1
-            depth += -1 if closes else 1
-        elif name:
-            depth -= 0 if closes else bool(match[3]) or name in _VOID
+            if not match[1]:
+                open_names.append(name)
+            elif open_names and name == open_names[-1]:
+                open_names.pop()
+        elif name and match[0] != "-->":
+            self_closed = bool(match[3]) and name.startswith("mj-")
+            if open_names and open_names[-1] == name and (self_closed or name in _VOID):
+                open_names.pop()
             name = ""
         if elements > HTML_MAX_ELEMENTS:
             raise TemplateError(f"the HTML has more than {HTML_MAX_ELEMENTS} elements")
-        if depth > HTML_MAX_DEPTH:
+        if len(open_names) > HTML_MAX_DEPTH:
             reason = f"the HTML has more than {HTML_MAX_DEPTH} nested or unclosed elements"
             raise TemplateError(reason, source.count("\n", 0, match.start()) + 1)

@@ -6,7 +6,6 @@ from typing import Any
 
 from liquid.exceptions import LiquidTypeError, LiquidValueError, ResourceLimitError
 from liquid.undefined import Undefined
-from markupsafe import Markup
 
 TEXT_MAX_LENGTH = 64 * 1024  # characters of one value or filter result
 ARRAY_MAX_ITEMS = 1_000  # items of a range, of an array in a filter, and iterations of one loop
@@ -87,8 +86,6 @@ def texts(values: list[Any] | tuple[Any, ...] | range, separator_length: int = 0
 
 
 def _scalar(value: Any) -> str:
-    if isinstance(value, Markup):
-        return value
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -26,7 +26,7 @@ from hub.send.channel import ChannelResources
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent
 from hub.send.retry_after import retry_after_s
-from hub.settings.values import vapid_key
+from hub.settings.value_parsers import vapid_key
 from hub.utc_time import Clock
 
 CHANNEL = Channel.WEB_PUSH

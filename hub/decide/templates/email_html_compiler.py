@@ -6,6 +6,7 @@ word inside a tag or in an element that has text only.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 
 import mrml
@@ -17,8 +18,6 @@ from hub.decide.templates.source_limits import HTML_SOURCE_MAX_LENGTH, check_htm
 _LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _MARKUP = re.compile(r"<!--|-->|<(?=[a-zA-Z/!])|>|\{\{.*?\}\}|\{%.*?%\}|[\"']", re.DOTALL)
 _TEXT_ONLY = re.compile(r"<(/?)(title|style|textarea|mj-title|mj-preview|mj-style)\b", re.IGNORECASE)
-_PLACEHOLDER = re.compile(r'(?:<!--hublq(\d+)x-->|hublq(\d+)x(?:="")?)')
-_LOOP_BEFORE_BODY = re.compile(r"(<table\b[^>]*>)((?:\s*<!--hublq\d+x-->)+)\s*(<tbody>)")
 _INCLUDE = re.compile(r"<mj-include\b", re.IGNORECASE)
 _RENDER_OPTIONS = mrml.RenderOptions(fonts={})  # without the library's font from a server of somebody else
 _inliner = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
@@ -37,9 +36,7 @@ def compile_html(source: str) -> str:
     """
     check_source(source, HTML_SOURCE_MAX_LENGTH)
     check_html(source)
-    word = "liquid"
-    while word in source.lower():
-        word += "q"
+    word = "liquid" + "q" * (1 + max(map(len, re.findall("liquid(q*)", source.lower())), default=-1))
     liquid: list[tuple[str, int]] = []
     prepared = "".join(_with_placeholders(source, word, liquid))
     if is_mjml(source):
@@ -77,12 +74,7 @@ def _with_placeholders(source: str, word: str, liquid: list[tuple[str, int]]) ->
         if _LIQUID.fullmatch(found):
             name = f"{word}{len(liquid)}x"
             start = match.start()
-            as_word = (
-                in_tag
-                or in_comment
-                or found.startswith("{{")
-                or any(first <= start < last for first, last in text_only)
-            )
+            as_word = in_tag or in_comment or found.startswith("{{") or bisect_right(text_only, start) % 2 == 1
             yield source[end:start]
             yield name if as_word else f"<!--{name}-->"
             liquid.append((found, source.count("\n", 0, start) + 1))
@@ -100,14 +92,14 @@ def _with_placeholders(source: str, word: str, liquid: list[tuple[str, int]]) ->
     yield source[end:]
 
 
-def _text_only(source: str) -> list[tuple[int, int]]:
-    """Return the positions of elements that contain only text."""
-    found: list[tuple[int, int]] = []
+def _text_only(source: str) -> list[int]:
+    """Return where elements that contain only text start and end, in turn."""
+    found: list[int] = []
     start = name = None
     for match in _TEXT_ONLY.finditer(source):
         if name is None and not match[1]:
             start, name = match.start(), match[2].lower()
         elif start is not None and match[1] and match[2].lower() == name:
-            found.append((start, match.end()))
+            found += [start, match.end()]
             start = name = None
     return found

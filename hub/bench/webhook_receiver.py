@@ -1,4 +1,4 @@
-"""The webhook receiver: `python -m hub.bench.sink DELAY_MS`.
+"""The webhook receiver: `python -m hub.bench.webhook_receiver DELAY_MS`.
 
 A POST request receives its response after the delay. A GET request returns the time from the creation of each
 notification to its arrival, in milliseconds.
