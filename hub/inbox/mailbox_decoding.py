@@ -1,4 +1,4 @@
-"""Decodes mailbox documents. A document that cannot be decoded affects only its user."""
+"""Decodes mailbox documents. A document that cannot be decoded fails the calls that name its user, and no others."""
 
 from collections.abc import AsyncIterable, Collection
 
