@@ -4,7 +4,6 @@ import fcntl
 import json
 import logging
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -27,7 +26,7 @@ from hub.platform.outbound_http import OutboundHTTP
 from tests.client import Tenant
 from tests.local_servers import Listener
 from tests.mongo_assertions import StoredTenant
-from tests.processes import Deployment
+from tests.processes import CANCELLATION_WARNINGS, Deployment
 from tests.provider_setup import PRIVATE_VALUES, FakeServers
 from tests.webhook_receiver import WebhookReceiver
 
@@ -37,13 +36,6 @@ if TYPE_CHECKING:
 
 NODE = Path(__file__).parent / "node"
 SLOWEST_S = 5.0
-CANCELLATION_WARNINGS = re.compile(
-    r"Exception ignored in: <(?:socket\.socket|coroutine object (?:GraphQLCoreConverter|_time_resolver)).*?"
-    r"(?:unclosed <socket\.socket[^\n]*|was never awaited)\n",
-    re.DOTALL,
-)
-"""Warnings of Python that show no fault of the hub. pymongo does not close a connection whose opening was cancelled.
-graphql-core does not start the other fields of an operation after one has failed at once."""
 T = TypeVar("T")
 FULL_SCALE = os.environ.get("HUB_TEST_SCALE") == "full"
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,13 @@ from hub.settings import Settings
 
 SECRET = "a-secret-for-tests-that-is-long-enough"
 READY_S = 30.0
+CANCELLATION_WARNINGS = re.compile(
+    r"Exception ignored in: <(?:socket\.socket|coroutine object (?:GraphQLCoreConverter|_time_resolver)).*?"
+    r"(?:unclosed <socket\.socket[^\n]*|was never awaited)\n",
+    re.DOTALL,
+)
+"""Warnings of Python that show no fault of the hub. pymongo does not close a connection whose opening was cancelled.
+graphql-core does not start the other fields of an operation after one has failed at once."""
 
 
 class Process:

@@ -14,8 +14,7 @@ from hub.api.transport.media_types import EVENTS, GRAPHQL_JSON, JSON, parse_acce
 from hub.api.transport.websocket_read_flow import WebSocketReader
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Tenant, eventually
-from tests.conftest import CANCELLATION_WARNINGS
-from tests.processes import Deployment, Process
+from tests.processes import CANCELLATION_WARNINGS, Deployment, Process
 from tests.raw_connections import FEED, RawConnection, open_raw
 from tests.telemetry import resident_bytes
 from tests.websocket_frames import FIN, PING, TEXT, frame, handshake

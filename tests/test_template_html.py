@@ -68,7 +68,7 @@ def test_mjml_with_loops_around_sections_columns_and_rows_has_every_value() -> N
         ("<div/>" * 9_000, "line 1: the HTML has more than 200 nested or unclosed elements"),
         ("<br>" * 10_001, "the HTML has more than 10000 elements"),
         ("<style>" * 300 + "x" * 200_000, "line 1: the HTML has more than 200 nested or unclosed elements"),
-        ("{{" * 999 + "x" * 200_000, "line 1: `{{` is not closed"),
+        ("{{" * 499 + "x" * 200_000, "line 1: `{{` is not closed"),
         ("\n{{ '" + "x" * 5_000 + "' }}", "line 2: a tag is longer than 4000 characters"),
         ("<mjml><mj-body><mj-include path='/etc/passwd' /></mj-body></mjml>", "`mj-include` is not supported"),
         (

@@ -10,7 +10,7 @@ from hub.decide.templates.errors import TemplateError
 
 SOURCE_MAX_LENGTH = 64 * 1024
 HTML_SOURCE_MAX_LENGTH = 256 * 1024
-SOURCE_MAX_TAGS = 1_000  # of `{{` and `{%`: 13,000 take a quarter of a second to parse
+SOURCE_MAX_TAGS = 500  # of `{{` and `{%`: 13,000 take a quarter of a second to parse
 SOURCE_MAX_FILTERS = 1_000
 TAG_MAX_LENGTH = 4_000  # characters: a condition of 7,000 terms takes a tenth of a second to parse
 BRACKETS_MAX_DEPTH = 30
