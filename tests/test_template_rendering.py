@@ -43,6 +43,7 @@ def error(source: str, values: dict[str, Any] | None = None, syntax: Syntax = Sy
         ("{{ a }} {{ b }} {{ c }}", {"a": True, "b": 1.5, "c": ["x", 2]}, "true 1.5 x2"),
         ("{% for i in (1..3) reversed %}{{ i }}{% endfor %}", {}, "321"),
         ("{% for x in l %}{% cycle 'odd', 'even' %} {% endfor %}", {"l": [1, 2, 3]}, "odd even odd "),
+        ("{% for r in rows %}{{ r[2] }}{% endfor %}", {"rows": [[1, 2, 3]] * 900}, "3" * 900),
         ("{{ l | map: 'n' | join: ', ' }}", {"l": [{"n": "a"}, {"n": "b"}]}, "a, b"),
         ("{{ o | json }}", {"o": {"a": [1, None, "ü"]}}, '{"a": [1, null, "ü"]}'),
         ("{{ 'a b c' | split: ' ' | last }}", {}, "c"),
@@ -133,6 +134,7 @@ DATA: dict[str, Any] = {
     "objects": [{"n": n, "t": "y" * 50} for n in range(1000)],
     "nested": [{"x": {"y": list(range(1000))}}] * 2,
     "one": [1],
+    "shared": [[list(range(1000))] * 1000] * 5,
 }
 HOSTILE = {
     "long range": "{% for i in (1..1000000000) %}x{% endfor %}",
@@ -159,6 +161,8 @@ HOSTILE = {
     "shared arrays": "{% assign a = nested | map: 'x' %}"
     + "{% assign a = a | concat: a %}" * 9
     + "{{ a | map: 'y' | join }}",
+    "joined arrays": "{{ shared | join | size }}",
+    "reversed arrays": "{{ shared | reverse | size }}",
     "printed arrays": "{% for i in (1..1000) %}{{ objects }}{% endfor %}",
     "written objects": "{% for i in (1..1000) %}{% assign j = objects | json %}{% endfor %}",
     "compared objects": "{% for i in (1..1000) %}{{ objects | uniq | size }}{% endfor %}",

@@ -166,14 +166,23 @@ async def test_tenant_with_values_of_another_version_keeps_them(tenant: Tenant, 
     assert stored["endpoints"] == [endpoint]
 
 
-async def test_data_of_a_newer_version_prevents_the_start_with_instructions(servers: tuple[Mongod, Redis]) -> None:
+@pytest.mark.parametrize(
+    ("major", "instructions"),
+    [
+        (99, r"version 99.*reads version 2.*Start the newer hub"),
+        (1, r"version 1.*reads version 2.*Use an empty database"),
+    ],
+)
+async def test_data_of_another_version_prevents_the_start_with_instructions(
+    servers: tuple[Mongod, Redis], major: int, instructions: str
+) -> None:
     mongod, redis = servers
-    name = f"newer{uuid4().hex[:8]}"
+    name = f"other{uuid4().hex[:8]}"
     async with AsyncMongoClient(mongod.url) as client:
-        await client[name].migrations.insert_one({"_id": "schema", "major": 99})
+        await client[name].migrations.insert_one({"_id": "schema", "major": major})
         for command in ("serve", "work"):
             process = Process(command, mongod.url, redis.url, mongo_database=name)
-            with pytest.raises(AssertionError, match=r"version 99.*reads version 1"):
+            with pytest.raises(AssertionError, match=instructions):
                 await process.start()
             assert "Traceback" not in process.log
         assert await client[name].list_collection_names() == ["migrations"], "nothing was changed"

@@ -3,6 +3,8 @@
 - A new field, enum value, or collection does not change the major version. Processes of both versions run at the same
   time during an upgrade.
 - A change that older processes would misinterpret increments the major version. Older processes then do not start.
+- Version 1 was never released, and no code converts it. A process refuses it, because the same index names have other
+  keys there, and MongoDB's error would not say why.
 """
 
 from msgspec import Struct
@@ -12,7 +14,7 @@ from pymongo.errors import PyMongoError
 from hub.platform.connections import Database, StoreUnavailable, first_line
 from hub.platform.tolerant_decoding import decode
 
-MAJOR = 1
+MAJOR = 2
 COLLECTION = "migrations"
 ID = "schema"
 
@@ -22,7 +24,7 @@ class _SchemaVersion(Struct, frozen=True):
 
 
 async def check_version(database: Database) -> None:
-    """Store the version if none is stored. Raise StoreUnavailable if a newer version of the hub wrote the data."""
+    """Store the version if none is stored. Raise StoreUnavailable if another major version is stored."""
     try:
         doc = await database[COLLECTION].find_one_and_update(
             {"_id": ID}, {"$setOnInsert": {"major": MAJOR}}, upsert=True, return_document=ReturnDocument.AFTER
@@ -36,4 +38,10 @@ async def check_version(database: Database) -> None:
         raise StoreUnavailable(
             f"The data in MongoDB has {version}, because a newer hub wrote it. This hub reads version {MAJOR}. Start "
             "the newer hub, or restore a backup from before the upgrade (HUB_MONGO_URL, HUB_MONGO_DATABASE)."
+        )
+    if stored.major < MAJOR:
+        raise StoreUnavailable(
+            f"The data in MongoDB has version {stored.major}, which an unreleased hub wrote. This hub reads version "
+            f"{MAJOR} and cannot convert it. Use an empty database (HUB_MONGO_DATABASE). For `hub dev` or `make run`, "
+            "remove the data folder or choose another one (--data, DATA)."
         )

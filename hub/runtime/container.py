@@ -41,7 +41,7 @@ from hub.runtime.queue_metrics import QueueMetrics
 from hub.settings import Settings
 from hub.status.deliveries import COLLECTION as DELIVERIES
 from hub.status.deliveries import Deliveries
-from hub.status.delivery_totals import Backlog
+from hub.status.delivery_totals import DeliveryTotals
 from hub.status.read_propagation import ReadPropagation
 from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.receipt_change_stream import ReceiptStreams
@@ -305,7 +305,7 @@ def health_reader(
     prefix = settings.redis_prefix
     return HealthReader(
         Workers(database, now),
-        Backlog(database, now, settings.requeue_after_s),
+        DeliveryTotals(database, now, settings.requeue_after_s),
         Lanes(redis, prefix, settings.lane_max_ids),
         Breakers(redis, prefix, settings.circuit_breaker_open_s),
         now,

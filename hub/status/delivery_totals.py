@@ -37,7 +37,7 @@ class DeadLetters(Struct, frozen=True):
         return self.total > self.recent + self.without_address
 
 
-class Backlog:
+class DeliveryTotals:
     def __init__(self, database: Database, clock: Clock, requeue_after_s: float) -> None:
         self._deliveries = database[COLLECTION]
         self._clock = clock

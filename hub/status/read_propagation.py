@@ -23,9 +23,10 @@ class ReadPropagation:
         self._queue: BatchQueue[str] = BatchQueue(self._skip, BATCH_SIZE, QUEUE_MAX)
 
     def put(self, notifications: Sequence[str]) -> None:
-        """Queue notifications that were read and have deliveries on other channels. Discard them if the queue is
-        full."""
-        self._queue.put(notifications)
+        """Queue notifications that were read and have deliveries on other channels. If the queue is full, log that and
+        discard them."""
+        if not self._queue.put(notifications):
+            log.warning("read_propagation_queue_full", notifications=len(notifications), throttled=True)
 
     async def run(self) -> None:
         """Skip deliveries until cancelled."""

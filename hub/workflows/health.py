@@ -14,7 +14,7 @@ from hub.model import Channel, Priority
 from hub.outbox.lanes import Lanes, lane_of
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.redis_errors import REDIS_ERRORS
-from hub.status.delivery_totals import COUNTED_MAX, Backlog, DeadLetters
+from hub.status.delivery_totals import COUNTED_MAX, DeadLetters, DeliveryTotals
 from hub.status.workers import WINDOW_MINUTES, ProviderName, Worker, Workers, alive, recent_calls
 from hub.utc_time import Clock
 from hub.webhooks.webhook_calls import LANE
@@ -87,7 +87,7 @@ class HealthReader:
     def __init__(
         self,
         workers: Workers,
-        backlog: Backlog,
+        backlog: DeliveryTotals,
         lanes: Lanes,
         breakers: Breakers,
         clock: Clock,

@@ -38,7 +38,7 @@ RULES: dict[str, str] = {
     r"^(?:Whether|Answers)\b(?![^.]*\?)": "start with a verb: Return True if ...",
     r"\b(?:farewell|dossiers?|strangers?|wish(?:es)?|thaw\w*|quieten\w*|called off|calls? off)\b": "use the usual term",
     r"\b[Ee]-mails?\b|\b[Ee]-[Mm]ail\b": "email",
-    r"\b(?:behaviou?r(?<=our)|colour|honour|favour|neighbour|organis|recognis|initialis|serialis|normalis|summaris"
+    r"\b(?:behaviour|colour|honour|favour|neighbour|organis|recognis|initialis|serialis|normalis|summaris"
     r"|authoris|licence|catalogue)\w*": "American spelling",
 }
 PATTERNS = [(re.compile(pattern), advice) for pattern, advice in RULES.items()]

@@ -15,6 +15,7 @@ from liquid.undefined import Undefined
 from hub.decide.templates import locale_filters
 from hub.decide.templates.value_limits import (
     ARRAY_MAX_ITEMS,
+    checked_flat,
     checked_items,
     checked_length,
     checked_number,
@@ -55,7 +56,7 @@ def on_array(function: Filter) -> Filter:
 
     @wraps(function)
     def bounded(value: Any, *arguments: Any, **options: Any) -> Any:
-        result = function(checked_items(value), *map(checked_items, arguments), **options)
+        result = function(checked_flat(value), *map(checked_flat, arguments), **options)
         return checked_items(result)
 
     return bounded
@@ -82,7 +83,7 @@ def join(value: Any, separator: Any = " ") -> str:
     """Return the items of an array as one text."""
     if not isinstance(value, list | tuple | range):
         return text(value)
-    items = checked_items(value)
+    items = checked_flat(value)
     between = text(separator)
     return between.join(texts(items if isinstance(items, range) else flatten(items), len(between)))
 

@@ -1,7 +1,6 @@
 """Sizes of values in templates, and their conversion to text, checked before anything is allocated."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 from liquid.exceptions import LiquidTypeError, LiquidValueError, ResourceLimitError
@@ -21,31 +20,36 @@ def checked_length(length: int) -> None:
 def checked_items(value: Any) -> Any:
     """Return the value; raise ResourceLimitError if it is an array or a range with too many items."""
     if isinstance(value, range):
-        count = math.inf if value.stop - value.start > ARRAY_MAX_ITEMS else len(value)
+        _check_count(value.stop - value.start)  # len() fails for a range beyond 64 bits
     elif isinstance(value, list | tuple):
-        count = sum(1 for _ in _flat(value, ARRAY_MAX_ITEMS + 1))
-    else:
-        return value
-    if count > ARRAY_MAX_ITEMS:
-        raise ResourceLimitError(f"an array has more than {ARRAY_MAX_ITEMS} items", token=None)
+        _check_count(len(value))
     return value
 
 
-def _flat(values: list[Any] | tuple[Any, ...], most: int) -> Iterator[Any]:
-    """Yield at most `most` items of nested arrays."""
-    stack: list[Iterator[Any]] = [iter(values)]
-    while stack and most > 0:
-        for item in stack[-1]:
-            if isinstance(item, list | tuple):
-                stack.append(iter(item))
-                break
-            most -= 1
-            yield item
-            if most <= 0:
-                return
-        else:
-            stack.pop()
-        most -= 1  # an empty array counts too
+def checked_flat(value: Any) -> Any:
+    """Return the value; raise ResourceLimitError if it has too many items after nested arrays are flattened.
+
+    Filters of arrays flatten them. The same array may be an item many times, so the size is counted before.
+    """
+    checked_items(value)
+    if isinstance(value, list | tuple):
+        items = arrays = 0
+        stack = [value]
+        while stack:
+            for item in stack.pop():
+                if isinstance(item, list | tuple):
+                    arrays += 1
+                    _check_count(arrays)
+                    stack.append(item)
+                else:
+                    items += 1
+                    _check_count(items)
+    return value
+
+
+def _check_count(count: int) -> None:
+    if count > ARRAY_MAX_ITEMS:
+        raise ResourceLimitError(f"an array has more than {ARRAY_MAX_ITEMS} items", token=None)
 
 
 def checked_number(value: Any) -> Any:
