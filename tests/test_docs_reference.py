@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from hub import __version__
 from hub.api.schema.reference_page import graphql_page
-from hub.cli import commands, metrics, schema, settings
+from hub.cli import command_reference, metrics, schema, settings
 from hub.cli.settings import rows
 from hub.settings import Settings
 
@@ -19,7 +19,7 @@ NAMED_FILE = re.compile(r"\b((?:hub|tests)/[\w./-]+\.(?:py|html|c|po))\b")
 EXAMPLES = ("hub/send/channels/pager.py", "tests/test_pager.py")  # files that add-a-channel.md creates
 
 
-@pytest.mark.parametrize("command", [commands, metrics, settings], ids=["commands", "metrics", "settings"])
+@pytest.mark.parametrize("command", [command_reference, metrics, settings], ids=["commands", "metrics", "settings"])
 def test_reference_page_is_current(command: ModuleType) -> None:
     assert (ROOT / command.PAGE).read_text() == command.page()
 
@@ -34,8 +34,8 @@ def test_metrics_reference_lists_what_the_registry_exports() -> None:
 
 
 def test_command_has_a_description_and_an_example() -> None:
-    page = commands.page()
-    for name in commands.registered():
+    page = command_reference.page()
+    for name in command_reference.registered():
         section = page.partition(f"## hub {name}\n")[2].partition("\n## ")[0]
         assert re.match(r"\n[A-Z][^\n]+\.\n\n.*```text\n(?:[A-Z_]+=\S+ )*hub ", section, re.DOTALL), name
         assert "| | |" not in section, f"an option of {name} has no description"

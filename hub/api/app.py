@@ -12,8 +12,8 @@ from starlette.websockets import WebSocket
 
 from hub.api.auth import Authenticator
 from hub.api.context import Services
+from hub.api.dev.captured_messages_page import dev_outbox_routes
 from hub.api.dev.demo_tokens import dev_token_routes
-from hub.api.dev.outbox import dev_outbox_routes
 from hub.api.execution.engine import Engine
 from hub.api.execution.fast_path.direct_resolvers import install_direct_resolvers
 from hub.api.execution.idempotency import IdempotentResponses

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from hub.api.auth import sign_token
-from hub.bench.environment import SECRET, BenchEnvironment
+from hub.bench.benchmark_servers import SECRET, BenchEnvironment
 from hub.model import Role
 
 TENANT = "bench"

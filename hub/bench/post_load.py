@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hub.bench.environment import MB, WARMUP_S, BenchEnvironment, MeasuredProcess
+from hub.bench.benchmark_servers import MB, WARMUP_S, BenchEnvironment, MeasuredProcess
 from hub.bench.plan import Plan
 from hub.bench.results import Figure
 

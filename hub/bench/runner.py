@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TextIO
 
 from hub.bench import chart
+from hub.bench.benchmark_servers import BenchEnvironment, BenchError
 from hub.bench.benchmarks import BENCHMARKS
-from hub.bench.environment import BenchEnvironment, BenchError
 from hub.bench.plan import Plan
 from hub.bench.results import Figure, rows, table
 

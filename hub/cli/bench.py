@@ -44,7 +44,7 @@ def bench(
     Example: hub bench send --seconds 2
     """
     try:
-        from hub.bench import environment, runner
+        from hub.bench import benchmark_servers, runner
         from hub.bench.benchmarks import BENCHMARKS
         from hub.bench.plan import Plan
     except ModuleNotFoundError as error:
@@ -66,7 +66,7 @@ def bench(
     names = list(BENCHMARKS) if name is Benchmark.ALL else [name.value]
     try:
         result = asyncio.run(runner.run_benchmarks(names, plan))
-    except (environment.BenchError, ServerError) as error:
+    except (benchmark_servers.BenchError, ServerError) as error:
         sys.exit(str(error))
     print(result.text())
     if result.failures:

@@ -5,7 +5,21 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import bench, commands, dev, doctor, metrics, replay, schema, send, serve, settings, token, vapid, watch
+from hub.cli import (
+    bench,
+    command_reference,
+    dev,
+    doctor,
+    metrics,
+    replay,
+    schema,
+    send,
+    serve_and_work,
+    settings,
+    token,
+    vapid,
+    watch,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,11 +38,11 @@ for command in (
     token.token,
     vapid.vapid,
     doctor.doctor,
-    serve.serve,
-    serve.work,
+    serve_and_work.serve,
+    serve_and_work.work,
     settings.settings,
     metrics.metrics,
-    commands.commands,
+    command_reference.commands,
     schema.schema,
     bench.bench,
 ):

@@ -30,7 +30,7 @@ from hub.status.delivery_query import (
     order_of,
     replay_match_of,
 )
-from hub.status.notification_protocol import NotificationReader
+from hub.status.notification_reader import NotificationReader
 from hub.status.receipt_builder import PendingReceipt, ReceiptBuilder
 from hub.status.sends import Counts, counts_by_send
 from hub.status.unproven_read import PROVEN_STATUS

@@ -11,7 +11,7 @@ from hub.ids import first_id_at
 from hub.model import Channel, DeliveryStatus, Notification, Reason, Send, SendStatus
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_page
-from hub.status.notification_protocol import NotificationReader
+from hub.status.notification_reader import NotificationReader
 
 COLLECTION = "sends"
 CANCELLATION_REASONS = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}

@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Route
 from hub.api.context import Services
 from hub.api.public_responses import PRIVATE_HEADERS, HtmlPage, html_errors, json_errors, read_body, render_page
 from hub.api.rate_limits import to_error
-from hub.audience.preference_changes import CellChange, Changes, apply_changes
+from hub.audience.preference_matrix import CellChange, Changes, apply_changes
 from hub.audience.tenants import default_category
 from hub.decide.effective_preferences import EffectivePreferences
 from hub.errors import BadUserInput, NotFound

@@ -10,7 +10,7 @@ from strawberry import Parent
 from hub import model
 from hub.api.context import Context, Info
 from hub.api.schema.scalars import Duration
-from hub.audience import preference_changes as preference_rules
+from hub.audience import preference_matrix as preference_rules
 from hub.errors import BadUserInput
 from hub.model import NO_PREFERENCES, tenant_of
 

@@ -12,7 +12,7 @@ from hub.api.context import Info
 from hub.api.schema.preferences import Category, Preferences, PreferencesInput, preference_changes
 from hub.api.schema.scalars import Duration
 from hub.api.schema.validation import valid_key, valid_label, valid_url
-from hub.audience import preference_changes as preference_rules
+from hub.audience import preference_matrix as preference_rules
 from hub.errors import BadUserInput
 from hub.model import NO_PREFERENCES
 from hub.unicode_text import is_single_line

@@ -18,7 +18,7 @@ from hub.api.schema.inbox import DEFAULT_PAGE_SIZE, NotificationConnection, Opti
 from hub.api.schema.preferences import Preferences, user_preferences
 from hub.api.schema.scalars import JSON
 from hub.api.schema.validation import json_text, valid_profile_text, valid_user_id
-from hub.audience.preference_changes import Matrix
+from hub.audience.preference_matrix import Matrix
 from hub.audience.users import ProfileUpdate
 from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.errors import BadUserInput, TooLarge, Unavailable

@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from hub.bench.benchmark_servers import BenchEnvironment
 from hub.bench.benchmarks import dispatch, fanout, inbox, latency, memory, send
-from hub.bench.environment import BenchEnvironment
 from hub.bench.plan import Plan
 from hub.bench.results import Figure
 

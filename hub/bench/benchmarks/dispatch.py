@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from hub.api.auth import sign_token
 from hub.bench import seed
-from hub.bench.environment import MB, SECRET, BenchEnvironment, BenchError
+from hub.bench.benchmark_servers import MB, SECRET, BenchEnvironment, BenchError
 from hub.bench.payloads import SEND, TENANT, TEXT, TOKEN_LIFETIME_S, user_id
 from hub.bench.plan import Plan
 from hub.bench.results import Figure

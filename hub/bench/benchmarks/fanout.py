@@ -1,6 +1,6 @@
 """`fanout`: one send to many open sockets."""
 
-from hub.bench.environment import MB, BenchEnvironment
+from hub.bench.benchmark_servers import MB, BenchEnvironment
 from hub.bench.payloads import SEND, event_message, operation, send_input, user_id, write_request, write_subscribers
 from hub.bench.plan import Plan
 from hub.bench.results import Figure

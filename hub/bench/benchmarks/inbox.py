@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hub.bench import seed
-from hub.bench.environment import BenchEnvironment, BenchError, MeasuredProcess
+from hub.bench.benchmark_servers import BenchEnvironment, BenchError, MeasuredProcess
 from hub.bench.payloads import TENANT, operation, user_id, write_request
 from hub.bench.plan import Plan
 from hub.bench.post_load import measure_posts

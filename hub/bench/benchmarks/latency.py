@@ -1,6 +1,6 @@
 """`latency`: the time from a mutation to the recipient's socket."""
 
-from hub.bench.environment import MB, WARMUP_S, BenchEnvironment, BenchError, LoadResult
+from hub.bench.benchmark_servers import MB, WARMUP_S, BenchEnvironment, BenchError, LoadResult
 from hub.bench.payloads import SEND, operation, send_input, write_request, write_subscribers
 from hub.bench.plan import Plan
 from hub.bench.results import Figure

@@ -1,6 +1,6 @@
 """`memory`: the memory of idle subscriptions."""
 
-from hub.bench.environment import MB, BenchEnvironment, MeasuredProcess
+from hub.bench.benchmark_servers import MB, BenchEnvironment, MeasuredProcess
 from hub.bench.payloads import event_message, write_subscribers
 from hub.bench.plan import Plan
 from hub.bench.results import Figure

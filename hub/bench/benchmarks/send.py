@@ -1,6 +1,6 @@
 """`send`: accepted notifications per second."""
 
-from hub.bench.environment import BenchEnvironment
+from hub.bench.benchmark_servers import BenchEnvironment
 from hub.bench.payloads import SEND, operation, send_input, write_request
 from hub.bench.plan import Plan
 from hub.bench.post_load import measure_posts
