@@ -17,7 +17,7 @@ from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.server_clock import ServerClock
 from hub.runtime.container import build_components
 from hub.settings import Settings
-from hub.workflows.publish import SendRequest
+from hub.workflows.send_request import SendRequest
 
 MOMENTS = st.integers(946_684_800_000, 7_258_118_400_000).map(lambda ms: datetime.fromtimestamp(ms / 1000, UTC))
 STEP = timedelta(minutes=10)

@@ -1,6 +1,6 @@
 """Idempotency records. There is one per idempotency key, with a hash of the request and the response.
 
-`hub/workflows/publish.py` writes the record of a send in the transaction of the send.
+`hub/workflows/send_work.py` writes the record of a send in the transaction of the send.
 `hub/api/execution/idempotency.py` writes the records of other mutations. The id of a record is the
 tenant, followed by a hash of the caller and the key.
 """

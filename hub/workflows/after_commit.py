@@ -24,7 +24,7 @@ from hub.status import deliveries, receipt_change_stream
 from hub.status.read_propagation import ReadPropagation
 from hub.status.receipt_builder import webhook_calls_for
 from hub.webhooks import webhook_calls
-from hub.workflows.publish import DecisionData
+from hub.workflows.send_work import DecisionData
 
 
 class AfterCommit:

@@ -18,7 +18,7 @@ from hub.api.schema.validation import (
 from hub.errors import BadUserInput, TooLarge
 from hub.settings import Settings
 from hub.unicode_text import is_blank
-from hub.workflows.publish import SendRequest
+from hub.workflows.send_request import SendRequest
 
 ACTIONS_MAX = 10
 TAGS_MAX = 20

@@ -16,7 +16,8 @@ from hub.api.schema.notifications import Notification
 from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.validation import valid_id_cursor, valid_idempotency_key, valid_page_size
 from hub.errors import HubError, TooLarge
-from hub.workflows.publish import Published, SendRequest
+from hub.workflows.publish import Published
+from hub.workflows.send_request import SendRequest
 
 DEFAULT_PAGE_SIZE = 20
 

@@ -1,0 +1,222 @@
+"""The work of the group commit that stores one send in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+import msgspec
+from msgspec import Struct
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.audience.tenants import COLLECTION as TENANTS
+from hub.audience.tenants import Tenants, default_category
+from hub.audience.users import unknown_user
+from hub.decide.plan import Decision, Plan, plan
+from hub.errors import Conflict, TooLarge
+from hub.ids import id_time, new_id
+from hub.inbox import idempotency_records
+from hub.inbox.unit_of_work import UnitOfWork
+from hub.model import (
+    Category,
+    Channel,
+    Delivery,
+    DeliveryStatus,
+    Notification,
+    Send,
+    SendStatus,
+    Tenant,
+    User,
+    document,
+    mailbox_of,
+)
+from hub.outbox.lanes import lane_of
+from hub.platform import tracing
+from hub.settings import Settings
+from hub.status import deliveries, receipt_change_stream, sends
+from hub.webhooks import events, webhook_calls
+from hub.workflows.send_request import SendRequest, request_hash
+
+NOTIFICATION_BYTES = 1024  # size of a notification without content, with one receipt
+DELIVERY_BYTES = 900  # size with the receipt
+WEBHOOK_CALL_BYTES = 900  # size of a webhook call
+CREATED, SKIPPED = events.IN_APP_EVENTS[DeliveryStatus.DELIVERED], events.DELIVERY_EVENTS[DeliveryStatus.SKIPPED]
+
+
+class DecisionData(Struct, frozen=True):
+    """The data that decisions require. It is read when the transaction begins."""
+
+    users: Mapping[str, User]
+    tenants: Mapping[str, Tenant]
+
+
+class SendWork:
+    """One send: its record and the notifications, receipts, and deliveries of its recipients."""
+
+    exclusive = False
+    needs_recipients = True
+    reads: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        tenant: str,
+        request: SendRequest,
+        key: str | None,
+        tenants: Tenants,
+        settings: Settings,
+        now: datetime,
+    ) -> None:
+        self._tenant = tenant
+        self._request = request
+        self._tenants = tenants
+        self._configured = settings.configured
+        self._requeue_after = timedelta(seconds=settings.requeue_after_s)
+        self._size_max = settings.commit_max_bytes
+        self._key = (
+            f"{tenant}/{sha256(key.encode()).hexdigest()}" if key else None
+        )  # the text may contain the name of a person
+        self._hash = request_hash(request) if key else ""
+        self._traceparent = tracing.current_traceparent()
+        self._id = new_id(now)
+        self._ids = [new_id(now) for _ in request.users]  # the same in every attempt
+        self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
+        self.keys = (self._key,) if self._key else ()
+        self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
+        cached = tenants.cached(tenant)  # may be outdated; `_check` counts again
+        category = cached.category(request.category) or default_category(request.category)
+        channels = category.default_channels if request.channels is None else request.channels
+        recipients = len(request.users)
+        self._estimate_size(
+            recipients * sum(channel in self._configured for channel in channels if channel is not Channel.IN_APP),
+            recipients * len(webhook_calls.subscribed_endpoints(cached.endpoints, CREATED)),
+        )
+
+    def _estimate_size(self, delivery_count: int, call_count: int) -> None:
+        """Estimate the number of documents and bytes to write. The committer uses the estimate to form batches."""
+        recipients = len(self.mailboxes)
+        self.documents = recipients + delivery_count + call_count
+        self.size = (
+            recipients * (NOTIFICATION_BYTES + self._content_bytes)
+            + DELIVERY_BYTES * delivery_count
+            + WEBHOOK_CALL_BYTES * call_count
+        )
+
+    async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> Send | str:
+        """Return the new send, or the id of the send that was created earlier with this key."""
+        request, now = self._request, unit.now
+        data: DecisionData = unit.decision_data
+        if self._key and (record := unit.idempotency_records.get(self._key)):
+            return _first_send(record, self._hash)
+        tenant = data.tenants[self._tenant]
+        category = tenant.category(request.category)
+        new_category = None if category else self._tenants.create_category_update(tenant, request.category)
+        category = category or default_category(request.category)
+        users = [data.users.get(mailbox) or unknown_user(mailbox, now) for mailbox in self.mailboxes]
+        plans = [plan(request.requested, category, tenant.preferences, user, self._configured, now) for user in users]
+        self._check(plans, tenant)
+        if new_category:
+            unit.update(TENANTS, f"{tenant.id}/{request.category}", new_category)
+        if self._key:
+            record = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
+            unit.idempotency_records[self._key] = record
+            unit.insert(idempotency_records.COLLECTION, record)
+        for id, mailbox, recipient_plan in zip(self._ids, self.mailboxes, plans, strict=True):
+            self._add_recipient(unit, id, mailbox, category, recipient_plan)
+        send = Send(
+            id=self._id,
+            tenant=self._tenant,
+            category=request.category,
+            status=SendStatus.ACCEPTED,
+            created_at=id_time(self._id),  # lists of sends are limited by ids
+            recipients=len(self.mailboxes),
+        )
+        unit.insert(sends.COLLECTION, document(send))
+        return send
+
+    def _check(self, plans: Sequence[Plan], tenant: Tenant) -> None:
+        """Raise TooLarge if the send does not fit in one transaction."""
+        created, skipped = (
+            len(webhook_calls.subscribed_endpoints(tenant.endpoints, event)) for event in (CREATED, SKIPPED)
+        )
+        self._estimate_size(
+            sum(len(decision.devices or (None,)) for plan in plans for decision in plan.external),
+            sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans),
+        )
+        if self.size > self._size_max:
+            users_max = max(1, self._size_max * len(plans) // self.size)
+            raise TooLarge(
+                f"This send is too large for one transaction (HUB_COMMIT_MAX_BYTES, {self._size_max}). With content of "
+                f"this size and this number of channels and webhooks, name at most {users_max} users per call, or "
+                "shorten `data`."
+            )
+
+    def _add_recipient(self, unit: UnitOfWork, id: str, mailbox: str, category: Category, plan: Plan) -> None:
+        """Add the notification, receipts, and deliveries of one recipient."""
+        request, content, now = self._request, self._request.content, unit.now
+        n = unit.add(
+            Notification(
+                id=id,
+                mailbox=mailbox,
+                send=self._id,
+                category=category.key,
+                category_name=None if category.name == category.key else category.name,
+                title=content.title,
+                body=content.body,
+                image_url=content.image_url,
+                action_url=content.action_url,
+                actions=content.actions,
+                data=request.data,
+                tags=request.tags,
+                priority=plan.priority,
+                because=plan.because,
+                require_ack=request.require_ack,
+                expires_at=request.expires_at,
+                hidden=plan.hidden,
+                has_deliveries=bool(plan.external),
+                skipped=plan.skipped,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        if not n.hidden:
+            unit.insert(
+                receipt_change_stream.COLLECTION,
+                receipt_change_stream.channel_receipt(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now),
+            )
+        for channel, reason in plan.skipped.items():
+            receipt = receipt_change_stream.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
+            unit.insert(receipt_change_stream.COLLECTION, receipt)
+        for decision in plan.external:
+            for device in decision.devices or (None,):
+                unit.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))
+
+    def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
+        """Return a delivery, which is enqueued after the commit and becomes due again if it is not claimed in time."""
+        return Delivery(
+            id=f"{n.id}-{device or decision.channel.lower()}",
+            tenant=self._tenant,
+            notification=n.id,
+            send=self._id,
+            mailbox=n.mailbox,
+            channel=decision.channel,
+            category=n.category,
+            status=decision.outcome,
+            priority=n.priority,
+            lane=lane_of(decision.channel, n.priority, self._tenant),
+            enqueue_count=1,
+            device=device,
+            due_at=n.created_at + self._requeue_after,
+            expires_at=n.expires_at,
+            created_at=n.created_at,
+            updated_at=n.created_at,
+            traceparent=self._traceparent,
+        )
+
+
+def _first_send(record: Mapping[str, str], request_hash: str) -> str:
+    """Return the id of the send that was created with an idempotency key. Raise Conflict if the request was
+    different."""
+    if record["hash"] != request_hash or "send" not in record:
+        raise Conflict(
+            "This idempotency key was used before with another input. Use a new key, or repeat the first input."
+        )
+    return record["send"]
