@@ -158,7 +158,10 @@ class Context:
     async def _load_languages(self, mailboxes: list[str]) -> list[Language]:
         with self.reading():
             locales = await self.services.users.locales(mailboxes)
-        return [language(locales.get(mailbox, DEFAULT)) for mailbox in mailboxes]
+        default = DEFAULT
+        if len(locales) < len(set(mailboxes)):
+            default = (await self.tenant(self.caller.tenant)).locale
+        return [language(locales.get(mailbox, default)) for mailbox in mailboxes]
 
     @property
     def mailbox(self) -> str:

@@ -20,7 +20,7 @@ from hub.platform.tolerant_decoding import decode, decode_by_id, merged
 
 COLLECTION = "tenants"
 CACHE_SIZE = 10_000  # tenants
-REPLACED_FIELDS = ("name", "logo_url", "color", "preferences", "categories")
+REPLACED_FIELDS = ("name", "logo_url", "color", "timezone", "locale", "preferences", "categories")
 
 
 def indexes() -> Indexes:

@@ -21,12 +21,14 @@ from hub.model.receipts import Receipt, ReceiptKind
 from hub.model.record import Record, document
 from hub.model.sends import Send
 from hub.model.statuses import DeliveryStatus, Reason, SendStatus
-from hub.model.tenants import Category, Tenant, WebhookEndpoint
+from hub.model.tenants import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Category, Tenant, WebhookEndpoint
 from hub.model.users import Device, User
 
 __all__ = (
     "BECAUSE_KINDS",
     "CONTENT_FIELDS",
+    "DEFAULT_LOCALE",
+    "DEFAULT_TIMEZONE",
     "MUTABLE_FIELDS",
     "NO_PREFERENCES",
     "Action",

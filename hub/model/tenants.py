@@ -6,6 +6,9 @@ from hub.model.channels import Channel, Priority
 from hub.model.preferences import NO_PREFERENCES, Preferences
 from hub.model.record import Record
 
+DEFAULT_TIMEZONE = "UTC"
+DEFAULT_LOCALE = "en"
+
 
 class Category(Record, frozen=True):
     """A kind of notification with its own preferences. Users cannot disable a `required` category."""
@@ -40,14 +43,16 @@ class WebhookEndpoint(Record, frozen=True):
 
 
 class Tenant(Record, frozen=True, rename={"id": "_id"}):
-    """The configuration of a tenant in one document. `version` increases with every change. `preferences`: the
-    default preferences of the tenant's users."""
+    """The configuration of a tenant in one document. `version` increases with every change. `timezone`, `locale`, and
+    `preferences` are the defaults of the tenant's users."""
 
     id: str
     version: int = 0
     name: str = ""
     logo_url: str | None = None
     color: str | None = None
+    timezone: str = DEFAULT_TIMEZONE
+    locale: str = DEFAULT_LOCALE
     preferences: Preferences = NO_PREFERENCES
     categories: tuple[Category, ...] = ()
     endpoints: tuple[WebhookEndpoint, ...] = ()

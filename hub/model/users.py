@@ -6,6 +6,7 @@ from hub.model.channels import DeviceKind
 from hub.model.mailboxes import user_of
 from hub.model.preferences import NO_PREFERENCES, Preferences
 from hub.model.record import Record
+from hub.model.tenants import Tenant
 
 
 class Device(Record, frozen=True):
@@ -34,15 +35,15 @@ class Device(Record, frozen=True):
 
 class User(Record, frozen=True, rename={"id": "_id"}):
     """A user. `id` is the mailbox key. `attributes` is JSON text. `suppressed`: addresses that no email is
-    sent to, in lower case, with the reason."""
+    sent to, in lower case, with the reason. `locale` and `timezone` are None if the tenant's apply."""
 
     id: str
     created_at: datetime
     updated_at: datetime
     email: str | None = None
     phone: str | None = None
-    locale: str = "en"
-    timezone: str = "UTC"
+    locale: str | None = None
+    timezone: str | None = None
     attributes: str | None = None
     devices: tuple[Device, ...] = ()
     preferences: Preferences = NO_PREFERENCES
@@ -51,3 +52,11 @@ class User(Record, frozen=True, rename={"id": "_id"}):
     @property
     def user_id(self) -> str:
         return user_of(self.id)
+
+    def effective_locale(self, tenant: Tenant) -> str:
+        """Return the user's locale, or the tenant's."""
+        return self.locale or tenant.locale
+
+    def effective_timezone(self, tenant: Tenant) -> str:
+        """Return the user's time zone, or the tenant's."""
+        return self.timezone or tenant.timezone

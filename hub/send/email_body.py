@@ -136,7 +136,7 @@ def _side_for(direction: str) -> _Side:
 
 
 def _recipient_language(message: Message) -> Language:
-    return language(message.user.locale)
+    return language(message.user.effective_locale(message.tenant))
 
 
 def _paragraphs(body: str, whole: _Side) -> list[tuple[_Side, list[tuple[str, bool]]]]:

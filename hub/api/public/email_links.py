@@ -60,7 +60,7 @@ class EmailLinkEndpoints:
         """Show the current state without changing the preferences."""
         delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
         user, tenant, category = await self._recipient_and_category(delivery)
-        pages = _CategoryPages(tenant, category, language(user.locale))
+        pages = _CategoryPages(tenant, category, language(user.effective_locale(tenant)))
         if category.required:
             return render_page(pages.required())
         preferences = EffectivePreferences(user.preferences, tenant.preferences)
@@ -74,7 +74,7 @@ class EmailLinkEndpoints:
         The body, in which email clients send `List-Unsubscribe=One-Click`, is ignored."""
         delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
         user, tenant, category = await self._recipient_and_category(delivery)
-        pages = _CategoryPages(tenant, category, language(user.locale))
+        pages = _CategoryPages(tenant, category, language(user.effective_locale(tenant)))
         if category.required:
             return render_page(pages.required(), 403)
         enable = UNDO in request.query_params

@@ -11,10 +11,10 @@ from hub import model
 from hub.api.context import Info
 from hub.api.schema.preferences import Category, Preferences, PreferencesInput, preference_changes
 from hub.api.schema.scalars import Duration
-from hub.api.schema.validation import valid_key, valid_label, valid_url
+from hub.api.schema.validation import valid_key, valid_label, valid_locale, valid_timezone, valid_url
 from hub.audience import preference_matrix as preference_rules
 from hub.errors import BadUserInput
-from hub.model import NO_PREFERENCES
+from hub.model import DEFAULT_LOCALE, DEFAULT_TIMEZONE, NO_PREFERENCES
 from hub.unicode_text import is_single_line
 
 DESCRIPTION_MAX_CHARS = 1024
@@ -40,6 +40,12 @@ class Tenant:
     )
     logo_url: str | None = strawberry.field(description="The URL of the logo that is shown in emails.")
     color: str | None = strawberry.field(description="The color of buttons in emails, in the format #rrggbb.")
+    timezone: str = strawberry.field(
+        description="The IANA time zone of users who have none of their own. UTC if never set."
+    )
+    locale: str = strawberry.field(
+        description="The BCP 47 tag of the language of users who have none of their own. `en` if never set."
+    )
     preferences: preference_rules.Matrix = strawberry.field(
         resolver=_initial_preferences,
         graphql_type=Preferences,
@@ -83,6 +89,16 @@ class TenantInput:
     )
     color: str | None = strawberry.field(
         default=strawberry.UNSET, description="The color of buttons in emails, in the format #rrggbb."
+    )
+    timezone: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The time zone of users who have none of their own, as an IANA name such as Europe/Berlin. Null "
+        "restores UTC.",
+    )
+    locale: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The language of users who have none of their own, as a BCP 47 tag such as de or pt-BR. Null "
+        "restores `en`.",
     )
     preferences: PreferencesInput | None = strawberry.field(
         default=strawberry.UNSET, description="The default preferences of users who have not changed them."
@@ -153,6 +169,10 @@ def _apply_tenant_input(input: TenantInput, current: model.Tenant) -> Callable[[
         if input.color is not None and not COLOR.fullmatch(input.color):
             raise BadUserInput("A color must have the form #rrggbb.", "input.color")
         values["color"] = input.color
+    if input.timezone is not strawberry.UNSET:
+        values["timezone"] = valid_timezone(input.timezone, "input.timezone") or DEFAULT_TIMEZONE
+    if input.locale is not strawberry.UNSET:
+        values["locale"] = valid_locale(input.locale, "input.locale") or DEFAULT_LOCALE
     changes: preference_rules.Changes | None = preference_rules.Changes()
     if input.preferences is None:
         changes = None

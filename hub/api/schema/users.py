@@ -1,10 +1,7 @@
 """Users: the type, the queries, and the mutation that writes profiles."""
 
-import re
 from datetime import datetime
-from functools import cache
 from typing import Annotated
-from zoneinfo import available_timezones
 
 import strawberry
 from msgspec import UNSET, UnsetType
@@ -17,7 +14,7 @@ from hub.api.schema.devices import Device
 from hub.api.schema.inbox import DEFAULT_PAGE_SIZE, NotificationConnection, OptionalFilter, inbox_page
 from hub.api.schema.preferences import Preferences, user_preferences
 from hub.api.schema.scalars import JSON
-from hub.api.schema.validation import json_text, valid_profile_text, valid_user_id
+from hub.api.schema.validation import json_text, valid_locale, valid_profile_text, valid_timezone, valid_user_id
 from hub.audience.preference_matrix import Matrix
 from hub.audience.users import ProfileUpdate
 from hub.email_address import InvalidEmailAddress, envelope_address
@@ -25,18 +22,17 @@ from hub.errors import BadUserInput, TooLarge, Unavailable
 from hub.model import mailbox_of
 from hub.settings import Settings
 
-LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
-
-
-@cache
-def _timezones() -> frozenset[str]:
-    """Return all IANA time zone names on this machine. The result is cached because listing the names takes
-    milliseconds."""
-    return frozenset(available_timezones())
-
 
 def _user_id(root: Parent[model.User]) -> ID:
     return ID(root.user_id)
+
+
+async def _locale(root: Parent[model.User], info: Info) -> str:
+    return root.locale or (await info.context.tenant(info.context.caller.tenant)).locale
+
+
+async def _timezone(root: Parent[model.User], info: Info) -> str:
+    return root.timezone or (await info.context.tenant(info.context.caller.tenant)).timezone
 
 
 async def _inbox(
@@ -60,10 +56,12 @@ class User:
         description="The phone number for SMS and WhatsApp, which are not implemented yet."
     )
     locale: str = strawberry.field(
-        description="The language of emails and of `because`, as a BCP 47 tag. Defaults to `en`."
+        resolver=_locale,
+        description="The language of emails and of `because`, as a BCP 47 tag. Defaults to the locale of the tenant.",
     )
     timezone: str = strawberry.field(
-        description="The time zone, as an IANA name such as Europe/Berlin. Defaults to UTC."
+        resolver=_timezone,
+        description="The time zone, as an IANA name such as Europe/Berlin. Defaults to the time zone of the tenant.",
     )
     attributes: JSON | None = strawberry.field(description="Arbitrary data that the tenant stores about the user.")
     devices: list[model.Device] = strawberry.field(
@@ -108,12 +106,6 @@ def to_profile(user: UserInput, tenant: str, settings: Settings, field: str) -> 
     attributes: str | UnsetType | None = UNSET
     if user.attributes is not strawberry.UNSET:
         attributes = json_text(user.attributes, settings, f"{field}.attributes")
-    timezone = valid_profile_text(user.timezone, f"{field}.timezone")
-    if timezone and timezone not in _timezones():
-        raise BadUserInput("A time zone must be an IANA name such as Europe/Berlin.", f"{field}.timezone")
-    locale = valid_profile_text(user.locale, f"{field}.locale")
-    if locale and not LOCALE.fullmatch(locale):
-        raise BadUserInput("A locale must be a BCP 47 tag such as de or pt-BR.", f"{field}.locale")
     email = valid_profile_text(user.email, f"{field}.email")
     if isinstance(email, str):
         try:
@@ -124,8 +116,8 @@ def to_profile(user: UserInput, tenant: str, settings: Settings, field: str) -> 
         id=mailbox_of(tenant, valid_user_id(user.id, f"{field}.id")),
         email=email,
         phone=valid_profile_text(user.phone, f"{field}.phone"),
-        locale=locale,
-        timezone=timezone,
+        locale=UNSET if user.locale is strawberry.UNSET else valid_locale(user.locale, f"{field}.locale"),
+        timezone=UNSET if user.timezone is strawberry.UNSET else valid_timezone(user.timezone, f"{field}.timezone"),
         attributes=attributes,
     )
 

@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cache
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 import strawberry
 from msgspec import UNSET, UnsetType
@@ -19,6 +22,9 @@ URL_MAX_CHARS = 2048
 PROFILE_MAX_CHARS = 320  # the longest email address (RFC 5321)
 FILTER_MAX = 20  # maximum values of one filter field
 ID_CURSOR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
+CLOSE = 0.8  # similarity of a name that is suggested, from 0 to 1
+TIMEZONE_MAX_CHARS = 64  # longer names are not compared with the known ones
 INVALID_CURSOR = "`after` is not a cursor of this list. Pass a cursor that the hub returned, unchanged."
 
 
@@ -108,6 +114,36 @@ def valid_profile_text(text: str | None, field: str) -> str | UnsetType | None:
     if text is not None and (len(text) > PROFILE_MAX_CHARS or not is_single_line(text)):
         raise BadUserInput(f"At most {PROFILE_MAX_CHARS} characters and no control characters are allowed.", field)
     return text
+
+
+def valid_locale(locale: str | None, field: str) -> str | None:
+    """Return a BCP 47 tag. Return None for None or an empty text."""
+    if not locale:
+        return None
+    if len(locale) > PROFILE_MAX_CHARS or not LOCALE.fullmatch(locale):
+        raise BadUserInput("A locale must be a BCP 47 tag such as de or pt-BR.", field)
+    return locale
+
+
+def valid_timezone(name: str | None, field: str) -> str | None:
+    """Return an IANA time zone. Return None for None or an empty text."""
+    if not name:
+        return None
+    zones = _timezones()
+    typed = name.casefold().replace(" ", "_")
+    if zones.get(typed) == name:
+        return name
+    close = get_close_matches(typed, zones, 1, CLOSE) if len(name) <= TIMEZONE_MAX_CHARS else []
+    example = f"Did you mean {zones[close[0]]}?" if close else "Pass a name such as Europe/Berlin."
+    raise BadUserInput(f"This is not an IANA time zone. {example}", field)
+
+
+@cache
+def _timezones() -> dict[str, str]:
+    """Return all IANA time zone names on this machine, by the name and by the city in lower case. The result is cached
+    because listing the names takes milliseconds."""
+    names = sorted(available_timezones())
+    return {name.rpartition("/")[2].casefold(): name for name in names} | {name.casefold(): name for name in names}
 
 
 def public_url(url: str, outbound_http: OutboundHTTP, field: str) -> str:
