@@ -34,8 +34,8 @@ class InboxUserData:
         return [doc["_id"] async for doc in docs]
 
     async def next_batch(self, mailbox: str, limit: int, session: AsyncClientSession) -> list[Document]:
-        """Return the id and state of up to `limit` notifications to erase."""
-        docs = self._notifications.find({"mailbox": mailbox}, {"state": 1}, session=session).limit(limit)
+        """Return the id, send, and state of up to `limit` notifications to erase."""
+        docs = self._notifications.find({"mailbox": mailbox}, {"send": 1, "state": 1}, session=session).limit(limit)
         return await docs.to_list()
 
     async def delete_notifications(self, batch: Sequence[Document], session: AsyncClientSession) -> None:

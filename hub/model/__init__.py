@@ -19,7 +19,7 @@ from hub.model.preferences import NO_PREFERENCES, CategoryPreference, Preference
 from hub.model.principals import Principal, Role
 from hub.model.receipts import Receipt, ReceiptKind
 from hub.model.record import Record, document
-from hub.model.sends import Send
+from hub.model.sends import SEND_CONTENT_FIELDS, Send
 from hub.model.statuses import DeliveryStatus, Reason, SendStatus
 from hub.model.tenants import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Category, Tenant, WebhookEndpoint
 from hub.model.users import Device, User
@@ -31,6 +31,7 @@ __all__ = (
     "DEFAULT_TIMEZONE",
     "MUTABLE_FIELDS",
     "NO_PREFERENCES",
+    "SEND_CONTENT_FIELDS",
     "Action",
     "Attempt",
     "Backlog",

@@ -236,6 +236,7 @@ def _build_services(
             database,
             inbox.committer,
             inbox.publisher,
+            inbox.sends,
             chunk=settings.commit_max_documents,
             export_max=settings.export_max_items,
         ),

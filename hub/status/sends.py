@@ -6,9 +6,18 @@ from typing import Any
 
 from msgspec import Struct
 from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.ids import first_id_at
-from hub.model import Channel, DeliveryStatus, Notification, Reason, Send, SendStatus
+from hub.model import (
+    SEND_CONTENT_FIELDS,
+    Channel,
+    DeliveryStatus,
+    Notification,
+    Reason,
+    Send,
+    SendStatus,
+)
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_page
 from hub.status.notification_reader import NotificationReader
@@ -16,6 +25,7 @@ from hub.status.notification_reader import NotificationReader
 COLLECTION = "sends"
 CANCELLATION_REASONS = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
 INTERRUPTED_BATCH_SIZE = 10
+SMALL_SEND_MAX_RECIPIENTS = 100  # a send to more recipients keeps its content when they are erased
 
 Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
 """The number of deliveries by channel, status, and reason."""
@@ -56,9 +66,13 @@ class Sends:
 
     async def mark_cancelled(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
         """Mark a send as cancelled or recalled. After this, none of its deliveries is sent. The field
-        `cancelling_since` is set until `finish_cancellation` is called. A recalled send remains recalled."""
+        `cancelling_since` is set until `finish_cancellation` is called. A recalled send remains recalled, and its
+        content is deleted."""
         match: Document = {"_id": id, "tenant": tenant, "status": {"$ne": SendStatus.RECALLED}}
-        await self._database[COLLECTION].update_one(match, {"$set": {"status": status, "cancelling_since": at}})
+        update: Document = {"$set": {"status": status, "cancelling_since": at}}
+        if status is SendStatus.RECALLED:
+            update["$unset"] = dict.fromkeys(SEND_CONTENT_FIELDS, "")
+        await self._database[COLLECTION].update_one(match, update)
         return await self.get(tenant, id)
 
     async def list_interrupted(self, before: datetime) -> list[Send]:
@@ -75,6 +89,18 @@ class Sends:
         """Record that the cancellation is complete."""
         await self._database[COLLECTION].update_one(
             {"_id": send.id, "status": send.status}, {"$unset": {"cancelling_since": ""}}
+        )
+
+    async def erase_recipient(self, ids: Collection[str], session: AsyncClientSession) -> None:
+        """Count an erased recipient of each send. Delete the content of the sends whose last recipient this was.
+
+        The count makes two transactions that erase the last two recipients conflict."""
+        erased = {"$add": [{"$ifNull": ["$erased", 0]}, 1]}
+        is_last = {"$gte": ["$erased", "$recipients"]}
+        content = {name: {"$cond": [is_last, "$$REMOVE", f"${name}"]} for name in SEND_CONTENT_FIELDS}
+        match = {"_id": {"$in": list(ids)}, "recipients": {"$lte": SMALL_SEND_MAX_RECIPIENTS}}
+        await self._database[COLLECTION].update_many(
+            match, [{"$set": {"erased": erased}}, {"$set": content}], session=session
         )
 
     async def list_in_inboxes(self, send: Send, limit: int, after: str = "") -> list[tuple[str, str]]:

@@ -95,7 +95,8 @@ class SendWork:
         recipients = len(self.mailboxes)
         self.documents = recipients + delivery_count + call_count
         self.size = (
-            recipients * (NOTIFICATION_BYTES + self._content_bytes)
+            self._content_bytes  # on the send
+            + recipients * (NOTIFICATION_BYTES + self._content_bytes)
             + DELIVERY_BYTES * delivery_count
             + WEBHOOK_CALL_BYTES * call_count
         )
@@ -128,6 +129,7 @@ class SendWork:
             status=SendStatus.ACCEPTED,
             created_at=id_time(self._id),  # lists of sends are limited by ids
             recipients=len(self.mailboxes),
+            content=request.content,
         )
         unit.insert(sends.COLLECTION, document(send))
         return send

@@ -4,7 +4,8 @@ A user is erased in transactions of limited size. Each transaction deletes some 
 the counts, and sets a new epoch in the mailbox, which makes every open client load the inbox again. The last
 transaction deletes the mailbox and the user. The mailbox document serves as the lock: a concurrent send or mark is
 committed before or after a transaction, never during one. After a crash, the mailbox is smaller but consistent, and
-another call continues. The records of sends are kept with their counts. Webhook calls are kept without the user id.
+another call continues. The records of sends are kept with their counts, and lose their content with their last
+recipient. Webhook calls are kept without the user id.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from hub.live.publisher import Publisher
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
 from hub.status import captured, deliveries, receipt_change_stream
+from hub.status.sends import Sends
 from hub.status.unproven_read import with_proven_status
 from hub.webhooks import webhook_calls
 
@@ -50,6 +52,7 @@ class UserData:
         database: Database,
         committer: Committer,
         publisher: Publisher,
+        sends: Sends,
         *,
         chunk: int,
         export_max: int,
@@ -58,6 +61,7 @@ class UserData:
         self._inbox_data = InboxUserData(database)
         self._committer = committer
         self._publisher = publisher
+        self._sends = sends
         self._chunk = chunk
         self._export_max = export_max
 
@@ -93,7 +97,7 @@ class UserData:
         """Erase a user. Return True if the user existed. The method is idempotent."""
         existed, complete = False, False
         while not complete:
-            work = _EraseWork(self._database, self._inbox_data, mailbox, self._chunk)
+            work = _EraseWork(self._database, self._inbox_data, self._sends, mailbox, self._chunk)
             erased = await self._committer.submit(work)
             existed, complete = existed or erased.existed, erased.complete
             if erased.existed:
@@ -149,9 +153,10 @@ class _EraseWork:
     keys = ()
     size = 0
 
-    def __init__(self, database: Database, inbox_data: InboxUserData, mailbox: str, chunk: int) -> None:
+    def __init__(self, database: Database, inbox_data: InboxUserData, sends: Sends, mailbox: str, chunk: int) -> None:
         self._database = database
         self._inbox_data = inbox_data
+        self._sends = sends
         self._mailbox = mailbox
         self.documents = chunk
 
@@ -168,6 +173,8 @@ class _EraseWork:
         else:
             existed = await self._inbox_data.shrink_mailbox(self._mailbox, notifications, epoch, session)
         await self._inbox_data.delete_notifications(notifications, session)
+        if notifications:
+            await self._sends.erase_recipient([doc["send"] for doc in notifications], session)
         if external:
             await deliveries_of_user.delete_many({"_id": {"$in": external}}, session=session)
         return _Erased(existed, complete, epoch, unit.now)

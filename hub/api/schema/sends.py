@@ -12,10 +12,11 @@ from hub.api.context import Context, Info
 from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.deliveries import DEFAULT_PAGE_SIZE as DELIVERIES_PAGE_SIZE
 from hub.api.schema.deliveries import Delivery, OptionalDeliveryFilter, delivery_page, to_delivery_selection
-from hub.api.schema.notifications import Notification
+from hub.api.schema.notifications import Action, Notification
 from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.validation import valid_id_cursor, valid_idempotency_key, valid_page_size
 from hub.errors import HubError, TooLarge
+from hub.status.sends import SMALL_SEND_MAX_RECIPIENTS
 from hub.workflows.publish import Published
 from hub.workflows.send_request import SendRequest
 
@@ -93,6 +94,15 @@ async def _notifications(
     return SendNotificationConnection(**sliced_page_fields(rows, size, after))
 
 
+@strawberry.type(description="The content of a send.")
+class Content:
+    title: str = strawberry.field(description="The title in plain text.")
+    body: str = strawberry.field(description="The body in plain text.")
+    image_url: str | None = strawberry.field(description="The URL of the image.")
+    action_url: str | None = strawberry.field(description="The link that the notification opens.")
+    actions: list[Action] = strawberry.field(description="The buttons.")
+
+
 @strawberry.type(description="A send: one call to `send`, or one input of `sendMany`.")
 class Send:
     id: ID
@@ -100,6 +110,13 @@ class Send:
     status: model.SendStatus
     created_at: datetime
     recipients: int = strawberry.field(description="The number of recipients.")
+    title: str | None = strawberry.field(
+        description="The title as it was sent. Null after a recall, and after the last recipient of a send to at most "
+        f"{SMALL_SEND_MAX_RECIPIENTS} users was erased."
+    )
+    content: Content | None = strawberry.field(
+        description="The content as it was sent. Null in the same cases as `title`."
+    )
     counts: list[StatusCount] = strawberry.field(
         resolver=_counts, description="The number of deliveries by channel and status."
     )
