@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hub import utc_time
 from hub.model import Priority
 from hub.send.channels import mobile_push
 from hub.send.outcome import Dead, Gone, Retry, Sent
@@ -140,6 +141,19 @@ async def test_android_payload_has_the_fcm_fields(fakes: FakeServers) -> None:
         "notification": {"notification_count": 3, "tag": sent.notification.id, "image": "https://img.example/1.png"},
     }
     assert json.loads(mobile_push.preview(sent).text) == json.loads(content["GCM"])
+
+
+def test_collapse_key_replaces_the_older_message_on_the_phone() -> None:
+    ids = []
+    for key, ack in (("build-1", False), ("build-1", False), ("build-1", True), ("build-2", False)):
+        sent = new_message(device=phone_device(), n_collapse_key=key, n_require_ack=ack)
+        android = mobile_push.fcm(sent, utc_time.now())["fcmV1Message"]["message"]["android"]
+        attributes = mobile_push._apns_attributes(sent.notification, "APNS", utc_time.now())
+        ids.append(attributes["AWS.SNS.MOBILE.APNS.COLLAPSE_ID"]["StringValue"])
+        assert android["collapse_key"] == android["notification"]["tag"] == ids[-1]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+    assert all(len(id) <= 64 for id in ids)
 
 
 @pytest.mark.parametrize("platform", ["fcm", "apns"])

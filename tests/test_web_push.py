@@ -64,6 +64,20 @@ async def test_browser_can_decrypt_the_push(fakes: FakeServers) -> None:
     assert json.loads(web_push.preview(sent).text) == payload
 
 
+async def test_collapse_key_is_the_topic_and_the_tag(fakes: FakeServers) -> None:
+    service = await fakes.push_service()
+    [push] = await open_web_push(fakes)
+    device = browser_device(service.subscribe())
+    for key, ack in (("build-1", False), ("build-1", False), ("build-1", True), ("build-2", False)):
+        await push.send(new_message(device=device, n_collapse_key=key, n_require_ack=ack))
+    topics = [headers["topic"] for _, headers in service.pushes]
+    tags = [payload["tag"] for payload, _ in service.pushes]
+    for values in (topics, tags):
+        assert values[0] == values[1]
+        assert len(set(values)) == 3, "one that requires an acknowledgment stays beside the others"
+        assert all(len(value) == 32 for value in values)
+
+
 @pytest.mark.parametrize(
     ("priority", "urgency"), [("CRITICAL", "high"), ("HIGH", "high"), ("MEDIUM", "normal"), ("LOW", "low")]
 )

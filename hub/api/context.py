@@ -18,6 +18,7 @@ from hub.audience.tenants import Tenants
 from hub.audience.users import Users
 from hub.errors import Forbidden
 from hub.inbox.inbox_reader import Inboxes
+from hub.inbox.window_counts import WindowCounts
 from hub.live.subscriptions import SubscriptionHub
 from hub.model import Channel, Delivery, DeliveryStatus, Principal, Role, Tenant
 from hub.platform.outbound_http import OutboundHTTP
@@ -34,6 +35,7 @@ from hub.workflows.cancel_or_recall import SendCancellation
 from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish
+from hub.workflows.resolve import Resolve
 from hub.workflows.user_data import UserData
 
 
@@ -64,6 +66,8 @@ class Services:
     user_data: UserData
     deliveries: Deliveries
     send_cancellation: SendCancellation
+    resolve: Resolve
+    window_counts: WindowCounts
     webhook_endpoints: Endpoints
     webhook_calls: WebhookCalls
     receipts: ReceiptStreams

@@ -17,6 +17,18 @@ SEND_MUTATION = """mutation ($input: SendInput!) {
 }"""
 
 
+CollapseKey = Annotated[
+    str | None,
+    typer.Option(
+        "--collapse-key", help="The key of the subject. The notification replaces an older one with the same key."
+    ),
+]
+Expires = Annotated[
+    str | None,
+    typer.Option("--expires", help="The time until the notification is removed from inboxes, such as PT1H or P7D."),
+]
+
+
 def send(
     title: Annotated[str, typer.Argument(help="The title of the notification.", show_default=False)],
     body: Annotated[str, typer.Argument(help="The body of the notification.")] = "",
@@ -40,10 +52,8 @@ def send(
         str | None,
         typer.Option("--key", help="The idempotency key. Calls with the same key send the notification once."),
     ] = None,
-    expires: Annotated[
-        str | None,
-        typer.Option("--expires", help="The time until the notification is removed from inboxes, such as PT1H or P7D."),
-    ] = None,
+    collapse_key: CollapseKey = None,
+    expires: Expires = None,
     ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge the notification.")] = False,
     url: Url = "",
     token: Token = "",
@@ -69,6 +79,7 @@ def send(
         "channels": [member.value for member in channel] if channel else None,
         "priority": priority.value if priority else None,
         "idempotencyKey": key,
+        "collapseKey": collapse_key,
         "expiresAt": (datetime.now(UTC) + timedelta(seconds=parse_duration(expires))).isoformat() if expires else None,
         "requireAck": ack,
     }

@@ -11,6 +11,7 @@ import asyncio
 import random
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
@@ -23,21 +24,24 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from hub.errors import HubError, Unavailable
-from hub.inbox import idempotency_records, search
+from hub.inbox import idempotency_records, search, window_counts
 from hub.inbox.mailbox_decoding import decode_mailboxes
 from hub.inbox.unit_of_work import UnitOfWork
+from hub.inbox.works import Work
 from hub.model import (
     CONTENT_FIELDS,
     MUTABLE_FIELDS,
-    DeliveryStatus,
     Mailbox,
     MailboxChange,
     Notification,
+    Reason,
+    WindowCount,
     document,
+    live_keys,
 )
 from hub.platform import metrics, tracing
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
-from hub.platform.tolerant_decoding import decode_by_id
+from hub.platform.tolerant_decoding import decode_all, decode_by_id
 from hub.utc_time import Clock
 
 STATEMENTS_PER_COMMAND = 1000
@@ -47,7 +51,6 @@ DUPLICATE_KEY = 11000
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
 class CommitHooks(Protocol):
@@ -71,42 +74,6 @@ class CommitHooks(Protocol):
 
     def on_unknown_outcome(self) -> None:
         """Handle a transaction that was abandoned and may have been committed."""
-        ...
-
-
-class Work(Protocol[T_co]):
-    """One change of one or more inboxes."""
-
-    @property
-    def mailboxes(self) -> Collection[str]:
-        """Every mailbox that the work may change. Missing mailboxes are created."""
-
-    @property
-    def reads(self) -> Collection[str]:
-        """The ids of the notifications that the work needs."""
-
-    @property
-    def keys(self) -> Collection[str]:
-        """The idempotency keys that the work looks up."""
-
-    @property
-    def documents(self) -> int:
-        """The approximate number of notifications, deliveries, and webhook calls to write."""
-
-    @property
-    def size(self) -> int:
-        """The approximate number of bytes to write."""
-
-    @property
-    def needs_recipients(self) -> bool:
-        """True if the work needs its recipients in `unit.decision_data`."""
-
-    @property
-    def exclusive(self) -> bool:
-        """True if the work requires a separate transaction, in whose session it may read and write."""
-
-    async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> T_co:
-        """Apply the work to the unit. This method is called once per attempt, each time with a new unit."""
         ...
 
 
@@ -239,7 +206,13 @@ class TransactionRunner:
         unit = UnitOfWork(self._clock(), mailboxes, new_mailboxes, unreadable)
         if ids := list({id for job in batch for id in job.work.reads}):
             docs = self._database.notifications.find({"_id": {"$in": ids}}, session=session)
-            unit.notifications.update(await decode_by_id(docs, Notification))
+            unit.load(await decode_all(docs, Notification))
+        if any(job.work.collapse_key for job in batch):
+            docs = self._database.notifications.find(_match_live(batch), session=session, hint="live_key")
+            unit.load(await decode_all(docs, Notification))
+        if counts := list({id for job in batch for id in job.work.counts}):
+            docs = self._database[window_counts.COLLECTION].find({"_id": {"$in": counts}}, session=session)
+            unit.counts = await decode_by_id(docs, WindowCount)
         if idempotency := list({key for job in batch for key in job.work.keys}):
             records = self._database[idempotency_records.COLLECTION]
             async for doc in records.find({"_id": {"$in": idempotency}}, session=session):
@@ -247,19 +220,22 @@ class TransactionRunner:
         return unit
 
     async def _write(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
-        """Write the unit. Mailboxes are written first, because they act as locks between processes."""
+        """Write the unit. Mailboxes are written first, because they act as locks between processes. Updates that unset
+        a `live_key` are written before the notification that takes it."""
         if new := [document(head) for head in unit.mailboxes_to_write if head.id in unit.new_mailboxes]:
             await self._insert("mailboxes", new, session)
-        if changed := [_counts_update(head) for head in unit.mailboxes_to_write if head.id not in unit.new_mailboxes]:
-            await self._command("update", "mailboxes", "updates", changed, session)
-        if unit.new_mailboxes:
-            for collection, updates in self._hooks.new_mailbox_updates(unit.new_mailboxes, unit).items():
+        if changed := [head for head in unit.mailboxes_to_write if head.id not in unit.new_mailboxes]:
+            statements = [_mailbox_update(head, locked=head.id in unit.locked_mailboxes) for head in changed]
+            await self._command("update", "mailboxes", "updates", statements, session)
+        if new:
+            created = [head["_id"] for head in new]
+            for collection, updates in self._hooks.new_mailbox_updates(created, unit).items():
                 await self._database[collection].bulk_write(updates, ordered=False, session=session)
-        if unit.inserted:
-            await self._insert("notifications", [search.stored_document(n) for n in unit.inserted.values()], session)
         if unit.replaced:
             updates = [_notification_update(n) for n in unit.replaced.values()]
             await self._database.notifications.bulk_write(updates, ordered=False, session=session)
+        if unit.inserted:
+            await self._insert("notifications", [search.stored_document(n) for n in unit.inserted.values()], session)
         for collection, by_key in unit.updates.items():
             await self._database[collection].bulk_write(list(by_key.values()), session=session)
         for collection, rows in unit.inserts.items():
@@ -281,10 +257,24 @@ class TransactionRunner:
                 raise BulkWriteError(response)
 
 
-def _counts_update(head: Mailbox) -> Document:
-    """Return the update statement for the counts of a mailbox."""
-    counts = {"modseq": head.modseq, "unread": head.unread, "unseen": head.unseen}
-    return {"q": {"_id": head.id}, "u": {"$set": counts}}
+def _match_live(batch: Batch) -> Document:
+    """Return the match of the live notifications that the works of a batch need."""
+    mailboxes: dict[str, set[str]] = defaultdict(set)
+    for job in batch:
+        if job.work.collapse_key:
+            mailboxes[job.work.collapse_key].update(job.work.mailboxes)
+    return {
+        "$or": [{"mailbox": {"$in": list(ids)}, "live_key": {"$in": live_keys(key)}} for key, ids in mailboxes.items()]
+    }
+
+
+def _mailbox_update(head: Mailbox, *, locked: bool) -> Document:
+    """Return the update statement for a mailbox. MongoDB detects no conflict for an update that changes nothing, so a
+    locked mailbox has a counter."""
+    update: Document = {"$set": {"modseq": head.modseq, "unread": head.unread, "unseen": head.unseen}}
+    if locked:
+        update["$inc"] = {"locks": 1}
+    return {"q": {"_id": head.id}, "u": update}
 
 
 def _ignore_error(task: asyncio.Task[Any]) -> None:
@@ -313,7 +303,7 @@ def _notification_update(n: Notification) -> UpdateOne:
     doc = document(n)
     names = (
         (*MUTABLE_FIELDS, *CONTENT_FIELDS, search.SEARCH_TEXT)
-        if n.removed_as is DeliveryStatus.CANCELLED
+        if n.removed_reason is Reason.RECALLED
         else MUTABLE_FIELDS
     )
     update: dict[str, Document] = {"$set": {name: doc[name] for name in names if name in doc}}

@@ -1,6 +1,6 @@
 """Group commit: concurrent changes are collected and committed together.
 
-A change is called a work (see `batch_transaction.Work`). The works of one transaction are called a batch.
+A change is called a work (see `works.Work`). The works of one transaction are called a batch.
 
 Guarantees
 - A caller gets its result only after the transaction is committed by a majority and journaled.
@@ -28,7 +28,8 @@ from typing import Any, TypeVar
 import structlog
 
 from hub.errors import Unavailable
-from hub.inbox.batch_transaction import Batch, CommitHooks, Submission, TransactionRunner, Work, fail
+from hub.inbox.batch_transaction import Batch, CommitHooks, Submission, TransactionRunner, fail
+from hub.inbox.works import Work
 from hub.platform import tracing
 from hub.platform.connections import Database
 from hub.settings import Settings

@@ -60,6 +60,7 @@ class InboxPage(Struct, frozen=True):
 def indexes(settings: Settings) -> Indexes:
     own: Indexes = {
         "mailboxes": [],
+        "resolutions": [],  # needs no index: there are few, and completed ones are deleted
         "notifications": [
             # `get_page` for any view, newest first. A view is a set of states.
             _page_index("page"),
@@ -73,6 +74,19 @@ def indexes(settings: Settings) -> Indexes:
             # `list_due`: ended snoozes and expired notifications
             IndexModel(
                 [("wake_at", ASCENDING)], name="wake_at", partialFilterExpression={"wake_at": {"$exists": True}}
+            ),
+            # the live notifications with a collapse key in given mailboxes
+            IndexModel(
+                [("mailbox", ASCENDING), ("live_key", ASCENDING)],
+                name="live_key",
+                unique=True,
+                partialFilterExpression={"live_key": {"$exists": True}},
+            ),
+            # the live notifications with a collapse key in all mailboxes of a tenant
+            IndexModel(
+                [("live_key", ASCENDING), ("mailbox", ASCENDING)],
+                name="live_key_of_tenant",
+                partialFilterExpression={"live_key": {"$exists": True}},
             ),
             # tombstones are deleted a day after the last cursor that needs them
             IndexModel(

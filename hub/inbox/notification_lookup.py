@@ -53,7 +53,12 @@ class Notifications:
                 "in": {"k": "$$this.k", "v": DeliveryStatus.SKIPPED, "r": "$$this.v"},
             }
         }
-        rows = {"$concatArrays": [{"$cond": ["$hidden", [], [{"k": Channel.IN_APP, "v": in_app}]]}, skipped]}
+        rows = {
+            "$concatArrays": [
+                {"$cond": ["$hidden", [], [{"k": Channel.IN_APP, "v": in_app, "r": "$removed_reason"}]]},
+                skipped,
+            ]
+        }
         key = {"send": "$send", "k": "$rows.k", "v": "$rows.v", "r": "$rows.r"}
         return await self._notifications.aggregate(
             [

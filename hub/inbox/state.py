@@ -1,11 +1,11 @@
 """The state machine of a notification in an inbox: its states, and the effect of each mark. Performs no I/O."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
-from hub.model import Channel, DeliveryStatus, InboxState, InboxView, Notification, ReceiptKind
+from hub.model import Channel, DeliveryStatus, InboxState, InboxView, Notification, Reason, ReceiptKind, live_keys
 
 VIEWS: dict[InboxView, tuple[InboxState, ...]] = {
     InboxView.ACTIVE: (InboxState.NEW, InboxState.UNREAD, InboxState.READ),
@@ -22,9 +22,10 @@ Mark = Callable[[Notification, datetime], Notification | None]
 
 
 def with_state(n: Notification) -> Notification:
-    """Return `n` with `state` and `wake_at` set according to its other fields."""
+    """Return `n` with `state`, `wake_at`, and `live_key` set according to its other fields."""
+    live_key = None if n.removed_at or not n.collapse_key else live_keys(n.collapse_key)[n.require_ack]
     if n.removed_at or n.hidden:
-        return replace(n, state=None, wake_at=None)
+        return replace(n, state=None, wake_at=None, live_key=live_key)
     if n.archived_at:
         inbox_state = InboxState.ARCHIVED
     elif n.snoozed_until:
@@ -36,7 +37,7 @@ def with_state(n: Notification) -> Notification:
     else:
         inbox_state = InboxState.NEW
     times = [at for at in (n.expires_at, n.snoozed_until) if at]
-    return replace(n, state=inbox_state, wake_at=min(times) if times else None)
+    return replace(n, state=inbox_state, wake_at=min(times) if times else None, live_key=live_key)
 
 
 def seen(n: Notification, now: datetime) -> Notification | None:
@@ -101,19 +102,31 @@ def apply_clock(n: Notification, now: datetime) -> Notification | None:
     return None
 
 
-def removed(why: DeliveryStatus) -> Mark:
+def removed(why: DeliveryStatus, reason: Reason | None = None) -> Mark:
     """Return the mark that removes a notification from the inbox and keeps a tombstone for the change feed."""
 
     def mark(n: Notification, now: datetime) -> Notification | None:
-        return None if n.removed_at else replace(n, removed_at=now, removed_as=why)
+        return None if n.removed_at else replace(n, removed_at=now, removed_as=why, removed_reason=reason)
 
     return mark
 
 
 def recalled(n: Notification, now: datetime) -> Notification | None:
     """Remove a notification from the inbox and delete its content."""
-    after = removed(DeliveryStatus.CANCELLED)(n, now)
+    after = removed(DeliveryStatus.CANCELLED, Reason.RECALLED)(n, now)
     return after and replace(after, title="", body="", data=None, image_url=None, action_url=None, actions=())
+
+
+def replaced_by(n: Notification, live: Sequence[Notification]) -> list[Notification]:
+    """Return the notifications in `live` that the new notification `n` with the same collapse key replaces.
+
+    A notification whose acknowledgment is open is replaced only by one that also requires an acknowledgment."""
+    return [older for older in live if n.require_ack or not older.require_ack or older.acknowledged_at]
+
+
+def collapsed_count(older: Iterable[Notification]) -> int:
+    """Return how many notifications a new one represents that replaces `older`: itself and the unread ones."""
+    return 1 + sum(n.collapsed_count for n in older if (not n.read_at if n.hidden else n.state in UNREAD))
 
 
 def receipt_kinds(before: Notification, after: Notification) -> list[ReceiptKind]:

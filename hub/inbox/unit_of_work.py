@@ -8,9 +8,20 @@ from msgspec.structs import replace
 from pymongo import UpdateOne
 
 from hub.errors import NotFound
-from hub.inbox import state
+from hub.inbox import state, window_counts
 from hub.inbox.mailbox_decoding import UnreadableMailbox
-from hub.model import InboxEvent, InboxEventKind, InboxState, Mailbox, MailboxChange, Notification
+from hub.model import (
+    InboxEvent,
+    InboxEventKind,
+    InboxState,
+    Mailbox,
+    MailboxChange,
+    Notification,
+    Reason,
+    WindowCount,
+    document,
+    live_keys,
+)
 
 
 class UnitOfWork:
@@ -20,7 +31,7 @@ class UnitOfWork:
     in one transaction.
 
     - `decision_data`: data that another stage has loaded for the works, outside the transaction.
-    - `read_with_deliveries`: ids of the notifications that were marked as read and have external deliveries.
+    - `deliveries_to_end`: the notifications whose waiting deliveries are obsolete, by id, with the reason.
     """
 
     def __init__(
@@ -39,12 +50,16 @@ class UnitOfWork:
         self.replaced: dict[str, Notification] = {}
         self.inserts: dict[str, list[dict[str, Any]]] = {}
         self.updates: dict[str, dict[str, UpdateOne]] = {}
+        self.counts: dict[str, WindowCount] = {}
         self.idempotency_records: dict[str, dict[str, Any]] = {}
         self.decision_data: Any = None
-        self.read_with_deliveries: list[str] = []
+        self.deliveries_to_end: dict[str, Reason] = {}
+        self.locked_mailboxes: set[str] = set()
+        self._live: dict[tuple[str, str], str] = {}
         self._events: dict[str, list[InboxEvent]] = {}
         self._first: dict[str, int] = {}
         self._unpublished: set[str] = set()
+        self._used: set[str] = set()
 
     def require_readable(self, mailboxes: Collection[str]) -> None:
         """Raise UnreadableMailbox if one of `mailboxes` cannot be decoded."""
@@ -56,17 +71,27 @@ class UnitOfWork:
         n = self.notifications.get(id)
         return n if n and n.mailbox == mailbox and n.state else None
 
+    def list_live(self, mailbox: str, collapse_key: str) -> list[Notification]:
+        """Return the live notifications of a mailbox with this collapse key, with the changes so far."""
+        ids = [self._live.get((mailbox, live_key)) for live_key in live_keys(collapse_key)]
+        return [self.notifications[id] for id in ids if id]
+
+    def lock(self, mailbox: str) -> None:
+        """Write the mailbox even if it does not change, so a transaction that decides by the same data conflicts."""
+        self.locked_mailboxes.add(mailbox)
+
     def add(self, n: Notification) -> Notification:
         """Add a new notification. A hidden one gets no modseq, because it is not in views, counts, or the feed."""
-        if n.hidden:
-            n = state.with_state(n)
-            self.inserted[n.id] = self.notifications[n.id] = n
-            return n
-        modseq = self._next_modseq(n.mailbox)
-        n = replace(state.with_state(n), modseq=modseq, added_modseq=modseq)
+        n = state.with_state(n)
+        self.get_mailbox(n.mailbox)
+        if not n.hidden:
+            modseq = self._next_modseq(n.mailbox)
+            n = replace(n, modseq=modseq, added_modseq=modseq)
+            self._update_counts(n.mailbox, None, n.state)
+            self._add_event(n, InboxEventKind.ADDED)
         self.inserted[n.id] = self.notifications[n.id] = n
-        self._update_counts(n.mailbox, None, n.state)
-        self._add_event(n, InboxEventKind.ADDED)
+        if n.live_key:
+            self._live[n.mailbox, n.live_key] = n.id
         return n
 
     def change(self, after: Notification, *, publish: bool = True, modseq: int = 0) -> Notification:
@@ -79,7 +104,7 @@ class UnitOfWork:
         """
         before = self.notifications[after.id]
         if before.hidden:
-            return self._store(replace(after, updated_at=self.now))
+            return self._store(replace(state.with_state(after), updated_at=self.now))
         if not publish and not modseq:
             self._unpublished.add(after.mailbox)
         modseq = modseq or self._next_modseq(after.mailbox)
@@ -99,9 +124,11 @@ class UnitOfWork:
         return n
 
     def load(self, notifications: Iterable[Notification]) -> None:
-        """Add notifications that a work read in its session."""
+        """Add notifications that were read in the transaction."""
         for n in notifications:
             self.notifications.setdefault(n.id, n)
+            if n.live_key:
+                self._live.setdefault((n.mailbox, n.live_key), n.id)
 
     def change_all(self, kind: InboxEventKind, after: list[Notification]) -> list[Notification]:
         """Change all notifications in the ACTIVE view of one mailbox, with one modseq and one event."""
@@ -120,8 +147,18 @@ class UnitOfWork:
         """Update a document of another stage in the same transaction, once for all works with the same key."""
         self.updates.setdefault(collection, {})[key] = update
 
+    def set_count(self, mailbox: str, count: WindowCount) -> None:
+        """Store a count of a mailbox, under its lock, if it changed."""
+        if not count.count or self.counts.get(count.id) == count:
+            return
+        self.lock(mailbox)
+        self.counts[count.id] = count
+        update = UpdateOne({"_id": count.id}, {"$set": document(count)}, upsert=True)
+        self.update(window_counts.COLLECTION, count.id, update)
+
     def get_mailbox(self, mailbox: str) -> Mailbox:
-        """Return the mailbox with the changes so far. Raise NotFound if it does not exist."""
+        """Return the mailbox with the changes so far. A new mailbox is created. Raise NotFound if it was erased."""
+        self._used.add(mailbox)
         try:
             return self.mailboxes[mailbox]
         except KeyError:
@@ -146,10 +183,14 @@ class UnitOfWork:
 
     @property
     def mailboxes_to_write(self) -> list[Mailbox]:
-        """The changed and new mailboxes."""
-        return [self.mailboxes[key] for key in self.mailboxes if key in self._first or key in self.new_mailboxes]
+        """The changed and locked mailboxes, and the new ones that works used."""
+        written = self._first.keys() | self.locked_mailboxes | (self.new_mailboxes & self._used)
+        return [self.mailboxes[key] for key in self.mailboxes if key in written]
 
     def _store(self, n: Notification) -> Notification:
+        before = self.notifications[n.id]
+        if before.live_key and not n.live_key:
+            self._live.pop((n.mailbox, before.live_key), None)
         self.notifications[n.id] = n
         (self.inserted if n.id in self.inserted else self.replaced)[n.id] = n
         return n

@@ -12,6 +12,7 @@ from hub.model.notifications import (
     BecauseKind,
     Content,
     Notification,
+    live_keys,
     notification_from,
 )
 from hub.model.outbox_jobs import Attempt, Delivery, WebhookCall
@@ -23,6 +24,7 @@ from hub.model.sends import SEND_CONTENT_FIELDS, Send
 from hub.model.statuses import DeliveryStatus, Reason, SendStatus
 from hub.model.tenants import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Category, Tenant, WebhookEndpoint
 from hub.model.users import Device, User
+from hub.model.window_counts import WindowCount
 
 __all__ = (
     "BECAUSE_KINDS",
@@ -66,7 +68,9 @@ __all__ = (
     "User",
     "WebhookCall",
     "WebhookEndpoint",
+    "WindowCount",
     "document",
+    "live_keys",
     "mailbox_of",
     "notification_from",
     "tenant_of",

@@ -9,7 +9,7 @@ from msgspec import convert
 from hub.model.channels import Channel, Priority
 from hub.model.mailboxes import InboxState, tenant_of, user_of
 from hub.model.record import Record
-from hub.model.statuses import DeliveryStatus
+from hub.model.statuses import DeliveryStatus, Reason
 
 
 class BecauseKind(StrEnum):
@@ -50,8 +50,10 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     - `modseq`: the number of the last change within the mailbox (RFC 7162). The inbox is sorted by `added_modseq`.
     - `category_name`: the name of the category when the notification was sent. None if the name was the key.
     - `data`: JSON text.
-    - `state`: None if the notification is hidden or removed. A removed notification is kept as a tombstone, and
-      `removed_as` is the reason.
+    - `state`: None if the notification is hidden or removed. A removed notification is kept as a tombstone.
+      `removed_as` is the status of its IN_APP delivery, and `removed_reason` is the reason.
+    - `collapsed_count`: the number of notifications that it represents: itself and the unread ones that it replaced.
+    - `live_key`: set until the notification is removed, if it has a collapse key. It is unique within the mailbox.
     - `wake_at`: the time when the scheduler must change the notification (the end of a snooze, or expiry).
     - `because`: a BecauseKind, for some kinds followed by `:` and a key. Older versions stored an English sentence.
     - `read_on`: the channel of the click that marked it as read. None if it was read in the inbox.
@@ -76,6 +78,8 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     actions: tuple[Action, ...] = ()
     tags: tuple[str, ...] = ()
     require_ack: bool = False
+    collapse_key: str | None = None
+    collapsed_count: int = 1
     expires_at: datetime | None = None
     seen_at: datetime | None = None
     read_at: datetime | None = None
@@ -85,11 +89,13 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     acknowledged_at: datetime | None = None
     removed_at: datetime | None = None
     removed_as: DeliveryStatus | None = None
+    removed_reason: Reason | None = None
     hidden: bool = False
     has_deliveries: bool = False
     skipped: dict[str, str] = {}
     state: InboxState | None = None
     wake_at: datetime | None = None
+    live_key: str | None = None
     modseq: int = 0
     added_modseq: int = 0
 
@@ -115,13 +121,20 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
 
 
 MUTABLE_FIELDS = (
-    *("seen_at", "read_at", "read_on", "archived_at", "snoozed_until", "acknowledged_at", "removed_at", "removed_as"),
-    *("state", "wake_at", "modseq", "added_modseq", "updated_at"),
+    *("seen_at", "read_at", "read_on", "archived_at", "snoozed_until", "acknowledged_at"),
+    *("removed_at", "removed_as", "removed_reason"),
+    *("state", "wake_at", "live_key", "modseq", "added_modseq", "updated_at"),
 )
 """The fields that may change after a notification was sent."""
 
 CONTENT_FIELDS = ("title", "body", "data", "image_url", "action_url", "actions")
 """The fields that a recall deletes."""
+
+
+def live_keys(collapse_key: str) -> tuple[str, str]:
+    """Return the values of `live_key` for a collapse key: without and with `require_ack`. A user has at most one live
+    notification for each value."""
+    return f"plain/{collapse_key}", f"ack/{collapse_key}"
 
 
 def notification_from(doc: dict[str, Any]) -> Notification:

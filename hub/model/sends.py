@@ -17,6 +17,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     status: SendStatus
     created_at: datetime
     recipients: int
+    collapse_key: str | None = None
     content: Content | None = None
 
     @property

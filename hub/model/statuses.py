@@ -36,10 +36,13 @@ class Reason(StrEnum):
     NO_ADDRESS = "NO_ADDRESS"
     SUPPRESSED = "SUPPRESSED"  # a message bounced, or the recipient reported it as spam
     ALREADY_READ = "ALREADY_READ"
+    THROTTLED = "THROTTLED"  # enough sends with the same throttle key reached the recipient outside the inbox
     RATE_LIMITED = "RATE_LIMITED"
     PROVIDER_DOWN = "PROVIDER_DOWN"  # the provider's circuit breaker is open
     CANCELLED = "CANCELLED"  # the send was cancelled
     RECALLED = "RECALLED"  # the send was recalled
+    REPLACED = "REPLACED"  # a newer notification has the same collapse key
+    RESOLVED = "RESOLVED"  # the sender resolved the collapse key
     ATTEMPTS_USED_UP = "ATTEMPTS_USED_UP"
     REFUSED = "REFUSED"  # the provider permanently rejected the message
     ADDRESS_GONE = "ADDRESS_GONE"  # the provider reported that the address no longer exists

@@ -20,6 +20,8 @@ from hub.audience.users import Users
 from hub.inbox.committer import Committer
 from hub.inbox.inbox_reader import Inboxes
 from hub.inbox.notification_lookup import Notifications
+from hub.inbox.resolutions import Resolutions
+from hub.inbox.window_counts import WindowCounts
 from hub.live.publisher import Publisher
 from hub.live.pubsub import PubSubConnection
 from hub.live.subscription_feed import QUEUE_MAX_EVENTS
@@ -42,7 +44,7 @@ from hub.settings import Settings
 from hub.status.deliveries import COLLECTION as DELIVERIES
 from hub.status.deliveries import Deliveries
 from hub.status.delivery_totals import DeliveryTotals
-from hub.status.read_propagation import ReadPropagation
+from hub.status.obsolete_deliveries import ObsoleteDeliveries
 from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.sends import Sends
@@ -58,6 +60,7 @@ from hub.workflows.due_jobs import DueJobs
 from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish
+from hub.workflows.resolve import Resolve
 from hub.workflows.scheduler import PeriodicTask, Scheduler
 from hub.workflows.snooze_and_expiry import DueNotifications
 from hub.workflows.user_data import UserData
@@ -75,7 +78,7 @@ class Components:
     publisher: Publisher
     rate_limiter: RateLimiter
     enqueuer: Enqueuer
-    read_propagation: ReadPropagation
+    obsolete_deliveries: ObsoleteDeliveries
     server_clock: ServerClock
     watchdogs: list[PoolWatchdog]
     redis: Redis
@@ -96,7 +99,7 @@ class Components:
             self.publisher.run(),
             self.rate_limiter.run(),
             self.enqueuer.run(),
-            self.read_propagation.run(),
+            self.obsolete_deliveries.run(),
         ]
 
     def worker_loops(self) -> list[Coroutine[Any, Any, None]]:
@@ -160,7 +163,7 @@ class _Queue:
     webhook_claims: Claims[WebhookCall]
     lanes: Lanes
     enqueuer: Enqueuer
-    read_propagation: ReadPropagation
+    obsolete_deliveries: ObsoleteDeliveries
 
 
 def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
@@ -177,7 +180,7 @@ def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
         webhook_claims=Claims(database, WEBHOOK_CALLS, WebhookCall, now, requeue_after_s, NoReceipts()),
         lanes=lanes,
         enqueuer=Enqueuer(lanes, delivery_claims),
-        read_propagation=ReadPropagation(deliveries),
+        obsolete_deliveries=ObsoleteDeliveries(deliveries),
     )
 
 
@@ -192,6 +195,7 @@ class _Inbox:
     committer: Committer
     actions: InboxActions
     cancellation: SendCancellation
+    resolve: Resolve
 
 
 def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
@@ -200,11 +204,12 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     inboxes = Inboxes(database, settings, now)
     sends = Sends(database, Notifications(database))
     publisher = Publisher(stores.redis, settings.redis_prefix)
-    hooks = AfterCommit(users, queue.tenants, publisher, queue.enqueuer, queue.read_propagation)
+    hooks = AfterCommit(users, queue.tenants, publisher, queue.enqueuer, queue.obsolete_deliveries)
     committer = Committer(database, settings, now, hooks)
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
     cancellation = SendCancellation(sends, queue.deliveries, actions, now)
-    return _Inbox(users, inboxes, sends, publisher, committer, actions, cancellation)
+    resolve = Resolve(committer, Resolutions(database), now)
+    return _Inbox(users, inboxes, sends, publisher, committer, actions, cancellation, resolve)
 
 
 def _build_subscriptions(settings: Settings, stores: _Stores, inboxes: Inboxes) -> SubscriptionHub:
@@ -242,6 +247,8 @@ def _build_services(
         ),
         deliveries=queue.deliveries,
         send_cancellation=inbox.cancellation,
+        resolve=inbox.resolve,
+        window_counts=WindowCounts(database),
         webhook_endpoints=Endpoints(database, settings, now),
         webhook_calls=WebhookCalls(database, now),
         receipts=ReceiptStreams(stores.streams, settings.tenant_max_receipt_streams, settings.receipt_max_streams),
@@ -264,6 +271,7 @@ def _build_scheduler(settings: Settings, stores: _Stores, queue: _Queue, inbox: 
         PeriodicTask("due_deliveries", deliveries.tick),
         PeriodicTask("due_webhook_calls", webhook_calls.tick),
         PeriodicTask("interrupted_cancellations", inbox.cancellation.resume_interrupted),
+        PeriodicTask("resolutions", inbox.resolve.continue_resolutions),
         PeriodicTask("replays", queue.deliveries.continue_replays),
     ]
     return Scheduler(tasks, settings.scheduler_interval_s)
@@ -284,7 +292,7 @@ def _assemble(
         publisher=inbox.publisher,
         rate_limiter=rate_limiter,
         enqueuer=queue.enqueuer,
-        read_propagation=queue.read_propagation,
+        obsolete_deliveries=queue.obsolete_deliveries,
         server_clock=stores.server_clock,
         watchdogs=[PoolWatchdog(one.client, settings.mongo_url) for one in (stores.database, stores.streams)],
         redis=stores.redis,
@@ -319,7 +327,7 @@ async def _flush_writers(inbox: _Inbox, queue: _Queue) -> None:
     await inbox.committer.close()
     await inbox.publisher.flush()
     await queue.enqueuer.flush()
-    await queue.read_propagation.flush()
+    await queue.obsolete_deliveries.flush()
 
 
 def _register_gauges(inbox: _Inbox, subscriptions: SubscriptionHub) -> None:

@@ -1,7 +1,7 @@
 """The indexes of all collections."""
 
 from hub.audience import tenants, users
-from hub.inbox import inbox_reader
+from hub.inbox import inbox_reader, window_counts
 from hub.platform import signed_links
 from hub.platform.connections import Indexes
 from hub.settings import Settings
@@ -13,6 +13,7 @@ def indexes(settings: Settings) -> list[Indexes]:
     """Return the indexes of every collection."""
     return [
         inbox_reader.indexes(settings),
+        window_counts.indexes(),
         sends.indexes(),
         receipt_change_stream.indexes(settings),
         users.indexes(),

@@ -83,7 +83,7 @@ def obsolete_transition(job: Delivery, n: Notification, now: datetime) -> Transi
     if n.removed_as is DeliveryStatus.EXPIRED or (expires_at and expires_at <= now):
         return Transition(DeliveryStatus.EXPIRED)
     if n.removed_at:
-        return Transition(DeliveryStatus.CANCELLED, Reason.RECALLED)
+        return Transition(DeliveryStatus.CANCELLED, n.removed_reason or Reason.RECALLED)
     if n.read_at:
         return Transition(DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
     return None

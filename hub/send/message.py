@@ -1,11 +1,13 @@
 """The message that a provider sends, and the interface of providers."""
 
+import hashlib
 from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
 
-from hub.model import Device, Notification, Tenant, User
+from hub import base64url
+from hub.model import Device, Notification, Tenant, User, live_keys
 from hub.send.outcome import Outcome
 
 
@@ -26,6 +28,17 @@ class Message(Struct, frozen=True, kw_only=True):
     """The base URL of the links that report a delivery or a click: `/r/{token}`."""
     app_url: str = ""
     """The value of HUB_APP_URL. An action without a URL links to it."""
+
+
+def collapse_id(notification: Notification) -> str:
+    """Return the id by which push services and devices replace an older message: at most 64 bytes, as APNs requires.
+
+    Notifications with the same collapse key have the same id. One with `requireAck` has another id, because it may stay
+    in the inbox next to the others."""
+    if not notification.collapse_key:
+        return notification.id
+    live_key = live_keys(notification.collapse_key)[notification.require_ack]
+    return base64url.encode(hashlib.sha256(live_key.encode()).digest()[:24])
 
 
 class Preview(Struct, frozen=True):

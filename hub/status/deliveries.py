@@ -167,8 +167,9 @@ class Deliveries:
         ]
         return await counts_by_send(await self._deliveries.aggregate(stages, hint="send"), sends)
 
-    async def skip_read(self, notifications: Collection[str]) -> int:
-        """Skip the waiting deliveries of notifications that were read. Return the number of skipped deliveries.
+    async def end(self, notifications: Collection[str], reason: Reason) -> int:
+        """End the waiting deliveries of notifications: SKIPPED if they were read, CANCELLED if they were removed.
+        Return the number of deliveries.
 
         Running deliveries are not retried. Sent deliveries keep their status: a read in the inbox does not prove that
         the message on this channel was read. The method is idempotent, and safe to omit because the check before each
@@ -176,8 +177,9 @@ class Deliveries:
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in notifications]
         if not ranges:
             return 0
-        await self._deliveries.bulk_write([_set_override({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)])
-        return await self._finish({"$or": ranges}, DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
+        status = DeliveryStatus.SKIPPED if reason is Reason.ALREADY_READ else DeliveryStatus.CANCELLED
+        await self._deliveries.bulk_write([_set_override({"$or": ranges}, status, reason)])
+        return await self._finish({"$or": ranges}, status, reason)
 
     async def cancel(self, send: str, reason: Reason) -> int:
         """Cancel the waiting deliveries of a send, and running deliveries that would be retried. Return the number of
@@ -323,6 +325,12 @@ class Deliveries:
         for collection, documents in (await self._receipt_builder.build_documents(receipt_list, now)).items():
             await self._database[collection].insert_many(documents, ordered=False, session=session)
         return len(current)
+
+
+def cancelled_document(delivery: Document, reason: Reason) -> Document:
+    """Return the document of a new delivery that is cancelled before it is stored."""
+    waiting = {name: value for name, value in delivery.items() if name not in ("due_at", "enqueue_count")}
+    return waiting | {"status": DeliveryStatus.CANCELLED.value, "reason": reason.value}
 
 
 def _finish_update(status: DeliveryStatus, reason: Reason | None, now: datetime) -> Document:

@@ -13,7 +13,7 @@ def in_app_status(n: Notification) -> DeliveryStatus:
 
 def virtual_deliveries(n: Notification) -> list[Delivery]:
     """Return one delivery per channel: IN_APP first, then the skipped channels with the reason."""
-    in_app = [] if n.hidden else [_delivery(n, Channel.IN_APP, in_app_status(n), None)]
+    in_app = [] if n.hidden else [_delivery(n, Channel.IN_APP, in_app_status(n), n.removed_reason)]
     return in_app + [_delivery(n, Channel(name), DeliveryStatus.SKIPPED, reason) for name, reason in n.skipped.items()]
 
 

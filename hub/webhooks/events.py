@@ -1,6 +1,6 @@
 """The events of webhook endpoints. Each event is a receipt with an event name. Pure."""
 
-from hub.model import Channel, DeliveryStatus, Receipt, ReceiptKind
+from hub.model import Channel, DeliveryStatus, Reason, Receipt, ReceiptKind
 
 IN_APP_EVENTS: dict[DeliveryStatus | None, str] = {
     DeliveryStatus.DELIVERED: "notification.created",
@@ -8,6 +8,11 @@ IN_APP_EVENTS: dict[DeliveryStatus | None, str] = {
     DeliveryStatus.CANCELLED: "notification.recalled",
 }
 """The status of the IN_APP delivery is the status of the notification."""
+REMOVAL_EVENTS: dict[str | None, str] = {
+    Reason.REPLACED: "notification.replaced",
+    Reason.RESOLVED: "notification.resolved",
+}
+"""The events of reasons for CANCELLED in the inbox, other than a recall."""
 DELIVERY_EVENTS: dict[DeliveryStatus | None, str] = {
     status: f"delivery.{status.lower()}"
     for status in (
@@ -22,12 +27,15 @@ DELIVERY_EVENTS: dict[DeliveryStatus | None, str] = {
 """Intermediate statuses such as HELD and RETRYING have no events. The event for READ is `notification.read`."""
 USER_EVENTS = {kind: f"notification.{kind.lower()}" for kind in ReceiptKind if kind is not ReceiptKind.DELIVERY}
 
-EVENTS = (*IN_APP_EVENTS.values(), *USER_EVENTS.values(), *DELIVERY_EVENTS.values())
+EVENTS = (*IN_APP_EVENTS.values(), *REMOVAL_EVENTS.values(), *USER_EVENTS.values(), *DELIVERY_EVENTS.values())
 
 
 def event_name(receipt: Receipt) -> str | None:
     """Return the event name of a receipt, or None if the receipt has no event."""
     if receipt.kind is not ReceiptKind.DELIVERY:
         return USER_EVENTS[receipt.kind]
-    within = receipt.channel is Channel.IN_APP
-    return (within and IN_APP_EVENTS.get(receipt.status)) or DELIVERY_EVENTS.get(receipt.status)
+    if receipt.channel is not Channel.IN_APP:
+        return DELIVERY_EVENTS.get(receipt.status)
+    return (
+        REMOVAL_EVENTS.get(receipt.reason) or IN_APP_EVENTS.get(receipt.status) or DELIVERY_EVENTS.get(receipt.status)
+    )

@@ -2,10 +2,10 @@
 
 - Before the commit: `load_decision_data` reads the users and tenants that the decisions of a send require.
 - In the transaction: `new_mailbox_updates` and `add_follow_ups` add documents that are committed with it.
-- After the commit: `on_commit` publishes live changes, enqueues deliveries, and starts read propagation. `on_commit`
-  only fills bounded queues in memory and never waits. Queued entries that are lost in a crash are recovered:
-  subscribers compare their state with the store, the scheduler enqueues overdue deliveries, and each delivery is
-  checked again before its call.
+- After the commit: `on_commit` publishes live changes, enqueues deliveries, and ends obsolete deliveries.
+  `on_commit` only fills bounded queues in memory and never waits. If queued entries are lost in a crash, subscribers
+  compare their state with the store, the scheduler enqueues overdue deliveries, and each delivery is checked again
+  before its call.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from hub.audience.users import COLLECTION as USERS
 from hub.audience.users import Users, create_missing
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.live.publisher import Publisher
-from hub.model import MailboxChange, tenant_of
+from hub.model import Channel, DeliveryStatus, MailboxChange, tenant_of
 from hub.outbox.enqueuer import Enqueuer
 from hub.status import deliveries, receipt_change_stream
-from hub.status.read_propagation import ReadPropagation
+from hub.status.obsolete_deliveries import ObsoleteDeliveries
 from hub.status.receipt_builder import webhook_calls_for
 from hub.webhooks import webhook_calls
 from hub.workflows.send_work import DecisionData
@@ -36,13 +36,13 @@ class AfterCommit:
         tenants: Tenants,
         publisher: Publisher,
         enqueuer: Enqueuer,
-        read_propagation: ReadPropagation,
+        obsolete_deliveries: ObsoleteDeliveries,
     ) -> None:
         self._users = users
         self._tenants = tenants
         self._publisher = publisher
         self._enqueuer = enqueuer
-        self._read_propagation = read_propagation
+        self._obsolete_deliveries = obsolete_deliveries
 
     async def load_decision_data(self, mailboxes: Collection[str], recipients: Collection[str]) -> DecisionData:
         """Return the tenants of `mailboxes` and the users of `recipients`."""
@@ -56,21 +56,43 @@ class AfterCommit:
         return {USERS: create_missing(mailboxes, unit.now)}
 
     def add_follow_ups(self, unit: UnitOfWork) -> None:
-        """Add the webhook calls that the receipts of `unit` cause."""
+        """Cancel the new deliveries of notifications that were replaced in the same unit. Add the webhook calls that
+        the receipts of `unit` cause."""
+        _cancel_replaced(unit)
         written = unit.inserts.get(receipt_change_stream.COLLECTION, [])
         pending = [(receipt, unit.notifications[receipt["notification_id"]]) for receipt in written]
         if calls := webhook_calls_for(pending, unit.decision_data.tenants, unit.now):
             unit.inserts[webhook_calls.COLLECTION] = calls
 
     def on_commit(self, unit: UnitOfWork, changes: list[MailboxChange]) -> None:
-        """Publish `changes`, enqueue new deliveries, and skip the deliveries of notifications that were read."""
+        """Publish `changes`, enqueue new deliveries, and end the deliveries of notifications that were read or
+        replaced."""
         if changes:
             self._publisher.enqueue(changes)
         if created := unit.inserts.get(deliveries.COLLECTION):
-            self._enqueuer.put([(doc["lane"], doc["_id"]) for doc in created])
-        if unit.read_with_deliveries:
-            self._read_propagation.put(unit.read_with_deliveries)
+            self._enqueuer.put([(doc["lane"], doc["_id"]) for doc in created if "enqueue_count" in doc])
+        if unit.deliveries_to_end:
+            self._obsolete_deliveries.put(unit.deliveries_to_end)
 
     def on_unknown_outcome(self) -> None:
         """Make subscribers compare their state with the store."""
         self._publisher.request_reconcile()
+
+
+def _cancel_replaced(unit: UnitOfWork) -> None:
+    """Write the new deliveries of replaced notifications as CANCELLED, with a receipt for each."""
+    reasons = {id: unit.deliveries_to_end.pop(id) for id in unit.deliveries_to_end.keys() & unit.inserted.keys()}
+    if not reasons:
+        return
+    rows = unit.inserts[deliveries.COLLECTION]
+    for index, doc in enumerate(rows):
+        if reason := reasons.get(doc["notification"]):
+            rows[index] = deliveries.cancelled_document(doc, reason)
+            receipt = receipt_change_stream.channel_receipt(
+                unit.notifications[doc["notification"]],
+                Channel(doc["channel"]),
+                DeliveryStatus.CANCELLED,
+                unit.now,
+                reason,
+            )
+            unit.insert(receipt_change_stream.COLLECTION, receipt)

@@ -10,6 +10,7 @@ from hub.inbox.committer import Committer
 from hub.inbox.inbox_reader import Inboxes, InboxQuery
 from hub.inbox.mailbox_decoding import UnreadableMailbox
 from hub.inbox.unit_of_work import UnitOfWork
+from hub.inbox.works import WorkDefaults
 from hub.live.publisher import Publisher
 from hub.model import (
     Channel,
@@ -135,11 +136,7 @@ class InboxActions:
             return list(ids)
 
 
-class _MarkWork:
-    keys = ()
-    exclusive = False
-    needs_recipients = False
-
+class _MarkWork(WorkDefaults):
     def __init__(self, mailbox: str, ids: tuple[str, ...], mark: state.Mark, *, publish: bool = True) -> None:
         self._mailbox = mailbox
         self._mark = mark
@@ -147,7 +144,6 @@ class _MarkWork:
         self.mailboxes = (mailbox,)
         self.reads = ids
         self.documents = len(ids)
-        self.size = 0
 
     async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> Marked:
         changed = []
@@ -160,13 +156,8 @@ class _MarkWork:
         return Marked(changed[:RESPONSE_MAX], len(changed), unit.get_mailbox(self._mailbox))
 
 
-class _DueWork:
+class _DueWork(WorkDefaults):
     """The notifications of one mailbox whose snooze or lifetime has ended."""
-
-    keys = ()
-    exclusive = False
-    needs_recipients = False
-    size = 0
 
     def __init__(self, mailbox: str, ids: tuple[str, ...]) -> None:
         self._mailbox = mailbox
@@ -190,12 +181,8 @@ class _DueWork:
         return unprocessed
 
 
-class _ClickWork:
-    keys = ()
-    exclusive = False
-    needs_recipients = False
+class _ClickWork(WorkDefaults):
     documents = 2
-    size = 0
 
     def __init__(self, delivery: Delivery, deliveries: Deliveries) -> None:
         self._delivery = delivery
@@ -215,12 +202,7 @@ class _ClickWork:
             _add_receipts(unit, n, unit.change(after), where)
 
 
-class _RecallWork:
-    keys = ()
-    exclusive = False
-    needs_recipients = False
-    size = 0
-
+class _RecallWork(WorkDefaults):
     def __init__(self, ids: Sequence[tuple[str, str]]) -> None:
         self._ids = ids
         self.mailboxes = {mailbox for mailbox, _ in ids}
@@ -238,15 +220,11 @@ class _RecallWork:
                 unit.insert(receipt_change_stream.COLLECTION, receipt)
 
 
-class _MarkAllWork:
+class _MarkAllWork(WorkDefaults):
     """A mark of all notifications in `states`, with one modseq. If there are more than `limit`, nothing is changed and
     the result is None."""
 
-    keys = ()
-    reads = ()
     exclusive = True
-    needs_recipients = False
-    size = 0
 
     def __init__(
         self, mailbox: str, mark: state.Mark, states: Sequence[InboxState], inboxes: Inboxes, limit: int
@@ -277,7 +255,7 @@ def _add_receipts(unit: UnitOfWork, before: Notification, after: Notification, w
     for kind in state.receipt_kinds(before, after):
         unit.insert(receipt_change_stream.COLLECTION, receipt_change_stream.user_receipt(after, kind, unit.now, where))
         if kind is ReceiptKind.READ and after.has_deliveries:
-            unit.read_with_deliveries.append(after.id)
+            unit.deliveries_to_end[after.id] = Reason.ALREADY_READ
 
 
 def _resync(head: Mailbox) -> MailboxChange:

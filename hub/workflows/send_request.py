@@ -1,23 +1,29 @@
 """A validated send request, and the hash that identifies it for idempotency."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
-import msgspec
-from msgspec import Struct
+import orjson
+from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from hub.decide.plan import Requested
+from hub.decide.throttle import Throttle
 from hub.model import (
     Channel,
     Content,
     Priority,
 )
 
+EPOCH = datetime.fromtimestamp(0, UTC)
+MILLISECOND = timedelta(milliseconds=1)
+
 
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A validated send request. `data` is JSON text. `users` contains no duplicates. Default values are not part of the
-    hash that is compared for idempotency, so a new field does not change the hash of earlier requests."""
+    """A validated send request. `users` contains no duplicates. A field named `data` is JSON text, and the names of
+    durations end in `_s`. Default values are not part of the hash that is compared for idempotency, so a new field does
+    not change the hash of earlier requests."""
 
     users: tuple[str, ...]
     category: str
@@ -28,6 +34,8 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     channels: tuple[Channel, ...] | None = None
     expires_at: datetime | None = None
     require_ack: bool = False
+    collapse_key: str | None = None
+    throttle: Throttle | None = None
 
     @property
     def requested(self) -> Requested:
@@ -36,6 +44,27 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def request_hash(request: SendRequest) -> str:
-    """Return the hash of a request. It does not depend on the order of users or on explicit default values."""
-    normalized = replace(request, users=tuple(sorted(request.users)), priority=request.priority or Priority.MEDIUM)
-    return sha256(msgspec.json.encode(normalized)).hexdigest()
+    """Return the hash of a request. It does not depend on the order of users, the spelling of JSON, or explicit default
+    values. Instants and durations are hashed in milliseconds."""
+    priority = None if request.priority is Priority.MEDIUM else request.priority
+    fields = to_builtins(
+        replace(request, users=tuple(sorted(request.users)), priority=priority), builtin_types=(datetime,)
+    )
+    return sha256(orjson.dumps(_normalized("", fields), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _normalized(name: str, value: Any) -> Any:
+    """Return the value of a field as it is hashed."""
+    match value:
+        case dict():
+            return {name: _normalized(name, inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_normalized(name, inner) for inner in value]
+        case datetime():
+            return (value - EPOCH) // MILLISECOND
+        case int() if name.endswith("_s"):
+            return value * 1000
+        case str() if name == "data":
+            return orjson.dumps(orjson.loads(value), option=orjson.OPT_SORT_KEYS).decode()
+        case _:
+            return value

@@ -6,26 +6,32 @@ from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience.tenants import COLLECTION as TENANTS
 from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import unknown_user
 from hub.decide.plan import Decision, Plan, plan
+from hub.decide.throttle import throttled
 from hub.errors import Conflict, TooLarge
 from hub.ids import id_time, new_id
-from hub.inbox import idempotency_records
+from hub.inbox import idempotency_records, state
 from hub.inbox.unit_of_work import UnitOfWork
+from hub.inbox.window_counts import empty_count, throttle_id
+from hub.inbox.works import WorkDefaults
 from hub.model import (
     Category,
     Channel,
     Delivery,
     DeliveryStatus,
     Notification,
+    Reason,
     Send,
     SendStatus,
     Tenant,
     User,
+    WindowCount,
     document,
     mailbox_of,
 )
@@ -34,12 +40,15 @@ from hub.platform import tracing
 from hub.settings import Settings
 from hub.status import deliveries, receipt_change_stream, sends
 from hub.webhooks import events, webhook_calls
+from hub.workflows.removal import remove
 from hub.workflows.send_request import SendRequest, request_hash
 
 NOTIFICATION_BYTES = 1024  # size of a notification without content, with one receipt
 DELIVERY_BYTES = 900  # size with the receipt
 WEBHOOK_CALL_BYTES = 900  # size of a webhook call
+REPLACED_BYTES = 600  # size of the update of a replaced notification, with its receipt
 CREATED, SKIPPED = events.IN_APP_EVENTS[DeliveryStatus.DELIVERED], events.DELIVERY_EVENTS[DeliveryStatus.SKIPPED]
+REPLACED = events.REMOVAL_EVENTS[Reason.REPLACED]
 
 
 class DecisionData(Struct, frozen=True):
@@ -49,12 +58,10 @@ class DecisionData(Struct, frozen=True):
     tenants: Mapping[str, Tenant]
 
 
-class SendWork:
+class SendWork(WorkDefaults):
     """One send: its record and the notifications, receipts, and deliveries of its recipients."""
 
-    exclusive = False
     needs_recipients = True
-    reads: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -80,6 +87,10 @@ class SendWork:
         self._ids = [new_id(now) for _ in request.users]  # the same in every attempt
         self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self._key,) if self._key else ()
+        self.collapse_key = request.collapse_key
+        self.counts = (
+            [throttle_id(mailbox, request.throttle.key) for mailbox in self.mailboxes] if request.throttle else ()
+        )
         self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
         cached = tenants.cached(tenant)  # may be outdated; `_check` counts again
         category = cached.category(request.category) or default_category(request.category)
@@ -93,10 +104,12 @@ class SendWork:
     def _estimate_size(self, delivery_count: int, call_count: int) -> None:
         """Estimate the number of documents and bytes to write. The committer uses the estimate to form batches."""
         recipients = len(self.mailboxes)
-        self.documents = recipients + delivery_count + call_count
+        replaced = recipients if self.collapse_key else 0
+        self.documents = recipients + replaced + delivery_count + call_count
         self.size = (
             self._content_bytes  # on the send
             + recipients * (NOTIFICATION_BYTES + self._content_bytes)
+            + REPLACED_BYTES * replaced
             + DELIVERY_BYTES * delivery_count
             + WEBHOOK_CALL_BYTES * call_count
         )
@@ -113,7 +126,15 @@ class SendWork:
         category = category or default_category(request.category)
         users = [data.users.get(mailbox) or unknown_user(mailbox, now) for mailbox in self.mailboxes]
         plans = [plan(request.requested, category, tenant.preferences, user, self._configured, now) for user in users]
+        counts: list[WindowCount] = []
+        if throttle := request.throttle:
+            for index, (user, id) in enumerate(zip(users, self.counts, strict=True)):
+                counted = unit.counts.get(id) or empty_count(id, now)
+                plans[index], count = throttled(throttle, plans[index], category, tenant, user, counted, now)
+                counts.append(count)
         self._check(plans, tenant)
+        for mailbox, count in zip(self.mailboxes, counts, strict=False):
+            unit.set_count(mailbox, count)
         if new_category:
             unit.update(TENANTS, f"{tenant.id}/{request.category}", new_category)
         if self._key:
@@ -130,18 +151,20 @@ class SendWork:
             created_at=id_time(self._id),  # lists of sends are limited by ids
             recipients=len(self.mailboxes),
             content=request.content,
+            collapse_key=request.collapse_key,
         )
         unit.insert(sends.COLLECTION, document(send))
         return send
 
     def _check(self, plans: Sequence[Plan], tenant: Tenant) -> None:
         """Raise TooLarge if the send does not fit in one transaction."""
-        created, skipped = (
-            len(webhook_calls.subscribed_endpoints(tenant.endpoints, event)) for event in (CREATED, SKIPPED)
+        created, skipped, replaced = (
+            len(webhook_calls.subscribed_endpoints(tenant.endpoints, event)) for event in (CREATED, SKIPPED, REPLACED)
         )
         self._estimate_size(
             sum(len(decision.devices or (None,)) for plan in plans for decision in plan.external),
-            sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans),
+            sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans)
+            + (len(plans) * replaced if self.collapse_key else 0),
         )
         if self.size > self._size_max:
             users_max = max(1, self._size_max * len(plans) // self.size)
@@ -154,7 +177,8 @@ class SendWork:
     def _add_recipient(self, unit: UnitOfWork, id: str, mailbox: str, category: Category, plan: Plan) -> None:
         """Add the notification, receipts, and deliveries of one recipient."""
         request, content, now = self._request, self._request.content, unit.now
-        n = unit.add(
+        n = self._add_notification(
+            unit,
             Notification(
                 id=id,
                 mailbox=mailbox,
@@ -171,13 +195,14 @@ class SendWork:
                 priority=plan.priority,
                 because=plan.because,
                 require_ack=request.require_ack,
+                collapse_key=request.collapse_key,
                 expires_at=request.expires_at,
                 hidden=plan.hidden,
                 has_deliveries=bool(plan.external),
                 skipped=plan.skipped,
                 created_at=now,
                 updated_at=now,
-            )
+            ),
         )
         if not n.hidden:
             unit.insert(
@@ -190,6 +215,17 @@ class SendWork:
         for decision in plan.external:
             for device in decision.devices or (None,):
                 unit.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))
+
+    def _add_notification(self, unit: UnitOfWork, n: Notification) -> Notification:
+        """Add a notification. If it has a collapse key, remove the live notifications that it replaces."""
+        if not n.collapse_key:
+            return unit.add(n)
+        older = state.replaced_by(n, unit.list_live(n.mailbox, n.collapse_key))
+        count = state.collapsed_count(older)
+        unit.lock(n.mailbox)
+        for live in older:
+            remove(unit, live, Reason.REPLACED)
+        return unit.add(replace(n, collapsed_count=count))
 
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
         """Return a delivery, which is enqueued after the commit and becomes due again if it is not claimed in time."""

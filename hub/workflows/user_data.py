@@ -21,10 +21,11 @@ from pymongo import DESCENDING
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience import users
-from hub.inbox import idempotency_records
+from hub.inbox import idempotency_records, window_counts
 from hub.inbox.committer import Committer
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.user_data import InboxUserData
+from hub.inbox.works import WorkDefaults
 from hub.live.publisher import Publisher
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
@@ -37,7 +38,7 @@ SCAN_TIMEOUT_S = 60.0  # no index serves this query: receipts are stored only fo
 EXCLUDED_FIELDS = frozenset(
     {
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
-        *("mailbox", "tenant", "modseq", "added_modseq", "state", "wake_at", "search_text"),  # internal
+        *("mailbox", "tenant", "modseq", "added_modseq", "state", "wake_at", "live_key", "search_text"),  # internal
         *("lane", "enqueue_count", "claim", "override", "lease_expirations", "tries", "traceparent"),
     }
 )
@@ -115,9 +116,10 @@ class UserData:
         return existed
 
     async def _erase_copies(self, mailbox: str) -> None:
-        """Erase stored responses about the user and, in development, captured messages."""
+        """Erase stored responses about the user, counts, and, in development, captured messages."""
         records = self._database[idempotency_records.COLLECTION]
         await records.update_many({"mailboxes": mailbox}, idempotency_records.DELETE_RESPONSE)
+        await self._database[window_counts.COLLECTION].delete_many(window_counts.match_mailbox(mailbox))
         user_match = {"tenant": tenant_of(mailbox), "user": user_of(mailbox)}
         await self._database[captured.COLLECTION].delete_many(user_match)
 
@@ -142,16 +144,12 @@ class _Erased(Struct, frozen=True):
     at: datetime
 
 
-class _EraseWork:
+class _EraseWork(WorkDefaults):
     """A transaction that erases up to `chunk` notifications and deliveries of a mailbox. The last one also erases the
     mailbox and the user. It uses the session directly because a unit of work cannot delete a mailbox."""
 
     exclusive = True
-    needs_recipients = False
     mailboxes = ()
-    reads = ()
-    keys = ()
-    size = 0
 
     def __init__(self, database: Database, inbox_data: InboxUserData, sends: Sends, mailbox: str, chunk: int) -> None:
         self._database = database

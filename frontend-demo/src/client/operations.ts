@@ -21,6 +21,7 @@ const Item = graphql(`
     snoozedUntil
     acknowledgedAt
     requireAck
+    collapsedCount
   }
 `);
 export type Item = ResultOf<typeof Item>;

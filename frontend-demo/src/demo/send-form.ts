@@ -145,6 +145,10 @@ export class DemoSendForm extends LitElement {
           <span class="name">Link</span>
           <input name="url" autocomplete="off" placeholder="/app/path or https://…" .value=${example.url} />
         </label>
+        <label class="field">
+          <span class="name">Collapse key</span>
+          <input name="collapseKey" maxlength="256" autocomplete="off" placeholder="replaces the older notification with this key" />
+        </label>
         <div class="pair">
           <label class="field">
             <span class="name">Category</span>
@@ -250,6 +254,7 @@ export class DemoSendForm extends LitElement {
       to: { users: [...this.recipients] },
       category: this.category,
       content: { title: text("title"), body: text("body"), actionUrl: text("url") || null },
+      collapseKey: text("collapseKey") || null,
       priority: (text("priority") || null) as SendInput["priority"],
       channels: this.channels ? CHANNEL_ORDER.filter((channel) => this.channels!.has(channel as Channel)) as Channel[] : null,
       idempotencyKey: crypto.randomUUID(), // `mutate` may send the request again

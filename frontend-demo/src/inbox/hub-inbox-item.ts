@@ -84,6 +84,9 @@ export class InboxItem extends LitElement {
         <div class="foot">
           <div class="facts">
             ${item.priority === "CRITICAL" ? html`<span class="urgent">${i18n.t("urgent")}</span>` : nothing}
+            ${item.collapsedCount > 1
+              ? html`<span>${i18n.plural("collapsed", item.collapsedCount)}</span>`
+              : nothing}
             <time datetime=${item.createdAt} title=${i18n.full(item.createdAt)}>${i18n.ago(item.createdAt, this.now)}</time>
             <span><bdi>${item.categoryName}</bdi></span>
             ${item.snoozedUntil

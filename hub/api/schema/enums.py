@@ -52,7 +52,8 @@ _register(
     SKIPPED="The channel was not used. `reason` contains the cause.",
     FAILED="The delivery is a dead letter: a permanent error occurred, or all attempts failed. `replay` sends the "
     "delivery again.",
-    CANCELLED="The send was canceled or recalled before this delivery was sent.",
+    CANCELLED="The send was canceled or recalled, or the notification was replaced or resolved, "
+    "before this delivery was sent.",
     EXPIRED="The notification expired before this delivery was sent.",
 )
 _register(
@@ -101,8 +102,8 @@ _register(
     "The kind of change to an inbox.",
     ADDED="A notification was added to the inbox, or returned to the top of the inbox after a snooze.",
     UPDATED="A notification changed, for example because it was read.",
-    REMOVED="A notification was removed from the inbox because it was recalled, expired, or was erased. After a "
-    "recall, the title and body are empty.",
+    REMOVED="A notification was removed from the inbox because it was recalled, replaced, resolved, "
+    "expired, or erased. After a recall, the title and body are empty.",
     ALL_READ="All notifications in the ACTIVE view were marked as read.",
     ALL_SEEN="All notifications in the ACTIVE view were marked as seen.",
     ALL_ARCHIVED="All notifications in the ACTIVE view were archived.",

@@ -91,6 +91,13 @@ class Notification:
         "notifications with `requireAck` can be acknowledged."
     )
     require_ack: bool = strawberry.field(description="True if the sender requests an acknowledgment.")
+    collapse_key: str | None = strawberry.field(
+        description="The key of the subject. A newer notification with the same key replaces this one."
+    )
+    collapsed_count: int = strawberry.field(
+        description="The number of notifications that this one represents: itself and the unread ones that it "
+        "replaced, one after another. 1 without a collapse key."
+    )
     added_modseq: int = strawberry.field(
         name="sortKey",
         description="The position in the inbox. The notification with the highest `sortKey` is first. A notification "

@@ -6,22 +6,25 @@ import strawberry
 from strawberry import ID
 
 from hub import model
-from hub.api.schema.scalars import JSON
+from hub.api.schema.scalars import JSON, Duration
 from hub.api.schema.validation import (
     json_text,
     valid_key,
     valid_keys,
     valid_label,
     valid_url,
-    valid_user_id,
+    valid_users,
 )
+from hub.decide.throttle import Throttle
 from hub.errors import BadUserInput, TooLarge
+from hub.iso_duration import DAY_S
 from hub.settings import Settings
 from hub.unicode_text import is_blank
 from hub.workflows.send_request import SendRequest
 
 ACTIONS_MAX = 10
 TAGS_MAX = 20
+THROTTLE_MAX_DAYS = 31
 LINK = "An http(s) URL, or a path within your app that starts with a slash."
 
 
@@ -59,6 +62,21 @@ class ContentInput:
     action_url: str | None = strawberry.field(default=None, description=f"The link that the notification opens. {LINK}")
     actions: list[ActionInput] | None = strawberry.field(
         default=None, description=f"The buttons of the notification, at most {ACTIONS_MAX}."
+    )
+
+
+@strawberry.input(
+    description="A limit for the sends that leave the hub, per recipient. Over the limit, the notification is shown in "
+    "the inbox only, and the other channels are SKIPPED with the reason THROTTLED."
+)
+class ThrottleInput:
+    key: str = strawberry.field(description="The key. Sends with the same key are counted together.")
+    window: Duration = strawberry.field(
+        description=f"The length of the window, at most {THROTTLE_MAX_DAYS} days. It starts with the first send that "
+        "is counted."
+    )
+    limit: int | None = strawberry.field(
+        default=1, description="The number of sends that leave the hub in a window, at least 1."
     )
 
 
@@ -101,6 +119,15 @@ class SendInput:
         description="A time in the future at which the notification expires. It is then removed from the inboxes, "
         "and deliveries that have not been sent become EXPIRED.",
     )
+    collapse_key: str | None = strawberry.field(
+        default=None,
+        description="A key that identifies the subject of the notification, such as a build or a thread. In the inbox "
+        "of each recipient, a newer notification replaces the older one with the same key. A notification whose "
+        "acknowledgment is open is replaced only by one with `requireAck`.",
+    )
+    throttle: ThrottleInput | None = strawberry.field(
+        default=None, description="Limits how many sends with a key leave the hub for each recipient."
+    )
     require_ack: bool | None = strawberry.field(
         default=False,
         description="True to request an acknowledgment from the recipients. See the mutation `acknowledge`.",
@@ -109,14 +136,7 @@ class SendInput:
 
 def to_send_request(send: SendInput, settings: Settings, now: datetime, field: str) -> SendRequest:
     """Validate and convert an input. `field` is the path of the input, such as `input` or `inputs.3`."""
-    users = send.to.users
-    if not users:
-        raise BadUserInput("`to.users` must name at least one user.", f"{field}.to.users")
-    if len(users) > settings.call_max_users:
-        raise TooLarge(
-            f"{field}.to.users names more than {settings.call_max_users} users (HUB_CALL_MAX_USERS).",
-            field=f"{field}.to.users",
-        )
+    users = valid_users(send.to.users or (), settings, f"{field}.to.users")
     if send.content is None:
         raise BadUserInput("`content` is missing. Pass an object with `title` and `body`.", f"{field}.content")
     if send.expires_at and send.expires_at <= now:
@@ -124,7 +144,7 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
     if send.channels is not None and not send.channels:
         raise BadUserInput("`channels` must name at least one channel, or be left out.", f"{field}.channels")
     return SendRequest(
-        users=tuple(dict.fromkeys(valid_user_id(user, f"{field}.to.users") for user in users)),
+        users=users,
         category=valid_key(send.category, f"{field}.category"),
         content=_to_content(send.content, settings, f"{field}.content"),
         data=json_text(send.data, settings, f"{field}.data"),
@@ -133,7 +153,18 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
         channels=tuple(send.channels) if send.channels is not None else None,
         expires_at=send.expires_at,
         require_ack=bool(send.require_ack),
+        throttle=_to_throttle(send.throttle, f"{field}.throttle") if send.throttle else None,
+        collapse_key=None if send.collapse_key is None else valid_key(send.collapse_key, f"{field}.collapseKey"),
     )
+
+
+def _to_throttle(throttle: ThrottleInput, field: str) -> Throttle:
+    if not 0 < throttle.window <= THROTTLE_MAX_DAYS * DAY_S:
+        raise BadUserInput(f"The window must be from PT1S to P{THROTTLE_MAX_DAYS}D.", f"{field}.window")
+    limit = 1 if throttle.limit is None else throttle.limit
+    if limit < 1:
+        raise BadUserInput("The limit must be at least 1.", f"{field}.limit")
+    return Throttle(key=valid_key(throttle.key, f"{field}.key"), window_s=throttle.window, limit=limit)
 
 
 def _to_content(content: ContentInput, settings: Settings, field: str) -> model.Content:

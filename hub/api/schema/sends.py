@@ -14,10 +14,17 @@ from hub.api.schema.deliveries import DEFAULT_PAGE_SIZE as DELIVERIES_PAGE_SIZE
 from hub.api.schema.deliveries import Delivery, OptionalDeliveryFilter, delivery_page, to_delivery_selection
 from hub.api.schema.notifications import Action, Notification
 from hub.api.schema.send_input import SendInput, to_send_request
-from hub.api.schema.validation import valid_id_cursor, valid_idempotency_key, valid_page_size
+from hub.api.schema.validation import (
+    valid_id_cursor,
+    valid_idempotency_key,
+    valid_key,
+    valid_page_size,
+    valid_users,
+)
 from hub.errors import HubError, TooLarge
 from hub.status.sends import SMALL_SEND_MAX_RECIPIENTS
 from hub.workflows.publish import Published
+from hub.workflows.resolve import BATCH_SIZE as RESOLVED_AT_ONCE
 from hub.workflows.send_request import SendRequest
 
 DEFAULT_PAGE_SIZE = 20
@@ -109,6 +116,7 @@ class Send:
     category: str = strawberry.field(description="The key of the category.")
     status: model.SendStatus
     created_at: datetime
+    collapse_key: str | None = strawberry.field(description="The collapse key of the notifications.")
     recipients: int = strawberry.field(description="The number of recipients.")
     title: str | None = strawberry.field(
         description="The title as it was sent. Null after a recall, and after the last recipient of a send to at most "
@@ -257,6 +265,30 @@ class SendMutation:
     )
     async def recall_send(self, info: Info, id: ID) -> model.Send:
         return await info.context.services.send_cancellation.recall(info.context.require_service(), id)
+
+    @strawberry.mutation(
+        description="Remove the notifications with a collapse key from inboxes, because their subject is settled, and "
+        "cancel their deliveries that have not been sent. Return the number of notifications. Up to "
+        f"{RESOLVED_AT_ONCE:,} are removed before the call returns, and the rest in the background. Requires the "
+        "`service` or `admin` role."
+    )
+    async def resolve(
+        self,
+        info: Info,
+        collapse_key: Annotated[str, strawberry.argument(description="The collapse key of the notifications.")],
+        users: Annotated[
+            list[ID] | None,
+            strawberry.argument(
+                description="The ids of the users, at most `HUB_CALL_MAX_USERS` (default 1,000). Null selects all "
+                "users of the tenant."
+            ),
+        ] = None,
+    ) -> int:
+        context = info.context
+        tenant = context.require_service()
+        services = context.services
+        named = None if users is None else valid_users(users, services.settings, "users")
+        return await services.resolve.resolve(tenant, valid_key(collapse_key, "collapseKey"), named)
 
 
 def _to_request(

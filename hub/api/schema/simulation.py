@@ -14,6 +14,8 @@ from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
 from hub.decide.plan import Decision as PlannedDecision
 from hub.decide.plan import plan
+from hub.decide.throttle import throttled
+from hub.inbox.window_counts import empty_count, throttle_id
 from hub.model import DeliveryStatus, mailbox_of
 
 DEFAULT_RECIPIENTS = 20
@@ -67,10 +69,18 @@ class SimulationQuery:
         stored = await services.users.get_many([mailbox_of(id, user) for user in users])
         category = tenant.category(request.category) or default_category(request.category)
         configured = services.settings.configured
+        counts = {}
+        if throttle := request.throttle:
+            ids = [throttle_id(mailbox_of(id, user), throttle.key) for user in users]
+            counts = await services.window_counts.get_many(ids)
 
         def simulate_user(user_id: str) -> Simulation:
             user = stored.get(mailbox_of(id, user_id)) or unknown_user(mailbox_of(id, user_id), now)
             planned = plan(request.requested, category, tenant.preferences, user, configured, now)
+            if throttle:
+                count_id = throttle_id(user.id, throttle.key)
+                counted = counts.get(count_id) or empty_count(count_id, now)
+                planned, _ = throttled(throttle, planned, category, tenant, user, counted, now)
             return Simulation(
                 user_id=ID(user_id),
                 decisions=[_to_decision(decision, request.content) for decision in planned.decisions],

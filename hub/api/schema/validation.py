@@ -35,6 +35,15 @@ def valid_user_id(id: str, field: str) -> str:
     return id
 
 
+def valid_users(users: Sequence[str], settings: Settings, field: str) -> tuple[str, ...]:
+    """Return the distinct ids of users, in their original order."""
+    if not users:
+        raise BadUserInput(f"`{field.partition('.')[2] or field}` must name at least one user.", field)
+    if len(users) > settings.call_max_users:
+        raise TooLarge(f"{field} names more than {settings.call_max_users} users (HUB_CALL_MAX_USERS).", field=field)
+    return tuple(dict.fromkeys(valid_user_id(user, field) for user in users))
+
+
 def valid_ids(ids: Sequence[str], settings: Settings) -> list[str]:
     """Return the ids that are short enough to exist."""
     if len(ids) > settings.call_max_ids:

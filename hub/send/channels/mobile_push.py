@@ -19,7 +19,7 @@ from hub.audience.devices import Devices
 from hub.model import Channel, Device, Notification, Priority
 from hub.send import aws
 from hub.send.channel import ChannelResources
-from hub.send.message import Message, Preview, Provider
+from hub.send.message import Message, Preview, Provider, collapse_id
 from hub.send.outcome import Dead, Outcome, Sent
 from hub.utc_time import Clock
 
@@ -151,12 +151,12 @@ def fcm(message: Message, now: datetime) -> dict[str, Any]:
 
     def build(title: str, body: str, more: dict[str, Any]) -> dict[str, Any]:
         texts = {key: value if isinstance(value, str) else orjson.dumps(value).decode() for key, value in more.items()}
-        android_notification = {"notification_count": message.unseen, "tag": notification.id}
+        android_notification = {"notification_count": message.unseen, "tag": collapse_id(notification)}
         urgent = notification.priority in (Priority.CRITICAL, Priority.HIGH)
         android = {
             "priority": "HIGH" if urgent else "NORMAL",
             "ttl": f"{_ttl_s(notification, now)}s",
-            "collapse_key": notification.id,
+            "collapse_key": collapse_id(notification),
             "notification": {**android_notification, "image": notification.image_url}
             if notification.image_url
             else android_notification,
@@ -194,7 +194,7 @@ def _apns_attributes(notification: Notification, kind: str, now: datetime) -> di
     values = {
         "AWS.SNS.MOBILE.APNS.PUSH_TYPE": "alert",
         "AWS.SNS.MOBILE.APNS.PRIORITY": "5" if notification.priority == Priority.LOW else "10",
-        "AWS.SNS.MOBILE.APNS.COLLAPSE_ID": notification.id,  # a duplicate replaces the first message
+        "AWS.SNS.MOBILE.APNS.COLLAPSE_ID": collapse_id(notification),
         f"AWS.SNS.MOBILE.{kind}.TTL": str(_ttl_s(notification, now)),
     }
     return {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}

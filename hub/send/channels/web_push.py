@@ -23,7 +23,7 @@ from hub.model import Channel, Notification, Priority
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import AddressNotAllowed, HTTPResponse, OutboundHTTP, OutboundHTTPError
 from hub.send.channel import ChannelResources
-from hub.send.message import Message, Preview, Provider
+from hub.send.message import Message, Preview, Provider, collapse_id
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent
 from hub.send.retry_after import retry_after_s
 from hub.settings.value_parsers import vapid_key
@@ -111,7 +111,7 @@ class WebPush:
             "content-type": "application/octet-stream",
             "ttl": str(ttl_s(message.notification, now)),
             "urgency": URGENCY[message.notification.priority],
-            "topic": topic(message.notification.id),
+            "topic": topic(collapse_id(message.notification)),
         }
         return await self._outbound_http.post(_url(message), encrypted["body"], headers, self.timeout_s)
 
@@ -136,7 +136,7 @@ def payload(message: Message, option: int = 0, max_bytes: int = PAYLOAD_BYTES) -
         "title": notification.title,
         "receipt": message.receipt_url or None,
         "url": notification.action_url,
-        "tag": notification.id,
+        "tag": collapse_id(notification),
         "unseen": message.unseen,
         "category": notification.category,
         "priority": notification.priority,
@@ -179,8 +179,8 @@ def ttl_s(notification: Notification, now: datetime) -> int:
 
 
 def topic(key: str) -> str:
-    """Return the topic of a notification, 32 base64url characters (RFC 8030, 5.4). The push service stores only the
-    newest message of a topic, so a duplicate replaces an undelivered message."""
+    """Return the topic for a collapse id, 32 base64url characters (RFC 8030, 5.4). The push service stores only the
+    newest message of a topic, so a duplicate or a newer notification replaces an undelivered message."""
     return base64url.encode(hashlib.sha256(key.encode()).digest()[:24])
 
 

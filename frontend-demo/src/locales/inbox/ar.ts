@@ -17,6 +17,13 @@ export const ar: Messages = {
     many: "{n} إشعارًا جديدًا",
     other: "{n} إشعار جديد",
   },
+  collapsed: {
+    one: "إشعار واحد",
+    two: "إشعاران",
+    few: "{n} إشعارات",
+    many: "{n} إشعارًا",
+    other: "{n} إشعار",
+  },
   all: "الكل",
   unread: "غير مقروءة",
   archived: "الأرشيف",

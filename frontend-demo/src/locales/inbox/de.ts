@@ -4,6 +4,7 @@ export const de: Messages = {
   notifications: "Mitteilungen",
   countUnread: { one: "{n} ungelesen", other: "{n} ungelesen" },
   arrived: { one: "{n} neue Mitteilung", other: "{n} neue Mitteilungen" },
+  collapsed: { one: "{n} Mitteilung", other: "{n} Mitteilungen" },
   all: "Alle",
   unread: "Ungelesen",
   archived: "Archiv",

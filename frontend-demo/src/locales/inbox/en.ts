@@ -8,6 +8,7 @@ export const en = {
   notifications: "Notifications",
   countUnread: { one: "{n} unread", other: "{n} unread" },
   arrived: { one: "{n} new notification", other: "{n} new notifications" },
+  collapsed: { one: "{n} notification", other: "{n} notifications" },
   all: "All",
   unread: "Unread",
   archived: "Archived",

@@ -1,0 +1,66 @@
+"""The interface of the works that the group commit applies."""
+
+from collections.abc import Collection
+from typing import Protocol, TypeVar
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.inbox.unit_of_work import UnitOfWork
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Work(Protocol[T_co]):
+    """One change of one or more inboxes."""
+
+    @property
+    def mailboxes(self) -> Collection[str]:
+        """Every mailbox that the work may change. A missing mailbox is created if the work uses it."""
+
+    @property
+    def reads(self) -> Collection[str]:
+        """The ids of the notifications that the work needs."""
+
+    @property
+    def keys(self) -> Collection[str]:
+        """The idempotency keys that the work looks up."""
+
+    @property
+    def collapse_key(self) -> str | None:
+        """The collapse key whose live notifications in `mailboxes` the work needs."""
+
+    @property
+    def counts(self) -> Collection[str]:
+        """The ids of the counts that the work needs (see `window_counts`)."""
+
+    @property
+    def documents(self) -> int:
+        """The approximate number of notifications, deliveries, and webhook calls to write."""
+
+    @property
+    def size(self) -> int:
+        """The approximate number of bytes to write."""
+
+    @property
+    def needs_recipients(self) -> bool:
+        """True if the work needs its recipients in `unit.decision_data`."""
+
+    @property
+    def exclusive(self) -> bool:
+        """True if the work requires a separate transaction, in whose session it may read and write."""
+
+    async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> T_co:
+        """Apply the work to the unit. This method is called once per attempt, each time with a new unit."""
+        ...
+
+
+class WorkDefaults:
+    """The values of most works."""
+
+    reads: Collection[str] = ()
+    keys: Collection[str] = ()
+    collapse_key: str | None = None
+    counts: Collection[str] = ()
+    size = 0
+    needs_recipients = False
+    exclusive = False

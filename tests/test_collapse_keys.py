@@ -1,0 +1,280 @@
+"""Collapse keys: a newer notification replaces the older one with the same key."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from pymongo import AsyncMongoClient
+
+from hub.inbox import state
+from hub.inbox.unit_of_work import UnitOfWork
+from hub.model import Mailbox, Notification, Reason
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.workflows.removal import remove
+from tests.channel_setup import connect_webhook, list_all_deliveries, wait_for_deliveries
+from tests.client import GraphQLErrors, Json, Tenant, eventually
+from tests.collapse_setup import DATABASE, SETTINGS, collapsed, whole_inbox
+from tests.inbox_data import FAR_FUTURE
+from tests.inbox_watchers import check_against_store, open_watchers, wait_until_caught_up
+from tests.processes import Deployment
+from tests.strategies import NOW, new_notification
+from tests.webhook_data import create_endpoint
+from tests.webhook_receiver import WebhookReceiver
+
+MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id collapseKey } } }"
+SENDS = 200
+CAUGHT_UP_S = 60.0
+
+
+@pytest.fixture(scope="module")
+async def deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
+    """Two API processes and a worker, with short times."""
+    mongod, redis = servers
+    async with Deployment(mongod.url, redis.url, apis=2, workers=1, **SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+async def tenant(deployment: Deployment) -> AsyncIterator[Tenant]:
+    async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        yield client[DATABASE]
+
+
+async def test_newer_notification_replaces_the_older_one_live_and_in_every_answer(tenant: Tenant) -> None:
+    first = (await tenant.send("alice", title="Queued", collapseKey="build"))["send"]["id"]
+    page = await whole_inbox(tenant)
+    [older] = page["nodes"]
+    assert (older["collapseKey"], older["collapsedCount"]) == ("build", 1)
+    await tenant.send("alice", "bob", title="Other subject", collapseKey="other")
+    async with tenant.feed("alice", page["position"]) as feed:
+        await tenant.send("alice", title="Running", collapseKey="build")
+        events = await feed.take(3)
+    assert [(event["kind"], event["notification"]["title"]) for event in events] == [
+        ("ADDED", "Other subject"),
+        ("REMOVED", "Queued"),
+        ("ADDED", "Running"),
+    ]
+    assert [(event["unread"], event["unseen"]) for event in events] == [(2, 2), (1, 1), (2, 2)]
+    assert await collapsed(tenant) == [("Running", 2), ("Other subject", 1)]
+    assert await collapsed(tenant, "bob") == [("Other subject", 1)]
+    query = """query ($id: ID!) { send(id: $id) { collapseKey counts { channel status reasons { reason } }
+      notifications { nodes { title deliveries { channel status reason } } } } }"""
+    send = (await tenant.execute(query, id=first))["send"]
+    assert send["collapseKey"] == "build"
+    assert send["counts"] == [{"channel": "IN_APP", "status": "CANCELLED", "reasons": [{"reason": "REPLACED"}]}]
+    [replaced] = send["notifications"]["nodes"]
+    assert replaced["title"] == "Queued", "a replaced notification keeps its text"
+    assert replaced["deliveries"] == [{"channel": "IN_APP", "status": "CANCELLED", "reason": "REPLACED"}]
+
+
+@pytest.mark.parametrize(
+    ("mark", "count"),
+    [(None, 2), ("markSeen", 2), ("markUnread", 2), ("markRead", 1), ("archive", 1), ("snooze", 1)],
+)
+async def test_count_continues_only_if_the_older_one_is_unread(tenant: Tenant, mark: str | None, count: int) -> None:
+    await tenant.send("alice", title="A", collapseKey="k")
+    [older] = (await whole_inbox(tenant))["nodes"]
+    if mark:
+        until = FAR_FUTURE if mark == "snooze" else None
+        await tenant.mark("alice", mark, older["id"], until=until)
+    await tenant.send("alice", title="B", collapseKey="k")
+    assert await collapsed(tenant) == [("B", count)]
+    await tenant.send("alice", title="C", collapseKey="k")
+    page = await whole_inbox(tenant)
+    assert [(n["title"], n["collapsedCount"]) for n in page["nodes"]] == [("C", count + 1)]
+    assert (page["unread"], page["unseen"]) == (1, 1)
+
+
+async def test_open_acknowledgment_stays_beside_a_newer_notification(tenant: Tenant) -> None:
+    async def send(title: str, *, ack: bool = False) -> None:
+        await tenant.send("alice", title=title, collapseKey="outage", requireAck=ack)
+
+    await send("plain 1")
+    await send("ack 1", ack=True)
+    assert await collapsed(tenant) == [("ack 1", 2)], "one that requires an acknowledgment replaces both kinds"
+    await send("plain 2")
+    await send("plain 3")
+    assert await collapsed(tenant) == [("plain 3", 2), ("ack 1", 2)]
+    await send("ack 2", ack=True)
+    assert await collapsed(tenant) == [("ack 2", 5)], "it represents all unread ones that it replaced"
+    await send("plain 4")
+    [_, open_one] = (await whole_inbox(tenant))["nodes"]
+    await tenant.mark("alice", "acknowledge", open_one["id"])
+    await send("plain 5")
+    assert await collapsed(tenant) == [("plain 5", 2)], "an acknowledged one is replaced"
+
+
+@pytest.mark.parametrize("key", ["", " k", "k" * 257, "a\nb"])
+async def test_invalid_collapse_key_is_rejected(tenant: Tenant, key: str) -> None:
+    with pytest.raises(GraphQLErrors) as rejected:
+        await tenant.send("alice", collapseKey=key)
+    [error] = rejected.value.errors
+    assert (error["extensions"]["code"], error["extensions"]["field"]) == ("BAD_USER_INPUT", "input.collapseKey")
+
+
+async def test_removed_notification_is_not_replaced(tenant: Tenant) -> None:
+    sent = await tenant.send("alice", title="A", collapseKey="k")
+    await tenant.execute("mutation ($id: ID!) { recallSend(id: $id) { id } }", id=sent["send"]["id"])
+    await tenant.send("alice", title="B", collapseKey="k")
+    assert await collapsed(tenant) == [("B", 1)]
+
+
+async def test_waiting_delivery_of_a_replaced_notification_is_cancelled(
+    tenant: Tenant, receiver: WebhookReceiver
+) -> None:
+    await connect_webhook(tenant, receiver, "alice")
+    receiver.responses["/alice"] = lambda *_: web.Response(status=503, headers={"retry-after": "60"})
+    await tenant.send("alice", title="A", collapseKey="k", channels=["IN_APP", "WEBHOOK"])
+    await wait_for_deliveries(tenant, "RETRYING")
+    del receiver.responses["/alice"]
+    await tenant.send("alice", title="B", collapseKey="k", channels=["IN_APP"])
+    [delivery] = await wait_for_deliveries(tenant, "CANCELLED")
+    assert (delivery["reason"], delivery["dueAt"], len(delivery["attempts"])) == ("REPLACED", None, 1)
+
+
+async def test_sends_of_one_batch_see_each_other_and_only_the_last_one_leaves(
+    tenant: Tenant, receiver: WebhookReceiver
+) -> None:
+    await connect_webhook(tenant, receiver, "alice")
+    await tenant.send("alice", title="Before", collapseKey="k")
+    one = {"to": {"users": ["alice"]}, "category": "news", "collapseKey": "k", "channels": ["IN_APP", "WEBHOOK"]}
+    inputs = [{**one, "content": {"title": f"{number}", "body": ""}} for number in range(50)]
+    sent = (await tenant.execute(MANY, inputs=inputs))["sendMany"]
+    assert {row["send"]["collapseKey"] for row in sent} == {"k"}
+    assert await collapsed(tenant) == [("49", 51)]
+    [delivered] = await wait_for_deliveries(tenant, "DELIVERED")
+    rest = await wait_for_deliveries(tenant, "CANCELLED", 49)
+    assert delivered["sendId"] == sent[-1]["send"]["id"]
+    assert all((row["reason"], row["dueAt"], row["attempts"]) == ("REPLACED", None, []) for row in rest)
+    assert [body["data"]["title"] for body in receiver.bodies["/alice"]] == ["49"]
+
+
+async def test_replacement_makes_receipts_and_webhook_events(tenant: Tenant, store: Database) -> None:
+    _, endpoint = await create_endpoint(tenant, events=["notification.replaced"])
+    assert endpoint
+    first = (await tenant.send("alice", collapseKey="k"))["send"]["id"]
+    await tenant.send("alice", collapseKey="k")
+    receipts = await store.receipts.find({"tenant": tenant.name, "send_id": first}).sort("_id").to_list()
+    assert [(row["channel"], row["status"], row.get("reason")) for row in receipts] == [
+        ("IN_APP", "DELIVERED", None),
+        ("IN_APP", "CANCELLED", "REPLACED"),
+    ]
+    [call] = await store.webhook_calls.find({"tenant": tenant.name}).to_list()
+    assert (call["event"], call["_id"].rpartition("-")[0][:36]) == ("notification.replaced", receipts[1]["_id"])
+
+
+async def send_concurrently(tenant: Tenant, count: int, **more: Any) -> list[str]:
+    """Send under one key from both processes. Return the ids of the sends."""
+    answers = await asyncio.gather(
+        *(tenant.send("alice", title=f"{number}", collapseKey="likes", **more) for number in range(count))
+    )
+    return [answer["send"]["id"] for answer in answers]
+
+
+@pytest.mark.timeout(240)
+async def test_200_concurrent_sends_leave_one_live_notification_and_remove_the_others_once(
+    tenant: Tenant, deployment: Deployment, store: Database
+) -> None:
+    await tenant.inbox("alice")
+    async with open_watchers(tenant, ["alice"], deployment.urls) as watchers:
+        removed: list[Counter[str]] = [Counter() for _ in watchers]
+        for watcher, ids in zip(watchers, removed, strict=True):
+            watcher.replica.apply = _counting(watcher.replica.apply, ids)  # type: ignore[method-assign]
+        await send_concurrently(tenant, SENDS)
+        await wait_until_caught_up(watchers, CAUGHT_UP_S)
+        await check_against_store(watchers)
+    documents = await store.notifications.find({"mailbox": f"{tenant.name}/alice"}).to_list()
+    live = [n for n in documents if "live_key" in n]
+    older = {n["_id"] for n in documents} - {n["_id"] for n in live}
+    assert (len(live), len(older)) == (1, SENDS - 1)
+    assert all(ids == Counter(older) for ids in removed), "each one is removed once in each open client"
+    assert live[0]["collapsed_count"] == SENDS
+    page = await whole_inbox(tenant)
+    assert ([n["id"] for n in page["nodes"]], page["unread"], page["unseen"]) == ([live[0]["_id"]], 1, 1)
+
+
+def _counting(apply: Any, removed: Counter[str]) -> Any:
+    def counted(event: Json) -> None:
+        if event["kind"] == "REMOVED":
+            removed[event["notification"]["id"]] += 1
+        apply(event)
+
+    return counted
+
+
+@pytest.mark.timeout(240)
+async def test_200_concurrent_hidden_sends_leave_one_live_notification(
+    tenant: Tenant, store: Database, receiver: WebhookReceiver
+) -> None:
+    await connect_webhook(tenant, receiver, "alice")
+    await send_concurrently(tenant, SENDS, channels=["WEBHOOK"])
+    documents = await store.notifications.find({"mailbox": f"{tenant.name}/alice"}).sort("_id").to_list()
+    [live] = [n for n in documents if "live_key" in n]
+    assert (len(documents), live["collapsed_count"], live["hidden"]) == (SENDS, SENDS, True)
+
+    async def ended() -> bool:
+        deliveries = await list_all_deliveries(tenant)
+        return all(row["status"] in {"DELIVERED", "CANCELLED"} for row in deliveries)
+
+    await eventually(ended, 30)
+    by_notification = {row["notificationId"]: row for row in await list_all_deliveries(tenant)}
+    assert by_notification.keys() == {n["_id"] for n in documents}
+    assert by_notification[live["_id"]]["status"] == "DELIVERED"
+    cancelled = [row for row in by_notification.values() if row["status"] == "CANCELLED"]
+    assert cancelled
+    assert {row["reason"] for row in cancelled} == {"REPLACED"}
+    assert (await whole_inbox(tenant))["nodes"] == []
+
+
+async def test_live_notifications_are_found_by_their_index(tenant: Tenant, store: Database) -> None:
+    await tenant.send("alice", "bob", collapseKey="k")
+    ids = [f"{tenant.name}/{user}" for user in ("alice", "bob")]
+    match = {"$or": [{"mailbox": {"$in": ids}, "live_key": {"$in": ["plain/k", "ack/k"]}}]}
+    plan = await store.notifications.find(match).hint("live_key").explain()
+    assert plan["executionStats"]["totalDocsExamined"] == plan["executionStats"]["nReturned"] == 2
+    assert plan["executionStats"]["totalKeysExamined"] <= 6
+
+
+steps = st.lists(st.tuples(st.booleans(), st.sampled_from(["none", "read", "acknowledged", "archived"])), max_size=12)
+
+
+@given(steps)
+def test_a_key_has_one_live_notification_and_one_more_while_an_acknowledgment_is_open(
+    operations: list[tuple[bool, str]],
+) -> None:
+    """Each operation adds a notification and then marks it."""
+    unit = UnitOfWork(NOW, {"t/a": Mailbox(id="t/a", epoch="e")}, frozenset())
+    added: list[Notification] = []
+    for number, (ack, mark) in enumerate(operations):
+        n = replace(new_notification(str(number), "t/a", hidden=False), collapse_key="k", require_ack=ack)
+        live = unit.list_live("t/a", "k")
+        older = state.replaced_by(n, live)
+        for one in older:
+            remove(unit, one, Reason.REPLACED)
+        added.append(unit.add(replace(n, collapsed_count=state.collapsed_count(older))))
+        kept = [one for one in live if one not in older]
+        assert all(one.require_ack and not one.acknowledged_at and not ack for one in kept)
+        assert len(unit.list_live("t/a", "k")) == len(kept) + 1 <= 2
+        assert added[-1].collapsed_count == 1 + sum(
+            one.collapsed_count for one in older if not one.read_at and not one.archived_at
+        )
+        marks = {"read": state.read, "acknowledged": state.acknowledged, "archived": state.archived}
+        if mark in marks and (after := marks[mark](added[-1], NOW)):
+            unit.change(after)
+    stored = [unit.notifications[n.id] for n in added]
+    assert sum(n.state is not None for n in stored) == len(unit.list_live("t/a", "k")) <= 2
+    assert unit.mailboxes["t/a"].unread == sum(n.state in state.UNREAD for n in stored)
