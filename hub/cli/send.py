@@ -28,6 +28,10 @@ Expires = Annotated[
     typer.Option("--expires", help="The time until the notification is removed from inboxes, such as PT1H or P7D."),
 ]
 
+Markdown = Annotated[
+    bool, typer.Option("--markdown", help="The body is Markdown: bold, italic, code, links, and lists.")
+]
+
 
 def send(
     title: Annotated[str, typer.Argument(help="The title of the notification.", show_default=False)],
@@ -54,6 +58,7 @@ def send(
     ] = None,
     collapse_key: CollapseKey = None,
     expires: Expires = None,
+    markdown: Markdown = False,
     ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge the notification.")] = False,
     url: Url = "",
     token: Token = "",
@@ -73,7 +78,7 @@ def send(
     send_input: dict[str, Any] = {
         "to": {"users": to},
         "category": category,
-        "content": {"title": title, "body": body, "actionUrl": link},
+        "content": {"title": title, "body": body, "actionUrl": link, "markdown": markdown},
         "data": _parse_json(data_json),
         "tags": tag,
         "channels": [member.value for member in channel] if channel else None,

@@ -42,6 +42,7 @@ class Content(Record, frozen=True):
     image_url: str | None = None
     action_url: str | None = None
     actions: tuple[Action, ...] = ()
+    markdown: bool = False
 
 
 class Notification(Record, frozen=True, rename={"id": "_id"}):
@@ -54,6 +55,7 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
       `removed_as` is the status of its IN_APP delivery, and `removed_reason` is the reason.
     - `collapsed_count`: the number of notifications that it represents: itself and the unread ones that it replaced.
     - `live_key`: set until the notification is removed, if it has a collapse key. It is unique within the mailbox.
+    - `markdown`: True if `body` is in the Markdown subset (`hub/markdown.py`).
     - `wake_at`: the time when the scheduler must change the notification (the end of a snooze, or expiry).
     - `because`: a BecauseKind, for some kinds followed by `:` and a key. Older versions stored an English sentence.
     - `read_on`: the channel of the click that marked it as read. None if it was read in the inbox.
@@ -76,6 +78,7 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     image_url: str | None = None
     action_url: str | None = None
     actions: tuple[Action, ...] = ()
+    markdown: bool = False
     tags: tuple[str, ...] = ()
     require_ack: bool = False
     collapse_key: str | None = None

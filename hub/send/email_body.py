@@ -14,7 +14,8 @@ from markupsafe import Markup
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.platform.signed_links import http_url, item_url
+from hub import markdown
+from hub.platform.signed_links import absolute_url, http_url, item_url
 from hub.platform.translations import Language, because, direction_of, language
 from hub.send.message import Message
 from hub.send.url_finder import find_addresses
@@ -24,6 +25,14 @@ COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 BLUE = "#2457e6"  # for a tenant without a color
 PREVIEW_CHARS = 120
 BUTTON_GAP = "10px"
+MARKDOWN_STYLES = {
+    "p": "margin:0",
+    "ul": "margin:0;padding:0 24px",
+    "ol": "margin:0;padding:0 24px",
+    "a": "color:#1d5fd1",
+    "code": "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:14px;background:#f1f3f5;"
+    "border-radius:4px;padding:1px 4px",
+}
 
 
 class Button(Struct, frozen=True):
@@ -42,7 +51,7 @@ def text(message: Message) -> str:
     foot = [f"-- \n{because(notification, reader)}"]
     if message.unsubscribe_url:
         foot.append(f"{_unsubscribe_label(message, reader)}: {message.unsubscribe_url}")
-    blocks = [notification.title, notification.body, "\n".join(links), "\n".join(foot)]
+    blocks = [notification.title, _plain_body(message), "\n".join(links), "\n".join(foot)]
     return _newlines("\n\n".join(block for block in blocks if block.strip()) + "\n")
 
 
@@ -51,7 +60,8 @@ def html(message: Message) -> str:
     notification, tenant, reader = message.notification, message.tenant, _recipient_language(message)
     color = tenant.color if tenant.color and COLOR.fullmatch(tenant.color) else BLUE
     title_url = http_url(notification.action_url)
-    whole = _side_for(direction_of(f"{notification.title}\n{notification.body}") or reader.direction)
+    body = message.plain_body
+    whole = _side_for(direction_of(f"{notification.title}\n{body}") or reader.direction)
     return _newlines(
         EMAIL.render(
             language=reader.tag,
@@ -66,8 +76,9 @@ def html(message: Message) -> str:
             image_url=http_url(notification.image_url),
             title=notification.title,
             title_url=title_url and _tracked_url(message, title_url),
-            preview=notification.body[:PREVIEW_CHARS],
-            paragraphs=_paragraphs(notification.body, whole),
+            preview=body[:PREVIEW_CHARS],
+            paragraphs=[] if notification.markdown else _paragraphs(body, whole),
+            markdown_blocks=_markdown_blocks(message, whole) if notification.markdown else [],
             buttons=[_html_button(message, button) for button in buttons(message)],
             because=because(notification, reader),
             unsubscribe_url=message.unsubscribe_url,
@@ -143,6 +154,28 @@ def _paragraphs(body: str, whole: _Side) -> list[tuple[_Side, list[tuple[str, bo
     """Return the paragraphs, each with its text direction and its text split into links and other text."""
     paragraphs = [part.strip() for part in re.split(r"\n\s*\n", _newlines(body)) if part.strip()]
     return [(_side_for(direction_of(part) or whole.direction), _split_links(part)) for part in paragraphs]
+
+
+def _plain_body(message: Message) -> str:
+    """Return the body as plain text, in which each link of Markdown is followed by its URL."""
+    n = message.notification
+    return markdown.plain_text(n.body, _link_resolver(message)) if n.markdown else n.body
+
+
+def _markdown_blocks(message: Message, whole: _Side) -> list[tuple[_Side, Markup]]:
+    """Return the paragraphs and lists of a Markdown body as HTML, each with its text direction."""
+    link = _link_resolver(message)
+    return [
+        (
+            _side_for(direction_of(block.text(markdown.without_url)) or whole.direction),
+            block.html(link, MARKDOWN_STYLES),
+        )
+        for block in markdown.parse(message.notification.body)
+    ]
+
+
+def _link_resolver(message: Message) -> markdown.ResolveLink:
+    return lambda url: http_url(absolute_url(url, message.app_url))
 
 
 def _split_links(paragraph: str) -> list[tuple[str, bool]]:

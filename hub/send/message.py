@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from hub import base64url
+from hub import base64url, markdown
 from hub.model import Device, Notification, Tenant, User, live_keys
 from hub.send.outcome import Outcome
 
@@ -28,6 +28,12 @@ class Message(Struct, frozen=True, kw_only=True):
     """The base URL of the links that report a delivery or a click: `/r/{token}`."""
     app_url: str = ""
     """The value of HUB_APP_URL. An action without a URL links to it."""
+
+    @property
+    def plain_body(self) -> str:
+        """The body for channels that display plain text, without the URLs of links."""
+        n = self.notification
+        return markdown.plain_text(n.body) if n.markdown else n.body
 
 
 def collapse_id(notification: Notification) -> str:

@@ -190,6 +190,7 @@ class SendWork(WorkDefaults):
                 image_url=content.image_url,
                 action_url=content.action_url,
                 actions=content.actions,
+                markdown=content.markdown,
                 data=request.data,
                 tags=request.tags,
                 priority=plan.priority,

@@ -44,6 +44,12 @@ SAMPLES: list[dict[str, object]] = [
         "category": "deploys",
         "content": {"actionUrl": "/elsewhere"},
     },
+    {
+        "title": "Release 4.2",
+        "body": "Released **api 4.2** to [production](/elsewhere):\n- `web` is *next*\n- the docs follow\n  1. guides",
+        "category": "deploys",
+        "content": {"markdown": True},
+    },
     {"title": "Build failed", "body": "Two tests are red on main.", "category": "builds", "priority": "HIGH"},
     {"title": "وصلت فاتورتك", "body": "فاتورة شهر أكتوبر متاحة الآن.", "category": "billing"},
 ]

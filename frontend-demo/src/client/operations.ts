@@ -10,6 +10,7 @@ const Item = graphql(`
     categoryName
     title
     body
+    markdown
     imageUrl
     actionUrl
     actions { key label url primary }

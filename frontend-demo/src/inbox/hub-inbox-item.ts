@@ -4,6 +4,7 @@ import { isUnread } from "../client/optimistic-marks";
 import type { I18n } from "../i18n";
 import type { Messages } from "../locales/inbox";
 import { icons } from "./icons";
+import { renderMarkdown } from "./markdown";
 import { itemStyles, theme } from "./styles";
 
 type Action = Item["actions"][number];
@@ -76,7 +77,7 @@ export class InboxItem extends LitElement {
         ${url
           ? html`<a class="open" part="title" href=${url} @click=${(event: MouseEvent) => this.#open(event, url)}>${title}</a>`
           : html`<button class="open" part="title" @click=${(event: MouseEvent) => this.#open(event)}>${title}</button>`}
-        ${item.body ? html`<p class="body" dir="auto">${item.body}</p>` : nothing}
+        ${item.body ? this.#body() : nothing}
         ${image ? html`<img src=${image} alt="" loading="lazy" referrerpolicy="no-referrer" />` : nothing}
         ${item.actions.length || item.requireAck
           ? html`<div class="row">${item.actions.map((action) => this.#action(action))}${this.#acknowledge()}</div>`
@@ -98,6 +99,13 @@ export class InboxItem extends LitElement {
         ${this._snoozing ? this.#snoozeChoices() : nothing}
       </div>
     </article>`;
+  }
+
+  #body(): TemplateResult {
+    const { body, markdown } = this.item;
+    return markdown
+      ? html`<div class="body">${renderMarkdown(body, (event, url) => this.#open(event, safeUrl(url)))}</div>`
+      : html`<p class="body" dir="auto">${body}</p>`;
   }
 
   #tools(unread: boolean): TemplateResult {

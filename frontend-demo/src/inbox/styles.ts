@@ -272,6 +272,14 @@ export const itemStyles = css`
     white-space: pre-line;
   }
   :host(:dir(rtl)) .body { text-align: right; }
+  div.body { -webkit-line-clamp: 6; white-space: normal; }
+  .body > * { margin: 0; }
+  .body > * + p, .body > p + *, li > p { margin-block-start: 6px; }
+  .body ul, .body ol { padding-inline-start: 20px; margin-block-end: 0; }
+  .body li > :is(ul, ol) { margin-block-start: 0; }
+  .body a { position: relative; z-index: 1; color: var(--accent); }
+  .body strong { font-weight: 650; color: var(--text); }
+  .body code { padding: 1px 4px; border-radius: 4px; background: var(--hover); font-size: 0.92em; }
   img { display: block; max-width: 100%; max-height: 140px; margin-block-start: 8px; border-radius: 8px; object-fit: cover; }
   .row { display: flex; flex-wrap: wrap; gap: 8px; margin-block-start: 10px; position: relative; z-index: 1; width: fit-content; }
   .foot { display: flex; align-items: center; gap: 6px; min-height: 32px; margin-block-end: -6px; color: var(--muted); font-size: 12.5px; }

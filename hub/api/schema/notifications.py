@@ -54,7 +54,13 @@ class Notification:
         "this value.",
     )
     title: str = strawberry.field(description="The title in plain text. Empty after the send is recalled.")
-    body: str = strawberry.field(description="The body in plain text. Empty after the send is recalled.")
+    body: str = strawberry.field(
+        description="The body, in plain text unless `markdown` is true. Empty after the send is recalled."
+    )
+    markdown: bool = strawberry.field(
+        description="True if `body` is in the Markdown subset: bold, italic, code, links, and lists. Other Markdown, "
+        "HTML, and images are plain text."
+    )
     data: JSON | None = strawberry.field(description="The data that the sender passed for clients.")
     image_url: str | None = strawberry.field(
         description="The URL of the image: an http(s) URL, or a path within your app."

@@ -18,6 +18,7 @@ from hub.api.schema.validation import (
 from hub.decide.throttle import Throttle
 from hub.errors import BadUserInput, TooLarge
 from hub.iso_duration import DAY_S
+from hub.markdown import MARKDOWN_MAX_CHARS
 from hub.settings import Settings
 from hub.unicode_text import is_blank
 from hub.workflows.send_request import SendRequest
@@ -56,12 +57,18 @@ class ContentInput:
         description="The title in plain text, at most `HUB_NOTIFICATION_TITLE_MAX_CHARS` (default 256) characters."
     )
     body: str = strawberry.field(
-        description="The body in plain text, at most `HUB_NOTIFICATION_BODY_MAX_BYTES` (default 16 KiB). May be empty."
+        description="The body, at most `HUB_NOTIFICATION_BODY_MAX_BYTES` (default 16 KiB). May be empty. Plain text "
+        "unless `markdown` is true."
     )
     image_url: str | None = strawberry.field(default=None, description=f"The URL of the image. {LINK}")
     action_url: str | None = strawberry.field(default=None, description=f"The link that the notification opens. {LINK}")
     actions: list[ActionInput] | None = strawberry.field(
         default=None, description=f"The buttons of the notification, at most {ACTIONS_MAX}."
+    )
+    markdown: bool | None = strawberry.field(
+        default=False,
+        description="True if `body` is in the Markdown subset: bold, italic, code, links, and lists. Other Markdown, "
+        "HTML, and images are plain text. Channels that display plain text only receive the body without markup.",
     )
 
 
@@ -182,6 +189,11 @@ def _to_content(content: ContentInput, settings: Settings, field: str) -> model.
             "(HUB_NOTIFICATION_BODY_MAX_BYTES).",
             field=f"{field}.body",
         )
+    if content.markdown and len(content.body) > MARKDOWN_MAX_CHARS:
+        raise TooLarge(
+            f"{field}.body is Markdown with more than {MARKDOWN_MAX_CHARS} characters. Shorten it, or send plain text.",
+            field=f"{field}.body",
+        )
     actions = content.actions or []
     if len(actions) > ACTIONS_MAX:
         raise BadUserInput(f"At most {ACTIONS_MAX} actions are allowed.", f"{field}.actions")
@@ -201,4 +213,5 @@ def _to_content(content: ContentInput, settings: Settings, field: str) -> model.
             )
             for index, action in enumerate(actions)
         ),
+        markdown=bool(content.markdown),
     )

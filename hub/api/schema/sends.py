@@ -104,10 +104,11 @@ async def _notifications(
 @strawberry.type(description="The content of a send.")
 class Content:
     title: str = strawberry.field(description="The title in plain text.")
-    body: str = strawberry.field(description="The body in plain text.")
+    body: str = strawberry.field(description="The body, in plain text unless `markdown` is true.")
     image_url: str | None = strawberry.field(description="The URL of the image.")
     action_url: str | None = strawberry.field(description="The link that the notification opens.")
     actions: list[Action] = strawberry.field(description="The buttons.")
+    markdown: bool = strawberry.field(description="True if `body` is in the Markdown subset.")
 
 
 @strawberry.type(description="A send: one call to `send`, or one input of `sendMany`.")

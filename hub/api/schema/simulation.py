@@ -6,7 +6,7 @@ from typing import Annotated
 import strawberry
 from strawberry import ID
 
-from hub import model
+from hub import markdown, model
 from hub.api.context import Info
 from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.validation import valid_page_size
@@ -19,6 +19,8 @@ from hub.inbox.window_counts import empty_count, throttle_id
 from hub.model import DeliveryStatus, mailbox_of
 
 DEFAULT_RECIPIENTS = 20
+MARKDOWN_CHANNELS = {model.Channel.IN_APP, model.Channel.WEBHOOK}
+"""The channels that receive the body with its markup."""
 
 
 @strawberry.type(description="The decision for one recipient on one channel.")
@@ -73,6 +75,8 @@ class SimulationQuery:
         if throttle := request.throttle:
             ids = [throttle_id(mailbox_of(id, user), throttle.key) for user in users]
             counts = await services.window_counts.get_many(ids)
+        content = request.content
+        plain_body = markdown.plain_text(content.body) if content.markdown else content.body
 
         def simulate_user(user_id: str) -> Simulation:
             user = stored.get(mailbox_of(id, user_id)) or unknown_user(mailbox_of(id, user_id), now)
@@ -83,13 +87,13 @@ class SimulationQuery:
                 planned, _ = throttled(throttle, planned, category, tenant, user, counted, now)
             return Simulation(
                 user_id=ID(user_id),
-                decisions=[_to_decision(decision, request.content) for decision in planned.decisions],
+                decisions=[_to_decision(decision, content, plain_body) for decision in planned.decisions],
             )
 
         return [simulate_user(user) for user in users]
 
 
-def _to_decision(decision: PlannedDecision, content: model.Content) -> Decision:
+def _to_decision(decision: PlannedDecision, content: model.Content, plain_body: str) -> Decision:
     skipped = decision.outcome is DeliveryStatus.SKIPPED
     return Decision(
         channel=decision.channel,
@@ -97,5 +101,5 @@ def _to_decision(decision: PlannedDecision, content: model.Content) -> Decision:
         reason=decision.reason,
         due_at=None,
         title=None if skipped else content.title,
-        body=None if skipped else content.body,
+        body=None if skipped else content.body if decision.channel in MARKDOWN_CHANNELS else plain_body,
     )

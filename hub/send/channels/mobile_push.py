@@ -180,13 +180,12 @@ def _fit_payload(message: Message, build: Callable[[str, str, dict[str, Any]], d
         "receipt": message.receipt_url or None,
     }
     present = {name: value for name, value in fields.items() if value not in (None, [])}
-    body = build(notification.title, notification.body, present)
+    plain_body = message.plain_body
+    body = build(notification.title, plain_body, present)
     if len(orjson.dumps(body)) <= PAYLOAD_BYTES:
         return body
     minimal: dict[str, Any] = {name: present[name] for name in ("id", "receipt") if name in present}
-    short_body = (
-        notification.body if len(notification.body) <= BODY_CHARS else notification.body[: BODY_CHARS - 1] + "…"
-    )
+    short_body = plain_body if len(plain_body) <= BODY_CHARS else plain_body[: BODY_CHARS - 1] + "…"
     return build(notification.title[:TITLE_CHARS], short_body, {**minimal, "partial": True})
 
 

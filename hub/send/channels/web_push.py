@@ -141,7 +141,7 @@ def payload(message: Message, option: int = 0, max_bytes: int = PAYLOAD_BYTES) -
         "category": notification.category,
         "priority": notification.priority,
         "createdAt": utc_time.rfc3339(notification.created_at),
-        "body": notification.body,
+        "body": message.plain_body,
         "icon": message.tenant.logo_url,
         "actions": [{"action": a.key, "title": a.label, "url": a.url} for a in notification.actions],
         "image": notification.image_url,
@@ -154,7 +154,7 @@ def payload(message: Message, option: int = 0, max_bytes: int = PAYLOAD_BYTES) -
     for name in [name for name in fields if name not in minimal]:
         more = {name: fields[name]}
         if name == "body":
-            more = {name: _truncate(notification.body, max_bytes - len(orjson.dumps(minimal | {name: ""})))}
+            more = {name: _truncate(message.plain_body, max_bytes - len(orjson.dumps(minimal | {name: ""})))}
         if len(orjson.dumps(minimal | more)) <= max_bytes:
             minimal |= more
     return orjson.dumps(minimal, option=option)

@@ -79,6 +79,7 @@ def _notification_json(n: Notification) -> dict[str, Any]:
         "category": n.category,
         "title": n.title,
         "body": n.body,
+        "markdown": n.markdown,
         "data": n.data and orjson.Fragment(n.data),
         "imageUrl": n.image_url,
         "actionUrl": n.action_url,
