@@ -299,6 +299,7 @@ async def test_personal_webhook_contains_the_notification() -> None:
             "category": "builds",
             "title": PRIVATE["title"],
             "body": "Zwei Tests sind rot: \U0001f534",
+            "markdown": False,
             "data": {"build": 1041, "nested": {"a": [1, None]}},
             "imageUrl": None,
             "actionUrl": None,

@@ -272,10 +272,11 @@ export const itemStyles = css`
     white-space: pre-line;
   }
   :host(:dir(rtl)) .body { text-align: right; }
+  .open:has(+ div.body) { min-height: 24px; }
   div.body { -webkit-line-clamp: 6; white-space: normal; }
   .body > * { margin: 0; }
   .body > * + p, .body > p + *, li > p { margin-block-start: 6px; }
-  .body ul, .body ol { padding-inline-start: 20px; margin-block-end: 0; }
+  .body ul, .body ol { padding-inline-start: 20px; margin-block-end: 0; text-align: start; }
   .body li > :is(ul, ol) { margin-block-start: 0; }
   .body a { position: relative; z-index: 1; color: var(--accent); }
   .body strong { font-weight: 650; color: var(--text); }
