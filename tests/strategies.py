@@ -46,6 +46,7 @@ def notifications(**settings: Any) -> st.SearchStrategy[Notification]:
         "tags": st.lists(texts, max_size=2).map(tuple),
         "require_ack": st.booleans(),
         "expires_at": optional_instants,
+        "retained_until": optional_instants,
         "seen_at": optional_instants,
         "read_at": optional_instants,
         "archived_at": optional_instants,

@@ -19,7 +19,7 @@ from tests.strategies import MARKS, NOW, marks, normalized, notifications, visib
 @given(visible_notifications | notifications())
 def test_state_follows_from_the_marks(n: Notification) -> None:
     if n.removed_at or n.hidden:
-        assert (n.state, n.wake_at) == (None, None)
+        assert (n.state, n.wake_at) == (None, None if n.removed_at else n.retained_until)
         return
     active = not n.archived_at and not n.snoozed_until
     assert (n.state is InboxState.ARCHIVED) == bool(n.archived_at)
@@ -27,7 +27,7 @@ def test_state_follows_from_the_marks(n: Notification) -> None:
     assert (n.state in state.VIEWS[InboxView.ACTIVE]) == active
     assert (n.state in state.UNREAD) == (active and not n.read_at)
     assert (n.state in state.UNSEEN) == (active and not n.read_at and not n.seen_at)
-    assert n.wake_at == min((at for at in (n.expires_at, n.snoozed_until) if at), default=None)
+    assert n.wake_at == min((at for at in (n.expires_at, n.snoozed_until, n.retained_until) if at), default=None)
     assert state.with_state(n) == n
 
 

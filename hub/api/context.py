@@ -36,6 +36,7 @@ from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish
 from hub.workflows.resolve import Resolve
+from hub.workflows.retention import Retention
 from hub.workflows.user_data import UserData
 
 
@@ -67,6 +68,7 @@ class Services:
     deliveries: Deliveries
     send_cancellation: SendCancellation
     resolve: Resolve
+    retention: Retention
     window_counts: WindowCounts
     webhook_endpoints: Endpoints
     webhook_calls: WebhookCalls

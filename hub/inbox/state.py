@@ -23,9 +23,11 @@ Mark = Callable[[Notification, datetime], Notification | None]
 
 def with_state(n: Notification) -> Notification:
     """Return `n` with `state`, `wake_at`, and `live_key` set according to its other fields."""
-    live_key = None if n.removed_at or not n.collapse_key else live_keys(n.collapse_key)[n.require_ack]
-    if n.removed_at or n.hidden:
-        return replace(n, state=None, wake_at=None, live_key=live_key)
+    if n.removed_at:
+        return replace(n, state=None, wake_at=None, live_key=None)
+    live_key = live_keys(n.collapse_key)[n.require_ack] if n.collapse_key else None
+    if n.hidden:
+        return replace(n, state=None, wake_at=n.retained_until, live_key=live_key)
     if n.archived_at:
         inbox_state = InboxState.ARCHIVED
     elif n.snoozed_until:
@@ -36,7 +38,7 @@ def with_state(n: Notification) -> Notification:
         inbox_state = InboxState.UNREAD
     else:
         inbox_state = InboxState.NEW
-    times = [at for at in (n.expires_at, n.snoozed_until) if at]
+    times = [at for at in (n.expires_at, n.snoozed_until, n.retained_until) if at]
     return replace(n, state=inbox_state, wake_at=min(times) if times else None, live_key=live_key)
 
 
@@ -94,8 +96,9 @@ def acknowledged(n: Notification, now: datetime) -> Notification | None:
 
 
 def apply_clock(n: Notification, now: datetime) -> Notification | None:
-    """Remove an expired notification. If its snooze has ended, move it to the top as new, because it is a reminder."""
-    if n.expires_at and n.expires_at <= now:
+    """Remove a notification that is expired or whose retention period has ended. If its snooze has ended, move it to
+    the top as new, because it is a reminder."""
+    if any(at and at <= now for at in (n.expires_at, n.retained_until)):
         return removed(DeliveryStatus.EXPIRED)(n, now)
     if n.snoozed_until and n.snoozed_until <= now:
         return replace(n, snoozed_until=None, seen_at=None, read_at=None, read_on=None, added_modseq=0)

@@ -56,7 +56,9 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     - `collapsed_count`: the number of notifications that it represents: itself and the unread ones that it replaced.
     - `live_key`: set until the notification is removed, if it has a collapse key. It is unique within the mailbox.
     - `markdown`: True if `body` is in the Markdown subset (`hub/markdown.py`).
-    - `wake_at`: the time when the scheduler must change the notification (the end of a snooze, or expiry).
+    - `retained_until`: the end of the category's retention period, when the notification is removed.
+    - `wake_at`: the time when the scheduler must change the notification: the end of a snooze or of the retention
+      period, or expiry.
     - `because`: a BecauseKind, for some kinds followed by `:` and a key. Older versions stored an English sentence.
     - `read_on`: the channel of the click that marked it as read. None if it was read in the inbox.
     - `has_deliveries`: True if the notification was also sent on channels other than IN_APP.
@@ -84,6 +86,7 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     collapse_key: str | None = None
     collapsed_count: int = 1
     expires_at: datetime | None = None
+    retained_until: datetime | None = None
     seen_at: datetime | None = None
     read_at: datetime | None = None
     read_on: Channel | None = None

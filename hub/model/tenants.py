@@ -11,7 +11,8 @@ DEFAULT_LOCALE = "en"
 
 
 class Category(Record, frozen=True):
-    """A kind of notification with its own preferences. Users cannot disable a `required` category."""
+    """A kind of notification with its own preferences. Users cannot disable a `required` category. Notifications are
+    removed from inboxes `retention_s` after the send."""
 
     key: str
     name: str

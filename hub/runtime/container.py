@@ -21,6 +21,7 @@ from hub.inbox.committer import Committer
 from hub.inbox.inbox_reader import Inboxes
 from hub.inbox.notification_lookup import Notifications
 from hub.inbox.resolutions import Resolutions
+from hub.inbox.retention_sweeps import RetentionSweeps
 from hub.inbox.window_counts import WindowCounts
 from hub.live.publisher import Publisher
 from hub.live.pubsub import PubSubConnection
@@ -61,6 +62,7 @@ from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish
 from hub.workflows.resolve import Resolve
+from hub.workflows.retention import Retention
 from hub.workflows.scheduler import PeriodicTask, Scheduler
 from hub.workflows.snooze_and_expiry import DueNotifications
 from hub.workflows.user_data import UserData
@@ -196,6 +198,7 @@ class _Inbox:
     actions: InboxActions
     cancellation: SendCancellation
     resolve: Resolve
+    retention: Retention
 
 
 def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
@@ -209,7 +212,8 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
     cancellation = SendCancellation(sends, queue.deliveries, actions, now)
     resolve = Resolve(committer, Resolutions(database), now)
-    return _Inbox(users, inboxes, sends, publisher, committer, actions, cancellation, resolve)
+    retention = Retention(RetentionSweeps(database), sends, now)
+    return _Inbox(users, inboxes, sends, publisher, committer, actions, cancellation, resolve, retention)
 
 
 def _build_subscriptions(settings: Settings, stores: _Stores, inboxes: Inboxes) -> SubscriptionHub:
@@ -248,6 +252,7 @@ def _build_services(
         deliveries=queue.deliveries,
         send_cancellation=inbox.cancellation,
         resolve=inbox.resolve,
+        retention=inbox.retention,
         window_counts=WindowCounts(database),
         webhook_endpoints=Endpoints(database, settings, now),
         webhook_calls=WebhookCalls(database, now),
@@ -272,6 +277,7 @@ def _build_scheduler(settings: Settings, stores: _Stores, queue: _Queue, inbox: 
         PeriodicTask("due_webhook_calls", webhook_calls.tick),
         PeriodicTask("interrupted_cancellations", inbox.cancellation.resume_interrupted),
         PeriodicTask("resolutions", inbox.resolve.continue_resolutions),
+        PeriodicTask("retention_sweeps", inbox.retention.continue_sweeps),
         PeriodicTask("replays", queue.deliveries.continue_replays),
     ]
     return Scheduler(tasks, settings.scheduler_interval_s)

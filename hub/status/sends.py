@@ -75,6 +75,15 @@ class Sends:
         await self._database[COLLECTION].update_one(match, update)
         return await self.get(tenant, id)
 
+    async def list_of_category(
+        self, tenant: str, category: str, after: str, until: datetime, limit: int
+    ) -> list[tuple[str, int]]:
+        """Return the id and the number of recipients of sends in a category, oldest first: after the id `after`, and
+        created before `until`."""
+        match = {"tenant": tenant, "category": category, "_id": {"$gt": after, "$lt": first_id_at(until)}}
+        docs = self._database[COLLECTION].find(match, {"recipients": 1}, hint="category")
+        return [(doc["_id"], doc.get("recipients", 0)) async for doc in docs.sort("_id", ASCENDING).limit(limit)]
+
     async def list_interrupted(self, before: datetime) -> list[Send]:
         """Return a batch of sends whose cancellation began before `before` and was interrupted."""
         interrupted = self._database[COLLECTION].find({"cancelling_since": {"$lt": before}})

@@ -157,7 +157,7 @@ class _MarkWork(WorkDefaults):
 
 
 class _DueWork(WorkDefaults):
-    """The notifications of one mailbox whose snooze or lifetime has ended."""
+    """The notifications of one mailbox whose snooze, lifetime, or retention period has ended."""
 
     def __init__(self, mailbox: str, ids: tuple[str, ...]) -> None:
         self._mailbox = mailbox
@@ -170,10 +170,10 @@ class _DueWork(WorkDefaults):
         unprocessed = []
         for id in self.reads:
             before = unit.notifications.get(id)
-            after = before and before.state and state.apply_clock(before, unit.now)
+            after = state.apply_clock(before, unit.now) if before and not before.removed_at else None
             if after:
                 unit.change(after)
-                if after.removed_as:
+                if after.removed_as and not after.hidden:
                     receipt = receipt_change_stream.channel_receipt(after, Channel.IN_APP, after.removed_as, unit.now)
                     unit.insert(receipt_change_stream.COLLECTION, receipt)
             elif before is None or (before.wake_at and before.wake_at <= unit.now):

@@ -198,6 +198,7 @@ class SendWork(WorkDefaults):
                 require_ack=request.require_ack,
                 collapse_key=request.collapse_key,
                 expires_at=request.expires_at,
+                retained_until=now + timedelta(seconds=category.retention_s) if category.retention_s else None,
                 hidden=plan.hidden,
                 has_deliveries=bool(plan.external),
                 skipped=plan.skipped,

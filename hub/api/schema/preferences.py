@@ -31,7 +31,8 @@ class Category:
     priority: model.Priority = strawberry.field(description="The priority of a send that does not specify `priority`.")
     retention_s: Duration | None = strawberry.field(
         name="retention",
-        description="The retention period of notifications in the category. The value is stored but not applied yet.",
+        description="The time for which notifications are kept in the inboxes, counted from the send. Null if they are "
+        "kept until they expire.",
     )
 
 

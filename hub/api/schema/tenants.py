@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Annotated
 
 import strawberry
 from msgspec.structs import replace
@@ -75,7 +76,8 @@ class CategoryInput:
     )
     retention: Duration | None = strawberry.field(
         default=None,
-        description="The retention period of notifications in the category. The value is stored but not applied yet.",
+        description="The time for which notifications are kept in the inboxes, counted from the send. Null keeps them "
+        "until they expire. A changed value applies to new sends.",
     )
 
 
@@ -125,9 +127,22 @@ class TenantQuery:
 @strawberry.type
 class TenantMutation:
     @strawberry.mutation(graphql_type=Category, description="Create or replace a category. Requires the `admin` role.")
-    async def upsert_category(self, info: Info, input: CategoryInput) -> model.Category:
-        context = info.context
-        return await context.services.tenants.upsert_category(context.require_admin(), _category_from_input(input))
+    async def upsert_category(
+        self,
+        info: Info,
+        input: CategoryInput,
+        apply_retention: Annotated[
+            bool | None,
+            strawberry.argument(
+                description="True to apply `retention` also to the notifications of earlier sends, in the background."
+            ),
+        ] = False,
+    ) -> model.Category:
+        services, tenant = info.context.services, info.context.require_admin()
+        category = await services.tenants.upsert_category(tenant, _category_from_input(input))
+        if apply_retention:
+            await services.retention.apply_to_earlier(tenant, category.key, category.retention_s)
+        return category
 
     @strawberry.mutation(graphql_type=Tenant, description="Change the caller's tenant. Requires the `admin` role.")
     async def update_tenant(self, info: Info, input: TenantInput) -> model.Tenant:

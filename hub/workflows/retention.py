@@ -1,0 +1,56 @@
+"""Applies a changed retention period of a category to the notifications of earlier sends.
+
+The category's sends are processed in slices, oldest first. Each slice sets the times at which notifications end; the
+scheduler then removes the notifications that are due. A send that read the category before the change may still commit
+until its deadline. Sends of that time are therefore processed after SETTLED_AFTER.
+"""
+
+from datetime import timedelta
+from itertools import accumulate
+
+from hub.inbox.retention_sweeps import SLICE, RetentionSweep, RetentionSweeps
+from hub.status.sends import Sends
+from hub.utc_time import Clock
+
+SENDS_PER_SLICE = 500
+SWEEPS_PER_ROUND = 10
+SETTLED_AFTER = timedelta(seconds=10)  # longer than the deadline of a commit
+
+
+class Retention:
+    def __init__(self, sweeps: RetentionSweeps, sends: Sends, clock: Clock) -> None:
+        self._sweeps = sweeps
+        self._sends = sends
+        self._clock = clock
+
+    async def apply_to_earlier(self, tenant: str, category: str, retention_s: int | None) -> None:
+        """Start to apply the retention period of a category to the notifications of earlier sends."""
+        sweep = RetentionSweep(
+            id=f"{tenant}/{category}",
+            tenant=tenant,
+            category=category,
+            started_at=self._clock(),
+            retention_s=retention_s,
+        )
+        await self._sweeps.start(sweep)
+
+    async def continue_sweeps(self) -> int:
+        """Process the next slice of each sweep. Return the number of slices."""
+        slices = 0
+        for sweep in await self._sweeps.list_unfinished(SWEEPS_PER_ROUND):
+            slices += await self._process_slice(sweep)
+        return slices
+
+    async def _process_slice(self, sweep: RetentionSweep) -> bool:
+        """Return True if there was something to process."""
+        settled = self._clock() >= sweep.started_at + SETTLED_AFTER
+        until = sweep.started_at + SETTLED_AFTER if settled else sweep.started_at - SETTLED_AFTER
+        found = await self._sends.list_of_category(sweep.tenant, sweep.category, sweep.after, until, SENDS_PER_SLICE)
+        totals = accumulate(recipients for _, recipients in found)
+        ids = [id for (id, recipients), total in zip(found, totals, strict=True) if total <= SLICE]
+        if ids := ids or [id for id, _ in found[:1]]:  # a large send is a slice of its own
+            await self._sweeps.apply(ids, sweep.retention_s)
+            await self._sweeps.advance(sweep, ids[-1])
+        elif settled:
+            await self._sweeps.finish(sweep)
+        return bool(ids)
