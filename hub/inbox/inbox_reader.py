@@ -60,8 +60,6 @@ class InboxPage(Struct, frozen=True):
 def indexes(settings: Settings) -> Indexes:
     own: Indexes = {
         "mailboxes": [],
-        "resolutions": [],  # needs no index: there are few, and completed ones are deleted
-        "retention_sweeps": [],  # needs no index: at most one per category, and completed ones are deleted
         "notifications": [
             # `get_page` for any view, newest first. A view is a set of states.
             _page_index("page"),

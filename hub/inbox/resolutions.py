@@ -9,7 +9,7 @@ from hub.model import Record, live_keys, mailbox_of
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode_page
 
-COLLECTION = "resolutions"
+COLLECTION = "resolutions"  # needs no index: there are few resolutions, and complete ones are deleted
 
 
 class Resolution(Record, frozen=True, rename={"id": "_id"}):

@@ -10,7 +10,7 @@ from hub.model import Record, document
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode_page
 
-COLLECTION = "retention_sweeps"
+COLLECTION = "retention_sweeps"  # needs no index: a category has at most one sweep, and complete ones are deleted
 SLICE = 1000  # notifications per update
 
 
