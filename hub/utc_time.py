@@ -1,14 +1,39 @@
-"""Times as MongoDB stores them: aware, UTC, whole milliseconds."""
+"""Times as MongoDB stores them: aware, UTC, whole milliseconds. There are two clocks, and their types differ.
+
+| Clock | Its times | Used for |
+| --- | --- | --- |
+| `Clock` | `HubTime` | decisions, `due_at`, snoozes, expirations, cursors, ids, and the times of documents |
+| `RealClock` | `RealTime` | leases, tokens, signatures, rate limits, heartbeats, and the times of other systems |
+
+In production both clocks show the same time. In development, `hub clock` moves the hub's clock forward
+(`hub/platform/hub_clock.py`). Real time is never moved: a call that is under way must not lose its lease.
+"""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import NewType
 
-Clock = Callable[[], datetime]
+HubTime = NewType("HubTime", datetime)
+"""A time on the hub's clock."""
+
+RealTime = NewType("RealTime", datetime)
+"""A real time."""
+
+Clock = Callable[[], HubTime]
+"""Returns the time on the hub's clock, by which the hub decides."""
+
+RealClock = Callable[[], RealTime]
+"""Returns the real time."""
 
 
-def now() -> datetime:
-    """Return the current time, truncated to milliseconds as in MongoDB, so live values equal stored values."""
-    return floor_ms(datetime.now(UTC))
+def now() -> RealTime:
+    """Return the time of this machine, truncated to milliseconds as in MongoDB, so live values equal stored values."""
+    return RealTime(floor_ms(datetime.now(UTC)))
+
+
+def elapsed(since: datetime, now: datetime) -> timedelta:
+    """Return the time from `since`, such as a stored time, to `now`. Both must be times of the same clock."""
+    return now - since
 
 
 def floor_ms(at: datetime) -> datetime:

@@ -220,6 +220,9 @@ class Subscription:
 
     async def __anext__(self) -> Json:
         message = await self.socket.read()
+        while message["type"] == "ping":  # the hub's clock was moved
+            await self.socket.write({"type": "pong"})
+            message = await self.socket.read()
         if message["type"] == "complete":
             raise StopAsyncIteration
         if message["type"] == "error":

@@ -22,6 +22,7 @@ from hub.send.email_message import Sender
 from hub.send.message import Message, Provider
 from hub.send.outcome import Outcome
 from hub.settings import Settings
+from tests.clocks import hub_now
 from tests.fake_providers import HANG, FakeAmazon, FakeBrowser, FakeHTTPServer, FakeMailServer, FakePushService
 
 NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
@@ -112,7 +113,7 @@ class FakeServers:
 
     def resources(self, settings: Settings, devices: Any = None) -> ChannelResources:
         """Return the resources of providers with these settings."""
-        return ChannelResources(settings, self.egress, self.stack, utc_time.now, devices)
+        return ChannelResources(settings, self.egress, self.stack, hub_now, utc_time.now, devices)
 
     async def amazon(self) -> FakeAmazon:
         async with ClientSession() as session, session.post(f"{self.moto_url}/moto-api/reset"):

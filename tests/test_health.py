@@ -17,6 +17,7 @@ from hub.status.workers import ALIVE_S
 from tests.channel_setup import SHORT_TIMES, list_deliveries, wait_for_deliveries
 from tests.cli_commands import run_command
 from tests.client import GraphQLErrors, Json, Tenant, eventually
+from tests.clocks import hub_now
 from tests.fake_providers import FakeMailServer
 from tests.processes import SECRET, Deployment
 from tests.provider_setup import SENDER, provider_settings
@@ -174,7 +175,7 @@ async def test_health_without_redis_and_workers_reports_both(
     fields = provider_settings(redis_url="redis://127.0.0.1:1")
     strange = {"$push": {"providers": {"channel": "FAX", "provider": "fax"}}}
     async with redis(fields) as client:
-        reader = health_reader(store, client, fields, utc_time.now, None)
+        reader = health_reader(store, client, fields, hub_now, utc_time.now, None)
         await eventually(lambda: store["workers"].find_one({}), 20)
         assert await running.workers[0].stop() == 0
         await store["workers"].update_one({}, {"$set": {"stopped": False}, **strange})
@@ -184,7 +185,7 @@ async def test_health_without_redis_and_workers_reports_both(
         assert found.redis_unavailable
         await store["workers"].update_one({}, {"$set": {"stopped": True}})
         assert (await reader.read(tenant.name)).problems[0].startswith("No worker runs")
-    stages = DeliveryTotals(store, utc_time.now, 60)._overdue_on("EMAIL/HIGH/acme")
+    stages = DeliveryTotals(store, hub_now, 60)._overdue_on("EMAIL/HIGH/acme")
     explain = {"aggregate": "deliveries", "pipeline": stages, "cursor": {}}
     plan = str(await store.command("explain", explain, verbosity="queryPlanner"))
     assert "'indexName': 'due'" in plan

@@ -12,6 +12,7 @@ from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from hub.utc_time import now
 from tests.client import GraphQLErrors, Json, Tenant
+from tests.clocks import hub_now
 from tests.inbox_data import FAR_FUTURE, notification_ids, send_numbered
 from tests.processes import SECRET
 
@@ -186,7 +187,7 @@ async def test_search_covers_only_the_newest_notifications(servers: tuple[Mongod
         ]
     )
     async with AsyncMongoClient[Json](servers[0].url, tz_aware=True) as client:
-        store = Inboxes(client["hub"], settings, now)
+        store = Inboxes(client["hub"], settings, hub_now)
         page = await store.get_page(mailbox, InboxQuery(words=("needle",)), 100, None)
         assert page
         assert [n.added_modseq for n in page.notifications] == list(range(20, 10, -1))

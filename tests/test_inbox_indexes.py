@@ -15,6 +15,7 @@ from hub.settings import Settings
 from hub.status.sends import Sends
 from hub.utc_time import now
 from tests.client import Json, Tenant
+from tests.clocks import hub_now
 from tests.inbox_data import FAR_FUTURE, send_numbered
 from tests.processes import SECRET
 
@@ -61,7 +62,7 @@ async def test_every_inbox_query_uses_an_index_and_sorts_nothing(tenant: Tenant,
     commands = Commands()
     async with AsyncMongoClient[Json](servers[0].url, tz_aware=True, event_listeners=[commands]) as client:
         database = client["hub"]
-        store, sends = Inboxes(database, settings, now), Sends(database, Notifications(database))
+        store, sends = Inboxes(database, settings, hub_now), Sends(database, Notifications(database))
         head = await store.get_mailbox(key)
         assert head
         for view in InboxView:

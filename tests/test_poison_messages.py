@@ -155,7 +155,10 @@ async def test_expired_calls_are_retried_later_and_uncalled_deliveries_immediate
         deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, tenant, fakes),
         AsyncMongoClient(mongod.url, tz_aware=True) as client,
     ):
-        users, dead = INNOCENTS[:24], {"claim": "a dead worker's", "status": "PROCESSING", "due_at": utc_time.now()}
+        users, dead = (
+            INNOCENTS[:24],
+            {"claim": "a dead worker's", "status": "PROCESSING", "leased_until": utc_time.now()},
+        )
         [worker] = deployment.workers
         await fakes.add_addresses(tenant, *users, channels=["WEBHOOK"])
         await worker.stop()
@@ -165,12 +168,11 @@ async def test_expired_calls_are_retried_later_and_uncalled_deliveries_immediate
         ids = [doc["_id"] async for doc in stored.find({}, {"_id": 1})]
         called, waiting, last, hopeless = ids[:20], ids[20:22], ids[22], ids[23]
         call = {"at": utc_time.now(), "provider": "webhook", "ok": False}
-        await stored.update_many(
-            {"_id": {"$in": called}}, {"$set": {**dead, "lease_expirations": 1, "attempts": [call]}}
-        )
-        await stored.update_many({"_id": {"$in": waiting}}, {"$set": {**dead, "lease_expirations": 1}})
-        await stored.update_one({"_id": last}, {"$set": {**dead, "lease_expirations": 2}})
-        await stored.update_one({"_id": hopeless}, {"$set": {**dead, "lease_expirations": 5}})
+        await stored.update_many({}, {"$set": dead, "$unset": {"due_at": "", "enqueue_count": ""}})
+        await stored.update_many({"_id": {"$in": called}}, {"$set": {"lease_expirations": 1, "attempts": [call]}})
+        await stored.update_many({"_id": {"$in": waiting}}, {"$set": {"lease_expirations": 1}})
+        await stored.update_one({"_id": last}, {"$set": {"lease_expirations": 2}})
+        await stored.update_one({"_id": hopeless}, {"$set": {"lease_expirations": 5}})
         await worker.start()
         await wait_for_deliveries(tenant, "DELIVERED", len(waiting))
 

@@ -14,10 +14,10 @@ from hub.inbox.retention_sweeps import RetentionSweeps
 from hub.model import Notification, mailbox_of, notification_from
 from hub.platform.connections import Database
 from hub.status.sends import Sends
-from hub.utc_time import now
 from hub.workflows import retention
 from hub.workflows.retention import Retention
 from tests.client import Tenant, eventually
+from tests.clocks import hub_now
 from tests.conftest import scaled
 from tests.strategies import notifications
 
@@ -76,7 +76,7 @@ class Sweep:
     """The sweeps of one database, with a clock that the test moves."""
 
     def __init__(self, database: Database) -> None:
-        self.at = now()
+        self.at = hub_now()
         sends = Sends(database, Notifications(database))
         self.retention = Retention(RetentionSweeps(database), sends, lambda: self.at)
 

@@ -180,6 +180,7 @@ async def test_call_queries_use_indexes(tenant: Tenant, database: Database) -> N
         (expected, ("_id", -1), "endpoint"),
         (expected | {"status": {"$in": ["FAILED", "EXPIRED"]}}, ("_id", -1), "status"),
         (due, ("due_at", 1), "due"),
+        ({"leased_until": {"$lte": NOW}}, ("leased_until", 1), "leases"),
     ):
         plan = await database.webhook_calls.find(query, hint=index).sort(*order).explain()
         assert "'SORT'" not in str(plan["queryPlanner"]["winningPlan"])

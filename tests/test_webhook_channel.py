@@ -39,6 +39,7 @@ from hub.send.message import Message
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry
 from hub.send.tenant_webhook_handler import SECRET_OVERLAP, WebhookEndpointProvider, WebhookMessage, signing_secrets
 from hub.settings import Settings
+from tests.clocks import hub_now
 
 NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
 NO_DEVICES: Any = None
@@ -171,10 +172,10 @@ async def make(kind: str) -> AsyncIterator[Callable[[float], Any]]:
             if kind == "person":
                 fields = Settings(jwt_secret=("s" * 32,), provider_timeout_s=timeout_s)
                 [provider] = await webhook.create_providers(
-                    ChannelResources(fields, egress, stack, utc_time.now, NO_DEVICES)
+                    ChannelResources(fields, egress, stack, hub_now, utc_time.now, NO_DEVICES)
                 )
                 return SenderCase(receiver, lambda: provider.send(message(receiver.url)))
-            caller = WebhookEndpointProvider(egress, timeout_s, utc_time.now)
+            caller = WebhookEndpointProvider(egress, timeout_s, hub_now, utc_time.now)
             return SenderCase(receiver, lambda: caller.send(addressed_call(endpoint(receiver.url))))
 
         yield created
@@ -270,7 +271,7 @@ async def test_denied_address_is_dead() -> None:
     async with OutboundHTTP() as egress:
         for url in ("http://127.0.0.1/x", "http://169.254.169.254/latest/meta-data/", "http://localhost/"):
             assert isinstance(await WebhookProvider(egress, PROMPT_S, utc_time.now).send(message(url)), Dead)
-            caller = WebhookEndpointProvider(egress, PROMPT_S, utc_time.now)
+            caller = WebhookEndpointProvider(egress, PROMPT_S, hub_now, utc_time.now)
             assert isinstance(await caller.send(addressed_call(endpoint(url))), Dead)
 
 
@@ -332,7 +333,10 @@ def test_preview_is_the_signed_request() -> None:
 async def test_disabled_webhooks_create_no_provider() -> None:
     async with AsyncExitStack() as stack, OutboundHTTP() as egress:
         fields = Settings(jwt_secret=("s" * 32,), personal_webhooks=False)
-        assert await webhook.create_providers(ChannelResources(fields, egress, stack, utc_time.now, NO_DEVICES)) == ()
+        assert (
+            await webhook.create_providers(ChannelResources(fields, egress, stack, hub_now, utc_time.now, NO_DEVICES))
+            == ()
+        )
 
 
 def test_host_breakers_are_shared_within_a_tenant_and_url_breakers_are_not() -> None:
@@ -364,7 +368,7 @@ async def test_rotation_signs_with_both_secrets_for_a_day() -> None:
         OutboundHTTP(["127.0.0.1/32"]) as egress,
         Receiver() as receiver,
     ):  # a receiver that has only the old secret
-        caller = WebhookEndpointProvider(egress, PROMPT_S, utc_time.now)
+        caller = WebhookEndpointProvider(egress, PROMPT_S, hub_now, utc_time.now)
         rotating = endpoint(receiver.url, newest, before, rotated_at=rotated - timedelta(hours=23))
         assert await caller.send(addressed_call(rotating)) == Delivered()
         [(headers, _)] = receiver.bodies

@@ -21,6 +21,7 @@ from hub.settings import Settings
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.events import EVENTS
 from tests.client import Json, Tenant
+from tests.clocks import hub_now
 from tests.processes import Deployment
 from tests.webhook_data import (
     CALLS,
@@ -209,7 +210,7 @@ async def test_webhook_limit_holds_for_concurrent_creation(tenant: Tenant) -> No
 
 
 async def test_endpoint_that_fails_for_days_is_disabled(tenant: Tenant, database: Database) -> None:
-    at = utc_time.now()
+    at = hub_now()
     book = Endpoints(database, Settings(jwt_secret=("s" * 32,)), lambda: at)
     id, _ = await create_endpoint(tenant)
     bystander, _ = await create_endpoint(tenant)

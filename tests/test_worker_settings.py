@@ -9,7 +9,6 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis as RedisClient
 
-from hub import utc_time
 from hub.outbox.lanes import PUT_SCRIPT, Lanes
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.send.poison_isolation import IsolationLock
@@ -18,6 +17,7 @@ from hub.send.worker_resources import DispatchPolicy, WorkerResources
 from tests.channel_setup import SHORT_TIMES, connect_webhook, wait_for_deliveries
 from tests.cli_commands import run_command
 from tests.client import Json, Tenant, eventually
+from tests.clocks import hub_now
 from tests.processes import SECRET, Deployment, Process
 from tests.telemetry import metric_value, scrape_metrics
 from tests.webhook_receiver import WebhookReceiver
@@ -101,7 +101,7 @@ async def test_dispatcher_with_failing_settlement_stops(
     policy = DispatchPolicy(concurrency=1, lease_s=1, schedule=(), retry_after_max_s=1, lease_max_expirations=5)
     async with RedisClient.from_url(servers[1].url) as client:
         lanes = Lanes(client, f"lanes{uuid4().hex}:", 10)
-        resources = WorkerResources(lanes, nothing, nothing, IsolationLock(), nothing, utc_time.now)
+        resources = WorkerResources(lanes, nothing, nothing, IsolationLock(), nothing, hub_now)
         dispatcher: Any = Dispatcher("EMAIL", nothing, nothing, resources, policy)
         monkeypatch.setattr(dispatcher._settler, "_settle_next", lambda: 1 / 0)
         dispatcher._settler._results.append(nothing)

@@ -96,6 +96,7 @@ export abstract class ConnectedElement<Messages extends Catalog> extends LitElem
       if (signal.aborted) return hub.leave(getToken);
       signal.addEventListener("abort", () => hub.leave(getToken));
       hub.addEventListener("status", () => this.#onStatus(hub), { signal });
+      hub.addEventListener("clock", () => this.requestUpdate(), { signal });
       hub.addEventListener("user", () => (this.#leave(true), void this.rejoin()), { signal });
       this.#joined = hub;
       if (hub.status !== "refused" || this.keepsRefusedConnection) this.#connect(hub);

@@ -1,5 +1,7 @@
 """The ASGI application and its routes."""
 
+from collections.abc import Callable
+
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
@@ -13,6 +15,7 @@ from starlette.websockets import WebSocket
 from hub.api.auth import Authenticator
 from hub.api.context import Services
 from hub.api.dev.captured_messages_page import dev_outbox_routes
+from hub.api.dev.clock import dev_clock_routes
 from hub.api.dev.demo_tokens import dev_token_routes
 from hub.api.execution.engine import Engine
 from hub.api.execution.fast_path.direct_resolvers import install_direct_resolvers
@@ -36,11 +39,16 @@ PUBLIC_PREFIXES = ("/unsubscribe/", "/r/", "/providers/")
 
 
 def make_app(
-    services: Services, auth: Authenticator, idempotent_responses: IdempotentResponses, database: Database
+    services: Services,
+    auth: Authenticator,
+    idempotent_responses: IdempotentResponses,
+    database: Database,
+    start_again: Callable[[], None] | None = None,
 ) -> ASGIApp:
     """Return the app of one process. Raise settings.ConfigurationError for invalid settings.
 
-    The app has no lifespan: the code that created `services` must close them."""
+    `start_again` deletes all data and starts the hub again. Only `hub dev` can do so. The app has no lifespan: the code
+    that created `services` must close them."""
     development = services.settings.mode == "development"
     schema = make_schema()._schema
     if services.settings.fast_execution:
@@ -54,17 +62,9 @@ def make_app(
         *probe_routes(services.settings, database, services.subscriptions.pubsub),
     ]
     if development:
-        routes += [Route("/graphiql", _graphiql), *dev_outbox_routes(database), *dev_token_routes(services.settings)]
+        routes += _development_routes(services, auth, database, start_again)
     origins = Origins(services.settings)
-    cors = Middleware(
-        CORSMiddleware,
-        allow_origins=origins.allowed,
-        allow_origin_regex=origins.pattern,
-        allow_methods=METHODS,
-        allow_headers=["*"],  # safe because the API uses tokens, not cookies
-        expose_headers=["x-request-id"],
-    )
-    starlette = Starlette(routes=routes, middleware=[cors] if origins.allowed or origins.pattern else [])
+    starlette = Starlette(routes=routes, middleware=_cors(origins))
     public = Starlette(routes=[*email_link_routes(services), *provider_routes(services)])
     for application in (starlette, public):
         application.router.redirect_slashes = False  # a redirect would contain the client's Host header
@@ -93,6 +93,33 @@ def make_app(
             await starlette(scope, receive, send)
 
     return app
+
+
+def _cors(origins: Origins) -> list[Middleware]:
+    """Return the middleware that adds CORS headers, if pages of other origins are allowed."""
+    if not origins.allowed and not origins.pattern:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins.allowed,
+            allow_origin_regex=origins.pattern,
+            allow_methods=METHODS,
+            allow_headers=["*"],  # safe because the API uses tokens, not cookies
+            expose_headers=["x-request-id"],
+        )
+    ]
+
+
+def _development_routes(
+    services: Services, auth: Authenticator, database: Database, start_again: Callable[[], None] | None
+) -> list[BaseRoute]:
+    return [
+        Route("/graphiql", _graphiql),
+        *dev_outbox_routes(database),
+        *dev_token_routes(services.settings),
+        *dev_clock_routes(services.hub_clock, auth, services.settings, start_again),
+    ]
 
 
 async def _graphiql(_: Request) -> Response:

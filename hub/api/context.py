@@ -21,6 +21,7 @@ from hub.inbox.inbox_reader import Inboxes
 from hub.inbox.window_counts import WindowCounts
 from hub.live.subscriptions import SubscriptionHub
 from hub.model import Channel, Delivery, DeliveryStatus, Principal, Role, Tenant
+from hub.platform.hub_clock import HubClock
 from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.signed_links import SignedLinks
 from hub.platform.translations import DEFAULT, Language, language
@@ -28,7 +29,7 @@ from hub.settings import Settings
 from hub.status.deliveries import Deliveries
 from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.sends import Sends
-from hub.utc_time import Clock
+from hub.utc_time import Clock, RealClock
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import WebhookCalls
 from hub.workflows.cancel_or_recall import SendCancellation
@@ -56,6 +57,8 @@ class Services:
 
     settings: Settings
     clock: Clock
+    real_clock: RealClock
+    hub_clock: HubClock
     publish: Publish
     inbox_actions: InboxActions
     inboxes: Inboxes

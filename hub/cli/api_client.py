@@ -1,7 +1,9 @@
-"""The GraphQL calls that the commands make to a hub over HTTP."""
+"""The calls that the commands make to a hub over HTTP."""
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import aiohttp
@@ -24,13 +26,37 @@ class ApiError(HubError):
 
 async def execute(url: str, token: str, query: str, **variables: Any) -> dict[str, Any]:
     """Return the data of the response. Raise ApiError with the first error, or HubUnreachable if no hub responds."""
+    _, result = await _request("POST", url, "/graphql", token, {"query": query, "variables": variables})
+    data: dict[str, Any] = result["data"]
+    return data
+
+
+async def call_clock(
+    url: str, token: str, method: str = "GET", path: str = "/dev/clock", **body: Any
+) -> dict[str, Any] | None:
+    """Return the response of a clock endpoint, or None if the hub is not in development mode. Raise as `execute`."""
+    status, result = await _request(method, url, path, token, body or None)
+    return None if status == HTTPStatus.NOT_FOUND else result
+
+
+async def read_time(url: str, token: str) -> datetime:
+    """Return the hub's time. In production, it is the time of this machine. Raise as `execute`."""
+    shown = await call_clock(url, token)
+    return datetime.fromisoformat(shown["now"]) if shown else datetime.now(UTC)
+
+
+async def _request(
+    method: str, url: str, path: str, token: str, body: dict[str, Any] | None
+) -> tuple[int, dict[str, Any]]:
+    """Return the status and the JSON object of the response. The object is empty if the path does not exist."""
     timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
-    body = {"query": query, "variables": variables}
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, headers={"authorization": f"Bearer {token}"}) as session,
-            session.post(f"{url}/graphql", json=body) as response,
+            session.request(method, f"{url}{path}", json=body) as response,
         ):
+            if response.status == HTTPStatus.NOT_FOUND and path != "/graphql":
+                return response.status, {}
             result = await response.json()
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
         raise HubUnreachable(f"{url} is not a valid URL: it must start with http:// or https://.") from None
@@ -44,8 +70,7 @@ async def execute(url: str, token: str, query: str, **variables: Any) -> dict[st
         raise HubUnreachable(f"The server at {url} is not a hub.")
     if errors := result.get("errors"):
         raise ApiError(errors[0]["message"], **errors[0].get("extensions", {}))
-    data: dict[str, Any] = result["data"]
-    return data
+    return response.status, result
 
 
 def run_or_exit(call: Coroutine[Any, Any, T], hub: TargetHub) -> T:

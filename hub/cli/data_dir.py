@@ -5,6 +5,7 @@
 | `jwt-secret` | the key that signs tokens; kept across restarts |
 | `running.json` | URLs and signing key of the running hub; removed at shutdown |
 | `lock` | locked by the running process |
+| `mongo`, `redis` | the data of the servers |
 
 The first two have mode 0600.
 """
@@ -14,6 +15,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from msgspec import Struct, to_builtins
 
 SECRET_BYTES = 32
 PRIVATE_MODE = 0o600
+SERVER_FOLDERS = ("mongo", "redis")
 
 
 class RunningHub(Struct, frozen=True):
@@ -66,6 +69,12 @@ class DataDirectory:
         if not self._secret.exists():
             _write_private(self._secret, secrets.token_hex(SECRET_BYTES))
         return self._secret.read_text().strip()
+
+    def delete_data(self) -> None:
+        """Delete the data of the servers, which must not run. The key is kept, so tokens remain valid."""
+        for name in SERVER_FOLDERS:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self.folder / name)
 
     def write_running(self, running: RunningHub) -> None:
         _write_private(self._running, json.dumps(to_builtins(running)))

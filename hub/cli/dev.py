@@ -6,6 +6,7 @@ settings are checked before the first process starts.
 """
 
 import asyncio
+import os
 import shlex
 import shutil
 import signal
@@ -23,7 +24,7 @@ import uvloop
 from hub.api.auth import sign_token_for
 from hub.cli import demo_data
 from hub.cli.api_client import ApiError, HubUnreachable
-from hub.cli.data_dir import DataDirectory, RunningHub
+from hub.cli.data_dir import SERVER_FOLDERS, DataDirectory, RunningHub
 from hub.cli.target_hub import DAY_S, DEFAULT_DATA, fail, is_set, load_settings
 from hub.model import Role
 from hub.platform import connections, logging
@@ -73,7 +74,7 @@ def dev(
             with ExitStack() as stack:
                 listeners = [stack.enter_context(listener) for listener in listen.bind(settings.host, settings.port)]
                 logging.configure(settings.log_level)
-                uvloop.run(_run(settings, data_dir, listeners))
+                start_again_on = uvloop.run(_run(settings, data_dir, listeners))
     except KeyboardInterrupt:
         _print("\nStopped before the API started.")
     except listen.HostUnavailable as error:
@@ -84,6 +85,9 @@ def dev(
         fail(str(error))
     except OSError as error:
         fail(f"Cannot write to {data}: {error.strerror}. Choose another folder with --data.")
+    else:
+        if start_again_on is not None:
+            os.execv(sys.executable, [sys.executable, "-m", "hub", "dev", f"--port={start_again_on}", f"--data={data}"])  # noqa: S606 - this program
 
 
 def _settings(data_dir: DataDirectory, port: int | None) -> Settings:
@@ -98,14 +102,22 @@ def _settings(data_dir: DataDirectory, port: int | None) -> Settings:
     return settings if port is None else settings.model_copy(update={"port": port})
 
 
-async def _run(settings: Settings, data_dir: DataDirectory, listeners: list[socket.socket]) -> None:
+async def _run(settings: Settings, data_dir: DataDirectory, listeners: list[socket.socket]) -> int | None:
+    """Run until Ctrl-C. Return the port on which to start again with empty data, or None."""
     from hub.runtime.serve import serve
 
     background: list[asyncio.Task[None]] = []
-    local_url = _url(settings.host, listeners[0].getsockname()[1])  # for links in emails
+    port: int = listeners[0].getsockname()[1]
+    local_url = _url(settings.host, port)  # for links in emails
     settings = settings.model_copy(
         update={"public_url": settings.public_url or local_url, "app_url": settings.app_url or local_url}
     )
+    start_again = asyncio.Event()
+
+    def delete_data_and_start_again() -> None:
+        start_again.set()
+        _request_shutdown()
+
     async with _servers(settings, data_dir) as (settings, children):
         supervisors = [asyncio.create_task(_restart_on_exit(child)) for child in children]
 
@@ -113,7 +125,13 @@ async def _run(settings: Settings, data_dir: DataDirectory, listeners: list[sock
             background.append(asyncio.create_task(_print_greeting(settings, data_dir, port)))
 
         try:
-            await serve(settings, with_worker=True, ready=ready, bound=listeners)
+            await serve(
+                settings,
+                with_worker=True,
+                ready=ready,
+                bound=listeners,
+                start_again=delete_data_and_start_again if len(children) == len(SERVER_FOLDERS) else None,
+            )
         finally:
             data_dir.remove_running()
             for task in background + supervisors:
@@ -121,7 +139,12 @@ async def _run(settings: Settings, data_dir: DataDirectory, listeners: list[sock
         for outcome in await asyncio.gather(*supervisors, return_exceptions=True):
             if isinstance(outcome, ServerError):
                 raise outcome
-    _print("\nStopped. The data stays in " + str(data_dir.folder) + ".")
+    if not start_again.is_set():
+        _print("\nStopped. The data stays in " + str(data_dir.folder) + ".")
+        return None
+    data_dir.delete_data()
+    _print("\nThe data is deleted. Starting again ...")
+    return port
 
 
 @asynccontextmanager

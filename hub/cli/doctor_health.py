@@ -6,12 +6,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from hub import utc_time
 from hub.cli.api_client import ApiError, HubUnreachable, execute
 from hub.cli.target_hub import TargetHub
 from hub.model import Channel, Role
 from hub.platform import connections
-from hub.platform.server_clock import ServerClock
+from hub.platform.hub_clock import read_clocks
 from hub.settings import Settings
 
 HEALTH_QUERY = """{
@@ -61,9 +60,9 @@ async def read_stores(settings: Settings, tenant: str) -> HealthReport:
     from hub.runtime.container import health_reader
 
     async with connections.mongo(settings) as database, connections.redis(settings) as redis:
-        time = ServerClock(database, utc_time.now)
-        await time.sync()
-        snapshot = await health_reader(database, redis, settings, time.now, configured=None).read(tenant)
+        server_clock, hub_clock = await read_clocks(database, movable=settings.mode == "development")
+        reader = health_reader(database, redis, settings, hub_clock.now, server_clock.now, configured=None)
+        snapshot = await reader.read(tenant)
     health = Health.of(snapshot)
     return _report(
         {

@@ -7,6 +7,7 @@ import typer
 from hub import __version__
 from hub.cli import (
     bench,
+    clock,
     command_reference,
     dev,
     doctor,
@@ -35,6 +36,7 @@ for command in (
     send.send,
     watch.watch,
     replay.replay,
+    clock.clock,
     token.token,
     vapid.vapid,
     doctor.doctor,

@@ -3,13 +3,13 @@
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 from msgspec import Struct
 
-from hub.cli.api_client import execute, run_or_exit
+from hub.cli.api_client import execute, read_time, run_or_exit
 from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
 from hub.model import Channel, Reason, Role
@@ -18,6 +18,13 @@ from hub.status.delivery_query import REPLAYABLE_STATUSES, WITHOUT_ADDRESS
 BATCH_SIZE = 500  # ids per call
 LOOKUP_BATCH_SIZE = 10  # root fields per query
 CONFIRM_ABOVE = 100  # number of deliveries
+INSTANT_OPTIONS = {
+    "since": "--since",
+    "until": "--until",
+    "failedSince": "--failed-since",
+    "failedUntil": "--failed-until",
+}
+"""Options that accept a time or a duration before now, by the field of the filter."""
 REPLAY_MUTATION = "mutation ($ids: [ID!]) { replay(ids: $ids) }"
 SEND_QUERY = "query ($id: ID!) { send(id: $id) { id } }"
 PREVIEW_QUERY = """query ($filter: DeliveryFilter!) {
@@ -129,10 +136,10 @@ def replay(
         "userId": user,
         "sendId": send,
         "category": category,
-        "since": since and _to_instant(since, "--since"),
-        "until": until and _to_instant(until, "--until"),
-        "failedSince": failed_since and _to_instant(failed_since, "--failed-since"),
-        "failedUntil": failed_until and _to_instant(failed_until, "--failed-until"),
+        "since": since,
+        "until": until,
+        "failedSince": failed_since,
+        "failedUntil": failed_until,
     }
     filter = {
         name: value for name, value in filter.items() if value is not None
@@ -140,8 +147,17 @@ def replay(
     if bool(ids) + bool(filter) + everything != 1:
         fail("Choose what to replay: ids, options such as --channel email, or --all; one of these.", 2)
     filter["statuses"] = ["FAILED", "RETRYING"] if retrying else ["FAILED"]
+    ages_s = {
+        name: parse_duration(str(filter[name]), option)
+        for name, option in INSTANT_OPTIONS.items()
+        if str(filter.get(name, "")).startswith("P")
+    }
     hub = resolve_hub(url, token, data)
-    replays = _Replays(hub.url, hub.token(user=None, role=Role.SERVICE, tenant=tenant), ids or [], filter)
+    access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
+    if ages_s:
+        now = run_or_exit(read_time(hub.url, access_token), hub)
+        filter |= {name: (now - timedelta(seconds=age_s)).isoformat() for name, age_s in ages_s.items()}
+    replays = _Replays(hub.url, access_token, ids or [], filter)
     _run(replays, hub, dry_run=dry_run, confirmed=yes)
 
 
@@ -234,12 +250,3 @@ def _confirm(preview: Preview) -> None:
         fail(f"{summary}: check with --dry-run, then repeat the command with --yes.")
     _print_preview(preview)
     typer.confirm("Replay them?", abort=True)
-
-
-def _to_instant(text: str, option: str) -> str:
-    """Convert a duration to the time that long ago. Return other text unchanged: the hub validates it."""
-    return (
-        (datetime.now(UTC) - timedelta(seconds=parse_duration(text, option))).isoformat()
-        if text.startswith("P")
-        else text
-    )

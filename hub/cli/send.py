@@ -2,13 +2,13 @@
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 
-from hub.cli.api_client import execute, run_or_exit
-from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
+from hub.cli.api_client import execute, read_time, run_or_exit
+from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
 from hub.model import Channel, DeliveryStatus, Priority, Role
 
@@ -85,13 +85,20 @@ def send(
         "priority": priority.value if priority else None,
         "idempotencyKey": key,
         "collapseKey": collapse_key,
-        "expiresAt": (datetime.now(UTC) + timedelta(seconds=parse_duration(expires))).isoformat() if expires else None,
         "requireAck": ack,
     }
     hub = resolve_hub(url, token, data)
     access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
+    if expires:
+        send_input["expiresAt"] = _expires_at(expires, hub, access_token)
     sent = run_or_exit(execute(hub.url, access_token, SEND_MUTATION, input=send_input), hub)["send"]
     _print_result(sent)
+
+
+def _expires_at(lifetime: str, hub: TargetHub, token: str) -> str:
+    """Return the time of the hub plus a duration."""
+    seconds = parse_duration(lifetime)
+    return (run_or_exit(read_time(hub.url, token), hub) + timedelta(seconds=seconds)).isoformat()
 
 
 def _print_result(sent: dict[str, Any]) -> None:

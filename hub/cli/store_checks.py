@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from datetime import UTC, datetime
+from datetime import UTC, timedelta
 
 from pymongo.errors import PyMongoError
 
@@ -13,9 +13,11 @@ from hub.outbox.lanes import Lanes
 from hub.platform import connections
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database, first_line
+from hub.platform.hub_clock import read_clocks
 from hub.platform.redis_errors import REDIS_ERRORS
 from hub.settings import Settings
 from hub.status import deliveries
+from hub.utc_time import HubTime, RealTime, elapsed
 from hub.webhooks import webhook_calls
 
 MIN_MONGODB_VERSION = (6, 0)
@@ -107,14 +109,16 @@ async def check_queue(settings: Settings, findings: Findings) -> None:
     """Report overdue deliveries, lanes, and open circuit breakers. Other checks report unavailable stores."""
     with contextlib.suppress(PyMongoError, *REDIS_ERRORS, ValueError, connections.StoreUnavailable):
         async with connections.mongo(settings) as database, connections.redis(settings) as redis:
+            server_clock, hub_clock = await read_clocks(database, movable=settings.mode == "development")
             for collection, items in (
                 (deliveries.COLLECTION, "deliveries"),
                 (webhook_calls.COLLECTION, "webhook calls"),
             ):
-                await _report_overdue(database, collection, items, findings)
+                await _report_overdue(database, collection, items, hub_clock.now(), findings)
+                await _report_expired_leases(database, collection, items, server_clock.now(), findings)
             lanes = Lanes(redis, settings.redis_prefix, settings.lane_max_ids)
             for depth in await lanes.depths([*Channel, webhook_calls.LANE]):
-                waited_s = (datetime.now(UTC) - id_time(depth.oldest)).total_seconds()
+                waited_s = elapsed(id_time(depth.oldest), hub_clock.now()).total_seconds()
                 findings.ok(
                     f"{depth.waiting} on the lanes of {depth.channel} {depth.priority}, the oldest accepted "
                     f"{waited_s:.0f} s ago"
@@ -123,9 +127,8 @@ async def check_queue(settings: Settings, findings: Findings) -> None:
                 findings.note(f"{name} fails and is not called for another {wait_s:.0f} s (open circuit breaker)")
 
 
-async def _report_overdue(database: Database, collection: str, items: str, findings: Findings) -> None:
+async def _report_overdue(database: Database, collection: str, items: str, now: HubTime, findings: Findings) -> None:
     """Report the number of entries that are due but not on a lane."""
-    now = datetime.now(UTC)
     due = {"lane": {"$gt": ""}, "due_at": {"$lte": now}}
     count = {"$group": {"_id": None, "count": {"$sum": 1}, "first": {"$min": "$due_at"}}}
     cursor = await database[collection].aggregate([{"$match": due}, count], hint="due")
@@ -139,6 +142,15 @@ async def _report_overdue(database: Database, collection: str, items: str, findi
         findings.note(f"{text}: start more `hub work` processes")
     else:
         findings.ok(text)
+
+
+async def _report_expired_leases(
+    database: Database, collection: str, items: str, now: RealTime, findings: Findings
+) -> None:
+    """Report claimed entries whose worker died, if no scheduler has put them back."""
+    late = now - timedelta(seconds=OVERDUE_S)
+    if expired := await database[collection].count_documents({"leased_until": {"$lte": late}}, hint="leases"):
+        findings.note(f"{expired} {items} are claimed by workers that died: start `hub work`, which sends them again")
 
 
 def _check_version(name: str, version: str, minimum: tuple[int, int]) -> str:

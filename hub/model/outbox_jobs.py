@@ -24,9 +24,10 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     A delivery is stored only if it may leave the hub. Other deliveries are computed from the notification.
 
     - `lane`: the delivery's queue. `enqueue_count`: the number of times it was enqueued since the last claim.
-    - `due_at`: the time when the scheduler must enqueue the delivery or expire its lease. None when it is finished.
-    - `claim`: the token of the worker that claimed it. `lease_expirations`: the number of leases that expired before a
-      result was stored.
+    - `due_at`: the time on the hub's clock when the scheduler must enqueue the delivery. None when it is claimed or
+      finished.
+    - `claim`: the token of the worker that claimed it. `leased_until`: the real time when the lease of the claim ends.
+      `lease_expirations`: the number of leases that expired before a result was stored.
     - `tries`: the number of rounds of attempts. A round calls the providers of the channel until one does not return
       Retry.
     - `traceparent`: the W3C trace context of the send, if the send is traced.
@@ -53,6 +54,7 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     due_at: datetime | None = None
     expires_at: datetime | None = None
     claim: str | None = None
+    leased_until: datetime | None = None
     lease_expirations: int = 0
     provider_id: str | None = None
     traceparent: str | None = None
@@ -83,5 +85,6 @@ class WebhookCall(Record, frozen=True, rename={"id": "_id"}):
     tries: int = 0
     due_at: datetime | None = None
     claim: str | None = None
+    leased_until: datetime | None = None
     lease_expirations: int = 0
     provider_id: str | None = None

@@ -3,8 +3,10 @@
 Guarantees
 - A claim is atomic: one worker claims the job. The claim has a new token, which is required to start a call and to
   settle the job. A worker that lost its claim, because it paused for longer than the lease, cannot change the job.
-- A job that is waiting or claimed has a `due_at`. A finished job has none. A job of a dead worker, a job that Redis
-  lost, and a job that never reached its lane become due in the same way as a retry.
+- A waiting job has a `due_at`, by the hub's clock. A job that Redis lost, and a job that never reached its lane, become
+  due in the same way as a retry.
+- A claimed job has a `leased_until` instead, by real time: moving the hub's clock ends no lease. The scheduler settles
+  the job of a dead worker when its lease has expired, and the job waits again. A finished job has neither.
 - A settlement and its receipts are written in one transaction.
 - If the send is cancelled or the notification is read while a worker processes a job, the job does not wait again. The
   `override` field of its document contains the final state, and the settlement applies this state.
@@ -28,18 +30,18 @@ from pymongo.read_concern import ReadConcern
 
 from hub.ids import new_id
 from hub.model import Attempt, DeliveryStatus, Priority, Reason, document
-from hub.outbox.retry_delay import DUE
+from hub.outbox.retry_delay import DUE, LEASES
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
 from hub.platform.tolerant_decoding import report_unreadable
-from hub.utc_time import Clock
+from hub.utc_time import Clock, RealClock
 
 FAST_WRITES = WriteConcern(w=1)  # a claim that is lost in a failover is repeated
 DOUBLINGS_MAX = 2  # doublings of the time that a job may be on its lane
 TRANSACTION_RETRIES_MAX = 8
 UNQUEUE_ALL_TIMEOUT_S = 120.0  # updates every waiting job
 IN_LANE: Document = {"status": {"$in": WAITING}, "enqueue_count": {"$gte": 1}}
-CLAIM_FIELDS = ("claim", "enqueue_count", "override")  # set while a worker has the job
+CLAIM_FIELDS = ("claim", "leased_until", "enqueue_count", "override")  # set while a worker has the job
 
 
 class Job(Protocol):
@@ -72,11 +74,10 @@ J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
 
 
 class DueEntry(Struct, frozen=True):
-    """A due job. `claim_expired`: a worker claimed the job, and the lease has expired."""
+    """A due job."""
 
     id: str
     lane: str
-    claim_expired: bool
 
 
 class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
@@ -123,6 +124,7 @@ class Claims(Generic[J]):
         collection: str,
         type_: type[J],
         clock: Clock,
+        real_clock: RealClock,
         requeue_after_s: float,
         receipts: Receipts[J],
     ) -> None:
@@ -132,25 +134,25 @@ class Claims(Generic[J]):
         self._fast_jobs = self._jobs.with_options(write_concern=FAST_WRITES, read_concern=ReadConcern("local"))
         self._type = type_
         self._clock = clock
+        self._real_clock = real_clock
         self._requeue_after_ms = int(requeue_after_s * 1000)
 
     async def claim(self, ids: Sequence[str], lease_s: float, expirations_below: int | None = None) -> list[J]:
         """Claim the jobs in `ids` that are on a lane, with a lease of `lease_s` seconds, and return them.
 
         With `expirations_below`, claim only jobs with fewer expired leases."""
-        token, now = new_id(), self._clock()
+        token = new_id()
         match: Document = {"_id": {"$in": list(ids)}, **IN_LANE}
         if expirations_below is not None:
             match["lease_expirations"] = {"$not": {"$gte": expirations_below}}
         claim_values = {
             "status": DeliveryStatus.PROCESSING,
             "claim": token,
-            "due_at": now + timedelta(seconds=lease_s),
-            "updated_at": now,
+            "leased_until": self._real_clock() + timedelta(seconds=lease_s),
+            "updated_at": self._clock(),
         }
-        result = await self._fast_jobs.update_many(
-            match, {"$set": claim_values, "$unset": {"enqueue_count": "", "reason": ""}}
-        )
+        unset = {"due_at": "", "enqueue_count": "", "reason": ""}
+        result = await self._fast_jobs.update_many(match, {"$set": claim_values, "$unset": unset})
         if not result.modified_count:
             return []
         return await self._decode(self._fast_jobs.find({"_id": {"$in": list(ids)}, "claim": token}))
@@ -221,13 +223,13 @@ class Claims(Generic[J]):
     async def due(self, now: datetime, after: str, limit: int) -> list[DueEntry]:
         """Return due jobs of the lanes after `after`, by lane, longest overdue first."""
         match = {"lane": {"$gt": after}, "due_at": {"$lte": now}}
-        docs = self._jobs.find(match, {"lane": 1, "status": 1}, hint="due").sort(DUE).limit(limit)
-        return [DueEntry(doc["_id"], doc["lane"], doc["status"] == DeliveryStatus.PROCESSING) async for doc in docs]
+        docs = self._jobs.find(match, {"lane": 1}, hint="due").sort(DUE).limit(limit)
+        return [DueEntry(doc["_id"], doc["lane"]) async for doc in docs]
 
-    async def list_expired(self, ids: Sequence[str], now: datetime) -> list[J]:
-        """Return the jobs in `ids` whose lease has expired."""
-        match = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.PROCESSING, "due_at": {"$lte": now}}
-        return await self._decode(self._jobs.find(match))
+    async def list_expired(self, limit: int) -> list[J]:
+        """Return claimed jobs whose lease has expired, first expired first."""
+        match = {"leased_until": {"$lte": self._real_clock()}}
+        return await self._decode(self._jobs.find(match, hint="leases").sort(LEASES).limit(limit))
 
     async def _decode(self, docs: AsyncIterable[Document]) -> list[J]:
         """Return the jobs that this version can decode. The others become FAILED with the reason

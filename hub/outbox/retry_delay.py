@@ -1,10 +1,11 @@
-"""The wait before a retry, and the index that finds due jobs."""
+"""The wait before a retry, and the indexes that find due jobs and expired leases."""
 
 from collections.abc import Callable, Sequence
 
 from pymongo import ASCENDING, IndexModel
 
 DUE = [("lane", ASCENDING), ("due_at", ASCENDING)]
+LEASES = [("leased_until", ASCENDING)]
 
 
 def wait_s(schedule: Sequence[float], times: int, jitter: Callable[[], float]) -> float:
@@ -16,6 +17,11 @@ def wait_s(schedule: Sequence[float], times: int, jitter: Callable[[], float]) -
     return 2 * schedule[min(times, len(schedule)) - 1] * jitter()
 
 
-def due_index() -> IndexModel:
-    """Return the index for due jobs by lane, longest overdue first. It contains only waiting and claimed jobs."""
-    return IndexModel(DUE, name="due", partialFilterExpression={"due_at": {"$exists": True}})
+def job_indexes() -> list[IndexModel]:
+    """Return the indexes of a collection of jobs."""
+    return [
+        # due jobs by lane, longest overdue first; only waiting jobs
+        IndexModel(DUE, name="due", partialFilterExpression={"due_at": {"$exists": True}}),
+        # expired leases, first expired first; only claimed jobs
+        IndexModel(LEASES, name="leases", partialFilterExpression={"leased_until": {"$exists": True}}),
+    ]

@@ -1,8 +1,7 @@
-"""The hub's clock: MongoDB's time, which all processes use for leases, expirations, and ids.
+"""Real time, by MongoDB's clock, which all processes share.
 
-Between two readings of MongoDB's clock, the hub's clock advances with `time.monotonic()`. Steps of the local clock
-(NTP, an administrator, a resumed virtual machine) have no effect. The local clock is used only before the first
-reading.
+Between two readings of MongoDB's clock, the time advances with `time.monotonic()`. Steps of the local clock (NTP, an
+administrator, a resumed virtual machine) have no effect. The local clock is used only before the first reading.
 """
 
 import asyncio
@@ -14,22 +13,22 @@ from datetime import UTC, datetime, timedelta
 from pymongo.errors import PyMongoError
 
 from hub.platform.connections import Database
-from hub.utc_time import Clock, floor_ms
+from hub.utc_time import RealClock, RealTime, floor_ms
 
 SYNC_EVERY_S = 30.0
 
 
 class ServerClock:
-    """The hub's clock. `local` is read once, for the initial value. `monotonic` returns seconds."""
+    """Real time. `local` is read once, for the initial value. `monotonic` returns seconds."""
 
-    def __init__(self, database: Database, local: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, database: Database, local: RealClock, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._monotonic = monotonic
-        self._zero = local() - timedelta(seconds=monotonic())  # the hub's time at the monotonic clock's zero
+        self._zero: datetime = local() - timedelta(seconds=monotonic())  # the time at the monotonic clock's zero
         self._error_s = float("inf")  # the maximum error of `_zero`
 
-    def now(self) -> datetime:
-        return floor_ms(self._zero + timedelta(seconds=self._monotonic()))
+    def now(self) -> RealTime:
+        return RealTime(floor_ms(self._zero + timedelta(seconds=self._monotonic())))
 
     async def sync(self) -> None:
         """Read MongoDB's clock. Raise PyMongoError.

@@ -3,8 +3,8 @@
 - A new field, enum value, or collection does not change the major version. Processes of both versions run at the same
   time during an upgrade.
 - A change that older processes would misinterpret increments the major version. Older processes then do not start.
-- Version 1 was never released, and no code converts it. A process refuses it, because the same index names have other
-  keys there, and MongoDB's error would not say why.
+- Versions 1 and 2 were never released, and no code converts them. A process refuses them: in version 1, the same index
+  names have other keys, and MongoDB's error would not say why; in version 2, a lease is stored in `due_at`.
 """
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 from hub.platform.connections import Database, StoreUnavailable, first_line
 from hub.platform.tolerant_decoding import decode
 
-MAJOR = 2
+MAJOR = 3
 COLLECTION = "migrations"
 ID = "schema"
 

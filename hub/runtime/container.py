@@ -35,6 +35,7 @@ from hub.platform import connections, metrics, stored_data_version, tracing
 from hub.platform.cancel_safe_mongo import PoolWatchdog
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database
+from hub.platform.hub_clock import HubClock, read_clocks
 from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.rate_limiter import RateLimiter
 from hub.platform.server_clock import ServerClock
@@ -82,6 +83,7 @@ class Components:
     enqueuer: Enqueuer
     obsolete_deliveries: ObsoleteDeliveries
     server_clock: ServerClock
+    hub_clock: HubClock
     watchdogs: list[PoolWatchdog]
     redis: Redis
     outbound_http: OutboundHTTP
@@ -97,6 +99,7 @@ class Components:
         """Return the background tasks of every process."""
         return [
             self.server_clock.run(),
+            *([self.hub_clock.run()] if self.hub_clock.movable else []),
             *(watchdog.run() for watchdog in self.watchdogs),
             self.publisher.run(),
             self.rate_limiter.run(),
@@ -134,6 +137,7 @@ class _Stores:
     streams: Database
     redis: Redis
     server_clock: ServerClock
+    hub_clock: HubClock
     outbound_http: OutboundHTTP
     signing_key: bytes
 
@@ -143,8 +147,7 @@ async def _connect(settings: Settings, stack: AsyncExitStack) -> _Stores:
     await connections.connect_and_migrate(database, settings)
     await stored_data_version.check_version(database)
     await connections.connect_and_migrate(database, settings, *indexes(settings))
-    server_clock = ServerClock(database, utc_time.now)
-    await server_clock.sync()
+    server_clock, hub_clock = await read_clocks(database, movable=settings.mode == "development")
     return _Stores(
         database=database,
         signing_key=await load_signing_key(database),
@@ -152,6 +155,7 @@ async def _connect(settings: Settings, stack: AsyncExitStack) -> _Stores:
         outbound_http=await stack.enter_async_context(OutboundHTTP(settings.egress_allow)),
         streams=await stack.enter_async_context(connections.mongo(settings, settings.receipt_max_streams + 1)),
         server_clock=server_clock,
+        hub_clock=hub_clock,
     )
 
 
@@ -169,17 +173,18 @@ class _Queue:
 
 
 def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
-    database, now, requeue_after_s = stores.database, stores.server_clock.now, settings.requeue_after_s
+    database, now, real_now = stores.database, stores.hub_clock.now, stores.server_clock.now
+    requeue_after_s = settings.requeue_after_s
     tenants = Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s)
     receipt_builder = ReceiptBuilder(tenants)
     deliveries = Deliveries(database, now, receipt_builder, Notifications(database))
     lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max_ids)
-    delivery_claims = Claims(database, DELIVERIES, Delivery, now, requeue_after_s, receipt_builder)
+    delivery_claims = Claims(database, DELIVERIES, Delivery, now, real_now, requeue_after_s, receipt_builder)
     return _Queue(
         tenants=tenants,
         deliveries=deliveries,
         delivery_claims=delivery_claims,
-        webhook_claims=Claims(database, WEBHOOK_CALLS, WebhookCall, now, requeue_after_s, NoReceipts()),
+        webhook_claims=Claims(database, WEBHOOK_CALLS, WebhookCall, now, real_now, requeue_after_s, NoReceipts()),
         lanes=lanes,
         enqueuer=Enqueuer(lanes, delivery_claims),
         obsolete_deliveries=ObsoleteDeliveries(deliveries),
@@ -202,7 +207,7 @@ class _Inbox:
 
 
 def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
-    database, now = stores.database, stores.server_clock.now
+    database, now = stores.database, stores.hub_clock.now
     users = Users(database, now, settings.commit_deadline_s)
     inboxes = Inboxes(database, settings, now)
     sends = Sends(database, Notifications(database))
@@ -210,7 +215,7 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     hooks = AfterCommit(users, queue.tenants, publisher, queue.enqueuer, queue.obsolete_deliveries)
     committer = Committer(database, settings, now, hooks)
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
-    cancellation = SendCancellation(sends, queue.deliveries, actions, now)
+    cancellation = SendCancellation(sends, queue.deliveries, actions, stores.server_clock.now)
     resolve = Resolve(committer, Resolutions(database), now)
     retention = Retention(RetentionSweeps(database), sends, now)
     return _Inbox(users, inboxes, sends, publisher, committer, actions, cancellation, resolve, retention)
@@ -229,10 +234,12 @@ def _build_subscriptions(settings: Settings, stores: _Stores, inboxes: Inboxes) 
 def _build_services(
     settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, rate_limiter: RateLimiter
 ) -> Services:
-    database, now = stores.database, stores.server_clock.now
+    database, now = stores.database, stores.hub_clock.now
     return Services(
         settings=settings,
         clock=now,
+        real_clock=stores.server_clock.now,
+        hub_clock=stores.hub_clock,
         publish=Publish(inbox.committer, inbox.sends, queue.tenants, settings, now),
         inbox_actions=inbox.actions,
         inboxes=inbox.inboxes,
@@ -256,18 +263,23 @@ def _build_services(
         window_counts=WindowCounts(database),
         webhook_endpoints=Endpoints(database, settings, now),
         webhook_calls=WebhookCalls(database, now),
-        receipts=ReceiptStreams(stores.streams, settings.tenant_max_receipt_streams, settings.receipt_max_streams),
+        receipts=ReceiptStreams(
+            stores.streams,
+            settings.tenant_max_receipt_streams,
+            settings.receipt_max_streams,
+            stores.hub_clock.to_real_time,
+        ),
         outbound_http=stores.outbound_http,
         signed_links=SignedLinks(stores.signing_key, settings.public_url),
         rate_limits=RateLimits(rate_limiter, settings),
         persisted_queries=AutomaticPersistedQueries(stores.redis, settings),
-        health=health_reader(database, stores.redis, settings, now, settings.configured),
+        health=health_reader(database, stores.redis, settings, now, stores.server_clock.now, settings.configured),
         shutting_down=asyncio.Event(),
     )
 
 
 def _build_scheduler(settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox) -> Scheduler:
-    now = stores.server_clock.now
+    now = stores.hub_clock.now
     notifications = DueNotifications(inbox.inboxes, inbox.actions, now)
     deliveries = DueJobs("deliveries", queue.delivery_claims, queue.lanes, now, settings)
     webhook_calls = DueJobs("webhook_calls", queue.webhook_claims, queue.lanes, now, settings)
@@ -286,9 +298,9 @@ def _build_scheduler(settings: Settings, stores: _Stores, queue: _Queue, inbox: 
 def _assemble(
     settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, services: Services, rate_limiter: RateLimiter
 ) -> Components:
-    now = stores.server_clock.now
+    real_now = stores.server_clock.now
     breakers = Breakers(stores.redis, settings.redis_prefix, settings.circuit_breaker_open_s)
-    call_tally = CallTally(now)
+    call_tally = CallTally(real_now)
     return Components(
         database=stores.database,
         services=services,
@@ -300,6 +312,7 @@ def _assemble(
         enqueuer=queue.enqueuer,
         obsolete_deliveries=queue.obsolete_deliveries,
         server_clock=stores.server_clock,
+        hub_clock=stores.hub_clock,
         watchdogs=[PoolWatchdog(one.client, settings.mongo_url) for one in (stores.database, stores.streams)],
         redis=stores.redis,
         outbound_http=stores.outbound_http,
@@ -307,22 +320,28 @@ def _assemble(
         webhook_claims=queue.webhook_claims,
         lanes=queue.lanes,
         breakers=breakers,
-        queue_metrics=QueueMetrics(queue.lanes, breakers, now),
+        queue_metrics=QueueMetrics(queue.lanes, breakers, stores.hub_clock.now),
         call_tally=call_tally,
-        heartbeat=Heartbeat(stores.database, now, call_tally),
+        heartbeat=Heartbeat(stores.database, real_now, call_tally),
     )
 
 
 def health_reader(
-    database: Database, redis: Redis, settings: Settings, now: utc_time.Clock, configured: frozenset[Channel] | None
+    database: Database,
+    redis: Redis,
+    settings: Settings,
+    now: utc_time.Clock,
+    real_now: utc_time.RealClock,
+    configured: frozenset[Channel] | None,
 ) -> HealthReader:
     """Return a reader of the hub's health. `configured` are the channels that the API can use, or None if unknown."""
     prefix = settings.redis_prefix
     return HealthReader(
-        Workers(database, now),
+        Workers(database, real_now),
         DeliveryTotals(database, now, settings.requeue_after_s),
         Lanes(redis, prefix, settings.lane_max_ids),
         Breakers(redis, prefix, settings.circuit_breaker_open_s),
+        real_now,
         now,
         configured,
     )

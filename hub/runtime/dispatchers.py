@@ -50,7 +50,7 @@ class _DispatcherBuilder:
         self._settings = settings
         throttle = DeliveryThrottle(hub.rate_limiter, settings)
         self._resources = WorkerResources(
-            hub.lanes, hub.breakers, throttle, IsolationLock(), hub.call_tally, hub.server_clock.now
+            hub.lanes, hub.breakers, throttle, IsolationLock(), hub.call_tally, hub.hub_clock.now
         )
 
     def build(
@@ -76,8 +76,8 @@ async def _delivery_dispatchers(
     channels: Sequence[ChannelModule],
     stack: AsyncExitStack,
 ) -> list[Dispatcher[Delivery]]:
-    services, clock = hub.services, hub.server_clock.now
-    resources = ChannelResources(settings, hub.outbound_http, stack, clock, services.devices)
+    services, clock, real_clock = hub.services, hub.hub_clock.now, hub.server_clock.now
+    resources = ChannelResources(settings, hub.outbound_http, stack, clock, real_clock, services.devices)
     stores = DeliveryStores(services.inboxes, services.users, services.devices, services.tenants, services.sends)
     message_builder = MessageBuilder(services.signed_links, settings.app_url)
     captured = CapturedMessages(hub.database) if settings.mode == "development" else None
@@ -98,6 +98,8 @@ async def _delivery_dispatchers(
 
 
 def _webhook_dispatcher(builder: _DispatcherBuilder, hub: Components, settings: Settings) -> Dispatcher[Any]:
-    provider = WebhookEndpointProvider(hub.outbound_http, settings.provider_timeout_s, hub.server_clock.now)
+    provider = WebhookEndpointProvider(
+        hub.outbound_http, settings.provider_timeout_s, hub.hub_clock.now, hub.server_clock.now
+    )
     handler = WebhookHandler(provider, hub.services.tenants, hub.services.webhook_endpoints)
     return builder.build(webhook_calls.LANE, handler, hub.webhook_claims, [provider])

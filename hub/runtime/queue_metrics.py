@@ -13,7 +13,7 @@ from hub.platform import metrics
 from hub.platform.circuit_breaker import SEPARATOR, Breakers
 from hub.platform.connections import is_cancelling
 from hub.platform.redis_errors import REDIS_ERRORS
-from hub.utc_time import Clock
+from hub.utc_time import Clock, elapsed
 from hub.webhooks.webhook_calls import LANE
 
 SAMPLE_EVERY_S = 2.0
@@ -45,7 +45,7 @@ class QueueMetrics:
         now = self._clock()
         for depth in depths:
             metrics.lane_waiting.labels(depth.channel, depth.priority).set(depth.waiting)
-            waited_s = (now - id_time(depth.oldest)).total_seconds()
+            waited_s = elapsed(id_time(depth.oldest), now).total_seconds()
             metrics.lane_oldest.labels(depth.channel, depth.priority).set(max(0.0, waited_s))
         metrics.breakers_open.clear()
         for provider, count in Counter(map(provider_label, opened)).items():

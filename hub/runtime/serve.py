@@ -43,13 +43,15 @@ async def serve(
     with_worker: bool = False,
     ready: Callable[[int], None] = lambda _: None,
     bound: list[socket.socket] | None = None,
+    start_again: Callable[[], None] | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> None:
     """Serve the API until SIGTERM or SIGINT.
 
     If `with_worker` is True, also run dispatchers and the scheduler. `ready` is called with the port when the server
-    accepts connections. `bound` are sockets that the caller has bound. `tls` enables HTTPS. Raise
-    listen.PortUnavailable, connections.StoreUnavailable, or settings.ConfigurationError.
+    accepts connections. `bound` are sockets that the caller has bound. `start_again` stops the hub, deletes
+    all data, and starts it again. `tls` enables HTTPS. Raise listen.PortUnavailable, connections.StoreUnavailable, or
+    settings.ConfigurationError.
     """
     listen.raise_open_file_limit()
     async with AsyncExitStack() as stack:
@@ -59,7 +61,7 @@ async def serve(
         hub = await stack.enter_async_context(build_components(settings))
         metrics.pubsub_disconnected.set_function(lambda: hub.services.subscriptions.pubsub.disconnected)
         deadline = StopDeadline(settings.shutdown_timeout_s)
-        server = _Server(_uvicorn_config(hub, settings, tls), ready, hub.services.shutting_down, deadline)
+        server = _Server(_uvicorn_config(hub, settings, start_again, tls), ready, hub.services.shutting_down, deadline)
         dispatchers = await build_dispatchers(hub, settings, load_channels(), stack) if with_worker else []
         tune_gc()
         loops = [*hub.common_loops(), hub.services.subscriptions.run()]
@@ -72,8 +74,11 @@ async def serve(
             raise server.bind_error
 
 
-def _uvicorn_config(hub: Components, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
-    app = make_app(hub.services, hub.auth, IdempotentResponses(hub.database, hub.server_clock.now), hub.database)
+def _uvicorn_config(
+    hub: Components, settings: Settings, start_again: Callable[[], None] | None, tls: ssl.SSLContext | None
+) -> uvicorn.Config:
+    idempotent_responses = IdempotentResponses(hub.database, hub.server_clock.now)
+    app = make_app(hub.services, hub.auth, idempotent_responses, hub.database, start_again)
     addresses = ClientAddresses(settings)
     return uvicorn.Config(
         proxy_headers(app, addresses),

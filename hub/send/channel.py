@@ -11,7 +11,7 @@ from hub.model import Channel
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send.message import Message, Preview, Provider
 from hub.settings import Settings
-from hub.utc_time import Clock
+from hub.utc_time import Clock, RealClock
 
 
 class ChannelResources(Struct, frozen=True):
@@ -21,6 +21,7 @@ class ChannelResources(Struct, frozen=True):
     outbound_http: OutboundHTTP
     stack: AsyncExitStack
     clock: Clock
+    real_clock: RealClock
     devices: Devices
 
 

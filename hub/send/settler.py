@@ -26,7 +26,7 @@ from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import is_cancelling, is_outage
 from hub.send.job_kind import JobHandler
 from hub.send.state_after_outcome import Transition
-from hub.utc_time import Clock
+from hub.utc_time import Clock, elapsed
 
 BATCH_SIZE = 500
 ERROR_PAUSE_S = 0.5  # after a store error
@@ -148,7 +148,7 @@ class Settler(Generic[J]):
         for settlement in settled:
             metrics.deliveries.labels(self._channel, settlement.status).inc()
             if settlement.status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
-                waited_s = (now - settlement.job.created_at).total_seconds()
+                waited_s = elapsed(settlement.job.created_at, now).total_seconds()
                 metrics.accept_to_sent.labels(self._channel, settlement.job.priority).observe(waited_s)
         if finished := [(settlement.job, settlement.status) for settlement in settled if settlement.due_at is None]:
             try:

@@ -14,7 +14,7 @@ from hub.send import signed_post
 from hub.send.job_kind import ReadyToSend
 from hub.send.outcome import Outcome
 from hub.send.state_after_outcome import Transition
-from hub.utc_time import Clock
+from hub.utc_time import Clock, RealClock
 from hub.webhooks.endpoints import Endpoints
 
 ENDPOINT_CACHE_SIZE = 10_000
@@ -33,9 +33,10 @@ class WebhookMessage(Struct, frozen=True):
 class WebhookEndpointProvider:
     name = "endpoint"
 
-    def __init__(self, outbound_http: OutboundHTTP, timeout_s: float, clock: Clock) -> None:
+    def __init__(self, outbound_http: OutboundHTTP, timeout_s: float, clock: Clock, real_clock: RealClock) -> None:
         self._outbound_http = outbound_http
         self._clock = clock
+        self._real_clock = real_clock
         self.timeout_s = timeout_s
 
     def breakers(self, message: WebhookMessage) -> tuple[str, ...]:
@@ -43,8 +44,9 @@ class WebhookEndpointProvider:
 
     async def send(self, message: WebhookMessage) -> Outcome:
         """Make one attempt. The `webhook-id` header is the same in every attempt."""
-        now, body = self._clock(), message.call.payload.encode()
-        headers = signed_post.sign_headers(message.id, body, signing_secrets(message.endpoint, now), now)
+        now, body = self._real_clock(), message.call.payload.encode()
+        secrets = signing_secrets(message.endpoint, self._clock())
+        headers = signed_post.sign_headers(message.id, body, secrets, now)
         return await signed_post.post(self._outbound_http, message.endpoint.url, body, headers, self.timeout_s, now)
 
 

@@ -12,7 +12,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
-from hub.outbox.retry_delay import due_index
+from hub.outbox.retry_delay import job_indexes
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_page, report_unreadable
@@ -52,7 +52,7 @@ SENT_EMAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
 def indexes() -> Indexes:
     return {
         COLLECTION: [
-            due_index(),
+            *job_indexes(),
             # the deliveries of a send and their counts
             IndexModel([("send", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)], name="send"),
             # a tenant's deliveries with given statuses, newest first, such as dead letters

@@ -5,7 +5,7 @@ reader's position. Each receipt is delivered at least once; readers discard ids 
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -101,12 +101,19 @@ def _document(
 
 class ReceiptStreams:
     """The open receipt streams of this process. Their number is limited because each uses a cursor on MongoDB's
-    oplog."""
+    oplog. `to_real_time` converts a time on the hub's clock."""
 
-    def __init__(self, database: Database, per_tenant_max: int, process_max: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        per_tenant_max: int,
+        process_max: int,
+        to_real_time: Callable[[datetime], datetime],
+    ) -> None:
         self._database = database
         self._per_tenant_max = per_tenant_max
         self._process_max = process_max
+        self._to_real_time = to_real_time
         self._open: Counter[str] = Counter()
 
     async def stream(
@@ -156,7 +163,8 @@ class ReceiptStreams:
         if after is not None:
             start["resume_after"] = {"_data": _token(after)}
         elif since is not None:
-            start["start_at_operation_time"] = Timestamp(int((since - CLOCK_MARGIN).timestamp()), 0)
+            real = self._to_real_time(since)
+            start["start_at_operation_time"] = Timestamp(int((real - CLOCK_MARGIN).timestamp()), 0)
         receipts = self._database[COLLECTION]
         stages = [{"$match": match}]
         try:

@@ -25,7 +25,7 @@ from hub import __version__
 from hub.ids import new_id
 from hub.platform.cancel_safe_mongo import CLOSE_TIMEOUT_S
 from hub.platform.connections import Database, Document, Indexes
-from hub.utc_time import Clock
+from hub.utc_time import RealClock
 
 COLLECTION = "workers"
 HEARTBEAT_S = 2.0
@@ -77,8 +77,8 @@ def indexes() -> Indexes:
 class CallTally:
     """Counts the calls of this process in the last `WINDOW_MINUTES`, and lists its providers."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, real_clock: RealClock) -> None:
+        self._real_clock = real_clock
         self._calls: Counter[tuple[int, str, str, bool]] = Counter()
         self.providers: list[ProviderName] = []
         self.total = 0
@@ -88,7 +88,7 @@ class CallTally:
 
     def count(self, channel: str, provider: str, ok: bool) -> None:
         """Count a finished call."""
-        self._calls[_minute(self._clock()), channel, provider, ok] += 1
+        self._calls[_minute(self._real_clock()), channel, provider, ok] += 1
         self.total += 1
 
     def recent(self, now: datetime) -> list[MinuteCalls]:
@@ -103,12 +103,12 @@ class CallTally:
 class Heartbeat:
     """Writes the document of this process."""
 
-    def __init__(self, database: Database, clock: Clock, tally: CallTally) -> None:
+    def __init__(self, database: Database, real_clock: RealClock, tally: CallTally) -> None:
         self._workers = database[COLLECTION]
-        self._clock = clock
+        self._real_clock = real_clock
         self._tally = tally
         self._id = new_id()
-        self._started_at = clock()
+        self._started_at = real_clock()
 
     async def run(self) -> None:
         """Write heartbeats until cancelled."""
@@ -127,7 +127,7 @@ class Heartbeat:
                 log.warning("heartbeat_failed", error=error)
 
     async def _write(self, *, stopped: bool) -> None:
-        now = self._clock()
+        now = self._real_clock()
         worker = Worker(
             id=self._id,
             host=socket.gethostname(),
@@ -146,13 +146,13 @@ class Heartbeat:
 class Workers:
     """Reads heartbeats."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, real_clock: RealClock) -> None:
         self._workers = database[COLLECTION]
-        self._clock = clock
+        self._real_clock = real_clock
 
     async def recent(self) -> list[Worker]:
         """Return the workers of the last `WINDOW_MINUTES`, including stopped ones."""
-        since = self._clock() - timedelta(minutes=WINDOW_MINUTES)
+        since = self._real_clock() - timedelta(minutes=WINDOW_MINUTES)
         cursor = self._workers.find({"heartbeat_at": {"$gte": since}}, hint="heartbeat").limit(WORKERS_MAX)
         workers = []
         async for doc in cursor:

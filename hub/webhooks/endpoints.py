@@ -20,7 +20,7 @@ from hub.model import DeliveryStatus, WebhookEndpoint, document
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode
 from hub.settings import Settings
-from hub.utc_time import Clock, rfc3339
+from hub.utc_time import Clock, elapsed, rfc3339
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +101,7 @@ class Endpoints:
             await self._update_if(tenant, endpoint, {"failing_since": {"$exists": False}}, {"failing_since": now}, [])
             return
         since = endpoint.failing_since
-        if now - since < timedelta(days=self._failing_days):
+        if elapsed(since, now) < timedelta(days=self._failing_days):
             return
         disabled = {"enabled": False, "disabled_reason": f"All calls have failed since {rfc3339(since)}."}
         if await self._update_if(tenant, endpoint, {"enabled": {"$ne": False}, "failing_since": since}, disabled, []):

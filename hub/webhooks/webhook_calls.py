@@ -22,7 +22,7 @@ from hub.model import (
     tenant_of,
     user_of,
 )
-from hub.outbox.retry_delay import due_index
+from hub.outbox.retry_delay import job_indexes
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode_page
 from hub.settings import Settings
@@ -42,7 +42,7 @@ def indexes(settings: Settings) -> Indexes:
             IndexModel([("tenant", ASCENDING), ("endpoint", ASCENDING), newest], name="endpoint"),
             # an endpoint's calls by status, which finds the few that failed
             IndexModel([("tenant", ASCENDING), ("endpoint", ASCENDING), ("status", ASCENDING), newest], name="status"),
-            due_index(),
+            *job_indexes(),
             # deletes old calls
             IndexModel(
                 [("created_at", ASCENDING)], name="expiry", expireAfterSeconds=settings.webhook_call_days * DAY_S

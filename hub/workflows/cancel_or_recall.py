@@ -13,7 +13,7 @@ from hub.errors import NotFound
 from hub.model import Reason, Send, SendStatus
 from hub.status.deliveries import Deliveries
 from hub.status.sends import Sends
-from hub.utc_time import Clock
+from hub.utc_time import RealClock
 from hub.workflows.inbox_actions import InboxActions
 
 CHUNK = 250  # notifications per transaction; larger transactions would delay other changes
@@ -23,11 +23,13 @@ log = structlog.get_logger(__name__)
 
 
 class SendCancellation:
-    def __init__(self, sends: Sends, deliveries: Deliveries, inbox_actions: InboxActions, clock: Clock) -> None:
+    def __init__(
+        self, sends: Sends, deliveries: Deliveries, inbox_actions: InboxActions, real_clock: RealClock
+    ) -> None:
         self._sends = sends
         self._deliveries = deliveries
         self._inbox_actions = inbox_actions
-        self._clock = clock
+        self._real_clock = real_clock
 
     async def cancel(self, tenant: str, id: str) -> Send:
         """Cancel the deliveries that were not sent. The notifications remain in the inboxes. Raise NotFound."""
@@ -39,7 +41,7 @@ class SendCancellation:
 
     async def resume_interrupted(self) -> int:
         """Resume the cancellations of processes that died. Return the number of sends."""
-        now = self._clock()
+        now = self._real_clock()
         interrupted = await self._sends.list_interrupted(now - RESUME_AFTER)
         for send in interrupted:
             await self._sends.mark_resumed(send, now)  # if it fails again, other sends are resumed first
@@ -47,7 +49,7 @@ class SendCancellation:
         return len(interrupted)
 
     async def _begin(self, tenant: str, id: str, status: SendStatus) -> Send:
-        send = await self._sends.mark_cancelled(tenant, id, status, self._clock())
+        send = await self._sends.mark_cancelled(tenant, id, status, self._real_clock())
         if send is None:
             raise NotFound("This send does not exist.")
         await self._apply(send)

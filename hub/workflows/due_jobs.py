@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -48,17 +48,16 @@ class DueJobs:
             metrics.flushes.inc()
             log.info("queue_refilled", queue=self._name, jobs=await self._claims.unmark_all_queued())
             await self._lanes.mark_restored(self._name)
-        now, lane, remaining = self._clock(), "", 0
+        expired = await self._claims.list_expired(BATCH_SIZE)
+        await self._expire_leases(expired)
+        now, lane, remaining = self._clock(), "", int(len(expired) == BATCH_SIZE)
         while due := await self._claims.due(now, lane, BATCH_SIZE):
             by_lane: dict[str, list[DueEntry]] = defaultdict(list)
             for job in due:
                 by_lane[job.lane].append(job)
-            if expired := [job.id for job in due if job.claim_expired]:
-                await self._expire_leases(await self._claims.list_expired(expired, now), now)
             for capacity, jobs in zip(await self._lanes.free_capacity(list(by_lane)), by_lane.values(), strict=True):
-                waiting = [job.id for job in jobs if not job.claim_expired]
-                remaining += max(0, len(waiting) - capacity)
-                if enqueued := waiting[:capacity]:
+                remaining += max(0, len(jobs) - capacity)
+                if enqueued := [job.id for job in jobs[:capacity]]:
                     await self._claims.mark_queued(enqueued, now)
                     await self._claims.unmark_queued(await self._lanes.put([(jobs[0].lane, id) for id in enqueued]))
             lane = due[-1].lane
@@ -68,14 +67,14 @@ class DueJobs:
             await self._lanes.release_tick_lock(self._name)
         return remaining
 
-    async def _expire_leases(self, jobs: Sequence[Job], now: datetime) -> None:
+    async def _expire_leases(self, jobs: Sequence[Job]) -> None:
         """Settle the jobs whose workers died or stalled.
 
         Each of these jobs may be the cause. Jobs whose calls had started are retried with a delay. After repeated lease
         expirations, a job runs in isolation, to exclude that another job is the cause. An expiration before a call
         counts half, because an unavailable store may have caused it.
         """
-        settlements = []
+        now, settlements = self._clock(), []
         for job in jobs:
             expirations, expirations_max = job.lease_expirations + 1, self._settings.lease_max_expirations
             called = any(attempt.ms is None for attempt in job.attempts[-1:])
@@ -96,7 +95,7 @@ class DueJobs:
                     lease_expirations=expirations,
                 )
             )
-        for settled in await self._claims.settle(settlements):
+        for settled in await self._claims.settle(settlements) if settlements else ():
             metrics.lease_expirations.labels(self._name).inc()
             log.warning("lease_expired", job=settled.job.id, status=settled.status)
 

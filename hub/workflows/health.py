@@ -16,7 +16,7 @@ from hub.platform.circuit_breaker import Breakers
 from hub.platform.redis_errors import REDIS_ERRORS
 from hub.status.delivery_totals import COUNTED_MAX, DeadLetters, DeliveryTotals
 from hub.status.workers import WINDOW_MINUTES, ProviderName, Worker, Workers, alive, recent_calls
-from hub.utc_time import Clock
+from hub.utc_time import Clock, RealClock, elapsed
 from hub.webhooks.webhook_calls import LANE
 
 DELIVERY_CHANNELS = tuple(channel for channel in Channel if channel is not Channel.IN_APP)
@@ -90,6 +90,7 @@ class HealthReader:
         backlog: DeliveryTotals,
         lanes: Lanes,
         breakers: Breakers,
+        real_clock: RealClock,
         clock: Clock,
         configured: frozenset[Channel] | None,
     ) -> None:
@@ -97,6 +98,7 @@ class HealthReader:
         self._backlog = backlog
         self._lanes = lanes
         self._breakers = breakers
+        self._real_clock = real_clock
         self._clock = clock
         self._configured = configured
 
@@ -106,7 +108,7 @@ class HealthReader:
         dead_letters = await self._backlog.dead_letters(tenant)
         queues, lanes_unavailable = await self._queues(tenant)
         providers, breakers_unavailable = await self._providers(workers)
-        now = self._clock()
+        now = self._real_clock()
         calls = [pair for name, pair in recent_calls(workers, now).items() if name.channel != LANE]
         return Health(
             providers=providers,
@@ -128,7 +130,7 @@ class HealthReader:
         return (await self._queues(tenant))[0]
 
     async def _providers(self, workers: Sequence[Worker]) -> tuple[list[ProviderState], bool]:
-        now = self._clock()
+        now = self._real_clock()
         calls = recent_calls(workers, now)
         names = {
             name
@@ -177,7 +179,7 @@ class HealthReader:
             waiting = on_lane + (overdue_here.count if overdue_here else 0)
             times = [at for at in (since.get(head), overdue_here and overdue_here.since) if at]
             if waiting:
-                oldest_s = max([(now - at).total_seconds() for at in times], default=0.0)
+                oldest_s = max([elapsed(at, now).total_seconds() for at in times], default=0.0)
                 queues.append(QueueState(channel, priority, waiting, max(0.0, oldest_s)))
         return queues, unavailable
 

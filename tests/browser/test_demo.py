@@ -308,3 +308,17 @@ async def test_page_explains_why_it_has_no_tokens(browser: Browser, demo: str) -
     await expect(page.get_by_role("alert")).to_have_text(reason["error"])
     await expect(page.locator("iframe")).to_have_count(0)
     await page.close()
+
+
+async def test_clock_controls_move_the_time_of_the_page_and_of_open_inboxes(open_demo: Any) -> None:
+    """The last test of the module, because the hub's clock does not go back."""
+    demo_page = await open_demo()
+    await demo_page.bell(0).click()
+    inbox = demo_page.device(0).locator("hub-inbox")
+    times = inbox.locator("time")
+    await expect(times.first).to_be_visible()
+    await demo_page.press("+1 hour")
+    await expect(times.last).to_have_text("1 hr. ago")
+    await demo_page.press("Tomorrow 08:00")
+    await expect(times.last).to_have_text("yesterday")
+    await expect(demo_page.page.get_by_role("group", name="The hub's clock")).to_contain_text("08:00")

@@ -76,8 +76,8 @@ export async function join(endpoint: string, getToken: GetToken, signal?: AbortS
 }
 
 /**
- * Dispatches `status` when the status changes, and `user` when `getToken` returns a token of another user. After
- * `user`, leave the connection and join again.
+ * Dispatches `status` when the status changes, `clock` when the hub's clock was moved (in development only), and `user`
+ * when `getToken` returns a token of another user. After `user`, leave the connection and join again.
  */
 export class HubConnection extends EventTarget {
   readonly endpoint: string;
@@ -96,6 +96,7 @@ export class HubConnection extends EventTarget {
   #closeCode = 0;
   #openedAt = 0;
   #clockOffsetMs = 0;
+  #clockAheadMs = 0; // by which the hub's clock is ahead of real time
   #reconnectNow = false;
   #connectTimer: ReturnType<typeof setTimeout> | undefined;
   #pongTimer: ReturnType<typeof setTimeout> | undefined;
@@ -118,11 +119,11 @@ export class HubConnection extends EventTarget {
       on: {
         opened: () => (this.#openedAt = Date.now()),
         connected: (socket, payload) => {
-          this.#synchronizeClock(payload);
+          this.#synchronizeClock(payload, this.#openedAt);
           this.#onConnected(socket as WebSocket);
         },
         closed: (event) => this.#onClosed(event),
-        ping: (received) => received || this.#expectPong(),
+        ping: (received, payload) => (received ? this.#onClockMoved(payload) : this.#expectPong()),
         pong: (received) => received && clearTimeout(this.#pongTimer),
       },
     });
@@ -317,11 +318,18 @@ export class HubConnection extends EventTarget {
     await this.#timer.sleep(jitter(attempt, base));
   }
 
-  /** The acknowledgment contains the hub's time. It is assumed to be the time in the middle of the exchange. */
-  #synchronizeClock(payload: unknown): void {
-    const { serverTime } = (payload ?? {}) as { serverTime?: string };
+  /** The hub's time in a message is assumed to be the time in the middle of the exchange that began at `startedAt`. */
+  #synchronizeClock(payload: unknown, startedAt: number): void {
+    const { serverTime, clockAheadMs } = (payload ?? {}) as { serverTime?: string; clockAheadMs?: number };
     const at = Date.parse(serverTime ?? "");
-    if (!Number.isNaN(at)) this.#clockOffsetMs = at - (this.#openedAt + Date.now()) / 2;
+    if (Number.isNaN(at)) return;
+    this.#clockOffsetMs = at - (startedAt + Date.now()) / 2;
+    this.#clockAheadMs = clockAheadMs ?? 0;
+  }
+
+  #onClockMoved(payload: unknown): void {
+    this.#synchronizeClock(payload, Date.now());
+    this.dispatchEvent(new Event("clock"));
   }
 
   #onConnected(socket: WebSocket): void {
@@ -330,7 +338,7 @@ export class HubConnection extends EventTarget {
     this.#refusedToken = undefined;
     this.#setStatus("live");
     const { exp } = claims(this.#token);
-    const left = (exp ?? 0) * 1_000 - this.now();
+    const left = (exp ?? 0) * 1_000 - (this.now() - this.#clockAheadMs);
     if (left <= 0) return; // the token has expired but is within the hub's leeway; the hub closes the socket later
     const margin = Math.min(TOKEN_REFRESH_MARGIN_MS, left / 4);
     clearTimeout(this.#refreshTimer);

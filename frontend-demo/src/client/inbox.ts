@@ -36,8 +36,8 @@ const emptyLists = (): Record<View, List> => {
 };
 
 /**
- * Dispatches `change` when the displayed state may have changed, `arrived` with each new item, and `refused` with each
- * mark that was rolled back and the hub's error.
+ * Dispatches `change` when the displayed state may have changed, `clock` when the hub's clock was moved, `arrived` with
+ * each new item, and `refused` with each mark that was rolled back and the hub's error.
  */
 export class Inbox extends EventTarget {
   /** True if a valid token has no inbox, such as a service token. The display is the same as when signed out. */
@@ -78,6 +78,7 @@ export class Inbox extends EventTarget {
     }
     addEventListener("pagehide", this.#flushOnUnload);
     hub.addEventListener("status", this.#onStatus);
+    hub.addEventListener("clock", this.#onClock);
     void this.#load();
   }
 
@@ -88,6 +89,7 @@ export class Inbox extends EventTarget {
     void this.#flushOnUnload();
     removeEventListener("pagehide", this.#flushOnUnload);
     this.#hub.removeEventListener("status", this.#onStatus);
+    this.#hub.removeEventListener("clock", this.#onClock);
     this.#tabs.close();
   }
 
@@ -342,6 +344,8 @@ export class Inbox extends EventTarget {
   }
 
   /** A refused token may mean that the user has signed out elsewhere. */
+  readonly #onClock = (): boolean => this.dispatchEvent(new Event("clock"));
+
   readonly #onStatus = (): void => {
     if (this.#hub.status === "refused") {
       this.forget();

@@ -1,6 +1,7 @@
 /** The demo page: two devices, a send form, and the receipts of each send. */
 import { LitElement, css, html, nothing } from "lit";
 import type { HubConnection } from "../client/connection";
+import "./clock";
 import "./receipts";
 import "./send-form";
 import { connect } from "./sender-api";
@@ -231,6 +232,7 @@ class DemoPage extends LitElement {
       <header aria-label="Demo">
         <h1>${MARK} Notification hub</h1>
         ${this.error ? nothing : html`<span class="status small quiet ${status}" role="status">${STATUS_LABELS[status]}</span>`}
+        ${this.hub ? html`<demo-clock .hub=${this.hub}></demo-clock>` : nothing}
         <nav class="small" aria-label="Developer tools">
           <a href="/dev/outbox" target="_blank">Outbox</a>
           <a href="/graphiql" target="_blank">GraphiQL</a>

@@ -83,8 +83,10 @@ export class InboxPanel extends LitElement {
       const before = changed.get("inbox") as Inbox | undefined;
       before?.removeEventListener("change", this.#onChange);
       before?.removeEventListener("refused", this.#onRefused);
+      before?.removeEventListener("clock", this.#tick);
       this.inbox?.addEventListener("change", this.#onChange);
       this.inbox?.addEventListener("refused", this.#onRefused);
+      this.inbox?.addEventListener("clock", this.#tick);
       this.inbox?.show(this._view);
     }
     if (changed.has("inbox") || changed.has("status")) this.#tick(); // a new connection provides the hub's clock

@@ -29,7 +29,7 @@ from hub.inbox import idempotency_records
 from hub.inbox.idempotency_records import RESPONSE_NOT_STORED
 from hub.model import Principal, Role
 from hub.platform.connections import Database
-from hub.utc_time import Clock
+from hub.utc_time import RealClock
 
 CLAIM_S = 60
 TRANSACTIONAL = frozenset({"send", "sendMany"})
@@ -38,10 +38,10 @@ READ_ONLY = frozenset({"exportUser"})
 
 
 class IdempotentResponses:
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, real_clock: RealClock) -> None:
         self._responses = database[idempotency_records.COLLECTION]
         self._users = database[users.COLLECTION]
-        self._clock = clock
+        self._real_clock = real_clock
 
     async def run(self, operation: Operation, context: Context, engine: Engine) -> GraphQLResponse:
         """Run an operation, or return its stored response. Raise Conflict if the key was used for another request."""
@@ -58,7 +58,7 @@ class IdempotentResponses:
         except RecursionError:
             raise BadUserInput("The variables are nested too deeply.", "variables") from None
         id = _key_id(context.caller, key)
-        now = self._clock()
+        now = self._real_clock()
         expired_at = now - timedelta(seconds=CLAIM_S)
         expired_claim = {"_id": id, "hash": request_hash, "response": None, "at": {"$lt": expired_at}}
         try:

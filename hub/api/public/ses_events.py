@@ -18,6 +18,7 @@ from hub.api.public.sns_signature import CONFIRMATION, NOTIFICATION, SNSVerifier
 from hub.api.public_responses import json_errors, read_body
 from hub.errors import Forbidden, NotFound, Unavailable
 from hub.model import Delivery, DeliveryStatus, Reason
+from hub.utc_time import elapsed
 
 UNKNOWN_EMAIL_GRACE = timedelta(minutes=1)
 """An event may arrive before the worker has stored the message id of the email. SNS resends rejected events."""
@@ -94,7 +95,7 @@ class SESEndpoint:
             return
         delivery = await deliveries.find_by_provider_id(event.mail.message_id)
         if delivery is None:
-            if self._services.clock() - event.mail.timestamp < UNKNOWN_EMAIL_GRACE:
+            if elapsed(event.mail.timestamp, self._services.real_clock()) < UNKNOWN_EMAIL_GRACE:
                 raise Unavailable("The email is not stored yet. Send the event again.")
             return  # another system sent the email through the same account
         if kind == "Delivery":

@@ -102,8 +102,8 @@ def _status(root: Parent[model.Delivery]) -> model.DeliveryStatus:
 
 
 def _due_at(root: Parent[model.Delivery]) -> datetime | None:
-    """Return None for an enqueued or claimed delivery, because its `due_at` is then used internally."""
-    return None if root.enqueue_count or root.claim else root.due_at
+    """Return None for an enqueued delivery, because its `due_at` is then used internally."""
+    return None if root.enqueue_count else root.due_at
 
 
 @strawberry.type(

@@ -26,7 +26,7 @@ CALL_CURSOR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-f]{8}
 
 
 def _due_at(root: Parent[model.WebhookCall]) -> datetime | None:
-    return None if root.enqueue_count or root.claim else root.due_at
+    return None if root.enqueue_count else root.due_at
 
 
 @strawberry.type(description="A call to a webhook endpoint for one event.")

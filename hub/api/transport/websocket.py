@@ -28,6 +28,7 @@ from hub.api.schema.inbox_stream import InboxStream
 from hub.api.transport.keyed_limiter import KeyedLimiter
 from hub.api.transport.operation_telemetry import OperationTelemetry
 from hub.api.transport.origins import Origins
+from hub.api.transport.server_time import ServerTime
 from hub.api.transport.uvicorn_protocols import HubWebSocketProtocol, find_protocol
 from hub.errors import BadUserInput, HubError, Unavailable
 from hub.ids import new_id
@@ -76,6 +77,7 @@ class GraphQLOverWebSocket:
         self._auth = auth
         self._origins = origins
         self._sockets = sockets
+        self._time = ServerTime(services.hub_clock)
 
     async def handle(self, socket: WebSocket) -> None:
         """Serve one socket until it is closed. The client may disconnect at any time."""
@@ -102,9 +104,9 @@ class GraphQLOverWebSocket:
                         CloseCode.TOO_MANY, "Too many open sockets for this user (HUB_USER_MAX_CONNECTIONS)."
                     )
                 mailbox = caller.mailbox
-            server_time = self._services.clock().isoformat(timespec="milliseconds")
-            await session.send({"type": "connection_ack", "payload": {"serverTime": server_time}})
-            await session.serve(caller)
+            await session.send({"type": "connection_ack", "payload": self._time.payload()})
+            with self._time.announced(session.send):
+                await session.serve(caller)
         except CloseSocket as close:
             await session.stop()
             await session.close(close)

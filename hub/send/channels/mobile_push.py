@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 from botocore.exceptions import ClientError
 
-from hub import utc_time
 from hub.audience.devices import Devices
 from hub.model import Channel, Device, Notification, Priority
 from hub.send import aws
@@ -55,7 +54,7 @@ async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
 def preview(message: Message) -> Preview:
     """Return the payload that APNs or FCM would receive."""
     make = fcm if _platform(message.device) == "fcm" else apns
-    body = orjson.dumps(make(message, utc_time.now()), option=orjson.OPT_INDENT_2)
+    body = orjson.dumps(make(message, message.created_at), option=orjson.OPT_INDENT_2)
     return Preview(message.notification.title, body.decode())
 
 

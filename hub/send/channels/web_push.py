@@ -27,7 +27,7 @@ from hub.send.message import Message, Preview, Provider, collapse_id
 from hub.send.outcome import Dead, Gone, Outcome, Retry, Sent
 from hub.send.retry_after import retry_after_s
 from hub.settings.value_parsers import vapid_key
-from hub.utc_time import Clock
+from hub.utc_time import Clock, RealClock
 
 CHANNEL = Channel.WEB_PUSH
 
@@ -53,7 +53,7 @@ async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
         return ()
     vapid = Vapid(vapid_key(key))
     subject, timeout_s = settings.vapid_subject, settings.provider_timeout_s
-    return (WebPush(resources.outbound_http, vapid, subject, timeout_s, resources.clock),)
+    return (WebPush(resources.outbound_http, vapid, subject, timeout_s, resources.clock, resources.real_clock),)
 
 
 def preview(message: Message) -> Preview:
@@ -66,12 +66,21 @@ class WebPush:
 
     name = "web_push"
 
-    def __init__(self, outbound_http: OutboundHTTP, vapid: Vapid, subject: str, timeout_s: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        outbound_http: OutboundHTTP,
+        vapid: Vapid,
+        subject: str,
+        timeout_s: float,
+        clock: Clock,
+        real_clock: RealClock,
+    ) -> None:
         self.timeout_s = timeout_s
         self._outbound_http = outbound_http
         self._vapid = vapid
         self._subject = subject
         self._clock = clock
+        self._real_clock = real_clock
         self._tokens: LRUCache[str, tuple[float, str]] = LRUCache(TOKENS_MAX)
         """The token for each push service, with the Unix time in seconds at which the token was signed."""
 
@@ -101,23 +110,23 @@ class WebPush:
         return _outcome(response)
 
     async def _post(self, message: Message, content: bytes) -> HTTPResponse:
-        device, now = message.device, self._clock()
+        device = message.device
         assert device
         keys = {"p256dh": device.p256dh or "", "auth": device.auth or ""}
         encrypted = WebPusher({"endpoint": device.url, "keys": keys}).encode(content)
         headers = {
-            "authorization": self._token(_url(message), now),
+            "authorization": self._token(_url(message)),
             "content-encoding": "aes128gcm",
             "content-type": "application/octet-stream",
-            "ttl": str(ttl_s(message.notification, now)),
+            "ttl": str(ttl_s(message.notification, self._clock())),
             "urgency": URGENCY[message.notification.priority],
             "topic": topic(collapse_id(message.notification)),
         }
         return await self._outbound_http.post(_url(message), encrypted["body"], headers, self.timeout_s)
 
-    def _token(self, url: str, now: datetime) -> str:
+    def _token(self, url: str) -> str:
         """Return the VAPID token for one push service (RFC 8292)."""
-        parts, made_at = urlsplit(url), now.timestamp()
+        parts, made_at = urlsplit(url), self._real_clock().timestamp()
         audience = f"{parts.scheme}://{parts.netloc}"
         at, token = self._tokens.get(audience, (0.0, ""))
         if made_at - at > TOKEN_FRESH_S:

@@ -14,7 +14,7 @@ from hub.send import signed_post
 from hub.send.channel import ChannelResources
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Dead, Outcome
-from hub.utc_time import Clock
+from hub.utc_time import RealClock
 
 CHANNEL = Channel.WEBHOOK
 EVENT = "notification.created"
@@ -24,15 +24,15 @@ async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
     """Return the webhook provider unless HUB_PERSONAL_WEBHOOKS is false."""
     if not resources.settings.personal_webhooks:
         return ()
-    return (WebhookProvider(resources.outbound_http, resources.settings.provider_timeout_s, resources.clock),)
+    return (WebhookProvider(resources.outbound_http, resources.settings.provider_timeout_s, resources.real_clock),)
 
 
 class WebhookProvider:
     name = "webhook"
 
-    def __init__(self, outbound_http: OutboundHTTP, timeout_s: float, clock: Clock) -> None:
+    def __init__(self, outbound_http: OutboundHTTP, timeout_s: float, real_clock: RealClock) -> None:
         self._outbound_http = outbound_http
-        self._clock = clock
+        self._real_clock = real_clock
         self.timeout_s = timeout_s
 
     def breakers(self, message: Message) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ class WebhookProvider:
         url, secret = _address(message.device)
         if not url or not secret:
             return Dead("the device has no address, or no secret")
-        now, body = self._clock(), body_of(message)
+        now, body = self._real_clock(), body_of(message)
         headers = signed_post.sign_headers(message.id, body, [secret], now)
         return await signed_post.post(self._outbound_http, url, body, headers, self.timeout_s, now)
 
