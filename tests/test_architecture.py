@@ -18,6 +18,7 @@ OWNERS = {
     "retention_sweeps": "inbox/retention_sweeps.py",
     "users": "audience/users.py",
     "tenants": "audience/tenants.py",
+    "templates": "audience/templates.py",
     "deliveries": "status/deliveries.py",
     "replays": "status/deliveries.py",
     "sends": "status/sends.py",

@@ -14,6 +14,7 @@ from strawberry.dataloader import DataLoader
 
 from hub.api.rate_limits import RateLimits
 from hub.audience.devices import Devices
+from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
 from hub.errors import Forbidden
@@ -38,6 +39,7 @@ from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
+from hub.workflows.template_editing import TemplateEditing
 from hub.workflows.user_data import UserData
 
 
@@ -67,6 +69,8 @@ class Services:
     users: Users
     devices: Devices
     tenants: Tenants
+    templates: Templates
+    template_editing: TemplateEditing
     user_data: UserData
     deliveries: Deliveries
     send_cancellation: SendCancellation

@@ -29,6 +29,7 @@ class ProfileUpdate(Struct, frozen=True, kw_only=True):
     """The profile of a user. UNSET keeps a value, and None clears it. `attributes` is JSON text."""
 
     id: str
+    name: str | UnsetType | None = UNSET
     email: str | UnsetType | None = UNSET
     phone: str | UnsetType | None = UNSET
     locale: str | UnsetType | None = UNSET
@@ -171,7 +172,7 @@ class Users:
 def _upsert_operation(profile: ProfileUpdate, now: datetime) -> UpdateOne:
     values = {
         name: value
-        for name in ("email", "phone", "locale", "timezone", "attributes")
+        for name in ("name", "email", "phone", "locale", "timezone", "attributes")
         if (value := getattr(profile, name)) is not UNSET
     }
     update: dict[str, dict[str, object]] = {

@@ -22,6 +22,7 @@ from hub.model.receipts import Receipt, ReceiptKind
 from hub.model.record import Record, document
 from hub.model.sends import SEND_CONTENT_FIELDS, Send
 from hub.model.statuses import DeliveryStatus, Reason, SendStatus
+from hub.model.templates import CURRENT_UNTIL, Template, TemplateTexts
 from hub.model.tenants import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Category, Tenant, WebhookEndpoint
 from hub.model.users import Device, User
 from hub.model.window_counts import WindowCount
@@ -29,6 +30,7 @@ from hub.model.window_counts import WindowCount
 __all__ = (
     "BECAUSE_KINDS",
     "CONTENT_FIELDS",
+    "CURRENT_UNTIL",
     "DEFAULT_LOCALE",
     "DEFAULT_TIMEZONE",
     "MUTABLE_FIELDS",
@@ -64,6 +66,8 @@ __all__ = (
     "Role",
     "Send",
     "SendStatus",
+    "Template",
+    "TemplateTexts",
     "Tenant",
     "User",
     "WebhookCall",

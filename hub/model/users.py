@@ -40,6 +40,7 @@ class User(Record, frozen=True, rename={"id": "_id"}):
     id: str
     created_at: datetime
     updated_at: datetime
+    name: str | None = None
     email: str | None = None
     phone: str | None = None
     locale: str | None = None

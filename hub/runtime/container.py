@@ -15,6 +15,7 @@ from hub.api.context import Services
 from hub.api.execution.persisted_queries import AutomaticPersistedQueries
 from hub.api.rate_limits import RateLimits
 from hub.audience.devices import Devices
+from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
 from hub.inbox.committer import Committer
@@ -66,6 +67,7 @@ from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
 from hub.workflows.scheduler import PeriodicTask, Scheduler
 from hub.workflows.snooze_and_expiry import DueNotifications
+from hub.workflows.template_editing import TemplateEditing
 from hub.workflows.user_data import UserData
 
 
@@ -235,6 +237,7 @@ def _build_services(
     settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, rate_limiter: RateLimiter
 ) -> Services:
     database, now = stores.database, stores.hub_clock.now
+    templates = Templates(database, now, settings.commit_deadline_s)
     return Services(
         settings=settings,
         clock=now,
@@ -248,8 +251,11 @@ def _build_services(
         users=inbox.users,
         devices=Devices(database, inbox.users, now, settings.user_max_devices),
         tenants=queue.tenants,
+        templates=templates,
+        template_editing=TemplateEditing(templates, queue.tenants, inbox.users, settings, now),
         user_data=UserData(
             database,
+            templates,
             inbox.committer,
             inbox.publisher,
             inbox.sends,

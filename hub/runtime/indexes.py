@@ -1,6 +1,6 @@
 """The indexes of all collections."""
 
-from hub.audience import tenants, users
+from hub.audience import templates, tenants, users
 from hub.inbox import inbox_reader, window_counts
 from hub.platform import signed_links
 from hub.platform.connections import Indexes
@@ -18,6 +18,7 @@ def indexes(settings: Settings) -> list[Indexes]:
         receipt_change_stream.indexes(settings),
         users.indexes(),
         tenants.indexes(),
+        templates.indexes(settings),
         deliveries.indexes(),
         webhook_calls.indexes(settings),
         workers.indexes(),

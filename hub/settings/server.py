@@ -109,6 +109,9 @@ class StorageSettings(BaseModel):
     tombstone_days: Days = Field(
         30, description="Days that the tombstone of a removed notification is stored for clients that resume."
     )
+    template_days: Days = Field(
+        400, description="Days that a version of a template is stored after it was replaced or deleted."
+    )
     idempotency_days: Days = Field(30, description="Days that idempotency keys are stored.")
     receipt_days: Days = Field(
         3,

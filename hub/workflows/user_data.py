@@ -21,6 +21,7 @@ from pymongo import DESCENDING
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience import users
+from hub.audience.templates import Templates
 from hub.inbox import idempotency_records, window_counts
 from hub.inbox.committer import Committer
 from hub.inbox.unit_of_work import UnitOfWork
@@ -51,6 +52,7 @@ class UserData:
     def __init__(
         self,
         database: Database,
+        templates: Templates,
         committer: Committer,
         publisher: Publisher,
         sends: Sends,
@@ -59,6 +61,7 @@ class UserData:
         export_max: int,
     ) -> None:
         self._database = database
+        self._templates = templates
         self._inbox_data = InboxUserData(database)
         self._committer = committer
         self._publisher = publisher
@@ -116,7 +119,9 @@ class UserData:
         return existed
 
     async def _erase_copies(self, mailbox: str) -> None:
-        """Erase stored responses about the user, counts, and, in development, captured messages."""
+        """Erase stored responses about the user, counts, the user as author of templates, and, in development, captured
+        messages."""
+        await self._templates.erase_author(tenant_of(mailbox), user_of(mailbox))
         records = self._database[idempotency_records.COLLECTION]
         await records.update_many({"mailboxes": mailbox}, idempotency_records.DELETE_RESPONSE)
         await self._database[window_counts.COLLECTION].delete_many(window_counts.match_mailbox(mailbox))

@@ -38,6 +38,7 @@ from graphql.language import (
 )
 from msgspec import Struct
 
+from hub.audience.templates import TENANT_MAX_TEMPLATES
 from hub.model import Channel
 from hub.settings import Settings
 
@@ -53,6 +54,7 @@ PAGE_FIELDS = {
     ("Send", "notifications"),
     ("Send", "deliveries"),
     ("WebhookEndpoint", "calls"),
+    ("Template", "versions"),
 }
 PAGE_LISTS = {"nodes", "edges"}
 LIST_ARGUMENTS = ("ids", "users", "inputs")  # a field returns as many items as one of these arguments contains
@@ -80,6 +82,7 @@ class QueryCosts:
             ("Preferences", "categories"): settings.tenant_max_categories,
             ("CategoryPreference", "channels"): len(Channel),
             ("Query", "categories"): settings.tenant_max_categories,
+            ("Query", "templates"): TENANT_MAX_TEMPLATES,
             ("Delivery", "attempts"): TYPICAL_ATTEMPTS,
             ("WebhookCall", "attempts"): TYPICAL_ATTEMPTS,
             ("InboxPayload", "notifications"): settings.call_max_ids,
@@ -88,6 +91,7 @@ class QueryCosts:
             ("Notification", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
             ("Notification", "data"): settings.notification_data_max_bytes / BYTES_PER_UNIT,
             ("User", "attributes"): settings.notification_data_max_bytes / BYTES_PER_UNIT,
+            ("Rendered", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
             ("Decision", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
             ("Mutation", "exportUser"): EXPORT_COST,
         }

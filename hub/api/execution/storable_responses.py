@@ -23,16 +23,19 @@ from graphql import (
 
 STORABLE_TYPES = frozenset(
     {
-        *("Mutation", "SendPayload", "Send", "StatusCount", "Category", "Tenant"),
+        *("Mutation", "SendPayload", "Send", "StatusCount", "Category", "Tenant", "Template"),
         *("Preferences", "ChannelPreference", "CategoryPreference", "CategoryChannelPreference"),
         *("User", "InboxPayload", "WebhookEndpoint", "WebhookSecretPayload"),
     }
 )
 """Object types whose fields may be stored. Other types, such as Device and Notification, are never stored."""
 EXCLUDED_FIELDS = frozenset(
-    {("Mutation", "exportUser"), ("WebhookSecretPayload", "secret"), ("WebhookEndpoint", "url")}
+    {
+        *(("Mutation", "exportUser"), ("WebhookSecretPayload", "secret"), ("WebhookEndpoint", "url")),
+        ("Template", "updatedBy"),
+    }
 )
-"""Fields that are never stored: all data of a user, a secret, and a URL that may contain a secret."""
+"""Fields that are never stored: data of a user, a secret, and a URL that may contain a secret."""
 
 
 def is_storable(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> bool:

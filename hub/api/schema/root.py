@@ -16,6 +16,7 @@ from hub.api.schema.scalars import CONFIG
 from hub.api.schema.sends import SendMutation, SendQuery
 from hub.api.schema.simulation import SimulationQuery
 from hub.api.schema.suppressions import SuppressionMutation, SuppressionQuery
+from hub.api.schema.templates import TemplateMutation, TemplateQuery
 from hub.api.schema.tenants import TenantMutation, TenantQuery
 from hub.api.schema.user_data import UserDataMutation
 from hub.api.schema.users import UserMutation, UserQuery
@@ -32,6 +33,7 @@ class Query(
     DeliveryQuery,
     SimulationQuery,
     TenantQuery,
+    TemplateQuery,
     WebhookQuery,
     SuppressionQuery,
     HealthQuery,
@@ -49,6 +51,7 @@ class Mutation(
     UserMutation,
     UserDataMutation,
     TenantMutation,
+    TemplateMutation,
     WebhookMutation,
     SuppressionMutation,
 ):

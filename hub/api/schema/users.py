@@ -51,6 +51,7 @@ class User:
     id: ID = strawberry.field(resolver=_user_id, description="The id that the tenant chose.")
     created_at: datetime
     updated_at: datetime = strawberry.field(description="The time of the last change of the profile or preferences.")
+    name: str | None = strawberry.field(description="The name that templates read as `user.name`.")
     email: str | None = strawberry.field(description="The address for the EMAIL channel.")
     phone: str | None = strawberry.field(
         description="The phone number for SMS and WhatsApp, which are not implemented yet."
@@ -83,6 +84,9 @@ class User:
 )
 class UserInput:
     id: ID = strawberry.field(description="The id that the tenant chooses, at most 256 characters.")
+    name: str | None = strawberry.field(
+        default=strawberry.UNSET, description="The name that templates read as `user.name`, at most 320 characters."
+    )
     email: str | None = strawberry.field(
         default=strawberry.UNSET, description="The address for the EMAIL channel, without a display name."
     )
@@ -114,6 +118,7 @@ def to_profile(user: UserInput, tenant: str, settings: Settings, field: str) -> 
             raise BadUserInput(f"This is not a valid email address. {error}", f"{field}.email") from None
     return ProfileUpdate(
         id=mailbox_of(tenant, valid_user_id(user.id, f"{field}.id")),
+        name=valid_profile_text(user.name, f"{field}.name"),
         email=email,
         phone=valid_profile_text(user.phone, f"{field}.phone"),
         locale=UNSET if user.locale is strawberry.UNSET else valid_locale(user.locale, f"{field}.locale"),

@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cache
-from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 import strawberry
@@ -12,13 +11,13 @@ from msgspec import UNSET, UnsetType
 
 from hub.api import exact_json
 from hub.errors import BadUserInput, TooLarge
+from hub.links import LINK_RULE, is_link
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP
 from hub.settings import Settings
 from hub.unicode_text import IDENTIFIER_MAX_CHARS, IDENTIFIER_RULE, is_blank, is_identifier, is_single_line
 
 ID_MAX_CHARS = IDENTIFIER_MAX_CHARS
 LABEL_MAX_CHARS = 256
-URL_MAX_CHARS = 2048
 PROFILE_MAX_CHARS = 320  # the longest email address (RFC 5321)
 FILTER_MAX = 20  # maximum values of one filter field
 ID_CURSOR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -100,19 +99,8 @@ def valid_label(label: str, field: str) -> str:
 
 def valid_url(url: str | None, field: str) -> str | None:
     """Return a link that cannot run code: http, https, or a path within the app."""
-    if url is None:
-        return None
-    try:
-        scheme = urlsplit(url).scheme
-    except ValueError:
-        scheme = "invalid"
-    is_path = url.startswith("/") and not url.startswith(("//", "/\\"))
-    if len(url) > URL_MAX_CHARS or not is_single_line(url) or not (scheme in {"http", "https"} or is_path):
-        raise BadUserInput(
-            f"A link must be an http(s) URL or a path that starts with a single slash, with at most {URL_MAX_CHARS} "
-            "characters.",
-            field,
-        )
+    if url is not None and not is_link(url):
+        raise BadUserInput(f"A link must be {LINK_RULE}.", field)
     return url
 
 

@@ -1,5 +1,7 @@
 """The one error of templates, made from those of python-liquid."""
 
+import re
+
 from liquid.exceptions import LiquidError, UndefinedError
 
 
@@ -8,20 +10,23 @@ class TemplateError(ValueError):
 
     Attributes:
         reason: what is wrong, without the position.
-        line: the line of the template, from 1; None if it is not known.
+        line: the line of the text, from 1; None if it is not known.
+        part: the name of the text in the API, such as `title` or `actions.0.label`; None for a single text.
     """
 
-    def __init__(self, reason: str, line: int | None = None) -> None:
-        super().__init__(f"line {line}: {reason}" if line else reason)
+    def __init__(self, reason: str, line: int | None = None, part: str | None = None) -> None:
+        position = [f"`{part}`"] * bool(part) + [f"line {line}"] * bool(line)
+        super().__init__(f"{', '.join(position)}: {reason}" if position else reason)
         self.reason = reason
         self.line = line
+        self.part = part
 
 
 def from_liquid(error: LiquidError) -> TemplateError:
     """Return the TemplateError for an error of python-liquid, with its line if it has one."""
     reason = str(error.message or "the template is not valid")
     if isinstance(error, UndefinedError):
-        reason = reason.replace(" is undefined", " has no value")
+        reason = re.sub(r"^'(.*)' is undefined$|^(.*) is undefined$", r"\1\2 has no value", reason)
     token = error.token
     line = token.source.count("\n", 0, token.start_index) + 1 if token and token.start_index >= 0 else None
     return TemplateError(reason, line)

@@ -67,15 +67,25 @@ def format_datetime(value: object, pattern: object = "medium", *, context: Rende
 
 @with_context
 def format_currency(value: object, code: object, *, context: RenderContext) -> str:
-    """Format an amount of a currency, named by its ISO 4217 code, in the recipient's locale."""
+    """Format an amount of a currency, named by its ISO 4217 code, in the recipient's locale.
+
+    An empty text stays empty.
+    """
     if not (isinstance(code, str) and len(code) == 3 and code.isascii() and code.isupper()):
         raise FilterArgumentError("`currency` requires an ISO 4217 code, for example 'EUR'", token=None)
+    if value == "":
+        return ""
     return numbers.format_currency(_decimal(value), code, locale=_locale(context.globals))
 
 
 @with_context
 def format_decimal(value: object, pattern: object = None, *, context: RenderContext) -> str:
-    """Format a number in the recipient's locale, with a pattern of Unicode's (`#,##0.00`) if one is given."""
+    """Format a number in the recipient's locale, with a pattern of Unicode's (`#,##0.00`) if one is given.
+
+    An empty text stays empty.
+    """
+    if value == "":
+        return ""
     chosen = None if pattern is None else _pattern(pattern)
     return numbers.format_decimal(_decimal(value), format=chosen, locale=_locale(context.globals))
 
