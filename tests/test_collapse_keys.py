@@ -147,7 +147,7 @@ async def test_waiting_delivery_of_a_replaced_notification_is_cancelled(
 
 
 async def test_sends_of_one_batch_see_each_other_and_only_the_last_one_leaves(
-    tenant: Tenant, receiver: WebhookReceiver
+    tenant: Tenant, receiver: WebhookReceiver, store: Database
 ) -> None:
     await connect_webhook(tenant, receiver, "alice")
     await tenant.send("alice", title="Before", collapseKey="k")
@@ -161,6 +161,12 @@ async def test_sends_of_one_batch_see_each_other_and_only_the_last_one_leaves(
     assert delivered["sendId"] == sent[-1]["send"]["id"]
     assert all((row["reason"], row["dueAt"], row["attempts"]) == ("REPLACED", None, []) for row in rest)
     assert [body["data"]["title"] for body in receiver.bodies["/alice"]] == ["49"]
+    stored = await store.deliveries.find({"tenant": tenant.name, "status": "CANCELLED"}).to_list()
+    assert all(doc["created_at"] == doc["updated_at"] for doc in stored), "they never waited"
+    receipts = await store.receipts.count_documents(
+        {"tenant": tenant.name, "channel": "WEBHOOK", "status": "CANCELLED", "reason": "REPLACED"}
+    )
+    assert receipts == 49
 
 
 async def test_replacement_makes_receipts_and_webhook_events(tenant: Tenant, store: Database) -> None:
