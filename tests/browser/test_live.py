@@ -39,6 +39,26 @@ async def test_item_shows_the_name_of_its_category(tenant: Tenant, alice: Browse
         await tab.item(title).get_by_text("Invoices", exact=True).wait_for()
 
 
+@pytest.mark.parametrize(
+    ("language", "count"), [("en", "3 notifications"), ("de", "3 Mitteilungen"), ("ar", "3 إشعارات")]
+)
+async def test_newer_notification_replaces_the_older_one_and_shows_the_count(
+    tenant: Tenant, browsers: Browsers, language: str, count: str
+) -> None:
+    page = {"lang": language, "dir": "rtl" if language == "ar" else "ltr"}
+    tab = await (await (await browsers.person("alice", page=page)).tab()).open()
+    await tab.wait_until_live()
+    for title in ("One like", "Two likes", "Three likes"):
+        await tenant.send("alice", title=title, collapseKey="likes")
+        await tab.wait_for_items(title)
+    await tab.wait_for_unread(1)
+    await tab.item("Three likes").get_by_text(count, exact=True).wait_for()
+    assert not await tab.axe_violations()
+    assert await tenant.execute('mutation { resolve(collapseKey: "likes") }') == {"resolve": 1}
+    await tab.items.first.wait_for(state="detached")
+    await tab.wait_for_unread(0)
+
+
 async def test_mark_in_one_tab_shows_in_the_other_before_the_hub_responds(
     tenant: Tenant, browsers: Browsers, proxy: CuttableProxy
 ) -> None:
