@@ -169,6 +169,26 @@ async def test_sends_of_one_batch_see_each_other_and_only_the_last_one_leaves(
     assert receipts == 49
 
 
+async def test_live_notification_that_cannot_be_decoded_fails_only_sends_with_its_key(
+    tenant: Tenant, store: Database
+) -> None:
+    await tenant.send("alice", "bob", title="Old", collapseKey="k")
+    await store.notifications.update_one({"mailbox": f"{tenant.name}/alice"}, {"$set": {"created_at": "yesterday"}})
+    answers = await asyncio.gather(
+        tenant.send("alice", title="A", collapseKey="k"),
+        tenant.send("bob", title="B", collapseKey="k"),
+        return_exceptions=True,
+    )
+    assert isinstance(answers[0], GraphQLErrors)
+    assert "cannot read the stored inbox" in answers[0].errors[0]["message"]
+    assert await collapsed(tenant, "bob") == [("B", 2)]
+    await tenant.send("alice", title="Other", collapseKey="other")
+    assert await collapsed(tenant) == [("Other", 1)]
+    resolve = 'mutation { resolve(collapseKey: "k") }'
+    assert await tenant.execute(resolve) == {"resolve": 2}
+    assert await collapsed(tenant, "bob") == []
+
+
 async def test_replacement_makes_receipts_and_webhook_events(tenant: Tenant, store: Database) -> None:
     _, endpoint = await create_endpoint(tenant, events=["notification.replaced"])
     assert endpoint

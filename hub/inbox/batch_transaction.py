@@ -41,7 +41,7 @@ from hub.model import (
 )
 from hub.platform import metrics, tracing
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
-from hub.platform.tolerant_decoding import decode_all, decode_by_id
+from hub.platform.tolerant_decoding import decode, decode_all, decode_by_id
 from hub.utc_time import Clock
 
 STATEMENTS_PER_COMMAND = 1000
@@ -208,8 +208,11 @@ class TransactionRunner:
             docs = self._database.notifications.find({"_id": {"$in": ids}}, session=session)
             unit.load(await decode_all(docs, Notification))
         if any(job.work.collapse_key for job in batch):
-            docs = self._database.notifications.find(_match_live(batch), session=session, hint="live_key")
-            unit.load(await decode_all(docs, Notification))
+            async for doc in self._database.notifications.find(_match_live(batch), session=session, hint="live_key"):
+                if n := decode(doc, Notification):
+                    unit.load([n])
+                else:
+                    unit.mark_unreadable(doc["mailbox"])  # a second live notification would violate the index
         if counts := list({id for job in batch for id in job.work.counts}):
             docs = self._database[window_counts.COLLECTION].find({"_id": {"$in": counts}}, session=session)
             unit.counts = await decode_by_id(docs, WindowCount)

@@ -66,6 +66,10 @@ class UnitOfWork:
         if unreadable := self._unreadable_mailboxes.intersection(mailboxes):
             raise UnreadableMailbox(unreadable)
 
+    def mark_unreadable(self, mailbox: str) -> None:
+        """Make works that change this mailbox fail, because one of its documents cannot be decoded."""
+        self._unreadable_mailboxes |= {mailbox}
+
     def get(self, mailbox: str, id: str) -> Notification | None:
         """Return a visible notification of a mailbox with the changes so far, or None."""
         n = self.notifications.get(id)
