@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hub.decide.plan import Plan, Requested, plan, skip_reason
+from hub.decide.plan import Plan, Requested, decide_channel, plan
 from hub.model import (
     NO_PREFERENCES,
     Category,
@@ -151,7 +151,7 @@ def test_preference_of_the_user_overrides_the_tenant_default(case: Case, channel
     own = CategoryPreference(category=category.key, channels={channel: True})
     defaults = Preferences(channels={channel: False}, categories=(against,))
     user = replace(user, preferences=Preferences(channels={channel: True}, categories=(own,)))
-    reason = skip_reason(channel, category, defaults, user, EVERYTHING, NOW)
+    reason = decide_channel(channel, category, defaults, user, EVERYTHING, NOW).reason
     assert reason not in {Reason.PREFERENCE, Reason.MUTED}
 
 
@@ -169,11 +169,11 @@ def test_plan_is_deterministic_and_a_cached_plan_is_equal(case: Case) -> None:
 
 @properties
 @given(cases)
-def test_accepted_channel_has_no_skip_reason_afterwards(case: Case) -> None:
+def test_accepted_channel_has_no_decide_channel_afterwards(case: Case) -> None:
     _requested, category, defaults, user, configured = case
     for decision in decide_case(case).decisions:
         if decision.reason is not Reason.NOT_REQUESTED:
-            assert skip_reason(decision.channel, category, defaults, user, configured, NOW) == decision.reason
+            assert decide_channel(decision.channel, category, defaults, user, configured, NOW) == decision
 
 
 @properties

@@ -24,6 +24,7 @@ from hub.model import (
     Preferences,
     Priority,
     Reason,
+    StepStop,
     User,
 )
 
@@ -41,14 +42,18 @@ class Requested(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """The decision for one channel: ACCEPTED, or SKIPPED with its reason.
+    """The decision for one channel: ACCEPTED, HELD until `due_at`, or an end. HELD and SKIPPED have a reason.
 
-    `devices` are the ids of the target devices, if the channel delivers to devices. Each device gets a delivery."""
+    `devices` are the ids of the target devices, if the channel delivers to devices. Each device gets a delivery. `step`
+    and `unless` have the same meaning as those of a delivery."""
 
     channel: Channel
     outcome: DeliveryStatus
     reason: Reason | None = None
     devices: tuple[str, ...] = ()
+    due_at: datetime | None = None
+    step: int = 0
+    unless: StepStop = StepStop.READ
 
 
 class Plan(Struct, frozen=True):
@@ -132,16 +137,16 @@ def plan(
     return _plan(requested, category, _recipient(category, defaults, user, configured, now))
 
 
-def skip_reason(
+def decide_channel(
     channel: Channel,
     category: Category,
     defaults: Preferences,
     user: User,
     configured: frozenset[Channel],
     now: datetime,
-) -> Reason | None:
-    """Return the reason to skip a delivery that was planned earlier, or None. This runs the same checks as `plan`."""
-    return _decide(_recipient(category, defaults, user, configured, now), channel).reason
+) -> Decision:
+    """Return the decision for a delivery that was planned earlier. This runs the same checks as `plan`."""
+    return _decide(_recipient(category, defaults, user, configured, now), channel)
 
 
 @lru_cache(CACHED_PLANS)

@@ -60,6 +60,10 @@ class CommitHooks(Protocol):
         """Return the tenants of `mailboxes` and the users of `recipients`, as `unit.decision_data`."""
         ...
 
+    async def load_deliveries(self, ids: Collection[str], session: AsyncClientSession) -> Any:
+        """Return the deliveries that works need, read in the transaction, as `unit.deliveries`."""
+        ...
+
     def new_mailbox_updates(self, mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
         """Return additional updates that new mailboxes require, such as creating their users, by collection."""
         ...
@@ -216,6 +220,8 @@ class TransactionRunner:
         if counts := list({id for job in batch for id in job.work.counts}):
             docs = self._database[window_counts.COLLECTION].find({"_id": {"$in": counts}}, session=session)
             unit.counts = await decode_by_id(docs, WindowCount)
+        if deliveries := list({id for job in batch for id in job.work.deliveries}):
+            unit.deliveries = await self._hooks.load_deliveries(deliveries, session)
         if idempotency := list({key for job in batch for key in job.work.keys}):
             records = self._database[idempotency_records.COLLECTION]
             async for doc in records.find({"_id": {"$in": idempotency}}, session=session):

@@ -15,6 +15,7 @@ When transactions run
   matters because each transaction takes milliseconds, and the CPU is used during commits.
 - One more transaction runs large works (many documents) and exclusive works. Large works do not delay small works.
 - If the first large work waits for busy mailboxes, they are reserved for it, so small works cannot starve it.
+- Works of LOW rank, such as releases of deliveries, have transactions of their own: two, or one while other works wait.
 - A batch runs in a separate context, without the deadline and log fields of the request that started it.
 
 Shutdown: `close` rejects new works and waits for the submitted works.
@@ -38,6 +39,8 @@ from hub.utc_time import Clock
 SMALL_TRANSACTIONS = 3  # concurrent transactions
 FULL_BATCH = 64  # works
 LARGE_MIN_DOCUMENTS = 64  # a work with more documents is a large work
+LOW_TRANSACTIONS = 2  # concurrent transactions of works of LOW rank
+LOW_MAX_MAILBOXES = 200  # in one transaction of such works
 MAX_SCANNED = 2000  # works checked for one batch, so the cost does not grow with the queue
 WAITING_MAX = 20_000  # waiting works of one process. Further works are rejected.
 MIN_START_TIME_S = 0.5  # a work with less time before its deadline is not started
@@ -55,10 +58,12 @@ class Committer:
         self._transactions = TransactionRunner(database, clock, hooks)
         self._small: deque[Submission[Any]] = deque()
         self._large: deque[Submission[Any]] = deque()
+        self._low: deque[Submission[Any]] = deque()
         self._busy: set[str] = set()
         self._small_running = 0
         self._small_writing = 0
         self._large_running = 0
+        self._low_running = 0
         self._schedule_pending = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -67,7 +72,7 @@ class Committer:
     @property
     def waiting(self) -> int:
         """The number of works that are not in a transaction yet."""
-        return len(self._small) + len(self._large)
+        return len(self._small) + len(self._large) + len(self._low)
 
     async def submit(self, work: Work[T]) -> T:
         """Return the result of `work` after it is committed.
@@ -86,7 +91,7 @@ class Committer:
             job = Submission(
                 work, future, loop.time() + self._settings.commit_deadline_s, tracing.current_traceparent()
             )
-            (self._large if work.exclusive or work.documents > LARGE_MIN_DOCUMENTS else self._small).append(job)
+            self._queue_of(work).append(job)
             if not self._schedule_pending:
                 self._schedule_pending = True
                 loop.call_soon(self._schedule, context=Context())
@@ -95,7 +100,7 @@ class Committer:
     async def close(self) -> None:
         """Reject new works and wait for the submitted works."""
         self._closed = True
-        while self._small or self._large or self._tasks:
+        while self.waiting or self._tasks:
             self._schedule()
             if self._tasks:
                 await asyncio.wait(self._tasks)
@@ -105,13 +110,26 @@ class Committer:
         self._queue_full_logged = self._queue_full_logged and self.waiting >= WAITING_MAX
         if self._large and not self._large_running and (batch := self._next_batch(self._large, set())):
             self._large_running += 1
-            self._start(batch, large=True)
+            self._start(batch, self._large)
         waiting = self._large and not self._large_running
         reserved = set(self._large[0].work.mailboxes) if waiting else set()
         while self._can_start and (batch := self._next_batch(self._small, reserved)):
             self._small_running += 1
             self._small_writing += 1
-            self._start(batch, large=False)
+            self._start(batch, self._small)
+        while self._can_start_low and (batch := self._next_batch(self._low, reserved)):
+            self._low_running += 1
+            self._start(batch, self._low)
+
+    def _queue_of(self, work: Work[Any]) -> deque[Submission[Any]]:
+        if work.low:
+            return self._low
+        return self._large if work.exclusive or work.documents > LARGE_MIN_DOCUMENTS else self._small
+
+    @property
+    def _can_start_low(self) -> bool:
+        """True if another transaction of works of LOW rank may start."""
+        return self._low_running < (1 if self._small or self._large else LOW_TRANSACTIONS)
 
     @property
     def _can_start(self) -> bool:
@@ -128,7 +146,7 @@ class Committer:
         batch: Batch = []
         skipped: list[Submission[Any]] = []
         skipped_mailboxes: set[str] = set()
-        documents = size = 0
+        documents = size = mailboxes = 0
         for _ in range(min(len(queue), MAX_SCANNED)):
             job = queue.popleft()
             work = job.work
@@ -147,8 +165,12 @@ class Committer:
                 continue
             documents += work.documents
             size += work.size
+            mailboxes += len(work.mailboxes)
             if batch and (
-                work.exclusive or documents > settings.commit_max_documents or size > settings.commit_max_bytes
+                work.exclusive
+                or documents > settings.commit_max_documents
+                or size > settings.commit_max_bytes
+                or (work.low and mailboxes > LOW_MAX_MAILBOXES)
             ):
                 queue.appendleft(job)
                 break
@@ -158,10 +180,10 @@ class Committer:
         queue.extendleft(reversed(skipped))
         return batch
 
-    def _start(self, batch: Batch, *, large: bool) -> None:
+    def _start(self, batch: Batch, queue: deque[Submission[Any]]) -> None:
         mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
         self._busy |= mailboxes
-        writing = not large
+        writing = queue is self._small
 
         def on_written() -> None:
             nonlocal writing
@@ -176,8 +198,10 @@ class Committer:
         def done(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             self._busy -= mailboxes
-            if large:
+            if queue is self._large:
                 self._large_running -= 1
+            elif queue is self._low:
+                self._low_running -= 1
             else:
                 self._small_running -= 1
             on_written()

@@ -105,6 +105,14 @@ def apply_clock(n: Notification, now: datetime) -> Notification | None:
     return None
 
 
+def shown(n: Notification, step: int) -> Notification:
+    """Show a hidden notification because its step is due. One that the inbox shows returns to the top as new."""
+    if n.hidden:
+        return replace(n, hidden=False, in_app_step=step)
+    marks = dict.fromkeys(("seen_at", "read_at", "read_on", "archived_at", "snoozed_until"))
+    return replace(n, **marks, in_app_step=step, added_modseq=0)
+
+
 def removed(why: DeliveryStatus, reason: Reason | None = None) -> Mark:
     """Return the mark that removes a notification from the inbox and keeps a tombstone for the change feed."""
 

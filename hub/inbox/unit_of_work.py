@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
-from pymongo import UpdateOne
+from pymongo import DeleteOne, UpdateOne
 
 from hub.errors import NotFound
 from hub.inbox import state, window_counts
 from hub.inbox.mailbox_decoding import UnreadableMailbox
 from hub.model import (
+    Delivery,
     InboxEvent,
     InboxEventKind,
     InboxState,
@@ -31,7 +32,11 @@ class UnitOfWork:
     in one transaction.
 
     - `decision_data`: data that another stage has loaded for the works, outside the transaction.
-    - `deliveries_to_end`: the notifications whose waiting deliveries are obsolete, by id, with the reason.
+    - `deliveries`: the deliveries that works need, which another stage has loaded in the transaction.
+    - `deliveries_to_end`: the removed notifications whose waiting deliveries are obsolete, by id, with the reason.
+    - `stopping`: the notifications with deliveries that a mark of the recipient may stop.
+    - `receipt_subjects`: the deliveries that receipts concern, by receipt id. Other receipts concern notifications.
+    - `released`: the deliveries to enqueue after the commit, as `(lane, id)`.
     """
 
     def __init__(
@@ -49,11 +54,15 @@ class UnitOfWork:
         self.inserted: dict[str, Notification] = {}
         self.replaced: dict[str, Notification] = {}
         self.inserts: dict[str, list[dict[str, Any]]] = {}
-        self.updates: dict[str, dict[str, UpdateOne]] = {}
+        self.updates: dict[str, dict[str, UpdateOne | DeleteOne]] = {}
         self.counts: dict[str, WindowCount] = {}
         self.idempotency_records: dict[str, dict[str, Any]] = {}
         self.decision_data: Any = None
+        self.deliveries: Any = None
         self.deliveries_to_end: dict[str, Reason] = {}
+        self.stopping: list[Notification] = []
+        self.receipt_subjects: dict[str, Delivery] = {}
+        self.released: list[tuple[str, str]] = []
         self.locked_mailboxes: set[str] = set()
         self._live: dict[tuple[str, str], str] = {}
         self._events: dict[str, list[InboxEvent]] = {}
@@ -104,10 +113,10 @@ class UnitOfWork:
         - If `added_modseq` is 0, the notification moves to the top of the inbox.
         - `publish=False` adds no event, and `modseq` is a number that was already assigned. Both are for changes to
           whole inboxes.
-        - A hidden notification is assigned no modseq.
+        - A hidden notification is assigned no modseq. One that is shown now is added to the top of the inbox.
         """
         before = self.notifications[after.id]
-        if before.hidden:
+        if after.hidden:
             return self._store(replace(state.with_state(after), updated_at=self.now))
         if not publish and not modseq:
             self._unpublished.add(after.mailbox)
@@ -147,8 +156,8 @@ class UnitOfWork:
         """Insert a document of another stage in the same transaction."""
         self.inserts.setdefault(collection, []).append(document)
 
-    def update(self, collection: str, key: str, update: UpdateOne) -> None:
-        """Update a document of another stage in the same transaction, once for all works with the same key."""
+    def update(self, collection: str, key: str, update: UpdateOne | DeleteOne) -> None:
+        """Change a document of another stage in the same transaction, once for all works with the same key."""
         self.updates.setdefault(collection, {})[key] = update
 
     def set_count(self, mailbox: str, count: WindowCount) -> None:

@@ -22,6 +22,10 @@ class Work(Protocol[T_co]):
         """The ids of the notifications that the work needs."""
 
     @property
+    def deliveries(self) -> Collection[str]:
+        """The ids of the deliveries that the work needs, as `unit.deliveries`."""
+
+    @property
     def keys(self) -> Collection[str]:
         """The idempotency keys that the work looks up."""
 
@@ -49,6 +53,10 @@ class Work(Protocol[T_co]):
     def exclusive(self) -> bool:
         """True if the work requires a separate transaction, in whose session it may read and write."""
 
+    @property
+    def low(self) -> bool:
+        """True if the work has the rank LOW: it is committed in transactions of such works, after other works."""
+
     async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> T_co:
         """Apply the work to the unit. This method is called once per attempt, each time with a new unit."""
         ...
@@ -58,9 +66,11 @@ class WorkDefaults:
     """The values of most works."""
 
     reads: Collection[str] = ()
+    deliveries: Collection[str] = ()
     keys: Collection[str] = ()
     collapse_key: str | None = None
     counts: Collection[str] = ()
     size = 0
     needs_recipients = False
     exclusive = False
+    low = False

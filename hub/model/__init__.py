@@ -15,13 +15,14 @@ from hub.model.notifications import (
     live_keys,
     notification_from,
 )
-from hub.model.outbox_jobs import Attempt, Delivery, WebhookCall
+from hub.model.outbox_jobs import Attempt, Delivery, WebhookCall, delivery_id
 from hub.model.preferences import NO_PREFERENCES, CategoryPreference, Preferences
 from hub.model.principals import Principal, Role
 from hub.model.receipts import Receipt, ReceiptKind
 from hub.model.record import Record, document
 from hub.model.sends import SEND_CONTENT_FIELDS, Send
 from hub.model.statuses import DeliveryStatus, Reason, SendStatus
+from hub.model.steps import Step, StepStop
 from hub.model.templates import CURRENT_UNTIL, Template, TemplateTexts
 from hub.model.tenants import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Category, Tenant, WebhookEndpoint
 from hub.model.users import Device, User
@@ -66,6 +67,8 @@ __all__ = (
     "Role",
     "Send",
     "SendStatus",
+    "Step",
+    "StepStop",
     "Template",
     "TemplateTexts",
     "Tenant",
@@ -73,6 +76,7 @@ __all__ = (
     "WebhookCall",
     "WebhookEndpoint",
     "WindowCount",
+    "delivery_id",
     "document",
     "live_keys",
     "mailbox_of",

@@ -61,7 +61,10 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
       period, or expiry.
     - `because`: a BecauseKind, for some kinds followed by `:` and a key. Older versions stored an English sentence.
     - `read_on`: the channel of the click that marked it as read. None if it was read in the inbox.
-    - `has_deliveries`: True if the notification was also sent on channels other than IN_APP.
+    - `hidden`: True if no inbox shows the notification: IN_APP is not used, or its step is not due.
+    - `in_app_step`: the number of the step that showed the notification, or 0.
+    - `has_deliveries`: True if deliveries are stored, because the notification also uses other channels or has steps.
+    - `has_steps`: True if something other than reading stops a delivery.
     - `skipped`: the reason for each requested channel on which the notification is not sent.
     """
 
@@ -97,7 +100,9 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     removed_as: DeliveryStatus | None = None
     removed_reason: Reason | None = None
     hidden: bool = False
+    in_app_step: int = 0
     has_deliveries: bool = False
+    has_steps: bool = False
     skipped: dict[str, str] = {}
     state: InboxState | None = None
     wake_at: datetime | None = None
@@ -128,7 +133,7 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
 
 MUTABLE_FIELDS = (
     *("seen_at", "read_at", "read_on", "archived_at", "snoozed_until", "acknowledged_at"),
-    *("removed_at", "removed_as", "removed_reason"),
+    *("removed_at", "removed_as", "removed_reason", "hidden", "in_app_step"),
     *("state", "wake_at", "live_key", "modseq", "added_modseq", "updated_at"),
 )
 """The fields that may change after a notification was sent."""

@@ -6,6 +6,13 @@ from hub.model.channels import Channel, Priority
 from hub.model.mailboxes import user_of
 from hub.model.record import Record
 from hub.model.statuses import DeliveryStatus
+from hub.model.steps import StepStop
+
+
+def delivery_id(notification: str, channel: Channel, device: str | None, step: int) -> str:
+    """Return the id of a delivery. The id of a later step ends in the number of the step."""
+    id = f"{notification}-{device or channel.lower()}"
+    return f"{id}-{step}" if step else id
 
 
 class Attempt(Record, frozen=True):
@@ -24,8 +31,12 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     A delivery is stored only if it may leave the hub. Other deliveries are computed from the notification.
 
     - `lane`: the delivery's queue. `enqueue_count`: the number of times it was enqueued since the last claim.
-    - `due_at`: the time on the hub's clock when the scheduler must enqueue the delivery. None when it is claimed or
-      finished.
+    - `due_at`: the time on the hub's clock when the scheduler must enqueue or release the delivery. None when it is
+      claimed or finished.
+    - `step`: 0 for a delivery that goes with the send, otherwise the number of the step. A step that is not due has no
+      device.
+    - `unless`: what stops the delivery while it waits.
+    - `released_at`: the time when the scheduler released a delivery that was HELD.
     - `claim`: the token of the worker that claimed it. `leased_until`: the real time when the lease of the claim ends.
       `lease_expirations`: the number of leases that expired before a result was stored.
     - `tries`: the number of rounds of attempts. A round calls the providers of the channel until one does not return
@@ -59,10 +70,18 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     provider_id: str | None = None
     traceparent: str | None = None
     clicked_at: datetime | None = None
+    step: int = 0
+    unless: StepStop = StepStop.READ
+    released_at: datetime | None = None
 
     @property
     def user_id(self) -> str:
         return user_of(self.mailbox)
+
+    @property
+    def accepted_at(self) -> datetime:
+        """The time since which a worker may send the delivery."""
+        return self.released_at or self.created_at
 
 
 class WebhookCall(Record, frozen=True, rename={"id": "_id"}):
@@ -88,3 +107,7 @@ class WebhookCall(Record, frozen=True, rename={"id": "_id"}):
     leased_until: datetime | None = None
     lease_expirations: int = 0
     provider_id: str | None = None
+
+    @property
+    def accepted_at(self) -> datetime:
+        return self.created_at

@@ -35,7 +35,11 @@ class Reason(StrEnum):
     NOT_CONFIGURED = "NOT_CONFIGURED"  # this hub has no provider for the channel
     NO_ADDRESS = "NO_ADDRESS"
     SUPPRESSED = "SUPPRESSED"  # a message bounced, or the recipient reported it as spam
+    ALREADY_SEEN = "ALREADY_SEEN"
     ALREADY_READ = "ALREADY_READ"
+    ALREADY_ACKNOWLEDGED = "ALREADY_ACKNOWLEDGED"
+    SNOOZED = "SNOOZED"  # the recipient will see the notification again later
+    STEP = "STEP"  # a later step of the send
     THROTTLED = "THROTTLED"  # enough sends with the same throttle key reached the recipient outside the inbox
     RATE_LIMITED = "RATE_LIMITED"
     PROVIDER_DOWN = "PROVIDER_DOWN"  # the provider's circuit breaker is open

@@ -58,7 +58,7 @@ class Job(Protocol):
     @property
     def priority(self) -> Priority: ...
     @property
-    def created_at(self) -> datetime: ...
+    def accepted_at(self) -> datetime: ...
     @property
     def attempts(self) -> tuple[Attempt, ...]: ...
     @property
@@ -81,7 +81,8 @@ class DueEntry(Struct, frozen=True):
 
 
 class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
-    """The next state of a claimed job. `due_at` is set if the job waits again, and None if the job is finished."""
+    """The next state of a claimed job. `due_at` is set if the job waits again, and None if the job is finished. `lane`
+    is set if the job moves to another lane."""
 
     job: J
     status: DeliveryStatus
@@ -91,6 +92,7 @@ class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
     tries: int
     lease_expirations: int
     provider_id: str | None = None
+    lane: str | None = None
 
 
 class Receipts(Protocol[J_contra]):
@@ -220,9 +222,9 @@ class Claims(Generic[J]):
                 await self._database[collection].insert_many(documents, ordered=False, session=session)
         return still_claimed
 
-    async def due(self, now: datetime, after: str, limit: int) -> list[DueEntry]:
-        """Return due jobs of the lanes after `after`, by lane, longest overdue first."""
-        match = {"lane": {"$gt": after}, "due_at": {"$lte": now}}
+    async def due(self, now: datetime, after: str, before: str, limit: int) -> list[DueEntry]:
+        """Return due jobs of the lanes after `after` and before `before`, by lane, longest overdue first."""
+        match = {"lane": {"$gt": after, "$lt": before}, "due_at": {"$lte": now}}
         docs = self._jobs.find(match, {"lane": 1}, hint="due").sort(DUE).limit(limit)
         return [DueEntry(doc["_id"], doc["lane"]) async for doc in docs]
 
@@ -294,6 +296,8 @@ def _settlement_update(settlement: Settlement[J], now: datetime) -> UpdateOne:
         "lease_expirations": settlement.lease_expirations or None,
         "provider_id": settlement.provider_id,
     }
+    if settlement.lane:
+        values["lane"] = settlement.lane
     values |= {name: value for name, value in optional.items() if value is not None}
     unset = {name: "" for name, value in optional.items() if value is None} | dict.fromkeys(CLAIM_FIELDS, "")
     return UpdateOne({"_id": settlement.job.id, "claim": settlement.job.claim}, {"$set": values, "$unset": unset})

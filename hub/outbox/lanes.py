@@ -154,6 +154,10 @@ redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
 return 1
 """
 """The lock expires automatically. A key with a longer or no expiry was not written by the hub and is replaced."""
+SCHEDULER_LANES = ("SCHEDULER/", "SCHEDULER0")
+"""The bounds of the lanes of the scheduler, because `0` follows the slash. They exist only in the due index."""
+WORKER_LANES = (("", SCHEDULER_LANES[0]), (SCHEDULER_LANES[1], "\U0010ffff"))
+"""The bounds of all other lanes."""
 KEY_TYPES = {
     "lane": "list",
     "waiting": "zset",
@@ -179,6 +183,11 @@ class LaneDepth(Struct, frozen=True):
 def lane_of(channel: str, priority: str, tenant: str) -> str:
     """Return the name of a lane: `EMAIL/HIGH/acme`."""
     return f"{channel}/{priority}/{tenant}"
+
+
+def scheduler_lane(priority: str, tenant: str) -> str:
+    """Return the name of the lane of deliveries that the scheduler releases: `SCHEDULER/HIGH/acme`."""
+    return f"{SCHEDULER_LANES[0]}{priority}/{tenant}"
 
 
 class Lanes:

@@ -5,7 +5,7 @@ from hub.model import DeliveryStatus as S
 
 MOVES: dict[S, frozenset[S]] = {
     S.ACCEPTED: frozenset({S.HELD, S.PROCESSING, S.SKIPPED, S.CANCELLED, S.EXPIRED, S.DELIVERED}),
-    S.HELD: frozenset({S.PROCESSING, S.SKIPPED, S.CANCELLED, S.EXPIRED}),
+    S.HELD: frozenset({S.ACCEPTED, S.PROCESSING, S.SKIPPED, S.CANCELLED, S.EXPIRED}),
     S.PROCESSING: frozenset(
         {S.ACCEPTED, S.HELD, S.SENT, S.DELIVERED, S.RETRYING, S.FAILED, S.SKIPPED, S.CANCELLED, S.EXPIRED}
     ),
@@ -25,6 +25,7 @@ MOVES: dict[S, frozenset[S]] = {
 - An IN_APP delivery stays DELIVERED or READ. If it is marked as unread, it becomes DELIVERED again. If it is recalled,
   it becomes CANCELLED.
 - A replay changes FAILED to ACCEPTED.
+- HELD becomes ACCEPTED when the scheduler releases the delivery.
 - PROCESSING becomes ACCEPTED if the worker died.
 - SENT and DELIVERED may become FAILED, because an accepted email may still bounce."""
 

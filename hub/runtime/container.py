@@ -47,6 +47,7 @@ from hub.settings import Settings
 from hub.status.deliveries import COLLECTION as DELIVERIES
 from hub.status.deliveries import Deliveries
 from hub.status.delivery_totals import DeliveryTotals
+from hub.status.held_deliveries import HeldDeliveries
 from hub.status.obsolete_deliveries import ObsoleteDeliveries
 from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.receipt_change_stream import ReceiptStreams
@@ -63,6 +64,8 @@ from hub.workflows.due_jobs import DueJobs
 from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish
+from hub.workflows.release import BATCH_SIZE as RELEASE_BATCH_SIZE
+from hub.workflows.release import Releases
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
 from hub.workflows.scheduler import PeriodicTask, Scheduler
@@ -206,6 +209,7 @@ class _Inbox:
     cancellation: SendCancellation
     resolve: Resolve
     retention: Retention
+    releases: Releases
 
 
 def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
@@ -214,13 +218,15 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     inboxes = Inboxes(database, settings, now)
     sends = Sends(database, Notifications(database))
     publisher = Publisher(stores.redis, settings.redis_prefix)
-    hooks = AfterCommit(users, queue.tenants, publisher, queue.enqueuer, queue.obsolete_deliveries)
+    held = HeldDeliveries(database)
+    hooks = AfterCommit(users, queue.tenants, publisher, queue.enqueuer, queue.obsolete_deliveries, held, sends)
     committer = Committer(database, settings, now, hooks)
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
     cancellation = SendCancellation(sends, queue.deliveries, actions, stores.server_clock.now)
     resolve = Resolve(committer, Resolutions(database), now)
     retention = Retention(RetentionSweeps(database), sends, now)
-    return _Inbox(users, inboxes, sends, publisher, committer, actions, cancellation, resolve, retention)
+    releases = Releases(held, committer, queue.lanes, settings, now)
+    return _Inbox(users, inboxes, sends, publisher, committer, actions, cancellation, resolve, retention, releases)
 
 
 def _build_subscriptions(settings: Settings, stores: _Stores, inboxes: Inboxes) -> SubscriptionHub:
@@ -293,6 +299,7 @@ def _build_scheduler(settings: Settings, stores: _Stores, queue: _Queue, inbox: 
         PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
         PeriodicTask("due_deliveries", deliveries.tick),
         PeriodicTask("due_webhook_calls", webhook_calls.tick),
+        PeriodicTask("releases", inbox.releases.tick, RELEASE_BATCH_SIZE),
         PeriodicTask("interrupted_cancellations", inbox.cancellation.resume_interrupted),
         PeriodicTask("resolutions", inbox.resolve.continue_resolutions),
         PeriodicTask("retention_sweeps", inbox.retention.continue_sweeps),

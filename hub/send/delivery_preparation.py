@@ -4,8 +4,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from hub.audience.tenants import default_category
-from hub.decide.plan import skip_reason
-from hub.model import Channel, Delivery, DeliveryStatus, Notification, Reason
+from hub.decide.plan import Decision
+from hub.decide.recheck import recheck
+from hub.model import Channel, Delivery, DeliveryStatus, Reason
+from hub.outbox.lanes import scheduler_lane
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.job_kind import ReadyToSend
 from hub.send.message import Message, Provider
@@ -48,14 +50,11 @@ class DeliveryHandler:
         )
         if n is None or user is None or mailbox is None:  # the user was erased
             return Transition(DeliveryStatus.CANCELLED)
-        if transition := obsolete_transition(job, n, now):
-            return transition
-        if job.device and all(device.id != job.device for device in user.devices):
-            return skip_transition(job, Reason.NO_ADDRESS)
         tenant = data.tenants[job.tenant]
         category = tenant.category(n.category) or default_category(n.category)
-        if reason := skip_reason(job.channel, category, tenant.preferences, user, self._configured, now):
-            return skip_transition(job, reason)
+        decision = recheck(job, n, category, tenant.preferences, user, self._configured, now)
+        if decision.outcome is not DeliveryStatus.ACCEPTED:
+            return transition_of(job, decision)
         message = self._message_builder.build(job, n, user, tenant, mailbox)
         return ReadyToSend(message, self._providers, user.id, job.traceparent)
 
@@ -69,21 +68,14 @@ class DeliveryHandler:
         await self._stores.users.deactivate_address(job, message.user.email)
 
 
-def skip_transition(job: Delivery, reason: Reason) -> Transition:
-    """Return the state of a delivery that is skipped for `reason`. A delivery that was tried before and whose address
-    is gone becomes FAILED: it can be replayed when the user has an address again."""
-    if job.attempts and reason in ADDRESS_LOST_REASONS:
-        return Transition(DeliveryStatus.FAILED, ADDRESS_LOST_REASONS[reason])
-    return Transition(DeliveryStatus.SKIPPED, reason)
+def transition_of(job: Delivery, decision: Decision) -> Transition:
+    """Return the state of a delivery that is not sent now. If the delivery is HELD, the scheduler releases it.
 
-
-def obsolete_transition(job: Delivery, n: Notification, now: datetime) -> Transition | None:
-    """Return the final state of a delivery whose notification is expired, removed, or read. Otherwise return None."""
-    expires_at = job.expires_at or n.expires_at
-    if n.removed_as is DeliveryStatus.EXPIRED or (expires_at and expires_at <= now):
-        return Transition(DeliveryStatus.EXPIRED)
-    if n.removed_at:
-        return Transition(DeliveryStatus.CANCELLED, n.removed_reason or Reason.RECALLED)
-    if n.read_at:
-        return Transition(DeliveryStatus.SKIPPED, Reason.ALREADY_READ)
-    return None
+    A delivery that was tried before and whose address is gone becomes FAILED: it can be replayed when the user has an
+    address again."""
+    if decision.outcome is DeliveryStatus.HELD:
+        lane = scheduler_lane(job.priority, job.tenant)
+        return Transition(DeliveryStatus.HELD, decision.reason, decision.due_at, lane)
+    if job.attempts and decision.reason in ADDRESS_LOST_REASONS:
+        return Transition(DeliveryStatus.FAILED, ADDRESS_LOST_REASONS[decision.reason])
+    return Transition(decision.outcome, decision.reason)

@@ -83,6 +83,7 @@ class Settler(Generic[J]):
             tries=job.tries if tries is None else tries,
             lease_expirations=job.lease_expirations,
             provider_id=provider_id,
+            lane=transition.lane,
         )
         self._results.append(settlement)
         self._all_settled.clear()
@@ -148,7 +149,7 @@ class Settler(Generic[J]):
         for settlement in settled:
             metrics.deliveries.labels(self._channel, settlement.status).inc()
             if settlement.status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}:
-                waited_s = elapsed(settlement.job.created_at, now).total_seconds()
+                waited_s = elapsed(settlement.job.accepted_at, now).total_seconds()
                 metrics.accept_to_sent.labels(self._channel, settlement.job.priority).observe(waited_s)
         if finished := [(settlement.job, settlement.status) for settlement in settled if settlement.due_at is None]:
             try:

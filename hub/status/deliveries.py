@@ -11,7 +11,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.ids import new_id
-from hub.model import Channel, Delivery, DeliveryStatus, Reason
+from hub.model import Channel, Delivery, DeliveryStatus, Reason, StepStop
 from hub.outbox.retry_delay import job_indexes
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
@@ -167,9 +167,9 @@ class Deliveries:
         ]
         return await counts_by_send(await self._deliveries.aggregate(stages, hint="send"), sends)
 
-    async def end(self, notifications: Collection[str], reason: Reason) -> int:
-        """End the waiting deliveries of notifications: SKIPPED if they were read, CANCELLED if they were removed.
-        Return the number of deliveries.
+    async def end(self, notifications: Collection[str], reason: Reason, unless: StepStop | None = None) -> int:
+        """End the waiting deliveries of notifications: SKIPPED if `unless` stopped them, else CANCELLED. Return the
+        number of deliveries.
 
         Running deliveries are not retried. Sent deliveries keep their status: a read in the inbox does not prove that
         the message on this channel was read. The method is idempotent, and safe to omit because the check before each
@@ -177,9 +177,12 @@ class Deliveries:
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in notifications]
         if not ranges:
             return 0
-        status = DeliveryStatus.SKIPPED if reason is Reason.ALREADY_READ else DeliveryStatus.CANCELLED
-        await self._deliveries.bulk_write([_set_override({"$or": ranges}, status, reason)])
-        return await self._finish({"$or": ranges}, status, reason)
+        match: Document = {"$or": ranges}
+        if unless:
+            match["unless"] = {"$in": [unless, None]} if unless is StepStop.READ else unless  # READ is the default
+        status = DeliveryStatus.SKIPPED if unless else DeliveryStatus.CANCELLED
+        await self._deliveries.bulk_write([_set_override(match, status, reason)])
+        return await self._finish(match, status, reason)
 
     async def cancel(self, send: str, reason: Reason) -> int:
         """Cancel the waiting deliveries of a send, and running deliveries that would be retried. Return the number of
@@ -284,7 +287,7 @@ class Deliveries:
                 undecodable = {doc["_id"] for doc in docs} - {delivery.id for delivery in deliveries}
                 undecodable_match = {"_id": {"$in": list(undecodable)}, "status": {"$in": before}}
                 finished += (
-                    await self._deliveries.update_many(undecodable_match, _finish_update(status, reason, self._clock()))
+                    await self._deliveries.update_many(undecodable_match, finish_update(status, reason, self._clock()))
                 ).modified_count
             if not deliveries and len(docs) < FINISH_BATCH_SIZE:
                 return finished
@@ -315,7 +318,7 @@ class Deliveries:
         current = [delivery for delivery in deliveries if delivery.id in ids]
         if not current:
             return 0
-        change = _finish_update(status, reason, now)
+        change = finish_update(status, reason, now)
         await self._deliveries.bulk_write(
             [UpdateOne({"_id": delivery.id}, change) for delivery in current], ordered=False, session=session
         )
@@ -333,7 +336,8 @@ def cancelled_document(delivery: Document, reason: Reason) -> Document:
     return waiting | {"status": DeliveryStatus.CANCELLED.value, "reason": reason.value}
 
 
-def _finish_update(status: DeliveryStatus, reason: Reason | None, now: datetime) -> Document:
+def finish_update(status: DeliveryStatus, reason: Reason | None, now: datetime) -> Document:
+    """Return the update that sets a final status."""
     return {
         "$set": {"status": status, "updated_at": now} | ({"reason": reason} if reason else {}),
         "$unset": {"due_at": "", "enqueue_count": ""} | ({} if reason else {"reason": ""}),

@@ -11,6 +11,7 @@ import orjson
 from msgspec import convert
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from hub.decide.recheck import STOPPED
 from hub.model import (
     Delivery,
     DeliveryStatus,
@@ -80,15 +81,24 @@ def calls_for_receipt(
                 updated_at=now,
             )
         )
-        for endpoint in subscribed_endpoints(endpoints, event)
+        for endpoint in subscribed_endpoints(endpoints, event, named=_is_stopped_step(decoded, about))
     ]
 
 
-def subscribed_endpoints(endpoints: Iterable[WebhookEndpoint], event: str) -> list[WebhookEndpoint]:
-    """Return the enabled endpoints that subscribe to the event."""
+def subscribed_endpoints(
+    endpoints: Iterable[WebhookEndpoint], event: str, *, named: bool = False
+) -> list[WebhookEndpoint]:
+    """Return the enabled endpoints that subscribe to the event. With `named`, an endpoint must name the event."""
     return [
-        endpoint for endpoint in endpoints if endpoint.enabled and (not endpoint.events or event in endpoint.events)
+        endpoint
+        for endpoint in endpoints
+        if endpoint.enabled and (event in endpoint.events or not (endpoint.events or named))
     ]
+
+
+def _is_stopped_step(receipt: Receipt, about: Notification | Delivery) -> bool:
+    """Return True if the recipient stopped a step. This is what steps are for, so few endpoints need the event."""
+    return isinstance(about, Delivery) and about.step > 0 and receipt.reason in STOPPED
 
 
 def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> str:

@@ -10,20 +10,26 @@
 
 import asyncio
 from collections.abc import Collection
+from datetime import datetime
 
 from pymongo import UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience.tenants import Tenants
 from hub.audience.users import COLLECTION as USERS
 from hub.audience.users import Users, create_missing
+from hub.decide.recheck import stop_reason
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.live.publisher import Publisher
-from hub.model import Channel, DeliveryStatus, MailboxChange, tenant_of
+from hub.model import Channel, DeliveryStatus, MailboxChange, Notification, StepStop, tenant_of
 from hub.outbox.enqueuer import Enqueuer
 from hub.status import deliveries, receipt_change_stream
-from hub.status.obsolete_deliveries import ObsoleteDeliveries
+from hub.status.held_deliveries import HeldDeliveries
+from hub.status.obsolete_deliveries import ObsoleteDeliveries, ObsoleteGroup
 from hub.status.receipt_builder import webhook_calls_for
+from hub.status.sends import Sends
 from hub.webhooks import webhook_calls
+from hub.workflows.release import WaitingDeliveries
 from hub.workflows.send_work import DecisionData
 
 
@@ -37,12 +43,16 @@ class AfterCommit:
         publisher: Publisher,
         enqueuer: Enqueuer,
         obsolete_deliveries: ObsoleteDeliveries,
+        held: HeldDeliveries,
+        sends: Sends,
     ) -> None:
         self._users = users
         self._tenants = tenants
         self._publisher = publisher
         self._enqueuer = enqueuer
         self._obsolete_deliveries = obsolete_deliveries
+        self._held = held
+        self._sends = sends
 
     async def load_decision_data(self, mailboxes: Collection[str], recipients: Collection[str]) -> DecisionData:
         """Return the tenants of `mailboxes` and the users of `recipients`."""
@@ -50,6 +60,11 @@ class AfterCommit:
         if not recipients:
             return DecisionData({}, await tenants)
         return DecisionData(*await asyncio.gather(self._users.get_many(recipients), tenants))
+
+    async def load_deliveries(self, ids: Collection[str], session: AsyncClientSession) -> WaitingDeliveries:
+        """Return the deliveries in `ids` that wait for the scheduler, and which of their sends were cancelled."""
+        waiting = await self._held.load(ids, session)
+        return WaitingDeliveries(waiting, await self._sends.find_cancelled({one.send for one in waiting.values()}))
 
     def new_mailbox_updates(self, mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
         """Return the updates that create the users of new mailboxes by collection."""
@@ -60,19 +75,26 @@ class AfterCommit:
         the receipts of `unit` cause."""
         _cancel_replaced(unit)
         written = unit.inserts.get(receipt_change_stream.COLLECTION, [])
-        pending = [(receipt, unit.notifications[receipt["notification_id"]]) for receipt in written]
+        pending = [
+            (receipt, unit.receipt_subjects.get(receipt["_id"]) or unit.notifications[receipt["notification_id"]])
+            for receipt in written
+        ]
         if calls := webhook_calls_for(pending, unit.decision_data.tenants, unit.now):
             unit.inserts[webhook_calls.COLLECTION] = calls
 
     def on_commit(self, unit: UnitOfWork, changes: list[MailboxChange]) -> None:
-        """Publish `changes`, enqueue new deliveries, and end the deliveries of notifications that were read or
-        replaced."""
+        """Publish `changes`, enqueue new and released deliveries, and end the deliveries of notifications that were
+        replaced, or that a mark concerns."""
         if changes:
             self._publisher.enqueue(changes)
         if created := unit.inserts.get(deliveries.COLLECTION):
             self._enqueuer.put([(doc["lane"], doc["_id"]) for doc in created if "enqueue_count" in doc])
+        if unit.released:
+            self._enqueuer.put(unit.released)
         if unit.deliveries_to_end:
-            self._obsolete_deliveries.put(unit.deliveries_to_end)
+            self._obsolete_deliveries.put([(id, reason, None) for id, reason in unit.deliveries_to_end.items()])
+        if unit.stopping:
+            self._obsolete_deliveries.put([stop for n in unit.stopping for stop in _stops(n, unit.now)])
 
     def on_unknown_outcome(self) -> None:
         """Make subscribers compare their state with the store."""
@@ -96,3 +118,12 @@ def _cancel_replaced(unit: UnitOfWork) -> None:
                 reason,
             )
             unit.insert(receipt_change_stream.COLLECTION, receipt)
+
+
+def _stops(n: Notification, now: datetime) -> list[ObsoleteGroup]:
+    """Return which deliveries of a notification stop, and why. Without steps, only reading can stop them."""
+    return [
+        (n.id, reason, unless)
+        for unless in (StepStop if n.has_steps else (StepStop.READ,))
+        if (reason := stop_reason(unless, n, now))
+    ]

@@ -7,8 +7,8 @@ but no harm, because a job that is enqueued twice is claimed only once.
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hub.model import Attempt, DeliveryStatus, Reason
 from hub.outbox.claims import UNQUEUE_ALL_TIMEOUT_S, Claims, DueEntry, Job, Settlement
-from hub.outbox.lanes import Lanes
+from hub.outbox.lanes import WORKER_LANES, Lanes
 from hub.outbox.retry_delay import wait_s
 from hub.platform import metrics
 from hub.settings import Settings
@@ -50,8 +50,8 @@ class DueJobs:
             await self._lanes.mark_restored(self._name)
         expired = await self._claims.list_expired(BATCH_SIZE)
         await self._expire_leases(expired)
-        now, lane, remaining = self._clock(), "", int(len(expired) == BATCH_SIZE)
-        while due := await self._claims.due(now, lane, BATCH_SIZE):
+        now, remaining = self._clock(), int(len(expired) == BATCH_SIZE)
+        async for due in self._due_batches(now):
             by_lane: dict[str, list[DueEntry]] = defaultdict(list)
             for job in due:
                 by_lane[job.lane].append(job)
@@ -60,12 +60,19 @@ class DueJobs:
                 if enqueued := [job.id for job in jobs[:capacity]]:
                     await self._claims.mark_queued(enqueued, now)
                     await self._claims.unmark_queued(await self._lanes.put([(jobs[0].lane, id) for id in enqueued]))
-            lane = due[-1].lane
             remaining += len(due) == BATCH_SIZE
         if remaining:
             await asyncio.sleep(BACKPRESSURE_PAUSE_S)
             await self._lanes.release_tick_lock(self._name)
         return remaining
+
+    async def _due_batches(self, now: datetime) -> AsyncIterator[list[DueEntry]]:
+        """Yield due jobs, at most one batch per lane. The jobs on the lanes of the scheduler are left out."""
+        for first, before in WORKER_LANES:
+            after = first
+            while due := await self._claims.due(now, after, before, BATCH_SIZE):
+                yield due
+                after = due[-1].lane
 
     async def _expire_leases(self, jobs: Sequence[Job]) -> None:
         """Settle the jobs whose workers died or stalled.

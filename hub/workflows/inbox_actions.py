@@ -254,8 +254,14 @@ class _MarkAllWork(WorkDefaults):
 def _add_receipts(unit: UnitOfWork, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
     for kind in state.receipt_kinds(before, after):
         unit.insert(receipt_change_stream.COLLECTION, receipt_change_stream.user_receipt(after, kind, unit.now, where))
-        if kind is ReceiptKind.READ and after.has_deliveries:
-            unit.deliveries_to_end[after.id] = Reason.ALREADY_READ
+    if after.has_deliveries and _may_stop(before, after):
+        unit.stopping.append(after)
+
+
+def _may_stop(before: Notification, after: Notification) -> bool:
+    """Return True if a mark may stop deliveries. Without steps, reading, archiving, and snoozing do."""
+    names = ("read_at", "archived_at", "snoozed_until", *(("seen_at", "acknowledged_at") if after.has_steps else ()))
+    return any(getattr(after, name) and not getattr(before, name) for name in names)
 
 
 def _resync(head: Mailbox) -> MailboxChange:

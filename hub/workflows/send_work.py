@@ -32,10 +32,11 @@ from hub.model import (
     Tenant,
     User,
     WindowCount,
+    delivery_id,
     document,
     mailbox_of,
 )
-from hub.outbox.lanes import lane_of
+from hub.outbox.lanes import lane_of, scheduler_lane
 from hub.platform import tracing
 from hub.settings import Settings
 from hub.status import deliveries, receipt_change_stream, sends
@@ -230,9 +231,11 @@ class SendWork(WorkDefaults):
         return unit.add(replace(n, collapsed_count=count))
 
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
-        """Return a delivery, which is enqueued after the commit and becomes due again if it is not claimed in time."""
+        """Return a delivery. An ACCEPTED one is enqueued after the commit and becomes due again if it is not claimed in
+        time. The scheduler releases a HELD one."""
+        held = decision.outcome is DeliveryStatus.HELD
         return Delivery(
-            id=f"{n.id}-{device or decision.channel.lower()}",
+            id=delivery_id(n.id, decision.channel, device, decision.step),
             tenant=self._tenant,
             notification=n.id,
             send=self._id,
@@ -241,10 +244,15 @@ class SendWork(WorkDefaults):
             category=n.category,
             status=decision.outcome,
             priority=n.priority,
-            lane=lane_of(decision.channel, n.priority, self._tenant),
-            enqueue_count=1,
+            step=decision.step,
+            unless=decision.unless,
+            reason=decision.reason,
+            lane=scheduler_lane(n.priority, self._tenant)
+            if held
+            else lane_of(decision.channel, n.priority, self._tenant),
+            enqueue_count=0 if held else 1,
             device=device,
-            due_at=n.created_at + self._requeue_after,
+            due_at=decision.due_at if held else n.created_at + self._requeue_after,
             expires_at=n.expires_at,
             created_at=n.created_at,
             updated_at=n.created_at,

@@ -22,6 +22,7 @@ from hub.status.virtual_deliveries import virtual_deliveries
 
 CURSOR_MAX_CHARS = 128
 DEFAULT_PAGE_SIZE = 50
+ID_CHARS = 36  # of a notification
 
 
 @strawberry.input(description="Selects deliveries that match all fields. An empty filter selects all deliveries.")
@@ -119,7 +120,14 @@ class Delivery:
     channel: model.Channel
     device: ID | None = strawberry.field(
         name="deviceId",
-        description="The id of the device that receives the message. Null if the channel has no devices.",
+        description="The id of the device that receives the message. Null if the channel has no devices, or for a step "
+        "that is not due: its devices are chosen when it is due.",
+    )
+    step: int = strawberry.field(
+        description="0 for a delivery that goes with the send, otherwise the number of the step."
+    )
+    unless: model.StepStop = strawberry.field(
+        description="What stops the delivery while it waits. READ for a delivery that goes with the send."
     )
     status: model.DeliveryStatus = strawberry.field(resolver=_status)
     reason: str | None = strawberry.field(
@@ -274,7 +282,7 @@ class DeliveryQuery:
         services, tenant = info.context.services, info.context.require_service()
         if stored := await services.deliveries.get(tenant, id):
             return stored
-        notifications = await services.inboxes.get_notifications([id.rpartition("-")[0]])
+        notifications = await services.inboxes.get_notifications([id[:ID_CHARS]])
         virtual = [d for n in notifications.values() if n.tenant == tenant for d in virtual_deliveries(n)]
         return next((delivery for delivery in virtual if delivery.id == id), None)
 

@@ -42,7 +42,8 @@ _register(
     "The state of a delivery. A delivery passes through SENT, DELIVERED, and READ in this order and may remain in "
     "any of these states.",
     ACCEPTED="The delivery is stored and due.",
-    HELD="The delivery waits because a delivery limit is reached or the provider is down. See `reason` and `dueAt`.",
+    HELD="The delivery waits: for its time, because a delivery limit is reached, or because the provider is down. See "
+    "`reason` and `dueAt`.",
     PROCESSING="A worker is calling the provider.",
     RETRYING="An attempt failed. The next attempt is at `dueAt`.",
     SENT="The provider accepted the message.",
@@ -66,6 +67,14 @@ _register(
     CANCELLED="The send was canceled with `cancelSend`. Deliveries that had not been sent are CANCELLED.",
     RECALLED="The send was recalled with `recallSend`. Deliveries that had not been sent are CANCELLED, and the "
     "notifications are removed from all inboxes.",
+)
+_register(
+    model.StepStop,
+    "What a recipient does that stops a delivery. Archiving stops what READ and SEEN stop, and so does snoozing.",
+    SEEN="The recipient saw the notification.",
+    READ="The recipient read the notification.",
+    ACKNOWLEDGED="The recipient acknowledged the notification.",
+    NEVER="Nothing that the recipient does stops the delivery.",
 )
 _register(
     model.ReceiptKind,

@@ -26,6 +26,8 @@ MARKDOWN_CHANNELS = {model.Channel.IN_APP, model.Channel.WEBHOOK}
 @strawberry.type(description="The decision for one recipient on one channel.")
 class Decision:
     channel: model.Channel
+    step: int = strawberry.field(description="The number of the step, as in `Delivery.step`.")
+    unless: model.StepStop = strawberry.field(description="What stops the delivery, as in `Delivery.unless`.")
     outcome: model.DeliveryStatus = strawberry.field(
         description="ACCEPTED if the notification would be delivered on the channel, SKIPPED if not."
     )
@@ -97,9 +99,11 @@ def _to_decision(decision: PlannedDecision, content: model.Content, plain_body: 
     skipped = decision.outcome is DeliveryStatus.SKIPPED
     return Decision(
         channel=decision.channel,
+        step=decision.step,
+        unless=decision.unless,
         outcome=decision.outcome,
         reason=decision.reason,
-        due_at=None,
+        due_at=decision.due_at,
         title=None if skipped else content.title,
         body=None if skipped else content.body if decision.channel in MARKDOWN_CHANNELS else plain_body,
     )

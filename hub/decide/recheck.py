@@ -1,0 +1,51 @@
+"""Decides a delivery again: when the scheduler releases it, and right before every call. Performs no I/O."""
+
+from datetime import datetime
+
+from hub.decide.plan import Decision, decide_channel
+from hub.model import Category, Channel, Delivery, DeliveryStatus, Notification, Preferences, Reason, StepStop, User
+
+STOP_REASONS = {
+    StepStop.SEEN: Reason.ALREADY_SEEN,
+    StepStop.READ: Reason.ALREADY_READ,
+    StepStop.ACKNOWLEDGED: Reason.ALREADY_ACKNOWLEDGED,
+}
+
+"""The reasons by what stops a delivery."""
+STOPPED = frozenset({*STOP_REASONS.values(), Reason.SNOOZED})
+"""The reasons of deliveries that a recipient stopped."""
+
+
+def recheck(
+    delivery: Delivery,
+    n: Notification,
+    category: Category,
+    defaults: Preferences,
+    user: User,
+    configured: frozenset[Channel],
+    now: datetime,
+) -> Decision:
+    """Return the decision with the current state of the notification and of the user.
+
+    The outcome is ACCEPTED, HELD until a later time, or an end. A delivery without a device is for all devices."""
+    channel, expires_at = delivery.channel, delivery.expires_at or n.expires_at
+    if n.removed_as is DeliveryStatus.EXPIRED or (expires_at and expires_at <= now):
+        return Decision(channel, DeliveryStatus.EXPIRED)
+    if n.removed_at:
+        return Decision(channel, DeliveryStatus.CANCELLED, n.removed_reason or Reason.RECALLED)
+    if reason := stop_reason(delivery.unless, n, now):
+        return Decision(channel, DeliveryStatus.SKIPPED, reason)
+    if delivery.device and all(device.id != delivery.device for device in user.devices):
+        return Decision(channel, DeliveryStatus.SKIPPED, Reason.NO_ADDRESS)
+    return decide_channel(channel, category, defaults, user, configured, now)
+
+
+def stop_reason(unless: StepStop, n: Notification, now: datetime) -> Reason | None:
+    """Return the reason if the recipient has done what stops a delivery. Archiving stops what reading stops."""
+    if unless is StepStop.NEVER:
+        return None
+    if unless is StepStop.ACKNOWLEDGED:
+        return STOP_REASONS[unless] if n.acknowledged_at else None
+    if n.read_at or n.archived_at or (unless is StepStop.SEEN and n.seen_at):
+        return STOP_REASONS[unless]
+    return Reason.SNOOZED if n.snoozed_until and n.snoozed_until > now else None

@@ -1,0 +1,94 @@
+"""The deliveries that the scheduler releases: the queries, and the updates for the transaction that releases them.
+
+Such a delivery is HELD, and its lane is a lane of the scheduler, which no worker takes."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+from pymongo import DeleteOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.model import Delivery, DeliveryStatus, Reason, document
+from hub.outbox.lanes import SCHEDULER_LANES, lane_of
+from hub.outbox.retry_delay import DUE
+from hub.platform.connections import Database
+from hub.platform.tolerant_decoding import decode_by_id
+from hub.status.deliveries import COLLECTION, finish_update
+
+RELEASED_FIELDS = ("status", "lane", "enqueue_count", "device", "due_at", "released_at", "updated_at")
+
+
+class HeldEntry(Struct, frozen=True):
+    """A delivery that is due on a lane of the scheduler."""
+
+    id: str
+    lane: str
+    mailbox: str
+    notification: str
+
+
+class HeldDeliveries:
+    def __init__(self, database: Database) -> None:
+        self._deliveries = database[COLLECTION]
+
+    async def list_due(self, now: datetime, after: str, limit: int) -> list[HeldEntry]:
+        """Return due deliveries of the lanes after `after`, by lane, longest overdue first."""
+        match = {"lane": {"$gt": after, "$lt": SCHEDULER_LANES[1]}, "due_at": {"$lte": now}}
+        docs = self._deliveries.find(match, {"lane": 1, "mailbox": 1, "notification": 1}, hint="due")
+        return [
+            HeldEntry(doc["_id"], doc["lane"], doc["mailbox"], doc["notification"])
+            async for doc in docs.sort(DUE).limit(limit)
+        ]
+
+    async def load(self, ids: Collection[str], session: AsyncClientSession) -> dict[str, Delivery]:
+        """Return the deliveries in `ids` that are HELD on a lane of the scheduler, read in a transaction."""
+        lanes = {"$gt": SCHEDULER_LANES[0], "$lt": SCHEDULER_LANES[1]}
+        match = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD, "lane": lanes}
+        return await decode_by_id(self._deliveries.find(match, session=session), Delivery)
+
+    async def postpone(self, ids: Collection[str], until: datetime) -> None:
+        """Make deliveries that could not be released due again at `until`."""
+        match = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD, "due_at": {"$lt": until}}
+        await self._deliveries.update_many(match, {"$set": {"due_at": until}})
+
+
+def accepted(delivery: Delivery, id: str, device: str | None, requeue_after: timedelta, now: datetime) -> Delivery:
+    """Return a delivery as it is when it is released: on its lane, for `device` if its channel has devices."""
+    return replace(
+        delivery,
+        id=id,
+        status=DeliveryStatus.ACCEPTED,
+        lane=lane_of(delivery.channel, delivery.priority, delivery.tenant),
+        enqueue_count=1,
+        device=device,
+        due_at=now + requeue_after,
+        released_at=now,
+        updated_at=now,
+        reason=None,
+    )
+
+
+def accepted_update(after: Delivery) -> UpdateOne:
+    """Return the update that releases a delivery."""
+    doc = document(after)
+    return UpdateOne(
+        {"_id": after.id},
+        {"$set": {name: doc[name] for name in RELEASED_FIELDS if name in doc}, "$unset": {"reason": ""}},
+    )
+
+
+def held_update(id: str, reason: Reason | None, due_at: datetime | None, now: datetime) -> UpdateOne:
+    """Return the update that holds a delivery longer."""
+    return UpdateOne({"_id": id}, {"$set": {"reason": reason, "due_at": due_at, "updated_at": now}})
+
+
+def ended_update(id: str, status: DeliveryStatus, reason: Reason | None, now: datetime) -> UpdateOne:
+    """Return the update that ends a delivery."""
+    return UpdateOne({"_id": id}, finish_update(status, reason, now))
+
+
+def shown_update(id: str) -> DeleteOne:
+    """Return the deletion of an IN_APP delivery. From now on, its notification stores its status."""
+    return DeleteOne({"_id": id})

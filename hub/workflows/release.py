@@ -1,0 +1,190 @@
+"""The task that releases deliveries that wait for a time: the deliveries on the lanes of the scheduler.
+
+Guarantees
+- A delivery is released once. The transaction reads it again, so two schedulers or a killed one do no harm.
+- Each delivery is decided again with the current user, tenant, notification, and send. It becomes ACCEPTED and is
+  enqueued after the commit, is HELD until a later time, or ends with its receipt.
+- A step without a device becomes one delivery for each device that the user has now.
+- A user who was erased is not created again.
+
+The works have the rank LOW, and each changes one mailbox. A worker sends what this version cannot decode to its end.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+import structlog
+from msgspec import Struct
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.audience.tenants import default_category
+from hub.decide.plan import Decision
+from hub.decide.recheck import recheck
+from hub.errors import Unavailable
+from hub.inbox import state
+from hub.inbox.committer import Committer
+from hub.inbox.unit_of_work import UnitOfWork
+from hub.inbox.works import WorkDefaults
+from hub.model import Channel, Delivery, DeliveryStatus, Notification, Reason, delivery_id, document
+from hub.outbox.lanes import SCHEDULER_LANES, Lanes
+from hub.settings import Settings
+from hub.status import deliveries, held_deliveries, receipt_change_stream
+from hub.status.held_deliveries import HeldDeliveries, HeldEntry
+from hub.status.receipt_builder import REPORTED_STATUSES
+from hub.utc_time import Clock
+
+BATCH_SIZE = 500  # deliveries per query
+WORK_SIZE = 50  # deliveries per work
+LOCK_MS = 10_000
+POSTPONED = timedelta(seconds=60)  # after a delivery could not be released
+
+log = structlog.get_logger(__name__)
+
+
+class WaitingDeliveries(Struct, frozen=True):
+    """The deliveries of a batch that still wait, by id, and the cancelled ones among their sends with the reason."""
+
+    deliveries: Mapping[str, Delivery]
+    cancelled: Mapping[str, Reason]
+
+
+class Releases:
+    """Releases due deliveries. Every worker may run the task. A Redis lock assigns each round to one worker."""
+
+    def __init__(
+        self, held: HeldDeliveries, committer: Committer, lanes: Lanes, settings: Settings, clock: Clock
+    ) -> None:
+        self._held = held
+        self._committer = committer
+        self._lanes = lanes
+        self._configured = settings.configured
+        self._requeue_after = timedelta(seconds=settings.requeue_after_s)
+        self._clock = clock
+
+    async def tick(self) -> int:
+        """Release due deliveries, at most one batch per lane. Return their number."""
+        if not await self._lanes.acquire_tick_lock("releases", LOCK_MS):
+            return 0
+        released, lane = 0, SCHEDULER_LANES[0]
+        try:
+            while due := await self._held.list_due(self._clock(), lane, BATCH_SIZE):
+                await self._release(due)
+                lane = due[-1].lane
+                released += len(due)
+        finally:
+            await self._lanes.release_tick_lock("releases")
+        return released
+
+    async def _release(self, due: Sequence[HeldEntry]) -> None:
+        works = [
+            _ReleaseWork(mailbox, part, self._configured, self._requeue_after) for mailbox, part in _by_mailbox(due)
+        ]
+        submitted = [self._committer.submit(work) for work in works]
+        results = await asyncio.gather(*submitted, return_exceptions=True)
+        failed: list[str] = []
+        for work, result in zip(works, results, strict=True):
+            if isinstance(result, Unavailable):
+                continue  # still due
+            if isinstance(result, BaseException):
+                log.warning("release_failed", mailbox=work.mailboxes[0], error=result)
+                failed += work.deliveries
+            else:
+                failed += result
+        if failed:
+            await self._held.postpone(failed, self._clock() + POSTPONED)
+
+
+def _by_mailbox(due: Sequence[HeldEntry]) -> Iterator[tuple[str, list[HeldEntry]]]:
+    by_mailbox: dict[str, list[HeldEntry]] = defaultdict(list)
+    for entry in due:
+        by_mailbox[entry.mailbox].append(entry)
+    for mailbox, entries in by_mailbox.items():
+        for start in range(0, len(entries), WORK_SIZE):
+            yield mailbox, entries[start : start + WORK_SIZE]
+
+
+class _ReleaseWork(WorkDefaults):
+    """The due deliveries of one mailbox."""
+
+    low = True
+    needs_recipients = True
+
+    def __init__(
+        self, mailbox: str, due: Sequence[HeldEntry], configured: frozenset[Channel], requeue_after: timedelta
+    ) -> None:
+        self._configured = configured
+        self._requeue_after = requeue_after
+        self.mailboxes = (mailbox,)
+        self.reads = tuple({entry.notification for entry in due})
+        self.deliveries = tuple(entry.id for entry in due)
+        self.documents = 2 * len(due)  # with the receipt, or for a second device
+
+    async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> list[str]:
+        """Return the ids of the deliveries that cannot be released."""
+        waiting: WaitingDeliveries = unit.deliveries
+        unreleased = []
+        for id in self.deliveries:
+            delivery = waiting.deliveries.get(id)
+            if delivery is None or not delivery.due_at or delivery.due_at > unit.now:
+                continue
+            decision = self._decide(unit, delivery, waiting.cancelled.get(delivery.send))
+            if decision.outcome is DeliveryStatus.ACCEPTED:
+                if not self._accept(unit, delivery, decision):
+                    unreleased.append(id)
+            else:
+                _hold_or_end(unit, delivery, decision)
+        return unreleased
+
+    def _decide(self, unit: UnitOfWork, delivery: Delivery, cancelled: Reason | None) -> Decision:
+        if cancelled:
+            return Decision(delivery.channel, DeliveryStatus.CANCELLED, cancelled)
+        if delivery.expires_at and delivery.expires_at <= unit.now:
+            return Decision(delivery.channel, DeliveryStatus.EXPIRED)
+        data = unit.decision_data
+        n, user = unit.notifications.get(delivery.notification), data.users.get(delivery.mailbox)
+        if n is None or user is None:  # the worker finds out whether they were erased or cannot be decoded
+            return Decision(delivery.channel, DeliveryStatus.ACCEPTED)
+        tenant = data.tenants[delivery.tenant]
+        category = tenant.category(n.category) or default_category(n.category)
+        return recheck(delivery, n, category, tenant.preferences, user, self._configured, unit.now)
+
+    def _accept(self, unit: UnitOfWork, delivery: Delivery, decision: Decision) -> bool:
+        """Release a delivery. Return False if its notification cannot be shown."""
+        if delivery.channel is Channel.IN_APP:
+            n = unit.notifications.get(delivery.notification)
+            if n is None:
+                return False
+            _show(unit, n, delivery)
+            return True
+        first, *others = (delivery.device,) if delivery.device else decision.devices or (None,)
+        after = held_deliveries.accepted(delivery, delivery.id, first, self._requeue_after, unit.now)
+        unit.update(deliveries.COLLECTION, delivery.id, held_deliveries.accepted_update(after))
+        unit.released.append((after.lane, after.id))
+        for device in others:
+            id = delivery_id(delivery.notification, delivery.channel, device, delivery.step)
+            other = held_deliveries.accepted(delivery, id, device, self._requeue_after, unit.now)
+            unit.insert(deliveries.COLLECTION, document(other))
+        return True
+
+
+def _show(unit: UnitOfWork, n: Notification, delivery: Delivery) -> None:
+    """Show a notification in the inbox. If the inbox shows it already, it returns to the top as new."""
+    shown = unit.change(state.shown(n, delivery.step))
+    unit.update(deliveries.COLLECTION, delivery.id, held_deliveries.shown_update(delivery.id))
+    receipt = receipt_change_stream.channel_receipt(shown, Channel.IN_APP, DeliveryStatus.DELIVERED, unit.now)
+    unit.insert(receipt_change_stream.COLLECTION, receipt)
+
+
+def _hold_or_end(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> None:
+    status, reason, now = decision.outcome, decision.reason, unit.now
+    if status is DeliveryStatus.HELD:
+        update = held_deliveries.held_update(delivery.id, reason, decision.due_at, now)
+        unit.update(deliveries.COLLECTION, delivery.id, update)
+        return
+    unit.update(deliveries.COLLECTION, delivery.id, held_deliveries.ended_update(delivery.id, status, reason, now))
+    if status in REPORTED_STATUSES:
+        receipt = receipt_change_stream.delivery_receipt(delivery, status, now, reason)
+        unit.receipt_subjects[receipt["_id"]] = delivery
+        unit.insert(receipt_change_stream.COLLECTION, receipt)
