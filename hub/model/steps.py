@@ -7,7 +7,7 @@ from hub.model.record import Record
 
 
 class StepStop(StrEnum):
-    """What a recipient does that stops a delivery."""
+    """An action of the recipient that stops a delivery."""
 
     SEEN = "SEEN"
     READ = "READ"

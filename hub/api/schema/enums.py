@@ -70,7 +70,7 @@ _register(
 )
 _register(
     model.StepStop,
-    "What a recipient does that stops a delivery. Archiving stops what READ and SEEN stop, and so does snoozing.",
+    "An action of the recipient that stops a delivery. Archiving and snoozing stop what READ and SEEN stop.",
     SEEN="The recipient saw the notification.",
     READ="The recipient read the notification.",
     ACKNOWLEDGED="The recipient acknowledged the notification.",
