@@ -14,6 +14,7 @@ from hub.outbox.claims import Claims, NoReceipts, Settlement
 from hub.outbox.lanes import lane_of, scheduler_lane
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.status import deliveries
+from hub.utc_time import HubTime
 from tests.channel_setup import FakeChannels, deployment_with_channels, list_all_deliveries
 from tests.client import Json, Tenant, eventually
 from tests.conftest import scaled
@@ -93,7 +94,15 @@ async def test_delivery_that_a_worker_holds_is_released_by_the_scheduler(running
     await fakes.add_addresses(tenant, "wanda", channels=["EMAIL"])
     lane = lane_of(Channel.EMAIL, Priority.MEDIUM, tenant.name)
     [id] = await hold(running, "wanda", due_in_s=3600, status="ACCEPTED", enqueue_count=1, lane=lane)
-    claims = Claims(stored.database, deliveries.COLLECTION, Delivery, utc_time.now, utc_time.now, 60, NoReceipts())
+    claims = Claims(
+        stored.database,
+        deliveries.COLLECTION,
+        Delivery,
+        lambda: HubTime(utc_time.now()),
+        utc_time.now,
+        60,
+        NoReceipts(),
+    )
     [job] = await claims.claim([id], lease_s=60)
     due_at = utc_time.now() + timedelta(seconds=1)
     held = Settlement(
