@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from pymongo import AsyncMongoClient
 
+from hub.inbox.resolutions import Resolution, Resolutions, _index_for, _match
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.utc_time import now
@@ -144,6 +145,25 @@ async def test_users_cannot_resolve(tenant: Tenant) -> None:
     with pytest.raises(GraphQLErrors) as rejected:
         await tenant.execute(RESOLVE, user="alice", key="k")
     assert rejected.value.code == "FORBIDDEN"
+
+
+@pytest.mark.parametrize("users", [None, ("alice", "bob", "nobody")])
+async def test_matching_notifications_are_found_by_an_index(
+    tenant: Tenant, deployment: Deployment, store: Database, users: tuple[str, ...] | None
+) -> None:
+    """Neither other keys of the tenant nor the same key of other tenants are read."""
+    names = [f"u{number}" for number in range(40)]
+    await tenant.send("alice", "bob", collapseKey="k")
+    await tenant.send(*names, collapseKey="other")
+    async with Tenant(f"{tenant.name}x", deployment.urls) as other:
+        await other.send(*names, collapseKey="k")
+    one = Resolution(id="r", tenant=tenant.name, collapse_key="k", started_at=now(), users=users)
+    plan = await store.notifications.find(_match(one)).hint(_index_for(one)).sort("mailbox").explain()
+    stats = plan["executionStats"]
+    assert stats["nReturned"] == stats["totalDocsExamined"] == 2
+    assert stats["totalKeysExamined"] <= 10
+    assert await Resolutions(store).count(one) == 2
+    assert await Resolutions(store).next_mailboxes(one, 10) == [f"{tenant.name}/alice", f"{tenant.name}/bob"]
 
 
 @pytest.mark.timeout(180)
