@@ -31,6 +31,7 @@ export class I18n<Messages extends Catalog> {
   readonly #full: Intl.DateTimeFormat;
   readonly #weekday: Intl.DateTimeFormat;
   readonly #time: Intl.DateTimeFormat;
+  readonly #list: Intl.ListFormat;
 
   /**
    * `catalogs` are the texts by language. `locale` is a BCP 47 tag. For a language without a catalog and overrides,
@@ -58,6 +59,7 @@ export class I18n<Messages extends Catalog> {
     this.#full = new Intl.DateTimeFormat(this.locale, { dateStyle: "full", timeStyle: "short" });
     this.#weekday = new Intl.DateTimeFormat(this.locale, { weekday: "short", hour: "numeric", minute: "2-digit" });
     this.#time = new Intl.DateTimeFormat(this.locale, { hour: "numeric", minute: "2-digit" });
+    this.#list = new Intl.ListFormat(this.locale, { style: "short", type: "unit" });
   }
 
   /** Return a text with values in place of its `{placeholders}`. */
@@ -98,6 +100,20 @@ export class I18n<Messages extends Catalog> {
   /** Format the time of day. */
   time(at: Date): string {
     return this.#time.format(at);
+  }
+
+  /** Format a time of day that has the form HH:MM. */
+  clock(time: string): string {
+    return this.#time.format(new Date(`2024-01-01T${time}`));
+  }
+
+  /** Return the name of a weekday, from 1 (Monday) to 7. */
+  weekday(day: number, length: "short" | "long" = "short"): string {
+    return new Date(2024, 0, day).toLocaleDateString(this.locale, { weekday: length });
+  }
+
+  list(items: string[]): string {
+    return this.#list.format(items);
   }
 
   /** Format the complete date and time. */

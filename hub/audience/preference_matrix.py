@@ -4,9 +4,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from hub.decide.effective_preferences import EffectivePreferences
-from hub.model import Category, CategoryPreference, Channel, Preferences
+from hub.model import Category, CategoryPreference, Channel, Preferences, Priority, QuietHours
 
 
 class CellChange(Struct, frozen=True, kw_only=True):
@@ -23,6 +24,9 @@ class Changes(Struct, frozen=True, kw_only=True):
 
     channels: dict[Channel, bool] | UnsetType | None = UNSET
     categories: tuple[CellChange, ...] | UnsetType | None = UNSET
+    quiet_schedule: tuple[QuietHours, ...] | UnsetType | None = UNSET
+    do_not_disturb_until: datetime | UnsetType | None = UNSET
+    daily_limit: int | UnsetType | None = UNSET
 
 
 class ChannelSwitch(Struct, frozen=True):
@@ -44,6 +48,16 @@ class Row(Struct, frozen=True):
     channels: list[Cell]
 
 
+class QuietWindow(Struct, frozen=True):
+    """A window of quiet hours with its time zone. `start` and `end` have the form HH:MM."""
+
+    start: str
+    end: str
+    timezone: str
+    days: list[int]
+    allow: Priority
+
+
 class Matrix(Struct, frozen=True):
     """Preferences in a form that is ready to display. Every row has the same channels.
 
@@ -53,6 +67,28 @@ class Matrix(Struct, frozen=True):
     effective: EffectivePreferences
     defined: Sequence[Category]
     now: datetime
+    timezone: str
+
+    @property
+    def quiet_schedule(self) -> list[QuietWindow]:
+        """The windows of the quiet hours."""
+        return [_quiet_window(window, self.timezone) for window in self.effective.quiet_schedule]
+
+    @property
+    def quiet_hours(self) -> QuietWindow | None:
+        """The first window of the quiet hours."""
+        return next(iter(self.quiet_schedule), None)
+
+    @property
+    def do_not_disturb_until(self) -> datetime | None:
+        """The end of do-not-disturb, or None if it has ended."""
+        until = self.effective.do_not_disturb_until
+        return until if until and until > self.now else None
+
+    @property
+    def daily_limit(self) -> int | None:
+        """The maximum number of interruptions per day."""
+        return self.effective.daily_limit
 
     @property
     def categories(self) -> list[Row]:
@@ -82,7 +118,12 @@ def apply_changes(stored: Preferences, changes: Changes) -> Preferences:
                 preferences[change.category] = preference
             else:
                 preferences.pop(change.category, None)
-    return Preferences(channels=channels, categories=tuple(preferences.values()))
+    times = {
+        name: value
+        for name in ("quiet_schedule", "do_not_disturb_until", "daily_limit")
+        if (value := getattr(changes, name)) is not UNSET
+    }
+    return replace(stored, channels=channels, categories=tuple(preferences.values()), **times)
 
 
 def _apply_cell_change(preference: CategoryPreference, change: CellChange) -> CategoryPreference:
@@ -102,8 +143,10 @@ def matrix(
     categories: Sequence[Category],
     configured: Collection[Channel],
     now: datetime,
+    timezone: str,
 ) -> Matrix:
-    """Return the matrix of the user's `own` preferences combined with the tenant's `defaults`.
+    """Return the matrix of the user's `own` preferences combined with the tenant's `defaults`. `timezone` is the
+    user's.
 
     The columns are the channels that are configured, that a category uses, or that a preference names. A mute that has
     ended is omitted."""
@@ -114,7 +157,11 @@ def matrix(
         keys = {category.key for category in categories}
         columns.update(channel for one in stored if one.category in keys for channel in one.channels)
     switches = [ChannelSwitch(channel, effective.is_channel_on(channel)) for channel in Channel if channel in columns]
-    return Matrix(switches, effective, categories, now)
+    return Matrix(switches, effective, categories, now, timezone)
+
+
+def _quiet_window(window: QuietHours, timezone: str) -> QuietWindow:
+    return QuietWindow(window.start, window.end, window.timezone or timezone, list(window.days), window.allow)
 
 
 def _row(category: Category, preference: CategoryPreference, columns: Sequence[Channel], now: datetime) -> Row:

@@ -3,7 +3,7 @@
 A user is one document, which contains the user's devices, preferences, and suppressed addresses.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from hub.audience.optimistic_update import SerializedUpdates
 from hub.errors import NotFound, Unavailable
 from hub.model import Delivery, User, document, mailbox_of, user_of
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.tolerant_decoding import decode, decode_by_id, merged
+from hub.platform.tolerant_decoding import decode, decode_by_id, decode_page, merged
 from hub.utc_time import Clock
 
 COLLECTION = "users"
@@ -50,6 +50,12 @@ def indexes() -> Indexes:
             # `list_suppressions`: the users of a tenant who have suppressed addresses, in order
             IndexModel(
                 [("_id", ASCENDING), ("created_at", ASCENDING)], name=SUPPRESSED, partialFilterExpression=HAS_SUPPRESSED
+            ),
+            # `list_revised`: the users whose preferences changed, longest ago first
+            IndexModel(
+                [("redecide_at", ASCENDING)],
+                name="redecide_at",
+                partialFilterExpression={"redecide_at": {"$exists": True}},
             ),
         ]
     }
@@ -103,7 +109,11 @@ class Users:
         before = decode(doc, User)
         if before is None:
             raise Unavailable("A newer version of the hub has written this user. Upgrade this hub.")
-        after = replace(step(before), updated_at=self._clock())
+        now = self._clock()
+        after = replace(step(before), updated_at=now)
+        revised = after.preferences.times != before.preferences.times
+        if revised:
+            after = replace(after, revision=before.revision + 1, revised_at=now, redecide_at=now)
         old, new = document(before), document(after)
         for name in REPLACED_FIELDS:
             empty: Any = [] if name == "devices" else {}
@@ -112,6 +122,9 @@ class Users:
         update: Document = {"$set": {name: new[name] for name in (*REPLACED_FIELDS, "updated_at") if name in new}}
         if unset := [name for name in REPLACED_FIELDS if name not in new]:
             update["$unset"] = dict.fromkeys(unset, "")
+        if revised:
+            update["$set"] |= {"revised_at": now, "redecide_at": now}
+            update["$inc"] = {"revision": 1}
         # $eq: a suppressed address may begin with a dollar sign, and MongoDB would parse it as an operator.
         unchanged = {name: {"$eq": doc.get(name)} for name in REPLACED_FIELDS}  # None: the field is not set
         return after if (await self._users.update_one({"_id": id, **unchanged}, update)).matched_count else None
@@ -160,6 +173,17 @@ class Users:
             with suppress(NotFound):  # the user was erased in the meantime
                 await self.suppress(delivery.mailbox, email, "gone")
 
+    async def list_revised(self, now: datetime, limit: int) -> list[User]:
+        """Return users whose held deliveries must be decided again, longest ago first."""
+        docs = self._users.find({"redecide_at": {"$lte": now}}, hint="redecide_at").sort("redecide_at", ASCENDING)
+        return await decode_page(docs, User, limit)
+
+    async def set_redecide_at(self, user: User, at: datetime | None) -> None:
+        """Set the time at which the held deliveries of a user are decided again, unless the user changed meanwhile."""
+        change: Document = {"$set": {"redecide_at": at}} if at else {"$unset": {"redecide_at": ""}}
+        unchanged = {"_id": user.id, "revision": user.revision, "redecide_at": user.redecide_at}
+        await self._users.update_one(unchanged, change)
+
     async def upsert(self, profiles: Sequence[ProfileUpdate]) -> list[User]:
         """Create or update users and return them in order. For a repeated user, the last profile is used."""
         now = self._clock()
@@ -175,6 +199,8 @@ def _upsert_operation(profile: ProfileUpdate, now: datetime) -> UpdateOne:
         for name in ("name", "email", "phone", "locale", "timezone", "attributes")
         if (value := getattr(profile, name)) is not UNSET
     }
+    if "timezone" in values:
+        return UpdateOne({"_id": profile.id}, _upsert_with_revision(values, now), upsert=True)
     update: dict[str, dict[str, object]] = {
         "$set": {"updated_at": now} | {name: value for name, value in values.items() if value is not None},
         "$setOnInsert": {"created_at": now},
@@ -182,3 +208,20 @@ def _upsert_operation(profile: ProfileUpdate, now: datetime) -> UpdateOne:
     if cleared := {name: "" for name, value in values.items() if value is None}:
         update["$unset"] = dict(cleared)
     return UpdateOne({"_id": profile.id}, update, upsert=True)
+
+
+def _upsert_with_revision(values: Mapping[str, object], now: datetime) -> list[Document]:
+    """Return the update of a profile with a time zone. Another time zone of an existing user is a new revision."""
+    exists: Document = {"$ne": [{"$type": "$created_at"}, "missing"]}
+    differs: Document = {"$ne": [{"$ifNull": ["$timezone", None]}, {"$literal": values["timezone"]}]}
+    is_revised: Document = {"$and": [exists, differs]}
+    stored: Document = {
+        name: "$$REMOVE" if value is None else {"$literal": value} for name, value in values.items()
+    } | {
+        "updated_at": now,
+        "created_at": {"$ifNull": ["$created_at", now]},
+        "revision": {"$cond": [is_revised, {"$add": [{"$ifNull": ["$revision", 0]}, 1]}, "$revision"]},
+        "revised_at": {"$cond": [is_revised, now, "$revised_at"]},
+        "redecide_at": {"$cond": [is_revised, now, "$redecide_at"]},
+    }
+    return [{"$set": stored}]

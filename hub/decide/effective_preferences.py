@@ -4,10 +4,11 @@ Plans, the preferences query, and the unsubscribe page all use these rules.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from msgspec import Struct
 
-from hub.model import CategoryPreference, Channel, Preferences
+from hub.model import Category, CategoryPreference, Channel, Preferences, QuietHours, Tenant, User
 
 
 class EffectivePreferences(Struct, frozen=True):
@@ -20,6 +21,22 @@ class EffectivePreferences(Struct, frozen=True):
     def channels(self) -> dict[Channel, bool]:
         """The channels that are switched on or off for all categories. All other channels are on."""
         return self.defaults.channels | self.own.channels
+
+    @property
+    def quiet_schedule(self) -> tuple[QuietHours, ...]:
+        """The windows of the quiet hours."""
+        own = self.own.quiet_schedule
+        return (self.defaults.quiet_schedule or ()) if own is None else own
+
+    @property
+    def do_not_disturb_until(self) -> datetime | None:
+        """The end of do-not-disturb, which may be in the past."""
+        return self.own.do_not_disturb_until or self.defaults.do_not_disturb_until
+
+    @property
+    def daily_limit(self) -> int | None:
+        """The maximum number of interruptions per day, or None for no limit."""
+        return self.defaults.daily_limit if self.own.daily_limit is None else self.own.daily_limit
 
     def is_channel_on(self, channel: Channel) -> bool:
         """Return True unless the channel is switched off for all categories."""
@@ -40,3 +57,10 @@ class EffectivePreferences(Struct, frozen=True):
             own.get(category, empty[category]).with_defaults(defaults.get(category, empty[category]))
             for category in categories
         ]
+
+
+def may_show(category: Category, user: User, tenant: Tenant) -> bool:
+    """Return True if the user did not switch off the inbox for a category."""
+    preferences = EffectivePreferences(user.preferences, tenant.preferences)
+    in_category = preferences.for_category(category.key).channels.get(Channel.IN_APP, True)
+    return category.required or (preferences.is_channel_on(Channel.IN_APP) and in_category)

@@ -2,8 +2,11 @@
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from hub.decide.plan import Decision, decide_channel
-from hub.model import Category, Channel, Delivery, DeliveryStatus, Notification, Preferences, Reason, StepStop, User
+from hub.decide.timing import INTERRUPTING, NOW, Question, availability_of, when
+from hub.model import Category, Channel, Delivery, DeliveryStatus, Notification, Reason, StepStop, Tenant, User
 
 STOP_REASONS = {
     StepStop.SEEN: Reason.ALREADY_SEEN,
@@ -20,7 +23,7 @@ def recheck(
     delivery: Delivery,
     n: Notification,
     category: Category,
-    defaults: Preferences,
+    tenant: Tenant,
     user: User,
     configured: frozenset[Channel],
     now: datetime,
@@ -37,7 +40,18 @@ def recheck(
         return Decision(channel, DeliveryStatus.SKIPPED, reason)
     if delivery.device and all(device.id != delivery.device for device in user.devices):
         return Decision(channel, DeliveryStatus.SKIPPED, Reason.NO_ADDRESS)
-    return decide_channel(channel, category, defaults, user, configured, now)
+    decision = decide_channel(channel, category, tenant.preferences, user, configured, now)
+    if decision.outcome is not DeliveryStatus.ACCEPTED or channel not in INTERRUPTING:
+        return decision
+    answer = when(availability_of(user, tenant), question_about(delivery, n, category), now)
+    if answer is NOW:
+        return decision
+    return replace(decision, outcome=answer.status, reason=answer.reason, due_at=answer.due_at)
+
+
+def question_about(delivery: Delivery, n: Notification, category: Category) -> Question:
+    """Return the question when a delivery leaves."""
+    return Question(delivery.mailbox, delivery.priority, category.required, delivery.expires_at or n.expires_at)
 
 
 def stop_reason(unless: StepStop, n: Notification, now: datetime) -> Reason | None:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from hub.decide.effective_preferences import EffectivePreferences
+from hub.decide.effective_preferences import may_show
 from hub.decide.plan import Decision, Plan
 from hub.model import Category, Channel, DeliveryStatus, Reason, Record, Tenant, User, WindowCount
 
@@ -30,7 +30,7 @@ def throttled(
     if not counted.count or counted.started_at + window <= now:
         counted = WindowCount(id=counted.id, count=0, started_at=now, expires_at=now)
     if counted.count >= throttle.limit:
-        return _kept_in_inbox(plan, shown=not plan.hidden or _may_show(category, user, tenant)), counted
+        return _kept_in_inbox(plan, shown=not plan.hidden or may_show(category, user, tenant)), counted
     ends_at = max(counted.expires_at, counted.started_at + window)
     return plan, replace(counted, count=counted.count + 1, expires_at=ends_at)
 
@@ -52,10 +52,3 @@ def _kept_in_inbox(plan: Plan, *, shown: bool) -> Plan:
         skipped=plan.skipped | {channel.value: Reason.THROTTLED.value for channel in leaving},
         external=(),
     )
-
-
-def _may_show(category: Category, user: User, tenant: Tenant) -> bool:
-    """Return True if the user did not switch off the inbox for a category."""
-    preferences = EffectivePreferences(user.preferences, tenant.preferences)
-    in_category = preferences.for_category(category.key).channels.get(Channel.IN_APP, True)
-    return category.required or (preferences.is_channel_on(Channel.IN_APP) and in_category)

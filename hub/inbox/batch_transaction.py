@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import pymongo
 import structlog
+from msgspec import UNSET
 from msgspec.structs import replace
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -280,7 +281,10 @@ def _match_live(batch: Batch) -> Document:
 def _mailbox_update(head: Mailbox, *, locked: bool) -> Document:
     """Return the update statement for a mailbox. MongoDB detects no conflict for an update that changes nothing, so a
     locked mailbox has a counter."""
-    update: Document = {"$set": {"modseq": head.modseq, "unread": head.unread, "unseen": head.unseen}}
+    values: Document = {"modseq": head.modseq, "unread": head.unread, "unseen": head.unseen}
+    if head.interruptions is not UNSET:
+        values["interruptions"] = document(head.interruptions)
+    update: Document = {"$set": values}
     if locked:
         update["$inc"] = {"locks": 1}
     return {"q": {"_id": head.id}, "u": update}

@@ -15,6 +15,7 @@ from hub.model import (
     InboxEvent,
     InboxEventKind,
     InboxState,
+    Interruptions,
     Mailbox,
     MailboxChange,
     Notification,
@@ -168,6 +169,11 @@ class UnitOfWork:
         self.counts[count.id] = count
         update = UpdateOne({"_id": count.id}, {"$set": document(count)}, upsert=True)
         self.update(window_counts.COLLECTION, count.id, update)
+
+    def set_interruptions(self, mailbox: str, interruptions: Interruptions) -> None:
+        """Store the count of interruptions of a mailbox, under its lock."""
+        self.lock(mailbox)
+        self.mailboxes[mailbox] = replace(self.get_mailbox(mailbox), interruptions=interruptions)
 
     def get_mailbox(self, mailbox: str) -> Mailbox:
         """Return the mailbox with the changes so far. A new mailbox is created. Raise NotFound if it was erased."""

@@ -21,7 +21,9 @@ class InboxUserData:
 
     async def export_counts(self, mailbox: str) -> Document | None:
         """Return the counts of the mailbox, or None if it does not exist."""
-        return await self._mailboxes.find_one({"_id": mailbox}, {"_id": 0, "unread": 1, "unseen": 1})
+        return await self._mailboxes.find_one(
+            {"_id": mailbox}, {"_id": 0, "unread": 1, "unseen": 1, "interruptions": 1}
+        )
 
     async def export_notifications(self, mailbox: str, limit: int) -> list[Document]:
         """Return the newest `limit` notifications as stored."""

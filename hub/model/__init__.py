@@ -3,7 +3,7 @@ message."""
 
 from hub.model.channels import Channel, DeviceKind, Priority
 from hub.model.inbox_events import Backlog, InboxEvent, InboxEventKind, MailboxChange, Position
-from hub.model.mailboxes import InboxState, InboxView, Mailbox, mailbox_of, tenant_of, user_of
+from hub.model.mailboxes import InboxState, InboxView, Interruptions, Mailbox, mailbox_of, tenant_of, user_of
 from hub.model.notifications import (
     BECAUSE_KINDS,
     CONTENT_FIELDS,
@@ -16,7 +16,7 @@ from hub.model.notifications import (
     notification_from,
 )
 from hub.model.outbox_jobs import Attempt, Delivery, WebhookCall, delivery_id
-from hub.model.preferences import NO_PREFERENCES, CategoryPreference, Preferences
+from hub.model.preferences import EVERY_DAY, NO_PREFERENCES, CategoryPreference, Preferences, QuietHours
 from hub.model.principals import Principal, Role
 from hub.model.receipts import Receipt, ReceiptKind
 from hub.model.record import Record, document
@@ -34,6 +34,7 @@ __all__ = (
     "CURRENT_UNTIL",
     "DEFAULT_LOCALE",
     "DEFAULT_TIMEZONE",
+    "EVERY_DAY",
     "MUTABLE_FIELDS",
     "NO_PREFERENCES",
     "SEND_CONTENT_FIELDS",
@@ -53,6 +54,7 @@ __all__ = (
     "InboxEventKind",
     "InboxState",
     "InboxView",
+    "Interruptions",
     "Mailbox",
     "MailboxChange",
     "Notification",
@@ -60,6 +62,7 @@ __all__ = (
     "Preferences",
     "Principal",
     "Priority",
+    "QuietHours",
     "Reason",
     "Receipt",
     "ReceiptKind",

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from msgspec import UNSET, UnsetType
+
 from hub.model.record import Record
 
 
@@ -24,11 +26,21 @@ class InboxState(StrEnum):
     ARCHIVED = "archived"
 
 
+class Interruptions(Record, frozen=True):
+    """The number of interruptions that count against a user's daily limit on one local day, such as 2026-11-29. `last`
+    identifies the last one."""
+
+    day: str
+    count: int
+    last: str | None = None
+
+
 class Mailbox(Record, frozen=True, rename={"id": "_id"}, omit_defaults=False):
     """The head of one user's inbox: the last modseq and the counts. They are updated in the same transaction as the
     notifications.
 
     `epoch` is a random value set at creation. It prevents cursors of an erased mailbox from matching its replacement.
+    `interruptions` is set if the user has a daily limit.
     """
 
     id: str
@@ -36,6 +48,7 @@ class Mailbox(Record, frozen=True, rename={"id": "_id"}, omit_defaults=False):
     modseq: int = 0
     unread: int = 0
     unseen: int = 0
+    interruptions: Interruptions | UnsetType = UNSET
 
 
 def mailbox_of(tenant: str, user: str) -> str:

@@ -43,6 +43,8 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
       Retry.
     - `traceparent`: the W3C trace context of the send, if the send is traced.
     - `clicked_at`: the time of the first click.
+    - `counted`: True if it counted against the daily limit of the user.
+    - `revision`: a revision of the user's preferences that is not newer than the one that decided when it leaves.
     """
 
     id: str
@@ -73,6 +75,8 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     step: int = 0
     unless: StepStop = StepStop.READ
     released_at: datetime | None = None
+    counted: bool = False
+    revision: int = 0
 
     @property
     def user_id(self) -> str:

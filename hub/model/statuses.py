@@ -41,6 +41,9 @@ class Reason(StrEnum):
     SNOOZED = "SNOOZED"  # the recipient will see the notification again later
     STEP = "STEP"  # a later step of the send
     THROTTLED = "THROTTLED"  # enough sends with the same throttle key reached the recipient outside the inbox
+    QUIET_HOURS = "QUIET_HOURS"  # the delivery waits for the end of the recipient's quiet hours, or expires before it
+    DO_NOT_DISTURB = "DO_NOT_DISTURB"  # the same for the recipient's do-not-disturb
+    DAILY_LIMIT = "DAILY_LIMIT"  # the recipient was interrupted as often as they allow for one day
     RATE_LIMITED = "RATE_LIMITED"
     PROVIDER_DOWN = "PROVIDER_DOWN"  # the provider's circuit breaker is open
     CANCELLED = "CANCELLED"  # the send was cancelled

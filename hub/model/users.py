@@ -35,7 +35,12 @@ class Device(Record, frozen=True):
 
 class User(Record, frozen=True, rename={"id": "_id"}):
     """A user. `id` is the mailbox key. `attributes` is JSON text. `suppressed`: addresses that no email is
-    sent to, in lower case, with the reason. `locale` and `timezone` are None if the tenant's apply."""
+    sent to, in lower case, with the reason. `locale` and `timezone` are None if the tenant's apply.
+
+    - `revision`: increases with every change of the quiet hours, do-not-disturb, daily limit, or time zone.
+      `revised_at` is the time of the last one.
+    - `redecide_at`: the time when the scheduler must decide again when the held deliveries leave.
+    """
 
     id: str
     created_at: datetime
@@ -49,6 +54,9 @@ class User(Record, frozen=True, rename={"id": "_id"}):
     devices: tuple[Device, ...] = ()
     preferences: Preferences = NO_PREFERENCES
     suppressed: dict[str, str] = {}
+    revision: int = 0
+    revised_at: datetime | None = None
+    redecide_at: datetime | None = None
 
     @property
     def user_id(self) -> str:

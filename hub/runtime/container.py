@@ -56,9 +56,10 @@ from hub.status.workers import CallTally, Heartbeat, Workers
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import COLLECTION as WEBHOOK_CALLS
 from hub.webhooks.webhook_calls import WebhookCalls
-from hub.workflows import snooze_and_expiry
+from hub.workflows import changed_preferences, snooze_and_expiry
 from hub.workflows.after_commit import AfterCommit
 from hub.workflows.cancel_or_recall import SendCancellation
+from hub.workflows.changed_preferences import ChangedPreferences
 from hub.workflows.count_check import CountCheck
 from hub.workflows.due_jobs import DueJobs
 from hub.workflows.health import HealthReader
@@ -210,6 +211,7 @@ class _Inbox:
     resolve: Resolve
     retention: Retention
     releases: Releases
+    changed_preferences: ChangedPreferences
 
 
 def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
@@ -226,7 +228,10 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     resolve = Resolve(committer, Resolutions(database), now)
     retention = Retention(RetentionSweeps(database), sends, now)
     releases = Releases(held, committer, queue.lanes, settings, now)
-    return _Inbox(users, inboxes, sends, publisher, committer, actions, cancellation, resolve, retention, releases)
+    changes = ChangedPreferences(users, held, now)
+    return _Inbox(
+        users, inboxes, sends, publisher, committer, actions, cancellation, resolve, retention, releases, changes
+    )
 
 
 def _build_subscriptions(settings: Settings, stores: _Stores, inboxes: Inboxes) -> SubscriptionHub:
@@ -303,6 +308,7 @@ def _build_scheduler(settings: Settings, stores: _Stores, queue: _Queue, inbox: 
         PeriodicTask("interrupted_cancellations", inbox.cancellation.resume_interrupted),
         PeriodicTask("resolutions", inbox.resolve.continue_resolutions),
         PeriodicTask("retention_sweeps", inbox.retention.continue_sweeps),
+        PeriodicTask("changed_preferences", inbox.changed_preferences.tick, changed_preferences.USERS_MAX),
         PeriodicTask("replays", queue.deliveries.continue_replays),
     ]
     return Scheduler(tasks, settings.scheduler_interval_s)

@@ -52,7 +52,7 @@ class DeliveryHandler:
             return Transition(DeliveryStatus.CANCELLED)
         tenant = data.tenants[job.tenant]
         category = tenant.category(n.category) or default_category(n.category)
-        decision = recheck(job, n, category, tenant.preferences, user, self._configured, now)
+        decision = recheck(job, n, category, tenant, user, self._configured, now)
         if decision.outcome is not DeliveryStatus.ACCEPTED:
             return transition_of(job, decision)
         message = self._message_builder.build(job, n, user, tenant, mailbox)

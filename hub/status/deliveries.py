@@ -65,6 +65,12 @@ def indexes() -> Indexes:
             ),
             # a user's deliveries, newest first
             IndexModel([("mailbox", ASCENDING), ("_id", DESCENDING)], name="mailbox"),
+            # `HeldDeliveries.make_outdated_due`: a user's deliveries that wait, by reason
+            IndexModel(
+                [("mailbox", ASCENDING), ("reason", ASCENDING), ("_id", ASCENDING)],
+                name="held",
+                partialFilterExpression={"status": DeliveryStatus.HELD},
+            ),
             # the email that a bounce concerns, by the id that the provider returned
             IndexModel([("provider_id", ASCENDING)], name="provider_id", partialFilterExpression=SENT_EMAIL),
         ],

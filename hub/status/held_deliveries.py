@@ -17,7 +17,10 @@ from hub.platform.connections import Database
 from hub.platform.tolerant_decoding import decode_by_id
 from hub.status.deliveries import COLLECTION, finish_update
 
-RELEASED_FIELDS = ("status", "lane", "enqueue_count", "device", "due_at", "released_at", "updated_at")
+OUTDATED_BATCH_SIZE = 1000  # deliveries of one user
+PREFERENCE_REASONS = [Reason.QUIET_HOURS, Reason.DO_NOT_DISTURB]
+"""The reasons of deliveries that wait because of their user's preferences."""
+RELEASED_FIELDS = ("status", "lane", "enqueue_count", "device", "due_at", "released_at", "updated_at", "counted")
 
 
 class HeldEntry(Struct, frozen=True):
@@ -47,6 +50,21 @@ class HeldDeliveries:
         lanes = {"$gt": SCHEDULER_LANES[0], "$lt": SCHEDULER_LANES[1]}
         match = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD, "lane": lanes}
         return await decode_by_id(self._deliveries.find(match, session=session), Delivery)
+
+    async def make_outdated_due(self, mailbox: str, revision: int, now: datetime) -> int:
+        """Make deliveries due whose waiting time was decided with preferences older than `revision`, at most one batch.
+        Return their number, including those that are due but not released yet."""
+        outdated = {
+            "mailbox": mailbox,
+            "reason": {"$in": PREFERENCE_REASONS},
+            "status": DeliveryStatus.HELD,
+            "revision": {"$not": {"$gte": revision}},
+        }
+        docs = self._deliveries.find(outdated, {"_id": 1}, hint="held").limit(OUTDATED_BATCH_SIZE)
+        if ids := [doc["_id"] async for doc in docs]:
+            later = {"_id": {"$in": ids}, **outdated, "due_at": {"$gt": now}}
+            await self._deliveries.update_many(later, {"$set": {"due_at": now}})
+        return len(ids)
 
     async def postpone(self, ids: Collection[str], until: datetime) -> None:
         """Make deliveries that could not be released due again at `until`."""
@@ -79,9 +97,10 @@ def accepted_update(after: Delivery) -> UpdateOne:
     )
 
 
-def held_update(id: str, reason: Reason | None, due_at: datetime | None, now: datetime) -> UpdateOne:
-    """Return the update that holds a delivery longer."""
-    return UpdateOne({"_id": id}, {"$set": {"reason": reason, "due_at": due_at, "updated_at": now}})
+def held_update(id: str, reason: Reason | None, due_at: datetime | None, revision: int, now: datetime) -> UpdateOne:
+    """Return the update that holds a delivery longer. `revision` is that of the preferences that decided."""
+    values = {"reason": reason, "due_at": due_at, "revision": revision, "updated_at": now}
+    return UpdateOne({"_id": id}, {"$set": values})
 
 
 def ended_update(id: str, status: DeliveryStatus, reason: Reason | None, now: datetime) -> UpdateOne:

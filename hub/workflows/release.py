@@ -4,6 +4,7 @@ Guarantees
 - A delivery is released once. The transaction reads it again, so two schedulers or a killed one do no harm.
 - Each delivery is decided again with the current user, tenant, notification, and send. It becomes ACCEPTED and is
   enqueued after the commit, is HELD until a later time, or ends with its receipt.
+- What leaves counts against the daily limit of its user. Over the limit, the notification is shown in the inbox.
 - A step without a device becomes one delivery for each device that the user has now.
 - A user who was erased is not created again.
 
@@ -17,17 +18,31 @@ from datetime import timedelta
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience.tenants import default_category
+from hub.decide.effective_preferences import may_show
 from hub.decide.plan import Decision
-from hub.decide.recheck import recheck
+from hub.decide.recheck import question_about, recheck
+from hub.decide.timing import INTERRUPTING, availability_of, count_interruption, interruption_of, is_counted
 from hub.errors import Unavailable
 from hub.inbox import state
 from hub.inbox.committer import Committer
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.works import WorkDefaults
-from hub.model import Channel, Delivery, DeliveryStatus, Notification, Reason, delivery_id, document
+from hub.model import (
+    Category,
+    Channel,
+    Delivery,
+    DeliveryStatus,
+    Notification,
+    Reason,
+    Tenant,
+    User,
+    delivery_id,
+    document,
+)
 from hub.outbox.lanes import SCHEDULER_LANES, Lanes
 from hub.settings import Settings
 from hub.status import deliveries, held_deliveries, receipt_change_stream
@@ -48,6 +63,15 @@ class WaitingDeliveries(Struct, frozen=True):
 
     deliveries: Mapping[str, Delivery]
     cancelled: Mapping[str, Reason]
+
+
+class _Subject(Struct, frozen=True):
+    """The documents that a delivery concerns."""
+
+    n: Notification
+    user: User
+    tenant: Tenant
+    category: Category
 
 
 class Releases:
@@ -118,7 +142,7 @@ class _ReleaseWork(WorkDefaults):
         self._requeue_after = requeue_after
         self.mailboxes = (mailbox,)
         self.reads = tuple({entry.notification for entry in due})
-        self.deliveries = tuple(entry.id for entry in due)
+        self.deliveries = tuple(sorted(entry.id for entry in due))  # those of a notification follow one another
         self.documents = 2 * len(due)  # with the receipt, or for a second device
 
     async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> list[str]:
@@ -131,6 +155,8 @@ class _ReleaseWork(WorkDefaults):
                 continue
             decision = self._decide(unit, delivery, waiting.cancelled.get(delivery.send))
             if decision.outcome is DeliveryStatus.ACCEPTED:
+                delivery, decision = _counted(unit, delivery, decision)
+            if decision.outcome is DeliveryStatus.ACCEPTED:
                 if not self._accept(unit, delivery, decision):
                     unreleased.append(id)
             else:
@@ -142,13 +168,10 @@ class _ReleaseWork(WorkDefaults):
             return Decision(delivery.channel, DeliveryStatus.CANCELLED, cancelled)
         if delivery.expires_at and delivery.expires_at <= unit.now:
             return Decision(delivery.channel, DeliveryStatus.EXPIRED)
-        data = unit.decision_data
-        n, user = unit.notifications.get(delivery.notification), data.users.get(delivery.mailbox)
-        if n is None or user is None:  # the worker finds out whether they were erased or cannot be decoded
+        about = _subject(unit, delivery)
+        if about is None:  # the worker finds out whether they were erased or cannot be decoded
             return Decision(delivery.channel, DeliveryStatus.ACCEPTED)
-        tenant = data.tenants[delivery.tenant]
-        category = tenant.category(n.category) or default_category(n.category)
-        return recheck(delivery, n, category, tenant.preferences, user, self._configured, unit.now)
+        return recheck(delivery, about.n, about.category, about.tenant, about.user, self._configured, unit.now)
 
     def _accept(self, unit: UnitOfWork, delivery: Delivery, decision: Decision) -> bool:
         """Release a delivery. Return False if its notification cannot be shown."""
@@ -156,7 +179,8 @@ class _ReleaseWork(WorkDefaults):
             n = unit.notifications.get(delivery.notification)
             if n is None:
                 return False
-            _show(unit, n, delivery)
+            _show(unit, n, delivery.step)
+            unit.update(deliveries.COLLECTION, delivery.id, held_deliveries.shown_update(delivery.id))
             return True
         first, *others = (delivery.device,) if delivery.device else decision.devices or (None,)
         after = held_deliveries.accepted(delivery, delivery.id, first, self._requeue_after, unit.now)
@@ -169,10 +193,36 @@ class _ReleaseWork(WorkDefaults):
         return True
 
 
-def _show(unit: UnitOfWork, n: Notification, delivery: Delivery) -> None:
+def _subject(unit: UnitOfWork, delivery: Delivery) -> _Subject | None:
+    """Return the documents that a delivery concerns, or None if its notification or user cannot be read."""
+    data = unit.decision_data
+    n, user = unit.notifications.get(delivery.notification), data.users.get(delivery.mailbox)
+    if n is None or user is None:
+        return None
+    tenant = data.tenants[delivery.tenant]
+    return _Subject(n, user, tenant, tenant.category(n.category) or default_category(n.category))
+
+
+def _counted(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> tuple[Delivery, Decision]:
+    """Count a delivery that leaves now against the daily limit. Over the limit, skip it, and show its notification."""
+    about = _subject(unit, delivery)
+    if about is None or delivery.counted or delivery.channel not in INTERRUPTING:
+        return delivery, decision
+    availability = availability_of(about.user, about.tenant)
+    if availability is None or not is_counted(availability, question_about(delivery, about.n, about.category)):
+        return delivery, decision
+    interruption = interruption_of(delivery.notification, delivery.step)
+    if counted := count_interruption(availability, unit.get_mailbox(delivery.mailbox), unit.now, interruption):
+        unit.set_interruptions(delivery.mailbox, counted)
+        return replace(delivery, counted=True), decision
+    if about.n.hidden and may_show(about.category, about.user, about.tenant):
+        _show(unit, about.n, delivery.step)
+    return delivery, Decision(delivery.channel, DeliveryStatus.SKIPPED, Reason.DAILY_LIMIT)
+
+
+def _show(unit: UnitOfWork, n: Notification, step: int) -> None:
     """Show a notification in the inbox. If the inbox shows it already, it returns to the top as new."""
-    shown = unit.change(state.shown(n, delivery.step))
-    unit.update(deliveries.COLLECTION, delivery.id, held_deliveries.shown_update(delivery.id))
+    shown = unit.change(state.shown(n, step))
     receipt = receipt_change_stream.channel_receipt(shown, Channel.IN_APP, DeliveryStatus.DELIVERED, unit.now)
     unit.insert(receipt_change_stream.COLLECTION, receipt)
 
@@ -180,7 +230,9 @@ def _show(unit: UnitOfWork, n: Notification, delivery: Delivery) -> None:
 def _hold_or_end(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> None:
     status, reason, now = decision.outcome, decision.reason, unit.now
     if status is DeliveryStatus.HELD:
-        update = held_deliveries.held_update(delivery.id, reason, decision.due_at, now)
+        user = unit.decision_data.users.get(delivery.mailbox)
+        revision = user.revision if user else delivery.revision
+        update = held_deliveries.held_update(delivery.id, reason, decision.due_at, revision, now)
         unit.update(deliveries.COLLECTION, delivery.id, update)
         return
     unit.update(deliveries.COLLECTION, delivery.id, held_deliveries.ended_update(delivery.id, status, reason, now))

@@ -13,7 +13,9 @@ from hub.audience.tenants import COLLECTION as TENANTS
 from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import unknown_user
 from hub.decide.plan import Decision, Plan, plan
+from hub.decide.plan_times import TimedPlan, with_times
 from hub.decide.throttle import throttled
+from hub.decide.timing import INTERRUPTING, interruption_of
 from hub.errors import Conflict, TooLarge
 from hub.ids import id_time, new_id
 from hub.inbox import idempotency_records, state
@@ -133,7 +135,11 @@ class SendWork(WorkDefaults):
                 counted = unit.counts.get(id) or empty_count(id, now)
                 plans[index], count = throttled(throttle, plans[index], category, tenant, user, counted, now)
                 counts.append(count)
-        self._check(plans, tenant)
+        timed_plans = [
+            with_times(recipient_plan, category, tenant, user, now, request.expires_at, unit.get_mailbox(user.id))
+            for recipient_plan, user in zip(plans, users, strict=True)
+        ]
+        self._check([timed.plan for timed in timed_plans], tenant)
         for mailbox, count in zip(self.mailboxes, counts, strict=False):
             unit.set_count(mailbox, count)
         if new_category:
@@ -142,8 +148,8 @@ class SendWork(WorkDefaults):
             record = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
             unit.idempotency_records[self._key] = record
             unit.insert(idempotency_records.COLLECTION, record)
-        for id, mailbox, recipient_plan in zip(self._ids, self.mailboxes, plans, strict=True):
-            self._add_recipient(unit, id, mailbox, category, recipient_plan)
+        for id, user, timed in zip(self._ids, users, timed_plans, strict=True):
+            self._add_recipient(unit, id, user, category, timed)
         send = Send(
             id=self._id,
             tenant=self._tenant,
@@ -175,14 +181,16 @@ class SendWork(WorkDefaults):
                 "shorten `data`."
             )
 
-    def _add_recipient(self, unit: UnitOfWork, id: str, mailbox: str, category: Category, plan: Plan) -> None:
+    def _add_recipient(self, unit: UnitOfWork, id: str, user: User, category: Category, timed: TimedPlan) -> None:
         """Add the notification, receipts, and deliveries of one recipient."""
-        request, content, now = self._request, self._request.content, unit.now
+        request, content, now, plan = self._request, self._request.content, unit.now, timed.plan
+        if timed.interruptions:
+            unit.set_interruptions(user.id, replace(timed.interruptions, last=interruption_of(id, 0)))
         n = self._add_notification(
             unit,
             Notification(
                 id=id,
-                mailbox=mailbox,
+                mailbox=user.id,
                 send=self._id,
                 category=category.key,
                 category_name=None if category.name == category.key else category.name,
@@ -217,7 +225,12 @@ class SendWork(WorkDefaults):
             unit.insert(receipt_change_stream.COLLECTION, receipt)
         for decision in plan.external:
             for device in decision.devices or (None,):
-                unit.insert(deliveries.COLLECTION, document(self._delivery(n, decision, device)))
+                delivery = self._delivery(n, decision, device)
+                if delivery.status is DeliveryStatus.HELD:
+                    delivery = replace(delivery, revision=user.revision)
+                elif timed.interruptions and decision.channel in INTERRUPTING:
+                    delivery = replace(delivery, counted=True)
+                unit.insert(deliveries.COLLECTION, document(delivery))
 
     def _add_notification(self, unit: UnitOfWork, n: Notification) -> Notification:
         """Add a notification. If it has a collapse key, remove the live notifications that it replaces."""

@@ -41,6 +41,7 @@ EXCLUDED_FIELDS = frozenset(
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
         *("mailbox", "tenant", "modseq", "added_modseq", "state", "wake_at", "live_key", "search_text"),  # internal
         *("lane", "enqueue_count", "claim", "leased_until", "override", "lease_expirations", "tries", "traceparent"),
+        *("counted", "revision", "revised_at", "redecide_at"),
     }
 )
 

@@ -1,14 +1,17 @@
-/** The dialogs to mute a category, to remove a device, and to answer "Why did I get this?". */
+/** The dialogs to mute a category, to remove a device, to edit quiet times, and to answer "Why did I get this?". */
 import { html, nothing, type TemplateResult } from "lit";
 import { deviceName } from "./devices";
 import { bellOff } from "./icons";
 import { FOREVER, muteChoices } from "./mutes";
 import type { Explanation } from "./operations";
+import { doNotDisturbDialog, quietDialog } from "./quiet-dialog";
 import type { DialogState, SectionProps } from "./types";
 
 export function renderDialog(dialog: DialogState, props: SectionProps, close: () => void): TemplateResult {
   const { t, i18n, store } = props;
   if (dialog.kind === "mute") return mute(dialog.category, props, close);
+  if (dialog.kind === "disturb") return doNotDisturbDialog(props, close);
+  if (dialog.kind === "quiet") return quietDialog(dialog.index, props, close);
   if (dialog.kind === "remove") {
     const { device } = dialog;
     return html`<h2 id="dialog-title">${t("removeTitle", { device: deviceName(device, i18n) })}</h2>
@@ -50,10 +53,12 @@ function explain(explanation: Explanation, props: SectionProps, close: () => voi
     <p class="muted-text">${named.category} · ${t("when", { time: i18n.ago(explanation.createdAt, now) })}</p>
     <dl>
       ${explanation.deliveries.map(
-        ({ channel, status, reason }) =>
+        ({ channel, status, reason, dueAt }) =>
           html`<dt>${i18n.label(channel)}</dt>
             <dd class=${status === "SKIPPED" || status === "FAILED" ? "muted-text" : ""}>
-              ${i18n.label(status)}${reason && reason !== status ? html`: ${i18n.label(reason)}` : nothing}
+              ${i18n.label(status)}${reason && reason !== status ? html`: ${i18n.label(reason)}` : nothing}${dueAt
+                ? html` · ${t("expected", { time: i18n.when(dueAt, now) })}`
+                : nothing}
             </dd>`,
       )}
     </dl>

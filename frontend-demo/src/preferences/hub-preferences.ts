@@ -1,4 +1,4 @@
-/** `<hub-preferences>`: the categories and channels of a user, and the reasons for a notification. */
+/** `<hub-preferences>`: the categories, channels, and quiet times of a user, and the reasons for a notification. */
 import { html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import type { HubConnection } from "../client/connection";
 import { ConnectedElement } from "../connected-element";
@@ -8,13 +8,14 @@ import { devices } from "./devices";
 import { renderDialog } from "./dialogs";
 import { matrix } from "./matrix";
 import { mutes } from "./mutes";
+import { quiet } from "./quiet";
 import { ExplainNotification } from "./operations";
-import { PreferencesStore } from "./preferences-store";
+import { PreferencesStore, type Refusal } from "./preferences-store";
 import { styles } from "./styles";
 import type { DialogState, Section, SectionProps } from "./types";
 
 const MESSAGE_MS = 6_000;
-const SECTIONS: Section[] = [matrix, mutes];
+const SECTIONS: Section[] = [matrix, mutes, quiet];
 
 /**
  * Attributes in addition to those of `ConnectedElement`: `worker`, the path of the service worker on this origin;
@@ -74,7 +75,7 @@ export class HubPreferences extends ConnectedElement<Messages> {
     this.#store?.stop();
     const store = (this.#store = new PreferencesStore(hub));
     store.addEventListener("change", () => this.requestUpdate());
-    store.addEventListener("refused", () => this.#showMessage(this.i18n.t("notSaved")));
+    store.addEventListener("refused", (event) => this.#showMessage(this.i18n.t((event as CustomEvent<Refusal>).detail)));
     void store.load();
     if (this.dialog?.kind === "why" && this.dialog.explanation === undefined) void this.#loadExplanation(this.dialog.id);
   }
@@ -146,6 +147,7 @@ export class HubPreferences extends ConnectedElement<Messages> {
     return {
       matrix: store.matrix!,
       devices: store.devices,
+      timezone: store.timezone,
       store,
       i18n,
       t: i18n.t.bind(i18n),

@@ -10,17 +10,21 @@ const Matrix = graphql(`
       mutedUntil
       channels { channel enabled locked }
     }
+    quietSchedule { start end timezone days allow }
+    doNotDisturbUntil
+    dailyLimit
   }
 `);
 export type Matrix = ResultOf<typeof Matrix>;
 export type Row = Matrix["categories"][number];
+export type QuietWindow = Matrix["quietSchedule"][number];
 export type Channel = Matrix["channels"][number]["channel"];
 
 export const LoadPreferences = graphql(
   `
     query Preferences {
       preferences { ...Matrix }
-      me { devices { id kind platform label createdAt lastUsedAt } }
+      me { timezone devices { id kind platform label createdAt lastUsedAt } }
     }
   `,
   [Matrix],
@@ -43,7 +47,7 @@ export const ExplainNotification = graphql(`
       because
       category
       createdAt
-      deliveries { id channel status reason }
+      deliveries { id channel status reason dueAt }
     }
   }
 `);

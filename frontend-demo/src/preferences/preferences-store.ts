@@ -5,21 +5,26 @@
  * state after the change. A refused change is discarded.
  */
 import type { HubConnection } from "../client/connection";
+import type { HubError } from "../client/errors";
 import type { VariablesOf } from "../client/graphql";
 import { RemoveDevice } from "../push/subscription";
-import { LoadPreferences, UpdatePreferences, type Channel, type Device, type Matrix } from "./operations";
+import { LoadPreferences, UpdatePreferences, type Channel, type Device, type Matrix, type QuietWindow } from "./operations";
 
 type PreferencesInput = VariablesOf<typeof UpdatePreferences>["input"];
 
 const SLOW_MS = 3_000;
 
+/** The text that explains a refused change. */
+export type Refusal = "notSaved" | "quietFull";
+
 interface Change {
   apply(matrix: Matrix): Matrix;
 }
 
-/** Dispatches `change` when the displayed state changes, and `refused` when a change is discarded. */
+/** Dispatches `change` when the displayed state changes, and `refused` with a `Refusal` when a change is discarded. */
 export class PreferencesStore extends EventTarget {
   devices: Device[] = [];
+  timezone = "UTC";
   failed = false;
   /** True if the hub has not responded for some time. */
   slow = false;
@@ -57,6 +62,7 @@ export class PreferencesStore extends EventTarget {
         const { preferences, me } = await this.#hub.query(LoadPreferences);
         this.#confirmed = preferences;
         this.devices = me.devices;
+        this.timezone = me.timezone;
         this.failed = false;
       } catch (error) {
         console.warn("hub: cannot load the preferences", error);
@@ -96,6 +102,25 @@ export class PreferencesStore extends EventTarget {
     }));
   }
 
+  /** Replace all windows of the quiet hours. A window in the user's time zone follows when that changes. */
+  setQuietSchedule(windows: QuietWindow[]): Promise<boolean> {
+    const quietSchedule = windows.map(({ timezone, ...window }) => ({
+      ...window,
+      timezone: timezone === this.timezone ? null : timezone,
+    }));
+    return this.#change({ quietSchedule }, (matrix) => ({ ...matrix, quietSchedule: windows }), "quietFull");
+  }
+
+  /** Turn on do-not-disturb until a time, or turn it off if the time is null. */
+  setDoNotDisturb(until: string | null): Promise<boolean> {
+    return this.#change({ doNotDisturbUntil: until }, (matrix) => ({ ...matrix, doNotDisturbUntil: until }));
+  }
+
+  /** Set the number of interruptions per day, or remove the limit if it is null. */
+  setDailyLimit(limit: number | null): Promise<boolean> {
+    return this.#change({ dailyLimit: limit }, (matrix) => ({ ...matrix, dailyLimit: limit }));
+  }
+
   async remove(device: string): Promise<boolean> {
     const before = this.devices;
     this.devices = before.filter(({ id }) => id !== device);
@@ -112,8 +137,8 @@ export class PreferencesStore extends EventTarget {
     }
   }
 
-  /** Resolves to false if the hub refuses the change. */
-  #change(input: PreferencesInput, apply: Change["apply"]): Promise<boolean> {
+  /** Resolves to false if the hub refuses the change. `invalid` explains a change that is not valid. */
+  #change(input: PreferencesInput, apply: Change["apply"], invalid: Refusal = "notSaved"): Promise<boolean> {
     const change = { apply };
     this.#pending.push(change);
     this.dispatchEvent(new Event("change"));
@@ -123,7 +148,7 @@ export class PreferencesStore extends EventTarget {
         this.#tabs.postMessage("changed");
         return true;
       } catch (error) {
-        return this.#discard(error);
+        return this.#discard(error, (error as HubError).code === "BAD_USER_INPUT" ? invalid : "notSaved");
       } finally {
         this.#pending = this.#pending.filter((pending) => pending !== change);
       }
@@ -147,9 +172,9 @@ export class PreferencesStore extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  #discard(error: unknown): false {
+  #discard(error: unknown, refusal: Refusal = "notSaved"): false {
     console.warn("hub: the change was not saved", error);
-    this.dispatchEvent(new Event("refused"));
+    this.dispatchEvent(new CustomEvent("refused", { detail: refusal }));
     return false;
   }
 

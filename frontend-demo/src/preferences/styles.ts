@@ -46,6 +46,7 @@ const own = css`
   .button:disabled { opacity: 0.6; cursor: default; }
 
   .row { display: flex; align-items: center; gap: 16px; padding: 12px 16px; }
+  .lead { margin-block-end: 12px; }
   .row .grow { flex: 1; min-width: 0; overflow-wrap: anywhere; }
   ul, .push, table, .empty {
     border: 1px solid var(--border);
@@ -113,6 +114,8 @@ const own = css`
     td[data-channel]::before { content: attr(data-channel); }
     tbody .end { width: auto; padding-inline-end: 0; }
     .end:not(:has(button)) { display: none; }
+    .row { flex-wrap: wrap; gap: 8px 12px; }
+    .row .grow { flex-basis: 60%; }
     .end .button { flex: 1; margin-block-start: 8px; }
     .switch { margin-inline-end: -4px; }
   }
@@ -136,6 +139,28 @@ const own = css`
   dl { display: grid; grid-template-columns: auto 1fr; gap: 6px 16px; margin: 14px 0 0; padding-block-start: 14px; border-block-start: 1px solid var(--border); font-size: 13px; }
   dt { color: var(--muted); }
   dd { margin: 0; }
+  select, input[type="time"] {
+    min-height: var(--touch);
+    padding: 0 10px;
+    border: 1px solid var(--muted);
+    border-radius: 8px;
+    background: var(--raised);
+    color: var(--text);
+    font: inherit;
+    font-size: 13px;
+    font-weight: 400;
+  }
+  .actions { display: flex; gap: 8px; }
+  .fields { display: grid; grid-template-columns: 1fr 1fr; gap: 12px; }
+  form label, legend { font-size: 13px; font-weight: 550; }
+  form label:not(.day) { display: grid; gap: 4px; margin-block-start: 14px; }
+  fieldset { margin: 14px 0 0; padding: 0; border: 0; }
+  legend { padding: 0; margin-block-end: 4px; }
+  .days { display: grid; grid-template-columns: repeat(7, 1fr); gap: 4px; }
+  .day { position: relative; display: grid; place-items: center; min-height: max(36px, var(--touch)); border: 1px solid var(--muted); border-radius: 8px; cursor: pointer; }
+  .day input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: pointer; }
+  .day:has(:checked) { border-color: var(--accent); background: var(--accent); color: var(--on-accent); }
+  .day:has(:focus-visible) { outline: 2px solid var(--accent); outline-offset: 2px; }
   .choices { display: grid; gap: 8px; margin-block-start: 16px; }
   .choices .button { min-height: max(40px, var(--touch)); }
   .side { grid-auto-flow: column; justify-content: end; }
@@ -165,6 +190,7 @@ const own = css`
   }
   @media (forced-colors: active) {
     .track { border-color: ButtonText; }
+    .day:has(:checked) { background: Highlight; color: HighlightText; forced-color-adjust: none; }
     .knob { background: ButtonText; forced-color-adjust: none; }
     [aria-checked="true"] .track { background: Highlight; forced-color-adjust: none; }
   }

@@ -8,11 +8,15 @@ import type { PreferencesStore } from "./preferences-store";
 export type DialogState =
   | { kind: "mute"; category: Row["category"] }
   | { kind: "remove"; device: Device }
+  | { kind: "disturb" }
+  | { kind: "quiet"; index: number }
   | { kind: "why"; id: string; explanation?: Explanation | null };
 
 export interface SectionProps {
   matrix: Matrix;
   devices: Device[];
+  /** The user's time zone. */
+  timezone: string;
   store: PreferencesStore;
   i18n: PreferencesI18n;
   t: PreferencesI18n["t"];

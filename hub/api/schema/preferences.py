@@ -1,6 +1,9 @@
 """Preferences of users: the types, the query, and the mutation."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 import strawberry
 from msgspec import UNSET, UnsetType
@@ -9,12 +12,25 @@ from strawberry import Parent
 
 from hub import model
 from hub.api.context import Context, Info
+from hub.api.schema.quiet_hours import (
+    DAILY_LIMIT_MAX,
+    DO_NOT_DISTURB_MAX,
+    WINDOWS_MAX,
+    QuietHours,
+    QuietHoursInput,
+    valid_daily_limit,
+    valid_do_not_disturb,
+    valid_quiet_hours,
+    valid_quiet_schedule,
+)
 from hub.api.schema.scalars import Duration
 from hub.audience import preference_matrix as preference_rules
 from hub.errors import BadUserInput
 from hub.model import NO_PREFERENCES, tenant_of
 
 CHANGES_MAX = 1000  # maximum items of each list in one call
+Given = TypeVar("Given")
+Valid = TypeVar("Valid")
 
 
 @strawberry.type(description="A kind of notification that users can disable or mute.")
@@ -79,19 +95,40 @@ class Preferences:
     categories: list[preference_rules.Row] = strawberry.field(
         graphql_type=list[CategoryPreference], description="The preferences for each category of the tenant."
     )
+    quiet_hours: preference_rules.QuietWindow | None = strawberry.field(
+        graphql_type=QuietHours | None, description="The first window of `quietSchedule`."
+    )
+    quiet_schedule: list[preference_rules.QuietWindow] = strawberry.field(
+        graphql_type=list[QuietHours],
+        description="The windows in which push, SMS, and chat messages wait. Windows that touch or overlap count as "
+        "one.",
+    )
+    do_not_disturb_until: datetime | None = strawberry.field(
+        description="The time until which push, SMS, and chat messages wait, unless they are CRITICAL. Null if "
+        "do-not-disturb is off."
+    )
+    daily_limit: int | None = strawberry.field(
+        description="The maximum number of notifications per day that may cause push, SMS, or chat messages. Others "
+        "are shown only in the inbox. Null for no limit."
+    )
 
 
-async def load_preferences(context: Context, mailbox: str, preferences: model.Preferences) -> preference_rules.Matrix:
+async def load_preferences(context: Context, mailbox: str, user: model.User | None) -> preference_rules.Matrix:
     """Return the preferences of a user, merged with the defaults of the tenant."""
     services = context.services
     tenant = await context.tenant(tenant_of(mailbox))
     return preference_rules.matrix(
-        preferences, tenant.preferences, tenant.categories, services.settings.configured, services.clock()
+        user.preferences if user else NO_PREFERENCES,
+        tenant.preferences,
+        tenant.categories,
+        services.settings.configured,
+        services.clock(),
+        user.effective_timezone(tenant) if user else tenant.timezone,
     )
 
 
 async def user_preferences(root: Parent[model.User], info: Info) -> preference_rules.Matrix:
-    return await load_preferences(info.context, root.id, root.preferences)
+    return await load_preferences(info.context, root.id, root)
 
 
 @strawberry.input(description="Enables or disables a channel for all categories that are not required.")
@@ -134,6 +171,23 @@ class PreferencesInput:
         default=strawberry.UNSET,
         description=f"The categories to change, at most {CHANGES_MAX:,}. Other categories keep their preferences.",
     )
+    quiet_hours: QuietHoursInput | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The only window of the quiet hours. Pass either `quietHours` or `quietSchedule`.",
+    )
+    quiet_schedule: list[QuietHoursInput] | None = strawberry.field(
+        default=strawberry.UNSET,
+        description=f"All windows of the quiet hours, at most {WINDOWS_MAX}. An empty list switches off the quiet "
+        "hours that the tenant sets by default. Windows that leave no minute of the week free are refused.",
+    )
+    do_not_disturb_until: datetime | None = strawberry.field(
+        default=strawberry.UNSET,
+        description=f"The end of do-not-disturb, at most {DO_NOT_DISTURB_MAX.days} days ahead.",
+    )
+    daily_limit: int | None = strawberry.field(
+        default=strawberry.UNSET,
+        description=f"The maximum number of interruptions per day, from 0 (none) to {DAILY_LIMIT_MAX:,}.",
+    )
 
 
 @strawberry.type
@@ -142,7 +196,7 @@ class PreferencesQuery:
     async def preferences(self, info: Info) -> preference_rules.Matrix:
         context = info.context
         user = await context.services.users.get(context.mailbox)
-        return await load_preferences(context, context.mailbox, user.preferences if user else NO_PREFERENCES)
+        return await load_preferences(context, context.mailbox, user)
 
 
 @strawberry.type
@@ -153,16 +207,20 @@ class PreferencesMutation:
     async def update_preferences(self, info: Info, input: PreferencesInput) -> preference_rules.Matrix:
         context = info.context
         services, mailbox = context.services, context.mailbox
-        changes = preference_changes(input, await services.tenants.get(context.caller.tenant), "input")
+        before, tenant = await asyncio.gather(services.users.get(mailbox), services.tenants.get(context.caller.tenant))
+        timezone = before.effective_timezone(tenant) if before else tenant.timezone
+        changes = preference_changes(input, tenant, timezone, services.clock(), "input")
         await services.inbox_actions.get_or_create_mailbox(mailbox)
         user = await services.users.change(
             mailbox, lambda user: replace(user, preferences=preference_rules.apply_changes(user.preferences, changes))
         )
-        return await load_preferences(context, mailbox, user.preferences)
+        return await load_preferences(context, mailbox, user)
 
 
-def preference_changes(input: PreferencesInput, tenant: model.Tenant, field: str) -> preference_rules.Changes:
-    """Validate and convert an input. `field` is the path of the input."""
+def preference_changes(
+    input: PreferencesInput, tenant: model.Tenant, timezone: str, now: datetime, field: str
+) -> preference_rules.Changes:
+    """Validate and convert an input. `timezone` is the user's. `field` is the path of the input."""
     channels: dict[model.Channel, bool] | UnsetType | None = UNSET
     cells: tuple[preference_rules.CellChange, ...] | UnsetType | None = UNSET
     for name, items in (("channels", input.channels), ("categories", input.categories)):
@@ -184,7 +242,36 @@ def preference_changes(input: PreferencesInput, tenant: model.Tenant, field: str
             )
             for index, cell in enumerate(input.categories)
         )
-    return preference_rules.Changes(channels=channels, categories=cells)
+    return preference_rules.Changes(
+        channels=channels,
+        categories=cells,
+        quiet_schedule=_quiet_schedule(input, timezone, now, field),
+        do_not_disturb_until=_changed(
+            input.do_not_disturb_until, lambda until: valid_do_not_disturb(until, now, f"{field}.doNotDisturbUntil")
+        ),
+        daily_limit=_changed(input.daily_limit, lambda limit: valid_daily_limit(limit, f"{field}.dailyLimit")),
+    )
+
+
+def _quiet_schedule(
+    input: PreferencesInput, timezone: str, now: datetime, field: str
+) -> tuple[model.QuietHours, ...] | UnsetType | None:
+    """Return the windows of `quietHours` or `quietSchedule`."""
+    if input.quiet_hours is strawberry.UNSET:
+        return _changed(
+            input.quiet_schedule,
+            lambda windows: valid_quiet_schedule(windows, timezone, now, f"{field}.quietSchedule"),
+        )
+    if input.quiet_schedule is not strawberry.UNSET:
+        raise BadUserInput("Pass either `quietHours` or `quietSchedule`, not both.", f"{field}.quietHours")
+    return _changed(input.quiet_hours, lambda window: valid_quiet_hours(window, timezone, now, f"{field}.quietHours"))
+
+
+def _changed(value: Given | None, valid: Callable[[Given], Valid]) -> Valid | UnsetType | None:
+    """Return the valid value. Convert Strawberry's UNSET to msgspec's UNSET."""
+    if value is strawberry.UNSET:
+        return UNSET
+    return None if value is None else valid(value)
 
 
 def _require_changeable(input: CategoryPreferenceInput, tenant: model.Tenant, field: str) -> str:

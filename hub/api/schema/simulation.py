@@ -14,6 +14,7 @@ from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
 from hub.decide.plan import Decision as PlannedDecision
 from hub.decide.plan import plan
+from hub.decide.plan_times import with_times
 from hub.decide.throttle import throttled
 from hub.inbox.window_counts import empty_count, throttle_id
 from hub.model import DeliveryStatus, mailbox_of
@@ -29,13 +30,14 @@ class Decision:
     step: int = strawberry.field(description="The number of the step, as in `Delivery.step`.")
     unless: model.StepStop = strawberry.field(description="What stops the delivery, as in `Delivery.unless`.")
     outcome: model.DeliveryStatus = strawberry.field(
-        description="ACCEPTED if the notification would be delivered on the channel, SKIPPED if not."
+        description="ACCEPTED if the notification would be delivered on the channel now, HELD if it would be delivered "
+        "at `dueAt`, and SKIPPED if not at all."
     )
     reason: str | None = strawberry.field(
-        description="The reason that the channel is SKIPPED, such as NO_ADDRESS. Null if ACCEPTED."
+        description="The reason that the channel is SKIPPED, such as NO_ADDRESS, or HELD. Null if ACCEPTED."
     )
     due_at: datetime | None = strawberry.field(
-        description="The time at which a waiting delivery becomes due. Currently always null."
+        description="The time at which a HELD delivery would become due. Null otherwise."
     )
     title: str | None = strawberry.field(description="The title on this channel. Null if SKIPPED.")
     body: str | None = strawberry.field(description="The body on this channel. Null if SKIPPED.")
@@ -79,6 +81,7 @@ class SimulationQuery:
             counts = await services.window_counts.get_many(ids)
         content = request.content
         plain_body = markdown.plain_text(content.body) if content.markdown else content.body
+        mailboxes = await services.inboxes.get_mailboxes([mailbox_of(id, user) for user in users])
 
         def simulate_user(user_id: str) -> Simulation:
             user = stored.get(mailbox_of(id, user_id)) or unknown_user(mailbox_of(id, user_id), now)
@@ -87,6 +90,8 @@ class SimulationQuery:
                 count_id = throttle_id(user.id, throttle.key)
                 counted = counts.get(count_id) or empty_count(count_id, now)
                 planned, _ = throttled(throttle, planned, category, tenant, user, counted, now)
+            mailbox = mailboxes.get(user.id)
+            planned = with_times(planned, category, tenant, user, now, request.expires_at, mailbox).plan
             return Simulation(
                 user_id=ID(user_id),
                 decisions=[_to_decision(decision, content, plain_body) for decision in planned.decisions],

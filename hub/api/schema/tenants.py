@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 
 import strawberry
@@ -29,7 +30,7 @@ def _name(root: Parent[model.Tenant]) -> str:
 def _initial_preferences(root: Parent[model.Tenant], info: Info) -> preference_rules.Matrix:
     services = info.context.services
     return preference_rules.matrix(
-        root.preferences, NO_PREFERENCES, root.categories, services.settings.configured, services.clock()
+        root.preferences, NO_PREFERENCES, root.categories, services.settings.configured, services.clock(), root.timezone
     )
 
 
@@ -149,7 +150,8 @@ class TenantMutation:
         context = info.context
         id = context.require_admin()
         tenants = context.services.tenants
-        return await tenants.change(id, _apply_tenant_input(input, await tenants.get(id)))
+        now = context.services.clock()
+        return await tenants.change(id, _apply_tenant_input(input, await tenants.get(id), now))
 
 
 def _category_from_input(input: CategoryInput) -> model.Category:
@@ -173,7 +175,9 @@ def _category_from_input(input: CategoryInput) -> model.Category:
     )
 
 
-def _apply_tenant_input(input: TenantInput, current: model.Tenant) -> Callable[[model.Tenant], model.Tenant]:
+def _apply_tenant_input(
+    input: TenantInput, current: model.Tenant, now: datetime
+) -> Callable[[model.Tenant], model.Tenant]:
     """Return a function that applies the input to a tenant."""
     values: dict[str, str | None] = {}
     if input.name is not strawberry.UNSET:
@@ -192,7 +196,8 @@ def _apply_tenant_input(input: TenantInput, current: model.Tenant) -> Callable[[
     if input.preferences is None:
         changes = None
     elif input.preferences is not strawberry.UNSET:
-        changes = preference_changes(input.preferences, current, "input.preferences")
+        timezone = values.get("timezone") or current.timezone
+        changes = preference_changes(input.preferences, current, timezone, now, "input.preferences")
 
     def apply(tenant: model.Tenant) -> model.Tenant:
         preferences = NO_PREFERENCES if changes is None else preference_rules.apply_changes(tenant.preferences, changes)

@@ -11,6 +11,7 @@ from playwright.async_api import Page
 
 from tests.browser.conftest import AXE, AXE_TAGS
 from tests.browser.preferences.preferences_page import DESKTOP, REGISTER_PHONE, PreferencesUser
+from tests.quiet_hours.times import set_times
 
 PICTURES = os.environ.get("HUB_PICTURES")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -32,6 +33,14 @@ async def test_page_has_no_axe_violations_and_does_not_overflow(alice: Preferenc
         user="alice",
         until=until,
     )
+    night = {"start": "22:00", "end": "07:00", "days": [1, 2, 3, 4, 5], "allow": "HIGH", "timezone": "Europe/Berlin"}
+    await set_times(
+        alice.tenant,
+        "alice",
+        quietSchedule=[night, {"start": "00:00", "end": "00:00", "days": [3, 7]}],
+        doNotDisturbUntil=until,
+        dailyLimit=5,
+    )
     await alice.tenant.execute(REGISTER_PHONE % (uuid4().hex, "Pixel 9"), user="alice")
     await alice.tenant.send("alice", title="October", category="news")
     [received] = (await alice.tenant.inbox("alice"))["nodes"]
@@ -40,6 +49,9 @@ async def test_page_has_no_axe_violations_and_does_not_overflow(alice: Preferenc
     await _look(page, name)
     await page.locator("hub-preferences tbody tr .end button").first.click()
     await _look(page, f"{name}-mute")
+    await page.keyboard.press("Escape")
+    await page.locator("hub-preferences section[aria-labelledby=quiet] li:nth-child(2) button").first.click()
+    await _look(page, f"{name}-quiet")
     await page.keyboard.press("Escape")
     await page.evaluate("(id) => document.querySelector('hub-preferences').explain(id)", received["id"])
     await page.locator("dialog dl").wait_for()

@@ -1,0 +1,102 @@
+/** The dialogs to turn on do-not-disturb and to edit a window of quiet hours. */
+import { html, nothing, type TemplateResult } from "lit";
+import { muteChoices } from "./mutes";
+import type { QuietWindow } from "./operations";
+import type { SectionProps } from "./types";
+
+export const WINDOWS_MAX = 7;
+const DAYS = [1, 2, 3, 4, 5, 6, 7];
+const ALLOWED = ["CRITICAL", "HIGH", "MEDIUM"] as const;
+const DAY_MS = 86_400_000;
+
+export function doNotDisturbDialog({ t, i18n, store, now }: SectionProps, close: () => void): TemplateResult {
+  const week = new Date(now + 7 * DAY_MS).toISOString();
+  const choices = [...muteChoices(i18n, now).slice(0, 3), [t("week"), week] as const];
+  return html`<h2 id="dialog-title">${t("disturbTitle")}</h2>
+    <p class="muted-text">${t("disturbHint")}</p>
+    <div class="choices">
+      ${choices.map(
+        ([label, until]) =>
+          html`<button class="button" @click=${() => (close(), store.setDoNotDisturb(until))}>${label}</button>`,
+      )}
+      <button class="button quiet" @click=${close}>${t("cancel")}</button>
+    </div>`;
+}
+
+/** `index` is the position of the window. A new window has the position after the last one. */
+export function quietDialog(index: number, props: SectionProps, close: () => void): TemplateResult {
+  const { t, i18n, matrix, timezone, store } = props;
+  const stored = matrix.quietSchedule[index];
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const window: QuietWindow = stored ?? { start: "22:00", end: "07:00", days: DAYS, allow: "CRITICAL", timezone: here };
+  const zones = [...new Set([timezone, here, window.timezone])];
+  const allowed = ALLOWED.some((priority) => priority === window.allow) ? ALLOWED : [...ALLOWED, window.allow];
+
+  const save = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const form = event.target as HTMLFormElement;
+    const values = new FormData(form);
+    const text = (name: string): string => values.get(name) as string;
+    const changed: QuietWindow = {
+      start: text("start"),
+      end: text("end"),
+      days: values.getAll("day").map(Number),
+      allow: text("allow") as QuietWindow["allow"],
+      timezone: text("timezone") ?? window.timezone,
+    };
+    if (!changed.days.length) {
+      const [first] = form.querySelectorAll<HTMLInputElement>("input[name=day]");
+      first!.setCustomValidity(t("noDay"));
+      first!.reportValidity();
+      return;
+    }
+    close();
+    void store.setQuietSchedule([...matrix.quietSchedule.slice(0, index), changed, ...matrix.quietSchedule.slice(index + 1)]);
+  };
+  const clearError = ({ currentTarget }: Event): void =>
+    (currentTarget as HTMLElement).querySelector<HTMLInputElement>("input")!.setCustomValidity("");
+
+  return html`<form @submit=${save}>
+    <h2 id="dialog-title">${t(stored ? "quietEdit" : "quietAdd")}</h2>
+    <p class="muted-text">${t("quietHint")}</p>
+    <div class="fields">
+      <label>${t("from")} <input type="time" name="start" required autofocus value=${window.start} /></label>
+      <label>${t("to")} <input type="time" name="end" required value=${window.end} /></label>
+    </div>
+    <fieldset @change=${clearError}>
+      <legend>${t("onDays")}</legend>
+      <div class="days">
+        ${DAYS.map(
+          (day) =>
+            html`<label class="day">
+              <input type="checkbox" name="day" value=${day} ?checked=${window.days.includes(day)} />
+              <span aria-hidden="true">${i18n.weekday(day)}</span><span class="hidden">${i18n.weekday(day, "long")}</span>
+            </label>`,
+        )}
+      </div>
+    </fieldset>
+    <label class="field">
+      ${t("allow")}
+      <select name="allow">
+        ${allowed.map(
+          (priority) =>
+            html`<option value=${priority} ?selected=${priority === window.allow}>${i18n.label(`ALLOW_${priority}`)}</option>`,
+        )}
+      </select>
+    </label>
+    ${zones.length > 1
+      ? html`<label class="field">
+          ${t("timezone")}
+          <select name="timezone">
+            ${zones.map(
+              (zone) => html`<option value=${zone} ?selected=${zone === window.timezone}>${zone.replaceAll("_", " ")}</option>`,
+            )}
+          </select>
+        </label>`
+      : nothing}
+    <div class="choices side">
+      <button class="button" type="button" @click=${close}>${t("cancel")}</button>
+      <button class="button primary">${t("save")}</button>
+    </div>
+  </form>`;
+}

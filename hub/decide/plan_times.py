@@ -1,0 +1,96 @@
+"""Adds the times to a plan: which deliveries leave now, which wait, and which are skipped because of the daily limit.
+
+Performs no I/O."""
+
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.decide.effective_preferences import may_show
+from hub.decide.plan import Decision, Plan
+from hub.decide.timing import (
+    INTERRUPTING,
+    NOW,
+    Answer,
+    Question,
+    availability_of,
+    count_interruption,
+    is_counted,
+    when,
+)
+from hub.model import Category, Channel, DeliveryStatus, Interruptions, Mailbox, Reason, Tenant, User
+
+
+class TimedPlan(Struct, frozen=True):
+    """A plan with its times. `interruptions` is the new count of the mailbox if the deliveries that leave now count as
+    an interruption, and None otherwise."""
+
+    plan: Plan
+    interruptions: Interruptions | None = None
+
+
+def with_times(
+    plan: Plan,
+    category: Category,
+    tenant: Tenant,
+    user: User,
+    now: datetime,
+    expires_at: datetime | None,
+    mailbox: Mailbox | None,
+) -> TimedPlan:
+    """Return the plan with the times of a user. `mailbox` contains the count of interruptions.
+
+    All interrupting deliveries of a notification that leave now count as one interruption. Over the daily limit, the
+    notification is shown in the inbox unless the user switched that off."""
+    availability = availability_of(user, tenant)
+    if availability is None or not any(_interrupts(decision) for decision in plan.external):
+        return TimedPlan(plan)
+    question = Question(user.id, plan.priority, category.required, expires_at)
+    answer = when(availability, question, now)
+    if answer is NOW and is_counted(availability, question):
+        if counted := count_interruption(availability, mailbox, now):
+            return TimedPlan(plan, counted)
+        answer = Answer(DeliveryStatus.SKIPPED, Reason.DAILY_LIMIT)
+    if answer is NOW:
+        return TimedPlan(plan)
+    timed = _answered(plan, answer)
+    if answer.reason is Reason.DAILY_LIMIT and plan.hidden and may_show(category, user, tenant):
+        timed = _shown(timed)
+    return TimedPlan(timed)
+
+
+def _interrupts(decision: Decision) -> bool:
+    return decision.channel in INTERRUPTING and decision.outcome is DeliveryStatus.ACCEPTED
+
+
+def _answered(plan: Plan, answer: Answer) -> Plan:
+    """Return the plan with `answer` for the decisions that interrupt."""
+
+    def answered(decision: Decision) -> Decision:
+        if not _interrupts(decision):
+            return decision
+        devices = () if answer.status is DeliveryStatus.SKIPPED else decision.devices
+        return Decision(decision.channel, answer.status, answer.reason, devices, answer.due_at)
+
+    decisions = tuple(answered(decision) for decision in plan.decisions)
+    skipped = {
+        decision.channel.value: decision.reason.value
+        for before, decision in zip(plan.decisions, decisions, strict=True)
+        if decision is not before and decision.outcome is DeliveryStatus.SKIPPED and decision.reason
+    }
+    external = tuple(answered(decision) for decision in plan.external)
+    return replace(
+        plan,
+        decisions=decisions,
+        skipped=plan.skipped | skipped,
+        external=tuple(decision for decision in external if decision.outcome is not DeliveryStatus.SKIPPED),
+    )
+
+
+def _shown(plan: Plan) -> Plan:
+    """Return the plan with the notification in the inbox."""
+    in_app = Decision(Channel.IN_APP, DeliveryStatus.ACCEPTED)
+    decisions = tuple(in_app if decision.channel is Channel.IN_APP else decision for decision in plan.decisions)
+    skipped = {channel: reason for channel, reason in plan.skipped.items() if channel != Channel.IN_APP}
+    return replace(plan, hidden=False, decisions=decisions, skipped=skipped)

@@ -1,0 +1,42 @@
+"""The task that decides again when held deliveries leave, after their user changed the quiet hours, do-not-disturb, the
+daily limit, or the time zone.
+
+A change of a user increases the revision of the user and sets `redecide_at`. The task makes the held deliveries with an
+older revision due, and the release decides again about each. A send that read the old preferences may still be
+committed until its deadline, so the last pass, which must find nothing, is LAST_PASS after the change.
+
+Every worker may run the task: each step is idempotent.
+"""
+
+from datetime import timedelta
+
+from hub.audience.users import Users
+from hub.model import User
+from hub.status.held_deliveries import HeldDeliveries
+from hub.utc_time import Clock
+
+LAST_PASS = timedelta(seconds=10)
+RELEASE_TIME = timedelta(seconds=1)  # between two passes, in which deliveries are released
+USERS_MAX = 50  # users per round
+
+
+class ChangedPreferences:
+    def __init__(self, users: Users, held: HeldDeliveries, clock: Clock) -> None:
+        self._users = users
+        self._held = held
+        self._clock = clock
+
+    async def tick(self) -> int:
+        """Decide again about the deliveries of some users. Return the number of users."""
+        users = await self._users.list_revised(self._clock(), USERS_MAX)
+        for user in users:
+            await self._decide_again(user)
+        return len(users)
+
+    async def _decide_again(self, user: User) -> None:
+        now = self._clock()
+        last_pass = (user.revised_at or now) + LAST_PASS
+        if await self._held.make_outdated_due(user.id, user.revision, now):
+            await self._users.set_redecide_at(user, now + RELEASE_TIME)
+        else:
+            await self._users.set_redecide_at(user, None if now >= last_pass else last_pass)
