@@ -1,12 +1,18 @@
 """`hub doctor`: what it checks and reports."""
 
+import re
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from pymongo import AsyncMongoClient
 from redis.asyncio import Redis as RedisClient
 
+from hub.platform import connections
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.runtime.indexes import indexes
+from hub.settings import Settings
 from tests.cli_commands import HUB, environment, run_command
 from tests.processes import SECRET
 
@@ -85,6 +91,29 @@ def test_doctor_checks_the_aws_settings(servers: tuple[Mongod, Redis], monkeypat
     assert "wrong  the AWS variables and files cannot be used (HUB_SNS_PLATFORM_APNS)" in strange.stdout
     for done in (lost, well, strange):
         assert "Traceback" not in done.stdout + done.stderr
+
+
+async def test_doctor_reports_indexes_with_other_keys_or_options(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    name = f"doctor{uuid4().hex[:8]}"
+
+    def doctor() -> str:
+        return run_command(
+            "doctor", mongo_url=mongod.url, redis_url=redis.url, jwt_secret=SECRET, mongo_database=name
+        ).stdout
+
+    async with AsyncMongoClient(mongod.url) as client:
+        await connections.make_indexes(client[name], *indexes(Settings(jwt_secret=(SECRET,))))
+        assert "indexes exist" in doctor()
+        deliveries, receipts = client[name].deliveries, client[name].receipts
+        await deliveries.drop_index("due")
+        await deliveries.create_index([("due_at", 1)], name="due")
+        await receipts.drop_index("expiry")
+        await receipts.create_index([("at", 1)], name="expiry", expireAfterSeconds=1)
+        [line] = [line for line in doctor().splitlines() if "have other keys or options" in line]
+        assert line.startswith("wrong  2 of ")
+        assert {"deliveries.due", "receipts.expiry"} == set(re.findall(r"\w+\.\w+(?=[,.])", line))
+        await client.drop_database(name)
 
 
 def test_doctor_reports_what_is_wrong(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:

@@ -152,6 +152,16 @@ async def test_health_with_failed_emails_is_not_ok_and_doctor_exits_with_1(
     assert "wrong  12 deliveries are FAILED" in output
 
 
+async def test_lost_address_is_no_problem(tenant: Tenant, mail: FakeMailServer) -> None:
+    """Nobody can correct it with a replay."""
+    mail.replies = {"RCPT": "550 5.1.1 no such mailbox"}
+    await tenant.send("u1", channels=["EMAIL"])
+    [failed] = await wait_for_deliveries(tenant, "FAILED")
+    assert failed["reason"] == "ADDRESS_GONE"
+    found = await health(tenant)
+    assert (found["ok"], found["problems"], found["deadLetters"]) == (True, [], 1)
+
+
 async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: FakeMailServer) -> None:
     mail.replies = {"MAIL": "451 4.3.2 later"}
     await tenant.send(*(f"u{n}" for n in range(12)), channels=["EMAIL"])

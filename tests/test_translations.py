@@ -17,7 +17,6 @@ from hub.platform.translations import (
     BECAUSE,
     CATALOGS,
     LOCALES,
-    NAMED,
     accepted_language,
     because,
     direction_of,
@@ -136,14 +135,8 @@ def test_plural_form_follows_the_number() -> None:
     assert "0 seconde." in language("fr").plural(one, many, 0)
 
 
-def test_stored_reason_is_translated_unless_it_is_a_sentence() -> None:
-    """Older versions stored an English sentence."""
+def test_stored_reason_is_translated() -> None:
     assert because(new_message(n_because="NAMED").notification, language("de")) == REASON_DE
-    assert because(new_message(n_because=NAMED).notification, language("de")) == REASON_DE
-    assert (
-        because(new_message(n_because="Somebody said so: yes.").notification, language("de"))
-        == "Somebody said so: yes."
-    )
     topic = new_message(n_because="TOPIC:a:b {topic}").notification
     assert (topic.because_kind, topic.because_of) == ("TOPIC", "a:b {topic}")
     assert because(topic, language("en")) == "You follow the topic a:b {topic}."

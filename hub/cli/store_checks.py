@@ -2,7 +2,9 @@
 
 import contextlib
 import time
+from collections.abc import Mapping
 from datetime import UTC, timedelta
+from typing import Any
 
 from pymongo.errors import PyMongoError
 
@@ -24,6 +26,7 @@ MIN_MONGODB_VERSION = (6, 0)
 MIN_REDIS_VERSION = (6, 2)
 MAX_CLOCK_SKEW_S = 2.0  # tokens and cursors contain times
 MAX_TRANSACTION_LIFETIME_S = 6  # see docs/adr/0007-limit-transactions-to-6-seconds.md
+INDEX_OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
 OVERDUE_S = 60.0  # a longer delay means that there are too few workers
 
 
@@ -49,6 +52,9 @@ async def _check_replica_set(database: Database, settings: Settings, findings: F
     findings.ok(f"MongoDB is the replica set {hello['setName']}, {len(hello['hosts'])} member(s), and has a primary")
     findings.ok(_check_clock("MongoDB", hello["localTime"].astimezone(UTC).timestamp(), (before + after) / 2))
     findings.ok(await _check_indexes(database, settings))
+    _, hub_clock = await read_clocks(database, movable=settings.mode == "development")
+    if hub_clock.ahead:
+        findings.note(f"the hub's clock is {hub_clock.ahead} ahead of real time (`hub clock`)")
     lifetime_s = await _transaction_lifetime_s(database)
     if lifetime_s and lifetime_s > MAX_TRANSACTION_LIFETIME_S:
         findings.note(
@@ -68,21 +74,35 @@ async def _transaction_lifetime_s(database: Database) -> int | None:
 async def _check_indexes(database: Database, settings: Settings) -> str:
     from hub.runtime.indexes import indexes
 
-    missing = []
+    missing, different = [], []
     count = 0
     for stage in indexes(settings):
         for collection, models in stage.items():
-            existing = await database[collection].index_information()
+            existing = {doc["name"]: doc async for doc in await database[collection].list_indexes()}
             for model in models:
                 count += 1
-                if model.document["name"] not in existing:
-                    missing.append(f"{collection}.{model.document['name']}")
+                name = model.document["name"]
+                if name not in existing:
+                    missing.append(f"{collection}.{name}")
+                elif _definition(existing[name]) != _definition(model.document):
+                    different.append(f"{collection}.{name}")
+    where = f"in the database {settings.mongo_database} (HUB_MONGO_DATABASE)"
+    if different:
+        raise CheckFailed(
+            f"{len(different)} of {count} indexes {where} have other keys or options: {', '.join(different)}. Drop "
+            "them. `hub serve` and `hub work` create them at startup."
+        )
     if missing:
         raise CheckFailed(
-            f"{len(missing)} of {count} indexes are missing in the database {settings.mongo_database} "
-            f"(HUB_MONGO_DATABASE): {', '.join(missing)}. `hub serve` and `hub work` create them at startup."
+            f"{len(missing)} of {count} indexes are missing {where}: {', '.join(missing)}. `hub serve` and `hub work` "
+            "create them at startup."
         )
     return f"all {count} indexes exist"
+
+
+def _definition(index: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], dict[str, Any]]:
+    """Return the keys in order, and the options that determine what the index contains."""
+    return list(index["key"].items()), {name: index[name] for name in INDEX_OPTIONS if index.get(name) is not None}
 
 
 async def check_redis(settings: Settings, findings: Findings) -> None:

@@ -59,7 +59,7 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     - `retained_until`: the end of the category's retention period, when the notification is removed.
     - `wake_at`: the time when the scheduler must change the notification: the end of a snooze or of the retention
       period, or expiry.
-    - `because`: a BecauseKind, for some kinds followed by `:` and a key. Older versions stored an English sentence.
+    - `because`: a BecauseKind, for some kinds followed by `:` and a key.
     - `read_on`: the channel of the click that marked it as read. None if it was read in the inbox.
     - `hidden`: True if no inbox shows the notification: IN_APP is not used, or its step is not due.
     - `in_app_step`: the number of the step that showed the notification, or 0.
@@ -120,7 +120,7 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
 
     @property
     def because_kind(self) -> BecauseKind:
-        """The kind of reason. NAMED if an older version stored a sentence instead of a code."""
+        """The kind of reason. NAMED if a newer version stored an unknown kind."""
         kind = self.because.partition(":")[0]
         return BecauseKind(kind) if kind in BECAUSE_KINDS else BecauseKind.NAMED
 

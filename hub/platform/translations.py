@@ -17,7 +17,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from msgspec import Struct
 
-from hub.model import BECAUSE_KINDS, BecauseKind, Notification
+from hub.model import BecauseKind, Notification
 
 CATALOGS = Path(__file__).parent / "catalogs"
 DEFAULT = "en"
@@ -34,9 +34,8 @@ def marked(message: str) -> str:
     return message
 
 
-NAMED = marked("You were named by the sender.")
 BECAUSE = {
-    BecauseKind.NAMED: NAMED,
+    BecauseKind.NAMED: marked("You were named by the sender."),
     BecauseKind.TOPIC: marked("You follow the topic {topic}."),
     BecauseKind.EVERYONE: marked("It was sent to everyone."),
     BecauseKind.FILTER: marked("It was sent to a group that you belong to."),
@@ -68,11 +67,8 @@ class Language(Struct, frozen=True):
 
 
 def because(n: Notification, reader: Language) -> str:
-    """Return the reason why the recipient received a notification. A sentence that an older version stored is returned
-    unchanged, unless it has a translation."""
-    if n.because == NAMED or n.because.partition(":")[0] in BECAUSE_KINDS:
-        return reader.text(BECAUSE[n.because_kind], topic=n.because_of or "")
-    return n.because
+    """Return the reason why the recipient received a notification."""
+    return reader.text(BECAUSE[n.because_kind], topic=n.because_of or "")
 
 
 @lru_cache(CACHED_TAGS)

@@ -170,6 +170,7 @@ class _Queue:
     """The deliveries and webhook calls, and the lanes on which they wait."""
 
     tenants: Tenants
+    notifications: Notifications
     deliveries: Deliveries
     delivery_claims: Claims[Delivery]
     webhook_claims: Claims[WebhookCall]
@@ -183,11 +184,13 @@ def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
     requeue_after_s = settings.requeue_after_s
     tenants = Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s)
     receipt_builder = ReceiptBuilder(tenants)
-    deliveries = Deliveries(database, now, receipt_builder, Notifications(database))
+    notifications = Notifications(database)
+    deliveries = Deliveries(database, now, receipt_builder, notifications)
     lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max_ids)
     delivery_claims = Claims(database, DELIVERIES, Delivery, now, real_now, requeue_after_s, receipt_builder)
     return _Queue(
         tenants=tenants,
+        notifications=notifications,
         deliveries=deliveries,
         delivery_claims=delivery_claims,
         webhook_claims=Claims(database, WEBHOOK_CALLS, WebhookCall, now, real_now, requeue_after_s, NoReceipts()),
@@ -218,7 +221,7 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     database, now = stores.database, stores.hub_clock.now
     users = Users(database, now, settings.commit_deadline_s)
     inboxes = Inboxes(database, settings, now)
-    sends = Sends(database, Notifications(database))
+    sends = Sends(database, queue.notifications)
     publisher = Publisher(stores.redis, settings.redis_prefix)
     held = HeldDeliveries(database)
     hooks = AfterCommit(users, queue.tenants, publisher, queue.enqueuer, queue.obsolete_deliveries, held, sends)

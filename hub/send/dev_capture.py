@@ -87,4 +87,4 @@ def _address(channel: Channel, message: Message) -> str:
     device = message.device
     if device is None:
         return message.user.phone or ""
-    return device.label or device.platform or device.url or ""
+    return device.label or device.platform or device.url or device.id

@@ -33,7 +33,6 @@ from hub.status.delivery_query import (
 from hub.status.notification_reader import NotificationReader
 from hub.status.receipt_builder import PendingReceipt, ReceiptBuilder
 from hub.status.sends import Counts, counts_by_send
-from hub.status.unproven_read import PROVEN_STATUS
 from hub.utc_time import Clock
 
 COLLECTION = "deliveries"
@@ -166,7 +165,7 @@ class Deliveries:
 
     async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
         """Count the stored deliveries of each send in one query."""
-        of = {"send": "$send", "k": "$channel", "v": PROVEN_STATUS, "r": "$reason"}
+        of = {"send": "$send", "k": "$channel", "v": "$status", "r": "$reason"}
         stages: list[Document] = [
             {"$match": {"send": {"$in": list(sends)}}},
             {"$group": {"_id": of, "count": {"$sum": 1}}},

@@ -13,7 +13,6 @@ from pymongo import DESCENDING
 from hub.ids import first_id_at
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.platform.connections import Document
-from hub.status.unproven_read import match_statuses
 
 REPLAYABLE_STATUSES = [DeliveryStatus.FAILED, DeliveryStatus.RETRYING]
 """The statuses that a replay includes. HELD is excluded: a replay overrides no limit, circuit breaker, or user."""
@@ -49,7 +48,7 @@ class DeliveryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def match_of(tenant: str, query: DeliveryQuery) -> Document:
-    match: Document = {"tenant": tenant, **match_statuses(query.statuses)}
+    match: Document = {"tenant": tenant, "status": {"$in": list(query.statuses or DeliveryStatus)}}
     if query.by_failure:
         match = {"tenant": tenant, "status": {"$in": _replayable_among(query.statuses or REPLAYABLE_STATUSES)}}
         failed: Document = {}
@@ -89,9 +88,7 @@ def failed_match_of(tenant: str, query: DeliveryQuery) -> Document:
     """Return the match of failed deliveries with any reason. Deliveries on a lane are excluded: they are sent
     anyway."""
     named = query.statuses or (REPLAYABLE_STATUSES if query.ids is not None else [DeliveryStatus.FAILED])
-    match = match_of(tenant, query) | {"status": {"$in": _replayable_among(named)}} | UNQUEUED
-    match.pop("$or", None)
-    return match
+    return match_of(tenant, query) | {"status": {"$in": _replayable_among(named)}} | UNQUEUED
 
 
 def replay_match_of(tenant: str, query: DeliveryQuery) -> Document:

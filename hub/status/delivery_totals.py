@@ -24,17 +24,12 @@ class Overdue(Struct, frozen=True):
 
 
 class DeadLetters(Struct, frozen=True):
-    """The number of FAILED deliveries, at most `COUNTED_MAX`. `recent` counts deliveries that failed in the last day.
-    `without_address` counts older deliveries whose address is gone or suppressed."""
+    """The number of FAILED deliveries, at most `COUNTED_MAX`. `replayable` counts those whose address is neither gone
+    nor suppressed, and `recent` those of them that failed in the last day."""
 
     total: int = 0
+    replayable: int = 0
     recent: int = 0
-    without_address: int = 0
-
-    @property
-    def older_to_replay(self) -> bool:
-        """Return True if a replay of some older deliveries may succeed."""
-        return self.total > self.recent + self.without_address
 
 
 class DeliveryTotals:
@@ -70,7 +65,8 @@ class DeliveryTotals:
     async def dead_letters(self, tenant: str) -> DeadLetters:
         """Count the dead letters of a tenant, newest first. The index `failed` serves the query."""
         since = self._clock() - timedelta(seconds=RECENT_S)
-        gone = {"$and": [{"$lt": ["$updated_at", since]}, {"$in": ["$reason", list(WITHOUT_ADDRESS)]}]}
+        replayable = {"$not": [{"$in": ["$reason", list(WITHOUT_ADDRESS)]}]}
+        recent = {"$and": [replayable, {"$gte": ["$updated_at", since]}]}
         cursor = await self._deliveries.aggregate(
             [
                 {"$match": {"tenant": tenant, "status": DeliveryStatus.FAILED}},
@@ -80,8 +76,8 @@ class DeliveryTotals:
                     "$group": {
                         "_id": None,
                         "total": {"$sum": 1},
-                        "recent": {"$sum": {"$cond": [{"$gte": ["$updated_at", since]}, 1, 0]}},
-                        "without_address": {"$sum": {"$cond": [gone, 1, 0]}},
+                        "replayable": {"$sum": {"$cond": [replayable, 1, 0]}},
+                        "recent": {"$sum": {"$cond": [recent, 1, 0]}},
                     }
                 },
             ],
@@ -90,7 +86,7 @@ class DeliveryTotals:
         groups = await cursor.to_list()
         if not groups:
             return DeadLetters()
-        return DeadLetters(groups[0]["total"], groups[0]["recent"], groups[0]["without_address"])
+        return DeadLetters(groups[0]["total"], groups[0]["replayable"], groups[0]["recent"])
 
 
 def queued_for(times: int, requeue_after_s: float) -> timedelta:

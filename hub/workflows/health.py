@@ -236,10 +236,10 @@ def _failures(health: Health) -> list[str]:
         and provider.failure_rate >= FAILURE_RATE_MAX
     ]
     dead = health.dead_letters
-    if dead.recent or dead.older_to_replay:
-        count = f"{dead.total}{' or more' if dead.total == COUNTED_MAX else ''}"
+    if dead.replayable:
+        count = f"{dead.replayable}{' or more' if dead.total == COUNTED_MAX else ''}"
         problems.append(
-            f"{count} {'delivery is' if dead.total == 1 else 'deliveries are'} FAILED, {dead.recent} of them within a "
-            "day. List the reasons with `hub replay --all --dry-run`, then replay those that can be sent."
+            f"{count} {'delivery is' if dead.replayable == 1 else 'deliveries are'} FAILED, {dead.recent} of them "
+            "within a day. List the reasons with `hub replay --all --dry-run`, then replay those that can be sent."
         )
     return problems

@@ -32,7 +32,6 @@ from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user
 from hub.platform.connections import Database, Document
 from hub.status import captured, deliveries, receipt_change_stream
 from hub.status.sends import Sends
-from hub.status.unproven_read import with_proven_status
 from hub.webhooks import webhook_calls
 
 SCAN_TIMEOUT_S = 60.0  # no index serves this query: receipts are stored only for days, and the query is rare
@@ -85,10 +84,7 @@ class UserData:
             "suppressed": _exported_suppressions(user.get("suppressed", {})),
             "inbox": await self._inbox_data.export_counts(mailbox),
             "notifications": await self._newest_notifications(mailbox),
-            "deliveries": [
-                with_proven_status(doc)
-                for doc in await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id")
-            ],
+            "deliveries": await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id"),
             "receipts": await self._newest(receipt_change_stream.COLLECTION, user_match, "_id"),
             "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.match_user(mailbox), "_id"),
         }

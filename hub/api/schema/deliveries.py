@@ -17,7 +17,6 @@ from hub.status.deliveries import PREVIEW_COUNT_MAX, READ_CHECKED_MAX
 from hub.status.deliveries import ReplayPreview as Preview
 from hub.status.delivery_query import DeliveryQuery as DeliverySelection
 from hub.status.delivery_query import cursor_of
-from hub.status.unproven_read import proven_status
 from hub.status.virtual_deliveries import virtual_deliveries
 
 CURSOR_MAX_CHARS = 128
@@ -98,10 +97,6 @@ def _provider_id(root: Parent[model.Delivery], info: Info) -> str | None:
     return None if info.context.caller.role is Role.USER else root.provider_id
 
 
-def _status(root: Parent[model.Delivery]) -> model.DeliveryStatus:
-    return proven_status(root)
-
-
 def _due_at(root: Parent[model.Delivery]) -> datetime | None:
     """Return None for an enqueued delivery, because its `due_at` is then used internally."""
     return None if root.enqueue_count else root.due_at
@@ -129,7 +124,7 @@ class Delivery:
     unless: model.StepStop = strawberry.field(
         description="What stops the delivery while it waits. READ for a delivery that goes with the send."
     )
-    status: model.DeliveryStatus = strawberry.field(resolver=_status)
+    status: model.DeliveryStatus
     reason: str | None = strawberry.field(
         description="The reason that the delivery is HELD, SKIPPED, FAILED, or CANCELLED, such as NO_ADDRESS. Null "
         "for other statuses."
