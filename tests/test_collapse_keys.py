@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from pymongo import AsyncMongoClient
 
 from hub.inbox import state
+from hub.inbox.batch_transaction import _match_live
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import Mailbox, Notification, Reason
 from hub.platform.connections import Database
@@ -266,13 +268,24 @@ async def test_200_concurrent_hidden_sends_leave_one_live_notification(
     assert (await whole_inbox(tenant))["nodes"] == []
 
 
-async def test_live_notifications_are_found_by_their_index(tenant: Tenant, store: Database) -> None:
-    await tenant.send("alice", "bob", collapseKey="k")
-    ids = [f"{tenant.name}/{user}" for user in ("alice", "bob")]
-    match = {"$or": [{"mailbox": {"$in": ids}, "live_key": {"$in": ["plain/k", "ack/k"]}}]}
-    plan = await store.notifications.find(match).hint("live_key").explain()
-    assert plan["executionStats"]["totalDocsExamined"] == plan["executionStats"]["nReturned"] == 2
-    assert plan["executionStats"]["totalKeysExamined"] <= 6
+async def test_live_notifications_of_a_batch_are_found_in_one_query_by_their_index(
+    tenant: Tenant, store: Database
+) -> None:
+    users = [f"u{number}" for number in range(20)]
+    keys = [f"k{number}" for number in range(20)]
+    for key in keys[:3]:
+        await tenant.send(*users, collapseKey=key)
+    one_key = _work(tenant, "k0", *users[:10])
+    other_keys = [_work(tenant, key, user) for key, user in zip(keys, users, strict=True)]
+    plan = await store.notifications.find(_match_live([one_key, *other_keys])).hint("live_key").explain()
+    stats = plan["executionStats"]
+    assert stats["nReturned"] == stats["totalDocsExamined"] == 10 + 2
+    assert stats["totalKeysExamined"] <= 100
+
+
+def _work(tenant: Tenant, key: str, *users: str) -> Any:
+    mailboxes = [f"{tenant.name}/{user}" for user in users]
+    return SimpleNamespace(work=SimpleNamespace(collapse_key=key, mailboxes=mailboxes))
 
 
 steps = st.lists(st.tuples(st.booleans(), st.sampled_from(["none", "read", "acknowledged", "archived"])), max_size=12)
