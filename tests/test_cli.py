@@ -30,6 +30,7 @@ COMMANDS = [
     "serve",
     "work",
     "settings",
+    "templates",
     "metrics",
     "commands",
     "metrics",

@@ -30,7 +30,7 @@ Each command has a `--help` option.
 
 | Command | Without options | With `--url` (`HUB_URL`) |
 |---|---|---|
-| `hub send`, `hub watch`, `hub replay` | The `hub dev` process that uses the data folder (`--data`), with the key of that folder. Keys in the environment are ignored. | The hub at that URL, with the key in `HUB_JWT_SECRET`. |
+| `hub send`, `hub watch`, `hub replay`, `hub templates push`, `hub templates list` | The `hub dev` process that uses the data folder (`--data`), with the key of that folder. Keys in the environment are ignored. | The hub at that URL, with the key in `HUB_JWT_SECRET`. |
 | `hub doctor` | The same hub, with the admin role. | The hub at that URL, with the admin role. |
 
 - If `--token` (`HUB_TOKEN`) is set, the command uses that token and does not sign one with a key.
@@ -54,7 +54,7 @@ def commands(
         write_or_check(PAGE, page(), "hub commands --markdown", check=check)
         return
     for name, command in registered().items():
-        print(f"hub {name:<10} {_paragraphs(command)[0]}")
+        print(f"hub {name:<17} {_paragraphs(command)[0]}")
 
 
 def page() -> str:
@@ -78,8 +78,16 @@ def registered() -> Mapping[str, Any]:
     from hub.cli.main import app
 
     group: Any = typer.main.get_command(app)
-    registered: Mapping[str, Any] = group.commands
-    return registered
+    return dict(_flattened(group, ""))
+
+
+def _flattened(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield name and parser of each command, such as `send` and `templates push`."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _flattened(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 def _paragraphs(command: Any) -> list[str]:

@@ -17,6 +17,7 @@ from hub.cli import (
     send,
     serve_and_work,
     settings,
+    templates,
     token,
     vapid,
     watch,
@@ -49,6 +50,7 @@ for command in (
     bench.bench,
 ):
     app.command()(command)
+app.add_typer(templates.app, name="templates")
 
 
 def _print_version(requested: bool) -> None:

@@ -1,0 +1,116 @@
+"""The files of `hub templates`: JSON with the fields of `TemplateInput`, and the texts beside it.
+
+A file contains one object, or an array with one object per locale and channel, all with the same key. `body` and `html`
+may be an object such as `{"file": "order.mjml"}`, which names a file in the folder of the JSON file.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from hub.decide.templates.lookup import canonical_locale
+from hub.decide.templates.parts import compiled
+from hub.model import Action, Channel, TemplateTexts
+
+STARTERS = Path(__file__).parent / "starters"
+
+
+class TemplateFileError(ValueError):
+    """A file that cannot be read, or that is not a template file. The text names the file."""
+
+
+class FileReference(Struct, frozen=True, forbid_unknown_fields=True):
+    file: str
+
+
+class TemplateEntry(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """The fields of `TemplateInput`, with the names of the API."""
+
+    key: str
+    body: str | FileReference
+    locale: str = "en"
+    channel: Channel | None = None
+    subject: str | None = None
+    title: str | None = None
+    markdown: bool = False
+    html: str | FileReference | None = None
+    preheader: str | None = None
+    action_url: str | None = None
+    image_url: str | None = None
+    actions: list[Action] = []
+    whatsapp_content_sid: str | None = None
+    whatsapp_variables: list[str] = []
+    sample: dict[str, Any] | UnsetType = UNSET
+    note: str | None = None
+
+    def texts(self) -> TemplateTexts:
+        """Return the texts, ready to render. Raise TemplateError if a text is not valid."""
+        assert isinstance(self.body, str)
+        assert not isinstance(self.html, FileReference)
+        return compiled(
+            TemplateTexts(
+                key=self.key,
+                locale=canonical_locale(self.locale),
+                channel=self.channel,
+                subject=self.subject,
+                title=self.title,
+                body=self.body,
+                markdown=self.markdown,
+                html=self.html,
+                preheader=self.preheader,
+                action_url=self.action_url,
+                image_url=self.image_url,
+                actions=tuple(self.actions),
+                whatsapp_content_sid=self.whatsapp_content_sid,
+                whatsapp_variables=tuple(self.whatsapp_variables),
+            )
+        )
+
+
+def read_entries(path: Path) -> list[TemplateEntry]:
+    """Return the entries of a template file, with the texts of other files inserted. Raise TemplateFileError."""
+    try:
+        entries = msgspec.json.decode(_read(path), type=list[TemplateEntry] | TemplateEntry)
+    except msgspec.MsgspecError as error:
+        raise TemplateFileError(f"{path}: {error}") from None
+    entries = entries if isinstance(entries, list) else [entries]
+    if not entries:
+        raise TemplateFileError(f"{path}: the array must contain at least one template.")
+    if len({entry.key for entry in entries}) > 1:
+        raise TemplateFileError(f"{path}: all entries must have the same `key`. Write one file per key.")
+    return [
+        msgspec.structs.replace(entry, body=_text(path, entry.body), html=_text(path, entry.html)) for entry in entries
+    ]
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file. Raise TemplateFileError."""
+    try:
+        return msgspec.json.decode(_read(path), type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise TemplateFileError(f"{path}: {error}") from None
+
+
+def copy_starter(starter: str, key: str, folder: Path) -> list[Path]:
+    """Copy a starter template under another key. Return the new files. Raise TemplateFileError if one exists."""
+    sources = [STARTERS / f"{starter}.{suffix}" for suffix in ("json", "md", "mjml")]
+    created = [folder / f"{key}{source.suffix}" for source in sources]
+    if existing := [path for path in created if path.exists()]:
+        raise TemplateFileError(f"{existing[0]} exists already. Choose another key, or remove the file.")
+    for source, path in zip(sources, created, strict=True):
+        text = source.read_text(encoding="utf-8")
+        path.write_text(text.replace(f'"{starter}', f'"{key}') if source.suffix == ".json" else text, encoding="utf-8")
+    return created
+
+
+def _text(path: Path, value: str | FileReference | None) -> Any:
+    return _read(path.parent / value.file) if isinstance(value, FileReference) else value
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateFileError(f"{path} cannot be read: {error}") from None

@@ -1,0 +1,103 @@
+"""The rendering of template files for each channel, as `hub templates preview` prints it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from hub import markdown
+from hub.decide.templates.lookup import TemplateSet, locale_chain
+from hub.decide.templates.parts import EMAIL_CLIPPED_BYTES, Rendered, StoredTemplate, TextLimits, is_clipped, render
+from hub.decide.templates.render_input import render_input
+from hub.ids import new_id
+from hub.model import Channel, Notification, Priority, TemplateTexts, Tenant, User, mailbox_of
+from hub.send import email_body
+from hub.send.message import Message
+from hub.settings import Settings
+
+TENANT = Tenant(id="acme", name="Acme", color="#4f46e5")
+MARKDOWN_CHANNELS = {Channel.IN_APP, Channel.WEBHOOK}
+
+
+class ChannelPreview(Struct, frozen=True):
+    """The rendering for one channel. `text` is for display, and `html` is the HTML of an email."""
+
+    channel: Channel
+    subject: str
+    text: str
+    html: str | None = None
+    warning: str | None = None
+
+
+def render_channels(
+    texts: Sequence[TemplateTexts], data: Mapping[str, object], locale: str, now: datetime
+) -> Iterator[ChannelPreview]:
+    """Yield the rendering of each channel that has a text. Raise TemplateError."""
+    templates = TemplateSet(0, [StoredTemplate(one) for one in texts])
+    limits = TextLimits(
+        Settings.model_fields["notification_title_max_chars"].default,
+        Settings.model_fields["notification_body_max_bytes"].default,
+    )
+    locales = locale_chain(locale, TENANT.locale)
+    user = User(
+        id=mailbox_of(TENANT.id, "alice"),
+        created_at=now,
+        updated_at=now,
+        name="Alice Example",
+        email="alice@example.org",
+        locale=locales[0],
+    )
+    notification_id = new_id(now)
+    given = render_input(TENANT, user, (notification_id, now), data, locale=locales[0], timezone="UTC", now=now)
+    for channel in Channel:
+        template = templates.find(locales, channel)
+        if template:
+            rendered = render(template, channel, given, limits)
+            yield _preview(channel, rendered, user, notification_id, now)
+
+
+def _preview(channel: Channel, rendered: Rendered, user: User, id: str, now: datetime) -> ChannelPreview:
+    subject = rendered.subject or rendered.title or ""
+    if channel is Channel.EMAIL:
+        message = _message(rendered, user, id, now)
+        html = rendered.html or email_body.html(message)
+        kib = len(html.encode()) // 1024
+        warning = f"The HTML has {kib} KiB. Gmail hides the part of an email above {EMAIL_CLIPPED_BYTES // 1024} KiB."
+        return ChannelPreview(channel, subject, email_body.text(message), html, warning if is_clipped(html) else None)
+    body = rendered.body
+    if rendered.markdown and channel not in MARKDOWN_CHANNELS:
+        body = markdown.plain_text(body)
+    facts = [("title", rendered.title), ("link", rendered.action_url), ("image", rendered.image_url)]
+    lines = [f"{name}: {value}" for name, value in facts if value]
+    lines += [f"button: {action.label}{f' -> {action.url}' if action.url else ''}" for action in rendered.actions]
+    if channel is Channel.WHATSAPP:
+        lines += [f"{{{{{n}}}}}: {value}" for n, value in enumerate(rendered.whatsapp_variables, 1)]
+    return ChannelPreview(channel, subject, "\n".join([*lines, "", body]).strip("\n"))
+
+
+def _message(rendered: Rendered, user: User, id: str, now: datetime) -> Message:
+    notification = Notification(
+        id=id,
+        mailbox=user.id,
+        send=id,
+        category="preview",
+        title=rendered.title or "",
+        body=rendered.body,
+        markdown=rendered.markdown,
+        image_url=rendered.image_url,
+        action_url=rendered.action_url,
+        actions=rendered.actions,
+        priority=Priority.MEDIUM,
+        because="NAMED",
+        created_at=now,
+        updated_at=now,
+    )
+    return Message(
+        id=id,
+        notification=notification,
+        user=user,
+        tenant=TENANT,
+        device=None,
+        unseen=1,
+        created_at=now,
+    )

@@ -1,0 +1,208 @@
+"""`hub templates`: create, preview, store, and list templates."""
+
+import asyncio
+import re
+import sys
+import webbrowser
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from msgspec import to_builtins
+
+from hub import utc_time
+from hub.cli.api_client import execute, run_or_exit
+from hub.cli.data_dir import DataDirectory, RunningHub
+from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
+from hub.ids import new_id
+from hub.model import Role
+from hub.settings import Settings
+
+if TYPE_CHECKING:  # the libraries for templates are slow to load, and other commands do not need them
+    from hub.cli.template_files import TemplateEntry
+    from hub.cli.template_preview import ChannelPreview
+
+UPSERT = "mutation ($input: TemplateInput!) { upsertTemplate(input: $input) { key locale channel version } }"
+LIST = "query ($key: String) { templates(key: $key) { key locale channel version updatedAt updatedBy } }"
+KEY = re.compile(r"\w[\w.-]*")
+
+
+class Starter(StrEnum):
+    """The templates that `hub templates new` can copy."""
+
+    TRANSACTIONAL = "transactional"
+    ANNOUNCEMENT = "announcement"
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""Create, preview, store, and list templates.
+
+    Example: hub templates preview order-shipped.json --locale de""",
+)
+File = Annotated[Path, typer.Argument(help="The JSON file of the template.", show_default=False)]
+
+
+@app.command()
+def new(
+    key: Annotated[str, typer.Argument(help="The key of the template and the name of its files.", show_default=False)],
+    starter: Annotated[Starter, typer.Option("--starter", help="The template to copy.")] = Starter.TRANSACTIONAL,
+    folder: Annotated[Path, typer.Option("--folder", help="The folder of the new files.")] = Path(),
+) -> None:
+    """Create the files of a template with an email layout: JSON, Markdown, and MJML.
+
+    Example: hub templates new order-shipped --starter transactional
+    """
+    from hub.cli.template_files import TemplateFileError, copy_starter
+
+    if not KEY.fullmatch(key):
+        fail("A key for files must have letters, digits, underscores, dots, and dashes.", 2)
+    try:
+        created = copy_starter(starter, key, folder)
+    except (TemplateFileError, OSError) as error:
+        fail(str(error))
+    print("\n".join(map(str, created)))
+
+
+@app.command()
+def preview(
+    file: File,
+    data_file: Annotated[
+        Path | None, typer.Option("--data", help="A JSON file with the data. Defaults to `sample` in FILE.")
+    ] = None,
+    locale: Annotated[
+        str | None, typer.Option("--locale", help="The recipient's locale. Defaults to the first locale in FILE.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the HTML of the email to this file.")] = None,
+    browser: Annotated[bool, typer.Option("--open", help="Open the email in the browser.")] = False,
+    hub_data: Annotated[
+        Path, typer.Option("--hub-data", help="The data folder of the `hub dev` process that displays the messages.")
+    ] = DEFAULT_DATA,
+) -> None:
+    """Print the rendering of a template file on every channel, for an example user.
+
+    No hub is required. If a `hub dev` process runs, its page `/dev/outbox` also displays the messages.
+
+    Example: hub templates preview order-shipped.json --data order.json --locale de
+    """
+    previews = _render(file, data_file, locale)
+    for channels, text in _grouped(previews):
+        print(f"== {channels} ==\n{text}\n")
+    for warning in (one.warning for one in previews if one.warning):
+        print(warning, file=sys.stderr)
+    links = []
+    if html and (content := next((one.html for one in previews if one.html), None)):
+        html.write_text(content, encoding="utf-8")
+        links.append(html.resolve().as_uri())
+    if DataDirectory(hub_data).is_locked() and (running := DataDirectory(hub_data).running):
+        links.append(asyncio.run(_show_in_outbox(running, previews)))
+    for link in links:
+        print(f"Email: {link}")
+    if browser:
+        if not links:
+            fail("Nothing can be opened: pass --html FILE, or start hub dev.")
+        webbrowser.open(links[-1])
+
+
+@app.command()
+def push(file: File, url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
+    """Store the texts of a template file in a hub. Unchanged texts keep their version.
+
+    Example: hub templates push order-shipped.json
+    """
+    hub = resolve_hub(url, token, data)
+    access_token = hub.token(user=None, role=Role.ADMIN, tenant=tenant)
+    for entry in _read(file):
+        result = run_or_exit(execute(hub.url, access_token, UPSERT, input=to_builtins(entry)), hub)
+        print(_row(result["upsertTemplate"]))
+
+
+@app.command("list")
+def list_templates(
+    key: Annotated[str | None, typer.Argument(help="List only the texts of this key.")] = None,
+    url: Url = "",
+    token: Token = "",
+    tenant: Tenant = "default",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """List the templates that a hub stores.
+
+    Example: hub templates list
+    """
+    hub = resolve_hub(url, token, data)
+    access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
+    for template in run_or_exit(execute(hub.url, access_token, LIST, key=key), hub)["templates"]:
+        print(f"{_row(template)}  {template['updatedAt']}  {template['updatedBy']}")
+
+
+def _row(template: dict[str, Any]) -> str:
+    return f"{template['key']}  {template['locale']}  {template['channel'] or 'all channels'}  v{template['version']}"
+
+
+def _read(file: Path) -> "list[TemplateEntry]":
+    from hub.cli.template_files import TemplateFileError, read_entries
+
+    try:
+        return read_entries(file)
+    except TemplateFileError as error:
+        fail(str(error))
+
+
+def _render(file: Path, data_file: Path | None, locale: str | None) -> "list[ChannelPreview]":
+    from hub.cli.template_files import TemplateFileError, read_data
+    from hub.cli.template_preview import render_channels
+    from hub.decide.templates import TemplateError
+
+    entries = _read(file)
+    locale = locale or entries[0].locale
+    try:
+        data = read_data(data_file) if data_file else next((entry.sample for entry in entries if entry.sample), {})
+        previews = list(render_channels([entry.texts() for entry in entries], data, locale, utc_time.now()))
+    except TemplateFileError as error:
+        fail(str(error))
+    except TemplateError as error:
+        fail(f"{file}: {error}.")
+    return previews or fail(f"{file} has no texts for {locale}.")
+
+
+def _grouped(previews: "Sequence[ChannelPreview]") -> Iterator[tuple[str, str]]:
+    """Yield each text with the names of the channels that display it."""
+    channels: dict[str, list[str]] = {}
+    for one in previews:
+        channels.setdefault(one.text, []).append(one.channel)
+    for text, names in channels.items():
+        yield ", ".join(names), text
+
+
+async def _show_in_outbox(running: RunningHub, previews: "Sequence[ChannelPreview]") -> str:
+    """Store the messages for the page `/dev/outbox`. Return the URL of the email, or of the page without an email."""
+    from hub.cli.template_preview import TENANT
+    from hub.platform import connections
+    from hub.status.captured import CapturedMessage, CapturedMessages
+
+    settings = Settings(
+        mode="development", mongo_url=running.mongo_url, redis_url=running.redis_url, jwt_secret=(running.secret,)
+    )
+    page = f"{running.url}/dev/outbox"
+    async with connections.mongo(settings) as database:
+        for one in reversed(previews):
+            now = utc_time.now()
+            message = CapturedMessage(
+                id=new_id(now),
+                at=now,
+                delivery="preview",
+                tenant=TENANT.id,
+                user="alice",
+                channel=one.channel,
+                to="",
+                subject=one.subject,
+                text=one.text,
+                html=one.html,
+                provider="preview",
+                outcome="Not sent",
+            )
+            await CapturedMessages(database).add(message)
+            page = f"{running.url}/dev/outbox/{message.id}" if one.html else page
+    return page

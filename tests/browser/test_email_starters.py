@@ -1,0 +1,56 @@
+"""The email layouts of `hub templates new`, and the built-in layout, in light and dark, at the widths of mail clients.
+HUB_PICTURES names a folder for screenshots."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.async_api import Browser
+
+from hub import utc_time
+from hub.cli.template_files import STARTERS, read_entries
+from hub.cli.template_preview import render_channels
+from hub.model import Channel
+from hub.send import email_body
+from tests.browser.conftest import AXE
+from tests.provider_setup import new_message
+from tests.test_markdown import BODY
+
+PICTURES = os.environ.get("HUB_PICTURES")
+NAMES = ["transactional", "announcement", "built-in"]
+AXE_RULES = ["color-contrast", "image-alt", "link-name", "heading-order", "document-title", "html-has-lang"]
+
+
+def html_of(name: str) -> str:
+    if name == "built-in":
+        return email_body.html(new_message(n_body=BODY, n_markdown=True, app_url="https://app.example"))
+    [entry] = read_entries(STARTERS / f"{name}.json")
+    assert isinstance(entry.sample, dict)
+    rendered = render_channels([entry.texts()], entry.sample, "en", utc_time.now())
+    [html] = [one.html for one in rendered if one.channel is Channel.EMAIL]
+    assert html
+    return html
+
+
+@pytest.mark.parametrize("width", [600, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", NAMES)
+async def test_layout_is_readable_and_fits(
+    browser: Browser, name: str, scheme: Literal["light", "dark"], width: int
+) -> None:
+    page = await browser.new_page(viewport={"width": width, "height": 700}, color_scheme=scheme)
+    try:
+        await page.set_content(html_of(name))
+        if PICTURES:
+            await page.screenshot(path=Path(PICTURES, f"email-{name}-{scheme}-{width}.png"), full_page=True)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (max(map(int, background.removeprefix("rgb(").removesuffix(")").split(", "))) < 64) == (scheme == "dark")
+        await page.evaluate(AXE.read_text())
+        found: dict[str, Any] = await page.evaluate(
+            "(rules) => axe.run(document, {runOnly: {type: 'rule', values: rules}})", AXE_RULES
+        )
+        assert [(fault["id"], node["target"]) for fault in found["violations"] for node in fault["nodes"]] == []
+    finally:
+        await page.close()

@@ -1,0 +1,177 @@
+"""`hub templates`: new, preview, push, and list."""
+
+import asyncio
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from typer.testing import CliRunner, Result
+
+from hub.cli.main import app
+from hub.cli.templates import Starter
+from hub.decide.templates.parts import EMAIL_CLIPPED_BYTES
+from hub.model import Channel
+from tests.cli_commands import Command, base_url, run_command
+from tests.processes import SECRET, Deployment
+
+
+def write(folder: Path, *entries: dict[str, Any], **files: str) -> Path:
+    """Write a template file, and other files beside it. Return the template file."""
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    path = folder / "order.json"
+    path.write_text(json.dumps([{"key": "order", **entry} for entry in entries]))
+    return path
+
+
+def run_here(*arguments: str) -> Result:
+    """Run a command in this process, which is faster."""
+    return CliRunner(env={"HUB_JWT_SECRET": SECRET}).invoke(app, ["templates", *arguments])
+
+
+def preview(path: Path, *options: str) -> dict[str, str]:
+    """Return the printed text of each channel."""
+    result = run_here("preview", str(path), "--hub-data", str(path.parent), *options)
+    assert result.exit_code == 0, result.output
+    parts = re.split(r"^== (.*) ==$", result.stdout, flags=re.MULTILINE)[1:]
+    return {
+        channel: text.strip()
+        for names, text in zip(parts[::2], parts[1::2], strict=True)
+        for channel in names.split(", ")
+    }
+
+
+class Tags(HTMLParser):
+    """The tags of an HTML document, with their attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("starter", Starter)
+def test_new_template_can_be_previewed_and_follows_the_limits_of_email_clients(
+    starter: Starter, tmp_path: Path
+) -> None:
+    created = run_here("new", "my-order", "--starter", starter, "--folder", str(tmp_path))
+    assert created.stdout.split() == [str(tmp_path / f"my-order.{suffix}") for suffix in ("json", "md", "mjml")]
+    texts = preview(tmp_path / "my-order.json", "--html", str(tmp_path / "email.html"))
+    assert set(texts) == set(Channel)
+    html = (tmp_path / "email.html").read_text()
+    tags = Tags(html).found
+    assert {"link", "script", "iframe", "form", "video"}.isdisjoint(tag for tag, _ in tags)
+    assert "@import" not in html
+    assert ("meta", {"name": "color-scheme", "content": "light dark"}) in tags
+    assert "prefers-color-scheme: dark" in html
+    assert all(attributes.get("alt") is not None for tag, attributes in tags if tag == "img")
+    assert len(html.encode()) < EMAIL_CLIPPED_BYTES / 2
+    assert "liquid" not in html
+    assert "{" + "{" not in html
+    sample = json.loads((tmp_path / "my-order.json").read_text())["sample"]
+    items = sample.get("features") or sample["order"]["items"]
+    for name in (item.get("title") or item["name"] for item in items):
+        assert html.count(name) == 1
+        assert name in texts["EMAIL"]
+        assert name in texts["SMS"]
+
+
+def test_new_template_overwrites_no_file(tmp_path: Path) -> None:
+    (tmp_path / "order.md").write_text("mine")
+    result = run_here("new", "order", "--folder", str(tmp_path))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "order.md exists already" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["order.md"]
+    assert run_here("new", "../order").exit_code == 2
+
+
+def test_preview_uses_the_texts_of_each_channel_and_locale(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        {"title": "Hello {{ name }}", "body": {"file": "body.md"}, "markdown": True, "sample": {"name": "Ann"}},
+        {"locale": "de", "title": "Hallo {{ name }}", "body": "**Neu**", "markdown": True},
+        {"channel": "SMS", "body": "sms for {{ name }}"},
+        body_md="**New** for [you]({{ url | default: 'https://a.example' }})",
+    )
+    english = preview(path)
+    assert english["IN_APP"] == "title: Hello Ann\n\n**New** for [you](https\\:\\/\\/a\\.example)"
+    assert english["WEB_PUSH"] == "title: Hello Ann\n\nNew for you"
+    assert english["SMS"] == "sms for Ann"
+    assert "New for you (https://a.example)" in english["EMAIL"]
+    (tmp_path / "data.json").write_text('{"name": "Bob"}')
+    german = preview(path, "--locale", "de-AT", "--data", str(tmp_path / "data.json"))
+    assert german["WEB_PUSH"] == "title: Hallo Bob\n\nNeu"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"title": "a", "body": "{{ missing.name }}"}, "`body`, line 1: missing has no value"),
+        ({"title": "{% if %}", "body": ""}, "`title`, line 1: "),
+        ({"title": "a", "body": "", "html": "<mjml><mj-include /></mjml>"}, "`html`: `mj-include` is not supported"),
+        ({"title": "a", "body": {"file": "missing.md"}}, "missing.md cannot be read"),
+        ({"title": "a", "body": "", "text": "b"}, "order.json: Object contains unknown field `text` - at `$[0]`"),
+        ({"title": "a"}, "order.json: Object missing required field `body` - at `$[0]`"),
+    ],
+)
+def test_preview_names_the_fault(entry: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = write(tmp_path, entry)
+    result = run_here("preview", str(path))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert message in result.stderr
+
+
+def test_preview_warns_of_an_email_that_gmail_cuts(tmp_path: Path) -> None:
+    path = write(tmp_path, {"title": "a", "body": "", "html": "<p>" + "x" * EMAIL_CLIPPED_BYTES + "</p>"})
+    result = run_here("preview", str(path), "--hub-data", str(tmp_path))
+    assert "The HTML has 102 KiB." in result.stderr
+
+
+async def test_pushed_template_is_listed_and_an_unchanged_one_keeps_its_version(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    path = write(
+        tmp_path,
+        {"title": "One", "body": "", "html": {"file": "order.html"}, "sample": {"a": 1}},
+        {"locale": "de", "title": "Eins", "body": ""},
+        order_html="<p>{{ a }}</p>",
+    )
+    hub = ["--url", base_url(deployment), "--tenant", f"t{uuid4().hex[:12]}"]
+
+    async def run(*arguments: str) -> list[str]:
+        result = await asyncio.to_thread(run_here, *arguments, *hub)
+        assert result.exit_code == 0, result.output
+        return result.stdout.splitlines()
+
+    assert await run("push", str(path)) == ["order  en  all channels  v1", "order  de  all channels  v2"]
+    assert await run("push", str(path)) == ["order  en  all channels  v1", "order  de  all channels  v2"]
+    listed = [line.partition("  v")[0] for line in await run("list")]
+    assert listed == ["order  de  all channels", "order  en  all channels"]
+    assert await run("list", "other") == []
+    broken = write(tmp_path, {"title": "{{ a", "body": ""})
+    result = await asyncio.to_thread(run_here, "push", str(broken), *hub)
+    assert result.exit_code == 1
+    assert "BAD_USER_INPUT (input.title)" in result.stderr
+
+
+async def test_preview_is_shown_in_the_outbox_of_hub_dev(tmp_path: Path) -> None:
+    run_here("new", "order", "--folder", str(tmp_path))
+    async with Command("dev", "--port", "0", "--data", str(tmp_path / ".hub"), cwd=tmp_path) as dev:
+        await dev.wait_for_output(r"serves at (http://[0-9.:]+)")
+        result = run_command("templates", "preview", "order.json", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        url = result.stdout.rpartition("Email: ")[2].strip()
+        async with aiohttp.ClientSession() as session:
+            async with session.get(url) as response:
+                assert "Your order is on its way" in await response.text()
+            async with session.get(f"{url.rpartition('/')[0]}.json") as response:
+                messages = (await response.json())["messages"]
+        assert {message["channel"] for message in messages if message["provider"] == "preview"} == set(Channel)
