@@ -1,4 +1,4 @@
-"""The files of `hub templates`: JSON with the fields of `TemplateInput`, and the texts beside it.
+"""The files of `hub templates`: JSON with the fields of `TemplateInput`, and files with long texts.
 
 A file contains one object, or an array with one object per locale and channel, all with the same key. `body` and `html`
 may be an object such as `{"file": "order.mjml"}`, which names a file in the folder of the JSON file.
