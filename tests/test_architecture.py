@@ -27,6 +27,7 @@ OWNERS = {
     "captured_messages": "status/captured.py",
     "webhook_calls": "webhooks/webhook_calls.py",
     "secrets": "platform/signed_links.py",
+    "clock": "platform/hub_clock.py",
     "migrations": "platform/stored_data_version.py",
 }
 """The module or package, relative to `hub/`, that contains the name of the collection.
