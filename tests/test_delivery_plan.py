@@ -18,6 +18,8 @@ from hub.model import (
     Preferences,
     Priority,
     Reason,
+    Step,
+    StepStop,
     User,
 )
 from tests.conftest import scaled
@@ -190,3 +192,49 @@ def test_mute_ends_at_its_instant() -> None:
         preference = CategoryPreference(category="news", muted_until=NOW + timedelta(hours=hours))
         user = User(id="t/a", created_at=NOW, updated_at=NOW, preferences=Preferences(categories=(preference,)))
         assert plan(Requested(), category, NO_PREFERENCES, user, EVERYTHING, NOW).hidden is hidden
+
+
+some_steps = st.lists(
+    st.builds(
+        Step,
+        channels=st.lists(st.sampled_from(Channel), unique=True, min_size=1).map(tuple),
+        after_s=st.sampled_from([0, 1, 3600]),
+        unless=st.sampled_from(StepStop),
+    ),
+    min_size=1,
+    max_size=4,
+).map(tuple)
+
+
+@properties
+@given(cases, some_steps, st.booleans(), st.booleans())
+def test_every_channel_of_every_step_has_one_decision(
+    case: Case, steps: tuple[Step, ...], by_category: bool, require_ack: bool
+) -> None:
+    """A later step is held without a device until exactly its time, and one that is due is decided like the send."""
+    requested, category, defaults, user, configured = case
+    if by_category:
+        requested, category = replace(requested, channels=None), replace(category, steps=steps)
+    else:
+        requested = replace(requested, steps=steps)
+    found = plan(replace(requested, require_ack=require_ack), category, defaults, user, configured, NOW)
+    at_once = set(requested.channels or ())
+    answers = [(d.step, d.channel) for d in found.decisions if d.reason is not Reason.NOT_REQUESTED]
+    expected = {(0, channel) for channel in at_once}
+    expected |= {(number, channel) for number, step in enumerate(steps, 1) for channel in step.channels}
+    assert len(answers) == len(set(answers))
+    assert set(answers) == expected
+    assert {d.channel for d in found.decisions} == set(Channel)
+    for decision in found.decisions:
+        if not decision.step:
+            assert decision.outcome is not DeliveryStatus.HELD
+            continue
+        step = steps[decision.step - 1]
+        stops = {StepStop.NEVER, StepStop.ACKNOWLEDGED} if require_ack else {step.unless}
+        assert decision.unless in stops
+        if step.after_s:
+            assert (decision.outcome, decision.reason) == (DeliveryStatus.HELD, Reason.STEP)
+            assert (decision.due_at, decision.devices) == (NOW + timedelta(seconds=step.after_s), ())
+        else:
+            alone = decide_channel(decision.channel, category, defaults, user, configured, NOW)
+            assert (decision.outcome, decision.reason, decision.devices) == (alone.outcome, alone.reason, alone.devices)

@@ -5,11 +5,12 @@ category, only the preference checks are skipped. All users without preferences 
 cached.
 """
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.decide.effective_preferences import EffectivePreferences
 from hub.email_address import is_email_address
@@ -24,6 +25,7 @@ from hub.model import (
     Preferences,
     Priority,
     Reason,
+    Step,
     StepStop,
     User,
 )
@@ -35,10 +37,23 @@ PHONE_CHANNELS = (Channel.SMS, Channel.WHATSAPP)
 
 
 class Requested(Struct, frozen=True):
-    """The channels and the priority that a send requests. None means the category's default."""
+    """The channels, the priority, and the steps that a send requests. None means the category's default. In a send with
+    `require_ack`, only the acknowledgment stops a step."""
 
     channels: tuple[Channel, ...] | None = None
     priority: Priority | None = None
+    steps: tuple[Step, ...] | None = None
+    require_ack: bool = False
+
+    def channels_in(self, category: Category) -> tuple[Channel, ...]:
+        """Return the channels that go with the send. If there are only steps, there are none."""
+        if self.channels is None and not self.steps_in(category):
+            return category.default_channels
+        return self.channels or ()
+
+    def steps_in(self, category: Category) -> tuple[Step, ...]:
+        """Return the steps. The category's steps apply if the send names neither channels nor steps."""
+        return category.steps if self.channels is None and self.steps is None else self.steps or ()
 
 
 class Decision(Struct, frozen=True):
@@ -59,10 +74,12 @@ class Decision(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """The decisions for one recipient.
 
-    - `decisions`: one decision for every channel.
-    - `hidden`: the notification is not shown in the inbox, because IN_APP is not accepted.
-    - `skipped`: the requested channels that are skipped, with the reason.
-    - `external`: the accepted decisions that become deliveries.
+    - `decisions`: one decision for every channel, and one for every channel of every step.
+    - `hidden`: the notification is not shown in the inbox now, because IN_APP is not accepted.
+    - `in_app_step`: the number of the step that shows the notification now, or 0.
+    - `skipped`: the channels that would go with the send but are skipped, with the reason.
+    - `external`: the decisions that become stored deliveries.
+    - `has_steps`: something other than reading stops a delivery.
     """
 
     priority: Priority
@@ -71,6 +88,8 @@ class Plan(Struct, frozen=True):
     decisions: tuple[Decision, ...]
     skipped: dict[str, str]
     external: tuple[Decision, ...]
+    in_app_step: int = 0
+    has_steps: bool = False
 
 
 class Recipient(Struct, frozen=True):
@@ -132,6 +151,8 @@ def plan(
     now: datetime,
 ) -> Plan:
     """Return the plan. `defaults` are the tenant's preferences. `configured` are the channels that have a provider."""
+    if requested.steps_in(category):
+        return _plan(requested, category, _recipient(category, defaults, user, configured, now))
     if not user.devices and not user.suppressed and user.preferences == NO_PREFERENCES and defaults == NO_PREFERENCES:
         return _default_plan(requested, category, configured, is_email_address(user.email), bool(user.phone))
     return _plan(requested, category, _recipient(category, defaults, user, configured, now))
@@ -185,24 +206,47 @@ def _by_channel(devices: tuple[Device, ...]) -> dict[Channel, tuple[str, ...]]:
 
 
 def _plan(requested: Requested, category: Category, recipient: Recipient) -> Plan:
-    candidates = frozenset(category.default_channels if requested.channels is None else requested.channels)
-    decisions = tuple(
+    candidates, steps = frozenset(requested.channels_in(category)), requested.steps_in(category)
+    in_steps = {channel for step in steps for channel in step.channels}
+    at_once = [
         _decide(recipient, channel) if channel in candidates else _skip(channel, Reason.NOT_REQUESTED)
         for channel in CHANNELS
-    )
-    accepted = [decision for decision in decisions if decision.outcome is not DeliveryStatus.SKIPPED]
+        if channel in candidates or channel not in in_steps
+    ]
+    decisions = (*at_once, *_decide_steps(steps, recipient, require_ack=requested.require_ack))
+    shown = [d for d in decisions if d.channel is Channel.IN_APP and d.outcome is DeliveryStatus.ACCEPTED]
+    external = tuple(decision for decision in decisions if is_stored(decision))
     return Plan(
         priority=requested.priority or category.priority,
         because=BecauseKind.NAMED.value,
-        hidden=all(decision.channel is not Channel.IN_APP for decision in accepted),
+        hidden=not shown,
         decisions=decisions,
         skipped={
             decision.channel.value: decision.reason.value
-            for decision in decisions
+            for decision in at_once
             if decision.outcome is DeliveryStatus.SKIPPED and decision.reason and decision.channel in candidates
         },
-        external=tuple(decision for decision in accepted if decision.channel is not Channel.IN_APP),
+        external=external,
+        in_app_step=shown[0].step if shown else 0,
+        has_steps=any(decision.unless is not StepStop.READ for decision in external),
     )
+
+
+def _decide_steps(steps: Sequence[Step], recipient: Recipient, *, require_ack: bool) -> Iterator[Decision]:
+    """Yield a decision for every channel of every step. A later step is HELD, and decided again when it is due."""
+    for number, step in enumerate(steps, 1):
+        unless = StepStop.ACKNOWLEDGED if require_ack and step.unless is not StepStop.NEVER else step.unless
+        due_at = recipient.now + timedelta(seconds=step.after_s)
+        for channel in step.channels:
+            held = Decision(channel, DeliveryStatus.HELD, Reason.STEP, due_at=due_at)
+            yield replace(held if step.after_s else _decide(recipient, channel), step=number, unless=unless)
+
+
+def is_stored(decision: Decision) -> bool:
+    """Return True unless the notification stores the decision: shown in the inbox, or skipped without a step."""
+    if decision.outcome is DeliveryStatus.SKIPPED:
+        return decision.step > 0
+    return decision.channel is not Channel.IN_APP or decision.outcome is DeliveryStatus.HELD
 
 
 def _decide(recipient: Recipient, channel: Channel) -> Decision:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.decide.effective_preferences import may_show
-from hub.decide.plan import Decision, Plan
+from hub.decide.plan import Decision, Plan, is_stored
 from hub.decide.timing import (
     INTERRUPTING,
     NOW,
@@ -44,7 +44,7 @@ def with_times(
     All interrupting deliveries of a notification that leave now count as one interruption. Over the daily limit, the
     notification is shown in the inbox unless the user switched that off."""
     availability = availability_of(user, tenant)
-    if availability is None or not any(_interrupts(decision) for decision in plan.external):
+    if availability is None or not any(interrupts(decision) for decision in plan.external):
         return TimedPlan(plan)
     question = Question(user.id, plan.priority, category.required, expires_at)
     answer = when(availability, question, now)
@@ -60,7 +60,8 @@ def with_times(
     return TimedPlan(timed)
 
 
-def _interrupts(decision: Decision) -> bool:
+def interrupts(decision: Decision) -> bool:
+    """Return True if a delivery interrupts the user now."""
     return decision.channel in INTERRUPTING and decision.outcome is DeliveryStatus.ACCEPTED
 
 
@@ -68,29 +69,32 @@ def _answered(plan: Plan, answer: Answer) -> Plan:
     """Return the plan with `answer` for the decisions that interrupt."""
 
     def answered(decision: Decision) -> Decision:
-        if not _interrupts(decision):
+        if not interrupts(decision):
             return decision
         devices = () if answer.status is DeliveryStatus.SKIPPED else decision.devices
-        return Decision(decision.channel, answer.status, answer.reason, devices, answer.due_at)
+        return replace(decision, outcome=answer.status, reason=answer.reason, devices=devices, due_at=answer.due_at)
 
     decisions = tuple(answered(decision) for decision in plan.decisions)
     skipped = {
         decision.channel.value: decision.reason.value
         for before, decision in zip(plan.decisions, decisions, strict=True)
-        if decision is not before and decision.outcome is DeliveryStatus.SKIPPED and decision.reason
+        if decision is not before
+        and decision.outcome is DeliveryStatus.SKIPPED
+        and decision.reason
+        and not decision.step
     }
     external = tuple(answered(decision) for decision in plan.external)
     return replace(
         plan,
         decisions=decisions,
         skipped=plan.skipped | skipped,
-        external=tuple(decision for decision in external if decision.outcome is not DeliveryStatus.SKIPPED),
+        external=tuple(decision for decision in external if is_stored(decision)),
     )
 
 
 def _shown(plan: Plan) -> Plan:
     """Return the plan with the notification in the inbox."""
     in_app = Decision(Channel.IN_APP, DeliveryStatus.ACCEPTED)
-    decisions = tuple(in_app if decision.channel is Channel.IN_APP else decision for decision in plan.decisions)
+    others = [decision for decision in plan.decisions if decision.channel is not Channel.IN_APP or decision.step]
     skipped = {channel: reason for channel, reason in plan.skipped.items() if channel != Channel.IN_APP}
-    return replace(plan, hidden=False, decisions=decisions, skipped=skipped)
+    return replace(plan, hidden=False, decisions=(in_app, *others), skipped=skipped)

@@ -13,7 +13,6 @@ STOP_REASONS = {
     StepStop.READ: Reason.ALREADY_READ,
     StepStop.ACKNOWLEDGED: Reason.ALREADY_ACKNOWLEDGED,
 }
-
 """The reasons by what stops a delivery."""
 STOPPED = frozenset({*STOP_REASONS.values(), Reason.SNOOZED})
 """The reasons of deliveries that a recipient stopped."""

@@ -24,7 +24,7 @@ def throttled(
 
     A send counts if something of it leaves the hub. Over the limit, nothing leaves the hub, and the notification is
     shown in the inbox unless the user switched that off."""
-    if not plan.external:
+    if all(decision.channel is Channel.IN_APP for decision in plan.external):
         return plan, counted
     window = timedelta(seconds=throttle.window_s)
     if not counted.count or counted.started_at + window <= now:
@@ -36,12 +36,16 @@ def throttled(
 
 
 def _kept_in_inbox(plan: Plan, *, shown: bool) -> Plan:
-    leaving = {decision.channel for decision in plan.external}
+    """Return the plan without the deliveries that leave the hub. A step that shows the notification is kept."""
+    kept = tuple(decision for decision in plan.external if decision.channel is Channel.IN_APP)
+    shown = shown and not (kept and plan.hidden)
+    leaving = frozenset(plan.external).difference(kept)
 
     def decide(decision: Decision) -> Decision:
-        if decision.channel in leaving:
-            return Decision(decision.channel, DeliveryStatus.SKIPPED, Reason.THROTTLED)
-        if decision.channel is Channel.IN_APP and shown:
+        if decision in leaving:
+            skipped = Decision(decision.channel, DeliveryStatus.SKIPPED, Reason.THROTTLED)
+            return replace(skipped, step=decision.step, unless=decision.unless)
+        if decision.channel is Channel.IN_APP and shown and not decision.step:
             return Decision(Channel.IN_APP, DeliveryStatus.ACCEPTED)
         return decision
 
@@ -49,6 +53,7 @@ def _kept_in_inbox(plan: Plan, *, shown: bool) -> Plan:
         plan,
         hidden=not shown,
         decisions=tuple(decide(decision) for decision in plan.decisions),
-        skipped=plan.skipped | {channel.value: Reason.THROTTLED.value for channel in leaving},
-        external=(),
+        skipped=plan.skipped
+        | {decision.channel.value: Reason.THROTTLED.value for decision in leaving if not decision.step},
+        external=(*kept, *(decide(decision) for decision in plan.external if decision.step and decision in leaving)),
     )

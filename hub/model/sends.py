@@ -5,6 +5,7 @@ from datetime import datetime
 from hub.model.notifications import Content
 from hub.model.record import Record
 from hub.model.statuses import SendStatus
+from hub.model.steps import Step
 
 
 class Send(Record, frozen=True, rename={"id": "_id"}):
@@ -18,6 +19,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     created_at: datetime
     recipients: int
     collapse_key: str | None = None
+    steps: tuple[Step, ...] = ()
     content: Content | None = None
 
     @property

@@ -5,6 +5,7 @@ from datetime import datetime
 from hub.model.channels import Channel, Priority
 from hub.model.preferences import NO_PREFERENCES, Preferences
 from hub.model.record import Record
+from hub.model.steps import Step
 
 DEFAULT_TIMEZONE = "UTC"
 DEFAULT_LOCALE = "en"
@@ -12,7 +13,7 @@ DEFAULT_LOCALE = "en"
 
 class Category(Record, frozen=True):
     """A kind of notification with its own preferences. Users cannot disable a `required` category. Notifications are
-    removed from inboxes `retention_s` after the send."""
+    removed from inboxes `retention_s` after the send. `steps` apply to sends that name neither channels nor steps."""
 
     key: str
     name: str
@@ -21,6 +22,7 @@ class Category(Record, frozen=True):
     default_channels: tuple[Channel, ...] = (Channel.IN_APP,)
     priority: Priority = Priority.MEDIUM
     retention_s: int | None = None
+    steps: tuple[Step, ...] = ()
 
 
 class WebhookEndpoint(Record, frozen=True):

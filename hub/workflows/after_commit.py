@@ -108,7 +108,7 @@ def _cancel_replaced(unit: UnitOfWork) -> None:
         return
     rows = unit.inserts[deliveries.COLLECTION]
     for index, doc in enumerate(rows):
-        if reason := reasons.get(doc["notification"]):
+        if (reason := reasons.get(doc["notification"])) and "due_at" in doc:
             rows[index] = deliveries.cancelled_document(doc, reason)
             receipt = receipt_change_stream.channel_receipt(
                 unit.notifications[doc["notification"]],

@@ -14,6 +14,7 @@ from hub.model import (
     Channel,
     Content,
     Priority,
+    Step,
 )
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -32,6 +33,7 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     priority: Priority | None = None
     channels: tuple[Channel, ...] | None = None
+    steps: tuple[Step, ...] | None = None
     expires_at: datetime | None = None
     require_ack: bool = False
     collapse_key: str | None = None
@@ -40,7 +42,7 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def requested(self) -> Requested:
         """The part of the request that the decision requires."""
-        return Requested(self.channels, self.priority)
+        return Requested(self.channels, self.priority, self.steps, self.require_ack)
 
 
 def request_hash(request: SendRequest) -> str:

@@ -13,9 +13,9 @@ from hub.audience.tenants import COLLECTION as TENANTS
 from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import unknown_user
 from hub.decide.plan import Decision, Plan, plan
-from hub.decide.plan_times import TimedPlan, with_times
+from hub.decide.plan_times import TimedPlan, interrupts, with_times
 from hub.decide.throttle import throttled
-from hub.decide.timing import INTERRUPTING, interruption_of
+from hub.decide.timing import interruption_of
 from hub.errors import Conflict, TooLarge
 from hub.ids import id_time, new_id
 from hub.inbox import idempotency_records, state
@@ -97,7 +97,9 @@ class SendWork(WorkDefaults):
         self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
         cached = tenants.cached(tenant)  # may be outdated; `_check` counts again
         category = cached.category(request.category) or default_category(request.category)
-        channels = category.default_channels if request.channels is None else request.channels
+        requested = request.requested
+        steps = requested.steps_in(category)
+        channels = (*requested.channels_in(category), *(channel for step in steps for channel in step.channels))
         recipients = len(request.users)
         self._estimate_size(
             recipients * sum(channel in self._configured for channel in channels if channel is not Channel.IN_APP),
@@ -128,7 +130,8 @@ class SendWork(WorkDefaults):
         new_category = None if category else self._tenants.create_category_update(tenant, request.category)
         category = category or default_category(request.category)
         users = [data.users.get(mailbox) or unknown_user(mailbox, now) for mailbox in self.mailboxes]
-        plans = [plan(request.requested, category, tenant.preferences, user, self._configured, now) for user in users]
+        requested = request.requested
+        plans = [plan(requested, category, tenant.preferences, user, self._configured, now) for user in users]
         counts: list[WindowCount] = []
         if throttle := request.throttle:
             for index, (user, id) in enumerate(zip(users, self.counts, strict=True)):
@@ -159,6 +162,7 @@ class SendWork(WorkDefaults):
             recipients=len(self.mailboxes),
             content=request.content,
             collapse_key=request.collapse_key,
+            steps=requested.steps_in(category),
         )
         unit.insert(sends.COLLECTION, document(send))
         return send
@@ -209,7 +213,9 @@ class SendWork(WorkDefaults):
                 expires_at=request.expires_at,
                 retained_until=now + timedelta(seconds=category.retention_s) if category.retention_s else None,
                 hidden=plan.hidden,
+                in_app_step=plan.in_app_step,
                 has_deliveries=bool(plan.external),
+                has_steps=plan.has_steps,
                 skipped=plan.skipped,
                 created_at=now,
                 updated_at=now,
@@ -228,9 +234,9 @@ class SendWork(WorkDefaults):
                 delivery = self._delivery(n, decision, device)
                 if delivery.status is DeliveryStatus.HELD:
                     delivery = replace(delivery, revision=user.revision)
-                elif timed.interruptions and decision.channel in INTERRUPTING:
+                elif timed.interruptions and interrupts(decision):
                     delivery = replace(delivery, counted=True)
-                unit.insert(deliveries.COLLECTION, document(delivery))
+                self._add_delivery(unit, delivery)
 
     def _add_notification(self, unit: UnitOfWork, n: Notification) -> Notification:
         """Add a notification. If it has a collapse key, remove the live notifications that it replaces."""
@@ -243,10 +249,21 @@ class SendWork(WorkDefaults):
             remove(unit, live, Reason.REPLACED)
         return unit.add(replace(n, collapsed_count=count))
 
+    def _add_delivery(self, unit: UnitOfWork, delivery: Delivery) -> None:
+        """Add a delivery, with a receipt if it is SKIPPED."""
+        unit.insert(deliveries.COLLECTION, document(delivery))
+        if delivery.status is DeliveryStatus.SKIPPED:
+            receipt = receipt_change_stream.delivery_receipt(delivery, delivery.status, unit.now, delivery.reason)
+            unit.insert(receipt_change_stream.COLLECTION, receipt)
+
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
         """Return a delivery. An ACCEPTED one is enqueued after the commit and becomes due again if it is not claimed in
         time. The scheduler releases a HELD one."""
-        held = decision.outcome is DeliveryStatus.HELD
+        accepted, lane = decision.outcome is DeliveryStatus.ACCEPTED, ""
+        if accepted:
+            lane = lane_of(decision.channel, n.priority, self._tenant)
+        elif decision.outcome is DeliveryStatus.HELD:
+            lane = scheduler_lane(n.priority, self._tenant)
         return Delivery(
             id=delivery_id(n.id, decision.channel, device, decision.step),
             tenant=self._tenant,
@@ -260,12 +277,10 @@ class SendWork(WorkDefaults):
             step=decision.step,
             unless=decision.unless,
             reason=decision.reason,
-            lane=scheduler_lane(n.priority, self._tenant)
-            if held
-            else lane_of(decision.channel, n.priority, self._tenant),
-            enqueue_count=0 if held else 1,
+            lane=lane,
+            enqueue_count=int(accepted),
             device=device,
-            due_at=decision.due_at if held else n.created_at + self._requeue_after,
+            due_at=n.created_at + self._requeue_after if accepted else decision.due_at,
             expires_at=n.expires_at,
             created_at=n.created_at,
             updated_at=n.created_at,

@@ -24,6 +24,7 @@ from hub.api.schema.quiet_hours import (
     valid_quiet_schedule,
 )
 from hub.api.schema.scalars import Duration
+from hub.api.schema.steps import Step
 from hub.audience import preference_matrix as preference_rules
 from hub.errors import BadUserInput
 from hub.model import NO_PREFERENCES, tenant_of
@@ -45,6 +46,9 @@ class Category:
         description="The channels of a send that does not specify `channels`."
     )
     priority: model.Priority = strawberry.field(description="The priority of a send that does not specify `priority`.")
+    steps: list[model.Step] = strawberry.field(
+        graphql_type=list[Step], description="The steps of a send that specifies neither `channels` nor `steps`."
+    )
     retention_s: Duration | None = strawberry.field(
         name="retention",
         description="The time for which notifications are kept in the inboxes, counted from the send. Null if they are "

@@ -7,6 +7,7 @@ from strawberry import ID
 
 from hub import model
 from hub.api.schema.scalars import JSON, Duration
+from hub.api.schema.steps import STEPS_MAX, StepInput, to_steps
 from hub.api.schema.validation import (
     json_text,
     valid_key,
@@ -114,6 +115,11 @@ class SendInput:
         description="The channels to use. Null uses the default channels of the category. The preferences of the "
         "recipients always apply.",
     )
+    steps: list[StepInput] | None = strawberry.field(
+        default=None,
+        description=f"Later deliveries, at most {STEPS_MAX}. They follow the deliveries on `channels`. Without "
+        "`channels`, the steps are the only deliveries. If both are null, the steps of the category apply.",
+    )
     idempotency_key: str | None = strawberry.field(
         default=None,
         description="A key that identifies the send. If the key was used before with the same input, nothing is "
@@ -150,6 +156,8 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
         raise BadUserInput("`expiresAt` must be in the future.", f"{field}.expiresAt")
     if send.channels is not None and not send.channels:
         raise BadUserInput("`channels` must name at least one channel, or be left out.", f"{field}.channels")
+    if send.steps is not None and not send.steps:
+        raise BadUserInput("`steps` must name at least one step, or be left out.", f"{field}.steps")
     return SendRequest(
         users=users,
         category=valid_key(send.category, f"{field}.category"),
@@ -158,11 +166,23 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
         tags=valid_keys(send.tags, TAGS_MAX, f"{field}.tags"),
         priority=send.priority,
         channels=tuple(send.channels) if send.channels is not None else None,
+        steps=_to_steps(send, f"{field}.steps"),
         expires_at=send.expires_at,
         require_ack=bool(send.require_ack),
         throttle=_to_throttle(send.throttle, f"{field}.throttle") if send.throttle else None,
         collapse_key=None if send.collapse_key is None else valid_key(send.collapse_key, f"{field}.collapseKey"),
     )
+
+
+def _to_steps(send: SendInput, field: str) -> tuple[model.Step, ...] | None:
+    if send.steps is None:
+        return None
+    steps = to_steps(send.steps, field)
+    for index, step in enumerate(steps):
+        if step.unless is model.StepStop.ACKNOWLEDGED and not send.require_ack:
+            message = "Only a send with `requireAck: true` can be acknowledged. Set it, or choose another `unless`."
+            raise BadUserInput(message, f"{field}.{index}.unless")
+    return steps
 
 
 def _to_throttle(throttle: ThrottleInput, field: str) -> Throttle:

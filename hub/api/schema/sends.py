@@ -14,6 +14,7 @@ from hub.api.schema.deliveries import DEFAULT_PAGE_SIZE as DELIVERIES_PAGE_SIZE
 from hub.api.schema.deliveries import Delivery, OptionalDeliveryFilter, delivery_page, to_delivery_selection
 from hub.api.schema.notifications import Action, Notification
 from hub.api.schema.send_input import SendInput, to_send_request
+from hub.api.schema.steps import Step
 from hub.api.schema.validation import (
     valid_id_cursor,
     valid_idempotency_key,
@@ -125,6 +126,9 @@ class Send:
     )
     content: Content | None = strawberry.field(
         description="The content as it was sent. Null in the same cases as `title`."
+    )
+    steps: list[model.Step] = strawberry.field(
+        graphql_type=list[Step], description="The steps of the send: those of the input or of the category."
     )
     counts: list[StatusCount] = strawberry.field(
         resolver=_counts, description="The number of deliveries by channel and status."

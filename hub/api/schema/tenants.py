@@ -13,6 +13,7 @@ from hub import model
 from hub.api.context import Info
 from hub.api.schema.preferences import Category, Preferences, PreferencesInput, preference_changes
 from hub.api.schema.scalars import Duration
+from hub.api.schema.steps import STEPS_MAX, StepInput, to_steps
 from hub.api.schema.validation import valid_key, valid_label, valid_locale, valid_timezone, valid_url
 from hub.audience import preference_matrix as preference_rules
 from hub.errors import BadUserInput
@@ -74,6 +75,11 @@ class CategoryInput:
     )
     priority: model.Priority | None = strawberry.field(
         default=model.Priority.MEDIUM, description="The priority of a send that does not specify `priority`."
+    )
+    steps: list[StepInput] | None = strawberry.field(
+        default=None,
+        description=f"The steps of a send that specifies neither `channels` nor `steps`, at most {STEPS_MAX}. They are "
+        "used instead of `defaultChannels`.",
     )
     retention: Duration | None = strawberry.field(
         default=None,
@@ -172,6 +178,7 @@ def _category_from_input(input: CategoryInput) -> model.Category:
         default_channels=tuple(dict.fromkeys(input.default_channels)),
         priority=input.priority or model.Priority.MEDIUM,
         retention_s=input.retention,
+        steps=to_steps(input.steps or (), "input.steps"),
     )
 
 
