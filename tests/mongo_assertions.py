@@ -54,6 +54,15 @@ def visible_notifications(notifications: list[Json]) -> list[Json]:
     return sorted(visible, key=lambda n: -n["added_modseq"])
 
 
+def check_live_keys(notifications: list[Json]) -> None:
+    """Check that each notification with a collapse key is live until it is removed, and that no two share a key."""
+    live = [n for n in notifications if n.get("collapse_key") and not n.get("removed_at")]
+    keys = [f"{'ack' if n.get('require_ack') else 'plain'}/{n['collapse_key']}" for n in live]
+    assert [n.get("live_key") for n in live] == keys
+    assert len(set(keys)) == len(keys)
+    assert not [n for n in notifications if n.get("live_key") and n not in live]
+
+
 def mark_rows(notifications: list[Json]) -> list[MarkRow]:
     """Return rows like `Replica.state`: id, seen, read, archived, snoozed, acknowledged."""
     marks = ("seen_at", "read_at", "archived_at", "snoozed_until", "acknowledged_at")

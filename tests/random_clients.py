@@ -10,6 +10,8 @@ from tests.client import Json, Replica, Tenant, eventually
 
 CATEGORIES = ["news", "bills", "chat"]
 TAGS = ["red", "blue"]
+COLLAPSE_KEYS = ["build", "likes"]
+RESOLVE = "mutation ($key: String!, $users: [ID!]) { resolve(collapseKey: $key, users: $users) }"
 PRIORITIES = ["LOW", "MEDIUM", "HIGH"]
 MARKS = [*["markRead"] * 3, *["markSeen"] * 2, "markUnread", "archive", "unarchive", "unsnooze", "acknowledge"]
 ALL_MARKS = ["markAllSeen", "markAllRead", "archiveAll"]
@@ -96,6 +98,7 @@ class RandomUsers:
     async def send(self, random: Random, *, no_clock_changes: bool = False) -> None:
         users = random.sample(self.users, random.choice([1, 2, 3, len(self.users)]) if len(self.users) > 3 else 1)
         expiring = not no_clock_changes and random.random() < 0.15
+        collapsing = not no_clock_changes and random.random() < 0.25  # it removes notifications, as expiry does
         sent = await self.tenant.send(
             *users,
             title=f"{random.choice(['Build', 'Deploy', 'Invoice'])} {random.randint(1, 1000)}",
@@ -105,8 +108,12 @@ class RandomUsers:
             requireAck=random.random() < 0.3,
             **({"expiresAt": instant_ahead(seconds=random.uniform(0.3, 3))} if expiring else {}),
             **(Json(channels=["EMAIL"]) if random.random() < 0.05 else {}),
+            **(Json(collapseKey=random.choice(COLLAPSE_KEYS)) if collapsing else {}),
         )
         self.sent[sent["send"]["id"]] = len(users)
+        if collapsing and random.random() < 0.2:
+            named = users if random.random() < 0.5 else None
+            await self.tenant.execute(RESOLVE, key=random.choice(COLLAPSE_KEYS), users=named)
 
     async def mark(self, random: Random) -> None:
         user, ids = self._pick(random)

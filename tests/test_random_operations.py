@@ -78,6 +78,7 @@ async def test_random_operations_leave_all_clients_and_the_store_equal(
         counts = (head["unread"], head["unseen"])
         assert counts == documents.count_unread_unseen(found), user
         assert_numbered(found, head["modseq"])
+        documents.check_live_keys(found)
         loaded = Replica()
         await loaded.load(tenant, user)
         assert loaded.state == documents.mark_rows(found), user
