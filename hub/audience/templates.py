@@ -62,6 +62,8 @@ def indexes(settings: Settings) -> Indexes:
             IndexModel(text, name="current", unique=True, partialFilterExpression={"until": CURRENT_UNTIL}),
             # the versions of a text, newest first
             IndexModel([*text, ("version", DESCENDING)], name="history"),
+            # the changes of a user who is erased
+            IndexModel([("tenant", ASCENDING), ("updated_by", ASCENDING)], name="author"),
             # deletes old versions
             IndexModel([("ended_at", ASCENDING)], name="expiry", expireAfterSeconds=settings.template_days * DAY_S),
         ]
@@ -78,6 +80,7 @@ class Templates:
             CACHE_MAX_BYTES, getsizeof=lambda entry: entry[1]
         )
         self._version_reads = SharedReads(self._read_version)
+        self._set_reads = SharedReads(self._read_set)
 
     async def current_version(self, tenant: str, key: str) -> int | None:
         """Return the number of the last change of a key, 0 for a built-in template, or None without a template."""
@@ -101,8 +104,13 @@ class Templates:
     async def at_version(self, tenant: str, key: str, version: int) -> TemplateSet:
         """Return the texts of a key as they were after the change `version`. Parsed texts are cached."""
         id = (tenant, key, version)
-        if cached := self._sets.get(id):
+        cached = self._sets.get(id)
+        return cached[0] if cached else await self._set_reads.get(id)
+
+    async def _read_set(self, id: tuple[str, str, int]) -> TemplateSet:
+        if cached := self._sets.get(id):  # read while this call waited
             return cached[0]
+        tenant, key, version = id
         match = {"tenant": tenant, "key": key, "version": {"$lte": version}, "until": {"$gt": version}}
         docs = self._templates.find(match, hint="until")
         templates = [template async for doc in docs if (template := _decoded(doc))]
@@ -202,7 +210,7 @@ class Templates:
     async def erase_author(self, tenant: str, user: str) -> None:
         """Remove the name of a user who changed templates."""
         match = {"tenant": tenant, "updated_by": user}
-        await self._templates.update_many(match, {"$set": {"updated_by": ERASED_AUTHOR}}, hint="version")
+        await self._templates.update_many(match, {"$set": {"updated_by": ERASED_AUTHOR}}, hint="author")
 
     async def _replace(
         self, tenant: str, texts: TemplateTexts, note: str | None, by: str, session: AsyncClientSession

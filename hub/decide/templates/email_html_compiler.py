@@ -13,7 +13,7 @@ import mrml
 from css_inline import CSSInliner, InlineError
 
 from hub.decide.templates.errors import TemplateError
-from hub.decide.templates.source_limits import HTML_SOURCE_MAX_LENGTH, check_html, check_source
+from hub.decide.templates.source_limits import HTML_SOURCE_MAX_LENGTH, check_html, check_source, check_styles
 
 _LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _MARKUP = re.compile(r"<!--|-->|<(?=[a-zA-Z/!])|>|\{\{.*?\}\}|\{%.*?%\}|[\"']", re.DOTALL)
@@ -41,6 +41,7 @@ def compile_html(source: str) -> str:
     prepared = "".join(_with_placeholders(source, word, liquid))
     if is_mjml(source):
         prepared = _mjml_to_html(prepared)
+    check_styles(prepared)
     try:
         compiled = _inliner.inline(prepared)
     except (InlineError, ValueError) as error:
