@@ -91,8 +91,8 @@ def check_styles(html: str) -> None:
     elements = len(re.findall("<[a-zA-Z]", html))
     if elements * (declarations**2 + STYLE_CHARACTER_COST * length) > STYLE_MAX_COST:
         raise TemplateError(
-            f"{length} characters of CSS are too many for {elements} elements. Shorten the style sheets, or write `style` "
-            "attributes"
+            f"{length} characters of CSS are too many for {elements} elements. Shorten the style sheets, or write "
+            "`style` attributes"
         )
 
 
